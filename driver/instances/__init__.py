@@ -1,0 +1,2 @@
+"""Virtual machines: one module a verb or noun; spec builders are pure functions.
+"""

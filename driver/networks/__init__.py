@@ -1,0 +1,2 @@
+"""Networks on the host: flat ones, which must exist, and VLANs, which are made.
+"""
