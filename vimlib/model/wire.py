@@ -1,0 +1,79 @@
+"""The one-line notation in which generated classes carry their wire schema.
+
+A class says ``_wire_ = "key:int! backing:VirtualDeviceBackingInfo password:string~ tag:Tag*@5.0"``:
+its own fields in wire order, one word each::
+
+    NAME:TYPE[(REFERENT)][!][*][~][@SINCE]
+
+``TYPE`` is an XSD type in lower case (see `PRIMITIVES`), ``ref`` for a managed object reference
+(with the managed type in brackets), or the name of a type of the same binding. ``!`` required,
+``*`` repeated (an array), ``~`` secret, ``@SINCE`` the API version that brought it where that is
+newer than the class.
+"""
+
+from __future__ import annotations
+
+import keyword
+import re
+from functools import lru_cache
+from typing import Final
+
+from msgspec import Struct
+
+__all__ = ["PRIMITIVES", "Field", "attribute_name", "parse_fields"]
+
+PRIMITIVES: Final = frozenset(
+    "string boolean byte short int long float double dateTime base64Binary anyURI anyType ref".split()
+)
+
+_WORD = re.compile(
+    r"(?P<name>[^:\s]+):(?P<type>[^\s(!*~@]+)(?:\((?P<ref>\w+)\))?"
+    r"(?P<required>!?)(?P<array>\*?)(?P<secret>~?)(?:@(?P<since>\S+))?"
+)
+
+
+def attribute_name(wire_name: str) -> str:
+    """Return the Python name of a wire name: itself, with `_` behind where Python claims the word."""
+    return wire_name + "_" if keyword.iskeyword(wire_name) or wire_name == "self" else wire_name
+
+
+class Field(Struct, frozen=True):
+    """One field of a data object, one parameter or the result of a method."""
+
+    name: str
+    """Wire name."""
+    attribute: str
+    """Python name; differs from the wire name for keywords only."""
+    type: str
+    """A word of `PRIMITIVES`, or a type name of the binding."""
+    referent: str = ""
+    """For `ref`: the managed type that is referred to; "" if any."""
+    required: bool = False
+    array: bool = False
+    secret: bool = False
+    since: str = ""
+    """API version that brought it; "" if as old as its class."""
+
+
+@lru_cache(maxsize=8192)
+def parse_fields(wire: str) -> tuple[Field, ...]:
+    """Read a `_wire_` line. Raises `ValueError` naming the word that does not fit."""
+    fields = []
+    for word in wire.split():
+        match = _WORD.fullmatch(word)
+        if match is None:
+            raise ValueError(f"not a field: {word!r}")
+        name, type_, ref, required, array, secret, since = match.groups()
+        fields.append(
+            Field(
+                name,
+                attribute_name(name),
+                type_,
+                ref or "",
+                bool(required),
+                bool(array),
+                bool(secret),
+                since or "",
+            )
+        )
+    return tuple(fields)
