@@ -1,2 +1,1 @@
-"""Images on their way: source, inspect, convert, verify, target. Never on disk, never whole in memory.
-"""
+"""Images on their way: source, inspect, convert, verify, target. Never on disk, never whole in memory."""
