@@ -132,7 +132,6 @@ class VimlibError(Exception):
         **facts: Any,
     ) -> None:
         super().__init__(message)
-        self.message = message
         if hint is not None:
             self.hint = hint
         if retryable is not None:
@@ -143,11 +142,11 @@ class VimlibError(Exception):
             setattr(self, name, value)
 
     def __str__(self) -> str:
-        text = self.message or type(self).__name__
+        text = str(self.args[0]) if self.args and self.args[0] else type(self).__name__
         return f"{text}. {self.hint}" if self.hint else text
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.message!r}, outcome={self.outcome!r})"
+        return f"{type(self).__name__}({self.args[0] if self.args else ''!r}, outcome={self.outcome!r})"
 
 
 class UsageError(VimlibError, ValueError):

@@ -26,10 +26,17 @@ class Method(Generic[P, R]):
     replies; access through a proxy gives the call: ``await vm.PowerOnVM_Task()``.
     """
 
-    __slots__ = ("_faults", "_params", "_returns", "_task", "function", "name", "owner", "since")
+    __slots__ = ("_faults", "_params", "_returns", "_task", "addressed", "function", "name", "owner", "since")
 
     def __init__(
-        self, function: Callable[..., Any], params: str, returns: str, task: str, since: str, faults: str
+        self,
+        function: Callable[..., Any],
+        params: str,
+        returns: str,
+        task: str,
+        since: str,
+        faults: str,
+        addressed: bool,
     ) -> None:
         self.function = function
         self.name = function.__name__
@@ -38,6 +45,8 @@ class Method(Generic[P, R]):
         """The managed type that declares the method."""
         self.since = since
         """API version that brought it."""
+        self.addressed = addressed
+        """True where the request names the object it goes to in `_this`, as vSphere does."""
         self._params, self._returns, self._task, self._faults = params, returns, task, faults
 
     def __set_name__(self, owner: type[ManagedObject], name: str) -> None:
@@ -57,7 +66,9 @@ class Method(Generic[P, R]):
     @property
     def returns(self) -> Field | None:
         """The result on the wire; None for a void method."""
-        return parse_fields(f"returnval:{self._returns}")[0] if self._returns else None
+        if not self._returns:
+            return None
+        return parse_fields(self._returns if ":" in self._returns else f"returnval:{self._returns}")[0]
 
     @property
     def task_result(self) -> Field | None:
@@ -115,15 +126,23 @@ class Method(Generic[P, R]):
 
 
 def operation(
-    params: str = "", returns: str = "", *, task: str = "", since: str = "", faults: str = ""
+    params: str = "",
+    returns: str = "",
+    *,
+    task: str = "",
+    since: str = "",
+    faults: str = "",
+    addressed: bool = True,
 ) -> Callable[[Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]], Method[P, R]]:
     """Turn an annotated signature into a `Method`.
 
     `params` is a `_wire_` line; `returns` and `task` are what stands behind the colon of one:
-    the result on the wire and, for a task, the result in the end. `faults` are names.
+    the result on the wire and, for a task, the result in the end. The result's element is
+    `returnval` unless `returns` names another. `faults` are names. `addressed` is false for
+    services whose requests carry no `_this`.
     """
 
     def wrap(function: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]) -> Method[P, R]:
-        return Method(function, params, returns, task, since, faults)
+        return Method(function, params, returns, task, since, faults, addressed)
 
     return wrap
