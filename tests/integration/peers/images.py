@@ -1,0 +1,104 @@
+"""Disk images made by qemu-img: real formats, content that differs from image to image.
+
+The bytes are pseudo-random (so no sparse or compressed form gets smaller than asked) and cheap:
+one random block, numbered each time it is written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from tests.integration.peers import tools
+from tests.integration.peers.process import run
+
+MIB = 1 << 20
+QEMU_SECONDS = 300
+
+Kind = Literal["raw", "monolithicSparse", "streamOptimized", "monolithicFlat"]
+
+
+@dataclass(frozen=True)
+class DiskImage:
+    """An image file, what it is, and the hashes of its bytes and of the disk it stands for."""
+
+    path: Path
+    kind: Kind
+    # Bytes of the file, and of the disk that a guest would see.
+    size: int
+    virtual_size: int
+    # Lower-case hex of the file's bytes, and of the disk's.
+    sha512: str
+    virtual_sha512: str
+
+    @property
+    def disk_format(self) -> str:
+        """What Glance calls it; flat bytes are `raw` there."""
+        return "raw" if self.kind == "raw" else "vmdk"
+
+
+def sha512(path: Path) -> str:
+    """Return the hash of a file as lower-case hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha512").hexdigest()
+
+
+def write_unique(path: Path, mib: int, seed: int) -> None:
+    """Write `mib` MiB that no other seed gives."""
+    block = random.Random(seed).randbytes(MIB - 16)
+    with path.open("wb") as file:
+        for number in range(mib):
+            file.write(seed.to_bytes(8, "little") + number.to_bytes(8, "little"))
+            file.write(block)
+
+
+def make_image(folder: Path, kind: Kind, *, mib: int = 64, seed: int = 1) -> DiskImage:
+    """Make an image of `mib` MiB in `folder`.
+
+    A `monolithicFlat` image is two files: the path is the descriptor's, the disk is beside it in
+    `<name>-flat.vmdk`, and size and hash are the descriptor's own.
+
+    Raises:
+        MissingToolError: qemu-img is not installed (`raw` needs none).
+        PeerError: qemu-img failed.
+    """
+    stem = f"{kind.lower()}-{mib}-{seed}"
+    raw = folder / f"{stem}.img"
+    write_unique(raw, mib, seed)
+    content = sha512(raw)
+    if kind == "raw":
+        return DiskImage(raw, kind, raw.stat().st_size, raw.stat().st_size, content, content)
+    path = folder / f"{stem}.vmdk"
+    convert(raw, path, f"subformat={kind}")
+    raw.unlink()
+    return DiskImage(path, kind, path.stat().st_size, mib * MIB, sha512(path), content)
+
+
+def convert(source: Path, target: Path, options: str = "", target_format: str = "vmdk") -> None:
+    """Write the disk of one image file into another; the source's format is probed."""
+    argv: list[str | Path] = [tools.find("qemu-img"), "convert", "-O", target_format]
+    argv += ["-o", options] if options else []
+    if source.suffix == ".img":
+        argv[2:2] = ["-f", "raw"]
+    run("qemu-img convert", [*argv, source, target], deadline=QEMU_SECONDS)
+
+
+def inspect(path: Path) -> dict[str, Any]:
+    """Return what `qemu-img info` says."""
+    argv = [tools.find("qemu-img"), "info", "--output=json", path]
+    said: dict[str, Any] = json.loads(run("qemu-img info", argv, deadline=QEMU_SECONDS))
+    return said
+
+
+def virtual_sha512(path: Path, folder: Path) -> str:
+    """Return the hash of the disk that an image stands for, by way of a raw copy in `folder`."""
+    raw = folder / f"{path.name}.raw"
+    convert(path, raw, target_format="raw")
+    try:
+        return sha512(raw)
+    finally:
+        raw.unlink()

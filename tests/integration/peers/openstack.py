@@ -1,0 +1,113 @@
+"""What Glance and Keystone share: a virtual environment of their own, and gunicorn to serve them.
+
+They need dozens of pinned packages that must not meet ours, so each has an environment in the
+cache, installed once. gunicorn runs one process with a thread a request: it streams uploads and
+downloads, which other servers spool or hold in memory.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.integration.peers import cache
+from tests.integration.peers.process import Process, listening_socket, run, running
+
+INSTALL_SECONDS = 900  # 20 s on an idle machine
+START_SECONDS = 90  # 1.5 s
+GUNICORN = "gunicorn==27.0.1"
+
+
+def environment(name: str, requirement: str, constraints: Path) -> Path:
+    """Return a virtual environment that has the requirement, made if the cache has none.
+
+    Raises:
+        PeerError: It could not be installed.
+    """
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+    def install(folder: Path) -> None:
+        run("venv", [sys.executable, "-m", "venv", folder], deadline=INSTALL_SECONDS)
+        pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet"]
+        argv = [*pip, "--constraint", constraints, requirement, GUNICORN]
+        run(f"pip install {requirement}", argv, deadline=INSTALL_SECONDS)
+
+    inputs = [python, requirement, GUNICORN, constraints.read_bytes()]
+    return cache.built(f"{name}-py{python}", inputs, install)
+
+
+@contextmanager
+def served(
+    name: str, venv: Path, app: str, folder: Path, sock: socket.socket, *, threads: int,
+    env: Mapping[str, str], path: str, status: int,
+) -> Iterator[Process]:  # fmt: skip
+    """Run a WSGI application under gunicorn on a listening socket until the block ends.
+
+    It is ready when a GET of `path` answers `status`.
+
+    Raises:
+        PeerError: It is not ready within its deadline.
+    """
+    # Settings go in by a file: Keystone reads sys.argv, and dies of gunicorn's flags.
+    settings = folder / f"{name}.gunicorn.py"
+    settings.write_text(
+        f"wsgi_app = {app!r}\n"
+        f"bind = 'fd://{sock.fileno()}'\n"
+        "worker_class = 'gthread'\n"
+        "workers = 1\n"
+        f"threads = {threads}\n"
+        # The default of 2 s makes a pooled client meet closed connections.
+        "keepalive = 65\n"
+        "graceful_timeout = 1\n"
+        "control_socket_disable = True\n"
+        f"chdir = {str(folder)!r}\n"
+        f"worker_tmp_dir = {str(folder)!r}\n"
+    )
+    settled = {**env, "GUNICORN_CMD_ARGS": f"-c {settings}", "PYTHONWARNINGS": "ignore"}
+    port: int = sock.getsockname()[1]
+    log = folder / f"{name}.out"
+    argv = [venv / "bin" / "gunicorn"]
+    with running(name, argv, log, env=settled, cwd=folder, pass_fds=[sock.fileno()]) as process:
+        process.wait_until(lambda: _status(port, path) == status, START_SECONDS)
+        yield process
+
+
+def _status(port: int, path: str) -> int | None:
+    """Return the status of a GET, None when there was no answer in time."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+def call(
+    method: str, url: str, body: Any = None, *, token: str | None = None,
+    content_type: str = "application/json",
+) -> tuple[http.client.HTTPMessage, Any]:  # fmt: skip
+    """Send JSON, return the answer's headers and its JSON (None where it has no body).
+
+    Raises:
+        urllib.error.HTTPError: The answer is 400 or above.
+    """
+    headers = {"Content-Type": content_type} | ({"X-Auth-Token": token} if token else {})
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, headers, method=method)
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        content = answer.read()
+        return answer.headers, json.loads(content) if content else None
+
+
+__all__ = ["call", "environment", "listening_socket", "served"]

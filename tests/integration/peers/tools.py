@@ -1,0 +1,90 @@
+"""The programs from outside Python that the peers need, and the Debian packages that bring them.
+
+Run as a script it prints those packages on one line, for `.ci/run`; standard library only.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A program or a folder of sources, and where Debian has it."""
+
+    name: str
+    packages: tuple[str, ...]
+    purpose: str
+    # For what is not a program: a folder that must be there.
+    folder: str | None = None
+    # Where daemons live; not on everybody's PATH.
+    also_in: tuple[str, ...] = ("/usr/sbin", "/sbin")
+
+    def path(self) -> Path | None:
+        """Return where it is, None when it is missing."""
+        if self.folder is not None:
+            return Path(self.folder) if Path(self.folder).is_dir() else None
+        found = shutil.which(self.name)
+        places = (Path(folder, self.name) for folder in self.also_in)
+        return Path(found) if found else next((p for p in places if p.exists()), None)
+
+    @property
+    def apt_line(self) -> str:
+        """The command that installs it."""
+        return f"apt-get install --no-install-recommends {' '.join(self.packages)}"
+
+
+class MissingToolError(Exception):
+    """A peer cannot start because a program is not installed."""
+
+    def __init__(self, tool: Tool) -> None:
+        super().__init__(tool)
+        self.tool = tool
+
+    def __str__(self) -> str:
+        return f"{self.tool.name} is missing ({self.tool.purpose}): {self.tool.apt_line}"
+
+
+GOVMOMI = "/usr/share/gocode/src/github.com/vmware/govmomi/simulator"
+
+TOOLS = {
+    tool.name: tool
+    for tool in (
+        Tool("go", ("golang-go",), "compiles vcsim"),
+        Tool(
+            "govmomi",
+            ("golang-github-vmware-govmomi-dev",),
+            "vcsim is made of its simulator package",
+            folder=GOVMOMI,
+        ),
+        Tool("qemu-img", ("qemu-utils",), "makes and checks disk images"),
+        Tool("nginx", ("nginx",), "both ends of the transfer bench"),
+        Tool("curl", ("curl",), "what the transfer bench compares with"),
+        Tool("mmdebstrap", ("mmdebstrap",), "root file systems for the guest helper"),
+        Tool("ip", ("iproute2",), "network namespaces for the guest helper"),
+    )
+}
+
+
+def find(name: str) -> Path:
+    """Return where the tool is.
+
+    Raises:
+        MissingToolError: It is not installed; the text has the line that installs it.
+    """
+    tool = TOOLS[name]
+    path = tool.path()
+    if path is None:
+        raise MissingToolError(tool)
+    return path
+
+
+def missing() -> list[Tool]:
+    """Return the tools that are not installed."""
+    return [tool for tool in TOOLS.values() if tool.path() is None]
+
+
+if __name__ == "__main__":
+    print(*sorted({package for tool in TOOLS.values() for package in tool.packages}))

@@ -1,0 +1,146 @@
+"""vcsim, govmomi's simulated ESX host and vCenter: a server that we did not write.
+
+The program is `main.go` over Debian's govmomi 0.24.2. It is compiled once into the cache;
+`VIMLIB_VCSIM` names a binary to use instead (it must take `main.go`'s flags).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import tempfile
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from tests.integration.peers import cache, tools
+from tests.integration.peers.certs import make_certificate
+from tests.integration.peers.process import Process, running
+from tests.integration.peers.process import run as run_program
+
+SOURCE = Path(__file__).with_name("main.go")
+BUILD_SECONDS = 300  # 12 s on an idle machine with two cores
+START_SECONDS = 60
+
+Model = Literal["esx", "vpx"]
+
+
+@dataclass(frozen=True)
+class VCSim:
+    """A running vcsim."""
+
+    model: Model
+    url: str
+    username: str
+    password: str = field(repr=False)
+    # SHA-256 with colons, and the authority's certificate: either is a reason to trust it.
+    thumbprint: str
+    ca: Path
+    # Where each datastore's files are on this machine.
+    datastores: Mapping[str, Path]
+    process: Process = field(repr=False)
+
+    @property
+    def datastore(self) -> str:
+        """The name of the first datastore."""
+        return next(iter(self.datastores))
+
+    def fail_next_call(self, status: int) -> None:
+        """Make the next answer of `/sdk` an empty one with this HTTP status."""
+        import ssl
+
+        context = ssl.create_default_context(cafile=self.ca)
+        address = f"{self.url.removesuffix('/sdk')}/_test/status?code={status}"
+        with urllib.request.urlopen(address, data=b"", timeout=10, context=context):
+            pass
+
+
+def binary() -> Path:
+    """Return the compiled program, compiling it if the cache has none of this source.
+
+    Raises:
+        MissingToolError: Go or govmomi is not installed.
+        PeerError: It does not compile.
+    """
+    named = os.environ.get("VIMLIB_VCSIM")
+    if named:
+        return Path(named)
+    go = tools.find("go")
+    library = tools.find("govmomi")
+
+    def compile_into(folder: Path) -> None:
+        run_program(
+            "go build",
+            [go, "build", "-o", folder / "vcsim", SOURCE],
+            env={
+                "GO111MODULE": "off",
+                # Debian's tree of Go sources is the one place where it may look.
+                "GOPATH": str(library).split("/src/", 1)[0],
+                "GOCACHE": str(folder / "go-build"),
+                "GOFLAGS": "",
+            },
+            cwd=folder,
+            deadline=BUILD_SECONDS,
+        )
+
+    return cache.built("vcsim", [SOURCE.read_bytes()], compile_into) / "vcsim"
+
+
+@contextmanager
+def vcsim(
+    model: Model = "esx",
+    *,
+    vms: int = 0,
+    delay_ms: int = 0,
+    method_delay_ms: Mapping[str, int] | None = None,
+    trace: bool = False,
+) -> Iterator[VCSim]:
+    """Run vcsim on a free port with a certificate and a login of its own.
+
+    `vms` counts the machines of each resource pool; an ESX host has one pool. Its temporary
+    files, the datastores among them, are in a folder that goes when the block ends.
+
+    Raises:
+        MissingToolError: Go or govmomi is not installed.
+        PeerError: It does not compile, or is not ready within its deadline.
+    """
+    program = binary()
+    username, password = "tester", secrets.token_urlsafe(12)
+    with tempfile.TemporaryDirectory(prefix="vcsim-") as name:
+        folder = Path(name)
+        certificate = make_certificate(folder)
+        files = folder / "tmp"
+        files.mkdir()
+        delays = ",".join(f"{k}:{v}" for k, v in (method_delay_ms or {}).items())
+        argv: list[str | Path] = [program, "-cert", certificate.cert, "-key", certificate.key]
+        argv += ["-vms", str(vms), "-delay", str(delay_ms), "-method-delay", delays]
+        argv += ["-esx"] * (model == "esx") + ["-trace"] * trace
+        env = {"TMPDIR": str(files), "VCSIM_USERNAME": username, "VCSIM_PASSWORD": password}
+        log = folder / "vcsim.log"
+        with running(f"vcsim {model}", argv, log, env=env, cwd=folder) as process:
+            process.wait_until(lambda: _announcement(log) is not None, START_SECONDS)
+            ready = _announcement(log)
+            assert ready is not None
+            yield VCSim(
+                model=model,
+                url=ready["url"],
+                username=username,
+                password=password,
+                thumbprint=certificate.thumbprint,
+                ca=certificate.ca,
+                datastores={k: Path(v) for k, v in sorted(ready["datastores"].items())},
+                process=process,
+            )
+
+
+def _announcement(log: Path) -> dict[str, object] | None:
+    """Return the line of JSON that main.go prints when it serves."""
+    for line in log.read_bytes().splitlines(keepends=True):
+        if line.startswith(b"{") and line.endswith(b"\n"):
+            ready: dict[str, object] = json.loads(line)
+            return ready
+    return None
