@@ -31,7 +31,7 @@ def sidecar(service: Service, header: str, source: Mapping[str, object]) -> str:
         "faults": {struct.name: _struct(struct) for struct in service.structs if struct.fault},
         "enums": {enum.name: {"vmodl": enum.vmodl} for enum in service.enums},
     }
-    return _layout(document, "") + "\n"
+    return _layout(document, indent="") + "\n"
 
 
 def _value(field: Field) -> dict[str, object]:
@@ -86,13 +86,14 @@ def _struct(struct: Struct) -> dict[str, object]:
     return keys
 
 
-def _layout(value: object, indent: str) -> str:
-    """JSON with each container on one line if it fits, else an item a line."""
+def _layout(value: object, indent: str, used: int = 0) -> str:
+    """JSON with each container on one line if it fits there beside `used`, else an item a line."""
     flat = json.dumps(value)
-    if len(indent) + len(flat) <= _LINE or not isinstance(value, dict | list):
+    if len(indent) + used + len(flat) <= _LINE or not isinstance(value, dict | list):
         return flat
     inner = indent + " "
     if isinstance(value, list):
         return "[\n" + ",\n".join(inner + _layout(item, inner) for item in value) + f"\n{indent}]"
-    items = (f"{inner}{json.dumps(key)}: {_layout(item, inner)}" for key, item in value.items())
+    keys = {f"{json.dumps(key)}: ": item for key, item in value.items()}
+    items = (inner + key + _layout(item, inner, len(key)) for key, item in keys.items())
     return "{\n" + ",\n".join(items) + f"\n{indent}}}"

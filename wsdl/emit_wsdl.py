@@ -49,6 +49,11 @@ def _faults(method: Method) -> list[str]:
     return [fault for fault in method.faults if fault != _RUNTIME_FAULT] + [_RUNTIME_FAULT]
 
 
+def _fault_name(fault: str) -> str:
+    """The service's own words: every fault `F` is named FFault here, RuntimeFault is not."""
+    return fault if fault == _RUNTIME_FAULT else f"{fault}Fault"
+
+
 def _messages(methods: list[Method]) -> Iterator[str]:
     for method in methods:
         for message, element in (("Request", ""), ("Response", "Response")):
@@ -70,7 +75,7 @@ def _port_type(methods: list[Method]) -> Iterator[str]:
         yield f'   <input message="vim25:{method.name}RequestMsg"/>'
         yield f'   <output message="vim25:{method.name}ResponseMsg"/>'
         for fault in _faults(method):
-            yield f'   <fault name="{fault}Fault" message="vim25:{fault}FaultMsg"/>'
+            yield f'   <fault name="{_fault_name(fault)}" message="vim25:{fault}FaultMsg"/>'
         yield "  </operation>"
     yield " </portType>"
 
@@ -84,9 +89,7 @@ def _binding(methods: list[Method], action: str) -> Iterator[str]:
         yield '   <input><soap:body use="literal"/></input>'
         yield '   <output><soap:body use="literal"/></output>'
         for fault in _faults(method):
-            yield (
-                f'   <fault name="{fault}Fault">'
-                f'<soap:fault name="{fault}Fault" use="literal"/></fault>'
-            )
+            name = _fault_name(fault)
+            yield f'   <fault name="{name}"><soap:fault name="{name}" use="literal"/></fault>'
         yield "  </operation>"
     yield " </binding>"

@@ -161,12 +161,13 @@ class _Resolver:
 
     def lineage(self, name: str) -> list[str]:
         """The data type `name` and its bases, nearest first."""
-        names = []
-        while name != _NO_BASE:
-            if name not in self.data or name in names:
-                raise TypeInfoError(f"the bases of data type {name} lead nowhere")
-            names.append(name)
-            name = self.data[name].base
+        names: list[str] = []
+        base = name
+        while base != _NO_BASE:
+            if base not in self.data or base in names:
+                raise TypeInfoError(f"the bases of {name} lead nowhere: {base}")
+            names.append(base)
+            base = self.data[base].base
         return names
 
     def _check_names(self) -> None:
