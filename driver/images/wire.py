@@ -7,11 +7,11 @@ rest: one request a connection, bodies by Content-Length alone (RFC 9112, 6.3), 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     import ssl
 
 __all__ = ["Head", "HeadReader", "Wire", "WireError"]
