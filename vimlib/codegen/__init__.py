@@ -1,5 +1,14 @@
 """WSDL in, a typed package like `vimlib.vim25` out.
 
-Stands beside the floors: reads and writes files, talks to no server, is imported by nothing at run
-time but the command line.
+May stand here: reading a WSDL and its schemas, laying types out in modules, writing source.
+May not: anything a generated package needs at run time; that is `vimlib.model`.
+
+`generate(wsdl, out)` does it all: `read` (lxml) makes `schema` values out of the files,
+`check` has zeep load the same WSDL and compares, `sidecar` adds what a WSDL cannot say,
+`layout` decides which module a type lives in, `emit` writes the modules.
 """
+
+from vimlib.codegen.generate import Generated, generate
+from vimlib.codegen.schema import CodegenError
+
+__all__ = ["CodegenError", "Generated", "generate"]

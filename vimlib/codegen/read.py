@@ -1,0 +1,264 @@
+"""Read a WSDL and the schemas that it includes, with lxml.
+
+Understood is the document/literal dialect that SOAP services of the vSphere kind speak: named
+complex types with sequences and extension, string enumerations, one part a message. What lies
+outside raises `CodegenError` with the place, rather than a package that would not work.
+Only local files are read: an import from the network is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Final
+
+from lxml import etree
+
+from vimlib.codegen.schema import CodegenError, DataType, Element, Enum, Operation, Schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["ANNOTATIONS", "read_wsdl"]
+
+XSD: Final = "{http://www.w3.org/2001/XMLSchema}"
+WSDL: Final = "{http://schemas.xmlsoap.org/wsdl/}"
+SOAP: Final = "{http://schemas.xmlsoap.org/wsdl/soap/}"
+# Attributes of our own schemas (wsdl/README.md): since, secret, ref, vmodl.
+ANNOTATIONS: Final = "{urn:x-vimlib:annotations}"
+
+_REFERENCE = "ManagedObjectReference"
+# DynamicData's own two fields are relics of VMODL that no host fills; readers skip them.
+_HIDDEN = frozenset({"dynamicType", "dynamicProperty"})
+
+_PRIMITIVES: Final = {
+    **{n: n for n in ("boolean", "byte", "short", "int", "long", "float", "double", "dateTime", "base64Binary", "anyURI", "anyType")},
+    **{n: "string" for n in ("string", "token", "normalizedString", "QName", "NCName", "Name", "ID", "IDREF", "language",
+                             "date", "time", "duration", "gYear", "gYearMonth", "decimal", "anySimpleType")},
+    **{n: "long" for n in ("integer", "unsignedInt", "unsignedLong", "nonNegativeInteger", "positiveInteger", "negativeInteger",
+                           "nonPositiveInteger")},
+    "unsignedShort": "int", "unsignedByte": "short",
+}  # fmt: skip
+
+
+class _Reader:
+    def __init__(self, wsdl: Path) -> None:
+        self.wsdl = wsdl
+        self.hash = hashlib.sha256()
+        self.schemas: list[etree._Element] = []
+        self.seen: set[Path] = set()
+        self.complex: dict[str, etree._Element] = {}
+        self.simple: dict[str, str] = {}
+        self.elements: dict[str, etree._Element] = {}
+        self.root = self._parse(wsdl)
+        self.namespace = self.root.get("targetNamespace") or ""
+
+    def _parse(self, path: Path) -> etree._Element:
+        data = path.read_bytes()
+        self.hash.update(data)
+        parser = etree.XMLParser(
+            resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, remove_comments=True
+        )
+        try:
+            root = etree.fromstring(data, parser)
+        except etree.XMLSyntaxError as error:
+            raise CodegenError(f"{path.name} is not well-formed: {error}", where=str(path)) from None
+        if root.getroottree().docinfo.doctype:
+            raise CodegenError(f"{path.name} has a DOCTYPE, which a WSDL must not have", where=str(path))
+        return root
+
+    # -- schemas ---------------------------------------------------------------------------
+
+    def load(self) -> None:
+        for schema in self.root.iter(f"{XSD}schema"):
+            self._schema(schema, self.wsdl)
+        for path in [p.get("location") for p in self.root.iter(f"{WSDL}import")]:
+            raise CodegenError(f"wsdl:import of {path} is not supported; give one WSDL", where=self.wsdl.name)
+
+    def _schema(self, schema: etree._Element, path: Path) -> None:
+        target = schema.get("targetNamespace") or self.namespace
+        if target != self.namespace and len(schema.findall(f"{XSD}*")) > 0:
+            raise CodegenError(
+                f"types in a second namespace, {target}, are not supported",
+                where=path.name,
+                hint=f"Generate a package for {self.namespace} alone, or move the types there.",
+            )
+        self.schemas.append(schema)
+        for link in schema.iter(f"{XSD}include", f"{XSD}import"):
+            location = link.get("schemaLocation")
+            if location is None:
+                continue
+            if "://" in location:
+                raise CodegenError(f"{location} would have to be fetched", hint="Store it beside the WSDL.")
+            other = (path.parent / location).resolve()
+            if other not in self.seen:
+                self.seen.add(other)
+                if not other.is_file():
+                    raise CodegenError(f"{location}, which {path.name} includes, does not exist")
+                self._schema(self._parse(other), other)
+
+    def index(self) -> Iterator[tuple[str, etree._Element]]:
+        """Yield the named enumerations and complex types, and remember all else that has a name."""
+        for schema in self.schemas:
+            for node in schema:
+                name = node.get("name")
+                if node.tag == f"{XSD}element" and name:
+                    self.elements[name] = node
+                elif node.tag == f"{XSD}complexType" and name:
+                    self.complex[name] = node
+                elif node.tag == f"{XSD}simpleType" and name and node.find(f".//{XSD}enumeration") is None:
+                    restriction = node.find(f"{XSD}restriction")
+                    if restriction is None:
+                        raise CodegenError("only restrictions of simple types are supported", where=name)
+                    self.simple[name] = self.type_of(restriction.get("base", ""), restriction, name)
+            yield from ((n.get("name", ""), n) for n in schema if n.get("name"))
+
+    def type_of(self, qname: str, node: etree._Element, where: str) -> str:
+        """Resolve a QName in the scope of `node` to a primitive or a type name."""
+        prefix, _, local = qname.rpartition(":")
+        uri = node.nsmap.get(prefix or None)
+        if uri == XSD[1:-1]:
+            try:
+                return _PRIMITIVES[local]
+            except KeyError:
+                raise CodegenError(f"xsd:{local} is not supported", where=where) from None
+        if local == _REFERENCE:
+            return "ref"
+        return self.simple.get(local, local)
+
+    def fields(self, node: etree._Element, where: str) -> tuple[str | None, tuple[Element, ...]]:
+        """Return base and own fields of a complex type."""
+        base = None
+        content = node
+        for name in ("attribute", "simpleContent", "group", "any"):
+            if node.find(f".//{XSD}{name}") is not None:
+                raise CodegenError(f"xsd:{name} in a complex type is not supported", where=where)
+        extension = node.find(f"{XSD}complexContent/{XSD}extension")
+        if extension is not None:
+            base = self.type_of(extension.get("base", ""), extension, where)
+            content = extension
+        found = []
+        for group in content:
+            if group.tag in (f"{XSD}annotation", f"{XSD}complexContent"):
+                continue
+            if group.tag not in (f"{XSD}sequence", f"{XSD}all", f"{XSD}choice"):
+                raise CodegenError(f"{etree.QName(group).localname} is not supported", where=where)
+            found += [self.element(e, where, group.tag == f"{XSD}choice") for e in group.iter(f"{XSD}element")]
+        return base, tuple(f for f in found if f.name not in _HIDDEN)
+
+    def element(self, node: etree._Element, where: str, choice: bool = False) -> Element:
+        reference = node.get("ref")
+        if reference is not None:
+            node = self.elements[reference.rpartition(":")[2]]
+        name, type_ = node.get("name", ""), node.get("type")
+        if type_ is None:
+            raise CodegenError("an element needs a named type", where=f"{where}.{name}")
+        return Element(
+            name,
+            self.type_of(type_, node, f"{where}.{name}"),
+            array=node.get("maxOccurs", "1") not in ("0", "1"),
+            optional=choice or node.get("minOccurs", "1") == "0" or node.get("nillable") == "true",
+            secret=node.get(f"{ANNOTATIONS}secret") is not None,
+            since=node.get(f"{ANNOTATIONS}since", ""),
+            referent=node.get(f"{ANNOTATIONS}ref", ""),
+        )
+
+    # -- operations -----------------------------------------------------------------------------
+
+    def operations(self) -> Iterator[Operation]:
+        for binding in self.root.iter(f"{SOAP}binding"):
+            if binding.get("style", "document") != "document":
+                raise CodegenError("only document/literal services are supported, this one is RPC")
+        messages = {m.get("name"): m.findall(f"{WSDL}part") for m in self.root.findall(f"{WSDL}message")}
+        ports = self.root.findall(f"{WSDL}portType")
+        for node in (o for port in ports for o in port.findall(f"{WSDL}operation")):
+            name = node.get("name", "")
+            request = self._part(messages, node.find(f"{WSDL}input"), name)
+            answer = self._part(messages, node.find(f"{WSDL}output"), name)
+            if request is None or answer is None:
+                raise CodegenError("one-way operations are not supported", where=name)
+            if request.get("name") != name:
+                raise CodegenError(f"its request element is {request.get('name')}, not its name", where=name)
+            params = self._body(request, name)
+            results = self._body(answer, name)
+            if len(results) > 1:
+                raise CodegenError(f"{len(results)} results; at most one is supported", where=name)
+            addressed = bool(params) and params[0].name == "_this"
+            faults = [self._part(messages, f, name) for f in node.findall(f"{WSDL}fault")]
+            yield Operation(
+                name,
+                params[1:] if addressed else params,
+                results[0] if results else None,
+                tuple(self.type_of(f.get("type", ""), f, name) for f in faults if f is not None),
+                addressed,
+            )
+
+    def _part(
+        self,
+        messages: dict[str | None, list[etree._Element]],
+        use: etree._Element | None,
+        where: str,
+    ) -> etree._Element | None:
+        if use is None:
+            return None
+        parts = messages.get(use.get("message", "").rpartition(":")[2], [])
+        if len(parts) != 1 or parts[0].get("element") is None:
+            raise CodegenError("a message needs one part that names an element", where=where)
+        return self.elements[parts[0].get("element", "").rpartition(":")[2]]
+
+    def _body(self, element: etree._Element, where: str) -> tuple[Element, ...]:
+        named = element.get("type")
+        if named is not None:
+            node = self.complex[named.rpartition(":")[2]]
+        else:
+            inner = element.find(f"{XSD}complexType")
+            if inner is None:
+                return ()
+            node = inner
+        return self.fields(node, where)[1]
+
+
+def read_wsdl(path: Path) -> Schema:
+    """Return what the WSDL at `path` says. Raises `CodegenError`."""
+    reader = _Reader(path)
+    reader.load()
+    service = reader.root.find(f"{WSDL}service")
+    schema = Schema(reader.namespace, "Service" if service is None else service.get("name", "Service"))
+    nodes = list(reader.index())
+    schema.operations = {o.name: o for o in reader.operations()}
+    requests = {e.get("type", "").rpartition(":")[2] for n, e in reader.elements.items() if n in schema.operations}
+    for name, node in nodes:
+        since, origin = node.get(f"{ANNOTATIONS}since", ""), node.get(f"{ANNOTATIONS}vmodl", "")
+        if node.tag == f"{XSD}simpleType" and name not in reader.simple:
+            values = tuple(v.get("value", "") for v in node.iter(f"{XSD}enumeration"))
+            schema.enums[name] = Enum(name, values, since, origin)
+        elif node.tag == f"{XSD}complexType" and name not in requests and name != _REFERENCE:
+            base, fields = reader.fields(node, name)
+            schema.types[name] = DataType(name, base, fields, since, origin)
+    _mark_faults(schema)
+    _drop_arrays(schema)
+    schema.digest = reader.hash.hexdigest()
+    return schema
+
+
+def _mark_faults(schema: Schema) -> None:
+    """Faults are what operations declare as such, and their bases and subtypes."""
+    faults = {f for o in schema.operations.values() for f in o.faults}
+    for name in list(faults):
+        base = schema.types[name].base
+        while base is not None and base in schema.types:
+            faults.add(base)
+            base = schema.types[base].base
+    for name, data in schema.types.items():
+        line = [name]
+        while (base := schema.types[line[-1]].base) is not None and base in schema.types:
+            line.append(base)
+        data.fault = not faults.isdisjoint(line)
+
+
+def _drop_arrays(schema: Schema) -> None:
+    """ArrayOfX carries no class: it is a list, unless a field has it as its own type."""
+    used = {f.type for t in schema.types.values() for f in t.fields}
+    used |= {p.type for o in schema.operations.values() for p in (*o.params, *([o.returns] if o.returns else []))}
+    for name in [n for n in schema.types if n.startswith("ArrayOf") and n not in used]:
+        del schema.types[name]
