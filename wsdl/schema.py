@@ -175,9 +175,9 @@ class _Resolver:
         types = [data.wsdl for data in self.data.values()]
         types += [enum.wsdl for enum in self.enums.values()]
         types += [managed.wsdl for managed in self.managed.values()]
-        _unique("type", types)
         methods = [method for managed in self.managed.values() for method in managed.methods]
         _unique("method", [method.wsdl for method in methods])
+        _unique("type", types + [_request(method) for method in methods])
         for name in self.data:
             fields = [field for base in self.lineage(name) for field in self.data[base].fields]
             _unique(f"field of {name}", [field.name for field in fields])
@@ -226,7 +226,7 @@ class _Resolver:
     def fields(self, facts: tuple[typeinfo.Field, ...], owner: str) -> tuple[Field, ...]:
         return tuple(self.field(fact, owner) for fact in facts if self.known(fact.version))
 
-    def method(self, fact: typeinfo.Method, taken: set[str]) -> Method:
+    def method(self, fact: typeinfo.Method) -> Method:
         """A task's flags speak of its result; the reference to the task is always there."""
         task = fact.wire_type != fact.result_type
         if task != fact.wsdl.endswith("_Task") or (task and fact.wire_type != "vim.Task"):
@@ -234,15 +234,11 @@ class _Resolver:
         unknown = set(fact.faults) - self.faults
         if unknown:
             raise TypeInfoError(f"{fact.wsdl} declares faults that are none: {sorted(unknown)}")
-        request = fact.wsdl.removesuffix("_Task") + "RequestType"
-        if request in taken:
-            request = fact.wsdl + "RequestType"
-        taken.add(request)
         result = self._result("result", fact.result_type, fact.result_flags, fact.version)
         return Method(
             name=fact.wsdl,
             short=fact.name,
-            request=request,
+            request=_request(fact),
             since=self.versions.since(fact.version),
             params=self.fields(fact.params, fact.version),
             returns=self._result(
@@ -283,8 +279,6 @@ class _Resolver:
             for data in self.data.values()
             if self.known(data.version)
         ]
-        # Sorted first, so that which of two methods gets the shorter request name is settled.
-        taken: set[str] = set()
         managed = [
             Managed(
                 name=item.wsdl,
@@ -292,9 +286,9 @@ class _Resolver:
                 base=self.managed[item.base].wsdl if item.base else None,
                 since=since(item.version),
                 properties=self.fields(item.properties, item.version),
-                methods=tuple(self.method(m, taken) for m in item.methods if self.known(m.version)),
+                methods=tuple(self.method(m) for m in item.methods if self.known(m.version)),
             )
-            for item in sorted(self.managed.values(), key=lambda item: item.wsdl)
+            for item in self.managed.values()
             if self.known(item.version)
         ]
         return Service(
@@ -302,8 +296,12 @@ class _Resolver:
             versions=tuple(v for v in self.versions.releases if self.known(v.name)),
             enums=tuple(sorted(enums, key=lambda item: item.name)),
             structs=tuple(sorted(structs, key=lambda item: item.name)),
-            managed=tuple(managed),
+            managed=tuple(sorted(managed, key=lambda item: item.name)),
         )
+
+
+def _request(fact: typeinfo.Method) -> str:
+    return fact.wsdl.removesuffix("_Task") + "RequestType"
 
 
 def _unique(what: str, names: list[str]) -> None:

@@ -246,6 +246,10 @@ def method_name_taken(tables: Tables) -> None:
     change_method(tables, wsdl="Login")
 
 
+def request_name_taken(tables: Tables) -> None:
+    change_method(tables, wsdl="PowerOnVM")
+
+
 def built_in_type_declared(tables: Tables) -> None:
     tables.data["vmodl.MethodFault"] = tables.data["vim.vm.ConfigSpec"]
 
@@ -266,6 +270,7 @@ def unreleased(tables: Tables) -> None:
         (half_a_task, "half a task"),
         (fault_that_is_none, "vim.vm.ConfigSpec"),
         (method_name_taken, "declared twice: method Login"),
+        (request_name_taken, "declared twice: type PowerOnVMRequestType"),
         (built_in_type_declared, "built into VMODL"),
         (unreleased, "version99"),
     ],
