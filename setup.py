@@ -19,8 +19,7 @@ def extensions() -> list[Extension]:
     from Cython.Build import cythonize
 
     accel = Extension("vimlib.soap._accel", [str(SOURCE)], optional=True)
-    modules: list[Extension] = cythonize([accel], compiler_directives={"language_level": 3})
-    return modules
+    return list(cythonize([accel], compiler_directives={"language_level": 3}))
 
 
 setup(ext_modules=extensions())

@@ -80,7 +80,7 @@ def make_image(folder: Path, kind: Kind, *, mib: int = 64, seed: int = 1) -> Dis
 
 def convert(source: Path, target: Path, options: str = "", target_format: str = "vmdk") -> None:
     """Write the disk of one image file into another; the source's format is probed."""
-    argv: list[str | Path] = [tools.find("qemu-img"), "convert", "-O", target_format]
+    argv: list[object] = [tools.find("qemu-img"), "convert", "-O", target_format]
     argv += ["-o", options] if options else []
     if source.suffix == ".img":
         argv[2:2] = ["-f", "raw"]

@@ -91,9 +91,13 @@ def nginx(root: Path | None = None, *, workers: int = 1) -> Iterator[Nginx]:
             CONFIG.format(
                 # As root it would hand the files to another user, who cannot read them.
                 user="user root;" if os.geteuid() == 0 else "",
-                workers=workers, folder=folder, root=root, port=port,
-                cert=certificate.cert, key=certificate.key,
-            )  # fmt: skip
+                workers=workers,
+                folder=folder,
+                root=root,
+                port=port,
+                cert=certificate.cert,
+                key=certificate.key,
+            )
         )
         url = f"https://127.0.0.1:{port}"
         argv = [program, "-p", folder, "-e", "stderr", "-c", config]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-import subprocess
 import sys
 import urllib.error
 import urllib.request
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.integration.peers import cache
-from tests.integration.peers.process import Process, listening_socket, run, running
+from tests.integration.peers.process import Process, run, running
 
 INSTALL_SECONDS = 900  # 20 s on an idle machine
 START_SECONDS = 90  # 1.5 s
@@ -41,15 +40,23 @@ def environment(name: str, requirement: str, constraints: Path) -> Path:
         argv = [*pip, "--constraint", constraints, requirement, GUNICORN]
         run(f"pip install {requirement}", argv, deadline=INSTALL_SECONDS)
 
-    inputs = [python, requirement, GUNICORN, constraints.read_bytes()]
+    inputs: list[str | bytes] = [python, requirement, GUNICORN, constraints.read_bytes()]
     return cache.built(f"{name}-py{python}", inputs, install)
 
 
 @contextmanager
 def served(
-    name: str, venv: Path, app: str, folder: Path, sock: socket.socket, *, threads: int,
-    env: Mapping[str, str], path: str, status: int,
-) -> Iterator[Process]:  # fmt: skip
+    name: str,
+    venv: Path,
+    app: str,
+    folder: Path,
+    sock: socket.socket,
+    *,
+    threads: int,
+    env: Mapping[str, str],
+    path: str,
+    status: int,
+) -> Iterator[Process]:
     """Run a WSGI application under gunicorn on a listening socket until the block ends.
 
     It is ready when a GET of `path` answers `status`.
@@ -94,20 +101,16 @@ def _status(port: int, path: str) -> int | None:
 
 
 def call(
-    method: str, url: str, body: Any = None, *, token: str | None = None,
-    content_type: str = "application/json",
-) -> tuple[http.client.HTTPMessage, Any]:  # fmt: skip
+    method: str, url: str, body: Any = None, *, token: str | None = None
+) -> tuple[http.client.HTTPMessage, Any]:
     """Send JSON, return the answer's headers and its JSON (None where it has no body).
 
     Raises:
         urllib.error.HTTPError: The answer is 400 or above.
     """
-    headers = {"Content-Type": content_type} | ({"X-Auth-Token": token} if token else {})
+    headers = {"Content-Type": "application/json"} | ({"X-Auth-Token": token} if token else {})
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, headers, method=method)
     with urllib.request.urlopen(request, timeout=60) as answer:
         content = answer.read()
         return answer.headers, json.loads(content) if content else None
-
-
-__all__ = ["call", "environment", "listening_socket", "served"]

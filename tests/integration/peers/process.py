@@ -62,7 +62,7 @@ class Process:
 @contextmanager
 def running(
     name: str,
-    argv: Sequence[str | Path],
+    argv: Sequence[object],
     log: Path,
     *,
     env: Mapping[str, str] | None = None,
@@ -71,7 +71,8 @@ def running(
 ) -> Iterator[Process]:
     """Run a program in a process group of its own, both outputs in `log`, until the block ends.
 
-    `env` is put over the environment of this process.
+    The parts of `argv` are what `str` makes of them; `env` is put over the environment of this
+    process.
     """
     with log.open("wb") as out:
         popen = subprocess.Popen(
@@ -95,7 +96,7 @@ def running(
 
 def run(
     name: str,
-    argv: Sequence[str | Path],
+    argv: Sequence[object],
     *,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,

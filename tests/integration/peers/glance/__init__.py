@@ -18,8 +18,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tests.integration.peers.keystone import Keystone, keystone
-from tests.integration.peers.openstack import call, environment, listening_socket, served
-from tests.integration.peers.process import PeerError, Process, run
+from tests.integration.peers.openstack import call, environment, served
+from tests.integration.peers.process import PeerError, Process, listening_socket, run
 
 CONSTRAINTS = Path(__file__).with_name("constraints.txt")
 REQUIREMENT = "glance==33.0.0"
@@ -149,9 +149,16 @@ def glance(
         run("glance db_sync", migrate, env={"PYTHONWARNINGS": "ignore"}, deadline=SETUP_SECONDS)
         process = stack.enter_context(
             served(
-                "glance", venv, "glance.wsgi.api:application", folder, sock, threads=THREADS,
-                env={"OS_GLANCE_CONFIG_DIR": str(folder / "etc")}, path="/", status=300,
-            )  # fmt: skip
+                "glance",
+                venv,
+                "glance.wsgi.api:application",
+                folder,
+                sock,
+                threads=THREADS,
+                env={"OS_GLANCE_CONFIG_DIR": str(folder / "etc")},
+                path="/",
+                status=300,
+            )
         )
         yield Glance(url, folder / "images", identity, process)
 

@@ -11,13 +11,14 @@ import grp
 import os
 import secrets
 import tempfile
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.integration.peers.openstack import call, environment, listening_socket, served
-from tests.integration.peers.process import Process, run
+from tests.integration.peers.openstack import call, environment, served
+from tests.integration.peers.process import Process, listening_socket, run
 
 CONSTRAINTS = Path(__file__).with_name("constraints.txt")
 REQUIREMENT = "keystone==30.0.0"
@@ -66,8 +67,6 @@ class Keystone:
 
     def revoke(self, token: str) -> None:
         """End a token before its time."""
-        import urllib.request
-
         both = {"X-Auth-Token": token, "X-Subject-Token": token}
         request = urllib.request.Request(f"{self.url}/auth/tokens", None, both, method="DELETE")
         with urllib.request.urlopen(request, timeout=30):
@@ -91,16 +90,23 @@ def keystone(image_url: str, *, token_seconds: int = 3600) -> Iterator[Keystone]
         config.write_text(CONFIG.format(folder=folder, token_seconds=token_seconds))
         _bootstrap(venv, config, url, admin_password)
         with served(
-            "keystone", venv, "keystone.wsgi.api:application", folder, sock, threads=8,
-            env={"OS_KEYSTONE_CONFIG_DIR": str(folder / "etc")}, path="/v3", status=200,
-        ) as process:  # fmt: skip
+            "keystone",
+            venv,
+            "keystone.wsgi.api:application",
+            folder,
+            sock,
+            threads=8,
+            env={"OS_KEYSTONE_CONFIG_DIR": str(folder / "etc")},
+            path="/v3",
+            status=200,
+        ) as process:
             server = Keystone(url, process)
             _populate(server, server.token("admin", admin_password), image_url)
             yield server
 
 
 def _bootstrap(venv: Path, config: Path, url: str, password: str) -> None:
-    manage = [venv / "bin" / "keystone-manage", "--config-file", config]
+    manage: list[object] = [venv / "bin" / "keystone-manage", "--config-file", config]
     owner = ["--keystone-user", getpass.getuser()]
     owner += ["--keystone-group", grp.getgrgid(os.getgid()).gr_name]
     # The middleware in Glance looks for the internal endpoint, so there has to be one.
@@ -136,6 +142,4 @@ def _populate(server: Keystone, token: str, image_url: str) -> None:
             path = f"projects/{where}/users/{who}/roles/{roles[role]}"
             call("PUT", f"{server.url}/{path}", token=token)
     service = create("service", name="glance", type="image")
-    create(
-        "endpoint", interface="public", region_id="RegionOne", service_id=service, url=image_url
-    )
+    create("endpoint", interface="public", region_id="RegionOne", service_id=service, url=image_url)

@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
+import ssl
 import tempfile
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypedDict
 
 from tests.integration.peers import cache, tools
 from tests.integration.peers.certs import make_certificate
@@ -27,6 +29,13 @@ BUILD_SECONDS = 300  # 12 s on an idle machine with two cores
 START_SECONDS = 60
 
 Model = Literal["esx", "vpx"]
+
+
+class Announcement(TypedDict):
+    """The line of JSON that `main.go` prints when it serves."""
+
+    url: str
+    datastores: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -51,8 +60,6 @@ class VCSim:
 
     def fail_next_call(self, status: int) -> None:
         """Make the next answer of `/sdk` an empty one with this HTTP status."""
-        import ssl
-
         context = ssl.create_default_context(cafile=self.ca)
         address = f"{self.url.removesuffix('/sdk')}/_test/status?code={status}"
         with urllib.request.urlopen(address, data=b"", timeout=10, context=context):
@@ -86,6 +93,7 @@ def binary() -> Path:
             cwd=folder,
             deadline=BUILD_SECONDS,
         )
+        shutil.rmtree(folder / "go-build")
 
     return cache.built("vcsim", [SOURCE.read_bytes()], compile_into) / "vcsim"
 
@@ -116,7 +124,7 @@ def vcsim(
         files = folder / "tmp"
         files.mkdir()
         delays = ",".join(f"{k}:{v}" for k, v in (method_delay_ms or {}).items())
-        argv: list[str | Path] = [program, "-cert", certificate.cert, "-key", certificate.key]
+        argv: list[object] = [program, "-cert", certificate.cert, "-key", certificate.key]
         argv += ["-vms", str(vms), "-delay", str(delay_ms), "-method-delay", delays]
         argv += ["-esx"] * (model == "esx") + ["-trace"] * trace
         env = {"TMPDIR": str(files), "VCSIM_USERNAME": username, "VCSIM_PASSWORD": password}
@@ -137,10 +145,10 @@ def vcsim(
             )
 
 
-def _announcement(log: Path) -> dict[str, object] | None:
-    """Return the line of JSON that main.go prints when it serves."""
+def _announcement(log: Path) -> Announcement | None:
+    """Return what `main.go` said, None while it has not."""
     for line in log.read_bytes().splitlines(keepends=True):
         if line.startswith(b"{") and line.endswith(b"\n"):
-            ready: dict[str, object] = json.loads(line)
+            ready: Announcement = json.loads(line)
             return ready
     return None

@@ -1,0 +1,28 @@
+"""What holds for all tests: hypothesis profiles, and no settings from the developer's shell."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# Deterministic where the result decides, wider where somebody looks for trouble.
+settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
+settings.register_profile(
+    "dev", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.register_profile("wide", max_examples=5000, deadline=None, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
+
+SHELL_PREFIXES = ("VIMLIB_", "GOVC_", "VMWARE_", "OS_")
+# How the tests themselves are run, not what they connect to.
+KEPT = {"VIMLIB_PEER_CACHE", "VIMLIB_VCSIM", "VIMLIB_SOAP_BACKEND"}
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take away variables that would point the code under test at somebody's real host."""
+    for name in list(os.environ):
+        if name.startswith(SHELL_PREFIXES) and name not in KEPT:
+            monkeypatch.delenv(name)

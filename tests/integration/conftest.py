@@ -1,0 +1,209 @@
+"""Fixtures over the peers, and what becomes of a test whose peer's tool is not installed.
+
+A missing tool skips its tests and is listed at the end with the line that installs it; where `CI`
+is set it fails them, so that nothing is left out unseen.
+
+A test that takes `host` runs against each server that stands for an ESX host: the simulator and
+vcsim. Mark it `vcsim_only("why")` or `simulator_only("why")` where one of them cannot do it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.integration.peers import process, tools
+from tests.integration.peers.glance import Glance
+from tests.integration.peers.glance import glance as run_glance
+from tests.integration.peers.images import DiskImage, Kind, make_image
+from tests.integration.peers.nginx import Nginx
+from tests.integration.peers.nginx import nginx as run_nginx
+from tests.integration.peers.tools import MissingToolError, Tool
+from tests.integration.peers.vcsim import VCSim
+from tests.integration.peers.vcsim import vcsim as run_vcsim
+
+HERE = Path(__file__).parent
+# A first run compiles vcsim and installs Glance and Keystone inside a fixture.
+TIMEOUT_SECONDS = 1800
+
+HOSTS: tuple[str, ...] = ("simulator", "vcsim")
+ONLY: dict[str, tuple[str, ...]] = {"vcsim_only": ("vcsim",), "simulator_only": ("simulator",)}
+
+_missing: dict[str, Tool] = {}
+
+
+@contextmanager
+def needed_tools() -> Iterator[None]:
+    """Turn a missing tool into a skip, or into a failure where `CI` is set."""
+    try:
+        yield
+    except MissingToolError as exc:
+        _missing[exc.tool.name] = exc.tool
+        if os.environ.get("CI"):
+            pytest.fail(str(exc), pytrace=False)
+        pytest.skip(str(exc))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark all that is below this folder."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.integration)
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(TIMEOUT_SECONDS, func_only=False))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that takes `host` against each server that can do what it shows."""
+    if "host" not in metafunc.fixturenames:
+        return
+    names = HOSTS
+    for mark, only in ONLY.items():
+        for found in metafunc.definition.iter_markers(mark):
+            if not found.args:
+                raise pytest.UsageError(f"{metafunc.definition.nodeid}: {mark} wants its reason")
+            names = only
+    metafunc.parametrize("host", names, indirect=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Put the ends of the peers' logs under a test that failed."""
+    report = yield
+    if report.failed and item.path.is_relative_to(HERE):
+        for peer in process.RUNNING:
+            report.sections.append((f"log of {peer.name}", peer.tail()))
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """List what was missing, with the lines that install it."""
+    if _missing:
+        terminalreporter.section("tools that are not installed")
+        for tool in _missing.values():
+            terminalreporter.line(f"{tool.name} ({tool.purpose}): {tool.apt_line}")
+
+
+@pytest.fixture(scope="session")
+def need_tool() -> Callable[[str], Path]:
+    """Give the path of a tool of `peers.tools`, or skip (fail, in CI) where it is missing."""
+
+    def find(name: str) -> Path:
+        with needed_tools():
+            return tools.find(name)
+
+    return find
+
+
+@dataclass(frozen=True)
+class Host:
+    """A server that stands for an ESX host, and how to log in to it."""
+
+    kind: str
+    url: str
+    username: str
+    password: str = field(repr=False)
+    # SHA-256 with colons.
+    thumbprint: str
+    # Its one datastore, and where that one's files lie on this machine.
+    datastore: str
+    folder: Path
+
+
+@pytest.fixture
+async def host(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Host]:
+    """An empty ESX host of each kind in turn, new for each test."""
+    kind: str = request.param
+    async with AsyncExitStack() as stack:
+        if kind == "vcsim":
+            with needed_tools():
+                peer = stack.enter_context(run_vcsim("esx"))
+            yield Host(
+                kind=kind,
+                url=peer.url,
+                username=peer.username,
+                password=peer.password,
+                thumbprint=peer.thumbprint,
+                datastore=peer.datastore,
+                folder=peer.datastores[peer.datastore],
+            )
+        else:
+            from vimlib.simulator import ESXHost
+
+            folder = tmp_path / "datastore1"
+            folder.mkdir()
+            esx = await stack.enter_async_context(ESXHost(datastores={"datastore1": folder}))
+            yield Host(
+                kind=kind,
+                url=esx.url,
+                username=esx.credentials.username,
+                password=esx.credentials.password,
+                thumbprint=esx.thumbprint,
+                datastore="datastore1",
+                folder=folder,
+            )
+
+
+@pytest.fixture(scope="session")
+def vcsim_esx() -> Iterator[VCSim]:
+    """A vcsim that is one ESX host with two machines, shared: leave it as it was."""
+    with needed_tools(), run_vcsim("esx", vms=2) as peer:
+        yield peer
+
+
+@pytest.fixture(scope="session")
+def vcsim_vpx() -> Iterator[VCSim]:
+    """A vcsim that is a vCenter, shared: leave it as it was."""
+    with needed_tools(), run_vcsim("vpx", vms=2) as peer:
+        yield peer
+
+
+@pytest.fixture(scope="session", params=["esx", "vpx"])
+def vcsim(request: pytest.FixtureRequest) -> VCSim:
+    """Both of them in turn."""
+    peer: VCSim = request.getfixturevalue(f"vcsim_{request.param}")
+    return peer
+
+
+@pytest.fixture(scope="session")
+def glance() -> Iterator[Glance]:
+    """A Glance without authentication, shared: delete what you upload."""
+    with run_glance() as peer:
+        yield peer
+
+
+@pytest.fixture(scope="session")
+def glance_with_keystone() -> Iterator[Glance]:
+    """A Glance that asks for tokens, with the Keystone that gives them."""
+    with run_glance(with_keystone=True) as peer:
+        yield peer
+
+
+@pytest.fixture(scope="session")
+def nginx() -> Iterator[Nginx]:
+    """An nginx over TLS that serves and takes files of a folder of its own."""
+    with needed_tools(), run_nginx() as peer:
+        yield peer
+
+
+@pytest.fixture(scope="session")
+def disk_image(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., DiskImage]:
+    """Give disk images, `disk_image(kind, mib=64, seed=1)`, each made once; do not change them."""
+    made: dict[tuple[Kind, int, int], DiskImage] = {}
+    folder = tmp_path_factory.mktemp("images")
+
+    def get(kind: Kind, mib: int = 64, seed: int = 1) -> DiskImage:
+        key = (kind, mib, seed)
+        if key not in made:
+            with needed_tools():
+                made[key] = make_image(folder, kind, mib=mib, seed=seed)
+        return made[key]
+
+    return get
