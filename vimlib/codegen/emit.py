@@ -137,7 +137,7 @@ class _Writer:
             elif field.optional:
                 yield f"    {name}: {word if word == 'Any' else word + ' | None'} = None"
             else:
-                yield f"    {name}: {word} = required()"
+                yield f"    {name}: {word} = _required()"
 
     def managed(self, managed: ManagedType) -> Iterator[str]:
         base = managed.base or "model.ManagedObject"
@@ -253,7 +253,7 @@ class _Writer:
             ("DataObject", "(DataObject)" in text),
             ("Enumeration", has_enum),
             ("operation", "@operation(" in text),
-            ("required", "= required()" in text),
+            ("required as _required", "= _required()" in text),
         ) if yes]  # fmt: skip
         if words:
             yield f"from vimlib.model import {', '.join(words)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from vimlib.model import Enumeration, required
+from vimlib.model import Enumeration, required as _required
 from .vmodl import (
     DynamicData,
 )
@@ -46,8 +46,8 @@ class CreateTaskAction(Action):
 
     _wire_ = "taskTypeId:string! cancelable:boolean!"
     _since_ = "2.5"
-    taskTypeId: str = required()
-    cancelable: bool = required()
+    taskTypeId: str = _required()
+    cancelable: bool = _required()
 
 
 class MethodAction(Action):
@@ -55,7 +55,7 @@ class MethodAction(Action):
 
     _wire_ = "name:string! argument:MethodActionArgument*"
     _since_ = "2.0"
-    name: str = required()
+    name: str = _required()
     argument: list[MethodActionArgument] = []
 
 
@@ -72,7 +72,7 @@ class RunScriptAction(Action):
 
     _wire_ = "script:string!"
     _since_ = "2.0"
-    script: str = required()
+    script: str = _required()
 
 
 class SendEmailAction(Action):
@@ -80,10 +80,10 @@ class SendEmailAction(Action):
 
     _wire_ = "toList:string! ccList:string! subject:string! body:string!"
     _since_ = "2.0"
-    toList: str = required()
-    ccList: str = required()
-    subject: str = required()
-    body: str = required()
+    toList: str = _required()
+    ccList: str = _required()
+    subject: str = _required()
+    body: str = _required()
 
 
 class SendSNMPAction(Action):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from vimlib.model import Enumeration, operation, required
+from vimlib.model import Enumeration, operation, required as _required
 from .vim import (
     ExtensibleManagedObject,
 )
@@ -109,16 +109,16 @@ class AlarmDescription(DynamicData):
         "action:TypeDescription!*"
     )
     _since_ = "2.0"
-    expr: list[TypeDescription] = required()
-    stateOperator: list[ElementDescription] = required()
-    metricOperator: list[ElementDescription] = required()
-    hostSystemConnectionState: list[ElementDescription] = required()
-    virtualMachinePowerState: list[ElementDescription] = required()
+    expr: list[TypeDescription] = _required()
+    stateOperator: list[ElementDescription] = _required()
+    metricOperator: list[ElementDescription] = _required()
+    hostSystemConnectionState: list[ElementDescription] = _required()
+    virtualMachinePowerState: list[ElementDescription] = _required()
     datastoreConnectionState: list[ElementDescription] = []
     hostSystemPowerState: list[ElementDescription] = []
     virtualMachineGuestHeartbeatStatus: list[ElementDescription] = []
-    entityStatus: list[ElementDescription] = required()
-    action: list[TypeDescription] = required()
+    entityStatus: list[ElementDescription] = _required()
+    action: list[TypeDescription] = _required()
 
 
 class AlarmExpression(DynamicData):
@@ -146,11 +146,11 @@ class AlarmSpec(DynamicData):
         "expression:AlarmExpression! action:AlarmAction actionFrequency:int@4.0 setting:AlarmSetting"
     )
     _since_ = "2.0"
-    name: str = required()
+    name: str = _required()
     systemName: str | None = None
-    description: str = required()
-    enabled: bool = required()
-    expression: AlarmExpression = required()
+    description: str = _required()
+    enabled: bool = _required()
+    expression: AlarmExpression = _required()
     action: AlarmAction | None = None
     actionFrequency: int | None = None
     setting: AlarmSetting | None = None
@@ -164,12 +164,12 @@ class AlarmInfo(AlarmSpec):
         "lastModifiedUser:string! creationEventId:int!"
     )
     _since_ = "2.0"
-    key: str = required()
-    alarm: Alarm = required()
-    entity: ManagedEntity = required()
-    lastModifiedTime: datetime = required()
-    lastModifiedUser: str = required()
-    creationEventId: int = required()
+    key: str = _required()
+    alarm: Alarm = _required()
+    entity: ManagedEntity = _required()
+    lastModifiedTime: datetime = _required()
+    lastModifiedUser: str = _required()
+    creationEventId: int = _required()
 
 
 class AlarmSetting(DynamicData):
@@ -177,8 +177,8 @@ class AlarmSetting(DynamicData):
 
     _wire_ = "toleranceRange:int! reportingFrequency:int!"
     _since_ = "2.0"
-    toleranceRange: int = required()
-    reportingFrequency: int = required()
+    toleranceRange: int = _required()
+    reportingFrequency: int = _required()
 
 
 class AlarmState(DynamicData):
@@ -190,11 +190,11 @@ class AlarmState(DynamicData):
         "acknowledgedTime:dateTime@4.0 eventKey:int@6.0 disabled:boolean@6.9.1"
     )
     _since_ = "2.0"
-    key: str = required()
-    entity: ManagedEntity = required()
-    alarm: Alarm = required()
-    overallStatus: ManagedEntityStatusValue = required()
-    time: datetime = required()
+    key: str = _required()
+    entity: ManagedEntity = _required()
+    alarm: Alarm = _required()
+    overallStatus: ManagedEntityStatusValue = _required()
+    time: datetime = _required()
     acknowledged: bool | None = None
     acknowledgedByUser: str | None = None
     acknowledgedTime: datetime | None = None
@@ -210,12 +210,12 @@ class AlarmTriggeringAction(AlarmAction):
         "yellow2red:boolean! red2yellow:boolean! yellow2green:boolean!"
     )
     _since_ = "2.0"
-    action: Action = required()
+    action: Action = _required()
     transitionSpecs: list[AlarmTriggeringActionTransitionSpec] = []
-    green2yellow: bool = required()
-    yellow2red: bool = required()
-    red2yellow: bool = required()
-    yellow2green: bool = required()
+    green2yellow: bool = _required()
+    yellow2red: bool = _required()
+    red2yellow: bool = _required()
+    yellow2green: bool = _required()
 
 
 class AlarmTriggeringActionTransitionSpec(DynamicData):
@@ -223,9 +223,9 @@ class AlarmTriggeringActionTransitionSpec(DynamicData):
 
     _wire_ = "startState:ManagedEntityStatus! finalState:ManagedEntityStatus! repeats:boolean!"
     _since_ = "4.0"
-    startState: ManagedEntityStatusValue = required()
-    finalState: ManagedEntityStatusValue = required()
-    repeats: bool = required()
+    startState: ManagedEntityStatusValue = _required()
+    finalState: ManagedEntityStatusValue = _required()
+    repeats: bool = _required()
 
 
 class AndAlarmExpression(AlarmExpression):
@@ -233,7 +233,7 @@ class AndAlarmExpression(AlarmExpression):
 
     _wire_ = "expression:AlarmExpression!*"
     _since_ = "2.0"
-    expression: list[AlarmExpression] = required()
+    expression: list[AlarmExpression] = _required()
 
 
 class EventAlarmExpression(AlarmExpression):
@@ -245,7 +245,7 @@ class EventAlarmExpression(AlarmExpression):
     )
     _since_ = "2.5"
     comparisons: list[EventAlarmExpressionComparison] = []
-    eventType: str = required()
+    eventType: str = _required()
     eventTypeId: str | None = None
     objectType: str | None = None
     status: ManagedEntityStatusValue | None = None
@@ -256,9 +256,9 @@ class EventAlarmExpressionComparison(DynamicData):
 
     _wire_ = "attributeName:string! operator:string! value:string!"
     _since_ = "4.0"
-    attributeName: str = required()
-    operator: str = required()
-    value: str = required()
+    attributeName: str = _required()
+    operator: str = _required()
+    value: str = _required()
 
 
 class GroupAlarmAction(AlarmAction):
@@ -266,7 +266,7 @@ class GroupAlarmAction(AlarmAction):
 
     _wire_ = "action:AlarmAction!*"
     _since_ = "2.0"
-    action: list[AlarmAction] = required()
+    action: list[AlarmAction] = _required()
 
 
 class MetricAlarmExpression(AlarmExpression):
@@ -277,9 +277,9 @@ class MetricAlarmExpression(AlarmExpression):
         "red:int redInterval:int@4.0"
     )
     _since_ = "2.0"
-    operator: MetricAlarmOperatorValue = required()
-    type: str = required()
-    metric: PerfMetricId = required()
+    operator: MetricAlarmOperatorValue = _required()
+    type: str = _required()
+    metric: PerfMetricId = _required()
     yellow: int | None = None
     yellowInterval: int | None = None
     red: int | None = None
@@ -291,7 +291,7 @@ class OrAlarmExpression(AlarmExpression):
 
     _wire_ = "expression:AlarmExpression!*"
     _since_ = "2.0"
-    expression: list[AlarmExpression] = required()
+    expression: list[AlarmExpression] = _required()
 
 
 class StateAlarmExpression(AlarmExpression):
@@ -299,9 +299,9 @@ class StateAlarmExpression(AlarmExpression):
 
     _wire_ = "operator:StateAlarmOperator! type:string! statePath:string! yellow:string red:string"
     _since_ = "2.0"
-    operator: StateAlarmOperatorValue = required()
-    type: str = required()
-    statePath: str = required()
+    operator: StateAlarmOperatorValue = _required()
+    type: str = _required()
+    statePath: str = _required()
     yellow: str | None = None
     red: str | None = None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from vimlib.model import Enumeration, operation, required
+from vimlib.model import Enumeration, operation, required as _required
 from .vim import (
     ArrayUpdateSpec,
     ComputeResourceConfigInfo,
@@ -433,7 +433,7 @@ class ClusterAction(DynamicData):
 
     _wire_ = "type:string! target:ref(ManagedObject)"
     _since_ = "2.5"
-    type: str = required()
+    type: str = _required()
     target: ManagedObject | None = None
 
 
@@ -442,8 +442,8 @@ class ClusterActionHistory(DynamicData):
 
     _wire_ = "action:ClusterAction! time:dateTime!"
     _since_ = "2.5"
-    action: ClusterAction = required()
-    time: datetime = required()
+    action: ClusterAction = _required()
+    time: datetime = _required()
 
 
 class ClusterRuleInfo(DynamicData):
@@ -469,7 +469,7 @@ class ClusterAffinityRuleSpec(ClusterRuleInfo):
 
     _wire_ = "vm:ref(VirtualMachine)!*"
     _since_ = "2.0"
-    vm: list[VirtualMachine] = required()
+    vm: list[VirtualMachine] = _required()
 
 
 class ClusterAntiAffinityRuleSpec(ClusterRuleInfo):
@@ -477,7 +477,7 @@ class ClusterAntiAffinityRuleSpec(ClusterRuleInfo):
 
     _wire_ = "vm:ref(VirtualMachine)!*"
     _since_ = "2.0"
-    vm: list[VirtualMachine] = required()
+    vm: list[VirtualMachine] = _required()
 
 
 class ClusterAttemptedVmInfo(DynamicData):
@@ -485,7 +485,7 @@ class ClusterAttemptedVmInfo(DynamicData):
 
     _wire_ = "vm:ref(VirtualMachine)! task:ref(Task)"
     _since_ = "2.5"
-    vm: VirtualMachine = required()
+    vm: VirtualMachine = _required()
     task: Task[Any] | None = None
 
 
@@ -498,7 +498,7 @@ class ClusterClusterInitialPlacementAction(ClusterAction):
     )
     _since_ = "8.0.0.1"
     targetHost: HostSystem | None = None
-    pool: ResourcePool = required()
+    pool: ResourcePool = _required()
     availableNetworks: list[Network] = []
     configSpec: VirtualMachineConfigSpec | None = None
 
@@ -511,9 +511,9 @@ class ClusterConfigInfo(DynamicData):
         "drsConfig:ClusterDrsConfigInfo! drsVmConfig:ClusterDrsVmConfigInfo* rule:ClusterRuleInfo*"
     )
     _since_ = "2.0"
-    dasConfig: ClusterDasConfigInfo = required()
+    dasConfig: ClusterDasConfigInfo = _required()
     dasVmConfig: list[ClusterDasVmConfigInfo] = []
-    drsConfig: ClusterDrsConfigInfo = required()
+    drsConfig: ClusterDrsConfigInfo = _required()
     drsVmConfig: list[ClusterDrsVmConfigInfo] = []
     rule: list[ClusterRuleInfo] = []
 
@@ -534,9 +534,9 @@ class ClusterConfigInfoEx(ComputeResourceConfigInfo):
     )
     _since_ = "2.5"
     systemVMsConfig: ClusterSystemVMsConfigInfo | None = None
-    dasConfig: ClusterDasConfigInfo = required()
+    dasConfig: ClusterDasConfigInfo = _required()
     dasVmConfig: list[ClusterDasVmConfigInfo] = []
-    drsConfig: ClusterDrsConfigInfo = required()
+    drsConfig: ClusterDrsConfigInfo = _required()
     drsVmConfig: list[ClusterDrsVmConfigInfo] = []
     rule: list[ClusterRuleInfo] = []
     orchestration: ClusterOrchestrationInfo | None = None
@@ -632,10 +632,10 @@ class ClusterDasAamNodeState(DynamicData):
 
     _wire_ = "host:ref(HostSystem)! name:string! configState:string! runtimeState:string!"
     _since_ = "4.0"
-    host: HostSystem = required()
-    name: str = required()
-    configState: str = required()
-    runtimeState: str = required()
+    host: HostSystem = _required()
+    name: str = _required()
+    configState: str = _required()
+    runtimeState: str = _required()
 
 
 class ClusterDasAdmissionControlInfo(DynamicData):
@@ -672,8 +672,8 @@ class ClusterDasAdvancedRuntimeInfoVmcpCapabilityInfo(DynamicData):
 
     _wire_ = "storageAPDSupported:boolean! storagePDLSupported:boolean!"
     _since_ = "6.0"
-    storageAPDSupported: bool = required()
-    storagePDLSupported: bool = required()
+    storageAPDSupported: bool = _required()
+    storagePDLSupported: bool = _required()
 
 
 class ClusterDasConfigInfo(DynamicData):
@@ -711,9 +711,9 @@ class ClusterDasDataSummary(ClusterDasData):
 
     _wire_ = "hostListVersion:long! clusterConfigVersion:long! compatListVersion:long!"
     _since_ = "5.0"
-    hostListVersion: int = required()
-    clusterConfigVersion: int = required()
-    compatListVersion: int = required()
+    hostListVersion: int = _required()
+    clusterConfigVersion: int = _required()
+    compatListVersion: int = _required()
 
 
 class ClusterDasFailoverLevelAdvancedRuntimeInfo(ClusterDasAdvancedRuntimeInfo):
@@ -726,13 +726,13 @@ class ClusterDasFailoverLevelAdvancedRuntimeInfo(ClusterDasAdvancedRuntimeInfo):
         "vmsRequiringMultipleSlots:ClusterDasFailoverLevelAdvancedRuntimeInfoVmSlots*@5.1"
     )
     _since_ = "4.0"
-    slotInfo: ClusterDasFailoverLevelAdvancedRuntimeInfoSlotInfo = required()
-    totalSlots: int = required()
-    usedSlots: int = required()
-    unreservedSlots: int = required()
-    totalVms: int = required()
-    totalHosts: int = required()
-    totalGoodHosts: int = required()
+    slotInfo: ClusterDasFailoverLevelAdvancedRuntimeInfoSlotInfo = _required()
+    totalSlots: int = _required()
+    usedSlots: int = _required()
+    unreservedSlots: int = _required()
+    totalVms: int = _required()
+    totalHosts: int = _required()
+    totalGoodHosts: int = _required()
     hostSlots: list[ClusterDasFailoverLevelAdvancedRuntimeInfoHostSlots] = []
     vmsRequiringMultipleSlots: list[ClusterDasFailoverLevelAdvancedRuntimeInfoVmSlots] = []
 
@@ -742,8 +742,8 @@ class ClusterDasFailoverLevelAdvancedRuntimeInfoHostSlots(DynamicData):
 
     _wire_ = "host:ref(HostSystem)! slots:int!"
     _since_ = "4.0"
-    host: HostSystem = required()
-    slots: int = required()
+    host: HostSystem = _required()
+    slots: int = _required()
 
 
 class ClusterDasFailoverLevelAdvancedRuntimeInfoSlotInfo(DynamicData):
@@ -751,9 +751,9 @@ class ClusterDasFailoverLevelAdvancedRuntimeInfoSlotInfo(DynamicData):
 
     _wire_ = "numVcpus:int! cpuMHz:int! memoryMB:int!"
     _since_ = "4.0"
-    numVcpus: int = required()
-    cpuMHz: int = required()
-    memoryMB: int = required()
+    numVcpus: int = _required()
+    cpuMHz: int = _required()
+    memoryMB: int = _required()
 
 
 class ClusterDasFailoverLevelAdvancedRuntimeInfoVmSlots(DynamicData):
@@ -761,8 +761,8 @@ class ClusterDasFailoverLevelAdvancedRuntimeInfoVmSlots(DynamicData):
 
     _wire_ = "vm:ref(VirtualMachine)! slots:int!"
     _since_ = "5.1"
-    vm: VirtualMachine = required()
-    slots: int = required()
+    vm: VirtualMachine = _required()
+    slots: int = _required()
 
 
 class ClusterDasFdmHostState(DynamicData):
@@ -770,7 +770,7 @@ class ClusterDasFdmHostState(DynamicData):
 
     _wire_ = "state:string! stateReporter:ref(HostSystem)"
     _since_ = "5.0"
-    state: str = required()
+    state: str = _required()
     stateReporter: HostSystem | None = None
 
 
@@ -779,7 +779,7 @@ class ClusterDasHostRecommendation(DynamicData):
 
     _wire_ = "host:ref(HostSystem)! drsRating:int"
     _since_ = "4.0"
-    host: HostSystem = required()
+    host: HostSystem = _required()
     drsRating: int | None = None
 
 
@@ -791,7 +791,7 @@ class ClusterDasVmConfigInfo(DynamicData):
         "dasSettings:ClusterDasVmSettings@2.5"
     )
     _since_ = "2.0"
-    key: VirtualMachine = required()
+    key: VirtualMachine = _required()
     restartPriority: DasVmPriorityValue | None = None
     powerOffOnIsolation: bool | None = None
     dasSettings: ClusterDasVmSettings | None = None
@@ -834,8 +834,8 @@ class ClusterDependencyRuleInfo(ClusterRuleInfo):
 
     _wire_ = "vmGroup:string! dependsOnVmGroup:string!"
     _since_ = "6.5"
-    vmGroup: str = required()
-    dependsOnVmGroup: str = required()
+    vmGroup: str = _required()
+    dependsOnVmGroup: str = _required()
 
 
 class ClusterDpmConfigInfo(DynamicData):
@@ -854,7 +854,7 @@ class ClusterDpmHostConfigInfo(DynamicData):
 
     _wire_ = "key:ref(HostSystem)! enabled:boolean behavior:DpmBehavior"
     _since_ = "2.5"
-    key: HostSystem = required()
+    key: HostSystem = _required()
     enabled: bool | None = None
     behavior: DpmBehaviorValue | None = None
 
@@ -888,8 +888,8 @@ class ClusterDrsFaults(DynamicData):
 
     _wire_ = "reason:string! faultsByVm:ClusterDrsFaultsFaultsByVm!*"
     _since_ = "4.0"
-    reason: str = required()
-    faultsByVm: list[ClusterDrsFaultsFaultsByVm] = required()
+    reason: str = _required()
+    faultsByVm: list[ClusterDrsFaultsFaultsByVm] = _required()
 
 
 class ClusterDrsFaultsFaultsByVm(DynamicData):
@@ -898,7 +898,7 @@ class ClusterDrsFaultsFaultsByVm(DynamicData):
     _wire_ = "vm:ref(VirtualMachine) fault:LocalizedMethodFault!*"
     _since_ = "4.0"
     vm: VirtualMachine | None = None
-    fault: list[LocalizedMethodFault] = required()
+    fault: list[LocalizedMethodFault] = _required()
 
 
 class ClusterDrsFaultsFaultsByVirtualDisk(ClusterDrsFaultsFaultsByVm):
@@ -918,15 +918,15 @@ class ClusterDrsMigration(DynamicData):
         "destinationCpuLoad:int destinationMemoryLoad:long"
     )
     _since_ = "2.0"
-    key: str = required()
-    time: datetime = required()
-    vm: VirtualMachine = required()
+    key: str = _required()
+    time: datetime = _required()
+    vm: VirtualMachine = _required()
     cpuLoad: int | None = None
     memoryLoad: int | None = None
-    source: HostSystem = required()
+    source: HostSystem = _required()
     sourceCpuLoad: int | None = None
     sourceMemoryLoad: int | None = None
-    destination: HostSystem = required()
+    destination: HostSystem = _required()
     destinationCpuLoad: int | None = None
     destinationMemoryLoad: int | None = None
 
@@ -936,11 +936,11 @@ class ClusterDrsRecommendation(DynamicData):
 
     _wire_ = "key:string! rating:int! reason:string! reasonText:string! migrationList:ClusterDrsMigration!*"
     _since_ = "2.0"
-    key: str = required()
-    rating: int = required()
-    reason: str = required()
-    reasonText: str = required()
-    migrationList: list[ClusterDrsMigration] = required()
+    key: str = _required()
+    rating: int = _required()
+    reason: str = _required()
+    reasonText: str = _required()
+    migrationList: list[ClusterDrsMigration] = _required()
 
 
 class ClusterDrsVmConfigInfo(DynamicData):
@@ -948,7 +948,7 @@ class ClusterDrsVmConfigInfo(DynamicData):
 
     _wire_ = "key:ref(VirtualMachine)! enabled:boolean behavior:DrsBehavior"
     _since_ = "2.0"
-    key: VirtualMachine = required()
+    key: VirtualMachine = _required()
     enabled: bool | None = None
     behavior: DrsBehaviorValue | None = None
 
@@ -966,8 +966,8 @@ class ClusterEVCManagerCheckResult(DynamicData):
 
     _wire_ = "evcModeKey:string! error:LocalizedMethodFault! host:ref(HostSystem)*"
     _since_ = "6.0"
-    evcModeKey: str = required()
-    error: LocalizedMethodFault = required()
+    evcModeKey: str = _required()
+    error: LocalizedMethodFault = _required()
     host: list[HostSystem] = []
 
 
@@ -980,7 +980,7 @@ class ClusterEVCManagerEVCState(DynamicData):
         "featureRequirement:VirtualMachineFeatureRequirement*"
     )
     _since_ = "6.0"
-    supportedEVCMode: list[EVCMode] = required()
+    supportedEVCMode: list[EVCMode] = _required()
     currentEVCModeKey: str | None = None
     guaranteedCPUFeatures: list[HostCpuIdInfo] = []
     featureCapability: list[HostFeatureCapability] = []
@@ -1010,8 +1010,8 @@ class ClusterFailoverHostAdmissionControlInfoHostStatus(DynamicData):
 
     _wire_ = "host:ref(HostSystem)! status:ManagedEntityStatus!"
     _since_ = "4.0"
-    host: HostSystem = required()
-    status: ManagedEntityStatusValue = required()
+    host: HostSystem = _required()
+    status: ManagedEntityStatusValue = _required()
 
 
 class ClusterFailoverHostAdmissionControlPolicy(ClusterDasAdmissionControlPolicy):
@@ -1028,7 +1028,7 @@ class ClusterFailoverLevelAdmissionControlInfo(ClusterDasAdmissionControlInfo):
 
     _wire_ = "currentFailoverLevel:int!"
     _since_ = "4.0"
-    currentFailoverLevel: int = required()
+    currentFailoverLevel: int = _required()
 
 
 class ClusterFailoverLevelAdmissionControlPolicy(ClusterDasAdmissionControlPolicy):
@@ -1036,7 +1036,7 @@ class ClusterFailoverLevelAdmissionControlPolicy(ClusterDasAdmissionControlPolic
 
     _wire_ = "failoverLevel:int! slotPolicy:ClusterSlotPolicy@5.1"
     _since_ = "4.0"
-    failoverLevel: int = required()
+    failoverLevel: int = _required()
     slotPolicy: ClusterSlotPolicy | None = None
 
 
@@ -1048,8 +1048,8 @@ class ClusterFailoverResourcesAdmissionControlInfo(ClusterDasAdmissionControlInf
         "currentPMemFailoverResourcesPercent:int@7.0.2.0"
     )
     _since_ = "4.0"
-    currentCpuFailoverResourcesPercent: int = required()
-    currentMemoryFailoverResourcesPercent: int = required()
+    currentCpuFailoverResourcesPercent: int = _required()
+    currentMemoryFailoverResourcesPercent: int = _required()
     currentPMemFailoverResourcesPercent: int | None = None
 
 
@@ -1062,8 +1062,8 @@ class ClusterFailoverResourcesAdmissionControlPolicy(ClusterDasAdmissionControlP
         "autoComputePMemFailoverResourcesPercent:boolean@7.0.2.0"
     )
     _since_ = "4.0"
-    cpuFailoverResourcesPercent: int = required()
-    memoryFailoverResourcesPercent: int = required()
+    cpuFailoverResourcesPercent: int = _required()
+    memoryFailoverResourcesPercent: int = _required()
     failoverLevel: int | None = None
     autoComputePercentages: bool | None = None
     pMemFailoverResourcesPercent: int | None = None
@@ -1082,8 +1082,8 @@ class ClusterFixedSizeSlotPolicy(ClusterSlotPolicy):
 
     _wire_ = "cpu:int! memory:int!"
     _since_ = "5.1"
-    cpu: int = required()
-    memory: int = required()
+    cpu: int = _required()
+    memory: int = _required()
 
 
 class ClusterFtVmHostRuleInfo(ClusterRuleInfo):
@@ -1091,7 +1091,7 @@ class ClusterFtVmHostRuleInfo(ClusterRuleInfo):
 
     _wire_ = "vmGroupName:string! hostGroupName:string*"
     _since_ = "8.0.3.0"
-    vmGroupName: str = required()
+    vmGroupName: str = _required()
     hostGroupName: list[str] = []
 
 
@@ -1100,7 +1100,7 @@ class ClusterGroupInfo(DynamicData):
 
     _wire_ = "name:string! userCreated:boolean@5.0 uniqueID:string@6.0"
     _since_ = "4.1"
-    name: str = required()
+    name: str = _required()
     userCreated: bool | None = None
     uniqueID: str | None = None
 
@@ -1126,7 +1126,7 @@ class ClusterHostInfraUpdateHaModeAction(ClusterAction):
 
     _wire_ = "operationType:string!"
     _since_ = "6.5"
-    operationType: str = required()
+    operationType: str = _required()
 
 
 class ClusterHostPowerAction(ClusterAction):
@@ -1137,7 +1137,7 @@ class ClusterHostPowerAction(ClusterAction):
         "memCapacityMB:int"
     )
     _since_ = "2.5"
-    operationType: HostPowerOperationTypeValue = required()
+    operationType: HostPowerOperationTypeValue = _required()
     powerConsumptionWatt: int | None = None
     cpuCapacityMHz: int | None = None
     memCapacityMB: int | None = None
@@ -1148,8 +1148,8 @@ class ClusterHostRecommendation(DynamicData):
 
     _wire_ = "host:ref(HostSystem)! rating:int!"
     _since_ = "2.0"
-    host: HostSystem = required()
-    rating: int = required()
+    host: HostSystem = _required()
+    rating: int = _required()
 
 
 class ClusterInfraUpdateHaConfigInfo(DynamicData):
@@ -1172,7 +1172,7 @@ class ClusterInitialPlacementAction(ClusterAction):
 
     _wire_ = "targetHost:ref(HostSystem)! pool:ref(ResourcePool)"
     _since_ = "2.5"
-    targetHost: HostSystem = required()
+    targetHost: HostSystem = _required()
     pool: ResourcePool | None = None
 
 
@@ -1189,8 +1189,8 @@ class ClusterNotAttemptedVmInfo(DynamicData):
 
     _wire_ = "vm:ref(VirtualMachine)! fault:LocalizedMethodFault!"
     _since_ = "2.5"
-    vm: VirtualMachine = required()
-    fault: LocalizedMethodFault = required()
+    vm: VirtualMachine = _required()
+    fault: LocalizedMethodFault = _required()
 
 
 class ClusterOrchestrationInfo(DynamicData):
@@ -1220,8 +1220,8 @@ class ClusterPreemptibleVmPairInfo(DynamicData):
     _wire_ = "id:int monitoredVm:ref(VirtualMachine)! preemptibleVm:ref(VirtualMachine)!"
     _since_ = "8.0.0.1"
     id: int | None = None
-    monitoredVm: VirtualMachine = required()
-    preemptibleVm: VirtualMachine = required()
+    monitoredVm: VirtualMachine = _required()
+    preemptibleVm: VirtualMachine = _required()
 
 
 class ClusterPreemptibleVmPairSpec(ArrayUpdateSpec):
@@ -1249,12 +1249,12 @@ class ClusterRecommendation(DynamicData):
         "action:ClusterAction* target:ref(ManagedObject)"
     )
     _since_ = "2.5"
-    key: str = required()
-    type: str = required()
-    time: datetime = required()
-    rating: int = required()
-    reason: str = required()
-    reasonText: str = required()
+    key: str = _required()
+    type: str = _required()
+    time: datetime = _required()
+    rating: int = _required()
+    reason: str = _required()
+    reasonText: str = _required()
     warningText: str | None = None
     warningDetails: LocalizableMessage | None = None
     prerequisite: list[str] = []
@@ -1270,14 +1270,14 @@ class ClusterResourceUsageSummary(DynamicData):
         "pMemCapacityMB:long@6.7 storageUsedMB:long! storageCapacityMB:long!"
     )
     _since_ = "6.0"
-    cpuUsedMHz: int = required()
-    cpuCapacityMHz: int = required()
-    memUsedMB: int = required()
-    memCapacityMB: int = required()
+    cpuUsedMHz: int = _required()
+    cpuCapacityMHz: int = _required()
+    memUsedMB: int = _required()
+    memCapacityMB: int = _required()
     pMemAvailableMB: int | None = None
     pMemCapacityMB: int | None = None
-    storageUsedMB: int = required()
-    storageCapacityMB: int = required()
+    storageUsedMB: int = _required()
+    storageCapacityMB: int = _required()
 
 
 class ClusterRuleSpec(ArrayUpdateSpec):
@@ -1335,19 +1335,19 @@ class ClusterUsageSummary(DynamicData):
         "unreservedTier0MemMB:int@9.0.0.0"
     )
     _since_ = "6.0"
-    totalCpuCapacityMhz: int = required()
-    totalMemCapacityMB: int = required()
-    cpuReservationMhz: int = required()
-    memReservationMB: int = required()
+    totalCpuCapacityMhz: int = _required()
+    totalMemCapacityMB: int = _required()
+    cpuReservationMhz: int = _required()
+    memReservationMB: int = _required()
     poweredOffCpuReservationMhz: int | None = None
     poweredOffMemReservationMB: int | None = None
-    cpuDemandMhz: int = required()
-    memDemandMB: int = required()
-    statsGenNumber: int = required()
-    cpuEntitledMhz: int = required()
-    memEntitledMB: int = required()
-    poweredOffVmCount: int = required()
-    totalVmCount: int = required()
+    cpuDemandMhz: int = _required()
+    memDemandMB: int = _required()
+    statsGenNumber: int = _required()
+    cpuEntitledMhz: int = _required()
+    memEntitledMB: int = _required()
+    poweredOffVmCount: int = _required()
+    totalVmCount: int = _required()
     tier0MemCapacityMB: int | None = None
     reservedTier0MemMB: int | None = None
     unreservedTier0MemMB: int | None = None
@@ -1391,8 +1391,8 @@ class ClusterVmOrchestrationInfo(DynamicData):
 
     _wire_ = "vm:ref(VirtualMachine)! vmReadiness:ClusterVmReadiness!"
     _since_ = "6.5"
-    vm: VirtualMachine = required()
-    vmReadiness: ClusterVmReadiness = required()
+    vm: VirtualMachine = _required()
+    vmReadiness: ClusterVmReadiness = _required()
 
 
 class ClusterVmOrchestrationSpec(ArrayUpdateSpec):
@@ -1434,8 +1434,8 @@ class DasHeartbeatDatastoreInfo(DynamicData):
 
     _wire_ = "datastore:ref(Datastore)! hosts:ref(HostSystem)!*"
     _since_ = "5.0"
-    datastore: Datastore = required()
-    hosts: list[HostSystem] = required()
+    datastore: Datastore = _required()
+    hosts: list[HostSystem] = _required()
 
 
 class PlacementAction(ClusterAction):

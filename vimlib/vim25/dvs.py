@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from vimlib.model import Enumeration, operation, required
+from vimlib.model import Enumeration, operation, required as _required
 from .vim import (
     DVSConfigInfo,
     DVSConfigSpec,
@@ -427,7 +427,7 @@ class DVPortConfigInfo(DynamicData):
     scope: list[ManagedEntity] = []
     description: str | None = None
     setting: DVPortSetting | None = None
-    configVersion: str = required()
+    configVersion: str = _required()
 
 
 class DVPortConfigSpec(DynamicData):
@@ -438,7 +438,7 @@ class DVPortConfigSpec(DynamicData):
         "setting:DVPortSetting configVersion:string"
     )
     _since_ = "4.0"
-    operation: str = required()
+    operation: str = _required()
     key: str | None = None
     name: str | None = None
     scope: list[ManagedEntity] = []
@@ -474,7 +474,7 @@ class DVPortState(DynamicData):
     )
     _since_ = "4.0"
     runtimeInfo: DVPortStatus | None = None
-    stats: DistributedVirtualSwitchPortStatistics = required()
+    stats: DistributedVirtualSwitchPortStatistics = _required()
     vendorSpecificState: list[DistributedVirtualSwitchKeyedOpaqueBlob] = []
 
 
@@ -488,8 +488,8 @@ class DVPortStatus(DynamicData):
         "vmDirectPathGen2InactiveReasonExtended:string@4.1"
     )
     _since_ = "4.0"
-    linkUp: bool = required()
-    blocked: bool = required()
+    linkUp: bool = _required()
+    blocked: bool = _required()
     vlanIds: list[NumericRange] = []
     trunkingMode: bool | None = None
     mtu: int | None = None
@@ -515,15 +515,15 @@ class DVPortgroupConfigInfo(DynamicData):
         "segmentId:string@7.0.0.0 subnetId:string@9.0.0.0 nsxConfig:DVPortgroupNsxConfig@9.1.0.0"
     )
     _since_ = "4.0"
-    key: str = required()
-    name: str = required()
-    numPorts: int = required()
+    key: str = _required()
+    name: str = _required()
+    numPorts: int = _required()
     distributedVirtualSwitch: DistributedVirtualSwitch | None = None
     defaultPortConfig: DVPortSetting | None = None
     description: str | None = None
-    type: str = required()
+    type: str = _required()
     backingType: str | None = None
-    policy: DVPortgroupPolicy = required()
+    policy: DVPortgroupPolicy = _required()
     portNameFormat: str | None = None
     scope: list[ManagedEntity] = []
     vendorSpecificConfig: list[DistributedVirtualSwitchKeyedOpaqueBlob] = []
@@ -600,11 +600,11 @@ class DVPortgroupPolicy(DynamicData):
         "networkResourcePoolOverrideAllowed:boolean@5.0 trafficFilterOverrideAllowed:boolean@5.5"
     )
     _since_ = "4.0"
-    blockOverrideAllowed: bool = required()
-    shapingOverrideAllowed: bool = required()
-    vendorConfigOverrideAllowed: bool = required()
-    livePortMovingAllowed: bool = required()
-    portConfigResetAtDisconnect: bool = required()
+    blockOverrideAllowed: bool = _required()
+    shapingOverrideAllowed: bool = _required()
+    vendorConfigOverrideAllowed: bool = _required()
+    livePortMovingAllowed: bool = _required()
+    portConfigResetAtDisconnect: bool = _required()
     networkResourcePoolOverrideAllowed: bool | None = None
     trafficFilterOverrideAllowed: bool | None = None
 
@@ -614,8 +614,8 @@ class DVPortgroupSelection(SelectionSet):
 
     _wire_ = "dvsUuid:string! portgroupKey:string!*"
     _since_ = "5.0"
-    dvsUuid: str = required()
-    portgroupKey: list[str] = required()
+    dvsUuid: str = _required()
+    portgroupKey: list[str] = _required()
 
 
 class DVSFailureCriteria(InheritablePolicy):
@@ -702,10 +702,10 @@ class DVSHostLocalPortInfo(DynamicData):
 
     _wire_ = "switchUuid:string! portKey:string! setting:DVPortSetting! vnic:string!"
     _since_ = "5.1"
-    switchUuid: str = required()
-    portKey: str = required()
-    setting: DVPortSetting = required()
-    vnic: str = required()
+    switchUuid: str = _required()
+    portKey: str = _required()
+    setting: DVPortSetting = _required()
+    vnic: str = _required()
 
 
 class DVSMacLearningPolicy(InheritablePolicy):
@@ -713,7 +713,7 @@ class DVSMacLearningPolicy(InheritablePolicy):
 
     _wire_ = "enabled:boolean! allowUnicastFlooding:boolean limit:int limitPolicy:string"
     _since_ = "6.7"
-    enabled: bool = required()
+    enabled: bool = _required()
     allowUnicastFlooding: bool | None = None
     limit: int | None = None
     limitPolicy: str | None = None
@@ -750,7 +750,7 @@ class DVSManagerPhysicalNicsList(DynamicData):
 
     _wire_ = "host:ref(HostSystem)! physicalNics:PhysicalNic*"
     _since_ = "8.0.0.1"
-    host: HostSystem = required()
+    host: HostSystem = _required()
     physicalNics: list[PhysicalNic] = []
 
 
@@ -762,11 +762,11 @@ class DVSNetworkResourcePool(DynamicData):
         "allocationInfo:DVSNetworkResourcePoolAllocationInfo!"
     )
     _since_ = "4.1"
-    key: str = required()
+    key: str = _required()
     name: str | None = None
     description: str | None = None
-    configVersion: str = required()
-    allocationInfo: DVSNetworkResourcePoolAllocationInfo = required()
+    configVersion: str = _required()
+    allocationInfo: DVSNetworkResourcePoolAllocationInfo = _required()
 
 
 class DVSNetworkResourcePoolAllocationInfo(DynamicData):
@@ -787,7 +787,7 @@ class DVSNetworkResourcePoolConfigSpec(DynamicData):
         "name:string@5.0 description:string@5.0"
     )
     _since_ = "4.1"
-    key: str = required()
+    key: str = _required()
     configVersion: str | None = None
     allocationInfo: DVSNetworkResourcePoolAllocationInfo | None = None
     name: str | None = None
@@ -809,7 +809,7 @@ class DVSSelection(SelectionSet):
 
     _wire_ = "dvsUuid:string!"
     _since_ = "5.0"
-    dvsUuid: str = required()
+    dvsUuid: str = _required()
 
 
 class DVSTrafficShapingPolicy(InheritablePolicy):
@@ -839,10 +839,10 @@ class DVSVmVnicNetworkResourcePool(DynamicData):
         "allocationInfo:DvsVmVnicResourceAllocation"
     )
     _since_ = "6.0"
-    key: str = required()
+    key: str = _required()
     name: str | None = None
     description: str | None = None
-    configVersion: str = required()
+    configVersion: str = _required()
     allocationInfo: DvsVmVnicResourceAllocation | None = None
 
 
@@ -856,17 +856,17 @@ class DistributedVirtualPort(DynamicData):
         "externalId:string@7.0.0.0 segmentPortId:string@7.0.0.0"
     )
     _since_ = "4.0"
-    key: str = required()
-    config: DVPortConfigInfo = required()
-    dvsUuid: str = required()
+    key: str = _required()
+    config: DVPortConfigInfo = _required()
+    dvsUuid: str = _required()
     portgroupKey: str | None = None
     proxyHost: HostSystem | None = None
     connectee: DistributedVirtualSwitchPortConnectee | None = None
-    conflict: bool = required()
+    conflict: bool = _required()
     conflictPortKey: str | None = None
     state: DVPortState | None = None
     connectionCookie: int | None = None
-    lastStatusChange: datetime = required()
+    lastStatusChange: datetime = _required()
     hostLocalPort: bool | None = None
     externalId: str | None = None
     segmentPortId: str | None = None
@@ -882,13 +882,13 @@ class DistributedVirtualPortgroupInfo(DynamicData):
         "logicalSwitchUuid:string@7.0.0.0 segmentId:string@7.0.0.0 subnetId:string@9.0.0.0"
     )
     _since_ = "4.0"
-    switchName: str = required()
-    switchUuid: str = required()
-    portgroupName: str = required()
-    portgroupKey: str = required()
-    portgroupType: str = required()
-    uplinkPortgroup: bool = required()
-    portgroup: DistributedVirtualPortgroup = required()
+    switchName: str = _required()
+    switchUuid: str = _required()
+    portgroupName: str = _required()
+    portgroupKey: str = _required()
+    portgroupType: str = _required()
+    uplinkPortgroup: bool = _required()
+    portgroup: DistributedVirtualPortgroup = _required()
     networkReservationSupported: bool | None = None
     backingType: str | None = None
     logicalSwitchUuid: str | None = None
@@ -910,8 +910,8 @@ class DistributedVirtualPortgroupProblem(DynamicData):
 
     _wire_ = "logicalSwitchUuid:string! fault:LocalizedMethodFault!"
     _since_ = "7.0.0.0"
-    logicalSwitchUuid: str = required()
-    fault: LocalizedMethodFault = required()
+    logicalSwitchUuid: str = _required()
+    fault: LocalizedMethodFault = _required()
 
 
 class DistributedVirtualSwitchHostMember(DynamicData):
@@ -925,10 +925,10 @@ class DistributedVirtualSwitchHostMember(DynamicData):
     )
     _since_ = "4.0"
     runtimeState: DistributedVirtualSwitchHostMemberRuntimeState | None = None
-    config: DistributedVirtualSwitchHostMemberConfigInfo = required()
+    config: DistributedVirtualSwitchHostMemberConfigInfo = _required()
     productInfo: DistributedVirtualSwitchProductSpec | None = None
     uplinkPortKey: list[str] = []
-    status: str = required()
+    status: str = _required()
     statusDetail: str | None = None
 
 
@@ -953,9 +953,9 @@ class DistributedVirtualSwitchHostMemberConfigInfo(DynamicData):
     )
     _since_ = "4.0"
     host: HostSystem | None = None
-    maxProxySwitchPorts: int = required()
+    maxProxySwitchPorts: int = _required()
     vendorSpecificConfig: list[DistributedVirtualSwitchKeyedOpaqueBlob] = []
-    backing: DistributedVirtualSwitchHostMemberBacking = required()
+    backing: DistributedVirtualSwitchHostMemberBacking = _required()
     nsxSwitch: bool | None = None
     ensEnabled: bool | None = None
     ensInterruptEnabled: bool | None = None
@@ -973,8 +973,8 @@ class DistributedVirtualSwitchHostMemberConfigSpec(DynamicData):
         "maxProxySwitchPorts:int vendorSpecificConfig:DistributedVirtualSwitchKeyedOpaqueBlob*"
     )
     _since_ = "4.0"
-    operation: str = required()
-    host: HostSystem = required()
+    operation: str = _required()
+    host: HostSystem = _required()
     backing: DistributedVirtualSwitchHostMemberBacking | None = None
     maxProxySwitchPorts: int | None = None
     vendorSpecificConfig: list[DistributedVirtualSwitchKeyedOpaqueBlob] = []
@@ -985,7 +985,7 @@ class DistributedVirtualSwitchHostMemberHostPerfNicOffloadState(DynamicData):
 
     _wire_ = "enabled:boolean! runtimeStatus:string statusDescription:string"
     _since_ = "9.1.0.0"
-    enabled: bool = required()
+    enabled: bool = _required()
     runtimeStatus: str | None = None
     statusDescription: str | None = None
 
@@ -995,8 +995,8 @@ class DistributedVirtualSwitchHostMemberHostUplinkState(DynamicData):
 
     _wire_ = "uplinkName:string! state:string!"
     _since_ = "8.0.3.0"
-    uplinkName: str = required()
-    state: str = required()
+    uplinkName: str = _required()
+    state: str = _required()
 
 
 class DistributedVirtualSwitchHostMemberPnicBacking(DistributedVirtualSwitchHostMemberBacking):
@@ -1012,7 +1012,7 @@ class DistributedVirtualSwitchHostMemberPnicSpec(DynamicData):
 
     _wire_ = "pnicDevice:string! uplinkPortKey:string uplinkPortgroupKey:string connectionCookie:int"
     _since_ = "4.0"
-    pnicDevice: str = required()
+    pnicDevice: str = _required()
     uplinkPortKey: str | None = None
     uplinkPortgroupKey: str | None = None
     connectionCookie: int | None = None
@@ -1023,7 +1023,7 @@ class DistributedVirtualSwitchHostMemberRuntimeState(DynamicData):
 
     _wire_ = "currentMaxProxySwitchPorts:int!"
     _since_ = "5.0"
-    currentMaxProxySwitchPorts: int = required()
+    currentMaxProxySwitchPorts: int = _required()
 
 
 class DistributedVirtualSwitchHostMemberTransportZoneInfo(DynamicData):
@@ -1031,8 +1031,8 @@ class DistributedVirtualSwitchHostMemberTransportZoneInfo(DynamicData):
 
     _wire_ = "uuid:string! type:string!"
     _since_ = "7.0.0.0"
-    uuid: str = required()
-    type: str = required()
+    uuid: str = _required()
+    type: str = _required()
 
 
 class DistributedVirtualSwitchHostProductSpec(DynamicData):
@@ -1052,9 +1052,9 @@ class DistributedVirtualSwitchInfo(DynamicData):
         "networkReservationSupported:boolean@6.0"
     )
     _since_ = "4.0"
-    switchName: str = required()
-    switchUuid: str = required()
-    distributedVirtualSwitch: DistributedVirtualSwitch = required()
+    switchName: str = _required()
+    switchUuid: str = _required()
+    distributedVirtualSwitch: DistributedVirtualSwitch = _required()
     networkReservationSupported: bool | None = None
 
 
@@ -1063,8 +1063,8 @@ class DistributedVirtualSwitchKeyedOpaqueBlob(DynamicData):
 
     _wire_ = "key:string! opaqueData:string!"
     _since_ = "4.0"
-    key: str = required()
-    opaqueData: str = required()
+    key: str = _required()
+    opaqueData: str = _required()
 
 
 class DistributedVirtualSwitchManagerCompatibilityResult(DynamicData):
@@ -1072,7 +1072,7 @@ class DistributedVirtualSwitchManagerCompatibilityResult(DynamicData):
 
     _wire_ = "host:ref(HostSystem)! error:LocalizedMethodFault*"
     _since_ = "4.1"
-    host: HostSystem = required()
+    host: HostSystem = _required()
     error: list[LocalizedMethodFault] = []
 
 
@@ -1093,7 +1093,7 @@ class DistributedVirtualSwitchManagerHostDvsFilterSpec(DynamicData):
 
     _wire_ = "inclusive:boolean!"
     _since_ = "4.1"
-    inclusive: bool = required()
+    inclusive: bool = _required()
 
 
 class DistributedVirtualSwitchManagerHostArrayFilter(DistributedVirtualSwitchManagerHostDvsFilterSpec):
@@ -1101,7 +1101,7 @@ class DistributedVirtualSwitchManagerHostArrayFilter(DistributedVirtualSwitchMan
 
     _wire_ = "host:ref(HostSystem)!*"
     _since_ = "4.1"
-    host: list[HostSystem] = required()
+    host: list[HostSystem] = _required()
 
 
 class DistributedVirtualSwitchManagerHostContainer(DynamicData):
@@ -1109,8 +1109,8 @@ class DistributedVirtualSwitchManagerHostContainer(DynamicData):
 
     _wire_ = "container:ref(ManagedEntity)! recursive:boolean!"
     _since_ = "4.1"
-    container: ManagedEntity = required()
-    recursive: bool = required()
+    container: ManagedEntity = _required()
+    recursive: bool = _required()
 
 
 class DistributedVirtualSwitchManagerHostContainerFilter(DistributedVirtualSwitchManagerHostDvsFilterSpec):
@@ -1118,7 +1118,7 @@ class DistributedVirtualSwitchManagerHostContainerFilter(DistributedVirtualSwitc
 
     _wire_ = "hostContainer:DistributedVirtualSwitchManagerHostContainer!"
     _since_ = "4.1"
-    hostContainer: DistributedVirtualSwitchManagerHostContainer = required()
+    hostContainer: DistributedVirtualSwitchManagerHostContainer = _required()
 
 
 class DistributedVirtualSwitchManagerHostDvsMembershipFilter(DistributedVirtualSwitchManagerHostDvsFilterSpec):
@@ -1126,7 +1126,7 @@ class DistributedVirtualSwitchManagerHostDvsMembershipFilter(DistributedVirtualS
 
     _wire_ = "distributedVirtualSwitch:ref(DistributedVirtualSwitch)!"
     _since_ = "4.1"
-    distributedVirtualSwitch: DistributedVirtualSwitch = required()
+    distributedVirtualSwitch: DistributedVirtualSwitch = _required()
 
 
 class DistributedVirtualSwitchManagerImportResult(DynamicData):
@@ -1148,7 +1148,7 @@ class DistributedVirtualSwitchManagerSpanInfo(DynamicData):
 
     _wire_ = "ID:string! clusters:ref(ClusterComputeResource)* exclusive:boolean"
     _since_ = "9.1.0.0"
-    ID: str = required()
+    ID: str = _required()
     clusters: list[ClusterComputeResource] = []
     exclusive: bool | None = None
 
@@ -1158,7 +1158,7 @@ class DistributedVirtualSwitchNetworkOffloadSpec(DynamicData):
 
     _wire_ = "id:string! name:string types:string* dpuCapability:VMwareDvsDpuCapability@9.1.0.0"
     _since_ = "8.0.0.1"
-    id: str = required()
+    id: str = _required()
     name: str | None = None
     types: list[str] = []
     dpuCapability: VMwareDvsDpuCapability | None = None
@@ -1180,7 +1180,7 @@ class DistributedVirtualSwitchPortConnection(DynamicData):
 
     _wire_ = "switchUuid:string! portgroupKey:string portKey:string connectionCookie:int"
     _since_ = "4.0"
-    switchUuid: str = required()
+    switchUuid: str = _required()
     portgroupKey: str | None = None
     portKey: str | None = None
     connectionCookie: int | None = None
@@ -1217,22 +1217,22 @@ class DistributedVirtualSwitchPortStatistics(DynamicData):
         "bytesInFromPnic:long@6.5 bytesOutToPnic:long@6.5"
     )
     _since_ = "4.0"
-    packetsInMulticast: int = required()
-    packetsOutMulticast: int = required()
-    bytesInMulticast: int = required()
-    bytesOutMulticast: int = required()
-    packetsInUnicast: int = required()
-    packetsOutUnicast: int = required()
-    bytesInUnicast: int = required()
-    bytesOutUnicast: int = required()
-    packetsInBroadcast: int = required()
-    packetsOutBroadcast: int = required()
-    bytesInBroadcast: int = required()
-    bytesOutBroadcast: int = required()
-    packetsInDropped: int = required()
-    packetsOutDropped: int = required()
-    packetsInException: int = required()
-    packetsOutException: int = required()
+    packetsInMulticast: int = _required()
+    packetsOutMulticast: int = _required()
+    bytesInMulticast: int = _required()
+    bytesOutMulticast: int = _required()
+    packetsInUnicast: int = _required()
+    packetsOutUnicast: int = _required()
+    bytesInUnicast: int = _required()
+    bytesOutUnicast: int = _required()
+    packetsInBroadcast: int = _required()
+    packetsOutBroadcast: int = _required()
+    bytesInBroadcast: int = _required()
+    bytesOutBroadcast: int = _required()
+    packetsInDropped: int = _required()
+    packetsOutDropped: int = _required()
+    packetsInException: int = _required()
+    packetsOutException: int = _required()
     bytesInFromPnic: int | None = None
     bytesOutToPnic: int | None = None
 
@@ -1299,7 +1299,7 @@ class DvsFilterConfigSpec(DvsFilterConfig):
 
     _wire_ = "operation:string!"
     _since_ = "5.5"
-    operation: str = required()
+    operation: str = _required()
 
 
 class DvsFilterParameter(DynamicData):
@@ -1323,7 +1323,7 @@ class DvsGreEncapNetworkRuleAction(DvsNetworkRuleAction):
 
     _wire_ = "encapsulationIp:SingleIp!"
     _since_ = "5.5"
-    encapsulationIp: SingleIp = required()
+    encapsulationIp: SingleIp = _required()
 
 
 class DvsNetworkRuleQualifier(DynamicData):
@@ -1362,8 +1362,8 @@ class DvsIpPortRange(DvsIpPort):
 
     _wire_ = "startPortNumber:int! endPortNumber:int!"
     _since_ = "5.5"
-    startPortNumber: int = required()
-    endPortNumber: int = required()
+    startPortNumber: int = _required()
+    endPortNumber: int = _required()
 
 
 class DvsLogNetworkRuleAction(DvsNetworkRuleAction):
@@ -1391,7 +1391,7 @@ class DvsMacRewriteNetworkRuleAction(DvsNetworkRuleAction):
 
     _wire_ = "rewriteMac:string!"
     _since_ = "5.5"
-    rewriteMac: str = required()
+    rewriteMac: str = _required()
 
 
 class DvsPuntNetworkRuleAction(DvsNetworkRuleAction):
@@ -1406,7 +1406,7 @@ class DvsRateLimitNetworkRuleAction(DvsNetworkRuleAction):
 
     _wire_ = "packetsPerSecond:int!"
     _since_ = "5.5"
-    packetsPerSecond: int = required()
+    packetsPerSecond: int = _required()
 
 
 class DvsSingleIpPort(DvsIpPort):
@@ -1414,7 +1414,7 @@ class DvsSingleIpPort(DvsIpPort):
 
     _wire_ = "portNumber:int!"
     _since_ = "5.5"
-    portNumber: int = required()
+    portNumber: int = _required()
 
 
 class DvsSystemTrafficNetworkRuleQualifier(DvsNetworkRuleQualifier):
@@ -1438,7 +1438,7 @@ class DvsTrafficFilterConfigSpec(DvsTrafficFilterConfig):
 
     _wire_ = "operation:string!"
     _since_ = "5.5"
-    operation: str = required()
+    operation: str = _required()
 
 
 class DvsTrafficRule(DynamicData):
@@ -1485,12 +1485,12 @@ class DvsVmVnicNetworkResourcePoolRuntimeInfo(DynamicData):
         "allocatedResource:DvsVnicAllocatedResource*"
     )
     _since_ = "6.0"
-    key: str = required()
+    key: str = _required()
     name: str | None = None
     capacity: int | None = None
     usage: int | None = None
     available: int | None = None
-    status: str = required()
+    status: str = _required()
     allocatedResource: list[DvsVnicAllocatedResource] = []
 
 
@@ -1510,7 +1510,7 @@ class DvsVmVnicResourcePoolConfigSpec(DynamicData):
         "name:string description:string"
     )
     _since_ = "6.0"
-    operation: str = required()
+    operation: str = _required()
     key: str | None = None
     configVersion: str | None = None
     allocationInfo: DvsVmVnicResourceAllocation | None = None
@@ -1523,8 +1523,8 @@ class DvsVnicAllocatedResource(DynamicData):
 
     _wire_ = "vm:ref(VirtualMachine)! vnicKey:string! reservation:long"
     _since_ = "6.0"
-    vm: VirtualMachine = required()
-    vnicKey: str = required()
+    vm: VirtualMachine = _required()
+    vnicKey: str = _required()
     reservation: int | None = None
 
 
@@ -1543,8 +1543,8 @@ class EntityBackupConfig(DynamicData):
         "configVersion:string"
     )
     _since_ = "5.1"
-    entityType: str = required()
-    configBlob: bytes = required()
+    entityType: str = _required()
+    configBlob: bytes = _required()
     key: str | None = None
     name: str | None = None
     container: ManagedEntity | None = None
@@ -1569,7 +1569,7 @@ class HostMemberRuntimeInfo(DynamicData):
         "hostPerfNicOffloadState:DistributedVirtualSwitchHostMemberHostPerfNicOffloadState@9.1.0.0"
     )
     _since_ = "5.1"
-    host: HostSystem = required()
+    host: HostSystem = _required()
     status: str | None = None
     statusDetail: str | None = None
     nsxtStatus: str | None = None
@@ -1584,7 +1584,7 @@ class HostMemberUplinkHealthCheckResult(HostMemberHealthCheckResult):
 
     _wire_ = "uplinkPortKey:string!"
     _since_ = "5.1"
-    uplinkPortKey: str = required()
+    uplinkPortKey: str = _required()
 
 
 class VMwareDVSConfigInfo(DVSConfigInfo):
@@ -1601,7 +1601,7 @@ class VMwareDVSConfigInfo(DVSConfigInfo):
     _since_ = "4.0"
     vspanSession: list[VMwareVspanSession] = []
     pvlanConfig: list[VMwareDVSPvlanMapEntry] = []
-    maxMtu: int = required()
+    maxMtu: int = _required()
     linkDiscoveryProtocolConfig: LinkDiscoveryProtocolConfig | None = None
     ipfixConfig: VMwareIpfixConfig | None = None
     lacpGroupConfig: list[VMwareDvsLacpGroupConfig] = []
@@ -1668,8 +1668,8 @@ class VMwareDVSHealthCheckCapability(DVSHealthCheckCapability):
 
     _wire_ = "vlanMtuSupported:boolean! teamingSupported:boolean!"
     _since_ = "5.1"
-    vlanMtuSupported: bool = required()
-    teamingSupported: bool = required()
+    vlanMtuSupported: bool = _required()
+    teamingSupported: bool = _required()
 
 
 class VMwareDVSHealthCheckConfig(DVSHealthCheckConfig):
@@ -1684,7 +1684,7 @@ class VMwareDVSMtuHealthCheckResult(HostMemberUplinkHealthCheckResult):
 
     _wire_ = "mtuMismatch:boolean! vlanSupportSwitchMtu:NumericRange* vlanNotSupportSwitchMtu:NumericRange*"
     _since_ = "5.1"
-    mtuMismatch: bool = required()
+    mtuMismatch: bool = _required()
     vlanSupportSwitchMtu: list[NumericRange] = []
     vlanNotSupportSwitchMtu: list[NumericRange] = []
 
@@ -1719,9 +1719,9 @@ class VMwareDVSPortgroupPolicy(DVPortgroupPolicy):
         "macManagementOverrideAllowed:boolean@6.7.1"
     )
     _since_ = "4.0"
-    vlanOverrideAllowed: bool = required()
-    uplinkTeamingOverrideAllowed: bool = required()
-    securityPolicyOverrideAllowed: bool = required()
+    vlanOverrideAllowed: bool = _required()
+    uplinkTeamingOverrideAllowed: bool = _required()
+    securityPolicyOverrideAllowed: bool = _required()
     ipfixOverrideAllowed: bool | None = None
     macManagementOverrideAllowed: bool | None = None
 
@@ -1731,8 +1731,8 @@ class VMwareDVSPvlanConfigSpec(DynamicData):
 
     _wire_ = "pvlanEntry:VMwareDVSPvlanMapEntry! operation:string!"
     _since_ = "4.0"
-    pvlanEntry: VMwareDVSPvlanMapEntry = required()
-    operation: str = required()
+    pvlanEntry: VMwareDVSPvlanMapEntry = _required()
+    operation: str = _required()
 
 
 class VMwareDVSPvlanMapEntry(DynamicData):
@@ -1740,9 +1740,9 @@ class VMwareDVSPvlanMapEntry(DynamicData):
 
     _wire_ = "primaryVlanId:int! secondaryVlanId:int! pvlanType:string!"
     _since_ = "4.0"
-    primaryVlanId: int = required()
-    secondaryVlanId: int = required()
-    pvlanType: str = required()
+    primaryVlanId: int = _required()
+    secondaryVlanId: int = _required()
+    pvlanType: str = _required()
 
 
 class VMwareDVSTeamingHealthCheckConfig(VMwareDVSHealthCheckConfig):
@@ -1757,7 +1757,7 @@ class VMwareDVSTeamingHealthCheckResult(HostMemberHealthCheckResult):
 
     _wire_ = "teamingStatus:string!"
     _since_ = "5.1"
-    teamingStatus: str = required()
+    teamingStatus: str = _required()
 
 
 class VMwareDVSVlanHealthCheckResult(HostMemberUplinkHealthCheckResult):
@@ -1785,11 +1785,11 @@ class VMwareDVSVspanCapability(DynamicData):
         "erspanProtocolSupported:boolean@6.5 mirrorNetstackSupported:boolean@6.7"
     )
     _since_ = "5.1"
-    mixedDestSupported: bool = required()
-    dvportSupported: bool = required()
-    remoteSourceSupported: bool = required()
-    remoteDestSupported: bool = required()
-    encapRemoteSourceSupported: bool = required()
+    mixedDestSupported: bool = _required()
+    dvportSupported: bool = _required()
+    remoteSourceSupported: bool = _required()
+    remoteDestSupported: bool = _required()
+    encapRemoteSourceSupported: bool = _required()
     erspanProtocolSupported: bool | None = None
     mirrorNetstackSupported: bool | None = None
 
@@ -1799,8 +1799,8 @@ class VMwareDVSVspanConfigSpec(DynamicData):
 
     _wire_ = "vspanSession:VMwareVspanSession! operation:string!"
     _since_ = "5.0"
-    vspanSession: VMwareVspanSession = required()
-    operation: str = required()
+    vspanSession: VMwareVspanSession = _required()
+    operation: str = _required()
 
 
 class VMwareDvsDpuCapability(DynamicData):
@@ -1858,8 +1858,8 @@ class VMwareDvsLacpGroupSpec(DynamicData):
 
     _wire_ = "lacpGroupConfig:VMwareDvsLacpGroupConfig! operation:string!"
     _since_ = "5.5"
-    lacpGroupConfig: VMwareDvsLacpGroupConfig = required()
-    operation: str = required()
+    lacpGroupConfig: VMwareDvsLacpGroupConfig = _required()
+    operation: str = _required()
 
 
 class VMwareDvsLagIpfixConfig(DynamicData):
@@ -1883,8 +1883,8 @@ class VMwareDvsMtuCapability(DynamicData):
 
     _wire_ = "minMtuSupported:int! maxMtuSupported:int!"
     _since_ = "7.0.2.0"
-    minMtuSupported: int = required()
-    maxMtuSupported: int = required()
+    minMtuSupported: int = _required()
+    maxMtuSupported: int = _required()
 
 
 class VMwareDvsPerfNicOffloadCapability(DynamicData):
@@ -1914,10 +1914,10 @@ class VMwareIpfixConfig(DynamicData):
     collectorIpAddress: str | None = None
     collectorPort: int | None = None
     observationDomainId: int | None = None
-    activeFlowTimeout: int = required()
+    activeFlowTimeout: int = _required()
     idleFlowTimeout: int | None = None
-    samplingRate: int = required()
-    internalFlowsOnly: bool = required()
+    samplingRate: int = _required()
+    internalFlowsOnly: bool = _required()
 
 
 class VMwareUplinkLacpPolicy(InheritablePolicy):
@@ -1967,14 +1967,14 @@ class VMwareVspanSession(DynamicData):
     key: str | None = None
     name: str | None = None
     description: str | None = None
-    enabled: bool = required()
+    enabled: bool = _required()
     sourcePortTransmitted: VMwareVspanPort | None = None
     sourcePortReceived: VMwareVspanPort | None = None
     destinationPort: VMwareVspanPort | None = None
     encapsulationVlanId: int | None = None
-    stripOriginalVlan: bool = required()
+    stripOriginalVlan: bool = _required()
     mirroredPacketLength: int | None = None
-    normalTrafficAllowed: bool = required()
+    normalTrafficAllowed: bool = _required()
     sessionType: str | None = None
     samplingRate: int | None = None
     encapType: str | None = None
@@ -2013,7 +2013,7 @@ class VmwareDistributedVirtualSwitchPvlanSpec(VmwareDistributedVirtualSwitchVlan
 
     _wire_ = "pvlanId:int!"
     _since_ = "4.0"
-    pvlanId: int = required()
+    pvlanId: int = _required()
 
 
 class VmwareDistributedVirtualSwitchRealTimeConfig(DynamicData):
@@ -2047,7 +2047,7 @@ class VmwareDistributedVirtualSwitchVlanIdSpec(VmwareDistributedVirtualSwitchVla
 
     _wire_ = "vlanId:int!"
     _since_ = "4.0"
-    vlanId: int = required()
+    vlanId: int = _required()
 
 
 class VmwareUplinkPortTeamingPolicy(InheritablePolicy):

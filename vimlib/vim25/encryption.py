@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from vimlib.model import Enumeration, operation, required
+from vimlib.model import Enumeration, operation, required as _required
 from .vmodl import (
     DynamicData,
     ManagedObject,
@@ -88,7 +88,7 @@ class CryptoKeyId(DynamicData):
 
     _wire_ = "keyId:string! providerId:KeyProviderId"
     _since_ = "6.5"
-    keyId: str = required()
+    keyId: str = _required()
     providerId: KeyProviderId | None = None
 
 
@@ -97,9 +97,9 @@ class CryptoKeyPlain(DynamicData):
 
     _wire_ = "keyId:CryptoKeyId! algorithm:string! keyData:string!~"
     _since_ = "6.5"
-    keyId: CryptoKeyId = required()
-    algorithm: str = required()
-    keyData: str = required()
+    keyId: CryptoKeyId = _required()
+    algorithm: str = _required()
+    keyData: str = _required()
 
 
 class CryptoKeyResult(DynamicData):
@@ -107,8 +107,8 @@ class CryptoKeyResult(DynamicData):
 
     _wire_ = "keyId:CryptoKeyId! success:boolean! reason:string fault:LocalizedMethodFault@7.0.1.0"
     _since_ = "6.5"
-    keyId: CryptoKeyId = required()
-    success: bool = required()
+    keyId: CryptoKeyId = _required()
+    success: bool = _required()
     reason: str | None = None
     fault: LocalizedMethodFault | None = None
 
@@ -118,8 +118,8 @@ class CryptoManagerHostKeyStatus(DynamicData):
 
     _wire_ = "keyId:CryptoKeyId! present:boolean! managementType:string accessGranted:boolean@8.0.3.0"
     _since_ = "8.0.1.0"
-    keyId: CryptoKeyId = required()
-    present: bool = required()
+    keyId: CryptoKeyId = _required()
+    present: bool = _required()
     managementType: str | None = None
     accessGranted: bool | None = None
 
@@ -149,13 +149,13 @@ class CryptoManagerKmipCertificateInfo(DynamicData):
         "fingerprint:string! checkTime:dateTime! secondsSinceValid:int secondsBeforeExpire:int"
     )
     _since_ = "6.5"
-    subject: str = required()
-    issuer: str = required()
-    serialNumber: str = required()
-    notBefore: datetime = required()
-    notAfter: datetime = required()
-    fingerprint: str = required()
-    checkTime: datetime = required()
+    subject: str = _required()
+    issuer: str = _required()
+    serialNumber: str = _required()
+    notBefore: datetime = _required()
+    notAfter: datetime = _required()
+    fingerprint: str = _required()
+    checkTime: datetime = _required()
     secondsSinceValid: int | None = None
     secondsBeforeExpire: int | None = None
 
@@ -168,10 +168,10 @@ class CryptoManagerKmipClusterStatus(DynamicData):
         "servers:CryptoManagerKmipServerStatus!* clientCertInfo:CryptoManagerKmipCertificateInfo"
     )
     _since_ = "6.5"
-    clusterId: KeyProviderId = required()
+    clusterId: KeyProviderId = _required()
     overallStatus: ManagedEntityStatusValue | None = None
     managementType: str | None = None
-    servers: list[CryptoManagerKmipServerStatus] = required()
+    servers: list[CryptoManagerKmipServerStatus] = _required()
     clientCertInfo: CryptoManagerKmipCertificateInfo | None = None
 
 
@@ -184,7 +184,7 @@ class CryptoManagerKmipCryptoKeyStatus(DynamicData):
         "affectedHosts:ref(HostSystem)* referencedByTags:string*"
     )
     _since_ = "6.7.2"
-    keyId: CryptoKeyId = required()
+    keyId: CryptoKeyId = _required()
     keyAvailable: bool | None = None
     reason: str | None = None
     keyInfo: CryptoManagerKmipCryptoKeyStatusKeyInfo | None = None
@@ -198,7 +198,7 @@ class CryptoManagerKmipCryptoKeyStatusKeyInfo(DynamicData):
 
     _wire_ = "keyId:string!"
     _since_ = "9.0.0.0"
-    keyId: str = required()
+    keyId: str = _required()
 
 
 class CryptoManagerKmipCryptoKeyStatusWrappingKeyIdKeyInfo(CryptoManagerKmipCryptoKeyStatusKeyInfo):
@@ -239,7 +239,7 @@ class CryptoManagerKmipServerCertInfo(DynamicData):
 
     _wire_ = "certificate:string! certInfo:CryptoManagerKmipCertificateInfo clientTrustServer:boolean"
     _since_ = "6.5"
-    certificate: str = required()
+    certificate: str = _required()
     certInfo: CryptoManagerKmipCertificateInfo | None = None
     clientTrustServer: bool | None = None
 
@@ -252,9 +252,9 @@ class CryptoManagerKmipServerStatus(DynamicData):
         "certInfo:CryptoManagerKmipCertificateInfo clientTrustServer:boolean serverTrustClient:boolean"
     )
     _since_ = "6.5"
-    name: str = required()
-    status: ManagedEntityStatusValue = required()
-    connectionStatus: str = required()
+    name: str = _required()
+    status: ManagedEntityStatusValue = _required()
+    connectionStatus: str = _required()
     certInfo: CryptoManagerKmipCertificateInfo | None = None
     clientTrustServer: bool | None = None
     serverTrustClient: bool | None = None
@@ -279,7 +279,7 @@ class CryptoSpecDeepRecrypt(CryptoSpec):
 
     _wire_ = "newKeyId:CryptoKeyId!"
     _since_ = "6.5"
-    newKeyId: CryptoKeyId = required()
+    newKeyId: CryptoKeyId = _required()
 
 
 class CryptoSpecEncrypt(CryptoSpec):
@@ -287,7 +287,7 @@ class CryptoSpecEncrypt(CryptoSpec):
 
     _wire_ = "cryptoKeyId:CryptoKeyId!"
     _since_ = "6.5"
-    cryptoKeyId: CryptoKeyId = required()
+    cryptoKeyId: CryptoKeyId = _required()
 
 
 class CryptoSpecNoOp(CryptoSpec):
@@ -302,7 +302,7 @@ class CryptoSpecRegister(CryptoSpecNoOp):
 
     _wire_ = "cryptoKeyId:CryptoKeyId!"
     _since_ = "6.5"
-    cryptoKeyId: CryptoKeyId = required()
+    cryptoKeyId: CryptoKeyId = _required()
 
 
 class CryptoSpecShallowRecrypt(CryptoSpec):
@@ -310,7 +310,7 @@ class CryptoSpecShallowRecrypt(CryptoSpec):
 
     _wire_ = "newKeyId:CryptoKeyId!"
     _since_ = "6.5"
-    newKeyId: CryptoKeyId = required()
+    newKeyId: CryptoKeyId = _required()
 
 
 class KeyProviderId(DynamicData):
@@ -318,7 +318,7 @@ class KeyProviderId(DynamicData):
 
     _wire_ = "id:string!"
     _since_ = "6.5"
-    id: str = required()
+    id: str = _required()
 
 
 class KmipClusterInfo(DynamicData):
@@ -331,9 +331,9 @@ class KmipClusterInfo(DynamicData):
         "defaultKeyType:string@9.0.0.0 keyInfo:KmipClusterInfoKeyInfo@9.0.0.0"
     )
     _since_ = "6.5"
-    clusterId: KeyProviderId = required()
+    clusterId: KeyProviderId = _required()
     servers: list[KmipServerInfo] = []
-    useAsDefault: bool = required()
+    useAsDefault: bool = _required()
     managementType: str | None = None
     useAsEntityDefault: list[ManagedEntity] = []
     hasBackup: bool | None = None
@@ -355,8 +355,8 @@ class KmipClusterInfoWrappingKeyIdKeyInfo(KmipClusterInfoKeyInfo):
 
     _wire_ = "keyId:string! configuredTime:dateTime!"
     _since_ = "9.0.0.0"
-    keyId: str = required()
-    configuredTime: datetime = required()
+    keyId: str = _required()
+    configuredTime: datetime = _required()
 
 
 class KmipClusterInfoWrappingRotationIntervalKeyInfo(KmipClusterInfoKeyInfo):
@@ -377,9 +377,9 @@ class KmipServerInfo(DynamicData):
         "protocol:string nbio:int timeout:int userName:string"
     )
     _since_ = "6.5"
-    name: str = required()
-    address: str = required()
-    port: int = required()
+    name: str = _required()
+    address: str = _required()
+    port: int = _required()
     proxyAddress: str | None = None
     proxyPort: int | None = None
     reconnect: int | None = None
@@ -397,8 +397,8 @@ class KmipServerSpec(DynamicData):
         "keySpec:KmipServerSpecKeySpec@9.0.0.0"
     )
     _since_ = "6.5"
-    clusterId: KeyProviderId = required()
-    info: KmipServerInfo = required()
+    clusterId: KeyProviderId = _required()
+    info: KmipServerInfo = _required()
     password: str | None = None
     defaultKeyType: str | None = None
     keySpec: KmipServerSpecKeySpec | None = None
@@ -416,7 +416,7 @@ class KmipServerSpecWrappingKeyIdKeySpec(KmipServerSpecKeySpec):
 
     _wire_ = "keyId:string!"
     _since_ = "9.0.0.0"
-    keyId: str = required()
+    keyId: str = _required()
 
 
 class KmipServerSpecWrappingRotationIntervalKeySpec(KmipServerSpecKeySpec):
@@ -432,10 +432,10 @@ class KmipServerStatus(DynamicData):
 
     _wire_ = "clusterId:KeyProviderId! name:string! status:ManagedEntityStatus! description:string!"
     _since_ = "6.5"
-    clusterId: KeyProviderId = required()
-    name: str = required()
-    status: ManagedEntityStatusValue = required()
-    description: str = required()
+    clusterId: KeyProviderId = _required()
+    name: str = _required()
+    status: ManagedEntityStatusValue = _required()
+    description: str = _required()
 
 
 class CryptoManager(ManagedObject):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from vimlib.model import Enumeration, operation, required
+from vimlib.model import Enumeration, operation, required as _required
 from .vim import (
     HistoryCollector,
 )
@@ -221,10 +221,10 @@ class Event(DynamicData):
         "auditId:string@9.1.0.0"
     )
     _since_ = "2.0"
-    key: int = required()
-    chainId: int = required()
-    createdTime: datetime = required()
-    userName: str = required()
+    key: int = _required()
+    chainId: int = _required()
+    createdTime: datetime = _required()
+    userName: str = _required()
     datacenter: DatacenterEventArgument | None = None
     computeResource: ComputeResourceEventArgument | None = None
     host: HostEventArgument | None = None
@@ -250,8 +250,8 @@ class AccountCreatedEvent(HostEvent):
 
     _wire_ = "spec:HostAccountSpec! group:boolean!"
     _since_ = "2.0"
-    spec: HostAccountSpec = required()
-    group: bool = required()
+    spec: HostAccountSpec = _required()
+    group: bool = _required()
 
 
 class AccountRemovedEvent(HostEvent):
@@ -259,8 +259,8 @@ class AccountRemovedEvent(HostEvent):
 
     _wire_ = "account:string! group:boolean!"
     _since_ = "2.0"
-    account: str = required()
-    group: bool = required()
+    account: str = _required()
+    group: bool = _required()
 
 
 class AccountUpdatedEvent(HostEvent):
@@ -268,8 +268,8 @@ class AccountUpdatedEvent(HostEvent):
 
     _wire_ = "spec:HostAccountSpec! group:boolean! prevDescription:string@6.5"
     _since_ = "2.0"
-    spec: HostAccountSpec = required()
-    group: bool = required()
+    spec: HostAccountSpec = _required()
+    group: bool = _required()
     prevDescription: str | None = None
 
 
@@ -285,7 +285,7 @@ class AlarmEvent(Event):
 
     _wire_ = "alarm:AlarmEventArgument!"
     _since_ = "2.0"
-    alarm: AlarmEventArgument = required()
+    alarm: AlarmEventArgument = _required()
 
 
 class AlarmAcknowledgedEvent(AlarmEvent):
@@ -293,8 +293,8 @@ class AlarmAcknowledgedEvent(AlarmEvent):
 
     _wire_ = "source:ManagedEntityEventArgument! entity:ManagedEntityEventArgument!"
     _since_ = "5.0"
-    source: ManagedEntityEventArgument = required()
-    entity: ManagedEntityEventArgument = required()
+    source: ManagedEntityEventArgument = _required()
+    entity: ManagedEntityEventArgument = _required()
 
 
 class AlarmActionTriggeredEvent(AlarmEvent):
@@ -302,8 +302,8 @@ class AlarmActionTriggeredEvent(AlarmEvent):
 
     _wire_ = "source:ManagedEntityEventArgument! entity:ManagedEntityEventArgument!"
     _since_ = "2.0"
-    source: ManagedEntityEventArgument = required()
-    entity: ManagedEntityEventArgument = required()
+    source: ManagedEntityEventArgument = _required()
+    entity: ManagedEntityEventArgument = _required()
 
 
 class AlarmClearedEvent(AlarmEvent):
@@ -311,9 +311,9 @@ class AlarmClearedEvent(AlarmEvent):
 
     _wire_ = "source:ManagedEntityEventArgument! entity:ManagedEntityEventArgument! from:string!"
     _since_ = "5.0"
-    source: ManagedEntityEventArgument = required()
-    entity: ManagedEntityEventArgument = required()
-    from_: str = required()
+    source: ManagedEntityEventArgument = _required()
+    entity: ManagedEntityEventArgument = _required()
+    from_: str = _required()
 
 
 class AlarmCreatedEvent(AlarmEvent):
@@ -321,7 +321,7 @@ class AlarmCreatedEvent(AlarmEvent):
 
     _wire_ = "entity:ManagedEntityEventArgument!"
     _since_ = "2.0"
-    entity: ManagedEntityEventArgument = required()
+    entity: ManagedEntityEventArgument = _required()
 
 
 class AlarmEmailCompletedEvent(AlarmEvent):
@@ -329,8 +329,8 @@ class AlarmEmailCompletedEvent(AlarmEvent):
 
     _wire_ = "entity:ManagedEntityEventArgument! to:string!"
     _since_ = "2.0"
-    entity: ManagedEntityEventArgument = required()
-    to: str = required()
+    entity: ManagedEntityEventArgument = _required()
+    to: str = _required()
 
 
 class AlarmEmailFailedEvent(AlarmEvent):
@@ -338,9 +338,9 @@ class AlarmEmailFailedEvent(AlarmEvent):
 
     _wire_ = "entity:ManagedEntityEventArgument! to:string! reason:LocalizedMethodFault!"
     _since_ = "2.0"
-    entity: ManagedEntityEventArgument = required()
-    to: str = required()
-    reason: LocalizedMethodFault = required()
+    entity: ManagedEntityEventArgument = _required()
+    to: str = _required()
+    reason: LocalizedMethodFault = _required()
 
 
 class EventArgument(DynamicData):
@@ -355,7 +355,7 @@ class EntityEventArgument(EventArgument):
 
     _wire_ = "name:string!"
     _since_ = "2.0"
-    name: str = required()
+    name: str = _required()
 
 
 class AlarmEventArgument(EntityEventArgument):
@@ -363,7 +363,7 @@ class AlarmEventArgument(EntityEventArgument):
 
     _wire_ = "alarm:ref(Alarm)!"
     _since_ = "2.0"
-    alarm: Alarm = required()
+    alarm: Alarm = _required()
 
 
 class AlarmReconfiguredEvent(AlarmEvent):
@@ -371,7 +371,7 @@ class AlarmReconfiguredEvent(AlarmEvent):
 
     _wire_ = "entity:ManagedEntityEventArgument! configChanges:ChangesInfoEventArgument@6.5"
     _since_ = "2.0"
-    entity: ManagedEntityEventArgument = required()
+    entity: ManagedEntityEventArgument = _required()
     configChanges: ChangesInfoEventArgument | None = None
 
 
@@ -380,7 +380,7 @@ class AlarmRemovedEvent(AlarmEvent):
 
     _wire_ = "entity:ManagedEntityEventArgument!"
     _since_ = "2.0"
-    entity: ManagedEntityEventArgument = required()
+    entity: ManagedEntityEventArgument = _required()
 
 
 class AlarmScriptCompleteEvent(AlarmEvent):
@@ -388,8 +388,8 @@ class AlarmScriptCompleteEvent(AlarmEvent):
 
     _wire_ = "entity:ManagedEntityEventArgument! script:string!"
     _since_ = "2.0"
-    entity: ManagedEntityEventArgument = required()
-    script: str = required()
+    entity: ManagedEntityEventArgument = _required()
+    script: str = _required()
 
 
 class AlarmScriptFailedEvent(AlarmEvent):
@@ -397,9 +397,9 @@ class AlarmScriptFailedEvent(AlarmEvent):
 
     _wire_ = "entity:ManagedEntityEventArgument! script:string! reason:LocalizedMethodFault!"
     _since_ = "2.0"
-    entity: ManagedEntityEventArgument = required()
-    script: str = required()
-    reason: LocalizedMethodFault = required()
+    entity: ManagedEntityEventArgument = _required()
+    script: str = _required()
+    reason: LocalizedMethodFault = _required()
 
 
 class AlarmSnmpCompletedEvent(AlarmEvent):
@@ -407,7 +407,7 @@ class AlarmSnmpCompletedEvent(AlarmEvent):
 
     _wire_ = "entity:ManagedEntityEventArgument!"
     _since_ = "2.0"
-    entity: ManagedEntityEventArgument = required()
+    entity: ManagedEntityEventArgument = _required()
 
 
 class AlarmSnmpFailedEvent(AlarmEvent):
@@ -415,8 +415,8 @@ class AlarmSnmpFailedEvent(AlarmEvent):
 
     _wire_ = "entity:ManagedEntityEventArgument! reason:LocalizedMethodFault!"
     _since_ = "2.0"
-    entity: ManagedEntityEventArgument = required()
-    reason: LocalizedMethodFault = required()
+    entity: ManagedEntityEventArgument = _required()
+    reason: LocalizedMethodFault = _required()
 
 
 class AlarmStatusChangedEvent(AlarmEvent):
@@ -424,10 +424,10 @@ class AlarmStatusChangedEvent(AlarmEvent):
 
     _wire_ = "source:ManagedEntityEventArgument! entity:ManagedEntityEventArgument! from:string! to:string!"
     _since_ = "2.0"
-    source: ManagedEntityEventArgument = required()
-    entity: ManagedEntityEventArgument = required()
-    from_: str = required()
-    to: str = required()
+    source: ManagedEntityEventArgument = _required()
+    entity: ManagedEntityEventArgument = _required()
+    from_: str = _required()
+    to: str = _required()
 
 
 class LicenseEvent(Event):
@@ -470,7 +470,7 @@ class BadUsernameSessionEvent(SessionEvent):
 
     _wire_ = "ipAddress:string!"
     _since_ = "2.0"
-    ipAddress: str = required()
+    ipAddress: str = _required()
 
 
 class CanceledHostOperationEvent(HostEvent):
@@ -502,7 +502,7 @@ class ClusterComplianceCheckedEvent(ClusterEvent):
 
     _wire_ = "profile:ProfileEventArgument!"
     _since_ = "4.0"
-    profile: ProfileEventArgument = required()
+    profile: ProfileEventArgument = _required()
 
 
 class ClusterCreatedEvent(ClusterEvent):
@@ -510,7 +510,7 @@ class ClusterCreatedEvent(ClusterEvent):
 
     _wire_ = "parent:FolderEventArgument!"
     _since_ = "2.0"
-    parent: FolderEventArgument = required()
+    parent: FolderEventArgument = _required()
 
 
 class ClusterDestroyedEvent(ClusterEvent):
@@ -540,8 +540,8 @@ class ClusterStatusChangedEvent(ClusterEvent):
 
     _wire_ = "oldStatus:string! newStatus:string!"
     _since_ = "2.0"
-    oldStatus: str = required()
-    newStatus: str = required()
+    oldStatus: str = _required()
+    newStatus: str = _required()
 
 
 class ComputeResourceEventArgument(EntityEventArgument):
@@ -549,7 +549,7 @@ class ComputeResourceEventArgument(EntityEventArgument):
 
     _wire_ = "computeResource:ref(ComputeResource)!"
     _since_ = "2.0"
-    computeResource: ComputeResource = required()
+    computeResource: ComputeResource = _required()
 
 
 class CustomFieldEvent(Event):
@@ -564,8 +564,8 @@ class CustomFieldDefEvent(CustomFieldEvent):
 
     _wire_ = "fieldKey:int! name:string!"
     _since_ = "2.0"
-    fieldKey: int = required()
-    name: str = required()
+    fieldKey: int = _required()
+    name: str = _required()
 
 
 class CustomFieldDefAddedEvent(CustomFieldDefEvent):
@@ -587,7 +587,7 @@ class CustomFieldDefRenamedEvent(CustomFieldDefEvent):
 
     _wire_ = "newName:string!"
     _since_ = "2.0"
-    newName: str = required()
+    newName: str = _required()
 
 
 class CustomFieldValueChangedEvent(CustomFieldEvent):
@@ -597,10 +597,10 @@ class CustomFieldValueChangedEvent(CustomFieldEvent):
         "entity:ManagedEntityEventArgument! fieldKey:int! name:string! value:string! prevState:string@6.5"
     )
     _since_ = "2.0"
-    entity: ManagedEntityEventArgument = required()
-    fieldKey: int = required()
-    name: str = required()
-    value: str = required()
+    entity: ManagedEntityEventArgument = _required()
+    fieldKey: int = _required()
+    name: str = _required()
+    value: str = _required()
     prevState: str | None = None
 
 
@@ -609,7 +609,7 @@ class VmEvent(Event):
 
     _wire_ = "template:boolean!"
     _since_ = "2.0"
-    template: bool = required()
+    template: bool = _required()
 
 
 class CustomizationEvent(VmEvent):
@@ -661,8 +661,8 @@ class CustomizationSysprepFailed(CustomizationFailed):
 
     _wire_ = "sysprepVersion:string! systemVersion:string!"
     _since_ = "2.5"
-    sysprepVersion: str = required()
-    systemVersion: str = required()
+    sysprepVersion: str = _required()
+    systemVersion: str = _required()
 
 
 class CustomizationUnknownFailure(CustomizationFailed):
@@ -698,7 +698,7 @@ class DVPortgroupReconfiguredEvent(DVPortgroupEvent):
 
     _wire_ = "configSpec:DVPortgroupConfigSpec! configChanges:ChangesInfoEventArgument@6.5"
     _since_ = "4.0"
-    configSpec: DVPortgroupConfigSpec = required()
+    configSpec: DVPortgroupConfigSpec = _required()
     configChanges: ChangesInfoEventArgument | None = None
 
 
@@ -707,8 +707,8 @@ class DVPortgroupRenamedEvent(DVPortgroupEvent):
 
     _wire_ = "oldName:string! newName:string!"
     _since_ = "4.0"
-    oldName: str = required()
-    newName: str = required()
+    oldName: str = _required()
+    newName: str = _required()
 
 
 class DasAdmissionControlDisabledEvent(ClusterEvent):
@@ -765,7 +765,7 @@ class DasHostFailedEvent(ClusterEvent):
 
     _wire_ = "failedHost:HostEventArgument!"
     _since_ = "2.0"
-    failedHost: HostEventArgument = required()
+    failedHost: HostEventArgument = _required()
 
 
 class DasHostIsolatedEvent(ClusterEvent):
@@ -773,7 +773,7 @@ class DasHostIsolatedEvent(ClusterEvent):
 
     _wire_ = "isolatedHost:HostEventArgument!"
     _since_ = "2.0"
-    isolatedHost: HostEventArgument = required()
+    isolatedHost: HostEventArgument = _required()
 
 
 class DatacenterEvent(Event):
@@ -788,7 +788,7 @@ class DatacenterCreatedEvent(DatacenterEvent):
 
     _wire_ = "parent:FolderEventArgument!"
     _since_ = "2.5"
-    parent: FolderEventArgument = required()
+    parent: FolderEventArgument = _required()
 
 
 class DatacenterEventArgument(EntityEventArgument):
@@ -796,7 +796,7 @@ class DatacenterEventArgument(EntityEventArgument):
 
     _wire_ = "datacenter:ref(Datacenter)!"
     _since_ = "2.0"
-    datacenter: Datacenter = required()
+    datacenter: Datacenter = _required()
 
 
 class DatacenterRenamedEvent(DatacenterEvent):
@@ -804,8 +804,8 @@ class DatacenterRenamedEvent(DatacenterEvent):
 
     _wire_ = "oldName:string! newName:string!"
     _since_ = "2.5"
-    oldName: str = required()
-    newName: str = required()
+    oldName: str = _required()
+    newName: str = _required()
 
 
 class DatastoreEvent(Event):
@@ -821,8 +821,8 @@ class DatastoreCapacityIncreasedEvent(DatastoreEvent):
 
     _wire_ = "oldCapacity:long! newCapacity:long!"
     _since_ = "4.0"
-    oldCapacity: int = required()
-    newCapacity: int = required()
+    oldCapacity: int = _required()
+    newCapacity: int = _required()
 
 
 class DatastoreDestroyedEvent(DatastoreEvent):
@@ -837,7 +837,7 @@ class DatastoreDiscoveredEvent(HostEvent):
 
     _wire_ = "datastore:DatastoreEventArgument!"
     _since_ = "2.0"
-    datastore: DatastoreEventArgument = required()
+    datastore: DatastoreEventArgument = _required()
 
 
 class DatastoreDuplicatedEvent(DatastoreEvent):
@@ -852,7 +852,7 @@ class DatastoreEventArgument(EntityEventArgument):
 
     _wire_ = "datastore:ref(Datastore)!"
     _since_ = "2.0"
-    datastore: Datastore = required()
+    datastore: Datastore = _required()
 
 
 class DatastoreFileEvent(DatastoreEvent):
@@ -860,7 +860,7 @@ class DatastoreFileEvent(DatastoreEvent):
 
     _wire_ = "targetFile:string! sourceOfOperation:string@6.5 succeeded:boolean@6.5"
     _since_ = "4.0"
-    targetFile: str = required()
+    targetFile: str = _required()
     sourceOfOperation: str | None = None
     succeeded: bool | None = None
 
@@ -870,8 +870,8 @@ class DatastoreFileCopiedEvent(DatastoreFileEvent):
 
     _wire_ = "sourceDatastore:DatastoreEventArgument! sourceFile:string!"
     _since_ = "4.0"
-    sourceDatastore: DatastoreEventArgument = required()
-    sourceFile: str = required()
+    sourceDatastore: DatastoreEventArgument = _required()
+    sourceFile: str = _required()
 
 
 class DatastoreFileDeletedEvent(DatastoreFileEvent):
@@ -886,8 +886,8 @@ class DatastoreFileMovedEvent(DatastoreFileEvent):
 
     _wire_ = "sourceDatastore:DatastoreEventArgument! sourceFile:string!"
     _since_ = "4.0"
-    sourceDatastore: DatastoreEventArgument = required()
-    sourceFile: str = required()
+    sourceDatastore: DatastoreEventArgument = _required()
+    sourceFile: str = _required()
 
 
 class DatastoreIORMReconfiguredEvent(DatastoreEvent):
@@ -902,7 +902,7 @@ class DatastorePrincipalConfigured(HostEvent):
 
     _wire_ = "datastorePrincipal:string!"
     _since_ = "2.0"
-    datastorePrincipal: str = required()
+    datastorePrincipal: str = _required()
 
 
 class DatastoreRemovedOnHostEvent(HostEvent):
@@ -910,7 +910,7 @@ class DatastoreRemovedOnHostEvent(HostEvent):
 
     _wire_ = "datastore:DatastoreEventArgument!"
     _since_ = "2.0"
-    datastore: DatastoreEventArgument = required()
+    datastore: DatastoreEventArgument = _required()
 
 
 class DatastoreRenamedEvent(DatastoreEvent):
@@ -918,8 +918,8 @@ class DatastoreRenamedEvent(DatastoreEvent):
 
     _wire_ = "oldName:string! newName:string!"
     _since_ = "2.0"
-    oldName: str = required()
-    newName: str = required()
+    oldName: str = _required()
+    newName: str = _required()
 
 
 class DatastoreRenamedOnHostEvent(HostEvent):
@@ -927,8 +927,8 @@ class DatastoreRenamedOnHostEvent(HostEvent):
 
     _wire_ = "oldName:string! newName:string!"
     _since_ = "2.0"
-    oldName: str = required()
-    newName: str = required()
+    oldName: str = _required()
+    newName: str = _required()
 
 
 class DrsDisabledEvent(ClusterEvent):
@@ -943,7 +943,7 @@ class DrsEnabledEvent(ClusterEvent):
 
     _wire_ = "behavior:string!"
     _since_ = "2.0"
-    behavior: str = required()
+    behavior: str = _required()
 
 
 class EnteredStandbyModeEvent(HostEvent):
@@ -1035,7 +1035,7 @@ class DrsResourceConfigureFailedEvent(HostEvent):
 
     _wire_ = "reason:LocalizedMethodFault!"
     _since_ = "2.0"
-    reason: LocalizedMethodFault = required()
+    reason: LocalizedMethodFault = _required()
 
 
 class DrsResourceConfigureSyncedEvent(HostEvent):
@@ -1074,7 +1074,7 @@ class VmMigratedEvent(VmEvent):
         "sourceDatastore:DatastoreEventArgument@5.0"
     )
     _since_ = "2.0"
-    sourceHost: HostEventArgument = required()
+    sourceHost: HostEventArgument = _required()
     sourceDatacenter: DatacenterEventArgument | None = None
     sourceDatastore: DatastoreEventArgument | None = None
 
@@ -1105,8 +1105,8 @@ class DuplicateIpDetectedEvent(HostEvent):
 
     _wire_ = "duplicateIP:string! macAddress:string!"
     _since_ = "2.5"
-    duplicateIP: str = required()
-    macAddress: str = required()
+    duplicateIP: str = _required()
+    macAddress: str = _required()
 
 
 class DvpgImportEvent(DVPortgroupEvent):
@@ -1114,7 +1114,7 @@ class DvpgImportEvent(DVPortgroupEvent):
 
     _wire_ = "importType:string!"
     _since_ = "5.1"
-    importType: str = required()
+    importType: str = _required()
 
 
 class DvpgRestoreEvent(DVPortgroupEvent):
@@ -1136,7 +1136,7 @@ class DvsCreatedEvent(DvsEvent):
 
     _wire_ = "parent:FolderEventArgument!"
     _since_ = "4.0"
-    parent: FolderEventArgument = required()
+    parent: FolderEventArgument = _required()
 
 
 class DvsDestroyedEvent(DvsEvent):
@@ -1151,7 +1151,7 @@ class DvsEventArgument(EntityEventArgument):
 
     _wire_ = "dvs:ref(DistributedVirtualSwitch)!"
     _since_ = "4.0"
-    dvs: DistributedVirtualSwitch = required()
+    dvs: DistributedVirtualSwitch = _required()
 
 
 class DvsHealthStatusChangeEvent(HostEvent):
@@ -1159,7 +1159,7 @@ class DvsHealthStatusChangeEvent(HostEvent):
 
     _wire_ = "switchUuid:string! healthResult:HostMemberHealthCheckResult"
     _since_ = "5.1"
-    switchUuid: str = required()
+    switchUuid: str = _required()
     healthResult: HostMemberHealthCheckResult | None = None
 
 
@@ -1168,7 +1168,7 @@ class DvsHostBackInSyncEvent(DvsEvent):
 
     _wire_ = "hostBackInSync:HostEventArgument!"
     _since_ = "4.0"
-    hostBackInSync: HostEventArgument = required()
+    hostBackInSync: HostEventArgument = _required()
 
 
 class DvsHostJoinedEvent(DvsEvent):
@@ -1176,7 +1176,7 @@ class DvsHostJoinedEvent(DvsEvent):
 
     _wire_ = "hostJoined:HostEventArgument!"
     _since_ = "4.0"
-    hostJoined: HostEventArgument = required()
+    hostJoined: HostEventArgument = _required()
 
 
 class DvsHostLeftEvent(DvsEvent):
@@ -1184,7 +1184,7 @@ class DvsHostLeftEvent(DvsEvent):
 
     _wire_ = "hostLeft:HostEventArgument!"
     _since_ = "4.0"
-    hostLeft: HostEventArgument = required()
+    hostLeft: HostEventArgument = _required()
 
 
 class DvsHostStatusUpdated(DvsEvent):
@@ -1195,7 +1195,7 @@ class DvsHostStatusUpdated(DvsEvent):
         "newStatusDetail:string"
     )
     _since_ = "4.1"
-    hostMember: HostEventArgument = required()
+    hostMember: HostEventArgument = _required()
     oldStatus: str | None = None
     newStatus: str | None = None
     oldStatusDetail: str | None = None
@@ -1207,7 +1207,7 @@ class DvsHostWentOutOfSyncEvent(DvsEvent):
 
     _wire_ = "hostOutOfSync:DvsOutOfSyncHostArgument!"
     _since_ = "4.0"
-    hostOutOfSync: DvsOutOfSyncHostArgument = required()
+    hostOutOfSync: DvsOutOfSyncHostArgument = _required()
 
 
 class DvsImportEvent(DvsEvent):
@@ -1215,7 +1215,7 @@ class DvsImportEvent(DvsEvent):
 
     _wire_ = "importType:string!"
     _since_ = "5.1"
-    importType: str = required()
+    importType: str = _required()
 
 
 class DvsMergedEvent(DvsEvent):
@@ -1223,8 +1223,8 @@ class DvsMergedEvent(DvsEvent):
 
     _wire_ = "sourceDvs:DvsEventArgument! destinationDvs:DvsEventArgument!"
     _since_ = "4.0"
-    sourceDvs: DvsEventArgument = required()
-    destinationDvs: DvsEventArgument = required()
+    sourceDvs: DvsEventArgument = _required()
+    destinationDvs: DvsEventArgument = _required()
 
 
 class DvsOutOfSyncHostArgument(DynamicData):
@@ -1232,8 +1232,8 @@ class DvsOutOfSyncHostArgument(DynamicData):
 
     _wire_ = "outOfSyncHost:HostEventArgument! configParamters:string!*"
     _since_ = "4.0"
-    outOfSyncHost: HostEventArgument = required()
-    configParamters: list[str] = required()
+    outOfSyncHost: HostEventArgument = _required()
+    configParamters: list[str] = _required()
 
 
 class DvsPortBlockedEvent(DvsEvent):
@@ -1241,7 +1241,7 @@ class DvsPortBlockedEvent(DvsEvent):
 
     _wire_ = "portKey:string! statusDetail:string@4.1 runtimeInfo:DVPortStatus@5.1 prevBlockState:string@6.5"
     _since_ = "4.0"
-    portKey: str = required()
+    portKey: str = _required()
     statusDetail: str | None = None
     runtimeInfo: DVPortStatus | None = None
     prevBlockState: str | None = None
@@ -1252,7 +1252,7 @@ class DvsPortConnectedEvent(DvsEvent):
 
     _wire_ = "portKey:string! connectee:DistributedVirtualSwitchPortConnectee"
     _since_ = "4.0"
-    portKey: str = required()
+    portKey: str = _required()
     connectee: DistributedVirtualSwitchPortConnectee | None = None
 
 
@@ -1261,7 +1261,7 @@ class DvsPortCreatedEvent(DvsEvent):
 
     _wire_ = "portKey:string!*"
     _since_ = "4.0"
-    portKey: list[str] = required()
+    portKey: list[str] = _required()
 
 
 class DvsPortDeletedEvent(DvsEvent):
@@ -1269,7 +1269,7 @@ class DvsPortDeletedEvent(DvsEvent):
 
     _wire_ = "portKey:string!*"
     _since_ = "4.0"
-    portKey: list[str] = required()
+    portKey: list[str] = _required()
 
 
 class DvsPortDisconnectedEvent(DvsEvent):
@@ -1277,7 +1277,7 @@ class DvsPortDisconnectedEvent(DvsEvent):
 
     _wire_ = "portKey:string! connectee:DistributedVirtualSwitchPortConnectee"
     _since_ = "4.0"
-    portKey: str = required()
+    portKey: str = _required()
     connectee: DistributedVirtualSwitchPortConnectee | None = None
 
 
@@ -1286,7 +1286,7 @@ class DvsPortEnteredPassthruEvent(DvsEvent):
 
     _wire_ = "portKey:string! runtimeInfo:DVPortStatus@5.1"
     _since_ = "4.1"
-    portKey: str = required()
+    portKey: str = _required()
     runtimeInfo: DVPortStatus | None = None
 
 
@@ -1295,7 +1295,7 @@ class DvsPortExitedPassthruEvent(DvsEvent):
 
     _wire_ = "portKey:string! runtimeInfo:DVPortStatus@5.1"
     _since_ = "4.1"
-    portKey: str = required()
+    portKey: str = _required()
     runtimeInfo: DVPortStatus | None = None
 
 
@@ -1304,9 +1304,9 @@ class DvsPortJoinPortgroupEvent(DvsEvent):
 
     _wire_ = "portKey:string! portgroupKey:string! portgroupName:string!"
     _since_ = "4.0"
-    portKey: str = required()
-    portgroupKey: str = required()
-    portgroupName: str = required()
+    portKey: str = _required()
+    portgroupKey: str = _required()
+    portgroupName: str = _required()
 
 
 class DvsPortLeavePortgroupEvent(DvsEvent):
@@ -1314,9 +1314,9 @@ class DvsPortLeavePortgroupEvent(DvsEvent):
 
     _wire_ = "portKey:string! portgroupKey:string! portgroupName:string!"
     _since_ = "4.0"
-    portKey: str = required()
-    portgroupKey: str = required()
-    portgroupName: str = required()
+    portKey: str = _required()
+    portgroupKey: str = _required()
+    portgroupName: str = _required()
 
 
 class DvsPortLinkDownEvent(DvsEvent):
@@ -1324,7 +1324,7 @@ class DvsPortLinkDownEvent(DvsEvent):
 
     _wire_ = "portKey:string! runtimeInfo:DVPortStatus@5.1"
     _since_ = "4.0"
-    portKey: str = required()
+    portKey: str = _required()
     runtimeInfo: DVPortStatus | None = None
 
 
@@ -1333,7 +1333,7 @@ class DvsPortLinkUpEvent(DvsEvent):
 
     _wire_ = "portKey:string! runtimeInfo:DVPortStatus@5.1"
     _since_ = "4.0"
-    portKey: str = required()
+    portKey: str = _required()
     runtimeInfo: DVPortStatus | None = None
 
 
@@ -1342,7 +1342,7 @@ class DvsPortReconfiguredEvent(DvsEvent):
 
     _wire_ = "portKey:string!* configChanges:ChangesInfoEventArgument*@6.5"
     _since_ = "4.0"
-    portKey: list[str] = required()
+    portKey: list[str] = _required()
     configChanges: list[ChangesInfoEventArgument] = []
 
 
@@ -1351,8 +1351,8 @@ class DvsPortRuntimeChangeEvent(DvsEvent):
 
     _wire_ = "portKey:string! runtimeInfo:DVPortStatus!"
     _since_ = "5.1"
-    portKey: str = required()
-    runtimeInfo: DVPortStatus = required()
+    portKey: str = _required()
+    runtimeInfo: DVPortStatus = _required()
 
 
 class DvsPortUnblockedEvent(DvsEvent):
@@ -1360,7 +1360,7 @@ class DvsPortUnblockedEvent(DvsEvent):
 
     _wire_ = "portKey:string! runtimeInfo:DVPortStatus@5.1 prevBlockState:string@6.5"
     _since_ = "4.0"
-    portKey: str = required()
+    portKey: str = _required()
     runtimeInfo: DVPortStatus | None = None
     prevBlockState: str | None = None
 
@@ -1370,7 +1370,7 @@ class DvsPortVendorSpecificStateChangeEvent(DvsEvent):
 
     _wire_ = "portKey:string!"
     _since_ = "5.1"
-    portKey: str = required()
+    portKey: str = _required()
 
 
 class DvsReconfiguredEvent(DvsEvent):
@@ -1378,7 +1378,7 @@ class DvsReconfiguredEvent(DvsEvent):
 
     _wire_ = "configSpec:DVSConfigSpec! configChanges:ChangesInfoEventArgument@6.5"
     _since_ = "4.0"
-    configSpec: DVSConfigSpec = required()
+    configSpec: DVSConfigSpec = _required()
     configChanges: ChangesInfoEventArgument | None = None
 
 
@@ -1387,8 +1387,8 @@ class DvsRenamedEvent(DvsEvent):
 
     _wire_ = "oldName:string! newName:string!"
     _since_ = "4.0"
-    oldName: str = required()
-    newName: str = required()
+    oldName: str = _required()
+    newName: str = _required()
 
 
 class DvsRestoreEvent(DvsEvent):
@@ -1403,7 +1403,7 @@ class DvsUpgradeAvailableEvent(DvsEvent):
 
     _wire_ = "productInfo:DistributedVirtualSwitchProductSpec!"
     _since_ = "4.0"
-    productInfo: DistributedVirtualSwitchProductSpec = required()
+    productInfo: DistributedVirtualSwitchProductSpec = _required()
 
 
 class DvsUpgradeInProgressEvent(DvsEvent):
@@ -1411,7 +1411,7 @@ class DvsUpgradeInProgressEvent(DvsEvent):
 
     _wire_ = "productInfo:DistributedVirtualSwitchProductSpec!"
     _since_ = "4.0"
-    productInfo: DistributedVirtualSwitchProductSpec = required()
+    productInfo: DistributedVirtualSwitchProductSpec = _required()
 
 
 class DvsUpgradeRejectedEvent(DvsEvent):
@@ -1419,7 +1419,7 @@ class DvsUpgradeRejectedEvent(DvsEvent):
 
     _wire_ = "productInfo:DistributedVirtualSwitchProductSpec!"
     _since_ = "4.0"
-    productInfo: DistributedVirtualSwitchProductSpec = required()
+    productInfo: DistributedVirtualSwitchProductSpec = _required()
 
 
 class DvsUpgradedEvent(DvsEvent):
@@ -1427,7 +1427,7 @@ class DvsUpgradedEvent(DvsEvent):
 
     _wire_ = "productInfo:DistributedVirtualSwitchProductSpec!"
     _since_ = "4.0"
-    productInfo: DistributedVirtualSwitchProductSpec = required()
+    productInfo: DistributedVirtualSwitchProductSpec = _required()
 
 
 class EnteredMaintenanceModeEvent(HostEvent):
@@ -1449,7 +1449,7 @@ class UpgradeEvent(Event):
 
     _wire_ = "message:string!"
     _since_ = "2.0"
-    message: str = required()
+    message: str = _required()
 
 
 class ErrorUpgradeEvent(UpgradeEvent):
@@ -1464,8 +1464,8 @@ class EventArgDesc(DynamicData):
 
     _wire_ = "name:string! type:string! description:ElementDescription"
     _since_ = "4.0"
-    name: str = required()
-    type: str = required()
+    name: str = _required()
+    type: str = _required()
     description: ElementDescription | None = None
 
 
@@ -1477,8 +1477,8 @@ class EventDescription(DynamicData):
         "enumeratedTypes:EnumDescription*@4.0"
     )
     _since_ = "2.0"
-    category: list[ElementDescription] = required()
-    eventInfo: list[EventDescriptionEventDetail] = required()
+    category: list[ElementDescription] = _required()
+    eventInfo: list[EventDescriptionEventDetail] = _required()
     enumeratedTypes: list[EnumDescription] = []
 
 
@@ -1491,14 +1491,14 @@ class EventDescriptionEventDetail(DynamicData):
         "longDescription:string@4.1"
     )
     _since_ = "2.0"
-    key: str = required()
+    key: str = _required()
     description: str | None = None
-    category: str = required()
-    formatOnDatacenter: str = required()
-    formatOnComputeResource: str = required()
-    formatOnHost: str = required()
-    formatOnVm: str = required()
-    fullFormat: str = required()
+    category: str = _required()
+    formatOnDatacenter: str = _required()
+    formatOnComputeResource: str = _required()
+    formatOnHost: str = _required()
+    formatOnVm: str = _required()
+    fullFormat: str = _required()
     longDescription: str | None = None
 
 
@@ -1510,7 +1510,7 @@ class EventEx(Event):
         "objectType:string objectName:string@4.1 fault:LocalizedMethodFault@4.1"
     )
     _since_ = "4.0"
-    eventTypeId: str = required()
+    eventTypeId: str = _required()
     severity: str | None = None
     message: str | None = None
     arguments: list[KeyAnyValue] = []
@@ -1552,8 +1552,8 @@ class EventFilterSpecByEntity(DynamicData):
 
     _wire_ = "entity:ref(ManagedEntity)! recursion:EventFilterSpecRecursionOption!"
     _since_ = "2.0"
-    entity: ManagedEntity = required()
-    recursion: EventFilterSpecRecursionOptionValue = required()
+    entity: ManagedEntity = _required()
+    recursion: EventFilterSpecRecursionOptionValue = _required()
 
 
 class EventFilterSpecByTime(DynamicData):
@@ -1570,7 +1570,7 @@ class EventFilterSpecByUsername(DynamicData):
 
     _wire_ = "systemUser:boolean! userList:string*"
     _since_ = "2.0"
-    systemUser: bool = required()
+    systemUser: bool = _required()
     userList: list[str] = []
 
 
@@ -1586,8 +1586,8 @@ class EventManagerViewByStartId(EventManagerEventViewSpec):
 
     _wire_ = "startEventId:int! isForward:boolean!"
     _since_ = "9.0.0.0"
-    startEventId: int = required()
-    isForward: bool = required()
+    startEventId: int = _required()
+    isForward: bool = _required()
 
 
 class ExitMaintenanceModeEvent(HostEvent):
@@ -1602,7 +1602,7 @@ class GeneralEvent(Event):
 
     _wire_ = "message:string!"
     _since_ = "2.0"
-    message: str = required()
+    message: str = _required()
 
 
 class ExtendedEvent(GeneralEvent):
@@ -1610,8 +1610,8 @@ class ExtendedEvent(GeneralEvent):
 
     _wire_ = "eventTypeId:string! managedObject:ref(ManagedObject)! data:ExtendedEventPair*"
     _since_ = "2.5"
-    eventTypeId: str = required()
-    managedObject: ManagedObject = required()
+    eventTypeId: str = _required()
+    managedObject: ManagedObject = _required()
     data: list[ExtendedEventPair] = []
 
 
@@ -1620,8 +1620,8 @@ class ExtendedEventPair(DynamicData):
 
     _wire_ = "key:string! value:string!"
     _since_ = "2.5"
-    key: str = required()
-    value: str = required()
+    key: str = _required()
+    value: str = _required()
 
 
 class FailoverLevelRestored(ClusterEvent):
@@ -1636,7 +1636,7 @@ class FolderEventArgument(EntityEventArgument):
 
     _wire_ = "folder:ref(Folder)!"
     _since_ = "2.0"
-    folder: Folder = required()
+    folder: Folder = _required()
 
 
 class GeneralHostErrorEvent(GeneralEvent):
@@ -1694,7 +1694,7 @@ class GhostDvsProxySwitchDetectedEvent(HostEvent):
 
     _wire_ = "switchUuid:string!*"
     _since_ = "4.0"
-    switchUuid: list[str] = required()
+    switchUuid: list[str] = _required()
 
 
 class GhostDvsProxySwitchRemovedEvent(HostEvent):
@@ -1702,7 +1702,7 @@ class GhostDvsProxySwitchRemovedEvent(HostEvent):
 
     _wire_ = "switchUuid:string!*"
     _since_ = "4.0"
-    switchUuid: list[str] = required()
+    switchUuid: list[str] = _required()
 
 
 class GlobalMessageChangedEvent(SessionEvent):
@@ -1710,7 +1710,7 @@ class GlobalMessageChangedEvent(SessionEvent):
 
     _wire_ = "message:string! prevMessage:string@6.5"
     _since_ = "2.0"
-    message: str = required()
+    message: str = _required()
     prevMessage: str | None = None
 
 
@@ -1721,10 +1721,10 @@ class HealthStatusChangedEvent(Event):
         "componentId:string! oldStatus:string! newStatus:string! componentName:string! serviceId:string@6.0"
     )
     _since_ = "4.0"
-    componentId: str = required()
-    oldStatus: str = required()
-    newStatus: str = required()
-    componentName: str = required()
+    componentId: str = _required()
+    oldStatus: str = _required()
+    newStatus: str = _required()
+    componentName: str = _required()
     serviceId: str | None = None
 
 
@@ -1733,7 +1733,7 @@ class HostAddFailedEvent(HostEvent):
 
     _wire_ = "hostname:string!"
     _since_ = "2.0"
-    hostname: str = required()
+    hostname: str = _required()
 
 
 class HostAddedEvent(HostEvent):
@@ -1769,7 +1769,7 @@ class HostCnxFailedAlreadyManagedEvent(HostEvent):
 
     _wire_ = "serverName:string!"
     _since_ = "2.0"
-    serverName: str = required()
+    serverName: str = _required()
 
 
 class HostCnxFailedBadCcagentEvent(HostEvent):
@@ -1854,7 +1854,7 @@ class HostComplianceCheckedEvent(HostEvent):
 
     _wire_ = "profile:ProfileEventArgument!"
     _since_ = "4.0"
-    profile: ProfileEventArgument = required()
+    profile: ProfileEventArgument = _required()
 
 
 class HostCompliantEvent(HostEvent):
@@ -1949,7 +1949,7 @@ class HostEnableAdminFailedEvent(HostEvent):
 
     _wire_ = "permissions:Permission!*"
     _since_ = "2.5"
-    permissions: list[Permission] = required()
+    permissions: list[Permission] = _required()
 
 
 class HostEventArgument(EntityEventArgument):
@@ -1957,7 +1957,7 @@ class HostEventArgument(EntityEventArgument):
 
     _wire_ = "host:ref(HostSystem)!"
     _since_ = "2.0"
-    host: HostSystem = required()
+    host: HostSystem = _required()
 
 
 class HostExtraNetworksEvent(HostDasEvent):
@@ -1987,7 +1987,7 @@ class HostInventoryFullEvent(LicenseEvent):
 
     _wire_ = "capacity:int!"
     _since_ = "2.5"
-    capacity: int = required()
+    capacity: int = _required()
 
 
 class HostInventoryUnreadableEvent(Event):
@@ -2002,8 +2002,8 @@ class HostIpChangedEvent(HostEvent):
 
     _wire_ = "oldIP:string! newIP:string!"
     _since_ = "2.5"
-    oldIP: str = required()
-    newIP: str = required()
+    oldIP: str = _required()
+    newIP: str = _required()
 
 
 class HostIpInconsistentEvent(HostEvent):
@@ -2011,8 +2011,8 @@ class HostIpInconsistentEvent(HostEvent):
 
     _wire_ = "ipAddress:string! ipAddress2:string!"
     _since_ = "2.5"
-    ipAddress: str = required()
-    ipAddress2: str = required()
+    ipAddress: str = _required()
+    ipAddress2: str = _required()
 
 
 class HostIpToShortNameFailedEvent(HostEvent):
@@ -2027,7 +2027,7 @@ class HostIsolationIpPingFailedEvent(HostDasEvent):
 
     _wire_ = "isolationIp:string!"
     _since_ = "2.5"
-    isolationIp: str = required()
+    isolationIp: str = _required()
 
 
 class HostLicenseExpiredEvent(LicenseEvent):
@@ -2042,7 +2042,7 @@ class HostLocalPortCreatedEvent(DvsEvent):
 
     _wire_ = "hostLocalPort:DVSHostLocalPortInfo!"
     _since_ = "5.1"
-    hostLocalPort: DVSHostLocalPortInfo = required()
+    hostLocalPort: DVSHostLocalPortInfo = _required()
 
 
 class HostMissingNetworksEvent(HostDasEvent):
@@ -2058,7 +2058,7 @@ class HostMonitoringStateChangedEvent(ClusterEvent):
 
     _wire_ = "state:string! prevState:string@6.5"
     _since_ = "4.0"
-    state: str = required()
+    state: str = _required()
     prevState: str | None = None
 
 
@@ -2110,7 +2110,7 @@ class HostPrimaryAgentNotShortNameEvent(HostDasEvent):
 
     _wire_ = "primaryAgent:string!"
     _since_ = "2.5"
-    primaryAgent: str = required()
+    primaryAgent: str = _required()
 
 
 class HostProfileAppliedEvent(HostEvent):
@@ -2118,7 +2118,7 @@ class HostProfileAppliedEvent(HostEvent):
 
     _wire_ = "profile:ProfileEventArgument!"
     _since_ = "4.0"
-    profile: ProfileEventArgument = required()
+    profile: ProfileEventArgument = _required()
 
 
 class HostReconnectionFailedEvent(HostEvent):
@@ -2140,8 +2140,8 @@ class HostShortNameInconsistentEvent(HostDasEvent):
 
     _wire_ = "shortName:string! shortName2:string!"
     _since_ = "2.5"
-    shortName: str = required()
-    shortName2: str = required()
+    shortName: str = _required()
+    shortName2: str = _required()
 
 
 class HostShortNameToIpFailedEvent(HostEvent):
@@ -2149,7 +2149,7 @@ class HostShortNameToIpFailedEvent(HostEvent):
 
     _wire_ = "shortName:string!"
     _since_ = "2.5"
-    shortName: str = required()
+    shortName: str = _required()
 
 
 class HostShutdownEvent(HostEvent):
@@ -2157,7 +2157,7 @@ class HostShutdownEvent(HostEvent):
 
     _wire_ = "reason:string!"
     _since_ = "2.0"
-    reason: str = required()
+    reason: str = _required()
 
 
 class HostSpecificationChangedEvent(HostEvent):
@@ -2179,7 +2179,7 @@ class HostSpecificationUpdateEvent(HostEvent):
 
     _wire_ = "hostSpec:HostSpecification!"
     _since_ = "6.5"
-    hostSpec: HostSpecification = required()
+    hostSpec: HostSpecification = _required()
 
 
 class HostStatusChangedEvent(ClusterStatusChangedEvent):
@@ -2194,7 +2194,7 @@ class HostSubSpecificationDeleteEvent(HostEvent):
 
     _wire_ = "subSpecName:string!"
     _since_ = "6.5"
-    subSpecName: str = required()
+    subSpecName: str = _required()
 
 
 class HostSubSpecificationUpdateEvent(HostEvent):
@@ -2202,7 +2202,7 @@ class HostSubSpecificationUpdateEvent(HostEvent):
 
     _wire_ = "hostSubSpec:HostSubSpecification!"
     _since_ = "6.5"
-    hostSubSpec: HostSubSpecification = required()
+    hostSubSpec: HostSubSpecification = _required()
 
 
 class HostSyncFailedEvent(HostEvent):
@@ -2210,7 +2210,7 @@ class HostSyncFailedEvent(HostEvent):
 
     _wire_ = "reason:LocalizedMethodFault!"
     _since_ = "4.0"
-    reason: LocalizedMethodFault = required()
+    reason: LocalizedMethodFault = _required()
 
 
 class HostUpgradeFailedEvent(HostEvent):
@@ -2232,7 +2232,7 @@ class HostVnicConnectedToCustomizedDVPortEvent(HostEvent):
 
     _wire_ = "vnic:VnicPortArgument! prevPortKey:string@6.5"
     _since_ = "4.0"
-    vnic: VnicPortArgument = required()
+    vnic: VnicPortArgument = _required()
     prevPortKey: str | None = None
 
 
@@ -2254,7 +2254,7 @@ class HostWwnConflictEvent(HostEvent):
     _since_ = "2.5"
     conflictedVms: list[VmEventArgument] = []
     conflictedHosts: list[HostEventArgument] = []
-    wwn: int = required()
+    wwn: int = _required()
 
 
 class IScsiBootFailureEvent(HostEvent):
@@ -2290,7 +2290,7 @@ class InvalidEditionEvent(LicenseEvent):
 
     _wire_ = "feature:string!"
     _since_ = "2.5"
-    feature: str = required()
+    feature: str = _required()
 
 
 class LicenseExpiredEvent(Event):
@@ -2298,7 +2298,7 @@ class LicenseExpiredEvent(Event):
 
     _wire_ = "feature:LicenseFeatureInfo!"
     _since_ = "2.0"
-    feature: LicenseFeatureInfo = required()
+    feature: LicenseFeatureInfo = _required()
 
 
 class LicenseNonComplianceEvent(LicenseEvent):
@@ -2306,7 +2306,7 @@ class LicenseNonComplianceEvent(LicenseEvent):
 
     _wire_ = "url:string!"
     _since_ = "4.0"
-    url: str = required()
+    url: str = _required()
 
 
 class LicenseRestrictedEvent(LicenseEvent):
@@ -2321,7 +2321,7 @@ class LicenseServerAvailableEvent(LicenseEvent):
 
     _wire_ = "licenseServer:string!"
     _since_ = "2.0"
-    licenseServer: str = required()
+    licenseServer: str = _required()
 
 
 class LicenseServerUnavailableEvent(LicenseEvent):
@@ -2329,7 +2329,7 @@ class LicenseServerUnavailableEvent(LicenseEvent):
 
     _wire_ = "licenseServer:string!"
     _since_ = "2.0"
-    licenseServer: str = required()
+    licenseServer: str = _required()
 
 
 class LocalDatastoreCreatedEvent(HostEvent):
@@ -2337,7 +2337,7 @@ class LocalDatastoreCreatedEvent(HostEvent):
 
     _wire_ = "datastore:DatastoreEventArgument! datastoreUrl:string@6.5"
     _since_ = "2.0"
-    datastore: DatastoreEventArgument = required()
+    datastore: DatastoreEventArgument = _required()
     datastoreUrl: str | None = None
 
 
@@ -2353,7 +2353,7 @@ class LockerMisconfiguredEvent(Event):
 
     _wire_ = "datastore:DatastoreEventArgument!"
     _since_ = "2.5"
-    datastore: DatastoreEventArgument = required()
+    datastore: DatastoreEventArgument = _required()
 
 
 class LockerReconfiguredEvent(Event):
@@ -2370,7 +2370,7 @@ class ManagedEntityEventArgument(EntityEventArgument):
 
     _wire_ = "entity:ref(ManagedEntity)!"
     _since_ = "2.0"
-    entity: ManagedEntity = required()
+    entity: ManagedEntity = _required()
 
 
 class MigrationEvent(VmEvent):
@@ -2378,7 +2378,7 @@ class MigrationEvent(VmEvent):
 
     _wire_ = "fault:LocalizedMethodFault!"
     _since_ = "2.0"
-    fault: LocalizedMethodFault = required()
+    fault: LocalizedMethodFault = _required()
 
 
 class MigrationErrorEvent(MigrationEvent):
@@ -2393,7 +2393,7 @@ class MigrationHostErrorEvent(MigrationEvent):
 
     _wire_ = "dstHost:HostEventArgument!"
     _since_ = "2.0"
-    dstHost: HostEventArgument = required()
+    dstHost: HostEventArgument = _required()
 
 
 class MigrationHostWarningEvent(MigrationEvent):
@@ -2401,7 +2401,7 @@ class MigrationHostWarningEvent(MigrationEvent):
 
     _wire_ = "dstHost:HostEventArgument!"
     _since_ = "2.0"
-    dstHost: HostEventArgument = required()
+    dstHost: HostEventArgument = _required()
 
 
 class MigrationResourceErrorEvent(MigrationEvent):
@@ -2409,8 +2409,8 @@ class MigrationResourceErrorEvent(MigrationEvent):
 
     _wire_ = "dstPool:ResourcePoolEventArgument! dstHost:HostEventArgument!"
     _since_ = "2.0"
-    dstPool: ResourcePoolEventArgument = required()
-    dstHost: HostEventArgument = required()
+    dstPool: ResourcePoolEventArgument = _required()
+    dstHost: HostEventArgument = _required()
 
 
 class MigrationResourceWarningEvent(MigrationEvent):
@@ -2418,8 +2418,8 @@ class MigrationResourceWarningEvent(MigrationEvent):
 
     _wire_ = "dstPool:ResourcePoolEventArgument! dstHost:HostEventArgument!"
     _since_ = "2.0"
-    dstPool: ResourcePoolEventArgument = required()
-    dstHost: HostEventArgument = required()
+    dstPool: ResourcePoolEventArgument = _required()
+    dstHost: HostEventArgument = _required()
 
 
 class MigrationWarningEvent(MigrationEvent):
@@ -2448,7 +2448,7 @@ class NASDatastoreCreatedEvent(HostEvent):
 
     _wire_ = "datastore:DatastoreEventArgument! datastoreUrl:string@6.5"
     _since_ = "2.0"
-    datastore: DatastoreEventArgument = required()
+    datastore: DatastoreEventArgument = _required()
     datastoreUrl: str | None = None
 
 
@@ -2457,7 +2457,7 @@ class NetworkEventArgument(EntityEventArgument):
 
     _wire_ = "network:ref(Network)!"
     _since_ = "4.0"
-    network: Network = required()
+    network: Network = _required()
 
 
 class NetworkRollbackEvent(Event):
@@ -2465,8 +2465,8 @@ class NetworkRollbackEvent(Event):
 
     _wire_ = "methodName:string! transactionId:string!"
     _since_ = "5.1"
-    methodName: str = required()
-    transactionId: str = required()
+    methodName: str = _required()
+    transactionId: str = _required()
 
 
 class NoAccessUserEvent(SessionEvent):
@@ -2474,7 +2474,7 @@ class NoAccessUserEvent(SessionEvent):
 
     _wire_ = "ipAddress:string!"
     _since_ = "2.0"
-    ipAddress: str = required()
+    ipAddress: str = _required()
 
 
 class NoDatastoresConfiguredEvent(HostEvent):
@@ -2489,7 +2489,7 @@ class NoLicenseEvent(LicenseEvent):
 
     _wire_ = "feature:LicenseFeatureInfo!"
     _since_ = "2.0"
-    feature: LicenseFeatureInfo = required()
+    feature: LicenseFeatureInfo = _required()
 
 
 class NoMaintenanceModeDrsRecommendationForVM(VmEvent):
@@ -2519,7 +2519,7 @@ class OutOfSyncDvsHost(DvsEvent):
 
     _wire_ = "hostOutOfSync:DvsOutOfSyncHostArgument!*"
     _since_ = "4.0"
-    hostOutOfSync: list[DvsOutOfSyncHostArgument] = required()
+    hostOutOfSync: list[DvsOutOfSyncHostArgument] = _required()
 
 
 class PermissionEvent(AuthorizationEvent):
@@ -2527,9 +2527,9 @@ class PermissionEvent(AuthorizationEvent):
 
     _wire_ = "entity:ManagedEntityEventArgument! principal:string! group:boolean!"
     _since_ = "2.0"
-    entity: ManagedEntityEventArgument = required()
-    principal: str = required()
-    group: bool = required()
+    entity: ManagedEntityEventArgument = _required()
+    principal: str = _required()
+    group: bool = _required()
 
 
 class PermissionAddedEvent(PermissionEvent):
@@ -2537,8 +2537,8 @@ class PermissionAddedEvent(PermissionEvent):
 
     _wire_ = "role:RoleEventArgument! propagate:boolean!"
     _since_ = "2.0"
-    role: RoleEventArgument = required()
-    propagate: bool = required()
+    role: RoleEventArgument = _required()
+    propagate: bool = _required()
 
 
 class PermissionRemovedEvent(PermissionEvent):
@@ -2556,8 +2556,8 @@ class PermissionUpdatedEvent(PermissionEvent):
         "prevPropagate:boolean@6.5"
     )
     _since_ = "2.0"
-    role: RoleEventArgument = required()
-    propagate: bool = required()
+    role: RoleEventArgument = _required()
+    propagate: bool = _required()
     prevRole: RoleEventArgument | None = None
     prevPropagate: bool | None = None
 
@@ -2567,7 +2567,7 @@ class ProfileEvent(Event):
 
     _wire_ = "profile:ProfileEventArgument!"
     _since_ = "4.0"
-    profile: ProfileEventArgument = required()
+    profile: ProfileEventArgument = _required()
 
 
 class ProfileAssociatedEvent(ProfileEvent):
@@ -2603,8 +2603,8 @@ class ProfileEventArgument(EventArgument):
 
     _wire_ = "profile:ref(Profile)! name:string!"
     _since_ = "4.0"
-    profile: Profile = required()
-    name: str = required()
+    profile: Profile = _required()
+    name: str = _required()
 
 
 class ProfileReferenceHostChangedEvent(ProfileEvent):
@@ -2629,8 +2629,8 @@ class RecoveryEvent(DvsEvent):
 
     _wire_ = "hostName:string! portKey:string! dvsUuid:string vnic:string"
     _since_ = "5.1"
-    hostName: str = required()
-    portKey: str = required()
+    hostName: str = _required()
+    portKey: str = _required()
     dvsUuid: str | None = None
     vnic: str | None = None
 
@@ -2647,7 +2647,7 @@ class ResourcePoolEvent(Event):
 
     _wire_ = "resourcePool:ResourcePoolEventArgument!"
     _since_ = "2.0"
-    resourcePool: ResourcePoolEventArgument = required()
+    resourcePool: ResourcePoolEventArgument = _required()
 
 
 class ResourcePoolCreatedEvent(ResourcePoolEvent):
@@ -2655,7 +2655,7 @@ class ResourcePoolCreatedEvent(ResourcePoolEvent):
 
     _wire_ = "parent:ResourcePoolEventArgument!"
     _since_ = "2.0"
-    parent: ResourcePoolEventArgument = required()
+    parent: ResourcePoolEventArgument = _required()
 
 
 class ResourcePoolDestroyedEvent(ResourcePoolEvent):
@@ -2670,7 +2670,7 @@ class ResourcePoolEventArgument(EntityEventArgument):
 
     _wire_ = "resourcePool:ref(ResourcePool)!"
     _since_ = "2.0"
-    resourcePool: ResourcePool = required()
+    resourcePool: ResourcePool = _required()
 
 
 class ResourcePoolMovedEvent(ResourcePoolEvent):
@@ -2678,8 +2678,8 @@ class ResourcePoolMovedEvent(ResourcePoolEvent):
 
     _wire_ = "oldParent:ResourcePoolEventArgument! newParent:ResourcePoolEventArgument!"
     _since_ = "2.0"
-    oldParent: ResourcePoolEventArgument = required()
-    newParent: ResourcePoolEventArgument = required()
+    oldParent: ResourcePoolEventArgument = _required()
+    newParent: ResourcePoolEventArgument = _required()
 
 
 class ResourcePoolReconfiguredEvent(ResourcePoolEvent):
@@ -2702,7 +2702,7 @@ class RoleEvent(AuthorizationEvent):
 
     _wire_ = "role:RoleEventArgument!"
     _since_ = "2.0"
-    role: RoleEventArgument = required()
+    role: RoleEventArgument = _required()
 
 
 class RoleAddedEvent(RoleEvent):
@@ -2718,8 +2718,8 @@ class RoleEventArgument(EventArgument):
 
     _wire_ = "roleId:int! name:string!"
     _since_ = "2.0"
-    roleId: int = required()
-    name: str = required()
+    roleId: int = _required()
+    name: str = _required()
 
 
 class RoleRemovedEvent(RoleEvent):
@@ -2748,7 +2748,7 @@ class RollbackEvent(DvsEvent):
 
     _wire_ = "hostName:string! methodName:string"
     _since_ = "5.1"
-    hostName: str = required()
+    hostName: str = _required()
     methodName: str | None = None
 
 
@@ -2757,8 +2757,8 @@ class ScheduledTaskEvent(Event):
 
     _wire_ = "scheduledTask:ScheduledTaskEventArgument! entity:ManagedEntityEventArgument!"
     _since_ = "2.0"
-    scheduledTask: ScheduledTaskEventArgument = required()
-    entity: ManagedEntityEventArgument = required()
+    scheduledTask: ScheduledTaskEventArgument = _required()
+    entity: ManagedEntityEventArgument = _required()
 
 
 class ScheduledTaskCompletedEvent(ScheduledTaskEvent):
@@ -2780,7 +2780,7 @@ class ScheduledTaskEmailCompletedEvent(ScheduledTaskEvent):
 
     _wire_ = "to:string!"
     _since_ = "2.0"
-    to: str = required()
+    to: str = _required()
 
 
 class ScheduledTaskEmailFailedEvent(ScheduledTaskEvent):
@@ -2788,8 +2788,8 @@ class ScheduledTaskEmailFailedEvent(ScheduledTaskEvent):
 
     _wire_ = "to:string! reason:LocalizedMethodFault!"
     _since_ = "2.0"
-    to: str = required()
-    reason: LocalizedMethodFault = required()
+    to: str = _required()
+    reason: LocalizedMethodFault = _required()
 
 
 class ScheduledTaskEventArgument(EntityEventArgument):
@@ -2797,7 +2797,7 @@ class ScheduledTaskEventArgument(EntityEventArgument):
 
     _wire_ = "scheduledTask:ref(ScheduledTask)!"
     _since_ = "2.0"
-    scheduledTask: ScheduledTask = required()
+    scheduledTask: ScheduledTask = _required()
 
 
 class ScheduledTaskFailedEvent(ScheduledTaskEvent):
@@ -2805,7 +2805,7 @@ class ScheduledTaskFailedEvent(ScheduledTaskEvent):
 
     _wire_ = "reason:LocalizedMethodFault!"
     _since_ = "2.0"
-    reason: LocalizedMethodFault = required()
+    reason: LocalizedMethodFault = _required()
 
 
 class ScheduledTaskReconfiguredEvent(ScheduledTaskEvent):
@@ -2835,7 +2835,7 @@ class ServerLicenseExpiredEvent(LicenseEvent):
 
     _wire_ = "product:string!"
     _since_ = "2.0"
-    product: str = required()
+    product: str = _required()
 
 
 class ServerStartedSessionEvent(SessionEvent):
@@ -2850,8 +2850,8 @@ class SessionTerminatedEvent(SessionEvent):
 
     _wire_ = "sessionId:string! terminatedUsername:string!"
     _since_ = "2.0"
-    sessionId: str = required()
-    terminatedUsername: str = required()
+    sessionId: str = _required()
+    terminatedUsername: str = _required()
 
 
 class TaskEvent(Event):
@@ -2859,7 +2859,7 @@ class TaskEvent(Event):
 
     _wire_ = "info:TaskInfo!"
     _since_ = "2.0"
-    info: TaskInfo = required()
+    info: TaskInfo = _required()
 
 
 class TaskTimeoutEvent(TaskEvent):
@@ -2888,7 +2888,7 @@ class TemplateUpgradeEvent(Event):
 
     _wire_ = "legacyTemplate:string!"
     _since_ = "2.0"
-    legacyTemplate: str = required()
+    legacyTemplate: str = _required()
 
 
 class TemplateBeingUpgradedEvent(TemplateUpgradeEvent):
@@ -2903,7 +2903,7 @@ class TemplateUpgradeFailedEvent(TemplateUpgradeEvent):
 
     _wire_ = "reason:LocalizedMethodFault!"
     _since_ = "2.0"
-    reason: LocalizedMethodFault = required()
+    reason: LocalizedMethodFault = _required()
 
 
 class TemplateUpgradedEvent(TemplateUpgradeEvent):
@@ -2918,7 +2918,7 @@ class TgwEventArgument(EntityEventArgument):
 
     _wire_ = "tgw:ref(TransitGateway)!"
     _since_ = "9.1.0.0"
-    tgw: TransitGateway = required()
+    tgw: TransitGateway = _required()
 
 
 class TimedOutHostOperationEvent(HostEvent):
@@ -2933,8 +2933,8 @@ class UnlicensedVirtualMachinesEvent(LicenseEvent):
 
     _wire_ = "unlicensed:int! available:int!"
     _since_ = "2.5"
-    unlicensed: int = required()
-    available: int = required()
+    unlicensed: int = _required()
+    available: int = _required()
 
 
 class UnlicensedVirtualMachinesFoundEvent(LicenseEvent):
@@ -2942,7 +2942,7 @@ class UnlicensedVirtualMachinesFoundEvent(LicenseEvent):
 
     _wire_ = "available:int!"
     _since_ = "2.5"
-    available: int = required()
+    available: int = _required()
 
 
 class UpdatedAgentBeingRestartedEvent(HostEvent):
@@ -2985,8 +2985,8 @@ class UserAssignedToGroup(HostEvent):
 
     _wire_ = "userLogin:string! group:string!"
     _since_ = "2.0"
-    userLogin: str = required()
-    group: str = required()
+    userLogin: str = _required()
+    group: str = _required()
 
 
 class UserLoginSessionEvent(SessionEvent):
@@ -2994,10 +2994,10 @@ class UserLoginSessionEvent(SessionEvent):
 
     _wire_ = "ipAddress:string! userAgent:string@5.1 locale:string! sessionId:string!"
     _since_ = "2.0"
-    ipAddress: str = required()
+    ipAddress: str = _required()
     userAgent: str | None = None
-    locale: str = required()
-    sessionId: str = required()
+    locale: str = _required()
+    sessionId: str = _required()
 
 
 class UserLogoutSessionEvent(SessionEvent):
@@ -3020,7 +3020,7 @@ class UserPasswordChanged(HostEvent):
 
     _wire_ = "userLogin:string!"
     _since_ = "2.0"
-    userLogin: str = required()
+    userLogin: str = _required()
 
 
 class UserUnassignedFromGroup(HostEvent):
@@ -3028,8 +3028,8 @@ class UserUnassignedFromGroup(HostEvent):
 
     _wire_ = "userLogin:string! group:string!"
     _since_ = "2.0"
-    userLogin: str = required()
-    group: str = required()
+    userLogin: str = _required()
+    group: str = _required()
 
 
 class UserUpgradeEvent(UpgradeEvent):
@@ -3044,7 +3044,7 @@ class VMFSDatastoreCreatedEvent(HostEvent):
 
     _wire_ = "datastore:DatastoreEventArgument! datastoreUrl:string@6.5"
     _since_ = "2.0"
-    datastore: DatastoreEventArgument = required()
+    datastore: DatastoreEventArgument = _required()
     datastoreUrl: str | None = None
 
 
@@ -3053,7 +3053,7 @@ class VMFSDatastoreExpandedEvent(HostEvent):
 
     _wire_ = "datastore:DatastoreEventArgument!"
     _since_ = "4.0"
-    datastore: DatastoreEventArgument = required()
+    datastore: DatastoreEventArgument = _required()
 
 
 class VMFSDatastoreExtendedEvent(HostEvent):
@@ -3061,7 +3061,7 @@ class VMFSDatastoreExtendedEvent(HostEvent):
 
     _wire_ = "datastore:DatastoreEventArgument!"
     _since_ = "4.0"
-    datastore: DatastoreEventArgument = required()
+    datastore: DatastoreEventArgument = _required()
 
 
 class VMotionLicenseExpiredEvent(LicenseEvent):
@@ -3120,7 +3120,7 @@ class VmAcquiredTicketEvent(VmEvent):
 
     _wire_ = "ticketType:string!"
     _since_ = "4.1"
-    ticketType: str = required()
+    ticketType: str = _required()
 
 
 class VmAutoRenameEvent(VmEvent):
@@ -3128,8 +3128,8 @@ class VmAutoRenameEvent(VmEvent):
 
     _wire_ = "oldName:string! newName:string!"
     _since_ = "2.0"
-    oldName: str = required()
-    newName: str = required()
+    oldName: str = _required()
+    newName: str = _required()
 
 
 class VmCloneEvent(VmEvent):
@@ -3144,9 +3144,9 @@ class VmBeingClonedEvent(VmCloneEvent):
 
     _wire_ = "destFolder:FolderEventArgument! destName:string! destHost:HostEventArgument!"
     _since_ = "2.0"
-    destFolder: FolderEventArgument = required()
-    destName: str = required()
-    destHost: HostEventArgument = required()
+    destFolder: FolderEventArgument = _required()
+    destName: str = _required()
+    destHost: HostEventArgument = _required()
 
 
 class VmBeingClonedNoFolderEvent(VmCloneEvent):
@@ -3154,8 +3154,8 @@ class VmBeingClonedNoFolderEvent(VmCloneEvent):
 
     _wire_ = "destName:string! destHost:HostEventArgument!"
     _since_ = "4.1"
-    destName: str = required()
-    destHost: HostEventArgument = required()
+    destName: str = _required()
+    destHost: HostEventArgument = _required()
 
 
 class VmBeingCreatedEvent(VmEvent):
@@ -3171,7 +3171,7 @@ class VmBeingDeployedEvent(VmEvent):
 
     _wire_ = "srcTemplate:VmEventArgument!"
     _since_ = "2.0"
-    srcTemplate: VmEventArgument = required()
+    srcTemplate: VmEventArgument = _required()
 
 
 class VmBeingHotMigratedEvent(VmEvent):
@@ -3182,7 +3182,7 @@ class VmBeingHotMigratedEvent(VmEvent):
         "destDatastore:DatastoreEventArgument@5.0"
     )
     _since_ = "2.0"
-    destHost: HostEventArgument = required()
+    destHost: HostEventArgument = _required()
     destDatacenter: DatacenterEventArgument | None = None
     destDatastore: DatastoreEventArgument | None = None
 
@@ -3195,7 +3195,7 @@ class VmBeingMigratedEvent(VmEvent):
         "destDatastore:DatastoreEventArgument@5.0"
     )
     _since_ = "2.0"
-    destHost: HostEventArgument = required()
+    destHost: HostEventArgument = _required()
     destDatacenter: DatacenterEventArgument | None = None
     destDatastore: DatastoreEventArgument | None = None
 
@@ -3215,7 +3215,7 @@ class VmBeingRelocatedEvent(VmRelocateSpecEvent):
         "destDatastore:DatastoreEventArgument@5.0"
     )
     _since_ = "2.0"
-    destHost: HostEventArgument = required()
+    destHost: HostEventArgument = _required()
     destDatacenter: DatacenterEventArgument | None = None
     destDatastore: DatastoreEventArgument | None = None
 
@@ -3228,10 +3228,10 @@ class VmCloneFailedEvent(VmCloneEvent):
         "reason:LocalizedMethodFault!"
     )
     _since_ = "2.0"
-    destFolder: FolderEventArgument = required()
-    destName: str = required()
-    destHost: HostEventArgument = required()
-    reason: LocalizedMethodFault = required()
+    destFolder: FolderEventArgument = _required()
+    destName: str = _required()
+    destHost: HostEventArgument = _required()
+    reason: LocalizedMethodFault = _required()
 
 
 class VmClonedEvent(VmCloneEvent):
@@ -3239,7 +3239,7 @@ class VmClonedEvent(VmCloneEvent):
 
     _wire_ = "sourceVm:VmEventArgument!"
     _since_ = "2.0"
-    sourceVm: VmEventArgument = required()
+    sourceVm: VmEventArgument = _required()
 
 
 class VmConfigMissingEvent(VmEvent):
@@ -3276,7 +3276,7 @@ class VmDasBeingResetWithScreenshotEvent(VmDasBeingResetEvent):
 
     _wire_ = "screenshotFilePath:string!"
     _since_ = "4.0"
-    screenshotFilePath: str = required()
+    screenshotFilePath: str = _required()
 
 
 class VmDasResetFailedEvent(VmEvent):
@@ -3312,8 +3312,8 @@ class VmDeployFailedEvent(VmEvent):
 
     _wire_ = "destDatastore:EntityEventArgument! reason:LocalizedMethodFault!"
     _since_ = "2.0"
-    destDatastore: EntityEventArgument = required()
-    reason: LocalizedMethodFault = required()
+    destDatastore: EntityEventArgument = _required()
+    reason: LocalizedMethodFault = _required()
 
 
 class VmDeployedEvent(VmEvent):
@@ -3321,7 +3321,7 @@ class VmDeployedEvent(VmEvent):
 
     _wire_ = "srcTemplate:VmEventArgument!"
     _since_ = "2.0"
-    srcTemplate: VmEventArgument = required()
+    srcTemplate: VmEventArgument = _required()
 
 
 class VmDisconnectedEvent(VmEvent):
@@ -3343,8 +3343,8 @@ class VmDiskFailedEvent(VmEvent):
 
     _wire_ = "disk:string! reason:LocalizedMethodFault!"
     _since_ = "2.0"
-    disk: str = required()
-    reason: LocalizedMethodFault = required()
+    disk: str = _required()
+    reason: LocalizedMethodFault = _required()
 
 
 class VmEmigratingEvent(VmEvent):
@@ -3373,7 +3373,7 @@ class VmEventArgument(EntityEventArgument):
 
     _wire_ = "vm:ref(VirtualMachine)!"
     _since_ = "2.0"
-    vm: VirtualMachine = required()
+    vm: VirtualMachine = _required()
 
 
 class VmFailedMigrateEvent(VmEvent):
@@ -3384,8 +3384,8 @@ class VmFailedMigrateEvent(VmEvent):
         "destDatacenter:DatacenterEventArgument@5.0 destDatastore:DatastoreEventArgument@5.0"
     )
     _since_ = "2.0"
-    destHost: HostEventArgument = required()
-    reason: LocalizedMethodFault = required()
+    destHost: HostEventArgument = _required()
+    reason: LocalizedMethodFault = _required()
     destDatacenter: DatacenterEventArgument | None = None
     destDatastore: DatastoreEventArgument | None = None
 
@@ -3395,7 +3395,7 @@ class VmFailedRelayoutEvent(VmEvent):
 
     _wire_ = "reason:LocalizedMethodFault!"
     _since_ = "2.0"
-    reason: LocalizedMethodFault = required()
+    reason: LocalizedMethodFault = _required()
 
 
 class VmFailedRelayoutOnVmfs2DatastoreEvent(VmEvent):
@@ -3418,7 +3418,7 @@ class VmFailedToPowerOffEvent(VmEvent):
 
     _wire_ = "reason:LocalizedMethodFault!"
     _since_ = "2.0"
-    reason: LocalizedMethodFault = required()
+    reason: LocalizedMethodFault = _required()
 
 
 class VmFailedToPowerOnEvent(VmEvent):
@@ -3426,7 +3426,7 @@ class VmFailedToPowerOnEvent(VmEvent):
 
     _wire_ = "reason:LocalizedMethodFault!"
     _since_ = "2.0"
-    reason: LocalizedMethodFault = required()
+    reason: LocalizedMethodFault = _required()
 
 
 class VmFailedToRebootGuestEvent(VmEvent):
@@ -3434,7 +3434,7 @@ class VmFailedToRebootGuestEvent(VmEvent):
 
     _wire_ = "reason:LocalizedMethodFault!"
     _since_ = "2.0"
-    reason: LocalizedMethodFault = required()
+    reason: LocalizedMethodFault = _required()
 
 
 class VmFailedToResetEvent(VmEvent):
@@ -3442,7 +3442,7 @@ class VmFailedToResetEvent(VmEvent):
 
     _wire_ = "reason:LocalizedMethodFault!"
     _since_ = "2.0"
-    reason: LocalizedMethodFault = required()
+    reason: LocalizedMethodFault = _required()
 
 
 class VmFailedToShutdownGuestEvent(VmEvent):
@@ -3450,7 +3450,7 @@ class VmFailedToShutdownGuestEvent(VmEvent):
 
     _wire_ = "reason:LocalizedMethodFault!"
     _since_ = "2.0"
-    reason: LocalizedMethodFault = required()
+    reason: LocalizedMethodFault = _required()
 
 
 class VmFailedToStandbyGuestEvent(VmEvent):
@@ -3458,7 +3458,7 @@ class VmFailedToStandbyGuestEvent(VmEvent):
 
     _wire_ = "reason:LocalizedMethodFault!"
     _since_ = "2.0"
-    reason: LocalizedMethodFault = required()
+    reason: LocalizedMethodFault = _required()
 
 
 class VmFailedToSuspendEvent(VmEvent):
@@ -3466,7 +3466,7 @@ class VmFailedToSuspendEvent(VmEvent):
 
     _wire_ = "reason:LocalizedMethodFault!"
     _since_ = "2.0"
-    reason: LocalizedMethodFault = required()
+    reason: LocalizedMethodFault = _required()
 
 
 class VmFailedUpdatingSecondaryConfig(VmEvent):
@@ -3489,8 +3489,8 @@ class VmFaultToleranceStateChangedEvent(VmEvent):
 
     _wire_ = "oldState:VirtualMachineFaultToleranceState! newState:VirtualMachineFaultToleranceState!"
     _since_ = "4.0"
-    oldState: VirtualMachineFaultToleranceStateValue = required()
-    newState: VirtualMachineFaultToleranceStateValue = required()
+    oldState: VirtualMachineFaultToleranceStateValue = _required()
+    newState: VirtualMachineFaultToleranceStateValue = _required()
 
 
 class VmFaultToleranceTurnedOffEvent(VmEvent):
@@ -3541,7 +3541,7 @@ class VmHealthMonitoringStateChangedEvent(ClusterEvent):
 
     _wire_ = "state:string! prevState:string@6.5"
     _since_ = "4.0"
-    state: str = required()
+    state: str = _required()
     prevState: str | None = None
 
 
@@ -3550,7 +3550,7 @@ class VmInstanceUuidAssignedEvent(VmEvent):
 
     _wire_ = "instanceUuid:string!"
     _since_ = "4.0"
-    instanceUuid: str = required()
+    instanceUuid: str = _required()
 
 
 class VmInstanceUuidChangedEvent(VmEvent):
@@ -3558,8 +3558,8 @@ class VmInstanceUuidChangedEvent(VmEvent):
 
     _wire_ = "oldInstanceUuid:string! newInstanceUuid:string!"
     _since_ = "4.0"
-    oldInstanceUuid: str = required()
-    newInstanceUuid: str = required()
+    oldInstanceUuid: str = _required()
+    newInstanceUuid: str = _required()
 
 
 class VmInstanceUuidConflictEvent(VmEvent):
@@ -3567,8 +3567,8 @@ class VmInstanceUuidConflictEvent(VmEvent):
 
     _wire_ = "conflictedVm:VmEventArgument! instanceUuid:string!"
     _since_ = "4.0"
-    conflictedVm: VmEventArgument = required()
-    instanceUuid: str = required()
+    conflictedVm: VmEventArgument = _required()
+    instanceUuid: str = _required()
 
 
 class VmMacAssignedEvent(VmEvent):
@@ -3576,8 +3576,8 @@ class VmMacAssignedEvent(VmEvent):
 
     _wire_ = "adapter:string! mac:string!"
     _since_ = "2.0"
-    adapter: str = required()
-    mac: str = required()
+    adapter: str = _required()
+    mac: str = _required()
 
 
 class VmMacChangedEvent(VmEvent):
@@ -3585,9 +3585,9 @@ class VmMacChangedEvent(VmEvent):
 
     _wire_ = "adapter:string! oldMac:string! newMac:string!"
     _since_ = "2.0"
-    adapter: str = required()
-    oldMac: str = required()
-    newMac: str = required()
+    adapter: str = _required()
+    oldMac: str = _required()
+    newMac: str = _required()
 
 
 class VmMacConflictEvent(VmEvent):
@@ -3595,8 +3595,8 @@ class VmMacConflictEvent(VmEvent):
 
     _wire_ = "conflictedVm:VmEventArgument! mac:string!"
     _since_ = "2.0"
-    conflictedVm: VmEventArgument = required()
-    mac: str = required()
+    conflictedVm: VmEventArgument = _required()
+    mac: str = _required()
 
 
 class VmMaxFTRestartCountReached(VmEvent):
@@ -3618,7 +3618,7 @@ class VmMessageErrorEvent(VmEvent):
 
     _wire_ = "message:string! messageInfo:VirtualMachineMessage*"
     _since_ = "4.0"
-    message: str = required()
+    message: str = _required()
     messageInfo: list[VirtualMachineMessage] = []
 
 
@@ -3627,7 +3627,7 @@ class VmMessageEvent(VmEvent):
 
     _wire_ = "message:string! messageInfo:VirtualMachineMessage*@2.5"
     _since_ = "2.0"
-    message: str = required()
+    message: str = _required()
     messageInfo: list[VirtualMachineMessage] = []
 
 
@@ -3636,7 +3636,7 @@ class VmMessageWarningEvent(VmEvent):
 
     _wire_ = "message:string! messageInfo:VirtualMachineMessage*"
     _since_ = "4.0"
-    message: str = required()
+    message: str = _required()
     messageInfo: list[VirtualMachineMessage] = []
 
 
@@ -3652,7 +3652,7 @@ class VmNoNetworkAccessEvent(VmEvent):
 
     _wire_ = "destHost:HostEventArgument!"
     _since_ = "2.0"
-    destHost: HostEventArgument = required()
+    destHost: HostEventArgument = _required()
 
 
 class VmOrphanedEvent(VmEvent):
@@ -3674,7 +3674,7 @@ class VmPowerOffOnIsolationEvent(VmPoweredOffEvent):
 
     _wire_ = "isolatedHost:HostEventArgument!"
     _since_ = "2.0"
-    isolatedHost: HostEventArgument = required()
+    isolatedHost: HostEventArgument = _required()
 
 
 class VmPoweringOnWithCustomizedDVPortEvent(VmEvent):
@@ -3682,7 +3682,7 @@ class VmPoweringOnWithCustomizedDVPortEvent(VmEvent):
 
     _wire_ = "vnic:VnicPortArgument!*"
     _since_ = "4.0"
-    vnic: list[VnicPortArgument] = required()
+    vnic: list[VnicPortArgument] = _required()
 
 
 class VmPrimaryFailoverEvent(VmEvent):
@@ -3698,7 +3698,7 @@ class VmReconfiguredEvent(VmEvent):
 
     _wire_ = "configSpec:VirtualMachineConfigSpec! configChanges:ChangesInfoEventArgument@6.5"
     _since_ = "2.0"
-    configSpec: VirtualMachineConfigSpec = required()
+    configSpec: VirtualMachineConfigSpec = _required()
     configChanges: ChangesInfoEventArgument | None = None
 
 
@@ -3728,7 +3728,7 @@ class VmReloadFromPathEvent(VmEvent):
 
     _wire_ = "configPath:string!"
     _since_ = "4.1"
-    configPath: str = required()
+    configPath: str = _required()
 
 
 class VmReloadFromPathFailedEvent(VmEvent):
@@ -3736,7 +3736,7 @@ class VmReloadFromPathFailedEvent(VmEvent):
 
     _wire_ = "configPath:string!"
     _since_ = "4.1"
-    configPath: str = required()
+    configPath: str = _required()
 
 
 class VmRelocateFailedEvent(VmRelocateSpecEvent):
@@ -3747,8 +3747,8 @@ class VmRelocateFailedEvent(VmRelocateSpecEvent):
         "destDatacenter:DatacenterEventArgument@5.0 destDatastore:DatastoreEventArgument@5.0"
     )
     _since_ = "2.0"
-    destHost: HostEventArgument = required()
-    reason: LocalizedMethodFault = required()
+    destHost: HostEventArgument = _required()
+    reason: LocalizedMethodFault = _required()
     destDatacenter: DatacenterEventArgument | None = None
     destDatastore: DatastoreEventArgument | None = None
 
@@ -3761,7 +3761,7 @@ class VmRelocatedEvent(VmRelocateSpecEvent):
         "sourceDatastore:DatastoreEventArgument@5.0"
     )
     _since_ = "2.0"
-    sourceHost: HostEventArgument = required()
+    sourceHost: HostEventArgument = _required()
     sourceDatacenter: DatacenterEventArgument | None = None
     sourceDatastore: DatastoreEventArgument | None = None
 
@@ -3792,8 +3792,8 @@ class VmRenamedEvent(VmEvent):
 
     _wire_ = "oldName:string! newName:string!"
     _since_ = "2.0"
-    oldName: str = required()
-    newName: str = required()
+    oldName: str = _required()
+    newName: str = _required()
 
 
 class VmRequirementsExceedCurrentEVCModeEvent(VmEvent):
@@ -3815,8 +3815,8 @@ class VmResourcePoolMovedEvent(VmEvent):
 
     _wire_ = "oldParent:ResourcePoolEventArgument! newParent:ResourcePoolEventArgument!"
     _since_ = "2.0"
-    oldParent: ResourcePoolEventArgument = required()
-    newParent: ResourcePoolEventArgument = required()
+    oldParent: ResourcePoolEventArgument = _required()
+    newParent: ResourcePoolEventArgument = _required()
 
 
 class VmResourceReallocatedEvent(VmEvent):
@@ -3832,7 +3832,7 @@ class VmRestartedOnAlternateHostEvent(VmPoweredOnEvent):
 
     _wire_ = "sourceHost:HostEventArgument!"
     _since_ = "2.0"
-    sourceHost: HostEventArgument = required()
+    sourceHost: HostEventArgument = _required()
 
 
 class VmResumingEvent(VmEvent):
@@ -3883,7 +3883,7 @@ class VmShutdownOnIsolationEvent(VmPoweredOffEvent):
 
     _wire_ = "isolatedHost:HostEventArgument! shutdownResult:string"
     _since_ = "4.0"
-    isolatedHost: HostEventArgument = required()
+    isolatedHost: HostEventArgument = _required()
     shutdownResult: str | None = None
 
 
@@ -3920,8 +3920,8 @@ class VmStaticMacConflictEvent(VmEvent):
 
     _wire_ = "conflictedVm:VmEventArgument! mac:string!"
     _since_ = "2.0"
-    conflictedVm: VmEventArgument = required()
-    mac: str = required()
+    conflictedVm: VmEventArgument = _required()
+    mac: str = _required()
 
 
 class VmStoppingEvent(VmEvent):
@@ -3958,7 +3958,7 @@ class VmUnsupportedStartingEvent(VmStartingEvent):
 
     _wire_ = "guestId:string!"
     _since_ = "2.0"
-    guestId: str = required()
+    guestId: str = _required()
 
 
 class VmUpgradeCompleteEvent(VmEvent):
@@ -3966,7 +3966,7 @@ class VmUpgradeCompleteEvent(VmEvent):
 
     _wire_ = "version:string!"
     _since_ = "2.0"
-    version: str = required()
+    version: str = _required()
 
 
 class VmUpgradeFailedEvent(VmEvent):
@@ -3981,7 +3981,7 @@ class VmUpgradingEvent(VmEvent):
 
     _wire_ = "version:string!"
     _since_ = "2.0"
-    version: str = required()
+    version: str = _required()
 
 
 class VmUuidAssignedEvent(VmEvent):
@@ -3989,7 +3989,7 @@ class VmUuidAssignedEvent(VmEvent):
 
     _wire_ = "uuid:string!"
     _since_ = "2.0"
-    uuid: str = required()
+    uuid: str = _required()
 
 
 class VmUuidChangedEvent(VmEvent):
@@ -3997,8 +3997,8 @@ class VmUuidChangedEvent(VmEvent):
 
     _wire_ = "oldUuid:string! newUuid:string!"
     _since_ = "2.0"
-    oldUuid: str = required()
-    newUuid: str = required()
+    oldUuid: str = _required()
+    newUuid: str = _required()
 
 
 class VmUuidConflictEvent(VmEvent):
@@ -4006,8 +4006,8 @@ class VmUuidConflictEvent(VmEvent):
 
     _wire_ = "conflictedVm:VmEventArgument! uuid:string!"
     _since_ = "2.0"
-    conflictedVm: VmEventArgument = required()
-    uuid: str = required()
+    conflictedVm: VmEventArgument = _required()
+    uuid: str = _required()
 
 
 class VmVnicPoolReservationViolationClearEvent(DvsEvent):
@@ -4015,7 +4015,7 @@ class VmVnicPoolReservationViolationClearEvent(DvsEvent):
 
     _wire_ = "vmVnicResourcePoolKey:string! vmVnicResourcePoolName:string"
     _since_ = "6.0"
-    vmVnicResourcePoolKey: str = required()
+    vmVnicResourcePoolKey: str = _required()
     vmVnicResourcePoolName: str | None = None
 
 
@@ -4024,7 +4024,7 @@ class VmVnicPoolReservationViolationRaiseEvent(DvsEvent):
 
     _wire_ = "vmVnicResourcePoolKey:string! vmVnicResourcePoolName:string"
     _since_ = "6.0"
-    vmVnicResourcePoolKey: str = required()
+    vmVnicResourcePoolKey: str = _required()
     vmVnicResourcePoolName: str | None = None
 
 
@@ -4033,8 +4033,8 @@ class VmWwnAssignedEvent(VmEvent):
 
     _wire_ = "nodeWwns:long!* portWwns:long!*"
     _since_ = "2.5"
-    nodeWwns: list[int] = required()
-    portWwns: list[int] = required()
+    nodeWwns: list[int] = _required()
+    portWwns: list[int] = _required()
 
 
 class VmWwnChangedEvent(VmEvent):
@@ -4055,7 +4055,7 @@ class VmWwnConflictEvent(VmEvent):
     _since_ = "2.5"
     conflictedVms: list[VmEventArgument] = []
     conflictedHosts: list[HostEventArgument] = []
-    wwn: int = required()
+    wwn: int = _required()
 
 
 class VnicPortArgument(DynamicData):
@@ -4063,8 +4063,8 @@ class VnicPortArgument(DynamicData):
 
     _wire_ = "vnic:string! port:DistributedVirtualSwitchPortConnection!"
     _since_ = "4.0"
-    vnic: str = required()
-    port: DistributedVirtualSwitchPortConnection = required()
+    vnic: str = _required()
+    port: DistributedVirtualSwitchPortConnection = _required()
 
 
 class WarningUpgradeEvent(UpgradeEvent):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vimlib.model import required
+from vimlib.model import required as _required
 from .vmodl import (
     DynamicData,
 )
@@ -35,7 +35,7 @@ class ExtManagedEntityInfo(DynamicData):
 
     _wire_ = "type:string! smallIconUrl:string iconUrl:string@5.1 description:string"
     _since_ = "5.0"
-    type: str = required()
+    type: str = _required()
     smallIconUrl: str | None = None
     iconUrl: str | None = None
     description: str | None = None
@@ -55,8 +55,8 @@ class ExtSolutionManagerInfoTabInfo(DynamicData):
 
     _wire_ = "label:string! url:string!"
     _since_ = "5.0"
-    label: str = required()
-    url: str = required()
+    label: str = _required()
+    url: str = _required()
 
 
 class ManagedByInfo(DynamicData):
@@ -64,5 +64,5 @@ class ManagedByInfo(DynamicData):
 
     _wire_ = "extensionKey:string! type:string!"
     _since_ = "5.0"
-    extensionKey: str = required()
-    type: str = required()
+    extensionKey: str = _required()
+    type: str = _required()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from vimlib.model import Enumeration, required
+from vimlib.model import Enumeration, required as _required
 from .vmodl import (
     DynamicData,
     MethodFault,
@@ -556,7 +556,7 @@ class AffinityConfigured(MigrationFault):
 
     _wire_ = "configuredAffinity:string!*"
     _since_ = "2.0"
-    configuredAffinity: list[str] = required()
+    configuredAffinity: list[str] = _required()
 
 
 class HostConnectFault(VimFault):
@@ -581,7 +581,7 @@ class AlreadyBeingManaged(HostConnectFault):
 
     _wire_ = "ipAddress:string!"
     _since_ = "2.0"
-    ipAddress: str = required()
+    ipAddress: str = _required()
 
 
 class AlreadyConnected(HostConnectFault):
@@ -589,7 +589,7 @@ class AlreadyConnected(HostConnectFault):
 
     _wire_ = "name:string!"
     _since_ = "2.0"
-    name: str = required()
+    name: str = _required()
 
 
 class AlreadyExists(VimFault):
@@ -612,7 +612,7 @@ class AnswerFileUpdateFailed(VimFault):
 
     _wire_ = "failure:AnswerFileUpdateFailure!*"
     _since_ = "5.0"
-    failure: list[AnswerFileUpdateFailure] = required()
+    failure: list[AnswerFileUpdateFailure] = _required()
 
 
 class AnswerFileUpdateFailure(DynamicData):
@@ -620,8 +620,8 @@ class AnswerFileUpdateFailure(DynamicData):
 
     _wire_ = "userInputPath:ProfilePropertyPath! errMsg:LocalizableMessage!"
     _since_ = "5.0"
-    userInputPath: ProfilePropertyPath = required()
-    errMsg: LocalizableMessage = required()
+    userInputPath: ProfilePropertyPath = _required()
+    errMsg: LocalizableMessage = _required()
 
 
 class SnapshotFault(VimFault):
@@ -657,9 +657,9 @@ class BackupBlobReadFailure(DvsFault):
 
     _wire_ = "entityName:string! entityType:string! fault:LocalizedMethodFault!"
     _since_ = "5.1"
-    entityName: str = required()
-    entityType: str = required()
-    fault: LocalizedMethodFault = required()
+    entityName: str = _required()
+    entityType: str = _required()
+    fault: LocalizedMethodFault = _required()
 
 
 class BackupBlobWriteFailure(DvsFault):
@@ -667,9 +667,9 @@ class BackupBlobWriteFailure(DvsFault):
 
     _wire_ = "entityName:string! entityType:string! fault:LocalizedMethodFault!"
     _since_ = "5.1"
-    entityName: str = required()
-    entityType: str = required()
-    fault: LocalizedMethodFault = required()
+    entityName: str = _required()
+    entityType: str = _required()
+    fault: LocalizedMethodFault = _required()
 
 
 class BlockedByFirewall(HostConfigFault):
@@ -684,7 +684,7 @@ class InvalidCAMServer(ActiveDirectoryFault):
 
     _wire_ = "camServer:string!"
     _since_ = "5.0"
-    camServer: str = required()
+    camServer: str = _required()
 
 
 class CAMServerRefusedConnection(InvalidCAMServer):
@@ -699,7 +699,7 @@ class FileFault(VimFault):
 
     _wire_ = "file:string!"
     _since_ = "2.0"
-    file: str = required()
+    file: str = _required()
 
 
 class CannotAccessFile(FileFault):
@@ -735,9 +735,9 @@ class CannotAccessVmDevice(CannotAccessVmComponent):
 
     _wire_ = "device:string! backing:string! connected:boolean!"
     _since_ = "2.0"
-    device: str = required()
-    backing: str = required()
-    connected: bool = required()
+    device: str = _required()
+    backing: str = _required()
+    connected: bool = _required()
 
 
 class CannotAccessNetwork(CannotAccessVmDevice):
@@ -753,7 +753,7 @@ class CannotAccessVmConfig(CannotAccessVmComponent):
 
     _wire_ = "reason:LocalizedMethodFault!"
     _since_ = "2.0"
-    reason: LocalizedMethodFault = required()
+    reason: LocalizedMethodFault = _required()
 
 
 class CannotAccessVmDisk(CannotAccessVmDevice):
@@ -761,7 +761,7 @@ class CannotAccessVmDisk(CannotAccessVmDevice):
 
     _wire_ = "fault:LocalizedMethodFault!"
     _since_ = "2.0"
-    fault: LocalizedMethodFault = required()
+    fault: LocalizedMethodFault = _required()
 
 
 class CannotAddHostWithFTVmAsStandalone(HostConnectFault):
@@ -797,8 +797,8 @@ class CannotChangeDrsBehaviorForFtSecondary(VmFaultToleranceIssue):
 
     _wire_ = "vm:ref(VirtualMachine)! vmName:string!"
     _since_ = "4.1"
-    vm: VirtualMachine = required()
-    vmName: str = required()
+    vm: VirtualMachine = _required()
+    vmName: str = _required()
 
 
 class CannotChangeHaSettingsForFtSecondary(VmFaultToleranceIssue):
@@ -806,8 +806,8 @@ class CannotChangeHaSettingsForFtSecondary(VmFaultToleranceIssue):
 
     _wire_ = "vm:ref(VirtualMachine)! vmName:string!"
     _since_ = "4.1"
-    vm: VirtualMachine = required()
-    vmName: str = required()
+    vm: VirtualMachine = _required()
+    vmName: str = _required()
 
 
 class VsanFault(VimFault):
@@ -836,8 +836,8 @@ class CannotComputeFTCompatibleHosts(VmFaultToleranceIssue):
 
     _wire_ = "vm:ref(VirtualMachine)! vmName:string!"
     _since_ = "6.0"
-    vm: VirtualMachine = required()
-    vmName: str = required()
+    vm: VirtualMachine = _required()
+    vmName: str = _required()
 
 
 class CannotCreateFile(FileFault):
@@ -887,7 +887,7 @@ class CannotDisconnectHostWithFaultToleranceVm(VimFault):
 
     _wire_ = "hostName:string!"
     _since_ = "4.0"
-    hostName: str = required()
+    hostName: str = _required()
 
 
 class CannotEnableVmcpForCluster(VimFault):
@@ -912,8 +912,8 @@ class CannotMoveFaultToleranceVm(VimFault):
 
     _wire_ = "moveType:string! vmName:string!"
     _since_ = "4.0"
-    moveType: str = required()
-    vmName: str = required()
+    moveType: str = _required()
+    vmName: str = _required()
 
 
 class CannotMoveHostWithFaultToleranceVm(VimFault):
@@ -928,7 +928,7 @@ class CannotMoveVmWithDeltaDisk(MigrationFault):
 
     _wire_ = "device:string!"
     _since_ = "5.0"
-    device: str = required()
+    device: str = _required()
 
 
 class CannotMoveVmWithNativeDeltaDisk(MigrationFault):
@@ -964,9 +964,9 @@ class CannotPowerOffVmInCluster(InvalidState):
 
     _wire_ = "operation:string! vm:ref(VirtualMachine)! vmName:string!"
     _since_ = "5.0"
-    operation: str = required()
-    vm: VirtualMachine = required()
-    vmName: str = required()
+    operation: str = _required()
+    vm: VirtualMachine = _required()
+    vmName: str = _required()
 
 
 class CannotReconfigureVsanWhenHaEnabled(VsanFault):
@@ -981,10 +981,10 @@ class CannotUseNetwork(VmConfigFault):
 
     _wire_ = "device:string! backing:string! connected:boolean! reason:string! network:ref(Network)@6.0"
     _since_ = "5.5"
-    device: str = required()
-    backing: str = required()
-    connected: bool = required()
-    reason: str = required()
+    device: str = _required()
+    backing: str = _required()
+    connected: bool = _required()
+    reason: str = _required()
     network: Network | None = None
 
 
@@ -1021,7 +1021,7 @@ class ConflictingConfiguration(DvsFault):
 
     _wire_ = "configInConflict:ConflictingConfigurationConfig!*"
     _since_ = "5.5"
-    configInConflict: list[ConflictingConfigurationConfig] = required()
+    configInConflict: list[ConflictingConfigurationConfig] = _required()
 
 
 class ConflictingConfigurationConfig(DynamicData):
@@ -1030,7 +1030,7 @@ class ConflictingConfigurationConfig(DynamicData):
     _wire_ = "entity:ref(ManagedEntity) propertyPath:string!"
     _since_ = "5.5"
     entity: ManagedEntity | None = None
-    propertyPath: str = required()
+    propertyPath: str = _required()
 
 
 class ConflictingDatastoreFound(RuntimeFault):
@@ -1038,8 +1038,8 @@ class ConflictingDatastoreFound(RuntimeFault):
 
     _wire_ = "name:string! url:string!"
     _since_ = "5.1"
-    name: str = required()
-    url: str = required()
+    name: str = _required()
+    url: str = _required()
 
 
 class OvfFault(VimFault):
@@ -1061,8 +1061,8 @@ class ConnectedIso(OvfExport):
 
     _wire_ = "cdrom:VirtualCdrom! filename:string!"
     _since_ = "4.0"
-    cdrom: VirtualCdrom = required()
-    filename: str = required()
+    cdrom: VirtualCdrom = _required()
+    filename: str = _required()
 
 
 class VirtualHardwareCompatibilityIssue(VmConfigFault):
@@ -1080,8 +1080,8 @@ class CpuIncompatible(VirtualHardwareCompatibilityIssue):
         "host:ref(HostSystem)@2.5"
     )
     _since_ = "2.0"
-    level: int = required()
-    registerName: str = required()
+    level: int = _required()
+    registerName: str = _required()
     registerBits: str | None = None
     desiredBits: str | None = None
     host: HostSystem | None = None
@@ -1109,14 +1109,14 @@ class CpuIncompatible1ECX(CpuIncompatible):
         "other:boolean! otherOnly:boolean!"
     )
     _since_ = "2.5"
-    sse3: bool = required()
+    sse3: bool = _required()
     pclmulqdq: bool | None = None
-    ssse3: bool = required()
-    sse41: bool = required()
-    sse42: bool = required()
+    ssse3: bool = _required()
+    sse41: bool = _required()
+    sse42: bool = _required()
     aes: bool | None = None
-    other: bool = required()
-    otherOnly: bool = required()
+    other: bool = _required()
+    otherOnly: bool = _required()
 
 
 class CpuIncompatible81EDX(CpuIncompatible):
@@ -1124,12 +1124,12 @@ class CpuIncompatible81EDX(CpuIncompatible):
 
     _wire_ = "nx:boolean! ffxsr:boolean! rdtscp:boolean! lm:boolean! other:boolean! otherOnly:boolean!"
     _since_ = "2.5"
-    nx: bool = required()
-    ffxsr: bool = required()
-    rdtscp: bool = required()
-    lm: bool = required()
-    other: bool = required()
-    otherOnly: bool = required()
+    nx: bool = _required()
+    ffxsr: bool = _required()
+    rdtscp: bool = _required()
+    lm: bool = _required()
+    other: bool = _required()
+    otherOnly: bool = _required()
 
 
 class CustomizationPending(CustomizationFault):
@@ -1144,7 +1144,7 @@ class DeviceNotSupported(VirtualHardwareCompatibilityIssue):
 
     _wire_ = "device:string! reason:string@2.5"
     _since_ = "2.0"
-    device: str = required()
+    device: str = _required()
     reason: str | None = None
 
 
@@ -1153,7 +1153,7 @@ class DeviceBackingNotSupported(DeviceNotSupported):
 
     _wire_ = "backing:string!"
     _since_ = "2.5"
-    backing: str = required()
+    backing: str = _required()
 
 
 class DVPortNotSupported(DeviceBackingNotSupported):
@@ -1185,8 +1185,8 @@ class DatacenterMismatch(MigrationFault):
 
     _wire_ = "invalidArgument:DatacenterMismatchArgument!* expectedDatacenter:ref(Datacenter)!"
     _since_ = "2.0"
-    invalidArgument: list[DatacenterMismatchArgument] = required()
-    expectedDatacenter: Datacenter = required()
+    invalidArgument: list[DatacenterMismatchArgument] = _required()
+    expectedDatacenter: Datacenter = _required()
 
 
 class DatacenterMismatchArgument(DynamicData):
@@ -1194,7 +1194,7 @@ class DatacenterMismatchArgument(DynamicData):
 
     _wire_ = "entity:ref(ManagedEntity)! inputDatacenter:ref(Datacenter)"
     _since_ = "2.0"
-    entity: ManagedEntity = required()
+    entity: ManagedEntity = _required()
     inputDatacenter: Datacenter | None = None
 
 
@@ -1212,7 +1212,7 @@ class DatastoreNotWritableOnHost(InvalidDatastore):
 
     _wire_ = "host:ref(HostSystem)!"
     _since_ = "2.0"
-    host: HostSystem = required()
+    host: HostSystem = _required()
 
 
 class DeltaDiskFormatNotSupported(VmConfigFault):
@@ -1221,7 +1221,7 @@ class DeltaDiskFormatNotSupported(VmConfigFault):
     _wire_ = "datastore:ref(Datastore)* deltaDiskFormat:string!"
     _since_ = "5.0"
     datastore: list[Datastore] = []
-    deltaDiskFormat: str = required()
+    deltaDiskFormat: str = _required()
 
 
 class DestinationSwitchFull(CannotAccessNetwork):
@@ -1236,7 +1236,7 @@ class DestinationVsanDisabled(CannotMoveVsanEnabledHost):
 
     _wire_ = "destinationCluster:string!"
     _since_ = "5.5"
-    destinationCluster: str = required()
+    destinationCluster: str = _required()
 
 
 class DeviceControllerNotSupported(DeviceNotSupported):
@@ -1244,7 +1244,7 @@ class DeviceControllerNotSupported(DeviceNotSupported):
 
     _wire_ = "controller:string!"
     _since_ = "2.5"
-    controller: str = required()
+    controller: str = _required()
 
 
 class InvalidVmConfig(VmConfigFault):
@@ -1260,7 +1260,7 @@ class InvalidDeviceSpec(InvalidVmConfig):
 
     _wire_ = "deviceIndex:int!"
     _since_ = "2.0"
-    deviceIndex: int = required()
+    deviceIndex: int = _required()
 
 
 class DeviceHotPlugNotSupported(InvalidDeviceSpec):
@@ -1289,8 +1289,8 @@ class DeviceUnsupportedForVmVersion(InvalidDeviceSpec):
 
     _wire_ = "currentVersion:string! expectedVersion:string!"
     _since_ = "2.5u2server"
-    currentVersion: str = required()
-    expectedVersion: str = required()
+    currentVersion: str = _required()
+    expectedVersion: str = _required()
 
 
 class DigestNotSupported(DeviceNotSupported):
@@ -1319,7 +1319,7 @@ class DisallowedChangeByService(RuntimeFault):
 
     _wire_ = "serviceName:string! disallowedChange:string"
     _since_ = "5.0"
-    serviceName: str = required()
+    serviceName: str = _required()
     disallowedChange: str | None = None
 
 
@@ -1335,7 +1335,7 @@ class DisallowedMigrationDeviceAttached(MigrationFault):
 
     _wire_ = "fault:LocalizedMethodFault!"
     _since_ = "2.0"
-    fault: LocalizedMethodFault = required()
+    fault: LocalizedMethodFault = _required()
 
 
 class DisallowedOperationOnFailoverHost(RuntimeFault):
@@ -1343,8 +1343,8 @@ class DisallowedOperationOnFailoverHost(RuntimeFault):
 
     _wire_ = "host:ref(HostSystem)! hostname:string!"
     _since_ = "4.0"
-    host: HostSystem = required()
-    hostname: str = required()
+    host: HostSystem = _required()
+    hostname: str = _required()
 
 
 class DisconnectedHostsBlockingEVC(EVCConfigFault):
@@ -1402,7 +1402,7 @@ class DiskNotSupported(VirtualHardwareCompatibilityIssue):
 
     _wire_ = "disk:int!"
     _since_ = "2.0"
-    disk: int = required()
+    disk: int = _required()
 
 
 class DiskTooSmall(VsanDiskFault):
@@ -1417,7 +1417,7 @@ class DomainNotFound(ActiveDirectoryFault):
 
     _wire_ = "domainName:string!"
     _since_ = "4.1"
-    domainName: str = required()
+    domainName: str = _required()
 
 
 class DrsDisabledOnVm(VimFault):
@@ -1432,7 +1432,7 @@ class DrsVmotionIncompatibleFault(VirtualHardwareCompatibilityIssue):
 
     _wire_ = "host:ref(HostSystem)!"
     _since_ = "4.0"
-    host: HostSystem = required()
+    host: HostSystem = _required()
 
 
 class DuplicateDisks(VsanDiskFault):
@@ -1447,8 +1447,8 @@ class DuplicateName(VimFault):
 
     _wire_ = "name:string! object:ref(ManagedObject)!"
     _since_ = "2.0"
-    name: str = required()
-    object: ManagedObject = required()
+    name: str = _required()
+    object: ManagedObject = _required()
 
 
 class DuplicateVsanNetworkInterface(VsanFault):
@@ -1456,7 +1456,7 @@ class DuplicateVsanNetworkInterface(VsanFault):
 
     _wire_ = "device:string!"
     _since_ = "5.5"
-    device: str = required()
+    device: str = _required()
 
 
 class DvsApplyOperationFault(DvsFault):
@@ -1464,7 +1464,7 @@ class DvsApplyOperationFault(DvsFault):
 
     _wire_ = "objectFault:DvsApplyOperationFaultFaultOnObject!*"
     _since_ = "5.1"
-    objectFault: list[DvsApplyOperationFaultFaultOnObject] = required()
+    objectFault: list[DvsApplyOperationFaultFaultOnObject] = _required()
 
 
 class DvsApplyOperationFaultFaultOnObject(DynamicData):
@@ -1472,9 +1472,9 @@ class DvsApplyOperationFaultFaultOnObject(DynamicData):
 
     _wire_ = "objectId:string! type:string! fault:LocalizedMethodFault!"
     _since_ = "5.1"
-    objectId: str = required()
-    type: str = required()
-    fault: LocalizedMethodFault = required()
+    objectId: str = _required()
+    type: str = _required()
+    fault: LocalizedMethodFault = _required()
 
 
 class DvsNotAuthorized(DvsFault):
@@ -1491,7 +1491,7 @@ class DvsOperationBulkFault(DvsFault):
 
     _wire_ = "hostFault:DvsOperationBulkFaultFaultOnHost!*"
     _since_ = "4.0"
-    hostFault: list[DvsOperationBulkFaultFaultOnHost] = required()
+    hostFault: list[DvsOperationBulkFaultFaultOnHost] = _required()
 
 
 class DvsOperationBulkFaultFaultOnHost(DynamicData):
@@ -1499,8 +1499,8 @@ class DvsOperationBulkFaultFaultOnHost(DynamicData):
 
     _wire_ = "host:ref(HostSystem)! fault:LocalizedMethodFault!"
     _since_ = "4.0"
-    host: HostSystem = required()
-    fault: LocalizedMethodFault = required()
+    host: HostSystem = _required()
+    fault: LocalizedMethodFault = _required()
 
 
 class DvsScopeViolated(DvsFault):
@@ -1508,8 +1508,8 @@ class DvsScopeViolated(DvsFault):
 
     _wire_ = "scope:ref(ManagedEntity)!* entity:ref(ManagedEntity)!"
     _since_ = "4.0"
-    scope: list[ManagedEntity] = required()
-    entity: ManagedEntity = required()
+    scope: list[ManagedEntity] = _required()
+    entity: ManagedEntity = _required()
 
 
 class NotSupportedHost(HostConnectFault):
@@ -1541,7 +1541,7 @@ class EVCAdmissionFailedCPUFeaturesForMode(EVCAdmissionFailed):
 
     _wire_ = "currentEVCModeKey:string!"
     _since_ = "4.0"
-    currentEVCModeKey: str = required()
+    currentEVCModeKey: str = _required()
 
 
 class EVCAdmissionFailedCPUModel(EVCAdmissionFailed):
@@ -1556,7 +1556,7 @@ class EVCAdmissionFailedCPUModelForMode(EVCAdmissionFailed):
 
     _wire_ = "currentEVCModeKey:string!"
     _since_ = "4.0"
-    currentEVCModeKey: str = required()
+    currentEVCModeKey: str = _required()
 
 
 class EVCAdmissionFailedCPUVendor(EVCAdmissionFailed):
@@ -1564,8 +1564,8 @@ class EVCAdmissionFailedCPUVendor(EVCAdmissionFailed):
 
     _wire_ = "clusterCPUVendor:string! hostCPUVendor:string!"
     _since_ = "4.0"
-    clusterCPUVendor: str = required()
-    hostCPUVendor: str = required()
+    clusterCPUVendor: str = _required()
+    hostCPUVendor: str = _required()
 
 
 class EVCAdmissionFailedCPUVendorUnknown(EVCAdmissionFailed):
@@ -1608,8 +1608,8 @@ class EVCModeIllegalByVendor(EVCConfigFault):
 
     _wire_ = "clusterCPUVendor:string! modeCPUVendor:string!"
     _since_ = "2.5u2"
-    clusterCPUVendor: str = required()
-    modeCPUVendor: str = required()
+    clusterCPUVendor: str = _required()
+    modeCPUVendor: str = _required()
 
 
 class EVCModeUnsupportedByHosts(EVCConfigFault):
@@ -1627,8 +1627,8 @@ class EVCUnsupportedByHostHardware(EVCConfigFault):
 
     _wire_ = "host:ref(HostSystem)!* hostName:string!*"
     _since_ = "4.1"
-    host: list[HostSystem] = required()
-    hostName: list[str] = required()
+    host: list[HostSystem] = _required()
+    hostName: list[str] = _required()
 
 
 class EVCUnsupportedByHostSoftware(EVCConfigFault):
@@ -1636,8 +1636,8 @@ class EVCUnsupportedByHostSoftware(EVCConfigFault):
 
     _wire_ = "host:ref(HostSystem)!* hostName:string!*"
     _since_ = "4.1"
-    host: list[HostSystem] = required()
-    hostName: list[str] = required()
+    host: list[HostSystem] = _required()
+    hostName: list[str] = _required()
 
 
 class EightHostLimitViolated(VmConfigFault):
@@ -1660,9 +1660,9 @@ class ExpiredFeatureLicense(NotEnoughLicenses):
 
     _wire_ = "feature:string! count:int! expirationDate:dateTime!"
     _since_ = "2.5"
-    feature: str = required()
-    count: int = required()
-    expirationDate: datetime = required()
+    feature: str = _required()
+    count: int = _required()
+    expirationDate: datetime = _required()
 
 
 class ExpiredAddonLicense(ExpiredFeatureLicense):
@@ -1684,7 +1684,7 @@ class ExtendedFault(VimFault):
 
     _wire_ = "faultTypeId:string! data:KeyValue*"
     _since_ = "2.5"
-    faultTypeId: str = required()
+    faultTypeId: str = _required()
     data: list[KeyValue] = []
 
 
@@ -1693,9 +1693,9 @@ class FailToEnableSPBM(NotEnoughLicenses):
 
     _wire_ = "cs:ref(ComputeResource)! csName:string! hostLicenseStates:ComputeResourceHostSPBMLicenseInfo!*"
     _since_ = "5.0"
-    cs: ComputeResource = required()
-    csName: str = required()
-    hostLicenseStates: list[ComputeResourceHostSPBMLicenseInfo] = required()
+    cs: ComputeResource = _required()
+    csName: str = _required()
+    hostLicenseStates: list[ComputeResourceHostSPBMLicenseInfo] = _required()
 
 
 class FailToLockFaultToleranceVMs(RuntimeFault):
@@ -1703,9 +1703,9 @@ class FailToLockFaultToleranceVMs(RuntimeFault):
 
     _wire_ = "vmName:string! vm:ref(VirtualMachine)! alreadyLockedVm:ref(VirtualMachine)!"
     _since_ = "4.1"
-    vmName: str = required()
-    vm: VirtualMachine = required()
-    alreadyLockedVm: VirtualMachine = required()
+    vmName: str = _required()
+    vm: VirtualMachine = _required()
+    alreadyLockedVm: VirtualMachine = _required()
 
 
 class FaultToleranceAntiAffinityViolated(MigrationFault):
@@ -1713,8 +1713,8 @@ class FaultToleranceAntiAffinityViolated(MigrationFault):
 
     _wire_ = "hostName:string! host:ref(HostSystem)!"
     _since_ = "4.0"
-    hostName: str = required()
-    host: HostSystem = required()
+    hostName: str = _required()
+    host: HostSystem = _required()
 
 
 class FaultToleranceCannotEditMem(VmConfigFault):
@@ -1722,8 +1722,8 @@ class FaultToleranceCannotEditMem(VmConfigFault):
 
     _wire_ = "vmName:string! vm:ref(VirtualMachine)!"
     _since_ = "4.1"
-    vmName: str = required()
-    vm: VirtualMachine = required()
+    vmName: str = _required()
+    vm: VirtualMachine = _required()
 
 
 class FaultToleranceCpuIncompatible(CpuIncompatible):
@@ -1731,9 +1731,9 @@ class FaultToleranceCpuIncompatible(CpuIncompatible):
 
     _wire_ = "model:boolean! family:boolean! stepping:boolean!"
     _since_ = "4.0"
-    model: bool = required()
-    family: bool = required()
-    stepping: bool = required()
+    model: bool = _required()
+    family: bool = _required()
+    stepping: bool = _required()
 
 
 class FaultToleranceNeedsThickDisk(MigrationFault):
@@ -1741,7 +1741,7 @@ class FaultToleranceNeedsThickDisk(MigrationFault):
 
     _wire_ = "vmName:string!"
     _since_ = "4.1"
-    vmName: str = required()
+    vmName: str = _required()
 
 
 class FaultToleranceNotLicensed(VmFaultToleranceIssue):
@@ -1757,7 +1757,7 @@ class FaultToleranceNotSameBuild(MigrationFault):
 
     _wire_ = "build:string!"
     _since_ = "4.0"
-    build: str = required()
+    build: str = _required()
 
 
 class FaultTolerancePrimaryPowerOnNotAttempted(VmFaultToleranceIssue):
@@ -1765,8 +1765,8 @@ class FaultTolerancePrimaryPowerOnNotAttempted(VmFaultToleranceIssue):
 
     _wire_ = "secondaryVm:ref(VirtualMachine)! primaryVm:ref(VirtualMachine)!"
     _since_ = "4.0"
-    secondaryVm: VirtualMachine = required()
-    primaryVm: VirtualMachine = required()
+    secondaryVm: VirtualMachine = _required()
+    primaryVm: VirtualMachine = _required()
 
 
 class FaultToleranceVmNotDasProtected(VimFault):
@@ -1774,8 +1774,8 @@ class FaultToleranceVmNotDasProtected(VimFault):
 
     _wire_ = "vm:ref(VirtualMachine)! vmName:string!"
     _since_ = "5.0"
-    vm: VirtualMachine = required()
-    vmName: str = required()
+    vm: VirtualMachine = _required()
+    vmName: str = _required()
 
 
 class FcoeFault(VimFault):
@@ -1790,7 +1790,7 @@ class FcoeFaultPnicHasNoPortSet(FcoeFault):
 
     _wire_ = "nicDevice:string!"
     _since_ = "5.0"
-    nicDevice: str = required()
+    nicDevice: str = _required()
 
 
 class FeatureRequirementsNotMet(VirtualHardwareCompatibilityIssue):
@@ -1852,8 +1852,8 @@ class FileTooLarge(FileFault):
 
     _wire_ = "datastore:string! fileSize:long! maxFileSize:long"
     _since_ = "2.5"
-    datastore: str = required()
-    fileSize: int = required()
+    datastore: str = _required()
+    fileSize: int = _required()
     maxFileSize: int | None = None
 
 
@@ -1886,8 +1886,8 @@ class FtIssuesOnHost(VmFaultToleranceIssue):
 
     _wire_ = "host:ref(HostSystem)! hostName:string! errors:LocalizedMethodFault*"
     _since_ = "4.0"
-    host: HostSystem = required()
-    hostName: str = required()
+    host: HostSystem = _required()
+    hostName: str = _required()
     errors: list[LocalizedMethodFault] = []
 
 
@@ -1896,9 +1896,9 @@ class FtVmHostRuleViolation(VmConfigFault):
 
     _wire_ = "vmName:string! hostName:string! hostGroup:string!"
     _since_ = "8.0.3.0"
-    vmName: str = required()
-    hostName: str = required()
-    hostGroup: str = required()
+    vmName: str = _required()
+    hostName: str = _required()
+    hostGroup: str = _required()
 
 
 class MigrationFeatureNotSupported(MigrationFault):
@@ -1906,9 +1906,9 @@ class MigrationFeatureNotSupported(MigrationFault):
 
     _wire_ = "atSourceHost:boolean! failedHostName:string! failedHost:ref(HostSystem)!"
     _since_ = "2.5"
-    atSourceHost: bool = required()
-    failedHostName: str = required()
-    failedHost: HostSystem = required()
+    atSourceHost: bool = _required()
+    failedHostName: str = _required()
+    failedHost: HostSystem = _required()
 
 
 class FullStorageVMotionNotSupported(MigrationFeatureNotSupported):
@@ -1923,9 +1923,9 @@ class GatewayConnectFault(HostConnectFault):
 
     _wire_ = "gatewayType:string! gatewayId:string! gatewayInfo:string! details:LocalizableMessage"
     _since_ = "6.0"
-    gatewayType: str = required()
-    gatewayId: str = required()
-    gatewayInfo: str = required()
+    gatewayType: str = _required()
+    gatewayId: str = _required()
+    gatewayInfo: str = _required()
     details: LocalizableMessage | None = None
 
 
@@ -1934,7 +1934,7 @@ class GatewayToHostConnectFault(GatewayConnectFault):
 
     _wire_ = "hostname:string! port:int"
     _since_ = "6.0"
-    hostname: str = required()
+    hostname: str = _required()
     port: int | None = None
 
 
@@ -1971,8 +1971,8 @@ class GatewayToHostAuthFault(GatewayToHostConnectFault):
 
     _wire_ = "invalidProperties:string!* missingProperties:string!*"
     _since_ = "6.0"
-    invalidProperties: list[str] = required()
-    missingProperties: list[str] = required()
+    invalidProperties: list[str] = _required()
+    missingProperties: list[str] = _required()
 
 
 class GatewayToHostTrustVerifyFault(GatewayToHostConnectFault):
@@ -1980,8 +1980,8 @@ class GatewayToHostTrustVerifyFault(GatewayToHostConnectFault):
 
     _wire_ = "verificationToken:string! propertiesToVerify:KeyValue!*"
     _since_ = "6.0"
-    verificationToken: str = required()
-    propertiesToVerify: list[KeyValue] = required()
+    verificationToken: str = _required()
+    propertiesToVerify: list[KeyValue] = _required()
 
 
 class GenericDrsFault(VimFault):
@@ -1997,7 +1997,7 @@ class GenericVmConfigFault(VmConfigFault):
 
     _wire_ = "reason:string!"
     _since_ = "2.0"
-    reason: str = required()
+    reason: str = _required()
 
 
 class GuestOperationsFault(VimFault):
@@ -2012,8 +2012,8 @@ class GuestAuthenticationChallenge(GuestOperationsFault):
 
     _wire_ = "serverChallenge:GuestAuthentication! sessionID:long!"
     _since_ = "5.0"
-    serverChallenge: GuestAuthentication = required()
-    sessionID: int = required()
+    serverChallenge: GuestAuthentication = _required()
+    sessionID: int = _required()
 
 
 class GuestComponentsOutOfDate(GuestOperationsFault):
@@ -2049,7 +2049,7 @@ class GuestProcessNotFound(GuestOperationsFault):
 
     _wire_ = "pid:long!"
     _since_ = "5.0"
-    pid: int = required()
+    pid: int = _required()
 
 
 class GuestRegistryFault(GuestOperationsFault):
@@ -2057,7 +2057,7 @@ class GuestRegistryFault(GuestOperationsFault):
 
     _wire_ = "windowsSystemErrorCode:long!"
     _since_ = "6.0"
-    windowsSystemErrorCode: int = required()
+    windowsSystemErrorCode: int = _required()
 
 
 class GuestRegistryKeyFault(GuestRegistryFault):
@@ -2065,7 +2065,7 @@ class GuestRegistryKeyFault(GuestRegistryFault):
 
     _wire_ = "keyName:string!"
     _since_ = "6.0"
-    keyName: str = required()
+    keyName: str = _required()
 
 
 class GuestRegistryKeyAlreadyExists(GuestRegistryKeyFault):
@@ -2101,8 +2101,8 @@ class GuestRegistryValueFault(GuestRegistryFault):
 
     _wire_ = "keyName:string! valueName:string!"
     _since_ = "6.0"
-    keyName: str = required()
-    valueName: str = required()
+    keyName: str = _required()
+    valueName: str = _required()
 
 
 class GuestRegistryValueNotFound(GuestRegistryValueFault):
@@ -2131,7 +2131,7 @@ class HostAccessRestrictedToManagementServer(NotSupported):
 
     _wire_ = "managementServer:string!"
     _since_ = "5.0"
-    managementServer: str = required()
+    managementServer: str = _required()
 
 
 class HostConfigFailed(HostConfigFault):
@@ -2139,7 +2139,7 @@ class HostConfigFailed(HostConfigFault):
 
     _wire_ = "failure:LocalizedMethodFault!*"
     _since_ = "4.0"
-    failure: list[LocalizedMethodFault] = required()
+    failure: list[LocalizedMethodFault] = _required()
 
 
 class HostHasComponentFailure(VimFault):
@@ -2147,9 +2147,9 @@ class HostHasComponentFailure(VimFault):
 
     _wire_ = "hostName:string! componentType:string! componentName:string!"
     _since_ = "6.0"
-    hostName: str = required()
-    componentType: str = required()
-    componentName: str = required()
+    hostName: str = _required()
+    componentType: str = _required()
+    componentName: str = _required()
 
 
 class HostInDomain(HostConfigFault):
@@ -2182,7 +2182,7 @@ class HostInventoryFull(NotEnoughLicenses):
 
     _wire_ = "capacity:int!"
     _since_ = "2.5"
-    capacity: int = required()
+    capacity: int = _required()
 
 
 class HostPowerOpFailed(VimFault):
@@ -2197,7 +2197,7 @@ class HostSpecificationOperationFailed(VimFault):
 
     _wire_ = "host:ref(HostSystem)!"
     _since_ = "6.5"
-    host: HostSystem = required()
+    host: HostSystem = _required()
 
 
 class SnapshotCopyNotSupported(MigrationFault):
@@ -2219,8 +2219,8 @@ class HttpFault(VimFault):
 
     _wire_ = "statusCode:int! statusMessage:string!"
     _since_ = "4.0"
-    statusCode: int = required()
-    statusMessage: str = required()
+    statusCode: int = _required()
+    statusMessage: str = _required()
 
 
 class IDEDiskNotSupported(DiskNotSupported):
@@ -2235,8 +2235,8 @@ class IORMNotSupportedHostOnDatastore(VimFault):
 
     _wire_ = "datastore:ref(Datastore)! datastoreName:string! host:ref(HostSystem)*"
     _since_ = "4.1"
-    datastore: Datastore = required()
-    datastoreName: str = required()
+    datastore: Datastore = _required()
+    datastoreName: str = _required()
     host: list[HostSystem] = []
 
 
@@ -2245,7 +2245,7 @@ class ImportHostAddFailure(DvsFault):
 
     _wire_ = "hostIp:string!*"
     _since_ = "5.1"
-    hostIp: list[str] = required()
+    hostIp: list[str] = _required()
 
 
 class ImportOperationBulkFault(DvsFault):
@@ -2253,7 +2253,7 @@ class ImportOperationBulkFault(DvsFault):
 
     _wire_ = "importFaults:ImportOperationBulkFaultFaultOnImport!*"
     _since_ = "5.1"
-    importFaults: list[ImportOperationBulkFaultFaultOnImport] = required()
+    importFaults: list[ImportOperationBulkFaultFaultOnImport] = _required()
 
 
 class ImportOperationBulkFaultFaultOnImport(DynamicData):
@@ -2263,7 +2263,7 @@ class ImportOperationBulkFaultFaultOnImport(DynamicData):
     _since_ = "5.1"
     entityType: str | None = None
     key: str | None = None
-    fault: LocalizedMethodFault = required()
+    fault: LocalizedMethodFault = _required()
 
 
 class InUseFeatureManipulationDisallowed(NotEnoughLicenses):
@@ -2293,7 +2293,7 @@ class InaccessibleVFlashSource(VimFault):
 
     _wire_ = "hostName:string!"
     _since_ = "5.5"
-    hostName: str = required()
+    hostName: str = _required()
 
 
 class IncompatibleDefaultDevice(MigrationFault):
@@ -2301,7 +2301,7 @@ class IncompatibleDefaultDevice(MigrationFault):
 
     _wire_ = "device:string!"
     _since_ = "2.5"
-    device: str = required()
+    device: str = _required()
 
 
 class IncompatibleHostForFtSecondary(VmFaultToleranceIssue):
@@ -2309,7 +2309,7 @@ class IncompatibleHostForFtSecondary(VmFaultToleranceIssue):
 
     _wire_ = "host:ref(HostSystem)! error:LocalizedMethodFault*"
     _since_ = "4.0"
-    host: HostSystem = required()
+    host: HostSystem = _required()
     error: list[LocalizedMethodFault] = []
 
 
@@ -2325,9 +2325,9 @@ class IncompatibleHostForVmReplication(ReplicationFault):
 
     _wire_ = "vmName:string! hostName:string! reason:string!"
     _since_ = "6.0"
-    vmName: str = required()
-    hostName: str = required()
-    reason: str = required()
+    vmName: str = _required()
+    hostName: str = _required()
+    reason: str = _required()
 
 
 class IncompatibleSetting(InvalidArgument):
@@ -2335,7 +2335,7 @@ class IncompatibleSetting(InvalidArgument):
 
     _wire_ = "conflictingProperty:string!"
     _since_ = "2.0"
-    conflictingProperty: str = required()
+    conflictingProperty: str = _required()
 
 
 class IncorrectFileType(FileFault):
@@ -2371,9 +2371,9 @@ class InsufficientAgentVmsDeployed(InsufficientResourcesFault):
 
     _wire_ = "hostName:string! requiredNumAgentVms:int! currentNumAgentVms:int!"
     _since_ = "5.0"
-    hostName: str = required()
-    requiredNumAgentVms: int = required()
-    currentNumAgentVms: int = required()
+    hostName: str = _required()
+    requiredNumAgentVms: int = _required()
+    currentNumAgentVms: int = _required()
 
 
 class InsufficientCpuResourcesFault(InsufficientResourcesFault):
@@ -2381,8 +2381,8 @@ class InsufficientCpuResourcesFault(InsufficientResourcesFault):
 
     _wire_ = "unreserved:long! requested:long!"
     _since_ = "2.0"
-    unreserved: int = required()
-    requested: int = required()
+    unreserved: int = _required()
+    requested: int = _required()
 
 
 class InsufficientDisks(VsanDiskFault):
@@ -2419,8 +2419,8 @@ class InsufficientHostCpuCapacityFault(InsufficientHostCapacityFault):
 
     _wire_ = "unreserved:long! requested:long!"
     _since_ = "4.0"
-    unreserved: int = required()
-    requested: int = required()
+    unreserved: int = _required()
+    requested: int = _required()
 
 
 class InsufficientHostMemoryCapacityFault(InsufficientHostCapacityFault):
@@ -2428,8 +2428,8 @@ class InsufficientHostMemoryCapacityFault(InsufficientHostCapacityFault):
 
     _wire_ = "unreserved:long! requested:long!"
     _since_ = "4.0"
-    unreserved: int = required()
-    requested: int = required()
+    unreserved: int = _required()
+    requested: int = _required()
 
 
 class InsufficientMemoryResourcesFault(InsufficientResourcesFault):
@@ -2437,8 +2437,8 @@ class InsufficientMemoryResourcesFault(InsufficientResourcesFault):
 
     _wire_ = "unreserved:long! requested:long!"
     _since_ = "2.0"
-    unreserved: int = required()
-    requested: int = required()
+    unreserved: int = _required()
+    requested: int = _required()
 
 
 class InsufficientNetworkCapacity(InsufficientResourcesFault):
@@ -2456,12 +2456,12 @@ class InsufficientNetworkResourcePoolCapacity(InsufficientResourcesFault):
         "device:string!*"
     )
     _since_ = "6.0"
-    dvsName: str = required()
-    dvsUuid: str = required()
-    resourcePoolKey: str = required()
-    available: int = required()
-    requested: int = required()
-    device: list[str] = required()
+    dvsName: str = _required()
+    dvsUuid: str = _required()
+    resourcePoolKey: str = _required()
+    available: int = _required()
+    requested: int = _required()
+    device: list[str] = _required()
 
 
 class InsufficientPerCpuCapacity(InsufficientHostCapacityFault):
@@ -2483,8 +2483,8 @@ class InsufficientStandbyCpuResource(InsufficientStandbyResource):
 
     _wire_ = "available:long! requested:long!"
     _since_ = "4.0"
-    available: int = required()
-    requested: int = required()
+    available: int = _required()
+    requested: int = _required()
 
 
 class InsufficientStandbyMemoryResource(InsufficientStandbyResource):
@@ -2492,8 +2492,8 @@ class InsufficientStandbyMemoryResource(InsufficientStandbyResource):
 
     _wire_ = "available:long! requested:long!"
     _since_ = "4.0"
-    available: int = required()
-    requested: int = required()
+    available: int = _required()
+    requested: int = _required()
 
 
 class InsufficientStorageIops(VimFault):
@@ -2501,9 +2501,9 @@ class InsufficientStorageIops(VimFault):
 
     _wire_ = "unreservedIops:long! requestedIops:long! datastoreName:string!"
     _since_ = "6.0"
-    unreservedIops: int = required()
-    requestedIops: int = required()
-    datastoreName: str = required()
+    unreservedIops: int = _required()
+    requestedIops: int = _required()
+    datastoreName: str = _required()
 
 
 class InsufficientStorageSpace(InsufficientResourcesFault):
@@ -2519,9 +2519,9 @@ class InsufficientVFlashResourcesFault(InsufficientResourcesFault):
     _wire_ = "freeSpaceInMB:long@6.0 freeSpace:long! requestedSpaceInMB:long@6.0 requestedSpace:long!"
     _since_ = "5.5"
     freeSpaceInMB: int | None = None
-    freeSpace: int = required()
+    freeSpace: int = _required()
     requestedSpaceInMB: int | None = None
-    requestedSpace: int = required()
+    requestedSpace: int = _required()
 
 
 class InvalidAffinitySettingFault(VimFault):
@@ -2543,7 +2543,7 @@ class PlatformConfigFault(HostConfigFault):
 
     _wire_ = "text:string!"
     _since_ = "2.0"
-    text: str = required()
+    text: str = _required()
 
 
 class InvalidBundle(PlatformConfigFault):
@@ -2579,7 +2579,7 @@ class InvalidController(InvalidDeviceSpec):
 
     _wire_ = "controllerKey:int!"
     _since_ = "2.0"
-    controllerKey: int = required()
+    controllerKey: int = _required()
 
 
 class InvalidDasConfigArgument(InvalidArgument):
@@ -2596,8 +2596,8 @@ class InvalidDasRestartPriorityForFtVm(InvalidArgument):
 
     _wire_ = "vm:ref(VirtualMachine)! vmName:string!"
     _since_ = "4.1"
-    vm: VirtualMachine = required()
-    vmName: str = required()
+    vm: VirtualMachine = _required()
+    vmName: str = _required()
 
 
 class InvalidDatastorePath(InvalidDatastore):
@@ -2605,7 +2605,7 @@ class InvalidDatastorePath(InvalidDatastore):
 
     _wire_ = "datastorePath:string!"
     _since_ = "2.0"
-    datastorePath: str = required()
+    datastorePath: str = _required()
 
 
 class InvalidDatastoreState(InvalidState):
@@ -2651,8 +2651,8 @@ class InvalidDrsBehaviorForFtVm(InvalidArgument):
 
     _wire_ = "vm:ref(VirtualMachine)! vmName:string!"
     _since_ = "4.0"
-    vm: VirtualMachine = required()
-    vmName: str = required()
+    vm: VirtualMachine = _required()
+    vmName: str = _required()
 
 
 class InvalidEditionLicense(NotEnoughLicenses):
@@ -2660,7 +2660,7 @@ class InvalidEditionLicense(NotEnoughLicenses):
 
     _wire_ = "feature:string!"
     _since_ = "2.5"
-    feature: str = required()
+    feature: str = _required()
 
 
 class InvalidEvent(VimFault):
@@ -2675,7 +2675,7 @@ class InvalidFolder(VimFault):
 
     _wire_ = "target:ref(ManagedEntity)!"
     _since_ = "2.0"
-    target: ManagedEntity = required()
+    target: ManagedEntity = _required()
 
 
 class InvalidGuestLogin(GuestOperationsFault):
@@ -2712,7 +2712,7 @@ class InvalidIndexArgument(InvalidArgument):
 
     _wire_ = "key:string!"
     _since_ = "4.0"
-    key: str = required()
+    key: str = _required()
 
 
 class InvalidIpfixConfig(DvsFault):
@@ -2735,8 +2735,8 @@ class InvalidIpmiMacAddress(VimFault):
 
     _wire_ = "userProvidedMacAddress:string! observedMacAddress:string!"
     _since_ = "4.0"
-    userProvidedMacAddress: str = required()
-    observedMacAddress: str = required()
+    userProvidedMacAddress: str = _required()
+    observedMacAddress: str = _required()
 
 
 class InvalidLicense(VimFault):
@@ -2744,7 +2744,7 @@ class InvalidLicense(VimFault):
 
     _wire_ = "licenseContent:string!"
     _since_ = "2.0"
-    licenseContent: str = required()
+    licenseContent: str = _required()
 
 
 class InvalidLocale(VimFault):
@@ -2759,7 +2759,7 @@ class InvalidName(VimFault):
 
     _wire_ = "name:string! entity:ref(ManagedEntity)"
     _since_ = "2.0"
-    name: str = required()
+    name: str = _required()
     entity: ManagedEntity | None = None
 
 
@@ -2768,7 +2768,7 @@ class NasConfigFault(HostConfigFault):
 
     _wire_ = "name:string!"
     _since_ = "2.5u2server"
-    name: str = required()
+    name: str = _required()
 
 
 class InvalidNasCredentials(NasConfigFault):
@@ -2776,7 +2776,7 @@ class InvalidNasCredentials(NasConfigFault):
 
     _wire_ = "userName:string!"
     _since_ = "2.5u2server"
-    userName: str = required()
+    userName: str = _required()
 
 
 class VAppPropertyFault(VmConfigFault):
@@ -2784,11 +2784,11 @@ class VAppPropertyFault(VmConfigFault):
 
     _wire_ = "id:string! category:string! label:string! type:string! value:string!"
     _since_ = "4.0"
-    id: str = required()
-    category: str = required()
-    label: str = required()
-    type: str = required()
-    value: str = required()
+    id: str = _required()
+    category: str = _required()
+    label: str = _required()
+    type: str = _required()
+    value: str = _required()
 
 
 class InvalidNetworkInType(VAppPropertyFault):
@@ -2803,8 +2803,8 @@ class InvalidNetworkResource(NasConfigFault):
 
     _wire_ = "remoteHost:string! remotePath:string!"
     _since_ = "2.5u2server"
-    remoteHost: str = required()
-    remotePath: str = required()
+    remoteHost: str = _required()
+    remotePath: str = _required()
 
 
 class InvalidOperationOnSecondaryVm(VmFaultToleranceIssue):
@@ -2812,7 +2812,7 @@ class InvalidOperationOnSecondaryVm(VmFaultToleranceIssue):
 
     _wire_ = "instanceUuid:string!"
     _since_ = "4.0"
-    instanceUuid: str = required()
+    instanceUuid: str = _required()
 
 
 class InvalidPowerState(InvalidState):
@@ -2821,7 +2821,7 @@ class InvalidPowerState(InvalidState):
     _wire_ = "requestedState:VirtualMachinePowerState existingState:VirtualMachinePowerState!"
     _since_ = "2.0"
     requestedState: VirtualMachinePowerStateValue | None = None
-    existingState: VirtualMachinePowerStateValue = required()
+    existingState: VirtualMachinePowerStateValue = _required()
 
 
 class InvalidPrivilege(VimFault):
@@ -2829,7 +2829,7 @@ class InvalidPrivilege(VimFault):
 
     _wire_ = "privilege:string!"
     _since_ = "2.0"
-    privilege: str = required()
+    privilege: str = _required()
 
 
 class InvalidProfileReferenceHost(RuntimeFault):
@@ -2883,7 +2883,7 @@ class InvalidVmState(InvalidState):
 
     _wire_ = "vm:ref(VirtualMachine)!"
     _since_ = "6.5"
-    vm: VirtualMachine = required()
+    vm: VirtualMachine = _required()
 
 
 class InventoryHasStandardAloneHosts(NotEnoughLicenses):
@@ -2891,7 +2891,7 @@ class InventoryHasStandardAloneHosts(NotEnoughLicenses):
 
     _wire_ = "hosts:string!*"
     _since_ = "4.0"
-    hosts: list[str] = required()
+    hosts: list[str] = _required()
 
 
 class IpHostnameGeneratorError(CustomizationFault):
@@ -2913,7 +2913,7 @@ class IscsiFaultInvalidVnic(IscsiFault):
 
     _wire_ = "vnicDevice:string!"
     _since_ = "5.0"
-    vnicDevice: str = required()
+    vnicDevice: str = _required()
 
 
 class IscsiFaultPnicInUse(IscsiFault):
@@ -2921,7 +2921,7 @@ class IscsiFaultPnicInUse(IscsiFault):
 
     _wire_ = "pnicDevice:string!"
     _since_ = "5.0"
-    pnicDevice: str = required()
+    pnicDevice: str = _required()
 
 
 class IscsiFaultVnicAlreadyBound(IscsiFault):
@@ -2929,7 +2929,7 @@ class IscsiFaultVnicAlreadyBound(IscsiFault):
 
     _wire_ = "vnicDevice:string!"
     _since_ = "5.0"
-    vnicDevice: str = required()
+    vnicDevice: str = _required()
 
 
 class IscsiFaultVnicHasActivePaths(IscsiFault):
@@ -2937,7 +2937,7 @@ class IscsiFaultVnicHasActivePaths(IscsiFault):
 
     _wire_ = "vnicDevice:string!"
     _since_ = "5.0"
-    vnicDevice: str = required()
+    vnicDevice: str = _required()
 
 
 class IscsiFaultVnicHasMultipleUplinks(IscsiFault):
@@ -2945,7 +2945,7 @@ class IscsiFaultVnicHasMultipleUplinks(IscsiFault):
 
     _wire_ = "vnicDevice:string!"
     _since_ = "5.0"
-    vnicDevice: str = required()
+    vnicDevice: str = _required()
 
 
 class IscsiFaultVnicHasNoUplinks(IscsiFault):
@@ -2953,7 +2953,7 @@ class IscsiFaultVnicHasNoUplinks(IscsiFault):
 
     _wire_ = "vnicDevice:string!"
     _since_ = "5.0"
-    vnicDevice: str = required()
+    vnicDevice: str = _required()
 
 
 class IscsiFaultVnicHasWrongUplink(IscsiFault):
@@ -2961,7 +2961,7 @@ class IscsiFaultVnicHasWrongUplink(IscsiFault):
 
     _wire_ = "vnicDevice:string!"
     _since_ = "5.0"
-    vnicDevice: str = required()
+    vnicDevice: str = _required()
 
 
 class IscsiFaultVnicInUse(IscsiFault):
@@ -2969,7 +2969,7 @@ class IscsiFaultVnicInUse(IscsiFault):
 
     _wire_ = "vnicDevice:string!"
     _since_ = "5.0"
-    vnicDevice: str = required()
+    vnicDevice: str = _required()
 
 
 class IscsiFaultVnicIsLastPath(IscsiFault):
@@ -2977,7 +2977,7 @@ class IscsiFaultVnicIsLastPath(IscsiFault):
 
     _wire_ = "vnicDevice:string!"
     _since_ = "5.0"
-    vnicDevice: str = required()
+    vnicDevice: str = _required()
 
 
 class IscsiFaultVnicNotBound(IscsiFault):
@@ -2985,7 +2985,7 @@ class IscsiFaultVnicNotBound(IscsiFault):
 
     _wire_ = "vnicDevice:string!"
     _since_ = "5.0"
-    vnicDevice: str = required()
+    vnicDevice: str = _required()
 
 
 class IscsiFaultVnicNotFound(IscsiFault):
@@ -2993,7 +2993,7 @@ class IscsiFaultVnicNotFound(IscsiFault):
 
     _wire_ = "vnicDevice:string!"
     _since_ = "5.0"
-    vnicDevice: str = required()
+    vnicDevice: str = _required()
 
 
 class KeyNotFound(VimFault):
@@ -3001,7 +3001,7 @@ class KeyNotFound(VimFault):
 
     _wire_ = "key:string!"
     _since_ = "6.7.2"
-    key: str = required()
+    key: str = _required()
 
 
 class LargeRDMConversionNotSupported(MigrationFault):
@@ -3009,7 +3009,7 @@ class LargeRDMConversionNotSupported(MigrationFault):
 
     _wire_ = "device:string!"
     _since_ = "5.0"
-    device: str = required()
+    device: str = _required()
 
 
 class LargeRDMNotSupportedOnDatastore(VmConfigFault):
@@ -3017,9 +3017,9 @@ class LargeRDMNotSupportedOnDatastore(VmConfigFault):
 
     _wire_ = "device:string! datastore:ref(Datastore)! datastoreName:string!"
     _since_ = "5.0"
-    device: str = required()
-    datastore: Datastore = required()
-    datastoreName: str = required()
+    device: str = _required()
+    datastore: Datastore = _required()
+    datastoreName: str = _required()
 
 
 class LegacyNetworkInterfaceInUse(CannotAccessNetwork):
@@ -3042,9 +3042,9 @@ class LicenseDowngradeDisallowed(NotEnoughLicenses):
 
     _wire_ = "edition:string! entityId:string! features:KeyAnyValue!*"
     _since_ = "4.0"
-    edition: str = required()
-    entityId: str = required()
-    features: list[KeyAnyValue] = required()
+    edition: str = _required()
+    entityId: str = _required()
+    features: list[KeyAnyValue] = _required()
 
 
 class LicenseEntityNotFound(VimFault):
@@ -3052,7 +3052,7 @@ class LicenseEntityNotFound(VimFault):
 
     _wire_ = "entityId:string!"
     _since_ = "4.0"
-    entityId: str = required()
+    entityId: str = _required()
 
 
 class LicenseExpired(NotEnoughLicenses):
@@ -3060,7 +3060,7 @@ class LicenseExpired(NotEnoughLicenses):
 
     _wire_ = "licenseKey:string!"
     _since_ = "4.0"
-    licenseKey: str = required()
+    licenseKey: str = _required()
 
 
 class LicenseKeyEntityMismatch(NotEnoughLicenses):
@@ -3082,7 +3082,7 @@ class LicenseServerUnavailable(VimFault):
 
     _wire_ = "licenseServer:string!"
     _since_ = "2.0"
-    licenseServer: str = required()
+    licenseServer: str = _required()
 
 
 class LicenseSourceUnavailable(NotEnoughLicenses):
@@ -3090,7 +3090,7 @@ class LicenseSourceUnavailable(NotEnoughLicenses):
 
     _wire_ = "licenseSource:LicenseSource!"
     _since_ = "2.5"
-    licenseSource: LicenseSource = required()
+    licenseSource: LicenseSource = _required()
 
 
 class LimitExceeded(VimFault):
@@ -3136,8 +3136,8 @@ class MemoryFileFormatNotSupportedByDatastore(UnsupportedDatastore):
 
     _wire_ = "datastoreName:string! type:string!"
     _since_ = "6.0"
-    datastoreName: str = required()
-    type: str = required()
+    datastoreName: str = _required()
+    type: str = _required()
 
 
 class MemoryHotPlugNotSupported(VmConfigFault):
@@ -3152,9 +3152,9 @@ class MemorySizeNotRecommended(VirtualHardwareCompatibilityIssue):
 
     _wire_ = "memorySizeMB:int! minMemorySizeMB:int! maxMemorySizeMB:int!"
     _since_ = "2.5"
-    memorySizeMB: int = required()
-    minMemorySizeMB: int = required()
-    maxMemorySizeMB: int = required()
+    memorySizeMB: int = _required()
+    minMemorySizeMB: int = _required()
+    maxMemorySizeMB: int = _required()
 
 
 class MemorySizeNotSupported(VirtualHardwareCompatibilityIssue):
@@ -3162,9 +3162,9 @@ class MemorySizeNotSupported(VirtualHardwareCompatibilityIssue):
 
     _wire_ = "memorySizeMB:int! minMemorySizeMB:int! maxMemorySizeMB:int!"
     _since_ = "2.5"
-    memorySizeMB: int = required()
-    minMemorySizeMB: int = required()
-    maxMemorySizeMB: int = required()
+    memorySizeMB: int = _required()
+    minMemorySizeMB: int = _required()
+    maxMemorySizeMB: int = _required()
 
 
 class MemorySizeNotSupportedByDatastore(VirtualHardwareCompatibilityIssue):
@@ -3172,9 +3172,9 @@ class MemorySizeNotSupportedByDatastore(VirtualHardwareCompatibilityIssue):
 
     _wire_ = "datastore:ref(Datastore)! memorySizeMB:int! maxMemorySizeMB:int!"
     _since_ = "5.0"
-    datastore: Datastore = required()
-    memorySizeMB: int = required()
-    maxMemorySizeMB: int = required()
+    datastore: Datastore = _required()
+    memorySizeMB: int = _required()
+    maxMemorySizeMB: int = _required()
 
 
 class MemorySnapshotOnIndependentDisk(SnapshotFault):
@@ -3189,7 +3189,7 @@ class MethodAlreadyDisabledFault(RuntimeFault):
 
     _wire_ = "sourceId:string!"
     _since_ = "4.1"
-    sourceId: str = required()
+    sourceId: str = _required()
 
 
 class MethodDisabled(RuntimeFault):
@@ -3212,7 +3212,7 @@ class MigrationNotReady(MigrationFault):
 
     _wire_ = "reason:string!"
     _since_ = "4.0"
-    reason: str = required()
+    reason: str = _required()
 
 
 class MismatchedBundle(VimFault):
@@ -3220,10 +3220,10 @@ class MismatchedBundle(VimFault):
 
     _wire_ = "bundleUuid:string! hostUuid:string! bundleBuildNumber:int! hostBuildNumber:int!"
     _since_ = "2.5"
-    bundleUuid: str = required()
-    hostUuid: str = required()
-    bundleBuildNumber: int = required()
-    hostBuildNumber: int = required()
+    bundleUuid: str = _required()
+    hostUuid: str = _required()
+    bundleBuildNumber: int = _required()
+    hostBuildNumber: int = _required()
 
 
 class MismatchedNetworkPolicies(MigrationFault):
@@ -3231,9 +3231,9 @@ class MismatchedNetworkPolicies(MigrationFault):
 
     _wire_ = "device:string! backing:string! connected:boolean!"
     _since_ = "2.0"
-    device: str = required()
-    backing: str = required()
-    connected: bool = required()
+    device: str = _required()
+    backing: str = _required()
+    connected: bool = _required()
 
 
 class MismatchedVMotionNetworkNames(MigrationFault):
@@ -3241,8 +3241,8 @@ class MismatchedVMotionNetworkNames(MigrationFault):
 
     _wire_ = "sourceNetwork:string! destNetwork:string!"
     _since_ = "2.0"
-    sourceNetwork: str = required()
-    destNetwork: str = required()
+    sourceNetwork: str = _required()
+    destNetwork: str = _required()
 
 
 class MissingBmcSupport(VimFault):
@@ -3313,7 +3313,7 @@ class MksConnectionLimitReached(InvalidState):
 
     _wire_ = "connectionLimit:int!"
     _since_ = "5.0"
-    connectionLimit: int = required()
+    connectionLimit: int = _required()
 
 
 class MountError(CustomizationFault):
@@ -3321,8 +3321,8 @@ class MountError(CustomizationFault):
 
     _wire_ = "vm:ref(VirtualMachine)! diskIndex:int!"
     _since_ = "2.0"
-    vm: VirtualMachine = required()
-    diskIndex: int = required()
+    vm: VirtualMachine = _required()
+    diskIndex: int = _required()
 
 
 class MultiWriterNotSupported(DeviceNotSupported):
@@ -3337,7 +3337,7 @@ class MultipleCertificatesVerifyFault(HostConnectFault):
 
     _wire_ = "thumbprintData:MultipleCertificatesVerifyFaultThumbprintData!*"
     _since_ = "4.0"
-    thumbprintData: list[MultipleCertificatesVerifyFaultThumbprintData] = required()
+    thumbprintData: list[MultipleCertificatesVerifyFaultThumbprintData] = _required()
 
 
 class MultipleCertificatesVerifyFaultThumbprintData(DynamicData):
@@ -3345,8 +3345,8 @@ class MultipleCertificatesVerifyFaultThumbprintData(DynamicData):
 
     _wire_ = "port:int! thumbprint:string!"
     _since_ = "4.0"
-    port: int = required()
-    thumbprint: str = required()
+    port: int = _required()
+    thumbprint: str = _required()
 
 
 class MultipleSnapshotsNotSupported(SnapshotFault):
@@ -3361,8 +3361,8 @@ class NamespaceFull(VimFault):
 
     _wire_ = "name:string! currentMaxSize:long! requiredSize:long"
     _since_ = "5.1"
-    name: str = required()
-    currentMaxSize: int = required()
+    name: str = _required()
+    currentMaxSize: int = _required()
     requiredSize: int | None = None
 
 
@@ -3379,7 +3379,7 @@ class NamespaceWriteProtected(VimFault):
 
     _wire_ = "name:string!"
     _since_ = "5.1"
-    name: str = required()
+    name: str = _required()
 
 
 class NasConnectionLimitReached(NasConfigFault):
@@ -3387,8 +3387,8 @@ class NasConnectionLimitReached(NasConfigFault):
 
     _wire_ = "remoteHost:string! remotePath:string!"
     _since_ = "2.5u2server"
-    remoteHost: str = required()
-    remotePath: str = required()
+    remoteHost: str = _required()
+    remotePath: str = _required()
 
 
 class NasSessionCredentialConflict(NasConfigFault):
@@ -3396,9 +3396,9 @@ class NasSessionCredentialConflict(NasConfigFault):
 
     _wire_ = "remoteHost:string! remotePath:string! userName:string!"
     _since_ = "2.5u2server"
-    remoteHost: str = required()
-    remotePath: str = required()
-    userName: str = required()
+    remoteHost: str = _required()
+    remotePath: str = _required()
+    userName: str = _required()
 
 
 class NasVolumeNotMounted(NasConfigFault):
@@ -3406,8 +3406,8 @@ class NasVolumeNotMounted(NasConfigFault):
 
     _wire_ = "remoteHost:string! remotePath:string!"
     _since_ = "2.5u2server"
-    remoteHost: str = required()
-    remotePath: str = required()
+    remoteHost: str = _required()
+    remotePath: str = _required()
 
 
 class NetworkCopyFault(FileFault):
@@ -3422,7 +3422,7 @@ class NetworkDisruptedAndConfigRolledBack(VimFault):
 
     _wire_ = "host:string!"
     _since_ = "5.1"
-    host: str = required()
+    host: str = _required()
 
 
 class NetworkInaccessible(NasConfigFault):
@@ -3445,8 +3445,8 @@ class NicSettingMismatch(CustomizationFault):
 
     _wire_ = "numberOfNicsInSpec:int! numberOfNicsInVM:int!"
     _since_ = "2.5"
-    numberOfNicsInSpec: int = required()
-    numberOfNicsInVM: int = required()
+    numberOfNicsInSpec: int = _required()
+    numberOfNicsInVM: int = _required()
 
 
 class NoActiveHostInCluster(InvalidState):
@@ -3454,7 +3454,7 @@ class NoActiveHostInCluster(InvalidState):
 
     _wire_ = "computeResource:ref(ComputeResource)!"
     _since_ = "2.0"
-    computeResource: ComputeResource = required()
+    computeResource: ComputeResource = _required()
 
 
 class NoAvailableIp(VAppPropertyFault):
@@ -3462,7 +3462,7 @@ class NoAvailableIp(VAppPropertyFault):
 
     _wire_ = "network:ref(Network)!"
     _since_ = "4.0"
-    network: Network = required()
+    network: Network = _required()
 
 
 class NoClientCertificate(VimFault):
@@ -3484,7 +3484,7 @@ class NoCompatibleHardAffinityHost(VmConfigFault):
 
     _wire_ = "vmName:string!"
     _since_ = "4.1"
-    vmName: str = required()
+    vmName: str = _required()
 
 
 class NoCompatibleHost(VimFault):
@@ -3508,7 +3508,7 @@ class NoCompatibleSoftAffinityHost(VmConfigFault):
 
     _wire_ = "vmName:string!"
     _since_ = "4.1"
-    vmName: str = required()
+    vmName: str = _required()
 
 
 class NoConnectedDatastore(VimFault):
@@ -3530,7 +3530,7 @@ class NoDiskSpace(FileFault):
 
     _wire_ = "datastore:string!"
     _since_ = "2.0"
-    datastore: str = required()
+    datastore: str = _required()
 
 
 class NoDisksToCustomize(CustomizationFault):
@@ -3567,8 +3567,8 @@ class NoHostSuitableForFtSecondary(VmFaultToleranceIssue):
 
     _wire_ = "vm:ref(VirtualMachine)! vmName:string!"
     _since_ = "4.0"
-    vm: VirtualMachine = required()
-    vmName: str = required()
+    vm: VirtualMachine = _required()
+    vmName: str = _required()
 
 
 class NoLicenseServerConfigured(NotEnoughLicenses):
@@ -3603,7 +3603,7 @@ class NoPermissionEntityPrivileges(DynamicData):
 
     _wire_ = "entity:ref(ManagedObject)! privilegeIds:string*"
     _since_ = "7.0.3.2"
-    entity: ManagedObject = required()
+    entity: ManagedObject = _required()
     privilegeIds: list[str] = []
 
 
@@ -3669,7 +3669,7 @@ class NonHomeRDMVMotionNotSupported(MigrationFeatureNotSupported):
 
     _wire_ = "device:string!"
     _since_ = "2.5"
-    device: str = required()
+    device: str = _required()
 
 
 class NonPersistentDisksNotSupported(DeviceNotSupported):
@@ -3684,7 +3684,7 @@ class NonVmwareOuiMacNotSupportedHost(NotSupportedHost):
 
     _wire_ = "hostName:string!"
     _since_ = "5.1"
-    hostName: str = required()
+    hostName: str = _required()
 
 
 class NotADirectory(FileFault):
@@ -3713,8 +3713,8 @@ class NotEnoughCpus(VirtualHardwareCompatibilityIssue):
 
     _wire_ = "numCpuDest:int! numCpuVm:int!"
     _since_ = "2.0"
-    numCpuDest: int = required()
-    numCpuVm: int = required()
+    numCpuDest: int = _required()
+    numCpuVm: int = _required()
 
 
 class NotEnoughLogicalCpus(NotEnoughCpus):
@@ -3740,11 +3740,11 @@ class NotSupportedDeviceForFT(VmFaultToleranceIssue):
         "deviceLabel:string"
     )
     _since_ = "4.1"
-    host: HostSystem = required()
+    host: HostSystem = _required()
     hostName: str | None = None
-    vm: VirtualMachine = required()
+    vm: VirtualMachine = _required()
     vmName: str | None = None
-    deviceType: str = required()
+    deviceType: str = _required()
     deviceLabel: str | None = None
 
 
@@ -3760,7 +3760,7 @@ class NotSupportedHostForVFlash(NotSupportedHost):
 
     _wire_ = "hostName:string!"
     _since_ = "5.5"
-    hostName: str = required()
+    hostName: str = _required()
 
 
 class NotSupportedHostForVmcp(NotSupportedHost):
@@ -3768,7 +3768,7 @@ class NotSupportedHostForVmcp(NotSupportedHost):
 
     _wire_ = "hostName:string!"
     _since_ = "6.0"
-    hostName: str = required()
+    hostName: str = _required()
 
 
 class NotSupportedHostForVmemFile(NotSupportedHost):
@@ -3776,7 +3776,7 @@ class NotSupportedHostForVmemFile(NotSupportedHost):
 
     _wire_ = "hostName:string!"
     _since_ = "6.0"
-    hostName: str = required()
+    hostName: str = _required()
 
 
 class NotSupportedHostForVsan(NotSupportedHost):
@@ -3784,7 +3784,7 @@ class NotSupportedHostForVsan(NotSupportedHost):
 
     _wire_ = "hostName:string!"
     _since_ = "5.5"
-    hostName: str = required()
+    hostName: str = _required()
 
 
 class NotSupportedHostInDvs(NotSupportedHost):
@@ -3792,7 +3792,7 @@ class NotSupportedHostInDvs(NotSupportedHost):
 
     _wire_ = "switchProductSpec:DistributedVirtualSwitchProductSpec!"
     _since_ = "4.1"
-    switchProductSpec: DistributedVirtualSwitchProductSpec = required()
+    switchProductSpec: DistributedVirtualSwitchProductSpec = _required()
 
 
 class NotSupportedHostInHACluster(NotSupportedHost):
@@ -3800,8 +3800,8 @@ class NotSupportedHostInHACluster(NotSupportedHost):
 
     _wire_ = "hostName:string! build:string!"
     _since_ = "5.0"
-    hostName: str = required()
-    build: str = required()
+    hostName: str = _required()
+    build: str = _required()
 
 
 class NotUserConfigurableProperty(VAppPropertyFault):
@@ -3816,8 +3816,8 @@ class NumVirtualCoresPerSocketNotSupported(VirtualHardwareCompatibilityIssue):
 
     _wire_ = "maxSupportedCoresPerSocketDest:int! numCoresPerSocketVm:int!"
     _since_ = "5.0"
-    maxSupportedCoresPerSocketDest: int = required()
-    numCoresPerSocketVm: int = required()
+    maxSupportedCoresPerSocketDest: int = _required()
+    numCoresPerSocketVm: int = _required()
 
 
 class NumVirtualCpusExceedsLimit(InsufficientResourcesFault):
@@ -3825,7 +3825,7 @@ class NumVirtualCpusExceedsLimit(InsufficientResourcesFault):
 
     _wire_ = "maxSupportedVcpus:int!"
     _since_ = "4.1"
-    maxSupportedVcpus: int = required()
+    maxSupportedVcpus: int = _required()
 
 
 class NumVirtualCpusIncompatible(VmConfigFault):
@@ -3833,8 +3833,8 @@ class NumVirtualCpusIncompatible(VmConfigFault):
 
     _wire_ = "reason:string! numCpu:int!"
     _since_ = "4.0"
-    reason: str = required()
-    numCpu: int = required()
+    reason: str = _required()
+    numCpu: int = _required()
 
 
 class NumVirtualCpusNotSupported(VirtualHardwareCompatibilityIssue):
@@ -3842,8 +3842,8 @@ class NumVirtualCpusNotSupported(VirtualHardwareCompatibilityIssue):
 
     _wire_ = "maxSupportedVcpusDest:int! numCpuVm:int!"
     _since_ = "2.0"
-    maxSupportedVcpusDest: int = required()
-    numCpuVm: int = required()
+    maxSupportedVcpusDest: int = _required()
+    numCpuVm: int = _required()
 
 
 class OperationDisabledByGuest(GuestOperationsFault):
@@ -3872,7 +3872,7 @@ class OutOfBounds(VimFault):
 
     _wire_ = "argumentName:string!"
     _since_ = "2.0"
-    argumentName: str = required()
+    argumentName: str = _required()
 
 
 class OvfInvalidPackage(OvfFault):
@@ -3880,7 +3880,7 @@ class OvfInvalidPackage(OvfFault):
 
     _wire_ = "lineNumber:int!"
     _since_ = "4.0"
-    lineNumber: int = required()
+    lineNumber: int = _required()
 
 
 class OvfAttribute(OvfInvalidPackage):
@@ -3888,8 +3888,8 @@ class OvfAttribute(OvfInvalidPackage):
 
     _wire_ = "elementName:string! attributeName:string!"
     _since_ = "4.0"
-    elementName: str = required()
-    attributeName: str = required()
+    elementName: str = _required()
+    attributeName: str = _required()
 
 
 class OvfHardwareExport(OvfExport):
@@ -3898,7 +3898,7 @@ class OvfHardwareExport(OvfExport):
     _wire_ = "device:VirtualDevice vmPath:string!"
     _since_ = "4.0"
     device: VirtualDevice | None = None
-    vmPath: str = required()
+    vmPath: str = _required()
 
 
 class OvfConnectedDevice(OvfHardwareExport):
@@ -3913,7 +3913,7 @@ class OvfConnectedDeviceFloppy(OvfConnectedDevice):
 
     _wire_ = "filename:string!"
     _since_ = "4.0"
-    filename: str = required()
+    filename: str = _required()
 
 
 class OvfConnectedDeviceIso(OvfConnectedDevice):
@@ -3921,7 +3921,7 @@ class OvfConnectedDeviceIso(OvfConnectedDevice):
 
     _wire_ = "filename:string!"
     _since_ = "4.0"
-    filename: str = required()
+    filename: str = _required()
 
 
 class OvfConstraint(OvfInvalidPackage):
@@ -3929,7 +3929,7 @@ class OvfConstraint(OvfInvalidPackage):
 
     _wire_ = "name:string!"
     _since_ = "4.1"
-    name: str = required()
+    name: str = _required()
 
 
 class OvfConsumerCallbackFault(OvfFault):
@@ -3937,8 +3937,8 @@ class OvfConsumerCallbackFault(OvfFault):
 
     _wire_ = "extensionKey:string! extensionName:string!"
     _since_ = "5.0"
-    extensionKey: str = required()
-    extensionName: str = required()
+    extensionKey: str = _required()
+    extensionName: str = _required()
 
 
 class OvfConsumerCommunicationError(OvfConsumerCallbackFault):
@@ -3946,7 +3946,7 @@ class OvfConsumerCommunicationError(OvfConsumerCallbackFault):
 
     _wire_ = "description:string!"
     _since_ = "5.0"
-    description: str = required()
+    description: str = _required()
 
 
 class OvfConsumerFault(OvfConsumerCallbackFault):
@@ -3954,8 +3954,8 @@ class OvfConsumerFault(OvfConsumerCallbackFault):
 
     _wire_ = "errorKey:string! message:string! params:KeyValue*"
     _since_ = "5.0"
-    errorKey: str = required()
-    message: str = required()
+    errorKey: str = _required()
+    message: str = _required()
     params: list[KeyValue] = []
 
 
@@ -3964,8 +3964,8 @@ class OvfConsumerInvalidSection(OvfConsumerCallbackFault):
 
     _wire_ = "lineNumber:int! description:string!"
     _since_ = "5.0"
-    lineNumber: int = required()
-    description: str = required()
+    lineNumber: int = _required()
+    description: str = _required()
 
 
 class OvfConsumerPowerOnFault(InvalidState):
@@ -3973,9 +3973,9 @@ class OvfConsumerPowerOnFault(InvalidState):
 
     _wire_ = "extensionKey:string! extensionName:string! description:string!"
     _since_ = "5.0"
-    extensionKey: str = required()
-    extensionName: str = required()
-    description: str = required()
+    extensionKey: str = _required()
+    extensionName: str = _required()
+    description: str = _required()
 
 
 class OvfConsumerUndeclaredSection(OvfConsumerCallbackFault):
@@ -3983,7 +3983,7 @@ class OvfConsumerUndeclaredSection(OvfConsumerCallbackFault):
 
     _wire_ = "qualifiedSectionType:string!"
     _since_ = "5.0"
-    qualifiedSectionType: str = required()
+    qualifiedSectionType: str = _required()
 
 
 class OvfConsumerUndefinedPrefix(OvfConsumerCallbackFault):
@@ -3991,7 +3991,7 @@ class OvfConsumerUndefinedPrefix(OvfConsumerCallbackFault):
 
     _wire_ = "prefix:string!"
     _since_ = "5.0"
-    prefix: str = required()
+    prefix: str = _required()
 
 
 class OvfConsumerValidationFault(VmConfigFault):
@@ -3999,9 +3999,9 @@ class OvfConsumerValidationFault(VmConfigFault):
 
     _wire_ = "extensionKey:string! extensionName:string! message:string!"
     _since_ = "5.0"
-    extensionKey: str = required()
-    extensionName: str = required()
-    message: str = required()
+    extensionKey: str = _required()
+    extensionName: str = _required()
+    message: str = _required()
 
 
 class OvfImport(OvfFault):
@@ -4016,10 +4016,10 @@ class OvfCpuCompatibility(OvfImport):
 
     _wire_ = "registerName:string! level:int! registerValue:string! desiredRegisterValue:string!"
     _since_ = "5.0"
-    registerName: str = required()
-    level: int = required()
-    registerValue: str = required()
-    desiredRegisterValue: str = required()
+    registerName: str = _required()
+    level: int = _required()
+    registerValue: str = _required()
+    desiredRegisterValue: str = _required()
 
 
 class OvfCpuCompatibilityCheckNotSupported(OvfImport):
@@ -4041,8 +4041,8 @@ class OvfDiskMappingNotFound(OvfSystemFault):
 
     _wire_ = "diskName:string! vmName:string!"
     _since_ = "4.0"
-    diskName: str = required()
-    vmName: str = required()
+    diskName: str = _required()
+    vmName: str = _required()
 
 
 class OvfDiskOrderConstraint(OvfConstraint):
@@ -4057,7 +4057,7 @@ class OvfElement(OvfInvalidPackage):
 
     _wire_ = "name:string!"
     _since_ = "4.0"
-    name: str = required()
+    name: str = _required()
 
 
 class OvfDuplicateElement(OvfElement):
@@ -4072,7 +4072,7 @@ class OvfDuplicatedElementBoundary(OvfElement):
 
     _wire_ = "boundary:string!"
     _since_ = "4.0"
-    boundary: str = required()
+    boundary: str = _required()
 
 
 class OvfDuplicatedPropertyIdExport(OvfExport):
@@ -4080,7 +4080,7 @@ class OvfDuplicatedPropertyIdExport(OvfExport):
 
     _wire_ = "fqid:string!"
     _since_ = "5.0"
-    fqid: str = required()
+    fqid: str = _required()
 
 
 class OvfDuplicatedPropertyIdImport(OvfExport):
@@ -4095,7 +4095,7 @@ class OvfElementInvalidValue(OvfElement):
 
     _wire_ = "value:string!"
     _since_ = "4.0"
-    value: str = required()
+    value: str = _required()
 
 
 class OvfExportFailed(OvfExport):
@@ -4117,7 +4117,7 @@ class OvfHostResourceConstraint(OvfConstraint):
 
     _wire_ = "value:string!"
     _since_ = "4.1"
-    value: str = required()
+    value: str = _required()
 
 
 class OvfHostValueNotParsed(OvfSystemFault):
@@ -4125,8 +4125,8 @@ class OvfHostValueNotParsed(OvfSystemFault):
 
     _wire_ = "property:string! value:string!"
     _since_ = "4.0"
-    property: str = required()
-    value: str = required()
+    property: str = _required()
+    value: str = _required()
 
 
 class OvfImportFailed(OvfImport):
@@ -4148,7 +4148,7 @@ class OvfInvalidValue(OvfAttribute):
 
     _wire_ = "value:string!"
     _since_ = "4.0"
-    value: str = required()
+    value: str = _required()
 
 
 class OvfInvalidValueConfiguration(OvfInvalidValue):
@@ -4192,7 +4192,7 @@ class OvfInvalidVmName(OvfUnsupportedPackage):
 
     _wire_ = "name:string!"
     _since_ = "4.0"
-    name: str = required()
+    name: str = _required()
 
 
 class OvfMappedOsId(OvfImport):
@@ -4200,9 +4200,9 @@ class OvfMappedOsId(OvfImport):
 
     _wire_ = "ovfId:int! ovfDescription:string! targetDescription:string!"
     _since_ = "4.0"
-    ovfId: int = required()
-    ovfDescription: str = required()
-    targetDescription: str = required()
+    ovfId: int = _required()
+    ovfDescription: str = _required()
+    targetDescription: str = _required()
 
 
 class OvfMissingAttribute(OvfAttribute):
@@ -4224,7 +4224,7 @@ class OvfMissingElementNormalBoundary(OvfMissingElement):
 
     _wire_ = "boundary:string!"
     _since_ = "4.0"
-    boundary: str = required()
+    boundary: str = _required()
 
 
 class OvfMissingHardware(OvfImport):
@@ -4232,8 +4232,8 @@ class OvfMissingHardware(OvfImport):
 
     _wire_ = "name:string! resourceType:int!"
     _since_ = "4.0"
-    name: str = required()
-    resourceType: int = required()
+    name: str = _required()
+    resourceType: int = _required()
 
 
 class OvfNetworkMappingNotSupported(OvfImport):
@@ -4255,7 +4255,7 @@ class OvfUnsupportedElement(OvfUnsupportedPackage):
 
     _wire_ = "name:string!"
     _since_ = "4.0"
-    name: str = required()
+    name: str = _required()
 
 
 class OvfNoSpaceOnController(OvfUnsupportedElement):
@@ -4263,7 +4263,7 @@ class OvfNoSpaceOnController(OvfUnsupportedElement):
 
     _wire_ = "parent:string!"
     _since_ = "5.0"
-    parent: str = required()
+    parent: str = _required()
 
 
 class OvfNoSupportedHardwareFamily(OvfUnsupportedPackage):
@@ -4271,7 +4271,7 @@ class OvfNoSupportedHardwareFamily(OvfUnsupportedPackage):
 
     _wire_ = "version:string!"
     _since_ = "4.0"
-    version: str = required()
+    version: str = _required()
 
 
 class OvfProperty(OvfInvalidPackage):
@@ -4279,8 +4279,8 @@ class OvfProperty(OvfInvalidPackage):
 
     _wire_ = "type:string! value:string!"
     _since_ = "4.0"
-    type: str = required()
-    value: str = required()
+    type: str = _required()
+    value: str = _required()
 
 
 class OvfPropertyExport(OvfExport):
@@ -4288,8 +4288,8 @@ class OvfPropertyExport(OvfExport):
 
     _wire_ = "type:string! value:string!"
     _since_ = "4.0"
-    type: str = required()
-    value: str = required()
+    type: str = _required()
+    value: str = _required()
 
 
 class OvfPropertyNetwork(OvfProperty):
@@ -4304,7 +4304,7 @@ class OvfPropertyNetworkExport(OvfExport):
 
     _wire_ = "network:string!"
     _since_ = "5.0"
-    network: str = required()
+    network: str = _required()
 
 
 class OvfPropertyQualifier(OvfProperty):
@@ -4312,7 +4312,7 @@ class OvfPropertyQualifier(OvfProperty):
 
     _wire_ = "qualifier:string!"
     _since_ = "4.0"
-    qualifier: str = required()
+    qualifier: str = _required()
 
 
 class OvfPropertyQualifierDuplicate(OvfProperty):
@@ -4320,7 +4320,7 @@ class OvfPropertyQualifierDuplicate(OvfProperty):
 
     _wire_ = "qualifier:string!"
     _since_ = "4.0"
-    qualifier: str = required()
+    qualifier: str = _required()
 
 
 class OvfPropertyQualifierIgnored(OvfProperty):
@@ -4328,7 +4328,7 @@ class OvfPropertyQualifierIgnored(OvfProperty):
 
     _wire_ = "qualifier:string!"
     _since_ = "4.0"
-    qualifier: str = required()
+    qualifier: str = _required()
 
 
 class OvfPropertyType(OvfProperty):
@@ -4358,7 +4358,7 @@ class OvfUnableToExportDisk(OvfHardwareExport):
 
     _wire_ = "diskName:string!"
     _since_ = "4.0"
-    diskName: str = required()
+    diskName: str = _required()
 
 
 class OvfUnexpectedElement(OvfElement):
@@ -4374,7 +4374,7 @@ class OvfUnknownDevice(OvfSystemFault):
     _wire_ = "device:VirtualDevice vmName:string!"
     _since_ = "4.0"
     device: VirtualDevice | None = None
-    vmName: str = required()
+    vmName: str = _required()
 
 
 class OvfUnknownDeviceBacking(OvfHardwareExport):
@@ -4382,7 +4382,7 @@ class OvfUnknownDeviceBacking(OvfHardwareExport):
 
     _wire_ = "backing:VirtualDeviceBackingInfo!"
     _since_ = "4.0"
-    backing: VirtualDeviceBackingInfo = required()
+    backing: VirtualDeviceBackingInfo = _required()
 
 
 class OvfUnknownEntity(OvfSystemFault):
@@ -4390,7 +4390,7 @@ class OvfUnknownEntity(OvfSystemFault):
 
     _wire_ = "lineNumber:int!"
     _since_ = "4.0"
-    lineNumber: int = required()
+    lineNumber: int = _required()
 
 
 class OvfUnsupportedAttribute(OvfUnsupportedPackage):
@@ -4398,8 +4398,8 @@ class OvfUnsupportedAttribute(OvfUnsupportedPackage):
 
     _wire_ = "elementName:string! attributeName:string!"
     _since_ = "4.0"
-    elementName: str = required()
-    attributeName: str = required()
+    elementName: str = _required()
+    attributeName: str = _required()
 
 
 class OvfUnsupportedAttributeValue(OvfUnsupportedAttribute):
@@ -4407,7 +4407,7 @@ class OvfUnsupportedAttributeValue(OvfUnsupportedAttribute):
 
     _wire_ = "value:string!"
     _since_ = "4.0"
-    value: str = required()
+    value: str = _required()
 
 
 class OvfUnsupportedDeviceBackingInfo(OvfSystemFault):
@@ -4417,7 +4417,7 @@ class OvfUnsupportedDeviceBackingInfo(OvfSystemFault):
     _since_ = "4.0"
     elementName: str | None = None
     instanceId: str | None = None
-    deviceName: str = required()
+    deviceName: str = _required()
     backingName: str | None = None
 
 
@@ -4428,7 +4428,7 @@ class OvfUnsupportedDeviceBackingOption(OvfSystemFault):
     _since_ = "4.0"
     elementName: str | None = None
     instanceId: str | None = None
-    deviceName: str = required()
+    deviceName: str = _required()
     backingName: str | None = None
 
 
@@ -4444,8 +4444,8 @@ class OvfUnsupportedDiskProvisioning(OvfImport):
 
     _wire_ = "diskProvisioning:string! supportedDiskProvisioning:string!"
     _since_ = "4.1"
-    diskProvisioning: str = required()
-    supportedDiskProvisioning: str = required()
+    diskProvisioning: str = _required()
+    supportedDiskProvisioning: str = _required()
 
 
 class OvfUnsupportedElementValue(OvfUnsupportedElement):
@@ -4453,7 +4453,7 @@ class OvfUnsupportedElementValue(OvfUnsupportedElement):
 
     _wire_ = "value:string!"
     _since_ = "4.0"
-    value: str = required()
+    value: str = _required()
 
 
 class OvfUnsupportedSection(OvfUnsupportedElement):
@@ -4461,7 +4461,7 @@ class OvfUnsupportedSection(OvfUnsupportedElement):
 
     _wire_ = "info:string!"
     _since_ = "4.0"
-    info: str = required()
+    info: str = _required()
 
 
 class OvfUnsupportedSubType(OvfUnsupportedPackage):
@@ -4469,10 +4469,10 @@ class OvfUnsupportedSubType(OvfUnsupportedPackage):
 
     _wire_ = "elementName:string! instanceId:string! deviceType:int! deviceSubType:string!"
     _since_ = "4.0"
-    elementName: str = required()
-    instanceId: str = required()
-    deviceType: int = required()
-    deviceSubType: str = required()
+    elementName: str = _required()
+    instanceId: str = _required()
+    deviceType: int = _required()
+    deviceSubType: str = _required()
 
 
 class OvfUnsupportedType(OvfUnsupportedPackage):
@@ -4480,9 +4480,9 @@ class OvfUnsupportedType(OvfUnsupportedPackage):
 
     _wire_ = "name:string! instanceId:string! deviceType:int!"
     _since_ = "4.0"
-    name: str = required()
-    instanceId: str = required()
-    deviceType: int = required()
+    name: str = _required()
+    instanceId: str = _required()
+    deviceType: int = _required()
 
 
 class OvfWrongElement(OvfElement):
@@ -4497,7 +4497,7 @@ class OvfWrongNamespace(OvfInvalidPackage):
 
     _wire_ = "namespaceName:string!"
     _since_ = "4.0"
-    namespaceName: str = required()
+    namespaceName: str = _required()
 
 
 class OvfXmlFormat(OvfInvalidPackage):
@@ -4505,7 +4505,7 @@ class OvfXmlFormat(OvfInvalidPackage):
 
     _wire_ = "description:string!"
     _since_ = "4.0"
-    description: str = required()
+    description: str = _required()
 
 
 class PasswordExpired(InvalidLogin):
@@ -4520,7 +4520,7 @@ class PatchNotApplicable(VimFault):
 
     _wire_ = "patchID:string!"
     _since_ = "2.0"
-    patchID: str = required()
+    patchID: str = _required()
 
 
 class PatchAlreadyInstalled(PatchNotApplicable):
@@ -4535,7 +4535,7 @@ class PatchBinariesNotFound(VimFault):
 
     _wire_ = "patchID:string! binary:string*"
     _since_ = "2.0"
-    patchID: str = required()
+    patchID: str = _required()
     binary: list[str] = []
 
 
@@ -4544,7 +4544,7 @@ class PatchInstallFailed(PlatformConfigFault):
 
     _wire_ = "rolledBack:boolean!"
     _since_ = "2.0"
-    rolledBack: bool = required()
+    rolledBack: bool = _required()
 
 
 class PatchIntegrityError(PlatformConfigFault):
@@ -4559,7 +4559,7 @@ class PatchMetadataInvalid(VimFault):
 
     _wire_ = "patchID:string! metaData:string*"
     _since_ = "2.0"
-    patchID: str = required()
+    patchID: str = _required()
     metaData: list[str] = []
 
 
@@ -4616,11 +4616,11 @@ class PowerOnFtSecondaryFailed(VmFaultToleranceIssue):
         "hostErrors:LocalizedMethodFault* rootCause:LocalizedMethodFault!"
     )
     _since_ = "4.0"
-    vm: VirtualMachine = required()
-    vmName: str = required()
-    hostSelectionBy: FtIssuesOnHostHostSelectionTypeValue = required()
+    vm: VirtualMachine = _required()
+    vmName: str = _required()
+    hostSelectionBy: FtIssuesOnHostHostSelectionTypeValue = _required()
     hostErrors: list[LocalizedMethodFault] = []
-    rootCause: LocalizedMethodFault = required()
+    rootCause: LocalizedMethodFault = _required()
 
 
 class Timedout(VimFault):
@@ -4635,9 +4635,9 @@ class PowerOnFtSecondaryTimedout(Timedout):
 
     _wire_ = "vm:ref(VirtualMachine)! vmName:string! timeout:int!"
     _since_ = "4.0"
-    vm: VirtualMachine = required()
-    vmName: str = required()
-    timeout: int = required()
+    vm: VirtualMachine = _required()
+    vmName: str = _required()
+    timeout: int = _required()
 
 
 class ProfileUpdateFailed(VimFault):
@@ -4645,7 +4645,7 @@ class ProfileUpdateFailed(VimFault):
 
     _wire_ = "failure:ProfileUpdateFailedUpdateFailure!* warnings:ProfileUpdateFailedUpdateFailure*@6.7"
     _since_ = "4.0"
-    failure: list[ProfileUpdateFailedUpdateFailure] = required()
+    failure: list[ProfileUpdateFailedUpdateFailure] = _required()
     warnings: list[ProfileUpdateFailedUpdateFailure] = []
 
 
@@ -4654,8 +4654,8 @@ class ProfileUpdateFailedUpdateFailure(DynamicData):
 
     _wire_ = "profilePath:ProfilePropertyPath! errMsg:LocalizableMessage!"
     _since_ = "4.0"
-    profilePath: ProfilePropertyPath = required()
-    errMsg: LocalizableMessage = required()
+    profilePath: ProfilePropertyPath = _required()
+    errMsg: LocalizableMessage = _required()
 
 
 class QuarantineModeFault(VmConfigFault):
@@ -4663,8 +4663,8 @@ class QuarantineModeFault(VmConfigFault):
 
     _wire_ = "vmName:string! faultType:string!"
     _since_ = "6.5"
-    vmName: str = required()
-    faultType: str = required()
+    vmName: str = _required()
+    faultType: str = _required()
 
 
 class QuestionPending(InvalidState):
@@ -4672,7 +4672,7 @@ class QuestionPending(InvalidState):
 
     _wire_ = "text:string!"
     _since_ = "4.1"
-    text: str = required()
+    text: str = _required()
 
 
 class QuiesceDatastoreIOForHAFailed(ResourceInUse):
@@ -4680,10 +4680,10 @@ class QuiesceDatastoreIOForHAFailed(ResourceInUse):
 
     _wire_ = "host:ref(HostSystem)! hostName:string! ds:ref(Datastore)! dsName:string!"
     _since_ = "5.0"
-    host: HostSystem = required()
-    hostName: str = required()
-    ds: Datastore = required()
-    dsName: str = required()
+    host: HostSystem = _required()
+    hostName: str = _required()
+    ds: Datastore = _required()
+    dsName: str = _required()
 
 
 class RDMConversionNotSupported(MigrationFault):
@@ -4691,7 +4691,7 @@ class RDMConversionNotSupported(MigrationFault):
 
     _wire_ = "device:string!"
     _since_ = "4.0"
-    device: str = required()
+    device: str = _required()
 
 
 class RDMNotPreserved(MigrationFault):
@@ -4699,7 +4699,7 @@ class RDMNotPreserved(MigrationFault):
 
     _wire_ = "device:string!"
     _since_ = "2.0"
-    device: str = required()
+    device: str = _required()
 
 
 class RDMNotSupportedOnDatastore(VmConfigFault):
@@ -4707,9 +4707,9 @@ class RDMNotSupportedOnDatastore(VmConfigFault):
 
     _wire_ = "device:string! datastore:ref(Datastore)! datastoreName:string!"
     _since_ = "2.5"
-    device: str = required()
-    datastore: Datastore = required()
-    datastoreName: str = required()
+    device: str = _required()
+    datastore: Datastore = _required()
+    datastoreName: str = _required()
 
 
 class RDMPointsToInaccessibleDisk(CannotAccessVmDisk):
@@ -4738,8 +4738,8 @@ class ReadOnlyDisksWithLegacyDestination(MigrationFault):
 
     _wire_ = "roDiskCount:int! timeoutDanger:boolean!"
     _since_ = "2.0"
-    roDiskCount: int = required()
-    timeoutDanger: bool = required()
+    roDiskCount: int = _required()
+    timeoutDanger: bool = _required()
 
 
 class RebootRequired(VimFault):
@@ -4800,7 +4800,7 @@ class ReplicationInvalidOptions(ReplicationFault):
 
     _wire_ = "options:string! entity:ref(ManagedEntity)"
     _since_ = "5.0"
-    options: str = required()
+    options: str = _required()
     entity: ManagedEntity | None = None
 
 
@@ -4825,10 +4825,10 @@ class ReplicationVmFault(ReplicationFault):
 
     _wire_ = "reason:string! state:string instanceId:string vm:ref(VirtualMachine)!"
     _since_ = "5.0"
-    reason: str = required()
+    reason: str = _required()
     state: str | None = None
     instanceId: str | None = None
-    vm: VirtualMachine = required()
+    vm: VirtualMachine = _required()
 
 
 class ReplicationVmInProgressFault(ReplicationVmFault):
@@ -4836,8 +4836,8 @@ class ReplicationVmInProgressFault(ReplicationVmFault):
 
     _wire_ = "requestedActivity:string! inProgressActivity:string!"
     _since_ = "6.0"
-    requestedActivity: str = required()
-    inProgressActivity: str = required()
+    requestedActivity: str = _required()
+    inProgressActivity: str = _required()
 
 
 class ResourceNotAvailable(VimFault):
@@ -4855,7 +4855,7 @@ class RestrictedByAdministrator(RuntimeFault):
 
     _wire_ = "details:string!"
     _since_ = "6.0"
-    details: str = required()
+    details: str = _required()
 
 
 class RestrictedVersion(SecurityError):
@@ -4870,8 +4870,8 @@ class RollbackFailure(DvsFault):
 
     _wire_ = "entityName:string! entityType:string!"
     _since_ = "5.1"
-    entityName: str = required()
-    entityType: str = required()
+    entityName: str = _required()
+    entityType: str = _required()
 
 
 class RuleViolation(VmConfigFault):
@@ -4895,7 +4895,7 @@ class SSLVerifyFault(HostConnectFault):
 
     _wire_ = "selfSigned:boolean! thumbprint:string certificate:string@9.0.0.0"
     _since_ = "2.5"
-    selfSigned: bool = required()
+    selfSigned: bool = _required()
     thumbprint: str | None = None
     certificate: str | None = None
 
@@ -4905,7 +4905,7 @@ class SSPIChallenge(VimFault):
 
     _wire_ = "base64Token:string!"
     _since_ = "2.5"
-    base64Token: str = required()
+    base64Token: str = _required()
 
 
 class SecondaryVmAlreadyDisabled(VmFaultToleranceIssue):
@@ -4913,7 +4913,7 @@ class SecondaryVmAlreadyDisabled(VmFaultToleranceIssue):
 
     _wire_ = "instanceUuid:string!"
     _since_ = "4.0"
-    instanceUuid: str = required()
+    instanceUuid: str = _required()
 
 
 class SecondaryVmAlreadyEnabled(VmFaultToleranceIssue):
@@ -4921,7 +4921,7 @@ class SecondaryVmAlreadyEnabled(VmFaultToleranceIssue):
 
     _wire_ = "instanceUuid:string!"
     _since_ = "4.0"
-    instanceUuid: str = required()
+    instanceUuid: str = _required()
 
 
 class SecondaryVmAlreadyRegistered(VmFaultToleranceIssue):
@@ -4929,7 +4929,7 @@ class SecondaryVmAlreadyRegistered(VmFaultToleranceIssue):
 
     _wire_ = "instanceUuid:string!"
     _since_ = "4.0"
-    instanceUuid: str = required()
+    instanceUuid: str = _required()
 
 
 class SecondaryVmNotRegistered(VmFaultToleranceIssue):
@@ -4937,7 +4937,7 @@ class SecondaryVmNotRegistered(VmFaultToleranceIssue):
 
     _wire_ = "instanceUuid:string!"
     _since_ = "4.0"
-    instanceUuid: str = required()
+    instanceUuid: str = _required()
 
 
 class SharedBusControllerNotSupported(DeviceNotSupported):
@@ -4974,7 +4974,7 @@ class SnapshotIncompatibleDeviceInVm(SnapshotFault):
 
     _wire_ = "fault:LocalizedMethodFault!"
     _since_ = "2.0"
-    fault: LocalizedMethodFault = required()
+    fault: LocalizedMethodFault = _required()
 
 
 class SnapshotLocked(SnapshotFault):
@@ -5019,7 +5019,7 @@ class SnapshotRevertIssue(MigrationFault):
     _since_ = "2.0"
     snapshotName: str | None = None
     event: list[Event] = []
-    errors: bool = required()
+    errors: bool = _required()
 
 
 class SoftRuleVioCorrectionDisallowed(VmConfigFault):
@@ -5027,7 +5027,7 @@ class SoftRuleVioCorrectionDisallowed(VmConfigFault):
 
     _wire_ = "vmName:string!"
     _since_ = "4.1"
-    vmName: str = required()
+    vmName: str = _required()
 
 
 class SoftRuleVioCorrectionImpact(VmConfigFault):
@@ -5035,7 +5035,7 @@ class SoftRuleVioCorrectionImpact(VmConfigFault):
 
     _wire_ = "vmName:string!"
     _since_ = "4.1"
-    vmName: str = required()
+    vmName: str = _required()
 
 
 class SolutionUserRequired(SecurityError):
@@ -5050,7 +5050,7 @@ class SsdDiskNotAvailable(VimFault):
 
     _wire_ = "devicePath:string!"
     _since_ = "5.5"
-    devicePath: str = required()
+    devicePath: str = _required()
 
 
 class StorageDrsCannotMoveDiskInMultiWriterMode(VimFault):
@@ -5142,7 +5142,7 @@ class StorageDrsHbrDiskNotMovable(VimFault):
 
     _wire_ = "nonMovableDiskIds:string!"
     _since_ = "6.0"
-    nonMovableDiskIds: str = required()
+    nonMovableDiskIds: str = _required()
 
 
 class StorageDrsHmsMoveInProgress(VimFault):
@@ -5249,7 +5249,7 @@ class TaskInProgress(VimFault):
 
     _wire_ = "task:ref(Task)!"
     _since_ = "2.0"
-    task: Task[Any] = required()
+    task: Task[Any] = _required()
 
 
 class ThirdPartyLicenseAssignmentFailed(RuntimeFault):
@@ -5257,8 +5257,8 @@ class ThirdPartyLicenseAssignmentFailed(RuntimeFault):
 
     _wire_ = "host:ref(HostSystem)! module:string! reason:string"
     _since_ = "5.0"
-    host: HostSystem = required()
-    module: str = required()
+    host: HostSystem = _required()
+    module: str = _required()
     reason: str | None = None
 
 
@@ -5288,8 +5288,8 @@ class TooManyDisksOnLegacyHost(MigrationFault):
 
     _wire_ = "diskCount:int! timeoutDanger:boolean!"
     _since_ = "2.5"
-    diskCount: int = required()
-    timeoutDanger: bool = required()
+    diskCount: int = _required()
+    timeoutDanger: bool = _required()
 
 
 class TooManyGuestLogons(GuestOperationsFault):
@@ -5395,8 +5395,8 @@ class UnSupportedDatastoreForVFlash(UnsupportedDatastore):
 
     _wire_ = "datastoreName:string! type:string!"
     _since_ = "5.5"
-    datastoreName: str = required()
-    type: str = required()
+    datastoreName: str = _required()
+    type: str = _required()
 
 
 class UncommittedUndoableDisk(MigrationFault):
@@ -5418,7 +5418,7 @@ class UncustomizableGuest(CustomizationFault):
 
     _wire_ = "uncustomizableGuestOS:string!"
     _since_ = "2.0"
-    uncustomizableGuestOS: str = required()
+    uncustomizableGuestOS: str = _required()
 
 
 class UnexpectedCustomizationFault(CustomizationFault):
@@ -5433,7 +5433,7 @@ class UnrecognizedHost(VimFault):
 
     _wire_ = "hostName:string!"
     _since_ = "2.5"
-    hostName: str = required()
+    hostName: str = _required()
 
 
 class UnsharedSwapVMotionNotSupported(MigrationFeatureNotSupported):
@@ -5448,7 +5448,7 @@ class UnsupportedGuest(InvalidVmConfig):
 
     _wire_ = "unsupportedGuestOS:string!"
     _since_ = "2.0"
-    unsupportedGuestOS: str = required()
+    unsupportedGuestOS: str = _required()
 
 
 class UnsupportedVimApiVersion(VimFault):
@@ -5478,8 +5478,8 @@ class UserNotFound(VimFault):
 
     _wire_ = "principal:string! unresolved:boolean!"
     _since_ = "2.0"
-    principal: str = required()
-    unresolved: bool = required()
+    principal: str = _required()
+    unresolved: bool = _required()
 
 
 class VAppNotRunning(VmConfigFault):
@@ -5515,10 +5515,10 @@ class VFlashModuleNotSupported(VmConfigFault):
 
     _wire_ = "vmName:string! moduleName:string! reason:string! hostName:string!"
     _since_ = "5.5"
-    vmName: str = required()
-    moduleName: str = required()
-    reason: str = required()
-    hostName: str = required()
+    vmName: str = _required()
+    moduleName: str = _required()
+    reason: str = _required()
+    hostName: str = _required()
 
 
 class VFlashModuleVersionIncompatible(VimFault):
@@ -5529,10 +5529,10 @@ class VFlashModuleVersionIncompatible(VimFault):
         "hostModuleVersion:string!"
     )
     _since_ = "5.5"
-    moduleName: str = required()
-    vmRequestModuleVersion: str = required()
-    hostMinSupportedVerson: str = required()
-    hostModuleVersion: str = required()
+    moduleName: str = _required()
+    vmRequestModuleVersion: str = _required()
+    hostMinSupportedVerson: str = _required()
+    hostModuleVersion: str = _required()
 
 
 class VMINotSupported(DeviceNotSupported):
@@ -5568,8 +5568,8 @@ class VMotionInterfaceIssue(MigrationFault):
 
     _wire_ = "atSourceHost:boolean! failedHost:string! failedHostEntity:ref(HostSystem)@2.5"
     _since_ = "2.0"
-    atSourceHost: bool = required()
-    failedHost: str = required()
+    atSourceHost: bool = _required()
+    failedHost: str = _required()
     failedHostEntity: HostSystem | None = None
 
 
@@ -5578,7 +5578,7 @@ class VMotionLinkCapacityLow(VMotionInterfaceIssue):
 
     _wire_ = "network:string!"
     _since_ = "2.0"
-    network: str = required()
+    network: str = _required()
 
 
 class VMotionLinkDown(VMotionInterfaceIssue):
@@ -5586,7 +5586,7 @@ class VMotionLinkDown(VMotionInterfaceIssue):
 
     _wire_ = "network:string!"
     _since_ = "2.0"
-    network: str = required()
+    network: str = _required()
 
 
 class VMotionNotConfigured(VMotionInterfaceIssue):
@@ -5629,7 +5629,7 @@ class VirtualDiskModeNotSupported(DeviceNotSupported):
 
     _wire_ = "mode:string!"
     _since_ = "4.1"
-    mode: str = required()
+    mode: str = _required()
 
 
 class VirtualEthernetCardNotSupported(DeviceNotSupported):
@@ -5644,8 +5644,8 @@ class VirtualHardwareVersionNotSupported(VirtualHardwareCompatibilityIssue):
 
     _wire_ = "hostName:string!@2.5 host:ref(HostSystem)!@2.5"
     _since_ = "2.0"
-    hostName: str = required()
-    host: HostSystem = required()
+    hostName: str = _required()
+    host: HostSystem = _required()
 
 
 class VmAlreadyExistsInDatacenter(InvalidFolder):
@@ -5653,9 +5653,9 @@ class VmAlreadyExistsInDatacenter(InvalidFolder):
 
     _wire_ = "host:ref(HostSystem)! hostname:string! vm:ref(VirtualMachine)!*"
     _since_ = "4.0"
-    host: HostSystem = required()
-    hostname: str = required()
-    vm: list[VirtualMachine] = required()
+    host: HostSystem = _required()
+    hostname: str = _required()
+    vm: list[VirtualMachine] = _required()
 
 
 class VmConfigIncompatibleForFaultTolerance(VmConfigFault):
@@ -5718,7 +5718,7 @@ class VmFaultToleranceTooManyFtVcpusOnHost(InsufficientResourcesFault):
     _wire_ = "hostName:string maxNumFtVcpus:int!"
     _since_ = "6.0"
     hostName: str | None = None
-    maxNumFtVcpus: int = required()
+    maxNumFtVcpus: int = _required()
 
 
 class VmFaultToleranceTooManyVMsOnHost(InsufficientResourcesFault):
@@ -5727,7 +5727,7 @@ class VmFaultToleranceTooManyVMsOnHost(InsufficientResourcesFault):
     _wire_ = "hostName:string maxNumFtVms:int!"
     _since_ = "4.1"
     hostName: str | None = None
-    maxNumFtVms: int = required()
+    maxNumFtVms: int = _required()
 
 
 class VmHostAffinityRuleViolation(VmConfigFault):
@@ -5735,8 +5735,8 @@ class VmHostAffinityRuleViolation(VmConfigFault):
 
     _wire_ = "vmName:string! hostName:string!"
     _since_ = "4.1"
-    vmName: str = required()
-    hostName: str = required()
+    vmName: str = _required()
+    hostName: str = _required()
 
 
 class VmLimitLicense(NotEnoughLicenses):
@@ -5744,7 +5744,7 @@ class VmLimitLicense(NotEnoughLicenses):
 
     _wire_ = "limit:int!"
     _since_ = "2.0"
-    limit: int = required()
+    limit: int = _required()
 
 
 class VmMetadataManagerFault(VimFault):
@@ -5774,7 +5774,7 @@ class VmSmpFaultToleranceTooManyVMsOnHost(InsufficientResourcesFault):
     _wire_ = "hostName:string maxNumSmpFtVms:int!"
     _since_ = "6.0"
     hostName: str | None = None
-    maxNumSmpFtVms: int = required()
+    maxNumSmpFtVms: int = _required()
 
 
 class VmValidateMaxDevice(VimFault):
@@ -5782,9 +5782,9 @@ class VmValidateMaxDevice(VimFault):
 
     _wire_ = "device:string! max:int! count:int!"
     _since_ = "4.0"
-    device: str = required()
-    max: int = required()
-    count: int = required()
+    device: str = _required()
+    max: int = _required()
+    count: int = _required()
 
 
 class VmWwnConflict(InvalidVmConfig):
@@ -5803,7 +5803,7 @@ class VmfsMountFault(HostConfigFault):
 
     _wire_ = "uuid:string!"
     _since_ = "4.0"
-    uuid: str = required()
+    uuid: str = _required()
 
 
 class VmfsAlreadyMounted(VmfsMountFault):
@@ -5839,7 +5839,7 @@ class VramLimitLicense(NotEnoughLicenses):
 
     _wire_ = "limit:int!"
     _since_ = "5.0"
-    limit: int = required()
+    limit: int = _required()
 
 
 class VsanClusterUuidMismatch(CannotMoveVsanEnabledHost):
@@ -5847,8 +5847,8 @@ class VsanClusterUuidMismatch(CannotMoveVsanEnabledHost):
 
     _wire_ = "hostClusterUuid:string! destinationClusterUuid:string!"
     _since_ = "5.5"
-    hostClusterUuid: str = required()
-    destinationClusterUuid: str = required()
+    hostClusterUuid: str = _required()
+    destinationClusterUuid: str = _required()
 
 
 class VsanIncompatibleDiskMapping(VsanDiskFault):
@@ -5863,9 +5863,9 @@ class VspanDestPortConflict(DvsFault):
 
     _wire_ = "vspanSessionKey1:string! vspanSessionKey2:string! portKey:string!"
     _since_ = "5.0"
-    vspanSessionKey1: str = required()
-    vspanSessionKey2: str = required()
-    portKey: str = required()
+    vspanSessionKey1: str = _required()
+    vspanSessionKey2: str = _required()
+    portKey: str = _required()
 
 
 class VspanPortConflict(DvsFault):
@@ -5873,9 +5873,9 @@ class VspanPortConflict(DvsFault):
 
     _wire_ = "vspanSessionKey1:string! vspanSessionKey2:string! portKey:string!"
     _since_ = "5.0"
-    vspanSessionKey1: str = required()
-    vspanSessionKey2: str = required()
-    portKey: str = required()
+    vspanSessionKey1: str = _required()
+    vspanSessionKey2: str = _required()
+    portKey: str = _required()
 
 
 class VspanPortMoveFault(DvsFault):
@@ -5883,9 +5883,9 @@ class VspanPortMoveFault(DvsFault):
 
     _wire_ = "srcPortgroupName:string! destPortgroupName:string! portKey:string!"
     _since_ = "5.0"
-    srcPortgroupName: str = required()
-    destPortgroupName: str = required()
-    portKey: str = required()
+    srcPortgroupName: str = _required()
+    destPortgroupName: str = _required()
+    portKey: str = _required()
 
 
 class VspanPortPromiscChangeFault(DvsFault):
@@ -5893,7 +5893,7 @@ class VspanPortPromiscChangeFault(DvsFault):
 
     _wire_ = "portKey:string!"
     _since_ = "5.0"
-    portKey: str = required()
+    portKey: str = _required()
 
 
 class VspanPortgroupPromiscChangeFault(DvsFault):
@@ -5901,7 +5901,7 @@ class VspanPortgroupPromiscChangeFault(DvsFault):
 
     _wire_ = "portgroupName:string!"
     _since_ = "5.0"
-    portgroupName: str = required()
+    portgroupName: str = _required()
 
 
 class VspanPortgroupTypeChangeFault(DvsFault):
@@ -5909,7 +5909,7 @@ class VspanPortgroupTypeChangeFault(DvsFault):
 
     _wire_ = "portgroupName:string!"
     _since_ = "5.0"
-    portgroupName: str = required()
+    portgroupName: str = _required()
 
 
 class VspanPromiscuousPortNotSupported(DvsFault):
@@ -5917,8 +5917,8 @@ class VspanPromiscuousPortNotSupported(DvsFault):
 
     _wire_ = "vspanSessionKey:string! portKey:string!"
     _since_ = "5.0"
-    vspanSessionKey: str = required()
-    portKey: str = required()
+    vspanSessionKey: str = _required()
+    portKey: str = _required()
 
 
 class VspanSameSessionPortConflict(DvsFault):
@@ -5926,8 +5926,8 @@ class VspanSameSessionPortConflict(DvsFault):
 
     _wire_ = "vspanSessionKey:string! portKey:string!"
     _since_ = "5.0"
-    vspanSessionKey: str = required()
-    portKey: str = required()
+    vspanSessionKey: str = _required()
+    portKey: str = _required()
 
 
 class WakeOnLanNotSupported(VirtualHardwareCompatibilityIssue):
@@ -5949,7 +5949,7 @@ class WillLoseHAProtection(MigrationFault):
 
     _wire_ = "resolution:string!"
     _since_ = "5.0"
-    resolution: str = required()
+    resolution: str = _required()
 
 
 class WillModifyConfigCpuRequirements(MigrationFault):

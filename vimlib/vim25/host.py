@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from vimlib.model import Enumeration, operation, required
+from vimlib.model import Enumeration, operation, required as _required
 from .vim import (
     DatastoreInfo,
     ExtensibleManagedObject,
@@ -1808,13 +1808,13 @@ class AutoStartPowerInfo(DynamicData):
         "stopAction:string!"
     )
     _since_ = "2.0"
-    key: VirtualMachine = required()
-    startOrder: int = required()
-    startDelay: int = required()
-    waitForHeartbeat: AutoStartWaitHeartbeatSettingValue = required()
-    startAction: str = required()
-    stopDelay: int = required()
-    stopAction: str = required()
+    key: VirtualMachine = _required()
+    startOrder: int = _required()
+    startDelay: int = _required()
+    waitForHeartbeat: AutoStartWaitHeartbeatSettingValue = _required()
+    startAction: str = _required()
+    stopDelay: int = _required()
+    stopAction: str = _required()
 
 
 class HostHardwareElementInfo(DynamicData):
@@ -1822,8 +1822,8 @@ class HostHardwareElementInfo(DynamicData):
 
     _wire_ = "name:string! status:ElementDescription!"
     _since_ = "2.5"
-    name: str = required()
-    status: ElementDescription = required()
+    name: str = _required()
+    status: ElementDescription = _required()
 
 
 class DpuStatusInfo(HostHardwareElementInfo):
@@ -1831,7 +1831,7 @@ class DpuStatusInfo(HostHardwareElementInfo):
 
     _wire_ = "dpuId:string! fru:HostFru sensors:DpuStatusInfoOperationalInfo*"
     _since_ = "8.0.0.1"
-    dpuId: str = required()
+    dpuId: str = _required()
     fru: HostFru | None = None
     sensors: list[DpuStatusInfoOperationalInfo] = []
 
@@ -1841,9 +1841,9 @@ class DpuStatusInfoOperationalInfo(DynamicData):
 
     _wire_ = "sensorId:string! healthState:ElementDescription reading:string! units:string timeStamp:dateTime"
     _since_ = "8.0.0.1"
-    sensorId: str = required()
+    sensorId: str = _required()
     healthState: ElementDescription | None = None
-    reading: str = required()
+    reading: str = _required()
     units: str | None = None
     timeStamp: datetime | None = None
 
@@ -1856,11 +1856,11 @@ class FcoeConfig(DynamicData):
         "capabilities:FcoeConfigFcoeCapabilities! fcoeActive:boolean!"
     )
     _since_ = "5.0"
-    priorityClass: int = required()
-    sourceMac: str = required()
-    vlanRange: list[FcoeConfigVlanRange] = required()
-    capabilities: FcoeConfigFcoeCapabilities = required()
-    fcoeActive: bool = required()
+    priorityClass: int = _required()
+    sourceMac: str = _required()
+    vlanRange: list[FcoeConfigVlanRange] = _required()
+    capabilities: FcoeConfigFcoeCapabilities = _required()
+    fcoeActive: bool = _required()
 
 
 class FcoeConfigFcoeCapabilities(DynamicData):
@@ -1868,9 +1868,9 @@ class FcoeConfigFcoeCapabilities(DynamicData):
 
     _wire_ = "priorityClass:boolean! sourceMacAddress:boolean! vlanRange:boolean!"
     _since_ = "5.0"
-    priorityClass: bool = required()
-    sourceMacAddress: bool = required()
-    vlanRange: bool = required()
+    priorityClass: bool = _required()
+    sourceMacAddress: bool = _required()
+    vlanRange: bool = _required()
 
 
 class FcoeConfigFcoeSpecification(DynamicData):
@@ -1878,7 +1878,7 @@ class FcoeConfigFcoeSpecification(DynamicData):
 
     _wire_ = "underlyingPnic:string! priorityClass:int sourceMac:string vlanRange:FcoeConfigVlanRange*"
     _since_ = "5.0"
-    underlyingPnic: str = required()
+    underlyingPnic: str = _required()
     priorityClass: int | None = None
     sourceMac: str | None = None
     vlanRange: list[FcoeConfigVlanRange] = []
@@ -1889,8 +1889,8 @@ class FcoeConfigVlanRange(DynamicData):
 
     _wire_ = "vlanLow:int! vlanHigh:int!"
     _since_ = "5.0"
-    vlanLow: int = required()
-    vlanHigh: int = required()
+    vlanLow: int = _required()
+    vlanHigh: int = _required()
 
 
 class FileInfo(DynamicData):
@@ -1898,7 +1898,7 @@ class FileInfo(DynamicData):
 
     _wire_ = "path:string! friendlyName:string@6.5 fileSize:long modification:dateTime owner:string@4.0"
     _since_ = "2.0"
-    path: str = required()
+    path: str = _required()
     friendlyName: str | None = None
     fileSize: int | None = None
     modification: datetime | None = None
@@ -1917,9 +1917,9 @@ class FileQueryFlags(DynamicData):
 
     _wire_ = "fileType:boolean! fileSize:boolean! modification:boolean! fileOwner:boolean@4.0"
     _since_ = "2.0"
-    fileType: bool = required()
-    fileSize: bool = required()
-    modification: bool = required()
+    fileType: bool = _required()
+    fileSize: bool = _required()
+    modification: bool = _required()
     fileOwner: bool | None = None
 
 
@@ -1965,9 +1965,9 @@ class HostAccessControlEntry(DynamicData):
 
     _wire_ = "principal:string! group:boolean! accessMode:HostAccessMode!"
     _since_ = "6.0"
-    principal: str = required()
-    group: bool = required()
-    accessMode: HostAccessModeValue = required()
+    principal: str = _required()
+    group: bool = _required()
+    accessMode: HostAccessModeValue = _required()
 
 
 class HostAccountSpec(DynamicData):
@@ -1975,7 +1975,7 @@ class HostAccountSpec(DynamicData):
 
     _wire_ = "id:string! password:string~ description:string"
     _since_ = "2.0"
-    id: str = required()
+    id: str = _required()
     password: str | None = None
     description: str | None = None
 
@@ -1985,7 +1985,7 @@ class HostActiveDirectory(DynamicData):
 
     _wire_ = "changeOperation:string! spec:HostActiveDirectorySpec"
     _since_ = "4.1"
-    changeOperation: str = required()
+    changeOperation: str = _required()
     spec: HostActiveDirectorySpec | None = None
 
 
@@ -1994,7 +1994,7 @@ class HostAuthenticationStoreInfo(DynamicData):
 
     _wire_ = "enabled:boolean!"
     _since_ = "4.1"
-    enabled: bool = required()
+    enabled: bool = _required()
 
 
 class HostDirectoryStoreInfo(HostAuthenticationStoreInfo):
@@ -2042,8 +2042,8 @@ class HostAssignableHardwareBinding(DynamicData):
 
     _wire_ = "instanceId:string! vm:ref(VirtualMachine)! pciId:string@9.1.0.0 deviceKey:int@9.1.0.0"
     _since_ = "7.0.0.0"
-    instanceId: str = required()
-    vm: VirtualMachine = required()
+    instanceId: str = _required()
+    vm: VirtualMachine = _required()
     pciId: str | None = None
     deviceKey: int | None = None
 
@@ -2061,8 +2061,8 @@ class HostAssignableHardwareConfigAttributeOverride(DynamicData):
 
     _wire_ = "instanceId:string! name:string! value:anyType"
     _since_ = "7.0.0.0"
-    instanceId: str = required()
-    name: str = required()
+    instanceId: str = _required()
+    name: str = _required()
     value: Any = None
 
 
@@ -2071,8 +2071,8 @@ class HostAuthenticationInfo(DynamicData):
 
     _wire_ = "principal:string! ownerTag:string! sslCertificates:string*"
     _since_ = "9.0.0.0"
-    principal: str = required()
-    ownerTag: str = required()
+    principal: str = _required()
+    ownerTag: str = _required()
     sslCertificates: list[str] = []
 
 
@@ -2081,7 +2081,7 @@ class HostAuthenticationManagerInfo(DynamicData):
 
     _wire_ = "authConfig:HostAuthenticationStoreInfo!*"
     _since_ = "4.1"
-    authConfig: list[HostAuthenticationStoreInfo] = required()
+    authConfig: list[HostAuthenticationStoreInfo] = _required()
 
 
 class HostAutoStartManagerConfig(DynamicData):
@@ -2135,10 +2135,10 @@ class HostHostBusAdapter(DynamicData):
     )
     _since_ = "2.0"
     key: str | None = None
-    device: str = required()
-    bus: int = required()
-    status: str = required()
-    model: str = required()
+    device: str = _required()
+    bus: int = _required()
+    status: str = _required()
+    model: str = _required()
     driver: str | None = None
     pci: str | None = None
     storageProtocol: str | None = None
@@ -2158,8 +2158,8 @@ class HostBootDevice(DynamicData):
 
     _wire_ = "key:string! description:string!"
     _since_ = "2.5"
-    key: str = required()
-    description: str = required()
+    key: str = _required()
+    description: str = _required()
 
 
 class HostBootDeviceInfo(DynamicData):
@@ -2176,8 +2176,8 @@ class HostCacheConfigurationInfo(DynamicData):
 
     _wire_ = "key:ref(Datastore)! swapSize:long!"
     _since_ = "5.0"
-    key: Datastore = required()
-    swapSize: int = required()
+    key: Datastore = _required()
+    swapSize: int = _required()
 
 
 class HostCacheConfigurationSpec(DynamicData):
@@ -2185,8 +2185,8 @@ class HostCacheConfigurationSpec(DynamicData):
 
     _wire_ = "datastore:ref(Datastore)! swapSize:long!"
     _since_ = "5.0"
-    datastore: Datastore = required()
-    swapSize: int = required()
+    datastore: Datastore = _required()
+    swapSize: int = _required()
 
 
 class HostCapability(DynamicData):
@@ -2268,34 +2268,34 @@ class HostCapability(DynamicData):
         "nestedHvTieringEnabled:boolean@9.1.0.0"
     )
     _since_ = "2.0"
-    recursiveResourcePoolsSupported: bool = required()
-    cpuMemoryResourceConfigurationSupported: bool = required()
-    rebootSupported: bool = required()
-    shutdownSupported: bool = required()
-    vmotionSupported: bool = required()
-    standbySupported: bool = required()
+    recursiveResourcePoolsSupported: bool = _required()
+    cpuMemoryResourceConfigurationSupported: bool = _required()
+    rebootSupported: bool = _required()
+    shutdownSupported: bool = _required()
+    vmotionSupported: bool = _required()
+    standbySupported: bool = _required()
     ipmiSupported: bool | None = None
     maxSupportedVMs: int | None = None
     maxRunningVMs: int | None = None
     maxSupportedVcpus: int | None = None
     maxRegisteredVMs: int | None = None
-    datastorePrincipalSupported: bool = required()
-    sanSupported: bool = required()
-    nfsSupported: bool = required()
-    iscsiSupported: bool = required()
-    vlanTaggingSupported: bool = required()
-    nicTeamingSupported: bool = required()
-    highGuestMemSupported: bool = required()
-    maintenanceModeSupported: bool = required()
-    suspendedRelocateSupported: bool = required()
-    restrictedSnapshotRelocateSupported: bool = required()
-    perVmSwapFiles: bool = required()
-    localSwapDatastoreSupported: bool = required()
-    unsharedSwapVMotionSupported: bool = required()
-    backgroundSnapshotsSupported: bool = required()
-    preAssignedPCIUnitNumbersSupported: bool = required()
-    screenshotSupported: bool = required()
-    scaledScreenshotSupported: bool = required()
+    datastorePrincipalSupported: bool = _required()
+    sanSupported: bool = _required()
+    nfsSupported: bool = _required()
+    iscsiSupported: bool = _required()
+    vlanTaggingSupported: bool = _required()
+    nicTeamingSupported: bool = _required()
+    highGuestMemSupported: bool = _required()
+    maintenanceModeSupported: bool = _required()
+    suspendedRelocateSupported: bool = _required()
+    restrictedSnapshotRelocateSupported: bool = _required()
+    perVmSwapFiles: bool = _required()
+    localSwapDatastoreSupported: bool = _required()
+    unsharedSwapVMotionSupported: bool = _required()
+    backgroundSnapshotsSupported: bool = _required()
+    preAssignedPCIUnitNumbersSupported: bool = _required()
+    screenshotSupported: bool = _required()
+    scaledScreenshotSupported: bool = _required()
     storageVMotionSupported: bool | None = None
     vmotionWithStorageVMotionSupported: bool | None = None
     vmotionAcrossNetworkSupported: bool | None = None
@@ -2449,7 +2449,7 @@ class HostCertificateManagerCertificateInfo(DynamicData):
     notBefore: datetime | None = None
     notAfter: datetime | None = None
     subject: str | None = None
-    status: str = required()
+    status: str = _required()
 
 
 class HostCertificateManagerCertificateSpec(DynamicData):
@@ -2457,7 +2457,7 @@ class HostCertificateManagerCertificateSpec(DynamicData):
 
     _wire_ = "kind:string! subjectAlternativeNames:string*@9.0.0.0 cryptoAlgorithm:string@9.1.0.0"
     _since_ = "8.0.1.0"
-    kind: str = required()
+    kind: str = _required()
     subjectAlternativeNames: list[str] = []
     cryptoAlgorithm: str | None = None
 
@@ -2505,8 +2505,8 @@ class HostConfigInfo(DynamicData):
         "assignableHardwareConfig:HostAssignableHardwareConfig@7.0.0.0"
     )
     _since_ = "2.0"
-    host: HostSystem = required()
-    product: AboutInfo = required()
+    host: HostSystem = _required()
+    product: AboutInfo = _required()
     deploymentInfo: HostDeploymentInfo | None = None
     hyperThread: HostHyperThreadScheduleInfo | None = None
     cpuScheduler: HostCpuSchedulerInfo | None = None
@@ -2680,12 +2680,12 @@ class HostConfigSummary(DynamicData):
         "agentVmNetwork:ref(Network)@5.0"
     )
     _since_ = "2.0"
-    name: str = required()
-    port: int = required()
+    name: str = _required()
+    port: int = _required()
     sslThumbprint: str | None = None
     sslCertificate: str | None = None
     product: AboutInfo | None = None
-    vmotionEnabled: bool = required()
+    vmotionEnabled: bool = _required()
     faultToleranceEnabled: bool | None = None
     featureVersion: list[HostFeatureVersionInfo] = []
     agentVmDatastore: Datastore | None = None
@@ -2704,7 +2704,7 @@ class HostConnectInfo(DynamicData):
     _since_ = "2.0"
     serverIp: str | None = None
     inDasCluster: bool | None = None
-    host: HostListSummary = required()
+    host: HostListSummary = _required()
     vm: list[VirtualMachineSummary] = []
     vimAccountNameRequired: bool | None = None
     clusterSupported: bool | None = None
@@ -2719,7 +2719,7 @@ class HostConnectInfoNetworkInfo(DynamicData):
 
     _wire_ = "summary:NetworkSummary!"
     _since_ = "2.0"
-    summary: NetworkSummary = required()
+    summary: NetworkSummary = _required()
 
 
 class HostConnectSpec(DynamicData):
@@ -2739,7 +2739,7 @@ class HostConnectSpec(DynamicData):
     userName: str | None = None
     password: str | None = None
     vmFolder: Folder | None = None
-    force: bool = required()
+    force: bool = _required()
     vimAccountName: str | None = None
     vimAccountPassword: str | None = None
     managementIp: str | None = None
@@ -2752,7 +2752,7 @@ class HostCpuIdInfo(DynamicData):
 
     _wire_ = "level:int! vendor:string eax:string ebx:string ecx:string edx:string"
     _since_ = "2.0"
-    level: int = required()
+    level: int = _required()
     vendor: str | None = None
     eax: str | None = None
     ebx: str | None = None
@@ -2765,10 +2765,10 @@ class HostCpuInfo(DynamicData):
 
     _wire_ = "numCpuPackages:short! numCpuCores:short! numCpuThreads:short! hz:long!"
     _since_ = "2.0"
-    numCpuPackages: int = required()
-    numCpuCores: int = required()
-    numCpuThreads: int = required()
-    hz: int = required()
+    numCpuPackages: int = _required()
+    numCpuCores: int = _required()
+    numCpuThreads: int = _required()
+    hz: int = _required()
 
 
 class HostCpuPackage(DynamicData):
@@ -2779,12 +2779,12 @@ class HostCpuPackage(DynamicData):
         "cpuFeature:HostCpuIdInfo* family:short@8.0.3.0 model:short@8.0.3.0 stepping:short@8.0.3.0"
     )
     _since_ = "2.0"
-    index: int = required()
-    vendor: str = required()
-    hz: int = required()
-    busHz: int = required()
-    description: str = required()
-    threadId: list[int] = required()
+    index: int = _required()
+    vendor: str = _required()
+    hz: int = _required()
+    busHz: int = _required()
+    description: str = _required()
+    threadId: list[int] = _required()
     cpuFeature: list[HostCpuIdInfo] = []
     family: int | None = None
     model: int | None = None
@@ -2805,7 +2805,7 @@ class HostCpuSchedulerInfo(DynamicData):
 
     _wire_ = "policy:string!"
     _since_ = "8.0.3.0"
-    policy: str = required()
+    policy: str = _required()
 
 
 class HostDataTransportConnectionInfo(DynamicData):
@@ -2813,7 +2813,7 @@ class HostDataTransportConnectionInfo(DynamicData):
 
     _wire_ = "staticMemoryConsumed:long!"
     _since_ = "7.0.3.0"
-    staticMemoryConsumed: int = required()
+    staticMemoryConsumed: int = _required()
 
 
 class HostDatastoreBrowserSearchResults(DynamicData):
@@ -2846,7 +2846,7 @@ class HostDatastoreConnectInfo(DynamicData):
 
     _wire_ = "summary:DatastoreSummary!"
     _since_ = "2.0"
-    summary: DatastoreSummary = required()
+    summary: DatastoreSummary = _required()
 
 
 class HostDatastoreExistsConnectInfo(HostDatastoreConnectInfo):
@@ -2854,7 +2854,7 @@ class HostDatastoreExistsConnectInfo(HostDatastoreConnectInfo):
 
     _wire_ = "newDatastoreName:string!"
     _since_ = "2.0"
-    newDatastoreName: str = required()
+    newDatastoreName: str = _required()
 
 
 class HostDatastoreNameConflictConnectInfo(HostDatastoreConnectInfo):
@@ -2862,7 +2862,7 @@ class HostDatastoreNameConflictConnectInfo(HostDatastoreConnectInfo):
 
     _wire_ = "newDatastoreName:string!"
     _since_ = "2.0"
-    newDatastoreName: str = required()
+    newDatastoreName: str = _required()
 
 
 class HostDatastoreSystemCapabilities(DynamicData):
@@ -2873,9 +2873,9 @@ class HostDatastoreSystemCapabilities(DynamicData):
         "localDatastoreSupported:boolean! vmfsExtentExpansionSupported:boolean@4.0"
     )
     _since_ = "2.5"
-    nfsMountCreationRequired: bool = required()
-    nfsMountCreationSupported: bool = required()
-    localDatastoreSupported: bool = required()
+    nfsMountCreationRequired: bool = _required()
+    nfsMountCreationSupported: bool = _required()
+    localDatastoreSupported: bool = _required()
     vmfsExtentExpansionSupported: bool | None = None
 
 
@@ -2884,7 +2884,7 @@ class HostDatastoreSystemDatastoreResult(DynamicData):
 
     _wire_ = "key:ref(Datastore)! fault:LocalizedMethodFault"
     _since_ = "6.0"
-    key: Datastore = required()
+    key: Datastore = _required()
     fault: LocalizedMethodFault | None = None
 
 
@@ -2893,8 +2893,8 @@ class HostDatastoreSystemVvolDatastoreSpec(DynamicData):
 
     _wire_ = "name:string! scId:string!"
     _since_ = "6.0"
-    name: str = required()
-    scId: str = required()
+    name: str = _required()
+    scId: str = _required()
 
 
 class HostDateTimeConfig(DynamicData):
@@ -2927,7 +2927,7 @@ class HostDateTimeInfo(DynamicData):
         "ptpRunTime:long@7.0.3.0 ntpDuration:string@7.0.3.0 ptpDuration:string@7.0.3.0"
     )
     _since_ = "2.5"
-    timeZone: HostDateTimeSystemTimeZone = required()
+    timeZone: HostDateTimeSystemTimeZone = _required()
     systemClockProtocol: str | None = None
     ntpConfig: HostNtpConfig | None = None
     ptpConfig: HostPtpConfig | None = None
@@ -2949,7 +2949,7 @@ class HostDateTimeSystemServiceTestResult(DynamicData):
 
     _wire_ = "workingNormally:boolean! report:string*"
     _since_ = "7.0.3.0"
-    workingNormally: bool = required()
+    workingNormally: bool = _required()
     report: list[str] = []
 
 
@@ -2958,10 +2958,10 @@ class HostDateTimeSystemTimeZone(DynamicData):
 
     _wire_ = "key:string! name:string! description:string! gmtOffset:int!"
     _since_ = "2.5"
-    key: str = required()
-    name: str = required()
-    description: str = required()
-    gmtOffset: int = required()
+    key: str = _required()
+    name: str = _required()
+    description: str = _required()
+    gmtOffset: int = _required()
 
 
 class HostDeploymentInfo(DynamicData):
@@ -2977,8 +2977,8 @@ class HostDevice(DynamicData):
 
     _wire_ = "deviceName:string! deviceType:string!"
     _since_ = "2.0"
-    deviceName: str = required()
-    deviceType: str = required()
+    deviceName: str = _required()
+    deviceType: str = _required()
 
 
 class HostDhcpService(DynamicData):
@@ -2986,8 +2986,8 @@ class HostDhcpService(DynamicData):
 
     _wire_ = "key:string! spec:HostDhcpServiceSpec!"
     _since_ = "2.5"
-    key: str = required()
-    spec: HostDhcpServiceSpec = required()
+    key: str = _required()
+    spec: HostDhcpServiceSpec = _required()
 
 
 class HostDhcpServiceConfig(DynamicData):
@@ -2996,8 +2996,8 @@ class HostDhcpServiceConfig(DynamicData):
     _wire_ = "changeOperation:string key:string! spec:HostDhcpServiceSpec!"
     _since_ = "2.5"
     changeOperation: str | None = None
-    key: str = required()
-    spec: HostDhcpServiceSpec = required()
+    key: str = _required()
+    spec: HostDhcpServiceSpec = _required()
 
 
 class HostDhcpServiceSpec(DynamicData):
@@ -3008,14 +3008,14 @@ class HostDhcpServiceSpec(DynamicData):
         "maxLeaseDuration:int! unlimitedLease:boolean! ipSubnetAddr:string! ipSubnetMask:string!"
     )
     _since_ = "2.5"
-    virtualSwitch: str = required()
-    defaultLeaseDuration: int = required()
-    leaseBeginIp: str = required()
-    leaseEndIp: str = required()
-    maxLeaseDuration: int = required()
-    unlimitedLease: bool = required()
-    ipSubnetAddr: str = required()
-    ipSubnetMask: str = required()
+    virtualSwitch: str = _required()
+    defaultLeaseDuration: int = _required()
+    leaseBeginIp: str = _required()
+    leaseEndIp: str = _required()
+    maxLeaseDuration: int = _required()
+    unlimitedLease: bool = _required()
+    ipSubnetAddr: str = _required()
+    ipSubnetMask: str = _required()
 
 
 class HostDiagnosticPartition(DynamicData):
@@ -3023,10 +3023,10 @@ class HostDiagnosticPartition(DynamicData):
 
     _wire_ = "storageType:string! diagnosticType:string! slots:int! id:HostScsiDiskPartition!"
     _since_ = "2.0"
-    storageType: str = required()
-    diagnosticType: str = required()
-    slots: int = required()
-    id: HostScsiDiskPartition = required()
+    storageType: str = _required()
+    diagnosticType: str = _required()
+    slots: int = _required()
+    id: HostScsiDiskPartition = _required()
 
 
 class HostDiagnosticPartitionCreateDescription(DynamicData):
@@ -3034,9 +3034,9 @@ class HostDiagnosticPartitionCreateDescription(DynamicData):
 
     _wire_ = "layout:HostDiskPartitionLayout! diskUuid:string! spec:HostDiagnosticPartitionCreateSpec!"
     _since_ = "2.0"
-    layout: HostDiskPartitionLayout = required()
-    diskUuid: str = required()
-    spec: HostDiagnosticPartitionCreateSpec = required()
+    layout: HostDiskPartitionLayout = _required()
+    diskUuid: str = _required()
+    spec: HostDiagnosticPartitionCreateSpec = _required()
 
 
 class HostDiagnosticPartitionCreateOption(DynamicData):
@@ -3044,9 +3044,9 @@ class HostDiagnosticPartitionCreateOption(DynamicData):
 
     _wire_ = "storageType:string! diagnosticType:string! disk:HostScsiDisk!"
     _since_ = "2.0"
-    storageType: str = required()
-    diagnosticType: str = required()
-    disk: HostScsiDisk = required()
+    storageType: str = _required()
+    diagnosticType: str = _required()
+    disk: HostScsiDisk = _required()
 
 
 class HostDiagnosticPartitionCreateSpec(DynamicData):
@@ -3057,10 +3057,10 @@ class HostDiagnosticPartitionCreateSpec(DynamicData):
         "partition:HostDiskPartitionSpec! active:boolean"
     )
     _since_ = "2.0"
-    storageType: str = required()
-    diagnosticType: str = required()
-    id: HostScsiDiskPartition = required()
-    partition: HostDiskPartitionSpec = required()
+    storageType: str = _required()
+    diagnosticType: str = _required()
+    id: HostScsiDiskPartition = _required()
+    partition: HostDiskPartitionSpec = _required()
     active: bool | None = None
 
 
@@ -3069,8 +3069,8 @@ class HostDigestInfo(DynamicData):
 
     _wire_ = "digestMethod:string! digestValue:byte!* objectName:string"
     _since_ = "4.0"
-    digestMethod: str = required()
-    digestValue: list[int] = required()
+    digestMethod: str = _required()
+    digestValue: list[int] = _required()
     objectName: str | None = None
 
 
@@ -3096,9 +3096,9 @@ class HostDiskDimensionsChs(DynamicData):
 
     _wire_ = "cylinder:long! head:int! sector:int!"
     _since_ = "2.0"
-    cylinder: int = required()
-    head: int = required()
-    sector: int = required()
+    cylinder: int = _required()
+    head: int = _required()
+    sector: int = _required()
 
 
 class HostDiskDimensionsLba(DynamicData):
@@ -3106,8 +3106,8 @@ class HostDiskDimensionsLba(DynamicData):
 
     _wire_ = "blockSize:int! block:long!"
     _since_ = "2.0"
-    blockSize: int = required()
-    block: int = required()
+    blockSize: int = _required()
+    block: int = _required()
 
 
 class HostDiskPartitionAttributes(DynamicData):
@@ -3118,13 +3118,13 @@ class HostDiskPartitionAttributes(DynamicData):
         "attributes:byte! partitionAlignment:long@5.0"
     )
     _since_ = "2.0"
-    partition: int = required()
-    startSector: int = required()
-    endSector: int = required()
-    type: str = required()
+    partition: int = _required()
+    startSector: int = _required()
+    endSector: int = _required()
+    type: str = _required()
     guid: str | None = None
-    logical: bool = required()
-    attributes: int = required()
+    logical: bool = _required()
+    attributes: int = _required()
     partitionAlignment: int | None = None
 
 
@@ -3134,9 +3134,9 @@ class HostDiskPartitionBlockRange(DynamicData):
     _wire_ = "partition:int type:string! start:HostDiskDimensionsLba! end:HostDiskDimensionsLba!"
     _since_ = "2.0"
     partition: int | None = None
-    type: str = required()
-    start: HostDiskDimensionsLba = required()
-    end: HostDiskDimensionsLba = required()
+    type: str = _required()
+    start: HostDiskDimensionsLba = _required()
+    end: HostDiskDimensionsLba = _required()
 
 
 class HostDiskPartitionInfo(DynamicData):
@@ -3144,9 +3144,9 @@ class HostDiskPartitionInfo(DynamicData):
 
     _wire_ = "deviceName:string! spec:HostDiskPartitionSpec! layout:HostDiskPartitionLayout!"
     _since_ = "2.0"
-    deviceName: str = required()
-    spec: HostDiskPartitionSpec = required()
-    layout: HostDiskPartitionLayout = required()
+    deviceName: str = _required()
+    spec: HostDiskPartitionSpec = _required()
+    layout: HostDiskPartitionLayout = _required()
 
 
 class HostDiskPartitionLayout(DynamicData):
@@ -3155,7 +3155,7 @@ class HostDiskPartitionLayout(DynamicData):
     _wire_ = "total:HostDiskDimensionsLba partition:HostDiskPartitionBlockRange!*"
     _since_ = "2.0"
     total: HostDiskDimensionsLba | None = None
-    partition: list[HostDiskPartitionBlockRange] = required()
+    partition: list[HostDiskPartitionBlockRange] = _required()
 
 
 class HostDiskPartitionSpec(DynamicData):
@@ -3181,11 +3181,11 @@ class HostDnsConfig(DynamicData):
         "domainName:string! address:string* searchDomain:string*"
     )
     _since_ = "2.0"
-    dhcp: bool = required()
+    dhcp: bool = _required()
     virtualNicDevice: str | None = None
     ipv6VirtualNicDevice: str | None = None
-    hostName: str = required()
-    domainName: str = required()
+    hostName: str = _required()
+    domainName: str = _required()
     address: list[str] = []
     searchDomain: list[str] = []
 
@@ -3208,10 +3208,10 @@ class HostDvxClass(DynamicData):
         "deviceClass:string! checkpointSupported:boolean! swDMATracingSupported:boolean! sriovNic:boolean!"
     )
     _since_ = "8.0.0.1"
-    deviceClass: str = required()
-    checkpointSupported: bool = required()
-    swDMATracingSupported: bool = required()
-    sriovNic: bool = required()
+    deviceClass: str = _required()
+    checkpointSupported: bool = _required()
+    swDMATracingSupported: bool = _required()
+    sriovNic: bool = _required()
 
 
 class HostEnterMaintenanceResult(DynamicData):
@@ -3237,8 +3237,8 @@ class HostFaultToleranceManagerComponentHealthInfo(DynamicData):
 
     _wire_ = "isStorageHealthy:boolean! isNetworkHealthy:boolean!"
     _since_ = "6.0"
-    isStorageHealthy: bool = required()
-    isNetworkHealthy: bool = required()
+    isStorageHealthy: bool = _required()
+    isNetworkHealthy: bool = _required()
 
 
 class HostFeatureCapability(DynamicData):
@@ -3246,9 +3246,9 @@ class HostFeatureCapability(DynamicData):
 
     _wire_ = "key:string! featureName:string! value:string!"
     _since_ = "5.1"
-    key: str = required()
-    featureName: str = required()
-    value: str = required()
+    key: str = _required()
+    featureName: str = _required()
+    value: str = _required()
 
 
 class HostFeatureMask(DynamicData):
@@ -3256,9 +3256,9 @@ class HostFeatureMask(DynamicData):
 
     _wire_ = "key:string! featureName:string! value:string!"
     _since_ = "5.1"
-    key: str = required()
-    featureName: str = required()
-    value: str = required()
+    key: str = _required()
+    featureName: str = _required()
+    value: str = _required()
 
 
 class HostFeatureVersionInfo(DynamicData):
@@ -3266,8 +3266,8 @@ class HostFeatureVersionInfo(DynamicData):
 
     _wire_ = "key:string! value:string!"
     _since_ = "4.1"
-    key: str = required()
-    value: str = required()
+    key: str = _required()
+    value: str = _required()
 
 
 class HostFibreChannelHba(HostHostBusAdapter):
@@ -3275,10 +3275,10 @@ class HostFibreChannelHba(HostHostBusAdapter):
 
     _wire_ = "portWorldWideName:long! nodeWorldWideName:long! portType:FibreChannelPortType! speed:long!"
     _since_ = "2.0"
-    portWorldWideName: int = required()
-    nodeWorldWideName: int = required()
-    portType: FibreChannelPortTypeValue = required()
-    speed: int = required()
+    portWorldWideName: int = _required()
+    nodeWorldWideName: int = _required()
+    portType: FibreChannelPortTypeValue = _required()
+    speed: int = _required()
 
 
 class HostFibreChannelOverEthernetHba(HostFibreChannelHba):
@@ -3289,9 +3289,9 @@ class HostFibreChannelOverEthernetHba(HostFibreChannelHba):
         "markedForRemoval:boolean"
     )
     _since_ = "5.0"
-    underlyingNic: str = required()
-    linkInfo: HostFibreChannelOverEthernetHbaLinkInfo = required()
-    isSoftwareFcoe: bool = required()
+    underlyingNic: str = _required()
+    linkInfo: HostFibreChannelOverEthernetHbaLinkInfo = _required()
+    isSoftwareFcoe: bool = _required()
     markedForRemoval: bool | None = None
 
 
@@ -3300,9 +3300,9 @@ class HostFibreChannelOverEthernetHbaLinkInfo(DynamicData):
 
     _wire_ = "vnportMac:string! fcfMac:string! vlanId:int!"
     _since_ = "5.0"
-    vnportMac: str = required()
-    fcfMac: str = required()
-    vlanId: int = required()
+    vnportMac: str = _required()
+    fcfMac: str = _required()
+    vlanId: int = _required()
 
 
 class HostFibreChannelTargetTransport(HostTargetTransport):
@@ -3310,8 +3310,8 @@ class HostFibreChannelTargetTransport(HostTargetTransport):
 
     _wire_ = "portWorldWideName:long! nodeWorldWideName:long!"
     _since_ = "2.0"
-    portWorldWideName: int = required()
-    nodeWorldWideName: int = required()
+    portWorldWideName: int = _required()
+    nodeWorldWideName: int = _required()
 
 
 class HostFibreChannelOverEthernetTargetTransport(HostFibreChannelTargetTransport):
@@ -3319,9 +3319,9 @@ class HostFibreChannelOverEthernetTargetTransport(HostFibreChannelTargetTranspor
 
     _wire_ = "vnportMac:string! fcfMac:string! vlanId:int!"
     _since_ = "5.0"
-    vnportMac: str = required()
-    fcfMac: str = required()
-    vlanId: int = required()
+    vnportMac: str = _required()
+    fcfMac: str = _required()
+    vlanId: int = _required()
 
 
 class HostFileAccess(DynamicData):
@@ -3329,8 +3329,8 @@ class HostFileAccess(DynamicData):
 
     _wire_ = "who:string! what:string!"
     _since_ = "2.0"
-    who: str = required()
-    what: str = required()
+    who: str = _required()
+    what: str = _required()
 
 
 class HostFileSystemMountInfo(DynamicData):
@@ -3338,8 +3338,8 @@ class HostFileSystemMountInfo(DynamicData):
 
     _wire_ = "mountInfo:HostMountInfo! volume:HostFileSystemVolume! vStorageSupport:string@4.1"
     _since_ = "2.0"
-    mountInfo: HostMountInfo = required()
-    volume: HostFileSystemVolume = required()
+    mountInfo: HostMountInfo = _required()
+    volume: HostFileSystemVolume = _required()
     vStorageSupport: str | None = None
 
 
@@ -3348,9 +3348,9 @@ class HostFileSystemVolume(DynamicData):
 
     _wire_ = "type:string! name:string! capacity:long!"
     _since_ = "2.0"
-    type: str = required()
-    name: str = required()
-    capacity: int = required()
+    type: str = _required()
+    name: str = _required()
+    capacity: int = _required()
 
 
 class HostFileSystemVolumeInfo(DynamicData):
@@ -3368,7 +3368,7 @@ class HostFirewallConfig(DynamicData):
     _wire_ = "rule:HostFirewallConfigRuleSetConfig* defaultBlockingPolicy:HostFirewallDefaultPolicy!"
     _since_ = "4.0"
     rule: list[HostFirewallConfigRuleSetConfig] = []
-    defaultBlockingPolicy: HostFirewallDefaultPolicy = required()
+    defaultBlockingPolicy: HostFirewallDefaultPolicy = _required()
 
 
 class HostFirewallConfigRuleSetConfig(DynamicData):
@@ -3376,8 +3376,8 @@ class HostFirewallConfigRuleSetConfig(DynamicData):
 
     _wire_ = "rulesetId:string! enabled:boolean! allowedHosts:HostFirewallRulesetIpList@5.0"
     _since_ = "4.0"
-    rulesetId: str = required()
-    enabled: bool = required()
+    rulesetId: str = _required()
+    enabled: bool = _required()
     allowedHosts: HostFirewallRulesetIpList | None = None
 
 
@@ -3395,7 +3395,7 @@ class HostFirewallInfo(DynamicData):
 
     _wire_ = "defaultPolicy:HostFirewallDefaultPolicy! ruleset:HostFirewallRuleset*"
     _since_ = "2.0"
-    defaultPolicy: HostFirewallDefaultPolicy = required()
+    defaultPolicy: HostFirewallDefaultPolicy = _required()
     ruleset: list[HostFirewallRuleset] = []
 
 
@@ -3407,11 +3407,11 @@ class HostFirewallRule(DynamicData):
         "protocol:string!"
     )
     _since_ = "2.0"
-    port: int = required()
+    port: int = _required()
     endPort: int | None = None
-    direction: HostFirewallRuleDirectionValue = required()
+    direction: HostFirewallRuleDirectionValue = _required()
     portType: HostFirewallRulePortTypeValue | None = None
-    protocol: str = required()
+    protocol: str = _required()
 
 
 class HostFirewallRuleset(DynamicData):
@@ -3423,12 +3423,12 @@ class HostFirewallRuleset(DynamicData):
         "ipListUserConfigurable:boolean@8.0.2.0"
     )
     _since_ = "2.0"
-    key: str = required()
-    label: str = required()
-    required: bool = required()
-    rule: list[HostFirewallRule] = required()
+    key: str = _required()
+    label: str = _required()
+    required: bool = _required()
+    rule: list[HostFirewallRule] = _required()
     service: str | None = None
-    enabled: bool = required()
+    enabled: bool = _required()
     allowedHosts: HostFirewallRulesetIpList | None = None
     userControllable: bool | None = None
     ipListUserConfigurable: bool | None = None
@@ -3441,7 +3441,7 @@ class HostFirewallRulesetIpList(DynamicData):
     _since_ = "5.0"
     ipAddress: list[str] = []
     ipNetwork: list[HostFirewallRulesetIpNetwork] = []
-    allIp: bool = required()
+    allIp: bool = _required()
 
 
 class HostFirewallRulesetIpNetwork(DynamicData):
@@ -3449,8 +3449,8 @@ class HostFirewallRulesetIpNetwork(DynamicData):
 
     _wire_ = "network:string! prefixLength:int!"
     _since_ = "5.0"
-    network: str = required()
-    prefixLength: int = required()
+    network: str = _required()
+    prefixLength: int = _required()
 
 
 class HostFirewallRulesetRulesetSpec(DynamicData):
@@ -3458,7 +3458,7 @@ class HostFirewallRulesetRulesetSpec(DynamicData):
 
     _wire_ = "allowedHosts:HostFirewallRulesetIpList!"
     _since_ = "5.0"
-    allowedHosts: HostFirewallRulesetIpList = required()
+    allowedHosts: HostFirewallRulesetIpList = _required()
 
 
 class HostFlagInfo(DynamicData):
@@ -3474,8 +3474,8 @@ class HostForceMountedInfo(DynamicData):
 
     _wire_ = "persist:boolean! mounted:boolean!"
     _since_ = "4.0"
-    persist: bool = required()
-    mounted: bool = required()
+    persist: bool = _required()
+    mounted: bool = _required()
 
 
 class HostFru(DynamicData):
@@ -3486,10 +3486,10 @@ class HostFru(DynamicData):
         "mfgTimeStamp:dateTime"
     )
     _since_ = "8.0.0.1"
-    type: str = required()
-    partName: str = required()
-    partNumber: str = required()
-    manufacturer: str = required()
+    type: str = _required()
+    partName: str = _required()
+    partNumber: str = _required()
+    manufacturer: str = _required()
     serialNumber: str | None = None
     mfgTimeStamp: datetime | None = None
 
@@ -3499,7 +3499,7 @@ class HostGatewaySpec(DynamicData):
 
     _wire_ = "gatewayType:string! gatewayId:string trustVerificationToken:string hostAuthParams:KeyValue*"
     _since_ = "6.0"
-    gatewayType: str = required()
+    gatewayType: str = _required()
     gatewayId: str | None = None
     trustVerificationToken: str | None = None
     hostAuthParams: list[KeyValue] = []
@@ -3513,8 +3513,8 @@ class HostGraphicsConfig(DynamicData):
         "deviceType:HostGraphicsConfigDeviceType*"
     )
     _since_ = "6.5"
-    hostDefaultGraphicsType: str = required()
-    sharedPassthruAssignmentPolicy: str = required()
+    hostDefaultGraphicsType: str = _required()
+    sharedPassthruAssignmentPolicy: str = _required()
     deviceType: list[HostGraphicsConfigDeviceType] = []
 
 
@@ -3523,8 +3523,8 @@ class HostGraphicsConfigDeviceType(DynamicData):
 
     _wire_ = "deviceId:string! graphicsType:string! vgpuMode:string@8.0.3.0"
     _since_ = "6.5"
-    deviceId: str = required()
-    graphicsType: str = required()
+    deviceId: str = _required()
+    graphicsType: str = _required()
     vgpuMode: str | None = None
 
 
@@ -3536,12 +3536,12 @@ class HostGraphicsInfo(DynamicData):
         "memorySizeInKB:long! vm:ref(VirtualMachine)*"
     )
     _since_ = "5.5"
-    deviceName: str = required()
-    vendorName: str = required()
-    pciId: str = required()
-    graphicsType: str = required()
+    deviceName: str = _required()
+    vendorName: str = _required()
+    pciId: str = _required()
+    graphicsType: str = _required()
     vgpuMode: str | None = None
-    memorySizeInKB: int = required()
+    memorySizeInKB: int = _required()
     vm: list[VirtualMachine] = []
 
 
@@ -3558,11 +3558,11 @@ class HostHardwareInfo(DynamicData):
         "memoryTierInfo:HostMemoryTierInfo*@7.0.3.0 tdxInfo:HostTdxInfo@9.0.0.0"
     )
     _since_ = "2.0"
-    systemInfo: HostSystemInfo = required()
+    systemInfo: HostSystemInfo = _required()
     cpuPowerManagementInfo: HostCpuPowerManagementInfo | None = None
-    cpuInfo: HostCpuInfo = required()
-    cpuPkg: list[HostCpuPackage] = required()
-    memorySize: int = required()
+    cpuInfo: HostCpuInfo = _required()
+    cpuPkg: list[HostCpuPackage] = _required()
+    memorySize: int = _required()
     numaInfo: HostNumaInfo | None = None
     smcPresent: bool | None = None
     pciDevice: list[HostPciDevice] = []
@@ -3601,19 +3601,19 @@ class HostHardwareSummary(DynamicData):
         "cpuMhz:int! numCpuPkgs:short! numCpuCores:short! numCpuThreads:short! numNics:int! numHBAs:int!"
     )
     _since_ = "2.0"
-    vendor: str = required()
-    model: str = required()
+    vendor: str = _required()
+    model: str = _required()
     family: str | None = None
-    uuid: str = required()
+    uuid: str = _required()
     otherIdentifyingInfo: list[HostSystemIdentificationInfo] = []
-    memorySize: int = required()
-    cpuModel: str = required()
-    cpuMhz: int = required()
-    numCpuPkgs: int = required()
-    numCpuCores: int = required()
-    numCpuThreads: int = required()
-    numNics: int = required()
-    numHBAs: int = required()
+    memorySize: int = _required()
+    cpuModel: str = _required()
+    cpuMhz: int = _required()
+    numCpuPkgs: int = _required()
+    numCpuCores: int = _required()
+    numCpuThreads: int = _required()
+    numNics: int = _required()
+    numHBAs: int = _required()
 
 
 class HostHbaCreateSpec(DynamicData):
@@ -3628,9 +3628,9 @@ class HostHyperThreadScheduleInfo(DynamicData):
 
     _wire_ = "available:boolean! active:boolean! config:boolean!"
     _since_ = "2.0"
-    available: bool = required()
-    active: bool = required()
-    config: bool = required()
+    available: bool = _required()
+    active: bool = _required()
+    config: bool = _required()
 
 
 class HostImageProfileSummary(DynamicData):
@@ -3638,8 +3638,8 @@ class HostImageProfileSummary(DynamicData):
 
     _wire_ = "name:string! vendor:string!"
     _since_ = "5.0"
-    name: str = required()
-    vendor: str = required()
+    name: str = _required()
+    vendor: str = _required()
 
 
 class HostInternetScsiHba(HostHostBusAdapter):
@@ -3660,20 +3660,20 @@ class HostInternetScsiHba(HostHostBusAdapter):
         "configuredStaticTarget:HostInternetScsiHbaStaticTarget* maxSpeedMb:int currentSpeedMb:int"
     )
     _since_ = "2.0"
-    isSoftwareBased: bool = required()
+    isSoftwareBased: bool = _required()
     canBeDisabled: bool | None = None
     networkBindingSupport: HostInternetScsiHbaNetworkBindingSupportTypeValue | None = None
-    discoveryCapabilities: HostInternetScsiHbaDiscoveryCapabilities = required()
-    discoveryProperties: HostInternetScsiHbaDiscoveryProperties = required()
-    authenticationCapabilities: HostInternetScsiHbaAuthenticationCapabilities = required()
-    authenticationProperties: HostInternetScsiHbaAuthenticationProperties = required()
+    discoveryCapabilities: HostInternetScsiHbaDiscoveryCapabilities = _required()
+    discoveryProperties: HostInternetScsiHbaDiscoveryProperties = _required()
+    authenticationCapabilities: HostInternetScsiHbaAuthenticationCapabilities = _required()
+    authenticationProperties: HostInternetScsiHbaAuthenticationProperties = _required()
     digestCapabilities: HostInternetScsiHbaDigestCapabilities | None = None
     digestProperties: HostInternetScsiHbaDigestProperties | None = None
-    ipCapabilities: HostInternetScsiHbaIPCapabilities = required()
-    ipProperties: HostInternetScsiHbaIPProperties = required()
+    ipCapabilities: HostInternetScsiHbaIPCapabilities = _required()
+    ipProperties: HostInternetScsiHbaIPProperties = _required()
     supportedAdvancedOptions: list[OptionDef] = []
     advancedOptions: list[HostInternetScsiHbaParamValue] = []
-    iScsiName: str = required()
+    iScsiName: str = _required()
     iScsiAlias: str | None = None
     configuredSendTarget: list[HostInternetScsiHbaSendTarget] = []
     configuredStaticTarget: list[HostInternetScsiHbaStaticTarget] = []
@@ -3690,10 +3690,10 @@ class HostInternetScsiHbaAuthenticationCapabilities(DynamicData):
         "targetMutualChapSettable:boolean@4.0"
     )
     _since_ = "2.0"
-    chapAuthSettable: bool = required()
-    krb5AuthSettable: bool = required()
-    srpAuthSettable: bool = required()
-    spkmAuthSettable: bool = required()
+    chapAuthSettable: bool = _required()
+    krb5AuthSettable: bool = _required()
+    srpAuthSettable: bool = _required()
+    spkmAuthSettable: bool = _required()
     mutualChapSettable: bool | None = None
     targetChapSettable: bool | None = None
     targetMutualChapSettable: bool | None = None
@@ -3708,7 +3708,7 @@ class HostInternetScsiHbaAuthenticationProperties(DynamicData):
         "mutualChapAuthenticationType:string@4.0 mutualChapInherited:boolean@4.0"
     )
     _since_ = "2.0"
-    chapAuthEnabled: bool = required()
+    chapAuthEnabled: bool = _required()
     chapName: str | None = None
     chapSecret: str | None = None
     chapAuthenticationType: str | None = None
@@ -3755,10 +3755,10 @@ class HostInternetScsiHbaDiscoveryCapabilities(DynamicData):
         "staticTargetDiscoverySettable:boolean! sendTargetsDiscoverySettable:boolean!"
     )
     _since_ = "2.0"
-    iSnsDiscoverySettable: bool = required()
-    slpDiscoverySettable: bool = required()
-    staticTargetDiscoverySettable: bool = required()
-    sendTargetsDiscoverySettable: bool = required()
+    iSnsDiscoverySettable: bool = _required()
+    slpDiscoverySettable: bool = _required()
+    staticTargetDiscoverySettable: bool = _required()
+    sendTargetsDiscoverySettable: bool = _required()
 
 
 class HostInternetScsiHbaDiscoveryProperties(DynamicData):
@@ -3770,14 +3770,14 @@ class HostInternetScsiHbaDiscoveryProperties(DynamicData):
         "staticTargetDiscoveryEnabled:boolean! sendTargetsDiscoveryEnabled:boolean!"
     )
     _since_ = "2.0"
-    iSnsDiscoveryEnabled: bool = required()
+    iSnsDiscoveryEnabled: bool = _required()
     iSnsDiscoveryMethod: str | None = None
     iSnsHost: str | None = None
-    slpDiscoveryEnabled: bool = required()
+    slpDiscoveryEnabled: bool = _required()
     slpDiscoveryMethod: str | None = None
     slpHost: str | None = None
-    staticTargetDiscoveryEnabled: bool = required()
-    sendTargetsDiscoveryEnabled: bool = required()
+    staticTargetDiscoveryEnabled: bool = _required()
+    sendTargetsDiscoveryEnabled: bool = _required()
 
 
 class HostInternetScsiHbaIPCapabilities(DynamicData):
@@ -3795,12 +3795,12 @@ class HostInternetScsiHbaIPCapabilities(DynamicData):
         "ipv6MaxStaticAddressesSupported:int@6.0"
     )
     _since_ = "2.0"
-    addressSettable: bool = required()
-    ipConfigurationMethodSettable: bool = required()
-    subnetMaskSettable: bool = required()
-    defaultGatewaySettable: bool = required()
-    primaryDnsServerAddressSettable: bool = required()
-    alternateDnsServerAddressSettable: bool = required()
+    addressSettable: bool = _required()
+    ipConfigurationMethodSettable: bool = _required()
+    subnetMaskSettable: bool = _required()
+    defaultGatewaySettable: bool = _required()
+    primaryDnsServerAddressSettable: bool = _required()
+    alternateDnsServerAddressSettable: bool = _required()
     ipv6Supported: bool | None = None
     arpRedirectSettable: bool | None = None
     mtuSettable: bool | None = None
@@ -3830,7 +3830,7 @@ class HostInternetScsiHbaIPProperties(DynamicData):
     _since_ = "2.0"
     mac: str | None = None
     address: str | None = None
-    dhcpConfigurationEnabled: bool = required()
+    dhcpConfigurationEnabled: bool = _required()
     subnetMask: str | None = None
     defaultGateway: str | None = None
     primaryDnsServerAddress: str | None = None
@@ -3867,9 +3867,9 @@ class HostInternetScsiHbaIscsiIpv6Address(DynamicData):
 
     _wire_ = "address:string! prefixLength:int! origin:string! operation:string"
     _since_ = "6.0"
-    address: str = required()
-    prefixLength: int = required()
-    origin: str = required()
+    address: str = _required()
+    prefixLength: int = _required()
+    origin: str = _required()
     operation: str | None = None
 
 
@@ -3890,7 +3890,7 @@ class HostInternetScsiHbaSendTarget(DynamicData):
         "advancedOptions:HostInternetScsiHbaParamValue*@4.0 parent:string@4.0"
     )
     _since_ = "2.0"
-    address: str = required()
+    address: str = _required()
     port: int | None = None
     authenticationProperties: HostInternetScsiHbaAuthenticationProperties | None = None
     digestProperties: HostInternetScsiHbaDigestProperties | None = None
@@ -3909,9 +3909,9 @@ class HostInternetScsiHbaStaticTarget(DynamicData):
         "advancedOptions:HostInternetScsiHbaParamValue*@4.0 parent:string@4.0"
     )
     _since_ = "2.0"
-    address: str = required()
+    address: str = _required()
     port: int | None = None
-    iScsiName: str = required()
+    iScsiName: str = _required()
     discoveryMethod: str | None = None
     authenticationProperties: HostInternetScsiHbaAuthenticationProperties | None = None
     digestProperties: HostInternetScsiHbaDigestProperties | None = None
@@ -3934,8 +3934,8 @@ class HostInternetScsiTargetTransport(HostTargetTransport):
 
     _wire_ = "iScsiName:string! iScsiAlias:string! address:string*"
     _since_ = "2.0"
-    iScsiName: str = required()
-    iScsiAlias: str = required()
+    iScsiName: str = _required()
+    iScsiAlias: str = _required()
     address: list[str] = []
 
 
@@ -3947,7 +3947,7 @@ class HostIpConfig(DynamicData):
         "ipV6Config:HostIpConfigIpV6AddressConfiguration@4.0"
     )
     _since_ = "2.0"
-    dhcp: bool = required()
+    dhcp: bool = _required()
     ipAddress: str | None = None
     subnetMask: str | None = None
     ipV6Config: HostIpConfigIpV6AddressConfiguration | None = None
@@ -3961,8 +3961,8 @@ class HostIpConfigIpV6Address(DynamicData):
         "operation:string"
     )
     _since_ = "4.0"
-    ipAddress: str = required()
-    prefixLength: int = required()
+    ipAddress: str = _required()
+    prefixLength: int = _required()
     origin: str | None = None
     dadState: str | None = None
     lifetime: datetime | None = None
@@ -4010,9 +4010,9 @@ class HostIpRouteEntry(DynamicData):
 
     _wire_ = "network:string! prefixLength:int! gateway:string! deviceName:string@4.1"
     _since_ = "4.0"
-    network: str = required()
-    prefixLength: int = required()
-    gateway: str = required()
+    network: str = _required()
+    prefixLength: int = _required()
+    gateway: str = _required()
     deviceName: str | None = None
 
 
@@ -4021,8 +4021,8 @@ class HostIpRouteOp(DynamicData):
 
     _wire_ = "changeOperation:string! route:HostIpRouteEntry!"
     _since_ = "4.0"
-    changeOperation: str = required()
-    route: HostIpRouteEntry = required()
+    changeOperation: str = _required()
+    route: HostIpRouteEntry = _required()
 
 
 class HostIpRouteTableConfig(DynamicData):
@@ -4062,8 +4062,8 @@ class HostLicenseConnectInfo(DynamicData):
         "resource:HostLicensableResourceInfo@5.0"
     )
     _since_ = "4.0"
-    license: LicenseManagerLicenseInfo = required()
-    evaluation: LicenseManagerEvaluationInfo = required()
+    license: LicenseManagerLicenseInfo = _required()
+    evaluation: LicenseManagerEvaluationInfo = _required()
     resource: HostLicensableResourceInfo | None = None
 
 
@@ -4095,10 +4095,10 @@ class HostListSummary(DynamicData):
     host: HostSystem | None = None
     hardware: HostHardwareSummary | None = None
     runtime: HostRuntimeInfo | None = None
-    config: HostConfigSummary = required()
-    quickStats: HostListSummaryQuickStats = required()
-    overallStatus: ManagedEntityStatusValue = required()
-    rebootRequired: bool = required()
+    config: HostConfigSummary = _required()
+    quickStats: HostListSummaryQuickStats = _required()
+    overallStatus: ManagedEntityStatusValue = _required()
+    rebootRequired: bool = _required()
     rebootRequiredReason: list[LocalizableMessage] = []
     maintenanceModeRequired: bool | None = None
     customValue: list[CustomFieldValue] = []
@@ -4116,8 +4116,8 @@ class HostListSummaryGatewaySummary(DynamicData):
 
     _wire_ = "gatewayType:string! gatewayId:string!"
     _since_ = "6.0"
-    gatewayType: str = required()
-    gatewayId: str = required()
+    gatewayType: str = _required()
+    gatewayId: str = _required()
 
 
 class HostListSummaryQuickStats(DynamicData):
@@ -4148,7 +4148,7 @@ class HostLocalFileSystemVolume(HostFileSystemVolume):
 
     _wire_ = "device:string!"
     _since_ = "2.0"
-    device: str = required()
+    device: str = _required()
 
 
 class HostLocalFileSystemVolumeSpec(DynamicData):
@@ -4156,8 +4156,8 @@ class HostLocalFileSystemVolumeSpec(DynamicData):
 
     _wire_ = "device:string! localPath:string!"
     _since_ = "2.0"
-    device: str = required()
-    localPath: str = required()
+    device: str = _required()
+    localPath: str = _required()
 
 
 class HostLowLevelProvisioningManagerDiskLayoutSpec(DynamicData):
@@ -4165,11 +4165,11 @@ class HostLowLevelProvisioningManagerDiskLayoutSpec(DynamicData):
 
     _wire_ = "controllerType:string! busNumber:int! unitNumber:int! srcFilename:string! dstFilename:string!"
     _since_ = "5.0"
-    controllerType: str = required()
-    busNumber: int = required()
-    unitNumber: int = required()
-    srcFilename: str = required()
-    dstFilename: str = required()
+    controllerType: str = _required()
+    busNumber: int = _required()
+    unitNumber: int = _required()
+    srcFilename: str = _required()
+    dstFilename: str = _required()
 
 
 class HostLowLevelProvisioningManagerFileDeleteResult(DynamicData):
@@ -4177,8 +4177,8 @@ class HostLowLevelProvisioningManagerFileDeleteResult(DynamicData):
 
     _wire_ = "fileName:string! fault:LocalizedMethodFault!"
     _since_ = "6.0"
-    fileName: str = required()
-    fault: LocalizedMethodFault = required()
+    fileName: str = _required()
+    fault: LocalizedMethodFault = _required()
 
 
 class HostLowLevelProvisioningManagerFileDeleteSpec(DynamicData):
@@ -4186,8 +4186,8 @@ class HostLowLevelProvisioningManagerFileDeleteSpec(DynamicData):
 
     _wire_ = "fileName:string! fileType:string!"
     _since_ = "6.0"
-    fileName: str = required()
-    fileType: str = required()
+    fileName: str = _required()
+    fileType: str = _required()
 
 
 class HostLowLevelProvisioningManagerFileReserveResult(DynamicData):
@@ -4195,9 +4195,9 @@ class HostLowLevelProvisioningManagerFileReserveResult(DynamicData):
 
     _wire_ = "baseName:string! parentDir:string! reservedName:string!"
     _since_ = "6.0"
-    baseName: str = required()
-    parentDir: str = required()
-    reservedName: str = required()
+    baseName: str = _required()
+    parentDir: str = _required()
+    reservedName: str = _required()
 
 
 class HostLowLevelProvisioningManagerFileReserveSpec(DynamicData):
@@ -4205,10 +4205,10 @@ class HostLowLevelProvisioningManagerFileReserveSpec(DynamicData):
 
     _wire_ = "baseName:string! parentDir:string! fileType:string! storageProfile:string!"
     _since_ = "6.0"
-    baseName: str = required()
-    parentDir: str = required()
-    fileType: str = required()
-    storageProfile: str = required()
+    baseName: str = _required()
+    parentDir: str = _required()
+    fileType: str = _required()
+    storageProfile: str = _required()
 
 
 class HostLowLevelProvisioningManagerSnapshotLayoutSpec(DynamicData):
@@ -4219,9 +4219,9 @@ class HostLowLevelProvisioningManagerSnapshotLayoutSpec(DynamicData):
         "disk:HostLowLevelProvisioningManagerDiskLayoutSpec*"
     )
     _since_ = "5.0"
-    id: int = required()
-    srcFilename: str = required()
-    dstFilename: str = required()
+    id: int = _required()
+    srcFilename: str = _required()
+    dstFilename: str = _required()
     disk: list[HostLowLevelProvisioningManagerDiskLayoutSpec] = []
 
 
@@ -4230,10 +4230,10 @@ class HostLowLevelProvisioningManagerVmMigrationStatus(DynamicData):
 
     _wire_ = "migrationId:long! type:string! source:boolean! consideredSuccessful:boolean!"
     _since_ = "5.1"
-    migrationId: int = required()
-    type: str = required()
-    source: bool = required()
-    consideredSuccessful: bool = required()
+    migrationId: int = _required()
+    type: str = _required()
+    source: bool = _required()
+    consideredSuccessful: bool = _required()
 
 
 class HostLowLevelProvisioningManagerVmRecoveryInfo(DynamicData):
@@ -4241,9 +4241,9 @@ class HostLowLevelProvisioningManagerVmRecoveryInfo(DynamicData):
 
     _wire_ = "version:string! biosUUID:string! instanceUUID:string! ftInfo:FaultToleranceConfigInfo"
     _since_ = "5.1"
-    version: str = required()
-    biosUUID: str = required()
-    instanceUUID: str = required()
+    version: str = _required()
+    biosUUID: str = _required()
+    instanceUUID: str = _required()
     ftInfo: FaultToleranceConfigInfo | None = None
 
 
@@ -4265,7 +4265,7 @@ class HostMaintenanceSpecEvacuationMode(DynamicData):
 
     _wire_ = "workloadNonDisruptive:boolean!"
     _since_ = "9.1.0.0"
-    workloadNonDisruptive: bool = required()
+    workloadNonDisruptive: bool = _required()
 
 
 class HostMemorySpec(DynamicData):
@@ -4281,11 +4281,11 @@ class HostMemoryTierInfo(DynamicData):
 
     _wire_ = "name:string! type:string! flags:string* internalFlags:string*@8.0.3.0 size:long!"
     _since_ = "7.0.3.0"
-    name: str = required()
-    type: str = required()
+    name: str = _required()
+    type: str = _required()
     flags: list[str] = []
     internalFlags: list[str] = []
-    size: int = required()
+    size: int = _required()
 
 
 class HostMountInfo(DynamicData):
@@ -4298,7 +4298,7 @@ class HostMountInfo(DynamicData):
     )
     _since_ = "2.0"
     path: str | None = None
-    accessMode: str = required()
+    accessMode: str = _required()
     mounted: bool | None = None
     accessible: bool | None = None
     inaccessibleReason: str | None = None
@@ -4321,7 +4321,7 @@ class HostMultipathInfoLogicalUnitPolicy(DynamicData):
 
     _wire_ = "policy:string!"
     _since_ = "2.0"
-    policy: str = required()
+    policy: str = _required()
 
 
 class HostMultipathInfoFixedLogicalUnitPolicy(HostMultipathInfoLogicalUnitPolicy):
@@ -4329,7 +4329,7 @@ class HostMultipathInfoFixedLogicalUnitPolicy(HostMultipathInfoLogicalUnitPolicy
 
     _wire_ = "prefer:string!"
     _since_ = "2.0"
-    prefer: str = required()
+    prefer: str = _required()
 
 
 class HostMultipathInfoHppLogicalUnitPolicy(HostMultipathInfoLogicalUnitPolicy):
@@ -4353,11 +4353,11 @@ class HostMultipathInfoLogicalUnit(DynamicData):
         "storageArrayTypePolicy:HostMultipathInfoLogicalUnitStorageArrayTypePolicy@4.0"
     )
     _since_ = "2.0"
-    key: str = required()
-    id: str = required()
-    lun: str = required()
-    path: list[HostMultipathInfoPath] = required()
-    policy: HostMultipathInfoLogicalUnitPolicy = required()
+    key: str = _required()
+    id: str = _required()
+    lun: str = _required()
+    path: list[HostMultipathInfoPath] = _required()
+    policy: HostMultipathInfoLogicalUnitPolicy = _required()
     storageArrayTypePolicy: HostMultipathInfoLogicalUnitStorageArrayTypePolicy | None = None
 
 
@@ -4366,7 +4366,7 @@ class HostMultipathInfoLogicalUnitStorageArrayTypePolicy(DynamicData):
 
     _wire_ = "policy:string!"
     _since_ = "4.0"
-    policy: str = required()
+    policy: str = _required()
 
 
 class HostMultipathInfoPath(DynamicData):
@@ -4377,13 +4377,13 @@ class HostMultipathInfoPath(DynamicData):
         "adapter:string! lun:string! transport:HostTargetTransport"
     )
     _since_ = "2.0"
-    key: str = required()
-    name: str = required()
-    pathState: str = required()
+    key: str = _required()
+    name: str = _required()
+    pathState: str = _required()
     state: str | None = None
     isWorkingPath: bool | None = None
-    adapter: str = required()
-    lun: str = required()
+    adapter: str = _required()
+    lun: str = _required()
     transport: HostTargetTransport | None = None
 
 
@@ -4400,8 +4400,8 @@ class HostMultipathStateInfoPath(DynamicData):
 
     _wire_ = "name:string! pathState:string!"
     _since_ = "4.0"
-    name: str = required()
-    pathState: str = required()
+    name: str = _required()
+    pathState: str = _required()
 
 
 class HostNasVolume(HostFileSystemVolume):
@@ -4412,8 +4412,8 @@ class HostNasVolume(HostFileSystemVolume):
         "securityType:string@6.0 protocolEndpoint:boolean@6.0"
     )
     _since_ = "2.0"
-    remoteHost: str = required()
-    remotePath: str = required()
+    remoteHost: str = _required()
+    remotePath: str = _required()
     userName: str | None = None
     remoteHostNames: list[str] = []
     securityType: str | None = None
@@ -4438,10 +4438,10 @@ class HostNasVolumeSpec(DynamicData):
         "vmknicToBind:string@8.0.1.0 vmknicBound:boolean@8.0.1.0 connections:int@8.0.1.0"
     )
     _since_ = "2.0"
-    remoteHost: str = required()
-    remotePath: str = required()
-    localPath: str = required()
-    accessMode: str = required()
+    remoteHost: str = _required()
+    remotePath: str = _required()
+    localPath: str = _required()
+    accessMode: str = _required()
     type: str | None = None
     userName: str | None = None
     password: str | None = None
@@ -4457,7 +4457,7 @@ class HostNasVolumeUserInfo(DynamicData):
 
     _wire_ = "user:string!"
     _since_ = "6.0"
-    user: str = required()
+    user: str = _required()
 
 
 class HostNatService(DynamicData):
@@ -4465,8 +4465,8 @@ class HostNatService(DynamicData):
 
     _wire_ = "key:string! spec:HostNatServiceSpec!"
     _since_ = "2.5"
-    key: str = required()
-    spec: HostNatServiceSpec = required()
+    key: str = _required()
+    spec: HostNatServiceSpec = _required()
 
 
 class HostNatServiceConfig(DynamicData):
@@ -4475,8 +4475,8 @@ class HostNatServiceConfig(DynamicData):
     _wire_ = "changeOperation:string key:string! spec:HostNatServiceSpec!"
     _since_ = "2.5"
     changeOperation: str | None = None
-    key: str = required()
-    spec: HostNatServiceSpec = required()
+    key: str = _required()
+    spec: HostNatServiceSpec = _required()
 
 
 class HostNatServiceNameServiceSpec(DynamicData):
@@ -4487,14 +4487,14 @@ class HostNatServiceNameServiceSpec(DynamicData):
         "nbdsTimeout:int! nbnsRetries:int! nbnsTimeout:int!"
     )
     _since_ = "2.5"
-    dnsAutoDetect: bool = required()
-    dnsPolicy: str = required()
-    dnsRetries: int = required()
-    dnsTimeout: int = required()
+    dnsAutoDetect: bool = _required()
+    dnsPolicy: str = _required()
+    dnsRetries: int = _required()
+    dnsTimeout: int = _required()
     dnsNameServer: list[str] = []
-    nbdsTimeout: int = required()
-    nbnsRetries: int = required()
-    nbnsTimeout: int = required()
+    nbdsTimeout: int = _required()
+    nbnsRetries: int = _required()
+    nbnsTimeout: int = _required()
 
 
 class HostNatServicePortForwardSpec(DynamicData):
@@ -4502,11 +4502,11 @@ class HostNatServicePortForwardSpec(DynamicData):
 
     _wire_ = "type:string! name:string! hostPort:int! guestPort:int! guestIpAddress:string!"
     _since_ = "2.5"
-    type: str = required()
-    name: str = required()
-    hostPort: int = required()
-    guestPort: int = required()
-    guestIpAddress: str = required()
+    type: str = _required()
+    name: str = _required()
+    hostPort: int = _required()
+    guestPort: int = _required()
+    guestIpAddress: str = _required()
 
 
 class HostNatServiceSpec(DynamicData):
@@ -4518,12 +4518,12 @@ class HostNatServiceSpec(DynamicData):
         "nameService:HostNatServiceNameServiceSpec"
     )
     _since_ = "2.5"
-    virtualSwitch: str = required()
-    activeFtp: bool = required()
-    allowAnyOui: bool = required()
-    configPort: bool = required()
-    ipGatewayAddress: str = required()
-    udpTimeout: int = required()
+    virtualSwitch: str = _required()
+    activeFtp: bool = _required()
+    allowAnyOui: bool = _required()
+    configPort: bool = _required()
+    ipGatewayAddress: str = _required()
+    udpTimeout: int = _required()
     portForward: list[HostNatServicePortForwardSpec] = []
     nameService: HostNatServiceNameServiceSpec | None = None
 
@@ -4540,18 +4540,18 @@ class HostNetCapabilities(DynamicData):
         "backupNfcNiocSupported:boolean@7.0.1.0"
     )
     _since_ = "2.0"
-    canSetPhysicalNicLinkSpeed: bool = required()
-    supportsNicTeaming: bool = required()
+    canSetPhysicalNicLinkSpeed: bool = _required()
+    supportsNicTeaming: bool = _required()
     nicTeamingPolicy: list[str] = []
-    supportsVlan: bool = required()
-    usesServiceConsoleNic: bool = required()
-    supportsNetworkHints: bool = required()
+    supportsVlan: bool = _required()
+    usesServiceConsoleNic: bool = _required()
+    supportsNetworkHints: bool = _required()
     maxPortGroupsPerVswitch: int | None = None
-    vswitchConfigSupported: bool = required()
-    vnicConfigSupported: bool = required()
-    ipRouteConfigSupported: bool = required()
-    dnsConfigSupported: bool = required()
-    dhcpOnVnicSupported: bool = required()
+    vswitchConfigSupported: bool = _required()
+    vnicConfigSupported: bool = _required()
+    ipRouteConfigSupported: bool = _required()
+    dnsConfigSupported: bool = _required()
+    dhcpOnVnicSupported: bool = _required()
     ipV6Supported: bool | None = None
     backupNfcNiocSupported: bool | None = None
 
@@ -4620,7 +4620,7 @@ class HostNetworkConfigNetStackSpec(DynamicData):
 
     _wire_ = "netStackInstance:HostNetStackInstance! operation:string"
     _since_ = "5.5"
-    netStackInstance: HostNetStackInstance = required()
+    netStackInstance: HostNetStackInstance = _required()
     operation: str | None = None
 
 
@@ -4690,7 +4690,7 @@ class HostNetworkResourceRuntime(DynamicData):
 
     _wire_ = "pnicResourceInfo:HostPnicNetworkResourceInfo!*"
     _since_ = "6.0"
-    pnicResourceInfo: list[HostPnicNetworkResourceInfo] = required()
+    pnicResourceInfo: list[HostPnicNetworkResourceInfo] = _required()
 
 
 class HostNetworkSecurityPolicy(DynamicData):
@@ -4785,8 +4785,8 @@ class HostNumaInfo(DynamicData):
 
     _wire_ = "type:string! numNodes:int! numaNode:HostNumaNode*"
     _since_ = "2.0"
-    type: str = required()
-    numNodes: int = required()
+    type: str = _required()
+    numNodes: int = _required()
     numaNode: list[HostNumaNode] = []
 
 
@@ -4798,11 +4798,11 @@ class HostNumaNode(DynamicData):
         "pciId:string*@6.7"
     )
     _since_ = "2.0"
-    typeId: int = required()
-    cpuID: list[int] = required()
+    typeId: int = _required()
+    cpuID: list[int] = _required()
     memorySize: int | None = None
-    memoryRangeBegin: int = required()
-    memoryRangeLength: int = required()
+    memoryRangeBegin: int = _required()
+    memoryRangeLength: int = _required()
     pciId: list[str] = []
 
 
@@ -4815,13 +4815,13 @@ class HostNumericSensorInfo(DynamicData):
         "timeStamp:string@6.5 fru:HostFru@8.0.0.1"
     )
     _since_ = "2.5"
-    name: str = required()
+    name: str = _required()
     healthState: ElementDescription | None = None
-    currentReading: int = required()
-    unitModifier: int = required()
-    baseUnits: str = required()
+    currentReading: int = _required()
+    unitModifier: int = _required()
+    baseUnits: str = _required()
     rateUnits: str | None = None
-    sensorType: str = required()
+    sensorType: str = _required()
     id: str | None = None
     sensorNumber: int | None = None
     timeStamp: str | None = None
@@ -4833,8 +4833,8 @@ class HostNvmeSpec(DynamicData):
 
     _wire_ = "hbaName:string! transportParameters:HostNvmeTransportParameters!"
     _since_ = "7.0.0.0"
-    hbaName: str = required()
-    transportParameters: HostNvmeTransportParameters = required()
+    hbaName: str = _required()
+    transportParameters: HostNvmeTransportParameters = _required()
 
 
 class HostNvmeConnectSpec(HostNvmeSpec):
@@ -4842,7 +4842,7 @@ class HostNvmeConnectSpec(HostNvmeSpec):
 
     _wire_ = "subnqn:string! controllerId:int adminQueueSize:int keepAliveTimeout:int"
     _since_ = "7.0.0.0"
-    subnqn: str = required()
+    subnqn: str = _required()
     controllerId: int | None = None
     adminQueueSize: int | None = None
     keepAliveTimeout: int | None = None
@@ -4858,15 +4858,15 @@ class HostNvmeController(DynamicData):
         "firmwareVersion:string"
     )
     _since_ = "7.0.0.0"
-    key: str = required()
-    controllerNumber: int = required()
-    subnqn: str = required()
-    name: str = required()
-    associatedAdapter: str = required()
-    transportType: str = required()
-    fusedOperationSupported: bool = required()
-    numberOfQueues: int = required()
-    queueSize: int = required()
+    key: str = _required()
+    controllerNumber: int = _required()
+    subnqn: str = _required()
+    name: str = _required()
+    associatedAdapter: str = _required()
+    transportType: str = _required()
+    fusedOperationSupported: bool = _required()
+    numberOfQueues: int = _required()
+    queueSize: int = _required()
     attachedNamespace: list[HostNvmeNamespace] = []
     vendorId: str | None = None
     model: str | None = None
@@ -4879,7 +4879,7 @@ class HostNvmeDisconnectSpec(DynamicData):
 
     _wire_ = "hbaName:string! subnqn:string controllerNumber:int"
     _since_ = "7.0.0.0"
-    hbaName: str = required()
+    hbaName: str = _required()
     subnqn: str | None = None
     controllerNumber: int | None = None
 
@@ -4899,7 +4899,7 @@ class HostNvmeDiscoveryLog(DynamicData):
     _wire_ = "entry:HostNvmeDiscoveryLogEntry* complete:boolean!"
     _since_ = "7.0.0.0"
     entry: list[HostNvmeDiscoveryLogEntry] = []
-    complete: bool = required()
+    complete: bool = _required()
 
 
 class HostNvmeDiscoveryLogEntry(DynamicData):
@@ -4910,14 +4910,14 @@ class HostNvmeDiscoveryLogEntry(DynamicData):
         "transportParameters:HostNvmeTransportParameters! transportRequirements:string! connected:boolean!"
     )
     _since_ = "7.0.0.0"
-    subnqn: str = required()
-    subsystemType: str = required()
-    subsystemPortId: int = required()
-    controllerId: int = required()
-    adminQueueMaxSize: int = required()
-    transportParameters: HostNvmeTransportParameters = required()
-    transportRequirements: str = required()
-    connected: bool = required()
+    subnqn: str = _required()
+    subsystemType: str = _required()
+    subsystemPortId: int = _required()
+    controllerId: int = _required()
+    adminQueueMaxSize: int = _required()
+    transportParameters: HostNvmeTransportParameters = _required()
+    transportRequirements: str = _required()
+    connected: bool = _required()
 
 
 class HostNvmeNamespace(DynamicData):
@@ -4925,11 +4925,11 @@ class HostNvmeNamespace(DynamicData):
 
     _wire_ = "key:string! name:string! id:int! blockSize:int! capacityInBlocks:long!"
     _since_ = "7.0.0.0"
-    key: str = required()
-    name: str = required()
-    id: int = required()
-    blockSize: int = required()
-    capacityInBlocks: int = required()
+    key: str = _required()
+    name: str = _required()
+    id: int = _required()
+    blockSize: int = _required()
+    capacityInBlocks: int = _required()
 
 
 class HostNvmeTransportParameters(DynamicData):
@@ -4944,11 +4944,11 @@ class HostNvmeOpaqueTransportParameters(HostNvmeTransportParameters):
 
     _wire_ = "trtype:string! traddr:string! adrfam:string! trsvcid:string! tsas:base64Binary!"
     _since_ = "7.0.0.0"
-    trtype: str = required()
-    traddr: str = required()
-    adrfam: str = required()
-    trsvcid: str = required()
-    tsas: bytes = required()
+    trtype: str = _required()
+    traddr: str = _required()
+    adrfam: str = _required()
+    trsvcid: str = _required()
+    tsas: bytes = _required()
 
 
 class HostNvmeOverFibreChannelParameters(HostNvmeTransportParameters):
@@ -4956,8 +4956,8 @@ class HostNvmeOverFibreChannelParameters(HostNvmeTransportParameters):
 
     _wire_ = "nodeWorldWideName:long! portWorldWideName:long!"
     _since_ = "7.0.0.0"
-    nodeWorldWideName: int = required()
-    portWorldWideName: int = required()
+    nodeWorldWideName: int = _required()
+    portWorldWideName: int = _required()
 
 
 class HostNvmeOverRdmaParameters(HostNvmeTransportParameters):
@@ -4965,7 +4965,7 @@ class HostNvmeOverRdmaParameters(HostNvmeTransportParameters):
 
     _wire_ = "address:string! addressFamily:string portNumber:int"
     _since_ = "7.0.0.0"
-    address: str = required()
+    address: str = _required()
     addressFamily: str | None = None
     portNumber: int | None = None
 
@@ -4975,7 +4975,7 @@ class HostNvmeOverTcpParameters(HostNvmeTransportParameters):
 
     _wire_ = "address:string! portNumber:int digestVerification:string"
     _since_ = "7.0.3.0"
-    address: str = required()
+    address: str = _required()
     portNumber: int | None = None
     digestVerification: str | None = None
 
@@ -4993,8 +4993,8 @@ class HostNvmeTopologyInterface(DynamicData):
 
     _wire_ = "key:string! adapter:string! connectedController:HostNvmeController*"
     _since_ = "7.0.0.0"
-    key: str = required()
-    adapter: str = required()
+    key: str = _required()
+    adapter: str = _required()
     connectedController: list[HostNvmeController] = []
 
 
@@ -5006,9 +5006,9 @@ class HostOpaqueNetworkInfo(DynamicData):
         "capability:OpaqueNetworkCapability@6.5 extraConfig:OptionValue*@6.5"
     )
     _since_ = "5.5"
-    opaqueNetworkId: str = required()
-    opaqueNetworkName: str = required()
-    opaqueNetworkType: str = required()
+    opaqueNetworkId: str = _required()
+    opaqueNetworkName: str = _required()
+    opaqueNetworkType: str = _required()
     pnicZone: list[str] = []
     capability: OpaqueNetworkCapability | None = None
     extraConfig: list[OptionValue] = []
@@ -5023,7 +5023,7 @@ class HostOpaqueSwitch(DynamicData):
         "featureCapability:HostFeatureCapability*@6.7"
     )
     _since_ = "5.5"
-    key: str = required()
+    key: str = _required()
     name: str | None = None
     pnic: list[str] = []
     pnicZone: list[HostOpaqueSwitchPhysicalNicZone] = []
@@ -5038,7 +5038,7 @@ class HostOpaqueSwitchPhysicalNicZone(DynamicData):
 
     _wire_ = "key:string! pnicDevice:string*"
     _since_ = "6.0"
-    key: str = required()
+    key: str = _required()
     pnicDevice: list[str] = []
 
 
@@ -5047,8 +5047,8 @@ class HostPMemVolume(HostFileSystemVolume):
 
     _wire_ = "uuid:string! version:string!"
     _since_ = "6.7"
-    uuid: str = required()
-    version: str = required()
+    uuid: str = _required()
+    version: str = _required()
 
 
 class HostParallelScsiHba(HostHostBusAdapter):
@@ -5070,8 +5070,8 @@ class HostPartialMaintenanceModeRuntimeInfo(DynamicData):
 
     _wire_ = "key:string! hostStatus:string!"
     _since_ = "8.0.3.0"
-    key: str = required()
-    hostStatus: str = required()
+    key: str = _required()
+    hostStatus: str = _required()
 
 
 class HostPatchManagerLocator(DynamicData):
@@ -5079,7 +5079,7 @@ class HostPatchManagerLocator(DynamicData):
 
     _wire_ = "url:string! proxy:string"
     _since_ = "2.0"
-    url: str = required()
+    url: str = _required()
     proxy: str | None = None
 
 
@@ -5100,7 +5100,7 @@ class HostPatchManagerResult(DynamicData):
 
     _wire_ = "version:string! status:HostPatchManagerStatus* xmlResult:string"
     _since_ = "4.0"
-    version: str = required()
+    version: str = _required()
     status: list[HostPatchManagerStatus] = []
     xmlResult: str | None = None
 
@@ -5115,16 +5115,16 @@ class HostPatchManagerStatus(DynamicData):
         "supersededPatchIds:string*"
     )
     _since_ = "2.0"
-    id: str = required()
-    applicable: bool = required()
+    id: str = _required()
+    applicable: bool = _required()
     reason: list[str] = []
     integrity: str | None = None
-    installed: bool = required()
+    installed: bool = _required()
     installState: list[str] = []
     prerequisitePatch: list[HostPatchManagerStatusPrerequisitePatch] = []
-    restartRequired: bool = required()
-    reconnectRequired: bool = required()
-    vmOffRequired: bool = required()
+    restartRequired: bool = _required()
+    reconnectRequired: bool = _required()
+    vmOffRequired: bool = _required()
     supersededPatchIds: list[str] = []
 
 
@@ -5133,7 +5133,7 @@ class HostPatchManagerStatusPrerequisitePatch(DynamicData):
 
     _wire_ = "id:string! installState:string*"
     _since_ = "2.0"
-    id: str = required()
+    id: str = _required()
     installState: list[str] = []
 
 
@@ -5142,7 +5142,7 @@ class HostPathSelectionPolicyOption(DynamicData):
 
     _wire_ = "policy:ElementDescription!"
     _since_ = "4.0"
-    policy: ElementDescription = required()
+    policy: ElementDescription = _required()
 
 
 class HostPciDevice(DynamicData):
@@ -5155,20 +5155,20 @@ class HostPciDevice(DynamicData):
         "deviceClassName:string@8.0.3.0 directPathInfo:HostPciDeviceDirectPathInfo@9.1.0.0"
     )
     _since_ = "2.0"
-    id: str = required()
-    classId: int = required()
-    bus: int = required()
-    slot: int = required()
+    id: str = _required()
+    classId: int = _required()
+    bus: int = _required()
+    slot: int = _required()
     physicalSlot: int | None = None
     slotDescription: str | None = None
-    function: int = required()
-    vendorId: int = required()
-    subVendorId: int = required()
-    vendorName: str = required()
-    deviceId: int = required()
-    subDeviceId: int = required()
+    function: int = _required()
+    vendorId: int = _required()
+    subVendorId: int = _required()
+    vendorName: str = _required()
+    deviceId: int = _required()
+    subDeviceId: int = _required()
     parentBridge: str | None = None
-    deviceName: str = required()
+    deviceName: str = _required()
     deviceClassName: str | None = None
     directPathInfo: HostPciDeviceDirectPathInfo | None = None
 
@@ -5189,8 +5189,8 @@ class HostPciPassthruConfig(DynamicData):
 
     _wire_ = "id:string! passthruEnabled:boolean! applyNow:boolean@7.0.0.0 hardwareLabel:string@7.0.2.0"
     _since_ = "4.0"
-    id: str = required()
-    passthruEnabled: bool = required()
+    id: str = _required()
+    passthruEnabled: bool = _required()
     applyNow: bool | None = None
     hardwareLabel: str | None = None
 
@@ -5204,11 +5204,11 @@ class HostPciPassthruInfo(DynamicData):
         "directPathState:HostPciPassthruInfoDirectPathState@9.1.0.0"
     )
     _since_ = "4.0"
-    id: str = required()
-    dependentDevice: str = required()
-    passthruEnabled: bool = required()
-    passthruCapable: bool = required()
-    passthruActive: bool = required()
+    id: str = _required()
+    dependentDevice: str = _required()
+    passthruEnabled: bool = _required()
+    passthruCapable: bool = _required()
+    passthruActive: bool = _required()
     hardwareLabel: str | None = None
     directPathState: HostPciPassthruInfoDirectPathState | None = None
 
@@ -5218,7 +5218,7 @@ class HostPciPassthruInfoDirectPathState(DynamicData):
 
     _wire_ = "mode:string! configurableModes:string* usedMemory:int"
     _since_ = "9.1.0.0"
-    mode: str = required()
+    mode: str = _required()
     configurableModes: list[str] = []
     usedMemory: int | None = None
 
@@ -5251,8 +5251,8 @@ class HostPlacedVirtualNicIdentifier(DynamicData):
 
     _wire_ = "vm:ref(VirtualMachine)! vnicKey:string! reservation:int"
     _since_ = "6.0"
-    vm: VirtualMachine = required()
-    vnicKey: str = required()
+    vm: VirtualMachine = _required()
+    vnicKey: str = _required()
     reservation: int | None = None
 
 
@@ -5277,8 +5277,8 @@ class HostPlugStoreTopologyAdapter(DynamicData):
 
     _wire_ = "key:string! adapter:string! path:string*"
     _since_ = "4.0"
-    key: str = required()
-    adapter: str = required()
+    key: str = _required()
+    adapter: str = _required()
     path: list[str] = []
 
 
@@ -5287,8 +5287,8 @@ class HostPlugStoreTopologyDevice(DynamicData):
 
     _wire_ = "key:string! lun:string! path:string*"
     _since_ = "4.0"
-    key: str = required()
-    lun: str = required()
+    key: str = _required()
+    lun: str = _required()
     path: list[str] = []
 
 
@@ -5300,8 +5300,8 @@ class HostPlugStoreTopologyPath(DynamicData):
         "target:string device:string"
     )
     _since_ = "4.0"
-    key: str = required()
-    name: str = required()
+    key: str = _required()
+    name: str = _required()
     channelNumber: int | None = None
     targetNumber: int | None = None
     lunNumber: int | None = None
@@ -5315,8 +5315,8 @@ class HostPlugStoreTopologyPlugin(DynamicData):
 
     _wire_ = "key:string! name:string! device:string* claimedPath:string*"
     _since_ = "4.0"
-    key: str = required()
-    name: str = required()
+    key: str = _required()
+    name: str = _required()
     device: list[str] = []
     claimedPath: list[str] = []
 
@@ -5326,7 +5326,7 @@ class HostPlugStoreTopologyTarget(DynamicData):
 
     _wire_ = "key:string! transport:HostTargetTransport"
     _since_ = "4.0"
-    key: str = required()
+    key: str = _required()
     transport: HostTargetTransport | None = None
 
 
@@ -5338,7 +5338,7 @@ class HostPnicNetworkResourceInfo(DynamicData):
         "placedVirtualNics:HostPlacedVirtualNicIdentifier*"
     )
     _since_ = "6.0"
-    pnicDevice: str = required()
+    pnicDevice: str = _required()
     availableBandwidthForVMTraffic: int | None = None
     unusedBandwidthForVMTraffic: int | None = None
     placedVirtualNics: list[HostPlacedVirtualNicIdentifier] = []
@@ -5355,8 +5355,8 @@ class HostPortGroup(DynamicData):
     key: str | None = None
     port: list[HostPortGroupPort] = []
     vswitch: str | None = None
-    computedPolicy: HostNetworkPolicy = required()
-    spec: HostPortGroupSpec = required()
+    computedPolicy: HostNetworkPolicy = _required()
+    spec: HostPortGroupSpec = _required()
 
 
 class HostPortGroupConfig(DynamicData):
@@ -5375,7 +5375,7 @@ class HostPortGroupPort(DynamicData):
     _since_ = "2.0"
     key: str | None = None
     mac: list[str] = []
-    type: str = required()
+    type: str = _required()
 
 
 class HostPortGroupSpec(DynamicData):
@@ -5383,10 +5383,10 @@ class HostPortGroupSpec(DynamicData):
 
     _wire_ = "name:string! vlanId:int! vswitchName:string! policy:HostNetworkPolicy!"
     _since_ = "2.0"
-    name: str = required()
-    vlanId: int = required()
-    vswitchName: str = required()
-    policy: HostNetworkPolicy = required()
+    name: str = _required()
+    vlanId: int = _required()
+    vswitchName: str = _required()
+    policy: HostNetworkPolicy = _required()
 
 
 class HostPosixAccountSpec(HostAccountSpec):
@@ -5403,10 +5403,10 @@ class HostPowerPolicy(DynamicData):
 
     _wire_ = "key:int! name:string! shortName:string! description:string!"
     _since_ = "4.1"
-    key: int = required()
-    name: str = required()
-    shortName: str = required()
-    description: str = required()
+    key: int = _required()
+    name: str = _required()
+    shortName: str = _required()
+    description: str = _required()
 
 
 class HostProtocolEndpoint(DynamicData):
@@ -5419,9 +5419,9 @@ class HostProtocolEndpoint(DynamicData):
         "usedByStretchedContainer:boolean@8.0.3.0"
     )
     _since_ = "6.0"
-    peType: str = required()
+    peType: str = _required()
     type: str | None = None
-    uuid: str = required()
+    uuid: str = _required()
     hostKey: list[HostSystem] = []
     storageArray: str | None = None
     nfsServer: str | None = None
@@ -5451,16 +5451,16 @@ class HostProxySwitch(DynamicData):
         "teplessMode:boolean@9.1.0.0"
     )
     _since_ = "4.0"
-    dvsUuid: str = required()
-    dvsName: str = required()
-    key: str = required()
-    numPorts: int = required()
+    dvsUuid: str = _required()
+    dvsName: str = _required()
+    key: str = _required()
+    numPorts: int = _required()
     configNumPorts: int | None = None
-    numPortsAvailable: int = required()
+    numPortsAvailable: int = _required()
     uplinkPort: list[KeyValue] = []
     mtu: int | None = None
     pnic: list[str] = []
-    spec: HostProxySwitchSpec = required()
+    spec: HostProxySwitchSpec = _required()
     hostLag: list[HostProxySwitchHostLagConfig] = []
     networkReservationSupported: bool | None = None
     nsxtEnabled: bool | None = None
@@ -5484,7 +5484,7 @@ class HostProxySwitchConfig(DynamicData):
     _wire_ = "changeOperation:string uuid:string! spec:HostProxySwitchSpec"
     _since_ = "4.0"
     changeOperation: str | None = None
-    uuid: str = required()
+    uuid: str = _required()
     spec: HostProxySwitchSpec | None = None
 
 
@@ -5493,11 +5493,11 @@ class HostProxySwitchEnsInfo(DynamicData):
 
     _wire_ = "opsVersion:long! numPSOps:long! numLcoreOps:long! errorStatus:long! lcoreStatus:long!"
     _since_ = "8.0.0.1"
-    opsVersion: int = required()
-    numPSOps: int = required()
-    numLcoreOps: int = required()
-    errorStatus: int = required()
-    lcoreStatus: int = required()
+    opsVersion: int = _required()
+    numPSOps: int = _required()
+    numLcoreOps: int = _required()
+    errorStatus: int = _required()
+    lcoreStatus: int = _required()
 
 
 class HostProxySwitchHostLagConfig(DynamicData):
@@ -5505,7 +5505,7 @@ class HostProxySwitchHostLagConfig(DynamicData):
 
     _wire_ = "lagKey:string! lagName:string uplinkPort:KeyValue*"
     _since_ = "5.5"
-    lagKey: str = required()
+    lagKey: str = _required()
     lagName: str | None = None
     uplinkPort: list[KeyValue] = []
 
@@ -5532,7 +5532,7 @@ class HostPtpConfigPtpPort(DynamicData):
 
     _wire_ = "index:int! deviceType:string device:string ipConfig:HostIpConfig"
     _since_ = "7.0.3.0"
-    index: int = required()
+    index: int = _required()
     deviceType: str | None = None
     device: str | None = None
     ipConfig: HostIpConfig | None = None
@@ -5543,8 +5543,8 @@ class HostQualifiedName(DynamicData):
 
     _wire_ = "value:string! type:string!"
     _since_ = "7.0.3.0"
-    value: str = required()
-    type: str = required()
+    value: str = _required()
+    type: str = _required()
 
 
 class HostRdmaDevice(DynamicData):
@@ -5555,13 +5555,13 @@ class HostRdmaDevice(DynamicData):
         "connectionInfo:HostRdmaDeviceConnectionInfo! capability:HostRdmaDeviceCapability!"
     )
     _since_ = "7.0.0.0"
-    key: str = required()
-    device: str = required()
+    key: str = _required()
+    device: str = _required()
     driver: str | None = None
     description: str | None = None
     backing: HostRdmaDeviceBacking | None = None
-    connectionInfo: HostRdmaDeviceConnectionInfo = required()
-    capability: HostRdmaDeviceCapability = required()
+    connectionInfo: HostRdmaDeviceConnectionInfo = _required()
+    capability: HostRdmaDeviceCapability = _required()
 
 
 class HostRdmaDeviceBacking(DynamicData):
@@ -5576,9 +5576,9 @@ class HostRdmaDeviceCapability(DynamicData):
 
     _wire_ = "roceV1Capable:boolean! roceV2Capable:boolean! iWarpCapable:boolean!"
     _since_ = "7.0.0.0"
-    roceV1Capable: bool = required()
-    roceV2Capable: bool = required()
-    iWarpCapable: bool = required()
+    roceV1Capable: bool = _required()
+    roceV2Capable: bool = _required()
+    iWarpCapable: bool = _required()
 
 
 class HostRdmaDeviceConnectionInfo(DynamicData):
@@ -5586,9 +5586,9 @@ class HostRdmaDeviceConnectionInfo(DynamicData):
 
     _wire_ = "state:string! mtu:int! speedInMbps:int!"
     _since_ = "7.0.0.0"
-    state: str = required()
-    mtu: int = required()
-    speedInMbps: int = required()
+    state: str = _required()
+    mtu: int = _required()
+    speedInMbps: int = _required()
 
 
 class HostRdmaDevicePnicBacking(HostRdmaDeviceBacking):
@@ -5596,7 +5596,7 @@ class HostRdmaDevicePnicBacking(HostRdmaDeviceBacking):
 
     _wire_ = "pairedUplink:string!"
     _since_ = "7.0.0.0"
-    pairedUplink: str = required()
+    pairedUplink: str = _required()
 
 
 class HostRdmaHba(HostHostBusAdapter):
@@ -5619,7 +5619,7 @@ class HostReliableMemoryInfo(DynamicData):
 
     _wire_ = "memorySize:long!"
     _since_ = "5.5"
-    memorySize: int = required()
+    memorySize: int = _required()
 
 
 class HostResignatureRescanResult(DynamicData):
@@ -5628,7 +5628,7 @@ class HostResignatureRescanResult(DynamicData):
     _wire_ = "rescan:HostVmfsRescanResult* result:ref(Datastore)!"
     _since_ = "4.0"
     rescan: list[HostVmfsRescanResult] = []
-    result: Datastore = required()
+    result: Datastore = _required()
 
 
 class HostRuntimeInfo(DynamicData):
@@ -5647,10 +5647,10 @@ class HostRuntimeInfo(DynamicData):
         "stateEncryption:HostRuntimeInfoStateEncryptionInfo@7.0.3.0 podVMInfo:PodVMInfo@9.1.0.0"
     )
     _since_ = "2.0"
-    connectionState: HostSystemConnectionStateValue = required()
-    powerState: HostSystemPowerStateValue = required()
+    connectionState: HostSystemConnectionStateValue = _required()
+    powerState: HostSystemPowerStateValue = _required()
     standbyMode: str | None = None
-    inMaintenanceMode: bool = required()
+    inMaintenanceMode: bool = _required()
     inQuarantineMode: bool | None = None
     bootTime: datetime | None = None
     healthSystemRuntime: HealthSystemRuntime | None = None
@@ -5676,7 +5676,7 @@ class HostRuntimeInfoNetStackInstanceRuntimeInfo(DynamicData):
         "currentIpV6Enabled:boolean"
     )
     _since_ = "5.5"
-    netStackInstanceKey: str = required()
+    netStackInstanceKey: str = _required()
     state: str | None = None
     vmknicKeys: list[str] = []
     maxNumberOfConnections: int | None = None
@@ -5700,7 +5700,7 @@ class HostRuntimeInfoStateEncryptionInfo(DynamicData):
 
     _wire_ = "protectionMode:string! requireSecureBoot:boolean requireExecInstalledOnly:boolean"
     _since_ = "7.0.3.0"
-    protectionMode: str = required()
+    protectionMode: str = _required()
     requireSecureBoot: bool | None = None
     requireExecInstalledOnly: bool | None = None
 
@@ -5719,11 +5719,11 @@ class ScsiLun(HostDevice):
     )
     _since_ = "2.0"
     key: str | None = None
-    uuid: str = required()
+    uuid: str = _required()
     descriptor: list[ScsiLunDescriptor] = []
     canonicalName: str | None = None
     displayName: str | None = None
-    lunType: str = required()
+    lunType: str = _required()
     vendor: str | None = None
     model: str | None = None
     revision: str | None = None
@@ -5733,7 +5733,7 @@ class ScsiLun(HostDevice):
     alternateName: list[ScsiLunDurableName] = []
     standardInquiry: list[int] = []
     queueDepth: int | None = None
-    operationalState: list[str] = required()
+    operationalState: list[str] = _required()
     capabilities: ScsiLunCapabilities | None = None
     vStorageSupport: str | None = None
     protocolEndpoint: bool | None = None
@@ -5753,8 +5753,8 @@ class HostScsiDisk(ScsiLun):
         "vsanDiskInfo:VsanHostVsanDiskInfo@6.0 scsiDiskType:string@6.5 usedByMemoryTiering:boolean@8.0.3.0"
     )
     _since_ = "2.0"
-    capacity: HostDiskDimensionsLba = required()
-    devicePath: str = required()
+    capacity: HostDiskDimensionsLba = _required()
+    devicePath: str = _required()
     ssd: bool | None = None
     localDisk: bool | None = None
     physicalLocation: list[str] = []
@@ -5769,8 +5769,8 @@ class HostScsiDiskPartition(DynamicData):
 
     _wire_ = "diskName:string! partition:int!"
     _since_ = "2.0"
-    diskName: str = required()
-    partition: int = required()
+    diskName: str = _required()
+    partition: int = _required()
 
 
 class HostScsiTopology(DynamicData):
@@ -5786,8 +5786,8 @@ class HostScsiTopologyInterface(DynamicData):
 
     _wire_ = "key:string! adapter:string! target:HostScsiTopologyTarget*"
     _since_ = "2.0"
-    key: str = required()
-    adapter: str = required()
+    key: str = _required()
+    adapter: str = _required()
     target: list[HostScsiTopologyTarget] = []
 
 
@@ -5796,9 +5796,9 @@ class HostScsiTopologyLun(DynamicData):
 
     _wire_ = "key:string! lun:int! scsiLun:string!"
     _since_ = "2.0"
-    key: str = required()
-    lun: int = required()
-    scsiLun: str = required()
+    key: str = _required()
+    lun: int = _required()
+    scsiLun: str = _required()
 
 
 class HostScsiTopologyTarget(DynamicData):
@@ -5806,8 +5806,8 @@ class HostScsiTopologyTarget(DynamicData):
 
     _wire_ = "key:string! target:int! lun:HostScsiTopologyLun* transport:HostTargetTransport"
     _since_ = "2.0"
-    key: str = required()
-    target: int = required()
+    key: str = _required()
+    target: int = _required()
     lun: list[HostScsiTopologyLun] = []
     transport: HostTargetTransport | None = None
 
@@ -5827,7 +5827,7 @@ class HostSerialAttachedHba(HostHostBusAdapter):
 
     _wire_ = "nodeWorldWideName:string!"
     _since_ = "6.5"
-    nodeWorldWideName: str = required()
+    nodeWorldWideName: str = _required()
 
 
 class HostSerialAttachedTargetTransport(HostTargetTransport):
@@ -5845,13 +5845,13 @@ class HostService(DynamicData):
         "ruleset:string* policy:string! sourcePackage:HostServiceSourcePackage@5.0"
     )
     _since_ = "2.0"
-    key: str = required()
-    label: str = required()
-    required: bool = required()
-    uninstallable: bool = required()
-    running: bool = required()
+    key: str = _required()
+    label: str = _required()
+    required: bool = _required()
+    uninstallable: bool = _required()
+    running: bool = _required()
     ruleset: list[str] = []
-    policy: str = required()
+    policy: str = _required()
     sourcePackage: HostServiceSourcePackage | None = None
 
 
@@ -5860,8 +5860,8 @@ class HostServiceConfig(DynamicData):
 
     _wire_ = "serviceId:string! startupPolicy:string!"
     _since_ = "4.0"
-    serviceId: str = required()
-    startupPolicy: str = required()
+    serviceId: str = _required()
+    startupPolicy: str = _required()
 
 
 class HostServiceInfo(DynamicData):
@@ -5877,8 +5877,8 @@ class HostServiceSourcePackage(DynamicData):
 
     _wire_ = "sourcePackageName:string! description:string!"
     _since_ = "5.0"
-    sourcePackageName: str = required()
-    description: str = required()
+    sourcePackageName: str = _required()
+    description: str = _required()
 
 
 class HostSevInfo(DynamicData):
@@ -5886,8 +5886,8 @@ class HostSevInfo(DynamicData):
 
     _wire_ = "sevState:string! maxSevEsGuests:long! snpState:string@9.0.0.0 snpSupported:boolean@9.0.0.0"
     _since_ = "7.0.1.0"
-    sevState: str = required()
-    maxSevEsGuests: int = required()
+    sevState: str = _required()
+    maxSevEsGuests: int = _required()
     snpState: str | None = None
     snpSupported: bool | None = None
 
@@ -5900,9 +5900,9 @@ class HostSgxInfo(DynamicData):
         "registrationInfo:HostSgxRegistrationInfo@8.0.0.1"
     )
     _since_ = "7.0.0.0"
-    sgxState: str = required()
-    totalEpcMemory: int = required()
-    flcMode: str = required()
+    sgxState: str = _required()
+    totalEpcMemory: int = _required()
+    flcMode: str = _required()
     lePubKeyHash: str | None = None
     registrationInfo: HostSgxRegistrationInfo | None = None
 
@@ -5931,11 +5931,11 @@ class HostSharedGpuCapabilities(DynamicData):
         "suspendSupported:boolean! migrateSupported:boolean!"
     )
     _since_ = "6.7"
-    vgpu: str = required()
-    diskSnapshotSupported: bool = required()
-    memorySnapshotSupported: bool = required()
-    suspendSupported: bool = required()
-    migrateSupported: bool = required()
+    vgpu: str = _required()
+    diskSnapshotSupported: bool = _required()
+    memorySnapshotSupported: bool = _required()
+    suspendSupported: bool = _required()
+    migrateSupported: bool = _required()
 
 
 class HostSnmpConfigSpec(DynamicData):
@@ -5958,9 +5958,9 @@ class HostSnmpDestination(DynamicData):
 
     _wire_ = "hostName:string! port:int! community:string!"
     _since_ = "2.0"
-    hostName: str = required()
-    port: int = required()
-    community: str = required()
+    hostName: str = _required()
+    port: int = _required()
+    community: str = _required()
 
 
 class HostSnmpSystemAgentLimits(DynamicData):
@@ -5971,10 +5971,10 @@ class HostSnmpSystemAgentLimits(DynamicData):
         "capability:HostSnmpAgentCapability@4.0"
     )
     _since_ = "2.5"
-    maxReadOnlyCommunities: int = required()
-    maxTrapDestinations: int = required()
-    maxCommunityLength: int = required()
-    maxBufferSize: int = required()
+    maxReadOnlyCommunities: int = _required()
+    maxTrapDestinations: int = _required()
+    maxCommunityLength: int = _required()
+    maxBufferSize: int = _required()
     capability: HostSnmpAgentCapabilityValue | None = None
 
 
@@ -5983,8 +5983,8 @@ class HostSriovConfig(HostPciPassthruConfig):
 
     _wire_ = "sriovEnabled:boolean! numVirtualFunction:int!"
     _since_ = "5.5"
-    sriovEnabled: bool = required()
-    numVirtualFunction: int = required()
+    sriovEnabled: bool = _required()
+    numVirtualFunction: int = _required()
 
 
 class HostSriovDevicePoolInfo(DynamicData):
@@ -5992,7 +5992,7 @@ class HostSriovDevicePoolInfo(DynamicData):
 
     _wire_ = "key:string!"
     _since_ = "6.5"
-    key: str = required()
+    key: str = _required()
 
 
 class HostSriovInfo(HostPciPassthruInfo):
@@ -6003,12 +6003,12 @@ class HostSriovInfo(HostPciPassthruInfo):
         "numVirtualFunction:int! maxVirtualFunctionSupported:int!"
     )
     _since_ = "5.5"
-    sriovEnabled: bool = required()
-    sriovCapable: bool = required()
-    sriovActive: bool = required()
-    numVirtualFunctionRequested: int = required()
-    numVirtualFunction: int = required()
-    maxVirtualFunctionSupported: int = required()
+    sriovEnabled: bool = _required()
+    sriovCapable: bool = _required()
+    sriovActive: bool = _required()
+    numVirtualFunctionRequested: int = _required()
+    numVirtualFunction: int = _required()
+    maxVirtualFunctionSupported: int = _required()
 
 
 class HostSriovNetworkDevicePoolInfo(HostSriovDevicePoolInfo):
@@ -6026,7 +6026,7 @@ class HostSslThumbprintInfo(DynamicData):
 
     _wire_ = "principal:string! ownerTag:string@5.0 sslThumbprints:string*"
     _since_ = "4.0"
-    principal: str = required()
+    principal: str = _required()
     ownerTag: str | None = None
     sslThumbprints: list[str] = []
 
@@ -6036,7 +6036,7 @@ class HostStorageArrayTypePolicyOption(DynamicData):
 
     _wire_ = "policy:ElementDescription!"
     _since_ = "4.0"
-    policy: ElementDescription = required()
+    policy: ElementDescription = _required()
 
 
 class HostStorageDeviceInfo(DynamicData):
@@ -6054,7 +6054,7 @@ class HostStorageDeviceInfo(DynamicData):
     nvmeTopology: HostNvmeTopology | None = None
     multipathInfo: HostMultipathInfo | None = None
     plugStoreTopology: HostPlugStoreTopology | None = None
-    softwareInternetScsiEnabled: bool = required()
+    softwareInternetScsiEnabled: bool = _required()
 
 
 class HostStorageElementInfo(HostHardwareElementInfo):
@@ -6070,8 +6070,8 @@ class HostStorageOperationalInfo(DynamicData):
 
     _wire_ = "property:string! value:string!"
     _since_ = "2.5"
-    property: str = required()
-    value: str = required()
+    property: str = _required()
+    value: str = _required()
 
 
 class HostStorageSystemDiskLocatorLedResult(DynamicData):
@@ -6079,8 +6079,8 @@ class HostStorageSystemDiskLocatorLedResult(DynamicData):
 
     _wire_ = "key:string! fault:LocalizedMethodFault!"
     _since_ = "6.0"
-    key: str = required()
-    fault: LocalizedMethodFault = required()
+    key: str = _required()
+    fault: LocalizedMethodFault = _required()
 
 
 class HostStorageSystemScsiLunResult(DynamicData):
@@ -6088,7 +6088,7 @@ class HostStorageSystemScsiLunResult(DynamicData):
 
     _wire_ = "key:string! fault:LocalizedMethodFault"
     _since_ = "6.0"
-    key: str = required()
+    key: str = _required()
     fault: LocalizedMethodFault | None = None
 
 
@@ -6097,7 +6097,7 @@ class HostStorageSystemVmfsVolumeResult(DynamicData):
 
     _wire_ = "key:string! fault:LocalizedMethodFault"
     _since_ = "6.0"
-    key: str = required()
+    key: str = _required()
     fault: LocalizedMethodFault | None = None
 
 
@@ -6114,8 +6114,8 @@ class HostSystemIdentificationInfo(DynamicData):
 
     _wire_ = "identifierValue:string! identifierType:ElementDescription!"
     _since_ = "2.5"
-    identifierValue: str = required()
-    identifierType: ElementDescription = required()
+    identifierValue: str = _required()
+    identifierType: ElementDescription = _required()
 
 
 class HostSystemInfo(DynamicData):
@@ -6128,10 +6128,10 @@ class HostSystemInfo(DynamicData):
         "vvolHostId:string@8.0.0.0 bootCommandLine:string@8.0.3.0"
     )
     _since_ = "2.0"
-    vendor: str = required()
-    model: str = required()
+    vendor: str = _required()
+    model: str = _required()
     family: str | None = None
-    uuid: str = required()
+    uuid: str = _required()
     otherIdentifyingInfo: list[HostSystemIdentificationInfo] = []
     serialNumber: str | None = None
     qualifiedName: list[HostQualifiedName] = []
@@ -6145,7 +6145,7 @@ class HostSystemResourceInfo(DynamicData):
 
     _wire_ = "key:string! config:ResourceConfigSpec child:HostSystemResourceInfo*"
     _since_ = "2.0"
-    key: str = required()
+    key: str = _required()
     config: ResourceConfigSpec | None = None
     child: list[HostSystemResourceInfo] = []
 
@@ -6163,7 +6163,7 @@ class HostSystemSwapConfigurationSystemSwapOption(DynamicData):
 
     _wire_ = "key:int!"
     _since_ = "5.1"
-    key: int = required()
+    key: int = _required()
 
 
 class HostSystemSwapConfigurationDatastoreOption(HostSystemSwapConfigurationSystemSwapOption):
@@ -6171,7 +6171,7 @@ class HostSystemSwapConfigurationDatastoreOption(HostSystemSwapConfigurationSyst
 
     _wire_ = "datastore:string!"
     _since_ = "5.1"
-    datastore: str = required()
+    datastore: str = _required()
 
 
 class HostSystemSwapConfigurationDisabledOption(HostSystemSwapConfigurationSystemSwapOption):
@@ -6208,7 +6208,7 @@ class HostTcpHbaCreateSpec(HostHbaCreateSpec):
 
     _wire_ = "pnic:string!"
     _since_ = "7.0.3.0"
-    pnic: str = required()
+    pnic: str = _required()
 
 
 class HostTcpTargetTransport(HostTargetTransport):
@@ -6223,8 +6223,8 @@ class HostTdxInfo(DynamicData):
 
     _wire_ = "tdxState:string! numTDXPrivateKeyIDs:int!"
     _since_ = "9.0.0.0"
-    tdxState: str = required()
-    numTDXPrivateKeyIDs: int = required()
+    tdxState: str = _required()
+    numTDXPrivateKeyIDs: int = _required()
 
 
 class HostTpmAttestationInfo(DynamicData):
@@ -6232,8 +6232,8 @@ class HostTpmAttestationInfo(DynamicData):
 
     _wire_ = "time:dateTime! status:HostTpmAttestationInfoAcceptanceStatus! message:LocalizableMessage"
     _since_ = "6.7"
-    time: datetime = required()
-    status: HostTpmAttestationInfoAcceptanceStatusValue = required()
+    time: datetime = _required()
+    status: HostTpmAttestationInfoAcceptanceStatusValue = _required()
     message: LocalizableMessage | None = None
 
 
@@ -6242,9 +6242,9 @@ class HostTpmAttestationReport(DynamicData):
 
     _wire_ = "tpmPcrValues:HostTpmDigestInfo!* tpmEvents:HostTpmEventLogEntry!* tpmLogReliable:boolean!"
     _since_ = "5.1"
-    tpmPcrValues: list[HostTpmDigestInfo] = required()
-    tpmEvents: list[HostTpmEventLogEntry] = required()
-    tpmLogReliable: bool = required()
+    tpmPcrValues: list[HostTpmDigestInfo] = _required()
+    tpmEvents: list[HostTpmEventLogEntry] = _required()
+    tpmLogReliable: bool = _required()
 
 
 class HostTpmEventDetails(DynamicData):
@@ -6252,7 +6252,7 @@ class HostTpmEventDetails(DynamicData):
 
     _wire_ = "dataHash:byte!* dataHashMethod:string@6.7"
     _since_ = "5.1"
-    dataHash: list[int] = required()
+    dataHash: list[int] = _required()
     dataHashMethod: str | None = None
 
 
@@ -6268,7 +6268,7 @@ class HostTpmBootSecurityOptionEventDetails(HostTpmEventDetails):
 
     _wire_ = "bootSecurityOption:string!"
     _since_ = "5.1"
-    bootSecurityOption: str = required()
+    bootSecurityOption: str = _required()
 
 
 class HostTpmCommandEventDetails(HostTpmEventDetails):
@@ -6276,7 +6276,7 @@ class HostTpmCommandEventDetails(HostTpmEventDetails):
 
     _wire_ = "commandLine:string!"
     _since_ = "5.1"
-    commandLine: str = required()
+    commandLine: str = _required()
 
 
 class HostTpmDigestInfo(HostDigestInfo):
@@ -6284,7 +6284,7 @@ class HostTpmDigestInfo(HostDigestInfo):
 
     _wire_ = "pcrNumber:int!"
     _since_ = "4.0"
-    pcrNumber: int = required()
+    pcrNumber: int = _required()
 
 
 class HostTpmEventLogEntry(DynamicData):
@@ -6292,8 +6292,8 @@ class HostTpmEventLogEntry(DynamicData):
 
     _wire_ = "pcrIndex:int! eventDetails:HostTpmEventDetails!"
     _since_ = "5.1"
-    pcrIndex: int = required()
-    eventDetails: HostTpmEventDetails = required()
+    pcrIndex: int = _required()
+    eventDetails: HostTpmEventDetails = _required()
 
 
 class HostTpmNvTagEventDetails(HostTpmBootSecurityOptionEventDetails):
@@ -6308,7 +6308,7 @@ class HostTpmOptionEventDetails(HostTpmEventDetails):
 
     _wire_ = "optionsFileName:string! bootOptions:byte*"
     _since_ = "5.1"
-    optionsFileName: str = required()
+    optionsFileName: str = _required()
     bootOptions: list[int] = []
 
 
@@ -6324,10 +6324,10 @@ class HostTpmSoftwareComponentEventDetails(HostTpmEventDetails):
 
     _wire_ = "componentName:string! vibName:string! vibVersion:string! vibVendor:string!"
     _since_ = "5.1"
-    componentName: str = required()
-    vibName: str = required()
-    vibVersion: str = required()
-    vibVendor: str = required()
+    componentName: str = _required()
+    vibName: str = _required()
+    vibVersion: str = _required()
+    vibVendor: str = _required()
 
 
 class HostTpmSystemVersionEventDetails(HostTpmEventDetails):
@@ -6335,7 +6335,7 @@ class HostTpmSystemVersionEventDetails(HostTpmEventDetails):
 
     _wire_ = "systemVersion:string!"
     _since_ = "9.1.0.0"
-    systemVersion: str = required()
+    systemVersion: str = _required()
 
 
 class HostTpmVersionEventDetails(HostTpmEventDetails):
@@ -6343,7 +6343,7 @@ class HostTpmVersionEventDetails(HostTpmEventDetails):
 
     _wire_ = "version:base64Binary!"
     _since_ = "8.0.0.1"
-    version: bytes = required()
+    version: bytes = _required()
 
 
 class HostTrustAuthorityAttestationInfo(DynamicData):
@@ -6354,7 +6354,7 @@ class HostTrustAuthorityAttestationInfo(DynamicData):
         "messages:LocalizableMessage*"
     )
     _since_ = "7.0.1.0"
-    attestationStatus: str = required()
+    attestationStatus: str = _required()
     serviceId: str | None = None
     attestedAt: datetime | None = None
     attestedUntil: datetime | None = None
@@ -6369,14 +6369,14 @@ class HostUnresolvedVmfsExtent(DynamicData):
         "ordinal:int! startBlock:int! endBlock:int! reason:string!"
     )
     _since_ = "4.0"
-    device: HostScsiDiskPartition = required()
-    devicePath: str = required()
-    vmfsUuid: str = required()
-    isHeadExtent: bool = required()
-    ordinal: int = required()
-    startBlock: int = required()
-    endBlock: int = required()
-    reason: str = required()
+    device: HostScsiDiskPartition = _required()
+    devicePath: str = _required()
+    vmfsUuid: str = _required()
+    isHeadExtent: bool = _required()
+    ordinal: int = _required()
+    startBlock: int = _required()
+    endBlock: int = _required()
+    reason: str = _required()
 
 
 class HostUnresolvedVmfsResignatureSpec(DynamicData):
@@ -6384,7 +6384,7 @@ class HostUnresolvedVmfsResignatureSpec(DynamicData):
 
     _wire_ = "extentDevicePath:string!*"
     _since_ = "4.0"
-    extentDevicePath: list[str] = required()
+    extentDevicePath: list[str] = _required()
 
 
 class HostUnresolvedVmfsResolutionResult(DynamicData):
@@ -6392,7 +6392,7 @@ class HostUnresolvedVmfsResolutionResult(DynamicData):
 
     _wire_ = "spec:HostUnresolvedVmfsResolutionSpec! vmfs:HostVmfsVolume fault:LocalizedMethodFault"
     _since_ = "4.0"
-    spec: HostUnresolvedVmfsResolutionSpec = required()
+    spec: HostUnresolvedVmfsResolutionSpec = _required()
     vmfs: HostVmfsVolume | None = None
     fault: LocalizedMethodFault | None = None
 
@@ -6402,8 +6402,8 @@ class HostUnresolvedVmfsResolutionSpec(DynamicData):
 
     _wire_ = "extentDevicePath:string!* uuidResolution:string!"
     _since_ = "4.0"
-    extentDevicePath: list[str] = required()
-    uuidResolution: str = required()
+    extentDevicePath: list[str] = _required()
+    uuidResolution: str = _required()
 
 
 class HostUnresolvedVmfsVolume(DynamicData):
@@ -6414,11 +6414,11 @@ class HostUnresolvedVmfsVolume(DynamicData):
         "resolveStatus:HostUnresolvedVmfsVolumeResolveStatus!"
     )
     _since_ = "4.0"
-    extent: list[HostUnresolvedVmfsExtent] = required()
-    vmfsLabel: str = required()
-    vmfsUuid: str = required()
-    totalBlocks: int = required()
-    resolveStatus: HostUnresolvedVmfsVolumeResolveStatus = required()
+    extent: list[HostUnresolvedVmfsExtent] = _required()
+    vmfsLabel: str = _required()
+    vmfsUuid: str = _required()
+    totalBlocks: int = _required()
+    resolveStatus: HostUnresolvedVmfsVolumeResolveStatus = _required()
 
 
 class HostUnresolvedVmfsVolumeResolveStatus(DynamicData):
@@ -6426,7 +6426,7 @@ class HostUnresolvedVmfsVolumeResolveStatus(DynamicData):
 
     _wire_ = "resolvable:boolean! incompleteExtents:boolean multipleCopies:boolean"
     _since_ = "4.0"
-    resolvable: bool = required()
+    resolvable: bool = _required()
     incompleteExtents: bool | None = None
     multipleCopies: bool | None = None
 
@@ -6453,14 +6453,14 @@ class HostVFlashManagerVFlashCacheConfigInfoVFlashModuleConfigOption(DynamicData
         "reservationInMBOption:LongOption! maxDiskSizeInKB:long!"
     )
     _since_ = "5.5"
-    vFlashModule: str = required()
-    vFlashModuleVersion: str = required()
-    minSupportedModuleVersion: str = required()
-    cacheConsistencyType: ChoiceOption = required()
-    cacheMode: ChoiceOption = required()
-    blockSizeInKBOption: LongOption = required()
-    reservationInMBOption: LongOption = required()
-    maxDiskSizeInKB: int = required()
+    vFlashModule: str = _required()
+    vFlashModuleVersion: str = _required()
+    minSupportedModuleVersion: str = _required()
+    cacheConsistencyType: ChoiceOption = _required()
+    cacheMode: ChoiceOption = _required()
+    blockSizeInKBOption: LongOption = _required()
+    reservationInMBOption: LongOption = _required()
+    maxDiskSizeInKB: int = _required()
 
 
 class HostVFlashManagerVFlashCacheConfigSpec(DynamicData):
@@ -6468,8 +6468,8 @@ class HostVFlashManagerVFlashCacheConfigSpec(DynamicData):
 
     _wire_ = "defaultVFlashModule:string! swapCacheReservationInGB:long!"
     _since_ = "5.5"
-    defaultVFlashModule: str = required()
-    swapCacheReservationInGB: int = required()
+    defaultVFlashModule: str = _required()
+    swapCacheReservationInGB: int = _required()
 
 
 class HostVFlashManagerVFlashConfigInfo(DynamicData):
@@ -6490,7 +6490,7 @@ class HostVFlashManagerVFlashResourceConfigInfo(DynamicData):
     _wire_ = "vffs:HostVffsVolume capacity:long!"
     _since_ = "5.5"
     vffs: HostVffsVolume | None = None
-    capacity: int = required()
+    capacity: int = _required()
 
 
 class HostVFlashManagerVFlashResourceConfigSpec(DynamicData):
@@ -6498,7 +6498,7 @@ class HostVFlashManagerVFlashResourceConfigSpec(DynamicData):
 
     _wire_ = "vffsUuid:string!"
     _since_ = "5.5"
-    vffsUuid: str = required()
+    vffsUuid: str = _required()
 
 
 class HostVFlashManagerVFlashResourceRunTimeInfo(DynamicData):
@@ -6506,11 +6506,11 @@ class HostVFlashManagerVFlashResourceRunTimeInfo(DynamicData):
 
     _wire_ = "usage:long! capacity:long! accessible:boolean! capacityForVmCache:long! freeForVmCache:long!"
     _since_ = "5.5"
-    usage: int = required()
-    capacity: int = required()
-    accessible: bool = required()
-    capacityForVmCache: int = required()
-    freeForVmCache: int = required()
+    usage: int = _required()
+    capacity: int = _required()
+    accessible: bool = _required()
+    capacityForVmCache: int = _required()
+    freeForVmCache: int = _required()
 
 
 class HostVFlashResourceConfigurationResult(DynamicData):
@@ -6529,7 +6529,7 @@ class HostVMotionConfig(DynamicData):
     _wire_ = "vmotionNicKey:string enabled:boolean!"
     _since_ = "2.0"
     vmotionNicKey: str | None = None
-    enabled: bool = required()
+    enabled: bool = _required()
 
 
 class HostVMotionInfo(DynamicData):
@@ -6594,10 +6594,10 @@ class HostVffsSpec(DynamicData):
 
     _wire_ = "devicePath:string! partition:HostDiskPartitionSpec majorVersion:int! volumeName:string!"
     _since_ = "5.5"
-    devicePath: str = required()
+    devicePath: str = _required()
     partition: HostDiskPartitionSpec | None = None
-    majorVersion: int = required()
-    volumeName: str = required()
+    majorVersion: int = _required()
+    volumeName: str = _required()
 
 
 class HostVffsVolume(HostFileSystemVolume):
@@ -6605,10 +6605,10 @@ class HostVffsVolume(HostFileSystemVolume):
 
     _wire_ = "majorVersion:int! version:string! uuid:string! extent:HostScsiDiskPartition!*"
     _since_ = "5.5"
-    majorVersion: int = required()
-    version: str = required()
-    uuid: str = required()
-    extent: list[HostScsiDiskPartition] = required()
+    majorVersion: int = _required()
+    version: str = _required()
+    uuid: str = _required()
+    extent: list[HostScsiDiskPartition] = _required()
 
 
 class HostVirtualNic(DynamicData):
@@ -6619,10 +6619,10 @@ class HostVirtualNic(DynamicData):
         "owner:string@9.0.0.0"
     )
     _since_ = "2.0"
-    device: str = required()
-    key: str = required()
-    portgroup: str = required()
-    spec: HostVirtualNicSpec = required()
+    device: str = _required()
+    key: str = _required()
+    portgroup: str = _required()
+    spec: HostVirtualNicSpec = _required()
     port: str | None = None
     owner: str | None = None
 
@@ -6634,7 +6634,7 @@ class HostVirtualNicConfig(DynamicData):
     _since_ = "2.0"
     changeOperation: str | None = None
     device: str | None = None
-    portgroup: str = required()
+    portgroup: str = _required()
     spec: HostVirtualNicSpec | None = None
 
 
@@ -6672,7 +6672,7 @@ class HostVirtualNicManagerNicTypeSelection(DynamicData):
 
     _wire_ = "vnic:HostVirtualNicConnection! nicType:string*"
     _since_ = "4.0"
-    vnic: HostVirtualNicConnection = required()
+    vnic: HostVirtualNicConnection = _required()
     nicType: list[str] = []
 
 
@@ -6681,8 +6681,8 @@ class HostVirtualNicOpaqueNetworkSpec(DynamicData):
 
     _wire_ = "opaqueNetworkId:string! opaqueNetworkType:string!"
     _since_ = "6.0"
-    opaqueNetworkId: str = required()
-    opaqueNetworkType: str = required()
+    opaqueNetworkId: str = _required()
+    opaqueNetworkType: str = _required()
 
 
 class HostVirtualNicSpec(DynamicData):
@@ -6718,14 +6718,14 @@ class HostVirtualSwitch(DynamicData):
         "pnic:string* spec:HostVirtualSwitchSpec!"
     )
     _since_ = "2.0"
-    name: str = required()
-    key: str = required()
-    numPorts: int = required()
-    numPortsAvailable: int = required()
+    name: str = _required()
+    key: str = _required()
+    numPorts: int = _required()
+    numPortsAvailable: int = _required()
     mtu: int | None = None
     portgroup: list[str] = []
     pnic: list[str] = []
-    spec: HostVirtualSwitchSpec = required()
+    spec: HostVirtualSwitchSpec = _required()
 
 
 class HostVirtualSwitchBridge(DynamicData):
@@ -6748,7 +6748,7 @@ class HostVirtualSwitchBeaconConfig(DynamicData):
 
     _wire_ = "interval:int!"
     _since_ = "2.0"
-    interval: int = required()
+    interval: int = _required()
 
 
 class HostVirtualSwitchBondBridge(HostVirtualSwitchBridge):
@@ -6759,7 +6759,7 @@ class HostVirtualSwitchBondBridge(HostVirtualSwitchBridge):
         "linkDiscoveryProtocolConfig:LinkDiscoveryProtocolConfig@4.0"
     )
     _since_ = "2.0"
-    nicDevice: list[str] = required()
+    nicDevice: list[str] = _required()
     beacon: HostVirtualSwitchBeaconConfig | None = None
     linkDiscoveryProtocolConfig: LinkDiscoveryProtocolConfig | None = None
 
@@ -6770,7 +6770,7 @@ class HostVirtualSwitchConfig(DynamicData):
     _wire_ = "changeOperation:string name:string! spec:HostVirtualSwitchSpec"
     _since_ = "2.0"
     changeOperation: str | None = None
-    name: str = required()
+    name: str = _required()
     spec: HostVirtualSwitchSpec | None = None
 
 
@@ -6779,7 +6779,7 @@ class HostVirtualSwitchSimpleBridge(HostVirtualSwitchBridge):
 
     _wire_ = "nicDevice:string!"
     _since_ = "2.0"
-    nicDevice: str = required()
+    nicDevice: str = _required()
 
 
 class HostVirtualSwitchSpec(DynamicData):
@@ -6787,7 +6787,7 @@ class HostVirtualSwitchSpec(DynamicData):
 
     _wire_ = "numPorts:int! bridge:HostVirtualSwitchBridge policy:HostNetworkPolicy mtu:int@2.5"
     _since_ = "2.0"
-    numPorts: int = required()
+    numPorts: int = _required()
     bridge: HostVirtualSwitchBridge | None = None
     policy: HostNetworkPolicy | None = None
     mtu: int | None = None
@@ -6798,9 +6798,9 @@ class HostVmciAccessManagerAccessSpec(DynamicData):
 
     _wire_ = "vm:ref(VirtualMachine)! services:string* mode:string!"
     _since_ = "5.0"
-    vm: VirtualMachine = required()
+    vm: VirtualMachine = _required()
     services: list[str] = []
-    mode: str = required()
+    mode: str = _required()
 
 
 class HostVmfsRescanResult(DynamicData):
@@ -6808,7 +6808,7 @@ class HostVmfsRescanResult(DynamicData):
 
     _wire_ = "host:ref(HostSystem)! fault:LocalizedMethodFault"
     _since_ = "4.0"
-    host: HostSystem = required()
+    host: HostSystem = _required()
     fault: LocalizedMethodFault | None = None
 
 
@@ -6821,10 +6821,10 @@ class HostVmfsSpec(DynamicData):
         "unmapBandwidthSpec:VmfsUnmapBandwidthSpec@6.7"
     )
     _since_ = "2.0"
-    extent: HostScsiDiskPartition = required()
+    extent: HostScsiDiskPartition = _required()
     blockSizeMb: int | None = None
-    majorVersion: int = required()
-    volumeName: str = required()
+    majorVersion: int = _required()
+    volumeName: str = _required()
     blockSize: int | None = None
     unmapGranularity: int | None = None
     unmapPriority: str | None = None
@@ -6842,17 +6842,17 @@ class HostVmfsVolume(HostFileSystemVolume):
         "scsiDiskType:string@6.5"
     )
     _since_ = "2.0"
-    blockSizeMb: int = required()
+    blockSizeMb: int = _required()
     blockSize: int | None = None
     unmapGranularity: int | None = None
     unmapPriority: str | None = None
     unmapBandwidthSpec: VmfsUnmapBandwidthSpec | None = None
-    maxBlocks: int = required()
-    majorVersion: int = required()
-    version: str = required()
-    uuid: str = required()
-    extent: list[HostScsiDiskPartition] = required()
-    vmfsUpgradable: bool = required()
+    maxBlocks: int = _required()
+    majorVersion: int = _required()
+    version: str = _required()
+    uuid: str = _required()
+    extent: list[HostScsiDiskPartition] = _required()
+    vmfsUpgradable: bool = _required()
     forceMountedInfo: HostForceMountedInfo | None = None
     ssd: bool | None = None
     local: bool | None = None
@@ -6874,8 +6874,8 @@ class HostVsanInternalSystemDeleteVsanObjectsResult(DynamicData):
 
     _wire_ = "uuid:string! success:boolean! failureReason:LocalizableMessage*"
     _since_ = "5.5"
-    uuid: str = required()
-    success: bool = required()
+    uuid: str = _required()
+    success: bool = _required()
     failureReason: list[LocalizableMessage] = []
 
 
@@ -6884,7 +6884,7 @@ class HostVsanInternalSystemVsanObjectOperationResult(DynamicData):
 
     _wire_ = "uuid:string! failureReason:LocalizableMessage*"
     _since_ = "6.0"
-    uuid: str = required()
+    uuid: str = _required()
     failureReason: list[LocalizableMessage] = []
 
 
@@ -6893,8 +6893,8 @@ class HostVsanInternalSystemVsanPhysicalDiskDiagnosticsResult(DynamicData):
 
     _wire_ = "diskUuid:string! success:boolean! failureReason:string"
     _since_ = "5.5"
-    diskUuid: str = required()
-    success: bool = required()
+    diskUuid: str = _required()
+    success: bool = _required()
     failureReason: str | None = None
 
 
@@ -6903,9 +6903,9 @@ class HostVvolNQN(DynamicData):
 
     _wire_ = "targetNQN:string! storageArray:string! online:boolean!"
     _since_ = "8.0.2.0"
-    targetNQN: str = required()
-    storageArray: str = required()
-    online: bool = required()
+    targetNQN: str = _required()
+    storageArray: str = _required()
+    online: bool = _required()
 
 
 class HostVvolVolume(HostFileSystemVolume):
@@ -6918,7 +6918,7 @@ class HostVvolVolume(HostFileSystemVolume):
         "stretched:boolean@8.0.3.0"
     )
     _since_ = "6.0"
-    scId: str = required()
+    scId: str = _required()
     hostPE: list[VVolHostPE] = []
     hostVvolNQN: list[HostVvolVolumeHostVvolNQN] = []
     vasaProviderInfo: list[VimVasaProviderInfo] = []
@@ -6945,11 +6945,11 @@ class HostVvolVolumeSpecification(DynamicData):
         "storageArray:VASAStorageArray* uuid:string! stretched:boolean@8.0.3.0"
     )
     _since_ = "6.0"
-    maxSizeInMB: int = required()
-    volumeName: str = required()
+    maxSizeInMB: int = _required()
+    volumeName: str = _required()
     vasaProviderInfo: list[VimVasaProviderInfo] = []
     storageArray: list[VASAStorageArray] = []
-    uuid: str = required()
+    uuid: str = _required()
     stretched: bool | None = None
 
 
@@ -6958,9 +6958,9 @@ class IscsiDependencyEntity(DynamicData):
 
     _wire_ = "pnicDevice:string! vnicDevice:string! vmhbaName:string!"
     _since_ = "5.0"
-    pnicDevice: str = required()
-    vnicDevice: str = required()
-    vmhbaName: str = required()
+    pnicDevice: str = _required()
+    vnicDevice: str = _required()
+    vmhbaName: str = _required()
 
 
 class IscsiMigrationDependency(DynamicData):
@@ -6968,7 +6968,7 @@ class IscsiMigrationDependency(DynamicData):
 
     _wire_ = "migrationAllowed:boolean! disallowReason:IscsiStatus dependency:IscsiDependencyEntity*"
     _since_ = "5.0"
-    migrationAllowed: bool = required()
+    migrationAllowed: bool = _required()
     disallowReason: IscsiStatus | None = None
     dependency: list[IscsiDependencyEntity] = []
 
@@ -7032,19 +7032,19 @@ class KernelModuleInfo(DynamicData):
         "dataSection:KernelModuleSectionInfo! bssSection:KernelModuleSectionInfo!"
     )
     _since_ = "4.0"
-    id: int = required()
-    name: str = required()
-    version: str = required()
-    filename: str = required()
-    optionString: str = required()
-    loaded: bool = required()
-    enabled: bool = required()
-    useCount: int = required()
-    readOnlySection: KernelModuleSectionInfo = required()
-    writableSection: KernelModuleSectionInfo = required()
-    textSection: KernelModuleSectionInfo = required()
-    dataSection: KernelModuleSectionInfo = required()
-    bssSection: KernelModuleSectionInfo = required()
+    id: int = _required()
+    name: str = _required()
+    version: str = _required()
+    filename: str = _required()
+    optionString: str = _required()
+    loaded: bool = _required()
+    enabled: bool = _required()
+    useCount: int = _required()
+    readOnlySection: KernelModuleSectionInfo = _required()
+    writableSection: KernelModuleSectionInfo = _required()
+    textSection: KernelModuleSectionInfo = _required()
+    dataSection: KernelModuleSectionInfo = _required()
+    bssSection: KernelModuleSectionInfo = _required()
 
 
 class KernelModuleSectionInfo(DynamicData):
@@ -7052,7 +7052,7 @@ class KernelModuleSectionInfo(DynamicData):
 
     _wire_ = "address:long! length:int"
     _since_ = "4.0"
-    address: int = required()
+    address: int = _required()
     length: int | None = None
 
 
@@ -7061,8 +7061,8 @@ class LinkDiscoveryProtocolConfig(DynamicData):
 
     _wire_ = "protocol:string! operation:string!"
     _since_ = "4.0"
-    protocol: str = required()
-    operation: str = required()
+    protocol: str = _required()
+    operation: str = _required()
 
 
 class LinkLayerDiscoveryProtocolInfo(DynamicData):
@@ -7070,9 +7070,9 @@ class LinkLayerDiscoveryProtocolInfo(DynamicData):
 
     _wire_ = "chassisId:string! portId:string! timeToLive:int! parameter:KeyAnyValue*"
     _since_ = "5.0"
-    chassisId: str = required()
-    portId: str = required()
-    timeToLive: int = required()
+    chassisId: str = _required()
+    portId: str = _required()
+    timeToLive: int = _required()
     parameter: list[KeyAnyValue] = []
 
 
@@ -7090,11 +7090,11 @@ class ModeInfo(DynamicData):
     _wire_ = "browse:string read:string! modify:string! use:string! admin:string full:string!"
     _since_ = "2.0"
     browse: str | None = None
-    read: str = required()
-    modify: str = required()
-    use: str = required()
+    read: str = _required()
+    modify: str = _required()
+    use: str = _required()
     admin: str | None = None
-    full: str = required()
+    full: str = _required()
 
 
 class NasDatastoreInfo(DatastoreInfo):
@@ -7114,16 +7114,16 @@ class NvdimmDimmInfo(DynamicData):
         "blockCapacity:long! regionInfo:NvdimmRegionInfo* representationString:string!"
     )
     _since_ = "6.7"
-    dimmHandle: int = required()
-    healthInfo: NvdimmHealthInfo = required()
-    totalCapacity: int = required()
-    persistentCapacity: int = required()
-    availablePersistentCapacity: int = required()
-    volatileCapacity: int = required()
-    availableVolatileCapacity: int = required()
-    blockCapacity: int = required()
+    dimmHandle: int = _required()
+    healthInfo: NvdimmHealthInfo = _required()
+    totalCapacity: int = _required()
+    persistentCapacity: int = _required()
+    availablePersistentCapacity: int = _required()
+    volatileCapacity: int = _required()
+    availableVolatileCapacity: int = _required()
+    blockCapacity: int = _required()
     regionInfo: list[NvdimmRegionInfo] = []
-    representationString: str = required()
+    representationString: str = _required()
 
 
 class NvdimmGuid(DynamicData):
@@ -7131,7 +7131,7 @@ class NvdimmGuid(DynamicData):
 
     _wire_ = "uuid:string!"
     _since_ = "6.7"
-    uuid: str = required()
+    uuid: str = _required()
 
 
 class NvdimmHealthInfo(DynamicData):
@@ -7143,14 +7143,14 @@ class NvdimmHealthInfo(DynamicData):
         "dimmLifespanPercentage:int! esTemperature:int esTemperatureThreshold:int esLifespanPercentage:int"
     )
     _since_ = "6.7"
-    healthStatus: str = required()
-    healthInformation: str = required()
+    healthStatus: str = _required()
+    healthInformation: str = _required()
     stateFlagInfo: list[str] = []
-    dimmTemperature: int = required()
-    dimmTemperatureThreshold: int = required()
-    spareBlocksPercentage: int = required()
-    spareBlockThreshold: int = required()
-    dimmLifespanPercentage: int = required()
+    dimmTemperature: int = _required()
+    dimmTemperatureThreshold: int = _required()
+    spareBlocksPercentage: int = _required()
+    spareBlockThreshold: int = _required()
+    dimmLifespanPercentage: int = _required()
     esTemperature: int | None = None
     esTemperatureThreshold: int | None = None
     esLifespanPercentage: int | None = None
@@ -7164,13 +7164,13 @@ class NvdimmInterleaveSetInfo(DynamicData):
         "state:string!"
     )
     _since_ = "6.7"
-    setId: int = required()
-    rangeType: str = required()
-    baseAddress: int = required()
-    size: int = required()
-    availableSize: int = required()
+    setId: int = _required()
+    rangeType: str = _required()
+    baseAddress: int = _required()
+    size: int = _required()
+    availableSize: int = _required()
     deviceList: list[int] = []
-    state: str = required()
+    state: str = _required()
 
 
 class NvdimmNamespaceCreateSpec(DynamicData):
@@ -7179,10 +7179,10 @@ class NvdimmNamespaceCreateSpec(DynamicData):
     _wire_ = "friendlyName:string blockSize:long! blockCount:long! type:string! locationID:int!"
     _since_ = "6.7"
     friendlyName: str | None = None
-    blockSize: int = required()
-    blockCount: int = required()
-    type: str = required()
-    locationID: int = required()
+    blockSize: int = _required()
+    blockCount: int = _required()
+    type: str = _required()
+    locationID: int = _required()
 
 
 class NvdimmNamespaceDeleteSpec(DynamicData):
@@ -7190,7 +7190,7 @@ class NvdimmNamespaceDeleteSpec(DynamicData):
 
     _wire_ = "uuid:string!"
     _since_ = "6.7"
-    uuid: str = required()
+    uuid: str = _required()
 
 
 class NvdimmNamespaceDetails(DynamicData):
@@ -7201,13 +7201,13 @@ class NvdimmNamespaceDetails(DynamicData):
         "interleavesetID:int! state:string!"
     )
     _since_ = "6.7.1"
-    uuid: str = required()
-    friendlyName: str = required()
-    size: int = required()
-    type: str = required()
-    namespaceHealthStatus: str = required()
-    interleavesetID: int = required()
-    state: str = required()
+    uuid: str = _required()
+    friendlyName: str = _required()
+    size: int = _required()
+    type: str = _required()
+    namespaceHealthStatus: str = _required()
+    interleavesetID: int = _required()
+    state: str = _required()
 
 
 class NvdimmNamespaceInfo(DynamicData):
@@ -7218,14 +7218,14 @@ class NvdimmNamespaceInfo(DynamicData):
         "namespaceHealthStatus:string! locationID:int! state:string!"
     )
     _since_ = "6.7"
-    uuid: str = required()
-    friendlyName: str = required()
-    blockSize: int = required()
-    blockCount: int = required()
-    type: str = required()
-    namespaceHealthStatus: str = required()
-    locationID: int = required()
-    state: str = required()
+    uuid: str = _required()
+    friendlyName: str = _required()
+    blockSize: int = _required()
+    blockCount: int = _required()
+    type: str = _required()
+    namespaceHealthStatus: str = _required()
+    locationID: int = _required()
+    state: str = _required()
 
 
 class NvdimmPMemNamespaceCreateSpec(DynamicData):
@@ -7234,8 +7234,8 @@ class NvdimmPMemNamespaceCreateSpec(DynamicData):
     _wire_ = "friendlyName:string size:long! interleavesetID:int!"
     _since_ = "6.7.1"
     friendlyName: str | None = None
-    size: int = required()
-    interleavesetID: int = required()
+    size: int = _required()
+    interleavesetID: int = _required()
 
 
 class NvdimmRegionInfo(DynamicData):
@@ -7243,12 +7243,12 @@ class NvdimmRegionInfo(DynamicData):
 
     _wire_ = "regionId:int! setId:int! rangeType:string! startAddr:long! size:long! offset:long!"
     _since_ = "6.7"
-    regionId: int = required()
-    setId: int = required()
-    rangeType: str = required()
-    startAddr: int = required()
-    size: int = required()
-    offset: int = required()
+    regionId: int = _required()
+    setId: int = _required()
+    rangeType: str = _required()
+    startAddr: int = _required()
+    size: int = _required()
+    offset: int = _required()
 
 
 class NvdimmSummary(DynamicData):
@@ -7259,14 +7259,14 @@ class NvdimmSummary(DynamicData):
         "blockCapacity:long! availableCapacity:long! numInterleavesets:int! numNamespaces:int!"
     )
     _since_ = "6.7"
-    numDimms: int = required()
-    healthStatus: str = required()
-    totalCapacity: int = required()
-    persistentCapacity: int = required()
-    blockCapacity: int = required()
-    availableCapacity: int = required()
-    numInterleavesets: int = required()
-    numNamespaces: int = required()
+    numDimms: int = _required()
+    healthStatus: str = _required()
+    totalCapacity: int = _required()
+    persistentCapacity: int = _required()
+    blockCapacity: int = _required()
+    availableCapacity: int = _required()
+    numInterleavesets: int = _required()
+    numNamespaces: int = _required()
 
 
 class NvdimmSystemInfo(DynamicData):
@@ -7293,7 +7293,7 @@ class PMemDatastoreInfo(DatastoreInfo):
 
     _wire_ = "pmem:HostPMemVolume!"
     _since_ = "6.7"
-    pmem: HostPMemVolume = required()
+    pmem: HostPMemVolume = _required()
 
 
 class PhysicalNic(DynamicData):
@@ -7311,16 +7311,16 @@ class PhysicalNic(DynamicData):
     )
     _since_ = "2.0"
     key: str | None = None
-    device: str = required()
-    pci: str = required()
+    device: str = _required()
+    pci: str = _required()
     driver: str | None = None
     driverVersion: str | None = None
     firmwareVersion: str | None = None
     linkSpeed: PhysicalNicLinkInfo | None = None
     validLinkSpecification: list[PhysicalNicLinkInfo] = []
-    spec: PhysicalNicSpec = required()
-    wakeOnLanSupported: bool = required()
-    mac: str = required()
+    spec: PhysicalNicSpec = _required()
+    wakeOnLanSupported: bool = _required()
+    mac: str = _required()
     fcoeConfiguration: FcoeConfig | None = None
     vmDirectPathGen2Supported: bool | None = None
     vmDirectPathGen2SupportedMode: str | None = None
@@ -7342,13 +7342,13 @@ class PhysicalNicCdpDeviceCapability(DynamicData):
         "host:boolean! igmpEnabled:boolean! repeater:boolean!"
     )
     _since_ = "2.5"
-    router: bool = required()
-    transparentBridge: bool = required()
-    sourceRouteBridge: bool = required()
-    networkSwitch: bool = required()
-    host: bool = required()
-    igmpEnabled: bool = required()
-    repeater: bool = required()
+    router: bool = _required()
+    transparentBridge: bool = _required()
+    sourceRouteBridge: bool = _required()
+    networkSwitch: bool = _required()
+    host: bool = _required()
+    igmpEnabled: bool = _required()
+    repeater: bool = _required()
 
 
 class PhysicalNicCdpInfo(DynamicData):
@@ -7387,8 +7387,8 @@ class PhysicalNicConfig(DynamicData):
 
     _wire_ = "device:string! spec:PhysicalNicSpec!"
     _since_ = "2.0"
-    device: str = required()
-    spec: PhysicalNicSpec = required()
+    device: str = _required()
+    spec: PhysicalNicSpec = _required()
 
 
 class PhysicalNicHint(DynamicData):
@@ -7407,7 +7407,7 @@ class PhysicalNicHintInfo(DynamicData):
         "connectedSwitchPort:PhysicalNicCdpInfo@2.5 lldpInfo:LinkLayerDiscoveryProtocolInfo@5.0"
     )
     _since_ = "2.0"
-    device: str = required()
+    device: str = _required()
     subnet: list[PhysicalNicIpHint] = []
     network: list[PhysicalNicNameHint] = []
     connectedSwitchPort: PhysicalNicCdpInfo | None = None
@@ -7419,7 +7419,7 @@ class PhysicalNicIpHint(PhysicalNicHint):
 
     _wire_ = "ipSubnet:string!"
     _since_ = "2.0"
-    ipSubnet: str = required()
+    ipSubnet: str = _required()
 
 
 class PhysicalNicLinkInfo(DynamicData):
@@ -7427,8 +7427,8 @@ class PhysicalNicLinkInfo(DynamicData):
 
     _wire_ = "speedMb:int! duplex:boolean!"
     _since_ = "2.0"
-    speedMb: int = required()
-    duplex: bool = required()
+    speedMb: int = _required()
+    duplex: bool = _required()
 
 
 class PhysicalNicNameHint(PhysicalNicHint):
@@ -7436,7 +7436,7 @@ class PhysicalNicNameHint(PhysicalNicHint):
 
     _wire_ = "network:string!"
     _since_ = "2.0"
-    network: str = required()
+    network: str = _required()
 
 
 class PhysicalNicSpec(DynamicData):
@@ -7458,8 +7458,8 @@ class PodVMInfo(DynamicData):
 
     _wire_ = "hasPageSharingPodVM:boolean! podVMOverheadInfo:PodVMOverheadInfo!"
     _since_ = "9.1.0.0"
-    hasPageSharingPodVM: bool = required()
-    podVMOverheadInfo: PodVMOverheadInfo = required()
+    hasPageSharingPodVM: bool = _required()
+    podVMOverheadInfo: PodVMOverheadInfo = _required()
 
 
 class PodVMOverheadInfo(DynamicData):
@@ -7470,9 +7470,9 @@ class PodVMOverheadInfo(DynamicData):
         "podVMOverheadWithPageSharing:int!"
     )
     _since_ = "9.1.0.0"
-    crxPageSharingSupported: bool = required()
-    podVMOverheadWithoutPageSharing: int = required()
-    podVMOverheadWithPageSharing: int = required()
+    crxPageSharingSupported: bool = _required()
+    podVMOverheadWithoutPageSharing: int = _required()
+    podVMOverheadWithPageSharing: int = _required()
 
 
 class PowerSystemCapability(DynamicData):
@@ -7480,7 +7480,7 @@ class PowerSystemCapability(DynamicData):
 
     _wire_ = "availablePolicy:HostPowerPolicy!*"
     _since_ = "4.1"
-    availablePolicy: list[HostPowerPolicy] = required()
+    availablePolicy: list[HostPowerPolicy] = _required()
 
 
 class PowerSystemInfo(DynamicData):
@@ -7488,7 +7488,7 @@ class PowerSystemInfo(DynamicData):
 
     _wire_ = "currentPolicy:HostPowerPolicy!"
     _since_ = "4.1"
-    currentPolicy: HostPowerPolicy = required()
+    currentPolicy: HostPowerPolicy = _required()
 
 
 class Relation(DynamicData):
@@ -7497,7 +7497,7 @@ class Relation(DynamicData):
     _wire_ = "constraint:string name:string! version:string"
     _since_ = "6.5"
     constraint: str | None = None
-    name: str = required()
+    name: str = _required()
     version: str | None = None
 
 
@@ -7506,7 +7506,7 @@ class ScsiLunCapabilities(DynamicData):
 
     _wire_ = "updateDisplayNameSupported:boolean!"
     _since_ = "4.0"
-    updateDisplayNameSupported: bool = required()
+    updateDisplayNameSupported: bool = _required()
 
 
 class ScsiLunDescriptor(DynamicData):
@@ -7514,8 +7514,8 @@ class ScsiLunDescriptor(DynamicData):
 
     _wire_ = "quality:string! id:string!"
     _since_ = "4.0"
-    quality: str = required()
-    id: str = required()
+    quality: str = _required()
+    id: str = _required()
 
 
 class ScsiLunDurableName(DynamicData):
@@ -7523,8 +7523,8 @@ class ScsiLunDurableName(DynamicData):
 
     _wire_ = "namespace:string! namespaceId:byte! data:byte*"
     _since_ = "2.0"
-    namespace: str = required()
-    namespaceId: int = required()
+    namespace: str = _required()
+    namespaceId: int = _required()
     data: list[int] = []
 
 
@@ -7533,9 +7533,9 @@ class ServiceConsoleReservationInfo(DynamicData):
 
     _wire_ = "serviceConsoleReservedCfg:long! serviceConsoleReserved:long! unreserved:long!"
     _since_ = "2.0"
-    serviceConsoleReservedCfg: int = required()
-    serviceConsoleReserved: int = required()
-    unreserved: int = required()
+    serviceConsoleReservedCfg: int = _required()
+    serviceConsoleReserved: int = _required()
+    unreserved: int = _required()
 
 
 class SoftwarePackage(DynamicData):
@@ -7549,13 +7549,13 @@ class SoftwarePackage(DynamicData):
         "payload:string*"
     )
     _since_ = "6.5"
-    name: str = required()
-    version: str = required()
-    type: str = required()
-    vendor: str = required()
-    acceptanceLevel: str = required()
-    summary: str = required()
-    description: str = required()
+    name: str = _required()
+    version: str = _required()
+    type: str = _required()
+    vendor: str = _required()
+    acceptanceLevel: str = _required()
+    summary: str = _required()
+    description: str = _required()
     referenceURL: list[str] = []
     creationDate: datetime | None = None
     depends: list[Relation] = []
@@ -7564,7 +7564,7 @@ class SoftwarePackage(DynamicData):
     provides: list[str] = []
     maintenanceModeRequired: bool | None = None
     hardwarePlatformsRequired: list[str] = []
-    capability: SoftwarePackageCapability = required()
+    capability: SoftwarePackageCapability = _required()
     tag: list[str] = []
     payload: list[str] = []
 
@@ -7585,11 +7585,11 @@ class SystemEventInfo(DynamicData):
 
     _wire_ = "recordId:long! when:string! selType:long! message:string! sensorNumber:long!"
     _since_ = "6.5"
-    recordId: int = required()
-    when: str = required()
-    selType: int = required()
-    message: str = required()
-    sensorNumber: int = required()
+    recordId: int = _required()
+    when: str = _required()
+    selType: int = _required()
+    message: str = _required()
+    sensorNumber: int = _required()
 
 
 class VmConfigFileInfo(FileInfo):
@@ -7629,8 +7629,8 @@ class VVolHostPE(DynamicData):
 
     _wire_ = "key:ref(HostSystem)! protocolEndpoint:HostProtocolEndpoint!*"
     _since_ = "6.0"
-    key: HostSystem = required()
-    protocolEndpoint: list[HostProtocolEndpoint] = required()
+    key: HostSystem = _required()
+    protocolEndpoint: list[HostProtocolEndpoint] = _required()
 
 
 class VirtualMachineMemoryReservationInfo(DynamicData):
@@ -7641,10 +7641,10 @@ class VirtualMachineMemoryReservationInfo(DynamicData):
         "allocationPolicy:string!"
     )
     _since_ = "2.5"
-    virtualMachineMin: int = required()
-    virtualMachineMax: int = required()
-    virtualMachineReserved: int = required()
-    allocationPolicy: str = required()
+    virtualMachineMin: int = _required()
+    virtualMachineMax: int = _required()
+    virtualMachineReserved: int = _required()
+    allocationPolicy: str = _required()
 
 
 class VirtualMachineMemoryReservationSpec(DynamicData):
@@ -7661,8 +7661,8 @@ class VirtualNicManagerNetConfig(DynamicData):
 
     _wire_ = "nicType:string! multiSelectAllowed:boolean! candidateVnic:HostVirtualNic* selectedVnic:string*"
     _since_ = "4.0"
-    nicType: str = required()
-    multiSelectAllowed: bool = required()
+    nicType: str = _required()
+    multiSelectAllowed: bool = _required()
     candidateVnic: list[HostVirtualNic] = []
     selectedVnic: list[str] = []
 
@@ -7689,7 +7689,7 @@ class VmConfigFileQueryFlags(DynamicData):
 
     _wire_ = "configVersion:boolean! encryption:boolean@6.5"
     _since_ = "2.0"
-    configVersion: bool = required()
+    configVersion: bool = _required()
     encryption: bool | None = None
 
 
@@ -7752,9 +7752,9 @@ class VmDiskFileQueryFlags(DynamicData):
         "diskExtents:boolean@2.5 thin:boolean@4.0 encryption:boolean@6.5 sectorFormat:boolean@9.0.0.0"
     )
     _since_ = "2.0"
-    diskType: bool = required()
-    capacityKb: bool = required()
-    hardwareVersion: bool = required()
+    diskType: bool = _required()
+    capacityKb: bool = _required()
+    hardwareVersion: bool = _required()
     controllerType: bool | None = None
     diskExtents: bool | None = None
     thin: bool | None = None
@@ -7813,7 +7813,7 @@ class VmfsConfigOption(DynamicData):
         "unmapBandwidthIncrement:long@6.7 unmapBandwidthUltraLow:long@8.0.0.1"
     )
     _since_ = "6.5"
-    blockSizeOption: int = required()
+    blockSizeOption: int = _required()
     unmapGranularityOption: list[int] = []
     unmapBandwidthFixedValue: LongOption | None = None
     unmapBandwidthDynamicMin: LongOption | None = None
@@ -7827,7 +7827,7 @@ class VmfsDatastoreBaseOption(DynamicData):
 
     _wire_ = "layout:HostDiskPartitionLayout! partitionFormatChange:boolean@5.0"
     _since_ = "2.0"
-    layout: HostDiskPartitionLayout = required()
+    layout: HostDiskPartitionLayout = _required()
     partitionFormatChange: bool | None = None
 
 
@@ -7836,7 +7836,7 @@ class VmfsDatastoreSingleExtentOption(VmfsDatastoreBaseOption):
 
     _wire_ = "vmfsExtent:HostDiskPartitionBlockRange!"
     _since_ = "2.0"
-    vmfsExtent: HostDiskPartitionBlockRange = required()
+    vmfsExtent: HostDiskPartitionBlockRange = _required()
 
 
 class VmfsDatastoreAllExtentOption(VmfsDatastoreSingleExtentOption):
@@ -7851,7 +7851,7 @@ class VmfsDatastoreSpec(DynamicData):
 
     _wire_ = "diskUuid:string!"
     _since_ = "2.0"
-    diskUuid: str = required()
+    diskUuid: str = _required()
 
 
 class VmfsDatastoreCreateSpec(VmfsDatastoreSpec):
@@ -7859,8 +7859,8 @@ class VmfsDatastoreCreateSpec(VmfsDatastoreSpec):
 
     _wire_ = "partition:HostDiskPartitionSpec! vmfs:HostVmfsSpec! extent:HostScsiDiskPartition*"
     _since_ = "2.0"
-    partition: HostDiskPartitionSpec = required()
-    vmfs: HostVmfsSpec = required()
+    partition: HostDiskPartitionSpec = _required()
+    vmfs: HostVmfsSpec = _required()
     extent: list[HostScsiDiskPartition] = []
 
 
@@ -7869,8 +7869,8 @@ class VmfsDatastoreExpandSpec(VmfsDatastoreSpec):
 
     _wire_ = "partition:HostDiskPartitionSpec! extent:HostScsiDiskPartition!"
     _since_ = "4.0"
-    partition: HostDiskPartitionSpec = required()
-    extent: HostScsiDiskPartition = required()
+    partition: HostDiskPartitionSpec = _required()
+    extent: HostScsiDiskPartition = _required()
 
 
 class VmfsDatastoreExtendSpec(VmfsDatastoreSpec):
@@ -7878,8 +7878,8 @@ class VmfsDatastoreExtendSpec(VmfsDatastoreSpec):
 
     _wire_ = "partition:HostDiskPartitionSpec! extent:HostScsiDiskPartition!*"
     _since_ = "2.0"
-    partition: HostDiskPartitionSpec = required()
-    extent: list[HostScsiDiskPartition] = required()
+    partition: HostDiskPartitionSpec = _required()
+    extent: list[HostScsiDiskPartition] = _required()
 
 
 class VmfsDatastoreInfo(DatastoreInfo):
@@ -7897,7 +7897,7 @@ class VmfsDatastoreMultipleExtentOption(VmfsDatastoreBaseOption):
 
     _wire_ = "vmfsExtent:HostDiskPartitionBlockRange!*"
     _since_ = "2.0"
-    vmfsExtent: list[HostDiskPartitionBlockRange] = required()
+    vmfsExtent: list[HostDiskPartitionBlockRange] = _required()
 
 
 class VmfsDatastoreOption(DynamicData):
@@ -7905,8 +7905,8 @@ class VmfsDatastoreOption(DynamicData):
 
     _wire_ = "info:VmfsDatastoreBaseOption! spec:VmfsDatastoreSpec!"
     _since_ = "2.0"
-    info: VmfsDatastoreBaseOption = required()
-    spec: VmfsDatastoreSpec = required()
+    info: VmfsDatastoreBaseOption = _required()
+    spec: VmfsDatastoreSpec = _required()
 
 
 class VmfsUnmapBandwidthSpec(DynamicData):
@@ -7914,10 +7914,10 @@ class VmfsUnmapBandwidthSpec(DynamicData):
 
     _wire_ = "policy:string! fixedValue:long! dynamicMin:long! dynamicMax:long!"
     _since_ = "6.7"
-    policy: str = required()
-    fixedValue: int = required()
-    dynamicMin: int = required()
-    dynamicMax: int = required()
+    policy: str = _required()
+    fixedValue: int = _required()
+    dynamicMin: int = _required()
+    dynamicMax: int = _required()
 
 
 class VsanDatastoreInfo(DatastoreInfo):
@@ -7972,7 +7972,7 @@ class VsanPolicySatisfiability(DynamicData):
     _wire_ = "uuid:string isSatisfiable:boolean! reason:LocalizableMessage cost:VsanPolicyCost"
     _since_ = "5.5"
     uuid: str | None = None
-    isSatisfiable: bool = required()
+    isSatisfiable: bool = _required()
     reason: LocalizableMessage | None = None
     cost: VsanPolicyCost | None = None
 

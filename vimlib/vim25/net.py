@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from vimlib.model import Enumeration, required
+from vimlib.model import Enumeration, required as _required
 from .vmodl import (
     DynamicData,
 )
@@ -93,7 +93,7 @@ class NetBIOSConfigInfo(DynamicData):
 
     _wire_ = "mode:string!"
     _since_ = "4.1"
-    mode: str = required()
+    mode: str = _required()
 
 
 class NetDhcpConfigInfo(DynamicData):
@@ -110,7 +110,7 @@ class NetDhcpConfigInfoDhcpOptions(DynamicData):
 
     _wire_ = "enable:boolean! config:KeyValue*"
     _since_ = "4.1"
-    enable: bool = required()
+    enable: bool = _required()
     config: list[KeyValue] = []
 
 
@@ -129,8 +129,8 @@ class NetDhcpConfigSpecDhcpOptionsSpec(DynamicData):
     _wire_ = "enable:boolean config:KeyValue!* operation:string!"
     _since_ = "4.1"
     enable: bool | None = None
-    config: list[KeyValue] = required()
-    operation: str = required()
+    config: list[KeyValue] = _required()
+    operation: str = _required()
 
 
 class NetDnsConfigInfo(DynamicData):
@@ -138,9 +138,9 @@ class NetDnsConfigInfo(DynamicData):
 
     _wire_ = "dhcp:boolean! hostName:string! domainName:string! ipAddress:string* searchDomain:string*"
     _since_ = "4.1"
-    dhcp: bool = required()
-    hostName: str = required()
-    domainName: str = required()
+    dhcp: bool = _required()
+    hostName: str = _required()
+    domainName: str = _required()
     ipAddress: list[str] = []
     searchDomain: list[str] = []
 
@@ -172,8 +172,8 @@ class NetIpConfigInfoIpAddress(DynamicData):
 
     _wire_ = "ipAddress:string! prefixLength:int! origin:string state:string lifetime:dateTime"
     _since_ = "4.1"
-    ipAddress: str = required()
-    prefixLength: int = required()
+    ipAddress: str = _required()
+    prefixLength: int = _required()
     origin: str | None = None
     state: str | None = None
     lifetime: datetime | None = None
@@ -194,9 +194,9 @@ class NetIpConfigSpecIpAddressSpec(DynamicData):
 
     _wire_ = "ipAddress:string! prefixLength:int! operation:string!"
     _since_ = "4.1"
-    ipAddress: str = required()
-    prefixLength: int = required()
-    operation: str = required()
+    ipAddress: str = _required()
+    prefixLength: int = _required()
+    operation: str = _required()
 
 
 class NetIpRouteConfigInfo(DynamicData):
@@ -221,9 +221,9 @@ class NetIpRouteConfigInfoIpRoute(DynamicData):
 
     _wire_ = "network:string! prefixLength:int! gateway:NetIpRouteConfigInfoGateway!"
     _since_ = "4.1"
-    network: str = required()
-    prefixLength: int = required()
-    gateway: NetIpRouteConfigInfoGateway = required()
+    network: str = _required()
+    prefixLength: int = _required()
+    gateway: NetIpRouteConfigInfoGateway = _required()
 
 
 class NetIpRouteConfigSpec(DynamicData):
@@ -248,10 +248,10 @@ class NetIpRouteConfigSpecIpRouteSpec(DynamicData):
 
     _wire_ = "network:string! prefixLength:int! gateway:NetIpRouteConfigSpecGatewaySpec! operation:string!"
     _since_ = "4.1"
-    network: str = required()
-    prefixLength: int = required()
-    gateway: NetIpRouteConfigSpecGatewaySpec = required()
-    operation: str = required()
+    network: str = _required()
+    prefixLength: int = _required()
+    gateway: NetIpRouteConfigSpecGatewaySpec = _required()
+    operation: str = _required()
 
 
 class NetIpStackInfo(DynamicData):
@@ -268,10 +268,10 @@ class NetIpStackInfoDefaultRouter(DynamicData):
 
     _wire_ = "ipAddress:string! device:string! lifetime:dateTime! preference:string!"
     _since_ = "4.1"
-    ipAddress: str = required()
-    device: str = required()
-    lifetime: datetime = required()
-    preference: str = required()
+    ipAddress: str = _required()
+    device: str = _required()
+    lifetime: datetime = _required()
+    preference: str = _required()
 
 
 class NetIpStackInfoNetToMedia(DynamicData):
@@ -279,10 +279,10 @@ class NetIpStackInfoNetToMedia(DynamicData):
 
     _wire_ = "ipAddress:string! physicalAddress:string! device:string! type:string!"
     _since_ = "4.1"
-    ipAddress: str = required()
-    physicalAddress: str = required()
-    device: str = required()
-    type: str = required()
+    ipAddress: str = _required()
+    physicalAddress: str = _required()
+    device: str = _required()
+    type: str = _required()
 
 
 class WinNetBIOSConfigInfo(NetBIOSConfigInfo):
@@ -290,5 +290,5 @@ class WinNetBIOSConfigInfo(NetBIOSConfigInfo):
 
     _wire_ = "primaryWINS:string! secondaryWINS:string"
     _since_ = "4.1"
-    primaryWINS: str = required()
+    primaryWINS: str = _required()
     secondaryWINS: str | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from vimlib.model import Enumeration, operation, required
+from vimlib.model import Enumeration, operation, required as _required
 from .vmodl import (
     DynamicData,
     ManagedObject,
@@ -78,7 +78,7 @@ class ApplyProfile(DynamicData):
         "toReplaceWith:boolean@6.5 toBeDeleted:boolean@6.5 copyEnableStatus:boolean@6.5 hidden:boolean@6.7"
     )
     _since_ = "4.0"
-    enabled: bool = required()
+    enabled: bool = _required()
     policy: list[ProfilePolicy] = []
     profileTypeName: str | None = None
     profileVersion: str | None = None
@@ -106,9 +106,9 @@ class ProfileConfigInfo(DynamicData):
 
     _wire_ = "name:string! annotation:string enabled:boolean!"
     _since_ = "4.0"
-    name: str = required()
+    name: str = _required()
     annotation: str | None = None
-    enabled: bool = required()
+    enabled: bool = _required()
 
 
 class ComplianceFailure(DynamicData):
@@ -119,8 +119,8 @@ class ComplianceFailure(DynamicData):
         "failureValues:ComplianceFailureComplianceFailureValues*@6.5"
     )
     _since_ = "4.0"
-    failureType: str = required()
-    message: LocalizableMessage = required()
+    failureType: str = _required()
+    message: LocalizableMessage = _required()
     expressionName: str | None = None
     failureValues: list[ComplianceFailureComplianceFailureValues] = []
 
@@ -130,7 +130,7 @@ class ComplianceFailureComplianceFailureValues(DynamicData):
 
     _wire_ = "comparisonIdentifier:string! profileInstance:string hostValue:anyType profileValue:anyType"
     _since_ = "6.5"
-    comparisonIdentifier: str = required()
+    comparisonIdentifier: str = _required()
     profileInstance: str | None = None
     hostValue: Any = None
     profileValue: Any = None
@@ -141,8 +141,8 @@ class ComplianceLocator(DynamicData):
 
     _wire_ = "expressionName:string! applyPath:ProfilePropertyPath!"
     _since_ = "4.0"
-    expressionName: str = required()
-    applyPath: ProfilePropertyPath = required()
+    expressionName: str = _required()
+    applyPath: ProfilePropertyPath = _required()
 
 
 class ComplianceProfile(DynamicData):
@@ -150,8 +150,8 @@ class ComplianceProfile(DynamicData):
 
     _wire_ = "expression:ProfileExpression!* rootExpression:string!"
     _since_ = "4.0"
-    expression: list[ProfileExpression] = required()
-    rootExpression: str = required()
+    expression: list[ProfileExpression] = _required()
+    rootExpression: str = _required()
 
 
 class ComplianceResult(DynamicData):
@@ -163,7 +163,7 @@ class ComplianceResult(DynamicData):
     )
     _since_ = "4.0"
     profile: Profile | None = None
-    complianceStatus: str = required()
+    complianceStatus: str = _required()
     entity: ManagedEntity | None = None
     checkTime: datetime | None = None
     failure: list[ComplianceFailure] = []
@@ -174,7 +174,7 @@ class PolicyOption(DynamicData):
 
     _wire_ = "id:string! parameter:KeyAnyValue*"
     _since_ = "4.0"
-    id: str = required()
+    id: str = _required()
     parameter: list[KeyAnyValue] = []
 
 
@@ -191,7 +191,7 @@ class ProfileSerializedCreateSpec(ProfileCreateSpec):
 
     _wire_ = "profileConfigString:string!"
     _since_ = "4.0"
-    profileConfigString: str = required()
+    profileConfigString: str = _required()
 
 
 class ProfileApplyProfileElement(ApplyProfile):
@@ -199,7 +199,7 @@ class ProfileApplyProfileElement(ApplyProfile):
 
     _wire_ = "key:string!"
     _since_ = "5.0"
-    key: str = required()
+    key: str = _required()
 
 
 class ProfileApplyProfileProperty(DynamicData):
@@ -207,8 +207,8 @@ class ProfileApplyProfileProperty(DynamicData):
 
     _wire_ = "propertyName:string! array:boolean! profile:ApplyProfile*"
     _since_ = "5.0"
-    propertyName: str = required()
-    array: bool = required()
+    propertyName: str = _required()
+    array: bool = _required()
     profile: list[ApplyProfile] = []
 
 
@@ -217,9 +217,9 @@ class ProfileExpression(DynamicData):
 
     _wire_ = "id:string! displayName:string! negated:boolean!"
     _since_ = "4.0"
-    id: str = required()
-    displayName: str = required()
-    negated: bool = required()
+    id: str = _required()
+    displayName: str = _required()
+    negated: bool = _required()
 
 
 class ProfileCompositeExpression(ProfileExpression):
@@ -227,8 +227,8 @@ class ProfileCompositeExpression(ProfileExpression):
 
     _wire_ = "operator:string! expressionName:string!*"
     _since_ = "4.0"
-    operator: str = required()
-    expressionName: list[str] = required()
+    operator: str = _required()
+    expressionName: list[str] = _required()
 
 
 class ProfilePolicyOptionMetadata(DynamicData):
@@ -236,7 +236,7 @@ class ProfilePolicyOptionMetadata(DynamicData):
 
     _wire_ = "id:ExtendedElementDescription! parameter:ProfileParameterMetadata*"
     _since_ = "4.0"
-    id: ExtendedElementDescription = required()
+    id: ExtendedElementDescription = _required()
     parameter: list[ProfileParameterMetadata] = []
 
 
@@ -245,7 +245,7 @@ class ProfileCompositePolicyOptionMetadata(ProfilePolicyOptionMetadata):
 
     _wire_ = "option:string!*"
     _since_ = "4.0"
-    option: list[str] = required()
+    option: list[str] = _required()
 
 
 class ProfileDeferredPolicyOptionParameter(DynamicData):
@@ -253,7 +253,7 @@ class ProfileDeferredPolicyOptionParameter(DynamicData):
 
     _wire_ = "inputPath:ProfilePropertyPath! parameter:KeyAnyValue*"
     _since_ = "4.0"
-    inputPath: ProfilePropertyPath = required()
+    inputPath: ProfilePropertyPath = _required()
     parameter: list[KeyAnyValue] = []
 
 
@@ -262,7 +262,7 @@ class ProfileDescription(DynamicData):
 
     _wire_ = "section:ProfileDescriptionSection!*"
     _since_ = "4.0"
-    section: list[ProfileDescriptionSection] = required()
+    section: list[ProfileDescriptionSection] = _required()
 
 
 class ProfileDescriptionSection(DynamicData):
@@ -270,7 +270,7 @@ class ProfileDescriptionSection(DynamicData):
 
     _wire_ = "description:ExtendedElementDescription! message:LocalizableMessage*"
     _since_ = "4.0"
-    description: ExtendedElementDescription = required()
+    description: ExtendedElementDescription = _required()
     message: list[LocalizableMessage] = []
 
 
@@ -279,7 +279,7 @@ class ProfileExpressionMetadata(DynamicData):
 
     _wire_ = "expressionId:ExtendedElementDescription! parameter:ProfileParameterMetadata*"
     _since_ = "4.0"
-    expressionId: ExtendedElementDescription = required()
+    expressionId: ExtendedElementDescription = _required()
     parameter: list[ProfileParameterMetadata] = []
 
 
@@ -292,7 +292,7 @@ class ProfileMetadata(DynamicData):
         "profileComponent:string@5.1 operationMessages:ProfileMetadataProfileOperationMessage*@6.7"
     )
     _since_ = "4.0"
-    key: str = required()
+    key: str = _required()
     profileTypeName: str | None = None
     description: ExtendedDescription | None = None
     sortSpec: list[ProfileMetadataProfileSortSpec] = []
@@ -306,8 +306,8 @@ class ProfileMetadataProfileOperationMessage(DynamicData):
 
     _wire_ = "operationName:string! message:LocalizableMessage!"
     _since_ = "6.7"
-    operationName: str = required()
-    message: LocalizableMessage = required()
+    operationName: str = _required()
+    message: LocalizableMessage = _required()
 
 
 class ProfileMetadataProfileSortSpec(DynamicData):
@@ -315,8 +315,8 @@ class ProfileMetadataProfileSortSpec(DynamicData):
 
     _wire_ = "policyId:string! parameter:string!"
     _since_ = "5.0"
-    policyId: str = required()
-    parameter: str = required()
+    policyId: str = _required()
+    parameter: str = _required()
 
 
 class ProfileParameterMetadata(DynamicData):
@@ -328,9 +328,9 @@ class ProfileParameterMetadata(DynamicData):
         "parameterRelations:ProfileParameterMetadataParameterRelationMetadata*@6.7"
     )
     _since_ = "4.0"
-    id: ExtendedElementDescription = required()
-    type: str = required()
-    optional: bool = required()
+    id: ExtendedElementDescription = _required()
+    type: str = _required()
+    optional: bool = _required()
     defaultValue: Any = None
     hidden: bool | None = None
     securitySensitive: bool | None = None
@@ -346,8 +346,8 @@ class ProfileParameterMetadataParameterRelationMetadata(DynamicData):
     relationTypes: list[str] = []
     values: list[Any] = []
     path: ProfilePropertyPath | None = None
-    minCount: int = required()
-    maxCount: int = required()
+    minCount: int = _required()
+    maxCount: int = _required()
 
 
 class ProfilePolicy(DynamicData):
@@ -355,8 +355,8 @@ class ProfilePolicy(DynamicData):
 
     _wire_ = "id:string! policyOption:PolicyOption!"
     _since_ = "4.0"
-    id: str = required()
-    policyOption: PolicyOption = required()
+    id: str = _required()
+    policyOption: PolicyOption = _required()
 
 
 class ProfilePolicyMetadata(DynamicData):
@@ -364,8 +364,8 @@ class ProfilePolicyMetadata(DynamicData):
 
     _wire_ = "id:ExtendedElementDescription! possibleOption:ProfilePolicyOptionMetadata!*"
     _since_ = "4.0"
-    id: ExtendedElementDescription = required()
-    possibleOption: list[ProfilePolicyOptionMetadata] = required()
+    id: ExtendedElementDescription = _required()
+    possibleOption: list[ProfilePolicyOptionMetadata] = _required()
 
 
 class ProfileProfileStructure(DynamicData):
@@ -373,7 +373,7 @@ class ProfileProfileStructure(DynamicData):
 
     _wire_ = "profileTypeName:string! child:ProfileProfileStructureProperty*"
     _since_ = "5.0"
-    profileTypeName: str = required()
+    profileTypeName: str = _required()
     child: list[ProfileProfileStructureProperty] = []
 
 
@@ -382,9 +382,9 @@ class ProfileProfileStructureProperty(DynamicData):
 
     _wire_ = "propertyName:string! array:boolean! element:ProfileProfileStructure!"
     _since_ = "5.0"
-    propertyName: str = required()
-    array: bool = required()
-    element: ProfileProfileStructure = required()
+    propertyName: str = _required()
+    array: bool = _required()
+    element: ProfileProfileStructure = _required()
 
 
 class ProfilePropertyPath(DynamicData):
@@ -392,7 +392,7 @@ class ProfilePropertyPath(DynamicData):
 
     _wire_ = "profilePath:string! policyId:string parameterId:string@5.1 policyOptionId:string@6.7"
     _since_ = "4.0"
-    profilePath: str = required()
+    profilePath: str = _required()
     policyId: str | None = None
     parameterId: str | None = None
     policyOptionId: str | None = None
@@ -403,7 +403,7 @@ class ProfileSimpleExpression(ProfileExpression):
 
     _wire_ = "expressionType:string! parameter:KeyAnyValue*"
     _since_ = "4.0"
-    expressionType: str = required()
+    expressionType: str = _required()
     parameter: list[KeyAnyValue] = []
 
 

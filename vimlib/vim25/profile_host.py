@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from vimlib.model import Enumeration, operation, required
+from vimlib.model import Enumeration, operation, required as _required
 from .profile import (
     ApplyProfile,
     Profile,
@@ -161,8 +161,8 @@ class AnswerFile(DynamicData):
     _wire_ = "userInput:ProfileDeferredPolicyOptionParameter* createdTime:dateTime! modifiedTime:dateTime!"
     _since_ = "5.0"
     userInput: list[ProfileDeferredPolicyOptionParameter] = []
-    createdTime: datetime = required()
-    modifiedTime: datetime = required()
+    createdTime: datetime = _required()
+    modifiedTime: datetime = _required()
 
 
 class AnswerFileCreateSpec(DynamicData):
@@ -186,7 +186,7 @@ class AnswerFileSerializedCreateSpec(AnswerFileCreateSpec):
 
     _wire_ = "answerFileConfigString:string!"
     _since_ = "5.0"
-    answerFileConfigString: str = required()
+    answerFileConfigString: str = _required()
 
 
 class AnswerFileStatusError(DynamicData):
@@ -194,8 +194,8 @@ class AnswerFileStatusError(DynamicData):
 
     _wire_ = "userInputPath:ProfilePropertyPath! errMsg:LocalizableMessage!"
     _since_ = "5.0"
-    userInputPath: ProfilePropertyPath = required()
-    errMsg: LocalizableMessage = required()
+    userInputPath: ProfilePropertyPath = _required()
+    errMsg: LocalizableMessage = _required()
 
 
 class AnswerFileStatusResult(DynamicData):
@@ -203,9 +203,9 @@ class AnswerFileStatusResult(DynamicData):
 
     _wire_ = "checkedTime:dateTime! host:ref(HostSystem)! status:string! error:AnswerFileStatusError*"
     _since_ = "5.0"
-    checkedTime: datetime = required()
-    host: HostSystem = required()
-    status: str = required()
+    checkedTime: datetime = _required()
+    host: HostSystem = _required()
+    status: str = _required()
     error: list[AnswerFileStatusError] = []
 
 
@@ -217,10 +217,10 @@ class ApplyHostProfileConfigurationResult(DynamicData):
         "errors:LocalizedMethodFault*"
     )
     _since_ = "6.5"
-    startTime: datetime = required()
-    completeTime: datetime = required()
-    host: HostSystem = required()
-    status: str = required()
+    startTime: datetime = _required()
+    completeTime: datetime = _required()
+    host: HostSystem = _required()
+    status: str = _required()
     errors: list[LocalizedMethodFault] = []
 
 
@@ -232,7 +232,7 @@ class ProfileExecuteResult(DynamicData):
         "requireInput:ProfileDeferredPolicyOptionParameter* error:ProfileExecuteError*"
     )
     _since_ = "4.0"
-    status: str = required()
+    status: str = _required()
     configSpec: HostConfigSpec | None = None
     inapplicablePath: list[str] = []
     requireInput: list[ProfileDeferredPolicyOptionParameter] = []
@@ -247,7 +247,7 @@ class ApplyHostProfileConfigurationSpec(ProfileExecuteResult):
         "rebootStateless:boolean rebootHost:boolean faultData:LocalizedMethodFault"
     )
     _since_ = "6.5"
-    host: HostSystem = required()
+    host: HostSystem = _required()
     taskListRequirement: list[str] = []
     taskDescription: list[LocalizableMessage] = []
     rebootStateless: bool | None = None
@@ -275,8 +275,8 @@ class DvsVNicProfile(ApplyProfile):
 
     _wire_ = "key:string! ipConfig:IpAddressProfile!"
     _since_ = "4.0"
-    key: str = required()
-    ipConfig: IpAddressProfile = required()
+    key: str = _required()
+    ipConfig: IpAddressProfile = _required()
 
 
 class DvsHostVNicProfile(DvsVNicProfile):
@@ -291,8 +291,8 @@ class DvsProfile(ApplyProfile):
 
     _wire_ = "key:string! name:string! uplink:PnicUplinkProfile*"
     _since_ = "4.0"
-    key: str = required()
-    name: str = required()
+    key: str = _required()
+    name: str = _required()
     uplink: list[PnicUplinkProfile] = []
 
 
@@ -316,7 +316,7 @@ class FirewallProfileRulesetProfile(ApplyProfile):
 
     _wire_ = "key:string!"
     _since_ = "4.0"
-    key: str = required()
+    key: str = _required()
 
 
 class HostApplyProfile(ApplyProfile):
@@ -357,11 +357,11 @@ class PortGroupProfile(ApplyProfile):
         "networkPolicy:NetworkPolicyProfile!"
     )
     _since_ = "4.0"
-    key: str = required()
-    name: str = required()
-    vlan: VlanProfile = required()
-    vswitch: VirtualSwitchSelectionProfile = required()
-    networkPolicy: NetworkPolicyProfile = required()
+    key: str = _required()
+    name: str = _required()
+    vlan: VlanProfile = _required()
+    vswitch: VirtualSwitchSelectionProfile = _required()
+    networkPolicy: NetworkPolicyProfile = _required()
 
 
 class HostPortGroupProfile(PortGroupProfile):
@@ -369,7 +369,7 @@ class HostPortGroupProfile(PortGroupProfile):
 
     _wire_ = "ipConfig:IpAddressProfile!"
     _since_ = "4.0"
-    ipConfig: IpAddressProfile = required()
+    ipConfig: IpAddressProfile = _required()
 
 
 class HostProfileConfigSpec(ProfileCreateSpec):
@@ -390,7 +390,7 @@ class HostProfileCompleteConfigSpec(HostProfileConfigSpec):
     _since_ = "4.0"
     applyProfile: HostApplyProfile | None = None
     customComplyProfile: ComplianceProfile | None = None
-    disabledExpressionListChanged: bool = required()
+    disabledExpressionListChanged: bool = _required()
     disabledExpressionList: list[str] = []
     validatorHost: HostSystem | None = None
     validating: bool | None = None
@@ -419,7 +419,7 @@ class HostProfileHostBasedConfigSpec(HostProfileConfigSpec):
 
     _wire_ = "host:ref(HostSystem)! useHostProfileEngine:boolean@5.0"
     _since_ = "4.0"
-    host: HostSystem = required()
+    host: HostSystem = _required()
     useHostProfileEngine: bool | None = None
 
 
@@ -437,8 +437,8 @@ class HostProfileManagerCompositionResultResultElement(DynamicData):
 
     _wire_ = "target:ref(Profile)! status:string! errors:LocalizableMessage*"
     _since_ = "6.5"
-    target: Profile = required()
-    status: str = required()
+    target: Profile = _required()
+    status: str = _required()
     errors: list[LocalizableMessage] = []
 
 
@@ -461,8 +461,8 @@ class HostProfileManagerCompositionValidationResultResultElement(DynamicData):
         "toBeEnabled:HostApplyProfile toBeReenableCC:HostApplyProfile"
     )
     _since_ = "6.5"
-    target: Profile = required()
-    status: str = required()
+    target: Profile = _required()
+    status: str = _required()
     errors: list[LocalizableMessage] = []
     sourceDiffForToBeMerged: HostApplyProfile | None = None
     targetDiffForToBeMerged: HostApplyProfile | None = None
@@ -488,8 +488,8 @@ class HostProfileManagerHostToConfigSpecMap(DynamicData):
 
     _wire_ = "host:ref(HostSystem)! configSpec:AnswerFileCreateSpec!"
     _since_ = "6.5"
-    host: HostSystem = required()
-    configSpec: AnswerFileCreateSpec = required()
+    host: HostSystem = _required()
+    configSpec: AnswerFileCreateSpec = _required()
 
 
 class HostProfileSerializedHostProfileSpec(ProfileSerializedCreateSpec):
@@ -510,9 +510,9 @@ class HostProfileValidationFailureInfo(DynamicData):
         "faults:LocalizedMethodFault*"
     )
     _since_ = "6.7"
-    name: str = required()
-    annotation: str = required()
-    updateType: str = required()
+    name: str = _required()
+    annotation: str = _required()
+    updateType: str = _required()
     host: HostSystem | None = None
     applyProfile: HostApplyProfile | None = None
     failures: list[ProfileUpdateFailedUpdateFailure] = []
@@ -534,9 +534,9 @@ class HostSpecification(DynamicData):
         "changeID:string"
     )
     _since_ = "6.5"
-    createdTime: datetime = required()
+    createdTime: datetime = _required()
     lastModified: datetime | None = None
-    host: HostSystem = required()
+    host: HostSystem = _required()
     subSpecs: list[HostSubSpecification] = []
     changeID: str | None = None
 
@@ -546,8 +546,8 @@ class HostSubSpecification(DynamicData):
 
     _wire_ = "name:string! createdTime:dateTime! data:byte* binaryData:base64Binary@6.7"
     _since_ = "6.5"
-    name: str = required()
-    createdTime: datetime = required()
+    name: str = _required()
+    createdTime: datetime = _required()
     data: list[int] = []
     binaryData: bytes | None = None
 
@@ -579,7 +579,7 @@ class NasStorageProfile(ApplyProfile):
 
     _wire_ = "key:string!"
     _since_ = "4.0"
-    key: str = required()
+    key: str = _required()
 
 
 class NetStackInstanceProfile(ApplyProfile):
@@ -587,9 +587,9 @@ class NetStackInstanceProfile(ApplyProfile):
 
     _wire_ = "key:string! dnsConfig:NetworkProfileDnsConfigProfile! ipRouteConfig:IpRouteProfile!"
     _since_ = "5.5"
-    key: str = required()
-    dnsConfig: NetworkProfileDnsConfigProfile = required()
-    ipRouteConfig: IpRouteProfile = required()
+    key: str = _required()
+    dnsConfig: NetworkProfileDnsConfigProfile = _required()
+    ipRouteConfig: IpRouteProfile = _required()
 
 
 class NetworkPolicyProfile(ApplyProfile):
@@ -639,8 +639,8 @@ class NsxHostVNicProfile(ApplyProfile):
 
     _wire_ = "key:string! ipConfig:IpAddressProfile!"
     _since_ = "6.7"
-    key: str = required()
-    ipConfig: IpAddressProfile = required()
+    key: str = _required()
+    ipConfig: IpAddressProfile = _required()
 
 
 class NumPortsProfile(ApplyProfile):
@@ -662,7 +662,7 @@ class OptionProfile(ApplyProfile):
 
     _wire_ = "key:string!"
     _since_ = "4.0"
-    key: str = required()
+    key: str = _required()
 
 
 class PermissionProfile(ApplyProfile):
@@ -670,7 +670,7 @@ class PermissionProfile(ApplyProfile):
 
     _wire_ = "key:string!"
     _since_ = "4.1"
-    key: str = required()
+    key: str = _required()
 
 
 class PhysicalNicProfile(ApplyProfile):
@@ -678,7 +678,7 @@ class PhysicalNicProfile(ApplyProfile):
 
     _wire_ = "key:string!"
     _since_ = "4.0"
-    key: str = required()
+    key: str = _required()
 
 
 class PnicUplinkProfile(ApplyProfile):
@@ -686,7 +686,7 @@ class PnicUplinkProfile(ApplyProfile):
 
     _wire_ = "key:string!"
     _since_ = "4.0"
-    key: str = required()
+    key: str = _required()
 
 
 class ProfileExecuteError(DynamicData):
@@ -695,7 +695,7 @@ class ProfileExecuteError(DynamicData):
     _wire_ = "path:ProfilePropertyPath message:LocalizableMessage!"
     _since_ = "4.0"
     path: ProfilePropertyPath | None = None
-    message: LocalizableMessage = required()
+    message: LocalizableMessage = _required()
 
 
 class SecurityProfile(ApplyProfile):
@@ -711,7 +711,7 @@ class ServiceConsolePortGroupProfile(PortGroupProfile):
 
     _wire_ = "ipConfig:IpAddressProfile!"
     _since_ = "4.0"
-    ipConfig: IpAddressProfile = required()
+    ipConfig: IpAddressProfile = _required()
 
 
 class ServiceProfile(ApplyProfile):
@@ -719,7 +719,7 @@ class ServiceProfile(ApplyProfile):
 
     _wire_ = "key:string!"
     _since_ = "4.0"
-    key: str = required()
+    key: str = _required()
 
 
 class StaticRouteProfile(ApplyProfile):
@@ -743,7 +743,7 @@ class StructuredCustomizations(HostProfilesEntityCustomizations):
 
     _wire_ = "entity:ref(ManagedEntity)! customizations:AnswerFile"
     _since_ = "6.5"
-    entity: ManagedEntity = required()
+    entity: ManagedEntity = _required()
     customizations: AnswerFile | None = None
 
 
@@ -752,7 +752,7 @@ class UserGroupProfile(ApplyProfile):
 
     _wire_ = "key:string!"
     _since_ = "4.0"
-    key: str = required()
+    key: str = _required()
 
 
 class UserProfile(ApplyProfile):
@@ -760,7 +760,7 @@ class UserProfile(ApplyProfile):
 
     _wire_ = "key:string!"
     _since_ = "4.0"
-    key: str = required()
+    key: str = _required()
 
 
 class VirtualSwitchProfile(ApplyProfile):
@@ -771,11 +771,11 @@ class VirtualSwitchProfile(ApplyProfile):
         "networkPolicy:NetworkPolicyProfile!"
     )
     _since_ = "4.0"
-    key: str = required()
-    name: str = required()
-    link: LinkProfile = required()
-    numPorts: NumPortsProfile = required()
-    networkPolicy: NetworkPolicyProfile = required()
+    key: str = _required()
+    name: str = _required()
+    link: LinkProfile = _required()
+    numPorts: NumPortsProfile = _required()
+    networkPolicy: NetworkPolicyProfile = _required()
 
 
 class VirtualSwitchSelectionProfile(ApplyProfile):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from vimlib.model import Enumeration, operation, required
+from vimlib.model import Enumeration, operation, required as _required
 from .vim import (
     ExtensibleManagedObject,
     TypeDescription,
@@ -77,7 +77,7 @@ class AfterStartupTaskScheduler(TaskScheduler):
 
     _wire_ = "minute:int!"
     _since_ = "2.0"
-    minute: int = required()
+    minute: int = _required()
 
 
 class RecurrentTaskScheduler(TaskScheduler):
@@ -85,7 +85,7 @@ class RecurrentTaskScheduler(TaskScheduler):
 
     _wire_ = "interval:int!"
     _since_ = "2.0"
-    interval: int = required()
+    interval: int = _required()
 
 
 class HourlyTaskScheduler(RecurrentTaskScheduler):
@@ -93,7 +93,7 @@ class HourlyTaskScheduler(RecurrentTaskScheduler):
 
     _wire_ = "minute:int!"
     _since_ = "2.0"
-    minute: int = required()
+    minute: int = _required()
 
 
 class DailyTaskScheduler(HourlyTaskScheduler):
@@ -101,7 +101,7 @@ class DailyTaskScheduler(HourlyTaskScheduler):
 
     _wire_ = "hour:int!"
     _since_ = "2.0"
-    hour: int = required()
+    hour: int = _required()
 
 
 class MonthlyTaskScheduler(DailyTaskScheduler):
@@ -116,7 +116,7 @@ class MonthlyByDayTaskScheduler(MonthlyTaskScheduler):
 
     _wire_ = "day:int!"
     _since_ = "2.0"
-    day: int = required()
+    day: int = _required()
 
 
 class MonthlyByWeekdayTaskScheduler(MonthlyTaskScheduler):
@@ -124,8 +124,8 @@ class MonthlyByWeekdayTaskScheduler(MonthlyTaskScheduler):
 
     _wire_ = "offset:WeekOfMonth! weekday:DayOfWeek!"
     _since_ = "2.0"
-    offset: WeekOfMonthValue = required()
-    weekday: DayOfWeekValue = required()
+    offset: WeekOfMonthValue = _required()
+    weekday: DayOfWeekValue = _required()
 
 
 class OnceTaskScheduler(TaskScheduler):
@@ -144,11 +144,11 @@ class ScheduledTaskDescription(DynamicData):
         "dayOfWeek:ElementDescription!* weekOfMonth:ElementDescription!*"
     )
     _since_ = "2.0"
-    action: list[TypeDescription] = required()
-    schedulerInfo: list[ScheduledTaskDetail] = required()
-    state: list[ElementDescription] = required()
-    dayOfWeek: list[ElementDescription] = required()
-    weekOfMonth: list[ElementDescription] = required()
+    action: list[TypeDescription] = _required()
+    schedulerInfo: list[ScheduledTaskDetail] = _required()
+    state: list[ElementDescription] = _required()
+    dayOfWeek: list[ElementDescription] = _required()
+    weekOfMonth: list[ElementDescription] = _required()
 
 
 class ScheduledTaskDetail(TypeDescription):
@@ -156,7 +156,7 @@ class ScheduledTaskDetail(TypeDescription):
 
     _wire_ = "frequency:string!"
     _since_ = "2.0"
-    frequency: str = required()
+    frequency: str = _required()
 
 
 class ScheduledTaskSpec(DynamicData):
@@ -167,11 +167,11 @@ class ScheduledTaskSpec(DynamicData):
         "notification:string"
     )
     _since_ = "2.0"
-    name: str = required()
-    description: str = required()
-    enabled: bool = required()
-    scheduler: TaskScheduler = required()
-    action: Action = required()
+    name: str = _required()
+    description: str = _required()
+    enabled: bool = _required()
+    scheduler: TaskScheduler = _required()
+    action: Action = _required()
     notification: str | None = None
 
 
@@ -185,13 +185,13 @@ class ScheduledTaskInfo(ScheduledTaskSpec):
         "taskObject:ref(ManagedObject)@4.0"
     )
     _since_ = "2.0"
-    scheduledTask: ScheduledTask = required()
-    entity: ManagedEntity = required()
-    lastModifiedTime: datetime = required()
-    lastModifiedUser: str = required()
+    scheduledTask: ScheduledTask = _required()
+    entity: ManagedEntity = _required()
+    lastModifiedTime: datetime = _required()
+    lastModifiedUser: str = _required()
     nextRunTime: datetime | None = None
     prevRunTime: datetime | None = None
-    state: TaskInfoStateValue = required()
+    state: TaskInfoStateValue = _required()
     error: LocalizedMethodFault | None = None
     result: Any = None
     progress: int | None = None
@@ -207,13 +207,13 @@ class WeeklyTaskScheduler(DailyTaskScheduler):
         "friday:boolean! saturday:boolean!"
     )
     _since_ = "2.0"
-    sunday: bool = required()
-    monday: bool = required()
-    tuesday: bool = required()
-    wednesday: bool = required()
-    thursday: bool = required()
-    friday: bool = required()
-    saturday: bool = required()
+    sunday: bool = _required()
+    monday: bool = _required()
+    tuesday: bool = _required()
+    wednesday: bool = _required()
+    thursday: bool = _required()
+    friday: bool = _required()
+    saturday: bool = _required()
 
 
 class ScheduledTask(ExtensibleManagedObject):

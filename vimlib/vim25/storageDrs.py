@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from vimlib.model import Enumeration, required
+from vimlib.model import Enumeration, required as _required
 from .cluster import (
     ClusterAction,
     ClusterRuleInfo,
@@ -144,12 +144,12 @@ class HbrDiskMigrationAction(ClusterAction):
         "ioLatencyDstBefore:float"
     )
     _since_ = "6.0"
-    collectionId: str = required()
-    collectionName: str = required()
-    diskIds: list[str] = required()
-    source: Datastore = required()
-    destination: Datastore = required()
-    sizeTransferred: int = required()
+    collectionId: str = _required()
+    collectionName: str = _required()
+    diskIds: list[str] = _required()
+    source: Datastore = _required()
+    destination: Datastore = _required()
+    sizeTransferred: int = _required()
     spaceUtilSrcBefore: float | None = None
     spaceUtilDstBefore: float | None = None
     spaceUtilSrcAfter: float | None = None
@@ -163,8 +163,8 @@ class PlacementAffinityRule(DynamicData):
 
     _wire_ = "ruleType:string! ruleScope:string! vms:ref(VirtualMachine)* keys:string*"
     _since_ = "6.0"
-    ruleType: str = required()
-    ruleScope: str = required()
+    ruleType: str = _required()
+    ruleScope: str = _required()
     vms: list[VirtualMachine] = []
     keys: list[str] = []
 
@@ -177,12 +177,12 @@ class PlacementRankResult(DynamicData):
         "totalSpaceMB:long! utilization:double! faults:LocalizedMethodFault*"
     )
     _since_ = "6.0"
-    key: str = required()
-    candidate: ClusterComputeResource = required()
-    reservedSpaceMB: int = required()
-    usedSpaceMB: int = required()
-    totalSpaceMB: int = required()
-    utilization: float = required()
+    key: str = _required()
+    candidate: ClusterComputeResource = _required()
+    reservedSpaceMB: int = _required()
+    usedSpaceMB: int = _required()
+    totalSpaceMB: int = _required()
+    utilization: float = _required()
     faults: list[LocalizedMethodFault] = []
 
 
@@ -194,8 +194,8 @@ class PlacementRankSpec(DynamicData):
         "placementRankByVm:StorageDrsPlacementRankVmSpec*"
     )
     _since_ = "6.0"
-    specs: list[PlacementSpec] = required()
-    clusters: list[ClusterComputeResource] = required()
+    specs: list[PlacementSpec] = _required()
+    clusters: list[ClusterComputeResource] = _required()
     rules: list[PlacementAffinityRule] = []
     placementRankByVm: list[StorageDrsPlacementRankVmSpec] = []
 
@@ -208,7 +208,7 @@ class PodDiskLocator(DynamicData):
         "profile:VirtualMachineProfileSpec*@5.5"
     )
     _since_ = "5.0"
-    diskId: int = required()
+    diskId: int = _required()
     diskMoveType: str | None = None
     diskBackingInfo: VirtualDeviceBackingInfo | None = None
     profile: list[VirtualMachineProfileSpec] = []
@@ -235,7 +235,7 @@ class StorageDrsConfigInfo(DynamicData):
 
     _wire_ = "podConfig:StorageDrsPodConfigInfo! vmConfig:StorageDrsVmConfigInfo*"
     _since_ = "5.0"
-    podConfig: StorageDrsPodConfigInfo = required()
+    podConfig: StorageDrsPodConfigInfo = _required()
     vmConfig: list[StorageDrsVmConfigInfo] = []
 
 
@@ -276,8 +276,8 @@ class StorageDrsPlacementRankVmSpec(DynamicData):
 
     _wire_ = "vmPlacementSpec:PlacementSpec! vmClusters:ref(ClusterComputeResource)!*"
     _since_ = "6.0"
-    vmPlacementSpec: PlacementSpec = required()
-    vmClusters: list[ClusterComputeResource] = required()
+    vmPlacementSpec: PlacementSpec = _required()
+    vmClusters: list[ClusterComputeResource] = _required()
 
 
 class StorageDrsPodConfigInfo(DynamicData):
@@ -290,9 +290,9 @@ class StorageDrsPodConfigInfo(DynamicData):
         "automationOverrides:StorageDrsAutomationConfig@6.0 rule:ClusterRuleInfo* option:OptionValue*"
     )
     _since_ = "5.0"
-    enabled: bool = required()
-    ioLoadBalanceEnabled: bool = required()
-    defaultVmBehavior: str = required()
+    enabled: bool = _required()
+    ioLoadBalanceEnabled: bool = _required()
+    defaultVmBehavior: str = _required()
     loadBalanceInterval: int | None = None
     defaultIntraVmAffinity: bool | None = None
     spaceLoadBalanceConfig: StorageDrsSpaceLoadBalanceConfig | None = None
@@ -382,11 +382,11 @@ class StorageMigrationAction(ClusterAction):
         "ioLatencyDstBefore:float"
     )
     _since_ = "5.0"
-    vm: VirtualMachine = required()
-    relocateSpec: VirtualMachineRelocateSpec = required()
-    source: Datastore = required()
-    destination: Datastore = required()
-    sizeTransferred: int = required()
+    vm: VirtualMachine = _required()
+    relocateSpec: VirtualMachineRelocateSpec = _required()
+    source: Datastore = _required()
+    destination: Datastore = _required()
+    sizeTransferred: int = _required()
     spaceUtilSrcBefore: float | None = None
     spaceUtilDstBefore: float | None = None
     spaceUtilSrcAfter: float | None = None
@@ -405,8 +405,8 @@ class StoragePlacementAction(ClusterAction):
     )
     _since_ = "5.0"
     vm: VirtualMachine | None = None
-    relocateSpec: VirtualMachineRelocateSpec = required()
-    destination: Datastore = required()
+    relocateSpec: VirtualMachineRelocateSpec = _required()
+    destination: Datastore = _required()
     spaceUtilBefore: float | None = None
     spaceDemandBefore: float | None = None
     spaceUtilAfter: float | None = None
@@ -435,10 +435,10 @@ class StoragePlacementSpec(DynamicData):
         "disallowPrerequisiteMoves:boolean@5.1 resourceLeaseDurationSec:int@5.1"
     )
     _since_ = "5.0"
-    type: str = required()
+    type: str = _required()
     priority: VirtualMachineMovePriorityValue | None = None
     vm: VirtualMachine | None = None
-    podSelectionSpec: StorageDrsPodSelectionSpec = required()
+    podSelectionSpec: StorageDrsPodSelectionSpec = _required()
     cloneSpec: VirtualMachineCloneSpec | None = None
     cloneName: str | None = None
     configSpec: VirtualMachineConfigSpec | None = None
@@ -455,7 +455,7 @@ class VirtualDiskAntiAffinityRuleSpec(ClusterRuleInfo):
 
     _wire_ = "diskId:int!*"
     _since_ = "5.0"
-    diskId: list[int] = required()
+    diskId: list[int] = _required()
 
 
 class VirtualDiskRuleSpec(ClusterRuleInfo):
@@ -463,7 +463,7 @@ class VirtualDiskRuleSpec(ClusterRuleInfo):
 
     _wire_ = "diskRuleType:string! diskId:int*"
     _since_ = "6.7"
-    diskRuleType: str = required()
+    diskRuleType: str = _required()
     diskId: list[int] = []
 
 
@@ -475,7 +475,7 @@ class VmPodConfigForPlacement(DynamicData):
         "interVmRule:ClusterRuleInfo*"
     )
     _since_ = "5.0"
-    storagePod: StoragePod = required()
+    storagePod: StoragePod = _required()
     disk: list[PodDiskLocator] = []
     vmConfig: StorageDrsVmConfigInfo | None = None
     interVmRule: list[ClusterRuleInfo] = []

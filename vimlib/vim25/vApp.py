@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from vimlib.model import Enumeration, required
+from vimlib.model import Enumeration, required as _required
 from .vim import (
     ArrayUpdateSpec,
     ImportSpec,
@@ -125,7 +125,7 @@ class IpPoolAssociation(DynamicData):
     _wire_ = "network:ref(Network) networkName:string!"
     _since_ = "4.0"
     network: Network | None = None
-    networkName: str = required()
+    networkName: str = _required()
 
 
 class IpPoolIpPoolConfigInfo(DynamicData):
@@ -154,7 +154,7 @@ class VAppCloneSpec(DynamicData):
         "resourceMapping:VAppCloneSpecResourceMap*@4.1 provisioning:string@4.1"
     )
     _since_ = "4.0"
-    location: Datastore = required()
+    location: Datastore = _required()
     host: HostSystem | None = None
     resourceSpec: ResourceConfigSpec | None = None
     vmFolder: Folder | None = None
@@ -169,8 +169,8 @@ class VAppCloneSpecNetworkMappingPair(DynamicData):
 
     _wire_ = "source:ref(Network)! destination:ref(Network)!"
     _since_ = "4.0"
-    source: Network = required()
-    destination: Network = required()
+    source: Network = _required()
+    destination: Network = _required()
 
 
 class VAppCloneSpecResourceMap(DynamicData):
@@ -181,7 +181,7 @@ class VAppCloneSpecResourceMap(DynamicData):
         "location:ref(Datastore)"
     )
     _since_ = "4.1"
-    source: ManagedEntity = required()
+    source: ManagedEntity = _required()
     parent: ResourcePool | None = None
     resourceSpec: ResourceConfigSpec | None = None
     location: Datastore | None = None
@@ -198,12 +198,12 @@ class VmConfigInfo(DynamicData):
     _since_ = "4.0"
     product: list[VAppProductInfo] = []
     property: list[VAppPropertyInfo] = []
-    ipAssignment: VAppIPAssignmentInfo = required()
+    ipAssignment: VAppIPAssignmentInfo = _required()
     eula: list[str] = []
     ovfSection: list[VAppOvfSectionInfo] = []
     ovfEnvironmentTransport: list[str] = []
-    installBootRequired: bool = required()
-    installBootStopDelay: int = required()
+    installBootRequired: bool = _required()
+    installBootStopDelay: int = _required()
 
 
 class VAppConfigInfo(VmConfigInfo):
@@ -215,7 +215,7 @@ class VAppConfigInfo(VmConfigInfo):
     )
     _since_ = "4.0"
     entityConfig: list[VAppEntityConfigInfo] = []
-    annotation: str = required()
+    annotation: str = _required()
     instanceUuid: str | None = None
     managedBy: ManagedByInfo | None = None
 
@@ -314,7 +314,7 @@ class VAppProductInfo(DynamicData):
         "fullVersion:string vendorUrl:string productUrl:string appUrl:string"
     )
     _since_ = "4.0"
-    key: int = required()
+    key: int = _required()
     classId: str | None = None
     instanceId: str | None = None
     name: str | None = None
@@ -343,7 +343,7 @@ class VAppPropertyInfo(DynamicData):
         "description:string"
     )
     _since_ = "4.0"
-    key: int = required()
+    key: int = _required()
     classId: str | None = None
     instanceId: str | None = None
     id: str | None = None
@@ -372,7 +372,7 @@ class VirtualAppImportSpec(ImportSpec):
         "name:string! vAppConfigSpec:VAppConfigSpec! resourcePoolSpec:ResourceConfigSpec! child:ImportSpec*"
     )
     _since_ = "4.0"
-    name: str = required()
-    vAppConfigSpec: VAppConfigSpec = required()
-    resourcePoolSpec: ResourceConfigSpec = required()
+    name: str = _required()
+    vAppConfigSpec: VAppConfigSpec = _required()
+    resourcePoolSpec: ResourceConfigSpec = _required()
     child: list[ImportSpec] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from vimlib.model import Enumeration, operation, required
+from vimlib.model import Enumeration, operation, required as _required
 from .vmodl import (
     DynamicData,
     ManagedObject,
@@ -98,8 +98,8 @@ class ClusterNetworkConfigSpec(DynamicData):
 
     _wire_ = "networkPortGroup:ref(Network)! ipSettings:CustomizationIPSettings!"
     _since_ = "6.5"
-    networkPortGroup: Network = required()
-    ipSettings: CustomizationIPSettings = required()
+    networkPortGroup: Network = _required()
+    ipSettings: CustomizationIPSettings = _required()
 
 
 class FailoverNodeInfo(DynamicData):
@@ -107,7 +107,7 @@ class FailoverNodeInfo(DynamicData):
 
     _wire_ = "clusterIpSettings:CustomizationIPSettings! failoverIp:CustomizationIPSettings biosUuid:string"
     _since_ = "6.5"
-    clusterIpSettings: CustomizationIPSettings = required()
+    clusterIpSettings: CustomizationIPSettings = _required()
     failoverIp: CustomizationIPSettings | None = None
     biosUuid: str | None = None
 
@@ -125,11 +125,11 @@ class NodeDeploymentSpec(DynamicData):
     datastore: Datastore | None = None
     publicNetworkPortGroup: Network | None = None
     clusterNetworkPortGroup: Network | None = None
-    folder: Folder = required()
+    folder: Folder = _required()
     resourcePool: ResourcePool | None = None
     managementVc: ServiceLocator | None = None
-    nodeName: str = required()
-    ipSettings: CustomizationIPSettings = required()
+    nodeName: str = _required()
+    ipSettings: CustomizationIPSettings = _required()
 
 
 class NodeNetworkSpec(DynamicData):
@@ -137,7 +137,7 @@ class NodeNetworkSpec(DynamicData):
 
     _wire_ = "ipSettings:CustomizationIPSettings!"
     _since_ = "6.5"
-    ipSettings: CustomizationIPSettings = required()
+    ipSettings: CustomizationIPSettings = _required()
 
 
 class PassiveNodeDeploymentSpec(NodeDeploymentSpec):
@@ -161,8 +161,8 @@ class SourceNodeSpec(DynamicData):
 
     _wire_ = "managementVc:ServiceLocator! activeVc:ref(VirtualMachine)!"
     _since_ = "6.5"
-    managementVc: ServiceLocator = required()
-    activeVc: VirtualMachine = required()
+    managementVc: ServiceLocator = _required()
+    activeVc: VirtualMachine = _required()
 
 
 class VchaClusterConfigInfo(DynamicData):
@@ -176,7 +176,7 @@ class VchaClusterConfigInfo(DynamicData):
     failoverNodeInfo1: FailoverNodeInfo | None = None
     failoverNodeInfo2: FailoverNodeInfo | None = None
     witnessNodeInfo: WitnessNodeInfo | None = None
-    state: str = required()
+    state: str = _required()
 
 
 class VchaClusterConfigSpec(DynamicData):
@@ -184,8 +184,8 @@ class VchaClusterConfigSpec(DynamicData):
 
     _wire_ = "passiveIp:string! witnessIp:string!"
     _since_ = "6.5"
-    passiveIp: str = required()
-    witnessIp: str = required()
+    passiveIp: str = _required()
+    witnessIp: str = _required()
 
 
 class VchaClusterDeploymentSpec(DynamicData):
@@ -196,9 +196,9 @@ class VchaClusterDeploymentSpec(DynamicData):
         "activeVcSpec:SourceNodeSpec! activeVcNetworkConfig:ClusterNetworkConfigSpec"
     )
     _since_ = "6.5"
-    passiveDeploymentSpec: PassiveNodeDeploymentSpec = required()
-    witnessDeploymentSpec: NodeDeploymentSpec = required()
-    activeVcSpec: SourceNodeSpec = required()
+    passiveDeploymentSpec: PassiveNodeDeploymentSpec = _required()
+    witnessDeploymentSpec: NodeDeploymentSpec = _required()
+    activeVcSpec: SourceNodeSpec = _required()
     activeVcNetworkConfig: ClusterNetworkConfigSpec | None = None
 
 
@@ -210,7 +210,7 @@ class VchaClusterHealth(DynamicData):
         "additionalInformation:LocalizableMessage*"
     )
     _since_ = "6.5"
-    runtimeInfo: VchaClusterRuntimeInfo = required()
+    runtimeInfo: VchaClusterRuntimeInfo = _required()
     healthMessages: list[LocalizableMessage] = []
     additionalInformation: list[LocalizableMessage] = []
 
@@ -220,8 +220,8 @@ class VchaClusterNetworkSpec(DynamicData):
 
     _wire_ = "witnessNetworkSpec:NodeNetworkSpec! passiveNetworkSpec:PassiveNodeNetworkSpec!"
     _since_ = "6.5"
-    witnessNetworkSpec: NodeNetworkSpec = required()
-    passiveNetworkSpec: PassiveNodeNetworkSpec = required()
+    witnessNetworkSpec: NodeNetworkSpec = _required()
+    passiveNetworkSpec: PassiveNodeNetworkSpec = _required()
 
 
 class VchaClusterRuntimeInfo(DynamicData):
@@ -229,9 +229,9 @@ class VchaClusterRuntimeInfo(DynamicData):
 
     _wire_ = "clusterState:string! nodeInfo:VchaNodeRuntimeInfo* clusterMode:string!"
     _since_ = "6.5"
-    clusterState: str = required()
+    clusterState: str = _required()
     nodeInfo: list[VchaNodeRuntimeInfo] = []
-    clusterMode: str = required()
+    clusterMode: str = _required()
 
 
 class VchaNodeRuntimeInfo(DynamicData):
@@ -239,9 +239,9 @@ class VchaNodeRuntimeInfo(DynamicData):
 
     _wire_ = "nodeState:string! nodeRole:string! nodeIp:string!"
     _since_ = "6.5"
-    nodeState: str = required()
-    nodeRole: str = required()
-    nodeIp: str = required()
+    nodeState: str = _required()
+    nodeRole: str = _required()
+    nodeIp: str = _required()
 
 
 class WitnessNodeInfo(DynamicData):
@@ -249,7 +249,7 @@ class WitnessNodeInfo(DynamicData):
 
     _wire_ = "ipSettings:CustomizationIPSettings! biosUuid:string"
     _since_ = "6.5"
-    ipSettings: CustomizationIPSettings = required()
+    ipSettings: CustomizationIPSettings = _required()
     biosUuid: str | None = None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
 
-from vimlib.model import Enumeration, operation, required
+from vimlib.model import Enumeration, operation, required as _required
 from .vmodl import (
     DynamicData,
     ManagedObject,
@@ -1235,18 +1235,18 @@ class AboutInfo(DynamicData):
         "licenseProductVersion:string@4.0"
     )
     _since_ = "2.0"
-    name: str = required()
-    fullName: str = required()
-    vendor: str = required()
-    version: str = required()
+    name: str = _required()
+    fullName: str = _required()
+    vendor: str = _required()
+    version: str = _required()
     patchLevel: str | None = None
-    build: str = required()
+    build: str = _required()
     localeVersion: str | None = None
     localeBuild: str | None = None
-    osType: str = required()
-    productLineId: str = required()
-    apiType: str = required()
-    apiVersion: str = required()
+    osType: str = _required()
+    productLineId: str = _required()
+    apiType: str = _required()
+    apiVersion: str = _required()
     instanceUuid: str | None = None
     licenseProductName: str | None = None
     licenseProductVersion: str | None = None
@@ -1257,7 +1257,7 @@ class ArrayUpdateSpec(DynamicData):
 
     _wire_ = "operation:ArrayUpdateOperation! removeKey:anyType"
     _since_ = "2.0"
-    operation: ArrayUpdateOperationValue = required()
+    operation: ArrayUpdateOperationValue = _required()
     removeKey: Any = None
 
 
@@ -1266,8 +1266,8 @@ class AuthorizationDescription(DynamicData):
 
     _wire_ = "privilege:ElementDescription!* privilegeGroup:ElementDescription!*"
     _since_ = "2.0"
-    privilege: list[ElementDescription] = required()
-    privilegeGroup: list[ElementDescription] = required()
+    privilege: list[ElementDescription] = _required()
+    privilegeGroup: list[ElementDescription] = _required()
 
 
 class AuthorizationPrivilege(DynamicData):
@@ -1275,10 +1275,10 @@ class AuthorizationPrivilege(DynamicData):
 
     _wire_ = "privId:string! onParent:boolean! name:string! privGroupName:string!"
     _since_ = "2.0"
-    privId: str = required()
-    onParent: bool = required()
-    name: str = required()
-    privGroupName: str = required()
+    privId: str = _required()
+    onParent: bool = _required()
+    name: str = _required()
+    privGroupName: str = _required()
 
 
 class AuthorizationRole(DynamicData):
@@ -1286,10 +1286,10 @@ class AuthorizationRole(DynamicData):
 
     _wire_ = "roleId:int! system:boolean! name:string! info:Description! privilege:string*"
     _since_ = "2.0"
-    roleId: int = required()
-    system: bool = required()
-    name: str = required()
-    info: Description = required()
+    roleId: int = _required()
+    system: bool = _required()
+    name: str = _required()
+    info: Description = _required()
     privilege: list[str] = []
 
 
@@ -1298,8 +1298,8 @@ class BatchResult(DynamicData):
 
     _wire_ = "result:string! hostKey:string! ds:ref(Datastore) fault:LocalizedMethodFault"
     _since_ = "6.0"
-    result: str = required()
-    hostKey: str = required()
+    result: str = _required()
+    hostKey: str = _required()
     ds: Datastore | None = None
     fault: LocalizedMethodFault | None = None
 
@@ -1317,8 +1317,8 @@ class BoolOption(OptionType):
 
     _wire_ = "supported:boolean! defaultValue:boolean!"
     _since_ = "2.0"
-    supported: bool = required()
-    defaultValue: bool = required()
+    supported: bool = _required()
+    defaultValue: bool = _required()
 
 
 class InheritablePolicy(DynamicData):
@@ -1326,7 +1326,7 @@ class InheritablePolicy(DynamicData):
 
     _wire_ = "inherited:boolean!"
     _since_ = "4.0"
-    inherited: bool = required()
+    inherited: bool = _required()
 
 
 class BoolPolicy(InheritablePolicy):
@@ -1350,9 +1350,9 @@ class Capability(DynamicData):
         "hadcsSupported:boolean@7.0.1.1 configMgmtSupported:boolean@7.0.3.1"
     )
     _since_ = "2.0"
-    provisioningSupported: bool = required()
-    multiHostSupported: bool = required()
-    userShellAccessSupported: bool = required()
+    provisioningSupported: bool = _required()
+    multiHostSupported: bool = _required()
+    userShellAccessSupported: bool = _required()
     supportedEVCMode: list[EVCMode] = []
     supportedEVCGraphicsMode: list[FeatureEVCMode] = []
     networkBackupAndRestoreSupported: bool | None = None
@@ -1372,7 +1372,7 @@ class ChoiceOption(OptionType):
 
     _wire_ = "choiceInfo:ElementDescription!* defaultIndex:int"
     _since_ = "2.0"
-    choiceInfo: list[ElementDescription] = required()
+    choiceInfo: list[ElementDescription] = _required()
     defaultIndex: int | None = None
 
 
@@ -1407,8 +1407,8 @@ class ClusterComputeResourceDVSConfigurationValidation(ClusterComputeResourceVal
 
     _wire_ = "isDvsValid:boolean! isDvpgValid:boolean!"
     _since_ = "6.7.1"
-    isDvsValid: bool = required()
-    isDvpgValid: bool = required()
+    isDvsValid: bool = _required()
+    isDvpgValid: bool = _required()
 
 
 class ClusterComputeResourceDVSSetting(DynamicData):
@@ -1419,7 +1419,7 @@ class ClusterComputeResourceDVSSetting(DynamicData):
         "dvPortgroupSetting:ClusterComputeResourceDVSSettingDVPortgroupToServiceMapping*"
     )
     _since_ = "6.7.1"
-    dvSwitch: DistributedVirtualSwitch = required()
+    dvSwitch: DistributedVirtualSwitch = _required()
     pnicDevices: list[str] = []
     dvPortgroupSetting: list[ClusterComputeResourceDVSSettingDVPortgroupToServiceMapping] = []
 
@@ -1429,8 +1429,8 @@ class ClusterComputeResourceDVSSettingDVPortgroupToServiceMapping(DynamicData):
 
     _wire_ = "dvPortgroup:ref(DistributedVirtualPortgroup)! service:string!"
     _since_ = "6.7.1"
-    dvPortgroup: DistributedVirtualPortgroup = required()
-    service: str = required()
+    dvPortgroup: DistributedVirtualPortgroup = _required()
+    service: str = _required()
 
 
 class ClusterComputeResourceDvsProfile(DynamicData):
@@ -1456,7 +1456,7 @@ class ClusterComputeResourceDvsProfileDVPortgroupSpecToServiceMapping(DynamicDat
     _since_ = "6.7.1"
     dvPortgroupSpec: DVPortgroupConfigSpec | None = None
     dvPortgroup: DistributedVirtualPortgroup | None = None
-    service: str = required()
+    service: str = _required()
 
 
 class ClusterComputeResourceHCIConfigInfo(DynamicData):
@@ -1467,7 +1467,7 @@ class ClusterComputeResourceHCIConfigInfo(DynamicData):
         "configuredHosts:ref(HostSystem)* hostConfigProfile:ClusterComputeResourceHostConfigurationProfile"
     )
     _since_ = "6.7.1"
-    workflowState: str = required()
+    workflowState: str = _required()
     dvsSetting: list[ClusterComputeResourceDVSSetting] = []
     configuredHosts: list[HostSystem] = []
     hostConfigProfile: ClusterComputeResourceHostConfigurationProfile | None = None
@@ -1496,7 +1496,7 @@ class ClusterComputeResourceHostConfigurationInput(DynamicData):
         "allowedInNonMaintenanceMode:boolean"
     )
     _since_ = "6.7.1"
-    host: HostSystem = required()
+    host: HostSystem = _required()
     hostVmkNics: list[ClusterComputeResourceHostVmkNicInfo] = []
     allowedInNonMaintenanceMode: bool | None = None
 
@@ -1518,7 +1518,7 @@ class ClusterComputeResourceHostConfigurationValidation(ClusterComputeResourceVa
         "isNtpSettingValid:boolean isLockdownModeValid:boolean"
     )
     _since_ = "6.7.1"
-    host: HostSystem = required()
+    host: HostSystem = _required()
     isDvsSettingValid: bool | None = None
     isVmknicSettingValid: bool | None = None
     isNtpSettingValid: bool | None = None
@@ -1530,7 +1530,7 @@ class ClusterComputeResourceHostEvacuationInfo(DynamicData):
 
     _wire_ = "host:ref(HostSystem)! action:OptionValue*"
     _since_ = "8.0.3.0"
-    host: HostSystem = required()
+    host: HostSystem = _required()
     action: list[OptionValue] = []
 
 
@@ -1539,8 +1539,8 @@ class ClusterComputeResourceHostVmkNicInfo(DynamicData):
 
     _wire_ = "nicSpec:HostVirtualNicSpec! service:string!"
     _since_ = "6.7.1"
-    nicSpec: HostVirtualNicSpec = required()
-    service: str = required()
+    nicSpec: HostVirtualNicSpec = _required()
+    service: str = _required()
 
 
 class ClusterComputeResourceMaintenanceInfo(DynamicData):
@@ -1560,15 +1560,15 @@ class ComputeResourceSummary(DynamicData):
         "effectiveMemory:long! numHosts:int! numEffectiveHosts:int! overallStatus:ManagedEntityStatus!"
     )
     _since_ = "2.0"
-    totalCpu: int = required()
-    totalMemory: int = required()
-    numCpuCores: int = required()
-    numCpuThreads: int = required()
-    effectiveCpu: int = required()
-    effectiveMemory: int = required()
-    numHosts: int = required()
-    numEffectiveHosts: int = required()
-    overallStatus: ManagedEntityStatusValue = required()
+    totalCpu: int = _required()
+    totalMemory: int = _required()
+    numCpuCores: int = _required()
+    numCpuThreads: int = _required()
+    effectiveCpu: int = _required()
+    effectiveMemory: int = _required()
+    numHosts: int = _required()
+    numEffectiveHosts: int = _required()
+    overallStatus: ManagedEntityStatusValue = _required()
 
 
 class ClusterComputeResourceSummary(ComputeResourceSummary):
@@ -1583,9 +1583,9 @@ class ClusterComputeResourceSummary(ComputeResourceSummary):
         "vcsSlots:ClusterComputeResourceVcsSlots*@7.0.1.1"
     )
     _since_ = "2.0"
-    currentFailoverLevel: int = required()
+    currentFailoverLevel: int = _required()
     admissionControlInfo: ClusterDasAdmissionControlInfo | None = None
-    numVmotions: int = required()
+    numVmotions: int = _required()
     targetBalance: int | None = None
     currentBalance: int | None = None
     drsScore: int | None = None
@@ -1615,9 +1615,9 @@ class ClusterComputeResourceVcsSlots(DynamicData):
     _wire_ = "systemId:string@7.0.3.0 host:ref(HostSystem)! datastore:ref(Datastore)*@7.0.3.0 totalSlots:int!"
     _since_ = "7.0.1.1"
     systemId: str | None = None
-    host: HostSystem = required()
+    host: HostSystem = _required()
     datastore: list[Datastore] = []
-    totalSlots: int = required()
+    totalSlots: int = _required()
 
 
 class ComputeResourceConfigInfo(DynamicData):
@@ -1628,7 +1628,7 @@ class ComputeResourceConfigInfo(DynamicData):
         "maximumHardwareVersionKey:string@7.0.2.0"
     )
     _since_ = "2.5"
-    vmSwapPlacement: str = required()
+    vmSwapPlacement: str = _required()
     spbmEnabled: bool | None = None
     defaultHardwareVersionKey: str | None = None
     maximumHardwareVersionKey: str | None = None
@@ -1663,10 +1663,10 @@ class IoFilterInfo(DynamicData):
         "releaseDate:string"
     )
     _since_ = "6.0"
-    id: str = required()
-    name: str = required()
-    vendor: str = required()
-    version: str = required()
+    id: str = _required()
+    name: str = _required()
+    vendor: str = _required()
+    version: str = _required()
     type: str | None = None
     summary: str | None = None
     releaseDate: str | None = None
@@ -1677,7 +1677,7 @@ class ClusterIoFilterInfo(IoFilterInfo):
 
     _wire_ = "opType:string! vibUrl:string@6.5"
     _since_ = "6.0"
-    opType: str = required()
+    opType: str = _required()
     vibUrl: str | None = None
 
 
@@ -1686,8 +1686,8 @@ class ComputeResourceHostSPBMLicenseInfo(DynamicData):
 
     _wire_ = "host:ref(HostSystem)! licenseState:ComputeResourceHostSPBMLicenseInfoHostSPBMLicenseState!"
     _since_ = "5.0"
-    host: HostSystem = required()
-    licenseState: ComputeResourceHostSPBMLicenseInfoHostSPBMLicenseStateValue = required()
+    host: HostSystem = _required()
+    licenseState: ComputeResourceHostSPBMLicenseInfoHostSPBMLicenseStateValue = _required()
 
 
 class ComputeResourceHostSeedSpec(DynamicData):
@@ -1695,7 +1695,7 @@ class ComputeResourceHostSeedSpec(DynamicData):
 
     _wire_ = "singleHostSpec:ComputeResourceHostSeedSpecSingleHostSpec!"
     _since_ = "8.0.3.0"
-    singleHostSpec: ComputeResourceHostSeedSpecSingleHostSpec = required()
+    singleHostSpec: ComputeResourceHostSeedSpecSingleHostSpec = _required()
 
 
 class ComputeResourceHostSeedSpecSingleHostSpec(DynamicData):
@@ -1715,9 +1715,9 @@ class CustomFieldDef(DynamicData):
         "fieldDefPrivileges:PrivilegePolicyDef@2.5 fieldInstancePrivileges:PrivilegePolicyDef@2.5"
     )
     _since_ = "2.0"
-    key: int = required()
-    name: str = required()
-    type: str = required()
+    key: int = _required()
+    name: str = _required()
+    type: str = _required()
     managedObjectType: str | None = None
     fieldDefPrivileges: PrivilegePolicyDef | None = None
     fieldInstancePrivileges: PrivilegePolicyDef | None = None
@@ -1728,7 +1728,7 @@ class CustomFieldValue(DynamicData):
 
     _wire_ = "key:int!"
     _since_ = "2.0"
-    key: int = required()
+    key: int = _required()
 
 
 class CustomFieldStringValue(CustomFieldValue):
@@ -1736,7 +1736,7 @@ class CustomFieldStringValue(CustomFieldValue):
 
     _wire_ = "value:string!"
     _since_ = "2.0"
-    value: str = required()
+    value: str = _required()
 
 
 class CustomizationSpecInfo(DynamicData):
@@ -1744,9 +1744,9 @@ class CustomizationSpecInfo(DynamicData):
 
     _wire_ = "name:string! description:string! type:string! changeVersion:string lastUpdateTime:dateTime"
     _since_ = "2.0"
-    name: str = required()
-    description: str = required()
-    type: str = required()
+    name: str = _required()
+    description: str = _required()
+    type: str = _required()
     changeVersion: str | None = None
     lastUpdateTime: datetime | None = None
 
@@ -1756,8 +1756,8 @@ class CustomizationSpecItem(DynamicData):
 
     _wire_ = "info:CustomizationSpecInfo! spec:CustomizationSpec!"
     _since_ = "2.0"
-    info: CustomizationSpecInfo = required()
-    spec: CustomizationSpec = required()
+    info: CustomizationSpecInfo = _required()
+    spec: CustomizationSpec = _required()
 
 
 class SelectionSet(DynamicData):
@@ -1772,7 +1772,7 @@ class DVSBackupRestoreCapability(DynamicData):
 
     _wire_ = "backupRestoreSupported:boolean!"
     _since_ = "5.1"
-    backupRestoreSupported: bool = required()
+    backupRestoreSupported: bool = _required()
 
 
 class DVSCapability(DynamicData):
@@ -1811,25 +1811,25 @@ class DVSConfigInfo(DynamicData):
         "pnicCapacityRatioForReservation:int@6.0"
     )
     _since_ = "4.0"
-    uuid: str = required()
-    name: str = required()
-    numStandalonePorts: int = required()
-    numPorts: int = required()
-    maxPorts: int = required()
-    uplinkPortPolicy: DVSUplinkPortPolicy = required()
+    uuid: str = _required()
+    name: str = _required()
+    numStandalonePorts: int = _required()
+    numPorts: int = _required()
+    maxPorts: int = _required()
+    uplinkPortPolicy: DVSUplinkPortPolicy = _required()
     uplinkPortgroup: list[DistributedVirtualPortgroup] = []
-    defaultPortConfig: DVPortSetting = required()
+    defaultPortConfig: DVPortSetting = _required()
     host: list[DistributedVirtualSwitchHostMember] = []
-    productInfo: DistributedVirtualSwitchProductSpec = required()
+    productInfo: DistributedVirtualSwitchProductSpec = _required()
     targetInfo: DistributedVirtualSwitchProductSpec | None = None
     extensionKey: str | None = None
     vendorSpecificConfig: list[DistributedVirtualSwitchKeyedOpaqueBlob] = []
     policy: DVSPolicy | None = None
     description: str | None = None
-    configVersion: str = required()
-    contact: DVSContactInfo = required()
+    configVersion: str = _required()
+    contact: DVSContactInfo = _required()
     switchIpAddress: str | None = None
-    createTime: datetime = required()
+    createTime: datetime = _required()
     networkResourceManagementEnabled: bool | None = None
     defaultProxySwitchMaxNumPorts: int | None = None
     healthCheckConfig: list[DVSHealthCheckConfig] = []
@@ -1891,7 +1891,7 @@ class DVSCreateSpec(DynamicData):
         "configSpec:DVSConfigSpec! productInfo:DistributedVirtualSwitchProductSpec capability:DVSCapability"
     )
     _since_ = "4.0"
-    configSpec: DVSConfigSpec = required()
+    configSpec: DVSConfigSpec = _required()
     productInfo: DistributedVirtualSwitchProductSpec | None = None
     capability: DVSCapability | None = None
 
@@ -1908,7 +1908,7 @@ class DVSFeatureCapability(DynamicData):
         "macLearningSupported:boolean@6.7"
     )
     _since_ = "4.1"
-    networkResourceManagementSupported: bool = required()
+    networkResourceManagementSupported: bool = _required()
     vmDirectPathGen2Supported: bool | None = None
     nicTeamingPolicy: list[str] = []
     networkResourcePoolHighShareValue: int | None = None
@@ -1948,7 +1948,7 @@ class DVSNameArrayUplinkPortPolicy(DVSUplinkPortPolicy):
 
     _wire_ = "uplinkPortName:string!*"
     _since_ = "4.0"
-    uplinkPortName: list[str] = required()
+    uplinkPortName: list[str] = _required()
 
 
 class DVSNetworkResourceManagementCapability(DynamicData):
@@ -1961,10 +1961,10 @@ class DVSNetworkResourceManagementCapability(DynamicData):
         "userDefinedInfraTrafficPoolSupported:boolean@6.7"
     )
     _since_ = "5.0"
-    networkResourceManagementSupported: bool = required()
-    networkResourcePoolHighShareValue: int = required()
-    qosSupported: bool = required()
-    userDefinedNetworkResourcePoolsSupported: bool = required()
+    networkResourceManagementSupported: bool = _required()
+    networkResourcePoolHighShareValue: int = _required()
+    qosSupported: bool = _required()
+    userDefinedNetworkResourcePoolsSupported: bool = _required()
     networkResourceControlVersion3Supported: bool | None = None
     userDefinedInfraTrafficPoolSupported: bool | None = None
 
@@ -1984,7 +1984,7 @@ class DVSRollbackCapability(DynamicData):
 
     _wire_ = "rollbackSupported:boolean!"
     _since_ = "5.1"
-    rollbackSupported: bool = required()
+    rollbackSupported: bool = _required()
 
 
 class DVSRuntimeInfo(DynamicData):
@@ -2005,9 +2005,9 @@ class DVSSummary(DynamicData):
         "description:string contact:DVSContactInfo numHosts:int@5.5"
     )
     _since_ = "4.0"
-    name: str = required()
-    uuid: str = required()
-    numPorts: int = required()
+    name: str = _required()
+    uuid: str = _required()
+    numPorts: int = _required()
     productInfo: DistributedVirtualSwitchProductSpec | None = None
     hostMember: list[HostSystem] = []
     vm: list[VirtualMachine] = []
@@ -2023,7 +2023,7 @@ class DatabaseSizeEstimate(DynamicData):
 
     _wire_ = "size:long!"
     _since_ = "4.0"
-    size: int = required()
+    size: int = _required()
 
 
 class DatabaseSizeParam(DynamicData):
@@ -2031,7 +2031,7 @@ class DatabaseSizeParam(DynamicData):
 
     _wire_ = "inventoryDesc:InventoryDescription! perfStatsDesc:PerformanceStatisticsDescription"
     _since_ = "4.0"
-    inventoryDesc: InventoryDescription = required()
+    inventoryDesc: InventoryDescription = _required()
     perfStatsDesc: PerformanceStatisticsDescription | None = None
 
 
@@ -2082,9 +2082,9 @@ class DatastoreCapability(DynamicData):
         "upitSupported:boolean@6.5 vmdkExpandSupported:boolean@6.7 clusteredVmdkSupported:boolean@7.0.0.0"
     )
     _since_ = "2.0"
-    directoryHierarchySupported: bool = required()
-    rawDiskMappingsSupported: bool = required()
-    perFileThinProvisioningSupported: bool = required()
+    directoryHierarchySupported: bool = _required()
+    rawDiskMappingsSupported: bool = _required()
+    perFileThinProvisioningSupported: bool = _required()
     storageIORMSupported: bool | None = None
     nativeSnapshotSupported: bool | None = None
     topLevelDirectoryCreateSupported: bool | None = None
@@ -2101,8 +2101,8 @@ class DatastoreHostMount(DynamicData):
 
     _wire_ = "key:ref(HostSystem)! mountInfo:HostMountInfo!"
     _since_ = "2.0"
-    key: HostSystem = required()
-    mountInfo: HostMountInfo = required()
+    key: HostSystem = _required()
+    mountInfo: HostMountInfo = _required()
 
 
 class DatastoreInfo(DynamicData):
@@ -2114,10 +2114,10 @@ class DatastoreInfo(DynamicData):
         "supportedVDiskFormats:string*@9.0.0.0 logicalSectorSize:int@9.0.0.0 physicalSectorSize:int@9.0.0.0"
     )
     _since_ = "2.0"
-    name: str = required()
-    url: str = required()
-    freeSpace: int = required()
-    maxFileSize: int = required()
+    name: str = _required()
+    url: str = _required()
+    freeSpace: int = _required()
+    maxFileSize: int = _required()
     maxVirtualDiskCapacity: int | None = None
     maxMemoryFileSize: int | None = None
     timestamp: datetime | None = None
@@ -2133,8 +2133,8 @@ class DatastoreMountPathDatastorePair(DynamicData):
 
     _wire_ = "oldMountPath:string! datastore:ref(Datastore)!"
     _since_ = "4.1"
-    oldMountPath: str = required()
-    datastore: Datastore = required()
+    oldMountPath: str = _required()
+    datastore: Datastore = _required()
 
 
 class DatastoreNamespaceManagerDirectoryInfo(DynamicData):
@@ -2142,8 +2142,8 @@ class DatastoreNamespaceManagerDirectoryInfo(DynamicData):
 
     _wire_ = "capacity:long! used:long!"
     _since_ = "8.0.1.0"
-    capacity: int = required()
-    used: int = required()
+    capacity: int = _required()
+    used: int = _required()
 
 
 class DatastoreSummary(DynamicData):
@@ -2156,14 +2156,14 @@ class DatastoreSummary(DynamicData):
     )
     _since_ = "2.0"
     datastore: Datastore | None = None
-    name: str = required()
-    url: str = required()
-    capacity: int = required()
-    freeSpace: int = required()
+    name: str = _required()
+    url: str = _required()
+    capacity: int = _required()
+    freeSpace: int = _required()
     uncommitted: int | None = None
-    accessible: bool = required()
+    accessible: bool = _required()
     multipleHostAccess: bool | None = None
-    type: str = required()
+    type: str = _required()
     maintenanceMode: str | None = None
 
 
@@ -2173,7 +2173,7 @@ class DatastoreVVolContainerFailoverPair(DynamicData):
     _wire_ = "srcContainer:string tgtContainer:string! vvolMapping:KeyValue*"
     _since_ = "6.5"
     srcContainer: str | None = None
-    tgtContainer: str = required()
+    tgtContainer: str = _required()
     vvolMapping: list[KeyValue] = []
 
 
@@ -2182,8 +2182,8 @@ class Description(DynamicData):
 
     _wire_ = "label:string! summary:string!"
     _since_ = "2.0"
-    label: str = required()
-    summary: str = required()
+    label: str = _required()
+    summary: str = _required()
 
 
 class DesiredSoftwareSpec(DynamicData):
@@ -2194,7 +2194,7 @@ class DesiredSoftwareSpec(DynamicData):
         "components:DesiredSoftwareSpecComponentSpec*@7.0.2.0 removedComponents:string*@8.0.3.0"
     )
     _since_ = "7.0.0.0"
-    baseImageSpec: DesiredSoftwareSpecBaseImageSpec = required()
+    baseImageSpec: DesiredSoftwareSpecBaseImageSpec = _required()
     vendorAddOnSpec: DesiredSoftwareSpecVendorAddOnSpec | None = None
     components: list[DesiredSoftwareSpecComponentSpec] = []
     removedComponents: list[str] = []
@@ -2205,7 +2205,7 @@ class DesiredSoftwareSpecBaseImageSpec(DynamicData):
 
     _wire_ = "version:string!"
     _since_ = "7.0.0.0"
-    version: str = required()
+    version: str = _required()
 
 
 class DesiredSoftwareSpecComponentSpec(DynamicData):
@@ -2213,7 +2213,7 @@ class DesiredSoftwareSpecComponentSpec(DynamicData):
 
     _wire_ = "name:string! version:string"
     _since_ = "7.0.2.0"
-    name: str = required()
+    name: str = _required()
     version: str | None = None
 
 
@@ -2222,8 +2222,8 @@ class DesiredSoftwareSpecVendorAddOnSpec(DynamicData):
 
     _wire_ = "name:string! version:string!"
     _since_ = "7.0.0.0"
-    name: str = required()
-    version: str = required()
+    name: str = _required()
+    version: str = _required()
 
 
 class VirtualDiskSpec(DynamicData):
@@ -2231,8 +2231,8 @@ class VirtualDiskSpec(DynamicData):
 
     _wire_ = "diskType:string! adapterType:string!"
     _since_ = "2.5"
-    diskType: str = required()
-    adapterType: str = required()
+    diskType: str = _required()
+    adapterType: str = _required()
 
 
 class DeviceBackedVirtualDiskSpec(VirtualDiskSpec):
@@ -2240,7 +2240,7 @@ class DeviceBackedVirtualDiskSpec(VirtualDiskSpec):
 
     _wire_ = "device:string!"
     _since_ = "2.5"
-    device: str = required()
+    device: str = _required()
 
 
 class DiagnosticManagerAuditRecordResult(DynamicData):
@@ -2249,7 +2249,7 @@ class DiagnosticManagerAuditRecordResult(DynamicData):
     _wire_ = "records:string* nextToken:string!"
     _since_ = "7.0.3.0"
     records: list[str] = []
-    nextToken: str = required()
+    nextToken: str = _required()
 
 
 class DiagnosticManagerBundleInfo(DynamicData):
@@ -2258,7 +2258,7 @@ class DiagnosticManagerBundleInfo(DynamicData):
     _wire_ = "system:ref(HostSystem) url:string!"
     _since_ = "2.0"
     system: HostSystem | None = None
-    url: str = required()
+    url: str = _required()
 
 
 class DiagnosticManagerLogDescriptor(DynamicData):
@@ -2266,12 +2266,12 @@ class DiagnosticManagerLogDescriptor(DynamicData):
 
     _wire_ = "key:string! fileName:string! creator:string! format:string! mimeType:string! info:Description!"
     _since_ = "2.0"
-    key: str = required()
-    fileName: str = required()
-    creator: str = required()
-    format: str = required()
-    mimeType: str = required()
-    info: Description = required()
+    key: str = _required()
+    fileName: str = _required()
+    creator: str = _required()
+    format: str = _required()
+    mimeType: str = _required()
+    info: Description = _required()
 
 
 class DiagnosticManagerLogHeader(DynamicData):
@@ -2279,8 +2279,8 @@ class DiagnosticManagerLogHeader(DynamicData):
 
     _wire_ = "lineStart:int! lineEnd:int! lineText:string*"
     _since_ = "2.0"
-    lineStart: int = required()
-    lineEnd: int = required()
+    lineStart: int = _required()
+    lineEnd: int = _required()
     lineText: list[str] = []
 
 
@@ -2292,11 +2292,11 @@ class DirectPathProfileInfo(DynamicData):
         "deviceConfig:DirectPathProfileManagerDirectPathConfig!"
     )
     _since_ = "9.0.0.0"
-    id: str = required()
-    name: str = required()
+    id: str = _required()
+    name: str = _required()
     description: str | None = None
-    vendorName: str = required()
-    deviceConfig: DirectPathProfileManagerDirectPathConfig = required()
+    vendorName: str = _required()
+    deviceConfig: DirectPathProfileManagerDirectPathConfig = _required()
 
 
 class DirectPathProfileManagerCapacityResult(DynamicData):
@@ -2311,11 +2311,11 @@ class DirectPathProfileManagerCapacityInfo(DirectPathProfileManagerCapacityResul
 
     _wire_ = "profile:DirectPathProfileInfo! consumed:int! remaining:int! max:int! unusedReservation:int!"
     _since_ = "9.0.0.0"
-    profile: DirectPathProfileInfo = required()
-    consumed: int = required()
-    remaining: int = required()
-    max: int = required()
-    unusedReservation: int = required()
+    profile: DirectPathProfileInfo = _required()
+    consumed: int = _required()
+    remaining: int = _required()
+    max: int = _required()
+    unusedReservation: int = _required()
 
 
 class DirectPathProfileManagerCapacityQuerySpec(DynamicData):
@@ -2330,7 +2330,7 @@ class DirectPathProfileManagerCapacityQueryByDeviceConfig(DirectPathProfileManag
 
     _wire_ = "deviceConfig:DirectPathProfileManagerDirectPathConfig!"
     _since_ = "9.0.0.0"
-    deviceConfig: DirectPathProfileManagerDirectPathConfig = required()
+    deviceConfig: DirectPathProfileManagerDirectPathConfig = _required()
 
 
 class DirectPathProfileManagerCapacityQueryById(DirectPathProfileManagerCapacityQuerySpec):
@@ -2338,7 +2338,7 @@ class DirectPathProfileManagerCapacityQueryById(DirectPathProfileManagerCapacity
 
     _wire_ = "id:string!"
     _since_ = "9.0.0.0"
-    id: str = required()
+    id: str = _required()
 
 
 class DirectPathProfileManagerCapacityQueryByName(DirectPathProfileManagerCapacityQuerySpec):
@@ -2346,7 +2346,7 @@ class DirectPathProfileManagerCapacityQueryByName(DirectPathProfileManagerCapaci
 
     _wire_ = "name:string!"
     _since_ = "9.0.0.0"
-    name: str = required()
+    name: str = _required()
 
 
 class DirectPathProfileManagerCapacityUnknown(DirectPathProfileManagerCapacityResult):
@@ -2354,7 +2354,7 @@ class DirectPathProfileManagerCapacityUnknown(DirectPathProfileManagerCapacityRe
 
     _wire_ = "querySpec:DirectPathProfileManagerCapacityQuerySpec! faultList:LocalizedMethodFault*"
     _since_ = "9.0.0.0"
-    querySpec: DirectPathProfileManagerCapacityQuerySpec = required()
+    querySpec: DirectPathProfileManagerCapacityQuerySpec = _required()
     faultList: list[LocalizedMethodFault] = []
 
 
@@ -2363,9 +2363,9 @@ class DirectPathProfileManagerCreateSpec(DynamicData):
 
     _wire_ = "name:string! description:string deviceConfig:DirectPathProfileManagerDirectPathConfig!"
     _since_ = "9.0.0.0"
-    name: str = required()
+    name: str = _required()
     description: str | None = None
-    deviceConfig: DirectPathProfileManagerDirectPathConfig = required()
+    deviceConfig: DirectPathProfileManagerDirectPathConfig = _required()
 
 
 class DirectPathProfileManagerDirectPathConfig(DynamicData):
@@ -2380,7 +2380,7 @@ class DirectPathProfileManagerDvxDirectPathConfig(DirectPathProfileManagerDirect
 
     _wire_ = "dvxBacking:VirtualPCIPassthroughDvxBackingInfo!"
     _since_ = "9.0.0.0"
-    dvxBacking: VirtualPCIPassthroughDvxBackingInfo = required()
+    dvxBacking: VirtualPCIPassthroughDvxBackingInfo = _required()
 
 
 class DirectPathProfileManagerDynamicDirectPathConfig(DirectPathProfileManagerDirectPathConfig):
@@ -2388,7 +2388,7 @@ class DirectPathProfileManagerDynamicDirectPathConfig(DirectPathProfileManagerDi
 
     _wire_ = "dynamicDirectPathBacking:VirtualPCIPassthroughDynamicBackingInfo!"
     _since_ = "9.0.0.0"
-    dynamicDirectPathBacking: VirtualPCIPassthroughDynamicBackingInfo = required()
+    dynamicDirectPathBacking: VirtualPCIPassthroughDynamicBackingInfo = _required()
 
 
 class DirectPathProfileManagerFilterSpec(DynamicData):
@@ -2413,7 +2413,7 @@ class DirectPathProfileManagerTargetCluster(DirectPathProfileManagerTargetEntity
 
     _wire_ = "cluster:ref(ClusterComputeResource)!"
     _since_ = "9.0.0.0"
-    cluster: ClusterComputeResource = required()
+    cluster: ClusterComputeResource = _required()
 
 
 class DirectPathProfileManagerTargetHost(DirectPathProfileManagerTargetEntity):
@@ -2421,7 +2421,7 @@ class DirectPathProfileManagerTargetHost(DirectPathProfileManagerTargetEntity):
 
     _wire_ = "host:ref(HostSystem)!"
     _since_ = "9.0.0.0"
-    host: HostSystem = required()
+    host: HostSystem = _required()
 
 
 class DirectPathProfileManagerUpdateSpec(DynamicData):
@@ -2438,7 +2438,7 @@ class DirectPathProfileManagerVirtualDeviceGroupDirectPathConfig(DirectPathProfi
 
     _wire_ = "deviceGroupName:string!"
     _since_ = "9.0.0.0"
-    deviceGroupName: str = required()
+    deviceGroupName: str = _required()
 
 
 class DirectPathProfileManagerVmiopDirectPathConfig(DirectPathProfileManagerDirectPathConfig):
@@ -2446,7 +2446,7 @@ class DirectPathProfileManagerVmiopDirectPathConfig(DirectPathProfileManagerDire
 
     _wire_ = "vgpuProfile:string!"
     _since_ = "9.0.0.0"
-    vgpuProfile: str = required()
+    vgpuProfile: str = _required()
 
 
 class DiskChangeExtent(DynamicData):
@@ -2454,8 +2454,8 @@ class DiskChangeExtent(DynamicData):
 
     _wire_ = "start:long! length:long!"
     _since_ = "4.0"
-    start: int = required()
-    length: int = required()
+    start: int = _required()
+    length: int = _required()
 
 
 class DiskChangeInfo(DynamicData):
@@ -2463,8 +2463,8 @@ class DiskChangeInfo(DynamicData):
 
     _wire_ = "startOffset:long! length:long! changedArea:DiskChangeExtent*"
     _since_ = "4.0"
-    startOffset: int = required()
-    length: int = required()
+    startOffset: int = _required()
+    length: int = _required()
     changedArea: list[DiskChangeExtent] = []
 
 
@@ -2473,9 +2473,9 @@ class DvsHostInfrastructureTrafficResource(DynamicData):
 
     _wire_ = "key:string! description:string allocationInfo:DvsHostInfrastructureTrafficResourceAllocation!"
     _since_ = "6.0"
-    key: str = required()
+    key: str = _required()
     description: str | None = None
-    allocationInfo: DvsHostInfrastructureTrafficResourceAllocation = required()
+    allocationInfo: DvsHostInfrastructureTrafficResourceAllocation = _required()
 
 
 class DvsHostInfrastructureTrafficResourceAllocation(DynamicData):
@@ -2516,7 +2516,7 @@ class ElementDescription(Description):
 
     _wire_ = "key:string!"
     _since_ = "2.0"
-    key: str = required()
+    key: str = _required()
 
 
 class EVCMode(ElementDescription):
@@ -2532,9 +2532,9 @@ class EVCMode(ElementDescription):
     featureCapability: list[HostFeatureCapability] = []
     featureMask: list[HostFeatureMask] = []
     featureRequirement: list[VirtualMachineFeatureRequirement] = []
-    vendor: str = required()
+    vendor: str = _required()
     track: list[str] = []
-    vendorTier: int = required()
+    vendorTier: int = _required()
 
 
 class EntityPrivilege(DynamicData):
@@ -2542,8 +2542,8 @@ class EntityPrivilege(DynamicData):
 
     _wire_ = "entity:ref(ManagedEntity)! privAvailability:PrivilegeAvailability!*"
     _since_ = "5.5"
-    entity: ManagedEntity = required()
-    privAvailability: list[PrivilegeAvailability] = required()
+    entity: ManagedEntity = _required()
+    privAvailability: list[PrivilegeAvailability] = _required()
 
 
 class EnumDescription(DynamicData):
@@ -2551,8 +2551,8 @@ class EnumDescription(DynamicData):
 
     _wire_ = "key:string! tags:ElementDescription!*"
     _since_ = "4.0"
-    key: str = required()
-    tags: list[ElementDescription] = required()
+    key: str = _required()
+    tags: list[ElementDescription] = _required()
 
 
 class EnvironmentBrowserConfigOptionQuerySpec(DynamicData):
@@ -2585,7 +2585,7 @@ class ExtendedDescription(Description):
 
     _wire_ = "messageCatalogKeyPrefix:string! messageArg:KeyAnyValue*"
     _since_ = "4.0"
-    messageCatalogKeyPrefix: str = required()
+    messageCatalogKeyPrefix: str = _required()
     messageArg: list[KeyAnyValue] = []
 
 
@@ -2594,7 +2594,7 @@ class ExtendedElementDescription(ElementDescription):
 
     _wire_ = "messageCatalogKeyPrefix:string! messageArg:KeyAnyValue*"
     _since_ = "4.0"
-    messageCatalogKeyPrefix: str = required()
+    messageCatalogKeyPrefix: str = _required()
     messageArg: list[KeyAnyValue] = []
 
 
@@ -2612,11 +2612,11 @@ class Extension(DynamicData):
         "solutionManagerInfo:ExtSolutionManagerInfo@5.0"
     )
     _since_ = "2.5"
-    description: Description = required()
-    key: str = required()
+    description: Description = _required()
+    key: str = _required()
     company: str | None = None
     type: str | None = None
-    version: str = required()
+    version: str = _required()
     subjectName: str | None = None
     server: list[ExtensionServerInfo] = []
     client: list[ExtensionClientInfo] = []
@@ -2625,7 +2625,7 @@ class Extension(DynamicData):
     faultList: list[ExtensionFaultTypeInfo] = []
     privilegeList: list[ExtensionPrivilegeInfo] = []
     resourceList: list[ExtensionResourceInfo] = []
-    lastHeartbeatTime: datetime = required()
+    lastHeartbeatTime: datetime = _required()
     healthInfo: ExtensionHealthInfo | None = None
     ovfConsumerInfo: ExtensionOvfConsumerInfo | None = None
     extendedProductInfo: ExtExtendedProductInfo | None = None
@@ -2639,11 +2639,11 @@ class ExtensionClientInfo(DynamicData):
 
     _wire_ = "version:string! description:Description! company:string! type:string! url:string!"
     _since_ = "2.5"
-    version: str = required()
-    description: Description = required()
-    company: str = required()
-    type: str = required()
-    url: str = required()
+    version: str = _required()
+    description: Description = _required()
+    company: str = _required()
+    type: str = _required()
+    url: str = _required()
 
 
 class ExtensionEventTypeInfo(DynamicData):
@@ -2651,7 +2651,7 @@ class ExtensionEventTypeInfo(DynamicData):
 
     _wire_ = "eventID:string! eventTypeSchema:string@4.0"
     _since_ = "2.5"
-    eventID: str = required()
+    eventID: str = _required()
     eventTypeSchema: str | None = None
 
 
@@ -2660,7 +2660,7 @@ class ExtensionFaultTypeInfo(DynamicData):
 
     _wire_ = "faultID:string!"
     _since_ = "2.5"
-    faultID: str = required()
+    faultID: str = _required()
 
 
 class ExtensionHealthInfo(DynamicData):
@@ -2668,7 +2668,7 @@ class ExtensionHealthInfo(DynamicData):
 
     _wire_ = "url:string!"
     _since_ = "4.0"
-    url: str = required()
+    url: str = _required()
 
 
 class ExtensionManagerIpAllocationUsage(DynamicData):
@@ -2676,8 +2676,8 @@ class ExtensionManagerIpAllocationUsage(DynamicData):
 
     _wire_ = "extensionKey:string! numAddresses:int!"
     _since_ = "5.1"
-    extensionKey: str = required()
-    numAddresses: int = required()
+    extensionKey: str = _required()
+    numAddresses: int = _required()
 
 
 class ExtensionOvfConsumerInfo(DynamicData):
@@ -2685,8 +2685,8 @@ class ExtensionOvfConsumerInfo(DynamicData):
 
     _wire_ = "callbackUrl:string! sectionType:string!*"
     _since_ = "5.0"
-    callbackUrl: str = required()
-    sectionType: list[str] = required()
+    callbackUrl: str = _required()
+    sectionType: list[str] = _required()
 
 
 class ExtensionPrivilegeInfo(DynamicData):
@@ -2694,8 +2694,8 @@ class ExtensionPrivilegeInfo(DynamicData):
 
     _wire_ = "privID:string! privGroupName:string!"
     _since_ = "2.5"
-    privID: str = required()
-    privGroupName: str = required()
+    privID: str = _required()
+    privGroupName: str = _required()
 
 
 class ExtensionResourceInfo(DynamicData):
@@ -2703,9 +2703,9 @@ class ExtensionResourceInfo(DynamicData):
 
     _wire_ = "locale:string! module:string! data:KeyValue!*"
     _since_ = "2.5"
-    locale: str = required()
-    module: str = required()
-    data: list[KeyValue] = required()
+    locale: str = _required()
+    module: str = _required()
+    data: list[KeyValue] = _required()
 
 
 class ExtensionServerInfo(DynamicData):
@@ -2716,11 +2716,11 @@ class ExtensionServerInfo(DynamicData):
         "serverThumbprint:string@4.1 serverCertificate:string@8.0.2.0"
     )
     _since_ = "2.5"
-    url: str = required()
-    description: Description = required()
-    company: str = required()
-    type: str = required()
-    adminEmail: list[str] = required()
+    url: str = _required()
+    description: Description = _required()
+    company: str = _required()
+    type: str = _required()
+    adminEmail: list[str] = _required()
     serverThumbprint: str | None = None
     serverCertificate: str | None = None
 
@@ -2730,7 +2730,7 @@ class ExtensionTaskTypeInfo(DynamicData):
 
     _wire_ = "taskID:string!"
     _since_ = "2.5"
-    taskID: str = required()
+    taskID: str = _required()
 
 
 class FaultsByHost(DynamicData):
@@ -2738,7 +2738,7 @@ class FaultsByHost(DynamicData):
 
     _wire_ = "host:ref(HostSystem)! faults:LocalizedMethodFault*"
     _since_ = "6.7"
-    host: HostSystem = required()
+    host: HostSystem = _required()
     faults: list[LocalizedMethodFault] = []
 
 
@@ -2747,7 +2747,7 @@ class FaultsByVM(DynamicData):
 
     _wire_ = "vm:ref(VirtualMachine)! faults:LocalizedMethodFault*"
     _since_ = "6.7"
-    vm: VirtualMachine = required()
+    vm: VirtualMachine = _required()
     faults: list[LocalizedMethodFault] = []
 
 
@@ -2772,7 +2772,7 @@ class FileBackedVirtualDiskSpec(VirtualDiskSpec):
         "sectorFormat:string@9.0.0.0"
     )
     _since_ = "2.5"
-    capacityKb: int = required()
+    capacityKb: int = _required()
     profile: list[VirtualMachineProfileSpec] = []
     crypto: CryptoSpec | None = None
     sectorFormat: str | None = None
@@ -2786,13 +2786,13 @@ class FileLockInfo(DynamicData):
         "lockMode:string! acquired:dateTime heartbeat:dateTime refCount:int"
     )
     _since_ = "8.0.2.0"
-    filePath: str = required()
-    host: str = required()
-    mac: str = required()
-    id: str = required()
-    worldName: str = required()
+    filePath: str = _required()
+    host: str = _required()
+    mac: str = _required()
+    id: str = _required()
+    worldName: str = _required()
     ownerId: str | None = None
-    lockMode: str = required()
+    lockMode: str = _required()
     acquired: datetime | None = None
     heartbeat: datetime | None = None
     refCount: int | None = None
@@ -2812,9 +2812,9 @@ class FloatOption(OptionType):
 
     _wire_ = "min:float! max:float! defaultValue:float!"
     _since_ = "2.0"
-    min: float = required()
-    max: float = required()
-    defaultValue: float = required()
+    min: float = _required()
+    max: float = _required()
+    defaultValue: float = _required()
 
 
 class FolderBatchAddHostsToClusterResult(DynamicData):
@@ -2844,8 +2844,8 @@ class FolderExternallyManagedFolderInfo(DynamicData):
 
     _wire_ = "id:string! type:string!"
     _since_ = "9.0.0.0"
-    id: str = required()
-    type: str = required()
+    id: str = _required()
+    type: str = _required()
 
 
 class FolderFailedHostResult(DynamicData):
@@ -2855,8 +2855,8 @@ class FolderFailedHostResult(DynamicData):
     _since_ = "6.7.1"
     hostName: str | None = None
     host: HostSystem | None = None
-    context: LocalizableMessage = required()
-    fault: LocalizedMethodFault = required()
+    context: LocalizableMessage = _required()
+    fault: LocalizedMethodFault = _required()
 
 
 class FolderNewHostSpec(DynamicData):
@@ -2864,7 +2864,7 @@ class FolderNewHostSpec(DynamicData):
 
     _wire_ = "hostCnxSpec:HostConnectSpec! esxLicense:string"
     _since_ = "6.7.1"
-    hostCnxSpec: HostConnectSpec = required()
+    hostCnxSpec: HostConnectSpec = _required()
     esxLicense: str | None = None
 
 
@@ -2875,7 +2875,7 @@ class HbrManagerReplicationVmInfo(DynamicData):
         "state:string! progressInfo:ReplicationVmProgressInfo imageId:string lastError:LocalizedMethodFault"
     )
     _since_ = "5.0"
-    state: str = required()
+    state: str = _required()
     progressInfo: ReplicationVmProgressInfo | None = None
     imageId: str | None = None
     lastError: LocalizedMethodFault | None = None
@@ -2889,10 +2889,10 @@ class HbrManagerVmReplicationCapability(DynamicData):
         "maxSupportedSourceDiskCapacity:long! minRpo:long fault:LocalizedMethodFault"
     )
     _since_ = "6.0"
-    vm: VirtualMachine = required()
-    supportedQuiesceMode: str = required()
-    compressionSupported: bool = required()
-    maxSupportedSourceDiskCapacity: int = required()
+    vm: VirtualMachine = _required()
+    supportedQuiesceMode: str = _required()
+    compressionSupported: bool = _required()
+    maxSupportedSourceDiskCapacity: int = _required()
     minRpo: int | None = None
     fault: LocalizedMethodFault | None = None
 
@@ -2909,8 +2909,8 @@ class HbrTargetSpec(DynamicData):
 
     _wire_ = "targetIP:string! certificate:string!"
     _since_ = "9.0.0.0"
-    targetIP: str = required()
-    certificate: str = required()
+    targetIP: str = _required()
+    certificate: str = _required()
 
 
 class HbrTargetSpecReplacement(HbrReplicationTargetSpec):
@@ -2929,11 +2929,11 @@ class HealthUpdate(DynamicData):
         "remediation:string!"
     )
     _since_ = "6.5"
-    entity: ManagedEntity = required()
-    healthUpdateInfoId: str = required()
-    id: str = required()
-    status: ManagedEntityStatusValue = required()
-    remediation: str = required()
+    entity: ManagedEntity = _required()
+    healthUpdateInfoId: str = _required()
+    id: str = _required()
+    status: ManagedEntityStatusValue = _required()
+    remediation: str = _required()
 
 
 class HealthUpdateInfo(DynamicData):
@@ -2941,9 +2941,9 @@ class HealthUpdateInfo(DynamicData):
 
     _wire_ = "id:string! componentType:string! description:string!"
     _since_ = "6.5"
-    id: str = required()
-    componentType: str = required()
-    description: str = required()
+    id: str = _required()
+    componentType: str = _required()
+    description: str = _required()
 
 
 class OptionValue(DynamicData):
@@ -2951,7 +2951,7 @@ class OptionValue(DynamicData):
 
     _wire_ = "key:string! value:anyType"
     _since_ = "2.0"
-    key: str = required()
+    key: str = _required()
     value: Any = None
 
 
@@ -2960,7 +2960,7 @@ class HostIoFilterInfo(IoFilterInfo):
 
     _wire_ = "available:boolean!"
     _since_ = "6.0"
-    available: bool = required()
+    available: bool = _required()
 
 
 class HostLicensableResourceInfo(DynamicData):
@@ -2968,7 +2968,7 @@ class HostLicensableResourceInfo(DynamicData):
 
     _wire_ = "resource:KeyAnyValue!*"
     _since_ = "5.0"
-    resource: list[KeyAnyValue] = required()
+    resource: list[KeyAnyValue] = _required()
 
 
 class HostServiceTicket(DynamicData):
@@ -2983,9 +2983,9 @@ class HostServiceTicket(DynamicData):
     port: int | None = None
     sslThumbprint: str | None = None
     sslCertificate: str | None = None
-    service: str = required()
-    serviceVersion: str = required()
-    sessionId: str = required()
+    service: str = _required()
+    serviceVersion: str = _required()
+    sessionId: str = _required()
 
 
 class HostSystemComplianceCheckState(DynamicData):
@@ -2993,8 +2993,8 @@ class HostSystemComplianceCheckState(DynamicData):
 
     _wire_ = "state:string! checkTime:dateTime!"
     _since_ = "6.7"
-    state: str = required()
-    checkTime: datetime = required()
+    state: str = _required()
+    checkTime: datetime = _required()
 
 
 class HostSystemReconnectSpec(DynamicData):
@@ -3010,8 +3010,8 @@ class HostSystemRemediationState(DynamicData):
 
     _wire_ = "state:string! operationTime:dateTime!"
     _since_ = "6.7"
-    state: str = required()
-    operationTime: datetime = required()
+    state: str = _required()
+    operationTime: datetime = _required()
 
 
 class HostVMotionCompatibility(DynamicData):
@@ -3019,7 +3019,7 @@ class HostVMotionCompatibility(DynamicData):
 
     _wire_ = "host:ref(HostSystem)! compatibility:string*"
     _since_ = "2.0"
-    host: HostSystem = required()
+    host: HostSystem = _required()
     compatibility: list[str] = []
 
 
@@ -3028,8 +3028,8 @@ class HttpNfcLeaseCapabilities(DynamicData):
 
     _wire_ = "pullModeSupported:boolean! corsSupported:boolean!"
     _since_ = "6.7"
-    pullModeSupported: bool = required()
-    corsSupported: bool = required()
+    pullModeSupported: bool = _required()
+    corsSupported: bool = _required()
 
 
 class HttpNfcLeaseDatastoreLeaseInfo(DynamicData):
@@ -3037,8 +3037,8 @@ class HttpNfcLeaseDatastoreLeaseInfo(DynamicData):
 
     _wire_ = "datastoreKey:string! hosts:HttpNfcLeaseHostInfo!*"
     _since_ = "4.1"
-    datastoreKey: str = required()
-    hosts: list[HttpNfcLeaseHostInfo] = required()
+    datastoreKey: str = _required()
+    hosts: list[HttpNfcLeaseHostInfo] = _required()
 
 
 class HttpNfcLeaseDeviceUrl(DynamicData):
@@ -3049,10 +3049,10 @@ class HttpNfcLeaseDeviceUrl(DynamicData):
         "disk:boolean@4.1 targetId:string@4.1 datastoreKey:string@4.1 fileSize:long@4.1"
     )
     _since_ = "4.0"
-    key: str = required()
-    importKey: str = required()
-    url: str = required()
-    sslThumbprint: str = required()
+    key: str = _required()
+    importKey: str = _required()
+    url: str = _required()
+    sslThumbprint: str = _required()
     sslCertificate: str | None = None
     disk: bool | None = None
     targetId: str | None = None
@@ -3065,8 +3065,8 @@ class HttpNfcLeaseHostInfo(DynamicData):
 
     _wire_ = "url:string! sslThumbprint:string!"
     _since_ = "4.1"
-    url: str = required()
-    sslThumbprint: str = required()
+    url: str = _required()
+    sslThumbprint: str = _required()
 
 
 class HttpNfcLeaseInfo(DynamicData):
@@ -3077,11 +3077,11 @@ class HttpNfcLeaseInfo(DynamicData):
         "totalDiskCapacityInKB:long! leaseTimeout:int! hostMap:HttpNfcLeaseDatastoreLeaseInfo*@4.1"
     )
     _since_ = "4.0"
-    lease: HttpNfcLease = required()
-    entity: ManagedEntity = required()
+    lease: HttpNfcLease = _required()
+    entity: ManagedEntity = _required()
     deviceUrl: list[HttpNfcLeaseDeviceUrl] = []
-    totalDiskCapacityInKB: int = required()
-    leaseTimeout: int = required()
+    totalDiskCapacityInKB: int = _required()
+    leaseTimeout: int = _required()
     hostMap: list[HttpNfcLeaseDatastoreLeaseInfo] = []
 
 
@@ -3093,12 +3093,12 @@ class HttpNfcLeaseManifestEntry(DynamicData):
         "capacity:long populatedSize:long"
     )
     _since_ = "4.1"
-    key: str = required()
-    sha1: str = required()
+    key: str = _required()
+    sha1: str = _required()
     checksum: str | None = None
     checksumType: str | None = None
-    size: int = required()
-    disk: bool = required()
+    size: int = _required()
+    disk: bool = _required()
     capacity: int | None = None
     populatedSize: int | None = None
 
@@ -3108,7 +3108,7 @@ class HttpNfcLeaseProbeResult(DynamicData):
 
     _wire_ = "serverAccessible:boolean!"
     _since_ = "7.0.2.0"
-    serverAccessible: bool = required()
+    serverAccessible: bool = _required()
 
 
 class HttpNfcLeaseSourceFile(DynamicData):
@@ -3119,10 +3119,10 @@ class HttpNfcLeaseSourceFile(DynamicData):
         "sslCertificate:string@9.0.0.0 httpHeaders:KeyValue* size:long"
     )
     _since_ = "6.7"
-    targetDeviceId: str = required()
-    url: str = required()
+    targetDeviceId: str = _required()
+    url: str = _required()
     memberName: str | None = None
-    create: bool = required()
+    create: bool = _required()
     sslThumbprint: str | None = None
     sslCertificate: str | None = None
     httpHeaders: list[KeyValue] = []
@@ -3151,9 +3151,9 @@ class IntOption(OptionType):
 
     _wire_ = "min:int! max:int! defaultValue:int!"
     _since_ = "2.0"
-    min: int = required()
-    max: int = required()
-    defaultValue: int = required()
+    min: int = _required()
+    max: int = _required()
+    defaultValue: int = _required()
 
 
 class IntPolicy(InheritablePolicy):
@@ -3172,8 +3172,8 @@ class InventoryDescription(DynamicData):
         "numNetDev:int numDiskDev:int numvCpuDev:int numvNetDev:int numvDiskDev:int"
     )
     _since_ = "4.0"
-    numHosts: int = required()
-    numVirtualMachines: int = required()
+    numHosts: int = _required()
+    numVirtualMachines: int = _required()
     numResourcePools: int | None = None
     numClusters: int | None = None
     numCpuDev: int | None = None
@@ -3189,8 +3189,8 @@ class IoFilterHostIssue(DynamicData):
 
     _wire_ = "host:ref(HostSystem)! issue:LocalizedMethodFault!*"
     _since_ = "6.0"
-    host: HostSystem = required()
-    issue: list[LocalizedMethodFault] = required()
+    host: HostSystem = _required()
+    issue: list[LocalizedMethodFault] = _required()
 
 
 class IoFilterManagerSslTrust(DynamicData):
@@ -3205,7 +3205,7 @@ class IoFilterQueryIssueResult(DynamicData):
 
     _wire_ = "opType:string! hostIssue:IoFilterHostIssue*"
     _since_ = "6.0"
-    opType: str = required()
+    opType: str = _required()
     hostIssue: list[IoFilterHostIssue] = []
 
 
@@ -3221,8 +3221,8 @@ class IpPoolManagerIpAllocation(DynamicData):
 
     _wire_ = "ipAddress:string! allocationId:string!"
     _since_ = "5.1"
-    ipAddress: str = required()
-    allocationId: str = required()
+    ipAddress: str = _required()
+    allocationId: str = _required()
 
 
 class IpRange(IpAddress):
@@ -3230,7 +3230,7 @@ class IpRange(IpAddress):
 
     _wire_ = "addressPrefix:string! prefixLength:int"
     _since_ = "5.5"
-    addressPrefix: str = required()
+    addressPrefix: str = _required()
     prefixLength: int | None = None
 
 
@@ -3239,8 +3239,8 @@ class KeyValue(DynamicData):
 
     _wire_ = "key:string! value:string!"
     _since_ = "2.5"
-    key: str = required()
-    value: str = required()
+    key: str = _required()
+    value: str = _required()
 
 
 class LatencySensitivity(DynamicData):
@@ -3248,7 +3248,7 @@ class LatencySensitivity(DynamicData):
 
     _wire_ = "level:LatencySensitivitySensitivityLevel! sensitivity:int"
     _since_ = "5.1"
-    level: LatencySensitivitySensitivityLevelValue = required()
+    level: LatencySensitivitySensitivityLevelValue = _required()
     sensitivity: int | None = None
 
 
@@ -3260,10 +3260,10 @@ class LicenseAssignmentManagerLicenseAssignment(DynamicData):
         "properties:KeyAnyValue*"
     )
     _since_ = "4.0"
-    entityId: str = required()
+    entityId: str = _required()
     scope: str | None = None
     entityDisplayName: str | None = None
-    assignedLicense: LicenseManagerLicenseInfo = required()
+    assignedLicense: LicenseManagerLicenseInfo = _required()
     properties: list[KeyAnyValue] = []
 
 
@@ -3272,9 +3272,9 @@ class LicenseAvailabilityInfo(DynamicData):
 
     _wire_ = "feature:LicenseFeatureInfo! total:int! available:int!"
     _since_ = "2.0"
-    feature: LicenseFeatureInfo = required()
-    total: int = required()
-    available: int = required()
+    feature: LicenseFeatureInfo = _required()
+    total: int = _required()
+    available: int = _required()
 
 
 class LicenseDiagnostics(DynamicData):
@@ -3286,15 +3286,15 @@ class LicenseDiagnostics(DynamicData):
         "lastStatusUpdate:dateTime! opFailureMessage:string!"
     )
     _since_ = "2.5"
-    sourceLastChanged: datetime = required()
-    sourceLost: str = required()
-    sourceLatency: float = required()
-    licenseRequests: str = required()
-    licenseRequestFailures: str = required()
-    licenseFeatureUnknowns: str = required()
-    opState: LicenseManagerStateValue = required()
-    lastStatusUpdate: datetime = required()
-    opFailureMessage: str = required()
+    sourceLastChanged: datetime = _required()
+    sourceLost: str = _required()
+    sourceLatency: float = _required()
+    licenseRequests: str = _required()
+    licenseRequestFailures: str = _required()
+    licenseFeatureUnknowns: str = _required()
+    opState: LicenseManagerStateValue = _required()
+    lastStatusUpdate: datetime = _required()
+    opFailureMessage: str = _required()
 
 
 class LicenseFeatureInfo(DynamicData):
@@ -3306,11 +3306,11 @@ class LicenseFeatureInfo(DynamicData):
         "expiresOn:dateTime@2.5"
     )
     _since_ = "2.0"
-    key: str = required()
-    featureName: str = required()
+    key: str = _required()
+    featureName: str = _required()
     featureDescription: str | None = None
     state: LicenseFeatureInfoStateValue | None = None
-    costUnit: str = required()
+    costUnit: str = _required()
     sourceRestriction: str | None = None
     dependentKey: list[str] = []
     edition: bool | None = None
@@ -3322,7 +3322,7 @@ class LicenseManagerEvaluationInfo(DynamicData):
 
     _wire_ = "properties:KeyAnyValue!*"
     _since_ = "4.0"
-    properties: list[KeyAnyValue] = required()
+    properties: list[KeyAnyValue] = _required()
 
 
 class LicenseManagerLicenseInfo(DynamicData):
@@ -3333,12 +3333,12 @@ class LicenseManagerLicenseInfo(DynamicData):
         "properties:KeyAnyValue* labels:KeyValue*"
     )
     _since_ = "4.0"
-    licenseKey: str = required()
-    editionKey: str = required()
-    name: str = required()
-    total: int = required()
+    licenseKey: str = _required()
+    editionKey: str = _required()
+    name: str = _required()
+    total: int = _required()
     used: int | None = None
-    costUnit: str = required()
+    costUnit: str = _required()
     properties: list[KeyAnyValue] = []
     labels: list[KeyValue] = []
 
@@ -3348,9 +3348,9 @@ class LicenseReservationInfo(DynamicData):
 
     _wire_ = "key:string! state:LicenseReservationInfoState! required:int!"
     _since_ = "2.0"
-    key: str = required()
-    state: LicenseReservationInfoStateValue = required()
-    required: int = required()
+    key: str = _required()
+    state: LicenseReservationInfoStateValue = _required()
+    required: int = _required()
 
 
 class LicenseServerSource(LicenseSource):
@@ -3358,7 +3358,7 @@ class LicenseServerSource(LicenseSource):
 
     _wire_ = "licenseServer:string!"
     _since_ = "2.0"
-    licenseServer: str = required()
+    licenseServer: str = _required()
 
 
 class LicenseUsageInfo(DynamicData):
@@ -3369,8 +3369,8 @@ class LicenseUsageInfo(DynamicData):
         "featureInfo:LicenseFeatureInfo*"
     )
     _since_ = "2.0"
-    source: LicenseSource = required()
-    sourceAvailable: bool = required()
+    source: LicenseSource = _required()
+    sourceAvailable: bool = _required()
     reservationInfo: list[LicenseReservationInfo] = []
     featureInfo: list[LicenseFeatureInfo] = []
 
@@ -3380,7 +3380,7 @@ class LocalLicenseSource(LicenseSource):
 
     _wire_ = "licenseKeys:string!"
     _since_ = "2.0"
-    licenseKeys: str = required()
+    licenseKeys: str = _required()
 
 
 class LocalizationManagerMessageCatalog(DynamicData):
@@ -3391,10 +3391,10 @@ class LocalizationManagerMessageCatalog(DynamicData):
         "md5sum:string version:string@5.0"
     )
     _since_ = "4.0"
-    moduleName: str = required()
-    catalogName: str = required()
-    locale: str = required()
-    catalogUri: str = required()
+    moduleName: str = _required()
+    catalogName: str = _required()
+    locale: str = _required()
+    catalogUri: str = _required()
     lastModified: datetime | None = None
     md5sum: str | None = None
     version: str | None = None
@@ -3405,9 +3405,9 @@ class LongOption(OptionType):
 
     _wire_ = "min:long! max:long! defaultValue:long!"
     _since_ = "2.0"
-    min: int = required()
-    max: int = required()
-    defaultValue: int = required()
+    min: int = _required()
+    max: int = _required()
+    defaultValue: int = _required()
 
 
 class LongPolicy(InheritablePolicy):
@@ -3430,8 +3430,8 @@ class MacRange(MacAddress):
 
     _wire_ = "address:string! mask:string!"
     _since_ = "5.5"
-    address: str = required()
-    mask: str = required()
+    address: str = _required()
+    mask: str = _required()
 
 
 class MethodDescription(Description):
@@ -3439,7 +3439,7 @@ class MethodDescription(Description):
 
     _wire_ = "key:string!"
     _since_ = "2.0"
-    key: str = required()
+    key: str = _required()
 
 
 class NetworkSummary(DynamicData):
@@ -3448,8 +3448,8 @@ class NetworkSummary(DynamicData):
     _wire_ = "network:ref(Network) name:string! accessible:boolean! ipPoolName:string@4.0 ipPoolId:int@5.1"
     _since_ = "2.0"
     network: Network | None = None
-    name: str = required()
-    accessible: bool = required()
+    name: str = _required()
+    accessible: bool = _required()
     ipPoolName: str | None = None
     ipPoolId: int | None = None
 
@@ -3459,8 +3459,8 @@ class NumericRange(DynamicData):
 
     _wire_ = "start:int! end:int!"
     _since_ = "4.0"
-    start: int = required()
-    end: int = required()
+    start: int = _required()
+    end: int = _required()
 
 
 class OpaqueNetworkCapability(DynamicData):
@@ -3468,7 +3468,7 @@ class OpaqueNetworkCapability(DynamicData):
 
     _wire_ = "networkReservationSupported:boolean!"
     _since_ = "6.5"
-    networkReservationSupported: bool = required()
+    networkReservationSupported: bool = _required()
 
 
 class OpaqueNetworkSummary(NetworkSummary):
@@ -3476,8 +3476,8 @@ class OpaqueNetworkSummary(NetworkSummary):
 
     _wire_ = "opaqueNetworkId:string! opaqueNetworkType:string!"
     _since_ = "5.5"
-    opaqueNetworkId: str = required()
-    opaqueNetworkType: str = required()
+    opaqueNetworkId: str = _required()
+    opaqueNetworkType: str = _required()
 
 
 class OptionDef(ElementDescription):
@@ -3485,7 +3485,7 @@ class OptionDef(ElementDescription):
 
     _wire_ = "optionType:OptionType!"
     _since_ = "2.0"
-    optionType: OptionType = required()
+    optionType: OptionType = _required()
 
 
 class OvfConsumerOstNode(DynamicData):
@@ -3496,8 +3496,8 @@ class OvfConsumerOstNode(DynamicData):
         "entity:ref(ManagedEntity)"
     )
     _since_ = "5.0"
-    id: str = required()
-    type: str = required()
+    id: str = _required()
+    type: str = _required()
     section: list[OvfConsumerOvfSection] = []
     child: list[OvfConsumerOstNode] = []
     entity: ManagedEntity | None = None
@@ -3508,8 +3508,8 @@ class OvfConsumerOvfSection(DynamicData):
 
     _wire_ = "lineNumber:int! xml:string!"
     _since_ = "5.0"
-    lineNumber: int = required()
-    xml: str = required()
+    lineNumber: int = _required()
+    xml: str = _required()
 
 
 class OvfCreateDescriptorParams(DynamicData):
@@ -3536,7 +3536,7 @@ class OvfCreateDescriptorResult(DynamicData):
         "includeImageFiles:boolean@4.1"
     )
     _since_ = "4.0"
-    ovfDescriptor: str = required()
+    ovfDescriptor: str = _required()
     error: list[LocalizedMethodFault] = []
     warning: list[LocalizedMethodFault] = []
     includeImageFiles: bool | None = None
@@ -3547,8 +3547,8 @@ class OvfManagerCommonParams(DynamicData):
 
     _wire_ = "locale:string! deploymentOption:string! msgBundle:KeyValue* importOption:string*@5.1"
     _since_ = "4.0"
-    locale: str = required()
-    deploymentOption: str = required()
+    locale: str = _required()
+    deploymentOption: str = _required()
     msgBundle: list[KeyValue] = []
     importOption: list[str] = []
 
@@ -3563,7 +3563,7 @@ class OvfCreateImportSpecParams(OvfManagerCommonParams):
         "instantiationOst:OvfConsumerOstNode@5.0"
     )
     _since_ = "4.0"
-    entityName: str = required()
+    entityName: str = _required()
     hostSystem: HostSystem | None = None
     networkMapping: list[OvfNetworkMapping] = []
     ipAllocationPolicy: str | None = None
@@ -3593,8 +3593,8 @@ class OvfDatastoreMapping(DynamicData):
 
     _wire_ = "diskId:string! datastore:ref(Datastore)!"
     _since_ = "9.0.0.0"
-    diskId: str = required()
-    datastore: Datastore = required()
+    diskId: str = _required()
+    datastore: Datastore = _required()
 
 
 class OvfDeploymentOption(DynamicData):
@@ -3602,9 +3602,9 @@ class OvfDeploymentOption(DynamicData):
 
     _wire_ = "key:string! label:string! description:string!"
     _since_ = "4.0"
-    key: str = required()
-    label: str = required()
-    description: str = required()
+    key: str = _required()
+    label: str = _required()
+    description: str = _required()
 
 
 class OvfFile(DynamicData):
@@ -3615,11 +3615,11 @@ class OvfFile(DynamicData):
         "populatedSize:long@4.1"
     )
     _since_ = "4.0"
-    deviceId: str = required()
-    path: str = required()
+    deviceId: str = _required()
+    path: str = _required()
     compressionMethod: str | None = None
     chunkSize: int | None = None
-    size: int = required()
+    size: int = _required()
     capacity: int | None = None
     populatedSize: int | None = None
 
@@ -3632,13 +3632,13 @@ class OvfFileItem(DynamicData):
         "create:boolean!"
     )
     _since_ = "4.0"
-    deviceId: str = required()
-    path: str = required()
+    deviceId: str = _required()
+    path: str = _required()
     compressionMethod: str | None = None
     chunkSize: int | None = None
     size: int | None = None
-    cimType: int = required()
-    create: bool = required()
+    cimType: int = _required()
+    create: bool = _required()
 
 
 class OvfImportParams(OvfCreateImportSpecParams):
@@ -3666,8 +3666,8 @@ class OvfNetworkInfo(DynamicData):
 
     _wire_ = "name:string! description:string!"
     _since_ = "4.0"
-    name: str = required()
-    description: str = required()
+    name: str = _required()
+    description: str = _required()
 
 
 class OvfNetworkMapping(DynamicData):
@@ -3675,8 +3675,8 @@ class OvfNetworkMapping(DynamicData):
 
     _wire_ = "name:string! network:ref(Network)!"
     _since_ = "4.0"
-    name: str = required()
-    network: Network = required()
+    name: str = _required()
+    network: Network = _required()
 
 
 class OvfOptionInfo(DynamicData):
@@ -3684,8 +3684,8 @@ class OvfOptionInfo(DynamicData):
 
     _wire_ = "option:string! description:LocalizableMessage!"
     _since_ = "5.1"
-    option: str = required()
-    description: LocalizableMessage = required()
+    option: str = _required()
+    description: LocalizableMessage = _required()
 
 
 class OvfParseDescriptorParams(OvfManagerCommonParams):
@@ -3713,14 +3713,14 @@ class OvfParseDescriptorResult(DynamicData):
     ipProtocols: list[str] = []
     property: list[VAppPropertyInfo] = []
     productInfo: VAppProductInfo | None = None
-    annotation: str = required()
+    annotation: str = _required()
     approximateDownloadSize: int | None = None
     approximateFlatDeploymentSize: int | None = None
     approximateSparseDeploymentSize: int | None = None
-    defaultEntityName: str = required()
-    virtualApp: bool = required()
+    defaultEntityName: str = _required()
+    virtualApp: bool = _required()
     deploymentOption: list[OvfDeploymentOption] = []
-    defaultDeploymentOption: str = required()
+    defaultDeploymentOption: str = _required()
     entityName: list[KeyValue] = []
     annotatedOst: OvfConsumerOstNode | None = None
     error: list[LocalizedMethodFault] = []
@@ -3734,7 +3734,7 @@ class OvfResourceMap(DynamicData):
         "source:string! parent:ref(ResourcePool) resourceSpec:ResourceConfigSpec datastore:ref(Datastore)"
     )
     _since_ = "4.1"
-    source: str = required()
+    source: str = _required()
     parent: ResourcePool | None = None
     resourceSpec: ResourceConfigSpec | None = None
     datastore: Datastore | None = None
@@ -3745,8 +3745,8 @@ class OvfStorageProfileMapping(DynamicData):
 
     _wire_ = "diskId:string! storageProfileId:string!"
     _since_ = "9.0.0.0"
-    diskId: str = required()
-    storageProfileId: str = required()
+    diskId: str = _required()
+    storageProfileId: str = _required()
 
 
 class OvfValidateHostParams(OvfManagerCommonParams):
@@ -3777,7 +3777,7 @@ class PasswordField(DynamicData):
 
     _wire_ = "value:string!~"
     _since_ = "4.0"
-    value: str = required()
+    value: str = _required()
 
 
 class PerfCompositeMetric(DynamicData):
@@ -3798,12 +3798,12 @@ class PerfCounterInfo(DynamicData):
         "associatedCounterId:int*"
     )
     _since_ = "2.0"
-    key: int = required()
-    nameInfo: ElementDescription = required()
-    groupInfo: ElementDescription = required()
-    unitInfo: ElementDescription = required()
-    rollupType: PerfSummaryTypeValue = required()
-    statsType: PerfStatsTypeValue = required()
+    key: int = _required()
+    nameInfo: ElementDescription = _required()
+    groupInfo: ElementDescription = _required()
+    unitInfo: ElementDescription = _required()
+    rollupType: PerfSummaryTypeValue = _required()
+    statsType: PerfStatsTypeValue = _required()
     level: int | None = None
     perDeviceLevel: int | None = None
     associatedCounterId: list[int] = []
@@ -3814,7 +3814,7 @@ class PerfEntityMetricBase(DynamicData):
 
     _wire_ = "entity:ref(ManagedObject)!"
     _since_ = "2.0"
-    entity: ManagedObject = required()
+    entity: ManagedObject = _required()
 
 
 class PerfEntityMetric(PerfEntityMetricBase):
@@ -3831,7 +3831,7 @@ class PerfEntityMetricCSV(PerfEntityMetricBase):
 
     _wire_ = "sampleInfoCSV:string! value:PerfMetricSeriesCSV*"
     _since_ = "2.0"
-    sampleInfoCSV: str = required()
+    sampleInfoCSV: str = _required()
     value: list[PerfMetricSeriesCSV] = []
 
 
@@ -3840,12 +3840,12 @@ class PerfInterval(DynamicData):
 
     _wire_ = "key:int!@2.5 samplingPeriod:int! name:string! length:int! level:int@2.5 enabled:boolean!@2.5"
     _since_ = "2.0"
-    key: int = required()
-    samplingPeriod: int = required()
-    name: str = required()
-    length: int = required()
+    key: int = _required()
+    samplingPeriod: int = _required()
+    name: str = _required()
+    length: int = _required()
     level: int | None = None
-    enabled: bool = required()
+    enabled: bool = _required()
 
 
 class PerfMetricId(DynamicData):
@@ -3853,8 +3853,8 @@ class PerfMetricId(DynamicData):
 
     _wire_ = "counterId:int! instance:string!"
     _since_ = "2.0"
-    counterId: int = required()
-    instance: str = required()
+    counterId: int = _required()
+    instance: str = _required()
 
 
 class PerfMetricSeries(DynamicData):
@@ -3862,7 +3862,7 @@ class PerfMetricSeries(DynamicData):
 
     _wire_ = "id:PerfMetricId!"
     _since_ = "2.0"
-    id: PerfMetricId = required()
+    id: PerfMetricId = _required()
 
 
 class PerfMetricIntSeries(PerfMetricSeries):
@@ -3886,9 +3886,9 @@ class PerfProviderSummary(DynamicData):
 
     _wire_ = "entity:ref(ManagedObject)! currentSupported:boolean! summarySupported:boolean! refreshRate:int"
     _since_ = "2.0"
-    entity: ManagedObject = required()
-    currentSupported: bool = required()
-    summarySupported: bool = required()
+    entity: ManagedObject = _required()
+    currentSupported: bool = _required()
+    summarySupported: bool = _required()
     refreshRate: int | None = None
 
 
@@ -3900,7 +3900,7 @@ class PerfQuerySpec(DynamicData):
         "metricId:PerfMetricId* intervalId:int format:string"
     )
     _since_ = "2.0"
-    entity: ManagedObject = required()
+    entity: ManagedObject = _required()
     startTime: datetime | None = None
     endTime: datetime | None = None
     maxSample: int | None = None
@@ -3914,8 +3914,8 @@ class PerfSampleInfo(DynamicData):
 
     _wire_ = "timestamp:dateTime! interval:int!"
     _since_ = "2.0"
-    timestamp: datetime = required()
-    interval: int = required()
+    timestamp: datetime = _required()
+    interval: int = _required()
 
 
 class PerformanceDescription(DynamicData):
@@ -3923,8 +3923,8 @@ class PerformanceDescription(DynamicData):
 
     _wire_ = "counterType:ElementDescription!* statsType:ElementDescription!*"
     _since_ = "2.0"
-    counterType: list[ElementDescription] = required()
-    statsType: list[ElementDescription] = required()
+    counterType: list[ElementDescription] = _required()
+    statsType: list[ElementDescription] = _required()
 
 
 class PerformanceManagerCounterLevelMapping(DynamicData):
@@ -3932,7 +3932,7 @@ class PerformanceManagerCounterLevelMapping(DynamicData):
 
     _wire_ = "counterId:int! aggregateLevel:int perDeviceLevel:int"
     _since_ = "4.1"
-    counterId: int = required()
+    counterId: int = _required()
     aggregateLevel: int | None = None
     perDeviceLevel: int | None = None
 
@@ -3951,10 +3951,10 @@ class Permission(DynamicData):
     _wire_ = "entity:ref(ManagedEntity) principal:string! group:boolean! roleId:int! propagate:boolean!"
     _since_ = "2.0"
     entity: ManagedEntity | None = None
-    principal: str = required()
-    group: bool = required()
-    roleId: int = required()
-    propagate: bool = required()
+    principal: str = _required()
+    group: bool = _required()
+    roleId: int = _required()
+    propagate: bool = _required()
 
 
 class PinnedCertificate(IoFilterManagerSslTrust):
@@ -3962,7 +3962,7 @@ class PinnedCertificate(IoFilterManagerSslTrust):
 
     _wire_ = "sslCertificate:string!"
     _since_ = "8.0.3.0"
-    sslCertificate: str = required()
+    sslCertificate: str = _required()
 
 
 class PlaceVmsXClusterSpecCandidateNetworks(DynamicData):
@@ -3981,7 +3981,7 @@ class PodStorageDrsEntry(DynamicData):
         "drsFault:ClusterDrsFaults* actionHistory:ClusterActionHistory*"
     )
     _since_ = "5.0"
-    storageDrsConfig: StorageDrsConfigInfo = required()
+    storageDrsConfig: StorageDrsConfigInfo = _required()
     recommendation: list[ClusterRecommendation] = []
     drsFault: list[ClusterDrsFaults] = []
     actionHistory: list[ClusterActionHistory] = []
@@ -3992,9 +3992,9 @@ class UserSearchResult(DynamicData):
 
     _wire_ = "principal:string! fullName:string group:boolean!"
     _since_ = "2.0"
-    principal: str = required()
+    principal: str = _required()
     fullName: str | None = None
-    group: bool = required()
+    group: bool = _required()
 
 
 class PosixUserSearchResult(UserSearchResult):
@@ -4002,7 +4002,7 @@ class PosixUserSearchResult(UserSearchResult):
 
     _wire_ = "id:int! shellAccess:boolean lastPasswordChange:long@9.1.0.0 maximumPasswordAge:long@9.1.0.0"
     _since_ = "2.0"
-    id: int = required()
+    id: int = _required()
     shellAccess: bool | None = None
     lastPasswordChange: int | None = None
     maximumPasswordAge: int | None = None
@@ -4013,8 +4013,8 @@ class PrivilegeAvailability(DynamicData):
 
     _wire_ = "privId:string! isGranted:boolean!"
     _since_ = "5.5"
-    privId: str = required()
-    isGranted: bool = required()
+    privId: str = _required()
+    isGranted: bool = _required()
 
 
 class PrivilegePolicyDef(DynamicData):
@@ -4022,10 +4022,10 @@ class PrivilegePolicyDef(DynamicData):
 
     _wire_ = "createPrivilege:string! readPrivilege:string! updatePrivilege:string! deletePrivilege:string!"
     _since_ = "2.5"
-    createPrivilege: str = required()
-    readPrivilege: str = required()
-    updatePrivilege: str = required()
-    deletePrivilege: str = required()
+    createPrivilege: str = _required()
+    readPrivilege: str = _required()
+    updatePrivilege: str = _required()
+    deletePrivilege: str = _required()
 
 
 class ProductComponentInfo(DynamicData):
@@ -4033,10 +4033,10 @@ class ProductComponentInfo(DynamicData):
 
     _wire_ = "id:string! name:string! version:string! release:int!"
     _since_ = "2.5"
-    id: str = required()
-    name: str = required()
-    version: str = required()
-    release: int = required()
+    id: str = _required()
+    name: str = _required()
+    version: str = _required()
+    release: int = _required()
 
 
 class ReplicationVmProgressInfo(DynamicData):
@@ -4047,9 +4047,9 @@ class ReplicationVmProgressInfo(DynamicData):
         "checksumComparedBytes:long"
     )
     _since_ = "5.0"
-    progress: int = required()
-    bytesTransferred: int = required()
-    bytesToTransfer: int = required()
+    progress: int = _required()
+    bytesTransferred: int = _required()
+    bytesToTransfer: int = _required()
     checksumTotalBytes: int | None = None
     checksumComparedBytes: int | None = None
 
@@ -4073,7 +4073,7 @@ class ResourceAllocationOption(DynamicData):
 
     _wire_ = "sharesOption:SharesOption!"
     _since_ = "4.1"
-    sharesOption: SharesOption = required()
+    sharesOption: SharesOption = _required()
 
 
 class ResourceConfigOption(DynamicData):
@@ -4081,8 +4081,8 @@ class ResourceConfigOption(DynamicData):
 
     _wire_ = "cpuAllocationOption:ResourceAllocationOption! memoryAllocationOption:ResourceAllocationOption!"
     _since_ = "4.1"
-    cpuAllocationOption: ResourceAllocationOption = required()
-    memoryAllocationOption: ResourceAllocationOption = required()
+    cpuAllocationOption: ResourceAllocationOption = _required()
+    memoryAllocationOption: ResourceAllocationOption = _required()
 
 
 class ResourceConfigSpec(DynamicData):
@@ -4097,8 +4097,8 @@ class ResourceConfigSpec(DynamicData):
     entity: ManagedEntity | None = None
     changeVersion: str | None = None
     lastModified: datetime | None = None
-    cpuAllocation: ResourceAllocationInfo = required()
-    memoryAllocation: ResourceAllocationInfo = required()
+    cpuAllocation: ResourceAllocationInfo = _required()
+    memoryAllocation: ResourceAllocationInfo = _required()
     scaleDescendantsShares: str | None = None
 
 
@@ -4137,12 +4137,12 @@ class ResourcePoolResourceUsage(DynamicData):
         "overallUsage:long! maxUsage:long!"
     )
     _since_ = "2.0"
-    reservationUsed: int = required()
-    reservationUsedForVm: int = required()
-    unreservedForPool: int = required()
-    unreservedForVm: int = required()
-    overallUsage: int = required()
-    maxUsage: int = required()
+    reservationUsed: int = _required()
+    reservationUsedForVm: int = _required()
+    unreservedForPool: int = _required()
+    unreservedForVm: int = _required()
+    overallUsage: int = _required()
+    maxUsage: int = _required()
 
 
 class ResourcePoolRuntimeInfo(DynamicData):
@@ -4153,9 +4153,9 @@ class ResourcePoolRuntimeInfo(DynamicData):
         "overallStatus:ManagedEntityStatus! sharesScalable:string@7.0.0.0"
     )
     _since_ = "2.0"
-    memory: ResourcePoolResourceUsage = required()
-    cpu: ResourcePoolResourceUsage = required()
-    overallStatus: ManagedEntityStatusValue = required()
+    memory: ResourcePoolResourceUsage = _required()
+    cpu: ResourcePoolResourceUsage = _required()
+    overallStatus: ManagedEntityStatusValue = _required()
     sharesScalable: str | None = None
 
 
@@ -4167,9 +4167,9 @@ class ResourcePoolSummary(DynamicData):
         "quickStats:ResourcePoolQuickStats@4.0 configuredMemoryMB:int@4.0"
     )
     _since_ = "2.0"
-    name: str = required()
-    config: ResourceConfigSpec = required()
-    runtime: ResourcePoolRuntimeInfo = required()
+    name: str = _required()
+    config: ResourceConfigSpec = _required()
+    runtime: ResourcePoolRuntimeInfo = _required()
     quickStats: ResourcePoolQuickStats | None = None
     configuredMemoryMB: int | None = None
 
@@ -4186,7 +4186,7 @@ class TypeDescription(Description):
 
     _wire_ = "key:string!"
     _since_ = "2.0"
-    key: str = required()
+    key: str = _required()
 
 
 class SeSparseVirtualDiskSpec(FileBackedVirtualDiskSpec):
@@ -4230,8 +4230,8 @@ class SearchIndexPredicate(DynamicData):
         "comparableList:anyType*"
     )
     _since_ = "9.1.0.0"
-    propertyPath: str = required()
-    operator: str = required()
+    propertyPath: str = _required()
+    operator: str = _required()
     arrayOperator: str | None = None
     comparableValue: Any = None
     comparableList: list[Any] = []
@@ -4246,7 +4246,7 @@ class SearchIndexQuerySpec(DynamicData):
     )
     _since_ = "9.1.0.0"
     properties: list[str] = []
-    resourceType: str = required()
+    resourceType: str = _required()
     filters: list[SearchIndexFilter] = []
     returnTotalCount: bool | None = None
     limit: int | None = None
@@ -4310,10 +4310,10 @@ class ServiceContent(DynamicData):
         "directPathProfileManager:ref(DirectPathProfileManager)@9.0.0.0"
     )
     _since_ = "2.0"
-    rootFolder: Folder = required()
-    propertyCollector: PropertyCollector = required()
+    rootFolder: Folder = _required()
+    propertyCollector: PropertyCollector = _required()
     viewManager: ViewManager | None = None
-    about: AboutInfo = required()
+    about: AboutInfo = _required()
     setting: OptionManager | None = None
     userDirectory: UserDirectory | None = None
     sessionManager: SessionManager | None = None
@@ -4371,9 +4371,9 @@ class ServiceLocator(DynamicData):
         "sslCertificate:string@9.0.0.0"
     )
     _since_ = "6.0"
-    instanceUuid: str = required()
-    url: str = required()
-    credential: ServiceLocatorCredential = required()
+    instanceUuid: str = _required()
+    url: str = _required()
+    credential: ServiceLocatorCredential = _required()
     sslThumbprint: str | None = None
     sslCertificate: str | None = None
 
@@ -4390,8 +4390,8 @@ class ServiceLocatorNamePassword(ServiceLocatorCredential):
 
     _wire_ = "username:string! password:string!~"
     _since_ = "6.0"
-    username: str = required()
-    password: str = required()
+    username: str = _required()
+    password: str = _required()
 
 
 class ServiceLocatorSAMLCredential(ServiceLocatorCredential):
@@ -4407,10 +4407,10 @@ class ServiceManagerServiceInfo(DynamicData):
 
     _wire_ = "serviceName:string! location:string* service:ref(ManagedObject)! description:string!"
     _since_ = "2.0"
-    serviceName: str = required()
+    serviceName: str = _required()
     location: list[str] = []
-    service: ManagedObject = required()
-    description: str = required()
+    service: ManagedObject = _required()
+    description: str = _required()
 
 
 class SessionManagerGenericServiceTicket(DynamicData):
@@ -4422,7 +4422,7 @@ class SessionManagerGenericServiceTicket(DynamicData):
         "ticketType:string@7.0.2.0"
     )
     _since_ = "5.0"
-    id: str = required()
+    id: str = _required()
     hostName: str | None = None
     sslThumbprint: str | None = None
     certThumbprintList: list[VirtualMachineCertThumbprint] = []
@@ -4443,7 +4443,7 @@ class SessionManagerHttpServiceRequestSpec(SessionManagerServiceRequestSpec):
     _wire_ = "method:string url:string!"
     _since_ = "5.0"
     method: str | None = None
-    url: str = required()
+    url: str = _required()
 
 
 class SessionManagerLocalTicket(DynamicData):
@@ -4451,8 +4451,8 @@ class SessionManagerLocalTicket(DynamicData):
 
     _wire_ = "userName:string! passwordFilePath:string!"
     _since_ = "2.0"
-    userName: str = required()
-    passwordFilePath: str = required()
+    userName: str = _required()
+    passwordFilePath: str = _required()
 
 
 class SessionManagerVmomiServiceRequestSpec(SessionManagerServiceRequestSpec):
@@ -4460,7 +4460,7 @@ class SessionManagerVmomiServiceRequestSpec(SessionManagerServiceRequestSpec):
 
     _wire_ = "method:string!"
     _since_ = "5.1"
-    method: str = required()
+    method: str = _required()
 
 
 class SharesInfo(DynamicData):
@@ -4468,8 +4468,8 @@ class SharesInfo(DynamicData):
 
     _wire_ = "shares:int! level:SharesLevel!"
     _since_ = "2.0"
-    shares: int = required()
-    level: SharesLevelValue = required()
+    shares: int = _required()
+    level: SharesLevelValue = _required()
 
 
 class SharesOption(DynamicData):
@@ -4477,8 +4477,8 @@ class SharesOption(DynamicData):
 
     _wire_ = "sharesOption:IntOption! defaultLevel:SharesLevel!"
     _since_ = "4.1"
-    sharesOption: IntOption = required()
-    defaultLevel: SharesLevelValue = required()
+    sharesOption: IntOption = _required()
+    defaultLevel: SharesLevelValue = _required()
 
 
 class SingleIp(IpAddress):
@@ -4486,7 +4486,7 @@ class SingleIp(IpAddress):
 
     _wire_ = "address:string!"
     _since_ = "5.5"
-    address: str = required()
+    address: str = _required()
 
 
 class SingleMac(MacAddress):
@@ -4494,7 +4494,7 @@ class SingleMac(MacAddress):
 
     _wire_ = "address:string!"
     _since_ = "5.5"
-    address: str = required()
+    address: str = _required()
 
 
 class SiteInfo(DynamicData):
@@ -4519,8 +4519,8 @@ class StorageIOAllocationOption(DynamicData):
 
     _wire_ = "limitOption:LongOption! sharesOption:SharesOption!"
     _since_ = "4.1"
-    limitOption: LongOption = required()
-    sharesOption: SharesOption = required()
+    limitOption: LongOption = _required()
+    sharesOption: SharesOption = _required()
 
 
 class StorageIORMConfigOption(DynamicData):
@@ -4531,8 +4531,8 @@ class StorageIORMConfigOption(DynamicData):
         "statsCollectionEnabledOption:BoolOption@5.0 reservationEnabledOption:BoolOption@6.0"
     )
     _since_ = "4.1"
-    enabledOption: BoolOption = required()
-    congestionThresholdOption: IntOption = required()
+    enabledOption: BoolOption = _required()
+    congestionThresholdOption: IntOption = _required()
     statsCollectionEnabledOption: BoolOption | None = None
     reservationEnabledOption: BoolOption | None = None
 
@@ -4565,9 +4565,9 @@ class StorageIORMInfo(DynamicData):
         "statsAggregationDisabled:boolean@5.0 reservableIopsThreshold:int@6.0"
     )
     _since_ = "4.1"
-    enabled: bool = required()
+    enabled: bool = _required()
     congestionThresholdMode: str | None = None
-    congestionThreshold: int = required()
+    congestionThreshold: int = _required()
     percentOfPeakThroughput: int | None = None
     statsCollectionEnabled: bool | None = None
     reservationEnabled: bool | None = None
@@ -4584,14 +4584,14 @@ class StoragePerformanceSummary(DynamicData):
         "siocActivityDuration:int!"
     )
     _since_ = "5.1"
-    interval: int = required()
-    percentile: list[int] = required()
-    datastoreReadLatency: list[float] = required()
-    datastoreWriteLatency: list[float] = required()
-    datastoreVmLatency: list[float] = required()
-    datastoreReadIops: list[float] = required()
-    datastoreWriteIops: list[float] = required()
-    siocActivityDuration: int = required()
+    interval: int = _required()
+    percentile: list[int] = _required()
+    datastoreReadLatency: list[float] = _required()
+    datastoreWriteLatency: list[float] = _required()
+    datastoreVmLatency: list[float] = _required()
+    datastoreReadIops: list[float] = _required()
+    datastoreWriteIops: list[float] = _required()
+    siocActivityDuration: int = _required()
 
 
 class StoragePodSummary(DynamicData):
@@ -4599,9 +4599,9 @@ class StoragePodSummary(DynamicData):
 
     _wire_ = "name:string! capacity:long! freeSpace:long!"
     _since_ = "5.0"
-    name: str = required()
-    capacity: int = required()
-    freeSpace: int = required()
+    name: str = _required()
+    capacity: int = _required()
+    freeSpace: int = _required()
 
 
 class StorageRequirement(DynamicData):
@@ -4609,8 +4609,8 @@ class StorageRequirement(DynamicData):
 
     _wire_ = "datastore:ref(Datastore)! freeSpaceRequiredInKb:long!"
     _since_ = "5.0"
-    datastore: Datastore = required()
-    freeSpaceRequiredInKb: int = required()
+    datastore: Datastore = _required()
+    freeSpaceRequiredInKb: int = _required()
 
 
 class StorageResourceManagerStorageProfileStatistics(DynamicData):
@@ -4618,9 +4618,9 @@ class StorageResourceManagerStorageProfileStatistics(DynamicData):
 
     _wire_ = "profileId:string! totalSpaceMB:long! usedSpaceMB:long!"
     _since_ = "6.0"
-    profileId: str = required()
-    totalSpaceMB: int = required()
-    usedSpaceMB: int = required()
+    profileId: str = _required()
+    totalSpaceMB: int = _required()
+    usedSpaceMB: int = _required()
 
 
 class StringExpression(NegatableExpression):
@@ -4636,7 +4636,7 @@ class StringOption(OptionType):
 
     _wire_ = "defaultValue:string! validCharacters:string"
     _since_ = "2.0"
-    defaultValue: str = required()
+    defaultValue: str = _required()
     validCharacters: str | None = None
 
 
@@ -4653,7 +4653,7 @@ class Tag(DynamicData):
 
     _wire_ = "key:string!"
     _since_ = "4.0"
-    key: str = required()
+    key: str = _required()
 
 
 class TagId(DynamicData):
@@ -4670,8 +4670,8 @@ class TagIdNameId(DynamicData):
 
     _wire_ = "tag:string! category:string!"
     _since_ = "9.1.0.0"
-    tag: str = required()
-    category: str = required()
+    tag: str = _required()
+    category: str = _required()
 
 
 class TagSpec(ArrayUpdateSpec):
@@ -4679,7 +4679,7 @@ class TagSpec(ArrayUpdateSpec):
 
     _wire_ = "id:TagId!"
     _since_ = "9.1.0.0"
-    id: TagId = required()
+    id: TagId = _required()
 
 
 class TaskDescription(DynamicData):
@@ -4687,9 +4687,9 @@ class TaskDescription(DynamicData):
 
     _wire_ = "methodInfo:ElementDescription!* state:ElementDescription!* reason:TypeDescription!*"
     _since_ = "2.0"
-    methodInfo: list[ElementDescription] = required()
-    state: list[ElementDescription] = required()
-    reason: list[TypeDescription] = required()
+    methodInfo: list[ElementDescription] = _required()
+    state: list[ElementDescription] = _required()
+    reason: list[TypeDescription] = _required()
 
 
 class TaskFilterSpec(DynamicData):
@@ -4719,8 +4719,8 @@ class TaskFilterSpecByEntity(DynamicData):
 
     _wire_ = "entity:ref(ManagedEntity)! recursion:TaskFilterSpecRecursionOption!"
     _since_ = "2.0"
-    entity: ManagedEntity = required()
-    recursion: TaskFilterSpecRecursionOptionValue = required()
+    entity: ManagedEntity = _required()
+    recursion: TaskFilterSpecRecursionOptionValue = _required()
 
 
 class TaskFilterSpecByTime(DynamicData):
@@ -4728,7 +4728,7 @@ class TaskFilterSpecByTime(DynamicData):
 
     _wire_ = "timeType:TaskFilterSpecTimeOption! beginTime:dateTime endTime:dateTime"
     _since_ = "2.0"
-    timeType: TaskFilterSpecTimeOptionValue = required()
+    timeType: TaskFilterSpecTimeOptionValue = _required()
     beginTime: datetime | None = None
     endTime: datetime | None = None
 
@@ -4738,7 +4738,7 @@ class TaskFilterSpecByUsername(DynamicData):
 
     _wire_ = "systemUser:boolean! userList:string*"
     _since_ = "2.0"
-    systemUser: bool = required()
+    systemUser: bool = _required()
     userList: list[str] = []
 
 
@@ -4754,26 +4754,26 @@ class TaskInfo(DynamicData):
         "rootTaskKey:string@4.0 activationId:string@6.0"
     )
     _since_ = "2.0"
-    key: str = required()
-    task: Task[Any] = required()
+    key: str = _required()
+    task: Task[Any] = _required()
     description: LocalizableMessage | None = None
     name: str | None = None
-    descriptionId: str = required()
+    descriptionId: str = _required()
     entity: ManagedEntity | None = None
     entityName: str | None = None
     locked: list[ManagedEntity] = []
-    state: TaskInfoStateValue = required()
-    cancelled: bool = required()
-    cancelable: bool = required()
+    state: TaskInfoStateValue = _required()
+    cancelled: bool = _required()
+    cancelable: bool = _required()
     error: LocalizedMethodFault | None = None
     result: Any = None
     progress: int | None = None
     progressDetails: list[KeyAnyValue] = []
-    reason: TaskReason = required()
-    queueTime: datetime = required()
+    reason: TaskReason = _required()
+    queueTime: datetime = _required()
     startTime: datetime | None = None
     completeTime: datetime | None = None
-    eventChainId: int = required()
+    eventChainId: int = _required()
     changeTag: str | None = None
     parentTaskKey: str | None = None
     rootTaskKey: str | None = None
@@ -4810,8 +4810,8 @@ class TaskManagerViewByStartId(TaskManagerTaskViewSpec):
 
     _wire_ = "count:int! startId:string!"
     _since_ = "9.0.0.0"
-    count: int = required()
-    startId: str = required()
+    count: int = _required()
+    startId: str = _required()
 
 
 class TaskReason(DynamicData):
@@ -4826,10 +4826,10 @@ class TaskReasonAlarm(TaskReason):
 
     _wire_ = "alarmName:string! alarm:ref(Alarm)! entityName:string! entity:ref(ManagedEntity)!"
     _since_ = "2.0"
-    alarmName: str = required()
-    alarm: Alarm = required()
-    entityName: str = required()
-    entity: ManagedEntity = required()
+    alarmName: str = _required()
+    alarm: Alarm = _required()
+    entityName: str = _required()
+    entity: ManagedEntity = _required()
 
 
 class TaskReasonSchedule(TaskReason):
@@ -4837,8 +4837,8 @@ class TaskReasonSchedule(TaskReason):
 
     _wire_ = "name:string! scheduledTask:ref(ScheduledTask)!"
     _since_ = "2.0"
-    name: str = required()
-    scheduledTask: ScheduledTask = required()
+    name: str = _required()
+    scheduledTask: ScheduledTask = _required()
 
 
 class TaskReasonSystem(TaskReason):
@@ -4853,7 +4853,7 @@ class TaskReasonUser(TaskReason):
 
     _wire_ = "userName:string!"
     _since_ = "2.0"
-    userName: str = required()
+    userName: str = _required()
 
 
 class TransitGatewayConfigInfo(DynamicData):
@@ -4861,8 +4861,8 @@ class TransitGatewayConfigInfo(DynamicData):
 
     _wire_ = "ID:string! name:string!"
     _since_ = "2.0"
-    ID: str = required()
-    name: str = required()
+    ID: str = _required()
+    name: str = _required()
 
 
 class TransitGatewayConfigSpec(DynamicData):
@@ -4878,8 +4878,8 @@ class TransitGatewayCreateSpec(DynamicData):
 
     _wire_ = "ID:string! name:string!"
     _since_ = "2.0"
-    ID: str = required()
-    name: str = required()
+    ID: str = _required()
+    name: str = _required()
 
 
 class UntrustedCertificate(IoFilterManagerSslTrust):
@@ -4902,8 +4902,8 @@ class UpdateVirtualMachineFilesResultFailedVmFileInfo(DynamicData):
 
     _wire_ = "vmFile:string! fault:LocalizedMethodFault!"
     _since_ = "4.1"
-    vmFile: str = required()
-    fault: LocalizedMethodFault = required()
+    vmFile: str = _required()
+    fault: LocalizedMethodFault = _required()
 
 
 class UserPrivilegeResult(DynamicData):
@@ -4911,7 +4911,7 @@ class UserPrivilegeResult(DynamicData):
 
     _wire_ = "entity:ref(ManagedEntity)! privileges:string*"
     _since_ = "6.5"
-    entity: ManagedEntity = required()
+    entity: ManagedEntity = _required()
     privileges: list[str] = []
 
 
@@ -4924,13 +4924,13 @@ class UserSession(DynamicData):
         "userAgent:string@5.1 callCount:long@5.1"
     )
     _since_ = "2.0"
-    key: str = required()
-    userName: str = required()
-    fullName: str = required()
-    loginTime: datetime = required()
-    lastActiveTime: datetime = required()
-    locale: str = required()
-    messageLocale: str = required()
+    key: str = _required()
+    userName: str = _required()
+    fullName: str = _required()
+    loginTime: datetime = _required()
+    lastActiveTime: datetime = _required()
+    locale: str = _required()
+    messageLocale: str = _required()
     extensionSession: bool | None = None
     ipAddress: str | None = None
     userAgent: str | None = None
@@ -4945,10 +4945,10 @@ class VASAStorageArray(DynamicData):
         "discoverySvcInfo:VASAStorageArrayDiscoverySvcInfo*@8.0.0.0"
     )
     _since_ = "6.0"
-    name: str = required()
-    uuid: str = required()
-    vendorId: str = required()
-    modelId: str = required()
+    name: str = _required()
+    uuid: str = _required()
+    vendorId: str = _required()
+    modelId: str = _required()
     discoverySvcInfo: list[VASAStorageArrayDiscoverySvcInfo] = []
 
 
@@ -4957,8 +4957,8 @@ class VASAStorageArrayDiscoveryFcTransport(DynamicData):
 
     _wire_ = "nodeWwn:string! portWwn:string!"
     _since_ = "8.0.0.0"
-    nodeWwn: str = required()
-    portWwn: str = required()
+    nodeWwn: str = _required()
+    portWwn: str = _required()
 
 
 class VASAStorageArrayDiscoveryIpTransport(DynamicData):
@@ -4966,7 +4966,7 @@ class VASAStorageArrayDiscoveryIpTransport(DynamicData):
 
     _wire_ = "ipAddress:string! portNumber:string"
     _since_ = "8.0.0.0"
-    ipAddress: str = required()
+    ipAddress: str = _required()
     portNumber: str | None = None
 
 
@@ -4978,8 +4978,8 @@ class VASAStorageArrayDiscoverySvcInfo(DynamicData):
         "fcInfo:VASAStorageArrayDiscoveryFcTransport"
     )
     _since_ = "8.0.0.0"
-    portType: str = required()
-    svcNqn: str = required()
+    portType: str = _required()
+    svcNqn: str = _required()
     ipInfo: VASAStorageArrayDiscoveryIpTransport | None = None
     fcInfo: VASAStorageArrayDiscoveryFcTransport | None = None
 
@@ -5001,9 +5001,9 @@ class VVolVmConfigFileUpdateResultFailedVmConfigFileInfo(DynamicData):
 
     _wire_ = "targetConfigVVolId:string! dsPath:string@7.0.0.0 fault:LocalizedMethodFault!"
     _since_ = "6.5"
-    targetConfigVVolId: str = required()
+    targetConfigVVolId: str = _required()
     dsPath: str | None = None
-    fault: LocalizedMethodFault = required()
+    fault: LocalizedMethodFault = _required()
 
 
 class VasaProviderContainerSpec(DynamicData):
@@ -5012,8 +5012,8 @@ class VasaProviderContainerSpec(DynamicData):
     _wire_ = "vasaProviderInfo:VimVasaProviderInfo* scId:string! deleted:boolean! stretched:boolean@8.0.3.0"
     _since_ = "6.0"
     vasaProviderInfo: list[VimVasaProviderInfo] = []
-    scId: str = required()
-    deleted: bool = required()
+    scId: str = _required()
+    deleted: bool = _required()
     stretched: bool | None = None
 
 
@@ -5026,7 +5026,7 @@ class VimVasaProvider(DynamicData):
     )
     _since_ = "6.0"
     uid: str | None = None
-    url: str = required()
+    url: str = _required()
     name: str | None = None
     selfSignedCertificate: str | None = None
     vhostConfig: VimVasaProviderVirtualHostConfig | None = None
@@ -5038,7 +5038,7 @@ class VimVasaProviderInfo(DynamicData):
 
     _wire_ = "provider:VimVasaProvider! arrayState:VimVasaProviderStatePerArray*"
     _since_ = "6.0"
-    provider: VimVasaProvider = required()
+    provider: VimVasaProvider = _required()
     arrayState: list[VimVasaProviderStatePerArray] = []
 
 
@@ -5047,9 +5047,9 @@ class VimVasaProviderStatePerArray(DynamicData):
 
     _wire_ = "priority:int! arrayId:string! active:boolean!"
     _since_ = "6.0"
-    priority: int = required()
-    arrayId: str = required()
-    active: bool = required()
+    priority: int = _required()
+    arrayId: str = _required()
+    active: bool = _required()
 
 
 class VimVasaProviderVirtualHostConfig(DynamicData):
@@ -5058,7 +5058,7 @@ class VimVasaProviderVirtualHostConfig(DynamicData):
     _wire_ = "vhostName:string serviceHost:string! servicePort:int"
     _since_ = "8.0.1.0"
     vhostName: str | None = None
-    serviceHost: str = required()
+    serviceHost: str = _required()
     servicePort: int | None = None
 
 
@@ -5067,7 +5067,7 @@ class VirtualAppLinkInfo(DynamicData):
 
     _wire_ = "key:ref(ManagedEntity)! destroyWithParent:boolean"
     _since_ = "4.1"
-    key: ManagedEntity = required()
+    key: ManagedEntity = _required()
     destroyWithParent: bool | None = None
 
 
@@ -5091,9 +5091,9 @@ class VirtualMachineConnection(DynamicData):
 
     _wire_ = "label:string! client:string! userName:string!"
     _since_ = "7.0.1.0"
-    label: str = required()
-    client: str = required()
-    userName: str = required()
+    label: str = _required()
+    client: str = _required()
+    userName: str = _required()
 
 
 class VirtualMachineDisplayTopology(DynamicData):
@@ -5101,10 +5101,10 @@ class VirtualMachineDisplayTopology(DynamicData):
 
     _wire_ = "x:int! y:int! width:int! height:int!"
     _since_ = "2.5u2server"
-    x: int = required()
-    y: int = required()
-    width: int = required()
-    height: int = required()
+    x: int = _required()
+    y: int = _required()
+    width: int = _required()
+    height: int = _required()
 
 
 class VirtualMachineMksConnection(VirtualMachineConnection):
@@ -5119,8 +5119,8 @@ class VirtualMachineMksTicket(DynamicData):
 
     _wire_ = "ticket:string!~ cfgFile:string! host:string port:int sslThumbprint:string@2.5"
     _since_ = "2.0"
-    ticket: str = required()
-    cfgFile: str = required()
+    ticket: str = _required()
+    cfgFile: str = _required()
     host: str | None = None
     port: int | None = None
     sslThumbprint: str | None = None
@@ -5135,8 +5135,8 @@ class VirtualMachineTicket(DynamicData):
         "url:string@7.0.0.0"
     )
     _since_ = "4.1"
-    ticket: str = required()
-    cfgFile: str = required()
+    ticket: str = _required()
+    cfgFile: str = _required()
     host: str | None = None
     port: int | None = None
     sslThumbprint: str | None = None
@@ -5150,8 +5150,8 @@ class VirtualMachineWipeResult(DynamicData):
 
     _wire_ = "diskId:int! shrinkableDiskSpace:long!"
     _since_ = "5.1"
-    diskId: int = required()
-    shrinkableDiskSpace: int = required()
+    diskId: int = _required()
+    shrinkableDiskSpace: int = _required()
 
 
 class VsanUpgradeSystemPreflightCheckIssue(DynamicData):
@@ -5159,7 +5159,7 @@ class VsanUpgradeSystemPreflightCheckIssue(DynamicData):
 
     _wire_ = "msg:string!"
     _since_ = "6.0"
-    msg: str = required()
+    msg: str = _required()
 
 
 class VsanUpgradeSystemAPIBrokenIssue(VsanUpgradeSystemPreflightCheckIssue):
@@ -5167,7 +5167,7 @@ class VsanUpgradeSystemAPIBrokenIssue(VsanUpgradeSystemPreflightCheckIssue):
 
     _wire_ = "hosts:ref(HostSystem)!*"
     _since_ = "6.0"
-    hosts: list[HostSystem] = required()
+    hosts: list[HostSystem] = _required()
 
 
 class VsanUpgradeSystemAutoClaimEnabledOnHostsIssue(VsanUpgradeSystemPreflightCheckIssue):
@@ -5175,7 +5175,7 @@ class VsanUpgradeSystemAutoClaimEnabledOnHostsIssue(VsanUpgradeSystemPreflightCh
 
     _wire_ = "hosts:ref(HostSystem)!*"
     _since_ = "6.0"
-    hosts: list[HostSystem] = required()
+    hosts: list[HostSystem] = _required()
 
 
 class VsanUpgradeSystemHostsDisconnectedIssue(VsanUpgradeSystemPreflightCheckIssue):
@@ -5183,7 +5183,7 @@ class VsanUpgradeSystemHostsDisconnectedIssue(VsanUpgradeSystemPreflightCheckIss
 
     _wire_ = "hosts:ref(HostSystem)!*"
     _since_ = "6.0"
-    hosts: list[HostSystem] = required()
+    hosts: list[HostSystem] = _required()
 
 
 class VsanUpgradeSystemMissingHostsInClusterIssue(VsanUpgradeSystemPreflightCheckIssue):
@@ -5191,7 +5191,7 @@ class VsanUpgradeSystemMissingHostsInClusterIssue(VsanUpgradeSystemPreflightChec
 
     _wire_ = "hosts:ref(HostSystem)!*"
     _since_ = "6.0"
-    hosts: list[HostSystem] = required()
+    hosts: list[HostSystem] = _required()
 
 
 class VsanUpgradeSystemNetworkPartitionInfo(DynamicData):
@@ -5199,7 +5199,7 @@ class VsanUpgradeSystemNetworkPartitionInfo(DynamicData):
 
     _wire_ = "hosts:ref(HostSystem)!*"
     _since_ = "6.0"
-    hosts: list[HostSystem] = required()
+    hosts: list[HostSystem] = _required()
 
 
 class VsanUpgradeSystemNetworkPartitionIssue(VsanUpgradeSystemPreflightCheckIssue):
@@ -5207,7 +5207,7 @@ class VsanUpgradeSystemNetworkPartitionIssue(VsanUpgradeSystemPreflightCheckIssu
 
     _wire_ = "partitions:VsanUpgradeSystemNetworkPartitionInfo!*"
     _since_ = "6.0"
-    partitions: list[VsanUpgradeSystemNetworkPartitionInfo] = required()
+    partitions: list[VsanUpgradeSystemNetworkPartitionInfo] = _required()
 
 
 class VsanUpgradeSystemNotEnoughFreeCapacityIssue(VsanUpgradeSystemPreflightCheckIssue):
@@ -5215,7 +5215,7 @@ class VsanUpgradeSystemNotEnoughFreeCapacityIssue(VsanUpgradeSystemPreflightChec
 
     _wire_ = "reducedRedundancyUpgradePossible:boolean!"
     _since_ = "6.0"
-    reducedRedundancyUpgradePossible: bool = required()
+    reducedRedundancyUpgradePossible: bool = _required()
 
 
 class VsanUpgradeSystemPreflightCheckResult(DynamicData):
@@ -5232,7 +5232,7 @@ class VsanUpgradeSystemRogueHostsInClusterIssue(VsanUpgradeSystemPreflightCheckI
 
     _wire_ = "uuids:string!*"
     _since_ = "6.0"
-    uuids: list[str] = required()
+    uuids: list[str] = _required()
 
 
 class VsanUpgradeSystemUpgradeHistoryItem(DynamicData):
@@ -5240,9 +5240,9 @@ class VsanUpgradeSystemUpgradeHistoryItem(DynamicData):
 
     _wire_ = "timestamp:dateTime! host:ref(HostSystem) message:string! task:ref(Task)"
     _since_ = "6.0"
-    timestamp: datetime = required()
+    timestamp: datetime = _required()
     host: HostSystem | None = None
-    message: str = required()
+    message: str = _required()
     task: Task[Any] | None = None
 
 
@@ -5251,8 +5251,8 @@ class VsanUpgradeSystemUpgradeHistoryDiskGroupOp(VsanUpgradeSystemUpgradeHistory
 
     _wire_ = "operation:string! diskMapping:VsanHostDiskMapping!"
     _since_ = "6.0"
-    operation: str = required()
-    diskMapping: VsanHostDiskMapping = required()
+    operation: str = _required()
+    diskMapping: VsanHostDiskMapping = _required()
 
 
 class VsanUpgradeSystemUpgradeHistoryPreflightFail(VsanUpgradeSystemUpgradeHistoryItem):
@@ -5260,7 +5260,7 @@ class VsanUpgradeSystemUpgradeHistoryPreflightFail(VsanUpgradeSystemUpgradeHisto
 
     _wire_ = "preflightResult:VsanUpgradeSystemPreflightCheckResult!"
     _since_ = "6.0"
-    preflightResult: VsanUpgradeSystemPreflightCheckResult = required()
+    preflightResult: VsanUpgradeSystemPreflightCheckResult = _required()
 
 
 class VsanUpgradeSystemUpgradeStatus(DynamicData):
@@ -5271,7 +5271,7 @@ class VsanUpgradeSystemUpgradeStatus(DynamicData):
         "progress:int"
     )
     _since_ = "6.0"
-    inProgress: bool = required()
+    inProgress: bool = _required()
     history: list[VsanUpgradeSystemUpgradeHistoryItem] = []
     aborted: bool | None = None
     completed: bool | None = None
@@ -5283,7 +5283,7 @@ class VsanUpgradeSystemV2ObjectsPresentDuringDowngradeIssue(VsanUpgradeSystemPre
 
     _wire_ = "uuids:string!*"
     _since_ = "6.0"
-    uuids: list[str] = required()
+    uuids: list[str] = _required()
 
 
 class VsanUpgradeSystemWrongEsxVersionIssue(VsanUpgradeSystemPreflightCheckIssue):
@@ -5291,7 +5291,7 @@ class VsanUpgradeSystemWrongEsxVersionIssue(VsanUpgradeSystemPreflightCheckIssue
 
     _wire_ = "hosts:ref(HostSystem)!*"
     _since_ = "6.0"
-    hosts: list[HostSystem] = required()
+    hosts: list[HostSystem] = _required()
 
 
 class ExtensibleManagedObject(ManagedObject):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from vimlib.model import Enumeration, operation, required
+from vimlib.model import Enumeration, operation, required as _required
 from .vim import (
     ArrayUpdateSpec,
     ExtensibleManagedObject,
@@ -1053,9 +1053,9 @@ class ConfigTarget(DynamicData):
         "sevSnpSupported:boolean@9.0.0.0 tdxSupported:boolean@9.0.0.0 vMotionBandwidth:long*@9.1.0.0"
     )
     _since_ = "2.0"
-    numCpus: int = required()
-    numCpuCores: int = required()
-    numNumaNodes: int = required()
+    numCpus: int = _required()
+    numCpuCores: int = _required()
+    numNumaNodes: int = _required()
     maxCpusPerHost: int | None = None
     smcPresent: bool | None = None
     datastore: list[VirtualMachineDatastoreInfo] = []
@@ -1074,7 +1074,7 @@ class ConfigTarget(DynamicData):
     scsiPassthrough: list[VirtualMachineScsiPassthroughInfo] = []
     scsiDisk: list[VirtualMachineScsiDiskDeviceInfo] = []
     ideDisk: list[VirtualMachineIdeDiskDeviceInfo] = []
-    maxMemMBOptimalPerf: int = required()
+    maxMemMBOptimalPerf: int = _required()
     supportedMaxMemMB: int | None = None
     resourcePool: ResourcePoolRuntimeInfo | None = None
     autoVmotion: bool | None = None
@@ -1110,9 +1110,9 @@ class FaultToleranceConfigInfo(DynamicData):
 
     _wire_ = "role:int! instanceUuids:string!* configPaths:string!* orphaned:boolean@6.0"
     _since_ = "4.0"
-    role: int = required()
-    instanceUuids: list[str] = required()
-    configPaths: list[str] = required()
+    role: int = _required()
+    instanceUuids: list[str] = _required()
+    configPaths: list[str] = _required()
     orphaned: bool | None = None
 
 
@@ -1135,8 +1135,8 @@ class FaultToleranceDiskSpec(DynamicData):
 
     _wire_ = "disk:VirtualDevice! datastore:ref(Datastore)!"
     _since_ = "6.0"
-    disk: VirtualDevice = required()
-    datastore: Datastore = required()
+    disk: VirtualDevice = _required()
+    datastore: Datastore = _required()
 
 
 class FaultToleranceMetaSpec(DynamicData):
@@ -1144,7 +1144,7 @@ class FaultToleranceMetaSpec(DynamicData):
 
     _wire_ = "metaDataDatastore:ref(Datastore)!"
     _since_ = "6.0"
-    metaDataDatastore: Datastore = required()
+    metaDataDatastore: Datastore = _required()
 
 
 class FaultTolerancePrimaryConfigInfo(FaultToleranceConfigInfo):
@@ -1152,7 +1152,7 @@ class FaultTolerancePrimaryConfigInfo(FaultToleranceConfigInfo):
 
     _wire_ = "secondaries:ref(VirtualMachine)!*"
     _since_ = "4.0"
-    secondaries: list[VirtualMachine] = required()
+    secondaries: list[VirtualMachine] = _required()
 
 
 class FaultToleranceSecondaryConfigInfo(FaultToleranceConfigInfo):
@@ -1160,7 +1160,7 @@ class FaultToleranceSecondaryConfigInfo(FaultToleranceConfigInfo):
 
     _wire_ = "primaryVM:ref(VirtualMachine)!"
     _since_ = "4.0"
-    primaryVM: VirtualMachine = required()
+    primaryVM: VirtualMachine = _required()
 
 
 class FaultToleranceSecondaryOpResult(DynamicData):
@@ -1168,8 +1168,8 @@ class FaultToleranceSecondaryOpResult(DynamicData):
 
     _wire_ = "vm:ref(VirtualMachine)! powerOnAttempted:boolean! powerOnResult:ClusterPowerOnVmResult"
     _since_ = "4.0"
-    vm: VirtualMachine = required()
-    powerOnAttempted: bool = required()
+    vm: VirtualMachine = _required()
+    powerOnAttempted: bool = _required()
     powerOnResult: ClusterPowerOnVmResult | None = None
 
 
@@ -1229,7 +1229,7 @@ class GuestInfo(DynamicData):
     ipStack: list[GuestStackInfo] = []
     disk: list[GuestDiskInfo] = []
     screen: GuestScreenInfo | None = None
-    guestState: str = required()
+    guestState: str = _required()
     appHeartbeatStatus: str | None = None
     guestKernelCrashed: bool | None = None
     appState: str | None = None
@@ -1246,7 +1246,7 @@ class GuestInfoCustomizationInfo(DynamicData):
 
     _wire_ = "customizationStatus:string! startTime:dateTime endTime:dateTime errorMsg:string"
     _since_ = "7.0.2.0"
-    customizationStatus: str = required()
+    customizationStatus: str = _required()
     startTime: datetime | None = None
     endTime: datetime | None = None
     errorMsg: str | None = None
@@ -1257,8 +1257,8 @@ class GuestInfoNamespaceGenerationInfo(DynamicData):
 
     _wire_ = "key:string! generationNo:int!"
     _since_ = "5.1"
-    key: str = required()
-    generationNo: int = required()
+    key: str = _required()
+    generationNo: int = _required()
 
 
 class GuestInfoVirtualDiskMapping(DynamicData):
@@ -1266,7 +1266,7 @@ class GuestInfoVirtualDiskMapping(DynamicData):
 
     _wire_ = "key:int!"
     _since_ = "7.0.0.0"
-    key: int = required()
+    key: int = _required()
 
 
 class GuestNicInfo(DynamicData):
@@ -1280,8 +1280,8 @@ class GuestNicInfo(DynamicData):
     network: str | None = None
     ipAddress: list[str] = []
     macAddress: str | None = None
-    connected: bool = required()
-    deviceConfigId: int = required()
+    connected: bool = _required()
+    deviceConfigId: int = _required()
     dnsConfig: NetDnsConfigInfo | None = None
     ipConfig: NetIpConfigInfo | None = None
     netBIOSConfig: NetBIOSConfigInfo | None = None
@@ -1319,28 +1319,28 @@ class GuestOsDescriptor(DynamicData):
         "recommendedTPM20:boolean@8.0.0.1 vwdtSupported:boolean@7.0.0.0"
     )
     _since_ = "2.0"
-    id: str = required()
-    family: str = required()
-    fullName: str = required()
-    supportedMaxCPUs: int = required()
+    id: str = _required()
+    family: str = _required()
+    fullName: str = _required()
+    supportedMaxCPUs: int = _required()
     numSupportedPhysicalSockets: int | None = None
     numSupportedCoresPerSocket: int | None = None
-    supportedMinMemMB: int = required()
-    supportedMaxMemMB: int = required()
-    recommendedMemMB: int = required()
-    recommendedColorDepth: int = required()
-    supportedDiskControllerList: list[str] = required()
+    supportedMinMemMB: int = _required()
+    supportedMaxMemMB: int = _required()
+    recommendedMemMB: int = _required()
+    recommendedColorDepth: int = _required()
+    supportedDiskControllerList: list[str] = _required()
     recommendedSCSIController: str | None = None
-    recommendedDiskController: str = required()
-    supportedNumDisks: int = required()
-    recommendedDiskSizeMB: int = required()
+    recommendedDiskController: str = _required()
+    supportedNumDisks: int = _required()
+    recommendedDiskSizeMB: int = _required()
     recommendedCdromController: str | None = None
-    supportedEthernetCard: list[str] = required()
+    supportedEthernetCard: list[str] = _required()
     recommendedEthernetCard: str | None = None
     supportsSlaveDisk: bool | None = None
     cpuFeatureMask: list[HostCpuIdInfo] = []
     smcRequired: bool | None = None
-    supportsWakeOnLan: bool = required()
+    supportsWakeOnLan: bool = _required()
     supportsVMI: bool | None = None
     supportsMemoryHotAdd: bool | None = None
     supportsCpuHotAdd: bool | None = None
@@ -1390,8 +1390,8 @@ class GuestScreenInfo(DynamicData):
 
     _wire_ = "width:int! height:int!"
     _since_ = "2.0"
-    width: int = required()
-    height: int = required()
+    width: int = _required()
+    height: int = _required()
 
 
 class GuestStackInfo(DynamicData):
@@ -1413,7 +1413,7 @@ class VirtualMachineTargetInfo(DynamicData):
 
     _wire_ = "name:string! configurationTag:string*"
     _since_ = "2.0"
-    name: str = required()
+    name: str = _required()
     configurationTag: list[str] = []
 
 
@@ -1422,7 +1422,7 @@ class OpaqueNetworkTargetInfo(VirtualMachineTargetInfo):
 
     _wire_ = "network:OpaqueNetworkSummary! networkReservationSupported:boolean@6.0"
     _since_ = "5.5"
-    network: OpaqueNetworkSummary = required()
+    network: OpaqueNetworkSummary = _required()
     networkReservationSupported: bool | None = None
 
 
@@ -1439,14 +1439,14 @@ class ReplicationConfigSpec(DynamicData):
         "disk:ReplicationInfoDiskSettings*"
     )
     _since_ = "5.0"
-    generation: int = required()
-    vmReplicationId: str = required()
-    destination: str = required()
-    port: int = required()
-    rpo: int = required()
-    quiesceGuestEnabled: bool = required()
-    paused: bool = required()
-    oppUpdatesEnabled: bool = required()
+    generation: int = _required()
+    vmReplicationId: str = _required()
+    destination: str = _required()
+    port: int = _required()
+    rpo: int = _required()
+    quiesceGuestEnabled: bool = _required()
+    paused: bool = _required()
+    oppUpdatesEnabled: bool = _required()
     netCompressionEnabled: bool | None = None
     netEncryptionEnabled: bool | None = None
     encryptionDestination: str | None = None
@@ -1463,8 +1463,8 @@ class ReplicationInfoDiskSettings(DynamicData):
 
     _wire_ = "key:int! diskReplicationId:string!"
     _since_ = "5.0"
-    key: int = required()
-    diskReplicationId: str = required()
+    key: int = _required()
+    diskReplicationId: str = _required()
 
 
 class ScheduledHardwareUpgradeInfo(DynamicData):
@@ -1497,11 +1497,11 @@ class SubnetInfo(VirtualMachineTargetInfo):
         "projectFolderInfo:SubnetInfoFolderInfo rootFolderInfo:SubnetInfoFolderInfo!"
     )
     _since_ = "9.0.0.0"
-    id: str = required()
-    subnetFolderInfo: SubnetInfoFolderInfo = required()
-    vpcFolderInfo: SubnetInfoFolderInfo = required()
+    id: str = _required()
+    subnetFolderInfo: SubnetInfoFolderInfo = _required()
+    vpcFolderInfo: SubnetInfoFolderInfo = _required()
     projectFolderInfo: SubnetInfoFolderInfo | None = None
-    rootFolderInfo: SubnetInfoFolderInfo = required()
+    rootFolderInfo: SubnetInfoFolderInfo = _required()
 
 
 class SubnetInfoFolderInfo(DynamicData):
@@ -1509,8 +1509,8 @@ class SubnetInfoFolderInfo(DynamicData):
 
     _wire_ = "name:string! folder:ref(Folder)!"
     _since_ = "9.0.0.0"
-    name: str = required()
-    folder: Folder = required()
+    name: str = _required()
+    folder: Folder = _required()
 
 
 class ToolsConfigInfo(DynamicData):
@@ -1544,7 +1544,7 @@ class ToolsConfigInfoToolsLastInstallInfo(DynamicData):
 
     _wire_ = "counter:int! fault:LocalizedMethodFault"
     _since_ = "5.0"
-    counter: int = required()
+    counter: int = _required()
     fault: LocalizedMethodFault | None = None
 
 
@@ -1553,7 +1553,7 @@ class UsbScanCodeSpec(DynamicData):
 
     _wire_ = "keyEvents:UsbScanCodeSpecKeyEvent!*"
     _since_ = "6.5"
-    keyEvents: list[UsbScanCodeSpecKeyEvent] = required()
+    keyEvents: list[UsbScanCodeSpecKeyEvent] = _required()
 
 
 class UsbScanCodeSpecKeyEvent(DynamicData):
@@ -1561,7 +1561,7 @@ class UsbScanCodeSpecKeyEvent(DynamicData):
 
     _wire_ = "usbHidCode:int! modifiers:UsbScanCodeSpecModifierType"
     _since_ = "6.5"
-    usbHidCode: int = required()
+    usbHidCode: int = _required()
     modifiers: UsbScanCodeSpecModifierType | None = None
 
 
@@ -1592,10 +1592,10 @@ class VirtualHardware(DynamicData):
         "motherboardLayout:string@8.0.0.1 simultaneousThreads:int@8.0.0.1"
     )
     _since_ = "2.0"
-    numCPU: int = required()
+    numCPU: int = _required()
     numCoresPerSocket: int | None = None
     autoCoresPerSocket: bool | None = None
-    memoryMB: int = required()
+    memoryMB: int = _required()
     virtualICH7MPresent: bool | None = None
     virtualSMCPresent: bool | None = None
     device: list[VirtualDevice] = []
@@ -1619,20 +1619,20 @@ class VirtualHardwareOption(DynamicData):
         "numNumaNodes:IntOption@8.0.0.1 numDeviceGroups:IntOption@8.0.0.1 deviceGroupTypes:string*@8.0.0.1"
     )
     _since_ = "2.0"
-    hwVersion: int = required()
-    virtualDeviceOption: list[VirtualDeviceOption] = required()
-    deviceListReadonly: bool = required()
-    numCPU: list[int] = required()
+    hwVersion: int = _required()
+    virtualDeviceOption: list[VirtualDeviceOption] = _required()
+    deviceListReadonly: bool = _required()
+    numCPU: list[int] = _required()
     numCoresPerSocket: IntOption | None = None
     autoCoresPerSocket: BoolOption | None = None
-    numCpuReadonly: bool = required()
-    memoryMB: LongOption = required()
-    numPCIControllers: IntOption = required()
-    numIDEControllers: IntOption = required()
-    numUSBControllers: IntOption = required()
+    numCpuReadonly: bool = _required()
+    memoryMB: LongOption = _required()
+    numPCIControllers: IntOption = _required()
+    numIDEControllers: IntOption = _required()
+    numUSBControllers: IntOption = _required()
     numUSBXHCIControllers: IntOption | None = None
-    numSIOControllers: IntOption = required()
-    numPS2Controllers: IntOption = required()
+    numSIOControllers: IntOption = _required()
+    numPS2Controllers: IntOption = _required()
     licensingLimit: list[str] = []
     numSupportedWwnPorts: IntOption | None = None
     numSupportedWwnNodes: IntOption | None = None
@@ -1701,7 +1701,7 @@ class VirtualMachineBootOptionsBootableDiskDevice(VirtualMachineBootOptionsBoota
 
     _wire_ = "deviceKey:int!"
     _since_ = "5.0"
-    deviceKey: int = required()
+    deviceKey: int = _required()
 
 
 class VirtualMachineBootOptionsBootableEthernetDevice(VirtualMachineBootOptionsBootableDevice):
@@ -1709,7 +1709,7 @@ class VirtualMachineBootOptionsBootableEthernetDevice(VirtualMachineBootOptionsB
 
     _wire_ = "deviceKey:int!"
     _since_ = "5.0"
-    deviceKey: int = required()
+    deviceKey: int = _required()
 
 
 class VirtualMachineBootOptionsBootableFloppyDevice(VirtualMachineBootOptionsBootableDevice):
@@ -1750,31 +1750,31 @@ class VirtualMachineCapability(DynamicData):
         "tdxSupported:boolean@9.0.0.0 ehvSecureBootSupported:boolean@9.1.0.0"
     )
     _since_ = "2.0"
-    snapshotOperationsSupported: bool = required()
-    multipleSnapshotsSupported: bool = required()
-    snapshotConfigSupported: bool = required()
-    poweredOffSnapshotsSupported: bool = required()
-    memorySnapshotsSupported: bool = required()
-    revertToSnapshotSupported: bool = required()
-    quiescedSnapshotsSupported: bool = required()
-    disableSnapshotsSupported: bool = required()
-    lockSnapshotsSupported: bool = required()
-    consolePreferencesSupported: bool = required()
-    cpuFeatureMaskSupported: bool = required()
-    s1AcpiManagementSupported: bool = required()
-    settingScreenResolutionSupported: bool = required()
-    toolsAutoUpdateSupported: bool = required()
-    vmNpivWwnSupported: bool = required()
-    npivWwnOnNonRdmVmSupported: bool = required()
+    snapshotOperationsSupported: bool = _required()
+    multipleSnapshotsSupported: bool = _required()
+    snapshotConfigSupported: bool = _required()
+    poweredOffSnapshotsSupported: bool = _required()
+    memorySnapshotsSupported: bool = _required()
+    revertToSnapshotSupported: bool = _required()
+    quiescedSnapshotsSupported: bool = _required()
+    disableSnapshotsSupported: bool = _required()
+    lockSnapshotsSupported: bool = _required()
+    consolePreferencesSupported: bool = _required()
+    cpuFeatureMaskSupported: bool = _required()
+    s1AcpiManagementSupported: bool = _required()
+    settingScreenResolutionSupported: bool = _required()
+    toolsAutoUpdateSupported: bool = _required()
+    vmNpivWwnSupported: bool = _required()
+    npivWwnOnNonRdmVmSupported: bool = _required()
     vmNpivWwnDisableSupported: bool | None = None
     vmNpivWwnUpdateSupported: bool | None = None
-    swapPlacementSupported: bool = required()
-    toolsSyncTimeSupported: bool = required()
-    virtualMmuUsageSupported: bool = required()
-    diskSharesSupported: bool = required()
-    bootOptionsSupported: bool = required()
+    swapPlacementSupported: bool = _required()
+    toolsSyncTimeSupported: bool = _required()
+    virtualMmuUsageSupported: bool = _required()
+    diskSharesSupported: bool = _required()
+    bootOptionsSupported: bool = _required()
     bootRetryOptionsSupported: bool | None = None
-    settingVideoRamSizeSupported: bool = required()
+    settingVideoRamSizeSupported: bool = _required()
     settingDisplayTopologySupported: bool | None = None
     recordReplaySupported: bool | None = None
     changeTrackingSupported: bool | None = None
@@ -1817,7 +1817,7 @@ class VirtualMachineCertThumbprint(DynamicData):
 
     _wire_ = "thumbprint:string! hashAlgorithm:string"
     _since_ = "7.0.3.1"
-    thumbprint: str = required()
+    thumbprint: str = _required()
     hashAlgorithm: str | None = None
 
 
@@ -1830,11 +1830,11 @@ class VirtualMachineCloneSpec(DynamicData):
         "memory:boolean@5.5 tpmProvisionPolicy:string@8.0.0.1"
     )
     _since_ = "2.0"
-    location: VirtualMachineRelocateSpec = required()
-    template: bool = required()
+    location: VirtualMachineRelocateSpec = _required()
+    template: bool = _required()
     config: VirtualMachineConfigSpec | None = None
     customization: CustomizationSpec | None = None
-    powerOn: bool = required()
+    powerOn: bool = _required()
     snapshot: VirtualMachineSnapshot | None = None
     memory: bool | None = None
     tpmProvisionPolicy: str | None = None
@@ -1883,12 +1883,12 @@ class VirtualMachineConfigInfo(DynamicData):
         "sevSnpEnabled:boolean@9.0.0.0 guestArchitecture:string@9.1.0.0"
     )
     _since_ = "2.0"
-    changeVersion: str = required()
-    modified: datetime = required()
-    name: str = required()
-    guestFullName: str = required()
-    version: str = required()
-    uuid: str = required()
+    changeVersion: str = _required()
+    modified: datetime = _required()
+    name: str = _required()
+    guestFullName: str = _required()
+    version: str = _required()
+    uuid: str = _required()
     createDate: datetime | None = None
     instanceUuid: str | None = None
     npivNodeWorldWideName: list[int] = []
@@ -1899,17 +1899,17 @@ class VirtualMachineConfigInfo(DynamicData):
     npivTemporaryDisabled: bool | None = None
     npivOnNonRdmDisks: bool | None = None
     locationId: str | None = None
-    template: bool = required()
-    guestId: str = required()
-    alternateGuestName: str = required()
+    template: bool = _required()
+    guestId: str = _required()
+    alternateGuestName: str = _required()
     annotation: str | None = None
-    files: VirtualMachineFileInfo = required()
+    files: VirtualMachineFileInfo = _required()
     tools: ToolsConfigInfo | None = None
-    flags: VirtualMachineFlagInfo = required()
+    flags: VirtualMachineFlagInfo = _required()
     consolePreferences: VirtualMachineConsolePreferences | None = None
-    defaultPowerOps: VirtualMachineDefaultPowerOpInfo = required()
+    defaultPowerOps: VirtualMachineDefaultPowerOpInfo = _required()
     rebootPowerOff: bool | None = None
-    hardware: VirtualHardware = required()
+    hardware: VirtualHardware = _required()
     vcpuConfig: list[VirtualMachineVcpuConfig] = []
     cpuAllocation: ResourceAllocationInfo | None = None
     memoryAllocation: ResourceAllocationInfo | None = None
@@ -1977,8 +1977,8 @@ class VirtualMachineConfigInfoDatastoreUrlPair(DynamicData):
 
     _wire_ = "name:string! url:string!"
     _since_ = "2.0"
-    name: str = required()
-    url: str = required()
+    name: str = _required()
+    url: str = _required()
 
 
 class VirtualMachineConfigInfoOverheadInfo(DynamicData):
@@ -2001,15 +2001,15 @@ class VirtualMachineConfigOption(DynamicData):
         "propertyRelations:VirtualMachinePropertyRelation*@6.7"
     )
     _since_ = "2.0"
-    version: str = required()
-    description: str = required()
-    guestOSDescriptor: list[GuestOsDescriptor] = required()
-    guestOSDefaultIndex: int = required()
-    hardwareOptions: VirtualHardwareOption = required()
-    capabilities: VirtualMachineCapability = required()
-    datastore: DatastoreOption = required()
+    version: str = _required()
+    description: str = _required()
+    guestOSDescriptor: list[GuestOsDescriptor] = _required()
+    guestOSDefaultIndex: int = _required()
+    hardwareOptions: VirtualHardwareOption = _required()
+    capabilities: VirtualMachineCapability = _required()
+    datastore: DatastoreOption = _required()
     defaultDevice: list[VirtualDevice] = []
-    supportedMonitorType: list[str] = required()
+    supportedMonitorType: list[str] = _required()
     supportedOvfEnvironmentTransport: list[str] = []
     supportedOvfInstallTransport: list[str] = []
     propertyRelations: list[VirtualMachinePropertyRelation] = []
@@ -2023,7 +2023,7 @@ class VirtualMachineConfigOptionDescriptor(DynamicData):
         "defaultConfigOption:boolean@2.5u2server runSupported:boolean@5.1 upgradeSupported:boolean@5.1"
     )
     _since_ = "2.0"
-    key: str = required()
+    key: str = _required()
     description: str | None = None
     host: list[HostSystem] = []
     createSupported: bool | None = None
@@ -2167,9 +2167,9 @@ class VirtualMachineConfigSummary(DynamicData):
         "managedBy:ManagedByInfo@5.0 tpmPresent:boolean@6.7 numVmiopBackings:int@6.7 hwVersion:string@6.9.1"
     )
     _since_ = "2.0"
-    name: str = required()
-    template: bool = required()
-    vmPathName: str = required()
+    name: str = _required()
+    template: bool = _required()
+    vmPathName: str = _required()
     memorySizeMB: int | None = None
     cpuReservation: int | None = None
     memoryReservation: int | None = None
@@ -2205,7 +2205,7 @@ class VirtualMachineContentLibraryItemInfo(DynamicData):
 
     _wire_ = "contentLibraryItemUuid:string! contentLibraryItemVersion:string"
     _since_ = "7.0.0.0"
-    contentLibraryItemUuid: str = required()
+    contentLibraryItemUuid: str = _required()
     contentLibraryItemVersion: str | None = None
 
 
@@ -2226,13 +2226,13 @@ class VirtualMachineDatastoreInfo(VirtualMachineTargetInfo):
         "mode:string! vStorageSupport:string@5.0 supportedVDiskFormats:string*@9.0.0.0"
     )
     _since_ = "2.0"
-    datastore: DatastoreSummary = required()
-    capability: DatastoreCapability = required()
-    maxFileSize: int = required()
+    datastore: DatastoreSummary = _required()
+    capability: DatastoreCapability = _required()
+    maxFileSize: int = _required()
     maxVirtualDiskCapacity: int | None = None
     maxPhysicalRDMFileSize: int | None = None
     maxVirtualRDMFileSize: int | None = None
-    mode: str = required()
+    mode: str = _required()
     vStorageSupport: str | None = None
     supportedVDiskFormats: list[str] = []
 
@@ -2242,7 +2242,7 @@ class VirtualMachineDatastoreVolumeOption(DynamicData):
 
     _wire_ = "fileSystemType:string! majorVersion:int"
     _since_ = "2.0"
-    fileSystemType: str = required()
+    fileSystemType: str = _required()
     majorVersion: int | None = None
 
 
@@ -2285,7 +2285,7 @@ class VirtualMachineDefinedProfileSpec(VirtualMachineProfileSpec):
         "profileParams:KeyValue*@6.7"
     )
     _since_ = "5.5"
-    profileId: str = required()
+    profileId: str = _required()
     replicationSpec: ReplicationSpec | None = None
     profileData: VirtualMachineProfileRawData | None = None
     profileParams: list[KeyValue] = []
@@ -2296,8 +2296,8 @@ class VirtualMachineDeviceRuntimeInfo(DynamicData):
 
     _wire_ = "runtimeState:VirtualMachineDeviceRuntimeInfoDeviceRuntimeState! key:int!"
     _since_ = "4.1"
-    runtimeState: VirtualMachineDeviceRuntimeInfoDeviceRuntimeState = required()
-    key: int = required()
+    runtimeState: VirtualMachineDeviceRuntimeInfoDeviceRuntimeState = _required()
+    key: int = _required()
 
 
 class VirtualMachineDeviceRuntimeInfoDeviceRuntimeState(DynamicData):
@@ -2344,9 +2344,9 @@ class VirtualMachineDvxClassInfo(DynamicData):
 
     _wire_ = "deviceClass:ElementDescription! vendorName:string! sriovNic:boolean! configParams:OptionDef*"
     _since_ = "8.0.0.1"
-    deviceClass: ElementDescription = required()
-    vendorName: str = required()
-    sriovNic: bool = required()
+    deviceClass: ElementDescription = _required()
+    vendorName: str = _required()
+    sriovNic: bool = _required()
     configParams: list[OptionDef] = []
 
 
@@ -2355,11 +2355,11 @@ class VirtualMachineDynamicPassthroughInfo(VirtualMachineTargetInfo):
 
     _wire_ = "vendorName:string! deviceName:string! customLabel:string vendorId:int! deviceId:int!"
     _since_ = "7.0.0.0"
-    vendorName: str = required()
-    deviceName: str = required()
+    vendorName: str = _required()
+    deviceName: str = _required()
     customLabel: str | None = None
-    vendorId: int = required()
-    deviceId: int = required()
+    vendorId: int = _required()
+    deviceId: int = _required()
 
 
 class VirtualMachineEmptyIndependentFilterSpec(VirtualMachineBaseIndependentFilterSpec):
@@ -2381,9 +2381,9 @@ class VirtualMachineFeatureRequirement(DynamicData):
 
     _wire_ = "key:string! featureName:string! value:string!"
     _since_ = "5.1"
-    key: str = required()
-    featureName: str = required()
-    value: str = required()
+    key: str = _required()
+    featureName: str = _required()
+    value: str = _required()
 
 
 class VirtualMachineFileInfo(DynamicData):
@@ -2421,8 +2421,8 @@ class VirtualMachineFileLayoutDiskLayout(DynamicData):
 
     _wire_ = "key:int! diskFile:string!*"
     _since_ = "2.0"
-    key: int = required()
-    diskFile: list[str] = required()
+    key: int = _required()
+    diskFile: list[str] = _required()
 
 
 class VirtualMachineFileLayoutEx(DynamicData):
@@ -2436,7 +2436,7 @@ class VirtualMachineFileLayoutEx(DynamicData):
     file: list[VirtualMachineFileLayoutExFileInfo] = []
     disk: list[VirtualMachineFileLayoutExDiskLayout] = []
     snapshot: list[VirtualMachineFileLayoutExSnapshotLayout] = []
-    timestamp: datetime = required()
+    timestamp: datetime = _required()
 
 
 class VirtualMachineFileLayoutExDiskLayout(DynamicData):
@@ -2444,7 +2444,7 @@ class VirtualMachineFileLayoutExDiskLayout(DynamicData):
 
     _wire_ = "key:int! virtualDiskFormat:string@9.0.0.0 chain:VirtualMachineFileLayoutExDiskUnit*"
     _since_ = "4.0"
-    key: int = required()
+    key: int = _required()
     virtualDiskFormat: str | None = None
     chain: list[VirtualMachineFileLayoutExDiskUnit] = []
 
@@ -2454,7 +2454,7 @@ class VirtualMachineFileLayoutExDiskUnit(DynamicData):
 
     _wire_ = "fileKey:int!*"
     _since_ = "4.0"
-    fileKey: list[int] = required()
+    fileKey: list[int] = _required()
 
 
 class VirtualMachineFileLayoutExFileInfo(DynamicData):
@@ -2465,10 +2465,10 @@ class VirtualMachineFileLayoutExFileInfo(DynamicData):
         "accessible:boolean@6.0"
     )
     _since_ = "4.0"
-    key: int = required()
-    name: str = required()
-    type: str = required()
-    size: int = required()
+    key: int = _required()
+    name: str = _required()
+    type: str = _required()
+    size: int = _required()
     uniqueSize: int | None = None
     backingObjectId: str | None = None
     accessible: bool | None = None
@@ -2482,8 +2482,8 @@ class VirtualMachineFileLayoutExSnapshotLayout(DynamicData):
         "disk:VirtualMachineFileLayoutExDiskLayout*"
     )
     _since_ = "4.0"
-    key: VirtualMachineSnapshot = required()
-    dataKey: int = required()
+    key: VirtualMachineSnapshot = _required()
+    dataKey: int = _required()
     memoryKey: int | None = None
     disk: list[VirtualMachineFileLayoutExDiskLayout] = []
 
@@ -2493,8 +2493,8 @@ class VirtualMachineFileLayoutSnapshotLayout(DynamicData):
 
     _wire_ = "key:ref(VirtualMachineSnapshot)! snapshotFile:string!*"
     _since_ = "2.0"
-    key: VirtualMachineSnapshot = required()
-    snapshotFile: list[str] = required()
+    key: VirtualMachineSnapshot = _required()
+    snapshotFile: list[str] = _required()
 
 
 class VirtualMachineFlagInfo(DynamicData):
@@ -2575,7 +2575,7 @@ class VirtualMachineGuestRebootStatus(DynamicData):
 
     _wire_ = "rebootRequested:boolean! requestingComponents:string* requestTimestamp:dateTime"
     _since_ = "9.1.0.0"
-    rebootRequested: bool = required()
+    rebootRequested: bool = _required()
     requestingComponents: list[str] = []
     requestTimestamp: datetime | None = None
 
@@ -2613,8 +2613,8 @@ class VirtualMachineIdeDiskDevicePartitionInfo(DynamicData):
 
     _wire_ = "id:int! capacity:int!"
     _since_ = "2.0"
-    id: int = required()
-    capacity: int = required()
+    id: int = _required()
+    capacity: int = _required()
 
 
 class VirtualMachineImportSpec(ImportSpec):
@@ -2622,7 +2622,7 @@ class VirtualMachineImportSpec(ImportSpec):
 
     _wire_ = "configSpec:VirtualMachineConfigSpec! resPoolEntity:ref(ResourcePool)@4.1"
     _since_ = "4.0"
-    configSpec: VirtualMachineConfigSpec = required()
+    configSpec: VirtualMachineConfigSpec = _required()
     resPoolEntity: ResourcePool | None = None
 
 
@@ -2631,7 +2631,7 @@ class VirtualMachineIndependentFilterSpec(VirtualMachineBaseIndependentFilterSpe
 
     _wire_ = "filterName:string! filterClass:string filterCapabilities:KeyValue*"
     _since_ = "7.0.2.1"
-    filterName: str = required()
+    filterName: str = _required()
     filterClass: str | None = None
     filterCapabilities: list[KeyValue] = []
 
@@ -2641,8 +2641,8 @@ class VirtualMachineInstantCloneSpec(DynamicData):
 
     _wire_ = "name:string! location:VirtualMachineRelocateSpec! config:OptionValue* biosUuid:string"
     _since_ = "6.7"
-    name: str = required()
-    location: VirtualMachineRelocateSpec = required()
+    name: str = _required()
+    location: VirtualMachineRelocateSpec = _required()
     config: list[OptionValue] = []
     biosUuid: str | None = None
 
@@ -2652,7 +2652,7 @@ class VirtualMachineLegacyNetworkSwitchInfo(DynamicData):
 
     _wire_ = "name:string!"
     _since_ = "2.0"
-    name: str = required()
+    name: str = _required()
 
 
 class VirtualMachineMessage(DynamicData):
@@ -2660,7 +2660,7 @@ class VirtualMachineMessage(DynamicData):
 
     _wire_ = "id:string! argument:anyType* text:string@4.0"
     _since_ = "2.5"
-    id: str = required()
+    id: str = _required()
     argument: list[Any] = []
     text: str | None = None
 
@@ -2670,7 +2670,7 @@ class VirtualMachineMetadataManagerVmMetadata(DynamicData):
 
     _wire_ = "vmId:string! metadata:string"
     _since_ = "5.5"
-    vmId: str = required()
+    vmId: str = _required()
     metadata: str | None = None
 
 
@@ -2679,8 +2679,8 @@ class VirtualMachineMetadataManagerVmMetadataInput(DynamicData):
 
     _wire_ = "operation:string! vmMetadata:VirtualMachineMetadataManagerVmMetadata!"
     _since_ = "5.5"
-    operation: str = required()
-    vmMetadata: VirtualMachineMetadataManagerVmMetadata = required()
+    operation: str = _required()
+    vmMetadata: VirtualMachineMetadataManagerVmMetadata = _required()
 
 
 class VirtualMachineMetadataManagerVmMetadataOwner(DynamicData):
@@ -2688,7 +2688,7 @@ class VirtualMachineMetadataManagerVmMetadataOwner(DynamicData):
 
     _wire_ = "name:string!"
     _since_ = "5.5"
-    name: str = required()
+    name: str = _required()
 
 
 class VirtualMachineMetadataManagerVmMetadataResult(DynamicData):
@@ -2696,7 +2696,7 @@ class VirtualMachineMetadataManagerVmMetadataResult(DynamicData):
 
     _wire_ = "vmMetadata:VirtualMachineMetadataManagerVmMetadata! error:LocalizedMethodFault"
     _since_ = "5.5"
-    vmMetadata: VirtualMachineMetadataManagerVmMetadata = required()
+    vmMetadata: VirtualMachineMetadataManagerVmMetadata = _required()
     error: LocalizedMethodFault | None = None
 
 
@@ -2705,7 +2705,7 @@ class VirtualMachineNetworkInfo(VirtualMachineTargetInfo):
 
     _wire_ = "network:NetworkSummary! vswitch:string@6.5"
     _since_ = "2.0"
-    network: NetworkSummary = required()
+    network: NetworkSummary = _required()
     vswitch: str | None = None
 
 
@@ -2732,8 +2732,8 @@ class VirtualMachinePciPassthroughInfo(VirtualMachineTargetInfo):
 
     _wire_ = "pciDevice:HostPciDevice! systemId:string!"
     _since_ = "4.0"
-    pciDevice: HostPciDevice = required()
-    systemId: str = required()
+    pciDevice: HostPciDevice = _required()
+    systemId: str = _required()
 
 
 class VirtualMachinePciSharedGpuPassthroughInfo(VirtualMachineTargetInfo):
@@ -2741,7 +2741,7 @@ class VirtualMachinePciSharedGpuPassthroughInfo(VirtualMachineTargetInfo):
 
     _wire_ = "vgpu:string!"
     _since_ = "6.0"
-    vgpu: str = required()
+    vgpu: str = _required()
 
 
 class VirtualMachinePrecisionClockInfo(VirtualMachineTargetInfo):
@@ -2769,7 +2769,7 @@ class VirtualMachineProfileDetailsDiskProfileDetails(DynamicData):
 
     _wire_ = "diskId:int! profile:VirtualMachineProfileSpec*"
     _since_ = "6.7"
-    diskId: int = required()
+    diskId: int = _required()
     profile: list[VirtualMachineProfileSpec] = []
 
 
@@ -2778,7 +2778,7 @@ class VirtualMachineProfileRawData(DynamicData):
 
     _wire_ = "extensionKey:string! objectData:string"
     _since_ = "5.5"
-    extensionKey: str = required()
+    extensionKey: str = _required()
     objectData: str | None = None
 
 
@@ -2787,7 +2787,7 @@ class VirtualMachinePropertyRelation(DynamicData):
 
     _wire_ = "key:DynamicProperty! relations:DynamicProperty*"
     _since_ = "6.7"
-    key: DynamicProperty = required()
+    key: DynamicProperty = _required()
     relations: list[DynamicProperty] = []
 
 
@@ -2796,9 +2796,9 @@ class VirtualMachineQuestionInfo(DynamicData):
 
     _wire_ = "id:string! text:string! choice:ChoiceOption! message:VirtualMachineMessage*@2.5"
     _since_ = "2.0"
-    id: str = required()
-    text: str = required()
-    choice: ChoiceOption = required()
+    id: str = _required()
+    text: str = _required()
+    choice: ChoiceOption = _required()
     message: list[VirtualMachineMessage] = []
 
 
@@ -2821,7 +2821,7 @@ class VirtualMachineQuickStats(DynamicData):
     overallCpuReadiness: int | None = None
     guestMemoryUsage: int | None = None
     hostMemoryUsage: int | None = None
-    guestHeartbeatStatus: ManagedEntityStatusValue = required()
+    guestHeartbeatStatus: ManagedEntityStatusValue = _required()
     distributedCpuEntitlement: int | None = None
     distributedMemoryEntitlement: int | None = None
     staticCpuEntitlement: int | None = None
@@ -2847,8 +2847,8 @@ class VirtualMachineQuickStatsMemoryTierStats(DynamicData):
 
     _wire_ = "memoryTierType:string! readBandwidth:long!"
     _since_ = "7.0.3.0"
-    memoryTierType: str = required()
-    readBandwidth: int = required()
+    memoryTierType: str = _required()
+    readBandwidth: int = _required()
 
 
 class VirtualMachineRelocateSpec(DynamicData):
@@ -2887,8 +2887,8 @@ class VirtualMachineRelocateSpecDiskLocator(DynamicData):
         "filterSpec:VirtualMachineBaseIndependentFilterSpec*@7.0.2.1"
     )
     _since_ = "2.0"
-    diskId: int = required()
-    datastore: Datastore = required()
+    diskId: int = _required()
+    datastore: Datastore = _required()
     diskMoveType: str | None = None
     diskBackingInfo: VirtualDeviceBackingInfo | None = None
     profile: list[VirtualMachineProfileSpec] = []
@@ -2927,12 +2927,12 @@ class VirtualMachineRuntimeInfo(DynamicData):
     _since_ = "2.0"
     device: list[VirtualMachineDeviceRuntimeInfo] = []
     host: HostSystem | None = None
-    connectionState: VirtualMachineConnectionStateValue = required()
-    powerState: VirtualMachinePowerStateValue = required()
+    connectionState: VirtualMachineConnectionStateValue = _required()
+    powerState: VirtualMachinePowerStateValue = _required()
     vmFailoverInProgress: bool | None = None
     faultToleranceState: VirtualMachineFaultToleranceStateValue | None = None
     dasVmProtection: VirtualMachineRuntimeInfoDasProtectionState | None = None
-    toolsInstallerMounted: bool = required()
+    toolsInstallerMounted: bool = _required()
     suspendTime: datetime | None = None
     bootTime: datetime | None = None
     suspendInterval: int | None = None
@@ -2940,7 +2940,7 @@ class VirtualMachineRuntimeInfo(DynamicData):
     memoryOverhead: int | None = None
     maxCpuUsage: int | None = None
     maxMemoryUsage: int | None = None
-    numMksConnections: int = required()
+    numMksConnections: int = _required()
     recordReplayState: VirtualMachineRecordReplayStateValue | None = None
     cleanPowerOff: bool | None = None
     needSecondaryReason: str | None = None
@@ -2969,7 +2969,7 @@ class VirtualMachineRuntimeInfoDasProtectionState(DynamicData):
 
     _wire_ = "dasProtected:boolean!"
     _since_ = "5.0"
-    dasProtected: bool = required()
+    dasProtected: bool = _required()
 
 
 class VirtualMachineScsiDiskDeviceInfo(VirtualMachineDiskDeviceInfo):
@@ -2987,9 +2987,9 @@ class VirtualMachineScsiPassthroughInfo(VirtualMachineTargetInfo):
 
     _wire_ = "scsiClass:string! vendor:string! physicalUnitNumber:int!"
     _since_ = "2.0"
-    scsiClass: str = required()
-    vendor: str = required()
-    physicalUnitNumber: int = required()
+    scsiClass: str = _required()
+    vendor: str = _required()
+    physicalUnitNumber: int = _required()
 
 
 class VirtualMachineSerialInfo(VirtualMachineTargetInfo):
@@ -3004,7 +3004,7 @@ class VirtualMachineSgxInfo(DynamicData):
 
     _wire_ = "epcSize:long! flcMode:string lePubKeyHash:string requireAttestation:boolean@8.0.0.1"
     _since_ = "7.0.0.0"
-    epcSize: int = required()
+    epcSize: int = _required()
     flcMode: str | None = None
     lePubKeyHash: str | None = None
     requireAttestation: bool | None = None
@@ -3018,7 +3018,7 @@ class VirtualMachineSgxTargetInfo(VirtualMachineTargetInfo):
         "requireAttestationSupported:boolean@8.0.0.1"
     )
     _since_ = "7.0.0.0"
-    maxEpcSize: int = required()
+    maxEpcSize: int = _required()
     flcModes: list[str] = []
     lePubKeyHashes: list[str] = []
     requireAttestationSupported: bool | None = None
@@ -3030,7 +3030,7 @@ class VirtualMachineSnapshotInfo(DynamicData):
     _wire_ = "currentSnapshot:ref(VirtualMachineSnapshot) rootSnapshotList:VirtualMachineSnapshotTree!*"
     _since_ = "2.0"
     currentSnapshot: VirtualMachineSnapshot | None = None
-    rootSnapshotList: list[VirtualMachineSnapshotTree] = required()
+    rootSnapshotList: list[VirtualMachineSnapshotTree] = _required()
 
 
 class VirtualMachineSnapshotTree(DynamicData):
@@ -3043,14 +3043,14 @@ class VirtualMachineSnapshotTree(DynamicData):
         "replaySupported:boolean@4.0"
     )
     _since_ = "2.0"
-    snapshot: VirtualMachineSnapshot = required()
-    vm: VirtualMachine = required()
-    name: str = required()
-    description: str = required()
+    snapshot: VirtualMachineSnapshot = _required()
+    vm: VirtualMachine = _required()
+    name: str = _required()
+    description: str = _required()
     id: int | None = None
-    createTime: datetime = required()
-    state: VirtualMachinePowerStateValue = required()
-    quiesced: bool = required()
+    createTime: datetime = _required()
+    state: VirtualMachinePowerStateValue = _required()
+    quiesced: bool = _required()
     backupManifest: str | None = None
     childSnapshotList: list[VirtualMachineSnapshotTree] = []
     replaySupported: bool | None = None
@@ -3068,7 +3068,7 @@ class VirtualMachineSriovDevicePoolInfo(DynamicData):
 
     _wire_ = "key:string!"
     _since_ = "6.5"
-    key: str = required()
+    key: str = _required()
 
 
 class VirtualMachineSriovInfo(VirtualMachinePciPassthroughInfo):
@@ -3076,7 +3076,7 @@ class VirtualMachineSriovInfo(VirtualMachinePciPassthroughInfo):
 
     _wire_ = "virtualFunction:boolean! pnic:string devicePool:VirtualMachineSriovDevicePoolInfo@6.5"
     _since_ = "5.5"
-    virtualFunction: bool = required()
+    virtualFunction: bool = _required()
     pnic: str | None = None
     devicePool: VirtualMachineSriovDevicePoolInfo | None = None
 
@@ -3096,7 +3096,7 @@ class VirtualMachineStorageInfo(DynamicData):
     _wire_ = "perDatastoreUsage:VirtualMachineUsageOnDatastore* timestamp:dateTime!"
     _since_ = "4.0"
     perDatastoreUsage: list[VirtualMachineUsageOnDatastore] = []
-    timestamp: datetime = required()
+    timestamp: datetime = _required()
 
 
 class VirtualMachineStorageSummary(DynamicData):
@@ -3104,10 +3104,10 @@ class VirtualMachineStorageSummary(DynamicData):
 
     _wire_ = "committed:long! uncommitted:long! unshared:long! timestamp:dateTime!"
     _since_ = "4.0"
-    committed: int = required()
-    uncommitted: int = required()
-    unshared: int = required()
-    timestamp: datetime = required()
+    committed: int = _required()
+    uncommitted: int = _required()
+    unshared: int = _required()
+    timestamp: datetime = _required()
 
 
 class VirtualMachineSummary(DynamicData):
@@ -3121,12 +3121,12 @@ class VirtualMachineSummary(DynamicData):
     )
     _since_ = "2.0"
     vm: VirtualMachine | None = None
-    runtime: VirtualMachineRuntimeInfo = required()
+    runtime: VirtualMachineRuntimeInfo = _required()
     guest: VirtualMachineGuestSummary | None = None
-    config: VirtualMachineConfigSummary = required()
+    config: VirtualMachineConfigSummary = _required()
     storage: VirtualMachineStorageSummary | None = None
-    quickStats: VirtualMachineQuickStats = required()
-    overallStatus: ManagedEntityStatusValue = required()
+    quickStats: VirtualMachineQuickStats = _required()
+    overallStatus: ManagedEntityStatusValue = _required()
     customValue: list[CustomFieldValue] = []
 
 
@@ -3135,10 +3135,10 @@ class VirtualMachineUsageOnDatastore(DynamicData):
 
     _wire_ = "datastore:ref(Datastore)! committed:long! uncommitted:long! unshared:long!"
     _since_ = "4.0"
-    datastore: Datastore = required()
-    committed: int = required()
-    uncommitted: int = required()
-    unshared: int = required()
+    datastore: Datastore = _required()
+    committed: int = _required()
+    uncommitted: int = _required()
+    unshared: int = _required()
 
 
 class VirtualMachineUsbInfo(VirtualMachineTargetInfo):
@@ -3149,10 +3149,10 @@ class VirtualMachineUsbInfo(VirtualMachineTargetInfo):
         "summary:VirtualMachineSummary"
     )
     _since_ = "2.5"
-    description: str = required()
-    vendor: int = required()
-    product: int = required()
-    physicalPath: str = required()
+    description: str = _required()
+    vendor: int = _required()
+    product: int = _required()
+    physicalPath: str = _required()
     family: list[str] = []
     speed: list[str] = []
     summary: VirtualMachineSummary | None = None
@@ -3163,7 +3163,7 @@ class VirtualMachineVFlashModuleInfo(VirtualMachineTargetInfo):
 
     _wire_ = "vFlashModule:HostVFlashManagerVFlashCacheConfigInfoVFlashModuleConfigOption!"
     _since_ = "5.5"
-    vFlashModule: HostVFlashManagerVFlashCacheConfigInfoVFlashModuleConfigOption = required()
+    vFlashModule: HostVFlashManagerVFlashCacheConfigInfoVFlashModuleConfigOption = _required()
 
 
 class VirtualMachineVMotionStunTimeInfo(VirtualMachineTargetInfo):
@@ -3171,8 +3171,8 @@ class VirtualMachineVMotionStunTimeInfo(VirtualMachineTargetInfo):
 
     _wire_ = "migrationBW:long! stunTime:long!"
     _since_ = "8.0.2.0"
-    migrationBW: int = required()
-    stunTime: int = required()
+    migrationBW: int = _required()
+    stunTime: int = _required()
 
 
 class VirtualMachineVcpuConfig(DynamicData):
@@ -3191,7 +3191,7 @@ class VirtualMachineVendorDeviceGroupInfo(VirtualMachineTargetInfo):
         "componentDeviceInfo:VirtualMachineVendorDeviceGroupInfoComponentDeviceInfo*"
     )
     _since_ = "8.0.0.1"
-    deviceGroupName: str = required()
+    deviceGroupName: str = _required()
     deviceGroupDescription: str | None = None
     componentDeviceInfo: list[VirtualMachineVendorDeviceGroupInfoComponentDeviceInfo] = []
 
@@ -3203,11 +3203,11 @@ class VirtualMachineVendorDeviceGroupInfoComponentDeviceInfo(DynamicData):
         "type:string! vendorName:string! deviceName:string! isConfigurable:boolean! device:VirtualDevice!"
     )
     _since_ = "8.0.0.1"
-    type: str = required()
-    vendorName: str = required()
-    deviceName: str = required()
-    isConfigurable: bool = required()
-    device: VirtualDevice = required()
+    type: str = _required()
+    vendorName: str = _required()
+    deviceName: str = _required()
+    isConfigurable: bool = _required()
+    device: VirtualDevice = _required()
 
 
 class VirtualMachineVgpuDeviceInfo(VirtualMachineTargetInfo):
@@ -3218,13 +3218,13 @@ class VirtualMachineVgpuDeviceInfo(VirtualMachineTargetInfo):
         "migCapable:boolean! computeProfileCapable:boolean! quadroProfileCapable:boolean!"
     )
     _since_ = "7.0.3.0"
-    deviceName: str = required()
-    deviceVendorId: int = required()
-    maxFbSizeInGib: int = required()
-    timeSlicedCapable: bool = required()
-    migCapable: bool = required()
-    computeProfileCapable: bool = required()
-    quadroProfileCapable: bool = required()
+    deviceName: str = _required()
+    deviceVendorId: int = _required()
+    maxFbSizeInGib: int = _required()
+    timeSlicedCapable: bool = _required()
+    migCapable: bool = _required()
+    computeProfileCapable: bool = _required()
+    quadroProfileCapable: bool = _required()
 
 
 class VirtualMachineVgpuProfileInfo(VirtualMachineTargetInfo):
@@ -3235,11 +3235,11 @@ class VirtualMachineVgpuProfileInfo(VirtualMachineTargetInfo):
         "profileClass:string! stunTimeEstimates:VirtualMachineVMotionStunTimeInfo*@8.0.2.0"
     )
     _since_ = "7.0.3.0"
-    profileName: str = required()
-    deviceVendorId: int = required()
-    fbSizeInGib: int = required()
-    profileSharing: str = required()
-    profileClass: str = required()
+    profileName: str = _required()
+    deviceVendorId: int = _required()
+    fbSizeInGib: int = _required()
+    profileSharing: str = _required()
+    profileClass: str = _required()
     stunTimeEstimates: list[VirtualMachineVMotionStunTimeInfo] = []
 
 
@@ -3256,7 +3256,7 @@ class VirtualMachineVirtualDeviceGroupsDeviceGroup(DynamicData):
 
     _wire_ = "groupInstanceKey:int! deviceInfo:Description"
     _since_ = "2.0"
-    groupInstanceKey: int = required()
+    groupInstanceKey: int = _required()
     deviceInfo: Description | None = None
 
 
@@ -3265,7 +3265,7 @@ class VirtualMachineVirtualDeviceGroupsVendorDeviceGroup(VirtualMachineVirtualDe
 
     _wire_ = "deviceGroupName:string!"
     _since_ = "2.0"
-    deviceGroupName: str = required()
+    deviceGroupName: str = _required()
 
 
 class VirtualMachineVirtualDeviceSwap(DynamicData):
@@ -3350,7 +3350,7 @@ class VmVmAffinity(VmPlacementPolicy):
 
     _wire_ = "affinedVmsTag:TagId! policyStrictness:string policyTopology:string"
     _since_ = "9.1.0.0"
-    affinedVmsTag: TagId = required()
+    affinedVmsTag: TagId = _required()
     policyStrictness: str | None = None
     policyTopology: str | None = None
 
@@ -3360,7 +3360,7 @@ class VmVmAntiAffinity(VmPlacementPolicy):
 
     _wire_ = "antiAffinedVmsTag:TagId! policyStrictness:string policyTopology:string"
     _since_ = "9.1.0.0"
-    antiAffinedVmsTag: TagId = required()
+    antiAffinedVmsTag: TagId = _required()
     policyStrictness: str | None = None
     policyTopology: str | None = None
 

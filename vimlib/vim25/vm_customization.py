@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from vimlib.model import Enumeration, required
+from vimlib.model import Enumeration, required as _required
 from .vmodl import (
     DynamicData,
 )
@@ -60,7 +60,7 @@ class CustomizationAdapterMapping(DynamicData):
     _wire_ = "macAddress:string adapter:CustomizationIPSettings!"
     _since_ = "2.0"
     macAddress: str | None = None
-    adapter: CustomizationIPSettings = required()
+    adapter: CustomizationIPSettings = _required()
 
 
 class CustomizationIpV6Generator(DynamicData):
@@ -89,7 +89,7 @@ class CustomizationCloudinitPrep(CustomizationIdentitySettings):
 
     _wire_ = "metadata:string! userdata:string"
     _since_ = "7.0.3.0"
-    metadata: str = required()
+    metadata: str = _required()
     userdata: str | None = None
 
 
@@ -157,7 +157,7 @@ class CustomizationFixedIp(CustomizationIpGenerator):
 
     _wire_ = "ipAddress:string!"
     _since_ = "2.0"
-    ipAddress: str = required()
+    ipAddress: str = _required()
 
 
 class CustomizationFixedIpV6(CustomizationIpV6Generator):
@@ -165,8 +165,8 @@ class CustomizationFixedIpV6(CustomizationIpV6Generator):
 
     _wire_ = "ipAddress:string! subnetMask:int!"
     _since_ = "4.0"
-    ipAddress: str = required()
-    subnetMask: int = required()
+    ipAddress: str = _required()
+    subnetMask: int = _required()
 
 
 class CustomizationFixedName(CustomizationName):
@@ -174,7 +174,7 @@ class CustomizationFixedName(CustomizationName):
 
     _wire_ = "name:string!"
     _since_ = "2.0"
-    name: str = required()
+    name: str = _required()
 
 
 class CustomizationGlobalIPSettings(DynamicData):
@@ -191,7 +191,7 @@ class CustomizationGuiRunOnce(DynamicData):
 
     _wire_ = "commandList:string!*"
     _since_ = "2.0"
-    commandList: list[str] = required()
+    commandList: list[str] = _required()
 
 
 class CustomizationGuiUnattended(DynamicData):
@@ -200,9 +200,9 @@ class CustomizationGuiUnattended(DynamicData):
     _wire_ = "password:CustomizationPassword timeZone:int! autoLogon:boolean! autoLogonCount:int!"
     _since_ = "2.0"
     password: CustomizationPassword | None = None
-    timeZone: int = required()
-    autoLogon: bool = required()
-    autoLogonCount: int = required()
+    timeZone: int = _required()
+    autoLogon: bool = _required()
+    autoLogonCount: int = _required()
 
 
 class CustomizationIPSettings(DynamicData):
@@ -214,7 +214,7 @@ class CustomizationIPSettings(DynamicData):
         "primaryWINS:string secondaryWINS:string netBIOS:CustomizationNetBIOSMode"
     )
     _since_ = "2.0"
-    ip: CustomizationIpGenerator = required()
+    ip: CustomizationIpGenerator = _required()
     subnetMask: str | None = None
     gateway: list[str] = []
     ipV6Spec: CustomizationIPSettingsIpV6AddressSpec | None = None
@@ -230,7 +230,7 @@ class CustomizationIPSettingsIpV6AddressSpec(DynamicData):
 
     _wire_ = "ip:CustomizationIpV6Generator!* gateway:string*"
     _since_ = "4.0"
-    ip: list[CustomizationIpV6Generator] = required()
+    ip: list[CustomizationIpV6Generator] = _required()
     gateway: list[str] = []
 
 
@@ -254,7 +254,7 @@ class CustomizationLicenseFilePrintData(DynamicData):
 
     _wire_ = "autoMode:CustomizationLicenseDataMode! autoUsers:int"
     _since_ = "2.0"
-    autoMode: CustomizationLicenseDataModeValue = required()
+    autoMode: CustomizationLicenseDataModeValue = _required()
     autoUsers: int | None = None
 
 
@@ -289,8 +289,8 @@ class CustomizationLinuxPrep(CustomizationIdentitySettings):
         "extraConfig:OptionValue*@9.1.0.0"
     )
     _since_ = "2.0"
-    hostName: CustomizationName = required()
-    domain: str = required()
+    hostName: CustomizationName = _required()
+    domain: str = _required()
     timeZone: str | None = None
     hwClockUTC: bool | None = None
     scriptText: str | None = None
@@ -305,8 +305,8 @@ class CustomizationPassword(DynamicData):
 
     _wire_ = "value:string!~ plainText:boolean!"
     _since_ = "2.0"
-    value: str = required()
-    plainText: bool = required()
+    value: str = _required()
+    plainText: bool = _required()
 
 
 class CustomizationPrefixName(CustomizationName):
@@ -314,7 +314,7 @@ class CustomizationPrefixName(CustomizationName):
 
     _wire_ = "base:string!"
     _since_ = "2.0"
-    base: str = required()
+    base: str = _required()
 
 
 class CustomizationSpec(DynamicData):
@@ -327,8 +327,8 @@ class CustomizationSpec(DynamicData):
     )
     _since_ = "2.0"
     options: CustomizationOptions | None = None
-    identity: CustomizationIdentitySettings = required()
-    globalIPSettings: CustomizationGlobalIPSettings = required()
+    identity: CustomizationIdentitySettings = _required()
+    globalIPSettings: CustomizationGlobalIPSettings = _required()
     nicSettingMap: list[CustomizationAdapterMapping] = []
     encryptionKey: list[int] = []
 
@@ -350,10 +350,10 @@ class CustomizationSysprep(CustomizationIdentitySettings):
         "resetPassword:boolean@9.1.0.0 extraConfig:OptionValue*@9.1.0.0"
     )
     _since_ = "2.0"
-    guiUnattended: CustomizationGuiUnattended = required()
-    userData: CustomizationUserData = required()
+    guiUnattended: CustomizationGuiUnattended = _required()
+    userData: CustomizationUserData = _required()
     guiRunOnce: CustomizationGuiRunOnce | None = None
-    identification: CustomizationIdentification = required()
+    identification: CustomizationIdentification = _required()
     licenseFilePrintData: CustomizationLicenseFilePrintData | None = None
     scriptText: str | None = None
     resetPassword: bool | None = None
@@ -365,7 +365,7 @@ class CustomizationSysprepText(CustomizationIdentitySettings):
 
     _wire_ = "value:string!"
     _since_ = "2.0"
-    value: str = required()
+    value: str = _required()
 
 
 class CustomizationUnknownIpGenerator(CustomizationIpGenerator):
@@ -394,10 +394,10 @@ class CustomizationUserData(DynamicData):
 
     _wire_ = "fullName:string! orgName:string! computerName:CustomizationName! productId:string!"
     _since_ = "2.0"
-    fullName: str = required()
-    orgName: str = required()
-    computerName: CustomizationName = required()
-    productId: str = required()
+    fullName: str = _required()
+    orgName: str = _required()
+    computerName: CustomizationName = _required()
+    productId: str = _required()
 
 
 class CustomizationVirtualMachineName(CustomizationName):
@@ -412,8 +412,8 @@ class CustomizationWinOptions(CustomizationOptions):
 
     _wire_ = "changeSID:boolean! deleteAccounts:boolean! reboot:CustomizationSysprepRebootOption@2.5"
     _since_ = "2.0"
-    changeSID: bool = required()
-    deleteAccounts: bool = required()
+    changeSID: bool = _required()
+    deleteAccounts: bool = _required()
     reboot: CustomizationSysprepRebootOptionValue | None = None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from vimlib.model import Enumeration, required
+from vimlib.model import Enumeration, required as _required
 from .vmodl import (
     DynamicData,
 )
@@ -378,7 +378,7 @@ class HostDiskMappingInfo(DynamicData):
     _wire_ = "physicalPartition:HostDiskMappingPartitionInfo name:string! exclusive:boolean"
     _since_ = "2.0"
     physicalPartition: HostDiskMappingPartitionInfo | None = None
-    name: str = required()
+    name: str = _required()
     exclusive: bool | None = None
 
 
@@ -388,7 +388,7 @@ class HostDiskMappingOption(DynamicData):
     _wire_ = "physicalPartition:HostDiskMappingPartitionOption* name:string!"
     _since_ = "2.0"
     physicalPartition: list[HostDiskMappingPartitionOption] = []
-    name: str = required()
+    name: str = _required()
 
 
 class HostDiskMappingPartitionInfo(DynamicData):
@@ -396,9 +396,9 @@ class HostDiskMappingPartitionInfo(DynamicData):
 
     _wire_ = "name:string! fileSystem:string! capacityInKb:long!"
     _since_ = "2.0"
-    name: str = required()
-    fileSystem: str = required()
-    capacityInKb: int = required()
+    name: str = _required()
+    fileSystem: str = _required()
+    capacityInKb: int = _required()
 
 
 class HostDiskMappingPartitionOption(DynamicData):
@@ -406,9 +406,9 @@ class HostDiskMappingPartitionOption(DynamicData):
 
     _wire_ = "name:string! fileSystem:string! capacityInKb:long!"
     _since_ = "2.0"
-    name: str = required()
-    fileSystem: str = required()
-    capacityInKb: int = required()
+    name: str = _required()
+    fileSystem: str = _required()
+    capacityInKb: int = _required()
 
 
 class VirtualDevice(DynamicData):
@@ -420,7 +420,7 @@ class VirtualDevice(DynamicData):
         "unitNumber:int numaNode:int@8.0.0.1 deviceGroupInfo:VirtualDeviceDeviceGroupInfo@8.0.0.1"
     )
     _since_ = "2.0"
-    key: int = required()
+    key: int = _required()
     deviceInfo: Description | None = None
     backing: VirtualDeviceBackingInfo | None = None
     connectable: VirtualDeviceConnectInfo | None = None
@@ -436,7 +436,7 @@ class VirtualController(VirtualDevice):
 
     _wire_ = "busNumber:int! device:int*"
     _since_ = "2.0"
-    busNumber: int = required()
+    busNumber: int = _required()
     device: list[int] = []
 
 
@@ -446,7 +446,7 @@ class VirtualSCSIController(VirtualController):
     _wire_ = "hotAddRemove:boolean sharedBus:VirtualSCSISharing! scsiCtlrUnitNumber:int"
     _since_ = "2.0"
     hotAddRemove: bool | None = None
-    sharedBus: VirtualSCSISharingValue = required()
+    sharedBus: VirtualSCSISharingValue = _required()
     scsiCtlrUnitNumber: int | None = None
 
 
@@ -467,7 +467,7 @@ class VirtualDeviceOption(DynamicData):
         "hotRemoveSupported:boolean@2.5u2server numaSupported:boolean@8.0.0.1"
     )
     _since_ = "2.0"
-    type: str = required()
+    type: str = _required()
     connectOption: VirtualDeviceConnectOption | None = None
     busSlotOption: VirtualDeviceBusSlotOption | None = None
     controllerType: str | None = None
@@ -475,8 +475,8 @@ class VirtualDeviceOption(DynamicData):
     backingOption: list[VirtualDeviceBackingOption] = []
     defaultBackingOptionIndex: int | None = None
     licensingLimit: list[str] = []
-    deprecated: bool = required()
-    plugAndPlay: bool = required()
+    deprecated: bool = _required()
+    plugAndPlay: bool = _required()
     hotRemoveSupported: bool | None = None
     numaSupported: bool | None = None
 
@@ -486,7 +486,7 @@ class VirtualControllerOption(VirtualDeviceOption):
 
     _wire_ = "devices:IntOption! supportedDevice:string*"
     _since_ = "2.0"
-    devices: IntOption = required()
+    devices: IntOption = _required()
     supportedDevice: list[str] = []
 
 
@@ -499,13 +499,13 @@ class VirtualSCSIControllerOption(VirtualControllerOption):
         "scsiCtlrUnitNumber:int!"
     )
     _since_ = "2.0"
-    numSCSIDisks: IntOption = required()
-    numSCSICdroms: IntOption = required()
-    numSCSIPassthrough: IntOption = required()
-    sharing: list[VirtualSCSISharingValue] = required()
-    defaultSharedIndex: int = required()
-    hotAddRemove: BoolOption = required()
-    scsiCtlrUnitNumber: int = required()
+    numSCSIDisks: IntOption = _required()
+    numSCSICdroms: IntOption = _required()
+    numSCSIPassthrough: IntOption = _required()
+    sharing: list[VirtualSCSISharingValue] = _required()
+    defaultSharedIndex: int = _required()
+    hotAddRemove: BoolOption = _required()
+    scsiCtlrUnitNumber: int = _required()
 
 
 class ParaVirtualSCSIControllerOption(VirtualSCSIControllerOption):
@@ -534,8 +534,8 @@ class VirtualSATAControllerOption(VirtualControllerOption):
 
     _wire_ = "numSATADisks:IntOption! numSATACdroms:IntOption!"
     _since_ = "5.5"
-    numSATADisks: IntOption = required()
-    numSATACdroms: IntOption = required()
+    numSATADisks: IntOption = _required()
+    numSATACdroms: IntOption = _required()
 
 
 class VirtualAHCIControllerOption(VirtualSATAControllerOption):
@@ -578,7 +578,7 @@ class VirtualDeviceDeviceBackingInfo(VirtualDeviceBackingInfo):
 
     _wire_ = "deviceName:string! useAutoDetect:boolean@2.5"
     _since_ = "2.0"
-    deviceName: str = required()
+    deviceName: str = _required()
     useAutoDetect: bool | None = None
 
 
@@ -594,7 +594,7 @@ class VirtualDeviceBackingOption(DynamicData):
 
     _wire_ = "type:string!"
     _since_ = "2.0"
-    type: str = required()
+    type: str = _required()
 
 
 class VirtualDeviceDeviceBackingOption(VirtualDeviceBackingOption):
@@ -602,7 +602,7 @@ class VirtualDeviceDeviceBackingOption(VirtualDeviceBackingOption):
 
     _wire_ = "autoDetectAvailable:BoolOption!@2.5"
     _since_ = "2.0"
-    autoDetectAvailable: BoolOption = required()
+    autoDetectAvailable: BoolOption = _required()
 
 
 class VirtualCdromAtapiBackingOption(VirtualDeviceDeviceBackingOption):
@@ -617,7 +617,7 @@ class VirtualDeviceFileBackingInfo(VirtualDeviceBackingInfo):
 
     _wire_ = "fileName:string! datastore:ref(Datastore) backingObjectId:string@5.5"
     _since_ = "2.0"
-    fileName: str = required()
+    fileName: str = _required()
     datastore: Datastore | None = None
     backingObjectId: str | None = None
 
@@ -656,7 +656,7 @@ class VirtualCdromPassthroughBackingInfo(VirtualDeviceDeviceBackingInfo):
 
     _wire_ = "exclusive:boolean!"
     _since_ = "2.0"
-    exclusive: bool = required()
+    exclusive: bool = _required()
 
 
 class VirtualCdromPassthroughBackingOption(VirtualDeviceDeviceBackingOption):
@@ -664,7 +664,7 @@ class VirtualCdromPassthroughBackingOption(VirtualDeviceDeviceBackingOption):
 
     _wire_ = "exclusive:BoolOption!"
     _since_ = "2.0"
-    exclusive: BoolOption = required()
+    exclusive: BoolOption = _required()
 
 
 class VirtualDeviceRemoteDeviceBackingInfo(VirtualDeviceBackingInfo):
@@ -672,7 +672,7 @@ class VirtualDeviceRemoteDeviceBackingInfo(VirtualDeviceBackingInfo):
 
     _wire_ = "deviceName:string! useAutoDetect:boolean@2.5"
     _since_ = "2.0"
-    deviceName: str = required()
+    deviceName: str = _required()
     useAutoDetect: bool | None = None
 
 
@@ -695,7 +695,7 @@ class VirtualCdromRemotePassthroughBackingInfo(VirtualDeviceRemoteDeviceBackingI
 
     _wire_ = "exclusive:boolean!"
     _since_ = "2.0"
-    exclusive: bool = required()
+    exclusive: bool = _required()
 
 
 class VirtualDeviceRemoteDeviceBackingOption(VirtualDeviceBackingOption):
@@ -703,7 +703,7 @@ class VirtualDeviceRemoteDeviceBackingOption(VirtualDeviceBackingOption):
 
     _wire_ = "autoDetectAvailable:BoolOption!@2.5"
     _since_ = "2.0"
-    autoDetectAvailable: BoolOption = required()
+    autoDetectAvailable: BoolOption = _required()
 
 
 class VirtualCdromRemotePassthroughBackingOption(VirtualDeviceRemoteDeviceBackingOption):
@@ -711,7 +711,7 @@ class VirtualCdromRemotePassthroughBackingOption(VirtualDeviceRemoteDeviceBackin
 
     _wire_ = "exclusive:BoolOption!"
     _since_ = "2.0"
-    exclusive: BoolOption = required()
+    exclusive: BoolOption = _required()
 
 
 class VirtualDeviceBusSlotInfo(DynamicData):
@@ -726,7 +726,7 @@ class VirtualDeviceBusSlotOption(DynamicData):
 
     _wire_ = "type:string!"
     _since_ = "5.1"
-    type: str = required()
+    type: str = _required()
 
 
 class VirtualDeviceConfigSpec(DynamicData):
@@ -741,7 +741,7 @@ class VirtualDeviceConfigSpec(DynamicData):
     _since_ = "2.0"
     operation: VirtualDeviceConfigSpecOperationValue | None = None
     fileOperation: VirtualDeviceConfigSpecFileOperationValue | None = None
-    device: VirtualDevice = required()
+    device: VirtualDevice = _required()
     profile: list[VirtualMachineProfileSpec] = []
     backing: VirtualDeviceConfigSpecBackingSpec | None = None
     filterSpec: list[VirtualMachineBaseIndependentFilterSpec] = []
@@ -766,9 +766,9 @@ class VirtualDeviceConnectInfo(DynamicData):
     )
     _since_ = "2.0"
     migrateConnect: str | None = None
-    startConnected: bool = required()
-    allowGuestControl: bool = required()
-    connected: bool = required()
+    startConnected: bool = _required()
+    allowGuestControl: bool = _required()
+    connected: bool = _required()
     status: str | None = None
 
 
@@ -777,8 +777,8 @@ class VirtualDeviceConnectOption(DynamicData):
 
     _wire_ = "startConnected:BoolOption! allowGuestControl:BoolOption!"
     _since_ = "2.0"
-    startConnected: BoolOption = required()
-    allowGuestControl: BoolOption = required()
+    startConnected: BoolOption = _required()
+    allowGuestControl: BoolOption = _required()
 
 
 class VirtualDeviceDeviceGroupInfo(DynamicData):
@@ -786,8 +786,8 @@ class VirtualDeviceDeviceGroupInfo(DynamicData):
 
     _wire_ = "groupInstanceKey:int! sequenceId:int!"
     _since_ = "8.0.0.1"
-    groupInstanceKey: int = required()
-    sequenceId: int = required()
+    groupInstanceKey: int = _required()
+    sequenceId: int = _required()
 
 
 class VirtualDevicePciBusSlotInfo(VirtualDeviceBusSlotInfo):
@@ -795,7 +795,7 @@ class VirtualDevicePciBusSlotInfo(VirtualDeviceBusSlotInfo):
 
     _wire_ = "pciSlotNumber:int!"
     _since_ = "5.1"
-    pciSlotNumber: int = required()
+    pciSlotNumber: int = _required()
 
 
 class VirtualDevicePipeBackingInfo(VirtualDeviceBackingInfo):
@@ -803,7 +803,7 @@ class VirtualDevicePipeBackingInfo(VirtualDeviceBackingInfo):
 
     _wire_ = "pipeName:string!"
     _since_ = "2.0"
-    pipeName: str = required()
+    pipeName: str = _required()
 
 
 class VirtualDevicePipeBackingOption(VirtualDeviceBackingOption):
@@ -818,8 +818,8 @@ class VirtualDeviceURIBackingInfo(VirtualDeviceBackingInfo):
 
     _wire_ = "serviceURI:string! direction:string! proxyURI:string"
     _since_ = "4.1"
-    serviceURI: str = required()
-    direction: str = required()
+    serviceURI: str = _required()
+    direction: str = _required()
     proxyURI: str | None = None
 
 
@@ -828,7 +828,7 @@ class VirtualDeviceURIBackingOption(VirtualDeviceBackingOption):
 
     _wire_ = "directions:ChoiceOption!"
     _since_ = "4.1"
-    directions: ChoiceOption = required()
+    directions: ChoiceOption = _required()
 
 
 class VirtualDisk(VirtualDevice):
@@ -843,7 +843,7 @@ class VirtualDisk(VirtualDevice):
         "diskChainBrokenIssue:string@9.1.0.0"
     )
     _since_ = "2.0"
-    capacityInKB: int = required()
+    capacityInKB: int = _required()
     capacityInBytes: int | None = None
     shares: SharesInfo | None = None
     storageIOAllocation: StorageIOAllocationInfo | None = None
@@ -873,8 +873,8 @@ class VirtualDiskDeltaDiskFormatsSupported(DynamicData):
 
     _wire_ = "datastoreType:string! deltaDiskFormat:ChoiceOption!"
     _since_ = "5.1"
-    datastoreType: str = required()
-    deltaDiskFormat: ChoiceOption = required()
+    datastoreType: str = _required()
+    deltaDiskFormat: ChoiceOption = _required()
 
 
 class VirtualDiskFlatVer1BackingInfo(VirtualDeviceFileBackingInfo):
@@ -885,7 +885,7 @@ class VirtualDiskFlatVer1BackingInfo(VirtualDeviceFileBackingInfo):
         "parent:VirtualDiskFlatVer1BackingInfo@4.0"
     )
     _since_ = "2.0"
-    diskMode: str = required()
+    diskMode: str = _required()
     split: bool | None = None
     writeThrough: bool | None = None
     contentId: str | None = None
@@ -897,10 +897,10 @@ class VirtualDiskFlatVer1BackingOption(VirtualDeviceFileBackingOption):
 
     _wire_ = "diskMode:ChoiceOption! split:BoolOption! writeThrough:BoolOption! growable:boolean!"
     _since_ = "2.0"
-    diskMode: ChoiceOption = required()
-    split: BoolOption = required()
-    writeThrough: BoolOption = required()
-    growable: bool = required()
+    diskMode: ChoiceOption = _required()
+    split: BoolOption = _required()
+    writeThrough: BoolOption = _required()
+    growable: bool = _required()
 
 
 class VirtualDiskFlatVer2BackingInfo(VirtualDeviceFileBackingInfo):
@@ -913,7 +913,7 @@ class VirtualDiskFlatVer2BackingInfo(VirtualDeviceFileBackingInfo):
         "deltaGrainSize:int@5.1 deltaDiskFormatVariant:string@6.0 sharing:string@6.0 keyId:CryptoKeyId@6.5"
     )
     _since_ = "2.0"
-    diskMode: str = required()
+    diskMode: str = _required()
     split: bool | None = None
     writeThrough: bool | None = None
     thinProvisioned: bool | None = None
@@ -941,12 +941,12 @@ class VirtualDiskFlatVer2BackingOption(VirtualDeviceFileBackingOption):
         "virtualDiskFormat:ChoiceOption@9.0.0.0"
     )
     _since_ = "2.0"
-    diskMode: ChoiceOption = required()
-    split: BoolOption = required()
-    writeThrough: BoolOption = required()
-    growable: bool = required()
-    hotGrowable: bool = required()
-    uuid: bool = required()
+    diskMode: ChoiceOption = _required()
+    split: BoolOption = _required()
+    writeThrough: BoolOption = _required()
+    growable: bool = _required()
+    hotGrowable: bool = _required()
+    uuid: bool = _required()
     thinProvisioned: BoolOption | None = None
     eagerlyScrub: BoolOption | None = None
     deltaDiskFormat: ChoiceOption | None = None
@@ -959,8 +959,8 @@ class VirtualDiskId(DynamicData):
 
     _wire_ = "vm:ref(VirtualMachine)! diskId:int!"
     _since_ = "5.0"
-    vm: VirtualMachine = required()
-    diskId: int = required()
+    vm: VirtualMachine = _required()
+    diskId: int = _required()
 
 
 class VirtualDiskLocalPMemBackingInfo(VirtualDeviceFileBackingInfo):
@@ -968,7 +968,7 @@ class VirtualDiskLocalPMemBackingInfo(VirtualDeviceFileBackingInfo):
 
     _wire_ = "diskMode:string! uuid:string volumeUUID:string contentId:string"
     _since_ = "6.7"
-    diskMode: str = required()
+    diskMode: str = _required()
     uuid: str | None = None
     volumeUUID: str | None = None
     contentId: str | None = None
@@ -979,10 +979,10 @@ class VirtualDiskLocalPMemBackingOption(VirtualDeviceFileBackingOption):
 
     _wire_ = "diskMode:ChoiceOption! growable:boolean! hotGrowable:boolean! uuid:boolean!"
     _since_ = "6.7"
-    diskMode: ChoiceOption = required()
-    growable: bool = required()
-    hotGrowable: bool = required()
-    uuid: bool = required()
+    diskMode: ChoiceOption = _required()
+    growable: bool = _required()
+    hotGrowable: bool = _required()
+    uuid: bool = _required()
 
 
 class VirtualDiskOption(VirtualDeviceOption):
@@ -993,7 +993,7 @@ class VirtualDiskOption(VirtualDeviceOption):
         "vFlashCacheConfigOption:VirtualDiskOptionVFlashCacheConfigOption@5.5"
     )
     _since_ = "2.0"
-    capacityInKB: LongOption = required()
+    capacityInKB: LongOption = _required()
     ioAllocationOption: StorageIOAllocationOption | None = None
     vFlashCacheConfigOption: VirtualDiskOptionVFlashCacheConfigOption | None = None
 
@@ -1006,10 +1006,10 @@ class VirtualDiskOptionVFlashCacheConfigOption(DynamicData):
         "blockSizeInKB:LongOption!"
     )
     _since_ = "5.5"
-    cacheConsistencyType: ChoiceOption = required()
-    cacheMode: ChoiceOption = required()
-    reservationInMB: LongOption = required()
-    blockSizeInKB: LongOption = required()
+    cacheConsistencyType: ChoiceOption = _required()
+    cacheMode: ChoiceOption = _required()
+    reservationInMB: LongOption = _required()
+    blockSizeInKB: LongOption = _required()
 
 
 class VirtualDiskRawDiskVer2BackingInfo(VirtualDeviceDeviceBackingInfo):
@@ -1017,7 +1017,7 @@ class VirtualDiskRawDiskVer2BackingInfo(VirtualDeviceDeviceBackingInfo):
 
     _wire_ = "descriptorFileName:string! uuid:string@2.5 changeId:string@4.0 sharing:string@6.0"
     _since_ = "2.0"
-    descriptorFileName: str = required()
+    descriptorFileName: str = _required()
     uuid: str | None = None
     changeId: str | None = None
     sharing: str | None = None
@@ -1028,7 +1028,7 @@ class VirtualDiskPartitionedRawDiskVer2BackingInfo(VirtualDiskRawDiskVer2Backing
 
     _wire_ = "partition:int!*"
     _since_ = "2.0"
-    partition: list[int] = required()
+    partition: list[int] = _required()
 
 
 class VirtualDiskRawDiskVer2BackingOption(VirtualDeviceDeviceBackingOption):
@@ -1036,8 +1036,8 @@ class VirtualDiskRawDiskVer2BackingOption(VirtualDeviceDeviceBackingOption):
 
     _wire_ = "descriptorFileNameExtensions:ChoiceOption! uuid:boolean!@2.5"
     _since_ = "2.0"
-    descriptorFileNameExtensions: ChoiceOption = required()
-    uuid: bool = required()
+    descriptorFileNameExtensions: ChoiceOption = _required()
+    uuid: bool = _required()
 
 
 class VirtualDiskPartitionedRawDiskVer2BackingOption(VirtualDiskRawDiskVer2BackingOption):
@@ -1078,9 +1078,9 @@ class VirtualDiskRawDiskMappingVer1BackingOption(VirtualDeviceDeviceBackingOptio
     )
     _since_ = "2.0"
     descriptorFileNameExtensions: ChoiceOption | None = None
-    compatibilityMode: ChoiceOption = required()
-    diskMode: ChoiceOption = required()
-    uuid: bool = required()
+    compatibilityMode: ChoiceOption = _required()
+    diskMode: ChoiceOption = _required()
+    uuid: bool = _required()
     virtualDiskFormat: ChoiceOption | None = None
 
 
@@ -1093,7 +1093,7 @@ class VirtualDiskSeSparseBackingInfo(VirtualDeviceFileBackingInfo):
         "keyId:CryptoKeyId@6.5"
     )
     _since_ = "5.1"
-    diskMode: str = required()
+    diskMode: str = _required()
     writeThrough: bool | None = None
     uuid: str | None = None
     contentId: str | None = None
@@ -1114,12 +1114,12 @@ class VirtualDiskSeSparseBackingOption(VirtualDeviceFileBackingOption):
         "virtualDiskFormat:ChoiceOption@9.0.0.0"
     )
     _since_ = "5.1"
-    diskMode: ChoiceOption = required()
-    writeThrough: BoolOption = required()
-    growable: bool = required()
-    hotGrowable: bool = required()
-    uuid: bool = required()
-    deltaDiskFormatsSupported: list[VirtualDiskDeltaDiskFormatsSupported] = required()
+    diskMode: ChoiceOption = _required()
+    writeThrough: BoolOption = _required()
+    growable: bool = _required()
+    hotGrowable: bool = _required()
+    uuid: bool = _required()
+    deltaDiskFormatsSupported: list[VirtualDiskDeltaDiskFormatsSupported] = _required()
     virtualDiskFormat: ChoiceOption | None = None
 
 
@@ -1131,7 +1131,7 @@ class VirtualDiskSparseVer1BackingInfo(VirtualDeviceFileBackingInfo):
         "parent:VirtualDiskSparseVer1BackingInfo@4.0"
     )
     _since_ = "2.0"
-    diskMode: str = required()
+    diskMode: str = _required()
     split: bool | None = None
     writeThrough: bool | None = None
     spaceUsedInKB: int | None = None
@@ -1144,10 +1144,10 @@ class VirtualDiskSparseVer1BackingOption(VirtualDeviceFileBackingOption):
 
     _wire_ = "diskModes:ChoiceOption! split:BoolOption! writeThrough:BoolOption! growable:boolean!"
     _since_ = "2.0"
-    diskModes: ChoiceOption = required()
-    split: BoolOption = required()
-    writeThrough: BoolOption = required()
-    growable: bool = required()
+    diskModes: ChoiceOption = _required()
+    split: BoolOption = _required()
+    writeThrough: BoolOption = _required()
+    growable: bool = _required()
 
 
 class VirtualDiskSparseVer2BackingInfo(VirtualDeviceFileBackingInfo):
@@ -1159,7 +1159,7 @@ class VirtualDiskSparseVer2BackingInfo(VirtualDeviceFileBackingInfo):
         "keyId:CryptoKeyId@6.5"
     )
     _since_ = "2.0"
-    diskMode: str = required()
+    diskMode: str = _required()
     split: bool | None = None
     writeThrough: bool | None = None
     spaceUsedInKB: int | None = None
@@ -1178,12 +1178,12 @@ class VirtualDiskSparseVer2BackingOption(VirtualDeviceFileBackingOption):
         "hotGrowable:boolean!@2.5 uuid:boolean!@2.5 virtualDiskFormat:ChoiceOption@9.0.0.0"
     )
     _since_ = "2.0"
-    diskMode: ChoiceOption = required()
-    split: BoolOption = required()
-    writeThrough: BoolOption = required()
-    growable: bool = required()
-    hotGrowable: bool = required()
-    uuid: bool = required()
+    diskMode: ChoiceOption = _required()
+    split: BoolOption = _required()
+    writeThrough: BoolOption = _required()
+    growable: bool = _required()
+    hotGrowable: bool = _required()
+    uuid: bool = _required()
     virtualDiskFormat: ChoiceOption | None = None
 
 
@@ -1235,9 +1235,9 @@ class VirtualEthernetCardOption(VirtualDeviceOption):
         "vmDirectPathGen2Supported:boolean@4.1 uptCompatibilityEnabled:BoolOption@6.0"
     )
     _since_ = "2.0"
-    supportedOUI: ChoiceOption = required()
-    macType: ChoiceOption = required()
-    wakeOnLanEnabled: BoolOption = required()
+    supportedOUI: ChoiceOption = _required()
+    macType: ChoiceOption = _required()
+    wakeOnLanEnabled: BoolOption = _required()
     vmDirectPathGen2Supported: bool | None = None
     uptCompatibilityEnabled: BoolOption | None = None
 
@@ -1303,7 +1303,7 @@ class VirtualEthernetCardDistributedVirtualPortBackingInfo(VirtualDeviceBackingI
 
     _wire_ = "port:DistributedVirtualSwitchPortConnection!"
     _since_ = "4.0"
-    port: DistributedVirtualSwitchPortConnection = required()
+    port: DistributedVirtualSwitchPortConnection = _required()
 
 
 class VirtualEthernetCardLegacyNetworkBackingInfo(VirtualDeviceDeviceBackingInfo):
@@ -1341,8 +1341,8 @@ class VirtualEthernetCardOpaqueNetworkBackingInfo(VirtualDeviceBackingInfo):
 
     _wire_ = "opaqueNetworkId:string! opaqueNetworkType:string!"
     _since_ = "5.5"
-    opaqueNetworkId: str = required()
-    opaqueNetworkType: str = required()
+    opaqueNetworkId: str = _required()
+    opaqueNetworkType: str = _required()
 
 
 class VirtualEthernetCardOpaqueNetworkBackingOption(VirtualDeviceBackingOption):
@@ -1358,7 +1358,7 @@ class VirtualEthernetCardResourceAllocation(DynamicData):
     _wire_ = "reservation:long share:SharesInfo! limit:long"
     _since_ = "6.0"
     reservation: int | None = None
-    share: SharesInfo = required()
+    share: SharesInfo = _required()
     limit: int | None = None
 
 
@@ -1444,8 +1444,8 @@ class VirtualIDEControllerOption(VirtualControllerOption):
 
     _wire_ = "numIDEDisks:IntOption! numIDECdroms:IntOption!"
     _since_ = "2.0"
-    numIDEDisks: IntOption = required()
-    numIDECdroms: IntOption = required()
+    numIDEDisks: IntOption = _required()
+    numIDECdroms: IntOption = _required()
 
 
 class VirtualKeyboard(VirtualDevice):
@@ -1520,10 +1520,10 @@ class VirtualMachineVMCIDeviceFilterSpec(DynamicData):
         "upperDstPortBoundary:long"
     )
     _since_ = "6.0"
-    rank: int = required()
-    action: str = required()
-    protocol: str = required()
-    direction: str = required()
+    rank: int = _required()
+    action: str = _required()
+    protocol: str = _required()
+    direction: str = _required()
     lowerDstPortBoundary: int | None = None
     upperDstPortBoundary: int | None = None
 
@@ -1536,7 +1536,7 @@ class VirtualMachineVMCIDeviceOption(VirtualDeviceOption):
         "filterSpecOption:VirtualMachineVMCIDeviceOptionFilterSpecOption@6.0 filterSupported:BoolOption@6.0"
     )
     _since_ = "2.5u2server"
-    allowUnrestrictedCommunication: BoolOption = required()
+    allowUnrestrictedCommunication: BoolOption = _required()
     filterSpecOption: VirtualMachineVMCIDeviceOptionFilterSpecOption | None = None
     filterSupported: BoolOption | None = None
 
@@ -1549,11 +1549,11 @@ class VirtualMachineVMCIDeviceOptionFilterSpecOption(DynamicData):
         "lowerDstPortBoundary:LongOption! upperDstPortBoundary:LongOption!"
     )
     _since_ = "6.0"
-    action: ChoiceOption = required()
-    protocol: ChoiceOption = required()
-    direction: ChoiceOption = required()
-    lowerDstPortBoundary: LongOption = required()
-    upperDstPortBoundary: LongOption = required()
+    action: ChoiceOption = _required()
+    protocol: ChoiceOption = _required()
+    direction: ChoiceOption = _required()
+    lowerDstPortBoundary: LongOption = _required()
+    upperDstPortBoundary: LongOption = _required()
 
 
 class VirtualMachineVMIROM(VirtualDevice):
@@ -1584,7 +1584,7 @@ class VirtualNVDIMM(VirtualDevice):
 
     _wire_ = "capacityInMB:long! configuredCapacityInMB:long@7.0.2.0"
     _since_ = "6.7"
-    capacityInMB: int = required()
+    capacityInMB: int = _required()
     configuredCapacityInMB: int | None = None
 
 
@@ -1609,7 +1609,7 @@ class VirtualNVDIMMControllerOption(VirtualControllerOption):
 
     _wire_ = "numNVDIMMControllers:IntOption!"
     _since_ = "6.7"
-    numNVDIMMControllers: IntOption = required()
+    numNVDIMMControllers: IntOption = _required()
 
 
 class VirtualNVDIMMOption(VirtualDeviceOption):
@@ -1617,10 +1617,10 @@ class VirtualNVDIMMOption(VirtualDeviceOption):
 
     _wire_ = "capacityInMB:LongOption! growable:boolean! hotGrowable:boolean! granularityInMB:long!"
     _since_ = "6.7"
-    capacityInMB: LongOption = required()
-    growable: bool = required()
-    hotGrowable: bool = required()
-    granularityInMB: int = required()
+    capacityInMB: LongOption = _required()
+    growable: bool = _required()
+    hotGrowable: bool = _required()
+    granularityInMB: int = _required()
 
 
 class VirtualNVMEController(VirtualController):
@@ -1636,7 +1636,7 @@ class VirtualNVMEControllerOption(VirtualControllerOption):
 
     _wire_ = "numNVMEDisks:IntOption! sharing:string*@8.0.2.0"
     _since_ = "6.5"
-    numNVMEDisks: IntOption = required()
+    numNVMEDisks: IntOption = _required()
     sharing: list[str] = []
 
 
@@ -1659,11 +1659,11 @@ class VirtualPCIControllerOption(VirtualControllerOption):
         "numVmxnet3VrdmaEthernetCards:IntOption@6.7"
     )
     _since_ = "2.0"
-    numSCSIControllers: IntOption = required()
-    numEthernetCards: IntOption = required()
-    numVideoCards: IntOption = required()
-    numSoundCards: IntOption = required()
-    numVmiRoms: IntOption = required()
+    numSCSIControllers: IntOption = _required()
+    numEthernetCards: IntOption = _required()
+    numVideoCards: IntOption = _required()
+    numSoundCards: IntOption = _required()
+    numVmiRoms: IntOption = _required()
     numVmciDevices: IntOption | None = None
     numPCIPassthroughDevices: IntOption | None = None
     numSasSCSIControllers: IntOption | None = None
@@ -1686,8 +1686,8 @@ class VirtualPCIPassthroughAllowedDevice(DynamicData):
 
     _wire_ = "vendorId:int! deviceId:int! subVendorId:int subDeviceId:int revisionId:short"
     _since_ = "7.0.0.0"
-    vendorId: int = required()
-    deviceId: int = required()
+    vendorId: int = _required()
+    deviceId: int = _required()
     subVendorId: int | None = None
     subDeviceId: int | None = None
     revisionId: int | None = None
@@ -1698,10 +1698,10 @@ class VirtualPCIPassthroughDeviceBackingInfo(VirtualDeviceDeviceBackingInfo):
 
     _wire_ = "id:string! deviceId:string! systemId:string! vendorId:short!"
     _since_ = "4.0"
-    id: str = required()
-    deviceId: str = required()
-    systemId: str = required()
-    vendorId: int = required()
+    id: str = _required()
+    deviceId: str = _required()
+    systemId: str = _required()
+    vendorId: int = _required()
 
 
 class VirtualPCIPassthroughDeviceBackingOption(VirtualDeviceDeviceBackingOption):
@@ -1784,8 +1784,8 @@ class VirtualPCIPassthroughVmiopBackingOption(VirtualPCIPassthroughPluginBacking
 
     _wire_ = "vgpu:StringOption! maxInstances:int!"
     _since_ = "6.0"
-    vgpu: StringOption = required()
-    maxInstances: int = required()
+    vgpu: StringOption = _required()
+    maxInstances: int = _required()
 
 
 class VirtualPCNet32(VirtualEthernetCard):
@@ -1800,7 +1800,7 @@ class VirtualPCNet32Option(VirtualEthernetCardOption):
 
     _wire_ = "supportsMorphing:boolean!"
     _since_ = "2.0"
-    supportsMorphing: bool = required()
+    supportsMorphing: bool = _required()
 
 
 class VirtualPS2Controller(VirtualController):
@@ -1815,8 +1815,8 @@ class VirtualPS2ControllerOption(VirtualControllerOption):
 
     _wire_ = "numKeyboards:IntOption! numPointingDevices:IntOption!"
     _since_ = "2.0"
-    numKeyboards: IntOption = required()
-    numPointingDevices: IntOption = required()
+    numKeyboards: IntOption = _required()
+    numPointingDevices: IntOption = _required()
 
 
 class VirtualParallelPort(VirtualDevice):
@@ -1873,7 +1873,7 @@ class VirtualPointingDeviceBackingOption(VirtualDeviceDeviceBackingOption):
 
     _wire_ = "hostPointingDevice:ChoiceOption!"
     _since_ = "2.0"
-    hostPointingDevice: ChoiceOption = required()
+    hostPointingDevice: ChoiceOption = _required()
 
 
 class VirtualPointingDeviceDeviceBackingInfo(VirtualDeviceDeviceBackingInfo):
@@ -1881,7 +1881,7 @@ class VirtualPointingDeviceDeviceBackingInfo(VirtualDeviceDeviceBackingInfo):
 
     _wire_ = "hostPointingDevice:string!"
     _since_ = "2.0"
-    hostPointingDevice: str = required()
+    hostPointingDevice: str = _required()
 
 
 class VirtualPointingDeviceOption(VirtualDeviceOption):
@@ -1918,7 +1918,7 @@ class VirtualPrecisionClockSystemClockBackingOption(VirtualDeviceBackingOption):
 
     _wire_ = "protocol:ChoiceOption!"
     _since_ = "7.0.0.0"
-    protocol: ChoiceOption = required()
+    protocol: ChoiceOption = _required()
 
 
 class VirtualSCSIPassthrough(VirtualDevice):
@@ -1961,9 +1961,9 @@ class VirtualSIOControllerOption(VirtualControllerOption):
 
     _wire_ = "numFloppyDrives:IntOption! numSerialPorts:IntOption! numParallelPorts:IntOption!"
     _since_ = "2.0"
-    numFloppyDrives: IntOption = required()
-    numSerialPorts: IntOption = required()
-    numParallelPorts: IntOption = required()
+    numFloppyDrives: IntOption = _required()
+    numSerialPorts: IntOption = _required()
+    numParallelPorts: IntOption = _required()
 
 
 class VirtualSerialPort(VirtualDevice):
@@ -1971,7 +1971,7 @@ class VirtualSerialPort(VirtualDevice):
 
     _wire_ = "yieldOnPoll:boolean!"
     _since_ = "2.0"
-    yieldOnPoll: bool = required()
+    yieldOnPoll: bool = _required()
 
 
 class VirtualSerialPortDeviceBackingInfo(VirtualDeviceDeviceBackingInfo):
@@ -2007,7 +2007,7 @@ class VirtualSerialPortOption(VirtualDeviceOption):
 
     _wire_ = "yieldOnPoll:BoolOption!"
     _since_ = "2.0"
-    yieldOnPoll: BoolOption = required()
+    yieldOnPoll: BoolOption = _required()
 
 
 class VirtualSerialPortPipeBackingInfo(VirtualDevicePipeBackingInfo):
@@ -2015,7 +2015,7 @@ class VirtualSerialPortPipeBackingInfo(VirtualDevicePipeBackingInfo):
 
     _wire_ = "endpoint:string! noRxLoss:boolean"
     _since_ = "2.0"
-    endpoint: str = required()
+    endpoint: str = _required()
     noRxLoss: bool | None = None
 
 
@@ -2024,8 +2024,8 @@ class VirtualSerialPortPipeBackingOption(VirtualDevicePipeBackingOption):
 
     _wire_ = "endpoint:ChoiceOption! noRxLoss:BoolOption!"
     _since_ = "2.0"
-    endpoint: ChoiceOption = required()
-    noRxLoss: BoolOption = required()
+    endpoint: ChoiceOption = _required()
+    noRxLoss: BoolOption = _required()
 
 
 class VirtualSerialPortThinPrintBackingInfo(VirtualDeviceBackingInfo):
@@ -2146,7 +2146,7 @@ class VirtualUSB(VirtualDevice):
 
     _wire_ = "connected:boolean!@2.5 vendor:int@4.1 product:int@4.1 family:string*@4.1 speed:string*@4.1"
     _since_ = "2.0"
-    connected: bool = required()
+    connected: bool = _required()
     vendor: int | None = None
     product: int | None = None
     family: list[str] = []
@@ -2167,8 +2167,8 @@ class VirtualUSBControllerOption(VirtualControllerOption):
 
     _wire_ = "autoConnectDevices:BoolOption! ehciSupported:BoolOption!@2.5 supportedSpeeds:string*@5.0"
     _since_ = "2.0"
-    autoConnectDevices: BoolOption = required()
-    ehciSupported: BoolOption = required()
+    autoConnectDevices: BoolOption = _required()
+    ehciSupported: BoolOption = _required()
     supportedSpeeds: list[str] = []
 
 
@@ -2192,7 +2192,7 @@ class VirtualUSBRemoteClientBackingInfo(VirtualDeviceRemoteDeviceBackingInfo):
 
     _wire_ = "hostname:string!"
     _since_ = "5.0"
-    hostname: str = required()
+    hostname: str = _required()
 
 
 class VirtualUSBRemoteClientBackingOption(VirtualDeviceRemoteDeviceBackingOption):
@@ -2207,7 +2207,7 @@ class VirtualUSBRemoteHostBackingInfo(VirtualDeviceDeviceBackingInfo):
 
     _wire_ = "hostname:string!"
     _since_ = "4.1"
-    hostname: str = required()
+    hostname: str = _required()
 
 
 class VirtualUSBRemoteHostBackingOption(VirtualDeviceDeviceBackingOption):
@@ -2244,8 +2244,8 @@ class VirtualUSBXHCIControllerOption(VirtualControllerOption):
 
     _wire_ = "autoConnectDevices:BoolOption! supportedSpeeds:string!*"
     _since_ = "5.0"
-    autoConnectDevices: BoolOption = required()
-    supportedSpeeds: list[str] = required()
+    autoConnectDevices: BoolOption = _required()
+    supportedSpeeds: list[str] = _required()
 
 
 class VirtualVMIROMOption(VirtualDeviceOption):
@@ -2330,13 +2330,13 @@ class VirtualVmxnet3OptionStrictLatencyConfigOption(DynamicData):
         "txDataRingDescSize:IntOption! rxDataRingDescSize:IntOption! disableOffload:ChoiceOption!"
     )
     _since_ = "8.0.3.1"
-    allowed: BoolOption = required()
-    measureLatency: BoolOption = required()
-    maxTxQueues: IntOption = required()
-    maxRxQueues: IntOption = required()
-    txDataRingDescSize: IntOption = required()
-    rxDataRingDescSize: IntOption = required()
-    disableOffload: ChoiceOption = required()
+    allowed: BoolOption = _required()
+    measureLatency: BoolOption = _required()
+    maxTxQueues: IntOption = _required()
+    maxRxQueues: IntOption = _required()
+    txDataRingDescSize: IntOption = _required()
+    rxDataRingDescSize: IntOption = _required()
+    disableOffload: ChoiceOption = _required()
 
 
 class VirtualVmxnet3StrictLatencyConfig(DynamicData):
@@ -2377,8 +2377,8 @@ class VirtualWDT(VirtualDevice):
 
     _wire_ = "runOnBoot:boolean! running:boolean!"
     _since_ = "7.0.0.0"
-    runOnBoot: bool = required()
-    running: bool = required()
+    runOnBoot: bool = _required()
+    running: bool = _required()
 
 
 class VirtualWDTOption(VirtualDeviceOption):
@@ -2386,4 +2386,4 @@ class VirtualWDTOption(VirtualDeviceOption):
 
     _wire_ = "runOnBoot:BoolOption!"
     _since_ = "7.0.0.0"
-    runOnBoot: BoolOption = required()
+    runOnBoot: BoolOption = _required()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from vimlib.model import Enumeration, operation, required
+from vimlib.model import Enumeration, operation, required as _required
 from .vmodl import (
     DynamicData,
     ManagedObject,
@@ -52,9 +52,9 @@ class FileTransferInformation(DynamicData):
 
     _wire_ = "attributes:GuestFileAttributes! size:long! url:string!"
     _since_ = "5.0"
-    attributes: GuestFileAttributes = required()
-    size: int = required()
-    url: str = required()
+    attributes: GuestFileAttributes = _required()
+    size: int = _required()
+    url: str = _required()
 
 
 class GuestAliases(DynamicData):
@@ -62,8 +62,8 @@ class GuestAliases(DynamicData):
 
     _wire_ = "base64Cert:string! aliases:GuestAuthAliasInfo!*"
     _since_ = "6.0"
-    base64Cert: str = required()
-    aliases: list[GuestAuthAliasInfo] = required()
+    base64Cert: str = _required()
+    aliases: list[GuestAuthAliasInfo] = _required()
 
 
 class GuestAuthAliasInfo(DynamicData):
@@ -71,8 +71,8 @@ class GuestAuthAliasInfo(DynamicData):
 
     _wire_ = "subject:GuestAuthSubject! comment:string!"
     _since_ = "6.0"
-    subject: GuestAuthSubject = required()
-    comment: str = required()
+    subject: GuestAuthSubject = _required()
+    comment: str = _required()
 
 
 class GuestAuthSubject(DynamicData):
@@ -94,7 +94,7 @@ class GuestAuthNamedSubject(GuestAuthSubject):
 
     _wire_ = "name:string!"
     _since_ = "6.0"
-    name: str = required()
+    name: str = _required()
 
 
 class GuestAuthentication(DynamicData):
@@ -102,7 +102,7 @@ class GuestAuthentication(DynamicData):
 
     _wire_ = "interactiveSession:boolean!"
     _since_ = "5.0"
-    interactiveSession: bool = required()
+    interactiveSession: bool = _required()
 
 
 class GuestFileAttributes(DynamicData):
@@ -120,10 +120,10 @@ class GuestFileInfo(DynamicData):
 
     _wire_ = "path:string! type:string! size:long! attributes:GuestFileAttributes!"
     _since_ = "5.0"
-    path: str = required()
-    type: str = required()
-    size: int = required()
-    attributes: GuestFileAttributes = required()
+    path: str = _required()
+    type: str = _required()
+    size: int = _required()
+    attributes: GuestFileAttributes = _required()
 
 
 class GuestListFileInfo(DynamicData):
@@ -132,7 +132,7 @@ class GuestListFileInfo(DynamicData):
     _wire_ = "files:GuestFileInfo* remaining:int!"
     _since_ = "5.0"
     files: list[GuestFileInfo] = []
-    remaining: int = required()
+    remaining: int = _required()
 
 
 class GuestMappedAliases(DynamicData):
@@ -140,9 +140,9 @@ class GuestMappedAliases(DynamicData):
 
     _wire_ = "base64Cert:string! username:string! subjects:GuestAuthSubject!*"
     _since_ = "6.0"
-    base64Cert: str = required()
-    username: str = required()
-    subjects: list[GuestAuthSubject] = required()
+    base64Cert: str = _required()
+    username: str = _required()
+    subjects: list[GuestAuthSubject] = _required()
 
 
 class GuestPosixFileAttributes(GuestFileAttributes):
@@ -163,11 +163,11 @@ class GuestProcessInfo(DynamicData):
         "exitCode:int"
     )
     _since_ = "5.0"
-    name: str = required()
-    pid: int = required()
-    owner: str = required()
-    cmdLine: str = required()
-    startTime: datetime = required()
+    name: str = _required()
+    pid: int = _required()
+    owner: str = _required()
+    cmdLine: str = _required()
+    startTime: datetime = _required()
     endTime: datetime | None = None
     exitCode: int | None = None
 
@@ -177,8 +177,8 @@ class GuestProgramSpec(DynamicData):
 
     _wire_ = "programPath:string! arguments:string! workingDirectory:string envVariables:string*"
     _since_ = "5.0"
-    programPath: str = required()
-    arguments: str = required()
+    programPath: str = _required()
+    arguments: str = _required()
     workingDirectory: str | None = None
     envVariables: list[str] = []
 
@@ -188,8 +188,8 @@ class GuestRegKeyNameSpec(DynamicData):
 
     _wire_ = "registryPath:string! wowBitness:string!"
     _since_ = "6.0"
-    registryPath: str = required()
-    wowBitness: str = required()
+    registryPath: str = _required()
+    wowBitness: str = _required()
 
 
 class GuestRegKeyRecordSpec(DynamicData):
@@ -197,7 +197,7 @@ class GuestRegKeyRecordSpec(DynamicData):
 
     _wire_ = "key:GuestRegKeySpec! fault:LocalizedMethodFault"
     _since_ = "6.0"
-    key: GuestRegKeySpec = required()
+    key: GuestRegKeySpec = _required()
     fault: LocalizedMethodFault | None = None
 
 
@@ -206,9 +206,9 @@ class GuestRegKeySpec(DynamicData):
 
     _wire_ = "keyName:GuestRegKeyNameSpec! classType:string! lastWritten:dateTime!"
     _since_ = "6.0"
-    keyName: GuestRegKeyNameSpec = required()
-    classType: str = required()
-    lastWritten: datetime = required()
+    keyName: GuestRegKeyNameSpec = _required()
+    classType: str = _required()
+    lastWritten: datetime = _required()
 
 
 class GuestRegValueDataSpec(DynamicData):
@@ -231,7 +231,7 @@ class GuestRegValueDwordSpec(GuestRegValueDataSpec):
 
     _wire_ = "value:int!"
     _since_ = "6.0"
-    value: int = required()
+    value: int = _required()
 
 
 class GuestRegValueExpandStringSpec(GuestRegValueDataSpec):
@@ -255,8 +255,8 @@ class GuestRegValueNameSpec(DynamicData):
 
     _wire_ = "keyName:GuestRegKeyNameSpec! name:string!"
     _since_ = "6.0"
-    keyName: GuestRegKeyNameSpec = required()
-    name: str = required()
+    keyName: GuestRegKeyNameSpec = _required()
+    name: str = _required()
 
 
 class GuestRegValueQwordSpec(GuestRegValueDataSpec):
@@ -264,7 +264,7 @@ class GuestRegValueQwordSpec(GuestRegValueDataSpec):
 
     _wire_ = "value:long!"
     _since_ = "6.0"
-    value: int = required()
+    value: int = _required()
 
 
 class GuestRegValueSpec(DynamicData):
@@ -272,8 +272,8 @@ class GuestRegValueSpec(DynamicData):
 
     _wire_ = "name:GuestRegValueNameSpec! data:GuestRegValueDataSpec!"
     _since_ = "6.0"
-    name: GuestRegValueNameSpec = required()
-    data: GuestRegValueDataSpec = required()
+    name: GuestRegValueNameSpec = _required()
+    data: GuestRegValueDataSpec = _required()
 
 
 class GuestRegValueStringSpec(GuestRegValueDataSpec):
@@ -299,7 +299,7 @@ class GuestWindowsProgramSpec(GuestProgramSpec):
 
     _wire_ = "startMinimized:boolean!"
     _since_ = "5.0"
-    startMinimized: bool = required()
+    startMinimized: bool = _required()
 
 
 class NamePasswordAuthentication(GuestAuthentication):
@@ -307,8 +307,8 @@ class NamePasswordAuthentication(GuestAuthentication):
 
     _wire_ = "username:string! password:string!~"
     _since_ = "5.0"
-    username: str = required()
-    password: str = required()
+    username: str = _required()
+    password: str = _required()
 
 
 class SAMLTokenAuthentication(GuestAuthentication):
@@ -316,7 +316,7 @@ class SAMLTokenAuthentication(GuestAuthentication):
 
     _wire_ = "token:string!~ username:string"
     _since_ = "6.0"
-    token: str = required()
+    token: str = _required()
     username: str | None = None
 
 
@@ -325,7 +325,7 @@ class SSPIAuthentication(GuestAuthentication):
 
     _wire_ = "sspiToken:string!"
     _since_ = "5.0"
-    sspiToken: str = required()
+    sspiToken: str = _required()
 
 
 class TicketedSessionAuthentication(GuestAuthentication):
@@ -333,7 +333,7 @@ class TicketedSessionAuthentication(GuestAuthentication):
 
     _wire_ = "ticket:string!~"
     _since_ = "5.0"
-    ticket: str = required()
+    ticket: str = _required()
 
 
 class GuestAliasManager(ManagedObject):

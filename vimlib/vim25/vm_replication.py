@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vimlib.model import required
+from vimlib.model import required as _required
 from .vmodl import (
     DynamicData,
 )
@@ -21,7 +21,7 @@ class DeviceGroupId(DynamicData):
 
     _wire_ = "id:string!"
     _since_ = "6.5"
-    id: str = required()
+    id: str = _required()
 
 
 class FaultDomainId(DynamicData):
@@ -29,7 +29,7 @@ class FaultDomainId(DynamicData):
 
     _wire_ = "id:string!"
     _since_ = "6.5"
-    id: str = required()
+    id: str = _required()
 
 
 class ReplicationGroupId(DynamicData):
@@ -37,8 +37,8 @@ class ReplicationGroupId(DynamicData):
 
     _wire_ = "faultDomainId:FaultDomainId! deviceGroupId:DeviceGroupId!"
     _since_ = "6.5"
-    faultDomainId: FaultDomainId = required()
-    deviceGroupId: DeviceGroupId = required()
+    faultDomainId: FaultDomainId = _required()
+    deviceGroupId: DeviceGroupId = _required()
 
 
 class ReplicationSpec(DynamicData):
@@ -46,4 +46,4 @@ class ReplicationSpec(DynamicData):
 
     _wire_ = "replicationGroupId:ReplicationGroupId!"
     _since_ = "6.5"
-    replicationGroupId: ReplicationGroupId = required()
+    replicationGroupId: ReplicationGroupId = _required()

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vimlib import model
-from vimlib.model import DataObject, required
+from vimlib.model import DataObject, required as _required
 from ._binding import BINDING
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class DynamicArray(DataObject):
 
     _wire_ = "val:anyType!*"
     _since_ = "2.0"
-    val: list[Any] = required()
+    val: list[Any] = _required()
 
 
 class DynamicProperty(DataObject):
@@ -51,8 +51,8 @@ class DynamicProperty(DataObject):
 
     _wire_ = "name:string! val:anyType!"
     _since_ = "2.0"
-    name: str = required()
-    val: Any = required()
+    name: str = _required()
+    val: Any = _required()
 
 
 class KeyAnyValue(DynamicData):
@@ -60,8 +60,8 @@ class KeyAnyValue(DynamicData):
 
     _wire_ = "key:string! value:anyType!"
     _since_ = "4.0"
-    key: str = required()
-    value: Any = required()
+    key: str = _required()
+    value: Any = _required()
 
 
 class LocalizableMessage(DynamicData):
@@ -69,7 +69,7 @@ class LocalizableMessage(DynamicData):
 
     _wire_ = "key:string! arg:KeyAnyValue* message:string"
     _since_ = "4.0"
-    key: str = required()
+    key: str = _required()
     arg: list[KeyAnyValue] = []
     message: str | None = None
 
@@ -79,7 +79,7 @@ class LocalizedMethodFault(DynamicData):
 
     _wire_ = "fault:MethodFault! localizedMessage:string"
     _since_ = "2.0"
-    fault: MethodFault = required()
+    fault: MethodFault = _required()
     localizedMessage: str | None = None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from vimlib.model import Enumeration, required
+from vimlib.model import Enumeration, required as _required
 from .vmodl import (
     DynamicData,
     RuntimeFault,
@@ -50,7 +50,7 @@ class AuthenticationRequired(RuntimeFault):
 
     _wire_ = "authenticate:AuthenticationRequiredChallenge!*"
     _since_ = "9.1.0.0"
-    authenticate: list[AuthenticationRequiredChallenge] = required()
+    authenticate: list[AuthenticationRequiredChallenge] = _required()
 
 
 class AuthenticationRequiredChallenge(DynamicData):
@@ -60,7 +60,7 @@ class AuthenticationRequiredChallenge(DynamicData):
         "scheme:string! realm:string error:string errorDescription:string ovl:string oidcConfigUrl:string"
     )
     _since_ = "2.0"
-    scheme: str = required()
+    scheme: str = _required()
     realm: str | None = None
     error: str | None = None
     errorDescription: str | None = None
@@ -138,7 +138,7 @@ class ManagedObjectNotFound(RuntimeFault):
 
     _wire_ = "obj:ref(ManagedObject)!"
     _since_ = "2.0"
-    obj: ManagedObject = required()
+    obj: ManagedObject = _required()
 
 
 class MethodNotFound(InvalidRequest):
@@ -146,8 +146,8 @@ class MethodNotFound(InvalidRequest):
 
     _wire_ = "receiver:ref(ManagedObject)! method:string!"
     _since_ = "2.0"
-    receiver: ManagedObject = required()
-    method: str = required()
+    receiver: ManagedObject = _required()
+    method: str = _required()
 
 
 class SecurityError(RuntimeFault):
@@ -183,7 +183,7 @@ class SystemError(RuntimeFault):
 
     _wire_ = "reason:string!"
     _since_ = "2.0"
-    reason: str = required()
+    reason: str = _required()
 
 
 class UnexpectedFault(RuntimeFault):
@@ -191,5 +191,5 @@ class UnexpectedFault(RuntimeFault):
 
     _wire_ = "faultName:string! fault:LocalizedMethodFault"
     _since_ = "2.0"
-    faultName: str = required()
+    faultName: str = _required()
     fault: LocalizedMethodFault | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from vimlib.model import Enumeration, operation, required
+from vimlib.model import Enumeration, operation, required as _required
 from .vmodl import (
     DynamicData,
     ManagedObject,
@@ -59,7 +59,7 @@ class InvalidProperty(MethodFault):
 
     _wire_ = "name:string!"
     _since_ = "2.0"
-    name: str = required()
+    name: str = _required()
 
 
 class MissingObject(DynamicData):
@@ -67,8 +67,8 @@ class MissingObject(DynamicData):
 
     _wire_ = "obj:ref(ManagedObject)! fault:LocalizedMethodFault!"
     _since_ = "2.0"
-    obj: ManagedObject = required()
-    fault: LocalizedMethodFault = required()
+    obj: ManagedObject = _required()
+    fault: LocalizedMethodFault = _required()
 
 
 class MissingProperty(DynamicData):
@@ -76,8 +76,8 @@ class MissingProperty(DynamicData):
 
     _wire_ = "path:string! fault:LocalizedMethodFault!"
     _since_ = "2.0"
-    path: str = required()
-    fault: LocalizedMethodFault = required()
+    path: str = _required()
+    fault: LocalizedMethodFault = _required()
 
 
 class ObjectContent(DynamicData):
@@ -85,7 +85,7 @@ class ObjectContent(DynamicData):
 
     _wire_ = "obj:ref(ManagedObject)! propSet:DynamicProperty* missingSet:MissingProperty*"
     _since_ = "2.0"
-    obj: ManagedObject = required()
+    obj: ManagedObject = _required()
     propSet: list[DynamicProperty] = []
     missingSet: list[MissingProperty] = []
 
@@ -95,7 +95,7 @@ class ObjectSpec(DynamicData):
 
     _wire_ = "obj:ref(ManagedObject)! skip:boolean selectSet:SelectionSpec*"
     _since_ = "2.0"
-    obj: ManagedObject = required()
+    obj: ManagedObject = _required()
     skip: bool | None = None
     selectSet: list[SelectionSpec] = []
 
@@ -108,8 +108,8 @@ class ObjectUpdate(DynamicData):
         "missingSet:MissingProperty*"
     )
     _since_ = "2.0"
-    kind: ObjectUpdateKindValue = required()
-    obj: ManagedObject = required()
+    kind: ObjectUpdateKindValue = _required()
+    obj: ManagedObject = _required()
     changeSet: list[PropertyChange] = []
     missingSet: list[MissingProperty] = []
 
@@ -119,8 +119,8 @@ class PropertyChange(DynamicData):
 
     _wire_ = "name:string! op:PropertyChangeOp! val:anyType"
     _since_ = "2.0"
-    name: str = required()
-    op: PropertyChangeOpValue = required()
+    name: str = _required()
+    op: PropertyChangeOpValue = _required()
     val: Any = None
 
 
@@ -129,8 +129,8 @@ class PropertyFilterSpec(DynamicData):
 
     _wire_ = "propSet:PropertySpec!* objectSet:ObjectSpec!* reportMissingObjectsInResults:boolean@4.1"
     _since_ = "2.0"
-    propSet: list[PropertySpec] = required()
-    objectSet: list[ObjectSpec] = required()
+    propSet: list[PropertySpec] = _required()
+    objectSet: list[ObjectSpec] = _required()
     reportMissingObjectsInResults: bool | None = None
 
 
@@ -139,7 +139,7 @@ class PropertyFilterUpdate(DynamicData):
 
     _wire_ = "filter:ref(PropertyFilter)! objectSet:ObjectUpdate* missingSet:MissingObject*"
     _since_ = "2.0"
-    filter: PropertyFilter = required()
+    filter: PropertyFilter = _required()
     objectSet: list[ObjectUpdate] = []
     missingSet: list[MissingObject] = []
 
@@ -149,7 +149,7 @@ class PropertySpec(DynamicData):
 
     _wire_ = "type:string! all:boolean pathSet:string*"
     _since_ = "2.0"
-    type: str = required()
+    type: str = _required()
     all: bool | None = None
     pathSet: list[str] = []
 
@@ -168,7 +168,7 @@ class RetrieveResult(DynamicData):
     _wire_ = "token:string objects:ObjectContent!*"
     _since_ = "4.1"
     token: str | None = None
-    objects: list[ObjectContent] = required()
+    objects: list[ObjectContent] = _required()
 
 
 class SelectionSpec(DynamicData):
@@ -184,8 +184,8 @@ class TraversalSpec(SelectionSpec):
 
     _wire_ = "type:string! path:string! skip:boolean selectSet:SelectionSpec*"
     _since_ = "2.0"
-    type: str = required()
-    path: str = required()
+    type: str = _required()
+    path: str = _required()
     skip: bool | None = None
     selectSet: list[SelectionSpec] = []
 
@@ -195,7 +195,7 @@ class UpdateSet(DynamicData):
 
     _wire_ = "version:string! filterSet:PropertyFilterUpdate* truncated:boolean@4.1"
     _since_ = "2.0"
-    version: str = required()
+    version: str = _required()
     filterSet: list[PropertyFilterUpdate] = []
     truncated: bool | None = None
 

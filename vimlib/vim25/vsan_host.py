@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from vimlib.model import Enumeration, required
+from vimlib.model import Enumeration, required as _required
 from .vmodl import (
     DynamicData,
 )
@@ -102,8 +102,8 @@ class VsanHostClusterStatus(DynamicData):
     _since_ = "5.5"
     uuid: str | None = None
     nodeUuid: str | None = None
-    health: str = required()
-    nodeState: VsanHostClusterStatusState = required()
+    health: str = _required()
+    nodeState: VsanHostClusterStatusState = _required()
     memberUuid: list[str] = []
 
 
@@ -112,7 +112,7 @@ class VsanHostClusterStatusState(DynamicData):
 
     _wire_ = "state:string! completion:VsanHostClusterStatusStateCompletionEstimate"
     _since_ = "5.5"
-    state: str = required()
+    state: str = _required()
     completion: VsanHostClusterStatusStateCompletionEstimate | None = None
 
 
@@ -168,7 +168,7 @@ class VsanHostConfigInfoNetworkInfoPortConfig(DynamicData):
     _wire_ = "ipConfig:VsanHostIpConfig device:string!"
     _since_ = "5.5"
     ipConfig: VsanHostIpConfig | None = None
-    device: str = required()
+    device: str = _required()
 
 
 class VsanHostConfigInfoStorageInfo(DynamicData):
@@ -190,7 +190,7 @@ class VsanHostDecommissionMode(DynamicData):
 
     _wire_ = "objectAction:string!"
     _since_ = "5.5"
-    objectAction: str = required()
+    objectAction: str = _required()
 
 
 class VsanHostDiskMapInfo(DynamicData):
@@ -198,8 +198,8 @@ class VsanHostDiskMapInfo(DynamicData):
 
     _wire_ = "mapping:VsanHostDiskMapping! mounted:boolean!"
     _since_ = "6.0"
-    mapping: VsanHostDiskMapping = required()
-    mounted: bool = required()
+    mapping: VsanHostDiskMapping = _required()
+    mounted: bool = _required()
 
 
 class VsanHostDiskMapResult(DynamicData):
@@ -207,7 +207,7 @@ class VsanHostDiskMapResult(DynamicData):
 
     _wire_ = "mapping:VsanHostDiskMapping! diskResult:VsanHostDiskResult* error:LocalizedMethodFault"
     _since_ = "5.5"
-    mapping: VsanHostDiskMapping = required()
+    mapping: VsanHostDiskMapping = _required()
     diskResult: list[VsanHostDiskResult] = []
     error: LocalizedMethodFault | None = None
 
@@ -217,8 +217,8 @@ class VsanHostDiskMapping(DynamicData):
 
     _wire_ = "ssd:HostScsiDisk! nonSsd:HostScsiDisk!*"
     _since_ = "5.5"
-    ssd: HostScsiDisk = required()
-    nonSsd: list[HostScsiDisk] = required()
+    ssd: HostScsiDisk = _required()
+    nonSsd: list[HostScsiDisk] = _required()
 
 
 class VsanHostDiskResult(DynamicData):
@@ -228,8 +228,8 @@ class VsanHostDiskResult(DynamicData):
         "disk:HostScsiDisk! state:string! vsanUuid:string error:LocalizedMethodFault degraded:boolean@6.0"
     )
     _since_ = "5.5"
-    disk: HostScsiDisk = required()
-    state: str = required()
+    disk: HostScsiDisk = _required()
+    state: str = _required()
     vsanUuid: str | None = None
     error: LocalizedMethodFault | None = None
     degraded: bool | None = None
@@ -240,7 +240,7 @@ class VsanHostFaultDomainInfo(DynamicData):
 
     _wire_ = "name:string!"
     _since_ = "6.0"
-    name: str = required()
+    name: str = _required()
 
 
 class VsanHostIpConfig(DynamicData):
@@ -248,8 +248,8 @@ class VsanHostIpConfig(DynamicData):
 
     _wire_ = "upstreamIpAddress:string! downstreamIpAddress:string!"
     _since_ = "5.5"
-    upstreamIpAddress: str = required()
-    downstreamIpAddress: str = required()
+    upstreamIpAddress: str = _required()
+    downstreamIpAddress: str = _required()
 
 
 class VsanHostMembershipInfo(DynamicData):
@@ -257,8 +257,8 @@ class VsanHostMembershipInfo(DynamicData):
 
     _wire_ = "nodeUuid:string! hostname:string!"
     _since_ = "5.5"
-    nodeUuid: str = required()
-    hostname: str = required()
+    nodeUuid: str = _required()
+    hostname: str = _required()
 
 
 class VsanHostRuntimeInfo(DynamicData):
@@ -276,8 +276,8 @@ class VsanHostRuntimeInfoDiskIssue(DynamicData):
 
     _wire_ = "diskId:string! issue:string!"
     _since_ = "5.5"
-    diskId: str = required()
-    issue: str = required()
+    diskId: str = _required()
+    issue: str = _required()
 
 
 class VsanHostVsanDiskInfo(DynamicData):
@@ -285,5 +285,5 @@ class VsanHostVsanDiskInfo(DynamicData):
 
     _wire_ = "vsanUuid:string! formatVersion:int!"
     _since_ = "6.0"
-    vsanUuid: str = required()
-    formatVersion: int = required()
+    vsanUuid: str = _required()
+    formatVersion: int = _required()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from vimlib.model import Enumeration, operation, required
+from vimlib.model import Enumeration, operation, required as _required
 from .vmodl import (
     DynamicData,
     ManagedObject,
@@ -122,14 +122,14 @@ class BaseConfigInfo(DynamicData):
         "metadata:KeyValue*@7.0.2.0 vclock:vslmVClockInfo@7.0.2.0 iofilter:string*@6.7"
     )
     _since_ = "6.5"
-    id: ID = required()
-    name: str = required()
-    createTime: datetime = required()
+    id: ID = _required()
+    name: str = _required()
+    createTime: datetime = _required()
     keepAfterDeleteVm: bool | None = None
     relocationDisabled: bool | None = None
     nativeSnapshotSupported: bool | None = None
     changedBlockTrackingEnabled: bool | None = None
-    backing: BaseConfigInfoBackingInfo = required()
+    backing: BaseConfigInfoBackingInfo = _required()
     metadata: list[KeyValue] = []
     vclock: vslmVClockInfo | None = None
     iofilter: list[str] = []
@@ -140,7 +140,7 @@ class BaseConfigInfoBackingInfo(DynamicData):
 
     _wire_ = "datastore:ref(Datastore)!"
     _since_ = "6.5"
-    datastore: Datastore = required()
+    datastore: Datastore = _required()
 
 
 class BaseConfigInfoFileBackingInfo(BaseConfigInfoBackingInfo):
@@ -151,7 +151,7 @@ class BaseConfigInfoFileBackingInfo(BaseConfigInfoBackingInfo):
         "keyId:CryptoKeyId@7.0.0.0 sharedFileBacking:boolean@9.1.0.0"
     )
     _since_ = "6.5"
-    filePath: str = required()
+    filePath: str = _required()
     backingObjectId: str | None = None
     parent: BaseConfigInfoFileBackingInfo | None = None
     deltaSizeInMB: int | None = None
@@ -164,7 +164,7 @@ class BaseConfigInfoDiskFileBackingInfo(BaseConfigInfoFileBackingInfo):
 
     _wire_ = "provisioningType:string!"
     _since_ = "6.5"
-    provisioningType: str = required()
+    provisioningType: str = _required()
 
 
 class BaseConfigInfoRawDiskMappingBackingInfo(BaseConfigInfoFileBackingInfo):
@@ -172,8 +172,8 @@ class BaseConfigInfoRawDiskMappingBackingInfo(BaseConfigInfoFileBackingInfo):
 
     _wire_ = "lunUuid:string! compatibilityMode:string!"
     _since_ = "6.5"
-    lunUuid: str = required()
-    compatibilityMode: str = required()
+    lunUuid: str = _required()
+    compatibilityMode: str = _required()
 
 
 class DiskCryptoSpec(DynamicData):
@@ -182,7 +182,7 @@ class DiskCryptoSpec(DynamicData):
     _wire_ = "parent:DiskCryptoSpec crypto:CryptoSpec!"
     _since_ = "7.0.0.0"
     parent: DiskCryptoSpec | None = None
-    crypto: CryptoSpec = required()
+    crypto: CryptoSpec = _required()
 
 
 class ID(DynamicData):
@@ -190,7 +190,7 @@ class ID(DynamicData):
 
     _wire_ = "id:string!"
     _since_ = "6.5"
-    id: str = required()
+    id: str = _required()
 
 
 class VStorageObject(DynamicData):
@@ -198,7 +198,7 @@ class VStorageObject(DynamicData):
 
     _wire_ = "config:VStorageObjectConfigInfo!"
     _since_ = "6.5"
-    config: VStorageObjectConfigInfo = required()
+    config: VStorageObjectConfigInfo = _required()
 
 
 class VStorageObjectAttachResult(DynamicData):
@@ -206,7 +206,7 @@ class VStorageObjectAttachResult(DynamicData):
 
     _wire_ = "volumeId:ID! diskUUID:string fault:LocalizedMethodFault"
     _since_ = "9.1.0.0"
-    volumeId: ID = required()
+    volumeId: ID = _required()
     diskUUID: str | None = None
     fault: LocalizedMethodFault | None = None
 
@@ -219,8 +219,8 @@ class VStorageObjectAttachSpec(DynamicData):
         "unitNumber:int"
     )
     _since_ = "9.1.0.0"
-    volumeId: ID = required()
-    datastore: Datastore = required()
+    volumeId: ID = _required()
+    datastore: Datastore = _required()
     diskMode: str | None = None
     sharing: str | None = None
     controllerKey: int | None = None
@@ -236,7 +236,7 @@ class VStorageObjectConfigInfo(BaseConfigInfo):
     )
     _since_ = "6.5"
     descriptorVersion: int | None = None
-    capacityInMB: int = required()
+    capacityInMB: int = _required()
     consumptionType: list[str] = []
     consumerId: list[ID] = []
     virtualDiskFormat: str | None = None
@@ -257,8 +257,8 @@ class VStorageObjectReconcileResultInvalidDiskPath(DynamicData):
 
     _wire_ = "path:string! reason:string!"
     _since_ = "9.0.0.0"
-    path: str = required()
-    reason: str = required()
+    path: str = _required()
+    reason: str = _required()
 
 
 class VStorageObjectReconcileResultReconcileDetail(DynamicData):
@@ -288,7 +288,7 @@ class VStorageObjectReconcileSpec(DynamicData):
         "dryRun:boolean generateReport:int"
     )
     _since_ = "9.0.0.0"
-    datastore: Datastore = required()
+    datastore: Datastore = _required()
     includeDiskPaths: list[str] = []
     excludeDiskPaths: list[str] = []
     deepScan: bool | None = None
@@ -301,8 +301,8 @@ class VStorageObjectSnapshot(DynamicData):
 
     _wire_ = "id:ID! vclock:vslmVClockInfo! usedCapacity:long@9.0.0.0"
     _since_ = "8.0.2.0"
-    id: ID = required()
-    vclock: vslmVClockInfo = required()
+    id: ID = _required()
+    vclock: vslmVClockInfo = _required()
     usedCapacity: int | None = None
 
 
@@ -330,8 +330,8 @@ class VStorageObjectSnapshotInfoVStorageObjectSnapshot(DynamicData):
     _since_ = "6.7"
     id: ID | None = None
     backingObjectId: str | None = None
-    createTime: datetime = required()
-    description: str = required()
+    createTime: datetime = _required()
+    description: str = _required()
 
 
 class VStorageObjectStateInfo(DynamicData):
@@ -350,7 +350,7 @@ class VslmMigrateSpec(DynamicData):
         "disksCrypto:DiskCryptoSpec@7.0.0.0 service:ServiceLocator@8.0.3.0"
     )
     _since_ = "6.5"
-    backingSpec: VslmCreateSpecBackingSpec = required()
+    backingSpec: VslmCreateSpecBackingSpec = _required()
     profile: list[VirtualMachineProfileSpec] = []
     consolidate: bool | None = None
     disksCrypto: DiskCryptoSpec | None = None
@@ -362,7 +362,7 @@ class VslmCloneSpec(VslmMigrateSpec):
 
     _wire_ = "name:string! keepAfterDeleteVm:boolean@6.7 metadata:KeyValue*@6.7.2"
     _since_ = "6.5"
-    name: str = required()
+    name: str = _required()
     keepAfterDeleteVm: bool | None = None
     metadata: list[KeyValue] = []
 
@@ -377,10 +377,10 @@ class VslmCreateSpec(DynamicData):
     )
     _since_ = "6.5"
     id: ID | None = None
-    name: str = required()
+    name: str = _required()
     keepAfterDeleteVm: bool | None = None
-    backingSpec: VslmCreateSpecBackingSpec = required()
-    capacityInMB: int = required()
+    backingSpec: VslmCreateSpecBackingSpec = _required()
+    capacityInMB: int = _required()
     profile: list[VirtualMachineProfileSpec] = []
     crypto: CryptoSpec | None = None
     metadata: list[KeyValue] = []
@@ -391,7 +391,7 @@ class VslmCreateSpecBackingSpec(DynamicData):
 
     _wire_ = "datastore:ref(Datastore)! path:string@6.7"
     _since_ = "6.5"
-    datastore: Datastore = required()
+    datastore: Datastore = _required()
     path: str | None = None
 
 
@@ -408,8 +408,8 @@ class VslmCreateSpecRawDiskMappingBackingSpec(VslmCreateSpecBackingSpec):
 
     _wire_ = "lunUuid:string! compatibilityMode:string!"
     _since_ = "6.5"
-    lunUuid: str = required()
-    compatibilityMode: str = required()
+    lunUuid: str = _required()
+    compatibilityMode: str = _required()
 
 
 class VslmRelocateSpec(VslmMigrateSpec):
@@ -424,8 +424,8 @@ class VslmTagEntry(DynamicData):
 
     _wire_ = "tagName:string! parentCategoryName:string!"
     _since_ = "6.5"
-    tagName: str = required()
-    parentCategoryName: str = required()
+    tagName: str = _required()
+    parentCategoryName: str = _required()
 
 
 class vslmInfrastructureObjectPolicy(DynamicData):
@@ -433,9 +433,9 @@ class vslmInfrastructureObjectPolicy(DynamicData):
 
     _wire_ = "name:string! backingObjectId:string! profileId:string! error:LocalizedMethodFault"
     _since_ = "6.7"
-    name: str = required()
-    backingObjectId: str = required()
-    profileId: str = required()
+    name: str = _required()
+    backingObjectId: str = _required()
+    profileId: str = _required()
     error: LocalizedMethodFault | None = None
 
 
@@ -444,7 +444,7 @@ class vslmInfrastructureObjectPolicySpec(DynamicData):
 
     _wire_ = "datastore:ref(Datastore)! profile:VirtualMachineProfileSpec*"
     _since_ = "6.7"
-    datastore: Datastore = required()
+    datastore: Datastore = _required()
     profile: list[VirtualMachineProfileSpec] = []
 
 
@@ -453,7 +453,7 @@ class vslmVClockInfo(DynamicData):
 
     _wire_ = "vClockTime:long!"
     _since_ = "6.7.2"
-    vClockTime: int = required()
+    vClockTime: int = _required()
 
 
 class VStorageObjectManagerBase(ManagedObject):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vimlib.model import operation, required
+from vimlib.model import operation, required as _required
 from .vmodl import (
     DynamicData,
 )
@@ -57,8 +57,8 @@ class RetrieveVStorageObjSpec(DynamicData):
 
     _wire_ = "id:ID! datastore:ref(Datastore)!"
     _since_ = "6.7"
-    id: ID = required()
-    datastore: Datastore = required()
+    id: ID = _required()
+    datastore: Datastore = _required()
 
 
 class VStorageObjectAssociations(DynamicData):
@@ -68,7 +68,7 @@ class VStorageObjectAssociations(DynamicData):
         "id:ID! vmDiskAssociations:VStorageObjectAssociationsVmDiskAssociations* fault:LocalizedMethodFault"
     )
     _since_ = "6.7"
-    id: ID = required()
+    id: ID = _required()
     vmDiskAssociations: list[VStorageObjectAssociationsVmDiskAssociations] = []
     fault: LocalizedMethodFault | None = None
 
@@ -78,8 +78,8 @@ class VStorageObjectAssociationsVmDiskAssociations(DynamicData):
 
     _wire_ = "vmId:string! diskKey:int!"
     _since_ = "6.7"
-    vmId: str = required()
-    diskKey: int = required()
+    vmId: str = _required()
+    diskKey: int = _required()
 
 
 class VcenterVStorageObjectManager(VStorageObjectManagerBase):
