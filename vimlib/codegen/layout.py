@@ -34,16 +34,13 @@ def _area(origin: str) -> str:
 
 def bases(schema: Schema) -> dict[str, str | None]:
     """Return the base of every class that will be written."""
-    return {n: t.base for n, t in (*schema.types.items(), *schema.managed.items())}
+    return {n: t.base for n, t in schema.types.items()} | {n: m.base for n, m in schema.managed.items()}
 
 
 def lay_out(schema: Schema) -> dict[str, list[str]]:
     """Return module name to the names of its types, each behind its base; modules sorted."""
-    home = {
-        name: _area(item.origin)
-        for group in (schema.enums, schema.types, schema.managed)
-        for name, item in group.items()
-    }
+    items = (*schema.enums.values(), *schema.types.values(), *schema.managed.values())
+    home = {item.name: _area(item.origin) for item in items}
     base_of = bases(schema)
     while (cycle := _two_way(home, base_of)) is not None:
         keep, gone = cycle

@@ -71,13 +71,12 @@ class Binding:
             for owner, names in self._owners.items():
                 for method in names.split():
                     self._methods[method] = owner
-        owner_name = self._methods.get(name)
-        if owner_name is None:
+        owned_by = self._methods.get(name)
+        if owned_by is None:
             return None
-        owner = self.find(owner_name)
-        assert owner is not None, f"{owner_name} is listed as an owner of methods and does not exist"
-        method_: Method[..., Any] = owner.__dict__[name]
-        return method_
+        cls = self.find(owned_by)
+        found: Method[..., Any] = vars(cls)[name]
+        return found
 
     def names(self) -> Iterator[str]:
         """Yield the names of all types."""
