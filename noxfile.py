@@ -1,0 +1,140 @@
+# /// script
+# dependencies = ["nox>=2025.2.9"]
+# ///
+"""Everything that is run over this repository, here and in CI: `nox -s NAME`; `nox -l` lists them.
+
+Words after `--` go to the tool of the session: `nox -s unit -- -k soap`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.sessions = ["lint", "types", "tests"]
+nox.options.reuse_venv = "yes"
+nox.options.error_on_missing_interpreters = True
+
+ROOT = Path(__file__).parent
+# Where peers, caches and results lie; never committed.
+CACHE = ROOT / ".nox"
+
+# Tools whose new releases bring new rules are pinned, so that a check that passed passes again.
+RUFF = "ruff==0.17.6"
+MYPY = "mypy==2.4.1"
+# What the generator reads its type facts from; no part of any environment that runs vimlib.
+PYVMOMI = "pyvmomi==9.1.1.0"
+# The clients that the bench measures against.
+BENCH_PEERS = ("pyvmomi==9.1.1.0", "zeep==4.3.3", "oslo.vmware==4.10.0")
+
+GENERATED = ROOT / "vimlib" / "vim25"
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Simulated host and image service, four images pushed at once, three machines spawned."""
+    session.install("-e", ".[cli,simulator]")
+    session.run("vimctl", "demo", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """All tests; those whose tool is missing are skipped and listed, or fail where CI is set."""
+    session.install("-e", ".[all,test]")
+    session.run("pytest", "--ignore=tests/integration", *session.posargs)
+    session.run("pytest", "tests/integration", *session.posargs, env=peer_environment())
+
+
+@nox.session
+def unit(session: nox.Session) -> None:
+    """The fast tests: no service, nothing slow."""
+    session.install("-e", ".[all,test]")
+    session.run("pytest", "--ignore=tests/integration", "-m", "not slow", *session.posargs)
+
+
+@nox.session
+def integration(session: nox.Session) -> None:
+    """The tests against vcsim, Glance, Keystone, nginx and qemu-img alone."""
+    session.install("-e", ".[all,test]")
+    session.run("pytest", "tests/integration", *session.posargs, env=peer_environment())
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Branch coverage of the fast tests, with the lines that they miss."""
+    session.install("-e", ".[all,test]")
+    data = {"COVERAGE_FILE": str(CACHE / "coverage")}
+    pytest = ("pytest", "--ignore=tests/integration", *session.posargs)
+    session.run("coverage", "run", "-m", *pytest, env=data)
+    session.run("coverage", "report", env=data)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style with ruff; `-- --fix` mends what it can and formats."""
+    session.install(RUFF)
+    fix = "--fix" in session.posargs
+    session.run("ruff", "check", *(["--fix"] if fix else []), ".")
+    session.run("ruff", "format", *([] if fix else ["--diff"]), ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types with mypy, strict; the generated package when its content is a new one."""
+    session.install("-e", ".[all,test]", MYPY)
+    cache = f"--cache-dir={CACHE / 'mypy'}"
+    session.run("mypy", cache, *session.posargs)
+    stamp = CACHE / "vim25-types"
+    content = f"{MYPY} {digest(GENERATED)}"
+    if stamp.exists() and stamp.read_text() == content:
+        session.log("vimlib/vim25 is as it was when it was checked last")
+        return
+    # A configuration of its own: the project's keeps quiet about the generated package.
+    strict = Path(session.create_tmp(), "vim25.ini")
+    strict.write_text("[mypy]\nstrict = true\nexplicit_package_bases = true\nmypy_path = .\n")
+    session.run("mypy", f"--config-file={strict}", f"{cache}-vim25", "-p", "vimlib.vim25")
+    stamp.write_text(content)
+
+
+@nox.session
+def generate(session: nox.Session) -> None:
+    """Make wsdl/vim25 and vimlib/vim25 anew; `-- --check` fails when they are stale."""
+    session.install("-e", ".[codegen]", PYVMOMI)
+    session.run("python", "wsdl/build.py", *session.posargs)
+    session.run("python", "-m", "vimlib.codegen", "--builtin", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure against peers on this machine, in one run; prints medians and ratios."""
+    session.install("-e", ".[all]", "trustme", *BENCH_PEERS)
+    session.run("python", "-m", "bench", *session.posargs, env=peer_environment())
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Run the examples of README.md and docs/, and check the links between the pages."""
+    session.install("-e", ".[all,test]")
+    session.run("pytest", "tests/docs", *session.posargs)
+
+
+def peer_environment() -> dict[str, str]:
+    """Keep built peers in one place for all sessions."""
+    return {"VIMLIB_PEER_CACHE": os.environ.get("VIMLIB_PEER_CACHE", str(CACHE / "peers"))}
+
+
+def digest(folder: Path) -> str:
+    """Return a hash of the Python files below a folder, and of the Python that reads them."""
+    content = hashlib.sha256(sys.version.encode())
+    for path in sorted(folder.rglob("*.py")):
+        content.update(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes())
+    return content.hexdigest()
+
+
+if __name__ == "__main__":
+    nox.main()

@@ -1,0 +1,368 @@
+"""The floors of the house: who may import whom, read from the source itself.
+
+Every import counts, at the top of a module, in a function or under TYPE_CHECKING. A floor may
+import what stands on it or below it; no arrow runs up. `FLOORS` is the table; a new module of
+`vimlib/` gets its line there.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# From the ground up. A name stands for the module or package and all that is in it; the longest
+# one that fits decides.
+FLOORS = {
+    "vimlib.errors": -2,
+    "vimlib.secret": -2,
+    "vimlib.model": -1,
+    "vimlib.vim25": 0,
+    "vimlib.soap": 1,
+    "vimlib.transport": 2,
+    "vimlib.tls": 2,
+    "vimlib.session": 3,
+    "vimlib.collector": 4,
+    "vimlib.tasks": 4,
+    "vimlib.datastore": 4,
+    "vimlib.nfc": 4,
+    "vimlib.inventory": 4,
+    "vimlib.events": 4,
+    "vimlib.client": 5,
+    # The lazy exports: whoever asks `vimlib` itself for a name may get the client.
+    "vimlib": 5,
+    "driver": 6,
+    "driver.cli": 7,
+}
+
+# Beside the floors: what each may import of ours, and who may import it.
+BESIDE = {
+    "vimlib.simulator": {"vimlib.soap", "vimlib.vim25", "vimlib.model", "vimlib.errors",
+                         "vimlib.secret"},
+    "vimlib.codegen": {"vimlib.soap", "vimlib.model", "vimlib.errors"},
+    "wsdl": set(),
+    "guest": set(),
+}  # fmt: skip
+MAY_USE_BESIDE = {
+    "vimlib.simulator": {"driver.cli"},
+    "vimlib.codegen": {"driver.cli"},
+    "wsdl": set(),
+    "guest": {"driver.cli"},
+}
+
+# What must not do I/O cannot import what does it.
+NO_IO = ("vimlib.errors", "vimlib.secret", "vimlib.model", "vimlib.vim25", "vimlib.soap",
+         "vimlib.session.policy")  # fmt: skip
+IO_MODULES = {
+    "asyncio", "socket", "ssl", "aiohttp", "http", "urllib.request", "select", "selectors",
+    "socketserver", "subprocess", "threading", "concurrent", "multiprocessing", "requests",
+}  # fmt: skip
+# Within vimlib, these stay behind floor 2's one method.
+WIRE_MODULES = {"socket", "ssl", "aiohttp", "http", "urllib.request"}
+WIRE_ROOMS = ("vimlib.transport", "vimlib.tls", "vimlib.simulator")
+
+# Each thing from outside has its rooms, so that an extra is needed only where it says.
+OUTSIDE = {
+    "msgspec": ("vimlib", "driver"),
+    "aiohttp": ("vimlib", "driver"),
+    "yarl": ("vimlib", "driver"),  # aiohttp's URLs
+    "lxml": ("vimlib.soap", "vimlib.simulator", "vimlib.codegen"),
+    "cyclopts": ("driver.cli",),
+    "rich": ("driver.cli",),
+    "cryptography": ("vimlib.simulator",),
+    "pytest": ("vimlib.simulator",),
+    "keystoneauth1": ("driver",),
+    "openstack": ("driver",),
+    "zeep": ("vimlib.codegen",),
+    "opentelemetry": ("vimlib", "driver"),
+}
+
+# Generated; and one file on purpose, to be copied into a guest.
+MAY_BE_LONG = ("vimlib.vim25", "guest.vimguest")
+
+
+@dataclass(frozen=True)
+class Import:
+    """One import statement's target, and where it stands."""
+
+    importer: str
+    target: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.importer}:{self.line} imports {self.target}"
+
+
+def inside(name: str, rooms: tuple[str, ...] | set[str]) -> bool:
+    return any(name == room or name.startswith(f"{room}.") for room in rooms)
+
+
+def room_of(name: str) -> str | None:
+    """Return the line of FLOORS or BESIDE that a module falls under."""
+    rooms = [room for room in (*FLOORS, *BESIDE) if inside(name, (room,))]
+    return max(rooms, key=len, default=None)
+
+
+@cache
+def sources() -> dict[str, Path]:
+    """Return our modules by dotted name."""
+    found = {}
+    for top in ("vimlib", "driver", "guest", "wsdl"):
+        for path in sorted((ROOT / top).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def absolute(node: ast.ImportFrom, importer: str, is_package: bool) -> str:
+    """Return the module that a `from` statement names, with leading dots resolved."""
+    if not node.level:
+        return node.module or ""
+    package = importer.split(".")
+    if not is_package:
+        package = package[:-1]
+    base = package[: len(package) - node.level + 1]
+    return ".".join([*base, *([node.module] if node.module else [])])
+
+
+def imports_in(tree: ast.AST, importer: str, is_package: bool) -> Iterator[Import]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(importer, alias.name, node.lineno)
+        elif isinstance(node, ast.ImportFrom):
+            module = absolute(node, importer, is_package)
+            for alias in node.names:
+                deeper = f"{module}.{alias.name}"
+                yield Import(importer, deeper if deeper in sources() else module, node.lineno)
+
+
+@cache
+def all_imports() -> list[Import]:
+    found: list[Import] = []
+    for name, path in sources().items():
+        tree = ast.parse(path.read_bytes(), str(path))
+        found += imports_in(tree, name, path.name == "__init__.py")
+    return found
+
+
+def is_ours(target: str) -> bool:
+    return inside(target, ("vimlib", "driver", "guest", "wsdl", "tests"))
+
+
+def complaint_about(found: Import) -> str | None:
+    """Return what is wrong with an import of one of our modules by another, None if nothing is."""
+    source, target = room_of(found.importer), room_of(found.target)
+    if source is None or target is None:
+        return f"{found}: not on any floor"
+    if source == target:
+        return None
+    if source in BESIDE:
+        if target in BESIDE[source]:
+            return None
+        return f"{found}: {source} stands beside and may use {sorted(BESIDE[source])} alone"
+    if target in BESIDE:
+        if inside(found.importer, MAY_USE_BESIDE[target]):
+            return None
+        return f"{found}: only {sorted(MAY_USE_BESIDE[target])} may use {target}"
+    if FLOORS[target] > FLOORS[source]:
+        return f"{found}: floor {FLOORS[source]} may not use floor {FLOORS[target]}"
+    if source == "vimlib.soap" and target == "vimlib.vim25":
+        return f"{found}: the codec gets its tables with the method"
+    return None
+
+
+def test_no_arrow_runs_up() -> None:
+    wrong = [
+        complaint
+        for found in all_imports()
+        # The exports of `vimlib` name what is above and beside; another test keeps them lazy.
+        if is_ours(found.target) and found.importer != "vimlib"
+        if (complaint := complaint_about(found))
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("importer", "target", "allowed"),
+    [
+        ("vimlib.session.login", "vimlib.transport", True),
+        ("vimlib.transport.http", "vimlib.session", False),
+        ("vimlib.soap.decode", "vimlib.vim25", False),
+        ("vimlib.soap.decode", "vimlib.model", True),
+        ("vimlib.tasks", "vimlib.client", False),
+        ("vimlib.tasks", "vimlib", False),
+        ("vimlib.tasks", "vimlib.collector", True),
+        ("vimlib.model", "vimlib.errors", True),
+        ("vimlib.errors", "vimlib.model", False),
+        ("vimlib.client", "driver", False),
+        ("driver.instances.spawn", "vimlib", True),
+        ("driver.instances.spawn", "driver.cli", False),
+        ("driver.instances.spawn", "vimlib.simulator", False),
+        ("driver.cli.demo", "vimlib.simulator", True),
+        ("vimlib.simulator.host", "vimlib.vim25.vm", True),
+        ("vimlib.simulator.host", "vimlib.transport", False),
+        ("wsdl.build", "vimlib.model", False),
+        ("vimlib.newcomer", "vimlib.errors", True),
+    ],
+)
+def test_the_rule_itself(importer: str, target: str, allowed: bool) -> None:
+    assert (complaint_about(Import(importer, target, 1)) is None) == allowed
+
+
+def test_imports_are_found_wherever_they_stand() -> None:
+    source = """
+import top
+from typing import TYPE_CHECKING
+if TYPE_CHECKING:
+    from vimlib import soap
+def function():
+    from . import sibling
+    from ..transport import something
+"""
+    found = {i.target for i in imports_in(ast.parse(source), "vimlib.session.login", False)}
+    assert found == {"top", "typing", "vimlib.soap", "vimlib.session", "vimlib.transport"}
+
+
+def test_every_module_has_its_own_floor() -> None:
+    homeless = [name for name in sources() if name != "vimlib" and room_of(name) == "vimlib"]
+    assert homeless == []
+
+
+def test_the_exports_of_vimlib_are_lazy() -> None:
+    tree = ast.parse(sources()["vimlib"].read_bytes())
+    at_run_time = [
+        name
+        for node in tree.body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in (
+            [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else [a.name for a in node.names]
+        )
+    ]
+    assert [name for name in at_run_time if name.split(".")[0] not in sys.stdlib_module_names] == []
+
+
+def test_the_error_tree_imports_nothing_of_ours_or_others() -> None:
+    found = [str(i) for i in all_imports() if i.importer == "vimlib.errors"
+             and i.target.split(".")[0] not in sys.stdlib_module_names]  # fmt: skip
+    assert found == []
+
+
+def test_what_does_no_io_imports_nothing_that_does() -> None:
+    found = [str(i) for i in all_imports() if inside(i.importer, NO_IO)
+             and inside(i.target, IO_MODULES)]  # fmt: skip
+    assert found == []
+
+
+def test_the_wire_is_touched_by_the_transport_alone() -> None:
+    found = [str(i) for i in all_imports() if inside(i.importer, ("vimlib",))
+             and inside(i.target, WIRE_MODULES) and not inside(i.importer, WIRE_ROOMS)]  # fmt: skip
+    assert found == []
+
+
+def test_the_guest_helper_needs_the_standard_library_alone() -> None:
+    found = [str(i) for i in all_imports() if inside(i.importer, ("guest",))
+             and i.target.split(".")[0] not in sys.stdlib_module_names]  # fmt: skip
+    assert found == []
+
+
+def test_what_comes_from_outside_stays_in_its_rooms() -> None:
+    found = []
+    for i in all_imports():
+        package = i.target.split(".")[0]
+        if is_ours(i.target) or package in sys.stdlib_module_names or inside(i.importer, ("wsdl",)):
+            continue
+        if not inside(i.importer, OUTSIDE.get(package, ())):
+            found.append(str(i))
+    assert found == []
+
+
+def test_no_module_is_too_long_to_read() -> None:
+    long = {
+        name: lines
+        for name, path in sources().items()
+        if not inside(name, MAY_BE_LONG) and (lines := len(path.read_bytes().splitlines())) > 800
+    }
+    assert long == {}
+
+
+@pytest.mark.parametrize("module", ["vimlib", "vimlib.soap", "vimlib.vim25", "vimlib.errors"])
+def test_the_lower_floors_load_no_http_client(module: str) -> None:
+    code = f"import sys, {module}; print(*sorted({{m.split('.')[0] for m in sys.modules}}))"
+    argv = [sys.executable, "-W", "error", "-c", code]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert {"aiohttp", "asyncio", "ssl", "zeep", "cryptography"} & set(done.stdout.split()) == set()
+
+
+def tracked_files() -> list[Path]:
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, timeout=60
+    )
+    paths = [ROOT / name for name in listed.stdout.decode().split("\0") if name]
+    return [path for path in paths if path.is_file()]
+
+
+# Somebody's own folders, and hosts that a mirror or proxy may stand in for.
+ELSEWHERE = re.compile(
+    rb"(?<![\w.$}/-])/(?:home|root|work|farm)/"
+    rb"|\.\./(?:shared)\b"
+    rb"|\b(?:pypi|pythonhosted)\.(?:org)\b"
+    rb"|\bdeb\.(?:debian)\.org\b"
+)
+
+
+def test_the_repository_stands_alone() -> None:
+    found = []
+    for path in tracked_files():
+        for number, line in enumerate(path.read_bytes().splitlines(), 1):
+            if ELSEWHERE.search(line):
+                found.append(f"{path.relative_to(ROOT)}:{number}: {line[:120]!r}")
+    assert found == []
+
+
+@pytest.mark.slow
+def test_the_wheel_has_vimlib_and_driver_alone(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    skip = shutil.ignore_patterns("__pycache__", "*.so", "*.c")
+    for name in ("vimlib", "driver", "guest", "wsdl", "tests"):
+        shutil.copytree(ROOT / name, tree / name, ignore=skip)
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tree)
+    argv = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w"]
+    argv += [str(tmp_path), str(tree)]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=110)
+    assert done.returncode == 0, done.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    assert {name.split("/")[0].split("-")[0] for name in names} == {"vimlib", "driver"}
+    assert {name for name in names if name.endswith((".pyx", ".c"))} == set()
+    shipped = {name for name in names if name.endswith(".py")}
+    expected = {
+        str(path.relative_to(ROOT)) for name, path in sources().items()
+        if inside(name, ("vimlib", "driver"))
+    }  # fmt: skip
+    assert shipped == expected
+    assert {"vimlib/py.typed", "driver/py.typed"} <= set(names)
+    (entry_points,) = [name for name in names if name.endswith("entry_points.txt")]
+    with zipfile.ZipFile(wheel) as archive:
+        text = archive.read(entry_points).decode()
+    assert "vimctl = driver.cli:main" in text
+    assert "vimlib = vimlib.simulator.pytest_plugin" in text
