@@ -10,7 +10,7 @@ import keyword
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vimlib.codegen.schema import Schema
+    from vimlib.codegen.schema import DataType, Enum, ManagedType, Schema
 
 __all__ = ["bases", "lay_out"]
 
@@ -39,7 +39,11 @@ def bases(schema: Schema) -> dict[str, str | None]:
 
 def lay_out(schema: Schema) -> dict[str, list[str]]:
     """Return module name to the names of its types, each behind its base; modules sorted."""
-    items = (*schema.enums.values(), *schema.types.values(), *schema.managed.values())
+    items: list[Enum | DataType | ManagedType] = [
+        *schema.enums.values(),
+        *schema.types.values(),
+        *schema.managed.values(),
+    ]
     home = {item.name: _area(item.origin) for item in items}
     base_of = bases(schema)
     while (cycle := _two_way(home, base_of)) is not None:
