@@ -22,8 +22,20 @@ DEFAULT_ALGORITHM = "sha512"
 """Computed where the source has no hash, so that the result can be compared later."""
 
 _ALGORITHMS = frozenset(
-    ("md5", "sha1", "sha224", "sha256", "sha384", "sha512", "blake2b", "blake2s")
-    + ("sha3_224", "sha3_256", "sha3_384", "sha3_512")
+    (
+        "md5",
+        "sha1",
+        "sha224",
+        "sha256",
+        "sha384",
+        "sha512",
+        "blake2b",
+        "blake2s",
+        "sha3_224",
+        "sha3_256",
+        "sha3_384",
+        "sha3_512",
+    )
 )
 """All of fixed length: SHAKE would let a source pick a length of one byte."""
 

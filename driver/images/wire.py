@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
     import ssl
+    from collections.abc import Callable, Mapping
 
 __all__ = ["Head", "HeadReader", "Wire", "WireError"]
 

@@ -12,7 +12,7 @@ the rules. What the bytes are decides; what the source claims may only agree.
 - `markers`: grains, markers and footer of a streamOptimized file
 """
 
-from driver.images.inspect.inspector import DiskFacts, Inspector, InspectLimits
+from driver.images.inspect.inspector import DiskFacts, InspectLimits, Inspector
 from driver.images.inspect.magic import detect
 from driver.images.inspect.rules import RULES
 

@@ -20,7 +20,7 @@ _ASSIGNMENT: Final = re.compile(
 )
 _EXTENT_LIKE: Final = re.compile(r"\s*(?:RW|RDONLY|NOACCESS)\b", re.IGNORECASE)
 _EXTENT: Final = re.compile(
-    r'(?P<access>RW|RDONLY|NOACCESS)[ ]+(?P<sectors>[0-9]{1,19})[ ]+(?P<type>[A-Z]+)'
+    r"(?P<access>RW|RDONLY|NOACCESS)[ ]+(?P<sectors>[0-9]{1,19})[ ]+(?P<type>[A-Z]+)"
     r'(?:[ ]+"(?P<name>[^"]*)")?(?P<rest>[^"]*)'
 )
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._ ()+@,=-]{0,254}")
@@ -29,13 +29,31 @@ of any system, no drive letter, no leading dot; the name is never used."""
 _PLAIN: Final = re.compile(r"[A-Za-z0-9 ._:+-]*")
 _CID: Final = re.compile(r"[0-9a-fA-F]{1,8}")
 
-_TOP: Final = frozenset({"version", "encoding", "cid", "parentcid", "isnativesnapshot", "createtype"})
+_TOP: Final = frozenset(
+    {"version", "encoding", "cid", "parentcid", "isnativesnapshot", "createtype"}
+)
 _DDB: Final = frozenset(
-    ("adaptertype", "comment", "encoding", "longcontentid", "thinprovisioned")
-    + ("toolsinstalltype", "toolsversion", "virtualhwversion")
-    + ("geometry.cylinders", "geometry.heads", "geometry.sectors")
-    + ("geometry.bioscylinders", "geometry.biosheads", "geometry.biossectors")
-    + ("uuid", "uuid.image", "uuid.modification", "uuid.parent", "uuid.parentmodification")
+    (
+        "adaptertype",
+        "comment",
+        "encoding",
+        "longcontentid",
+        "thinprovisioned",
+        "toolsinstalltype",
+        "toolsversion",
+        "virtualhwversion",
+        "geometry.cylinders",
+        "geometry.heads",
+        "geometry.sectors",
+        "geometry.bioscylinders",
+        "geometry.biosheads",
+        "geometry.biossectors",
+        "uuid",
+        "uuid.image",
+        "uuid.modification",
+        "uuid.parent",
+        "uuid.parentmodification",
+    )
 )
 _ADAPTERS: Final = frozenset({"ide", "buslogic", "lsilogic", "legacyesx", "pvscsi", "lsisas1068"})
 

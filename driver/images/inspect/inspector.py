@@ -83,7 +83,9 @@ class Inspector:
         self.facts: DiskFacts | None = None
         """Known as soon as `decided`."""
         if size <= 0:
-            raise ImageUnacceptableError("size.empty", f"{size} bytes", hint="Upload its data again")
+            raise ImageUnacceptableError(
+                "size.empty", f"{size} bytes", hint="Upload its data again"
+            )
         if size > self._limits.max_bytes:
             raise ImageUnacceptableError("size.cap", f"{size} bytes", hint="Raise the limit")
         if claim not in (None, "raw", "vmdk", "iso"):
@@ -191,9 +193,7 @@ class Inspector:
             raise ImageUnacceptableError(
                 "format.disk_type", f"{text.create_type} under {self._disk_type}"
             )
-        check = (check_stream if parsed.compressed else check_tables)(
-            parsed, file_bytes=self._size
-        )
+        check = (check_stream if parsed.compressed else check_tables)(parsed, file_bytes=self._size)
         self._cursor = Cursor(check)
         self._cursor.feed(memoryview(head)[parsed.head_bytes :])
         self._settle(

@@ -1,0 +1,89 @@
+"""Where Glance is and which token it wants, from `OS_CLOUD` and clouds.yaml.
+
+openstacksdk and keystoneauth1 do the work, in a thread: both block. They are imported when asked
+for, and come with the extra `openstack`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from driver.errors import MissingExtraError, SourceUnreachableError
+from vimlib.errors import UsageError
+
+if TYPE_CHECKING:
+    from driver.images.glance import TokenSource
+
+__all__ = ["Cloud", "open_cloud"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """What `Glance` needs to know of a cloud."""
+
+    glance_url: str
+    token: TokenSource
+    ca: str | None
+    """PEM file that clouds.yaml names; None for the system's authorities."""
+
+    def __repr__(self) -> str:
+        return f"Cloud({self.glance_url!r})"
+
+
+async def open_cloud(name: str) -> Cloud:
+    """Log in to the cloud `name` of clouds.yaml and look up its image endpoint.
+
+    Cancelling returns at once; a request to Keystone that has begun ends in its thread, unheard.
+
+    Raises:
+        MissingExtraError: openstacksdk is not installed.
+        UsageError: There is no such cloud, or its entry is wrong or switches verification off.
+        SourceUnreachableError: Keystone cannot be reached or refuses.
+    """
+    session, url, ca = await asyncio.to_thread(_connect, name)
+
+    async def token(fresh: bool) -> str:
+        return await asyncio.to_thread(_token, session, url, fresh)
+
+    return Cloud(url, token, ca)
+
+
+def _connect(name: str) -> tuple[Any, str, str | None]:
+    try:
+        import keystoneauth1.exceptions as failures
+        import openstack.config
+        import openstack.exceptions
+    except ImportError:
+        raise MissingExtraError("OS_CLOUD", package="openstacksdk", extra="openstack") from None
+    try:
+        region = openstack.config.OpenStackConfig().get_one(cloud=name)
+        verify = region.get_requests_verify_args()[0]
+    except openstack.exceptions.ConfigException as error:
+        raise UsageError(f"clouds.yaml: {error}", hint="Check OS_CLOUD and clouds.yaml") from None
+    if verify is False:
+        raise UsageError(
+            f"cloud {name!r} switches off the check of certificates",
+            hint="Name its authority as `cacert` instead of `verify: false`",
+        )
+    try:
+        session = region.get_session()
+        url = region.get_session_endpoint("image")
+    except failures.ClientException as error:
+        # Its text names URLs and statuses; request bodies, which hold the password, are not in it.
+        raise SourceUnreachableError(name, str(error), retryable=False) from None
+    if not url:
+        raise SourceUnreachableError(name, "its catalogue has no image service", retryable=False)
+    return session, str(url), verify if isinstance(verify, str) else None
+
+
+def _token(session: Any, url: str, fresh: bool) -> str:
+    import keystoneauth1.exceptions as failures
+
+    try:
+        if fresh:
+            session.invalidate()
+        return str(session.get_token())
+    except failures.ClientException as error:
+        raise SourceUnreachableError(url, str(error), retryable=False) from None
