@@ -1,0 +1,152 @@
+"""What README.md and docs/ show is run: programs, shell sessions, links between pages."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.docs.blocks import Block, Command, blocks, commands, links
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+EXAMPLES = [
+    block
+    for page in PAGES
+    if page.name != "CONTRIBUTING.md"
+    for block in blocks(page, page.read_text())
+    if block.runs
+]
+SECONDS = 110
+
+
+@pytest.fixture(scope="session")
+def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Run a simulated host for the examples; gives the variables that name it."""
+    folder = tmp_path_factory.mktemp("datastore1")
+    argv = [sys.executable, "-c", "from driver.cli import main; main()", "sim"]
+    argv += ["--port", "0", "--datastore-dir", str(folder), "--vms", "2"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, cwd=ROOT) as process:
+        try:
+            assert process.stdout is not None
+            ready = json.loads(process.stdout.readline())
+            yield {
+                "VIMLIB_URL": ready["url"],
+                "VIMLIB_USERNAME": ready["username"],
+                "VIMLIB_PASSWORD": ready["password"],
+                "VIMLIB_PIN": ready["thumbprint"],
+            }
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+@pytest.fixture
+def setting(request: pytest.FixtureRequest, example: Block) -> dict[str, str]:
+    """The environment of an example; with a host where the example speaks of one."""
+    setting = dict(os.environ)
+    setting["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{setting['PATH']}"
+    setting["PYTHONPATH"] = str(ROOT)
+    if "VIMLIB_" in example.text or "vimctl" in example.text:
+        setting |= request.getfixturevalue("simulator")
+    return setting
+
+
+def run(argv: list[str], setting: dict[str, str], folder: Path) -> str:
+    """Run a command in an empty folder and return what it said; it must end with 0."""
+    done = subprocess.run(
+        argv,
+        env=setting,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=SECONDS,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda block: block.name)
+def test_example(example: Block, setting: dict[str, str], tmp_path: Path) -> None:
+    if example.language == "python":
+        run([sys.executable, "-W", "error", "-c", example.text], setting, tmp_path)
+        return
+    for command in commands(example.text):
+        output = run(["bash", "-euo", "pipefail", "-c", command.command], setting, tmp_path)
+        assert command.missing_in(output) is None, output
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    here = [link for link in links(page.read_text()) if "://" not in link and link[0] != "#"]
+    broken = [link for link in here if not (page.parent / link.split("#")[0]).exists()]
+    assert broken == []
+
+
+def test_every_page_is_reached_from_the_index() -> None:
+    index = ROOT / "docs" / "index.md"
+    linked = {(index.parent / link.split("#")[0]).resolve() for link in links(index.read_text())}
+    pages = [page for page in PAGES if page.is_relative_to(index.parent) and page != index]
+    assert [page for page in pages if page not in linked] == []
+
+
+PAGE = """\
+text
+```python
+print(1)
+```
+````markdown
+```python no-run
+inner
+```
+````
+```console no-run
+$ rm -r everything
+```
+[a](docs/a.md) `[b](c)`
+"""
+
+
+def test_blocks_are_found_with_their_marks() -> None:
+    found = [(b.line, b.language, b.runs, b.text) for b in blocks(Path("page.md"), PAGE)]
+    assert found == [
+        (2, "python", True, "print(1)\n"),
+        (5, "markdown", False, "```python no-run\ninner\n```\n"),
+        (10, "console", False, "$ rm -r everything\n"),
+    ]
+    assert links(PAGE) == ["docs/a.md"]
+
+
+def test_a_block_without_an_end_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"page\.md:1: the block is not closed"):
+        list(blocks(Path("page.md"), "```python\nprint(1)\n"))
+
+
+def test_commands_have_the_lines_that_follow_them() -> None:
+    assert commands("$ one \\\n> --more\nout\n\n$ two\n") == [
+        Command("one \\\n--more", ["out"]),
+        Command("two", []),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("expected", "output", "missing"),
+    [
+        (["a", "c"], "a\nb\nc\n", None),
+        (["c", "a"], "a\nb\nc\n", "a"),
+        (["took ... s"], "took 12 s\n", None),
+        (["took ... s"], "took 12 min\n", "took ... s"),
+        (["a", "...", "b"], "a\nx\nb\n", None),
+        ([], "", None),
+    ],
+)
+def test_expected_output(expected: list[str], output: str, missing: str | None) -> None:
+    assert Command("x", expected).missing_in(output) == missing
