@@ -86,7 +86,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check types with mypy, strict; the generated package when its content is a new one."""
-    session.install("-e", ".[all,test]", MYPY)
+    session.install("-e", ".[all,test]", MYPY, "nox")
     cache = f"--cache-dir={CACHE / 'mypy'}"
     session.run("mypy", cache, *session.posargs)
     stamp = CACHE / "vim25-types"

@@ -1,2 +1,1 @@
-"""Virtual machines: one module a verb or noun; spec builders are pure functions.
-"""
+"""Virtual machines: one module a verb or noun; spec builders are pure functions."""

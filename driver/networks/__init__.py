@@ -1,2 +1,1 @@
-"""Networks on the host: flat ones, which must exist, and VLANs, which are made.
-"""
+"""Networks on the host: flat ones, which must exist, and VLANs, which are made."""
