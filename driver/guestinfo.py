@@ -1,0 +1,486 @@
+"""What a host tells a guest about its network, as the text that a virtual machine carries.
+
+Values in (`GuestConfig`, `NIC`, `Route`), extraConfig keys and texts out; no I/O. Four forms:
+
+``nova``
+    ``machine.id`` as OpenStack's vmwareapi driver writes it (``_get_machine_id_str`` in
+    nova/virt/vmwareapi/vmops.py): ``mac;ip;netmask;gateway;broadcast;dns#`` for each NIC
+``original``
+    the four fields of that driver's first release (Cactus, 2011), one NIC
+``versioned``
+    ``v1:`` and JSON, for what the others cannot say; ``guest/README.md`` specifies it
+``cloud-init``
+    ``guestinfo.metadata`` as cloud-init's DataSourceVMware reads it, in place of ``machine.id``
+
+Values are checked when they are built, so that nothing which a reader could take for a separator,
+a second line or another address ever leaves here.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import ipaddress
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from vimlib.errors import UsageError
+
+__all__ = [
+    "FORMS",
+    "NIC",
+    "Form",
+    "GuestConfig",
+    "Route",
+    "extra_config",
+    "left_out",
+    "machine_id",
+    "metadata",
+    "versioned",
+]
+
+Form = Literal["nova", "original", "versioned", "cloud-init"]
+FORMS: tuple[Form, ...] = ("nova", "original", "versioned", "cloud-init")
+
+# vSphere has ten NICs a machine; the reader in the guest takes 32 and lists of 64.
+MAX_NICS = 32
+MAX_LIST = 64
+# Above this many characters a text is compressed; guestinfo values end at 64 KiB.
+MAX_PLAIN = 2048
+MAX_TEXT = 64 * 1024
+# A second default route stands behind the first, whose metric the kernel sets to 0 or 1024.
+SECOND_GATEWAY_METRIC = 1124
+
+_MAC = re.compile(r"[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}")
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_IP = re.compile(r"[0-9A-Fa-f:.]{2,45}")
+_INSTANCE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+
+_T = TypeVar("_T")
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_Interface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
+
+
+@dataclass(frozen=True)
+class Route:
+    """A route to the network ``to`` (``10.9.0.0/16``) by way of the address ``via``.
+
+    A ``metric`` of None leaves it to the guest. The default route is a NIC's gateway, not this.
+
+    Raises:
+        UsageError: A value is not what it should be.
+    """
+
+    to: str
+    via: str
+    metric: int | None = None
+
+    def __post_init__(self) -> None:
+        via = _address("via", self.via)
+        network = _network("to", self.to)
+        if network.version != via.version:
+            raise _wrong("via", self.via, f"an IPv{network.version} address, as {self.to} is")
+        if self.metric is not None:
+            _number("metric", self.metric, 1, 2**32 - 1)
+        _set(self, to=str(network), via=str(via))
+
+
+@dataclass(frozen=True)
+class NIC:
+    """What one NIC of the guest shall have. Without addresses and DHCP it is left as it is.
+
+    ``addresses`` have a prefix length (``10.0.0.2/24``, ``2001:db8::2/64``); ``mtu`` is in bytes;
+    ``search`` are DNS domains, the config's own where there are none.
+
+    Raises:
+        UsageError: A value is not what it should be, or does not fit the others.
+    """
+
+    mac: str
+    addresses: Sequence[str] = ()
+    gateway4: str | None = None
+    gateway6: str | None = None
+    dns: Sequence[str] = ()
+    search: Sequence[str] = ()
+    dhcp4: bool = False
+    dhcp6: bool = False
+    routes: Sequence[Route] = ()
+    mtu: int | None = None
+
+    def __post_init__(self) -> None:
+        if not _MAC.fullmatch(self.mac):
+            raise _wrong("mac", self.mac, "six pairs of hexadecimal digits, as 00:50:56:aa:bb:cc")
+        interfaces = _each("addresses", self.addresses, _interface)
+        servers = _each("dns", self.dns, _address)
+        domains = _each("search", self.search, _domain)
+        if self.mtu is not None:
+            _number("mtu", self.mtu, 576, 9216)
+        if len(self.routes) > MAX_LIST:
+            raise _wrong("routes", f"{len(self.routes)} routes", f"at most {MAX_LIST}")
+        _set(
+            self,
+            # nova writes the address as it is stored: its letters keep their case.
+            mac=self.mac.replace("-", ":"),
+            addresses=tuple(map(str, interfaces)),
+            gateway4=_gateway("gateway4", self.gateway4, 4, interfaces),
+            gateway6=_gateway("gateway6", self.gateway6, 6, interfaces),
+            dns=tuple(map(str, servers)),
+            search=tuple(domains),
+            routes=tuple(self.routes),
+        )
+        self._check(interfaces)
+
+    def _check(self, interfaces: Sequence[_Interface]) -> None:
+        own = {str(interface.ip) for interface in interfaces}
+        versions: set[int] = {interface.version for interface in interfaces}
+        versions |= {version for version, on in ((4, self.dhcp4), (6, self.dhcp6)) if on}
+        if len(own) != len(interfaces):
+            raise _wrong("addresses", ", ".join(self.addresses), "each address once")
+        if self.mtu is not None and not versions:
+            raise _wrong("mtu", str(self.mtu), "beside an address or DHCP")
+        if self.mtu is not None and self.mtu < 1280 and 6 in versions:
+            raise _wrong("mtu", str(self.mtu), "1280 or more, which IPv6 needs")
+        for route in self.routes:
+            if route.via in own:
+                raise _wrong("via", route.via, "another address than the NIC's own")
+            if _address("via", route.via).version not in versions:
+                raise _wrong("routes", route.to, "to a network of the NIC's own IP version")
+
+
+@dataclass(frozen=True)
+class GuestConfig:
+    """What one guest shall be: its name, its NICs, and the search domains of NICs without own.
+
+    Raises:
+        UsageError: A value is not what it should be, or two NICs have one address.
+    """
+
+    hostname: str | None = None
+    nics: Sequence[NIC] = ()
+    search: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if self.hostname is not None:
+            _domain("hostname", self.hostname)
+            if len(self.hostname) > 64 or self.hostname.replace(".", "").isdigit():
+                raise _wrong("hostname", self.hostname, "a name of 64 characters at most")
+        _set(self, nics=tuple(self.nics), search=tuple(_each("search", self.search, _domain)))
+        _distinct(self.nics)
+
+
+def machine_id(nics: Iterable[NIC], style: Literal["nova", "original"] = "nova") -> str:
+    """The text of ``machine.id``, byte for byte as the OpenStack drivers write it.
+
+    Like those it has a NIC's first IPv4 address and first IPv4 name server and nothing of IPv6,
+    DHCP, routes, MTU or search domains; `left_out` names what is lost.
+
+    Raises:
+        UsageError: The original form with any other number of NICs than one.
+    """
+    rows = tuple(nics)
+    _distinct(rows)
+    records = [_record(nic) for nic in rows]
+    if style == "nova":
+        return "".join(";".join(record) + "#" for record in records)
+    if len(records) != 1:
+        raise _wrong("nics", f"{len(records)} NICs", "one NIC, all that the original form holds")
+    return ";".join(records[0][:4])
+
+
+def versioned(config: GuestConfig) -> str:
+    """The versioned form: ``v1:`` and JSON, or ``v1:gzip+base64:`` where that is long.
+
+    The same config always makes the same text.
+
+    Raises:
+        UsageError: It is longer than a machine's settings may be.
+    """
+    document: dict[str, Any] = {}
+    if config.hostname is not None:
+        document["hostname"] = config.hostname
+    if config.search:
+        document["search"] = list(config.search)
+    document["nics"] = [_nic_document(nic) for nic in config.nics]
+    text, encoding = _encoded(document)
+    return _bounded(f"v1:{text}" if encoding is None else f"v1:{encoding}:{text}")
+
+
+def metadata(config: GuestConfig, instance_id: str) -> dict[str, str]:
+    """cloud-init's ``guestinfo.metadata`` and ``guestinfo.metadata.encoding``.
+
+    The network is in it as version 2 of cloud-init's network config, matched by MAC address; the
+    NICs are called eth0, eth1 and so on, as every renderer of cloud-init needs a name. cloud-init
+    runs anew in the guest when ``instance_id`` changes.
+
+    Raises:
+        UsageError: ``instance_id`` is not of letters, digits and ``._:-``, or the text is too long.
+    """
+    if not _INSTANCE_ID.fullmatch(instance_id):
+        raise _wrong("instance_id", instance_id, "up to 128 letters, digits and ._:-")
+    document: dict[str, Any] = {"instance-id": instance_id}
+    if config.hostname is not None:
+        document["local-hostname"] = config.hostname
+    gateways: dict[int, int] = {}
+    ethernets = {
+        f"id{index}": _ethernet(nic, index, config.search, gateways)
+        for index, nic in enumerate(config.nics)
+        # Of a NIC left alone nothing is said.
+        if nic.addresses or nic.dhcp4 or nic.dhcp6
+    }
+    if ethernets:
+        document["network"] = {"version": 2, "ethernets": ethernets}
+    text, encoding = _encoded(document)
+    if encoding is None:
+        # Plain text is allowed, but a layer between here and the guest may not keep it.
+        text, encoding = base64.b64encode(text.encode("ascii")).decode("ascii"), "base64"
+    return {"guestinfo.metadata": _bounded(text), "guestinfo.metadata.encoding": encoding}
+
+
+def extra_config(
+    config: GuestConfig, form: Form, *, instance_id: str | None = None
+) -> dict[str, str]:
+    """The extraConfig keys and values that say ``config`` in that form.
+
+    The keys of two forms may be set on one machine where they differ: ``nova`` (or ``versioned``)
+    for an image with vimguest beside ``cloud-init`` for one with that.
+
+    Raises:
+        UsageError: An unknown form, ``cloud-init`` without ``instance_id``, or what that form's own
+            function refuses.
+    """
+    match form:
+        case "nova" | "original":
+            return {"machine.id": machine_id(config.nics, form)}
+        case "versioned":
+            return {"machine.id": versioned(config)}
+        case "cloud-init":
+            if instance_id is None:
+                raise UsageError("cloud-init needs an instance id", hint="Pass instance_id=.")
+            return metadata(config, instance_id)
+    raise _wrong("form", str(form), "one of " + ", ".join(FORMS))
+
+
+def left_out(config: GuestConfig, form: Form) -> tuple[str, ...]:
+    """What ``config`` says and that form cannot, in words for people; empty if nothing is lost."""
+    if form in ("versioned", "cloud-init"):
+        return ()
+    lost = [f"hostname {config.hostname}"] if config.hostname is not None else []
+    lost += [f"search domains {', '.join(config.search)}"] if config.search else []
+    for nic in config.nics:
+        _, ip, _, _, _, dns = _record(nic)
+        rest = [one for one in nic.addresses if one.partition("/")[0] != ip]
+        servers = [one for one in nic.dns if one != dns or form == "original"]
+        found = {
+            "addresses": rest,
+            "gateway": [nic.gateway6] if nic.gateway6 else [],
+            "DNS": servers,
+            "search domains": nic.search,
+            "DHCP": [name for name, on in (("IPv4", nic.dhcp4), ("IPv6", nic.dhcp6)) if on],
+            "routes": [route.to for route in nic.routes],
+            "MTU": [] if nic.mtu is None else [str(nic.mtu)],
+        }
+        lost += [f"{nic.mac}: {what} {', '.join(those)}" for what, those in found.items() if those]
+    return tuple(lost)
+
+
+def _record(nic: NIC) -> tuple[str, str, str, str, str, str]:
+    """The six fields of one of nova's records."""
+    found = (ipaddress.ip_interface(address) for address in nic.addresses)
+    first = next((one for one in found if isinstance(one, ipaddress.IPv4Interface)), None)
+    if first is None:
+        return nic.mac, "", "", "", "", ""
+    # netaddr, with which nova reckons, has no broadcast address for two hosts or one, and nova
+    # prints its None. A reader of nova's records has to know that word.
+    wide = first.network.prefixlen < 31
+    broadcast = str(first.network.broadcast_address) if wide else "None"
+    dns = next((server for server in nic.dns if ":" not in server), "")
+    return nic.mac, str(first.ip), str(first.netmask), nic.gateway4 or "", broadcast, dns
+
+
+def _nic_document(nic: NIC) -> dict[str, Any]:
+    """One NIC of the versioned form; what is not said is left out."""
+    routes = [
+        {"to": route.to, "via": route.via}
+        | ({} if route.metric is None else {"metric": route.metric})
+        for route in nic.routes
+    ]
+    every = {
+        "mac": nic.mac.lower(),
+        "dhcp4": nic.dhcp4,
+        "dhcp6": nic.dhcp6,
+        "addresses": list(nic.addresses),
+        "gateway4": nic.gateway4,
+        "gateway6": nic.gateway6,
+        "routes": routes,
+        "mtu": nic.mtu,
+        "dns": list(nic.dns),
+        "search": list(nic.search),
+    }
+    return {name: value for name, value in every.items() if value}
+
+
+def _ethernet(
+    nic: NIC, index: int, search: Sequence[str], gateways: dict[int, int]
+) -> dict[str, Any]:
+    """One NIC of cloud-init's network config; ``gateways`` counts default routes by IP version."""
+    item: dict[str, Any] = {
+        "match": {"macaddress": nic.mac.lower()},
+        "set-name": f"eth{index}",
+        "dhcp4": nic.dhcp4,
+        "dhcp6": nic.dhcp6,
+    }
+    routes: list[dict[str, Any]] = []
+    for version, gateway, everywhere in ((4, nic.gateway4, "0.0.0.0/0"), (6, nic.gateway6, "::/0")):
+        if gateway is None:
+            continue
+        behind = gateways.get(version, 0)
+        gateways[version] = behind + 1
+        route: dict[str, Any] = {"to": everywhere, "via": gateway}
+        if behind:
+            route["metric"] = SECOND_GATEWAY_METRIC + 100 * (behind - 1)
+        routes.append(route | _on_link(nic, gateway))
+    for one in nic.routes:
+        metric = {} if one.metric is None else {"metric": one.metric}
+        routes.append({"to": one.to, "via": one.via} | metric | _on_link(nic, one.via))
+    servers = {"addresses": list(nic.dns), "search": list(nic.search or search)}
+    if nic.dns or nic.search or search:
+        item["nameservers"] = {name: value for name, value in servers.items() if value}
+    said = {"addresses": list(nic.addresses), "routes": routes, "mtu": nic.mtu}
+    return item | {name: value for name, value in said.items() if value}
+
+
+def _on_link(nic: NIC, via: str) -> dict[str, bool]:
+    """The mark of a gateway that is in none of the NIC's networks."""
+    address = _address("via", via)
+    if address.is_link_local or (nic.dhcp4 if address.version == 4 else nic.dhcp6):
+        return {}
+    inside = any(address in ipaddress.ip_interface(one).network for one in nic.addresses)
+    return {} if inside else {"on-link": True}
+
+
+def _encoded(document: dict[str, Any]) -> tuple[str, str | None]:
+    """ASCII JSON and no encoding, or where that is long, compressed and how."""
+    text = json.dumps(document, separators=(",", ":"))
+    if len(text) <= MAX_PLAIN:
+        return text, None
+    packed = gzip.compress(text.encode("ascii"), mtime=0)
+    return base64.b64encode(packed).decode("ascii"), "gzip+base64"
+
+
+def _bounded(text: str) -> str:
+    if len(text) > MAX_TEXT:
+        raise _wrong("config", f"{len(text)} characters", f"at most {MAX_TEXT}")
+    return text
+
+
+def _set(instance: object, **values: Any) -> None:
+    """Put canonical values on a frozen instance that is being built."""
+    for name, value in values.items():
+        object.__setattr__(instance, name, value)
+
+
+def _wrong(field: str, value: str, wanted: str) -> UsageError:
+    shown = ascii(value)
+    cut = shown if len(shown) <= 80 else shown[:76] + "...'"
+    return UsageError(
+        f"{field} is {cut}", hint=f"It has to be {wanted}.", field=field, wanted=wanted
+    )
+
+
+def _distinct(nics: Sequence[NIC]) -> None:
+    """Refuse what would make two records mean one NIC, or two NICs one address."""
+    if len(nics) > MAX_NICS:
+        raise _wrong("nics", f"{len(nics)} NICs", f"at most {MAX_NICS}")
+    macs = [nic.mac.lower() for nic in nics]
+    if len(set(macs)) != len(macs):
+        raise _wrong("nics", ", ".join(macs), "NICs of different MAC addresses")
+    addresses = [ipaddress.ip_interface(one).ip for nic in nics for one in nic.addresses]
+    # A link-local address is unique to its link only.
+    routable = [str(address) for address in addresses if not address.is_link_local]
+    if len(set(routable)) != len(routable):
+        raise _wrong("addresses", ", ".join(routable), "a different one on each NIC")
+
+
+def _each(field: str, values: Sequence[str], parse: Callable[[str, str], _T]) -> list[_T]:
+    if isinstance(values, str) or len(values) > MAX_LIST:
+        raise _wrong(field, str(values), f"a sequence of at most {MAX_LIST} texts")
+    return [parse(field, value) for value in values]
+
+
+def _number(field: str, value: int, low: int, high: int) -> None:
+    if type(value) is not int or not low <= value <= high:
+        raise _wrong(field, str(value), f"a whole number from {low} to {high}")
+
+
+def _domain(field: str, text: str) -> str:
+    if len(text) > 253 or not _DOMAIN.fullmatch(text):
+        raise _wrong(field, text, "a DNS name of letters, digits and inner hyphens")
+    return text
+
+
+def _any_address(field: str, text: str) -> _Address:
+    # The pattern keeps out IPv6 zones, which ipaddress would take with any text in them.
+    try:
+        if _IP.fullmatch(text):
+            return ipaddress.ip_address(text)
+    except ValueError:
+        pass
+    raise _wrong(field, text, "an IP address")
+
+
+def _address(field: str, text: str) -> _Address:
+    address = _any_address(field, text)
+    mapped = isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None
+    odd = address.is_unspecified or address.is_loopback or address.is_multicast or mapped
+    if odd or str(address) == "255.255.255.255":
+        raise _wrong(field, text, "the address of one host")
+    return address
+
+
+def _prefix(field: str, text: str, bits: int) -> int:
+    if not re.fullmatch(r"[1-9][0-9]{0,2}", text) or int(text) > bits:
+        raise _wrong(field, text, f"a prefix length from 1 to {bits}")
+    return int(text)
+
+
+def _interface(field: str, text: str) -> _Interface:
+    head, slash, tail = text.partition("/")
+    if not slash:
+        raise _wrong(field, text, "an address with a prefix length, as 10.0.0.2/24")
+    address = _address(field, head)
+    made = ipaddress.ip_interface((str(address), _prefix(field, tail, address.max_prefixlen)))
+    ends = (made.network.network_address, made.network.broadcast_address)
+    if made.version == 4 and made.network.prefixlen < 31 and made.ip in ends:
+        raise _wrong(field, text, "an address of a host, not the network's own or its broadcast")
+    return made
+
+
+def _network(field: str, text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    head, slash, tail = text.partition("/")
+    if not slash:
+        raise _wrong(field, text, "a network, as 10.9.0.0/16")
+    address = _any_address(field, head)
+    length = _prefix(field, tail, address.max_prefixlen)
+    try:
+        return ipaddress.ip_network((str(address), length))
+    except ValueError:
+        raise _wrong(field, text, "a network without host bits") from None
+
+
+def _gateway(
+    field: str, text: str | None, version: int, interfaces: Sequence[_Interface]
+) -> str | None:
+    if text is None:
+        return None
+    address = _address(field, text)
+    if address.version != version:
+        raise _wrong(field, text, f"an IPv{version} address")
+    if not any(interface.version == version for interface in interfaces):
+        raise _wrong(field, text, f"beside an IPv{version} address of the NIC")
+    if any(interface.ip == address for interface in interfaces):
+        raise _wrong(field, text, "another address than the NIC's own")
+    return str(address)

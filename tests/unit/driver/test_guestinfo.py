@@ -1,0 +1,343 @@
+"""What driver.guestinfo writes, read back by the helper that runs in the guest."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from driver import guestinfo
+from driver.guestinfo import NIC, GuestConfig, Route
+from guest import vimguest
+from vimlib.errors import UsageError
+
+MAC = "DE:AD:BE:EF:00:00"
+OTHER = "00:50:56:aa:bb:02"
+FULL = NIC(
+    OTHER,
+    addresses=("10.0.0.2/24", "10.0.0.3/24", "2001:db8::2/64"),
+    gateway4="10.0.0.1",
+    gateway6="fe80::1",
+    dns=("10.0.0.53", "2001:db8::53"),
+    search=("example.org", "b.example"),
+    routes=(Route("10.9.0.0/16", "10.0.0.254", 50), Route("2001:db8:9::/48", "2001:db8::9")),
+    mtu=9000,
+)
+
+
+@pytest.mark.parametrize(
+    ("nics", "expected"),
+    [
+        ([], ""),
+        ([NIC(MAC)], "DE:AD:BE:EF:00:00;;;;;#"),
+        (
+            [NIC(MAC, ("192.168.1.100/24",), gateway4="192.168.1.1", dns=("192.168.1.1",))],
+            "DE:AD:BE:EF:00:00;192.168.1.100;255.255.255.0;192.168.1.1;192.168.1.255;192.168.1.1#",
+        ),
+        (
+            [NIC(MAC, ("10.0.0.2/24",)), NIC(OTHER, ("10.1.0.2/16",))],
+            (
+                "DE:AD:BE:EF:00:00;10.0.0.2;255.255.255.0;;10.0.0.255;#"
+                "00:50:56:aa:bb:02;10.1.0.2;255.255.0.0;;10.1.255.255;#"
+            ),
+        ),
+        # The first IPv4 address and the first IPv4 name server only.
+        (
+            [FULL],
+            "00:50:56:aa:bb:02;10.0.0.2;255.255.255.0;10.0.0.1;10.0.0.255;10.0.0.53#",
+        ),
+        ([NIC(MAC, ("2001:db8::2/64",), dns=("2001:db8::53",))], "DE:AD:BE:EF:00:00;;;;;#"),
+        # What netaddr has no broadcast address for, nova prints as None.
+        (
+            [NIC(MAC, ("10.0.0.2/31",))],
+            "DE:AD:BE:EF:00:00;10.0.0.2;255.255.255.254;;None;#",
+        ),
+    ],
+)
+def test_nova_records(nics: list[NIC], expected: str) -> None:
+    assert expected == guestinfo.machine_id(nics)
+
+
+def test_original_fields() -> None:
+    nic = NIC(MAC, ("10.0.0.2/24",), gateway4="10.0.0.1", dns=("10.0.0.53",))
+    text = guestinfo.machine_id([nic], "original")
+    assert text == "DE:AD:BE:EF:00:00;10.0.0.2;255.255.255.0;10.0.0.1"
+    assert vimguest.parse(text)[0] == "original"
+    with pytest.raises(UsageError):
+        guestinfo.machine_id([nic, NIC(OTHER)], "original")
+    with pytest.raises(UsageError):
+        guestinfo.machine_id([], "original")
+
+
+HOSTILE = ["", ";", "#", "&", "=", "\n", "a\nb", "a\0b", "a;b", "a#b", "x y", "\u0663", "%eth0"]
+
+
+# How each field is reached; a text may be good in some and is then not asked of those.
+FIELDS: dict[str, Any] = {
+    "mac": NIC,
+    "addresses": lambda bad: NIC(MAC, (bad,)),
+    "gateway4": lambda bad: NIC(MAC, ("10.0.0.2/24",), gateway4=bad),
+    "gateway6": lambda bad: NIC(MAC, ("2001:db8::2/64",), gateway6=bad),
+    "dns": lambda bad: NIC(MAC, dns=(bad,)),
+    "search": lambda bad: NIC(MAC, search=(bad,)),
+    "nic-search": lambda bad: GuestConfig(None, (), (bad,)),
+    "to": lambda bad: Route(bad, "10.0.0.1"),
+    "via": lambda bad: Route("10.9.0.0/16", bad),
+    "hostname": GuestConfig,
+}
+
+
+@pytest.mark.parametrize("bad", [*HOSTILE, "::1", "10.0.0.2/24\n", "10.0.0.2/0", "-a", "a..b"])
+@pytest.mark.parametrize("field", FIELDS)
+def test_values_that_no_form_may_carry(field: str, bad: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        FIELDS[field](bad)
+    assert caught.value.outcome == "not_sent"
+    assert "\n" not in str(caught.value)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: NIC(MAC, ("10.0.0.0/24",)),
+        lambda: NIC(MAC, ("10.0.0.255/24",)),
+        lambda: NIC(MAC, ("010.0.0.2/24",)),
+        lambda: NIC(MAC, ("127.0.0.1/8",)),
+        lambda: NIC(MAC, ("224.0.0.1/24",)),
+        lambda: NIC(MAC, ("fe80::1%eth0/64",)),
+        lambda: NIC(MAC, ("::ffff:10.0.0.2/96",)),
+        lambda: NIC(MAC, ("10.0.0.2/24", "10.0.0.2/16")),
+        lambda: NIC(MAC, "10.0.0.2/24"),
+        lambda: NIC(MAC, gateway4="10.0.0.1"),
+        lambda: NIC(MAC, ("10.0.0.2/24",), gateway6="2001:db8::1"),
+        lambda: NIC(MAC, ("10.0.0.2/24",), gateway4="10.0.0.2"),
+        lambda: NIC(MAC, mtu=9000),
+        lambda: NIC(MAC, ("10.0.0.2/24",), mtu=100),
+        lambda: NIC(MAC, ("10.0.0.2/24",), mtu=True),
+        lambda: NIC(MAC, ("2001:db8::2/64",), mtu=1000),
+        lambda: NIC(MAC, ("10.0.0.2/24",), routes=(Route("2001:db8::/32", "fe80::1"),)),
+        lambda: NIC(MAC, ("10.0.0.2/24",), routes=(Route("10.9.0.0/16", "10.0.0.2"),)),
+        lambda: Route("10.9.0.1/16", "10.0.0.1"),
+        lambda: Route("10.9.0.0/16", "2001:db8::1"),
+        lambda: Route("10.9.0.0/16", "10.0.0.1", 0),
+        lambda: GuestConfig("h" * 64 + ".x"),
+        lambda: GuestConfig("1.2"),
+        lambda: GuestConfig(None, (NIC(MAC), NIC(MAC.lower()))),
+        lambda: GuestConfig(None, (NIC(MAC, ("10.0.0.2/24",)), NIC(OTHER, ("10.0.0.2/8",)))),
+        lambda: GuestConfig(None, [NIC(f"00:50:56:00:00:{at:02x}") for at in range(33)]),
+        lambda: guestinfo.extra_config(GuestConfig(), "cloud-init"),
+        lambda: guestinfo.extra_config(GuestConfig(), "cloud-init", instance_id="a\nb"),
+        lambda: guestinfo.extra_config(GuestConfig(), "yaml"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_does_not_hold_together_is_refused(make: Any) -> None:
+    with pytest.raises(UsageError):
+        make()
+
+
+def test_versioned_is_short_and_stable() -> None:
+    config = GuestConfig("web-1", (NIC("00-50-56-AA-BB-02", ("10.0.0.2/24",)),), ("a.example",))
+    assert guestinfo.versioned(config) == (
+        'v1:{"hostname":"web-1","search":["a.example"],'
+        '"nics":[{"mac":"00:50:56:aa:bb:02","addresses":["10.0.0.2/24"]}]}'
+    )
+
+
+def test_versioned_is_compressed_when_long() -> None:
+    nics = [
+        NIC(f"00:50:56:00:00:{at:02x}", (f"10.0.{at}.2/24", f"2001:db8:{at:x}::2/64"))
+        for at in range(32)
+    ]
+    text = guestinfo.versioned(GuestConfig("web", nics))
+    assert text.startswith("v1:gzip+base64:")
+    assert text == guestinfo.versioned(GuestConfig("web", nics))
+    form, config = vimguest.parse(text)
+    assert form == "v1"
+    assert [nic.mac for nic in config.nics] == [nic.mac for nic in nics]
+
+
+def test_metadata_is_what_cloud_init_reads() -> None:
+    config = GuestConfig("web", (FULL, NIC(MAC), NIC("00:50:56:aa:bb:03", dhcp4=True)), ("c.d",))
+    found = guestinfo.metadata(config, "i-1")
+    assert set(found) == {"guestinfo.metadata", "guestinfo.metadata.encoding"}
+    assert found["guestinfo.metadata.encoding"] == "base64"
+    document = json.loads(base64.b64decode(found["guestinfo.metadata"]))
+    assert document["instance-id"] == "i-1"
+    assert document["local-hostname"] == "web"
+    network = document["network"]
+    assert network["version"] == 2
+    assert list(network["ethernets"]) == ["id0", "id2"]
+    first, last = network["ethernets"].values()
+    assert first["match"] == {"macaddress": OTHER}
+    assert first["set-name"] == "eth0"
+    assert first["addresses"] == list(FULL.addresses)
+    assert first["mtu"] == 9000
+    assert first["routes"] == [
+        {"to": "0.0.0.0/0", "via": "10.0.0.1"},
+        {"to": "::/0", "via": "fe80::1"},
+        {"to": "10.9.0.0/16", "via": "10.0.0.254", "metric": 50},
+        {"to": "2001:db8:9::/48", "via": "2001:db8::9"},
+    ]
+    assert first["nameservers"] == {"addresses": list(FULL.dns), "search": list(FULL.search)}
+    assert last["dhcp4"] is True
+    assert last["nameservers"] == {"search": ["c.d"]}
+
+
+def test_long_metadata_is_compressed() -> None:
+    nics = [NIC(f"00:50:56:00:00:{at:02x}", (f"10.0.{at}.2/24",)) for at in range(32)]
+    found = guestinfo.metadata(GuestConfig("web", nics), "i-1")
+    assert found["guestinfo.metadata.encoding"] == "gzip+base64"
+    text = gzip.decompress(base64.b64decode(found["guestinfo.metadata"]))
+    assert len(json.loads(text)["network"]["ethernets"]) == 32
+
+
+def test_second_gateway_and_gateway_off_the_link() -> None:
+    nics = (
+        NIC(MAC, ("10.0.0.2/24",), gateway4="10.0.0.1"),
+        NIC(OTHER, ("10.1.0.2/32",), gateway4="10.9.0.1"),
+    )
+    found = guestinfo.metadata(GuestConfig(None, nics), "i-1")
+    ethernets = json.loads(base64.b64decode(found["guestinfo.metadata"]))["network"]["ethernets"]
+    assert ethernets["id1"]["routes"] == [
+        {"to": "0.0.0.0/0", "via": "10.9.0.1", "metric": 1124, "on-link": True}
+    ]
+
+
+def test_extra_config_keys() -> None:
+    config = GuestConfig("web", (FULL,))
+    keys = {
+        form: set(guestinfo.extra_config(config, form, instance_id="i")) for form in guestinfo.FORMS
+    }
+    assert keys == {
+        "nova": {"machine.id"},
+        "original": {"machine.id"},
+        "versioned": {"machine.id"},
+        "cloud-init": {"guestinfo.metadata", "guestinfo.metadata.encoding"},
+    }
+
+
+def test_left_out_names_what_is_lost() -> None:
+    config = GuestConfig("web", (FULL,), ("c.d",))
+    assert guestinfo.left_out(config, "versioned") == ()
+    assert guestinfo.left_out(config, "nova") == (
+        "hostname web",
+        "search domains c.d",
+        f"{OTHER}: addresses 10.0.0.3/24, 2001:db8::2/64",
+        f"{OTHER}: gateway fe80::1",
+        f"{OTHER}: DNS 2001:db8::53",
+        f"{OTHER}: search domains example.org, b.example",
+        f"{OTHER}: routes 10.9.0.0/16, 2001:db8:9::/48",
+        f"{OTHER}: MTU 9000",
+    )
+    plain = GuestConfig(None, (NIC(MAC, ("10.0.0.2/24",), dns=("10.0.0.53",)),))
+    assert guestinfo.left_out(plain, "nova") == ()
+    assert guestinfo.left_out(plain, "original") == (f"{MAC}: DNS 10.0.0.53",)
+
+
+# --- round trips through the reader -------------------------------------------
+
+MACS = st.binary(min_size=6, max_size=6).map(lambda raw: raw.hex(":"))
+V4 = st.builds(
+    lambda host, bits: f"10.{host >> 8}.{host & 255 or 1}.77/{bits}",
+    st.integers(0, 0xFFFF),
+    st.integers(8, 32),
+)
+V6 = st.builds(
+    lambda host, bits: f"2001:db8::{host:x}/{bits}", st.integers(1, 0xFFFF), st.integers(1, 128)
+)
+DOMAINS = st.from_regex(r"[a-z][a-z0-9]{0,9}(\.[a-z][a-z0-9]{0,9}){0,3}", fullmatch=True)
+
+
+@st.composite
+def nics(draw: st.DrawFn) -> NIC:
+    v4: list[str] = draw(st.lists(V4, max_size=1))
+    v6: list[str] = draw(st.lists(V6, max_size=1))
+    dhcp4: bool = draw(st.booleans())
+    dhcp6: bool = draw(st.booleans())
+    four, six = bool(v4 or dhcp4), bool(v6 or dhcp6)
+    gateway4: bool = draw(st.booleans())
+    gateway6: bool = draw(st.booleans())
+    routed: bool = draw(st.booleans())
+    routes = [Route("172.16.0.0/12", "10.255.255.1", draw(st.none() | st.integers(1, 99)))]
+    return NIC(
+        draw(MACS),
+        [*v4, *v6],
+        "10.255.255.2" if v4 and gateway4 else None,
+        "fe80::1" if v6 and gateway6 else None,
+        draw(st.lists(st.sampled_from(["10.0.0.53", "2001:db8::53"]), max_size=3)),
+        draw(st.lists(DOMAINS, max_size=3)),
+        dhcp4,
+        dhcp6,
+        routes if four and routed else [],
+        draw(st.none() | st.integers(1280, 9216)) if four or six else None,
+    )
+
+
+def distinct(rows: list[NIC]) -> bool:
+    addresses = [one.partition("/")[0] for row in rows for one in row.addresses]
+    return len({row.mac for row in rows}) == len(rows) and len(set(addresses)) == len(addresses)
+
+
+CONFIGS = st.builds(
+    GuestConfig,
+    st.none() | DOMAINS,
+    st.lists(nics(), max_size=4).filter(distinct),
+    st.lists(DOMAINS, max_size=2),
+)
+
+
+@given(CONFIGS)
+def test_versioned_reads_back_whole(config: GuestConfig) -> None:
+    form, read = vimguest.parse(guestinfo.extra_config(config, "versioned")["machine.id"])
+    assert form == "v1"
+    assert read.hostname == config.hostname
+    assert len(read.nics) == len(config.nics)
+    for found, sent in zip(read.nics, config.nics, strict=True):
+        expected = {
+            "mac": sent.mac,
+            "addresses": list(sent.addresses),
+            "gateway4": sent.gateway4,
+            "gateway6": sent.gateway6,
+            "dhcp4": sent.dhcp4,
+            "dhcp6": sent.dhcp6,
+            "routes": [{"to": r.to, "via": r.via, "metric": r.metric} for r in sent.routes],
+            "mtu": sent.mtu,
+            "dns": list(sent.dns),
+            "search": list(sent.search or config.search),
+        }
+        assert vimguest.to_document(found) == expected
+
+
+@given(CONFIGS)
+def test_nova_reads_back_what_it_can_say(config: GuestConfig) -> None:
+    text = guestinfo.machine_id(config.nics)
+    if not config.nics:
+        assert text == ""
+        return
+    form, read = vimguest.parse(text)
+    assert form == "nova"
+    for found, sent in zip(read.nics, config.nics, strict=True):
+        v4 = [one for one in sent.addresses if ":" not in one]
+        assert [str(one) for one in found.addresses] == v4
+        assert found.gateway4 is None or str(found.gateway4) == sent.gateway4
+
+
+@given(
+    st.text(max_size=40),
+    st.sampled_from(["mac", "addresses", "gateway4", "gateway6", "dns", "search"]),
+)
+def test_any_text_is_refused_or_reads_back(text: str, field: str) -> None:
+    value: Any = text if field in ("mac", "gateway4", "gateway6") else (text,)
+    values: dict[str, Any] = {"mac": MAC, "addresses": ("10.0.0.2/24", "2001:db8::2/64")}
+    try:
+        config = GuestConfig(None, (NIC(**(values | {field: value})),))
+    except UsageError:
+        return
+    assert len(vimguest.parse(guestinfo.versioned(config))[1].nics) == 1
+    assert len(vimguest.parse(guestinfo.machine_id(config.nics))[1].nics) == 1
