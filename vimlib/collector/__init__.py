@@ -1,4 +1,40 @@
 """Reading properties: pages of them, changes of them, and the traversals between objects.
 
 A helper of floor 4: stands on the session. May import nothing from the client or the driver.
+
+`context`    what all of this floor needs of a client: `Context`
+`collect`    all objects of a type, one, or many, read once
+`watch`      their changes, as they happen; `wait_for` one
+`row`, `typed`, `paths`   what comes back, and what may be asked for
+`sources`, `traversal`, `views`   where objects come from
+`feed`, `shared`   a stream of update sets: by a collector of its own, or (before 4.1) shared
+`ledger`     what is known of watched objects; decides what is a change
+`owned`, `pace`    temporary objects on the server; patience with one that is away
 """
+
+from vimlib.collector.collect import PAGE, Collection, collect, get
+from vimlib.collector.context import Context
+from vimlib.collector.row import Row
+from vimlib.collector.sources import Source
+from vimlib.collector.traversal import INVENTORY, UP, Hop, Traversal, Walk, via
+from vimlib.collector.typed import EVERYTHING
+from vimlib.collector.views import container_view, list_view
+
+__all__ = [
+    "EVERYTHING",
+    "INVENTORY",
+    "PAGE",
+    "UP",
+    "Collection",
+    "Context",
+    "Hop",
+    "Row",
+    "Source",
+    "Traversal",
+    "Walk",
+    "collect",
+    "container_view",
+    "get",
+    "list_view",
+    "via",
+]

@@ -1,0 +1,261 @@
+"""Reading properties once: of all objects of a type, of one, of many."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
+
+from vimlib import vim25
+from vimlib.collector.owned import acquire, release
+from vimlib.collector.row import fault_of
+from vimlib.collector.sources import filter_spec, opened, property_spec
+from vimlib.collector.stream import Stream
+from vimlib.collector.typed import shape_of
+from vimlib.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterable
+
+    from msgspec import Struct
+
+    from vimlib.collector.context import Context
+    from vimlib.collector.row import Row
+    from vimlib.collector.sources import Source
+    from vimlib.collector.typed import Shape
+    from vimlib.model import MethodFault
+
+    S = TypeVar("S", bound=Struct)
+
+__all__ = ["PAGE", "Collection", "collect", "get"]
+
+M = TypeVar("M", bound=vim25.ManagedObject)
+T = TypeVar("T")
+
+# Objects a page. Large enough that the round trip does not count, small enough that a page of
+# whole configurations stays in the tens of megabytes.
+PAGE: Final = 1000
+
+
+class Collection(Stream[T]):
+    """What `collect` returns: ``async for row in collection``, or ``await collection.all()``.
+
+    The host works while you iterate. Leaving the loop early, an error in it and cancelling
+    cancel the rest of the retrieval on the host and destroy the view it came from; see
+    `Stream` for when. Each pass asks the host anew.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        kind: type[vim25.ManagedObject],
+        shape: Shape[T],
+        source: Source,
+        limit: int | None,
+        page: int,
+    ) -> None:
+        super().__init__()
+        self._context = context
+        self._kind = kind
+        self._shape = shape
+        self._source = source
+        self._limit = limit
+        self._page = page
+
+    async def all(self) -> list[T]:
+        """Return all results. Cancelling cancels the retrieval on the host."""
+        async with aclosing(self._items()) as rows:
+            return [row async for row in rows]
+
+    async def first(self) -> T | None:
+        """Return the first result, None if there is none. Cancels the rest of the retrieval."""
+        async with aclosing(self._items()) as rows:
+            async for row in rows:
+                return row
+        return None
+
+    async def _items(self) -> AsyncGenerator[T, None]:
+        shape, left = self._shape, self._limit
+        async with opened(self._context, self._kind, self._source) as objects:
+            if not objects or left == 0:
+                return
+            spec = filter_spec(
+                self._context, [property_spec(self._kind.__name__, shape.paths)], objects
+            )
+            page = self._page if left is None else min(self._page, left)
+            async with aclosing(pages(self._context, spec, page)) as contents:
+                async for content in contents:
+                    for found in content:
+                        yield build(shape, found)
+                        if left is not None:
+                            left -= 1
+                            if left == 0:
+                                return
+
+    def __repr__(self) -> str:
+        return f"<Collection of {self._kind.__name__} {', '.join(self._shape.paths)}>"
+
+
+def build(shape: Shape[T], found: vim25.ObjectContent) -> T:
+    """Make one result of what the host sent for one object."""
+    missing: dict[str, MethodFault] = {}
+    if found.missingSet:
+        missing = {item.path: fault_of(item.fault) for item in found.missingSet}
+    return shape.make(found.obj, {item.name: item.val for item in found.propSet}, missing)
+
+
+async def pages(
+    context: Context, spec: vim25.PropertyFilterSpec, page: int
+) -> AsyncGenerator[list[vim25.ObjectContent], None]:
+    """Yield what the filter selects, `page` objects at a time.
+
+    Closing it early cancels the rest on the host. A host before 4.1 cannot page: it sends all
+    at once, by RetrieveProperties.
+    """
+    collector = context.collector
+    if not context.speaks("4.1"):
+        yield await collector.RetrieveProperties([spec])
+        return
+
+    async def forget(result: vim25.RetrieveResult | None) -> None:
+        if result is not None and result.token:
+            await collector.CancelRetrievePropertiesEx(result.token)
+
+    options = vim25.RetrieveOptions(maxObjects=page)
+    result = await acquire("a retrieval", collector.RetrievePropertiesEx([spec], options), forget)
+    pending = result
+    try:
+        while result is not None:
+            yield result.objects
+            if not result.token:
+                pending = None
+                return
+            token = result.token
+            result = pending = await acquire(
+                "a retrieval", collector.ContinueRetrievePropertiesEx(token), forget
+            )
+    except asyncio.CancelledError:
+        # Cancelled amid a call: its token is used up, and `acquire` has seen to the next one.
+        raise
+    except BaseException:
+        if pending is not None and pending.token:
+            await release("a retrieval", forget(pending))
+        raise
+
+
+@overload
+def collect(
+    context: Context,
+    kind: type[M],
+    /,
+    *paths: str,
+    source: Source = None,
+    limit: int | None = None,
+    page: int = PAGE,
+) -> Collection[Row[M]]: ...
+@overload
+def collect(
+    context: Context,
+    kind: type[vim25.ManagedObject],
+    shape: type[S],
+    /,
+    *,
+    source: Source = None,
+    limit: int | None = None,
+    page: int = PAGE,
+) -> Collection[S]: ...
+def collect(
+    context: Context,
+    kind: type[vim25.ManagedObject],
+    /,
+    *what: Any,
+    source: Source = None,
+    limit: int | None = None,
+    page: int = PAGE,
+) -> Collection[Any]:
+    """Read properties of all objects of type `kind` that `source` leads to.
+
+    Nothing is sent before the first row is asked for.
+
+    Args:
+        kind: Managed type, as `vim25.VirtualMachine`; subtypes are included.
+        what: Property paths, each row then a `Row`; or one Struct class whose fields name paths.
+            No path at all gives rows with the object alone.
+        source: See `Source`; None is the whole inventory.
+        limit: At most so many rows. The host is told: it does not send more than a page beyond.
+        page: Objects a reply (API 4.1 and newer).
+
+    Raises:
+        UsageError: A path that the type does not have, a `limit` below 0, a `page` below 1.
+        VersionError: The host is older than the type or a path.
+    """
+    if page < 1 or (limit is not None and limit < 0):
+        raise UsageError("page is at least 1 and limit at least 0")
+    return Collection(context, kind, shape_of(kind, what, context.api_version), source, limit, page)
+
+
+@overload
+async def get(context: Context, obj: M, /, *paths: str) -> Row[M]: ...
+@overload
+async def get(context: Context, obj: vim25.ManagedObject, shape: type[S], /) -> S: ...
+@overload
+async def get(context: Context, obj: Iterable[M], /, *paths: str) -> list[Row[M]]: ...
+@overload
+async def get(context: Context, obj: Iterable[vim25.ManagedObject], shape: type[S], /) -> list[S]: ...
+async def get(context: Context, obj: Any, /, *what: Any) -> Any:
+    """Read properties of one object, or of many in one go.
+
+    For one object gives one result, for an iterable a list in the same order. Objects may be of
+    different types; a path must be known to each. Cancelling leaves nothing behind.
+
+    Raises:
+        ManagedObjectNotFound: The one object is gone. Of many, one that is gone has this fault
+            at every path of its `missing`.
+        UsageError: A path that the type does not have.
+        VersionError: The host is older than a path.
+    """
+    if isinstance(obj, vim25.ManagedObject):
+        rows = await _get_many(context, [obj], what, alone=True)
+        return rows[0]
+    return await _get_many(context, list(obj), what, alone=False)
+
+
+async def _get_many(
+    context: Context, objects: list[vim25.ManagedObject], what: tuple[Any, ...], *, alone: bool
+) -> list[Any]:
+    if not objects:
+        return []
+    shapes = {kind: shape_of(kind, what, context.api_version) for kind in {type(obj) for obj in objects}}
+    properties = {
+        obj.moref[0]: property_spec(obj.moref[0], shapes[type(obj)].paths) for obj in objects
+    }
+    unique = {obj.moref: obj for obj in objects}
+    found: dict[tuple[str, str], vim25.ObjectContent] = {}
+    while unique:
+        spec = vim25.PropertyFilterSpec(
+            propSet=list(properties.values()),
+            objectSet=[vim25.ObjectSpec(obj=item) for item in unique.values()],
+        )
+        if context.speaks("4.1") and not alone:
+            spec.reportMissingObjectsInResults = True
+        try:
+            async with aclosing(pages(context, spec, PAGE)) as contents:
+                async for content in contents:
+                    found.update((item.obj.moref, item) for item in content)
+            break
+        except vim25.ManagedObjectNotFound as gone:
+            # A host before 4.1 refuses the lot for one that is gone, and names it.
+            known: vim25.ManagedObject | None = gone.obj
+            if alone or known is None or known.moref not in unique:
+                raise
+            del unique[known.moref]
+    return [_result(obj, shapes[type(obj)], found.get(obj.moref), alone) for obj in objects]
+
+
+def _result(obj: vim25.ManagedObject, shape: Shape[T], found: vim25.ObjectContent | None, alone: bool) -> T:
+    if found is not None:
+        return build(shape, found)
+    gone = vim25.ManagedObjectNotFound(obj=obj)
+    if alone:
+        raise gone
+    return shape.make(obj, {}, {path: gone.copy() for path in shape.paths})
