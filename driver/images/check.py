@@ -70,6 +70,11 @@ class BodyCheck:
         return self._inspector.facts
 
     @property
+    def hashing(self) -> bool:
+        """Whether the bytes are hashed."""
+        return self._hasher is not None
+
+    @property
     def light(self) -> bool:
         """Feeding costs next to nothing, so that no thread is worth it."""
         return self._hasher is None and self._inspector.idle

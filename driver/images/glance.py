@@ -183,9 +183,10 @@ class Glance:
             raise ImageNotReadyError(info.id, "queued")
         return HttpBody(info, answer, self.stall_timeout)
 
-    async def wire(self, info: ImageInfo) -> Wire:
-        """Return the request for the bytes of `info` as a value, with a token of now."""
-        return wire_for(self._client, self.url(info.id, "file"), await self.headers())
+    async def wire(self, info: ImageInfo, *, fresh: bool = False) -> Wire:
+        """Return the request for the bytes of `info` as a value."""
+        headers = await self.headers(fresh=fresh)
+        return wire_for(self._client, self.url(info.id, "file"), headers)
 
 
 class GlanceImage:
@@ -212,9 +213,9 @@ class GlanceImage:
         async with AsyncExitStack() as stack:
             yield await self._glance.enter_file(info, stack)
 
-    async def wire(self) -> Wire:
+    async def wire(self, *, fresh: bool = False) -> Wire:
         """See `WireSource.wire`."""
-        return await self._glance.wire(await self.info())
+        return await self._glance.wire(await self.info(), fresh=fresh)
 
 
 def _base(url: str) -> URL:

@@ -294,8 +294,9 @@ class HttpImage:
         ) as answer:
             yield HttpBody(info, answer, self._client.stall_timeout)
 
-    async def wire(self) -> Wire:
-        """See `WireSource.wire`."""
+    async def wire(self, *, fresh: bool = False) -> Wire:
+        """See `WireSource.wire`; there is nothing here that could grow stale."""
+        del fresh
         return wire_for(self._client, self._address.url, self._address.headers)
 
 

@@ -24,13 +24,14 @@ class LocalBody:
 
     def __init__(self, info: ImageInfo, file: BinaryIO, worker: Worker[bytes]) -> None:
         self.info = info
-        self._file = file
+        self.file = file
+        """For movers that read in threads of their own instead of iterating."""
         self._worker = worker
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """See `ImageBody`. One byte more than promised is read, so that a grown file is noticed."""
         worker = self._worker
-        worker.start(self._file.read, CHUNK)
+        worker.start(self.file.read, CHUNK)
         while True:
             try:
                 chunk = await worker.result()
@@ -38,7 +39,7 @@ class LocalBody:
                 raise SourceReadError(self.info.id, error.strerror or "") from error
             if not chunk:
                 return
-            worker.start(self._file.read, CHUNK)
+            worker.start(self.file.read, CHUNK)
             yield chunk
 
 

@@ -99,8 +99,8 @@ class WireSource(Protocol):
         """As `ImageSource.info`."""
         ...
 
-    async def wire(self) -> Wire:
-        """Give the request whose answer is the body, its token fresh.
+    async def wire(self, *, fresh: bool = False) -> Wire:
+        """Give the request whose answer is the body; `fresh` after a 401, to get a new token.
 
         Raises:
             ImageError: The token could not be renewed.
