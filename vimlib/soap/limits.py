@@ -1,0 +1,31 @@
+"""How much of a reply is read before it is refused, and how deep a value may be that is sent."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+__all__ = ["Limits"]
+
+MIB = 1 << 20
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """Bounds on what a peer can make us read. All are per message; sizes are in bytes."""
+
+    wire: int = 256 * MIB
+    """Bytes of a body as it travels. The 2,000 machines of a large host are 15 MB in full detail;
+    a vCenter's 10,000 are 75 MB, and three times that is still no attack."""
+    inflated: int = 256 * MIB
+    """Bytes after decompression, for the same reason: it is what gets decoded."""
+    elements: int = 10_000_000
+    """XML elements: 256 MiB of vSphere's usual mix (36 bytes an element) has 7 million."""
+    depth: int = 128
+    """Nested elements. The schema itself goes a dozen deep; snapshot trees and fault causes, which
+    nest without end in theory, add two levels a step and vSphere stops at 32 steps."""
+    text: int = 8 * MIB
+    """One text, attribute list or other token: the largest real ones are screenshots and
+    certificates in base64, well below a megabyte."""
+    attributes: int = 256
+    """Attributes of one element. Replies have three; a SOAP envelope declares a dozen prefixes."""
+    ratio: int = 200
+    """Inflated bytes per wire byte. Gzip makes 20 of vSphere's XML, and 1,000 of a bomb."""

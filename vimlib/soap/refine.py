@@ -1,0 +1,236 @@
+"""What the attributes of an element say about its value, within what the schema allows.
+
+The schema decides; `xsi:type`, a QName whose prefix is looked up where it stands, may only narrow
+the declared type to a known subtype. A type that is not known changes nothing, unless nothing was
+declared (anyType): then the element is kept as an opaque node.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from vimlib.errors import LimitError
+from vimlib.model import DataObject, Enumeration, ManagedObject, MethodFault
+from vimlib.soap.leaf import DECODE, SIGNED, Misfit, decode_enum
+from vimlib.soap.names import REFERENCE, XSD, XSI_NIL, XSI_TYPE
+from vimlib.soap.tables import ANY, DATA, LAZY, LEAF, REF, Item, Shape, Tables
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vimlib.model import Invoker
+
+__all__ = ["CAPTURE", "NIL", "Refiner", "unknown_fault"]
+
+# What to do with an element instead of reading a value of an item.
+NIL: Final = Item.__new__(Item)
+"""The element says that it is absent."""
+CAPTURE: Final = Item.__new__(Item)
+"""Keep the element as a text or an opaque node."""
+
+_REMEMBERED = 4096
+_XSD_STRINGS = frozenset(
+    {"normalizedString", "token", "QName", "NCName", "Name", "date", "time", "duration"}
+)
+
+
+def unknown_fault(base: Shape, name: str) -> Shape:
+    """Return a shape for one fault of a type that is not known: `base` is its nearest known ancestor."""
+    extras: dict[str, Any] = {}
+
+    def make(*values: Any) -> Any:
+        fault = base.make(*values)
+        fault.fault_name = name
+        fault.raw_fields = extras
+        return fault
+
+    return base.like(make=make, extras=extras)
+
+
+class Refiner:
+    """Turns the declared item and an element's attributes into the item by which to read it."""
+
+    def __init__(self, tables: Tables, attributes: int, invoker: Invoker | None) -> None:
+        self.tables = tables
+        self._attributes = attributes
+        self._invoker = invoker
+        # Prefix to the namespaces that it was bound to, the innermost last.
+        self._prefixes: dict[str | None, list[str]] = {}
+        # (item, attributes) to result, for the bindings of prefixes in force.
+        self._known: dict[tuple[Any, ...], Item] = {}
+        self._scopes: dict[tuple[Any, ...], dict[tuple[Any, ...], Item]] = {}
+        self._scope_changed = False
+        self._references: dict[tuple[Item, str], Item] = {}
+
+    # Namespaces
+
+    def declare(self, prefix: str | None, uri: str | None) -> None:
+        """Bind a prefix (None: the default) for the element that starts next."""
+        self._prefixes.setdefault(prefix, []).append(uri or "")
+        self._scope_changed = True
+
+    def undeclare(self, prefix: str | None) -> None:
+        """Undo the last `declare` of that prefix."""
+        bound = self._prefixes[prefix]
+        bound.pop()
+        if not bound:
+            del self._prefixes[prefix]
+        self._scope_changed = True
+
+    def _enter_scope(self) -> None:
+        # Some servers declare a prefix on each value; coming back to bindings seen before costs
+        # one look-up and loses nothing.
+        scope = tuple(sorted((prefix or "", bound[-1]) for prefix, bound in self._prefixes.items()))
+        if len(self._scopes) > 64:
+            self._scopes.clear()
+        self._known = self._scopes.setdefault(scope, {})
+        self._scope_changed = False
+
+    def resolve(self, qname: str) -> tuple[str, str]:
+        """Return namespace and local name of a QName where the tokenizer stands."""
+        prefix, _, local = qname.strip(" \t\n\r").rpartition(":")
+        bound = self._prefixes.get(prefix or None)
+        if bound is None:
+            if prefix:
+                raise Misfit(f"xsi:type {qname!r} has an undeclared prefix")
+            return self.tables.namespace, local
+        # No namespace counts as the binding's: some servers leave it off in fault details.
+        return bound[-1] or self.tables.namespace, local
+
+    # Items
+
+    def refine(self, item: Item, attrs: list[str]) -> Item:
+        """Return the item by which to read an element of `item` that has these attributes.
+
+        `NIL` and `CAPTURE` say what else to do. Raises `Misfit` if the type is no subtype.
+        """
+        if item.kind == LAZY:
+            self.tables.settle(item)
+        if not attrs:
+            return self._bare(item)
+        if self._scope_changed:
+            self._enter_scope()
+        key = (item, *attrs)
+        found = self._known.get(key)
+        if found is None:
+            if len(attrs) > 2 * self._attributes:
+                raise LimitError(
+                    f"an element has {len(attrs) // 2} attributes, {self._attributes} are allowed",
+                    limit="attributes",
+                    allowed=self._attributes,
+                )
+            found = self._look(item, dict(zip(attrs[::2], attrs[1::2], strict=True)))
+            # A shape that collects extras serves one element; other results serve again.
+            if found.shape is None or found.shape.extras is None:
+                if len(self._known) >= _REMEMBERED:
+                    self._known.clear()
+                self._known[key] = found
+        return found
+
+    def _bare(self, item: Item) -> Item:
+        if item.kind == ANY:
+            return CAPTURE
+        if item.kind == REF:
+            return self.reference(item, item.referent or "", None)
+        return item
+
+    def _look(self, item: Item, attrs: dict[str, str]) -> Item:
+        if attrs.get(XSI_NIL, "").strip() in ("true", "1"):
+            return NIL
+        qname = attrs.get(XSI_TYPE)
+        if qname is not None:
+            item = self.narrow(item, *self.resolve(qname))
+        if item.kind == REF:
+            return self.reference(item, attrs.get("type", item.referent), attrs.get("serverGuid"))
+        return CAPTURE if item.kind == ANY else item
+
+    def narrow(self, item: Item, uri: str, local: str) -> Item:
+        """Return `item` narrowed to a type; itself if the type is not known."""
+        if uri == self.tables.namespace:
+            if local == REFERENCE:
+                return self._narrow_to_reference(item)
+            cls = self.tables.binding.find(local)
+            if cls is not None and issubclass(cls, DataObject | MethodFault):
+                return self._narrow_to_data(item, self.tables.shape(cls))
+            if cls is not None and issubclass(cls, Enumeration):
+                return self._narrow_to_leaf(item, local, decode_enum)
+            if item.kind == ANY:
+                array = self.tables.array(local)
+                return item if array is None else item.like(kind=DATA, shape=array)
+            if item.kind == DATA and item.shape is not None and item.shape.fault:
+                return item.like(shape=unknown_fault(item.shape, local))
+        elif uri == XSD:
+            if local in DECODE:
+                return self._narrow_to_leaf(item, local, DECODE[local])
+            if local in _XSD_STRINGS:
+                return self._narrow_to_leaf(item, "string", None)
+        return item
+
+    def _narrow_to_reference(self, item: Item) -> Item:
+        if item.kind == ANY:
+            return item.like(kind=REF, type="ref", referent="")
+        if item.kind != REF:
+            raise Misfit(f"xsi:type {REFERENCE} is no {item.type}")
+        return item
+
+    def _narrow_to_data(self, item: Item, shape: Shape) -> Item:
+        if item.kind == ANY:
+            return item.like(kind=DATA, shape=shape)
+        declared = item.shape
+        if item.kind != DATA or declared is None or declared.cls is None or shape.cls is None:
+            raise Misfit(f"xsi:type {shape.name} is no {item.type}")
+        if declared is shape:
+            return item
+        if not issubclass(shape.cls, declared.cls):
+            raise Misfit(f"xsi:type {shape.name} is no subtype of {declared.name}")
+        return item.like(shape=shape)
+
+    def _narrow_to_leaf(self, item: Item, type_: str, decode: Callable[[str], Any] | None) -> Item:
+        if item.kind == ANY:
+            return item.like(kind=LEAF, type=type_, decode=decode)
+        if item.kind != LEAF or not _derives(type_, item.type, decode is decode_enum):
+            raise Misfit(f"xsi:type {type_} is no {item.type}")
+        return item
+
+    # References
+
+    def reference(self, item: Item, kind: str, guid: str | None) -> Item:
+        """Return a leaf whose text becomes a proxy of that kind."""
+        key = (item, kind)
+        found = self._references.get(key) if guid is None else None
+        if found is None:
+            found = item.like(kind=LEAF, decode=self._proxy_maker(item.referent, kind, guid))
+            if guid is None:
+                if len(self._references) >= _REMEMBERED:
+                    self._references.clear()
+                self._references[key] = found
+        return found
+
+    def _proxy_maker(self, referent: str, kind: str, guid: str | None) -> Callable[[str], Any]:
+        cls = self.tables.binding.find(kind) if kind else None
+        if cls is None or not issubclass(cls, ManagedObject):
+            cls = self.tables.managed_base
+            declared = self.tables.binding.find(referent) if referent else None
+            if declared is not None and issubclass(declared, ManagedObject):
+                cls = declared
+        make = partial(cls, invoker=self._invoker, kind=kind, guid=guid)
+        if kind:
+            return lambda text: make(text) if text else None
+
+        def typeless(text: str) -> None:
+            # An empty reference without a type is how some servers say "none".
+            if text.strip():
+                raise Misfit("a reference without a type")
+
+        return typeless
+
+
+def _derives(type_: str, declared: str, enumeration: bool) -> bool:
+    """Whether a leaf of `type_` may stand where `declared` is."""
+    if type_ == declared:
+        return True
+    if type_ in SIGNED and declared in SIGNED:
+        return SIGNED.index(type_) < SIGNED.index(declared)
+    # An enumeration restricts xsd:string; one for another is refused.
+    return declared == "string" and enumeration
