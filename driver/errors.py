@@ -5,6 +5,19 @@
     VimlibError                            vimlib.errors
     └── DriverError
         ├── MissingExtraError              an optional dependency is not installed
+        ├── DatastoreUnusableError (vimlib.errors.HostStateError)
+        ├── NoSpaceError                   too little room on the datastore
+        ├── FileConflictError              a file of that name is there already
+        ├── HostReadOnlyError              the licence forbids writes
+        ├── InstanceExistsError            that uuid or name is taken
+        ├── InstanceStateError             not in the state that is needed
+        ├── ForeignInstanceError           not ours, so left alone
+        ├── NetworkError
+        │   ├── NetworkNotFoundError (LookupError)
+        │   ├── PhysicalNICNotFoundError (LookupError)
+        │   ├── PortGroupMismatchError     another switch or VLAN id
+        │   ├── PortGroupInUseError
+        │   └── ForeignPortGroupError      not ours, so not removed
         └── ImageError                     has `image`: the image as it was asked for
             ├── ImageNotFoundError (LookupError)
             ├── ImageAmbiguousError        several images have that name; has their ids
@@ -32,14 +45,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vimlib.errors import Outcome, SourceError, VimlibError, printable
+from vimlib.errors import HostStateError, Outcome, SourceError, VimlibError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = [
+    "DatastoreUnusableError",
     "DriverError",
+    "FileConflictError",
+    "ForeignInstanceError",
+    "ForeignPortGroupError",
     "HashUnknownError",
+    "HostReadOnlyError",
     "ImageAmbiguousError",
     "ImageError",
     "ImageHashError",
@@ -49,7 +67,15 @@ __all__ = [
     "ImageTooLongError",
     "ImageTruncatedError",
     "ImageUnacceptableError",
+    "InstanceExistsError",
+    "InstanceStateError",
     "MissingExtraError",
+    "NetworkError",
+    "NetworkNotFoundError",
+    "NoSpaceError",
+    "PhysicalNICNotFoundError",
+    "PortGroupInUseError",
+    "PortGroupMismatchError",
     "SourceEncodedError",
     "SourceProtocolError",
     "SourceReadError",
@@ -232,7 +258,7 @@ class SourceRedirectError(SourceRefusedError):
     def __init__(self, status: int, location: str, *, image: str = "") -> None:
         super().__init__(status, image=image)
         self.location = location
-        self.message = f"the image source redirects (HTTP {status}) to {printable(location)}"
+        self.args = (f"the image source redirects (HTTP {status}) to {printable(location)}",)
         self.hint = "Give the final address if you trust it"
 
 
@@ -320,4 +346,198 @@ class ImageTooLongError(ImageSourceError):
     def __init__(self, expected: int, *, image: str = "") -> None:
         super().__init__(
             f"the image went on after its {expected} bytes", expected=expected, image=image
+        )
+
+
+class DatastoreUnusableError(DriverError, HostStateError):
+    """The datastore exists and cannot take files now."""
+
+    datastore: str
+
+    def __init__(self, datastore: str, state: str) -> None:
+        super().__init__(
+            f"datastore {printable(datastore)!r} is {printable(state, 40)}",
+            datastore=datastore,
+            state=state,
+            hint="Choose another one, or mend it on the host.",
+        )
+
+
+class NoSpaceError(DriverError):
+    """The datastore has too little room; nothing was made."""
+
+    outcome: Outcome = "refused"
+    datastore: str
+    needed: int
+    """Bytes."""
+    free: int
+    """Bytes."""
+
+    def __init__(self, datastore: str, *, needed: int, free: int) -> None:
+        super().__init__(
+            f"{needed} bytes are needed, datastore {printable(datastore)!r} has {free} free",
+            datastore=datastore,
+            needed=needed,
+            free=free,
+            hint="Free some room there, or choose another datastore.",
+        )
+
+
+class FileConflictError(DriverError):
+    """A file of that name is there already; it was left alone."""
+
+    outcome: Outcome = "refused"
+    path: str
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"{printable(path)} exists",
+            path=path,
+            hint="Choose another --to folder, or replace it with --overwrite.",
+        )
+
+
+class HostReadOnlyError(DriverError):
+    """The host's licence forbids what changes it (fault RestrictedVersion)."""
+
+    outcome: Outcome = "refused"
+
+    def __init__(self, host: str) -> None:
+        super().__init__(
+            f"the licence of {printable(host)} allows reading only (RestrictedVersion)",
+            hint="Use a host with a paid or an evaluation licence: the free edition refuses the API's writes.",
+        )
+
+
+class InstanceExistsError(DriverError):
+    """A machine with that uuid or name exists; nothing was made."""
+
+    outcome: Outcome = "refused"
+    name: str
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"a machine {printable(name)!r} exists",
+            name=name,
+            hint="Choose another name, or destroy it first.",
+        )
+
+
+class ForeignInstanceError(DriverError):
+    """The machine was not made by this driver, which therefore leaves it alone."""
+
+    outcome: Outcome = "refused"
+    name: str
+    owner: str
+    """Its owner mark; "" if it has none."""
+
+    def __init__(self, name: str, *, owner: str) -> None:
+        super().__init__(
+            f"machine {printable(name)!r} belongs to {printable(owner) or 'nobody we know'}, not to this driver",
+            name=name,
+            owner=owner,
+            hint="If you mean it, give --foreign.",
+        )
+
+
+class NetworkError(DriverError):
+    """A network of the host is not what was asked for."""
+
+    outcome: Outcome = "refused"
+
+
+class NetworkNotFoundError(NetworkError, LookupError):
+    """The host has no port group of that name."""
+
+    name: str
+    known: Sequence[str]
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        shown = ", ".join(printable(n, 60) for n in known[:20]) or "none"
+        super().__init__(
+            f"no port group {printable(name)!r}",
+            name=name,
+            known=tuple(known),
+            hint=f"The host has: {shown}.",
+        )
+
+
+class PhysicalNICNotFoundError(NetworkError, LookupError):
+    """The host has no physical NIC of that name, or no virtual switch on it."""
+
+    name: str
+    known: Sequence[str]
+
+    def __init__(self, name: str, known: Sequence[str], *, what: str = "physical NIC") -> None:
+        super().__init__(
+            f"no {what} {printable(name)!r}",
+            name=name,
+            known=tuple(known),
+            hint=f"The host has: {', '.join(known) or 'none'}.",
+        )
+
+
+class PortGroupMismatchError(NetworkError):
+    """The port group exists, on another switch or with another VLAN id."""
+
+    name: str
+    fact: str
+    """`vswitch` or `vlan`."""
+    expected: object
+    actual: object
+
+    def __init__(self, name: str, fact: str, *, expected: object, actual: object) -> None:
+        super().__init__(
+            f"port group {printable(name)!r} has {fact} {actual}, {expected} was asked for",
+            name=name,
+            fact=fact,
+            expected=expected,
+            actual=actual,
+            hint="Choose another name, or change the port group on the host.",
+        )
+
+
+class PortGroupInUseError(NetworkError):
+    """Machines or host adapters use the port group."""
+
+    name: str
+    users: Sequence[str]
+
+    def __init__(self, name: str, users: Sequence[str]) -> None:
+        super().__init__(
+            f"port group {printable(name)!r} is used by {', '.join(printable(u, 60) for u in users[:5])}",
+            name=name,
+            users=tuple(users),
+            hint="Move or remove them first.",
+        )
+
+
+class ForeignPortGroupError(NetworkError):
+    """The port group was not made by this driver, which therefore does not remove it."""
+
+    name: str
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"port group {printable(name)!r} was not made here",
+            name=name,
+            hint="Remove it on the host if you mean it.",
+        )
+
+
+class InstanceStateError(DriverError):
+    """The machine is not in the state that the operation needs."""
+
+    outcome: Outcome = "refused"
+    name: str
+    state: str
+    needed: str
+
+    def __init__(self, name: str, *, state: str, needed: str) -> None:
+        super().__init__(
+            f"machine {printable(name)!r} is {printable(state, 40)}, not {printable(needed, 80)}",
+            name=name,
+            state=state,
+            needed=needed,
+            hint="vimctl instance show tells its state.",
         )

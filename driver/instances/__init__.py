@@ -1,1 +1,5 @@
-"""Virtual machines: one module a verb or noun; spec builders are pure functions."""
+"""Machines: one module a verb or noun.
+
+`types` and `plan` and `devices` are pure: what a caller says, what will be done, the API's specs.
+`lookup`, `place`, `spawn`, `removal`, `power` act. `undo` is how acting is taken back.
+"""

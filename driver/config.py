@@ -1,0 +1,26 @@
+"""What one may set about the driver."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from driver.guestinfo import Form
+
+__all__ = ["DriverConfig"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriverConfig:
+    """Settings of an `ESXDriver`, each with a default that works."""
+
+    owner: str = "vimlib"
+    """Mark on all that the driver makes. Two drivers on one host want different ones: a sweep
+    touches only what carries its own."""
+    guest_form: Form = "nova"
+    """How addresses are written for the guest; see `driver.guestinfo`."""
+    concurrency: int = 4
+    """Images that are moved at the same time."""
+    task_seconds: float = 600.0
+    """How long one task of the host may take. Creating a large thick disk takes minutes."""
+    cleanup_seconds: float = 120.0
+    """How long undoing a failed spawn may take before it is given up and said so."""

@@ -1,0 +1,264 @@
+"""Push images from a source into a datastore: many at once, never on local disk, never whole in memory.
+
+For each image: ask the source, check the room for all, upload under a temporary name, verify
+length, format and hash on the way, read the size back, move into place. A failed image leaves no
+file; the others go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from driver.errors import FileConflictError, HostReadOnlyError, NoSpaceError
+from driver.images.check import BodyCheck
+from driver.images.mover import AsyncMover
+from driver.images.sink import DatastoreSink, temporary_name
+from driver.instances.place import free_space
+from driver.instances.undo import Undo
+from vimlib import vim25
+from vimlib.collector.owned import finish
+from vimlib.datastore import DatastorePath
+from vimlib.errors import TransferCorruptError, UsageError, VimlibError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from driver.images.mover import BodyMover
+    from driver.images.source import ImageInfo, ImageSource, ImageStore
+    from vimlib.client import Client
+
+__all__ = ["PushEvent", "PushResult", "own_mover", "push_images"]
+
+CLEANUP_SECONDS = 60.0
+EventKind: TypeAlias = Literal["started", "progress", "done", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class PushEvent:
+    """Something happened to one image of a push."""
+
+    kind: EventKind
+    image: str
+    bytes: int = 0
+    """`started`: the image's size; `progress`: bytes that have just left; `done`: all of them."""
+    error: VimlibError | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushResult:
+    """What became of one image."""
+
+    image: str
+    """As it was given."""
+    datastore_path: str = ""
+    bytes: int = 0
+    hash: str | None = None
+    hash_algo: str | None = None
+    verified: bool = False
+    """The source had a hash, and what was stored came with it."""
+    seconds: float = 0.0
+    error: VimlibError | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the line that `vimctl image push --json` prints."""
+        if self.error is not None:
+            return {"image": self.image, "error": error_json(self.error)}
+        return {
+            "image": self.image,
+            "datastore_path": self.datastore_path,
+            "bytes": self.bytes,
+            "hash": self.hash,
+            "hash_algo": self.hash_algo,
+            "verified": self.verified,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def error_json(error: VimlibError) -> dict[str, Any]:
+    """Return an error as the command line prints it."""
+    return {
+        "type": type(error).__name__,
+        "message": str(error),
+        "retryable": error.retryable,
+        "outcome": error.outcome,
+    }
+
+
+@asynccontextmanager
+async def own_mover(streams: int) -> AsyncIterator[BodyMover]:
+    """Hold a mover with threads of its own for hashing; they have ended when this is left."""
+    executor = ThreadPoolExecutor(max(1, min(streams, 4)), thread_name_prefix="vimlib-hash")
+    try:
+        yield AsyncMover(executor)
+    finally:
+        # Nothing runs in it any more: each stream has waited for its own job.
+        executor.shutdown(wait=True)
+
+
+def file_name(info: ImageInfo, *, from_glance: bool) -> str:
+    """Return the name in the datastore: `<image id>.<vmdk|img|iso>` for Glance, else the base name."""
+    if not from_glance:
+        return info.name
+    return f"{info.id}.{ {'vmdk': 'vmdk', 'iso': 'iso'}.get(info.disk_format or '', 'img') }"
+
+
+async def push_images(
+    client: Client,
+    images: ImageStore,
+    refs: Sequence[str],
+    *,
+    datastore: str,
+    directory: str = "images",
+    concurrency: int = 4,
+    overwrite: bool = False,
+    mover: BodyMover | None = None,
+    events: Callable[[PushEvent], None] | None = None,
+) -> list[PushResult]:
+    """Push `refs` into `[datastore] directory`, `concurrency` at a time; results in the same order.
+
+    A failed image is a result with `error`; its partial file is removed and the others go on.
+    Cancelling stops all streams and removes all partial files.
+
+    Raises:
+        UsageError: Nothing to push, or an image given twice.
+        NotFoundError: There is no such datastore.
+        NoSpaceError: It has no room for all of them together; nothing was sent.
+        HostReadOnlyError: The host's licence forbids writes; nothing was sent.
+    """
+    if not refs or len(set(refs)) != len(refs):
+        raise UsageError(
+            "no image to push" if not refs else "an image is given twice",
+            hint="Name each image once.",
+        )
+    tell = events or (lambda event: None)
+    limit = asyncio.Semaphore(max(1, concurrency))
+    jobs = [_Push(client, images.image(ref), ref, overwrite, tell) for ref in refs]
+    free, *_ = await _all(free_space(client, datastore), *(job.ask(limit) for job in jobs))
+    needed = sum(job.info.size for job in jobs if job.info is not None)
+    if needed > free:
+        raise NoSpaceError(datastore, needed=needed, free=free)
+    if any(job.info is not None for job in jobs):
+        await _make_directory(client, DatastorePath(datastore, directory))
+    async with own_mover(concurrency) as ours:
+        await _all(
+            *(job.run(DatastorePath(datastore, directory), mover or ours, limit) for job in jobs)
+        )
+    return [job.result for job in jobs]
+
+
+async def _all(*work: Any) -> list[Any]:
+    """Await all; the first error cancels the rest and is raised as itself."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(item) for item in work]
+    except* VimlibError as group_error:
+        first: BaseException = group_error
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        raise first from None
+    return [task.result() for task in tasks]
+
+
+async def _make_directory(client: Client, path: DatastorePath) -> None:
+    """Make the folder. As the first write it also shows whether the licence allows any."""
+    try:
+        await client.datastore(path.datastore).mkdir(path, parents=True, exist_ok=True)
+    except vim25.RestrictedVersion:
+        raise HostReadOnlyError(client.host) from None
+
+
+class _Push:
+    """One image on its way."""
+
+    def __init__(
+        self,
+        client: Client,
+        source: ImageSource,
+        ref: str,
+        overwrite: bool,
+        tell: Callable[[PushEvent], None],
+    ) -> None:
+        self.client = client
+        self.source = source
+        self.ref = ref
+        self.overwrite = overwrite
+        self.tell = tell
+        self.info: ImageInfo | None = None
+        self.result = PushResult(image=ref)
+
+    def fail(self, error: VimlibError, since: float) -> None:
+        seconds = time.monotonic() - since
+        self.result = PushResult(image=self.ref, error=error, seconds=seconds)
+        self.tell(PushEvent("failed", self.ref, error=error))
+
+    async def ask(self, limit: asyncio.Semaphore) -> None:
+        """Ask the source what the image is. An error becomes the result."""
+        since = time.monotonic()
+        try:
+            async with limit:
+                self.info = await self.source.info()
+        except VimlibError as error:
+            self.fail(error, since)
+
+    async def run(self, folder: DatastorePath, mover: BodyMover, limit: asyncio.Semaphore) -> None:
+        """Upload, verify, publish. An error becomes the result."""
+        if self.info is None:
+            return
+        async with limit:
+            since = time.monotonic()
+            self.tell(PushEvent("started", self.ref, self.info.size))
+            try:
+                await self._move(self.info, folder, mover, since)
+            except VimlibError as error:
+                self.fail(error, since)
+
+    async def _move(
+        self, info: ImageInfo, folder: DatastorePath, mover: BodyMover, since: float
+    ) -> None:
+        datastore = self.client.datastore(folder.datastore)
+        target = folder / file_name(info, from_glance=getattr(self.source, "is_glance", False))
+        if not self.overwrite and await datastore.exists(target):
+            raise FileConflictError(str(target))
+        part = target.with_name(temporary_name(target.name))
+        check = BodyCheck(info)
+
+        async def remove() -> None:
+            await datastore.delete(part, missing_ok=True)
+
+        async with Undo(seconds=CLEANUP_SECONDS) as undo:
+            undo.push(str(part), remove)
+            report = await mover.move(
+                self.source,
+                DatastoreSink(datastore, part),
+                check,
+                on_progress=lambda count: self.tell(PushEvent("progress", self.ref, count)),
+            )
+            try:
+                await finish(datastore.move(part, target, overwrite=self.overwrite))
+            except vim25.FileAlreadyExists:
+                raise FileConflictError(str(target)) from None
+            undo.keep()
+        stored = await datastore.stat(target)
+        if stored.size != report.bytes:
+            raise TransferCorruptError(
+                f"{target} has {stored.size} bytes, {report.bytes} were sent",
+                path=str(target),
+                expected=report.bytes,
+                actual=stored.size,
+                hint="Push it again.",
+            )
+        self.result = PushResult(
+            image=self.ref,
+            datastore_path=str(target),
+            bytes=report.bytes,
+            hash=report.hash,
+            hash_algo=report.hash_algo,
+            verified=report.verified,
+            seconds=time.monotonic() - since,
+        )
+        self.tell(PushEvent("done", self.ref, report.bytes))

@@ -1,0 +1,96 @@
+"""Where a machine goes: datacenter, folder, resource pool, datastore; all checked first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from driver.errors import DatastoreUnusableError
+from vimlib import vim25
+from vimlib.errors import HostStateError, NotFoundError
+
+if TYPE_CHECKING:
+    from vimlib.client import Client
+
+__all__ = ["Place", "find_place", "free_space"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where machines go on this host."""
+
+    datacenter: vim25.Datacenter
+    folder: vim25.Folder
+    pool: vim25.ResourcePool
+    host: vim25.HostSystem | None
+    """None on vCenter, where the pool decides."""
+
+
+async def find_place(client: Client) -> Place:
+    """Return the first datacenter's machine folder and the first root resource pool.
+
+    A standalone host has one of each. Cancelling loses nothing.
+
+    Raises:
+        HostStateError: The host is in maintenance mode or not connected.
+        NotFoundError: The host shows none.
+    """
+    center = None
+    async for row in client.collect(vim25.Datacenter, "vmFolder"):
+        center = row
+        break
+    pool = None
+    async for row in client.collect(vim25.ResourcePool, "parent"):
+        if not isinstance(row.props.get("parent"), vim25.ResourcePool):
+            pool = row.obj
+            break
+    hosts = [
+        row
+        async for row in client.collect(
+            vim25.HostSystem, "runtime.inMaintenanceMode", "runtime.connectionState", "name"
+        )
+    ]
+    if center is None or pool is None or not hosts:
+        raise NotFoundError(
+            "the host shows no datacenter, resource pool or host system",
+            kind="Datacenter",
+            hint="Log in as a user who may see the inventory.",
+        )
+    alone = hosts[0] if len(hosts) == 1 else None
+    if alone is not None and alone.props.get("runtime.inMaintenanceMode"):
+        raise HostStateError(
+            f"{alone.props.get('name')} is in maintenance mode",
+            state="maintenance",
+            hint="Take it out of maintenance mode first.",
+        )
+    return Place(
+        center.obj, center["vmFolder"], pool, alone.obj if alone is not None else None
+    )
+
+
+async def free_space(client: Client, datastore: str) -> int:
+    """Return the free bytes of a datastore that can take files now.
+
+    Raises:
+        NotFoundError: There is none of that name; names those that are.
+        DatastoreUnusableError: It is not accessible or in maintenance.
+    """
+    names = []
+    async for row in client.collect(
+        vim25.Datastore, "name", "summary.accessible", "summary.freeSpace", "summary.maintenanceMode"
+    ):
+        names.append(str(row.props.get("name")))
+        if names[-1] != datastore:
+            continue
+        if not row.props.get("summary.accessible", True):
+            raise DatastoreUnusableError(datastore, "inaccessible")
+        mode = row.props.get("summary.maintenanceMode") or "normal"
+        if mode != "normal":
+            raise DatastoreUnusableError(datastore, mode)
+        return int(row["summary.freeSpace"])
+    raise NotFoundError(
+        f"no datastore {datastore!r} on {client.host}",
+        kind="Datastore",
+        name=datastore,
+        hint=f"It has: {', '.join(sorted(names)) or 'none'}.",
+    )

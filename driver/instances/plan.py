@@ -1,0 +1,137 @@
+"""Decide what a spawn will do, before it does any of it. No I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from driver import guestinfo
+from driver.errors import ImageUnacceptableError
+from driver.instances.devices import ADAPTERS, disk_type_adapter, nic
+from vimlib import vim25
+
+if TYPE_CHECKING:
+    from driver.config import DriverConfig
+    from driver.images.source import ImageInfo
+    from driver.instances.types import InstanceSpec
+
+__all__ = ["OWNER_KEY", "SpawnPlan", "guest_config", "plan_spawn"]
+
+OWNER_KEY: Final = "vimlib.owner"
+"""extraConfig key that marks what we made; managedBy is younger than API 4.1."""
+
+_KIB: Final = 1 << 10
+_GIB: Final = 1 << 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpawnPlan:
+    """What a spawn will do."""
+
+    config: vim25.VirtualMachineConfigSpec
+    adapter: str
+    disk_adapter: str
+    """The adapter as a disk's descriptor calls it."""
+    extent_bytes: int
+    """Length of the extent that is made first: the image's, rounded up to whole KiB."""
+    capacity_kb: int
+    """KiB of the finished root disk, at least `extent_bytes`."""
+
+    @property
+    def grows(self) -> bool:
+        """Whether the disk is extended after the image is in place."""
+        return self.capacity_kb * _KIB > self.extent_bytes
+
+
+def guest_config(spec: InstanceSpec) -> guestinfo.GuestConfig:
+    """Return what the guest shall know about its network.
+
+    A NIC without a MAC is left out: the host chooses it, and the guest finds cards by MAC.
+    """
+    return guestinfo.GuestConfig(
+        hostname=spec.hostname,
+        nics=[
+            guestinfo.NIC(
+                mac=card.mac,
+                addresses=card.addresses,
+                gateway4=card.gateway,
+                gateway6=card.gateway6,
+                dns=card.dns,
+            )
+            for card in spec.nics
+            if card.mac is not None
+        ],
+    )
+
+
+def _extra_config(spec: InstanceSpec, config: DriverConfig) -> list[vim25.OptionValue]:
+    pairs = {OWNER_KEY: config.owner}
+    guest = guest_config(spec)
+    if guest.nics or guest.hostname:
+        pairs |= guestinfo.extra_config(guest, config.guest_form)
+    pairs |= dict(spec.extra_config)
+    return [vim25.OptionValue(key=key, value=value) for key, value in pairs.items()]
+
+
+def _check_image(image: ImageInfo, spec: InstanceSpec) -> None:
+    kind = image.properties.get("vmware_disktype", "preallocated")
+    flat = image.disk_format in (None, "raw") or (
+        image.disk_format == "vmdk" and kind in ("preallocated", "thick", "eagerZeroedThick")
+    )
+    if not flat:
+        word = image.disk_format if image.disk_format != "vmdk" else f"vmdk of type {kind}"
+        raise ImageUnacceptableError(
+            "spawn.flat",
+            f"{word}; a machine is spawned from flat bytes",
+            image=spec.image,
+            hint="Use an image of disk_format raw: qemu-img convert -O raw IN OUT.",
+        )
+    if image.size == 0:
+        raise ImageUnacceptableError("spawn.empty", "it has no bytes", image=spec.image)
+    if spec.disk_gb is not None and image.size > spec.disk_gb * _GIB:
+        raise ImageUnacceptableError(
+            "spawn.size",
+            f"it has {image.size} bytes, the disk was to have {spec.disk_gb} GiB",
+            image=spec.image,
+            hint=f"Give --disk-gb {-(-image.size // _GIB)} or more.",
+        )
+
+
+def plan_spawn(
+    spec: InstanceSpec, image: ImageInfo, config: DriverConfig, *, api_version: str
+) -> SpawnPlan:
+    """Return the plan, or say why there is none.
+
+    Raises:
+        ImageUnacceptableError: The image is not flat, is empty, or larger than the disk.
+        UsageError: The adapter does not exist.
+        VersionError: The host is too old for a NIC model.
+    """
+    _check_image(image, spec)
+    adapter = spec.adapter or image.properties.get("vmware_adaptertype") or "lsiLogic"
+    adapter = next((a for a in ADAPTERS if a.lower() == adapter.lower()), adapter)
+    extent_kb = -(-image.size // _KIB)
+    changes = [nic(card, i, api_version=api_version) for i, card in enumerate(spec.nics)]
+    return SpawnPlan(
+        config=vim25.VirtualMachineConfigSpec(
+            name=spec.name,
+            instanceUuid=spec.uuid,
+            guestId=spec.guest_id or image.properties.get("vmware_ostype") or "otherGuest",
+            files=vim25.VirtualMachineFileInfo(vmPathName=f"[{spec.datastore}]"),
+            numCPUs=spec.cpus,
+            memoryMB=spec.memory_mb,
+            tools=vim25.ToolsConfigInfo(
+                afterPowerOn=True,
+                afterResume=True,
+                beforeGuestStandby=True,
+                beforeGuestShutdown=True,
+                beforeGuestReboot=True,
+            ),
+            deviceChange=changes,
+            extraConfig=_extra_config(spec, config),
+        ),
+        adapter=adapter,
+        disk_adapter=disk_type_adapter(adapter),
+        extent_bytes=extent_kb * _KIB,
+        capacity_kb=extent_kb if spec.disk_gb is None else spec.disk_gb * (_GIB // _KIB),
+    )

@@ -1,0 +1,227 @@
+"""Make a machine from a flat image: a list of steps, each with its way back.
+
+Check everything that can be checked, create the machine, make its disk, stream the image into
+the disk's extent, attach it, power on, read back. The order is the one that hosts since ESX 4.1
+take (docs/spawn.md); what differs from the original is that every step can be undone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from driver.errors import InstanceExistsError, NoSpaceError
+from driver.images.check import BodyCheck
+from driver.images.sink import DatastoreSink
+from driver.instances import lookup
+from driver.instances.devices import root_disk
+from driver.instances.place import find_place, free_space
+from driver.instances.plan import plan_spawn
+from driver.instances.removal import remove_files, remove_machine
+from driver.instances.undo import Undo
+from driver.networks.facts import check_networks
+from vimlib import vim25
+from vimlib.collector.owned import finish
+from vimlib.datastore import DatastorePath
+from vimlib.errors import NotFoundError, OutcomeUnknownError
+
+if TYPE_CHECKING:
+    from driver.config import DriverConfig
+    from driver.images.mover import BodyMover
+    from driver.images.source import ImageSource, Progress
+    from driver.instances.place import Place
+    from driver.instances.plan import SpawnPlan
+    from driver.instances.types import Instance, InstanceSpec
+    from vimlib.client import Client
+
+__all__ = ["spawn"]
+
+
+async def spawn(
+    client: Client,
+    spec: InstanceSpec,
+    source: ImageSource,
+    mover: BodyMover,
+    config: DriverConfig,
+    *,
+    on_progress: Progress | None = None,
+) -> Instance:
+    """Make the machine, and return it as the host shows it.
+
+    Cancelling undoes what was made: calls that have left run to their end first, then machine
+    and files are removed, for at most `config.cleanup_seconds`.
+
+    Raises:
+        ImageError: The image cannot be used; nothing was made.
+        NetworkNotFoundError: A port group does not exist; nothing was made.
+        InstanceExistsError: A machine with that uuid or name exists; nothing was made.
+        NoSpaceError: The datastore has too little room; nothing was made.
+        VimlibError: A step failed; what was made has been undone, or a note says what was left.
+    """
+    image = await source.info()
+    plan = plan_spawn(spec, image, config, api_version=client.api_version)
+    await check_networks(client, [card.network for card in spec.nics])
+    await _check_absent(client, spec)
+    place = await find_place(client)
+    free = await free_space(client, spec.datastore)
+    if free < plan.capacity_kb * 1024:
+        raise NoSpaceError(spec.datastore, needed=plan.capacity_kb * 1024, free=free)
+    async with Undo(seconds=config.cleanup_seconds) as undo:
+        steps = _Steps(client, spec, plan, place, config, undo)
+        await steps.create_machine()
+        await steps.create_disk()
+        # Whatever the source calls it, these bytes become an extent: they must be flat.
+        check = BodyCheck(replace(image, disk_format="raw"))
+        await steps.fill_disk(source, check, mover, on_progress)
+        if plan.grows:
+            await steps.grow_disk()
+        await steps.attach_disk()
+        if spec.power_on:
+            await steps.power_on()
+        made = await lookup.read(client, steps.vm)
+        undo.keep()
+    return made
+
+
+async def _check_absent(client: Client, spec: InstanceSpec) -> None:
+    if await lookup.find_by_uuid(client, spec.uuid) is not None:
+        raise InstanceExistsError(spec.uuid)
+    async for row in client.collect(vim25.VirtualMachine, "name"):
+        if row.props.get("name") == spec.name:
+            raise InstanceExistsError(spec.name)
+
+
+class _Steps:
+    """The steps of one spawn; each begins by writing down its way back."""
+
+    def __init__(
+        self,
+        client: Client,
+        spec: InstanceSpec,
+        plan: SpawnPlan,
+        place: Place,
+        config: DriverConfig,
+        undo: Undo,
+    ) -> None:
+        self.client = client
+        self.spec = spec
+        self.plan = plan
+        self.place = place
+        self.config = config
+        self.undo = undo
+        self.datastore = client.datastore(spec.datastore)
+        self._vm: vim25.VirtualMachine | None = None
+        self._folder: DatastorePath | None = None
+
+    @property
+    def vm(self) -> vim25.VirtualMachine:
+        """The machine, once `create_machine` has ended."""
+        assert self._vm is not None, "create_machine comes first"
+        return self._vm
+
+    @property
+    def disk(self) -> DatastorePath:
+        """The root disk's descriptor."""
+        assert self._folder is not None, "create_machine comes first"
+        return self._folder / f"{self.spec.name}.vmdk"
+
+    async def create_machine(self) -> None:
+        """`Folder.CreateVM_Task`, then read which folder the host gave the machine.
+
+        A host takes another folder name where one is left over, so it is read and not guessed.
+        """
+        self.undo.push(f"machine {self.spec.name}", self._remove)
+        await finish(self._create())
+        row = await self.client.get(self.vm, "config.files.vmPathName")
+        self._folder = DatastorePath.parse(row["config.files.vmPathName"]).parent
+
+    async def _create(self) -> None:
+        folder = self.client.bind(self.place.folder)
+        try:
+            task = await folder.CreateVM_Task(
+                self.plan.config, self.place.pool, host=self.place.host
+            )
+            self._vm = await self.client.wait(task, timeout=self.config.task_seconds)
+        except OutcomeUnknownError:
+            # The uuid is ours alone, so the host can tell whether it did it.
+            self._vm = await lookup.find_by_uuid(self.client, self.spec.uuid)
+            if self._vm is None:
+                raise
+
+    async def _remove(self) -> None:
+        vm = self._vm or await lookup.find_by_uuid(self.client, self.spec.uuid)
+        if vm is not None:
+            await remove_machine(self.client, vm, self.config)
+        if self._folder is not None:
+            await remove_files(self.client, self.place.datacenter, self._folder)
+
+    async def create_disk(self) -> None:
+        """Make a thick disk of the image's size, whose extent the image then replaces."""
+        manager = self.client.bind(_there(self.client.content.virtualDiskManager))
+        made = vim25.FileBackedVirtualDiskSpec(
+            adapterType=self.plan.disk_adapter,
+            diskType=vim25.VirtualDiskType.thick,
+            capacityKb=self.plan.extent_bytes // 1024,
+        )
+
+        async def create() -> None:
+            task = await manager.CreateVirtualDisk_Task(
+                str(self.disk), datacenter=self.place.datacenter, spec=made
+            )
+            await self.client.wait(task, timeout=self.config.task_seconds)
+
+        await finish(create())
+
+    async def fill_disk(
+        self, source: ImageSource, check: BodyCheck, mover: BodyMover, on_progress: Progress | None
+    ) -> None:
+        """Stream the image into the disk's place of bytes, whole and checked.
+
+        The extent that came with the disk is deleted first: hosts keep the descriptor, which
+        names the extent, and take a new file of that name.
+        """
+        extent = self.disk.with_name(f"{self.disk.stem}-flat.vmdk")
+        await finish(self.datastore.delete(extent))
+        sink = DatastoreSink(self.datastore, extent, pad=1024)
+        await mover.move(source, sink, check, on_progress=on_progress)
+
+    async def grow_disk(self) -> None:
+        """`VirtualDiskManager.ExtendVirtualDisk_Task` to the size that was asked for."""
+        manager = self.client.bind(_there(self.client.content.virtualDiskManager))
+
+        async def extend() -> None:
+            task = await manager.ExtendVirtualDisk_Task(
+                str(self.disk), self.plan.capacity_kb, datacenter=self.place.datacenter
+            )
+            await self.client.wait(task, timeout=self.config.task_seconds)
+
+        await finish(extend())
+
+    async def attach_disk(self) -> None:
+        """Add controller and disk in one `ReconfigVM_Task`."""
+        change = vim25.VirtualMachineConfigSpec(
+            deviceChange=root_disk(str(self.disk), self.plan.capacity_kb, self.plan.adapter)
+        )
+
+        async def reconfigure() -> None:
+            await self.client.wait(
+                await self.vm.ReconfigVM_Task(change), timeout=self.config.task_seconds
+            )
+
+        await finish(reconfigure())
+
+    async def power_on(self) -> None:
+        """`PowerOnVM_Task`. A question of the machine ends the wait with an error."""
+
+        async def start() -> None:
+            await self.client.wait(
+                await self.vm.PowerOnVM_Task(), timeout=self.config.task_seconds
+            )
+
+        await finish(start())
+
+
+def _there(manager: vim25.VirtualDiskManager | None) -> vim25.VirtualDiskManager:
+    if manager is None:
+        raise NotFoundError("the host has no VirtualDiskManager", kind="VirtualDiskManager")
+    return manager
