@@ -3,3 +3,24 @@
 `policy` decides what may be repeated and does no I/O; the rest acts. Stands on the transport, and
 may import nothing from the helpers or the client above.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from vimlib.session.policy import Backoff, RetryPolicy
+from vimlib.session.readonly import READ_ONLY
+from vimlib.session.shield import finish
+
+if TYPE_CHECKING:
+    from vimlib.session.session import Credentials, Session
+
+__all__ = ["READ_ONLY", "Backoff", "Credentials", "RetryPolicy", "Session", "finish"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in {"Credentials", "Session"}:
+        from vimlib.session import session
+
+        return getattr(session, name)
+    raise AttributeError(f"module 'vimlib.session' has no attribute {name!r}")

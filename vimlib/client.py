@@ -1,0 +1,195 @@
+"""What `connect` yields: a session with everything that one does with it."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+
+from vimlib.collector import PAGE, Context, Row
+from vimlib.collector import collect as _collect
+from vimlib.collector import get as _get
+from vimlib.secret import Secret
+from vimlib.session.session import Credentials, Session
+from vimlib.tls import TLS
+from vimlib.transport.aio import AiohttpTransport
+from vimlib.transport.base import Timeouts
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+
+    from msgspec import Struct
+
+    from vimlib import vim25
+    from vimlib.collector import Collection, Source
+    from vimlib.model import ManagedObject, Method
+    from vimlib.session.policy import RetryPolicy
+    from vimlib.soap import Limits
+    from vimlib.transport.base import Middleware
+
+    S = TypeVar("S", bound=Struct)
+
+__all__ = ["Client", "connect"]
+
+M = TypeVar("M", bound="ManagedObject")
+
+
+class Client:
+    """One logged-in host. Made by `connect`; its calls raise `ClosedError` once that is left."""
+
+    def __init__(self, session: Session, transport: AiohttpTransport) -> None:
+        self._session = session
+        self._transport = transport
+        self._context = Context(session, session.content, session.api_version)
+
+    @property
+    def host(self) -> str:
+        """`host:port` of the server."""
+        return self._session.host
+
+    @property
+    def content(self) -> vim25.ServiceContent:
+        """The root objects of the host, bound: root folder, managers, property collector."""
+        return self._session.content
+
+    @property
+    def about(self) -> vim25.AboutInfo:
+        """Product, version and build of the host."""
+        return self._session.content.about
+
+    @property
+    def api_version(self) -> str:
+        """The version of the API that is spoken with the host, as `"8.0.3.0"`."""
+        return self._session.api_version
+
+    def bind(self, proxy: M) -> M:
+        """Return a proxy of the same object that calls through this client."""
+        return self._session.bind(proxy)
+
+    async def invoke(self, method: Method[..., Any], this: ManagedObject, args: Mapping[str, Any]) -> Any:
+        """Make a call by its description and wire names; `await vm.PowerOnVM_Task()` comes here too.
+
+        See `Session.invoke` for what is raised and what cancelling does.
+        """
+        return await self._session.invoke(method, this, args)
+
+    # -- properties ----------------------------------------------------------------------------
+
+    @overload
+    def collect(
+        self,
+        kind: type[M],
+        /,
+        *paths: str,
+        source: Source = None,
+        limit: int | None = None,
+        page: int = PAGE,
+    ) -> Collection[Row[M]]: ...
+    @overload
+    def collect(
+        self,
+        kind: type[ManagedObject],
+        shape: type[S],
+        /,
+        *,
+        source: Source = None,
+        limit: int | None = None,
+        page: int = PAGE,
+    ) -> Collection[S]: ...
+    def collect(self, kind: Any, /, *what: Any, **how: Any) -> Collection[Any]:
+        """Read properties of all objects of type `kind`; see `vimlib.collector.collect`.
+
+        `async for row in client.collect(vim25.VirtualMachine, "name")`; leaving the loop early or
+        being cancelled ends the retrieval on the host.
+        """
+        return _collect(self._context, kind, *what, **how)
+
+    @overload
+    async def get(self, obj: M, /, *paths: str) -> Row[M]: ...
+    @overload
+    async def get(self, obj: ManagedObject, shape: type[S], /) -> S: ...
+    @overload
+    async def get(self, obj: Iterable[M], /, *paths: str) -> list[Row[M]]: ...
+    @overload
+    async def get(self, obj: Iterable[ManagedObject], shape: type[S], /) -> list[S]: ...
+    async def get(self, obj: Any, /, *what: Any) -> Any:
+        """Read properties of one object, or of many in one go; see `vimlib.collector.get`.
+
+        Raises `ManagedObjectNotFound` for one that is gone. Cancelling leaves nothing behind.
+        """
+        return await _get(self._context, obj, *what)
+
+    def __repr__(self) -> str:
+        return f"<Client {self.host} API {self.api_version}>"
+
+
+@asynccontextmanager
+async def connect(
+    url: str,
+    username: str,
+    password: str | Secret,
+    *,
+    tls: TLS | None = None,
+    timeouts: Timeouts | None = None,
+    limits: Limits | None = None,
+    newer: Literal["refuse", "drop"] = "refuse",
+    strict: bool = False,
+    retries: RetryPolicy | None = None,
+    keepalive: float | None = 300.0,
+    proxy: str | None = None,
+    connections: int = 32,
+    locale: str | None = None,
+    middleware: Sequence[Middleware] = (),
+) -> AsyncIterator[Client]:
+    """Log in to an ESX host or a vCenter, and out again on leaving.
+
+    ``async with vimlib.connect("esx1", "root", password, tls=TLS(pin="AB:..")) as client:``
+
+    Args:
+        url: `https://HOST[:PORT]/sdk`, or just the host.
+        username: As the host knows it.
+        password: A `str` or a `Secret`; shown nowhere.
+        tls: Whom to trust; the system's CAs if nothing is said.
+        timeouts: Deadlines in seconds.
+        limits: How much of a reply is read before it is refused.
+        newer: What to do with a value that the host is too old for: `refuse` or `drop` it.
+        strict: Raise `ProtocolError` for a required field that a reply lacks, instead of None.
+        retries: How often calls are repeated that may be.
+        keepalive: Seconds of idleness after which the session is kept alive; None switches it off.
+        proxy: `http://[user:password@]host:port`, or `"environment"`.
+        connections: Sockets for calls at most; transfers have their own.
+        locale: Language of the host's messages, as `"en"`.
+        middleware: Wraps every exchange: tracing, metrics, pacing. The first is the outermost.
+
+    Raises:
+        UsageError: An argument that cannot be.
+        ConnectError: No connection; nothing was sent.
+        CertificateError: The certificate was not accepted; `sha256` says which it is.
+        LoginError: The host refused user name or password.
+        ProtocolError: What answers is no vSphere host.
+
+    Cancelling while it logs in logs out again; cancelling the block logs out, shielded, within
+    `Timeouts.logout`.
+    """
+    credentials = Credentials(username, Secret(password), locale)
+    del password
+    timeouts = timeouts or Timeouts()
+    async with AsyncExitStack() as stack:
+        transport = await stack.enter_async_context(
+            AiohttpTransport(
+                url, tls=tls, timeouts=timeouts, limits=limits, proxy=proxy, connections=connections
+            )
+        )
+        session = await stack.enter_async_context(
+            Session(
+                transport,
+                credentials,
+                timeouts=timeouts,
+                limits=limits,
+                newer=newer,
+                strict=strict,
+                retries=retries,
+                keepalive=keepalive,
+                middleware=middleware,
+            )
+        )
+        yield Client(session, transport)

@@ -1,0 +1,65 @@
+"""A string that keeps itself out of logs, tracebacks and pickles. This module imports nothing of ours."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+__all__ = ["Secret", "reveal"]
+
+_MASK = "***"
+
+
+class _Revealed(str):
+    """The text of a secret on its way to the wire: a `str` whose `repr` says nothing.
+
+    Tracebacks that print local variables use `repr`, so that a frame which holds one shows none.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return _MASK
+
+
+class Secret:
+    """A password, a session cookie or a ticket. `reveal()` gives the text; nothing else does."""
+
+    __slots__ = ("__text",)
+
+    def __init__(self, text: str | Secret) -> None:
+        self.__text: str = text.reveal() if isinstance(text, Secret) else _Revealed(text)
+
+    def reveal(self) -> str:
+        """Return the text; its `repr` is masked, its `str` is not."""
+        return self.__text
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self.__text == other.__text
+
+    def __hash__(self) -> int:
+        return hash((Secret, self.__text))
+
+    def __bool__(self) -> bool:
+        return bool(self.__text)
+
+    def __repr__(self) -> str:
+        return f"Secret({_MASK})"
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return format(repr(self), spec)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Secret is not pickled or copied")
+
+    def __copy__(self) -> Secret:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Secret:
+        return self
+
+
+def reveal(value: str | Secret) -> str:
+    """Return the text of a `Secret`, or `value` itself with a masked `repr`."""
+    return Secret(value).reveal()

@@ -1,0 +1,73 @@
+"""Which version of the API to speak: what the host offers, as far as our types know it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, Protocol
+
+from lxml import etree
+
+from vimlib.errors import ForbiddenXMLError, ProtocolError, printable
+from vimlib.model import parse_version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = ["DOCUMENT", "FIRST", "VersionSource", "choose", "read_versions"]
+
+DOCUMENT: Final = "vimServiceVersions.xml"
+"""Stands beside the service's path, and needs no login (vSphere 4.0 and newer)."""
+FIRST: Final = "4.0"
+"""What is spoken before anything is known: every host that matters answers it."""
+
+_VERSION: Final = re.compile(r"\d{1,4}(?:\.\d{1,4}){1,5}(?:u\d{1,3})?\Z")
+_MOST: Final = 1000
+
+
+class VersionSource(Protocol):
+    """A transport that can fetch the versions document; one that cannot is asked nothing."""
+
+    async def fetch_versions(self) -> bytes | None:
+        """Return the document, or None if the host has none."""
+        ...
+
+
+def read_versions(document: bytes, namespace: str = "urn:vim25") -> tuple[str, ...]:
+    """Return the versions that a versions document offers for `namespace`, newest first as listed.
+
+    Raises `ProtocolError`; `ForbiddenXMLError` for a DOCTYPE.
+    """
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
+    try:
+        root = etree.fromstring(document, parser)
+    except (etree.XMLSyntaxError, ValueError) as exc:
+        raise ProtocolError(
+            f"the host's list of API versions is no XML: {printable(str(exc), 120)}"
+        ) from None
+    if root.getroottree().docinfo.doctype:
+        raise ForbiddenXMLError("the host's list of API versions has a DOCTYPE")
+    found: list[str] = []
+    for item in root.iter("namespace"):
+        if (item.findtext("name") or "").strip() != namespace:
+            continue
+        found.extend((node.text or "").strip() for node in item.iter("version"))
+    return tuple(text for text in found[:_MOST] if _VERSION.match(text))
+
+
+def choose(offered: Iterable[str], known: Sequence[str]) -> str | None:
+    """Return the newest version that both sides know; None if there is none."""
+    ours = {parse_version(version): version for version in known}
+    both = [parsed for version in offered if (parsed := parse_version(version)) in ours]
+    return ours[max(both)] if both else None
+
+
+def newest_known(about_version: str, known: Sequence[str]) -> str:
+    """Return the newest version we know that a host of `about.apiVersion` knows too.
+
+    Raises `ProtocolError` for a version that is none.
+    """
+    if not _VERSION.match(about_version):
+        raise ProtocolError(f"the host's API version is {printable(about_version, 40)!r}")
+    theirs = parse_version(about_version)
+    fitting = [version for version in known if parse_version(version) <= theirs]
+    return max(fitting, key=parse_version) if fitting else FIRST

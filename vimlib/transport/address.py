@@ -1,0 +1,99 @@
+"""Where a server is: scheme, host, port and path, read from what people write."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from vimlib.errors import UsageError, printable
+
+__all__ = ["Address", "parse_address"]
+
+_HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})\Z")
+_IPV6: Final = re.compile(r"[0-9A-Fa-f:.]{2,45}(?:%[A-Za-z0-9._~-]{1,32})?\Z")
+_PORTS: Final = {"https": 443, "http": 80}
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A server and the path of its SOAP service."""
+
+    scheme: str
+    host: str
+    """Name or address, IPv6 without brackets."""
+    port: int
+    path: str = "/sdk"
+
+    @property
+    def bracketed(self) -> str:
+        """The host as it stands in a URL."""
+        return f"[{self.host}]" if ":" in self.host else self.host
+
+    @property
+    def netloc(self) -> str:
+        """`host:port`, the port always there; names a peer in errors and tells servers apart."""
+        return f"{self.bracketed}:{self.port}"
+
+    @property
+    def authority(self) -> str:
+        """`host[:port]` for a Host header, the port left out where it is the scheme's own."""
+        return self.bracketed if self.port == _PORTS[self.scheme] else self.netloc
+
+    @property
+    def origin(self) -> str:
+        """`https://host[:port]`."""
+        return f"{self.scheme}://{self.authority}"
+
+    @property
+    def tls(self) -> bool:
+        """Whether the channel is encrypted."""
+        return self.scheme == "https"
+
+    def __str__(self) -> str:
+        return self.origin + self.path
+
+
+def parse_address(url: str, *, path: str = "/sdk") -> Address:
+    """Read `https://host[:port][/path]`, `host`, `host:port` or a bare IPv6 address.
+
+    https and `path` where nothing is said. Raises `UsageError`, also for a URL that carries a user
+    name or a password: those are arguments of their own.
+    """
+    text = url.strip()
+    if "://" not in text:
+        bare_v6 = text.count(":") > 1 and not text.startswith("[")
+        text = f"https://[{text}]" if bare_v6 and "/" not in text else f"https://{text}"
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError as exc:
+        raise _refused(url, "it cannot be read as a URL") from exc
+    if parts.scheme not in _PORTS:
+        raise _refused(url, "the scheme must be https")
+    if "@" in parts.netloc:
+        # Not shown: it holds what must not be in a message.
+        raise UsageError(
+            "the URL of the server holds a user name or a password",
+            hint="Give username and password as arguments of their own.",
+        )
+    if parts.query or parts.fragment:
+        raise _refused(url, "a query or a fragment has no meaning here")
+    host = parts.hostname or ""
+    if not (_IPV6.match(host) if ":" in host else _HOST.match(host)):
+        raise _refused(url, "the host is missing or has characters that no host has")
+    if port == 0:
+        raise _refused(url, "the port is 0")
+    way = parts.path if parts.path not in {"", "/"} else path
+    if re.search(r"[^!-~]", way):
+        raise _refused(url, "the path has characters that must be percent-encoded")
+    return Address(parts.scheme, host, port or _PORTS[parts.scheme], way)
+
+
+def _refused(url: str, why: str) -> UsageError:
+    shown = re.sub(r"//[^/@]*@", "//***@", url)
+    return UsageError(
+        f"not the address of a server: {printable(shown)!r}: {why}",
+        hint="Write https://HOST/sdk or just HOST.",
+    )

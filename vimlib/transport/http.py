@@ -1,0 +1,381 @@
+"""Plain HTTP on the same trust, for `/folder`, NFC and the service's documents.
+
+A request's body goes out while the reply is already awaited: an answer that comes before or amid
+the body is the answer, not a broken pipe. The length of both bodies is policed: what the source
+delivers must be exactly what was announced, what the server announces must come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from vimlib.errors import (
+    ConnectionLostError,
+    LimitError,
+    ProtocolError,
+    RedirectError,
+    SourceError,
+    UsageError,
+    printable,
+)
+from vimlib.secret import Secret
+from vimlib.transport.base import COOKIE
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
+
+    from vimlib.transport.wire import Connection
+
+__all__ = ["HTTPReply", "HTTPRequest", "exchange_http"]
+
+_HEAD: Final = 64 << 10
+_LINE: Final = 8 << 10
+_TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+_STATUS: Final = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d)(?: [^\x00-\x08\x0a-\x1f\x7f]*)?\Z")
+# How long an answer may take that was on its way when writing failed.
+_LAST_WORDS: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HTTPRequest:
+    """A request without credentials in its `repr`."""
+
+    method: str
+    target: str
+    """Path and query, percent-encoded."""
+    headers: Mapping[str, str | Secret] = field(default_factory=dict, repr=False)
+    body: AsyncIterable[bytes] | None = field(default=None, repr=False)
+    length: int = 0
+    """Bytes of the body, exactly."""
+    on_sent: Callable[[int], None] | None = field(default=None, repr=False)
+    """Told the number of body bytes that the kernel has taken, after each piece."""
+
+
+class HTTPReply:
+    """The head of a reply, and its body as it comes. Valid within its context manager."""
+
+    def __init__(
+        self, status: int, reason: str, headers: list[tuple[str, str]], body: _Body
+    ) -> None:
+        self.status = status
+        self.reason = reason
+        self._headers = headers
+        self._body = body
+
+    def header(self, name: str) -> str | None:
+        """Return the header of that name, joined by commas if there are several, or None."""
+        found = [value for key, value in self._headers if key == name.lower()]
+        return ", ".join(found) if found else None
+
+    def all(self, name: str) -> list[str]:
+        """Return all headers of that name."""
+        return [value for key, value in self._headers if key == name.lower()]
+
+    @property
+    def length(self) -> int | None:
+        """Bytes of the body as announced; None if the server does not say."""
+        return self._body.length
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """Iterate over the body. Raises `ConnectionLostError` if it ends before its announced end."""
+        return self._body.chunks()
+
+    async def read(self, limit: int = 1 << 20) -> bytes:
+        """Read the whole body. Raises `LimitError` if it is longer than `limit`."""
+        parts, total = [], 0
+        async for chunk in self.chunks():
+            total += len(chunk)
+            if total > limit:
+                raise LimitError(f"the reply has more than {limit} bytes", limit="http", allowed=limit)
+            parts.append(chunk)
+        return b"".join(parts)
+
+    async def excerpt(self, limit: int = 200) -> str:
+        """Return the beginning of the body, escaped, for an error message; "" if none is to be had."""
+        data = b""
+        with contextlib.suppress(ConnectionLostError, ProtocolError, TimeoutError):
+            async with asyncio.timeout(_LAST_WORDS):
+                async for chunk in self.chunks():
+                    data += chunk
+                    if len(data) >= limit:
+                        break
+        return printable(data.decode("utf-8", "replace").strip(), limit)
+
+    def __repr__(self) -> str:
+        return f"<HTTPReply {self.status}, {self.length} bytes>"
+
+
+@contextlib.asynccontextmanager
+async def exchange_http(
+    connection: Connection, request: HTTPRequest, authority: str
+) -> AsyncIterator[HTTPReply]:
+    """Send `request` and yield its reply; the connection is used up by it.
+
+    Raises `ConnectionLostError`, `DeadlineError`, `ProtocolError`, `RedirectError`, `SourceError`
+    for a source that delivers too little, too much or an error of its own (as `__cause__`).
+    Leaving early or being cancelled closes the connection.
+    """
+    try:
+        await connection.send(_head(request, authority))
+        reader = _Reader(connection)
+        reply = await _answer(connection, reader, request)
+        if 300 <= reply.status < 400 and reply.status != 304:
+            where = printable(reply.header("location") or "", 200)
+            raise RedirectError(
+                f"{connection.host} redirects to {where!r}, which is not followed",
+                hint="Connect to the host that serves the API itself.",
+                host=connection.host,
+                location=where,
+            )
+        yield reply
+    except BaseException:
+        connection.abort()
+        raise
+    connection.close()
+
+
+def _head(request: HTTPRequest, authority: str) -> bytes:
+    if not re.fullmatch(r"[A-Z]+", request.method) or not re.fullmatch(r"/[!-~]*", request.target):
+        raise UsageError(f"not a request line: {request.method} {printable(request.target)!r}")
+    lines = [f"{request.method} {request.target} HTTP/1.1", f"Host: {authority}", "Connection: close"]
+    if request.body is not None:
+        lines.append(f"Content-Length: {request.length}")
+    for name, value in request.headers.items():
+        text = value.reveal() if isinstance(value, Secret) else value
+        if not _TOKEN.match(name.encode("utf-8")) or re.search(r"[\x00-\x08\x0a-\x1f\x7f]", text):
+            raise UsageError(f"the header {printable(name, 40)!r} has characters that no header has")
+        lines.append(f"{name}: {text}")
+    return "\r\n".join([*lines, "", ""]).encode("latin-1", "strict")
+
+
+async def _answer(connection: Connection, reader: _Reader, request: HTTPRequest) -> HTTPReply:
+    """Send the body and await the head of the reply, whichever ends first."""
+    if request.body is None:
+        return await reader.reply(request.method)
+    pump = asyncio.create_task(_pump(connection, request), name="vimlib http body")
+    # While the body goes out the server is silent by right, so the read deadline starts behind it.
+    head = asyncio.create_task(reader.reply(request.method, pump), name="vimlib http head")
+    try:
+        await asyncio.wait({pump, head}, return_when=asyncio.FIRST_COMPLETED)
+        if not head.done():
+            failure = pump.exception()
+            if isinstance(failure, ConnectionLostError):
+                # The peer hung up on us: its reason may still stand in our receive buffer.
+                await asyncio.wait({head}, timeout=_LAST_WORDS)
+                if not head.done() or head.exception() is not None:
+                    raise failure
+            elif failure is not None:
+                raise failure
+        reply = await head
+        if 200 <= reply.status < 300:
+            # A yes, maybe an early one: it counts if all that was announced goes out.
+            await pump
+        return reply
+    finally:
+        for task in (pump, head):
+            task.cancel()
+        await asyncio.gather(pump, head, return_exceptions=True)
+
+
+async def _pump(connection: Connection, request: HTTPRequest) -> None:
+    assert request.body is not None
+    done = 0
+    source = aiter(request.body)
+    try:
+        while True:
+            try:
+                chunk = await anext(source)
+            except StopAsyncIteration:
+                break
+            except Exception as exc:
+                if isinstance(exc, SourceError):
+                    raise
+                raise SourceError(
+                    f"the source failed after {done} of {request.length} bytes: {type(exc).__name__}",
+                    outcome="unknown",
+                ) from exc
+            if done + len(chunk) > request.length:
+                raise SourceError(
+                    f"the source delivers more than the {request.length} bytes that were announced",
+                    outcome="unknown",
+                )
+            await connection.send(chunk)
+            done += len(chunk)
+            if request.on_sent is not None:
+                request.on_sent(done)
+    finally:
+        close = getattr(source, "aclose", None)
+        if close is not None:
+            await close()
+    if done != request.length:
+        raise SourceError(
+            f"the source ended after {done} of {request.length} bytes", outcome="unknown"
+        )
+
+
+class _Reader:
+    """Lines and bytes out of a connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.buffer = bytearray()
+        self.ended = False
+
+    async def more(self, seconds: float | None = None) -> bool:
+        data = await self.connection.receive(seconds)
+        if not data:
+            self.ended = True
+            return False
+        self.buffer += data
+        return True
+
+    async def line(self, limit: int = _LINE) -> bytes:
+        while (end := self.buffer.find(b"\n")) < 0:
+            if len(self.buffer) > limit:
+                raise self.wrong("a line of the head is too long")
+            if not await self.more():
+                raise self.cut()
+        if end > limit:
+            raise self.wrong("a line of the head is too long")
+        line = bytes(self.buffer[:end])
+        del self.buffer[: end + 1]
+        return line.removesuffix(b"\r")
+
+    async def reply(self, method: str, pump: asyncio.Task[None] | None = None) -> HTTPReply:
+        """Read the head of the final reply, passing over interim ones."""
+        await self._first_byte(pump)
+        while True:
+            status, reason, headers = await self._one_head()
+            if status >= 200:
+                break
+            if status == 101:
+                raise self.wrong("it switches protocols, unasked")
+        return HTTPReply(status, reason, headers, self._body(method, status, headers))
+
+    async def _first_byte(self, pump: asyncio.Task[None] | None) -> None:
+        if pump is None or self.buffer:
+            return
+        # No deadline while the body goes out: each piece has its own (`write`), and the read
+        # deadline begins when the last one is gone.
+        arrival = asyncio.create_task(self.connection.receive(float("inf")))
+        try:
+            await asyncio.wait({arrival, pump}, return_when=asyncio.FIRST_COMPLETED)
+            if not arrival.done():
+                await asyncio.wait({arrival}, timeout=self.connection.read_timeout)
+            if not arrival.done():
+                raise self.connection.late()
+            data = await arrival
+        finally:
+            arrival.cancel()
+            await asyncio.gather(arrival, return_exceptions=True)
+        if not data:
+            self.ended = True
+            raise self.cut()
+        self.buffer += data
+
+    async def _one_head(self) -> tuple[int, str, list[tuple[str, str]]]:
+        first = await self.line()
+        match = _STATUS.match(first)
+        if match is None:
+            raise self.wrong("it does not begin as an HTTP reply", first)
+        headers: list[tuple[str, str]] = []
+        size = 0
+        while line := await self.line():
+            size += len(line)
+            name, colon, value = line.partition(b":")
+            if size > _HEAD or len(headers) > 256:
+                raise self.wrong("its head is too long")
+            if not colon or not _TOKEN.match(name):
+                raise self.wrong("a line of its head is no header", line)
+            headers.append((name.decode("ascii").lower(), value.strip(b" \t").decode("latin-1")))
+        reason = first[13:].decode("latin-1")
+        return int(match[1]), printable(reason, 80), headers
+
+    def _body(self, method: str, status: int, headers: list[tuple[str, str]]) -> _Body:
+        lengths = {value for name, value in headers if name == "content-length"}
+        codings = [value.lower() for name, value in headers if name == "transfer-encoding"]
+        if method == "HEAD" or status in {204, 304}:
+            announced = next(iter(lengths), "")
+            return _Body(self, int(announced) if announced.isdigit() else 0, empty=True)
+        if codings:
+            # Both headers at once is how requests are smuggled (RFC 9112, 6.3): refuse.
+            if codings != ["chunked"] or lengths:
+                raise self.wrong("the framing of its body is contradictory or not known")
+            return _Body(self, None, chunked=True)
+        if len(lengths) > 1 or any(not re.fullmatch(r"\d{1,18}", value) for value in lengths):
+            raise self.wrong("its Content-Length is not one number")
+        return _Body(self, int(lengths.pop()) if lengths else None)
+
+    def wrong(self, why: str, data: bytes = b"") -> ProtocolError:
+        return ProtocolError(
+            f"the reply of {self.connection.host} is not HTTP as it should be: {why}",
+            excerpt=printable(data.decode("latin-1")),
+        )
+
+    def cut(self) -> ConnectionLostError:
+        return ConnectionLostError(
+            f"{self.connection.host} closed the connection before its reply was whole",
+            host=self.connection.host,
+        )
+
+
+class _Body:
+    """The body of a reply: counted, chunked, or until the connection ends."""
+
+    def __init__(
+        self, reader: _Reader, length: int | None, *, chunked: bool = False, empty: bool = False
+    ) -> None:
+        self.length = length
+        self._reader = reader
+        self._chunked = chunked
+        self._empty = empty
+        self._started = False
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        if self._started:
+            raise UsageError("the body of a reply is read once")
+        self._started = True
+        if self._empty:
+            return
+        if self._chunked:
+            while size := await self._chunk_size():
+                async for piece in self._exactly(size):
+                    yield piece
+                if await self._reader.line() != b"":
+                    raise self._reader.wrong("a chunk is longer than it says")
+            while await self._reader.line():  # trailers
+                pass
+        elif self.length is not None:
+            async for piece in self._exactly(self.length):
+                yield piece
+        else:
+            buffer = self._reader.buffer
+            while buffer or (not self._reader.ended and await self._reader.more()):
+                piece = bytes(buffer)
+                buffer.clear()
+                yield piece
+
+    async def _chunk_size(self) -> int:
+        line = (await self._reader.line()).partition(b";")[0].strip()
+        if not re.fullmatch(rb"[0-9A-Fa-f]{1,15}", line):
+            raise self._reader.wrong("the size of a chunk is no number", line)
+        return int(line, 16)
+
+    async def _exactly(self, count: int) -> AsyncIterator[bytes]:
+        buffer = self._reader.buffer
+        while count:
+            if not buffer and not await self._reader.more():
+                raise self._reader.cut()
+            piece = bytes(buffer[:count])
+            del buffer[:count]
+            count -= len(piece)
+            yield piece
+
+
+def cookie_header(cookie: Secret) -> Secret:
+    """Return the value of a Cookie header with the session cookie."""
+    return Secret(f"{COOKIE}={cookie.reveal()}")
