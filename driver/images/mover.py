@@ -23,6 +23,13 @@ __all__ = ["AsyncMover", "BodyMover", "BodySink"]
 class BodySink(Protocol):
     """Where a body goes: one HTTP PUT to one address that is ours alone."""
 
+    @property
+    def pad(self) -> int:
+        """Zeros follow the body up to a multiple of this many bytes; 1 for none. `put` does it
+        itself, a mover that uses `wire` does it too.
+        """
+        ...
+
     async def put(self, body: AsyncIterable[bytes], size: int) -> None:
         """Send `body` with Content-Length `size`; return when the server has confirmed it.
 

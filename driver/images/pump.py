@@ -68,6 +68,10 @@ class PumpOptions:
     answer_timeout: float = 600.0
     """For the target's answer after the last byte: a datastore may have to flush them all."""
 
+    def __post_init__(self) -> None:
+        if (self.buffers - 1) * self.buffer_bytes < 1 << 20:
+            raise ValueError("all buffers but one hold 1 MiB or more")
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -199,9 +203,12 @@ class SocketReader:
 class SocketWriter:
     """Writes the body of one PUT and hears what the server says, early or late."""
 
-    def __init__(self, origin: Origin, size: int, stop: Stop, options: PumpOptions) -> None:
+    def __init__(
+        self, origin: Origin, size: int, stop: Stop, options: PumpOptions, *, padding: int = 0
+    ) -> None:
         self._origin = origin
-        self._size = size
+        self._padding = padding
+        self._size = size + padding
         self._options = options
         self._channel = Channel(origin.wire, stop, stall_timeout=options.stall_timeout)
         self._heads = HeadReader()
@@ -333,13 +340,14 @@ class SocketWriter:
         )
 
     def finish(self) -> None:
-        """Wait for the server's answer to the whole body.
+        """Pad, then wait for the server's answer to the whole body.
 
         Raises:
             TransferRejectedError: It is no success.
             ConnectionLostError: There is none; the file may or may not be there.
             DeadlineError: There is none in time.
         """
+        self._send(memoryview(bytes(self._padding)))
         buffer = bytearray(4096)
         timeout = self._options.answer_timeout
         while True:
@@ -525,8 +533,6 @@ def _read_head(channel: Channel) -> tuple[Head, bytes]:
 def _reason(error: OSError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return error.verify_message
-    return (
-        error.strerror or error.reason
-        if isinstance(error, ssl.SSLError)
-        else (error.strerror or str(error))
-    )
+    if isinstance(error, ssl.SSLError):
+        return error.reason or "TLS failed"
+    return error.strerror or str(error)

@@ -129,7 +129,8 @@ class ThreadMover:
                 reader = SocketReader(check.info, where, stop, options)
             else:
                 reader = FileReader(check.info, origin)
-            writer = SocketWriter(target, check.info.size, stop, options)
+            size = check.info.size
+            writer = SocketWriter(target, size, stop, options, padding=-size % sink.pad)
             pump = Pump(reader, writer, check, stop, options, on_sent)
             self._pumps.add(pump)
             try:

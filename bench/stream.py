@@ -1,0 +1,281 @@
+"""How fast bodies move, beside curl: both ends nginx over TLS on loopback, one run, medians.
+
+    python -m bench.stream [--mib 2048] [--many-mib 256] [--rounds 3] [--json]
+
+Each row runs once a round, in turn, so that a busy moment of the machine hits all alike. Ours run
+in a process of their own; its wall time begins when imports are done, its memory is what it grew by
+from there to its peak. CPU is of the client alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from yarl import URL
+
+from driver.images import AsyncMover, BodyCheck, BodyMover, HttpClient, HttpImage, ThreadMover
+from driver.images.http import wire_for
+from driver.images.wire import Wire
+from tests.integration.peers.nginx import nginx
+from vimlib.errors import TransferRejectedError
+
+MANY = 16
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One run."""
+
+    wall: float
+    cpu: float
+    grown_mib: float | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a table row runs: `tool` moves `count` bodies at once."""
+
+    name: str
+    tool: str
+    count: int
+    hashing: bool
+    target: float | None = None
+    """What its speed must be at least, as a multiple of `against`."""
+    against: str | None = None
+
+
+ROWS = [
+    Row("curl pipe", "curl", 1, False),
+    Row("threads", "threads", 1, False, 0.9, "curl pipe"),
+    Row("aiohttp", "aiohttp", 1, False, 0.9, "curl pipe"),
+    Row("curl, tee, sha512sum", "curl", 1, True),
+    Row("threads, sha512", "threads", 1, True, 1.2, "curl, tee, sha512sum"),
+    Row("aiohttp, sha512", "aiohttp", 1, True, 1.2, "curl, tee, sha512sum"),
+    Row(f"{MANY} curl pipes", "curl", MANY, False),
+    Row(f"{MANY} threads", "threads", MANY, False, 0.75, f"{MANY} curl pipes"),
+    Row(f"{MANY} aiohttp", "aiohttp", MANY, False, 0.75, f"{MANY} curl pipes"),
+    Row(f"{MANY} threads, sha512", "threads", MANY, True, None, f"{MANY} curl pipes"),
+    Row(f"{MANY} aiohttp, sha512", "aiohttp", MANY, True, None, f"{MANY} curl pipes"),
+]
+
+
+class PutSink:
+    """A plain PUT to a URL: what a datastore is to the movers."""
+
+    pad = 1
+
+    def __init__(self, client: HttpClient, session: aiohttp.ClientSession, url: str) -> None:
+        self._client = client
+        self._session = session
+        self._url = URL(url)
+
+    async def put(self, body: AsyncIterable[bytes], size: int) -> None:
+        """See `driver.images.BodySink`."""
+        headers = {"Content-Length": str(size)}
+        async with self._session.put(self._url, data=body, headers=headers) as answer:
+            if answer.status not in (201, 204):
+                raise TransferRejectedError(f"HTTP {answer.status}", status=answer.status)
+
+    async def wire(self) -> Wire:
+        """See `driver.images.BodySink`."""
+        wire = wire_for(self._client, self._url, {})
+        return Wire(method="PUT", host=wire.host, port=wire.port, target=wire.target, tls=wire.tls)
+
+
+async def ours(tool: str, sources: list[str], sinks: list[str], ca: str, hashing: bool) -> Sample:
+    """Move all bodies at once and measure it."""
+    async with HttpClient(ca=ca) as client:
+        connector = aiohttp.TCPConnector(ssl=client.tls, limit=0)
+        with ThreadPoolExecutor(2) as executor:
+            async with (
+                aiohttp.ClientSession(connector=connector) as session,
+                ThreadMover(streams=len(sources)) as threads,
+            ):
+                mover: BodyMover = threads if tool == "threads" else AsyncMover(executor)
+                idle = _status("VmRSS")
+                _forget_peak()
+                start, cpu = time.perf_counter(), _cpu(resource.RUSAGE_SELF)
+
+                async def one(source: str, sink: str) -> None:
+                    image = HttpImage(client, source)
+                    check = BodyCheck(await image.info(), hashing=hashing)
+                    await mover.move(image, PutSink(client, session, sink), check)
+
+                async with asyncio.TaskGroup() as group:
+                    for source, sink in zip(sources, sinks, strict=True):
+                        group.create_task(one(source, sink))
+                return Sample(
+                    time.perf_counter() - start,
+                    _cpu(resource.RUSAGE_SELF) - cpu,
+                    (_status("VmHWM") - idle) / 1024,
+                )
+
+
+def _forget_peak() -> None:
+    """Let VmHWM begin anew."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def _status(field: str) -> int:
+    """Return a field of /proc/self/status, in KiB."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field + ":"):
+            return int(line.split()[1])
+    raise LookupError(field)
+
+
+def _cpu(who: int) -> float:
+    usage = resource.getrusage(who)
+    return usage.ru_utime + usage.ru_stime
+
+
+def curl(sources: list[str], sinks: list[str], ca: str, hashing: bool) -> Sample:
+    """The same by curl, one pipe a body."""
+    middle = "tee >(sha512sum >/dev/null) |" if hashing else ""
+    start, cpu = time.perf_counter(), _cpu(resource.RUSAGE_CHILDREN)
+    pipes = [
+        subprocess.Popen(
+            [
+                "/bin/bash",
+                "-o",
+                "pipefail",
+                "-c",
+                f'curl -sf --cacert "$0" "$1" | {middle} curl -sf --cacert "$0" -T - "$2"',
+                *(ca, source, sink),
+            ],
+            stdout=subprocess.DEVNULL,
+        )
+        for source, sink in zip(sources, sinks, strict=True)
+    ]
+    for pipe in pipes:
+        if pipe.wait():
+            raise SystemExit(f"curl ended with {pipe.returncode}")
+    return Sample(time.perf_counter() - start, _cpu(resource.RUSAGE_CHILDREN) - cpu)
+
+
+def run(row: Row, source: str, sink: str, ca: str) -> Sample:
+    """Run one row once."""
+    name = "one" if row.count == 1 else "many"
+    sources = [f"{source}/{name}"] * row.count
+    sinks = [f"{sink}/{name}-{index}" for index in range(row.count)]
+    if row.tool == "curl":
+        return curl(sources, sinks, ca, row.hashing)
+    work = json.dumps([row.tool, sources, sinks, ca, row.hashing])
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.stream", "--worker", work],
+        check=True,
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parent.parent,
+    )
+    return Sample(**json.loads(done.stdout))
+
+
+def measure(mib: int, many_mib: int, rounds: int, rows: list[Row]) -> dict[str, list[Sample]]:
+    """Run all rows, `rounds` times in turn."""
+    samples: dict[str, list[Sample]] = {row.name: [] for row in rows}
+    # In memory where there is such a folder: the disk is not what is measured.
+    base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=base)))
+        for name in ("source", "sink"):
+            (folder / name).mkdir()
+        for name, size in (("one", mib), ("many", many_mib)):
+            with (folder / "source" / name).open("wb") as file:
+                for _ in range(size):
+                    file.write(os.urandom(1 << 20))
+        source = stack.enter_context(nginx(folder / "source"))
+        sink = stack.enter_context(nginx(folder / "sink"))
+        ca = folder / "ca.crt"
+        ca.write_bytes(source.ca.read_bytes() + sink.ca.read_bytes())
+        for _ in range(rounds):
+            for row in rows:
+                samples[row.name].append(run(row, source.url, sink.url, str(ca)))
+                for stored in (folder / "sink").glob("[om]*-*"):
+                    expected = (folder / "source" / stored.name.partition("-")[0]).stat().st_size
+                    if stored.stat().st_size != expected:
+                        raise SystemExit(f"{row.name}: {stored.name} has the wrong size")
+                    stored.unlink()
+    return samples
+
+
+def summarize(
+    samples: dict[str, list[Sample]], mib: int, many_mib: int, rows: list[Row]
+) -> list[dict[str, Any]]:
+    """Return a line a row: medians, and the speed beside what it is compared with."""
+    walls = {name: statistics.median(s.wall for s in runs) for name, runs in samples.items()}
+    lines: list[dict[str, Any]] = []
+    for row in rows:
+        gib = (mib if row.count == 1 else many_mib * row.count) / 1024
+        runs = samples[row.name]
+        grown = [s.grown_mib for s in runs if s.grown_mib is not None]
+        ratio = walls[row.against] / walls[row.name] if row.against in walls else None
+        lines.append(
+            {
+                "name": row.name,
+                "seconds": round(walls[row.name], 3),
+                "mib_per_second": round(gib * 1024 / walls[row.name]),
+                "cpu_seconds_per_gib": round(statistics.median(s.cpu for s in runs) / gib, 2),
+                "grown_mib": round(max(grown), 1) if grown else None,
+                "ratio": None if ratio is None else round(ratio, 2),
+                "target": row.target,
+                "met": None if None in (ratio, row.target) else ratio >= row.target,  # type: ignore[operator]
+                "samples": [asdict(s) for s in runs],
+            }
+        )
+    return lines
+
+
+def print_table(lines: list[dict[str, Any]]) -> None:
+    """Print the lines for people."""
+    print(f"{'':24}{'s':>8}{'MiB/s':>8}{'CPU s/GiB':>11}{'+MiB':>7}{'ratio':>7}{'wanted':>8}")
+    for line in lines:
+        shown = {key: "" if value is None else value for key, value in line.items()}
+        print(
+            f"{shown['name']:24}{shown['seconds']:>8.2f}{shown['mib_per_second']:>8}"
+            f"{shown['cpu_seconds_per_gib']:>11}{shown['grown_mib']:>7}{shown['ratio']:>7}"
+            f"{shown['target']:>8}{'  MISSED' if line['met'] is False else ''}"
+        )
+
+
+def main() -> None:
+    """Run the bench."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--mib", type=int, default=2048, help="size of the single body")
+    parser.add_argument("--many-mib", type=int, default=256, help=f"size of each of {MANY} bodies")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", default="", help="rows whose names hold this, beside curl's")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.worker:
+        print(json.dumps(asdict(asyncio.run(ours(*json.loads(given.worker))))))
+        return
+    rows = [row for row in ROWS if given.only in row.name or row.tool == "curl"]
+    samples = measure(given.mib, given.many_mib, given.rounds, rows)
+    lines = summarize(samples, given.mib, given.many_mib, rows)
+    if given.json:
+        print(json.dumps({"stream": lines}))
+    else:
+        print_table(lines)
+
+
+if __name__ == "__main__":
+    main()
