@@ -65,6 +65,15 @@ def integration(session: nox.Session) -> None:
 
 
 @nox.session
+def minimums(session: nox.Session) -> None:
+    """The fast tests with the oldest core dependencies that pyproject.toml allows."""
+    project = nox.project.load_toml("pyproject.toml")["project"]
+    session.install("-e", ".[all,test]")
+    session.install(*(need.replace(">=", "==") for need in project["dependencies"]))
+    session.run("pytest", "--ignore=tests/integration", "-m", "not slow", *session.posargs)
+
+
+@nox.session
 def coverage(session: nox.Session) -> None:
     """Branch coverage of the fast tests, with the lines that they miss."""
     session.install("-e", ".[all,test]")
