@@ -1,0 +1,376 @@
+"""Data objects as JSON, both ways. Pure: no I/O, no client.
+
+A data object is an object with `_typeName` and its fields by their wire names; what is not set is
+left out. The form is the one of vSphere's own VI JSON API::
+
+    {"_typeName": "VirtualMachineConfigSpec", "name": "web", "numCPUs": 2}
+    {"_typeName": "ManagedObjectReference", "type": "VirtualMachine", "value": "12"}
+    {"_typeName": "short", "_value": 5}          in an anyType field, where JSON's own type is not enough
+
+Read leniently: `_typeName` may be left out where the schema's own type is meant, and a reference may
+be written `"VirtualMachine:12"`. Everything else that does not fit is refused with its path.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from base64 import b64decode, b64encode
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import UNSET
+
+from vimlib.errors import EncodeError, UsageError, printable
+from vimlib.model import DataObject, Enumeration, Field, ManagedObject, MethodFault, wire_fields
+from vimlib.soap import Typed, Unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from vimlib.model import Binding, Method
+
+__all__ = ["arguments", "from_json", "parse_json", "parse_reference", "to_json"]
+
+TYPE: Final = "_typeName"
+VALUE: Final = "_value"
+REFERENCE: Final = "ManagedObjectReference"
+# Deeper than any type of the API nests, shallower than Python's own stack.
+_DEPTH: Final = 100
+_INTEGERS: Final = frozenset({"byte", "short", "int", "long"})
+_WORDS: Final = {"NaN": math.nan, "INF": math.inf, "-INF": -math.inf}
+
+
+def to_json(value: Any) -> Any:
+    """Return a value of the API (data object, fault, proxy, leaf, list of them) for `json.dumps`."""
+    if value is None or value is UNSET:
+        return None
+    if isinstance(value, (bool, str, int)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else _word(value)
+    if isinstance(value, (list, tuple)):
+        return [to_json(item) for item in value]
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, (bytes, bytearray)):
+        return b64encode(value).decode("ascii")
+    if isinstance(value, ManagedObject):
+        kind, ident = value.moref
+        return {TYPE: REFERENCE, "type": kind, "value": ident}
+    if isinstance(value, Typed):
+        return {TYPE: value.type.removeprefix("xsd:"), VALUE: to_json(value.value)}
+    if isinstance(value, Unknown):
+        return _unknown_to_json(value)
+    if isinstance(value, (DataObject, MethodFault)):
+        return _structure_to_json(value)
+    raise TypeError(f"{type(value).__name__} is no value of the API")
+
+
+def _word(value: float) -> str:
+    return "NaN" if value != value else "INF" if value > 0 else "-INF"
+
+
+def _structure_to_json(value: DataObject | MethodFault) -> dict[str, Any]:
+    name = value.fault_name if isinstance(value, MethodFault) else type(value).__name__
+    document: dict[str, Any] = {TYPE: name}
+    for item in wire_fields(type(value)):
+        inner = getattr(value, item.attribute)
+        if inner is None or inner is UNSET or (item.array and not inner):
+            continue
+        document[item.name] = _any_to_json(inner) if item.type == "anyType" else to_json(inner)
+    if isinstance(value, MethodFault):
+        for name, text in value.raw_fields.items():
+            document.setdefault(name, to_json(text))
+    return document
+
+
+def _any_to_json(value: Any) -> Any:
+    # What JSON has no type for gets a box, since no schema will say what the string is.
+    if isinstance(value, (list, tuple)):
+        return [_any_to_json(item) for item in value]
+    for kind, name in ((datetime, "dateTime"), (bytes, "base64Binary")):
+        if isinstance(value, kind):
+            return {TYPE: name, VALUE: to_json(value)}
+    if isinstance(value, float) and not math.isfinite(value):
+        return {TYPE: "double", VALUE: _word(value)}
+    return to_json(value)
+
+
+def _unknown_to_json(value: Unknown) -> dict[str, Any]:
+    document: dict[str, Any] = {TYPE: value.type}
+    if value.text:
+        document[VALUE] = value.text
+    children: dict[str, list[Any]] = {}
+    for name, child in value.children:
+        children.setdefault(name, []).append(child if isinstance(child, str) else to_json(child))
+    document.update(
+        {name: found[0] if len(found) == 1 else found for name, found in children.items()}
+    )
+    return document
+
+
+def parse_json(text: str, what: str) -> Any:
+    """Read JSON that a person typed; `what` names it in the error.
+
+    Raises:
+        UsageError: It is no JSON.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise UsageError(f"{what} is nested too deep") from None
+    except ValueError as error:
+        raise UsageError(
+            f"{what} is no JSON: {error}", hint="Quote it for the shell: '{...}'."
+        ) from None
+
+
+def parse_reference(text: str, binding: Binding) -> ManagedObject:
+    """Read `TYPE:ID`; the proxy is unbound.
+
+    Raises:
+        UsageError: There is no such managed type, or no id.
+    """
+    kind, colon, ident = text.partition(":")
+    cls = binding.find(kind)
+    if cls is None or not issubclass(cls, ManagedObject):
+        raise UsageError(
+            f"no managed type {printable(kind, 80)!r}",
+            hint="Write TYPE:ID as in VirtualMachine:12; the API's reference lists the types.",
+        )
+    if not colon or not ident:
+        raise UsageError(f"{printable(text, 80)!r} has no id", hint=f"Write {kind}:ID.")
+    return cls(ident)
+
+
+def arguments(method: Method[..., Any], document: Any) -> dict[str, Any]:
+    """Read the arguments of a call from a JSON object of parameters by wire name.
+
+    Raises:
+        EncodeError: Something does not fit; has its path.
+    """
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise EncodeError(
+            f"the arguments of {method.name} must be a JSON object, not {_kind(document)}",
+            hint='Name each: {"force": true}.',
+        )
+    return _Reader(method.binding).fields(method.params, document, "", method.name)
+
+
+def from_json(document: Any, field: Field, binding: Binding) -> Any:
+    """Read a JSON document as a value of `field`'s type.
+
+    Raises:
+        EncodeError: Something does not fit; has its path.
+    """
+    return _Reader(binding).value(field, document, field.name)
+
+
+def _kind(document: Any) -> str:
+    for types, name in (
+        (bool, "a boolean"),
+        (str, "a string"),
+        ((int, float), "a number"),
+        (list, "an array"),
+    ):
+        if isinstance(document, types):
+            return name
+    return "null" if document is None else "an object"
+
+
+def _refused(path: str, reason: str, hint: str = "") -> EncodeError:
+    return EncodeError(f"{path}: {reason}", path=path, hint=hint)
+
+
+class _Reader:
+    """Reads JSON against the schema of one binding."""
+
+    def __init__(self, binding: Binding) -> None:
+        self._binding = binding
+        self._depth = 0
+
+    def fields(
+        self, known: tuple[Field, ...], document: Mapping[str, Any], path: str, owner: str
+    ) -> dict[str, Any]:
+        """Read an object's members by wire name; the result has wire names too."""
+        by_name = {item.name: item for item in known}
+        values: dict[str, Any] = {}
+        for name, inner in document.items():
+            if name == TYPE:
+                continue
+            item = by_name.get(name)
+            where = f"{path}.{name}" if path else name
+            if item is None:
+                have = ", ".join(by_name) or "nothing"
+                raise _refused(printable(where), f"{owner} has no such member", f"It has {have}.")
+            if inner is not None:
+                values[name] = self.value(item, inner, where)
+        return values
+
+    def value(self, field: Field, document: Any, path: str) -> Any:
+        """Read the value of a field, an array or one."""
+        if not field.array:
+            return self.one(field, document, path)
+        if not isinstance(document, list):
+            raise _refused(path, f"an array is needed, not {_kind(document)}")
+        return [self.one(field, item, f"{path}[{index}]") for index, item in enumerate(document)]
+
+    def one(self, field: Field, document: Any, path: str) -> Any:
+        """Read one value."""
+        read = _LEAVES.get(field.type)
+        if read is not None:
+            return read(document, path)
+        if self._depth >= _DEPTH:
+            raise _refused(path, "nested too deep")
+        self._depth += 1
+        try:
+            if field.type == "ref":
+                return self.reference(document, path, field.referent)
+            if field.type == "anyType":
+                return self.anything(document, path)
+            return self.named(field.type, document, path)
+        finally:
+            self._depth -= 1
+
+    def reference(self, document: Any, path: str, referent: str) -> ManagedObject:
+        """Read a reference: an object, or `"TYPE:ID"`."""
+        kind: Any
+        ident: Any
+        if isinstance(document, str):
+            kind, _, ident = document.partition(":")
+        elif isinstance(document, dict):
+            kind, ident = document.get("type"), document.get("value")
+            extra = set(document) - {TYPE, "type", "value"}
+            if extra or document.get(TYPE, REFERENCE) != REFERENCE:
+                raise _refused(path, f"a {REFERENCE} has type and value alone")
+        else:
+            raise _refused(
+                path, f"a reference is needed, not {_kind(document)}", 'Write "TYPE:ID".'
+            )
+        if not (kind and isinstance(kind, str) and ident and isinstance(ident, str)):
+            raise _refused(path, "a reference has a type and an id", 'Write "TYPE:ID".')
+        cls = self._binding.find(kind)
+        if cls is not None and issubclass(cls, ManagedObject):
+            return cls(ident)
+        # A type newer than the binding is what its host says it is.
+        base = self._binding.find(referent) if referent else None
+        return (base or ManagedObject)(ident, kind=kind)
+
+    def anything(self, document: Any, path: str) -> Any:
+        """Read the value of an anyType field, which says itself what it is."""
+        if isinstance(document, (bool, str, int, float)):
+            return document
+        if isinstance(document, list):
+            return [self.anything(item, f"{path}[{index}]") for index, item in enumerate(document)]
+        if not isinstance(document, dict):
+            raise _refused(path, "null is no value")
+        name = document.get(TYPE)
+        if not isinstance(name, str):
+            raise _refused(path, f"{TYPE} is needed here", "The schema allows any type.")
+        if name == REFERENCE:
+            return self.reference(document, path, "")
+        if VALUE in document:
+            return self.boxed(name, document, path)
+        return self.named(name, document, path)
+
+    def boxed(self, name: str, document: Mapping[str, Any], path: str) -> Any:
+        """Read `{"_typeName": ..., "_value": ...}`."""
+        if set(document) != {TYPE, VALUE}:
+            raise _refused(path, f"beside {VALUE} stands {TYPE} alone")
+        inner = document[VALUE]
+        read = _LEAVES.get(name)
+        if read is not None:
+            value = read(inner, path)
+            # These two say by themselves what they are.
+            plain = isinstance(value, (datetime, bytes)) or (
+                name == "double" and isinstance(value, float)
+            )
+            return value if plain else Typed(f"xsd:{name}", value)
+        if name.startswith("ArrayOf") and isinstance(inner, list):
+            return Typed(
+                name, [self.anything(item, f"{path}[{i}]") for i, item in enumerate(inner)]
+            )
+        cls = self._binding.find(name)
+        if cls is not None and issubclass(cls, Enumeration):
+            return Typed(name, _string(inner, path))
+        raise _refused(path, f"{printable(name, 80)} is no type of a plain value")
+
+    def named(self, declared: str, document: Any, path: str) -> Any:
+        """Read a value of a type of the binding: a data object, a fault or an enumeration."""
+        cls = self._binding.find(declared)
+        if cls is None:
+            raise _refused(path, f"no type {printable(declared, 80)}")
+        if issubclass(cls, Enumeration):
+            return _string(document, path)
+        if not isinstance(document, dict):
+            raise _refused(path, f"{declared} is needed, an object, not {_kind(document)}")
+        name = document.get(TYPE, declared)
+        found = self._binding.find(name) if isinstance(name, str) else None
+        if found is None or not issubclass(found, cls):
+            raise _refused(
+                path, f"{declared} or a subtype is needed, not {printable(str(name), 80)}"
+            )
+        known = wire_fields(found)
+        values = self.fields(known, document, path, found.__name__)
+        return found(**{item.attribute: values[item.name] for item in known if item.name in values})
+
+
+def _string(document: Any, path: str) -> str:
+    if not isinstance(document, str):
+        raise _refused(path, f"a string is needed, not {_kind(document)}")
+    return document
+
+
+def _boolean(document: Any, path: str) -> bool:
+    if not isinstance(document, bool):
+        raise _refused(path, f"true or false is needed, not {_kind(document)}")
+    return document
+
+
+def _integer(document: Any, path: str) -> int:
+    # Ranges are the encoder's business.
+    if isinstance(document, bool) or not isinstance(document, int):
+        raise _refused(path, f"an integer is needed, not {_kind(document)}")
+    return document
+
+
+def _float(document: Any, path: str) -> float:
+    if isinstance(document, str) and document in _WORDS:
+        return _WORDS[document]
+    if isinstance(document, bool) or not isinstance(document, (int, float)):
+        raise _refused(path, f"a number is needed, not {_kind(document)}")
+    try:
+        return float(document)
+    except OverflowError:
+        raise _refused(path, "the number is too large") from None
+
+
+def _datetime(document: Any, path: str) -> datetime:
+    try:
+        return datetime.fromisoformat(_string(document, path))
+    except ValueError:
+        raise _refused(path, "no date and time", "Write 2026-11-24T12:00:00Z.") from None
+
+
+def _bytes(document: Any, path: str) -> bytes:
+    try:
+        return b64decode(_string(document, path), validate=True)
+    except ValueError as error:
+        if isinstance(error, EncodeError):
+            raise
+        raise _refused(path, "no base64") from None
+
+
+_LEAVES: Final[dict[str, Callable[[Any, str], Any]]] = {
+    "string": _string,
+    "anyURI": _string,
+    "boolean": _boolean,
+    **dict.fromkeys(_INTEGERS, _integer),
+    "float": _float,
+    "double": _float,
+    "dateTime": _datetime,
+    "base64Binary": _bytes,
+}

@@ -1,0 +1,178 @@
+"""Parse, run, report: one call of `vimctl` from its arguments to its exit code.
+
+Here alone errors become text: commands let them pass. An error is reported on stderr as a
+sentence that ends with what to try and, with `--json`, on stdout as
+`{"error": {"type", "message", "retryable", "outcome"}}`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import logging
+import os
+import signal
+import sys
+import traceback
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cyclopts import CycloptsError
+
+from driver.cli.connection import Connection
+from driver.cli.exitcodes import Exit, exit_code, leaves, primary
+from driver.cli.output import Output
+from driver.cli.trust import pin_line
+from vimlib.errors import CertificateError, UsageError, VimlibError, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+
+__all__ = ["error_document", "report", "run"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A command with its arguments."""
+
+    function: Callable[..., Any]
+    bound: inspect.BoundArguments
+    output: Output
+    timeout: float | None
+
+
+def run(tokens: list[str]) -> int:
+    """Do what `tokens` say; return the exit code. Never raises, `SystemExit` excepted.
+
+    SIGINT and SIGTERM cancel the command, which then undoes what it has begun.
+    """
+    output = Output(
+        json="--json" in tokens, verbose=bool({"-v", "--verbose"} & set(tokens))
+    )  # until they are parsed
+    try:
+        call = _parse(tokens)
+        output = call.output
+        with _logging(verbose=output.verbose):
+            return _run(call)
+    except CycloptsError as error:
+        hint = f"Try: {' '.join(['vimctl', *(error.command_chain or ())])} --help"
+        report(UsageError(str(error).rstrip().rstrip("."), hint=hint), output)
+        return Exit.USAGE
+    except BrokenPipeError:
+        # Whoever read our output has gone. What the interpreter still flushes must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.FAILED
+    except (Exception, BaseExceptionGroup, KeyboardInterrupt, asyncio.CancelledError) as error:  # noqa: BLE001
+        # The one place where errors end: as text and as an exit code.
+        report(error, output)
+        return exit_code(error)
+
+
+def _parse(tokens: list[str]) -> _Call:
+    from driver.cli.app import app
+
+    function, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
+    bound.apply_defaults()
+    output, timeout = Output(), None
+    for name, value in bound.arguments.items():
+        if isinstance(value, Output):
+            output = value
+        elif isinstance(value, Connection):
+            # Before the event loop: it may prompt.
+            bound.arguments[name] = value.prepared(os.environ)
+            timeout = value.timeout
+    if timeout is not None and not timeout > 0:
+        raise UsageError(f"--timeout must be above 0, not {timeout:g}", hint="Give seconds.")
+    return _Call(function, bound, output, timeout)
+
+
+def _run(call: _Call) -> int:
+    result = call.function(*call.bound.args, **call.bound.kwargs)
+    if inspect.iscoroutine(result):
+        result = asyncio.run(_supervised(result, call.timeout))
+    sys.stdout.flush()
+    return result if isinstance(result, int) else Exit.OK
+
+
+async def _supervised(command: Coroutine[Any, Any, Any], seconds: float | None) -> Any:
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+    assert task is not None
+    # asyncio.run does the same for SIGINT.
+    loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        async with asyncio.timeout(seconds) as deadline:
+            return await command
+    except TimeoutError:
+        if not deadline.expired():
+            raise
+        raise TimeoutError(f"not done after {seconds:g} s. Give it more with --timeout") from None
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
+
+
+@contextmanager
+def _logging(*, verbose: bool) -> Iterator[None]:
+    """Send our loggers to stderr: warnings, or everything."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    loggers = [logging.getLogger(name) for name in ("vimlib", "driver")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.setLevel(logging.DEBUG if verbose else logging.WARNING)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.removeHandler(handler)
+            logger.setLevel(level)
+
+
+def error_document(error: BaseException) -> dict[str, Any]:
+    """Return `{"type", "message", "retryable", "outcome"}` of an error, for JSON."""
+    error = primary(error)
+    retryable, outcome = False, "unknown"
+    if isinstance(error, VimlibError):
+        retryable, outcome = error.retryable, error.outcome
+    return {
+        "type": type(error).__name__,
+        "message": _message(error),
+        "retryable": retryable,
+        "outcome": outcome,
+    }
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, (KeyboardInterrupt, asyncio.CancelledError)):
+        return "interrupted"
+    return str(error) or type(error).__name__
+
+
+def report(error: BaseException, output: Output) -> None:
+    """Tell of an error: on stderr, and with `--json` as one document on stdout."""
+    if output.json:
+        document = json.dumps({"error": error_document(error)})
+        print(document, flush=True)
+    first = primary(error)
+    told = [first] + [leaf for leaf in leaves(error) if leaf is not first]
+    for leaf in told:
+        if isinstance(leaf, asyncio.CancelledError) and leaf is not first:
+            continue
+        known = isinstance(leaf, (VimlibError, OSError, KeyboardInterrupt, asyncio.CancelledError))
+        if output.verbose or not known:
+            traceback.print_exception(leaf, file=sys.stderr)
+        name = "" if known else f"{type(leaf).__name__}: "
+        print(f"vimctl: {name}{printable(_message(leaf), 2000)}", file=sys.stderr)
+        if isinstance(leaf, CertificateError) and pin_line(leaf):
+            print(f"  The host's certificate has SHA-256 {leaf.sha256}", file=sys.stderr)
+            print("  If that is what the host itself shows, accept it with:", file=sys.stderr)
+            print(f"  {pin_line(leaf)}", file=sys.stderr)
+        if not known:
+            print(
+                "  This is a fault in vimctl. Please report it with the lines above.",
+                file=sys.stderr,
+            )
+    sys.stderr.flush()
