@@ -79,11 +79,12 @@ class Encoder:
         """Write the values of a shape's items, given in their order."""
         version = self._version
         for item, value in zip(shape.items, values, strict=False):
-            if value is None or value is UNSET or value == []:
-                if item.required and not (item.array and value == []):
-                    if version is not None and item.since > version:
-                        continue
-                    raise self._missing(item, value).at(item.name)
+            if value is None or value is UNSET:
+                # What the version does not know cannot be missing there.
+                if item.required and (version is None or item.since <= version):
+                    raise Refused("required and not given").at(item.name)
+                continue
+            if item.array and isinstance(value, list | tuple) and not value:
                 continue
             if version is not None and item.since > version:
                 if self._drop:
@@ -97,11 +98,6 @@ class Encoder:
             except Refused as refusal:
                 refusal.at(item.name)
                 raise
-
-    def _missing(self, item: Item, value: Any) -> Refused:
-        if value == [] and item.kind == ANY:
-            return Refused("an empty list has no type", 'Say which: Typed("ArrayOfString", []).')
-        return Refused("required and not given")
 
     def _array(self, item: Item, values: Any) -> None:
         if isinstance(values, str | bytes) or not hasattr(values, "__iter__"):
@@ -414,7 +410,10 @@ def encode_request(
     name = method.name
     encoder.out.append(f'<{name} xmlns="{escape_attribute(binding.namespace)}">')
     try:
-        encoder.items(shape, [this, *(args.get(item.name) for item in shape.items[1:])])
+        values = [args.get(item.name) for item in shape.items]
+        if method.addressed:
+            values[0] = this
+        encoder.items(shape, values)
     except Refused as refusal:
         path = refusal.where()
         raise EncodeError(f"{path}: {refusal.reason}", path=path, hint=refusal.hint) from None

@@ -75,12 +75,12 @@ def decode_request(
         shape = tables.request(method)
 
         def done(values: tuple[Any, ...]) -> None:
-            this, *rest = values
+            args = dict(zip((item.name for item in shape.items), values, strict=True))
+            this = args.pop("_this", None) if method.addressed else method.owner("")
             if this is None:
                 raise ProtocolError("_this: required and absent", path="_this")
-            names = [item.name for item in shape.items[1:]]
             decoder.complete()
-            found.append(Request(method, this, dict(zip(names, rest, strict=True)), decoder.header))
+            found.append(Request(method, this, args, decoder.header))
 
         decoder.machine.open(shape, done)
 

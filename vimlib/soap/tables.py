@@ -262,7 +262,12 @@ class Tables:
     # Messages
 
     def request(self, method: Method[..., Any]) -> Shape:
-        """Return the shape of a call: `_this`, then the parameters; its object is a tuple."""
+        """Return the shape of a call: `_this`, then the parameters; its object is a tuple.
+
+        Services other than vSphere's do not address objects; their calls are the parameters alone.
+        """
+        if not method.addressed:
+            return self._message("request", method.name, method.params, method.name)
         this = Field("_this", "_this", "ref", referent=method.owner.__name__, required=True)
         return self._message("request", method.name, (this, *method.params), method.name)
 
