@@ -14,17 +14,21 @@ A helper of floor 4: stands on the session. May import nothing from the client o
 
 from vimlib.collector.collect import PAGE, Collection, collect, get
 from vimlib.collector.context import Context
+from vimlib.collector.ledger import Change
 from vimlib.collector.row import Row
 from vimlib.collector.sources import Source
 from vimlib.collector.traversal import INVENTORY, UP, Hop, Traversal, Walk, via
 from vimlib.collector.typed import EVERYTHING
 from vimlib.collector.views import container_view, list_view
+from vimlib.collector.watch import BATCH, Watch, wait_for, watch
 
 __all__ = [
+    "BATCH",
     "EVERYTHING",
     "INVENTORY",
     "PAGE",
     "UP",
+    "Change",
     "Collection",
     "Context",
     "Hop",
@@ -32,9 +36,12 @@ __all__ = [
     "Source",
     "Traversal",
     "Walk",
+    "Watch",
     "collect",
     "container_view",
     "get",
     "list_view",
     "via",
+    "wait_for",
+    "watch",
 ]

@@ -73,6 +73,8 @@ class Host:
         self.waiting = 0
         self.most_waiting = 0
         self.has_views = True
+        # Whether a filter tells of named objects that are not there; not all hosts do.
+        self.reports_missing = True
         self._ids = itertools.count(1)
         self._changed = asyncio.Event()
         self.events: list[vim25.Event] = []
@@ -430,8 +432,22 @@ class Host:
                 room -= 1
                 updates.append(vim25.ObjectUpdate(kind="leave", obj=self.ref(getattr(vim25, moref[0]), moref[1])))
                 del told[moref]
-            if updates:
-                sets.append(vim25.PropertyFilterUpdate(filter=self.ref(vim25.PropertyFilter, key[1]), objectSet=updates))
+            lost = []
+            if self.reports_missing and version is None:
+                lost = [
+                    vim25.MissingObject(
+                        obj=start.obj,
+                        fault=vim25.LocalizedMethodFault(fault=vim25.ManagedObjectNotFound(obj=start.obj)),
+                    )
+                    for start in item.spec.objectSet
+                    if not self._exists(start.obj)
+                ]
+            if updates or lost:
+                sets.append(
+                    vim25.PropertyFilterUpdate(
+                        filter=self.ref(vim25.PropertyFilter, key[1]), objectSet=updates, missingSet=lost
+                    )
+                )
         if not sets and version is not None:
             return None
         number = str(next(self._ids))
