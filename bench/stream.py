@@ -190,7 +190,7 @@ def measure(mib: int, many_mib: int, rounds: int, rows: list[Row]) -> dict[str, 
     """Run all rows, `rounds` times in turn."""
     samples: dict[str, list[Sample]] = {row.name: [] for row in rows}
     # In memory where there is such a folder: the disk is not what is measured.
-    base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
+    base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=base)))
         for name in ("source", "sink"):
