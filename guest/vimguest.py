@@ -876,8 +876,7 @@ class Root:
         if not os.path.isdir(real):
             raise RefusedError("{} is no folder".format(there))
         if make:
-            private = name == STATE or name.startswith(KEYFILES)
-            os.makedirs(folder, mode=0o700 if private else 0o755, exist_ok=True)
+            make_folders(folder, 0o700 if name == STATE else 0o755)
         return folder
 
     def save(self, name: str, file: Optional[File]) -> None:
@@ -917,6 +916,16 @@ class Root:
         for name in (NETPLAN, KEYFILES + "/x", NETWORKD + "/x", IFUPDOWN, HOSTNAME, STATE):
             for left in self.listed(os.path.dirname(name) + "/.vimguest.*.tmp"):
                 self.save(left, None)
+
+
+def make_folders(folder: str, mode: int) -> None:
+    """Make a folder and those above it, of that mode whatever the umask is."""
+    if os.path.isdir(folder):
+        return
+    make_folders(os.path.dirname(folder), 0o755)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(folder)
+        os.chmod(folder, mode)
 
 
 def sync_folder(folder: str) -> None:
@@ -1342,7 +1351,6 @@ def find_backend(root: Root) -> str:
         NotSupportedError: It is one that cannot be written yet.
         RefusedError: None was found.
     """
-    wants = "/etc/systemd/system/multi-user.target.wants/"
     # netplan's files may outlive it; nobody reads them then.
     there = not root.live or shutil.which("netplan", path=search_path())
     if there and any(name != NETPLAN for name in root.listed("/etc/netplan/*.yaml")):
@@ -1355,11 +1363,11 @@ def find_backend(root: Root) -> str:
         ):
             if is_active(unit):
                 return backend
-    if root.exists(wants + "NetworkManager.service"):
+    if is_enabled(root, "NetworkManager"):
         return "networkmanager"
-    if root.exists(wants + "systemd-networkd.service"):
+    if is_enabled(root, "systemd-networkd"):
         return "networkd"
-    if root.exists(wants + "networking.service") and root.exists(INTERFACES):
+    if is_enabled(root, "networking") and root.exists(INTERFACES):
         return "ifupdown"
     # Nothing is switched on (an image half built, another init): what is there.
     for backend, evidence in (
@@ -1374,6 +1382,13 @@ def find_backend(root: Root) -> str:
     if root.exists(NETWORKD):
         return "networkd"
     raise RefusedError("no network service found; name one with --backend")
+
+
+def is_enabled(root: Root, unit: str) -> bool:
+    """Whether that unit will be started at boot."""
+    places = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
+    wants = "multi-user.target.wants"
+    return any(root.exists("{}/{}/{}.service".format(at, wants, unit)) for at in places)
 
 
 def is_active(unit: str) -> bool:

@@ -1,0 +1,53 @@
+"""Fixtures of the guest helper's tests."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.guest.tree import MAC0, MAC1, Guest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "needs_chroot: needs a Debian chroot and network namespaces, so root on Linux"
+    )
+
+
+def find_oldest() -> str | None:
+    """A Python 3.6 of this machine that starts, the oldest that the helper runs on."""
+    versions = Path("~/.pyenv/versions").expanduser()
+    pythons = [shutil.which("python3.6"), *map(str, versions.glob("3.6.*/bin/python"))]
+    ask = "import sys; print(sys.version_info[:2] == (3, 6))"
+    for python in filter(None, pythons):
+        # A shim may stand on PATH for a version that is switched off.
+        ran = subprocess.run([python, "-c", ask], capture_output=True, text=True, check=False)
+        if ran.stdout == "True\n":
+            return python
+    return None
+
+
+OLDEST = find_oldest()
+PYTHONS = [
+    pytest.param(None, id="this"),
+    pytest.param(
+        OLDEST,
+        id="3.6",
+        marks=[
+            pytest.mark.slow,
+            pytest.mark.skipif(OLDEST is None, reason="no Python 3.6 on this machine"),
+        ],
+    ),
+]
+
+
+@pytest.fixture(params=PYTHONS)
+def guest(tmp_path: Path, request: pytest.FixtureRequest) -> Guest:
+    """A guest with two NICs and VMware's tools, on each Python."""
+    made = Guest(tmp_path / "guest", python=request.param)
+    made.nic("eth0", MAC0)
+    made.nic("eth1", MAC1.upper())
+    return made

@@ -1,0 +1,384 @@
+"""What the helper takes for a record, and what it refuses."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import zlib
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from guest import vimguest
+from guest.vimguest import Config, InvalidRecordError, NotSupportedError, UnknownVersionError
+
+from .tree import FULL, MAC0, MAC1, NOVA, NOVA2
+
+
+def said(config: Config) -> list[tuple[str | None, list[str], str | None, list[str]]]:
+    return [
+        (
+            nic.mac,
+            [str(one) for one in nic.addresses],
+            None if nic.gateway4 is None else str(nic.gateway4),
+            [str(one) for one in nic.dns],
+        )
+        for nic in config.nics
+    ]
+
+
+FIRST = (MAC0, ["10.0.0.2/24"], "10.0.0.1", ["10.0.0.53"])
+
+GOOD: list[tuple[str, str, list[Any]]] = [
+    (NOVA, "nova", [FIRST]),
+    (NOVA[:-1], "nova", [FIRST]),
+    (NOVA + "\n", "nova", [FIRST]),
+    (NOVA.upper(), "nova", [FIRST]),
+    (NOVA.replace("00:50:56:aa:bb:01", "00-50-56-AA-BB-01"), "nova", [FIRST]),
+    (NOVA2, "nova", [FIRST, (MAC1, ["10.0.1.2/24"], "10.0.1.1", ["10.0.1.53"])]),
+    (f"{MAC0};;;;;#", "nova", [(MAC0, [], None, [])]),
+    # nova names the subnet of a NIC without an address all the same.
+    (f"{MAC0};;255.255.255.0;10.0.0.1;10.0.0.255;10.0.0.53#", "nova", [(MAC0, [], None, [])]),
+    (f"{MAC0};10.0.0.2;255.255.255.254;;None;#", "nova", [(MAC0, ["10.0.0.2/31"], None, [])]),
+    (
+        f"{MAC0};10.0.0.2;255.0.0.0;;;10.0.0.53,10.0.0.54#",
+        "nova",
+        [(MAC0, ["10.0.0.2/8"], None, ["10.0.0.53", "10.0.0.54"])],
+    ),
+    # The driver and the tool of 2011 never agreed on these four.
+    (f"{MAC0};10.0.0.2;255.255.255.0;10.0.0.1", "original", [(*FIRST[:3], [])]),
+    (
+        "ip=10.0.0.2&netmask=255.255.255.0&gateway=10.0.0.1&dns1=10.0.0.53&dns2=",
+        "labmanager",
+        [(None, *FIRST[1:])],
+    ),
+    (
+        f"ip=10.0.0.2&netmask=255.255.255.0&mac={MAC0}&computerName=WEB-1&resetSid=1",
+        "labmanager",
+        [(MAC0, ["10.0.0.2/24"], None, [])],
+    ),
+    ('v1:{"nics":[]}', "v1", []),
+    (
+        f'v1: {{"nics": [{{"mac": "{MAC0}"}}]}}\n'.replace(": {", ":{", 1),
+        "v1",
+        [(MAC0, [], None, [])],
+    ),
+    (
+        "v1:base64:" + base64.b64encode(f'{{"nics":[{{"mac":"{MAC0}"}}]}}'.encode()).decode(),
+        "v1",
+        [(MAC0, [], None, [])],
+    ),
+    (
+        "v1:gzip+base64:" + base64.b64encode(gzip.compress(FULL[3:].encode())).decode(),
+        "v1",
+        [
+            (MAC0, ["10.0.0.2/24", "2001:db8::2/64"], "10.0.0.1", ["10.0.0.53", "2001:db8::53"]),
+            (MAC1, ["10.0.1.2/24", "2001:db8:1::2/64"], None, []),
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "form", "expected"), GOOD)
+def test_forms(text: str, form: str, expected: list[Any]) -> None:
+    found, config = vimguest.parse(text)
+    assert (form, expected) == (found, said(config))
+
+
+def test_everything_of_the_versioned_form() -> None:
+    _, config = vimguest.parse(FULL)
+    assert config.hostname == "web-1"
+    assert [vimguest.to_document(nic) for nic in config.nics] == [
+        {
+            "mac": MAC0,
+            "addresses": ["10.0.0.2/24", "2001:db8::2/64"],
+            "gateway4": "10.0.0.1",
+            "gateway6": "2001:db8::1",
+            "dhcp4": False,
+            "dhcp6": False,
+            "routes": [{"to": "10.9.0.0/16", "via": "10.0.0.254", "metric": 50}],
+            "mtu": 9000,
+            "dns": ["10.0.0.53", "2001:db8::53"],
+            "search": ["example.org"],
+        },
+        {
+            "mac": MAC1,
+            "addresses": ["10.0.1.2/24", "2001:db8:1::2/64"],
+            "gateway4": None,
+            "gateway6": None,
+            "dhcp4": False,
+            "dhcp6": False,
+            "routes": [],
+            "mtu": 1400,
+            "dns": [],
+            "search": [],
+        },
+    ]
+
+
+def test_computer_name_is_the_host_name() -> None:
+    assert vimguest.parse("computerName=WEB-1&ip=")[1].hostname == "WEB-1"
+
+
+def test_search_domains_of_all_nics() -> None:
+    text = {
+        "search": ["a.example"],
+        "nics": [{"mac": MAC0}, {"mac": MAC1, "search": ["b.example"]}],
+    }
+    _, config = vimguest.parse("v1:" + json.dumps(text))
+    assert [nic.search for nic in config.nics] == [("a.example",), ("b.example",)]
+
+
+def record(**fields: str) -> str:
+    good = {
+        "mac": MAC0,
+        "ip": "10.0.0.2",
+        "netmask": "255.255.255.0",
+        "gateway": "10.0.0.1",
+        "broadcast": "10.0.0.255",
+        "dns": "10.0.0.53",
+    }
+    return ";".join((good | fields).values()) + "#"
+
+
+INJECTED = "\n    post-up reboot"
+BAD_FIELDS = [
+    *({"mac": bad} for bad in ["", "0:0:0:0:0:0", MAC0 + ":00", "00:50-56:aa:bb:01", "zz" + MAC0]),
+    *({"ip": bad} for bad in ["10.0.0", "10.0.0.256", "010.0.0.2", "10.0.0.2/24", "10.0.0.0"]),
+    *({"ip": bad} for bad in ["10.0.0.255", "0.0.0.0", "127.0.0.1", "224.0.0.1", "2001:db8::2"]),
+    *({"ip": bad} for bad in ["255.255.255.255", "10.0.0.2" + INJECTED, "$(reboot)", " 10.0.0.2"]),
+    *({"netmask": bad} for bad in ["", "0.0.0.0", "0.0.0.255", "255.0.255.0", "24", "255.255.255"]),
+    *({"gateway": bad} for bad in ["10.0.0.2", "10.0.0", "10.0.0.1" + INJECTED, "::1", "fe80::1"]),
+    *({"broadcast": bad} for bad in ["none", "10.0.0", "255.255.255.255" + INJECTED]),
+    *({"dns": bad} for bad in ["10.0.0", "10.0.0.53,", ",", "10.0.0.53 10.0.0.54", "a.example"]),
+    {"mac": MAC0 + INJECTED},
+    {"mac": "\u0660" * 2 + MAC0[2:]},
+]
+
+
+@pytest.mark.parametrize("fields", BAD_FIELDS, ids=str)
+def test_one_bad_field_refuses_all(fields: dict[str, str]) -> None:
+    with pytest.raises(InvalidRecordError):
+        vimguest.parse(record(mac=MAC1, ip="10.0.0.9") + record(**fields))
+
+
+BAD_RECORDS = [
+    ";",
+    ";;;;;#",
+    NOVA + "#",
+    NOVA + NOVA,
+    NOVA + NOVA.replace(MAC0, MAC1),  # one address twice
+    NOVA.replace("#", ";") + NOVA2,  # twelve fields in a row, two NICs to the tool of 2011
+    f"{MAC0};10.0.0.2;255.255.255.0",
+    f"{MAC0};10.0.0.2;255.255.255.0;10.0.0.1#" + NOVA2,
+    NOVA * 1000,
+    "".join(f"00:50:56:00:00:{at:02x};;;;;#" for at in range(33)),
+    "a=b=c;",
+    "ip=10.0.0.2",
+    "ip=10.0.0.2&ip=10.0.0.3&netmask=255.255.255.0",
+    "ip=10.0.0.2&netmask=255.255.255.0&",
+    "ip=10.0.0.2&netmask=255.255.255.0&computerName=a b",
+    "x" * 70000 + ";",
+    NOVA + "\0" + NOVA,
+]
+
+
+@pytest.mark.parametrize("text", BAD_RECORDS, ids=lambda text: text[:30])
+def test_records_that_are_refused(text: str) -> None:
+    with pytest.raises(InvalidRecordError):
+        vimguest.parse(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["v2:{}", "v0:{}", "v11:{}", "v1:", "v1:yaml", "v1:zstd:AAAA", "x", "{}", "<xml/>"]
+)
+def test_other_versions_are_told_apart(text: str) -> None:
+    with pytest.raises(UnknownVersionError):
+        vimguest.parse(text)
+
+
+def nic(**values: Any) -> dict[str, Any]:
+    return {"nics": [{"mac": MAC0, "addresses": ["10.0.0.2/24"], **values}]}
+
+
+V6 = ["2001:db8::2/64"]
+BAD_DOCUMENTS: list[Any] = [
+    [],
+    "x",
+    None,
+    {"nics": {}},
+    {"nics": [1]},
+    {"nics": [{}]},
+    {"nick": []},
+    {"hostname": 1},
+    {"hostname": ""},
+    {"hostname": "a" * 64},
+    {"hostname": "a." * 32 + "b"},
+    {"hostname": "10.0.0.1"},
+    {"hostname": "web\n"},
+    {"hostname": "web_1"},
+    {"hostname": "-web"},
+    {"search": "a.example"},
+    {"search": ["a..b"]},
+    {"search": ["a" * 254]},
+    nic(mac=None),
+    nic(mac=MAC0 + "\n"),
+    nic(addresses=["10.0.0.2"]),
+    nic(addresses=["10.0.0.2/024"]),
+    nic(addresses=["10.0.0.2/33"]),
+    nic(addresses=["10.0.0.2/0"]),
+    nic(addresses=["10.0.0.2/255.255.255.0"]),
+    nic(addresses=["fe80::1%eth0/64"]),
+    nic(addresses=["fe80::1%\npost-up reboot/64"]),
+    nic(addresses=["::ffff:10.0.0.2/96"]),
+    nic(addresses=["::/64"]),
+    nic(addresses=["ff02::1/64"]),
+    nic(addresses=["10.0.0.2/24"] * 2),
+    nic(addresses=[f"10.0.{at}.2/24" for at in range(65)]),
+    nic(addresses="10.0.0.2/24"),
+    nic(gateway4="2001:db8::1"),
+    nic(gateway6="10.0.0.1"),
+    nic(gateway6="fe80::1"),
+    nic(gateway4=["10.0.0.1"]),
+    nic(addresses=[], gateway4="10.0.0.1", dhcp4=True),
+    nic(addresses=[], mtu=1500),
+    nic(addresses=[], routes=[{"to": "10.9.0.0/16", "via": "10.0.0.1"}]),
+    nic(mtu=True),
+    nic(mtu=1500.0),
+    nic(mtu="1500"),
+    nic(mtu=67),
+    nic(mtu=10**30),
+    nic(mtu=1000, addresses=V6),
+    nic(dhcp4="no"),
+    nic(dhcp6=0),
+    nic(dns=["10.0.0.53;10.0.0.54"]),
+    nic(dns=["a.example"]),
+    nic(search=["a b"]),
+    nic(routes={}),
+    nic(routes=[{"to": "10.9.0.0/16"}]),
+    nic(routes=[{"to": "10.9.0.1/16", "via": "10.0.0.1"}]),
+    nic(routes=[{"to": "0.0.0.0/0", "via": "10.0.0.1"}]),
+    nic(routes=[{"to": "default", "via": "10.0.0.1"}]),
+    nic(routes=[{"to": "10.9.0.0/16", "via": "2001:db8::1"}]),
+    nic(routes=[{"to": "2001:db8::/32", "via": "2001:db8::1"}]),
+    nic(routes=[{"to": "10.9.0.0/16", "via": "10.0.0.2"}]),
+    nic(routes=[{"to": "10.9.0.0/16", "via": "10.0.0.1", "metric": 0}]),
+    nic(routes=[{"to": "10.9.0.0/16", "via": "10.0.0.1", "dev": "eth0"}]),
+    nic(routes=[{"to": "10.9.0.0/16", "via": "10.0.0.1"}] * 65),
+    {"nics": [{"mac": MAC0}, {"mac": MAC0.upper()}]},
+    {"nics": [{"mac": f"00:50:56:00:00:{at:02x}"} for at in range(33)]},
+]
+
+
+@pytest.mark.parametrize("document", BAD_DOCUMENTS, ids=lambda one: json.dumps(one)[:60])
+def test_documents_that_are_refused(document: Any) -> None:
+    with pytest.raises(InvalidRecordError):
+        vimguest.parse("v1:base64:" + base64.b64encode(json.dumps(document).encode()).decode())
+
+
+def packed(data: bytes) -> str:
+    return "v1:gzip+base64:" + base64.b64encode(data).decode()
+
+
+WHOLE = gzip.compress(b'{"nics":[]}')
+BAD_BYTES = [
+    "v1:{",
+    "v1:{}x",
+    'v1:{"nics":[],"nics":[]}',
+    'v1:{"nics":NaN}',
+    "v1:{'nics':[]}",
+    'v1:{"nics":[{"mac":' + "9" * 5000 + "}]}",
+    'v1:{"nics":' + "[" * 30000 + "]" * 30000 + "}",
+    'v1:{"hostname":"\\ud800"}',
+    'v1:{"\\ud800":1}',
+    "v1:{\ud800}",
+    "v1:base64:!",
+    "v1:base64:e30",
+    "v1:base64:\u0660",
+    "v1:base64:/w==",
+    packed(b"no gzip"),
+    packed(WHOLE[:-1]),
+    packed(WHOLE + b"x"),
+    packed(WHOLE + WHOLE),
+    packed(zlib.compress(b"{}")),
+    packed(gzip.compress(b" " * 300_000 + b"{}")),
+    packed(gzip.compress(b"0" * 40_000_000)),
+]
+
+
+@pytest.mark.parametrize("text", BAD_BYTES, ids=lambda text: ascii(text)[:40])
+def test_encodings_that_are_refused(text: str) -> None:
+    with pytest.raises(InvalidRecordError):
+        vimguest.parse(text)
+
+
+@pytest.mark.parametrize("key", ["ssh_keys", "ssh_authorized_keys"])
+def test_ssh_keys_are_not_there_yet(key: str) -> None:
+    with pytest.raises(NotSupportedError, match="not supported yet"):
+        vimguest.parse("v1:" + json.dumps({key: ["ssh-ed25519 AAAA"], "nics": []}))
+
+
+# --- any text -----------------------------------------------------------------
+
+WORDS = ["v1:", '"nics"', MAC0, "10.0.0.2", "255.255.255.0", "ip=", "netmask=", "10.0.0.0/24"]
+MORE_WORDS = ["2001:db8::2/64", '{"mac":"', "null", "1e9", "\u0660"]
+PIECES = st.sampled_from([*";#&=:,/%\n\0 {}[]", *WORDS, *MORE_WORDS])
+TEXTS = st.text() | st.lists(PIECES, max_size=30).map("".join)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+KEYS = st.sampled_from([*vimguest.Nic._fields, "x"])
+DOCUMENTS = st.fixed_dictionaries(
+    {"nics": st.lists(st.dictionaries(KEYS, VALUES, max_size=4) | VALUES, max_size=3)}
+).map(lambda document: "v1:" + json.dumps(document))
+
+
+def parsed(text: str) -> Config | str:
+    """What a text says, or the message of the declared error."""
+    try:
+        return vimguest.parse(text)[1]
+    except vimguest.RefusedError as error:
+        return str(error)
+
+
+@given(TEXTS | DOCUMENTS)
+@example("\x1f")
+def test_any_text_gives_a_config_or_a_declared_error(text: str) -> None:
+    config = parsed(text)
+    if isinstance(config, str):
+        assert config.isprintable()
+        assert config.isascii()
+        return
+    bound = [
+        vimguest.Bound(f"eth{at}", nic._replace(mac=nic.mac or MAC0))
+        for at, nic in enumerate(config.nics)
+        if not nic.silent
+    ]
+    for render in vimguest.RENDER.values():
+        try:
+            files = render(bound)
+        except vimguest.RefusedError:
+            continue
+        for name, file in files.items():
+            assert vimguest.is_owned(name)
+            assert file.data.isascii()
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_packed(data: bytes) -> None:
+    for text in (
+        packed(data),
+        packed(gzip.compress(data)),
+        "v1:base64:" + base64.b64encode(data).decode(),
+    ):
+        try:
+            vimguest.parse(text)
+        except vimguest.RefusedError:
+            continue

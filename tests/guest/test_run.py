@@ -1,0 +1,488 @@
+"""The helper as a program on a tree: exit codes, reports, and which files it touches."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from guest import vimguest
+
+from .tree import FULL, MAC0, MAC1, NOVA, NOVA2, Guest
+
+STATE = "/var/lib/vimguest/state.json"
+KEYFILE0 = "/etc/NetworkManager/system-connections/vimguest-005056aabb01.nmconnection"
+KEYFILE1 = KEYFILE0.replace("bb01", "bb02")
+NETWORK0 = "/etc/systemd/network/05-vimguest-005056aabb01.network"
+NETWORK1 = NETWORK0.replace("bb01", "bb02")
+SNIPPET = "/etc/network/interfaces.d/vimguest"
+NETPLAN = "/etc/netplan/90-vimguest.yaml"
+
+FILES = {
+    "netplan": {NETPLAN: 0o600},
+    "networkmanager": {KEYFILE0: 0o600, KEYFILE1: 0o600},
+    "networkd": {NETWORK0: 0o644, NETWORK1: 0o644},
+    "ifupdown": {SNIPPET: 0o644},
+}
+
+
+@pytest.mark.parametrize("backend", vimguest.BACKENDS)
+def test_files_and_modes(guest: Guest, backend: str) -> None:
+    guest.says(NOVA2)
+    found = guest.report("--backend", backend)
+    assert found["code"] == 0
+    assert found["status"] == "changed"
+    assert found["source"] == "machine.id"
+    assert found["form"] == "nova"
+    assert found["nics"] == [
+        {"mac": MAC0, "interface": "eth0", "action": "configured"},
+        {"mac": MAC1, "interface": "eth1", "action": "configured"},
+    ]
+    assert found["files"] == [{"path": name, "action": "write"} for name in FILES[backend]]
+    assert found["commands"] == []
+    modes = {name: mode for name, (mode, _) in guest.files().items()}
+    assert modes == FILES[backend] | {STATE: 0o600}
+    for name in FILES[backend]:
+        assert "\t" not in guest.text(name)
+
+
+@pytest.mark.parametrize("backend", vimguest.BACKENDS)
+def test_twice_is_once(guest: Guest, backend: str) -> None:
+    guest.says(FULL)
+    assert guest.run("--backend", backend, "--check").returncode == 1
+    assert guest.run("--backend", backend).returncode == 0
+    before = {path: path.stat().st_mtime_ns for path in guest.root.rglob("*")}
+    again = guest.report("--backend", backend)
+    assert (again["status"], again["code"], again["files"]) == ("unchanged", 0, [])
+    assert guest.run("--backend", backend, "--check").returncode == 0
+    assert before == {path: path.stat().st_mtime_ns for path in guest.root.rglob("*")}
+    # A file that somebody edited, or whose mode somebody changed, is put right.
+    target = guest.root / next(iter(FILES[backend]))[1:]
+    target.chmod(0o666)
+    assert guest.run("--backend", backend, "--check").returncode == 1
+    assert guest.run("--backend", backend).returncode == 0
+    assert target.stat().st_mode & 0o777 == next(iter(FILES[backend].values()))
+
+
+@pytest.mark.parametrize("option", ["--dry-run", "--check"])
+def test_looking_writes_nothing(guest: Guest, option: str) -> None:
+    guest.says(NOVA)
+    found = guest.report("--backend", "netplan", option)
+    assert found["status"] == "would-change"
+    assert found["code"] == (1 if option == "--check" else 0)
+    assert ("diff" in found["files"][0]) == (option == "--dry-run")
+    assert guest.files() == {}
+    assert not (guest.root / "var").exists()
+    assert not (guest.root / "etc").exists()
+
+
+def test_dry_run_shows_the_difference(guest: Guest) -> None:
+    guest.says(NOVA)
+    guest.run("--backend", "networkd")
+    guest.says(NOVA.replace(";10.0.0.2;", ";10.0.0.3;"))
+    ran = guest.run("--backend", "networkd", "--dry-run")
+    assert "-Address=10.0.0.2/24\n+Address=10.0.0.3/24\n" in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        (NOVA + f"{MAC1};10.0.1.2;0.0.0.255;;;#", "InvalidRecordError"),
+        (NOVA.replace("10.0.0.1;", "10.0.0.1\npost-up reboot;"), "InvalidRecordError"),
+        ("v2:{}", "UnknownVersionError"),
+        ('v1:{"ssh_keys":[]}', "NotSupportedError"),
+        (b"\xff\xfe", "TransportError"),
+        ("v1:{" + " " * 70000 + "}", "TransportError"),
+    ],
+)
+def test_what_is_refused_leaves_no_trace(guest: Guest, text: str | bytes, error: str) -> None:
+    guest.says(text)
+    found = guest.report("--backend", "netplan")
+    assert found["code"] == 3
+    assert found["status"] == "refused"
+    assert found["error"]["type"] == error
+    assert guest.files() == {}
+
+
+def test_a_refused_record_keeps_what_is_there(guest: Guest) -> None:
+    guest.says(NOVA)
+    guest.run("--backend", "netplan")
+    before = guest.files()
+    guest.says(NOVA + ";")
+    assert guest.run("--backend", "netplan").returncode == 3
+    assert before == guest.files()
+
+
+def test_a_record_without_a_nic_is_skipped(guest: Guest) -> None:
+    guest.says(NOVA + "00:50:56:00:00:09;10.9.0.2;255.255.255.0;;;#")
+    found = guest.report("--backend", "netplan")
+    assert found["code"] == 0
+    assert found["nics"][1] == {"mac": "00:50:56:00:00:09", "interface": None, "action": "no-nic"}
+    assert any("00:50:56:00:00:09" in note for note in found["notes"])
+    assert list(json.loads(guest.text(NETPLAN))["network"]["ethernets"]) == ["eth0"]
+
+
+def test_an_empty_address_leaves_its_nic_alone(guest: Guest) -> None:
+    guest.says(f"{MAC0};;;;;#")
+    found = guest.report("--backend", "netplan")
+    assert (found["code"], found["status"]) == (0, "nothing")
+    assert found["nics"][0]["action"] == "left-alone"
+    assert guest.files() == {}
+
+
+@pytest.mark.parametrize("backend", vimguest.BACKENDS)
+def test_a_nic_left_alone_keeps_what_it_had(guest: Guest, backend: str) -> None:
+    guest.says(NOVA2)
+    guest.run("--backend", backend)
+    before = guest.files()
+    guest.says(f"{MAC0};;;;;#{MAC1};;;;;#")
+    assert guest.run("--backend", backend).returncode == 0
+    assert guest.files() == before
+    guest.says(NOVA2.replace(";10.0.0.2;", ";;"))
+    assert guest.report("--backend", backend)["nics"][0]["action"] == "left-alone"
+    after = guest.files()
+    assert {name: after[name] for name in FILES[backend]}.keys() == FILES[backend].keys()
+    assert b"10.0.0.2" in b"".join(after[name][1] for name in FILES[backend])
+
+
+def test_what_the_record_no_longer_names_is_removed(guest: Guest) -> None:
+    guest.says(NOVA2)
+    guest.run("--backend", "networkd")
+    guest.says(NOVA)
+    found = guest.report("--backend", "networkd")
+    assert found["files"] == [{"path": NETWORK1, "action": "remove"}]
+    assert set(guest.files()) == {NETWORK0, STATE}
+
+
+def test_another_back_end_takes_the_place_of_the_last(guest: Guest) -> None:
+    guest.says(NOVA)
+    for backend in vimguest.BACKENDS:
+        assert guest.run("--backend", backend).returncode == 0
+        assert len(guest.files()) == 2
+    assert SNIPPET in guest.files()
+
+
+def test_somebody_elses_files_are_never_touched(guest: Guest) -> None:
+    others = {
+        guest.put(name, "theirs\n")
+        for name in (
+            "etc/netplan/01-installer.yaml",
+            "etc/NetworkManager/system-connections/eth0.nmconnection",
+            "etc/NetworkManager/system-connections/vimguest-mine.nmconnection",
+            "etc/systemd/network/05-vimguest-x.network",
+            "etc/systemd/network/20-wired.network",
+            "etc/network/interfaces.d/other",
+            "etc/resolv.conf",
+            "etc/hosts",
+            "etc/hostname",
+        )
+    }
+    guest.says(NOVA2)
+    for backend in vimguest.BACKENDS:
+        assert guest.run("--backend", backend).returncode == 0
+        assert all(path.read_text() == "theirs\n" for path in others)
+    assert guest.run("--rollback").returncode == 0
+    assert all(path.read_text() == "theirs\n" for path in others)
+
+
+def test_rollback_brings_back_every_byte(guest: Guest) -> None:
+    guest.put("etc/hostname", "before\n").chmod(0o640)
+    start = guest.files()
+    guest.says(FULL)
+    guest.run("--backend", "networkd")
+    assert guest.text("/etc/hostname") == "web-1\n"
+    dry = guest.report("--rollback", "--dry-run")
+    assert [row["action"] for row in dry["files"]] == ["write", "remove", "remove"]
+    assert guest.run("--rollback", "--check").returncode == 1
+    found = guest.report("--rollback")
+    assert (found["status"], found["code"]) == ("rolled-back", 0)
+    after = guest.files()
+    after.pop(STATE)
+    assert after == start
+    again = guest.report("--rollback")
+    assert (again["status"], again["code"]) == ("nothing", 0)
+
+
+def test_rollback_to_the_config_before(guest: Guest) -> None:
+    guest.says(NOVA)
+    guest.run("--backend", "netplan")
+    first = guest.files()[NETPLAN]
+    guest.says(NOVA.replace(";10.0.0.2;", ";10.0.0.3;"))
+    guest.run("--backend", "netplan")
+    assert guest.files()[NETPLAN] != first
+    # A run that changes nothing does not forget what to go back to.
+    guest.run("--backend", "netplan")
+    assert guest.run("--rollback").returncode == 0
+    assert guest.files()[NETPLAN] == first
+
+
+def test_rollback_asks_the_host_nothing(guest: Guest) -> None:
+    guest.run("--rollback")
+    assert guest.calls == []
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"version":2}', '{"version":1,"nics":[1]}'])
+def test_a_damaged_state_is_refused(guest: Guest, damage: str) -> None:
+    guest.put(STATE, damage)
+    guest.says(NOVA)
+    assert guest.report("--backend", "netplan")["error"]["type"] == "RefusedError"
+    assert set(guest.files()) == {STATE}
+
+
+def test_a_state_that_names_other_files_is_refused(guest: Guest) -> None:
+    guest.says(NOVA)
+    guest.run("--backend", "netplan")
+    guest.put(STATE, guest.text(STATE).replace(NETPLAN, "/etc/passwd"))
+    assert guest.run("--rollback").returncode == 3
+    assert "/etc/passwd" not in guest.files()
+
+
+def test_two_records_of_one_mac_on_two_nics(guest: Guest) -> None:
+    guest.nic("eth9", MAC0)
+    guest.says(NOVA)
+    found = guest.report("--backend", "netplan")
+    assert found["code"] == 3
+    assert "eth0, eth9" in found["error"]["message"]
+
+
+def test_what_is_stacked_on_a_nic_is_not_the_nic(guest: Guest) -> None:
+    guest.nic("eth0.5", MAC0, uevent="DEVTYPE=vlan\nINTERFACE=eth0.5")
+    guest.nic("bond0", MAC0, bonding="")
+    guest.nic("br0", MAC0, bridge="")
+    guest.nic("slave0", MAC0, master="")
+    guest.nic("macvlan0", MAC0, lower_eth0="")
+    guest.nic("lo", MAC0, type="772")
+    guest.nic("bad name", MAC0)
+    guest.nic("-bad", MAC0)
+    guest.nic("noaddress", "")
+    guest.put("sys/class/net/bonding_masters", "bond0")
+    guest.says(NOVA)
+    assert guest.report("--backend", "netplan")["nics"][0]["interface"] == "eth0"
+
+
+def test_a_record_without_a_mac_is_for_the_only_nic(guest: Guest, tmp_path: Path) -> None:
+    text = "ip=10.0.0.2&netmask=255.255.255.0&gateway=10.0.0.1&computerName=web-1"
+    guest.says(text)
+    assert guest.report("--backend", "netplan")["code"] == 3
+    one = Guest(tmp_path / "one", python=guest.python)
+    one.says(text)
+    (one.root / "sys/class/net").mkdir(parents=True)
+    found = one.report("--backend", "netplan")
+    assert found["nics"] == [{"mac": None, "interface": None, "action": "no-nic"}]
+    one.nic("ens3", MAC1)
+    assert one.report("--backend", "netplan")["nics"][0]["interface"] == "ens3"
+    assert one.text("/etc/hostname") == "web-1\n"
+
+
+def test_host_name_alone(guest: Guest) -> None:
+    guest.says('v1:{"hostname":"web-1"}')
+    found = guest.report()
+    assert (found["status"], found["hostname"], found["backend"]) == ("changed", "web-1", None)
+    assert set(guest.files()) == {"/etc/hostname", STATE}
+
+
+# --- cloud-init ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "usr/bin/cloud-init",
+        "etc/cloud/cloud.cfg",
+        "etc/netplan/50-cloud-init.yaml",
+        "etc/network/interfaces.d/50-cloud-init",
+        "etc/NetworkManager/system-connections/cloud-init-eth0.nmconnection",
+        "etc/systemd/network/10-cloud-init-eth0.network",
+    ],
+)
+def test_stands_aside_where_cloud_init_owns_the_network(guest: Guest, name: str) -> None:
+    guest.put(name, "network:\n  config: {}\n")
+    before = guest.files()
+    guest.says(NOVA)
+    found = guest.report("--backend", "netplan")
+    assert (found["status"], found["code"]) == ("stood-aside", 0)
+    assert before == guest.files()
+    assert guest.calls == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("etc/cloud/cloud-init.disabled", ""),
+        ("etc/cloud/cloud.cfg.d/99-net.cfg", "network: {config: disabled}\n"),
+        ("etc/cloud/cloud.cfg.d/99-net.cfg", "# off\nnetwork:\n  config: disabled\n"),
+        ("etc/cloud/cloud.cfg.d/99-net.cfg", 'network: {"config": "disabled"}\n'),
+    ],
+)
+def test_works_where_cloud_init_is_told_to_leave_it(guest: Guest, name: str, text: str) -> None:
+    guest.put("usr/bin/cloud-init")
+    guest.put(name, text)
+    guest.says(NOVA)
+    assert guest.report("--backend", "netplan")["status"] == "changed"
+
+
+def test_a_comment_does_not_switch_cloud_init_off(guest: Guest) -> None:
+    guest.put(
+        "etc/cloud/cloud.cfg", "# network: {config: disabled}\n#network:\n#  config: disabled\n"
+    )
+    guest.says(NOVA)
+    assert guest.report("--backend", "netplan")["status"] == "stood-aside"
+
+
+def test_metadata_that_nobody_here_reads_is_no_reason_to_stand_aside(guest: Guest) -> None:
+    guest.says(NOVA)
+    guest.says("bm90aGluZw==", "guestinfo.metadata")
+    assert guest.report("--backend", "netplan")["status"] == "changed"
+
+
+# --- detection ----------------------------------------------------------------
+
+WANTS = "etc/systemd/system/multi-user.target.wants/"
+
+
+@pytest.mark.parametrize(
+    ("names", "backend"),
+    [
+        (["etc/netplan/01.yaml", WANTS + "NetworkManager.service"], "netplan"),
+        ([WANTS + "NetworkManager.service", WANTS + "systemd-networkd.service"], "networkmanager"),
+        ([WANTS + "systemd-networkd.service", "etc/network/interfaces"], "networkd"),
+        (["usr/lib/systemd/system/multi-user.target.wants/systemd-networkd.service"], "networkd"),
+        (
+            [
+                WANTS + "networking.service",
+                "etc/network/interfaces",
+                "etc/systemd/network/20-x.network",
+            ],
+            "ifupdown",
+        ),
+        (["etc/netplan/x"], "netplan"),
+        (["etc/NetworkManager/system-connections/x"], "networkmanager"),
+        (["etc/network/interfaces", "etc/systemd/network/x"], "ifupdown"),
+        (["etc/systemd/network/x"], "networkd"),
+    ],
+)
+def test_the_back_end_in_use_is_found(guest: Guest, names: list[str], backend: str) -> None:
+    for name in names:
+        guest.put(name, "source /etc/network/interfaces.d/*\n")
+    guest.says(NOVA)
+    assert guest.report()["backend"] == backend
+
+
+def test_no_back_end(guest: Guest) -> None:
+    guest.says(NOVA)
+    found = guest.report()
+    assert found["code"] == 3
+    assert "--backend" in found["error"]["message"]
+
+
+def test_ifcfg_is_not_there_yet(guest: Guest) -> None:
+    guest.put("etc/sysconfig/network-scripts/ifcfg-eth0")
+    guest.says(NOVA)
+    found = guest.report()
+    assert (found["code"], found["error"]["type"]) == (3, "NotSupportedError")
+
+
+def test_ifupdown_refuses_a_nic_of_somebody_else(guest: Guest) -> None:
+    guest.put("etc/network/interfaces", "source interfaces.d/*\niface eth1 inet manual\n")
+    guest.put("etc/network/interfaces.d/old", "auto eth0\niface eth0 inet dhcp\n")
+    guest.says(NOVA2)
+    found = guest.report("--backend", "ifupdown")
+    assert found["code"] == 3
+    assert "/etc/network/interfaces.d/old" in found["error"]["message"]
+
+
+def test_ifupdown_says_when_nobody_reads_its_snippet(guest: Guest) -> None:
+    guest.put("etc/network/interfaces", "auto lo\niface lo inet loopback\n")
+    guest.says(NOVA)
+    assert any("does not source" in note for note in guest.report("--backend", "ifupdown")["notes"])
+
+
+def test_networkmanager_refuses_name_servers_without_addresses(guest: Guest) -> None:
+    nic = {"mac": MAC0, "addresses": ["2001:db8::2/64"], "dns": ["10.0.0.53"]}
+    guest.says("v1:" + json.dumps({"nics": [nic]}))
+    assert guest.report("--backend", "networkmanager")["code"] == 3
+    assert guest.report("--backend", "networkd")["code"] == 0
+
+
+# --- nothing outside the tree -------------------------------------------------
+
+
+def test_a_link_that_leads_out_is_refused(guest: Guest) -> None:
+    outside = guest.folder / "outside"
+    outside.mkdir()
+    (guest.root / "etc").mkdir()
+    (guest.root / "etc/netplan").symlink_to(outside)
+    guest.says(NOVA)
+    assert guest.report("--backend", "netplan")["code"] == 3
+    assert list(outside.iterdir()) == []
+
+
+def test_a_link_in_the_place_of_our_file_is_refused(guest: Guest) -> None:
+    outside = guest.folder / "outside"
+    outside.write_text("theirs\n")
+    (guest.root / "etc/netplan").mkdir(parents=True)
+    (guest.root / NETPLAN[1:]).symlink_to(outside)
+    guest.says(NOVA)
+    assert guest.report("--backend", "netplan")["code"] == 3
+    assert outside.read_text() == "theirs\n"
+
+
+def test_a_link_inside_the_tree_is_followed(guest: Guest) -> None:
+    (guest.root / "etc").mkdir()
+    (guest.root / "data").mkdir()
+    (guest.root / "etc/netplan").symlink_to("../data")
+    guest.says(NOVA)
+    assert guest.report("--backend", "netplan")["code"] == 0
+    assert "/data/90-vimguest.yaml" in guest.files()
+
+
+def test_left_overs_of_a_killed_run_are_swept(guest: Guest) -> None:
+    guest.put("etc/netplan/.vimguest.abc.tmp", "half")
+    guest.put("etc/netplan/.vimguest.abc.other", "theirs")
+    guest.says(NOVA)
+    guest.run("--backend", "netplan")
+    assert set(guest.files()) == {STATE, NETPLAN, "/etc/netplan/.vimguest.abc.other"}
+
+
+# --- the command line ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("argv", [["--backend", "ifcfg"], ["--root", "/nonexistent"], ["x"]])
+def test_usage_errors(guest: Guest, argv: list[str]) -> None:
+    assert guest.run(*argv).returncode == 2
+
+
+def test_report_for_people(guest: Guest) -> None:
+    guest.says(NOVA)
+    ran = guest.run("--backend", "netplan")
+    assert ran.stdout == (
+        "vimguest: changed from machine.id (nova) by netplan\n"
+        f"  {MAC0} eth0: configured\n"
+        f"  write {NETPLAN}\n"
+    )
+    guest.says("x")
+    ran = guest.run()
+    assert ran.stdout == ""
+    assert ran.stderr.startswith("vimguest: refused: 'x' is in no form")
+
+
+@pytest.mark.slow
+def test_two_runs_at_once_take_turns(guest: Guest) -> None:
+    guest.says(NOVA)
+    argv = [guest.python or sys.executable, str(vimguest.__file__), "--root", str(guest.root)]
+    argv += ["--backend", "netplan"]
+    runs = [
+        subprocess.Popen(argv, env={"PATH": f"{guest.bin}:/usr/bin:/bin"}, stdout=subprocess.PIPE)
+        for _ in range(4)
+    ]
+    said = [run.communicate(timeout=100)[0].split()[1] for run in runs]
+    assert sorted(said) == [b"changed", b"unchanged", b"unchanged", b"unchanged"]
+    assert {run.returncode for run in runs} == {0}
+
+
+def test_windows_is_not_there_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert vimguest.main(["--root", str(tmp_path)]) == 3
