@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from driver.errors import FileConflictError, HostReadOnlyError, NoSpaceError
 from driver.images.check import BodyCheck
+from driver.images.glance import GlanceImage
 from driver.images.mover import AsyncMover
 from driver.images.sink import DatastoreSink, temporary_name
 from driver.instances.place import free_space
@@ -221,7 +222,7 @@ class _Push:
         self, info: ImageInfo, folder: DatastorePath, mover: BodyMover, since: float
     ) -> None:
         datastore = self.client.datastore(folder.datastore)
-        target = folder / file_name(info, from_glance=getattr(self.source, "is_glance", False))
+        target = folder / file_name(info, from_glance=isinstance(self.source, GlanceImage))
         if not self.overwrite and await datastore.exists(target):
             raise FileConflictError(str(target))
         part = target.with_name(temporary_name(target.name))

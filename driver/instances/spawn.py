@@ -180,7 +180,7 @@ class _Steps:
         The extent that came with the disk is deleted first: hosts keep the descriptor, which
         names the extent, and take a new file of that name.
         """
-        extent = self.disk.with_name(f"{self.disk.stem}-flat.vmdk")
+        extent = self.disk.with_name(f"{self.spec.name}-flat.vmdk")
         await finish(self.datastore.delete(extent))
         sink = DatastoreSink(self.datastore, extent, pad=1024)
         await mover.move(source, sink, check, on_progress=on_progress)

@@ -1,0 +1,133 @@
+"""The main job: images stream from a real Glance into a datastore, at once, whole and verified."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.conftest import Host
+from tests.integration.peers.glance import Glance
+from tests.integration.peers.images import DiskImage, Kind, sha512
+from tests.integration.vimctl import vimctl
+
+FOUR: tuple[tuple[Kind, int], ...] = (
+    ("raw", 1),
+    ("raw", 2),
+    ("monolithicSparse", 3),
+    ("streamOptimized", 4),
+)
+
+
+@pytest.fixture(scope="module")
+def stocked(glance: Glance, disk_image: Callable[..., DiskImage]) -> Iterator[dict[str, DiskImage]]:
+    """Four different images of 64 MiB of data in Glance, by id."""
+    images: dict[str, DiskImage] = {}
+    for kind, seed in FOUR:
+        image = disk_image(kind, mib=64, seed=seed)
+        images[glance.upload(image.path, image.disk_format)["id"]] = image
+    yield images
+    for identity in images:
+        glance.delete(identity)
+
+
+def stored(host: Host) -> set[str]:
+    return {str(p.relative_to(host.folder)) for p in host.folder.rglob("*") if p.is_file()}
+
+
+async def test_four_images_at_once_arrive_with_the_hashes_that_glance_gives(
+    host: Host, glance: Glance, stocked: dict[str, DiskImage]
+) -> None:
+    before = stored(host)
+    done = await vimctl(
+        host, "image", "push", *stocked, "--datastore", host.datastore, "--concurrency", "4",
+        "--glance", glance.url, "--json",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    lines = {line["image"]: line for line in done.lines}
+    assert set(lines) == set(stocked)
+    for identity, image in stocked.items():
+        said, line = glance.show(identity), lines[identity]
+        assert set(line) == {
+            "image", "datastore_path", "bytes", "hash", "hash_algo", "verified", "seconds",
+        }  # fmt: skip
+        name = f"{identity}.{'img' if image.kind == 'raw' else 'vmdk'}"
+        assert line["datastore_path"] == f"[{host.datastore}] images/{name}"
+        assert (line["hash_algo"], line["hash"]) == ("sha512", said["os_hash_value"])
+        assert line["verified"] is True
+        assert line["bytes"] == said["size"] == image.path.stat().st_size
+        assert sha512(host.folder / "images" / name) == said["os_hash_value"]
+    assert {p for p in stored(host) - before if not p.startswith("images/")} == set()
+    assert len(stored(host) - before) == 4
+
+
+async def test_a_failed_image_leaves_no_file_and_the_others_go_on(
+    host: Host, glance: Glance, stocked: dict[str, DiskImage]
+) -> None:
+    queued = glance.create(name="queued", disk_format="raw", container_format="bare")
+    good = next(iter(stocked))
+    missing = "00000000-0000-4000-8000-000000000000"
+    done = await vimctl(
+        host, "image", "push", good, queued, missing, "--datastore", host.datastore, "--to", "a/b",
+        "--glance", glance.url, "--json",
+    )  # fmt: skip
+    glance.delete(queued)
+    assert done.code == 7, done.err
+    lines = {line["image"]: line for line in done.lines}
+    assert lines[good]["verified"] is True
+    assert lines[queued]["error"]["type"] == "ImageNotReadyError"
+    assert lines[missing]["error"]["type"] == "ImageNotFoundError"
+    assert {p for p in stored(host) if p.startswith("a/")} == {f"a/b/{good}.img"}
+
+
+async def test_a_file_and_a_second_push_of_it(
+    host: Host, disk_image: Callable[..., DiskImage], tmp_path: Path
+) -> None:
+    path = tmp_path / "small.img"
+    path.write_bytes(b"\x01" * 3_000_000)
+    words = ("image", "push", str(path), "--datastore", host.datastore, "--json")
+    first = await vimctl(host, *words)
+    assert first.code == 0, first.err
+    (line,) = first.lines
+    assert line["image"] == str(path)
+    assert line["datastore_path"] == f"[{host.datastore}] images/small.img"
+    assert line["verified"] is False  # a file has no hash of its own
+    assert line["hash"] == hashlib.new(line["hash_algo"], path.read_bytes()).hexdigest()
+    second = await vimctl(host, *words)
+    assert second.code == 1
+    assert second.lines[0]["error"]["type"] == "FileConflictError"
+    third = await vimctl(host, *words, "--overwrite")
+    assert third.code == 0, third.err
+
+
+async def test_a_wrong_pin_is_refused_before_a_byte(host: Host, tmp_path: Path) -> None:
+    path = tmp_path / "small.img"
+    path.write_bytes(b"\x01" * 4096)
+    done = await vimctl(
+        host, "image", "push", str(path), "--datastore", host.datastore, VIMLIB_PIN=":".join(["00"] * 32),
+    )  # fmt: skip
+    assert done.code == 5
+    assert host.thumbprint in done.err.upper()
+    assert "--pin" in done.err
+    assert not (host.folder / "images").exists()
+
+
+async def test_a_wrong_password_is_told_once(host: Host, tmp_path: Path) -> None:
+    path = tmp_path / "small.img"
+    path.write_bytes(b"\x01" * 4096)
+    done = await vimctl(
+        host, "image", "push", str(path), "--datastore", host.datastore, VIMLIB_PASSWORD="wrong-canary"
+    )
+    assert done.code == 3
+    assert "wrong-canary" not in done.err + done.out
+    assert not (host.folder / "images").exists()
+
+
+async def test_an_unknown_datastore_names_those_that_are_there(host: Host, tmp_path: Path) -> None:
+    path = tmp_path / "small.img"
+    path.write_bytes(b"\x01" * 4096)
+    done = await vimctl(host, "image", "push", str(path), "--datastore", "nowhere")
+    assert done.code == 4
+    assert host.datastore in done.err

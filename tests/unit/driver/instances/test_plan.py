@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from vimlib import vim25
+from vimlib.errors import UsageError, VersionError
+
+from driver.config import DriverConfig
+from driver.errors import ImageUnacceptableError
+from driver.images.source import ImageInfo
+from driver.instances.devices import ADAPTERS, disk_type_adapter, root_disk
+from driver.instances.plan import OWNER_KEY, plan_spawn
+from driver.instances.types import Instance, InstanceSpec, NICSpec
+
+CONFIG = DriverConfig(owner="test")
+MAC = "00:50:56:00:00:01"
+
+
+def spec(**given: Any) -> InstanceSpec:
+    return InstanceSpec(**({"name": "web-1", "image": "img", "datastore": "ds1"} | given))
+
+
+def info(**given: Any) -> ImageInfo:
+    return ImageInfo(**({"id": "i", "name": "i", "size": 3 << 20, "disk_format": "raw"} | given))
+
+
+def plan(of: InstanceSpec, image: ImageInfo | None = None, api: str = "8.0") -> Any:
+    return plan_spawn(of, image or info(), CONFIG, api_version=api)
+
+
+def test_the_machine_is_what_the_spec_says() -> None:
+    made = plan(spec(cpus=2, memory_mb=1024, uuid="5021e9d8-7d2f-4b8c-9f8a-0c5b3d1f2a10")).config
+    assert (made.name, made.numCPUs, made.memoryMB) == ("web-1", 2, 1024)
+    assert made.instanceUuid == "5021e9d8-7d2f-4b8c-9f8a-0c5b3d1f2a10"
+    assert made.files.vmPathName == "[ds1]"
+    assert made.guestId == "otherGuest"
+    assert made.tools.beforeGuestShutdown is True
+    assert {o.key: o.value for o in made.extraConfig} == {OWNER_KEY: "test"}
+
+
+def test_addresses_become_machine_id_as_nova_writes_it() -> None:
+    nic = NICSpec(network="VM Network", mac=MAC, addresses=("10.0.0.2/24",), gateway="10.0.0.1", dns=("10.0.0.3",))  # fmt: skip
+    made = plan(spec(nics=(nic,))).config
+    options = {o.key: o.value for o in made.extraConfig}
+    assert options["machine.id"] == f"{MAC};10.0.0.2;255.255.255.0;10.0.0.1;10.0.0.255;10.0.0.3#"
+
+
+@pytest.mark.parametrize(
+    ("size", "disk_gb", "extent", "capacity_kb", "grows"),
+    [
+        (3 << 20, None, 3 << 20, 3 << 10, False),
+        ((3 << 20) + 1, None, (3 << 20) + 1024, (3 << 10) + 1, False),  # rounded up to whole KiB
+        (3 << 20, 1, 3 << 20, 1 << 20, True),
+        (1 << 30, 1, 1 << 30, 1 << 20, False),
+    ],
+)
+def test_the_disk_holds_the_image_and_what_was_asked(
+    size: int, disk_gb: int | None, extent: int, capacity_kb: int, grows: bool
+) -> None:
+    made = plan(spec(disk_gb=disk_gb), info(size=size))
+    assert (made.extent_bytes, made.capacity_kb, made.grows) == (extent, capacity_kb, grows)
+
+
+@pytest.mark.parametrize(
+    ("image", "rule"),
+    [
+        ({"disk_format": "qcow2"}, "spawn.flat"),
+        ({"disk_format": "vmdk", "properties": {"vmware_disktype": "streamOptimized"}}, "spawn.flat"),
+        ({"disk_format": "vmdk", "properties": {"vmware_disktype": "sparse"}}, "spawn.flat"),
+        ({"size": 0}, "spawn.empty"),
+        ({"size": (1 << 30) + 1}, "spawn.size"),
+    ],
+)
+def test_images_that_no_machine_is_made_from(image: dict[str, Any], rule: str) -> None:
+    with pytest.raises(ImageUnacceptableError) as caught:
+        plan(spec(disk_gb=1), info(**image))
+    assert caught.value.rule == rule
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("image", [{"disk_format": None}, {"disk_format": "vmdk"}, {"disk_format": "vmdk", "properties": {"vmware_disktype": "preallocated"}}])  # fmt: skip
+def test_flat_images_are_taken(image: dict[str, Any]) -> None:
+    assert plan(spec(), info(**image)).extent_bytes == 3 << 20
+
+
+def test_image_properties_choose_adapter_and_guest() -> None:
+    made = plan(spec(), info(properties={"vmware_adaptertype": "lsilogicsas", "vmware_ostype": "debian12_64Guest"}))  # fmt: skip
+    assert (made.adapter, made.disk_adapter) == ("lsiLogicsas", "lsiLogic")
+    assert made.config.guestId == "debian12_64Guest"
+    with pytest.raises(UsageError):
+        plan(spec(adapter="nvme"))
+
+
+@pytest.mark.parametrize(
+    ("model", "cls"),
+    [
+        ("e1000", vim25.VirtualE1000),
+        ("e1000e", vim25.VirtualE1000e),
+        ("vmxnet3", vim25.VirtualVmxnet3),
+        ("pcnet32", vim25.VirtualPCNet32),
+    ],
+)
+def test_nics_of_each_model(model: Any, cls: type) -> None:
+    made = plan(spec(nics=(NICSpec(network="a", model=model), NICSpec(network="b", mac=MAC)))).config
+    first, second = (change.device for change in made.deviceChange)
+    assert type(first) is cls
+    assert first.backing.deviceName == "a"
+    assert first.addressType == "generated"
+    assert (second.addressType, second.macAddress) == ("manual", MAC)
+    assert first.key != second.key
+    assert first.key < 0
+
+
+def test_e1000e_is_younger_than_4_1() -> None:
+    nics = (NICSpec(network="a", model="e1000e"),)
+    with pytest.raises(VersionError) as caught:
+        plan(spec(nics=nics), api="4.1")
+    assert (caught.value.needs, caught.value.speaks) == ("5.0", "4.1")
+    plan(spec(nics=nics), api="5.0")
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_the_root_disk_sits_on_its_controller(adapter: str) -> None:
+    *controllers, last = [c.device for c in root_disk("[ds1] a/a.vmdk", 1024, adapter)]
+    assert isinstance(last, vim25.VirtualDisk)
+    assert last.backing.fileName == "[ds1] a/a.vmdk"  # type: ignore[union-attr]
+    assert last.unitNumber == 0
+    if adapter == "ide":
+        assert controllers == []
+        assert last.controllerKey == 200
+    else:
+        (controller,) = controllers
+        assert isinstance(controller, vim25.VirtualSCSIController)
+        assert controller.key == last.controllerKey
+    assert disk_type_adapter(adapter) in ("lsiLogic", "busLogic", "ide")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"name": ""},
+        {"name": "../x"},
+        {"name": "a/b"},
+        {"name": "[ds] x"},
+        {"name": "a\nb"},
+        {"name": ".hidden"},
+        {"name": "x" * 81},
+        {"cpus": 0},
+        {"memory_mb": 510},
+        {"memory_mb": 0},
+        {"disk_gb": 0},
+        {"uuid": "not-one"},
+    ],
+)
+def test_specs_that_cannot_be(given: dict[str, Any]) -> None:
+    with pytest.raises(ValueError):
+        spec(**given)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"model": "ne2000"},
+        {"mac": "00-50-56-00-00-01"},
+        {"mac": "00:50:56:00:00:01;"},
+        {"addresses": ("10.0.0.2/24",)},  # the guest could not find its card
+    ],
+)
+def test_nics_that_cannot_be(given: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        NICSpec(network="a", **given)
+
+
+def test_an_instance_prints_as_the_contract_says() -> None:
+    made = Instance(uuid="u", name="n", power_state="poweredOn", cpus=1, memory_mb=4, moref="12")
+    assert list(made.to_json()) == ["uuid", "name", "power_state", "cpus", "memory_mb", "moref"]
