@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import pytest
+
+from driver.images.inspect import Inspector
+from driver.images.make import GRAIN, Kind, Pattern, make
+from tests.unit.driver.images.corpus import built
+
+KINDS: list[Kind] = ["raw", "monolithicSparse", "streamOptimized"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("capacity", [512, GRAIN, GRAIN + 512, 33 << 20])
+@pytest.mark.parametrize("hole_every", [0, 1, 3])
+def test_what_is_made_passes_inspection(kind: Kind, capacity: int, hole_every: int) -> None:
+    image = built(kind, Pattern(5, capacity, hole_every=hole_every))
+    inspector = Inspector(size=len(image))
+    inspector.feed(image)
+    facts = inspector.finish()
+    assert (facts.kind, facts.capacity_bytes) == (kind, capacity)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_each_time_and_by_seed(kind: Kind) -> None:
+    assert built(kind, Pattern(1, GRAIN)) == built(kind, Pattern(1, GRAIN))
+    assert built(kind, Pattern(1, GRAIN)) != built(kind, Pattern(2, GRAIN))
+
+
+def test_no_two_grains_are_the_same() -> None:
+    grains = list(make("raw", Pattern(1, 64 * GRAIN, hole_every=0)))
+    assert len(set(grains)) == 64
+
+
+@pytest.mark.parametrize("capacity", [0, -512, 513])
+def test_capacities_that_no_disk_has(capacity: int) -> None:
+    with pytest.raises(ValueError, match="multiple of 512"):
+        Pattern(1, capacity)
