@@ -7,15 +7,38 @@ from typing import Final
 
 from cyclopts import App
 
-__all__ = ["COMMANDS", "app"]
+__all__ = ["COMMANDS", "app", "resolved"]
 
 # Noun to its line of help; "" is the top.
 _NOUNS: Final = {
     "": "Work with an ESX host: images into its datastores, machines from them.",
+    "image": "Images: into datastores, and what they are.",
+    "instance": "Machines: made from images, run, removed.",
+    "network": "Port groups.",
+    "guest": "What a machine's settings tell its guest.",
 }
 
 # Command to where it lives and its line of help, in the order of `vimctl --help`.
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "about": ("about:about", "Show product and version of the host."),
+    "get": ("properties:get", "Read properties of one object or of all of a type."),
+    "call": ("call:call", "Call any method of the API."),
+    "image push": ("image:push", "Push images into a datastore, many at once."),
+    "image inspect": ("image:inspect", "Say what an image is."),
+    "instance list": ("instance:list_", "List the machines of the host."),
+    "instance show": ("instance:show", "Show one machine."),
+    "instance spawn": ("instance:spawn", "Make a machine from an image and power it on."),
+    "instance destroy": ("instance:destroy", "Remove machines with their files."),
+    "instance start": ("instance:start", "Power a machine on."),
+    "instance stop": ("instance:stop", "Cut a machine's power."),
+    "instance shutdown": ("instance:shutdown", "Let the guest shut down."),
+    "instance reboot": ("instance:reboot", "Let the guest reboot, or reset."),
+    "instance suspend": ("instance:suspend", "Suspend a machine to disk."),
+    "instance resume": ("instance:resume", "Wake a suspended machine."),
+    "network ls": ("network:ls", "List the host's port groups."),
+    "network ensure-vlan": ("network:ensure_vlan", "Make a port group for a VLAN."),
+    "network remove-vlan": ("network:remove_vlan", "Remove a port group made here."),
+    "guest render": ("guest:render", "Print the settings that give a guest its network."),
     "codegen": ("codegen:codegen", "Make a typed package like vimlib.vim25 from a WSDL."),
 }
 
@@ -40,6 +63,18 @@ def _build() -> App:
             top.command(nouns[noun])
         nouns[noun].command(f"driver.cli.{target}", name=verb, help=text, version_flags=())
     return top
+
+
+def resolved(tokens: list[str]) -> App:
+    """Return the tree with the command that `tokens` name loaded.
+
+    That command's help is then its docstring, which says more than its line in the tree.
+    """
+    _, apps, _ = app.parse_commands(tokens)
+    for one in apps:
+        if getattr(one.default_command, "__module__", "").startswith("driver.cli."):
+            one.help = None
+    return app
 
 
 app = _build()

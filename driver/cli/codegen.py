@@ -8,6 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from driver.cli.exitcodes import Exit
+from driver.cli.flags import Flag
 from driver.cli.output import OUTPUT, Output
 from driver.errors import MissingExtraError
 from vimlib.errors import UsageError, printable
@@ -21,7 +22,7 @@ def codegen(
     *,
     out: Annotated[Path, Parameter(name=("--out", "-o"))],
     sidecar: Path | None = None,
-    check: Annotated[bool, Parameter(negative=())] = False,
+    check: Flag = False,
     output: Output = OUTPUT,
 ) -> int:
     """Make a typed package like vimlib.vim25 from a WSDL.

@@ -12,7 +12,7 @@ import sys
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from cyclopts import Parameter
@@ -60,8 +60,8 @@ class Connection:
 
     trust: Trust = field(default_factory=Trust)
 
-    # What `prepared` found; not an option.
-    _login: Login | None = field(default=None, init=False, repr=False, compare=False)
+    # What `prepared` found, on its copy alone. No field: cyclopts would make an option of it.
+    _login: ClassVar[Login | None] = None
 
     def prepared(self, environ: Mapping[str, str]) -> Connection:
         """Return a copy that knows how to log in; may read files and prompt, so it blocks.

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from vimlib.model import Binding, Method
 
-__all__ = ["arguments", "from_json", "parse_json", "parse_reference", "to_json"]
+__all__ = ["arguments", "from_json", "parse_json", "parse_kind", "parse_reference", "to_json"]
 
 TYPE: Final = "_typeName"
 VALUE: Final = "_value"
@@ -126,6 +126,21 @@ def parse_json(text: str, what: str) -> Any:
         ) from None
 
 
+def parse_kind(text: str, binding: Binding) -> type[ManagedObject]:
+    """Return the managed type of that name.
+
+    Raises:
+        UsageError: There is none.
+    """
+    cls = binding.find(text)
+    if cls is None or not issubclass(cls, ManagedObject):
+        raise UsageError(
+            f"no managed type {printable(text, 80)!r}",
+            hint="Names are the API's own: VirtualMachine, HostSystem, Datastore, Network, Folder...",
+        )
+    return cls
+
+
 def parse_reference(text: str, binding: Binding) -> ManagedObject:
     """Read `TYPE:ID`; the proxy is unbound.
 
@@ -133,12 +148,7 @@ def parse_reference(text: str, binding: Binding) -> ManagedObject:
         UsageError: There is no such managed type, or no id.
     """
     kind, colon, ident = text.partition(":")
-    cls = binding.find(kind)
-    if cls is None or not issubclass(cls, ManagedObject):
-        raise UsageError(
-            f"no managed type {printable(kind, 80)!r}",
-            hint="Write TYPE:ID as in VirtualMachine:12; the API's reference lists the types.",
-        )
+    cls = parse_kind(kind, binding)
     if not colon or not ident:
         raise UsageError(f"{printable(text, 80)!r} has no id", hint=f"Write {kind}:ID.")
     return cls(ident)
@@ -349,18 +359,18 @@ def _float(document: Any, path: str) -> float:
 
 
 def _datetime(document: Any, path: str) -> datetime:
+    text = _string(document, path)
     try:
-        return datetime.fromisoformat(_string(document, path))
+        return datetime.fromisoformat(text)
     except ValueError:
         raise _refused(path, "no date and time", "Write 2026-11-24T12:00:00Z.") from None
 
 
 def _bytes(document: Any, path: str) -> bytes:
+    text = _string(document, path)
     try:
-        return b64decode(_string(document, path), validate=True)
-    except ValueError as error:
-        if isinstance(error, EncodeError):
-            raise
+        return b64decode(text, validate=True)
+    except ValueError:
         raise _refused(path, "no base64") from None
 
 

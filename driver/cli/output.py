@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 from cyclopts import Parameter
 
+from driver.cli.flags import Flag
 from vimlib.errors import printable
 
 if TYPE_CHECKING:
@@ -29,13 +30,13 @@ _LONGEST = 2000
 class Output:
     """How a command speaks."""
 
-    json: Annotated[bool, Parameter(negative=())] = False
+    json: Flag = False
     """Print results as JSON on stdout: one document, or one a line for streams."""
 
-    quiet: Annotated[bool, Parameter(name=("--quiet", "-q"), negative=())] = False
+    quiet: Annotated[Flag, Parameter(name=("--quiet", "-q"))] = False
     """No progress and no messages, errors excepted."""
 
-    verbose: Annotated[bool, Parameter(name=("--verbose", "-v"), negative=())] = False
+    verbose: Annotated[Flag, Parameter(name=("--verbose", "-v"))] = False
     """Log what happens on stderr; a failure shows its traceback."""
 
     def document(self, value: Any, text: str | None = None) -> None:

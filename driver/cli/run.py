@@ -71,9 +71,9 @@ def run(tokens: list[str]) -> int:
 
 
 def _parse(tokens: list[str]) -> _Call:
-    from driver.cli.app import app
+    from driver.cli.app import resolved
 
-    function, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
+    function, bound, _ = resolved(tokens).parse_args(tokens, exit_on_error=False, print_error=False)
     bound.apply_defaults()
     output, timeout = Output(), None
     for name, value in bound.arguments.items():

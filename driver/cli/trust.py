@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from driver.cli.flags import Flag
 from vimlib.errors import UsageError, printable
 
 if TYPE_CHECKING:
@@ -33,16 +34,16 @@ class Trust:
     pin: str | None = None
     """Thumbprint of the host's certificate, SHA-256 in hex; replaces the check of its chain. [VIMLIB_PIN]"""
 
-    ca: Annotated[tuple[Path, ...], Parameter(negative=())] = field(default=())
+    ca: Annotated[tuple[Path, ...], Parameter(negative=(), show_default=False)] = field(default=())
     """File or directory of CA certificates (PEM) to trust instead of the system's; repeatable. [VIMLIB_CA, GOVC_TLS_CA_CERTS]"""
 
     known_hosts: Path | None = None
     """File with a line `host[:port] thumbprint` for each host, as govc has it. [VIMLIB_KNOWN_HOSTS, GOVC_TLS_KNOWN_HOSTS]"""
 
-    insecure: Annotated[bool, Parameter(negative=())] = False
+    insecure: Flag = False
     """Accept any certificate: whoever sits in between reads the password. [VIMLIB_INSECURE, GOVC_INSECURE]"""
 
-    tls_legacy: Annotated[bool, Parameter(negative=())] = False
+    tls_legacy: Flag = False
     """Allow TLS 1.0 and weak cryptography for this one host; ESX 4.1 speaks nothing newer."""
 
     def with_environment(self, environ: Mapping[str, str]) -> Trust:

@@ -1,0 +1,146 @@
+"""`vimctl image`: images into datastores, and what they are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from driver.cli.connection import CONNECTION, Connection
+from driver.cli.exitcodes import combined
+from driver.cli.flags import Flag
+from driver.cli.output import OUTPUT, Output, size_text
+from driver.cli.progress import meter
+from driver.cli.sources import SOURCES, Sources
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Callable, Sequence
+
+    from driver.cli.progress import Meter
+    from driver.images.push import PushEvent, PushResult
+    from driver.images.wire import Wire
+
+__all__ = ["inspect", "push"]
+
+
+async def push(
+    *images: str,
+    datastore: str,
+    to: str = "images",
+    concurrency: int = 4,
+    overwrite: Flag = False,
+    sources: Sources = SOURCES,
+    connection: Connection = CONNECTION,
+    output: Output = OUTPUT,
+) -> int:
+    """Push images into a datastore, many at once, each checked on its way.
+
+    Nothing is kept on this machine's disk. A failed image leaves no file; the others go on, and
+    the exit code is 7.
+
+    Args:
+        images: Ids or names in Glance, http(s) URLs, or paths of files.
+        datastore: Name of the datastore.
+        to: Folder in it; made if it is not there.
+        concurrency: How many go at the same time.
+        overwrite: Replace files that are there.
+    """
+    from driver.images.push import push_images
+
+    async with sources.open(images) as store, connection.client() as client:
+        with meter(output) as progress:
+            results = await push_images(
+                client,
+                store,
+                images,
+                datastore=datastore,
+                directory=to,
+                concurrency=concurrency,
+                overwrite=overwrite,
+                events=tell(progress),
+            )
+    show_results(results, output)
+    return combined(result.error for result in results)
+
+
+def tell(progress: Meter) -> Callable[[PushEvent], None]:
+    """Return what passes the events of a push on to a meter."""
+
+    def on_event(event: PushEvent) -> None:
+        if event.kind == "started":
+            progress.start(event.image, event.bytes)
+        elif event.kind == "progress":
+            progress.advance(event.image, event.bytes)
+        else:
+            progress.end(event.image, event.error)
+
+    return on_event
+
+
+def show_results(results: Sequence[PushResult], output: Output) -> None:
+    """Print what became of each image: JSON, or a table. Errors have been told by the meter."""
+    if output.json:
+        for result in results:
+            output.line(result.to_json())
+        return
+    rows: list[dict[str, Any]] = []
+    for result in results:
+        if result.error is None:
+            row = result.to_json()
+            row["size"] = size_text(result.bytes)
+            row["seconds"] = f"{result.seconds:.1f}"
+            row["hash"] = f"{result.hash_algo}:{result.hash[:16]}..." if result.hash else None
+        else:
+            row = {"image": result.image, "datastore_path": f"failed: {result.error}"}
+        rows.append(row)
+    output.table(("image", "datastore_path", "size", "verified", "hash", "seconds"), rows)
+
+
+class _Nowhere:
+    """A sink that keeps nothing."""
+
+    pad = 1
+
+    async def put(self, body: AsyncIterable[bytes], size: int) -> None:
+        """See `BodySink.put`."""
+        async for _ in body:
+            pass
+
+    async def wire(self) -> Wire:
+        """See `BodySink.wire`. Never asked for: bytes that go nowhere need no socket."""
+        raise NotImplementedError
+
+
+async def inspect(image: str, /, *, sources: Sources = SOURCES, output: Output = OUTPUT) -> None:
+    """Read an image whole and say what it is, by the rules that `image push` has.
+
+    Args:
+        image: Path of a file; an http(s) URL, or an id or name in Glance, will do too.
+    """
+    from driver.images.check import BodyCheck
+    from driver.images.push import own_mover
+
+    async with sources.open([image]) as store:
+        source = store.image(image)
+        info = await source.info()
+        check = BodyCheck(info)
+        with meter(output) as progress:
+            progress.start(image, info.size)
+            async with own_mover(1) as mover:
+                report = await mover.move(
+                    source, _Nowhere(), check, on_progress=lambda n: progress.advance(image, n)
+                )
+            progress.end(image)
+    facts = report.facts
+    output.fields(
+        {
+            "image": image,
+            "kind": facts.kind,
+            "bytes": report.bytes,
+            "capacity_bytes": facts.capacity_bytes,
+            "create_type": facts.create_type,
+            "adapter_type": facts.adapter_type,
+            "grain_bytes": facts.grain_bytes,
+            "hash": report.hash,
+            "hash_algo": report.hash_algo,
+            "verified": report.verified,
+        }
+    )

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import inspect
+from importlib import import_module
+from typing import get_type_hints
+
+import pytest
+
+from driver.cli import main
+from driver.cli.app import COMMANDS
+from driver.cli.output import Output
+
+
+def function_of(path: str) -> object:
+    module, _, name = COMMANDS[path][0].partition(":")
+    return getattr(import_module(f"driver.cli.{module}"), name)
+
+
+@pytest.mark.parametrize("path", COMMANDS)
+def test_each_command_has_json_and_says_what_it_does(path: str) -> None:
+    function = function_of(path)
+    assert callable(function)
+    assert Output in get_type_hints(function).values()
+    assert inspect.getdoc(function)
+    assert COMMANDS[path][1].endswith(".")
+
+
+@pytest.mark.parametrize("path", COMMANDS)
+def test_each_commands_help_is_its_docstring(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*path.split(), "--help"]) == 0
+    out = capsys.readouterr().out
+    doc = inspect.getdoc(function_of(path)) or ""
+    first = doc.partition("\n\n")[0].replace("`", "").replace("\n", " ")
+    assert " ".join(first.split()) in " ".join(out.split())
+    assert "--json" in out
+
+
+def test_no_option_takes_a_password(capsys: pytest.CaptureFixture[str]) -> None:
+    for path in COMMANDS:
+        main([*path.split(), "--help"])
+        assert "--password " not in capsys.readouterr().out.replace("--password-file", "")

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+
+from driver.cli.connection import Connection, Login, read_login
+from driver.cli.trust import Trust
+from vimlib.errors import UsageError
+from vimlib.secret import Secret
+
+BASE = {"VIMLIB_URL": "esx", "VIMLIB_USERNAME": "root", "VIMLIB_PASSWORD": "pw"}
+
+
+def parts(login: Login) -> tuple[str, str, str]:
+    return login.url, login.username, login.password.reveal()
+
+
+@pytest.mark.parametrize(
+    ("options", "environ", "expected"),
+    [
+        (Connection(), BASE, ("esx", "root", "pw")),
+        (Connection(url="other", username="me"), BASE, ("other", "me", "pw")),
+        (
+            Connection(),
+            {"GOVC_URL": "g", "GOVC_USERNAME": "gu", "GOVC_PASSWORD": "gp"},
+            ("g", "gu", "gp"),
+        ),
+        (Connection(), {**BASE, "GOVC_URL": "g", "GOVC_PASSWORD": "gp"}, ("esx", "root", "pw")),
+        (Connection(), {"GOVC_URL": "u:p%40@h"}, ("https://h", "u", "p@")),
+        (Connection(), {"GOVC_URL": "https://u:p@h:8443/sdk"}, ("https://h:8443/sdk", "u", "p")),
+        # govc too lets its variables stand before what is in the URL.
+        (
+            Connection(),
+            {"GOVC_URL": "u:p@h", "GOVC_USERNAME": "v", "GOVC_PASSWORD": "q"},
+            ("https://h", "v", "q"),
+        ),
+        (
+            Connection(),
+            {
+                "VMWARE_HOST": "v",
+                "VMWARE_PORT": "444",
+                "VMWARE_USER": "vu",
+                "VMWARE_PASSWORD": "vp",
+            },
+            ("v:444", "vu", "vp"),
+        ),
+        (
+            Connection(),
+            {
+                "VMWARE_HOST": "fd00::1",
+                "VMWARE_PORT": "444",
+                "VMWARE_USER": "u",
+                "VMWARE_PASSWORD": "p",
+            },
+            ("[fd00::1]:444", "u", "p"),
+        ),
+        # An empty variable is none.
+        (Connection(), {**BASE, "VIMLIB_URL": "", "GOVC_URL": "g"}, ("g", "root", "pw")),
+    ],
+)
+def test_flags_before_variables_and_those_in_order(
+    options: Connection, environ: dict[str, str], expected: tuple[str, str, str]
+) -> None:
+    assert parts(read_login(options, environ)) == expected
+
+
+def test_the_password_of_one_url_never_goes_to_another() -> None:
+    environ = {"GOVC_URL": "u:secret@h"}
+    with pytest.raises(UsageError):
+        read_login(Connection(url="elsewhere", username="u"), environ)
+
+
+def test_a_password_file_is_read_to_the_end_of_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "pw"
+    file.write_bytes(b" pass word \r\nrest\n")
+    login = read_login(Connection(password_file=file), BASE)
+    assert login.password.reveal() == " pass word "
+    environ = {"VIMLIB_URL": "h", "VIMLIB_USERNAME": "u", "VIMLIB_PASSWORD_FILE": str(file)}
+    assert read_login(Connection(), environ).password.reveal() == " pass word "
+
+
+def test_a_dash_reads_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("from-stdin\n"))
+    login = read_login(Connection(password_file=Path("-")), BASE)
+    assert login.password.reveal() == "from-stdin"
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\nx", b"\xff\n"])
+def test_a_file_without_a_password_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "pw"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(UsageError, match="password|first line"):
+        read_login(Connection(password_file=file), BASE)
+
+
+def test_the_prompt_is_the_last_way() -> None:
+    asked = []
+
+    def prompt(text: str) -> str:
+        asked.append(text)
+        return "typed"
+
+    login = read_login(Connection(url="h", username="u"), {}, prompt=prompt)
+    assert login.password.reveal() == "typed"
+    assert asked == ["Password of u at h: "]
+    with pytest.raises(UsageError):
+        read_login(Connection(url="h", username="u"), {}, prompt=lambda _: "")
+
+
+def test_without_a_terminal_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("typed\n"))
+    with pytest.raises(UsageError, match="VIMLIB_PASSWORD"):
+        read_login(Connection(url="h", username="u"), {})
+
+
+@pytest.mark.parametrize("missing", ["VIMLIB_URL", "VIMLIB_USERNAME"])
+def test_what_is_nowhere_is_asked_for_by_name(missing: str) -> None:
+    environ = {name: value for name, value in BASE.items() if name != missing}
+    with pytest.raises(UsageError, match=missing):
+        read_login(Connection(), environ)
+
+
+def test_trust_comes_along() -> None:
+    login = read_login(Connection(trust=Trust(pin="AB")), BASE)
+    assert login.trust == Trust(pin="AB")
+
+
+def test_no_repr_shows_the_password() -> None:
+    ready = Connection().prepared(BASE)
+    assert "pw" not in repr(ready)
+    assert "pw" not in repr(Login(url="h", username="u", password=Secret("pw"), trust=Trust()))

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from driver.cli.exitcodes import Exit, combined, exit_code, primary
+from driver.errors import ImageNotFoundError, SourceRefusedError, SourceStalledError
+from vimlib import vim25
+from vimlib.errors import (
+    CertificateError,
+    ClosedError,
+    ConnectError,
+    DeadlineError,
+    EncodeError,
+    LoginError,
+    NotFoundError,
+    PinMismatchError,
+    SessionExpiredError,
+    TaskTimeoutError,
+    TLSError,
+    UsageError,
+    VersionError,
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UsageError("x"), 2),
+        (EncodeError("x"), 2),
+        (VersionError("x"), 1),
+        (ClosedError("x"), 1),
+        (LoginError("x"), 3),
+        (SessionExpiredError("x"), 3),
+        (vim25.InvalidLogin(), 3),
+        (vim25.NotAuthenticated(), 3),
+        (SourceRefusedError(401), 3),
+        (SourceRefusedError(403), 1),
+        (vim25.NoPermission(), 1),
+        (NotFoundError("x"), 4),
+        (ImageNotFoundError("x"), 4),
+        (vim25.ManagedObjectNotFound(), 4),
+        (vim25.FileNotFound(), 4),
+        (CertificateError("x"), 5),
+        (PinMismatchError("x"), 5),
+        (TLSError("x"), 5),
+        (DeadlineError("x"), 6),
+        (TaskTimeoutError("x"), 6),
+        (SourceStalledError(60), 6),
+        (TimeoutError("x"), 6),
+        (ConnectError("x"), 1),
+        (vim25.InvalidPowerState(), 1),
+        (OSError("x"), 1),
+        (RuntimeError("x"), 1),
+        (KeyboardInterrupt(), 130),
+        (asyncio.CancelledError(), 130),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else str(value),
+)
+def test_the_type_decides(error: BaseException, code: int) -> None:
+    assert exit_code(error) == code
+
+
+def test_a_group_is_what_caused_it() -> None:
+    cause = LoginError("no")
+    group = BaseExceptionGroup("", [asyncio.CancelledError(), ExceptionGroup("", [cause])])
+    assert primary(group) is cause
+    assert exit_code(group) is Exit.LOGIN
+
+
+@pytest.mark.parametrize(
+    ("errors", "code"),
+    [
+        ([], 0),
+        ([None, None], 0),
+        ([None, NotFoundError("x")], 7),
+        ([NotFoundError("x")], 4),
+        ([NotFoundError("x"), ImageNotFoundError("y")], 4),
+        ([NotFoundError("x"), LoginError("y")], 1),
+    ],
+)
+def test_many_results_make_one_code(errors: list[BaseException | None], code: int) -> None:
+    assert combined(errors) == code

@@ -1,0 +1,284 @@
+from __future__ import annotations
+
+import json
+import math
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from driver.cli.jsonio import (
+    arguments,
+    from_json,
+    parse_json,
+    parse_kind,
+    parse_reference,
+    to_json,
+)
+from vimlib import vim25
+from vimlib.errors import EncodeError, UsageError
+from vimlib.model import Enumeration, Field, wire_fields
+from vimlib.soap import Typed, Unknown, encode_request
+
+BINDING = vim25.BINDING
+
+# Of every kind of field that the API has, and the types that people send most.
+SAMPLE = (
+    "VirtualMachineConfigSpec", "VirtualDeviceConfigSpec", "VirtualDisk", "VirtualVmxnet3",
+    "PropertyFilterSpec", "TaskInfo", "LocalizedMethodFault", "OptionValue", "HostNetworkInfo",
+    "HostDigestInfo", "ObjectContent", "Event", "AboutInfo", "EventFilterSpec", "PerfMetricSeries",
+    "HostDatastoreBrowserSearchSpec", "CustomizationSpec", "KeyAnyValue", "InvalidPowerState",
+    "HostTpmAttestationReport", "HostNumericSensorInfo", "ClusterConfigSpecEx",
+)  # fmt: skip
+
+LEAVES: dict[str, st.SearchStrategy[Any]] = {
+    "string": st.text(max_size=5),
+    "anyURI": st.text(max_size=5),
+    "boolean": st.booleans(),
+    "byte": st.integers(-128, 127),
+    "short": st.integers(-(2**15), 2**15 - 1),
+    "int": st.integers(-(2**31), 2**31 - 1),
+    "long": st.integers(-(2**63), 2**63 - 1),
+    "float": st.floats(width=32),
+    "double": st.floats(),
+    "dateTime": st.datetimes(timezones=st.sampled_from([timezone.utc])),
+    "base64Binary": st.binary(max_size=5),
+}
+ANY = st.one_of(
+    st.text(max_size=5), st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats(),
+    LEAVES["dateTime"], st.binary(max_size=5),
+    st.builds(Typed, st.just("xsd:short"), LEAVES["short"]),
+    st.builds(Typed, st.just("ArrayOfString"), st.lists(st.text(max_size=3), max_size=2)),
+    st.builds(Typed, st.just("VirtualMachinePowerState"), st.just("poweredOn")),
+)  # fmt: skip
+
+
+def values_of(field: Field, depth: int) -> st.SearchStrategy[Any]:
+    one = one_of_type(field, depth)
+    return st.lists(one, min_size=1, max_size=2) if field.array else one
+
+
+def one_of_type(field: Field, depth: int) -> st.SearchStrategy[Any]:
+    if field.type in LEAVES:
+        return LEAVES[field.type]
+    if field.type == "ref":
+        kind = parse_kind(field.referent or "VirtualMachine", BINDING)
+        return st.builds(kind, st.text(min_size=1, max_size=4))
+    if field.type == "anyType":
+        return (
+            ANY
+            if depth <= 0
+            else st.one_of(
+                ANY, st.lists(ANY, min_size=1, max_size=2), objects("OptionValue", depth - 1)
+            )
+        )
+    cls = BINDING.find(field.type)
+    assert cls is not None, field.type
+    if issubclass(cls, Enumeration):
+        return st.sampled_from(cls.__values__()) if cls.__values__() else st.text(min_size=1)
+    return objects(field.type, depth - 1)
+
+
+@st.composite
+def objects(draw: st.DrawFn, name: str, depth: int) -> Any:
+    cls = BINDING.find(name)
+    assert cls is not None
+    fields = wire_fields(cls)
+    if depth <= 0:
+        fields = tuple(f for f in fields if f.type in LEAVES)
+    chosen = draw(st.lists(st.sampled_from(fields), max_size=5, unique=True)) if fields else []
+    return cls(**{f.attribute: draw(values_of(f, depth)) for f in chosen})
+
+
+def same(left: Any, right: Any) -> bool:
+    """Equality under which NaN equals itself."""
+    return repr(to_json(left)) == repr(to_json(right)) and type(left) is type(right)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(SAMPLE).flatmap(lambda name: objects(name, 3)))
+def test_what_is_written_is_read_back(value: Any) -> None:
+    text = json.dumps(to_json(value), allow_nan=False)
+    field = Field("value", "value", type(value).__name__)
+    again = from_json(json.loads(text), field, BINDING)
+    assert same(again, value)
+
+
+def test_a_finite_object_comes_back_equal() -> None:
+    spec = vim25.VirtualMachineConfigSpec(
+        name="web",
+        numCPUs=2,
+        memoryMB=512,
+        extraConfig=[vim25.OptionValue(key="machine.id", value="a;b#")],
+        deviceChange=[
+            vim25.VirtualDeviceConfigSpec(
+                operation="add",
+                device=vim25.VirtualE1000(
+                    key=-1,
+                    backing=vim25.VirtualEthernetCardNetworkBackingInfo(
+                        deviceName="VM Network", network=vim25.Network("n-1")
+                    ),
+                ),
+            )
+        ],
+    )
+    document = to_json(spec)
+    assert document["deviceChange"][0]["device"]["_typeName"] == "VirtualE1000"
+    assert document["deviceChange"][0]["device"]["backing"]["network"] == {
+        "_typeName": "ManagedObjectReference",
+        "type": "Network",
+        "value": "n-1",
+    }
+    method = BINDING.method("ReconfigVM_Task")
+    assert method is not None
+    again = arguments(method, {"spec": document})
+    this = vim25.VirtualMachine("1")
+    assert encode_request(method, this, again) == encode_request(method, this, {"spec": spec})
+
+
+def test_the_type_name_may_be_left_out_and_a_reference_be_short() -> None:
+    method = BINDING.method("CreateVM_Task")
+    assert method is not None
+    found = arguments(
+        method,
+        {
+            "config": {"name": "web", "files": {"vmPathName": "[ds]"}},
+            "pool": "ResourcePool:ha-root-pool",
+        },
+    )
+    assert found["config"] == vim25.VirtualMachineConfigSpec(
+        name="web", files=vim25.VirtualMachineFileInfo(vmPathName="[ds]")
+    )
+    assert found["pool"] == vim25.ResourcePool("ha-root-pool")
+
+
+def test_a_word_of_python_keeps_its_wire_name() -> None:
+    keyword = next(
+        (cls, field)
+        for name in BINDING.names()
+        for cls in [BINDING.find(name)]
+        if cls is not None and hasattr(cls, "_wire_")
+        for field in wire_fields(cls)
+        if field.attribute != field.name and field.type == "string" and not field.array
+    )
+    cls, field = keyword
+    document = to_json(cls(**{field.attribute: "x"}))
+    assert document == {"_typeName": cls.__name__, field.name: "x"}
+    assert same(
+        from_json(document, Field("v", "v", cls.__name__), BINDING), cls(**{field.attribute: "x"})
+    )
+
+
+@pytest.mark.parametrize(
+    ("document", "path"),
+    [
+        ({"spec": 5}, "spec"),
+        ({"spec": {"name": 5}}, "spec.name"),
+        ({"spec": {"nosuch": 5}}, "spec.nosuch"),
+        ({"spec": {"numCPUs": True}}, "spec.numCPUs"),
+        ({"spec": {"numCPUs": 1.5}}, "spec.numCPUs"),
+        ({"spec": {"_typeName": "VirtualDisk"}}, "spec"),
+        ({"spec": {"_typeName": "NoSuchType"}}, "spec"),
+        ({"spec": {"_typeName": 7}}, "spec"),
+        ({"spec": {"deviceChange": {}}}, "spec.deviceChange"),
+        ({"spec": {"deviceChange": [{}, 1]}}, "spec.deviceChange[1]"),
+        ({"spec": {"extraConfig": [{"value": {}}]}}, "spec.extraConfig[0].value"),
+        ({"spec": {"extraConfig": [{"value": {"_typeName": "short", "_value": "x"}}]}}, "spec.extraConfig[0].value"),
+        ({"spec": {"extraConfig": [{"value": {"_typeName": "short", "_value": 1, "x": 1}}]}}, "spec.extraConfig[0].value"),
+        ({"spec": {"changeTrackingEnabled": "yes"}}, "spec.changeTrackingEnabled"),
+        ({"spec": {"createDate": "yesterday"}}, "spec.createDate"),
+        ({"nosuch": 1}, "nosuch"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_refused_with_its_path(document: Any, path: str) -> None:
+    method = BINDING.method("ReconfigVM_Task")
+    assert method is not None
+    with pytest.raises(EncodeError) as caught:
+        arguments(method, document)
+    assert caught.value.path == path
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        5,
+        "12",
+        ":1",
+        "X:",
+        {},
+        {"type": "X"},
+        {"type": 1, "value": "1"},
+        {"type": "X", "value": "1", "z": 1},
+    ],
+)
+def test_a_reference_has_type_and_id(reference: Any) -> None:
+    method = BINDING.method("CreateVM_Task")
+    assert method is not None
+    with pytest.raises(EncodeError):
+        arguments(method, {"pool": reference})
+
+
+def test_a_deep_document_is_refused() -> None:
+    document: Any = {}
+    for _ in range(300):
+        document = {"_typeName": "OptionValue", "key": "k", "value": document}
+    with pytest.raises(EncodeError, match="nested too deep"):
+        from_json(document, Field("v", "v", "OptionValue"), BINDING)
+    with pytest.raises(UsageError):
+        parse_json("[" * 100_000, "it")
+
+
+def test_arguments_are_an_object_or_nothing() -> None:
+    method = BINDING.method("CurrentTime")
+    assert method is not None
+    assert arguments(method, None) == {}
+    with pytest.raises(EncodeError, match="JSON object"):
+        arguments(method, [])
+
+
+@pytest.mark.parametrize("text", ["", "{", "nil", "{'a': 1}"])
+def test_no_json_is_a_usage_error(text: str) -> None:
+    with pytest.raises(UsageError, match="the argument is no JSON"):
+        parse_json(text, "the argument")
+
+
+def test_leaves() -> None:
+    when = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
+    assert to_json([True, 1, "x", None, 1.5, b"\0", when]) == [
+        True, 1, "x", None, 1.5, "AA==", "2026-11-24T12:00:00+00:00",
+    ]  # fmt: skip
+    assert to_json([math.inf, -math.inf, math.nan]) == ["INF", "-INF", "NaN"]
+    assert from_json("2026-11-24T12:00:00Z", Field("v", "v", "dateTime"), BINDING) == when
+
+
+def test_what_nobody_understands_is_shown_all_the_same() -> None:
+    value = Unknown("New", "", (("a", "1"), ("a", "2"), ("b", Unknown("", "x"))))
+    assert to_json(value) == {
+        "_typeName": "New",
+        "a": ["1", "2"],
+        "b": {"_typeName": "", "_value": "x"},
+    }
+
+
+def test_a_fault_has_the_name_that_the_host_gave() -> None:
+    fault = vim25.InvalidPowerState(requestedState="poweredOn", existingState="poweredOn")
+    assert to_json(fault) == {
+        "_typeName": "InvalidPowerState",
+        "requestedState": "poweredOn",
+        "existingState": "poweredOn",
+    }
+
+
+def test_references_on_the_command_line() -> None:
+    assert parse_reference("VirtualMachine:12", BINDING) == vim25.VirtualMachine("12")
+    assert parse_reference("Datastore:a:b", BINDING) == vim25.Datastore("a:b")
+    for wrong in ("VirtualMachine", "VirtualMachine:", "NoSuch:1", "VirtualDisk:1", ""):
+        with pytest.raises(UsageError):
+            parse_reference(wrong, BINDING)
+
+
+def test_other_objects_are_no_values() -> None:
+    with pytest.raises(TypeError):
+        to_json(object())

@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from cyclopts import App
+
+from driver.cli import app as tree
+from driver.cli import main
+from driver.cli.connection import CONNECTION, Connection
+from driver.cli.output import OUTPUT, Output
+from vimlib.errors import CertificateError, LoginError, NotFoundError
+
+RESULT: dict[str, Any] = {}
+
+
+async def fail(*, output: Output = OUTPUT) -> None:
+    """Raise what the test has put there."""
+    raise RESULT["error"]
+
+
+async def hang(*, connection: Connection = CONNECTION, output: Output = OUTPUT) -> None:
+    """Wait until somebody ends it."""
+    if "signal" in RESULT:
+        os.kill(os.getpid(), RESULT["signal"])
+    try:
+        await asyncio.Event().wait()
+    finally:
+        RESULT["cleaned"] = True
+
+
+async def answer(*, output: Output = OUTPUT) -> int:
+    """Return what the test has put there."""
+    output.document({"a": 1}, "one")
+    output.say("said")
+    return int(RESULT.get("code", 0))
+
+
+@pytest.fixture(autouse=True)
+def commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    RESULT.clear()
+    top = App(name="vimctl", result_action="return_value")
+    for command in (fail, hang, answer):
+        top.command(command)
+    monkeypatch.setattr(tree, "app", top)
+    for name in list(os.environ):
+        if name.startswith(("VIMLIB_", "GOVC_", "VMWARE_")):
+            monkeypatch.delenv(name)
+
+
+def run(*tokens: str) -> int:
+    return main(list(tokens))
+
+
+def test_a_result_is_on_stdout_and_words_are_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("answer") == 0
+    assert capsys.readouterr() == ("one\n", "said\n")
+    assert run("answer", "--json", "-q") == 0
+    assert capsys.readouterr() == ('{"a": 1}\n', "")
+    RESULT["code"] = 7
+    assert run("answer") == 7
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(LoginError("no", hint="Try again"), 3), (NotFoundError("gone"), 4)]
+)
+def test_an_error_is_a_sentence_and_a_code(
+    capsys: pytest.CaptureFixture[str], error: Exception, code: int
+) -> None:
+    RESULT["error"] = error
+    assert run("fail") == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == f"vimctl: {error}\n"
+
+
+def test_an_error_is_one_document_too(capsys: pytest.CaptureFixture[str]) -> None:
+    RESULT["error"] = LoginError("no", hint="Try again")
+    assert run("fail", "--json") == 3
+    assert json.loads(capsys.readouterr().out) == {
+        "error": {
+            "type": "LoginError",
+            "message": "no. Try again",
+            "retryable": False,
+            "outcome": "refused",
+        }
+    }
+
+
+def test_a_certificate_that_is_not_accepted_comes_with_the_line_that_would(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    sha = ":".join(["AB"] * 32)
+    RESULT["error"] = CertificateError("no", sha256=sha)
+    assert run("fail") == 5
+    err = capsys.readouterr().err
+    assert f"SHA-256 {sha}" in err
+    assert f"--pin {sha}\n" in err
+
+
+def test_what_nobody_foresaw_shows_where_it_was(capsys: pytest.CaptureFixture[str]) -> None:
+    RESULT["error"] = ZeroDivisionError("division by zero")
+    assert run("fail") == 1
+    err = capsys.readouterr().err
+    assert "Traceback" in err
+    assert "ZeroDivisionError: division by zero" in err
+    assert "report" in err
+
+
+def test_verbose_shows_where_a_known_error_was(capsys: pytest.CaptureFixture[str]) -> None:
+    RESULT["error"] = LoginError("no")
+    assert run("fail", "--verbose") == 3
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_control_characters_of_a_peer_reach_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    RESULT["error"] = NotFoundError("no \x1b[31mred\r\n")
+    run("fail")
+    assert "\x1b" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("tokens", [("nosuch",), ("answer", "--nosuch"), ("answer", "extra")])
+def test_a_wrong_command_line_says_where_help_is(
+    capsys: pytest.CaptureFixture[str], tokens: tuple[str, ...]
+) -> None:
+    assert run(*tokens) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "--help" in err
+    assert run(*tokens, "--json") == 2
+    assert json.loads(capsys.readouterr().out)["error"]["type"] == "UsageError"
+
+
+def test_a_host_that_is_nowhere_is_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("hang") == 2
+    assert "--url" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_cancels_and_the_command_cleans_up(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.setenv("VIMLIB_PASSWORD", "pw")
+    RESULT["signal"] = number
+    assert run("hang", "--url", "h", "--username", "u", "--json") == 130
+    assert RESULT["cleaned"]
+    out, err = capsys.readouterr()
+    assert json.loads(out)["error"]["message"] == "interrupted"
+    assert err == "vimctl: interrupted\n"
+
+
+def test_a_deadline_cancels_and_has_its_code(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIMLIB_PASSWORD", "pw")
+    assert run("hang", "--url", "h", "--username", "u", "--timeout", "0.01") == 6
+    assert RESULT["cleaned"]
+    assert "--timeout" in capsys.readouterr().err
+    assert run("hang", "--url", "h", "--username", "u", "--timeout", "0") == 2
+
+
+def vimctl(*tokens: str, code: str = "") -> subprocess.CompletedProcess[str]:
+    program = f"import sys; from driver.cli import main; code = main(sys.argv[1:]); {code}; sys.exit(code)"
+    return subprocess.run(
+        [sys.executable, "-c", program, *tokens], capture_output=True, text=True, timeout=60
+    )
+
+
+@pytest.mark.parametrize("tokens", [("--help",), ("--version",), ("instance", "spawn", "--help")])
+def test_help_knows_neither_the_api_nor_http(tokens: tuple[str, ...]) -> None:
+    heavy = "('aiohttp', 'vimlib.vim25', 'vimlib.client', 'vimlib.soap', 'lxml')"
+    done = vimctl(*tokens, code=f"loaded = [m for m in {heavy} if m in sys.modules]; print(loaded)")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("[]\n")
+
+
+def test_a_reader_who_left_is_no_traceback() -> None:
+    program = "import sys; from driver.cli import main; sys.exit(main(sys.argv[1:]))"
+    with subprocess.Popen(
+        [sys.executable, "-c", program, "guest", "render", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        err = process.stderr.read()
+        assert process.wait(60) == 1
+    assert err == ""

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from driver.cli.sources import Sources, kind_of
+from driver.images.glance import GlanceImage
+from driver.images.http import HttpImage
+from driver.images.local import LocalImage
+from vimlib.errors import UsageError
+
+UUID = "8d9d4a2e-6f0e-5f5c-9a43-6e1d0d5d7c11"
+
+
+@pytest.mark.parametrize(
+    ("ref", "glance", "kind"),
+    [
+        ("http://h/a.img", True, "url"),
+        ("HTTPS://h/a.img", False, "url"),
+        ("./a.img", True, "file"),
+        ("/tmp/a.img", True, "file"),
+        ("a.img", False, "file"),
+        ("a.img", True, "glance"),
+        (UUID, True, "glance"),
+    ],
+)
+def test_the_look_of_a_reference_says_where_it_is(ref: str, glance: bool, kind: str) -> None:
+    assert kind_of(ref, glance=glance) == kind
+
+
+def test_an_id_without_a_glance_says_how_to_name_one() -> None:
+    with pytest.raises(UsageError, match="--glance"):
+        kind_of(UUID, glance=False)
+
+
+async def test_one_store_of_all_three() -> None:
+    refs = [UUID, "http://127.0.0.1:1/a.img", "./a.img"]
+    async with Sources(glance="http://127.0.0.1:1").open(refs, {}) as store:
+        found = [type(store.image(ref)) for ref in refs]
+    assert found == [GlanceImage, HttpImage, LocalImage]
+
+
+async def test_the_environment_names_a_cloud_and_a_token(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="two Glances"):
+        async with Sources(glance="http://h", os_cloud="c").open([UUID], {}):
+            pass
+    async with Sources(glance="http://127.0.0.1:1").open([UUID], {"OS_TOKEN": "secret"}) as store:
+        image = store.image(UUID)
+        assert isinstance(image, GlanceImage)
+        assert "secret" not in repr(image)
+        assert await image._glance.headers() == {"X-Auth-Token": "secret"}
+
+
+async def test_a_deadline_that_cannot_be() -> None:
+    with pytest.raises(UsageError, match="stall-timeout"):
+        async with Sources(stall_timeout=0).open([], {}):
+            pass

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from driver.cli.trust import Trust, pin_line, read_bool
+from vimlib.errors import CertificateError, UsageError
+
+PIN = "AB" * 32
+
+
+@pytest.mark.parametrize(
+    ("options", "environ", "expected"),
+    [
+        (Trust(), {}, Trust()),
+        (Trust(), {"VIMLIB_PIN": PIN}, Trust(pin=PIN)),
+        (Trust(), {"VIMLIB_CA": "a:b"}, Trust(ca=(Path("a"), Path("b")))),
+        (Trust(), {"VIMLIB_KNOWN_HOSTS": "k"}, Trust(known_hosts=Path("k"))),
+        (Trust(), {"VIMLIB_INSECURE": "1"}, Trust(insecure=True)),
+        (Trust(), {"VIMLIB_INSECURE": "0"}, Trust()),
+        (Trust(), {"GOVC_INSECURE": "true"}, Trust(insecure=True)),
+        (Trust(), {"GOVC_TLS_KNOWN_HOSTS": "k"}, Trust(known_hosts=Path("k"))),
+        (Trust(), {"VMWARE_VALIDATE_CERTS": "false"}, Trust(insecure=True)),
+        (Trust(), {"VMWARE_VALIDATE_CERTS": "true"}, Trust()),
+        # The first layer that says anything says it all.
+        (Trust(), {"VIMLIB_PIN": PIN, "GOVC_INSECURE": "1"}, Trust(pin=PIN)),
+        (Trust(ca=(Path("c"),)), {"VIMLIB_INSECURE": "1"}, Trust(ca=(Path("c"),))),
+        (Trust(insecure=True), {"VIMLIB_PIN": PIN}, Trust(insecure=True)),
+        # Of govc's two the stricter holds.
+        (Trust(), {"GOVC_INSECURE": "1", "GOVC_TLS_CA_CERTS": "c"}, Trust(ca=(Path("c"),))),
+        # How old a host may be is no question of trust.
+        (Trust(tls_legacy=True), {"VIMLIB_PIN": PIN}, Trust(pin=PIN, tls_legacy=True)),
+    ],
+)
+def test_the_first_layer_that_speaks_decides(
+    options: Trust, environ: dict[str, str], expected: Trust
+) -> None:
+    assert options.with_environment(environ) == expected
+
+
+def test_it_becomes_vimlibs_own_value() -> None:
+    tls = Trust(pin=PIN, tls_legacy=True).tls()
+    assert (tls.pin, tls.verify, tls.legacy, tls.ca) == (PIN, True, True, None)
+    assert Trust(insecure=True).tls().verify is False
+
+
+def test_a_wrong_pin_is_refused_before_anything_is_sent() -> None:
+    with pytest.raises(UsageError):
+        Trust(pin="12:34").tls()
+
+
+def test_a_variable_says_yes_or_no() -> None:
+    assert [read_bool({"X": text}, "X") for text in ("YES", "off", "", "1")] == [
+        True,
+        False,
+        None,
+        True,
+    ]
+    with pytest.raises(UsageError, match="X is 'maybe'"):
+        read_bool({"X": "maybe"}, "X")
+
+
+def test_the_pin_line_is_ready_to_paste() -> None:
+    assert pin_line(CertificateError("x", sha256="AB:CD")) == "--pin AB:CD"
+    assert pin_line(CertificateError("x")) == ""
