@@ -112,8 +112,11 @@ class Method(Generic[P, R]):
     def __get__(self, instance: None, owner: type[Any]) -> Method[P, R]: ...
     @overload
     def __get__(self, instance: ManagedObject, owner: type[Any]) -> Callable[P, Coroutine[Any, Any, R]]: ...
-    def __get__(self, instance: ManagedObject | None, owner: type[Any]) -> Any:
-        if instance is None:
+    @overload
+    def __get__(self, instance: object, owner: type[Any]) -> Method[P, R]: ...
+    def __get__(self, instance: object, owner: type[Any]) -> Any:
+        # A description that somebody keeps as an attribute of their own stays one.
+        if instance is None or not isinstance(instance, ManagedObject):
             return self
 
         def call(*args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:

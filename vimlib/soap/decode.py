@@ -221,6 +221,8 @@ class MessageDecoder:
     # What XML allows and SOAP does not
 
     def _xml_declaration(self, version: str, encoding: str | None, standalone: int) -> None:
+        if version != "1.0":
+            raise ProtocolError(f"the reply is XML {printable(version, 40)}, not 1.0")
         if encoding is not None and encoding.lower() not in ("utf-8", "utf8", "us-ascii"):
             raise ProtocolError(f"the reply is in {printable(encoding, 40)}, not in UTF-8")
 

@@ -14,7 +14,7 @@ from vimlib.model import DataObject, Enumeration, ManagedObject, MethodFault, pa
 from vimlib.soap.leaf import ENCODE, RANGES, Misfit, encode_string, escape_attribute
 from vimlib.soap.limits import Limits
 from vimlib.soap.names import ENVELOPE, XSD, XSI, array_name, item_of_array
-from vimlib.soap.tables import ANY, DATA, LAZY, LEAF, REF, Item, Shape, Tables, tables_of
+from vimlib.soap.tables import DATA, LAZY, LEAF, REF, Item, Shape, Tables, tables_of
 from vimlib.soap.typed import Typed
 
 if TYPE_CHECKING:

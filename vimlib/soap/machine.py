@@ -50,9 +50,11 @@ class Machine:
         self.tables = tables
         self.limits = limits
         self.strict = strict
-        self.refiner = Refiner(tables, limits.attributes, invoker)
+        self.refiner = Refiner(tables, invoker)
         self.texts: list[str] = []
         """Pieces of the text in hand."""
+        self.starting: Item | None = None
+        """Item of an element whose attributes are being looked at."""
         self.on_unknown_child: Callable[[str, list[str]], Item | None] | None = None
         """Asked for an item where a shape is open-ended, as the detail of a SOAP fault is."""
         self.open: Callable[[Shape, Callable[[Any], None]], None]
@@ -100,6 +102,17 @@ class Machine:
                 path=self.path(),
             )
 
+    def check_attributes(self, attrs: list[str]) -> None:
+        """Raise `LimitError` for too many attributes."""
+        allowed = self.limits.attributes
+        if len(attrs) > 2 * allowed:
+            raise LimitError(
+                f"an element has {len(attrs) // 2} attributes, {allowed} are allowed",
+                limit="attributes",
+                allowed=allowed,
+                path=self.path(),
+            )
+
     def absent(self, item: Item, shape: Shape, what: str) -> None:
         """Note that a required value is not there. Raises `ProtocolError` in strict mode."""
         if self.strict:
@@ -121,6 +134,7 @@ class Machine:
             if item is not None:
                 self.enter(item)
                 return
+        self.check_attributes(attrs)
         extras = shape.extras
         if extras is None:
             _Skip(self)
@@ -136,7 +150,10 @@ class Machine:
 
     def child(self, item: Item, attrs: list[str]) -> None:
         """Begin an element that is not a bare leaf or structure."""
+        self.starting = item
+        self.check_attributes(attrs)
         found = self.refiner.refine(item, attrs)
+        self.starting = None
         if found is NIL:
             _Skip(self)
         elif found is CAPTURE:
@@ -171,13 +188,7 @@ class _Skip:
         machine.texts.clear()
         if self.level > self.deepest:
             raise machine.too_deep()
-        if len(attrs) > 2 * machine.limits.attributes:
-            raise LimitError(
-                f"an element has {len(attrs) // 2} attributes, {machine.limits.attributes} are allowed",
-                limit="attributes",
-                allowed=machine.limits.attributes,
-                path=machine.path(),
-            )
+        machine.check_attributes(attrs)
 
     def end(self, tag: str) -> None:
         self.machine.texts.clear()
@@ -349,8 +360,9 @@ def _inner_loop(machine: Machine) -> None:
         """Return where in the message the element in hand is."""
         text = ""
         places = [(item, frame) for _, _, frame, item in stack[1:]]
-        if leaf is not None:
-            places.append((leaf, values))
+        inside = leaf if leaf is not None else machine.starting
+        if inside is not None:
+            places.append((inside, values))
         for item, frame in places:
             if item.attribute:  # the items of an array that is a value of its own have none
                 text += f".{item.name}" if text else item.name

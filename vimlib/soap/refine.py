@@ -10,8 +10,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from vimlib.errors import LimitError
-from vimlib.model import DataObject, Enumeration, ManagedObject, MethodFault
+from vimlib.model import DataObject, Enumeration, Field, ManagedObject, MethodFault
 from vimlib.soap.leaf import DECODE, SIGNED, Misfit, decode_enum
 from vimlib.soap.names import REFERENCE, XSD, XSI_NIL, XSI_TYPE
 from vimlib.soap.tables import ANY, DATA, LAZY, LEAF, REF, Item, Shape, Tables
@@ -24,9 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["CAPTURE", "NIL", "Refiner", "unknown_fault"]
 
 # What to do with an element instead of reading a value of an item.
-NIL: Final = Item.__new__(Item)
+NIL: Final = Item(Field("", "", "anyType"), 0, ())
 """The element says that it is absent."""
-CAPTURE: Final = Item.__new__(Item)
+CAPTURE: Final = Item(Field("", "", "anyType"), 0, ())
 """Keep the element as a text or an opaque node."""
 
 _REMEMBERED = 4096
@@ -51,9 +50,8 @@ def unknown_fault(base: Shape, name: str) -> Shape:
 class Refiner:
     """Turns the declared item and an element's attributes into the item by which to read it."""
 
-    def __init__(self, tables: Tables, attributes: int, invoker: Invoker | None) -> None:
+    def __init__(self, tables: Tables, invoker: Invoker | None) -> None:
         self.tables = tables
-        self._attributes = attributes
         self._invoker = invoker
         # Prefix to the namespaces that it was bound to, the innermost last.
         self._prefixes: dict[str | None, list[str]] = {}
@@ -114,12 +112,6 @@ class Refiner:
         key = (item, *attrs)
         found = self._known.get(key)
         if found is None:
-            if len(attrs) > 2 * self._attributes:
-                raise LimitError(
-                    f"an element has {len(attrs) // 2} attributes, {self._attributes} are allowed",
-                    limit="attributes",
-                    allowed=self._attributes,
-                )
             found = self._look(item, dict(zip(attrs[::2], attrs[1::2], strict=True)))
             # A shape that collects extras serves one element; other results serve again.
             if found.shape is None or found.shape.extras is None:
@@ -132,7 +124,7 @@ class Refiner:
         if item.kind == ANY:
             return CAPTURE
         if item.kind == REF:
-            return self.reference(item, item.referent or "", None)
+            return self.reference(item, "", None)
         return item
 
     def _look(self, item: Item, attrs: dict[str, str]) -> Item:
@@ -142,7 +134,7 @@ class Refiner:
         if qname is not None:
             item = self.narrow(item, *self.resolve(qname))
         if item.kind == REF:
-            return self.reference(item, attrs.get("type", item.referent), attrs.get("serverGuid"))
+            return self.reference(item, attrs.get("type", ""), attrs.get("serverGuid"))
         return CAPTURE if item.kind == ANY else item
 
     def narrow(self, item: Item, uri: str, local: str) -> Item:
