@@ -18,8 +18,12 @@ def extensions() -> list[Extension]:
         return []
     from Cython.Build import cythonize
 
-    accel = Extension("vimlib.soap._accel", [str(SOURCE)], optional=True)
-    return list(cythonize([accel], compiler_directives={"language_level": 3}))
+    accel = Extension("vimlib.soap._accel", [str(SOURCE)])
+    modules = list(cythonize([accel], compiler_directives={"language_level": 3}))
+    for module in modules:
+        # Said here because cythonize makes new objects and leaves it out.
+        module.optional = True
+    return modules
 
 
 setup(ext_modules=extensions())

@@ -338,7 +338,13 @@ def test_the_repository_stands_alone() -> None:
 
 
 @pytest.mark.slow
-def test_the_wheel_has_vimlib_and_driver_alone(tmp_path: Path) -> None:
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("compiler", [True, False], ids=["compiler", "no compiler"])
+def test_the_wheel_has_vimlib_and_driver_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiler: bool
+) -> None:
+    if not compiler:
+        monkeypatch.setenv("CC", shutil.which("false") or "false")
     tree = tmp_path / "tree"
     tree.mkdir()
     skip = shutil.ignore_patterns("__pycache__", "*.so", "*.c")
@@ -348,13 +354,16 @@ def test_the_wheel_has_vimlib_and_driver_alone(tmp_path: Path) -> None:
         shutil.copy(ROOT / name, tree)
     argv = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w"]
     argv += [str(tmp_path), str(tree)]
-    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=110)
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     assert {name.split("/")[0].split("-")[0] for name in names} == {"vimlib", "driver"}
     assert {name for name in names if name.endswith((".pyx", ".c"))} == set()
+    compiled = {name.split(".")[0] for name in names if name.endswith((".so", ".pyd"))}
+    wanted = (ROOT / "vimlib/soap/_accel.pyx").exists() and compiler and shutil.which("cc")
+    assert compiled == ({"vimlib/soap/_accel"} if wanted else set())
     shipped = {name for name in names if name.endswith(".py")}
     expected = {
         str(path.relative_to(ROOT)) for name, path in sources().items()
