@@ -1571,6 +1571,7 @@ class Run:
         if not self.writes:
             return act()
         with locked(self.root):
+            self.root.sweep()
             return act()
 
     def note(self, text: str) -> None:
@@ -1669,6 +1670,11 @@ class Run:
             for change in changes
         ]
         if not changes:
+            if self.writes and state.pending:
+                # The last run was killed when all was done but saying so.
+                done = state if keep else after
+                done = done._replace(nics=after.nics, pending=False)
+                self.root.save(STATE, done.pack())
             self.report["status"] = same
             return 0
         if not self.writes:
@@ -1697,7 +1703,6 @@ class Run:
         # A rollback that is killed must still find what it was to bring back.
         during = after if after.previous else state._replace(pending=True)
         try:
-            self.root.sweep()
             self.root.save(STATE, during.pack())
             self.write(changes)
             self.root.save(STATE, after._replace(pending=False).pack())
