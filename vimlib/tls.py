@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["TLS", "Pin", "Trust", "fingerprint", "parse_pin", "read_known_hosts"]
+__all__ = ["TLS", "Pin", "Trust", "blind_trust", "fingerprint", "parse_pin", "read_known_hosts"]
 
 log = logging.getLogger("vimlib.tls")
 
@@ -49,7 +49,9 @@ _TOO_OLD: Final = frozenset(
     }
 )
 # The peer answered in the clear.
-_NOT_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "HTTPS_PROXY_REQUEST", "RECORD_LAYER_FAILURE"})
+_NOT_TLS: Final = frozenset(
+    {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "HTTPS_PROXY_REQUEST", "RECORD_LAYER_FAILURE"}
+)
 
 # ssl.OP_LEGACY_SERVER_CONNECT has a name in Python 3.12 and later; the number is OpenSSL's.
 _LEGACY_SERVER_CONNECT: Final = 0x4
@@ -62,6 +64,19 @@ class Pin:
     algorithm: str
     """`sha1`, `sha256` or `sha512`."""
     digest: bytes
+
+    @classmethod
+    def of(cls, der: bytes) -> Pin:
+        """Return the SHA-256 pin of a certificate."""
+        return cls("sha256", hashlib.sha256(der).digest())
+
+    @classmethod
+    def of_pem(cls, pem: str) -> Pin:
+        """Return the SHA-256 pin of a certificate in PEM. Raises `UsageError` if it is none."""
+        try:
+            return cls.of(ssl.PEM_cert_to_DER_cert(pem.strip()))
+        except ValueError as exc:
+            raise UsageError(f"not a certificate in PEM: {exc}") from None
 
     def matches(self, der: bytes) -> bool:
         """Tell whether `der` is the pinned certificate."""
@@ -199,7 +214,9 @@ class Trust:
     def error(self, cause: ssl.SSLError, der: bytes | None = None) -> TLSError:
         """Return what a failed handshake is called in our tree; `der` is the certificate if seen."""
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return self.certificate_error(cause.verify_message or cause.reason or "not accepted", der)
+            return self.certificate_error(
+                cause.verify_message or cause.reason or "not accepted", der
+            )
         reason = cause.reason or type(cause).__name__
         hint = "Check that the port is the one of the API."
         if reason in _NOT_TLS:
@@ -225,9 +242,9 @@ class Trust:
         )
 
 
-def blind_context(*, legacy: bool = False) -> ssl.SSLContext:
-    """Return a context that accepts any certificate: to look at it, or where a pin decides."""
-    return _context(None, chain=False, legacy=legacy)
+def blind_trust(host: str, pins: tuple[Pin, ...] = (), *, legacy: bool = False) -> Trust:
+    """Return a trust without a chain: pins decide, or without them nothing, to look at a certificate."""
+    return Trust(host, _context(None, chain=False, legacy=legacy), pins, legacy)
 
 
 def _context(

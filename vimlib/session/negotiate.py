@@ -37,7 +37,9 @@ def read_versions(document: bytes, namespace: str = "urn:vim25") -> tuple[str, .
 
     Raises `ProtocolError`; `ForbiddenXMLError` for a DOCTYPE.
     """
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
+    parser = etree.XMLParser(
+        resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
+    )
     try:
         root = etree.fromstring(document, parser)
     except (etree.XMLSyntaxError, ValueError) as exc:

@@ -125,7 +125,11 @@ _RAISE: Final = Decision(Action.RAISE)
 
 
 def decide(
-    error: VimlibError, attempt: Attempt, policy: RetryPolicy, budget: Budget, random: Callable[[], float]
+    error: VimlibError,
+    attempt: Attempt,
+    policy: RetryPolicy,
+    budget: Budget,
+    random: Callable[[], float],
 ) -> Decision:
     """Decide about `error`, which ended an attempt. Takes from `budget` if it says RESEND."""
     if _expired(error):

@@ -133,6 +133,16 @@ class Session:
         """The session's cookie, for transfers on the same host."""
         return self._cookie
 
+    async def ensure(self) -> Secret | None:
+        """Make sure that the session lives, logging in again if it has ended; return its cookie.
+
+        For what is sent only once, like the body of an upload. Raises what `invoke` raises.
+        """
+        if self._state == "closed":
+            raise ClosedError(f"the session on {self.host} is closed", hint="Connect again.")
+        await self._renew(self._epoch)
+        return self._cookie
+
     def bind(self, proxy: M) -> M:
         """Return a proxy of the same object that calls through this session."""
         return rebind(proxy, self)  # type: ignore[return-value]
@@ -160,7 +170,7 @@ class Session:
         if self._forced_version is None and offered is not None:
             self._version = offered
         root = vim25.ServiceInstance("ServiceInstance", invoker=self)
-        content: vim25.ServiceContent = await self._read(
+        content: vim25.ServiceContent | None = await self._read(
             vim25.ServiceInstance.RetrieveServiceContent, root, {}
         )
         if content is None or content.sessionManager is None:
@@ -218,7 +228,9 @@ class Session:
         except vim25.NoPermission:
             log.debug("%s: the session had ended already", self.host)
         except (VimlibError, TimeoutError) as exc:
-            log.warning("%s: not logged out, the session stays until it idles out: %s", self.host, exc)
+            log.warning(
+                "%s: not logged out, the session stays until it idles out: %s", self.host, exc
+            )
         else:
             log.info("logged out of %s", self.host)
         self._cookie = None
@@ -226,7 +238,9 @@ class Session:
 
     # -- calls ---------------------------------------------------------------------------------
 
-    async def invoke(self, method: Method[..., Any], this: ManagedObject, args: Mapping[str, Any]) -> Any:
+    async def invoke(
+        self, method: Method[..., Any], this: ManagedObject, args: Mapping[str, Any]
+    ) -> Any:
         """Make the call and return its decoded result.
 
         Read-only methods are sent again when that may help; any other only if the host cannot
@@ -263,7 +277,11 @@ class Session:
                 attempt = replace(attempt, relogged=True)
             elif decision.action is Action.RESEND:
                 log.warning(
-                    "%s: %s failed, sent again in %.2f s: %s", self.host, method.name, decision.delay, error
+                    "%s: %s failed, sent again in %.2f s: %s",
+                    self.host,
+                    method.name,
+                    decision.delay,
+                    error,
                 )
                 await asyncio.sleep(decision.delay)
                 attempt = replace(attempt, sends=attempt.sends + 1)
@@ -287,7 +305,9 @@ class Session:
             this=this,
         )
 
-    async def _read(self, method: Method[..., Any], this: ManagedObject, args: Mapping[str, Any]) -> Any:
+    async def _read(
+        self, method: Method[..., Any], this: ManagedObject, args: Mapping[str, Any]
+    ) -> Any:
         """Make a call that needs no login, or that must not lead to one."""
         attempt = Attempt(method.name, relogged=True)
         while True:
@@ -300,7 +320,9 @@ class Session:
             await asyncio.sleep(decision.delay)
             attempt = replace(attempt, sends=attempt.sends + 1)
 
-    async def _call(self, method: Method[..., Any], this: ManagedObject, args: Mapping[str, Any]) -> Any:
+    async def _call(
+        self, method: Method[..., Any], this: ManagedObject, args: Mapping[str, Any]
+    ) -> Any:
         """Send once, decode."""
         self._calls += 1
         operation = f"{self._prefix}-{self._calls:x}"
@@ -332,9 +354,17 @@ class Session:
             result = decoder.close()
         except VimlibError as exc:
             exc.add_note(f"operation {operation}: {method.name} on {this!r} at {self.host}")
-            log.debug("%s %s failed after %.3f s: %s", operation, method.name, loop.time() - began, exc)
+            log.debug(
+                "%s %s failed after %.3f s: %s", operation, method.name, loop.time() - began, exc
+            )
             raise
-        log.debug("%s %s took %.3f s, %d bytes", operation, method.name, loop.time() - began, reply.received)
+        log.debug(
+            "%s %s took %.3f s, %d bytes",
+            operation,
+            method.name,
+            loop.time() - began,
+            reply.received,
+        )
         return result
 
     def _take_cookie(self, cookie: Secret) -> None:
@@ -384,7 +414,9 @@ class Session:
         manager = self.content.sessionManager
         assert manager is not None
         spec = vim25.PropertyFilterSpec(
-            propSet=[vim25.PropertySpec(type="SessionManager", all=False, pathSet=["currentSession"])],
+            propSet=[
+                vim25.PropertySpec(type="SessionManager", all=False, pathSet=["currentSession"])
+            ],
             objectSet=[vim25.ObjectSpec(obj=manager, skip=False)],
         )
         try:

@@ -16,7 +16,9 @@ T = TypeVar("T")
 log = logging.getLogger("vimlib.session")
 
 
-async def finish(work: Coroutine[Any, Any, T], *, what: str = "work", grace: float | None = None) -> T:
+async def finish(
+    work: Coroutine[Any, Any, T], *, what: str = "work", grace: float | None = None
+) -> T:
     """Await `work` to its end, however often the caller is cancelled meanwhile.
 
     A cancellation that came is raised after the end; what the work raised is then logged. With

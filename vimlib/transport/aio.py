@@ -25,7 +25,7 @@ from vimlib.errors import (
     printable,
 )
 from vimlib.soap import Limits
-from vimlib.tls import TLS, Trust, blind_context
+from vimlib.tls import TLS, blind_trust
 from vimlib.transport.address import Address, parse_address
 from vimlib.transport.base import COOKIE, EncodedCall, Reply, Timeouts, session_cookie
 from vimlib.transport.http import HTTPReply, HTTPRequest, exchange_http
@@ -37,6 +37,8 @@ from vimlib.transport.wire import open_connection
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from vimlib.tls import Trust
 
 
 __all__ = ["AiohttpTransport"]
@@ -99,7 +101,9 @@ class AiohttpTransport:
     async def __aenter__(self) -> Self:
         if self.address.tls:
             # Certificate files are read: in a thread, since a bundle of CAs takes 20 ms and more.
-            self.trust = await asyncio.to_thread(self.tls.prepare, self.address.host, self.address.port)
+            self.trust = await asyncio.to_thread(
+                self.tls.prepare, self.address.host, self.address.port
+            )
         trace = aiohttp.TraceConfig()
         trace.on_request_headers_sent.append(_mark_sent)
         self._session = aiohttp.ClientSession(
@@ -135,7 +139,11 @@ class AiohttpTransport:
         return await self._guarded(call.method, seconds, call.read, partial(self._exchange, call))
 
     async def _guarded(
-        self, what: str, seconds: float, read: float | None, work: Callable[[SimpleNamespace], Awaitable[T]]
+        self,
+        what: str,
+        seconds: float,
+        read: float | None,
+        work: Callable[[SimpleNamespace], Awaitable[T]],
     ) -> T:
         """Await `work` within a deadline, and turn what fails into our errors."""
         progress = SimpleNamespace(sent=False)
@@ -156,7 +164,9 @@ class AiohttpTransport:
                     outcome="unknown" if progress.sent else "not_sent",
                 )
             else:
-                failure = translate(exc, self.host, self.trust, self.timeouts, read, sent=progress.sent)
+                failure = translate(
+                    exc, self.host, self.trust, self.timeouts, read, sent=progress.sent
+                )
         # Raised outside the handler: a foreign exception as __context__ would carry request headers.
         if isinstance(failure, TLSError):
             failure = await self._with_certificate(failure)
@@ -187,7 +197,9 @@ class AiohttpTransport:
             headers = {"User-Agent": self._user_agent}
             session = self._open()
             url = yarl.URL(self.address.origin + target, encoded=True)
-            async with session.get(url, headers=headers, **self._arguments(progress, None)) as response:
+            async with session.get(
+                url, headers=headers, **self._arguments(progress, None)
+            ) as response:
                 if 300 <= response.status < 400:
                     raise self._redirect(response)
                 data = await response.content.read(limit + 1)
@@ -195,7 +207,9 @@ class AiohttpTransport:
                     data += more
                 if len(data) > limit:
                     response.close()
-                    raise LimitError(f"{target} has more than {limit} bytes", limit="http", allowed=limit)
+                    raise LimitError(
+                        f"{target} has more than {limit} bytes", limit="http", allowed=limit
+                    )
                 return response.status, data
 
         return await self._guarded(f"GET {target}", self.timeouts.call, None, work)
@@ -243,7 +257,10 @@ class AiohttpTransport:
             raise self._redirect(response)
         if status not in {200, 500}:
             raise status_error(
-                self.host, status, await self._excerpt(response), retry_after(headers.get("Retry-After"))
+                self.host,
+                status,
+                await self._excerpt(response),
+                retry_after(headers.get("Retry-After")),
             )
         kind, charset = _content_type(headers.get("Content-Type", ""))
         if kind not in _XML_TYPES or charset not in _CHARSETS:
@@ -326,14 +343,16 @@ class AiohttpTransport:
     async def peer_certificate(self, address: Address | None = None) -> bytes | None:
         """Return the certificate (DER) that the server shows, whoever signed it; sends no request."""
         target = address or self.address
-        blind = Trust(target.netloc, blind_context(legacy=self.tls.legacy), (), self.tls.legacy)
+        blind = blind_trust(target.netloc, legacy=self.tls.legacy)
         connection = await open_connection(target, blind, self.timeouts, self.proxy)
         connection.close()
         return connection.certificate
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
-            raise ClosedError(f"the transport to {self.host} is closed", hint="Open it with `async with`.")
+            raise ClosedError(
+                f"the transport to {self.host} is closed", hint="Open it with `async with`."
+            )
         return self._session
 
 

@@ -15,7 +15,16 @@ from vimlib.secret import Secret
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-__all__ = ["COOKIE", "EncodedCall", "Exchange", "Middleware", "Reply", "Timeouts", "Transport", "session_cookie"]
+__all__ = [
+    "COOKIE",
+    "EncodedCall",
+    "Exchange",
+    "Middleware",
+    "Reply",
+    "Timeouts",
+    "Transport",
+    "session_cookie",
+]
 
 COOKIE = "vmware_soap_session"
 """The one cookie that vSphere's SOAP service uses; no other is kept or sent."""
@@ -131,7 +140,12 @@ def session_cookie(values: list[str]) -> Secret | None:
         pair = header.split(";", 1)[0]
         name, sign, value = pair.partition("=")
         value = value.strip()
-        if name.strip() != COOKIE or not sign or not value.strip('"') or len(value) > _LONGEST_COOKIE:
+        if (
+            name.strip() != COOKIE
+            or not sign
+            or not value.strip('"')
+            or len(value) > _LONGEST_COOKIE
+        ):
             continue
         if all("!" <= char <= "~" and char not in ",;\\" for char in value):
             found = Secret(value)

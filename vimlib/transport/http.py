@@ -23,7 +23,6 @@ from vimlib.errors import (
     printable,
 )
 from vimlib.secret import Secret
-from vimlib.transport.base import COOKIE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
@@ -90,7 +89,9 @@ class HTTPReply:
         async for chunk in self.chunks():
             total += len(chunk)
             if total > limit:
-                raise LimitError(f"the reply has more than {limit} bytes", limit="http", allowed=limit)
+                raise LimitError(
+                    f"the reply has more than {limit} bytes", limit="http", allowed=limit
+                )
             parts.append(chunk)
         return b"".join(parts)
 
@@ -141,13 +142,19 @@ async def exchange_http(
 def _head(request: HTTPRequest, authority: str) -> bytes:
     if not re.fullmatch(r"[A-Z]+", request.method) or not re.fullmatch(r"/[!-~]*", request.target):
         raise UsageError(f"not a request line: {request.method} {printable(request.target)!r}")
-    lines = [f"{request.method} {request.target} HTTP/1.1", f"Host: {authority}", "Connection: close"]
+    lines = [
+        f"{request.method} {request.target} HTTP/1.1",
+        f"Host: {authority}",
+        "Connection: close",
+    ]
     if request.body is not None:
         lines.append(f"Content-Length: {request.length}")
     for name, value in request.headers.items():
         text = value.reveal() if isinstance(value, Secret) else value
         if not _TOKEN.match(name.encode("utf-8")) or re.search(r"[\x00-\x08\x0a-\x1f\x7f]", text):
-            raise UsageError(f"the header {printable(name, 40)!r} has characters that no header has")
+            raise UsageError(
+                f"the header {printable(name, 40)!r} has characters that no header has"
+            )
         lines.append(f"{name}: {text}")
     return "\r\n".join([*lines, "", ""]).encode("latin-1", "strict")
 
@@ -374,8 +381,3 @@ class _Body:
             del buffer[:count]
             count -= len(piece)
             yield piece
-
-
-def cookie_header(cookie: Secret) -> Secret:
-    """Return the value of a Cookie header with the session cookie."""
-    return Secret(f"{COOKIE}={cookie.reveal()}")

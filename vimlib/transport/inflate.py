@@ -34,7 +34,9 @@ class Inflater:
         if name in {"gzip", "x-gzip"}:
             self._zip = zlib.decompressobj(16 + zlib.MAX_WBITS)
         elif name not in {"", "identity"}:
-            raise ProtocolError(f"the reply has a content encoding that was not asked for: {printable(encoding, 40)!r}")
+            raise ProtocolError(
+                f"the reply has a content encoding that was not asked for: {printable(encoding, 40)!r}"
+            )
         self.wire = 0
         """Bytes taken so far, as they came."""
         self.inflated = 0
@@ -70,7 +72,9 @@ class Inflater:
         self.inflated += len(data)
         if self.inflated > self._limits.inflated:
             raise _over("inflated", self._limits.inflated, "inflated bytes")
-        if self._zip is not None and self.inflated > max(_RATIO_FLOOR, self.wire * self._limits.ratio):
+        if self._zip is not None and self.inflated > max(
+            _RATIO_FLOOR, self.wire * self._limits.ratio
+        ):
             raise _over("ratio", int(self._limits.ratio), "times its size inflated")
         self._sink(data)
 

@@ -12,7 +12,11 @@ if TYPE_CHECKING:
 
     from vimlib.secret import Secret
 
-    Answer = bytes | Exception | Callable[[EncodedCall], "bytes | Exception | Awaitable[bytes | Exception]"]
+    Answer = (
+        bytes
+        | Exception
+        | Callable[[EncodedCall], "bytes | Exception | Awaitable[bytes | Exception]"]
+    )
 
 __all__ = ["ScriptedTransport"]
 
@@ -25,7 +29,11 @@ class ScriptedTransport:
     """
 
     def __init__(
-        self, script: dict[str, Answer | list[Answer]], *, host: str = "scripted:443", cookie: Secret | None = None
+        self,
+        script: dict[str, Answer | list[Answer]],
+        *,
+        host: str = "scripted:443",
+        cookie: Secret | None = None,
     ) -> None:
         self._script = {name: list(a) if isinstance(a, list) else a for name, a in script.items()}
         self._host = host
@@ -80,5 +88,3 @@ class ScriptedTransport:
 
     def __repr__(self) -> str:
         return f"<ScriptedTransport {self._host}, {len(self.calls)} calls>"
-
-

@@ -18,7 +18,9 @@ LONGEST_WAIT: Final = 60.0
 
 # Answered before the service saw the call. 408, 5xx and all else may come from a proxy that had
 # passed it on.
-_REFUSED: Final = frozenset({400, 401, 403, 404, 405, 406, 407, 411, 413, 414, 415, 417, 426, 429, 431, 501, 505})
+_REFUSED: Final = frozenset(
+    {400, 401, 403, 404, 405, 406, 407, 411, 413, 414, 415, 417, 426, 429, 431, 501, 505}
+)
 _RETRYABLE: Final = frozenset({408, 429, 502, 503, 504})
 _HINTS: Final = {
     401: "Log in again, or check the user's rights.",

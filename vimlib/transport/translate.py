@@ -62,7 +62,13 @@ class PinCheck(aiohttp.Fingerprint):
 
 
 def translate(
-    exc: Exception, host: str, trust: Trust | None, timeouts: Timeouts, read: float | None, *, sent: bool
+    exc: Exception,
+    host: str,
+    trust: Trust | None,
+    timeouts: Timeouts,
+    read: float | None,
+    *,
+    sent: bool,
 ) -> VimlibError:
     """Return our error for one of aiohttp's, or of the OS."""
     error = _translate(exc, host, trust, timeouts, read, "unknown" if sent else "not_sent")
@@ -74,7 +80,12 @@ def translate(
 
 
 def _translate(
-    exc: Exception, host: str, trust: Trust | None, timeouts: Timeouts, read: float | None, outcome: Outcome
+    exc: Exception,
+    host: str,
+    trust: Trust | None,
+    timeouts: Timeouts,
+    read: float | None,
+    outcome: Outcome,
 ) -> VimlibError:
     if isinstance(exc, _Refused):
         return exc.error
@@ -89,11 +100,20 @@ def _translate(
             host=host,
         )
     if isinstance(exc, aiohttp.ClientProxyConnectionError):
-        return ProxyError(f"no connection to the proxy for {host}: {_reason(exc.os_error)}", host=host)
-    if isinstance(exc, aiohttp.ClientHttpProxyError):
-        hint = "Give the proxy's user name and password in its URL." if exc.status == 407 else "Check the proxy."
         return ProxyError(
-            f"the proxy for {host} opened no tunnel: HTTP {exc.status}", hint=hint, host=host, status=exc.status
+            f"no connection to the proxy for {host}: {_reason(exc.os_error)}", host=host
+        )
+    if isinstance(exc, aiohttp.ClientHttpProxyError):
+        hint = (
+            "Give the proxy's user name and password in its URL."
+            if exc.status == 407
+            else "Check the proxy."
+        )
+        return ProxyError(
+            f"the proxy for {host} opened no tunnel: HTTP {exc.status}",
+            hint=hint,
+            host=host,
+            status=exc.status,
         )
     if isinstance(exc, aiohttp.ClientConnectorError):
         return _connect(exc.os_error, host, timeouts)
@@ -105,14 +125,17 @@ def _translate(
         return UsageError(f"{host}: the URL cannot be used")
     if isinstance(exc, aiohttp.ClientResponseError):
         return ProtocolError(
-            f"the reply of {host} is not HTTP as it should be: {printable(exc.message, 120)}", outcome=outcome
+            f"the reply of {host} is not HTTP as it should be: {printable(exc.message, 120)}",
+            outcome=outcome,
         )
     if isinstance(exc, aiohttp.ClientPayloadError):
         return ConnectionLostError(
             f"{host} closed the connection before its reply was whole", host=host, outcome=outcome
         )
     if isinstance(exc, OSError | aiohttp.ClientConnectionError):
-        return ConnectionLostError(f"{host} closed the connection: {_reason(exc)}", host=host, outcome=outcome)
+        return ConnectionLostError(
+            f"{host} closed the connection: {_reason(exc)}", host=host, outcome=outcome
+        )
     return UsageError(f"the request to {host} cannot be made: {type(exc).__name__}")
 
 

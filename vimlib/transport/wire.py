@@ -99,7 +99,9 @@ class Connection:
         """Shake hands and check the certificate. Raises `TLSError` and its kin."""
         tls = trust.context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
         try:
-            await within(self._timeouts.handshake, "handshake", self.host, self._shake(tls), sent=False)
+            await within(
+                self._timeouts.handshake, "handshake", self.host, self._shake(tls), sent=False
+            )
         except ssl.SSLError as exc:
             failure = exc
         except OSError as exc:
@@ -231,14 +233,16 @@ async def open_connection(
     was sent. Cancelling closes the socket.
     """
     target = proxy.address if proxy is not None else address
-    sock = await within(
-        timeouts.connect, "connect", target.netloc, _connect(target), sent=False
-    )
+    sock = await within(timeouts.connect, "connect", target.netloc, _connect(target), sent=False)
     connection = Connection(sock, address.netloc, timeouts)
     try:
         if proxy is not None:
             await within(
-                timeouts.connect, "connect", target.netloc, _tunnel(connection, proxy, address), sent=False
+                timeouts.connect,
+                "connect",
+                target.netloc,
+                _tunnel(connection, proxy, address),
+                sent=False,
             )
         if trust is not None:
             await connection.start_tls(trust, address.host)
@@ -311,7 +315,11 @@ async def _tunnel(connection: Connection, proxy: Proxy, address: Address) -> Non
 
 
 def _proxy_failed(proxy: Proxy, why: str, status: int) -> ProxyError:
-    hint = "Give the proxy's user name and password in its URL." if status == 407 else "Check the proxy."
+    hint = (
+        "Give the proxy's user name and password in its URL."
+        if status == 407
+        else "Check the proxy."
+    )
     return ProxyError(
         f"the proxy {proxy.address.netloc} opened no tunnel: {why}",
         hint=hint,

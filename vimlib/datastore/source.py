@@ -1,0 +1,59 @@
+"""What an upload reads from: bytes, a file, or anything that delivers chunks."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Final
+
+from vimlib.errors import SourceError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, AsyncIterator
+    from pathlib import Path
+
+    Source = bytes | bytearray | memoryview | str | Path | AsyncIterable[bytes]
+
+__all__ = ["CHUNK", "opened"]
+
+CHUNK: Final = 1 << 20
+"""Bytes that are read from a file at once: large enough that the hop to a thread does not count."""
+
+
+async def opened(source: Source, size: int | None) -> tuple[AsyncIterable[bytes], int]:
+    """Return `source` as chunks, and its exact size. A `str` is a file's name.
+
+    Raises `UsageError` for an iterable without `size`, `SourceError` for a file that cannot be read.
+    """
+    if isinstance(source, bytes | bytearray | memoryview):
+        view = memoryview(source).cast("B")
+        return _pieces(view), len(view) if size is None else size
+    if isinstance(source, str | os.PathLike):
+        try:
+            found = (await asyncio.to_thread(os.stat, source)).st_size
+        except OSError as exc:
+            raise SourceError(
+                f"cannot read {os.fspath(source)!r}: {exc.strerror}", outcome="not_sent"
+            ) from exc
+        return _file(source), found if size is None else size
+    if size is None:
+        raise UsageError(
+            "the size of the source is not known",
+            hint="Give size=: the host must be told the length before the first byte.",
+        )
+    return source, size
+
+
+async def _pieces(view: memoryview) -> AsyncIterator[bytes]:
+    for start in range(0, len(view), CHUNK):
+        yield bytes(view[start : start + CHUNK])
+
+
+async def _file(path: str | Path) -> AsyncIterator[bytes]:
+    # In a thread, since disks block; one chunk at a time, so that memory stays flat.
+    file = await asyncio.to_thread(open, path, "rb")
+    try:
+        while chunk := await asyncio.to_thread(file.read, CHUNK):
+            yield chunk
+    finally:
+        file.close()

@@ -1,0 +1,100 @@
+"""A ticket for one request straight to an ESX host, past the vCenter that gives it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from vimlib import vim25
+from vimlib.collector import get
+from vimlib.datastore.url import folder_target
+from vimlib.errors import ProtocolError
+from vimlib.secret import Secret
+from vimlib.tls import Pin, Trust, blind_trust, parse_pin
+from vimlib.transport.address import Address, parse_address
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vimlib.collector import Context
+    from vimlib.datastore.path import DatastorePath
+    from vimlib.datastore.place import Place
+    from vimlib.transport.aio import AiohttpTransport
+
+__all__ = ["Door", "host_door", "ticket_pins"]
+
+_TICKET = "vmware_cgi_ticket"
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where a request for a file goes, as whom, and whom to trust there."""
+
+    address: Address
+    target: str
+    headers: Mapping[str, str | Secret] = field(repr=False)
+    trust: Trust | None
+
+
+async def host_door(
+    context: Context, transport: AiohttpTransport, place: Place, file: DatastorePath, method: str
+) -> Door | None:
+    """Get a ticket for `method` on `file` at a host that mounts the datastore.
+
+    None if that cannot be: the server is itself a host, is older than API 5.0, or no connected host
+    mounts the datastore. Raises `ProtocolError` for a ticket without a way to know the host.
+    """
+    if not context.speaks("5.0") or context.content.about.apiType != "VirtualCenter":
+        return None
+    name = await _host_name(context, place)
+    manager = context.content.sessionManager
+    if name is None or manager is None:
+        return None
+    # On the host itself there is one datacenter, whatever vCenter calls it.
+    target = folder_target(file, "ha-datacenter")
+    address = parse_address(f"https://{name}", path="/folder")
+    ticket = await context.bind(manager).AcquireGenericServiceTicket(
+        vim25.SessionManagerHttpServiceRequestSpec(method=method, url=address.origin + target)
+    )
+    if ticket.hostName:
+        address = parse_address(f"https://{ticket.hostName}", path="/folder")
+    pins = ticket_pins(ticket)
+    if not pins:
+        raise ProtocolError(
+            f"{context.invoker.host} gave a ticket for {address.netloc} without its certificate's digest"
+        )
+    trust = blind_trust(address.netloc, pins, legacy=transport.tls.legacy)
+    return Door(address, target, {"Cookie": Secret(f"{_TICKET}={ticket.id}")}, trust)
+
+
+def ticket_pins(ticket: vim25.SessionManagerGenericServiceTicket) -> tuple[Pin, ...]:
+    """Return by what the ticket's host is known: its certificate, else the strongest digest given.
+
+    They came over a channel that was verified, so a SHA-1, all that hosts before 7.0.3 give, will do.
+    """
+    if ticket.sslCertificate:
+        return (Pin.of_pem(ticket.sslCertificate),)
+    pins = [parse_pin(item.thumbprint) for item in ticket.certThumbprintList or ()]
+    if ticket.sslThumbprint:
+        pins.append(parse_pin(ticket.sslThumbprint))
+    best = max((len(pin.digest) for pin in pins), default=0)
+    return tuple(pin for pin in pins if len(pin.digest) == best)
+
+
+async def _host_name(context: Context, place: Place) -> str | None:
+    """Return the name of a host that is connected, not in maintenance, and mounts the datastore."""
+    mounts = (await get(context, place.datastore, "host")).get("host") or []
+    hosts = [
+        m.key
+        for m in mounts
+        if m.mountInfo.accessible is not False and m.mountInfo.mounted is not False
+    ]
+    for row in await get(
+        context, hosts, "name", "runtime.connectionState", "runtime.inMaintenanceMode"
+    ):
+        if row.get("runtime.connectionState") == "connected" and not row.get(
+            "runtime.inMaintenanceMode"
+        ):
+            name: str | None = row.get("name")
+            return name
+    return None
