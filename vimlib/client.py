@@ -8,20 +8,28 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 from vimlib.collector import PAGE, Context, Row
 from vimlib.collector import collect as _collect
 from vimlib.collector import get as _get
+from vimlib.collector.watch import wait_for as _wait_for
+from vimlib.collector.watch import watch as _watch
+from vimlib.datastore.store import Datastore
+from vimlib.nfc import open_lease
 from vimlib.secret import Secret
 from vimlib.session.session import Credentials, Session
+from vimlib.tasks import TaskWaiter
 from vimlib.tls import TLS
 from vimlib.transport.aio import AiohttpTransport
 from vimlib.transport.base import Timeouts
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from msgspec import Struct
 
     from vimlib import vim25
     from vimlib.collector import Collection, Source
+    from vimlib.collector.watch import Watch
     from vimlib.model import ManagedObject, Method
+    from vimlib.nfc import Lease
     from vimlib.session.policy import RetryPolicy
     from vimlib.soap import Limits
     from vimlib.transport.base import Middleware
@@ -31,15 +39,19 @@ if TYPE_CHECKING:
 __all__ = ["Client", "connect"]
 
 M = TypeVar("M", bound="ManagedObject")
+T = TypeVar("T")
 
 
 class Client:
     """One logged-in host. Made by `connect`; its calls raise `ClosedError` once that is left."""
 
-    def __init__(self, session: Session, transport: AiohttpTransport) -> None:
+    def __init__(
+        self, session: Session, transport: AiohttpTransport, context: Context, tasks: TaskWaiter
+    ) -> None:
         self._session = session
         self._transport = transport
-        self._context = Context(session, session.content, session.api_version)
+        self._context = context
+        self._tasks = tasks
 
     @property
     def host(self) -> str:
@@ -65,7 +77,9 @@ class Client:
         """Return a proxy of the same object that calls through this client."""
         return self._session.bind(proxy)
 
-    async def invoke(self, method: Method[..., Any], this: ManagedObject, args: Mapping[str, Any]) -> Any:
+    async def invoke(
+        self, method: Method[..., Any], this: ManagedObject, args: Mapping[str, Any]
+    ) -> Any:
         """Make a call by its description and wire names; `await vm.PowerOnVM_Task()` comes here too.
 
         See `Session.invoke` for what is raised and what cancelling does.
@@ -117,6 +131,88 @@ class Client:
         Raises `ManagedObjectNotFound` for one that is gone. Cancelling leaves nothing behind.
         """
         return await _get(self._context, obj, *what)
+
+    @overload
+    def watch(
+        self, kind: type[M], /, *paths: str, source: Source = None, batch: int = ...
+    ) -> Watch[Row[M]]: ...
+    @overload
+    def watch(
+        self,
+        kind: type[ManagedObject],
+        shape: type[S],
+        /,
+        *,
+        source: Source = None,
+        batch: int = ...,
+    ) -> Watch[S]: ...
+    def watch(self, kind: Any, /, *what: Any, **how: Any) -> Watch[Any]:
+        """Iterate over changes of properties as they happen; see `vimlib.collector.watch`.
+
+        Leaving the loop or being cancelled releases what was made on the host.
+        """
+        return _watch(self._context, kind, *what, **how)
+
+    async def wait_for(
+        self,
+        obj: vim25.ManagedObject,
+        path: str,
+        predicate: Callable[[Any], bool],
+        timeout: float | None = None,
+    ) -> Any:
+        """Wait until `predicate` holds for a property's value, and return the value.
+
+        Raises `DeadlineError` after `timeout` seconds, `ManagedObjectNotFound` if the object goes.
+        Cancelling releases what was made on the host.
+        """
+        return await _wait_for(self._context, obj, path, predicate, timeout)
+
+    # -- tasks ---------------------------------------------------------------------------------
+
+    @property
+    def tasks(self) -> TaskWaiter:
+        """The waiter that all waits of this client share."""
+        return self._tasks
+
+    async def wait(
+        self,
+        task: vim25.Task[T],
+        timeout: float | None = None,
+        on_progress: Callable[[int | None], object] | None = None,
+        *,
+        cancel: bool = False,
+    ) -> T:
+        """Wait until a task has ended and return its result; see `TaskWaiter.wait`.
+
+        Raises the fault that a failed task ended in, and `TaskError` and its kin. Cancelling the
+        wait leaves the task running, unless `cancel` asks for more.
+        """
+        return await self._tasks.wait(task, timeout, on_progress, cancel=cancel)
+
+    # -- files ---------------------------------------------------------------------------------
+
+    def datastore(self, name: str, *, datacenter: str | None = None) -> Datastore:
+        """Return the files of a datastore, without I/O.
+
+        `datacenter` is an inventory path, for a vCenter where several have a datastore of the name.
+        """
+        return Datastore(
+            name,
+            context=self._context,
+            session=self._session,
+            transport=self._transport,
+            wait=self._tasks.wait,
+            datacenter=datacenter,
+        )
+
+    def lease(
+        self, start: Awaitable[vim25.HttpNfcLease] | vim25.HttpNfcLease, *, timeout: float = 300.0
+    ) -> AbstractAsyncContextManager[Lease]:
+        """Hold an NFC lease: ``async with client.lease(pool.ImportVApp(spec)) as lease:``.
+
+        Completed on leaving, aborted on any exception and cancellation; see `vimlib.nfc.open_lease`.
+        """
+        return open_lease(self._context, self._session, self._transport, start, timeout=timeout)
 
     def __repr__(self) -> str:
         return f"<Client {self.host} API {self.api_version}>"
@@ -192,4 +288,6 @@ async def connect(
                 middleware=middleware,
             )
         )
-        yield Client(session, transport)
+        context = Context(session, session.content, session.api_version)
+        tasks = await stack.enter_async_context(TaskWaiter(context))
+        yield Client(session, transport, context, tasks)
