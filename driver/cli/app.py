@@ -12,6 +12,7 @@ __all__ = ["COMMANDS", "app", "resolved"]
 # Noun to its line of help; "" is the top.
 _NOUNS: Final = {
     "": "Work with an ESX host: images into its datastores, machines from them.",
+    "datastore": "Files of datastores.",
     "image": "Images: into datastores, and what they are.",
     "instance": "Machines: made from images, run, removed.",
     "network": "Port groups.",
@@ -22,7 +23,14 @@ _NOUNS: Final = {
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "about": ("about:about", "Show product and version of the host."),
     "get": ("properties:get", "Read properties of one object or of all of a type."),
+    "watch": ("watch:watch", "Watch properties as they change."),
     "call": ("call:call", "Call any method of the API."),
+    "datastore ls": ("datastore:ls", "List a folder, or the datastores."),
+    "datastore put": ("datastore:put", "Store a local file."),
+    "datastore get": ("datastore:get", "Fetch a file."),
+    "datastore rm": ("datastore:rm", "Delete files."),
+    "datastore mv": ("datastore:mv", "Rename or move a file on the host."),
+    "datastore stat": ("datastore:stat", "Show size and kind of a file."),
     "image push": ("image:push", "Push images into a datastore, many at once."),
     "image inspect": ("image:inspect", "Say what an image is."),
     "instance list": ("instance:list_", "List the machines of the host."),

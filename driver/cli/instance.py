@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from driver.cli.connection import CONNECTION, Connection
-from driver.cli.exitcodes import combined
+from driver.cli.each import each
 from driver.cli.flags import Flag, Strings
 from driver.cli.output import OUTPUT, Output
 from driver.cli.progress import meter
 from driver.cli.sources import SOURCES, Sources
-from vimlib.errors import NotFoundError, UsageError, VimlibError, printable
+from vimlib.errors import NotFoundError, UsageError, printable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -169,39 +169,24 @@ async def destroy(
     """
     if not instances:
         raise UsageError("no machine was named", hint="Try: vimctl instance list")
-    errors: list[VimlibError | None] = []
+
+    async def remove(driver: ESXDriver, ref: str) -> None:
+        if not await driver.destroy(ref, foreign=foreign) and not missing_ok:
+            raise NotFoundError(
+                f"no machine {printable(ref, 80)!r} on {driver.client.host}",
+                kind="VirtualMachine",
+                name=ref,
+                hint="vimctl instance list shows those that are there.",
+            )
+
     async with opened(connection) as driver:
-        for ref in instances:
-            try:
-                there = await driver.destroy(ref, foreign=foreign)
-                if not there and not missing_ok:
-                    raise NotFoundError(
-                        f"no machine {printable(ref, 80)!r} on {driver.client.host}",
-                        kind="VirtualMachine",
-                        name=ref,
-                        hint="vimctl instance list shows those that are there.",
-                    )
-            except VimlibError as error:
-                if len(instances) == 1:
-                    raise
-                errors.append(error)
-                _destroy_failed(ref, error, output)
-            else:
-                errors.append(None)
-                output.document(
-                    {"instance": ref, "destroyed": there},
-                    f"{printable(ref)}: {'destroyed' if there else 'was not there'}",
-                )
-    return combined(errors)
-
-
-def _destroy_failed(ref: str, error: VimlibError, output: Output) -> None:
-    from driver.cli.run import error_document, report
-
-    if output.json:
-        output.line({"instance": ref, "error": error_document(error)})
-    else:
-        report(error, output)
+        return await each(
+            instances,
+            [remove(driver, ref) for ref in instances],
+            noun="instance",
+            done="destroyed",
+            output=output,
+        )
 
 
 async def _power(

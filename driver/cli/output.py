@@ -58,10 +58,9 @@ class Output:
         self.document(value, text)
 
     def table(self, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-        """Print many results: a JSON document each a line, or a table with `columns`."""
+        """Print many results: one JSON array, or a table with `columns`."""
         if self.json:
-            for row in rows:
-                self.line(row)
+            self.line(list(rows))
             return
         cells = [[to_text(row.get(column)) for column in columns] for row in rows]
         heads = [column.upper() for column in columns]

@@ -166,6 +166,8 @@ def report(error: BaseException, output: Output) -> None:
             traceback.print_exception(leaf, file=sys.stderr)
         name = "" if known else f"{type(leaf).__name__}: "
         print(f"vimctl: {name}{printable(_message(leaf), 2000)}", file=sys.stderr)
+        for note in getattr(leaf, "__notes__", ()):
+            print(f"  {printable(note, 2000)}", file=sys.stderr)
         if isinstance(leaf, CertificateError) and pin_line(leaf):
             print(f"  The host's certificate has SHA-256 {leaf.sha256}", file=sys.stderr)
             print("  If that is what the host itself shows, accept it with:", file=sys.stderr)

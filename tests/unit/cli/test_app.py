@@ -33,9 +33,5 @@ def test_each_commands_help_is_its_docstring(path: str, capsys: pytest.CaptureFi
     first = doc.partition("\n\n")[0].replace("`", "").replace("\n", " ")
     assert " ".join(first.split()) in " ".join(out.split())
     assert "--json" in out
-
-
-def test_no_option_takes_a_password(capsys: pytest.CaptureFixture[str]) -> None:
-    for path in COMMANDS:
-        main([*path.split(), "--help"])
-        assert "--password " not in capsys.readouterr().out.replace("--password-file", "")
+    # Other users of the machine can read a command line.
+    assert "--password" not in out.replace("--password-file", "")

@@ -92,7 +92,7 @@ def test_a_file_without_a_password_is_refused(tmp_path: Path, content: bytes | N
     file = tmp_path / "pw"
     if content is not None:
         file.write_bytes(content)
-    with pytest.raises(UsageError, match="password|first line"):
+    with pytest.raises(UsageError, match=r"password|first line"):
         read_login(Connection(password_file=file), BASE)
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import math
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -43,7 +43,7 @@ LEAVES: dict[str, st.SearchStrategy[Any]] = {
     "long": st.integers(-(2**63), 2**63 - 1),
     "float": st.floats(width=32),
     "double": st.floats(),
-    "dateTime": st.datetimes(timezones=st.sampled_from([timezone.utc])),
+    "dateTime": st.datetimes(timezones=st.sampled_from([UTC])),
     "base64Binary": st.binary(max_size=5),
 }
 ANY = st.one_of(
@@ -97,6 +97,7 @@ def same(left: Any, right: Any) -> bool:
     return repr(to_json(left)) == repr(to_json(right)) and type(left) is type(right)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(SAMPLE).flatmap(lambda name: objects(name, 3)))
 def test_what_is_written_is_read_back(value: Any) -> None:
@@ -245,7 +246,7 @@ def test_no_json_is_a_usage_error(text: str) -> None:
 
 
 def test_leaves() -> None:
-    when = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
+    when = datetime(2026, 11, 24, 12, tzinfo=UTC)
     assert to_json([True, 1, "x", None, 1.5, b"\0", when]) == [
         True, 1, "x", None, 1.5, "AA==", "2026-11-24T12:00:00+00:00",
     ]  # fmt: skip

@@ -3,13 +3,14 @@ from __future__ import annotations
 import io
 import json
 import sys
+from typing import Any
 
 import pytest
 
 from driver.cli.output import Output, colour, size_text, to_text
 from driver.cli.progress import Silent, lines, meter
 
-ROWS = [{"a": "x", "b": 1}, {"a": "\x1b[31m", "b": None}]
+ROWS: list[dict[str, Any]] = [{"a": "x", "b": 1}, {"a": "\x1b[31m", "b": None}]
 
 
 class Terminal(io.StringIO):
@@ -28,12 +29,12 @@ def test_a_table_without_rows_has_its_head(capsys: pytest.CaptureFixture[str]) -
     Output().table(("a", "b"), [])
     assert capsys.readouterr().out == "A  B\n"
     Output(json=True).table(("a", "b"), [])
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr().out == "[]\n"
 
 
-def test_rows_as_json_are_lines(capsys: pytest.CaptureFixture[str]) -> None:
+def test_rows_as_json_are_one_document(capsys: pytest.CaptureFixture[str]) -> None:
     Output(json=True).table(("a",), ROWS)
-    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == ROWS
+    assert json.loads(capsys.readouterr().out) == ROWS
 
 
 def test_on_a_terminal_nothing_is_read_as_markup(monkeypatch: pytest.MonkeyPatch) -> None:

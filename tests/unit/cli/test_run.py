@@ -172,6 +172,7 @@ def vimctl(*tokens: str, code: str = "") -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tokens", [("--help",), ("--version",), ("instance", "spawn", "--help")])
 def test_help_knows_neither_the_api_nor_http(tokens: tuple[str, ...]) -> None:
     heavy = "('aiohttp', 'vimlib.vim25', 'vimlib.client', 'vimlib.soap', 'lxml')"
@@ -180,6 +181,7 @@ def test_help_knows_neither_the_api_nor_http(tokens: tuple[str, ...]) -> None:
     assert done.stdout.endswith("[]\n")
 
 
+@pytest.mark.slow
 def test_a_reader_who_left_is_no_traceback() -> None:
     program = "import sys; from driver.cli import main; sys.exit(main(sys.argv[1:]))"
     with subprocess.Popen(
