@@ -22,7 +22,7 @@ from driver.images.sink import DatastoreSink, temporary_name
 from driver.instances.place import free_space
 from driver.instances.undo import Undo
 from vimlib import vim25
-from vimlib.collector.owned import finish
+from vimlib.session.shield import finish
 from vimlib.datastore import DatastorePath
 from vimlib.errors import TransferCorruptError, UsageError, VimlibError
 

@@ -25,7 +25,7 @@ PATHS = (
 )
 
 
-def instance_of(row: Row) -> Instance:
+def instance_of(row: Row[vim25.VirtualMachine]) -> Instance:
     """Return what a row of `PATHS` says. A machine that the host cannot reach lacks most of it."""
     props = row.props
     return Instance(
@@ -50,7 +50,7 @@ async def find_by_uuid(client: Client, uuid: str) -> vim25.VirtualMachine | None
     index = client.content.searchIndex
     if index is None:
         raise NotFoundError("the host has no SearchIndex", kind="SearchIndex")
-    found = await client.bind(index).FindByUuid(uuid, vmSearch=True, instanceUuid=True)
+    found = await client.bind(index).FindByUuid(uuid=uuid, vmSearch=True, instanceUuid=True)
     return found if isinstance(found, vim25.VirtualMachine) else None
 
 

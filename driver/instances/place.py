@@ -35,22 +35,19 @@ async def find_place(client: Client) -> Place:
         HostStateError: The host is in maintenance mode or not connected.
         NotFoundError: The host shows none.
     """
-    center = None
-    async for row in client.collect(vim25.Datacenter, "vmFolder"):
-        center = row
-        break
-    pool = None
-    async for row in client.collect(vim25.ResourcePool, "parent"):
-        if not isinstance(row.props.get("parent"), vim25.ResourcePool):
-            pool = row.obj
-            break
+    centers = [row async for row in client.collect(vim25.Datacenter, "vmFolder")]
+    pools = [
+        pool.obj
+        async for pool in client.collect(vim25.ResourcePool, "parent")
+        if not isinstance(pool.props.get("parent"), vim25.ResourcePool)
+    ]
     hosts = [
-        row
-        async for row in client.collect(
+        host
+        async for host in client.collect(
             vim25.HostSystem, "runtime.inMaintenanceMode", "runtime.connectionState", "name"
         )
     ]
-    if center is None or pool is None or not hosts:
+    if not centers or not pools or not hosts:
         raise NotFoundError(
             "the host shows no datacenter, resource pool or host system",
             kind="Datacenter",
@@ -64,7 +61,10 @@ async def find_place(client: Client) -> Place:
             hint="Take it out of maintenance mode first.",
         )
     return Place(
-        center.obj, center["vmFolder"], pool, alone.obj if alone is not None else None
+        centers[0].obj,
+        centers[0]["vmFolder"],
+        pools[0],
+        alone.obj if alone is not None else None,
     )
 
 

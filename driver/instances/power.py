@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from driver.errors import InstanceStateError
 from driver.instances import lookup
 from vimlib import vim25
-from vimlib.collector.owned import finish
+from vimlib.session.shield import finish
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -8,7 +8,7 @@ from driver.errors import ForeignInstanceError
 from driver.instances import lookup
 from driver.instances.plan import OWNER_KEY
 from vimlib import vim25
-from vimlib.collector.owned import finish
+from vimlib.session.shield import finish
 from vimlib.datastore import DatastorePath
 from vimlib.errors import NotFoundError
 

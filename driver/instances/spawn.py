@@ -21,7 +21,7 @@ from driver.instances.removal import remove_files, remove_machine
 from driver.instances.undo import Undo
 from driver.networks.facts import check_networks
 from vimlib import vim25
-from vimlib.collector.owned import finish
+from vimlib.session.shield import finish
 from vimlib.datastore import DatastorePath
 from vimlib.errors import NotFoundError, OutcomeUnknownError
 
@@ -191,7 +191,9 @@ class _Steps:
 
         async def extend() -> None:
             task = await manager.ExtendVirtualDisk_Task(
-                str(self.disk), self.plan.capacity_kb, datacenter=self.place.datacenter
+                str(self.disk),
+                datacenter=self.place.datacenter,
+                newCapacityKb=self.plan.capacity_kb,
             )
             await self.client.wait(task, timeout=self.config.task_seconds)
 

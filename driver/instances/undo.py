@@ -11,7 +11,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Self
 
-from vimlib.collector.owned import finish
+from vimlib.session.shield import finish
 from vimlib.errors import VimlibError, printable
 
 if TYPE_CHECKING:

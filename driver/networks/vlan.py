@@ -15,7 +15,7 @@ from driver.networks.facts import (
     switch_on,
 )
 from vimlib import vim25
-from vimlib.collector.owned import finish
+from vimlib.session.shield import finish
 from vimlib.errors import UsageError
 
 if TYPE_CHECKING:
