@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from vimlib import vim25
 from vimlib.errors import VimlibError
+from vimlib.session.shield import finish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-__all__ = ["acquire", "finish", "release"]
+__all__ = ["acquire", "release"]
 
 T = TypeVar("T")
 
@@ -26,26 +27,6 @@ log = logging.getLogger("vimlib.collector")
 # A host that does not answer must not hold its client's exit for ever; what stays on the server
 # then ends with the session.
 RELEASE_SECONDS: Final = 15.0
-
-
-async def finish(work: Coroutine[Any, Any, T]) -> T:
-    """Await `work` to its end, however often the caller is cancelled meanwhile.
-
-    A cancellation that came is raised after the end of the work, whose result is then lost to
-    the caller.
-    """
-    task = asyncio.ensure_future(work)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        if not task.cancelled() and task.exception() is not None:
-            log.warning("failed after its caller was cancelled: %r", task.exception())
-        raise cancelled
-    return task.result()
 
 
 async def release(what: str, work: Coroutine[Any, Any, object]) -> None:
@@ -63,7 +44,7 @@ async def release(what: str, work: Coroutine[Any, Any, object]) -> None:
         except (VimlibError, TimeoutError) as error:
             log.warning("%s could not be released and stays until the session ends: %r", what, error)
 
-    await finish(bounded())
+    await finish(bounded(), what=f"release of {what}")
 
 
 async def acquire(

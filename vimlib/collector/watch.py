@@ -218,7 +218,7 @@ async def wait_for(
     obj: vim25.ManagedObject,
     path: str,
     predicate: Callable[[Any], bool],
-    timeout: float | None = None,  # noqa: ASYNC109 - part of the error that it ends in
+    timeout: float | None = None,
 ) -> Any:
     """Wait until `predicate` holds for the value of `path`, and return that value.
 

@@ -253,7 +253,7 @@ class Host:
             if denied is not None:
                 missing[path] = denied
             elif value is not None:
-                props[path] = copy.copy(value)
+                props[path] = value if isinstance(value, ManagedObject) else copy.copy(value)
         return props, missing
 
     def _contents(self, specs: list[vim25.PropertyFilterSpec]) -> list[vim25.ObjectContent]:
@@ -403,7 +403,7 @@ class Host:
         if version is not None and version not in collector.known:
             raise vim25.InvalidCollectorVersion
         before = collector.known[version] if version is not None else {}
-        after = copy.deepcopy({k: dict(v) for k, v in before.items()}, {id(self): self})
+        after = {key: dict(told) for key, told in before.items()}
         room = min(x for x in (most, self.update_limit, 10**9) if x)
         truncated = False
         sets = []
