@@ -1,0 +1,58 @@
+"""One call as it runs: who called what with what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vimlib.simulator.sessions import Session
+    from vimlib.simulator.world import World
+
+__all__ = ["Call", "CallRecord"]
+
+
+@dataclass
+class CallRecord:
+    """A line of `ESXHost.call_log`."""
+
+    method: str
+    """Wire name."""
+    this: tuple[str, str]
+    """`(type, value)` of the object that was called."""
+    time: float
+    """Seconds of the host's monotonic clock."""
+    fault: str | None = None
+    """Name of the fault that was answered; None if the call went well."""
+    session: str | None = None
+    """Key of the session; None if the call came without one."""
+    args: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """Arguments by wire name, passwords left out."""
+
+
+@dataclass
+class Call:
+    """What a function that serves a method is given beside the object."""
+
+    world: World
+    method: str
+    args: Mapping[str, Any]
+    session: Session | None
+    """The caller's session; None for the few calls that need none."""
+    cookie: str | None = None
+    """Value of the session cookie as it came, alive or not."""
+    peer: str = "127.0.0.1"
+    user_agent: str = ""
+    set_cookie: str | None = None
+    """The session cookie to be set with the answer; "" drops it."""
+
+    @property
+    def user(self) -> str:
+        """Name of the calling user."""
+        return self.session.user_name if self.session else ""
+
+    def get(self, name: str) -> Any:
+        """Return an argument, None if it was not given."""
+        return self.args.get(name)

@@ -1,0 +1,219 @@
+"""`ESXHost`: what users start, look at and break."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from vimlib.simulator import lifecycle, power  # noqa: F401 - they enter their methods into the table
+from vimlib.simulator.certificate import make_certificate, server_context
+from vimlib.simulator.datastore import Datastore
+from vimlib.simulator.inventory import build
+from vimlib.simulator.populate import make_machines
+from vimlib.simulator.server import Server
+from vimlib.simulator.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from vimlib.simulator.call import CallRecord
+    from vimlib.simulator.clock import Clock
+    from vimlib.simulator.faults import Faults
+    from vimlib.simulator.machine import VirtualMachine
+    from vimlib.simulator.sessions import Face
+
+__all__ = ["Credentials", "ESXHost"]
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Who may log in."""
+
+    username: str
+    password: str = field(repr=False)
+
+
+class ESXHost:
+    """A simulated ESX host, served over TLS on loopback from `async with` to its end.
+
+    Args:
+        version: Which release: `"4.0"`, `"4.1"`, `"5.5"`, `"6.7"`, `"7.0"`, `"8.0"` or `"9.0"`.
+        datastores: Names of datastores to the folders that they are; None makes a folder that
+            goes away at the end.
+        vms: How many powered-off machines there are from the start, `vm-0` and on.
+        latency: Seconds that each call takes longer.
+        capacity: Bytes that each datastore holds.
+        legacy_tls: Speak TLS 1.0 alone, as ESX 4.1 did.
+        port: Port to listen on; 0 picks one.
+        username: Who may log in; the password is made up unless given.
+        licensed: False is the free licence, which forbids changes through the API.
+        clock: Where the host gets its time from; see `vimlib.simulator.ManualClock`.
+        task_seconds: How long tasks take, file work apart.
+        max_objects: Most objects in one page of RetrievePropertiesEx.
+        session_limit: Most sessions at once; a further login gets HTTP 503.
+        session_timeout: Seconds of silence after which a session ends.
+        seed: Makes UUIDs and MAC addresses the same in each run.
+        address: Where to listen. Loopback alone is meant; the password is the only guard.
+    """
+
+    def __init__(
+        self,
+        version: str = "8.0",
+        *,
+        datastores: Mapping[str, str | Path | None] | None = None,
+        vms: int = 0,
+        latency: float = 0.0,
+        capacity: int = 1 << 40,
+        legacy_tls: bool = False,
+        port: int = 0,
+        username: str = "root",
+        password: str | None = None,
+        licensed: bool = True,
+        clock: Clock | None = None,
+        task_seconds: float = 0.0,
+        max_objects: int | None = None,
+        session_limit: int = 1000,
+        session_timeout: float = 1800.0,
+        seed: int | None = None,
+        address: str = "127.0.0.1",
+    ) -> None:
+        self.world = World(
+            version,
+            clock=clock,
+            seed=seed,
+            task_seconds=task_seconds,
+            max_objects=max_objects,
+            licensed=licensed,
+        )
+        self.credentials = Credentials(username, password or secrets.token_urlsafe(12))
+        self.call_log: list[CallRecord] = []
+        """Every call that came, failed ones too, oldest first."""
+        self._folders = dict(datastores) if datastores is not None else {"datastore1": None}
+        self._capacity = capacity
+        self._vms = vms
+        self._legacy_tls = legacy_tls
+        self._limits = {"session_limit": session_limit, "session_timeout": session_timeout}
+        self._server: Server | None = None
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self.world.faults.latency = latency
+        self.world.address = address
+        self.world.port = port
+
+    async def __aenter__(self) -> Self:
+        """Start. Raises `OSError` if the port is taken. Cancelling it leaves nothing behind."""
+        try:
+            await self._start()
+        except BaseException:
+            await self.aclose()
+            raise
+        return self
+
+    async def _start(self) -> None:
+        world = self.world
+        # 4.1's clients may know no elliptic curves.
+        world.certificate = await world.io(lambda: make_certificate(bits=2048 if self._legacy_tls else 0))
+        build(world, username=self.credentials.username, password=self.credentials.password, **self._limits)  # type: ignore[arg-type]
+        for name, folder in self._folders.items():
+            root = Path(folder) if folder is not None else self._make_folder(name)
+            await world.io(lambda root=root: root.mkdir(parents=True, exist_ok=True))
+            store = Datastore(world, name, root.resolve(), self._capacity)
+            await store.recount()
+        if self._vms:
+            await make_machines(world, self._vms)
+        context = await world.io(lambda: server_context(world.certificate, legacy=self._legacy_tls))  # type: ignore[arg-type]
+        self._server = Server(world, self.call_log, context)
+        world.port = await self._server.start(world.address, world.port)
+
+    def _make_folder(self, name: str) -> Path:
+        if self._temporary is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="vimlib-sim-")
+        safe = "".join(c if c.isalnum() or c in "._-" else "_" for c in name)
+        return Path(self._temporary.name, f"{len(self.world.datastores)}-{safe}")
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop; see `aclose`."""
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close connections, end tasks and threads, delete made folders. May be called twice."""
+        if self._server is not None:
+            server, self._server = self._server, None
+            await server.stop()
+        await self.world.aclose()
+        if self._temporary is not None:
+            temporary, self._temporary = self._temporary, None
+            temporary.cleanup()
+
+    @property
+    def url(self) -> str:
+        """`https://127.0.0.1:PORT/sdk`."""
+        return f"https://{self.world.address}:{self.world.port}/sdk"
+
+    @property
+    def thumbprint(self) -> str:
+        """SHA-256 of its certificate, upper-case hex with colons."""
+        assert self.world.certificate is not None, "the host is not started"
+        return self.world.certificate.sha256
+
+    @property
+    def certificate_pem(self) -> bytes:
+        """Its certificate, to be trusted as a CA."""
+        assert self.world.certificate is not None, "the host is not started"
+        return self.world.certificate.pem
+
+    @property
+    def faults(self) -> Faults:
+        """What shall go wrong."""
+        return self.world.faults
+
+    def expire_sessions(self, face: Face = "fault") -> int:
+        """End all sessions, as idleness does; return how many there were.
+
+        `face` is how a property read with an ended session's cookie is answered from then on: by
+        the fault NotAuthenticated, by an empty reply, or by NotAuthenticated inside missingSet.
+        """
+        return self.world.sessions.expire(face)
+
+    def calls(self, method: str) -> list[CallRecord]:
+        """Return the entries of the call log for one method."""
+        return [record for record in self.call_log if record.method == method]
+
+    def machine(self, name: str) -> VirtualMachine:
+        """Return the state of a machine by name. Raises `LookupError`."""
+        for machine in self.world.machines.values():
+            if machine.name == name:
+                return machine
+        raise LookupError(f"no machine {name!r}")
+
+    def datastore_path(self, name: str = "datastore1") -> Path:
+        """Return the folder of a datastore."""
+        return self.world.datastores[name].root
+
+    def set_guest(self, name: str, *, tools: bool = True, ip: str | None = None, host_name: str | None = None) -> None:
+        """Say what runs in a machine: whether its tools are installed (and run while it is on), its address."""
+        machine = self.machine(name)
+        guest = machine.guest
+        guest.tools_installed = tools
+        guest.tools_running = tools and machine.power == "poweredOn"
+        guest.ip_address, guest.host_name = ip, host_name
+        machine.changed("guest", "summary", "guestHeartbeatStatus")
+
+    def __repr__(self) -> str:
+        state = self.url if self._server is not None else "not running"
+        return f"<ESXHost {self.world.release.name} {state}, {len(self.world.machines)} machines>"
+
+
+def describe(esx: ESXHost) -> dict[str, Any]:
+    """Return what a client needs to connect, as `vimctl sim` prints it."""
+    return {
+        "url": esx.url,
+        "username": esx.credentials.username,
+        "password": esx.credentials.password,
+        "thumbprint": esx.thumbprint,
+    }

@@ -1,0 +1,233 @@
+"""Events: what happened, newest kept, read by queries and history collectors."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from vimlib import vim25
+from vimlib.simulator.objects import Entity, Served, prop, serves
+from vimlib.simulator.world import say
+
+if TYPE_CHECKING:
+    from vimlib.simulator.call import Call
+    from vimlib.simulator.sessions import Session
+    from vimlib.simulator.world import World
+
+__all__ = ["EventCollector", "EventManager"]
+
+_KEPT = 1000
+"""Events that a host remembers."""
+_PAGE = 1000
+"""Most events that one read gives (EventHistoryCollector.ReadNextEvents)."""
+
+
+class EventManager(Served):
+    """The log of events."""
+
+    kind = "EventManager"
+
+    def __init__(self, world: World) -> None:
+        self.events: deque[tuple[Any, Entity | None]] = deque(maxlen=_KEPT)
+        self.collectors: list[EventCollector] = []
+        super().__init__(world, "ha-eventmgr")
+
+    def post(self, name: str, text: str, *, machine: Any = None, user: str = "", chain: int = 0, **fields: Any) -> None:
+        """Note an event of the type `name` about `machine` (None: about the host)."""
+        world = self.world
+        cls = vim25.BINDING.find(name)
+        assert cls is not None, name
+        key = world.serial()
+        host = world.host
+        datacenter = world.datacenter
+        resource = host.parent
+        assert resource is not None
+        if machine is not None:
+            fields["vm"] = vim25.VmEventArgument(name=machine.name, vm=machine.ref)
+            fields.setdefault("template", machine.config.template)
+        event = cls(
+            key=key,
+            chainId=chain or key,
+            createdTime=world.clock.now(),
+            userName=user,
+            datacenter=vim25.DatacenterEventArgument(name=datacenter.name, datacenter=datacenter.ref),
+            computeResource=vim25.ComputeResourceEventArgument(name=resource.name, computeResource=resource.ref),
+            host=vim25.HostEventArgument(name=host.name, host=host.ref),
+            fullFormattedMessage=text,
+            **fields,
+        )
+        entity = machine if machine is not None else host
+        self.events.append((event, entity))
+        self.changed("latestEvent")
+        for collector in self.collectors:
+            collector.offer(event, entity)
+
+    @prop("latestEvent")
+    def _latest(self) -> Any:
+        return self.events[-1][0] if self.events else None
+
+    @prop("maxCollector")
+    def _max_collector(self) -> int:
+        return 32
+
+    @prop("description")
+    def _description(self) -> Any:
+        categories = [
+            vim25.ElementDescription(label=key.capitalize(), summary=key.capitalize(), key=key)
+            for key in ("info", "warning", "error", "user")
+        ]
+        return vim25.EventDescription(category=categories, eventInfo=[])
+
+    def select(self, spec: Any) -> list[Any]:
+        """Return the events that a filter spec wants, oldest first."""
+        return [event for event, entity in self.events if wanted(spec, event, entity)]
+
+
+def wanted(spec: Any, event: Any, entity: Entity | None) -> bool:
+    """Whether a filter spec wants an event."""
+    if spec.entity is not None:
+        start = spec.entity.entity.moref
+        option = spec.entity.recursion
+        line: list[Any] = []
+        at = entity
+        while at is not None:
+            line.append((at.kind, at.moid))
+            at = at.parent
+        found = {"self": line[:1], "children": line[1:2], "all": line}.get(option, line)
+        if start not in found:
+            return False
+    if spec.time is not None:
+        if spec.time.beginTime is not None and event.createdTime < spec.time.beginTime:
+            return False
+        if spec.time.endTime is not None and event.createdTime > spec.time.endTime:
+            return False
+    if spec.userName is not None and spec.userName.userList and event.userName not in spec.userName.userList:
+        return False
+    if spec.eventChainId is not None and event.chainId != spec.eventChainId:
+        return False
+    types = [*spec.type, *spec.eventTypeId]
+    if types:
+        names = {cls.__name__ for cls in type(event).__mro__}
+        if not any(name in names or name.removeprefix("vim.event.") in names for name in types):
+            return False
+    return True
+
+
+class EventCollector(Served):
+    """A history collector: a window that moves over the events of a filter."""
+
+    kind = "EventHistoryCollector"
+
+    def __init__(self, manager: EventManager, session: Session, spec: Any) -> None:
+        self.manager = manager
+        self.session = session
+        self.spec = spec
+        self.page = 10
+        self.all: list[Any] = manager.select(spec)
+        self.at = len(self.all)
+        """Position of the window: the newest events were read by nobody yet below it."""
+        super().__init__(manager.world, f"session[{session.key}]{manager.world.new_uuid()}")
+        manager.collectors.append(self)
+        session.owned.append(self)
+
+    @prop("filter")
+    def _filter(self) -> Any:
+        return self.spec
+
+    @prop("latestPage")
+    def _latest(self) -> list[Any]:
+        return self.all[-self.page :][::-1]
+
+    @prop("initialized")
+    def _initialized(self) -> bool:
+        return True
+
+    def offer(self, event: Any, entity: Entity | None) -> None:
+        """Take a new event if the filter wants it."""
+        if wanted(self.spec, event, entity):
+            self.all.append(event)
+            self.changed("latestPage")
+
+    def remove(self) -> None:
+        """End the collector."""
+        if self in self.manager.collectors:
+            self.manager.collectors.remove(self)
+        if self in self.session.owned:
+            self.session.owned.remove(self)
+        super().remove()
+
+
+@serves(EventManager, "QueryEvents")
+def query_events(manager: EventManager, call: Call) -> list[Any]:
+    """Return the events of a filter."""
+    return manager.select(call.args["filter"])
+
+
+@serves(EventManager, "CreateCollectorForEvents")
+def create_collector(manager: EventManager, call: Call) -> Any:
+    """Make a collector of the session."""
+    assert call.session is not None
+    mine = [c for c in manager.collectors if c.session is call.session]
+    if len(mine) >= 32:
+        raise say(vim25.InvalidState(), "The operation is not allowed in the current state.")
+    return EventCollector(manager, call.session, call.args["filter"]).ref
+
+
+@serves(EventManager, "LogUserEvent")
+def log_user_event(manager: EventManager, call: Call) -> None:
+    """Note what a user says."""
+    entity = manager.world.find(call.args["entity"])
+    machine = entity if entity.kind == "VirtualMachine" else None
+    manager.post("GeneralUserEvent", f"User logged event: {call.args['msg']}", user=call.user, message=call.args["msg"], **_about(machine))
+
+
+def _about(machine: Any) -> dict[str, Any]:
+    return {"vm": vim25.VmEventArgument(name=machine.name, vm=machine.ref)} if machine is not None else {}
+
+
+def _count(call: Call) -> int:
+    count = int(call.args["maxCount"])
+    if not 0 < count <= _PAGE:
+        raise say(vim25.InvalidArgument(invalidProperty="maxCount"), "A specified parameter was not correct: maxCount")
+    return count
+
+
+@serves(EventCollector, "ReadNextEvents")
+def read_next(collector: EventCollector, call: Call) -> list[Any]:
+    """Read towards the newest."""
+    start = collector.at
+    collector.at = min(start + _count(call), len(collector.all))
+    return collector.all[start : collector.at]
+
+
+@serves(EventCollector, "ReadPreviousEvents")
+def read_previous(collector: EventCollector, call: Call) -> list[Any]:
+    """Read towards the oldest, newest first."""
+    end = collector.at
+    collector.at = max(end - _count(call), 0)
+    return collector.all[collector.at : end][::-1]
+
+
+@serves(EventCollector, "RewindCollector")
+def rewind(collector: EventCollector, call: Call) -> None:
+    """Go to the oldest."""
+    collector.at = 0
+
+
+@serves(EventCollector, "ResetCollector")
+def reset(collector: EventCollector, call: Call) -> None:
+    """Go to the newest."""
+    collector.at = len(collector.all)
+
+
+@serves(EventCollector, "SetCollectorPageSize")
+def set_page_size(collector: EventCollector, call: Call) -> None:
+    """Set how many `latestPage` shows."""
+    collector.page = _count(call)
+    collector.changed("latestPage")
+
+
+@serves(EventCollector, "DestroyCollector")
+def destroy(collector: EventCollector, call: Call) -> None:
+    """Drop the collector."""
+    collector.remove()
