@@ -21,6 +21,8 @@ _NOUNS: Final = {
 
 # Command to where it lives and its line of help, in the order of `vimctl --help`.
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "demo": ("demo:demo", "Show it all, with a simulated host and an image service of its own."),
+    "sim": ("sim:sim", "Run a simulated ESX host."),
     "about": ("about:about", "Show product and version of the host."),
     "get": ("properties:get", "Read properties of one object or of all of a type."),
     "watch": ("watch:watch", "Watch properties as they change."),
