@@ -1,0 +1,161 @@
+"""The other ends of a transfer, on loopback: a server that takes PUTs, well or badly."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import ssl
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from socket import SO_LINGER, SOL_SOCKET
+
+import aiohttp
+import trustme
+
+from driver.images.embedded import EmbeddedImage, Fault
+from driver.images.make import GRAIN, Pattern
+from driver.images.wire import Wire
+from vimlib.errors import TransferRejectedError
+
+AUTHORITY = trustme.CA()
+OTHER_AUTHORITY = trustme.CA()
+
+
+def server_tls() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    AUTHORITY.issue_cert("127.0.0.1", "localhost").configure_cert(context)
+    return context
+
+
+def client_tls(authority: trustme.CA = AUTHORITY) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
+
+
+def small(name: str = "image", *, mib: int = 4, fault: Fault | None = None) -> EmbeddedImage:
+    from driver.images.embedded import made_image
+
+    image = made_image(name, "raw", Pattern(len(name), mib << 20))
+    image.fault = fault
+    return image
+
+
+@dataclass
+class Target:
+    """A server of PUTs. `behaviour` gets the streams after the request's head was read."""
+
+    tls: ssl.SSLContext | None = None
+    behaviour: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]] | None = None
+    port: int = 0
+    connections: int = 0
+    head: bytes = b""
+    body: bytearray = field(default_factory=bytearray)
+    whole: bool = False
+    """The body came up to its Content-Length."""
+    released: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the server goes, so that handlers that wait may end."""
+
+    handlers: set[asyncio.Task[None]] = field(default_factory=set)
+
+    @property
+    def length(self) -> int:
+        match = re.search(rb"content-length: (\d+)", self.head, re.IGNORECASE)
+        assert match is not None
+        return int(match[1])
+
+    async def take(self, reader: asyncio.StreamReader, upto: int | None = None) -> None:
+        """Take `upto` bytes of the body, by default all."""
+        end = self.length if upto is None else upto
+        while len(self.body) < end:
+            piece = await reader.read(min(65536, end - len(self.body)))
+            if not piece:
+                return
+            self.body += piece
+        self.whole = len(self.body) == self.length
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self.handlers.add(task)
+        with suppress(ConnectionError, ssl.SSLError, asyncio.IncompleteReadError):
+            self.head = await reader.readuntil(b"\r\n\r\n")
+            if self.behaviour is not None:
+                await self.behaviour(reader, writer)
+            else:
+                await self.take(reader)
+                if self.whole:
+                    writer.write(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
+                    await writer.drain()
+        writer.close()
+        with suppress(ConnectionError, ssl.SSLError):
+            await writer.wait_closed()
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """Close the connection with RST."""
+    writer.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+@asynccontextmanager
+async def running(target: Target) -> AsyncIterator[Target]:
+    server = await asyncio.start_server(target.serve, "127.0.0.1", 0, ssl=target.tls)
+    target.port = server.sockets[0].getsockname()[1]
+    try:
+        yield target
+    finally:
+        target.released.set()
+        server.close()
+        await server.wait_closed()
+        if target.handlers:
+            await asyncio.wait(target.handlers)
+
+
+class Sink:
+    """A `BodySink` at a `Target`."""
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        tls: ssl.SSLContext | None = None,
+        pad: int = 1,
+        check_peer: Callable[[bytes], None] | None = None,
+    ) -> None:
+        self.pad = pad
+        self.made = 0
+        self._wire = Wire(
+            method="PUT",
+            host="127.0.0.1",
+            port=target.port,
+            target="/folder/a/b.img?dcPath=ha-datacenter&dsName=ds",
+            headers={"Cookie": "vmware_soap_session=canary"},
+            tls=tls,
+            check_peer=check_peer,
+        )
+
+    async def put(self, body: object, size: int) -> None:
+        scheme = "https" if self._wire.tls else "http"
+        url = f"{scheme}://127.0.0.1:{self._wire.port}{self._wire.target}"
+        async with (
+            aiohttp.ClientSession() as session,
+            session.put(
+                url,
+                data=body,
+                headers={"Content-Length": str(size)},
+                ssl=self._wire.tls or False,
+            ) as answer,
+        ):
+            if answer.status not in (200, 201, 204):
+                raise TransferRejectedError("no", status=answer.status)
+
+    async def wire(self) -> Wire:
+        self.made += 1
+        return self._wire
+
+
+__all__ = ["GRAIN", "Sink", "Target", "client_tls", "reset", "running", "server_tls", "small"]

@@ -1,0 +1,540 @@
+"""Both movers against the same peers: what one promises, the other does too."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import threading
+import time
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from driver.errors import (
+    ImageError,
+    ImageHashError,
+    ImageTooLongError,
+    ImageTruncatedError,
+    ImageUnacceptableError,
+    SourceEncodedError,
+    SourceRedirectError,
+    SourceRefusedError,
+    SourceStalledError,
+    SourceUnreachableError,
+    SourceUnsizedError,
+)
+from driver.images import (
+    AsyncMover,
+    BodyCheck,
+    BodyMover,
+    Glance,
+    HttpClient,
+    LocalImage,
+    PumpOptions,
+    ThreadMover,
+)
+from driver.images.embedded import EmbeddedGlance, EmbeddedImage, Fault
+from driver.images.make import make
+from tests.unit.driver.images.corpus import CASES, PATTERN, RAW, STREAM
+from tests.unit.driver.images.peers import (
+    OTHER_AUTHORITY,
+    Sink,
+    Target,
+    client_tls,
+    reset,
+    running,
+    server_tls,
+    small,
+)
+from vimlib.errors import (
+    CertificateError,
+    ConnectError,
+    ConnectionLostError,
+    DeadlineError,
+    PinMismatchError,
+    RedirectError,
+    TLSError,
+    TransferCorruptError,
+    TransferRejectedError,
+    UsageError,
+)
+
+OPTIONS = PumpOptions(connect_timeout=5, stall_timeout=0.3, answer_timeout=0.5)
+
+
+@asynccontextmanager
+async def mover_named(name: str) -> AsyncIterator[BodyMover]:
+    if name == "threads":
+        async with ThreadMover(streams=4, options=OPTIONS) as threads:
+            yield threads
+    else:
+        with ThreadPoolExecutor(2) as executor:
+            yield AsyncMover(executor)
+
+
+@pytest.fixture(autouse=True)
+async def nothing_left_behind() -> AsyncIterator[None]:
+    """No descriptor, no thread, no task outlives a test."""
+    files = len(os.listdir("/proc/self/fd"))
+    threads = set(threading.enumerate())
+    yield
+    gc.collect()
+    for _ in range(10):  # aiohttp closes its transports in the loop's next turns
+        await asyncio.sleep(0)
+    assert {t for t in threading.enumerate() if "pump" in t.name} <= threads
+    assert not {t for t in asyncio.all_tasks() if "images" in repr(t.get_coro())}
+    assert len(os.listdir("/proc/self/fd")) <= files
+
+
+@pytest.fixture(params=["threads", "async"])
+async def mover(request: pytest.FixtureRequest) -> AsyncIterator[BodyMover]:
+    async with mover_named(request.param) as made:
+        yield made
+
+
+@pytest.fixture
+async def threads() -> AsyncIterator[BodyMover]:
+    async with mover_named("threads") as made:
+        yield made
+
+
+@asynccontextmanager
+async def source_of(*images: EmbeddedImage, token: str | None = None) -> AsyncIterator[Glance]:
+    async with (
+        EmbeddedGlance(images, token=token) as embedded,
+        HttpClient(stall_timeout=0.3) as client,
+    ):
+        yield Glance(client, embedded.url, token=token)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("hashing", [False, True])
+async def test_a_body_arrives_whole(mover: BodyMover, tls: bool, hashing: bool) -> None:
+    image = small()
+    seen: list[int] = []
+    target = Target(tls=server_tls() if tls else None)
+    async with source_of(image) as glance, running(target):
+        source = glance.image("image")
+        check = BodyCheck(await source.info(), hashing=hashing)
+        sink = Sink(target, tls=client_tls() if tls else None)
+        report = await mover.move(source, sink, check, on_progress=seen.append)
+        await asyncio.sleep(0)
+    assert bytes(target.body) == b"".join(image.chunks())
+    assert (report.bytes, sum(seen)) == (image.size, image.size)
+    assert report.verified is hashing
+    assert report.hash == (image.sha512 if hashing else None)
+    assert report.facts.kind == "raw"
+
+
+@pytest.mark.parametrize("size", [1, 511, 512, 36 << 10, 512 << 10, (512 << 10) + 1, 2 << 20])
+@pytest.mark.parametrize("hashing", [False, True])
+async def test_sizes_around_the_buffers(mover: BodyMover, size: int, hashing: bool) -> None:
+    data = RAW[:size].ljust(size, b"!")
+    image = EmbeddedImage(name="a", chunks=lambda: iter([data]))
+    target = Target()
+    async with source_of(image) as glance, running(target):
+        source = glance.image("a")
+        await mover.move(source, Sink(target), BodyCheck(await source.info(), hashing=hashing))
+    assert bytes(target.body) == data
+    assert target.whole
+
+
+async def test_a_body_without_a_hash_is_not_verified(mover: BodyMover) -> None:
+    image = small(mib=1)
+    image.hashed = False
+    target = Target()
+    async with source_of(image) as glance, running(target):
+        source = glance.image("image")
+        report = await mover.move(source, Sink(target), BodyCheck(await source.info()))
+    assert (report.verified, report.hash_algo, report.hash) == (False, "sha512", image.sha512)
+
+
+async def test_padding_follows_the_body(threads: BodyMover) -> None:
+    data = b"x" * 1000
+    image = EmbeddedImage(name="a", chunks=lambda: iter([data]))
+    target = Target()
+    async with source_of(image) as glance, running(target):
+        source = glance.image("a")
+        await threads.move(source, Sink(target, pad=512), BodyCheck(await source.info()))
+    assert bytes(target.body) == data.ljust(1024, b"\0")
+
+
+async def test_a_local_file(mover: BodyMover, tmp_path: Path) -> None:
+    path = tmp_path / "disk.vmdk"
+    path.write_bytes(STREAM)
+    target = Target()
+    source = LocalImage(path)
+    async with running(target):
+        report = await mover.move(source, Sink(target), BodyCheck(await source.info()))
+    assert bytes(target.body) == STREAM
+    assert report.facts.kind == "streamOptimized"
+
+
+async def test_many_at_once(mover: BodyMover) -> None:
+    images = [small(f"{'x' * index}", mib=2) for index in range(1, 9)]
+    async with source_of(*images) as glance, asyncio.TaskGroup() as group:
+        for image in images:
+            group.create_task(move_and_compare(mover, glance, image))
+
+
+async def move_and_compare(mover: BodyMover, glance: Glance, image: EmbeddedImage) -> None:
+    target = Target()
+    async with running(target):
+        source = glance.image(image.name)
+        await mover.move(source, Sink(target), BodyCheck(await source.info()))
+    assert bytes(target.body) == b"".join(image.chunks())
+
+
+FAULTS: list[tuple[Fault, type[ImageError], bool]] = [
+    (Fault.SHORT, ImageTruncatedError, True),
+    (Fault.KILLED, ImageTruncatedError, True),
+    (Fault.STALLED, SourceStalledError, True),
+    (Fault.SHORT_LENGTH, ImageTruncatedError, False),
+    (Fault.LONG_LENGTH, ImageTooLongError, False),
+    (Fault.LONG_CHUNKED, ImageTooLongError, True),
+    (Fault.FLIPPED, ImageHashError, True),
+    (Fault.GZIP, SourceEncodedError, False),
+    (Fault.REDIRECT, SourceRedirectError, False),
+    (Fault.UNAUTHORIZED, SourceRefusedError, False),
+    (Fault.FORBIDDEN, SourceRefusedError, False),
+    (Fault.UNAVAILABLE, SourceRefusedError, False),
+]
+
+
+@pytest.mark.parametrize(("fault", "error", "connects"), FAULTS)
+@pytest.mark.parametrize("tls", [False, True])
+async def test_a_broken_source_never_completes_a_body(
+    mover: BodyMover, fault: Fault, error: type[ImageError], connects: bool, tls: bool
+) -> None:
+    image = small(fault=fault)
+    target = Target(tls=server_tls() if tls else None)
+    if fault is Fault.LONG_CHUNKED and isinstance(mover, ThreadMover):
+        error, connects = SourceUnsizedError, False
+    async with source_of(image) as glance, running(target):
+        source = glance.image("image")
+        check = BodyCheck(await source.info())
+        start = time.monotonic()
+        with pytest.raises(error) as caught:
+            await mover.move(source, Sink(target, tls=client_tls() if tls else None), check)
+        assert time.monotonic() - start < 5
+    assert not target.whole
+    assert caught.value.image == image.id
+    assert str(caught.value).endswith(caught.value.hint)
+    if not connects and isinstance(mover, ThreadMover):
+        assert target.connections == 0
+
+
+async def test_drops_one_by_one_arrive(mover: BodyMover) -> None:
+    image = small(mib=1, fault=Fault.DRIP)
+    target = Target()
+    async with source_of(image) as glance, running(target):
+        source = glance.image("image")
+        await mover.move(source, Sink(target), BodyCheck(await source.info()))
+    assert target.whole
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.claim == "vmdk"][::9], ids=lambda c: c.rule)
+async def test_a_bad_image_never_completes_a_body(mover: BodyMover, case) -> None:  # type: ignore[no-untyped-def]
+    data = case.build()
+    properties = {"vmware_disktype": case.disk_type} if case.disk_type else {}
+    image = EmbeddedImage(
+        name="bad", chunks=lambda: iter([data]), disk_format="vmdk", properties=properties
+    )
+    target = Target()
+    async with source_of(image) as glance, running(target):
+        source = glance.image("bad")
+        with pytest.raises(ImageUnacceptableError) as caught:
+            await mover.move(source, Sink(target), BodyCheck(await source.info()))
+    assert caught.value.rule == case.rule
+    assert not target.whole
+    if case.early:
+        assert not target.body
+        if isinstance(mover, ThreadMover):
+            assert target.connections == 0
+
+
+async def test_a_source_that_is_not_there(mover: BodyMover) -> None:
+    target = Target()
+    async with source_of(small(mib=1)) as glance:
+        source = glance.image("image")
+        info = await source.info()
+    async with HttpClient() as client, running(target):
+        from driver.images import HttpImage
+
+        image = HttpImage(client, "http://127.0.0.1:1/x")
+        image._info = info
+        with pytest.raises(SourceUnreachableError):
+            await mover.move(image, Sink(target), BodyCheck(info))
+    assert target.connections == 0 or isinstance(mover, AsyncMover)
+
+
+async def test_a_refused_token_is_renewed_once(mover: BodyMover) -> None:
+    asked: list[bool] = []
+    image = small(mib=1)
+    target = Target()
+    async with (
+        EmbeddedGlance([image], token="new") as embedded,
+        HttpClient(stall_timeout=1) as client,
+        running(target),
+    ):
+
+        async def token(fresh: bool) -> str:
+            asked.append(fresh)
+            return "new" if fresh else "old"
+
+        source = Glance(client, embedded.url, token=token).image("image")
+        info = await source.info()
+        await mover.move(source, Sink(target), BodyCheck(info))
+        assert target.whole
+        assert asked == [False, True] * 3  # name, image, file
+
+
+# What a target does wrong; here only what owns its sockets, aiohttp's client is vimlib's business.
+
+
+async def fail(
+    threads: BodyMover, target: Target, *, mib: int = 8, **more: object
+) -> BaseException:
+    async with source_of(small(mib=mib)) as glance, running(target):
+        source = glance.image("image")
+        check = BodyCheck(await source.info())
+        start = time.monotonic()
+        with pytest.raises(Exception) as caught:
+            await threads.move(source, Sink(target, **more), check)  # type: ignore[arg-type]
+        assert time.monotonic() - start < 8
+        assert "canary" not in repr(caught.value) + str(caught.value)
+    return caught.value
+
+
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("how", ["wait", "close", "reset"])
+@pytest.mark.parametrize("status", [403, 507, 500])
+async def test_an_early_refusal_is_heard(
+    threads: BodyMover, tls: bool, how: str, status: int
+) -> None:
+    target = Target(tls=server_tls() if tls else None)
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await target.take(reader, 1 << 20)
+        writer.write(f"HTTP/1.1 {status} No\r\nContent-Length: 4\r\n\r\nfull".encode())
+        await writer.drain()
+        if how == "wait":
+            await target.released.wait()
+        elif how == "reset":
+            # An answer that the client has not read yet may be lost by a reset: let it arrive.
+            await asyncio.sleep(0.1)
+            reset(writer)
+
+    target.behaviour = refuse
+    error = await fail(threads, target, tls=client_tls() if tls else None)
+    assert isinstance(error, TransferRejectedError)
+    assert (error.status, error.outcome) == (status, "refused")
+    assert not target.whole
+
+
+@pytest.mark.parametrize("status", [200, 201, 204])
+async def test_an_early_success_is_none(threads: BodyMover, status: int) -> None:
+    target = Target()
+
+    async def lie(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await target.take(reader, 1000)
+        writer.write(f"HTTP/1.1 {status} Done\r\nContent-Length: 0\r\n\r\n".encode())
+        await writer.drain()
+        await target.released.wait()
+
+    target.behaviour = lie
+    assert isinstance(await fail(threads, target), TransferCorruptError)
+
+
+async def test_a_target_that_resets(threads: BodyMover) -> None:
+    target = Target()
+
+    async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await target.take(reader, 1 << 20)
+        reset(writer)
+
+    target.behaviour = cut
+    error = await fail(threads, target)
+    assert isinstance(error, ConnectionLostError)
+    assert error.outcome == "unknown"
+
+
+async def test_a_target_that_takes_nothing(threads: BodyMover) -> None:
+    target = Target()
+
+    async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await target.released.wait()
+
+    target.behaviour = hold
+    error = await fail(threads, target, mib=24)
+    assert isinstance(error, DeadlineError)
+    assert error.phase == "write"
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (None, DeadlineError),
+        (b"", ConnectionLostError),
+        (b"HTTP/1.1 20", ConnectionLostError),
+        (b"SSH-2.0-OpenSSH_9\r\n\r\n", ConnectionLostError),
+        (b"HTTP/1.1 507 Full\r\nContent-Length: 0\r\n\r\n", TransferRejectedError),
+        (b"HTTP/1.1 202 Later\r\nContent-Length: 0\r\n\r\n", TransferRejectedError),
+        (b"HTTP/1.1 302 Found\r\nLocation: http://evil/\r\n\r\n", RedirectError),
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 403 No\r\n\r\nwhy", TransferRejectedError),
+    ],
+)
+async def test_the_answer_to_the_whole_decides(
+    threads: BodyMover, answer: bytes | None, error: type[Exception]
+) -> None:
+    target = Target()
+
+    async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await target.take(reader)
+        if answer is None:
+            await target.released.wait()
+        else:
+            writer.write(answer)
+            await writer.drain()
+
+    target.behaviour = say
+    assert isinstance(await fail(threads, target, mib=1), error)
+
+
+async def test_nobody_listens(threads: BodyMover) -> None:
+    async with source_of(small(mib=1)) as glance:
+        source = glance.image("image")
+        check = BodyCheck(await source.info())
+        with pytest.raises(ConnectError) as caught:
+            await threads.move(source, Sink(Target(port=1)), check)
+    assert caught.value.outcome == "not_sent"
+
+
+async def test_a_certificate_of_another_authority(threads: BodyMover) -> None:
+    target = Target(tls=server_tls())
+    error = await fail(threads, target, mib=1, tls=client_tls(OTHER_AUTHORITY))
+    assert isinstance(error, CertificateError)
+    assert not target.head
+
+
+async def test_a_wrong_pin_before_the_first_byte(threads: BodyMover) -> None:
+    target = Target(tls=server_tls())
+    seen: list[bytes] = []
+
+    def refuse(der: bytes) -> None:
+        seen.append(der)
+        raise PinMismatchError("not the pinned one")
+
+    error = await fail(threads, target, mib=1, tls=client_tls(), check_peer=refuse)
+    assert isinstance(error, PinMismatchError)
+    assert len(seen[0]) > 100
+    assert not target.head
+
+
+async def test_http_on_a_tls_port(threads: BodyMover) -> None:
+    class Plain(Target):
+        async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read(1)
+            writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            writer.close()
+            await writer.wait_closed()
+
+    error = await fail(threads, Plain(), mib=1, tls=client_tls())
+    assert type(error) is TLSError
+    assert error.outcome == "not_sent"
+
+
+@pytest.mark.parametrize("moment", ["connected", "midway", "answered"])
+@pytest.mark.parametrize("tls", [False, True])
+async def test_cancelling_leaves_nothing(mover: BodyMover, moment: str, tls: bool) -> None:
+    target = Target(tls=server_tls() if tls else None)
+    reached = asyncio.Event()
+
+    async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if moment == "midway":
+            await target.take(reader, 1 << 20)
+        elif moment == "answered":
+            await target.take(reader)
+        reached.set()
+        await target.released.wait()
+
+    target.behaviour = hold
+    mib = 1 if moment == "answered" else 24
+    async with source_of(small(mib=mib)) as glance, running(target):
+        source = glance.image("image")
+        check = BodyCheck(await source.info())
+        sink = Sink(target, tls=client_tls() if tls else None)
+        task = asyncio.create_task(mover.move(source, sink, check))
+        await reached.wait()
+        start = time.monotonic()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert time.monotonic() - start < 1
+
+
+async def test_closing_the_mover_ends_its_transfers() -> None:
+    target = Target()
+    reached = asyncio.Event()
+
+    async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        reached.set()
+        await target.released.wait()
+
+    target.behaviour = hold
+    async with source_of(small(mib=24)) as glance, running(target):
+        source = glance.image("image")
+        check = BodyCheck(await source.info())
+        async with ThreadMover(streams=1) as threads:
+            task = asyncio.create_task(threads.move(source, Sink(target), check))
+            await reached.wait()
+        with pytest.raises(UsageError):
+            await task
+
+
+async def test_a_source_without_a_request(threads: BodyMover) -> None:
+    class Odd:
+        pass
+
+    async with source_of(small(mib=1)) as glance:
+        info = await glance.image("image").info()
+        with pytest.raises(UsageError):
+            await threads.move(Odd(), Sink(Target(port=1)), BodyCheck(info))  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+async def test_a_slow_target_holds_the_source_back(mover: BodyMover) -> None:
+    """Back-pressure: what has left the source is bounded by buffers, not by the image."""
+    produced = 0
+
+    def chunks():  # type: ignore[no-untyped-def]
+        nonlocal produced
+        for chunk in make("raw", PATTERN):
+            for _ in range(32):
+                produced += len(chunk)
+                yield chunk
+
+    image = EmbeddedImage(name="a", chunks=chunks)
+    target = Target()
+    started = asyncio.Event()
+
+    async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        started.set()
+        await target.released.wait()
+
+    target.behaviour = hold
+    async with source_of(image) as glance, running(target):
+        source = glance.image("a")
+        check = BodyCheck(await source.info())
+        produced = 0
+        task = asyncio.create_task(mover.move(source, Sink(target), check))
+        await started.wait()
+        await asyncio.sleep(0.25)
+        assert produced < image.size // 2
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
