@@ -130,7 +130,7 @@ class Builder:
         if issubclass(cls, Enumeration):
             known = cls.__values__()
             return self.rng.choice(known if self.portable else (*known, "brandNew"))
-        return self.value(self.rng.choice(subtypes(cls)) if depth < DEEPEST else cls, depth + 1)
+        return self.value(self.rng.choice(subtypes(cls)) if depth < DEEPEST else cls, depth + 1)  # type: ignore[arg-type]
 
     def value(self, cls: type[Any], depth: int = 0) -> Any:
         fields = {}

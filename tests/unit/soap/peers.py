@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import zeep
 from lxml import etree
-from pyVmomi import SoapAdapter, VmomiSupport
+from pyVmomi import SoapAdapter as _SoapAdapter
+from pyVmomi import VmomiSupport as _VmomiSupport
 
 from tests.unit.soap.building import is_value
 from vimlib import vim25
@@ -22,6 +23,10 @@ from vimlib.model.wire import attribute_name
 
 if TYPE_CHECKING:
     from vimlib.model import Method
+
+# They have no annotations.
+SoapAdapter: Any = _SoapAdapter
+VmomiSupport: Any = _VmomiSupport
 
 NAMESPACE: Final = "urn:vim25"
 WSDL: Final = Path(__file__).parents[3] / "wsdl" / "vim25" / "vim25.wsdl"
@@ -117,6 +122,70 @@ def pyvmomi_request(method: Method[..., Any], this: ManagedObject, args: dict[st
     target = pyvmomi_type(this.moref[0])(this.moref[1], stub())
     body: bytes = stub().SerializeRequest(target, info, values)
     return body
+
+
+def pyvmomi_reply(method: Method[..., Any], body: bytes) -> Any:
+    """Return what pyVmomi makes of a reply; a fault as an object."""
+    info = VmomiSupport.GetWsdlMethod(NAMESPACE, method.name).info
+    reader = SoapAdapter.SoapResponseDeserializer(stub())
+    return reader.Deserialize(body, info.result)
+
+
+def plain(value: Any) -> Any:
+    """Return an object of ours or of pyVmomi's as builtins that can be compared."""
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if isinstance(value, ManagedObject):
+        return value.moref
+    if isinstance(value, VmomiSupport.ManagedObject):
+        return VmomiSupport.GetWsdlName(type(value)), value._moId
+    if type(value) is vim25.LocalizedMethodFault:
+        return plain(value.fault)  # in pyVmomi the message is the fault's
+    if is_value(type(value)):
+        names = {field.name: field.attribute for field in wire_fields(type(value))}
+        return type(value).__name__, {name: plain(getattr(value, a)) for name, a in names.items()}
+    if isinstance(value, VmomiSupport.DataObject):
+        fields = {info.name: plain(getattr(value, info.name)) for info in value._GetPropertyList()}
+        return VmomiSupport.GetWsdlName(type(value)), fields
+    if isinstance(value, type):
+        return VmomiSupport.GetWsdlName(value)
+    if isinstance(value, VmomiSupport.UnknownManagedMethod):
+        return value.name
+    if isinstance(value, VmomiSupport.ManagedMethod):
+        return value.info.wsdlName
+    if isinstance(value, datetime):
+        return value.astimezone(UTC)
+    leaf: Any
+    for leaf in (bool, int, float, bytes, str):  # pyVmomi's are subclasses
+        if isinstance(value, leaf):
+            return leaf(value)
+    assert value is None, type(value)
+    return None
+
+
+def difference(ours: Any, theirs: Any, path: str = "") -> str:
+    """Return where two plain values differ and how; "" if they do not.
+
+    pyVmomi has "", 0 or False for a required leaf that is absent, and None for an absent array of
+    an optional field; the fields that it adds to all types do not count.
+    """
+    if isinstance(ours, tuple) and isinstance(theirs, tuple) and isinstance(ours[1], dict):
+        if ours[0] != theirs[0]:
+            return f"{path}: {ours[0]} and {theirs[0]}"
+        fields = theirs[1].keys() - {"dynamicType", "dynamicProperty", "msg"}
+        if fields != ours[1].keys():
+            return f"{path}: fields {fields ^ ours[1].keys()}"
+        found = (difference(ours[1][name], theirs[1][name], f"{path}.{name}") for name in fields)
+        return next(filter(None, found), "")
+    if isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
+        found = (
+            difference(*pair, f"{path}[{at}]")
+            for at, pair in enumerate(zip(ours, theirs, strict=True))
+        )
+        return next(filter(None, found), "")
+    if ours == theirs or (ours in (None, []) and not theirs):
+        return ""
+    return f"{path}: {ours!r} and {theirs!r}"
 
 
 # zeep
