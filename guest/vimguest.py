@@ -1394,7 +1394,9 @@ def is_enabled(root: Root, unit: str) -> bool:
 def is_active(unit: str) -> bool:
     """Whether systemd has that unit running."""
     try:
-        return run_command(["systemctl", "is-active", "--quiet", unit], 10, 65536).code == 0
+        ran = run_command(["systemctl", "is-active", unit], 10, 65536)
+        # In a chroot it does nothing and ends with 0: only the word tells.
+        return ran.out.strip() == b"active"
     except CommandError:
         return False
 
@@ -1489,7 +1491,9 @@ def invert(changes: Sequence[Change]) -> List[Change]:
     return [Change(change.name, change.new, change.old) for change in reversed(changes)]
 
 
-def commands(root: Root, changes: Sequence[Change]) -> Tuple[List[List[str]], List[List[str]]]:
+def commands(
+    root: Root, changes: Sequence[Change], undo: bool = False
+) -> Tuple[List[List[str]], List[List[str]]]:
     """What to run on this machine before and after the changes.
 
     A service that does not run yet will read the files when it starts, so it
@@ -1521,7 +1525,9 @@ def commands(root: Root, changes: Sequence[Change]) -> Tuple[List[List[str]], Li
         up = [line.split("=")[0] for line in root.text("/run/network/ifstate").split()]
         old, new = changed[IFUPDOWN].old, changed[IFUPDOWN].new
         names = autos(old) + [name for name in autos(new) if name not in autos(old)]
-        before += [["ifdown", "--force", name] for name in names if name in up]
+        # One that came up by half counts as down, and would stay as it is.
+        down = [name for name in names if name in up or (undo and up)]
+        before += [["ifdown", "--force", name] for name in down]
         # Where not even lo is up, the service has yet to start.
         after += [["ifup", name] for name in autos(new) if up]
     return before, after
@@ -1700,6 +1706,7 @@ class Run:
             ApplyError: With what failed, and whether undoing did too.
         """
         old_state = self.root.load(STATE)
+        name = socket.gethostname()
         # A rollback that is killed must still find what it was to bring back.
         during = after if after.previous else state._replace(pending=True)
         try:
@@ -1708,7 +1715,10 @@ class Run:
             self.root.save(STATE, after._replace(pending=False).pack())
         except (OSError, CommandError, RefusedError) as exc:
             try:
-                self.write(invert(changes))
+                self.write(invert(changes), undo=True)
+                if self.root.live and socket.gethostname() != name:
+                    # Its file may not have said the name that was in use.
+                    socket.sethostname(name)
                 self.root.save(STATE, old_state)
             except (OSError, CommandError, RefusedError) as second:
                 raise ApplyError(
@@ -1716,9 +1726,9 @@ class Run:
                 ) from None
             raise ApplyError("{}; rolled back".format(exc)) from None
 
-    def write(self, changes: Sequence[Change]) -> None:
+    def write(self, changes: Sequence[Change], undo: bool = False) -> None:
         """Write the files and have them applied."""
-        before, after = commands(self.root, changes) if self.root.live else ([], [])
+        before, after = commands(self.root, changes, undo) if self.root.live else ([], [])
         for argv in before:
             # What a NIC cannot let go of is no reason to leave it as it is.
             self.command(argv, must=False)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.guest.machine import Machine, make_chroot, missing
 from tests.guest.tree import MAC0, MAC1, Guest
+
+# Where the chroot is kept between runs; without it, it is made in each.
+CACHE = os.environ.get("VIMLIB_GUEST_CHROOT")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -51,3 +57,21 @@ def guest(tmp_path: Path, request: pytest.FixtureRequest) -> Guest:
     made.nic("eth0", MAC0)
     made.nic("eth1", MAC1.upper())
     return made
+
+
+@pytest.fixture(scope="session")
+def chroot(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Debian to run guests on; missing tools skip, but fail in CI."""
+    why = missing()
+    if why is not None:
+        if os.environ.get("CI"):
+            pytest.fail(f"{why}; apt-get install mmdebstrap debian-archive-keyring iproute2")
+        pytest.skip(f"{why}; apt-get install mmdebstrap debian-archive-keyring iproute2")
+    return make_chroot(Path(CACHE) if CACHE else tmp_path_factory.mktemp("chroot"))
+
+
+@pytest.fixture
+def machine(chroot: Path, tmp_path: Path) -> Iterator[Machine]:
+    """A running guest with two NICs."""
+    with Machine(chroot, tmp_path) as made:
+        yield made

@@ -1,0 +1,248 @@
+"""A Debian guest for tests: a chroot under an overlay, in namespaces of its own.
+
+mmdebstrap makes the chroot once; nothing of it is installed on this machine. Each `Machine` sees
+it through an overlay that is thrown away, with its own processes, mounts, host name and network:
+two NICs, each the one end of a veth pair. Ending the first process of the namespaces ends all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+from .tree import HELPER, MAC0, MAC1, TOOL
+
+SUITE = "trixie"
+PACKAGES = (
+    "dbus-daemon",
+    "ifupdown",
+    "iproute2",
+    "netplan.io",
+    "network-manager",
+    "python3",
+    "systemd",
+    "systemd-resolved",
+    "udev",
+)
+TOOLS = ("mmdebstrap", "unshare", "nsenter", "ip", "mount", "pivot_root")
+
+# Runs as the first process of the namespaces.
+SETUP = """
+set -e
+mount --make-rprivate /
+mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"
+mount -t proc proc "$2/root/proc"
+# Read-only, as in a container: without udev, networkd would wait for it on a writable one.
+mount -t sysfs -o ro sysfs "$2/root/sys"
+mount -t tmpfs -o mode=755 tmpfs "$2/root/run"
+ip link set lo up
+for n in 0 1; do
+  ip link add "eth$n" address "00:50:56:aa:bb:0$((n + 1))" type veth peer name "peer$n"
+  ip link set "peer$n" up
+done
+hostname before
+# No chroot: systemd's tools do nothing in one, and say that all is well.
+cd "$2/root"
+mkdir -p .old
+pivot_root . .old
+umount -l /.old
+echo ready
+exec sleep infinity
+"""
+
+
+def missing() -> str | None:
+    """What keeps these tests from running here, None where nothing does."""
+    if os.geteuid() != 0:
+        return "not root"
+    absent = [tool for tool in TOOLS if shutil.which(tool) is None]
+    if absent:
+        return f"not installed: {', '.join(absent)}"
+    probe = ["unshare", "--mount", "--net", "--pid", "--uts", "--fork", "true"]
+    ran = subprocess.run(probe, capture_output=True, text=True, check=False)
+    return f"no namespaces here: {ran.stderr.strip()}" if ran.returncode else None
+
+
+def make_chroot(cache: Path) -> Path:
+    """The chroot below that folder, made where it is not there yet or was left half made."""
+    key = hashlib.sha256(" ".join((SUITE, *PACKAGES)).encode()).hexdigest()[:12]
+    folder = cache / f"{SUITE}-{key}"
+    if folder.exists():
+        return folder
+    cache.mkdir(parents=True, exist_ok=True)
+    half = cache / f".{folder.name}.{os.getpid()}"
+    argv = ["mmdebstrap", "--variant=minbase", "--include=" + ",".join(PACKAGES), SUITE, str(half)]
+    try:
+        subprocess.run(argv, check=True, capture_output=True, timeout=600)
+    except subprocess.CalledProcessError as exc:
+        shutil.rmtree(half, ignore_errors=True)
+        raise RuntimeError(exc.stderr.decode(errors="replace")[-2000:]) from None
+    half.rename(folder)
+    return folder
+
+
+def eventually(check: Callable[[], bool], what: Callable[[], Any], seconds: float = 30) -> None:
+    """Wait for a service that tells nobody when it is ready."""
+    deadline = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < deadline, what()
+        time.sleep(0.05)
+
+
+class Machine:
+    """One guest; use as a context manager."""
+
+    def __init__(self, chroot: Path, folder: Path) -> None:
+        self.chroot = chroot
+        self.folder = folder
+        self.root = folder / "root"
+        for name in ("upper", "work", "root"):
+            (folder / name).mkdir()
+
+    def __enter__(self) -> Self:
+        namespaces = ["--mount", "--net", "--pid", "--uts", "--ipc", "--fork", "--kill-child"]
+        self.first = subprocess.Popen(
+            ["unshare", *namespaces, "sh", "-c", SETUP, "sh", str(self.chroot), str(self.folder)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.first.stdout is not None
+        assert self.first.stdout.readline() == "ready\n"
+        children = f"/proc/{self.first.pid}/task/{self.first.pid}/children"
+        self.inside = Path(children).read_text().split()[0]
+        self.daemons: list[subprocess.Popen[bytes]] = []
+        self.put("/usr/local/sbin/vimguest", HELPER.read_text(), 0o755)
+        self.put("/usr/local/bin/vmtoolsd", TOOL, 0o755)
+        self.run("ip", "link", "set", "lo", "up")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # --kill-child: the first process inside dies with it, and all others with that.
+        self.first.kill()
+        self.first.wait()
+        assert self.first.stdout is not None
+        self.first.stdout.close()
+        for daemon in self.daemons:
+            daemon.wait(timeout=30)
+
+    def argv(self, *words: str) -> list[str]:
+        """A command line that runs those words in the guest."""
+        enter = ["nsenter", "--target", self.inside, "--mount", "--net", "--pid", "--uts", "--ipc"]
+        path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        return [*enter, "--", "/usr/bin/env", "-i", path, *words]
+
+    def run(self, *words: str, ok: bool = True, text: str = "") -> subprocess.CompletedProcess[str]:
+        """Run a command in the guest to its end, with that text to read."""
+        ran = subprocess.run(
+            self.argv(*words),
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+        assert not ok or ran.returncode == 0, ran
+        return ran
+
+    def daemon(self, *words: str) -> None:
+        """Start a service in the guest; it ends with the guest."""
+        log = (self.folder / f"daemon{len(self.daemons)}.log").open("wb")
+        with log:
+            self.daemons.append(
+                subprocess.Popen(
+                    self.argv(*words), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                )
+            )
+
+    @property
+    def logs(self) -> str:
+        """What the services said, for a message."""
+        return "".join(path.read_text()[-3000:] for path in sorted(self.folder.glob("*.log")))
+
+    def put(self, name: str, text: str, mode: int = 0o644) -> None:
+        """Write a file in the guest."""
+        script = 'mkdir -p "${1%/*}" && cat > "$1" && chmod "$2" "$1"'
+        argv = self.argv("sh", "-c", script, "sh", name, f"{mode:o}")
+        subprocess.run(argv, input=text.encode(), check=True, timeout=100)
+
+    def text(self, name: str) -> str:
+        """Read a file of the guest."""
+        return self.run("cat", name).stdout
+
+    def exists(self, name: str) -> bool:
+        """Whether the guest has that file."""
+        return self.run("test", "-e", name, ok=False).returncode == 0
+
+    def says(self, text: str) -> None:
+        """Set what the host says."""
+        self.put("/usr/local/bin/vmtoolsd.machine.id", text)
+
+    def helper(self, *words: str, code: int = 0) -> dict[str, Any]:
+        """Run the helper as the unit does, on the running guest; its report."""
+        ran = self.run("vimguest", "--json", *words, ok=False)
+        assert ran.returncode == code, ran
+        found: dict[str, Any] = json.loads(ran.stdout)
+        return found
+
+    def addresses(self, name: str) -> list[str]:
+        """A NIC's addresses, the link-local one left out."""
+        (found,) = json.loads(self.run("ip", "-j", "addr", "show", "dev", name).stdout)
+        return sorted(
+            f"{one['local']}/{one['prefixlen']}"
+            for one in found["addr_info"]
+            if one["scope"] == "global" and not one.get("tentative")
+        )
+
+    def mtu(self, name: str) -> int:
+        """A NIC's MTU in bytes."""
+        (found,) = json.loads(self.run("ip", "-j", "link", "show", "dev", name).stdout)
+        return int(found["mtu"])
+
+    def routes(self) -> set[tuple[str, str, str]]:
+        """Every route by way of a gateway: destination, gateway, NIC."""
+        found = set()
+        for version in ("-4", "-6"):
+            for one in json.loads(self.run("ip", version, "-j", "route").stdout):
+                if "gateway" in one:
+                    found.add((one["dst"], one["gateway"], one["dev"]))
+        return found
+
+    def bus(self) -> None:
+        """Start D-Bus, which NetworkManager and networkctl speak."""
+        self.run("mkdir", "-p", "/run/dbus")
+        self.daemon("dbus-daemon", "--system", "--nofork", "--nopidfile")
+        eventually(lambda: self.exists("/run/dbus/system_bus_socket"), lambda: self.logs)
+
+    def networkd(self) -> None:
+        """Start systemd-networkd, with the folders that systemd would make for it."""
+        self.put("/etc/machine-id", "0123456789abcdef0123456789abcdef\n")
+        self.run(
+            "install", "-d", "-o", "systemd-network", "-g", "systemd-network", "/run/systemd/netif"
+        )
+        self.daemon("/usr/lib/systemd/systemd-networkd")
+
+    def networkmanager(self) -> None:
+        """Start NetworkManager; it is to keep off the far ends of the NICs."""
+        self.put(
+            "/etc/NetworkManager/conf.d/test.conf",
+            "[main]\nno-auto-default=*\ndns=none\n[keyfile]\nunmanaged-devices=interface-name:peer*\n"
+            "[device]\nmatch-device=interface-name:eth*\nmanaged=1\n",
+        )
+        self.bus()
+        self.daemon("NetworkManager", "--no-daemon")
+        eventually(
+            lambda: (
+                "running" in self.run("nmcli", "-t", "-f", "RUNNING", "general", ok=False).stdout
+            ),
+            lambda: self.logs,
+        )
+
+
+__all__ = ["MAC0", "MAC1", "Machine", "eventually", "make_chroot", "missing"]
