@@ -53,6 +53,11 @@ _NOT_TLS: Final = frozenset(
     {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "HTTPS_PROXY_REQUEST", "RECORD_LAYER_FAILURE"}
 )
 
+BROKEN_HANDSHAKE: Final = (
+    "Check that the port is the one of the API. A host that is too old for us breaks off like this"
+    " too (ESX 4.1 and before): allow it with TLS(legacy=True) or --tls-legacy."
+)
+
 # ssl.OP_LEGACY_SERVER_CONNECT has a name in Python 3.12 and later; the number is OpenSSL's.
 _LEGACY_SERVER_CONNECT: Final = 0x4
 
@@ -252,7 +257,8 @@ def _context(
 ) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if legacy:
-        context.minimum_version = ssl.TLSVersion.TLSv1
+        # To name TLSv1 warns. SSL 3 stays off: Python sets OP_NO_SSLv3 in every context.
+        context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
         context.set_ciphers("DEFAULT:@SECLEVEL=0")
         context.options |= _LEGACY_SERVER_CONNECT
     else:

@@ -230,9 +230,9 @@ class AiohttpTransport:
             arguments["timeout"] = _client_timeout(self.timeouts, read)
         if self.proxy is not None:
             arguments["proxy"] = self.proxy.address.origin
-            if self.proxy.credentials is not None:
-                user, _, password = self.proxy.credentials.reveal().partition(":")
-                arguments["proxy_auth"] = aiohttp.BasicAuth(user, password, "utf-8")
+            authorization = self.proxy.authorization
+            if authorization is not None:
+                arguments["proxy_headers"] = {"Proxy-Authorization": authorization.reveal()}
         return arguments
 
     def _headers(self, call: EncodedCall) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import urllib.request
 from dataclasses import dataclass, field
@@ -28,6 +29,14 @@ class Proxy:
     address: Address
     credentials: Secret | None = field(default=None, repr=False)
     """`user:password`."""
+
+    @property
+    def authorization(self) -> Secret | None:
+        """Value of a Proxy-Authorization header; None without credentials."""
+        if self.credentials is None:
+            return None
+        token = base64.b64encode(self.credentials.reveal().encode()).decode("ascii")
+        return Secret(f"Basic {token}")
 
 
 def parse_proxy(url: str) -> Proxy:

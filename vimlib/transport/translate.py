@@ -24,6 +24,7 @@ from vimlib.errors import (
     VimlibError,
     printable,
 )
+from vimlib.tls import BROKEN_HANDSHAKE
 
 if TYPE_CHECKING:
     from vimlib.errors import Outcome
@@ -154,7 +155,7 @@ def _connect(exc: OSError, host: str, timeouts: Timeouts) -> VimlibError:
     if isinstance(exc, ConnectionResetError | ConnectionAbortedError):
         return TLSError(
             f"{host}: the connection broke in the TLS handshake: {_reason(exc)}",
-            hint="Check that the port is the one of the API; an old host may need TLS(legacy=True).",
+            hint=BROKEN_HANDSHAKE,
             host=host,
             retryable=True,
         )

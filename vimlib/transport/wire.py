@@ -9,7 +9,6 @@ reading side alone.
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import socket
 import ssl
@@ -24,6 +23,7 @@ from vimlib.errors import (
     TLSError,
     printable,
 )
+from vimlib.tls import BROKEN_HANDSHAKE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -109,7 +109,7 @@ class Connection:
                 raise
             raise TLSError(
                 f"{self.host}: the connection broke in the TLS handshake: {exc.strerror or exc}",
-                hint="Check that the port is the one of the API; an old host may need TLS(legacy=True).",
+                hint=BROKEN_HANDSHAKE,
                 host=self.host,
                 retryable=True,
             ) from None
@@ -293,9 +293,8 @@ async def _connect_one(
 
 async def _tunnel(connection: Connection, proxy: Proxy, address: Address) -> None:
     lines = [f"CONNECT {address.netloc} HTTP/1.1", f"Host: {address.netloc}"]
-    if proxy.credentials is not None:
-        token = base64.b64encode(proxy.credentials.reveal().encode()).decode()
-        lines.append(f"Proxy-Authorization: Basic {token}")
+    if proxy.authorization is not None:
+        lines.append(f"Proxy-Authorization: {proxy.authorization.reveal()}")
     await connection.send("\r\n".join([*lines, "", ""]).encode("ascii"))
     del lines
     head = b""

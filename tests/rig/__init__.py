@@ -1,0 +1,11 @@
+"""What tests break things with, on loopback only.
+
+`stage`   a TCP or TLS server whose every connection plays a script
+`proxy`   a proxy before a real peer that delays, cuts, resets, throttles, flips and replaces
+`host`    a small vSphere host on a stage: sessions, a call log, faults on demand
+`certs`   throw-away certificates, good and bad ones
+`cancel`  a coroutine cancelled at each of its awaits
+`clock`   an event loop whose clock runs when nobody is busy
+`leaks`   descriptors and tasks before and after
+`canary`  secrets, looked for in logs, reprs and tracebacks
+"""

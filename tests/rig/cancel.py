@@ -1,0 +1,100 @@
+"""A coroutine cancelled, or failed, at each of its suspensions, one run for each."""
+
+from __future__ import annotations
+
+import asyncio
+import types
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came of it."""
+
+    suspensions: int
+    cancelled: int
+    finished: int
+
+    def __str__(self) -> str:
+        return f"N={self.suspensions}, cancelled {self.cancelled}, finished first {self.finished}"
+
+
+class _Counter:
+    """Counts the suspensions of all tasks, and cancels the target at the k-th."""
+
+    def __init__(self, at: int | None) -> None:
+        self.at = at
+        self.seen = 0
+        self.target: asyncio.Task[Any] | None = None
+
+    def factory(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        coro: Coroutine[Any, Any, Any] | Generator[Any, None, Any],
+        **how: Any,
+    ) -> asyncio.Task[Any]:
+        async def outer() -> Any:
+            return await self._drive(coro, loop)
+
+        return asyncio.Task(outer(), loop=loop, **how)
+
+    @types.coroutine
+    def _drive(self, coro: Any, loop: asyncio.AbstractEventLoop) -> Generator[Any, Any, Any]:
+        error: BaseException | None = None
+        while True:
+            try:
+                waited = coro.throw(error) if error is not None else coro.send(None)
+            except StopIteration as stop:
+                return stop.value
+            error = None
+            self.seen += 1
+            if self.seen == self.at and self.target is not None and not self.target.done():
+                loop.call_soon(self.target.cancel)
+            try:
+                yield waited
+            except BaseException as exc:  # noqa: BLE001 - handed on into the coroutine
+                error = exc
+
+
+async def cancel_everywhere(
+    attempt: Callable[[], Coroutine[Any, Any, Any]],
+    check: Callable[[int], Awaitable[None]],
+    *,
+    every: int = 1,
+    most: int = 2000,
+) -> Report:
+    """Run `attempt` once to count its suspensions, then once for each, cancelled there.
+
+    Suspensions of tasks that it starts count too. `check(k)` runs after each and asserts that
+    nothing is left. `every` takes each n-th only.
+    """
+    loop = asyncio.get_running_loop()
+    before = loop.get_task_factory()
+
+    async def one(at: int | None) -> tuple[bool, int]:
+        counter = _Counter(at)
+        loop.set_task_factory(counter.factory)
+        try:
+            task = counter.target = loop.create_task(attempt())
+            await asyncio.wait([task])
+        finally:
+            loop.set_task_factory(before)
+        if task.cancelled():
+            return True, counter.seen
+        error = task.exception()
+        if error is not None:
+            raise AssertionError(f"cancelled at {at}, it raised {error!r}") from error
+        return False, counter.seen
+
+    _, total = await one(None)
+    await check(0)
+    assert 0 < total < most, f"{total} suspensions"
+    cancelled = finished = 0
+    for at in range(1, total + 1, every):
+        was, _ = await one(at)
+        cancelled += was
+        finished += not was
+        await check(at)
+    return Report(total, cancelled, finished)

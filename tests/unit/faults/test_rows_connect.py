@@ -1,0 +1,462 @@
+"""Connecting, and whom to trust: rows 1 to 8 and 82 of the catalogue of faults."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.rig import certs
+from tests.rig.leaks import leakcheck
+from tests.rig.stage import Conn, stage
+from vimlib.errors import (
+    CertificateError,
+    ConnectError,
+    ConnectionLostError,
+    DeadlineError,
+    PinMismatchError,
+    ProxyError,
+    ResolveError,
+    TLSError,
+    TransportError,
+    UsageError,
+)
+from vimlib.tls import TLS
+from vimlib.transport import AiohttpTransport, EncodedCall, HTTPRequest, Timeouts
+
+QUICK = Timeouts(connect=0.4, handshake=0.4, read=0.4, write=0.4, call=2)
+GOOD = certs.make("good")
+XML = b"<ok/>"
+
+
+@pytest.fixture(autouse=True)
+async def _no_leaks() -> AsyncIterator[None]:
+    async with leakcheck():
+        yield
+
+
+async def serve(conn: Conn) -> None:
+    """Answer every request on the connection with a little XML."""
+    while True:
+        await conn.request()
+        await conn.reply(200, XML)
+
+
+def call(into: list[bytes] | None = None) -> EncodedCall:
+    return EncodedCall(
+        method="CurrentTime", body=b"<call/>", receive=(into if into is not None else []).append
+    )
+
+
+@asynccontextmanager
+async def transport(
+    url: str, tls: TLS | None = None, **how: Any
+) -> AsyncIterator[AiohttpTransport]:
+    how.setdefault("timeouts", QUICK)
+    async with AiohttpTransport(url, tls=tls or TLS(pin=GOOD.digest()), **how) as made:
+        yield made
+
+
+async def both_ways(made: AiohttpTransport) -> list[TransportError]:
+    """Return the errors of a call and of a transfer: they go by different code on the same trust."""
+    errors = []
+    with pytest.raises(TransportError) as caught:
+        await made.exchange(call())
+    errors.append(caught.value)
+    with pytest.raises(TransportError) as caught:
+        async with made.http(HTTPRequest(method="GET", target="/folder/x")):
+            pass
+    errors.append(caught.value)
+    return errors
+
+
+def closed_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+async def test_row_01_connect_refused() -> None:
+    async with transport(f"https://127.0.0.1:{closed_port()}/sdk") as made:
+        for error in await both_ways(made):
+            assert type(error) is ConnectError
+            assert (error.outcome, error.retryable) == ("not_sent", True)
+            assert error.host == made.host
+
+
+async def test_row_02_syn_black_hole() -> None:
+    with socket.socket() as sock, socket.socket() as one, socket.socket() as two:
+        sock.bind(("127.0.0.1", 0))
+        sock.listen(0)
+        for filler in (one, two):  # the backlog is full: further SYNs are dropped
+            filler.setblocking(False)
+            filler.connect_ex(sock.getsockname())
+        url = f"https://127.0.0.1:{sock.getsockname()[1]}/sdk"
+        async with transport(url) as made:
+            for error in await both_ways(made):
+                assert isinstance(error, DeadlineError)
+                assert (error.phase, error.outcome) == ("connect", "not_sent")
+                assert isinstance(error, TimeoutError)
+
+
+async def test_row_03_no_such_name() -> None:
+    async with transport("https://no-such-host.invalid/sdk", TLS()) as made:
+        for error in await both_ways(made):
+            assert type(error) is ResolveError
+            assert error.outcome == "not_sent"
+
+
+async def test_row_03_the_second_address_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    async with stage(serve, GOOD.server_context()) as server:
+
+        async def two(host: str, port: int, **how: Any) -> Any:
+            return [
+                (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))
+                for address in ("127.0.0.2", "127.0.0.1")
+            ]
+
+        monkeypatch.setattr(loop, "getaddrinfo", two)
+        async with transport(f"https://two-addresses.test:{server.port}/sdk") as made:
+            assert (await made.exchange(call())).status == 200
+            async with made.http(HTTPRequest(method="GET", target="/x")) as reply:
+                assert await reply.read() == XML
+
+
+@pytest.mark.parametrize("kind", ["expired", "future", "wrong-name", "self-signed"])
+async def test_row_04_a_bad_certificate(kind: str, tmp_path: Path) -> None:
+    bad = certs.make(kind)
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes(GOOD.ca_pem)
+    async with (
+        stage(serve, bad.server_context()) as server,
+        transport(server.url, TLS(ca=ca)) as made,
+    ):
+        for error in await both_ways(made):
+            assert type(error) is CertificateError
+            assert error.sha256 == bad.digest()
+            assert error.reason
+            assert bad.digest() in str(error)
+            assert (error.outcome, error.retryable) == ("not_sent", False)
+        assert server.received == b""
+
+
+async def test_row_04_localhost_is_not_exempt() -> None:
+    async with stage(serve, GOOD.server_context()) as server, transport(server.url, TLS()) as made:
+        for error in await both_ways(made):
+            assert type(error) is CertificateError
+        assert server.received == b""
+
+
+@pytest.mark.parametrize("algorithm", ["sha1", "sha256", "sha512"])
+@pytest.mark.parametrize("shape", [str, str.lower, lambda pin: pin.replace(":", "")])
+async def test_row_05_pins_of_all_kinds(algorithm: str, shape: Any) -> None:
+    pin = shape(GOOD.digest(algorithm))
+    async with (
+        stage(serve, GOOD.server_context()) as server,
+        transport(server.url, TLS(pin=pin)) as made,
+    ):
+        assert (await made.exchange(call())).status == 200
+
+
+@pytest.mark.parametrize("algorithm", ["sha1", "sha256", "sha512"])
+async def test_row_05_a_wrong_pin_on_every_connection(algorithm: str) -> None:
+    other = certs.make("good", 1)
+    async with (
+        stage(serve, GOOD.server_context()) as server,
+        transport(server.url, TLS(pin=other.digest(algorithm))) as made,
+    ):
+        for _ in range(3):
+            for error in await both_ways(made):
+                assert type(error) is PinMismatchError
+                assert error.sha256 == GOOD.digest()
+        assert server.received == b""
+
+
+async def test_row_05_a_pin_replaces_the_chain_and_with_a_ca_means_both(tmp_path: Path) -> None:
+    own = certs.make("self-signed")
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes(GOOD.ca_pem)
+    async with stage(serve, own.server_context()) as server:
+        async with transport(server.url, TLS(pin=own.digest())) as made:
+            assert (await made.exchange(call())).status == 200
+        before = server.received
+        async with transport(server.url, TLS(pin=own.digest(), ca=ca)) as made:
+            for error in await both_ways(made):
+                assert type(error) is CertificateError
+        assert server.received == before
+    async with stage(serve, GOOD.server_context()) as server:
+        async with transport(server.url, TLS(pin=GOOD.digest(), ca=ca)) as made:
+            assert (await made.exchange(call())).status == 200
+        before = server.received
+        async with transport(server.url, TLS(pin=own.digest(), ca=ca)) as made:
+            for error in await both_ways(made):
+                assert type(error) is PinMismatchError
+        assert server.received == before
+
+
+@pytest.mark.parametrize("after", ["reset", "close"])
+async def test_row_05_07_a_new_certificate_on_a_new_connection(after: str) -> None:
+    """The pin is compared after a reset too; a pool never carries trust over to a new socket."""
+    old, new = GOOD.server_context(), certs.make("good", 1).server_context()
+    port = 0
+
+    async def once(conn: Conn) -> None:
+        await conn.request()
+        await conn.reply(200, XML)
+        conn.reset() if after == "reset" else conn.close()
+
+    async with stage(once, old) as server:
+        port = server.port
+        made = AiohttpTransport(server.url, tls=TLS(pin=GOOD.digest()), timeouts=QUICK)
+        await made.__aenter__()
+        assert (await made.exchange(call())).status == 200
+    heard = bytearray()
+
+    async def record(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            heard.extend(await reader.read())
+        except OSError:
+            pass
+        writer.close()
+
+    swapped = await asyncio.start_server(record, "127.0.0.1", port, ssl=new)
+    try:
+        for error in await both_ways(made):
+            assert type(error) is PinMismatchError
+            assert error.sha256 == certs.make("good", 1).digest()
+            assert "pin this SHA-256" in str(error)
+    finally:
+        await made.aclose()
+        swapped.close()
+        await swapped.wait_closed()
+    assert heard == b""
+
+
+async def test_row_06_the_handshake_stalls() -> None:
+    async with stage(Conn.hold) as server:
+        url = f"https://127.0.0.1:{server.port}/sdk"
+        async with transport(url, timeouts=Timeouts(connect=30, handshake=0.3)) as made:
+            began = time.monotonic()
+            for error in await both_ways(made):
+                assert isinstance(error, DeadlineError)
+                assert (error.phase, error.outcome) == ("handshake", "not_sent")
+            assert time.monotonic() - began < 5
+
+
+async def test_row_06_the_port_speaks_http() -> None:
+    async def plain(conn: Conn) -> None:
+        await conn.read()
+        await conn.send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+    async with stage(plain) as server, transport(f"https://127.0.0.1:{server.port}/sdk") as made:
+        for error in await both_ways(made):
+            assert type(error) is TLSError
+            assert "does not speak TLS" in str(error)
+
+
+async def test_row_06_the_peer_hangs_up_in_the_handshake() -> None:
+    async def hang_up(conn: Conn) -> None:
+        await conn.read()
+        conn.reset()
+
+    async with stage(hang_up) as server, transport(f"https://127.0.0.1:{server.port}/sdk") as made:
+        for error in await both_ways(made):
+            assert isinstance(error, TLSError)
+            assert (error.outcome, error.retryable) == ("not_sent", True)
+
+
+async def test_a_host_of_tls_1_0_is_named_and_allowed_on_request() -> None:
+    old = certs.make("self-signed", 7, bits=1024)
+    async with stage(serve, old.server_context(legacy=True)) as server:
+        async with transport(server.url, TLS(pin=old.digest())) as made:
+            for error in await both_ways(made):
+                assert type(error) is TLSError
+                assert "legacy=True" in str(error)
+                assert "--tls-legacy" in str(error)
+        async with transport(server.url, TLS(pin=old.digest(), legacy=True)) as made:
+            assert (await made.exchange(call())).status == 200
+            async with made.http(HTTPRequest(method="GET", target="/x")) as reply:
+                assert await reply.read() == XML
+        async with transport(server.url, TLS(pin=GOOD.digest(), legacy=True)) as made:
+            for error in await both_ways(made):
+                assert type(error) is PinMismatchError
+
+
+async def test_row_08_an_idle_connection_that_was_reset_is_not_used() -> None:
+    async def once(conn: Conn) -> None:
+        await conn.request()
+        await conn.reply(200, XML)
+        await asyncio.sleep(0)
+        conn.reset()
+
+    async with stage([once, serve], GOOD.server_context()) as server, transport(server.url) as made:
+        assert (await made.exchange(call())).status == 200
+        while made._session is not None and made._session.connector is not None:
+            conns = made._session.connector._conns
+            if all(not proto.is_connected() for found in conns.values() for proto, _ in found):
+                break
+            await asyncio.sleep(0.001)
+        assert (await made.exchange(call())).status == 200
+        assert len(server.connections) == 2
+
+
+async def test_row_08_a_reset_after_the_request_left_says_unknown() -> None:
+    async def reset(conn: Conn) -> None:
+        await conn.request()
+        conn.reset()
+
+    async with stage(reset, GOOD.server_context()) as server, transport(server.url) as made:
+        for error in await both_ways(made):
+            assert type(error) is ConnectionLostError
+            assert (error.outcome, error.retryable) == ("unknown", True)
+
+
+async def test_known_hosts_pins_its_hosts_and_no_other(tmp_path: Path) -> None:
+    file = tmp_path / "known_hosts"
+    async with stage(serve, GOOD.server_context()) as server:
+        file.write_text(
+            f"# mine\n\n127.0.0.1:{server.port} {GOOD.digest('sha1')}\nother {GOOD.digest()}\n"
+        )
+        async with transport(server.url, TLS(known_hosts=file)) as made:
+            assert (await made.exchange(call())).status == 200
+        file.write_text(f"127.0.0.1:{server.port} {certs.make('good', 1).digest()}\n")
+        async with transport(server.url, TLS(known_hosts=file)) as made:
+            for error in await both_ways(made):
+                assert type(error) is PinMismatchError
+        file.write_text(f"127.0.0.1:1 {GOOD.digest()}\n")
+        async with transport(server.url, TLS(known_hosts=file)) as made:
+            for error in await both_ways(made):
+                assert type(error) is CertificateError
+
+
+# -- proxies -------------------------------------------------------------------------------------
+
+
+def proxy_to(port: int, seen: list[str], *, password: str = "", status: int = 200) -> Any:
+    """Play an HTTP proxy that tunnels to `port` on loopback, whatever it is asked for."""
+
+    expected = "Basic " + base64.b64encode(f"user:{password}".encode()).decode()
+
+    async def play(conn: Conn) -> None:
+        method, target, headers = await conn.head()
+        seen.append(f"{method} {target}")
+        if password and headers.get("proxy-authorization") != expected:
+            await conn.send(
+                b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
+            )
+            return
+        if status != 200:
+            await conn.send(f"HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n".encode())
+            return
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        await conn.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+
+        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+            try:
+                while data := await source.read(65536):
+                    sink.write(data)
+                    await sink.drain()
+            except OSError:
+                pass
+            finally:
+                sink.close()
+
+        await asyncio.gather(pump(conn.reader, writer), pump(reader, conn.writer))
+
+    return play
+
+
+async def test_calls_and_transfers_go_through_the_proxy_with_a_password() -> None:
+    seen: list[str] = []
+    async with (
+        stage(serve, GOOD.server_context()) as server,
+        stage(proxy_to(server.port, seen, password="p:w")) as proxy,
+        transport(
+            "https://esx.test/sdk", proxy=f"http://user:p%3Aw@127.0.0.1:{proxy.port}"
+        ) as made,
+    ):
+        assert (await made.exchange(call())).status == 200
+        async with made.http(HTTPRequest(method="GET", target="/x")) as reply:
+            assert await reply.read() == XML
+    assert set(seen) == {"CONNECT esx.test:443"}
+
+
+@pytest.mark.parametrize("status", [407, 403, 502])
+async def test_a_proxy_that_refuses(status: int) -> None:
+    async with (
+        stage(proxy_to(1, [], status=status)) as proxy,
+        transport("https://esx.test/sdk", proxy=f"http://127.0.0.1:{proxy.port}") as made,
+    ):
+        for error in await both_ways(made):
+            assert type(error) is ProxyError
+            assert error.outcome == "not_sent"
+            assert str(status) in str(error)
+
+
+async def test_the_pin_is_compared_behind_the_proxy() -> None:
+    async with (
+        stage(serve, GOOD.server_context()) as server,
+        stage(proxy_to(server.port, [])) as proxy,
+        transport(
+            "https://esx.test/sdk",
+            TLS(pin=certs.make("good", 1).digest()),
+            proxy=f"http://127.0.0.1:{proxy.port}",
+        ) as made,
+    ):
+        for error in await both_ways(made):
+            assert type(error) is PinMismatchError
+        assert server.received == b""
+
+
+async def test_row_82_the_environment_s_proxy_is_used_only_when_asked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen: list[str] = []
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login root password netrc-secret\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    async with (
+        stage(serve, GOOD.server_context()) as server,
+        stage(proxy_to(server.port, seen)) as proxy,
+    ):
+        for name in (
+            "HTTP_PROXY",
+            "HTTPS_PROXY",
+            "ALL_PROXY",
+            "http_proxy",
+            "https_proxy",
+            "all_proxy",
+        ):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.delenv("no_proxy", raising=False)
+        async with transport(server.url) as made:
+            assert (await made.exchange(call())).status == 200
+            async with made.http(HTTPRequest(method="GET", target="/x")) as reply:
+                await reply.read()
+        assert seen == []
+        async with transport(server.url, proxy="environment") as made:
+            assert (await made.exchange(call())).status == 200
+        assert seen == [f"CONNECT 127.0.0.1:{server.port}"]
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        async with transport(server.url, proxy="environment") as made:
+            assert (await made.exchange(call())).status == 200
+        assert len(seen) == 1
+        assert b"uthorization" not in server.received
+
+
+async def test_plain_http_needs_to_be_meant() -> None:
+    with pytest.raises(UsageError, match="in the clear"):
+        AiohttpTransport("http://127.0.0.1/sdk")
+    async with stage(serve) as server, transport(server.url, TLS(verify=False)) as made:
+        assert (await made.exchange(call())).status == 200
