@@ -92,10 +92,13 @@ class PutSink:
             if answer.status not in (201, 204):
                 raise TransferRejectedError(f"HTTP {answer.status}", status=answer.status)
 
-    async def wire(self) -> Wire:
+    async def wire(self, size: int) -> Wire:
         """See `driver.images.BodySink`."""
         wire = wire_for(self._client, self._url, {})
         return Wire(method="PUT", host=wire.host, port=wire.port, target=wire.target, tls=wire.tls)
+
+    async def confirm(self) -> None:
+        """See `driver.images.BodySink`. nginx has said 201, which is all that curl knows too."""
 
 
 async def ours(tool: str, sources: list[str], sinks: list[str], ca: str, hashing: bool) -> Sample:

@@ -104,9 +104,12 @@ class _Nowhere:
         async for _ in body:
             pass
 
-    async def wire(self) -> Wire:
+    async def wire(self, size: int) -> Wire:
         """See `BodySink.wire`. Never asked for: bytes that go nowhere need no socket."""
         raise NotImplementedError
+
+    async def confirm(self) -> None:
+        """See `BodySink.confirm`."""
 
 
 async def inspect(image: str, /, *, sources: Sources = SOURCES, output: Output = OUTPUT) -> None:

@@ -40,11 +40,22 @@ class BodySink(Protocol):
         """
         ...
 
-    async def wire(self) -> Wire:
+    async def wire(self, size: int) -> Wire:
         """Give the same request as a value, its cookie fresh, for movers that own sockets.
+
+        Args:
+            size: Bytes of the body, before padding.
 
         Raises:
             VimlibError: The session could not be renewed.
+        """
+        ...
+
+    async def confirm(self) -> None:
+        """Have the server confirm what a mover sent by `wire`: its size is read back.
+
+        Raises:
+            TransferCorruptError: It is not there, or has another size.
         """
         ...
 

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from driver.images.wire import Wire
+from vimlib.secret import reveal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator
@@ -33,13 +34,34 @@ class DatastoreSink:
     def __init__(self, datastore: Datastore, path: DatastorePath, *, pad: int = 1) -> None:
         self.datastore = datastore
         self.path = path
-        self.pad = pad
+        self._pad = pad
+        self._total = 0
+
+    @property
+    def pad(self) -> int:
+        """See `BodySink.pad`."""
+        return self._pad
 
     async def put(self, body: AsyncIterable[bytes], size: int) -> None:
         """See `BodySink.put`. The size is read back from the datastore."""
-        total = -(-size // self.pad) * self.pad
+        total = -(-size // self._pad) * self._pad
         await self.datastore.upload(self.path, _padded(body, size, total), size=total)
 
-    async def wire(self) -> Wire:
-        """See `BodySink.wire`."""
-        raise NotImplementedError
+    async def wire(self, size: int) -> Wire:
+        """See `BodySink.wire`. The cookie or ticket in it is good for this one request."""
+        self._total = -(-size // self._pad) * self._pad
+        target = await self.datastore.put_request(self.path, self._total)
+        trust = target.trust
+        return Wire(
+            method="PUT",
+            host=target.address.host,
+            port=target.address.port,
+            target=target.target,
+            headers={name: reveal(value) for name, value in target.headers.items()},
+            tls=None if trust is None else trust.context,
+            check_peer=None if trust is None else trust.check,
+        )
+
+    async def confirm(self) -> None:
+        """See `BodySink.confirm`: the size is read back from the datastore."""
+        await self.datastore.confirm(self.path, self._total)

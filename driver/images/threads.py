@@ -113,7 +113,7 @@ class ThreadMover:
             raise ClosedError("the mover is not open", hint="Use it with `async with`")
         loop = asyncio.get_running_loop()
         options = self._options
-        wire = await sink.wire()
+        wire = await sink.wire(check.info.size)
         target = Origin(wire, await _resolve_target(wire))
 
         def on_sent(count: int) -> None:
@@ -139,6 +139,7 @@ class ThreadMover:
                 self._pumps.discard(pump)
         if pump.error is not None:
             raise pump.error
+        await sink.confirm()
 
 
 async def _join(pump: Pump, jobs: Sequence[asyncio.Future[None]]) -> None:

@@ -128,6 +128,7 @@ class Sink:
     ) -> None:
         self.pad = pad
         self.made = 0
+        self.confirmed = 0
         self._wire = Wire(
             method="PUT",
             host="127.0.0.1",
@@ -153,9 +154,12 @@ class Sink:
             if answer.status not in (200, 201, 204):
                 raise TransferRejectedError("no", status=answer.status)
 
-    async def wire(self) -> Wire:
+    async def wire(self, size: int) -> Wire:
         self.made += 1
         return self._wire
+
+    async def confirm(self) -> None:
+        self.confirmed += 1
 
 
 __all__ = ["GRAIN", "Sink", "Target", "client_tls", "reset", "running", "server_tls", "small"]

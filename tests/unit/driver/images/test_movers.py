@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import threading
 import time
@@ -82,7 +81,6 @@ async def nothing_left_behind() -> AsyncIterator[None]:
     files = len(os.listdir("/proc/self/fd"))
     threads = set(threading.enumerate())
     yield
-    gc.collect()
     for _ in range(10):  # aiohttp closes its transports in the loop's next turns
         await asyncio.sleep(0)
     assert {t for t in threading.enumerate() if "pump" in t.name} <= threads
