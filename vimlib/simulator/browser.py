@@ -13,10 +13,10 @@ from vimlib.simulator import vmdk
 from vimlib.simulator.datastore import Datastore, find_path, no_such_file, usage
 from vimlib.simulator.objects import Served, prop, serves
 from vimlib.simulator.tasks import start_task
-from vimlib.simulator.typed import Typed
+from vimlib.soap import Typed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from vimlib.simulator.call import Call
@@ -50,7 +50,12 @@ class DatastoreBrowser(Served):
 
     @prop("supportedType")
     def _supported(self) -> list[Any]:
-        return [vim25.FolderFileQuery(), vim25.VmConfigFileQuery(), vim25.VmDiskFileQuery(), vim25.IsoImageFileQuery()]
+        return [
+            vim25.FolderFileQuery(),
+            vim25.VmConfigFileQuery(),
+            vim25.VmDiskFileQuery(),
+            vim25.IsoImageFileQuery(),
+        ]
 
 
 class _Search:
@@ -60,16 +65,24 @@ class _Search:
         self.store = store
         spec = spec or vim25.HostDatastoreBrowserSearchSpec()
         self.details = spec.details
-        self.queries = {type(query).__name__.replace("Query", "Info"): query for query in spec.query}
+        self.queries = {
+            type(query).__name__.replace("Query", "Info"): query for query in spec.query
+        }
         self.folders_first = bool(spec.sortFoldersFirst)
         # The API's default is to mind no case.
         flags = 0 if spec.searchCaseInsensitive is False else re.IGNORECASE
-        self.patterns = [re.compile(fnmatch.translate(pattern), flags) for pattern in spec.matchPattern]
+        self.patterns = [
+            re.compile(fnmatch.translate(pattern), flags) for pattern in spec.matchPattern
+        ]
 
     def folder(self, path: str) -> Any:
         """Return the result for one folder."""
         place = self.store.local(path)
-        found = [info for entry in sorted(os.scandir(place), key=lambda e: e.name) if (info := self._info(entry))]
+        found = [
+            info
+            for entry in sorted(os.scandir(place), key=lambda e: e.name)
+            if (info := self._info(entry))
+        ]
         if self.folders_first:
             found.sort(key=lambda info: not isinstance(info, vim25.FolderFileInfo))
         shown = self.store.shown(path)
@@ -90,7 +103,11 @@ class _Search:
         if self.patterns and not any(pattern.match(name) for pattern in self.patterns):
             return None
         folder = entry.is_dir(follow_symlinks=False)
-        kind = "FolderFileInfo" if folder else _KINDS.get(os.path.splitext(name)[1].lower(), "FileInfo")
+        kind = (
+            "FolderFileInfo"
+            if folder
+            else _KINDS.get(os.path.splitext(name)[1].lower(), "FileInfo")
+        )
         if self.queries and kind not in self.queries and "FileInfo" not in self.queries:
             return None
         if kind == "VmDiskFileInfo" and (name.endswith(_EXTENTS)):
@@ -136,7 +153,11 @@ class _Search:
         except (OSError, vmdk.DiskError):
             return
         if flags.diskType:
-            info.diskType = "VirtualDiskSparseVer2BackingInfo" if disk.sparse else "VirtualDiskFlatVer2BackingInfo"
+            info.diskType = (
+                "VirtualDiskSparseVer2BackingInfo"
+                if disk.sparse
+                else "VirtualDiskFlatVer2BackingInfo"
+            )
         if flags.capacityKb:
             info.capacityKb = disk.capacity // 1024
         if flags.hardwareVersion:
@@ -175,7 +196,11 @@ def search_datastore(browser: DatastoreBrowser, call: Call) -> Any:
 def search_sub_folders(browser: DatastoreBrowser, call: Call) -> Any:
     """Search a folder and all below it."""
     return _start(
-        browser, call, lambda search, path: Typed("ArrayOfHostDatastoreBrowserSearchResults", search.folders(path))
+        browser,
+        call,
+        lambda search, path: Typed(
+            "ArrayOfHostDatastoreBrowserSearchResults", search.folders(path)
+        ),
     )
 
 

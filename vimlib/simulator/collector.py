@@ -87,15 +87,22 @@ class PropertyCollector(Served):
             return None
         self.version += 1
         self.last = vim25.UpdateSet(
-            version=str(self.version), filterSet=sets, truncated=truncated if self.world.version >= (4, 1) else None
+            version=str(self.version),
+            filterSet=sets,
+            truncated=truncated if self.world.version >= (4, 1) else None,
         )
         return self.last
+
+    def _interrupted(self, waiter: asyncio.Future[None]) -> None:
+        self.signal.set()
+        if not waiter.cancelled():
+            waiter.exception()  # seen here, raised by whoever waits
 
     async def wait(self, version: str, seconds: float | None, limit: int | None) -> Any:
         """Return the next update set, None when `seconds` have passed. Cancelling it loses nothing."""
         self.interrupt(say(vim25.RequestCanceled(), "The task was canceled by a user."))
         waiter = self.waiter = asyncio.get_running_loop().create_future()
-        waiter.add_done_callback(lambda done: (self.signal.set(), done.cancelled() or done.exception()))
+        waiter.add_done_callback(self._interrupted)
         clock = self.world.clock
         end = None if seconds is None else clock.monotonic() + seconds
         try:
@@ -126,7 +133,10 @@ def default_collector(call: Call, served: Served) -> PropertyCollector:
             raise missing(served.ref)
         return served
     if call.session is None:
-        raise say(vim25.NotAuthenticated(object=served.ref, privilegeId="System.View"), "The session is not authenticated.")
+        raise say(
+            vim25.NotAuthenticated(object=served.ref, privilegeId="System.View"),
+            "The session is not authenticated.",
+        )
     found = served.own.get(call.session)
     if found is None or not found.alive:
         found = PropertyCollector(served.world, f"{served.moid}-{call.session.key}", call.session)
@@ -150,7 +160,9 @@ class SharedCollector(Served):
         self.own.pop(session, None)
 
 
-async def _retrieve(collector: Served, call: Call, limit: int | None) -> tuple[list[Any], str | None]:
+async def _retrieve(
+    collector: Served, call: Call, limit: int | None
+) -> tuple[list[Any], str | None]:
     """Read what a call's `specSet` selects, at most `limit` objects; return them and a token."""
     chosen: list[tuple[Served, Reader]] = []
     contents = []
@@ -158,13 +170,19 @@ async def _retrieve(collector: Served, call: Call, limit: int | None) -> tuple[l
         reader = Reader(spec, call.session, call.world)
         selection = select(call.world, spec, call.session)
         for ref in selection.missing:
-            contents.append(vim25.ObjectContent(obj=ref, missingSet=reader.all_missing(missing(ref))))
+            contents.append(
+                vim25.ObjectContent(obj=ref, missingSet=reader.all_missing(missing(ref)))
+            )
         chosen.extend((obj, reader) for obj in selection.members if reader.wants(obj))
     return await _page(collector, call, contents, chosen, limit)
 
 
 async def _page(
-    collector: Served, call: Call, contents: list[Any], chosen: list[tuple[Served, Reader]], limit: int | None
+    collector: Served,
+    call: Call,
+    contents: list[Any],
+    chosen: list[tuple[Served, Reader]],
+    limit: int | None,
 ) -> tuple[list[Any], str | None]:
     count = len(chosen) if limit is None else max(limit - len(contents), 0)
     for number, (obj, reader) in enumerate(chosen[:count]):
@@ -183,7 +201,10 @@ async def _page(
 
 def _limit(value: int | None, world: World) -> int | None:
     if value is not None and value <= 0:
-        raise say(vim25.InvalidArgument(invalidProperty="maxObjects"), "A specified parameter was not correct: maxObjects")
+        raise say(
+            vim25.InvalidArgument(invalidProperty="maxObjects"),
+            "A specified parameter was not correct: maxObjects",
+        )
     if world.max_objects is not None:
         return min(value or world.max_objects, world.max_objects)
     return value
@@ -210,7 +231,10 @@ async def retrieve_properties_ex(collector: Served, call: Call) -> Any:
 def _take_token(collector: Served, call: Call) -> tuple[list[tuple[Served, Reader]], int]:
     found = default_collector(call, collector).tokens.pop(call.args["token"], None)
     if found is None:
-        raise say(vim25.InvalidArgument(invalidProperty="token"), "A specified parameter was not correct: token")
+        raise say(
+            vim25.InvalidArgument(invalidProperty="token"),
+            "A specified parameter was not correct: token",
+        )
     return found
 
 
@@ -252,7 +276,9 @@ def destroy_filter(each: Filter, call: Call) -> None:
 def create_collector(served: Served, call: Call) -> Any:
     """Make a collector of the session's own."""
     assert call.session is not None
-    made = PropertyCollector(call.world, f"session[{call.session.key}]{call.world.new_uuid()}", call.session)
+    made = PropertyCollector(
+        call.world, f"session[{call.session.key}]{call.world.new_uuid()}", call.session
+    )
     call.session.owned.append(made)
     return made.ref
 
@@ -287,9 +313,15 @@ async def wait_for_updates_ex(served: Served, call: Call) -> Any:
     seconds = options.maxWaitSeconds if options else None
     limit = options.maxObjectUpdates if options else None
     if seconds is not None and seconds < 0:
-        raise say(vim25.InvalidArgument(invalidProperty="maxWaitSeconds"), "A specified parameter was not correct: maxWaitSeconds")
+        raise say(
+            vim25.InvalidArgument(invalidProperty="maxWaitSeconds"),
+            "A specified parameter was not correct: maxWaitSeconds",
+        )
     if limit is not None and limit <= 0:
-        raise say(vim25.InvalidArgument(invalidProperty="maxObjectUpdates"), "A specified parameter was not correct: maxObjectUpdates")
+        raise say(
+            vim25.InvalidArgument(invalidProperty="maxObjectUpdates"),
+            "A specified parameter was not correct: maxObjectUpdates",
+        )
     return await default_collector(call, served).wait(call.get("version") or "", seconds, limit)
 
 
@@ -297,4 +329,6 @@ async def wait_for_updates_ex(served: Served, call: Call) -> Any:
 @serves(PropertyCollector, "CancelWaitForUpdates")
 def cancel_wait(served: Served, call: Call) -> None:
     """Fail the wait that hangs with RequestCanceled."""
-    default_collector(call, served).interrupt(say(vim25.RequestCanceled(), "The task was canceled by a user."))
+    default_collector(call, served).interrupt(
+        say(vim25.RequestCanceled(), "The task was canceled by a user.")
+    )

@@ -26,7 +26,9 @@ class Datastore(Entity):
 
     kind = "Datastore"
 
-    def __init__(self, world: World, name: str, root: Path, capacity: int) -> None:
+    def __init__(
+        self, world: World, name: str, root: Path, capacity: int, uuid: str | None = None
+    ) -> None:
         self.root = root
         self.capacity = capacity
         self.used = 0
@@ -36,8 +38,7 @@ class Datastore(Entity):
         """Files that a running machine holds, with its name."""
         self.sizes: dict[str, int] = {}
         """Sizes that are shown instead of the true ones (a fault on order)."""
-        number = world.random.getrandbits(96)
-        self.uuid = f"{number >> 64:08x}-{number >> 32 & 0xFFFFFFFF:08x}-{number >> 16 & 0xFFFF:04x}-0050569{number & 0xFFFFF:05x}"
+        self.uuid = uuid or _volume_uuid(world.random.getrandbits(96))
         super().__init__(world, self.uuid, name, world.datacenter.datastores)
         world.datastores[name] = self
         world.datacenter.datastores.add(self)
@@ -90,7 +91,11 @@ class Datastore(Entity):
             majorVersion=major,
             version=f"{major}.{82 if major > 5 else 54 if major == 5 else 46}",
             uuid=self.uuid,
-            extent=[vim25.HostScsiDiskPartition(diskName=f"mpx.vmhba1:C0:T{len(self.name) % 8}:L0", partition=3)],
+            extent=[
+                vim25.HostScsiDiskPartition(
+                    diskName=f"mpx.vmhba1:C0:T{len(self.name) % 8}:L0", partition=3
+                )
+            ],
             vmfsUpgradable=False,
             local=True,
         )
@@ -99,7 +104,10 @@ class Datastore(Entity):
         """Return it as the host's mounted volume."""
         return vim25.HostFileSystemMountInfo(
             mountInfo=vim25.HostMountInfo(
-                path=f"/vmfs/volumes/{self.uuid}", accessMode="readWrite", mounted=True, accessible=self.accessible
+                path=f"/vmfs/volumes/{self.uuid}",
+                accessMode="readWrite",
+                mounted=True,
+                accessible=self.accessible,
             ),
             volume=self.volume(),
         )
@@ -107,7 +115,10 @@ class Datastore(Entity):
     @prop("host")
     def _host(self) -> list[Any]:
         info = vim25.HostMountInfo(
-            path=f"/vmfs/volumes/{self.uuid}", accessMode="readWrite", mounted=True, accessible=self.accessible
+            path=f"/vmfs/volumes/{self.uuid}",
+            accessMode="readWrite",
+            mounted=True,
+            accessible=self.accessible,
         )
         return [vim25.DatastoreHostMount(key=self.world.host.ref, mountInfo=info)]
 
@@ -168,7 +179,10 @@ class Datastore(Entity):
 
     def full(self) -> Any:
         """Return the fault for a full datastore."""
-        return say(vim25.NoDiskSpace(file="", datastore=self.name), f"Insufficient disk space on datastore '{self.name}'.")
+        return say(
+            vim25.NoDiskSpace(file="", datastore=self.name),
+            f"Insufficient disk space on datastore '{self.name}'.",
+        )
 
     def require(self, size: int) -> None:
         """Raise `NoDiskSpace` if fewer than `size` bytes are left."""
@@ -180,12 +194,20 @@ class Datastore(Entity):
         prefix = path + "/" if path else ""
         for held in self.locks:
             if held == path or held.startswith(prefix):
-                raise say(vim25.FileLocked(file=self.shown(held)), f"Unable to access file {self.shown(held)} since it is locked")
+                raise say(
+                    vim25.FileLocked(file=self.shown(held)),
+                    f"Unable to access file {self.shown(held)} since it is locked",
+                )
 
     async def recount(self) -> None:
         """Count all files anew."""
         self.used = await self.world.io(usage, self.root)
         self.changed("summary", "info")
+
+
+def _volume_uuid(number: int) -> str:
+    """Return an id as VMFS writes it."""
+    return f"{number >> 64:08x}-{number >> 32 & 0xFFFFFFFF:08x}-{number >> 16 & 0xFFFF:04x}-0050569{number & 0xFFFFF:05x}"
 
 
 def usage(place: Path) -> int:
@@ -238,7 +260,10 @@ def find_path(world: World, text: str) -> tuple[Datastore, str]:
     if store is None:
         raise say(vim25.InvalidDatastore(name=name), f"Invalid datastore '{name}'.")
     if not store.accessible:
-        raise say(vim25.InaccessibleDatastore(datastore=store.ref, name=name), f"Unable to access datastore '{name}'.")
+        raise say(
+            vim25.InaccessibleDatastore(datastore=store.ref, name=name),
+            f"Unable to access datastore '{name}'.",
+        )
     return store, path
 
 
@@ -265,7 +290,9 @@ def rename(store: Datastore, call: Call) -> None:
     name = call.args["newName"]
     other = store.world.datastores.get(name)
     if other is not None and other is not store:
-        raise say(vim25.DuplicateName(name=name, object=other.ref), f"The name '{name}' already exists.")
+        raise say(
+            vim25.DuplicateName(name=name, object=other.ref), f"The name '{name}' already exists."
+        )
     if not name or len(name) > 42 or set(name) & set("/\\%[]"):
         raise say(vim25.InvalidName(name=name), f"The name '{name}' is not valid.")
     raise say(vim25.NotSupported(), "Renaming a datastore is not simulated.")
@@ -274,4 +301,7 @@ def rename(store: Datastore, call: Call) -> None:
 @serves(Datastore, "DestroyDatastore")
 def destroy(store: Datastore, call: Call) -> None:
     """Refuse while machines are on it, which they may be."""
-    raise say(vim25.ResourceInUse(type="Datastore", name=store.name), f"The resource '{store.name}' is in use.")
+    raise say(
+        vim25.ResourceInUse(type="Datastore", name=store.name),
+        f"The resource '{store.name}' is in use.",
+    )

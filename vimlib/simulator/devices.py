@@ -16,7 +16,7 @@ from vimlib.simulator.world import say
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["DeviceList", "bad_device", "default_devices", "generated_mac"]
+__all__ = ["DeviceList", "bad_device", "default_devices", "generated_mac", "revised"]
 
 _PCI = 100
 _SCSI_SELF = 7  # the unit of the SCSI controller itself
@@ -32,13 +32,21 @@ def default_devices() -> list[Any]:
     return [
         vim25.VirtualIDEController(key=200, deviceInfo=info("IDE 0"), busNumber=0),
         vim25.VirtualIDEController(key=201, deviceInfo=info("IDE 1"), busNumber=1),
-        vim25.VirtualPS2Controller(key=300, deviceInfo=info("PS2 controller 0"), busNumber=0, device=[600, 700]),
-        vim25.VirtualPCIController(key=_PCI, deviceInfo=info("PCI controller 0"), busNumber=0, device=[500, 12000]),
+        vim25.VirtualPS2Controller(
+            key=300, deviceInfo=info("PS2 controller 0"), busNumber=0, device=[600, 700]
+        ),
+        vim25.VirtualPCIController(
+            key=_PCI, deviceInfo=info("PCI controller 0"), busNumber=0, device=[500, 12000]
+        ),
         vim25.VirtualSIOController(key=400, deviceInfo=info("SIO controller 0"), busNumber=0),
-        vim25.VirtualKeyboard(key=600, deviceInfo=info("Keyboard "), controllerKey=300, unitNumber=0),
+        vim25.VirtualKeyboard(
+            key=600, deviceInfo=info("Keyboard "), controllerKey=300, unitNumber=0
+        ),
         vim25.VirtualPointingDevice(
             key=700,
-            deviceInfo=vim25.Description(label="Pointing device", summary="Pointing device; Device"),
+            deviceInfo=vim25.Description(
+                label="Pointing device", summary="Pointing device; Device"
+            ),
             backing=vim25.VirtualPointingDeviceDeviceBackingInfo(
                 deviceName="", useAutoDetect=False, hostPointingDevice="autodetect"
             ),
@@ -60,7 +68,8 @@ def default_devices() -> list[Any]:
         vim25.VirtualMachineVMCIDevice(
             key=12000,
             deviceInfo=vim25.Description(
-                label="VMCI device", summary="Device on the virtual machine PCI bus that provides support for the virtual machine communication interface"
+                label="VMCI device",
+                summary="Device on the virtual machine PCI bus that provides support for the virtual machine communication interface",
             ),
             controllerKey=_PCI,
             unitNumber=17,
@@ -72,7 +81,9 @@ def default_devices() -> list[Any]:
 
 def bad_device(index: int, prop: str, cls: Any = None, **fields: Any) -> Any:
     """Return the fault for a device change that cannot be."""
-    fault = (cls or vim25.InvalidDeviceSpec)(property=f"deviceChange[{index}].device{prop}", deviceIndex=index, **fields)
+    fault = (cls or vim25.InvalidDeviceSpec)(
+        property=f"deviceChange[{index}].device{prop}", deviceIndex=index, **fields
+    )
     return say(fault, f"Invalid configuration for device '{index}'.")
 
 
@@ -82,6 +93,11 @@ def generated_mac(random_bits: int) -> str:
 
 
 _MAC = re.compile(r"(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}")
+
+
+def revised(value: Any, **fields: Any) -> Any:
+    """Return a data object with other values for some fields."""
+    return replace(value, **fields)
 
 
 class DeviceList:
@@ -99,8 +115,9 @@ class DeviceList:
             if device.controllerKey is not None:
                 hanging.setdefault(device.controllerKey, []).append(device.key)
         return [
-            replace(device, device=hanging.get(device.key, []))
-            if isinstance(device, vim25.VirtualController) and device.device != hanging.get(device.key, [])
+            revised(device, device=hanging.get(device.key, []))
+            if isinstance(device, vim25.VirtualController)
+            and device.device != hanging.get(device.key, [])
             else device
             for device in self.devices.values()
         ]
@@ -110,12 +127,18 @@ class DeviceList:
         key = self.renamed.get(device.controllerKey, device.controllerKey)
         found = self.devices.get(key)
         if not isinstance(found, vim25.VirtualController):
-            raise bad_device(index, ".controllerKey", vim25.InvalidController, controllerKey=device.controllerKey)
+            raise bad_device(
+                index, ".controllerKey", vim25.InvalidController, controllerKey=device.controllerKey
+            )
         return found
 
     def units(self, controller: int) -> set[int]:
         """Return the units that are taken on a controller."""
-        return {d.unitNumber for d in self.devices.values() if d.controllerKey == controller and d.unitNumber is not None}
+        return {
+            d.unitNumber
+            for d in self.devices.values()
+            if d.controllerKey == controller and d.unitNumber is not None
+        }
 
     def add(self, device: Any, index: int, mac: Callable[[], str]) -> Any:
         """Add a device; return it with the key and unit that it got."""
@@ -181,8 +204,10 @@ class DeviceList:
                         raise bad_device(index, ".busNumber")
                     bus = free
                 label = f"{name} {bus}"
-                given: dict[str, Any] = {"scsiCtlrUnitNumber": _SCSI_SELF, "hotAddRemove": True} if base == 1000 else {}
-                return replace(
+                given: dict[str, Any] = (
+                    {"scsiCtlrUnitNumber": _SCSI_SELF, "hotAddRemove": True} if base == 1000 else {}
+                )
+                return revised(
                     device,
                     key=base + bus,
                     busNumber=bus,
@@ -200,7 +225,10 @@ class DeviceList:
             busNumber=bus or 0,
             controllerKey=_PCI,
             unitNumber=23 if base == 14000 else 22,
-            deviceInfo=vim25.Description(label="USB xHCI controller " if base == 14000 else "USB controller", summary="USB controller"),
+            deviceInfo=vim25.Description(
+                label="USB xHCI controller " if base == 14000 else "USB controller",
+                summary="USB controller",
+            ),
         )
 
     def _nic(self, device: Any, index: int, mac: Callable[[], str]) -> Any:
@@ -224,9 +252,13 @@ class DeviceList:
             unitNumber=next(n for n in range(7, 60) if n not in numbers),
             addressType=kind,
             macAddress=address,
-            wakeOnLanEnabled=device.wakeOnLanEnabled if device.wakeOnLanEnabled is not None else True,
+            wakeOnLanEnabled=device.wakeOnLanEnabled
+            if device.wakeOnLanEnabled is not None
+            else True,
             connectable=device.connectable
-            or vim25.VirtualDeviceConnectInfo(startConnected=True, allowGuestControl=True, connected=False),
+            or vim25.VirtualDeviceConnectInfo(
+                startConnected=True, allowGuestControl=True, connected=False
+            ),
             deviceInfo=vim25.Description(label=f"Network adapter {key - 3999}", summary=network),
         )
 
@@ -234,15 +266,34 @@ class DeviceList:
         controller = self.controller(device, index)
         kind = _bus(controller)
         if kind is None:
-            raise bad_device(index, ".controllerKey", vim25.InvalidController, controllerKey=device.controllerKey)
+            raise bad_device(
+                index, ".controllerKey", vim25.InvalidController, controllerKey=device.controllerKey
+            )
         taken = self.units(controller.key)
         unit = device.unitNumber
         if unit is None or unit < 0:
-            unit = next((n for n in range(_UNITS[kind]) if n not in taken and not (kind == "scsi" and n == _SCSI_SELF)), None)
-        if unit is None or unit in taken or unit >= _UNITS[kind] or (kind == "scsi" and unit == _SCSI_SELF):
+            unit = next(
+                (
+                    n
+                    for n in range(_UNITS[kind])
+                    if n not in taken and not (kind == "scsi" and n == _SCSI_SELF)
+                ),
+                None,
+            )
+        if (
+            unit is None
+            or unit in taken
+            or unit >= _UNITS[kind]
+            or (kind == "scsi" and unit == _SCSI_SELF)
+        ):
             raise bad_device(index, ".unitNumber")
         bus = controller.busNumber
-        key = {"scsi": 2000 + 16 * bus, "ide": 3000 + 2 * bus, "sata": 16000 + 30 * bus, "nvme": 32000 + 15 * bus}[kind] + unit
+        key = {
+            "scsi": 2000 + 16 * bus,
+            "ide": 3000 + 2 * bus,
+            "sata": 16000 + 30 * bus,
+            "nvme": 32000 + 15 * bus,
+        }[kind] + unit
         disk = isinstance(device, vim25.VirtualDisk)
         cls: Any = vim25.VirtualDisk if disk else vim25.VirtualCdrom
         number = sum(isinstance(d, cls) for d in self.devices.values()) + 1
@@ -266,7 +317,7 @@ class DeviceList:
             if isinstance(device, cls):
                 key = self._free_key(base)
                 taken = self.units(controller)
-                return replace(
+                return revised(
                     device,
                     key=key,
                     controllerKey=controller,

@@ -21,7 +21,13 @@ if TYPE_CHECKING:
 __all__ = ["DiskManager", "disk_fault", "disk_paths", "disk_uuid", "load_disk"]
 
 # VirtualDiskType: what a VMFS datastore takes for a new disk.
-_THIN = {"thin": True, "thick": False, "preallocated": False, "eagerZeroedThick": False, "flatMonolithic": False}
+_THIN = {
+    "thin": True,
+    "thick": False,
+    "preallocated": False,
+    "eagerZeroedThick": False,
+    "flatMonolithic": False,
+}
 # VirtualDiskAdapterType to the word of the descriptor.
 _ADAPTERS = {"lsiLogic": "lsilogic", "busLogic": "buslogic", "ide": "ide"}
 
@@ -65,7 +71,10 @@ async def load_disk(store: Datastore, path: str) -> vmdk.Disk:
 
 
 def _wrong(name: str) -> Any:
-    return say(vim25.InvalidArgument(invalidProperty=name), f"A specified parameter was not correct: {name}")
+    return say(
+        vim25.InvalidArgument(invalidProperty=name),
+        f"A specified parameter was not correct: {name}",
+    )
 
 
 def _kind(spec: Any, where: str) -> tuple[bool, str]:
@@ -204,7 +213,9 @@ def copy_disk(manager: DiskManager, call: Call) -> Any:
         except FileExistsError:
             raise already_exists(target.shown(target_path)) from None
         except (OSError, vmdk.DiskError) as error:
-            where = source.shown(source_path) if there.parent.is_dir() else target.shown(target_path)
+            where = (
+                source.shown(source_path) if there.parent.is_dir() else target.shown(target_path)
+            )
             raise disk_fault(error, where) from None
         return target.shown(target_path)
 
@@ -229,7 +240,9 @@ def extend_disk(manager: DiskManager, call: Call) -> Any:
         if not disk.thin:
             store.require(capacity - disk.capacity)
         try:
-            await store.work(vmdk.extend, store.local(path), capacity, touched=disk_paths(store, path))
+            await store.work(
+                vmdk.extend, store.local(path), capacity, touched=disk_paths(store, path)
+            )
         except (OSError, vmdk.DiskError) as error:
             raise disk_fault(error, store.shown(path)) from None
         store.world.disk_resized(store, path, capacity)
@@ -237,7 +250,9 @@ def extend_disk(manager: DiskManager, call: Call) -> Any:
     return start_task(call, None, work)
 
 
-@serves(DiskManager, "InflateVirtualDisk_Task", "EagerZeroVirtualDisk_Task", "ZeroFillVirtualDisk_Task")
+@serves(
+    DiskManager, "InflateVirtualDisk_Task", "EagerZeroVirtualDisk_Task", "ZeroFillVirtualDisk_Task"
+)
 def inflate_disk(manager: DiskManager, call: Call) -> Any:
     """Make a thin disk thick, or fill a thick one; here the books change, not the zeros."""
     manager.world.require_licence()
@@ -281,7 +296,9 @@ async def query_geometry(manager: DiskManager, call: Call) -> Any:
     """Return a disk's geometry."""
     store, path = find_path(manager.world, call.args["name"])
     disk = await load_disk(store, path)
-    return vim25.HostDiskDimensionsChs(cylinder=disk.capacity // (255 * 63 * 512), head=255, sector=63)
+    return vim25.HostDiskDimensionsChs(
+        cylinder=disk.capacity // (255 * 63 * 512), head=255, sector=63
+    )
 
 
 @serves(DiskManager, "QueryVirtualDiskFragmentation")

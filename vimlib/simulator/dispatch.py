@@ -6,17 +6,16 @@ import asyncio
 import inspect
 import logging
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from vimlib import vim25
 from vimlib.errors import EncodeError, NotFoundError, ProtocolError
-from vimlib.model import DataObject, ManagedObject, MethodFault, parse_version
+from vimlib.model import DataObject, MethodFault, parse_version
 from vimlib.simulator.call import Call, CallRecord
 from vimlib.simulator.fetch import BINDING
 from vimlib.simulator.objects import METHODS, Handler, Served
 from vimlib.simulator.properties import fields_of, known_since
-from vimlib.simulator.world import say
+from vimlib.simulator.world import localized, say
 from vimlib.soap import Limits, Request, decode_request, encode_fault, encode_response
 
 if TYPE_CHECKING:
@@ -33,7 +32,9 @@ log = logging.getLogger("vimlib.simulator")
 _LIMITS = Limits(wire=32 << 20, inflated=32 << 20, elements=1_000_000)
 
 # What needs no session (the API's System.Anonymous privilege).
-_ANONYMOUS = frozenset({"RetrieveServiceContent", "Login", "CloneSession", "LoginByToken", "LoginBySSPI"})
+_ANONYMOUS = frozenset(
+    {"RetrieveServiceContent", "Login", "CloneSession", "LoginByToken", "LoginBySSPI"}
+)
 _READS = frozenset({"RetrieveProperties", "RetrievePropertiesEx"})
 _ANONYMOUS_PROPERTIES = {
     "ServiceInstance": frozenset({"content", "capability", "serverClock"}),
@@ -42,7 +43,21 @@ _ANONYMOUS_PROPERTIES = {
     ),
 }
 # Calls in which an expired session can show a face of its own.
-_FACED = _READS | {"ContinueRetrievePropertiesEx", "WaitForUpdatesEx", "WaitForUpdates", "CheckForUpdates"}
+_FACED = _READS | {
+    "ContinueRetrievePropertiesEx",
+    "WaitForUpdatesEx",
+    "WaitForUpdates",
+    "CheckForUpdates",
+}
+# Calls that change nothing that is kept.
+_QUIET = _FACED | {
+    "Fetch",
+    "RetrieveServiceContent",
+    "CurrentTime",
+    "Login",
+    "Logout",
+    "CreateFilter",
+}
 # Calls that end with their connection; all others finish what they began.
 _WAITS = frozenset({"WaitForUpdatesEx", "WaitForUpdates"})
 
@@ -91,15 +106,24 @@ async def serve_call(world: World, incoming: Incoming, records: list[CallRecord]
         request = decode_request(BINDING, incoming.body, limits=_LIMITS)
     except NotFoundError as error:
         records.append(CallRecord(error.name, ("", ""), world.clock.monotonic(), "InvalidRequest"))
-        fault = say(vim25.InvalidRequest(), f"Unable to resolve WSDL method name {error.name} in namespace urn:vim25")
+        fault = say(
+            vim25.InvalidRequest(),
+            f"Unable to resolve WSDL method name {error.name} in namespace urn:vim25",
+        )
         return Answer(encode_fault(fault), 500)
     except ProtocolError as error:
         records.append(CallRecord("", ("", ""), world.clock.monotonic(), "InvalidRequest"))
-        return Answer(encode_fault(say(vim25.InvalidRequest(), f"Malformed request: {error.message}")), 500)
+        return Answer(encode_fault(say(vim25.InvalidRequest(), f"Malformed request: {error}")), 500)
     record = _record(world, request)
     records.append(record)
     call = Call(
-        world, request.method.name, request.args, None, incoming.cookie, incoming.peer, incoming.user_agent
+        world,
+        request.method.name,
+        request.args,
+        None,
+        incoming.cookie,
+        incoming.peer,
+        incoming.user_agent,
     )
     lose = None
     try:
@@ -108,6 +132,7 @@ async def serve_call(world: World, incoming: Incoming, records: list[CallRecord]
             if rule.what == "delay":
                 await world.clock.sleep(rule.seconds)
             elif rule.what == "fault":
+                assert rule.fault is not None
                 raise rule.fault.copy()
             elif rule.what in ("lose", "empty", "truncate"):
                 lose = rule
@@ -115,16 +140,22 @@ async def serve_call(world: World, incoming: Incoming, records: list[CallRecord]
                 record.fault = f"({rule.what})"
                 raise Interrupted(rule)
         result = await _run(world, request, call, record)
+        if call.method not in _QUIET:
+            await world.persist()
         body = encode_response(request.method, result, version=version)
         answer = Answer(body, 200, call.set_cookie)
     except MethodFault as fault:
         record.fault = fault.fault_name
-        answer = Answer(encode_fault(fault, version=version, binding=vim25.BINDING), 500, call.set_cookie)
+        answer = Answer(
+            encode_fault(fault, version=version, binding=vim25.BINDING), 500, call.set_cookie
+        )
     except EncodeError as error:
         record.fault = "SystemError"
         log.exception("%s: the answer does not fit the wire", request.method.name)
-        fault = say(vim25.SystemError(reason=f"simulator: {error.message}"), "A general system error occurred")
-        answer = Answer(encode_fault(fault), 500)
+        bug = say(
+            vim25.SystemError(reason=f"simulator: {error}"), "A general system error occurred"
+        )
+        answer = Answer(encode_fault(bug), 500)
     answer.method = call.method
     if lose is not None:
         answer.rule = lose
@@ -143,14 +174,21 @@ def _record(world: World, request: Request) -> CallRecord:
         request.method.name,
         request.this.moref,
         world.clock.monotonic(),
-        args={name: value for name, value in request.args.items() if name not in secret and name != "password"},
+        args={
+            name: value
+            for name, value in request.args.items()
+            if name not in secret and name != "password"
+        },
     )
 
 
 async def _run(world: World, request: Request, call: Call, record: CallRecord) -> Any:
     method = request.method
     if not known_since(method.since or method.owner._since_, world.version):
-        raise say(vim25.InvalidRequest(), f"Unable to resolve WSDL method name {method.name} in namespace urn:vim25")
+        raise say(
+            vim25.InvalidRequest(),
+            f"Unable to resolve WSDL method name {method.name} in namespace urn:vim25",
+        )
     _refuse_young(request.args.values(), world.version)
     call.session = world.sessions.find(call.cookie)
     if call.session is not None:
@@ -179,14 +217,18 @@ async def _finish(result: Any) -> Any:
 def _faced(face: Face, request: Request, call: Call) -> tuple[Any] | None:
     """Return the answer to who has no session, None if the call may go on all the same."""
     name = request.method.name
-    if name == "Fetch" and request.args["prop"] in _ANONYMOUS_PROPERTIES.get(request.this.moref[0], ()):
+    if name == "Fetch" and request.args["prop"] in _ANONYMOUS_PROPERTIES.get(
+        request.this.moref[0], ()
+    ):
         return None
     if face == "empty" and name in _FACED:
         return (None if name != "RetrieveProperties" else [],)
     if name in _READS and _anonymous(request.args["specSet"]):
         return None
+    this: Any = request.this
     fault = say(
-        vim25.NotAuthenticated(object=request.this, privilegeId="System.View"), "The session is not authenticated."
+        vim25.NotAuthenticated(object=this, privilegeId="System.View"),
+        "The session is not authenticated.",
     )
     if face == "missing" and name in _READS:
         contents = [
@@ -195,7 +237,7 @@ def _faced(face: Face, request: Request, call: Call) -> tuple[Any] | None:
                 missingSet=[
                     vim25.MissingProperty(
                         path=path,
-                        fault=vim25.LocalizedMethodFault(fault=fault, localizedMessage=fault.localized_message),
+                        fault=localized(fault),
                     )
                     for prop in spec.propSet
                     for path in prop.pathSet
@@ -204,7 +246,9 @@ def _faced(face: Face, request: Request, call: Call) -> tuple[Any] | None:
             for spec in request.args["specSet"]
             for start in spec.objectSet
         ]
-        return (contents if name == "RetrieveProperties" else vim25.RetrieveResult(objects=contents),)
+        return (
+            contents if name == "RetrieveProperties" else vim25.RetrieveResult(objects=contents),
+        )
     raise fault
 
 
@@ -258,15 +302,22 @@ def _refuse_young(values: Iterable[Any], version: tuple[int, ...]) -> None:
                     todo.append(inner)
 
 
-@lru_cache(maxsize=8192)
-def _checked(cls: type[Any], version: tuple[int, ...]) -> tuple[tuple[str, bool, str], ...]:
+_CHECKED: dict[Any, tuple[tuple[str, bool, str], ...]] = {}
+
+
+def _checked(cls: Any, version: tuple[int, ...]) -> tuple[tuple[str, bool, str], ...]:
     """Return attribute, whether it is too young, and wire name of each field of a class."""
+    found = _CHECKED.get((cls, version))
+    if found is not None:
+        return found
     born = cls.__dict__.get("_since_", "")
     if not known_since(born, version):
         raise say(vim25.InvalidRequest(), f"Unknown type {cls.__name__}")
-    return tuple(
-        (field.attribute, not known_since(field.since, version), name) for name, field in fields_of(cls).items()
+    found = _CHECKED[cls, version] = tuple(
+        (field.attribute, not known_since(field.since, version), name)
+        for name, field in fields_of(cls).items()
     )
+    return found
 
 
 def _version(world: World, action: str) -> str:
@@ -279,8 +330,3 @@ def _version(world: World, action: str) -> str:
         except ValueError:
             pass
     return world.release.api
-
-
-def is_reference(value: Any) -> bool:
-    """Whether a value is a reference to an object."""
-    return isinstance(value, ManagedObject)

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from vimlib.simulator import lifecycle, power  # noqa: F401 - they enter their methods into the table
+from vimlib.simulator import consoles, lifecycle, power, snapshots  # noqa: F401 - they enter their methods into the table
 from vimlib.simulator.certificate import make_certificate, server_context
+from vimlib.simulator.control import Control
 from vimlib.simulator.datastore import Datastore
 from vimlib.simulator.inventory import build
 from vimlib.simulator.populate import make_machines
 from vimlib.simulator.server import Server
+from vimlib.simulator.state import Keeper, certificate_of
+from vimlib.simulator.state import load as load_state
+from vimlib.simulator.state import read as read_state
 from vimlib.simulator.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Coroutine, Mapping
     from types import TracebackType
 
     from vimlib.simulator.call import CallRecord
@@ -57,6 +62,9 @@ class ESXHost:
         session_limit: Most sessions at once; a further login gets HTTP 503.
         session_timeout: Seconds of silence after which a session ends.
         seed: Makes UUIDs and MAC addresses the same in each run.
+        state: A file in which the host keeps what it knows; if it is there, the host begins with it.
+            Use it with named datastores, whose folders stay too.
+        control: Serve `/_ctl/`, by which another process orders faults; see `vimlib.simulator.control`.
         address: Where to listen. Loopback alone is meant; the password is the only guard.
     """
 
@@ -80,6 +88,8 @@ class ESXHost:
         session_timeout: float = 1800.0,
         seed: int | None = None,
         address: str = "127.0.0.1",
+        state: str | Path | None = None,
+        control: bool = False,
     ) -> None:
         self.world = World(
             version,
@@ -96,8 +106,12 @@ class ESXHost:
         self._capacity = capacity
         self._vms = vms
         self._legacy_tls = legacy_tls
-        self._limits = {"session_limit": session_limit, "session_timeout": session_timeout}
+        self._session_limit = session_limit
+        self._session_timeout = session_timeout
+        self._state = Path(state) if state is not None else None
+        self._control = control
         self._server: Server | None = None
+        self._later: set[asyncio.Task[None]] = set()
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self.world.faults.latency = latency
         self.world.address = address
@@ -114,19 +128,89 @@ class ESXHost:
 
     async def _start(self) -> None:
         world = self.world
-        # 4.1's clients may know no elliptic curves.
-        world.certificate = await world.io(lambda: make_certificate(bits=2048 if self._legacy_tls else 0))
-        build(world, username=self.credentials.username, password=self.credentials.password, **self._limits)  # type: ignore[arg-type]
-        for name, folder in self._folders.items():
-            root = Path(folder) if folder is not None else self._make_folder(name)
-            await world.io(lambda root=root: root.mkdir(parents=True, exist_ok=True))
-            store = Datastore(world, name, root.resolve(), self._capacity)
-            await store.recount()
+        kept = await world.io(read_state, self._state) if self._state is not None else None
+        if kept is not None:
+            self.credentials = Credentials(kept["username"], kept["password"])
+            world.certificate = certificate_of(kept)
+        else:
+            # 4.1's clients may know no elliptic curves.
+            bits = 2048 if self._legacy_tls else 0
+            world.certificate = await world.io(lambda: make_certificate(bits=bits))
+        build(
+            world,
+            username=self.credentials.username,
+            password=self.credentials.password,
+            session_limit=self._session_limit,
+            session_timeout=self._session_timeout,
+        )
+        await self._mount(kept["datastores"] if kept is not None else {})
+        if kept is not None:
+            await load_state(world, kept)
+        if self._state is not None:
+            world.keeper = Keeper(world, self._state)
         if self._vms:
             await make_machines(world, self._vms)
-        context = await world.io(lambda: server_context(world.certificate, legacy=self._legacy_tls))  # type: ignore[arg-type]
+        await world.persist()
+        world.restart = self._restart
+        await self._serve()
+
+    async def _mount(self, uuids: Mapping[str, str]) -> None:
+        for name, folder in self._folders.items():
+            root = Path(folder) if folder is not None else self._make_folder(name)
+            await self.world.io(_make_root, root)
+            store = Datastore(
+                self.world, name, root.resolve(), self._capacity, uuid=uuids.get(name)
+            )
+            await store.recount()
+
+    async def _serve(self) -> None:
+        world = self.world
+        certificate = world.certificate
+        assert certificate is not None
+        context = await world.io(lambda: server_context(certificate, legacy=self._legacy_tls))
         self._server = Server(world, self.call_log, context)
+        if self._control:
+            self._server.control = Control(self).serve
         world.port = await self._server.start(world.address, world.port)
+
+    async def restart(self, *, seconds: float = 0.0, keep_state: bool = True) -> None:
+        """Restart the host's services: connections break, sessions and tasks are gone, the port stays.
+
+        `keep_state=False` also forgets which machines are registered; their files stay. Cancelling
+        it may leave the host without a socket; `aclose` is safe then.
+        """
+        world = self.world
+        await world.stop_work()
+        world.sessions.expire()
+        for task in [obj for obj in world.objects.values() if obj.kind == "Task"]:
+            task.remove()
+        world.tasks.recent.clear()
+        world.tasks.finished.clear()
+        if not keep_state:
+            for machine in tuple(world.machines.values()):
+                machine.remove()
+            for store in world.datastores.values():
+                store.locks.clear()
+        for machine in world.machines.values():
+            machine.recent_tasks.clear()
+            machine.changed("recentTask")
+        await world.persist()
+        await self._restart(seconds)
+
+    async def _restart(self, seconds: float) -> None:
+        server, self._server = self._server, None
+        if server is not None:
+            await server.stop()
+        if seconds < 0:  # shut down: nothing comes back by itself
+            return
+        if seconds:
+            await self.world.clock.sleep(seconds)
+        await self._serve()
+
+    async def reboot(self, *, seconds: float = 0.0) -> None:
+        """Reboot the host as a power failure does: machines are off, sessions gone, the port stays."""
+        self.world.reboot_seconds = seconds
+        await self.world.reboot()
 
     def _make_folder(self, name: str) -> Path:
         if self._temporary is None:
@@ -135,13 +219,18 @@ class ESXHost:
         return Path(self._temporary.name, f"{len(self.world.datastores)}-{safe}")
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         """Stop; see `aclose`."""
         await self.aclose()
 
     async def aclose(self) -> None:
         """Close connections, end tasks and threads, delete made folders. May be called twice."""
+        if self._later:
+            await asyncio.wait(tuple(self._later))
         if self._server is not None:
             server, self._server = self._server, None
             await server.stop()
@@ -195,7 +284,9 @@ class ESXHost:
         """Return the folder of a datastore."""
         return self.world.datastores[name].root
 
-    def set_guest(self, name: str, *, tools: bool = True, ip: str | None = None, host_name: str | None = None) -> None:
+    def set_guest(
+        self, name: str, *, tools: bool = True, ip: str | None = None, host_name: str | None = None
+    ) -> None:
         """Say what runs in a machine: whether its tools are installed (and run while it is on), its address."""
         machine = self.machine(name)
         guest = machine.guest
@@ -204,9 +295,37 @@ class ESXHost:
         guest.ip_address, guest.host_name = ip, host_name
         machine.changed("guest", "summary", "guestHeartbeatStatus")
 
+    def fill(self, name: str, *, free: int = 0) -> None:
+        """Let a datastore have `free` bytes left, by other things that are on it."""
+        store = self.world.datastores[name]
+        store.used = max(store.capacity - free, 0)
+        store.changed("summary", "info")
+
+    def lie(self, name: str, path: str, size: int | None) -> None:
+        """Let a datastore show another size for a file than it has; None tells the truth again."""
+        store = self.world.datastores[name]
+        if size is None:
+            store.sizes.pop(path, None)
+        else:
+            store.sizes[path] = size
+
+    def ask(self, name: str, text: str, choices: Mapping[str, str]) -> str:
+        """Let a machine ask a question, which its tasks wait for; return the question's id."""
+        return power.ask(self.machine(name), text, dict(choices))
+
+    def later(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something beside the calls; `aclose` waits for its end."""
+        task = asyncio.get_running_loop().create_task(work, name="simulated restart")
+        self._later.add(task)
+        task.add_done_callback(self._later.discard)
+
     def __repr__(self) -> str:
         state = self.url if self._server is not None else "not running"
         return f"<ESXHost {self.world.release.name} {state}, {len(self.world.machines)} machines>"
+
+
+def _make_root(root: Path) -> None:
+    root.mkdir(parents=True, exist_ok=True)
 
 
 def describe(esx: ESXHost) -> dict[str, Any]:

@@ -32,7 +32,16 @@ class EventManager(Served):
         self.collectors: list[EventCollector] = []
         super().__init__(world, "ha-eventmgr")
 
-    def post(self, name: str, text: str, *, machine: Any = None, user: str = "", chain: int = 0, **fields: Any) -> None:
+    def post(
+        self,
+        name: str,
+        text: str,
+        *,
+        machine: Any = None,
+        user: str = "",
+        chain: int = 0,
+        **fields: Any,
+    ) -> None:
         """Note an event of the type `name` about `machine` (None: about the host)."""
         world = self.world
         cls = vim25.BINDING.find(name)
@@ -50,8 +59,12 @@ class EventManager(Served):
             chainId=chain or key,
             createdTime=world.clock.now(),
             userName=user,
-            datacenter=vim25.DatacenterEventArgument(name=datacenter.name, datacenter=datacenter.ref),
-            computeResource=vim25.ComputeResourceEventArgument(name=resource.name, computeResource=resource.ref),
+            datacenter=vim25.DatacenterEventArgument(
+                name=datacenter.name, datacenter=datacenter.ref
+            ),
+            computeResource=vim25.ComputeResourceEventArgument(
+                name=resource.name, computeResource=resource.ref
+            ),
             host=vim25.HostEventArgument(name=host.name, host=host.ref),
             fullFormattedMessage=text,
             **fields,
@@ -101,7 +114,11 @@ def wanted(spec: Any, event: Any, entity: Entity | None) -> bool:
             return False
         if spec.time.endTime is not None and event.createdTime > spec.time.endTime:
             return False
-    if spec.userName is not None and spec.userName.userList and event.userName not in spec.userName.userList:
+    if (
+        spec.userName is not None
+        and spec.userName.userList
+        and event.userName not in spec.userName.userList
+    ):
         return False
     if spec.eventChainId is not None and event.chainId != spec.eventChainId:
         return False
@@ -178,17 +195,30 @@ def log_user_event(manager: EventManager, call: Call) -> None:
     """Note what a user says."""
     entity = manager.world.find(call.args["entity"])
     machine = entity if entity.kind == "VirtualMachine" else None
-    manager.post("GeneralUserEvent", f"User logged event: {call.args['msg']}", user=call.user, message=call.args["msg"], **_about(machine))
+    manager.post(
+        "GeneralUserEvent",
+        f"User logged event: {call.args['msg']}",
+        user=call.user,
+        message=call.args["msg"],
+        **_about(machine),
+    )
 
 
 def _about(machine: Any) -> dict[str, Any]:
-    return {"vm": vim25.VmEventArgument(name=machine.name, vm=machine.ref)} if machine is not None else {}
+    return (
+        {"vm": vim25.VmEventArgument(name=machine.name, vm=machine.ref)}
+        if machine is not None
+        else {}
+    )
 
 
 def _count(call: Call) -> int:
     count = int(call.args["maxCount"])
     if not 0 < count <= _PAGE:
-        raise say(vim25.InvalidArgument(invalidProperty="maxCount"), "A specified parameter was not correct: maxCount")
+        raise say(
+            vim25.InvalidArgument(invalidProperty="maxCount"),
+            "A specified parameter was not correct: maxCount",
+        )
     return count
 
 

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Faults", "Rule", "What"]
 
-What = Literal["fault", "delay", "drop", "reset", "html", "status", "lose", "empty", "truncate", "hang"]
+What = Literal[
+    "fault", "delay", "drop", "reset", "html", "status", "lose", "empty", "truncate", "hang"
+]
 """`fault`: answer with it, undone. `delay`: wait first. `drop`: close without an answer, undone.
 `reset`: the same with a TCP reset. `html`: answer a page, undone. `status`: answer an HTTP status,
 undone. `lose`: do the work, then close without an answer. `empty`: do the work, answer no body.

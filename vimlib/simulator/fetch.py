@@ -30,7 +30,7 @@ class _Fetching(ManagedObject):
     _since_ = "2.0"
 
     @operation("prop:string!", "anyType", since="2.0")
-    async def Fetch(self, prop: str) -> Any:  # type: ignore[empty-body]  # noqa: N802
+    async def Fetch(self, prop: str) -> Any:  # noqa: N802
         """Return the value of a property."""
 
 

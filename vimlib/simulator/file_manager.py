@@ -65,7 +65,10 @@ def delete_file(manager: FileManager, call: Call) -> Any:
 
     async def work(task: Task) -> None:
         if not path:
-            raise say(vim25.CannotDeleteFile(file=store.shown(path)), f"Cannot delete file {store.shown(path)}")
+            raise say(
+                vim25.CannotDeleteFile(file=store.shown(path)),
+                f"Cannot delete file {store.shown(path)}",
+            )
         store.require_unlocked(path)
         try:
             await store.work(delete_tree, store.local(path), touched=[path])
@@ -87,9 +90,8 @@ def _check_pair(source: Path, target: Path, shown: tuple[str, str], force: bool)
         raise no_such_file(shown[0])
     if not target.parent.is_dir():
         raise no_such_file(shown[1])
-    if target.exists():
-        if not force or target.is_dir():
-            raise already_exists(shown[1])
+    if target.exists() and (not force or target.is_dir()):
+        raise already_exists(shown[1])
 
 
 @serves(FileManager, "MoveDatastoreFile_Task")

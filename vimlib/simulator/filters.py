@@ -10,7 +10,7 @@ from vimlib.simulator.objects import Served, Watcher, prop
 from vimlib.simulator.properties import read_path
 from vimlib.simulator.traversal import select, walk_names
 from vimlib.simulator.typed import as_any
-from vimlib.simulator.world import missing, say
+from vimlib.simulator.world import localized, missing, say
 
 if TYPE_CHECKING:
     from vimlib.simulator.collector import PropertyCollector
@@ -28,7 +28,10 @@ class Reader:
         self.specs = spec.propSet
         for each in self.specs:
             if vim25.BINDING.find(each.type) is None:
-                raise say(vim25.InvalidArgument(invalidProperty="type"), f"A specified parameter was not correct: type ({each.type})")
+                raise say(
+                    vim25.InvalidArgument(invalidProperty="type"),
+                    f"A specified parameter was not correct: type ({each.type})",
+                )
         self._paths: dict[type[Served], list[str] | None] = {}
 
     def paths(self, obj: Served) -> list[str] | None:
@@ -79,9 +82,7 @@ class Reader:
 
 
 def _missing(path: str, fault: MethodFault) -> Any:
-    return vim25.MissingProperty(
-        path=path, fault=vim25.LocalizedMethodFault(fault=fault, localizedMessage=fault.localized_message)
-    )
+    return vim25.MissingProperty(path=path, fault=localized(fault))
 
 
 class Filter(Served, Watcher):
@@ -115,7 +116,10 @@ class Filter(Served, Watcher):
         except MethodFault:
             self._unwatch()
             raise
-        super().__init__(collector.world, f"session[{collector.session.key if collector.session else ''}]{collector.world.new_uuid()}")
+        super().__init__(
+            collector.world,
+            f"session[{collector.session.key if collector.session else ''}]{collector.world.new_uuid()}",
+        )
 
     @prop("spec")
     def _spec(self) -> Any:
@@ -182,7 +186,7 @@ class Filter(Served, Watcher):
         if self.stale:
             self._select()
         updates: list[Any] = []
-        gone = []
+        gone: list[Any] = []
         for obj in tuple(self.leaving):
             if limit is not None and len(updates) >= limit:
                 return self._made(updates, gone), True
@@ -192,8 +196,7 @@ class Filter(Served, Watcher):
         for ref in self._missing:
             if ref not in self.absent:
                 self.absent.append(ref)
-                fault = missing(ref)
-                gone.append(vim25.MissingObject(obj=ref, fault=vim25.LocalizedMethodFault(fault=fault, localizedMessage=fault.localized_message)))
+                gone.append(vim25.MissingObject(obj=ref, fault=localized(missing(ref))))
         for obj in tuple(self.pending):
             if limit is not None and len(updates) >= limit:
                 return self._made(updates, gone), True
@@ -213,14 +216,27 @@ class Filter(Served, Watcher):
         new = self.reader.values(obj)
         self.said[obj] = new
         if old is None:
-            changes = [_assign(path, value) for path, value in new.items() if value is not None and not isinstance(value, MethodFault)]
+            changes = [
+                _assign(path, value)
+                for path, value in new.items()
+                if value is not None and not isinstance(value, MethodFault)
+            ]
         else:
-            changes = [_assign(path, value) for path, value in new.items() if value != old[path] and not isinstance(value, MethodFault)]
+            changes = [
+                _assign(path, value)
+                for path, value in new.items()
+                if value != old[path] and not isinstance(value, MethodFault)
+            ]
             if not changes:
                 return None
-        absent = [_missing(path, value) for path, value in new.items() if isinstance(value, MethodFault)]
+        absent = [
+            _missing(path, value) for path, value in new.items() if isinstance(value, MethodFault)
+        ]
         return vim25.ObjectUpdate(
-            kind="enter" if old is None else "modify", obj=obj.ref, changeSet=changes, missingSet=absent
+            kind="enter" if old is None else "modify",
+            obj=obj.ref,
+            changeSet=changes,
+            missingSet=absent,
         )
 
 

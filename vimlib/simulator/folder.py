@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import os
 import re
+import stat as stat_module
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, unquote
@@ -34,7 +35,12 @@ def page(title: str, body: str) -> str:
 
 def refuse(status: int, text: str, **headers: str) -> web.Response:
     """Return an error page."""
-    return web.Response(status=status, text=page(text, f"<p>{html.escape(text)}</p>"), content_type="text/html", headers=headers)
+    return web.Response(
+        status=status,
+        text=page(text, f"<p>{html.escape(text)}</p>"),
+        content_type="text/html",
+        headers=headers,
+    )
 
 
 async def serve_folder(
@@ -64,7 +70,9 @@ async def serve_folder(
     if method in ("GET", "HEAD"):
         return await _get(world, request, store, path, place)
     if not world.licensed:
-        return refuse(403, "Current license or ESXi version prohibits execution of the requested operation.")
+        return refuse(
+            403, "Current license or ESXi version prohibits execution of the requested operation."
+        )
     if method in ("PUT", "POST"):
         return await _put(world, request, store, path, place, rules)
     if method == "DELETE":
@@ -92,7 +100,7 @@ async def _get(
         stat = await world.io(os.stat, place)
     except OSError:
         return refuse(404, f"File {path} not found")
-    if place.is_dir():
+    if stat_module.S_ISDIR(stat.st_mode):
         return await _listing(world, store, path, place)
     size = store.sizes.get(path, stat.st_size)
     headers = {
@@ -111,7 +119,9 @@ async def _get(
             else:
                 start = max(size - int(match[2]), 0)
             if start >= end:
-                return refuse(416, "Range not satisfiable", **{hdrs.CONTENT_RANGE: f"bytes */{size}"})
+                return refuse(
+                    416, "Range not satisfiable", **{hdrs.CONTENT_RANGE: f"bytes */{size}"}
+                )
             status = 206
             headers[hdrs.CONTENT_RANGE] = f"bytes {start}-{end - 1}/{size}"
     headers[hdrs.CONTENT_LENGTH] = str(end - start)
@@ -125,7 +135,12 @@ async def _get(
 
 
 async def _send(
-    world: World, request: web.BaseRequest, response: web.StreamResponse, place: Path, start: int, end: int
+    world: World,
+    request: web.BaseRequest,
+    response: web.StreamResponse,
+    place: Path,
+    start: int,
+    end: int,
 ) -> None:
     file = await world.io(open, place, "rb")
     try:
@@ -144,7 +159,9 @@ async def _send(
 
 
 async def _listing(world: World, store: Datastore, path: str, place: Path) -> web.Response:
-    entries = await world.io(lambda: sorted((e.name, e.is_dir(), e.stat().st_size) for e in os.scandir(place)))
+    entries = await world.io(
+        lambda: sorted((e.name, e.is_dir(), e.stat().st_size) for e in os.scandir(place))
+    )
     query = f"dcPath={quote(world.datacenter.name)}&amp;dsName={quote(store.name)}"
     rows = "".join(
         f'<tr><td><a href="/folder/{quote(f"{path}/{name}".lstrip("/"))}{"/" if folder else ""}?{query}">'
@@ -152,12 +169,18 @@ async def _listing(world: World, store: Datastore, path: str, place: Path) -> we
         for name, folder, size in entries
     )
     return web.Response(
-        text=page(f"Index of {path} on datastore {store.name}", f"<table>{rows}</table>"), content_type="text/html"
+        text=page(f"Index of {path} on datastore {store.name}", f"<table>{rows}</table>"),
+        content_type="text/html",
     )
 
 
 async def _put(
-    world: World, request: web.BaseRequest, store: Datastore, path: str, place: Path, rules: list[Rule]
+    world: World,
+    request: web.BaseRequest,
+    store: Datastore,
+    path: str,
+    place: Path,
+    rules: list[Rule],
 ) -> web.StreamResponse:
     held = _held(store, path)
     if held is not None:

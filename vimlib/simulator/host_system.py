@@ -106,9 +106,14 @@ class HostSystem(Entity):
         shape = self.shape
         per = shape.threads // 2
         return vim25.HostHardwareInfo(
-            systemInfo=vim25.HostSystemInfo(vendor="VMware, Inc.", model=shape.model, uuid=self.uuid),
+            systemInfo=vim25.HostSystemInfo(
+                vendor="VMware, Inc.", model=shape.model, uuid=self.uuid
+            ),
             cpuInfo=vim25.HostCpuInfo(
-                numCpuPackages=2, numCpuCores=shape.cores, numCpuThreads=shape.threads, hz=shape.mhz * 1_000_000
+                numCpuPackages=2,
+                numCpuCores=shape.cores,
+                numCpuThreads=shape.threads,
+                hz=shape.mhz * 1_000_000,
             ),
             cpuPkg=[
                 vim25.HostCpuPackage(
@@ -132,7 +137,8 @@ class HostSystem(Entity):
             product=self._about(),
             network=self.world.networks.info(),
             fileSystemVolume=vim25.HostFileSystemVolumeInfo(
-                volumeTypeList=["VMFS"], mountInfo=[store.mount() for store in self.world.datastores.values()]
+                volumeTypeList=["VMFS"],
+                mountInfo=[store.mount() for store in self.world.datastores.values()],
             ),
             option=[],
         )
@@ -166,7 +172,11 @@ class HostSystem(Entity):
 
     def contents(self) -> list[Entity]:
         """Return what a container view of the host shows."""
-        return [*self.world.machines.values(), *self.world.datastores.values(), *self.world.networks.networks.values()]
+        return [
+            *self.world.machines.values(),
+            *self.world.datastores.values(),
+            *self.world.networks.networks.values(),
+        ]
 
 
 @serves(HostSystem, "EnterMaintenanceMode_Task")

@@ -28,7 +28,9 @@ class Folder(Entity):
 
     kind = "Folder"
 
-    def __init__(self, world: World, moid: str, name: str, parent: Entity | None, types: list[str]) -> None:
+    def __init__(
+        self, world: World, moid: str, name: str, parent: Entity | None, types: list[str]
+    ) -> None:
         self.types = types
         self.entities: dict[Entity, None] = {}
         super().__init__(world, moid, name, parent)
@@ -164,7 +166,9 @@ class ResourcePool(Entity):
 
     kind = "ResourcePool"
 
-    def __init__(self, world: World, moid: str, name: str, parent: Entity, owner: ComputeResource) -> None:
+    def __init__(
+        self, world: World, moid: str, name: str, parent: Entity, owner: ComputeResource
+    ) -> None:
         self.owner = owner
         self.pools: dict[ResourcePool, None] = {}
         self.machines: dict[Any, None] = {}
@@ -252,9 +256,7 @@ class ServiceInstance(Served):
         """Return the service content: what there is, by well-known names."""
         found = self.world.objects
         refs = {
-            name: found[kind, moid].ref
-            for name, kind, moid in _CONTENT
-            if (kind, moid) in found
+            name: found[kind, moid].ref for name, kind, moid in _CONTENT if (kind, moid) in found
         }
         return vim25.ServiceContent(about=about(self.world), **refs)
 
@@ -323,25 +325,40 @@ def current_time(instance: ServiceInstance, call: Call) -> Any:
     return instance.world.clock.now()
 
 
-@serves(Folder, "CreateFolder", "CreateDatacenter", "CreateClusterEx", "CreateCluster", "AddStandaloneHost_Task")
+@serves(
+    Folder,
+    "CreateFolder",
+    "CreateDatacenter",
+    "CreateClusterEx",
+    "CreateCluster",
+    "AddStandaloneHost_Task",
+)
 def refuse_to_create(folder: Folder, call: Call) -> Any:
     """Refuse: a host's folders are fixed."""
     raise say(vim25.NotSupported(), "The operation is not supported on the object.")
 
 
-def build(world: World, *, username: str, password: str, session_limit: int, session_timeout: float) -> None:
+def build(
+    world: World, *, username: str, password: str, session_limit: int, session_timeout: float
+) -> None:
     """Make everything that a fresh host has, short of datastores and machines."""
     ServiceInstance(world)
     SharedCollector(world)
     ViewManager(world)
     world.tasks = TaskManager(world)
     world.events = EventManager(world)
-    world.sessions = SessionManager(world, username, password, limit=session_limit, idle=session_timeout)
-    root = world.root_folder = Folder(world, "ha-folder-root", "ha-folder-root", None, ["Datacenter"])
+    world.sessions = SessionManager(
+        world, username, password, limit=session_limit, idle=session_timeout
+    )
+    root = world.root_folder = Folder(
+        world, "ha-folder-root", "ha-folder-root", None, ["Datacenter"]
+    )
     datacenter = world.datacenter = Datacenter(world, root)
     world.vm_folder = datacenter.vm
     resource = ComputeResource(world, datacenter.hosts, "localhost.localdomain")
-    resource.pool = world.pool = ResourcePool(world, "ha-root-pool", "Resources", resource, resource)
+    resource.pool = world.pool = ResourcePool(
+        world, "ha-root-pool", "Resources", resource, resource
+    )
     resource.host = world.host = HostSystem(world, resource)
     world.networks = NetworkSystem(world, datacenter.networks)
     build_managers(world)

@@ -14,7 +14,7 @@ from vimlib.simulator.file_manager import already_exists
 from vimlib.simulator.inventory import Folder, ResourcePool
 from vimlib.simulator.machine import VirtualMachine
 from vimlib.simulator.objects import Entity, serves, unescape_name
-from vimlib.simulator.reconfigure import Change, blank_config, check_name, wrong
+from vimlib.simulator.reconfigure import Change, blank_config, check_name, plain_uuid, wrong
 from vimlib.simulator.tasks import start_task
 from vimlib.simulator.world import say
 
@@ -25,14 +25,17 @@ if TYPE_CHECKING:
     from vimlib.simulator.tasks import Task
     from vimlib.simulator.world import World
 
-__all__ = ["create_machine", "read_machine", "require_idle", "store_config"]
+__all__ = ["capacities_of", "create_machine", "read_machine", "require_idle", "store_config"]
 
 
 def require_idle(machine: VirtualMachine) -> None:
     """Raise `TaskInProgress` while a task of the machine has not ended."""
     task = machine.world.tasks.running_on(machine)
     if task is not None:
-        raise say(vim25.TaskInProgress(task=task.ref), "The operation is not allowed: another task is already in progress.")
+        raise say(
+            vim25.TaskInProgress(task=task.ref),
+            "The operation is not allowed: another task is already in progress.",
+        )
 
 
 def require_power(machine: VirtualMachine, *allowed: str, requested: str | None = None) -> None:
@@ -40,7 +43,9 @@ def require_power(machine: VirtualMachine, *allowed: str, requested: str | None 
     if machine.power not in allowed:
         words = {"poweredOn": "Powered on", "poweredOff": "Powered off", "suspended": "Suspended"}
         raise say(
-            vim25.InvalidPowerState(requestedState=requested or allowed[0], existingState=machine.power),
+            vim25.InvalidPowerState(
+                requestedState=requested or allowed[0], existingState=machine.power
+            ),
             f"The attempted operation cannot be performed in the current state ({words[machine.power]}).",
         )
 
@@ -55,7 +60,10 @@ def check_unused(world: World, name: str, *, but: VirtualMachine | None = None) 
     """Raise `DuplicateName` if another machine has the name."""
     for machine in world.machines.values():
         if machine.name == name and machine is not but:
-            raise say(vim25.DuplicateName(name=name, object=machine.ref), f"The name '{name}' already exists.")
+            raise say(
+                vim25.DuplicateName(name=name, object=machine.ref),
+                f"The name '{name}' already exists.",
+            )
 
 
 async def store_config(machine: VirtualMachine) -> None:
@@ -110,7 +118,10 @@ async def _place(world: World, spec: Any, name: str) -> tuple[Datastore, str]:
     """Return where the configuration file of a new machine goes; its folder is made."""
     files = spec.files
     if files is None or not files.vmPathName:
-        raise say(vim25.InvalidVmConfig(property="configSpec.files"), "Invalid virtual machine configuration.")
+        raise say(
+            vim25.InvalidVmConfig(property="configSpec.files"),
+            "Invalid virtual machine configuration.",
+        )
     store, path = find_path(world, files.vmPathName)
     if path.endswith(".vmx"):
         place = store.local(path)
@@ -164,40 +175,77 @@ def _create(call: Call, pool: ResourcePool) -> Any:
     world, spec = call.world, call.args["config"]
     world.require_licence()
     if not spec.name:
-        raise say(vim25.InvalidVmConfig(property="configSpec.name"), "Invalid virtual machine configuration.")
+        raise say(
+            vim25.InvalidVmConfig(property="configSpec.name"),
+            "Invalid virtual machine configuration.",
+        )
     check_name(unescape_name(spec.name))
 
     async def work(task: Task) -> Any:
         machine = await create_machine(world, spec, pool)
-        world.events.post("VmCreatedEvent", f"Created virtual machine {machine.name} on {world.host.name}", machine=machine, user=call.user, chain=task.chain)
+        world.events.post(
+            "VmCreatedEvent",
+            f"Created virtual machine {machine.name} on {world.host.name}",
+            machine=machine,
+            user=call.user,
+            chain=task.chain,
+        )
         return machine.ref
 
     return start_task(call, call.world.vm_folder, work)
 
 
-async def read_machine(world: World, store: Datastore, path: str, pool: ResourcePool, name: str | None) -> VirtualMachine:
+async def capacities_of(
+    world: World, store: Datastore, values: dict[str, str], path: str
+) -> dict[str, vmx.DiskFacts]:
+    """Return what is known of each disk that a configuration file names, its parents too."""
+    found = {}
+    for key, value in values.items():
+        if key.endswith(".fileName") and value.endswith(".vmdk"):
+            folder = path.strip().rpartition("/")[0]
+            shown = value if value.startswith("[") else store.shown(f"{folder}/{value}".lstrip("/"))
+            facts = await _facts(world, shown)
+            if facts is not None:  # a host registers it all the same and refuses to power it on
+                found[value] = facts
+    return found
+
+
+async def _facts(world: World, shown: str) -> vmx.DiskFacts | None:
+    store, path = find_path(world, shown)
+    try:
+        disk = await world.io(vmdk.load, store.local(path))
+    except (OSError, vmdk.DiskError):
+        return None
+    parent = None
+    if disk.parent:
+        folder = path.rpartition("/")[0]
+        parent = await _facts(world, store.shown(f"{folder}/{disk.parent}".lstrip("/")))
+    return vmx.DiskFacts(shown, store, disk.capacity, disk.thin, plain_uuid(disk.uuid), parent)
+
+
+async def read_machine(
+    world: World, store: Datastore, path: str, pool: ResourcePool, name: str | None
+) -> VirtualMachine:
     """Register the machine of a configuration file. Raises what a host raises."""
     place = store.local(path)
     shown = store.shown(path)
     try:
         values = vmx.parse(await world.io(place.read_text, "utf-8"))
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        raise say(vim25.NotFound(), f"The object or item referred to could not be found: {shown}") from None
+        raise say(
+            vim25.NotFound(), f"The object or item referred to could not be found: {shown}"
+        ) from None
     except (vmx.VmxError, UnicodeDecodeError):
-        raise say(vim25.InvalidVmConfig(property=shown), "Invalid virtual machine configuration.") from None
-    files = [value for key, value in values.items() if key.endswith(".fileName") and value.endswith(".vmdk")]
-    capacities: dict[str, tuple[int, bool, str]] = {}
-    for file in files:
-        try:
-            disk_store, disk_path = find_path(world, file if file.startswith("[") else store.shown(f"{path.rpartition('/')[0]}/{file}"))
-            disk = await world.io(vmdk.load, disk_store.local(disk_path))
-        except (OSError, vmdk.DiskError):
-            continue  # a host registers it all the same and refuses to power it on
-        capacities[file] = (disk.capacity, disk.thin, disk.uuid)
+        raise say(
+            vim25.InvalidVmConfig(property=shown), "Invalid virtual machine configuration."
+        ) from None
+    capacities = await capacities_of(world, store, values, path)
     try:
         config = vmx.read_config(world, blank_config(world, place.stem, shown), values, capacities)
     except vmx.VmxError:
-        raise say(vim25.InvalidVmConfig(property=shown), "Invalid virtual machine configuration.") from None
+        raise say(
+            vim25.InvalidVmConfig(property=shown), "Invalid virtual machine configuration."
+        ) from None
     if name:
         config = replace(config, name=name)
     check_unused(world, config.name)
@@ -217,13 +265,22 @@ def register_vm(served: Entity, call: Call) -> Any:
     pool = served if isinstance(served, ResourcePool) else _pool(call)
     for machine in world.machines.values():
         if machine.store is store and machine.vmx == path:
-            raise say(vim25.AlreadyExists(name=machine.name), f"The specified key, name, or identifier '{store.shown(path)}' already exists.")
+            raise say(
+                vim25.AlreadyExists(name=machine.name),
+                f"The specified key, name, or identifier '{store.shown(path)}' already exists.",
+            )
     if call.get("asTemplate"):
         raise say(vim25.NotSupported(), "The operation is not supported on the object.")
 
     async def work(task: Task) -> Any:
         machine = await read_machine(world, store, path, pool, call.get("name"))
-        world.events.post("VmRegisteredEvent", f"Registered {machine.name} on {world.host.name}", machine=machine, user=call.user, chain=task.chain)
+        world.events.post(
+            "VmRegisteredEvent",
+            f"Registered {machine.name} on {world.host.name}",
+            machine=machine,
+            user=call.user,
+            chain=task.chain,
+        )
         return machine.ref
 
     return start_task(call, world.vm_folder, work)
@@ -244,7 +301,9 @@ def reconfigure(machine: VirtualMachine, call: Call) -> Any:
             check_unused(world, unescape_name(spec.name), but=machine)
         wanted = replace(spec, name=unescape_name(spec.name)) if spec.name else spec
         before = machine.network_names()
-        change = Change(world, machine.config, wanted, machine=machine, running=machine.power == "poweredOn")
+        change = Change(
+            world, machine.config, wanted, machine=machine, running=machine.power == "poweredOn"
+        )
         config = await change.apply()
         machine.set_config(config)
         if machine.power == "poweredOn":
@@ -253,7 +312,14 @@ def reconfigure(machine: VirtualMachine, call: Call) -> Any:
             if network.name in before ^ machine.network_names():
                 network.changed("vm")
         await store_config(machine)
-        world.events.post("VmReconfiguredEvent", f"Reconfigured {machine.name} on {world.host.name}", machine=machine, user=call.user, chain=task.chain, configSpec=vim25.VirtualMachineConfigSpec(name=spec.name))
+        world.events.post(
+            "VmReconfiguredEvent",
+            f"Reconfigured {machine.name} on {world.host.name}",
+            machine=machine,
+            user=call.user,
+            chain=task.chain,
+            configSpec=vim25.VirtualMachineConfigSpec(name=spec.name),
+        )
 
     return start_task(call, machine, work)
 
@@ -291,11 +357,23 @@ def rename(entity: Entity, call: Call) -> Any:
         locked = entity.power == "poweredOn"
         if locked:
             free_files(entity)
-        entity.set_config(replace(entity.config, name=name, changeVersion=str(int(entity.config.changeVersion) + 1)))
+        entity.set_config(
+            replace(
+                entity.config, name=name, changeVersion=str(int(entity.config.changeVersion) + 1)
+            )
+        )
         if locked:
             hold_files(entity)
         await store_config(entity)
-        world.events.post("VmRenamedEvent", f"Renamed {old} from {old} to {name}", machine=entity, user=call.user, chain=task.chain, oldName=old, newName=name)
+        world.events.post(
+            "VmRenamedEvent",
+            f"Renamed {old} from {old} to {name}",
+            machine=entity,
+            user=call.user,
+            chain=task.chain,
+            oldName=old,
+            newName=name,
+        )
 
     return start_task(call, entity, work)
 
@@ -306,7 +384,12 @@ def unregister(machine: VirtualMachine, call: Call) -> None:
     call.world.require_licence()
     require_idle(machine)
     require_power(machine, "poweredOff", "suspended")
-    call.world.events.post("VmRemovedEvent", f"Removed {machine.name} on {call.world.host.name}", machine=machine, user=call.user)
+    call.world.events.post(
+        "VmRemovedEvent",
+        f"Removed {machine.name} on {call.world.host.name}",
+        machine=machine,
+        user=call.user,
+    )
     machine.remove()
 
 
@@ -324,7 +407,13 @@ def destroy(entity: Entity, call: Call) -> Any:
 
     async def work(task: Task) -> None:
         require_power(entity, "poweredOff")
-        world.events.post("VmRemovedEvent", f"Removed {entity.name} on {world.host.name}", machine=entity, user=call.user, chain=task.chain)
+        world.events.post(
+            "VmRemovedEvent",
+            f"Removed {entity.name} on {world.host.name}",
+            machine=entity,
+            user=call.user,
+            chain=task.chain,
+        )
         await delete_files(entity)
         entity.remove()
 
@@ -334,7 +423,11 @@ def destroy(entity: Entity, call: Call) -> Any:
 async def delete_files(machine: VirtualMachine) -> None:
     """Delete the files that are the machine's: disks, configuration, logs, state; the folder if empty then."""
     for store, path in dict.fromkeys([*machine.disk_files(), *snapshot_disks(machine)]):
-        if any((store, path) in other.disk_files() for other in machine.world.machines.values() if other is not machine):
+        if any(
+            (store, path) in other.disk_files()
+            for other in machine.world.machines.values()
+            if other is not machine
+        ):
             continue
         try:
             await store.work(vmdk.delete, store.local(path), touched=disk_paths(store, path))
@@ -351,8 +444,13 @@ async def delete_files(machine: VirtualMachine) -> None:
         if not folder:
             return
         for child in place.parent.iterdir() if place.parent.is_dir() else ():
-            ours = child.name.startswith(("vmware", stem + ".", stem + "-")) and not child.name.endswith((".vmdk", ".iso"))
-            if child.is_file() and (ours or child.suffix in (".vswp", ".nvram", ".vmsd", ".vmsn", ".vmss", ".vmxf", ".png")):
+            ours = child.name.startswith(
+                ("vmware", stem + ".", stem + "-")
+            ) and not child.name.endswith((".vmdk", ".iso"))
+            if child.is_file() and (
+                ours
+                or child.suffix in (".vswp", ".nvram", ".vmsd", ".vmsn", ".vmss", ".vmxf", ".png")
+            ):
                 child.unlink()
         _remove_empty(place.parent)
 
@@ -364,8 +462,13 @@ def snapshot_disks(machine: VirtualMachine) -> list[tuple[Datastore, str]]:
     found = []
     for snapshot in machine.all_snapshots():
         for disk in snapshot.config.hardware.device:
-            if isinstance(disk, vim25.VirtualDisk) and getattr(disk.backing, "fileName", None):
-                found.append(find_path(machine.world, disk.backing.fileName))
+            name = (
+                getattr(disk.backing, "fileName", None)
+                if isinstance(disk, vim25.VirtualDisk)
+                else None
+            )
+            if name:
+                found.append(find_path(machine.world, name))
     return found
 
 
@@ -393,7 +496,10 @@ def create_pool(pool: ResourcePool, call: Call) -> Any:
     check_name(name)
     for other in pool.pools:
         if other.name == name:
-            raise say(vim25.DuplicateName(name=name, object=other.ref), f"The name '{name}' already exists.")
+            raise say(
+                vim25.DuplicateName(name=name, object=other.ref),
+                f"The name '{name}' already exists.",
+            )
     made = ResourcePool(world, f"pool{world.serial()}", name, pool, pool.owner)
     made.allocation = call.args["spec"]
     pool.pools[made] = None
@@ -401,7 +507,15 @@ def create_pool(pool: ResourcePool, call: Call) -> Any:
     return made.ref
 
 
-@serves(VirtualMachine, "CloneVM_Task", "MigrateVM_Task", "RelocateVM_Task", "InstantClone_Task", "MarkAsTemplate", "CustomizeVM_Task")
+@serves(
+    VirtualMachine,
+    "CloneVM_Task",
+    "MigrateVM_Task",
+    "RelocateVM_Task",
+    "InstantClone_Task",
+    "MarkAsTemplate",
+    "CustomizeVM_Task",
+)
 def not_on_a_host(machine: VirtualMachine, call: Call) -> Any:
     """Refuse what vCenter alone does."""
     raise say(vim25.NotSupported(), "The operation is not supported on the object.")
@@ -418,5 +532,7 @@ async def refresh_storage(machine: VirtualMachine, call: Call) -> None:
 @serves(Entity, "Reload")
 async def reload(entity: Entity, call: Call) -> None:
     """Read a machine's configuration file again."""
-    if isinstance(entity, VirtualMachine) and not await entity.world.io(entity.store.local(entity.vmx).exists):
+    if isinstance(entity, VirtualMachine) and not await entity.world.io(
+        entity.store.local(entity.vmx).exists
+    ):
         raise no_such_file(entity.config.files.vmPathName)

@@ -37,7 +37,9 @@ class VirtualMachine(Entity):
 
     kind = "VirtualMachine"
 
-    def __init__(self, world: World, moid: str, config: Any, store: Datastore, pool: ResourcePool) -> None:
+    def __init__(
+        self, world: World, moid: str, config: Any, store: Datastore, pool: ResourcePool
+    ) -> None:
         self.config = config
         """`VirtualMachineConfigInfo`; replaced as a whole when it changes."""
         self.store = store
@@ -82,7 +84,9 @@ class VirtualMachine(Entity):
         self.config = config
         renamed = config.name != self.name
         self.name = config.name
-        self.changed("config", "summary", "name", "layout", "layoutEx", "datastore", "network", "guest")
+        self.changed(
+            "config", "summary", "name", "layout", "layoutEx", "datastore", "network", "guest"
+        )
         if renamed:
             self.pool.changed()
 
@@ -209,8 +213,12 @@ class VirtualMachine(Entity):
             ]
         return vim25.GuestInfo(
             toolsStatus=self._tools_status(running),
-            toolsVersionStatus="guestToolsCurrent" if guest.tools_installed else "guestToolsNotInstalled",
-            toolsVersionStatus2="guestToolsCurrent" if guest.tools_installed else "guestToolsNotInstalled",
+            toolsVersionStatus="guestToolsCurrent"
+            if guest.tools_installed
+            else "guestToolsNotInstalled",
+            toolsVersionStatus2="guestToolsCurrent"
+            if guest.tools_installed
+            else "guestToolsNotInstalled",
             toolsRunningStatus="guestToolsRunning" if running else "guestToolsNotRunning",
             toolsVersion="12352" if guest.tools_installed else "0",
             hostName=guest.host_name if running else None,
@@ -235,7 +243,9 @@ class VirtualMachine(Entity):
         config = self.config
         guest = self.read("guest")
         on = self.power == "poweredOn"
-        uptime = int((self.world.clock.now() - self.booted).total_seconds()) if on and self.booted else 0
+        uptime = (
+            int((self.world.clock.now() - self.booted).total_seconds()) if on and self.booted else 0
+        )
         return vim25.VirtualMachineSummary(
             vm=self.ref,
             runtime=self.read("runtime"),
@@ -307,7 +317,9 @@ class VirtualMachine(Entity):
             configFile=[self.vmx.rpartition("/")[2]],
             logFile=["vmware.log"],
             disk=[
-                vim25.VirtualMachineFileLayoutDiskLayout(key=disk.key, diskFile=[disk.backing.fileName])
+                vim25.VirtualMachineFileLayoutDiskLayout(
+                    key=disk.key, diskFile=[disk.backing.fileName]
+                )
                 for disk in self.disks()
                 if getattr(disk.backing, "fileName", None)
             ],
@@ -320,7 +332,12 @@ class VirtualMachine(Entity):
         def add(name: str, kind: str, size: int = 0) -> int:
             files.append(
                 vim25.VirtualMachineFileLayoutExFileInfo(
-                    key=len(files), name=name, type=kind, size=size, uniqueSize=size, accessible=True
+                    key=len(files),
+                    name=name,
+                    type=kind,
+                    size=size,
+                    uniqueSize=size,
+                    accessible=True,
                 )
             )
             return len(files) - 1
@@ -328,15 +345,24 @@ class VirtualMachine(Entity):
         add(self.config.files.vmPathName, "config", 2048)
         disks = []
         for disk in self.disks():
-            chain = []
+            chain: list[Any] = []
             backing = disk.backing
             while backing is not None and getattr(backing, "fileName", None):
                 name = backing.fileName
-                keys = [add(name, "diskDescriptor", 512), add(name.removesuffix(".vmdk") + "-flat.vmdk", "diskExtent", disk.capacityInKB * 1024)]
+                keys = [
+                    add(name, "diskDescriptor", 512),
+                    add(
+                        name.removesuffix(".vmdk") + "-flat.vmdk",
+                        "diskExtent",
+                        disk.capacityInKB * 1024,
+                    ),
+                ]
                 chain.insert(0, vim25.VirtualMachineFileLayoutExDiskUnit(fileKey=keys))
                 backing = getattr(backing, "parent", None)
             disks.append(vim25.VirtualMachineFileLayoutExDiskLayout(key=disk.key, chain=chain))
-        return vim25.VirtualMachineFileLayoutEx(file=files, disk=disks, timestamp=self.config.modified)
+        return vim25.VirtualMachineFileLayoutEx(
+            file=files, disk=disks, timestamp=self.config.modified
+        )
 
     @prop("resourcePool")
     def _pool(self) -> Any:
@@ -350,7 +376,9 @@ class VirtualMachine(Entity):
     def _resource_config(self) -> Any:
         config = self.config
         return vim25.ResourceConfigSpec(
-            entity=self.ref, cpuAllocation=config.cpuAllocation, memoryAllocation=config.memoryAllocation
+            entity=self.ref,
+            cpuAllocation=config.cpuAllocation,
+            memoryAllocation=config.memoryAllocation,
         )
 
     @prop("datastore")
@@ -383,7 +411,12 @@ class VirtualMachine(Entity):
 @lru_cache(maxsize=1)
 def _capability() -> Any:
     """Return what a machine can do: all that the API asks about, short of what needs hardware."""
-    absent = {"vmNpivWwnSupported", "npivWwnOnNonRdmVmSupported", "recordReplaySupported", "s1AcpiManagementSupported"}
+    absent = {
+        "vmNpivWwnSupported",
+        "npivWwnOnNonRdmVmSupported",
+        "recordReplaySupported",
+        "s1AcpiManagementSupported",
+    }
     fields = {
         field.attribute: field.name not in absent
         for field in wire_fields(vim25.VirtualMachineCapability)

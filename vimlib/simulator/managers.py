@@ -66,7 +66,9 @@ class OptionManager(Served):
 
     @prop("setting")
     def _setting(self) -> list[Any]:
-        return [vim25.OptionValue(key=key, value=value) for key, value in sorted(self.options.items())]
+        return [
+            vim25.OptionValue(key=key, value=value) for key, value in sorted(self.options.items())
+        ]
 
 
 class DatastoreSystem(Served):
@@ -81,7 +83,9 @@ class DatastoreSystem(Served):
     @prop("capabilities")
     def _capabilities(self) -> Any:
         return vim25.HostDatastoreSystemCapabilities(
-            nfsMountCreationRequired=True, nfsMountCreationSupported=False, localDatastoreSupported=False
+            nfsMountCreationRequired=True,
+            nfsMountCreationSupported=False,
+            localDatastoreSupported=False,
         )
 
 
@@ -93,7 +97,8 @@ class StorageSystem(Served):
     @prop("fileSystemVolumeInfo", cached=False)
     def _volumes(self) -> Any:
         return vim25.HostFileSystemVolumeInfo(
-            volumeTypeList=["VMFS"], mountInfo=[store.mount() for store in self.world.datastores.values()]
+            volumeTypeList=["VMFS"],
+            mountInfo=[store.mount() for store in self.world.datastores.values()],
         )
 
 
@@ -146,8 +151,14 @@ def build_managers(world: World) -> None:
 
     SearchIndex(world, "ha-searchindex")
     LicenseManager(world, "ha-license-manager")
-    OptionManager(world, "HostAgentSettings", {"Config.HostAgent.log.level": "info", "vpxd.stats.maxQueryMetrics": 64})
-    OptionManager(world, "ha-adv-options", {"Config.HostAgent.plugins.hostsvc.esxAdminsGroup": "ESX Admins"})
+    OptionManager(
+        world,
+        "HostAgentSettings",
+        {"Config.HostAgent.log.level": "info", "vpxd.stats.maxQueryMetrics": 64},
+    )
+    OptionManager(
+        world, "ha-adv-options", {"Config.HostAgent.plugins.hostsvc.esxAdminsGroup": "ESX Admins"}
+    )
     DatastoreSystem(world, "ha-datastoresystem")
     StorageSystem(world, "storageSystem")
     EnvironmentBrowser(world, "envbrowser-ha-compute-res")
@@ -173,7 +184,10 @@ def find_by_path(index: SearchIndex, call: Call) -> Any:
 
 
 def _child(entity: Entity, name: str) -> Entity | None:
-    return next((child for child in entity.children() if name in (child.name, escape_name(child.name))), None)
+    return next(
+        (child for child in entity.children() if name in (child.name, escape_name(child.name))),
+        None,
+    )
 
 
 @serves(SearchIndex, "FindChild")
@@ -218,7 +232,9 @@ def find_by_datastore_path(index: SearchIndex, call: Call) -> Any:
     if name not in index.world.datastores:
         raise say(vim25.InvalidDatastore(name=name), f"Invalid datastore '{name}'.")
     text = f"[{name}] {path}"
-    return next((m.ref for m in index.world.machines.values() if m.config.files.vmPathName == text), None)
+    return next(
+        (m.ref for m in index.world.machines.values() if m.config.files.vmPathName == text), None
+    )
 
 
 def _by_guest(index: SearchIndex, wanted: str, attribute: str) -> Iterator[Any]:

@@ -79,7 +79,11 @@ class Network(Entity):
 
     def users(self) -> list[Any]:
         """Return the machines that have an adapter on it."""
-        return [machine for machine in self.world.machines.values() if self.name in machine.network_names()]
+        return [
+            machine
+            for machine in self.world.machines.values()
+            if self.name in machine.network_names()
+        ]
 
 
 class NetworkSystem(Served):
@@ -95,7 +99,9 @@ class NetworkSystem(Served):
             Pnic("vmnic1", "0000:02:01.0", "00:50:56:aa:00:01"),
             Pnic("vmnic10", "0000:03:00.0", "00:50:56:aa:00:0a", None),
         ]
-        self.switches = {"vSwitch0": Switch("vSwitch0", ["vmnic0"], policy=default_policy(["vmnic0"]))}
+        self.switches = {
+            "vSwitch0": Switch("vSwitch0", ["vmnic0"], policy=default_policy(["vmnic0"]))
+        }
         self.groups: dict[str, PortGroup] = {}
         self.networks: dict[str, Network] = {}
         self.add_group(PortGroup("VM Network", "vSwitch0"))
@@ -128,14 +134,18 @@ class NetworkSystem(Served):
                     key="key-vim.host.VirtualNic-vmk0",
                     portgroup="Management Network",
                     spec=vim25.HostVirtualNicSpec(
-                        ip=vim25.HostIpConfig(dhcp=False, ipAddress="127.0.0.1", subnetMask="255.0.0.0"),
+                        ip=vim25.HostIpConfig(
+                            dhcp=False, ipAddress="127.0.0.1", subnetMask="255.0.0.0"
+                        ),
                         mac="00:50:56:aa:00:00",
                         portgroup="Management Network",
                         mtu=1500,
                     ),
                 )
             ],
-            dnsConfig=vim25.HostDnsConfig(dhcp=False, hostName="localhost", domainName="localdomain"),
+            dnsConfig=vim25.HostDnsConfig(
+                dhcp=False, hostName="localhost", domainName="localdomain"
+            ),
             ipRouteConfig=vim25.HostIpRouteConfig(defaultGateway="127.0.0.1"),
             ipV6Enabled=False,
             atBootIpV6Enabled=False,
@@ -163,7 +173,9 @@ class NetworkSystem(Served):
                 numPorts=switch.ports,
                 bridge=vim25.HostVirtualSwitchBondBridge(
                     nicDevice=switch.pnics,
-                    linkDiscoveryProtocolConfig=vim25.LinkDiscoveryProtocolConfig(protocol="cdp", operation="listen"),
+                    linkDiscoveryProtocolConfig=vim25.LinkDiscoveryProtocolConfig(
+                        protocol="cdp", operation="listen"
+                    ),
                 )
                 if switch.pnics
                 else None,
@@ -173,11 +185,15 @@ class NetworkSystem(Served):
         )
 
     def _group(self, group: PortGroup) -> Any:
-        ports = []
+        ports: list[Any] = []
         for machine in self.world.machines.values():
             if machine.power == "poweredOn":
                 ports.extend(
-                    vim25.HostPortGroupPort(key=f"port-{machine.moid}-{nic.key}", mac=[nic.macAddress], type="virtualMachine")
+                    vim25.HostPortGroupPort(
+                        key=f"port-{machine.moid}-{nic.key}",
+                        mac=[nic.macAddress],
+                        type="virtualMachine",
+                    )
                     for nic in machine.nics()
                     if machine.network_of(nic) == group.name
                 )
@@ -206,7 +222,9 @@ class NetworkSystem(Served):
 def default_policy(pnics: list[str]) -> Any:
     """Return the policy that a new switch has."""
     return vim25.HostNetworkPolicy(
-        security=vim25.HostNetworkSecurityPolicy(allowPromiscuous=False, macChanges=True, forgedTransmits=True),
+        security=vim25.HostNetworkSecurityPolicy(
+            allowPromiscuous=False, macChanges=True, forgedTransmits=True
+        ),
         nicTeaming=vim25.HostNicTeamingPolicy(
             policy="loadbalance_srcid",
             reversePolicy=True,
@@ -223,7 +241,9 @@ def default_policy(pnics: list[str]) -> Any:
             ),
             nicOrder=vim25.HostNicOrderPolicy(activeNic=pnics, standbyNic=[]),
         ),
-        offloadPolicy=vim25.HostNetOffloadCapabilities(csumOffload=True, tcpSegmentation=True, zeroCopyXmit=True),
+        offloadPolicy=vim25.HostNetOffloadCapabilities(
+            csumOffload=True, tcpSegmentation=True, zeroCopyXmit=True
+        ),
         shapingPolicy=vim25.HostNetworkTrafficShapingPolicy(enabled=False),
     )
 
@@ -238,7 +258,9 @@ def _merged(base: Any, over: Any) -> Any:
     for name, value in asdict(over).items():
         if value is not None and value != []:
             old = getattr(base, name)
-            given[name] = _merged(old, value) if hasattr(type(value), "_wire_") and old is not None else value
+            given[name] = (
+                _merged(old, value) if hasattr(type(value), "_wire_") and old is not None else value
+            )
     return replace(base, **given)
 
 
@@ -248,9 +270,13 @@ def _pnic(pnic: Pnic) -> Any:
         device=pnic.device,
         pci=pnic.pci,
         driver="nvmxnet3",
-        linkSpeed=vim25.PhysicalNicLinkInfo(speedMb=pnic.speed, duplex=True) if pnic.speed else None,
+        linkSpeed=vim25.PhysicalNicLinkInfo(speedMb=pnic.speed, duplex=True)
+        if pnic.speed
+        else None,
         spec=vim25.PhysicalNicSpec(
-            linkSpeed=vim25.PhysicalNicLinkInfo(speedMb=pnic.speed, duplex=True) if pnic.speed else None
+            linkSpeed=vim25.PhysicalNicLinkInfo(speedMb=pnic.speed, duplex=True)
+            if pnic.speed
+            else None
         ),
         wakeOnLanSupported=True,
         mac=pnic.mac,
@@ -268,7 +294,10 @@ def _not_found(what: str) -> Any:
 def _check_vlan(vlan: int) -> None:
     # 4095 passes all tags to the guest.
     if not 0 <= vlan <= 4095:
-        raise say(vim25.InvalidArgument(invalidProperty="vlanId"), "A specified parameter was not correct: vlanId")
+        raise say(
+            vim25.InvalidArgument(invalidProperty="vlanId"),
+            "A specified parameter was not correct: vlanId",
+        )
 
 
 @serves(NetworkSystem, "AddPortGroup")
@@ -278,9 +307,15 @@ def add_port_group(system: NetworkSystem, call: Call) -> None:
     spec = call.args["portgrp"]
     _check_vlan(spec.vlanId)
     if not spec.name or len(spec.name) > 255:
-        raise say(vim25.InvalidArgument(invalidProperty="name"), "A specified parameter was not correct: name")
+        raise say(
+            vim25.InvalidArgument(invalidProperty="name"),
+            "A specified parameter was not correct: name",
+        )
     if spec.name in system.groups:
-        raise say(vim25.AlreadyExists(name=spec.name), f"The specified key, name, or identifier '{spec.name}' already exists.")
+        raise say(
+            vim25.AlreadyExists(name=spec.name),
+            f"The specified key, name, or identifier '{spec.name}' already exists.",
+        )
     if spec.vswitchName not in system.switches:
         raise _not_found(spec.vswitchName)
     system.add_group(PortGroup(spec.name, spec.vswitchName, spec.vlanId, spec.policy))
@@ -299,7 +334,10 @@ def update_port_group(system: NetworkSystem, call: Call) -> None:
         raise _not_found(spec.vswitchName)
     if spec.name != name:
         if spec.name in system.groups:
-            raise say(vim25.AlreadyExists(name=spec.name), f"The specified key, name, or identifier '{spec.name}' already exists.")
+            raise say(
+                vim25.AlreadyExists(name=spec.name),
+                f"The specified key, name, or identifier '{spec.name}' already exists.",
+            )
         _refuse_in_use(system, name)
         del system.groups[name]
         _drop_network(system, name)
@@ -325,7 +363,10 @@ def remove_port_group(system: NetworkSystem, call: Call) -> None:
 def _refuse_in_use(system: NetworkSystem, name: str) -> None:
     user = system.user_of(name)
     if user is not None:
-        raise say(vim25.ResourceInUse(type="HostPortGroup", name=name), f"The resource '{name}' is in use.")
+        raise say(
+            vim25.ResourceInUse(type="HostPortGroup", name=name),
+            f"The resource '{name}' is in use.",
+        )
 
 
 def _drop_network(system: NetworkSystem, name: str) -> None:
@@ -346,7 +387,10 @@ def _bridge(system: NetworkSystem, name: str, spec: Any) -> list[str]:
             raise _config_fault(f"Unable to find physical adapter {device}.")
         for other in system.switches.values():
             if other.name != name and device in other.pnics:
-                raise say(vim25.ResourceInUse(type="PhysicalNic", name=device), f"The resource '{device}' is in use.")
+                raise say(
+                    vim25.ResourceInUse(type="PhysicalNic", name=device),
+                    f"The resource '{device}' is in use.",
+                )
     return list(wanted)
 
 
@@ -356,9 +400,15 @@ def add_virtual_switch(system: NetworkSystem, call: Call) -> None:
     system.world.require_licence()
     name, spec = call.args["vswitchName"], call.get("spec")
     if not name or len(name) > _LONGEST:
-        raise say(vim25.InvalidArgument(invalidProperty="vswitchName"), "A specified parameter was not correct: vswitchName")
+        raise say(
+            vim25.InvalidArgument(invalidProperty="vswitchName"),
+            "A specified parameter was not correct: vswitchName",
+        )
     if name in system.switches:
-        raise say(vim25.AlreadyExists(name=name), f"The specified key, name, or identifier '{name}' already exists.")
+        raise say(
+            vim25.AlreadyExists(name=name),
+            f"The specified key, name, or identifier '{name}' already exists.",
+        )
     pnics = _bridge(system, name, spec)
     system.switches[name] = Switch(
         name,
@@ -395,7 +445,10 @@ def remove_virtual_switch(system: NetworkSystem, call: Call) -> None:
     groups = [group.name for group in system.groups.values() if group.switch == name]
     for group in groups:
         if system.user_of(group) is not None:
-            raise say(vim25.ResourceInUse(type="HostVirtualSwitch", name=name), f"The resource '{name}' is in use.")
+            raise say(
+                vim25.ResourceInUse(type="HostVirtualSwitch", name=name),
+                f"The resource '{name}' is in use.",
+            )
     for group in groups:
         del system.groups[group]
         _drop_network(system, group)

@@ -38,17 +38,21 @@ class Watcher:
         raise NotImplementedError
 
 
-def prop(name: str, *, cached: bool = True) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
+def prop(
+    name: str, *, cached: bool = True
+) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
     """Make a function of an object's state its property `name`, computed once until it changes."""
 
     def mark(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        function._prop = (name, cached)  # type: ignore[attr-defined]
+        function._prop = (name, cached)  # type: ignore[attr-defined]  # noqa: SLF001 - a mark of ours
         return function
 
     return mark
 
 
-def serves(cls: type[Served], *names: str) -> Callable[[Callable[[Any, Any], Any]], Callable[[Any, Any], Any]]:
+def serves(
+    cls: type[Served], *names: str
+) -> Callable[[Callable[[Any, Any], Any]], Callable[[Any, Any], Any]]:
     """Enter a function into the table: it serves the methods `names` of `cls` and its subclasses."""
 
     def enter(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
@@ -199,8 +203,12 @@ class Entity(Served):
 
 
 def escape_name(name: str) -> str:
-    """Return `name` as the API shows it: `/`, `\\` and `%` are written `%2f`, `%5c`, `%25`."""
-    return name.replace("%", "%25").replace("/", "%2f").replace("\\", "%5c") if set(name) & set("%/\\") else name
+    """Return `name` as the API shows it: slash, backslash and percent are written `%2f`, `%5c`, `%25`."""
+    return (
+        name.replace("%", "%25").replace("/", "%2f").replace("\\", "%5c")
+        if set(name) & set("%/\\")
+        else name
+    )
 
 
 def unescape_name(name: str) -> str:

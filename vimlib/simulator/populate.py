@@ -33,7 +33,7 @@ async def make_machines(world: World, count: int) -> None:
     names = [name for number in range(count) if (name := f"vm-{number}") not in present]
     made = [(name, _config(world, store, name)) for name in names]
     taken = await world.io(_write, store, made)
-    for (name, config), size in zip(made, taken, strict=True):
+    for (_, config), size in zip(made, taken, strict=True):
         machine = VirtualMachine(world, str(world.serial()), config, store, world.pool)
         machine.committed = size
     await store.recount()
@@ -46,7 +46,9 @@ def _config(world: World, store: Datastore, name: str) -> Any:
     def mac() -> str:
         return generated_mac(world.random.getrandbits(24))
 
-    scsi = devices.add(vim25.VirtualLsiLogicController(key=-1, busNumber=0, sharedBus="noSharing"), 0, mac)
+    scsi = devices.add(
+        vim25.VirtualLsiLogicController(key=-1, busNumber=0, sharedBus="noSharing"), 0, mac
+    )
     devices.add(
         vim25.VirtualDisk(
             key=-2,
@@ -73,7 +75,9 @@ def _config(world: World, store: Datastore, name: str) -> Any:
             key=-3,
             addressType="generated",
             backing=vim25.VirtualEthernetCardNetworkBackingInfo(
-                deviceName="VM Network", network=world.networks.networks["VM Network"].ref, useAutoDetect=False
+                deviceName="VM Network",
+                network=world.networks.networks["VM Network"].ref,
+                useAutoDetect=False,
             ),
         ),
         0,

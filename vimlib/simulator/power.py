@@ -9,7 +9,13 @@ from msgspec.structs import replace
 from vimlib import vim25
 from vimlib.simulator import vmdk
 from vimlib.simulator.disk_manager import disk_fault
-from vimlib.simulator.lifecycle import free_files, hold_files, require_connected, require_idle, require_power
+from vimlib.simulator.lifecycle import (
+    free_files,
+    hold_files,
+    require_connected,
+    require_idle,
+    require_power,
+)
 from vimlib.simulator.machine import VirtualMachine
 from vimlib.simulator.objects import serves
 from vimlib.simulator.tasks import start_task
@@ -27,9 +33,13 @@ async def power_on(machine: VirtualMachine) -> None:
     world = machine.world
     require_power(machine, "poweredOff", "suspended", requested="poweredOn")
     if world.host.maintenance:
-        raise say(vim25.InvalidState(), "The operation is not allowed in the current state of the host.")
+        raise say(
+            vim25.InvalidState(), "The operation is not allowed in the current state of the host."
+        )
     hardware = machine.config.hardware
-    used = sum(m.config.hardware.memoryMB for m in world.machines.values() if m.power == "poweredOn")
+    used = sum(
+        m.config.hardware.memoryMB for m in world.machines.values() if m.power == "poweredOn"
+    )
     if (used + hardware.memoryMB) << 20 > world.host.shape.memory * 4:
         raise say(
             vim25.InsufficientMemoryResourcesFault(unreserved=0, requested=hardware.memoryMB << 20),
@@ -39,17 +49,25 @@ async def power_on(machine: VirtualMachine) -> None:
         shown = store.shown(path)
         holder = store.locks.get(path)
         if holder is not None and holder != machine.name:
-            raise say(vim25.FileLocked(file=shown), f"Unable to access file {shown} since it is locked")
+            raise say(
+                vim25.FileLocked(file=shown), f"Unable to access file {shown} since it is locked"
+            )
         try:
             disk = await world.io(vmdk.verify, store.local(path))
         except (OSError, vmdk.DiskError) as error:
             raise disk_fault(error, shown) from None
-        wanted = next((d.capacityInKB for d in machine.disks() if d.backing.fileName == shown), None)
+        wanted = next(
+            (d.capacityInKB for d in machine.disks() if d.backing.fileName == shown), None
+        )
         if wanted is not None and wanted != disk.capacity // 1024:
-            raise disk_fault(vmdk.DiskError(f"its size is {disk.capacity // 1024} KB, not {wanted}"), shown)
+            raise disk_fault(
+                vmdk.DiskError(f"its size is {disk.capacity // 1024} KB, not {wanted}"), shown
+            )
     hold_files(machine)
     try:
-        await machine.store.work(_boot_files, machine, touched=[f"{machine.folder}/vmware.log".lstrip("/")])
+        await machine.store.work(
+            _boot_files, machine, touched=[f"{machine.folder}/vmware.log".lstrip("/")]
+        )
     except BaseException:
         free_files(machine)
         raise
@@ -74,7 +92,12 @@ def _connect(machine: VirtualMachine, on: bool) -> None:
         if connect is not None:
             wanted = on and connect.startConnected
             if connect.connected != wanted:
-                device = replace(device, connectable=replace(connect, connected=wanted, status="ok" if on else "untried"))
+                device = replace(
+                    device,
+                    connectable=replace(
+                        connect, connected=wanted, status="ok" if on else "untried"
+                    ),
+                )
         devices.append(device)
     config = machine.config
     machine.config = replace(config, hardware=replace(config.hardware, device=devices))
@@ -85,6 +108,7 @@ def power_off(machine: VirtualMachine) -> None:
     free_files(machine)
     _connect(machine, False)
     machine.question = None
+    machine.answered.set()
     machine.set_power("poweredOff")
     machine.changed("config")
 
@@ -100,7 +124,13 @@ def power_on_vm(machine: VirtualMachine, call: Call) -> Any:
     async def work(task: Task) -> None:
         resumed = machine.power == "suspended"
         await power_on(machine)
-        _event(machine, call, task, "VmResumedEvent" if resumed else "VmPoweredOnEvent", "is powered on")
+        _event(
+            machine,
+            call,
+            task,
+            "VmResumedEvent" if resumed else "VmPoweredOnEvent",
+            "is powered on",
+        )
 
     return start_task(call, machine, work)
 
@@ -138,7 +168,8 @@ def suspend_vm(machine: VirtualMachine, call: Call) -> Any:
         folder = machine.store.local(machine.folder)
         name = machine.vmx.rpartition("/")[2].removesuffix(".vmx") + ".vmss"
         await machine.store.work(
-            lambda: folder.joinpath(name).write_bytes(b"suspended\n"), touched=[f"{machine.folder}/{name}".lstrip("/")]
+            lambda: folder.joinpath(name).write_bytes(b"suspended\n"),
+            touched=[f"{machine.folder}/{name}".lstrip("/")],
         )
         free_files(machine)
         machine.set_power("suspended")
@@ -167,7 +198,11 @@ def reset_vm(machine: VirtualMachine, call: Call) -> Any:
 
 def _event(machine: VirtualMachine, call: Call, task: Task, name: str, text: str) -> None:
     machine.world.events.post(
-        name, f"{machine.name} on {machine.world.host.name} {text}", machine=machine, user=call.user, chain=task.chain
+        name,
+        f"{machine.name} on {machine.world.host.name} {text}",
+        machine=machine,
+        user=call.user,
+        chain=task.chain,
     )
 
 
@@ -189,7 +224,12 @@ def shutdown_guest(machine: VirtualMachine, call: Call) -> None:
     world = machine.world
     standby = call.method == "StandbyGuest"
     name = "VmGuestStandbyEvent" if standby else "VmGuestShutdownEvent"
-    world.events.post(name, f"Guest OS shut down for {machine.name} on {world.host.name}", machine=machine, user=call.user)
+    world.events.post(
+        name,
+        f"Guest OS shut down for {machine.name} on {world.host.name}",
+        machine=machine,
+        user=call.user,
+    )
 
     async def later() -> None:
         await world.clock.sleep(world.guest_seconds)
@@ -210,7 +250,12 @@ def reboot_guest(machine: VirtualMachine, call: Call) -> None:
     require_idle(machine)
     _require_tools(machine)
     world = machine.world
-    world.events.post("VmGuestRebootEvent", f"Guest OS reboot for {machine.name} on {world.host.name}", machine=machine, user=call.user)
+    world.events.post(
+        "VmGuestRebootEvent",
+        f"Guest OS reboot for {machine.name} on {world.host.name}",
+        machine=machine,
+        user=call.user,
+    )
     machine.guest.tools_running = False
     machine.changed("guest", "summary", "guestHeartbeatStatus")
 
@@ -224,6 +269,13 @@ def reboot_guest(machine: VirtualMachine, call: Call) -> None:
     world.spawn(later(), f"simulated reboot of {machine.moid}")
 
 
+async def wait_for_answer(machine: VirtualMachine) -> None:
+    """Wait while the machine asks something; its task stands still meanwhile."""
+    while machine.question is not None:
+        machine.answered.clear()
+        await machine.answered.wait()
+
+
 def ask(machine: VirtualMachine, text: str, choices: dict[str, str], default: int = 0) -> str:
     """Let a machine ask a question; return its id. `AnswerVM` takes it away."""
     number = str(machine.world.serial())
@@ -231,7 +283,10 @@ def ask(machine: VirtualMachine, text: str, choices: dict[str, str], default: in
         id=number,
         text=text,
         choice=vim25.ChoiceOption(
-            choiceInfo=[vim25.ElementDescription(label=label, summary=label, key=key) for key, label in choices.items()],
+            choiceInfo=[
+                vim25.ElementDescription(label=label, summary=label, key=key)
+                for key, label in choices.items()
+            ],
             defaultIndex=default,
         ),
         message=[vim25.VirtualMachineMessage(id="msg.question", text=text)],
@@ -245,10 +300,16 @@ def answer(machine: VirtualMachine, call: Call) -> None:
     """Answer the question that a machine asks."""
     question = machine.question
     if question is None or question.id != call.args["questionId"]:
-        raise say(vim25.InvalidArgument(invalidProperty="questionId"), "A specified parameter was not correct: questionId")
+        raise say(
+            vim25.InvalidArgument(invalidProperty="questionId"),
+            "A specified parameter was not correct: questionId",
+        )
     choice = call.args["answerChoice"]
     if choice not in {option.key for option in question.choice.choiceInfo}:
-        raise say(vim25.InvalidArgument(invalidProperty="answerChoice"), "A specified parameter was not correct: answerChoice")
+        raise say(
+            vim25.InvalidArgument(invalidProperty="answerChoice"),
+            "A specified parameter was not correct: answerChoice",
+        )
     machine.question = None
     machine.answers.append(choice)
     machine.changed("runtime", "summary")

@@ -6,6 +6,8 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from msgspec.structs import replace
+
 from vimlib import vim25
 from vimlib.model import parse_version, wire_fields
 from vimlib.simulator.world import say
@@ -49,27 +51,23 @@ def parse_path(path: str) -> tuple[Step, ...]:
         rest = rest[1:]
 
 
-@lru_cache(maxsize=4096)
-def fields_of(cls: type[Any]) -> dict[str, Field]:
-    """Return the fields of a data class by wire name."""
-    fields = {}
+_FIELDS: dict[Any, dict[str, Field]] = {}
+
+
+def fields_of(cls: Any) -> dict[str, Field]:
+    """Return the fields of a data class by wire name, each with the version that brought it."""
+    found = _FIELDS.get(cls)
+    if found is not None:
+        return found
+    fields: dict[str, Field] = {}
     for base in reversed(cls.__mro__):
         own = base.__dict__.get("_wire_")
         if own:
             since = base.__dict__.get("_since_", "")
-            for field in wire_fields(base)[-_own_count(own) :]:
-                fields[field.name] = field if field.since else _with_since(field, since)
+            for field in wire_fields(base)[-len(own.split()) :]:
+                fields[field.name] = field if field.since else replace(field, since=since)
+    _FIELDS[cls] = fields
     return fields
-
-
-def _own_count(wire: str) -> int:
-    return len(wire.split())
-
-
-def _with_since(field: Field, since: str) -> Field:
-    from msgspec.structs import replace
-
-    return replace(field, since=since)
 
 
 def known_since(since: str, version: tuple[int, ...]) -> bool:
@@ -105,7 +103,9 @@ def read_path(obj: Served, path: str, session: Session | None) -> tuple[Any, Fie
     return value, field
 
 
-def _descend(value: Any, name: str, declared: Field, path: str, version: tuple[int, ...]) -> tuple[Field, Any]:
+def _descend(
+    value: Any, name: str, declared: Field, path: str, version: tuple[int, ...]
+) -> tuple[Field, Any]:
     if value is None:
         cls = vim25.BINDING.find(declared.type)
         field = fields_of(cls).get(name) if cls else None
@@ -133,8 +133,6 @@ def element(value: Any, key: str, field: Field, path: str) -> Any:
 
 @lru_cache(maxsize=1024)
 def _single(field: Field) -> Field:
-    from msgspec.structs import replace
-
     return replace(field, array=False)
 
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from vimlib import vim25
 from vimlib.simulator import vmdk
 from vimlib.simulator.datastore import Datastore, find_path
-from vimlib.simulator.devices import DeviceList, bad_device, default_devices, generated_mac
+from vimlib.simulator.devices import DeviceList, bad_device, default_devices, generated_mac, revised
 from vimlib.simulator.disk_manager import disk_fault, disk_paths, disk_uuid
 from vimlib.simulator.file_manager import already_exists
 from vimlib.simulator.guests import full_name
@@ -44,7 +44,10 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 def wrong(name: str) -> Any:
     """Return the fault for a parameter that cannot be."""
-    return say(vim25.InvalidArgument(invalidProperty=name), f"A specified parameter was not correct: {name}")
+    return say(
+        vim25.InvalidArgument(invalidProperty=name),
+        f"A specified parameter was not correct: {name}",
+    )
 
 
 def check_name(name: str) -> None:
@@ -81,7 +84,10 @@ def blank_config(world: World, name: str, path: str) -> Any:
         alternateGuestName="",
         annotation="",
         files=vim25.VirtualMachineFileInfo(
-            vmPathName=path, snapshotDirectory=folder + "/", suspendDirectory=folder + "/", logDirectory=folder + "/"
+            vmPathName=path,
+            snapshotDirectory=folder + "/",
+            suspendDirectory=folder + "/",
+            logDirectory=folder + "/",
         ),
         tools=vim25.ToolsConfigInfo(
             toolsVersion=0,
@@ -117,7 +123,11 @@ def blank_config(world: World, name: str, path: str) -> Any:
             standbyAction="checkpoint",
         ),
         hardware=vim25.VirtualHardware(
-            numCPU=1, numCoresPerSocket=1, memoryMB=128, virtualICH7MPresent=False, virtualSMCPresent=False,
+            numCPU=1,
+            numCoresPerSocket=1,
+            memoryMB=128,
+            virtualICH7MPresent=False,
+            virtualSMCPresent=False,
             device=default_devices(),
         ),
         cpuAllocation=_shares(1000),
@@ -127,7 +137,9 @@ def blank_config(world: World, name: str, path: str) -> Any:
         cpuHotRemoveEnabled=False,
         extraConfig=[],
         swapPlacement="inherit",
-        bootOptions=vim25.VirtualMachineBootOptions(bootDelay=0, enterBIOSSetup=False, bootRetryEnabled=False, bootRetryDelay=10000),
+        bootOptions=vim25.VirtualMachineBootOptions(
+            bootDelay=0, enterBIOSSetup=False, bootRetryEnabled=False, bootRetryDelay=10000
+        ),
         vAssertsEnabled=False,
         changeTrackingEnabled=False,
         firmware="bios",
@@ -142,7 +154,15 @@ def blank_config(world: World, name: str, path: str) -> Any:
 class Change:
     """A spec applied to a configuration: first all checks and values, then the files."""
 
-    def __init__(self, world: World, config: Any, spec: Any, *, machine: VirtualMachine | None, running: bool = False) -> None:
+    def __init__(
+        self,
+        world: World,
+        config: Any,
+        spec: Any,
+        *,
+        machine: VirtualMachine | None,
+        running: bool = False,
+    ) -> None:
         self.world = world
         self.config = config
         self.spec = spec
@@ -182,7 +202,11 @@ class Change:
 
     def _values(self) -> Any:
         spec, config = self.spec, self.config
-        if spec.changeVersion and self.machine is not None and spec.changeVersion != config.changeVersion:
+        if (
+            spec.changeVersion
+            and self.machine is not None
+            and spec.changeVersion != config.changeVersion
+        ):
             raise say(vim25.ConcurrentAccess(), "The resource was modified by another operation.")
         given: dict[str, Any] = {
             name: getattr(spec, name) for name in _SAME if getattr(spec, name, None) is not None
@@ -195,8 +219,16 @@ class Change:
             check_name(spec.name)
             given["name"] = spec.name
         if spec.version:
-            if not re.fullmatch(r"vmx-\d\d?", spec.version) or spec.version > self.world.release.hardware:
-                raise say(vim25.VirtualHardwareVersionNotSupported(hostName=self.world.host.name, host=self.world.host.ref), f"Virtual hardware version {spec.version} is not supported by the host.")
+            if (
+                not re.fullmatch(r"vmx-\d\d?", spec.version)
+                or spec.version > self.world.release.hardware
+            ):
+                raise say(
+                    vim25.VirtualHardwareVersionNotSupported(
+                        hostName=self.world.host.name, host=self.world.host.ref
+                    ),
+                    f"Virtual hardware version {spec.version} is not supported by the host.",
+                )
             given["version"] = spec.version
         for field in ("uuid", "instanceUuid"):
             value = getattr(spec, field)
@@ -220,7 +252,10 @@ class Change:
         if spec.numCPUs is not None:
             if not 1 <= spec.numCPUs <= shape.threads:
                 raise wrong("configSpec.numCPUs")
-            self._cold(spec.numCPUs != hardware.numCPU and not (self.config.cpuHotAddEnabled and spec.numCPUs > hardware.numCPU))
+            self._cold(
+                spec.numCPUs != hardware.numCPU
+                and not (self.config.cpuHotAddEnabled and spec.numCPUs > hardware.numCPU)
+            )
             given["numCPU"] = spec.numCPUs
         if spec.numCoresPerSocket is not None:
             cpus = given.get("numCPU", hardware.numCPU)
@@ -231,7 +266,10 @@ class Change:
             # A multiple of four, as every release wants it.
             if spec.memoryMB < 4 or spec.memoryMB % 4 or spec.memoryMB > 6 << 20:
                 raise wrong("configSpec.memoryMB")
-            self._cold(spec.memoryMB != hardware.memoryMB and not (self.config.memoryHotAddEnabled and spec.memoryMB > hardware.memoryMB))
+            self._cold(
+                spec.memoryMB != hardware.memoryMB
+                and not (self.config.memoryHotAddEnabled and spec.memoryMB > hardware.memoryMB)
+            )
             given["memoryMB"] = spec.memoryMB
         for field in ("virtualICH7MPresent", "virtualSMCPresent"):
             if getattr(spec, field) is not None:
@@ -258,15 +296,19 @@ class Change:
 
     async def _add(self, change: Any, device: Any, index: int) -> None:
         if isinstance(device, vim25.VirtualEthernetCard):
-            device = replace(device, backing=self._network(device.backing, index))
+            device = revised(device, backing=self._network(device.backing, index))
             if self.running:
                 connect = device.connectable or vim25.VirtualDeviceConnectInfo(
                     startConnected=True, allowGuestControl=True, connected=True
                 )
-                device = replace(device, connectable=replace(connect, connected=connect.startConnected))
+                device = revised(
+                    device, connectable=revised(connect, connected=connect.startConnected)
+                )
         if isinstance(device, vim25.VirtualDisk):
             self.devices.controller(device, index)  # refused before a file is made
-            if self.running and isinstance(self.devices.controller(device, index), vim25.VirtualIDEController):
+            if self.running and isinstance(
+                self.devices.controller(device, index), vim25.VirtualIDEController
+            ):
                 self._cold(True)
             device = await self._disk(change, device, index)
         if isinstance(device, vim25.VirtualCdrom):
@@ -276,8 +318,9 @@ class Change:
     async def _edit(self, device: Any, index: int) -> None:
         old, new = self.devices.edit(device, index)
         if isinstance(new, vim25.VirtualEthernetCard) and new.backing != old.backing:
-            new = replace(new, backing=self._network(new.backing, index))
-            new = replace(new, deviceInfo=vim25.Description(label=new.deviceInfo.label, summary=new.backing.deviceName))
+            backing = self._network(new.backing, index)
+            info = vim25.Description(label=old.deviceInfo.label, summary=backing.deviceName)
+            new = revised(new, backing=backing, deviceInfo=info)
         if isinstance(new, vim25.VirtualCdrom):
             await self._cdrom(new, index)
         if isinstance(new, vim25.VirtualDisk):
@@ -285,7 +328,11 @@ class Change:
         self.devices.put(new)
 
     async def _grow(self, old: Any, new: Any, index: int) -> Any:
-        wanted = new.capacityInBytes if new.capacityInBytes not in (None, old.capacityInBytes) else new.capacityInKB * 1024
+        wanted = (
+            new.capacityInBytes
+            if new.capacityInBytes not in (None, old.capacityInBytes)
+            else new.capacityInKB * 1024
+        )
         before = old.capacityInKB * 1024
         if wanted < before:
             raise bad_device(index, ".capacityInKB", vim25.InvalidDeviceOperation, badOp="edit")
@@ -296,20 +343,29 @@ class Change:
             if not old.backing.thinProvisioned:
                 store.require(wanted - before)
             try:
-                await store.work(vmdk.extend, store.local(path), wanted, touched=disk_paths(store, path))
+                await store.work(
+                    vmdk.extend, store.local(path), wanted, touched=disk_paths(store, path)
+                )
             except (OSError, vmdk.DiskError) as error:
                 raise disk_fault(error, old.backing.fileName) from None
-        return replace(new, capacityInKB=wanted // 1024, capacityInBytes=wanted, backing=merge(old.backing, new.backing))
+        return replace(
+            new,
+            capacityInKB=wanted // 1024,
+            capacityInBytes=wanted,
+            backing=merge(old.backing, new.backing),
+        )
 
     async def _remove(self, change: Any, device: Any, index: int) -> None:
-        found = self.devices.drop(device.key, index)
+        found: Any = self.devices.drop(device.key, index)
         if isinstance(found, vim25.VirtualDisk):
             if self.running and found.controllerKey in (200, 201):
                 self._cold(True)
             if change.fileOperation == "destroy":
-                self.doomed.append(find_path(self.world, found.backing.fileName))
+                self.doomed.append(find_path(self.world, _file_of(found)))
             elif change.fileOperation is not None:
-                raise bad_device(index, "", vim25.InvalidDeviceOperation, badFileOp=change.fileOperation)
+                raise bad_device(
+                    index, "", vim25.InvalidDeviceOperation, badFileOp=change.fileOperation
+                )
 
     def _network(self, backing: Any, index: int) -> Any:
         if not isinstance(backing, vim25.VirtualEthernetCardNetworkBackingInfo):
@@ -317,13 +373,16 @@ class Change:
         network = self.world.networks.networks.get(backing.deviceName)
         if network is None:
             raise bad_device(index, ".backing.deviceName", vim25.InvalidDeviceBacking)
-        return replace(backing, network=network.ref, useAutoDetect=False)
+        return revised(backing, network=network.ref, useAutoDetect=False)
 
     async def _cdrom(self, device: Any, index: int) -> None:
         if isinstance(device.backing, vim25.VirtualCdromIsoBackingInfo) and device.backing.fileName:
             store, path = find_path(self.world, device.backing.fileName)
             if not await self.world.io(store.local(path).is_file):
-                raise say(vim25.FileNotFound(file=device.backing.fileName), f"File {device.backing.fileName} was not found")
+                raise say(
+                    vim25.FileNotFound(file=device.backing.fileName),
+                    f"File {device.backing.fileName} was not found",
+                )
 
     async def _disk(self, change: Any, device: Any, index: int) -> Any:
         backing = device.backing
@@ -335,8 +394,15 @@ class Change:
             raise bad_device(index, "", vim25.InvalidDeviceOperation, badFileOp="replace")
         store, path = find_path(self.world, backing.fileName)
         for other in self.world.machines.values():
-            if other is not self.machine and other.power == "poweredOn" and (store, path) in other.disk_files():
-                raise say(vim25.FileLocked(file=backing.fileName), f"Unable to access file {backing.fileName} since it is locked")
+            if (
+                other is not self.machine
+                and other.power == "poweredOn"
+                and (store, path) in other.disk_files()
+            ):
+                raise say(
+                    vim25.FileLocked(file=backing.fileName),
+                    f"Unable to access file {backing.fileName} since it is locked",
+                )
         try:
             disk = await self.world.io(vmdk.load, store.local(path))
         except (OSError, vmdk.DiskError) as error:
@@ -361,16 +427,29 @@ class Change:
             store.require(capacity)
         uuid = disk_uuid("6000C29" + self.world.new_uuid().replace("-", "")[7:])
         controller = self.devices.controller(device, index)
-        adapter = "ide" if isinstance(controller, vim25.VirtualIDEController) else "buslogic" if isinstance(controller, vim25.VirtualBusLogicController) else "lsilogic"
+        adapter = (
+            "ide"
+            if isinstance(controller, vim25.VirtualIDEController)
+            else "buslogic"
+            if isinstance(controller, vim25.VirtualBusLogicController)
+            else "lsilogic"
+        )
         try:
             if parent is not None:
                 other, parent_path = find_path(self.world, parent.fileName)
                 base = await self.world.io(vmdk.verify, other.local(parent_path))
-                disk = await store.work(vmdk.create_delta, store.local(path), base, uuid, touched=disk_paths(store, path))
+                disk = await store.work(
+                    vmdk.create_delta,
+                    store.local(path),
+                    base,
+                    uuid,
+                    touched=disk_paths(store, path),
+                )
             else:
                 place = store.local(path)
                 disk = await store.work(
-                    lambda: vmdk.create(place, capacity, adapter=adapter, thin=thin, uuid=uuid), touched=disk_paths(store, path)
+                    lambda: vmdk.create(place, capacity, adapter=adapter, thin=thin, uuid=uuid),
+                    touched=disk_paths(store, path),
                 )
         except FileExistsError:
             raise already_exists(store.shown(path)) from None
@@ -421,17 +500,30 @@ class Change:
         )
 
 
+def _file_of(device: Any) -> str:
+    name: str = device.backing.fileName
+    return name
+
+
 def plain_uuid(text: str) -> str:
     """Return the UUID that a descriptor writes in pairs in the usual form."""
     digits = text.replace(" ", "").replace("-", "").lower()
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}" if len(digits) == 32 else text
+    return (
+        f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+        if len(digits) == 32
+        else text
+    )
 
 
 def merge(old: Any, new: Any) -> Any:
     """Return `old` with the fields that `new` sets."""
     if old is None or not isinstance(new, type(old)):
         return new
-    given = {name: value for name in new.__struct_fields__ if (value := getattr(new, name)) is not None and value != []}
+    given = {
+        name: value
+        for name in new.__struct_fields__
+        if (value := getattr(new, name)) is not None and value != []
+    }
     return replace(old, **given)
 
 
@@ -446,6 +538,12 @@ def _options(old: list[Any], changes: list[Any]) -> list[Any]:
             found.pop(option.key, None)
         else:
             # A .vmx file knows text alone.
-            text = value if isinstance(value, str) else ("TRUE" if value else "FALSE") if isinstance(value, bool) else str(value)
+            text = (
+                value
+                if isinstance(value, str)
+                else ("TRUE" if value else "FALSE")
+                if isinstance(value, bool)
+                else str(value)
+            )
             found[option.key] = vim25.OptionValue(key=option.key, value=text)
     return list(found.values())

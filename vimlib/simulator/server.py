@@ -85,10 +85,17 @@ class Server:
         if raw.startswith("/nfc/"):
             return await serve_transfer(self.world, request, raw)
         if raw.startswith("/_ctl/") and self.control is not None:
+            if not self._has_password(request):
+                return refuse(
+                    401, "Unauthorized", **{hdrs.WWW_AUTHENTICATE: 'Basic realm="control"'}
+                )
             answer: web.StreamResponse = await self.control(request, raw)
             return answer
         if raw == "/":
-            return web.Response(text=page(self.world.release.full_name, "A simulated host."), content_type="text/html")
+            return web.Response(
+                text=page(self.world.release.full_name, "A simulated host."),
+                content_type="text/html",
+            )
         return refuse(404, "Not found")
 
     async def _sdk(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -120,7 +127,9 @@ class Server:
             close(request, reset=True)
             return web.Response(status=500)
         body = answer.body if rule is None or rule.what != "empty" else b""
-        response = web.Response(body=body, status=answer.status, headers={hdrs.CONTENT_TYPE: "text/xml; charset=utf-8"})
+        response = web.Response(
+            body=body, status=answer.status, headers={hdrs.CONTENT_TYPE: "text/xml; charset=utf-8"}
+        )
         if answer.set_cookie is not None:
             response.headers[hdrs.SET_COOKIE] = _set_cookie(answer.set_cookie)
         if rule is not None and rule.what == "truncate":
@@ -130,7 +139,10 @@ class Server:
     async def _on_order(self, request: web.BaseRequest, rule: Any) -> web.StreamResponse:
         if rule.what == "html":
             return web.Response(
-                status=rule.status, text=page("Error", "<h1>Service unavailable</h1>"), content_type="text/html", headers=rule.headers
+                status=rule.status,
+                text=page("Error", "<h1>Service unavailable</h1>"),
+                content_type="text/html",
+                headers=rule.headers,
             )
         if rule.what == "status":
             return refuse(rule.status, "on order", **rule.headers)
@@ -142,7 +154,9 @@ class Server:
     async def _guarded(self, request: web.BaseRequest, raw: str) -> web.StreamResponse:
         world = self.world
         if not self._allowed(request):
-            return refuse(401, "Unauthorized", **{hdrs.WWW_AUTHENTICATE: 'Basic realm="VMware HTTP server"'})
+            return refuse(
+                401, "Unauthorized", **{hdrs.WWW_AUTHENTICATE: 'Basic realm="VMware HTTP server"'}
+            )
         if raw == "/screen":
             return await serve_screen(world, request)
         amid = []
@@ -167,6 +181,10 @@ class Server:
         ticket = cookie_of(request, _TICKET)
         if ticket is not None and redeem(sessions, ticket, request.method, request.raw_path):
             return True
+        return self._has_password(request)
+
+    def _has_password(self, request: web.BaseRequest) -> bool:
+        sessions = self.world.sessions
         scheme, _, given = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
         if scheme.lower() != "basic":
             return False
@@ -199,7 +217,9 @@ def _set_cookie(value: str) -> str:
     return f'{_COOKIE}="{value}"; Path=/; HttpOnly; Secure'
 
 
-async def _truncated(request: web.BaseRequest, response: web.Response, body: bytes) -> web.StreamResponse:
+async def _truncated(
+    request: web.BaseRequest, response: web.Response, body: bytes
+) -> web.StreamResponse:
     """Send the head and half of the body, then close."""
     half = web.StreamResponse(status=response.status, headers=response.headers)
     half.headers[hdrs.CONTENT_LENGTH] = str(len(body))

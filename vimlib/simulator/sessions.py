@@ -73,7 +73,9 @@ class SessionManager(Served):
 
     kind = "SessionManager"
 
-    def __init__(self, world: World, username: str, password: str, *, limit: int, idle: float) -> None:
+    def __init__(
+        self, world: World, username: str, password: str, *, limit: int, idle: float
+    ) -> None:
         super().__init__(world, "ha-sessionmgr")
         self.username = username
         self.password = password
@@ -169,7 +171,9 @@ class SessionManager(Served):
 
 
 def _refused() -> Any:
-    return say(vim25.InvalidLogin(), "Cannot complete login due to an incorrect user name or password.")
+    return say(
+        vim25.InvalidLogin(), "Cannot complete login due to an incorrect user name or password."
+    )
 
 
 @serves(SessionManager, "Login")
@@ -178,7 +182,9 @@ def login(manager: SessionManager, call: Call) -> Any:
     given = (call.args["userName"].encode(), call.args["password"].encode())
     wanted = (manager.username.encode(), manager.password.encode())
     # Both comparisons are made, so that the time does not tell which one failed.
-    right = secrets.compare_digest(given[0], wanted[0]) & secrets.compare_digest(given[1], wanted[1])
+    right = secrets.compare_digest(given[0], wanted[0]) & secrets.compare_digest(
+        given[1], wanted[1]
+    )
     if not right or call.session is not None:
         manager.failed_logins += not right
         raise _refused()
@@ -207,7 +213,10 @@ def terminate(manager: SessionManager, call: Call) -> None:
     """End other sessions by key."""
     for key in call.args["sessionId"]:
         if call.session is not None and key == call.session.key:
-            raise say(vim25.InvalidArgument(invalidProperty="sessionId"), "A specified parameter was not correct: sessionId")
+            raise say(
+                vim25.InvalidArgument(invalidProperty="sessionId"),
+                "A specified parameter was not correct: sessionId",
+            )
         found = next((s for s in manager.by_cookie.values() if s.key == key), None)
         if found is None:
             raise say(vim25.NotFound(), "The session was not found.")
@@ -236,7 +245,10 @@ def acquire_service_ticket(manager: SessionManager, call: Call) -> Any:
     """Give a ticket for one HTTP request to a file of a datastore."""
     spec = call.args["spec"]
     if not isinstance(spec, vim25.SessionManagerHttpServiceRequestSpec):
-        raise say(vim25.InvalidArgument(invalidProperty="spec"), "A specified parameter was not correct: spec")
+        raise say(
+            vim25.InvalidArgument(invalidProperty="spec"),
+            "A specified parameter was not correct: spec",
+        )
     method = (spec.method or "httpGet").removeprefix("http").upper()
     ticket = Ticket(
         id=secrets.token_hex(20),

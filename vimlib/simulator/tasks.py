@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from vimlib import vim25
 from vimlib.model import MethodFault
 from vimlib.simulator.objects import Entity, Served, prop, serves
-from vimlib.simulator.world import say
+from vimlib.simulator.world import localized, say
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -32,7 +32,16 @@ class Task(Served):
 
     kind = "Task"
 
-    def __init__(self, world: World, moid: str, method: str, entity: Served | None, user: str, *, cancelable: bool) -> None:
+    def __init__(
+        self,
+        world: World,
+        moid: str,
+        method: str,
+        entity: Served | None,
+        user: str,
+        *,
+        cancelable: bool,
+    ) -> None:
         self.method = method
         self.entity = entity if isinstance(entity, Entity) else None
         self.user = user
@@ -69,11 +78,7 @@ class Task(Served):
             state=self.state,
             cancelled=self.cancelled,
             cancelable=self.cancelable and self.state in ("queued", "running"),
-            error=None
-            if error is None
-            else vim25.LocalizedMethodFault(
-                fault=error, localizedMessage=error.localized_message or type(error).__name__
-            ),
+            error=None if error is None else localized(error),
             result=self.result,
             progress=self.progress if self.state == "running" else None,
             reason=vim25.TaskReasonUser(userName=self.user),
@@ -138,7 +143,12 @@ class TaskManager(Served):
     def _description(self) -> Any:
         states = [
             vim25.ElementDescription(label=text, summary=text, key=key)
-            for key, text in (("queued", "Queued"), ("running", "Running"), ("success", "Completed"), ("error", "Error"))
+            for key, text in (
+                ("queued", "Queued"),
+                ("running", "Running"),
+                ("success", "Completed"),
+                ("error", "Error"),
+            )
         ]
         return vim25.TaskDescription(methodInfo=[], state=states, reason=[])
 
@@ -150,7 +160,9 @@ class TaskManager(Served):
         if entity is not None:
             entity.recent_tasks.append(task)
             if len(entity.recent_tasks) > _RECENT:
-                entity.recent_tasks = [t for t in entity.recent_tasks if not t.done][-_RECENT:] or entity.recent_tasks[-1:]
+                entity.recent_tasks = [t for t in entity.recent_tasks if not t.done][
+                    -_RECENT:
+                ] or entity.recent_tasks[-1:]
             entity.changed("recentTask")
 
     def ended(self, task: Task) -> None:
@@ -187,8 +199,12 @@ def start_task(
     noun = f"vim.{entity.kind}" if entity is not None else "vim.Task"
     verb = call.method.removesuffix("_Task")
     task = Task(
-        world, f"haTask-{entity.moid if entity is not None else 'ha-root'}-{noun}.{verb[:1].lower()}{verb[1:]}-{number}",
-        call.method, entity, call.user, cancelable=cancelable,
+        world,
+        f"haTask-{entity.moid if entity is not None else 'ha-root'}-{noun}.{verb[:1].lower()}{verb[1:]}-{number}",
+        call.method,
+        entity,
+        call.user,
+        cancelable=cancelable,
     )
     world.tasks.add(task)
     task.held = world.faults.hold_for(call.method)
@@ -209,7 +225,9 @@ async def _run(task: Task, work: Callable[[Task], Awaitable[Any]], seconds: floa
             for part in range(1, 5):
                 await world.clock.sleep(total / 4)
                 task.report(part * 20)
-        task.finish(await work(task))
+        result = await work(task)
+        await world.persist()
+        task.finish(result)
     except MethodFault as fault:
         task.finish(error=fault)
     except OSError as error:
@@ -222,7 +240,12 @@ async def _run(task: Task, work: Callable[[Task], Awaitable[Any]], seconds: floa
     except Exception:
         # The simulator's own bug: the client must not wait for ever, and the log must have it.
         log.exception("task %s", task.moid)
-        task.finish(error=say(vim25.SystemError(reason="internal error of the simulator"), "A general system error occurred"))
+        task.finish(
+            error=say(
+                vim25.SystemError(reason="internal error of the simulator"),
+                "A general system error occurred",
+            )
+        )
 
 
 @serves(Task, "CancelTask")

@@ -11,7 +11,7 @@ from vimlib.simulator.properties import read_path
 from vimlib.simulator.world import say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator
 
     from vimlib.simulator.objects import Served
     from vimlib.simulator.sessions import Session
@@ -32,7 +32,9 @@ class Selection:
     """References of starting objects that are not there."""
 
 
-def select(world: World, spec: Any, session: Session | None, *, tolerant: bool = False) -> Selection:
+def select(
+    world: World, spec: Any, session: Session | None, *, tolerant: bool = False
+) -> Selection:
     """Walk a `PropertyFilterSpec`.
 
     A starting object that is not there raises `ManagedObjectNotFound`; with
@@ -88,7 +90,7 @@ def _steps(
     session: Session | None,
     found: Selection,
     done: set[tuple[int, int]],
-) -> Iterable[Any]:
+) -> Iterator[tuple[Served, Any]]:
     found.walked[obj] = None
     for selection in selections:
         spec = selection

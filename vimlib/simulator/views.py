@@ -83,7 +83,9 @@ class ContainerView(View, Watcher):
 
     kind = "ContainerView"
 
-    def __init__(self, world: World, session: Session, container: Entity, types: list[str], recursive: bool) -> None:
+    def __init__(
+        self, world: World, session: Session, container: Entity, types: list[str], recursive: bool
+    ) -> None:
         self.container = container
         self.types = types
         self.recursive = recursive
@@ -108,7 +110,11 @@ class ContainerView(View, Watcher):
         if self._found is None:
             self._unwatch()
             self._walked = [self.container]
-            self._found = [obj for obj in self._walk() if not self.types or not obj.kinds.isdisjoint(self.types)]
+            self._found = [
+                obj
+                for obj in self._walk()
+                if not self.types or not obj.kinds.isdisjoint(self.types)
+            ]
             for obj in self._walked:
                 obj.watchers[self] = None
         return [obj for obj in self._found if obj.alive]
@@ -125,7 +131,7 @@ class ContainerView(View, Watcher):
                 yield obj
                 if self.recursive:
                     below = contained(obj)
-                    if isinstance(obj, Entity) and obj.kind != "VirtualMachine":
+                    if obj.kind != "VirtualMachine":
                         self._walked.append(obj)
                     stack.append(iter(below))
 
@@ -151,7 +157,13 @@ _TREE = frozenset({"childEntity", "vm", "datastore", "network", "resourcePool", 
 
 def contained(obj: Served) -> list[Entity]:
     """Return the entities that a container view finds right below `obj`."""
-    return obj.contents() if hasattr(obj, "contents") else obj.children() if isinstance(obj, Entity) else []
+    return (
+        obj.contents()
+        if hasattr(obj, "contents")
+        else obj.children()
+        if isinstance(obj, Entity)
+        else []
+    )
 
 
 def _session(call: Call) -> Session:
@@ -165,15 +177,25 @@ def create_container_view(manager: ViewManager, call: Call) -> Any:
     types = call.get("type") or []
     for name in types:
         if vim25.BINDING.find(name) is None:
-            raise say(vim25.InvalidArgument(invalidProperty="type"), f"A specified parameter was not correct: type ({name})")
+            raise say(
+                vim25.InvalidArgument(invalidProperty="type"),
+                f"A specified parameter was not correct: type ({name})",
+            )
     container = call.world.find(call.args["container"])
     if not isinstance(container, Entity) or container.kind not in _CONTAINERS:
-        raise say(vim25.InvalidArgument(invalidProperty="container"), "A specified parameter was not correct: container")
-    return ContainerView(call.world, _session(call), container, types, bool(call.args["recursive"])).ref
+        raise say(
+            vim25.InvalidArgument(invalidProperty="container"),
+            "A specified parameter was not correct: container",
+        )
+    return ContainerView(
+        call.world, _session(call), container, types, bool(call.args["recursive"])
+    ).ref
 
 
 # ViewManager.CreateContainerView: what may be a container.
-_CONTAINERS = frozenset({"Folder", "Datacenter", "ComputeResource", "ResourcePool", "HostSystem", "VirtualApp"})
+_CONTAINERS = frozenset(
+    {"Folder", "Datacenter", "ComputeResource", "ResourcePool", "HostSystem", "VirtualApp"}
+)
 
 
 @serves(ViewManager, "CreateListView")

@@ -18,7 +18,20 @@ from typing import TYPE_CHECKING, BinaryIO
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Disk", "DiskError", "clone", "create", "create_delta", "delete", "extend", "files_of", "load", "rename", "save", "verify"]
+__all__ = [
+    "Disk",
+    "DiskError",
+    "clone",
+    "create",
+    "create_delta",
+    "delete",
+    "extend",
+    "files_of",
+    "load",
+    "rename",
+    "save",
+    "verify",
+]
 
 SECTOR = 512
 _MAGIC = 0x564D444B  # "KDMV" as a little-endian number
@@ -61,7 +74,9 @@ class Disk:
     @property
     def flat_name(self) -> str:
         """Name of the extent beside the descriptor."""
-        return self.path.name.removesuffix(".vmdk") + ("-delta.vmdk" if self.parent else "-flat.vmdk")
+        return self.path.name.removesuffix(".vmdk") + (
+            "-delta.vmdk" if self.parent else "-flat.vmdk"
+        )
 
 
 def save(disk: Disk) -> None:
@@ -88,7 +103,11 @@ def save(disk: Disk) -> None:
         f'ddb.adapterType = "{disk.adapter}"',
     ]
     cylinders = min(disk.capacity // SECTOR // (255 * 63), 65535)
-    lines += [f'ddb.geometry.cylinders = "{cylinders}"', 'ddb.geometry.heads = "255"', 'ddb.geometry.sectors = "63"']
+    lines += [
+        f'ddb.geometry.cylinders = "{cylinders}"',
+        'ddb.geometry.heads = "255"',
+        'ddb.geometry.sectors = "63"',
+    ]
     if disk.thin:
         lines.append('ddb.thinProvisioned = "1"')
     if disk.uuid:
@@ -163,32 +182,53 @@ class _Sparse:
 def _header(raw: bytes) -> _Sparse:
     if len(raw) < _HEADER.size:
         raise DiskError("the sparse header is cut")
-    magic, version, flags, capacity, grain, at, size, tables, _, directory, _, _, *_ = _HEADER.unpack_from(raw)
+    magic, version, flags, capacity, grain, at, size, tables, _, directory, _, _, *_ = (
+        _HEADER.unpack_from(raw)
+    )
     if magic != _MAGIC or version not in (1, 2, 3):
         raise DiskError("no sparse header")
-    if not 0 < capacity * SECTOR <= _LARGEST or grain < 8 or grain & (grain - 1) or grain > 2048 or tables != 512:
+    if (
+        not 0 < capacity * SECTOR <= _LARGEST
+        or grain < 8
+        or grain & (grain - 1)
+        or grain > 2048
+        or tables != 512
+    ):
         raise DiskError("the sparse header has impossible values")
     return _Sparse(flags, capacity, grain, at, size, tables, directory)
 
 
 def _load_sparse(path: Path, file: BinaryIO, head: bytes) -> Disk:
     header = _header(head)
-    create_type, adapter = ("streamOptimized" if header.compressed else "monolithicSparse"), "lsilogic"
+    create_type, adapter = (
+        ("streamOptimized" if header.compressed else "monolithicSparse"),
+        "lsilogic",
+    )
     if 0 < header.descriptor_size <= 2048:
         file.seek(header.descriptor_at * SECTOR)
-        text = file.read(header.descriptor_size * SECTOR).split(b"\0", 1)[0].decode("utf-8", "replace")
+        text = (
+            file.read(header.descriptor_size * SECTOR).split(b"\0", 1)[0].decode("utf-8", "replace")
+        )
         found = re.search(r'^createType\s*=\s*"(\w+)"', text, re.MULTILINE)
         create_type = found[1] if found else create_type
         found = re.search(r'^ddb\.adapterType\s*=\s*"(\w+)"', text, re.MULTILINE)
         adapter = found[1] if found else adapter
     if create_type not in ("monolithicSparse", "streamOptimized"):
         raise DiskError(f"{path.name} is of the type {create_type}, which a host cannot read")
-    return Disk(path=path, create_type=create_type, capacity=header.capacity * SECTOR, extent=path, adapter=adapter)
+    return Disk(
+        path=path,
+        create_type=create_type,
+        capacity=header.capacity * SECTOR,
+        extent=path,
+        adapter=adapter,
+    )
 
 
 def files_of(disk: Disk) -> list[Path]:
     """Return the files of a disk, its parents' not among them."""
-    return [disk.path] if disk.extent in (None, disk.path) else [disk.path, disk.extent]  # type: ignore[list-item]
+    if disk.extent is None or disk.extent == disk.path:
+        return [disk.path]
+    return [disk.path, disk.extent]
 
 
 def verify(path: Path) -> Disk:
@@ -198,7 +238,9 @@ def verify(path: Path) -> Disk:
     """
     disk = load(path)
     if disk.sparse:
-        raise DiskError(f"{path.name} is of the type {disk.create_type}, on which no machine can run")
+        raise DiskError(
+            f"{path.name} is of the type {disk.create_type}, on which no machine can run"
+        )
     assert disk.extent is not None
     size = disk.extent.stat().st_size
     if disk.parent:
@@ -210,7 +252,9 @@ def verify(path: Path) -> Disk:
     return disk
 
 
-def create(path: Path, capacity: int, *, adapter: str, thin: bool, uuid: str, hardware: int = 7) -> Disk:
+def create(
+    path: Path, capacity: int, *, adapter: str, thin: bool, uuid: str, hardware: int = 7
+) -> Disk:
     """Make a flat disk of zeros. Raises `FileExistsError`, `FileNotFoundError` for a missing folder."""
     disk = Disk(path, "vmfs", capacity, None, adapter.lower(), thin, uuid, hardware=hardware)
     disk.extent = path.with_name(disk.flat_name)
@@ -225,11 +269,19 @@ def create(path: Path, capacity: int, *, adapter: str, thin: bool, uuid: str, ha
 def create_delta(path: Path, parent: Disk, uuid: str) -> Disk:
     """Make an empty delta disk over `parent`."""
     disk = replace(
-        parent, path=path, create_type="vmfsSparse", parent=parent.path.name, uuid=uuid, thin=False, extent=None
+        parent,
+        path=path,
+        create_type="vmfsSparse",
+        parent=parent.path.name,
+        uuid=uuid,
+        thin=False,
+        extent=None,
     )
     disk.extent = path.with_name(disk.flat_name)
     # The header of a VMFS redo log; nothing was written yet.
-    disk.extent.write_bytes(b"COWD" + struct.pack("<III", 1, 3, disk.capacity // SECTOR & 0xFFFFFFFF).ljust(2044, b"\0"))
+    disk.extent.write_bytes(
+        b"COWD" + struct.pack("<III", 1, 3, disk.capacity // SECTOR & 0xFFFFFFFF).ljust(2044, b"\0")
+    )
     save(disk)
     return disk
 
@@ -269,7 +321,13 @@ def extend(path: Path, capacity: int) -> None:
 
 
 def clone(
-    source: Path, target: Path, *, adapter: str, thin: bool, uuid: str, report: Callable[[int], None] | None = None
+    source: Path,
+    target: Path,
+    *,
+    adapter: str,
+    thin: bool,
+    uuid: str,
+    report: Callable[[int], None] | None = None,
 ) -> Disk:
     """Copy a disk of any readable kind into a new flat one; a chain of deltas comes out as one.
 

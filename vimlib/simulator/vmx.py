@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
@@ -12,9 +13,10 @@ from vimlib.simulator.devices import DeviceList, generated_mac
 from vimlib.simulator.guests import full_name
 
 if TYPE_CHECKING:
+    from vimlib.simulator.datastore import Datastore
     from vimlib.simulator.world import World
 
-__all__ = ["VmxError", "parse", "read_config", "render"]
+__all__ = ["DiskFacts", "VmxError", "parse", "read_config", "render"]
 
 _LINE = re.compile(r'^\s*([^=\s]+)\s*=\s*"(.*)"\s*$')
 _ESCAPED = re.compile(r"\|([0-9A-Fa-f]{2})")
@@ -38,6 +40,31 @@ _KNOWN = re.compile(
     r"(\.encoding|config\.version|virtualHW\.version|displayName|guestOS|memSize|numvcpus|cpuid\.coresPerSocket"
     r"|uuid\.bios|vc\.uuid|annotation|firmware|managedBy\.\w+|tools\.\w+|(scsi|ide|sata|nvme)\d+(:\d+)?\.\w+|ethernet\d+\.\w+)",
 )
+
+
+@dataclass(frozen=True)
+class DiskFacts:
+    """What a disk's descriptor says."""
+
+    file: str
+    store: Datastore
+    capacity: int
+    thin: bool
+    uuid: str
+    parent: DiskFacts | None
+
+
+def _backing(facts: DiskFacts, mode: str) -> Any:
+    return vim25.VirtualDiskFlatVer2BackingInfo(
+        fileName=facts.file,
+        datastore=facts.store.ref,
+        diskMode=mode,
+        split=False,
+        writeThrough=False,
+        thinProvisioned=facts.thin,
+        uuid=facts.uuid,
+        parent=_backing(facts.parent, mode) if facts.parent else None,
+    )
 
 
 class VmxError(Exception):
@@ -100,7 +127,10 @@ def _render_devices(devices: list[Any], lines: dict[str, str]) -> None:
                 lines[f"{prefix}{device.busNumber}.present"] = "TRUE"
             if prefix == "scsi":
                 lines[f"scsi{device.busNumber}.virtualDev"] = scsi.get(name, "lsilogic")
-        elif isinstance(device, (vim25.VirtualDisk, vim25.VirtualCdrom)) and device.controllerKey in buses:
+        elif (
+            isinstance(device, (vim25.VirtualDisk, vim25.VirtualCdrom))
+            and device.controllerKey in buses
+        ):
             slot = f"{buses[device.controllerKey]}:{device.unitNumber}"
             lines[f"{slot}.present"] = "TRUE"
             lines[f"{slot}.fileName"] = getattr(device.backing, "fileName", "") or ""
@@ -108,7 +138,7 @@ def _render_devices(devices: list[Any], lines: dict[str, str]) -> None:
                 lines[f"{slot}.deviceType"] = "cdrom-image"
             else:
                 lines[f"{slot}.deviceType"] = "scsi-hardDisk"
-                lines[f"{slot}.mode"] = device.backing.diskMode
+                lines[f"{slot}.mode"] = getattr(device.backing, "diskMode", "persistent")
         elif isinstance(device, vim25.VirtualEthernetCard):
             slot = f"ethernet{number}"
             number += 1
@@ -133,8 +163,10 @@ def parse(text: str) -> dict[str, str]:
     return values
 
 
-def read_config(world: World, base: Any, values: dict[str, str], capacities: dict[str, tuple[int, bool, str]]) -> Any:
-    """Return `base` with what a file says; `capacities` has bytes, thinness and UUID of each disk."""
+def read_config(
+    world: World, base: Any, values: dict[str, str], disks: dict[str, DiskFacts]
+) -> Any:
+    """Return `base` with what a file says; `disks` has what is known of each disk."""
     guest = values.get("guestOS", "otherGuest")
     hardware = replace(
         base.hardware,
@@ -143,7 +175,7 @@ def read_config(world: World, base: Any, values: dict[str, str], capacities: dic
         memoryMB=_number(values, "memSize", 32),
     )
     devices = DeviceList(hardware.device)
-    _read_devices(world, devices, values, capacities)
+    _read_devices(world, devices, values, disks)
     managed = None
     if "managedBy.extensionKey" in values:
         managed = vim25.ManagedByInfo(
@@ -162,7 +194,9 @@ def read_config(world: World, base: Any, values: dict[str, str], capacities: dic
         managedBy=managed,
         hardware=replace(hardware, device=devices.result()),
         extraConfig=[
-            vim25.OptionValue(key=key, value=value) for key, value in values.items() if not _KNOWN.fullmatch(key)
+            vim25.OptionValue(key=key, value=value)
+            for key, value in values.items()
+            if not _KNOWN.fullmatch(key)
         ],
     )
 
@@ -175,7 +209,10 @@ def _number(values: dict[str, str], key: str, default: int) -> int:
 
 
 def _read_devices(
-    world: World, devices: DeviceList, values: dict[str, str], capacities: dict[str, tuple[int, bool, str]]
+    world: World,
+    devices: DeviceList,
+    values: dict[str, str],
+    disks: dict[str, DiskFacts],
 ) -> None:
     buses: dict[str, int] = {"ide0": 200, "ide1": 201}
 
@@ -185,10 +222,16 @@ def _read_devices(
     def present(slot: str) -> bool:
         return values.get(f"{slot}.present", "").upper() == "TRUE"
 
-    for kind, default in (("scsi", ""), ("sata", "VirtualAHCIController"), ("nvme", "VirtualNVMEController")):
+    for kind, default in (
+        ("scsi", ""),
+        ("sata", "VirtualAHCIController"),
+        ("nvme", "VirtualNVMEController"),
+    ):
         for bus in range(4):
             if present(f"{kind}{bus}"):
-                name = default or _SCSI.get(values.get(f"{kind}{bus}.virtualDev", "lsilogic"), "VirtualLsiLogicController")
+                name = default or _SCSI.get(
+                    values.get(f"{kind}{bus}.virtualDev", "lsilogic"), "VirtualLsiLogicController"
+                )
                 cls = vim25.BINDING.find(name)
                 assert cls is not None
                 given = {"sharedBus": "noSharing"} if kind == "scsi" else {}
@@ -201,25 +244,22 @@ def _read_devices(
             file = values.get(f"{slot}.fileName", "")
             if values.get(f"{slot}.deviceType", "").startswith("cdrom"):
                 device: Any = vim25.VirtualCdrom(
-                    key=-1, controllerKey=key, unitNumber=unit, backing=vim25.VirtualCdromIsoBackingInfo(fileName=file)
-                )
-            else:
-                size, thin, uuid = capacities.get(file, (0, False, ""))
-                device = vim25.VirtualDisk(
                     key=-1,
                     controllerKey=key,
                     unitNumber=unit,
-                    capacityInKB=size // 1024,
-                    capacityInBytes=size,
-                    backing=vim25.VirtualDiskFlatVer2BackingInfo(
-                        fileName=file, diskMode=values.get(f"{slot}.mode", "persistent"), thinProvisioned=thin, uuid=uuid
-                    ),
+                    backing=vim25.VirtualCdromIsoBackingInfo(fileName=file),
+                )
+            else:
+                device = _disk(
+                    key, unit, file, disks.get(file), values.get(f"{slot}.mode", "persistent")
                 )
             devices.add(device, 0, mac)
     for number in range(10):
         slot = f"ethernet{number}"
         if present(slot):
-            cls = vim25.BINDING.find(_NICS.get(values.get(f"{slot}.virtualDev", "vlance"), "VirtualPCNet32"))
+            cls = vim25.BINDING.find(
+                _NICS.get(values.get(f"{slot}.virtualDev", "vlance"), "VirtualPCNet32")
+            )
             assert cls is not None
             name = values.get(f"{slot}.networkName", "")
             network = world.networks.networks.get(name)
@@ -235,3 +275,18 @@ def _read_devices(
                 0,
                 mac,
             )
+
+
+def _disk(controller: int, unit: int, file: str, facts: DiskFacts | None, mode: str) -> Any:
+    size = facts.capacity if facts else 0
+    return vim25.VirtualDisk(
+        key=-1,
+        controllerKey=controller,
+        unitNumber=unit,
+        capacityInKB=size // 1024,
+        capacityInBytes=size,
+        shares=vim25.SharesInfo(shares=1000, level="normal"),
+        backing=_backing(facts, mode)
+        if facts
+        else vim25.VirtualDiskFlatVer2BackingInfo(fileName=file, diskMode=mode),
+    )

@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from vimlib.simulator.network import NetworkSystem
     from vimlib.simulator.objects import Served
     from vimlib.simulator.sessions import SessionManager
+    from vimlib.simulator.state import Keeper
     from vimlib.simulator.tasks import TaskManager
 
-__all__ = ["World"]
+__all__ = ["World", "localized", "missing", "say"]
 
 R = TypeVar("R")
 log = logging.getLogger("vimlib.simulator")
@@ -78,6 +79,12 @@ class World:
         self.random = random.Random(seed)
         self.uuid = str(uuid.UUID(int=self.random.getrandbits(128), version=4))
         self.certificate: Certificate | None = None
+        self.keeper: Keeper | None = None
+        """Who saves the state; None if it is not kept."""
+        self.restart: Callable[[float], Coroutine[Any, Any, None]] | None = None
+        """Takes the service away for some seconds; set by who serves it."""
+        self.reboot_seconds = 0.0
+        """How long a reboot takes."""
         self.address = "127.0.0.1"
         self.port = 0
         self._serial = itertools.count(1)
@@ -138,7 +145,9 @@ class World:
                     else device
                     for device in hardware.device
                 ]
-                machine.set_config(replace(machine.config, hardware=replace(hardware, device=devices)))
+                machine.set_config(
+                    replace(machine.config, hardware=replace(hardware, device=devices))
+                )
 
     async def io(self, function: Callable[..., R], *args: Any) -> R:
         """Run file work in the host's own threads.
@@ -161,6 +170,25 @@ class World:
         if not task.cancelled() and task.exception() is not None:
             log.error("%s failed", task.get_name(), exc_info=task.exception())
 
+    async def persist(self) -> None:
+        """Save the state, where it is kept. Cancelling it leaves the old state or the new."""
+        if self.keeper is not None:
+            await self.keeper.save()
+
+    async def reboot(self, *, shutdown: bool = False) -> None:
+        """Go down: machines lose power, sessions end, the service goes away; and come back unless shut down."""
+        from vimlib.simulator.power import power_off
+
+        for machine in self.machines.values():
+            if machine.power == "poweredOn":
+                power_off(machine)
+        self.sessions.expire()
+        self.host.booted = self.clock.now()
+        self.host.changed("runtime", "summary")
+        await self.persist()
+        if self.restart is not None:
+            await self.restart(-1.0 if shutdown else self.reboot_seconds)
+
     async def stop_work(self) -> None:
         """Cancel what runs beside the calls and wait for its end."""
         for task in tuple(self._background):
@@ -178,11 +206,26 @@ class World:
     def require_licence(self) -> None:
         """Raise `RestrictedVersion` if the licence forbids changes."""
         if not self.licensed:
-            raise say(vim25.RestrictedVersion(), "Current license or ESXi version prohibits execution of the requested operation.")
+            raise say(
+                vim25.RestrictedVersion(),
+                "Current license or ESXi version prohibits execution of the requested operation.",
+            )
 
 
 # Types by which clients call objects of a derived type.
-_BASES = frozenset({"ManagedEntity", "ManagedObject", "Folder", "ComputeResource", "View", "ManagedObjectView", "HistoryCollector", "ExtensibleManagedObject", "Network"})
+_BASES = frozenset(
+    {
+        "ManagedEntity",
+        "ManagedObject",
+        "Folder",
+        "ComputeResource",
+        "View",
+        "ManagedObjectView",
+        "HistoryCollector",
+        "ExtensibleManagedObject",
+        "Network",
+    }
+)
 
 
 def say(fault: Any, text: str) -> Any:
@@ -191,9 +234,18 @@ def say(fault: Any, text: str) -> Any:
     return fault
 
 
+def localized(fault: Any) -> Any:
+    """Return a fault as data."""
+    return vim25.LocalizedMethodFault(
+        fault=fault, localizedMessage=fault.localized_message or type(fault).__name__
+    )
+
+
 def missing(ref: Any) -> Any:
     """Return the fault for an object that is not there."""
     return say(
         vim25.ManagedObjectNotFound(obj=ref),
-        "The object 'vim.{}:{}' has already been deleted or has not been completely created".format(*ref.moref),
+        "The object 'vim.{}:{}' has already been deleted or has not been completely created".format(
+            *ref.moref
+        ),
     )
