@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from driver.cli.connection import CONNECTION, Connection
-from driver.cli.flags import Flag
+from driver.cli.flags import DASH, Flag
 from driver.cli.output import OUTPUT, Output
 from vimlib.errors import UsageError, printable
 
@@ -20,7 +21,7 @@ __all__ = ["call"]
 async def call(
     target: str,
     method: str,
-    arguments: str | None = None,
+    arguments: Annotated[str | None, DASH] = None,
     /,
     *,
     wait: Flag = False,
@@ -66,15 +67,10 @@ def find_method(proxy: ManagedObject, name: str) -> Method[..., Any]:
     method = vim25.BINDING.method(name)
     if method is None or not isinstance(proxy, method.owner):
         kind = proxy.moref[0]
-        known = sorted(
-            other
-            for other in vim25.BINDING.method_names()
-            if hasattr(type(proxy), other) and name[:4].lower() in other.lower()
-        )
+        own = [other for other in vim25.BINDING.method_names() if hasattr(type(proxy), other)]
+        near = get_close_matches(name, own, n=3, cutoff=0.5)
         hint = (
-            f"Is it {', '.join(known[:5])}?"
-            if known
-            else "Names are the API's own, as PowerOnVM_Task."
+            f"Is it {' or '.join(near)}?" if near else "Names are the API's own, as PowerOnVM_Task."
         )
         raise UsageError(f"{kind} has no method {printable(name, 80)!r}", hint=hint)
     return method

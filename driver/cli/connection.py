@@ -12,11 +12,12 @@ import sys
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from cyclopts import Parameter
 
+from driver.cli.flags import DASH
 from driver.cli.trust import Trust
 from vimlib.errors import UsageError, printable
 from vimlib.secret import Secret
@@ -52,7 +53,7 @@ class Connection:
     username: str | None = None
     """Who logs in. [VIMLIB_USERNAME, GOVC_USERNAME, VMWARE_USER]"""
 
-    password_file: Path | None = None
+    password_file: Annotated[Path | None, DASH] = None
     """File whose first line is the password; `-` reads stdin. [VIMLIB_PASSWORD_FILE] Without it: VIMLIB_PASSWORD, GOVC_PASSWORD, VMWARE_PASSWORD, else a prompt."""
 
     timeout: float | None = None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
@@ -15,7 +15,7 @@ from cyclopts import Parameter
 
 from driver.cli.connection import CONNECTION, Connection
 from driver.cli.each import each
-from driver.cli.flags import Flag
+from driver.cli.flags import DASH, Flag
 from driver.cli.output import OUTPUT, Output, size_text
 from driver.cli.progress import meter
 from vimlib.errors import SourceError, UsageError, printable
@@ -204,7 +204,7 @@ async def put(
 
 async def get(
     path: str,
-    local: Path | None = None,
+    local: Annotated[Path | None, DASH] = None,
     /,
     *,
     datastore: Store = None,
@@ -222,22 +222,16 @@ async def get(
         overwrite: Replace a file that is there.
     """
     file = read_path(path, datastore)
-    to_stdout = local is not None and str(local) == "-"
-    target = local or Path(file.name)
-    if not to_stdout:
-        if target.is_dir():
-            target = target / file.name
-        if target.exists() and not overwrite:
-            raise UsageError(
-                f"{printable(str(target))!r} exists", hint="Replace it with --overwrite."
-            )
+    target: Path | None = None
+    if str(local) != "-":
+        target = _local_target(local, file.name, overwrite=overwrite)
     async with (
         connection.client() as client,
         client.datastore(file.datastore).download(file) as body,
     ):
         with meter(output) as progress:
             progress.start(file.name, body.size)
-            with _stdout() if target is None else _arriving(target) as sink:
+            with _sink(target) as sink:
                 async for chunk in body:
                     # It may block, the loop must not: the connection is kept alive from it.
                     await asyncio.to_thread(sink.write, chunk)
@@ -258,6 +252,10 @@ def _local_target(local: Path | None, name: str, *, overwrite: bool) -> Path:
     if target.exists() and not overwrite:
         raise UsageError(f"{printable(str(target))!r} exists", hint="Replace it with --overwrite.")
     return target
+
+
+def _sink(target: Path | None) -> AbstractContextManager[BinaryIO]:
+    return _stdout() if target is None else _arriving(target)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from driver.cli.image import show_results, tell
 from driver.cli.instance import COLUMNS
 from driver.cli.output import OUTPUT, Output, size_text
 from driver.cli.progress import meter
-from driver.cli.sim import load_simulator
+from driver.cli.sim import Release, load_simulator
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -54,7 +54,9 @@ class _Stage:
     """Names of those that machines are made from."""
 
 
-async def demo(*, image_mib: int = 64, api_version: str = "8.0", output: Output = OUTPUT) -> int:
+async def demo(
+    *, image_mib: int = 64, api_version: Release = "8.0", output: Output = OUTPUT
+) -> int:
     """Push four images at once into a simulated host, run three machines from them, remove all.
 
     The host and the image service live in this process, on loopback. With `--json` it prints one
@@ -91,7 +93,7 @@ async def demo(*, image_mib: int = 64, api_version: str = "8.0", output: Output 
 
 
 @asynccontextmanager
-async def _stage(image_mib: int, api_version: str, output: Output) -> AsyncIterator[_Stage]:
+async def _stage(image_mib: int, api_version: Release, output: Output) -> AsyncIterator[_Stage]:
     import vimlib
     from driver.images.embedded import EmbeddedGlance, demo_images
     from driver.images.glance import Glance

@@ -57,8 +57,7 @@ def run(tokens: list[str]) -> int:
         with _logging(verbose=output.verbose):
             return _run(call)
     except CycloptsError as error:
-        hint = f"Try: {' '.join(['vimctl', *(error.command_chain or ())])} --help"
-        report(UsageError(str(error).rstrip().rstrip("."), hint=hint), output)
+        report(_usage_error(error), output)
         return Exit.USAGE
     except BrokenPipeError:
         # Whoever read our output has gone. What the interpreter still flushes must not fail again.
@@ -68,6 +67,14 @@ def run(tokens: list[str]) -> int:
         # The one place where errors end: as text and as an exit code.
         report(error, output)
         return exit_code(error)
+
+
+def _usage_error(error: CycloptsError) -> UsageError:
+    hint = f"Try: {' '.join(['vimctl', *(error.command_chain or ())])} --help"
+    text = str(error).strip()
+    if text.endswith("?"):
+        return UsageError(f"{text} {hint}")
+    return UsageError(text.removesuffix("."), hint=hint)
 
 
 def _parse(tokens: list[str]) -> _Call:

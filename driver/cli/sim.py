@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from driver.cli.output import OUTPUT, Output
 from driver.errors import MissingExtraError
@@ -16,14 +16,17 @@ if TYPE_CHECKING:
 
     from vimlib.simulator import ESXHost
 
-__all__ = ["load_simulator", "sim"]
+__all__ = ["Release", "load_simulator", "sim"]
+
+Release: TypeAlias = Literal["4.0", "4.1", "5.5", "6.7", "7.0", "8.0", "9.0"]
+"""What the simulator can be."""
 
 
 async def sim(
     *,
     port: int = 0,
     datastore_dir: Path | None = None,
-    api_version: str = "8.0",
+    api_version: Release = "8.0",
     vms: int = 0,
     latency_ms: float = 0.0,
     output: Output = OUTPUT,
@@ -36,7 +39,7 @@ async def sim(
     Args:
         port: Where it listens; 0 picks a free port.
         datastore_dir: Root of its one datastore, `datastore1`; a folder that goes away with it if none is given.
-        api_version: 4.0, 4.1, 5.5, 6.7, 7.0, 8.0 or 9.0.
+        api_version: Which release it is.
         vms: So many powered-off machines are there from the start, `vm-0` and on.
         latency_ms: Milliseconds that each answer takes longer.
     """

@@ -38,6 +38,8 @@ def generate(wsdl: Path, out: Path, *, sidecar: Path | None = None, check: bool 
     holds files that this did not write.
     """
     schema = read_wsdl(wsdl)
+    if not schema.operations:
+        raise CodegenError("it describes no operation", hint="Is it a WSDL 1.1?", where=wsdl.name)
     beside = wsdl.with_suffix(".json")
     if sidecar is None and beside.is_file():
         sidecar = beside

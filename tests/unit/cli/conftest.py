@@ -1,0 +1,112 @@
+"""A simulated host in a thread of its own, so that `main` can have the main thread and its loop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from driver.cli import main
+from vimlib.simulator import ESXHost
+
+
+@dataclass
+class Loop:
+    """An event loop that runs in a thread."""
+
+    loop: asyncio.AbstractEventLoop
+
+    def run(self, work: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
+
+    def call(self, work: Callable[[], Any]) -> Any:
+        async def inside() -> Any:
+            return work()
+
+        return self.run(inside())
+
+
+@pytest.fixture(scope="session")
+def other_loop() -> Iterator[Loop]:
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield Loop(loop)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+@pytest.fixture
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(("VIMLIB_", "GOVC_", "VMWARE_", "OS_")):
+            monkeypatch.delenv(name)
+
+
+@dataclass
+class Done:
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def lines(self) -> list[Any]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+class Vimctl:
+    """Calls `main` as a shell would."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def __call__(self, *tokens: str | Path, code: int = 0) -> Done:
+        found = main([str(token) for token in tokens])
+        out, err = self._capsys.readouterr()
+        assert found == code, err
+        return Done(found, out, err)
+
+    def json(self, *tokens: str | Path, code: int = 0) -> Any:
+        return self(*tokens, "--json", code=code).document
+
+
+@pytest.fixture
+def vimctl(capsys: pytest.CaptureFixture[str], clean_environment: None) -> Vimctl:
+    return Vimctl(capsys)
+
+
+@pytest.fixture
+def esx(
+    other_loop: Loop, vimctl: Vimctl, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[ESXHost]:
+    """A host with two machines; the environment says how to log in."""
+    folder = tmp_path / "datastore1"
+    folder.mkdir()
+
+    async def start() -> ESXHost:
+        return await ESXHost(datastores={"datastore1": folder}, vms=2).__aenter__()
+
+    host: ESXHost = other_loop.run(start())
+    for name, value in {
+        "URL": host.url,
+        "USERNAME": host.credentials.username,
+        "PASSWORD": host.credentials.password,
+        "PIN": host.thumbprint,
+    }.items():
+        monkeypatch.setenv(f"VIMLIB_{name}", value)
+    yield host
+    other_loop.run(host.aclose())

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cli.conftest import Vimctl
+from vimlib.simulator import ESXHost
+
+
+@pytest.fixture
+def machine(esx: ESXHost, vimctl: Vimctl) -> str:
+    return f"VirtualMachine:{vimctl.json('instance', 'show', 'vm-0')['moref']}"
+
+
+def test_a_plain_result(esx: ESXHost, vimctl: Vimctl) -> None:
+    assert vimctl.json("call", "ServiceInstance:ServiceInstance", "CurrentTime").startswith("20")
+
+
+def test_a_task_is_a_reference_or_waited_for(esx: ESXHost, vimctl: Vimctl, machine: str) -> None:
+    task = vimctl.json("call", machine, "PowerOnVM_Task")
+    assert task["_typeName"] == "ManagedObjectReference"
+    assert task["type"] == "Task"
+    assert vimctl("call", machine, "PowerOffVM_Task", "--wait").out == ""
+    assert vimctl.json("instance", "show", "vm-0")["power_state"] == "poweredOff"
+
+
+@pytest.mark.parametrize("way", ["argument", "stdin", "file"])
+def test_arguments_are_json(
+    esx: ESXHost,
+    vimctl: Vimctl,
+    machine: str,
+    way: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = json.dumps(
+        {
+            "spec": {
+                "_typeName": "VirtualMachineConfigSpec",
+                "extraConfig": [{"key": "a", "value": "b"}],
+            }
+        }
+    )
+    (tmp_path / "args").write_text(text)
+    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+    given = {"argument": text, "stdin": "-", "file": f"@{tmp_path / 'args'}"}[way]
+    vimctl("call", machine, "ReconfigVM_Task", given, "--wait", "--json")
+    found = vimctl.json("get", machine, "-p", "config.extraConfig")["props"]["config.extraConfig"]
+    assert {"_typeName": "OptionValue", "key": "a", "value": "b"} in found
+
+
+def test_a_fault_has_its_name(esx: ESXHost, vimctl: Vimctl, machine: str) -> None:
+    done = vimctl("call", machine, "PowerOffVM_Task", "--wait", "--json", code=1)
+    assert done.document["error"]["type"] == "InvalidPowerState"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["VirtualMachine:1", "PowerOn"], "Is it PowerOnVM_Task"),
+        (["VirtualMachine:1", "PowerOnVM_Task", "--wiat"], "unknown option: --wiat"),
+        (["VirtualMachine:1", "AddPortGroup"], "has no method"),
+        (["VirtualMachine", "PowerOnVM_Task"], "has no id"),
+        (["VirtualMachine:1", "ReconfigVM_Task", "{"], "no JSON"),
+        (["VirtualMachine:1", "ReconfigVM_Task", '{"spek": {}}'], "spek"),
+        (["VirtualMachine:1", "ReconfigVM_Task", "@/nonexistent"], "cannot read"),
+        (["VirtualMachine:1", "AcquireTicket", '{"ticketType": "mks"}', "--wait"], "no task"),
+    ],
+)
+def test_what_cannot_be_called_is_not_sent(
+    esx: ESXHost, vimctl: Vimctl, words: list[str], said: str
+) -> None:
+    assert said in vimctl("call", *words, code=2).err
+    assert esx.call_log == []

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+
+from driver.cli import main
+from tests.unit.cli.conftest import Vimctl
+from vimlib.simulator import ESXHost
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Path:
+    file = tmp_path / "a file.bin"
+    file.write_bytes(b"0123456789" * 1000)
+    return file
+
+
+def test_the_datastores(esx: ESXHost, vimctl: Vimctl) -> None:
+    (found,) = vimctl.json("datastore", "ls")
+    assert found["name"] == "datastore1"
+    assert found["accessible"] is True
+    assert found["free"] <= found["capacity"]
+    assert "TiB" in vimctl("datastore", "ls").out
+
+
+def test_there_and_back(esx: ESXHost, vimctl: Vimctl, local: Path, tmp_path: Path) -> None:
+    stored = vimctl.json("datastore", "put", local, "[datastore1] vm-0/")
+    assert stored["path"] == "[datastore1] vm-0/a file.bin"
+    assert stored["size"] == 10_000
+    assert esx.datastore_path().joinpath("vm-0/a file.bin").read_bytes() == local.read_bytes()
+    names = [row["path"] for row in vimctl.json("datastore", "ls", "[datastore1] vm-0")]
+    assert "[datastore1] vm-0/a file.bin" in names
+    assert not [name for name in names if name.endswith(".part")]
+    back = tmp_path / "back"
+    got = vimctl.json("datastore", "get", "vm-0/a file.bin", back, "--datastore", "datastore1")
+    assert got == {"path": "[datastore1] vm-0/a file.bin", "local": str(back), "size": 10_000}
+    assert back.read_bytes() == local.read_bytes()
+    assert (
+        "done, 9.8 KiB"
+        in vimctl("datastore", "get", "[datastore1] vm-0/a file.bin", back, "--overwrite").err
+    )
+
+
+def test_to_stdout(
+    esx: ESXHost, vimctl: Vimctl, local: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vimctl("datastore", "put", local, "[datastore1] x")
+    raw = io.BytesIO()
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.stdout", io.TextIOWrapper(raw))
+        assert main(["datastore", "get", "[datastore1] x", "-", "-q"]) == 0
+        assert raw.getvalue() == local.read_bytes()
+    vimctl("datastore", "get", "[datastore1] x", "--overwrit", code=2)
+
+
+def test_nothing_is_replaced_unasked(
+    esx: ESXHost, vimctl: Vimctl, local: Path, tmp_path: Path
+) -> None:
+    put = ("datastore", "put", local, "[datastore1] x")
+    vimctl(*put)
+    assert vimctl(*put, "--json", code=1).document["error"]["type"] == "FileConflictError"
+    local.write_bytes(b"new")
+    assert vimctl.json(*put, "--overwrite")["size"] == 3
+    get = ("datastore", "get", "[datastore1] x", tmp_path)
+    vimctl(*get)
+    assert "--overwrite" in vimctl(*get, code=2).err
+    assert (tmp_path / "x").read_bytes() == b"new"
+
+
+def test_a_failed_upload_leaves_nothing(esx: ESXHost, vimctl: Vimctl, tmp_path: Path) -> None:
+    before = set(esx.datastore_path().rglob("*"))
+    vimctl("datastore", "put", tmp_path / "missing", "[datastore1] x", code=1)
+    vimctl("datastore", "put", __file__, "[datastore1] no/such/folder/x", code=1)
+    vimctl("datastore", "put", __file__, "[nosuch] x", code=4)
+    assert set(esx.datastore_path().rglob("*")) == before
+
+
+def test_a_failed_download_leaves_nothing(esx: ESXHost, vimctl: Vimctl, tmp_path: Path) -> None:
+    vimctl("datastore", "get", "[datastore1] missing", tmp_path / "x", code=4)
+    assert not list(tmp_path.glob("x*"))
+
+
+def test_stat_mv_rm(esx: ESXHost, vimctl: Vimctl, local: Path) -> None:
+    vimctl("datastore", "put", local, "[datastore1] a")
+    assert vimctl.json("datastore", "stat", "[datastore1] a")["size"] == 10_000
+    assert vimctl.json("datastore", "stat", "[datastore1] vm-0")["type"] == "folder"
+    vimctl("datastore", "put", local, "[datastore1] b")
+    moved = ("datastore", "mv", "[datastore1] a", "[datastore1] b")
+    vimctl(*moved, code=1)
+    assert vimctl.json(*moved, "--overwrite")["path"] == "[datastore1] b"
+    vimctl("datastore", "stat", "[datastore1] a", code=4)
+    assert (
+        vimctl.json("datastore", "mv", "[datastore1] b", "[datastore1] vm-0/")["path"]
+        == "[datastore1] vm-0/b"
+    )
+    assert vimctl.json("datastore", "rm", "[datastore1] vm-0/b") == {
+        "path": "[datastore1] vm-0/b",
+        "deleted": True,
+    }
+    vimctl("datastore", "rm", "[datastore1] vm-0/b", code=4)
+    vimctl("datastore", "rm", "[datastore1] vm-0/b", "--missing-ok")
+
+
+def test_a_folder_is_not_deleted_by_accident(esx: ESXHost, vimctl: Vimctl) -> None:
+    esx.datastore_path().joinpath("d/e").mkdir(parents=True)
+    esx.datastore_path().joinpath("d/e/f").write_bytes(b"x")
+    assert "--recursive" in vimctl("datastore", "rm", "[datastore1] d", code=2).err
+    found = vimctl.json("datastore", "ls", "-r", "[datastore1] d")
+    assert [row["path"] for row in found] == ["[datastore1] d/e", "[datastore1] d/e/f"]
+    vimctl("datastore", "rm", "-r", "[datastore1] d")
+    assert not esx.datastore_path().joinpath("d").exists()
+
+
+def test_of_many_the_others_go_on(esx: ESXHost, vimctl: Vimctl, local: Path) -> None:
+    vimctl("datastore", "put", local, "[datastore1] a")
+    done = vimctl("datastore", "rm", "[datastore1] no", "[datastore1] a", "--json", code=7)
+    assert done.lines[0]["error"]["type"] == "NotFoundError"
+    assert done.lines[1] == {"path": "[datastore1] a", "deleted": True}
+
+
+def test_globs(esx: ESXHost, vimctl: Vimctl) -> None:
+    found = vimctl.json("datastore", "ls", "[datastore1] vm-0/*.vmx")
+    assert [row["path"] for row in found] == ["[datastore1] vm-0/vm-0.vmx"]
+
+
+@pytest.mark.parametrize("path", ["a", "[datastore1] ../x", "[data/store] x"])
+def test_what_is_no_path(esx: ESXHost, vimctl: Vimctl, path: str) -> None:
+    vimctl("datastore", "stat", path, code=2)
+    assert esx.call_log == []

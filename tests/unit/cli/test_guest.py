@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from tests.unit.cli.conftest import Vimctl
+
+NIC = "network=n,mac=00:50:56:00:00:01,ip=10.0.0.2/24,gw=10.0.0.1,dns=10.0.0.8+10.0.0.9"
+
+
+def test_the_old_form_says_what_it_cannot(vimctl: Vimctl) -> None:
+    done = vimctl("guest", "render", "--nic", NIC, "--hostname", "web", "--json")
+    assert done.document == {
+        "machine.id": "00:50:56:00:00:01;10.0.0.2;255.255.255.0;10.0.0.1;10.0.0.255;10.0.0.8#"
+    }
+    assert "hostname web" in done.err
+    assert "10.0.0.9" in done.err
+
+
+def test_other_forms(vimctl: Vimctl) -> None:
+    found = vimctl.json("guest", "render", "--nic", NIC, "--form", "versioned")
+    assert found["machine.id"].startswith("v1:")
+    words = ("guest", "render", "--nic", NIC, "--form", "cloud-init")
+    assert set(vimctl.json(*words, "--instance-id", "i-1")) == {
+        "guestinfo.metadata", "guestinfo.metadata.encoding",
+    }  # fmt: skip
+    vimctl(*words, code=2)
+    assert vimctl("guest", "render", "--nic", NIC).out.startswith('machine.id = "00:50')
+
+
+def test_a_card_without_a_mac_cannot_be_found(vimctl: Vimctl) -> None:
+    assert "no MAC" in vimctl("guest", "render", "--nic", "network=n", code=2).err

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from driver.images.embedded import EmbeddedGlance, Fault, demo_images
+from tests.unit.cli.conftest import Loop, Vimctl
+from vimlib.simulator import ESXHost
+
+LINE = {"image", "datastore_path", "bytes", "hash", "hash_algo", "verified", "seconds"}
+
+
+@pytest.fixture
+def glance(other_loop: Loop) -> Iterator[EmbeddedGlance]:
+    async def start() -> EmbeddedGlance:
+        return await EmbeddedGlance(demo_images(1)).__aenter__()
+
+    service: EmbeddedGlance = other_loop.run(start())
+    yield service
+    other_loop.run(service.__aexit__())
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Path:
+    path = tmp_path / "disk.img"
+    path.write_bytes(b"\x01" * 1_000_000 + bytes(48_576))
+    return path
+
+
+def push(*images: str | Path) -> tuple[str | Path, ...]:
+    return ("image", "push", *images, "--datastore", "datastore1")
+
+
+def test_from_glance_many_at_once(esx: ESXHost, vimctl: Vimctl, glance: EmbeddedGlance) -> None:
+    done = vimctl(*push(*glance.images), "--glance", glance.url, "--json")
+    assert done.err == ""
+    lines = {line["image"]: line for line in done.lines}
+    assert list(lines) == list(glance.images)
+    for identity, image in glance.images.items():
+        line = lines[identity]
+        assert set(line) == LINE
+        ending = "img" if image.disk_format == "raw" else "vmdk"
+        assert line["datastore_path"] == f"[datastore1] images/{identity}.{ending}"
+        assert (line["hash_algo"], line["hash"]) == ("sha512", image.sha512)
+        assert line["verified"] is True
+        stored = esx.datastore_path() / "images" / f"{identity}.{ending}"
+        assert hashlib.sha512(stored.read_bytes()).hexdigest() == image.sha512
+
+
+def test_by_name_and_for_people(esx: ESXHost, vimctl: Vimctl, glance: EmbeddedGlance) -> None:
+    done = vimctl(*push("demo-raw-1"), "--glance", glance.url)
+    assert done.out.splitlines()[1].startswith("demo-raw-1  [datastore1] images/")
+    assert "demo-raw-1: 1.0 MiB" in done.err
+    assert "demo-raw-1: done" in done.err
+
+
+def test_a_file_has_no_hash_to_compare(esx: ESXHost, vimctl: Vimctl, disk: Path) -> None:
+    (line,) = vimctl(*push(disk), "--to", "a/b", "--json").lines
+    assert line["datastore_path"] == "[datastore1] a/b/disk.img"
+    assert line["verified"] is False
+    assert line["hash"] == hashlib.new(line["hash_algo"], disk.read_bytes()).hexdigest()
+    (again,) = vimctl(*push(disk), "--to", "a/b", "--json", code=1).lines
+    assert again["error"]["type"] == "FileConflictError"
+    vimctl(*push(disk), "--to", "a/b", "--overwrite")
+
+
+def test_part_of_many_fails(
+    esx: ESXHost, vimctl: Vimctl, glance: EmbeddedGlance, disk: Path
+) -> None:
+    glance.named("demo-raw-1").fault = Fault.KILLED
+    before = {path for path in esx.datastore_path().rglob("*") if path.is_file()}
+    images = ("demo-raw-1", "demo-raw-2", "nosuch", f"./{disk.relative_to(disk.anchor)}")
+    done = vimctl(*push(*images), "--glance", glance.url, "--json", code=7)
+    lines = {line["image"]: line for line in done.lines}
+    assert set(lines["demo-raw-1"]["error"]) == {"type", "message", "retryable", "outcome"}
+    assert lines["demo-raw-2"]["verified"] is True
+    assert lines["nosuch"]["error"]["type"] == "ImageNotFoundError"
+    stored = {path for path in esx.datastore_path().rglob("*") if path.is_file()} - before
+    assert [path.name for path in stored] == [f"{glance.named('demo-raw-2').id}.img"]
+    text = vimctl(*push("demo-raw-1", "demo-stream"), "--glance", glance.url, code=7)
+    assert "demo-raw-1: failed: " in text.err
+
+
+def test_one_that_fails_has_its_own_code(
+    esx: ESXHost, vimctl: Vimctl, glance: EmbeddedGlance
+) -> None:
+    vimctl(*push("nosuch"), "--glance", glance.url, code=4)
+    vimctl(*push("/nonexistent/disk"), code=4)
+    vimctl("image", "push", "demo-raw-1", "--datastore", "no", "--glance", glance.url, code=4)
+    vimctl(*push(), code=2)
+
+
+def test_inspect_reads_it_whole(vimctl: Vimctl, glance: EmbeddedGlance, disk: Path) -> None:
+    found = vimctl.json("image", "inspect", disk)
+    assert found["kind"] == "raw"
+    assert found["bytes"] == found["capacity_bytes"] == disk.stat().st_size
+    found = vimctl.json("image", "inspect", "demo-stream", "--glance", glance.url)
+    assert found["kind"] == "streamOptimized"
+    assert found["verified"] is True
+    assert "capacity_bytes" in vimctl("image", "inspect", disk, "-q").out
+    vimctl("image", "inspect", "/nonexistent", code=4)
+
+
+def test_inspect_refuses_what_push_would(vimctl: Vimctl, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.vmdk"
+    bad.write_bytes(b"QFI\xfb" + bytes(1020))
+    done = vimctl("image", "inspect", bad, "--json", code=1)
+    assert done.document["error"]["type"] == "ImageUnacceptableError"

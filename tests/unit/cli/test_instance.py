@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cli.conftest import Vimctl
+from vimlib.simulator import ESXHost
+
+ROW = {"uuid", "name", "power_state", "cpus", "memory_mb", "moref"}
+MAC = "00:50:56:00:00:09"
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Path:
+    path = tmp_path / "disk.img"
+    path.write_bytes(b"\x01" * (1 << 20))
+    return path
+
+
+def spawn(disk: Path, *more: str, name: str = "web") -> tuple[str | Path, ...]:
+    return (
+        "instance",
+        "spawn",
+        "--name",
+        name,
+        "--image",
+        disk,
+        "--datastore",
+        "datastore1",
+        *more,
+    )
+
+
+def files(esx: ESXHost) -> set[Path]:
+    return set(esx.datastore_path().rglob("*"))
+
+
+def test_list_and_show(esx: ESXHost, vimctl: Vimctl) -> None:
+    rows = vimctl.json("instance", "list")
+    assert [row["name"] for row in rows] == ["vm-0", "vm-1"]
+    assert set(rows[0]) == ROW
+    for ref in (rows[0]["uuid"], "vm-0", rows[0]["moref"]):
+        assert vimctl.json("instance", "show", ref) == rows[0]
+    assert vimctl("instance", "list").out.splitlines()[0].split() == [
+        "UUID", "NAME", "POWER_STATE", "CPUS", "MEMORY_MB", "MOREF",
+    ]  # fmt: skip
+    assert "poweredOff" in vimctl("instance", "show", "vm-0").out
+    vimctl("instance", "show", "nosuch", code=4)
+
+
+def test_spawn_and_destroy(esx: ESXHost, vimctl: Vimctl, disk: Path) -> None:
+    before = files(esx)
+    words = spawn(
+        disk, "--network", "VM Network", "--mac", MAC, "--ip", "10.0.0.2/24", "--cpus", "2",
+        "--memory-mb", "256", "--nic", "network=VM Network,model=vmxnet3",
+    )  # fmt: skip
+    made = vimctl.json(*words)
+    assert made | {"uuid": "", "moref": ""} == {
+        "uuid": "", "name": "web", "power_state": "poweredOn", "cpus": 2, "memory_mb": 256, "moref": "",
+    }  # fmt: skip
+    machine = f"VirtualMachine:{made['moref']}"
+    props = vimctl.json("get", machine, "-p", "config.hardware.device", "-p", "config.extraConfig")[
+        "props"
+    ]
+    cards = [d["_typeName"] for d in props["config.hardware.device"] if "macAddress" in d]
+    assert cards == ["VirtualE1000", "VirtualVmxnet3"]
+    extra = {option["key"]: option["value"] for option in props["config.extraConfig"]}
+    assert extra["machine.id"].startswith(f"{MAC};10.0.0.2;255.255.255.0;;10.0.0.255;#")
+    assert vimctl.json("instance", "destroy", made["uuid"]) == {
+        "instance": made["uuid"],
+        "destroyed": True,
+    }
+    assert files(esx) == before
+    vimctl("instance", "destroy", made["uuid"], code=4)
+    vimctl("instance", "destroy", made["uuid"], "--missing-ok")
+
+
+def test_the_life_of_a_machine(esx: ESXHost, vimctl: Vimctl, disk: Path) -> None:
+    vimctl(*spawn(disk, "--no-power-on"))
+    steps = [
+        (("start",), "poweredOn"),
+        (("suspend",), "suspended"),
+        (("resume",), "poweredOn"),
+        (("reboot",), "poweredOn"),
+        (("reboot", "--hard"), "poweredOn"),
+        (("stop",), "poweredOff"),
+        (("start",), "poweredOn"),
+        (("shutdown", "--grace", "0.1"), "poweredOff"),
+    ]
+    for (verb, *options), state in steps:
+        assert vimctl.json("instance", verb, "web", *options)["power_state"] == state, verb
+
+
+def test_a_given_uuid_makes_a_second_spawn_fail(esx: ESXHost, vimctl: Vimctl, disk: Path) -> None:
+    uuid = "8D9D4A2E-6F0E-5F5C-9A43-6E1D0D5D7C11"
+    assert vimctl.json(*spawn(disk, "--uuid", uuid))["uuid"] == uuid.lower()
+    done = vimctl(*spawn(disk, "--uuid", uuid, name="web-2"), "--json", code=1)
+    assert done.document["error"]["type"] == "InstanceExistsError"
+    assert "web-2" not in {row["name"] for row in vimctl.json("instance", "list")}
+
+
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [
+        (("--network", "no such"), 4),
+        (("--memory-mb", "3"), 2),
+        (("--uuid", "x"), 2),
+        (("--mac", MAC), 2),
+        (("--nic", "model=e1000"), 2),
+        (("--cpus", "many"), 2),
+    ],
+)
+def test_what_cannot_be_made_leaves_nothing(
+    esx: ESXHost, vimctl: Vimctl, disk: Path, more: tuple[str, ...], code: int
+) -> None:
+    before = files(esx)
+    vimctl(*spawn(disk, *more), code=code)
+    assert files(esx) == before
+    assert len(vimctl.json("instance", "list")) == 2
+
+
+def test_others_machines_are_left_alone_unless_told(esx: ESXHost, vimctl: Vimctl) -> None:
+    done = vimctl("instance", "destroy", "vm-0", "--json", code=1)
+    assert done.document["error"]["type"] == "ForeignInstanceError"
+    done = vimctl("instance", "destroy", "vm-0", "nosuch", "vm-1", "--foreign", "--json", code=7)
+    assert [line.get("destroyed") for line in done.lines] == [True, None, True]
+    assert vimctl.json("instance", "list") == []
+    vimctl("instance", "destroy", code=2)

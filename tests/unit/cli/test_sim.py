@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from driver.cli.sim import Release
+from tests.unit.cli.conftest import Vimctl
+from vimlib.simulator.versions import RELEASES
+
+PROGRAM = "import sys; from driver.cli import main; sys.exit(main(sys.argv[1:]))"
+
+
+def test_it_knows_the_simulators_releases() -> None:
+    assert list(get_args(Release)) == list(RELEASES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_says_where_it_is_and_ends_in_good_order(
+    vimctl: Vimctl, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: signal.Signals
+) -> None:
+    words = (
+        "sim",
+        "--port",
+        "0",
+        "--datastore-dir",
+        tmp_path / "ds",
+        "--api-version",
+        "4.1",
+        "--vms",
+        "3",
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, *map(str, words)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        said = json.loads(process.stdout.readline())
+        assert set(said) == {"url", "username", "password", "thumbprint"}
+        monkeypatch.setenv("VIMLIB_PASSWORD", said["password"])
+        login = ("--url", said["url"], "--username", said["username"], "--pin", said["thumbprint"])
+        assert vimctl.json("about", *login)["apiVersion"] == "4.1"
+        names = [row["name"] for row in vimctl.json("instance", "list", *login)]
+        assert names == ["vm-0", "vm-1", "vm-2"]
+        assert (tmp_path / "ds/vm-0/vm-0.vmx").exists()
+        process.send_signal(number)
+        assert process.stdout.read() == ""
+        assert process.wait(30) == 0
+
+
+def test_what_cannot_be(vimctl: Vimctl, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    vimctl("sim", "--datastore-dir", tmp_path / "file", code=2)
+    vimctl("sim", "--api-version", "3.5", code=2)
+    vimctl("sim", "--vms", "-1", code=2)
+    vimctl("sim", "--port", "70000", code=2)
