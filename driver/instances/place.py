@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from driver.errors import DatastoreUnusableError
 from vimlib import vim25
 from vimlib.errors import HostStateError, NotFoundError
+from vimlib.model import parse_version
 
 if TYPE_CHECKING:
     from vimlib.client import Client
@@ -76,9 +77,10 @@ async def free_space(client: Client, datastore: str) -> int:
         DatastoreUnusableError: It is not accessible or in maintenance.
     """
     names = []
-    async for row in client.collect(
-        vim25.Datastore, "name", "summary.accessible", "summary.freeSpace", "summary.maintenanceMode"
-    ):
+    paths = ["name", "summary.accessible", "summary.freeSpace"]
+    if parse_version(client.api_version) >= (5,):
+        paths.append("summary.maintenanceMode")  # datastores have no such mode before 5.0
+    async for row in client.collect(vim25.Datastore, *paths):
         names.append(str(row.props.get("name")))
         if names[-1] != datastore:
             continue

@@ -128,7 +128,7 @@ def power_on_vm(machine: VirtualMachine, call: Call) -> Any:
             machine,
             call,
             task,
-            "VmResumedEvent" if resumed else "VmPoweredOnEvent",
+            "VmResumingEvent" if resumed else "VmPoweredOnEvent",
             "is powered on",
         )
 
