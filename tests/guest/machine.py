@@ -214,6 +214,14 @@ class Machine:
                     found.add((one["dst"], one["gateway"], one["dev"]))
         return found
 
+    def far_end(self, name: str, address: str) -> None:
+        """Move the other end of a NIC into a network of its own, `far`, with that address."""
+        peer = name.replace("eth", "peer")
+        self.run("ip", "netns", "add", "far")
+        self.run("ip", "link", "set", peer, "netns", "far")
+        self.run("ip", "-n", "far", "addr", "add", address, "dev", peer)
+        self.run("ip", "-n", "far", "link", "set", peer, "up")
+
     def bus(self) -> None:
         """Start D-Bus, which NetworkManager and networkctl speak."""
         self.run("mkdir", "-p", "/run/dbus")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from .machine import MAC0, MAC1, Machine, eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.needs_chroot, pytest.mark.slow]
 
+DHCPD = Path(__file__).with_name("dhcpd.py")
 FIRST = {
     "mac": MAC0,
     "addresses": ["10.0.0.2/24", "10.0.0.3/24", "2001:db8::2/64"],
@@ -174,29 +176,17 @@ def test_networkd_running(machine: Machine) -> None:
     assert_nova(machine)
 
 
-# Served by systemd-networkd on the far end of eth0.
-DHCP_SERVER = """[Match]
-Name=peer0
-[Network]
-Address=10.5.0.1/24
-DHCPServer=yes
-[DHCPServer]
-PoolOffset=77
-PoolSize=1
-"""
-
-
 @pytest.mark.parametrize("backend", ["networkd", "networkmanager"])
 def test_dhcp(machine: Machine, backend: str) -> None:
-    machine.put("/etc/systemd/network/50-peer.network", DHCP_SERVER)
+    machine.far_end("eth0", "10.5.0.1/24")
+    machine.put("/usr/local/sbin/dhcpd", DHCPD.read_text())
+    machine.daemon("ip", "netns", "exec", "far", "python3", "/usr/local/sbin/dhcpd", "peer0")
     nic = {"mac": MAC0, "dhcp4": True, "addresses": ["2001:db8::2/64"], "mtu": 1400}
     machine.says("v1:" + json.dumps({"nics": [nic]}))
     machine.helper("--backend", backend)
-    machine.networkd()
-    if backend == "networkmanager":
-        machine.networkmanager()
-    expected = ["10.5.0.77/24", "2001:db8::2/64"]
-    eventually(lambda: machine.addresses("eth0") == expected, lambda: machine.logs)
+    getattr(machine, backend)()
+    expected = ["10.5.0.77/24", "2001:db8::2/64"], {("default", "10.5.0.1", "eth0")}
+    eventually(lambda: state(machine)[::2] == expected, lambda: (state(machine), machine.logs))
     assert machine.mtu("eth0") == 1400
 
 
