@@ -7,9 +7,9 @@ import secrets
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from vimlib.simulator import consoles, lifecycle, power, snapshots  # noqa: F401 - they enter their methods into the table
+from vimlib.simulator import consoles, lifecycle, nfc, power, snapshots  # noqa: F401 - they enter their methods into the table
 from vimlib.simulator.certificate import make_certificate, server_context
 from vimlib.simulator.control import Control
 from vimlib.simulator.datastore import Datastore
@@ -22,7 +22,7 @@ from vimlib.simulator.state import read as read_state
 from vimlib.simulator.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
     from types import TracebackType
 
     from vimlib.simulator.call import CallRecord
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from vimlib.simulator.machine import VirtualMachine
     from vimlib.simulator.sessions import Face
 
-__all__ = ["Credentials", "ESXHost"]
+__all__ = ["Credentials", "ESXHost", "describe"]
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,7 @@ class ESXHost:
         self._state = Path(state) if state is not None else None
         self._control = control
         self._server: Server | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._later: set[asyncio.Task[None]] = set()
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self.world.faults.latency = latency
@@ -128,6 +131,7 @@ class ESXHost:
 
     async def _start(self) -> None:
         world = self.world
+        self._loop = asyncio.get_running_loop()
         kept = await world.io(read_state, self._state) if self._state is not None else None
         if kept is not None:
             self.credentials = Credentials(kept["username"], kept["password"])
@@ -312,6 +316,20 @@ class ESXHost:
     def ask(self, name: str, text: str, choices: Mapping[str, str]) -> str:
         """Let a machine ask a question, which its tasks wait for; return the question's id."""
         return power.ask(self.machine(name), text, dict(choices))
+
+    def threadsafe(self, function: Callable[..., R], *args: Any, **kwargs: Any) -> R:
+        """Run `function(*args, **kwargs)` in the host's event loop, from another thread, and return its result.
+
+        A coroutine is run to its end. Deadlocks if called in the host's own thread.
+        """
+
+        async def run() -> Any:
+            result = function(*args, **kwargs)
+            return await result if asyncio.iscoroutine(result) else result
+
+        assert self._loop is not None, "the host is not started"
+        result: R = asyncio.run_coroutine_threadsafe(run(), self._loop).result()
+        return result
 
     def later(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something beside the calls; `aclose` waits for its end."""

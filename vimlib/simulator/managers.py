@@ -136,6 +136,12 @@ class AuthorizationManager(Served):
         ]
 
 
+class OvfManager(Served):
+    """Reads and writes OVF descriptors; the simulator knows none."""
+
+    kind = "OvfManager"
+
+
 class PerformanceManager(Served):
     """Statistics; there are none."""
 
@@ -147,7 +153,6 @@ def build_managers(world: World) -> None:
     from vimlib.simulator.browser import DatastoreBrowser
     from vimlib.simulator.disk_manager import DiskManager
     from vimlib.simulator.file_manager import FileManager
-    from vimlib.simulator.nfc import OvfManager
 
     SearchIndex(world, "ha-searchindex")
     LicenseManager(world, "ha-license-manager")

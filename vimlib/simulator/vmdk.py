@@ -349,6 +349,135 @@ def clone(
     return made
 
 
+def pour(source: Path, target: Path) -> int:
+    """Write the content of a sparse or flat file over a flat disk that is there; return bytes written.
+
+    Raises `DiskError` if the source is no disk or larger than the target.
+    """
+    disk = load(target)
+    while disk.parent:
+        disk = load(disk.path.with_name(Path(disk.parent).name))
+    assert disk.extent is not None
+    with source.open("rb") as file:
+        sparse = file.read(4) == b"KDMV"
+    if sparse:
+        other = load(source)
+    else:
+        other = Disk(source, "vmfs", source.stat().st_size, source)
+    if other.capacity > disk.capacity:
+        raise DiskError(f"{other.capacity} bytes do not fit a disk of {disk.capacity}")
+    written = 0
+    with disk.extent.open("r+b") as out:
+        for offset, data in _content(other):
+            out.seek(offset)
+            out.write(data)
+            written += len(data)
+    return written
+
+
+_GRAIN = 128
+"""Sectors of a grain in what is exported: 64 KiB, as VMware's tools make them."""
+
+
+def export(path: Path) -> Iterator[bytes]:
+    """Yield a disk as a streamOptimized file, written for streaming: its size is known at its end."""
+    disk = load(path)
+    name = disk.path.name
+    text = (
+        "# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\n"
+        f'createType="streamOptimized"\n\n# Extent description\nRW {disk.capacity // SECTOR} SPARSE "{name}"\n\n'
+        f'# The Disk Data Base\n#DDB\n\nddb.adapterType = "{disk.adapter}"\nddb.geometry.heads = "255"\n'
+        f'ddb.geometry.sectors = "63"\nddb.virtualHWVersion = "{disk.hardware}"\n'
+    ).encode()
+    yield _stream_header(disk.capacity // SECTOR, _GD_AT_END)
+    yield text.ljust(20 * SECTOR, b"\0")
+    at = 128  # sectors; the overhead is filled up to one grain
+    yield bytes((at - 21) * SECTOR)
+    directory: list[int] = []
+    table: list[int] = []
+    pending: dict[int, int] = {}
+    tables = -(-disk.capacity // SECTOR // (_GRAIN * 512))
+    number = 0
+    for grain, data in _grains(disk):
+        while grain // 512 > number:
+            table = [pending.get(index, 0) for index in range(512)]
+            at, piece = _stream_table(at, table, directory)
+            yield piece
+            pending, number = {}, number + 1
+        packed = zlib.compress(data, 1)
+        piece = struct.pack("<QI", grain * _GRAIN, len(packed)) + packed
+        piece += bytes(-len(piece) % SECTOR)
+        pending[grain % 512] = at
+        at += len(piece) // SECTOR
+        yield piece
+    while number < tables:
+        at, piece = _stream_table(at, [pending.get(index, 0) for index in range(512)], directory)
+        yield piece
+        pending, number = {}, number + 1
+    raw = struct.pack(f"<{len(directory)}I", *directory)
+    raw += bytes(-len(raw) % SECTOR)
+    yield struct.pack("<QII", len(raw) // SECTOR, 0, 2).ljust(SECTOR, b"\0") + raw
+    directory_at = at + 1
+    yield struct.pack("<QII", 1, 0, 3).ljust(SECTOR, b"\0") + _stream_header(
+        disk.capacity // SECTOR, directory_at
+    )
+    yield bytes(SECTOR)
+
+
+def _stream_header(sectors: int, directory: int) -> bytes:
+    flags = 0x30001  # newline test, compressed grains, markers
+    raw = _HEADER.pack(
+        _MAGIC,
+        3,
+        flags,
+        sectors,
+        _GRAIN,
+        1,
+        20,
+        512,
+        0,
+        directory,
+        128,
+        0,
+        b"\n",
+        b" ",
+        b"\r",
+        b"\n",
+        1,
+    )
+    return raw.ljust(SECTOR, b"\0")
+
+
+def _stream_table(at: int, table: list[int], directory: list[int]) -> tuple[int, bytes]:
+    """Return where the next piece goes and a grain table as a piece; an empty one is left out."""
+    if not any(table):
+        directory.append(0)
+        return at, b""
+    directory.append(at + 1)
+    piece = struct.pack("<QII", 4, 0, 1).ljust(SECTOR, b"\0") + struct.pack("<512I", *table)
+    return at + len(piece) // SECTOR, piece
+
+
+def _grains(disk: Disk) -> Iterator[tuple[int, bytes]]:
+    """Yield the grains of a disk that are not all zeros, as number and bytes."""
+    length = _GRAIN * SECTOR
+    number, held = -1, bytearray()
+    for offset, data in _content(disk):
+        view = memoryview(data)
+        while view:
+            grain, skip = divmod(offset, length)
+            if grain != number:
+                if number >= 0 and any(held):
+                    yield number, bytes(held)
+                number, held = grain, bytearray(length)
+            part = view[: length - skip]
+            held[skip : skip + len(part)] = part
+            offset += len(part)
+            view = view[len(part) :]
+    if number >= 0 and any(held):
+        yield number, bytes(held)
+
+
 def _content(disk: Disk) -> Iterator[tuple[int, bytes]]:
     """Yield the written parts of a disk, as offset and bytes."""
     while disk.parent:  # nothing writes to a delta here, so its content is its parent's

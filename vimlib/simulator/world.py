@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from vimlib.simulator.inventory import Datacenter, Folder, ResourcePool
     from vimlib.simulator.machine import VirtualMachine
     from vimlib.simulator.network import NetworkSystem
+    from vimlib.simulator.nfc import Lease
     from vimlib.simulator.objects import Served
     from vimlib.simulator.sessions import SessionManager
     from vimlib.simulator.state import Keeper
@@ -75,6 +76,8 @@ class World:
         self.machines: dict[str, VirtualMachine] = {}
         self.datastores: dict[str, Datastore] = {}
         """By name."""
+        self.leases: dict[str, Lease] = {}
+        """NFC leases that live, by the id in their URLs."""
         self.faults = Faults()
         self.random = random.Random(seed)
         self.uuid = str(uuid.UUID(int=self.random.getrandbits(128), version=4))
