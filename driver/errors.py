@@ -293,7 +293,7 @@ class SourceStalledError(ImageSourceError, TimeoutError):
     """The source sent nothing for too long."""
 
     retryable = True
-    hint = "Check the source and the network; a longer --stall-timeout waits longer"
+    hint = "Check the image service and the network between here and there"
     seconds: float
     received: int
 

@@ -7,10 +7,11 @@ decompressed.
 from __future__ import annotations
 
 import asyncio
+import base64
 import re
 import ssl
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
@@ -105,7 +106,7 @@ class HttpClient:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send one request without a body and hold the answer, whatever its status below 300.
 
-        Cancelling closes the connection. aiohttp's errors inside the block become ours.
+        Cancelling closes the connection.
 
         Raises:
             SourceUnreachableError: No connection.
@@ -116,25 +117,33 @@ class HttpClient:
         if self._session is None:
             raise ClosedError("the image client is not open", hint="Use it with `async with`")
         ask = {"Accept-Encoding": "identity", **(headers or {})}
-        host = f"{url.host}:{url.port}"
-        try:
-            async with self._session.request(
-                method, url, headers=ask, allow_redirects=False
-            ) as answer:
+        with self._translated(f"{url.host}:{url.port}", image):
+            answer = await self._session.request(method, url, headers=ask, allow_redirects=False)
+        # What the block raises is its own business: it may be the target's error.
+        async with answer:
+            with self._translated(f"{url.host}:{url.port}", image):
                 await _refuse_failure(answer, image)
-                yield answer
+            yield answer
+
+    @contextmanager
+    def _translated(self, host: str, image: str) -> Iterator[None]:
+        """Turn aiohttp's errors into ours.
+
+        Their args may hold the request with its token: only the system's words are kept.
+        """
+        try:
+            yield
+        except ImageError:
+            raise
         except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError) as error:
             reason = str(error.__cause__ or error.os_error)
             raise SourceUnreachableError(host, reason, image=image, retryable=False) from None
         except aiohttp.ConnectionTimeoutError:
             reason = f"no connection within {self.connect_timeout:g} s"
             raise SourceUnreachableError(host, reason, image=image) from None
-        except TimeoutError as error:
-            if isinstance(error, ImageError):
-                raise
+        except TimeoutError:
             raise SourceStalledError(self.stall_timeout, image=image) from None
         except aiohttp.ClientConnectionError as error:
-            # Its args may hold the request with its token: only the system's words are kept.
             said = error.strerror if isinstance(error, OSError) else None
             raise SourceUnreachableError(
                 host, said or "the connection was closed", image=image
@@ -157,10 +166,11 @@ class HttpClient:
             if encoding != "identity":
                 raise SourceEncodedError(encoding, image=image)
             body = bytearray()
-            async for piece in answer.content.iter_any():
-                body += piece
-                if len(body) > _MAX_DOCUMENT:
-                    raise SourceProtocolError("a document of more than 1 MiB", image=image)
+            with self._translated(f"{url.host}:{url.port}", image):
+                async for piece in answer.content.iter_any():
+                    body += piece
+                    if len(body) > _MAX_DOCUMENT:
+                        raise SourceProtocolError("a document of more than 1 MiB", image=image)
             return bytes(body)
 
 
@@ -338,7 +348,8 @@ def _parse(text: str) -> _Address:
         raise UsageError("an image URL begins with http:// or https:// and names a host")
     headers: dict[str, str] = {}
     if url.user is not None:
-        headers["Authorization"] = aiohttp.BasicAuth(url.user, url.password or "").encode()
+        secret = base64.b64encode(f"{url.user}:{url.password or ''}".encode()).decode()
+        headers["Authorization"] = f"Basic {secret}"
     algo = value = None
     if url.fragment:
         match = re.fullmatch(r"(?P<algo>[a-z0-9_-]+)=(?P<value>[0-9a-fA-F]+)", url.fragment)

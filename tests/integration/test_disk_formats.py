@@ -119,7 +119,7 @@ def test_what_we_make_is_what_qemu_img_reads(
     pattern = Pattern(9, capacity, hole_every=hole_every)
     for name, made in (("disk.vmdk", kind), ("disk.img", "raw")):
         with (tmp_path / name).open("wb") as file:
-            file.writelines(make(made, pattern))  # type: ignore[arg-type]
+            file.writelines(make(made, pattern))
     vmdk, raw = tmp_path / "disk.vmdk", tmp_path / "disk.img"
     qemu_img("check", "-f", "vmdk", vmdk)
     assert "identical" in qemu_img("compare", "-f", "vmdk", "-F", "raw", vmdk, raw)

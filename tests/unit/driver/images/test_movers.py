@@ -504,6 +504,22 @@ async def test_a_source_without_a_request(threads: BodyMover) -> None:
             await threads.move(Odd(), Sink(Target(port=1)), BodyCheck(info))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    "error", [DeadlineError("the target"), TransferRejectedError("full", status=507), OSError("x")]
+)
+async def test_the_targets_error_is_not_taken_for_the_sources(error: Exception) -> None:
+    class Failing(Sink):
+        async def put(self, body: object, size: int) -> None:
+            async for _ in body:  # type: ignore[attr-defined]
+                raise error
+
+    async with source_of(small(mib=1)) as glance, mover_named("async") as mover:
+        source = glance.image("image")
+        with pytest.raises(type(error)) as caught:
+            await mover.move(source, Failing(Target(port=1)), BodyCheck(await source.info()))
+    assert caught.value is error
+
+
 @pytest.mark.slow
 async def test_a_slow_target_holds_the_source_back(mover: BodyMover) -> None:
     """Back-pressure: what has left the source is bounded by buffers, not by the image."""

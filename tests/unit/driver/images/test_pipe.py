@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from driver.errors import ImageHashError, ImageTooLongError, ImageTruncatedError
+from driver.images import BodyCheck, ImageInfo, piped
+from driver.images.worker import Worker
+from tests.unit.driver.images.corpus import SPARSE
+
+
+class Body:
+    """A body out of a list, which knows how far it was read."""
+
+    def __init__(self, chunks: list[bytes], **more: str) -> None:
+        self.chunks = chunks
+        self.read = 0
+        self.info = ImageInfo(id="i", name="n", size=sum(map(len, chunks)), **more)  # type: ignore[arg-type]
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for chunk in self.chunks:
+            self.read += 1
+            yield chunk
+
+
+@pytest.fixture
+def executor() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(1) as made:
+        yield made
+
+
+CHUNK = bytes(64 << 10)
+
+
+async def test_at_most_three_chunks_are_held(executor: ThreadPoolExecutor) -> None:
+    body = Body([CHUNK] * 20)
+    taken = 0
+    async with piped(body, BodyCheck(body.info), executor=executor) as pipe:
+        async for _ in pipe:
+            taken += 1
+            assert body.read - taken <= 2
+    assert taken == 20
+
+
+async def test_nothing_leaves_before_the_beginning_is_judged(executor: ThreadPoolExecutor) -> None:
+    body = Body([SPARSE[at : at + 1000] for at in range(0, len(SPARSE), 1000)])
+    async with piped(body, BodyCheck(body.info), executor=executor) as pipe:
+        first = await anext(pipe)
+        assert first == SPARSE[:1000]
+        assert body.read >= 36
+
+
+async def test_the_last_chunk_waits_for_the_verdict(executor: ThreadPoolExecutor) -> None:
+    body = Body([CHUNK] * 3, hash_algo="md5", hash_value="0" * 32)
+    seen = []
+    with pytest.raises(ImageHashError):  # noqa: PT012 - about leaving the block
+        async with piped(body, BodyCheck(body.info), executor=executor) as pipe:
+            async for chunk in pipe:
+                seen.append(chunk)
+    assert len(seen) == 2
+
+
+@pytest.mark.parametrize(("promised", "error"), [(-1, ImageTooLongError), (1, ImageTruncatedError)])
+async def test_length_is_policed(
+    executor: ThreadPoolExecutor, promised: int, error: type[Exception]
+) -> None:
+    body = Body([CHUNK, CHUNK])
+    info = ImageInfo(id="i", name="n", size=body.info.size + promised)
+    seen = 0
+    with pytest.raises(error):  # noqa: PT012 - about leaving the block
+        async with piped(body, BodyCheck(info), executor=executor) as pipe:
+            async for chunk in pipe:
+                seen += len(chunk)
+    assert seen < info.size
+
+
+async def test_progress_counts_what_was_taken(executor: ThreadPoolExecutor) -> None:
+    body = Body([CHUNK] * 3)
+    counted: list[int] = []
+    check = BodyCheck(body.info)
+    async with piped(body, check, executor=executor, on_progress=counted.append) as pipe:
+        await anext(pipe)
+        assert counted == []
+        await anext(pipe)
+        assert counted == [len(CHUNK)]
+        async for _ in pipe:
+            pass
+    assert sum(counted) == body.info.size
+
+
+async def test_the_pipes_own_error_is_told(executor: ThreadPoolExecutor) -> None:
+    body = Body([CHUNK])
+    info = ImageInfo(id="i", name="n", size=body.info.size + 1)
+    with pytest.raises(ImageTruncatedError):  # noqa: PT012 - about leaving the block
+        async with piped(body, BodyCheck(info), executor=executor) as pipe:
+            try:
+                async for _ in pipe:
+                    pass
+            except ImageTruncatedError:
+                raise ConnectionError("what an HTTP client makes of it") from None
+
+
+async def test_anothers_error_stays(executor: ThreadPoolExecutor) -> None:
+    body = Body([CHUNK] * 9)
+    with pytest.raises(ConnectionError):  # noqa: PT012 - about leaving the block
+        async with piped(body, BodyCheck(body.info), executor=executor) as pipe:
+            await anext(pipe)
+            raise ConnectionError
+
+
+async def test_a_cancelled_reader_is_no_failure(executor: ThreadPoolExecutor) -> None:
+    """As aiohttp does: it iterates in a task, and cancels that when an early answer comes."""
+    body = Body([CHUNK] * 9)
+    blocked = asyncio.Event()
+
+    async def read(pipe: AsyncIterator[bytes]) -> None:
+        async for _ in pipe:
+            blocked.set()
+            await asyncio.sleep(60)
+
+    with pytest.raises(ConnectionError):  # noqa: PT012 - about leaving the block
+        async with piped(body, BodyCheck(body.info), executor=executor) as pipe:
+            task = asyncio.create_task(read(pipe))
+            await blocked.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            raise ConnectionError
+
+
+async def test_a_worker_waits_for_its_job_however_it_is_left(executor: ThreadPoolExecutor) -> None:
+    release = threading.Event()
+    ended: list[int] = []
+
+    def job() -> None:
+        release.wait(10)
+        ended.append(1)
+
+    async def use() -> None:
+        async with Worker[None](executor) as worker:
+            worker.start(job)
+            await worker.idle()
+
+    task = asyncio.create_task(use())
+    await asyncio.sleep(0)
+    for _ in range(3):
+        task.cancel()
+        await asyncio.sleep(0)
+    assert not task.done()
+    release.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ended == [1]
+
+
+async def test_a_workers_error_comes_out(executor: ThreadPoolExecutor) -> None:
+    with pytest.raises(ZeroDivisionError):  # noqa: PT012 - about leaving the block
+        async with Worker[float](executor) as worker:
+            worker.start(lambda: 1 / 0)
+            await worker.result()

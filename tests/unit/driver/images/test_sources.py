@@ -1,0 +1,414 @@
+"""Glance, URLs and files as sources: what they say before the bytes, and what they refuse."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from driver.errors import (
+    ImageAmbiguousError,
+    ImageError,
+    ImageNotFoundError,
+    ImageNotReadyError,
+    SourceEncodedError,
+    SourceProtocolError,
+    SourceReadError,
+    SourceRedirectError,
+    SourceRefusedError,
+    SourceStalledError,
+    SourceUnreachableError,
+    SourceUnsizedError,
+)
+from driver.images import (
+    Glance,
+    HttpClient,
+    HttpImages,
+    ImageSource,
+    LocalImages,
+    WireSource,
+)
+from driver.images.embedded import EmbeddedGlance, EmbeddedImage, Fault
+from tests.unit.driver.images.peers import AUTHORITY, server_tls, small
+from vimlib.errors import ClosedError, UsageError
+
+ID = "26727b8b-2044-5e6c-84b9-b7bfe758bac6"
+
+
+async def read(source: ImageSource) -> bytes:
+    async with source.open() as body:
+        return b"".join([chunk async for chunk in body])
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[HttpClient]:
+    async with HttpClient(stall_timeout=0.3, connect_timeout=2) as made:
+        yield made
+
+
+@dataclass
+class Web:
+    """A server of one's own answers."""
+
+    url: str
+    answers: dict[str, Callable[[web.Request], Any]]
+    seen: list[web.Request]
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[Web]:
+    made = Web("", {}, [])
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        made.seen.append(request)
+        found = made.answers[request.path](request)
+        result = await found if asyncio.iscoroutine(found) else found
+        assert isinstance(result, web.StreamResponse)
+        return result
+
+    app = web.Application()
+    app.router.add_route("*", "/{rest:.*}", answer)
+    runner = web.AppRunner(app, shutdown_timeout=0.1, handle_signals=False)
+    async with AsyncExitStack() as stack:
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield made
+
+
+# Glance
+
+
+async def test_an_image_by_id_and_by_name(client: HttpClient) -> None:
+    image = small(mib=1)
+    async with EmbeddedGlance([image]) as embedded:
+        for address in (
+            embedded.url,
+            f"{embedded.url}/",
+            f"{embedded.url}/v2",
+            f"{embedded.url}/v2/",
+        ):
+            for ref in (image.id, image.id.upper(), image.id.replace("-", ""), image.name):
+                source = Glance(client, address).image(ref)
+                info = await source.info()
+                assert (info.id, info.name, info.size) == (image.id, image.name, image.size)
+        assert (info.hash_algo, info.hash_value) == ("sha512", image.sha512)
+        assert (info.disk_format, info.container_format) == ("raw", "bare")
+        assert info.virtual_size == 1 << 20
+        assert info.properties == {"vmware_adaptertype": "lsiLogic"}
+        assert await read(source) == b"".join(image.chunks())
+        assert isinstance(source, WireSource)
+        wire = await source.wire()
+        assert wire.target == f"/v2/images/{image.id}/file"
+        assert wire.tls is None
+
+
+async def test_over_tls_with_a_ca(tmp_path: Path) -> None:
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes(AUTHORITY.cert_pem.bytes())
+    image = small(mib=1)
+    async with EmbeddedGlance([image], tls=server_tls()) as embedded:
+        async with HttpClient(ca=ca) as client:
+            source = Glance(client, embedded.url).image(image.id)
+            assert await read(source) == b"".join(image.chunks())
+            assert isinstance((await source.wire()).tls, ssl.SSLContext)
+        async with HttpClient() as client:
+            with pytest.raises(SourceUnreachableError) as caught:
+                await Glance(client, embedded.url).image(image.id).info()
+        assert caught.value.retryable is False
+        assert "self" in caught.value.reason or "issuer" in caught.value.reason
+
+
+def answer_json(document: dict[str, Any], request: web.Request) -> web.Response:
+    return web.json_response(document)
+
+
+async def test_which_hash(client: HttpClient, site: Web) -> None:
+    cases: list[tuple[dict[str, Any], tuple[str | None, str | None]]] = [
+        ({"os_hash_algo": "sha256", "os_hash_value": "AB", "checksum": "cd"}, ("sha256", "ab")),
+        ({"os_hash_algo": None, "os_hash_value": None, "checksum": "cd"}, ("md5", "cd")),
+        ({"os_hash_algo": "sha512", "os_hash_value": None, "checksum": "cd"}, ("md5", "cd")),
+        ({"checksum": None}, (None, None)),
+        ({}, (None, None)),
+    ]
+    for fields, expected in cases:
+        document = {"id": ID, "status": "active", "size": 1, **fields}
+        site.answers[f"/v2/images/{ID}"] = partial(answer_json, document)
+        info = await Glance(client, site.url).image(ID).info()
+        assert (info.hash_algo, info.hash_value) == expected
+        assert info.name == ID
+
+
+async def test_locations_are_no_properties(client: HttpClient, site: Web) -> None:
+    document = {
+        "id": ID,
+        "status": "active",
+        "size": 1,
+        "locations": [{"url": "vsphere://evil/folder/x"}],
+        "direct_url": "vsphere://evil/folder/x",
+        "vmware_disktype": "sparse",
+        "number": 5,
+    }
+    site.answers[f"/v2/images/{ID}"] = lambda _: web.json_response(document)
+    info = await Glance(client, site.url).image(ID).info()
+    assert info.properties == {"vmware_disktype": "sparse"}
+    assert "evil" not in repr(info)
+
+
+@pytest.mark.parametrize("status", ["queued", "saving", "deactivated", "killed"])
+async def test_an_image_that_is_not_ready(client: HttpClient, status: str) -> None:
+    image = small(mib=1)
+    image.status = status
+    async with EmbeddedGlance([image]) as embedded:
+        with pytest.raises(ImageNotReadyError) as caught:
+            await Glance(client, embedded.url).image(image.id).info()
+    assert caught.value.status == status
+
+
+async def test_204_is_no_empty_image(client: HttpClient) -> None:
+    async with EmbeddedGlance([small(mib=1, fault=Fault.NO_CONTENT)]) as embedded:
+        with pytest.raises(ImageNotReadyError):
+            await read(Glance(client, embedded.url).image("image"))
+
+
+async def test_names(client: HttpClient) -> None:
+    one, two, listed = small("one", mib=1), small("two", mib=1), small('in:a,"b"', mib=1)
+    two.name = "one"
+    async with EmbeddedGlance([one, two, listed]) as embedded:
+        glance = Glance(client, embedded.url)
+        with pytest.raises(ImageAmbiguousError) as ambiguous:
+            await glance.image("one").info()
+        assert set(ambiguous.value.ids) == {one.id, two.id}
+        for ref in ("three", ID, "../images", "a b&c"):
+            with pytest.raises(ImageNotFoundError) as caught:
+                await glance.image(ref).info()
+            assert caught.value.image == ref
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"<html>",
+        b'{"id": "x", "status": "active", "size": 1}',
+        b'{"id": "../../etc", "status": "active", "size": 1}',
+        b'{"status": "active", "size": 1}',
+        b'{"id": "%s", "status": "active", "size": "1"}' % ID.encode(),
+        b'{"id": "%s", "status": "active", "size": null}' % ID.encode(),
+        b'{"id": "%s", "status": "active", "size": -1}' % ID.encode(),
+        b'{"id": "%s", "status": "active", "size": 1, "name": {}}' % ID.encode(),
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b" " * ((1 << 20) + 1),
+    ],
+)
+async def test_documents_that_make_no_sense(client: HttpClient, site: Web, body: bytes) -> None:
+    site.answers[f"/v2/images/{ID}"] = lambda _: web.Response(body=body)
+    with pytest.raises(SourceProtocolError) as caught:
+        await Glance(client, site.url).image(ID).info()
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("url", ["glance", "ftp://glance/", "http://", "http://u:p@glance/", "//x"])
+async def test_addresses_that_are_none(client: HttpClient, url: str) -> None:
+    with pytest.raises(UsageError):
+        Glance(client, url)
+
+
+async def test_a_token_goes_to_glance_alone(client: HttpClient, site: Web) -> None:
+    image = small(mib=1)
+    async with EmbeddedGlance([image], token="canary") as embedded:
+        source = Glance(client, embedded.url, token="canary").image(image.id)
+        await source.info()
+        image.fault = Fault.REDIRECT
+        with pytest.raises(SourceRedirectError):
+            await read(source)
+        assert all(seen.with_token for seen in embedded.seen)
+        assert not [seen for seen in embedded.seen if seen.path == "/elsewhere"]
+        assert "canary" not in repr(source) + repr(await source.wire())
+
+
+async def test_a_wrong_token_is_told_once(client: HttpClient) -> None:
+    async with EmbeddedGlance([small(mib=1)], token="right") as embedded:
+        with pytest.raises(SourceRefusedError) as caught:
+            await Glance(client, embedded.url, token="canary").image("image").info()
+        assert caught.value.status == 401
+        assert len(embedded.seen) == 1
+    assert "canary" not in str(caught.value) + repr(caught.value)
+
+
+async def test_a_closed_client(client: HttpClient) -> None:
+    with pytest.raises(ClosedError):
+        await Glance(HttpClient(), "http://127.0.0.1:1").image(ID).info()
+
+
+async def test_glance_is_not_there(client: HttpClient) -> None:
+    with pytest.raises(SourceUnreachableError) as caught:
+        await Glance(client, "http://127.0.0.1:1").image(ID).info()
+    assert caught.value.outcome == "not_sent"
+    assert caught.value.retryable
+
+
+async def test_glance_is_silent(client: HttpClient, site: Web) -> None:
+    site.answers[f"/v2/images/{ID}"] = lambda _: asyncio.sleep(60)
+    with pytest.raises(SourceStalledError):
+        await Glance(client, site.url).image(ID).info()
+
+
+# URLs
+
+DATA = b"disk" * 40_000
+
+
+def serve(request: web.Request) -> web.Response:
+    return web.Response(body=DATA)
+
+
+async def test_a_url(client: HttpClient, site: Web) -> None:
+    site.answers["/a/disk 1.img"] = serve
+    source = HttpImages(client).image(f"{site.url}/a/disk%201.img?signature=canary#sha1=AB")
+    info = await source.info()
+    assert (info.id, info.size, info.disk_format) == ("disk 1.img", len(DATA), None)
+    assert (info.hash_algo, info.hash_value) == ("sha1", "ab")
+    assert await read(source) == DATA
+    assert [r.method for r in site.seen] == ["HEAD", "GET"]
+    assert site.seen[1].query["signature"] == "canary"
+    assert (await source.wire()).target == "/a/disk%201.img?signature=canary"
+    assert "canary" not in repr(source)
+
+
+async def test_a_server_without_head(client: HttpClient, site: Web) -> None:
+    site.answers["/x"] = lambda r: web.Response(status=405) if r.method == "HEAD" else serve(r)
+    source = HttpImages(client).image(f"{site.url}/x")
+    assert (await source.info()).size == len(DATA)
+    assert await read(source) == DATA
+
+
+async def test_userinfo_is_basic_authentication(client: HttpClient, site: Web) -> None:
+    site.answers["/x"] = serve
+    source = HttpImages(client).image(f"{site.url.replace('//', '//bob:canary@')}/x")
+    await source.info()
+    assert site.seen[0].headers["Authorization"].startswith("Basic ")
+    assert "canary" not in repr(source) + str(await source.info())
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (lambda _: web.Response(status=404), ImageNotFoundError),
+        (lambda _: web.Response(status=410), ImageNotFoundError),
+        (lambda _: web.Response(status=500), SourceRefusedError),
+        (
+            lambda _: web.Response(status=302, headers={"Location": "/y?canary"}),
+            SourceRedirectError,
+        ),
+        (
+            lambda _: web.Response(body=DATA, headers={"Content-Encoding": "gzip"}),
+            SourceEncodedError,
+        ),
+    ],
+)
+async def test_urls_that_fail(
+    client: HttpClient, site: Web, answer: Callable[..., Any], error: type[ImageError]
+) -> None:
+    site.answers["/x"] = answer
+    with pytest.raises(error) as caught:
+        await HttpImages(client).image(f"{site.url}/x").info()
+    assert "canary" not in str(caught.value)
+
+
+async def test_a_url_without_a_length(client: HttpClient, site: Web) -> None:
+    async def chunked(request: web.Request) -> web.StreamResponse:
+        if request.method == "HEAD":
+            return web.Response(status=405)
+        answer = web.StreamResponse()
+        answer.enable_chunked_encoding()
+        await answer.prepare(request)
+        await answer.write_eof(DATA)
+        return answer
+
+    site.answers["/x"] = chunked
+    with pytest.raises(SourceUnsizedError):
+        await HttpImages(client).image(f"{site.url}/x").info()
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["x", "file:///etc/passwd", "http://", "http://h/x#canary", "http://h/x#sha1=zz", "http://["],
+)
+async def test_what_is_no_image_url(client: HttpClient, url: str) -> None:
+    with pytest.raises(UsageError):
+        HttpImages(client).image(url)
+
+
+# Files
+
+
+async def test_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "disk.img"
+    path.write_bytes(DATA)
+    source = LocalImages().image(str(path))
+    info = await source.info()
+    assert (info.id, info.size, info.hash_algo) == ("disk.img", len(DATA), None)
+    assert await read(source) == DATA
+
+
+async def test_leaving_a_file_early_closes_it(tmp_path: Path) -> None:
+    path = tmp_path / "disk.img"
+    path.write_bytes(DATA * 40)
+    source = LocalImages().image(str(path))
+    async with source.open() as body:
+        async for _ in body:
+            break
+    assert body.file.closed
+
+
+async def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "file").write_bytes(b"x")
+    for name, error in (
+        ("missing", ImageNotFoundError),
+        ("fifo", SourceReadError),
+        (".", SourceReadError),
+        ("file/below", SourceReadError),
+    ):
+        with pytest.raises(error):
+            await LocalImages().image(str(tmp_path / name)).info()
+    with pytest.raises(SourceReadError):
+        await LocalImages().image("/dev/zero").info()
+
+
+# The embedded Glance itself
+
+
+async def test_ranges(client: HttpClient, site: Web) -> None:
+    import aiohttp
+
+    image = EmbeddedImage(name="a", chunks=lambda: iter([b"0123456789"]))
+    async with EmbeddedGlance([image]) as embedded, aiohttp.ClientSession() as session:
+        for asked, status, body in (
+            ("bytes=0-3", 206, b"0123"),
+            ("bytes=4-", 206, b"456789"),
+            ("bytes=-2", 206, b"89"),
+            ("bytes=8-99", 206, b"89"),
+            ("bytes=10-", 416, None),
+            ("bytes=5-2", 416, None),
+            ("bytes=0-1,3-4", 400, None),
+        ):
+            url = f"{embedded.url}/v2/images/{image.id}/file"
+            async with session.get(url, headers={"Range": asked}) as answer:
+                assert answer.status == status
+                if body is not None:
+                    assert await answer.read() == body
+                    assert answer.headers["Content-Range"].endswith("/10")
