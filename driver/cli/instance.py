@@ -134,8 +134,7 @@ async def spawn(
     async with sources.open([image]) as store, connection.client() as client:
         driver = ESXDriver(client, store)
         with meter(output) as progress:
-            # The size is told when the first bytes go; until then there is nothing to show.
-            progress.start(name, None)
+            progress.start(name, (await store.image(image).info()).size)
             found = await driver.spawn(spec, on_progress=lambda n: progress.advance(name, n))
             progress.end(name)
     show_instance(found, output)

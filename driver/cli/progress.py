@@ -103,18 +103,15 @@ class _Bars:
         self._clock = clock
         self._drawn = 0.0
         self._tasks: dict[str, Any] = {}
-        self._total: Any = None
+        # Stands above the others; of one transfer there is no total to show.
+        self._total = progress.add_task("total", total=0, visible=False)
         self._sum = 0
 
     def start(self, name: str, size: int | None) -> None:
         """See `Meter`."""
-        if self._tasks and self._total is None:
-            done = sum(task.completed for task in self._progress.tasks)
-            self._total = self._progress.add_task("total", total=self._sum, completed=done)
         self._sum += size or 0
         self._tasks[name] = self._progress.add_task(self._label(name), total=size)
-        if self._total is not None:
-            self._progress.update(self._total, total=self._sum)
+        self._progress.update(self._total, total=self._sum, visible=len(self._tasks) > 1)
         self._draw(force=True)
 
     def _label(self, name: str) -> str:
@@ -126,8 +123,7 @@ class _Bars:
     def advance(self, name: str, count: int) -> None:
         """See `Meter`."""
         self._progress.advance(self._tasks[name], count)
-        if self._total is not None:
-            self._progress.advance(self._total, count)
+        self._progress.advance(self._total, count)
         self._draw()
 
     def end(self, name: str, error: BaseException | None = None) -> None:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import hashlib
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -91,6 +94,36 @@ def test_one_that_fails_has_its_own_code(
     vimctl(*push("/nonexistent/disk"), code=4)
     vimctl("image", "push", "demo-raw-1", "--datastore", "no", "--glance", glance.url, code=4)
     vimctl(*push(), code=2)
+
+
+@pytest.mark.slow
+def test_an_interrupted_push_leaves_no_file(
+    esx: ESXHost, vimctl: Vimctl, glance: EmbeddedGlance
+) -> None:
+    glance.named("demo-raw-1").fault = Fault.STALLED
+    before = {path for path in esx.datastore_path().rglob("*") if path.is_file()}
+    program = "import sys; from driver.cli import main; sys.exit(main(sys.argv[1:]))"
+    words = (*push("demo-raw-1"), "--glance", glance.url)
+    with subprocess.Popen(
+        [sys.executable, "-c", program, *map(str, words)], stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "demo-raw-1: 1.0 MiB\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read() == "vimctl: interrupted\n"
+        assert process.wait(30) == 130
+    assert {path for path in esx.datastore_path().rglob("*") if path.is_file()} == before
+    assert len(esx.calls("Logout")) == len(esx.calls("Login"))
+
+
+def test_a_stalled_source_is_a_deadline(
+    esx: ESXHost, vimctl: Vimctl, glance: EmbeddedGlance
+) -> None:
+    glance.named("demo-raw-1").fault = Fault.STALLED
+    words = (*push("demo-raw-1"), "--glance", glance.url, "--stall-timeout", "0.2", "--json")
+    (line,) = vimctl(*words, code=6).lines
+    assert line["error"]["type"] == "SourceStalledError"
+    assert line["error"]["retryable"] is True
 
 
 def test_inspect_reads_it_whole(vimctl: Vimctl, glance: EmbeddedGlance, disk: Path) -> None:
