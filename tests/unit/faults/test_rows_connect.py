@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -222,10 +223,8 @@ async def test_row_05_07_a_new_certificate_on_a_new_connection(after: str) -> No
     heard = bytearray()
 
     async def record(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
+        with contextlib.suppress(OSError):
             heard.extend(await reader.read())
-        except OSError:
-            pass
         writer.close()
 
     swapped = await asyncio.start_server(record, "127.0.0.1", port, ssl=new)
