@@ -60,9 +60,7 @@ async def _upload(
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0
     target = device.store.local(device.path)
-    held: Any = await world.io(
-        lambda: tempfile.NamedTemporaryFile(prefix="vimlib-nfc-", suffix=".vmdk")
-    )
+    held: Any = await world.io(_temporary)
     size = 0
     try:
         chunks: list[bytes] = []
@@ -127,3 +125,7 @@ def _gather(pieces: Iterator[bytes]) -> bytes:
         if len(found) >= _BATCH:
             break
     return bytes(found)
+
+
+def _temporary() -> Any:
+    return tempfile.NamedTemporaryFile(prefix="vimlib-nfc-", suffix=".vmdk")

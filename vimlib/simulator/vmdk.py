@@ -360,10 +360,7 @@ def pour(source: Path, target: Path) -> int:
     assert disk.extent is not None
     with source.open("rb") as file:
         sparse = file.read(4) == b"KDMV"
-    if sparse:
-        other = load(source)
-    else:
-        other = Disk(source, "vmfs", source.stat().st_size, source)
+    other = load(source) if sparse else Disk(source, "vmfs", source.stat().st_size, source)
     if other.capacity > disk.capacity:
         raise DiskError(f"{other.capacity} bytes do not fit a disk of {disk.capacity}")
     written = 0
