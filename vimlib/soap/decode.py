@@ -186,7 +186,8 @@ class MessageDecoder:
             raise
 
     def _check_pending(self) -> None:
-        """Bound what is held of a token or a text that has not ended."""
+        """Bound what has been made, and what is held of a token or a text that has not ended."""
+        self.machine.check_elements()
         texts = self.machine.texts
         if len(texts) > 1:
             texts[:] = ["".join(texts)]

@@ -61,6 +61,7 @@ class Machine:
         self.path: Callable[[], str]
         self._frame_depth: Callable[[], int]
         self.count_one: Callable[[], None]
+        self.counted: Callable[[], int]
         self.store: Callable[[Item, Any], None]
         self.enter: Callable[[Item], None]
         self._inner: tuple[Any, Any]
@@ -68,15 +69,16 @@ class Machine:
 
     # What the inner loop leaves to others
 
-    def too_many(self) -> LimitError:
-        """Return the error for too many elements."""
+    def check_elements(self) -> None:
+        """Raise `LimitError` for too many elements; asked now and then, not for each."""
         allowed = self.limits.elements
-        return LimitError(
-            f"the message has more than {allowed} elements",
-            limit="elements",
-            allowed=allowed,
-            path=self.path(),
-        )
+        if self.counted() > allowed:
+            raise LimitError(
+                f"the message has more than {allowed} elements",
+                limit="elements",
+                allowed=allowed,
+                path=self.path(),
+            )
 
     def too_deep(self) -> LimitError:
         """Return the error for elements nested too deep."""
@@ -178,6 +180,7 @@ class _Skip:
         self.machine = machine
         self.level = 0
         self.deepest = machine.limits.depth - machine.depth() - 1
+        machine.texts.clear()
         machine.parser.StartElementHandler = self.start
         machine.parser.EndElementHandler = self.end
 
@@ -230,9 +233,9 @@ class _Capture(_Skip):
 def _inner_loop(machine: Machine) -> None:
     """Give `machine` its inner loop: the handlers for elements of known types."""
     limits = machine.limits
-    most_elements = limits.elements
     deepest = limits.depth - 2  # Envelope, Body
     texts = machine.texts
+    refiner = machine.refiner
     child, unknown, joined, absent = machine.child, machine.unknown, machine.joined, machine.absent
 
     # The frame in hand: the structure that is being filled. Those around it are on the stack,
@@ -247,22 +250,27 @@ def _inner_loop(machine: Machine) -> None:
     def start(tag: str, attrs: list[str]) -> None:
         nonlocal shape, by_tag, values, leaf, count
         count += 1
-        if count > most_elements:
-            raise machine.too_many()
         if leaf is not None:
             raise Misfit(f"an element <{printable(local_name(tag))}> inside of a value")
-        item = by_tag.get(tag)
-        if item is None:
+        try:
+            item = by_tag[tag]
+        except KeyError:
             unknown(shape, tag, attrs)
             return
+        if attrs:
+            found = refiner.known.get((item, *attrs))
+            if found is None or found.kind > DATA:
+                child(item, attrs)
+                return
+            item = found
         kind = item.kind
-        if attrs or kind > DATA:
-            child(item, attrs)
-            return
         if kind == LEAF:
             leaf = item
             if texts:
                 texts.clear()
+            return
+        if kind != DATA:
+            child(item, attrs)
             return
         stack.append((shape, by_tag, values, item))
         if len(stack) > deepest:
@@ -275,7 +283,10 @@ def _inner_loop(machine: Machine) -> None:
         nonlocal shape, by_tag, values, leaf
         if leaf is not None:
             item = leaf
-            text = texts.pop() if len(texts) == 1 else joined()
+            try:
+                (text,) = texts
+            except ValueError:
+                text = joined()
             decode = item.decode
             value = text if decode is None else decode(text)
             leaf = None
@@ -296,8 +307,6 @@ def _inner_loop(machine: Machine) -> None:
                     absent(shape.items[index], shape, "required and absent")
             value = make(*values)
             shape, by_tag, values, item = stack.pop()
-            if texts:
-                texts.clear()
         if item.array:
             held = values[item.index]
             if held is None:
@@ -353,8 +362,6 @@ def _inner_loop(machine: Machine) -> None:
         """Count an element that other handlers take."""
         nonlocal count
         count += 1
-        if count > most_elements:
-            raise machine.too_many()
 
     def path() -> str:
         """Return where in the message the element in hand is."""
@@ -373,6 +380,7 @@ def _inner_loop(machine: Machine) -> None:
     machine.open, machine.path = open_, path
     machine.store, machine.enter, machine.count_one = store, enter, count_one
     machine._frame_depth = lambda: len(stack)
+    machine.counted = lambda: count
     machine._inner = (start, end)
 
 

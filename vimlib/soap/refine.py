@@ -55,8 +55,8 @@ class Refiner:
         self._invoker = invoker
         # Prefix to the namespaces that it was bound to, the innermost last.
         self._prefixes: dict[str | None, list[str]] = {}
-        # (item, attributes) to result, for the bindings of prefixes in force.
-        self._known: dict[tuple[Any, ...], Item] = {}
+        self.known: dict[tuple[Any, ...], Item] = {}
+        """Results of `refine` by `(item, *attributes)`, for the bindings of prefixes in force."""
         self._scopes: dict[tuple[Any, ...], dict[tuple[Any, ...], Item]] = {}
         self._scope_changed = False
         self._references: dict[tuple[Item, str], Item] = {}
@@ -66,7 +66,7 @@ class Refiner:
     def declare(self, prefix: str | None, uri: str | None) -> None:
         """Bind a prefix (None: the default) for the element that starts next."""
         self._prefixes.setdefault(prefix, []).append(uri or "")
-        self._scope_changed = True
+        self._leave_scope()
 
     def undeclare(self, prefix: str | None) -> None:
         """Undo the last `declare` of that prefix."""
@@ -74,7 +74,12 @@ class Refiner:
         bound.pop()
         if not bound:
             del self._prefixes[prefix]
-        self._scope_changed = True
+        self._leave_scope()
+
+    def _leave_scope(self) -> None:
+        if not self._scope_changed:
+            self._scope_changed = True
+            self.known = {}
 
     def _enter_scope(self) -> None:
         # Some servers declare a prefix on each value; coming back to bindings seen before costs
@@ -82,7 +87,7 @@ class Refiner:
         scope = tuple(sorted((prefix or "", bound[-1]) for prefix, bound in self._prefixes.items()))
         if len(self._scopes) > 64:
             self._scopes.clear()
-        self._known = self._scopes.setdefault(scope, {})
+        self.known = self._scopes.setdefault(scope, {})
         self._scope_changed = False
 
     def resolve(self, qname: str) -> tuple[str, str]:
@@ -110,14 +115,14 @@ class Refiner:
         if self._scope_changed:
             self._enter_scope()
         key = (item, *attrs)
-        found = self._known.get(key)
+        found = self.known.get(key)
         if found is None:
             found = self._look(item, dict(zip(attrs[::2], attrs[1::2], strict=True)))
             # A shape that collects extras serves one element; other results serve again.
             if found.shape is None or found.shape.extras is None:
-                if len(self._known) >= _REMEMBERED:
-                    self._known.clear()
-                self._known[key] = found
+                if len(self.known) >= _REMEMBERED:
+                    self.known.clear()
+                self.known[key] = found
         return found
 
     def _bare(self, item: Item) -> Item:
