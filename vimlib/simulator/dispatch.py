@@ -49,6 +49,7 @@ _FACED = _READS | {
     "WaitForUpdates",
     "CheckForUpdates",
 }
+_NEVER_EMPTY = {"WaitForUpdates", "ContinueRetrievePropertiesEx"}
 # Calls that change nothing that is kept.
 _QUIET = _FACED | {
     "Fetch",
@@ -221,7 +222,8 @@ def _faced(face: Face, request: Request, call: Call) -> tuple[Any] | None:
         request.this.moref[0], ()
     ):
         return None
-    if face == "empty" and name in _FACED:
+    # WaitForUpdates and Continue... have no empty answer: their result is required by the schema.
+    if face == "empty" and name in _FACED and name not in _NEVER_EMPTY:
         return (None if name != "RetrieveProperties" else [],)
     if name in _READS and _anonymous(request.args["specSet"]):
         return None
