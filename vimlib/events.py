@@ -131,7 +131,7 @@ class Events(Stream[vim25.Event]):
                     return
                 update = None
                 while update is None:
-                    update = await poll(feed, pace, PAGE)
+                    update = await poll(self._context, feed, pace, PAGE)
                 latest = [
                     event
                     for part in update.filterSet
@@ -196,6 +196,8 @@ async def _history(
     made = await acquire("an EventHistoryCollector", make, lambda it: context.bind(it).DestroyCollector())
     history = context.bind(made)
     try:
+        # Documented as where a new one begins; said all the same, since not all hosts keep to it.
+        await history.RewindCollector()
         yield history
     finally:
         await release(repr(history), history.DestroyCollector())

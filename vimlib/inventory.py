@@ -97,7 +97,7 @@ async def paths_of(context: Context, objects: Iterable[vim25.ManagedObject]) -> 
         return []
     known: dict[Key, vim25.ObjectContent] = {}
     properties = [
-        property_spec(kind, ("name", "parent", *(("parentVApp",) if kind == "VirtualMachine" else ())))
+        property_spec(kind, ("name", "parent", *_other_parents(context, kind)))
         for kind in (*CHILDREN, *_leaves(context))
     ]
     async for content in _walk(context, wanted, UP, properties):
@@ -112,6 +112,12 @@ async def paths_of(context: Context, objects: Iterable[vim25.ManagedObject]) -> 
 
 def _leaves(context: Context) -> list[str]:
     return [kind.__name__ for kind in LEAVES if context.speaks(kind._since_)]
+
+
+def _other_parents(context: Context, kind: str) -> tuple[str, ...]:
+    # A machine in a vApp has no parent.
+    hops = UP.at(context.api_version).hops
+    return tuple(hop.path for hop in hops if hop.kind == kind)
 
 
 def _path(key: Key, names: dict[Key, tuple[str | None, Key | None]], root: Key) -> str | None:
@@ -239,6 +245,7 @@ async def _walk(
     properties: list[vim25.PropertySpec],
 ) -> AsyncGenerator[vim25.ObjectContent, None]:
     """Yield what is read of the starts and of where the traversal leads from them."""
+    traversal = traversal.at(context.api_version)
     if len(starts) <= FEW:
         select = traversal.select()
         objects = [vim25.ObjectSpec(obj=start, skip=False, selectSet=select) for start in starts]

@@ -50,7 +50,10 @@ async def test_paths_of_many_objects_of_all_kinds(version: str) -> None:
         ref(vim25.Folder, "root"), ref(vim25.Datacenter, "dc"), ref(vim25.VirtualApp, "vapp"),
     ]
     assert await paths_of(host.context(), objects) == [
-        "/ha-dc/vm/web-1", "/ha-dc/vm/sub/a%2fb%25c [x]", "/ha-dc/host/esx1/Resources/app/inner",
+        "/ha-dc/vm/web-1",
+        "/ha-dc/vm/sub/a%2fb%25c [x]",
+        # What a host of 4.0 does not say: VirtualMachine.parentVApp is younger.
+        None if version == "4.0" else "/ha-dc/host/esx1/Resources/app/inner",
         "/ha-dc/datastore/datastore1", "/ha-dc/host/esx1/esx1", "/", "/ha-dc", "/ha-dc/host/esx1/Resources/app",
     ]
     assert len(host.calls) == 1

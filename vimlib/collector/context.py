@@ -75,5 +75,13 @@ class Context:
             self._shared = SharedCollector(self)
         return self._shared
 
+    async def probe(self) -> None:
+        """Read something that only a live session may, so that a dead one is found out and renewed."""
+        manager = self.content.sessionManager
+        if manager is not None:
+            from vimlib.collector.collect import get
+
+            await get(self, self.bind(manager), "currentSession")
+
     def __repr__(self) -> str:
         return f"<Context {self.invoker.host} API {self.api_version}>"

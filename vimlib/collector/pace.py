@@ -42,6 +42,7 @@ class Pace:
         self._failures = 0
         self._rebuilds = 0
         self._relogins = 0
+        self._early = 0
 
     def fine(self) -> None:
         """Note that the host answered."""
@@ -51,6 +52,19 @@ class Pace:
     def progressed(self) -> None:
         """Note that an update came, so that what was built does work."""
         self._rebuilds = 0
+        self._early = 0
+
+    def doubtful(self, began: float, now: float) -> bool:
+        """Return whether to look at the session after a poll that brought nothing.
+
+        It is when the host did not wait as long as it was asked to: some answer so to who is no
+        longer logged in. Then at first, and every thirtieth time.
+        """
+        if now - began >= self.longest / 2:
+            self._early = 0
+            return False
+        self._early += 1
+        return self._early % 30 == 1
 
     def relogin(self, missing: bool) -> bool:
         """Return whether to build anew because an update is `missing` things for want of a login.

@@ -61,7 +61,7 @@ async def opened(
         async with container_view(context, kind) as view:
             yield [members_of(view)]
     elif isinstance(source, Walk):
-        select = source.traversal.select()
+        select = source.traversal.at(context.api_version).select()
         yield [
             vim25.ObjectSpec(obj=start, skip=not source.include, selectSet=select) for start in source.starts
         ]

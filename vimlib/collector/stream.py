@@ -2,17 +2,55 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from weakref import WeakSet
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncGenerator
     from types import TracebackType
 
-__all__ = ["Stream"]
+__all__ = ["Pass", "Stream"]
 
 T = TypeVar("T")
+
+
+class Pass(Generic[T]):
+    """One pass over a stream: an iterator that may be closed while somebody waits for its next item."""
+
+    def __init__(self, items: AsyncGenerator[T, None]) -> None:
+        # The one reference to it: when this goes, the event loop closes the generator.
+        self._items = items
+        self._reader: asyncio.Task[Any] | None = None
+        self._idle: asyncio.Event | None = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> T:
+        """Return the next item. Cancelling ends the pass and releases what it made."""
+        self._reader = asyncio.current_task()
+        try:
+            return await self._items.__anext__()
+        except asyncio.CancelledError:
+            if self._idle is None or self._reader is None:
+                raise
+            # `aclose` took the wait away, and not whoever owns the task: for it the stream is over.
+            self._reader.uncancel()
+            raise StopAsyncIteration from None
+        finally:
+            self._reader = None
+            if self._idle is not None:
+                self._idle.set()
+
+    async def aclose(self) -> None:
+        """End the pass and release what it made; who waits for its next item finds it over."""
+        if self._reader is not None:
+            self._idle = asyncio.Event()
+            self._reader.cancel()
+            await self._idle.wait()
+        await self._items.aclose()
 
 
 class Stream(ABC, Generic[T]):
@@ -26,15 +64,15 @@ class Stream(ABC, Generic[T]):
     def __init__(self) -> None:
         # Weak outside of a block: an iterator that its loop has dropped is closed by the event
         # loop, and must not be kept by us.
-        self._loose: WeakSet[AsyncGenerator[T, None]] = WeakSet()
-        self._owned: list[AsyncGenerator[T, None]] | None = None
+        self._loose: WeakSet[Pass[T]] = WeakSet()
+        self._owned: list[Pass[T]] | None = None
 
     @abstractmethod
     def _items(self) -> AsyncGenerator[T, None]:
         """Make one pass; releases in its `finally` what it made."""
 
-    def __aiter__(self) -> AsyncIterator[T]:
-        items = self._items()
+    def __aiter__(self) -> Pass[T]:
+        items = Pass(self._items())
         if self._owned is None:
             self._loose.add(items)
         else:
@@ -42,7 +80,10 @@ class Stream(ABC, Generic[T]):
         return items
 
     async def aclose(self) -> None:
-        """Stop and release. Safe to call twice. Cancelling is put off until all is released."""
+        """Stop and release. Safe to call twice, and while another task waits for the next item.
+
+        Cancelling is put off until all is released.
+        """
         running = [*self._loose, *(self._owned or ())]
         self._loose.clear()
         if self._owned is not None:

@@ -224,7 +224,7 @@ class Tracker:
                         kicked = asyncio.ensure_future(self._kick.wait())
                     await self._change(stack, feed)
                     if polling is None and len(self):
-                        polling = asyncio.ensure_future(poll(feed, pace, BATCH))
+                        polling = asyncio.ensure_future(poll(self._context, feed, pace, BATCH))
                     pending = [kicked] if polling is None else [kicked, polling]
                     await asyncio.wait(
                         pending, timeout=self._until_due(), return_when=asyncio.FIRST_COMPLETED
@@ -258,7 +258,8 @@ class Tracker:
             for obj in await line.roster.change(news, list(leaving.values())):
                 self._lose(line, obj.moref)
             line.past.update(leaving)
-            due = asyncio.get_running_loop().time() + UNSEEN_AFTER
+            # A host that is told of thousands takes its time to tell of them.
+            due = asyncio.get_running_loop().time() + UNSEEN_AFTER + len(coming) / 1000
             self._unseen.extend((due, item) for item in coming.values())
             await self._read([*back.values(), *known])
 

@@ -19,6 +19,7 @@ from msgspec import Struct
 from vimlib import vim25
 from vimlib.collector.paths import properties_of
 from vimlib.errors import UsageError
+from vimlib.model import parse_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,6 +60,17 @@ class Traversal(Struct, frozen=True):
             if hop.name not in mine:
                 mine[hop.name] = hop
         return Traversal(tuple(mine.values()))
+
+    def at(self, version: str) -> Traversal:
+        """Return what a host of API `version` knows of it: hops by younger properties are left out."""
+        known = {hop.name for hop in self.hops if _since(hop) <= parse_version(version)}
+        return Traversal(
+            tuple(
+                Hop(hop.kind, hop.path, tuple(name for name in hop.then if name in known))
+                for hop in self.hops
+                if hop.name in known
+            )
+        )
 
     def select(self) -> list[vim25.SelectionSpec]:
         """Return the selections to put into an `ObjectSpec`.
@@ -113,6 +125,14 @@ def via(kind: type[vim25.ManagedObject], path: str) -> Traversal:
             hint=f"{kind.__name__} refers to others by: {links or 'nothing'}.",
         )
     return Traversal((Hop(kind.__name__, path),))
+
+
+def _since(hop: Hop) -> tuple[int, ...]:
+    kind = vim25.BINDING.find(hop.kind)
+    if kind is None:
+        return ()
+    item = properties_of(kind).get(hop.path.partition(".")[0])
+    return max(parse_version(kind._since_ or "0"), parse_version((item and item.since) or "0"))
 
 
 def _tangle(hops: Iterable[tuple[str, str, tuple[str, ...]]]) -> Traversal:

@@ -97,7 +97,7 @@ class Watch(Stream[Change[T]]):
             ledger.expect([spec.obj for spec in objects if not spec.skip and not spec.selectSet])
             own = {spec.obj.moref for spec in objects if isinstance(spec.obj, vim25.View)}
             while True:
-                update = await poll(feed, pace, self._batch)
+                update = await poll(context, feed, pace, self._batch)
                 if update is None:
                     continue
                 news: list[Change[T]] = []
@@ -134,7 +134,9 @@ def _news(
             yield from ledger.lost(missing.obj, fault)
 
 
-async def poll(feed: Feed, pace: Pace, batch: int) -> vim25.UpdateSet | None:
+async def poll(
+    context: Context, feed: Feed, pace: Pace, batch: int
+) -> vim25.UpdateSet | None:
     """Poll once, in step: resume by version after a lost connection, never in a busy loop.
 
     Raises:
@@ -145,6 +147,8 @@ async def poll(feed: Feed, pace: Pace, batch: int) -> vim25.UpdateSet | None:
     began = clock()
     try:
         update = await feed.poll(batch, pace.longest)
+        if update is None and not feed.woken and pace.doubtful(began, clock()):
+            await context.probe()
     except VimlibError as error:
         await asyncio.sleep(pace.failed(error, began, clock()))
         return None

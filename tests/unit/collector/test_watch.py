@@ -216,6 +216,52 @@ async def test_row_42_a_host_that_never_waits_is_asked_once_a_second() -> None:
 
 
 @virtual
+async def test_row_31_a_session_that_answers_polls_with_nothing_is_looked_at() -> None:
+    host = host_with(1)
+    host.add(vim25.SessionManager, "sessions", currentSession="me")
+    expired = [False]
+
+    async def hook(method: str, this: object, args: Mapping[str, Any]) -> Any:
+        if not expired[0]:
+            return None
+        if method == "RetrievePropertiesEx":  # the session below finds out by this and logs in
+            expired[0] = False
+            host.expire()
+        elif method == "WaitForUpdatesEx":
+            return vim25.UpdateSet(version=None, filterSet=[])
+        return None
+
+    host.hook = hook
+    context = host.context()
+    context.content.sessionManager = host.ref(vim25.SessionManager, "sessions")
+    async with watch(context, VM, "name") as w:
+        changes = aiter(w)
+        await take(changes, 1)
+        expired[0] = True
+        reader = asyncio.create_task(take(changes, 1))
+        await asyncio.sleep(10)
+        host.set(host.ref(VM, "vm-0"), name="renamed")
+        assert await reader == [("modify", "vm-0", {"name": "renamed"})]
+    assert host.count("RetrievePropertiesEx") == 1
+    assert host.leftovers() == []
+
+
+@virtual
+async def test_closing_ends_the_wait_of_another_task() -> None:
+    host = host_with(1)
+    async with watch(host.context(), VM, "name") as w:
+
+        async def read() -> list[str]:
+            return [change.kind async for change in w]
+
+        reader = asyncio.create_task(read())
+        await settle()
+    assert await reader == ["enter"]
+    assert reader.cancelling() == 0
+    assert host.leftovers() == []
+
+
+@virtual
 async def test_patience_with_a_host_that_is_away_ends() -> None:
     host = host_with(1)
     away = [False]
