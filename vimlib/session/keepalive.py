@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from vimlib.errors import LoginError, VimlibError
+from vimlib.errors import ClosedError, LoginError, VimlibError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -63,6 +63,8 @@ class Keepalive:
                 await self._beat()
             except LoginError as exc:
                 log.error("the session is not kept alive any more: %s", exc)  # noqa: TRY400
+                return
+            except ClosedError:
                 return
             except VimlibError as exc:
                 log.warning("a keepalive failed, the next one comes in %g s: %s", idle, exc)

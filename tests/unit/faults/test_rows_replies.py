@@ -106,6 +106,15 @@ async def ask(
         return decoder.close()
 
 
+async def decoded(transport: AiohttpTransport) -> Any:
+    """Make one call of CurrentTime and decode its reply."""
+    decoder = Decoder(CurrentTime)
+    await transport.exchange(
+        EncodedCall(method="CurrentTime", body=b"<call/>", receive=decoder.feed)
+    )
+    return decoder.close()
+
+
 async def failing(script: Callable[[Conn], Awaitable[None]], **how: Any) -> VimlibError:
     with pytest.raises(VimlibError) as caught:
         await ask(script, **how)
@@ -297,12 +306,8 @@ async def test_row_20_truncated_at_every_offset(lengths: bool) -> None:
         AiohttpTransport(server.url, tls=TLS(pin=GOOD.digest())) as transport,
     ):
         for _ in range(len(body)):
-            decoder = Decoder(CurrentTime)
             with pytest.raises((TransportError, ProtocolError)):
-                await transport.exchange(
-                    EncodedCall(method="CurrentTime", body=b"<call/>", receive=decoder.feed)
-                )
-                decoder.close()
+                await decoded(transport)
             done += 1
     assert done == len(body)
 

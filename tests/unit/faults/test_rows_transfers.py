@@ -152,7 +152,7 @@ async def test_row_45_an_answer_that_arrived_before_a_write_failed_is_read() -> 
         async def __aiter__(self) -> AsyncIterator[bytes]:
             yield bytes(1 << 16)
             await answered.wait()
-            time.sleep(0.02)  # the loop cannot read meanwhile
+            time.sleep(0.02)  # noqa: ASYNC251 - the loop shall not read meanwhile
             for _ in range(200):
                 yield bytes(1 << 16)
 
@@ -347,7 +347,7 @@ async def test_cancelling_aborts_the_connection(when: int) -> None:
         transport_to(server.url) as transport,
     ):
         task = asyncio.create_task(put(transport, body))
-        while body.given < when << 20 or not server.connections:
+        while body.given < when << 20 or not server.connections:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -373,9 +373,9 @@ async def get(script: Any, limit: int = MIB) -> bytes:
     async with (
         stage(script, GOOD.server_context()) as server,
         transport_to(server.url) as transport,
+        transport.http(HTTPRequest(method="GET", target="/x")) as reply,
     ):
-        async with transport.http(HTTPRequest(method="GET", target="/x")) as reply:
-            return await reply.read(limit)
+        return await reply.read(limit)
 
 
 @pytest.mark.parametrize(
