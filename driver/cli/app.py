@@ -65,6 +65,7 @@ def _build() -> App:
         version=_version,
         result_action="return_value",
     )
+    top.register_install_completion_command()  # bash, zsh, fish
     nouns = {"": top}
     for path, (target, text) in COMMANDS.items():
         noun, _, verb = path.rpartition(" ")

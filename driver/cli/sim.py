@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from driver.cli.output import OUTPUT, Output
-from driver.errors import MissingExtraError
+from driver.errors import DriverError, MissingExtraError
 from vimlib.errors import UsageError, printable
 
 if TYPE_CHECKING:
@@ -53,13 +54,21 @@ async def sim(
         raise UsageError("--vms and --latency-ms are at least 0, --port at most 65535")
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    async with host_class(
+    host = host_class(
         version=api_version,
         datastores={"datastore1": datastore_dir},
         vms=vms,
         latency=latency_ms / 1000,
         port=port,
-    ) as esx:
+    )
+    async with AsyncExitStack() as stack:
+        try:
+            esx = await stack.enter_async_context(host)
+        except OSError as error:
+            raise DriverError(
+                f"the simulated host cannot start: {error.strerror}",
+                hint="Choose another --port, or 0 for any; look at --datastore-dir.",
+            ) from error
         # A signal is how it is meant to end: no error, no exit code of its own.
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)

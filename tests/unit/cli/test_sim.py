@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -59,3 +60,6 @@ def test_what_cannot_be(vimctl: Vimctl, tmp_path: Path) -> None:
     vimctl("sim", "--api-version", "3.5", code=2)
     vimctl("sim", "--vms", "-1", code=2)
     vimctl("sim", "--port", "70000", code=2)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = vimctl("sim", "--port", str(taken.getsockname()[1]), code=1)
+    assert "another --port" in done.err
