@@ -32,7 +32,9 @@ LONG_POLLS_PROMISED = 1
 def established(port: int) -> int | None:
     """Return how many connections there are to a local port; None where Linux does not say."""
     with contextlib.suppress(OSError):
-        lines = [line.split() for line in Path("/proc/self/net/tcp").read_text("ascii").splitlines()[1:]]
+        lines = [
+            line.split() for line in Path("/proc/self/net/tcp").read_text("ascii").splitlines()[1:]
+        ]
         return sum(row[3] == "01" and int(row[2].rpartition(":")[2], 16) == port for row in lines)
     return None
 
@@ -54,17 +56,19 @@ async def measure(count: int, waves: int, progress: bool) -> dict[str, Any]:
     async with ESXHost(vms=1) as esx:
         esx.world.tasks.keep = count
         pin = vimlib.TLS(pin=esx.thumbprint)
-        async with vimlib.connect(esx.url, esx.credentials.username, esx.credentials.password, tls=pin) as client:
+        async with vimlib.connect(
+            esx.url, esx.credentials.username, esx.credentials.password, tls=pin
+        ) as client:
             tasks = running_tasks(esx, count)
-            proxies: list[vim25.Task[Any]] = [
-                client.bind(vim25.Task(task.moid)) for task in tasks
-            ]
+            proxies: list[vim25.Task[Any]] = [client.bind(vim25.Task(task.moid)) for task in tasks]
             ended: dict[int, float] = {}
             delays: list[float] = []
             reports: list[int | None] = []
 
             async def wait(n: int) -> None:
-                result = await client.wait(proxies[n], on_progress=reports.append if progress else None)
+                result = await client.wait(
+                    proxies[n], on_progress=reports.append if progress else None
+                )
                 delays.append(loop.time() - ended[n])
                 assert result == n, f"task {n} brought {result!r}"
 

@@ -113,10 +113,15 @@ class Events(Stream[vim25.Event]):
     async def _read(self, memory: Memory, pace: Pace) -> AsyncGenerator[vim25.Event, None]:
         """Yield events until what is on the server is gone, or all are read and none is waited for."""
         begin = memory.resume_from() or self._since
-        async with _history(self._context, _from(self._spec, begin)) as history, feeding(self._context) as feed:
+        async with (
+            _history(self._context, _from(self._spec, begin)) as history,
+            feeding(self._context) as feed,
+        ):
             if self._follow:
                 properties = [property_spec("EventHistoryCollector", ("latestPage",))]
-                await feed.add(filter_spec(self._context, properties, [vim25.ObjectSpec(obj=history)]))
+                await feed.add(
+                    filter_spec(self._context, properties, [vim25.ObjectSpec(obj=history)])
+                )
             latest: list[vim25.Event] = []
             while True:
                 while page := await history.ReadNextEvents(PAGE):
@@ -193,7 +198,9 @@ async def _history(
     if manager is None:
         raise NotFoundError(f"{context.invoker.host} keeps no events", kind="EventManager", name="")
     make = context.bind(manager).CreateCollectorForEvents(spec)
-    made = await acquire("an EventHistoryCollector", make, lambda it: context.bind(it).DestroyCollector())
+    made = await acquire(
+        "an EventHistoryCollector", make, lambda it: context.bind(it).DestroyCollector()
+    )
     history = context.bind(made)
     try:
         # Documented as where a new one begins; said all the same, since not all hosts keep to it.

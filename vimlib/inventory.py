@@ -49,7 +49,9 @@ LEAVES: Final = (
     vim25.DistributedVirtualSwitch,
     vim25.TransitGateway,
 )
-BELOW: Final = Traversal(tuple(Hop(kind, path) for kind, paths in CHILDREN.items() for path in paths))
+BELOW: Final = Traversal(
+    tuple(Hop(kind, path) for kind, paths in CHILDREN.items() for path in paths)
+)
 
 # Where a bare name of a type is looked for.
 HOMES: Final[tuple[tuple[type[vim25.ManagedObject], str], ...]] = (
@@ -185,7 +187,11 @@ class _Tree:
         if unread:
             await self._take(_walk(self._context, list(unread.values()), BELOW, self._properties()))
             self._done.update(unread)
-        return [item for item in self._steps(level) if fits.fullmatch(unescape(item.path.rpartition("/")[2]))]
+        return [
+            item
+            for item in self._steps(level)
+            if fits.fullmatch(unescape(item.path.rpartition("/")[2]))
+        ]
 
     async def all_below(self, level: Sequence[Found]) -> list[Found]:
         """Return `level` and what is below it, on all levels."""
@@ -310,12 +316,16 @@ def _regex(part: str, pattern: str) -> str:
             out.append(".")
         elif kind == "set":
             inverted = token["set"].startswith("^")
-            members = "".join(c if c == "-" else re.escape(c) for c in token["set"].removeprefix("^"))
+            members = "".join(
+                c if c == "-" else re.escape(c) for c in token["set"].removeprefix("^")
+            )
             if not members:
                 raise _bad(pattern, "has empty brackets", "Write [abc] or [a-c].")
             out.append(f"[{'^' if inverted else ''}{members}]")
         elif kind == "open":
-            raise _bad(pattern, "has a bracket that is not closed", r"Write \[ for a bracket in a name.")
+            raise _bad(
+                pattern, "has a bracket that is not closed", r"Write \[ for a bracket in a name."
+            )
         elif kind == "code":
             out.append(re.escape(chr(int(token["code"], 16))))
         else:

@@ -96,7 +96,9 @@ class TaskWaiter:
             ClosedError: The client was closed.
         """
         if not isinstance(task, vim25.Task):
-            raise UsageError(f"{task!r} is not a task", hint="Methods that return one end in _Task.")
+            raise UsageError(
+                f"{task!r} is not a task", hint="Methods that return one end in _Task."
+            )
         event = asyncio.Event()
         lane = QUIET if on_progress is None else CHATTY
         limit = asyncio.timeout(timeout)
@@ -154,7 +156,10 @@ class TaskWaiter:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         await self.aclose()
 
@@ -178,13 +183,21 @@ class TaskWaiter:
                 while True:
                     await event.wait()
                     event.clear()
-                    if on_progress is not None and tracked.seen and told != [tracked.props.get(PROGRESS)]:
+                    if (
+                        on_progress is not None
+                        and tracked.seen
+                        and told != [tracked.props.get(PROGRESS)]
+                    ):
                         told = [tracked.props.get(PROGRESS)]
                         on_progress(told[0])
                     if _ended(tracked):
                         return
                     entity = tracked.props.get(ENTITY)
-                    if machine is None and loop.time() >= ask_at and isinstance(entity, vim25.VirtualMachine):
+                    if (
+                        machine is None
+                        and loop.time() >= ask_at
+                        and isinstance(entity, vim25.VirtualMachine)
+                    ):
                         machine = stack.enter_context(self._tracker.tracking(entity, ASKING, event))
                     if machine is not None and machine.props.get(QUESTION) is not None:
                         raise _question(tracked, machine)

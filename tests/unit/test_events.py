@@ -66,7 +66,9 @@ async def test_since_and_filter_are_told_to_the_host() -> None:
 
 @VERSIONS
 @virtual
-async def test_nothing_is_lost_or_repeated_when_sessions_end_and_replies_are_lost(version: str) -> None:
+async def test_nothing_is_lost_or_repeated_when_sessions_end_and_replies_are_lost(
+    version: str,
+) -> None:
     host = Host(version)
     count = 0
     clock = START
@@ -110,7 +112,7 @@ async def test_a_host_whose_cursor_stops_is_read_by_its_latest_page() -> None:
     def once(this: Any, **args: Any) -> Any:
         return real(this, **args) if host.count("ReadNextEvents") < 2 else []
 
-    host._ReadNextEvents = once  # type: ignore[method-assign]
+    host._ReadNextEvents = once  # type: ignore[assignment, method-assign]
     async with events(host.context()) as stream:
         found = aiter(stream)
         await take(found, 1)

@@ -19,9 +19,17 @@ def tree(version: str = "8.0.3.0", vms: int = 3) -> Host:
 
     root = host.ref(vim25.Folder, "root")
     dc = host.ref(vim25.Datacenter, "dc")
-    folders = {kind: host.ref(vim25.Folder, f"f-{kind}") for kind in ("vm", "host", "datastore", "network")}
+    folders = {
+        kind: host.ref(vim25.Folder, f"f-{kind}") for kind in ("vm", "host", "datastore", "network")
+    }
     put(vim25.Folder, "root", "Datacenters", childEntity=[dc])
-    put(vim25.Datacenter, "dc", "ha-dc", root, **{f"{kind}Folder": ref for kind, ref in folders.items()})
+    put(
+        vim25.Datacenter,
+        "dc",
+        "ha-dc",
+        root,
+        **{f"{kind}Folder": ref for kind, ref in folders.items()},
+    )
     machines = [put(VM, f"vm-{n}", f"web-{n}", folders["vm"]) for n in range(vms)]
     odd = put(VM, "odd", "a%2fb%25c [x]", host.ref(vim25.Folder, "sub"))
     sub = put(vim25.Folder, "sub", "sub", folders["vm"], childEntity=[odd])
@@ -35,8 +43,20 @@ def tree(version: str = "8.0.3.0", vms: int = 3) -> Host:
     put(vim25.ResourcePool, "pool", "Resources", cr, resourcePool=[vapp], vm=machines)
     put(vim25.ComputeResource, "cr", "esx1", folders["host"], host=[esx], resourcePool=pool)
     put(vim25.Folder, "f-host", "host", dc, childEntity=[cr])
-    put(vim25.Folder, "f-datastore", "datastore", dc, childEntity=[put(vim25.Datastore, "ds", "datastore1", folders["datastore"])])
-    put(vim25.Folder, "f-network", "network", dc, childEntity=[put(vim25.Network, "net", "VM Network", folders["network"])])
+    put(
+        vim25.Folder,
+        "f-datastore",
+        "datastore",
+        dc,
+        childEntity=[put(vim25.Datastore, "ds", "datastore1", folders["datastore"])],
+    )
+    put(
+        vim25.Folder,
+        "f-network",
+        "network",
+        dc,
+        childEntity=[put(vim25.Network, "net", "VM Network", folders["network"])],
+    )
     return host
 
 
@@ -46,15 +66,25 @@ async def test_paths_of_many_objects_of_all_kinds(version: str) -> None:
     host = tree(version)
     ref = host.ref
     objects = [
-        ref(VM, "vm-1"), ref(VM, "odd"), ref(VM, "inner"), ref(vim25.Datastore, "ds"), ref(vim25.HostSystem, "esx"),
-        ref(vim25.Folder, "root"), ref(vim25.Datacenter, "dc"), ref(vim25.VirtualApp, "vapp"),
+        ref(VM, "vm-1"),
+        ref(VM, "odd"),
+        ref(VM, "inner"),
+        ref(vim25.Datastore, "ds"),
+        ref(vim25.HostSystem, "esx"),
+        ref(vim25.Folder, "root"),
+        ref(vim25.Datacenter, "dc"),
+        ref(vim25.VirtualApp, "vapp"),
     ]
     assert await paths_of(host.context(), objects) == [
         "/ha-dc/vm/web-1",
         "/ha-dc/vm/sub/a%2fb%25c [x]",
         # What a host of 4.0 does not say: VirtualMachine.parentVApp is younger.
         None if version == "4.0" else "/ha-dc/host/esx1/Resources/app/inner",
-        "/ha-dc/datastore/datastore1", "/ha-dc/host/esx1/esx1", "/", "/ha-dc", "/ha-dc/host/esx1/Resources/app",
+        "/ha-dc/datastore/datastore1",
+        "/ha-dc/host/esx1/esx1",
+        "/",
+        "/ha-dc",
+        "/ha-dc/host/esx1/Resources/app",
     ]
     assert len(host.calls) == 1
     assert await paths_of(host.context(), []) == []
@@ -66,7 +96,9 @@ async def test_paths_take_as_many_calls_for_a_thousand_as_for_thirty() -> None:
     for vms in (30, 900):
         host = tree(vms=vms)
         machines = [host.ref(VM, f"vm-{n}") for n in range(vms)]
-        assert await paths_of(host.context(), machines) == [f"/ha-dc/vm/web-{n}" for n in range(vms)]
+        assert await paths_of(host.context(), machines) == [
+            f"/ha-dc/vm/web-{n}" for n in range(vms)
+        ]
         counts.append(len(host.calls))
         assert host.leftovers() == []
     assert counts == [3, 3]
@@ -112,7 +144,11 @@ async def test_a_ring_of_parents_ends() -> None:
         ("/**", vim25.Datacenter, ["/ha-dc"]),
         ("/", vim25.ManagedEntity, ["/"]),
         ("/*", vim25.ManagedEntity, ["/ha-dc"]),
-        ("ha-dc/*", vim25.Folder, ["/ha-dc/vm", "/ha-dc/host", "/ha-dc/datastore", "/ha-dc/network"]),
+        (
+            "ha-dc/*",
+            vim25.Folder,
+            ["/ha-dc/vm", "/ha-dc/host", "/ha-dc/datastore", "/ha-dc/network"],
+        ),
         ("/*/vm/WEB-*", VM, []),
         ("/nobody/vm/*", VM, []),
         ("/*/vm/web-1/deeper", VM, []),

@@ -201,7 +201,9 @@ async def get(context: Context, obj: vim25.ManagedObject, shape: type[S], /) -> 
 @overload
 async def get(context: Context, obj: Iterable[M], /, *paths: str) -> list[Row[M]]: ...
 @overload
-async def get(context: Context, obj: Iterable[vim25.ManagedObject], shape: type[S], /) -> list[S]: ...
+async def get(
+    context: Context, obj: Iterable[vim25.ManagedObject], shape: type[S], /
+) -> list[S]: ...
 async def get(context: Context, obj: Any, /, *what: Any) -> Any:
     """Read properties of one object, or of many in one go.
 
@@ -225,7 +227,9 @@ async def _get_many(
 ) -> list[Any]:
     if not objects:
         return []
-    shapes = {kind: shape_of(kind, what, context.api_version) for kind in {type(obj) for obj in objects}}
+    shapes = {
+        kind: shape_of(kind, what, context.api_version) for kind in {type(obj) for obj in objects}
+    }
     properties = {
         obj.moref[0]: property_spec(obj.moref[0], shapes[type(obj)].paths) for obj in objects
     }
@@ -252,7 +256,9 @@ async def _get_many(
     return [_result(obj, shapes[type(obj)], found.get(obj.moref), alone) for obj in objects]
 
 
-def _result(obj: vim25.ManagedObject, shape: Shape[T], found: vim25.ObjectContent | None, alone: bool) -> T:
+def _result(
+    obj: vim25.ManagedObject, shape: Shape[T], found: vim25.ObjectContent | None, alone: bool
+) -> T:
     if found is not None:
         return build(shape, found)
     gone = vim25.ManagedObjectNotFound(obj=obj)

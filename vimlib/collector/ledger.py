@@ -148,6 +148,8 @@ class Ledger(Generic[T]):
 
 
 def _difference(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
-    changed = {name: value for name, value in after.items() if name not in before or before[name] != value}
+    changed = {
+        name: value for name, value in after.items() if name not in before or before[name] != value
+    }
     changed.update((name, None) for name in before if name not in after)
     return changed

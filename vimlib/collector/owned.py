@@ -42,7 +42,9 @@ async def release(what: str, work: Coroutine[Any, Any, object]) -> None:
         except vim25.ManagedObjectNotFound:
             log.debug("%s was gone already", what)
         except (VimlibError, TimeoutError) as error:
-            log.warning("%s could not be released and stays until the session ends: %r", what, error)
+            log.warning(
+                "%s could not be released and stays until the session ends: %r", what, error
+            )
 
     await finish(bounded(), what=f"release of {what}")
 

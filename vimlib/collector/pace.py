@@ -32,7 +32,9 @@ def transient(error: BaseException) -> bool:
 class Pace:
     """Seconds to wait between the polls of one consumer."""
 
-    def __init__(self, patience: float, max_wait: int, *, jitter: Callable[[], float] = random.random) -> None:
+    def __init__(
+        self, patience: float, max_wait: int, *, jitter: Callable[[], float] = random.random
+    ) -> None:
         self._patience = patience
         self.longest = max_wait
         """Seconds that a poll may wait on the host. Shrinks where something on the way cuts

@@ -65,7 +65,9 @@ def check_kind(kind: type[ManagedObject], version: str) -> None:
     """
     given: object = kind  # what callers without a type checker may hand in
     if not (isinstance(given, type) and issubclass(given, ManagedObject)):
-        raise UsageError(f"{kind!r} is not a managed type", hint="Give one, as vim25.VirtualMachine.")
+        raise UsageError(
+            f"{kind!r} is not a managed type", hint="Give one, as vim25.VirtualMachine."
+        )
     _check_since(kind.__name__, kind._since_, version)
 
 
@@ -85,7 +87,9 @@ def check_path(kind: type[ManagedObject], path: str, version: str) -> None:
         return  # a binding without a sidecar knows no properties
     item = properties.get(first)
     if item is None:
-        raise UsageError(f"{kind.__name__} has no property {first!r}", hint=_similar(first, properties))
+        raise UsageError(
+            f"{kind.__name__} has no property {first!r}", hint=_similar(first, properties)
+        )
     _check_since(f"{kind.__name__}.{first}", item.since, version)
     for name in rest:
         cls: type[Any] | None = kind._binding_.find(item.type)

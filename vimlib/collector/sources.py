@@ -63,7 +63,8 @@ async def opened(
     elif isinstance(source, Walk):
         select = source.traversal.at(context.api_version).select()
         yield [
-            vim25.ObjectSpec(obj=start, skip=not source.include, selectSet=select) for start in source.starts
+            vim25.ObjectSpec(obj=start, skip=not source.include, selectSet=select)
+            for start in source.starts
         ]
     elif isinstance(source, vim25.View):
         yield [members_of(source)]

@@ -219,7 +219,9 @@ class Tracker:
             try:
                 while True:
                     if kicked.done():
-                        await asyncio.sleep(0)  # what comes in the same moment comes by the same call
+                        await asyncio.sleep(
+                            0
+                        )  # what comes in the same moment comes by the same call
                         self._kick.clear()
                         kicked = asyncio.ensure_future(self._kick.wait())
                     await self._change(stack, feed)
@@ -248,7 +250,9 @@ class Tracker:
                 continue
             if line.roster is None:
                 specs = [property_spec(lane.kind, lane.paths)]
-                line.roster = await stack.enter_async_context(open_roster(self._context, feed, specs))
+                line.roster = await stack.enter_async_context(
+                    open_roster(self._context, feed, specs)
+                )
             coming, line.coming = line.coming, {}
             leaving, line.leaving = line.leaving, {}
             # Who came back before it was let out is in the roster still: nothing will be told.
@@ -315,7 +319,10 @@ class Tracker:
         for lane, group in by_lane.items():
             rows = await get(self._context, [item.obj for item in group], *lane.paths)
             for item, row in zip(group, rows, strict=True):
-                if all(isinstance(row.missing.get(path), vim25.ManagedObjectNotFound) for path in lane.paths):
+                if all(
+                    isinstance(row.missing.get(path), vim25.ManagedObjectNotFound)
+                    for path in lane.paths
+                ):
                     self._lose(self._lines[lane], item.obj.moref)
                     continue
                 item.seen = True

@@ -53,7 +53,8 @@ class Traversal(Struct, frozen=True):
         """Return the traversal that goes on with `following` from wherever this one leads."""
         names = tuple(hop.name for hop in following.hops)
         mine = {
-            hop.name: Hop(hop.kind, hop.path, tuple(dict.fromkeys((*hop.then, *names)))) for hop in self.hops
+            hop.name: Hop(hop.kind, hop.path, tuple(dict.fromkeys((*hop.then, *names))))
+            for hop in self.hops
         }
         # A hop in both keeps the ways of both.
         for hop in following.hops:
@@ -119,7 +120,9 @@ def via(kind: type[vim25.ManagedObject], path: str) -> Traversal:
     head, _, rest = path.partition(".")
     item = properties_of(kind).get(head)
     if item is None or (not rest and item.type != "ref"):
-        links = ", ".join(name for name, known in properties_of(kind).items() if known.type == "ref")
+        links = ", ".join(
+            name for name, known in properties_of(kind).items() if known.type == "ref"
+        )
         raise UsageError(
             f"{kind.__name__}.{path} does not refer to other objects",
             hint=f"{kind.__name__} refers to others by: {links or 'nothing'}.",

@@ -44,9 +44,7 @@ class Shape(Protocol[T_co]):
         """Property paths to ask for."""
         ...
 
-    def make(
-        self, obj: Any, props: Mapping[str, Any], missing: dict[str, MethodFault]
-    ) -> T_co:
+    def make(self, obj: Any, props: Mapping[str, Any], missing: dict[str, MethodFault]) -> T_co:
         """Build one result. `props` has what the host sent, without the paths that are not set."""
         ...
 
@@ -85,7 +83,9 @@ class StructShape(Generic[S]):
             else:
                 accepts = _accepts(info.type)
                 nullable = not accepts or type(None) in accepts
-                self._plain.append((info.name, info.encode_name, accepts, nullable, not info.required))
+                self._plain.append(
+                    (info.name, info.encode_name, accepts, nullable, not info.required)
+                )
         self.paths = tuple(path for _, path, *_ in self._plain)
 
     def make(self, obj: Any, props: Mapping[str, Any], missing: dict[str, MethodFault]) -> S:
@@ -177,5 +177,3 @@ def _accepts(annotation: Any) -> tuple[type, ...]:
 
 def _names(accepts: tuple[type, ...]) -> str:
     return " | ".join("None" if item is type(None) else item.__name__ for item in accepts)
-
-

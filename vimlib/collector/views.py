@@ -36,10 +36,14 @@ def view_manager(context: Context) -> vim25.ViewManager:
     return context.bind(manager)
 
 
-async def open_list(context: Context, objects: Sequence[vim25.ManagedObject] = ()) -> vim25.ListView:
+async def open_list(
+    context: Context, objects: Sequence[vim25.ManagedObject] = ()
+) -> vim25.ListView:
     """Create a ListView that nobody owns yet. Cancelling leaves none behind."""
     make = view_manager(context).CreateListView(obj=list(objects))
-    return context.bind(await acquire("a ListView", make, lambda view: context.bind(view).DestroyView()))
+    return context.bind(
+        await acquire("a ListView", make, lambda view: context.bind(view).DestroyView())
+    )
 
 
 @asynccontextmanager

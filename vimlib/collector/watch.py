@@ -50,7 +50,12 @@ class Watch(Stream[Change[T]]):
     """
 
     def __init__(
-        self, context: Context, kind: type[vim25.ManagedObject], shape: Shape[T], source: Source, batch: int
+        self,
+        context: Context,
+        kind: type[vim25.ManagedObject],
+        shape: Shape[T],
+        source: Source,
+        batch: int,
     ) -> None:
         super().__init__()
         self._context = context
@@ -116,7 +121,9 @@ class Watch(Stream[Change[T]]):
                 self.synced = self.synced or not update.truncated
 
     def __repr__(self) -> str:
-        return f"<Watch of {self._kind.__name__} {', '.join(self._shape.paths)} synced={self.synced}>"
+        return (
+            f"<Watch of {self._kind.__name__} {', '.join(self._shape.paths)} synced={self.synced}>"
+        )
 
 
 def _news(
@@ -134,9 +141,7 @@ def _news(
             yield from ledger.lost(missing.obj, fault)
 
 
-async def poll(
-    context: Context, feed: Feed, pace: Pace, batch: int
-) -> vim25.UpdateSet | None:
+async def poll(context: Context, feed: Feed, pace: Pace, batch: int) -> vim25.UpdateSet | None:
     """Poll once, in step: resume by version after a lost connection, never in a busy loop.
 
     Raises:
@@ -237,7 +242,10 @@ async def wait_for(
     value: Any = None
     holds = False
     try:
-        async with asyncio.timeout(timeout), watch(context, type(obj), path, source=[obj]) as changes:
+        async with (
+            asyncio.timeout(timeout),
+            watch(context, type(obj), path, source=[obj]) as changes,
+        ):
             async for change in changes:
                 if change.kind == "leave" and not change.row.missing:
                     raise vim25.ManagedObjectNotFound(obj=obj)

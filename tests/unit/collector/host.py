@@ -16,7 +16,7 @@ import itertools
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from vimlib import vim25
 from vimlib.collector import Context
@@ -102,8 +102,15 @@ class Host:
             viewManager=vim25.ViewManager("views") if self.has_views else None,
             eventManager=vim25.EventManager("events"),
             about=vim25.AboutInfo(
-                name="made-up", fullName="made-up", vendor="", version=self.version, build="1",
-                osType="", productLineId="embeddedEsx", apiType="HostAgent", apiVersion=self.version,
+                name="made-up",
+                fullName="made-up",
+                vendor="",
+                version=self.version,
+                build="1",
+                osType="",
+                productLineId="embeddedEsx",
+                apiType="HostAgent",
+                apiVersion=self.version,
             ),
         )
 
@@ -170,7 +177,7 @@ class Host:
     @staticmethod
     def _find(table: dict[Key, Any], this: ManagedObject) -> Any:
         if this.moref not in table:
-            raise vim25.ManagedObjectNotFound(obj=this)
+            raise vim25.ManagedObjectNotFound(obj=cast("vim25.ManagedObject", this))
         return table[this.moref]
 
     # -- reading ---------------------------------------------------------------------------------
@@ -193,7 +200,9 @@ class Host:
         found = []
         for kind, value in self.objects:
             cls = getattr(vim25, kind)
-            if any(issubclass(cls, getattr(vim25, name)) for name in view.types or ("ManagedEntity",)):
+            if any(
+                issubclass(cls, getattr(vim25, name)) for name in view.types or ("ManagedEntity",)
+            ):
                 found.append(self.ref(cls, value))
         return found
 
@@ -211,8 +220,8 @@ class Host:
                 return None
         return value
 
-    def _selected(self, spec: vim25.PropertyFilterSpec) -> list[ManagedObject]:
-        found: dict[Key, ManagedObject] = {}
+    def _selected(self, spec: vim25.PropertyFilterSpec) -> list[Any]:
+        found: dict[Key, Any] = {}
         for start in spec.objectSet:
             if not self._exists(start.obj):
                 if spec.reportMissingObjectsInResults:
@@ -221,8 +230,10 @@ class Host:
             obj = rebind(start.obj, self)
             if not start.skip:
                 found[obj.moref] = obj
-            named = {item.name: item for item in start.selectSet if isinstance(item, vim25.TraversalSpec)}
-            seen: set[tuple[Key, str]] = set()
+            named = {
+                item.name: item for item in start.selectSet if isinstance(item, vim25.TraversalSpec)
+            }
+            seen: set[tuple[Key, str | None]] = set()
             todo: list[tuple[ManagedObject, Any]] = [(obj, item) for item in start.selectSet]
             while todo:
                 at, step = todo.pop()
@@ -239,14 +250,15 @@ class Host:
 
     def _read(
         self, spec: vim25.PropertyFilterSpec, obj: ManagedObject
-    ) -> tuple[dict[str, Any], dict[str, MethodFault]] | None:
+    ) -> tuple[dict[str, Any], dict[str, Any]] | None:
         for wanted in spec.propSet:
             if isinstance(obj, getattr(vim25, wanted.type)):
                 break
         else:
             return None
         paths = list(self.objects.get(obj.moref, {})) if wanted.all else wanted.pathSet
-        props, missing = {}, {}
+        props: dict[str, Any] = {}
+        missing: dict[str, Any] = {}
         for path in paths:
             denied = self.denied.get((obj.moref, path))
             value = self._value(obj, path)
@@ -279,7 +291,9 @@ class Host:
     def _old(self, since: str) -> None:
         if Context(self, self.content(), self.version).speaks(since):
             return
-        raise AssertionError(f"a method of API {since} was called on a host that speaks {self.version}")
+        raise AssertionError(
+            f"a method of API {since} was called on a host that speaks {self.version}"
+        )
 
     def _RetrieveProperties(self, this: Any, specSet: Any) -> Any:
         return self._contents(specSet)
@@ -310,7 +324,9 @@ class Host:
 
     # -- views -----------------------------------------------------------------------------------
 
-    def _CreateContainerView(self, this: Any, container: Any, type: Any = (), recursive: bool = True) -> Any:
+    def _CreateContainerView(
+        self, this: Any, container: Any, type: Any = (), recursive: bool = True
+    ) -> Any:
         view = self._new(vim25.ContainerView)
         self.views[view.moref] = View(container=container, types=tuple(type))
         return view
@@ -368,11 +384,15 @@ class Host:
     async def _WaitForUpdates(self, this: Any, version: str | None = None) -> Any:
         return await self._wait(this, version, None, None)
 
-    async def _WaitForUpdatesEx(self, this: Any, version: str | None = None, options: Any = None) -> Any:
+    async def _WaitForUpdatesEx(
+        self, this: Any, version: str | None = None, options: Any = None
+    ) -> Any:
         self._old("4.1")
         return await self._wait(this, version, options.maxWaitSeconds, options.maxObjectUpdates)
 
-    async def _wait(self, this: Any, version: str | None, seconds: int | None, most: int | None) -> Any:
+    async def _wait(
+        self, this: Any, version: str | None, seconds: int | None, most: int | None
+    ) -> Any:
         collector = self._find(self.collectors, this)
         collector.cancelled = asyncio.Event()
         self.waiting += 1
@@ -380,14 +400,20 @@ class Host:
         try:
             async with asyncio.timeout(seconds):
                 while True:
-                    if this.moref not in self.collectors or self.collectors[this.moref] is not collector:
+                    if (
+                        this.moref not in self.collectors
+                        or self.collectors[this.moref] is not collector
+                    ):
                         raise vim25.ManagedObjectNotFound(obj=this)
                     result = self._updates(collector, version, most)
                     if result is not None:
                         return result
                     if collector.cancelled.is_set():
                         raise vim25.RequestCanceled
-                    waits = [asyncio.ensure_future(e.wait()) for e in (self._changed, collector.cancelled)]
+                    waits = [
+                        asyncio.ensure_future(e.wait())
+                        for e in (self._changed, collector.cancelled)
+                    ]
                     try:
                         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
                     finally:
@@ -430,14 +456,20 @@ class Host:
                     truncated = True
                     break
                 room -= 1
-                updates.append(vim25.ObjectUpdate(kind="leave", obj=self.ref(getattr(vim25, moref[0]), moref[1])))
+                updates.append(
+                    vim25.ObjectUpdate(
+                        kind="leave", obj=self.ref(getattr(vim25, moref[0]), moref[1])
+                    )
+                )
                 del told[moref]
             lost = []
             if self.reports_missing and version is None:
                 lost = [
                     vim25.MissingObject(
                         obj=start.obj,
-                        fault=vim25.LocalizedMethodFault(fault=vim25.ManagedObjectNotFound(obj=start.obj)),
+                        fault=vim25.LocalizedMethodFault(
+                            fault=vim25.ManagedObjectNotFound(obj=start.obj)
+                        ),
                     )
                     for start in item.spec.objectSet
                     if not self._exists(start.obj)
@@ -445,7 +477,9 @@ class Host:
             if updates or lost:
                 sets.append(
                     vim25.PropertyFilterUpdate(
-                        filter=self.ref(vim25.PropertyFilter, key[1]), objectSet=updates, missingSet=lost
+                        filter=self.ref(vim25.PropertyFilter, key[1]),
+                        objectSet=updates,
+                        missingSet=lost,
                     )
                 )
         if not sets and version is not None:
@@ -457,11 +491,14 @@ class Host:
     @staticmethod
     def _object_update(obj: Any, told: Any, props: Any, missing: Any) -> Any:
         missing_set = [
-            vim25.MissingProperty(path=k, fault=vim25.LocalizedMethodFault(fault=v)) for k, v in missing.items()
+            vim25.MissingProperty(path=k, fault=vim25.LocalizedMethodFault(fault=v))
+            for k, v in missing.items()
         ]
         if told is None:
             changes = [vim25.PropertyChange(name=k, op="assign", val=v) for k, v in props.items()]
-            return vim25.ObjectUpdate(kind="enter", obj=obj, changeSet=changes, missingSet=missing_set)
+            return vim25.ObjectUpdate(
+                kind="enter", obj=obj, changeSet=changes, missingSet=missing_set
+            )
         changes = [
             vim25.PropertyChange(name=k, op="assign", val=v)
             for k, v in props.items()
@@ -482,8 +519,14 @@ class Host:
         value = f"task-{next(self._ids)}"
         made: vim25.Task[Any] = self.ref(vim25.Task, value)
         defaults: dict[str, Any] = {
-            "key": value, "task": made, "descriptionId": "x", "cancelled": False, "cancelable": True,
-            "reason": vim25.TaskReason(), "queueTime": datetime(2026, 1, 1, tzinfo=UTC), "eventChainId": 1,
+            "key": value,
+            "task": made,
+            "descriptionId": "x",
+            "cancelled": False,
+            "cancelable": True,
+            "reason": vim25.TaskReason(),
+            "queueTime": datetime(2026, 1, 1, tzinfo=UTC),
+            "eventChainId": 1,
         }
         self.objects[made.moref] = {"info": vim25.TaskInfo(**(defaults | info), state=state)}
         return made
@@ -502,13 +545,19 @@ class Host:
         if info.state in ("success", "error"):
             raise vim25.InvalidState
         self.update_task(
-            this, "error", cancelled=True,
-            error=vim25.LocalizedMethodFault(fault=vim25.RequestCanceled(), localizedMessage="cancelled"),
+            this,
+            "error",
+            cancelled=True,
+            error=vim25.LocalizedMethodFault(
+                fault=vim25.RequestCanceled(), localizedMessage="cancelled"
+            ),
         )
 
     # -- events ----------------------------------------------------------------------------------
 
-    def post(self, cls: type[Any] = vim25.GeneralUserEvent, *, at: datetime | None = None, **fields: Any) -> Any:
+    def post(
+        self, cls: type[Any] = vim25.GeneralUserEvent, *, at: datetime | None = None, **fields: Any
+    ) -> Any:
         key = next(self._ids)
         when = at or datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=key)
         event = cls(key=key, chainId=key, createdTime=when, userName="root", **fields)
@@ -523,9 +572,12 @@ class Host:
     def _history(self, history: dict[str, Any]) -> list[Any]:
         time = history["filter"].time
         begin = time.beginTime if time is not None else None
-        kinds = tuple(getattr(vim25, name) for name in history["filter"].eventTypeId) or (vim25.Event,)
+        kinds = tuple(getattr(vim25, name) for name in history["filter"].eventTypeId) or (
+            vim25.Event,
+        )
         return [
-            event for event in self.events
+            event
+            for event in self.events
             if (begin is None or event.createdTime >= begin) and isinstance(event, kinds)
         ]
 
@@ -552,4 +604,6 @@ class Host:
 
 
 def lost() -> ConnectionLostError:
-    return ConnectionLostError("the peer closed the connection amid the exchange", host="made-up:443")
+    return ConnectionLostError(
+        "the peer closed the connection amid the exchange", host="made-up:443"
+    )

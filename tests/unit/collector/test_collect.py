@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pytest
@@ -39,12 +40,16 @@ class Machine(msgspec.Struct):
 @virtual
 async def test_collects_all_objects_of_a_type(version: str) -> None:
     host = host_with(5, version)
-    rows = await collect(host.context(), vim25.VirtualMachine, "name", "runtime.powerState", page=2).all()
+    rows = await collect(
+        host.context(), vim25.VirtualMachine, "name", "runtime.powerState", page=2
+    ).all()
     assert [row["name"] for row in rows] == [f"web-{n}" for n in range(5)]
     assert rows[0].props == {"name": "web-0", "runtime.powerState": "poweredOn"}
     assert isinstance(rows[0].obj, vim25.VirtualMachine)
     assert host.count("RetrieveProperties") == (1 if version == "4.0" else 0)
-    assert host.count("RetrievePropertiesEx", "ContinueRetrievePropertiesEx") == (0 if version == "4.0" else 3)
+    assert host.count("RetrievePropertiesEx", "ContinueRetrievePropertiesEx") == (
+        0 if version == "4.0" else 3
+    )
     assert host.leftovers() == []
 
 
@@ -52,7 +57,9 @@ async def test_collects_all_objects_of_a_type(version: str) -> None:
 async def test_rows_may_be_of_the_callers_own_type() -> None:
     host = host_with(2)
     rows = await collect(host.context(), vim25.VirtualMachine, Machine).all()
-    assert rows[1] == Machine(obj=host.ref(vim25.VirtualMachine, "vm-1"), name="web-1", state="poweredOn")
+    assert rows[1] == Machine(
+        obj=host.ref(vim25.VirtualMachine, "vm-1"), name="web-1", state="poweredOn"
+    )
 
 
 @pytest.mark.parametrize(("limit", "pages"), [(1, 1), (3, 1), (4, 1), (9, 2), (0, 0)])
@@ -114,7 +121,9 @@ async def test_nothing_stays_behind_wherever_it_is_cancelled() -> None:
     steps = int(length * 2)
     assert steps >= 10
     for step in range(steps):
-        task = asyncio.create_task(collect(host.context(), vim25.VirtualMachine, "name", page=2).all())
+        task = asyncio.create_task(
+            collect(host.context(), vim25.VirtualMachine, "name", page=2).all()
+        )
         await asyncio.sleep(step / 2 + 0.25)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -122,7 +131,9 @@ async def test_nothing_stays_behind_wherever_it_is_cancelled() -> None:
         assert host.leftovers() == [], f"cancelled after {step / 2 + 0.25} s"
 
 
-@pytest.mark.parametrize("method", ["CreateContainerView", "RetrievePropertiesEx", "ContinueRetrievePropertiesEx"])
+@pytest.mark.parametrize(
+    "method", ["CreateContainerView", "RetrievePropertiesEx", "ContinueRetrievePropertiesEx"]
+)
 @virtual
 async def test_a_failing_call_leaves_nothing_behind(method: str) -> None:
     host = host_with(5)
@@ -146,8 +157,11 @@ async def test_sources() -> None:
     vm = host.ref(vim25.VirtualMachine, "vm-3")
     esx = host.ref(vim25.HostSystem, "ha-host")
 
-    async def names(source: object) -> list[str]:
-        return [row["name"] for row in await collect(context, vim25.VirtualMachine, "name", source=source).all()]
+    async def names(source: Any) -> list[str]:
+        return [
+            row["name"]
+            for row in await collect(context, vim25.VirtualMachine, "name", source=source).all()
+        ]
 
     assert await names(vm) == ["web-3"]
     assert await names([vm, host.ref(vim25.VirtualMachine, "vm-0")]) == ["web-3", "web-0"]
@@ -157,8 +171,8 @@ async def test_sources() -> None:
     assert sorted(await names(INVENTORY.start(root))) == ["web-0", "web-1", "web-2", "web-3"]
     async with container_view(context, vim25.VirtualMachine) as view:
         assert len(await names(view)) == 4
-    async with list_view(context, [vm]) as view:
-        assert await names(view) == ["web-3"]
+    async with list_view(context, [vm]) as listed:
+        assert await names(listed) == ["web-3"]
     assert host.leftovers() == []
     with pytest.raises(UsageError, match="no source"):
         await names("root")
@@ -218,7 +232,9 @@ async def test_get_of_many_keeps_the_order_and_says_who_is_gone(version: str) ->
 @virtual
 async def test_get_of_everything() -> None:
     host = host_with(1)
-    row: Row[vim25.VirtualMachine] = await get(host.context(), host.ref(vim25.VirtualMachine, "vm-0"), "*")
+    row: Row[vim25.VirtualMachine] = await get(
+        host.context(), host.ref(vim25.VirtualMachine, "vm-0"), "*"
+    )
     assert set(row.props) == {"name", "runtime"}
 
 

@@ -32,7 +32,9 @@ def told(change: Change[Row[VM]]) -> tuple[str, str, dict[str, Any]]:
     return change.kind, change.obj.moref[1], change.changed
 
 
-async def take(changes: AsyncIterator[Change[Row[VM]]], count: int) -> list[tuple[str, str, dict[str, Any]]]:
+async def take(
+    changes: AsyncIterator[Change[Row[VM]]], count: int
+) -> list[tuple[str, str, dict[str, Any]]]:
     return [told(await anext(changes)) for _ in range(count)]
 
 
@@ -79,13 +81,41 @@ async def test_row_41_an_empty_set_and_what_is_told_twice_are_no_news() -> None:
     again = vim25.ObjectUpdate(kind="enter", obj=vm, changeSet=[name])
     script = [
         vim25.UpdateSet(version="a", filterSet=[]),
-        vim25.UpdateSet(version="b", filterSet=[vim25.PropertyFilterUpdate(filter=host.ref(vim25.PropertyFilter, "f"), objectSet=[again])]),
-        vim25.UpdateSet(version="b", filterSet=[vim25.PropertyFilterUpdate(filter=host.ref(vim25.PropertyFilter, "f"), objectSet=[again, again])]),
-        vim25.UpdateSet(version="c", filterSet=[vim25.PropertyFilterUpdate(filter=host.ref(vim25.PropertyFilter, "f"))]),
-        vim25.UpdateSet(version="d", filterSet=[vim25.PropertyFilterUpdate(
-            filter=host.ref(vim25.PropertyFilter, "f"),
-            objectSet=[vim25.ObjectUpdate(kind="modify", obj=vm, changeSet=[vim25.PropertyChange(name="name", op="assign", val="new")])],
-        )]),
+        vim25.UpdateSet(
+            version="b",
+            filterSet=[
+                vim25.PropertyFilterUpdate(
+                    filter=host.ref(vim25.PropertyFilter, "f"), objectSet=[again]
+                )
+            ],
+        ),
+        vim25.UpdateSet(
+            version="b",
+            filterSet=[
+                vim25.PropertyFilterUpdate(
+                    filter=host.ref(vim25.PropertyFilter, "f"), objectSet=[again, again]
+                )
+            ],
+        ),
+        vim25.UpdateSet(
+            version="c",
+            filterSet=[vim25.PropertyFilterUpdate(filter=host.ref(vim25.PropertyFilter, "f"))],
+        ),
+        vim25.UpdateSet(
+            version="d",
+            filterSet=[
+                vim25.PropertyFilterUpdate(
+                    filter=host.ref(vim25.PropertyFilter, "f"),
+                    objectSet=[
+                        vim25.ObjectUpdate(
+                            kind="modify",
+                            obj=vm,
+                            changeSet=[vim25.PropertyChange(name="name", op="assign", val="new")],
+                        )
+                    ],
+                )
+            ],
+        ),
     ]
 
     async def hook(method: str, this: object, args: Mapping[str, Any]) -> Any:
@@ -102,6 +132,7 @@ async def test_row_41_an_empty_set_and_what_is_told_twice_are_no_news() -> None:
 @virtual
 async def test_row_41_a_change_of_an_object_never_told_of_reads_all_anew() -> None:
     host = host_with(2)
+
     def named(kind: str, n: int, name: str) -> vim25.ObjectUpdate:
         change = vim25.PropertyChange(name="name", op="assign", val=name)
         return vim25.ObjectUpdate(kind=kind, obj=host.ref(VM, f"vm-{n}"), changeSet=[change])
@@ -171,7 +202,9 @@ async def test_row_42_a_long_poll_that_is_cut_goes_on_at_its_version() -> None:
     assert lengths[0] == 300
     assert set(lengths[1:]) == {48}
     versions = {call.args["version"] for call in host.calls if call.method == "WaitForUpdatesEx"}
-    assert len(versions) == 2  # None for the start, and one that was repeated until it told something
+    assert (
+        len(versions) == 2
+    )  # None for the start, and one that was repeated until it told something
     assert host.count("CreateFilter") == 1
 
 
@@ -200,14 +233,14 @@ async def test_row_42_a_host_that_never_waits_is_asked_once_a_second() -> None:
 
     async def hook(method: str, this: object, args: Mapping[str, Any]) -> Any:
         if method == "WaitForUpdatesEx" and args["version"] is not None:
-            return vim25.UpdateSet(version=None, filterSet=[])  # as an empty element is decoded
+            return vim25.UpdateSet(version="", filterSet=[])  # as an empty element is decoded
         return None
 
     host.hook = hook
     async with watch(host.context(), VM, "name") as w:
         changes = aiter(w)
         await take(changes, 1)
-        reader = asyncio.create_task(anext(changes))  # type: ignore[arg-type]
+        reader = asyncio.ensure_future(anext(changes))
         await asyncio.sleep(60)
         assert host.count("WaitForUpdatesEx") <= 62
         reader.cancel()
@@ -228,7 +261,7 @@ async def test_row_31_a_session_that_answers_polls_with_nothing_is_looked_at() -
             expired[0] = False
             host.expire()
         elif method == "WaitForUpdatesEx":
-            return vim25.UpdateSet(version=None, filterSet=[])
+            return vim25.UpdateSet(version="", filterSet=[])
         return None
 
     host.hook = hook
@@ -299,7 +332,9 @@ async def test_a_host_that_cannot_be_had_at_first_is_no_watch() -> None:
 async def test_row_40_what_cannot_be_read_is_in_missing() -> None:
     host = host_with(1)
     vm = host.ref(VM, "vm-0")
-    host.denied[vm.moref, "runtime.powerState"] = vim25.NoPermission(object=vm, privilegeId="System.Read")
+    host.denied[vm.moref, "runtime.powerState"] = vim25.NoPermission(
+        object=vm, privilegeId="System.Read"
+    )
     async with watch(host.context(), VM, "name", "runtime.powerState") as w:
         changes = aiter(w)
         change = await anext(changes)
@@ -367,7 +402,10 @@ async def test_two_watches_and_a_third_that_starts_amid_their_poll(version: str)
         await take(second, 2)
         readers = [asyncio.create_task(take(it, 1)) for it in (first, second)]
         await settle()
-        assert await wait_for(context, host.ref(VM, "vm-1"), "name", lambda name: name == "web-1") == "web-1"
+        assert (
+            await wait_for(context, host.ref(VM, "vm-1"), "name", lambda name: name == "web-1")
+            == "web-1"
+        )
         power(host, 0, "poweredOn")
         host.set(host.ref(VM, "vm-1"), name="x")
         assert await readers[0] == [("modify", "vm-1", {"name": "x"})]
@@ -405,7 +443,13 @@ async def test_wait_for_returns_the_value_that_fits(version: str) -> None:
     host = host_with(1, version)
     vm = host.ref(VM, "vm-0")
     waiter = asyncio.create_task(
-        wait_for(host.context(), vm, "runtime.powerState", lambda state: state == "poweredOn", timeout=500)
+        wait_for(
+            host.context(),
+            vm,
+            "runtime.powerState",
+            lambda state: state == "poweredOn",
+            timeout=500,
+        )
     )
     await asyncio.sleep(300)
     power(host, 0, "poweredOn")
@@ -416,7 +460,9 @@ async def test_wait_for_returns_the_value_that_fits(version: str) -> None:
 @pytest.mark.parametrize("reports", [True, False])
 @VERSIONS
 @virtual
-async def test_wait_for_ends_at_its_deadline_and_when_the_object_goes(version: str, reports: bool) -> None:
+async def test_wait_for_ends_at_its_deadline_and_when_the_object_goes(
+    version: str, reports: bool
+) -> None:
     host = host_with(1, version)
     host.reports_missing = reports
     vm = host.ref(VM, "vm-0")
