@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.guest.machine import Machine, make_chroot, missing
-from tests.guest.tree import MAC0, MAC1, Guest
+from tests.guest.tree import MAC0, MAC1, OLDEST, Guest
 
 # Where the chroot is kept between runs; without it, it is made in each.
 CACHE = os.environ.get("VIMLIB_GUEST_CHROOT")
@@ -23,20 +21,6 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
-def find_oldest() -> str | None:
-    """A Python 3.6 of this machine that starts, the oldest that the helper runs on."""
-    versions = Path("~/.pyenv/versions").expanduser()
-    pythons = [shutil.which("python3.6"), *map(str, versions.glob("3.6.*/bin/python"))]
-    ask = "import sys; print(sys.version_info[:2] == (3, 6))"
-    for python in filter(None, pythons):
-        # A shim may stand on PATH for a version that is switched off.
-        ran = subprocess.run([python, "-c", ask], capture_output=True, text=True, check=False)
-        if ran.stdout == "True\n":
-            return python
-    return None
-
-
-OLDEST = find_oldest()
 PYTHONS = [
     pytest.param(None, id="this"),
     pytest.param(

@@ -9,7 +9,13 @@ import pytest
 
 from .machine import MAC0, MAC1, Machine, eventually
 
-pytestmark = [pytest.mark.integration, pytest.mark.needs_chroot, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.needs_chroot,
+    pytest.mark.slow,
+    # The first test makes the chroot.
+    pytest.mark.timeout(900),
+]
 
 DHCPD = Path(__file__).with_name("dhcpd.py")
 FIRST = {

@@ -11,7 +11,13 @@ import pytest
 from .machine import MAC0, MAC1, Machine
 from .tree import HELPER
 
-pytestmark = [pytest.mark.integration, pytest.mark.needs_chroot, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.needs_chroot,
+    pytest.mark.slow,
+    # The first test makes the chroot.
+    pytest.mark.timeout(900),
+]
 
 FIRST: dict[str, Any] = {
     "mac": MAC0,

@@ -15,9 +15,8 @@ import pytest
 
 from guest import vimguest
 
-from .conftest import OLDEST
 from .test_records import BAD_BYTES, BAD_DOCUMENTS, BAD_FIELDS, BAD_RECORDS, GOOD, record
-from .tree import FULL, HELPER, NOVA2, Guest
+from .tree import FULL, HELPER, NOVA2, OLDEST, Guest
 
 SOURCE = HELPER.read_text()
 README = HELPER.with_name("README.md").read_text()

@@ -5,17 +5,20 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import re
+import tempfile
 import zlib
+from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
 from guest import vimguest
 from guest.vimguest import Config, InvalidRecordError, NotSupportedError, UnknownVersionError
 
-from .tree import FULL, MAC0, MAC1, NOVA, NOVA2
+from .tree import FULL, MAC0, MAC1, NOVA, NOVA2, Guest
 
 
 def said(config: Config) -> list[tuple[str | None, list[str], str | None, list[str]]]:
@@ -382,3 +385,111 @@ def test_any_bytes_packed(data: bytes) -> None:
             vimguest.parse(text)
         except vimguest.RefusedError:
             continue
+
+
+# --- what reaches a file ------------------------------------------------------
+# Documents of good values with a bad one here and there, and for each back end every line that its
+# files may have. A value that got through as it came would make another line, or a wider one.
+
+
+BAD = ["", "x\npost-up reboot", "10.0.0.2;", "a b", "$(reboot)", "\u0663", 0, None, True, ["x"]]
+
+
+@st.composite
+def nics_nearly_good(draw: st.DrawFn) -> str:
+    rows: list[dict[str, Any]] = []
+    for at in range(draw(st.integers(1, 3))):
+        every = [f"10.0.{at}.2/24", f"10.1.{at}.2/32", f"2001:DB8:{at}::2/64", f"fe80::{at + 1}/64"]
+        addresses: list[str] = draw(st.lists(st.sampled_from(every), min_size=1, unique=True))
+        optional: dict[str, st.SearchStrategy[Any]] = {
+            "dhcp4": st.booleans(),
+            "dhcp6": st.booleans(),
+            "mtu": st.integers(1280, 9216),
+            "dns": st.lists(st.sampled_from(["10.0.0.53", "2001:db8::53"])),
+            "search": st.lists(st.sampled_from(["a.example", "B.example"])),
+        }
+        routes: list[dict[str, Any]] = []
+        if any("." in one for one in addresses):
+            optional["gateway4"] = st.sampled_from([f"10.0.{at}.1", "10.9.0.1"])
+            routes.append({"to": "10.9.0.0/16", "via": f"10.0.{at}.254"})
+        if any(":" in one for one in addresses):
+            optional["gateway6"] = st.sampled_from([f"2001:db8:{at}::1", "fe80::99"])
+            routes.append({"to": "2001:db8:9::/48", "via": "fe80::98", "metric": 50})
+        optional["routes"] = st.lists(st.sampled_from(routes))
+        row: dict[str, Any] = {"mac": f"00-50-56-AA-BB-0{at + 1}", "addresses": addresses}
+        rows.append(row | draw(st.fixed_dictionaries({}, optional=optional)))
+    if draw(st.integers(0, 2)) == 0:
+        row = draw(st.sampled_from(rows))
+        bad: Any = draw(st.sampled_from(BAD))
+        key = draw(st.sampled_from(sorted(row)))
+        row[key] = [*row[key], bad] if isinstance(row[key], list) else bad
+    return "v1:" + json.dumps({"nics": rows})
+
+
+NEARLY = nics_nearly_good()
+
+IP = r"[0-9a-f:.]+"
+WORDS_OF_DNS = r"[A-Za-z0-9.-]+"
+GRAMMAR = {
+    "networkmanager": (
+        r"|# Written by vimguest .*|\[(connection|ethernet|ipv4|ipv6)\]|(id|uuid|type)=[a-z0-9-]+"
+        rf"|autoconnect-priority=999|mac-address=[0-9A-F:]{{17}}|mtu=\d+|method=[a-z]+"
+        rf"|address\d+={IP}/\d+|gateway={IP}|route-metric=\d+|route\d+={IP}/\d+,{IP}(,\d+)?"
+        rf"|route\d+_options=onlink=true|dns=({IP};)+|dns-search=({WORDS_OF_DNS};)+"
+    ),
+    "networkd": (
+        r"|# Written by vimguest .*|\[(Match|Link|Network|Route)\]|MACAddress=[0-9a-f:]{17}"
+        rf"|Type=ether|Kind=!bond bridge vlan macvlan team|MTUBytes=\d+|DHCP=[a-z0-9]+"
+        rf"|Address={IP}/\d+|IPv6AcceptRA=no|DNS={IP}|Domains={WORDS_OF_DNS}( {WORDS_OF_DNS})*"
+        rf"|Gateway={IP}|Destination={IP}/\d+|Metric=\d+|GatewayOnLink=yes"
+    ),
+    "ifupdown": (
+        r"|# Written by vimguest .*|auto eth\d|iface eth\d inet6? (static|dhcp)"
+        rf"|    (address {IP}/\d+|gateway {IP}|metric \d+|mtu \d+|accept_ra [01]"
+        rf"|dns-nameservers {IP}( {IP})*|dns-search {WORDS_OF_DNS}( {WORDS_OF_DNS})*"
+        r"|pre-up ip link set dev eth\d mtu \d+"
+        rf"|up ip -[46] route add (default|{IP}/\d+) via {IP} dev eth\d( metric \d+)?( onlink)?)"
+    ),
+}
+
+
+@given(NEARLY)
+def test_no_value_reaches_a_file_as_it_came(text: str) -> None:
+    config = parsed(text)
+    event("refused" if isinstance(config, str) else "read")
+    if isinstance(config, str):
+        return
+    bound = [vimguest.Bound(f"eth{at}", nic) for at, nic in enumerate(config.nics)]
+    for backend, grammar in GRAMMAR.items():
+        try:
+            files = vimguest.RENDER[backend](bound)
+        except vimguest.RefusedError:
+            continue
+        for file in files.values():
+            for line in file.data.decode("ascii").split("\n"):
+                assert re.fullmatch(grammar, line), line
+
+
+@pytest.mark.slow
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=TEXTS | DOCUMENTS | NEARLY, backend=st.sampled_from(vimguest.BACKENDS))
+@example(text=FULL, backend="networkd")
+@example(text=NOVA2, backend="ifupdown")
+def test_no_byte_outside_the_owned_files(tmp_path: Path, text: str, backend: str) -> None:
+    folder = Path(tempfile.mkdtemp(dir=tmp_path))
+    guest = Guest(folder / "guest")
+    guest.nic("eth0", MAC0)
+    guest.nic("eth1", MAC1)
+    theirs = guest.put("etc/network/interfaces", "source interfaces.d/*\n")
+    guest.says(text.encode("utf-8", "surrogatepass"))
+    before = {path.relative_to(folder) for path in folder.rglob("*")}
+    ran = guest.run("--backend", backend, "--json")
+    assert ran.returncode in (0, 3), ran
+    assert json.loads(ran.stdout)["status"] in ("changed", "nothing", "refused")
+    assert theirs.read_text() == "source interfaces.d/*\n"
+    written = set(guest.files()) - {"/etc/network/interfaces"}
+    state = {vimguest.STATE, vimguest.HOSTNAME}
+    assert all(vimguest.is_owned(name) for name in written - state)
+    assert (vimguest.STATE in written) == bool(written)
+    beside = {path.relative_to(folder) for path in folder.rglob("*")} - before
+    assert all(path.parts[:2] == ("guest", "root") or path.suffix == ".calls" for path in beside)

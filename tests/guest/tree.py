@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import stat
 import subprocess
 from dataclasses import dataclass
@@ -40,6 +41,22 @@ FULL = "v1:" + json.dumps(
         ],
     }
 )
+
+
+def find_oldest() -> str | None:
+    """A Python 3.6 of this machine that starts, the oldest that the helper runs on."""
+    versions = Path("~/.pyenv/versions").expanduser()
+    pythons = [shutil.which("python3.6"), *map(str, versions.glob("3.6.*/bin/python"))]
+    ask = "import sys; print(sys.version_info[:2] == (3, 6))"
+    for python in filter(None, pythons):
+        # A shim may stand on PATH for a version that is switched off.
+        ran = subprocess.run([python, "-c", ask], capture_output=True, text=True, check=False)
+        if ran.stdout == "True\n":
+            return python
+    return None
+
+
+OLDEST = find_oldest()
 
 # Answers as the real tools do: a value on stdout and 0, or a sentence and 1.
 TOOL = """#!/bin/sh
