@@ -24,3 +24,5 @@ class DriverConfig:
     """How long one task of the host may take. Creating a large thick disk takes minutes."""
     cleanup_seconds: float = 120.0
     """How long undoing a failed spawn may take before it is given up and said so."""
+    settle_seconds: float = 5.0
+    """How long an unanswered call is looked for on the host before it counts as never done."""

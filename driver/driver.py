@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from driver.config import DriverConfig
 from driver.images.push import own_mover
 from driver.instances import lookup, power, removal
 from driver.instances.spawn import spawn
+from driver.licence import licensed
 from driver.networks.vlan import ensure_vlan, remove_vlan
 
 if TYPE_CHECKING:
@@ -55,49 +57,61 @@ class ESXDriver:
         return await lookup.read(self.client, await lookup.find(self.client, ref))
 
     async def spawn(self, spec: InstanceSpec, *, on_progress: Progress | None = None) -> Instance:
-        """Make a machine from an image; see `driver.instances.spawn`. Cancelling undoes all of it."""
+        """Make a machine from an image; see `driver.instances.spawn`. Cancelling undoes all of it.
+
+        Like every verb that writes, raises `HostReadOnlyError` where the licence allows reading only.
+        """
         source = self.images.image(spec.image)
-        if self._mover is not None:
-            return await spawn(
-                self.client, spec, source, self._mover, self.config, on_progress=on_progress
-            )
-        async with own_mover(1) as mover:
+        async with AsyncExitStack() as stack:
+            stack.enter_context(licensed(self.client))
+            mover = self._mover
+            if mover is None:
+                mover = await stack.enter_async_context(own_mover(1))
             return await spawn(
                 self.client, spec, source, mover, self.config, on_progress=on_progress
             )
 
     async def destroy(self, ref: str, *, foreign: bool = False) -> bool:
         """Remove a machine with its files; False if there was none. See `driver.instances.removal`."""
-        return await removal.destroy(self.client, ref, self.config, foreign=foreign)
+        with licensed(self.client):
+            return await removal.destroy(self.client, ref, self.config, foreign=foreign)
 
     async def ensure_vlan(self, name: str, vlan: int, *, interface: str = "vmnic0") -> PortGroup:
         """Return the port group for a VLAN, made where it is missing; see `driver.networks.vlan`."""
-        return await ensure_vlan(self.client, name, vlan, self.config, interface=interface)
+        with licensed(self.client):
+            return await ensure_vlan(self.client, name, vlan, self.config, interface=interface)
 
     async def remove_vlan(self, name: str) -> None:
         """Remove a port group that this driver made and nothing uses."""
-        await remove_vlan(self.client, name, self.config)
+        with licensed(self.client):
+            await remove_vlan(self.client, name, self.config)
 
     async def power_on(self, ref: str) -> Instance:
         """Power on; see `driver.instances.power`, as for the next five."""
-        return await power.power_on(self.client, ref, self.config)
+        with licensed(self.client):
+            return await power.power_on(self.client, ref, self.config)
 
     async def power_off(self, ref: str) -> Instance:
         """Cut the power."""
-        return await power.power_off(self.client, ref, self.config)
+        with licensed(self.client):
+            return await power.power_off(self.client, ref, self.config)
 
     async def shutdown(self, ref: str, *, timeout: float = 60.0) -> Instance:
         """Let the guest shut down; cut the power after `timeout` seconds."""
-        return await power.shutdown(self.client, ref, self.config, timeout=timeout)
+        with licensed(self.client):
+            return await power.shutdown(self.client, ref, self.config, timeout=timeout)
 
     async def reboot(self, ref: str, *, soft: bool = True) -> Instance:
         """Let the guest reboot where it can, else reset."""
-        return await power.reboot(self.client, ref, self.config, soft=soft)
+        with licensed(self.client):
+            return await power.reboot(self.client, ref, self.config, soft=soft)
 
     async def suspend(self, ref: str) -> Instance:
         """Suspend to disk."""
-        return await power.suspend(self.client, ref, self.config)
+        with licensed(self.client):
+            return await power.suspend(self.client, ref, self.config)
 
     async def resume(self, ref: str) -> Instance:
         """Wake a suspended machine."""
-        return await power.resume(self.client, ref, self.config)
+        with licensed(self.client):
+            return await power.resume(self.client, ref, self.config)

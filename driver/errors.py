@@ -10,6 +10,7 @@
         ├── FileConflictError              a file of that name is there already
         ├── HostReadOnlyError              the licence forbids writes
         ├── InstanceExistsError            that uuid or name is taken
+        ├── InstanceAmbiguousError (LookupError)  several machines have that name
         ├── InstanceStateError             not in the state that is needed
         ├── ForeignInstanceError           not ours, so left alone
         ├── NetworkError
@@ -67,6 +68,7 @@ __all__ = [
     "ImageTooLongError",
     "ImageTruncatedError",
     "ImageUnacceptableError",
+    "InstanceAmbiguousError",
     "InstanceExistsError",
     "InstanceStateError",
     "MissingExtraError",
@@ -420,6 +422,23 @@ class InstanceExistsError(DriverError):
             f"a machine {printable(name)!r} exists",
             name=name,
             hint="Choose another name, or destroy it first.",
+        )
+
+
+class InstanceAmbiguousError(DriverError, LookupError):
+    """Several machines have the name that was given."""
+
+    outcome: Outcome = "refused"
+    name: str
+    references: Sequence[str]
+    """Values of their references."""
+
+    def __init__(self, name: str, references: Sequence[str]) -> None:
+        super().__init__(
+            f"{len(references)} machines are named {printable(name)!r}",
+            name=name,
+            references=tuple(references),
+            hint=f"Give the uuid, or one of the references {', '.join(references[:10])}.",
         )
 
 

@@ -14,17 +14,21 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from driver.errors import FileConflictError, HostReadOnlyError, NoSpaceError
+from driver.config import DriverConfig
+from driver.errors import FileConflictError, NoSpaceError
 from driver.images.check import BodyCheck
 from driver.images.glance import GlanceImage
 from driver.images.mover import AsyncMover
 from driver.images.sink import DatastoreSink, temporary_name
+from driver.instances import files
+from driver.instances.outcome import find_out
 from driver.instances.place import free_space
 from driver.instances.undo import Undo
+from driver.licence import licensed
 from vimlib import vim25
-from vimlib.session.shield import finish
 from vimlib.datastore import DatastorePath
-from vimlib.errors import TransferCorruptError, UsageError, VimlibError
+from vimlib.errors import NotFoundError, OutcomeUnknownError, UsageError, VimlibError
+from vimlib.session.shield import finish
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
     from driver.images.mover import BodyMover
     from driver.images.source import ImageInfo, ImageSource, ImageStore
     from vimlib.client import Client
+    from vimlib.datastore.store import Datastore
 
 __all__ = ["PushEvent", "PushResult", "own_mover", "push_images"]
 
@@ -119,11 +124,13 @@ async def push_images(
     overwrite: bool = False,
     mover: BodyMover | None = None,
     events: Callable[[PushEvent], None] | None = None,
+    config: DriverConfig | None = None,
 ) -> list[PushResult]:
     """Push `refs` into `[datastore] directory`, `concurrency` at a time; results in the same order.
 
     A failed image is a result with `error`; its partial file is removed and the others go on.
-    Cancelling stops all streams and removes all partial files.
+    Cancelling stops all streams and removes all partial files; an image that is being moved into
+    place just then, whole and verified, stays.
 
     Raises:
         UsageError: Nothing to push, or an image given twice.
@@ -138,8 +145,10 @@ async def push_images(
         )
     tell = events or (lambda event: None)
     limit = asyncio.Semaphore(max(1, concurrency))
-    jobs = [_Push(client, images.image(ref), ref, overwrite, tell) for ref in refs]
+    settings = config or DriverConfig()
+    jobs = [_Push(client, images.image(ref), ref, overwrite, tell, settings) for ref in refs]
     free, *_ = await _all(free_space(client, datastore), *(job.ask(limit) for job in jobs))
+    _refuse_twins(jobs)
     needed = sum(job.info.size for job in jobs if job.info is not None)
     if needed > free:
         raise NoSpaceError(datastore, needed=needed, free=free)
@@ -167,10 +176,33 @@ async def _all(*work: Any) -> list[Any]:
 
 async def _make_directory(client: Client, path: DatastorePath) -> None:
     """Make the folder. As the first write it also shows whether the licence allows any."""
-    try:
-        await client.datastore(path.datastore).mkdir(path, parents=True, exist_ok=True)
-    except vim25.RestrictedVersion:
-        raise HostReadOnlyError(client.host) from None
+    with licensed(client):
+        datastore = client.datastore(path.datastore)
+        if path.path:
+            await datastore.mkdir(path, parents=True, exist_ok=True)
+            return
+        # The root is there already: asked all the same, for what the host says about its licence.
+        center = (await datastore.place()).datacenter
+        manager = client.content.fileManager
+        if manager is None:
+            raise NotFoundError(f"{client.host} has no file manager", kind="FileManager")
+        try:
+            await client.bind(manager).MakeDirectory(str(path), datacenter=center)
+        except (vim25.FileFault, vim25.InvalidDatastorePath):
+            return
+
+
+def _refuse_twins(jobs: Sequence[_Push]) -> None:
+    """Fail each image whose file has the name of an earlier one's: one would replace the other."""
+    taken: set[str] = set()
+    for job in jobs:
+        if job.info is None:
+            continue
+        if job.target in taken:
+            job.fail(FileConflictError(job.target), time.monotonic())
+            job.info = None
+        else:
+            taken.add(job.target)
 
 
 class _Push:
@@ -183,14 +215,22 @@ class _Push:
         ref: str,
         overwrite: bool,
         tell: Callable[[PushEvent], None],
+        config: DriverConfig,
     ) -> None:
         self.client = client
         self.source = source
         self.ref = ref
         self.overwrite = overwrite
         self.tell = tell
+        self.config = config
         self.info: ImageInfo | None = None
         self.result = PushResult(image=ref)
+
+    @property
+    def target(self) -> str:
+        """The name of its file, once the source was asked."""
+        assert self.info is not None, "ask comes first"
+        return file_name(self.info, from_glance=isinstance(self.source, GlanceImage))
 
     def fail(self, error: VimlibError, since: float) -> None:
         seconds = time.monotonic() - since
@@ -214,22 +254,21 @@ class _Push:
             since = time.monotonic()
             self.tell(PushEvent("started", self.ref, self.info.size))
             try:
-                await self._move(self.info, folder, mover, since)
+                await self._move(BodyCheck(self.info), folder, mover, since)
             except VimlibError as error:
                 self.fail(error, since)
 
     async def _move(
-        self, info: ImageInfo, folder: DatastorePath, mover: BodyMover, since: float
+        self, check: BodyCheck, folder: DatastorePath, mover: BodyMover, since: float
     ) -> None:
         datastore = self.client.datastore(folder.datastore)
-        target = folder / file_name(info, from_glance=isinstance(self.source, GlanceImage))
+        target = folder / self.target
         if not self.overwrite and await datastore.exists(target):
             raise FileConflictError(str(target))
         part = target.with_name(temporary_name(target.name))
-        check = BodyCheck(info)
 
         async def remove() -> None:
-            await datastore.delete(part, missing_ok=True)
+            await files.delete(self.client, part, self.config)
 
         async with Undo(seconds=CLEANUP_SECONDS) as undo:
             undo.push(str(part), remove)
@@ -239,20 +278,9 @@ class _Push:
                 check,
                 on_progress=lambda count: self.tell(PushEvent("progress", self.ref, count)),
             )
-            try:
-                await finish(datastore.move(part, target, overwrite=self.overwrite))
-            except vim25.FileAlreadyExists:
-                raise FileConflictError(str(target)) from None
+            await datastore.confirm(part, report.bytes)
+            await finish(self._publish(datastore, part, target), what=f"move to {target}")
             undo.keep()
-        stored = await datastore.stat(target)
-        if stored.size != report.bytes:
-            raise TransferCorruptError(
-                f"{target} has {stored.size} bytes, {report.bytes} were sent",
-                path=str(target),
-                expected=report.bytes,
-                actual=stored.size,
-                hint="Push it again.",
-            )
         self.result = PushResult(
             image=self.ref,
             datastore_path=str(target),
@@ -263,3 +291,20 @@ class _Push:
             seconds=time.monotonic() - since,
         )
         self.tell(PushEvent("done", self.ref, report.bytes))
+
+    async def _publish(self, datastore: Datastore, part: DatastorePath, target: DatastorePath) -> None:
+        """Move the whole file into place; nothing after this can fail."""
+
+        async def is_there() -> bool | None:
+            there = await datastore.exists(target) and not await datastore.exists(part)
+            return there or None
+
+        try:
+            await datastore.move(part, target, overwrite=self.overwrite)
+        except vim25.FileAlreadyExists:
+            raise FileConflictError(str(target)) from None
+        except OutcomeUnknownError:
+            if not await find_out(
+                self.client, self.config, look=is_there, method="MoveDatastoreFile_Task"
+            ):
+                raise

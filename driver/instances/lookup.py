@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid as uuid_
 from typing import TYPE_CHECKING
 
+from driver.errors import InstanceAmbiguousError
 from driver.instances.types import Instance
 from vimlib import vim25
 from vimlib.errors import NotFoundError
@@ -67,7 +68,8 @@ async def find(client: Client, ref: str) -> vim25.VirtualMachine:
     One look-up for a uuid, one retrieval of names for the rest. Cancelling loses nothing.
 
     Raises:
-        NotFoundError: There is no such machine, or the name fits several.
+        NotFoundError: There is no such machine.
+        InstanceAmbiguousError: The name fits several.
     """
     uuid = _as_uuid(ref)
     if uuid is not None and (found := await find_by_uuid(client, uuid)) is not None:
@@ -79,13 +81,7 @@ async def find(client: Client, ref: str) -> vim25.VirtualMachine:
         elif row.obj.moref[1] == ref:
             by_id = row.obj
     if len(named) > 1:
-        ids = ", ".join(vm.moref[1] for vm in named)
-        raise NotFoundError(
-            f"{len(named)} machines are named {ref!r}",
-            kind="VirtualMachine",
-            name=ref,
-            hint=f"Give the uuid, or one of the references {ids}.",
-        )
+        raise InstanceAmbiguousError(ref, [vm.moref[1] for vm in named])
     if named:
         return named[0]
     if by_id is not None:

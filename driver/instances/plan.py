@@ -15,10 +15,13 @@ if TYPE_CHECKING:
     from driver.images.source import ImageInfo
     from driver.instances.types import InstanceSpec
 
-__all__ = ["OWNER_KEY", "SpawnPlan", "guest_config", "plan_spawn"]
+__all__ = ["OWNER_KEY", "SPAWN_KEY", "SpawnPlan", "guest_config", "plan_spawn"]
 
 OWNER_KEY: Final = "vimlib.owner"
 """extraConfig key that marks what we made; managedBy is younger than API 4.1."""
+SPAWN_KEY: Final = "vimlib.spawn"
+"""extraConfig key of the one spawn that made a machine: what another made under the same uuid at the
+same time is told apart by it, and left alone."""
 
 _KIB: Final = 1 << 10
 _GIB: Final = 1 << 30
@@ -64,12 +67,16 @@ def guest_config(spec: InstanceSpec) -> guestinfo.GuestConfig:
     )
 
 
-def _extra_config(spec: InstanceSpec, config: DriverConfig) -> list[vim25.OptionValue]:
-    pairs = {OWNER_KEY: config.owner}
+def _extra_config(
+    spec: InstanceSpec, config: DriverConfig, token: str
+) -> list[vim25.OptionValue]:
+    pairs: dict[str, str] = {}
     guest = guest_config(spec)
     if guest.nics or guest.hostname:
         pairs |= guestinfo.extra_config(guest, config.guest_form)
     pairs |= dict(spec.extra_config)
+    # Last: nothing that a caller gives may stand in for the marks.
+    pairs |= {OWNER_KEY: config.owner} | ({SPAWN_KEY: token} if token else {})
     return [vim25.OptionValue(key=key, value=value) for key, value in pairs.items()]
 
 
@@ -98,9 +105,14 @@ def _check_image(image: ImageInfo, spec: InstanceSpec) -> None:
 
 
 def plan_spawn(
-    spec: InstanceSpec, image: ImageInfo, config: DriverConfig, *, api_version: str
+    spec: InstanceSpec,
+    image: ImageInfo,
+    config: DriverConfig,
+    *,
+    api_version: str,
+    token: str = "",
 ) -> SpawnPlan:
-    """Return the plan, or say why there is none.
+    """Return the plan, or say why there is none. `token` becomes the machine's `SPAWN_KEY`.
 
     Raises:
         ImageUnacceptableError: The image is not flat, is empty, or larger than the disk.
@@ -128,7 +140,7 @@ def plan_spawn(
                 beforeGuestReboot=True,
             ),
             deviceChange=changes,
-            extraConfig=_extra_config(spec, config),
+            extraConfig=_extra_config(spec, config, token),
         ),
         adapter=adapter,
         disk_adapter=disk_type_adapter(adapter),

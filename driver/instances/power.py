@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from driver.errors import InstanceStateError
 from driver.instances import lookup
+from driver.instances.outcome import run_task
 from vimlib import vim25
 from vimlib.session.shield import finish
 
@@ -29,19 +30,27 @@ async def _task(
     config: DriverConfig,
     *,
     done: str,
+    tells: bool = True,
 ) -> None:
-    """Run one power task. That the machine is in the wanted state already is as good."""
+    """Run one power task. That the machine is in the wanted state already is as good.
+
+    With `tells` false the state does not tell whether it ran, so a lost answer stays an error.
+    """
+
+    async def is_done() -> bool | None:
+        row = await client.get(vm, "runtime.powerState")
+        return (tells and row.props.get("runtime.powerState") == done) or None
 
     async def work() -> None:
         try:
-            await client.wait(await start(), timeout=config.task_seconds)
+            await run_task(client, start, config, look=is_done, of=vm)
         except vim25.InvalidPowerState as fault:
             if fault.existingState != done:
                 raise InstanceStateError(
                     vm.moref[1], state=str(fault.existingState), needed=str(fault.requestedState)
                 ) from None
 
-    await finish(work())
+    await finish(work(), what=f"power of {vm!r}")
 
 
 async def power_on(client: Client, ref: str, config: DriverConfig) -> Instance:
@@ -111,7 +120,7 @@ async def reboot(client: Client, ref: str, config: DriverConfig, *, soft: bool =
     if soft and await _tools_run(client, vm):
         await finish(vm.RebootGuest())
     else:
-        await _task(client, vm, vm.ResetVM_Task, config, done=_State.poweredOn)
+        await _task(client, vm, vm.ResetVM_Task, config, done=_State.poweredOn, tells=False)
     return await lookup.read(client, vm)
 
 
@@ -127,12 +136,14 @@ async def shutdown(
     if state == _State.poweredOn and timeout > 0 and await _tools_run(client, vm):
         await finish(vm.ShutdownGuest())
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(timeout) as limit:
                 await client.wait_for(
                     vm, "runtime.powerState", lambda value: value == _State.poweredOff
                 )
         except TimeoutError:
-            pass  # the guest had its time
+            # The guest had its time. A host that is slow is no reason to cut the power.
+            if not limit.expired():
+                raise
         else:
             return await lookup.read(client, vm)
     await _task(client, vm, vm.PowerOffVM_Task, config, done=_State.poweredOff)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from driver.errors import ForeignInstanceError
-from driver.instances import lookup
+from driver.instances import files, lookup
+from driver.instances.outcome import run_task, wait_idle
 from driver.instances.plan import OWNER_KEY
 from vimlib import vim25
-from vimlib.session.shield import finish
 from vimlib.datastore import DatastorePath
 from vimlib.errors import NotFoundError
+from vimlib.session.shield import finish
 
 if TYPE_CHECKING:
     from driver.config import DriverConfig
@@ -18,35 +19,38 @@ if TYPE_CHECKING:
 
 __all__ = ["destroy", "remove_files", "remove_machine"]
 
+_UNREACHABLE: Final = ("inaccessible", "orphaned", "invalid")
+
 
 async def destroy(client: Client, ref: str, config: DriverConfig, *, foreign: bool = False) -> bool:
     """Power off and remove a machine with all its files; return False if there was none.
 
-    Cancelling waits for the call that is under way, so that a half-removed machine is rare; call
-    it again to finish.
+    Cancelling waits until it is removed. Removing it twice at the same time is fine.
 
     Args:
         client: The host.
         ref: uuid, name or moref's value.
         config: Whose machines may be removed.
-        foreign: Also a machine that this driver did not make.
+        foreign: Also a machine that this driver did not make; then what others put into its
+            folder stays.
 
     Raises:
         ForeignInstanceError: Another made it, and `foreign` is false.
         MethodFault: The host refused.
+        OutcomeUnknownError: The host did not answer, and it is still there.
     """
     try:
         vm = await lookup.find(client, ref)
-    except NotFoundError:
-        return False
-    try:
         row = await client.get(vm, "config.extraConfig", "config.files.vmPathName")
-    except vim25.ManagedObjectNotFound:
+    except (NotFoundError, vim25.ManagedObjectNotFound):
         return False
     marks = {o.key: o.value for o in row.props.get("config.extraConfig") or []}
-    if not foreign and marks.get(OWNER_KEY) != config.owner:
+    ours = marks.get(OWNER_KEY) == config.owner
+    if not ours and not foreign:
         raise ForeignInstanceError(ref, owner=marks.get(OWNER_KEY) or "")
-    await finish(_remove(client, vm, config, row.props.get("config.files.vmPathName")))
+    await finish(
+        _remove(client, vm, config, row.props.get("config.files.vmPathName") if ours else None)
+    )
     return True
 
 
@@ -55,11 +59,7 @@ async def _remove(
 ) -> None:
     await remove_machine(client, vm, config)
     if vmx:
-        center = None
-        async for row in client.collect(vim25.Datacenter, "name"):
-            center = row.obj
-            break
-        await remove_files(client, center, DatastorePath.parse(vmx).parent)
+        await remove_files(client, DatastorePath.parse(vmx).parent, config)
 
 
 async def remove_machine(
@@ -67,39 +67,56 @@ async def remove_machine(
 ) -> None:
     """`PowerOffVM_Task` where it runs, then `Destroy_Task`, which takes its files too.
 
-    Bears that the machine is off, or gone, or goes meanwhile.
+    Bears that the machine is off, busy, or gone, or goes meanwhile. One whose files the host
+    cannot reach is taken out of the inventory.
     """
-    try:
+    off = vim25.VirtualMachinePowerState.poweredOff
+
+    async def is_off() -> bool | None:
         row = await client.get(vm, "runtime.powerState")
-        if row.props.get("runtime.powerState") != vim25.VirtualMachinePowerState.poweredOff:
+        return row.props.get("runtime.powerState") == off or None
+
+    async def is_gone() -> bool | None:
+        try:
+            await client.get(vm, "name")
+        except vim25.ManagedObjectNotFound:
+            return True
+        return None
+
+    try:
+        # What runs already may be powering it on.
+        await wait_idle(client, config, of=vm)
+        row = await client.get(vm, "runtime.connectionState")
+        if row.props.get("runtime.connectionState") in _UNREACHABLE:
+            await vm.UnregisterVM()
+            return
+        if not await is_off():
             try:
-                await client.wait(await vm.PowerOffVM_Task(), timeout=config.task_seconds)
+                await run_task(client, vm.PowerOffVM_Task, config, look=is_off, of=vm)
             except vim25.InvalidPowerState as fault:
                 # Somebody was quicker; anything but "off" stays an error.
-                if fault.existingState != vim25.VirtualMachinePowerState.poweredOff:
+                if fault.existingState != off:
                     raise
-        await client.wait(await vm.Destroy_Task(), timeout=config.task_seconds)
+        await run_task(client, vm.Destroy_Task, config, look=is_gone, of=vm)
     except vim25.ManagedObjectNotFound:
         return
 
 
-async def remove_files(
-    client: Client, datacenter: vim25.Datacenter | None, folder: DatastorePath
-) -> None:
+async def remove_files(client: Client, folder: DatastorePath, config: DriverConfig) -> None:
     """Remove what is left of a machine's folder. A folder that is gone is no error.
 
-    Only ever called with a folder that the host named for a machine of ours: the root of a
-    datastore is refused.
+    Only ever called with a folder that the host named for a machine of ours. It stays where it is
+    the root of a datastore, or holds another machine.
     """
-    if not folder.path:
+    if not folder.path or await _is_home(client, folder):
         return
-    manager = client.content.fileManager
-    if manager is None:
-        raise NotFoundError("the host has no FileManager", kind="FileManager")
-    try:
-        task = await client.bind(manager).DeleteDatastoreFile_Task(
-            str(folder), datacenter=datacenter
-        )
-        await client.wait(task)
-    except vim25.FileNotFound:
-        return
+    await files.delete(client, folder, config)
+
+
+async def _is_home(client: Client, folder: DatastorePath) -> bool:
+    """Whether a machine that is still there has its configuration in that folder or below it."""
+    inside = f"{folder}/"
+    async for row in client.collect(vim25.VirtualMachine, "config.files.vmPathName"):
+        if str(row.props.get("config.files.vmPathName") or "").startswith(inside):
+            return True
+    return False

@@ -7,25 +7,30 @@ take (docs/spawn.md); what differs from the original is that every step can be u
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from driver.errors import InstanceExistsError, NoSpaceError
 from driver.images.check import BodyCheck
 from driver.images.sink import DatastoreSink
-from driver.instances import lookup
+from driver.instances import files, lookup
 from driver.instances.devices import root_disk
+from driver.instances.outcome import find_out, run_task, wait_idle
 from driver.instances.place import find_place, free_space
-from driver.instances.plan import plan_spawn
+from driver.instances.plan import SPAWN_KEY, plan_spawn
 from driver.instances.removal import remove_files, remove_machine
 from driver.instances.undo import Undo
 from driver.networks.facts import check_networks
+from driver.networks.vlan import EnsuredVlan
 from vimlib import vim25
-from vimlib.session.shield import finish
 from vimlib.datastore import DatastorePath
-from vimlib.errors import NotFoundError, OutcomeUnknownError
+from vimlib.errors import NotFoundError
+from vimlib.session.shield import finish
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from driver.config import DriverConfig
     from driver.images.mover import BodyMover
     from driver.images.source import ImageSource, Progress
@@ -59,27 +64,36 @@ async def spawn(
         VimlibError: A step failed; what was made has been undone, or a note says what was left.
     """
     image = await source.info()
-    plan = plan_spawn(spec, image, config, api_version=client.api_version)
-    await check_networks(client, [card.network for card in spec.nics])
+    plan = plan_spawn(
+        spec, image, config, api_version=client.api_version, token=secrets.token_hex(8)
+    )
+    await check_networks(client, [card.network for card in spec.nics if card.vlan is None])
     await _check_absent(client, spec)
     place = await find_place(client)
     free = await free_space(client, spec.datastore)
-    if free < plan.capacity_kb * 1024:
-        raise NoSpaceError(spec.datastore, needed=plan.capacity_kb * 1024, free=free)
-    async with Undo(seconds=config.cleanup_seconds) as undo:
-        steps = _Steps(client, spec, plan, place, config, undo)
-        await steps.create_machine()
-        await steps.create_disk()
-        # Whatever the source calls it, these bytes become an extent: they must be flat.
-        check = BodyCheck(replace(image, disk_format="raw"))
-        await steps.fill_disk(source, check, mover, on_progress)
-        if plan.grows:
-            await steps.grow_disk()
-        await steps.attach_disk()
-        if spec.power_on:
-            await steps.power_on()
-        made = await lookup.read(client, steps.vm)
-        undo.keep()
+    needed = plan.capacity_kb * 1024
+    if free < needed:
+        raise NoSpaceError(spec.datastore, needed=needed, free=free)
+    try:
+        async with Undo(seconds=config.cleanup_seconds) as undo:
+            steps = _Steps(client, spec, plan, place, config, undo)
+            await steps.ensure_networks()
+            await steps.create_machine()
+            await steps.create_disk()
+            # Whatever the source calls it, these bytes become an extent: they must be flat.
+            check = BodyCheck(replace(image, disk_format="raw"))
+            await steps.fill_disk(source, check, mover, on_progress)
+            if plan.grows:
+                await steps.grow_disk()
+            await steps.attach_disk()
+            if spec.power_on:
+                await steps.power_on()
+            made = await lookup.read(client, steps.vm)
+            undo.keep()
+    except vim25.NoDiskSpace as fault:
+        # Somebody else took the room meanwhile.
+        free = await free_space(client, spec.datastore)
+        raise NoSpaceError(spec.datastore, needed=needed, free=free) from fault
     return made
 
 
@@ -112,6 +126,8 @@ class _Steps:
         self.datastore = client.datastore(spec.datastore)
         self._vm: vim25.VirtualMachine | None = None
         self._folder: DatastorePath | None = None
+        self._maybe = False
+        self._open: list[str] = []
 
     @property
     def vm(self) -> vim25.VirtualMachine:
@@ -125,6 +141,17 @@ class _Steps:
         assert self._folder is not None, "create_machine comes first"
         return self._folder / f"{self.spec.name}.vmdk"
 
+    async def ensure_networks(self) -> None:
+        """Make the port groups of VLANs that are missing; what was made here is undone."""
+        for card in self.spec.nics:
+            if card.vlan is None:
+                continue
+            made = EnsuredVlan(
+                self.client, card.network, card.vlan, self.config, interface=card.interface
+            )
+            self.undo.push(f"port group {card.network}", made.undo)
+            await made.ensure()
+
     async def create_machine(self) -> None:
         """`Folder.CreateVM_Task`, then read which folder the host gave the machine.
 
@@ -137,23 +164,67 @@ class _Steps:
 
     async def _create(self) -> None:
         folder = self.client.bind(self.place.folder)
+        # Until the host has refused, it may have done it.
+        self._maybe = True
         try:
-            task = await folder.CreateVM_Task(
-                self.plan.config, self.place.pool, host=self.place.host
+            self._vm = await run_task(
+                self.client,
+                lambda: folder.CreateVM_Task(
+                    self.plan.config, self.place.pool, host=self.place.host
+                ),
+                self.config,
+                look=self._ours,
+                method="CreateVM_Task",
             )
-            self._vm = await self.client.wait(task, timeout=self.config.task_seconds)
-        except OutcomeUnknownError:
-            # The uuid is ours alone, so the host can tell whether it did it.
-            self._vm = await lookup.find_by_uuid(self.client, self.spec.uuid)
-            if self._vm is None:
-                raise
+        except vim25.MethodFault as fault:
+            self._maybe = False
+            if isinstance(fault, (vim25.DuplicateName, vim25.AlreadyExists)):
+                raise InstanceExistsError(self.spec.name) from fault
+            raise
+
+    async def _ours(self) -> vim25.VirtualMachine | None:
+        """Find the machine of our uuid, and be sure that this very spawn made it."""
+        vm = await lookup.find_by_uuid(self.client, self.spec.uuid)
+        if vm is None:
+            return None
+        row = await self.client.get(vm, "config.extraConfig")
+        wanted = [o.value for o in self.plan.config.extraConfig if o.key == SPAWN_KEY]
+        found = [o.value for o in row.props.get("config.extraConfig") or [] if o.key == SPAWN_KEY]
+        return vm if found == wanted else None
 
     async def _remove(self) -> None:
-        vm = self._vm or await lookup.find_by_uuid(self.client, self.spec.uuid)
-        if vm is not None:
-            await remove_machine(self.client, vm, self.config)
+        vm = self._vm
+        if vm is None and self._maybe:
+            vm = await find_out(
+                self.client, self.config, look=self._ours, method="CreateVM_Task"
+            )
+        if vm is None:
+            return
+        for method in ("DeleteDatastoreFile_Task", *self._open):
+            await wait_idle(self.client, self.config, method=method)
+        await remove_machine(self.client, vm, self.config)
         if self._folder is not None:
-            await remove_files(self.client, self.place.datacenter, self._folder)
+            await remove_files(self.client, self._folder, self.config)
+
+    async def _run(
+        self,
+        start: Callable[[], Awaitable[vim25.Task[None]]],
+        look: Callable[[], Awaitable[bool | None]],
+        method: str,
+        *,
+        of: vim25.VirtualMachine | None = None,
+    ) -> None:
+        """Run a task to its end, whatever happens to the caller."""
+        if of is None:
+            # A task on files has no machine whose tasks would show it.
+            self._open.append(method)
+
+        async def work() -> None:
+            await run_task(self.client, start, self.config, look=look, method=method, of=of)
+
+        await finish(work(), what=method)
+        if of is None:
+            self._open.remove(method)
 
     async def create_disk(self) -> None:
         """Make a thick disk of the image's size, whose extent the image then replaces."""
@@ -164,13 +235,17 @@ class _Steps:
             capacityKb=self.plan.extent_bytes // 1024,
         )
 
-        async def create() -> None:
-            task = await manager.CreateVirtualDisk_Task(
+        async def create() -> vim25.Task[None]:
+            task: vim25.Task[Any] = await manager.CreateVirtualDisk_Task(
                 str(self.disk), datacenter=self.place.datacenter, spec=made
             )
-            await self.client.wait(task, timeout=self.config.task_seconds)
+            return task
 
-        await finish(create())
+        async def is_there() -> bool | None:
+            # The folder is ours alone, so the disk is too.
+            return await self.datastore.exists(self.disk) or None
+
+        await self._run(create, is_there, "CreateVirtualDisk_Task")
 
     async def fill_disk(
         self, source: ImageSource, check: BodyCheck, mover: BodyMover, on_progress: Progress | None
@@ -181,23 +256,27 @@ class _Steps:
         names the extent, and take a new file of that name.
         """
         extent = self.disk.with_name(f"{self.spec.name}-flat.vmdk")
-        await finish(self.datastore.delete(extent))
+        await finish(files.delete(self.client, extent, self.config), what=f"deleting {extent}")
         sink = DatastoreSink(self.datastore, extent, pad=1024)
         await mover.move(source, sink, check, on_progress=on_progress)
 
     async def grow_disk(self) -> None:
         """`VirtualDiskManager.ExtendVirtualDisk_Task` to the size that was asked for."""
         manager = self.client.bind(_there(self.client.content.virtualDiskManager))
+        extent = self.disk.with_name(f"{self.spec.name}-flat.vmdk")
 
-        async def extend() -> None:
-            task = await manager.ExtendVirtualDisk_Task(
+        async def is_grown() -> bool | None:
+            return (await self.datastore.stat(extent)).size == self.plan.capacity_kb * 1024 or None
+
+        await self._run(
+            lambda: manager.ExtendVirtualDisk_Task(
                 str(self.disk),
                 datacenter=self.place.datacenter,
                 newCapacityKb=self.plan.capacity_kb,
-            )
-            await self.client.wait(task, timeout=self.config.task_seconds)
-
-        await finish(extend())
+            ),
+            is_grown,
+            "ExtendVirtualDisk_Task",
+        )
 
     async def attach_disk(self) -> None:
         """Add controller and disk in one `ReconfigVM_Task`."""
@@ -205,22 +284,30 @@ class _Steps:
             deviceChange=root_disk(str(self.disk), self.plan.capacity_kb, self.plan.adapter)
         )
 
-        async def reconfigure() -> None:
-            await self.client.wait(
-                await self.vm.ReconfigVM_Task(change), timeout=self.config.task_seconds
-            )
+        async def is_attached() -> bool | None:
+            row = await self.client.get(self.vm, "config.hardware.device")
+            files = [
+                getattr(device.backing, "fileName", None)
+                for device in row.props.get("config.hardware.device") or []
+                if isinstance(device, vim25.VirtualDisk)
+            ]
+            return str(self.disk) in files or None
 
-        await finish(reconfigure())
+        await self._run(
+            lambda: self.vm.ReconfigVM_Task(change), is_attached, "ReconfigVM_Task", of=self.vm
+        )
 
     async def power_on(self) -> None:
         """`PowerOnVM_Task`. A question of the machine ends the wait with an error."""
 
-        async def start() -> None:
-            await self.client.wait(
-                await self.vm.PowerOnVM_Task(), timeout=self.config.task_seconds
+        async def is_on() -> bool | None:
+            row = await self.client.get(self.vm, "runtime.powerState")
+            return (
+                row.props.get("runtime.powerState") == vim25.VirtualMachinePowerState.poweredOn
+                or None
             )
 
-        await finish(start())
+        await self._run(self.vm.PowerOnVM_Task, is_on, "PowerOnVM_Task", of=self.vm)
 
 
 def _there(manager: vim25.VirtualDiskManager | None) -> vim25.VirtualDiskManager:

@@ -11,8 +11,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Self
 
-from vimlib.session.shield import finish
 from vimlib.errors import VimlibError, printable
+from vimlib.session.shield import finish
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -59,8 +59,17 @@ class Undo:
     ) -> None:
         if not self._stack:
             return
-        await finish(self._run())
-        if error is not None and self.left_behind:
+        try:
+            await finish(self._run(), what="undoing")
+        except asyncio.CancelledError as cancelled:
+            self._note(cancelled)
+            raise
+        finally:
+            if error is not None:
+                self._note(error)
+
+    def _note(self, error: BaseException) -> None:
+        if self.left_behind:
             error.add_note("Left behind: " + "; ".join(self.left_behind))
 
     async def _run(self) -> None:

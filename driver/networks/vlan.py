@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from driver.errors import ForeignPortGroupError, NetworkNotFoundError, PortGroupInUseError
+from driver.instances.outcome import find_out
+from driver.instances.types import check_vlan
 from driver.networks import ownership
 from driver.networks.facts import (
     PortGroup,
@@ -15,17 +17,15 @@ from driver.networks.facts import (
     switch_on,
 )
 from vimlib import vim25
+from vimlib.errors import OutcomeUnknownError, VimlibError
 from vimlib.session.shield import finish
-from vimlib.errors import UsageError
 
 if TYPE_CHECKING:
     from driver.config import DriverConfig
     from vimlib.client import Client
+    from vimlib.datastore import DatastorePath
 
-__all__ = ["ensure_vlan", "remove_vlan"]
-
-_HIGHEST_VLAN = 4094  # IEEE 802.1Q; 4095 would trunk every VLAN into the machine
-
+__all__ = ["EnsuredVlan", "ensure_vlan", "remove_vlan"]
 
 async def ensure_vlan(
     client: Client, name: str, vlan: int, config: DriverConfig, *, interface: str = "vmnic0"
@@ -38,46 +38,107 @@ async def ensure_vlan(
         UsageError: No VLAN id is like that.
         PhysicalNICNotFoundError: There is no such NIC, or no virtual switch on it.
         PortGroupMismatchError: It exists, on another switch or with another VLAN id.
+        OutcomeUnknownError: The host did not answer, and it is not there.
     """
-    if not 0 <= vlan <= _HIGHEST_VLAN:
-        raise UsageError(f"{vlan} is no VLAN id", hint=f"Give 0 (untagged) to {_HIGHEST_VLAN}.")
-    if not name or len(name) > 80 or not name.isprintable():
-        raise UsageError("a port group needs a printable name of at most 80 characters")
-    system = await network_system(client)
-    info = await read_network(client, system)
-    vswitch = switch_on(info, interface)
-    group = find_port_group(info, name)
-    if group is None:
-        await finish(_add(client, system, name, vlan, vswitch, config))
-        group = find_port_group(await read_network(client, system), name)
+    return await EnsuredVlan(client, name, vlan, config, interface=interface).ensure()
+
+
+class EnsuredVlan:
+    """A port group for a VLAN that is made sure of, and the way back."""
+
+    def __init__(
+        self,
+        client: Client,
+        name: str,
+        vlan: int,
+        config: DriverConfig,
+        *,
+        interface: str = "vmnic0",
+    ) -> None:
+        check_vlan(name, vlan)
+        self.client = client
+        self.name = name
+        self.vlan = vlan
+        self.config = config
+        self.interface = interface
+        self._note: DatastorePath | None = None
+        """Note of the port group that this has made; None if it was there."""
+
+    async def ensure(self) -> PortGroup:
+        """See `ensure_vlan`."""
+        system = await network_system(self.client)
+        info = await read_network(self.client, system)
+        vswitch = switch_on(info, self.interface)
+        group = find_port_group(info, self.name)
         if group is None:
-            raise NetworkNotFoundError(name, [g.spec.name for g in info.portgroup])
-    check_port_group(group, vswitch=vswitch, vlan=vlan)
-    return group
+            await finish(self._add(system, vswitch), what=f"port group {self.name}")
+            group = find_port_group(await read_network(self.client, system), self.name)
+            if group is None:
+                raise NetworkNotFoundError(self.name, [g.spec.name for g in info.portgroup])
+        check_port_group(group, vswitch=vswitch, vlan=self.vlan)
+        return group
+
+    async def _add(self, system: vim25.HostNetworkSystem, vswitch: str) -> None:
+        """`HostNetworkSystem.AddPortGroup`; what becomes of it, the note agrees with it."""
+        spec = vim25.HostPortGroupSpec(
+            name=self.name,
+            vlanId=self.vlan,
+            vswitchName=vswitch,
+            policy=vim25.HostNetworkPolicy(
+                nicTeaming=vim25.HostNicTeamingPolicy(notifySwitches=True)
+            ),
+        )
+        note = await ownership.remember(self.client, self.config.owner, self.name, self.vlan)
+        try:
+            await system.AddPortGroup(spec)
+        except vim25.AlreadyExists:
+            # Somebody was quicker: it is theirs, and the caller reads it back and checks it.
+            await ownership.take_back(self.client, note)
+            return
+        except VimlibError as error:
+            if error.outcome != "unknown" or not await self._is_there(system):
+                await ownership.take_back(self.client, note)
+                raise
+        self._note = note
+
+    async def _is_there(self, system: vim25.HostNetworkSystem) -> bool:
+        """Whether the host did what it gave no answer to."""
+
+        async def look() -> bool | None:
+            found = find_port_group(await read_network(self.client, system), self.name)
+            return found is not None or None
+
+        return bool(await find_out(self.client, self.config, look=look, method="AddPortGroup"))
+
+    async def undo(self) -> None:
+        """Remove the port group if this made it and nobody uses it by now."""
+        if self._note is None:
+            return
+        system = await network_system(self.client)
+        try:
+            await _remove(self.client, system, self.name, self.config)
+        except PortGroupInUseError:
+            return  # theirs as well by now, and the note stays
+        await ownership.take_back(self.client, self._note)
 
 
-async def _add(
-    client: Client,
-    system: vim25.HostNetworkSystem,
-    name: str,
-    vlan: int,
-    vswitch: str,
-    config: DriverConfig,
+async def _remove(
+    client: Client, system: vim25.HostNetworkSystem, name: str, config: DriverConfig
 ) -> None:
-    await ownership.remember(client, config.owner, name, vlan)
-    spec = vim25.HostPortGroupSpec(
-        name=name,
-        vlanId=vlan,
-        vswitchName=vswitch,
-        policy=vim25.HostNetworkPolicy(
-            nicTeaming=vim25.HostNicTeamingPolicy(notifySwitches=True)
-        ),
-    )
+    """`HostNetworkSystem.RemovePortGroup`; that it is gone is what was asked for."""
+
+    async def is_gone() -> bool | None:
+        return find_port_group(await read_network(client, system), name) is None or None
+
     try:
-        await system.AddPortGroup(spec)
-    except vim25.AlreadyExists:
-        # Somebody was quicker. The caller reads it back and checks it; it is theirs.
-        await ownership.forget(client, config.owner, name)
+        await system.RemovePortGroup(name)
+    except vim25.ResourceInUse:
+        raise PortGroupInUseError(name, ["somebody, since a moment ago"]) from None
+    except vim25.NotFound:
+        return
+    except OutcomeUnknownError:
+        if not await find_out(client, config, look=is_gone, method="RemovePortGroup"):
+            raise
 
 
 async def _users(client: Client, name: str, info: vim25.HostNetworkInfo) -> list[str]:
@@ -113,12 +174,7 @@ async def remove_vlan(client: Client, name: str, config: DriverConfig) -> None:
         raise PortGroupInUseError(name, sorted(users))
 
     async def remove() -> None:
-        try:
-            await system.RemovePortGroup(name)
-        except vim25.ResourceInUse:
-            raise PortGroupInUseError(name, ["somebody, since a moment ago"]) from None
-        except vim25.NotFound:
-            pass  # gone meanwhile, which is what was asked for
+        await _remove(client, system, name, config)
         await ownership.forget(client, config.owner, name)
 
-    await finish(remove())
+    await finish(remove(), what=f"removal of port group {name}")
