@@ -61,11 +61,14 @@ class Ledger(Generic[T]):
         self._paths = None if shape.paths == (EVERYTHING,) else frozenset(shape.paths)
         self._unseen: set[tuple[str, str]] | None = None
         self._expected: dict[tuple[str, str], vim25.ManagedObject] = {}
+        self._named: frozenset[tuple[str, str]] = frozenset()
+        # Of the named ones, those that have been told of as gone.
         self._told_lost: set[tuple[str, str]] = set()
 
     def expect(self, objects: list[vim25.ManagedObject]) -> None:
         """Note objects that were named one by one: `settle` tells of those that are not there."""
         self._expected = {obj.moref: obj for obj in objects}
+        self._named = frozenset(self._expected)
 
     def begin_resync(self) -> None:
         """Expect everything to be told anew: until `settle`, what is told is compared."""
@@ -139,7 +142,7 @@ class Ledger(Generic[T]):
         if self._unseen is not None:
             self._unseen.discard(key)
         known = self._known.pop(key, None)
-        if known is not None:
+        if known is not None and key in self._named:
             self._told_lost.add(key)
         return None if known is None else Change("leave", known.obj, self._row(known))
 

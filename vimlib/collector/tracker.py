@@ -48,6 +48,8 @@ UNSEEN_AFTER: Final = 2.0
 # change would be a call for each.
 CROWD: Final = 50
 GATHER: Final = 0.05
+# Who left longest ago is forgotten first, and read `UNSEEN_AFTER` it comes back.
+REMEMBER: Final = 10_000
 
 
 class Lane(Struct, frozen=True):
@@ -107,7 +109,7 @@ class _Line:
         self.coming: dict[Key, Tracked] = {}
         self.leaving: dict[Key, vim25.ManagedObject] = {}
         # Let out of a roster that still stands: the host may think that it has told of them.
-        self.past: set[Key] = set()
+        self.past: dict[Key, None] = {}
         self.roster: Roster | None = None
 
     def start_over(self) -> None:
@@ -261,7 +263,9 @@ class Tracker:
             news = [item.obj for key, item in coming.items() if key not in back]
             for obj in await line.roster.change(news, list(leaving.values())):
                 self._lose(line, obj.moref)
-            line.past.update(leaving)
+            line.past.update(dict.fromkeys(leaving))
+            while len(line.past) > REMEMBER:
+                del line.past[next(iter(line.past))]
             # A host that is told of thousands takes its time to tell of them.
             due = asyncio.get_running_loop().time() + UNSEEN_AFTER + len(coming) / 1000
             self._unseen.extend((due, item) for item in coming.values())
