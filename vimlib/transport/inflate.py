@@ -50,7 +50,7 @@ class Inflater:
         if self._zip is None:
             self._pass(chunk)
             return
-        if self._zip.eof:
+        if self._zip.eof and chunk:
             raise ProtocolError("bytes follow the end of the gzip body")
         try:
             while chunk:
