@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["check_kind", "check_path", "properties_of", "split_path"]
 
 # `config.hardware.device[4000].backing`, `config.extraConfig["machine.id"].value`
-_PART = re.compile(r"([A-Za-z_]\w*)(\[[^\]\x00-\x1f]*\])?(?:\.(?=.)|$)")
+_PART = re.compile(r"([A-Za-z_]\w*)(\[[^\]\x00-\x1f]*\])?(?:\.(?=.)|$)", re.ASCII)
 
 
 def split_path(path: str) -> list[str]:
