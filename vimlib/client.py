@@ -11,6 +11,9 @@ from vimlib.collector import get as _get
 from vimlib.collector.watch import wait_for as _wait_for
 from vimlib.collector.watch import watch as _watch
 from vimlib.datastore.store import Datastore
+from vimlib.events import events as _events
+from vimlib.inventory import find as _find
+from vimlib.inventory import paths_of as _paths_of
 from vimlib.nfc import open_lease
 from vimlib.secret import Secret
 from vimlib.session.session import Credentials, Session
@@ -22,12 +25,15 @@ from vimlib.transport.base import Timeouts
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
+    from datetime import datetime
 
     from msgspec import Struct
 
     from vimlib import vim25
     from vimlib.collector import Collection, Source
     from vimlib.collector.watch import Watch
+    from vimlib.events import Events
+    from vimlib.inventory import Found
     from vimlib.model import ManagedObject, Method
     from vimlib.nfc import Lease
     from vimlib.session.policy import RetryPolicy
@@ -152,6 +158,35 @@ class Client:
         Leaving the loop or being cancelled releases what was made on the host.
         """
         return _watch(self._context, kind, *what, **how)
+
+    async def find(
+        self, pattern: str, kind: type[vim25.ManagedObject] | None = None
+    ) -> list[Found]:
+        """Return the objects whose inventory path fits `pattern`, as `/*/vm/web-*`.
+
+        See `vimlib.inventory.find`. Raises `InvalidPathError`. Cancelling leaves nothing behind.
+        """
+        return await _find(self._context, pattern, *(() if kind is None else (kind,)))
+
+    async def paths(self, objects: Iterable[vim25.ManagedObject]) -> list[str | None]:
+        """Return the inventory path of each object, in a number of calls that does not grow with them.
+
+        None for one that is gone or not readable. Cancelling leaves nothing behind.
+        """
+        return await _paths_of(self._context, objects)
+
+    def events(
+        self,
+        spec: vim25.EventFilterSpec | None = None,
+        *,
+        since: datetime | None = None,
+        follow: bool = True,
+    ) -> Events:
+        """Iterate over the host's events, oldest first, and on with new ones; see `vimlib.events.events`.
+
+        Leaving the loop or being cancelled releases what was made on the host.
+        """
+        return _events(self._context, spec, since=since, follow=follow)
 
     async def wait_for(
         self,

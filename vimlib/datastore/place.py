@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from vimlib import vim25
 from vimlib.collector import collect, get
 from vimlib.errors import NotFoundError, UsageError, printable
+from vimlib.inventory import paths_of
 
 if TYPE_CHECKING:
     from vimlib.collector import Context
@@ -27,25 +28,31 @@ class Place:
 
 
 async def find_place(context: Context, name: str, datacenter: str | None = None) -> Place:
-    """Find a datastore by name, in a constant number of calls plus one for each folder above.
+    """Find a datastore by name, in a constant number of calls.
 
     Raises `NotFoundError`, and `UsageError` if several datacenters have one of that name and
     `datacenter` (an inventory path) does not say which.
     """
-    centers = await collect(context, vim25.Datacenter, "name", "parent", "datastore").all()
+    centers = await collect(context, vim25.Datacenter, "name", "datastore").all()
     stores = {store.moref: store for row in centers for store in row.get("datastore") or ()}
     named = {
         row.obj.moref: row
         for row in await get(context, stores.values(), "summary.name", "browser")
         if row.get("summary.name") == name
     }
+    holders = [
+        (row, store)
+        for row in centers
+        for store in row.get("datastore") or ()
+        if store.moref in named
+    ]
+    # The root folder is no part of a path, and `/folder` wants it without the slash in front.
+    paths = await paths_of(context, [row.obj for row, _ in holders])
     found = []
-    for row in centers:
-        for store in row.get("datastore") or ():
-            if store.moref in named:
-                path = await _path(context, row["name"], row.get("parent"))
-                if datacenter in {None, path, row["name"]}:
-                    found.append((path, row.obj, named[store.moref]))
+    for (row, store), full in zip(holders, paths, strict=True):
+        path = (full or row["name"]).lstrip("/")
+        if datacenter in {None, path, row["name"]}:
+            found.append((path, row.obj, named[store.moref]))
     if not found:
         where = f" in {printable(datacenter)}" if datacenter else ""
         raise NotFoundError(
@@ -62,14 +69,3 @@ async def find_place(context: Context, name: str, datacenter: str | None = None)
         )
     path, center, store_row = found[0]
     return Place(store_row.obj, store_row["browser"], center, path)
-
-
-async def _path(context: Context, name: str, parent: vim25.ManagedObject | None) -> str:
-    """Return the inventory path of a datacenter, the root folder left out."""
-    root = context.content.rootFolder.moref
-    names = [name]
-    while parent is not None and parent.moref != root:
-        row = await get(context, parent, "name", "parent")
-        names.insert(0, row["name"])
-        parent = row.get("parent")
-    return "/".join(names)
