@@ -1,0 +1,307 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pyVmomi import vim, vmodl
+
+from tests.simulator.conftest import Host
+
+pytestmark = pytest.mark.slow
+Collector = vmodl.query.PropertyCollector
+
+
+def spec_for(obj: Any, cls: Any, *paths: str, **more: Any) -> Any:
+    return Collector.FilterSpec(
+        objectSet=[Collector.ObjectSpec(obj=obj, **more)],
+        propSet=[Collector.PropertySpec(type=cls, pathSet=list(paths))],
+    )
+
+
+def view_spec(view: Any, cls: Any, *paths: str) -> Any:
+    walk = Collector.TraversalSpec(name="view", type=type(view), path="view", skip=False)
+    return spec_for(view, cls, *paths, skip=True, selectSet=[walk])
+
+
+def test_the_tree_from_root_to_everything(shared: Host) -> None:
+    datacenter = shared.datacenter
+    assert datacenter.name == "ha-datacenter"
+    assert datacenter.vmFolder.parent == datacenter
+    assert shared.pool.owner == datacenter.hostFolder.childEntity[0]
+    assert shared.pool.name == "Resources"
+    assert [net.name for net in datacenter.network] == ["VM Network"]
+    assert [store.name for store in datacenter.datastore] == ["datastore1"]
+    assert {vm.name for vm in shared.system.vm} >= {"vm-0", "vm-1", "vm-2"}
+
+
+def test_a_container_view_shows_a_type(shared: Host) -> None:
+    manager = shared.content.viewManager
+    for cls, count in ((vim.HostSystem, 1), (vim.Datastore, 1), (vim.Network, 1), (vim.Folder, 4), (vim.ResourcePool, 1)):
+        view = manager.CreateContainerView(shared.content.rootFolder, [cls], True)
+        assert len(view.view) == count, cls
+        view.Destroy()
+
+
+def test_a_view_that_is_gone_is_not_found(shared: Host) -> None:
+    view = shared.content.viewManager.CreateContainerView(shared.content.rootFolder, [vim.VirtualMachine], True)
+    view.Destroy()
+    with pytest.raises(vmodl.fault.ManagedObjectNotFound):
+        print(view.view)
+
+
+def test_a_container_has_to_be_one(shared: Host) -> None:
+    vm = shared.datacenter.vmFolder.childEntity[0]
+    with pytest.raises(vmodl.fault.InvalidArgument):
+        shared.content.viewManager.CreateContainerView(vm, [], True)
+
+
+def test_eight_properties_of_all_machines_in_one_call(shared: Host) -> None:
+    view = shared.content.viewManager.CreateContainerView(shared.datacenter.vmFolder, [vim.VirtualMachine], True)
+    paths = "name runtime.powerState config.hardware.numCPU config.hardware.memoryMB config.uuid network datastore summary".split()
+    found = shared.content.propertyCollector.RetrieveContents([view_spec(view, vim.VirtualMachine, *paths)])
+    assert len(found) >= 3
+    for content in found:
+        assert {prop.name for prop in content.propSet} == set(paths)
+    view.Destroy()
+
+
+def test_pages_of_a_read(shared: Host) -> None:
+    view = shared.content.viewManager.CreateContainerView(shared.datacenter.vmFolder, [vim.VirtualMachine], True)
+    collector = shared.content.propertyCollector
+    total = len(view.view)
+    page = collector.RetrievePropertiesEx([view_spec(view, vim.VirtualMachine, "name")], Collector.RetrieveOptions(maxObjects=2))
+    names = [content.propSet[0].val for content in page.objects]
+    assert len(names) == 2
+    tokens = [page.token]
+    while page.token:
+        page = collector.ContinueRetrievePropertiesEx(page.token)
+        names += [content.propSet[0].val for content in page.objects]
+        tokens.append(page.token)
+    assert len(names) == total
+    with pytest.raises(vmodl.fault.InvalidArgument):
+        collector.ContinueRetrievePropertiesEx(tokens[0])
+    view.Destroy()
+
+
+def test_the_rest_of_a_read_can_be_cancelled(shared: Host) -> None:
+    collector = shared.content.propertyCollector
+    view = shared.content.viewManager.CreateContainerView(shared.datacenter.vmFolder, [vim.VirtualMachine], True)
+    page = collector.RetrievePropertiesEx([view_spec(view, vim.VirtualMachine, "name")], Collector.RetrieveOptions(maxObjects=1))
+    collector.CancelRetrievePropertiesEx(page.token)
+    with pytest.raises(vmodl.fault.InvalidArgument):
+        collector.ContinueRetrievePropertiesEx(page.token)
+    view.Destroy()
+
+
+def test_the_hosts_own_page_limit(connect: Callable[..., Host]) -> None:
+    host = connect(vms=5, max_objects=2)
+    view = host.content.viewManager.CreateContainerView(host.datacenter.vmFolder, [vim.VirtualMachine], True)
+    page = host.content.propertyCollector.RetrievePropertiesEx([view_spec(view, vim.VirtualMachine, "name")], Collector.RetrieveOptions())
+    assert len(page.objects) == 2
+    assert page.token
+
+
+def test_no_objects_a_page_are_refused(shared: Host) -> None:
+    with pytest.raises(vmodl.fault.InvalidArgument):
+        shared.content.propertyCollector.RetrievePropertiesEx(
+            [spec_for(shared.system, vim.HostSystem, "name")], Collector.RetrieveOptions(maxObjects=0)
+        )
+
+
+def test_nothing_selected_is_no_result(shared: Host) -> None:
+    found = shared.content.propertyCollector.RetrievePropertiesEx(
+        [spec_for(shared.system, vim.VirtualMachine, "name")], Collector.RetrieveOptions()
+    )
+    assert found is None
+
+
+def test_a_property_that_cannot_be(shared: Host) -> None:
+    with pytest.raises(vmodl.query.InvalidProperty) as caught:
+        shared.content.propertyCollector.RetrieveContents([spec_for(shared.system, vim.HostSystem, "nonsense.deep")])
+    assert caught.value.name == "nonsense.deep"
+
+
+def test_an_object_that_is_not_there(shared: Host) -> None:
+    ghost = vim.VirtualMachine("no-such", shared.si._stub)
+    with pytest.raises(vmodl.fault.ManagedObjectNotFound) as caught:
+        print(ghost.name)
+    assert caught.value.obj == ghost
+
+
+def test_one_element_of_an_array(shared: Host) -> None:
+    vm = shared.create(nic=True)
+    found = shared.content.propertyCollector.RetrieveContents(
+        [spec_for(vm, vim.VirtualMachine, "config.hardware.device[4000].macAddress", "config.hardware.device[9999]")]
+    )
+    [prop] = found[0].propSet
+    assert prop.val.startswith("00:0c:29:")
+
+
+def test_all_properties(shared: Host) -> None:
+    spec = Collector.FilterSpec(
+        objectSet=[Collector.ObjectSpec(obj=shared.datacenter.vmFolder.childEntity[0])],
+        propSet=[Collector.PropertySpec(type=vim.VirtualMachine, all=True)],
+    )
+    [found] = shared.content.propertyCollector.RetrieveContents([spec])
+    assert {"name", "config", "runtime", "guest", "summary", "layoutEx", "capability"} <= {p.name for p in found.propSet}
+
+
+def test_a_recursive_traversal_by_name(shared: Host) -> None:
+    select = Collector.SelectionSpec
+    walk = Collector.TraversalSpec
+    folders = walk(
+        name="visitFolders",
+        type=vim.Folder,
+        path="childEntity",
+        selectSet=[select(name="visitFolders"), select(name="vms"), select(name="hosts"), select(name="compute"), select(name="pools")],
+    )
+    specs = [
+        folders,
+        walk(name="vms", type=vim.Datacenter, path="vmFolder", selectSet=[select(name="visitFolders")]),
+        walk(name="hosts", type=vim.Datacenter, path="hostFolder", selectSet=[select(name="visitFolders")]),
+        walk(name="compute", type=vim.ComputeResource, path="host", selectSet=[]),
+        walk(name="pools", type=vim.ComputeResource, path="resourcePool", selectSet=[]),
+    ]
+    found = shared.content.propertyCollector.RetrieveContents(
+        [spec_for(shared.content.rootFolder, vim.ManagedEntity, "name", selectSet=specs, skip=False)]
+    )
+    names = [content.propSet[0].val for content in found]
+    assert {"ha-folder-root", "ha-datacenter", "vm", "host", "vm-0", "Resources", "localhost.localdomain"} <= set(names)
+    assert len(found) == len({content.obj for content in found})
+
+
+def test_changes_are_told_with_versions(host: Host) -> None:
+    vm = host.datacenter.vmFolder.childEntity[0]
+    collector = host.content.propertyCollector.CreatePropertyCollector()
+    mine = collector.CreateFilter(spec_for(vm, vim.VirtualMachine, "name", "runtime.powerState"), False)
+    first = collector.WaitForUpdatesEx("", Collector.WaitOptions(maxWaitSeconds=5))
+    [update] = first.filterSet[0].objectSet
+    assert update.kind == "enter"
+    assert collector.WaitForUpdatesEx(first.version, Collector.WaitOptions(maxWaitSeconds=0)) is None
+    host.done(vm.PowerOnVM_Task())
+    second = collector.WaitForUpdatesEx(first.version, Collector.WaitOptions(maxWaitSeconds=5))
+    [update] = second.filterSet[0].objectSet
+    assert update.kind == "modify"
+    assert [(change.name, change.val) for change in update.changeSet] == [("runtime.powerState", "poweredOn")]
+    again = collector.WaitForUpdatesEx(first.version, Collector.WaitOptions(maxWaitSeconds=5))
+    assert again.version == second.version
+    mine.DestroyPropertyFilter()
+
+
+def test_a_version_that_never_was(host: Host) -> None:
+    collector = host.content.propertyCollector.CreatePropertyCollector()
+    collector.CreateFilter(spec_for(host.system, vim.HostSystem, "name"), False)
+    with pytest.raises(vmodl.query.InvalidCollectorVersion):
+        collector.WaitForUpdatesEx("42", Collector.WaitOptions(maxWaitSeconds=1))
+
+
+def test_a_wait_ends_when_something_happens(host: Host) -> None:
+    vm = host.datacenter.vmFolder.childEntity[0]
+    collector = host.content.propertyCollector.CreatePropertyCollector()
+    collector.CreateFilter(spec_for(vm, vim.VirtualMachine, "config.annotation"), False)
+    first = collector.WaitForUpdatesEx("", Collector.WaitOptions(maxWaitSeconds=5))
+    found = []
+    waiter = threading.Thread(
+        target=lambda: found.append(collector.WaitForUpdatesEx(first.version, Collector.WaitOptions(maxWaitSeconds=20)))
+    )
+    waiter.start()
+    host.done(vm.ReconfigVM_Task(vim.vm.ConfigSpec(annotation="changed")))
+    waiter.join(20)
+    assert found[0].filterSet[0].objectSet[0].changeSet[0].val == "changed"
+    collector.DestroyPropertyCollector()
+
+
+def test_a_wait_can_be_cancelled(host: Host) -> None:
+    collector = host.content.propertyCollector.CreatePropertyCollector()
+    collector.CreateFilter(spec_for(host.system, vim.HostSystem, "name"), False)
+    first = collector.WaitForUpdatesEx("", Collector.WaitOptions(maxWaitSeconds=5))
+    caught: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            collector.WaitForUpdatesEx(first.version, Collector.WaitOptions(maxWaitSeconds=20))
+        except vmodl.fault.RequestCanceled as error:
+            caught.append(error)
+
+    waiter = threading.Thread(target=wait)
+    waiter.start()
+    while host.esx.threadsafe(lambda: len(host.esx.calls("WaitForUpdatesEx"))) < 2:
+        pass
+    collector.CancelWaitForUpdates()
+    waiter.join(20)
+    assert len(caught) == 1
+
+
+def test_updates_are_cut_into_sets(connect: Callable[..., Host]) -> None:
+    host = connect(vms=5)
+    view = host.content.viewManager.CreateContainerView(host.datacenter.vmFolder, [vim.VirtualMachine], True)
+    collector = host.content.propertyCollector.CreatePropertyCollector()
+    collector.CreateFilter(view_spec(view, vim.VirtualMachine, "name"), False)
+    version, seen, cut = "", [], []
+    while True:
+        found = collector.WaitForUpdatesEx(version, Collector.WaitOptions(maxWaitSeconds=1, maxObjectUpdates=2))
+        seen += [update.obj for update in found.filterSet[0].objectSet]
+        cut.append(bool(found.truncated))
+        version = found.version
+        if not found.truncated:
+            break
+    assert len(seen) == 5
+    assert cut == [True, True, False]
+
+
+def test_a_view_tells_who_comes_and_goes(host: Host) -> None:
+    view = host.content.viewManager.CreateContainerView(host.datacenter.vmFolder, [vim.VirtualMachine], True)
+    collector = host.content.propertyCollector.CreatePropertyCollector()
+    collector.CreateFilter(view_spec(view, vim.VirtualMachine, "name"), False)
+    version = collector.WaitForUpdatesEx("", Collector.WaitOptions(maxWaitSeconds=5)).version
+    vm = host.create("comer")
+    found = collector.WaitForUpdatesEx(version, Collector.WaitOptions(maxWaitSeconds=5))
+    assert [(update.kind, update.obj) for update in found.filterSet[0].objectSet] == [("enter", vm)]
+    host.done(vm.Destroy_Task())
+    found = collector.WaitForUpdatesEx(found.version, Collector.WaitOptions(maxWaitSeconds=5))
+    assert [(update.kind, update.obj) for update in found.filterSet[0].objectSet] == [("leave", vm)]
+
+
+def test_a_list_view_is_edited(shared: Host) -> None:
+    machines = shared.datacenter.vmFolder.childEntity[:2]
+    view = shared.content.viewManager.CreateListView(machines[:1])
+    assert view.ModifyListView(machines[1:], None) == []
+    assert list(view.view) == machines
+    ghost = vim.VirtualMachine("no-such", shared.si._stub)
+    assert view.ModifyListView([ghost], None) == [ghost]
+    view.ResetListView([])
+    assert list(view.view) == []
+    view.Destroy()
+
+
+def test_the_search_index(shared: Host) -> None:
+    index = shared.content.searchIndex
+    vm = shared.create("seek")
+    assert index.FindByInventoryPath("ha-datacenter/vm/seek") == vm
+    assert index.FindByInventoryPath("ha-datacenter/vm/nobody") is None
+    assert index.FindByUuid(None, vm.config.uuid, True, False) == vm
+    assert index.FindByUuid(None, vm.config.instanceUuid, True, True) == vm
+    assert index.FindAllByUuid(None, vm.config.instanceUuid, True, True) == [vm]
+    assert index.FindByDatastorePath(shared.datacenter, vm.config.files.vmPathName) == vm
+    assert index.FindChild(shared.datacenter.vmFolder, "seek") == vm
+    assert index.FindByIp(None, "192.0.2.1", True) is None
+
+
+def test_a_guest_is_found_by_its_address(host: Host) -> None:
+    vm = host.datacenter.vmFolder.childEntity[0]
+    host.done(vm.PowerOnVM_Task())
+    host.esx.threadsafe(host.esx.set_guest, "vm-0", ip="192.0.2.7", host_name="web")
+    assert host.content.searchIndex.FindByIp(None, "192.0.2.7", True) == vm
+    assert host.content.searchIndex.FindAllByDnsName(None, "web", True) == [vm]
+    assert vm.guest.toolsRunningStatus == "guestToolsRunning"
+    assert vm.summary.guest.ipAddress == "192.0.2.7"
+
+
+def test_options(shared: Host) -> None:
+    settings = shared.content.setting
+    [option] = settings.QueryOptions("vpxd.stats.maxQueryMetrics")
+    assert option.value == 64
+    with pytest.raises(vim.fault.InvalidName):
+        settings.QueryOptions("no.such.option")

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from pyVmomi import vim, vmodl
+
+from tests.simulator.conftest import Host, leave, login
+
+pytestmark = pytest.mark.slow
+
+
+def test_the_service_content_names_what_a_host_has(shared: Host) -> None:
+    content = shared.content
+    assert content.about.apiType == "HostAgent"
+    assert content.about.apiVersion == "8.0.3.0"
+    assert content.rootFolder._moId == "ha-folder-root"
+    assert content.extensionManager is None
+    assert content.dvSwitchManager is None
+
+
+def test_the_current_session_is_ones_own(shared: Host) -> None:
+    session = shared.content.sessionManager.currentSession
+    assert session.userName == "root"
+    assert session.key in [each.key for each in shared.content.sessionManager.sessionList]
+
+
+def test_a_wrong_password_is_an_invalid_login(shared: Host) -> None:
+    with pytest.raises(vim.fault.InvalidLogin):
+        login(shared.esx, password="wrong")
+
+
+def test_a_wrong_user_is_an_invalid_login(shared: Host) -> None:
+    with pytest.raises(vim.fault.InvalidLogin):
+        login(shared.esx, user="nobody")
+
+
+def test_a_second_login_in_a_session_is_refused(shared: Host) -> None:
+    with pytest.raises(vim.fault.InvalidLogin):
+        shared.content.sessionManager.Login("root", shared.esx.credentials.password)
+
+
+def test_after_logout_nothing_is_answered(shared: Host) -> None:
+    si = login(shared.esx)
+    folder = si.content.rootFolder
+    si.content.sessionManager.Logout()
+    with pytest.raises(vim.fault.NotAuthenticated):
+        print(folder.name)
+    si._stub.DropConnections()
+
+
+def test_without_a_session_the_current_one_reads_as_unset(shared: Host) -> None:
+    si = login(shared.esx)
+    manager = si.content.sessionManager
+    manager.Logout()
+    assert manager.currentSession is None
+    si._stub.DropConnections()
+
+
+def test_session_is_active_is_not_supported_on_a_host(shared: Host) -> None:
+    session = shared.content.sessionManager.currentSession
+    with pytest.raises(vmodl.fault.NotSupported):
+        shared.content.sessionManager.SessionIsActive(session.key, "root")
+
+
+def test_another_session_can_be_terminated(shared: Host) -> None:
+    other = login(shared.esx)
+    key = other.content.sessionManager.currentSession.key
+    shared.content.sessionManager.TerminateSession([key])
+    with pytest.raises(vim.fault.NotAuthenticated):
+        other.CurrentTime()
+    with pytest.raises(vim.fault.NotFound):
+        shared.content.sessionManager.TerminateSession([key])
+    other._stub.DropConnections()
+
+
+def test_ones_own_session_cannot_be_terminated(shared: Host) -> None:
+    manager = shared.content.sessionManager
+    with pytest.raises(vmodl.fault.InvalidArgument):
+        manager.TerminateSession([manager.currentSession.key])
+
+
+def test_a_clone_ticket_is_good_once(shared: Host) -> None:
+    ticket = shared.content.sessionManager.AcquireCloneTicket()
+    si = login(shared.esx)
+    manager = si.content.sessionManager
+    manager.Logout()
+    assert manager.CloneSession(ticket).userName == "root"
+    manager.Logout()
+    with pytest.raises(vim.fault.InvalidLogin):
+        manager.CloneSession(ticket)
+    si._stub.DropConnections()
+
+
+def test_expired_sessions_fault(host: Host) -> None:
+    assert host.esx.threadsafe(host.esx.expire_sessions) == 1
+    with pytest.raises(vim.fault.NotAuthenticated):
+        host.si.CurrentTime()
+
+
+def test_idle_sessions_expire(connect: Callable[..., Host]) -> None:
+    host = connect(session_timeout=0.2)
+    session = host.content.sessionManager.currentSession
+    assert session is not None
+    sessions = host.esx.world.sessions
+
+    def age() -> None:
+        for each in sessions.by_cookie.values():
+            each.used -= 1
+
+    host.esx.threadsafe(age)
+    with pytest.raises(vim.fault.NotAuthenticated):
+        host.si.CurrentTime()
+
+
+def test_over_the_session_limit_the_server_is_unavailable(connect: Callable[..., Host]) -> None:
+    host = connect(session_limit=1)
+    with pytest.raises(Exception, match="503"):
+        login(host.esx)
+    assert host.si.CurrentTime()
+
+
+def test_a_generic_service_ticket_names_the_host(shared: Host) -> None:
+    spec = vim.SessionManager.HttpServiceRequestSpec(method="httpPut", url=f"https://127.0.0.1:{shared.esx.world.port}/folder/x")
+    ticket = shared.content.sessionManager.AcquireGenericServiceTicket(spec)
+    assert ticket.id
+    assert ticket.hostName == "127.0.0.1"
+
+
+def test_a_locale_that_is_not_there(shared: Host) -> None:
+    si = login(shared.esx)
+    manager = si.content.sessionManager
+    manager.Logout()
+    with pytest.raises(vim.fault.InvalidLocale):
+        manager.Login("root", shared.esx.credentials.password, "xx")
+    manager.Login("root", shared.esx.credentials.password, "en_US")
+    leave(si)
+
+
+def test_a_free_licence_forbids_changes(connect: Callable[..., Host]) -> None:
+    host = connect(vms=1, licensed=False)
+    vm = host.datacenter.vmFolder.childEntity[0]
+    for change in (vm.PowerOnVM_Task, vm.Destroy_Task, vm.UnregisterVM):
+        with pytest.raises(vim.fault.RestrictedVersion):
+            change()
+    assert vm.runtime.powerState == "poweredOff"
