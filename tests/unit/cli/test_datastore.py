@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from driver.cli import main
+from driver.cli.datastore import _arriving
 from tests.unit.cli.conftest import Vimctl
 from vimlib.simulator import ESXHost
 
@@ -80,6 +81,21 @@ def test_a_failed_upload_leaves_nothing(esx: ESXHost, vimctl: Vimctl, tmp_path: 
 def test_a_failed_download_leaves_nothing(esx: ESXHost, vimctl: Vimctl, tmp_path: Path) -> None:
     vimctl("datastore", "get", "[datastore1] missing", tmp_path / "x", code=4)
     assert not list(tmp_path.glob("x*"))
+
+
+def test_a_download_that_breaks_leaves_what_was_there(tmp_path: Path) -> None:
+    target = tmp_path / "x"
+    target.write_bytes(b"old")
+
+    def fail() -> None:
+        with _arriving(target) as file:
+            file.write(b"half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+    assert target.read_bytes() == b"old"
 
 
 def test_stat_mv_rm(esx: ESXHost, vimctl: Vimctl, local: Path) -> None:

@@ -254,6 +254,47 @@ def test_leaves() -> None:
     assert from_json("2026-11-24T12:00:00Z", Field("v", "v", "dateTime"), BINDING) == when
 
 
+@pytest.mark.parametrize(
+    ("kind", "document", "value"),
+    [
+        ("double", "INF", math.inf),
+        ("float", 2, 2.0),
+        ("float", 1.5, 1.5),
+        ("base64Binary", "AA==", b"\0"),
+        ("anyType", {"_typeName": "int", "_value": 5}, Typed("xsd:int", 5)),
+        (
+            "anyType",
+            {"_typeName": "ManagedObjectReference", "type": "Folder", "value": "f"},
+            vim25.Folder("f"),
+        ),
+        ("VirtualMachinePowerState", "poweredOn", "poweredOn"),
+    ],
+)
+def test_plain_values_are_read(kind: str, document: Any, value: Any) -> None:
+    assert from_json(document, Field("v", "v", kind), BINDING) == value
+
+
+@pytest.mark.parametrize(
+    ("kind", "document"),
+    [
+        ("double", "huge"), ("double", True), ("double", 10**400), ("base64Binary", "%"),
+        ("base64Binary", 1), ("dateTime", 1), ("string", 1), ("anyType", None), ("anyType", [{}]),
+        ("anyType", {"_typeName": "NoSuch", "_value": 1}), ("NoSuch", {}),
+        ("VirtualMachinePowerState", 1), ("ref", "x"),
+    ],
+)  # fmt: skip
+def test_values_of_another_kind_are_refused(kind: str, document: Any) -> None:
+    with pytest.raises(EncodeError):
+        from_json(document, Field("v", "v", kind), BINDING)
+
+
+def test_a_reference_to_a_type_that_is_newer_than_we() -> None:
+    kind = "QuantumVirtualMachine"
+    found = from_json(f"{kind}:1", Field("v", "v", "ref", "VirtualMachine"), BINDING)
+    assert isinstance(found, vim25.VirtualMachine)
+    assert found.moref == (kind, "1")
+
+
 def test_what_nobody_understands_is_shown_all_the_same() -> None:
     value = Unknown("New", "", (("a", "1"), ("a", "2"), ("b", Unknown("", "x"))))
     assert to_json(value) == {

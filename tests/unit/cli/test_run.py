@@ -137,6 +137,14 @@ def test_a_wrong_command_line_says_where_help_is(
     assert json.loads(capsys.readouterr().out)["error"]["type"] == "UsageError"
 
 
+def test_without_its_extra_it_says_what_to_install(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "cyclopts", None)
+    assert run("answer") == 1
+    assert "pip install 'vimlib[cli]'" in capsys.readouterr().err
+
+
 def test_a_host_that_is_nowhere_is_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("hang") == 2
     assert "--url" in capsys.readouterr().err

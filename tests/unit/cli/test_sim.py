@@ -63,3 +63,13 @@ def test_what_cannot_be(vimctl: Vimctl, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = vimctl("sim", "--port", str(taken.getsockname()[1]), code=1)
     assert "another --port" in done.err
+
+
+def test_without_its_extra_it_says_what_to_install(
+    vimctl: Vimctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "vimlib.simulator")
+    monkeypatch.setitem(sys.modules, "vimlib.simulator.esx", None)
+    done = vimctl("sim", "--json", code=1)
+    assert done.document["error"]["type"] == "MissingExtraError"
+    assert "vimlib[simulator]" in done.err
