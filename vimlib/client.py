@@ -224,6 +224,22 @@ class Client:
         """
         return await self._tasks.wait(task, timeout, on_progress, cancel=cancel)
 
+    async def run(
+        self,
+        start: Callable[[], Awaitable[vim25.Task[T]]],
+        timeout: float | None = None,
+        on_progress: Callable[[int | None], object] | None = None,
+        *,
+        cancel: bool = False,
+        attempts: int = 5,
+    ) -> T:
+        """Start a task and wait for its result, again while somebody else holds the object.
+
+        ``await client.run(vm.PowerOnVM_Task)``. Only what the host refused is tried again; see
+        `TaskWaiter.run`. `timeout`, what is raised and what cancelling does are as in `wait`.
+        """
+        return await self._tasks.run(start, timeout, on_progress, cancel=cancel, attempts=attempts)
+
     # -- files ---------------------------------------------------------------------------------
 
     def datastore(self, name: str, *, datacenter: str | None = None) -> Datastore:

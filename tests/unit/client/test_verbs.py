@@ -1,0 +1,126 @@
+"""The verbs of a client, on the simulated host: that each reaches its part with what was asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+import vimlib
+from vimlib import vim25
+from vimlib.client import Client
+from vimlib.errors import InvalidPathError, UsageError
+from vimlib.simulator import ESXHost
+
+VM = vim25.VirtualMachine
+HOME = "/ha-datacenter/vm"
+
+
+@pytest.fixture
+def esx_options() -> dict[str, Any]:
+    return {"vms": 3}
+
+
+@pytest.fixture
+async def client(esx_host: ESXHost) -> AsyncIterator[Client]:
+    who = esx_host.credentials
+    tls = vimlib.TLS(pin=esx_host.thumbprint)
+    async with vimlib.connect(esx_host.url, who.username, who.password, tls=tls) as client:
+        yield client
+    assert not esx_host.world.sessions.by_cookie, "a session was left"
+
+
+@pytest.fixture
+async def vm(client: Client) -> vim25.VirtualMachine:
+    [found] = await client.find("vm-1", VM)
+    return client.bind(VM(found.obj.moref[1]))
+
+
+async def test_find_by_pattern_by_kind_and_in_vain(client: Client) -> None:
+    assert [item.path for item in await client.find(f"{HOME}/vm-[02]")] == [
+        f"{HOME}/vm-0",
+        f"{HOME}/vm-2",
+    ]
+    assert [item.path for item in await client.find("vm-1", VM)] == [f"{HOME}/vm-1"]
+    assert await client.find("vm-1", vim25.Datastore) == []
+    with pytest.raises(InvalidPathError):
+        await client.find("[")
+
+
+async def test_paths_come_in_the_order_asked_and_none_for_what_is_gone(client: Client) -> None:
+    found = await client.find("*", VM)
+    ghost = client.bind(VM("no-such"))
+    objects = [found[2].obj, ghost, found[0].obj]
+    assert await client.paths(objects) == [f"{HOME}/vm-2", None, f"{HOME}/vm-0"]
+
+
+async def test_events_since_a_moment_and_of_a_kind(client: Client, vm: VM) -> None:
+    now = await vim25.ServiceInstance("ServiceInstance", invoker=client).CurrentTime()
+    await client.run(vm.PowerOnVM_Task)
+    spec = vim25.EventFilterSpec(eventTypeId=["VmPoweredOnEvent"])
+    found = [event async for event in client.events(spec, follow=False)]
+    assert [type(event) for event in found] == [vim25.VmPoweredOnEvent]
+    later = client.events(since=now + timedelta(hours=1), follow=False)
+    assert [event async for event in later] == []
+
+
+async def test_events_that_come_later_are_followed(client: Client, vm: VM) -> None:
+    spec = vim25.EventFilterSpec(eventTypeId=["VmPoweredOnEvent"])
+    async with client.events(spec) as events:
+        reader = asyncio.ensure_future(anext(aiter(events)))
+        await client.run(vm.PowerOnVM_Task)
+        assert type(await reader) is vim25.VmPoweredOnEvent
+
+
+@pytest.mark.parametrize("where", ["call", "task"])
+async def test_run_starts_again_what_the_host_refused(
+    esx_host: ESXHost, client: Client, vm: VM, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vimlib.tasks.random.random", lambda: -1.0)  # no pause
+    taken = vim25.TaskInProgress(task=vim25.Task("haTask-0"))
+    if where == "call":
+        esx_host.faults.fail("PowerOnVM_Task", taken, times=2)
+    else:
+        esx_host.faults.fail_task("PowerOnVM_Task", taken, times=2)
+    await client.run(vm.PowerOnVM_Task)
+    assert len(esx_host.calls("PowerOnVM_Task")) == 3
+    assert esx_host.machine("vm-1").power == "poweredOn"
+
+
+async def test_run_gives_up_and_raises_the_last_refusal(
+    esx_host: ESXHost, client: Client, vm: VM
+) -> None:
+    esx_host.faults.fail("PowerOnVM_Task", vim25.ResourceInUse(), times=None)
+    with pytest.raises(vim25.ResourceInUse):
+        await client.run(vm.PowerOnVM_Task, attempts=1)
+    assert len(esx_host.calls("PowerOnVM_Task")) == 1
+    with pytest.raises(UsageError):
+        await client.run(vm.PowerOnVM_Task, attempts=0)
+
+
+async def test_run_does_not_repeat_any_other_fault(
+    esx_host: ESXHost, client: Client, vm: VM
+) -> None:
+    with pytest.raises(vim25.InvalidPowerState):
+        await client.run(vm.PowerOffVM_Task)
+    assert len(esx_host.calls("PowerOffVM_Task")) == 1
+
+
+async def test_run_returns_the_result_and_tells_of_progress(client: Client) -> None:
+    [folder] = await client.find(HOME)
+    [pool] = await client.find("/ha-datacenter/host/*/Resources")
+    spec = vim25.VirtualMachineConfigSpec(
+        name="made",
+        guestId="otherGuest64",
+        files=vim25.VirtualMachineFileInfo(vmPathName="[datastore1]"),
+    )
+    told: list[int | None] = []
+    home: Any = client.bind(folder.obj)
+    made = await client.run(
+        lambda: home.CreateVM_Task(config=spec, pool=pool.obj), 30.0, told.append
+    )
+    assert await client.paths([made]) == [f"{HOME}/made"]
+    assert told
