@@ -647,6 +647,10 @@ class CommandError(Exception):
     """A command could not be started, said too much, or did not end in time."""
 
 
+class TooMuchError(CommandError):
+    """A command said more than was allowed; it would the next time."""
+
+
 def run_command(argv: Sequence[str], seconds: float, limit: int) -> Ran:
     """Run a command, no shell, for so many seconds and bytes at most.
 
@@ -711,7 +715,7 @@ def collect(
                 key.data.append(data)
                 size += len(data)
                 if size > limit:
-                    raise CommandError("{} said more than {} bytes".format(name, limit))
+                    raise TooMuchError("{} said more than {} bytes".format(name, limit))
     try:
         process.wait(timeout=max(0.0, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:
@@ -766,6 +770,9 @@ class Reader:
                 break
             try:
                 ran = run_command(self.tool + [request], min(left, READ_SECONDS), MAX_RECORD)
+            except TooMuchError as exc:
+                why = str(exc)
+                break
             except CommandError as exc:
                 why = str(exc)
             else:

@@ -239,7 +239,7 @@ class Machine:
     def networkmanager(self) -> None:
         """Start NetworkManager; it is to keep off the far ends of the NICs."""
         self.put(
-            "/etc/NetworkManager/conf.d/test.conf",
+            "/etc/NetworkManager/conf.d/00-test.conf",
             "[main]\nno-auto-default=*\ndns=none\n[keyfile]\nunmanaged-devices=interface-name:peer*\n"
             "[device]\nmatch-device=interface-name:eth*\nmanaged=1\n",
         )

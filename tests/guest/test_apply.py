@@ -228,6 +228,27 @@ def test_networkmanager_running(machine: Machine) -> None:
     assert_nova(machine)
 
 
+def test_networkmanager_that_fails_is_rolled_back(machine: Machine) -> None:
+    # Somebody keeps it off the NIC that the second record is about too.
+    machine.put(
+        "/etc/NetworkManager/conf.d/theirs.conf",
+        "[keyfile]\nunmanaged-devices=interface-name:peer*;interface-name:eth1\n",
+    )
+    machine.networkmanager()
+    machine.says(NOVA.partition("#")[0] + "#")
+    machine.helper("--backend", "networkmanager")
+    expected = ["10.0.0.2/24"]
+    eventually(lambda: machine.addresses("eth0") == expected, lambda: machine.logs)
+    machine.says(LATER)
+    found = machine.helper("--backend", "networkmanager", code=4)
+    assert "connection up" in found["error"]["message"]
+    assert found["error"]["message"].endswith("rolled back")
+    names = machine.run("ls", "/etc/NetworkManager/system-connections").stdout.split()
+    assert names == ["vimguest-005056aabb01.nmconnection"]
+    eventually(lambda: machine.addresses("eth0") == expected, lambda: state(machine))
+    assert machine.helper("--check", "--backend", "networkmanager", code=1)["status"]
+
+
 def test_networkmanager_gateway_off_the_link(machine: Machine) -> None:
     machine.says(OFF_LINK)
     machine.helper("--backend", "networkmanager")
