@@ -157,6 +157,8 @@ def move_disk(manager: DiskManager, call: Call) -> Any:
         here, there = source.local(source_path), target.local(target_path)
 
         def move() -> None:
+            if not here.exists():
+                raise FileNotFoundError(here)
             if there.exists():
                 if not call.get("force"):
                     raise FileExistsError(there)
@@ -202,6 +204,8 @@ def copy_disk(manager: DiskManager, call: Call) -> Any:
             loop.call_soon_threadsafe(task.report, percent)
 
         def copy() -> None:
+            if not there.parent.is_dir():
+                raise FileNotFoundError(there)
             if there.exists():
                 if not call.get("force"):
                     raise FileExistsError(there)

@@ -29,6 +29,7 @@ class FileSink:
         self.size = 0
         """Bytes that were taken."""
         self._file: BinaryIO | None = None
+        self._given_up = False
         self._waiting: list[bytes] = []
         self._waits = 0
 
@@ -37,7 +38,9 @@ class FileSink:
         place = self.store.local(self.path)
 
         def start() -> None:
-            self._file = place.open("wb", buffering=0)
+            file = self._file = place.open("wb", buffering=0)
+            if self._given_up:  # nobody waited for it
+                file.close()
 
         await self.store.work(start, touched=[self.path])
 
@@ -59,6 +62,7 @@ class FileSink:
 
     async def close(self) -> None:
         """Write what waits and close; the datastore tells its new free space."""
+        self._given_up = True
         try:
             await self.flush()
         finally:

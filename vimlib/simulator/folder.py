@@ -201,8 +201,8 @@ async def _put(
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0
     sink = FileSink(world, store, path)
-    await sink.open()
     try:
+        await sink.open()
         async for data in request.content.iter_any():
             await sink.write(data)
             for rule in rules:

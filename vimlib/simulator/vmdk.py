@@ -173,6 +173,8 @@ class _Sparse:
     """Entries a grain table."""
     directory: int
     """Sector of the grain directory."""
+    overhead: int
+    """Sectors in front of the first grain."""
 
     @property
     def compressed(self) -> bool:
@@ -182,7 +184,7 @@ class _Sparse:
 def _header(raw: bytes) -> _Sparse:
     if len(raw) < _HEADER.size:
         raise DiskError("the sparse header is cut")
-    magic, version, flags, capacity, grain, at, size, tables, _, directory, _, _, *_ = (
+    magic, version, flags, capacity, grain, at, size, tables, _, directory, overhead, _, *_ = (
         _HEADER.unpack_from(raw)
     )
     if magic != _MAGIC or version not in (1, 2, 3):
@@ -195,7 +197,7 @@ def _header(raw: bytes) -> _Sparse:
         or tables != 512
     ):
         raise DiskError("the sparse header has impossible values")
-    return _Sparse(flags, capacity, grain, at, size, tables, directory)
+    return _Sparse(flags, capacity, grain, at, size, tables, directory, overhead)
 
 
 def _load_sparse(path: Path, file: BinaryIO, head: bytes) -> Disk:
@@ -541,7 +543,7 @@ def _numbers(file: BinaryIO, count: int) -> tuple[int, ...]:
 
 def _stream_content(file: BinaryIO, header: _Sparse, capacity: int) -> Iterator[tuple[int, bytes]]:
     """Read grains by their markers, front to back, as they were streamed."""
-    file.seek(max(header.descriptor_at + header.descriptor_size, 1) * SECTOR)
+    file.seek(max(header.overhead, header.descriptor_at + header.descriptor_size, 1) * SECTOR)
     length = header.grain * SECTOR
     ended = False
     while True:

@@ -170,8 +170,10 @@ class World:
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._background.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("%s failed", task.get_name(), exc_info=task.exception())
+        error = None if task.cancelled() else task.exception()
+        # A fault is an answer, and whoever called gets it.
+        if error is not None and not isinstance(error, vim25.MethodFault):
+            log.error("%s failed", task.get_name(), exc_info=error)
 
     async def persist(self) -> None:
         """Save the state, where it is kept. Cancelling it leaves the old state or the new."""

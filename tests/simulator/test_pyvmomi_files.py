@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import requests
+from pyVmomi import vim
+
+from tests.simulator.conftest import Host
+from vimlib.simulator import ESXHost
+
+pytestmark = pytest.mark.slow
+QUERY = {"dcPath": "ha-datacenter", "dsName": "datastore1"}
+
+
+class Web:
+    """The host's `/folder` with the cookie of pyVmomi's session."""
+
+    def __init__(self, host: Host, tmp_path: Any) -> None:
+        self.host = host
+        pem = tmp_path / "host.pem"
+        pem.write_bytes(host.esx.certificate_pem)
+        self.session = requests.Session()
+        self.session.trust_env = False
+        self.session.verify = str(pem)
+        self.cookie = host.si._stub.cookie.split(";")[0]
+
+    def __call__(self, method: str, path: str, *, cookie: bool = True, query: dict[str, str] | None = None, **more: Any) -> Any:
+        headers = {**more.pop("headers", {}), **({"Cookie": self.cookie} if cookie else {})}
+        url = f"https://127.0.0.1:{self.host.esx.world.port}/folder{path}"
+        return self.session.request(method, url, params=QUERY if query is None else query, headers=headers, **more)
+
+
+@pytest.fixture
+def web(shared: Host, tmp_path: Any) -> Iterator[Web]:
+    made = Web(shared, tmp_path)
+    yield made
+    made.session.close()
+
+
+def test_put_says_created_then_ok(web: Web) -> None:
+    assert web("PUT", "/put.bin", data=b"1").status_code == 201
+    assert web("PUT", "/put.bin", data=b"22").status_code == 200
+    assert web("GET", "/put.bin").content == b"22"
+
+
+def test_nobody_gets_in_without_a_session(web: Web) -> None:
+    for method in ("GET", "PUT", "HEAD", "DELETE"):
+        answer = web(method, "/vm-0/vm-0.vmx", cookie=False, data=b"x" if method == "PUT" else None)
+        assert answer.status_code == 401
+        assert "Basic" in answer.headers["WWW-Authenticate"]
+    wrong = web("GET", "/vm-0/vm-0.vmx", cookie=False, headers={"Cookie": "vmware_soap_session=forged"})
+    assert wrong.status_code == 401
+
+
+def test_the_password_gets_in(web: Web) -> None:
+    esx: ESXHost = web.host.esx
+    answer = web("GET", "/vm-0/vm-0.vmx", cookie=False, auth=("root", esx.credentials.password))
+    assert answer.status_code == 200
+    assert web("GET", "/vm-0/vm-0.vmx", cookie=False, auth=("root", "wrong")).status_code == 401
+
+
+def test_a_ticket_gets_in_once_for_one_request(web: Web) -> None:
+    url = f"https://127.0.0.1:{web.host.esx.world.port}/folder/ticket.bin?dcPath=ha-datacenter&dsName=datastore1"
+    spec = vim.SessionManager.HttpServiceRequestSpec(method="httpPut", url=url)
+    manager = web.host.content.sessionManager
+    cookie = {"Cookie": f"vmware_cgi_ticket={manager.AcquireGenericServiceTicket(spec).id}"}
+    assert web("PUT", "/ticket.bin", cookie=False, headers=cookie, data=b"x").status_code == 201
+    assert web("PUT", "/ticket.bin", cookie=False, headers=cookie, data=b"x").status_code == 401
+    other = {"Cookie": f"vmware_cgi_ticket={manager.AcquireGenericServiceTicket(spec).id}"}
+    assert web("PUT", "/other.bin", cookie=False, headers=other, data=b"x").status_code == 401
+
+
+def test_ranges_and_heads(web: Web) -> None:
+    web("PUT", "/range.bin", data=bytes(range(100)))
+    assert web("HEAD", "/range.bin").headers["Content-Length"] == "100"
+    for wanted, start, end in (("bytes=10-19", 10, 20), ("bytes=90-", 90, 100), ("bytes=-5", 95, 100), ("bytes=0-999", 0, 100)):
+        answer = web("GET", "/range.bin", headers={"Range": wanted})
+        assert answer.status_code == 206
+        assert answer.content == bytes(range(start, end))
+        assert answer.headers["Content-Range"] == f"bytes {start}-{end - 1}/100"
+    assert web("GET", "/range.bin", headers={"Range": "bytes=100-"}).status_code == 416
+
+
+def test_deleted_is_gone(web: Web) -> None:
+    web("PUT", "/gone.bin", data=b"x")
+    assert web("DELETE", "/gone.bin").status_code == 200
+    assert web("DELETE", "/gone.bin").status_code == 404
+    assert web("HEAD", "/gone.bin").status_code == 404
+
+
+def test_what_is_not_there(web: Web) -> None:
+    assert web("GET", "/no/such").status_code == 404
+    assert web("PUT", "/no/such", data=b"x").status_code == 404
+    assert web("GET", "/vm-0/", query={**QUERY, "dsName": "nowhere"}).status_code == 404
+    assert web("GET", "/vm-0/", query={**QUERY, "dcPath": "nowhere"}).status_code == 404
+    assert web("PUT", "/x", query={"dcPath": "ha-datacenter"}, data=b"x").status_code == 400
+
+
+@pytest.mark.parametrize("name", ["with space", "per%cent", "plus+plus", "quote'\"", "ümlaut", "#hash?q", "[brackets]"])
+def test_names_come_through(web: Web, name: str) -> None:
+    from urllib.parse import quote
+
+    assert web("PUT", "/" + quote(name, safe=""), data=b"x").status_code in (200, 201)
+    assert web.host.esx.datastore_path().joinpath(name).read_bytes() == b"x"
+
+
+def test_nobody_leaves_the_datastore(web: Web) -> None:
+    for path in ("/%2e%2e/%2e%2e/etc/passwd", "/vm-0/..%2f..%2f..%2fetc/passwd", "/a%00b"):
+        assert web("GET", path).status_code == 400
+
+
+def test_listings(web: Web) -> None:
+    assert "vm-0/" in web("GET", "/").text
+    assert "vm-0.vmx" in web("GET", "/vm-0").text
+    assert "dsName=datastore1" in web("GET", "", query={"dcPath": "ha-datacenter"}).text
+    assert "dcPath=ha-datacenter" in web("GET", "", query={}).text
+
+
+def test_a_post_does_not_overwrite(web: Web) -> None:
+    assert web("POST", "/post.bin", data=b"x").status_code == 201
+    assert web("POST", "/post.bin", data=b"x").status_code == 409
+
+
+def test_a_full_datastore_says_507(connect: Callable[..., Host], tmp_path: Any) -> None:
+    host = connect(capacity=2 << 20)
+    web = Web(host, tmp_path)
+    assert web("PUT", "/big.bin", data=bytes(3 << 20)).status_code == 507
+    assert not host.esx.datastore_path().joinpath("big.bin").exists()
+    assert web("PUT", "/fits.bin", data=bytes(1 << 20)).status_code == 201
+    assert web("PUT", "/fits.bin", data=bytes(1 << 20)).status_code == 200
+    assert web("PUT", "/second.bin", data=bytes(2 << 20)).status_code == 507
+    assert host.datacenter.datastore[0].summary.freeSpace == 1 << 20
+    web.session.close()
+
+
+def test_a_locked_file_is_forbidden(shared: Host, web: Web) -> None:
+    vm = shared.create("locked", disk_kb=1024)
+    shared.done(vm.PowerOnVM_Task())
+    assert web("PUT", "/locked/locked-flat.vmdk", data=b"x").status_code == 403
+    assert web("DELETE", "/locked/locked.vmdk").status_code == 403
+    shared.done(vm.PowerOffVM_Task())
+    assert web("PUT", "/locked/locked-flat.vmdk", data=b"x").status_code == 200
+
+
+def test_a_free_licence_forbids_writing(connect: Callable[..., Host], tmp_path: Any) -> None:
+    web = Web(connect(vms=1, licensed=False), tmp_path)
+    assert web("PUT", "/x", data=b"x").status_code == 403
+    assert web("GET", "/vm-0/vm-0.vmx").status_code == 200
+    web.session.close()
+
+
+def test_the_file_manager(shared: Host) -> None:
+    manager, center = shared.content.fileManager, shared.datacenter
+    manager.MakeDirectory("[datastore1] dir", center, False)
+    with pytest.raises(vim.fault.FileAlreadyExists):
+        manager.MakeDirectory("[datastore1] dir", center, False)
+    with pytest.raises(vim.fault.FileNotFound):
+        manager.MakeDirectory("[datastore1] x/y/z", center, False)
+    manager.MakeDirectory("[datastore1] x/y/z", center, True)
+    folder = shared.esx.datastore_path()
+    (folder / "dir" / "file").write_bytes(b"abc")
+    shared.done(manager.CopyDatastoreFile_Task("[datastore1] dir/file", center, "[datastore1] dir/copy", center, False))
+    with pytest.raises(vim.fault.FileAlreadyExists):
+        shared.done(manager.CopyDatastoreFile_Task("[datastore1] dir/file", center, "[datastore1] dir/copy", center, False))
+    shared.done(manager.CopyDatastoreFile_Task("[datastore1] dir/file", center, "[datastore1] dir/copy", center, True))
+    shared.done(manager.MoveDatastoreFile_Task("[datastore1] dir/copy", center, "[datastore1] x/y/moved", center, False))
+    assert (folder / "x/y/moved").read_bytes() == b"abc"
+    assert not (folder / "dir/copy").exists()
+    shared.done(manager.DeleteDatastoreFile_Task("[datastore1] x", center))
+    assert not (folder / "x").exists()
+    for missing in ("[datastore1] x", "[datastore1] dir/nobody"):
+        with pytest.raises(vim.fault.FileNotFound):
+            shared.done(manager.DeleteDatastoreFile_Task(missing, center))
+
+
+@pytest.mark.parametrize("path", ["no brackets", "[datastore1] ../outside", "[datastore1] a/../../b"])
+def test_paths_that_cannot_be(shared: Host, path: str) -> None:
+    with pytest.raises(vim.fault.InvalidDatastorePath):
+        shared.done(shared.content.fileManager.DeleteDatastoreFile_Task(path, shared.datacenter))
+
+
+def test_the_root_cannot_be_deleted(shared: Host) -> None:
+    with pytest.raises(vim.fault.CannotDeleteFile):
+        shared.done(shared.content.fileManager.DeleteDatastoreFile_Task("[datastore1]", shared.datacenter))
+    assert shared.files("[datastore1]")
+
+
+def test_searches(shared: Host) -> None:
+    search = vim.host.DatastoreBrowser
+    assert shared.files("[datastore1] vm-0", matchPattern=["*.VMX"])["vm-0.vmx"] > 100
+    assert shared.files("[datastore1] vm-0", matchPattern=["*.VMX"], searchCaseInsensitive=False) == {}
+    only = shared.files("[datastore1] vm-0", query=[search.VmConfigQuery()])
+    assert set(only) == {"vm-0.vmx"}
+    browser = shared.datacenter.datastore[0].browser
+    spec = search.SearchSpec(
+        query=[search.VmDiskQuery(details=search.VmDiskQuery.Details(diskType=True, capacityKb=True, hardwareVersion=True, controllerType=True, diskExtents=True, thin=True))],
+        details=search.FileInfo.Details(fileType=True, fileSize=True, modification=True),
+    )
+    [disk] = shared.done(browser.SearchDatastore_Task("[datastore1] vm-0", spec)).file
+    assert isinstance(disk, search.VmDiskInfo)
+    assert (disk.path, disk.capacityKb, disk.thin) == ("vm-0.vmdk", 1 << 20, True)
+    assert disk.diskExtents == ["[datastore1] vm-0/vm-0-flat.vmdk"]
+    everywhere = shared.done(browser.SearchDatastoreSubFolders_Task("[datastore1]", None))
+    assert {"[datastore1]", "[datastore1] vm-0/"} <= {found.folderPath for found in everywhere}
+    with pytest.raises(vim.fault.FileNotFound):
+        shared.files("[datastore1] nowhere")
+
+
+def test_a_lie_about_a_size(host: Host) -> None:
+    true = host.files("[datastore1] vm-0")["vm-0.vmx"]
+    host.esx.threadsafe(host.esx.lie, "datastore1", "vm-0/vm-0.vmx", 7)
+    assert host.files("[datastore1] vm-0")["vm-0.vmx"] == 7
+    host.esx.threadsafe(host.esx.lie, "datastore1", "vm-0/vm-0.vmx", None)
+    assert host.files("[datastore1] vm-0")["vm-0.vmx"] == true
+
+
+def test_the_picture_of_a_screen(shared: Host, web: Web) -> None:
+    vm = shared.datacenter.vmFolder.childEntity[0]
+    base = f"https://127.0.0.1:{shared.esx.world.port}/screen?id={vm._moId}"
+    assert web.session.get(base).status_code == 401
+    assert web.session.get(base, headers={"Cookie": web.cookie}).status_code == 500
+    shared.done(vm.PowerOnVM_Task())
+    assert web.session.get(base, headers={"Cookie": web.cookie}).content.startswith(b"\x89PNG")
+    shared.done(vm.PowerOffVM_Task())
