@@ -41,14 +41,23 @@ async def host_door(
 ) -> Door | None:
     """Get a ticket for `method` on `file` at a host that mounts the datastore.
 
-    None if that cannot be: the server is itself a host, is older than API 5.0, or no connected host
-    mounts the datastore. Raises `ProtocolError` for a ticket without a way to know the host.
+    A server that is itself a host gives tickets for itself. None if none is to be had: the API is
+    older than 5.0, or no connected host mounts the datastore. Raises `ProtocolError` for a ticket
+    without a way to know the host.
     """
-    if not context.speaks("5.0") or context.content.about.apiType != "VirtualCenter":
-        return None
-    name = await _host_name(context, place)
     manager = context.content.sessionManager
-    if name is None or manager is None:
+    if manager is None or not context.speaks("5.0"):
+        return None
+    if context.content.about.apiType != "VirtualCenter":
+        target = folder_target(file, place.datacenter_path)
+        ticket = await context.bind(manager).AcquireGenericServiceTicket(
+            vim25.SessionManagerHttpServiceRequestSpec(
+                method=method, url=transport.address.origin + target
+            )
+        )
+        return Door(transport.address, target, _credentials(ticket), transport.trust)
+    name = await _host_name(context, place)
+    if name is None:
         return None
     # On the host itself there is one datacenter, whatever vCenter calls it.
     target = folder_target(file, "ha-datacenter")
@@ -64,7 +73,11 @@ async def host_door(
             f"{context.invoker.host} gave a ticket for {address.netloc} without its certificate's digest"
         )
     trust = blind_trust(address.netloc, pins, legacy=transport.tls.legacy)
-    return Door(address, target, {"Cookie": Secret(f"{_TICKET}={ticket.id}")}, trust)
+    return Door(address, target, _credentials(ticket), trust)
+
+
+def _credentials(ticket: vim25.SessionManagerGenericServiceTicket) -> dict[str, str | Secret]:
+    return {"Cookie": Secret(f"{_TICKET}={ticket.id}")}
 
 
 def ticket_pins(ticket: vim25.SessionManagerGenericServiceTicket) -> tuple[Pin, ...]:
