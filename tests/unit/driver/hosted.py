@@ -1,0 +1,174 @@
+"""A simulated host in a thread of its own: what its client suspends on is the client's alone."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import vimlib
+from driver.config import DriverConfig
+from driver.driver import ESXDriver
+from driver.images.embedded import EmbeddedGlance
+from driver.images.glance import Glance
+from driver.images.http import HttpClient
+from driver.images.local import LocalImages
+from driver.instances.types import InstanceSpec, NICSpec
+from vimlib.client import Client
+from vimlib.session.policy import Backoff, RetryPolicy
+from vimlib.simulator import ESXHost
+from vimlib.transport.base import Timeouts
+
+T = TypeVar("T")
+
+# What the tests wait for is milliseconds away.
+CONFIG = DriverConfig(owner="tests", settle_seconds=0.1, task_seconds=20, cleanup_seconds=20)
+QUICK = RetryPolicy(backoff=Backoff(first=0.001, longest=0.01))
+MAC = "00:50:56:00:00:01"
+
+
+class Beside:
+    """An event loop in a thread."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, name="beside")
+        self._thread.start()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
+
+    def call(self, work: Callable[[], T]) -> T:
+        async def inside() -> T:
+            return work()
+
+        return self.run(inside())
+
+    def close(self) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.close()
+
+
+@dataclass(frozen=True)
+class State:
+    """All that a spawn, a push or a port group leaves on a host."""
+
+    files: frozenset[str]
+    machines: frozenset[str]
+    groups: frozenset[str]
+    running: frozenset[str] = frozenset()
+    sessions: int = 0
+
+
+@dataclass
+class Hosted:
+    """The host, seen from the test's own loop."""
+
+    esx: ESXHost
+    beside: Beside
+    folder: Path
+    requests: list[str] = field(default_factory=list)
+
+    def state(self) -> State:
+        return self.beside.call(self._state)
+
+    def _state(self) -> State:
+        world = self.esx.world
+        return State(
+            files=frozenset(
+                str(p.relative_to(self.folder)) for p in self.folder.rglob("*") if p.is_file()
+            ),
+            machines=frozenset(m.name for m in world.machines.values()),
+            groups=frozenset(world.networks.groups),
+            running=frozenset(
+                o.method for o in world.objects.values() if o.kind == "Task" and not o.done  # type: ignore[attr-defined]
+            ),
+            sessions=len(world.sessions.by_cookie),
+        )
+
+    async def settled(self, wanted: State, *, but: Callable[[State], State] = lambda s: s) -> State:
+        """Wait until the host is in the wanted state: connections close in their own time."""
+        for _ in range(200):
+            found = but(self.state())
+            if found == wanted:
+                return found
+            await asyncio.sleep(0.01)
+        raise AssertionError(f"the host is left with {found}, not {wanted}")
+
+    def methods(self) -> list[str]:
+        return [record.method for record in list(self.esx.call_log)]
+
+    @asynccontextmanager
+    async def client(self, **settings: Any) -> AsyncIterator[Client]:
+        given: dict[str, Any] = {"retries": QUICK, "keepalive": None} | settings
+        given.setdefault("tls", vimlib.TLS(pin=self.esx.thumbprint, legacy=self.legacy))
+        async with vimlib.connect(
+            self.esx.url,
+            self.esx.credentials.username,
+            given.pop("password", self.esx.credentials.password),
+            **given,
+        ) as client:
+            yield client
+
+    @property
+    def legacy(self) -> bool:
+        return self.esx._legacy_tls
+
+    @asynccontextmanager
+    async def driver(
+        self, images: Any = None, config: DriverConfig = CONFIG, **settings: Any
+    ) -> AsyncIterator[ESXDriver]:
+        async with self.client(**settings) as client:
+            yield ESXDriver(client, images or LocalImages(), config)
+
+
+@contextmanager
+def hosted(beside: Beside, folder: Path, version: str = "8.0", **given: Any) -> Iterator[Hosted]:
+    """Run a host whose datastore is `folder`."""
+    folder.mkdir(exist_ok=True)
+    given.setdefault("datastores", {"datastore1": folder})
+
+    async def start() -> ESXHost:
+        return await ESXHost(version, **given).__aenter__()
+
+    esx = beside.run(start())
+    try:
+        yield Hosted(esx, beside, folder)
+    finally:
+        beside.run(esx.aclose())
+
+
+@contextmanager
+def glance(beside: Beside, *images: Any) -> Iterator[EmbeddedGlance]:
+    """Run an image service in the same thread as the host."""
+
+    async def start() -> EmbeddedGlance:
+        return await EmbeddedGlance(images).__aenter__()
+
+    found = beside.run(start())
+    try:
+        yield found
+    finally:
+        beside.run(found.__aexit__(None, None, None))
+
+
+@asynccontextmanager
+async def store(service: EmbeddedGlance, **settings: Any) -> AsyncIterator[Glance]:
+    async with HttpClient(stall_timeout=settings.pop("stall_timeout", 5.0)) as http:
+        yield Glance(http, service.url)
+
+
+def spec(image: Path | str, name: str = "web", **given: Any) -> InstanceSpec:
+    given.setdefault("nics", (NICSpec(network="VM Network", mac=MAC, addresses=("10.0.0.2/24",)),))
+    return InstanceSpec(
+        **({"name": name, "image": str(image), "datastore": "datastore1", "memory_mb": 64} | given)
+    )
+
+
+TIMEOUTS = Timeouts(connect=2, handshake=2, read=0.3, write=2, call=1, logout=2)
+"""For a host that does not answer on purpose."""

@@ -1,0 +1,261 @@
+"""Spawn, push and destroy, cancelled at every await and with every call to the host failed once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from driver.images.embedded import EmbeddedGlance, made_image
+from driver.images.make import Pattern
+from driver.images.push import push_images
+from tests.rig.cancel import cancel_everywhere
+from tests.rig.leaks import leakcheck
+from tests.unit.driver.hosted import CONFIG, TIMEOUTS, Beside, Hosted, State, glance, spec, store
+from vimlib import vim25
+from vimlib.errors import VimlibError
+
+UUID = "5021e9d8-7d2f-4b8c-9f8a-0c5b3d1f2a10"
+VLAN = "vlan-42"
+
+
+@pytest.fixture
+def images(beside: Beside) -> Iterator[EmbeddedGlance]:
+    raw = made_image("raw", "raw", Pattern(1, 1 << 20))
+    stream = made_image("stream", "streamOptimized", Pattern(2, 1 << 20))
+    with glance(beside, raw, stream) as service:
+        yield service
+
+
+class Job:
+    """One way to use the driver, and what the host may look like afterwards."""
+
+    def __init__(self, host: Hosted, image: Path, images: EmbeddedGlance) -> None:
+        self.host, self.image, self.images = host, image, images
+        self.settings: dict[str, Any] = {}
+        self.clean = host.state()
+
+    async def prepare(self) -> None:
+        """Make what the attempt needs."""
+
+    async def attempt(self) -> None:
+        raise NotImplementedError
+
+    def is_done(self, state: State) -> bool:
+        """Whether the work is whole, leftovers apart."""
+        raise NotImplementedError
+
+    async def check(self, *, finished: bool | None = None) -> None:
+        """All of it is there or nothing, and then nothing is there for the next attempt."""
+        for _ in range(300):
+            state = self.host.state()
+            if not state.sessions and not state.running and (
+                state == self.clean or self.is_done(state)
+            ):
+                break
+            await asyncio.sleep(0.01)
+        else:
+            raise AssertionError(f"left behind: {state}")
+        if finished is not None:
+            assert self.is_done(state) is finished
+        await self.clear()
+
+    async def clear(self) -> None:
+        raise NotImplementedError
+
+
+class Spawn(Job):
+    """A machine with a disk that grows, on a VLAN that is made for it."""
+
+    async def attempt(self) -> None:
+        from driver.instances.types import NICSpec
+
+        async with self.host.driver(**self.settings) as driver:
+            nics = (NICSpec(network="VM Network"), NICSpec(network=VLAN, vlan=42))
+            await driver.spawn(spec(self.image, uuid=UUID, nics=nics, disk_gb=1))
+
+    def is_done(self, state: State) -> bool:
+        return state.machines == {"web"} and VLAN in state.groups and {
+            "web/web.vmx", "web/web.vmdk", "web/web-flat.vmdk", "web/vmware.log"
+        } <= state.files  # fmt: skip
+
+    async def clear(self) -> None:
+        self.host.esx.faults.clear()
+        if self.host.state() != self.clean:
+            async with self.host.driver() as driver:
+                await driver.destroy("web")
+                await driver.remove_vlan(VLAN)
+        assert replace(self.host.state(), sessions=0) == self.clean
+
+
+class Destroy(Job):
+    """The end of a running machine."""
+
+    async def prepare(self) -> None:
+        async with self.host.driver() as driver:
+            await driver.spawn(spec(self.image, uuid=UUID))
+
+    async def attempt(self) -> None:
+        if not self.host.state().machines:
+            await self.prepare()
+        async with self.host.driver(**self.settings) as driver:
+            assert await driver.destroy("web")
+
+    def is_done(self, state: State) -> bool:
+        # Not begun, or half done: a second call ends it.
+        return state.machines <= {"web"}
+
+    async def clear(self) -> None:
+        self.host.esx.faults.clear()
+        if self.host.state().machines:
+            async with self.host.driver() as driver:
+                await driver.destroy("web")
+        assert replace(self.host.state(), sessions=0) == self.clean
+
+
+class Push(Job):
+    """Two images at once."""
+
+    async def attempt(self) -> None:
+        async with self.host.client(**self.settings) as client, store(self.images) as found:
+            results = await push_images(
+                client, found, ["raw", "stream"], datastore="datastore1", config=CONFIG
+            )
+        errors = [r.error for r in results if r.error is not None]
+        if errors:
+            raise errors[0]
+
+    def is_done(self, state: State) -> bool:
+        # Each one whole under its own name, or not there.
+        whole = {f"images/{i.id}.{'img' if i.name == 'raw' else 'vmdk'}": i.size for i in self.images.images.values()}  # fmt: skip
+        return all(
+            name in whole and (self.host.folder / name).stat().st_size == whole[name]
+            for name in state.files
+        )
+
+    async def clear(self) -> None:
+        self.host.esx.faults.clear()
+        for file in (self.host.folder / "images").glob("*"):
+            file.unlink()
+        assert replace(self.host.state(), sessions=0) == self.clean
+
+
+JOBS: tuple[type[Job], ...] = (Spawn, Destroy, Push)
+
+
+@asynccontextmanager
+async def job(
+    kind: type[Job], host: Hosted, image: Path, images: EmbeddedGlance
+) -> AsyncIterator[Job]:
+    work = kind(host, image, images)
+    async with leakcheck():
+        yield work
+
+
+@pytest.mark.parametrize("kind", JOBS)
+@pytest.mark.parametrize(
+    "every", [pytest.param(1, marks=[pytest.mark.slow, pytest.mark.timeout(1800)]), 17]
+)
+async def test_cancelled_at_every_await(
+    kind: type[Job], every: int, host: Hosted, image: Path, images: EmbeddedGlance
+) -> None:
+    work = kind(host, image, images)
+    await work.prepare()
+
+    async def check(at: int) -> None:
+        await work.check(finished=True if at == 0 and kind is not Destroy else None)
+        await work.prepare()
+
+    async with leakcheck():
+        report = await cancel_everywhere(work.attempt, check, every=every)
+    print(f"{kind.__name__}: cancelled at each {every}. await, {report}")
+    assert report.cancelled > report.suspensions // every // 2
+
+
+# -- every call fails once ---------------------------------------------------------------------------
+
+# How, and with which settings of the client.
+WAYS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "reset": ({"what": "reset"}, {}),
+    "drop": ({"what": "drop"}, {}),
+    "fault": ({"what": "fault", "fault": vim25.SystemError(reason="on order")}, {}),
+    "busy": ({"what": "fault", "fault": vim25.HostCommunication()}, {}),
+    "html 503": ({"what": "html"}, {}),
+    "html 200": ({"what": "html", "status": 200}, {}),
+    "status 500": ({"what": "status", "status": 500}, {}),
+    "reply lost": ({"what": "lose"}, {}),
+    "reply empty": ({"what": "empty"}, {}),
+    "reply cut": ({"what": "truncate"}, {}),
+    "no reply": ({"what": "hang"}, {"timeouts": TIMEOUTS}),
+    "late": ({"what": "delay", "seconds": 1.5}, {"timeouts": TIMEOUTS}),
+}
+ONCE = ("CreateVM_Task", "CreateVirtualDisk_Task", "PowerOnVM_Task", "ReconfigVM_Task", "AddPortGroup")
+
+
+class Outcomes:
+    """How the runs of one way ended."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.ended: dict[str, int] = {}
+
+    def count(self, error: BaseException | None) -> None:
+        name = "done" if error is None else type(error).__name__
+        self.ended[name] = self.ended.get(name, 0) + 1
+
+
+async def fail_each(work: Job, way: str, step: int) -> Outcomes:
+    """Run the job once for each call that it makes, failing that one; until no call is left."""
+    order, settings = WAYS[way]
+    esx = work.host.esx
+    found = Outcomes()
+    at = 1
+    while True:
+        await work.prepare()
+        work.settings = settings
+        before = len(esx.call_log)
+        rule = esx.faults.add("*", nth=at, **order)
+        error: BaseException | None = None
+        try:
+            async with asyncio.timeout(30):
+                await work.attempt()
+        except (VimlibError, TimeoutError) as failure:
+            assert isinstance(failure, VimlibError), f"{way} at call {at}: {failure!r}"
+            error = failure
+        esx.faults.clear()
+        made = esx.call_log[before:]
+        lost_logout = any(r.method == "Logout" and r.fault for r in made)
+        for method in ONCE:
+            sent = [r for r in made if r.method == method and not (r.fault or "").startswith("NotAuth")]
+            assert len(sent) <= 1, f"{way} at {at}: {method} came {len(sent)} times"
+        if lost_logout:
+            work.host.beside.call(esx.world.sessions.expire)
+        try:
+            await work.check(finished=True if error is None and not isinstance(work, Destroy) else None)
+        except AssertionError as left:
+            raise AssertionError(f"{way} at call {at} of {[r.method for r in made]}, {error!r}: {left}") from error
+        if not rule.hits:
+            return found
+        found.calls += 1
+        found.count(error)
+        at += step
+
+
+@pytest.mark.parametrize("kind", JOBS)
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "step", [pytest.param(1, marks=[pytest.mark.slow, pytest.mark.timeout(1800)]), 23]
+)
+async def test_every_call_fails_once(
+    kind: type[Job], way: str, step: int, host: Hosted, image: Path, images: EmbeddedGlance
+) -> None:
+    work = kind(host, image, images)
+    async with leakcheck():
+        outcomes = await fail_each(work, way, step)
+    print(f"{kind.__name__}, {way}: {outcomes.calls} calls failed, ended in {outcomes.ended}")
+    assert outcomes.calls >= 3 // step
