@@ -143,7 +143,7 @@ async def _send(
     end: int,
 ) -> None:
     # Not in a thread: a wait that is cancelled would lose the handle.
-    file = place.open("rb")  # noqa: ASYNC230
+    file = place.open("rb")
     try:
         at = start
         while at < end:
