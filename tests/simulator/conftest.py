@@ -91,12 +91,19 @@ class Host:
             changes += disk(disk_kb)
         if nic:
             changes.append(adapter())
-        return self.done(self.datacenter.vmFolder.CreateVM_Task(self.spec(name, deviceChange=changes, **more), self.pool))
+        return self.done(
+            self.datacenter.vmFolder.CreateVM_Task(
+                self.spec(name, deviceChange=changes, **more), self.pool
+            )
+        )
 
     def files(self, path: str, **details: Any) -> dict[str, int]:
         """Return names and sizes in a folder of a datastore."""
         spec = vim.host.DatastoreBrowser.SearchSpec(
-            details=vim.host.DatastoreBrowser.FileInfo.Details(fileType=True, fileSize=True, modification=True), **details
+            details=vim.host.DatastoreBrowser.FileInfo.Details(
+                fileType=True, fileSize=True, modification=True
+            ),
+            **details,
         )
         found = self.done(self.datacenter.datastore[0].browser.SearchDatastore_Task(path, spec))
         return {item.path: item.fileSize for item in found.file}
@@ -108,17 +115,34 @@ def adapter(network: str = "VM Network", **more: Any) -> Any:
     return vim.vm.device.VirtualDeviceSpec(operation="add", device=device)
 
 
-def disk(size_kb: int, *, thin: bool = True, file: str = "", operation: str | None = "create", scsi: bool = True) -> list[Any]:
+def disk(
+    size_kb: int,
+    *,
+    thin: bool = True,
+    file: str = "",
+    operation: str | None = "create",
+    scsi: bool = True,
+) -> list[Any]:
     """Return the changes for a controller and a disk on it."""
-    backing = vim.vm.device.VirtualDisk.FlatVer2BackingInfo(fileName=file, diskMode="persistent", thinProvisioned=thin)
+    backing = vim.vm.device.VirtualDisk.FlatVer2BackingInfo(
+        fileName=file, diskMode="persistent", thinProvisioned=thin
+    )
     made = vim.vm.device.VirtualDisk(
-        key=-20, controllerKey=-10 if scsi else 200, unitNumber=0, capacityInKB=size_kb, backing=backing
+        key=-20,
+        controllerKey=-10 if scsi else 200,
+        unitNumber=0,
+        capacityInKB=size_kb,
+        backing=backing,
     )
     changes = []
     if scsi:
-        controller = vim.vm.device.VirtualLsiLogicController(key=-10, busNumber=0, sharedBus="noSharing")
+        controller = vim.vm.device.VirtualLsiLogicController(
+            key=-10, busNumber=0, sharedBus="noSharing"
+        )
         changes.append(vim.vm.device.VirtualDeviceSpec(operation="add", device=controller))
-    changes.append(vim.vm.device.VirtualDeviceSpec(operation="add", fileOperation=operation, device=made))
+    changes.append(
+        vim.vm.device.VirtualDeviceSpec(operation="add", fileOperation=operation, device=made)
+    )
     return changes
 
 
@@ -156,4 +180,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """pyVmomi leaves the socket of a login that failed to the garbage collector."""
     for item in items:
         if "test_pyvmomi" in str(item.path):
-            item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"))
+            item.add_marker(
+                pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+            )

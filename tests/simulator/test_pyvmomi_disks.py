@@ -15,16 +15,35 @@ pytestmark = pytest.mark.slow
 MIB = 1 << 20
 
 
-def new_disk(host: Host, path: str, kb: int = 1024, kind: str = "thick", adapter: str = "lsiLogic") -> Any:
-    spec = vim.VirtualDiskManager.FileBackedVirtualDiskSpec(diskType=kind, adapterType=adapter, capacityKb=kb)
-    return host.done(host.content.virtualDiskManager.CreateVirtualDisk_Task(f"[datastore1] {path}", host.datacenter, spec))
+def new_disk(
+    host: Host, path: str, kb: int = 1024, kind: str = "thick", adapter: str = "lsiLogic"
+) -> Any:
+    spec = vim.VirtualDiskManager.FileBackedVirtualDiskSpec(
+        diskType=kind, adapterType=adapter, capacityKb=kb
+    )
+    return host.done(
+        host.content.virtualDiskManager.CreateVirtualDisk_Task(
+            f"[datastore1] {path}", host.datacenter, spec
+        )
+    )
 
 
-def copy(host: Host, source: str, target: str, kind: str | None = "thin", force: bool = False) -> Any:
-    spec = vim.VirtualDiskManager.VirtualDiskSpec(diskType=kind, adapterType="lsiLogic") if kind else None
+def copy(
+    host: Host, source: str, target: str, kind: str | None = "thin", force: bool = False
+) -> Any:
+    spec = (
+        vim.VirtualDiskManager.VirtualDiskSpec(diskType=kind, adapterType="lsiLogic")
+        if kind
+        else None
+    )
     return host.done(
         host.content.virtualDiskManager.CopyVirtualDisk_Task(
-            f"[datastore1] {source}", host.datacenter, f"[datastore1] {target}", host.datacenter, spec, force
+            f"[datastore1] {source}",
+            host.datacenter,
+            f"[datastore1] {target}",
+            host.datacenter,
+            spec,
+            force,
         )
     )
 
@@ -41,8 +60,24 @@ def stream_optimized(content: bytes) -> bytes:
         f'RW {len(content) // 512} SPARSE "x.vmdk"\nddb.adapterType = "lsilogic"\n'
     ).encode()
     header = struct.pack(
-        "<IIIQQQQIQQQBccccH", 0x564D444B, 3, 0x30001, len(content) // 512, 128, 1, 20, 512, 0, 0xFFFFFFFFFFFFFFFF, 128, 0,
-        b"\n", b" ", b"\r", b"\n", 1,
+        "<IIIQQQQIQQQBccccH",
+        0x564D444B,
+        3,
+        0x30001,
+        len(content) // 512,
+        128,
+        1,
+        20,
+        512,
+        0,
+        0xFFFFFFFFFFFFFFFF,
+        128,
+        0,
+        b"\n",
+        b" ",
+        b"\r",
+        b"\n",
+        1,
     ).ljust(512, b"\0")
     out = bytearray(header + text.ljust(127 * 512, b"\0"))
     places = []
@@ -70,7 +105,24 @@ def monolithic_sparse(content: bytes) -> bytes:
     text = f'# Disk DescriptorFile\ncreateType="monolithicSparse"\nRW {len(content) // 512} SPARSE "x.vmdk"\n'.encode()
     out = bytearray(128 * 512)
     out[:512] = struct.pack(
-        "<IIIQQQQIQQQBccccH", 0x564D444B, 1, 3, len(content) // 512, 128, 1, 20, 512, 0, 26, 128, 0, b"\n", b" ", b"\r", b"\n", 0
+        "<IIIQQQQIQQQBccccH",
+        0x564D444B,
+        1,
+        3,
+        len(content) // 512,
+        128,
+        1,
+        20,
+        512,
+        0,
+        26,
+        128,
+        0,
+        b"\n",
+        b" ",
+        b"\r",
+        b"\n",
+        0,
     ).ljust(512, b"\0")
     out[512 : 512 + len(text)] = text
     places = []
@@ -86,7 +138,10 @@ def monolithic_sparse(content: bytes) -> bytes:
 CONTENT = b"A" * 65536 + bytes(65536 * 3) + bytes(range(256)) * 256 + bytes(65536 * 11)
 
 
-@pytest.mark.parametrize(("kind", "takes"), [("thick", MIB), ("eagerZeroedThick", MIB), ("preallocated", MIB), ("thin", 0)])
+@pytest.mark.parametrize(
+    ("kind", "takes"),
+    [("thick", MIB), ("eagerZeroedThick", MIB), ("preallocated", MIB), ("thin", 0)],
+)
 def test_a_new_disk_has_descriptor_and_extent(shared: Host, kind: str, takes: int) -> None:
     before = free(shared)
     assert new_disk(shared, f"new-{kind}.vmdk", kind=kind) == f"[datastore1] new-{kind}.vmdk"
@@ -110,7 +165,9 @@ def test_a_new_disk_has_descriptor_and_extent(shared: Host, kind: str, takes: in
         ("huge.vmdk", "thick", 2 << 30, vim.fault.NoDiskSpace),
     ],
 )
-def test_a_disk_that_cannot_be(shared: Host, path: str, kind: str, kb: int, fault: type[Exception]) -> None:
+def test_a_disk_that_cannot_be(
+    shared: Host, path: str, kind: str, kb: int, fault: type[Exception]
+) -> None:
     if path == "twice.vmdk":
         new_disk(shared, path)
     with pytest.raises(fault):
@@ -118,9 +175,15 @@ def test_a_disk_that_cannot_be(shared: Host, path: str, kind: str, kb: int, faul
 
 
 def test_a_datastore_that_is_not_there(shared: Host) -> None:
-    spec = vim.VirtualDiskManager.FileBackedVirtualDiskSpec(diskType="thin", adapterType="lsiLogic", capacityKb=1024)
+    spec = vim.VirtualDiskManager.FileBackedVirtualDiskSpec(
+        diskType="thin", adapterType="lsiLogic", capacityKb=1024
+    )
     with pytest.raises(vim.fault.InvalidDatastore):
-        shared.done(shared.content.virtualDiskManager.CreateVirtualDisk_Task("[no] x.vmdk", shared.datacenter, spec))
+        shared.done(
+            shared.content.virtualDiskManager.CreateVirtualDisk_Task(
+                "[no] x.vmdk", shared.datacenter, spec
+            )
+        )
 
 
 @pytest.mark.parametrize("kind", ["flat", "sparse", "streamOptimized"])
@@ -206,7 +269,14 @@ def test_a_full_datastore_refuses_a_copy(connect: Callable[..., Host]) -> None:
 def test_moved_with_its_extent(shared: Host) -> None:
     new_disk(shared, "here.vmdk")
     manager = shared.content.virtualDiskManager
-    args = ("[datastore1] here.vmdk", shared.datacenter, "[datastore1] there.vmdk", shared.datacenter, False, None)
+    args = (
+        "[datastore1] here.vmdk",
+        shared.datacenter,
+        "[datastore1] there.vmdk",
+        shared.datacenter,
+        False,
+        None,
+    )
     shared.done(manager.MoveVirtualDisk_Task(*args))
     folder = shared.esx.datastore_path()
     assert not list(folder.glob("here*"))
@@ -219,12 +289,16 @@ def test_moved_with_its_extent(shared: Host) -> None:
 def test_extended_and_deleted(shared: Host) -> None:
     new_disk(shared, "wax.vmdk")
     manager = shared.content.virtualDiskManager
-    shared.done(manager.ExtendVirtualDisk_Task("[datastore1] wax.vmdk", shared.datacenter, 4096, False))
+    shared.done(
+        manager.ExtendVirtualDisk_Task("[datastore1] wax.vmdk", shared.datacenter, 4096, False)
+    )
     folder = shared.esx.datastore_path()
     assert (folder / "wax-flat.vmdk").stat().st_size == 4 * MIB
     assert "RW 8192 VMFS" in (folder / "wax.vmdk").read_text()
     with pytest.raises(vmodl.fault.InvalidArgument):
-        shared.done(manager.ExtendVirtualDisk_Task("[datastore1] wax.vmdk", shared.datacenter, 1024, False))
+        shared.done(
+            manager.ExtendVirtualDisk_Task("[datastore1] wax.vmdk", shared.datacenter, 1024, False)
+        )
     before = free(shared)
     shared.done(manager.DeleteVirtualDisk_Task("[datastore1] wax.vmdk", shared.datacenter))
     assert not list(folder.glob("wax*"))
@@ -236,10 +310,20 @@ def test_extended_and_deleted(shared: Host) -> None:
 def test_the_uuid_of_a_disk(shared: Host) -> None:
     new_disk(shared, "named.vmdk")
     manager = shared.content.virtualDiskManager
-    assert manager.QueryVirtualDiskUuid("[datastore1] named.vmdk", shared.datacenter).startswith("60 00 C2 9")
-    manager.SetVirtualDiskUuid("[datastore1] named.vmdk", shared.datacenter, "60 00 c2 91 00 00 00 00-00 00 00 00 00 00 00 01")
-    assert manager.QueryVirtualDiskUuid("[datastore1] named.vmdk", shared.datacenter).endswith("00 01")
-    assert manager.QueryVirtualDiskGeometry("[datastore1] named.vmdk", shared.datacenter).head == 255
+    assert manager.QueryVirtualDiskUuid("[datastore1] named.vmdk", shared.datacenter).startswith(
+        "60 00 C2 9"
+    )
+    manager.SetVirtualDiskUuid(
+        "[datastore1] named.vmdk",
+        shared.datacenter,
+        "60 00 c2 91 00 00 00 00-00 00 00 00 00 00 00 01",
+    )
+    assert manager.QueryVirtualDiskUuid("[datastore1] named.vmdk", shared.datacenter).endswith(
+        "00 01"
+    )
+    assert (
+        manager.QueryVirtualDiskGeometry("[datastore1] named.vmdk", shared.datacenter).head == 255
+    )
     with pytest.raises(vim.fault.FileNotFound):
         manager.QueryVirtualDiskUuid("[datastore1] nobody.vmdk", shared.datacenter)
 
@@ -247,7 +331,11 @@ def test_the_uuid_of_a_disk(shared: Host) -> None:
 def test_inflating_counts_the_whole_disk(shared: Host) -> None:
     new_disk(shared, "balloon.vmdk", kind="thin", kb=4096)
     before = free(shared)
-    shared.done(shared.content.virtualDiskManager.InflateVirtualDisk_Task("[datastore1] balloon.vmdk", shared.datacenter))
+    shared.done(
+        shared.content.virtualDiskManager.InflateVirtualDisk_Task(
+            "[datastore1] balloon.vmdk", shared.datacenter
+        )
+    )
     assert before - free(shared) == pytest.approx(4 * MIB, abs=100)
 
 
@@ -255,7 +343,11 @@ def test_the_thick_disk_dance_of_nova(shared: Host) -> None:
     """Create, drop the extent, put the bytes in its place, attach, boot (nova's driver of 2011, spawn)."""
     vm = shared.create("dance")
     new_disk(shared, "dance/disk.vmdk", kb=1024)
-    shared.done(shared.content.fileManager.DeleteDatastoreFile_Task("[datastore1] dance/disk-flat.vmdk", shared.datacenter))
+    shared.done(
+        shared.content.fileManager.DeleteDatastoreFile_Task(
+            "[datastore1] dance/disk-flat.vmdk", shared.datacenter
+        )
+    )
     folder: Path = shared.esx.datastore_path() / "dance"
     assert (folder / "disk.vmdk").exists()
     (folder / "disk-flat.vmdk").write_bytes(CONTENT)

@@ -26,10 +26,20 @@ class Web:
         self.session.verify = str(pem)
         self.cookie = host.si._stub.cookie.split(";")[0]
 
-    def __call__(self, method: str, path: str, *, cookie: bool = True, query: dict[str, str] | None = None, **more: Any) -> Any:
+    def __call__(
+        self,
+        method: str,
+        path: str,
+        *,
+        cookie: bool = True,
+        query: dict[str, str] | None = None,
+        **more: Any,
+    ) -> Any:
         headers = {**more.pop("headers", {}), **({"Cookie": self.cookie} if cookie else {})}
         url = f"https://127.0.0.1:{self.host.esx.world.port}/folder{path}"
-        return self.session.request(method, url, params=QUERY if query is None else query, headers=headers, **more)
+        return self.session.request(
+            method, url, params=QUERY if query is None else query, headers=headers, **more
+        )
 
 
 @pytest.fixture
@@ -50,7 +60,9 @@ def test_nobody_gets_in_without_a_session(web: Web) -> None:
         answer = web(method, "/vm-0/vm-0.vmx", cookie=False, data=b"x" if method == "PUT" else None)
         assert answer.status_code == 401
         assert "Basic" in answer.headers["WWW-Authenticate"]
-    wrong = web("GET", "/vm-0/vm-0.vmx", cookie=False, headers={"Cookie": "vmware_soap_session=forged"})
+    wrong = web(
+        "GET", "/vm-0/vm-0.vmx", cookie=False, headers={"Cookie": "vmware_soap_session=forged"}
+    )
     assert wrong.status_code == 401
 
 
@@ -75,7 +87,12 @@ def test_a_ticket_gets_in_once_for_one_request(web: Web) -> None:
 def test_ranges_and_heads(web: Web) -> None:
     web("PUT", "/range.bin", data=bytes(range(100)))
     assert web("HEAD", "/range.bin").headers["Content-Length"] == "100"
-    for wanted, start, end in (("bytes=10-19", 10, 20), ("bytes=90-", 90, 100), ("bytes=-5", 95, 100), ("bytes=0-999", 0, 100)):
+    for wanted, start, end in (
+        ("bytes=10-19", 10, 20),
+        ("bytes=90-", 90, 100),
+        ("bytes=-5", 95, 100),
+        ("bytes=0-999", 0, 100),
+    ):
         answer = web("GET", "/range.bin", headers={"Range": wanted})
         assert answer.status_code == 206
         assert answer.content == bytes(range(start, end))
@@ -98,7 +115,9 @@ def test_what_is_not_there(web: Web) -> None:
     assert web("PUT", "/x", query={"dcPath": "ha-datacenter"}, data=b"x").status_code == 400
 
 
-@pytest.mark.parametrize("name", ["with space", "per%cent", "plus+plus", "quote'\"", "ümlaut", "#hash?q", "[brackets]"])
+@pytest.mark.parametrize(
+    "name", ["with space", "per%cent", "plus+plus", "quote'\"", "ümlaut", "#hash?q", "[brackets]"]
+)
 def test_names_come_through(web: Web, name: str) -> None:
     from urllib.parse import quote
 
@@ -161,11 +180,27 @@ def test_the_file_manager(shared: Host) -> None:
     manager.MakeDirectory("[datastore1] x/y/z", center, True)
     folder = shared.esx.datastore_path()
     (folder / "dir" / "file").write_bytes(b"abc")
-    shared.done(manager.CopyDatastoreFile_Task("[datastore1] dir/file", center, "[datastore1] dir/copy", center, False))
+    shared.done(
+        manager.CopyDatastoreFile_Task(
+            "[datastore1] dir/file", center, "[datastore1] dir/copy", center, False
+        )
+    )
     with pytest.raises(vim.fault.FileAlreadyExists):
-        shared.done(manager.CopyDatastoreFile_Task("[datastore1] dir/file", center, "[datastore1] dir/copy", center, False))
-    shared.done(manager.CopyDatastoreFile_Task("[datastore1] dir/file", center, "[datastore1] dir/copy", center, True))
-    shared.done(manager.MoveDatastoreFile_Task("[datastore1] dir/copy", center, "[datastore1] x/y/moved", center, False))
+        shared.done(
+            manager.CopyDatastoreFile_Task(
+                "[datastore1] dir/file", center, "[datastore1] dir/copy", center, False
+            )
+        )
+    shared.done(
+        manager.CopyDatastoreFile_Task(
+            "[datastore1] dir/file", center, "[datastore1] dir/copy", center, True
+        )
+    )
+    shared.done(
+        manager.MoveDatastoreFile_Task(
+            "[datastore1] dir/copy", center, "[datastore1] x/y/moved", center, False
+        )
+    )
     assert (folder / "x/y/moved").read_bytes() == b"abc"
     assert not (folder / "dir/copy").exists()
     shared.done(manager.DeleteDatastoreFile_Task("[datastore1] x", center))
@@ -175,7 +210,9 @@ def test_the_file_manager(shared: Host) -> None:
             shared.done(manager.DeleteDatastoreFile_Task(missing, center))
 
 
-@pytest.mark.parametrize("path", ["no brackets", "[datastore1] ../outside", "[datastore1] a/../../b"])
+@pytest.mark.parametrize(
+    "path", ["no brackets", "[datastore1] ../outside", "[datastore1] a/../../b"]
+)
 def test_paths_that_cannot_be(shared: Host, path: str) -> None:
     with pytest.raises(vim.fault.InvalidDatastorePath):
         shared.done(shared.content.fileManager.DeleteDatastoreFile_Task(path, shared.datacenter))
@@ -183,19 +220,34 @@ def test_paths_that_cannot_be(shared: Host, path: str) -> None:
 
 def test_the_root_cannot_be_deleted(shared: Host) -> None:
     with pytest.raises(vim.fault.CannotDeleteFile):
-        shared.done(shared.content.fileManager.DeleteDatastoreFile_Task("[datastore1]", shared.datacenter))
+        shared.done(
+            shared.content.fileManager.DeleteDatastoreFile_Task("[datastore1]", shared.datacenter)
+        )
     assert shared.files("[datastore1]")
 
 
 def test_searches(shared: Host) -> None:
     search = vim.host.DatastoreBrowser
     assert shared.files("[datastore1] vm-0", matchPattern=["*.VMX"])["vm-0.vmx"] > 100
-    assert shared.files("[datastore1] vm-0", matchPattern=["*.VMX"], searchCaseInsensitive=False) == {}
+    assert (
+        shared.files("[datastore1] vm-0", matchPattern=["*.VMX"], searchCaseInsensitive=False) == {}
+    )
     only = shared.files("[datastore1] vm-0", query=[search.VmConfigQuery()])
     assert set(only) == {"vm-0.vmx"}
     browser = shared.datacenter.datastore[0].browser
     spec = search.SearchSpec(
-        query=[search.VmDiskQuery(details=search.VmDiskQuery.Details(diskType=True, capacityKb=True, hardwareVersion=True, controllerType=True, diskExtents=True, thin=True))],
+        query=[
+            search.VmDiskQuery(
+                details=search.VmDiskQuery.Details(
+                    diskType=True,
+                    capacityKb=True,
+                    hardwareVersion=True,
+                    controllerType=True,
+                    diskExtents=True,
+                    thin=True,
+                )
+            )
+        ],
         details=search.FileInfo.Details(fileType=True, fileSize=True, modification=True),
     )
     [disk] = shared.done(browser.SearchDatastore_Task("[datastore1] vm-0", spec)).file

@@ -151,7 +151,11 @@ def test_reconfigured_fields_are_read_back(shared: Host) -> None:
     shared.done(vm.ReconfigVM_Task(spec))
     config = vm.config
     assert config.annotation == "a\nb"
-    assert (config.hardware.memoryMB, config.hardware.numCPU, config.hardware.numCoresPerSocket) == (1024, 4, 2)
+    assert (
+        config.hardware.memoryMB,
+        config.hardware.numCPU,
+        config.hardware.numCoresPerSocket,
+    ) == (1024, 4, 2)
     assert config.tools.afterPowerOn is False
     assert config.tools.beforeGuestReboot is None or config.tools.beforeGuestReboot
     assert config.cpuAllocation.limit == 1000
@@ -182,7 +186,11 @@ def test_extra_options_are_set_and_removed(shared: Host) -> None:
         change = vim.option.OptionValue(key="machine.id", value=value)
         shared.done(vm.ReconfigVM_Task(vim.vm.ConfigSpec(extraConfig=[change])))
         assert options()["machine.id"] == value
-    shared.done(vm.ReconfigVM_Task(vim.vm.ConfigSpec(extraConfig=[vim.option.OptionValue(key="machine.id", value="")])))
+    shared.done(
+        vm.ReconfigVM_Task(
+            vim.vm.ConfigSpec(extraConfig=[vim.option.OptionValue(key="machine.id", value="")])
+        )
+    )
     assert "machine.id" not in options()
 
 
@@ -199,18 +207,30 @@ def test_a_disk_grows_and_does_not_shrink(shared: Host) -> None:
     device = next(d for d in vm.config.hardware.device if d.key == 2000)
     device.capacityInKB = 4096
     device.capacityInBytes = None
-    shared.done(vm.ReconfigVM_Task(vim.vm.ConfigSpec(deviceChange=[Change(operation="edit", device=device)])))
+    shared.done(
+        vm.ReconfigVM_Task(
+            vim.vm.ConfigSpec(deviceChange=[Change(operation="edit", device=device)])
+        )
+    )
     assert next(d for d in vm.config.hardware.device if d.key == 2000).capacityInKB == 4096
     assert shared.files("[datastore1] grow")["grow-flat.vmdk"] == 4 << 20
     device.capacityInKB = 1024
     with pytest.raises(vim.fault.InvalidDeviceOperation):
-        shared.done(vm.ReconfigVM_Task(vim.vm.ConfigSpec(deviceChange=[Change(operation="edit", device=device)])))
+        shared.done(
+            vm.ReconfigVM_Task(
+                vim.vm.ConfigSpec(deviceChange=[Change(operation="edit", device=device)])
+            )
+        )
 
 
 def test_a_removed_disk_keeps_or_loses_its_file(shared: Host) -> None:
     vm = shared.create("drop", disk_kb=1024)
     device = next(d for d in vm.config.hardware.device if d.key == 2000)
-    shared.done(vm.ReconfigVM_Task(vim.vm.ConfigSpec(deviceChange=[Change(operation="remove", device=device)])))
+    shared.done(
+        vm.ReconfigVM_Task(
+            vim.vm.ConfigSpec(deviceChange=[Change(operation="remove", device=device)])
+        )
+    )
     assert "drop-flat.vmdk" in shared.files("[datastore1] drop")
     changes = [
         Change(
@@ -219,7 +239,9 @@ def test_a_removed_disk_keeps_or_loses_its_file(shared: Host) -> None:
                 key=-1,
                 controllerKey=1000,
                 unitNumber=1,
-                backing=vim.vm.device.VirtualDisk.FlatVer2BackingInfo(fileName="[datastore1] drop/drop.vmdk", diskMode="persistent"),
+                backing=vim.vm.device.VirtualDisk.FlatVer2BackingInfo(
+                    fileName="[datastore1] drop/drop.vmdk", diskMode="persistent"
+                ),
                 capacityInKB=0,
             ),
         )
@@ -234,10 +256,19 @@ def test_a_removed_disk_keeps_or_loses_its_file(shared: Host) -> None:
 
 def test_units_are_given_and_guarded(shared: Host) -> None:
     vm = shared.create(disk_kb=1024)
+
     def more(unit: int | None) -> Any:
-        backing = vim.vm.device.VirtualDisk.FlatVer2BackingInfo(fileName="", diskMode="persistent", thinProvisioned=True)
-        device = vim.vm.device.VirtualDisk(key=-1, controllerKey=1000, unitNumber=unit, capacityInKB=1024, backing=backing)
-        return vm.ReconfigVM_Task(vim.vm.ConfigSpec(deviceChange=[Change(operation="add", fileOperation="create", device=device)]))
+        backing = vim.vm.device.VirtualDisk.FlatVer2BackingInfo(
+            fileName="", diskMode="persistent", thinProvisioned=True
+        )
+        device = vim.vm.device.VirtualDisk(
+            key=-1, controllerKey=1000, unitNumber=unit, capacityInKB=1024, backing=backing
+        )
+        return vm.ReconfigVM_Task(
+            vim.vm.ConfigSpec(
+                deviceChange=[Change(operation="add", fileOperation="create", device=device)]
+            )
+        )
 
     shared.done(more(None))
     assert {d.unitNumber for d in vm.config.hardware.device if d.controllerKey == 1000} == {0, 1}
@@ -249,12 +280,16 @@ def test_units_are_given_and_guarded(shared: Host) -> None:
 
 def test_an_adapter_changes_networks(shared: Host) -> None:
     system = shared.system.configManager.networkSystem
-    spec = vim.host.PortGroup.Specification(name="other net", vlanId=0, vswitchName="vSwitch0", policy=vim.host.NetworkPolicy())
+    spec = vim.host.PortGroup.Specification(
+        name="other net", vlanId=0, vswitchName="vSwitch0", policy=vim.host.NetworkPolicy()
+    )
     system.AddPortGroup(spec)
     vm = shared.create(nic=True)
     nic = next(d for d in vm.config.hardware.device if d.key == 4000)
     nic.backing = vim.vm.device.VirtualEthernetCard.NetworkBackingInfo(deviceName="other net")
-    shared.done(vm.ReconfigVM_Task(vim.vm.ConfigSpec(deviceChange=[Change(operation="edit", device=nic)])))
+    shared.done(
+        vm.ReconfigVM_Task(vim.vm.ConfigSpec(deviceChange=[Change(operation="edit", device=nic)]))
+    )
     assert [net.name for net in vm.network] == ["other net"]
     with pytest.raises(vim.fault.ResourceInUse):
         system.RemovePortGroup("other net")
@@ -282,7 +317,11 @@ def test_names_with_slashes_are_escaped(shared: Host) -> None:
 
 def test_unregistered_and_registered_again(shared: Host) -> None:
     vm = shared.create("again", disk_kb=2048, nic=True, annotation="kept", numCPUs=2)
-    path, uuid, mac = vm.config.files.vmPathName, vm.config.uuid, vm.config.hardware.device[-1].macAddress
+    path, uuid, mac = (
+        vm.config.files.vmPathName,
+        vm.config.uuid,
+        vm.config.hardware.device[-1].macAddress,
+    )
     folder = shared.datacenter.vmFolder
     with pytest.raises(vim.fault.AlreadyExists):
         shared.done(folder.RegisterVM_Task(path, None, False, shared.pool, None))
@@ -291,7 +330,11 @@ def test_unregistered_and_registered_again(shared: Host) -> None:
         print(vm.name)
     back = shared.done(folder.RegisterVM_Task(path, "renamed", False, shared.pool, None))
     assert back.name == "renamed"
-    assert (back.config.uuid, back.config.annotation, back.config.hardware.numCPU) == (uuid, "kept", 2)
+    assert (back.config.uuid, back.config.annotation, back.config.hardware.numCPU) == (
+        uuid,
+        "kept",
+        2,
+    )
     assert next(d for d in back.config.hardware.device if d.key == 2000).capacityInKB == 2048
     assert next(d for d in back.config.hardware.device if d.key == 4000).macAddress == mac
     shared.done(back.PowerOnVM_Task())
@@ -300,10 +343,18 @@ def test_unregistered_and_registered_again(shared: Host) -> None:
 
 def test_what_is_no_machine_cannot_be_registered(shared: Host) -> None:
     with pytest.raises(vim.fault.NotFound):
-        shared.done(shared.datacenter.vmFolder.RegisterVM_Task("[datastore1] no/such.vmx", None, False, shared.pool, None))
+        shared.done(
+            shared.datacenter.vmFolder.RegisterVM_Task(
+                "[datastore1] no/such.vmx", None, False, shared.pool, None
+            )
+        )
     shared.esx.datastore_path().joinpath("bad.vmx").write_text("this is no configuration\n")
     with pytest.raises(vim.fault.InvalidVmConfig):
-        shared.done(shared.datacenter.vmFolder.RegisterVM_Task("[datastore1] bad.vmx", None, False, shared.pool, None))
+        shared.done(
+            shared.datacenter.vmFolder.RegisterVM_Task(
+                "[datastore1] bad.vmx", None, False, shared.pool, None
+            )
+        )
 
 
 def test_destroyed_with_its_files(shared: Host) -> None:
@@ -326,7 +377,10 @@ def test_destroying_spares_what_is_not_the_machines(shared: Host) -> None:
 @pytest.mark.parametrize("broken", ["missing", "short", "no descriptor", "sparse"])
 def test_no_power_without_a_right_disk(shared: Host, broken: str) -> None:
     vm = shared.create(f"broken {broken}", disk_kb=1024)
-    folder = shared.esx.datastore_path() / vm.config.files.vmPathName.partition("] ")[2].partition("/")[0]
+    folder = (
+        shared.esx.datastore_path()
+        / vm.config.files.vmPathName.partition("] ")[2].partition("/")[0]
+    )
     [descriptor] = [file for file in folder.glob("*.vmdk") if not file.name.endswith("-flat.vmdk")]
     [extent] = folder.glob("*-flat.vmdk")
     fault: type[Exception] = vim.fault.InvalidDiskFormat
@@ -352,13 +406,21 @@ def test_a_disk_in_use_is_locked(shared: Host) -> None:
         shared.create("taker", deviceChange=disk(0, file=file, operation=None))
     for locked in (
         shared.content.virtualDiskManager.DeleteVirtualDisk_Task(file, shared.datacenter),
-        shared.content.fileManager.DeleteDatastoreFile_Task("[datastore1] holder", shared.datacenter),
-        shared.content.virtualDiskManager.ExtendVirtualDisk_Task(file, shared.datacenter, 4096, False),
+        shared.content.fileManager.DeleteDatastoreFile_Task(
+            "[datastore1] holder", shared.datacenter
+        ),
+        shared.content.virtualDiskManager.ExtendVirtualDisk_Task(
+            file, shared.datacenter, 4096, False
+        ),
     ):
         with pytest.raises(vim.fault.FileLocked):
             shared.done(locked)
     shared.done(first.PowerOffVM_Task())
-    shared.done(shared.content.virtualDiskManager.ExtendVirtualDisk_Task(file, shared.datacenter, 4096, False))
+    shared.done(
+        shared.content.virtualDiskManager.ExtendVirtualDisk_Task(
+            file, shared.datacenter, 4096, False
+        )
+    )
     assert next(d for d in first.config.hardware.device if d.key == 2000).capacityInKB == 4096
 
 
@@ -414,7 +476,9 @@ def test_a_search_can_be_cancelled_and_a_power_on_cannot(connect: Callable[..., 
 
 def test_a_question_stops_the_task_until_it_is_answered(host: Host) -> None:
     vm = host.datacenter.vmFolder.childEntity[0]
-    number = host.esx.threadsafe(host.esx.ask, "vm-0", "Did you move it or copy it?", {"0": "Moved", "1": "Copied"})
+    number = host.esx.threadsafe(
+        host.esx.ask, "vm-0", "Did you move it or copy it?", {"0": "Moved", "1": "Copied"}
+    )
     task = vm.PowerOnVM_Task()
     question = vm.runtime.question
     assert question.id == number
@@ -444,7 +508,9 @@ def test_what_is_not_simulated_says_so(shared: Host) -> None:
 
 def test_resource_pools(shared: Host) -> None:
     share = vim.SharesInfo(shares=100, level="normal")
-    amount = vim.ResourceAllocationInfo(reservation=0, expandableReservation=True, limit=-1, shares=share)
+    amount = vim.ResourceAllocationInfo(
+        reservation=0, expandableReservation=True, limit=-1, shares=share
+    )
     spec = vim.ResourceConfigSpec(cpuAllocation=amount, memoryAllocation=amount)
     pool = shared.pool.CreateResourcePool("tenants", spec)
     vm = shared.done(shared.datacenter.vmFolder.CreateVM_Task(shared.spec("pooled"), pool))

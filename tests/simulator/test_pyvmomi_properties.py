@@ -38,14 +38,22 @@ def test_the_tree_from_root_to_everything(shared: Host) -> None:
 
 def test_a_container_view_shows_a_type(shared: Host) -> None:
     manager = shared.content.viewManager
-    for cls, count in ((vim.HostSystem, 1), (vim.Datastore, 1), (vim.Network, 1), (vim.Folder, 4), (vim.ResourcePool, 1)):
+    for cls, count in (
+        (vim.HostSystem, 1),
+        (vim.Datastore, 1),
+        (vim.Network, 1),
+        (vim.Folder, 4),
+        (vim.ResourcePool, 1),
+    ):
         view = manager.CreateContainerView(shared.content.rootFolder, [cls], True)
         assert len(view.view) == count, cls
         view.Destroy()
 
 
 def test_a_view_that_is_gone_is_not_found(shared: Host) -> None:
-    view = shared.content.viewManager.CreateContainerView(shared.content.rootFolder, [vim.VirtualMachine], True)
+    view = shared.content.viewManager.CreateContainerView(
+        shared.content.rootFolder, [vim.VirtualMachine], True
+    )
     view.Destroy()
     with pytest.raises(vmodl.fault.ManagedObjectNotFound):
         print(view.view)
@@ -58,9 +66,13 @@ def test_a_container_has_to_be_one(shared: Host) -> None:
 
 
 def test_eight_properties_of_all_machines_in_one_call(shared: Host) -> None:
-    view = shared.content.viewManager.CreateContainerView(shared.datacenter.vmFolder, [vim.VirtualMachine], True)
+    view = shared.content.viewManager.CreateContainerView(
+        shared.datacenter.vmFolder, [vim.VirtualMachine], True
+    )
     paths = "name runtime.powerState config.hardware.numCPU config.hardware.memoryMB config.uuid network datastore summary".split()
-    found = shared.content.propertyCollector.RetrieveContents([view_spec(view, vim.VirtualMachine, *paths)])
+    found = shared.content.propertyCollector.RetrieveContents(
+        [view_spec(view, vim.VirtualMachine, *paths)]
+    )
     assert len(found) >= 3
     for content in found:
         assert {prop.name for prop in content.propSet} == set(paths)
@@ -68,10 +80,14 @@ def test_eight_properties_of_all_machines_in_one_call(shared: Host) -> None:
 
 
 def test_pages_of_a_read(shared: Host) -> None:
-    view = shared.content.viewManager.CreateContainerView(shared.datacenter.vmFolder, [vim.VirtualMachine], True)
+    view = shared.content.viewManager.CreateContainerView(
+        shared.datacenter.vmFolder, [vim.VirtualMachine], True
+    )
     collector = shared.content.propertyCollector
     total = len(view.view)
-    page = collector.RetrievePropertiesEx([view_spec(view, vim.VirtualMachine, "name")], Collector.RetrieveOptions(maxObjects=2))
+    page = collector.RetrievePropertiesEx(
+        [view_spec(view, vim.VirtualMachine, "name")], Collector.RetrieveOptions(maxObjects=2)
+    )
     names = [content.propSet[0].val for content in page.objects]
     assert len(names) == 2
     tokens = [page.token]
@@ -87,8 +103,12 @@ def test_pages_of_a_read(shared: Host) -> None:
 
 def test_the_rest_of_a_read_can_be_cancelled(shared: Host) -> None:
     collector = shared.content.propertyCollector
-    view = shared.content.viewManager.CreateContainerView(shared.datacenter.vmFolder, [vim.VirtualMachine], True)
-    page = collector.RetrievePropertiesEx([view_spec(view, vim.VirtualMachine, "name")], Collector.RetrieveOptions(maxObjects=1))
+    view = shared.content.viewManager.CreateContainerView(
+        shared.datacenter.vmFolder, [vim.VirtualMachine], True
+    )
+    page = collector.RetrievePropertiesEx(
+        [view_spec(view, vim.VirtualMachine, "name")], Collector.RetrieveOptions(maxObjects=1)
+    )
     collector.CancelRetrievePropertiesEx(page.token)
     with pytest.raises(vmodl.fault.InvalidArgument):
         collector.ContinueRetrievePropertiesEx(page.token)
@@ -97,8 +117,12 @@ def test_the_rest_of_a_read_can_be_cancelled(shared: Host) -> None:
 
 def test_the_hosts_own_page_limit(connect: Callable[..., Host]) -> None:
     host = connect(vms=5, max_objects=2)
-    view = host.content.viewManager.CreateContainerView(host.datacenter.vmFolder, [vim.VirtualMachine], True)
-    page = host.content.propertyCollector.RetrievePropertiesEx([view_spec(view, vim.VirtualMachine, "name")], Collector.RetrieveOptions())
+    view = host.content.viewManager.CreateContainerView(
+        host.datacenter.vmFolder, [vim.VirtualMachine], True
+    )
+    page = host.content.propertyCollector.RetrievePropertiesEx(
+        [view_spec(view, vim.VirtualMachine, "name")], Collector.RetrieveOptions()
+    )
     assert len(page.objects) == 2
     assert page.token
 
@@ -106,7 +130,8 @@ def test_the_hosts_own_page_limit(connect: Callable[..., Host]) -> None:
 def test_no_objects_a_page_are_refused(shared: Host) -> None:
     with pytest.raises(vmodl.fault.InvalidArgument):
         shared.content.propertyCollector.RetrievePropertiesEx(
-            [spec_for(shared.system, vim.HostSystem, "name")], Collector.RetrieveOptions(maxObjects=0)
+            [spec_for(shared.system, vim.HostSystem, "name")],
+            Collector.RetrieveOptions(maxObjects=0),
         )
 
 
@@ -119,7 +144,9 @@ def test_nothing_selected_is_no_result(shared: Host) -> None:
 
 def test_a_property_that_cannot_be(shared: Host) -> None:
     with pytest.raises(vmodl.query.InvalidProperty) as caught:
-        shared.content.propertyCollector.RetrieveContents([spec_for(shared.system, vim.HostSystem, "nonsense.deep")])
+        shared.content.propertyCollector.RetrieveContents(
+            [spec_for(shared.system, vim.HostSystem, "nonsense.deep")]
+        )
     assert caught.value.name == "nonsense.deep"
 
 
@@ -133,7 +160,14 @@ def test_an_object_that_is_not_there(shared: Host) -> None:
 def test_one_element_of_an_array(shared: Host) -> None:
     vm = shared.create(nic=True)
     found = shared.content.propertyCollector.RetrieveContents(
-        [spec_for(vm, vim.VirtualMachine, "config.hardware.device[4000].macAddress", "config.hardware.device[9999]")]
+        [
+            spec_for(
+                vm,
+                vim.VirtualMachine,
+                "config.hardware.device[4000].macAddress",
+                "config.hardware.device[9999]",
+            )
+        ]
     )
     [prop] = found[0].propSet
     assert prop.val.startswith("00:0c:29:")
@@ -145,7 +179,9 @@ def test_all_properties(shared: Host) -> None:
         propSet=[Collector.PropertySpec(type=vim.VirtualMachine, all=True)],
     )
     [found] = shared.content.propertyCollector.RetrieveContents([spec])
-    assert {"name", "config", "runtime", "guest", "summary", "layoutEx", "capability"} <= {p.name for p in found.propSet}
+    assert {"name", "config", "runtime", "guest", "summary", "layoutEx", "capability"} <= {
+        p.name for p in found.propSet
+    }
 
 
 def test_a_recursive_traversal_by_name(shared: Host) -> None:
@@ -155,36 +191,70 @@ def test_a_recursive_traversal_by_name(shared: Host) -> None:
         name="visitFolders",
         type=vim.Folder,
         path="childEntity",
-        selectSet=[select(name="visitFolders"), select(name="vms"), select(name="hosts"), select(name="compute"), select(name="pools")],
+        selectSet=[
+            select(name="visitFolders"),
+            select(name="vms"),
+            select(name="hosts"),
+            select(name="compute"),
+            select(name="pools"),
+        ],
     )
     specs = [
         folders,
-        walk(name="vms", type=vim.Datacenter, path="vmFolder", selectSet=[select(name="visitFolders")]),
-        walk(name="hosts", type=vim.Datacenter, path="hostFolder", selectSet=[select(name="visitFolders")]),
+        walk(
+            name="vms",
+            type=vim.Datacenter,
+            path="vmFolder",
+            selectSet=[select(name="visitFolders")],
+        ),
+        walk(
+            name="hosts",
+            type=vim.Datacenter,
+            path="hostFolder",
+            selectSet=[select(name="visitFolders")],
+        ),
         walk(name="compute", type=vim.ComputeResource, path="host", selectSet=[]),
         walk(name="pools", type=vim.ComputeResource, path="resourcePool", selectSet=[]),
     ]
     found = shared.content.propertyCollector.RetrieveContents(
-        [spec_for(shared.content.rootFolder, vim.ManagedEntity, "name", selectSet=specs, skip=False)]
+        [
+            spec_for(
+                shared.content.rootFolder, vim.ManagedEntity, "name", selectSet=specs, skip=False
+            )
+        ]
     )
     names = [content.propSet[0].val for content in found]
-    assert {"ha-folder-root", "ha-datacenter", "vm", "host", "vm-0", "Resources", "localhost.localdomain"} <= set(names)
+    assert {
+        "ha-folder-root",
+        "ha-datacenter",
+        "vm",
+        "host",
+        "vm-0",
+        "Resources",
+        "localhost.localdomain",
+    } <= set(names)
     assert len(found) == len({content.obj for content in found})
 
 
 def test_changes_are_told_with_versions(host: Host) -> None:
     vm = host.datacenter.vmFolder.childEntity[0]
     collector = host.content.propertyCollector.CreatePropertyCollector()
-    mine = collector.CreateFilter(spec_for(vm, vim.VirtualMachine, "name", "runtime.powerState"), False)
+    mine = collector.CreateFilter(
+        spec_for(vm, vim.VirtualMachine, "name", "runtime.powerState"), False
+    )
     first = collector.WaitForUpdatesEx("", Collector.WaitOptions(maxWaitSeconds=5))
     [update] = first.filterSet[0].objectSet
     assert update.kind == "enter"
-    assert collector.WaitForUpdatesEx(first.version, Collector.WaitOptions(maxWaitSeconds=0)) is None
+    assert (
+        collector.WaitForUpdatesEx(first.version, Collector.WaitOptions(maxWaitSeconds=0)) is None
+    )
     host.done(vm.PowerOnVM_Task())
     second = collector.WaitForUpdatesEx(first.version, Collector.WaitOptions(maxWaitSeconds=5))
     [update] = second.filterSet[0].objectSet
     assert update.kind == "modify"
-    assert [(change.name, change.val) for change in update.changeSet] == [("runtime.powerState", "poweredOn")]
+    assert [(change.name, change.val) for change in update.changeSet] == [
+        ("runtime.powerState", "poweredOn")
+    ]
     again = collector.WaitForUpdatesEx(first.version, Collector.WaitOptions(maxWaitSeconds=5))
     assert again.version == second.version
     mine.DestroyPropertyFilter()
@@ -204,7 +274,9 @@ def test_a_wait_ends_when_something_happens(host: Host) -> None:
     first = collector.WaitForUpdatesEx("", Collector.WaitOptions(maxWaitSeconds=5))
     found = []
     waiter = threading.Thread(
-        target=lambda: found.append(collector.WaitForUpdatesEx(first.version, Collector.WaitOptions(maxWaitSeconds=20)))
+        target=lambda: found.append(
+            collector.WaitForUpdatesEx(first.version, Collector.WaitOptions(maxWaitSeconds=20))
+        )
     )
     waiter.start()
     host.done(vm.ReconfigVM_Task(vim.vm.ConfigSpec(annotation="changed")))
@@ -236,12 +308,16 @@ def test_a_wait_can_be_cancelled(host: Host) -> None:
 
 def test_updates_are_cut_into_sets(connect: Callable[..., Host]) -> None:
     host = connect(vms=5)
-    view = host.content.viewManager.CreateContainerView(host.datacenter.vmFolder, [vim.VirtualMachine], True)
+    view = host.content.viewManager.CreateContainerView(
+        host.datacenter.vmFolder, [vim.VirtualMachine], True
+    )
     collector = host.content.propertyCollector.CreatePropertyCollector()
     collector.CreateFilter(view_spec(view, vim.VirtualMachine, "name"), False)
     version, seen, cut = "", [], []
     while True:
-        found = collector.WaitForUpdatesEx(version, Collector.WaitOptions(maxWaitSeconds=1, maxObjectUpdates=2))
+        found = collector.WaitForUpdatesEx(
+            version, Collector.WaitOptions(maxWaitSeconds=1, maxObjectUpdates=2)
+        )
         seen += [update.obj for update in found.filterSet[0].objectSet]
         cut.append(bool(found.truncated))
         version = found.version
@@ -252,7 +328,9 @@ def test_updates_are_cut_into_sets(connect: Callable[..., Host]) -> None:
 
 
 def test_a_view_tells_who_comes_and_goes(host: Host) -> None:
-    view = host.content.viewManager.CreateContainerView(host.datacenter.vmFolder, [vim.VirtualMachine], True)
+    view = host.content.viewManager.CreateContainerView(
+        host.datacenter.vmFolder, [vim.VirtualMachine], True
+    )
     collector = host.content.propertyCollector.CreatePropertyCollector()
     collector.CreateFilter(view_spec(view, vim.VirtualMachine, "name"), False)
     version = collector.WaitForUpdatesEx("", Collector.WaitOptions(maxWaitSeconds=5)).version

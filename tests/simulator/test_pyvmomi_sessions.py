@@ -121,7 +121,9 @@ def test_over_the_session_limit_the_server_is_unavailable(connect: Callable[...,
 
 
 def test_a_generic_service_ticket_names_the_host(shared: Host) -> None:
-    spec = vim.SessionManager.HttpServiceRequestSpec(method="httpPut", url=f"https://127.0.0.1:{shared.esx.world.port}/folder/x")
+    spec = vim.SessionManager.HttpServiceRequestSpec(
+        method="httpPut", url=f"https://127.0.0.1:{shared.esx.world.port}/folder/x"
+    )
     ticket = shared.content.sessionManager.AcquireGenericServiceTicket(spec)
     assert ticket.id
     assert ticket.hostName == "127.0.0.1"

@@ -39,7 +39,9 @@ def test_a_snapshot_freezes_the_disk_under_a_delta(shared: Host) -> None:
     assert chain(disk_of(vm).backing) == ["frozen-000001.vmdk", "frozen.vmdk"]
     [frozen] = [d for d in snapshot.config.hardware.device if d.key == 2000]
     assert chain(frozen.backing) == ["frozen.vmdk"]
-    assert {"frozen-000001.vmdk", "frozen-000001-delta.vmdk"} < set(shared.files("[datastore1] frozen"))
+    assert {"frozen-000001.vmdk", "frozen-000001-delta.vmdk"} < set(
+        shared.files("[datastore1] frozen")
+    )
     shared.done(vm.PowerOnVM_Task())
     shared.done(vm.PowerOffVM_Task())
 
@@ -75,7 +77,9 @@ def test_a_tree_and_its_branches(shared: Host) -> None:
     branch = snap(shared, vm, "1.2")
     assert names(vm.snapshot.rootSnapshotList) == [("1", [("1.1", []), ("1.2", [])])]
     assert vm.snapshot.currentSnapshot == branch
-    assert {s._moId for s in first.childSnapshot} == {t.snapshot._moId for t in vm.snapshot.rootSnapshotList[0].childSnapshotList}
+    assert {s._moId for s in first.childSnapshot} == {
+        t.snapshot._moId for t in vm.snapshot.rootSnapshotList[0].childSnapshotList
+    }
     assert len(chain(disk_of(vm).backing)) == 3
 
 
@@ -90,7 +94,10 @@ def test_removing_one_merges_its_delta(shared: Host) -> None:
     shared.done(second.RemoveSnapshot_Task(False, None))
     assert vm.snapshot is None
     assert chain(disk_of(vm).backing) == ["merge.vmdk"]
-    assert {name for name in shared.files("[datastore1] merge") if name.endswith(".vmdk")} == {"merge.vmdk", "merge-flat.vmdk"}
+    assert {name for name in shared.files("[datastore1] merge") if name.endswith(".vmdk")} == {
+        "merge.vmdk",
+        "merge-flat.vmdk",
+    }
     with pytest.raises(vmodl.fault.ManagedObjectNotFound):
         first.RemoveSnapshot_Task(False, None)
     shared.done(vm.PowerOnVM_Task())
@@ -115,7 +122,10 @@ def test_removing_all(shared: Host) -> None:
     shared.done(vm.RemoveAllSnapshots_Task(None))
     assert vm.snapshot is None
     assert chain(disk_of(vm).backing) == ["all.vmdk"]
-    assert {name for name in shared.files("[datastore1] all") if name.endswith(".vmdk")} == {"all.vmdk", "all-flat.vmdk"}
+    assert {name for name in shared.files("[datastore1] all") if name.endswith(".vmdk")} == {
+        "all.vmdk",
+        "all-flat.vmdk",
+    }
     shared.done(vm.PowerOnVM_Task())
     shared.done(vm.PowerOffVM_Task())
 
@@ -169,7 +179,12 @@ def test_a_copy_of_a_chain_is_one_disk(shared: Host) -> None:
     manager = shared.content.virtualDiskManager
     shared.done(
         manager.CopyVirtualDisk_Task(
-            disk_of(vm).backing.fileName, shared.datacenter, "[datastore1] copy.vmdk", shared.datacenter, spec, False
+            disk_of(vm).backing.fileName,
+            shared.datacenter,
+            "[datastore1] copy.vmdk",
+            shared.datacenter,
+            spec,
+            False,
         )
     )
     copied = shared.esx.datastore_path() / "copy-flat.vmdk"

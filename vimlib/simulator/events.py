@@ -53,7 +53,8 @@ class EventManager(Served):
         assert resource is not None
         if machine is not None:
             fields["vm"] = vim25.VmEventArgument(name=machine.name, vm=machine.ref)
-            fields.setdefault("template", machine.config.template)
+            if issubclass(cls, vim25.VmEvent):
+                fields.setdefault("template", machine.config.template)
         event = cls(
             key=key,
             chainId=chain or key,
@@ -194,21 +195,12 @@ def create_collector(manager: EventManager, call: Call) -> Any:
 def log_user_event(manager: EventManager, call: Call) -> None:
     """Note what a user says."""
     entity = manager.world.find(call.args["entity"])
-    machine = entity if entity.kind == "VirtualMachine" else None
     manager.post(
         "GeneralUserEvent",
         f"User logged event: {call.args['msg']}",
+        machine=entity if entity.kind == "VirtualMachine" else None,
         user=call.user,
         message=call.args["msg"],
-        **_about(machine),
-    )
-
-
-def _about(machine: Any) -> dict[str, Any]:
-    return (
-        {"vm": vim25.VmEventArgument(name=machine.name, vm=machine.ref)}
-        if machine is not None
-        else {}
     )
 
 

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pyVmomi import vim, vmodl
+
+from tests.simulator.conftest import Host
+
+pytestmark = pytest.mark.slow
+
+
+def about(vm: Any, recursion: str = "self") -> Any:
+    entity = vim.event.EventFilterSpec.ByEntity(entity=vm, recursion=recursion)
+    return vim.event.EventFilterSpec(entity=entity)
+
+
+def kinds(events: Any) -> list[str]:
+    return [type(event).__name__.rpartition(".")[2] for event in events]
+
+
+def test_the_life_of_a_machine(shared: Host) -> None:
+    vm = shared.create("eventful")
+    shared.done(vm.ReconfigVM_Task(vim.vm.ConfigSpec(annotation="x")))
+    shared.done(vm.PowerOnVM_Task())
+    shared.done(vm.SuspendVM_Task())
+    shared.done(vm.PowerOnVM_Task())
+    shared.done(vm.PowerOffVM_Task())
+    shared.done(vm.Rename_Task("renamed eventful"))
+    events = shared.content.eventManager.QueryEvents(about(vm))
+    assert kinds(events) == [
+        "VmCreatedEvent",
+        "VmReconfiguredEvent",
+        "VmPoweredOnEvent",
+        "VmSuspendedEvent",
+        "VmResumingEvent",
+        "VmPoweredOffEvent",
+        "VmRenamedEvent",
+    ]
+    first = events[0]
+    assert first.vm.vm == vm
+    assert first.vm.name == "eventful"
+    assert first.userName == "root"
+    assert first.host.host == shared.system
+    assert first.fullFormattedMessage == "Created virtual machine eventful on localhost.localdomain"
+    assert [event.key for event in events] == sorted(event.key for event in events)
+
+
+def test_filters_by_type_and_time(shared: Host) -> None:
+    vm = shared.create()
+    shared.done(vm.PowerOnVM_Task())
+    shared.done(vm.PowerOffVM_Task())
+    manager = shared.content.eventManager
+    spec = about(vm)
+    spec.eventTypeId = ["VmPoweredOnEvent"]
+    assert kinds(manager.QueryEvents(spec)) == ["VmPoweredOnEvent"]
+    spec = about(vm)
+    spec.type = [vim.event.VmEvent]
+    assert len(manager.QueryEvents(spec)) == 3
+    spec = about(vm)
+    spec.time = vim.event.EventFilterSpec.ByTime(beginTime=shared.si.CurrentTime())
+    assert manager.QueryEvents(spec) == []
+    spec = about(shared.content.rootFolder, "all")
+    assert len(manager.QueryEvents(spec)) >= 3
+
+
+def test_the_latest_event(shared: Host) -> None:
+    vm = shared.create()
+    assert shared.content.eventManager.latestEvent.vm.vm == vm
+
+
+def test_a_collector_reads_both_ways(shared: Host) -> None:
+    vm = shared.create()
+    for number in range(5):
+        shared.done(vm.ReconfigVM_Task(vim.vm.ConfigSpec(annotation=str(number))))
+    collector = shared.content.eventManager.CreateCollectorForEvents(about(vm))
+    assert len(collector.latestPage) == 6
+    assert kinds(collector.latestPage)[-1] == "VmCreatedEvent"
+    collector.RewindCollector()
+    assert kinds(collector.ReadNextEvents(2)) == ["VmCreatedEvent", "VmReconfiguredEvent"]
+    assert len(collector.ReadNextEvents(10)) == 4
+    assert collector.ReadNextEvents(10) == []
+    collector.ResetCollector()
+    back = collector.ReadPreviousEvents(10)
+    assert kinds(back)[-1] == "VmCreatedEvent"
+    collector.SetCollectorPageSize(2)
+    assert len(collector.latestPage) == 2
+    with pytest.raises(vmodl.fault.InvalidArgument):
+        collector.ReadNextEvents(0)
+    collector.DestroyCollector()
+    with pytest.raises(vmodl.fault.ManagedObjectNotFound):
+        collector.ReadNextEvents(1)
+
+
+def test_a_collector_hears_of_new_events(shared: Host) -> None:
+    vm = shared.create()
+    collector = shared.content.eventManager.CreateCollectorForEvents(about(vm))
+    assert collector.ReadNextEvents(10) == []
+    shared.done(vm.ReconfigVM_Task(vim.vm.ConfigSpec(annotation="new")))
+    assert kinds(collector.ReadNextEvents(10)) == ["VmReconfiguredEvent"]
+    collector.DestroyCollector()
+
+
+def test_a_user_logs_an_event(shared: Host) -> None:
+    vm = shared.create()
+    shared.content.eventManager.LogUserEvent(vm, "hello")
+    event = shared.content.eventManager.QueryEvents(about(vm))[-1]
+    assert type(event).__name__.endswith("GeneralUserEvent")
+    assert event.message == "hello"

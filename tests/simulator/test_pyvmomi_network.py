@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pyVmomi import vim, vmodl
+
+from tests.simulator.conftest import Host
+
+pytestmark = pytest.mark.slow
+
+
+def group(name: str, vlan: int = 0, switch: str = "vSwitch0", **policy: Any) -> Any:
+    return vim.host.PortGroup.Specification(
+        name=name, vlanId=vlan, vswitchName=switch, policy=vim.host.NetworkPolicy(**policy)
+    )
+
+
+def system(host: Host) -> Any:
+    return host.system.configManager.networkSystem
+
+
+def test_a_port_group_is_seen_everywhere(shared: Host) -> None:
+    system(shared).AddPortGroup(group("seen", 100))
+    for info in (system(shared).networkInfo, shared.system.config.network):
+        [found] = [each for each in info.portgroup if each.spec.name == "seen"]
+        assert found.spec.vlanId == 100
+        assert found.vswitch == "key-vim.host.VirtualSwitch-vSwitch0"
+        assert found.computedPolicy.security.macChanges is True
+        [switch] = [each for each in info.vswitch if each.name == "vSwitch0"]
+        assert found.key in switch.portgroup
+    for networks in (
+        shared.system.network,
+        shared.datacenter.network,
+        shared.datacenter.networkFolder.childEntity,
+    ):
+        assert "seen" in [each.name for each in networks]
+    [network] = [each for each in shared.system.network if each.name == "seen"]
+    assert network._moId == "HaNetwork-seen"
+    assert network.summary.accessible
+
+
+@pytest.mark.parametrize(
+    ("spec", "fault"),
+    [
+        (group("VM Network"), vim.fault.AlreadyExists),
+        (group("lost", switch="vSwitch9"), vim.fault.NotFound),
+        (group("far", vlan=5000), vmodl.fault.InvalidArgument),
+        (group("near", vlan=-1), vmodl.fault.InvalidArgument),
+        (group(""), vmodl.fault.InvalidArgument),
+    ],
+)
+def test_a_port_group_that_cannot_be(shared: Host, spec: Any, fault: type[Exception]) -> None:
+    with pytest.raises(fault):
+        system(shared).AddPortGroup(spec)
+
+
+def test_a_port_group_changes(shared: Host) -> None:
+    system(shared).AddPortGroup(group("early", 1))
+    system(shared).UpdatePortGroup("early", group("late", 2))
+    found = {each.spec.name: each.spec.vlanId for each in system(shared).networkInfo.portgroup}
+    assert found["late"] == 2
+    assert "early" not in found
+    with pytest.raises(vim.fault.AlreadyExists):
+        system(shared).UpdatePortGroup("late", group("VM Network"))
+    with pytest.raises(vim.fault.NotFound):
+        system(shared).UpdatePortGroup("nobody", group("x"))
+    system(shared).RemovePortGroup("late")
+    with pytest.raises(vim.fault.NotFound):
+        system(shared).RemovePortGroup("late")
+    assert "late" not in [each.name for each in shared.datacenter.network]
+
+
+def test_a_policy_of_its_own_overrides_the_switch(shared: Host) -> None:
+    teaming = vim.host.NetworkPolicy.NicTeamingPolicy(notifySwitches=False)
+    system(shared).AddPortGroup(group("own policy", nicTeaming=teaming))
+    [found] = [
+        each for each in system(shared).networkInfo.portgroup if each.spec.name == "own policy"
+    ]
+    assert found.computedPolicy.nicTeaming.notifySwitches is False
+    assert found.computedPolicy.nicTeaming.policy == "loadbalance_srcid"
+
+
+def test_the_management_network_is_in_use(shared: Host) -> None:
+    with pytest.raises(vim.fault.ResourceInUse):
+        system(shared).RemovePortGroup("Management Network")
+    with pytest.raises(vim.fault.ResourceInUse):
+        system(shared).RemoveVirtualSwitch("vSwitch0")
+
+
+def test_a_switch_with_an_adapter(shared: Host) -> None:
+    bridge = vim.host.VirtualSwitch.BondBridge(nicDevice=["vmnic1"])
+    system(shared).AddVirtualSwitch(
+        "vSwitch1", vim.host.VirtualSwitch.Specification(numPorts=64, bridge=bridge, mtu=9000)
+    )
+    [switch] = [each for each in system(shared).networkInfo.vswitch if each.name == "vSwitch1"]
+    assert switch.pnic == ["key-vim.host.PhysicalNic-vmnic1"]
+    assert (switch.mtu, switch.numPorts) == (9000, 64)
+    with pytest.raises(vim.fault.AlreadyExists):
+        system(shared).AddVirtualSwitch("vSwitch1", None)
+    with pytest.raises(vim.fault.ResourceInUse):
+        system(shared).AddVirtualSwitch(
+            "vSwitch2", vim.host.VirtualSwitch.Specification(numPorts=8, bridge=bridge)
+        )
+    wrong = vim.host.VirtualSwitch.BondBridge(nicDevice=["vmnic7"])
+    with pytest.raises(vim.fault.HostConfigFault):
+        system(shared).AddVirtualSwitch(
+            "vSwitch2", vim.host.VirtualSwitch.Specification(numPorts=8, bridge=wrong)
+        )
+    system(shared).AddPortGroup(group("on it", switch="vSwitch1"))
+    system(shared).RemoveVirtualSwitch("vSwitch1")
+    assert "on it" not in [each.name for each in shared.datacenter.network]
+
+
+def test_physical_adapters(shared: Host) -> None:
+    adapters = {each.device: each for each in system(shared).networkInfo.pnic}
+    assert {"vmnic0", "vmnic1", "vmnic10"} == set(adapters)
+    assert adapters["vmnic10"].linkSpeed is None
+    assert shared.system.summary.hardware.numNics == 3
+
+
+def test_a_running_machine_has_a_port(shared: Host) -> None:
+    vm = shared.create("ported", nic=True)
+    shared.done(vm.PowerOnVM_Task())
+    [found] = [
+        each for each in system(shared).networkInfo.portgroup if each.spec.name == "VM Network"
+    ]
+    nic = next(d for d in vm.config.hardware.device if d.key == 4000)
+    assert nic.connectable.connected
+    assert [nic.macAddress] in [port.mac for port in found.port]
+    shared.done(vm.PowerOffVM_Task())
+    [found] = [
+        each for each in system(shared).networkInfo.portgroup if each.spec.name == "VM Network"
+    ]
+    assert list(found.port) == []
+
+
+def test_the_host_says_what_it_is(shared: Host) -> None:
+    summary = shared.system.summary
+    assert summary.config.product.apiType == "HostAgent"
+    assert summary.hardware.memorySize == 128 << 30
+    assert shared.system.hardware.cpuInfo.numCpuCores == 16
+    assert shared.system.runtime.connectionState == "connected"
+    assert shared.system.config.fileSystemVolume.mountInfo[0].volume.name == "datastore1"
+    store = shared.datacenter.datastore[0]
+    assert store.summary.type == "VMFS"
+    assert store.summary.url == f"ds:///vmfs/volumes/{store._moId}/"
+    assert store.host[0].mountInfo.accessMode == "readWrite"
+    assert store.info.vmfs.uuid == store._moId

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+from pyVmomi import vim
+
+from tests.simulator.conftest import Host, disk
+from tests.simulator.test_pyvmomi_disks import CONTENT, stream_optimized
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def web(shared: Host, tmp_path: Any) -> Iterator[requests.Session]:
+    pem = tmp_path / "host.pem"
+    pem.write_bytes(shared.esx.certificate_pem)
+    with requests.Session() as session:
+        session.trust_env = False
+        session.verify = str(pem)
+        yield session
+
+
+def ready(lease: Any) -> Any:
+    deadline = time.monotonic() + 10
+    while lease.state == "initializing":
+        assert time.monotonic() < deadline
+    assert lease.state == "ready", lease.error
+    return lease.info
+
+
+def url(host: Host, info: Any) -> str:
+    [device] = info.deviceUrl
+    return str(device.url).replace("*", f"127.0.0.1:{host.esx.world.port}")
+
+
+def begin(host: Host, name: str) -> Any:
+    spec = vim.vm.VmImportSpec(configSpec=host.spec(name, deviceChange=disk(len(CONTENT) // 1024)))
+    return host.pool.ImportVApp(spec, host.datacenter.vmFolder, None)
+
+
+def test_an_imported_disk_has_the_bytes(shared: Host, web: requests.Session) -> None:
+    lease = begin(shared, "imported")
+    info = ready(lease)
+    assert info.totalDiskCapacityInKB == len(CONTENT) // 1024
+    assert info.deviceUrl[0].importKey == "/imported/VirtualLsiLogicController0:0"
+    assert web.put(url(shared, info), data=stream_optimized(CONTENT)).status_code == 200
+    lease.HttpNfcLeaseProgress(100)
+    lease.HttpNfcLeaseComplete()
+    assert lease.state == "done"
+    assert (shared.esx.datastore_path() / "imported" / "imported-flat.vmdk").read_bytes() == CONTENT
+    shared.done(info.entity.PowerOnVM_Task())
+    shared.done(info.entity.PowerOffVM_Task())
+    with pytest.raises(vim.fault.InvalidState):
+        lease.HttpNfcLeaseProgress(100)
+    assert web.put(url(shared, info), data=b"").status_code == 404
+
+
+def test_an_aborted_import_leaves_nothing(shared: Host, web: requests.Session) -> None:
+    lease = begin(shared, "aborted")
+    info = ready(lease)
+    web.put(url(shared, info), data=stream_optimized(CONTENT))
+    lease.HttpNfcLeaseAbort(None)
+    assert lease.state == "error"
+    assert shared.content.searchIndex.FindByInventoryPath("ha-datacenter/vm/aborted") is None
+    assert "aborted" not in shared.files("[datastore1]")
+
+
+def test_a_lease_that_nobody_keeps_alive_ends(shared: Host) -> None:
+    lease = begin(shared, "forgotten")
+    ready(lease)
+    world = shared.esx.world
+
+    def age() -> None:
+        for each in world.leases.values():
+            each.heard -= 1000
+
+    async def watch() -> None:
+        for each in list(world.leases.values()):
+            await each.watch()
+
+    shared.esx.threadsafe(age)
+    shared.esx.threadsafe(watch)
+    assert lease.state == "error"
+    assert isinstance(lease.error, vim.fault.Timedout)
+    with pytest.raises(vim.fault.Timedout):
+        lease.HttpNfcLeaseProgress(1)
+    assert shared.content.searchIndex.FindByInventoryPath("ha-datacenter/vm/forgotten") is None
+
+
+def test_an_import_that_cannot_be_says_why_in_the_lease(shared: Host) -> None:
+    shared.create("there already")
+    lease = begin(shared, "there already")
+    deadline = time.monotonic() + 10
+    while lease.state == "initializing":
+        assert time.monotonic() < deadline
+    assert lease.state == "error"
+    assert isinstance(lease.error, vim.fault.DuplicateName)
+
+
+def test_garbage_is_refused(shared: Host, web: requests.Session) -> None:
+    lease = begin(shared, "garbage")
+    info = ready(lease)
+    damaged = stream_optimized(CONTENT)[: 128 * 512 + 600]
+    assert web.put(url(shared, info), data=damaged).status_code == 400
+    lease.HttpNfcLeaseAbort(None)
+
+
+def test_what_is_exported_can_be_imported(
+    shared: Host, web: requests.Session, tmp_path: Any
+) -> None:
+    vm = shared.create("exported", deviceChange=disk(len(CONTENT) // 1024))
+    (shared.esx.datastore_path() / "exported" / "exported-flat.vmdk").write_bytes(CONTENT)
+    lease = vm.ExportVm()
+    info = ready(lease)
+    assert info.entity == vm
+    image = web.get(url(shared, info)).content
+    assert image.startswith(b"KDMV")
+    assert len(image) < len(CONTENT)
+    [entry] = lease.HttpNfcLeaseGetManifest()
+    assert entry.size == len(image)
+    lease.HttpNfcLeaseComplete()
+    other = begin(shared, "exported again")
+    info = ready(other)
+    assert web.put(url(shared, info), data=image).status_code == 200
+    other.HttpNfcLeaseComplete()
+    folder = shared.esx.datastore_path() / "exported again"
+    assert (folder / "exported again-flat.vmdk").read_bytes() == CONTENT
+
+
+def test_a_running_machine_is_not_exported(shared: Host) -> None:
+    vm = shared.create()
+    shared.done(vm.PowerOnVM_Task())
+    with pytest.raises(vim.fault.InvalidPowerState):
+        vm.ExportVm()
+    shared.done(vm.PowerOffVM_Task())

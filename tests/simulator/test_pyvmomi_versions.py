@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import requests
+from pyVmomi import vim, vmodl
+
+from tests.simulator.conftest import Host
+from vimlib.simulator.versions import RELEASES
+
+pytestmark = pytest.mark.slow
+Collector = vmodl.query.PropertyCollector
+
+
+@pytest.mark.parametrize("version", list(RELEASES))
+def test_each_release_works_a_machine(connect: Callable[..., Host], version: str) -> None:
+    host = connect(version=version, vms=1)
+    about = host.content.about
+    assert about.apiVersion == RELEASES[version].api
+    assert about.version in about.fullName
+    vm = host.create("worked", disk_kb=1024, nic=True)
+    host.done(vm.ReconfigVM_Task(vim.vm.ConfigSpec(annotation="x")))
+    host.done(vm.PowerOnVM_Task())
+    assert vm.summary.runtime.powerState == "poweredOn"
+    host.done(vm.PowerOffVM_Task())
+    host.done(vm.Destroy_Task())
+
+
+def test_a_host_of_old_shows_nothing_younger(connect: Callable[..., Host]) -> None:
+    host = connect(version="4.0", vms=1)
+    vm = host.datacenter.vmFolder.childEntity[0]
+    config = vm.config
+    assert config.firmware is None
+    assert config.hardware.numCoresPerSocket is None
+    assert config.instanceUuid
+    assert config.version == "vmx-07"
+
+
+def post(host: Host, tmp_path: Any, body: str, action: str = "urn:vim25/8.0.3.0") -> Any:
+    pem = tmp_path / "host.pem"
+    pem.write_bytes(host.esx.certificate_pem)
+    with requests.Session() as session:
+        session.trust_env = False
+        return session.post(
+            host.esx.url,
+            data=f'<soap:Envelope xmlns:soap="http://schemas.xmlsoap.org/soap/envelope/" '
+            f'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><soap:Body>{body}</soap:Body></soap:Envelope>',
+            headers={"Cookie": host.si._stub.cookie.split(";")[0], "SOAPAction": action},
+            verify=str(pem),
+        )
+
+
+def test_a_method_that_is_too_young(connect: Callable[..., Host], tmp_path: Any) -> None:
+    host = connect(version="4.0")
+    body = (
+        '<RetrievePropertiesEx xmlns="urn:vim25"><_this type="PropertyCollector">ha-property-collector</_this>'
+        "<options/></RetrievePropertiesEx>"
+    )
+    answer = post(host, tmp_path, body)
+    assert answer.status_code == 500
+    assert "InvalidRequest" in answer.text
+    assert "Unable to resolve WSDL method name RetrievePropertiesEx" in answer.text
+    assert host.esx.call_log[-1].method == "RetrievePropertiesEx"
+    assert host.esx.call_log[-1].fault == "InvalidRequest"
+
+
+def test_a_field_that_is_too_young(connect: Callable[..., Host], tmp_path: Any) -> None:
+    host = connect(version="4.1", vms=1)
+    vm = host.datacenter.vmFolder.childEntity[0]
+    body = (
+        f'<ReconfigVM_Task xmlns="urn:vim25"><_this type="VirtualMachine">{vm._moId}</_this>'
+        "<spec><firmware>efi</firmware></spec></ReconfigVM_Task>"
+    )
+    answer = post(host, tmp_path, body)
+    assert answer.status_code == 500
+    assert 'Unexpected element tag "firmware"' in answer.text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '<NoSuchMethod xmlns="urn:vim25"><_this type="ServiceInstance">ServiceInstance</_this></NoSuchMethod>',
+        '<CurrentTime xmlns="urn:vim25"></CurrentTime>',
+        "not xml <",
+        "",
+    ],
+)
+def test_requests_that_are_none(shared: Host, tmp_path: Any, body: str) -> None:
+    answer = post(shared, tmp_path, body)
+    assert answer.status_code == 500
+    assert "InvalidRequest" in answer.text
+
+
+def test_a_doctype_is_refused(shared: Host, tmp_path: Any) -> None:
+    pem = tmp_path / "host.pem"
+    pem.write_bytes(shared.esx.certificate_pem)
+    with requests.Session() as session:
+        session.trust_env = False
+        answer = session.post(
+            shared.esx.url, data='<!DOCTYPE x [<!ENTITY a "b">]><x>&a;</x>', verify=str(pem)
+        )
+    assert answer.status_code == 500
+    assert "InvalidRequest" in answer.text
+
+
+@pytest.mark.parametrize("version", list(RELEASES))
+def test_the_documents_about_the_service(
+    connect: Callable[..., Host], tmp_path: Any, version: str
+) -> None:
+    host = connect(version=version)
+    pem = tmp_path / "host.pem"
+    pem.write_bytes(host.esx.certificate_pem)
+    base = host.esx.url
+    with requests.Session() as session:
+        session.trust_env = False
+        session.verify = str(pem)
+        versions = session.get(f"{base}/vimServiceVersions.xml").text
+        assert f"<name>urn:vim25</name><version>{RELEASES[version].api}</version>" in versions
+        assert "<version>2.5</version>" in versions
+        service = session.get(f"{base}/vimService.wsdl").text
+        assert 'location="vim.wsdl"' in service
+        operations = session.get(f"{base}/vim.wsdl").text
+        assert ('name="RetrievePropertiesEx"' in operations) == (version != "4.0")
+        types = session.get(f"{base}/vim-types.xsd").text
+        assert ('name="firmware"' in types) == (RELEASES[version].numbers >= (5,))
+        assert not re.search(r'type="vim25:(\w+)"', types) or {
+            name for name in re.findall(r'(?:type|base)="vim25:(\w+)"', types)
+        } <= set(re.findall(r'<xsd:(?:complex|simple)Type name="(\w+)"', types))
+        assert session.get(f"{base}/nonsense.wsdl").status_code == 404
+        assert session.get(base).status_code == 405
+
+
+def test_tls_of_old_alone(connect: Callable[..., Host]) -> None:
+    import socket
+    import ssl
+    import warnings
+
+    from vimlib.simulator.run import in_thread
+
+    with in_thread(version="4.1", legacy_tls=True) as esx:
+        modern = ssl.create_default_context(cadata=esx.certificate_pem.decode())
+        with (
+            socket.create_connection(("127.0.0.1", esx.world.port)) as raw,
+            pytest.raises(ssl.SSLError),
+        ):
+            modern.wrap_socket(raw, server_hostname="127.0.0.1")
+        old = ssl.create_default_context(cadata=esx.certificate_pem.decode())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            old.minimum_version = ssl.TLSVersion.TLSv1
+        old.set_ciphers("ALL:@SECLEVEL=0")
+        with socket.create_connection(("127.0.0.1", esx.world.port)) as raw:
+            with old.wrap_socket(raw, server_hostname="127.0.0.1") as wrapped:
+                assert wrapped.version() == "TLSv1"
