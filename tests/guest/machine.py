@@ -21,6 +21,7 @@ from .tree import HELPER, MAC0, MAC1, TOOL
 
 SUITE = "trixie"
 PACKAGES = (
+    "cloud-init",
     "dbus-daemon",
     "ifupdown",
     "iproute2",
@@ -118,6 +119,8 @@ class Machine:
         children = f"/proc/{self.first.pid}/task/{self.first.pid}/children"
         self.inside = Path(children).read_text().split()[0]
         self.daemons: list[subprocess.Popen[bytes]] = []
+        # It is there for the tests that ask it; elsewhere it would own the network.
+        self.put("/etc/cloud/cloud-init.disabled", "")
         self.put("/usr/local/sbin/vimguest", HELPER.read_text(), 0o755)
         self.put("/usr/local/bin/vmtoolsd", TOOL, 0o755)
         self.run("ip", "link", "set", "lo", "up")
