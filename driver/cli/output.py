@@ -63,7 +63,11 @@ class Output:
             self.line(list(rows))
             return
         cells = [[to_text(row.get(column)) for column in columns] for row in rows]
-        heads = [column.upper() for column in columns]
+        # A property path keeps its letters: it will be typed again.
+        heads = [
+            column.upper() if column.isidentifier() and column.islower() else column
+            for column in columns
+        ]
         if sys.stdout.isatty():
             _rich_table(heads, cells)
             return
