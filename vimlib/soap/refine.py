@@ -7,7 +7,6 @@ declared (anyType): then the element is kept as an opaque node.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from vimlib.model import DataObject, Enumeration, Field, ManagedObject, MethodFault
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
     from vimlib.model import Invoker
 
-__all__ = ["CAPTURE", "NIL", "Refiner", "unknown_fault"]
+__all__ = ["CAPTURE", "NIL", "ProxyMaker", "Refiner", "unknown_fault"]
 
 # What to do with an element instead of reading a value of an item.
 NIL: Final = Item(Field("", "", "anyType"), 0, ())
@@ -45,6 +44,31 @@ def unknown_fault(base: Shape, name: str) -> Shape:
         return fault
 
     return base.like(make=make, extras=extras)
+
+
+class ProxyMaker:
+    """Makes the proxy of a reference from its text; None from an empty one.
+
+    An empty reference, even without a type, is how some servers say "none".
+    """
+
+    __slots__ = ("cls", "guid", "invoker", "kind")
+
+    def __init__(
+        self, cls: type[ManagedObject], kind: str, guid: str | None, invoker: Invoker | None
+    ) -> None:
+        self.cls = cls
+        self.kind = kind
+        self.guid = guid
+        self.invoker = invoker
+
+    def __call__(self, text: str) -> ManagedObject | None:
+        """Return the proxy. Raises `Misfit` for a text without a type."""
+        if text and self.kind:
+            return self.cls(text, invoker=self.invoker, kind=self.kind, guid=self.guid)
+        if text.strip():
+            raise Misfit("a reference without a type")
+        return None
 
 
 class Refiner:
@@ -204,23 +228,14 @@ class Refiner:
                 self._references[key] = found
         return found
 
-    def _proxy_maker(self, referent: str, kind: str, guid: str | None) -> Callable[[str], Any]:
+    def _proxy_maker(self, referent: str, kind: str, guid: str | None) -> ProxyMaker:
         cls = self.tables.binding.find(kind) if kind else None
         if cls is None or not issubclass(cls, ManagedObject):
             cls = self.tables.managed_base
             declared = self.tables.binding.find(referent) if referent else None
             if declared is not None and issubclass(declared, ManagedObject):
                 cls = declared
-        make = partial(cls, invoker=self._invoker, kind=kind, guid=guid)
-        if kind:
-            return lambda text: make(text) if text else None
-
-        def typeless(text: str) -> None:
-            # An empty reference without a type is how some servers say "none".
-            if text.strip():
-                raise Misfit("a reference without a type")
-
-        return typeless
+        return ProxyMaker(cls, kind, guid, self._invoker)
 
 
 def _derives(type_: str, declared: str, enumeration: bool) -> bool:

@@ -58,6 +58,7 @@ class Item:
         "index",
         "kind",
         "name",
+        "native",
         "optional_result",
         "referent",
         "required",
@@ -85,6 +86,8 @@ class Item:
         # For `LEAF`: text to value (None: the text is the value), value to text.
         self.decode: Callable[[str], Any] | None = DECODE.get(field.type)
         self.encode: Callable[[Any], str] | None = ENCODE.get(field.type)
+        self.native: Any = None
+        """What the compiled decoder made of it."""
         self.optional_result = False
         """Whether an empty element stands for "no result"; see `Tables.reply`."""
 
@@ -93,6 +96,7 @@ class Item:
         other = Item.__new__(Item)
         for name in Item.__slots__:
             setattr(other, name, changes.get(name, getattr(self, name)))
+        other.native = None
         return other
 
     def __repr__(self) -> str:
@@ -126,13 +130,15 @@ class Shape:
         self.fault = cls is not None and issubclass(cls, MethodFault)
         self.extras: dict[str, Any] | None = None
         """Collects children that the type does not have; for an unknown fault."""
+        self.native: Any = None
+        """What the compiled decoder made of it."""
         self.open_ended = False
         """Whether any child may come, as in the detail of a SOAP fault; the machine asks for its item."""
 
     def like(self, **changes: Any) -> Shape:
         """Return a copy with some attributes changed."""
         other = Shape.__new__(Shape)
-        other.__dict__.update(self.__dict__ | changes)
+        other.__dict__.update(self.__dict__ | {"native": None} | changes)
         return other
 
     def __repr__(self) -> str:
