@@ -191,14 +191,23 @@ async def open_lease(
         MethodFault: What the call that starts it raises.
     """
     handle = await _acquire(context, start)
+    completed = False
+
+    async def complete() -> None:
+        nonlocal completed
+        await _complete(context, handle)
+        completed = True
+
     try:
         info = await _ready(context, handle, timeout)
         lease = Lease(handle, info, _devices(info, transport), session, transport)
         async with _beating(lease, float(info.leaseTimeout or 300)):
             yield lease
-        await _complete(context, handle)
+        # Shielded: a completion that was sent cannot be told from one that was not by cancelling it.
+        await finish(complete(), what="completing a lease", grace=_LAST_CALL)
     except BaseException as exc:
-        await finish(_abort(handle, exc), what="aborting a lease")
+        if not completed:
+            await finish(_abort(handle, exc), what="aborting a lease")
         raise
 
 
@@ -315,7 +324,7 @@ async def _beat(lease: Lease, patience: float) -> None:
             async with asyncio.timeout(max(pause, 1.0)):
                 await lease.lease.HttpNfcLeaseProgress(max(0, min(100, int(lease.percent))))
             last = loop.time()
-        except (vim25.ManagedObjectNotFound, vim25.InvalidState) as exc:
+        except (vim25.ManagedObjectNotFound, vim25.InvalidState, vim25.Timedout) as exc:
             raise LeaseError(
                 f"the host has given up {lease!r}", hint="Start the transfer anew."
             ) from exc
