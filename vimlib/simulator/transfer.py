@@ -60,7 +60,8 @@ async def _upload(
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0
     target = device.store.local(device.path)
-    held: Any = await world.io(_temporary)
+    # Made and closed here: a wait for a thread that is cancelled would lose the handle.
+    held: Any = _temporary()
     size = 0
     try:
         chunks: list[bytes] = []
@@ -84,7 +85,7 @@ async def _upload(
         except vmdk.DiskError as error:
             return refuse(400, f"Not a disk that fits: {error}")
     finally:
-        await world.io(held.close)
+        held.close()
     device.size = size
     return web.Response(status=200, text="")
 
