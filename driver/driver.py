@@ -6,13 +6,14 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from driver.config import DriverConfig
-from driver.images.push import own_mover
-from driver.instances import lookup, power, removal
+from driver.images.choose import own_mover
+from driver.instances import guest, lookup, power, removal
 from driver.instances.spawn import spawn
 from driver.licence import licensed
 from driver.networks.vlan import ensure_vlan, remove_vlan
 
 if TYPE_CHECKING:
+    from driver.guestinfo import Form, GuestConfig
     from driver.images.mover import BodyMover
     from driver.images.source import ImageStore, Progress
     from driver.instances.types import Instance, InstanceSpec
@@ -66,7 +67,7 @@ class ESXDriver:
             stack.enter_context(licensed(self.client))
             mover = self._mover
             if mover is None:
-                mover = await stack.enter_async_context(own_mover(1))
+                mover = await stack.enter_async_context(own_mover(self.client, 1))
             return await spawn(
                 self.client, spec, source, mover, self.config, on_progress=on_progress
             )
@@ -75,6 +76,13 @@ class ESXDriver:
         """Remove a machine with its files; False if there was none. See `driver.instances.removal`."""
         with licensed(self.client):
             return await removal.destroy(self.client, ref, self.config, foreign=foreign)
+
+    async def set_guest_info(
+        self, ref: str, config: GuestConfig, *, form: Form | None = None
+    ) -> dict[str, str]:
+        """Write what the guest shall know anew, while it runs too; see `driver.instances.guest`."""
+        with licensed(self.client):
+            return await guest.set_guest_info(self.client, ref, config, self.config, form=form)
 
     async def ensure_vlan(self, name: str, vlan: int, *, interface: str = "vmnic0") -> PortGroup:
         """Return the port group for a VLAN, made where it is missing; see `driver.networks.vlan`."""

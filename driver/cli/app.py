@@ -51,6 +51,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "network ensure-vlan": ("network:ensure_vlan", "Make a port group for a VLAN."),
     "network remove-vlan": ("network:remove_vlan", "Remove a port group made here."),
     "guest render": ("guest:render", "Print the settings that give a guest its network."),
+    "guest set": ("guest:set_", "Write anew what a machine tells its guest."),
     "codegen": ("codegen:codegen", "Make a typed package like vimlib.vim25 from a WSDL."),
 }
 

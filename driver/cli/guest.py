@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
+from driver.cli.connection import CONNECTION, Connection
 from driver.cli.flags import Strings
+from driver.cli.instance import Ref, opened
 from driver.cli.output import OUTPUT, Output
 
-__all__ = ["render"]
+__all__ = ["render", "set_"]
 
 
 def render(
@@ -24,36 +26,56 @@ def render(
     What the form cannot say is named on stderr.
 
     Args:
-        nic: A NIC: network=PG,mac=..[,ip=10.0.0.2/24][,gw=..][,dns=a+b]; repeatable.
+        nic: A NIC: mac=..[,ip=10.0.0.2/24][,gw=..][,dns=a+b]; repeatable.
         hostname: Name of the guest.
         search: DNS search domain; repeatable.
         form: `nova` and `original` are the old machine.id, `versioned` the guest helper's own form,
             `cloud-init` its guestinfo.metadata.
         instance_id: For cloud-init, which starts anew when it changes.
     """
-    from driver.cli.nics import parse_nic
-    from driver.guestinfo import NIC, GuestConfig, extra_config, left_out
-    from vimlib.errors import UsageError
+    from driver.cli.nics import guest_nic
+    from driver.guestinfo import GuestConfig, extra_config, left_out
 
-    cards = []
-    for text in nic:
-        spec = parse_nic(text)
-        if spec.mac is None:
-            raise UsageError(
-                f"the NIC on {spec.network!r} has no MAC", hint="The guest finds its card by it."
-            )
-        cards.append(
-            NIC(
-                mac=spec.mac,
-                addresses=spec.addresses,
-                gateway4=spec.gateway,
-                gateway6=spec.gateway6,
-                dns=spec.dns,
-            )
-        )
-    config = GuestConfig(hostname=hostname, nics=cards, search=search)
+    config = GuestConfig(hostname=hostname, nics=[guest_nic(one) for one in nic], search=search)
     settings = extra_config(config, form, instance_id=instance_id)
     for lost in left_out(config, form):
         output.say(f"the form {form} cannot say: {lost}")
+    _show(settings, output)
+
+
+def _show(settings: dict[str, str], output: Output) -> None:
     text = "\n".join(f'{key} = "{value}"' for key, value in settings.items())
     output.document(settings, text)
+
+
+async def set_(
+    instance: Ref,
+    /,
+    *,
+    nic: Strings = (),
+    hostname: str | None = None,
+    search: Strings = (),
+    form: Literal["nova", "original", "versioned", "cloud-init"] = "nova",
+    connection: Connection = CONNECTION,
+    output: Output = OUTPUT,
+) -> None:
+    """Write what a machine tells its guest anew, while it runs too.
+
+    The guest sees it when it asks the next time. What the form cannot say is named on stderr.
+
+    Args:
+        nic: A NIC: mac=..[,ip=10.0.0.2/24][,gw=..][,dns=a+b]; repeatable. Its MAC must be the machine's.
+        hostname: Name of the guest.
+        search: DNS search domain; repeatable.
+        form: `nova` and `original` are the old machine.id, `versioned` the guest helper's own form,
+            `cloud-init` its guestinfo.metadata.
+    """
+    from driver.cli.nics import guest_nic
+    from driver.guestinfo import GuestConfig, left_out
+
+    config = GuestConfig(hostname=hostname, nics=[guest_nic(one) for one in nic], search=search)
+    async with opened(connection) as driver:
+        settings = await driver.set_guest_info(instance, config, form=form)
+    for lost in left_out(config, form):
+        output.say(f"the form {form} cannot say: {lost}")
+    _show(settings, output)

@@ -103,6 +103,7 @@ async def spawn(
         mac: MAC address of the first NIC; the host chooses one if none is given.
         ip: Address of the first NIC for the guest, as 10.0.0.2/24.
         nic: A further NIC: network=PG[,model=vmxnet3][,mac=..][,ip=10.0.0.2/24][,gw=..][,dns=a+b]; repeatable.
+            With vlan=42[,interface=vmnic0] its port group is made where it is missing.
         cpus: Virtual CPUs.
         memory_mb: Memory in MiB.
         disk_gb: Size of the disk in GiB; the image's own if not given.

@@ -73,7 +73,7 @@ def _extra_config(
     pairs: dict[str, str] = {}
     guest = guest_config(spec)
     if guest.nics or guest.hostname:
-        pairs |= guestinfo.extra_config(guest, config.guest_form)
+        pairs |= guestinfo.extra_config(guest, config.guest_form, instance_id=spec.uuid)
     pairs |= dict(spec.extra_config)
     # Last: nothing that a caller gives may stand in for the marks.
     pairs |= {OWNER_KEY: config.owner} | ({SPAWN_KEY: token} if token else {})
