@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,14 +45,20 @@ def guest(tmp_path: Path, request: pytest.FixtureRequest) -> Guest:
 
 
 @pytest.fixture(scope="session")
-def chroot(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def chroot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A Debian to run guests on; missing tools skip, but fail in CI."""
     why = missing()
     if why is not None:
         if os.environ.get("CI"):
             pytest.fail(f"{why}; apt-get install mmdebstrap debian-archive-keyring iproute2")
         pytest.skip(f"{why}; apt-get install mmdebstrap debian-archive-keyring iproute2")
-    return make_chroot(Path(CACHE) if CACHE else tmp_path_factory.mktemp("chroot"))
+    if CACHE:
+        yield make_chroot(Path(CACHE))
+        return
+    folder = tmp_path_factory.mktemp("chroot")
+    yield make_chroot(folder)
+    # pytest keeps temporary folders; this one has 300 MB.
+    shutil.rmtree(folder)
 
 
 @pytest.fixture
