@@ -65,6 +65,11 @@ class Client:
         return self._session.host
 
     @property
+    def proxied(self) -> bool:
+        """Whether connections to the host go through a proxy."""
+        return self._transport.proxy is not None
+
+    @property
     def content(self) -> vim25.ServiceContent:
         """The root objects of the host, bound: root folder, managers, property collector."""
         return self._session.content

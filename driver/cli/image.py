@@ -55,14 +55,17 @@ async def push(
                 directory=to,
                 concurrency=concurrency,
                 overwrite=overwrite,
-                events=tell(progress),
+                events=tell(progress, output),
             )
     show_results(results, output)
     return combined(result.error for result in results)
 
 
-def tell(progress: Meter) -> Callable[[PushEvent], None]:
-    """Return what passes the events of a push on to a meter."""
+def tell(progress: Meter, output: Output | None = None) -> Callable[[PushEvent], None]:
+    """Return what passes the events of a push on to a meter.
+
+    With an `output` that is JSON, each image's line is printed as soon as it has ended.
+    """
 
     def on_event(event: PushEvent) -> None:
         if event.kind == "started":
@@ -70,16 +73,17 @@ def tell(progress: Meter) -> Callable[[PushEvent], None]:
         elif event.kind == "progress":
             progress.advance(event.image, event.bytes)
         else:
-            progress.end(event.image, event.error)
+            assert event.result is not None, "an end has its result"
+            progress.end(event.image, event.result.error)
+            if output is not None and output.json:
+                output.line(event.result.to_json())
 
     return on_event
 
 
 def show_results(results: Sequence[PushResult], output: Output) -> None:
-    """Print what became of each image: JSON, or a table. Errors have been told by the meter."""
+    """Print what became of each image as a table; JSON and errors have been told as they came."""
     if output.json:
-        for result in results:
-            output.line(result.to_json())
         return
     rows: list[dict[str, Any]] = []
     for result in results:

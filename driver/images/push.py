@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from driver.config import DriverConfig
 from driver.errors import FileConflictError, NoSpaceError
 from driver.images.check import BodyCheck
+from driver.images.choose import own_mover
 from driver.images.glance import GlanceImage
-from driver.images.mover import AsyncMover
 from driver.images.sink import DatastoreSink, temporary_name
 from driver.instances import files
 from driver.instances.outcome import find_out
@@ -31,14 +29,14 @@ from vimlib.errors import NotFoundError, OutcomeUnknownError, UsageError, Vimlib
 from vimlib.session.shield import finish
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import Callable, Sequence
 
     from driver.images.mover import BodyMover
     from driver.images.source import ImageInfo, ImageSource, ImageStore
     from vimlib.client import Client
     from vimlib.datastore.store import Datastore
 
-__all__ = ["PushEvent", "PushResult", "own_mover", "push_images"]
+__all__ = ["PushEvent", "PushResult", "push_images"]
 
 CLEANUP_SECONDS = 60.0
 EventKind: TypeAlias = Literal["started", "progress", "done", "failed"]
@@ -52,7 +50,8 @@ class PushEvent:
     image: str
     bytes: int = 0
     """`started`: the image's size; `progress`: bytes that have just left; `done`: all of them."""
-    error: VimlibError | None = None
+    result: PushResult | None = None
+    """`done` and `failed`: what became of the image."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,17 +92,6 @@ def error_json(error: VimlibError) -> dict[str, Any]:
         "retryable": error.retryable,
         "outcome": error.outcome,
     }
-
-
-@asynccontextmanager
-async def own_mover(streams: int) -> AsyncIterator[BodyMover]:
-    """Hold a mover with threads of its own for hashing; they have ended when this is left."""
-    executor = ThreadPoolExecutor(max(1, min(streams, 4)), thread_name_prefix="vimlib-hash")
-    try:
-        yield AsyncMover(executor)
-    finally:
-        # Nothing runs in it any more: each stream has waited for its own job.
-        executor.shutdown(wait=True)
 
 
 def file_name(info: ImageInfo, *, from_glance: bool) -> str:
@@ -154,7 +142,7 @@ async def push_images(
         raise NoSpaceError(datastore, needed=needed, free=free)
     if any(job.info is not None for job in jobs):
         await _make_directory(client, DatastorePath(datastore, directory))
-    async with own_mover(concurrency) as ours:
+    async with own_mover(client, concurrency) as ours:
         await _all(
             *(job.run(DatastorePath(datastore, directory), mover or ours, limit) for job in jobs)
         )
@@ -235,7 +223,7 @@ class _Push:
     def fail(self, error: VimlibError, since: float) -> None:
         seconds = time.monotonic() - since
         self.result = PushResult(image=self.ref, error=error, seconds=seconds)
-        self.tell(PushEvent("failed", self.ref, error=error))
+        self.tell(PushEvent("failed", self.ref, result=self.result))
 
     async def ask(self, limit: asyncio.Semaphore) -> None:
         """Ask the source what the image is. An error becomes the result."""
@@ -290,7 +278,7 @@ class _Push:
             verified=report.verified,
             seconds=time.monotonic() - since,
         )
-        self.tell(PushEvent("done", self.ref, report.bytes))
+        self.tell(PushEvent("done", self.ref, report.bytes, self.result))
 
     async def _publish(self, datastore: Datastore, part: DatastorePath, target: DatastorePath) -> None:
         """Move the whole file into place; nothing after this can fail."""

@@ -1,0 +1,62 @@
+"""Choose who moves a body: threads that own their sockets where they can, asyncio where not."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from driver.images.local import LocalImage
+from driver.images.mover import AsyncMover
+from driver.images.source import WireSource
+from driver.images.threads import ThreadMover
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from driver.images.check import BodyCheck, BodyReport
+    from driver.images.mover import BodyMover, BodySink
+    from driver.images.source import ImageSource, Progress
+    from vimlib.client import Client
+
+__all__ = ["own_mover"]
+
+
+class _Chooser:
+    """Hands each body to the quicker mover that can take it (docs/benchmarks.md has both)."""
+
+    def __init__(self, threads: ThreadMover, general: AsyncMover) -> None:
+        self._threads = threads
+        self._general = general
+
+    async def move(
+        self,
+        source: ImageSource,
+        sink: BodySink,
+        check: BodyCheck,
+        *,
+        on_progress: Progress | None = None,
+    ) -> BodyReport:
+        """See `BodyMover.move`."""
+        plain = isinstance(source, LocalImage | WireSource)
+        mover: BodyMover = self._threads if plain else self._general
+        return await mover.move(source, sink, check, on_progress=on_progress)
+
+
+@asynccontextmanager
+async def own_mover(client: Client, streams: int) -> AsyncIterator[BodyMover]:
+    """Hold a mover for `streams` bodies at once; its threads have ended when this is left.
+
+    Threads dial the host themselves, so behind a proxy all goes through the client's transport.
+    """
+    executor = ThreadPoolExecutor(max(1, min(streams, 4)), thread_name_prefix="vimlib-hash")
+    general = AsyncMover(executor)
+    try:
+        if client.proxied:
+            yield general
+        else:
+            async with ThreadMover(streams=max(1, streams)) as threads:
+                yield _Chooser(threads, general)
+    finally:
+        # Nothing runs in it any more: each stream has waited for its own job.
+        executor.shutdown(wait=True)
