@@ -63,7 +63,7 @@ def test_a_broken_answer_and_what_was_done(host: Host, what: str, done: bool) ->
     # pyVmomi repeats a call whose connection broke, so every try has to break.
     order(host, "MarkAsTemplate", what, times=None)
     order(host, "UnregisterVM", what, times=None)
-    with pytest.raises(Exception) as caught:  # noqa: PT011 - pyVmomi's choice of error is not the point
+    with pytest.raises(Exception) as caught:
         vm.UnregisterVM()
     assert not isinstance(caught.value, vim.fault.InvalidPowerState)
     host.esx.threadsafe(host.esx.faults.clear)
@@ -126,15 +126,13 @@ def test_the_three_faces_of_an_ended_session(host: Host, face: str) -> None:
 def test_a_full_datastore(host: Host) -> None:
     host.esx.threadsafe(host.esx.fill, "datastore1", free=100)
     assert host.datacenter.datastore[0].summary.freeSpace == 100
+    spec = vim.VirtualDiskManager.FileBackedVirtualDiskSpec(
+        diskType="thick", adapterType="lsiLogic", capacityKb=1024
+    )
+    manager = host.content.virtualDiskManager
+    task = manager.CreateVirtualDisk_Task("[datastore1] x.vmdk", host.datacenter, spec)
     with pytest.raises(vim.fault.NoDiskSpace):
-        spec = vim.VirtualDiskManager.FileBackedVirtualDiskSpec(
-            diskType="thick", adapterType="lsiLogic", capacityKb=1024
-        )
-        host.done(
-            host.content.virtualDiskManager.CreateVirtualDisk_Task(
-                "[datastore1] x.vmdk", host.datacenter, spec
-            )
-        )
+        host.done(task)
 
 
 def test_a_put_that_breaks_leaves_what_came(host: Host, tmp_path: Path) -> None:

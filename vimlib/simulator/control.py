@@ -16,6 +16,7 @@ from vimlib import vim25
 from vimlib.model import MethodFault
 from vimlib.simulator.folder import refuse
 from vimlib.simulator.power import ask
+from vimlib.simulator.properties import fields_of
 
 if TYPE_CHECKING:
     from vimlib.simulator.esx import ESXHost
@@ -96,5 +97,23 @@ def _fault(name: str, fields: Any) -> MethodFault:
     cls = vim25.BINDING.find(name)
     if cls is None or not issubclass(cls, MethodFault):
         raise ValueError(f"no fault {name!r}")
-    made: MethodFault = cls(**(fields or {}))
+    known = fields_of(cls)
+    given = {}
+    for key, value in (fields or {}).items():
+        field = known.get(key)
+        if field is not None and field.type == "ref" and isinstance(value, str):
+            kind, _, moid = value.partition(":")
+            managed = vim25.BINDING.find(kind)
+            if managed is None:
+                raise ValueError(f"no managed type {kind!r}; write a reference as TYPE:ID")
+            value = managed(moid)
+        given[field.attribute if field else key] = value
+    absent = [
+        name
+        for name, field in known.items()
+        if field.required and given.get(field.attribute) is None
+    ]
+    if absent:
+        raise ValueError(f"{name} needs {', '.join(absent)}")
+    made: MethodFault = cls(**given)
     return made

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -97,6 +98,22 @@ class Interrupted(Exception):
         self.rule = rule
 
 
+_XSD = b' xmlns:xsd="http://www.w3.org/2001/XMLSchema"'
+_ROOT = re.compile(rb"<[A-Za-z][\w:.-]*")
+
+
+def _with_prefix(body: bytes) -> bytes:
+    """Declare the prefix `xsd` where it is used and not declared.
+
+    nova and oslo.vmware write `xsi:type="xsd:string"` into what suds wrote without it, and hosts
+    take that.
+    """
+    if b'="xsd:' not in body or b"xmlns:xsd=" in body:
+        return body
+    root = _ROOT.search(body)
+    return body if root is None else body[: root.end()] + _XSD + body[root.end() :]
+
+
 async def serve_call(world: World, incoming: Incoming, records: list[CallRecord]) -> Answer:
     """Serve one call. Raises `Interrupted` where an order says to answer otherwise.
 
@@ -104,7 +121,7 @@ async def serve_call(world: World, incoming: Incoming, records: list[CallRecord]
     """
     version = _version(world, incoming.action)
     try:
-        request = decode_request(BINDING, incoming.body, limits=_LIMITS)
+        request = decode_request(BINDING, _with_prefix(incoming.body), limits=_LIMITS)
     except NotFoundError as error:
         records.append(CallRecord(error.name, ("", ""), world.clock.monotonic(), "InvalidRequest"))
         fault = say(
@@ -147,21 +164,29 @@ async def serve_call(world: World, incoming: Incoming, records: list[CallRecord]
         answer = Answer(body, 200, call.set_cookie)
     except MethodFault as fault:
         record.fault = fault.fault_name
-        answer = Answer(
-            encode_fault(fault, version=version, binding=vim25.BINDING), 500, call.set_cookie
-        )
+        answer = _refusal(fault, version, call.set_cookie)
     except EncodeError as error:
         record.fault = "SystemError"
-        log.exception("%s: the answer does not fit the wire", request.method.name)
-        bug = say(
-            vim25.SystemError(reason=f"simulator: {error}"), "A general system error occurred"
-        )
-        answer = Answer(encode_fault(bug), 500)
+        answer = _bug(error)
     answer.method = call.method
     if lose is not None:
         answer.rule = lose
         record.fault = record.fault or f"({lose.what})"
     return answer
+
+
+def _refusal(fault: MethodFault, version: str, set_cookie: str | None) -> Answer:
+    try:
+        return Answer(encode_fault(fault, version=version, binding=vim25.BINDING), 500, set_cookie)
+    except EncodeError as error:
+        return _bug(error)
+
+
+def _bug(error: EncodeError) -> Answer:
+    """Answer for what the simulator made and cannot write: its own mistake, or that of an order."""
+    log.error("the answer does not fit the wire: %s", error)
+    fault = say(vim25.SystemError(reason=f"simulator: {error}"), "A general system error occurred")
+    return Answer(encode_fault(fault), 500)
 
 
 async def _delay(world: World, call: Call) -> None:
