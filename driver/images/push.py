@@ -19,13 +19,12 @@ from driver.images.choose import own_mover
 from driver.images.glance import GlanceImage
 from driver.images.sink import DatastoreSink, temporary_name
 from driver.instances import files
-from driver.instances.outcome import find_out
 from driver.instances.place import free_space
 from driver.instances.undo import Undo
 from driver.licence import licensed
 from vimlib import vim25
 from vimlib.datastore import DatastorePath
-from vimlib.errors import NotFoundError, OutcomeUnknownError, UsageError, VimlibError
+from vimlib.errors import NotFoundError, UsageError, VimlibError
 from vimlib.session.shield import finish
 
 if TYPE_CHECKING:
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from driver.images.mover import BodyMover
     from driver.images.source import ImageInfo, ImageSource, ImageStore
     from vimlib.client import Client
-    from vimlib.datastore.store import Datastore
 
 __all__ = ["PushEvent", "PushResult", "push_images"]
 
@@ -267,7 +265,7 @@ class _Push:
                 on_progress=lambda count: self.tell(PushEvent("progress", self.ref, count)),
             )
             await datastore.confirm(part, report.bytes)
-            await finish(self._publish(datastore, part, target), what=f"move to {target}")
+            await finish(self._publish(part, target), what=f"move to {target}")
             undo.keep()
         self.result = PushResult(
             image=self.ref,
@@ -280,19 +278,9 @@ class _Push:
         )
         self.tell(PushEvent("done", self.ref, report.bytes, self.result))
 
-    async def _publish(self, datastore: Datastore, part: DatastorePath, target: DatastorePath) -> None:
+    async def _publish(self, part: DatastorePath, target: DatastorePath) -> None:
         """Move the whole file into place; nothing after this can fail."""
-
-        async def is_there() -> bool | None:
-            there = await datastore.exists(target) and not await datastore.exists(part)
-            return there or None
-
         try:
-            await datastore.move(part, target, overwrite=self.overwrite)
+            await files.move(self.client, part, target, self.config, overwrite=self.overwrite)
         except vim25.FileAlreadyExists:
             raise FileConflictError(str(target)) from None
-        except OutcomeUnknownError:
-            if not await find_out(
-                self.client, self.config, look=is_there, method="MoveDatastoreFile_Task"
-            ):
-                raise

@@ -1,4 +1,4 @@
-"""Delete files and folders of datastores, to a known outcome."""
+"""Delete and move files of datastores, to a known outcome."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ if TYPE_CHECKING:
     from vimlib.client import Client
     from vimlib.datastore import DatastorePath
 
-__all__ = ["delete"]
+__all__ = ["delete", "move"]
+
+
+def _manager(client: Client) -> vim25.FileManager:
+    manager = client.content.fileManager
+    if manager is None:
+        raise NotFoundError(f"{client.host} has no file manager", kind="FileManager")
+    return client.bind(manager)
 
 
 async def delete(client: Client, path: DatastorePath, config: DriverConfig) -> None:
@@ -25,12 +32,8 @@ async def delete(client: Client, path: DatastorePath, config: DriverConfig) -> N
         MethodFault: The host refused.
         OutcomeUnknownError: The host did not answer, and it is still there.
     """
-    datastore = client.datastore(path.datastore)
+    manager, datastore = _manager(client), client.datastore(path.datastore)
     center = (await datastore.place()).datacenter
-    manager = client.content.fileManager
-    if manager is None:
-        raise NotFoundError(f"{client.host} has no file manager", kind="FileManager")
-    bound = client.bind(manager)
 
     async def is_gone() -> bool | None:
         return not await datastore.exists(path) or None
@@ -38,10 +41,48 @@ async def delete(client: Client, path: DatastorePath, config: DriverConfig) -> N
     try:
         await run_task(
             client,
-            lambda: bound.DeleteDatastoreFile_Task(str(path), datacenter=center),
+            lambda: manager.DeleteDatastoreFile_Task(str(path), datacenter=center),
             config,
             look=is_gone,
             method="DeleteDatastoreFile_Task",
         )
     except vim25.FileNotFound:
         return
+
+
+async def move(
+    client: Client,
+    path: DatastorePath,
+    to: DatastorePath,
+    config: DriverConfig,
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Move a file within its datastore (`MoveDatastoreFile_Task`).
+
+    Cancelling leaves the task running: shield it.
+
+    Raises:
+        FileAlreadyExists: There is a file of that name, and `overwrite` is false.
+        MethodFault: The host refused.
+        OutcomeUnknownError: The host did not answer, and the file is not there.
+    """
+    manager, datastore = _manager(client), client.datastore(path.datastore)
+    center = (await datastore.place()).datacenter
+
+    async def is_moved() -> bool | None:
+        return (await datastore.exists(to) and not await datastore.exists(path)) or None
+
+    await run_task(
+        client,
+        lambda: manager.MoveDatastoreFile_Task(
+            str(path),
+            destinationName=str(to),
+            sourceDatacenter=center,
+            destinationDatacenter=center,
+            force=overwrite,
+        ),
+        config,
+        look=is_moved,
+        method="MoveDatastoreFile_Task",
+    )

@@ -15,10 +15,11 @@ from vimlib.errors import (
     NotFoundError,
     OutcomeUnknownError,
     ProtocolError,
-    TaskError,
+    TaskQuestionError,
     TaskTimeoutError,
     TaskVanishedError,
     TransportError,
+    VimlibError,
 )
 
 if TYPE_CHECKING:
@@ -34,8 +35,9 @@ L = TypeVar("L")
 
 log = logging.getLogger("driver.instances")
 
-UNANSWERED: Final = (OutcomeUnknownError, TaskVanishedError, TransportError, ProtocolError)
-"""What leaves open whether the host did it; of a single call `outcome` says more."""
+# What may leave open whether the host did it; `outcome` says whether it does.
+_UNANSWERED: Final = (OutcomeUnknownError, TransportError, ProtocolError)
+
 
 # `TaskInfo.descriptionId` ends with the API's own name of a method, which is not the wire's.
 _OWN_NAMES: Final = {
@@ -80,24 +82,43 @@ async def run_task(
     """
     turns = 0
     while True:
-        started = False
         try:
-            task = await start()
-            started = True
-            return await client.wait(task, timeout=config.task_seconds)
+            return await _followed(client, await start(), config)
         except vim25.TaskInProgress as fault:
             turns += 1
             if turns == _TURNS:
                 raise
             await _end_of(client, vim25.Task(fault.task.moref[1]), config)
-        except UNANSWERED as error:
-            if not started and error.outcome != "unknown":
+        except _UNANSWERED as error:
+            if error.outcome != "unknown":
                 raise
             log.info("looking what became of an unanswered call: %s", error)
             found = await find_out(client, config, look=look, method=method, of=of)
             if found is None:
                 raise
             return found
+
+
+async def _followed(client: Client, task: vim25.Task[T], config: DriverConfig) -> T:
+    """Wait for a task, and keep apart how it ended from how following it failed.
+
+    Raises:
+        MethodFault: The task failed.
+        TaskError: It did not end in time, or its machine asks a question.
+        OutcomeUnknownError: It could not be followed: it may have ended in anything.
+    """
+    try:
+        return await client.wait(task, timeout=config.task_seconds)
+    except (TaskTimeoutError, TaskQuestionError):
+        raise
+    except VimlibError as error:
+        if isinstance(error, vim25.MethodFault) and getattr(error, "task", None) == task:
+            raise
+        raise OutcomeUnknownError(
+            f"{task!r} was started, and could not be followed: {error}",
+            hint="Read the object's state before you act again.",
+            this=task,
+        ) from error
 
 
 async def find_out(
@@ -161,8 +182,9 @@ def _is_of(info: dict[str, Any], method: str) -> bool:
 
 async def _end_of(client: Client, task: vim25.Task[Any], config: DriverConfig) -> None:
     try:
-        await client.wait(task, timeout=config.task_seconds)
-    except TaskTimeoutError:
-        raise
-    except (vim25.MethodFault, TaskError) as error:
-        log.debug("a task that was waited for ended in %s", error)
+        await _followed(client, task, config)
+    except vim25.MethodFault as fault:
+        log.debug("%r, which was waited for, ended in %s", task, fault)
+    except OutcomeUnknownError as error:
+        if not isinstance(error.__cause__, TaskVanishedError):
+            raise

@@ -54,6 +54,15 @@ class Beside:
         self.loop.close()
 
 
+async def until(holds: Callable[[], bool]) -> None:
+    """Look until it holds: what happens in the other thread tells nobody."""
+    for _ in range(500):
+        if holds():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it never came about")
+
+
 @dataclass(frozen=True)
 class State:
     """All that a spawn, a push or a port group leaves on a host."""

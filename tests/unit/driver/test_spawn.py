@@ -26,7 +26,7 @@ from driver.images.embedded import Fault, made_image
 from driver.images.make import Pattern
 from driver.instances.plan import OWNER_KEY, SPAWN_KEY
 from driver.instances.types import NICSpec
-from tests.unit.driver.hosted import CONFIG, MAC, Beside, Hosted, glance, hosted, spec, store
+from tests.unit.driver.hosted import CONFIG, MAC, Beside, Hosted, glance, hosted, spec, store, until
 from vimlib import vim25
 from vimlib.errors import (
     ConnectionLostError,
@@ -370,8 +370,7 @@ async def test_a_spawn_whose_machine_is_taken_away_ends_clean(
         clean = host.state()
         async with host.driver() as driver:
             spawning = asyncio.ensure_future(driver.spawn(spec(image)))
-            while not host.state().machines:
-                await asyncio.sleep(0.02)
+            await until(lambda: bool(host.state().machines))
             assert await driver.destroy("web")
             with pytest.raises(VimlibError):
                 await spawning
@@ -395,8 +394,7 @@ async def test_a_question_is_told_and_the_machine_is_removed(host: Hosted, image
     host.esx.faults.hold_task("PowerOnVM_Task")
     async with host.driver(config=DriverConfig(owner="tests", cleanup_seconds=20)) as driver:
         spawning = asyncio.ensure_future(driver.spawn(spec(image)))
-        while "PowerOnVM_Task" not in host.state().running:
-            await asyncio.sleep(0.02)
+        await until(lambda: "PowerOnVM_Task" in host.state().running)
         host.beside.call(lambda: ask(host.esx.machine("web"), "moved or copied?", {"0": "Cancel", "1": "Copied"}))
         await asyncio.sleep(2.5)
         host.beside.call(lambda: host.esx.faults.release_task("PowerOnVM_Task"))

@@ -3,8 +3,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from vimlib import vim25
-from vimlib.errors import UsageError, VersionError
 
 from driver.config import DriverConfig
 from driver.errors import ImageUnacceptableError
@@ -12,6 +10,8 @@ from driver.images.source import ImageInfo
 from driver.instances.devices import ADAPTERS, disk_type_adapter, root_disk
 from driver.instances.plan import OWNER_KEY, plan_spawn
 from driver.instances.types import Instance, InstanceSpec, NICSpec
+from vimlib import vim25
+from vimlib.errors import UsageError, VersionError
 
 CONFIG = DriverConfig(owner="test")
 MAC = "00:50:56:00:00:01"

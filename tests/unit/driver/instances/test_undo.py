@@ -3,9 +3,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from vimlib.errors import ConnectError
 
 from driver.instances.undo import Undo
+from vimlib.errors import ConnectError
 
 
 class Step:

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import pytest
-from vimlib import vim25
 
 from driver.errors import PhysicalNICNotFoundError, PortGroupMismatchError
 from driver.networks.facts import PortGroup, check_port_group, find_port_group, switch_on
+from vimlib import vim25
 
 
 def network() -> vim25.HostNetworkInfo:
