@@ -51,9 +51,9 @@ def test_cloud_init_brings_up_what_the_driver_says(machine: Machine, padding: in
     words.append(f"VMX_GUESTINFO_METADATA_ENCODING={said['guestinfo.metadata.encoding']}")
     metadata, network = json.loads(machine.run(*words, "python3", "-c", READ).stdout)
     assert (metadata["instance-id"], metadata["local-hostname"]) == ("i-1", "web-1")
-    machine.put("/root/network.json", json.dumps(network))
+    machine.put("/run/network.json", json.dumps(network))
     machine.run(
-        *["cloud-init", "devel", "net-convert", "--network-data", "/root/network.json"],
+        *["cloud-init", "devel", "net-convert", "--network-data", "/run/network.json"],
         *["--kind", "yaml", "--output-kind", "networkd", "--distro", "debian"],
         *["--directory", "/", "--mac", f"eth0,{FIRST['mac']}", "--mac", f"eth1,{SECOND['mac']}"],
     )
