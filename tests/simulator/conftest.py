@@ -13,11 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from pyVim.connect import Disconnect, SmartConnect
-from pyVim.task import WaitForTask
-from pyVmomi import vim
 
 from tests.simulator import trust
+from tests.simulator.vmomi import Disconnect, SmartConnect, WaitForTask, vim
 from vimlib.simulator import ESXHost
 from vimlib.simulator.run import in_thread
 

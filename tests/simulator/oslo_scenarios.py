@@ -410,11 +410,8 @@ def snapshots_and_back(stage: Stage) -> None:
     snapshot = stage.done(
         "CreateSnapshot_Task", vm, name="one", description="", memory=False, quiesce=False
     )
-    device = [
-        d
-        for d in stage.read(vm, "config.hardware.device")[0]
-        if d.__class__.__name__ == "VirtualDisk"
-    ][0]
+    [devices] = stage.read(vm, "config.hardware.device")
+    device = next(d for d in devices if d.__class__.__name__ == "VirtualDisk")
     assert device.backing.parent.fileName == "[datastore1] snapped/snapped.vmdk"
     stage.done("RevertToSnapshot_Task", snapshot)
     stage.done("RemoveSnapshot_Task", snapshot, removeChildren=False)

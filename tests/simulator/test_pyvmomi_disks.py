@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyVmomi import vim, vmodl
 
 from tests.simulator.conftest import Host
+from tests.simulator.vmomi import vim, vmodl
 
 pytestmark = pytest.mark.slow
 MIB = 1 << 20

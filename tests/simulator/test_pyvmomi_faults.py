@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 import requests
-from pyVmomi import vim, vmodl
 
 from tests.simulator.conftest import Host, leave, login
+from tests.simulator.vmomi import vim, vmodl
 from vimlib import vim25
 from vimlib.simulator.run import in_thread
 
@@ -156,7 +156,7 @@ def test_a_restart_ends_sessions_and_tasks_and_keeps_machines(host: Host) -> Non
     vm = machine(host)
     host.done(vm.PowerOnVM_Task())
     port = host.esx.world.port
-    host.esx.threadsafe(host.esx.restart)
+    _ = host.esx.threadsafe(host.esx.restart)
     assert host.esx.world.port == port
     host.si._stub.DropConnections()
     with pytest.raises(vim.fault.NotAuthenticated):
@@ -170,7 +170,7 @@ def test_a_restart_ends_sessions_and_tasks_and_keeps_machines(host: Host) -> Non
 
 
 def test_a_restart_without_state_forgets_machines_and_keeps_files(host: Host) -> None:
-    host.esx.threadsafe(host.esx.restart, keep_state=False)
+    _ = host.esx.threadsafe(host.esx.restart, keep_state=False)
     host.si._stub.DropConnections()
     other = login(host.esx)
     center = other.content.rootFolder.childEntity[0]
@@ -181,7 +181,7 @@ def test_a_restart_without_state_forgets_machines_and_keeps_files(host: Host) ->
 
 def test_a_reboot_turns_machines_off(host: Host) -> None:
     host.done(machine(host).PowerOnVM_Task())
-    host.esx.threadsafe(host.esx.reboot)
+    _ = host.esx.threadsafe(host.esx.reboot)
     host.si._stub.DropConnections()
     other = login(host.esx)
     assert (
@@ -250,7 +250,7 @@ def test_the_control_endpoint(connect: Callable[..., Host], tmp_path: Path) -> N
         session.verify = str(pem)
         assert session.post(f"{base}/expire", json={}).status_code == 401
         session.auth = ("root", host.esx.credentials.password)
-        body = {
+        body: Any = {
             "method": "PowerOnVM_Task",
             "what": "fault",
             "fault": "ResourceInUse",

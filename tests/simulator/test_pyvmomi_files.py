@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 import requests
-from pyVmomi import vim
 
 from tests.simulator.conftest import Host
+from tests.simulator.vmomi import vim
 from vimlib.simulator import ESXHost
 
 pytestmark = pytest.mark.slow

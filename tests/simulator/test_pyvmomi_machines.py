@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from pyVmomi import vim, vmodl
 
 from tests.simulator.conftest import Host, adapter, disk
+from tests.simulator.vmomi import vim, vmodl
 
 pytestmark = pytest.mark.slow
 Change = vim.vm.device.VirtualDeviceSpec

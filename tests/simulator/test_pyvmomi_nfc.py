@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import requests
-from pyVmomi import vim
 
 from tests.simulator.conftest import Host, disk
 from tests.simulator.test_pyvmomi_disks import CONTENT, stream_optimized
+from tests.simulator.vmomi import vim
 
 pytestmark = pytest.mark.slow
 
@@ -83,7 +83,7 @@ def test_a_lease_that_nobody_keeps_alive_ends(shared: Host) -> None:
             await each.watch()
 
     shared.esx.threadsafe(age)
-    shared.esx.threadsafe(watch)
+    _ = shared.esx.threadsafe(watch)
     assert lease.state == "error"
     assert isinstance(lease.error, vim.fault.Timedout)
     with pytest.raises(vim.fault.Timedout):

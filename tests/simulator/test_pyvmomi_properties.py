@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from pyVmomi import vim, vmodl
 
 from tests.simulator.conftest import Host
+from tests.simulator.vmomi import vim, vmodl
 
 pytestmark = pytest.mark.slow
 Collector = vmodl.query.PropertyCollector

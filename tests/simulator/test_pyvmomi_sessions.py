@@ -3,9 +3,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from pyVmomi import vim, vmodl
 
 from tests.simulator.conftest import Host, leave, login
+from tests.simulator.vmomi import vim, vmodl
 
 pytestmark = pytest.mark.slow
 

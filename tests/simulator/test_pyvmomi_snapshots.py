@@ -3,9 +3,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pyVmomi import vim, vmodl
 
 from tests.simulator.conftest import Host
+from tests.simulator.vmomi import vim, vmodl
 
 pytestmark = pytest.mark.slow
 

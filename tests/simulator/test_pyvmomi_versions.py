@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import requests
-from pyVmomi import vim, vmodl
 
 from tests.simulator.conftest import Host
+from tests.simulator.vmomi import vim, vmodl
 from vimlib.simulator.versions import RELEASES
 
 pytestmark = pytest.mark.slow

@@ -63,6 +63,7 @@ async def power_on(machine: VirtualMachine) -> None:
             raise disk_fault(
                 vmdk.DiskError(f"its size is {disk.capacity // 1024} KB, not {wanted}"), shown
             )
+    await wait_for_answer(machine)
     hold_files(machine)
     try:
         await machine.store.work(

@@ -1,0 +1,16 @@
+"""What we use of pyVmomi as values of no type: it annotates some of its classes, and those wrongly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyVim.connect
+import pyVim.task
+import pyVmomi
+
+vim: Any = pyVmomi.vim
+vmodl: Any = pyVmomi.vmodl
+
+Disconnect: Any = pyVim.connect.Disconnect
+SmartConnect: Any = pyVim.connect.SmartConnect
+WaitForTask: Any = pyVim.task.WaitForTask
