@@ -1,3 +1,4 @@
+# mypy: disable-error-code="import-not-found,attr-defined"
 """Scenarios that oslo.vmware plays on a simulated host, run by its own interpreter.
 
 `test_oslo_vmware.py` starts this file in an environment that has oslo.vmware and none of ours. It

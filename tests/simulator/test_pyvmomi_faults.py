@@ -156,7 +156,7 @@ def test_a_restart_ends_sessions_and_tasks_and_keeps_machines(host: Host) -> Non
     vm = machine(host)
     host.done(vm.PowerOnVM_Task())
     port = host.esx.world.port
-    _ = host.esx.threadsafe(host.esx.restart)
+    host.esx.threadsafe(host.esx.restart)
     assert host.esx.world.port == port
     host.si._stub.DropConnections()
     with pytest.raises(vim.fault.NotAuthenticated):
@@ -170,7 +170,7 @@ def test_a_restart_ends_sessions_and_tasks_and_keeps_machines(host: Host) -> Non
 
 
 def test_a_restart_without_state_forgets_machines_and_keeps_files(host: Host) -> None:
-    _ = host.esx.threadsafe(host.esx.restart, keep_state=False)
+    host.esx.threadsafe(host.esx.restart, keep_state=False)
     host.si._stub.DropConnections()
     other = login(host.esx)
     center = other.content.rootFolder.childEntity[0]
@@ -181,7 +181,7 @@ def test_a_restart_without_state_forgets_machines_and_keeps_files(host: Host) ->
 
 def test_a_reboot_turns_machines_off(host: Host) -> None:
     host.done(machine(host).PowerOnVM_Task())
-    _ = host.esx.threadsafe(host.esx.reboot)
+    host.esx.threadsafe(host.esx.reboot)
     host.si._stub.DropConnections()
     other = login(host.esx)
     assert (

@@ -7,7 +7,7 @@ import secrets
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from vimlib.simulator import consoles, lifecycle, nfc, power, snapshots  # noqa: F401 - they enter their methods into the table
 from vimlib.simulator.certificate import make_certificate, server_context
@@ -317,7 +317,13 @@ class ESXHost:
         """Let a machine ask a question, which its tasks wait for; return the question's id."""
         return power.ask(self.machine(name), text, dict(choices))
 
-    def threadsafe(self, function: Callable[..., R], *args: Any, **kwargs: Any) -> R:
+    @overload
+    def threadsafe(
+        self, function: Callable[..., Coroutine[Any, Any, R]], *args: Any, **kwargs: Any
+    ) -> R: ...
+    @overload
+    def threadsafe(self, function: Callable[..., R], *args: Any, **kwargs: Any) -> R: ...
+    def threadsafe(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Run `function(*args, **kwargs)` in the host's event loop, from another thread, and return its result.
 
         A coroutine is run to its end. Deadlocks if called in the host's own thread.
@@ -328,8 +334,7 @@ class ESXHost:
             return await result if asyncio.iscoroutine(result) else result
 
         assert self._loop is not None, "the host is not started"
-        result: R = asyncio.run_coroutine_threadsafe(run(), self._loop).result()
-        return result
+        return asyncio.run_coroutine_threadsafe(run(), self._loop).result()
 
     def later(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something beside the calls; `aclose` waits for its end."""
