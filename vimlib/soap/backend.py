@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final, Literal, ParamSpec, TypeVar
 
-from vimlib.soap.decode import PureDecoder as Decoder
+from vimlib.soap.decode import PureDecoder
 from vimlib.soap.limits import Limits
 
 if TYPE_CHECKING:
@@ -16,18 +16,39 @@ __all__ = ["Decoder", "backend", "decode_response"]
 P = ParamSpec("P")
 R = TypeVar("R")
 
+VARIABLE: Final = "VIMLIB_SOAP_BACKEND"
 
-def _choose() -> Literal["pure", "accelerated"]:
-    wanted = os.environ.get("VIMLIB_SOAP_BACKEND", "")
+
+def _choose() -> tuple[Literal["pure", "accelerated"], type[PureDecoder[R]]]:
+    wanted = os.environ.get(VARIABLE, "")
     if wanted not in ("", "pure", "accelerated"):
-        raise ImportError(f"VIMLIB_SOAP_BACKEND is {wanted!r}; it may be 'pure' or 'accelerated'")
-    if wanted == "accelerated":
-        raise ImportError("VIMLIB_SOAP_BACKEND asks for the accelerator, which is not built here")
-    return "pure"
+        raise ImportError(f"{VARIABLE} is {wanted!r}; it may be 'pure' or 'accelerated'")
+    if wanted == "pure":
+        return "pure", PureDecoder
+    try:
+        from vimlib.soap.accelerated import AcceleratedDecoder
+    except ModuleNotFoundError as error:
+        # Any other error is one of the build, and to be seen.
+        if error.name != "vimlib.soap._accel":
+            raise
+        if wanted:
+            raise ImportError(
+                f"{VARIABLE} asks for the compiled decoder, which is not built here. "
+                "Install vimlib where there is a C compiler, or leave the variable away."
+            ) from error
+        return "pure", PureDecoder
+    return "accelerated", AcceleratedDecoder
 
 
-backend: Final = _choose()
+_name, _decoder = _choose()
+
+backend: Final = _name
 """`"accelerated"` or `"pure"`."""
+
+if TYPE_CHECKING:
+    Decoder = PureDecoder
+else:
+    Decoder = _decoder
 
 
 def decode_response(

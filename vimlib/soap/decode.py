@@ -19,19 +19,19 @@ from vimlib.soap.leaf import Misfit
 from vimlib.soap.limits import Limits
 from vimlib.soap.machine import Machine, local_name
 from vimlib.soap.names import ENVELOPE
-from vimlib.soap.tables import Tables, tables_of
+from vimlib.soap.tables import Shape, Tables, tables_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from vimlib.model import Invoker, Method, MethodFault
 
-__all__ = ["MessageDecoder", "PureDecoder"]
+__all__ = ["SLICE", "MessageDecoder", "PureDecoder"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_SLICE = 1 << 16
+SLICE = 1 << 16
 _BOM = b"\xef\xbb\xbf"
 _EXCERPT = 200
 # Codes of expat's errors (expat.h); pyexpat has names for their messages alone.
@@ -82,7 +82,7 @@ class MessageDecoder:
         self.header: dict[str, str] = {}
         """Children of the SOAP header that are plain text, by local name."""
         # A text that comes in one piece is not measured, so no piece may be over the limit.
-        self._slice = max(1, min(_SLICE, limits.text))
+        self._slice = max(1, min(SLICE, limits.text))
         self._parser = self._make_parser()
         self.machine = Machine(self._parser, tables, limits, strict=strict, invoker=invoker)
         self._parser.CharacterDataHandler = self.machine.texts.append
@@ -178,8 +178,7 @@ class MessageDecoder:
         except expat.ExpatError as error:
             raise self._malformed(error) from None
         except Misfit as reason:
-            path = self.machine.path()
-            raise ProtocolError(f"{path}: {reason}" if path else str(reason), path=path) from None
+            raise self._misfit(reason) from None
         except ProtocolError as error:
             if not error.path:
                 error.path = self.machine.path()
@@ -193,7 +192,7 @@ class MessageDecoder:
             texts[:] = ["".join(texts)]
         if texts:
             self.machine.check_text(len(texts[0]))
-        if self._parsed - self._parser.CurrentByteIndex > self._limits.text + _SLICE:
+        if self._parsed - self._parser.CurrentByteIndex > self._limits.text + SLICE:
             self.machine.check_text(self._limits.text + 1)
 
     # Errors
@@ -207,6 +206,10 @@ class MessageDecoder:
             excerpt=self._shown(),
             hint="Check the address and what stands in between, as a proxy or a log-in page.",
         )
+
+    def _misfit(self, reason: Misfit) -> ProtocolError:
+        path = self.machine.path()
+        return ProtocolError(f"{path}: {reason}" if path else str(reason), path=path)
 
     def _malformed(self, error: expat.ExpatError) -> ProtocolError:
         path = self.machine.path()
@@ -300,6 +303,8 @@ class PureDecoder(Generic[R]):
     through `invoker`, if given.
     """
 
+    _message_type = MessageDecoder
+
     def __init__(
         self,
         method: Method[P, R],
@@ -310,7 +315,7 @@ class PureDecoder(Generic[R]):
     ) -> None:
         self._method = method
         self._tables = tables_of(method.binding)
-        self._message = MessageDecoder(
+        self._message = self._message_type(
             self._tables, limits, self._body, strict=strict, invoker=invoker
         )
         self._result: Any = None
@@ -346,11 +351,15 @@ class PureDecoder(Generic[R]):
             machine.on_unknown_child = lambda tag, attrs: fault_item(machine, tag, attrs)
             machine.open(fault_shape(), self._faulted)
         elif local == f"{self._method.name}Response" and namespace in (self._tables.namespace, ""):
-            machine.open(self._tables.reply(self._method), self._answered)
+            self._open(self._tables.reply(self._method), self._answered)
         else:
             raise UnexpectedReplyError(
                 f"<{printable(local, 80)}> of {printable(namespace, 80)!r} came back, not a reply to {self._method.name}"
             )
+
+    def _open(self, shape: Shape, done: Callable[[Any], None]) -> None:
+        """Begin to read a result."""
+        self._message.machine.open(shape, done)
 
     def _answered(self, values: tuple[Any, ...]) -> None:
         self._message.complete()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from vimlib.model import Invoker
     from vimlib.soap.limits import Limits
 
-__all__ = ["Machine"]
+__all__ = ["PLACE", "Machine", "local_name"]
 
 
 def local_name(tag: str) -> str:
@@ -59,7 +59,7 @@ class Machine:
         """Asked for an item where a shape is open-ended, as the detail of a SOAP fault is."""
         self.open: Callable[[Shape, Callable[[Any], None]], None]
         self.path: Callable[[], str]
-        self._frame_depth: Callable[[], int]
+        self.frame_depth: Callable[[], int]
         self.count_one: Callable[[], None]
         self.counted: Callable[[], int]
         self.store: Callable[[Item, Any], None]
@@ -141,10 +141,11 @@ class Machine:
         if extras is None:
             _Skip(self)
             return
-        _Capture(self, self._type_of(attrs), lambda node: extras.setdefault(local_name(tag), node))
+        _Capture(self, self.type_of(attrs), lambda node: extras.setdefault(local_name(tag), node))
 
     @staticmethod
-    def _type_of(attrs: list[str]) -> str:
+    def type_of(attrs: list[str]) -> str:
+        """Return the local name of an element's `xsi:type`, "" if it has none."""
         for name, value in zip(attrs[::2], attrs[1::2], strict=True):
             if name == XSI_TYPE:
                 return value.rpartition(":")[2]
@@ -159,7 +160,7 @@ class Machine:
         if found is NIL:
             _Skip(self)
         elif found is CAPTURE:
-            _Capture(self, self._type_of(attrs), lambda node: self.store(item, node))
+            _Capture(self, self.type_of(attrs), lambda node: self.store(item, node))
         else:
             self.enter(found)
 
@@ -170,7 +171,7 @@ class Machine:
 
     def depth(self) -> int:
         """Return how deep the element in hand is nested; the envelope's two levels count."""
-        return self._frame_depth() + 2
+        return self.frame_depth() + 2
 
 
 class _Skip:
@@ -215,7 +216,7 @@ class _Capture(_Skip):
     def start(self, tag: str, attrs: list[str]) -> None:
         super().start(tag, attrs)
         self.names.append(local_name(tag))
-        self.types.append(Machine._type_of(attrs))
+        self.types.append(Machine.type_of(attrs))
         self.children.append([])
 
     def end(self, tag: str) -> None:
@@ -328,7 +329,7 @@ def _inner_loop(machine: Machine) -> None:
         outer = message.like(make=make)
         leaf = None
         shape, by_tag, values = outer, outer.by_tag, [None]
-        stack.append((outer, {}, [None], _PLACE))
+        stack.append((outer, {}, [None], PLACE))
         values = outer.blank.copy()
         machine.resume()
 
@@ -379,13 +380,13 @@ def _inner_loop(machine: Machine) -> None:
 
     machine.open, machine.path = open_, path
     machine.store, machine.enter, machine.count_one = store, enter, count_one
-    machine._frame_depth = lambda: len(stack)
+    machine.frame_depth = lambda: len(stack)
     machine.counted = lambda: count
     machine._inner = (start, end)
 
 
 # Where the object of a message goes, in a frame of its own.
-_PLACE = Item(Field("", "", "anyType"), 0, ())
+PLACE = Item(Field("", "", "anyType"), 0, ())
 
 
 def _no_result(*_: Any) -> None:

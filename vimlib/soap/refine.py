@@ -105,13 +105,16 @@ class Refiner:
             self._scope_changed = True
             self.known = {}
 
+    def scope(self) -> tuple[tuple[str, str], ...]:
+        """Return the bindings in force, prefix ("": the default) and namespace."""
+        return tuple(sorted((prefix or "", bound[-1]) for prefix, bound in self._prefixes.items()))
+
     def _enter_scope(self) -> None:
         # Some servers declare a prefix on each value; coming back to bindings seen before costs
         # one look-up and loses nothing.
-        scope = tuple(sorted((prefix or "", bound[-1]) for prefix, bound in self._prefixes.items()))
         if len(self._scopes) > 64:
             self._scopes.clear()
-        self.known = self._scopes.setdefault(scope, {})
+        self.known = self._scopes.setdefault(self.scope(), {})
         self._scope_changed = False
 
     def resolve(self, qname: str) -> tuple[str, str]:

@@ -1,0 +1,246 @@
+"""The compiled decoder against the pure one, on replies that went through a mutator.
+
+    python -m tests.fuzz.codec [--mutations 1000000] [--seed 0] [--sanitize] [--json]
+
+Both get the same bytes in the same pieces. They must agree: equal objects of the same types, or an
+error of the same class at the same path. `--sanitize` compiles the decoder with the address and the
+undefined-behaviour sanitizer and runs under them; a report of theirs ends the process. What differs
+is printed with the seed that makes it, and the exit code is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import math
+import os
+import random
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from vimlib import vim25
+from vimlib.errors import VimlibError
+from vimlib.model import ManagedObject, MethodFault
+from vimlib.soap import encode_fault, encode_response
+from vimlib.soap.decode import PureDecoder
+
+from tests.fuzz.mutate import Mutator
+from tests.unit.soap.building import BINDING, Builder, classes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCE = ROOT / "vimlib" / "soap" / "_accel.pyx"
+RECORDED = ROOT / "tests" / "unit" / "soap" / "recorded"
+LONGEST = 6000  # bytes of a seed; a short one has every construct and takes less time
+
+Sample = tuple[Any, bytes]
+
+
+def seeds(rng: random.Random) -> list[Sample]:
+    """Return methods with replies to them: recorded ones, made ones of all kinds of types, faults."""
+    found: list[Sample] = []
+    for file in sorted(RECORDED.glob("*.xml")):
+        body = file.read_bytes()
+        if len(body) <= LONGEST:
+            found.append((BINDING.method(file.name.partition(".")[0]), body))
+    options: Any = vim25.OptionManager.QueryOptions
+    builder = Builder(rng, optional=0.2)
+    for _ in range(150):
+        value = builder.value(rng.choice(classes()), depth=1)
+        body = encode_response(options, [vim25.OptionValue(key="k", value=value)])
+        if len(body) <= LONGEST:
+            found.append((options, body))
+    for name in sorted(BINDING.method_names())[::20]:
+        method: Any = BINDING.method(name)
+        if method.returns is not None:
+            found.append((method, encode_response(method, builder.field(method.returns, 2))))
+    found.append((options, encode_fault(vim25.InvalidPowerState(existingState="poweredOn"))))
+    return found
+
+
+def outcome(decoder: Any, body: bytes, cuts: list[int]) -> tuple[str, Any]:
+    """Return what a decoder makes of the pieces: a result, or an error."""
+    try:
+        for start, end in zip([0, *cuts], [*cuts, len(body)], strict=True):
+            decoder.feed(body[start:end])
+        return "result", decoder.close()
+    except MethodFault as fault:
+        return "fault", fault
+    except VimlibError as error:
+        return "error", error
+
+
+def difference(one: Any, other: Any, path: str = "") -> str:
+    """Return where two results differ, types included; "" if nowhere."""
+    if type(one) is not type(other):
+        return f"{path}: {one!r} and {other!r}"
+    if isinstance(one, list | tuple):
+        if len(one) != len(other):
+            return f"{path}: {len(one)} and {len(other)} items"
+        pairs = ((f"{path}[{at}]", a, b) for at, (a, b) in enumerate(zip(one, other, strict=True)))
+    elif isinstance(one, ManagedObject):
+        pairs = iter([(path, (one.moref, one._guid), (other.moref, other._guid))] if one.moref != other.moref or one._guid != other._guid else [])
+        return "" if one.moref == other.moref and one._guid == other._guid else f"{path}: {one!r} and {other!r}"
+    elif isinstance(one, MethodFault):
+        pairs = ((f"{path}.{name}", value, vars(other).get(name)) for name, value in vars(one).items() if name != "__notes__")
+    elif isinstance(one, dict):
+        if one.keys() != other.keys():
+            return f"{path}: {one.keys() ^ other.keys()}"
+        pairs = ((f"{path}.{name}", one[name], other[name]) for name in one)
+    elif isinstance(one, Struct):
+        pairs = ((f"{path}.{name}", getattr(one, name), getattr(other, name)) for name in one.__struct_fields__)
+    elif isinstance(one, float) and math.isnan(one) and math.isnan(other):
+        return ""
+    else:
+        return "" if one == other else f"{path}: {one!r} and {other!r}"
+    return next(filter(None, (difference(a, b, where) for where, a, b in pairs)), "")
+
+
+def disagreement(pure: tuple[str, Any], fast: tuple[str, Any]) -> str:
+    """Return how two outcomes differ, "" if they agree."""
+    if pure[0] != fast[0]:
+        return f"{pure[0]} and {fast[0]}: {pure[1]!r} and {fast[1]!r}"
+    if pure[0] != "error":
+        return difference(pure[1], fast[1])
+    one, other = pure[1], fast[1]
+    if type(one) is not type(other):
+        return f"{one!r} and {other!r}"
+    if one.path != other.path:
+        return f"paths {one.path!r} and {other.path!r} of {one!r} and {other!r}"
+    return ""
+
+
+class Case(Struct, frozen=True):
+    """One mutated reply and how it is fed."""
+
+    method: Any
+    body: bytes
+    cuts: list[int]
+
+
+def make_case(samples: list[Sample], seed: str) -> Case:
+    """Return the case of a seed."""
+    rng = random.Random(seed)
+    method, body = rng.choice(samples)
+    body = Mutator(rng).mutate(body)
+    if len(body) > 1 and rng.random() < 0.6:
+        cuts = sorted(rng.randrange(1, len(body)) for _ in range(rng.choice((1, 2, 5, 20))))
+    elif rng.random() < 0.05:
+        cuts = list(range(1, len(body)))
+    else:
+        cuts = []
+    return Case(method, body, cuts)
+
+
+def run(accelerated: type[PureDecoder[Any]], mutations: int, seed: int, report: Callable[[str], None]) -> dict[str, Any]:
+    """Compare the two on that many mutations; `report` is told each disagreement."""
+    samples = seeds(random.Random(seed))
+    outcomes: Counter[str] = Counter()
+    disagreements = 0
+    began = time.monotonic()
+    for number in range(mutations):
+        case = make_case(samples, f"{seed}:{number}")
+        strict = number % 4 == 0
+        pure = outcome(PureDecoder(case.method, strict=strict), case.body, case.cuts)
+        fast = outcome(accelerated(case.method, strict=strict), case.body, case.cuts)
+        outcomes[pure[0] if pure[0] != "error" else type(pure[1]).__name__] += 1
+        found = disagreement(pure, fast)
+        if found:
+            disagreements += 1
+            report(f"{seed}:{number}: {found}")
+    return {
+        "mutations": mutations,
+        "seed": seed,
+        "disagreements": disagreements,
+        "seconds": round(time.monotonic() - began, 1),
+        "outcomes": dict(outcomes.most_common()),
+    }
+
+
+# Building and loading
+
+
+def build(folder: Path, flags: list[str]) -> Path:
+    """Compile the decoder into `folder` and return the library."""
+    source, library = folder / "_accel.c", folder / "_accel.so"
+    subprocess.run([sys.executable, "-m", "cython", "-3", str(SOURCE), "-o", str(source)], check=True)
+    include = sysconfig.get_paths()["include"]
+    command = [os.environ.get("CC", "gcc"), "-shared", "-fPIC", "-g", f"-I{include}", *flags, str(source), "-o", str(library)]
+    subprocess.run(command, check=True)
+    return library
+
+
+def load(library: Path | None) -> type[PureDecoder[Any]]:
+    """Return the compiled decoder, from `library` if given."""
+    if library is not None:
+        name = "vimlib.soap._accel"
+        spec = importlib.util.spec_from_file_location(name, library)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+    from vimlib.soap.accelerated import AcceleratedDecoder
+
+    return AcceleratedDecoder
+
+
+def sanitized(arguments: list[str]) -> int:
+    """Run this program again in a process with a decoder that the sanitizers watch."""
+    with tempfile.TemporaryDirectory() as name:
+        flags = ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
+        library = build(Path(name), flags)
+        runtime = [
+            subprocess.run(["gcc", f"-print-file-name={file}"], check=True, capture_output=True, text=True).stdout.strip()
+            for file in ("libasan.so", "libubsan.so")
+        ]
+        environment = os.environ | {
+            "LD_PRELOAD": " ".join(runtime),
+            # CPython's own arenas would hide a read beyond an object from the sanitizer.
+            "PYTHONMALLOC": "malloc",
+            "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1",
+            "VIMLIB_SOAP_BACKEND": "pure",
+        }
+        command = [sys.executable, "-m", "tests.fuzz.codec", "--library", str(library), *arguments]
+        return subprocess.run(command, cwd=ROOT, env=environment).returncode
+
+
+def main() -> int:
+    """Run the program."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--mutations", type=int, default=1_000_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--sanitize", action="store_true")
+    parser.add_argument("--library", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--show", help="print the reply of a disagreement: SEED:NUMBER")
+    given = parser.parse_args()
+    if given.sanitize:
+        return sanitized([argument for argument in sys.argv[1:] if argument != "--sanitize"])
+    if given.show:
+        case = make_case(seeds(random.Random(int(given.show.partition(":")[0]))), given.show)
+        print(case.method, case.cuts)
+        print(case.body.decode("utf-8", "backslashreplace"))
+        return 0
+    if given.library is None:
+        with tempfile.TemporaryDirectory() as name:
+            accelerated = load(build(Path(name), ["-O2"]))
+    else:
+        accelerated = load(given.library)
+    result = run(accelerated, given.mutations, given.seed, lambda line: print(line, file=sys.stderr))
+    print(json.dumps({"fuzz": result}) if given.json else result)
+    return 1 if result["disagreements"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,192 @@
+"""The decoder whose inner loop is compiled: the pure one around `_accel.Reader`.
+
+Expat reads what stands before the content of a reply and what stands behind it; the content goes
+to the reader. A fault is expat's altogether, since there is at most one.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, TypeVar
+from xml.parsers import expat
+
+from vimlib.errors import ForbiddenXMLError, ProtocolError
+from vimlib.soap._accel import Reader
+from vimlib.soap.decode import SLICE, MessageDecoder, PureDecoder
+from vimlib.soap.leaf import Misfit
+from vimlib.soap.machine import PLACE
+from vimlib.soap.native import Malformed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vimlib.soap.tables import Shape
+
+__all__ = ["AcceleratedDecoder"]
+
+R = TypeVar("R")
+
+# A whole start tag, known to be one: `>` may stand between quotes.
+_TAG = re.compile(rb"""<([^\s/>]+)[^>"']*(?:"[^"]*"[^>"']*|'[^']*'[^>"']*)*>""")
+
+
+class _Begin(Exception):
+    """Leaves expat where the content of a reply begins."""
+
+
+class _Message(MessageDecoder):
+    """Gives the content of a reply to a reader."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._reader: Reader | None = None
+        self._shape: Shape | None = None
+        self._done: Callable[[Any], None] | None = None
+        # Expat's bytes that have not become an event, and where they begin.
+        self._held = b""
+        self._held_from = 0
+        self._open_names: list[bytes] = []
+        self._tail: expat.XMLParserType | None = None
+        self._tail_fed = 0
+
+    def begin(self, shape: Shape, done: Callable[[Any], None]) -> None:
+        """Leave the message that has just begun to the reader."""
+        self._shape, self._done = shape, done
+        self._start_tag()
+        raise _Begin
+
+    def _start(self, tag: str, attrs: list[str]) -> None:
+        if self._level < 2 and not self._header_name:
+            self._start_tag()
+        super()._start(tag, attrs)
+
+    def _start_tag(self) -> re.Match[bytes]:
+        """Return the start tag that expat reports; remember its name."""
+        match = _TAG.match(self._held, self._parser.CurrentByteIndex - self._held_from)
+        assert match is not None, "expat reports a tag that is none"
+        self._open_names.append(match[1])
+        self._content_at = match.end()
+        self._empty = match[0].endswith(b"/>")
+        return match
+
+    def _end(self, tag: str) -> None:
+        if self._open_names and self._level - 1 < len(self._open_names):
+            del self._open_names[self._level - 1 :]
+        super()._end(tag)
+
+    def _parse(self, data: memoryview, final: bool) -> None:
+        try:
+            at = 0
+            if self._reader is None:
+                at = self._before(data)
+            if self._reader is not None and self._tail is None:
+                at = self._inside(data, at)
+            if self._tail is not None:
+                self._behind(data[at:], final)
+            elif final and self._reader is not None:
+                self._cut_off()
+            elif final:
+                super()._parse(memoryview(b""), True)
+        except Misfit as reason:
+            raise self._misfit(reason) from None
+        except Malformed as reason:
+            raise self._not_xml(str(reason)) from None
+        except expat.ExpatError as error:
+            raise self._malformed(error) from None
+        except ProtocolError as error:
+            if not error.path:
+                error.path = self.machine.path()
+            raise
+
+    def _before(self, data: memoryview) -> int:
+        """Feed expat until the content begins. Return how many bytes have been taken."""
+        for at in range(0, len(data), self._slice):
+            piece = data[at : at + self._slice]
+            self._held += piece
+            try:
+                super()._parse(piece, False)
+            except _Begin:
+                self._start_reader()
+                return at + len(piece)
+            spent = max(0, self._parser.CurrentByteIndex - self._held_from)
+            self._held = self._held[spent:]
+            self._held_from += spent
+        return len(data)
+
+    def _start_reader(self) -> None:
+        assert self._shape is not None
+        assert self._done is not None
+        machine = self.machine
+        reader = self._reader = Reader(machine, self._shape, self._done, PLACE)
+        machine.path, machine.counted = reader.path, reader.elements
+        machine.frame_depth = reader.frame_depth
+        content, self._held = self._held[self._content_at :], b""
+        if self._empty:  # a start tag with its end tag
+            content = b"</" + self._open_names[-1] + b">" + content
+        self._read(content)
+
+    def _read(self, data: bytes) -> bool:
+        """Feed the reader. Return whether the content has ended; what is behind it goes to expat."""
+        assert self._reader is not None
+        rest = self._reader.read(data)
+        if rest is None:
+            return False
+        self._tail = self._make_tail()
+        self._behind(memoryview(rest), False)
+        return True
+
+    def _inside(self, data: memoryview, at: int) -> int:
+        """Feed the reader from `at` on. Return how many bytes have been taken."""
+        while at < len(data):
+            piece = bytes(data[at : at + SLICE])
+            at += SLICE
+            if self._read(piece):
+                break
+        return at
+
+    def _cut_off(self) -> None:
+        assert self._reader is not None
+        self._reader.check_rest()
+        raise ProtocolError("the reply is cut off", path=self.machine.path(), excerpt=self._shown())
+
+    # Behind the content there may be end tags alone, so their names are all that matters.
+
+    def _make_tail(self) -> expat.XMLParserType:
+        tail = expat.ParserCreate("UTF-8")
+        tail.Parse(b"".join(b"<" + name + b">" for name in self._open_names), False)
+        tail.StartElementHandler = self._surplus
+        tail.ProcessingInstructionHandler = self._instruction
+        self._tail_fed = tail.CurrentByteIndex
+        self._open_names = []
+        return tail
+
+    def _surplus(self, tag: str, attrs: Any) -> None:
+        raise ProtocolError("the SOAP envelope holds more than one message")
+
+    def _behind(self, data: memoryview, final: bool) -> None:
+        assert self._tail is not None
+        for at in range(0, len(data), self._slice):
+            piece = data[at : at + self._slice]
+            self._tail.Parse(piece, False)
+            self._tail_fed += len(piece)
+            if self._tail_fed - self._tail.CurrentByteIndex > self._limits.text + SLICE:
+                self.machine.check_text(self._limits.text + 1)
+        if final:
+            self._tail.Parse(b"", True)
+
+    def _not_xml(self, reason: str) -> ProtocolError:
+        return ProtocolError(
+            f"the reply is not well-formed XML: {reason}",
+            path=self.machine.path(),
+            excerpt=self._shown(),
+        )
+
+
+class AcceleratedDecoder(PureDecoder[R]):
+    """Decodes the reply to one call, fed in pieces as they arrive; see `PureDecoder`."""
+
+    _message_type = _Message
+
+    def _open(self, shape: Shape, done: Callable[[Any], None]) -> None:
+        assert isinstance(self._message, _Message)
+        self._message.begin(shape, done)

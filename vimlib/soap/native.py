@@ -1,0 +1,78 @@
+"""What the compiled decoder asks of expat: the rare pieces of a message, one at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from xml.parsers import expat
+
+from vimlib.errors import ForbiddenXMLError
+from vimlib.soap.leaf import escape_attribute
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Malformed", "read_open", "read_tag", "read_text", "root_tag"]
+
+
+class Malformed(Exception):
+    """The message is not well-formed XML; the message of the error says why."""
+
+
+def _forbidden(*_: Any) -> None:
+    raise ForbiddenXMLError("a processing instruction, which SOAP forbids")
+
+
+def _parser(start: Callable[[str, list[str]], None]) -> expat.XMLParserType:
+    parser = expat.ParserCreate("UTF-8", " ")
+    parser.buffer_text = True
+    parser.ordered_attributes = True
+    parser.ProcessingInstructionHandler = _forbidden
+    parser.StartElementHandler = start
+    return parser
+
+
+def root_tag(scope: tuple[tuple[str, str], ...]) -> bytes:
+    """Return a start tag named `r` that binds prefixes ("": the default) to namespaces."""
+    parts = ["<r"]
+    for prefix, uri in scope:
+        name = f"xmlns:{prefix}" if prefix else "xmlns"
+        if prefix != "xml":  # bound by XML itself; may be declared, and means the same
+            parts.append(f' {name}="{escape_attribute(uri)}"')
+    return ("".join(parts) + ">").encode()
+
+
+def read_tag(root: bytes, raw: bytes) -> tuple[str, list[str], list[tuple[str | None, str]]]:
+    """Return name, attributes and declared prefixes of a start tag, as expat reports them.
+
+    `raw` is what stands between `<` and `>` or `/>`; `root` is a start tag with the prefixes in
+    force. Raises `ExpatError` if it is no tag.
+    """
+    declared: list[tuple[str | None, str]] = []
+    found: list[tuple[str, list[str]]] = []
+    parser = _parser(lambda tag, attrs: found.append((tag, attrs)))
+    parser.Parse(root, False)
+    parser.StartNamespaceDeclHandler = lambda prefix, uri: declared.append((prefix, uri or ""))
+    parser.Parse(b"<" + raw + b"/>", False)
+    tag, attrs = found[1]
+    return tag, attrs, declared
+
+
+def read_text(root: bytes, content: bytes) -> str:
+    """Return the text of a content without elements: references, comments and sections in it.
+
+    Raises `ExpatError` if it is not well-formed, `ForbiddenXMLError` for an instruction.
+    """
+    texts: list[str] = []
+    parser = _parser(lambda tag, attrs: None)
+    parser.Parse(root, False)
+    parser.CharacterDataHandler = texts.append
+    parser.Parse(content, False)
+    parser.Parse(b"</r>", True)
+    return "".join(texts)
+
+
+def read_open(root: bytes, content: bytes) -> None:
+    """Read a content that is cut off. Raises as `read_text` for what is wrong with it apart from that."""
+    parser = _parser(lambda tag, attrs: None)
+    parser.Parse(root, False)
+    parser.Parse(content, False)
