@@ -336,6 +336,7 @@ def wire_for(client: HttpClient, url: URL, headers: Mapping[str, str]) -> Wire:
         target=url.raw_path_qs or "/",
         headers=headers,
         tls=client.tls if url.scheme == "https" else None,
+        stall=client.stall_timeout,
     )
 
 

@@ -17,6 +17,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, BinaryIO, Final, Protocol, TypeAlias
 
 from driver.errors import (
+    ImageNotReadyError,
     ImageTooLongError,
     ImageTruncatedError,
     SourceProtocolError,
@@ -125,7 +126,9 @@ class SocketReader:
         self._info = info
         self._origin = origin
         self._timeout = options.connect_timeout
-        self._channel = Channel(origin.wire, stop, stall_timeout=options.stall_timeout)
+        self._channel = Channel(
+            origin.wire, stop, stall_timeout=origin.wire.stall or options.stall_timeout
+        )
         self._rest = b""
         self._left = info.size
 
@@ -162,6 +165,9 @@ class SocketReader:
         if head.status >= 400:
             excerpt = self._rest[:_EXCERPT].decode(errors="replace")
             raise SourceRefusedError(head.status, image=image, excerpt=excerpt)
+        if head.status == 204:
+            # Glance's word for an image whose bytes are not there yet.
+            raise ImageNotReadyError(image, "queued")
         try:
             if head.chunked or head.content_length is None:
                 raise SourceUnsizedError(image=image)
@@ -210,7 +216,9 @@ class SocketWriter:
         self._padding = padding
         self._size = size + padding
         self._options = options
-        self._channel = Channel(origin.wire, stop, stall_timeout=options.stall_timeout)
+        self._channel = Channel(
+            origin.wire, stop, stall_timeout=origin.wire.stall or options.stall_timeout
+        )
         self._heads = HeadReader()
         self._sent = 0
 

@@ -49,6 +49,9 @@ class Wire:
     """Called with the peer's certificate (DER) on every new connection before the first byte of
     the request; raises to refuse it."""
 
+    stall: float | None = None
+    """Seconds that the peer may be silent; None: as long as the mover allows."""
+
     def __post_init__(self) -> None:
         if not _TOKEN.match(self.method):
             raise WireError("the method is no token")

@@ -1,0 +1,328 @@
+"""Images into a datastore: whole and verified, or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from driver.errors import (
+    FileConflictError,
+    HostReadOnlyError,
+    ImageHashError,
+    ImageNotFoundError,
+    ImageNotReadyError,
+    ImageSourceError,
+    ImageTruncatedError,
+    NoSpaceError,
+    SourceRedirectError,
+    SourceRefusedError,
+    SourceStalledError,
+)
+from driver.images.embedded import EmbeddedImage, Fault, made_image
+from driver.images.http import HttpClient, HttpImages
+from driver.images.local import LocalImages
+from driver.images.make import Pattern
+from driver.images.pump import PumpOptions
+from driver.images.push import PushEvent, PushResult, push_images
+from driver.images.threads import ThreadMover
+from tests.unit.driver.hosted import CONFIG, Beside, Hosted, glance, hosted, store
+from vimlib import vim25
+from vimlib.errors import (
+    ConnectionLostError,
+    DeadlineError,
+    LoginError,
+    NotFoundError,
+    PinMismatchError,
+    TransferCorruptError,
+    TransferRejectedError,
+    UsageError,
+    VimlibError,
+)
+from vimlib.tls import TLS
+
+MIB = 1 << 20
+
+
+def some(size: int = 2 * MIB) -> list[EmbeddedImage]:
+    return [
+        made_image("raw", "raw", Pattern(1, size)),
+        made_image("sparse", "monolithicSparse", Pattern(2, size)),
+        made_image("stream", "streamOptimized", Pattern(3, size)),
+    ]
+
+
+async def push(host: Hosted, service: Any, *refs: str, **how: Any) -> list[PushResult]:
+    settings = how.pop("settings", {})
+    async with host.client(**settings) as client, store(service, stall_timeout=how.pop("stall", 5.0)) as images:
+        return await push_images(
+            client, images, refs, **{"datastore": "datastore1", "config": CONFIG} | how
+        )
+
+
+@pytest.mark.parametrize(("version", "legacy"), [("4.1", True), ("6.7", False), ("8.0", False)])
+async def test_all_arrive_whole(
+    version: str, legacy: bool, beside: Beside, tmp_path: Path
+) -> None:
+    images = some()
+    events: list[PushEvent] = []
+    with hosted(beside, tmp_path / "s", version, legacy_tls=legacy) as host, glance(beside, *images) as service:
+        results = await push(host, service, *(i.name for i in images), events=events.append)
+        assert [r.image for r in results] == ["raw", "sparse", "stream"]
+        for image, result in zip(images, results, strict=True):
+            assert result.error is None
+            name = f"images/{image.id}.{'img' if image.name == 'raw' else 'vmdk'}"
+            assert result.datastore_path == f"[datastore1] {name}"
+            assert (result.hash_algo, result.hash, result.verified) == ("sha512", image.sha512, True)
+            assert hashlib.sha512((host.folder / name).read_bytes()).hexdigest() == image.sha512
+            assert sum(e.bytes for e in events if (e.kind, e.image) == ("progress", image.name)) == image.size
+        await host.settled(host.state(), but=lambda s: s)
+        assert host.state().sessions == 0
+        assert len(host.state().files) == 3
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (Fault.KILLED, ImageSourceError),
+        (Fault.SHORT, ImageTruncatedError),
+        (Fault.SHORT_LENGTH, ImageSourceError),
+        (Fault.LONG_LENGTH, ImageSourceError),
+        (Fault.LONG_CHUNKED, ImageSourceError),
+        (Fault.FLIPPED, ImageHashError),
+        (Fault.STALLED, SourceStalledError),
+        (Fault.NO_CONTENT, ImageNotReadyError),
+        (Fault.REDIRECT, SourceRedirectError),
+        (Fault.FORBIDDEN, SourceRefusedError),
+        (Fault.UNAVAILABLE, SourceRefusedError),
+    ],
+)
+async def test_one_that_fails_leaves_no_file_and_the_others_go_on(
+    fault: Fault, error: type[VimlibError], beside: Beside, host: Hosted
+) -> None:
+    images = some()
+    images[0].fault = fault
+    with glance(beside, *images) as service:
+        async with asyncio.timeout(10):
+            failed, *good = await push(host, service, "raw", "sparse", "stream", stall=0.3)
+    assert isinstance(failed.error, error)
+    assert failed.error.hint
+    assert failed.to_json()["error"]["type"] == type(failed.error).__name__
+    assert [r.error for r in good] == [None, None]
+    assert host.state().files == {r.datastore_path.partition(" ")[2] for r in good}
+
+
+SERVER = """
+import asyncio, sys
+from driver.images.embedded import EmbeddedGlance, Fault, made_image
+from driver.images.make import Pattern
+
+async def main():
+    image = made_image("raw", "raw", Pattern(1, 8 << 20))
+    image.fault = Fault.STALLED
+    async with EmbeddedGlance([image]) as service:
+        print(service.url, flush=True)
+        await asyncio.get_running_loop().create_future()
+
+asyncio.run(main())
+"""
+
+
+@contextlib.asynccontextmanager
+async def another_process() -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", SERVER, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert process.stdout is not None
+        url = (await process.stdout.readline()).decode().strip()
+        yield process, url
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.communicate()
+
+
+@pytest.mark.slow
+async def test_the_image_service_is_killed_in_mid_stream(host: Hosted) -> None:
+    clean = host.state()
+    async with another_process() as (process, url):
+        from driver.images.glance import Glance
+
+        killed = False
+
+        def watch(event: PushEvent) -> None:
+            nonlocal killed
+            if event.kind == "progress" and not killed:
+                killed = True
+                process.send_signal(signal.SIGKILL)
+
+        async with HttpClient(stall_timeout=5) as http, host.client() as client:
+            async with asyncio.timeout(10):
+                (result,) = await push_images(
+                    client, Glance(http, url), ["raw"], datastore="datastore1", events=watch
+                )
+    assert killed
+    assert isinstance(result.error, ImageSourceError)
+    await host.settled(clean)
+
+
+async def test_a_datastore_without_room_takes_no_byte(beside: Beside, tmp_path: Path) -> None:
+    with hosted(beside, tmp_path / "s", capacity=5 * MIB) as host, glance(beside, *some()) as service:
+        with pytest.raises(NoSpaceError) as caught:
+            await push(host, service, "raw", "sparse", "stream")
+        assert caught.value.free == 5 * MIB
+        assert caught.value.needed > 5 * MIB
+        assert "MakeDirectory" not in host.methods()
+        await host.settled(host.state())
+        assert host.state().files == frozenset()
+        # Each alone has room.
+        assert [r.error for r in await push(host, service, "raw")] == [None]
+
+
+@pytest.mark.parametrize("after", [0, MIB])
+async def test_a_datastore_that_fills_meanwhile(after: int, beside: Beside, host: Hosted) -> None:
+    clean = host.state()
+    host.esx.faults.add("PUT", "status", status=507, after=after)
+    with glance(beside, *some()) as service:
+        (result,) = await push(host, service, "raw")
+    assert isinstance(result.error, (TransferRejectedError, ConnectionLostError))
+    if not after:
+        assert isinstance(result.error, TransferRejectedError)
+        assert result.error.status == 507
+        assert result.error.hint
+    await host.settled(clean)
+
+
+async def test_another_who_fills_it(beside: Beside, tmp_path: Path) -> None:
+    with hosted(beside, tmp_path / "s", capacity=5 * MIB) as host, glance(beside, *some()) as service:
+        taken = False
+
+        def take(event: PushEvent) -> None:
+            nonlocal taken
+            if event.kind == "started" and not taken:
+                taken = True
+                host.esx.world.datastores["datastore1"].grow(4 * MIB)
+
+        (result,) = await push(host, service, "raw", events=take)
+        assert isinstance(result.error, TransferRejectedError)
+        assert result.error.status == 507
+        assert host.state().files == frozenset()
+
+
+async def test_a_wrong_pin_and_a_wrong_password(beside: Beside, host: Hosted) -> None:
+    with glance(beside, *some()) as service:
+        with pytest.raises(PinMismatchError):
+            await push(host, service, "raw", settings={"tls": TLS(pin=":".join(["00"] * 32))})
+        assert not host.esx.call_log
+        with pytest.raises(LoginError):
+            await push(host, service, "raw", settings={"password": "canary-wrong"})
+        assert not service.seen
+    assert host.state().sessions == 0
+
+
+@pytest.mark.parametrize("directory", ["images", "a/b/c", ""])
+async def test_a_licence_that_forbids_writes_is_told_before_the_first_byte(
+    directory: str, beside: Beside, tmp_path: Path
+) -> None:
+    with hosted(beside, tmp_path / "s", licensed=False) as host, glance(beside, *some()) as service:
+        clean = host.state()
+        with pytest.raises(HostReadOnlyError) as caught:
+            await push(host, service, "raw", "stream", directory=directory)
+        assert "licence" in str(caught.value)
+        assert not [s for s in service.seen if s.path.endswith("/file")]
+        await host.settled(clean)
+
+
+async def test_what_is_there_already(beside: Beside, host: Hosted) -> None:
+    with glance(beside, *some()) as service:
+        (first,) = await push(host, service, "raw", directory="")
+        assert first.datastore_path == f"[datastore1] {service.named('raw').id}.img"
+        (second,) = await push(host, service, "raw", directory="")
+        assert isinstance(second.error, FileConflictError)
+        (third,) = await push(host, service, "raw", directory="", overwrite=True)
+        assert third.error is None
+        # Somebody is quicker by the last moment.
+        host.esx.faults.fail_task("MoveDatastoreFile_Task", vim25.FileAlreadyExists(file="x"))
+        (fourth,) = await push(host, service, "stream")
+        assert isinstance(fourth.error, FileConflictError)
+    assert host.state().files == {f"{service.named('raw').id}.img"}
+
+
+async def test_two_files_of_one_name(host: Hosted, tmp_path: Path) -> None:
+    paths = []
+    for folder in "ab":
+        (tmp_path / folder).mkdir()
+        path = tmp_path / folder / "disk.img"
+        path.write_bytes(folder.encode() * 1000)
+        paths.append(str(path))
+    async with host.client() as client:
+        one, two = await push_images(
+            client, LocalImages(), paths, datastore="datastore1", overwrite=True
+        )
+    assert one.error is None
+    assert isinstance(two.error, FileConflictError)
+    assert (host.folder / "images/disk.img").read_bytes() == b"a" * 1000
+
+
+async def test_what_cannot_be(beside: Beside, host: Hosted) -> None:
+    queued = EmbeddedImage(name="queued", chunks=lambda: iter([b"x" * 1024]), status="queued")
+    with glance(beside, queued, *some()) as service:
+        with pytest.raises(UsageError):
+            await push(host, service, "raw", "raw")
+        with pytest.raises(UsageError):
+            await push(host, service)
+        with pytest.raises(NotFoundError, match="datastore1"):
+            await push(host, service, "raw", datastore="nowhere")
+        unknown = "5021e9d8-7d2f-4b8c-9f8a-0c5b3d1f2a10"
+        results = await push(host, service, "queued", unknown)
+    assert [type(r.error) for r in results] == [ImageNotReadyError, ImageNotFoundError]
+    assert host.state().files == frozenset()
+    assert "MakeDirectory" not in host.methods()
+
+
+async def test_a_url_whose_server_is_not_there(host: Hosted) -> None:
+    async with HttpClient() as http, host.client() as client:
+        (result,) = await push_images(
+            client, HttpImages(http), ["http://127.0.0.1:9/x.img"], datastore="datastore1"
+        )
+    assert isinstance(result.error, ImageSourceError)
+
+
+async def test_an_answer_to_the_move_that_is_lost(beside: Beside, tmp_path: Path) -> None:
+    with hosted(beside, tmp_path / "s", task_seconds=0.1) as host, glance(beside, *some()) as service:
+        host.esx.faults.add("MoveDatastoreFile_Task", "lose")
+        (result,) = await push(host, service, "raw")
+        assert result.error is None
+        assert host.state().files == {f"images/{service.named('raw').id}.img"}
+        assert len(host.esx.calls("MoveDatastoreFile_Task")) == 1
+
+
+async def test_a_host_that_stores_less_than_it_took(beside: Beside, host: Hosted) -> None:
+    class Short(dict[str, int]):
+        def get(self, key: str, default: Any = None) -> Any:
+            return 17 if key.endswith(".part") else default
+
+    host.esx.world.datastores["datastore1"].sizes = Short()
+    with glance(beside, *some()) as service:
+        (result,) = await push(host, service, "raw")
+    assert isinstance(result.error, TransferCorruptError)
+    assert host.state().files == frozenset()
+
+
+async def test_a_host_that_falls_silent_in_mid_stream(beside: Beside, host: Hosted) -> None:
+    clean = host.state()
+    host.esx.faults.add("PUT", "hang")
+    with glance(beside, *some(8 * MIB)) as service:
+        async with asyncio.timeout(15):
+            async with ThreadMover(options=PumpOptions(stall_timeout=0.3, answer_timeout=0.3)) as mover:
+                (result,) = await push(host, service, "raw", mover=mover)
+    assert isinstance(result.error, DeadlineError)
+    await host.settled(clean)
