@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from driver.cli.connection import CONNECTION, Connection
 from driver.cli.flags import Strings
 from driver.cli.instance import Ref, opened
 from driver.cli.output import OUTPUT, Output
+from driver.guestinfo import Form
 
 __all__ = ["render", "set_"]
 
@@ -17,7 +16,7 @@ def render(
     nic: Strings = (),
     hostname: str | None = None,
     search: Strings = (),
-    form: Literal["nova", "original", "versioned", "cloud-init"] = "nova",
+    form: Form = "nova",
     instance_id: str | None = None,
     output: Output = OUTPUT,
 ) -> None:
@@ -26,7 +25,8 @@ def render(
     What the form cannot say is named on stderr.
 
     Args:
-        nic: A NIC: mac=..[,ip=10.0.0.2/24][,gw=..][,dns=a+b]; repeatable.
+        nic: A NIC: mac=..[,ip=10.0.0.2/24+fd00::2/64][,gw=..][,dns=a+b][,search=..][,dhcp=4+6]
+            [,route=NETWORK@GATEWAY][,mtu=9000]; repeatable.
         hostname: Name of the guest.
         search: DNS search domain; repeatable.
         form: `nova` and `original` are the old machine.id, `versioned` the guest helper's own form,
@@ -55,7 +55,7 @@ async def set_(
     nic: Strings = (),
     hostname: str | None = None,
     search: Strings = (),
-    form: Literal["nova", "original", "versioned", "cloud-init"] = "nova",
+    form: Form = "nova",
     connection: Connection = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
@@ -64,7 +64,9 @@ async def set_(
     The guest sees it when it asks the next time. What the form cannot say is named on stderr.
 
     Args:
-        nic: A NIC: mac=..[,ip=10.0.0.2/24][,gw=..][,dns=a+b]; repeatable. Its MAC must be the machine's.
+        nic: A NIC: mac=..[,ip=10.0.0.2/24+fd00::2/64][,gw=..][,dns=a+b][,search=..][,dhcp=4+6]
+            [,route=NETWORK@GATEWAY][,mtu=9000]; repeatable.
+            Its MAC must be the machine's.
         hostname: Name of the guest.
         search: DNS search domain; repeatable.
         form: `nova` and `original` are the old machine.id, `versioned` the guest helper's own form,

@@ -14,6 +14,7 @@ from driver.cli.flags import Flag, Strings
 from driver.cli.output import OUTPUT, Output
 from driver.cli.progress import meter
 from driver.cli.sources import SOURCES, Sources
+from driver.guestinfo import Form
 from vimlib.errors import NotFoundError, UsageError, printable
 
 if TYPE_CHECKING:
@@ -86,6 +87,8 @@ async def spawn(
     guest_id: str | None = None,
     adapter: str | None = None,
     hostname: str | None = None,
+    search: Strings = (),
+    guest_form: Form = "nova",
     power_on: bool = True,
     sources: Sources = SOURCES,
     connection: Connection = CONNECTION,
@@ -93,7 +96,8 @@ async def spawn(
 ) -> None:
     """Make a machine from a flat image (raw, or a preallocated VMDK) and power it on.
 
-    Whatever fails on the way, and Ctrl-C too, leaves neither machine nor files.
+    Whatever fails on the way, and Ctrl-C too, leaves neither machine nor files. What the guest's
+    form cannot say is named on stderr.
 
     Args:
         name: Name of the machine.
@@ -102,8 +106,9 @@ async def spawn(
         network: Port group of its first NIC.
         mac: MAC address of the first NIC; the host chooses one if none is given.
         ip: Address of the first NIC for the guest, as 10.0.0.2/24.
-        nic: A further NIC: network=PG[,model=vmxnet3][,mac=..][,ip=10.0.0.2/24][,gw=..][,dns=a+b]; repeatable.
-            With vlan=42[,interface=vmnic0] its port group is made where it is missing.
+        nic: A further NIC: network=PG[,model=vmxnet3][,mac=..][,ip=10.0.0.2/24+fd00::2/64][,gw=..]
+            [,dns=a+b][,search=..][,dhcp=4+6][,route=NETWORK@GATEWAY][,mtu=9000]; repeatable. With
+            vlan=42[,interface=vmnic0] its port group is made where it is missing.
         cpus: Virtual CPUs.
         memory_mb: Memory in MiB.
         disk_gb: Size of the disk in GiB; the image's own if not given.
@@ -111,10 +116,16 @@ async def spawn(
         guest_id: The API's guestId; the image's vmware_ostype if not given.
         adapter: lsiLogic, lsiLogicsas, busLogic, paraVirtual or ide.
         hostname: Name for the guest.
+        search: DNS search domain of the NICs that have none of their own; repeatable.
+        guest_form: How the guest is told: `nova` and `original` are the old machine.id, `versioned`
+            the guest helper's own form, `cloud-init` its guestinfo.metadata.
         power_on: Power it on when it is made.
     """
     from driver.cli.nics import all_nics
+    from driver.config import DriverConfig
     from driver.driver import ESXDriver
+    from driver.guestinfo import left_out
+    from driver.instances.plan import guest_config
     from driver.instances.types import InstanceSpec
 
     spec = InstanceSpec(
@@ -128,12 +139,15 @@ async def spawn(
         guest_id=guest_id,
         adapter=adapter,
         hostname=hostname,
+        search=search,
         power_on=power_on,
     )
     if uuid is not None:
         spec = replace(spec, uuid=checked_uuid(uuid))
+    for lost in left_out(guest_config(spec), guest_form):
+        output.say(f"the form {guest_form} cannot say: {lost}")
     async with sources.open([image]) as store, connection.client() as client:
-        driver = ESXDriver(client, store)
+        driver = ESXDriver(client, store, DriverConfig(guest_form=guest_form))
         with meter(output) as progress:
             progress.start(name, (await store.image(image).info()).size)
             found = await driver.spawn(spec, on_progress=lambda n: progress.advance(name, n))

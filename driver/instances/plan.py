@@ -9,13 +9,14 @@ from driver import guestinfo
 from driver.errors import ImageUnacceptableError
 from driver.instances.devices import ADAPTERS, disk_type_adapter, nic
 from vimlib import vim25
+from vimlib.errors import UsageError
 
 if TYPE_CHECKING:
     from driver.config import DriverConfig
     from driver.images.source import ImageInfo
-    from driver.instances.types import InstanceSpec
+    from driver.instances.types import InstanceSpec, NICSpec
 
-__all__ = ["OWNER_KEY", "SPAWN_KEY", "SpawnPlan", "guest_config", "plan_spawn"]
+__all__ = ["OWNER_KEY", "SPAWN_KEY", "SpawnPlan", "guest_config", "guest_nic", "plan_spawn"]
 
 OWNER_KEY: Final = "vimlib.owner"
 """extraConfig key that marks what we made; managedBy is younger than API 4.1."""
@@ -53,27 +54,43 @@ def guest_config(spec: InstanceSpec) -> guestinfo.GuestConfig:
     """
     return guestinfo.GuestConfig(
         hostname=spec.hostname,
-        nics=[
-            guestinfo.NIC(
-                mac=card.mac,
-                addresses=card.addresses,
-                gateway4=card.gateway,
-                gateway6=card.gateway6,
-                dns=card.dns,
-            )
-            for card in spec.nics
-            if card.mac is not None
-        ],
+        nics=[guest_nic(card) for card in spec.nics if card.mac is not None],
+        search=spec.search,
     )
 
 
-def _extra_config(
-    spec: InstanceSpec, config: DriverConfig, token: str
-) -> list[vim25.OptionValue]:
+def guest_nic(card: NICSpec) -> guestinfo.NIC:
+    """Return what the guest shall know of one card.
+
+    Raises:
+        UsageError: The card has no MAC, or a value is not what it should be.
+    """
+    if card.mac is None:
+        raise UsageError(
+            f"the NIC on {card.network!r} has no MAC" if card.network else "the NIC has no MAC",
+            hint="Give mac=00:50:56:..: the guest finds its card by it.",
+        )
+    return guestinfo.NIC(
+        mac=card.mac,
+        addresses=card.addresses,
+        gateway4=card.gateway,
+        gateway6=card.gateway6,
+        dns=card.dns,
+        search=card.search,
+        dhcp4=card.dhcp4,
+        dhcp6=card.dhcp6,
+        routes=card.routes,
+        mtu=card.mtu,
+    )
+
+
+def _extra_config(spec: InstanceSpec, config: DriverConfig, token: str) -> list[vim25.OptionValue]:
     pairs: dict[str, str] = {}
     guest = guest_config(spec)
-    if guest.nics or guest.hostname:
-        pairs |= guestinfo.extra_config(guest, config.guest_form, instance_id=spec.uuid)
+    if guest.nics or guest.hostname or guest.search:
+        said = guestinfo.extra_config(guest, config.guest_form, instance_id=spec.uuid)
+        # A name alone is nothing in nova's form.
+        pairs |= {key: value for key, value in said.items() if value}
     pairs |= dict(spec.extra_config)
     # Last: nothing that a caller gives may stand in for the marks.
     pairs |= {OWNER_KEY: config.owner} | ({SPAWN_KEY: token} if token else {})

@@ -7,6 +7,7 @@ import uuid as uuid_
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
+from driver.guestinfo import Route
 from vimlib.errors import UsageError
 
 __all__ = [
@@ -50,7 +51,7 @@ def check_vlan(name: str, vlan: int) -> None:
 class NICSpec:
     """One network card to make.
 
-    `addresses` are written into the guest's configuration; the host does not see them.
+    What follows `mac` is for the guest, which finds its card by the MAC; the host does not act on it.
     """
 
     network: str
@@ -63,6 +64,13 @@ class NICSpec:
     gateway: str | None = None
     gateway6: str | None = None
     dns: tuple[str, ...] = ()
+    search: tuple[str, ...] = ()
+    """DNS domains; the machine's own where there are none."""
+    dhcp4: bool = False
+    dhcp6: bool = False
+    routes: tuple[Route, ...] = ()
+    mtu: int | None = None
+    """Bytes; the virtual switch must carry them too."""
     vlan: int | None = None
     """VLAN id: the port group is made for it where it is missing. None: it must be there."""
     interface: str = "vmnic0"
@@ -76,12 +84,18 @@ class NICSpec:
                 f"no NIC model {self.model!r}", hint=f"Choose one of {', '.join(NIC_MODELS)}."
             )
         if self.mac is not None and not _MAC.fullmatch(self.mac):
-            raise UsageError(f"{self.mac!r} is no MAC address", hint="Write it as 00:50:56:00:00:01.")
-        if self.addresses and self.mac is None:
             raise UsageError(
-                f"the NIC on {self.network!r} has an address and no MAC",
+                f"{self.mac!r} is no MAC address", hint="Write it as 00:50:56:00:00:01."
+            )
+        if self.mac is None and (said := self._for_the_guest()):
+            raise UsageError(
+                f"the NIC on {self.network!r} has {', '.join(said)} and no MAC",
                 hint="Give its MAC: the guest finds its card by it.",
             )
+
+    def _for_the_guest(self) -> list[str]:
+        names = "addresses gateway gateway6 dns search dhcp4 dhcp6 routes mtu"
+        return [name for name in names.split() if getattr(self, name)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +120,8 @@ class InstanceSpec:
     """`lsiLogic`, `lsiLogicsas`, `busLogic`, `paraVirtual` or `ide`; None takes the image's, else lsiLogic."""
     extra_config: tuple[tuple[str, str], ...] = ()
     hostname: str | None = None
+    search: tuple[str, ...] = ()
+    """DNS domains of the NICs that have none of their own."""
     power_on: bool = True
 
     def __post_init__(self) -> None:

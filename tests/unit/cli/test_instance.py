@@ -76,6 +76,30 @@ def test_spawn_and_destroy(esx: ESXHost, vimctl: Vimctl, disk: Path) -> None:
     vimctl("instance", "destroy", made["uuid"], "--missing-ok")
 
 
+def extra(vimctl: Vimctl, moref: str) -> dict[str, str]:
+    props = vimctl.json("get", f"VirtualMachine:{moref}", "-p", "config.extraConfig")["props"]
+    return {option["key"]: option["value"] for option in props["config.extraConfig"]}
+
+
+NIC = f"network=VM Network,mac={MAC},ip=10.0.0.2/24+fd00::2/64,mtu=1400,search=a.example"
+
+
+def test_the_form_in_which_a_guest_is_told(esx: ESXHost, vimctl: Vimctl, disk: Path) -> None:
+    done = vimctl(*spawn(disk, "--nic", NIC, name="old"), "--hostname", "old", "--json")
+    assert extra(vimctl, done.document["moref"])["machine.id"] == (
+        f"{MAC};10.0.0.2;255.255.255.0;;10.0.0.255;#"
+    )
+    for lost in ("hostname old", "addresses fd00::2/64", "MTU 1400", "search domains a.example"):
+        assert f"the form nova cannot say: {lost}" in done.err.replace(f"{MAC}: ", "")
+    words = ("--nic", NIC, "--search", "b.example", "--guest-form", "versioned")
+    done = vimctl(*spawn(disk, *words, name="new"), "--json")
+    assert "cannot say" not in done.err
+    said = extra(vimctl, done.document["moref"])["machine.id"]
+    assert '"mtu":1400' in said
+    assert '"search":["b.example"]' in said
+    vimctl(*spawn(disk, "--nic", NIC, "--guest-form", "other", name="none"), code=2)
+
+
 def test_the_life_of_a_machine(esx: ESXHost, vimctl: Vimctl, disk: Path) -> None:
     vimctl(*spawn(disk, "--no-power-on"))
     steps = [
@@ -108,6 +132,18 @@ def test_a_given_uuid_makes_a_second_spawn_fail(esx: ESXHost, vimctl: Vimctl, di
         (("--uuid", "x"), 2),
         (("--mac", MAC), 2),
         (("--nic", "model=e1000"), 2),
+        (("--nic", f"network=VM Network,mac={MAC},ip=10.0.0.2/24,gw=10.0.0.2"), 2),
+        (
+            (
+                "--guest-form",
+                "original",
+                "--nic",
+                NIC,
+                "--nic",
+                f"network=VM Network,mac={MAC[:-1]}8",
+            ),
+            2,
+        ),
         (("--cpus", "many"), 2),
     ],
 )

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from driver.cli.nics import all_nics, parse_nic
+from driver.cli.nics import all_nics, guest_nic, parse_nic
+from driver.guestinfo import NIC, Route
 from driver.instances.types import NICSpec
 from vimlib.errors import UsageError
+
+MAC = "network=a,mac=00:50:56:00:00:01"
 
 
 @pytest.mark.parametrize(
@@ -32,6 +35,23 @@ from vimlib.errors import UsageError
                 gateway6="fd00::1",
             ),
         ),
+        (
+            f"{MAC},dhcp=4+6,mtu=9000,search=a.example+b.ex,route=10.9.0.0/16@10.0.0.254+fd09::/48@fd00::9@50",
+            NICSpec(
+                network="a",
+                mac="00:50:56:00:00:01",
+                dhcp4=True,
+                dhcp6=True,
+                mtu=9000,
+                search=("a.example", "b.ex"),
+                routes=(Route("10.9.0.0/16", "10.0.0.254"), Route("fd09::/48", "fd00::9", 50)),
+            ),
+        ),
+        (
+            "network=n,mac=00:50:56:00:00:01,dhcp=6",
+            NICSpec(network="n", mac="00:50:56:00:00:01", dhcp6=True),
+        ),
+        ("network=n,vlan=42,interface=vmnic1", NICSpec(network="n", vlan=42, interface="vmnic1")),
     ],
 )
 def test_a_nic_in_a_line(text: str, nic: NICSpec) -> None:
@@ -44,11 +64,34 @@ def test_a_nic_in_a_line(text: str, nic: NICSpec) -> None:
         "", "VM Network", "model=e1000", "network=", "network=a,network=b", "network=a,speed=1",
         "network=a,model=ne2000", "network=a,mac=xx", "network=a,ip=10.0.0.2/24",
         "network=a,mac=00:50:56:00:00:01,gw=1.1.1.1+2.2.2.2",
+        "network=a,mac=00:50:56:00:00:01,ip=10.0.0.2/24,ip=10.0.0.3/24",
+        "network=a,mtu=9000", "network=a,dhcp=4", "network=a,route=10.9.0.0/16@10.0.0.254",
+        "network=a,search=a.example", "network=a,gw=10.0.0.1", "network=a,dns=10.0.0.1",
+        f"{MAC},dhcp=yes", f"{MAC},dhcp=4+", f"{MAC},dhcp=+", f"{MAC},mtu=big", f"{MAC},mtu=-1", f"{MAC},mtu=١",
+        f"{MAC},route=10.9.0.0/16", f"{MAC},route=10.9.0.0/16@", f"{MAC},route=10.9.0.1/16@10.0.0.254",
+        f"{MAC},route=10.9.0.0/16@10.0.0.254@x", f"{MAC},route=10.9.0.0/16@10.0.0.254@0",
+        f"{MAC},route=10.9.0.0/16@10.0.0.254@1@2", f"{MAC},route=10.9.0.0/16@fd00::1",
+        "network=a,vlan=x", "network=a,vlan=4095", "network=a,vlan=99999999999999999999",
+        "network=a,interface=vmnic1",
     ],
 )  # fmt: skip
 def test_what_is_no_nic(text: str) -> None:
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError) as caught:
         parse_nic(text)
+    assert caught.value.hint
+
+
+def test_what_a_guest_knows_of_a_nic() -> None:
+    found = guest_nic("mac=00:50:56:00:00:01,ip=10.0.0.2/24+fd00::2/64,gw=fd00::1,mtu=1400,dhcp=6")
+    assert found == NIC(
+        mac="00:50:56:00:00:01",
+        addresses=("10.0.0.2/24", "fd00::2/64"),
+        gateway6="fd00::1",
+        mtu=1400,
+        dhcp6=True,
+    )
+    with pytest.raises(UsageError, match="no MAC"):
+        guest_nic("network=a")
 
 
 def test_the_short_options_are_the_first_nic() -> None:

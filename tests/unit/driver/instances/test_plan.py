@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import base64
+import json
 from typing import Any
 
 import pytest
 
 from driver.config import DriverConfig
 from driver.errors import ImageUnacceptableError
+from driver.guestinfo import Route
 from driver.images.source import ImageInfo
 from driver.instances.devices import ADAPTERS, disk_type_adapter, root_disk
 from driver.instances.plan import OWNER_KEY, plan_spawn
@@ -22,7 +25,8 @@ def spec(**given: Any) -> InstanceSpec:
 
 
 def info(**given: Any) -> ImageInfo:
-    return ImageInfo(**({"id": "i", "name": "i", "size": 3 << 20, "disk_format": "raw"} | given))
+    usual: dict[str, Any] = {"id": "i", "name": "i", "size": 3 << 20, "disk_format": "raw"}
+    return ImageInfo(**(usual | given))
 
 
 def plan(of: InstanceSpec, image: ImageInfo | None = None, api: str = "8.0") -> Any:
@@ -46,6 +50,65 @@ def test_addresses_become_machine_id_as_nova_writes_it() -> None:
     assert options["machine.id"] == f"{MAC};10.0.0.2;255.255.255.0;10.0.0.1;10.0.0.255;10.0.0.3#"
 
 
+FULL = NICSpec(
+    network="a",
+    mac=MAC,
+    addresses=("10.0.0.2/24", "fd00::2/64"),
+    gateway="10.0.0.1",
+    gateway6="fd00::1",
+    dns=("10.0.0.3",),
+    search=("a.example",),
+    dhcp6=True,
+    routes=(Route("10.9.0.0/16", "10.0.0.254", 50),),
+    mtu=1400,
+)
+
+
+def test_the_guest_is_told_all_that_its_form_can_say() -> None:
+    of = spec(nics=(FULL, NICSpec(network="b")), hostname="web-1", search=("b.example",))
+    config = DriverConfig(owner="test", guest_form="versioned")
+    made = plan_spawn(of, info(), config, api_version="8.0").config
+    said = {o.key: o.value for o in made.extraConfig or ()}["machine.id"]
+    assert json.loads(said.removeprefix("v1:")) == {
+        "hostname": "web-1",
+        "search": ["b.example"],
+        "nics": [
+            {
+                "mac": MAC,
+                "addresses": ["10.0.0.2/24", "fd00::2/64"],
+                "gateway4": "10.0.0.1",
+                "gateway6": "fd00::1",
+                "dns": ["10.0.0.3"],
+                "search": ["a.example"],
+                "dhcp6": True,
+                "routes": [{"to": "10.9.0.0/16", "via": "10.0.0.254", "metric": 50}],
+                "mtu": 1400,
+            }
+        ],
+    }
+
+
+def test_cloud_init_gets_the_machine_s_uuid_as_its_instance() -> None:
+    of = spec(nics=(FULL,))
+    config = DriverConfig(owner="test", guest_form="cloud-init")
+    made = plan_spawn(of, info(), config, api_version="8.0").config
+    said = {o.key: o.value for o in made.extraConfig or ()}
+    assert json.loads(base64.b64decode(said["guestinfo.metadata"]))["instance-id"] == of.uuid
+    assert "machine.id" not in said
+
+
+def test_a_form_that_cannot_hold_two_nics_refuses_them() -> None:
+    two = (FULL, NICSpec(network="b", mac="00:50:56:00:00:02"))
+    config = DriverConfig(guest_form="original")
+    with pytest.raises(UsageError):
+        plan_spawn(spec(nics=two), info(), config, api_version="8.0")
+
+
+def test_nova_s_form_of_a_name_alone_is_no_key() -> None:
+    made = plan(spec(hostname="web-1")).config
+    assert [o.key for o in made.extraConfig] == [OWNER_KEY]
+
+
 @pytest.mark.parametrize(
     ("size", "disk_gb", "extent", "capacity_kb", "grows"),
     [
@@ -66,7 +129,10 @@ def test_the_disk_holds_the_image_and_what_was_asked(
     ("image", "rule"),
     [
         ({"disk_format": "qcow2"}, "spawn.flat"),
-        ({"disk_format": "vmdk", "properties": {"vmware_disktype": "streamOptimized"}}, "spawn.flat"),
+        (
+            {"disk_format": "vmdk", "properties": {"vmware_disktype": "streamOptimized"}},
+            "spawn.flat",
+        ),
         ({"disk_format": "vmdk", "properties": {"vmware_disktype": "sparse"}}, "spawn.flat"),
         ({"size": 0}, "spawn.empty"),
         ({"size": (1 << 30) + 1}, "spawn.size"),
@@ -101,8 +167,10 @@ def test_image_properties_choose_adapter_and_guest() -> None:
         ("pcnet32", vim25.VirtualPCNet32),
     ],
 )
-def test_nics_of_each_model(model: Any, cls: type) -> None:
-    made = plan(spec(nics=(NICSpec(network="a", model=model), NICSpec(network="b", mac=MAC)))).config
+def test_nics_of_each_model(model: Any, cls: Any) -> None:
+    made = plan(
+        spec(nics=(NICSpec(network="a", model=model), NICSpec(network="b", mac=MAC)))
+    ).config
     first, second = (change.device for change in made.deviceChange)
     assert type(first) is cls
     assert first.backing.deviceName == "a"
@@ -164,7 +232,13 @@ def test_specs_that_cannot_be(given: dict[str, Any]) -> None:
         {"model": "ne2000"},
         {"mac": "00-50-56-00-00-01"},
         {"mac": "00:50:56:00:00:01;"},
-        {"addresses": ("10.0.0.2/24",)},  # the guest could not find its card
+        # The guest could not find its card.
+        {"addresses": ("10.0.0.2/24",)},
+        {"gateway": "10.0.0.1"},
+        {"dns": ("10.0.0.1",)},
+        {"dhcp4": True},
+        {"mtu": 1400},
+        {"routes": (Route("10.9.0.0/16", "10.0.0.254"),)},
     ],
 )
 def test_nics_that_cannot_be(given: dict[str, Any]) -> None:
