@@ -1,0 +1,103 @@
+"""All benches, one after the other, in one table: `python -m bench`, or `nox -s bench`.
+
+    python -m bench [NAME ...] [--quick] [--json FILE] [--write docs/benchmarks.md]
+
+Each bench is a process of its own. The table says what was measured, beside whom, what was wanted
+and whether it was met; it ends with the machine, how busy it was before the run, and who met. A
+missed figure is no error; a bench that did not end well is, and the exit code is 1 then.
+`--write` puts the table of a run of all benches into the page, the plot of decoding beside it, and
+the rows that README claims into README.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench import machine, page
+from bench.report import Row, text
+
+ROOT = Path(__file__).resolve().parents[1]
+NAMES = ("imports", "codec", "calls", "tasks", "stream", "transfer", "simulator")
+"""Small ones first: what runs for long warms the machine."""
+EXTRA = {"codec": ["--curve"]}
+"""What a bench is told in a run that is written down."""
+
+
+def run(name: str, options: list[str]) -> dict[str, Any] | None:
+    """Run one bench; return its document, or None when it failed, which it said on stderr."""
+    began = time.monotonic()
+    print(f"bench.{name} ...", end=" ", file=sys.stderr, flush=True)
+    command = [sys.executable, "-m", f"bench.{name}", "--json", *options]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    print(f"{time.monotonic() - began:.0f} s", file=sys.stderr)
+    if done.returncode:
+        print(f"bench.{name} ended with {done.returncode}", file=sys.stderr)
+        return None
+    document: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return document
+
+
+def main() -> int:
+    """Run the benches that are named, or all."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))
+    parser.add_argument("--quick", action="store_true", help="small and few: do they run at all?")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="all figures, for programs")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="refresh docs/benchmarks.md")
+    given = parser.parse_args()
+    names = given.names or list(NAMES)
+    if unknown := [name for name in names if name not in NAMES]:
+        parser.error(f"no bench {unknown[0]!r}; there are {', '.join(NAMES)}")
+    if given.write and (given.names or given.quick):
+        parser.error("a page is written from a full run of all benches; leave names and --quick out")
+
+    found = machine.describe()
+    busy = machine.warning(found)
+    if busy:
+        print(f"warning: {busy}", file=sys.stderr)
+    began = datetime.now(UTC)
+    documents: dict[str, Any] = {}
+    for name in names:
+        extra = EXTRA.get(name, []) if given.write else []
+        document = run(name, ["--quick"] * given.quick + extra)
+        if document is not None:
+            documents[name] = document
+    failed = [name for name in names if name not in documents]
+    rows = [Row(**row) for document in documents.values() for row in document["rows"]]
+
+    print(text(rows))
+    missed = sum(row.met is False for row in rows)
+    judged = sum(row.met is not None for row in rows)
+    print(f"\n{judged - missed} of {judged} wanted figures met")
+    print(machine.sentence(found))
+    print(machine.versions_sentence(found))
+    for line in [busy] * bool(busy) + [f"did not run: {name}" for name in failed]:
+        print(f"warning: {line}")
+    whole = {
+        "began": began.isoformat(timespec="seconds"),
+        "quick": given.quick,
+        "machine": found,
+        "failed": failed,
+        "benches": documents,
+    }
+    if given.json:
+        given.json.write_text(json.dumps(whole, indent=1) + "\n")
+    if given.write and not failed:
+        for path in page.write(given.write, whole, rows):
+            print(f"written: {path}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""Puts a run into the pages: the table into docs/benchmarks.md, the plot beside it, claims into README.
+
+What stands between two marks is the run's; all else in the pages is written by people and stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bench import machine
+from bench.plot import log_log
+from bench.report import Row, cells, markdown
+
+__all__ = ["curve_svg", "write"]
+
+ROOT = Path(__file__).resolve().parents[1]
+BEGIN = "<!-- {}: made by `python -m bench --write` -->"
+END = "<!-- end -->"
+CLAIMS = 8
+"""So many rows does README show at most; the page has all."""
+
+
+def write(page: Path, run: dict[str, Any], rows: Sequence[Row]) -> list[Path]:
+    """Write a run into the page, the plot and README; return what was written."""
+    plot, readme = page.with_name("decode.svg"), ROOT / "README.md"
+    plot.write_text(curve_svg(run["benches"]["codec"]["details"]["curve"]), encoding="utf-8")
+    _replace(page, "table", table(run, rows))
+    _replace(readme, "measured", claims(run, rows))
+    return [page, plot, readme]
+
+
+def table(run: dict[str, Any], rows: Sequence[Row]) -> str:
+    """Return the table with what one must know to read it."""
+    found = run["machine"]
+    busy = machine.warning(found)
+    missed = [row.name for row in rows if row.met is False]
+    judged = sum(row.met is not None for row in rows)
+    lines = [
+        f"Run of {run['began'][:10]}. {machine.sentence(found)}.",
+        f"{machine.versions_sentence(found)}.",
+        *([f"**Read with care:** {busy}."] * bool(busy)),
+        "",
+        markdown(rows),
+        "",
+        f"{judged - len(missed)} of {judged} wanted figures met."
+        + (f" Missed: {'; '.join(missed)}." if missed else ""),
+    ]
+    return "\n".join(lines)
+
+
+def claims(run: dict[str, Any], rows: Sequence[Row]) -> str:
+    """Return the rows that README shows: those judged beside a peer, the largest ratios first."""
+    shown = [row for row in rows if row.met is not None and row.ratio is not None]
+    shown.sort(key=lambda row: -(row.ratio or 0.0))
+    lines = ["| | ours | peer | its figure | ratio |", "|---|--:|---|--:|--:|"]
+    lines += ["| " + " | ".join(cells(row)[:5]) + " |" for row in shown[:CLAIMS]]
+    missed = sum(row.met is False for row in rows)
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"From one run of {run['began'][:10]}, {run['machine']['cores']} cores; {missed} of"
+            f" {sum(row.met is not None for row in rows)} wanted figures were missed."
+            " [All rows, what they mean and what was missed](docs/benchmarks.md).",
+        ]
+    )
+
+
+def curve_svg(curve: Sequence[dict[str, float]]) -> str:
+    """Return the plot of decoding: CPU time beside the size of the reply, a line a reader."""
+    names = [name for name in curve[0] if name.startswith("decode, ")]
+    lines = {
+        name.removeprefix("decode, "): [(point["bytes"], point[name]) for point in curve]
+        for name in names
+    }
+    return log_log(
+        "Decoding a reply to RetrievePropertiesEx",
+        "size of the reply",
+        "CPU time",
+        {("vimlib, " + name if name in OURS else name): line for name, line in lines.items()},
+        "eight properties of each machine; both axes logarithmic",
+    )
+
+
+OURS = ("pure", "accelerated")
+
+
+def _replace(path: Path, name: str, text: str) -> None:
+    """Put `text` between the marks of that name. Raises `SystemExit` if the page has none."""
+    whole, begin = path.read_text(encoding="utf-8"), BEGIN.format(name)
+    head, found, rest = whole.partition(begin)
+    _, ended, tail = rest.partition(END)
+    if not found or not ended:
+        raise SystemExit(f"{path} has no lines {begin!r} and {END!r} to put the table between")
+    path.write_text(f"{head}{begin}\n\n{text}\n\n{END}{tail}", encoding="utf-8")

@@ -1,0 +1,141 @@
+"""What every bench says in the end: rows of one shape, and the table they make.
+
+A bench module measures, makes `Row`s and ends with `emit`. Its options are its own, but for two that
+`arguments` adds: `--json` prints one document, `--quick` runs for seconds, to see that all works.
+Nothing here or in any bench fails because something was slow: a row says MISSED and the run goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+__all__ = [
+    "HEADINGS",
+    "Row",
+    "arguments",
+    "at_least",
+    "at_most",
+    "beside",
+    "cells",
+    "emit",
+    "markdown",
+    "text",
+]
+
+HEADINGS = ("", "ours", "peer", "its figure", "ratio", "wanted", "")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure of ours, beside a peer's where there is one."""
+
+    name: str
+    ours: float
+    unit: str
+    peer: str | None = None
+    peer_value: float | None = None
+    ratio: float | None = None
+    """How many times better ours is, whichever way the unit counts; below 1 it is worse."""
+    wanted: str | None = None
+    """What was asked of it before it was measured; None: it is only told."""
+    met: bool | None = None
+
+
+def beside(
+    name: str,
+    ours: float,
+    unit: str,
+    peer: str,
+    peer_value: float,
+    times: float | None = None,
+    *,
+    more_is_better: bool = False,
+) -> Row:
+    """Return a row beside a peer; `times` is how much better than the peer's ours must be."""
+    better, worse = (ours, peer_value) if more_is_better else (peer_value, ours)
+    # Nothing measured is better than any something.
+    ratio = better / worse if worse > 0 else float("inf")
+    wanted = None if times is None else f"{times:.3g}x"
+    return Row(
+        name, ours, unit, peer, peer_value, ratio, wanted, None if times is None else ratio >= times
+    )
+
+
+def at_most(name: str, ours: float, unit: str, most: float | None = None) -> Row:
+    """Return a row with no peer, and a bound that it must keep, if any."""
+    if most is None:
+        return Row(name, ours, unit)
+    return Row(name, ours, unit, wanted=f"at most {most:g} {unit}", met=ours <= most)
+
+
+def at_least(name: str, ours: float, unit: str, least: float) -> Row:
+    """Return a row with no peer that must reach a figure."""
+    return Row(name, ours, unit, wanted=f"at least {least:g} {unit}", met=ours >= least)
+
+
+def arguments(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser with the options that each bench has."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    parser.add_argument("--quick", action="store_true", help="small and few: does it run at all?")
+    return parser
+
+
+def emit(name: str, rows: Sequence[Row], details: Any, *, as_json: bool) -> None:
+    """Print the end of a bench: a document with its rows and details, or its table."""
+    if as_json:
+        print(json.dumps({"bench": name, "rows": [asdict(row) for row in rows], "details": details}))
+    else:
+        print(text(rows))
+
+
+def figure(value: float, unit: str = "") -> str:
+    """Return a number with three digits that count, and its unit."""
+    if value and abs(value) < 100:
+        shown = f"{value:.3g}" if abs(value) < 1 else f"{value:.{2 if abs(value) < 10 else 1}f}"
+    else:
+        shown = f"{value:,.0f}"
+    return f"{shown} {unit}".rstrip()
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """Return a row as the texts below `HEADINGS`."""
+    return (
+        row.name,
+        figure(row.ours, row.unit),
+        row.peer or "",
+        "" if row.peer_value is None else figure(row.peer_value, row.unit),
+        "" if row.ratio is None else f"{figure(row.ratio)}x",
+        row.wanted or "",
+        {True: "met", False: "MISSED", None: ""}[row.met],
+    )
+
+
+def text(rows: Iterable[Row]) -> str:
+    """Return the table for a terminal: names to the left, all else to the right."""
+    lines = [HEADINGS, *map(cells, rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS))]
+    return "\n".join(
+        "  ".join(
+            part.ljust(width) if column in (0, 2, 6) else part.rjust(width)
+            for column, (part, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+def markdown(rows: Iterable[Row]) -> str:
+    """Return the table for a page."""
+    lines = ["| " + " | ".join(HEADINGS) + " |", "|---|--:|---|--:|--:|--:|---|"]
+    for row in rows:
+        parts = list(cells(row))
+        if row.met is False:
+            parts[-1] = "**missed**"
+        lines.append("| " + " | ".join(parts) + " |")
+    return "\n".join(lines)
