@@ -19,7 +19,7 @@ from vimlib.secret import Secret
 from vimlib.session.session import Credentials, Session
 from vimlib.tasks import TaskWaiter
 from vimlib.tls import TLS
-from vimlib.transport.aio import AiohttpTransport
+from vimlib.transport.network import HTTPTransport
 from vimlib.transport.base import Timeouts
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Client:
     """One logged-in host. Made by `connect`; its calls raise `ClosedError` once that is left."""
 
     def __init__(
-        self, session: Session, transport: AiohttpTransport, context: Context, tasks: TaskWaiter
+        self, session: Session, transport: HTTPTransport, context: Context, tasks: TaskWaiter
     ) -> None:
         self._session = session
         self._transport = transport
@@ -327,7 +327,7 @@ async def connect(
     timeouts = timeouts or Timeouts()
     async with AsyncExitStack() as stack:
         transport = await stack.enter_async_context(
-            AiohttpTransport(
+            HTTPTransport(
                 url, tls=tls, timeouts=timeouts, limits=limits, proxy=proxy, connections=connections
             )
         )

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from vimlib.session.session import Session
     from vimlib.tls import Trust
     from vimlib.transport.address import Address
-    from vimlib.transport.aio import AiohttpTransport
+    from vimlib.transport.network import HTTPTransport
 
 __all__ = ["Lease", "LeaseDevice", "open_lease"]
 
@@ -88,7 +88,7 @@ class Lease:
         info: vim25.HttpNfcLeaseInfo,
         devices: tuple[LeaseDevice, ...],
         session: Session,
-        transport: AiohttpTransport,
+        transport: HTTPTransport,
     ) -> None:
         self.lease = lease
         self.info = info
@@ -175,7 +175,7 @@ class Lease:
 async def open_lease(
     context: Context,
     session: Session,
-    transport: AiohttpTransport,
+    transport: HTTPTransport,
     start: Awaitable[vim25.HttpNfcLease] | vim25.HttpNfcLease,
     *,
     timeout: float = 300.0,
@@ -255,7 +255,7 @@ async def _ready(
     return info
 
 
-def _devices(info: vim25.HttpNfcLeaseInfo, transport: AiohttpTransport) -> tuple[LeaseDevice, ...]:
+def _devices(info: vim25.HttpNfcLeaseInfo, transport: HTTPTransport) -> tuple[LeaseDevice, ...]:
     """Read the lease's URLs. A host that is not the one connected must come with its digest."""
     found = []
     for item in info.deviceUrl or ():

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from vimlib.session.session import Session
     from vimlib.tls import Trust
     from vimlib.transport.address import Address
-    from vimlib.transport.aio import AiohttpTransport
+    from vimlib.transport.network import HTTPTransport
     from vimlib.transport.http import HTTPReply
 
 __all__ = ["Datastore", "FileEntry", "PutTarget"]
@@ -96,7 +96,7 @@ class Datastore:
         *,
         context: Context,
         session: Session,
-        transport: AiohttpTransport,
+        transport: HTTPTransport,
         wait: Callable[[Any], Awaitable[Any]],
         datacenter: str | None = None,
     ) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vimlib.collector import Context
     from vimlib.datastore.path import DatastorePath
     from vimlib.datastore.place import Place
-    from vimlib.transport.aio import AiohttpTransport
+    from vimlib.transport.network import HTTPTransport
 
 __all__ = ["Door", "host_door", "ticket_pins"]
 
@@ -37,7 +37,7 @@ class Door:
 
 
 async def host_door(
-    context: Context, transport: AiohttpTransport, place: Place, file: DatastorePath, method: str
+    context: Context, transport: HTTPTransport, place: Place, file: DatastorePath, method: str
 ) -> Door | None:
     """Get a ticket for `method` on `file` at a host that mounts the datastore.
 

@@ -23,18 +23,18 @@ from vimlib.errors import (
     printable,
 )
 from vimlib.secret import Secret
+from vimlib.transport.http11 import LONGEST_HEAD, chunk_size, length_of, parse_head, wrong
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
 
+    from vimlib.transport.http11 import Head
     from vimlib.transport.wire import Connection
 
 __all__ = ["HTTPReply", "HTTPRequest", "exchange_http"]
 
-_HEAD: Final = 64 << 10
 _LINE: Final = 8 << 10
 _TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
-_STATUS: Final = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d)(?: [^\x00-\x08\x0a-\x1f\x7f]*)?\Z")
 # How long an answer may take that was on its way when writing failed.
 _LAST_WORDS: Final = 5.0
 
@@ -57,22 +57,15 @@ class HTTPRequest:
 class HTTPReply:
     """The head of a reply, and its body as it comes. Valid within its context manager."""
 
-    def __init__(
-        self, status: int, reason: str, headers: list[tuple[str, str]], body: _Body
-    ) -> None:
-        self.status = status
-        self.reason = reason
-        self._headers = headers
+    def __init__(self, head: Head, body: _Body) -> None:
+        self.status = head.status
+        self.reason = head.reason
+        self._head = head
         self._body = body
 
     def header(self, name: str) -> str | None:
         """Return the header of that name, joined by commas if there are several, or None."""
-        found = [value for key, value in self._headers if key == name.lower()]
-        return ", ".join(found) if found else None
-
-    def all(self, name: str) -> list[str]:
-        """Return all headers of that name."""
-        return [value for key, value in self._headers if key == name.lower()]
+        return self._head.get(name.lower())
 
     @property
     def length(self) -> int | None:
@@ -255,13 +248,12 @@ class _Reader:
     async def reply(self, method: str, pump: asyncio.Task[None] | None = None) -> HTTPReply:
         """Read the head of the final reply, passing over interim ones."""
         await self._first_byte(pump)
-        while True:
-            status, reason, headers = await self._one_head()
-            if status >= 200:
-                break
-            if status == 101:
+        while (head := await self._one_head()).status < 200:
+            if head.status == 101:
                 raise self.wrong("it switches protocols, unasked")
-        return HTTPReply(status, reason, headers, self._body(method, status, headers))
+        length = length_of(head, method, self.connection.host)
+        announced = head.get("content-length") if method == "HEAD" else None
+        return HTTPReply(head, _Body(self, length, announced))
 
     async def _first_byte(self, pump: asyncio.Task[None] | None) -> None:
         if pump is None or self.buffer:
@@ -284,44 +276,18 @@ class _Reader:
             raise self.cut()
         self.buffer += data
 
-    async def _one_head(self) -> tuple[int, str, list[tuple[str, str]]]:
-        first = await self.line()
-        match = _STATUS.match(first)
-        if match is None:
-            raise self.wrong("it does not begin as an HTTP reply", first)
-        headers: list[tuple[str, str]] = []
-        size = 0
-        while line := await self.line():
-            size += len(line)
-            name, colon, value = line.partition(b":")
-            if size > _HEAD or len(headers) > 256:
-                raise self.wrong("its head is too long")
-            if not colon or not _TOKEN.match(name):
-                raise self.wrong("a line of its head is no header", line)
-            headers.append((name.decode("ascii").lower(), value.strip(b" \t").decode("latin-1")))
-        reason = first[13:].decode("latin-1")
-        return int(match[1]), printable(reason, 80), headers
-
-    def _body(self, method: str, status: int, headers: list[tuple[str, str]]) -> _Body:
-        lengths = {value for name, value in headers if name == "content-length"}
-        codings = [value.lower() for name, value in headers if name == "transfer-encoding"]
-        if method == "HEAD" or status in {204, 304}:
-            announced = next(iter(lengths), "")
-            return _Body(self, int(announced) if announced.isdigit() else 0, empty=True)
-        if codings:
-            # Both headers at once is how requests are smuggled (RFC 9112, 6.3): refuse.
-            if codings != ["chunked"] or lengths:
-                raise self.wrong("the framing of its body is contradictory or not known")
-            return _Body(self, None, chunked=True)
-        if len(lengths) > 1 or any(not re.fullmatch(r"\d{1,18}", value) for value in lengths):
-            raise self.wrong("its Content-Length is not one number")
-        return _Body(self, int(lengths.pop()) if lengths else None)
+    async def _one_head(self) -> Head:
+        while (end := self.buffer.find(b"\r\n\r\n")) < 0:
+            if len(self.buffer) > LONGEST_HEAD or not b"HTTP/".startswith(self.buffer[:5]):
+                raise self.wrong("it does not begin as an HTTP reply", bytes(self.buffer[:200]))
+            if not await self.more():
+                raise self.cut()
+        raw = bytes(self.buffer[:end])
+        del self.buffer[: end + 4]
+        return parse_head(raw, self.connection.host)
 
     def wrong(self, why: str, data: bytes = b"") -> ProtocolError:
-        return ProtocolError(
-            f"the reply of {self.connection.host} is not HTTP as it should be: {why}",
-            excerpt=printable(data.decode("latin-1")),
-        )
+        return wrong(self.connection.host, why, data)
 
     def cut(self) -> ConnectionLostError:
         return ConnectionLostError(
@@ -333,31 +299,28 @@ class _Reader:
 class _Body:
     """The body of a reply: counted, chunked, or until the connection ends."""
 
-    def __init__(
-        self, reader: _Reader, length: int | None, *, chunked: bool = False, empty: bool = False
-    ) -> None:
-        self.length = length
+    def __init__(self, reader: _Reader, length: int | None, announced: str | None) -> None:
+        self.length = None if length == -1 else length
+        if announced is not None and announced.isdigit():
+            self.length = int(announced)  # of a HEAD: what a GET would bring
+        self._framing = length
         self._reader = reader
-        self._chunked = chunked
-        self._empty = empty
         self._started = False
 
     async def chunks(self) -> AsyncIterator[bytes]:
         if self._started:
             raise UsageError("the body of a reply is read once")
         self._started = True
-        if self._empty:
-            return
-        if self._chunked:
-            while size := await self._chunk_size():
+        if self._framing == -1:
+            while size := chunk_size(await self._reader.line(), self._reader.connection.host):
                 async for piece in self._exactly(size):
                     yield piece
                 if await self._reader.line() != b"":
                     raise self._reader.wrong("a chunk is longer than it says")
             while await self._reader.line():  # trailers
                 pass
-        elif self.length is not None:
-            async for piece in self._exactly(self.length):
+        elif self._framing is not None:
+            async for piece in self._exactly(self._framing):
                 yield piece
         else:
             buffer = self._reader.buffer
@@ -365,12 +328,6 @@ class _Body:
                 piece = bytes(buffer)
                 buffer.clear()
                 yield piece
-
-    async def _chunk_size(self) -> int:
-        line = (await self._reader.line()).partition(b";")[0].strip()
-        if not re.fullmatch(rb"[0-9A-Fa-f]{1,15}", line):
-            raise self._reader.wrong("the size of a chunk is no number", line)
-        return int(line, 16)
 
     async def _exactly(self, count: int) -> AsyncIterator[bytes]:
         buffer = self._reader.buffer

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-__all__ = ["Connection", "open_connection"]
+__all__ = ["Connection", "connect_socket", "late", "open_connection", "within"]
 
 # One TLS record holds 16 KiB; sixteen at a time keep the number of wake-ups low and memory flat.
 RECEIVE: Final = 1 << 18
@@ -51,10 +51,11 @@ async def within(seconds: float, phase: str, host: str, work: Awaitable[T], *, s
     except TimeoutError as exc:
         if isinstance(exc, DeadlineError) or exc.errno is not None:
             raise
-        raise _late(seconds, phase, host, sent=sent) from None
+        raise late(seconds, phase, host, sent=sent) from None
 
 
-def _late(seconds: float, phase: str, host: str, *, sent: bool) -> DeadlineError:
+def late(seconds: float, phase: str, host: str, *, sent: bool) -> DeadlineError:
+    """Return the error for a phase that took too long."""
     return DeadlineError(
         f"{host}: the {phase} took more than {seconds:g} s",
         hint=f"If the host is only slow, raise Timeouts.{phase}.",
@@ -93,7 +94,7 @@ class Connection:
 
     def late(self) -> DeadlineError:
         """Return the error for a reply that did not begin in time."""
-        return _late(self._timeouts.read, "read", self.host, sent=True)
+        return late(self._timeouts.read, "read", self.host, sent=True)
 
     async def start_tls(self, trust: Trust, name: str) -> None:
         """Shake hands and check the certificate. Raises `TLSError` and its kin."""
@@ -159,6 +160,8 @@ class Connection:
             raise
         except (OSError, ssl.SSLError) as exc:
             raise self._lost(exc) from None
+        finally:
+            del data  # heads hold cookies, and tracebacks hold frames
 
     async def _send(self, data: bytes | bytearray | memoryview) -> None:
         self.sent += len(data)
@@ -232,25 +235,35 @@ async def open_connection(
     Raises `ConnectError` and its kin, `TLSError` and its kin, `DeadlineError`; in each case nothing
     was sent. Cancelling closes the socket.
     """
-    target = proxy.address if proxy is not None else address
-    sock = await within(timeouts.connect, "connect", target.netloc, _connect(target), sent=False)
+    sock = await connect_socket(address, timeouts, proxy)
     connection = Connection(sock, address.netloc, timeouts)
     try:
-        if proxy is not None:
-            await within(
-                timeouts.connect,
-                "connect",
-                target.netloc,
-                _tunnel(connection, proxy, address),
-                sent=False,
-            )
         if trust is not None:
             await connection.start_tls(trust, address.host)
     except BaseException:
         connection.abort()
         raise
-    connection.sent = 0
     return connection
+
+
+async def connect_socket(
+    address: Address, timeouts: Timeouts, proxy: Proxy | None = None
+) -> socket.socket:
+    """Return a socket that leads to `address`, through a tunnel of `proxy` if there is one.
+
+    Raises `ConnectError` and its kin, `DeadlineError`. Cancelling closes the socket.
+    """
+    target = proxy.address if proxy is not None else address
+    sock = await within(timeouts.connect, "connect", target.netloc, _connect(target), sent=False)
+    if proxy is None:
+        return sock
+    try:
+        tunnel = _tunnel(Connection(sock, target.netloc, timeouts), proxy, address)
+        await within(timeouts.connect, "connect", target.netloc, tunnel, sent=False)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 async def _connect(target: Address) -> socket.socket:
@@ -292,17 +305,16 @@ async def _connect_one(
 
 
 async def _tunnel(connection: Connection, proxy: Proxy, address: Address) -> None:
-    lines = [f"CONNECT {address.netloc} HTTP/1.1", f"Host: {address.netloc}"]
-    if proxy.authorization is not None:
-        lines.append(f"Proxy-Authorization: {proxy.authorization.reveal()}")
-    await connection.send("\r\n".join([*lines, "", ""]).encode("ascii"))
-    del lines
     head = b""
-    while b"\r\n\r\n" not in head:
-        piece = await connection.receive()
-        if not piece or len(head) > _PROXY_HEAD:
-            raise _proxy_failed(proxy, "it closed the connection", 0)
-        head += piece
+    try:
+        await connection.send(_connect_request(proxy, address))
+        while b"\r\n\r\n" not in head:
+            piece = await connection.receive()
+            if not piece or len(head) > _PROXY_HEAD:
+                raise _proxy_failed(proxy, "it closed the connection", 0)
+            head += piece
+    except ConnectionLostError:
+        raise _proxy_failed(proxy, "it closed the connection", 0) from None
     first, _, rest = head.partition(b"\r\n")
     words = first.split(None, 2)
     status = int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
@@ -311,6 +323,13 @@ async def _tunnel(connection: Connection, proxy: Proxy, address: Address) -> Non
         raise _proxy_failed(proxy, f"it answered {said!r}", status)
     if rest.partition(b"\r\n\r\n")[2]:
         raise _proxy_failed(proxy, "it sent bytes of its own into the tunnel", status)
+
+
+def _connect_request(proxy: Proxy, address: Address) -> bytes:
+    lines = [f"CONNECT {address.netloc} HTTP/1.1", f"Host: {address.netloc}"]
+    if proxy.authorization is not None:
+        lines.append(f"Proxy-Authorization: {proxy.authorization.reveal()}")
+    return "\r\n".join([*lines, "", ""]).encode("ascii")
 
 
 def _proxy_failed(proxy: Proxy, why: str, status: int) -> ProxyError:

@@ -32,7 +32,7 @@ from vimlib.errors import (
 from vimlib.secret import Secret
 from vimlib.soap import Decoder, Limits, encode_response
 from vimlib.tls import TLS
-from vimlib.transport import AiohttpTransport, EncodedCall, HTTPRequest, Timeouts
+from vimlib.transport import HTTPTransport, EncodedCall, HTTPRequest, Timeouts
 from vimlib.transport.base import session_cookie
 from vimlib.transport.status import LONGEST_WAIT, retry_after
 
@@ -89,7 +89,7 @@ async def ask(
     timeouts = timeouts or Timeouts(read=1, call=3)
     async with (
         stage(script, GOOD.server_context()) as server,
-        AiohttpTransport(
+        HTTPTransport(
             server.url, tls=TLS(pin=GOOD.digest()), timeouts=timeouts, limits=limits
         ) as transport,
     ):
@@ -106,7 +106,7 @@ async def ask(
         return decoder.close()
 
 
-async def decoded(transport: AiohttpTransport) -> Any:
+async def decoded(transport: HTTPTransport) -> Any:
     """Make one call of CurrentTime and decode its reply."""
     decoder = Decoder(CurrentTime)
     await transport.exchange(
@@ -168,7 +168,7 @@ async def test_row_13_the_reply_never_comes_and_the_connection_is_not_used_again
 
     async with (
         stage([once, serve], GOOD.server_context()) as server,
-        AiohttpTransport(
+        HTTPTransport(
             server.url, tls=TLS(pin=GOOD.digest()), timeouts=Timeouts(read=0.3)
         ) as transport,
     ):
@@ -245,7 +245,7 @@ async def test_row_17_no_redirect_is_followed(status: int, where: str) -> None:
     raw = http(b"", f"Location: {where}", status=f"{status} Moved")
     async with stage(sending(raw)) as trap, stage(sending(raw), GOOD.server_context()) as server:
         url = where.replace("other.test", f"127.0.0.1:{trap.port}")
-        async with AiohttpTransport(server.url, tls=TLS(pin=GOOD.digest())) as transport:
+        async with HTTPTransport(server.url, tls=TLS(pin=GOOD.digest())) as transport:
             with pytest.raises(TransportError) as caught:
                 await transport.exchange(
                     EncodedCall(
@@ -303,7 +303,7 @@ async def test_row_20_truncated_at_every_offset(lengths: bool) -> None:
 
     async with (
         stage(play, GOOD.server_context()) as server,
-        AiohttpTransport(server.url, tls=TLS(pin=GOOD.digest())) as transport,
+        HTTPTransport(server.url, tls=TLS(pin=GOOD.digest())) as transport,
     ):
         for _ in range(len(body)):
             with pytest.raises((TransportError, ProtocolError)):
@@ -434,7 +434,7 @@ async def test_row_28_contradictory_framing(raw: bytes) -> None:
     assert isinstance(error, ProtocolError | ConnectionLostError | HTTPStatusError)
     async with (
         stage(sending(raw, then=Conn.close), GOOD.server_context()) as server,
-        AiohttpTransport(server.url, tls=TLS(pin=GOOD.digest())) as transport,
+        HTTPTransport(server.url, tls=TLS(pin=GOOD.digest())) as transport,
     ):
         with pytest.raises((ProtocolError, ConnectionLostError)):
             async with transport.http(HTTPRequest(method="GET", target="/x")) as reply:
@@ -452,7 +452,7 @@ async def test_row_28_bytes_behind_a_reply_do_not_become_the_next_reply() -> Non
 
     async with (
         stage(play, GOOD.server_context()) as server,
-        AiohttpTransport(server.url, tls=TLS(pin=GOOD.digest())) as transport,
+        HTTPTransport(server.url, tls=TLS(pin=GOOD.digest())) as transport,
     ):
         for _ in range(2):
             decoder = Decoder(CurrentTime)
@@ -490,7 +490,7 @@ async def test_row_29_the_cookie_is_sent_as_it_came_and_no_other() -> None:
     got: list[Secret] = []
     async with stage(sending(raw), GOOD.server_context()) as server:
         for _ in range(2):
-            async with AiohttpTransport(server.url, tls=TLS(pin=GOOD.digest())) as transport:
+            async with HTTPTransport(server.url, tls=TLS(pin=GOOD.digest())) as transport:
                 await transport.exchange(
                     EncodedCall(
                         method="x",

@@ -27,7 +27,7 @@ from vimlib.session import RetryPolicy, Session
 from vimlib.session.policy import Backoff
 from vimlib.session.session import Credentials
 from vimlib.tls import TLS
-from vimlib.transport import AiohttpTransport, Timeouts
+from vimlib.transport import HTTPTransport, Timeouts
 
 FAST = RetryPolicy(backoff=Backoff(first=0.001, longest=0.002))
 
@@ -37,7 +37,7 @@ async def session_on(host: RigHost, password: str = PASSWORD, **how: Any) -> Asy
     tls = TLS(pin=certs.make("good").digest())
     timeouts = how.pop("timeouts", Timeouts(logout=1))
     async with (
-        AiohttpTransport(host.url, tls=tls, timeouts=timeouts) as transport,
+        HTTPTransport(host.url, tls=tls, timeouts=timeouts) as transport,
         Session(
             transport,
             Credentials(USERNAME, Secret(password)),

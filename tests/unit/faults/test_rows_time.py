@@ -37,7 +37,7 @@ from vimlib.session.session import Credentials
 from vimlib.soap import encode_fault, encode_response
 from vimlib.tls import TLS
 from vimlib.transport import (
-    AiohttpTransport,
+    HTTPTransport,
     EncodedCall,
     HTTPRequest,
     Reply,
@@ -244,7 +244,7 @@ async def test_row_65_a_cancelled_call_poisons_no_connection() -> None:
     async with (
         leakcheck(),
         rig_host() as host,
-        AiohttpTransport(host.url, tls=TLS(pin=GOOD.digest()), connections=4) as transport,
+        HTTPTransport(host.url, tls=TLS(pin=GOOD.digest()), connections=4) as transport,
         Session(transport, CREDENTIALS, retries=FAST) as session,
     ):
 
@@ -273,7 +273,7 @@ async def test_login_and_call_cancelled_at_every_await_leave_no_session(
 
         async def attempt() -> None:
             async with (
-                AiohttpTransport(host.url, tls=TLS(pin=GOOD.digest())) as transport,
+                HTTPTransport(host.url, tls=TLS(pin=GOOD.digest())) as transport,
                 Session(transport, CREDENTIALS, timeouts=Timeouts(logout=2)) as session,
             ):
                 await session.bind(vim25.ServiceInstance("ServiceInstance")).CurrentTime()
@@ -302,7 +302,7 @@ async def test_a_login_cancelled_while_its_reply_is_on_the_way_is_undone() -> No
 
         async def attempt() -> None:
             async with (
-                AiohttpTransport(host.url, tls=TLS(pin=GOOD.digest())) as transport,
+                HTTPTransport(host.url, tls=TLS(pin=GOOD.digest())) as transport,
                 Session(transport, CREDENTIALS),
             ):
                 raise AssertionError("not reached")
@@ -354,7 +354,7 @@ async def test_row_81_no_secret_is_shown(name: str, break_it: Breaker) -> None:
             break_it(host)
             try:
                 async with (
-                    AiohttpTransport(host.url, tls=TLS(pin=GOOD.digest())) as transport,
+                    HTTPTransport(host.url, tls=TLS(pin=GOOD.digest())) as transport,
                     Session(transport, CREDENTIALS, retries=FAST) as session,
                 ):
                     seen.look_at(session, transport, session._credentials, session.cookie)
@@ -381,7 +381,7 @@ async def test_row_81_no_secret_is_shown_by_the_wire(kind: str) -> None:
     async with stage(play, GOOD.server_context()) as server, stage(refuse) as proxy:
         url = "https://127.0.0.1:1/sdk" if kind == "refused" else server.url
         with canary() as seen:
-            made = AiohttpTransport(
+            made = HTTPTransport(
                 url,
                 tls=TLS(pin=pin),
                 timeouts=Timeouts(read=0.2),

@@ -25,7 +25,7 @@ from vimlib.errors import (
 )
 from vimlib.secret import Secret
 from vimlib.tls import TLS
-from vimlib.transport import AiohttpTransport, HTTPRequest, Timeouts
+from vimlib.transport import HTTPTransport, HTTPRequest, Timeouts
 
 GOOD = certs.make("good")
 MIB = 1 << 20
@@ -63,7 +63,7 @@ class Body:
 
 
 async def put(
-    transport: AiohttpTransport, body: Body, length: int | None = None, **headers: str | Secret
+    transport: HTTPTransport, body: Body, length: int | None = None, **headers: str | Secret
 ) -> tuple[int, str]:
     request = HTTPRequest(
         method="PUT",
@@ -76,9 +76,9 @@ async def put(
         return reply.status, await reply.excerpt()
 
 
-def transport_to(url: str, **deadlines: float) -> AiohttpTransport:
+def transport_to(url: str, **deadlines: float) -> HTTPTransport:
     deadlines = {"read": 1.0, "write": 1.0, "connect": 2.0, "handshake": 2.0, **deadlines}
-    return AiohttpTransport(url, tls=TLS(pin=GOOD.digest()), timeouts=Timeouts(**deadlines))
+    return HTTPTransport(url, tls=TLS(pin=GOOD.digest()), timeouts=Timeouts(**deadlines))
 
 
 async def take(conn: Conn) -> None:

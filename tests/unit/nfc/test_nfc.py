@@ -29,7 +29,7 @@ from vimlib.errors import (
 from vimlib.nfc import Lease, _beating, _devices
 from vimlib.simulator import ESXHost
 from vimlib.tls import TLS
-from vimlib.transport import AiohttpTransport
+from vimlib.transport import HTTPTransport
 
 CONTENT = os.urandom(1 << 20)
 
@@ -287,7 +287,7 @@ DIGEST = "AB:" * 19 + "AB"
 
 
 def devices(url: str, thumbprint: str = "") -> Any:
-    transport = AiohttpTransport("https://esx.test:444/sdk", tls=TLS(pin="ab" * 32))
+    transport = HTTPTransport("https://esx.test:444/sdk", tls=TLS(pin="ab" * 32))
     info = vim25.HttpNfcLeaseInfo(
         lease=vim25.HttpNfcLease("l"),
         entity=vim25.VirtualMachine("1"),
