@@ -60,7 +60,9 @@ def main() -> int:
     if unknown := [name for name in names if name not in NAMES]:
         parser.error(f"no bench {unknown[0]!r}; there are {', '.join(NAMES)}")
     if given.write and (given.names or given.quick):
-        parser.error("a page is written from a full run of all benches; leave names and --quick out")
+        parser.error(
+            "a page is written from a full run of all benches; leave names and --quick out"
+        )
 
     found = machine.describe()
     busy = machine.warning(found)

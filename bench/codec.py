@@ -1,6 +1,6 @@
 """How fast bytes become objects and objects bytes, beside pyVmomi and zeep: one run, medians.
 
-    python -m bench.codec [--machines 2000] [--rounds 3] [--large 10000] [--curve] [--json]
+    python -m bench.codec [--machines 2000] [--rounds 3] [--large 9000] [--plot FILE.svg] [--json]
 
 Each row runs once a round, in turn, so that a busy moment of the machine hits all alike. Times are
 of the process's CPU, which is all that a codec uses. The reply is made up, eight properties of each
@@ -10,16 +10,14 @@ own grew by above the decoded result while it was fed a large reply in 64 KiB pi
 
 from __future__ import annotations
 
-import argparse
 import gc
 import json
-import os
 import statistics
 import subprocess
 import sys
 import time
 import tracemalloc
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,6 +25,8 @@ from typing import TYPE_CHECKING, Any
 from xml.parsers import expat
 
 from bench._machines import RETRIEVE, create_vm, reply
+from bench.page import curve_svg
+from bench.report import Row, arguments, at_most, beside, emit
 from vimlib.soap import backend, encode_request
 from vimlib.soap.decode import PureDecoder
 
@@ -53,8 +53,9 @@ TARGETS = (
     Target("decode, accelerated", "decode, pyVmomi", 40),
     Target("decode, accelerated", "decode, expat without handlers", 1),
     Target("encode", "encode, pyVmomi", 2),
-    Target("import vimlib, one object", "import pyVmomi, one object", 1),
 )
+MEMORY_MIB = 4.0
+"""Above the decoded result, at the peak."""
 
 
 @cache
@@ -228,63 +229,25 @@ def memory_worker(kind: str, machines: int) -> dict[str, float]:
     }
 
 
-IMPORTS = {
-    "import vimlib, one object": (
-        "import aiohttp",
-        "import vimlib; vimlib.vim25.VirtualMachineConfigSpec(name='a')",
-    ),
-    "import pyVmomi, one object": (
-        "",
-        "import pyVim.connect; from pyVmomi import vim; vim.vm.ConfigSpec(name='a')",
-    ),
-}
-PROBE = """
-import gc, json, resource, time
-{before}
-def rss():
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * resource.getpagesize()
-gc.collect()
-memory, began = rss(), time.process_time()
-{code}
-print(json.dumps([time.process_time() - began, rss() - memory]))
-"""
-
-
-def imports(count: int) -> dict[str, dict[str, float]]:
-    """Return what each import costs in a fresh process, in ms and MiB."""
-    # Byte code is written in the first round, as installing a wheel writes it.
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    found: dict[str, list[list[float]]] = {name: [] for name in IMPORTS}
-    for _ in range(count + 1):
-        for name, (before, code) in IMPORTS.items():
-            command = [sys.executable, "-c", PROBE.format(before=before, code=code)]
-            out = subprocess.run(
-                command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True
-            ).stdout
-            found[name].append(json.loads(out))
-    return {
-        name: {
-            "ms": 1e3 * statistics.median(sample[0] for sample in samples[1:]),
-            "mib": statistics.median(sample[1] for sample in samples[1:]) / 2**20,
-        }
-        for name, samples in found.items()
-    }
-
-
 # Showing
 
 
-def judge(seconds: dict[str, float]) -> list[dict[str, Any]]:
-    """Return each target with what was reached."""
-    reached = []
+def rows(report: dict[str, Any]) -> list[Row]:
+    """Return the table's rows: each target, then memory, then what is only told."""
+    seconds, size = report["seconds"], report["bytes"] / 1e6
+    table = []
     for target in TARGETS:
         if target.row in seconds and target.against in seconds:
-            factor = seconds[target.against] / seconds[target.row]
-            reached.append(
-                {**asdict(target), "reached": round(factor, 2), "met": factor >= target.factor}
-            )
-    return reached
+            decoding = target.row.startswith("decode")
+            name = f"{target.row}, {size:.0f} MB" if decoding else "encode CreateVM_Task, 3 devices"
+            unit, scale = ("ms/MB", 1e3 / size) if decoding else ("µs", 1e6)
+            ours, peer = seconds[target.row] * scale, seconds[target.against] * scale
+            who = target.against.partition(", ")[2]
+            table.append(beside(name, ours, unit, who, peer, target.factor))
+    for kind, cost in report["memory"].items():
+        name = f"decode, {kind}, {cost['body_mib'] * 1.048576:.0f} MB: memory above the result"
+        table.append(at_most(name, cost["above_mib"], "MiB", MEMORY_MIB))
+    return table
 
 
 def curve(most: int) -> list[dict[str, float]]:
@@ -303,36 +266,9 @@ def curve(most: int) -> list[dict[str, float]]:
     return points
 
 
-def show(report: dict[str, Any]) -> None:
-    """Print the report for people."""
-    size = report["bytes"] / 1e6
-    print(f"reply of {report['machines']} machines, {size:.1f} MB; backend {backend}\n")
-    for name, seconds in report["seconds"].items():
-        per = (
-            f"{seconds * 1e3 / size:8.2f} ms/MB"
-            if name.startswith("decode")
-            else f"{seconds * 1e6:8.1f} us"
-        )
-        print(f"{name:34}{per}")
-    for name, cost in report["imports"].items():
-        print(f"{name:34}{cost['ms']:8.1f} ms {cost['mib']:8.1f} MiB")
-    for name, cost in report["memory"].items():
-        print(
-            f"memory, {name:26}{cost['above_mib']:8.2f} MiB above a result of {cost['result_mib']:.0f} MiB, body {cost['body_mib']:.0f} MiB"
-        )
-    print()
-    for line in report["targets"]:
-        missed = "" if line["met"] else "   MISSED"
-        print(
-            f"{line['row']:24} {line['reached']:7.2f} x {line['against']:32} wanted {line['factor']:g}{missed}"
-        )
-
-
 def main() -> None:
     """Run the bench."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = arguments(__doc__)
     parser.add_argument("--machines", type=int, default=2000)
     parser.add_argument(
         "--large", type=int, default=9000, help="machines of the reply that memory is measured with"
@@ -341,12 +277,14 @@ def main() -> None:
     parser.add_argument(
         "--curve", action="store_true", help="also replies of other sizes, for a plot"
     )
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--memory", help=argparse.SUPPRESS)
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the curve, as SVG")
+    parser.add_argument("--memory", help="(itself)")
     given = parser.parse_args()
     if given.memory:
         print(json.dumps(memory_worker(given.memory, given.large)))
         return
+    if given.quick:
+        given.machines, given.large, given.rounds = 100, 500, 1
     body = reply(given.machines)
     seconds = rounds(on(body, readers()), given.rounds)
     seconds |= rounds(writers(), given.rounds, 300)
@@ -356,17 +294,13 @@ def main() -> None:
         "bytes": len(body),
         "backend": backend,
         "seconds": seconds,
-        "imports": imports(given.rounds),
         "memory": {kind: child("--memory", kind, "--large", str(given.large)) for kind in kinds},
     }
-    spent = {name: cost["ms"] for name, cost in report["imports"].items()}
-    report["targets"] = judge(seconds | spent)
-    if given.curve:
+    if given.curve or given.plot:
         report["curve"] = curve(given.large)
-    if given.json:
-        print(json.dumps({"codec": report}))
-    else:
-        show(report)
+    if given.plot:
+        given.plot.write_text(curve_svg(report["curve"]), encoding="utf-8")
+    emit("codec", rows(report), report, as_json=given.json)
 
 
 if __name__ == "__main__":

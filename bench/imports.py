@@ -37,7 +37,9 @@ class Probe:
 OBJECT = "vimlib.vim25.VirtualMachineConfigSpec(name='a')"
 PROBES = (
     Probe("import vimlib, one object", "import aiohttp", f"import vimlib; {OBJECT}"),
-    Probe("import vimlib.connect too", "import aiohttp", f"import vimlib; vimlib.connect; {OBJECT}"),
+    Probe(
+        "import vimlib.connect too", "import aiohttp", f"import vimlib; vimlib.connect; {OBJECT}"
+    ),
     Probe("import vimlib.connect and aiohttp", "", f"import vimlib; vimlib.connect; {OBJECT}"),
     Probe(
         "pyVmomi", "", "import pyVim.connect; from pyVmomi import vim; vim.vm.ConfigSpec(name='a')"

@@ -56,16 +56,13 @@ def claims(run: dict[str, Any], rows: Sequence[Row]) -> str:
     shown.sort(key=lambda row: -(row.ratio or 0.0))
     lines = ["| | ours | peer | its figure | ratio |", "|---|--:|---|--:|--:|"]
     lines += ["| " + " | ".join(cells(row)[:5]) + " |" for row in shown[:CLAIMS]]
-    missed = sum(row.met is False for row in rows)
-    return "\n".join(
-        [
-            *lines,
-            "",
-            f"From one run of {run['began'][:10]}, {run['machine']['cores']} cores; {missed} of"
-            f" {sum(row.met is not None for row in rows)} wanted figures were missed."
-            " [All rows, what they mean and what was missed](docs/benchmarks.md).",
-        ]
+    judged = [row.met for row in rows if row.met is not None]
+    source = (
+        f"From one run of {run['began'][:10]}, {run['machine']['cores']} cores;"
+        f" {judged.count(False)} of {len(judged)} wanted figures were missed."
+        " [All rows, what they mean and what was missed](docs/benchmarks.md)."
     )
+    return "\n".join([*lines, "", source])
 
 
 def curve_svg(curve: Sequence[dict[str, float]]) -> str:

@@ -19,9 +19,7 @@ text { fill: #222222; } .title { font-size: 15px; } .grid { stroke: #dddddd; }
 Points = Sequence[tuple[float, float]]
 
 
-def log_log(
-    title: str, across: str, up: str, lines: Mapping[str, Points], note: str = ""
-) -> str:
+def log_log(title: str, across: str, up: str, lines: Mapping[str, Points], note: str = "") -> str:
     """Return the picture of `lines`, each a name and its points; all values are above 0."""
     xs = [x for points in lines.values() for x, _ in points]
     ys = [y for points in lines.values() for _, y in points]
@@ -52,7 +50,9 @@ def log_log(
         path = "L".join(f"{x_axis(x):.1f} {y_axis(y):.1f}" for x, y in points)
         parts.append(f'<path class="line" stroke="{colour}" d="M{path}"/>')
         for x, y in points:
-            parts.append(f'<circle cx="{x_axis(x):.1f}" cy="{y_axis(y):.1f}" r="3" fill="{colour}"/>')
+            parts.append(
+                f'<circle cx="{x_axis(x):.1f}" cy="{y_axis(y):.1f}" r="3" fill="{colour}"/>'
+            )
         # Its name stands at its end; names that would touch are moved apart.
         at = max(y_axis(points[-1][1]), ends[-1] + 16 if ends else 0.0)
         ends.append(at)
@@ -60,7 +60,9 @@ def log_log(
             f'<text x="{x_axis(points[-1][0]) + 10:.1f}" y="{at + 4:.1f}" style="fill: {colour}">{escape(name)}</text>'
         )
     if note:
-        parts.append(f'<text x="{LEFT}" y="{TOP - 6}" style="font-size: 11px">{escape(note)}</text>')
+        parts.append(
+            f'<text x="{LEFT}" y="{TOP - 6}" style="font-size: 11px">{escape(note)}</text>'
+        )
     return "\n".join([*parts, "</svg>", ""])
 
 

@@ -90,7 +90,9 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
 def emit(name: str, rows: Sequence[Row], details: Any, *, as_json: bool) -> None:
     """Print the end of a bench: a document with its rows and details, or its table."""
     if as_json:
-        print(json.dumps({"bench": name, "rows": [asdict(row) for row in rows], "details": details}))
+        print(
+            json.dumps({"bench": name, "rows": [asdict(row) for row in rows], "details": details})
+        )
     else:
         print(text(rows))
 

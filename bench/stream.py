@@ -1,6 +1,6 @@
 """How fast bodies move, beside curl: both ends nginx over TLS on loopback, one run, medians.
 
-    python -m bench.stream [--mib 2048] [--many-mib 256] [--rounds 3] [--json]
+    python -m bench.stream [--mib 2048] [--many-mib 256] [--rounds 3] [--json] [--quick]
 
 Each row runs once a round, in turn, so that a busy moment of the machine hits all alike. Ours run
 in a process of their own; its wall time begins when imports are done, its memory is what it grew by
@@ -9,7 +9,6 @@ from there to its peak. CPU is of the client alone.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import os
@@ -24,11 +23,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 from yarl import URL
 
+from bench.report import Row, arguments, at_most, beside, emit
 from driver.images import AsyncMover, BodyCheck, BodyMover, HttpClient, HttpImage, ThreadMover
 from driver.images.http import wire_for
 from driver.images.wire import Wire
@@ -36,6 +35,8 @@ from tests.integration.peers.nginx import nginx
 from vimlib.errors import TransferRejectedError
 
 MANY = 16
+MEMORY_MIB = 96.0
+"""What many at once may need above idle."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,8 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Row:
-    """What a table row runs: `tool` moves `count` bodies at once."""
+class Case:
+    """What is run: `tool` moves `count` bodies at once."""
 
     name: str
     tool: str
@@ -60,18 +61,18 @@ class Row:
     against: str | None = None
 
 
-ROWS = [
-    Row("curl pipe", "curl", 1, False),
-    Row("threads", "threads", 1, False, 0.9, "curl pipe"),
-    Row("aiohttp", "aiohttp", 1, False, 0.9, "curl pipe"),
-    Row("curl, tee, sha512sum", "curl", 1, True),
-    Row("threads, sha512", "threads", 1, True, 1.2, "curl, tee, sha512sum"),
-    Row("aiohttp, sha512", "aiohttp", 1, True, 1.2, "curl, tee, sha512sum"),
-    Row(f"{MANY} curl pipes", "curl", MANY, False),
-    Row(f"{MANY} threads", "threads", MANY, False, 0.75, f"{MANY} curl pipes"),
-    Row(f"{MANY} aiohttp", "aiohttp", MANY, False, 0.75, f"{MANY} curl pipes"),
-    Row(f"{MANY} threads, sha512", "threads", MANY, True, None, f"{MANY} curl pipes"),
-    Row(f"{MANY} aiohttp, sha512", "aiohttp", MANY, True, None, f"{MANY} curl pipes"),
+CASES = [
+    Case("curl pipe", "curl", 1, False),
+    Case("threads", "threads", 1, False, 0.9, "curl pipe"),
+    Case("aiohttp", "aiohttp", 1, False, 0.9, "curl pipe"),
+    Case("curl, tee, sha512sum", "curl", 1, True),
+    Case("threads, sha512", "threads", 1, True, 1.2, "curl, tee, sha512sum"),
+    Case("aiohttp, sha512", "aiohttp", 1, True, 1.2, "curl, tee, sha512sum"),
+    Case(f"{MANY} curl pipes", "curl", MANY, False),
+    Case(f"{MANY} threads", "threads", MANY, False, 0.75, f"{MANY} curl pipes"),
+    Case(f"{MANY} aiohttp", "aiohttp", MANY, False, 0.75, f"{MANY} curl pipes"),
+    Case(f"{MANY} threads, sha512", "threads", MANY, True, None, f"{MANY} curl pipes"),
+    Case(f"{MANY} aiohttp, sha512", "aiohttp", MANY, True, None, f"{MANY} curl pipes"),
 ]
 
 
@@ -172,14 +173,14 @@ def curl(sources: list[str], sinks: list[str], ca: str, hashing: bool) -> Sample
     return Sample(time.perf_counter() - start, _cpu(resource.RUSAGE_CHILDREN) - cpu)
 
 
-def run(row: Row, source: str, sink: str, ca: str) -> Sample:
-    """Run one row once."""
-    name = "one" if row.count == 1 else "many"
-    sources = [f"{source}/{name}"] * row.count
-    sinks = [f"{sink}/{name}-{index}" for index in range(row.count)]
-    if row.tool == "curl":
-        return curl(sources, sinks, ca, row.hashing)
-    work = json.dumps([row.tool, sources, sinks, ca, row.hashing])
+def run(case: Case, source: str, sink: str, ca: str) -> Sample:
+    """Run one case once."""
+    name = "one" if case.count == 1 else "many"
+    sources = [f"{source}/{name}"] * case.count
+    sinks = [f"{sink}/{name}-{index}" for index in range(case.count)]
+    if case.tool == "curl":
+        return curl(sources, sinks, ca, case.hashing)
+    work = json.dumps([case.tool, sources, sinks, ca, case.hashing])
     done = subprocess.run(
         [sys.executable, "-m", "bench.stream", "--worker", work],
         check=True,
@@ -189,9 +190,9 @@ def run(row: Row, source: str, sink: str, ca: str) -> Sample:
     return Sample(**json.loads(done.stdout))
 
 
-def measure(mib: int, many_mib: int, rounds: int, rows: list[Row]) -> dict[str, list[Sample]]:
-    """Run all rows, `rounds` times in turn."""
-    samples: dict[str, list[Sample]] = {row.name: [] for row in rows}
+def measure(mib: int, many_mib: int, rounds: int, cases: list[Case]) -> dict[str, list[Sample]]:
+    """Run all cases, `rounds` times in turn."""
+    samples: dict[str, list[Sample]] = {case.name: [] for case in cases}
     # In memory where there is such a folder: the disk is not what is measured.
     base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with ExitStack() as stack:
@@ -207,77 +208,63 @@ def measure(mib: int, many_mib: int, rounds: int, rows: list[Row]) -> dict[str, 
         ca = folder / "ca.crt"
         ca.write_bytes(source.ca.read_bytes() + sink.ca.read_bytes())
         for _ in range(rounds):
-            for row in rows:
-                samples[row.name].append(run(row, source.url, sink.url, str(ca)))
+            for case in cases:
+                samples[case.name].append(run(case, source.url, sink.url, str(ca)))
                 for stored in (folder / "sink").glob("[om]*-*"):
                     expected = (folder / "source" / stored.name.partition("-")[0]).stat().st_size
                     if stored.stat().st_size != expected:
-                        raise SystemExit(f"{row.name}: {stored.name} has the wrong size")
+                        raise SystemExit(f"{case.name}: {stored.name} has the wrong size")
                     stored.unlink()
     return samples
 
 
 def summarize(
-    samples: dict[str, list[Sample]], mib: int, many_mib: int, rows: list[Row]
-) -> list[dict[str, Any]]:
-    """Return a line a row: medians, and the speed beside what it is compared with."""
-    walls = {name: statistics.median(s.wall for s in runs) for name, runs in samples.items()}
-    lines: list[dict[str, Any]] = []
-    for row in rows:
-        gib = (mib if row.count == 1 else many_mib * row.count) / 1024
-        runs = samples[row.name]
-        grown = [s.grown_mib for s in runs if s.grown_mib is not None]
-        ratio = walls[row.against] / walls[row.name] if row.against in walls else None
-        lines.append(
-            {
-                "name": row.name,
-                "seconds": round(walls[row.name], 3),
-                "mib_per_second": round(gib * 1024 / walls[row.name]),
-                "cpu_seconds_per_gib": round(statistics.median(s.cpu for s in runs) / gib, 2),
-                "grown_mib": round(max(grown), 1) if grown else None,
-                "ratio": None if ratio is None else round(ratio, 2),
-                "target": row.target,
-                "met": None if None in (ratio, row.target) else ratio >= row.target,  # type: ignore[operator]
-                "samples": [asdict(s) for s in runs],
-            }
+    samples: dict[str, list[Sample]], mib: int, many_mib: int, cases: list[Case]
+) -> list[Row]:
+    """Return the table's rows: speeds, the worst memory where a bound is set, CPU for a GiB."""
+    table: list[Row] = []
+    speeds, cpus = {}, {}
+    for case in cases:
+        moved = mib if case.count == 1 else many_mib * case.count
+        runs = samples[case.name]
+        speeds[case.name] = moved / statistics.median(sample.wall for sample in runs)
+        cpus[case.name] = statistics.median(sample.cpu for sample in runs) / (moved / 1024)
+    for case in cases:
+        if case.against is None:
+            continue
+        ours, peer = speeds[case.name], speeds[case.against]
+        name = f"{case.name}: speed"
+        table.append(
+            beside(name, ours, "MiB/s", case.against, peer, case.target, more_is_better=True)
         )
-    return lines
-
-
-def print_table(lines: list[dict[str, Any]]) -> None:
-    """Print the lines for people."""
-    print(f"{'':24}{'s':>8}{'MiB/s':>8}{'CPU s/GiB':>11}{'+MiB':>7}{'ratio':>7}{'wanted':>8}")
-    for line in lines:
-        shown = {key: "" if value is None else value for key, value in line.items()}
-        print(
-            f"{shown['name']:24}{shown['seconds']:>8.2f}{shown['mib_per_second']:>8}"
-            f"{shown['cpu_seconds_per_gib']:>11}{shown['grown_mib']:>7}{shown['ratio']:>7}"
-            f"{shown['target']:>8}{'  MISSED' if line['met'] is False else ''}"
-        )
+        name = f"{case.name}: CPU of the client"
+        table.append(beside(name, cpus[case.name], "s/GiB", case.against, cpus[case.against]))
+        grown = [s.grown_mib for s in samples[case.name] if s.grown_mib is not None]
+        most = MEMORY_MIB if case.count > 1 else None
+        table.append(at_most(f"{case.name}: memory above idle", max(grown), "MiB", most))
+    return table
 
 
 def main() -> None:
     """Run the bench."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = arguments(__doc__)
     parser.add_argument("--mib", type=int, default=2048, help="size of the single body")
     parser.add_argument("--many-mib", type=int, default=256, help=f"size of each of {MANY} bodies")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", default="", help="rows whose names hold this, beside curl's")
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    parser.add_argument("--only", default="", help="cases whose names hold this, beside curl's")
+    parser.add_argument("--worker", help="(itself)")
     given = parser.parse_args()
     if given.worker:
         print(json.dumps(asdict(asyncio.run(ours(*json.loads(given.worker))))))
         return
-    rows = [row for row in ROWS if given.only in row.name or row.tool == "curl"]
-    samples = measure(given.mib, given.many_mib, given.rounds, rows)
-    lines = summarize(samples, given.mib, given.many_mib, rows)
-    if given.json:
-        print(json.dumps({"stream": lines}))
-    else:
-        print_table(lines)
+    if given.quick:
+        given.mib, given.many_mib, given.rounds = 128, 16, 1
+    cases = [case for case in CASES if given.only in case.name or case.tool == "curl"]
+    samples = measure(given.mib, given.many_mib, given.rounds, cases)
+    details = {name: [asdict(sample) for sample in runs] for name, runs in samples.items()}
+    emit(
+        "stream", summarize(samples, given.mib, given.many_mib, cases), details, as_json=given.json
+    )
 
 
 if __name__ == "__main__":
