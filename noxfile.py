@@ -121,14 +121,9 @@ def generate(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure against peers on this machine, in one run; `-- NAME ARGS` runs bench/NAME.py alone."""
+    """Measure against peers on this machine, in one run; `-- NAME...`, `-- --quick`, `-- --json FILE`."""
     session.install("-e", ".[all]", "trustme", *BENCH_PEERS)
-    names = sorted(path.stem for path in (ROOT / "bench").glob("[a-z]*.py"))
-    arguments = session.posargs
-    if arguments and arguments[0] in names:
-        names, arguments = [arguments[0]], arguments[1:]
-    for name in names:
-        session.run("python", "-m", f"bench.{name}", *arguments, env=peer_environment())
+    session.run("python", "-m", "bench", *session.posargs, env=peer_environment())
 
 
 @nox.session
