@@ -1,272 +1,277 @@
-"""The simulated host as a server: how soon it answers, how it bears many machines, files and sessions.
+"""The simulated host beside vcsim: start, a large inventory, uploads, many sessions.
 
-    python -m bench.simulator [--machines 10000] [--mib 1024] [--sessions 200] [--rounds 3] [--json]
+    python -m bench.simulator [--machines N] [--size MIB] [--sessions N] [--quick] [--json]
 
-Beside it runs vcsim, govmomi's simulator, in Go. Both are processes of their own. What a server
-takes for eight properties of all machines is measured by a client that reads nothing of the replies,
-page after page, on one connection; uploads are curl's. Without Go and govmomi vcsim is left out.
+Both servers are processes of their own and get the same bytes from one plain client, which reads
+answers and decodes none, so that what is measured is the server. Without Go and govmomi there is
+no peer, and its columns stay empty.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from typing import Any
 
-import vimlib
-from bench._hosts import Host, cpu_seconds, in_memory, simulator
-from bench._raw import Raw
+import aiohttp
+
 from bench.report import Row, arguments, at_least, at_most, beside, emit
-from tests.integration.peers import vcsim as govmomi
 from tests.integration.peers.tools import MissingToolError
+from tests.integration.peers.vcsim import vcsim
 from vimlib import vim25
+from vimlib.soap import decode_response, encode_request
 
-__all__ = ["measure", "rows"]
+__all__ = ["measure"]
 
-ROOT = Path(__file__).resolve().parents[1]
+MIB = 1 << 20
 PATHS = (
-    "name",
-    "parent",
-    "runtime",
-    "summary",
-    "config.hardware",
-    "guest",
-    "network",
-    "datastore",
-)
-START_SECONDS = 0.5
-MANY_SECONDS = 20.0
-COLLECT_TIMES = 1 / 3
-UPLOAD_TIMES = 0.5
-
-EMBEDDED = """
-import time
-loading = time.perf_counter()
-import asyncio, json
-import vimlib
-from vimlib.simulator import ESXHost
-async def main():
-    began = time.perf_counter()
-    async with ESXHost() as esx:
-        name, password = esx.credentials.username, esx.credentials.password
-        async with vimlib.connect(esx.url, name, password, tls=vimlib.TLS(pin=esx.thumbprint)):
-            print(json.dumps([(now := time.perf_counter()) - began, now - loading]))
-vimlib.connect
-asyncio.run(main())
+    "name runtime.powerState config.hardware.numCPU config.hardware.memoryMB config.uuid "
+    "guest.toolsStatus summary.config.vmPathName network"
+).split()
+SERVE = """
+import asyncio, json, sys
+from vimlib.simulator import serve
+asyncio.run(serve(lambda ready: print(json.dumps(ready), flush=True), **json.loads(sys.argv[1])))
 """
 
 
-@contextmanager
-def vcsim(machines: int = 0) -> Iterator[Host]:
-    """Run vcsim as an ESX host; its files are where ours are."""
-    before, tempfile.tempdir = tempfile.tempdir, in_memory()
-    began = time.monotonic()
-    try:
-        with govmomi.vcsim("esx", vms=machines) as peer:
-            yield Host(
-                url=peer.url,
-                username=peer.username,
-                password=peer.password,
-                thumbprint=peer.thumbprint,
-                pid=peer.process.popen.pid,
-                folder=peer.datastores[peer.datastore],
-                datastore=peer.datastore,
-                seconds=time.monotonic() - began,
-            )
-    finally:
-        tempfile.tempdir = before
+@dataclass
+class Server:
+    """A server under test."""
+
+    url: str
+    username: str
+    password: str
+    datastore: str
+    seconds: float
+    """From its start until it said that it was ready."""
 
 
-def have_vcsim() -> bool:
-    """Return whether vcsim is here; it is compiled now, which nobody measures."""
-    try:
-        govmomi.binary()
-    except MissingToolError as missing:
-        print(f"without vcsim: {missing}", file=sys.stderr)
-        return False
-    return True
+class Client:
+    """Sends calls, returns what came; decodes only what it needs to go on."""
 
+    def __init__(self, server: Server, http: aiohttp.ClientSession) -> None:
+        self.server = server
+        self.http = http
+        self.cookie = ""
+        self.content: Any = None
 
-def start(rounds: int) -> dict[str, float]:
-    """Return the medians of starting, in a process of one's own and as a command of its own."""
-    embedded, loaded, command = [], [], []
-    for _ in range(rounds):
-        done = subprocess.run(
-            [sys.executable, "-c", EMBEDDED],
-            cwd=ROOT,
-            check=True,
-            stdout=subprocess.PIPE,
+    async def raw(self, method: Any, this: Any, **args: Any) -> bytes:
+        """Make a call and return the answer as it is."""
+        headers = {"Cookie": self.cookie} if self.cookie else {}
+        body = encode_request(method, this, args)
+        async with self.http.post(self.server.url, data=body, headers=headers) as answer:
+            cookie = answer.headers.get("Set-Cookie")
+            if cookie and not self.cookie:
+                self.cookie = cookie.partition(";")[0]
+            return await answer.read()
+
+    async def call(self, method: Any, this: Any, **args: Any) -> Any:
+        """Make a call and return its result."""
+        return decode_response(method, await self.raw(method, this, **args))
+
+    async def login(self) -> None:
+        """Log in."""
+        instance = vim25.ServiceInstance("ServiceInstance")
+        self.content = await self.call(vim25.ServiceInstance.RetrieveServiceContent, instance)
+        self.cookie = ""
+        manager = self.content.sessionManager
+        await self.call(
+            vim25.SessionManager.Login,
+            manager,
+            userName=self.server.username,
+            password=self.server.password,
         )
-        for samples, seconds in zip((embedded, loaded), json.loads(done.stdout), strict=True):
-            samples.append(seconds)
-        began = time.monotonic()
-        with simulator() as host:
-            Raw(host.url).call(
-                vim25.ServiceInstance.RetrieveServiceContent,
-                vim25.ServiceInstance("ServiceInstance"),
-                {},
-            )
-            command.append(time.monotonic() - began)
-    return {
-        "embedded": statistics.median(embedded),
-        "loaded": statistics.median(loaded),
-        "command": statistics.median(command),
-    }
 
 
-def retrieve(host: Host, rounds: int) -> dict[str, float]:
-    """Return the medians of what the server takes for all machines' properties, page after page."""
-    raw = Raw(host.url)
-    content = raw.login(host.username, host.password)
-    walls, cpus, pages, size = [], [], 0, 0
-    for number in range(rounds + 1):
-        cpu, began = cpu_seconds(host.pid), time.perf_counter()
-        pages, size = raw.pages(PATHS, content)
-        if number:
-            walls.append(time.perf_counter() - began)
-            cpus.append(cpu_seconds(host.pid) - cpu)
-    raw.close()
-    return {
-        "wall": statistics.median(walls),
-        "cpu": statistics.median(cpus),
-        "pages": pages,
-        "bytes": size,
-        "start": host.seconds,
-    }
+@contextlib.asynccontextmanager
+async def ours(**options: Any) -> AsyncIterator[Server]:
+    """Run the simulator in a process of its own."""
+    began = time.perf_counter()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", SERVE, json.dumps(options), stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    try:
+        ready = json.loads(await process.stdout.readline())
+        seconds = time.perf_counter() - began
+        yield Server(ready["url"], ready["username"], ready["password"], "datastore1", seconds)
+    finally:
+        process.terminate()
+        await process.wait()
 
 
-async def collect(host: Host, machines: int) -> float:
-    """Return the seconds of `client.collect` for the same, decoded."""
-    tls = vimlib.TLS(pin=host.thumbprint)
-    async with vimlib.connect(host.url, host.username, host.password, tls=tls) as client:
+@contextlib.contextmanager
+def theirs(machines: int = 0) -> Iterator[Server | None]:
+    """Run vcsim, None where it cannot be had."""
+    with contextlib.ExitStack() as stack:
         began = time.perf_counter()
-        count = 0
-        async for row in client.collect(vim25.VirtualMachine, *PATHS):
-            count += bool(row["name"])
-        if count != machines:
-            raise SystemExit(f"collect brought {count} machines of {machines}")
+        try:
+            sim = stack.enter_context(vcsim("esx", vms=machines))
+        except MissingToolError:
+            yield None
+            return
+        seconds = time.perf_counter() - began
+        yield Server(sim.url, sim.username, sim.password, sim.datastore, seconds)
+
+
+@contextlib.asynccontextmanager
+async def client(server: Server) -> AsyncIterator[Client]:
+    """Connect; the peers are on loopback and not what is tested, so no certificate is checked."""
+    connector = aiohttp.TCPConnector(ssl=False, limit=0)
+    async with aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=600),
+    ) as http:
+        made = Client(server, http)
+        await made.login()
+        yield made
+
+
+async def first_answer() -> float:
+    """Return the seconds from the start of a process to its first answer."""
+    began = time.perf_counter()
+    async with (
+        ours() as server,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=False)) as http,
+    ):
+        await Client(server, http).call(
+            vim25.ServiceInstance.RetrieveServiceContent, vim25.ServiceInstance("ServiceInstance")
+        )
         return time.perf_counter() - began
 
 
-def upload(host: Host, file: Path, rounds: int) -> float:
-    """Return the median seconds of curl's upload of a file into the host's datastore."""
-    raw = Raw(host.url)
-    raw.login(host.username, host.password)
-    base = host.url.removesuffix("/sdk")
-    address = f"{base}/folder/bench?dcPath=ha-datacenter&dsName={host.datastore}"
-    walls = []
-    for number in range(rounds + 1):
-        began = time.perf_counter()
-        # Both hosts were started by us, on loopback.
-        command = ["curl", "-skf", "-H", "Expect:", "-b", raw.cookie, "-T", str(file), address]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        if number:
-            walls.append(time.perf_counter() - began)
-    stored = host.folder / "bench"
-    if stored.stat().st_size != file.stat().st_size:
-        raise SystemExit(f"{stored} has the wrong size")
-    raw.close()
-    return statistics.median(walls)
+async def inventory(server: Server, tries: int) -> tuple[float, int]:
+    """Return the median seconds of reading eight properties of all machines, and bytes."""
+    async with client(server) as made:
+        content = made.content
+        view = await made.call(
+            vim25.ViewManager.CreateContainerView,
+            content.viewManager,
+            container=content.rootFolder,
+            type=["VirtualMachine"],
+            recursive=True,
+        )
+        walk = vim25.TraversalSpec(name="view", type="ContainerView", path="view", skip=False)
+        spec = vim25.PropertyFilterSpec(
+            propSet=[vim25.PropertySpec(type="VirtualMachine", pathSet=PATHS)],
+            objectSet=[vim25.ObjectSpec(obj=view, skip=True, selectSet=[walk])],
+        )
+        taken, size = [], 0
+        for _ in range(tries):
+            began = time.perf_counter()
+            body = await made.raw(
+                vim25.PropertyCollector.RetrievePropertiesEx,
+                content.propertyCollector,
+                specSet=[spec],
+                options=vim25.RetrieveOptions(),
+            )
+            taken.append(time.perf_counter() - began)
+            size = len(body)
+        return statistics.median(taken), size
 
 
-async def sessions(host: Host, count: int) -> dict[str, float]:
-    """Hold that many sessions at once, each with calls of its own; return how many were well."""
-    tls = vimlib.TLS(pin=host.thumbprint)
-    all_in = asyncio.Barrier(count)
-    keys: set[str] = set()
+async def upload(server: Server, size: int, tries: int) -> float:
+    """Return the median speed of a PUT to `/folder`, in MiB a second."""
+    block = memoryview(bytes(range(256)) * 4096)
 
-    async def one() -> None:
-        async with vimlib.connect(host.url, host.username, host.password, tls=tls) as client:
-            await all_in.wait()
-            manager = client.content.sessionManager
-            assert manager is not None
-            session = (await client.get(manager, "currentSession"))["currentSession"]
+    async def body() -> AsyncIterator[memoryview]:
+        for _ in range(size // len(block)):
+            yield block
+
+    async with client(server) as made:
+        url = f"{server.url.removesuffix('/sdk')}/folder/bench.bin"
+        query = {"dcPath": "ha-datacenter", "dsName": server.datastore}
+        speeds = []
+        for _ in range(tries):
+            headers = {"Cookie": made.cookie, "Content-Length": str(size)}
+            began = time.perf_counter()
+            async with made.http.put(url, params=query, data=body(), headers=headers) as answer:
+                if answer.status not in (200, 201):
+                    raise RuntimeError(f"{url}: HTTP {answer.status}")
+            speeds.append(size / MIB / (time.perf_counter() - began))
+        return statistics.median(speeds)
+
+
+async def sessions(server: Server, count: int) -> tuple[float, int]:
+    """Return the seconds in which many clients log in and make five calls each, and how many did."""
+
+    async def one() -> bool:
+        async with client(server) as made:
+            instance = vim25.ServiceInstance("ServiceInstance")
             for _ in range(5):
-                await client.get(client.content.rootFolder, "name", "childEntity")
-            keys.add(session.key)
+                await made.call(vim25.ServiceInstance.CurrentTime, instance)
+        return True
 
     began = time.perf_counter()
-    async with asyncio.TaskGroup() as group:
-        for _ in range(count):
-            group.create_task(one())
-    return {"served": len(keys), "seconds": time.perf_counter() - began}
+    done = await asyncio.gather(*(one() for _ in range(count)))
+    return time.perf_counter() - began, sum(done)
 
 
-def measure(machines: int, mib: int, count: int, rounds: int) -> dict[str, Any]:
-    """Measure all of it, beside vcsim where it is."""
-    found: dict[str, Any] = {"machines": machines, "mib": mib, "start": start(rounds)}
-    hosts: dict[str, Callable[..., Any]] = {"ours": lambda n: simulator(vms=n)}
-    if have_vcsim():
-        hosts["vcsim"] = vcsim
-    with tempfile.TemporaryDirectory(prefix="bench-simulator-", dir=in_memory()) as name:
-        file = Path(name, "source")
-        file.write_bytes(bytes(1 << 20) * mib)
-        for who, run in hosts.items():
-            with run(machines) as host:
-                found[who] = {"retrieve": retrieve(host, rounds)}
-                if who == "ours":
-                    found[who]["collect"] = asyncio.run(collect(host, machines))
-            with run(1) as host:
-                found[who]["upload"] = upload(host, file, rounds)
-                found[who]["sessions"] = asyncio.run(sessions(host, count))
-    return found
-
-
-def rows(found: dict[str, Any], count: int) -> list[Row]:
-    """Return the table's rows."""
-    ours, peer, many = found["ours"], found.get("vcsim"), f"{found['machines']:,} machines"
-    table = [
-        at_most("ESXHost: start to first login", found["start"]["embedded"], "s", START_SECONDS),
-        at_most("ESXHost: the same, all imports too", found["start"]["loaded"], "s"),
-        at_most("vimctl sim: start to first answer", found["start"]["command"], "s"),
-        at_most(f"{many}: start", ours["retrieve"]["start"], "s", MANY_SECONDS),
-        at_most(f"{many}: collected and decoded", ours["collect"], "s"),
-        at_least("sessions at once", ours["sessions"]["served"], "sessions", count),
-    ]
-    if peer is None:
-        return table
-    speed = [found["mib"] / who["upload"] for who in (ours, peer)]
-    return [
-        *table,
-        _vcsim(f"{many}: start, beside vcsim", ours, peer, "start"),
-        _vcsim(f"{many}: server time of 8 properties", ours, peer, "wall", COLLECT_TIMES),
-        _vcsim(f"{many}: server CPU of the same", ours, peer, "cpu"),
-        beside(
-            "/folder: upload by curl",
-            speed[0],
-            "MiB/s",
-            "vcsim",
-            speed[1],
-            UPLOAD_TIMES,
-            more_is_better=True,
-        ),
-    ]
-
-
-def _vcsim(name: str, ours: Any, peer: Any, key: str, times: float | None = None) -> Row:
-    return beside(name, ours["retrieve"][key], "s", "vcsim", peer["retrieve"][key], times)
+async def measure(
+    machines: int, size: int, count: int, *, quick: bool
+) -> tuple[list[Row], dict[str, Any]]:
+    """Return the rows, and what stands behind them."""
+    tries = 1 if quick else 3
+    starts = [await first_answer() for _ in range(tries)]
+    rows = [at_most("start to the first answer", statistics.median(starts), "s", 0.5)]
+    details: dict[str, Any] = {"machines": machines, "upload_mib": size // MIB, "starts": starts}
+    async with ours(vms=machines) as server:
+        rows.append(at_most(f"start with {machines:,} machines", server.seconds, "s", 20))
+        mine, details["bytes"] = await inventory(server, tries)
+    with theirs(machines) as peer:
+        if peer is None:
+            rows.append(at_most(f"8 properties of {machines:,} machines", mine, "s"))
+        else:
+            details["vcsim_start"] = peer.seconds
+            their, details["vcsim_bytes"] = await inventory(peer, tries)
+            rows.append(
+                beside(f"8 properties of {machines:,} machines", mine, "s", "vcsim", their, 1 / 3)
+            )
+    async with ours() as server:
+        speed = await upload(server, size, tries)
+        seconds, done = await sessions(server, count)
+    with theirs() as peer:
+        if peer is None:
+            rows.append(at_least("upload through /folder", speed, "MiB/s", 0))
+        else:
+            their = await upload(peer, size, tries)
+            rows.append(
+                beside(
+                    "upload through /folder",
+                    speed,
+                    "MiB/s",
+                    "vcsim",
+                    their,
+                    0.5,
+                    more_is_better=True,
+                )
+            )
+    rows.append(at_least("sessions at once, five calls each", done, "sessions", count))
+    details["sessions_seconds"] = seconds
+    return rows, details
 
 
 def main() -> None:
     """Run the bench."""
     parser = arguments(__doc__)
     parser.add_argument("--machines", type=int, default=10_000)
-    parser.add_argument("--mib", type=int, default=1024)
+    parser.add_argument("--size", type=int, default=512, help="MiB of an upload")
     parser.add_argument("--sessions", type=int, default=200)
-    parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     if given.quick:
-        given.machines, given.mib, given.rounds = 200, 64, 1
-    found = measure(given.machines, given.mib, given.sessions, given.rounds)
-    emit("simulator", rows(found, given.sessions), found, as_json=given.json)
+        given.machines, given.size, given.sessions = 200, 16, 20
+    rows, details = asyncio.run(
+        measure(given.machines, given.size * MIB, given.sessions, quick=given.quick)
+    )
+    emit("simulator", rows, details, as_json=given.json)
 
 
 if __name__ == "__main__":

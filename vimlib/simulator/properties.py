@@ -51,6 +51,9 @@ def parse_path(path: str) -> tuple[Step, ...]:
         rest = rest[1:]
 
 
+_REMEMBERED = 10_000
+"""Paths that are kept taken apart; those of clients are few, and what they send is unbounded."""
+
 _FIELDS: dict[Any, dict[str, Field]] = {}
 
 
@@ -75,11 +78,55 @@ def known_since(since: str, version: tuple[int, ...]) -> bool:
     return not since or parse_version(since) <= version
 
 
+_DIRECT: dict[tuple[Any, str, tuple[int, ...]], tuple[str, tuple[str, ...], Field] | None] = {}
+
+
+def _direct(obj: Served, path: str) -> tuple[str, tuple[str, ...], Field] | None:
+    """Return a path as property, attributes and last field, if the declared types alone tell them.
+
+    None where a key picks an element or a subtype has to be asked; `read_path` then goes step by step.
+    """
+    steps = parse_path(path)
+    version = obj.world.version
+    field = obj.knows(steps[0].name)
+    if (
+        field is None
+        or any(step.key is not None for step in steps)
+        or field.name == "currentSession"
+    ):
+        return None
+    attributes = []
+    for step in steps[1:]:
+        cls = vim25.BINDING.find(field.type)
+        if cls is None or field.array:
+            return None
+        found = fields_of(cls).get(step.name)
+        if found is None or not known_since(found.since, version):
+            return None
+        field = found
+        attributes.append(field.attribute)
+    return steps[0].name, tuple(attributes), field
+
+
 def read_path(obj: Served, path: str, session: Session | None) -> tuple[Any, Field]:
     """Return the value at `path` (`ABSENT` if unset) and the declaration of its last field.
 
     Raises `InvalidProperty` for a path that the object cannot have.
     """
+    known = (type(obj), path, obj.world.version)
+    try:
+        direct = _DIRECT[known]
+    except KeyError:
+        direct = _direct(obj, path)
+        if len(_DIRECT) < _REMEMBERED:
+            _DIRECT[known] = direct
+    if direct is not None:
+        value = obj.read(direct[0])
+        for attribute in direct[1]:
+            if value is None:
+                break
+            value = getattr(value, attribute)
+        return value, direct[2]
     steps = parse_path(path)
     name, key = steps[0]
     field = obj.knows(name)
