@@ -29,6 +29,8 @@ RUFF = "ruff==0.17.6"
 MYPY = "mypy==2.4.1"
 # What the generator reads its type facts from; no part of any environment that runs vimlib.
 PYVMOMI = "pyvmomi==9.1.1.0"
+# The clients that meet the same faults as ours.
+DIFFERENTIAL_PEERS = (PYVMOMI, "oslo.vmware==4.10.1")
 # The clients that the bench measures against.
 BENCH_PEERS = ("pyvmomi==9.1.1.0", "zeep==4.3.3", "oslo.vmware==4.10.0")
 
@@ -124,6 +126,13 @@ def bench(session: nox.Session) -> None:
     """Measure against peers on this machine, in one run; `-- NAME...`, `-- --quick`, `-- --json FILE`."""
     session.install("-e", ".[all]", "trustme", *BENCH_PEERS)
     session.run("python", "-m", "bench", *session.posargs, env=peer_environment())
+
+
+@nox.session
+def differential(session: nox.Session) -> None:
+    """Break the same things for vimlib, pyVmomi and oslo.vmware; `-- --write` writes docs/differential.md."""
+    session.install("-e", ".[simulator]", "trustme", *DIFFERENTIAL_PEERS)
+    session.run("python", "-m", "tests.differential", *session.posargs, env=peer_environment())
 
 
 @nox.session

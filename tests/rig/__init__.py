@@ -2,6 +2,7 @@
 
 `stage`   a TCP or TLS server whose every connection plays a script
 `proxy`   a proxy before a real peer that delays, cuts, resets, throttles, flips and replaces
+`relay`   the same by call: loses, cuts, trickles or replaces the reply to one method
 `host`    a small vSphere host on a stage: sessions, a call log, faults on demand
 `certs`   throw-away certificates, good and bad ones
 `cancel`  a coroutine cancelled at each of its awaits

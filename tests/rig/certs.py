@@ -114,7 +114,12 @@ def make(kind: str = "good", serial: int = 0, *, bits: int = 0) -> Cert:
     names: list[x509.GeneralName] = (
         [x509.DNSName("elsewhere.invalid")]
         if kind == "wrong-name"
-        else [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+        else [
+            x509.DNSName("localhost"),
+            # The second for clients that make an exception of the first.
+            x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
+            x509.IPAddress(ipaddress.ip_address("127.0.0.2")),
+        ]
     )
     cert = (
         x509.CertificateBuilder()

@@ -106,7 +106,8 @@ class Conn:
 class Stage:
     """What a stage has seen."""
 
-    def __init__(self, tls: bool) -> None:
+    def __init__(self, tls: bool, address: str = "127.0.0.1") -> None:
+        self.address = address
         self.port = 0
         self.connections: list[Conn] = []
         self.attempts = 0
@@ -117,7 +118,7 @@ class Stage:
     @property
     def url(self) -> str:
         """Address of the service."""
-        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}/sdk"
+        return f"{'https' if self._tls else 'http'}://{self.address}:{self.port}/sdk"
 
     @property
     def received(self) -> bytes:
@@ -127,11 +128,14 @@ class Stage:
 
 @asynccontextmanager
 async def stage(
-    script: Script | Sequence[Script], tls: ssl.SSLContext | None = None
+    script: Script | Sequence[Script],
+    tls: ssl.SSLContext | None = None,
+    *,
+    address: str = "127.0.0.1",
 ) -> AsyncIterator[Stage]:
     """Serve on loopback; the n-th connection plays the n-th script, the last one from then on."""
     scripts = [script] if callable(script) else list(script)
-    shown = Stage(tls is not None)
+    shown = Stage(tls is not None, address)
     tasks: set[asyncio.Task[None]] = set()
 
     async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -154,7 +158,7 @@ async def stage(
             with contextlib.suppress(ConnectionError, ssl.SSLError, TimeoutError):
                 await asyncio.wait_for(writer.wait_closed(), 1)
 
-    server = await asyncio.start_server(play, "127.0.0.1", 0, ssl=tls, limit=1 << 20)
+    server = await asyncio.start_server(play, address, 0, ssl=tls, limit=1 << 20)
     shown.port = server.sockets[0].getsockname()[1]
     try:
         yield shown

@@ -1,0 +1,98 @@
+"""Run the script of faults, print the table; `--write` makes `docs/differential.md` of it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib.util
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tests.differential.cell import REPOSITORY, Cell, ClientName, run_cell, write_wsdl
+from tests.differential.report import NAMES, page, text
+from tests.differential.scenarios import CONTROLS, KNOWN, Scenario, ordered
+from tests.differential.servers import Kind
+from tests.integration.peers.tools import MissingToolError
+
+PAGE = REPOSITORY / "docs" / "differential.md"
+NEEDS: dict[ClientName, str] = {"ours": "vimlib", "pyvmomi": "pyVmomi", "oslo": "oslo_vmware"}
+
+
+async def run_all(
+    clients: list[ClientName], scenarios: list[Scenario], kinds: list[Kind], logs: Path | None
+) -> dict[tuple[Kind, str, ClientName], Cell]:
+    """Run every cell, two at once, and say how it goes on stderr."""
+    cells: dict[tuple[Kind, str, ClientName], Cell] = {}
+    room = asyncio.Semaphore(2)
+    with tempfile.TemporaryDirectory(prefix="wsdl-") as name:
+        wsdl = Path(name)
+        write_wsdl(wsdl)
+
+        async def one(kind: Kind, scenario: Scenario, client: ClientName) -> None:
+            async with room:
+                cell = await run_cell(client, scenario, kind, wsdl)
+            cells[kind, scenario.row, client] = cell
+            if logs is not None:
+                (logs / f"{kind}-{scenario.row}-{client}.log").write_text(cell.log)
+            said = f"{kind} {scenario.row:>4} {client:<8} {cell.verdict.word:<10} {cell.verdict.evidence}"
+            print(said, file=sys.stderr, flush=True)
+
+        async with asyncio.TaskGroup() as group:
+            for kind in kinds:
+                for scenario in scenarios:
+                    if kind in scenario.servers:
+                        for client in clients:
+                            group.create_task(one(kind, scenario, client))
+    return cells
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="differential", description=__doc__)
+    parser.add_argument("--write", action="store_true", help="write docs/differential.md")
+    parser.add_argument("--row", action="append", help="this row alone; may be given again")
+    parser.add_argument("--client", action="append", choices=NEEDS, help="this client alone")
+    parser.add_argument("--no-vcsim", action="store_true", help="leave the other simulator out")
+    parser.add_argument("--logs", type=Path, help="a folder for what the clients said")
+    given = parser.parse_args()
+    clients: list[ClientName] = given.client or list(NEEDS)
+    missing = [NAMES[c] for c in clients if importlib.util.find_spec(NEEDS[c]) is None]
+    if missing:
+        parser.error(f"not installed: {', '.join(missing)}; `nox -s differential` installs them")
+    scenarios = [s for s in ordered() if given.row is None or s.row in given.row]
+    if given.write and (given.row or given.client or given.no_vcsim):
+        parser.error("--write takes a whole run: leave --row, --client and --no-vcsim out")
+    kinds: list[Kind] = ["simulator"] if given.no_vcsim else ["simulator", "vcsim"]
+    if given.logs is not None:
+        given.logs.mkdir(parents=True, exist_ok=True)
+    refused: BaseException | None = None
+    try:
+        cells = asyncio.run(run_all(clients, scenarios, kinds, given.logs))
+    except* MissingToolError as group:
+        refused = group.exceptions[0]
+    if refused is not None:
+        print(f"{refused}; or leave it out with --no-vcsim", file=sys.stderr)
+        return 1
+    print(text(cells, scenarios, clients))
+    broken = [
+        f"{NAMES[client]}, row {row} before {kind}: {cell.verdict.evidence}"
+        for (kind, row, client), cell in cells.items()
+        if row in {s.row for s in CONTROLS} and cell.verdict.word not in ("ok", "-")
+    ]
+    if broken:
+        print("\nNothing was broken, and yet:", *broken, sep="\n  ", file=sys.stderr)
+        return 2
+    if given.write:
+        PAGE.write_text(page(cells, scenarios, clients, datetime.now(UTC).date()))
+        print(f"written: {PAGE.relative_to(REPOSITORY)}")
+    ours = [(row, cell) for (_, row, client), cell in cells.items() if client == "ours"]
+    return int(
+        any(
+            cell.verdict.word not in ("ok", "-", KNOWN.get(row)) or cell.leaks for row, cell in ours
+        )
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,136 @@
+"""The table, in text and as a page of the documentation."""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter
+from collections.abc import Mapping
+from datetime import date
+
+from tests.differential.cell import Cell, ClientName
+from tests.differential.scenarios import Scenario
+from tests.differential.servers import Kind
+from tests.differential.verdict import WORDS, Verdict, Word
+
+Cells = Mapping[tuple[Kind, str, ClientName], Cell]
+
+NAMES: dict[ClientName, str] = {"ours": "vimlib", "pyvmomi": "pyVmomi", "oslo": "oslo.vmware"}
+SERVERS: dict[Kind, str] = {"simulator": "vimlib's simulator (ESX 8.0)", "vcsim": "vcsim (vCenter)"}
+
+
+def secrets(cells: Cells, client: ClientName) -> Verdict:
+    """Return the cell of row 81: all that a client said in all its runs."""
+    mine = [cell for (_, _, name), cell in cells.items() if name == client]
+    leaky = Counter(leak for cell in mine for leak in cell.leaks)
+    if not leaky:
+        return Verdict("ok", f"none in {len(mine)} logs")
+    return Verdict(
+        "leaks", "; ".join(f"{leak} ({n} of {len(mine)})" for leak, n in sorted(leaky.items()))
+    )
+
+
+def text(cells: Cells, scenarios: list[Scenario], clients: list[ClientName]) -> str:
+    """Return the table for a terminal."""
+    lines = []
+    for kind in SERVERS:
+        rows = [s for s in scenarios if any((kind, s.row, c) in cells for c in clients)]
+        if not rows:
+            continue
+        lines.append(f"\n{SERVERS[kind]}")
+        for scenario in rows:
+            lines.append(f"{scenario.row:>4}  {scenario.title}")
+            for client in clients:
+                found = cells[kind, scenario.row, client].verdict
+                lines.append(f"        {NAMES[client]:<12} {found.word:<10} {found.evidence}")
+    lines.append("  81  A secret in a log at DEBUG, a repr or a traceback, over all of these runs")
+    for client in clients:
+        found = secrets(cells, client)
+        lines.append(f"        {NAMES[client]:<12} {found.word:<10} {found.evidence}")
+    return "\n".join(lines)
+
+
+def page(cells: Cells, scenarios: list[Scenario], clients: list[ClientName], day: date) -> str:
+    """Return the page for `docs/`."""
+    versions = {
+        client: next(c.version for (_, _, n), c in cells.items() if n == client)
+        for client in clients
+    }
+    title = [f"{NAMES[client]} {versions[client]}" for client in clients]
+    out = [
+        "# The same faults, three clients",
+        "",
+        (
+            f"Written by `nox -s differential -- --write` on {day.isoformat()}, Python {platform.python_version()}. "
+            "Edits are lost."
+        ),
+        "",
+        (
+            "Each client runs in a process of its own and speaks through the same relay "
+            "(`tests/rig/relay.py`) to the same host. The relay breaks one thing; what comes of it is read "
+            "off the host (its machines, files and call log), off the bytes that the peer got, and off what "
+            "the client said. Nobody's opinion enters. Each cell is one run."
+        ),
+        "",
+        (
+            "How each is set up: vimlib as its README shows; pyVmomi by `VimSessionOrientedStub`, with "
+            "`Connect` where there is a pin; oslo.vmware as nova does, with ten tries and "
+            "`image_transfer`, but with a CA. All are told to wait no longer than 1 s for the "
+            "network. A run is ended after 10 s, after 25 s where a client might send again late. The host is "
+            "at 127.0.0.2, since one of them makes an exception of 127.0.0.1."
+        ),
+        "",
+        "| word | meaning |",
+        "| --- | --- |",
+        *(f"| {_mark(word)} | {meaning} |" for word, meaning in WORDS.items()),
+        "",
+        (
+            "An error is always fine here, whatever its type; the type is shown. Numbers are those of our "
+            "catalogue of faults, which the names of the tests in `tests/unit/faults` carry too."
+        ),
+    ]
+    for kind in SERVERS:
+        rows = [s for s in scenarios if (kind, s.row, clients[0]) in cells]
+        if not rows:
+            continue
+        out += ["", f"## Before {SERVERS[kind]}", ""]
+        out += [f"| row | fault | {' | '.join(title)} |", f"| --- | --- |{' --- |' * len(clients)}"]
+        for scenario in rows:
+            found = [cells[kind, scenario.row, client].verdict for client in clients]
+            out.append(
+                f"| {scenario.row} | {_cell(scenario.title)} | {' | '.join(map(_shown, found))} |"
+            )
+        if kind == "simulator":
+            found = [secrets(cells, client) for client in clients]
+            out.append(
+                "| 81 | A secret in a log at DEBUG, a repr or a traceback, over all runs of this page "
+                f"| {' | '.join(map(_shown, found))} |"
+            )
+    out += [
+        "",
+        "## In numbers",
+        "",
+        f"| word | {' | '.join(title)} |",
+        f"| --- |{' --- |' * len(clients)}",
+    ]
+    verdicts = {
+        client: [c.verdict.word for (_, _, n), c in cells.items() if n == client]
+        + [secrets(cells, client).word]
+        for client in clients
+    }
+    for word in WORDS:
+        out.append(
+            f"| {_mark(word)} | {' | '.join(str(verdicts[c].count(word)) for c in clients)} |"
+        )
+    return "\n".join(out) + "\n"
+
+
+def _mark(word: Word) -> str:
+    return word if word in ("ok", "-") else f"**{word}**"
+
+
+def _shown(found: Verdict) -> str:
+    return f"{_mark(found.word)}: {_cell(found.evidence)}"
+
+
+def _cell(words: str) -> str:
+    return words.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
