@@ -45,6 +45,7 @@ async def delete(client: Client, path: DatastorePath, config: DriverConfig) -> N
             config,
             look=is_gone,
             method="DeleteDatastoreFile_Task",
+            harmless=True,
         )
     except vim25.FileNotFound:
         return

@@ -49,6 +49,7 @@ _OWN_NAMES: Final = {
 }
 # Others may want the same machine; each of them ends.
 _TURNS: Final = 10
+_SENDS: Final = 3
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0
 
@@ -61,6 +62,7 @@ async def run_task(
     look: Callable[[], Awaitable[L | None]],
     method: str = "",
     of: vim25.ManagedEntity | None = None,
+    harmless: bool = False,
 ) -> T | L:
     """Start a task and return its result; where that got lost, what `look` finds.
 
@@ -74,13 +76,15 @@ async def run_task(
         look: Reads from the host what the task brings about; None while it is not there.
         method: The call's wire name, to find its task among all. Or:
         of: The machine whose tasks these are.
+        harmless: Doing it twice is as doing it once (removing is): where the host shows nothing of
+            it, it is sent again, three times in all.
 
     Raises:
         MethodFault: The host refused, or the task failed.
         OutcomeUnknownError: No answer came, and the host shows nothing of it.
         TaskError: The task did not end in time, or its machine asks a question.
     """
-    turns = 0
+    turns = lost = 0
     while True:
         try:
             return await _followed(client, await start(), config)
@@ -94,9 +98,11 @@ async def run_task(
                 raise
             log.info("looking what became of an unanswered call: %s", error)
             found = await find_out(client, config, look=look, method=method, of=of)
-            if found is None:
+            if found is not None:
+                return found
+            lost += 1
+            if not harmless or lost == _SENDS:
                 raise
-            return found
 
 
 async def _followed(client: Client, task: vim25.Task[T], config: DriverConfig) -> T:

@@ -10,7 +10,7 @@ from driver.instances.outcome import run_task, wait_idle
 from driver.instances.plan import OWNER_KEY
 from vimlib import vim25
 from vimlib.datastore import DatastorePath
-from vimlib.errors import NotFoundError
+from vimlib.errors import NotFoundError, VimlibError
 from vimlib.session.shield import finish
 
 if TYPE_CHECKING:
@@ -59,7 +59,12 @@ async def _remove(
 ) -> None:
     await remove_machine(client, vm, config)
     if vmx:
-        await remove_files(client, DatastorePath.parse(vmx).parent, config)
+        folder = DatastorePath.parse(vmx).parent
+        try:
+            await remove_files(client, folder, config)
+        except VimlibError as error:
+            error.add_note(f"The machine is gone. Left behind: {folder}")
+            raise
 
 
 async def remove_machine(
@@ -92,12 +97,14 @@ async def remove_machine(
             return
         if not await is_off():
             try:
-                await run_task(client, vm.PowerOffVM_Task, config, look=is_off, of=vm)
+                await run_task(
+                    client, vm.PowerOffVM_Task, config, look=is_off, of=vm, harmless=True
+                )
             except vim25.InvalidPowerState as fault:
                 # Somebody was quicker; anything but "off" stays an error.
                 if fault.existingState != off:
                     raise
-        await run_task(client, vm.Destroy_Task, config, look=is_gone, of=vm)
+        await run_task(client, vm.Destroy_Task, config, look=is_gone, of=vm, harmless=True)
     except vim25.ManagedObjectNotFound:
         return
 

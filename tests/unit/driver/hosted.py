@@ -174,9 +174,9 @@ async def store(service: EmbeddedGlance, **settings: Any) -> AsyncIterator[Glanc
 
 def spec(image: Path | str, name: str = "web", **given: Any) -> InstanceSpec:
     given.setdefault("nics", (NICSpec(network="VM Network", mac=MAC, addresses=("10.0.0.2/24",)),))
-    return InstanceSpec(
-        **({"name": name, "image": str(image), "datastore": "datastore1", "memory_mb": 64} | given)
-    )
+    given.setdefault("datastore", "datastore1")
+    given.setdefault("memory_mb", 64)
+    return InstanceSpec(name=name, image=str(image), **given)
 
 
 TIMEOUTS = Timeouts(connect=2, handshake=2, read=0.3, write=2, call=1, logout=2)

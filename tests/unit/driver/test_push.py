@@ -62,9 +62,9 @@ def some(size: int = 2 * MIB) -> list[EmbeddedImage]:
 async def push(host: Hosted, service: Any, *refs: str, **how: Any) -> list[PushResult]:
     settings = how.pop("settings", {})
     async with host.client(**settings) as client, store(service, stall_timeout=how.pop("stall", 5.0)) as images:
-        return await push_images(
-            client, images, refs, **{"datastore": "datastore1", "config": CONFIG} | how
-        )
+        how.setdefault("datastore", "datastore1")
+        how.setdefault("config", CONFIG)
+        return await push_images(client, images, refs, **how)
 
 
 @pytest.mark.parametrize(("version", "legacy"), [("4.1", True), ("6.7", False), ("8.0", False)])

@@ -172,13 +172,14 @@ async def test_marks_cannot_be_given(host: Hosted, image: Path) -> None:
 async def test_what_cannot_be_is_told_before_the_first_write(
     change: dict[str, Any], error: type[VimlibError], host: Hosted, image: Path
 ) -> None:
+    given: dict[str, Any] = {"image": image, "name": "web"} | change
     async with host.driver() as driver:
         await driver.spawn(
             spec(image, "taken", uuid="5021e9d8-7d2f-4b8c-9f8a-0c5b3d1f2a10", power_on=False, nics=())
         )
         before, calls = host.state(), len(host.esx.call_log)
         with pytest.raises(error) as caught:
-            await driver.spawn(spec(**{"image": image} | change))
+            await driver.spawn(spec(**given))
         assert host.state() == before
     assert caught.value.hint
     assert str(caught.value).endswith(caught.value.hint)

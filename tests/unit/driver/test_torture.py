@@ -106,8 +106,8 @@ class Destroy(Job):
             assert await driver.destroy("web")
 
     def is_done(self, state: State) -> bool:
-        # Not begun, or half done: a second call ends it.
-        return state.machines <= {"web"}
+        # Half done: the machine is still there, and a second call ends it.
+        return state.machines == {"web"}
 
     async def clear(self) -> None:
         self.host.esx.faults.clear()

@@ -1,0 +1,251 @@
+"""VLAN networks: each check in its order, made once, removed only if ours and unused."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from driver.errors import (
+    ForeignPortGroupError,
+    NetworkNotFoundError,
+    PhysicalNICNotFoundError,
+    PortGroupInUseError,
+    PortGroupMismatchError,
+)
+from driver.instances.types import NICSpec
+from driver.networks.facts import PortGroup, list_port_groups
+from driver.networks.vlan import EnsuredVlan
+from tests.rig.cancel import cancel_everywhere
+from tests.unit.driver.hosted import CONFIG, Beside, Hosted, hosted, spec, until
+from vimlib import vim25
+from vimlib.errors import OutcomeUnknownError, UsageError, VimlibError
+from vimlib.simulator.network import PortGroup as SimulatedGroup
+from vimlib.simulator.network import Switch, default_policy
+
+BLUE = PortGroup(name="blue", vlan=42, vswitch="vSwitch0")
+
+
+def network(host: Hosted) -> Any:
+    return host.esx.world.networks
+
+
+def add(host: Hosted, name: str, vlan: int, switch: str = "vSwitch0") -> None:
+    host.beside.call(lambda: network(host).add_group(SimulatedGroup(name, switch, vlan)))
+
+
+@pytest.fixture
+def two_switches(host: Hosted) -> Iterator[Hosted]:
+    network(host).switches["vSwitch1"] = Switch(
+        "vSwitch1", ["vmnic1"], policy=default_policy(["vmnic1"])
+    )
+    yield host
+
+
+@pytest.mark.parametrize("version", ["4.1", "6.7", "8.0"])
+async def test_made_once_and_removed(version: str, beside: Beside, tmp_path: Path) -> None:
+    with hosted(beside, tmp_path / "s", version) as host:
+        clean = host.state()
+        async with host.driver() as driver:
+            assert await driver.ensure_vlan("blue", 42) == BLUE
+            assert await driver.ensure_vlan("blue", 42) == BLUE
+            assert len(host.esx.calls("AddPortGroup")) == 1
+            assert BLUE in await list_port_groups(driver.client)
+            await driver.remove_vlan("blue")
+            with pytest.raises(NetworkNotFoundError):
+                await driver.remove_vlan("blue")
+        await host.settled(clean)
+
+
+async def test_each_check_in_its_order(two_switches: Hosted) -> None:
+    host = two_switches
+    add(host, "blue", 7, "vSwitch1")
+    async with host.driver() as driver:
+        with pytest.raises(UsageError):
+            await driver.ensure_vlan("blue", 4095, interface="vmnic9")
+        with pytest.raises(UsageError):
+            await driver.ensure_vlan("\n", 42, interface="vmnic9")
+        with pytest.raises(PhysicalNICNotFoundError, match="physical NIC") as no_nic:
+            await driver.ensure_vlan("blue", 42, interface="vmnic9")
+        assert no_nic.value.known == ("vmnic0", "vmnic1", "vmnic10")
+        with pytest.raises(PhysicalNICNotFoundError, match="virtual switch on") as no_switch:
+            await driver.ensure_vlan("blue", 42, interface="vmnic10")
+        assert no_switch.value.known == ("vmnic0", "vmnic1")
+        # Its switch before its VLAN id: both differ.
+        with pytest.raises(PortGroupMismatchError) as switch:
+            await driver.ensure_vlan("blue", 42)
+        assert (switch.value.fact, switch.value.expected, switch.value.actual) == ("vswitch", "vSwitch0", "vSwitch1")  # fmt: skip
+        with pytest.raises(PortGroupMismatchError) as vlan:
+            await driver.ensure_vlan("blue", 42, interface="vmnic1")
+        assert (vlan.value.fact, vlan.value.expected, vlan.value.actual) == ("vlan", 42, 7)
+        assert (await driver.ensure_vlan("blue", 7, interface="vmnic1")).vswitch == "vSwitch1"
+    assert not host.esx.calls("AddPortGroup")
+    assert host.state().files == frozenset()
+
+
+async def test_a_nic_whose_name_begins_another(host: Hosted) -> None:
+    # vmnic10 is on a switch, vmnic1 is not: the original looked for the name within the key.
+    network(host).switches["vSwitch1"] = Switch(
+        "vSwitch1", ["vmnic10"], policy=default_policy(["vmnic10"])
+    )
+    async with host.driver() as driver:
+        with pytest.raises(PhysicalNICNotFoundError):
+            await driver.ensure_vlan("blue", 42, interface="vmnic1")
+
+
+@pytest.mark.parametrize("vlan", [42, 43])
+async def test_somebody_is_quicker(vlan: int, host: Hosted) -> None:
+    async with host.driver() as driver:
+        ensured = EnsuredVlan(driver.client, "blue", 42, CONFIG)
+        host.esx.faults.add("AddPortGroup", "delay", seconds=0.2)
+        work = asyncio.ensure_future(ensured.ensure())
+        await until(lambda: bool(host.esx.calls("AddPortGroup")))
+        add(host, "blue", vlan)
+        if vlan == 42:
+            assert await work == BLUE
+        else:
+            with pytest.raises(PortGroupMismatchError):
+                await work
+        # It is theirs: neither taken back nor removed.
+        await ensured.undo()
+        with pytest.raises(ForeignPortGroupError):
+            await driver.remove_vlan("blue")
+    assert "blue" in host.state().groups
+    assert host.state().files == frozenset()
+
+
+async def test_two_of_us_at_once(host: Hosted) -> None:
+    clean = host.state()
+    async with host.driver() as one, host.driver() as two:
+        found = await asyncio.gather(*(d.ensure_vlan("blue", 42) for d in (one, two, one, two)))
+        assert found == [BLUE] * 4
+        # Whoever was quicker: it is ours, and remembered so.
+        await two.remove_vlan("blue")
+    await host.settled(clean)
+
+
+async def test_a_note_without_its_port_group_does_no_harm(host: Hosted) -> None:
+    async with host.driver() as driver:
+        await driver.ensure_vlan("blue", 42)
+        host.beside.call(lambda: network(host).groups.pop("blue"))
+        assert await driver.ensure_vlan("blue", 42) == BLUE
+        await driver.remove_vlan("blue")
+    assert host.state().files == frozenset()
+
+
+async def test_the_answer_is_lost(host: Hosted) -> None:
+    clean = host.state()
+    async with host.driver() as driver:
+        host.esx.faults.add("AddPortGroup", "lose")
+        assert await driver.ensure_vlan("blue", 42) == BLUE
+        host.esx.faults.add("RemovePortGroup", "lose")
+        await driver.remove_vlan("blue")
+        assert replace(host.state(), sessions=0) == clean
+        host.esx.faults.add("AddPortGroup", "reset")
+        with pytest.raises(OutcomeUnknownError):
+            await driver.ensure_vlan("blue", 42)
+        assert replace(host.state(), sessions=0) == clean
+        host.esx.faults.fail("AddPortGroup", vim25.HostConfigFault())
+        with pytest.raises(vim25.HostConfigFault):
+            await driver.ensure_vlan("blue", 42)
+    await host.settled(clean)
+    assert len(host.esx.calls("AddPortGroup")) == 3
+
+
+async def test_what_is_used_stays(host: Hosted, image: Path) -> None:
+    clean = host.state()
+    async with host.driver() as driver:
+        await driver.spawn(spec(image, nics=(NICSpec(network="blue", vlan=42),)))
+        with pytest.raises(PortGroupInUseError) as caught:
+            await driver.remove_vlan("blue")
+        assert caught.value.users == ("web",)
+        await driver.destroy("web")
+        await driver.remove_vlan("blue")
+    await host.settled(clean)
+
+
+async def test_what_others_made_stays(host: Hosted) -> None:
+    async with host.driver() as driver:
+        for name in ("VM Network", "Management Network"):
+            with pytest.raises(ForeignPortGroupError):
+                await driver.remove_vlan(name)
+    async with host.driver(config=replace(CONFIG, owner="another")) as other:
+        await other.ensure_vlan("blue", 42)
+    async with host.driver() as driver:
+        with pytest.raises(ForeignPortGroupError):
+            await driver.remove_vlan("blue")
+    assert host.state().groups == {"VM Network", "Management Network", "blue"}
+
+
+async def test_a_spawn_that_fails_takes_back_what_it_made_and_no_more(
+    host: Hosted, image: Path
+) -> None:
+    async with host.driver() as driver:
+        await driver.ensure_vlan("there", 1)
+        before = host.state()
+        host.esx.faults.fail_task("PowerOnVM_Task", vim25.SystemError(reason="on order"))
+        nics = (NICSpec(network="there", vlan=1), NICSpec(network="blue", vlan=42))
+        with pytest.raises(vim25.SystemError):
+            await driver.spawn(spec(image, nics=nics))
+        assert host.state() == before
+        # The second one cannot be made: the first one goes.
+        nics = (NICSpec(network="blue", vlan=42), NICSpec(network="red", vlan=1, interface="vmnic9"))
+        with pytest.raises(PhysicalNICNotFoundError):
+            await driver.spawn(spec(image, nics=nics))
+        assert host.state() == before
+        assert len(host.esx.calls("CreateVM_Task")) == 1
+
+
+async def test_cancelled_at_every_await(host: Hosted) -> None:
+    clean = host.state()
+
+    async def attempt() -> None:
+        async with host.client() as client:
+            await EnsuredVlan(client, "blue", 42, CONFIG).ensure()
+
+    async def check(at: int) -> None:
+        for _ in range(100):
+            state = host.state()
+            if not state.sessions and not state.running:
+                break
+            await asyncio.sleep(0.01)
+        # It is there and noted, or neither.
+        assert ("blue" in state.groups) == (len(state.files) == 1), f"at {at}: {state}"
+        if "blue" in state.groups:
+            async with host.driver() as driver:
+                await driver.remove_vlan("blue")
+        await host.settled(clean)
+
+    report = await cancel_everywhere(attempt, check, every=13)
+    print(f"ensure_vlan: cancelled at each 13. await, {report}")
+
+
+@pytest.mark.parametrize("way", ["reset", "lose", "fault"])
+async def test_every_call_fails_once(way: str, host: Hosted) -> None:
+    clean = host.state()
+    at, calls = 1, 0
+    while True:
+        order = {"fault": vim25.SystemError(reason="on order")} if way == "fault" else {}
+        rule = host.esx.faults.add("*", way, nth=at, **order)  # type: ignore[arg-type]
+        with contextlib.suppress(VimlibError):
+            async with host.driver() as driver:
+                await driver.ensure_vlan("blue", 42)
+        host.esx.faults.clear()
+        host.beside.call(host.esx.world.sessions.expire)
+        state = host.state()
+        assert ("blue" in state.groups) == (len(state.files) == 1), f"call {at}: {state}"
+        if "blue" in state.groups:
+            async with host.driver() as driver:
+                await driver.remove_vlan("blue")
+        await host.settled(clean)
+        if not rule.hits:
+            break
+        calls += 1
+        at += 5
+    print(f"ensure_vlan, {way}: {calls} calls failed")
+    assert calls > 5

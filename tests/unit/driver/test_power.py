@@ -1,0 +1,172 @@
+"""Power: what is asked for comes about, or it is said why not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from driver.driver import ESXDriver
+from driver.errors import HostReadOnlyError, InstanceStateError
+from tests.unit.driver.hosted import Beside, Hosted, hosted, until
+from vimlib import vim25
+from vimlib.errors import NotFoundError, OutcomeUnknownError, VimlibError
+
+
+@pytest.fixture
+def host(beside: Beside, tmp_path: Path) -> Iterator[Hosted]:
+    with hosted(beside, tmp_path / "s", vms=1) as found:
+        yield found
+
+
+@pytest.fixture
+async def driver(host: Hosted) -> AsyncIterator[ESXDriver]:
+    async with host.driver() as found:
+        yield found
+
+
+VERBS = {
+    # verb: (state before, state after or None where it cannot be, calls)
+    ("power_on", "poweredOff"): ("poweredOn", ["PowerOnVM_Task"]),
+    ("power_on", "poweredOn"): ("poweredOn", ["PowerOnVM_Task"]),
+    ("power_on", "suspended"): ("poweredOn", ["PowerOnVM_Task"]),
+    ("power_off", "poweredOn"): ("poweredOff", ["PowerOffVM_Task"]),
+    ("power_off", "poweredOff"): ("poweredOff", ["PowerOffVM_Task"]),
+    ("power_off", "suspended"): ("poweredOff", ["PowerOffVM_Task"]),
+    ("suspend", "poweredOn"): ("suspended", ["SuspendVM_Task"]),
+    ("suspend", "suspended"): ("suspended", []),
+    ("suspend", "poweredOff"): (None, []),
+    ("resume", "suspended"): ("poweredOn", ["PowerOnVM_Task"]),
+    ("resume", "poweredOn"): (None, []),
+    ("resume", "poweredOff"): (None, []),
+    ("reboot", "poweredOn"): ("poweredOn", ["ResetVM_Task"]),
+    ("reboot", "poweredOff"): (None, []),
+    ("shutdown", "poweredOn"): ("poweredOff", ["PowerOffVM_Task"]),
+    ("shutdown", "poweredOff"): ("poweredOff", ["PowerOffVM_Task"]),
+    ("shutdown", "suspended"): ("poweredOff", ["PowerOffVM_Task"]),
+}
+
+
+async def bring(driver: ESXDriver, state: str) -> None:
+    if state != "poweredOff":
+        await driver.power_on("vm-0")
+    if state == "suspended":
+        await driver.suspend("vm-0")
+
+
+@pytest.mark.parametrize(("verb", "before"), VERBS)
+async def test_each_verb_in_each_state(
+    verb: str, before: str, host: Hosted, driver: ESXDriver
+) -> None:
+    after, calls = VERBS[verb, before]
+    await bring(driver, before)
+    seen = len(host.esx.call_log)
+    if after is None:
+        with pytest.raises(InstanceStateError) as caught:
+            await getattr(driver, verb)("vm-0")
+        assert caught.value.state == before
+        after = before
+    else:
+        assert (await getattr(driver, verb)("vm-0")).power_state == after
+    assert host.esx.machine("vm-0").power == after
+    made = [m for m in host.methods()[seen:] if "VM_Task" in m]
+    assert made == calls
+
+
+@pytest.mark.parametrize(
+    ("verb", "before", "after", "method"),
+    [
+        ("power_on", "poweredOff", "poweredOn", "PowerOnVM_Task"),
+        ("power_off", "poweredOn", "poweredOff", "PowerOffVM_Task"),
+        ("suspend", "poweredOn", "suspended", "SuspendVM_Task"),
+        ("resume", "suspended", "poweredOn", "PowerOnVM_Task"),
+    ],
+)
+async def test_an_answer_that_is_lost_is_read_from_the_state(
+    verb: str, before: str, after: str, method: str, host: Hosted, driver: ESXDriver
+) -> None:
+    await bring(driver, before)
+    calls = len(host.esx.calls(method))
+    host.esx.faults.add(method, "lose")
+    assert (await getattr(driver, verb)("vm-0")).power_state == after
+    assert len(host.esx.calls(method)) == calls + 1
+    await driver.power_off("vm-0")
+    await bring(driver, before)
+    host.esx.faults.add(method, "reset")
+    calls = len(host.esx.calls(method))
+    with pytest.raises(OutcomeUnknownError):
+        await getattr(driver, verb)("vm-0")
+    assert len(host.esx.calls(method)) == calls + 1
+
+
+async def test_whether_a_reset_ran_cannot_be_read(host: Hosted, driver: ESXDriver) -> None:
+    await driver.power_on("vm-0")
+    host.esx.faults.add("ResetVM_Task", "lose")
+    with pytest.raises(OutcomeUnknownError):
+        await driver.reboot("vm-0")
+    assert len(host.esx.calls("ResetVM_Task")) == 1
+
+
+async def test_a_guest_that_listens(host: Hosted, driver: ESXDriver) -> None:
+    await driver.power_on("vm-0")
+    host.beside.call(lambda: host.esx.set_guest("vm-0", tools=True))
+    await driver.reboot("vm-0")
+    assert host.esx.calls("RebootGuest")
+    assert not host.esx.calls("ResetVM_Task")
+    await until(lambda: host.esx.machine("vm-0").guest.tools_running)
+    await driver.reboot("vm-0", soft=False)
+    assert host.esx.calls("ResetVM_Task")
+    assert (await driver.shutdown("vm-0")).power_state == "poweredOff"
+    assert host.esx.calls("ShutdownGuest")
+    assert not host.esx.calls("PowerOffVM_Task")
+
+
+async def test_a_guest_that_does_not_listen(host: Hosted, driver: ESXDriver) -> None:
+    await driver.power_on("vm-0")
+    host.beside.call(lambda: host.esx.set_guest("vm-0", tools=True))
+    host.esx.world.guest_seconds = 3600
+    assert (await driver.shutdown("vm-0", timeout=0.1)).power_state == "poweredOff"
+    assert host.esx.calls("ShutdownGuest")
+    assert host.esx.calls("PowerOffVM_Task")
+
+
+async def test_a_host_that_fails_is_no_reason_to_cut_the_power(
+    host: Hosted, driver: ESXDriver
+) -> None:
+    await driver.power_on("vm-0")
+    host.beside.call(lambda: host.esx.set_guest("vm-0", tools=True))
+    host.esx.world.guest_seconds = 3600
+    host.esx.faults.fail("CreateFilter", vim25.NoPermission(privilegeId="x"), times=None)
+    with pytest.raises(VimlibError):
+        await driver.shutdown("vm-0", timeout=30)
+    assert not host.esx.calls("PowerOffVM_Task")
+
+
+async def test_cancelling_waits_for_the_task(beside: Beside, tmp_path: Path) -> None:
+    with hosted(beside, tmp_path / "t", vms=1, task_seconds=0.2) as host:
+        async with host.driver() as driver:
+            work = asyncio.ensure_future(driver.power_on("vm-0"))
+            await until(lambda: bool(host.esx.calls("PowerOnVM_Task")))
+            work.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await work
+            assert host.esx.machine("vm-0").power == "poweredOn"
+
+
+async def test_a_machine_that_is_not_there(driver: ESXDriver) -> None:
+    for verb in ("power_on", "power_off", "suspend", "resume", "reboot", "shutdown"):
+        with pytest.raises(NotFoundError):
+            await getattr(driver, verb)("nobody")
+
+
+async def test_a_licence_that_allows_reading_only(beside: Beside, tmp_path: Path) -> None:
+    with hosted(beside, tmp_path / "t", vms=1) as host:
+        host.esx.world.licensed = False
+        async with host.driver() as driver:
+            for verb in ("power_on", "power_off", "shutdown"):
+                with pytest.raises(HostReadOnlyError):
+                    await getattr(driver, verb)("vm-0")
+            with pytest.raises(HostReadOnlyError):
+                await driver.destroy("vm-0", foreign=True)

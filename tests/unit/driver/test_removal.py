@@ -1,0 +1,173 @@
+"""Removing machines: all of ours, nothing of others, as often as one likes."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from msgspec import structs
+
+from driver.errors import ForeignInstanceError, InstanceAmbiguousError
+from tests.unit.driver.hosted import CONFIG, Beside, Hosted, hosted, spec, until
+from vimlib import vim25
+from vimlib.client import Client
+
+
+@pytest.mark.parametrize("power_on", [True, False])
+async def test_all_of_it_goes(power_on: bool, host: Hosted, image: Path) -> None:
+    clean = host.state()
+    async with host.driver() as driver:
+        made = await driver.spawn(spec(image, power_on=power_on))
+        (host.folder / "web" / "core.dump").write_bytes(b"x")
+        assert await driver.destroy(made.uuid) is True
+        assert await driver.destroy(made.uuid) is False
+        assert await driver.destroy("never was") is False
+    await host.settled(clean)
+    assert not (host.folder / "web").exists()
+    assert len(host.esx.calls("PowerOffVM_Task")) == power_on
+
+
+async def test_a_suspended_one(host: Hosted, image: Path) -> None:
+    clean = host.state()
+    async with host.driver() as driver:
+        made = await driver.spawn(spec(image))
+        await driver.suspend(made.uuid)
+        assert await driver.destroy(made.moref)
+    await host.settled(clean)
+
+
+async def test_what_another_made_stays(host: Hosted, image: Path, tmp_path: Path) -> None:
+    async with host.driver(config=replace(CONFIG, owner="another")) as other:
+        made = await other.spawn(spec(image))
+    before = host.state()
+    async with host.driver() as driver:
+        with pytest.raises(ForeignInstanceError) as caught:
+            await driver.destroy(made.uuid)
+        assert (caught.value.owner, caught.value.name) == ("another", made.uuid)
+        assert replace(host.state(), sessions=0) == before
+        # By force, and then what is not the machine's stays.
+        (host.folder / "web" / "theirs").write_bytes(b"x")
+        assert await driver.destroy(made.uuid, foreign=True)
+    assert host.state().machines == frozenset()
+    assert host.state().files == {"web/theirs"}
+
+
+async def test_a_machine_that_nobody_marked(beside: Beside, tmp_path: Path) -> None:
+    with hosted(beside, tmp_path / "s", vms=2) as host:
+        async with host.driver() as driver:
+            with pytest.raises(ForeignInstanceError, match="nobody we know"):
+                await driver.destroy("vm-0")
+            assert await driver.destroy("vm-0", foreign=True)
+        assert host.state().machines == {"vm-1"}
+        assert {f.partition("/")[0] for f in host.state().files} == {"vm-1"}
+
+
+async def test_a_folder_with_another_machine_in_it_stays(host: Hosted, image: Path) -> None:
+    async with host.driver() as driver:
+        made = await driver.spawn(spec(image))
+        folder, pool = await machine_folder(driver.client), await root_pool(driver.client)
+        guest = vim25.VirtualMachineConfigSpec(
+            name="lodger", files=vim25.VirtualMachineFileInfo(vmPathName="[datastore1] web/lodger.vmx")
+        )
+        await driver.client.wait(await folder.CreateVM_Task(guest, pool))
+        assert await driver.destroy(made.uuid)
+    assert host.state().machines == {"lodger"}
+    assert "web/lodger.vmx" in host.state().files
+
+
+async def machine_folder(client: Client) -> vim25.Folder:
+    async for row in client.collect(vim25.Datacenter, "vmFolder"):
+        folder: vim25.Folder = client.bind(row["vmFolder"])
+        return folder
+    raise AssertionError("no datacenter")
+
+
+async def root_pool(client: Client) -> vim25.ResourcePool:
+    async for row in client.collect(vim25.ResourcePool, "name"):
+        return row.obj
+    raise AssertionError("no pool")
+
+
+async def test_at_the_same_time_twice(beside: Beside, tmp_path: Path, image: Path) -> None:
+    with hosted(beside, tmp_path / "s", task_seconds=0.1) as host:
+        clean = host.state()
+        async with host.driver() as one, host.driver() as two:
+            made = await one.spawn(spec(image))
+            await asyncio.gather(one.destroy(made.uuid), two.destroy(made.uuid))
+        await host.settled(clean)
+
+
+async def test_one_that_is_busy(beside: Beside, tmp_path: Path, image: Path) -> None:
+    with hosted(beside, tmp_path / "s", task_seconds=0.1) as host:
+        clean = host.state()
+        async with host.driver() as driver:
+            made = await driver.spawn(spec(image, power_on=False))
+            starting = asyncio.ensure_future(driver.power_on(made.uuid))
+            await until(lambda: bool(host.esx.calls("PowerOnVM_Task")))
+            assert await driver.destroy(made.uuid)
+            await asyncio.gather(starting, return_exceptions=True)
+        await host.settled(clean)
+
+
+@pytest.mark.parametrize("method", ["PowerOffVM_Task", "Destroy_Task", "DeleteDatastoreFile_Task"])
+@pytest.mark.parametrize("way", ["lose", "reset"])
+async def test_an_answer_that_is_lost(
+    method: str, way: str, beside: Beside, tmp_path: Path, image: Path
+) -> None:
+    with hosted(beside, tmp_path / "s", task_seconds=0.05) as host:
+        clean = host.state()
+        async with host.driver() as driver:
+            made = await driver.spawn(spec(image))
+            (host.folder / "web" / "core.dump").write_bytes(b"x")
+            calls = len(host.esx.calls(method))
+            host.esx.faults.add(method, way)  # type: ignore[arg-type]
+            assert await driver.destroy(made.uuid)
+            # What was not done is asked for again, what was done is not.
+            assert len(host.esx.calls(method)) == calls + (1 if way == "lose" else 2)
+        await host.settled(clean)
+
+
+async def test_what_is_left_is_named(host: Hosted, image: Path) -> None:
+    async with host.driver() as driver:
+        made = await driver.spawn(spec(image))
+        (host.folder / "web" / "core.dump").write_bytes(b"x")
+        host.esx.faults.fail_task("DeleteDatastoreFile_Task", vim25.FileLocked(file="x"))
+        with pytest.raises(vim25.FileLocked) as caught:
+            await driver.destroy(made.uuid)
+    assert "Left behind: [datastore1] web" in caught.value.__notes__[-1]
+    assert host.state().machines == frozenset()
+
+
+async def test_one_that_was_half_removed_by_hand(host: Hosted, image: Path) -> None:
+    async with host.driver() as driver:
+        made = await driver.spawn(spec(image, power_on=False))
+        vm = driver.client.bind(vim25.VirtualMachine(made.moref))
+        await vm.UnregisterVM()
+        # Nothing shows that the files are ours, so they stay.
+        assert await driver.destroy(made.uuid) is False
+    assert "web/web.vmx" in host.state().files
+
+
+async def test_one_whose_files_are_out_of_reach(host: Hosted, image: Path) -> None:
+    async with host.driver() as driver:
+        made = await driver.spawn(spec(image, power_on=False))
+        machine = host.esx.machine("web")
+        machine.connection = "inaccessible"
+        machine.changed("runtime")
+        await driver.destroy(made.uuid, foreign=True)
+    assert host.state().machines == frozenset()
+
+
+async def test_a_name_that_fits_two_removes_none(host: Hosted, image: Path) -> None:
+    async with host.driver() as driver:
+        await driver.spawn(spec(image, "one"))
+        await driver.spawn(spec(image, "two"))
+        two = host.esx.machine("two")
+        # As on a vCenter, where two folders may hold machines of one name.
+        two.set_config(structs.replace(two.config, name="one"))
+        with pytest.raises(InstanceAmbiguousError) as caught:
+            await driver.destroy("one")
+        assert len(caught.value.references) == 2
+        assert all(r in str(caught.value) for r in caught.value.references)
