@@ -4,21 +4,29 @@ Uses `vimlib.soap` and `vimlib.vim25` to serve what a client calls, on loopback,
 import nothing of the client side: no session, no transport, no driver.
 
 `ESXHost`       start one: ``async with vimlib.simulator.ESXHost(vms=3) as esx:``
+`in_thread`     start one in a thread, for blocking clients
 `serve`         run one until cancelled, for a command
 `ManualClock`   time that a test turns by hand
 `Faults`        what shall go wrong (`esx.faults`)
 
 Where things are: `server` has the socket, `dispatch` turns a body into a call and back, `objects`
 holds the table of methods, `world` is the host's state; every noun of the API has its module.
+
+Names are loaded on first use: the pytest plugin lives in this package and is loaded by every
+pytest run, which must not pay for a host that no test asks for.
 """
 
 from __future__ import annotations
 
-from vimlib.simulator.call import CallRecord
-from vimlib.simulator.clock import Clock, ManualClock, SystemClock
-from vimlib.simulator.esx import Credentials, ESXHost, describe
-from vimlib.simulator.faults import Faults, Rule
-from vimlib.simulator.run import serve
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vimlib.simulator.call import CallRecord
+    from vimlib.simulator.clock import Clock, ManualClock, SystemClock
+    from vimlib.simulator.esx import Credentials, ESXHost, describe
+    from vimlib.simulator.faults import Faults, Rule
+    from vimlib.simulator.run import in_thread, serve
 
 __all__ = [
     "CallRecord",
@@ -30,5 +38,32 @@ __all__ = [
     "Rule",
     "SystemClock",
     "describe",
+    "in_thread",
     "serve",
 ]
+
+_HOMES = {
+    "CallRecord": "call",
+    "Clock": "clock",
+    "Credentials": "esx",
+    "ESXHost": "esx",
+    "Faults": "faults",
+    "ManualClock": "clock",
+    "Rule": "faults",
+    "SystemClock": "clock",
+    "describe": "esx",
+    "in_thread": "run",
+    "serve": "run",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"{__name__}.{home}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

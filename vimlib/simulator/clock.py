@@ -76,15 +76,20 @@ class ManualClock:
         Cancelling it leaves the clock between two sleepers.
         """
         end = self._elapsed + seconds
+        await _let_run()
         while self._sleepers and self._sleepers[0][0] <= end:
             when, _, woken = heapq.heappop(self._sleepers)
             self._elapsed = max(self._elapsed, when)
             if not woken.done():
                 woken.set_result(None)
-            # Who was woken may sleep again before `end`; a few rounds let it get there.
-            for _ in range(5):
-                await asyncio.sleep(0)
+            await _let_run()
         self._elapsed = end
+
+
+async def _let_run() -> None:
+    """Let whoever was just started or woken get to where it sleeps: a few rounds of the loop."""
+    for _ in range(5):
+        await asyncio.sleep(0)
 
 
 async def wait_for(clock: Clock, event: asyncio.Event, seconds: float | None) -> bool:

@@ -7,7 +7,7 @@ import itertools
 import logging
 import random
 import uuid
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vimlib import vim25
@@ -93,6 +93,8 @@ class World:
         self._serial = itertools.count(1)
         self._background: set[asyncio.Task[Any]] = set()
         self._threads: ThreadPoolExecutor | None = None
+        self._jobs: set[Future[Any]] = set()
+        """File work that has not ended; who asked for it may be gone."""
 
     def add(self, obj: Served) -> None:
         """Serve `obj` from now on."""
@@ -159,7 +161,10 @@ class World:
         """
         if self._threads is None:
             self._threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="vimlib-sim")
-        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
+        job = self._threads.submit(function, *args)
+        self._jobs.add(job)
+        job.add_done_callback(self._jobs.discard)
+        return await asyncio.wrap_future(job)
 
     def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
         """Run `work` beside the calls; it ends with the world at the latest."""
@@ -202,11 +207,13 @@ class World:
             await asyncio.wait(tuple(self._background))
 
     async def aclose(self) -> None:
-        """End all work and the threads. Cancelling it leaves threads to end by themselves."""
+        """End all work and the threads. Cancelling it leaves threads that end by themselves."""
         await self.stop_work()
         if self._threads is not None:
             threads, self._threads = self._threads, None
-            await asyncio.to_thread(threads.shutdown, True)
+            for job in tuple(self._jobs):
+                await asyncio.wait([asyncio.wrap_future(job)])
+            threads.shutdown(wait=True)  # all are idle by now
 
     def require_licence(self) -> None:
         """Raise `RestrictedVersion` if the licence forbids changes."""

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from vimlib import vim25
+from vimlib.simulator.dispatch import Interrupted
+from vimlib.simulator.objects import METHODS
+from vimlib.soap import decode_response, encode_request
+
+
+def test_every_served_method_is_one_of_its_type() -> None:
+    for name, served in METHODS.items():
+        if name == "Fetch":
+            continue
+        method = vim25.BINDING.method(name)
+        assert method is not None, name
+        for cls, _ in served:
+            assert method.owner.__name__ in cls.kinds or any(
+                method.owner.__name__ in sub.kinds for sub in cls.__subclasses__()
+            ), (name, cls)
+
+
+async def test_the_password_is_in_no_record(make: Callable[..., Any]) -> None:
+    call = await make()
+    assert call.esx.credentials.password not in repr([record.args for record in call.esx.call_log])
+
+
+async def test_orders_hit_the_nth_call(make: Callable[..., Any]) -> None:
+    call = await make()
+    esx = call.esx
+    instance = vim25.ServiceInstance("ServiceInstance")
+    rule = esx.faults.fail("CurrentTime", vim25.HostCommunication(), nth=2, times=2)
+    await call(vim25.ServiceInstance.CurrentTime, instance)
+    for _ in range(2):
+        with pytest.raises(vim25.HostCommunication):
+            await call(vim25.ServiceInstance.CurrentTime, instance)
+    await call(vim25.ServiceInstance.CurrentTime, instance)
+    assert rule.spent
+    assert esx.faults.rules == []
+    assert [record.fault for record in esx.calls("CurrentTime")] == [
+        None,
+        "HostCommunication",
+        "HostCommunication",
+        None,
+    ]
+
+
+async def test_an_order_that_breaks_the_connection_does_nothing(make: Callable[..., Any]) -> None:
+    call = await make(vms=1)
+    [machine] = call.esx.world.machines.values()
+    call.esx.faults.add("UnregisterVM", "reset")
+    with pytest.raises(Interrupted):
+        await call.raw(encode_request(vim25.VirtualMachine.UnregisterVM, machine.ref, {}))
+    assert machine.alive
+
+
+async def test_a_method_of_another_type(make: Callable[..., Any]) -> None:
+    call = await make()
+    method = vim25.VirtualMachine.PowerOnVM_Task
+    body = encode_request(method, vim25.VirtualMachine("ha-host"), {})
+    answer = await call.raw(body.replace(b'type="VirtualMachine"', b'type="HostSystem"'))
+    with pytest.raises(vim25.MethodNotFound):
+        decode_response(method, answer.body)
+
+
+async def test_a_fault_that_does_not_fit_the_wire_is_still_an_answer(
+    make: Callable[..., Any],
+) -> None:
+    call = await make()
+    call.esx.faults.fail("CurrentTime", vim25.TaskInProgress())  # it needs a task
+    with pytest.raises(vim25.SystemError):
+        await call(vim25.ServiceInstance.CurrentTime, vim25.ServiceInstance("ServiceInstance"))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(at=st.integers(0, 2000), change=st.binary(max_size=12))
+async def test_changed_requests_are_answered(
+    make: Callable[..., Any], at: int, change: bytes
+) -> None:
+    call = _callers.get("it")
+    if call is None or call.esx._server is None:
+        call = _callers["it"] = await make(vms=1)
+    spec = vim25.VirtualMachineConfigSpec(
+        name="x", memoryMB=4, extraConfig=[vim25.OptionValue(key="a", value="b")]
+    )
+    body = bytearray(
+        encode_request(
+            vim25.Folder.CreateVM_Task,
+            vim25.Folder("ha-folder-vm"),
+            {"config": spec, "pool": vim25.ResourcePool("ha-root-pool")},
+        )
+    )
+    at %= len(body)
+    body[at : at + len(change)] = change
+    answer = await call.raw(bytes(body))
+    assert answer.status in (200, 500)
+    assert answer.body.startswith(b"<?xml")
+
+
+_callers: dict[str, Any] = {}
