@@ -6,8 +6,10 @@ each failure whether a byte of the request can have left (`outcome`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
 
 from vimlib.errors import UsageError
 from vimlib.secret import Secret
@@ -60,31 +62,35 @@ class Timeouts:
                 raise UsageError(f"the deadline {name} must be positive, not {value!r}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EncodedCall:
-    """One request, ready for the wire, and where its reply goes. `repr` shows no body, no cookie."""
+class EncodedCall(Struct, frozen=True, kw_only=True):
+    """One request, ready for the wire, and where its reply goes. `repr` shows no body, no cookie.
+
+    Middleware that wants another one takes `msgspec.structs.replace(call, read=5.0)`.
+    """
 
     method: str
     """Wire name, for logs and middleware."""
-    body: bytes = field(repr=False)
-    receive: Callable[[bytes], None] = field(repr=False)
+    body: bytes
+    receive: Callable[[bytes], None]
     """Takes the reply's XML piece by piece, inflated; what it raises ends the exchange."""
     action: str = ""
     """SOAPAction, as `urn:vim25/8.0.3.0`."""
     operation_id: str = ""
     this: tuple[str, str] = ("", "")
     """Type and id of the object that is called."""
-    cookie: Secret | None = field(default=None, repr=False)
-    on_cookie: Callable[[Secret], None] | None = field(default=None, repr=False)
+    cookie: Secret | None = None
+    on_cookie: Callable[[Secret], None] | None = None
     """Takes the session cookie as soon as the head of the reply is there."""
     read: float | None = None
     """Overrides `Timeouts.read`."""
     deadline: float | None = None
     """Overrides `Timeouts.call`."""
 
+    def __repr__(self) -> str:
+        return f"<EncodedCall {self.operation_id} {self.method}, {len(self.body)} bytes>"
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+
+class Reply(Struct, frozen=True):
     """What is known of a reply beside its XML, which went to `EncodedCall.receive`."""
 
     status: int

@@ -248,6 +248,7 @@ async def test_a_download_goes_on_where_it_broke(
             assert proxy.struck == body.resumed
 
 
+@pytest.mark.slow
 async def test_a_download_goes_on_after_silence(esx: ESXHost) -> None:
     async with store_behind(esx) as (store, proxy):
         proxy.queue = [Fault(after=200_000, what="hold")]
@@ -375,6 +376,7 @@ async def test_tickets_are_used_where_there_are_any() -> None:
             assert len(esx.calls("AcquireGenericServiceTicket")) == tickets
 
 
+@pytest.mark.slow
 async def test_upload_and_download_cancelled_at_every_await(
     esx: ESXHost, record_property: Callable[[str, object], None]
 ) -> None:

@@ -57,9 +57,7 @@ def call(into: list[bytes] | None = None) -> EncodedCall:
 
 
 @asynccontextmanager
-async def transport(
-    url: str, tls: TLS | None = None, **how: Any
-) -> AsyncIterator[HTTPTransport]:
+async def transport(url: str, tls: TLS | None = None, **how: Any) -> AsyncIterator[HTTPTransport]:
     how.setdefault("timeouts", QUICK)
     async with HTTPTransport(url, tls=tls or TLS(pin=GOOD.digest()), **how) as made:
         yield made
@@ -93,6 +91,7 @@ async def test_row_01_connect_refused() -> None:
             assert error.host == made.host
 
 
+@pytest.mark.slow
 async def test_row_02_syn_black_hole() -> None:
     with socket.socket() as sock, socket.socket() as one, socket.socket() as two:
         sock.bind(("127.0.0.1", 0))
@@ -240,6 +239,7 @@ async def test_row_05_07_a_new_certificate_on_a_new_connection(after: str) -> No
     assert heard == b""
 
 
+@pytest.mark.slow
 async def test_row_06_the_handshake_stalls() -> None:
     async with stage(Conn.hold) as server:
         url = f"https://127.0.0.1:{server.port}/sdk"

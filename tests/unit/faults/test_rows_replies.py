@@ -138,6 +138,7 @@ async def trickle(conn: Conn) -> None:
         await asyncio.sleep(0.05)
 
 
+@pytest.mark.slow
 async def test_row_12_slow_loris_meets_the_deadline_of_the_call() -> None:
     began = time.monotonic()
     error = await failing(trickle, timeouts=Timeouts(read=1, call=0.5))
@@ -146,6 +147,7 @@ async def test_row_12_slow_loris_meets_the_deadline_of_the_call() -> None:
     assert time.monotonic() - began < 3
 
 
+@pytest.mark.slow
 async def test_row_12_slow_loris_meets_the_deadline_of_a_read() -> None:
     async def stall(conn: Conn) -> None:
         await conn.request()
@@ -157,6 +159,7 @@ async def test_row_12_slow_loris_meets_the_deadline_of_a_read() -> None:
     assert (error.phase, error.outcome) == ("read", "unknown")
 
 
+@pytest.mark.slow
 async def test_row_13_the_reply_never_comes_and_the_connection_is_not_used_again() -> None:
     async def once(conn: Conn) -> None:
         await conn.request()
@@ -288,6 +291,7 @@ async def test_row_19_a_reply_without_an_envelope(body: bytes, kind: str | None)
     assert isinstance(error, ProtocolError)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lengths", [True, False])
 async def test_row_20_truncated_at_every_offset(lengths: bool) -> None:
     """With a Content-Length that lies, and without one: never a value, never another error."""

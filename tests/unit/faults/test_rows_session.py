@@ -101,6 +101,7 @@ async def test_row_16_http_refusals_are_typed_and_not_repeated(host: RigHost, st
         assert host.count("CurrentTime") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("face", ["fault", "empty", "missing", "noPermission"])
 async def test_row_30_31_a_thousand_callers_make_one_login(host: RigHost, face: Face) -> None:
     async with session_on(host) as session:

@@ -239,6 +239,7 @@ def test_row_65_a_deadline_that_fires_as_the_reply_lands() -> None:
     clock.run(main())
 
 
+@pytest.mark.slow
 async def test_row_65_a_cancelled_call_poisons_no_connection() -> None:
     """Calls cancelled at random moments: what follows gets its own reply, and only that."""
     async with (
@@ -266,6 +267,7 @@ async def test_row_65_a_cancelled_call_poisons_no_connection() -> None:
             await asyncio.gather(*doomed, return_exceptions=True)
 
 
+@pytest.mark.slow
 async def test_login_and_call_cancelled_at_every_await_leave_no_session(
     record_property: Callable[[str, object], None],
 ) -> None:

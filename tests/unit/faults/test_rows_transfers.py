@@ -105,6 +105,7 @@ async def test_an_empty_body() -> None:
         assert await put(transport, Body(0)) == (201, "0")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [401, 403, 413, 500, 507])
 @pytest.mark.parametrize("after", [0, 1 << 18])
 @pytest.mark.parametrize("end", ["close", "reset", "half"])
@@ -181,6 +182,7 @@ async def test_row_45_a_reset_without_an_answer_is_a_lost_connection(after: int)
     assert body.closed
 
 
+@pytest.mark.slow
 async def test_row_48_the_host_stops_taking_the_body() -> None:
     async def stall(conn: Conn) -> None:
         await conn.head()
@@ -198,6 +200,7 @@ async def test_row_48_the_host_stops_taking_the_body() -> None:
     assert body.closed
 
 
+@pytest.mark.slow
 async def test_row_48_the_answer_to_a_whole_body_is_late() -> None:
     async def late(conn: Conn) -> None:
         await conn.request()
@@ -212,6 +215,7 @@ async def test_row_48_the_answer_to_a_whole_body_is_late() -> None:
     assert (caught.value.phase, caught.value.outcome) == ("read", "unknown")
 
 
+@pytest.mark.slow
 async def test_row_48_a_slow_source_is_no_late_answer() -> None:
     class Slow(Body):
         async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -293,6 +297,7 @@ async def test_an_early_yes_does_not_stand_for_a_short_body() -> None:
             await put(transport, body)
 
 
+@pytest.mark.slow
 async def test_row_56_back_pressure_reaches_the_source() -> None:
     taken = 0
 

@@ -193,6 +193,7 @@ async def test_row_59_the_host_gives_the_lease_up(esx: ESXHost, client: Client) 
     assert await names(client) == []
 
 
+@pytest.mark.slow
 async def test_an_import_cancelled_at_every_await(
     esx: ESXHost, client: Client, record_property: Callable[[str, object], None]
 ) -> None:

@@ -57,7 +57,7 @@ TABLE: list[tuple[VimlibError, Action, Action]] = [
     (vim25.NoPermission(), Action.RELOGIN, Action.RELOGIN),
     (vim25.InvalidLogin(), Action.RAISE, Action.RAISE),
     # Faults that pass are the caller's: the host has answered.
-    (vim25.TaskInProgress(), Action.RAISE, Action.RAISE),
+    (vim25.TaskInProgress(task=vim25.Task("t")), Action.RAISE, Action.RAISE),
     (vim25.NotFound(), Action.RAISE, Action.RAISE),
 ]
 
