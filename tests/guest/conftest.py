@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,9 +10,6 @@ import pytest
 
 from tests.guest.machine import Machine, make_chroot, missing
 from tests.guest.tree import MAC0, MAC1, OLDEST, Guest
-
-# Where the chroot is kept between runs; without it, it is made in each.
-CACHE = os.environ.get("VIMLIB_GUEST_CHROOT")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -45,20 +41,14 @@ def guest(tmp_path: Path, request: pytest.FixtureRequest) -> Guest:
 
 
 @pytest.fixture(scope="session")
-def chroot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def chroot() -> Path:
     """A Debian to run guests on; missing tools skip, but fail in CI."""
     why = missing()
     if why is not None:
         if os.environ.get("CI"):
-            pytest.fail(f"{why}; apt-get install mmdebstrap debian-archive-keyring iproute2")
-        pytest.skip(f"{why}; apt-get install mmdebstrap debian-archive-keyring iproute2")
-    if CACHE:
-        yield make_chroot(Path(CACHE))
-        return
-    folder = tmp_path_factory.mktemp("chroot")
-    yield make_chroot(folder)
-    # pytest keeps temporary folders; this one has 300 MB.
-    shutil.rmtree(folder)
+            pytest.fail(why, pytrace=False)
+        pytest.skip(why)
+    return make_chroot()
 
 
 @pytest.fixture

@@ -1,13 +1,13 @@
 """A Debian guest for tests: a chroot under an overlay, in namespaces of its own.
 
-mmdebstrap makes the chroot once; nothing of it is installed on this machine. Each `Machine` sees
-it through an overlay that is thrown away, with its own processes, mounts, host name and network:
-two NICs, each the one end of a veth pair. Ending the first process of the namespaces ends all.
+mmdebstrap makes the chroot once, into the cache of built peers; nothing of it is installed on this
+machine. Each `Machine` sees it through an overlay that is thrown away, with its own processes,
+mounts, host name and network: two NICs, each the one end of a veth pair. Ending the first process
+of the namespaces ends all.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
+
+from tests.integration.peers.cache import built
 
 from .tree import HELPER, MAC0, MAC1, TOOL
 
@@ -33,6 +35,10 @@ PACKAGES = (
     "udev",
 )
 TOOLS = ("mmdebstrap", "unshare", "nsenter", "ip", "mount", "pivot_root")
+APT_LINE = (
+    "apt-get install --no-install-recommends "
+    "mmdebstrap debian-archive-keyring iproute2 util-linux mount"
+)
 
 # Runs as the first process of the namespaces.
 SETUP = """
@@ -44,9 +50,11 @@ mount -t proc proc "$2/root/proc"
 mount -t sysfs -o ro sysfs "$2/root/sys"
 mount -t tmpfs -o mode=755 tmpfs "$2/root/run"
 ip link set lo up
-for n in 0 1; do
-  ip link add "eth$n" address "00:50:56:aa:bb:0$((n + 1))" type veth peer name "peer$n"
+n=0
+for mac in "$3" "$4"; do
+  ip link add "eth$n" address "$mac" type veth peer name "peer$n"
   ip link set "peer$n" up
+  n=$((n + 1))
 done
 hostname before
 # No chroot: systemd's tools do nothing in one, and say that all is well.
@@ -65,28 +73,24 @@ def missing() -> str | None:
         return "not root"
     absent = [tool for tool in TOOLS if shutil.which(tool) is None]
     if absent:
-        return f"not installed: {', '.join(absent)}"
+        return f"not installed: {', '.join(absent)}; {APT_LINE}"
     probe = ["unshare", "--mount", "--net", "--pid", "--uts", "--fork", "true"]
     ran = subprocess.run(probe, capture_output=True, text=True, check=False)
     return f"no namespaces here: {ran.stderr.strip()}" if ran.returncode else None
 
 
-def make_chroot(cache: Path) -> Path:
-    """The chroot below that folder, made where it is not there yet or was left half made."""
-    key = hashlib.sha256(" ".join((SUITE, *PACKAGES)).encode()).hexdigest()[:12]
-    folder = cache / f"{SUITE}-{key}"
-    if folder.exists():
-        return folder
-    cache.mkdir(parents=True, exist_ok=True)
-    half = cache / f".{folder.name}.{os.getpid()}"
-    argv = ["mmdebstrap", "--variant=minbase", "--include=" + ",".join(PACKAGES), SUITE, str(half)]
-    try:
-        subprocess.run(argv, check=True, capture_output=True, timeout=600)
-    except subprocess.CalledProcessError as exc:
-        shutil.rmtree(half, ignore_errors=True)
-        raise RuntimeError(exc.stderr.decode(errors="replace")[-2000:]) from None
-    half.rename(folder)
-    return folder
+def make_chroot() -> Path:
+    """The chroot in the cache of built peers, made where it is not there yet."""
+
+    def build(folder: Path) -> None:
+        target = folder / "root"
+        words = ["--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE, str(target)]
+        try:
+            subprocess.run(["mmdebstrap", *words], check=True, capture_output=True, timeout=600)
+        except subprocess.CalledProcessError as exc:
+            raise RuntimeError(exc.stderr.decode(errors="replace")[-2000:]) from None
+
+    return built("guest-debian", [SUITE, *PACKAGES], build) / "root"
 
 
 def eventually(check: Callable[[], bool], what: Callable[[], Any], seconds: float = 30) -> None:
@@ -98,10 +102,11 @@ def eventually(check: Callable[[], bool], what: Callable[[], Any], seconds: floa
 
 
 class Machine:
-    """One guest; use as a context manager."""
+    """One guest, its NICs with those MAC addresses; use as a context manager."""
 
-    def __init__(self, chroot: Path, folder: Path) -> None:
+    def __init__(self, chroot: Path, folder: Path, macs: tuple[str, str] = (MAC0, MAC1)) -> None:
         self.chroot = chroot
+        self.macs = macs
         self.folder = folder
         self.root = folder / "root"
         for name in ("upper", "work", "root"):
@@ -109,8 +114,9 @@ class Machine:
 
     def __enter__(self) -> Self:
         namespaces = ["--mount", "--net", "--pid", "--uts", "--ipc", "--fork", "--kill-child"]
+        words = ["sh", str(self.chroot), str(self.folder), *self.macs]
         self.first = subprocess.Popen(
-            ["unshare", *namespaces, "sh", "-c", SETUP, "sh", str(self.chroot), str(self.folder)],
+            ["unshare", *namespaces, "sh", "-c", SETUP, *words],
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -183,9 +189,9 @@ class Machine:
         """Whether the guest has that file."""
         return self.run("test", "-e", name, ok=False).returncode == 0
 
-    def says(self, text: str) -> None:
-        """Set what the host says."""
-        self.put("/usr/local/bin/vmtoolsd.machine.id", text)
+    def says(self, text: str, key: str = "machine.id") -> None:
+        """Set what the host says under that key."""
+        self.put(f"/usr/local/bin/vmtoolsd.{key}", text)
 
     def helper(self, *words: str, code: int = 0) -> dict[str, Any]:
         """Run the helper as the unit does, on the running guest; its report."""

@@ -62,7 +62,11 @@ TOOLS = {
         Tool("qemu-img", ("qemu-utils",), "makes and checks disk images"),
         Tool("nginx", ("nginx",), "both ends of the transfer bench"),
         Tool("curl", ("curl",), "what the transfer bench compares with"),
-        Tool("mmdebstrap", ("mmdebstrap",), "root file systems for the guest helper"),
+        Tool(
+            "mmdebstrap",
+            ("mmdebstrap", "debian-archive-keyring"),
+            "root file systems for the guest helper",
+        ),
         Tool("ip", ("iproute2",), "network namespaces for the guest helper"),
     )
 }
