@@ -435,8 +435,9 @@ class Pool:
         if self._reaper is not None:
             self._reaper.cancel()
             self._reaper = None
+        # A good-bye over TLS waits for the peer's, and whoever leaves us may end the loop before.
         for channel in self._idle:
-            channel.close()
+            channel.abort()
         for channel in list(self._busy):
             channel.abort()
         self._idle.clear()

@@ -111,7 +111,7 @@ async def test_one_that_fails_leaves_no_file_and_the_others_go_on(
     images[0].fault = fault
     with glance(beside, *images) as service:
         async with asyncio.timeout(10):
-            failed, *good = await push(host, service, "raw", "sparse", "stream", stall=0.3)
+            failed, *good = await push(host, service, "raw", "sparse", "stream", stall=1.0 if fault is Fault.STALLED else 5.0)
     assert isinstance(failed.error, error)
     assert failed.error.hint
     assert failed.to_json()["error"]["type"] == type(failed.error).__name__
