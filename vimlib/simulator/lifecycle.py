@@ -210,16 +210,16 @@ async def capacities_of(
     return found
 
 
-async def _facts(world: World, shown: str) -> vmx.DiskFacts | None:
+async def _facts(world: World, shown: str, depth: int = 0) -> vmx.DiskFacts | None:
     store, path = find_path(world, shown)
     try:
         disk = await world.io(vmdk.load, store.local(path))
     except (OSError, vmdk.DiskError):
         return None
     parent = None
-    if disk.parent:
+    if disk.parent and depth < vmdk.DEEPEST:
         folder = path.rpartition("/")[0]
-        parent = await _facts(world, store.shown(f"{folder}/{disk.parent}".lstrip("/")))
+        parent = await _facts(world, store.shown(f"{folder}/{disk.parent}".lstrip("/")), depth + 1)
     return vmx.DiskFacts(shown, store, disk.capacity, disk.thin, plain_uuid(disk.uuid), parent)
 
 

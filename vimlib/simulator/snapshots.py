@@ -114,13 +114,18 @@ def _swap_disks(config: Any, change: Callable[[Any], Any]) -> Any:
     return revised(config, hardware=revised(hardware, device=devices))
 
 
-async def backing_of(machine: VirtualMachine, store: Datastore, path: str, like: Any) -> Any:
+async def backing_of(
+    machine: VirtualMachine, store: Datastore, path: str, like: Any, depth: int = 0
+) -> Any:
     """Return the backing of a disk with its chain of parents, as its descriptors tell it."""
     disk = await machine.world.io(vmdk.load, store.local(path))
     parent = None
     if disk.parent:
         folder = path.rpartition("/")[0]
-        parent = await backing_of(machine, store, f"{folder}/{disk.parent}".lstrip("/"), like)
+        if depth >= vmdk.DEEPEST:
+            raise vmdk.DiskError(f"{disk.path.name} has too long a chain of parents")
+        above = f"{folder}/{disk.parent}".lstrip("/")
+        parent = await backing_of(machine, store, above, like, depth + 1)
     return revised(
         like,
         fileName=store.shown(path),

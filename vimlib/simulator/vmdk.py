@@ -1,4 +1,4 @@
-"""Virtual disks as files: descriptors, flat extents, and the sparse formats read into flat ones.
+"""Virtual disks as files: descriptors, flat extents, deltas, and copies between them.
 
 Plain functions over paths, run in the host's threads. After VMware's published "Virtual Disk
 Format 1.1". Only what a host does with disks is here; telling good images from hostile ones is
@@ -10,10 +10,12 @@ from __future__ import annotations
 import os
 import re
 import struct
-import zlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
+
+from vimlib.simulator import sparse
+from vimlib.simulator.sparse import LARGEST, SECTOR, DiskError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,17 +35,8 @@ __all__ = [
     "verify",
 ]
 
-SECTOR = 512
-_MAGIC = 0x564D444B  # "KDMV" as a little-endian number
-_GD_AT_END = 0xFFFFFFFFFFFFFFFF
-_HEADER = struct.Struct("<IIIQQQQIQQQBccccH")
 _CHUNK = 4 << 20
-_EXTENT = re.compile(r'^(RW|RDONLY|NOACCESS)\s+(\d+)\s+(\w+)(?:\s+"([^"]*)")?', re.MULTILINE)
-_LARGEST = 62 << 40  # bytes; a VMFS disk has at most 62 TB
-
-
-class DiskError(Exception):
-    """A file is not the disk that it should be."""
+_EXTENT = re.compile(r'^(RW|RDONLY|NOACCESS)\s+(\d{1,18})\s+(\w+)(?:\s+"([^"]*)")?', re.MULTILINE)
 
 
 @dataclass
@@ -142,9 +135,13 @@ def _parse(path: Path, raw: bytes) -> Disk:
     if len(extents) != 1 or not create_type:
         raise DiskError(f"{path.name} has {len(extents)} extents; one is supported")
     _, sectors, kind, name = extents[0]
-    if "/" in name or name in ("", ".", ".."):
-        raise DiskError(f"{path.name} names an extent outside of its folder")
-    if not 0 < int(sectors) * SECTOR <= _LARGEST:
+    cid = values.get("CID", "").lower()
+    parent = values.get("parentFileNameHint", "")
+    for each in (name, Path(parent).name if parent else name):
+        # Whatever it names has to lie beside it.
+        if "/" in each or "\\" in each or each in ("", ".", "..") or not each.isprintable():
+            raise DiskError(f"{path.name} names a file outside of its folder")
+    if not 0 < int(sectors) * SECTOR <= LARGEST:
         raise DiskError(f"{path.name} has an impossible capacity")
     return Disk(
         path=path,
@@ -154,69 +151,15 @@ def _parse(path: Path, raw: bytes) -> Disk:
         adapter=values.get("ddb.adapterType", "lsilogic"),
         thin=values.get("ddb.thinProvisioned") == "1",
         uuid=values.get("ddb.uuid", ""),
-        cid=int(values.get("CID", "fffffffe"), 16),
-        parent=values.get("parentFileNameHint", ""),
+        cid=int(cid, 16) if re.fullmatch("[0-9a-f]{1,8}", cid) else 0xFFFFFFFE,
+        parent=Path(parent).name if parent else "",
         extras={"kind": kind},
     )
 
 
-@dataclass(frozen=True)
-class _Sparse:
-    """A hosted sparse extent's header."""
-
-    flags: int
-    capacity: int
-    grain: int
-    descriptor_at: int
-    descriptor_size: int
-    tables: int
-    """Entries a grain table."""
-    directory: int
-    """Sector of the grain directory."""
-    overhead: int
-    """Sectors in front of the first grain."""
-
-    @property
-    def compressed(self) -> bool:
-        return bool(self.flags & 0x10000)
-
-
-def _header(raw: bytes) -> _Sparse:
-    if len(raw) < _HEADER.size:
-        raise DiskError("the sparse header is cut")
-    magic, version, flags, capacity, grain, at, size, tables, _, directory, overhead, _, *_ = (
-        _HEADER.unpack_from(raw)
-    )
-    if magic != _MAGIC or version not in (1, 2, 3):
-        raise DiskError("no sparse header")
-    if (
-        not 0 < capacity * SECTOR <= _LARGEST
-        or grain < 8
-        or grain & (grain - 1)
-        or grain > 2048
-        or tables != 512
-    ):
-        raise DiskError("the sparse header has impossible values")
-    return _Sparse(flags, capacity, grain, at, size, tables, directory, overhead)
-
-
 def _load_sparse(path: Path, file: BinaryIO, head: bytes) -> Disk:
-    header = _header(head)
-    create_type, adapter = (
-        ("streamOptimized" if header.compressed else "monolithicSparse"),
-        "lsilogic",
-    )
-    if 0 < header.descriptor_size <= 2048:
-        file.seek(header.descriptor_at * SECTOR)
-        text = (
-            file.read(header.descriptor_size * SECTOR).split(b"\0", 1)[0].decode("utf-8", "replace")
-        )
-        found = re.search(r'^createType\s*=\s*"(\w+)"', text, re.MULTILINE)
-        create_type = found[1] if found else create_type
-        found = re.search(r'^ddb\.adapterType\s*=\s*"(\w+)"', text, re.MULTILINE)
-        adapter = found[1] if found else adapter
-    if create_type not in ("monolithicSparse", "streamOptimized"):
-        raise DiskError(f"{path.name} is of the type {create_type}, which a host cannot read")
+    header = sparse.read_header(head)
+    create_type, adapter = sparse.read_kind(file, header)
     return Disk(
         path=path,
         create_type=create_type,
@@ -233,7 +176,11 @@ def files_of(disk: Disk) -> list[Path]:
     return [disk.path, disk.extent]
 
 
-def verify(path: Path) -> Disk:
+DEEPEST = 64
+"""Disks in a chain: twice what a host makes; a loop of parents ends here."""
+
+
+def verify(path: Path, depth: int = 0) -> Disk:
     """Return a disk that a machine can run on: all extents there and of the right size, parents too.
 
     Raises `DiskError` or `FileNotFoundError`.
@@ -246,7 +193,9 @@ def verify(path: Path) -> Disk:
     assert disk.extent is not None
     size = disk.extent.stat().st_size
     if disk.parent:
-        parent = verify(path.with_name(Path(disk.parent).name))
+        if depth >= DEEPEST:
+            raise DiskError(f"{path.name} has too long a chain of parents")
+        parent = verify(path.with_name(disk.parent), depth + 1)
         if parent.capacity != disk.capacity:
             raise DiskError(f"{path.name} and its parent differ in size")
     elif size != disk.capacity:
@@ -357,8 +306,7 @@ def pour(source: Path, target: Path) -> int:
     Raises `DiskError` if the source is no disk or larger than the target.
     """
     disk = load(target)
-    while disk.parent:
-        disk = load(disk.path.with_name(Path(disk.parent).name))
+    disk = _base(disk)
     assert disk.extent is not None
     with source.open("rb") as file:
         sparse = file.read(4) == b"KDMV"
@@ -374,117 +322,28 @@ def pour(source: Path, target: Path) -> int:
     return written
 
 
-_GRAIN = 128
-"""Sectors of a grain in what is exported: 64 KiB, as VMware's tools make them."""
-
-
 def export(path: Path) -> Iterator[bytes]:
-    """Yield a disk as a streamOptimized file, written for streaming: its size is known at its end."""
+    """Yield a disk as a streamOptimized file: its size is known at its end."""
     disk = load(path)
-    name = disk.path.name
-    text = (
-        "# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\n"
-        f'createType="streamOptimized"\n\n# Extent description\nRW {disk.capacity // SECTOR} SPARSE "{name}"\n\n'
-        f'# The Disk Data Base\n#DDB\n\nddb.adapterType = "{disk.adapter}"\nddb.geometry.heads = "255"\n'
-        f'ddb.geometry.sectors = "63"\nddb.virtualHWVersion = "{disk.hardware}"\n'
-    ).encode()
-    yield _stream_header(disk.capacity // SECTOR, _GD_AT_END)
-    yield text.ljust(20 * SECTOR, b"\0")
-    at = 128  # sectors; the overhead is filled up to one grain
-    yield bytes((at - 21) * SECTOR)
-    directory: list[int] = []
-    table: list[int] = []
-    pending: dict[int, int] = {}
-    tables = -(-disk.capacity // SECTOR // (_GRAIN * 512))
-    number = 0
-    for grain, data in _grains(disk):
-        while grain // 512 > number:
-            table = [pending.get(index, 0) for index in range(512)]
-            at, piece = _stream_table(at, table, directory)
-            yield piece
-            pending, number = {}, number + 1
-        packed = zlib.compress(data, 1)
-        piece = struct.pack("<QI", grain * _GRAIN, len(packed)) + packed
-        piece += bytes(-len(piece) % SECTOR)
-        pending[grain % 512] = at
-        at += len(piece) // SECTOR
-        yield piece
-    while number < tables:
-        at, piece = _stream_table(at, [pending.get(index, 0) for index in range(512)], directory)
-        yield piece
-        pending, number = {}, number + 1
-    raw = struct.pack(f"<{len(directory)}I", *directory)
-    raw += bytes(-len(raw) % SECTOR)
-    yield struct.pack("<QII", len(raw) // SECTOR, 0, 2).ljust(SECTOR, b"\0") + raw
-    directory_at = at + 1
-    yield struct.pack("<QII", 1, 0, 3).ljust(SECTOR, b"\0") + _stream_header(
-        disk.capacity // SECTOR, directory_at
-    )
-    yield bytes(SECTOR)
+    yield from sparse.stream(path.name, disk.capacity, disk.adapter, disk.hardware, _content(disk))
 
 
-def _stream_header(sectors: int, directory: int) -> bytes:
-    flags = 0x30001  # newline test, compressed grains, markers
-    raw = _HEADER.pack(
-        _MAGIC,
-        3,
-        flags,
-        sectors,
-        _GRAIN,
-        1,
-        20,
-        512,
-        0,
-        directory,
-        128,
-        0,
-        b"\n",
-        b" ",
-        b"\r",
-        b"\n",
-        1,
-    )
-    return raw.ljust(SECTOR, b"\0")
-
-
-def _stream_table(at: int, table: list[int], directory: list[int]) -> tuple[int, bytes]:
-    """Return where the next piece goes and a grain table as a piece; an empty one is left out."""
-    if not any(table):
-        directory.append(0)
-        return at, b""
-    directory.append(at + 1)
-    piece = struct.pack("<QII", 4, 0, 1).ljust(SECTOR, b"\0") + struct.pack("<512I", *table)
-    return at + len(piece) // SECTOR, piece
-
-
-def _grains(disk: Disk) -> Iterator[tuple[int, bytes]]:
-    """Yield the grains of a disk that are not all zeros, as number and bytes."""
-    length = _GRAIN * SECTOR
-    number, held = -1, bytearray()
-    for offset, data in _content(disk):
-        view = memoryview(data)
-        while view:
-            grain, skip = divmod(offset, length)
-            if grain != number:
-                if number >= 0 and any(held):
-                    yield number, bytes(held)
-                number, held = grain, bytearray(length)
-            part = view[: length - skip]
-            held[skip : skip + len(part)] = part
-            offset += len(part)
-            view = view[len(part) :]
-    if number >= 0 and any(held):
-        yield number, bytes(held)
+def _base(disk: Disk) -> Disk:
+    """Return the disk at the bottom of a chain."""
+    for _ in range(DEEPEST):
+        if not disk.parent:
+            return disk
+        disk = load(disk.path.with_name(disk.parent))
+    raise DiskError(f"{disk.path.name} has too long a chain of parents")
 
 
 def _content(disk: Disk) -> Iterator[tuple[int, bytes]]:
     """Yield the written parts of a disk, as offset and bytes."""
-    while disk.parent:  # nothing writes to a delta here, so its content is its parent's
-        disk = load(disk.path.with_name(Path(disk.parent).name))
+    disk = _base(disk)  # nothing writes to a delta here, so its content is that of the lowest
     assert disk.extent is not None
     with disk.extent.open("rb") as file:
         if disk.sparse:
-            yield from _sparse_content(file, disk)
+            yield from sparse.content(file, disk.capacity)
         else:
             yield from _flat_content(file, disk.capacity)
 
@@ -507,70 +366,3 @@ def _flat_content(file: BinaryIO, capacity: int) -> Iterator[tuple[int, bytes]]:
                 return
             yield at, data
             at += len(data)
-
-
-def _sparse_content(file: BinaryIO, disk: Disk) -> Iterator[tuple[int, bytes]]:
-    header = _header(file.read(SECTOR))
-    if header.compressed:
-        yield from _stream_content(file, header, disk.capacity)
-        return
-    grains = -(-header.capacity // header.grain)
-    file.seek(header.directory * SECTOR)
-    count = -(-grains // header.tables)
-    directory = _numbers(file, count)
-    length = header.grain * SECTOR
-    for number, sector in enumerate(directory):
-        if not sector:
-            continue
-        file.seek(sector * SECTOR)
-        for index, at in enumerate(_numbers(file, header.tables)):
-            offset = (number * header.tables + index) * length
-            if at <= 1 or offset >= disk.capacity:  # 0: never written; 1: zeros
-                continue
-            file.seek(at * SECTOR)
-            data = file.read(min(length, disk.capacity - offset))
-            if len(data) < min(length, disk.capacity - offset):
-                raise DiskError("a grain lies beyond the end of the file")
-            yield offset, data
-
-
-def _numbers(file: BinaryIO, count: int) -> tuple[int, ...]:
-    raw = file.read(count * 4)
-    if len(raw) < count * 4:
-        raise DiskError("a grain directory or table is cut")
-    return struct.unpack(f"<{count}I", raw)
-
-
-def _stream_content(file: BinaryIO, header: _Sparse, capacity: int) -> Iterator[tuple[int, bytes]]:
-    """Read grains by their markers, front to back, as they were streamed."""
-    file.seek(max(header.overhead, header.descriptor_at + header.descriptor_size, 1) * SECTOR)
-    length = header.grain * SECTOR
-    ended = False
-    while True:
-        at = file.tell()
-        if at % SECTOR:
-            file.seek(at + SECTOR - at % SECTOR)
-        marker = file.read(SECTOR)
-        if len(marker) < SECTOR:
-            break
-        value, size, kind = struct.unpack_from("<QII", marker)
-        if size:
-            if size > 2 * length + SECTOR:
-                raise DiskError("a grain is larger than it can be")
-            packed = marker[12:] + (file.read(size - 500) if size > 500 else b"")
-            unpacker = zlib.decompressobj()
-            try:
-                data = unpacker.decompress(packed[:size], length + 1)
-            except zlib.error as error:
-                raise DiskError(f"a grain cannot be inflated: {error}") from None
-            offset = value * SECTOR
-            if len(data) > length or offset >= capacity:
-                raise DiskError("a grain lies outside of the disk")
-            yield offset, data[: capacity - offset]
-        elif kind == 0:
-            ended = True
-            break
-        else:  # a grain table, grain directory or footer: `value` sectors of it follow
-            file.seek(value * SECTOR, os.SEEK_CUR)
-    if not ended:
-        raise DiskError("the stream has no end marker")

@@ -112,6 +112,17 @@ def test_what_is_too_large_is_not_poured(tmp_path: Path) -> None:
         vmdk.pour(tmp_path / "flat", tmp_path / "a.vmdk")
 
 
+def test_a_loop_of_parents_is_refused(tmp_path: Path) -> None:
+    base = make(tmp_path / "a.vmdk")
+    vmdk.create_delta(tmp_path / "b.vmdk", base, "60 01")
+    text = (tmp_path / "b.vmdk").read_text().replace('Hint="a.vmdk"', 'Hint="b.vmdk"')
+    (tmp_path / "b.vmdk").write_text(text)
+    with pytest.raises(vmdk.DiskError):
+        vmdk.verify(tmp_path / "b.vmdk")
+    with pytest.raises(vmdk.DiskError):
+        vmdk.clone(tmp_path / "b.vmdk", tmp_path / "c.vmdk", adapter="ide", thin=True, uuid="")
+
+
 @given(st.binary(max_size=2000))
 def test_garbage_is_no_disk(tmp_path_factory: pytest.TempPathFactory, raw: bytes) -> None:
     path = tmp_path_factory.mktemp("x") / "a.vmdk"
