@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+import types
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -271,3 +272,71 @@ async def test_every_call_fails_once(
             outcomes = await fail_each(work, way, step, caplog)
     print(f"{kind.__name__}, {way}: {outcomes.calls} calls failed, ended in {outcomes.ended}")
     assert outcomes.calls * step >= 30
+
+
+# -- cancelled again while it cleans up --------------------------------------------------------------
+
+
+async def cancelled_twice(work: Job, first: int, second: int) -> bool:
+    """Cancel at suspension `first` of the attempt, and again `second` suspensions later."""
+    loop = asyncio.get_running_loop()
+    seen = 0
+    target: asyncio.Task[None] | None = None
+
+    @types.coroutine
+    def drive(coro: Any) -> Generator[Any, Any, Any]:
+        nonlocal seen
+        error: BaseException | None = None
+        while True:
+            try:
+                waited = coro.throw(error) if error is not None else coro.send(None)
+            except StopIteration as stop:
+                return stop.value
+            error = None
+            seen += 1
+            if seen in (first, first + second) and target is not None and not target.done():
+                loop.call_soon(target.cancel)
+            try:
+                yield waited
+            except BaseException as exc:  # noqa: BLE001 - handed on into the coroutine
+                error = exc
+
+    def factory(loop: asyncio.AbstractEventLoop, coro: Any, **how: Any) -> asyncio.Task[Any]:
+        async def outer() -> Any:
+            return await drive(coro)
+
+        return asyncio.Task(outer(), loop=loop, **how)
+
+    loop.set_task_factory(factory)
+    try:
+        target = loop.create_task(work.attempt())
+        await asyncio.wait([target])
+    finally:
+        loop.set_task_factory(None)
+    if not target.cancelled():
+        # It was over before the first.
+        assert target.exception() is None
+    return seen >= first + second
+
+
+@pytest.mark.parametrize("kind", [Spawn, Push])
+@pytest.mark.parametrize(
+    ("first_step", "second_step"), [pytest.param(7, 5, id="many", marks=ALL.marks), pytest.param(67, 23, id="some")]
+)  # fmt: skip
+async def test_cancelled_again_while_it_cleans_up(
+    kind: type[Job],
+    first_step: int,
+    second_step: int,
+    host: Hosted,
+    image: Path,
+    images: EmbeddedGlance,
+) -> None:
+    work = kind(host, image, images)
+    runs = 0
+    async with leakcheck():
+        for first in range(first_step, 180, first_step):
+            for second in range(1, 60, second_step):
+                runs += await cancelled_twice(work, first, second)
+                await work.check()
+    print(f"{kind.__name__}: cancelled twice in {runs} ways")
+    assert runs
