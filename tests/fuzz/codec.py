@@ -26,14 +26,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
+
+from tests.fuzz.mutate import Mutator
+from tests.unit.soap.building import BINDING, Builder, classes
 from vimlib import vim25
 from vimlib.errors import VimlibError
 from vimlib.model import ManagedObject, MethodFault
 from vimlib.soap import encode_fault, encode_response
 from vimlib.soap.decode import PureDecoder
-
-from tests.fuzz.mutate import Mutator
-from tests.unit.soap.building import BINDING, Builder, classes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,30 +80,31 @@ def outcome(decoder: Any, body: bytes, cuts: list[int]) -> tuple[str, Any]:
         return "error", error
 
 
+def parts(value: Any) -> dict[str, Any] | None:
+    """Return what a value is made of; None for a leaf."""
+    if isinstance(value, list | tuple):
+        return {f"[{at}]": item for at, item in enumerate(value)}
+    if isinstance(value, ManagedObject):
+        return {"moref": str(value.moref), "guid": str(value._guid)}
+    if isinstance(value, MethodFault):
+        return vars(value)
+    if isinstance(value, Struct):
+        return {f".{name}": getattr(value, name) for name in value.__struct_fields__}
+    return value if isinstance(value, dict) else None
+
+
 def difference(one: Any, other: Any, path: str = "") -> str:
     """Return where two results differ, types included; "" if nowhere."""
+    inside, inside_other = parts(one), parts(other)
     if type(one) is not type(other):
         return f"{path}: {one!r} and {other!r}"
-    if isinstance(one, list | tuple):
-        if len(one) != len(other):
-            return f"{path}: {len(one)} and {len(other)} items"
-        pairs = ((f"{path}[{at}]", a, b) for at, (a, b) in enumerate(zip(one, other, strict=True)))
-    elif isinstance(one, ManagedObject):
-        pairs = iter([(path, (one.moref, one._guid), (other.moref, other._guid))] if one.moref != other.moref or one._guid != other._guid else [])
-        return "" if one.moref == other.moref and one._guid == other._guid else f"{path}: {one!r} and {other!r}"
-    elif isinstance(one, MethodFault):
-        pairs = ((f"{path}.{name}", value, vars(other).get(name)) for name, value in vars(one).items() if name != "__notes__")
-    elif isinstance(one, dict):
-        if one.keys() != other.keys():
-            return f"{path}: {one.keys() ^ other.keys()}"
-        pairs = ((f"{path}.{name}", one[name], other[name]) for name in one)
-    elif isinstance(one, Struct):
-        pairs = ((f"{path}.{name}", getattr(one, name), getattr(other, name)) for name in one.__struct_fields__)
-    elif isinstance(one, float) and math.isnan(one) and math.isnan(other):
-        return ""
-    else:
-        return "" if one == other else f"{path}: {one!r} and {other!r}"
-    return next(filter(None, (difference(a, b, where) for where, a, b in pairs)), "")
+    if inside is None or inside_other is None:
+        same = one == other or (isinstance(one, float) and math.isnan(one) and math.isnan(other))
+        return "" if same else f"{path}: {one!r} and {other!r}"
+    if inside.keys() != inside_other.keys():
+        return f"{path}: {inside.keys() ^ inside_other.keys()}"
+    found = (difference(inside[name], inside_other[name], path + name) for name in inside)
+    return next(filter(None, found), "")
 
 
 def disagreement(pure: tuple[str, Any], fast: tuple[str, Any]) -> str:
@@ -142,7 +143,9 @@ def make_case(samples: list[Sample], seed: str) -> Case:
     return Case(method, body, cuts)
 
 
-def run(accelerated: type[PureDecoder[Any]], mutations: int, seed: int, report: Callable[[str], None]) -> dict[str, Any]:
+def run(
+    accelerated: type[PureDecoder[Any]], mutations: int, seed: int, report: Callable[[str], None]
+) -> dict[str, Any]:
     """Compare the two on that many mutations; `report` is told each disagreement."""
     samples = seeds(random.Random(seed))
     outcomes: Counter[str] = Counter()
@@ -173,9 +176,21 @@ def run(accelerated: type[PureDecoder[Any]], mutations: int, seed: int, report: 
 def build(folder: Path, flags: list[str]) -> Path:
     """Compile the decoder into `folder` and return the library."""
     source, library = folder / "_accel.c", folder / "_accel.so"
-    subprocess.run([sys.executable, "-m", "cython", "-3", str(SOURCE), "-o", str(source)], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "cython", "-3", str(SOURCE), "-o", str(source)], check=True
+    )
     include = sysconfig.get_paths()["include"]
-    command = [os.environ.get("CC", "gcc"), "-shared", "-fPIC", "-g", f"-I{include}", *flags, str(source), "-o", str(library)]
+    command = [
+        os.environ.get("CC", "gcc"),
+        "-shared",
+        "-fPIC",
+        "-g",
+        f"-I{include}",
+        *flags,
+        str(source),
+        "-o",
+        str(library),
+    ]
     subprocess.run(command, check=True)
     return library
 
@@ -198,10 +213,17 @@ def load(library: Path | None) -> type[PureDecoder[Any]]:
 def sanitized(arguments: list[str]) -> int:
     """Run this program again in a process with a decoder that the sanitizers watch."""
     with tempfile.TemporaryDirectory() as name:
-        flags = ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
+        flags = [
+            "-O1",
+            "-fsanitize=address,undefined",
+            "-fno-sanitize-recover=all",
+            "-fno-omit-frame-pointer",
+        ]
         library = build(Path(name), flags)
         runtime = [
-            subprocess.run(["gcc", f"-print-file-name={file}"], check=True, capture_output=True, text=True).stdout.strip()
+            subprocess.run(
+                ["gcc", f"-print-file-name={file}"], check=True, capture_output=True, text=True
+            ).stdout.strip()
             for file in ("libasan.so", "libubsan.so")
         ]
         environment = os.environ | {
@@ -217,7 +239,9 @@ def sanitized(arguments: list[str]) -> int:
 
 def main() -> int:
     """Run the program."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--mutations", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sanitize", action="store_true")
@@ -237,7 +261,9 @@ def main() -> int:
             accelerated = load(build(Path(name), ["-O2"]))
     else:
         accelerated = load(given.library)
-    result = run(accelerated, given.mutations, given.seed, lambda line: print(line, file=sys.stderr))
+    result = run(
+        accelerated, given.mutations, given.seed, lambda line: print(line, file=sys.stderr)
+    )
     print(json.dumps({"fuzz": result}) if given.json else result)
     return 1 if result["disagreements"] else 0
 

@@ -43,14 +43,32 @@ def tokens(body: bytes) -> list[bytes]:
     return TOKEN.findall(body)
 
 
+def extent(parts: list[bytes], at: int) -> int:
+    """Return where the element that starts at token `at` ends; `at + 1` if none starts there."""
+    level = 0
+    for end in range(at, len(parts)):
+        part = parts[end]
+        if part.startswith(b"</"):
+            level -= 1
+        elif (
+            part.startswith(b"<")
+            and not part.startswith((b"<!", b"<?"))
+            and not part.endswith(b"/>")
+        ):
+            level += 1
+        if level <= 0:
+            return end + 1
+    return at + 1
+
+
 class Mutator:
     """Makes variants of replies."""
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
         self.changes = (
-            self.retype, self.rename, self.retext, self.retext, self.add_attribute, self.drop, self.double, self.swap,
-            self.insert, self.insert, self.wrap, self.close_empty, self.space, self.flip, self.cut, self.splice,
+            self.retype, self.retype, self.rename, self.retext, self.retext, self.add_attribute, self.drop, self.drop,
+            self.double, self.double, self.swap, self.swap, self.insert, self.wrap, self.close_empty, self.space, self.flip, self.cut, self.splice,
         )  # fmt: skip
 
     def mutate(self, body: bytes) -> bytes:
@@ -69,7 +87,9 @@ class Mutator:
         parts = tokens(body)
         for _ in range(20):
             at = self._at(parts)
-            if at < len(parts) and (parts[at].startswith(kind) if kind else not parts[at].startswith(b"<")):
+            if at < len(parts) and (
+                parts[at].startswith(kind) if kind else not parts[at].startswith(b"<")
+            ):
                 return parts, at
         return parts, min(len(parts) - 1, 0)
 
@@ -79,7 +99,9 @@ class Mutator:
         wanted = self.rng.choice(TYPES)
         if at >= 0:
             part, count = re.subn(rb'(:type=)"[^"]*"', rb'\1"' + wanted + b'"', parts[at])
-            parts[at] = part if count else re.sub(rb"(/?>)$", rb' xsi:type="' + wanted + rb'"\1', parts[at])
+            parts[at] = (
+                part if count else re.sub(rb"(/?>)$", rb' xsi:type="' + wanted + rb'"\1', parts[at])
+            )
         return b"".join(parts)
 
     def rename(self, body: bytes) -> bytes:
@@ -114,27 +136,37 @@ class Mutator:
             parts[at] = re.sub(rb"(/?>)$", lambda match: extra + match[1], parts[at])
         return b"".join(parts)
 
-    def drop(self, body: bytes) -> bytes:
-        """Leave a few tokens away."""
-        parts = tokens(body)
+    def _stretch(self, parts: list[bytes]) -> slice:
+        """Return a few tokens, mostly a whole element."""
+        if self.rng.random() < 0.8:
+            for _ in range(20):
+                at = self._at(parts)
+                if at < len(parts) and ELEMENT.match(parts[at]):
+                    return slice(at, extent(parts, at))
         at = self._at(parts)
-        del parts[at : at + self.rng.choice((1, 1, 2, 3))]
+        return slice(at, at + self.rng.choice((1, 1, 2, 3)))
+
+    def drop(self, body: bytes) -> bytes:
+        """Leave an element or a few tokens away."""
+        parts = tokens(body)
+        del parts[self._stretch(parts)]
         return b"".join(parts)
 
     def double(self, body: bytes) -> bytes:
-        """Repeat a few tokens."""
+        """Repeat an element or a few tokens, there or elsewhere."""
         parts = tokens(body)
-        at = self._at(parts)
-        parts[at:at] = parts[at : at + self.rng.choice((1, 3, 3, 5, 9))]
+        stretch = self._stretch(parts)
+        copy = parts[stretch]
+        at = stretch.start if self.rng.random() < 0.5 else self._at(parts)
+        parts[at:at] = copy
         return b"".join(parts)
 
     def swap(self, body: bytes) -> bytes:
-        """Exchange two tokens."""
+        """Exchange two neighbours."""
         parts = tokens(body)
-        if len(parts) > 1:
-            one, other = self._at(parts), self._at(parts)
-            one, other = min(one, len(parts) - 1), min(other, len(parts) - 1)
-            parts[one], parts[other] = parts[other], parts[one]
+        first = self._stretch(parts)
+        second = slice(first.stop, extent(parts, first.stop)) if first.stop < len(parts) else first
+        parts[first.start : second.stop] = parts[second] + parts[first]
         return b"".join(parts)
 
     def insert(self, body: bytes) -> bytes:
@@ -159,7 +191,10 @@ class Mutator:
         at = self._at(parts)
         name = self.rng.choice(NAMES)
         deep = 130 if self.rng.random() < 0.05 else 1
-        parts.insert(at + self.rng.choice((0, 1, 3)), b"</" + name + b">" * 1 if deep == 1 else (b"</" + name + b">") * deep)
+        parts.insert(
+            at + self.rng.choice((0, 1, 3)),
+            b"</" + name + b">" * 1 if deep == 1 else (b"</" + name + b">") * deep,
+        )
         parts.insert(at, (b"<" + name + b">") * deep)
         return b"".join(parts)
 

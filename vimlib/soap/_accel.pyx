@@ -23,7 +23,6 @@ from cpython.ref cimport Py_INCREF
 from libc.string cimport memchr, memcmp, memcpy
 
 import datetime as _datetime
-from sys import intern
 
 from vimlib.soap.leaf import DECODE, RANGES, Misfit, decode_enum
 from vimlib.soap.native import Malformed, read_open, read_tag, read_text, root_tag
@@ -39,11 +38,12 @@ cdef extern from "Python.h":
     object PyUnicode_New(Py_ssize_t size, Py_UCS4 maxchar)
     void* PyUnicode_DATA(object o)
     Py_ssize_t PyUnicode_GET_LENGTH(object o)
-    int PyUnicode_IS_COMPACT_ASCII "PyUnicode_IS_COMPACT_ASCII"(object o)
     PyObject** PySequence_Fast_ITEMS(object o)
 
+REVISION = 1
+"""Changes with the interface to the Python modules, so that a library left from another build is told."""
+
 cdef object UTC = _datetime.timezone.utc
-cdef object NONE_TYPE = type(None)
 
 # What a byte is
 cdef enum:
@@ -224,7 +224,7 @@ cdef class Reader:
 
     cdef object machine, refiner, tables
     cdef object done
-    cdef object strict
+    cdef bytes message              # its tag as written
     cdef str namespace
     cdef bint finished
     # The frame in hand, and those around it
@@ -275,12 +275,13 @@ cdef class Reader:
         PyMem_Free(self.declared)
         PyMem_Free(self.hints)
 
-    def __init__(self, machine, shape, done, place):
+    def __init__(self, machine, shape, done, place, bytes message):
         self.machine = machine
         self.refiner = machine.refiner
         self.tables = machine.tables
         self.namespace = machine.tables.namespace
         self.done = done
+        self.message = message
         self.structure = structure_of(shape)
         self.values = [None] * self.structure.size
         self.structures = [None]
@@ -431,8 +432,7 @@ cdef class Reader:
                         return True
             elif q[0] == c'/':
                 if self.open_tags == 0:
-                    self.finish()
-                    return True
+                    return self.finish()
                 if not self.close_tag():
                     return False
                 self.pop()
@@ -580,6 +580,10 @@ cdef class Reader:
         if q[1] != c'/':
             if seen:
                 self.check_text(p, n, seen)
+            p = self.tag_end(q)
+            if p == NULL:
+                return False
+            self.tag(PyBytes_FromStringAndSize(q + 1, p - q - 1 - ((p - 1)[0] == c'/' and p - q > 1)))
             raise Misfit("an element inside of a value")
         if self.e - q < length + 3:
             return False
@@ -593,6 +597,8 @@ cdef class Reader:
         if q[0] != c'>':
             if q >= self.e:
                 return False
+            if seen:
+                self.check_text(p, n, seen)
             raise Malformed("mismatched tag")
         if seen & (256 | 512):
             text = self.check_text(p, n, seen)
@@ -844,12 +850,17 @@ cdef class Reader:
         self.store(field, value)
         return 0
 
-    cdef int finish(self) except -1:
-        """The message ends: its end tag is next."""
-        cdef object value = self.complete()
+    cdef bint finish(self) except -1:
+        """The message ends: its end tag, which is not passed, is next. False: it is not complete."""
+        cdef const char* start = self.p
+        cdef object value
+        if not self.end_tag(PyBytes_AS_STRING(self.message), PyBytes_GET_SIZE(self.message)):
+            return False
+        self.p = start
+        value = self.complete()
         self.finished = True
         self.done(value)
-        return 0
+        return True
 
     # Tags
 
@@ -889,11 +900,14 @@ cdef class Reader:
     cdef bint close_tag(self) except -1:
         """Read the end tag of the innermost open tag. False: it is not complete."""
         cdef Py_ssize_t start = self.starts[self.open_tags - 1]
-        cdef Py_ssize_t length = self.names_size - start
+        return self.end_tag(self.names + start, self.names_size - start)
+
+    cdef bint end_tag(self, const char* name, Py_ssize_t length) except -1:
+        """Read the end tag of that name. False: it is not complete."""
         cdef const char* q = self.p + 2
         if self.e - q < length + 1:
             return False
-        if memcmp(q, self.names + start, length) != 0:
+        if memcmp(q, name, length) != 0:
             raise Malformed("mismatched tag")
         q += length
         while KIND[<unsigned char>q[0]] & BLANK:

@@ -10,12 +10,12 @@ import re
 from typing import TYPE_CHECKING, Any, TypeVar
 from xml.parsers import expat
 
-from vimlib.errors import ForbiddenXMLError, ProtocolError
+from vimlib.errors import ProtocolError
 from vimlib.soap._accel import Reader
 from vimlib.soap.decode import SLICE, MessageDecoder, PureDecoder
 from vimlib.soap.leaf import Misfit
 from vimlib.soap.machine import PLACE
-from vimlib.soap.native import Malformed
+from vimlib.soap.native import Malformed, root_tag
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,6 +46,9 @@ class _Message(MessageDecoder):
         self._held = b""
         self._held_from = 0
         self._open_names: list[bytes] = []
+        self._declarations = b""
+        self._content_at = 0
+        self._empty = False
         self._tail: expat.XMLParserType | None = None
         self._tail_fed = 0
 
@@ -117,7 +120,10 @@ class _Message(MessageDecoder):
         assert self._shape is not None
         assert self._done is not None
         machine = self.machine
-        reader = self._reader = Reader(machine, self._shape, self._done, PLACE)
+        self._declarations = root_tag(machine.refiner.scope())[2:-1]
+        reader = self._reader = Reader(
+            machine, self._shape, self._done, PLACE, self._open_names[-1]
+        )
         machine.path, machine.counted = reader.path, reader.elements
         machine.frame_depth = reader.frame_depth
         content, self._held = self._held[self._content_at :], b""
@@ -152,8 +158,10 @@ class _Message(MessageDecoder):
     # Behind the content there may be end tags alone, so their names are all that matters.
 
     def _make_tail(self) -> expat.XMLParserType:
-        tail = expat.ParserCreate("UTF-8")
-        tail.Parse(b"".join(b"<" + name + b">" for name in self._open_names), False)
+        envelope, *inner = self._open_names
+        tail = expat.ParserCreate("UTF-8", " ")
+        tail.Parse(b"<" + envelope + self._declarations + b">", False)
+        tail.Parse(b"".join(b"<" + name + b">" for name in inner), False)
         tail.StartElementHandler = self._surplus
         tail.ProcessingInstructionHandler = self._instruction
         self._tail_fed = tail.CurrentByteIndex

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from typing import TYPE_CHECKING, Final, Literal, ParamSpec, TypeVar
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar
 
 from vimlib.soap.decode import PureDecoder
 from vimlib.soap.limits import Limits
+from vimlib.soap.native import REVISION
 
 if TYPE_CHECKING:
     from vimlib.model import Invoker, Method
@@ -16,28 +19,46 @@ __all__ = ["Decoder", "backend", "decode_response"]
 P = ParamSpec("P")
 R = TypeVar("R")
 
+log = logging.getLogger("vimlib.soap")
+
 VARIABLE: Final = "VIMLIB_SOAP_BACKEND"
 
 
-def _choose() -> tuple[Literal["pure", "accelerated"], type[PureDecoder[R]]]:
+def _choose() -> tuple[Literal["pure", "accelerated"], type[PureDecoder[Any]]]:
     wanted = os.environ.get(VARIABLE, "")
     if wanted not in ("", "pure", "accelerated"):
         raise ImportError(f"{VARIABLE} is {wanted!r}; it may be 'pure' or 'accelerated'")
     if wanted == "pure":
         return "pure", PureDecoder
-    try:
+    lacking = _lacking()
+    if not lacking:
         from vimlib.soap.accelerated import AcceleratedDecoder
+
+        return "accelerated", AcceleratedDecoder
+    if wanted:
+        raise ImportError(
+            f"{VARIABLE} asks for the compiled decoder, which {lacking}. "
+            "Install vimlib where there is a C compiler, or leave the variable away."
+        )
+    return "pure", PureDecoder
+
+
+def _lacking() -> str:
+    """Return why the compiled decoder cannot be used; "" if it can."""
+    try:
+        accel = import_module("vimlib.soap._accel")
     except ModuleNotFoundError as error:
         # Any other error is one of the build, and to be seen.
         if error.name != "vimlib.soap._accel":
             raise
-        if wanted:
-            raise ImportError(
-                f"{VARIABLE} asks for the compiled decoder, which is not built here. "
-                "Install vimlib where there is a C compiler, or leave the variable away."
-            ) from error
-        return "pure", PureDecoder
-    return "accelerated", AcceleratedDecoder
+        return "is not built here"
+    if getattr(accel, "REVISION", 0) != REVISION:
+        # A working copy has moved on since it was installed.
+        log.warning(
+            "the compiled decoder is of another revision and not used; install vimlib again"
+        )
+        return "is built of another revision"
+    return ""
 
 
 _name, _decoder = _choose()

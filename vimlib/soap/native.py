@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from xml.parsers import expat
 
 from vimlib.errors import ForbiddenXMLError
@@ -11,7 +11,10 @@ from vimlib.soap.leaf import escape_attribute
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Malformed", "read_open", "read_tag", "read_text", "root_tag"]
+__all__ = ["REVISION", "Malformed", "read_open", "read_tag", "read_text", "root_tag"]
+
+# Of the interface between `_accel.pyx` and the Python modules; changes with it, in both.
+REVISION: Final = 1
 
 
 class Malformed(Exception):
@@ -52,7 +55,7 @@ def read_tag(root: bytes, raw: bytes) -> tuple[str, list[str], list[tuple[str | 
     parser = _parser(lambda tag, attrs: found.append((tag, attrs)))
     parser.Parse(root, False)
     parser.StartNamespaceDeclHandler = lambda prefix, uri: declared.append((prefix, uri or ""))
-    parser.Parse(b"<" + raw + b"/>", False)
+    parser.Parse(b"<" + raw + b"/></r>", True)
     tag, attrs = found[1]
     return tag, attrs, declared
 

@@ -87,6 +87,7 @@ def decode_request(
     decoder = MessageDecoder(tables, limits, begin, strict=strict, invoker=None)
     decoder.feed(body)
     decoder.finish()
+    decoder.release()
     return found[0]
 
 
