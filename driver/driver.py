@@ -6,8 +6,9 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from driver.config import DriverConfig
+from driver.host import HostInfo, host_info
 from driver.images.choose import own_mover
-from driver.instances import guest, lookup, power, removal
+from driver.instances import guest, lookup, power, removal, screen
 from driver.instances.spawn import spawn
 from driver.licence import licensed
 from driver.networks.vlan import ensure_vlan, remove_vlan
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from driver.guestinfo import Form, GuestConfig
     from driver.images.mover import BodyMover
     from driver.images.source import ImageStore, Progress
+    from driver.instances.screen import Console
     from driver.instances.types import Instance, InstanceSpec
     from driver.networks.facts import PortGroup
     from vimlib.client import Client
@@ -83,6 +85,19 @@ class ESXDriver:
         """Write what the guest shall know anew, while it runs too; see `driver.instances.guest`."""
         with licensed(self.client):
             return await guest.set_guest_info(self.client, ref, config, self.config, form=form)
+
+    async def console(self, ref: str) -> Console:
+        """Return a ticket to a machine's console; see `driver.instances.screen`."""
+        return await screen.console(self.client, ref)
+
+    async def screenshot(self, ref: str) -> bytes:
+        """Return a picture (PNG) of a machine's screen; see `driver.instances.screen`."""
+        with licensed(self.client):
+            return await screen.screenshot(self.client, ref, self.config)
+
+    async def host_info(self) -> HostInfo:
+        """Return what the host is and how it is doing. Cancelling loses nothing."""
+        return await host_info(self.client)
 
     async def ensure_vlan(self, name: str, vlan: int, *, interface: str = "vmnic0") -> PortGroup:
         """Return the port group for a VLAN, made where it is missing; see `driver.networks.vlan`."""

@@ -15,6 +15,7 @@ _NOUNS: Final = {
     "datastore": "Files of datastores.",
     "image": "Images: into datastores, and what they are.",
     "instance": "Machines: made from images, run, removed.",
+    "host": "The host itself.",
     "network": "Port groups.",
     "guest": "What a machine's settings tell its guest.",
 }
@@ -46,7 +47,10 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "instance reboot": ("instance:reboot", "Let the guest reboot, or reset."),
     "instance suspend": ("instance:suspend", "Suspend a machine to disk."),
     "instance resume": ("instance:resume", "Wake a suspended machine."),
+    "instance console": ("screen:console", "Get a ticket to a machine's console."),
+    "instance screenshot": ("screen:screenshot", "Save a picture of a machine's screen."),
     "instance events": ("events:events", "Show what happened to machines."),
+    "host show": ("host:show", "Show what the host is and how it is doing."),
     "network ls": ("network:ls", "List the host's port groups."),
     "network ensure-vlan": ("network:ensure_vlan", "Make a port group for a VLAN."),
     "network remove-vlan": ("network:remove_vlan", "Remove a port group made here."),

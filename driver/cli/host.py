@@ -1,0 +1,22 @@
+"""`vimctl host`: the host itself."""
+
+from __future__ import annotations
+
+from driver.cli.connection import CONNECTION, Connection
+from driver.cli.instance import opened
+from driver.cli.output import OUTPUT, Output
+
+__all__ = ["show"]
+
+
+async def show(*, connection: Connection = CONNECTION, output: Output = OUTPUT) -> None:
+    """Show what the host is, how much it is used, and its datastores."""
+    async with opened(connection) as driver:
+        found = await driver.host_info()
+    if output.json:
+        output.document(found.to_json())
+        return
+    fields = found.to_json()
+    stores = fields.pop("datastores")
+    output.fields(fields)
+    output.table(("name", "kind", "capacity", "free", "accessible"), stores)
