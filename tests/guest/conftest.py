@@ -11,13 +11,6 @@ import pytest
 from tests.guest.machine import Machine, make_chroot, missing
 from tests.guest.tree import MAC0, MAC1, OLDEST, Guest
 
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line(
-        "markers", "needs_chroot: needs a Debian chroot and network namespaces, so root on Linux"
-    )
-
-
 PYTHONS = [
     pytest.param(None, id="this"),
     pytest.param(

@@ -13,7 +13,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -64,6 +64,17 @@ pivot_root . .old
 umount -l /.old
 echo ready
 exec sleep infinity
+"""
+
+# Runs in the guest. cloud-init's transport is its other one, environment variables: the one by
+# VMware's tools wants the hardware to be VMware's. What is behind it is the same.
+CLOUD_INIT = """
+import json
+from cloudinit import helpers
+from cloudinit.sources.DataSourceVMware import DataSourceVMware
+source = DataSourceVMware({}, None, helpers.Paths({"run_dir": "/run/cloud"}))
+assert source._get_data()
+print(json.dumps([source.metadata, source.network_config]))
 """
 
 
@@ -198,6 +209,22 @@ class Machine:
         ran = self.run("vimguest", "--json", *words, ok=False)
         assert ran.returncode == code, ran
         found: dict[str, Any] = json.loads(ran.stdout)
+        return found
+
+    def cloud_init(self, settings: Mapping[str, str]) -> dict[str, Any]:
+        """Let cloud-init read the machine's settings and write networkd's files; its metadata."""
+        text, encoding = (settings[f"guestinfo.metadata{key}"] for key in ("", ".encoding"))
+        words = ["env", "VMX_GUESTINFO=1", f"VMX_GUESTINFO_METADATA={text}"]
+        words.append(f"VMX_GUESTINFO_METADATA_ENCODING={encoding}")
+        metadata, network = json.loads(self.run(*words, "python3", "-c", CLOUD_INIT).stdout)
+        self.put("/run/network.json", json.dumps(network))
+        macs = [word for n, mac in enumerate(self.macs) for word in ("--mac", f"eth{n},{mac}")]
+        self.run(
+            *["cloud-init", "devel", "net-convert", "--network-data", "/run/network.json"],
+            *["--kind", "yaml", "--output-kind", "networkd", "--distro", "debian"],
+            *["--directory", "/", *macs],
+        )
+        found: dict[str, Any] = metadata
         return found
 
     def addresses(self, name: str) -> list[str]:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.guest.conftest import chroot as chroot
 from tests.integration.peers import process, tools
 from tests.integration.peers.glance import Glance
 from tests.integration.peers.glance import glance as run_glance
