@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from driver.config import DriverConfig
 from driver.host import HostInfo, host_info
 from driver.images.choose import own_mover
-from driver.instances import guest, lookup, power, removal, screen
+from driver.instances import guest, lookup, power, removal, screen, snapshots
 from driver.instances.spawn import spawn
 from driver.licence import licensed
 from driver.networks.vlan import ensure_vlan, remove_vlan
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from driver.images.mover import BodyMover
     from driver.images.source import ImageStore, Progress
     from driver.instances.screen import Console
+    from driver.instances.snapshots import Snapshot
     from driver.instances.types import Instance, InstanceSpec
     from driver.networks.facts import PortGroup
     from vimlib.client import Client
@@ -85,6 +86,41 @@ class ESXDriver:
         """Write what the guest shall know anew, while it runs too; see `driver.instances.guest`."""
         with licensed(self.client):
             return await guest.set_guest_info(self.client, ref, config, self.config, form=form)
+
+    async def snapshots(self, ref: str) -> list[Snapshot]:
+        """Return a machine's snapshots, each before its children. Cancelling loses nothing."""
+        return await snapshots.list_snapshots(self.client, ref)
+
+    async def snapshot(
+        self,
+        ref: str,
+        name: str,
+        *,
+        description: str = "",
+        memory: bool = False,
+        quiesce: bool = False,
+    ) -> Snapshot:
+        """Take a snapshot; see `driver.instances.snapshots`, as for the next two."""
+        with licensed(self.client):
+            return await snapshots.take(
+                self.client,
+                ref,
+                name,
+                self.config,
+                description=description,
+                memory=memory,
+                quiesce=quiesce,
+            )
+
+    async def revert_snapshot(self, ref: str, snapshot: str) -> Snapshot:
+        """Go back to a snapshot, named by its reference's value or its name."""
+        with licensed(self.client):
+            return await snapshots.revert(self.client, ref, snapshot, self.config)
+
+    async def remove_snapshot(self, ref: str, snapshot: str, *, children: bool = False) -> None:
+        """Remove a snapshot; the machine keeps what it is now."""
+        with licensed(self.client):
+            await snapshots.remove(self.client, ref, snapshot, self.config, children=children)
 
     async def console(self, ref: str) -> Console:
         """Return a ticket to a machine's console; see `driver.instances.screen`."""
