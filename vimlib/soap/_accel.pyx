@@ -25,7 +25,7 @@ from libc.string cimport memchr, memcmp, memcpy
 import datetime as _datetime
 
 from vimlib.soap.leaf import DECODE, RANGES, Misfit, decode_enum
-from vimlib.soap.native import Malformed, read_open, read_tag, read_text, root_tag
+from vimlib.soap.native import Malformed, known_tag, read_open, read_tag, read_text, root_tag
 from vimlib.soap.refine import CAPTURE, NIL, ProxyMaker
 from vimlib.soap.tables import ANY, DATA, LAZY, LEAF, REF
 from vimlib.soap.typed import Unknown
@@ -127,19 +127,21 @@ cdef class Structure:
 
 
 cdef Field field_of(object item):
-    """Return the field of an item, made on first use."""
+    """Return the field of an item of the tables, made on first use and kept with it."""
     cdef Field field = item.native
-    cdef object low, high
-    if field is not None:
-        return field
-    field = Field()
+    if field is None:
+        field = item.native = new_field(item)
+    return field
+
+
+cdef Field new_field(object item):
+    cdef Field field = Field()
     field.item = item
     field.name = item.name.encode()
     field.index = item.index
     field.many = item.array
     field.structure = None
     settle(field)
-    item.native = field
     return field
 
 
@@ -205,7 +207,8 @@ cdef Structure structure_of(object shape):
     found.n_needed = len(shape.needed)
     for at in range(found.n_needed):
         found.needed[at] = shape.needed[at]
-    shape.native = found
+    if shape.extras is None:  # else it serves one element
+        shape.native = found
     return found
 
 
@@ -247,6 +250,7 @@ cdef class Reader:
     cdef list prefixes              # declared by open tags, the innermost last
     # Where tags mean the same
     cdef dict scopes, tags
+    cdef dict made                  # item made for attributes to its field
     cdef bint ours                  # a name without a prefix is of the binding
     cdef bytes root                 # a start tag that declares them
     cdef str default                # namespace of names without a prefix
@@ -297,6 +301,7 @@ cdef class Reader:
         self.texts = [None] * 1024
         self.prefixes = []
         self.scopes = {}
+        self.made = {}
         self.rest = b""
         self.enter_scope()
 
@@ -944,6 +949,7 @@ cdef class Reader:
         if known is None:
             if len(self.scopes) > 64:
                 self.scopes.clear()
+                self.made.clear()
             default = dict(scope).get("", "")
             known = self.scopes[scope] = (root_tag(scope), {}, default)
         self.root, self.tags, self.default = known
@@ -1048,7 +1054,7 @@ cdef class Reader:
         if tag is not None:
             return tag
         tag = Tag()
-        tag.tag, tag.attrs, tag.declared = read_tag(self.root, raw)
+        tag.tag, tag.attrs, tag.declared = (known_tag if len(raw) <= 128 else read_tag)(self.root, raw)
         self.machine.check_attributes(tag.attrs)
         namespace, _, local = tag.tag.rpartition(" ")
         tag.local = local.encode() if namespace in ("", self.namespace) else None
@@ -1076,6 +1082,7 @@ cdef class Reader:
     cdef Field refine(self, Field field, list attrs):
         """Return the field by which to read an element; None if it is absent, or kept."""
         cdef object item
+        cdef Field made
         self.starting = field
         item = self.refiner.refine(field.item, attrs)
         self.starting = None
@@ -1088,7 +1095,12 @@ cdef class Reader:
         if item is field.item:
             settle(field)
             return field
-        return field_of(item)
+        # Items made for attributes live as long as their decoder; kept with it, not with them,
+        # their fields are in no circle.
+        made = self.made.get(item)
+        if made is None:
+            made = self.made[item] = new_field(item)
+        return made
 
     cdef int begin(self, Field found, const char* name, Py_ssize_t length, str type_, list declared, bint empty) except -1:
         """Begin an element whose prefixes are declared."""

@@ -51,6 +51,8 @@ class _Message(MessageDecoder):
         self._empty = False
         self._tail: expat.XMLParserType | None = None
         self._tail_fed = 0
+        self._finished = False
+        self._rest = b""
 
     def begin(self, shape: Shape, done: Callable[[Any], None]) -> None:
         """Leave the message that has just begun to the reader."""
@@ -82,10 +84,10 @@ class _Message(MessageDecoder):
             at = 0
             if self._reader is None:
                 at = self._before(data)
-            if self._reader is not None and self._tail is None:
+            if self._reader is not None and not self._finished:
                 at = self._inside(data, at)
-            if self._tail is not None:
-                self._behind(data[at:], final)
+            if self._finished:
+                self._behind(bytes(data[at:]), final)
             elif final and self._reader is not None:
                 self._cut_off()
             elif final:
@@ -137,8 +139,8 @@ class _Message(MessageDecoder):
         rest = self._reader.read(data)
         if rest is None:
             return False
-        self._tail = self._make_tail()
-        self._behind(memoryview(rest), False)
+        self._finished = True
+        self._behind(rest, False)
         return True
 
     def _inside(self, data: memoryview, at: int) -> int:
@@ -165,22 +167,28 @@ class _Message(MessageDecoder):
         tail.StartElementHandler = self._surplus
         tail.ProcessingInstructionHandler = self._instruction
         self._tail_fed = tail.CurrentByteIndex
-        self._open_names = []
         return tail
 
     def _surplus(self, tag: str, attrs: Any) -> None:
         raise ProtocolError("the SOAP envelope holds more than one message")
 
-    def _behind(self, data: memoryview, final: bool) -> None:
-        assert self._tail is not None
-        for at in range(0, len(data), self._slice):
-            piece = data[at : at + self._slice]
-            self._tail.Parse(piece, False)
-            self._tail_fed += len(piece)
-            if self._tail_fed - self._tail.CurrentByteIndex > self._limits.text + SLICE:
-                self.machine.check_text(self._limits.text + 1)
-        if final:
-            self._tail.Parse(b"", True)
+    def _behind(self, data: bytes, final: bool) -> None:
+        self._rest += data
+        if not final and len(self._rest) < SLICE:
+            return
+        # What nearly always stands there needs no parser.
+        if self._tail is None:
+            names = reversed(self._open_names)
+            if final and self._rest.rstrip(b" \t\r\n") == b"".join(
+                b"</" + name + b">" for name in names
+            ):
+                return
+            self._tail = self._make_tail()
+        self._tail.Parse(self._rest, final)
+        self._tail_fed += len(self._rest)
+        self._rest = b""
+        if self._tail_fed - self._tail.CurrentByteIndex > self._limits.text + SLICE:
+            self.machine.check_text(self._limits.text + 1)
 
     def _not_xml(self, reason: str) -> ProtocolError:
         return ProtocolError(

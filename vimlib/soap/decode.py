@@ -12,6 +12,7 @@ from vimlib.errors import (
     LimitError,
     ProtocolError,
     UnexpectedReplyError,
+    UsageError,
     printable,
 )
 from vimlib.soap.fault import fault_from, fault_item, fault_shape

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 from xml.parsers import expat
 
@@ -11,7 +12,7 @@ from vimlib.soap.leaf import escape_attribute
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["REVISION", "Malformed", "read_open", "read_tag", "read_text", "root_tag"]
+__all__ = ["REVISION", "Malformed", "known_tag", "read_open", "read_tag", "read_text", "root_tag"]
 
 # Of the interface between `_accel.pyx` and the Python modules; changes with it, in both.
 REVISION: Final = 1
@@ -34,6 +35,7 @@ def _parser(start: Callable[[str, list[str]], None]) -> expat.XMLParserType:
     return parser
 
 
+@lru_cache(maxsize=64)
 def root_tag(scope: tuple[tuple[str, str], ...]) -> bytes:
     """Return a start tag named `r` that binds prefixes ("": the default) to namespaces."""
     parts = ["<r"]
@@ -42,6 +44,12 @@ def root_tag(scope: tuple[tuple[str, str], ...]) -> bytes:
         if prefix != "xml":  # bound by XML itself; may be declared, and means the same
             parts.append(f' {name}="{escape_attribute(uri)}"')
     return ("".join(parts) + ">").encode()
+
+
+@lru_cache(maxsize=1024)
+def known_tag(root: bytes, raw: bytes) -> tuple[str, list[str], list[tuple[str | None, str]]]:
+    """Return what `read_tag` does, for tags that are short and come again with other replies."""
+    return read_tag(root, raw)
 
 
 def read_tag(root: bytes, raw: bytes) -> tuple[str, list[str], list[tuple[str | None, str]]]:

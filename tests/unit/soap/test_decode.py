@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import logging
 from datetime import UTC, datetime
 from typing import Any
@@ -20,7 +21,7 @@ from tests.unit.soap.cases import (
     reply,
 )
 from vimlib import vim25
-from vimlib.errors import ProtocolError, UnexpectedReplyError
+from vimlib.errors import ProtocolError, UnexpectedReplyError, UsageError
 from vimlib.model import MethodFault
 from vimlib.soap import Decoder, Limits, Unknown, decode_response
 
@@ -508,3 +509,39 @@ def test_a_fault_is_raised() -> None:
     )
     assert caught.value.localized_message == "Not in"
     assert caught.value.outcome == "refused"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        reply("CurrentTime", "<returnval>2026-01-01T00:00:00Z</returnval>"),
+        fault("<faultstring>no</faultstring>"),
+    ],
+    ids=["reply", "fault"],
+)
+def test_a_decoder_that_is_done_leaves_nothing_to_the_cycle_collector(body: bytes) -> None:
+    def read() -> None:
+        decoder = Decoder(TIME)
+        decoder.feed(body)
+        try:
+            decoder.close()
+        except MethodFault as error:
+            error.__traceback__ = None
+
+    read()  # tables are made by the first
+    gc.collect()
+    gc.disable()
+    try:
+        read()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+
+
+def test_a_decoder_closes_twice_and_takes_no_more() -> None:
+    decoder = Decoder(VOID)
+    decoder.feed(reply("Logout", ""))
+    assert decoder.close() is None
+    assert decoder.close() is None
+    with pytest.raises(UsageError):
+        decoder.feed(b"<")
