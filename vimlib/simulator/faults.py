@@ -67,6 +67,8 @@ class Faults:
         self.rules: list[Rule] = []
         self.latency = 0.0
         """Seconds that every call waits before it is served."""
+        self.denied: dict[tuple[str, str], MethodFault] = {}
+        """Managed type and path of properties that nobody may read, with the reason."""
         self._tasks: dict[str, list[Any]] = {}
         self._held: dict[str, asyncio.Event] = {}
 
@@ -94,9 +96,17 @@ class Faults:
         if held is not None:
             held.set()
 
+    def deny(self, kind: str, path: str, fault: MethodFault | None) -> None:
+        """Let reads of `path` of objects of the managed type `kind` end in missingSet; None allows them."""
+        if fault is None:
+            self.denied.pop((kind, path), None)
+        else:
+            self.denied[kind, path] = fault
+
     def clear(self) -> None:
         """Forget all orders."""
         self.rules.clear()
+        self.denied.clear()
         self._tasks.clear()
         for method in tuple(self._held):
             self.release_task(method)

@@ -59,7 +59,11 @@ class Reader:
         Raises `InvalidProperty`: a path that cannot be fails the whole read.
         """
         found: dict[str, Any] = {}
+        denied = obj.world.faults.denied
         for path in self.paths(obj) or ():
+            if denied and (obj.kind, path) in denied:
+                found[path] = denied[obj.kind, path]
+                continue
             value, field = read_path(obj, path, self.session)
             found[path] = None if value is None else as_any(value, field)
         return found

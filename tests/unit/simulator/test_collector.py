@@ -138,3 +138,22 @@ async def test_what_a_session_made_ends_with_it(make: Callable[..., Any]) -> Non
     assert set(world.objects) > before
     call.esx.expire_sessions()
     assert set(world.objects) <= before
+
+
+async def test_a_denied_property_is_missing(make: Callable[..., Any]) -> None:
+    call = await make()
+    host = vim25.HostSystem("ha-host")
+    fault = vim25.NoPermission(object=host, privilegeId="System.Read")
+    call.esx.faults.deny("HostSystem", "name", fault)
+    collector = call.content.propertyCollector
+    [found] = await call(
+        Collector.RetrieveProperties, collector, specSet=[spec_of(host, "name", "parent")]
+    )
+    assert [prop.name for prop in found.propSet] == ["parent"]
+    assert found.missingSet[0].path == "name"
+    assert found.missingSet[0].fault.fault == fault
+    await call(Collector.CreateFilter, collector, spec=spec_of(host, "name"), partialUpdates=False)
+    update = await call(Collector.WaitForUpdatesEx, collector, version="")
+    assert update.filterSet[0].objectSet[0].missingSet[0].fault.fault == fault
+    call.esx.faults.clear()
+    assert await call.read(host, "name") == {"name": "localhost.localdomain"}
