@@ -32,10 +32,8 @@ async def run_all(
 
         async def one(kind: Kind, scenario: Scenario, client: ClientName) -> None:
             async with room:
-                cell = await run_cell(client, scenario, kind, wsdl)
+                cell = await run_cell(client, scenario, kind, wsdl, logs)
             cells[kind, scenario.row, client] = cell
-            if logs is not None:
-                (logs / f"{kind}-{scenario.row}-{client}.log").write_text(cell.log)
             said = f"{kind} {scenario.row:>4} {client:<8} {cell.verdict.word:<10} {cell.verdict.evidence}"
             print(said, file=sys.stderr, flush=True)
 

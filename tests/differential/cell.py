@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import json
 import re
+import shutil
 import sys
 import tempfile
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from tests.differential.clients.base import Job
 from tests.differential.scenarios import Scenario, Scene
@@ -28,7 +30,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 # Imports, and the megabytes of WSDL that one of them reads; no fault is in play yet.
 START_SECONDS = 90
 # What a client waits for the network, where it lets itself be told.
-CLIENT_SECONDS = 1.0
+CLIENT_SECONDS = 2.0
 # A logger at the head of a line, as `logging.basicConfig` writes it.
 _LOGGER = re.compile(r"^(?:DEBUG|INFO|WARNING|ERROR|CRITICAL):([\w.]+):")
 
@@ -44,11 +46,16 @@ class Cell:
     outcome: dict[str, Any] | None
     """What the client told."""
     log: str
-    """All that the client said, for who wants to know why."""
+    """The last of what it said, for who wants to know why."""
 
 
-async def run_cell(client: ClientName, scenario: Scenario, kind: Kind, wsdl: Path) -> Cell:
-    """Run one client through one scenario. Raises `RuntimeError` if the adapter itself fails."""
+async def run_cell(
+    client: ClientName, scenario: Scenario, kind: Kind, wsdl: Path, keep: Path | None = None
+) -> Cell:
+    """Run one client through one scenario; its log goes to the folder `keep`, if given.
+
+    Raises `RuntimeError` if the adapter itself fails.
+    """
     certificate = certs.make(scenario.certificate)
     with tempfile.TemporaryDirectory(prefix="differential-") as name:
         folder = Path(name)
@@ -68,6 +75,7 @@ async def run_cell(client: ClientName, scenario: Scenario, kind: Kind, wsdl: Pat
             job = Job(
                 action=scenario.action,
                 args=scenario.args,
+                server=kind,
                 host=scenario.address,
                 port=between.stage.port,
                 username=server.username,
@@ -79,34 +87,42 @@ async def run_cell(client: ClientName, scenario: Scenario, kind: Kind, wsdl: Pat
                 deadline=CLIENT_SECONDS,
             )
             seen = Seen(None, scenario.deadline, server, between, trap, notes=scene.notes)
-            log, version = await _played(client, job, scenario, scene, seen)
+            said = folder / "said"
+            with said.open("wb") as stderr:
+                version = await _played(client, job, scenario, scene, seen, stderr)
             if seen.outcome is not None and "not_offered" in seen.outcome:
                 verdict = Verdict("-", seen.outcome["not_offered"])
             else:
                 verdict = await scenario.judge(seen)
             secrets = {server.password: "the password"}
             secrets |= dict.fromkeys(between.cookies, "the session cookie")
-            leaks = tuple(sorted(_leaks(log, secrets)))
-            return Cell(verdict, version, leaks, seen.outcome, log)
+            with said.open(errors="replace") as lines:
+                leaks = tuple(sorted(_leaks(lines, secrets)))
+            if keep is not None:
+                shutil.copy(said, keep / f"{kind}-{scenario.row}-{client}.log")
+            return Cell(verdict, version, leaks, seen.outcome, _tail(said))
 
 
 async def _played(
-    client: ClientName, job: Job, scenario: Scenario, scene: Scene, seen: Seen
-) -> tuple[str, str]:
-    """Let the client do its job; note its outcome. Return what it logged, and its version."""
+    client: ClientName,
+    job: Job,
+    scenario: Scenario,
+    scene: Scene,
+    seen: Seen,
+    stderr: BinaryIO,
+) -> str:
+    """Let the client do its job; note its outcome. Return its version."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-W", "ignore", "-m", f"tests.differential.clients.{client}"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        stderr=stderr,
         cwd=REPOSITORY,
     )
     assert process.stdin is not None
     assert process.stdout is not None
-    assert process.stderr is not None
     stdin, stdout = process.stdin, process.stdout
-    log = asyncio.ensure_future(process.stderr.read())
 
     def say(message: Any) -> None:
         stdin.write(json.dumps(message).encode() + b"\n")
@@ -114,7 +130,7 @@ async def _played(
     async def hear() -> Any:
         line = await stdout.readline()
         if not line:
-            raise RuntimeError(f"the adapter of {client} died\n{(await log).decode()[-4000:]}")
+            raise RuntimeError(f"the adapter of {client} died\n{_tail(Path(stderr.name))}")
         return json.loads(line)
 
     try:
@@ -135,7 +151,7 @@ async def _played(
     finally:
         stdin.close()
         await _ended(process, 0 if seen.outcome is None else 5)
-    return (await log).decode(errors="replace"), version
+    return version
 
 
 async def _ended(process: asyncio.subprocess.Process, grace: float) -> None:
@@ -148,9 +164,16 @@ async def _ended(process: asyncio.subprocess.Process, grace: float) -> None:
         await process.wait()
 
 
-def _leaks(log: str, secrets: dict[str, str]) -> set[str]:
+def _tail(file: Path) -> str:
+    """Return the last of a log."""
+    with file.open("rb") as lines:
+        lines.seek(max(0, file.stat().st_size - 4000))
+        return lines.read().decode(errors="replace")
+
+
+def _leaks(log: Iterable[str], secrets: dict[str, str]) -> set[str]:
     found, logger = set(), "repr or traceback"
-    for line in log.splitlines():
+    for line in log:
         head = _LOGGER.match(line)
         # A record may have many lines; what the adapter printed itself begins as it likes.
         logger = head[1] if head else logger

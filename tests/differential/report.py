@@ -74,7 +74,7 @@ def page(cells: Cells, scenarios: list[Scenario], clients: list[ClientName], day
         (
             "How each is set up: vimlib as its README shows; pyVmomi by `VimSessionOrientedStub`, with "
             "`Connect` where there is a pin; oslo.vmware as nova does, with ten tries and "
-            "`image_transfer`, but with a CA. All are told to wait no longer than 1 s for the "
+            "`image_transfer`, but with a CA. All are told to wait no longer than 2 s for the "
             "network. A run is ended after 10 s, after 25 s where a client might send again late. The host is "
             "at 127.0.0.2, since one of them makes an exception of 127.0.0.1."
         ),

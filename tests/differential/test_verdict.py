@@ -130,8 +130,8 @@ async def test_cookies(header: str, word: str) -> None:
 
 def test_a_secret_is_found_and_its_logger_named() -> None:
     log = "DEBUG:suds.client:<Login>\n  <password>pa55</password>\nDEBUG:other:nothing\n"
-    assert _leaks(log, {"pa55": "the password"}) == {"suds.client: the password"}
-    assert _leaks(log, {"another": "the password"}) == set()
+    assert _leaks(log.splitlines(), {"pa55": "the password"}) == {"suds.client: the password"}
+    assert _leaks(log.splitlines(), {"another": "the password"}) == set()
 
 
 def test_the_page_says_who_leaks_and_counts_words() -> None:

@@ -18,6 +18,8 @@ class Job:
 
     action: str
     args: dict[str, Any]
+    server: str
+    """`simulator` or `vcsim`."""
     host: str
     port: int
     username: str
@@ -85,10 +87,12 @@ def attempt(function: Callable[[], Any]) -> dict[str, Any]:
 
 def run(make: Callable[[Job, Channel], Any], version: str) -> None:
     """Do one job. `make` returns the adapter, whose methods are the actions."""
-    logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
+    logging.basicConfig(stream=sys.stderr)
     channel = Channel()
     job = Job(**channel.receive())
     adapter = make(job, channel)
+    # From here on only: one of them logs a hundred megabytes about the WSDL that it reads.
+    logging.getLogger().setLevel(logging.DEBUG)
     channel.send(ready=version)
     channel.receive()
     channel.send(**attempt(lambda: getattr(adapter, job.action)(**job.args)))

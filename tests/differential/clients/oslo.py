@@ -81,23 +81,26 @@ class Oslo:
 
         return self._with(work)
 
-    def _first(self, kind: str, *paths: str) -> Any:
+    def _read(self, obj: Any, path: str) -> Any:
+        """Return a property; of an array its first item."""
         session = self.session
-        found = session.invoke_api(vim_util, "get_objects", session.vim, kind, 100, list(paths))
-        [item, *_] = found.objects
-        return item.obj, {prop.name: prop.val for prop in item.propSet}
+        found = session.invoke_api(vim_util, "get_object_property", session.vim, obj, path)
+        return found[0][0] if found.__class__.__name__.startswith("ArrayOf") else found
 
     def create(self, name: str) -> Any:
         def work() -> Any:
             factory = self.session.vim.client.factory
-            _, center = self._first("Datacenter", "vmFolder")
-            pool, _ = self._first("ResourcePool", "name")
-            _, store = self._first("Datastore", "name")
+            # Step by step: its recursive traversal is more than vcsim survives.
+            center = self._read(self.session.vim.service_content.rootFolder, "childEntity")
+            compute = self._read(self._read(center, "hostFolder"), "childEntity")
+            pool = self._read(compute, "resourcePool")
+            store = self._read(self._read(center, "datastore"), "name")
+            folder = self._read(center, "vmFolder")
             spec = factory.create("ns0:VirtualMachineConfigSpec")
             spec.name, spec.guestId, spec.memoryMB, spec.numCPUs = name, "otherGuest64", 64, 1
             spec.files = factory.create("ns0:VirtualMachineFileInfo")
-            spec.files.vmPathName = f"[{store['name']}]"
-            task = self._call("CreateVM_Task", center["vmFolder"], config=spec, pool=pool)
+            spec.files.vmPathName = f"[{store}]"
+            task = self._call("CreateVM_Task", folder, config=spec, pool=pool)
             return describe(str(self.session.wait_for_task(task).result.value))
 
         return self._with(work)

@@ -26,7 +26,7 @@ class Ours:
     async def client(self) -> AsyncIterator[Client]:
         job, wait = self.job, self.job.deadline
         timeouts = Timeouts(
-            connect=wait, handshake=wait, read=wait, write=wait, call=2 * wait, logout=wait
+            connect=wait, handshake=wait, read=wait, write=wait, call=wait, logout=wait
         )
         url = f"https://{job.host}:{job.port}/sdk"
         async with vimlib.connect(
