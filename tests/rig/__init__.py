@@ -8,5 +8,6 @@
 `cancel`  a coroutine cancelled at each of its awaits
 `clock`   an event loop whose clock runs when nobody is busy
 `leaks`   descriptors and tasks before and after
+`differential`  the same faults for pyVmomi and oslo.vmware: a program
 `canary`  secrets, looked for in logs, reprs and tracebacks
 """

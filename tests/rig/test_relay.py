@@ -30,6 +30,8 @@ from tests.rig.relay import (
 )
 from vimlib.simulator import ESXHost
 
+pytestmark = pytest.mark.slow
+
 CALL = (
     b'<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"><e:Body>'
     b'<RetrieveServiceContent xmlns="urn:vim25"><_this type="ServiceInstance">ServiceInstance</_this>'
