@@ -252,7 +252,7 @@ def rows(report: dict[str, Any]) -> list[Row]:
 
 def curve(most: int) -> list[dict[str, float]]:
     """Return how long each reader takes for replies of growing size."""
-    sizes = [size for size in (1, 10, 100, 1000, 10000) if size <= most]
+    sizes = [4**power for power in range(7) if 4**power <= most]
     points = []
     for size in sizes:
         body = reply(size)

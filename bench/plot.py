@@ -12,7 +12,7 @@ WIDTH, HEIGHT = 760, 480
 LEFT, RIGHT, TOP, BOTTOM = 70, 190, 44, 54
 COLOURS = ("#0b6e4f", "#1f78b4", "#888888", "#d95f02", "#a6297a")
 STYLE = """\
-svg { background: #ffffff; font: 13px sans-serif; }
+svg { font: 13px sans-serif; }
 text { fill: #222222; } .title { font-size: 15px; } .grid { stroke: #dddddd; }
 .line { fill: none; stroke-width: 2; }"""
 
@@ -28,6 +28,7 @@ def log_log(title: str, across: str, up: str, lines: Mapping[str, Points], note:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">',
         f"<title>{escape(title)}</title>",
         f"<style>{STYLE}</style>",
+        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>',
         f'<text class="title" x="{LEFT}" y="24">{escape(title)}</text>',
     ]
     for decade in x_axis.decades:
