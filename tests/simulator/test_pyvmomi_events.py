@@ -107,3 +107,28 @@ def test_a_user_logs_an_event(shared: Host) -> None:
     event = shared.content.eventManager.QueryEvents(about(vm))[-1]
     assert type(event).__name__.endswith("GeneralUserEvent")
     assert event.message == "hello"
+
+
+def test_a_collector_of_tasks(shared: Host) -> None:
+    vm = shared.create()
+    shared.done(vm.PowerOnVM_Task())
+    with pytest.raises(vim.fault.InvalidPowerState):
+        vm.PowerOnVM_Task()
+    shared.done(vm.PowerOffVM_Task())
+    entity = vim.TaskFilterSpec.ByEntity(entity=vm, recursion="self")
+    collector = shared.content.taskManager.CreateCollectorForTasks(
+        vim.TaskFilterSpec(entity=entity)
+    )
+    collector.RewindCollector()
+    found = collector.ReadNextTasks(10)
+    assert [task.descriptionId for task in found] == [
+        "VirtualMachine.powerOnVM",
+        "VirtualMachine.powerOffVM",
+    ]
+    assert {task.state for task in found} == {"success"}
+    shared.done(vm.ReconfigVM_Task(vim.vm.ConfigSpec(annotation="x")))
+    assert [task.descriptionId for task in collector.ReadNextTasks(10)] == [
+        "VirtualMachine.reconfigVM"
+    ]
+    assert collector.latestPage[0].descriptionId == "VirtualMachine.reconfigVM"
+    collector.DestroyCollector()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from vimlib import vim25
 from vimlib.simulator import vmdk
 from vimlib.simulator.datastore import Datastore, find_path, no_such_file, usage
+from vimlib.simulator.file_manager import delete_tree
 from vimlib.simulator.objects import Served, prop, serves
 from vimlib.simulator.tasks import start_task
 from vimlib.soap import Typed
@@ -207,8 +208,6 @@ def search_sub_folders(browser: DatastoreBrowser, call: Call) -> Any:
 @serves(DatastoreBrowser, "DeleteFile")
 async def delete_file(browser: DatastoreBrowser, call: Call) -> None:
     """Delete a file (the call of old; FileManager took its place)."""
-    from vimlib.simulator.file_manager import delete_tree
-
     browser.world.require_licence()
     store, path = find_path(browser.world, call.args["datastorePath"])
     store.require_unlocked(path)

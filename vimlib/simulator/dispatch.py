@@ -14,8 +14,9 @@ from vimlib.errors import EncodeError, NotFoundError, ProtocolError
 from vimlib.model import DataObject, MethodFault, parse_version
 from vimlib.simulator.call import Call, CallRecord
 from vimlib.simulator.fetch import BINDING
-from vimlib.simulator.objects import METHODS, Handler, Served
+from vimlib.simulator.objects import Handler, Served
 from vimlib.simulator.properties import fields_of, known_since
+from vimlib.simulator.served import METHODS
 from vimlib.simulator.world import localized, say
 from vimlib.soap import Limits, Request, decode_request, encode_fault, encode_response
 

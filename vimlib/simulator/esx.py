@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from vimlib.simulator import consoles, lifecycle, nfc, power, snapshots  # noqa: F401 - they enter their methods into the table
+from vimlib.simulator import power
 from vimlib.simulator.certificate import make_certificate, server_context
 from vimlib.simulator.control import Control
 from vimlib.simulator.datastore import Datastore

@@ -6,20 +6,17 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from vimlib import vim25
+from vimlib.simulator.history import HistoryCollector, concerns, open_collector
 from vimlib.simulator.objects import Entity, Served, prop, serves
-from vimlib.simulator.world import say
 
 if TYPE_CHECKING:
     from vimlib.simulator.call import Call
-    from vimlib.simulator.sessions import Session
     from vimlib.simulator.world import World
 
 __all__ = ["EventCollector", "EventManager"]
 
 _KEPT = 1000
 """Events that a host remembers."""
-_PAGE = 1000
-"""Most events that one read gives (EventHistoryCollector.ReadNextEvents)."""
 
 
 class EventManager(Served):
@@ -99,17 +96,8 @@ class EventManager(Served):
 
 def wanted(spec: Any, event: Any, entity: Entity | None) -> bool:
     """Whether a filter spec wants an event."""
-    if spec.entity is not None:
-        start = spec.entity.entity.moref
-        option = spec.entity.recursion
-        line: list[Any] = []
-        at = entity
-        while at is not None:
-            line.append((at.kind, at.moid))
-            at = at.parent
-        found = {"self": line[:1], "children": line[1:2], "all": line}.get(option, line)
-        if start not in found:
-            return False
+    if spec.entity is not None and not concerns(spec.entity, entity):
+        return False
     if spec.time is not None:
         if spec.time.beginTime is not None and event.createdTime < spec.time.beginTime:
             return False
@@ -131,48 +119,15 @@ def wanted(spec: Any, event: Any, entity: Entity | None) -> bool:
     return True
 
 
-class EventCollector(Served):
-    """A history collector: a window that moves over the events of a filter."""
+class EventCollector(HistoryCollector):
+    """A collector of events."""
 
     kind = "EventHistoryCollector"
-
-    def __init__(self, manager: EventManager, session: Session, spec: Any) -> None:
-        self.manager = manager
-        self.session = session
-        self.spec = spec
-        self.page = 10
-        self.all: list[Any] = manager.select(spec)
-        self.at = len(self.all)
-        """Position of the window: the newest events were read by nobody yet below it."""
-        super().__init__(manager.world, f"session[{session.key}]{manager.world.new_uuid()}")
-        manager.collectors.append(self)
-        session.owned.append(self)
-
-    @prop("filter")
-    def _filter(self) -> Any:
-        return self.spec
-
-    @prop("latestPage")
-    def _latest(self) -> list[Any]:
-        return self.all[-self.page :][::-1]
-
-    @prop("initialized")
-    def _initialized(self) -> bool:
-        return True
 
     def offer(self, event: Any, entity: Entity | None) -> None:
         """Take a new event if the filter wants it."""
         if wanted(self.spec, event, entity):
-            self.all.append(event)
-            self.changed("latestPage")
-
-    def remove(self) -> None:
-        """End the collector."""
-        if self in self.manager.collectors:
-            self.manager.collectors.remove(self)
-        if self in self.session.owned:
-            self.session.owned.remove(self)
-        super().remove()
+            self.take(event)
 
 
 @serves(EventManager, "QueryEvents")
@@ -184,11 +139,11 @@ def query_events(manager: EventManager, call: Call) -> list[Any]:
 @serves(EventManager, "CreateCollectorForEvents")
 def create_collector(manager: EventManager, call: Call) -> Any:
     """Make a collector of the session."""
-    assert call.session is not None
-    mine = [c for c in manager.collectors if c.session is call.session]
-    if len(mine) >= 32:
-        raise say(vim25.InvalidState(), "The operation is not allowed in the current state.")
-    return EventCollector(manager, call.session, call.args["filter"]).ref
+    session = open_collector(call, manager.collectors)
+    spec = call.args["filter"]
+    return EventCollector(
+        manager.world, session, spec, manager.select(spec), manager.collectors
+    ).ref
 
 
 @serves(EventManager, "LogUserEvent")
@@ -202,54 +157,3 @@ def log_user_event(manager: EventManager, call: Call) -> None:
         user=call.user,
         message=call.args["msg"],
     )
-
-
-def _count(call: Call) -> int:
-    count = int(call.args["maxCount"])
-    if not 0 < count <= _PAGE:
-        raise say(
-            vim25.InvalidArgument(invalidProperty="maxCount"),
-            "A specified parameter was not correct: maxCount",
-        )
-    return count
-
-
-@serves(EventCollector, "ReadNextEvents")
-def read_next(collector: EventCollector, call: Call) -> list[Any]:
-    """Read towards the newest."""
-    start = collector.at
-    collector.at = min(start + _count(call), len(collector.all))
-    return collector.all[start : collector.at]
-
-
-@serves(EventCollector, "ReadPreviousEvents")
-def read_previous(collector: EventCollector, call: Call) -> list[Any]:
-    """Read towards the oldest, newest first."""
-    end = collector.at
-    collector.at = max(end - _count(call), 0)
-    return collector.all[collector.at : end][::-1]
-
-
-@serves(EventCollector, "RewindCollector")
-def rewind(collector: EventCollector, call: Call) -> None:
-    """Go to the oldest."""
-    collector.at = 0
-
-
-@serves(EventCollector, "ResetCollector")
-def reset(collector: EventCollector, call: Call) -> None:
-    """Go to the newest."""
-    collector.at = len(collector.all)
-
-
-@serves(EventCollector, "SetCollectorPageSize")
-def set_page_size(collector: EventCollector, call: Call) -> None:
-    """Set how many `latestPage` shows."""
-    collector.page = _count(call)
-    collector.changed("latestPage")
-
-
-@serves(EventCollector, "DestroyCollector")
-def destroy(collector: EventCollector, call: Call) -> None:
-    """Drop the collector."""
-    collector.remove()

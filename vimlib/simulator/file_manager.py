@@ -6,7 +6,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from vimlib import vim25
-from vimlib.simulator.datastore import Datastore, find_path, no_such_file
+from vimlib.simulator.datastore import Datastore, find_path, no_such_file, usage
 from vimlib.simulator.objects import Served, serves
 from vimlib.simulator.tasks import start_task
 from vimlib.simulator.world import say
@@ -132,8 +132,6 @@ def copy_file(manager: FileManager, call: Call) -> Any:
     source, source_path, target, target_path = _pair(call)
 
     async def work(task: Task) -> None:
-        from vimlib.simulator.datastore import usage
-
         shown = source.shown(source_path), target.shown(target_path)
         here, there = source.local(source_path), target.local(target_path)
         target.require(await manager.world.io(usage, here))

@@ -14,6 +14,7 @@ from aiohttp import hdrs, web
 
 from vimlib.model import MethodFault
 from vimlib.simulator.datastore import Datastore, parts
+from vimlib.simulator.file_manager import delete_tree
 from vimlib.simulator.files import FileSink
 
 if TYPE_CHECKING:
@@ -250,8 +251,6 @@ def _held(store: Datastore, path: str) -> web.Response | None:
 
 
 async def _delete(world: World, store: Datastore, path: str, place: Path) -> web.Response:
-    from vimlib.simulator.file_manager import delete_tree
-
     held = _held(store, path)
     if held is not None:
         return held

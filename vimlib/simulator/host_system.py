@@ -17,7 +17,27 @@ if TYPE_CHECKING:
     from vimlib.simulator.tasks import Task
     from vimlib.simulator.world import World
 
-__all__ = ["HostShape", "HostSystem"]
+__all__ = ["HostShape", "HostSystem", "about"]
+
+
+def about(world: World) -> Any:
+    """Return what the host says about itself."""
+    release = world.release
+    return vim25.AboutInfo(
+        name=release.product,
+        fullName=release.full_name,
+        vendor="VMware, Inc.",
+        version=release.version,
+        build=release.build,
+        localeVersion="INTL",
+        localeBuild="000",
+        osType="vmnix-x86",
+        productLineId="esx" if release.product == "VMware ESX" else "embeddedEsx",
+        apiType="HostAgent",
+        apiVersion=release.api,
+        licenseProductName="VMware ESX Server",
+        licenseProductVersion=f"{release.licence}.0",
+    )
 
 
 @dataclass(frozen=True)
@@ -82,7 +102,7 @@ class HostSystem(Entity):
                 name=self.name,
                 port=443,
                 sslThumbprint=certificate.sha1 if certificate else None,
-                product=self._about(),
+                product=about(self.world),
                 vmotionEnabled=False,
                 faultToleranceEnabled=False,
             ),
@@ -95,11 +115,6 @@ class HostSystem(Entity):
             rebootRequired=False,
             managementServerIp=None,
         )
-
-    def _about(self) -> Any:
-        from vimlib.simulator.inventory import about
-
-        return about(self.world)
 
     @prop("hardware")
     def _hardware(self) -> Any:
@@ -134,7 +149,7 @@ class HostSystem(Entity):
     def _config(self) -> Any:
         return vim25.HostConfigInfo(
             host=self.ref,
-            product=self._about(),
+            product=about(self.world),
             network=self.world.networks.info(),
             fileSystemVolume=vim25.HostFileSystemVolumeInfo(
                 volumeTypeList=["VMFS"],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from vimlib import vim25
 from vimlib.simulator.collector import SharedCollector
 from vimlib.simulator.events import EventManager
-from vimlib.simulator.host_system import HostSystem
+from vimlib.simulator.host_system import HostSystem, about
 from vimlib.simulator.managers import build_managers
 from vimlib.simulator.network import NetworkSystem
 from vimlib.simulator.objects import Entity, Served, prop, serves
@@ -291,26 +291,6 @@ _CONTENT = [
     ("virtualDiskManager", "VirtualDiskManager", "ha-vdiskmanager"),
     ("ovfManager", "OvfManager", "ha-ovf-manager"),
 ]
-
-
-def about(world: World) -> Any:
-    """Return what the host says about itself."""
-    release = world.release
-    return vim25.AboutInfo(
-        name=release.product,
-        fullName=release.full_name,
-        vendor="VMware, Inc.",
-        version=release.version,
-        build=release.build,
-        localeVersion="INTL",
-        localeBuild="000",
-        osType="vmnix-x86",
-        productLineId="esx" if release.product == "VMware ESX" else "embeddedEsx",
-        apiType="HostAgent",
-        apiVersion=release.api,
-        licenseProductName="VMware ESX Server",
-        licenseProductVersion=f"{release.licence}.0",
-    )
 
 
 @serves(ServiceInstance, "RetrieveServiceContent")

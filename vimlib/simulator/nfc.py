@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vimlib import vim25
+from vimlib.model import MethodFault
 from vimlib.simulator.inventory import Folder, ResourcePool
 from vimlib.simulator.lifecycle import (
     create_machine,
@@ -22,7 +23,6 @@ from vimlib.simulator.snapshots import Snapshot
 from vimlib.simulator.world import localized, say
 
 if TYPE_CHECKING:
-    from vimlib.model import MethodFault
     from vimlib.simulator.call import Call
     from vimlib.simulator.datastore import Datastore
     from vimlib.simulator.world import World
@@ -194,7 +194,6 @@ def import_vapp(pool: ResourcePool, call: Call) -> Any:
     lease = Lease(world, "import")
 
     async def work() -> None:
-        from vimlib.model import MethodFault
 
         try:
             machine = await create_machine(world, config, pool)

@@ -10,6 +10,8 @@ import uuid
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from msgspec.structs import replace
+
 from vimlib import vim25
 from vimlib.simulator.clock import Clock, SystemClock
 from vimlib.simulator.faults import Faults
@@ -138,8 +140,6 @@ class World:
 
     def disk_resized(self, store: Datastore, path: str, capacity: int) -> None:
         """Let machines that have the disk know its new size."""
-        from msgspec.structs import replace
-
         shown = store.shown(path)
         for machine in self.machines.values():
             if (store, path) in machine.disk_files():
