@@ -99,11 +99,15 @@ async def ours(**options: Any) -> AsyncIterator[Server]:
     )
     assert process.stdout is not None
     try:
-        ready = json.loads(await process.stdout.readline())
+        line = await process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the simulated host ended with {await process.wait()}")
+        ready = json.loads(line)
         seconds = time.perf_counter() - began
         yield Server(ready["url"], ready["username"], ready["password"], "datastore1", seconds)
     finally:
-        process.terminate()
+        if process.returncode is None:
+            process.terminate()
         await process.wait()
 
 
@@ -148,7 +152,7 @@ async def first_answer() -> float:
         return time.perf_counter() - began
 
 
-async def inventory(server: Server, tries: int) -> tuple[float, int]:
+async def inventory(server: Server, machines: int, tries: int) -> tuple[float, int]:
     """Return the median seconds of reading eight properties of all machines, and bytes."""
     async with client(server) as made:
         content = made.content
@@ -175,6 +179,8 @@ async def inventory(server: Server, tries: int) -> tuple[float, int]:
             )
             taken.append(time.perf_counter() - began)
             size = len(body)
+            if (found := body.count(b"</propSet></objects>")) != machines:
+                raise RuntimeError(f"{server.url} told of {found} machines, not of {machines}")
         return statistics.median(taken), size
 
 
@@ -225,13 +231,13 @@ async def measure(
     details: dict[str, Any] = {"machines": machines, "upload_mib": size // MIB, "starts": starts}
     async with ours(vms=machines) as server:
         rows.append(at_most(f"start with {machines:,} machines", server.seconds, "s", 20))
-        mine, details["bytes"] = await inventory(server, tries)
+        mine, details["bytes"] = await inventory(server, machines, tries)
     with theirs(machines) as peer:
         if peer is None:
             rows.append(at_most(f"8 properties of {machines:,} machines", mine, "s"))
         else:
             details["vcsim_start"] = peer.seconds
-            their, details["vcsim_bytes"] = await inventory(peer, tries)
+            their, details["vcsim_bytes"] = await inventory(peer, machines, tries)
             rows.append(
                 beside(f"8 properties of {machines:,} machines", mine, "s", "vcsim", their, 1 / 3)
             )
