@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from pyVim import connect
 
 from tests.integration.conftest import Host
 from tests.integration.peers.images import DiskImage, sha512
@@ -22,7 +23,6 @@ MAC = "00:50:56:00:00:09"
 @contextmanager
 def pyvmomi(host: Host) -> Iterator[Any]:
     """Log in with the vendor's own client."""
-    connect = pytest.importorskip("pyVim.connect")
     where = urlsplit(host.url)
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
