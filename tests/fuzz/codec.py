@@ -1,6 +1,6 @@
 """The compiled decoder against the pure one, on replies that went through a mutator.
 
-    python -m tests.fuzz.codec [--mutations 1000000] [--seed 0] [--sanitize] [--json]
+    python -m tests.fuzz.codec [--mutations 1000000] [--seed 0] [--sanitize] [--alone] [--json]
 
 Both get the same bytes in the same pieces. They must agree: equal objects of the same types, or an
 error of the same class at the same path. `--sanitize` compiles the decoder with the address and the
@@ -144,9 +144,17 @@ def make_case(samples: list[Sample], seed: str) -> Case:
 
 
 def run(
-    accelerated: type[PureDecoder[Any]], mutations: int, seed: int, report: Callable[[str], None]
+    accelerated: type[PureDecoder[Any]],
+    mutations: int,
+    seed: int,
+    report: Callable[[str], None],
+    *,
+    alone: bool = False,
 ) -> dict[str, Any]:
-    """Compare the two on that many mutations; `report` is told each disagreement."""
+    """Compare the two on that many mutations; `report` is told each disagreement.
+
+    `alone` leaves the pure decoder out: what the sanitizers look for needs no second opinion.
+    """
     samples = seeds(random.Random(seed))
     outcomes: Counter[str] = Counter()
     disagreements = 0
@@ -154,8 +162,12 @@ def run(
     for number in range(mutations):
         case = make_case(samples, f"{seed}:{number}")
         strict = number % 4 == 0
-        pure = outcome(PureDecoder(case.method, strict=strict), case.body, case.cuts)
         fast = outcome(accelerated(case.method, strict=strict), case.body, case.cuts)
+        pure = (
+            fast
+            if alone
+            else outcome(PureDecoder(case.method, strict=strict), case.body, case.cuts)
+        )
         outcomes[pure[0] if pure[0] != "error" else type(pure[1]).__name__] += 1
         found = disagreement(pure, fast)
         if found:
@@ -164,6 +176,7 @@ def run(
     return {
         "mutations": mutations,
         "seed": seed,
+        "compared": not alone,
         "disagreements": disagreements,
         "seconds": round(time.monotonic() - began, 1),
         "outcomes": dict(outcomes.most_common()),
@@ -245,6 +258,11 @@ def main() -> int:
     parser.add_argument("--mutations", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sanitize", action="store_true")
+    parser.add_argument(
+        "--alone",
+        action="store_true",
+        help="without the pure decoder, which takes most of the time",
+    )
     parser.add_argument("--library", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--show", help="print the reply of a disagreement: SEED:NUMBER")
@@ -262,7 +280,11 @@ def main() -> int:
     else:
         accelerated = load(given.library)
     result = run(
-        accelerated, given.mutations, given.seed, lambda line: print(line, file=sys.stderr)
+        accelerated,
+        given.mutations,
+        given.seed,
+        lambda line: print(line, file=sys.stderr),
+        alone=given.alone,
     )
     print(json.dumps({"fuzz": result}) if given.json else result)
     return 1 if result["disagreements"] else 0

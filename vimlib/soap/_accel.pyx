@@ -852,7 +852,10 @@ cdef class Reader:
         self.structure = self.structures.pop()
         self.values = self.frames.pop()
         self.shut()
-        self.store(field, value)
+        if value is None:
+            self.values[field.index] = None  # "no result", also where there was one
+        else:
+            self.store(field, value)
         return 0
 
     cdef bint finish(self) except -1:

@@ -351,6 +351,7 @@ class PureDecoder(Generic[R]):
 
         Raises:
             MethodFault: The reply is a fault; the class says which.
+            UnexpectedReplyError: The reply has no result and the method always has one.
             ProtocolError: The reply is cut off, or as for `feed`.
         """
         if not self._closed:
@@ -359,6 +360,9 @@ class PureDecoder(Generic[R]):
             self._closed = True
         if self._fault is not None:
             raise self._fault
+        # A field that is absent can be None; a result that is would be passed on as one.
+        if self._result is None and self._tables.reply(self._method).needed:
+            raise UnexpectedReplyError(f"the reply to {self._method.name} has no result")
         result: R = self._result
         return result
 

@@ -1,0 +1,98 @@
+"""The compiled decoder against its oracle; `tests/fuzz/codec.py` does the same for hours."""
+
+from __future__ import annotations
+
+import random
+from importlib.util import find_spec
+from typing import Any
+
+import pytest
+
+from tests.fuzz.codec import difference, disagreement, make_case, outcome, seeds
+from tests.fuzz.mutate import TEXTS
+from tests.unit.soap.cases import ANY, CONTENT, any_reply, feed_all, reply
+from vimlib import vim25
+from vimlib.errors import LimitError
+from vimlib.soap import Limits
+from vimlib.soap.decode import PureDecoder
+
+if find_spec("vimlib.soap._accel") is None:
+    pytest.skip("the compiled decoder is not built here", allow_module_level=True)
+try:
+    from vimlib.soap.accelerated import AcceleratedDecoder
+except (ImportError, AttributeError):  # left from another build
+    pytest.skip("the compiled decoder is of another revision", allow_module_level=True)
+
+
+def agree(method: Any, body: bytes, cuts: list[int], **options: Any) -> str:
+    pure = outcome(PureDecoder(method, **options), body, cuts)
+    return disagreement(pure, outcome(AcceleratedDecoder(method, **options), body, cuts))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_mutated_replies(seed: int) -> None:
+    samples = seeds(random.Random(seed))
+    for number in range(150):
+        case = make_case(samples, f"{seed}:{number}")
+        assert agree(case.method, case.body, case.cuts, strict=bool(number % 2)) == "", (
+            f"{seed}:{number}"
+        )
+
+
+@pytest.mark.parametrize(
+    "type_", ["string", "int", "boolean", "dateTime", "double", "base64Binary", "long", "byte"]
+)
+def test_every_text_in_every_type(type_: str) -> None:
+    for text in TEXTS:
+        body = any_reply(f'<value xsi:type="xsd:{type_}">@</value>').replace(b"@", text)
+        for cuts in ([], list(range(1, len(body)))):
+            assert agree(ANY, body, cuts) == "", text
+
+
+def test_cut_off_anywhere_with_the_same_path() -> None:
+    body = reply(
+        "RetrievePropertiesEx",
+        '<returnval><objects><obj type="VirtualMachine">vm-1</obj><propSet><name>Gr\u00fcn &amp; ]</name>'
+        '<val xmlns:q="urn:vim25" xsi:type="q:ArrayOfVirtualDevice"><!-- c --><VirtualDevice xsi:type="VirtualCdrom">'
+        "<key>3000</key><unknown a='>'><x/>t<![CDATA[u]]></unknown></VirtualDevice></val></propSet></objects></returnval>",
+    )
+    for end in range(len(body) + 1):
+        for cuts in ([], [end // 2] if end > 1 else [], list(range(1, end))):
+            assert agree(CONTENT, body[:end], cuts) == "", end
+
+
+def test_names_longer_and_deeper_than_there_was_room_for() -> None:
+    names = [f"n{'x' * 300}{level}" for level in range(100)]
+    inside = "".join(f"<{name}>" for name in names) + "".join(
+        f"</{name}>" for name in reversed(names)
+    )
+    body = reply("RetrievePropertiesEx", f"<returnval>{inside}<token>t</token></returnval>")
+    assert agree(CONTENT, body, []) == ""
+    assert feed_all(AcceleratedDecoder(CONTENT), body).token == "t"
+
+
+def test_a_text_at_its_limit() -> None:
+    for length in (10, 11):
+        body = reply(
+            "RetrievePropertiesEx", f"<returnval><token>{'x' * length}</token></returnval>"
+        )
+        assert agree(CONTENT, body, [], limits=Limits(text=10)) == ""
+    with pytest.raises(LimitError):
+        feed_all(AcceleratedDecoder(CONTENT, limits=Limits(text=10)), body)
+
+
+def test_no_result_behind_a_result() -> None:
+    wait = vim25.PropertyCollector.WaitForUpdatesEx
+    body = reply("WaitForUpdatesEx", "<returnval><version>1</version></returnval><returnval/>")
+    assert agree(wait, body, []) == ""
+    assert feed_all(AcceleratedDecoder(wait), body) is None
+
+
+def test_equal_references_of_one_reply_are_one_object_and_of_two_decoders_are_not() -> None:
+    two = '<objects><obj type="HostSystem">h</obj></objects>' * 2
+    body = reply("RetrievePropertiesEx", f"<returnval>{two}</returnval>")
+    first = feed_all(AcceleratedDecoder(CONTENT), body).objects
+    second = feed_all(AcceleratedDecoder(CONTENT), body).objects
+    assert first[0].obj is first[1].obj
+    assert first[0].obj is not second[0].obj
+    assert difference(first, second) == ""
