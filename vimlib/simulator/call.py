@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["Call", "CallRecord"]
 
 
-@dataclass
+@dataclass(slots=True)
 class CallRecord:
     """A line of `ESXHost.call_log`."""
 

@@ -144,6 +144,9 @@ class Served:
         for watcher in tuple(self.watchers):
             watcher.object_changed(self, names)
 
+    def interrupt(self, fault: Exception) -> None:
+        """Fail a call that hangs on the object, if one does."""
+
     def remove(self) -> None:
         """Take the object out of the world; whoever watches it hears of it."""
         self.world.forget(self)

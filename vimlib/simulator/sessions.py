@@ -103,14 +103,15 @@ class SessionManager(Served):
         session.last_active = self.world.clock.now()
         return session
 
-    def end(self, session: Session, face: Face = "fault") -> None:
-        """End a session with what it owns."""
+    def end(self, session: Session, face: Face = "fault", *, by_request: bool = False) -> None:
+        """End a session with what it owns; `by_request` tells a logout from idleness."""
         self.by_cookie.pop(session.cookie, None)
         if len(self.dead) > 10_000:  # what is remembered of the dead is bounded
             self.dead.clear()
         self.dead[session.cookie] = face
         for owned in list(session.owned):
             if owned.alive:
+                owned.interrupt(_ended(by_request))
                 owned.remove()
         session.owned.clear()
         self.changed("sessionList")
@@ -170,6 +171,18 @@ class SessionManager(Served):
         return "en"
 
 
+def _ended(by_request: bool) -> Any:
+    """Return the fault for a call that hangs while its session ends.
+
+    pyVmomi's task helper says that a terminated session shows as RequestCanceled.
+    """
+    if by_request:
+        return say(vim25.RequestCanceled(), "The task was canceled by a user.")
+    return say(
+        vim25.NotAuthenticated(privilegeId="System.View"), "The session is not authenticated."
+    )
+
+
 def _refused() -> Any:
     return say(
         vim25.InvalidLogin(), "Cannot complete login due to an incorrect user name or password."
@@ -198,7 +211,7 @@ def login(manager: SessionManager, call: Call) -> Any:
 def logout(manager: SessionManager, call: Call) -> None:
     """End the caller's session."""
     assert call.session is not None
-    manager.end(call.session)
+    manager.end(call.session, by_request=True)
     call.set_cookie = ""
 
 
@@ -220,7 +233,7 @@ def terminate(manager: SessionManager, call: Call) -> None:
         found = next((s for s in manager.by_cookie.values() if s.key == key), None)
         if found is None:
             raise say(vim25.NotFound(), "The session was not found.")
-        manager.end(found)
+        manager.end(found, by_request=True)
 
 
 @serves(SessionManager, "AcquireCloneTicket")

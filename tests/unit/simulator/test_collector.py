@@ -157,3 +157,26 @@ async def test_a_denied_property_is_missing(make: Callable[..., Any]) -> None:
     assert update.filterSet[0].objectSet[0].missingSet[0].fault.fault == fault
     call.esx.faults.clear()
     assert await call.read(host, "name") == {"name": "localhost.localdomain"}
+
+
+async def test_a_wait_hears_of_the_end_of_its_session(make: Callable[..., Any]) -> None:
+    for end, fault in (("expire", vim25.NotAuthenticated), ("logout", vim25.RequestCanceled)):
+        call = await make()
+        collector = call.content.propertyCollector
+        host = vim25.HostSystem("ha-host")
+        await call(
+            Collector.CreateFilter, collector, spec=spec_of(host, "name"), partialUpdates=False
+        )
+        first = await call(Collector.WaitForUpdatesEx, collector, version="")
+        hung = asyncio.create_task(
+            call(Collector.WaitForUpdatesEx, collector, version=first.version)
+        )
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert len(call.esx.calls("WaitForUpdatesEx")) == 2
+        if end == "expire":
+            call.esx.expire_sessions()
+        else:
+            await call(vim25.SessionManager.Logout, call.content.sessionManager)
+        with pytest.raises(fault):
+            await hung
