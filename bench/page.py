@@ -11,7 +11,7 @@ from typing import Any
 
 from bench import machine
 from bench.plot import log_log
-from bench.report import Row, cells, markdown
+from bench.report import Row, markdown
 
 __all__ = ["curve_svg", "write"]
 
@@ -54,15 +54,13 @@ def claims(run: dict[str, Any], rows: Sequence[Row]) -> str:
     """Return the rows that README shows: those judged beside a peer, the largest ratios first."""
     shown = [row for row in rows if row.met is not None and row.ratio is not None]
     shown.sort(key=lambda row: -(row.ratio or 0.0))
-    lines = ["| | ours | peer | its figure | ratio |", "|---|--:|---|--:|--:|"]
-    lines += ["| " + " | ".join(cells(row)[:5]) + " |" for row in shown[:CLAIMS]]
     judged = [row.met for row in rows if row.met is not None]
     source = (
         f"From one run of {run['began'][:10]}, {run['machine']['cores']} cores;"
         f" {judged.count(False)} of {len(judged)} wanted figures were missed."
         " [All rows, what they mean and what was missed](docs/benchmarks.md)."
     )
-    return "\n".join([*lines, "", source])
+    return "\n".join([markdown(shown[:CLAIMS]), "", source])
 
 
 def curve_svg(curve: Sequence[dict[str, float]]) -> str:

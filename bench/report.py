@@ -69,12 +69,12 @@ def at_most(name: str, ours: float, unit: str, most: float | None = None) -> Row
     """Return a row with no peer, and a bound that it must keep, if any."""
     if most is None:
         return Row(name, ours, unit)
-    return Row(name, ours, unit, wanted=f"at most {most:g} {unit}", met=ours <= most)
+    return Row(name, ours, unit, wanted=f"at most {most:g} {unit}".rstrip(), met=ours <= most)
 
 
 def at_least(name: str, ours: float, unit: str, least: float) -> Row:
     """Return a row with no peer that must reach a figure."""
-    return Row(name, ours, unit, wanted=f"at least {least:g} {unit}", met=ours >= least)
+    return Row(name, ours, unit, wanted=f"at least {least:g} {unit}".rstrip(), met=ours >= least)
 
 
 def arguments(description: str | None) -> argparse.ArgumentParser:
@@ -99,10 +99,10 @@ def emit(name: str, rows: Sequence[Row], details: Any, *, as_json: bool) -> None
 
 def figure(value: float, unit: str = "") -> str:
     """Return a number with three digits that count, and its unit."""
-    if value and abs(value) < 100:
-        shown = f"{value:.3g}" if abs(value) < 1 else f"{value:.{2 if abs(value) < 10 else 1}f}"
-    else:
+    if float(value).is_integer() or abs(value) >= 100:
         shown = f"{value:,.0f}"
+    else:
+        shown = f"{value:.3g}" if abs(value) < 1 else f"{value:.{2 if abs(value) < 10 else 1}f}"
     return f"{shown} {unit}".rstrip()
 
 
