@@ -179,5 +179,5 @@ def spec(image: Path | str, name: str = "web", **given: Any) -> InstanceSpec:
     return InstanceSpec(name=name, image=str(image), **given)
 
 
-TIMEOUTS = Timeouts(connect=2, handshake=2, read=0.3, write=2, call=1, logout=2)
+TIMEOUTS = Timeouts(connect=5, handshake=5, read=0.6, write=2, call=2, logout=2)
 """For a host that does not answer on purpose."""
