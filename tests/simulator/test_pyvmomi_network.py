@@ -147,3 +147,25 @@ def test_the_host_says_what_it_is(shared: Host) -> None:
     assert store.summary.url == f"ds:///vmfs/volumes/{store._moId}/"
     assert store.host[0].mountInfo.accessMode == "readWrite"
     assert store.info.vmfs.uuid == store._moId
+
+
+def test_many_changes_in_one_call(shared: Host) -> None:
+    network = vim.host.NetworkSystem
+    switch = vim.host.VirtualSwitch.Config(
+        changeOperation="add",
+        name="vSwitch7",
+        spec=vim.host.VirtualSwitch.Specification(numPorts=16),
+    )
+    groups = [
+        vim.host.PortGroup.Config(changeOperation="add", spec=group(name, 7, "vSwitch7"))
+        for name in ("seven a", "seven b")
+    ]
+    config = vim.host.NetworkConfig(vswitch=[switch], portgroup=groups)
+    assert isinstance(system(shared), network)
+    system(shared).UpdateNetworkConfig(config, "modify")
+    assert {"seven a", "seven b"} <= {each.name for each in shared.datacenter.network}
+    gone = vim.host.PortGroup.Config(changeOperation="remove", spec=group("seven a", 7, "vSwitch7"))
+    system(shared).UpdateNetworkConfig(vim.host.NetworkConfig(portgroup=[gone]), "modify")
+    assert "seven a" not in [each.name for each in shared.datacenter.network]
+    with pytest.raises(vmodl.fault.NotSupported):
+        system(shared).UpdateNetworkConfig(config, "replace")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from dataclasses import replace as dataclass_replace
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import asdict, replace
@@ -459,3 +460,30 @@ def remove_virtual_switch(system: NetworkSystem, call: Call) -> None:
 @serves(NetworkSystem, "RefreshNetworkSystem")
 def refresh(system: NetworkSystem, call: Call) -> None:
     """Do nothing: nothing is stale."""
+
+
+@serves(NetworkSystem, "UpdateNetworkConfig")
+def update_network_config(system: NetworkSystem, call: Call) -> Any:
+    """Change switches and port groups in one call, in order; a fault leaves what was done before it.
+
+    Of the modes `modify` is simulated, of the parts these two; anything else is NotSupported.
+    """
+    config = call.args["config"]
+    simulated = {"vswitch", "portgroup"}
+    given = {name for name, value in asdict(config).items() if value is not None and value != []}
+    if call.args["changeMode"] != "modify" or not given <= simulated:
+        raise say(
+            vim25.NotSupported(), "Only switches and port groups can be changed, by `modify`."
+        )
+    for item in config.vswitch:
+        step = {"add": add_virtual_switch, "remove": remove_virtual_switch}.get(
+            item.changeOperation or "edit", update_virtual_switch
+        )
+        step(system, dataclass_replace(call, args={"vswitchName": item.name, "spec": item.spec}))
+    for item in config.portgroup:
+        name = item.spec.name if item.spec else ""
+        step = {"add": add_port_group, "remove": remove_port_group}.get(
+            item.changeOperation or "edit", update_port_group
+        )
+        step(system, dataclass_replace(call, args={"portgrp": item.spec, "pgName": name}))
+    return vim25.HostNetworkConfigResult()
