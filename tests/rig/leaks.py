@@ -32,12 +32,14 @@ async def leakcheck(*, settle: float = 2.0) -> AsyncIterator[None]:
     fds, tasks = descriptors(), asyncio.all_tasks()
     yield
     end = loop.time() + settle
+    rounds = 0  # a machine that is busy elsewhere takes our time away, not our turns
     while True:
+        rounds += 1
         more = {fd: what for fd, what in descriptors().items() if fds.get(fd) != what}
         left = asyncio.all_tasks() - tasks - {asyncio.current_task()}
         if not more and not left:
             return
         gc.collect()  # costs a tenth of a second on our heap, so only where something is left
-        if loop.time() > end:
+        if loop.time() > end and rounds > 50:
             raise AssertionError(f"left behind: descriptors {more}, tasks {left}")
         await asyncio.sleep(0.01)  # transports close in the loop's own time
