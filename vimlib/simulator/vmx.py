@@ -152,7 +152,8 @@ def _render_devices(devices: list[Any], lines: dict[str, str]) -> None:
 def parse(text: str) -> dict[str, str]:
     """Return the keys and values of a `.vmx` file. Raises `VmxError`."""
     values = {}
-    for line in text.splitlines():
+    # Not `splitlines`, which takes more for the end of a line than the format does.
+    for line in text.split("\n"):
         match = _LINE.match(line)
         if match is not None:
             values[match[1]] = _ESCAPED.sub(lambda m: chr(int(m[1], 16)), match[2])
