@@ -19,8 +19,8 @@ from vimlib.secret import Secret
 from vimlib.session.session import Credentials, Session
 from vimlib.tasks import TaskWaiter
 from vimlib.tls import TLS
-from vimlib.transport.network import HTTPTransport
 from vimlib.transport.base import Timeouts
+from vimlib.transport.network import HTTPTransport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
@@ -63,6 +63,11 @@ class Client:
     def host(self) -> str:
         """`host:port` of the server."""
         return self._session.host
+
+    @property
+    def timeouts(self) -> Timeouts:
+        """The deadlines of calls and transfers, for who moves bytes by sockets of its own."""
+        return self._transport.timeouts
 
     @property
     def proxied(self) -> bool:

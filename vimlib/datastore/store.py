@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from vimlib.session.session import Session
     from vimlib.tls import Trust
     from vimlib.transport.address import Address
-    from vimlib.transport.network import HTTPTransport
     from vimlib.transport.http import HTTPReply
+    from vimlib.transport.network import HTTPTransport
 
 __all__ = ["Datastore", "FileEntry", "PutTarget"]
 

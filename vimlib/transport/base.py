@@ -6,6 +6,7 @@ each failure whether a byte of the request can have left (`outcome`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,7 +16,7 @@ from vimlib.errors import UsageError
 from vimlib.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable
 
 __all__ = [
     "COOKIE",

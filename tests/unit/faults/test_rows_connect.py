@@ -30,7 +30,7 @@ from vimlib.errors import (
     UsageError,
 )
 from vimlib.tls import TLS
-from vimlib.transport import HTTPTransport, EncodedCall, HTTPRequest, Timeouts
+from vimlib.transport import EncodedCall, HTTPRequest, HTTPTransport, Timeouts
 
 QUICK = Timeouts(connect=0.4, handshake=0.4, read=0.4, write=0.4, call=2)
 GOOD = certs.make("good")

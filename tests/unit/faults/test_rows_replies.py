@@ -32,7 +32,7 @@ from vimlib.errors import (
 from vimlib.secret import Secret
 from vimlib.soap import Decoder, Limits, encode_response
 from vimlib.tls import TLS
-from vimlib.transport import HTTPTransport, EncodedCall, HTTPRequest, Timeouts
+from vimlib.transport import EncodedCall, HTTPRequest, HTTPTransport, Timeouts
 from vimlib.transport.base import session_cookie
 from vimlib.transport.status import LONGEST_WAIT, retry_after
 

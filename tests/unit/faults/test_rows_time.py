@@ -37,9 +37,9 @@ from vimlib.session.session import Credentials
 from vimlib.soap import encode_fault, encode_response
 from vimlib.tls import TLS
 from vimlib.transport import (
-    HTTPTransport,
     EncodedCall,
     HTTPRequest,
+    HTTPTransport,
     Reply,
     ScriptedTransport,
     Timeouts,

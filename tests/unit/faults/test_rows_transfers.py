@@ -25,7 +25,7 @@ from vimlib.errors import (
 )
 from vimlib.secret import Secret
 from vimlib.tls import TLS
-from vimlib.transport import HTTPTransport, HTTPRequest, Timeouts
+from vimlib.transport import HTTPRequest, HTTPTransport, Timeouts
 
 GOOD = certs.make("good")
 MIB = 1 << 20
