@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from driver.images.local import LocalImage
 from driver.images.mover import AsyncMover
+from driver.images.pump import PumpOptions
 from driver.images.source import WireSource
 from driver.images.threads import ThreadMover
 
@@ -55,7 +56,14 @@ async def own_mover(client: Client, streams: int) -> AsyncIterator[BodyMover]:
         if client.proxied:
             yield general
         else:
-            async with ThreadMover(streams=max(1, streams)) as threads:
+            limits = client.timeouts
+            options = PumpOptions(
+                connect_timeout=limits.connect,
+                stall_timeout=limits.write,
+                # After the last byte a datastore may have to flush them all.
+                answer_timeout=limits.call,
+            )
+            async with ThreadMover(streams=max(1, streams), options=options) as threads:
                 yield _Chooser(threads, general)
     finally:
         # Nothing runs in it any more: each stream has waited for its own job.

@@ -30,10 +30,8 @@ from driver.images.embedded import EmbeddedImage, Fault, made_image
 from driver.images.http import HttpClient, HttpImages
 from driver.images.local import LocalImages
 from driver.images.make import Pattern
-from driver.images.pump import PumpOptions
 from driver.images.push import PushEvent, PushResult, push_images
-from driver.images.threads import ThreadMover
-from tests.unit.driver.hosted import CONFIG, Beside, Hosted, glance, hosted, store
+from tests.unit.driver.hosted import CONFIG, TIMEOUTS, Beside, Hosted, glance, hosted, store
 from vimlib import vim25
 from vimlib.errors import (
     ConnectionLostError,
@@ -322,7 +320,6 @@ async def test_a_host_that_falls_silent_in_mid_stream(beside: Beside, host: Host
     host.esx.faults.add("PUT", "hang")
     with glance(beside, *some(8 * MIB)) as service:
         async with asyncio.timeout(15):
-            async with ThreadMover(options=PumpOptions(stall_timeout=0.3, answer_timeout=0.3)) as mover:
-                (result,) = await push(host, service, "raw", mover=mover)
+            (result,) = await push(host, service, "raw", settings={"timeouts": TIMEOUTS})
     assert isinstance(result.error, DeadlineError)
     await host.settled(clean)
