@@ -119,6 +119,13 @@ def test_over_the_session_limit_the_server_is_unavailable(connect: Callable[...,
         login(host.esx)
     assert host.si.CurrentTime()
 
+    def age() -> None:
+        for each in host.esx.world.sessions.by_cookie.values():
+            each.used -= 10_000
+
+    host.esx.threadsafe(age)
+    leave(login(host.esx))
+
 
 def test_a_generic_service_ticket_names_the_host(shared: Host) -> None:
     spec = vim.SessionManager.HttpServiceRequestSpec(

@@ -126,8 +126,6 @@ class SessionManager(Served):
     def open(self, call: Call, user: str, locale: str | None) -> Session:
         """Make a session for the caller of `call`."""
         now = self.world.clock.monotonic()
-        for old in [s for s in self.by_cookie.values() if now - s.used > self.idle]:
-            self.end(old)
         session = Session(
             key=self.world.new_uuid(),
             # The cookie is a secret, so it does not come from the seeded generator.
@@ -147,7 +145,11 @@ class SessionManager(Served):
 
     @property
     def full(self) -> bool:
-        """Whether no further session is admitted."""
+        """Whether no further session is admitted, those that idled too long not counted."""
+        if len(self.by_cookie) >= self.limit:
+            now = self.world.clock.monotonic()
+            for old in [s for s in self.by_cookie.values() if now - s.used > self.idle]:
+                self.end(old)
         return len(self.by_cookie) >= self.limit
 
     @prop("sessionList", cached=False)
