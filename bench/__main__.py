@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import machine, page
-from bench.report import Row, text
+from bench.report import Row, end_in_order, text
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = ("imports", "codec", "calls", "tasks", "stream", "transfer", "simulator")
@@ -35,12 +35,17 @@ def run(name: str, options: list[str]) -> dict[str, Any] | None:
     began = time.monotonic()
     print(f"bench.{name} ...", end=" ", file=sys.stderr, flush=True)
     command = [sys.executable, "-m", f"bench.{name}", "--json", *options]
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            out, _ = process.communicate()
+        except BaseException:
+            process.terminate()  # it ends its servers first; leaving the block waits for it
+            raise
     print(f"{time.monotonic() - began:.0f} s", file=sys.stderr)
-    if done.returncode:
-        print(f"bench.{name} ended with {done.returncode}", file=sys.stderr)
+    if process.returncode:
+        print(f"bench.{name} ended with {process.returncode}", file=sys.stderr)
         return None
-    document: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    document: dict[str, Any] = json.loads(out.splitlines()[-1])
     return document
 
 
@@ -59,10 +64,9 @@ def main() -> int:
     names = given.names or list(NAMES)
     if unknown := [name for name in names if name not in NAMES]:
         parser.error(f"no bench {unknown[0]!r}; there are {', '.join(NAMES)}")
-    if given.write and (given.names or given.quick):
-        parser.error(
-            "a page is written from a full run of all benches; leave names and --quick out"
-        )
+    if given.write and given.names:
+        parser.error("a page is written from one run of all benches; leave the names out")
+    end_in_order()
 
     found = machine.describe()
     busy = machine.warning(found)
@@ -70,11 +74,19 @@ def main() -> int:
         print(f"warning: {busy}", file=sys.stderr)
     began = datetime.now(UTC)
     documents: dict[str, Any] = {}
+    whole = {
+        "began": began.isoformat(timespec="seconds"),
+        "quick": given.quick,
+        "machine": found,
+        "benches": documents,
+    }
     for name in names:
         extra = EXTRA.get(name, []) if given.write else []
         document = run(name, ["--quick"] * given.quick + extra)
         if document is not None:
             documents[name] = document
+        if given.json:  # what was measured stays if the run is ended
+            given.json.write_text(json.dumps(whole, indent=1) + "\n")
     failed = [name for name in names if name not in documents]
     rows = [Row(**row) for document in documents.values() for row in document["rows"]]
 
@@ -86,15 +98,6 @@ def main() -> int:
     print(machine.versions_sentence(found))
     for line in [busy] * bool(busy) + [f"did not run: {name}" for name in failed]:
         print(f"warning: {line}")
-    whole = {
-        "began": began.isoformat(timespec="seconds"),
-        "quick": given.quick,
-        "machine": found,
-        "failed": failed,
-        "benches": documents,
-    }
-    if given.json:
-        given.json.write_text(json.dumps(whole, indent=1) + "\n")
     if given.write and not failed:
         for path in page.write(given.write, whole, rows):
             print(f"written: {path}")

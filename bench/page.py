@@ -41,6 +41,10 @@ def table(run: dict[str, Any], rows: Sequence[Row]) -> str:
         f"Run of {run['began'][:10]}. {machine.sentence(found)}.",
         f"{machine.versions_sentence(found)}.",
         *([f"**Read with care:** {busy}."] * bool(busy)),
+        *(
+            ["**A quick run**, small and few: it shows that all works, not how fast."]
+            * run["quick"]
+        ),
         "",
         markdown(rows),
         "",

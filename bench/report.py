@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -22,6 +24,7 @@ __all__ = [
     "beside",
     "cells",
     "emit",
+    "end_in_order",
     "markdown",
     "text",
 ]
@@ -77,8 +80,14 @@ def at_least(name: str, ours: float, unit: str, least: float) -> Row:
     return Row(name, ours, unit, wanted=f"at least {least:g} {unit}".rstrip(), met=ours >= least)
 
 
+def end_in_order() -> None:
+    """Let SIGTERM leave all blocks, so that servers that were started end too."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+
+
 def arguments(description: str | None) -> argparse.ArgumentParser:
-    """Return a parser with the options that each bench has."""
+    """Return a parser with the options that each bench has; see to a good end, too."""
+    end_in_order()
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -10,6 +10,7 @@ from bench.report import Row, at_least, at_most, beside, cells, emit, figure, ma
 
 RUN = {
     "began": "2026-11-24T08:00:00+00:00",
+    "quick": False,
     "machine": {
         "processor": "one",
         "cores": 2,
@@ -85,6 +86,11 @@ def test_a_miss_is_seen_in_both_tables() -> None:
     assert text([missed, met]).count("MISSED") == 1
     assert markdown([missed, met]).count("**missed**") == 1
     assert "Missed: slow." in table(RUN, [missed, met])
+
+
+def test_a_page_says_when_its_run_was_a_quick_one() -> None:
+    assert "quick run" not in table(RUN, [])
+    assert "quick run" in table({**RUN, "quick": True}, [])
 
 
 def test_a_document_brings_its_rows_back(capsys: pytest.CaptureFixture[str]) -> None:
