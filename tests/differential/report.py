@@ -109,11 +109,18 @@ def page(cells: Cells, scenarios: list[Scenario], clients: list[ClientName], day
         "",
         "## In numbers",
         "",
+        "The rows in which nothing is broken are left out.",
+        "",
         f"| word | {' | '.join(title)} |",
         f"| --- |{' --- |' * len(clients)}",
     ]
+    controls = {scenario.row for scenario in scenarios if scenario.control}
     verdicts = {
-        client: [c.verdict.word for (_, _, n), c in cells.items() if n == client]
+        client: [
+            c.verdict.word
+            for (_, row, n), c in cells.items()
+            if n == client and row not in controls
+        ]
         + [secrets(cells, client).word]
         for client in clients
     }

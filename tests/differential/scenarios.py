@@ -599,8 +599,6 @@ SCENARIOS: tuple[Scenario, ...] = (
 KNOWN = {
     # Nobody reads back what was stored: over a WAN that costs as much as the upload.
     "46b": "lies",
-    # Outside strict mode None stands for what a reply lacks, and a warning is logged.
-    "19b": "lies",
 }
 """Rows in which vimlib is not ok, and how."""
 

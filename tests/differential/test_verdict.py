@@ -118,8 +118,8 @@ async def test_a_judge(judge: verdict.Judge, of: Seen, word: str) -> None:
     ("header", "word"),
     [
         ("vmware_soap_session=x", "ok"),
-        ("vmware_soap_session=x; other=1", "trusts"),
-        ("vmware_soap_session=x; Path=/; HttpOnly, other=1", "trusts"),
+        ("vmware_soap_session=x; other=1", "ok"),
+        ("vmware_soap_session=x; Path=/; HttpOnly, other=1", "lies"),
     ],
 )
 async def test_cookies(header: str, word: str) -> None:
@@ -135,7 +135,7 @@ def test_a_secret_is_found_and_its_logger_named() -> None:
 
 
 def test_the_page_says_who_leaks_and_counts_words() -> None:
-    scenario = SCENARIOS[0]
+    scenario = next(s for s in SCENARIOS if not s.control)
     cell = Cell(Verdict("ok", "raises A|B"), "1.0", ("suds.client: the password",), TOLD, "")
     cells = {("simulator", scenario.row, "ours"): cell}
     assert secrets(cast("Any", cells), "ours").word == "leaks"

@@ -200,17 +200,23 @@ async def nothing_elsewhere(seen: Seen) -> Verdict:
     return _told(seen, good=False)
 
 
+ATTRIBUTES = frozenset({"path", "httponly", "secure", "expires", "max-age", "domain", "samesite"})
+
+
 async def its_own_cookie(seen: Seen) -> Verdict:
-    """What is sent back must be the session cookie and nothing else."""
-    parts = {
-        part.strip()
+    """What is sent back must be cookies: another one of the same origin may be, an attribute is none."""
+    sent = {
+        part.strip().partition("=")[0]
         for header in seen.relay.sent_cookies
         for part in header.replace(",", ";").split(";")
-    }
-    alien = sorted({p.partition("=")[0] for p in parts if p} - {"vmware_soap_session"})
-    if alien:
-        return Verdict("trusts", f"sends back {', '.join(alien)} too")
-    return _told(seen, good=True)
+    } - {""}
+    if wrong := sorted(name for name in sent if name.lower() in ATTRIBUTES):
+        return Verdict("lies", f"sends {', '.join(wrong)} as cookies")
+    verdict = _told(seen, good=True)
+    if verdict.word != "ok":
+        return verdict
+    alone = sent == {"vmware_soap_session"}
+    return Verdict("ok", f"sends back {'its own alone' if alone else 'both'}")
 
 
 def one_login(count: int) -> Judge:
