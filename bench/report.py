@@ -82,7 +82,12 @@ def at_least(name: str, ours: float, unit: str, least: float) -> Row:
 
 def end_in_order() -> None:
     """Let SIGTERM leave all blocks, so that servers that were started end too."""
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+
+    def leave(number: int, _: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not end the clearing up
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)
 
 
 def arguments(description: str | None) -> argparse.ArgumentParser:
