@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import types
-from collections.abc import Generator, Iterator
+from collections.abc import AsyncIterator, Generator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,20 +19,22 @@ from driver.images.push import push_images
 from driver.instances.types import NICSpec
 from tests.rig.cancel import cancel_everywhere
 from tests.rig.leaks import leakcheck
-from tests.unit.driver.hosted import CONFIG, TIMEOUTS, Beside, Hosted, State, glance, spec, store
+from tests.unit.driver.hosted import (
+    CONFIG,
+    TIMEOUTS,
+    Beside,
+    Hosted,
+    State,
+    glance,
+    hosted,
+    spec,
+    store,
+)
 from vimlib import vim25
 from vimlib.errors import VimlibError
 
 UUID = "5021e9d8-7d2f-4b8c-9f8a-0c5b3d1f2a10"
 VLAN = "vlan-42"
-
-
-@pytest.fixture
-def images(beside: Beside) -> Iterator[EmbeddedGlance]:
-    raw = made_image("raw", "raw", Pattern(1, 1 << 20))
-    stream = made_image("stream", "streamOptimized", Pattern(2, 1 << 20))
-    with glance(beside, raw, stream) as service:
-        yield service
 
 
 class Job:
@@ -155,6 +158,19 @@ class Push(Job):
 JOBS: tuple[type[Job], ...] = (Spawn, Destroy, Push)
 
 
+@asynccontextmanager
+async def job(kind: type[Job], beside: Beside, folder: Path, image: Path) -> AsyncIterator[Job]:
+    """Give a job with a host and an image service of its own; nothing of ours may stay open.
+
+    Their sockets are in this process too, so they end before descriptors are counted.
+    """
+    raw = made_image("raw", "raw", Pattern(1, 1 << 20))
+    stream = made_image("stream", "streamOptimized", Pattern(2, 1 << 20))
+    async with leakcheck():
+        with hosted(beside, folder) as host, glance(beside, raw, stream) as images:
+            yield kind(host, image, images)
+
+
 # All of them take minutes; a run of the unit tests takes samples.
 ALL = pytest.param(1, id="all", marks=[pytest.mark.slow, pytest.mark.timeout(1800)])
 
@@ -162,16 +178,15 @@ ALL = pytest.param(1, id="all", marks=[pytest.mark.slow, pytest.mark.timeout(180
 @pytest.mark.parametrize("kind", JOBS)
 @pytest.mark.parametrize("every", [ALL, pytest.param(47, id="some")])
 async def test_cancelled_at_every_await(
-    kind: type[Job], every: int, host: Hosted, image: Path, images: EmbeddedGlance
+    kind: type[Job], every: int, beside: Beside, tmp_path: Path, image: Path
 ) -> None:
-    work = kind(host, image, images)
-    await work.prepare()
-
-    async def check(at: int) -> None:
-        await work.check(finished=True if at == 0 and kind is not Destroy else None)
+    async with job(kind, beside, tmp_path / "store", image) as work:
         await work.prepare()
 
-    async with leakcheck():
+        async def check(at: int) -> None:
+            await work.check(finished=True if at == 0 and kind is not Destroy else None)
+            await work.prepare()
+
         report = await cancel_everywhere(work.attempt, check, every=every)
     print(f"{kind.__name__}: cancelled at each {every}. await, {report}")
     assert report.cancelled > report.suspensions // every // 2
@@ -262,14 +277,13 @@ async def test_every_call_fails_once(
     kind: type[Job],
     way: str,
     step: int,
-    host: Hosted,
+    beside: Beside,
+    tmp_path: Path,
     image: Path,
-    images: EmbeddedGlance,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    work = kind(host, image, images)
     with caplog.at_level(logging.WARNING, "vimlib.session"):
-        async with leakcheck():
+        async with job(kind, beside, tmp_path / "store", image) as work:
             outcomes = await fail_each(work, way, step, caplog)
     print(f"{kind.__name__}, {way}: {outcomes.calls} calls failed, ended in {outcomes.ended}")
     assert outcomes.calls * step >= 30
@@ -328,13 +342,12 @@ async def test_cancelled_again_while_it_cleans_up(
     kind: type[Job],
     first_step: int,
     second_step: int,
-    host: Hosted,
+    beside: Beside,
+    tmp_path: Path,
     image: Path,
-    images: EmbeddedGlance,
 ) -> None:
-    work = kind(host, image, images)
     runs = 0
-    async with leakcheck():
+    async with job(kind, beside, tmp_path / "store", image) as work:
         for first in range(first_step, 180, first_step):
             for second in range(1, 60, second_step):
                 runs += await cancelled_twice(work, first, second)
