@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DataObject", "Enumeration", "required", "show", "wire_fields"]
 
-SECRET: Final = "***"
+SECRET: Final = "***"  # noqa: S105 - the mask, not what it masks
 _LONGEST: Final = 120
 
 
@@ -71,7 +71,9 @@ if TYPE_CHECKING:
 
 else:
 
-    class DataObject(Struct):
+    # Off the cycle collector's lists: what travels is a tree, and a large inventory would be walked
+    # again and again. Whoever ties one into a circle has to untie it to have it freed.
+    class DataObject(Struct, gc=False):
         """A value that travels between client and server.
 
         Fields stand in wire order, those of the base first. Give them by keyword. An array
@@ -101,4 +103,8 @@ class Enumeration:
     @classmethod
     def __values__(cls) -> tuple[str, ...]:
         """Return the known values, in the schema's order."""
-        return tuple(v for k, v in vars(cls).items() if isinstance(v, str) and not k.startswith("__") and k != "_since_")
+        return tuple(
+            v
+            for k, v in vars(cls).items()
+            if isinstance(v, str) and not k.startswith("__") and k != "_since_"
+        )

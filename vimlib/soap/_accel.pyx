@@ -747,7 +747,7 @@ cdef class Reader:
         cdef object cls = field.proxy_class
         cdef object text = self.text(p, n, seen)
         cdef object proxy
-        if text is field.last_id:
+        if text is field.last_id or (field.last_id is not None and <str>text == <str>field.last_id):
             return field.last_proxy
         if n > self.most_text:
             self.machine.check_text(len(text))
