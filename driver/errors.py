@@ -134,7 +134,9 @@ class ImageAmbiguousError(ImageError):
     def __init__(self, image: str, ids: Sequence[str]) -> None:
         shown = ", ".join(printable(i, 40) for i in ids[:5]) + (", ..." if len(ids) > 5 else "")
         super().__init__(
-            f"{len(ids)} images are named {printable(image)!r}: {shown}", image=image, ids=tuple(ids)
+            f"{len(ids)} images are named {printable(image)!r}: {shown}",
+            image=image,
+            ids=tuple(ids),
         )
 
 

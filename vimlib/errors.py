@@ -110,7 +110,9 @@ def printable(text: str, limit: int = 200) -> str:
     What a peer sends is data; unescaped it could forge log lines or drive a terminal.
     """
     cut = text[:limit]
-    safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in cut)
+    safe = "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in cut
+    )
     return safe + ("..." if len(text) > limit else "")
 
 

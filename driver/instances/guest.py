@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["check_cards", "set_guest_info"]
 
 
-def check_cards(
-    guest: GuestConfig, devices: Iterable[vim25.VirtualDevice], machine: str
-) -> None:
+def check_cards(guest: GuestConfig, devices: Iterable[vim25.VirtualDevice], machine: str) -> None:
     """Check that each NIC has a card of its MAC: the guest finds it by nothing else.
 
     Raises:

@@ -101,10 +101,9 @@ async def resume(client: Client, ref: str, config: DriverConfig) -> Instance:
 
 async def _tools_run(client: Client, vm: vim25.VirtualMachine) -> bool:
     row = await client.get(vm, "guest.toolsRunningStatus", "guest.toolsStatus")
-    return (
-        row.props.get("guest.toolsRunningStatus") == "guestToolsRunning"
-        and row.props.get("guest.toolsStatus") in ("toolsOk", "toolsOld", None)
-    )
+    return row.props.get("guest.toolsRunningStatus") == "guestToolsRunning" and row.props.get(
+        "guest.toolsStatus"
+    ) in ("toolsOk", "toolsOld", None)
 
 
 async def reboot(client: Client, ref: str, config: DriverConfig, *, soft: bool = True) -> Instance:

@@ -67,9 +67,7 @@ async def _remove(
             raise
 
 
-async def remove_machine(
-    client: Client, vm: vim25.VirtualMachine, config: DriverConfig
-) -> None:
+async def remove_machine(client: Client, vm: vim25.VirtualMachine, config: DriverConfig) -> None:
     """`PowerOffVM_Task` where it runs, then `Destroy_Task`, which takes its files too.
 
     Bears that the machine is off, busy, or gone, or goes meanwhile. One whose files the host

@@ -125,7 +125,5 @@ async def screenshot(client: Client, ref: str, config: DriverConfig) -> bytes:
             async for chunk in body:
                 picture += chunk
                 if len(picture) > _LARGEST:
-                    raise LimitError(
-                        f"{made[0]} has more than {_LARGEST} bytes", allowed=_LARGEST
-                    )
+                    raise LimitError(f"{made[0]} has more than {_LARGEST} bytes", allowed=_LARGEST)
     return bytes(picture)

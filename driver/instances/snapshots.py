@@ -51,7 +51,9 @@ class Snapshot:
 
 
 def flat(
-    trees: Iterable[vim25.VirtualMachineSnapshotTree], current: str | None, parent: str | None = None
+    trees: Iterable[vim25.VirtualMachineSnapshotTree],
+    current: str | None,
+    parent: str | None = None,
 ) -> Iterator[Snapshot]:
     """Yield the snapshots of trees, each before its children."""
     for tree in trees:

@@ -195,9 +195,7 @@ class _Steps:
     async def _remove(self) -> None:
         vm = self._vm
         if vm is None and self._maybe:
-            vm = await find_out(
-                self.client, self.config, look=self._ours, method="CreateVM_Task"
-            )
+            vm = await find_out(self.client, self.config, look=self._ours, method="CreateVM_Task")
         if vm is None:
             return
         for method in ("DeleteDatastoreFile_Task", *self._open):

@@ -113,9 +113,7 @@ def find_port_group(info: vim25.HostNetworkInfo, name: str) -> PortGroup | None:
     """Return the port group of that name, or None."""
     for group in info.portgroup:
         if group.spec.name == name:
-            return PortGroup(
-                name=name, vlan=group.spec.vlanId, vswitch=group.spec.vswitchName
-            )
+            return PortGroup(name=name, vlan=group.spec.vlanId, vswitch=group.spec.vswitchName)
     return None
 
 
@@ -126,8 +124,6 @@ def check_port_group(group: PortGroup, *, vswitch: str, vlan: int) -> None:
         PortGroupMismatchError: One differs.
     """
     if group.vswitch != vswitch:
-        raise PortGroupMismatchError(
-            group.name, "vswitch", expected=vswitch, actual=group.vswitch
-        )
+        raise PortGroupMismatchError(group.name, "vswitch", expected=vswitch, actual=group.vswitch)
     if group.vlan != vlan:
         raise PortGroupMismatchError(group.name, "vlan", expected=vlan, actual=group.vlan)

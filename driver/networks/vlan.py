@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EnsuredVlan", "ensure_vlan", "remove_vlan"]
 
+
 async def ensure_vlan(
     client: Client, name: str, vlan: int, config: DriverConfig, *, interface: str = "vmnic0"
 ) -> PortGroup:
@@ -144,7 +145,9 @@ async def _remove(
 async def _users(client: Client, name: str, info: vim25.HostNetworkInfo) -> list[str]:
     """Return names of machines and host adapters on a port group."""
     networks = {
-        row.obj async for row in client.collect(vim25.Network, "name") if row.props.get("name") == name
+        row.obj
+        async for row in client.collect(vim25.Network, "name")
+        if row.props.get("name") == name
     }
     users = [nic.device for nic in (*info.vnic, *info.consoleVnic) if nic.portgroup == name]
     async for row in client.collect(vim25.VirtualMachine, "name", "network"):

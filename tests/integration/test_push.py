@@ -118,7 +118,13 @@ async def test_a_wrong_password_is_told_once(host: Host, tmp_path: Path) -> None
     path = tmp_path / "small.img"
     path.write_bytes(b"\x01" * 4096)
     done = await vimctl(
-        host, "image", "push", str(path), "--datastore", host.datastore, VIMLIB_PASSWORD="wrong-canary"
+        host,
+        "image",
+        "push",
+        str(path),
+        "--datastore",
+        host.datastore,
+        VIMLIB_PASSWORD="wrong-canary",
     )
     assert done.code == 3
     assert "wrong-canary" not in done.err + done.out

@@ -113,7 +113,9 @@ async def test_a_missing_port_group_names_those_that_are_there_and_makes_nothing
 
 
 @pytest.mark.simulator_only("vcsim 0.24.2 has no ExtendVirtualDisk_Task")
-async def test_a_disk_larger_than_the_image(host: Host, disk_image: Callable[..., DiskImage]) -> None:
+async def test_a_disk_larger_than_the_image(
+    host: Host, disk_image: Callable[..., DiskImage]
+) -> None:
     done = await vimctl(
         host, "instance", "spawn", "--name", "web-3", "--image", str(disk_image("raw").path),
         "--datastore", host.datastore, "--network", "VM Network", "--cpus", "1", "--memory-mb", "64",
@@ -127,7 +129,9 @@ async def test_a_disk_larger_than_the_image(host: Host, disk_image: Callable[...
 
 
 @pytest.mark.vcsim_only("shows the same failure half-way: vcsim cannot extend a disk")
-async def test_a_step_that_fails_is_undone(host: Host, disk_image: Callable[..., DiskImage]) -> None:
+async def test_a_step_that_fails_is_undone(
+    host: Host, disk_image: Callable[..., DiskImage]
+) -> None:
     before = leftovers(host)
     done = await vimctl(
         host, "instance", "spawn", "--name", "web-4", "--image", str(disk_image("raw").path),

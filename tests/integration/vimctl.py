@@ -38,7 +38,11 @@ class Done:
 
 
 def environment(host: Host, **more: str) -> dict[str, str]:
-    keep = {k: v for k, v in os.environ.items() if not k.startswith(("VIMLIB_", "GOVC_", "VMWARE_", "OS_"))}
+    keep = {
+        k: v
+        for k, v in os.environ.items()
+        if not k.startswith(("VIMLIB_", "GOVC_", "VMWARE_", "OS_"))
+    }
     keep |= {
         "VIMLIB_URL": host.url,
         "VIMLIB_USERNAME": host.username,
@@ -49,7 +53,9 @@ def environment(host: Host, **more: str) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def started(host: Host, *words: str, **more: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def started(
+    host: Host, *words: str, **more: str
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """Hold a running command; it is killed if it still runs on the way out."""
     process = await asyncio.create_subprocess_exec(
         VIMCTL, *words, env=environment(host, **more), stdin=asyncio.subprocess.DEVNULL,

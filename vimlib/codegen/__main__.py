@@ -18,7 +18,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("-o", "--out", type=Path, help="folder of the package to write")
     parser.add_argument("--sidecar", type=Path, help="JSON with managed types and versions")
     parser.add_argument("--builtin", action="store_true", help="wsdl/vim25 to vimlib/vim25")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if something would change")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit 1 if something would change"
+    )
     args = parser.parse_args(argv)
     if args.builtin:
         args.wsdl, args.out = _ROOT / "wsdl/vim25/vim25.wsdl", _ROOT / "vimlib/vim25"

@@ -27,9 +27,11 @@ def check_with_zeep(schema: Schema, path: Path) -> None:
     seen: dict[str, Any] = {}
     for service in client.wsdl.services.values():
         for port in service.ports.values():
-            seen.update(port.binding._operations)
+            seen.update(port.binding._operations)  # noqa: SLF001 - zeep has no public way to list them
     if missing := sorted(set(schema.operations) ^ set(seen)):
-        raise CodegenError(f"zeep and we differ in the operations: {', '.join(missing[:5])}", where=path.name)
+        raise CodegenError(
+            f"zeep and we differ in the operations: {', '.join(missing[:5])}", where=path.name
+        )
     for name, operation in schema.operations.items():
         theirs = seen[name]
         want = [p.name for p in operation.params]
@@ -38,9 +40,17 @@ def check_with_zeep(schema: Schema, path: Path) -> None:
         got = [e for e, _ in theirs.input.body.type.elements]
         if want != got:
             raise CodegenError(f"zeep reads the parameters {got}, we {want}", where=name)
-        result = [e for e, _ in theirs.output.body.type.elements] if theirs.output.body is not None else []
+        result = (
+            [e for e, _ in theirs.output.body.type.elements]
+            if theirs.output.body is not None
+            else []
+        )
         if result != ([operation.returns.name] if operation.returns else []):
             raise CodegenError(f"zeep reads the result {result}", where=name)
-        faults = sorted(m.parts["fault"].element.type.name for m in theirs.abstract.fault_messages.values())
+        faults = sorted(
+            m.parts["fault"].element.type.name for m in theirs.abstract.fault_messages.values()
+        )
         if faults != sorted(operation.faults):
-            raise CodegenError(f"zeep reads the faults {faults}, we {sorted(operation.faults)}", where=name)
+            raise CodegenError(
+                f"zeep reads the faults {faults}, we {sorted(operation.faults)}", where=name
+            )

@@ -153,7 +153,9 @@ class _Writer:
         if managed.base is None:
             yield "    _binding_ = BINDING"
         if managed.properties:
-            yield from self.long_string("_properties_", [self.wire(p, managed.since) for p in managed.properties])
+            yield from self.long_string(
+                "_properties_", [self.wire(p, managed.since) for p in managed.properties]
+            )
         yield f'    _since_ = "{managed.since}"'
         for name in managed.operations:
             yield ""
@@ -163,7 +165,9 @@ class _Writer:
         words = [self.wire(p, operation.since) for p in operation.params]
         yield "    @operation("
         if words:
-            lines = textwrap.wrap(" ".join(words), _WIDTH - 14, break_long_words=False, break_on_hyphens=False)
+            lines = textwrap.wrap(
+                " ".join(words), _WIDTH - 14, break_long_words=False, break_on_hyphens=False
+            )
             yield from (f'        "{line} "' for line in lines[:-1])
             yield f'        "{lines[-1]}",'
         elif operation.returns is not None:
@@ -222,7 +226,9 @@ class _Writer:
             if name in self.schema.types:
                 elements += self.schema.types[name].fields
             elif name in self.schema.managed:
-                for operation in (self.schema.operations[o] for o in self.schema.managed[name].operations):
+                for operation in (
+                    self.schema.operations[o] for o in self.schema.managed[name].operations
+                ):
                     elements += operation.params
                     elements += [operation.returns] if operation.returns else []
                     elements += [operation.task] if operation.task else []
@@ -261,7 +267,9 @@ class _Writer:
         ) if yes]  # fmt: skip
         if words:
             yield f"from vimlib.model import {', '.join(words)}"
-        if has_managed and any(self.schema.managed[n].base is None for n in names if n in self.schema.managed):
+        if has_managed and any(
+            self.schema.managed[n].base is None for n in names if n in self.schema.managed
+        ):
             yield "from ._binding import BINDING"
         eager = {b for n in names if (b := self.base_of.get(n)) and self.home[b] != module}
         yield from self.import_names(eager)
@@ -271,7 +279,9 @@ class _Writer:
         yield "    from typing import Any, Literal"
         yield ""
         lazy = self.used(module)
-        outside = {n for n in lazy if self.home.get(n, self.home.get(n.removesuffix("Value"))) != module} - eager
+        outside = {
+            n for n in lazy if self.home.get(n, self.home.get(n.removesuffix("Value"))) != module
+        } - eager
         yield from (f"    {line}" for line in self.import_names(outside))
         if "Generic[T]" in text:
             yield ""
@@ -280,7 +290,9 @@ class _Writer:
     def import_names(self, names: set[str]) -> Iterator[str]:
         by_module: dict[str, list[str]] = {}
         for name in names:
-            by_module.setdefault(self.home.get(name) or self.home[name.removesuffix("Value")], []).append(name)
+            by_module.setdefault(
+                self.home.get(name) or self.home[name.removesuffix("Value")], []
+            ).append(name)
         for module, found in sorted(by_module.items()):
             yield f"from .{module} import ("
             yield from (f"    {name}," for name in sorted(found))
@@ -298,7 +310,9 @@ class _Writer:
         ]
         for module, names in self.modules.items():
             lines.append(f'        "{module}": (')
-            wrapped = textwrap.wrap(" ".join(sorted(names)), 96, break_long_words=False, break_on_hyphens=False)
+            wrapped = textwrap.wrap(
+                " ".join(sorted(names)), 96, break_long_words=False, break_on_hyphens=False
+            )
             lines += [f'            "{line} "' for line in wrapped]
             lines.append("        ),")
         lines += ["    },", "    methods={"]
@@ -306,12 +320,17 @@ class _Writer:
             if managed.operations:
                 lines.append(f'        "{name}": (')
                 wrapped = textwrap.wrap(
-                    " ".join(sorted(managed.operations)), 96, break_long_words=False, break_on_hyphens=False
+                    " ".join(sorted(managed.operations)),
+                    96,
+                    break_long_words=False,
+                    break_on_hyphens=False,
                 )
                 lines += [f'            "{line} "' for line in wrapped]
                 lines.append("        ),")
         lines.append("    },")
-        lines.append("    versions=(" + "".join(f'"{v}", ' for v in self.schema.versions).rstrip() + "),")
+        lines.append(
+            "    versions=(" + "".join(f'"{v}", ' for v in self.schema.versions).rstrip() + "),"
+        )
         lines += [")", ""]
         return "\n".join(lines)
 
@@ -322,7 +341,11 @@ class _Writer:
             f"{sum(t.fault for t in self.schema.types.values())} faults, {len(self.schema.enums)} enumerations"
         )
         areas = "\n".join(textwrap.wrap(", ".join(f"`{m}`" for m in self.modules), 96))
-        versions = f"\nAPI versions known: {self.schema.versions[0]} to {self.schema.versions[-1]}.\n" if self.schema.versions else ""
+        versions = (
+            f"\nAPI versions known: {self.schema.versions[0]} to {self.schema.versions[-1]}.\n"
+            if self.schema.versions
+            else ""
+        )
         managed = sorted(n for n, m in self.schema.managed.items() if m.operations)
         example = "VirtualMachine" if "VirtualMachine" in managed else managed[0]
         lines = [

@@ -30,7 +30,9 @@ class Generated:
     """Files that were written, or with `check` would have been."""
 
 
-def generate(wsdl: Path, out: Path, *, sidecar: Path | None = None, check: bool = False, source: str = "") -> Generated:
+def generate(
+    wsdl: Path, out: Path, *, sidecar: Path | None = None, check: bool = False, source: str = ""
+) -> Generated:
     """Make the package `out` from `wsdl`. Blocking; meant for build time.
 
     A sidecar beside the WSDL with the ending `.json` is used unasked. With `check` nothing is
@@ -53,7 +55,9 @@ def generate(wsdl: Path, out: Path, *, sidecar: Path | None = None, check: bool 
     present = {p.name: p for p in out.glob("*.py")} if out.is_dir() else {}
     for name, path in present.items():
         if not path.read_text("utf-8").startswith(_MARK):
-            raise CodegenError(f"{path} was not generated", hint="Choose an empty folder.", where=str(path))
+            raise CodegenError(
+                f"{path} was not generated", hint="Choose an empty folder.", where=str(path)
+            )
         if name not in files:
             changed.append(name)
             if not check:

@@ -34,7 +34,9 @@ def _area(origin: str) -> str:
 
 def bases(schema: Schema) -> dict[str, str | None]:
     """Return the base of every class that will be written."""
-    return {n: t.base for n, t in schema.types.items()} | {n: m.base for n, m in schema.managed.items()}
+    return {n: t.base for n, t in schema.types.items()} | {
+        n: m.base for n, m in schema.managed.items()
+    }
 
 
 def lay_out(schema: Schema) -> dict[str, list[str]]:

@@ -33,10 +33,8 @@ _HIDDEN = frozenset({"dynamicType", "dynamicProperty"})
 
 _PRIMITIVES: Final = {
     **{n: n for n in ("boolean", "byte", "short", "int", "long", "float", "double", "dateTime", "base64Binary", "anyURI", "anyType")},
-    **{n: "string" for n in ("string", "token", "normalizedString", "QName", "NCName", "Name", "ID", "IDREF", "language",
-                             "date", "time", "duration", "gYear", "gYearMonth", "decimal", "anySimpleType")},
-    **{n: "long" for n in ("integer", "unsignedInt", "unsignedLong", "nonNegativeInteger", "positiveInteger", "negativeInteger",
-                           "nonPositiveInteger")},
+    **dict.fromkeys(("string", "token", "normalizedString", "QName", "NCName", "Name", "ID", "IDREF", "language", "date", "time", "duration", "gYear", "gYearMonth", "decimal", "anySimpleType"), "string"),
+    **dict.fromkeys(("integer", "unsignedInt", "unsignedLong", "nonNegativeInteger", "positiveInteger", "negativeInteger", "nonPositiveInteger"), "long"),
     "unsignedShort": "int", "unsignedByte": "short",
 }  # fmt: skip
 
@@ -57,14 +55,22 @@ class _Reader:
         data = path.read_bytes()
         self.hash.update(data)
         parser = etree.XMLParser(
-            resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, remove_comments=True
+            resolve_entities=False,
+            no_network=True,
+            load_dtd=False,
+            huge_tree=False,
+            remove_comments=True,
         )
         try:
             root = etree.fromstring(data, parser)
         except etree.XMLSyntaxError as error:
-            raise CodegenError(f"{path.name} is not well-formed: {error}", where=str(path)) from None
+            raise CodegenError(
+                f"{path.name} is not well-formed: {error}", where=str(path)
+            ) from None
         if root.getroottree().docinfo.doctype:
-            raise CodegenError(f"{path.name} has a DOCTYPE, which a WSDL must not have", where=str(path))
+            raise CodegenError(
+                f"{path.name} has a DOCTYPE, which a WSDL must not have", where=str(path)
+            )
         return root
 
     # -- schemas ---------------------------------------------------------------------------
@@ -73,7 +79,9 @@ class _Reader:
         for schema in self.root.iter(f"{XSD}schema"):
             self._schema(schema, self.wsdl)
         for path in [p.get("location") for p in self.root.iter(f"{WSDL}import")]:
-            raise CodegenError(f"wsdl:import of {path} is not supported; give one WSDL", where=self.wsdl.name)
+            raise CodegenError(
+                f"wsdl:import of {path} is not supported; give one WSDL", where=self.wsdl.name
+            )
 
     def _schema(self, schema: etree._Element, path: Path) -> None:
         target = schema.get("targetNamespace") or self.namespace
@@ -89,7 +97,9 @@ class _Reader:
             if location is None:
                 continue
             if "://" in location:
-                raise CodegenError(f"{location} would have to be fetched", hint="Store it beside the WSDL.")
+                raise CodegenError(
+                    f"{location} would have to be fetched", hint="Store it beside the WSDL."
+                )
             other = (path.parent / location).resolve()
             if other not in self.seen:
                 self.seen.add(other)
@@ -106,10 +116,16 @@ class _Reader:
                     self.elements[name] = node
                 elif node.tag == f"{XSD}complexType" and name:
                     self.complex[name] = node
-                elif node.tag == f"{XSD}simpleType" and name and node.find(f".//{XSD}enumeration") is None:
+                elif (
+                    node.tag == f"{XSD}simpleType"
+                    and name
+                    and node.find(f".//{XSD}enumeration") is None
+                ):
                     restriction = node.find(f"{XSD}restriction")
                     if restriction is None:
-                        raise CodegenError("only restrictions of simple types are supported", where=name)
+                        raise CodegenError(
+                            "only restrictions of simple types are supported", where=name
+                        )
                     self.simple[name] = self.type_of(restriction.get("base", ""), restriction, name)
             yield from ((n.get("name", ""), n) for n in schema if n.get("name"))
 
@@ -143,7 +159,10 @@ class _Reader:
                 continue
             if group.tag not in (f"{XSD}sequence", f"{XSD}all", f"{XSD}choice"):
                 raise CodegenError(f"{etree.QName(group).localname} is not supported", where=where)
-            found += [self.element(e, where, group.tag == f"{XSD}choice") for e in group.iter(f"{XSD}element")]
+            found += [
+                self.element(e, where, group.tag == f"{XSD}choice")
+                for e in group.iter(f"{XSD}element")
+            ]
         return base, tuple(f for f in found if f.name not in _HIDDEN)
 
     def element(self, node: etree._Element, where: str, choice: bool = False) -> Element:
@@ -169,7 +188,9 @@ class _Reader:
         for binding in self.root.iter(f"{SOAP}binding"):
             if binding.get("style", "document") != "document":
                 raise CodegenError("only document/literal services are supported, this one is RPC")
-        messages = {m.get("name"): m.findall(f"{WSDL}part") for m in self.root.findall(f"{WSDL}message")}
+        messages = {
+            m.get("name"): m.findall(f"{WSDL}part") for m in self.root.findall(f"{WSDL}message")
+        }
         ports = self.root.findall(f"{WSDL}portType")
         for node in (o for port in ports for o in port.findall(f"{WSDL}operation")):
             name = node.get("name", "")
@@ -178,7 +199,9 @@ class _Reader:
             if request is None or answer is None:
                 raise CodegenError("one-way operations are not supported", where=name)
             if request.get("name") != name:
-                raise CodegenError(f"its request element is {request.get('name')}, not its name", where=name)
+                raise CodegenError(
+                    f"its request element is {request.get('name')}, not its name", where=name
+                )
             params = self._body(request, name)
             results = self._body(answer, name)
             if len(results) > 1:
@@ -223,10 +246,16 @@ def read_wsdl(path: Path) -> Schema:
     reader = _Reader(path)
     reader.load()
     service = reader.root.find(f"{WSDL}service")
-    schema = Schema(reader.namespace, "Service" if service is None else service.get("name", "Service"))
+    schema = Schema(
+        reader.namespace, "Service" if service is None else service.get("name", "Service")
+    )
     nodes = list(reader.index())
     schema.operations = {o.name: o for o in reader.operations()}
-    requests = {e.get("type", "").rpartition(":")[2] for n, e in reader.elements.items() if n in schema.operations}
+    requests = {
+        e.get("type", "").rpartition(":")[2]
+        for n, e in reader.elements.items()
+        if n in schema.operations
+    }
     for name, node in nodes:
         since, origin = node.get(f"{ANNOTATIONS}since", ""), node.get(f"{ANNOTATIONS}vmodl", "")
         if node.tag == f"{XSD}simpleType" and name not in reader.simple:
@@ -259,6 +288,10 @@ def _mark_faults(schema: Schema) -> None:
 def _drop_arrays(schema: Schema) -> None:
     """ArrayOfX carries no class: it is a list, unless a field has it as its own type."""
     used = {f.type for t in schema.types.values() for f in t.fields}
-    used |= {p.type for o in schema.operations.values() for p in (*o.params, *([o.returns] if o.returns else []))}
+    used |= {
+        p.type
+        for o in schema.operations.values()
+        for p in (*o.params, *([o.returns] if o.returns else []))
+    }
     for name in [n for n in schema.types if n.startswith("ArrayOf") and n not in used]:
         del schema.types[name]

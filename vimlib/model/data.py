@@ -70,7 +70,6 @@ if TYPE_CHECKING:
         _since_: ClassVar[str]
 
 else:
-
     # Off the cycle collector's lists: what travels is a tree, and a large inventory would be walked
     # again and again. Whoever ties one into a circle has to untie it to have it freed.
     class DataObject(Struct, gc=False):

@@ -23,7 +23,9 @@ __all__ = ["MethodFault"]
 
 # Faults that pass by themselves: another task holds the object, or the host is busy. Named, not
 # imported, since the generated classes stand above this module. Subtypes count too.
-TRANSIENT: Final = frozenset({"TaskInProgress", "ConcurrentAccess", "ResourceInUse", "HostCommunication"})
+TRANSIENT: Final = frozenset(
+    {"TaskInProgress", "ConcurrentAccess", "ResourceInUse", "HostCommunication"}
+)
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(required,))
@@ -62,7 +64,9 @@ class MethodFault(VimlibError):
         if not isinstance(other, MethodFault):
             return NotImplemented
         return (
-            type(self) is type(other) and self.fault_name == other.fault_name and self._values == other._values
+            type(self) is type(other)
+            and self.fault_name == other.fault_name
+            and self._values == other._values
         )
 
     __hash__ = VimlibError.__hash__

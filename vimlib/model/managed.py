@@ -23,7 +23,9 @@ class Invoker(Protocol):
         """`host:port` of the server, which tells equal ids on two servers apart."""
         ...
 
-    async def invoke(self, method: Method[..., Any], this: ManagedObject, args: Mapping[str, Any]) -> Any:
+    async def invoke(
+        self, method: Method[..., Any], this: ManagedObject, args: Mapping[str, Any]
+    ) -> Any:
         """Make the call and return its decoded result. `args` maps wire names to values."""
         ...
 
@@ -59,7 +61,11 @@ class ManagedObject:
         return self._kind, self._id, None if self._invoker is None else self._invoker.host
 
     def __eq__(self, other: object) -> bool:
-        return self._identity() == other._identity() if isinstance(other, ManagedObject) else NotImplemented
+        return (
+            self._identity() == other._identity()
+            if isinstance(other, ManagedObject)
+            else NotImplemented
+        )
 
     def __hash__(self) -> int:
         return hash((self._kind, self._id))

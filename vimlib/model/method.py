@@ -26,7 +26,17 @@ class Method(Generic[P, R]):
     replies; access through a proxy gives the call: ``await vm.PowerOnVM_Task()``.
     """
 
-    __slots__ = ("_faults", "_params", "_returns", "_task", "addressed", "function", "name", "owner", "since")
+    __slots__ = (
+        "_faults",
+        "_params",
+        "_returns",
+        "_task",
+        "addressed",
+        "function",
+        "name",
+        "owner",
+        "since",
+    )
 
     def __init__(
         self,
@@ -68,7 +78,9 @@ class Method(Generic[P, R]):
         """The result on the wire; None for a void method."""
         if not self._returns:
             return None
-        return parse_fields(self._returns if ":" in self._returns else f"returnval:{self._returns}")[0]
+        return parse_fields(
+            self._returns if ":" in self._returns else f"returnval:{self._returns}"
+        )[0]
 
     @property
     def task_result(self) -> Field | None:
@@ -99,7 +111,9 @@ class Method(Generic[P, R]):
         for key, value in kwargs.items():
             found = known.get(key)
             if found is None:
-                raise TypeError(f"{self} has no parameter {key!r}; it has {', '.join(known) or 'none'}")
+                raise TypeError(
+                    f"{self} has no parameter {key!r}; it has {', '.join(known) or 'none'}"
+                )
             if found.name in wire:
                 raise TypeError(f"{self} got two values for {key!r}")
             wire[found.name] = value
@@ -111,7 +125,9 @@ class Method(Generic[P, R]):
     @overload
     def __get__(self, instance: None, owner: type[Any]) -> Method[P, R]: ...
     @overload
-    def __get__(self, instance: ManagedObject, owner: type[Any]) -> Callable[P, Coroutine[Any, Any, R]]: ...
+    def __get__(
+        self, instance: ManagedObject, owner: type[Any]
+    ) -> Callable[P, Coroutine[Any, Any, R]]: ...
     @overload
     def __get__(self, instance: object, owner: type[Any]) -> Method[P, R]: ...
     def __get__(self, instance: object, owner: type[Any]) -> Any:
@@ -120,7 +136,9 @@ class Method(Generic[P, R]):
             return self
 
         def call(*args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
-            return invoker_of(instance, self.name).invoke(self, instance, self.arguments(args, kwargs))
+            return invoker_of(instance, self.name).invoke(
+                self, instance, self.arguments(args, kwargs)
+            )
 
         return call
 

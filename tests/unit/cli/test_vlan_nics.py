@@ -38,9 +38,7 @@ def test_what_a_guest_knows_needs_no_network() -> None:
         guest_nic("ip=10.0.0.2/24")
 
 
-def test_several_nics_then_their_guest_anew(
-    esx: ESXHost, vimctl: Vimctl, tmp_path: Path
-) -> None:
+def test_several_nics_then_their_guest_anew(esx: ESXHost, vimctl: Vimctl, tmp_path: Path) -> None:
     image = tmp_path / "disk.img"
     image.write_bytes(b"\x01" * 10_000)
     made = vimctl.json(

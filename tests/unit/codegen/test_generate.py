@@ -4,6 +4,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+
 from vimlib.codegen import CodegenError, generate
 from vimlib.codegen.__main__ import main
 from vimlib.model import DataObject, MethodFault
@@ -57,7 +58,14 @@ def test_types_of_a_users_service(thermostat: ModuleType) -> None:
     reading = thermostat.WindowReading(room="attic", celsius=21.5, open=True, from_="probe")
     assert isinstance(reading, thermostat.Reading)
     assert isinstance(reading, DataObject)
-    assert reading.__struct_fields__ == ("room", "celsius", "at", "from_", "open", "mode")
+    assert thermostat.WindowReading.__struct_fields__ == (
+        "room",
+        "celsius",
+        "at",
+        "from_",
+        "open",
+        "mode",
+    )
     assert issubclass(thermostat.TooHot, MethodFault)
     assert thermostat.Mode.__values__() == ("heat", "cool", "in")
     assert thermostat.Mode.in_ == "in"

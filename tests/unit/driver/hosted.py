@@ -21,6 +21,7 @@ from driver.instances.types import InstanceSpec, NICSpec
 from vimlib.client import Client
 from vimlib.session.policy import Backoff, RetryPolicy
 from vimlib.simulator import ESXHost
+from vimlib.simulator.tasks import Task
 from vimlib.transport.base import Timeouts
 
 T = TypeVar("T")
@@ -95,7 +96,7 @@ class Hosted:
             machines=frozenset(m.name for m in world.machines.values()),
             groups=frozenset(world.networks.groups),
             running=frozenset(
-                o.method for o in world.objects.values() if o.kind == "Task" and not o.done  # type: ignore[attr-defined]
+                o.method for o in world.objects.values() if isinstance(o, Task) and not o.done
             ),
             sessions=len(world.sessions.by_cookie),
         )

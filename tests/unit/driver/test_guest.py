@@ -12,7 +12,9 @@ from driver.instances.plan import OWNER_KEY
 from tests.unit.driver.hosted import MAC, Beside, Hosted, hosted, spec, until
 from vimlib.errors import NotFoundError, UsageError
 
-NEW = GuestConfig(hostname="web", nics=[NIC(mac=MAC, addresses=["10.0.0.9/16"], gateway4="10.0.0.1")])
+NEW = GuestConfig(
+    hostname="web", nics=[NIC(mac=MAC, addresses=["10.0.0.9/16"], gateway4="10.0.0.1")]
+)
 
 
 def extra(host: Hosted) -> dict[str, str]:

@@ -59,28 +59,39 @@ def some(size: int = 2 * MIB) -> list[EmbeddedImage]:
 
 async def push(host: Hosted, service: Any, *refs: str, **how: Any) -> list[PushResult]:
     settings = how.pop("settings", {})
-    async with host.client(**settings) as client, store(service, stall_timeout=how.pop("stall", 5.0)) as images:
+    async with (
+        host.client(**settings) as client,
+        store(service, stall_timeout=how.pop("stall", 5.0)) as images,
+    ):
         how.setdefault("datastore", "datastore1")
         how.setdefault("config", CONFIG)
         return await push_images(client, images, refs, **how)
 
 
 @pytest.mark.parametrize(("version", "legacy"), [("4.1", True), ("6.7", False), ("8.0", False)])
-async def test_all_arrive_whole(
-    version: str, legacy: bool, beside: Beside, tmp_path: Path
-) -> None:
+async def test_all_arrive_whole(version: str, legacy: bool, beside: Beside, tmp_path: Path) -> None:
     images = some()
     events: list[PushEvent] = []
-    with hosted(beside, tmp_path / "s", version, legacy_tls=legacy) as host, glance(beside, *images) as service:
+    with (
+        hosted(beside, tmp_path / "s", version, legacy_tls=legacy) as host,
+        glance(beside, *images) as service,
+    ):
         results = await push(host, service, *(i.name for i in images), events=events.append)
         assert [r.image for r in results] == ["raw", "sparse", "stream"]
         for image, result in zip(images, results, strict=True):
             assert result.error is None
             name = f"images/{image.id}.{'img' if image.name == 'raw' else 'vmdk'}"
             assert result.datastore_path == f"[datastore1] {name}"
-            assert (result.hash_algo, result.hash, result.verified) == ("sha512", image.sha512, True)
+            assert (result.hash_algo, result.hash, result.verified) == (
+                "sha512",
+                image.sha512,
+                True,
+            )
             assert hashlib.sha512((host.folder / name).read_bytes()).hexdigest() == image.sha512
-            assert sum(e.bytes for e in events if (e.kind, e.image) == ("progress", image.name)) == image.size
+            assert (
+                sum(e.bytes for e in events if (e.kind, e.image) == ("progress", image.name))
+                == image.size
+            )
         await host.settled(host.state(), but=lambda s: s)
         assert host.state().sessions == 0
         assert len(host.state().files) == 3
@@ -109,7 +120,14 @@ async def test_one_that_fails_leaves_no_file_and_the_others_go_on(
     images[0].fault = fault
     with glance(beside, *images) as service:
         async with asyncio.timeout(10):
-            failed, *good = await push(host, service, "raw", "sparse", "stream", stall=1.0 if fault is Fault.STALLED else 5.0)
+            failed, *good = await push(
+                host,
+                service,
+                "raw",
+                "sparse",
+                "stream",
+                stall=1.0 if fault is Fault.STALLED else 5.0,
+            )
     assert isinstance(failed.error, error)
     assert failed.error.hint
     assert failed.to_json()["error"]["type"] == type(failed.error).__name__
@@ -173,7 +191,10 @@ async def test_the_image_service_is_killed_in_mid_stream(host: Hosted) -> None:
 
 
 async def test_a_datastore_without_room_takes_no_byte(beside: Beside, tmp_path: Path) -> None:
-    with hosted(beside, tmp_path / "s", capacity=5 * MIB) as host, glance(beside, *some()) as service:
+    with (
+        hosted(beside, tmp_path / "s", capacity=5 * MIB) as host,
+        glance(beside, *some()) as service,
+    ):
         with pytest.raises(NoSpaceError) as caught:
             await push(host, service, "raw", "sparse", "stream")
         assert caught.value.free == 5 * MIB
@@ -200,7 +221,10 @@ async def test_a_datastore_that_fills_meanwhile(after: int, beside: Beside, host
 
 
 async def test_another_who_fills_it(beside: Beside, tmp_path: Path) -> None:
-    with hosted(beside, tmp_path / "s", capacity=5 * MIB) as host, glance(beside, *some()) as service:
+    with (
+        hosted(beside, tmp_path / "s", capacity=5 * MIB) as host,
+        glance(beside, *some()) as service,
+    ):
         taken = False
 
         def take(event: PushEvent) -> None:
@@ -295,7 +319,10 @@ async def test_a_url_whose_server_is_not_there(host: Hosted) -> None:
 
 
 async def test_an_answer_to_the_move_that_is_lost(beside: Beside, tmp_path: Path) -> None:
-    with hosted(beside, tmp_path / "s", task_seconds=0.1) as host, glance(beside, *some()) as service:
+    with (
+        hosted(beside, tmp_path / "s", task_seconds=0.1) as host,
+        glance(beside, *some()) as service,
+    ):
         host.esx.faults.add("MoveDatastoreFile_Task", "lose")
         (result,) = await push(host, service, "raw")
         assert result.error is None

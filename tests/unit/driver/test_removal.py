@@ -69,7 +69,8 @@ async def test_a_folder_with_another_machine_in_it_stays(host: Hosted, image: Pa
         made = await driver.spawn(spec(image))
         folder, pool = await machine_folder(driver.client), await root_pool(driver.client)
         guest = vim25.VirtualMachineConfigSpec(
-            name="lodger", files=vim25.VirtualMachineFileInfo(vmPathName="[datastore1] web/lodger.vmx")
+            name="lodger",
+            files=vim25.VirtualMachineFileInfo(vmPathName="[datastore1] web/lodger.vmx"),
         )
         await driver.client.wait(await folder.CreateVM_Task(guest, pool))
         assert await driver.destroy(made.uuid)

@@ -67,7 +67,12 @@ async def test_a_machine_on_each_host(
             made = await driver.spawn(spec(image, cpus=2, memory_mb=128))
             assert await driver.list_instances() == [made]
             assert await driver.info(made.uuid) == made
-        assert (made.name, made.power_state, made.cpus, made.memory_mb) == ("web", "poweredOn", 2, 128)
+        assert (made.name, made.power_state, made.cpus, made.memory_mb) == (
+            "web",
+            "poweredOn",
+            2,
+            128,
+        )
         marks = extra(host, "web")
         assert marks["machine.id"] == f"{MAC};10.0.0.2;255.255.255.0;;10.0.0.255;#"
         assert marks[OWNER_KEY] == "tests"
@@ -175,7 +180,9 @@ async def test_what_cannot_be_is_told_before_the_first_write(
     given: dict[str, Any] = {"image": image, "name": "web"} | change
     async with host.driver() as driver:
         await driver.spawn(
-            spec(image, "taken", uuid="5021e9d8-7d2f-4b8c-9f8a-0c5b3d1f2a10", power_on=False, nics=())
+            spec(
+                image, "taken", uuid="5021e9d8-7d2f-4b8c-9f8a-0c5b3d1f2a10", power_on=False, nics=()
+            )
         )
         before, calls = host.state(), len(host.esx.call_log)
         with pytest.raises(error) as caught:
@@ -190,7 +197,9 @@ async def test_old_hosts_know_no_e1000e(beside: Beside, tmp_path: Path, image: P
     with hosted(beside, tmp_path / "store", "4.1") as host:
         async with host.driver() as driver:
             with pytest.raises(VersionError):
-                await driver.spawn(spec(image, nics=(NICSpec(network="VM Network", model="e1000e"),)))
+                await driver.spawn(
+                    spec(image, nics=(NICSpec(network="VM Network", model="e1000e"),))
+                )
         assert not host.esx.calls("CreateVM_Task")
 
 
@@ -229,7 +238,9 @@ async def test_a_rich_image_that_calls_itself_raw(beside: Beside, host: Hosted) 
     await host.settled(clean)
 
 
-async def test_a_licence_that_allows_reading_only(beside: Beside, tmp_path: Path, image: Path) -> None:
+async def test_a_licence_that_allows_reading_only(
+    beside: Beside, tmp_path: Path, image: Path
+) -> None:
     with hosted(beside, tmp_path / "store", licensed=False) as host:
         clean = host.state()
         async with host.driver() as driver:
@@ -378,7 +389,9 @@ async def test_a_spawn_whose_machine_is_taken_away_ends_clean(
         await host.settled(clean)
 
 
-async def test_a_clean_up_that_fails_is_told_and_the_reason_stays(host: Hosted, image: Path) -> None:
+async def test_a_clean_up_that_fails_is_told_and_the_reason_stays(
+    host: Hosted, image: Path
+) -> None:
     host.esx.faults.fail_task("PowerOnVM_Task", vim25.SystemError(reason="the reason"))
     host.esx.faults.fail("Destroy_Task", vim25.NoPermission(privilegeId="x"))
     async with host.driver() as driver:
@@ -396,7 +409,9 @@ async def test_a_question_is_told_and_the_machine_is_removed(host: Hosted, image
     async with host.driver(config=DriverConfig(owner="tests", cleanup_seconds=20)) as driver:
         spawning = asyncio.ensure_future(driver.spawn(spec(image)))
         await until(lambda: "PowerOnVM_Task" in host.state().running)
-        host.beside.call(lambda: ask(host.esx.machine("web"), "moved or copied?", {"0": "Cancel", "1": "Copied"}))
+        host.beside.call(
+            lambda: ask(host.esx.machine("web"), "moved or copied?", {"0": "Cancel", "1": "Copied"})
+        )
         await asyncio.sleep(2.5)
         host.beside.call(lambda: host.esx.faults.release_task("PowerOnVM_Task"))
         with pytest.raises(TaskQuestionError, match="moved or copied"):

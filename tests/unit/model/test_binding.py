@@ -4,8 +4,16 @@ import json
 from pathlib import Path
 
 import pytest
+
 from vimlib import vim25
-from vimlib.model import DataObject, Enumeration, ManagedObject, MethodFault, parse_version, wire_fields
+from vimlib.model import (
+    DataObject,
+    Enumeration,
+    ManagedObject,
+    MethodFault,
+    parse_version,
+    wire_fields,
+)
 from vimlib.model.wire import PRIMITIVES
 
 SIDECAR = json.loads((Path(__file__).parents[3] / "wsdl/vim25/vim25.json").read_text("utf-8"))
@@ -22,7 +30,12 @@ def test_nothing_of_the_api_is_missing() -> None:
     assert sorted(classes(DataObject)) == sorted(SIDECAR["data"])
     assert sorted(classes(MethodFault)) == sorted(SIDECAR["faults"])
     assert sorted(classes(Enumeration)) == sorted(SIDECAR["enums"])
-    counted = (len(SIDECAR["managed"]), len(SIDECAR["data"]), len(SIDECAR["faults"]), len(SIDECAR["enums"]))
+    counted = (
+        len(SIDECAR["managed"]),
+        len(SIDECAR["data"]),
+        len(SIDECAR["faults"]),
+        len(SIDECAR["enums"]),
+    )
     assert counted == (141, 2331, 699, 446)
     assert len(set(BINDING.method_names())) == 975
 
@@ -49,7 +62,9 @@ def test_methods_say_what_the_sidecar_says() -> None:
             assert method.owner.__name__ == owner
             assert method.since == said["since"]
             assert [p.name for p in method.params] == [p["name"] for p in said["params"]]
-            assert [p.required for p in method.params] == [not p.get("optional") for p in said["params"]]
+            assert [p.required for p in method.params] == [
+                not p.get("optional") for p in said["params"]
+            ]
             assert (method.returns is None) == (said["returns"] is None)
             assert (method.task_result is None) == (said["task_result"] is None)
             assert method.faults == tuple(said["faults"])
@@ -62,7 +77,10 @@ def test_no_field_is_older_than_its_class() -> None:
         parse_version(since)
         own = cls.__dict__.get("_wire_", "")
         for field in wire_fields(cls)[-len(own.split()) :] if own else ():  # type: ignore[arg-type]
-            assert not field.since or parse_version(field.since) > parse_version(since), (name, field)
+            assert not field.since or parse_version(field.since) > parse_version(since), (
+                name,
+                field,
+            )
 
 
 def test_an_area_is_loaded_when_it_is_used() -> None:
@@ -77,7 +95,7 @@ def test_an_area_is_loaded_when_it_is_used() -> None:
 
 
 def test_secret_fields_are_masked_everywhere() -> None:
-    spec = vim25.HostConnectSpec(hostName="esx1", userName="root", password="canary-1")
+    spec = vim25.HostConnectSpec(hostName="esx1", userName="root", password="canary-1", force=False)
     assert "canary-1" not in repr(spec)
     assert "canary-1" not in str(list(spec.__rich_repr__()))  # type: ignore[attr-defined]
     assert "esx1" in repr(spec)

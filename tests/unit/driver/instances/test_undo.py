@@ -21,11 +21,15 @@ class Step:
 
 async def test_steps_are_undone_in_reverse_and_the_error_stays() -> None:
     log: list[str] = []
-    with pytest.raises(ValueError, match="first"):
+
+    async def work() -> None:
         async with Undo(seconds=5) as undo:
             undo.push("a", Step(log, "a"))
             undo.push("b", Step(log, "b"))
             raise ValueError("first")
+
+    with pytest.raises(ValueError, match="first"):
+        await work()
     assert log == ["b", "a"]
 
 
@@ -46,11 +50,16 @@ async def test_leaving_without_keep_undoes() -> None:
 
 async def test_a_failing_way_back_hides_nothing_and_stops_nothing() -> None:
     log: list[str] = []
-    with pytest.raises(ValueError) as caught:
-        async with Undo(seconds=5) as undo:
+    undo = Undo(seconds=5)
+
+    async def work() -> None:
+        async with undo:
             undo.push("a", Step(log, "a"))
             undo.push("b", Step(log, "b", ConnectError("gone")))
             raise ValueError
+
+    with pytest.raises(ValueError) as caught:
+        await work()
     assert log == ["a"]
     assert undo.left_behind == ["b (gone)"]
     assert caught.value.__notes__ == ["Left behind: b (gone)"]

@@ -19,7 +19,7 @@ def network() -> vim25.HostNetworkInfo:
         spec = vim25.HostPortGroupSpec(name=name, vlanId=vlan, vswitchName=vswitch)  # type: ignore[call-arg]
         return vim25.HostPortGroup(spec=spec)  # type: ignore[call-arg]
 
-    return vim25.HostNetworkInfo(  # type: ignore[call-arg]
+    return vim25.HostNetworkInfo(
         pnic=[pnic("vmnic0"), pnic("vmnic1"), pnic("vmnic10")],
         vswitch=[switch("vSwitch0", "vmnic0"), switch("vSwitch1", "vmnic10")],
         portgroup=[group("VM Network", 0, "vSwitch0"), group("blue", 42, "vSwitch1")],

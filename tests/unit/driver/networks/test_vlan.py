@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,11 +39,11 @@ def add(host: Hosted, name: str, vlan: int, switch: str = "vSwitch0") -> None:
 
 
 @pytest.fixture
-def two_switches(host: Hosted) -> Iterator[Hosted]:
+def two_switches(host: Hosted) -> Hosted:
     network(host).switches["vSwitch1"] = Switch(
         "vSwitch1", ["vmnic1"], policy=default_policy(["vmnic1"])
     )
-    yield host
+    return host
 
 
 @pytest.mark.parametrize("version", ["4.1", "6.7", "8.0"])
@@ -194,7 +193,10 @@ async def test_a_spawn_that_fails_takes_back_what_it_made_and_no_more(
             await driver.spawn(spec(image, nics=nics))
         assert host.state() == before
         # The second one cannot be made: the first one goes.
-        nics = (NICSpec(network="blue", vlan=42), NICSpec(network="red", vlan=1, interface="vmnic9"))
+        nics = (
+            NICSpec(network="blue", vlan=42),
+            NICSpec(network="red", vlan=1, interface="vmnic9"),
+        )
         with pytest.raises(PhysicalNICNotFoundError):
             await driver.spawn(spec(image, nics=nics))
         assert host.state() == before
