@@ -22,7 +22,7 @@ from vimlib.errors import (
     UsageError,
     VimlibError,
 )
-from vimlib.model.managed import rebind
+from vimlib.model.managed import ManagedObject, rebind
 from vimlib.secret import Secret
 from vimlib.session import negotiate
 from vimlib.session.keepalive import Keepalive
@@ -34,7 +34,7 @@ from vimlib.transport.base import EncodedCall, Timeouts
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from vimlib.model import ManagedObject, Method
+    from vimlib.model import Method
     from vimlib.transport.base import Exchange, Middleware, Reply, Transport
 
 __all__ = ["Credentials", "Session"]
@@ -218,6 +218,16 @@ class Session:
             await asyncio.wait([self._flight], timeout=self._timeouts.logout)
             self._flight.cancel()
             await asyncio.gather(self._flight, return_exceptions=True)
+        await self._logout()
+        if self._content is not None:
+            # The root objects call through us, and data objects are not seen by the cycle collector:
+            # untied here, a closed session is freed.
+            for name in self._content.__struct_fields__:  # type: ignore[attr-defined]
+                value = getattr(self._content, name)
+                if isinstance(value, ManagedObject):
+                    setattr(self._content, name, rebind(value, None))
+
+    async def _logout(self) -> None:
         if not self._may_be_in or self._cookie is None or self._content is None:
             return
         manager = self._content.sessionManager
