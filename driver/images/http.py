@@ -34,6 +34,7 @@ from driver.errors import (
 from driver.images.source import CHUNK, ImageInfo
 from driver.images.wire import Wire
 from vimlib.errors import ClosedError, UsageError
+from vimlib.session.shield import finish
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,9 +90,9 @@ class HttpClient:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        session, self._session = self._session, None
+        if session is not None:
+            await finish(session.close(), what="closing of image connections")
 
     @property
     def tls(self) -> ssl.SSLContext:
