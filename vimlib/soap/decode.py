@@ -362,7 +362,9 @@ class PureDecoder(Generic[R]):
             raise self._fault
         # A field that is absent can be None; a result that is would be passed on as one.
         if self._result is None and self._tables.reply(self._method).needed:
-            raise UnexpectedReplyError(f"the reply to {self._method.name} has no result")
+            raise UnexpectedReplyError(
+                f"the reply to {self._method.name} has no result", path="returnval"
+            )
         result: R = self._result
         return result
 
