@@ -39,6 +39,7 @@ FLOORS = {
     "vimlib.nfc": 4,
     "vimlib.inventory": 4,
     "vimlib.events": 4,
+    "vimlib.otel": 5,
     "vimlib.client": 5,
     # The lazy exports: whoever asks `vimlib` itself for a name may get the client.
     "vimlib": 5,
