@@ -61,6 +61,13 @@ async def find_place(client: Client) -> Place:
             state="maintenance",
             hint="Take it out of maintenance mode first.",
         )
+    state = alone.props.get("runtime.connectionState") if alone is not None else None
+    if alone is not None and state not in (None, "connected"):
+        raise HostStateError(
+            f"{alone.props.get('name')} is {state}",
+            state=str(state),
+            hint="Look at the host, and at the server that manages it.",
+        )
     return Place(
         centers[0].obj,
         centers[0]["vmFolder"],
