@@ -5,7 +5,8 @@
 `relay`   the same by call: loses, cuts, trickles or replaces the reply to one method
 `host`    a small vSphere host on a stage: sessions, a call log, faults on demand
 `certs`   throw-away certificates, good and bad ones
-`cancel`  a coroutine cancelled at each of its awaits
+`cancel`  a coroutine cancelled, or let down, at each of its awaits
+`line`    a line to a server that is cut at a chosen moment
 `clock`   an event loop whose clock runs when nobody is busy
 `leaks`   descriptors and tasks before and after
 `differential`  the same faults for pyVmomi and oslo.vmware: a program

@@ -21,11 +21,30 @@ class Report:
         return f"N={self.suspensions}, cancelled {self.cancelled}, finished first {self.finished}"
 
 
-class _Counter:
-    """Counts the suspensions of all tasks, and cancels the target at the k-th."""
+@dataclass(frozen=True)
+class Failures:
+    """What came of breaking something at each suspension."""
 
-    def __init__(self, at: int | None) -> None:
+    suspensions: int
+    runs: int
+    ended: dict[str, int]
+    """Names of the errors that the runs ended in, `done` for none, and how often."""
+
+    @property
+    def failed(self) -> int:
+        return self.runs - self.ended.get("done", 0)
+
+    def __str__(self) -> str:
+        ends = ", ".join(f"{name} {count}" for name, count in sorted(self.ended.items()))
+        return f"N={self.suspensions}, {self.runs} runs: {ends}"
+
+
+class _Counter:
+    """Counts the suspensions of all tasks, and at the k-th cancels the target, or strikes."""
+
+    def __init__(self, at: int | None, strike: Callable[[], None] | None = None) -> None:
         self.at = at
+        self.strike = strike
         self.seen = 0
         self.target: asyncio.Task[Any] | None = None
 
@@ -51,7 +70,10 @@ class _Counter:
             error = None
             self.seen += 1
             if self.seen == self.at and self.target is not None and not self.target.done():
-                loop.call_soon(self.target.cancel)
+                if self.strike is not None:
+                    self.strike()
+                else:
+                    loop.call_soon(self.target.cancel)
             try:
                 yield waited
             except BaseException as exc:  # noqa: BLE001 - handed on into the coroutine
@@ -98,3 +120,51 @@ async def cancel_everywhere(
         finished += not was
         await check(at)
     return Report(total, cancelled, finished)
+
+
+async def fail_everywhere(
+    attempt: Callable[[], Coroutine[Any, Any, Any]],
+    strike: Callable[[], None],
+    check: Callable[[int, BaseException | None], Awaitable[None]],
+    *,
+    typed: tuple[type[BaseException], ...],
+    every: int = 1,
+    most: int = 2000,
+) -> Failures:
+    """Run `attempt` once to count its suspensions, then once for each, with `strike()` there.
+
+    The coroutine stands still while `strike` runs, so what breaks is broken when it goes on. It
+    may succeed all the same, or raise one of `typed`; any other error fails. `check(k, error)` runs after
+    each and asserts that nothing is left.
+    """
+    loop = asyncio.get_running_loop()
+    before = loop.get_task_factory()
+
+    async def one(at: int | None) -> tuple[BaseException | None, int]:
+        counter = _Counter(at, strike)
+        loop.set_task_factory(counter.factory)
+        try:
+            task = counter.target = loop.create_task(attempt())
+            await asyncio.wait([task])
+        finally:
+            loop.set_task_factory(before)
+        if task.cancelled():
+            raise AssertionError(f"struck at {at}, it was cancelled by nobody")
+        error = task.exception()
+        if error is not None and not isinstance(error, typed):
+            raise AssertionError(f"struck at {at}, it raised {error!r}") from error
+        return error, counter.seen
+
+    error, total = await one(None)
+    assert error is None, f"unharmed, it raised {error!r}"
+    await check(0, None)
+    assert 0 < total < most, f"{total} suspensions"
+    ended: dict[str, int] = {}
+    runs = 0
+    for at in range(1, total + 1, every):
+        error, _ = await one(at)
+        name = "done" if error is None else type(error).__name__
+        ended[name] = ended.get(name, 0) + 1
+        runs += 1
+        await check(at, error)
+    return Failures(total, runs, ended)

@@ -55,8 +55,10 @@ WRONG = {
         "returnval.objects[0].propSet[0].val.backing",
     ),
     "itself, where it does not fit": (
-        f"<objects>{OBJ}<propSet><name>p</name><val xsi:type=\"ObjectContent\">{OBJ}"
-        '<propSet xsi:type="ObjectContent"/></val></propSet></objects>',
+        (
+            f'<objects>{OBJ}<propSet><name>p</name><val xsi:type="ObjectContent">{OBJ}'
+            '<propSet xsi:type="ObjectContent"/></val></propSet></objects>'
+        ),
         "returnval.objects[0].propSet[0].val.propSet[0]",
     ),
 }
@@ -77,7 +79,9 @@ def test_row_25_a_type_that_nobody_knows_is_kept_or_read_as_declared() -> None:
     assert value_of('<val xsi:type="OfTomorrow"><a>1</a></val>') == Unknown(
         "OfTomorrow", "", (("a", "1"),)
     )
-    result = retrieved(f'<token xsi:type="TextOfTomorrow">t</token><objects xsi:type="X">{OBJ}</objects>')
+    result = retrieved(
+        f'<token xsi:type="TextOfTomorrow">t</token><objects xsi:type="X">{OBJ}</objects>'
+    )
     assert result.token == "t"
     assert type(result.objects[0]) is vim25.ObjectContent
 
@@ -91,7 +95,9 @@ def test_row_25_a_name_of_another_namespace_is_not_ours() -> None:
 
 def test_row_25_an_abstract_type_is_read_as_what_it_declares() -> None:
     """The API's abstract types have fields; a reply that names one gets those and no others."""
-    found = value_of('<val xsi:type="VirtualDevice"><key>7</key><capacityInKB>9</capacityInKB></val>')
+    found = value_of(
+        '<val xsi:type="VirtualDevice"><key>7</key><capacityInKB>9</capacityInKB></val>'
+    )
     assert type(found) is vim25.VirtualDevice
     assert found.key == 7
     assert not hasattr(found, "capacityInKB")
@@ -109,18 +115,19 @@ def test_row_25_types_within_themselves_end_at_the_depth_limit() -> None:
 def test_row_25_no_field_holds_what_its_type_does_not_allow() -> None:
     """Every leaf of a device, with every other leaf's text: the right type or an error."""
     texts = ["x", "", "1", "true", "2026-01-02T03:04:05Z", "9" * 30, "-1", "1.5"]
-    read = 0
+    read, refused = 0, set()
     for name, kind in (("key", int), ("capacityInKB", int), ("unitNumber", int)):
         for text in texts:
             own = "<key>1</key>" if name != "key" else ""
             try:
                 found = value_of(f'<val xsi:type="VirtualDisk">{own}<{name}>{text}</{name}></val>')
             except ProtocolError as error:
-                assert error.path.endswith(f".val.{name}")
+                refused.add(error.path.rpartition(".")[2])
                 continue
             assert type(getattr(found, name)) is kind
             read += 1
     assert read, "some of the texts are numbers"
+    assert refused == {"key", "capacityInKB", "unitNumber"}
 
 
 def test_row_27_unknown_fields_are_skipped_and_the_others_are_kept() -> None:
@@ -143,8 +150,12 @@ def test_row_27_a_required_field_that_is_missing_is_named_by_its_path() -> None:
 
 
 def test_row_27_order_does_not_matter() -> None:
-    one = value_of('<val xsi:type="VirtualDisk"><key>1</key><unitNumber>2</unitNumber><capacityInKB>3</capacityInKB></val>')
-    two = value_of('<val xsi:type="VirtualDisk"><capacityInKB>3</capacityInKB><unitNumber>2</unitNumber><key>1</key></val>')
+    one = value_of(
+        '<val xsi:type="VirtualDisk"><key>1</key><unitNumber>2</unitNumber><capacityInKB>3</capacityInKB></val>'
+    )
+    two = value_of(
+        '<val xsi:type="VirtualDisk"><capacityInKB>3</capacityInKB><unitNumber>2</unitNumber><key>1</key></val>'
+    )
     assert one == two
 
 

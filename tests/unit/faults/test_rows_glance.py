@@ -121,9 +121,7 @@ async def test_row_50_glance_refuses_to_describe_it(
 
 
 @pytest.mark.parametrize("status", ["queued", "saving", "deactivated", "killed", "pending_delete"])
-async def test_row_50_an_image_that_is_not_active(
-    status: str, beside: Beside, esx: Hosted
-) -> None:
+async def test_row_50_an_image_that_is_not_active(status: str, beside: Beside, esx: Hosted) -> None:
     with glance(beside, raw(status=status)) as service:
         error = await refused(esx, service.url, ImageNotReadyError)
         assert status in str(error)
@@ -229,9 +227,7 @@ class Md5Only(EmbeddedImage):
 
 def md5_only(fault: Fault | None = None) -> EmbeddedImage:
     image = raw()
-    return Md5Only(
-        name="raw", chunks=image.chunks, virtual_size=image.virtual_size, fault=fault
-    )
+    return Md5Only(name="raw", chunks=image.chunks, virtual_size=image.virtual_size, fault=fault)
 
 
 @pytest.mark.parametrize("make", [raw, md5_only])
@@ -272,9 +268,7 @@ async def test_row_55_redirected_encoded_or_stalled(
     fault: Fault, kind: type[VimlibError], beside: Beside, esx: Hosted
 ) -> None:
     with glance(beside, raw(fault, 4 * MIB)) as service:
-        await refused(
-            esx, service.url, kind, stall=0.5 if fault is Fault.STALLED else 5.0
-        )
+        await refused(esx, service.url, kind, stall=0.5 if fault is Fault.STALLED else 5.0)
         assert not [seen for seen in service.seen if seen.path == "/elsewhere"]
 
 

@@ -272,11 +272,13 @@ async def test_row_60_a_host_killed_amid_an_upload(tmp_path: Path) -> None:
                     await host.kill()
                 yield bytes(1 << 18)
 
+        async def upload() -> None:
+            async with host.client() as client:
+                await client.datastore("datastore1").upload("x", body(), size=64 << 18)
+
         async with asyncio.timeout(30):
             with pytest.raises(TransportError) as caught:
-                async with host.client() as client:
-                    store = client.datastore("datastore1")
-                    await store.upload("x", body(), size=64 << 18)
+                await upload()
             assert caught.value.outcome in {"unknown", "not_sent"}
             await host.start()
             async with host.client() as client:
@@ -295,22 +297,24 @@ async def test_row_60_a_host_killed_amid_a_task_and_started_again(
 ) -> None:
     """The call fails, typed; after the restart the state is read, and the machine is one or none."""
     async with process(tmp_path, task_seconds=0.3) as host, asyncio.timeout(60):
+
+        async def strike() -> None:
+            while not (host.folder / "web").exists():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            await host.kill()
+
+        async def spawn() -> None:
+            striker = asyncio.create_task(strike())
+            try:
+                async with host.client() as client:
+                    # The host is gone: looking for what is left to undo is soon given up.
+                    config = replace(CONFIG, cleanup_seconds=1)
+                    await ESXDriver(client, LocalImages(), config).spawn(spec(image))
+            finally:
+                await striker
+
         with pytest.raises(VimlibError):
-            async with host.client() as client:
-                # The host is gone: looking for what is left to undo is soon given up.
-                config = replace(CONFIG, cleanup_seconds=1)
-                driver = ESXDriver(client, LocalImages(), config)
-
-                async def strike() -> None:
-                    while not (host.folder / "web").exists():  # noqa: ASYNC110, ASYNC240
-                        await asyncio.sleep(0.01)
-                    await host.kill()
-
-                striker = asyncio.create_task(strike())
-                try:
-                    await driver.spawn(spec(image))
-                finally:
-                    await striker
+            await spawn()
         await host.start(keep=keep)
         async with host.client() as client:
             driver = ESXDriver(client, LocalImages(), CONFIG)
