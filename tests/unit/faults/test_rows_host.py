@@ -56,7 +56,8 @@ async def machine(esx: Hosted, image: Path, **how: Any) -> VM:
     """Make a machine that is off."""
     async with esx.driver() as driver:
         await driver.spawn(spec(image, power_on=False, **how))
-    return next(iter(esx.esx.world.machines.values())).ref  # type: ignore[return-value]
+    made: VM = next(iter(esx.esx.world.machines.values())).ref
+    return made
 
 
 # -- row 10 --------------------------------------------------------------------------------------
