@@ -53,7 +53,7 @@ def demo(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """All tests; those whose tool is missing are skipped and listed, or fail where CI is set."""
     session.install("-e", ".[all,test]")
-    session.run("pytest", "--ignore=tests/integration", *session.posargs)
+    session.run("pytest", "--ignore=tests/integration", "-m", "not torture", *session.posargs)
     session.run("pytest", "tests/integration", *session.posargs, env=peer_environment())
 
 
@@ -61,7 +61,7 @@ def tests(session: nox.Session) -> None:
 def unit(session: nox.Session) -> None:
     """The fast tests: no service, nothing slow."""
     session.install("-e", ".[all,test]")
-    session.run("pytest", "--ignore=tests/integration", "-m", "not slow", *session.posargs)
+    session.run("pytest", "--ignore=tests/integration", "-m", "not slow and not torture", *session.posargs)
 
 
 @nox.session
@@ -72,12 +72,26 @@ def integration(session: nox.Session) -> None:
 
 
 @nox.session
+def torture(session: nox.Session) -> None:
+    """Cancel and fail every await and every call of what makes things on a host; takes an hour."""
+    session.install("-e", ".[all,test]")
+    session.run("pytest", "--ignore=tests/integration", "-m", "torture", *session.posargs)
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """A million mutated replies, compiled decoder against the pure one, under sanitizers."""
+    session.install("-e", ".[test]", "cython")
+    session.run("python", "-m", "tests.fuzz.codec", "--sanitize", *session.posargs)
+
+
+@nox.session
 def minimums(session: nox.Session) -> None:
     """The fast tests with the oldest core dependencies that pyproject.toml allows."""
     project = nox.project.load_toml("pyproject.toml")["project"]
     session.install("-e", ".[all,test]")
     session.install(*(need.replace(">=", "==") for need in project["dependencies"]))
-    session.run("pytest", "--ignore=tests/integration", "-m", "not slow", *session.posargs)
+    session.run("pytest", "--ignore=tests/integration", "-m", "not slow and not torture", *session.posargs)
 
 
 @nox.session
@@ -85,7 +99,7 @@ def coverage(session: nox.Session) -> None:
     """Branch coverage of the fast tests, with the lines that they miss."""
     session.install("-e", ".[all,test]")
     data = {"COVERAGE_FILE": str(CACHE / "coverage")}
-    pytest = ("pytest", "--ignore=tests/integration", *session.posargs)
+    pytest = ("pytest", "--ignore=tests/integration", "-m", "not torture", *session.posargs)
     session.run("coverage", "run", "-m", *pytest, env=data)
     session.run("coverage", "report", env=data)
 

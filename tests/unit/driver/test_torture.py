@@ -171,8 +171,8 @@ async def job(kind: type[Job], beside: Beside, folder: Path, image: Path) -> Asy
             yield kind(host, image, images)
 
 
-# All of them take minutes; a run of the unit tests takes samples.
-ALL = pytest.param(1, id="all", marks=[pytest.mark.slow, pytest.mark.timeout(1800)])
+# All of them take minutes: `nox -s torture`. A run of the tests takes samples.
+ALL = pytest.param(1, id="all", marks=[pytest.mark.torture, pytest.mark.timeout(1800)])
 
 
 @pytest.mark.parametrize("kind", JOBS)

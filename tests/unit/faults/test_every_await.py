@@ -156,7 +156,7 @@ OUTLASTING = frozenset({"watch", "wait", "upload"})
 """What waits for updates goes on through an outage for as long as its patience lasts, or until its
 caller's own deadline. An upload reads the file's size back by a task."""
 VERBS = ("login", "call", "collect", "watch", "wait", "upload", "download")
-ALL = pytest.param(1, id="all", marks=[pytest.mark.slow, pytest.mark.timeout(1200)])
+ALL = pytest.param(1, id="all", marks=[pytest.mark.torture, pytest.mark.timeout(1200)])
 SOME = pytest.param(9, id="some")
 
 
