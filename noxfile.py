@@ -61,7 +61,9 @@ def tests(session: nox.Session) -> None:
 def unit(session: nox.Session) -> None:
     """The fast tests: no service, nothing slow."""
     session.install("-e", ".[all,test]")
-    session.run("pytest", "--ignore=tests/integration", "-m", "not slow and not torture", *session.posargs)
+    session.run(
+        "pytest", "--ignore=tests/integration", "-m", "not slow and not torture", *session.posargs
+    )
 
 
 @nox.session
@@ -91,7 +93,9 @@ def minimums(session: nox.Session) -> None:
     project = nox.project.load_toml("pyproject.toml")["project"]
     session.install("-e", ".[all,test]")
     session.install(*(need.replace(">=", "==") for need in project["dependencies"]))
-    session.run("pytest", "--ignore=tests/integration", "-m", "not slow and not torture", *session.posargs)
+    session.run(
+        "pytest", "--ignore=tests/integration", "-m", "not slow and not torture", *session.posargs
+    )
 
 
 @nox.session

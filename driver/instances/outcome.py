@@ -187,10 +187,20 @@ def _is_of(info: dict[str, Any], method: str) -> bool:
 
 
 async def _end_of(client: Client, task: vim25.Task[Any], config: DriverConfig) -> None:
-    try:
-        await _followed(client, task, config)
-    except vim25.MethodFault as fault:
-        log.debug("%r, which was waited for, ended in %s", task, fault)
-    except OutcomeUnknownError as error:
-        if not isinstance(error.__cause__, TaskVanishedError):
-            raise
+    """Wait for a task of somebody's. A question does not end it: whoever runs the machine may answer."""
+    clock = asyncio.get_running_loop().time
+    end = clock() + config.task_seconds
+    while True:
+        try:
+            await _followed(client, task, config)
+        except TaskQuestionError:
+            if clock() >= end:
+                raise
+            await asyncio.sleep(_LONGEST_PAUSE)
+            continue
+        except vim25.MethodFault as fault:
+            log.debug("%r, which was waited for, ended in %s", task, fault)
+        except OutcomeUnknownError as error:
+            if not isinstance(error.__cause__, TaskVanishedError):
+                raise
+        return

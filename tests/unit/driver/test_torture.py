@@ -59,8 +59,10 @@ class Job:
         """All of it is there or nothing, and then nothing is there for the next attempt."""
         for _ in range(300):
             state = self.host.state()
-            if not state.sessions and not state.running and (
-                state == self.clean or self.is_done(state)
+            if (
+                not state.sessions
+                and not state.running
+                and (state == self.clean or self.is_done(state))
             ):
                 break
             await asyncio.sleep(0.01)
@@ -210,7 +212,13 @@ WAYS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "late": ({"what": "delay", "seconds": 3.0}, {"timeouts": TIMEOUTS}),
 }
 SAMPLED = ("reset", "fault", "reply lost")
-ONCE = ("CreateVM_Task", "CreateVirtualDisk_Task", "PowerOnVM_Task", "ReconfigVM_Task", "AddPortGroup")
+ONCE = (
+    "CreateVM_Task",
+    "CreateVirtualDisk_Task",
+    "PowerOnVM_Task",
+    "ReconfigVM_Task",
+    "AddPortGroup",
+)
 
 
 class Outcomes:
@@ -225,9 +233,7 @@ class Outcomes:
         self.ended[name] = self.ended.get(name, 0) + 1
 
 
-async def fail_each(
-    work: Job, way: str, step: int, caplog: pytest.LogCaptureFixture
-) -> Outcomes:
+async def fail_each(work: Job, way: str, step: int, caplog: pytest.LogCaptureFixture) -> Outcomes:
     """Run the job once for each call that it makes, failing that one; until no call is left."""
     order, settings = WAYS[way]
     esx = work.host.esx
@@ -248,16 +254,22 @@ async def fail_each(
         esx.faults.clear()
         made = esx.call_log[before:]
         for method in ONCE:
-            sent = [r for r in made if r.method == method and not (r.fault or "").startswith("NotAuth")]
+            sent = [
+                r for r in made if r.method == method and not (r.fault or "").startswith("NotAuth")
+            ]
             assert len(sent) <= 1, f"{way} at {at}: {method} came {len(sent)} times"
         if "not logged out" in caplog.text or (error and made[-1].method == "Login"):
             # It was the logout that failed, or the login's answer got lost and its cookie with
             # it: nobody can end such a session but its idleness.
             work.host.beside.call(esx.world.sessions.expire)
         try:
-            await work.check(finished=True if error is None and not isinstance(work, Destroy) else None)
+            await work.check(
+                finished=True if error is None and not isinstance(work, Destroy) else None
+            )
         except AssertionError as left:
-            raise AssertionError(f"{way} at call {at} of {[r.method for r in made]}, {error!r}: {left}") from error
+            raise AssertionError(
+                f"{way} at call {at} of {[r.method for r in made]}, {error!r}: {left}"
+            ) from error
         if not rule.hits:
             return found
         found.calls += 1
