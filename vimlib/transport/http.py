@@ -24,6 +24,7 @@ from vimlib.errors import (
 )
 from vimlib.secret import Secret
 from vimlib.transport.http11 import LONGEST_HEAD, chunk_size, length_of, parse_head, wrong
+from vimlib.transport.wire import RECEIVE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
@@ -223,15 +224,26 @@ class _Reader:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.buffer = bytearray()
-        self.ended = False
 
     async def more(self, seconds: float | None = None) -> bool:
         data = await self.connection.receive(seconds)
         if not data:
-            self.ended = True
             return False
         self.buffer += data
         return True
+
+    async def some(self, limit: int) -> bytes:
+        """Return at most `limit` bytes, b"" at the end; what comes whole is not copied."""
+        buffer = self.buffer
+        if not buffer:
+            data = await self.connection.receive()
+            if len(data) <= limit:
+                return data
+            buffer += data
+        with memoryview(buffer) as view:
+            piece = bytes(view[:limit])
+        del buffer[: len(piece)]
+        return piece
 
     async def line(self, limit: int = _LINE) -> bytes:
         while (end := self.buffer.find(b"\n")) < 0:
@@ -272,7 +284,6 @@ class _Reader:
             arrival.cancel()
             await asyncio.gather(arrival, return_exceptions=True)
         if not data:
-            self.ended = True
             raise self.cut()
         self.buffer += data
 
@@ -323,18 +334,13 @@ class _Body:
             async for piece in self._exactly(self._framing):
                 yield piece
         else:
-            buffer = self._reader.buffer
-            while buffer or (not self._reader.ended and await self._reader.more()):
-                piece = bytes(buffer)
-                buffer.clear()
+            while piece := await self._reader.some(RECEIVE):
                 yield piece
 
     async def _exactly(self, count: int) -> AsyncIterator[bytes]:
-        buffer = self._reader.buffer
         while count:
-            if not buffer and not await self._reader.more():
+            piece = await self._reader.some(count)
+            if not piece:
                 raise self._reader.cut()
-            piece = bytes(buffer[:count])
-            del buffer[:count]
             count -= len(piece)
             yield piece

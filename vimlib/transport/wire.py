@@ -82,6 +82,7 @@ class Connection:
         self._timeouts = timeouts
         self._loop = asyncio.get_running_loop()
         self._buffer = bytearray(RECEIVE)
+        self._plain = memoryview(b"")
         self._tls: ssl.SSLObject | None = None
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
@@ -116,6 +117,7 @@ class Connection:
             ) from None
         else:
             self._tls = tls
+            self._plain = memoryview(bytearray(RECEIVE))
             self.certificate = tls.getpeercert(binary_form=True)
             trust.check(self.certificate)
             return
@@ -189,19 +191,31 @@ class Connection:
         if self._tls is None:
             count = await self._loop.sock_recv_into(self._sock, self._buffer)
             return bytes(memoryview(self._buffer)[:count])
-        while True:
+        # Into one buffer, all the records that are there: `read(RECEIVE)` would make a new object of
+        # that size for each of 16 KiB, and what the allocator keeps between them grows without end.
+        filled = 0
+        while filled < RECEIVE:
             try:
-                return self._tls.read(RECEIVE)
+                count = self._tls.read(RECEIVE - filled, self._plain[filled:])
             except ssl.SSLWantReadError:
+                if filled:
+                    break
                 if self._outgoing.pending:
                     await self._flush()
                 await self._fill()
-            except ssl.SSLZeroReturnError:
-                return b""
-            except ssl.SSLEOFError:
+            except ssl.SSLError as exc:
+                if filled:
+                    break  # the next call meets the same end
                 # Cut without the TLS good-bye. Old hosts do that too, so the HTTP layer decides
                 # by Content-Length whether something is missing.
-                return b""
+                if isinstance(exc, ssl.SSLZeroReturnError | ssl.SSLEOFError):
+                    return b""
+                raise
+            else:
+                if count == 0:
+                    break
+                filled += count
+        return bytes(self._plain[:filled])
 
     def _lost(self, exc: OSError) -> ConnectionLostError:
         return ConnectionLostError(
