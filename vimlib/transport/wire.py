@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from vimlib.errors import (
     ConnectError,
@@ -196,7 +196,8 @@ class Connection:
         filled = 0
         while filled < RECEIVE:
             try:
-                count = self._tls.read(RECEIVE - filled, self._plain[filled:])
+                # With a buffer it returns how many bytes it put there, whatever typeshed says.
+                count = cast("int", self._tls.read(RECEIVE - filled, self._plain[filled:]))
             except ssl.SSLWantReadError:
                 if filled:
                     break
