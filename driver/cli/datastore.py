@@ -161,7 +161,7 @@ async def put(
     """
     from driver.errors import FileConflictError
     from driver.images.sink import temporary_name
-    from driver.instances.undo import Undo
+    from driver.steps.undo import Undo
     from vimlib import vim25
     from vimlib.session.shield import finish
 

@@ -18,10 +18,10 @@ from driver.images.check import BodyCheck
 from driver.images.choose import own_mover
 from driver.images.glance import GlanceImage
 from driver.images.sink import DatastoreSink, temporary_name
-from driver.instances import files
-from driver.instances.place import free_space
-from driver.instances.undo import Undo
 from driver.licence import licensed
+from driver.steps import files
+from driver.steps.room import free_space
+from driver.steps.undo import Undo
 from vimlib import vim25
 from vimlib.datastore import DatastorePath
 from vimlib.errors import NotFoundError, UsageError, VimlibError

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from driver import guestinfo
 from driver.instances import lookup
-from driver.instances.outcome import run_task
+from driver.steps.outcome import run_task
 from vimlib import vim25
 from vimlib.errors import UsageError
 from vimlib.session.shield import finish

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from driver.errors import InstanceStateError
 from driver.instances import lookup
-from driver.instances.outcome import run_task
+from driver.steps.outcome import run_task
 from vimlib import vim25
 from vimlib.session.shield import finish
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from driver.errors import ForeignInstanceError
-from driver.instances import files, lookup
-from driver.instances.outcome import run_task, wait_idle
+from driver.instances import lookup
 from driver.instances.plan import OWNER_KEY
+from driver.steps import files
+from driver.steps.outcome import run_task, wait_idle
 from vimlib import vim25
 from vimlib.datastore import DatastorePath
 from vimlib.errors import NotFoundError, VimlibError

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from driver.errors import InstanceStateError
-from driver.instances import files, lookup
-from driver.instances.undo import Undo
+from driver.instances import lookup
+from driver.steps import files
+from driver.steps.undo import Undo
 from vimlib import vim25
 from vimlib.datastore import DatastorePath
 from vimlib.errors import LimitError

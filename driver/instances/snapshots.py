@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from driver.instances import lookup
-from driver.instances.outcome import run_task
+from driver.steps.outcome import run_task
 from vimlib import vim25
 from vimlib.errors import NotFoundError, UsageError
 from vimlib.session.shield import finish

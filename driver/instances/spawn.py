@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING, Any
 from driver.errors import InstanceExistsError, NoSpaceError
 from driver.images.check import BodyCheck
 from driver.images.sink import DatastoreSink
-from driver.instances import files, lookup
+from driver.instances import lookup
 from driver.instances.devices import root_disk
-from driver.instances.outcome import find_out, run_task, wait_idle
-from driver.instances.place import find_place, free_space
+from driver.instances.place import find_place
 from driver.instances.plan import SPAWN_KEY, plan_spawn
 from driver.instances.removal import remove_files, remove_machine
-from driver.instances.undo import Undo
 from driver.networks.facts import check_networks
 from driver.networks.vlan import EnsuredVlan
+from driver.steps import files
+from driver.steps.outcome import find_out, run_task, wait_idle
+from driver.steps.room import free_space
+from driver.steps.undo import Undo
 from vimlib import vim25
 from vimlib.datastore import DatastorePath
 from vimlib.errors import NotFoundError

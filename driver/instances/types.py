@@ -8,43 +8,25 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 from driver.guestinfo import Route
+from driver.networks.facts import check_vlan
 from vimlib.errors import UsageError
 
 __all__ = [
-    "HIGHEST_VLAN",
     "MIB",
     "NIC_MODELS",
     "Instance",
     "InstanceSpec",
     "NICModel",
     "NICSpec",
-    "check_vlan",
 ]
 
 MIB: Final = 1 << 20
-HIGHEST_VLAN: Final = 4094
-"""IEEE 802.1Q; 4095 would trunk every VLAN into the machine."""
 NICModel: TypeAlias = Literal["e1000", "e1000e", "vmxnet3", "pcnet32"]
 NIC_MODELS: Final = ("e1000", "e1000e", "vmxnet3", "pcnet32")
 
 # Names that we make become folders and files: no separators, no brackets, no leading dot.
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,79}")
 _MAC: Final = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}")
-
-
-def check_vlan(name: str, vlan: int) -> None:
-    """Check name and VLAN id of a port group that shall be made.
-
-    Raises:
-        UsageError: Neither a host nor IEEE 802.1Q knows such a thing.
-    """
-    if not 0 <= vlan <= HIGHEST_VLAN:
-        raise UsageError(f"{vlan} is no VLAN id", hint=f"Give 0 (untagged) to {HIGHEST_VLAN}.")
-    if not name or len(name) > 80 or not name.isprintable():
-        raise UsageError(
-            "a port group needs a printable name of at most 80 characters",
-            hint="Choose another name.",
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

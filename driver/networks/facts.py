@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from driver.errors import NetworkNotFoundError, PhysicalNICNotFoundError, PortGroupMismatchError
 from vimlib import vim25
-from vimlib.errors import NotFoundError
+from vimlib.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,15 +15,36 @@ if TYPE_CHECKING:
     from vimlib.client import Client
 
 __all__ = [
+    "HIGHEST_VLAN",
     "PortGroup",
     "check_networks",
     "check_port_group",
+    "check_vlan",
     "find_port_group",
     "list_port_groups",
     "network_system",
     "read_network",
     "switch_on",
 ]
+
+
+HIGHEST_VLAN: Final = 4094
+"""IEEE 802.1Q; 4095 would trunk every VLAN into the machine."""
+
+
+def check_vlan(name: str, vlan: int) -> None:
+    """Check name and VLAN id of a port group that shall be made.
+
+    Raises:
+        UsageError: Neither a host nor IEEE 802.1Q knows such a thing.
+    """
+    if not 0 <= vlan <= HIGHEST_VLAN:
+        raise UsageError(f"{vlan} is no VLAN id", hint=f"Give 0 (untagged) to {HIGHEST_VLAN}.")
+    if not name or len(name) > 80 or not name.isprintable():
+        raise UsageError(
+            "a port group needs a printable name of at most 80 characters",
+            hint="Choose another name.",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

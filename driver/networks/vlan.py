@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from driver.errors import ForeignPortGroupError, NetworkNotFoundError, PortGroupInUseError
-from driver.instances.outcome import find_out
-from driver.instances.types import check_vlan
 from driver.networks import ownership
 from driver.networks.facts import (
     PortGroup,
     check_port_group,
+    check_vlan,
     find_port_group,
     network_system,
     read_network,
     switch_on,
 )
+from driver.steps.outcome import find_out
 from vimlib import vim25
 from vimlib.errors import OutcomeUnknownError, VimlibError
 from vimlib.session.shield import finish

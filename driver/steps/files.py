@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from driver.instances.outcome import run_task
+from driver.steps.outcome import run_task
 from vimlib import vim25
 from vimlib.errors import NotFoundError
 

@@ -33,7 +33,7 @@ __all__ = ["find_out", "run_task", "wait_idle"]
 T = TypeVar("T")
 L = TypeVar("L")
 
-log = logging.getLogger("driver.instances")
+log = logging.getLogger("driver.steps")
 
 # What may leave open whether the host did it; `outcome` says whether it does.
 _UNANSWERED: Final = (OutcomeUnknownError, TransportError, ProtocolError)

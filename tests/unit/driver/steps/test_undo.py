@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from driver.instances.undo import Undo
+from driver.steps.undo import Undo
 from vimlib.errors import ConnectError
 
 

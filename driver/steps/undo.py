@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Undo"]
 
-log = logging.getLogger("driver.instances")
+log = logging.getLogger("driver.steps")
 
 
 class Undo:
