@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vimlib import vim25
+from vimlib.model import ManagedObject
 from vimlib.simulator.collector import SharedCollector
 from vimlib.simulator.events import EventManager
 from vimlib.simulator.host_system import HostSystem, about
@@ -255,8 +256,11 @@ class ServiceInstance(Served):
     def content(self) -> Any:
         """Return the service content: what there is, by well-known names."""
         found = self.world.objects
-        refs = {
-            name: found[kind, moid].ref for name, kind, moid in _CONTENT if (kind, moid) in found
+        # References by name alone: this is the first call, and areas of the API load when they are used.
+        refs: dict[str, Any] = {
+            name: ManagedObject(moid, kind=kind)
+            for name, kind, moid in _CONTENT
+            if (kind, moid) in found
         }
         return vim25.ServiceContent(about=about(self.world), **refs)
 

@@ -34,7 +34,15 @@ class Switch:
     pnics: list[str] = field(default_factory=list)
     ports: int = 128
     mtu: int | None = 1500
-    policy: Any = None
+    given: Any = None
+    """The policy that it was given; None is that of a new switch."""
+
+    @property
+    def policy(self) -> Any:
+        """Its `HostNetworkPolicy`, whole; made when it is first asked for."""
+        if self.given is None:
+            self.given = default_policy(self.pnics)
+        return self.given
 
 
 @dataclass
@@ -100,9 +108,7 @@ class NetworkSystem(Served):
             Pnic("vmnic1", "0000:02:01.0", "00:50:56:aa:00:01"),
             Pnic("vmnic10", "0000:03:00.0", "00:50:56:aa:00:0a", None),
         ]
-        self.switches = {
-            "vSwitch0": Switch("vSwitch0", ["vmnic0"], policy=default_policy(["vmnic0"]))
-        }
+        self.switches = {"vSwitch0": Switch("vSwitch0", ["vmnic0"])}
         self.groups: dict[str, PortGroup] = {}
         self.networks: dict[str, Network] = {}
         self.add_group(PortGroup("VM Network", "vSwitch0"))
@@ -432,7 +438,7 @@ def update_virtual_switch(system: NetworkSystem, call: Call) -> None:
     switch.pnics = _bridge(system, name, spec)
     switch.ports = spec.numPorts
     switch.mtu = spec.mtu or switch.mtu
-    switch.policy = _merged(switch.policy, spec.policy)
+    switch.given = _merged(switch.policy, spec.policy)
     system.told()
 
 

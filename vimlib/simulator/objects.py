@@ -9,7 +9,8 @@ of its wire name (`@serves`), in whatever module its noun lives.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
@@ -21,7 +22,17 @@ if TYPE_CHECKING:
     from vimlib.simulator.call import Call
     from vimlib.simulator.world import World
 
-__all__ = ["METHODS", "Entity", "Handler", "Served", "Watcher", "prop", "serves"]
+__all__ = [
+    "METHODS",
+    "Declared",
+    "Entity",
+    "Handler",
+    "Served",
+    "Watcher",
+    "declared",
+    "prop",
+    "serves",
+]
 
 S = TypeVar("S", bound="Served")
 Handler = Callable[[Any, "Call"], Any | Awaitable[Any]]
@@ -63,9 +74,34 @@ def serves(
     return enter
 
 
-def _dated(field: Field, since: str) -> Field:
-    """Return `field` with the version of the type that declares it."""
-    return replace(field, since=since)
+class Declared(NamedTuple):
+    """What the API says of a managed type."""
+
+    fields: dict[str, Field]
+    """Property name to its declaration, with the version that brought it."""
+    kinds: frozenset[str]
+    """The type and all that it derives from."""
+
+
+@cache
+def declared(kind: str) -> Declared:
+    """Return what the API says of the managed type `kind`; loads the area of the API that has it.
+
+    Asked for on use, not where classes are made: a first call needs few areas.
+    """
+    managed = vim25.BINDING.find(kind)
+    if managed is None or not issubclass(managed, ManagedObject):
+        raise TypeError(f"the API has no managed type {kind}")
+    fields: dict[str, Field] = {}
+    kinds = []
+    for base in reversed(managed.__mro__):
+        if not issubclass(base, ManagedObject):
+            continue
+        kinds.append(base.__name__)
+        since = base.__dict__.get("_since_", "")
+        for field in parse_fields(base.__dict__.get("_properties_", "")):
+            fields[field.name] = field if field.since or not since else replace(field, since=since)
+    return Declared(fields, frozenset(kinds))
 
 
 class Served:
@@ -75,10 +111,6 @@ class Served:
     """Name of its managed type."""
     getters: ClassVar[dict[str, tuple[Callable[[Any], Any], bool]]] = {}
     """Property name to the function that computes it, and whether its result is kept."""
-    fields: ClassVar[dict[str, Field]] = {}
-    """Property name to its declaration in the API."""
-    kinds: ClassVar[frozenset[str]] = frozenset()
-    """The managed type and all that it derives from."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -87,19 +119,6 @@ class Served:
             mark = getattr(value, "_prop", None)
             if mark is not None:
                 cls.getters[mark[0]] = (value, mark[1])
-        managed = vim25.BINDING.find(cls.kind)
-        if managed is None:
-            raise TypeError(f"{cls.__name__}: the API has no managed type {cls.kind}")
-        cls.fields = {}
-        kinds = []
-        for base in reversed(managed.__mro__):
-            if not issubclass(base, ManagedObject):
-                continue
-            kinds.append(base.__name__)
-            since = base.__dict__.get("_since_", "")
-            for field in parse_fields(base.__dict__.get("_properties_", "")):
-                cls.fields[field.name] = field if field.since or not since else _dated(field, since)
-        cls.kinds = frozenset(kinds)
 
     def __init__(self, world: World, moid: str) -> None:
         self.world = world
@@ -107,6 +126,16 @@ class Served:
         self._cache: dict[str, Any] = {}
         self.watchers: dict[Watcher, None] = {}
         world.add(self)
+
+    @property
+    def fields(self) -> dict[str, Field]:
+        """Property name to its declaration in the API."""
+        return declared(self.kind).fields
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The managed type and all that it derives from."""
+        return declared(self.kind).kinds
 
     @property
     def ref(self) -> Any:

@@ -123,7 +123,7 @@ async def load(world: World, state: dict[str, Any]) -> None:
     for kept in state["switches"]:
         old = networks.switches.get(kept["name"])
         networks.switches[kept["name"]] = Switch(
-            kept["name"], kept["pnics"], kept["ports"], kept["mtu"], old.policy if old else None
+            kept["name"], kept["pnics"], kept["ports"], kept["mtu"], old.given if old else None
         )
     for kept in state["groups"]:
         if kept["name"] not in networks.groups:
