@@ -1,4 +1,4 @@
-"""One call as it runs: who called what with what."""
+"""One call as it runs: who called what with what; and the log of calls."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from vimlib.simulator.sessions import Session
     from vimlib.simulator.world import World
 
-__all__ = ["Call", "CallRecord"]
+__all__ = ["Call", "CallLog", "CallRecord"]
 
 
 @dataclass(slots=True)
@@ -30,6 +30,28 @@ class CallRecord:
     """Key of the session; None if the call came without one."""
     args: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """Arguments by wire name, passwords left out."""
+
+
+class CallLog(list[CallRecord]):
+    """The latest calls, oldest first: a list that drops its oldest entry for each one past `limit`.
+
+    A host may run for days, and an entry holds its call's arguments.
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self.limit = limit
+        """Most entries; may be set at any time, and holds from the next call on."""
+        self.dropped = 0
+        """Entries that are gone, so that `dropped + len(log)` counts all calls."""
+
+    def append(self, record: CallRecord) -> None:
+        """Note a call."""
+        super().append(record)
+        if len(self) > self.limit:
+            past = len(self) - self.limit
+            del self[:past]
+            self.dropped += past
 
 
 @dataclass

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from vimlib.simulator import power
+from vimlib.simulator.call import CallLog
 from vimlib.simulator.certificate import make_certificate, server_context
 from vimlib.simulator.control import Control
 from vimlib.simulator.datastore import Datastore
@@ -66,6 +67,7 @@ class ESXHost:
         seed: Makes UUIDs and MAC addresses the same in each run.
         state: A file in which the host keeps what it knows; if it is there, the host begins with it.
             Use it with named datastores, whose folders stay too.
+        call_log_limit: Most entries that `call_log` keeps; the oldest go first.
         control: Serve `/_ctl/`, by which another process orders faults; see `vimlib.simulator.control`.
         address: Where to listen. Loopback alone is meant; the password is the only guard.
     """
@@ -92,7 +94,10 @@ class ESXHost:
         address: str = "127.0.0.1",
         state: str | Path | None = None,
         control: bool = False,
+        call_log_limit: int = 100_000,
     ) -> None:
+        if call_log_limit < 0:
+            raise ValueError(f"call_log_limit is {call_log_limit}; it is at least 0")
         self.world = World(
             version,
             clock=clock,
@@ -102,8 +107,8 @@ class ESXHost:
             licensed=licensed,
         )
         self.credentials = Credentials(username, password or secrets.token_urlsafe(12))
-        self.call_log: list[CallRecord] = []
-        """Every call that came, failed ones too, oldest first."""
+        self.call_log = CallLog(call_log_limit)
+        """The calls that came, failed ones too, oldest first; the last `call_log_limit` of them."""
         self._folders = dict(datastores) if datastores is not None else {"datastore1": None}
         self._capacity = capacity
         self._vms = vms

@@ -34,6 +34,23 @@ async def test_the_password_is_in_no_record(make: Callable[..., Any]) -> None:
     assert call.esx.credentials.password not in repr([record.args for record in call.esx.call_log])
 
 
+async def test_the_call_log_keeps_the_latest(make: Callable[..., Any]) -> None:
+    call = await make(call_log_limit=3)
+    log = call.esx.call_log
+    assert [record.method for record in log] == ["RetrieveServiceContent", "Login"]
+    instance = vim25.ServiceInstance("ServiceInstance")
+    for _ in range(2):
+        await call(vim25.ServiceInstance.CurrentTime, instance)
+    assert [record.method for record in log] == ["Login", "CurrentTime", "CurrentTime"]
+    assert log.dropped == 1
+    log.limit = 1
+    await call(vim25.ServiceInstance.RetrieveServiceContent, instance)
+    assert [record.method for record in log] == ["RetrieveServiceContent"]
+    assert log.dropped == 4
+    with pytest.raises(ValueError, match="call_log_limit"):
+        call.esx.__class__(call_log_limit=-1)
+
+
 async def test_orders_hit_the_nth_call(make: Callable[..., Any]) -> None:
     call = await make()
     esx = call.esx
