@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from driver.guestinfo import Form
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["DriverConfig"]
 
@@ -16,6 +20,9 @@ class DriverConfig:
     owner: str = "vimlib"
     """Mark on all that the driver makes. Two drivers on one host want different ones: a sweep
     touches only what carries its own."""
+    journal: Path | None = None
+    """File in which what is begun is written down first; see `driver.journal`. One for each process.
+    None keeps no file: then a sweep after a crash goes by the host's marks and an age limit alone."""
     guest_form: Form = "nova"
     """How addresses are written for the guest; see `driver.guestinfo`."""
     concurrency: int = 4

@@ -5,6 +5,8 @@
     VimlibError                            vimlib.errors
     └── DriverError
         ├── MissingExtraError              an optional dependency is not installed
+        ├── JournalError                   what is begun cannot be written down, so it is not begun
+        │   └── JournalLockedError         another process has the journal open
         ├── DatastoreUnusableError (vimlib.errors.HostStateError)
         ├── NoSpaceError                   too little room on the datastore
         ├── FileConflictError              a file of that name is there already
@@ -71,6 +73,8 @@ __all__ = [
     "InstanceAmbiguousError",
     "InstanceExistsError",
     "InstanceStateError",
+    "JournalError",
+    "JournalLockedError",
     "MissingExtraError",
     "NetworkError",
     "NetworkNotFoundError",
@@ -106,6 +110,31 @@ class MissingExtraError(DriverError):
 
     package: str
     extra: str
+
+
+class JournalError(DriverError):
+    """What is begun cannot be written down; so it was not begun."""
+
+    outcome: Outcome = "not_sent"
+    path: str
+    reason: str
+
+    def __init__(self, path: str, reason: str, *, hint: str = "") -> None:
+        super().__init__(
+            f"the journal {printable(path)!r} cannot be used: {printable(reason)}",
+            path=path,
+            reason=reason,
+            hint=hint or "Name a file on a local disk, in a folder that is there and has room.",
+        )
+
+
+class JournalLockedError(JournalError):
+    """Another process has the journal open, or another driver of this one."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            path, "somebody has it open", hint="Give each process, and each driver, its own."
+        )
 
 
 class ImageError(DriverError):
