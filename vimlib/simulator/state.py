@@ -1,14 +1,19 @@
 """State on disk: what a host remembers over a restart, or over a kill.
 
 One JSON file, readable by its owner alone (it holds the password and the key of the certificate),
-replaced as a whole. Machines are in their own configuration files; the state says which are
-registered, under which ids, how they are powered, and what their snapshots were.
+replaced as a whole; a machine a line. Machines are in their own configuration files; the state says
+which are registered, under which ids, how they are powered, and what their snapshots were.
+
+A change costs what changed: the line of a machine is made anew when the machine said that it
+changed, and saves that wait for the disk share the next write.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import threading
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +22,17 @@ from vimlib.simulator.certificate import Certificate
 from vimlib.simulator.lifecycle import capacities_of, hold_files
 from vimlib.simulator.machine import VirtualMachine
 from vimlib.simulator.network import PortGroup, Switch
+from vimlib.simulator.objects import Watcher
 from vimlib.simulator.reconfigure import blank_config
 from vimlib.simulator.snapshots import Snapshot
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from vimlib.simulator.objects import Served
     from vimlib.simulator.world import World
 
-__all__ = ["Keeper", "certificate_of", "dump", "load", "read"]
+__all__ = ["Keeper", "certificate_of", "load", "read"]
 
 _FORMAT = 1
 
@@ -48,8 +55,8 @@ def certificate_of(state: dict[str, Any]) -> Certificate:
     return Certificate(kept["pem"].encode(), kept["key"].encode(), kept["sha256"], kept["sha1"])
 
 
-def dump(world: World) -> dict[str, Any]:
-    """Return the state."""
+def _host(world: World) -> dict[str, Any]:
+    """Return the state, short of the machines and of the next serial number."""
     certificate = world.certificate
     assert certificate is not None
     return {
@@ -63,7 +70,6 @@ def dump(world: World) -> dict[str, Any]:
             "sha256": certificate.sha256,
             "sha1": certificate.sha1,
         },
-        "serial": world.serial(),
         "host": {"uuid": world.host.uuid, "maintenance": world.host.maintenance},
         "datastores": {store.name: store.uuid for store in world.datastores.values()},
         "switches": [
@@ -79,7 +85,6 @@ def dump(world: World) -> dict[str, Any]:
             }
             for g in world.networks.groups.values()
         ],
-        "machines": [_machine(machine) for machine in world.machines.values()],
     }
 
 
@@ -115,7 +120,7 @@ def _snapshot(snapshot: Snapshot) -> dict[str, Any]:
 
 
 async def load(world: World, state: dict[str, Any]) -> None:
-    """Bring back what `dump` saved into a fresh world with its datastores. Machines whose file is gone stay out."""
+    """Bring back what a `Keeper` saved into a fresh world with its datastores. Machines whose file is gone stay out."""
     world.skip_serials(int(state["serial"]))
     world.host.uuid = state["host"]["uuid"]
     world.host.maintenance = state["host"]["maintenance"]
@@ -191,27 +196,83 @@ async def _load_snapshot(
     return snapshot
 
 
-class Keeper:
+class Keeper(Watcher):
     """Writes the state whenever it changed, before the caller hears that it did."""
 
     def __init__(self, world: World, path: Path) -> None:
         self.world = world
         self.path = path
-        self._saved = ""
+        self._host = ""
+        """What was written of all but the machines."""
+        self._lines: dict[VirtualMachine, str] = {}
+        """What there is to write of each machine."""
+        self._changed: dict[VirtualMachine, None] = {}
+        """Machines whose line may be old."""
+        self._unsaved = True
+        """Whether there is more than what is known to be in the file."""
+        self._asked = 0
+        self._kept = 0
+        """Saves that were asked for, and those that are done."""
+        self._turn = asyncio.Lock()
+        self._file = threading.Lock()
+        self._written = 0
+        """The newest text in the file. A cancelled save may leave its thread writing."""
+
+    def object_changed(self, obj: Served, names: tuple[str, ...]) -> None:
+        """Take note that a machine changed."""
+        if isinstance(obj, VirtualMachine):
+            self._changed[obj] = None
 
     async def save(self) -> None:
-        """Write the state if it is not the one that was written last."""
-        state = dump(self.world)
-        text = json.dumps({**state, "serial": 0}, sort_keys=True)
-        if text == self._saved:
-            return
-        self._saved = text
-        await self.world.io(self._write, json.dumps(state, indent=1))
+        """Return when the state as it is now is in the file. Raises `OSError`.
 
-    def _write(self, text: str) -> None:
-        part = self.path.with_name(self.path.name + ".part")
-        with open(
-            os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8"
-        ) as file:
-            file.write(text)
-        os.replace(part, self.path)
+        Cancelling it leaves the file as it was or as it was to be.
+        """
+        self._asked += 1
+        asked = self._asked
+        async with self._turn:
+            if self._kept >= asked:
+                return  # the save before, which began after this was asked for, did it
+            covers = self._asked
+            self._collect()
+            if self._unsaved:
+                await self.world.io(self._write, covers, self._text())
+                self._unsaved = False
+            self._kept = covers
+
+    def _collect(self) -> None:
+        """Bring what there is to write up to date."""
+        host = json.dumps(_host(self.world))
+        if host != self._host:
+            self._host, self._unsaved = host, True
+        machines = self.world.machines
+        for machine in machines.values():
+            if machine not in self._lines:
+                machine.watchers[self] = None
+                self._changed[machine] = None
+        for machine in self._changed:
+            if machines.get(machine.moid) is machine:
+                line = json.dumps(_machine(machine))
+                self._unsaved |= line != self._lines.get(machine)
+                self._lines[machine] = line
+            elif self._lines.pop(machine, None) is not None:
+                self._unsaved = True
+        self._changed.clear()
+
+    def _text(self) -> str:
+        machines = ",\n".join(self._lines.values())
+        return (
+            f'{self._host[:-1]}, "serial": {self.world.serial()}, "machines": [\n{machines}\n]}}\n'
+        )
+
+    def _write(self, number: int, text: str) -> None:
+        with self._file:
+            if number < self._written:
+                return  # a newer one was faster
+            part = self.path.with_name(self.path.name + ".part")
+            with open(
+                os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8"
+            ) as file:
+                file.write(text)
+            os.replace(part, self.path)
+            self._written = number
