@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HttpBody", "HttpClient", "HttpImage", "HttpImages"]
 
-_READ_BUFFER: Final = 256 << 10
+_READ_BUFFER: Final = 128 << 10
 """Bytes that aiohttp reads ahead a stream, twice this at most."""
 _MAX_DOCUMENT: Final = 1 << 20
 """Bytes of a JSON answer. A page of Glance's list is below 100 KiB."""
