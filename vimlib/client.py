@@ -349,6 +349,6 @@ async def connect(
                 middleware=middleware,
             )
         )
-        context = Context(session, session.content, session.api_version)
+        context = Context(session, session.content, session.api_version, patience=timeouts.outage)
         tasks = await stack.enter_async_context(TaskWaiter(context))
         yield Client(session, transport, context, tasks)

@@ -45,7 +45,7 @@ Each error answers two questions as attributes. ``retryable``: is the same call 
 again, unchanged? ``outcome``: what happened on the server?
 
 ``not_sent``
-    nothing left this machine, or the server cannot have read it
+    nothing that could change something left this machine, or the server cannot have read it
 ``refused``
     the server answered that it did not do it
 ``applied``
@@ -234,8 +234,10 @@ class DeadlineError(TransportError, TimeoutError):
     """Connecting, the handshake, one read or the whole call took longer than allowed."""
 
     phase: str = ""
-    """`connect`, `handshake`, `read`, `write` or `call`."""
+    """`connect`, `handshake`, `read`, `write` or `call`; else the verb that took too long, as `move`."""
     seconds: float = 0.0
+    task: Any = None
+    """The host's task that goes on, where one was begun: wait for it again, or cancel it."""
     retryable = True
 
 

@@ -7,7 +7,7 @@
 `certs`   throw-away certificates, good and bad ones
 `cancel`  a coroutine cancelled, or let down, at each of its awaits
 `line`    a line to a server that is cut at a chosen moment
-`clock`   an event loop whose clock runs when nobody is busy
+`clock`   event loops whose clocks run when nobody is busy
 `leaks`   descriptors and tasks before and after
 `differential`  the same faults for pyVmomi and oslo.vmware: a program
 `canary`  secrets, looked for in logs, reprs and tracebacks

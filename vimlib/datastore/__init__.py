@@ -6,8 +6,10 @@ the driver.
 `path`      `DatastorePath`, no I/O
 `url`       addresses on `/folder`, pure
 `place`     a datastore's place in the inventory
+`entry`     what is known of a file
 `store`     `Datastore`: what one does with files
-`source`, `download`, `ticket`   bodies up, bodies down, the direct way to a host
+`deadline`  how long a verb may take, and how far it came
+`source`, `download`, `digest`, `ticket`   bodies up, bodies down, their hash, the direct way to a host
 """
 
 from __future__ import annotations
@@ -19,17 +21,22 @@ from vimlib.datastore.url import folder_target
 
 if TYPE_CHECKING:
     from vimlib.datastore.download import Download
-    from vimlib.datastore.store import Datastore, FileEntry, PutTarget
+    from vimlib.datastore.entry import FileEntry, PutTarget
+    from vimlib.datastore.store import Datastore
 
 __all__ = ["Datastore", "DatastorePath", "Download", "FileEntry", "PutTarget", "folder_target"]
 
 
 def __getattr__(name: str) -> Any:
     # Paths are asked for by those who need no session, so the rest loads on first use.
-    if name in {"Datastore", "FileEntry", "PutTarget"}:
-        from vimlib.datastore import store
+    if name == "Datastore":
+        from vimlib.datastore.store import Datastore
 
-        return getattr(store, name)
+        return Datastore
+    if name in {"FileEntry", "PutTarget"}:
+        from vimlib.datastore import entry
+
+        return getattr(entry, name)
     if name == "Download":
         from vimlib.datastore.download import Download
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import logging
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from vimlib import vim25
+from vimlib.datastore.deadline import within
+from vimlib.datastore.digest import Digest
 from vimlib.datastore.download import Download, rejected
+from vimlib.datastore.entry import FileEntry, PutTarget, no_such
 from vimlib.datastore.path import DatastorePath
 from vimlib.datastore.place import Place, find_place
 from vimlib.datastore.source import opened
 from vimlib.datastore.ticket import Door, host_door
 from vimlib.datastore.url import folder_target
 from vimlib.errors import (
+    DeadlineError,
     NotFoundError,
     OutcomeUnknownError,
     TransferCorruptError,
@@ -25,62 +28,26 @@ from vimlib.transport.base import COOKIE
 from vimlib.transport.http import HTTPRequest
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-    from datetime import datetime
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager
+    from typing import TypeAlias
 
     from vimlib.collector import Context
+    from vimlib.datastore.deadline import Course
     from vimlib.datastore.source import Source
     from vimlib.session.session import Session
-    from vimlib.tls import Trust
-    from vimlib.transport.address import Address
     from vimlib.transport.http import HTTPReply
     from vimlib.transport.network import HTTPTransport
+
+    # Within the class `list` is the verb.
+    _Entries: TypeAlias = list[FileEntry]
 
 __all__ = ["Datastore", "FileEntry", "PutTarget"]
 
 log = logging.getLogger("vimlib.datastore")
 
-T = TypeVar("T")
-
 _DONE: Final = frozenset({200, 201, 204})
-
-
-@dataclass(frozen=True, slots=True)
-class FileEntry:
-    """A file or folder as the host lists it."""
-
-    path: DatastorePath
-    size: int
-    """Bytes; 0 for a folder."""
-    modified: datetime | None
-    is_dir: bool = False
-
-    @property
-    def name(self) -> str:
-        """The last part of the path."""
-        return self.path.name
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PutTarget:
-    """A PUT ready to be made by somebody else: where, as whom, and whom to trust. `repr` shows no secret."""
-
-    address: Address
-    """Whom to dial."""
-    target: str
-    """Path and query of the request."""
-    headers: Mapping[str, str | Secret] = field(repr=False)
-    """Send them as they are: the session's cookie or a ticket, good for this one request."""
-    size: int
-    """Content-Length."""
-    trust: Trust | None
-    """`trust.context` for the handshake with `address.host`, then `trust.check(certificate)` on
-    every new connection before the first byte; None for plain http."""
-
-    @property
-    def url(self) -> str:
-        """The whole URL."""
-        return self.address.origin + self.target
+_LOOKING: Final = frozenset({"list", "stat"})
 
 
 class Datastore:
@@ -133,15 +100,33 @@ class Datastore:
             self._place = await find_place(self._context, self.name, self._datacenter)
         return self._place
 
+    def _within(
+        self, verb: str, path: DatastorePath, timeout: float | None
+    ) -> AbstractAsyncContextManager[Course]:
+        timeouts = self._transport.timeouts
+        default = timeouts.listing if verb in _LOOKING else timeouts.files
+        return within(default if timeout is None else timeout, verb, path, self._session.host)
+
     # -- what is there -------------------------------------------------------------------------
 
-    async def list(self, path: str | DatastorePath = "", pattern: str = "*") -> list[FileEntry]:
+    async def list(
+        self,
+        path: str | DatastorePath = "",
+        pattern: str = "*",
+        *,
+        timeout: float | None = None,
+    ) -> list[FileEntry]:
         """List a folder, sorted by name; `pattern` may hold `*` and `?`.
 
-        Raises `NotFoundError` if there is no such folder. Cancelling leaves the host's search task
-        to end by itself.
+        `timeout` is in seconds, `Timeouts.listing` if None. Raises `NotFoundError` if there is no
+        such folder, `DeadlineError` (outcome `not_sent`: nothing was changed). After that, or when
+        cancelled, the host's search task is left to end by itself.
         """
         folder = self.path(path)
+        async with self._within("list", folder, timeout) as course:
+            return await self._list(folder, pattern, course)
+
+    async def _list(self, folder: DatastorePath, pattern: str, course: Course) -> _Entries:
         browser = (await self.place()).browser
         task = await browser.SearchDatastore_Task(
             str(folder),
@@ -155,10 +140,11 @@ class Datastore:
                 sortFoldersFirst=False,
             ),
         )
+        course.looking(task)
         try:
             found: vim25.HostDatastoreBrowserSearchResults | None = await self._wait(task)
         except vim25.FileNotFound:
-            raise _no_such(folder) from None
+            raise no_such(folder) from None
         entries = [
             FileEntry(
                 folder / item.path.rstrip("/").rpartition("/")[2],
@@ -171,24 +157,28 @@ class Datastore:
         ]
         return sorted(entries, key=lambda entry: entry.name)
 
-    async def stat(self, path: str | DatastorePath) -> FileEntry:
-        """Return size and kind of a file or folder. Raises `NotFoundError`."""
-        entry = await self._find(self.path(path))
+    async def stat(self, path: str | DatastorePath, *, timeout: float | None = None) -> FileEntry:
+        """Return size and kind of a file or folder. Raises `NotFoundError`; else as `list`."""
+        file = self.path(path)
+        async with self._within("stat", file, timeout) as course:
+            entry = await self._find(file, course)
         if entry is None:
-            raise _no_such(self.path(path))
+            raise no_such(file)
         return entry
 
-    async def exists(self, path: str | DatastorePath) -> bool:
-        """Tell whether there is such a file or folder."""
-        return await self._find(self.path(path)) is not None
+    async def exists(self, path: str | DatastorePath, *, timeout: float | None = None) -> bool:
+        """Tell whether there is such a file or folder. Raises and is cancelled as `list`."""
+        file = self.path(path)
+        async with self._within("stat", file, timeout) as course:
+            return await self._find(file, course) is not None
 
-    async def _find(self, path: DatastorePath) -> FileEntry | None:
+    async def _find(self, path: DatastorePath, course: Course) -> FileEntry | None:
         if not path.path:
             return FileEntry(path, 0, None, is_dir=True)
         # What is special in the pattern matches itself by `?`; equality decides below.
         pattern = "".join("?" if char in "*[]\\" else char for char in path.name)
         try:
-            entries = await self.list(path.parent, pattern)
+            entries = await self._list(path.parent, pattern, course)
         except NotFoundError:
             return None
         for entry in entries:
@@ -213,97 +203,139 @@ class Datastore:
         return folder_target(path, (await self.place()).datacenter_path)
 
     # -- what changes it -----------------------------------------------------------------------
+    #
+    # Each takes a `timeout` in seconds over all of it, `Timeouts.files` if None. When it passes,
+    # `DeadlineError` says by its `outcome` whether the change had left (`unknown`) or not, and by
+    # `task` what goes on on the host.
 
     async def mkdir(
-        self, path: str | DatastorePath, *, parents: bool = False, exist_ok: bool = False
+        self,
+        path: str | DatastorePath,
+        *,
+        parents: bool = False,
+        exist_ok: bool = False,
+        timeout: float | None = None,
     ) -> None:
         """Make a folder. Raises `FileAlreadyExists` unless `exist_ok`, `FileNotFound` without its parent.
 
-        Cancelling does not call it back.
+        Raises `DeadlineError` after `timeout` seconds (`Timeouts.files` if None): `outcome` is
+        `unknown` if the host may have made it. Cancelling does not call it back.
         """
         folder = self.path(path)
         if not folder.path:
             return
-        manager, center = await self._manager()
-        try:
-            await manager.MakeDirectory(
-                str(folder), datacenter=center, createParentDirectories=parents
-            )
-        except vim25.FileAlreadyExists:
-            if not exist_ok or not (await self.stat(folder)).is_dir:
-                raise
-        except OutcomeUnknownError:
-            if not exist_ok or not await self.exists(folder):
-                raise
+        async with self._within("mkdir", folder, timeout) as course:
+            manager, center = await self._manager()
+            course.changing()
+            try:
+                await manager.MakeDirectory(
+                    str(folder), datacenter=center, createParentDirectories=parents
+                )
+            except vim25.FileAlreadyExists:
+                entry = await self._find(folder, course) if exist_ok else None
+                if entry is None or not entry.is_dir:
+                    raise
+            except OutcomeUnknownError:
+                if not exist_ok or await self._find(folder, course) is None:
+                    raise
 
-    async def delete(self, path: str | DatastorePath, *, missing_ok: bool = False) -> None:
+    async def delete(
+        self,
+        path: str | DatastorePath,
+        *,
+        missing_ok: bool = False,
+        timeout: float | None = None,
+    ) -> None:
         """Delete a file, or a folder with all that is in it; by FileManager, as disks need it.
 
-        Raises `NotFoundError` unless `missing_ok`, `UsageError` for the root. Cancelling does not
-        call it back.
+        Raises `NotFoundError` unless `missing_ok`, `UsageError` for the root, `DeadlineError` after
+        `timeout` seconds (`Timeouts.files` if None): the host's task, `error.task`, may go on, so
+        its `outcome` is `unknown`. Cancelling does not call it back.
         """
         file = self.path(path)
         if not file.path:
             raise UsageError(f"{file} is the root of a datastore, which is not deleted")
-        manager, center = await self._manager()
-        try:
-            await self._wait(await manager.DeleteDatastoreFile_Task(str(file), datacenter=center))
-        except vim25.FileNotFound:
-            if not missing_ok:
-                raise _no_such(file) from None
-        except OutcomeUnknownError:
-            if await self.exists(file):
-                raise
+        async with self._within("delete", file, timeout) as course:
+            manager, center = await self._manager()
+            course.changing()
+            try:
+                course.task = await manager.DeleteDatastoreFile_Task(str(file), datacenter=center)
+                await self._wait(course.task)
+            except vim25.FileNotFound:
+                if not missing_ok:
+                    raise no_such(file) from None
+            except OutcomeUnknownError:
+                if await self._find(file, course) is not None:
+                    raise
 
     async def move(
-        self, path: str | DatastorePath, to: str | DatastorePath, *, overwrite: bool = False
+        self,
+        path: str | DatastorePath,
+        to: str | DatastorePath,
+        *,
+        overwrite: bool = False,
+        timeout: float | None = None,
     ) -> None:
         """Rename or move a file. `to` may be in another datastore of the same datacenter.
 
         Raises `FileAlreadyExists`, `NotFoundError`. If the host's answer is lost, both names are
-        looked at before anything is said. Cancelling does not call it back.
-        """
-        source, target = self.path(path), self._elsewhere(to)
-        manager, center = await self._manager()
-        try:
-            task = await manager.MoveDatastoreFile_Task(
-                str(source),
-                destinationName=str(target),
-                sourceDatacenter=center,
-                destinationDatacenter=center,
-                force=overwrite,
-            )
-            await self._wait(task)
-        except vim25.FileNotFound:
-            raise _no_such(source) from None
-        except OutcomeUnknownError:
-            if (
-                target.datastore != self.name
-                or await self.exists(source)
-                or not await self.exists(target)
-            ):
-                raise
-
-    async def copy(
-        self, path: str | DatastorePath, to: str | DatastorePath, *, overwrite: bool = False
-    ) -> None:
-        """Copy a file on the host. Raises `FileAlreadyExists`, `NotFoundError`, `OutcomeUnknownError`.
-
+        looked at before anything is said. Raises `DeadlineError` after `timeout` seconds
+        (`Timeouts.files` if None): the host's task, `error.task`, may go on, so its `outcome` is
+        `unknown`, and the file has one of the two names or, moved between datastores, both.
         Cancelling does not call it back.
         """
         source, target = self.path(path), self._elsewhere(to)
-        manager, center = await self._manager()
-        try:
-            task = await manager.CopyDatastoreFile_Task(
-                str(source),
-                destinationName=str(target),
-                sourceDatacenter=center,
-                destinationDatacenter=center,
-                force=overwrite,
-            )
-            await self._wait(task)
-        except vim25.FileNotFound:
-            raise _no_such(source) from None
+        async with self._within("move", source, timeout) as course:
+            manager, center = await self._manager()
+            course.changing()
+            try:
+                course.task = await manager.MoveDatastoreFile_Task(
+                    str(source),
+                    destinationName=str(target),
+                    sourceDatacenter=center,
+                    destinationDatacenter=center,
+                    force=overwrite,
+                )
+                await self._wait(course.task)
+            except vim25.FileNotFound:
+                raise no_such(source) from None
+            except OutcomeUnknownError:
+                if (
+                    target.datastore != self.name
+                    or await self._find(source, course) is not None
+                    or await self._find(target, course) is None
+                ):
+                    raise
+
+    async def copy(
+        self,
+        path: str | DatastorePath,
+        to: str | DatastorePath,
+        *,
+        overwrite: bool = False,
+        timeout: float | None = None,
+    ) -> None:
+        """Copy a file on the host. Raises `FileAlreadyExists`, `NotFoundError`, `OutcomeUnknownError`.
+
+        Raises `DeadlineError` after `timeout` seconds (`Timeouts.files` if None): the host's task,
+        `error.task`, may go on, so its `outcome` is `unknown`, and a part of the copy may be there.
+        Cancelling does not call it back.
+        """
+        source, target = self.path(path), self._elsewhere(to)
+        async with self._within("copy", source, timeout) as course:
+            manager, center = await self._manager()
+            course.changing()
+            try:
+                course.task = await manager.CopyDatastoreFile_Task(
+                    str(source),
+                    destinationName=str(target),
+                    sourceDatacenter=center,
+                    destinationDatacenter=center,
+                    force=overwrite,
+                )
+                await self._wait(course.task)
+            except vim25.FileNotFound:
+                raise no_such(source) from None
 
     def _elsewhere(self, to: str | DatastorePath) -> DatastorePath:
         if isinstance(to, DatastorePath):
@@ -327,12 +359,15 @@ class Datastore:
         progress: Callable[[int], None] | None = None,
         overwrite: bool = False,
         direct: bool = False,
+        verify: Literal["size", "hash"] = "size",
+        timeout: float | None = None,
     ) -> FileEntry:
         """Store a file and return what the host says of it then.
 
         The host must have answered 200 or 201, and then list the file with exactly `size` bytes.
         The body is sent once: nothing is resumed or sent again by itself. A failed upload may leave
-        a partial file; use a name of your own, delete it on failure, `move` it on success.
+        a partial file, and one that fails to verify leaves the file as the host has it; use a name
+        of your own, delete it on failure, `move` it on success.
 
         Args:
             path: The folder must exist.
@@ -342,18 +377,32 @@ class Datastore:
             overwrite: Replace a file that is there.
             direct: On a vCenter, send the bytes straight to an ESX host by a ticket for this one
                 request (API 5.0 and newer), else through the server that is connected.
+            verify: `"size"` takes the host's word for the bytes. `"hash"` reads the file back and
+                compares its SHA-256 with that of the bytes which left: twice the traffic, and a
+                bit that flipped in storage is found.
+            timeout: Seconds for each look at the host's files, before and after the body;
+                `Timeouts.listing` if None. The body itself has `Timeouts.write` for each piece and
+                `Timeouts.read` for the answer.
 
         Raises:
             TransferRejectedError: The host refused, before or amid the body; `status` says how.
-            TransferCorruptError: The host has another size than was sent.
+            TransferCorruptError: The host has another size, or other bytes, than were sent.
             SourceError: The source delivers less, more, or fails itself (`__cause__`).
+            DeadlineError: The host's search for the name did not end before the body: nothing
+                was sent. One that does not end after it fails nothing: the file is asked itself.
             TransportError: The connection failed.
 
-        Cancelling aborts the connection: the host never sees the body whole.
+        Cancelling aborts the connection: the host never sees the body whole. When cancelled later,
+        the file is there and was not verified.
         """
         file = self.path(path)
+        if verify not in {"size", "hash"}:
+            raise UsageError(f"verify is 'size' or 'hash', not {verify!r}")
         body, length = await opened(source, size)
-        if not overwrite and await self.exists(file):
+        digest = Digest() if verify == "hash" else None
+        if digest is not None:
+            body = digest.passing(body)
+        if not overwrite and await self.exists(file, timeout=timeout):
             raise rejected(str(file), "store", 409, "it exists already")
         door = await self._door(file, "httpPut", direct=direct)
         request = HTTPRequest(
@@ -367,12 +416,27 @@ class Datastore:
         async with self._transport.http(request, address=door.address, trust=door.trust) as reply:
             if reply.status not in _DONE:
                 raise rejected(str(file), "store", reply.status, await reply.excerpt())
-        return await self.confirm(file, length)
+        entry = await self.confirm(file, length, timeout=timeout)
+        if digest is not None:
+            await self.compare(file, await digest.hexdigest(), direct=direct)
+        return entry
 
-    async def confirm(self, path: str | DatastorePath, size: int) -> FileEntry:
-        """Read back a stored file's size. Raises `TransferCorruptError` if it is not `size`."""
+    async def confirm(
+        self, path: str | DatastorePath, size: int, *, timeout: float | None = None
+    ) -> FileEntry:
+        """Read back a stored file's size. Raises `TransferCorruptError` if it is not `size`.
+
+        The host is asked to list it; if it has not done so within `timeout` seconds
+        (`Timeouts.listing` if None), the file itself is asked by HEAD, which has the deadlines of
+        a transfer. Cancelling leaves the file as it is.
+        """
         file = self.path(path)
-        entry = await self._find(file)
+        try:
+            async with self._within("stat", file, timeout) as course:
+                entry = await self._find(file, course)
+        except DeadlineError as error:
+            log.info("%s: its folder is not listed, the file itself is asked: %s", file, error)
+            entry = None
         if entry is None or entry.size != size:
             # The list of a folder may lag behind; the file itself does not.
             entry = await self._head(file)
@@ -387,6 +451,41 @@ class Datastore:
                 actual=actual,
             )
         return entry
+
+    async def compare(
+        self,
+        path: str | DatastorePath,
+        digest: str,
+        algorithm: str = "sha256",
+        *,
+        progress: Callable[[int], None] | None = None,
+        direct: bool = False,
+    ) -> None:
+        """Read a stored file back whole and compare its hash with `digest`, in hexadecimal.
+
+        What the host keeps in memory it may answer from there, so this proves what it has stored
+        no better than the host itself reads it. `progress` is told the bytes of each piece.
+
+        Raises `TransferCorruptError`, with both digests as facts, if they differ: the file is left
+        as it is. Else as `download`. Cancelling closes the connection.
+        """
+        file = self.path(path)
+        found = Digest(algorithm)
+        async with self.download(file, direct=direct) as body:
+            async for chunk in body:
+                await found.feed(chunk)
+                if progress is not None:
+                    progress(len(chunk))
+        actual = await found.hexdigest()
+        if actual != digest.lower():
+            raise TransferCorruptError(
+                f"the host gives back other bytes of {file} than were sent: "
+                f"{algorithm} {actual[:16]}..., not {digest[:16].lower()}...",
+                hint="Delete it, upload it again, and have the datastore checked.",
+                path=str(file),
+                expected=digest.lower(),
+                actual=actual,
+            )
 
     async def put_request(
         self, path: str | DatastorePath, size: int, *, direct: bool = False
@@ -439,7 +538,7 @@ class Datastore:
             got = HTTPRequest(method="GET", target=door.target, headers=headers)
             async with self._transport.http(got, address=door.address, trust=door.trust) as reply:
                 if reply.status == 404:
-                    raise _no_such(file)
+                    raise no_such(file)
                 if reply.status not in {200, 206}:
                     raise rejected(str(file), "send", reply.status, await reply.excerpt())
                 yield reply
@@ -475,12 +574,3 @@ class Datastore:
 
 def _credentials(cookie: Secret | None) -> dict[str, str | Secret]:
     return {} if cookie is None else {"Cookie": Secret(f"{COOKIE}={cookie.reveal()}")}
-
-
-def _no_such(path: DatastorePath) -> NotFoundError:
-    return NotFoundError(
-        f"there is no {path}",
-        hint=f"List the folder: vimctl datastore ls '{path.parent}'.",
-        kind="file",
-        name=str(path),
-    )

@@ -7,7 +7,7 @@ each failure whether a byte of the request can have left (`outcome`).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
@@ -55,12 +55,21 @@ class Timeouts:
     busy vCenter, minutes on a sick one."""
     logout: float = 5.0
     """Logging out when the client closes, so that leaving never hangs on a dead host."""
+    listing: float = 120.0
+    """Looking at files (`datastore.list`, `stat`, `exists`) from beginning to end: a host searches
+    its datastore by a task, in a second or two, in tens of them where disks spin up."""
+    files: float = 3600.0
+    """Making, moving, copying or deleting a file from beginning to end: the host's task copies a
+    disk at the datastore's pace, a terabyte an hour or less."""
+    outage: float = 60.0
+    """For how long a watch, or a wait for a task, goes on trying a host that cannot be reached: a
+    host that restarts its services is back within a minute."""
 
     def __post_init__(self) -> None:
-        for name in ("connect", "handshake", "read", "write", "call", "logout"):
-            value = getattr(self, name)
+        for each in fields(self):
+            value = getattr(self, each.name)
             if not value > 0:
-                raise UsageError(f"the deadline {name} must be positive, not {value!r}")
+                raise UsageError(f"the deadline {each.name} must be positive, not {value!r}")
 
 
 class EncodedCall(Struct, frozen=True, kw_only=True):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -138,6 +139,102 @@ async def test_row_46_a_host_that_lies_about_the_size(esx: ESXHost, store: Datas
         await store.upload("x", DATA, overwrite=True)
     assert (caught.value.expected, caught.value.actual) == (len(DATA), 5)
     assert caught.value.outcome == "applied"
+
+
+async def flipped(esx: ESXHost, name: str, work: Awaitable[object]) -> None:
+    """Run an upload of `DATA`, flipping one bit of what is stored between the PUT and the look at it."""
+    esx.faults.hold_task("SearchDatastore_Task")
+    task = asyncio.ensure_future(work)
+    file = root(esx) / name
+    async with asyncio.timeout(10):
+        while not file.exists() or file.stat().st_size < len(DATA) or not _searching(esx):  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+    stored = bytearray(file.read_bytes())
+    stored[len(DATA) // 2] ^= 1
+    file.write_bytes(stored)
+    esx.faults.release_task("SearchDatastore_Task")
+    await task
+
+
+def _searching(esx: ESXHost) -> bool:
+    return len(esx.calls("SearchDatastore_Task")) > 0
+
+
+@pytest.mark.parametrize("direct", [False, True])
+async def test_row_46_a_bit_that_flips_in_storage_is_found_on_request(
+    esx: ESXHost, store: Datastore, direct: bool
+) -> None:
+    # By default the host's word for the size is taken, and the documents say so.
+    await flipped(esx, "x", store.upload("x", DATA, overwrite=True))
+    esx.call_log.clear()
+    with pytest.raises(TransferCorruptError) as caught:
+        await flipped(
+            esx, "y", store.upload("y", DATA, overwrite=True, verify="hash", direct=direct)
+        )
+    error = caught.value
+    assert (error.outcome, error.retryable) == ("applied", False)
+    assert error.expected == hashlib.sha256(DATA).hexdigest()
+    assert error.actual == hashlib.sha256((root(esx) / "y").read_bytes()).hexdigest()
+    assert "other bytes" in str(error)
+    # Whose name it is, is the caller's: it stays, as documented.
+    assert (root(esx) / "y").stat().st_size == len(DATA)
+
+
+@pytest.mark.parametrize("body", ["bytes", "chunks", "file", "empty"])
+async def test_row_46_what_is_stored_as_it_was_sent_verifies(
+    esx: ESXHost, store: Datastore, tmp_path: Path, body: str
+) -> None:
+    (tmp_path / "file").write_bytes(DATA)
+    source = {"bytes": DATA, "chunks": chunks(DATA), "file": tmp_path / "file", "empty": b""}[body]
+    size = 0 if body == "empty" else len(DATA)
+    entry = await store.upload("x", source, size=size, verify="hash")  # type: ignore[arg-type]
+    assert entry.size == size
+    told: list[int] = []
+    digest = hashlib.sha512(DATA[:size]).hexdigest()
+    await store.compare("x", digest.upper(), "sha512", progress=told.append)
+    assert sum(told) == size
+    with pytest.raises(TransferCorruptError):
+        await store.compare("x", "00" * 64, "sha512")
+
+
+async def test_what_cannot_be_verified(esx: ESXHost, store: Datastore) -> None:
+    with pytest.raises(UsageError):
+        await store.upload("x", DATA, verify="sha1")  # type: ignore[arg-type]
+    for algorithm in ("no-such", "shake_128"):
+        with pytest.raises(UsageError):
+            await store.compare("x", "00", algorithm)
+    assert not (root(esx) / "x").exists()
+
+
+async def test_row_46_a_read_back_that_fails_is_no_success(esx: ESXHost, store: Datastore) -> None:
+    esx.faults.add("GET", "status", status=500)
+    with pytest.raises(TransferRejectedError) as caught:
+        await store.upload("x", DATA, verify="hash")
+    assert (caught.value.status, caught.value.outcome) == (500, "unknown")
+    assert (root(esx) / "x").read_bytes() == DATA
+
+
+async def test_a_hash_is_of_what_passed_and_closes_what_it_reads() -> None:
+    from vimlib.datastore.digest import Digest
+
+    closed = False
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal closed
+        try:
+            for _ in range(40):
+                yield DATA[:100_000]
+        finally:
+            closed = True
+
+    digest = Digest()
+    got = b"".join([chunk async for chunk in digest.passing(body())])
+    assert await digest.hexdigest() == hashlib.sha256(got).hexdigest()
+    closed = False
+    async with aclosing(Digest().passing(body())) as passing:
+        await anext(passing)
+        assert not closed
+    assert closed
 
 
 @pytest.mark.parametrize("status", [401, 403, 500, 503, 507])
