@@ -149,6 +149,7 @@ async def put(
     *,
     datastore: Store = None,
     overwrite: Flag = False,
+    read_back: Annotated[Flag, Parameter(name=("--read-back", "--verify"))] = False,
     connection: Connection = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
@@ -158,6 +159,7 @@ async def put(
         local: The file.
         path: Where to; a `/` at the end, or no path, keeps the file's own name.
         overwrite: Replace a file that is there.
+        read_back: Read it from the host again and compare its hash, before it gets its name.
     """
     from driver.errors import FileConflictError
     from driver.images.sink import temporary_name
@@ -190,7 +192,11 @@ async def put(
             async with Undo(seconds=_CLEANUP_SECONDS) as undo:
                 undo.push(str(part), remove)
                 await store.upload(
-                    part, local, size=size, progress=lambda n: progress.advance(local.name, n)
+                    part,
+                    local,
+                    size=size,
+                    progress=lambda n: progress.advance(local.name, n),
+                    verify="hash" if read_back else "size",
                 )
                 try:
                     await finish(store.move(part, target, overwrite=overwrite))

@@ -27,6 +27,7 @@ async def push(
     to: str = "images",
     concurrency: int = 4,
     overwrite: Flag = False,
+    read_back: Flag = False,
     sources: Sources = SOURCES,
     connection: Connection = CONNECTION,
     output: Output = OUTPUT,
@@ -42,6 +43,7 @@ async def push(
         to: Folder in it; made if it is not there.
         concurrency: How many go at the same time.
         overwrite: Replace files that are there.
+        read_back: Read each file from the host again and compare its hash, before it gets its name.
     """
     from driver.images.push import push_images
 
@@ -55,6 +57,7 @@ async def push(
                 directory=to,
                 concurrency=concurrency,
                 overwrite=overwrite,
+                read_back=read_back,
                 events=tell(progress, output),
             )
     show_results(results, output)

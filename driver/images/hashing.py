@@ -16,7 +16,7 @@ from driver.errors import HashUnknownError, ImageHashError
 if TYPE_CHECKING:
     from driver.images.source import ImageInfo
 
-__all__ = ["DEFAULT_ALGORITHM", "Hasher", "new_hasher", "verify"]
+__all__ = ["DEFAULT_ALGORITHM", "Hasher", "algorithm_name", "new_hasher", "verify"]
 
 DEFAULT_ALGORITHM = "sha512"
 """Computed where the source has no hash, so that the result can be compared later."""
@@ -57,14 +57,19 @@ class Hasher(Protocol):
         ...
 
 
+def algorithm_name(algorithm: str | None) -> str:
+    """Return what Python calls the algorithm, as `sha512` for `SHA-512`; None means `DEFAULT_ALGORITHM`."""
+    name = (algorithm or DEFAULT_ALGORITHM).lower().replace("-", "_")
+    return re.sub(r"^sha_(1|224|256|384|512)$", r"sha\1", name)
+
+
 def new_hasher(algorithm: str | None, *, image: str = "") -> Hasher:
     """Return a fresh hasher; None means `DEFAULT_ALGORITHM`.
 
     Raises:
         HashUnknownError: This Python does not have it, or it is none for images.
     """
-    name = (algorithm or DEFAULT_ALGORITHM).lower().replace("-", "_")
-    name = re.sub(r"^sha_(1|224|256|384|512)$", r"sha\1", name)
+    name = algorithm_name(algorithm)
     if name not in _ALGORITHMS:
         raise HashUnknownError(name, image=image)
     try:

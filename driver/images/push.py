@@ -1,8 +1,8 @@
 """Push images from a source into a datastore: many at once, never on local disk, never whole in memory.
 
 For each image: ask the source, check the room for all, upload under a temporary name, verify
-length, format and hash on the way, read the size back, move into place. A failed image leaves no
-file; the others go on.
+length, format and hash on the way, read the size back (on request the whole file, for its hash),
+move into place. A failed image leaves no file; the others go on.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from driver.errors import FileConflictError, NoSpaceError
 from driver.images.check import BodyCheck
 from driver.images.choose import own_mover
 from driver.images.glance import GlanceImage
+from driver.images.hashing import algorithm_name
 from driver.images.sink import DatastoreSink, temporary_name
+from driver.journal import MemoryJournal, Uploading
 from driver.licence import licensed
 from driver.steps import files
 from driver.steps.room import free_space
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
     from driver.images.mover import BodyMover
     from driver.images.source import ImageInfo, ImageSource, ImageStore
+    from driver.journal import Journal
     from vimlib.client import Client
 
 __all__ = ["PushEvent", "PushResult", "push_images"]
@@ -108,15 +111,21 @@ async def push_images(
     directory: str = "images",
     concurrency: int = 4,
     overwrite: bool = False,
+    read_back: bool = False,
     mover: BodyMover | None = None,
     events: Callable[[PushEvent], None] | None = None,
     config: DriverConfig | None = None,
+    journal: Journal | None = None,
 ) -> list[PushResult]:
     """Push `refs` into `[datastore] directory`, `concurrency` at a time; results in the same order.
 
     A failed image is a result with `error`; its partial file is removed and the others go on.
     Cancelling stops all streams and removes all partial files; an image that is being moved into
     place just then, whole and verified, stays.
+
+    With `read_back` each file is read from the host again before it is moved into place, and its
+    hash compared with that of the bytes which left: twice the traffic, and a bit that flipped in
+    storage is found (`TransferCorruptError`).
 
     Raises:
         UsageError: Nothing to push, or an image given twice.
@@ -131,8 +140,11 @@ async def push_images(
         )
     tell = events or (lambda event: None)
     limit = asyncio.Semaphore(max(1, concurrency))
-    settings = config or DriverConfig()
-    jobs = [_Push(client, images.image(ref), ref, overwrite, tell, settings) for ref in refs]
+    settings, kept = config or DriverConfig(), journal or MemoryJournal()
+    jobs = [
+        _Push(client, images.image(ref), ref, overwrite, read_back, tell, settings, kept)
+        for ref in refs
+    ]
     free, *_ = await _all(free_space(client, datastore), *(job.ask(limit) for job in jobs))
     _refuse_twins(jobs)
     needed = sum(job.info.size for job in jobs if job.info is not None)
@@ -200,13 +212,17 @@ class _Push:
         source: ImageSource,
         ref: str,
         overwrite: bool,
+        read_back: bool,
         tell: Callable[[PushEvent], None],
         config: DriverConfig,
+        journal: Journal,
     ) -> None:
         self.client = client
+        self.journal = journal
         self.source = source
         self.ref = ref
         self.overwrite = overwrite
+        self.read_back = read_back
         self.tell = tell
         self.config = config
         self.info: ImageInfo | None = None
@@ -251,13 +267,14 @@ class _Push:
         target = folder / self.target
         if not self.overwrite and await datastore.exists(target):
             raise FileConflictError(str(target))
-        part = target.with_name(temporary_name(target.name))
+        part = target.with_name(temporary_name(target.name, self.config.owner))
 
         async def remove() -> None:
             await files.delete(self.client, part, self.config)
 
-        async with Undo(seconds=CLEANUP_SECONDS) as undo:
-            undo.push(str(part), remove)
+        entry = Uploading(host=self.client.host, owner=self.config.owner, path=str(part))
+        async with Undo(seconds=CLEANUP_SECONDS, journal=self.journal) as undo:
+            await undo.begin(str(part), remove, entry)
             report = await mover.move(
                 self.source,
                 DatastoreSink(datastore, part),
@@ -265,6 +282,9 @@ class _Push:
                 on_progress=lambda count: self.tell(PushEvent("progress", self.ref, count)),
             )
             await datastore.confirm(part, report.bytes)
+            if self.read_back:
+                assert report.hash is not None, "every image of a push is hashed"
+                await datastore.compare(part, report.hash, algorithm_name(report.hash_algo))
             await finish(self._publish(part, target), what=f"move to {target}")
             undo.keep()
         self.result = PushResult(

@@ -70,6 +70,18 @@ def test_nothing_is_replaced_unasked(
     assert (tmp_path / "x").read_bytes() == b"new"
 
 
+@pytest.mark.parametrize("flag", ["--verify", "--read-back"])
+def test_a_file_that_cannot_be_read_back_gets_no_name(
+    esx: ESXHost, vimctl: Vimctl, local: Path, flag: str
+) -> None:
+    put = ("datastore", "put", local, "[datastore1] x")
+    before = set(esx.datastore_path().rglob("*"))
+    esx.faults.add("GET", "status", status=500)
+    assert vimctl(*put, flag, "--json", code=1).document["error"]["type"] == "TransferRejectedError"
+    assert set(esx.datastore_path().rglob("*")) == before
+    assert vimctl.json(*put, flag)["size"] == 10_000
+
+
 def test_a_failed_upload_leaves_nothing(esx: ESXHost, vimctl: Vimctl, tmp_path: Path) -> None:
     before = set(esx.datastore_path().rglob("*"))
     vimctl("datastore", "put", tmp_path / "missing", "[datastore1] x", code=1)

@@ -70,6 +70,17 @@ def test_a_file_has_no_hash_to_compare(esx: ESXHost, vimctl: Vimctl, disk: Path)
     vimctl(*push(disk), "--to", "a/b", "--overwrite")
 
 
+def test_a_file_that_cannot_be_read_back_gets_no_name(
+    esx: ESXHost, vimctl: Vimctl, disk: Path
+) -> None:
+    esx.faults.add("GET", "status", status=500)
+    (line,) = vimctl(*push(disk), "--read-back", "--json", code=1).lines
+    assert line["error"]["type"] == "TransferRejectedError"
+    assert not list(esx.datastore_path().rglob("*.img*"))
+    (line,) = vimctl(*push(disk), "--read-back", "--json").lines
+    assert line["datastore_path"] == "[datastore1] images/disk.img"
+
+
 def test_part_of_many_fails(
     esx: ESXHost, vimctl: Vimctl, glance: EmbeddedGlance, disk: Path
 ) -> None:

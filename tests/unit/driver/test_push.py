@@ -31,7 +31,16 @@ from driver.images.http import HttpClient, HttpImages
 from driver.images.local import LocalImages
 from driver.images.make import Pattern
 from driver.images.push import PushEvent, PushResult, push_images
-from tests.unit.driver.hosted import CONFIG, TIMEOUTS, Beside, Hosted, glance, hosted, store
+from tests.unit.driver.hosted import (
+    CONFIG,
+    TIMEOUTS,
+    Beside,
+    Hosted,
+    glance,
+    hosted,
+    store,
+    until,
+)
 from vimlib import vim25
 from vimlib.errors import (
     ConnectionLostError,
@@ -164,6 +173,38 @@ async def another_process() -> AsyncIterator[tuple[asyncio.subprocess.Process, s
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.communicate()
+
+
+@pytest.mark.parametrize("read_back", [True, False])
+async def test_row_46_a_bit_that_flips_in_storage_is_found_by_reading_back(
+    read_back: bool, beside: Beside, host: Hosted
+) -> None:
+    clean = host.state()
+
+    async def flip() -> None:
+        """Flip a bit of the partial file while the host is asked for its size."""
+        size = 2 * MIB
+        await until(lambda: any(p.stat().st_size == size for p in host.folder.rglob("*.part")))
+        (part,) = host.folder.rglob("*.part")
+        stored = bytearray(part.read_bytes())
+        stored[MIB] ^= 1
+        part.write_bytes(stored)
+
+    # The first search is for the name, the second one reads the size back.
+    host.esx.faults.add("SearchDatastore_Task", "delay", seconds=0.5, nth=2)
+    with glance(beside, *some()) as service:
+        flipping = asyncio.create_task(flip())
+        (result,) = await push(host, service, "raw", read_back=read_back)
+        await flipping
+        if not read_back:
+            assert result.error is None, "the size is all that is looked at unless asked"
+            return
+        assert isinstance(result.error, TransferCorruptError)
+        assert result.error.expected != result.error.actual
+        await host.settled(clean)
+        # A fresh copy is fine.
+        (again,) = await push(host, service, "raw", read_back=True)
+        assert again.error is None
 
 
 @pytest.mark.slow
