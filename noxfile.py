@@ -29,13 +29,14 @@ RUFF = "ruff==0.17.6"
 MYPY = "mypy==2.4.1"
 # What the generator reads its type facts from; no part of any environment that runs vimlib.
 PYVMOMI = "pyvmomi==9.1.1.0"
+OSLO_VMWARE = "oslo.vmware==4.10.1"
 # The clients that meet the same faults as ours.
-DIFFERENTIAL_PEERS = (PYVMOMI, "oslo.vmware==4.10.1")
+DIFFERENTIAL_PEERS = (PYVMOMI, OSLO_VMWARE)
 # The clients that the bench measures against.
 BENCH_PEERS = (
-    "pyvmomi==9.1.1.0",
+    PYVMOMI,
     "zeep==4.3.3",
-    "oslo.vmware==4.10.0",
+    OSLO_VMWARE,
     "oslo.service[threading]==4.8.0",  # the backend with which oslo.vmware's calls suit threads
 )
 
