@@ -187,9 +187,17 @@ def act(
     recorder: Recorder, model: str, content: Any, everything: list[vim25.ManagedObject]
 ) -> None:
     """Make calls whose replies are of all kinds: tasks, references, arrays, nothing, faults."""
+    machine = next(obj for obj in everything if isinstance(obj, VM))
+    datacenter = next(obj for obj in everything if isinstance(obj, vim25.Datacenter))
+    change_machine(recorder, model, content, machine)
+    wait_for_updates(recorder, model, content, machine)
+    ask_managers(recorder, model, content, machine)
+    touch_files(recorder, model, content, datacenter)
+
+
+def change_machine(recorder: Recorder, model: str, content: Any, machine: VM) -> None:
+    """Tasks that end well and badly, a reference that is not there, searches without a result."""
     call = recorder.call
-    machines = [obj for obj in everything if isinstance(obj, VM)]
-    machine = machines[0]
     missing = VM("nonesuch")
     recorder.task = call(model, VM.PowerOffVM_Task, machine)  # type: ignore[attr-defined]
     again = call(f"{model}-again", VM.PowerOffVM_Task, machine)
@@ -227,8 +235,13 @@ def act(
         machine,
         spec=vim25.VirtualMachineConfigSpec(annotation="a < b & c\n\u00fc"),
     )
+
+
+def wait_for_updates(recorder: Recorder, model: str, content: Any, machine: VM) -> None:
+    """A filter, its first set and an empty one, reads that fail."""
+    call, missing = recorder.call, VM("nonesuch")
     spec = recorder.properties(
-        content.propertyCollector, VM, ["name", "runtime.powerState"], machines[:1]
+        content.propertyCollector, VM, ["name", "runtime.powerState"], [machine]
     )["specSet"][0]
     filter_ = call(
         model,
@@ -260,6 +273,11 @@ def act(
         content.propertyCollector,
         specSet=recorder.properties(content.propertyCollector, VM, ["name"], [missing])["specSet"],
     )
+
+
+def ask_managers(recorder: Recorder, model: str, content: Any, machine: VM) -> None:
+    """Events, performance series, options, permissions."""
+    call = recorder.call
     history = call(
         model,
         vim25.EventManager.CreateCollectorForEvents,
@@ -293,26 +311,30 @@ def act(
         content.authorizationManager,
         roleId=-1,
     )
+
+
+def touch_files(recorder: Recorder, model: str, content: Any, datacenter: vim25.Datacenter) -> None:
+    """A disk that is not there, a folder that is made twice."""
+    call = recorder.call
     call(
         model,
         vim25.VirtualDiskManager.QueryVirtualDiskUuid,
         content.virtualDiskManager,
         name="[LocalDS_0] none.vmdk",
     )
-    datacenters = [obj for obj in everything if isinstance(obj, vim25.Datacenter)]
     call(
         model,
         vim25.FileManager.MakeDirectory,
         content.fileManager,
         name="[LocalDS_0] d",
-        datacenter=datacenters[0],
+        datacenter=datacenter,
     )
     call(
         f"{model}-again",
         vim25.FileManager.MakeDirectory,
         content.fileManager,
         name="[LocalDS_0] d",
-        datacenter=datacenters[0],
+        datacenter=datacenter,
     )
 
 
