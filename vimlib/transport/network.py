@@ -23,9 +23,10 @@ from vimlib.soap import Limits
 from vimlib.tls import TLS, blind_trust
 from vimlib.transport.address import Address, parse_address
 from vimlib.transport.base import COOKIE, EncodedCall, Reply, Timeouts, session_cookie
+from vimlib.transport.channel import open_channel
 from vimlib.transport.http import HTTPReply, HTTPRequest, exchange_http
 from vimlib.transport.inflate import Inflater
-from vimlib.transport.pool import Pool, open_channel
+from vimlib.transport.pool import Pool
 from vimlib.transport.proxy import Proxy, find_proxy
 from vimlib.transport.status import retry_after, status_error
 from vimlib.transport.wire import late, open_connection
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from vimlib.tls import Trust
+    from vimlib.transport.channel import Channel
     from vimlib.transport.http11 import Head
-    from vimlib.transport.pool import Channel
 
 __all__ = ["HTTPTransport"]
 

@@ -1,0 +1,199 @@
+"""One connection for calls: its end, its deadlines, and what nobody asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from tests.rig import certs, clock
+from tests.rig.leaks import leakcheck
+from tests.rig.stage import Conn, stage
+from vimlib.errors import ConnectionLostError, DeadlineError
+from vimlib.tls import TLS
+from vimlib.transport import EncodedCall, HTTPTransport
+from vimlib.transport.channel import Channel
+
+GOOD = certs.make("good")
+ENDLESS = b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\n\r\n<ok/>"
+WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n<ok/>"
+
+
+@pytest.fixture
+async def _no_leaks() -> AsyncIterator[None]:
+    async with leakcheck():
+        yield
+
+
+def with_goodbye(conn: Conn) -> None:
+    conn.close()
+
+
+def cut_off(conn: Conn) -> None:
+    # The end of TCP without the end of TLS, which anybody on the way can make.
+    conn.writer.get_extra_info("socket").shutdown(socket.SHUT_WR)
+
+
+def endless(end: Callable[[Conn], None]) -> Callable[[Conn], Awaitable[None]]:
+    async def play(conn: Conn) -> None:
+        await conn.request()
+        await conn.send(ENDLESS)
+        end(conn)
+        await conn.hold()
+
+    return play
+
+
+async def call(server: Any) -> bytes:
+    got: list[bytes] = []
+    async with HTTPTransport(server.url, tls=TLS(pin=GOOD.digest())) as transport:
+        await transport.exchange(EncodedCall(method="x", body=b"", receive=got.append))
+    return b"".join(got)
+
+
+@pytest.mark.usefixtures("_no_leaks")
+async def test_a_body_without_a_length_ends_with_the_peers_goodbye() -> None:
+    async with stage(endless(with_goodbye), GOOD.server_context()) as server:
+        assert await call(server) == b"<ok/>"
+
+
+@pytest.mark.usefixtures("_no_leaks")
+async def test_a_body_without_a_length_that_is_cut_off_is_not_whole() -> None:
+    async with stage(endless(cut_off), GOOD.server_context()) as server:
+        with pytest.raises(ConnectionLostError) as caught:
+            await call(server)
+    assert caught.value.outcome == "unknown"
+
+
+@pytest.mark.usefixtures("_no_leaks")
+async def test_what_comes_before_it_was_asked_for_answers_nothing() -> None:
+    async def eager(conn: Conn) -> None:
+        await conn.send(WHOLE)
+        await conn.hold()
+
+    async with (
+        stage(eager, GOOD.server_context()) as server,
+        HTTPTransport(server.url, tls=TLS(pin=GOOD.digest())) as transport,
+    ):
+        pool = transport._open()
+        pool.release(await pool.acquire(), reusable=True)
+        async with asyncio.timeout(5):
+            while transport.connections:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+
+
+@pytest.mark.usefixtures("_no_leaks")
+async def test_a_reply_larger_than_one_wake_up_comes_whole_and_in_order() -> None:
+    body = b"".join(b"<n>%d</n>" % number for number in range(60_000))
+
+    async def play(conn: Conn) -> None:
+        await conn.request()
+        await conn.reply(200, body)
+        await conn.hold()
+
+    async with stage(play, GOOD.server_context()) as server:
+        assert await call(server) == body
+
+
+class Line(asyncio.Transport):
+    """A transport without a socket, whose peer answers after `delay` seconds, or never."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.channel = Channel("host:1")
+        self.channel.connection_made(self)
+        self.delay: float | None = 0.0
+        self.closed = False
+
+    def write(self, data: Any) -> None:
+        if self.delay is not None:
+            asyncio.get_running_loop().call_later(self.delay, self.answer, WHOLE)
+
+    def answer(self, data: bytes) -> None:
+        if not self.closed:
+            self.channel.get_buffer(-1)[: len(data)] = data
+            self.channel.buffer_updated(len(data))
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def abort(self) -> None:
+        self.closed = True
+
+
+class Silent:
+    """A receiver that wants nothing."""
+
+    def head(self, head: Any) -> None: ...
+
+    def data(self, data: bytes) -> None: ...
+
+    def end(self) -> None: ...
+
+
+async def exchange(line: Line, *, read: float, seconds: float, delay: float | None) -> bool:
+    line.delay = delay
+    until = asyncio.get_running_loop().time() + seconds
+    return await line.channel.exchange(
+        "POST", b"x", Silent(), read=read, seconds=seconds, until=until
+    )
+
+
+@pytest.mark.parametrize("before", [(90.0, 300.0), (2.0, 300.0), (90.0, 2.0), (7.0, 7.0)])
+@pytest.mark.parametrize(
+    ("read", "seconds", "phase", "after"),
+    [(5.0, 300.0, "read", 5.0), (90.0, 5.0, "call", 5.0), (100.0, 300.0, "read", 100.0)],
+)
+def test_a_deadline_is_kept_whatever_the_exchange_before_had(
+    before: tuple[float, float], read: float, seconds: float, phase: str, after: float
+) -> None:
+    async def main() -> None:
+        line = Line()
+        loop = asyncio.get_running_loop()
+        assert await exchange(line, read=before[0], seconds=before[1], delay=1.0)
+        began = loop.time()
+        with pytest.raises(DeadlineError) as caught:
+            await exchange(line, read=read, seconds=seconds, delay=None)
+        assert (caught.value.phase, caught.value.outcome) == (phase, "unknown")
+        assert loop.time() - began == pytest.approx(after)
+        assert line.closed
+
+    clock.run(main())
+
+
+def test_exchanges_one_after_the_other_share_a_timer_and_none_is_left() -> None:
+    async def main() -> None:
+        line = Line()
+        loop: Any = asyncio.get_running_loop()
+        for _ in range(500):
+            assert await exchange(line, read=90.0, seconds=300.0, delay=0.0)
+            assert len(loop._scheduled) <= 2, "the exchange's deadline and the peer's answer"
+        line.channel.abort()
+        assert not [timer for timer in loop._scheduled if not timer.cancelled()]
+
+    clock.run(main())
+
+
+def test_bytes_that_come_keep_the_silence_from_being_too_long() -> None:
+    async def main() -> None:
+        line = Line()
+        for number, at in enumerate(range(4, 40, 4)):
+            asyncio.get_running_loop().call_later(at, line.answer, WHOLE[number : number + 1])
+        asyncio.get_running_loop().call_later(40, line.answer, WHOLE[9:])
+        assert await exchange(line, read=5.0, seconds=300.0, delay=None)
+
+    clock.run(main())
+
+
+def test_a_channel_that_is_closed_sends_nothing() -> None:
+    async def main() -> None:
+        line = Line()
+        line.channel.abort()
+        with pytest.raises(ConnectionLostError) as caught:
+            await exchange(line, read=5.0, seconds=5.0, delay=None)
+        assert caught.value.outcome == "not_sent"
+
+    clock.run(main())
