@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from driver.guestinfo import Form
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["DriverConfig"]
+__all__ = ["DEFAULT_OWNER", "DriverConfig"]
+
+DEFAULT_OWNER: Final = "vimlib"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriverConfig:
     """Settings of an `ESXDriver`, each with a default that works."""
 
-    owner: str = "vimlib"
+    owner: str = DEFAULT_OWNER
     """Mark on all that the driver makes. Two drivers on one host want different ones: a sweep
     touches only what carries its own."""
     journal: Path | None = None

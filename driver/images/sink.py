@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 from typing import TYPE_CHECKING
 
+from driver.config import DEFAULT_OWNER
 from driver.images.wire import Wire
 from vimlib.secret import reveal
 
@@ -13,12 +16,26 @@ if TYPE_CHECKING:
 
     from vimlib.datastore import Datastore, DatastorePath
 
-__all__ = ["DatastoreSink", "temporary_name"]
+__all__ = ["DatastoreSink", "is_temporary", "owner_mark", "temporary_name"]
 
 
-def temporary_name(name: str) -> str:
-    """Return a name beside `name` that nobody else uses: 64 random bits."""
-    return f"{name[:120]}.{os.urandom(8).hex()}.part"
+def owner_mark(owner: str) -> str:
+    """Return what stands for an owner in the names of temporary files: 32 bits of a digest."""
+    return hashlib.sha256(f"vimlib upload\0{owner}".encode()).hexdigest()[:8]
+
+
+def temporary_name(name: str, owner: str = DEFAULT_OWNER) -> str:
+    """Return a name beside `name` that nobody else uses (64 random bits), and that says whose it is.
+
+    As `disk.vmdk.6f0c2a51-0123456789abcdef.part`. A process that is killed cannot remove its
+    file, so the name is all that a sweep has to know it by.
+    """
+    return f"{name[:110]}.{owner_mark(owner)}-{os.urandom(8).hex()}.part"
+
+
+def is_temporary(name: str, owner: str) -> bool:
+    """Return whether `temporary_name` made this name for `owner`."""
+    return re.fullmatch(rf".*\.{owner_mark(owner)}-[0-9a-f]{{16}}\.part", name, re.S) is not None
 
 
 async def _padded(body: AsyncIterable[bytes], size: int, total: int) -> AsyncIterator[bytes]:

@@ -16,13 +16,25 @@ if TYPE_CHECKING:
     from driver.images.source import ImageInfo
     from driver.instances.types import InstanceSpec, NICSpec
 
-__all__ = ["OWNER_KEY", "SPAWN_KEY", "SpawnPlan", "guest_config", "guest_nic", "plan_spawn"]
+__all__ = [
+    "MAKING_KEY",
+    "OWNER_KEY",
+    "SPAWN_KEY",
+    "SpawnPlan",
+    "guest_config",
+    "guest_nic",
+    "plan_spawn",
+]
 
 OWNER_KEY: Final = "vimlib.owner"
 """extraConfig key that marks what we made; managedBy is younger than API 4.1."""
 SPAWN_KEY: Final = "vimlib.spawn"
 """extraConfig key of the one spawn that made a machine: what another made under the same uuid at the
 same time is told apart by it, and left alone."""
+MAKING_KEY: Final = "vimlib.making"
+"""extraConfig key of a machine that has no disk yet: when it was begun, by the host's clock. It comes
+with the call that makes the machine and goes with the one that gives it its disk, so there is never a
+half-made machine without it, nor a whole one with it."""
 
 _KIB: Final = 1 << 10
 _GIB: Final = 1 << 30
@@ -84,7 +96,9 @@ def guest_nic(card: NICSpec) -> guestinfo.NIC:
     )
 
 
-def _extra_config(spec: InstanceSpec, config: DriverConfig, token: str) -> list[vim25.OptionValue]:
+def _extra_config(
+    spec: InstanceSpec, config: DriverConfig, token: str, making: str
+) -> list[vim25.OptionValue]:
     pairs: dict[str, str] = {}
     guest = guest_config(spec)
     if guest.nics or guest.hostname or guest.search:
@@ -93,7 +107,9 @@ def _extra_config(spec: InstanceSpec, config: DriverConfig, token: str) -> list[
         pairs |= {key: value for key, value in said.items() if value}
     pairs |= dict(spec.extra_config)
     # Last: nothing that a caller gives may stand in for the marks.
-    pairs |= {OWNER_KEY: config.owner} | ({SPAWN_KEY: token} if token else {})
+    marks = {OWNER_KEY: config.owner, SPAWN_KEY: token, MAKING_KEY: making}
+    pairs = {key: value for key, value in pairs.items() if key not in marks}
+    pairs |= {key: value for key, value in marks.items() if value}
     return [vim25.OptionValue(key=key, value=value) for key, value in pairs.items()]
 
 
@@ -128,8 +144,11 @@ def plan_spawn(
     *,
     api_version: str,
     token: str = "",
+    making: str = "",
 ) -> SpawnPlan:
-    """Return the plan, or say why there is none. `token` becomes the machine's `SPAWN_KEY`.
+    """Return the plan, or say why there is none.
+
+    `token` and `making` become the machine's `SPAWN_KEY` and `MAKING_KEY`.
 
     Raises:
         ImageUnacceptableError: The image is not flat, is empty, or larger than the disk.
@@ -157,7 +176,7 @@ def plan_spawn(
                 beforeGuestReboot=True,
             ),
             deviceChange=changes,
-            extraConfig=_extra_config(spec, config, token),
+            extraConfig=_extra_config(spec, config, token, making),
         ),
         adapter=adapter,
         disk_adapter=disk_type_adapter(adapter),

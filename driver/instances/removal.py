@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from driver.errors import ForeignInstanceError
 from driver.instances import lookup
-from driver.instances.plan import OWNER_KEY
+from driver.instances.plan import MAKING_KEY, OWNER_KEY
+from driver.journal import Destroying, MemoryJournal, written
 from driver.steps import files
 from driver.steps.outcome import run_task, wait_idle
 from vimlib import vim25
@@ -16,14 +17,22 @@ from vimlib.session.shield import finish
 
 if TYPE_CHECKING:
     from driver.config import DriverConfig
+    from driver.journal import Journal
     from vimlib.client import Client
 
-__all__ = ["destroy", "remove_files", "remove_machine"]
+__all__ = ["destroy", "remove_files", "remove_half_made", "remove_machine", "remove_remains"]
 
 _UNREACHABLE: Final = ("inaccessible", "orphaned", "invalid")
 
 
-async def destroy(client: Client, ref: str, config: DriverConfig, *, foreign: bool = False) -> bool:
+async def destroy(
+    client: Client,
+    ref: str,
+    config: DriverConfig,
+    *,
+    foreign: bool = False,
+    journal: Journal | None = None,
+) -> bool:
     """Power off and remove a machine with all its files; return False if there was none.
 
     Cancelling waits until it is removed. Removing it twice at the same time is fine.
@@ -34,6 +43,8 @@ async def destroy(client: Client, ref: str, config: DriverConfig, *, foreign: bo
         config: Whose machines may be removed.
         foreign: Also a machine that this driver did not make; then what others put into its
             folder stays.
+        journal: Where it is written down first, so that a sweep can take away what a process that
+            is killed has left of the folder.
 
     Raises:
         ForeignInstanceError: Another made it, and `foreign` is false.
@@ -49,18 +60,25 @@ async def destroy(client: Client, ref: str, config: DriverConfig, *, foreign: bo
     ours = marks.get(OWNER_KEY) == config.owner
     if not ours and not foreign:
         raise ForeignInstanceError(ref, owner=marks.get(OWNER_KEY) or "")
-    await finish(
-        _remove(client, vm, config, row.props.get("config.files.vmPathName") if ours else None)
-    )
+    vmx = row.props.get("config.files.vmPathName")
+    if ours and vmx:
+        folder = DatastorePath.parse(vmx).parent
+        await finish(_remove(client, vm, config, folder, journal or MemoryJournal()))
+    else:
+        await finish(remove_machine(client, vm, config))
     return True
 
 
 async def _remove(
-    client: Client, vm: vim25.VirtualMachine, config: DriverConfig, vmx: str | None
+    client: Client,
+    vm: vim25.VirtualMachine,
+    config: DriverConfig,
+    folder: DatastorePath,
+    journal: Journal,
 ) -> None:
-    await remove_machine(client, vm, config)
-    if vmx:
-        folder = DatastorePath.parse(vmx).parent
+    entry = Destroying(host=client.host, owner=config.owner, name=vm.moref[1], folder=str(folder))
+    async with written(journal, entry):
+        await remove_machine(client, vm, config)
         try:
             await remove_files(client, folder, config)
         except VimlibError as error:
@@ -126,3 +144,55 @@ async def _is_home(client: Client, folder: DatastorePath) -> bool:
         if str(row.props.get("config.files.vmPathName") or "").startswith(inside):
             return True
     return False
+
+
+async def remove_half_made(
+    client: Client, vm: vim25.VirtualMachine, folder: DatastorePath, config: DriverConfig
+) -> None:
+    """Remove a machine that was never finished, and its folder. One that is gone is no error.
+
+    What carries the mark goes last: as long as `MAKING_KEY` is there, the disk is not attached, so
+    it is deleted first. Whatever ends this on the way, a sweep finds the rest by the mark.
+    """
+    try:
+        row = await client.get(vm, "config.extraConfig")
+    except vim25.ManagedObjectNotFound:
+        pass
+    else:
+        keys = {option.key for option in row.props.get("config.extraConfig") or []}
+        if MAKING_KEY in keys and folder.path:
+            await _remove_disks(client, folder, config)
+        await remove_machine(client, vm, config)
+    await remove_files(client, folder, config)
+
+
+async def _remove_disks(client: Client, folder: DatastorePath, config: DriverConfig) -> None:
+    datastore = client.datastore(folder.datastore)
+    try:
+        found = [entry.path for entry in await datastore.list(folder, "*.vmdk")]
+    except NotFoundError:
+        return
+    for disk in found:
+        # Hosts hide an extent behind its descriptor, so it goes first, unseen.
+        extent = disk.with_name(f"{disk.name.removesuffix('.vmdk')}-flat.vmdk")
+        await files.delete(client, extent, config)
+        await files.delete(client, disk, config)
+
+
+async def remove_remains(client: Client, folder: DatastorePath, config: DriverConfig) -> str:
+    """Remove the folder of a machine of ours that is gone; return what speaks against it, or "".
+
+    Unlike a machine, a folder carries no mark: somebody may live there by now.
+    """
+    if not folder.path:
+        return "it is the root of a datastore"
+    try:
+        found = await client.datastore(folder.datastore).list(folder)
+    except NotFoundError:
+        return ""
+    if any(entry.name.endswith((".vmx", ".vmtx")) for entry in found):
+        return "there is a machine's configuration in it"
+    if await _is_home(client, folder):
+        return "a machine lives in it"
+    await files.delete(client, folder, config)
+    return ""

@@ -7,9 +7,10 @@ take (docs/images.md); what differs from the original is that every step can be 
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace as replaced
 
 from driver.errors import InstanceExistsError, NoSpaceError
 from driver.images.check import BodyCheck
@@ -17,11 +18,13 @@ from driver.images.sink import DatastoreSink
 from driver.instances import lookup
 from driver.instances.devices import root_disk
 from driver.instances.place import find_place
-from driver.instances.plan import SPAWN_KEY, plan_spawn
-from driver.instances.removal import remove_files, remove_machine
+from driver.instances.plan import MAKING_KEY, SPAWN_KEY, plan_spawn
+from driver.instances.removal import remove_half_made, remove_machine
+from driver.journal import MemoryJournal, Spawning
 from driver.networks.facts import check_networks
 from driver.networks.vlan import EnsuredVlan
 from driver.steps import files
+from driver.steps.clock import host_time, stamp
 from driver.steps.outcome import find_out, run_task, wait_idle
 from driver.steps.room import free_space
 from driver.steps.undo import Undo
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from driver.instances.place import Place
     from driver.instances.plan import SpawnPlan
     from driver.instances.types import Instance, InstanceSpec
+    from driver.journal import Journal
     from vimlib.client import Client
 
 __all__ = ["spawn"]
@@ -52,13 +56,15 @@ async def spawn(
     config: DriverConfig,
     *,
     on_progress: Progress | None = None,
+    journal: Journal | None = None,
 ) -> Instance:
     """Make the machine, and return it as the host shows it.
 
     Cancelling undoes what was made: calls that have left run to their end first, then machine
-    and files are removed, for at most `config.cleanup_seconds`.
+    and files are removed, for at most `config.cleanup_seconds`. After a kill, `driver.sweep` does it.
 
     Raises:
+        JournalError: What is begun could not be written down; nothing was made.
         ImageError: The image cannot be used; nothing was made.
         NetworkNotFoundError: A port group does not exist; nothing was made.
         InstanceExistsError: A machine with that uuid or name exists; nothing was made.
@@ -66,8 +72,21 @@ async def spawn(
         VimlibError: A step failed; what was made has been undone, or a note says what was left.
     """
     image = await source.info()
+    journal = journal or MemoryJournal()
+    entry = Spawning(
+        host=client.host,
+        owner=config.owner,
+        uuid=spec.uuid,
+        name=spec.name,
+        power_on=spec.power_on,
+    )
     plan = plan_spawn(
-        spec, image, config, api_version=client.api_version, token=secrets.token_hex(8)
+        spec,
+        image,
+        config,
+        api_version=client.api_version,
+        token=entry.token,
+        making=stamp(await host_time(client)),
     )
     await check_networks(client, [card.network for card in spec.nics if card.vlan is None])
     await _check_absent(client, spec)
@@ -77,8 +96,8 @@ async def spawn(
     if free < needed:
         raise NoSpaceError(spec.datastore, needed=needed, free=free)
     try:
-        async with Undo(seconds=config.cleanup_seconds) as undo:
-            steps = _Steps(client, spec, plan, place, config, undo)
+        async with Undo(seconds=config.cleanup_seconds, journal=journal) as undo:
+            steps = _Steps(client, spec, plan, place, config, undo, journal, entry)
             await steps.ensure_networks()
             await steps.create_machine()
             await steps.create_disk()
@@ -118,6 +137,8 @@ class _Steps:
         place: Place,
         config: DriverConfig,
         undo: Undo,
+        journal: Journal,
+        entry: Spawning,
     ) -> None:
         self.client = client
         self.spec = spec
@@ -125,6 +146,8 @@ class _Steps:
         self.place = place
         self.config = config
         self.undo = undo
+        self.journal = journal
+        self.entry = entry
         self.datastore = client.datastore(spec.datastore)
         self._vm: vim25.VirtualMachine | None = None
         self._folder: DatastorePath | None = None
@@ -149,9 +172,15 @@ class _Steps:
             if card.vlan is None:
                 continue
             made = EnsuredVlan(
-                self.client, card.network, card.vlan, self.config, interface=card.interface
+                self.client,
+                card.network,
+                card.vlan,
+                self.config,
+                interface=card.interface,
+                journal=self.journal,
+                spawn=self.entry.token,
             )
-            self.undo.push(f"port group {card.network}", made.undo)
+            self.undo.push(f"port group {card.network}", made.undo, token=made.token)
             await made.ensure()
 
     async def create_machine(self) -> None:
@@ -159,10 +188,13 @@ class _Steps:
 
         A host takes another folder name where one is left over, so it is read and not guessed.
         """
-        self.undo.push(f"machine {self.spec.name}", self._remove)
+        await self.undo.begin(f"machine {self.spec.name}", self._remove, self.entry)
         await finish(self._create())
         row = await self.client.get(self.vm, "config.files.vmPathName")
         self._folder = DatastorePath.parse(row["config.files.vmPathName"]).parent
+        # Once the machine is gone, nothing on the host says that the folder was ours.
+        self.entry = replaced(self.entry, folder=str(self._folder))
+        await self.journal.begin(self.entry)
 
     async def _create(self) -> None:
         folder = self.client.bind(self.place.folder)
@@ -202,9 +234,11 @@ class _Steps:
             return
         for method in ("DeleteDatastoreFile_Task", *self._open):
             await wait_idle(self.client, self.config, method=method)
-        await remove_machine(self.client, vm, self.config)
-        if self._folder is not None:
-            await remove_files(self.client, self._folder, self.config)
+        if self._folder is None:
+            # Nothing was put there yet but by the host.
+            await remove_machine(self.client, vm, self.config)
+        else:
+            await remove_half_made(self.client, vm, self._folder, self.config)
 
     async def _run(
         self,
@@ -279,9 +313,10 @@ class _Steps:
         )
 
     async def attach_disk(self) -> None:
-        """Add controller and disk in one `ReconfigVM_Task`."""
+        """Add controller and disk, and take the mark off that says "half-made", in one `ReconfigVM_Task`."""
         change = vim25.VirtualMachineConfigSpec(
-            deviceChange=root_disk(str(self.disk), self.plan.capacity_kb, self.plan.adapter)
+            deviceChange=root_disk(str(self.disk), self.plan.capacity_kb, self.plan.adapter),
+            extraConfig=[vim25.OptionValue(key=MAKING_KEY, value="")],
         )
 
         async def is_attached() -> bool | None:

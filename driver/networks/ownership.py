@@ -11,18 +11,21 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from vimlib import vim25
 from vimlib.datastore import DatastorePath
-from vimlib.errors import NotFoundError, VimlibError, printable
+from vimlib.errors import NotFoundError, TransferRejectedError, VimlibError, printable
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from vimlib.client import Client
 
-__all__ = ["forget", "is_ours", "remember", "take_back"]
+__all__ = ["forget", "is_ours", "new_note", "old_notes", "remember", "take_back"]
 
-_FOLDER = "vimlib-networks"
+_FOLDER: Final = "vimlib-networks"
+_LONGEST: Final = 4096
 
 
 def _stem(owner: str, name: str) -> str:
@@ -58,10 +61,8 @@ async def _notes(client: Client, owner: str, name: str) -> list[DatastorePath]:
     return found
 
 
-async def remember(client: Client, owner: str, name: str, vlan: int) -> DatastorePath:
-    """Note that a port group is about to be made by us. Return the note.
-
-    Cancelling may leave it there: shield it.
+async def new_note(client: Client, owner: str, name: str) -> DatastorePath:
+    """Return the path of a note that is not there yet. Cancelling loses nothing.
 
     Raises:
         NotFoundError: There is no datastore to write it to.
@@ -71,7 +72,14 @@ async def remember(client: Client, owner: str, name: str, vlan: int) -> Datastor
         raise NotFoundError(
             "the host has no accessible datastore to remember port groups in", kind="Datastore"
         )
-    path = DatastorePath(names[0], f"{_FOLDER}/{_stem(owner, name)}.{secrets.token_hex(8)}")
+    return DatastorePath(names[0], f"{_FOLDER}/{_stem(owner, name)}.{secrets.token_hex(8)}")
+
+
+async def remember(client: Client, owner: str, name: str, vlan: int, path: DatastorePath) -> None:
+    """Note at `path`, of `new_note`, that a port group is about to be made by us.
+
+    Cancelling may leave it there: shield it.
+    """
     datastore = client.datastore(path.datastore)
     await datastore.mkdir(path.parent, parents=True, exist_ok=True)
     data = f"{owner}\n{vlan}\n{name}\n".encode()
@@ -83,7 +91,6 @@ async def remember(client: Client, owner: str, name: str, vlan: int) -> Datastor
         except VimlibError as failure:
             error.add_note(f"Left behind: {path} ({printable(str(failure))})")
         raise
-    return path
 
 
 async def is_ours(client: Client, owner: str, name: str) -> bool:
@@ -100,3 +107,49 @@ async def forget(client: Client, owner: str, name: str) -> None:
 async def take_back(client: Client, note: DatastorePath) -> None:
     """Remove one note; that it is gone is no error."""
     await client.datastore(note.datastore).delete(note, missing_ok=True)
+
+
+async def old_notes(
+    client: Client, owner: str, before: datetime
+) -> list[tuple[DatastorePath, str]]:
+    """Return the owner's notes from before then (the host's clock), each with its port group's name.
+
+    What is no note of the owner's is passed over. Cancelling loses nothing.
+    """
+    found = []
+    for store in await _datastores(client):
+        try:
+            entries = await client.datastore(store).list(_FOLDER)
+        except NotFoundError:
+            continue
+        for entry in entries:
+            if entry.is_dir or entry.size > _LONGEST:
+                continue
+            if entry.modified is None or entry.modified > before:
+                continue
+            name = await _read(client, entry.path, owner)
+            if name is not None:
+                found.append((entry.path, name))
+    return found
+
+
+async def _read(client: Client, note: DatastorePath, owner: str) -> str | None:
+    """Return the name of the port group that a note is about; None if it is not the owner's."""
+    data = b""
+    try:
+        async with client.datastore(note.datastore).download(note) as body:
+            async for chunk in body:
+                data += chunk
+    except TransferRejectedError as error:
+        if error.status != 404:
+            raise
+        return None  # taken back meanwhile
+    lines = data.decode(errors="replace").split("\n")
+    # The name of the file is a digest of both: what does not fit it, we did not write.
+    if (
+        len(lines) < 3
+        or lines[0] != owner
+        or not note.name.startswith(f"{_stem(owner, lines[2])}.")
+    ):
+        return None
+    return lines[2]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from driver.errors import ForeignPortGroupError, NetworkNotFoundError, PortGroupInUseError
+from driver.journal import AddingPortGroup, MemoryJournal, settled
+from driver.journal.entries import new_token
 from driver.networks import ownership
 from driver.networks.facts import (
     PortGroup,
@@ -22,30 +24,44 @@ from vimlib.session.shield import finish
 
 if TYPE_CHECKING:
     from driver.config import DriverConfig
+    from driver.journal import Journal
     from vimlib.client import Client
     from vimlib.datastore import DatastorePath
 
-__all__ = ["EnsuredVlan", "ensure_vlan", "remove_vlan"]
+__all__ = ["EnsuredVlan", "ensure_vlan", "remove_unused", "remove_vlan"]
 
 
 async def ensure_vlan(
-    client: Client, name: str, vlan: int, config: DriverConfig, *, interface: str = "vmnic0"
+    client: Client,
+    name: str,
+    vlan: int,
+    config: DriverConfig,
+    *,
+    interface: str = "vmnic0",
+    journal: Journal | None = None,
 ) -> PortGroup:
     """Return the port group `name` for `vlan` on the switch of `interface`, made if it was missing.
 
     Cancelling while it is being made lets that call end; the port group then stays and is ours.
 
     Raises:
+        JournalError: It could not be written down, so it was not made.
         UsageError: No VLAN id is like that.
         PhysicalNICNotFoundError: There is no such NIC, or no virtual switch on it.
         PortGroupMismatchError: It exists, on another switch or with another VLAN id.
         OutcomeUnknownError: The host did not answer, and it is not there.
     """
-    return await EnsuredVlan(client, name, vlan, config, interface=interface).ensure()
+    journal = journal or MemoryJournal()
+    made = EnsuredVlan(client, name, vlan, config, interface=interface, journal=journal)
+    async with settled(journal, made.token):
+        return await made.ensure()
 
 
 class EnsuredVlan:
-    """A port group for a VLAN that is made sure of, and the way back."""
+    """A port group for a VLAN that is made sure of, and the way back.
+
+    What it begins is written in `journal` under `token`; whoever knows the end closes that entry.
+    """
 
     def __init__(
         self,
@@ -55,8 +71,13 @@ class EnsuredVlan:
         config: DriverConfig,
         *,
         interface: str = "vmnic0",
+        journal: Journal | None = None,
+        spawn: str = "",
     ) -> None:
         check_vlan(name, vlan)
+        self.token = new_token()
+        self.journal = journal or MemoryJournal()
+        self.spawn = spawn
         self.client = client
         self.name = name
         self.vlan = vlan
@@ -89,7 +110,19 @@ class EnsuredVlan:
                 nicTeaming=vim25.HostNicTeamingPolicy(notifySwitches=True)
             ),
         )
-        note = await ownership.remember(self.client, self.config.owner, self.name, self.vlan)
+        owner = self.config.owner
+        note = await ownership.new_note(self.client, owner, self.name)
+        await self.journal.begin(
+            AddingPortGroup(
+                token=self.token,
+                host=self.client.host,
+                owner=owner,
+                name=self.name,
+                note=str(note),
+                spawn=self.spawn,
+            )
+        )
+        await ownership.remember(self.client, owner, self.name, self.vlan, note)
         try:
             await system.AddPortGroup(spec)
         except vim25.AlreadyExists:
@@ -154,6 +187,23 @@ async def _users(client: Client, name: str, info: vim25.HostNetworkInfo) -> list
         if networks.intersection(row.props.get("network") or ()):
             users.append(str(row.props.get("name")))
     return users
+
+
+async def remove_unused(client: Client, name: str, config: DriverConfig) -> bool:
+    """Remove a port group of ours unless somebody uses it; False then. Bears that it is gone.
+
+    Cancelling lets the call that is under way end.
+    """
+    system = await network_system(client)
+    info = await read_network(client, system)
+    if find_port_group(info, name) is not None:
+        if await _users(client, name, info):
+            return False
+        try:
+            await finish(_remove(client, system, name, config), what=f"removal of {name}")
+        except PortGroupInUseError:
+            return False
+    return True
 
 
 async def remove_vlan(client: Client, name: str, config: DriverConfig) -> None:

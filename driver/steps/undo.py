@@ -1,16 +1,19 @@
 """Steps that are undone on the way out, in reverse, unless all went well.
 
 What a step makes is written down before the step begins, so whatever ends it (an error, a
-cancellation between any two awaits) finds the way back. Undoing is shielded: a second
-cancellation waits until it has ended.
+cancellation between any two awaits) finds the way back. With a journal it is also written where
+the end of the process does not reach. Undoing is shielded: a second cancellation waits until it has
+ended.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+from driver.journal import MemoryJournal, close
 from vimlib.errors import VimlibError, printable
 from vimlib.session.shield import finish
 
@@ -18,9 +21,18 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from types import TracebackType
 
+    from driver.journal import Entry, Journal
+
 __all__ = ["Undo"]
 
 log = logging.getLogger("driver.steps")
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    what: str
+    back: Callable[[], Awaitable[Any]]
+    token: str
 
 
 class Undo:
@@ -37,18 +49,33 @@ class Undo:
     The error that led here stays the error; what could not be undone is added to it as a note.
     """
 
-    def __init__(self, *, seconds: float) -> None:
+    def __init__(self, *, seconds: float, journal: Journal | None = None) -> None:
         self._seconds = seconds
-        self._stack: list[tuple[str, Callable[[], Awaitable[Any]]]] = []
+        self._journal = journal or MemoryJournal()
+        self._stack: list[_Step] = []
+        self._kept: list[_Step] = []
         self.left_behind: list[str] = []
         """What could not be undone, in words."""
 
-    def push(self, what: str, back: Callable[[], Awaitable[Any]]) -> None:
-        """Write down how to undo the step that begins now. `back` must bear that it never began."""
-        self._stack.append((what, back))
+    def push(self, what: str, back: Callable[[], Awaitable[Any]], *, token: str = "") -> None:
+        """Note how to undo the step that begins now. `back` must bear that it never began.
+
+        With `token`, that entry of the journal is closed once the step is undone or kept.
+        """
+        self._stack.append(_Step(what, back, token))
+
+    async def begin(self, what: str, back: Callable[[], Awaitable[Any]], entry: Entry) -> None:
+        """As `push`, and write an entry of the journal for it; only then begin.
+
+        Raises:
+            JournalError: It could not be written.
+        """
+        self.push(what, back, token=entry.token)
+        await self._journal.begin(entry)
 
     def keep(self) -> None:
-        """All went well: what was made stays."""
+        """All went well: what was made stays. Leaving the block closes what the journal has of it."""
+        self._kept += self._stack
         self._stack.clear()
 
     async def __aenter__(self) -> Self:
@@ -60,7 +87,7 @@ class Undo:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if not self._stack:
+        if not self._stack and not self._kept:
             return
         try:
             await finish(self._run(), what="undoing")
@@ -78,11 +105,20 @@ class Undo:
     async def _run(self) -> None:
         deadline = asyncio.get_running_loop().time() + self._seconds
         while self._stack:
-            what, back = self._stack.pop()
+            step = self._stack.pop()
             try:
                 async with asyncio.timeout_at(deadline):
-                    await back()
+                    await step.back()
             except (VimlibError, TimeoutError) as failure:
                 # The reason that led here must not be hidden by a failing clean-up.
-                log.warning("could not undo %s: %s", what, printable(str(failure)))
-                self.left_behind.append(f"{what} ({printable(str(failure))})")
+                log.warning("could not undo %s: %s", step.what, printable(str(failure)))
+                self.left_behind.append(f"{step.what} ({printable(str(failure))})")
+                self._journal.abandon(step.token)
+            else:
+                await self._close(step)
+        while self._kept:
+            await self._close(self._kept.pop())
+
+    async def _close(self, step: _Step) -> None:
+        if step.token:
+            await close(self._journal, step.token)

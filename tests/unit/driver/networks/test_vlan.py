@@ -25,7 +25,7 @@ from tests.unit.driver.hosted import CONFIG, Beside, Hosted, hosted, spec, until
 from vimlib import vim25
 from vimlib.errors import OutcomeUnknownError, UsageError, VimlibError
 from vimlib.simulator.network import PortGroup as SimulatedGroup
-from vimlib.simulator.network import Switch, default_policy
+from vimlib.simulator.network import Switch
 
 BLUE = PortGroup(name="blue", vlan=42, vswitch="vSwitch0")
 
@@ -40,9 +40,7 @@ def add(host: Hosted, name: str, vlan: int, switch: str = "vSwitch0") -> None:
 
 @pytest.fixture
 def two_switches(host: Hosted) -> Hosted:
-    network(host).switches["vSwitch1"] = Switch(
-        "vSwitch1", ["vmnic1"], policy=default_policy(["vmnic1"])
-    )
+    network(host).switches["vSwitch1"] = Switch("vSwitch1", ["vmnic1"])
     return host
 
 
@@ -89,9 +87,7 @@ async def test_each_check_in_its_order(two_switches: Hosted) -> None:
 
 async def test_a_nic_whose_name_begins_another(host: Hosted) -> None:
     # vmnic10 is on a switch, vmnic1 is not: the original looked for the name within the key.
-    network(host).switches["vSwitch1"] = Switch(
-        "vSwitch1", ["vmnic10"], policy=default_policy(["vmnic10"])
-    )
+    network(host).switches["vSwitch1"] = Switch("vSwitch1", ["vmnic10"])
     async with host.driver() as driver:
         with pytest.raises(PhysicalNICNotFoundError):
             await driver.ensure_vlan("blue", 42, interface="vmnic1")
