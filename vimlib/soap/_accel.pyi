@@ -1,7 +1,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from vimlib.soap.machine import Machine
+from vimlib.soap.rules import Rules
 from vimlib.soap.tables import Item, Shape
 
 REVISION: Final[int]
@@ -9,7 +9,7 @@ REVISION: Final[int]
 class Reader:
     def __init__(
         self,
-        machine: Machine,
+        machine: Rules,
         shape: Shape,
         done: Callable[[Any], None],
         place: Item,

@@ -262,7 +262,8 @@ cdef class Reader:
     cdef bytes rest
     cdef const char* p
     cdef const char* e
-    cdef list texts                 # the last short text of each hash
+    cdef list texts                 # the last short text of each hash; None while there were few
+    cdef Py_ssize_t short_texts
 
     def __cinit__(self):
         self.names_room, self.open_room = 1024, 64
@@ -298,7 +299,8 @@ cdef class Reader:
         self.opaque = -1
         self.capture = None
         self.kept = []
-        self.texts = [None] * 1024
+        self.texts = None
+        self.short_texts = 0
         self.prefixes = []
         self.scopes = {}
         self.made = {}
@@ -683,7 +685,12 @@ cdef class Reader:
             if n:
                 self.check_characters(p, n)
             return PyUnicode_DecodeUTF8(p, n, NULL)
-        if n > 40:
+        if self.texts is None and n <= 40:
+            # A table costs a reply of one value more than all the rest.
+            self.short_texts += 1
+            if self.short_texts > 32:
+                self.texts = [None] * 1024
+        if n > 40 or self.texts is None:
             text = PyUnicode_New(n, 127)
             memcpy(PyUnicode_DATA(text), p, n)
             return text

@@ -20,6 +20,7 @@ from vimlib.soap.leaf import Misfit
 from vimlib.soap.limits import Limits
 from vimlib.soap.machine import Machine, local_name
 from vimlib.soap.names import ENVELOPE
+from vimlib.soap.rules import Rules
 from vimlib.soap.tables import Shape, Tables, tables_of
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ R = TypeVar("R")
 SLICE = 1 << 16
 _BOM = b"\xef\xbb\xbf"
 _EXCERPT = 200
+# Less makes no garbage that is worth to be held up for.
+_SMALL = 1 << 12
 # Codes of expat's errors (expat.h); pyexpat has names for their messages alone.
 _UNDEFINED_ENTITY = 11
 _AT_END = frozenset({3, 5, 6, 20})  # no element, unclosed token, partial character, unclosed CDATA
@@ -71,6 +74,9 @@ class MessageDecoder:
     ) -> None:
         self._limits = limits
         self._body = body
+        self._tables = tables
+        self._strict = strict
+        self._invoker = invoker
         self._head = b""
         self._excerpt = b""
         self._fed = 0
@@ -84,11 +90,21 @@ class MessageDecoder:
         """Children of the SOAP header that are plain text, by local name."""
         # A text that comes in one piece is not measured, so no piece may be over the limit.
         self._slice = max(1, min(SLICE, limits.text))
-        self._parser = self._make_parser()
-        self.machine = Machine(self._parser, tables, limits, strict=strict, invoker=invoker)
-        self._parser.CharacterDataHandler = self.machine.texts.append
-        self._parser.StartNamespaceDeclHandler = self.machine.refiner.declare
-        self._parser.EndNamespaceDeclHandler = self.machine.refiner.undeclare
+        self._parser: expat.XMLParserType
+        self.machine: Machine
+        self.rules: Rules
+        """The machine, or what stands for it where another loop reads."""
+
+    def _begin(self, data: bytes | bytearray | memoryview) -> int:
+        """Get ready for a message that begins so. Return how much of it has been taken already."""
+        parser = self._parser = self._make_parser()
+        self.machine = machine = self.rules = Machine(
+            parser, self._tables, self._limits, strict=self._strict, invoker=self._invoker
+        )
+        parser.CharacterDataHandler = machine.texts.append
+        parser.StartNamespaceDeclHandler = machine.refiner.declare
+        parser.EndNamespaceDeclHandler = machine.refiner.undeclare
+        return 0
 
     def _make_parser(self) -> expat.XMLParserType:
         parser = expat.ParserCreate("UTF-8", " ")
@@ -128,6 +144,10 @@ class MessageDecoder:
                     return
                 data, self._head = self._head, b""
                 self._check_head(data)
+                data = memoryview(data)[self._begin(data) :]
+            if len(data) < _SMALL:
+                self._parse(memoryview(data), False)
+                return
             with _no_gc():
                 self._parse(memoryview(data), False)
         except BaseException as error:
@@ -150,7 +170,7 @@ class MessageDecoder:
                         hint="Check that the address is that of a vSphere API, as /sdk.",
                     )
                 self._check_head(self._head)
-                self._parse(memoryview(self._head), False)
+                self._parse(memoryview(self._head)[self._begin(self._head) :], False)
             self._parse(memoryview(b""), True)
             if not self._complete:
                 raise UnexpectedReplyError("the SOAP body is empty", excerpt=self._shown())
@@ -165,7 +185,7 @@ class MessageDecoder:
         and left to the cycle collector they cost a small call a third of its time.
         """
         header = self.header
-        vars(self.machine).clear()
+        vars(self.rules).clear()
         vars(self).clear()
         self.header = header
         self._failed = UsageError("the message was read to its end")
@@ -194,7 +214,7 @@ class MessageDecoder:
             raise self._misfit(reason) from None
         except ProtocolError as error:
             if not error.path:
-                error.path = self.machine.path()
+                error.path = self.rules.path()
             raise
 
     def _check_pending(self) -> None:
@@ -221,11 +241,11 @@ class MessageDecoder:
         )
 
     def _misfit(self, reason: Misfit) -> ProtocolError:
-        path = self.machine.path()
+        path = self.rules.path()
         return ProtocolError(f"{path}: {reason}" if path else str(reason), path=path)
 
     def _malformed(self, error: expat.ExpatError) -> ProtocolError:
-        path = self.machine.path()
+        path = self.rules.path()
         where = f"line {error.lineno}, column {error.offset}"
         if error.code == _UNDEFINED_ENTITY:
             return ForbiddenXMLError(f"an entity reference at {where}", path=path)
@@ -316,8 +336,6 @@ class PureDecoder(Generic[R]):
     through `invoker`, if given.
     """
 
-    _message_type = MessageDecoder
-
     def __init__(
         self,
         method: Method[P, R],
@@ -328,12 +346,15 @@ class PureDecoder(Generic[R]):
     ) -> None:
         self._method = method
         self._tables = tables_of(method.binding)
-        self._message = self._message_type(
-            self._tables, limits, self._body, strict=strict, invoker=invoker
-        )
+        self._message = self._make_message(limits, strict, invoker)
         self._result: Any = None
         self._fault: MethodFault | None = None
         self._closed = False
+
+    def _make_message(
+        self, limits: Limits, strict: bool, invoker: Invoker | None
+    ) -> MessageDecoder:
+        return MessageDecoder(self._tables, limits, self._body, strict=strict, invoker=invoker)
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
         """Take the next bytes of the reply.
@@ -369,8 +390,8 @@ class PureDecoder(Generic[R]):
         return result
 
     def _body(self, namespace: str, local: str) -> None:
-        machine = self._message.machine
         if local == "Fault" and namespace == ENVELOPE:
+            machine = self._message.machine
             machine.on_unknown_child = lambda tag, attrs: fault_item(machine, tag, attrs)
             machine.open(fault_shape(), self._faulted)
         elif local == f"{self._method.name}Response" and namespace in (self._tables.namespace, ""):

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vimlib.errors import LimitError, ProtocolError, printable
+from vimlib.errors import printable
 from vimlib.model import Field
 from vimlib.soap.leaf import Misfit
-from vimlib.soap.names import XSI_TYPE
-from vimlib.soap.refine import CAPTURE, NIL, Refiner
+from vimlib.soap.refine import CAPTURE, NIL
+from vimlib.soap.rules import Rules
 from vimlib.soap.tables import DATA, LEAF, Item, Shape, Tables
 from vimlib.soap.typed import Unknown
 
@@ -34,7 +34,7 @@ def local_name(tag: str) -> str:
     return tag.rpartition(" ")[2]
 
 
-class Machine:
+class Machine(Rules):
     """Decodes one message. `parser` is an expat parser whose handlers it sets."""
 
     def __init__(
@@ -46,11 +46,8 @@ class Machine:
         strict: bool,
         invoker: Invoker | None,
     ) -> None:
+        super().__init__(tables, limits, strict=strict, invoker=invoker)
         self.parser = parser
-        self.tables = tables
-        self.limits = limits
-        self.strict = strict
-        self.refiner = Refiner(tables, invoker)
         self.texts: list[str] = []
         """Pieces of the text in hand."""
         self.starting: Item | None = None
@@ -58,10 +55,7 @@ class Machine:
         self.on_unknown_child: Callable[[str, list[str]], Item | None] | None = None
         """Asked for an item where a shape is open-ended, as the detail of a SOAP fault is."""
         self.open: Callable[[Shape, Callable[[Any], None]], None]
-        self.path: Callable[[], str]
-        self.frame_depth: Callable[[], int]
         self.count_one: Callable[[], None]
-        self.counted: Callable[[], int]
         self.store: Callable[[Item, Any], None]
         self.enter: Callable[[Item], None]
         self._inner: tuple[Any, Any]
@@ -69,59 +63,12 @@ class Machine:
 
     # What the inner loop leaves to others
 
-    def check_elements(self) -> None:
-        """Raise `LimitError` for too many elements; asked now and then, not for each."""
-        allowed = self.limits.elements
-        if self.counted() > allowed:
-            raise LimitError(
-                f"the message has more than {allowed} elements",
-                limit="elements",
-                allowed=allowed,
-                path=self.path(),
-            )
-
-    def too_deep(self) -> LimitError:
-        """Return the error for elements nested too deep."""
-        allowed = self.limits.depth
-        return LimitError(
-            f"elements nest deeper than {allowed}", limit="depth", allowed=allowed, path=self.path()
-        )
-
     def joined(self) -> str:
         """Return the text in hand, which came in pieces, and forget it."""
         text = "".join(self.texts)
         self.texts.clear()
         self.check_text(len(text))
         return text
-
-    def check_text(self, length: int) -> None:
-        """Raise `LimitError` for a text of that length."""
-        if length > self.limits.text:
-            raise LimitError(
-                f"a text is longer than {self.limits.text} bytes",
-                limit="text",
-                allowed=self.limits.text,
-                path=self.path(),
-            )
-
-    def check_attributes(self, attrs: list[str]) -> None:
-        """Raise `LimitError` for too many attributes."""
-        allowed = self.limits.attributes
-        if len(attrs) > 2 * allowed:
-            raise LimitError(
-                f"an element has {len(attrs) // 2} attributes, {allowed} are allowed",
-                limit="attributes",
-                allowed=allowed,
-                path=self.path(),
-            )
-
-    def absent(self, item: Item, shape: Shape, what: str) -> None:
-        """Note that a required value is not there. Raises `ProtocolError` in strict mode."""
-        if self.strict:
-            path = self.path()
-            where = f"{path}.{item.name}" if path else item.name
-            raise ProtocolError(f"{where}: {what}", path=where)
-        self.tables.tolerate(shape.name, f"{item.name}: {what}")
 
     def unknown(self, shape: Shape, tag: str, attrs: list[str]) -> None:
         """Deal with a child that the shape in hand does not have."""
@@ -142,14 +89,6 @@ class Machine:
             _Skip(self)
             return
         _Capture(self, self.type_of(attrs), lambda node: extras.setdefault(local_name(tag), node))
-
-    @staticmethod
-    def type_of(attrs: list[str]) -> str:
-        """Return the local name of an element's `xsi:type`, "" if it has none."""
-        for name, value in zip(attrs[::2], attrs[1::2], strict=True):
-            if name == XSI_TYPE:
-                return value.rpartition(":")[2]
-        return ""
 
     def child(self, item: Item, attrs: list[str]) -> None:
         """Begin an element that is not a bare leaf or structure."""
@@ -216,7 +155,7 @@ class _Capture(_Skip):
     def start(self, tag: str, attrs: list[str]) -> None:
         super().start(tag, attrs)
         self.names.append(local_name(tag))
-        self.types.append(Machine.type_of(attrs))
+        self.types.append(Rules.type_of(attrs))
         self.children.append([])
 
     def end(self, tag: str) -> None:

@@ -15,9 +15,12 @@ from vimlib.soap.names import REFERENCE, XSD, XSI_NIL, XSI_TYPE
 from vimlib.soap.tables import ANY, DATA, LAZY, LEAF, REF, Item, Shape, Tables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+    from typing import TypeAlias
 
     from vimlib.model import Invoker
+
+    Scope: TypeAlias = tuple[tuple[str, str], ...]
 
 __all__ = ["CAPTURE", "NIL", "ProxyMaker", "Refiner", "unknown_fault"]
 
@@ -79,6 +82,7 @@ class Refiner:
         self._invoker = invoker
         # Prefix to the namespaces that it was bound to, the innermost last.
         self._prefixes: dict[str | None, list[str]] = {}
+        self._scope: Scope | None = ()
         self.known: dict[tuple[Any, ...], Item] = {}
         """Results of `refine` by `(item, *attributes)`, for the bindings of prefixes in force."""
         self._scopes: dict[tuple[Any, ...], dict[tuple[Any, ...], Item]] = {}
@@ -100,14 +104,29 @@ class Refiner:
             del self._prefixes[prefix]
         self._leave_scope()
 
+    def bound(self) -> dict[str | None, list[str]]:
+        """Return a copy of all bindings: prefix to namespaces, the innermost last."""
+        return {prefix: uris.copy() for prefix, uris in self._prefixes.items()}
+
+    def bind(self, bound: Mapping[str | None, list[str]], scope: Scope) -> None:
+        """Take over the bindings that another refiner had, by its `bound` and `scope`."""
+        self._prefixes = {prefix: uris.copy() for prefix, uris in bound.items()}
+        self._leave_scope()
+        self._scope = scope
+
     def _leave_scope(self) -> None:
+        self._scope = None
         if not self._scope_changed:
             self._scope_changed = True
             self.known = {}
 
-    def scope(self) -> tuple[tuple[str, str], ...]:
+    def scope(self) -> Scope:
         """Return the bindings in force, prefix ("": the default) and namespace."""
-        return tuple(sorted((prefix or "", bound[-1]) for prefix, bound in self._prefixes.items()))
+        scope = self._scope
+        if scope is None:
+            bindings = ((prefix or "", bound[-1]) for prefix, bound in self._prefixes.items())
+            scope = self._scope = tuple(sorted(bindings))
+        return scope
 
     def _enter_scope(self) -> None:
         # Some servers declare a prefix on each value; coming back to bindings seen before costs

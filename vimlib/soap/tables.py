@@ -185,6 +185,10 @@ class Tables:
         self._shapes: dict[type[Any], Shape] = {}
         self._arrays: dict[str, Shape] = {}
         self._messages: dict[tuple[str, str], Shape] = {}
+        self._requests: dict[Method[..., Any], Shape] = {}
+        self._replies: dict[Method[..., Any], Shape] = {}
+        self.beginnings: dict[Any, Any] = {}
+        """How replies began; the compiled decoder's."""
         self._warned: set[str] = set()
         self.fault_base: type[MethodFault] = self._find(MethodFault) or MethodFault
         self.managed_base: type[ManagedObject] = self._find(ManagedObject) or ManagedObject
@@ -272,19 +276,28 @@ class Tables:
 
         Services other than vSphere's do not address objects; their calls are the parameters alone.
         """
-        if not method.addressed:
-            return self._message("request", method.name, method.params, method.name)
-        this = Field("_this", "_this", "ref", referent=method.owner.__name__, required=True)
-        return self._message("request", method.name, (this, *method.params), method.name)
+        shape = self._requests.get(method)
+        if shape is None:
+            fields = method.params
+            if method.addressed:
+                this = Field("_this", "_this", "ref", referent=method.owner.__name__, required=True)
+                fields = (this, *fields)
+            shape = self._message("request", method.name, fields, method.name)
+            self._requests[method] = shape
+        return shape
 
     def reply(self, method: Method[..., Any]) -> Shape:
         """Return the shape of a reply: `returnval` or nothing; its object is a tuple."""
+        shape = self._replies.get(method)
+        if shape is not None:
+            return shape
         returns = method.returns
         shape = self._message(
             "reply", method.name, () if returns is None else (returns,), f"{method.name}Response"
         )
         for item in shape.items:
             item.optional_result = not item.required and not item.array
+        self._replies[method] = shape
         return shape
 
     def _message(self, direction: str, method: str, fields: Iterable[Field], name: str) -> Shape:

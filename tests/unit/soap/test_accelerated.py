@@ -15,6 +15,7 @@ from vimlib import vim25
 from vimlib.errors import LimitError
 from vimlib.soap import Limits
 from vimlib.soap.decode import PureDecoder
+from vimlib.soap.tables import tables_of
 
 if find_spec("vimlib.soap._accel") is None:
     pytest.skip("the compiled decoder is not built here", allow_module_level=True)
@@ -96,3 +97,76 @@ def test_equal_references_of_one_reply_are_one_object_and_of_two_decoders_are_no
     assert first[0].obj is first[1].obj
     assert first[0].obj is not second[0].obj
     assert difference(first, second) == ""
+
+
+TIME = vim25.ServiceInstance.CurrentTime
+MOMENT = "<returnval>2026-01-02T03:04:05Z</returnval>"
+
+
+def beginnings(method: Any, limits: Limits) -> list[Any]:
+    found: list[Any] = tables_of(method.binding).beginnings.get((method, limits), [])
+    return found
+
+
+def test_a_reply_that_begins_as_one_before_is_read_as_one_that_does_not() -> None:
+    limits = Limits(elements=1_000_001)  # nobody else's
+    body = reply("CurrentTime", MOMENT)
+    moment = feed_all(AcceleratedDecoder(TIME, limits=limits), body)
+    (known,) = beginnings(TIME, limits)
+    assert known.head == body[: body.index(MOMENT.encode())]
+    assert feed_all(AcceleratedDecoder(TIME, limits=limits), body) == moment
+    assert len(beginnings(TIME, limits)) == 1
+    tail = body[body.index(MOMENT.encode()) + len(MOMENT) :]
+    for behind in (
+        MOMENT.encode() + tail,
+        MOMENT.encode(),
+        MOMENT.encode() + tail + b" \n",
+        MOMENT.encode() + tail + b"<more/>",
+        MOMENT.encode() + tail[1:],
+        tail,
+        b"",
+        b"<returnval>soon</returnval>" + tail,
+        b"<q:returnval>2026-01-02T03:04:05Z</q:returnval>" + tail,
+        b'<returnval xmlns:x="urn:x" x:y="&undefined;">2026-01-02T03:04:05Z</returnval>' + tail,
+        b"<!-- c --><other/>" + MOMENT.encode() + tail,
+        b"<!DOCTYPE x>" + tail,
+    ):
+        for cuts in ([], [len(known.head)], [len(known.head) + 3]):
+            whole = known.head + behind
+            cuts = [cut for cut in cuts if cut < len(whole)]
+            assert agree(TIME, whole, cuts, limits=limits) == "", behind
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        reply("CurrentTime", MOMENT).replace(b"<CurrentTimeResponse", b"<!--" + b"x" * 1100 + b"--><CurrentTimeResponse"),
+        reply("CurrentTime", MOMENT).replace(b":Body>", b":Header><id>1</id></soapenv:Header><soapenv:Body>", 1),
+    ],
+    ids=["long", "with a header"],
+)  # fmt: skip
+def test_a_beginning_that_is_long_or_has_a_header_is_not_remembered(body: bytes) -> None:
+    limits = Limits(elements=1_000_002)
+    for _ in range(2):
+        assert agree(TIME, body, [], limits=limits) == ""
+    assert not beginnings(TIME, limits)
+
+
+def test_a_server_that_begins_anew_each_time_fills_no_memory() -> None:
+    limits = Limits(elements=1_000_003)
+    for number in range(20):
+        body = reply("CurrentTime", MOMENT).replace(b"?>", b"?><!--%d-->" % number)
+        assert agree(TIME, body, [], limits=limits) == ""
+    assert len(beginnings(TIME, limits)) == 4
+
+
+def test_short_texts_that_come_again_are_one_object_in_a_long_reply() -> None:
+    pairs = "".join(
+        f'<propSet><name>n{number % 7}</name><val xsi:type="xsd:int">{number}</val></propSet>'
+        for number in range(100)
+    )
+    objects = f'<objects><obj type="HostSystem">h</obj>{pairs}</objects>'
+    body = reply("RetrievePropertiesEx", f"<returnval>{objects}</returnval>")
+    assert agree(CONTENT, body, []) == ""
+    (found,) = feed_all(AcceleratedDecoder(CONTENT), body).objects
+    assert found.propSet[60].name is found.propSet[67].name
