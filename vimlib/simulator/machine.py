@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vimlib.simulator.snapshots import Snapshot
     from vimlib.simulator.world import World
 
-__all__ = ["Guest", "VirtualMachine"]
+__all__ = ["Guest", "VirtualMachine", "capability"]
 
 
 @dataclass
@@ -405,11 +405,11 @@ class VirtualMachine(Entity):
 
     @prop("capability")
     def _capability(self) -> Any:
-        return _capability()
+        return capability()
 
 
 @lru_cache(maxsize=1)
-def _capability() -> Any:
+def capability() -> Any:
     """Return what a machine can do: all that the API asks about, short of what needs hardware."""
     absent = {
         "vmNpivWwnSupported",

@@ -102,16 +102,6 @@ class StorageSystem(Served):
         )
 
 
-class EnvironmentBrowser(Served):
-    """What machines may be made of."""
-
-    kind = "EnvironmentBrowser"
-
-    @prop("datastoreBrowser")
-    def _browser(self) -> Any:
-        return self.world.objects["HostDatastoreBrowser", "ha-host-datastorebrowser"].ref
-
-
 class UserDirectory(Served):
     """Users; nothing is asked of it here."""
 
@@ -153,6 +143,7 @@ def build_managers(world: World) -> None:
     from vimlib.simulator.browser import DatastoreBrowser
     from vimlib.simulator.disk_manager import DiskManager
     from vimlib.simulator.file_manager import FileManager
+    from vimlib.simulator.options import EnvironmentBrowser
 
     SearchIndex(world, "ha-searchindex")
     LicenseManager(world, "ha-license-manager")

@@ -13,7 +13,8 @@ from vimlib.simulator.datastore import Datastore, find_path
 from vimlib.simulator.devices import DeviceList, bad_device, default_devices, generated_mac, revised
 from vimlib.simulator.disk_manager import disk_fault, disk_paths, disk_uuid
 from vimlib.simulator.file_manager import already_exists
-from vimlib.simulator.guests import full_name
+from vimlib.simulator.guests import full_name, is_known
+from vimlib.simulator.hardware import hardware_of
 from vimlib.simulator.world import say
 
 if TYPE_CHECKING:
@@ -212,17 +213,14 @@ class Change:
             name: getattr(spec, name) for name in _SAME if getattr(spec, name, None) is not None
         }
         if spec.guestId is not None:
-            if not spec.guestId:
+            if not is_known(spec.guestId, self.world.version):
                 raise wrong("configSpec.guestId")
             given["guestFullName"] = full_name(spec.guestId)
         if spec.name is not None:
             check_name(spec.name)
             given["name"] = spec.name
         if spec.version:
-            if (
-                not re.fullmatch(r"vmx-\d\d?", spec.version)
-                or spec.version > self.world.release.hardware
-            ):
+            if spec.version not in hardware_of(self.world.release):
                 raise say(
                     vim25.VirtualHardwareVersionNotSupported(
                         hostName=self.world.host.name, host=self.world.host.ref

@@ -1,0 +1,99 @@
+"""pyVmomi asks what machines may be made of, how busy they are, and for datastores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.simulator.conftest import Host
+from tests.simulator.vmomi import vim, vmodl
+
+pytestmark = pytest.mark.slow
+
+
+def browser(host: Host) -> Any:
+    return host.datacenter.hostFolder.childEntity[0].environmentBrowser
+
+
+def test_lists_hardware_versions(shared: Host) -> None:
+    keys = browser(shared).QueryConfigOptionDescriptor()
+    assert [each.key for each in keys][:3] == ["vmx-04", "vmx-07", "vmx-08"]
+    assert keys[-1].defaultConfigOption
+    assert keys[-1].host == [shared.system]
+
+
+def test_reads_the_options_of_the_default(shared: Host) -> None:
+    option = browser(shared).QueryConfigOption()
+    assert option.version == "vmx-21"
+    guests = {guest.id: guest for guest in option.guestOSDescriptor}
+    assert guests["rhel9_64Guest"].fullName == "Red Hat Enterprise Linux 9 (64-bit)"
+    assert guests["rhel9_64Guest"].recommendedEthernetCard == vim.vm.device.VirtualVmxnet3
+    assert guests["rhel9_64Guest"].recommendedDiskController == (
+        vim.vm.device.ParaVirtualSCSIController
+    )
+    assert any(
+        isinstance(device, vim.vm.device.VirtualIDEController) for device in option.defaultDevice
+    )
+    devices = option.hardwareOptions.virtualDeviceOption
+    [disk] = [
+        device
+        for device in devices
+        if device.type == vim.vm.device.VirtualDisk
+        and device.controllerType == vim.vm.device.ParaVirtualSCSIController
+    ]
+    assert disk.capacityInKB.max == 62 << 30
+
+
+def test_reads_the_options_of_an_old_version(shared: Host) -> None:
+    option = browser(shared).QueryConfigOption("vmx-07", shared.system)
+    assert option.hardwareOptions.hwVersion == 7
+    assert option.capabilities.snapshotOperationsSupported
+
+
+def test_asks_for_one_guest(shared: Host) -> None:
+    spec = vim.EnvironmentBrowser.ConfigOptionQuerySpec(guestId=["ubuntu64Guest"])
+    [guest] = browser(shared).QueryConfigOptionEx(spec).guestOSDescriptor
+    assert guest.family == "linuxGuest"
+
+
+def test_asks_for_a_version_that_is_none(shared: Host) -> None:
+    with pytest.raises(vmodl.fault.InvalidArgument):
+        browser(shared).QueryConfigOption("vmx-99")
+
+
+def test_reads_the_targets(shared: Host) -> None:
+    target = browser(shared).QueryConfigTarget()
+    assert [store.name for store in target.datastore] == ["datastore1"]
+    assert [store.datastore.datastore for store in target.datastore] == shared.datacenter.datastore
+    assert [net.network.network for net in target.network] == list(shared.datacenter.network)
+
+
+def test_a_machine_has_the_browser_of_the_host(shared: Host) -> None:
+    machine = shared.create()
+    assert machine.environmentBrowser == browser(shared)
+    assert machine.environmentBrowser.QueryConfigOption().version == machine.config.version
+
+
+def test_makes_a_machine_of_an_unknown_guest(shared: Host) -> None:
+    with pytest.raises(vmodl.fault.InvalidArgument) as caught:
+        shared.create(guestId="noSuchGuest")
+    assert caught.value.invalidProperty == "configSpec.guestId"
+
+
+def test_makes_a_machine_for_each_guest_of_a_family(shared: Host) -> None:
+    option = browser(shared).QueryConfigOption()
+    for guest in [each for each in option.guestOSDescriptor if each.family == "solarisGuest"]:
+        assert shared.create(guestId=guest.id).config.guestFullName == guest.fullName
+
+
+def test_an_old_host_knows_fewer_guests(connect: Callable[..., Host]) -> None:
+    old = connect(version="4.1")
+    option = browser(old).QueryConfigOption()
+    assert option.version == "vmx-07"
+    ids = {guest.id for guest in option.guestOSDescriptor}
+    assert "rhel6_64Guest" in ids
+    assert "rhel7_64Guest" not in ids
+    with pytest.raises(vmodl.fault.InvalidArgument):
+        old.create(guestId="rhel7_64Guest")
