@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from driver.config import DriverConfig
 from driver.host import HostInfo, host_info
 from driver.images.choose import own_mover
 from driver.instances import guest, lookup, power, removal, screen, snapshots
+from driver.instances.diagnostics import diagnostics
+from driver.instances.events import InstanceEvents
 from driver.instances.spawn import spawn
+from driver.journal import FileJournal, MemoryJournal
 from driver.licence import licensed
 from driver.networks.vlan import ensure_vlan, remove_vlan
+from driver.sweep import DAY, sweep
 
 if TYPE_CHECKING:
+    from datetime import datetime
+    from types import TracebackType
+
     from driver.guestinfo import Form, GuestConfig
     from driver.images.mover import BodyMover
     from driver.images.source import ImageStore, Progress
+    from driver.instances.diagnostics import Diagnostics
     from driver.instances.screen import Console
     from driver.instances.snapshots import Snapshot
     from driver.instances.types import Instance, InstanceSpec
+    from driver.journal import Journal
     from driver.networks.facts import PortGroup
+    from driver.sweep import SweepReport
     from vimlib.client import Client
 
 __all__ = ["ESXDriver"]
@@ -32,11 +42,16 @@ class ESXDriver:
     A machine is named by its instanceUuid, its name, or its moref's value. Nothing is cached:
     what is returned was read from the host for this call.
 
+    With `DriverConfig.journal` it holds a file open: use it as ``async with ESXDriver(...) as driver``,
+    or call `aclose`. Without, neither is needed.
+
     Args:
         client: Logged in; stays the caller's.
         images: Where images come from.
         config: Settings.
         mover: What moves image bodies; None makes one for each spawn.
+        journal: Where what is begun is written first, to share one with other hosts' drivers; stays
+            the caller's. None opens `config.journal`, if one is named.
     """
 
     def __init__(
@@ -46,11 +61,33 @@ class ESXDriver:
         config: DriverConfig | None = None,
         *,
         mover: BodyMover | None = None,
+        journal: Journal | None = None,
     ) -> None:
         self.client = client
         self.images = images
         self.config = config or DriverConfig()
         self._mover = mover
+        self._owned: FileJournal | None = None
+        if journal is None and self.config.journal is not None:
+            # Without I/O: whatever is begun first opens it.
+            journal = self._owned = FileJournal(self.config.journal)
+        self.journal: Journal = journal or MemoryJournal()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close and unlock the journal of `config.journal`. Safe to call twice. Cancelling waits."""
+        if self._owned is not None:
+            await self._owned.aclose()
 
     async def list_instances(self) -> list[Instance]:
         """Return all machines, by name. Cancelling loses nothing."""
@@ -72,13 +109,50 @@ class ESXDriver:
             if mover is None:
                 mover = await stack.enter_async_context(own_mover(self.client, 1))
             return await spawn(
-                self.client, spec, source, mover, self.config, on_progress=on_progress
+                self.client,
+                spec,
+                source,
+                mover,
+                self.config,
+                on_progress=on_progress,
+                journal=self.journal,
             )
 
     async def destroy(self, ref: str, *, foreign: bool = False) -> bool:
         """Remove a machine with its files; False if there was none. See `driver.instances.removal`."""
         with licensed(self.client):
-            return await removal.destroy(self.client, ref, self.config, foreign=foreign)
+            return await removal.destroy(
+                self.client, ref, self.config, foreign=foreign, journal=self.journal
+            )
+
+    async def sweep(self, *, older_than: float = DAY, dry_run: bool = False) -> SweepReport:
+        """Finish or remove what an ended process of this owner has left; see `driver.sweep`.
+
+        Only what carries the owner's mark or stands in the journal. What is younger than `older_than`
+        seconds may be another process's work and is left, unless the journal's file says that it was
+        begun by a process that has ended. Cancelling ends after what is being removed.
+        """
+        with licensed(self.client):
+            return await sweep(
+                self.client, self.config, self.journal, older_than=older_than, dry_run=dry_run
+            )
+
+    async def diagnostics(self, ref: str) -> Diagnostics:
+        """Return how a machine is doing, as last measured by the host. Cancelling loses nothing.
+
+        Raises `NotFoundError`.
+        """
+        return await diagnostics(self.client, ref)
+
+    def events(
+        self, ref: str | None = None, *, since: datetime | None = None, follow: bool = True
+    ) -> InstanceEvents:
+        """Iterate over what happens on the host, or to one machine, oldest first.
+
+        ``async for event in driver.events("web-1")``. None is lost and none comes twice; see
+        `vimlib.events`. Leaving the loop or being cancelled releases what was made on the host.
+        """
+        return InstanceEvents(self.client, ref, since, follow=follow)
 
     async def set_guest_info(
         self, ref: str, config: GuestConfig, *, form: Form | None = None
@@ -138,7 +212,9 @@ class ESXDriver:
     async def ensure_vlan(self, name: str, vlan: int, *, interface: str = "vmnic0") -> PortGroup:
         """Return the port group for a VLAN, made where it is missing; see `driver.networks.vlan`."""
         with licensed(self.client):
-            return await ensure_vlan(self.client, name, vlan, self.config, interface=interface)
+            return await ensure_vlan(
+                self.client, name, vlan, self.config, interface=interface, journal=self.journal
+            )
 
     async def remove_vlan(self, name: str) -> None:
         """Remove a port group that this driver made and nothing uses."""

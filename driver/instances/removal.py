@@ -179,7 +179,9 @@ async def _remove_disks(client: Client, folder: DatastorePath, config: DriverCon
         await files.delete(client, disk, config)
 
 
-async def remove_remains(client: Client, folder: DatastorePath, config: DriverConfig) -> str:
+async def remove_remains(
+    client: Client, folder: DatastorePath, config: DriverConfig, *, dry_run: bool = False
+) -> str:
     """Remove the folder of a machine of ours that is gone; return what speaks against it, or "".
 
     Unlike a machine, a folder carries no mark: somebody may live there by now.
@@ -194,5 +196,6 @@ async def remove_remains(client: Client, folder: DatastorePath, config: DriverCo
         return "there is a machine's configuration in it"
     if await _is_home(client, folder):
         return "a machine lives in it"
-    await files.delete(client, folder, config)
+    if not dry_run:
+        await files.delete(client, folder, config)
     return ""

@@ -22,8 +22,8 @@ class Journal(Protocol):
     """Knows what was begun and has not come to a known end."""
 
     @property
-    def running(self) -> frozenset[str]:
-        """Tokens of what this process is at."""
+    def running(self) -> Sequence[Entry]:
+        """What this process is at."""
 
     async def begin(self, entry: Entry) -> None:
         """Write an entry, or write it anew with what is known by now. Only then begin.

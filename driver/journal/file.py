@@ -173,7 +173,7 @@ class FileJournal:
         self._turn = asyncio.Lock()
 
     @property
-    def running(self) -> frozenset[str]:
+    def running(self) -> Sequence[Entry]:
         """See `Journal.running`."""
         return self._ledger.running
 
@@ -205,7 +205,8 @@ class FileJournal:
     async def _begin(self, entry: Entry) -> None:
         async with self._turn:
             file = await self._opened()
-            before, was_running = self._ledger.get(entry.token), entry.token in self.running
+            before = self._ledger.get(entry.token)
+            was_running = self._ledger.is_running(entry.token)
             # Before it is written: a sweep in this process must not take it for abandoned.
             self._ledger.begin(entry)
             try:

@@ -20,9 +20,9 @@ class Ledger:
         self._running: dict[str, Entry] = {}
 
     @property
-    def running(self) -> frozenset[str]:
-        """Tokens of what this process is at."""
-        return frozenset(self._running)
+    def running(self) -> Sequence[Entry]:
+        """What this process is at."""
+        return tuple(self._running.values())
 
     @property
     def abandoned(self) -> Sequence[Entry]:
@@ -56,6 +56,10 @@ class Ledger:
         if before is not None:
             (self._running if running else self._abandoned)[token] = before
 
+    def is_running(self, token: str) -> bool:
+        """Whether somebody is at an entry."""
+        return token in self._running
+
     def get(self, token: str) -> Entry | None:
         """Return an open entry."""
         return self._running.get(token) or self._abandoned.get(token)
@@ -68,7 +72,7 @@ class MemoryJournal:
         self._ledger = Ledger()
 
     @property
-    def running(self) -> frozenset[str]:
+    def running(self) -> Sequence[Entry]:
         """See `Journal.running`."""
         return self._ledger.running
 

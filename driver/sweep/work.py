@@ -1,0 +1,345 @@
+"""Do what was decided, one thing after the other."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from driver.images.sink import is_temporary
+from driver.instances.power import power_on
+from driver.instances.removal import remove_half_made, remove_remains
+from driver.journal import AddingPortGroup, Destroying, Spawning, Uploading, close, written
+from driver.journal.entries import new_token
+from driver.networks import ownership
+from driver.networks.facts import find_port_group, network_system, read_network
+from driver.networks.vlan import remove_unused
+from driver.steps import files
+from driver.steps.clock import host_time
+from driver.steps.outcome import find_out, wait_idle
+from driver.sweep import scan
+from driver.sweep.decide import Found, Verdict, of_age, of_machine
+from driver.sweep.report import Kind, SweepReport, Swept
+from vimlib.datastore import DatastorePath
+from vimlib.errors import UsageError, VimlibError
+from vimlib.session.shield import finish
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from datetime import datetime
+
+    from driver.config import DriverConfig
+    from driver.journal import Entry, Journal
+    from vimlib import vim25
+    from vimlib.client import Client
+
+__all__ = ["DAY", "sweep"]
+
+DAY: Final = 86400.0
+# Tasks on files of whoever has ended may run on; they have no machine whose tasks would show them.
+_ON_FILES: Final = (
+    "CreateVirtualDisk_Task",
+    "ExtendVirtualDisk_Task",
+    "DeleteDatastoreFile_Task",
+    "MoveDatastoreFile_Task",
+)
+
+
+async def sweep(
+    client: Client,
+    config: DriverConfig,
+    journal: Journal,
+    *,
+    older_than: float = DAY,
+    dry_run: bool = False,
+) -> SweepReport:
+    """Finish or remove what an ended process of this owner has left, and tell of it.
+
+    Cancelling lets what is being removed come to its end and begins no more; what is left is for the
+    next sweep.
+
+    Args:
+        client: The host.
+        config: `owner`: whose things are touched; deadlines.
+        journal: What was begun, and what this process is at.
+        older_than: Seconds, by the host's clock, that must have passed since something was begun
+            (for files: since they last grew) before it is removed on its mark alone. More than the
+            longest spawn or upload of any other process with this owner; 0 where there is none.
+        dry_run: Only tell.
+
+    Raises:
+        UsageError: `older_than` is negative or no number.
+        JournalError: The journal cannot be read; nothing was done.
+        VimlibError: The host cannot be asked. What fails for one thing alone is in the report.
+    """
+    if not older_than >= 0 or math.isinf(older_than):
+        raise UsageError(f"{older_than} s is no age", hint="Give seconds, 0 or more.")
+    known = [
+        entry
+        for entry in await journal.abandoned()
+        if (entry.host, entry.owner) == (client.host, config.owner)
+    ]
+    now = await host_time(client)
+    work = _Sweep(client, config, journal, now, older_than, dry_run=dry_run)
+    await work.machines([entry for entry in known if isinstance(entry, Spawning)])
+    await work.folders([entry for entry in known if isinstance(entry, Destroying)])
+    await work.uploads([entry for entry in known if isinstance(entry, Uploading)])
+    await work.port_groups([entry for entry in known if isinstance(entry, AddingPortGroup)])
+    return SweepReport(items=tuple(work.items), dry_run=dry_run)
+
+
+class _Sweep:
+    """One sweep under way."""
+
+    def __init__(
+        self,
+        client: Client,
+        config: DriverConfig,
+        journal: Journal,
+        now: datetime,
+        older_than: float,
+        *,
+        dry_run: bool,
+    ) -> None:
+        self.client = client
+        self.config = config
+        self.journal = journal
+        self.now = now
+        self.older_than = older_than
+        self.dry_run = dry_run
+        self.items: list[Swept] = []
+
+    @property
+    def running(self) -> set[str]:
+        """Tokens of what this process is at."""
+        return {entry.token for entry in self.journal.running}
+
+    async def _do(
+        self,
+        kind: Kind,
+        name: str,
+        verdict: Verdict,
+        work: Callable[[], Coroutine[Any, Any, Verdict | None]] | None = None,
+        entry: Entry | None = None,
+    ) -> None:
+        """Do `work`, which may come to another verdict, to its end; then the entry can be closed.
+
+        In a dry run `work` only looks.
+        """
+        item = Swept(kind=kind, name=name, action=verdict.action, reason=verdict.reason)
+        if work is not None:
+            try:
+                other = await finish(work(), what=f"sweeping {kind} {name}")
+                if other is not None:
+                    item = replace(item, action=other.action, reason=other.reason)
+            except VimlibError as error:
+                item = replace(item, action="failed", reason=str(error), error=error)
+        if entry is not None and item.action != "failed" and not self.dry_run:
+            await close(self.journal, entry.token)
+        self.items.append(item)
+
+    # -- machines ------------------------------------------------------------------------------
+
+    async def machines(self, entries: list[Spawning]) -> None:
+        """Finish or remove machines, and what is left of the folders of those that are gone."""
+        known = {entry.token: entry for entry in entries}
+        marked = await self._marked(known)
+        for vm, (token, half_made) in marked.items():
+            if half_made or token in known:
+                await self._machine(vm, known.get(token))
+        there = {token for token, _ in marked.values()}
+        for entry in entries:
+            if entry.token not in there:
+                await self._remains("machine" if not entry.folder else "folder", entry)
+
+    async def _marked(self, known: dict[str, Spawning]) -> dict[vim25.VirtualMachine, Any]:
+        found = await scan.marked_machines(self.client, self.config.owner)
+        # The call may still be on its way to the host, or the host at it.
+        awaited = {token for token, entry in known.items() if not entry.folder}
+        if awaited.issubset(token for token, _ in found.values()):
+            return found
+
+        async def look() -> bool | None:
+            nonlocal found
+            found = await scan.marked_machines(self.client, self.config.owner)
+            return awaited.issubset(token for token, _ in found.values()) or None
+
+        await find_out(self.client, self.config, look=look, method="CreateVM_Task")
+        return found
+
+    async def _machine(self, vm: vim25.VirtualMachine, entry: Spawning | None) -> None:
+        found = await self._read(vm)
+        if found is None:
+            return
+        verdict = self._verdict(found, entry)
+
+        async def work() -> Verdict | None:
+            if self.dry_run:
+                return None
+            # What was begun before its process ended may change everything.
+            await self._quiet(vm)
+            again = await self._read(vm)
+            if again is None:
+                return Verdict("kept", "gone meanwhile")
+            now = self._verdict(again, entry)
+            if now.action == "finished":
+                await power_on(self.client, vm.moref[1], self.config)
+            elif now.action == "removed":
+                await self._remove(again)
+            return now
+
+        does = verdict.action in ("removed", "finished")
+        await self._do("machine", found.name, verdict, work if does else None, entry)
+
+    async def _read(self, vm: vim25.VirtualMachine) -> Found | None:
+        return await scan.read_machine(self.client, vm, self.config.owner)
+
+    def _verdict(self, found: Found, entry: Spawning | None) -> Verdict:
+        return of_machine(found, entry, self.running, now=self.now, older_than=self.older_than)
+
+    async def _quiet(self, vm: vim25.VirtualMachine) -> None:
+        await wait_idle(self.client, self.config, of=vm)
+        for method in _ON_FILES:
+            await wait_idle(self.client, self.config, method=method)
+
+    async def _remove(self, found: Found) -> None:
+        folder = found.folder or DatastorePath("none")
+        entry = Spawning(
+            token=found.token or new_token(),
+            host=self.client.host,
+            owner=self.config.owner,
+            uuid=found.uuid,
+            name=found.name,
+            folder=str(folder) if folder.path else "",
+        )
+        # A sweep can be killed as well.
+        async with written(self.journal, entry):
+            await remove_half_made(self.client, found.vm, folder, self.config)
+
+    # -- folders -------------------------------------------------------------------------------
+
+    async def folders(self, entries: list[Destroying]) -> None:
+        """Remove what is left of the folders of machines that were being destroyed."""
+        for entry in entries:
+            await self._remains("folder", entry)
+
+    async def _remains(self, kind: Kind, entry: Spawning | Destroying) -> None:
+        if not entry.folder:
+            await self._do(kind, entry.name, Verdict("kept", "the host never made it"), None, entry)
+            return
+
+        async def work() -> Verdict | None:
+            folder = DatastorePath.parse(entry.folder)
+            if not await self.client.datastore(folder.datastore).exists(folder):
+                return Verdict("kept", "nothing of it is left")
+            against = await remove_remains(self.client, folder, self.config, dry_run=self.dry_run)
+            return Verdict("left", against) if against else None
+
+        verdict = Verdict("removed", "left of a machine that is gone")
+        await self._do(kind, entry.folder, verdict, work, entry)
+
+    # -- files ---------------------------------------------------------------------------------
+
+    async def uploads(self, entries: list[Uploading]) -> None:
+        """Remove temporary files: those that the journal knows, then those of the name."""
+        for entry in entries:
+            verdict = Verdict("removed", "never finished, and the process that made it has ended")
+            await self._do("file", entry.path, verdict, self._of(entry.path), entry)
+        done = {entry.path for entry in entries}
+        for store in await scan.usable_datastores(self.client):
+            try:
+                found = await scan.temporary_files(self.client, store, self.config.owner)
+            except VimlibError as error:
+                self.items.append(
+                    Swept(
+                        kind="folder",
+                        name=str(DatastorePath(store)),
+                        action="failed",
+                        reason=f"it could not be searched: {error}",
+                        error=error,
+                    )
+                )
+                continue
+            for path, modified in found:
+                if str(path) not in done:
+                    await self._upload(str(path), modified)
+
+    async def _upload(self, path: str, modified: datetime | None) -> None:
+        if any(isinstance(e, Uploading) and e.path == path for e in self.journal.running):
+            verdict = Verdict("left", "this process is at it")
+        else:
+            verdict = of_age(modified, self.now, self.older_than)
+        removes = verdict.action == "removed"
+        await self._do("file", path, verdict, self._of(path) if removes else None)
+
+    def _of(self, path: str) -> Callable[[], Coroutine[Any, Any, Verdict | None]]:
+        async def work() -> Verdict | None:
+            file = DatastorePath.parse(path)
+            if not is_temporary(file.name, self.config.owner):
+                return Verdict("left", "its name is none that this driver gives")
+            await wait_idle(self.client, self.config, method="MoveDatastoreFile_Task")
+            if not await self.client.datastore(file.datastore).exists(file):
+                return Verdict("kept", "gone: it was moved into place, or never begun")
+            if not self.dry_run:
+                await files.delete(self.client, file, self.config)
+            return None
+
+        return work
+
+    # -- networks ------------------------------------------------------------------------------
+
+    async def port_groups(self, entries: list[AddingPortGroup]) -> None:
+        """Remove port groups of machines that were never finished, and notes about none."""
+        before = self.now.timestamp() - self.older_than
+        notes = await ownership.old_notes(
+            self.client, self.config.owner, self.now.fromtimestamp(before, self.now.tzinfo)
+        )
+        if not entries and not notes:
+            return
+        system = await network_system(self.client)
+        machines = await scan.marked_machines(self.client, self.config.owner)
+        tokens = {token for token, _ in machines.values()}
+        for entry in entries:
+            info = await read_network(self.client, system)
+            there = find_port_group(info, entry.name) is not None
+            await self._port_group(entry, there=there, needed=entry.spawn in tokens)
+        busy = {e.note for e in self.journal.running if isinstance(e, AddingPortGroup)}
+        done = {entry.note for entry in entries}
+        info = await read_network(self.client, system)
+        for note, name in notes:
+            if str(note) not in done | busy and find_port_group(info, name) is None:
+                await self._note(str(note), f"there is no port group {name!r}")
+
+    async def _port_group(self, entry: AddingPortGroup, *, there: bool, needed: bool) -> None:
+        if entry.spawn and entry.spawn in self.running:
+            await self._do("port group", entry.name, Verdict("left", "this process is at it"))
+        elif not there:
+            await self._note(entry.note, f"port group {entry.name!r} was never made", entry)
+        elif needed or not entry.spawn:
+            await self._do("port group", entry.name, Verdict("kept", "whole"), None, entry)
+        else:
+
+            async def work() -> Verdict | None:
+                note = DatastorePath.parse(entry.note)
+                if not await self.client.datastore(note.datastore).exists(note):
+                    return Verdict("kept", "somebody else made it")
+                if self.dry_run:
+                    return None
+                if not await remove_unused(self.client, entry.name, self.config):
+                    return Verdict("kept", "somebody uses it")
+                await ownership.take_back(self.client, note)
+                return None
+
+            verdict = Verdict("removed", "made for a machine that was never finished")
+            await self._do("port group", entry.name, verdict, work, entry)
+
+    async def _note(self, path: str, reason: str, entry: AddingPortGroup | None = None) -> None:
+        async def work() -> Verdict | None:
+            note = DatastorePath.parse(path)
+            if not await self.client.datastore(note.datastore).exists(note):
+                return Verdict("kept", "nothing of it is left")
+            if not self.dry_run:
+                await ownership.take_back(self.client, note)
+            return None
+
+        await self._do("note", path, Verdict("removed", reason), work, entry)
