@@ -99,6 +99,8 @@ class Method(Generic[P, R]):
         repeated or a missing argument. None stands for "not given".
         """
         params = self.params
+        if not (params or args or kwargs):
+            return {}
         wire: dict[str, Any] = {}
         leading = 0
         while leading < len(params) and params[leading].required:

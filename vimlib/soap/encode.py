@@ -366,7 +366,9 @@ def envelope(body: list[str], header: Mapping[str, str] | None = None) -> bytes:
                 raise EncodeError(f"header {name}: {reason}", path=name) from None
         parts.append("</soapenv:Header>")
     parts.append("<soapenv:Body>")
-    return "".join([*parts, *body, _TAIL]).encode()
+    parts += body
+    parts.append(_TAIL)
+    return "".join(parts).encode()
 
 
 def encode_request(
@@ -391,8 +393,28 @@ def encode_request(
         EncodeError: A value does not fit; `path` says which, as `spec.deviceChange[0].device.key`.
         VersionError: The host's API is older than the method, a field or a type.
     """
-    binding = method.binding
-    tables = tables_of(binding)
+    tables = tables_of(method.binding)
+    if isinstance(this, tuple):
+        this = ManagedObject(this[1], kind=this[0])
+    message = None if args else _known_message(tables, method, this, version)
+    if message is None:
+        message = _message(tables, method, this, args, version, newer, limits)
+    body = envelope(message, header)
+    if len(body) > limits.wire:
+        raise EncodeError(f"the request has {len(body)} bytes, {limits.wire} are allowed")
+    return body
+
+
+def _message(
+    tables: Tables,
+    method: Method[..., Any],
+    this: ManagedObject,
+    args: Mapping[str, Any],
+    version: str | None,
+    newer: Newer,
+    limits: Limits,
+) -> list[str]:
+    """Return the Body's child. Raises as `encode_request`."""
     shape = tables.request(method)
     if (
         version is not None
@@ -404,11 +426,9 @@ def encode_request(
     for name in args:
         if name not in known or name == "_this":
             raise EncodeError(f"{method!r} has no parameter {name!r}", path=name)
-    if isinstance(this, tuple):
-        this = ManagedObject(this[1], kind=this[0])
     encoder = Encoder(tables, version=version, newer=newer, limits=limits, check_referents=True)
     name = method.name
-    encoder.out.append(f'<{name} xmlns="{escape_attribute(binding.namespace)}">')
+    start, end = f'<{name} xmlns="{escape_attribute(tables.namespace)}">', f"</{name}>"
     try:
         values = [args.get(item.name) for item in shape.items]
         if method.addressed:
@@ -417,8 +437,23 @@ def encode_request(
     except Refused as refusal:
         path = refusal.where()
         raise EncodeError(f"{path}: {refusal.reason}", path=path, hint=refusal.hint) from None
-    encoder.out.append(f"</{name}>")
-    body = envelope(encoder.out, header)
-    if len(body) > limits.wire:
-        raise EncodeError(f"the request has {len(body)} bytes, {limits.wire} are allowed")
-    return body
+    if not args and method.addressed and this._guid is None:
+        head, id_, tail = encoder.out[0].partition(f">{encode_string(this._id)}<")
+        assert id_, "a reference without its id"
+        tables.remember_bare((method, version, this._kind), (f"{start}{head}>", f"<{tail}{end}"))
+    return [start, *encoder.out, end]
+
+
+def _known_message(
+    tables: Tables, method: Method[..., Any], this: ManagedObject, version: str | None
+) -> list[str] | None:
+    """Return what `_message` made of a call without arguments on an object of the same kind, this
+    one's id in it; None if there was none yet.
+    """
+    around = tables.bare.get((method, version, this._kind))
+    if around is None or this._guid is not None:
+        return None
+    try:
+        return [around[0], encode_string(this._id), around[1]]
+    except Misfit:
+        return None  # said with its path by who looks closer

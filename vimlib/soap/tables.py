@@ -44,6 +44,7 @@ ANY: Final = 3
 LAZY: Final = 4
 """LEAF or DATA; `Tables.settle` finds out."""
 
+_MOST_BARE: Final = 4096
 _KINDS = {"ref": REF, "anyType": ANY}
 
 
@@ -187,6 +188,8 @@ class Tables:
         self._messages: dict[tuple[str, str], Shape] = {}
         self._requests: dict[Method[..., Any], Shape] = {}
         self._replies: dict[Method[..., Any], Shape] = {}
+        self.bare: dict[tuple[Method[..., Any], str | None, str], tuple[str, str]] = {}
+        """What stands around the id in a call without arguments, by method, version and kind."""
         self.beginnings: dict[Any, Any] = {}
         """How replies began; the compiled decoder's."""
         self._warned: set[str] = set()
@@ -299,6 +302,14 @@ class Tables:
             item.optional_result = not item.required and not item.array
         self._replies[method] = shape
         return shape
+
+    def remember_bare(
+        self, call: tuple[Method[..., Any], str | None, str], around: tuple[str, str]
+    ) -> None:
+        """Keep what stands around the id of a call without arguments that was sound."""
+        if len(self.bare) >= _MOST_BARE:  # kinds may come from the wire
+            self.bare.clear()
+        self.bare[call] = around
 
     def _message(self, direction: str, method: str, fields: Iterable[Field], name: str) -> Shape:
         shape = self._messages.get((direction, method))

@@ -334,3 +334,30 @@ def test_decoding_gives_back_what_was_sent() -> None:
     assert request.this == VM
     assert request.args == {"spec": spec}
     assert request.header == {"operationID": "op-1"}
+
+
+@pytest.mark.parametrize("version", [None, "4.1", "8.0.3.0"])
+def test_a_call_without_arguments_is_encoded_the_second_time_as_the_first(version: Any) -> None:
+    power_on = vim25.VirtualMachine.PowerOnVM_Task
+    for id_ in ("vm-1", "", "a&b<c>", "vm-2", "vm-1"):
+        vm = vim25.VirtualMachine(id_)
+        long_way = encode_request(power_on, vm, {"host": None}, version=version)
+        assert encode_request(power_on, vm, {}, version=version) == long_way
+    elsewhere = encode_request(power_on, vim25.VirtualMachine("vm-1", guid="g"), {})
+    assert b'<_this serverGuid="g" type="VirtualMachine">vm-1</_this>' in elsewhere
+
+
+def test_a_call_without_arguments_is_refused_the_second_time_as_the_first() -> None:
+    current, power_on = vim25.ServiceInstance.CurrentTime, vim25.VirtualMachine.PowerOnVM_Task
+    for _ in range(2):
+        encode_request(power_on, VM, {})
+        with pytest.raises(EncodeError, match=r"U\+0000") as caught:
+            encode_request(power_on, vim25.VirtualMachine("a\0"), {})
+        assert caught.value.path == "_this"
+        with pytest.raises(EncodeError, match="a reference to a VirtualMachine is needed"):
+            encode_request(power_on, vim25.Folder("f"), {})
+        encode_request(vim25.VirtualMachine.SendNMI, VM, {}, version="8.0")
+        with pytest.raises(VersionError):
+            encode_request(vim25.VirtualMachine.SendNMI, VM, {}, version="4.1")
+        with pytest.raises(EncodeError, match="bytes"):
+            encode_request(current, ("ServiceInstance", "x"), {}, limits=Limits(wire=10))
