@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from driver.cli.connection import CONNECTION, Connection
 from driver.cli.flags import Flag
+from driver.cli.instance import opened
 from driver.cli.output import OUTPUT, Output, to_text
 
 if TYPE_CHECKING:
@@ -34,26 +35,18 @@ async def events(
         follow: Go on with what happens, until interrupted.
     """
     from driver.cli.jsonio import to_json
-    from driver.instances.lookup import find
-    from vimlib import vim25
 
     if since is not None and since.tzinfo is None:
         since = since.astimezone()  # people write their own time
-    async with connection.client() as client:
-        spec = None
-        if instance is not None:
-            vm = await find(client, instance)
-            spec = vim25.EventFilterSpec(
-                entity=vim25.EventFilterSpecByEntity(
-                    entity=vm, recursion=vim25.EventFilterSpecRecursionOption.self_
-                )
-            )
-        async with client.events(spec, since=since, follow=follow) as stream:
-            async for event in stream:
-                if output.json:
-                    output.line(to_json(event))
-                else:
-                    print(event_text(event), flush=True)
+    async with (
+        opened(connection) as driver,
+        driver.events(instance, since=since, follow=follow) as stream,
+    ):
+        async for event in stream:
+            if output.json:
+                output.line(to_json(event))
+            else:
+                print(event_text(event), flush=True)
 
 
 def event_text(event: vim25.Event) -> str:

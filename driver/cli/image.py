@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from driver.cli.connection import CONNECTION, Connection
 from driver.cli.exitcodes import combined
 from driver.cli.flags import Flag
+from driver.cli.keeping import KEEPING, Keeping
 from driver.cli.output import OUTPUT, Output, size_text
 from driver.cli.progress import meter
 from driver.cli.sources import SOURCES, Sources
@@ -29,6 +30,7 @@ async def push(
     overwrite: Flag = False,
     read_back: Flag = False,
     sources: Sources = SOURCES,
+    keeping: Keeping = KEEPING,
     connection: Connection = CONNECTION,
     output: Output = OUTPUT,
 ) -> int:
@@ -47,7 +49,11 @@ async def push(
     """
     from driver.images.push import push_images
 
-    async with sources.open(images) as store, connection.client() as client:
+    async with (
+        sources.open(images) as store,
+        connection.client() as client,
+        keeping.opened() as journal,
+    ):
         with meter(output) as progress:
             results = await push_images(
                 client,
@@ -59,6 +65,8 @@ async def push(
                 overwrite=overwrite,
                 read_back=read_back,
                 events=tell(progress, output),
+                config=keeping.config(),
+                journal=journal,
             )
     show_results(results, output)
     return combined(result.error for result in results)

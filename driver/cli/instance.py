@@ -10,11 +10,12 @@ from cyclopts import Parameter
 
 from driver.cli.connection import CONNECTION, Connection
 from driver.cli.each import each
-from driver.cli.flags import Flag, Strings
+from driver.cli.flags import Flag
+from driver.cli.keeping import KEEPING, Keeping
+from driver.cli.machine import Machine
 from driver.cli.output import OUTPUT, Output
 from driver.cli.progress import meter
 from driver.cli.sources import SOURCES, Sources
-from driver.guestinfo import Form
 from vimlib.errors import NotFoundError, UsageError, printable
 
 if TYPE_CHECKING:
@@ -42,12 +43,16 @@ Ref = Annotated[str, Parameter(help="The machine's uuid, its name, or its refere
 
 
 @asynccontextmanager
-async def opened(connection: Connection) -> AsyncIterator[ESXDriver]:
+async def opened(connection: Connection, keeping: Keeping = KEEPING) -> AsyncIterator[ESXDriver]:
     """Give a driver that needs no images."""
     from driver.driver import ESXDriver
 
-    async with SOURCES.open([]) as store, connection.client() as client:
-        yield ESXDriver(client, store)
+    async with (
+        SOURCES.open([]) as store,
+        connection.client() as client,
+        ESXDriver(client, store, keeping.config()) as driver,
+    ):
+        yield driver
 
 
 def show_instance(found: Instance, output: Output) -> None:
@@ -73,104 +78,42 @@ async def show(
 
 async def spawn(
     *,
-    name: str,
-    image: str,
-    datastore: str,
-    network: str | None = None,
-    mac: str | None = None,
-    ip: str | None = None,
-    nic: Strings = (),
-    cpus: int = 1,
-    memory_mb: int = 512,
-    disk_gb: int | None = None,
-    uuid: str | None = None,
-    guest_id: str | None = None,
-    adapter: str | None = None,
-    hostname: str | None = None,
-    search: Strings = (),
-    guest_form: Form = "nova",
-    power_on: bool = True,
+    machine: Machine,
     sources: Sources = SOURCES,
+    keeping: Keeping = KEEPING,
     connection: Connection = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
     """Make a machine from a flat image (raw, or a preallocated VMDK) and power it on.
 
-    Whatever fails on the way, and Ctrl-C too, leaves neither machine nor files. What the guest's
-    form cannot say is named on stderr.
-
-    Args:
-        name: Name of the machine.
-        image: Id or name in Glance, http(s) URL, or path of a file.
-        datastore: Where its disk goes.
-        network: Port group of its first NIC.
-        mac: MAC address of the first NIC; the host chooses one if none is given.
-        ip: Address of the first NIC for the guest, as 10.0.0.2/24.
-        nic: A further NIC: network=PG[,model=vmxnet3][,mac=..][,ip=10.0.0.2/24+fd00::2/64][,gw=..]
-            [,dns=a+b][,search=..][,dhcp=4+6][,route=NETWORK@GATEWAY][,mtu=9000]; repeatable. With
-            vlan=42[,interface=vmnic0] its port group is made where it is missing.
-        cpus: Virtual CPUs.
-        memory_mb: Memory in MiB.
-        disk_gb: Size of the disk in GiB; the image's own if not given.
-        uuid: The machine's uuid; given again, it makes a repeated spawn fail instead of doubling.
-        guest_id: The API's guestId; the image's vmware_ostype if not given.
-        adapter: lsiLogic, lsiLogicsas, busLogic, paraVirtual or ide.
-        hostname: Name for the guest.
-        search: DNS search domain of the NICs that have none of their own; repeatable.
-        guest_form: How the guest is told: `nova` and `original` are the old machine.id, `versioned`
-            the guest helper's own form, `cloud-init` its guestinfo.metadata.
-        power_on: Power it on when it is made.
+    Whatever fails on the way, and Ctrl-C too, leaves neither machine nor files; after a kill
+    `vimctl sweep` takes them away. What the guest's form cannot say is named on stderr.
     """
-    from driver.cli.nics import all_nics
-    from driver.config import DriverConfig
     from driver.driver import ESXDriver
     from driver.guestinfo import left_out
     from driver.instances.plan import guest_config
-    from driver.instances.types import InstanceSpec
 
-    spec = InstanceSpec(
-        name=name,
-        image=image,
-        datastore=datastore,
-        nics=all_nics(network, mac, ip, nic),
-        cpus=cpus,
-        memory_mb=memory_mb,
-        disk_gb=disk_gb,
-        guest_id=guest_id,
-        adapter=adapter,
-        hostname=hostname,
-        search=search,
-        power_on=power_on,
-    )
-    if uuid is not None:
-        spec = replace(spec, uuid=checked_uuid(uuid))
-    for lost in left_out(guest_config(spec), guest_form):
-        output.say(f"the form {guest_form} cannot say: {lost}")
-    async with sources.open([image]) as store, connection.client() as client:
-        driver = ESXDriver(client, store, DriverConfig(guest_form=guest_form))
+    spec, name = machine.spec(), machine.name
+    for lost in left_out(guest_config(spec), machine.guest_form):
+        output.say(f"the form {machine.guest_form} cannot say: {lost}")
+    config = replace(keeping.config(), guest_form=machine.guest_form)
+    async with (
+        sources.open([machine.image]) as store,
+        connection.client() as client,
+        ESXDriver(client, store, config) as driver,
+    ):
         with meter(output) as progress:
-            progress.start(name, (await store.image(image).info()).size)
+            progress.start(name, (await store.image(machine.image).info()).size)
             found = await driver.spawn(spec, on_progress=lambda n: progress.advance(name, n))
             progress.end(name)
     show_instance(found, output)
-
-
-def checked_uuid(text: str) -> str:
-    """Return a uuid as the API writes it. Raises `UsageError`."""
-    import uuid
-
-    try:
-        return str(uuid.UUID(text))
-    except ValueError:
-        raise UsageError(
-            f"{printable(text, 60)!r} is no uuid", hint="Leave it out to have one made."
-        ) from None
 
 
 async def destroy(
     *instances: str,
     foreign: Flag = False,
     missing_ok: Flag = False,
+    keeping: Keeping = KEEPING,
     connection: Connection = CONNECTION,
     output: Output = OUTPUT,
 ) -> int:
@@ -193,7 +136,7 @@ async def destroy(
                 hint="vimctl instance list shows those that are there.",
             )
 
-    async with opened(connection) as driver:
+    async with opened(connection, keeping) as driver:
         return await each(
             instances,
             [remove(driver, ref) for ref in instances],

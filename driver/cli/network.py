@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from driver.cli.connection import CONNECTION, Connection
 from driver.cli.instance import opened
+from driver.cli.keeping import KEEPING, Keeping
 from driver.cli.output import OUTPUT, Output
 from vimlib.errors import printable
 
@@ -25,6 +26,7 @@ async def ensure_vlan(
     /,
     *,
     interface: str = "vmnic0",
+    keeping: Keeping = KEEPING,
     connection: Connection = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
@@ -35,19 +37,24 @@ async def ensure_vlan(
         vlan: VLAN id, 0 to 4094.
         interface: The physical NIC whose virtual switch it is on.
     """
-    async with opened(connection) as driver:
+    async with opened(connection, keeping) as driver:
         group = await driver.ensure_vlan(name, vlan, interface=interface)
     output.fields(group.to_json())
 
 
 async def remove_vlan(
-    name: str, /, *, connection: Connection = CONNECTION, output: Output = OUTPUT
+    name: str,
+    /,
+    *,
+    keeping: Keeping = KEEPING,
+    connection: Connection = CONNECTION,
+    output: Output = OUTPUT,
 ) -> None:
     """Remove a port group that this driver made and nothing uses.
 
     Args:
         name: Name of the port group.
     """
-    async with opened(connection) as driver:
+    async with opened(connection, keeping) as driver:
         await driver.remove_vlan(name)
     output.document({"name": name, "removed": True}, f"{printable(name)}: removed")
