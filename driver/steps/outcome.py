@@ -45,6 +45,7 @@ _OWN_NAMES: Final = {
     "CreateVirtualDisk_Task": "createvirtualdisk",
     "ExtendVirtualDisk_Task": "extendvirtualdisk",
     "DeleteDatastoreFile_Task": "deletefile",
+    "Destroy_Task": "destroy",
     "MoveDatastoreFile_Task": "movefile",
 }
 # Others may want the same machine; each of them ends.

@@ -199,7 +199,10 @@ class _Sweep:
 
     async def _quiet(self, vm: vim25.VirtualMachine) -> None:
         await wait_idle(self.client, self.config, of=vm)
-        for method in _ON_FILES:
+        await self._quiet_files()
+
+    async def _quiet_files(self, *more: str) -> None:
+        for method in (*more, *_ON_FILES):
             await wait_idle(self.client, self.config, method=method)
 
     async def _remove(self, found: Found) -> None:
@@ -230,6 +233,7 @@ class _Sweep:
 
         async def work() -> Verdict | None:
             folder = DatastorePath.parse(entry.folder)
+            await self._quiet_files("Destroy_Task")
             if not await self.client.datastore(folder.datastore).exists(folder):
                 return Verdict("kept", "nothing of it is left")
             against = await remove_remains(self.client, folder, self.config, dry_run=self.dry_run)

@@ -1,0 +1,129 @@
+"""Processes that work on a host until they are killed: forked off, as orders come in on stdin.
+
+An order is a line of JSON: what to do, on which host, and at which step to end by SIGKILL. A step is
+a call of the API (before it is sent, after its reply), a line of the journal (before, half of it
+written, after) or the first bytes of a body. Each step is noted in a file as it comes, so that the one
+who sent the order knows where it ended. The answer is a line with the exit status.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import vimlib
+from driver.config import DriverConfig
+from driver.driver import ESXDriver
+from driver.images.local import LocalImages
+from driver.images.push import push_images
+from driver.instances.types import InstanceSpec, NICSpec
+from driver.journal import FileJournal, file
+from vimlib.transport.base import EncodedCall, Exchange, Reply
+
+CONFIG: dict[str, Any] = {"settle_seconds": 0.1, "task_seconds": 20, "cleanup_seconds": 20}
+
+
+class Killer:
+    """Counts steps and ends this process at one of them."""
+
+    def __init__(self, at: tuple[int, str] | None, notes: int) -> None:
+        self.at = at
+        self.notes = notes
+        self.count = 0
+
+    def begin(self, name: str) -> int:
+        self.count += 1
+        os.write(self.notes, f"{name}\n".encode())
+        self.reach(self.count, "before")
+        return self.count
+
+    def reach(self, number: int, when: str) -> None:
+        if self.at == (number, when):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    async def __call__(self, call: EncodedCall, exchange: Exchange, /) -> Reply:
+        number = self.begin(call.method)
+        reply = await exchange(call)
+        self.reach(number, "after")
+        return reply
+
+    def hook_journal(self) -> None:
+        append = file._File.append
+
+        def stepped(this: file._File, line: bytes) -> None:
+            number = self.begin("journal")
+            if self.at == (number, "torn"):
+                os.write(this._fd, line[: len(line) // 2])
+            self.reach(number, "torn")
+            append(this, line)
+            self.reach(number, "after")
+
+        file._File.append = stepped  # type: ignore[method-assign]
+
+    def progress(self, count: int) -> None:
+        # Only the first: how many pieces there are is the mover's business.
+        if not getattr(self, "_moved", False):
+            self._moved = True
+            self.begin("body")
+
+
+async def work(order: dict[str, Any], killer: Killer) -> None:
+    journal = order["journal"]
+    config = DriverConfig(owner=order["owner"], journal=journal and Path(journal), **CONFIG)
+    async with (
+        vimlib.connect(
+            order["url"], order["username"], order["password"],
+            tls=vimlib.TLS(pin=order["pin"]), middleware=[killer], keepalive=None,
+        ) as client,
+        ESXDriver(client, LocalImages(), config) as driver,
+    ):  # fmt: skip
+        if order["job"] == "spawn":
+            await driver.spawn(
+                InstanceSpec(
+                    name="web",
+                    image=order["image"],
+                    datastore="datastore1",
+                    memory_mb=64,
+                    disk_gb=1,
+                    nics=(NICSpec(network="VM Network"), NICSpec(network="vlan-42", vlan=42)),
+                ),
+                on_progress=killer.progress,
+            )
+        elif order["job"] == "push":
+            (result,) = await push_images(
+                client, LocalImages(), [order["image"]], datastore="datastore1", config=config,
+                journal=driver.journal, events=lambda e: e.bytes and killer.progress(e.bytes),
+            )  # fmt: skip
+            assert result.error is None, result.error
+        elif order["job"] == "destroy":
+            assert await driver.destroy("web")
+        elif order["job"] == "ensure_vlan":
+            await driver.ensure_vlan("vlan-43", 43)
+        else:
+            report = await driver.sweep(older_than=order["older_than"])
+            assert not report.failed, report.items
+
+
+def main() -> None:
+    for line in sys.stdin:
+        order = json.loads(line)
+        notes = os.open(order["notes"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        child = os.fork()
+        if not child:
+            killer = Killer(order["at"] and tuple(order["at"]), notes)
+            killer.hook_journal()
+            asyncio.run(work(order, killer))
+            os._exit(0)
+        os.close(notes)
+        _, status = os.waitpid(child, 0)
+        print(json.dumps({"status": os.waitstatus_to_exitcode(status)}), flush=True)
+
+
+assert FileJournal  # what is hooked is its file
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,287 @@
+"""A process killed by SIGKILL at each step, then a sweep: all of it is there, or nothing of it is."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from driver.sweep import SweepReport
+from tests.unit.driver.hosted import CONFIG, Beside, Hosted, State, hosted
+from tests.unit.driver.sweep.decoys import Decoys, place
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[4]
+ALL = pytest.param(True, id="all", marks=[pytest.mark.torture, pytest.mark.timeout(1800)])
+
+# Calls that change something; a run of the tests takes these, all take minutes.
+WRITES = (
+    "CreateVM_Task", "CreateVirtualDisk_Task", "DeleteDatastoreFile_Task", "ExtendVirtualDisk_Task",
+    "ReconfigVM_Task", "PowerOnVM_Task", "PowerOffVM_Task", "Destroy_Task", "MoveDatastoreFile_Task",
+    "MakeDirectory", "AddPortGroup", "RemovePortGroup", "journal", "body",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def spawner() -> Iterator[subprocess.Popen[str]]:
+    argv = [sys.executable, "-m", "tests.unit.driver.sweep.spawner"]
+    with subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as process:
+        yield process
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+@dataclass
+class Rig:
+    """A host with look-alikes on it, and somebody who gives orders to processes."""
+
+    host: Hosted
+    spawner: subprocess.Popen[str]
+    folder: Path
+    image: Path
+    decoys: Decoys
+    clean: State
+    steps: list[str] = field(default_factory=list)
+
+    @property
+    def journal(self) -> Path:
+        return self.folder / "journal"
+
+    def order(
+        self, job: str, at: tuple[int, str] | None = None, *, journal: bool = True, **more: Any
+    ) -> int:
+        """Have a process do a job; return how it ended. Its steps are in `steps`."""
+        notes = self.folder / "steps"
+        order = {
+            "job": job,
+            "at": at,
+            "journal": str(self.journal) if journal else None,
+            "owner": CONFIG.owner,
+            "notes": str(notes),
+            "url": self.host.esx.url,
+            "pin": self.host.esx.thumbprint,
+            "username": self.host.esx.credentials.username,
+            "password": self.host.esx.credentials.password,
+            "image": str(self.image),
+            **more,
+        }
+        assert self.spawner.stdin is not None
+        assert self.spawner.stdout is not None
+        self.spawner.stdin.write(json.dumps(order) + "\n")
+        self.spawner.stdin.flush()
+        answer = self.spawner.stdout.readline()
+        self.steps = notes.read_text().split()
+        return int(json.loads(answer)["status"])
+
+    async def sweep(self, *, journal: bool = True, older_than: float = 3600) -> SweepReport:
+        config = replace(CONFIG, journal=self.journal if journal else None)
+        async with self.host.driver(config=config) as driver, driver:
+            return await driver.sweep(older_than=older_than)
+
+    def state(self) -> State:
+        return replace(self.host.state(), sessions=0)
+
+    async def clear(self) -> None:
+        """Remove what is whole."""
+        self.journal.unlink(missing_ok=True)
+        async with self.host.driver() as driver:
+            await driver.destroy("web")
+            for name in ("vlan-42", "vlan-43"):
+                if name in self.host.state().groups:
+                    await driver.remove_vlan(name)
+        (self.host.folder / "images/disk.img").unlink(missing_ok=True)
+        self.check_clean()
+
+    def check_clean(self) -> None:
+        assert self.state() == self.clean
+        self.decoys.check()
+
+
+@asynccontextmanager
+async def rigged(
+    beside: Beside, tmp_path: Path, image: Path, spawner: subprocess.Popen[str]
+) -> AsyncIterator[Rig]:
+    # Tasks take a while, so that they run on when whoever began them is no more.
+    with hosted(beside, tmp_path / "datastore1", task_seconds=0.03) as host:
+        async with host.client() as client:
+            decoys = await place(host, client)
+        yield Rig(host, spawner, tmp_path, image, decoys, replace(host.state(), sessions=0))
+
+
+WHOLE = {"web/web.vmx", "web/web.vmdk", "web/web-flat.vmdk"}
+
+
+def is_nothing(rig: Rig, job: str) -> bool:
+    state = rig.state()
+    if job == "destroy":
+        # The port group was not its own alone, and stays.
+        return not new(rig, but_notes=True) and state.machines == rig.clean.machines
+    return state == rig.clean
+
+
+def new(rig: Rig, *, but_notes: bool = False) -> set[str]:
+    found = rig.state().files - rig.clean.files
+    return {name for name in found if not but_notes or not name.startswith("vimlib-networks/")}
+
+
+def is_spawned(rig: Rig) -> bool:
+    """Whether the machine is whole and runs, on a port group of its own."""
+    state = rig.state()
+    machine = rig.host.esx.machine("web") if "web" in state.machines else None
+    return (
+        machine is not None
+        and machine.power == "poweredOn"
+        and not any(o.key == "vimlib.making" for o in machine.config.extraConfig)
+        and new(rig) >= WHOLE
+        and (rig.host.folder / "web/web-flat.vmdk").stat().st_size == 1 << 30
+        and state.groups == rig.clean.groups | {"vlan-42"}
+    )
+
+
+def is_pushed(rig: Rig) -> bool:
+    path = rig.host.folder / "images/disk.img"
+    return new(rig) == {"images/disk.img"} and path.read_bytes() == rig.image.read_bytes()
+
+
+def is_there(rig: Rig) -> bool:
+    """Whether the machine was left alone, whole, running or not."""
+    return "web" in rig.state().machines and new(rig) >= WHOLE
+
+
+def has_group(rig: Rig) -> bool:
+    state = rig.state()
+    return state.groups == rig.clean.groups | {"vlan-43"} and state.files > rig.clean.files
+
+
+def points(steps: list[str], every: bool) -> list[tuple[int, str]]:
+    """Return where to end: around each step, or around those that write."""
+    chosen = []
+    for number, name in enumerate(steps, 1):
+        if every or name in WRITES:
+            words = ("before", "torn", "after") if name == "journal" else ("before", "after")
+            chosen += [(number, when) for when in words if name != "body" or when == "before"]
+    return chosen
+
+
+JOBS = {
+    "spawn": is_spawned,
+    "push": is_pushed,
+    "destroy": is_there,
+    "ensure_vlan": has_group,
+}
+
+
+@pytest.mark.parametrize("every", [ALL, pytest.param(False, id="writes")])
+@pytest.mark.parametrize("job", JOBS)
+async def test_killed_at_each_step(
+    job: str,
+    every: bool,
+    beside: Beside,
+    tmp_path: Path,
+    image: Path,
+    spawner: subprocess.Popen[str],
+) -> None:
+    async with rigged(beside, tmp_path, image, spawner) as rig:
+
+        async def prepare() -> None:
+            if job == "destroy":
+                assert rig.order("spawn") == 0
+                rig.journal.unlink()
+
+        await prepare()
+        assert rig.order(job) == 0
+        assert job == "destroy" or JOBS[job](rig)
+        todo, ended = points(rig.steps, every), {"whole": 0, "nothing": 0}
+        await rig.clear()
+        for at in todo:
+            await prepare()
+            assert rig.order(job, at) == -9, f"{at} was not reached, of {rig.steps}"
+            where = f"{job} killed {at[1]} step {at[0]} of {rig.steps}"
+            report = await rig.sweep()
+            assert not report.failed, f"{where}: {report.items}"
+            rig.decoys.check()
+            if JOBS[job](rig):
+                ended["whole"] += 1
+                assert not [i for i in report.removed if i.kind == "machine"], where
+            else:
+                assert is_nothing(rig, job), f"{where}: {new(rig)}, {report.items}"
+                ended["nothing"] += 1
+            # Nothing is open any more, and what is whole stays so.
+            assert (await rig.sweep()).items == (), where
+            await rig.clear()
+    print(f"{job}: killed at {len(todo)} points, {ended}")
+    assert min(ended.values()) > 0
+
+
+@pytest.mark.parametrize("every", [ALL, pytest.param(False, id="writes")])
+@pytest.mark.parametrize("job", ["spawn", "push"])
+async def test_the_journal_is_lost_too(
+    job: str,
+    every: bool,
+    beside: Beside,
+    tmp_path: Path,
+    image: Path,
+    spawner: subprocess.Popen[str],
+) -> None:
+    """What the host itself knows is enough for machines and files, once it is old enough."""
+    async with rigged(beside, tmp_path, image, spawner) as rig:
+        assert rig.order(job, journal=False) == 0
+        todo, left = points(rig.steps, every), 0
+        await rig.clear()
+        for at in todo:
+            assert rig.order(job, at, journal=False) == -9
+            where = f"{job} killed {at[1]} step {at[0]} of {rig.steps}"
+            young = await rig.sweep(journal=False)
+            assert not young.removed, where
+            left += bool(young.left)
+            report = await rig.sweep(journal=False, older_than=0)
+            assert not report.failed, where
+            rig.decoys.check()
+            state = rig.state()
+            if "web" in state.machines:
+                # Whole, if perhaps not running: nobody knows any more that it was to.
+                assert new(rig) >= WHOLE, where
+                assert rig.host.esx.machine("web").disks(), where
+            elif not is_pushed(rig):
+                # A port group, and the note that it is ours, may stay: remove-vlan takes it.
+                assert new(rig, but_notes=True) == set(), where
+            await rig.clear()
+    print(f"{job}: killed at {len(todo)} points, without a journal; {left} times too young")
+    assert left > 0
+
+
+@pytest.mark.parametrize("every", [ALL, pytest.param(False, id="writes")])
+async def test_a_sweep_is_killed(
+    every: bool, beside: Beside, tmp_path: Path, image: Path, spawner: subprocess.Popen[str]
+) -> None:
+    async with rigged(beside, tmp_path, image, spawner) as rig:
+        rig.order("spawn")
+        amid = rig.steps.index("ExtendVirtualDisk_Task") + 1
+        await rig.clear()
+
+        def half_made() -> None:
+            assert rig.order("spawn", (amid, "before")) == -9
+            assert rig.state() != rig.clean
+
+        half_made()
+        assert rig.order("sweep", older_than=3600) == 0
+        todo = points(rig.steps, every)
+        rig.check_clean()
+        for at in todo:
+            half_made()
+            assert rig.order("sweep", at, older_than=3600) == -9
+            report = await rig.sweep()
+            assert not report.failed, report.items
+            rig.check_clean()
+            rig.journal.unlink()
+    print(f"sweep: killed at {len(todo)} points")
+    assert len(todo) > 5
