@@ -4,7 +4,8 @@ Expat reads what stands before the content of a reply and what stands behind it;
 to the reader. A fault is expat's altogether, since there is at most one.
 
 A server begins all its replies to a method with the same bytes, and what expat says of the same
-bytes is the same: it is remembered, and a reply that begins so goes to the reader at once.
+bytes is the same: it is remembered. A reply that begins so and has come whole needs the reader
+alone; if anything about it is out of the ordinary, it is read again in the long way, which knows.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from xml.parsers import expat
 
-from vimlib.errors import ProtocolError
+from vimlib.errors import ProtocolError, UsageError
 from vimlib.soap._accel import Reader
 from vimlib.soap.decode import SLICE, MessageDecoder, PureDecoder
 from vimlib.soap.leaf import Misfit
@@ -24,8 +25,6 @@ from vimlib.soap.rules import Rules
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vimlib.model import Invoker
-    from vimlib.soap.limits import Limits
     from vimlib.soap.refine import Scope
     from vimlib.soap.tables import Shape
 
@@ -41,6 +40,8 @@ _TAG = re.compile(rb"""<([^\s/>]+)[^>"']*(?:"[^"]*"[^>"']*|'[^']*'[^>"']*)*>""")
 _LONGEST = 1024
 _MOST = 4
 _MOST_METHODS = 2048
+# A reply that came whole is kept until it is certain that no more comes.
+_LARGEST_WHOLE = 1 << 16
 
 
 class _Begin(Exception):
@@ -48,13 +49,12 @@ class _Begin(Exception):
 
 
 class _Beginning(NamedTuple):
-    """What expat said of the bytes before the content of a reply."""
+    """What expat said of the bytes before the content of a reply, and what must stand behind it."""
 
     head: bytes
-    root: tuple[str, str]
-    """Namespace and local name of the Body's child."""
-    names: list[bytes]
-    """Of the open elements, as written."""
+    tail: bytes
+    name: bytes
+    """The tag of the Body's child, as written."""
     prefixes: dict[str | None, list[str]]
     scope: Scope
     elements: int
@@ -63,78 +63,33 @@ class _Beginning(NamedTuple):
 class _Message(MessageDecoder):
     """Gives the content of a reply to a reader."""
 
-    # Expat's bytes that have not become an event, and where they begin.
-    _held = b""
-    _held_from = 0
-    _content_at = 0
-    _empty = False
-    _tail: expat.XMLParserType | None = None
-    _tail_fed = 0
-    _finished = False
-    _rest = b""
-    _root = ("", "")
-    _recalled = False
-
     def __init__(self, beginnings: list[_Beginning], *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._beginnings = beginnings
         self._reader: Reader | None = None
         self._shape: Shape | None = None
         self._done: Callable[[Any], None] | None = None
+        # Expat's bytes that have not become an event, and where they begin.
+        self._held = b""
+        self._held_from = 0
         self._open_names: list[bytes] = []
-
-    def _begin(self, data: bytes | bytearray | memoryview) -> int:
-        for known in self._beginnings:
-            if data[: len(known.head)] == known.head:
-                self._recall(known)
-                return len(known.head)
-        return super()._begin(data)
-
-    def _recall(self, known: _Beginning) -> None:
-        """Be as if expat had read the bytes of a beginning."""
-        rules = self.rules = Rules(
-            self._tables, self._limits, strict=self._strict, invoker=self._invoker
-        )
-        rules.refiner.bind(known.prefixes, known.scope)
-        rules.counted = lambda: known.elements
-        self._seen_root = self._seen_body = True
-        self._parsed = len(known.head)
-        self._open_names = known.names
-        self._recalled = True
-        self._body(*known.root)
-        self._start_reader()
-
-    def _remember(self, data: memoryview) -> None:
-        """Keep what expat said of this reply, which `data` is the first piece of."""
-        size = self._held_from + self._content_at
-        if self.header or self._empty or size > _LONGEST or len(self._beginnings) >= _MOST:
-            return
-        refiner = self.machine.refiner
-        self._beginnings.append(
-            _Beginning(
-                bytes(data[:size]),
-                self._root,
-                self._open_names.copy(),
-                refiner.bound(),
-                refiner.scope(),
-                self.machine.counted(),
-            )
-        )
+        self._declarations = b""
+        self._content_at = 0
+        self._empty = False
+        self._tail: expat.XMLParserType | None = None
+        self._tail_fed = 0
+        self._finished = False
+        self._rest = b""
 
     def begin(self, shape: Shape, done: Callable[[Any], None]) -> None:
         """Leave the message that has just begun to the reader."""
         self._shape, self._done = shape, done
-        if self._recalled:
-            return
         self._start_tag()
         raise _Begin
 
     def _start(self, tag: str, attrs: list[str]) -> None:
         if self._level < 2 and not self._header_name:
             self._start_tag()
-        elif self._level == 2:
-            namespace, _, local = tag.rpartition(" ")
-            self._root = namespace, local
         super()._start(tag, attrs)
 
     def _start_tag(self) -> re.Match[bytes]:
@@ -153,7 +108,9 @@ class _Message(MessageDecoder):
 
     def _parse(self, data: memoryview, final: bool) -> None:
         try:
-            at = 0 if self._reader is not None else self._before(data)
+            at = 0
+            if self._reader is None:
+                at = self._before(data)
             if self._reader is not None and not self._finished:
                 at = self._inside(data, at)
             if self._finished:
@@ -170,7 +127,7 @@ class _Message(MessageDecoder):
             raise self._malformed(error) from None
         except ProtocolError as error:
             if not error.path:
-                error.path = self.rules.path()
+                error.path = self.machine.path()
             raise
 
     def _before(self, data: memoryview) -> int:
@@ -185,24 +142,44 @@ class _Message(MessageDecoder):
                 if first:
                     self._remember(data)
                 self._start_reader()
-                content, self._held = self._held[self._content_at :], b""
-                if self._empty:  # a start tag with its end tag
-                    content = b"</" + self._open_names[-1] + b">" + content
-                self._read(content)
                 return at + len(piece)
             spent = max(0, self._parser.CurrentByteIndex - self._held_from)
             self._held = self._held[spent:]
             self._held_from += spent
         return len(data)
 
+    def _remember(self, data: memoryview) -> None:
+        """Keep what expat said of the beginning of this reply, which `data` is the first piece of."""
+        size = self._held_from + self._content_at
+        if self.header or self._empty or size > _LONGEST or len(self._beginnings) >= _MOST:
+            return
+        names = self._open_names
+        refiner = self.machine.refiner
+        self._beginnings.append(
+            _Beginning(
+                bytes(data[:size]),
+                b"".join(b"</" + name + b">" for name in reversed(names)),
+                names[-1],
+                refiner.bound(),
+                refiner.scope(),
+                self.machine.counted(),
+            )
+        )
+
     def _start_reader(self) -> None:
         assert self._shape is not None
         assert self._done is not None
-        rules = self.rules
-        self._scope = rules.refiner.scope()
-        reader = self._reader = Reader(rules, self._shape, self._done, PLACE, self._open_names[-1])
-        rules.path, rules.counted = reader.path, reader.elements
-        rules.frame_depth = reader.frame_depth
+        machine = self.machine
+        self._declarations = root_tag(machine.refiner.scope())[2:-1]
+        reader = self._reader = Reader(
+            machine, self._shape, self._done, PLACE, self._open_names[-1]
+        )
+        machine.path, machine.counted = reader.path, reader.elements
+        machine.frame_depth = reader.frame_depth
+        content, self._held = self._held[self._content_at :], b""
+        if self._empty:  # a start tag with its end tag
+            content = b"</" + self._open_names[-1] + b">" + content
+        self._read(content)
 
     def _read(self, data: bytes) -> bool:
         """Feed the reader. Return whether the content has ended; what is behind it goes to expat."""
@@ -226,15 +203,14 @@ class _Message(MessageDecoder):
     def _cut_off(self) -> None:
         assert self._reader is not None
         self._reader.check_rest()
-        raise ProtocolError("the reply is cut off", path=self.rules.path(), excerpt=self._shown())
+        raise ProtocolError("the reply is cut off", path=self.machine.path(), excerpt=self._shown())
 
     # Behind the content there may be end tags alone, so their names are all that matters.
 
     def _make_tail(self) -> expat.XMLParserType:
         envelope, *inner = self._open_names
         tail = expat.ParserCreate("UTF-8", " ")
-        declarations = root_tag(self._scope)[2:-1]
-        tail.Parse(b"<" + envelope + declarations + b">", False)
+        tail.Parse(b"<" + envelope + self._declarations + b">", False)
         tail.Parse(b"".join(b"<" + name + b">" for name in inner), False)
         tail.StartElementHandler = self._surplus
         tail.ProcessingInstructionHandler = self._instruction
@@ -260,12 +236,12 @@ class _Message(MessageDecoder):
         self._tail_fed += len(self._rest)
         self._rest = b""
         if self._tail_fed - self._tail.CurrentByteIndex > self._limits.text + SLICE:
-            self.rules.check_text(self._limits.text + 1)
+            self.machine.check_text(self._limits.text + 1)
 
     def _not_xml(self, reason: str) -> ProtocolError:
         return ProtocolError(
             f"the reply is not well-formed XML: {reason}",
-            path=self.rules.path(),
+            path=self.machine.path(),
             excerpt=self._shown(),
         )
 
@@ -273,18 +249,73 @@ class _Message(MessageDecoder):
 class AcceleratedDecoder(PureDecoder[R]):
     """Decodes the reply to one call, fed in pieces as they arrive; see `PureDecoder`."""
 
-    def _make_message(
-        self, limits: Limits, strict: bool, invoker: Invoker | None
-    ) -> MessageDecoder:
-        # Limits are part of what was decided about a beginning; its text, root and method are compared.
+    _whole: bytes | None = None
+    """A reply that has come whole and was read."""
+
+    def feed(self, data: bytes | bytearray | memoryview) -> None:
+        """Take the next bytes of the reply; raises as the pure one does."""
+        if self._message is None:
+            if self._whole is None:
+                if len(data) <= _LARGEST_WHOLE and self._read_whole(bytes(data)):
+                    return
+            elif self._closed:
+                raise UsageError("the message was read to its end")
+            else:  # more comes behind its end
+                first, self._whole, self._result = self._whole, None, None
+                super().feed(first)
+        super().feed(data)
+
+    def close(self) -> R:
+        """Return the result; raises as the pure one does."""
+        if self._whole is not None:
+            self._closed = True
+        return super().close()
+
+    def _read_whole(self, data: bytes) -> bool:
+        """Read a reply that is whole and begins as one before. False: it is to be read otherwise."""
+        for known in self._beginnings():
+            if data.startswith(known.head) and data.endswith(known.tail):
+                break
+        else:
+            return False
+        rules = Rules(self._tables, self._limits, strict=self._strict, invoker=self._invoker)
+        rules.refiner.borrow(known.prefixes, known.scope)
+        rules.counted = lambda: known.elements
+        results: list[Any] = []
+        try:
+            shape = self._tables.reply(self._method)
+            reader = Reader(rules, shape, results.append, PLACE, known.name)
+            rules.path, rules.counted = reader.path, reader.elements
+            rules.frame_depth = reader.frame_depth
+            rest = reader.read(data[len(known.head) :])
+        except (Misfit, Malformed, ProtocolError, expat.ExpatError):
+            return False  # the long way says what is wrong
+        finally:
+            vars(rules).clear()  # it and the reader hold each other
+        if rest != known.tail or len(data) > self._limits.inflated:
+            return False
+        self._whole = data
+        self._result = results[0][0] if results[0] else None
+        return True
+
+    def _beginnings(self) -> list[_Beginning]:
+        """Return how replies to the method began; limits are part of what was decided about them."""
         known = self._tables.beginnings
-        beginnings = known.get((self._method, limits))
-        if beginnings is None:
+        found: list[_Beginning] | None = known.get((self._method, self._limits))
+        if found is None:
             if len(known) >= _MOST_METHODS:
                 known.clear()
-            beginnings = known[self._method, limits] = []
+            found = known[self._method, self._limits] = []
+        return found
+
+    def _make_message(self) -> MessageDecoder:
         return _Message(
-            beginnings, self._tables, limits, self._body, strict=strict, invoker=invoker
+            self._beginnings(),
+            self._tables,
+            self._limits,
+            self._body,
+            strict=self._strict,
+            invoker=self._invoker,
         )
 
     def _open(self, shape: Shape, done: Callable[[Any], None]) -> None:

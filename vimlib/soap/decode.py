@@ -20,7 +20,6 @@ from vimlib.soap.leaf import Misfit
 from vimlib.soap.limits import Limits
 from vimlib.soap.machine import Machine, local_name
 from vimlib.soap.names import ENVELOPE
-from vimlib.soap.rules import Rules
 from vimlib.soap.tables import Shape, Tables, tables_of
 
 if TYPE_CHECKING:
@@ -74,9 +73,6 @@ class MessageDecoder:
     ) -> None:
         self._limits = limits
         self._body = body
-        self._tables = tables
-        self._strict = strict
-        self._invoker = invoker
         self._head = b""
         self._excerpt = b""
         self._fed = 0
@@ -90,21 +86,11 @@ class MessageDecoder:
         """Children of the SOAP header that are plain text, by local name."""
         # A text that comes in one piece is not measured, so no piece may be over the limit.
         self._slice = max(1, min(SLICE, limits.text))
-        self._parser: expat.XMLParserType
-        self.machine: Machine
-        self.rules: Rules
-        """The machine, or what stands for it where another loop reads."""
-
-    def _begin(self, data: bytes | bytearray | memoryview) -> int:
-        """Get ready for a message that begins so. Return how much of it has been taken already."""
-        parser = self._parser = self._make_parser()
-        self.machine = machine = self.rules = Machine(
-            parser, self._tables, self._limits, strict=self._strict, invoker=self._invoker
-        )
-        parser.CharacterDataHandler = machine.texts.append
-        parser.StartNamespaceDeclHandler = machine.refiner.declare
-        parser.EndNamespaceDeclHandler = machine.refiner.undeclare
-        return 0
+        self._parser = self._make_parser()
+        self.machine = Machine(self._parser, tables, limits, strict=strict, invoker=invoker)
+        self._parser.CharacterDataHandler = self.machine.texts.append
+        self._parser.StartNamespaceDeclHandler = self.machine.refiner.declare
+        self._parser.EndNamespaceDeclHandler = self.machine.refiner.undeclare
 
     def _make_parser(self) -> expat.XMLParserType:
         parser = expat.ParserCreate("UTF-8", " ")
@@ -144,7 +130,6 @@ class MessageDecoder:
                     return
                 data, self._head = self._head, b""
                 self._check_head(data)
-                data = memoryview(data)[self._begin(data) :]
             if len(data) < _SMALL:
                 self._parse(memoryview(data), False)
                 return
@@ -170,7 +155,7 @@ class MessageDecoder:
                         hint="Check that the address is that of a vSphere API, as /sdk.",
                     )
                 self._check_head(self._head)
-                self._parse(memoryview(self._head)[self._begin(self._head) :], False)
+                self._parse(memoryview(self._head), False)
             self._parse(memoryview(b""), True)
             if not self._complete:
                 raise UnexpectedReplyError("the SOAP body is empty", excerpt=self._shown())
@@ -185,7 +170,7 @@ class MessageDecoder:
         and left to the cycle collector they cost a small call a third of its time.
         """
         header = self.header
-        vars(self.rules).clear()
+        vars(self.machine).clear()
         vars(self).clear()
         self.header = header
         self._failed = UsageError("the message was read to its end")
@@ -214,7 +199,7 @@ class MessageDecoder:
             raise self._misfit(reason) from None
         except ProtocolError as error:
             if not error.path:
-                error.path = self.rules.path()
+                error.path = self.machine.path()
             raise
 
     def _check_pending(self) -> None:
@@ -241,11 +226,11 @@ class MessageDecoder:
         )
 
     def _misfit(self, reason: Misfit) -> ProtocolError:
-        path = self.rules.path()
+        path = self.machine.path()
         return ProtocolError(f"{path}: {reason}" if path else str(reason), path=path)
 
     def _malformed(self, error: expat.ExpatError) -> ProtocolError:
-        path = self.rules.path()
+        path = self.machine.path()
         where = f"line {error.lineno}, column {error.offset}"
         if error.code == _UNDEFINED_ENTITY:
             return ForbiddenXMLError(f"an entity reference at {where}", path=path)
@@ -346,15 +331,14 @@ class PureDecoder(Generic[R]):
     ) -> None:
         self._method = method
         self._tables = tables_of(method.binding)
-        self._message = self._make_message(limits, strict, invoker)
+        self._limits = limits
+        self._strict = strict
+        self._invoker = invoker
+        # Made when the reply begins: until then a call that waits for it holds next to nothing.
+        self._message: MessageDecoder | None = None
         self._result: Any = None
         self._fault: MethodFault | None = None
         self._closed = False
-
-    def _make_message(
-        self, limits: Limits, strict: bool, invoker: Invoker | None
-    ) -> MessageDecoder:
-        return MessageDecoder(self._tables, limits, self._body, strict=strict, invoker=invoker)
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
         """Take the next bytes of the reply.
@@ -365,7 +349,16 @@ class PureDecoder(Generic[R]):
             UnexpectedReplyError: No SOAP, or the reply to another method.
             ProtocolError: Anything else that the schema does not allow; `path` says where.
         """
-        self._message.feed(data)
+        (self._message or self._begin()).feed(data)
+
+    def _begin(self) -> MessageDecoder:
+        message = self._message = self._make_message()
+        return message
+
+    def _make_message(self) -> MessageDecoder:
+        return MessageDecoder(
+            self._tables, self._limits, self._body, strict=self._strict, invoker=self._invoker
+        )
 
     def close(self) -> R:
         """Return the result; None for a void method.
@@ -376,8 +369,9 @@ class PureDecoder(Generic[R]):
             ProtocolError: The reply is cut off, or as for `feed`.
         """
         if not self._closed:
-            self._message.finish()
-            self._message.release()
+            message = self._message or self._begin()
+            message.finish()
+            message.release()
             self._closed = True
         if self._fault is not None:
             raise self._fault
@@ -391,7 +385,7 @@ class PureDecoder(Generic[R]):
 
     def _body(self, namespace: str, local: str) -> None:
         if local == "Fault" and namespace == ENVELOPE:
-            machine = self._message.machine
+            machine = self._begun.machine
             machine.on_unknown_child = lambda tag, attrs: fault_item(machine, tag, attrs)
             machine.open(fault_shape(), self._faulted)
         elif local == f"{self._method.name}Response" and namespace in (self._tables.namespace, ""):
@@ -403,12 +397,17 @@ class PureDecoder(Generic[R]):
 
     def _open(self, shape: Shape, done: Callable[[Any], None]) -> None:
         """Begin to read a result."""
-        self._message.machine.open(shape, done)
+        self._begun.machine.open(shape, done)
+
+    @property
+    def _begun(self) -> MessageDecoder:
+        assert self._message is not None
+        return self._message
 
     def _answered(self, values: tuple[Any, ...]) -> None:
-        self._message.complete()
+        self._begun.complete()
         self._result = values[0] if values else None
 
     def _faulted(self, values: tuple[Any, ...]) -> None:
-        self._message.complete()
+        self._begun.complete()
         self._fault = fault_from(self._tables, values)

@@ -31,6 +31,7 @@ CAPTURE: Final = Item(Field("", "", "anyType"), 0, ())
 """Keep the element as a text or an opaque node."""
 
 _REMEMBERED = 4096
+_NOTHING: Mapping[str | None, list[str]] = {}
 _XSD_STRINGS = frozenset(
     {"normalizedString", "token", "QName", "NCName", "Name", "date", "time", "duration"}
 )
@@ -82,6 +83,7 @@ class Refiner:
         self._invoker = invoker
         # Prefix to the namespaces that it was bound to, the innermost last.
         self._prefixes: dict[str | None, list[str]] = {}
+        self._lent: Mapping[str | None, list[str]] = _NOTHING
         self._scope: Scope | None = ()
         self.known: dict[tuple[Any, ...], Item] = {}
         """Results of `refine` by `(item, *attributes)`, for the bindings of prefixes in force."""
@@ -93,6 +95,8 @@ class Refiner:
 
     def declare(self, prefix: str | None, uri: str | None) -> None:
         """Bind a prefix (None: the default) for the element that starts next."""
+        if self._lent:
+            self._own()
         self._prefixes.setdefault(prefix, []).append(uri or "")
         self._leave_scope()
 
@@ -108,11 +112,16 @@ class Refiner:
         """Return a copy of all bindings: prefix to namespaces, the innermost last."""
         return {prefix: uris.copy() for prefix, uris in self._prefixes.items()}
 
-    def bind(self, bound: Mapping[str | None, list[str]], scope: Scope) -> None:
+    def borrow(self, bound: Mapping[str | None, list[str]], scope: Scope) -> None:
         """Take over the bindings that another refiner had, by its `bound` and `scope`."""
-        self._prefixes = {prefix: uris.copy() for prefix, uris in bound.items()}
+        self._lent = bound
         self._leave_scope()
         self._scope = scope
+
+    def _own(self) -> None:
+        """Copy bindings that are another's, before they change or are looked at."""
+        self._prefixes = {prefix: uris.copy() for prefix, uris in self._lent.items()}
+        self._lent = _NOTHING
 
     def _leave_scope(self) -> None:
         self._scope = None
@@ -138,6 +147,8 @@ class Refiner:
 
     def resolve(self, qname: str) -> tuple[str, str]:
         """Return namespace and local name of a QName where the tokenizer stands."""
+        if self._lent:
+            self._own()
         prefix, _, local = qname.strip(" \t\n\r").rpartition(":")
         bound = self._prefixes.get(prefix or None)
         if bound is None:

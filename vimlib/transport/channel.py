@@ -251,6 +251,10 @@ class Channel(asyncio.BufferedProtocol):
             assert self._receiver is not None
             length = length_of(head, self._method, self.host)
             self._receiver.head(head)
+            if data and length == len(data):  # nearly always: no framing to take off
+                self._receiver.data(data)
+                self._finish(reusable=True)
+                return
             body = self._body = Body(length, self.host, self._receiver.data)
         rest = body.feed(data) if data and not body.done else data
         if body.done:

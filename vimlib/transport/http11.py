@@ -7,13 +7,13 @@ Only what servers send by right is understood; what two readers could understand
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from vimlib.errors import ProtocolError, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 __all__ = ["LONGEST_HEAD", "Body", "Head", "chunk_size", "length_of", "parse_head", "wrong"]
 
@@ -21,30 +21,40 @@ LONGEST_HEAD: Final = 64 << 10
 """Bytes of a head: ten times what vSphere's servers send."""
 _LONGEST_LINE: Final = 8 << 10
 _MOST_HEADERS: Final = 256
+_SHORT_HEAD: Final = 512
 _STATUS: Final = re.compile(rb"HTTP/1\.([01]) ([1-5]\d\d)(?: ([^\x00-\x08\x0a-\x1f\x7f]*))?\Z")
 _HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00\x0a\x0d]*?)[ \t]*\Z")
 _LENGTH: Final = re.compile(r"\d{1,18}\Z")
 _CHUNK: Final = re.compile(rb"[0-9A-Fa-f]{1,15}\Z")
 
 
-@dataclass(frozen=True, slots=True)
 class Head:
-    """Status line and headers of a reply; names in lower case, in their order."""
+    """Status line and headers of a reply. Not to be changed: replies that are alike share one."""
 
-    status: int
-    reason: str
-    headers: tuple[tuple[str, str], ...]
-    persistent: bool
-    """Whether the connection may be used again after the body."""
+    __slots__ = ("_values", "persistent", "reason", "status")
+
+    def __init__(
+        self, status: int, reason: str, headers: Iterable[tuple[str, str]], persistent: bool
+    ) -> None:
+        self.status = status
+        self.reason = reason
+        self.persistent = persistent
+        """Whether the connection may be used again after the body."""
+        self._values: dict[str, list[str]] = {}
+        for name, value in headers:
+            self._values.setdefault(name, []).append(value)
 
     def get(self, name: str) -> str | None:
         """Return the header of that lower-case name, joined by commas if there are several."""
-        found = [value for key, value in self.headers if key == name]
+        found = self._values.get(name)
         return ", ".join(found) if found else None
 
     def all(self, name: str) -> list[str]:
         """Return all headers of that lower-case name."""
-        return [value for key, value in self.headers if key == name]
+        return self._values.get(name, [])
+
+    def __repr__(self) -> str:
+        return f"<Head {self.status}, {', '.join(self._values)}>"
 
 
 def wrong(host: str, why: str, data: bytes = b"") -> ProtocolError:
@@ -56,7 +66,17 @@ def wrong(host: str, why: str, data: bytes = b"") -> ProtocolError:
 
 
 def parse_head(raw: bytes, host: str) -> Head:
-    """Read a head, given without the empty line behind it. Raises `ProtocolError`."""
+    """Read a head, given without the empty line behind it. Raises `ProtocolError`.
+
+    A server's heads differ in lengths and seconds alone, so many come again; they are remembered
+    if they are short and give no cookie.
+    """
+    if len(raw) > _SHORT_HEAD or b"cookie" in raw.lower():
+        return _parse_head(raw, host)
+    return _known_head(raw, host)
+
+
+def _parse_head(raw: bytes, host: str) -> Head:
     lines = raw.split(b"\n")
     match = _STATUS.match(lines[0].removesuffix(b"\r"))
     if match is None:
@@ -78,9 +98,12 @@ def parse_head(raw: bytes, host: str) -> Head:
     return Head(
         int(match[2]),
         printable((match[3] or b"").decode("latin-1"), 80),
-        tuple(headers),
+        headers,
         persistent,
     )
+
+
+_known_head = lru_cache(maxsize=256)(_parse_head)
 
 
 def length_of(head: Head, method: str, host: str) -> int | None:
@@ -90,15 +113,18 @@ def length_of(head: Head, method: str, host: str) -> int | None:
     """
     if method == "HEAD" or head.status in {204, 304} or head.status < 200:
         return 0
-    lengths = set(head.all("content-length"))
-    codings = [value.lower() for value in head.all("transfer-encoding")]
+    lengths = head.all("content-length")
+    codings = head.all("transfer-encoding")
     if codings:
-        if codings != ["chunked"] or lengths:
+        if [value.lower() for value in codings] != ["chunked"] or lengths:
             raise wrong(host, "the framing of its body is contradictory or not known")
         return -1
-    if len(lengths) > 1 or not all(_LENGTH.match(value) for value in lengths):
+    if not lengths:
+        return None
+    length = lengths[0]
+    if _LENGTH.match(length) is None or any(other != length for other in lengths[1:]):
         raise wrong(host, "its Content-Length is not one number")
-    return int(lengths.pop()) if lengths else None
+    return int(length)
 
 
 def chunk_size(line: bytes, host: str) -> int:

@@ -27,7 +27,7 @@ class Inflater:
     """
 
     def __init__(self, encoding: str, limits: Limits, sink: Callable[[bytes], None]) -> None:
-        name = encoding.strip().lower()
+        name = encoding.strip().lower() if encoding else ""
         self._limits = limits
         self._sink = sink
         self._zip = None

@@ -11,24 +11,19 @@ from vimlib.errors import (
     CertificateError,
     ClosedError,
     DeadlineError,
-    LimitError,
-    RedirectError,
     TLSError,
-    UnexpectedReplyError,
     UsageError,
     VimlibError,
-    printable,
 )
 from vimlib.soap import Limits
 from vimlib.tls import TLS, blind_trust
 from vimlib.transport.address import Address, parse_address
-from vimlib.transport.base import COOKIE, EncodedCall, Reply, Timeouts, session_cookie
+from vimlib.transport.base import COOKIE, EncodedCall, Reply, Timeouts
 from vimlib.transport.channel import open_channel
 from vimlib.transport.http import HTTPReply, HTTPRequest, exchange_http
-from vimlib.transport.inflate import Inflater
 from vimlib.transport.pool import Pool
 from vimlib.transport.proxy import Proxy, find_proxy
-from vimlib.transport.status import retry_after, status_error
+from vimlib.transport.replies import CallReceiver, DocumentReceiver
 from vimlib.transport.wire import late, open_connection
 
 if TYPE_CHECKING:
@@ -36,15 +31,10 @@ if TYPE_CHECKING:
 
     from vimlib.tls import Trust
     from vimlib.transport.channel import Channel
-    from vimlib.transport.http11 import Head
 
 __all__ = ["HTTPTransport"]
 
 log = logging.getLogger("vimlib.transport")
-
-_EXCERPT = 200
-_XML_TYPES = frozenset({"text/xml", "application/xml", "application/soap+xml", ""})
-_CHARSETS = frozenset({"utf-8", "utf8", "us-ascii", ""})
 
 
 class HTTPTransport:
@@ -128,7 +118,7 @@ class HTTPTransport:
 
     async def exchange(self, call: EncodedCall) -> Reply:
         """Send `call` once and feed its reply to `call.receive`; see `Transport.exchange`."""
-        receiver = _CallReceiver(self.host, call, self.limits)
+        receiver = CallReceiver(self.host, call, self.limits)
         seconds = call.deadline or self.timeouts.call
         until = asyncio.get_running_loop().time() + seconds
         pool = self._open()
@@ -177,7 +167,7 @@ class HTTPTransport:
 
         Raises as `exchange` does, and `LimitError` for a body longer than `limit`.
         """
-        receiver = _DocumentReceiver(self.host, target, limit)
+        receiver = DocumentReceiver(self.host, target, limit)
         seconds = self.timeouts.call
         until = asyncio.get_running_loop().time() + seconds
         pool = self._open()
@@ -267,131 +257,3 @@ class HTTPTransport:
                 f"the transport to {self.host} is closed", hint="Open it with `async with`."
             )
         return self._pool
-
-
-class _CallReceiver:
-    """Decides by the head what a reply to a call is, and passes XML on."""
-
-    __slots__ = (
-        "_call",
-        "_excerpt",
-        "_failure",
-        "_host",
-        "_inflater",
-        "_limits",
-        "received",
-        "status",
-    )
-
-    def __init__(self, host: str, call: EncodedCall, limits: Limits) -> None:
-        self._host = host
-        self._call = call
-        self._limits = limits
-        self._inflater: Inflater | None = None
-        self._failure: Head | None = None
-        self._excerpt = b""
-        self.status = 0
-        self.received = 0
-
-    def head(self, head: Head) -> None:
-        """Take cookie and status; raise at once what needs no body."""
-        self.status = head.status
-        if self._call.on_cookie is not None:
-            cookie = session_cookie(head.all("set-cookie"))
-            if cookie is not None:
-                self._call.on_cookie(cookie)
-        if 300 <= head.status < 400:
-            raise redirect(self._host, head.get("location"))
-        if head.status not in {200, 500} or _is_foreign(head):
-            self._failure = head  # raised with the beginning of its body
-            return
-        encoding = head.get("content-encoding") or ""
-        self._inflater = Inflater(encoding, self._limits, self._call.receive)
-
-    def data(self, data: bytes) -> None:
-        """Pass XML on, or keep the beginning of what is none."""
-        if self._inflater is not None:
-            self._inflater.feed(data)
-            return
-        self._excerpt += data
-        if len(self._excerpt) >= _EXCERPT:
-            self.end()
-
-    def end(self) -> None:
-        """Raise what was no answer."""
-        if self._inflater is not None:
-            self._inflater.close()
-            self.received = self._inflater.wire
-            return
-        head = self._failure
-        assert head is not None
-        excerpt = printable(self._excerpt.decode("utf-8", "replace").strip(), _EXCERPT)
-        if head.status in {200, 500}:
-            kind, charset = _content_type(head.get("content-type") or "")
-            what = kind if kind not in _XML_TYPES else f"the charset {charset}"
-            raise UnexpectedReplyError(
-                f"{self._host} answered {self._call.method} with {printable(what, 40)} "
-                f"instead of SOAP (HTTP {head.status})",
-                hint="Check that the URL is the one of the API: https://HOST/sdk.",
-                excerpt=excerpt,
-                status=head.status,
-            )
-        raise status_error(self._host, head.status, excerpt, retry_after(head.get("retry-after")))
-
-
-class _DocumentReceiver:
-    """Keeps a small body."""
-
-    def __init__(self, host: str, target: str, limit: int) -> None:
-        self._host = host
-        self._target = target
-        self._limit = limit
-        self._size = 0
-        self.parts: list[bytes] = []
-        self.status = 0
-
-    def head(self, head: Head) -> None:
-        """Refuse redirects."""
-        self.status = head.status
-        if 300 <= head.status < 400:
-            raise redirect(self._host, head.get("location"))
-
-    def data(self, data: bytes) -> None:
-        """Keep what is within the limit."""
-        self._size += len(data)
-        if self._size > self._limit:
-            raise LimitError(
-                f"{self._target} has more than {self._limit} bytes",
-                limit="http",
-                allowed=self._limit,
-            )
-        self.parts.append(data)
-
-    def end(self) -> None:
-        """Do nothing: it is whole."""
-
-
-def redirect(host: str, location: str | None) -> RedirectError:
-    """Return the error for a redirect."""
-    where = printable(location or "", _EXCERPT)
-    return RedirectError(
-        f"{host} redirects to {where!r}, which is not followed",
-        hint="Connect to the host that serves the API itself.",
-        host=host,
-        location=where,
-    )
-
-
-def _is_foreign(head: Head) -> bool:
-    kind, charset = _content_type(head.get("content-type") or "")
-    return kind not in _XML_TYPES or charset not in _CHARSETS
-
-
-def _content_type(value: str) -> tuple[str, str]:
-    kind, _, rest = value.partition(";")
-    charset = ""
-    for part in rest.split(";"):
-        name, _, text = part.partition("=")
-        if name.strip().lower() == "charset":
-            charset = text.strip().strip('"').lower()
-    return kind.strip().lower(), charset

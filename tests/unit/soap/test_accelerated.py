@@ -135,6 +135,9 @@ def test_a_reply_that_begins_as_one_before_is_read_as_one_that_does_not() -> Non
             whole = known.head + behind
             cuts = [cut for cut in cuts if cut < len(whole)]
             assert agree(TIME, whole, cuts, limits=limits) == "", behind
+    for more in (b" \n", b"<more/>", b"x", b"<!-- c -->"):
+        assert agree(TIME, body + more, [len(body)], limits=limits) == "", more
+    assert agree(TIME, body, [], limits=Limits(inflated=len(body) - 1)) == ""
 
 
 @pytest.mark.parametrize(

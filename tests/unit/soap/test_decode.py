@@ -540,9 +540,10 @@ def test_a_decoder_that_is_done_leaves_nothing_to_the_cycle_collector(body: byte
 
 
 def test_a_decoder_closes_twice_and_takes_no_more() -> None:
-    decoder = Decoder(VOID)
-    decoder.feed(reply("Logout", ""))
-    assert decoder.close() is None
-    assert decoder.close() is None
-    with pytest.raises(UsageError):
-        decoder.feed(b"<")
+    for _ in range(2):  # the second may know how the reply begins
+        decoder = Decoder(VOID)
+        decoder.feed(reply("Logout", ""))
+        assert decoder.close() is None
+        assert decoder.close() is None
+        with pytest.raises(UsageError):
+            decoder.feed(b"<")

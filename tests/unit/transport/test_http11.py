@@ -24,6 +24,16 @@ def test_a_head() -> None:
     assert found.get("absent") is None
 
 
+def test_heads_that_are_alike_are_read_once_and_those_with_a_cookie_are_not_kept() -> None:
+    raw = b"HTTP/1.1 200 OK\r\nContent-Length: 5"
+    assert parse_head(raw, "h") is parse_head(bytes(bytearray(raw)), "h")
+    raw += b"\r\nset-Cookie: vmware_soap_session=secret"
+    first, second = parse_head(raw, "h"), parse_head(raw, "h")
+    assert first is not second
+    assert first.all("set-cookie") == second.all("set-cookie") == ["vmware_soap_session=secret"]
+    assert "secret" not in repr(first)
+
+
 @pytest.mark.parametrize(
     ("text", "persistent"),
     [
