@@ -21,7 +21,7 @@ from vimlib.collector.pace import Pace
 from vimlib.collector.sources import filter_spec, property_spec
 from vimlib.collector.stream import Stream
 from vimlib.collector.watch import poll
-from vimlib.errors import NotFoundError, UsageError, VimlibError
+from vimlib.errors import NotFoundError, OutcomeUnknownError, UsageError, VimlibError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable
@@ -124,8 +124,9 @@ class Events(Stream[vim25.Event]):
                 )
             latest: list[vim25.Event] = []
             while True:
-                while page := await history.ReadNextEvents(PAGE):
+                while page := await _next(history):
                     pace.fine()
+                    pace.progressed()
                     for event in memory.fresh(page):
                         yield event
                 # Some hosts' cursors stop at the end that they began with; the page that woke us
@@ -187,6 +188,14 @@ def _from(spec: vim25.EventFilterSpec, begin: datetime | None) -> vim25.EventFil
     if begin is not None or end is not None:
         spec.time = vim25.EventFilterSpecByTime(beginTime=begin, endTime=end)
     return spec
+
+
+async def _next(history: vim25.EventHistoryCollector) -> list[vim25.Event]:
+    try:
+        return await history.ReadNextEvents(PAGE)
+    except OutcomeUnknownError as lost:
+        # Where the cursor stands now nobody knows.
+        raise GoneError(lost) from lost
 
 
 @asynccontextmanager

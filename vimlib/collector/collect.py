@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
@@ -12,7 +13,7 @@ from vimlib.collector.row import fault_of
 from vimlib.collector.sources import filter_spec, opened, property_spec
 from vimlib.collector.stream import Stream
 from vimlib.collector.typed import shape_of
-from vimlib.errors import UsageError
+from vimlib.errors import OutcomeUnknownError, SessionExpiredError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable
@@ -35,6 +36,10 @@ T = TypeVar("T")
 # Objects a page. Large enough that the round trip does not count, small enough that a page of
 # whole configurations stays in the tens of megabytes.
 PAGE: Final = 1000
+# Each costs the listing once more; replies that get lost so often do not get through at all.
+RESTARTS: Final = 3
+
+log = logging.getLogger("vimlib.collector")
 
 
 class Collection(Stream[T]):
@@ -109,24 +114,51 @@ async def pages(
 ) -> AsyncGenerator[list[vim25.ObjectContent], None]:
     """Yield what the filter selects, `page` objects at a time.
 
-    Closing it early cancels the rest on the host. A host before 4.1 cannot page: it sends all
-    at once, by RetrieveProperties.
+    Closing it early cancels the rest on the host. A page that got lost cannot be asked for again,
+    so the listing is begun anew, at most `RESTARTS` times, and what was yielded is left out of it.
+    A host before 4.1 cannot page: it sends all at once, by RetrieveProperties.
     """
+    told: set[tuple[str, str]] = set()
+    before: frozenset[tuple[str, str]] = frozenset()
+    for left in range(RESTARTS, -1, -1):
+        try:
+            async with aclosing(_pages(context, spec, page)) as contents:
+                async for content, more in contents:
+                    if more:
+                        told.update(item.obj.moref for item in content)
+                    if before:
+                        content = [item for item in content if item.obj.moref not in before]
+                    yield content
+            return
+        except (OutcomeUnknownError, SessionExpiredError) as error:
+            if not left:
+                raise
+            log.info("a page was lost, the listing is begun anew: %s", error)
+            before = frozenset(told)
+
+
+async def _pages(
+    context: Context, spec: vim25.PropertyFilterSpec, page: int
+) -> AsyncGenerator[tuple[list[vim25.ObjectContent], bool], None]:
+    """Yield pages, each with whether more follow."""
     collector = context.collector
     if not context.speaks("4.1"):
-        yield await collector.RetrieveProperties([spec])
+        yield await collector.RetrieveProperties([spec]), False
         return
 
     async def forget(result: vim25.RetrieveResult | None) -> None:
         if result is not None and result.token:
-            await collector.CancelRetrievePropertiesEx(result.token)
+            try:
+                await collector.CancelRetrievePropertiesEx(result.token)
+            except (vim25.InvalidArgument, vim25.InvalidProperty):
+                log.debug("a retrieval had ended already")
 
     options = vim25.RetrieveOptions(maxObjects=page)
     result = await acquire("a retrieval", collector.RetrievePropertiesEx([spec], options), forget)
     pending = result
     try:
         while result is not None:
-            yield result.objects
+            yield result.objects, bool(result.token)
             if not result.token:
                 pending = None
                 return

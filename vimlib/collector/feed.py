@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from vimlib import vim25
 from vimlib.collector.owned import acquire, release
+from vimlib.errors import OutcomeUnknownError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from vimlib.collector.context import Context
-    from vimlib.model import MethodFault
+    from vimlib.errors import VimlibError
 
 __all__ = ["Feed", "GoneError", "OwnFeed", "open_feed"]
 
@@ -24,9 +25,10 @@ __all__ = ["Feed", "GoneError", "OwnFeed", "open_feed"]
 class GoneError(Exception):
     """The collector, a filter or its version is no more: build all of it anew. Never leaves this floor."""
 
-    def __init__(self, fault: MethodFault) -> None:
+    def __init__(self, fault: VimlibError) -> None:
         super().__init__(fault)
         self.fault = fault
+        """What told it: a fault, or that the reply of a call which built some of it was lost."""
 
 
 class Feed(Protocol):
@@ -70,13 +72,17 @@ class OwnFeed:
         self.woken = False
 
     async def add(self, spec: vim25.PropertyFilterSpec) -> vim25.PropertyFilter:
-        """Create a filter. Raises `GoneError` if the collector is no more."""
+        """Create a filter. Raises `GoneError` if the collector is no more, or no more to be used."""
         make = self._collector.CreateFilter(spec, partialUpdates=False)
         try:
             # Filters go with their collector, so a cancelled creation needs no undoing.
             return self._context.bind(await make)
         except vim25.ManagedObjectNotFound as fault:
             raise self._gone(fault) from fault
+        except OutcomeUnknownError as lost:
+            # There may be a filter that nobody knows, which would tell of everything twice. It
+            # goes with the collector.
+            raise GoneError(lost) from lost
 
     async def remove(self, item: vim25.PropertyFilter) -> None:
         """Destroy a filter; one that is gone is no error."""

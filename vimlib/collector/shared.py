@@ -8,17 +8,23 @@ WaitForUpdates knows no longest wait, so the leader cancels it on the host after
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+import logging
+from typing import TYPE_CHECKING, Any, Final
 
 from vimlib import vim25
 from vimlib.collector.feed import GoneError
 from vimlib.collector.owned import acquire, release
+from vimlib.errors import OutcomeUnknownError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
     from vimlib.collector.context import Context
     from vimlib.model import MethodFault
 
 __all__ = ["SharedCollector", "SharedFeed"]
+
+log = logging.getLogger("vimlib.collector")
 
 # Object updates kept for a consumer that does not come for them. Beyond that they are dropped and
 # the consumer reads all anew: what it then learns is the same, and memory stays bounded.
@@ -51,8 +57,7 @@ class SharedCollector:
 
         self._making += 1
         try:
-            make = self._context.collector.CreateFilter(spec, partialUpdates=False)
-            item = bind(await acquire("a PropertyFilter", make, undo))
+            item = bind(await self._create(spec, undo))
             self._feeds[item.moref] = feed
             early = self._early.pop(item.moref, None)
             if early:
@@ -64,6 +69,22 @@ class SharedCollector:
         if self._polling:
             await self.wake()
         return item
+
+    async def _create(
+        self,
+        spec: vim25.PropertyFilterSpec,
+        undo: Callable[[vim25.PropertyFilter], Coroutine[Any, Any, None]],
+    ) -> vim25.PropertyFilter:
+        """Create a filter; when the reply is lost, another one, once.
+
+        The first one may be there then. What it tells is for nobody, and it ends with the session.
+        """
+        create = self._context.collector.CreateFilter
+        try:
+            return await acquire("a PropertyFilter", create(spec, partialUpdates=False), undo)
+        except OutcomeUnknownError as lost:
+            log.info("a filter is made once more: %s", lost)
+        return await acquire("a PropertyFilter", create(spec, partialUpdates=False), undo)
 
     def forget(self, item: vim25.PropertyFilter) -> None:
         """Stop handing out the updates of a filter."""

@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vimlib.session.policy import Backoff, RetryPolicy
-from vimlib.session.readonly import READ_ONLY
+from vimlib.session.readonly import HARMLESS, READ_ONLY
 from vimlib.session.shield import finish
 
 if TYPE_CHECKING:
     from vimlib.session.session import Credentials, Session
 
-__all__ = ["READ_ONLY", "Backoff", "Credentials", "RetryPolicy", "Session", "finish"]
+__all__ = ["HARMLESS", "READ_ONLY", "Backoff", "Credentials", "RetryPolicy", "Session", "finish"]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,7 +6,9 @@ Rules, in this order:
    method, it is sent once more after the one shared login.
 2. NoPermission may be an expired session in disguise: if the session turns out to be dead, as 1.
 3. What provably did not leave (`outcome == "not_sent"`) may be sent again, whatever its method.
-4. A read-only method may be sent again after any failure that says `retryable`.
+4. A read-only method may be sent again after any failure that says `retryable`. So may one that
+   leaves no more than an object of the session's own (`HARMLESS` in `readonly`); what destroys such
+   an object is done when the host no longer knows it by then.
 5. Everything else is raised: as `OutcomeUnknownError` if the server may have done it.
 
 Repeats wait with jitter and draw on a budget that successes refill, so that a host in trouble is
@@ -21,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 
 from vimlib import vim25
 from vimlib.errors import HTTPStatusError, TransportError, UsageError
-from vimlib.session.readonly import READ_ONLY
+from vimlib.session.readonly import ENDING, HARMLESS, READ_ONLY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +38,7 @@ class Action(enum.Enum):
 
     RESEND = "send it again after `delay` seconds"
     RELOGIN = "make sure of the session, then send it once more"
+    DONE = "the error says that it had been done: return None"
     RAISE = "raise the error"
     RAISE_UNKNOWN = "raise OutcomeUnknownError from the error"
 
@@ -81,7 +84,9 @@ class RetryPolicy:
     refill: float = 0.1
     """What one success gives back: in the long run one repeat in ten calls."""
     read_only: frozenset[str] = READ_ONLY
-    """Methods that may be sent again though they may have been executed."""
+    """Methods that may be sent again though they may have been executed: they change nothing."""
+    harmless: frozenset[str] = HARMLESS
+    """The same: what they change is the session's own, and is none the worse for it."""
 
     def __post_init__(self) -> None:
         if self.attempts < 1 or self.budget < 0 or self.refill < 0:
@@ -134,8 +139,10 @@ def decide(
     """Decide about `error`, which ended an attempt. Takes from `budget` if it says RESEND."""
     if _expired(error):
         return _RAISE if attempt.relogged else Decision(Action.RELOGIN)
+    if attempt.sends > 1 and attempt.method in ENDING and _gone(error):
+        return Decision(Action.DONE)
     reading = attempt.method in policy.read_only
-    safe = error.outcome == "not_sent" or reading
+    safe = error.outcome == "not_sent" or reading or attempt.method in policy.harmless
     if safe and _passing(error) and attempt.sends < policy.attempts and budget.take():
         delay = policy.backoff.delay(attempt.sends, random)
         if isinstance(error, HTTPStatusError) and error.retry_after is not None:
@@ -152,6 +159,10 @@ def _expired(error: VimlibError) -> bool:
     # NotAuthenticated is a NoPermission; whether the session is dead or the user may not, the
     # session finds out by reading currentSession.
     return isinstance(error, vim25.NoPermission)
+
+
+def _gone(error: VimlibError) -> bool:
+    return isinstance(error, vim25.ManagedObjectNotFound)
 
 
 def _passing(error: VimlibError) -> bool:

@@ -1,17 +1,24 @@
-"""The methods that change nothing on the server, so that they may be sent again.
+"""The methods that may be sent again though the server may have executed them.
 
-Kept by hand: a verb in a name promises nothing. `ReadNextEvents` moves its collector's cursor,
+`READ_ONLY` change nothing. Kept by hand: a verb in a name promises nothing. `ReadNextEvents` moves its collector's cursor,
 `ContinueRetrievePropertiesEx` uses up its token, `QueryNext` advances, `ExportVm` opens a lease,
 `Check...` may start a task that others see: none of them is here. What is not here is never sent
 twice, so a new method of the API is safe until somebody has looked at it. `WaitForUpdatesEx` is
 here since the server keeps a version's changes until a later version is asked for.
+
+`HARMLESS` change nothing but what belongs to the caller's session alone, and nothing is the worse
+for a second time. What makes a view or a collector leaves, the second time, one that nobody knows
+and that asks nothing of the host until it goes with the session. What destroys one finds it gone
+(`ENDING`), and what sets a view's members sets them again. `CreateFilter` is not here: a second
+filter in the same collector would tell of everything twice. Who has lost its reply makes a new
+collector and destroys the old one, filters and all; `vimlib.collector` does.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["READ_ONLY"]
+__all__ = ["ENDING", "HARMLESS", "READ_ONLY"]
 
 READ_ONLY: Final = frozenset(
     """
@@ -66,6 +73,20 @@ READ_ONLY: Final = frozenset(
 
     ListFilesInGuest ListProcessesInGuest ReadEnvironmentVariableInGuest ListGuestAliases
     ListGuestMappedAliases ListRegistryKeysInGuest ListRegistryValuesInGuest
+    """.split()
+)
+"""Wire names."""
+
+ENDING: Final = frozenset(
+    "DestroyView DestroyPropertyFilter DestroyPropertyCollector DestroyCollector".split()
+)
+"""Wire names. Sent again, they are done when the host no longer knows the object."""
+
+HARMLESS: Final = ENDING | frozenset(
+    """
+    CreateContainerView CreateListView CreateListViewFromView CreateInventoryView ModifyListView
+    ResetListView CreatePropertyCollector CreateCollectorForEvents CreateCollectorForTasks
+    RewindCollector ResetCollector SetCollectorPageSize
     """.split()
 )
 """Wire names."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 from vimlib import vim25
 from vimlib.errors import (
     ClosedError,
+    ConnectionLostError,
     HTTPStatusError,
     LoginError,
     OutcomeUnknownError,
@@ -234,7 +235,11 @@ class Session:
         assert manager is not None
         try:
             async with asyncio.timeout(self._timeouts.logout):
-                await self._call(vim25.SessionManager.Logout, manager, {})
+                try:
+                    await self._call(vim25.SessionManager.Logout, manager, {})
+                except ConnectionLostError:
+                    # Once more, over another connection: if it was done, the host just says so.
+                    await self._call(vim25.SessionManager.Logout, manager, {})
         except vim25.NoPermission:
             log.debug("%s: the session had ended already", self.host)
         except (VimlibError, TimeoutError) as exc:
@@ -295,6 +300,8 @@ class Session:
                 )
                 await asyncio.sleep(decision.delay)
                 attempt = replace(attempt, sends=attempt.sends + 1)
+            elif decision.action is Action.DONE:
+                return self._worked(None)
             elif decision.action is Action.RAISE_UNKNOWN:
                 raise self._unknown(method, this, error) from error
             else:

@@ -198,16 +198,33 @@ async def test_row_10_a_lost_login_reply_is_no_second_login(host: RigHost, hook:
     assert caught.value.outcome == "unknown"
 
 
-@pytest.mark.parametrize("hook", [reset, cut, answer(503), answer(200, b"")])
+@pytest.mark.parametrize(
+    ("hook", "asked"), [(reset, 2), (cut, 2), (answer(503), 1), (answer(200, b""), 1)]
+)
 async def test_row_36_a_logout_that_fails_is_logged_and_leaves_nothing_here(
-    host: RigHost, hook: Any, caplog: pytest.LogCaptureFixture
+    host: RigHost, hook: Any, asked: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    host.before["Logout"].append(hook)
+    host.before["Logout"] += [hook] * asked
     with caplog.at_level(logging.WARNING, "vimlib.session"):
         async with session_on(host):
             pass
-    assert host.count("Logout") == 1
+    assert host.count("Logout") == asked
     assert "not logged out" in caplog.text
+
+
+@pytest.mark.parametrize("hook", [reset, cut])
+@pytest.mark.parametrize("done", [True, False])
+async def test_row_36_a_logout_whose_connection_broke_is_asked_for_once_more(
+    host: RigHost, hook: Any, done: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    (host.after if done else host.before)["Logout"].append(hook)
+    with caplog.at_level(logging.WARNING, "vimlib.session"):
+        async with session_on(host):
+            pass
+    assert host.count("Logout") == 2
+    assert not host.sessions
+    assert "not logged out" not in caplog.text
+    assert host.logins == 1, "a second one that is refused leads to no login"
 
 
 async def test_row_36_closing_twice_logs_out_once(host: RigHost) -> None:
@@ -219,11 +236,11 @@ async def test_row_36_closing_twice_logs_out_once(host: RigHost) -> None:
 
 
 async def test_row_36_the_block_s_own_error_survives_the_logout(host: RigHost) -> None:
-    host.before["Logout"].append(reset)
+    host.before["Logout"] += [reset, reset]
     with pytest.raises(ZeroDivisionError):
         async with session_on(host):
             1 / 0  # noqa: B018
-    assert host.count("Logout") == 1
+    assert host.count("Logout") == 2
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,34 @@ def test_the_table(error: VimlibError, read: Action, write: Action) -> None:
         assert decision.action is action, method
 
 
+@pytest.mark.parametrize("method", ["CreateContainerView", "ModifyListView", "DestroyView"])
+@pytest.mark.parametrize(("error", "read", "write"), TABLE, ids=lambda value: repr(value)[:40])
+def test_what_is_the_session_s_own_is_sent_again_as_a_read_is(
+    error: VimlibError, read: Action, write: Action, method: str
+) -> None:
+    action = decide(error, Attempt(method), POLICY, Budget(POLICY), random.random).action
+    # What is not repeated may have been done all the same, and that is said.
+    assert action is (read if read is Action.RESEND else write)
+    end = decide(LOST, Attempt(method, sends=3), POLICY, Budget(POLICY), random.random)
+    assert end.action is Action.RAISE_UNKNOWN
+    none = RetryPolicy(harmless=frozenset())
+    assert decide(error, Attempt(method), none, Budget(none), random.random).action is write
+
+
+def test_what_was_destroyed_is_gone_the_second_time() -> None:
+    gone = vim25.ManagedObjectNotFound(obj=vim25.ListView("v"))
+    for method, sends, action in (
+        ("DestroyView", 2, Action.DONE),
+        ("DestroyPropertyCollector", 3, Action.DONE),
+        ("DestroyView", 1, Action.RAISE),  # nobody but somebody else can have done it
+        ("CreateListView", 2, Action.RAISE),
+        ("Destroy_Task", 2, Action.RAISE),
+        (READ, 2, Action.RAISE),
+    ):
+        made = decide(gone, Attempt(method, sends=sends), POLICY, Budget(POLICY), random.random)
+        assert made.action is action, method
+
+
 def test_a_login_helps_once() -> None:
     for error in (vim25.NotAuthenticated(), status(401, "refused", False)):
         decision = decide(
