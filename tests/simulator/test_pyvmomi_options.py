@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable
 from typing import Any
 
@@ -97,3 +98,54 @@ def test_an_old_host_knows_fewer_guests(connect: Callable[..., Host]) -> None:
     assert "rhel7_64Guest" not in ids
     with pytest.raises(vmodl.fault.InvalidArgument):
         old.create(guestId="rhel7_64Guest")
+
+
+def counter(host: Host, group: str, name: str) -> int:
+    """Find a counter as clients do: by its names."""
+    [key] = [
+        each.key
+        for each in host.content.perfManager.perfCounter
+        if (each.groupInfo.key, each.nameInfo.key) == (group, name)
+    ]
+    return int(key)
+
+
+def test_reads_how_busy_a_machine_is(host: Host) -> None:
+    manager = host.content.perfManager
+    machine = host.datacenter.vmFolder.childEntity[0]
+    assert manager.QueryAvailablePerfMetric(machine) == []
+    host.done(machine.PowerOnVM_Task())
+    host.esx.machine(machine.name).booted -= datetime.timedelta(minutes=5)
+    metric = vim.PerformanceManager.MetricId(
+        counterId=counter(host, "cpu", "usagemhz"), instance=""
+    )
+    summary = manager.QueryPerfProviderSummary(machine)
+    spec = vim.PerformanceManager.QuerySpec(
+        entity=machine, metricId=[metric], intervalId=summary.refreshRate, maxSample=3
+    )
+    [found] = manager.QueryPerf([spec])
+    assert found.entity == machine
+    assert [info.interval for info in found.sampleInfo] == [20, 20, 20]
+    [series] = found.value
+    level = machine.summary.quickStats.overallCpuUsage
+    assert all(abs(value - level) <= level / 10 for value in series.value)
+
+
+def test_reads_how_busy_the_host_is_as_csv(shared: Host) -> None:
+    manager = shared.content.perfManager
+    available = manager.QueryAvailablePerfMetric(shared.system, intervalId=20)
+    assert counter(shared, "mem", "consumed") in {metric.counterId for metric in available}
+    spec = vim.PerformanceManager.QuerySpec(
+        entity=shared.system, metricId=available[:2], intervalId=300, format="csv"
+    )
+    [found] = manager.QueryPerf([spec])
+    assert len(found.value) == 2
+    assert len(found.value[0].value.split(",")) == len(found.sampleInfoCSV.split(",")) // 2
+
+
+def test_asks_for_statistics_of_a_folder(shared: Host) -> None:
+    folder = shared.datacenter.vmFolder
+    manager = shared.content.perfManager
+    assert not manager.QueryPerfProviderSummary(folder).currentSupported
+    with pytest.raises(vmodl.fault.InvalidArgument):
+        manager.QueryPerf([vim.PerformanceManager.QuerySpec(entity=folder)])

@@ -132,18 +132,13 @@ class OvfManager(Served):
     kind = "OvfManager"
 
 
-class PerformanceManager(Served):
-    """Statistics; there are none."""
-
-    kind = "PerformanceManager"
-
-
 def build_managers(world: World) -> None:
     """Make them all."""
     from vimlib.simulator.browser import DatastoreBrowser
     from vimlib.simulator.disk_manager import DiskManager
     from vimlib.simulator.file_manager import FileManager
     from vimlib.simulator.options import EnvironmentBrowser
+    from vimlib.simulator.performance import PerformanceManager
 
     SearchIndex(world, "ha-searchindex")
     LicenseManager(world, "ha-license-manager")
