@@ -138,6 +138,12 @@ class _Sweep:
             await close(self.journal, entry.token)
         self.items.append(item)
 
+    async def _exists(self, path: DatastorePath) -> bool:
+        datastore = self.client.datastore(path.datastore)
+        # A datastore that is not there today is no answer.
+        await datastore.place()
+        return await datastore.exists(path)
+
     # -- machines ------------------------------------------------------------------------------
 
     async def machines(self, entries: list[Spawning]) -> None:
@@ -234,7 +240,7 @@ class _Sweep:
         async def work() -> Verdict | None:
             folder = DatastorePath.parse(entry.folder)
             await self._quiet_files("Destroy_Task")
-            if not await self.client.datastore(folder.datastore).exists(folder):
+            if not await self._exists(folder):
                 return Verdict("kept", "nothing of it is left")
             against = await remove_remains(self.client, folder, self.config, dry_run=self.dry_run)
             return Verdict("left", against) if against else None
@@ -282,7 +288,7 @@ class _Sweep:
             if not is_temporary(file.name, self.config.owner):
                 return Verdict("left", "its name is none that this driver gives")
             await wait_idle(self.client, self.config, method="MoveDatastoreFile_Task")
-            if not await self.client.datastore(file.datastore).exists(file):
+            if not await self._exists(file):
                 return Verdict("kept", "gone: it was moved into place, or never begun")
             if not self.dry_run:
                 await files.delete(self.client, file, self.config)
@@ -325,7 +331,7 @@ class _Sweep:
 
             async def work() -> Verdict | None:
                 note = DatastorePath.parse(entry.note)
-                if not await self.client.datastore(note.datastore).exists(note):
+                if not await self._exists(note):
                     return Verdict("kept", "somebody else made it")
                 if self.dry_run:
                     return None
@@ -340,7 +346,7 @@ class _Sweep:
     async def _note(self, path: str, reason: str, entry: AddingPortGroup | None = None) -> None:
         async def work() -> Verdict | None:
             note = DatastorePath.parse(path)
-            if not await self.client.datastore(note.datastore).exists(note):
+            if not await self._exists(note):
                 return Verdict("kept", "nothing of it is left")
             if not self.dry_run:
                 await ownership.take_back(self.client, note)

@@ -4,6 +4,8 @@ import asyncio
 
 import pytest
 
+from driver.errors import JournalError
+from driver.journal import Entry, MemoryJournal, Uploading
 from driver.steps.undo import Undo
 from vimlib.errors import ConnectError
 
@@ -90,3 +92,65 @@ async def test_a_second_cancellation_waits_for_the_way_back() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert log == ["undone"]
+
+
+# -- with a journal ----------------------------------------------------------------------------------
+
+
+def entry(path: str) -> Uploading:
+    return Uploading(host="h", owner="o", path=path)
+
+
+class Watched(MemoryJournal):
+    """Says when it was asked to close what."""
+
+    def __init__(self, log: list[str]) -> None:
+        super().__init__()
+        self.log = log
+
+    async def done(self, token: str) -> None:
+        self.log.append(f"done {token}")
+        await super().done(token)
+
+
+async def test_what_is_kept_or_undone_is_closed_and_what_is_left_is_not() -> None:
+    log: list[str] = []
+    journal = Watched(log)
+    entries = [entry(str(n)) for n in range(3)]
+
+    async def work() -> None:
+        async with Undo(seconds=5, journal=journal) as undo:
+            await undo.begin("a", Step(log, "a"), entries[0])
+            await undo.begin("b", Step(log, "b", ConnectError("away")), entries[1])
+            undo.push("c", Step(log, "c"), token=entries[2].token)
+            assert [e.token for e in journal.running] == [e.token for e in entries[:2]]
+            raise ValueError("x")
+
+    with pytest.raises(ValueError, match="x"):
+        await work()
+    # First undone, then closed: whatever comes between is found by a sweep.
+    assert log == ["c", f"done {entries[2].token}", "a", f"done {entries[0].token}"]
+    assert await journal.abandoned() == (entries[1],)
+    log.clear()
+    async with Undo(seconds=5, journal=journal) as undo:
+        await undo.begin("d", Step(log, "d"), entries[0])
+        undo.keep()
+    assert log == [f"done {entries[0].token}"]
+    assert not journal.running
+
+
+async def test_what_cannot_be_written_down_is_undone_as_if_never_begun() -> None:
+    log: list[str] = []
+
+    class Full(MemoryJournal):
+        async def begin(self, entry: Entry) -> None:
+            raise JournalError("journal", "no room")
+
+    async def work() -> None:
+        async with Undo(seconds=5, journal=Full()) as undo:
+            await undo.begin("a", Step(log, "a"), entry("a"))
+            log.append("begun")
+
+    with pytest.raises(JournalError):
+        await work()
+    assert log == ["a"]

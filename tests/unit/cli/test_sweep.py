@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from driver.images.sink import temporary_name
+from driver.journal.entries import Uploading
+from driver.journal.lines import render, replay
+from tests.unit.cli.conftest import Loop, Vimctl
+from vimlib import vim25
+from vimlib.simulator import ESXHost
+
+
+@pytest.fixture
+def part(esx: ESXHost) -> Path:
+    """A file that an upload of yesterday has left."""
+    path = esx.datastore_path() / "images" / temporary_name("disk.img", "vimlib")
+    path.parent.mkdir()
+    path.write_bytes(b"x")
+    os.utime(path, (time.time() - 90_000,) * 2)
+    return path
+
+
+def test_told_first_then_done_then_nothing(esx: ESXHost, vimctl: Vimctl, part: Path) -> None:
+    name = f"[datastore1] images/{part.name}"
+    dry = vimctl.json("sweep", "--dry-run")
+    assert dry["dry_run"] is True
+    assert part.exists()
+    done = vimctl.json("sweep")
+    assert done == {**dry, "dry_run": False}
+    (item,) = done["items"]
+    assert (item["kind"], item["name"], item["action"]) == ("file", name, "removed")
+    assert not part.exists()
+    assert vimctl.json("sweep") == {"dry_run": False, "items": []}
+    assert "nothing is left" in vimctl("sweep").err
+
+
+def test_young_or_another_owners(esx: ESXHost, vimctl: Vimctl, part: Path) -> None:
+    assert vimctl.json("sweep", "--owner", "others")["items"] == []
+    (left,) = vimctl.json("sweep", "--older-than", "48")["items"]
+    assert left["action"] == "left"
+    assert part.exists()
+    assert "removed" in vimctl("sweep").out
+    vimctl("sweep", "--older-than", "-1", code=2)
+
+
+def test_what_the_journal_knows_does_not_wait(
+    esx: ESXHost, vimctl: Vimctl, part: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.utime(part)
+    host = esx.url.removeprefix("https://").removesuffix("/sdk")
+    entry = Uploading(host=host, owner="vimlib", path=f"[datastore1] images/{part.name}")
+    journal = tmp_path / "journal"
+    journal.write_bytes(render([entry]))
+    assert vimctl.json("sweep")["items"][0]["action"] == "left"
+    monkeypatch.setenv("VIMLIB_JOURNAL", str(journal))
+    assert vimctl.json("sweep")["items"][0]["action"] == "removed"
+    assert replay(journal.read_bytes()).entries == {}
+
+
+def test_some_of_it_fails(
+    esx: ESXHost, vimctl: Vimctl, part: Path, other_loop: Loop, tmp_path: Path
+) -> None:
+    again = part.with_name(temporary_name("disk.img", "vimlib"))
+    again.write_bytes(b"x")
+    os.utime(again, (time.time() - 90_000,) * 2)
+    fault = vim25.FileLocked(file="x")
+    other_loop.call(lambda: esx.faults.fail_task("DeleteDatastoreFile_Task", fault))
+    done = vimctl("sweep", "--json", code=7)
+    assert sorted(item["action"] for item in done.document["items"]) == ["failed", "removed"]
+    other_loop.call(lambda: esx.faults.fail_task("DeleteDatastoreFile_Task", fault))
+    done = vimctl("sweep", code=1)
+    assert "failed" in done.out
+    assert "vimctl: " in done.err
+
+
+def test_push_and_spawn_keep_a_journal(esx: ESXHost, vimctl: Vimctl, tmp_path: Path) -> None:
+    disk, journal = tmp_path / "disk.img", tmp_path / "journal"
+    disk.write_bytes(b"\1" * (1 << 20))
+    words = ("--datastore", "datastore1", "--journal", journal, "--owner", "me")
+    vimctl("image", "push", disk, *words)
+    assert journal.read_bytes().count(b'"what":"upload"') == 1
+    vimctl("instance", "spawn", "--name", "web", "--image", disk, *words)
+    assert journal.read_bytes().count(b'"what":"spawn"') == 2  # and once more with its folder
+    vimctl("instance", "destroy", "web", code=1)
+    vimctl("instance", "destroy", "web", "--journal", journal, "--owner", "me")
+    assert vimctl.json("sweep", "--journal", journal, "--owner", "me")["items"] == []
+    journal.write_bytes(b"something else")
+    vimctl("image", "push", disk, "--to", "b", *words, code=1)
+
+
+def test_diagnostics(esx: ESXHost, vimctl: Vimctl) -> None:
+    vimctl("instance", "start", "vm-0")
+    found = vimctl.json("instance", "diagnostics", "vm-0")
+    assert (found["name"], found["power_state"]) == ("vm-0", "poweredOn")
+    assert found["disks"][0]["capacity"] == 1 << 30
+    assert found["nics"][0]["network"] == "VM Network"
+    text = vimctl("instance", "diagnostics", "vm-0").out
+    assert "cpu_used_mhz" in text
+    assert "Hard disk 1" in text
+    vimctl("instance", "diagnostics", "nosuch", code=4)

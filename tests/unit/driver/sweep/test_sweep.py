@@ -1,0 +1,444 @@
+"""What a sweep touches and what it leaves, with the process that sweeps alive all the time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from driver.driver import ESXDriver
+from driver.errors import JournalError
+from driver.images.local import LocalImages
+from driver.images.sink import temporary_name
+from driver.instances.plan import MAKING_KEY, OWNER_KEY, SPAWN_KEY
+from driver.journal import AddingPortGroup, Destroying, Entry, MemoryJournal, Spawning, Uploading
+from driver.networks import ownership
+from driver.networks.vlan import EnsuredVlan
+from driver.sweep import SweepReport
+from tests.rig.cancel import cancel_everywhere
+from tests.unit.driver.hosted import CONFIG, Beside, Hosted, hosted, spec, until
+from tests.unit.driver.sweep.decoys import OLD, place
+from vimlib import vim25
+from vimlib.client import Client
+from vimlib.errors import UsageError
+
+TOKEN = "00000000000000aa"
+
+
+async def machine(host: Hosted, client: Client, name: str = "web", **marks: str) -> Any:
+    """Make a machine with marks, and a disk in its folder that is not attached."""
+    given = {OWNER_KEY: CONFIG.owner, SPAWN_KEY: TOKEN, MAKING_KEY: OLD} | marks
+    made = vim25.VirtualMachineConfigSpec(
+        name=name,
+        memoryMB=64,
+        files=vim25.VirtualMachineFileInfo(vmPathName="[datastore1]"),
+        extraConfig=[vim25.OptionValue(key=k, value=v) for k, v in given.items() if v],
+    )
+    folder = client.bind(vim25.Folder("ha-folder-vm"))
+    vm = await client.wait(await folder.CreateVM_Task(made, vim25.ResourcePool("ha-root-pool")))
+    for file in (f"{name}.vmdk", f"{name}-flat.vmdk"):
+        (host.folder / name / file).write_bytes(b"x")
+    return vm
+
+
+def file(host: Hosted, name: str, *, age: float = 0.0) -> Path:
+    path = host.folder / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"x")
+    os.utime(path, (time.time() - age, time.time() - age))
+    return path
+
+
+async def journalled(*entries: Entry) -> MemoryJournal:
+    """Return a journal in which these are open, and nobody is at them."""
+    journal = MemoryJournal()
+    for entry in entries:
+        await journal.begin(entry)
+        journal.abandon(entry.token)
+    return journal
+
+
+def known(client: Client, **more: Any) -> dict[str, Any]:
+    return {"host": client.host, "owner": CONFIG.owner, **more}
+
+
+def told(report: SweepReport) -> list[tuple[str, str, str]]:
+    return [(item.action, item.kind, item.name) for item in report.items]
+
+
+def driver_of(client: Client, journal: MemoryJournal | None = None) -> ESXDriver:
+    return ESXDriver(client, LocalImages(), CONFIG, journal=journal)
+
+
+@pytest.mark.parametrize("version", ["4.1", "6.7", "8.0"])
+async def test_by_its_mark_alone(version: str, beside: Beside, tmp_path: Path) -> None:
+    with hosted(beside, tmp_path / "s", version, legacy_tls=version == "4.1") as host:
+        async with host.client() as client:
+            decoys = await place(host, client)
+            clean = host.state()
+            await machine(host, client)
+            part = file(host, f"images/{temporary_name('disk.img', CONFIG.owner)}", age=7200)
+            await machine(host, client, "young", **{MAKING_KEY: "2099-01-01T00:00:00Z"})
+            young = file(host, temporary_name("disk.img", CONFIG.owner))
+            report = await driver_of(client).sweep(older_than=3600)
+            assert sorted(told(report)) == [
+                ("left", "file", f"[datastore1] {young.name}"),
+                ("left", "machine", "young"),
+                ("removed", "file", f"[datastore1] images/{part.name}"),
+                ("removed", "machine", "web"),
+            ]
+            decoys.check()
+            await client.wait(await client.bind(host_machine(host, "young")).Destroy_Task())
+            for path in (young, *(host.folder / "young").glob("*")):
+                path.unlink()
+            assert host.state() == clean
+
+
+def host_machine(host: Hosted, name: str) -> vim25.VirtualMachine:
+    return vim25.VirtualMachine(host.esx.machine(name).moid)
+
+
+async def test_nothing_of_ours_is_nothing_to_do(host: Hosted) -> None:
+    async with host.client() as client:
+        decoys = await place(host, client)
+        before, asked = host.state(), len(host.methods())
+        report = await driver_of(client).sweep(older_than=0)
+        assert (report.items, host.state()) == ((), before)
+        assert repr(report) == "<SweepReport: 0 removed, 0 finished, 0 left, 0 failed>"
+        decoys.check()
+        # Nothing was asked of the host but to be read.
+        changes = ("Delete", "Destroy_", "PowerO", "Reconfig", "Remove", "Unregister", "Move")
+        assert not [m for m in host.methods()[asked:] if m.startswith(changes)]
+
+
+async def test_a_dry_run_tells_and_does_nothing(host: Hosted) -> None:
+    async with host.client() as client:
+        await machine(host, client)
+        part = f"images/{temporary_name('disk.img', CONFIG.owner)}"
+        file(host, part, age=7200)
+        journal = await journalled(
+            Spawning(**known(client, token="gone", uuid="u", name="gone", folder="[datastore1] x")),
+            Uploading(**known(client, path=f"[datastore1] {part}")),
+        )
+        file(host, "x/web.vmdk")
+        before, open_before = host.state(), await journal.abandoned()
+        driver = driver_of(client, journal)
+        dry = await driver.sweep(older_than=3600, dry_run=True)
+        assert (host.state(), await journal.abandoned()) == (before, open_before)
+        real = await driver.sweep(older_than=3600)
+        assert told(dry) == told(real)
+        assert len(real.removed) == 3
+        assert (dry.dry_run, real.dry_run) == (True, False)
+        assert await journal.abandoned() == ()
+        assert not (await driver.sweep(older_than=0)).items
+
+
+async def test_what_this_process_is_at_is_left(host: Hosted, image: Path) -> None:
+    """However old it may seem: a spawn and a sweep of one driver know of each other."""
+    async with host.client() as client:
+        driver = driver_of(client)
+        host.beside.call(lambda: host.esx.faults.hold_task("CreateVirtualDisk_Task"))
+        spawning = asyncio.create_task(driver.spawn(spec(image)))
+        await until(lambda: "CreateVirtualDisk_Task" in host.state().running)
+        report = await driver.sweep(older_than=0)
+        assert told(report) == [("left", "machine", "web")]
+        host.beside.call(lambda: host.esx.faults.release_task("CreateVirtualDisk_Task"))
+        assert (await spawning).power_state == "poweredOn"
+        assert (await driver.sweep(older_than=0)).items == ()
+
+
+async def test_two_at_once_are_as_one(host: Hosted) -> None:
+    async with host.client() as client, host.client() as other:
+        decoys = await place(host, client)
+        clean = replace(host.state(), sessions=0)
+        for number in range(4):
+            await machine(host, client, f"web-{number}x", **{SPAWN_KEY: f"{number:016}"})
+            file(host, f"a/{temporary_name(str(number), CONFIG.owner)}", age=7200)
+        reports = await asyncio.gather(
+            *(driver_of(one).sweep(older_than=3600) for one in (client, other, client))
+        )
+        assert [report.failed for report in reports] == [(), (), ()]
+        await host.settled(clean, but=lambda s: replace(s, sessions=0))
+        decoys.check()
+
+
+async def test_cancelled_at_every_await(beside: Beside, tmp_path: Path) -> None:
+    with hosted(beside, tmp_path / "s") as host:
+        clean = host.state()
+
+        async def prepare() -> None:
+            async with host.client() as client:
+                if not host.state().machines:
+                    await machine(host, client)
+                file(host, f"a/{temporary_name('x', CONFIG.owner)}", age=7200)
+
+        async def attempt() -> None:
+            async with host.driver() as driver:
+                await driver.sweep(older_than=3600)
+
+        async def check(at: int) -> None:
+            async with host.driver() as driver:
+                assert not (await driver.sweep(older_than=3600)).failed
+            await host.settled(clean)
+            await prepare()
+
+        await prepare()
+        report = await cancel_everywhere(attempt, check, every=9)
+        assert report.cancelled > 5
+
+
+# -- machines that are not removed -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("journal", [True, False])
+async def test_a_half_made_machine_that_somebody_runs(journal: bool, host: Hosted) -> None:
+    async with host.client() as client:
+        vm = await machine(host, client)
+        await client.wait(await vm.PowerOnVM_Task())
+        entry = Spawning(**known(client, token=TOKEN, uuid="u", name="web"))
+        kept = await journalled(*([entry] if journal else []))
+        report = await driver_of(client, kept).sweep(older_than=0)
+        assert told(report) == [("left", "machine", "web")]
+        assert "poweredOn" in report.items[0].reason
+        assert host.state().machines == {"web"}
+
+
+async def test_a_machine_that_is_finished_while_it_is_decided_about(
+    host: Hosted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from driver.steps import outcome
+    from driver.sweep import work
+
+    async with host.client() as client:
+        vm = await machine(host, client)
+        real = outcome.wait_idle
+        unmark = vim25.VirtualMachineConfigSpec(
+            extraConfig=[vim25.OptionValue(key=MAKING_KEY, value="")]
+        )
+
+        async def slow(*args: Any, **given: Any) -> None:
+            if given.get("of") is not None:
+                await client.wait(await vm.ReconfigVM_Task(unmark))
+            await real(*args, **given)
+
+        monkeypatch.setattr(work, "wait_idle", slow)
+        report = await driver_of(client).sweep(older_than=0)
+        assert told(report) == [("kept", "machine", "web")]
+        assert host.state().machines == {"web"}
+
+
+async def test_whole_but_not_yet_on(host: Hosted) -> None:
+    async with host.client() as client:
+        await machine(host, client, **{MAKING_KEY: ""})
+        entry = Spawning(**known(client, token=TOKEN, uuid="u", name="web", power_on=True))
+        journal = await journalled(entry)
+        driver = driver_of(client, journal)
+        assert told(await driver.sweep()) == [("finished", "machine", "web")]
+        assert (await driver.info("web")).power_state == "poweredOn"
+        # Said once: whoever powers it off afterwards has it off.
+        await driver.power_off("web")
+        assert (await driver.sweep()).items == ()
+        assert (await driver.info("web")).power_state == "poweredOff"
+
+
+async def test_entries_of_others_are_not_ours_to_act_on(host: Hosted) -> None:
+    async with host.client() as client:
+        await machine(host, client, **{MAKING_KEY: "2099-01-01T00:00:00Z"})
+        entry: dict[str, Any] = {"token": TOKEN, "uuid": "u", "name": "web"}
+        journal = await journalled(Spawning(host="elsewhere:443", owner=CONFIG.owner, **entry))
+        assert told(await driver_of(client, journal).sweep()) == [("left", "machine", "web")]
+        assert len(await journal.abandoned()) == 1
+        journal = await journalled(Spawning(host=client.host, owner="others", **entry))
+        assert told(await driver_of(client, journal).sweep()) == [("left", "machine", "web")]
+        assert len(await journal.abandoned()) == 1
+
+
+# -- what has no machine any more --------------------------------------------------------------------
+
+
+async def test_folders(host: Hosted) -> None:
+    async with host.client() as client:
+        await machine(host, client, "lives", **{MAKING_KEY: "", OWNER_KEY: ""})
+        file(host, "remains/web.vmdk")
+        file(host, "moved-in/other.vmx")
+        before = host.state()
+
+        def destroying(folder: str) -> Destroying:
+            return Destroying(**known(client, name="x", folder=folder))
+
+        journal = await journalled(
+            *map(
+                destroying,
+                ["[datastore1] remains", "[datastore1] moved-in", "[datastore1] lives",
+                 "[datastore1]", "[datastore1] gone", "[nosuch] x"],
+            )
+        )  # fmt: skip
+        report = await driver_of(client, journal).sweep()
+        assert told(report) == [
+            ("removed", "folder", "[datastore1] remains"),
+            ("left", "folder", "[datastore1] moved-in"),
+            ("left", "folder", "[datastore1] lives"),
+            ("left", "folder", "[datastore1]"),
+            ("kept", "folder", "[datastore1] gone"),
+            ("failed", "folder", "[nosuch] x"),
+        ]
+        assert host.state().files == before.files - {"remains/web.vmdk"}
+        # Told once, but for what failed: its datastore may come back.
+        assert told(await driver_of(client, journal).sweep()) == [
+            ("failed", "folder", "[nosuch] x")
+        ]
+        assert report.failed[0].to_json()["error"]["type"] == "NotFoundError"
+
+
+async def test_files_that_the_journal_names(host: Hosted) -> None:
+    async with host.client() as client:
+        ours = temporary_name("disk.img", CONFIG.owner)
+        file(host, f"images/{ours}")
+        theirs = file(host, "images/precious.vmdk")
+        paths = [f"[datastore1] images/{name}" for name in (ours, theirs.name, "x" + ours)]
+        journal = await journalled(*(Uploading(**known(client, path=path)) for path in paths))
+        report = await driver_of(client, journal).sweep()
+        assert told(report) == [
+            ("removed", "file", paths[0]),
+            # Whatever the journal says: its name is none that we give.
+            ("left", "file", paths[1]),
+            ("kept", "file", paths[2]),
+        ]
+        assert theirs.exists()
+
+
+async def test_port_groups(host: Hosted, image: Path) -> None:
+    async with host.client() as client:
+        journal = MemoryJournal()
+
+        async def adding(name: str, vlan: int, *, spawn: str = "") -> EnsuredVlan:
+            made = EnsuredVlan(client, name, vlan, CONFIG, journal=journal, spawn=spawn)
+            await made.ensure()
+            journal.abandon(made.token)
+            return made
+
+        await adding("alone", 1)
+        await adding("for-none", 2, spawn="f" * 16)
+        await adding("for-one", 3, spawn=TOKEN)
+        await adding("in-use", 4, spawn="f" * 16)
+        await adding("not-ours", 5, spawn="f" * 16)
+        await machine(host, client, **{MAKING_KEY: ""})
+        driver = driver_of(client)
+        from driver.instances.types import NICSpec
+
+        await driver.spawn(spec(image, name="user", nics=(NICSpec(network="in-use"),)))
+        await ownership.forget(client, CONFIG.owner, "not-ours")
+        never = await ownership.new_note(client, CONFIG.owner, "never")
+        await journal.begin(
+            AddingPortGroup(**known(client, token="n", name="never", note=str(never)))
+        )
+        journal.abandon("n")
+        await ownership.remember(client, CONFIG.owner, "never", 6, never)
+        report = await driver_of(client, journal).sweep()
+        assert told(report) == [
+            ("kept", "port group", "alone"),
+            ("removed", "port group", "for-none"),
+            ("kept", "port group", "for-one"),
+            ("kept", "port group", "in-use"),
+            ("kept", "port group", "not-ours"),
+            ("removed", "note", str(never)),
+        ]
+        assert "for-none" not in host.state().groups
+        assert {"alone", "for-one", "in-use", "not-ours"} <= host.state().groups
+        assert await journal.abandoned() == ()
+        assert len(list((host.folder / "vimlib-networks").iterdir())) == 3
+
+
+async def test_notes_about_port_groups_that_never_were(host: Hosted) -> None:
+    async with host.client() as client:
+        notes = {}
+        for owner, name in ((CONFIG.owner, "never"), (CONFIG.owner, "young"), ("others", "never")):
+            notes[owner, name] = await ownership.new_note(client, owner, name)
+            await ownership.remember(client, owner, name, 7, notes[owner, name])
+        old = time.time() - 7200
+        for owner, name in ((CONFIG.owner, "never"), ("others", "never")):
+            os.utime(host.folder / notes[owner, name].path, (old, old))
+        # Says that it is ours, under a name that we would not have given it.
+        forged = file(host, "vimlib-networks/forged.0", age=7200)
+        forged.write_text(f"{CONFIG.owner}\n7\nnever\n")
+        os.utime(forged, (old, old))
+        file(host, f"vimlib-networks/{'0' * 32}.0", age=7200)
+        report = await driver_of(client).sweep(older_than=3600)
+        assert told(report) == [("removed", "note", str(notes[CONFIG.owner, "never"]))]
+
+
+# -- what goes wrong ---------------------------------------------------------------------------------
+
+
+async def test_one_that_fails_does_not_stop_the_others(host: Hosted) -> None:
+    async with host.client() as client:
+        for number in range(3):
+            await machine(host, client, f"web-{number}", **{SPAWN_KEY: f"{number:016}"})
+        part = file(host, temporary_name("a", CONFIG.owner), age=7200)
+        host.esx.faults.fail_task("Destroy_Task", vim25.GenericVmConfigFault(reason="on order"))
+        journal = MemoryJournal()
+        driver = driver_of(client, journal)
+        report = await driver.sweep(older_than=3600)
+        assert [len(report.having(a)) for a in ("failed", "removed")] == [1, 3]
+        assert not part.exists()
+        (failed,) = report.failed
+        assert isinstance(failed.error, vim25.GenericVmConfigFault)
+        assert failed.to_json()["error"]["type"] == "GenericVmConfigFault"
+        # It carries its mark to the last, and this process remembers it, too.
+        again = await driver.sweep(older_than=10**9)
+        assert told(again) == [("removed", "machine", failed.name)]
+        assert host.state().files == frozenset()
+
+
+async def test_a_datastore_that_cannot_be_searched(host: Hosted) -> None:
+    async with host.client() as client:
+        await machine(host, client)
+        host.esx.faults.fail_task(
+            "SearchDatastoreSubFolders_Task", vim25.FileFault(file="[datastore1]")
+        )
+        report = await driver_of(client).sweep(older_than=0)
+        assert told(report) == [
+            ("removed", "machine", "web"), ("failed", "folder", "[datastore1]")
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize("age", [-1, float("nan"), float("inf")])
+async def test_ages_that_are_none(age: float, host: Hosted) -> None:
+    async with host.client() as client:
+        with pytest.raises(UsageError):
+            await driver_of(client).sweep(older_than=age)
+
+
+async def test_without_a_journal_entry_nothing_is_begun(
+    host: Hosted, image: Path, tmp_path: Path
+) -> None:
+    config = replace(CONFIG, journal=tmp_path / "no" / "journal")
+    async with host.driver(config=config) as driver, driver:
+        with pytest.raises(JournalError):
+            await driver.spawn(spec(image))
+        with pytest.raises(JournalError):
+            await driver.ensure_vlan("vlan-1", 1)
+        with pytest.raises(JournalError):
+            await driver.sweep()
+    assert not host.esx.calls("CreateVM_Task")
+    assert not host.esx.calls("AddPortGroup")
+    assert host.state().files == frozenset()
+
+
+async def test_what_could_not_be_undone_is_swept_later(host: Hosted, image: Path) -> None:
+    clean = host.state()
+    host.esx.faults.fail_task("CreateVirtualDisk_Task", vim25.FileFault(file="x"))
+    host.esx.faults.fail_task("Destroy_Task", vim25.GenericVmConfigFault(reason="on order"))
+    async with host.driver() as driver:
+        with pytest.raises(vim25.FileFault) as caught:
+            await driver.spawn(spec(image))
+        assert "Left behind: machine web" in caught.value.__notes__[0]
+        assert host.state().machines == {"web"}
+        # It was begun a moment ago, but nobody is at it any more, and this driver knows.
+        assert told(await driver.sweep()) == [("removed", "machine", "web")]
+    await host.settled(clean)
