@@ -6,6 +6,8 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -16,6 +18,11 @@ from tests.rig.leaks import leakcheck
 from vimlib import vim25
 from vimlib.client import Client
 from vimlib.errors import CertificateError, LoginError, NotFoundError, PinMismatchError, SourceError
+from vimlib.secret import reveal
+from vimlib.simulator import ESXHost
+from vimlib.soap import decode_request, encode_response
+from vimlib.transport import EncodedCall, Reply
+from vimlib.transport.base import Exchange
 
 MIB = 1 << 20
 GROWTH = 16 * MIB
@@ -101,6 +108,125 @@ async def test_a_vcenter_s_datastores(vcsim_vpx: VCSim) -> None:
         await store.upload("x", b"hello", overwrite=True)
         assert (await store.stat("x")).size == 5
         await store.delete("x")
+
+
+class Desk:
+    """Sees the calls for tickets on their way to a vCenter, and may have a host answer them.
+
+    vcsim gives tickets that name itself and no certificate. What a vCenter does, it asks a host that
+    mounts the datastore, is done here: the ticket is a real one of the simulated host.
+    """
+
+    def __init__(self, esx: ESXHost | None = None, **changes: Any) -> None:
+        self.esx = esx
+        self.changes = changes
+        self.asked: list[vim25.SessionManagerHttpServiceRequestSpec] = []
+        self.given: list[vim25.SessionManagerGenericServiceTicket] = []
+
+    async def __call__(self, call: EncodedCall, exchange: Exchange, /) -> Reply:
+        if call.method != "AcquireGenericServiceTicket":
+            return await exchange(call)
+        spec = decode_request(vim25.SessionManager._binding_, call.body).args["spec"]
+        self.asked.append(spec)
+        if self.esx is None:
+            return await exchange(call)
+        esx = self.esx
+        async with vimlib.connect(
+            esx.url,
+            esx.credentials.username,
+            esx.credentials.password,
+            tls=vimlib.TLS(pin=esx.thumbprint),
+        ) as host:
+            assert host.content.sessionManager is not None
+            ticket = await host.content.sessionManager.AcquireGenericServiceTicket(spec)
+        ticket.hostName = f"127.0.0.1:{esx.world.port}"
+        for name, value in self.changes.items():
+            setattr(ticket, name, value)
+        self.given.append(ticket)
+        answer = encode_response(vim25.SessionManager.AcquireGenericServiceTicket, ticket)
+        call.receive(answer)
+        return Reply(200, len(answer))
+
+
+@asynccontextmanager
+async def vcenter(peer: VCSim, desk: Desk) -> AsyncIterator[Client]:
+    async with vimlib.connect(
+        peer.url,
+        peer.username,
+        peer.password,
+        tls=vimlib.TLS(pin=peer.thumbprint),
+        middleware=[desk],
+    ) as client:
+        yield client
+
+
+async def test_a_vcenter_s_ticket_without_a_certificate_is_not_used(
+    vcsim_vpx: VCSim, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What vcsim itself gives: the host is chosen and asked for, and the bytes go through the vCenter."""
+    desk, data = Desk(), os.urandom(MIB)
+    async with leakcheck(), vcenter(vcsim_vpx, desk) as client:
+        hosts = {row["name"] for row in await client.collect(vim25.HostSystem, "name").all()}
+        store = client.datastore(vcsim_vpx.datastore)
+        with caplog.at_level("INFO", "vimlib.datastore"):
+            await store.upload("direct", data, overwrite=True, direct=True, verify="hash")
+        await store.delete("direct")
+    assert [spec.method for spec in desk.asked] == ["httpPut", "httpGet"]
+    for spec in desk.asked:
+        url = urlsplit(spec.url)
+        assert url.hostname in {name.lower() for name in hosts}
+        assert parse_qs(url.query) == {"dcPath": ["ha-datacenter"], "dsName": [vcsim_vpx.datastore]}
+    assert caplog.text.count("without its certificate's digest") == 2
+    assert caplog.text.count("the bytes go through") == 2
+
+
+async def test_a_vcenter_s_ticket_leads_straight_to_the_host(vcsim_vpx: VCSim) -> None:
+    """A vCenter (vcsim) and a host (the simulator) over one datastore's files.
+
+    The body goes to the host alone, by the ticket and pinned by the digest that came with it; the
+    vCenter says afterwards what is stored.
+    """
+    name, data = vcsim_vpx.datastore, os.urandom(3 * MIB + 1)
+    folder = vcsim_vpx.datastores[name]
+    async with leakcheck(), ESXHost(datastores={name: folder}) as esx:
+        desk = Desk(esx)
+        async with vcenter(vcsim_vpx, desk) as client:
+            store = client.datastore(name)
+            await store.place()
+            through: list[str] = []
+            passed = client._transport.http
+
+            def watched(request: Any, **how: Any) -> Any:
+                address = how.get("address") or client._transport.address
+                through.append(f"{request.method} {address.netloc}")
+                assert "vmware_soap_session" not in "".join(map(reveal, request.headers.values()))
+                return passed(request, **how)
+
+            client._transport.http = watched  # type: ignore[method-assign]
+            entry = await store.upload("straight", data, overwrite=True, direct=True, verify="hash")
+            assert entry.size == len(data)
+            host = f"127.0.0.1:{esx.world.port}"
+            assert through == [f"PUT {host}", f"GET {host}"]
+            assert (folder / "straight").read_bytes() == data
+            await store.delete("straight")
+        assert len(desk.given) == 2
+        assert not esx.world.sessions.tickets, "each is good for one request, and was used"
+
+
+@pytest.mark.parametrize("digest", ["ab" * 20, "ab" * 32])
+async def test_a_host_that_is_not_the_ticket_s_gets_no_byte(vcsim_vpx: VCSim, digest: str) -> None:
+    name = vcsim_vpx.datastore
+    async with leakcheck(), ESXHost(datastores={name: vcsim_vpx.datastores[name]}) as esx:
+        desk = Desk(
+            esx, sslThumbprint=":".join(digest[i : i + 2] for i in range(0, len(digest), 2))
+        )
+        async with vcenter(vcsim_vpx, desk) as client:
+            store = client.datastore(name)
+            with pytest.raises(PinMismatchError) as caught:
+                await store.upload("stolen", b"secret", overwrite=True, direct=True)
+            assert caught.value.outcome == "not_sent"
+            assert not (vcsim_vpx.datastores[name] / "stolen").exists()
+            assert esx.world.sessions.tickets, "the ticket was not shown to whom it is not for"
 
 
 def _status(field: str) -> int:

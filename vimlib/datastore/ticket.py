@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from vimlib import vim25
 from vimlib.collector import get
 from vimlib.datastore.url import folder_target
-from vimlib.errors import ProtocolError
 from vimlib.secret import Secret
 from vimlib.tls import Pin, Trust, blind_trust, parse_pin
 from vimlib.transport.address import Address, parse_address
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from vimlib.transport.network import HTTPTransport
 
 __all__ = ["Door", "host_door", "ticket_pins"]
+
+log = logging.getLogger("vimlib.datastore")
 
 _TICKET = "vmware_cgi_ticket"
 
@@ -42,8 +44,8 @@ async def host_door(
     """Get a ticket for `method` on `file` at a host that mounts the datastore.
 
     A server that is itself a host gives tickets for itself. None if none is to be had: the API is
-    older than 5.0, or no connected host mounts the datastore. Raises `ProtocolError` for a ticket
-    without a way to know the host.
+    older than 5.0, no connected host mounts the datastore, or the ticket does not say by what its
+    host is known, who is then not trusted.
     """
     manager = context.content.sessionManager
     if manager is None or not context.speaks("5.0"):
@@ -69,9 +71,12 @@ async def host_door(
         address = parse_address(f"https://{ticket.hostName}", path="/folder")
     pins = ticket_pins(ticket)
     if not pins:
-        raise ProtocolError(
-            f"{context.invoker.host} gave a ticket for {address.netloc} without its certificate's digest"
+        log.warning(
+            "%s gave a ticket for %s without its certificate's digest: it is not used",
+            context.invoker.host,
+            address.netloc,
         )
+        return None
     trust = blind_trust(address.netloc, pins, legacy=transport.tls.legacy)
     return Door(address, target, _credentials(ticket), trust)
 
