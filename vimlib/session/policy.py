@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vimlib import vim25
 from vimlib.errors import HTTPStatusError, TransportError, UsageError
@@ -115,8 +115,7 @@ class Budget:
         self.left = min(self._most, self.left + self._refill)
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """What has been tried of one call."""
 
     method: str
@@ -124,6 +123,14 @@ class Attempt:
     """How often it was sent, repeats after a login not counted."""
     relogged: bool = False
     """Whether it was already sent again after making sure of the session."""
+
+    def again(self) -> Attempt:
+        """Return it with one more send."""
+        return self._replace(sends=self.sends + 1)
+
+    def after_login(self) -> Attempt:
+        """Return it as sent after making sure of the session."""
+        return self._replace(relogged=True)
 
 
 _RAISE: Final = Decision(Action.RAISE)
