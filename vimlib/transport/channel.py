@@ -61,8 +61,8 @@ class Channel(asyncio.BufferedProtocol):
         """When it became idle, by the loop's clock."""
         self.on_lost: Callable[[Channel], None] | None = None
         self._records = records
-        self._raw = memoryview(bytearray(_ROOM))
-        self._plain = memoryview(bytearray(_ROOM)) if records is not None else self._raw
+        # For what comes in, and then, once TLS has taken that over, for what it makes of it.
+        self._room = memoryview(bytearray(_ROOM))
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         # Whether an end of the stream is the peer's word, not somebody's who cut it off.
@@ -90,14 +90,14 @@ class Channel(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return where the next bytes go."""
-        return self._raw
+        return self._room
 
     def buffer_updated(self, count: int) -> None:
         """Take what has come, decrypted."""
         if self._records is None:
-            self._received(bytes(self._raw[:count]))
+            self._received(bytes(self._room[:count]))
             return
-        self._records.incoming.write(self._raw[:count])
+        self._records.incoming.write(self._room[:count])
         self._open_records(self._records)
 
     def eof_received(self) -> bool:
@@ -200,7 +200,7 @@ class Channel(asyncio.BufferedProtocol):
         failure: Exception | None = None
         try:
             while self._transport is not None:
-                data = records.open(self._plain)
+                data = records.open(self._room)
                 if not data:
                     break
                 self._received(data)
