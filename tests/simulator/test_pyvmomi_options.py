@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -115,7 +116,7 @@ def test_reads_how_busy_a_machine_is(host: Host) -> None:
     machine = host.datacenter.vmFolder.childEntity[0]
     assert manager.QueryAvailablePerfMetric(machine) == []
     host.done(machine.PowerOnVM_Task())
-    host.esx.machine(machine.name).booted -= datetime.timedelta(minutes=5)
+    host.esx.machine(machine.name).booted = datetime.now(UTC) - timedelta(minutes=5)
     metric = vim.PerformanceManager.MetricId(
         counterId=counter(host, "cpu", "usagemhz"), instance=""
     )
@@ -149,3 +150,41 @@ def test_asks_for_statistics_of_a_folder(shared: Host) -> None:
     assert not manager.QueryPerfProviderSummary(folder).currentSupported
     with pytest.raises(vmodl.fault.InvalidArgument):
         manager.QueryPerf([vim.PerformanceManager.QuerySpec(entity=folder)])
+
+
+def test_makes_and_removes_a_local_datastore(connect: Callable[..., Host], tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    host = connect(local_folders=tmp_path)
+    system = host.system.configManager.datastoreSystem
+    assert system.capabilities.localDatastoreSupported
+    store = system.CreateLocalDatastore("mine", "/here")
+    assert store.info.path == "/here"
+    assert store in host.datacenter.datastore
+    assert store in list(system.datastore)
+    files = vim.vm.FileInfo(vmPathName="[mine]")
+    machine = host.create("lodger", files=files, disk_kb=1024)
+    assert (tmp_path / "here" / "lodger" / "lodger.vmx").exists()
+    with pytest.raises(vim.fault.ResourceInUse):
+        system.RemoveDatastore(store)
+    host.done(machine.Destroy_Task())
+    system.RemoveDatastore(store)
+    assert [each.name for each in host.datacenter.datastore] == ["datastore1"]
+
+
+def test_a_host_makes_no_datastore_of_a_folder(shared: Host) -> None:
+    system = shared.system.configManager.datastoreSystem
+    with pytest.raises(vmodl.fault.NotSupported):
+        system.CreateLocalDatastore("mine", "/tmp")
+    assert list(system.QueryAvailableDisksForVmfs()) == []
+
+
+def test_renames_a_datastore(host: Host) -> None:
+    [store] = host.datacenter.datastore
+    [machine] = host.datacenter.vmFolder.childEntity
+    store.RenameDatastore("another name")
+    assert store.summary.name == "another name"
+    assert machine.config.files.vmPathName.startswith("[another name] ")
+    assert machine.layout.disk[0].diskFile[0].startswith("[another name] ")
+    host.done(machine.PowerOnVM_Task())
+    with pytest.raises(vim.fault.InvalidName):
+        store.RenameDatastore("no/slash")

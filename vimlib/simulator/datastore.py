@@ -27,9 +27,21 @@ class Datastore(Entity):
     kind = "Datastore"
 
     def __init__(
-        self, world: World, name: str, root: Path, capacity: int, uuid: str | None = None
+        self,
+        world: World,
+        name: str,
+        root: Path,
+        capacity: int,
+        *,
+        uuid: str | None = None,
+        given: str | None = None,
+        local: str | None = None,
     ) -> None:
         self.root = root
+        self.given = given
+        """The name under which the host was started with it; None if a call made it."""
+        self.local_path = local
+        """The path on the host that a call made it of; None for a volume of its own."""
         self.capacity = capacity
         self.used = 0
         """Bytes that count against the capacity; see `usage`."""
@@ -64,12 +76,21 @@ class Datastore(Entity):
             uncommitted=0,
             accessible=self.accessible,
             multipleHostAccess=False,
-            type="VMFS",
+            type="VMFS" if self.local_path is None else "OTHER",
             maintenanceMode="normal",
         )
 
     @prop("info")
     def _info(self) -> Any:
+        if self.local_path is not None:
+            return vim25.LocalDatastoreInfo(
+                name=self.name,
+                url=self.url,
+                freeSpace=self.free,
+                maxFileSize=64 << 40,
+                timestamp=self.world.clock.now(),
+                path=self.local_path,
+            )
         return vim25.VmfsDatastoreInfo(
             name=self.name,
             url=self.url,
@@ -80,7 +101,11 @@ class Datastore(Entity):
         )
 
     def volume(self) -> Any:
-        """Return it as a VMFS volume."""
+        """Return it as a volume."""
+        if self.local_path is not None:
+            return vim25.HostLocalFileSystemVolume(
+                type="OTHER", name=self.name, capacity=self.capacity, device=self.local_path
+            )
         major = self.world.release.vmfs
         return vim25.HostVmfsVolume(
             type="VMFS",
@@ -281,27 +306,3 @@ def no_such_file(shown: str) -> Any:
 async def refresh(store: Datastore, call: Call) -> None:
     """Count the files anew."""
     await store.recount()
-
-
-@serves(Datastore, "RenameDatastore")
-def rename(store: Datastore, call: Call) -> None:
-    """Give the datastore another name."""
-    store.world.require_licence()
-    name = call.args["newName"]
-    other = store.world.datastores.get(name)
-    if other is not None and other is not store:
-        raise say(
-            vim25.DuplicateName(name=name, object=other.ref), f"The name '{name}' already exists."
-        )
-    if not name or len(name) > 42 or set(name) & set("/\\%[]"):
-        raise say(vim25.InvalidName(name=name), f"The name '{name}' is not valid.")
-    raise say(vim25.NotSupported(), "Renaming a datastore is not simulated.")
-
-
-@serves(Datastore, "DestroyDatastore")
-def destroy(store: Datastore, call: Call) -> None:
-    """Refuse while machines are on it, which they may be."""
-    raise say(
-        vim25.ResourceInUse(type="Datastore", name=store.name),
-        f"The resource '{store.name}' is in use.",
-    )

@@ -17,7 +17,7 @@ from vimlib.simulator.datastore import Datastore
 from vimlib.simulator.inventory import build
 from vimlib.simulator.populate import make_machines
 from vimlib.simulator.server import Server
-from vimlib.simulator.state import Keeper, certificate_of
+from vimlib.simulator.state import Keeper, certificate_of, kept_names
 from vimlib.simulator.state import load as load_state
 from vimlib.simulator.state import read as read_state
 from vimlib.simulator.world import World
@@ -67,6 +67,8 @@ class ESXHost:
         seed: Makes UUIDs and MAC addresses the same in each run.
         state: A file in which the host keeps what it knows; if it is there, the host begins with it.
             Use it with named datastores, whose folders stay too.
+        local_folders: A folder below which CreateLocalDatastore may make datastores of folders; without
+            it that call answers NotSupported, since it would open any folder of this machine.
         call_log_limit: Most entries that `call_log` keeps; the oldest go first.
         control: Serve `/_ctl/`, by which another process orders faults; see `vimlib.simulator.control`.
         address: Where to listen. Loopback alone is meant; the password is the only guard.
@@ -95,6 +97,7 @@ class ESXHost:
         state: str | Path | None = None,
         control: bool = False,
         call_log_limit: int = 100_000,
+        local_folders: str | Path | None = None,
     ) -> None:
         if call_log_limit < 0:
             raise ValueError(f"call_log_limit is {call_log_limit}; it is at least 0")
@@ -110,7 +113,9 @@ class ESXHost:
         self.call_log = CallLog(call_log_limit)
         """The calls that came, failed ones too, oldest first; the last `call_log_limit` of them."""
         self._folders = dict(datastores) if datastores is not None else {"datastore1": None}
-        self._capacity = capacity
+        self.world.given_datastores = tuple(self._folders)
+        self.world.capacity = capacity
+        self.world.local_folders = Path(local_folders) if local_folders is not None else None
         self._vms = vms
         self._legacy_tls = legacy_tls
         self._session_limit = session_limit
@@ -152,7 +157,7 @@ class ESXHost:
             session_limit=self._session_limit,
             session_timeout=self._session_timeout,
         )
-        await self._mount(kept["datastores"] if kept is not None else {})
+        await self._mount({} if kept is None else kept_names(kept))
         if kept is not None:
             await load_state(world, kept)
         if self._state is not None:
@@ -163,13 +168,17 @@ class ESXHost:
         world.restart = self._restart
         await self._serve()
 
-    async def _mount(self, uuids: Mapping[str, str]) -> None:
-        for name, folder in self._folders.items():
-            root = Path(folder) if folder is not None else self._make_folder(name)
-            await self.world.io(_make_root, root)
-            store = Datastore(
-                self.world, name, root.resolve(), self._capacity, uuid=uuids.get(name)
-            )
+    async def _mount(self, kept: Mapping[str, tuple[str, str | None] | None]) -> None:
+        """Make the datastores; `kept` has name and UUID of those that were there, None if removed."""
+        world = self.world
+        for given, folder in self._folders.items():
+            known: tuple[str, str | None] | None = kept.get(given, (given, None))
+            if known is None:
+                continue
+            root = Path(folder) if folder is not None else self._make_folder(given)
+            await world.io(_make_root, root)
+            name, uuid = known
+            store = Datastore(world, name, root.resolve(), world.capacity, uuid=uuid, given=given)
             await store.recount()
 
     async def _serve(self) -> None:

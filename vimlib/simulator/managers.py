@@ -71,24 +71,6 @@ class OptionManager(Served):
         ]
 
 
-class DatastoreSystem(Served):
-    """Where datastores are made; here only looked at."""
-
-    kind = "HostDatastoreSystem"
-
-    @prop("datastore", cached=False)
-    def _datastores(self) -> list[Any]:
-        return [store.ref for store in self.world.datastores.values()]
-
-    @prop("capabilities")
-    def _capabilities(self) -> Any:
-        return vim25.HostDatastoreSystemCapabilities(
-            nfsMountCreationRequired=True,
-            nfsMountCreationSupported=False,
-            localDatastoreSupported=False,
-        )
-
-
 class StorageSystem(Served):
     """Volumes."""
 
@@ -135,6 +117,7 @@ class OvfManager(Served):
 def build_managers(world: World) -> None:
     """Make them all."""
     from vimlib.simulator.browser import DatastoreBrowser
+    from vimlib.simulator.datastore_system import DatastoreSystem
     from vimlib.simulator.disk_manager import DiskManager
     from vimlib.simulator.file_manager import FileManager
     from vimlib.simulator.options import EnvironmentBrowser

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from vimlib.simulator import vmx
 from vimlib.simulator.certificate import Certificate
+from vimlib.simulator.datastore import Datastore
+from vimlib.simulator.datastore_system import local_folder
 from vimlib.simulator.lifecycle import capacities_of, hold_files
 from vimlib.simulator.machine import VirtualMachine
 from vimlib.simulator.network import PortGroup, Switch
@@ -32,9 +34,9 @@ if TYPE_CHECKING:
     from vimlib.simulator.objects import Served
     from vimlib.simulator.world import World
 
-__all__ = ["Keeper", "certificate_of", "load", "read"]
+__all__ = ["Keeper", "certificate_of", "kept_names", "load", "read"]
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 def read(path: Path) -> dict[str, Any] | None:
@@ -55,6 +57,15 @@ def certificate_of(state: dict[str, Any]) -> Certificate:
     return Certificate(kept["pem"].encode(), kept["key"].encode(), kept["sha256"], kept["sha1"])
 
 
+def kept_names(state: dict[str, Any]) -> dict[str, tuple[str, str | None] | None]:
+    """Return name and UUID of each datastore by the name that it was given; None for removed ones."""
+    kept: dict[str, tuple[str, str | None] | None] = dict.fromkeys(state["removed"])
+    for store in state["datastores"]:
+        if store["given"] is not None:
+            kept[store["given"]] = store["name"], store["uuid"]
+    return kept
+
+
 def _host(world: World) -> dict[str, Any]:
     """Return the state, short of the machines and of the next serial number."""
     certificate = world.certificate
@@ -71,7 +82,13 @@ def _host(world: World) -> dict[str, Any]:
             "sha1": certificate.sha1,
         },
         "host": {"uuid": world.host.uuid, "maintenance": world.host.maintenance},
-        "datastores": {store.name: store.uuid for store in world.datastores.values()},
+        "datastores": [
+            {"given": s.given, "name": s.name, "uuid": s.uuid, "local": s.local_path}
+            for s in world.datastores.values()
+        ],
+        "removed": sorted(
+            set(world.given_datastores) - {s.given for s in world.datastores.values() if s.given}
+        ),
         "switches": [
             {"name": s.name, "pnics": s.pnics, "ports": s.ports, "mtu": s.mtu}
             for s in world.networks.switches.values()
@@ -124,6 +141,7 @@ async def load(world: World, state: dict[str, Any]) -> None:
     world.skip_serials(int(state["serial"]))
     world.host.uuid = state["host"]["uuid"]
     world.host.maintenance = state["host"]["maintenance"]
+    await _load_local(world, state)
     networks = world.networks
     for kept in state["switches"]:
         old = networks.switches.get(kept["name"])
@@ -137,6 +155,23 @@ async def load(world: World, state: dict[str, Any]) -> None:
             )
     for kept in state["machines"]:
         await _load_machine(world, kept)
+
+
+async def _load_local(world: World, state: dict[str, Any]) -> None:
+    """Bring back the datastores that calls made, if their folders are still there and allowed."""
+    for kept in state["datastores"]:
+        if kept["given"] is None and world.local_folders is not None:
+            place = await world.io(local_folder, world.local_folders, kept["local"])
+            if place is not None:
+                store = Datastore(
+                    world,
+                    kept["name"],
+                    place,
+                    world.capacity,
+                    uuid=kept["uuid"],
+                    local=kept["local"],
+                )
+                await store.recount()
 
 
 async def _load_machine(world: World, kept: dict[str, Any]) -> None:

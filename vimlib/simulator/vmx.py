@@ -94,12 +94,28 @@ def render(config: Any) -> str:
     if config.managedBy is not None:
         lines["managedBy.extensionKey"] = config.managedBy.extensionKey
         lines["managedBy.type"] = config.managedBy.type
-    _render_devices(config.hardware.device, lines)
+    folder = _folder_of(config.files.vmPathName)
+    _render_devices(config.hardware.device, lines, folder)
     lines.update({option.key: str(option.value) for option in config.extraConfig})
     return "".join(f'{key} = "{_escape(value)}"\n' for key, value in lines.items())
 
 
-def _render_devices(devices: list[Any], lines: dict[str, str]) -> None:
+def _folder_of(path: str) -> str:
+    """Return what stands before a file's own name: `[ds] folder/`, or `[ds] ` at the top."""
+    head, slash, _ = path.rpartition("/")
+    return head + "/" if slash else path.partition("]")[0] + "] "
+
+
+def _beside(file: str, folder: str) -> str:
+    """Return a file's name as it stands in a configuration of `folder`: bare if it lies beside it.
+
+    So hosts write it, and a folder that is copied, or whose datastore gets another name, stays whole.
+    """
+    name = file.removeprefix(folder)
+    return file if "/" in name else name
+
+
+def _render_devices(devices: list[Any], lines: dict[str, str], folder: str) -> None:
     buses = {}
     scsi = {name: key for key, name in _SCSI.items()}
     nics = {name: key for key, name in _NICS.items()}
@@ -133,10 +149,12 @@ def _render_devices(devices: list[Any], lines: dict[str, str]) -> None:
         ):
             slot = f"{buses[device.controllerKey]}:{device.unitNumber}"
             lines[f"{slot}.present"] = "TRUE"
-            lines[f"{slot}.fileName"] = getattr(device.backing, "fileName", "") or ""
+            file = getattr(device.backing, "fileName", "") or ""
             if isinstance(device, vim25.VirtualCdrom):
+                lines[f"{slot}.fileName"] = file
                 lines[f"{slot}.deviceType"] = "cdrom-image"
             else:
+                lines[f"{slot}.fileName"] = _beside(file, folder)
                 lines[f"{slot}.deviceType"] = "scsi-hardDisk"
                 lines[f"{slot}.mode"] = getattr(device.backing, "diskMode", "persistent")
         elif isinstance(device, vim25.VirtualEthernetCard):
@@ -176,7 +194,8 @@ def read_config(
         memoryMB=_number(values, "memSize", 32),
     )
     devices = DeviceList(hardware.device)
-    _read_devices(world, devices, values, disks)
+    folder = _folder_of(base.files.vmPathName)
+    _read_devices(world, devices, values, disks, folder)
     managed = None
     if "managedBy.extensionKey" in values:
         managed = vim25.ManagedByInfo(
@@ -214,6 +233,7 @@ def _read_devices(
     devices: DeviceList,
     values: dict[str, str],
     disks: dict[str, DiskFacts],
+    folder: str,
 ) -> None:
     buses: dict[str, int] = {"ide0": 200, "ide1": 201}
 
@@ -251,9 +271,9 @@ def _read_devices(
                     backing=vim25.VirtualCdromIsoBackingInfo(fileName=file),
                 )
             else:
-                device = _disk(
-                    key, unit, file, disks.get(file), values.get(f"{slot}.mode", "persistent")
-                )
+                facts = disks.get(file)
+                shown = file if not file or file.startswith("[") else folder + file
+                device = _disk(key, unit, shown, facts, values.get(f"{slot}.mode", "persistent"))
             devices.add(device, 0, mac)
     for number in range(10):
         slot = f"ethernet{number}"

@@ -19,6 +19,7 @@ from vimlib.simulator.versions import find_release
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+    from pathlib import Path
 
     from vimlib.simulator.certificate import Certificate
     from vimlib.simulator.datastore import Datastore
@@ -78,6 +79,12 @@ class World:
         self.machines: dict[str, VirtualMachine] = {}
         self.datastores: dict[str, Datastore] = {}
         """By name."""
+        self.given_datastores: tuple[str, ...] = ()
+        """Names of the datastores that the host was started with."""
+        self.capacity = 1 << 40
+        """Bytes of a datastore."""
+        self.local_folders: Path | None = None
+        """The folder below which a call may make datastores; None: it may not."""
         self.leases: dict[str, Lease] = {}
         """NFC leases that live, by the id in their URLs."""
         self.faults = Faults()

@@ -137,3 +137,34 @@ def test_a_number_that_is_none() -> None:
     values = vmx.parse('config.version = "8"\nmemSize = "much"\n')
     with pytest.raises(vmx.VmxError):
         vmx.read_config(world(), blank_config(world(), "x", "[ds] x/x.vmx"), values, {})
+
+
+@pytest.mark.parametrize(
+    ("place", "disk", "written"),
+    [
+        ("[ds] it/it.vmx", "[ds] it/it.vmdk", "it.vmdk"),
+        ("[ds] it/it.vmx", "[ds] it/sub/it.vmdk", "[ds] it/sub/it.vmdk"),
+        ("[ds] it/it.vmx", "[ds] it2/it.vmdk", "[ds] it2/it.vmdk"),
+        ("[ds] it/it.vmx", "[other] it/it.vmdk", "[other] it/it.vmdk"),
+        ("[ds] it.vmx", "[ds] it.vmdk", "it.vmdk"),
+    ],
+)
+def test_a_disk_beside_its_machine_is_named_barely(place: str, disk: str, written: str) -> None:
+    before = configured()
+    given: list[Any] = before.hardware.device
+    devices = [
+        replace(device, backing=replace(device.backing, fileName=disk))
+        if type(device).__name__ == "VirtualDisk"
+        else device
+        for device in given
+    ]
+    before = replace(
+        before,
+        files=replace(before.files, vmPathName=place),
+        hardware=replace(before.hardware, device=devices),
+    )
+    values = vmx.parse(vmx.render(before))
+    assert values["scsi1:3.fileName"] == written
+    after = vmx.read_config(world(), blank_config(world(), "it", place), values, {})
+    found: list[Any] = [d for d in after.hardware.device if isinstance(d, vim25.VirtualDisk)]
+    assert [device.backing.fileName for device in found] == [disk]
