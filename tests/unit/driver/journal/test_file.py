@@ -188,7 +188,7 @@ class Full:
         monkeypatch.setattr(os, "write", write)
 
 
-async def test_a_full_disk_begins_nothing_and_tears_nothing(
+async def test_row_77_a_full_disk_begins_nothing_and_tears_nothing(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     disk = Full(monkeypatch)

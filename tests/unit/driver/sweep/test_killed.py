@@ -182,7 +182,7 @@ JOBS = {
 
 @pytest.mark.parametrize("every", [ALL, pytest.param(False, id="writes")])
 @pytest.mark.parametrize("job", JOBS)
-async def test_killed_at_each_step(
+async def test_row_61_killed_at_each_step(
     job: str,
     every: bool,
     beside: Beside,
@@ -224,7 +224,7 @@ async def test_killed_at_each_step(
 
 @pytest.mark.parametrize("every", [ALL, pytest.param(False, id="writes")])
 @pytest.mark.parametrize("job", ["spawn", "push"])
-async def test_the_journal_is_lost_too(
+async def test_row_61_the_journal_is_lost_too(
     job: str,
     every: bool,
     beside: Beside,
@@ -260,7 +260,7 @@ async def test_the_journal_is_lost_too(
 
 
 @pytest.mark.parametrize("every", [ALL, pytest.param(False, id="writes")])
-async def test_a_sweep_is_killed(
+async def test_row_61_a_sweep_is_killed(
     every: bool, beside: Beside, tmp_path: Path, image: Path, spawner: subprocess.Popen[str]
 ) -> None:
     async with rigged(beside, tmp_path, image, spawner) as rig:

@@ -414,7 +414,7 @@ async def test_ages_that_are_none(age: float, host: Hosted) -> None:
             await driver_of(client).sweep(older_than=age)
 
 
-async def test_without_a_journal_entry_nothing_is_begun(
+async def test_row_77_without_a_journal_entry_nothing_is_begun(
     host: Hosted, image: Path, tmp_path: Path
 ) -> None:
     config = replace(CONFIG, journal=tmp_path / "no" / "journal")
@@ -430,7 +430,7 @@ async def test_without_a_journal_entry_nothing_is_begun(
     assert host.state().files == frozenset()
 
 
-async def test_what_could_not_be_undone_is_swept_later(host: Hosted, image: Path) -> None:
+async def test_row_67_what_could_not_be_undone_is_swept_later(host: Hosted, image: Path) -> None:
     clean = host.state()
     host.esx.faults.fail_task("CreateVirtualDisk_Task", vim25.FileFault(file="x"))
     host.esx.faults.fail_task("Destroy_Task", vim25.GenericVmConfigFault(reason="on order"))
