@@ -54,6 +54,11 @@ class SpawnPlan:
     """KiB of the finished root disk, at least `extent_bytes`."""
 
     @property
+    def needed(self) -> int:
+        """Bytes of room on the datastore."""
+        return self.capacity_kb * _KIB
+
+    @property
     def grows(self) -> bool:
         """Whether the disk is extended after the image is in place."""
         return self.capacity_kb * _KIB > self.extent_bytes

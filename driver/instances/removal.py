@@ -152,7 +152,8 @@ async def remove_half_made(
     """Remove a machine that was never finished, and its folder. One that is gone is no error.
 
     What carries the mark goes last: as long as `MAKING_KEY` is there, the disk is not attached, so
-    it is deleted first. Whatever ends this on the way, a sweep finds the rest by the mark.
+    it is deleted first. Whatever ends this on the way, a sweep finds the rest by the mark. Cancelling
+    leaves tasks running: shield it.
     """
     try:
         row = await client.get(vm, "config.extraConfig")
@@ -184,7 +185,8 @@ async def remove_remains(
 ) -> str:
     """Remove the folder of a machine of ours that is gone; return what speaks against it, or "".
 
-    Unlike a machine, a folder carries no mark: somebody may live there by now.
+    Unlike a machine, a folder carries no mark: somebody may live there by now. Cancelling leaves a
+    task running: shield it.
     """
     if not folder.path:
         return "it is the root of a datastore"

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from driver.config import DriverConfig
     from driver.images.mover import BodyMover
-    from driver.images.source import ImageSource, Progress
+    from driver.images.source import ImageInfo, ImageSource, Progress
     from driver.instances.place import Place
     from driver.instances.plan import SpawnPlan
     from driver.instances.types import Instance, InstanceSpec
@@ -80,21 +80,7 @@ async def spawn(
         name=spec.name,
         power_on=spec.power_on,
     )
-    plan = plan_spawn(
-        spec,
-        image,
-        config,
-        api_version=client.api_version,
-        token=entry.token,
-        making=stamp(await host_time(client)),
-    )
-    await check_networks(client, [card.network for card in spec.nics if card.vlan is None])
-    await _check_absent(client, spec)
-    place = await find_place(client)
-    free = await free_space(client, spec.datastore)
-    needed = plan.capacity_kb * 1024
-    if free < needed:
-        raise NoSpaceError(spec.datastore, needed=needed, free=free)
+    plan, place = await _prepare(client, spec, image, config, entry.token)
     try:
         async with Undo(seconds=config.cleanup_seconds, journal=journal) as undo:
             steps = _Steps(client, spec, plan, place, config, undo, journal, entry)
@@ -114,8 +100,29 @@ async def spawn(
     except vim25.NoDiskSpace as fault:
         # Somebody else took the room meanwhile.
         free = await free_space(client, spec.datastore)
-        raise NoSpaceError(spec.datastore, needed=needed, free=free) from fault
+        raise NoSpaceError(spec.datastore, needed=plan.needed, free=free) from fault
     return made
+
+
+async def _prepare(
+    client: Client, spec: InstanceSpec, image: ImageInfo, config: DriverConfig, token: str
+) -> tuple[SpawnPlan, Place]:
+    """Check everything that can be checked, and decide what to do where. Makes nothing."""
+    plan = plan_spawn(
+        spec,
+        image,
+        config,
+        api_version=client.api_version,
+        token=token,
+        making=stamp(await host_time(client)),
+    )
+    await check_networks(client, [card.network for card in spec.nics if card.vlan is None])
+    await _check_absent(client, spec)
+    place = await find_place(client)
+    free = await free_space(client, spec.datastore)
+    if free < plan.needed:
+        raise NoSpaceError(spec.datastore, needed=plan.needed, free=free)
+    return plan, place
 
 
 async def _check_absent(client: Client, spec: InstanceSpec) -> None:

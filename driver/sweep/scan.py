@@ -27,7 +27,10 @@ def _marks(options: Iterable[Any]) -> dict[str, str]:
 async def marked_machines(
     client: Client, owner: str
 ) -> dict[vim25.VirtualMachine, tuple[str, bool]]:
-    """Return the owner's machines, each with its token and whether it is half-made. One retrieval."""
+    """Return the owner's machines, each with its token and whether it is half-made.
+
+    One retrieval for all. Cancelling loses nothing.
+    """
     found = {}
     async for row in client.collect(vim25.VirtualMachine, "config.extraConfig"):
         marks = _marks(row.props.get("config.extraConfig") or [])
@@ -37,7 +40,10 @@ async def marked_machines(
 
 
 async def read_machine(client: Client, vm: vim25.VirtualMachine, owner: str) -> Found | None:
-    """Return a machine as it is now; None if it is gone, or does not carry the mark any more."""
+    """Return a machine as it is now; None if it is gone, or does not carry the mark any more.
+
+    Cancelling loses nothing.
+    """
     try:
         row = await client.get(
             vm,
@@ -68,7 +74,7 @@ async def read_machine(client: Client, vm: vim25.VirtualMachine, owner: str) -> 
 
 
 async def usable_datastores(client: Client) -> list[str]:
-    """Return the names of datastores that can be asked now."""
+    """Return the names of datastores that can be asked now. Cancelling loses nothing."""
     return sorted(
         [
             str(row["name"])
