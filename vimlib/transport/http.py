@@ -38,6 +38,8 @@ _LINE: Final = 8 << 10
 _TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 # How long an answer may take that was on its way when writing failed.
 _LAST_WORDS: Final = 5.0
+# Interim answers (1xx) before an answer: each is a sign of life, so no deadline ends an endless row.
+_INTERIM: Final = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,9 +262,13 @@ class _Reader:
     async def reply(self, method: str, pump: asyncio.Task[None] | None = None) -> HTTPReply:
         """Read the head of the final reply, passing over interim ones."""
         await self._first_byte(pump)
+        interim = 0
         while (head := await self._one_head()).status < 200:
             if head.status == 101:
                 raise self.wrong("it switches protocols, unasked")
+            interim += 1
+            if interim > _INTERIM:
+                raise self.wrong("it has interim answers without end")
         length = length_of(head, method, self.connection.host)
         announced = head.get("content-length") if method == "HEAD" else None
         return HTTPReply(head, _Body(self, length, announced))

@@ -284,10 +284,17 @@ async def test_row_33_a_session_that_ends_amid_the_body_fails_and_is_not_resumed
     esx: ESXHost, store: Datastore
 ) -> None:
     await store.place()
-    esx.faults.add("PUT", "status", status=401, after=100_000)
+    rule = esx.faults.add("PUT", "status", status=401, after=100_000, times=None)
     with pytest.raises(TransferRejectedError) as caught:
         await store.upload("x", chunks(DATA), size=len(DATA))
-    assert caught.value.status == 401
+    assert (caught.value.status, caught.value.outcome) == (401, "refused")
+    assert "from the first byte" in str(caught.value)
+    assert rule.hits == 1, "the body was sent once"
+    assert not (root(esx) / "x").exists() or (root(esx) / "x").stat().st_size < len(DATA)
+    esx.faults.clear()
+    # A fresh attempt, from byte 0, is the caller's to make.
+    await store.upload("x", chunks(DATA), size=len(DATA), overwrite=True)
+    assert (root(esx) / "x").read_bytes() == DATA
 
 
 @pytest.mark.parametrize(

@@ -101,10 +101,13 @@ async def test_row_02_syn_black_hole() -> None:
             filler.connect_ex(sock.getsockname())
         url = f"https://127.0.0.1:{sock.getsockname()[1]}/sdk"
         async with transport(url) as made:
+            began = time.monotonic()
             for error in await both_ways(made):
                 assert isinstance(error, DeadlineError)
                 assert (error.phase, error.outcome) == ("connect", "not_sent")
+                assert error.seconds == QUICK.connect
                 assert isinstance(error, TimeoutError)
+            assert 2 * QUICK.connect <= time.monotonic() - began < 2 * QUICK.connect + 1
 
 
 async def test_row_03_no_such_name() -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import pytest
 
+import vimlib
 from tests.rig import certs
 from tests.rig.canary import PASSWORD
 from tests.rig.host import USERNAME, Face, RigHost, answer, cut, reset, rig_host
@@ -26,6 +27,7 @@ from vimlib.secret import Secret
 from vimlib.session import RetryPolicy, Session
 from vimlib.session.policy import Backoff
 from vimlib.session.session import Credentials
+from vimlib.simulator import ESXHost
 from vimlib.tls import TLS
 from vimlib.transport import HTTPTransport, Timeouts
 
@@ -225,6 +227,27 @@ async def test_row_36_a_logout_whose_connection_broke_is_asked_for_once_more(
     assert not host.sessions
     assert "not logged out" not in caplog.text
     assert host.logins == 1, "a second one that is refused leads to no login"
+
+
+async def test_row_36_a_session_too_many_is_refused_and_harms_nobody() -> None:
+    async with leakcheck(), ESXHost(session_limit=1) as esx:
+
+        def client() -> AbstractAsyncContextManager[vimlib.Client]:
+            user, password = esx.credentials.username, esx.credentials.password
+            tls = vimlib.TLS(pin=esx.thumbprint)
+            return vimlib.connect(esx.url, user, password, tls=tls, retries=FAST)
+
+        async with client() as first:
+            with pytest.raises(HTTPStatusError) as caught:
+                async with client():
+                    raise AssertionError("not reached")
+            assert caught.value.status == 503
+            assert len(esx.world.sessions.by_cookie) == 1
+            assert await first.collect(vim25.HostSystem, "name").first() is not None
+        assert not esx.world.sessions.by_cookie
+        async with client():
+            pass
+        assert not esx.world.sessions.by_cookie
 
 
 async def test_row_36_closing_twice_logs_out_once(host: RigHost) -> None:

@@ -210,10 +210,11 @@ def test_row_65_a_deadline_that_fires_as_the_reply_lands() -> None:
         for ticks in range(12):
             transport = ScriptedTransport(script(), cookie=Secret("c"))
             slow = transport.exchange
+            lands = 1 + (ticks - 6) * 1e-9
 
-            async def exchange(call: EncodedCall, slow: Any = slow) -> Reply:
+            async def exchange(call: EncodedCall, slow: Any = slow, lands: float = lands) -> Reply:
                 if call.method == "CurrentTime":
-                    await asyncio.sleep(1)
+                    await asyncio.sleep(lands)
                 reply: Reply = await slow(call)
                 return reply
 
@@ -234,7 +235,7 @@ def test_row_65_a_deadline_that_fires_as_the_reply_lands() -> None:
                 transport.exchange = slow  # type: ignore[method-assign]
                 await root.CurrentTime()
             assert transport.count("Logout") == 1
-        assert outcomes
+        assert outcomes == {"reply", "deadline"}
 
     clock.run(main())
 

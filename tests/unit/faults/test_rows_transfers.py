@@ -244,6 +244,25 @@ async def test_row_49_interim_answers_are_passed_over() -> None:
         assert await put(transport, Body(1000)) == (200, "ok")
 
 
+async def test_row_49_interim_answers_without_end_end() -> None:
+    """Each is a sign of life, so no deadline passes: they are counted."""
+
+    async def never(conn: Conn) -> None:
+        await conn.head()
+        await conn.reader.readexactly(1000)
+        while True:
+            await conn.send(b"HTTP/1.1 102 Processing\r\n\r\n")
+            await asyncio.sleep(0)
+
+    async with (
+        asyncio.timeout(10),
+        stage(never, GOOD.server_context()) as server,
+        transport_to(server.url, read=0.5) as transport,
+    ):
+        with pytest.raises(ProtocolError, match="interim"):
+            await put(transport, Body(1000))
+
+
 async def test_row_52_a_source_that_ends_early_aborts_the_request() -> None:
     seen: list[int] = []
 
