@@ -565,6 +565,14 @@ SCENARIOS: tuple[Scenario, ...] = (
         prepare=on("PUT", alter(lambda body: body[:-1] + bytes([body[-1] ^ 1]))),
     ),
     Scenario(
+        "46c",
+        "The same, and reading back was asked for",
+        "upload",
+        verdict.stored("up.bin", SIZE),
+        args=UP | {"door": "read back"},
+        prepare=on("PUT", alter(lambda body: body[:-1] + bytes([body[-1] ^ 1]))),
+    ),
+    Scenario(
         "52",
         "The source ends at half of the size",
         "upload",
@@ -597,7 +605,8 @@ SCENARIOS: tuple[Scenario, ...] = (
 
 
 KNOWN = {
-    # Nobody reads back what was stored: over a WAN that costs as much as the upload.
+    # By default nobody reads back what was stored: over a WAN that costs as much as the upload.
+    # Asked to, vimlib does (46c).
     "46b": "lies",
 }
 """Rows in which vimlib is not ok, and how."""

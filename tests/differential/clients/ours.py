@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Literal
 
 import vimlib
 from tests.differential.clients.base import Channel, Job, NotOffered, attempt, describe, run, show
@@ -144,7 +144,8 @@ class Ours:
             async with self.client() as client:
                 store = client.datastore("datastore1")
                 await asyncio.to_thread(self.channel.checkpoint, "between")
-                return describe((await store.upload(name, source(), size=size)).size)
+                verify: Literal["hash", "size"] = "hash" if door == "read back" else "size"
+                return describe((await store.upload(name, source(), size=size, verify=verify)).size)
 
         return self._run(work())
 
