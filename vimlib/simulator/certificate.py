@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 import ssl
 import tempfile
 import warnings
@@ -111,10 +110,9 @@ def server_context(certificate: Certificate, *, legacy: bool = False) -> ssl.SSL
             context.minimum_version = ssl.TLSVersion.TLSv1
             context.maximum_version = ssl.TLSVersion.TLSv1
         context.set_ciphers("ALL:@SECLEVEL=0")
-    # `load_cert_chain` reads files only. The directory is ours alone and gone at once.
-    with tempfile.TemporaryDirectory(prefix="vimlib-sim-") as folder:
-        path = os.path.join(folder, "rui.pem")
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(certificate.key + certificate.pem)
-        context.load_cert_chain(path)
+    # `load_cert_chain` reads files only. This one is ours alone (mode 0600) and gone at once.
+    with tempfile.NamedTemporaryFile(prefix="vimlib-sim-", suffix=".pem") as file:
+        file.write(certificate.key + certificate.pem)
+        file.flush()
+        context.load_cert_chain(file.name)
     return context

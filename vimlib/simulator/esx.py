@@ -13,7 +13,7 @@ from vimlib.simulator import power
 from vimlib.simulator.call import CallLog
 from vimlib.simulator.certificate import make_certificate, server_context
 from vimlib.simulator.control import Control
-from vimlib.simulator.datastore import Datastore
+from vimlib.simulator.datastore import Datastore, usage
 from vimlib.simulator.inventory import build
 from vimlib.simulator.populate import make_machines
 from vimlib.simulator.server import Server
@@ -176,10 +176,10 @@ class ESXHost:
             if known is None:
                 continue
             root = Path(folder) if folder is not None else self._make_folder(given)
-            await world.io(_make_root, root)
+            root, used = await world.io(_open_root, root)
             name, uuid = known
-            store = Datastore(world, name, root.resolve(), world.capacity, uuid=uuid, given=given)
-            await store.recount()
+            store = Datastore(world, name, root, world.capacity, uuid=uuid, given=given)
+            store.used = used
 
     async def _serve(self) -> None:
         world = self.world
@@ -361,8 +361,11 @@ class ESXHost:
         return f"<ESXHost {self.world.release.name} {state}, {len(self.world.machines)} machines>"
 
 
-def _make_root(root: Path) -> None:
+def _open_root(root: Path) -> tuple[Path, int]:
+    """Make a datastore's folder if it is missing; return where it is and what it holds, in bytes."""
     root.mkdir(parents=True, exist_ok=True)
+    root = root.resolve()
+    return root, usage(root)
 
 
 def describe(esx: ESXHost) -> dict[str, Any]:
