@@ -117,6 +117,44 @@ async def test_row_03_no_such_name() -> None:
             assert error.outcome == "not_sent"
 
 
+@pytest.mark.parametrize("number", [socket.EAI_AGAIN, socket.EAI_FAIL, socket.EAI_NONAME])
+async def test_row_03_a_resolver_that_fails(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fails(host: str, port: int, **how: Any) -> Any:
+        raise socket.gaierror(number, "as SERVFAIL and its kin come out of the system")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", fails)
+    async with transport("https://esx.test/sdk") as made:
+        for error in await both_ways(made):
+            assert type(error) is ResolveError
+            assert (error.outcome, error.retryable) == ("not_sent", True)
+            assert "esx.test" in str(error)
+
+
+async def test_row_03_a_resolver_that_is_slow_meets_the_deadline_and_blocks_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def slow(host: str, port: int, **how: Any) -> Any:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", slow)
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            ticks += 1
+            await asyncio.sleep(0.01)
+
+    async with transport("https://esx.test/sdk", timeouts=Timeouts(connect=0.1)) as made:
+        ticking = asyncio.create_task(tick())
+        for error in await both_ways(made):
+            assert isinstance(error, DeadlineError)
+            assert (error.phase, error.outcome) == ("connect", "not_sent")
+        ticking.cancel()
+        await asyncio.gather(ticking, return_exceptions=True)
+    assert ticks > 5
+
+
 async def test_row_03_the_second_address_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     loop = asyncio.get_running_loop()
     async with stage(serve, GOOD.server_context()) as server:
