@@ -72,6 +72,13 @@ def test_reads_the_targets(shared: Host) -> None:
     assert [net.network.network for net in target.network] == list(shared.datacenter.network)
 
 
+def test_reads_what_the_host_can_do(shared: Host) -> None:
+    found = browser(shared).QueryTargetCapabilities(shared.system)
+    assert found.screenshotSupported
+    assert not found.ftSupported
+    assert shared.system.capability.maxSupportedVcpus == found.maxSupportedVcpus
+
+
 def test_a_machine_has_the_browser_of_the_host(shared: Host) -> None:
     machine = shared.create()
     assert machine.environmentBrowser == browser(shared)

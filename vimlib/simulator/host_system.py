@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from vimlib import vim25
+from vimlib.model import wire_fields
 from vimlib.simulator.objects import Entity, prop, serves
 from vimlib.simulator.tasks import start_task
 from vimlib.simulator.world import say
@@ -38,6 +39,22 @@ def about(world: World) -> Any:
         licenseProductName="VMware ESX Server",
         licenseProductVersion=f"{release.licence}.0",
     )
+
+
+_SUPPORTED = frozenset(
+    {
+        "recursiveResourcePoolsSupported",
+        "cpuMemoryResourceConfigurationSupported",
+        "rebootSupported",
+        "shutdownSupported",
+        "vlanTaggingSupported",
+        "nicTeamingSupported",
+        "highGuestMemSupported",
+        "maintenanceModeSupported",
+        "preAssignedPCIUnitNumbersSupported",
+        "screenshotSupported",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -156,6 +173,25 @@ class HostSystem(Entity):
                 mountInfo=[store.mount() for store in self.world.datastores.values()],
             ),
             option=[],
+        )
+
+    @prop("capability")
+    def _capability(self) -> Any:
+        # Of what the API asks about every host: what is simulated. No shared storage, no other host.
+        fields: dict[str, Any] = {
+            field.attribute: field.name in _SUPPORTED
+            for field in wire_fields(vim25.HostCapability)
+            if field.type == "boolean" and field.required
+        }
+        return vim25.HostCapability(
+            **fields,
+            maxSupportedVcpus=self.shape.threads,
+            storageVMotionSupported=False,
+            cloneFromSnapshotSupported=False,
+            recordReplaySupported=False,
+            ftSupported=False,
+            tpmSupported=False,
+            supportedVmfsMajorVersion=[self.world.release.vmfs],
         )
 
     @prop("configManager")

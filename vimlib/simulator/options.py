@@ -356,6 +356,13 @@ def query_config_target(browser: EnvironmentBrowser, call: Call) -> Any:
     )
 
 
+@serves(EnvironmentBrowser, "QueryTargetCapabilities")
+def query_target_capabilities(browser: EnvironmentBrowser, call: Call) -> Any:
+    """Return what the host can do."""
+    _require_host(browser, call.get("host"))
+    return browser.world.host.read("capability")
+
+
 def _target(store: Datastore) -> Any:
     summary = store.read("summary")
     old = store.world.release.vmfs < 5

@@ -139,6 +139,16 @@ async def test_the_target_is_what_the_host_has(make: Callable[..., Any]) -> None
     assert target.datastore[0].mode == "readWrite"
 
 
+async def test_what_the_host_can_do(make: Callable[..., Any]) -> None:
+    for version in ("4.0", "9.0"):
+        call = await make(version=version)
+        found = await call(vim25.EnvironmentBrowser.QueryTargetCapabilities, BROWSER)
+        host = vim25.HostSystem("ha-host")
+        assert (await call.read(host, "capability"))["capability"] == found
+        assert found.maintenanceModeSupported
+        assert not found.vmotionSupported
+
+
 @pytest.mark.parametrize(
     ("version", "fields", "fault"),
     [
