@@ -29,40 +29,43 @@ CONFIG: dict[str, Any] = {"settle_seconds": 0.1, "task_seconds": 20, "cleanup_se
 
 
 class Killer:
-    """Counts steps and ends this process at one of them."""
+    """Counts steps by name and ends this process before, amid or after one of them."""
 
-    def __init__(self, at: tuple[int, str] | None, notes: int) -> None:
+    def __init__(self, at: tuple[str, int, str] | None, notes: int) -> None:
         self.at = at
         self.notes = notes
         self.moved = False
-        self.count = 0
+        self.counts: dict[str, int] = {}
 
-    def begin(self, name: str) -> int:
-        self.count += 1
+    def begin(self, name: str) -> tuple[str, int]:
+        number = self.counts[name] = self.counts.get(name, 0) + 1
         os.write(self.notes, f"{name}\n".encode())
-        self.reach(self.count, "before")
-        return self.count
+        self.reach((name, number), "before")
+        return name, number
 
-    def reach(self, number: int, when: str) -> None:
-        if self.at == (number, when):
+    def is_at(self, step: tuple[str, int], when: str) -> bool:
+        return self.at == (*step, when)
+
+    def reach(self, step: tuple[str, int], when: str) -> None:
+        if self.is_at(step, when):
             os.kill(os.getpid(), signal.SIGKILL)
 
     async def __call__(self, call: EncodedCall, exchange: Exchange, /) -> Reply:
-        number = self.begin(call.method)
+        step = self.begin(call.method)
         reply = await exchange(call)
-        self.reach(number, "after")
+        self.reach(step, "after")
         return reply
 
     def hook_journal(self) -> None:
         append = file._File.append
 
         def stepped(this: file._File, line: bytes) -> None:
-            number = self.begin("journal")
-            if self.at == (number, "torn"):
+            step = self.begin("journal")
+            if self.is_at(step, "torn"):
                 os.write(this._fd, line[: len(line) // 2])
-            self.reach(number, "torn")
+            self.reach(step, "torn")
             append(this, line)
-            self.reach(number, "after")
+            self.reach(step, "after")
 
         setattr(file._File, "append", stepped)  # noqa: B010 - mypy minds a method that is assigned
 

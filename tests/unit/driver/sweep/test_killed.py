@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -21,7 +21,9 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[4]
 ALL = pytest.param(True, id="all", marks=[pytest.mark.torture, pytest.mark.timeout(1800)])
 
-# Calls that change something; a run of the tests takes these, all take minutes.
+SOME = pytest.param(False, id="some", marks=pytest.mark.timeout(300))
+
+# Calls that change something; a run of the tests takes these, or samples of them, all take minutes.
 WRITES = (
     "CreateVM_Task", "CreateVirtualDisk_Task", "DeleteDatastoreFile_Task", "ExtendVirtualDisk_Task",
     "ReconfigVM_Task", "PowerOnVM_Task", "PowerOffVM_Task", "Destroy_Task", "MoveDatastoreFile_Task",
@@ -40,6 +42,10 @@ def spawner() -> Iterator[subprocess.Popen[str]]:
         process.stdin.close()
 
 
+Point: TypeAlias = tuple[str, int, str]
+"""Name of a step, which one of that name, and when."""
+
+
 @dataclass
 class Rig:
     """A host with look-alikes on it, and somebody who gives orders to processes."""
@@ -56,9 +62,7 @@ class Rig:
     def journal(self) -> Path:
         return self.folder / "journal"
 
-    def order(
-        self, job: str, at: tuple[int, str] | None = None, *, journal: bool = True, **more: Any
-    ) -> int:
+    def order(self, job: str, at: Point | None = None, *, journal: bool = True, **more: Any) -> int:
         """Have a process do a job; return how it ended. Its steps are in `steps`."""
         notes = self.folder / "steps"
         order = {
@@ -162,14 +166,26 @@ def has_group(rig: Rig) -> bool:
     return state.groups == rig.clean.groups | {"vlan-43"} and state.files > rig.clean.files
 
 
-def points(steps: list[str], every: bool) -> list[tuple[int, str]]:
+WORDS = {"journal": ("before", "torn", "after"), "body": ("before",)}
+
+
+def points(steps: list[str], every: bool, sample: int = 1) -> list[Point]:
     """Return where to end: around each step, or around those that write."""
-    chosen = []
-    for number, name in enumerate(steps, 1):
+    chosen: list[Point] = []
+    for index, name in enumerate(steps):
         if every or name in WRITES:
-            words = ("before", "torn", "after") if name == "journal" else ("before", "after")
-            chosen += [(number, when) for when in words if name != "body" or when == "before"]
-    return chosen
+            number = steps[: index + 1].count(name)
+            chosen += [(name, number, when) for when in WORDS.get(name, ("before", "after"))]
+    return chosen if every else chosen[::sample]
+
+
+def was_killed(status: int, at: Point) -> bool:
+    """Whether it was; how often it polls is the host's business, so a poll may not be reached."""
+    if status == -9:
+        return True
+    assert status == 0, at
+    assert at[0] not in WRITES, at
+    return False
 
 
 JOBS = {
@@ -180,7 +196,7 @@ JOBS = {
 }
 
 
-@pytest.mark.parametrize("every", [ALL, pytest.param(False, id="writes")])
+@pytest.mark.parametrize("every", [ALL, SOME])
 @pytest.mark.parametrize("job", JOBS)
 async def test_row_61_killed_at_each_step(
     job: str,
@@ -204,8 +220,8 @@ async def test_row_61_killed_at_each_step(
         await rig.clear()
         for at in todo:
             await prepare()
-            assert rig.order(job, at) == -9, f"{at} was not reached, of {rig.steps}"
-            where = f"{job} killed {at[1]} step {at[0]} of {rig.steps}"
+            killed = was_killed(rig.order(job, at), at)
+            where = f"{job} killed at {at} of {rig.steps}"
             report = await rig.sweep()
             assert not report.failed, f"{where}: {report.items}"
             rig.decoys.check()
@@ -213,6 +229,7 @@ async def test_row_61_killed_at_each_step(
                 ended["whole"] += 1
                 assert not [i for i in report.removed if i.kind == "machine"], where
             else:
+                assert killed or job == "destroy", where
                 assert is_nothing(rig, job), f"{where}: {new(rig)}, {report.items}"
                 ended["nothing"] += 1
             # Nothing is open any more, and what is whole stays so.
@@ -222,7 +239,7 @@ async def test_row_61_killed_at_each_step(
     assert min(ended.values()) > 0
 
 
-@pytest.mark.parametrize("every", [ALL, pytest.param(False, id="writes")])
+@pytest.mark.parametrize("every", [ALL, SOME])
 @pytest.mark.parametrize("job", ["spawn", "push"])
 async def test_row_61_the_journal_is_lost_too(
     job: str,
@@ -235,11 +252,11 @@ async def test_row_61_the_journal_is_lost_too(
     """What the host itself knows is enough for machines and files, once it is old enough."""
     async with rigged(beside, tmp_path, image, spawner) as rig:
         assert rig.order(job, journal=False) == 0
-        todo, left = points(rig.steps, every), 0
+        todo, left = points(rig.steps, every, 2), 0
         await rig.clear()
         for at in todo:
-            assert rig.order(job, at, journal=False) == -9
-            where = f"{job} killed {at[1]} step {at[0]} of {rig.steps}"
+            was_killed(rig.order(job, at, journal=False), at)
+            where = f"{job} killed at {at} of {rig.steps}"
             young = await rig.sweep(journal=False)
             assert not young.removed, where
             left += bool(young.left)
@@ -259,26 +276,23 @@ async def test_row_61_the_journal_is_lost_too(
     assert left > 0
 
 
-@pytest.mark.parametrize("every", [ALL, pytest.param(False, id="writes")])
+@pytest.mark.parametrize("every", [ALL, SOME])
 async def test_row_61_a_sweep_is_killed(
     every: bool, beside: Beside, tmp_path: Path, image: Path, spawner: subprocess.Popen[str]
 ) -> None:
     async with rigged(beside, tmp_path, image, spawner) as rig:
-        rig.order("spawn")
-        amid = rig.steps.index("ExtendVirtualDisk_Task") + 1
-        await rig.clear()
 
         def half_made() -> None:
-            assert rig.order("spawn", (amid, "before")) == -9
+            assert rig.order("spawn", ("ExtendVirtualDisk_Task", 1, "before")) == -9
             assert rig.state() != rig.clean
 
         half_made()
         assert rig.order("sweep", older_than=3600) == 0
-        todo = points(rig.steps, every)
+        todo = points(rig.steps, every, 3)
         rig.check_clean()
         for at in todo:
             half_made()
-            assert rig.order("sweep", at, older_than=3600) == -9
+            was_killed(rig.order("sweep", at, older_than=3600), at)
             report = await rig.sweep()
             assert not report.failed, report.items
             rig.check_clean()
