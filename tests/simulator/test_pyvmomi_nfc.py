@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import http.client
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
 
+from tests.simulator import trust
 from tests.simulator.conftest import Host, disk
 from tests.simulator.test_pyvmomi_disks import CONTENT, stream_optimized
 from tests.simulator.vmomi import vim
@@ -57,6 +61,30 @@ def test_an_imported_disk_has_the_bytes(shared: Host, web: requests.Session) -> 
     with pytest.raises(vim.fault.InvalidState):
         lease.HttpNfcLeaseProgress(100)
     assert web.put(url(shared, info), data=b"").status_code == 404
+
+
+def test_a_lease_is_complete_when_what_was_sent_has_arrived(shared: Host) -> None:
+    # As oslo.vmware does, which does not wait for an upload's answer.
+    lease = begin(shared, "hurried")
+    target = urlsplit(url(shared, ready(lease)))
+    image = stream_optimized(CONTENT)
+    trusted = trust.context(shared.esx)
+    connection = http.client.HTTPSConnection("127.0.0.1", target.port, context=trusted)
+    connection.putrequest("POST", target.path)
+    connection.putheader("Content-Length", str(len(image)))
+    connection.endheaders(image[:1000])
+    [leased] = [each for each in shared.esx.world.leases.values() if each.state == "ready"]
+    while not leased.uploads:
+        time.sleep(0.001)
+    ending = threading.Thread(target=lease.HttpNfcLeaseComplete)
+    ending.start()
+    ending.join(0.1)
+    assert ending.is_alive()
+    connection.send(image[1000:])
+    ending.join(10)
+    connection.close()
+    assert lease.state == "done"
+    assert (shared.esx.datastore_path() / "hurried" / "hurried-flat.vmdk").read_bytes() == CONTENT
 
 
 def test_an_aborted_import_leaves_nothing(shared: Host, web: requests.Session) -> None:

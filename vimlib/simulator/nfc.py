@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,8 @@ from vimlib.simulator.snapshots import Snapshot
 from vimlib.simulator.world import localized, say
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from vimlib.simulator.call import Call
     from vimlib.simulator.datastore import Datastore
     from vimlib.simulator.world import World
@@ -64,6 +68,9 @@ class Lease(Served):
         self.error: MethodFault | None = None
         self.progress = 0
         self.heard = world.clock.monotonic()
+        self.uploads = 0
+        self.still = asyncio.Event()
+        self.still.set()
         super().__init__(world, f"session[{self.id[:8]}]{world.new_uuid()}")
         world.leases[self.id] = self
 
@@ -132,11 +139,24 @@ class Lease(Served):
         self.error = fault
         machine = self.machine
         self.to("error")
+        self.still.set()
         self.world.leases.pop(self.id, None)
         if self.mode == "import" and machine is not None and machine.alive:
             machine.remove()
             await delete_files(machine)
         await self.world.persist()
+
+    @contextmanager
+    def uploading(self) -> Iterator[None]:
+        """Mark that bytes arrive: what is under way belongs to the lease that is completed meanwhile."""
+        self.uploads += 1
+        self.still.clear()
+        try:
+            yield
+        finally:
+            self.uploads -= 1
+            if not self.uploads:
+                self.still.set()
 
     async def watch(self) -> None:
         """End the lease when nothing was heard for too long."""
@@ -255,8 +275,10 @@ def lease_progress(lease: Lease, call: Call) -> None:
 
 
 @serves(Lease, "HttpNfcLeaseComplete")
-def lease_complete(lease: Lease, call: Call) -> None:
-    """End a lease well."""
+async def lease_complete(lease: Lease, call: Call) -> None:
+    """End a lease well, once what was sent has been taken: some clients do not wait for an upload's answer."""
+    _require_live(lease)
+    await lease.still.wait()
     _require_live(lease)
     if lease.state != "ready":
         raise say(vim25.InvalidState(), "The operation is not allowed in the current state.")

@@ -42,7 +42,8 @@ async def serve_transfer(world: World, request: web.BaseRequest, raw: str) -> we
         if rule.what == "status":
             return refuse(rule.status, "on order", **rule.headers)
     if request.method in ("PUT", "POST") and lease.mode == "import":
-        return await _upload(world, request, lease, device)
+        with lease.uploading():
+            return await _upload(world, request, lease, device)
     if request.method in ("GET", "HEAD") and lease.mode == "export":
         return await _download(world, request, lease, device)
     return refuse(
