@@ -122,13 +122,13 @@ def test_a_collector_of_tasks(shared: Host) -> None:
     collector.RewindCollector()
     found = collector.ReadNextTasks(10)
     assert [task.descriptionId for task in found] == [
-        "VirtualMachine.powerOnVM",
-        "VirtualMachine.powerOffVM",
+        "VirtualMachine.powerOn",
+        "VirtualMachine.powerOff",
     ]
     assert {task.state for task in found} == {"success"}
     shared.done(vm.ReconfigVM_Task(vim.vm.ConfigSpec(annotation="x")))
     assert [task.descriptionId for task in collector.ReadNextTasks(10)] == [
-        "VirtualMachine.reconfigVM"
+        "VirtualMachine.reconfigure"
     ]
-    assert collector.latestPage[0].descriptionId == "VirtualMachine.reconfigVM"
+    assert collector.latestPage[0].descriptionId == "VirtualMachine.reconfigure"
     collector.DestroyCollector()

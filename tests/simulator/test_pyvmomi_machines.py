@@ -449,7 +449,7 @@ def test_tasks_take_time_and_show_progress(connect: Callable[..., Host]) -> None
     info = task.info
     assert info.state == "success"
     assert info.entity == vm
-    assert info.descriptionId == "VirtualMachine.powerOnVM"
+    assert info.descriptionId == "VirtualMachine.powerOn"
     assert info.startTime <= info.completeTime
     assert task in host.content.taskManager.recentTask
     assert task in vm.recentTask

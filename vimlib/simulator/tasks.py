@@ -24,6 +24,39 @@ __all__ = ["Task", "TaskManager", "start_task"]
 
 log = logging.getLogger("vimlib.simulator")
 
+# What a task is of, by the API's own names (vmodl), where these are not the wire's.
+_OWN_NAMES = {
+    "CloneVM_Task": "clone",
+    "ConsolidateVMDisks_Task": "consolidateDisks",
+    "CreateVM_Task": "createVm",
+    "PowerOffVM_Task": "powerOff",
+    "PowerOnVM_Task": "powerOn",
+    "RebootHost_Task": "reboot",
+    "ReconfigVM_Task": "reconfigure",
+    "RegisterVM_Task": "registerVm",
+    "ResetVM_Task": "reset",
+    "ShutdownHost_Task": "shutdown",
+    "SuspendVM_Task": "suspend",
+}
+# The same of what belongs to no entity of the inventory, with its owner.
+_OWNED_NAMES = {
+    "CopyDatastoreFile_Task": "FileManager.copyFile",
+    "CopyVirtualDisk_Task": "VirtualDiskManager.copyVirtualDisk",
+    "CreateVirtualDisk_Task": "VirtualDiskManager.createVirtualDisk",
+    "DeleteDatastoreFile_Task": "FileManager.deleteFile",
+    "DeleteVirtualDisk_Task": "VirtualDiskManager.deleteVirtualDisk",
+    "EagerZeroVirtualDisk_Task": "VirtualDiskManager.eagerZeroVirtualDisk",
+    "ExtendVirtualDisk_Task": "VirtualDiskManager.extendVirtualDisk",
+    "InflateVirtualDisk_Task": "VirtualDiskManager.inflateVirtualDisk",
+    "MoveDatastoreFile_Task": "FileManager.moveFile",
+    "MoveVirtualDisk_Task": "VirtualDiskManager.moveVirtualDisk",
+    "RemoveSnapshot_Task": "vm.Snapshot.remove",
+    "RevertToSnapshot_Task": "vm.Snapshot.revert",
+    "SearchDatastoreSubFolders_Task": "host.DatastoreBrowser.searchSubFolders",
+    "SearchDatastore_Task": "host.DatastoreBrowser.search",
+    "ZeroFillVirtualDisk_Task": "VirtualDiskManager.zeroFillVirtualDisk",
+}
+
 _RECENT = 10
 """Tasks that `recentTask` shows: a host keeps those that run and a few that ended."""
 
@@ -67,13 +100,11 @@ class Task(Served):
     def info(self) -> Any:
         """Return what is known of the task."""
         error = self.error
-        owner = self.entity.kind if self.entity else "Task"
-        name = self.method.removesuffix("_Task")
         return vim25.TaskInfo(
             key=self.moid,
             task=self.ref,
             name=self.method,
-            descriptionId=f"{owner}.{name[:1].lower()}{name[1:]}",
+            descriptionId=_description(self.method, self.entity),
             entity=self.entity.ref if self.entity else None,
             entityName=self.entity.name if self.entity else None,
             state=self.state,
@@ -202,11 +233,10 @@ def start_task(
     """Start the task of a call and return its reference; `work` runs when the call was answered."""
     world = call.world
     number = world.serial()
-    noun = f"vim.{entity.kind}" if entity is not None else "vim.Task"
-    verb = call.method.removesuffix("_Task")
+    owner = entity.moid if entity is not None else "ha-root"
     task = Task(
         world,
-        f"haTask-{entity.moid if entity is not None else 'ha-root'}-{noun}.{verb[:1].lower()}{verb[1:]}-{number}",
+        f"haTask-{owner}-vim.{_description(call.method, entity)}-{number}",
         call.method,
         entity,
         call.user,
@@ -216,6 +246,15 @@ def start_task(
     task.held = world.faults.hold_for(call.method)
     task.work = world.spawn(_run(task, work, seconds), f"simulated task {task.moid}")
     return task.ref
+
+
+def _description(method: str, entity: Served | None) -> str:
+    """Return what a task is of, as `VirtualMachine.powerOn`."""
+    if method in _OWNED_NAMES:
+        return _OWNED_NAMES[method]
+    verb = method.removesuffix("_Task")
+    own = _OWN_NAMES.get(method, f"{verb[:1].lower()}{verb[1:]}")
+    return f"{entity.kind if entity is not None else 'Task'}.{own}"
 
 
 async def _run(task: Task, work: Callable[[Task], Awaitable[Any]], seconds: float | None) -> None:
