@@ -1,41 +1,42 @@
-"""oslo.vmware on the simulated host; what it plays is in `oslo_scenarios.py`."""
+"""oslo.vmware on the simulated host and on vcsim; what it plays is in `by_oslo`, what it finds in `outcomes.py`."""
 
 from __future__ import annotations
 
-import ast
 import json
 import os
+import ssl
 import subprocess
 import sys
+import urllib.request
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.integration.peers import cache
-from vimlib.simulator.run import in_thread
+from tests.simulator.by_oslo.stage import SCENARIOS
+from tests.simulator.outcomes import OUTCOMES
+from tests.simulator.playing import asked_for
+from tests.simulator.servers import KINDS, Kind, Server, serving
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.integration, pytest.mark.timeout(900)]
 
-SCRIPT = Path(__file__).with_name("oslo_scenarios.py")
 # Pinned with the SOAP library that it stands on.
 REQUIREMENTS = ("oslo.vmware==4.10.1", "suds-community==1.2.0")
+ROOT = Path(__file__).parents[2]
+PATIENCE = 300
+WSDL = ("vimService.wsdl", "vim.wsdl", "vim-types.xsd")
+
+ASKED = [
+    (kind, name)
+    for kind in KINDS
+    for name, scenario in SCENARIOS.items()
+    if kind == "here" or not scenario.here_only
+]
 
 
-def names() -> list[str]:
-    """Return the scenarios, read without running them: what they import is not here."""
-    tree = ast.parse(SCRIPT.read_text(encoding="utf-8"))
-    return [
-        node.name
-        for node in tree.body
-        if isinstance(node, ast.FunctionDef)
-        and any(
-            isinstance(mark, ast.Name) and mark.id == "scenario" for mark in node.decorator_list
-        )
-    ]
-
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def interpreter() -> Path:
     """A Python with oslo.vmware in an environment of its own, made once."""
 
@@ -56,38 +57,85 @@ def interpreter() -> Path:
     return folder / "bin" / "python"
 
 
-@pytest.fixture(scope="session")
-def results(interpreter: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+@pytest.fixture(scope="module")
+def wsdl(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The simulated host's description of the service; vcsim has none, and oslo.vmware needs one."""
+    folder = tmp_path_factory.mktemp("wsdl")
+    with serving("here") as server:
+        trust = ssl.create_default_context(cafile=str(server.ca))
+        for name in WSDL:
+            with urllib.request.urlopen(f"{server.url}/{name}", context=trust) as answer:
+                folder.joinpath(name).write_bytes(answer.read())
+    return folder.joinpath(WSDL[0]).as_uri()
+
+
+def shares(kind: Kind, asked: list[tuple[Kind, str]]) -> list[list[str]]:
+    """Return which scenarios share a session and a server."""
+    names = [name for where, name in asked if where == kind]
+    together = [name for name in names if not SCENARIOS[name].apart]
+    apart = [[name] for name in names if SCENARIOS[name].apart]
+    return [share for share in (*apart, together) if share]
+
+
+def told(server: Server, wsdl: str) -> dict[str, Any]:
+    """Return what the other interpreter has to know of a server."""
+    return {
+        "kind": server.kind,
+        "port": server.port,
+        "user": server.username,
+        "password": server.password,
+        "pem": str(server.ca),
+        "datastore": server.datastore,
+        "datacenter": server.datacenter,
+        "wsdl": None if server.kind == "here" else wsdl,
+    }
+
+
+@pytest.fixture(scope="module")
+def results(
+    request: pytest.FixtureRequest, interpreter: Path, wsdl: str
+) -> dict[tuple[str, str], Any]:
     """What came of each scenario."""
-    folder = tmp_path_factory.mktemp("oslo")
-    with in_thread(vms=2, control=True, datastores={"datastore1": folder / "datastore1"}) as esx:
-        pem = folder / "host.pem"
-        pem.write_bytes(esx.certificate_pem)
-        given = {
-            "port": esx.world.port,
-            "user": esx.credentials.username,
-            "password": esx.credentials.password,
-            "pem": str(pem),
-            "folder": str(folder / "datastore1"),
-        }
-        played = subprocess.run(
-            [interpreter, SCRIPT],
-            input=json.dumps(given),
-            capture_output=True,
-            text=True,
-            timeout=600,
-            cwd=folder,
-        )
-    lines = [json.loads(line) for line in played.stdout.splitlines() if line.startswith("{")]
-    assert lines, played.stderr[-4000:]
-    return {line["name"]: line for line in lines}
+    asked = asked_for(request)
+    lines: list[dict[str, Any]] = []
+    with ExitStack() as stack:
+        running: list[subprocess.Popen[str]] = []
+        for kind in KINDS:
+            parts = [
+                {"server": told(stack.enter_context(serving(kind)), wsdl), "names": names}
+                for names in shares(kind, asked)
+            ]
+            process = subprocess.Popen(
+                [interpreter, "-m", "tests.simulator.by_oslo"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"},
+            )
+            stack.callback(process.kill)
+            assert process.stdin is not None
+            process.stdin.write(json.dumps({"parts": parts}))
+            process.stdin.close()
+            process.stdin = None
+            running.append(process)
+        for process in running:
+            said, complaint = process.communicate(timeout=PATIENCE)
+            assert process.returncode == 0, complaint[-4000:]
+            lines += [json.loads(line) for line in said.splitlines()]
+    return {(line["kind"], line["name"]): line for line in lines}
 
 
 def test_there_are_enough() -> None:
-    assert len(names()) >= 20
+    assert len(SCENARIOS) >= 20
 
 
-@pytest.mark.parametrize("name", names())
-def test_scenario(results: dict[str, Any], name: str) -> None:
-    result = results[name]
-    assert result["ok"], result.get("error")
+@pytest.mark.parametrize(("kind", "name"), ASKED)
+def test_scenario(results: dict[tuple[str, str], Any], kind: Kind, name: str) -> None:
+    line = results[kind, name]
+    assert "error" not in line, line["error"]
+    if name in OUTCOMES:
+        assert line["found"] == OUTCOMES[name].on(kind, "oslo")
+    else:
+        # What only the simulated host can be asked for says itself what it expects.
+        assert line["found"] is None

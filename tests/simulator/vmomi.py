@@ -14,3 +14,4 @@ vmodl: Any = pyVmomi.vmodl
 Disconnect: Any = pyVim.connect.Disconnect
 SmartConnect: Any = pyVim.connect.SmartConnect
 WaitForTask: Any = pyVim.task.WaitForTask
+SoapStubAdapter: Any = pyVmomi.SoapAdapter.SoapStubAdapter
