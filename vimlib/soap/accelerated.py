@@ -14,7 +14,7 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from xml.parsers import expat
 
-from vimlib.errors import ProtocolError, UsageError
+from vimlib.errors import ProtocolError
 from vimlib.soap._accel import Reader
 from vimlib.soap.decode import SLICE, MessageDecoder, PureDecoder
 from vimlib.soap.leaf import Misfit
@@ -40,8 +40,6 @@ _TAG = re.compile(rb"""<([^\s/>]+)[^>"']*(?:"[^"]*"[^>"']*|'[^']*'[^>"']*)*>""")
 _LONGEST = 1024
 _MOST = 4
 _MOST_METHODS = 2048
-# A reply that came whole is kept until it is certain that no more comes.
-_LARGEST_WHOLE = 1 << 16
 
 
 class _Begin(Exception):
@@ -249,35 +247,16 @@ class _Message(MessageDecoder):
 class AcceleratedDecoder(PureDecoder[R]):
     """Decodes the reply to one call, fed in pieces as they arrive; see `PureDecoder`."""
 
-    _whole: bytes | None = None
-    """A reply that has come whole and was read."""
-
-    def feed(self, data: bytes | bytearray | memoryview) -> None:
-        """Take the next bytes of the reply; raises as the pure one does."""
-        if self._message is None:
-            if self._whole is None:
-                if len(data) <= _LARGEST_WHOLE and self._read_whole(bytes(data)):
-                    return
-            elif self._closed:
-                raise UsageError("the message was read to its end")
-            else:  # more comes behind its end
-                first, self._whole, self._result = self._whole, None, None
-                super().feed(first)
-        super().feed(data)
-
-    def close(self) -> R:
-        """Return the result; raises as the pure one does."""
-        if self._whole is not None:
-            self._closed = True
-        return super().close()
-
-    def _read_whole(self, data: bytes) -> bool:
-        """Read a reply that is whole and begins as one before. False: it is to be read otherwise."""
+    def _feed_first(self, data: bytes) -> None:
         for known in self._beginnings():
             if data.startswith(known.head) and data.endswith(known.tail):
+                if len(data) <= self._limits.inflated and self._read_whole(data, known):
+                    return
                 break
-        else:
-            return False
+        super()._feed_first(data)
+
+    def _read_whole(self, data: bytes, known: _Beginning) -> bool:
+        """Read a reply of which all but the content is known. False: something is the matter with it."""
         rules = Rules(self._tables, self._limits, strict=self._strict, invoker=self._invoker)
         rules.refiner.borrow(known.prefixes, known.scope)
         rules.counted = lambda: known.elements
@@ -289,10 +268,10 @@ class AcceleratedDecoder(PureDecoder[R]):
             rules.frame_depth = reader.frame_depth
             rest = reader.read(data[len(known.head) :])
         except (Misfit, Malformed, ProtocolError, expat.ExpatError):
-            return False  # the long way says what is wrong
+            return False
         finally:
             vars(rules).clear()  # it and the reader hold each other
-        if rest != known.tail or len(data) > self._limits.inflated:
+        if rest != known.tail:
             return False
         self._whole = data
         self._result = results[0][0] if results[0] else None

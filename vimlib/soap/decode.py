@@ -37,6 +37,8 @@ _BOM = b"\xef\xbb\xbf"
 _EXCERPT = 200
 # Less makes no garbage that is worth to be held up for.
 _SMALL = 1 << 12
+# What is kept of a reply that has come whole.
+_LARGEST_WHOLE = 1 << 16
 # Codes of expat's errors (expat.h); pyexpat has names for their messages alone.
 _UNDEFINED_ENTITY = 11
 _AT_END = frozenset({3, 5, 6, 20})  # no element, unclosed token, partial character, unclosed CDATA
@@ -173,7 +175,7 @@ class MessageDecoder:
         vars(self.machine).clear()
         vars(self).clear()
         self.header = header
-        self._failed = UsageError("the message was read to its end")
+        self._failed = read_to_its_end()
 
     def _check_head(self, head: bytes) -> None:
         # Expat takes UTF-16 by its byte order mark or first letters whatever it was told.
@@ -307,9 +309,19 @@ class MessageDecoder:
             elif self._level == 1:
                 self._header_name = ""
 
+    @property
+    def ended(self) -> bool:
+        """Whether the root's end tag has been read; for the pure loop and for faults."""
+        return self._complete and self._level == 0
+
     def complete(self) -> None:
         """Note that the Body's message has ended."""
         self._complete = True
+
+
+def read_to_its_end() -> UsageError:
+    """Return the error for what is fed after the end."""
+    return UsageError("the message was read to its end")
 
 
 class PureDecoder(Generic[R]):
@@ -336,6 +348,8 @@ class PureDecoder(Generic[R]):
         self._invoker = invoker
         # Made when the reply begins: until then a call that waits for it holds next to nothing.
         self._message: MessageDecoder | None = None
+        # A reply that has come whole and was read, until it is certain that no more comes.
+        self._whole: bytes | None = None
         self._result: Any = None
         self._fault: MethodFault | None = None
         self._closed = False
@@ -349,7 +363,35 @@ class PureDecoder(Generic[R]):
             UnexpectedReplyError: No SOAP, or the reply to another method.
             ProtocolError: Anything else that the schema does not allow; `path` says where.
         """
-        (self._message or self._begin()).feed(data)
+        if self._message is not None:
+            self._message.feed(data)
+        elif self._whole is None:
+            if len(data) <= _LARGEST_WHOLE:
+                self._feed_first(bytes(data))
+            else:
+                self._begin().feed(data)
+        elif self._closed:
+            raise read_to_its_end()
+        else:  # more comes behind what looked whole
+            first, self._whole = self._whole, None
+            self._result = self._fault = None
+            message = self._begin()
+            message.feed(first)
+            message.feed(data)
+
+    def _feed_first(self, data: bytes) -> None:
+        """Take the first bytes, and be done if they are all.
+
+        What a small reply needs is made and freed within one call, so that the cycle collector
+        does not meet it, however many replies wait for somebody to look at them.
+        """
+        message = self._begin()
+        message.feed(data)
+        if message.ended:
+            message.finish()
+            message.release()
+            self._message = None
+            self._whole = data
 
     def _begin(self) -> MessageDecoder:
         message = self._message = self._make_message()
@@ -368,11 +410,11 @@ class PureDecoder(Generic[R]):
             UnexpectedReplyError: The reply has no result and the method always has one.
             ProtocolError: The reply is cut off, or as for `feed`.
         """
-        if not self._closed:
+        if not self._closed and self._whole is None:
             message = self._message or self._begin()
             message.finish()
             message.release()
-            self._closed = True
+        self._closed = True
         if self._fault is not None:
             raise self._fault
         # A field that is absent can be None; a result that is would be passed on as one.

@@ -547,3 +547,21 @@ def test_a_decoder_closes_twice_and_takes_no_more() -> None:
         assert decoder.close() is None
         with pytest.raises(UsageError):
             decoder.feed(b"<")
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_what_comes_behind_a_reply_that_looked_whole(times: int) -> None:
+    body = reply("CurrentTime", "<returnval>2026-01-02T03:04:05Z</returnval>")
+    for _ in range(times):  # the second may know how the reply begins
+        for blank in (b"\n", b"<!-- c -->", b""):
+            decoder = Decoder(TIME)
+            decoder.feed(body)
+            decoder.feed(blank)
+            decoder.feed(b" ")
+            assert decoder.close().year == 2026
+        for more in (b"<more/>", b"more", b"<?more?>", body):
+            decoder = Decoder(TIME)
+            decoder.feed(body)
+            with pytest.raises(ProtocolError):  # noqa: PT012 - it may wait for more
+                decoder.feed(more)
+                decoder.close()
