@@ -53,7 +53,7 @@ async def destroy(
     """
     try:
         vm = await lookup.find(client, ref)
-        row = await client.get(vm, "config.extraConfig", "config.files.vmPathName")
+        row = await client.get(vm, "name", "config.extraConfig", "config.files.vmPathName")
     except (NotFoundError, vim25.ManagedObjectNotFound):
         return False
     marks = {o.key: o.value for o in row.props.get("config.extraConfig") or []}
@@ -63,7 +63,13 @@ async def destroy(
     vmx = row.props.get("config.files.vmPathName")
     if ours and vmx:
         folder = DatastorePath.parse(vmx).parent
-        await finish(_remove(client, vm, config, folder, journal or MemoryJournal()))
+        entry = Destroying(
+            host=client.host,
+            owner=config.owner,
+            name=str(row.props.get("name") or ref),
+            folder=str(folder),
+        )
+        await finish(_remove(client, vm, config, folder, journal or MemoryJournal(), entry))
     else:
         await finish(remove_machine(client, vm, config))
     return True
@@ -75,8 +81,8 @@ async def _remove(
     config: DriverConfig,
     folder: DatastorePath,
     journal: Journal,
+    entry: Destroying,
 ) -> None:
-    entry = Destroying(host=client.host, owner=config.owner, name=vm.moref[1], folder=str(folder))
     async with written(journal, entry):
         await remove_machine(client, vm, config)
         try:
@@ -147,9 +153,11 @@ async def _is_home(client: Client, folder: DatastorePath) -> bool:
 
 
 async def remove_half_made(
-    client: Client, vm: vim25.VirtualMachine, folder: DatastorePath, config: DriverConfig
+    client: Client, vm: vim25.VirtualMachine, folder: DatastorePath | None, config: DriverConfig
 ) -> None:
     """Remove a machine that was never finished, and its folder. One that is gone is no error.
+
+    Without `folder` nothing was put there but by the host, which removes it with the machine.
 
     What carries the mark goes last: as long as `MAKING_KEY` is there, the disk is not attached, so
     it is deleted first. Whatever ends this on the way, a sweep finds the rest by the mark. Cancelling
@@ -161,10 +169,11 @@ async def remove_half_made(
         pass
     else:
         keys = {option.key for option in row.props.get("config.extraConfig") or []}
-        if MAKING_KEY in keys and folder.path:
+        if MAKING_KEY in keys and folder is not None and folder.path:
             await _remove_disks(client, folder, config)
         await remove_machine(client, vm, config)
-    await remove_files(client, folder, config)
+    if folder is not None:
+        await remove_files(client, folder, config)
 
 
 async def _remove_disks(client: Client, folder: DatastorePath, config: DriverConfig) -> None:

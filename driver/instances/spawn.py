@@ -19,7 +19,7 @@ from driver.instances import lookup
 from driver.instances.devices import root_disk
 from driver.instances.place import find_place
 from driver.instances.plan import MAKING_KEY, SPAWN_KEY, plan_spawn
-from driver.instances.removal import remove_half_made, remove_machine
+from driver.instances.removal import remove_half_made
 from driver.journal import MemoryJournal, Spawning
 from driver.networks.facts import check_networks
 from driver.networks.vlan import EnsuredVlan
@@ -241,11 +241,7 @@ class _Steps:
             return
         for method in ("DeleteDatastoreFile_Task", *self._open):
             await wait_idle(self.client, self.config, method=method)
-        if self._folder is None:
-            # Nothing was put there yet but by the host.
-            await remove_machine(self.client, vm, self.config)
-        else:
-            await remove_half_made(self.client, vm, self._folder, self.config)
+        await remove_half_made(self.client, vm, self._folder, self.config)
 
     async def _run(
         self,

@@ -212,14 +212,14 @@ class _Sweep:
             await wait_idle(self.client, self.config, method=method)
 
     async def _remove(self, found: Found) -> None:
-        folder = found.folder or DatastorePath("none")
+        folder = found.folder
         entry = Spawning(
             token=found.token or new_token(),
             host=self.client.host,
             owner=self.config.owner,
             uuid=found.uuid,
             name=found.name,
-            folder=str(folder) if folder.path else "",
+            folder=str(folder or ""),
         )
         # A sweep can be killed as well.
         async with written(self.journal, entry):
@@ -300,6 +300,22 @@ class _Sweep:
 
     async def port_groups(self, entries: list[AddingPortGroup]) -> None:
         """Remove port groups of machines that were never finished, and notes about none."""
+        try:
+            await self._port_groups(entries)
+        except VimlibError as error:
+            # What was done to machines and files before this must be told all the same.
+            reason = f"port groups could not be looked at: {error}"
+            self.items.append(
+                Swept(
+                    kind="port group",
+                    name=self.client.host,
+                    action="failed",
+                    reason=reason,
+                    error=error,
+                )
+            )
+
+    async def _port_groups(self, entries: list[AddingPortGroup]) -> None:
         before = self.now.timestamp() - self.older_than
         notes = await ownership.old_notes(
             self.client, self.config.owner, self.now.fromtimestamp(before, self.now.tzinfo)

@@ -442,3 +442,18 @@ async def test_row_67_what_could_not_be_undone_is_swept_later(host: Hosted, imag
         # It was begun a moment ago, but nobody is at it any more, and this driver knows.
         assert told(await driver.sweep()) == [("removed", "machine", "web")]
     await host.settled(clean)
+
+
+async def test_port_groups_that_cannot_be_looked_at_hide_nothing(host: Hosted) -> None:
+    async with host.client() as client:
+        await machine(host, client)
+        note = await ownership.new_note(client, CONFIG.owner, "never")
+        await ownership.remember(client, CONFIG.owner, "never", 7, note)
+        host.esx.faults.deny("HostNetworkSystem", "networkInfo", vim25.NoPermission(
+            object=vim25.HostNetworkSystem("networkSystem"), privilegeId="System.Read"
+        ))  # fmt: skip
+        report = await driver_of(client).sweep(older_than=0)
+        assert told(report) == [
+            ("removed", "machine", "web"), ("failed", "port group", client.host)
+        ]  # fmt: skip
+        assert report.failed[0].error is not None
