@@ -16,6 +16,7 @@ from driver.errors import JournalError
 from driver.images.local import LocalImages
 from driver.images.sink import temporary_name
 from driver.instances.plan import MAKING_KEY, OWNER_KEY, SPAWN_KEY
+from driver.instances.types import NICSpec
 from driver.journal import AddingPortGroup, Destroying, Entry, MemoryJournal, Spawning, Uploading
 from driver.networks import ownership
 from driver.networks.vlan import EnsuredVlan
@@ -329,8 +330,6 @@ async def test_port_groups(host: Hosted, image: Path) -> None:
         await adding("not-ours", 5, spawn="f" * 16)
         await machine(host, client, **{MAKING_KEY: ""})
         driver = driver_of(client)
-        from driver.instances.types import NICSpec
-
         await driver.spawn(spec(image, name="user", nics=(NICSpec(network="in-use"),)))
         await ownership.forget(client, CONFIG.owner, "not-ours")
         never = await ownership.new_note(client, CONFIG.owner, "never")
@@ -457,3 +456,28 @@ async def test_port_groups_that_cannot_be_looked_at_hide_nothing(host: Hosted) -
             ("removed", "machine", "web"), ("failed", "port group", client.host)
         ]  # fmt: skip
         assert report.failed[0].error is not None
+
+
+async def test_a_spawn_under_a_journal_cancelled_at_every_await(
+    beside: Beside, tmp_path: Path, image: Path
+) -> None:
+    """What is undone is closed: a sweep has nothing to do, and says nothing of anybody's."""
+    config = replace(CONFIG, journal=tmp_path / "journal")
+    with hosted(beside, tmp_path / "s") as host:
+        clean = host.state()
+
+        async def attempt() -> None:
+            async with host.driver(config=config) as driver, driver:
+                nics = (NICSpec(network="vlan-3", vlan=3),)
+                await driver.spawn(spec(image, nics=nics))
+
+        async def check(at: int) -> None:
+            async with host.driver(config=config) as driver, driver:
+                assert (await driver.sweep()).items == ()
+                if "web" in host.state().machines:
+                    await driver.destroy("web")
+                    await driver.remove_vlan("vlan-3")
+            await host.settled(clean)
+
+        report = await cancel_everywhere(attempt, check, every=11)
+        assert report.cancelled > 10
