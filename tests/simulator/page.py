@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,21 +40,35 @@ def rows() -> Iterator[str]:
         yield f"| {' | '.join(cells)} |\n"
 
 
+def wrapped(text: str) -> str:
+    return textwrap.fill(text, 110, break_long_words=False, break_on_hyphens=False) + "\n\n"
+
+
 def counted() -> str:
     """Return how many scenarios there are."""
     ours, pyvmomi = set(by_vimlib.stage.SCENARIOS), set(by_pyvmomi.stage.SCENARIOS)
     oslo = {name for name, item in by_oslo.stage.SCENARIOS.items() if not item.here_only}
-    return (
-        f"{len(ours | pyvmomi | oslo)} questions: {len(ours)} by this client, {len(pyvmomi)} by\n"
-        f"pyVmomi ({len(ours & pyvmomi)} by both) and {len(oslo)} by oslo.vmware. "
-        f"In {len(DIFFERENT)} of them the servers differ:\n\n"
+    return wrapped(
+        f"{len(ours | pyvmomi | oslo)} questions: {len(ours)} by this client, {len(pyvmomi)} by "
+        f"pyVmomi ({len(ours & pyvmomi)} of them by both), {len(oslo)} by oslo.vmware. "
+        f"To {len(DIFFERENT)} of them the answers differ:"
     )
+
+
+def unasked() -> str:
+    """Return what oslo.vmware does on the simulated host alone, and why."""
+    reasons: dict[str, list[str]] = {}
+    for name, item in by_oslo.stage.SCENARIOS.items():
+        if item.here_only:
+            reasons.setdefault(item.here_only, []).append(name.replace("_", " "))
+    told = "; ".join(f"{', '.join(names)} ({why})" for why, names in reasons.items())
+    return wrapped(f"By oslo.vmware not asked of vcsim: {told}.")
 
 
 def rendered() -> str:
     """Return what stands between the marks."""
     head = "| question | here | vcsim | who is right, by what |\n|---|---|---|---|\n"
-    return f"{counted()}{head}{''.join(rows())}"
+    return f"{counted()}{head}{''.join(rows())}\n{unasked().rstrip()}\n"
 
 
 def standing() -> str:

@@ -43,10 +43,13 @@ class Server:
 
 
 @contextmanager
-def serving(kind: Kind) -> Iterator[Server]:
-    """Run a server. What vcsim is built from is skipped where it is missing, and wanted where `CI` is set."""
+def serving(kind: Kind, version: str = "8.0") -> Iterator[Server]:
+    """Run a server; `version` is the simulated host's. What vcsim is built from is skipped where it is missing, and wanted where `CI` is set."""
     if kind == "here":
-        with in_thread(vms=1, control=True) as esx, tempfile.TemporaryDirectory() as name:
+        with (
+            in_thread(version=version, vms=1, control=True) as esx,
+            tempfile.TemporaryDirectory() as name,
+        ):
             pem = Path(name, "host.pem")
             pem.write_bytes(esx.certificate_pem)
             yield Server(

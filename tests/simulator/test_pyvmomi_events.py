@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tests.simulator.conftest import Host
-from tests.simulator.vmomi import vim, vmodl
+from tests.simulator.vmomi import GetWsdlMethod, vim, vmodl
+from vimlib.simulator import tasks
 
 pytestmark = pytest.mark.slow
 
@@ -132,3 +134,14 @@ def test_a_collector_of_tasks(shared: Host) -> None:
     ]
     assert collector.latestPage[0].descriptionId == "VirtualMachine.reconfigure"
     collector.DestroyCollector()
+
+
+@pytest.mark.parametrize("method", sorted({*tasks._OWN_NAMES, *tasks._OWNED_NAMES}))
+def test_tasks_are_described_by_the_names_that_pyvmomi_has_for_them(method: str) -> None:
+    entity = None if method in tasks._OWNED_NAMES else SimpleNamespace(kind="X")
+    described = tasks._description(method, entity)  # type: ignore[arg-type]
+    owner, _, name = described.rpartition(".")
+    info = GetWsdlMethod("urn:vim25", method).info
+    assert name == info.name[:1].lower() + info.name[1:]
+    if entity is None:
+        assert f"vim.{owner}" == info.type.__name__

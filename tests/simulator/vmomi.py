@@ -15,3 +15,4 @@ Disconnect: Any = pyVim.connect.Disconnect
 SmartConnect: Any = pyVim.connect.SmartConnect
 WaitForTask: Any = pyVim.task.WaitForTask
 SoapStubAdapter: Any = pyVmomi.SoapAdapter.SoapStubAdapter
+GetWsdlMethod: Any = pyVmomi.VmomiSupport.GetWsdlMethod

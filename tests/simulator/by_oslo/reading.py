@@ -22,7 +22,7 @@ def reads_many_objects_by_a_view(stage: Stage) -> Any:
     return name in stage.all("VirtualMachine")
 
 
-@scenario(here_only="vcsim closes the connection at so long a traversal")
+@scenario(here_only="vcsim's process ends at so deep a traversal")
 def walks_from_the_root_to_machines(stage: Stage) -> Any:
     from oslo_vmware import vim_util
 
@@ -31,7 +31,7 @@ def walks_from_the_root_to_machines(stage: Stage) -> Any:
         return name in [obj.propSet[0].val for obj in objects]
 
 
-@scenario(here_only="it walks the same way")
+@scenario(here_only="vcsim's process ends at so deep a traversal")
 def reads_page_by_page(stage: Stage) -> Any:
     from oslo_vmware import vim_util
 

@@ -13,12 +13,12 @@ def logs_in_and_reads_about(stage: Stage) -> Any:
     return stage.content.about.apiType
 
 
-@scenario(here_only=COSTLY)
+@scenario(here_only=COSTLY, apart="logins")
 def logs_in_with_a_wrong_password(stage: Stage) -> Any:
     return outcome(stage.connect, "wrong")
 
 
-@scenario(here_only=COSTLY)
+@scenario(here_only=COSTLY, apart="logins")
 def logs_out(stage: Stage) -> Any:
     def listed() -> list[str]:
         sessions = stage.read(stage.content.sessionManager, "sessionList")
@@ -31,7 +31,7 @@ def logs_out(stage: Stage) -> Any:
     assert mine not in listed()
 
 
-@scenario(here_only=ORDERS, apart=True)
+@scenario(here_only=ORDERS, apart="fault")
 def logs_in_again_after_a_fault(stage: Stage) -> Any:
     before = len(stage.control("calls", method="Login")["calls"])
     stage.control("expire", face="fault")
@@ -39,7 +39,7 @@ def logs_in_again_after_a_fault(stage: Stage) -> Any:
     assert len(stage.control("calls", method="Login")["calls"]) == before + 1
 
 
-@scenario(here_only=ORDERS, apart=True)
+@scenario(here_only=ORDERS, apart="empty reply")
 def logs_in_again_after_an_empty_reply(stage: Stage) -> Any:
     from oslo_vmware import vim_util
 
@@ -50,7 +50,7 @@ def logs_in_again_after_an_empty_reply(stage: Stage) -> Any:
     assert [item.propSet[0].val for item in found.objects] == ["Resources"]
 
 
-@scenario(here_only=ORDERS, apart=True)
+@scenario(here_only=ORDERS, apart="missing set")
 def logs_in_again_after_a_missing_set(stage: Stage) -> Any:
     pool = stage.pool
     stage.control("expire", face="missing")

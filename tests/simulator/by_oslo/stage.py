@@ -164,8 +164,8 @@ class Scenario:
     function: Callable[[Stage], Any]
     # Why it is asked of the simulated host alone, or nothing.
     here_only: str = ""
-    # In a session and on a server of its own.
-    apart: bool = False
+    # In a session and on a server of its own, or with others of this name.
+    apart: str = ""
 
 
 SCENARIOS: dict[str, Scenario] = {}
@@ -175,7 +175,7 @@ COSTLY = "each login reads the whole WSDL anew, which takes seconds"
 
 
 def scenario(
-    *, here_only: str = "", apart: bool = False
+    *, here_only: str = "", apart: str = ""
 ) -> Callable[[Callable[[Stage], Any]], Callable[[Stage], Any]]:
     def register(function: Callable[[Stage], Any]) -> Callable[[Stage], Any]:
         assert function.__name__ not in SCENARIOS, function.__name__
