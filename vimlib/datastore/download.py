@@ -12,6 +12,7 @@ from vimlib.errors import (
     ProtocolError,
     TransferCorruptError,
     TransferRejectedError,
+    TransportError,
     UsageError,
     VimlibError,
 )
@@ -73,8 +74,8 @@ class Download:
         return self.stop - self.start
 
     async def open(self) -> None:
-        """Ask for the file. Raises what the host answers."""
-        reply = await self._ask(self.start, self._asked_stop)
+        """Ask for the file, again if the connection breaks. Raises what the host answers."""
+        reply = await self._resume(0, patient=False)
         self._stamp = reply.header("etag") or reply.header("last-modified")
 
     async def aclose(self) -> None:
@@ -133,13 +134,15 @@ class Download:
             if stamp != self._stamp:
                 raise self._changed(self.file_size)
 
-    async def _resume(self, fruitless: int) -> HTTPReply:
+    async def _resume(self, fruitless: int, *, patient: bool = True) -> HTTPReply:
+        """Ask for what has not come yet, again if the connection breaks, or (`patient`) is silent."""
         while True:
             try:
                 return await self._ask(self.start + self.received, self._asked_stop)
-            except (ConnectionLostError, DeadlineError):
+            except TransportError as error:
                 fruitless += 1
-                if fruitless >= _FRUITLESS:
+                late = isinstance(error, DeadlineError) and not patient
+                if fruitless >= _FRUITLESS or late or not error.retryable:
                     raise
 
     async def _pieces(self, reply: HTTPReply) -> AsyncIterator[bytes]:

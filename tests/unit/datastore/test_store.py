@@ -352,6 +352,21 @@ async def test_a_download_goes_on_where_it_broke(
             assert proxy.struck == body.resumed
 
 
+@pytest.mark.parametrize("what", ["drop", "reset"])
+async def test_a_download_whose_first_request_breaks_is_asked_for_again(
+    esx: ESXHost, store: Datastore, what: Literal["drop", "reset"]
+) -> None:
+    await store.upload("x", DATA)
+    esx.faults.add("GET", what, times=2)
+    async with store.download("x") as body:
+        assert await body.read() == DATA
+    rule = esx.faults.add("GET", what, times=None)
+    with pytest.raises(ConnectionLostError):
+        async with store.download("x"):
+            raise AssertionError("not reached")
+    assert rule.hits == 3
+
+
 @pytest.mark.slow
 async def test_a_download_goes_on_after_silence(esx: ESXHost) -> None:
     async with store_behind(esx) as (store, proxy):
