@@ -19,8 +19,10 @@ from tests.simulator import by_pyvmomi, by_vimlib
 from tests.simulator.outcomes import OUTCOMES
 from tests.simulator.servers import KINDS, Kind, serving
 
-SERVERS: dict[Kind, int] = {"here": 2, "vcsim": 14, "vpx": 14}
-PATIENCE = 60
+# How many servers of a kind: for a client that waits, and for one that is busy all the time.
+MANY: dict[Kind, int] = {"here": 2, "vcsim": 20, "vpx": 20}
+FEW: dict[Kind, int] = {"here": 2, "vcsim": 3, "vpx": 3}
+PATIENCE = 90
 
 # What a scenario found, or the exception that says that it did not work.
 Results = dict[tuple[Kind, str], Any]
@@ -59,7 +61,9 @@ def by_theirs(kind: Kind, names: list[str]) -> Results:
 
 
 def play_all(
-    player: Callable[[Kind, list[str]], Results], wanted: Iterable[tuple[Kind, str]]
+    player: Callable[[Kind, list[str]], Results],
+    wanted: Iterable[tuple[Kind, str]],
+    servers: dict[Kind, int],
 ) -> Results:
     """Play what is wanted and return what was found."""
     asked = set(wanted)
@@ -68,7 +72,7 @@ def play_all(
         names = [name for name in OUTCOMES if (kind, name) in asked]
         together = [name for name in names if not OUTCOMES[name].alone]
         shares += [(kind, [name]) for name in names if OUTCOMES[name].alone]
-        shares += [(kind, together[first :: SERVERS[kind]]) for first in range(SERVERS[kind])]
+        shares += [(kind, together[first :: servers[kind]]) for first in range(servers[kind])]
     found: Results = {}
     shares = [(kind, names) for kind, names in shares if names]
     with ThreadPoolExecutor(len(shares)) as pool:

@@ -28,6 +28,12 @@ def test_the_differences_are_differences() -> None:
         assert (outcome.differs or bool(outcome.unread)) == (name in DIFFERENT), name
 
 
+def test_on_the_simulated_host_all_clients_find_the_same() -> None:
+    assert not [
+        name for name, item in OUTCOMES.items() for kind, _ in item.unread if kind == "here"
+    ]
+
+
 def test_what_closes_the_connection_is_asked_of_a_server_of_its_own() -> None:
     harmless = {"refreshes_a_datastore", "fetches_a_property_that_is_not_set"}
     for name, outcome in DIFFERENT.items():

@@ -6,7 +6,7 @@ import pytest
 
 from tests.simulator.by_pyvmomi.stage import SCENARIOS
 from tests.simulator.outcomes import OUTCOMES
-from tests.simulator.playing import Results, asked_for, by_theirs, plain, play_all
+from tests.simulator.playing import FEW, Results, asked_for, by_theirs, plain, play_all
 from tests.simulator.servers import KINDS, Kind
 
 pytestmark = [pytest.mark.slow, pytest.mark.integration, pytest.mark.timeout(600)]
@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.integration, pytest.mark.timeout(600
 
 @pytest.fixture(scope="module")
 def played(request: pytest.FixtureRequest) -> Results:
-    return play_all(by_theirs, asked_for(request))
+    return play_all(by_theirs, asked_for(request), FEW)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

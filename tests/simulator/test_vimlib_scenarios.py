@@ -6,7 +6,7 @@ import pytest
 
 from tests.simulator.by_vimlib.stage import SCENARIOS
 from tests.simulator.outcomes import OUTCOMES
-from tests.simulator.playing import Results, asked_for, by_our_client, plain, play_all
+from tests.simulator.playing import MANY, Results, asked_for, by_our_client, plain, play_all
 from tests.simulator.servers import KINDS, Kind
 
 pytestmark = [pytest.mark.slow, pytest.mark.integration, pytest.mark.timeout(600)]
@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.integration, pytest.mark.timeout(600
 
 @pytest.fixture(scope="module")
 def played(request: pytest.FixtureRequest) -> Results:
-    return play_all(by_our_client, asked_for(request))
+    return play_all(by_our_client, asked_for(request), MANY)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

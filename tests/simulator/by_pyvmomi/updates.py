@@ -11,7 +11,7 @@ from typing import Any
 from tests.simulator.by_pyvmomi.stage import PC, Stage, outcome, scenario
 from tests.simulator.vmomi import vim
 
-PATIENCE = 5
+PATIENCE = 30
 BRIEFLY = 1
 
 

@@ -12,7 +12,7 @@ from vimlib import vim25
 from vimlib.model import MethodFault
 
 # What surely comes, comes within this; what surely does not is waited for as long as a test may.
-PATIENCE = 5
+PATIENCE = 30
 BRIEFLY = 1
 
 
