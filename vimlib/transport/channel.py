@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from vimlib.transport.base import Timeouts
     from vimlib.transport.http11 import Head
     from vimlib.transport.proxy import Proxy
-    from vimlib.transport.wire import Records
+    from vimlib.transport.records import Records
 
 __all__ = ["Channel", "Receiver", "open_channel"]
 

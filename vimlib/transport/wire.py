@@ -24,6 +24,7 @@ from vimlib.errors import (
     printable,
 )
 from vimlib.tls import BROKEN_HANDSHAKE
+from vimlib.transport.records import Records
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-__all__ = ["Connection", "Records", "connect_socket", "late", "open_connection", "within"]
+__all__ = ["Connection", "connect_socket", "late", "open_connection", "within"]
 
 # One TLS record holds 16 KiB; sixteen at a time keep the number of wake-ups low and memory flat.
 RECEIVE: Final = 1 << 18
@@ -64,69 +65,6 @@ def late(seconds: float, phase: str, host: str, *, sent: bool) -> DeadlineError:
         seconds=seconds,
         outcome="unknown" if sent else "not_sent",
     )
-
-
-class Records:
-    """The TLS of one connection after its handshake, over memory: no I/O."""
-
-    __slots__ = ("_tls", "ended", "incoming", "outgoing")
-
-    def __init__(
-        self, tls: ssl.SSLObject, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO
-    ) -> None:
-        self._tls = tls
-        self.incoming = incoming
-        """Takes what the peer sent."""
-        self.outgoing = outgoing
-        """Has what is to be sent."""
-        self.ended = False
-        """Whether the peer has said good-bye."""
-
-    @property
-    def more(self) -> bool:
-        """Whether records wait that `open` has not looked at."""
-        return self.incoming.pending > 0 or self._tls.pending() > 0
-
-    def open(self, room: memoryview) -> bytes:
-        """Return what the records hold that have come, as far as `room` allows; b"" for nothing yet.
-
-        Raises `ssl.SSLError` for what is no record of the peer's.
-        """
-        filled = 0
-        try:
-            while filled < len(room):
-                # With a buffer it returns how many bytes it put there, whatever typeshed says.
-                count = cast("int", self._tls.read(len(room) - filled, room[filled:]))
-                if count == 0:
-                    self.ended = True
-                    break
-                filled += count
-                if not self.more:  # asked, since an exception costs more than the decryption
-                    break
-        except ssl.SSLWantReadError:
-            pass
-        except ssl.SSLZeroReturnError:
-            self.ended = True
-        except ssl.SSLError:
-            if not filled:  # else the next call meets it again
-                raise
-        return bytes(room[:filled])
-
-    def seal(self, data: bytes) -> bytes:
-        """Return `data` in records. Raises `ssl.SSLError`; nothing of it has left then."""
-        try:
-            done = self._tls.write(data)
-            while done < len(data):
-                done += self._tls.write(memoryview(data)[done:])
-        finally:
-            del data  # it may hold a cookie, and tracebacks hold frames
-        return self.outgoing.read()
-
-    def goodbye(self) -> bytes:
-        """Return what tells the peer that nothing more comes."""
-        with contextlib.suppress(ssl.SSLError, OSError):
-            self._tls.unwrap()
-        return self.outgoing.read()
 
 
 class Connection:
