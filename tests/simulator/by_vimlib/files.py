@@ -184,7 +184,7 @@ async def uploads_over_another(stage: Stage) -> Any:
 
 @scenario
 async def uploads_into_no_folder(stage: Stage) -> Any:
-    return await outcome(stage.files.upload("no/such/file", b"x"))
+    return await outcome(stage.files.upload(f"{stage.name()}/such/file", b"x"))
 
 
 @scenario
