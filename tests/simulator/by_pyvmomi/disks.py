@@ -51,7 +51,7 @@ def makes_a_disk_that_is_there(stage: Stage) -> Any:
 
 @scenario
 def makes_a_disk_in_no_folder(stage: Stage) -> Any:
-    return outcome(lambda: stage.create_disk(stage.path("no/such.vmdk")))
+    return outcome(lambda: stage.create_disk(stage.path(f"{stage.name()}/such.vmdk")))
 
 
 @scenario

@@ -41,7 +41,7 @@ def makes_a_machine_without_a_processor(stage: Stage) -> Any:
 
 @scenario
 def makes_a_machine_with_a_disk_that_is_not_there(stage: Stage) -> Any:
-    changes = disk(1024, file=stage.path("no/such.vmdk"), operation=None)
+    changes = disk(1024, file=stage.path(f"{stage.name()}/such.vmdk"), operation=None)
     return outcome(lambda: stage.create(deviceChange=changes))
 
 
@@ -156,7 +156,7 @@ def registers_what_is_registered(stage: Stage) -> Any:
 
 @scenario
 def registers_what_is_not_there(stage: Stage) -> Any:
-    path = stage.path("no/such.vmx")
+    path = stage.path(f"{stage.name()}/such.vmx")
     task = stage.folder.RegisterVM_Task(path, asTemplate=False, pool=stage.pool)
     return outcome(lambda: stage.done(task))
 

@@ -51,7 +51,7 @@ async def makes_a_disk_that_is_there(stage: Stage) -> Any:
 
 @scenario
 async def makes_a_disk_in_no_folder(stage: Stage) -> Any:
-    return await outcome(stage.create_disk(stage.path("no/such.vmdk")))
+    return await outcome(stage.create_disk(stage.path(f"{stage.name()}/such.vmdk")))
 
 
 @scenario

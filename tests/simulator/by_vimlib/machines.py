@@ -43,7 +43,7 @@ async def makes_a_machine_without_a_processor(stage: Stage) -> Any:
 
 @scenario
 async def makes_a_machine_with_a_disk_that_is_not_there(stage: Stage) -> Any:
-    changes = disk(1024, file=stage.path("no/such.vmdk"), operation=None)
+    changes = disk(1024, file=stage.path(f"{stage.name()}/such.vmdk"), operation=None)
     return await outcome(stage.create(deviceChange=changes))
 
 
@@ -160,7 +160,7 @@ async def registers_what_is_registered(stage: Stage) -> Any:
 
 @scenario
 async def registers_what_is_not_there(stage: Stage) -> Any:
-    path = stage.path("no/such.vmx")
+    path = stage.path(f"{stage.name()}/such.vmx")
     task = stage.folder.RegisterVM_Task(path, asTemplate=False, pool=stage.pool)
     return await outcome(stage.done(task))
 
