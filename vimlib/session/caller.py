@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from vimlib.errors import VimlibError
 from vimlib.session.policy import Action, Attempt, Budget, Decision, decide
@@ -13,7 +13,7 @@ from vimlib.soap import Decoder, encode_request
 from vimlib.transport.base import EncodedCall
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from typing import Literal
 
     from vimlib.model import Invoker, Method
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from vimlib.transport.base import Exchange, Middleware, Reply, Timeouts, Transport
 
 __all__ = ["Caller"]
+
+T = TypeVar("T")
 
 log = logging.getLogger("vimlib.session")
 
@@ -74,10 +76,18 @@ class Caller:
         self, method: Method[..., Any], this: ManagedObject, args: Mapping[str, Any]
     ) -> Any:
         """Make a call that needs no login, or that must not lead to one."""
-        attempt = Attempt(method.name, relogged=True)
+        return await self._repeated(
+            Attempt(method.name, relogged=True), lambda: self.send(method, this, args)
+        )
+
+    async def fetch(self, fetch: Callable[[], Awaitable[T]], name: str) -> T:
+        """Get a document that needs no login, as often as `read` makes a call."""
+        return await self._repeated(Attempt(name, relogged=True, reads=True), fetch)
+
+    async def _repeated(self, attempt: Attempt, send: Callable[[], Awaitable[T]]) -> T:
         while True:
             try:
-                return await self.send(method, this, args)
+                return await send()
             except VimlibError as exc:
                 decision = self.decide(exc, attempt)
                 if decision.action is not Action.RESEND:

@@ -123,6 +123,8 @@ class Attempt(NamedTuple):
     """How often it was sent, repeats after a login not counted."""
     relogged: bool = False
     """Whether it was already sent again after making sure of the session."""
+    reads: bool = False
+    """Whether it reads by its nature, as the GET of a document does, whatever `method` is."""
 
     def again(self) -> Attempt:
         """Return it with one more send."""
@@ -148,7 +150,7 @@ def decide(
         return _RAISE if attempt.relogged else Decision(Action.RELOGIN)
     if attempt.sends > 1 and attempt.method in ENDING and _gone(error):
         return Decision(Action.DONE)
-    reading = attempt.method in policy.read_only
+    reading = attempt.reads or attempt.method in policy.read_only
     safe = error.outcome == "not_sent" or reading or attempt.method in policy.harmless
     if safe and _passing(error) and attempt.sends < policy.attempts and budget.take():
         delay = policy.backoff.delay(attempt.sends, random)

@@ -183,7 +183,7 @@ class Session:
         if fetch is None or self._forced_version is not None:
             return None
         try:
-            document: bytes | None = await fetch()
+            document: bytes | None = await self._caller.fetch(fetch, negotiate.DOCUMENT)
             if document is None:
                 return None
             offered = negotiate.read_versions(document)

@@ -204,3 +204,9 @@ def test_none_of_them_returns_an_object_that_must_be_given_back() -> None:
         method = BINDING.method(name)
         assert method is not None
         assert method.returns is None or method.returns.referent not in temporary, name
+
+
+def test_a_document_is_read_whatever_its_name() -> None:
+    attempt = Attempt("vimServiceVersions.xml", reads=True)
+    decision = decide(LOST, attempt, POLICY, Budget(POLICY), lambda: 0.5)
+    assert decision.action is Action.RESEND
