@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from driver.cli.connection import CONNECTION, Connection
 from driver.cli.instance import Ref, opened
-from driver.cli.output import OUTPUT, Output
+from driver.cli.output import OUTPUT, Output, size_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["diagnostics"]
 
@@ -32,4 +37,11 @@ async def diagnostics(
     for name, columns in _TABLES.items():
         if tables[name]:
             print()
-            output.table(columns, tables[name])
+            output.table(columns, [_readable(row) for row in tables[name]])
+
+
+def _readable(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row with its sizes for people."""
+    sizes = {key: size_text(row[key]) for key in ("capacity", "free") if row.get(key) is not None}
+    addresses = {"addresses": " ".join(row["addresses"])} if "addresses" in row else {}
+    return {**row, **sizes, **addresses}

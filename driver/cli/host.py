@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from driver.cli.connection import CONNECTION, Connection
 from driver.cli.instance import opened
-from driver.cli.output import OUTPUT, Output
+from driver.cli.output import OUTPUT, Output, size_text
 
 __all__ = ["show"]
 
@@ -19,4 +19,11 @@ async def show(*, connection: Connection = CONNECTION, output: Output = OUTPUT) 
     fields = found.to_json()
     stores = fields.pop("datastores")
     output.fields(fields)
-    output.table(("name", "kind", "capacity", "free", "accessible"), stores)
+    print()
+    output.table(
+        ("name", "kind", "capacity", "free", "accessible"),
+        [
+            {**store, **{key: size_text(store[key]) for key in ("capacity", "free")}}
+            for store in stores
+        ],
+    )

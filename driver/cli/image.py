@@ -104,7 +104,11 @@ def show_results(results: Sequence[PushResult], output: Output) -> None:
             row["seconds"] = f"{result.seconds:.1f}"
             row["hash"] = f"{result.hash_algo}:{result.hash[:16]}..." if result.hash else None
         else:
-            row = {"image": result.image, "datastore_path": f"failed: {result.error}"}
+            # The whole of it was told when the image ended; here it would push the columns apart.
+            row = {
+                "image": result.image,
+                "datastore_path": f"failed: {type(result.error).__name__}",
+            }
         rows.append(row)
     output.table(("image", "datastore_path", "size", "verified", "hash", "seconds"), rows)
 

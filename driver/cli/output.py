@@ -110,7 +110,7 @@ def colour(stream: TextIO) -> bool:
 
 def to_text(value: Any) -> str:
     """Return a JSON value for people: strings as they are, escaped; structures as compact JSON."""
-    if value is None:
+    if value is None or value == "" or value == []:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
