@@ -7,20 +7,28 @@ and FindByInventoryPath takes it. The root folder's own name is no part of a pat
 from __future__ import annotations
 
 import re
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
 from vimlib import vim25
-from vimlib.collector.collect import PAGE, pages
+from vimlib.collector.collect import PAGE, listing
 from vimlib.collector.sources import filter_spec, members_of, property_spec
 from vimlib.collector.traversal import UP, Hop, Traversal
 from vimlib.collector.views import container_view, list_view
 from vimlib.errors import InvalidPathError, printable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterator,
+        Callable,
+        Iterable,
+        Iterator,
+        Sequence,
+    )
+    from contextlib import AbstractAsyncContextManager
 
     from vimlib.collector.context import Context
 
@@ -222,10 +230,13 @@ class _Tree:
 
     async def _take_all(self, top: vim25.ManagedObject) -> None:
         """Read all that is below `top`, through a view: servers do that best."""
-        async with container_view(self._context, root=top) as view:
-            objects = [vim25.ObjectSpec(obj=top), members_of(view)]
-            read = await self._take(_contents(self._context, self._properties(), objects))
-        self._done.update(read)
+
+        @asynccontextmanager
+        async def objects() -> AsyncIterator[list[vim25.ObjectSpec]]:
+            async with container_view(self._context, root=top) as view:
+                yield [vim25.ObjectSpec(obj=top), members_of(view)]
+
+        self._done.update(await self._take(_contents(self._context, self._properties(), objects)))
 
     async def _take(self, contents: AsyncGenerator[vim25.ObjectContent, None]) -> list[Key]:
         read = []
@@ -252,25 +263,33 @@ async def _walk(
 ) -> AsyncGenerator[vim25.ObjectContent, None]:
     """Yield what is read of the starts and of where the traversal leads from them."""
     traversal = traversal.at(context.api_version)
-    if len(starts) <= FEW:
-        select = traversal.select()
-        objects = [vim25.ObjectSpec(obj=start, skip=False, selectSet=select) for start in starts]
-        async with aclosing(_contents(context, properties, objects)) as contents:
-            async for content in contents:
-                yield content
-        return
-    async with list_view(context, starts) as view:
-        members = Traversal((Hop("ListView", "view"),)).then(traversal)
-        objects = [vim25.ObjectSpec(obj=view, skip=True, selectSet=members.select())]
-        async with aclosing(_contents(context, properties, objects)) as contents:
-            async for content in contents:
-                yield content
+
+    @asynccontextmanager
+    async def objects() -> AsyncIterator[list[vim25.ObjectSpec]]:
+        if len(starts) <= FEW:
+            select = traversal.select()
+            yield [vim25.ObjectSpec(obj=start, skip=False, selectSet=select) for start in starts]
+            return
+        async with list_view(context, starts) as view:
+            members = Traversal((Hop("ListView", "view"),)).then(traversal)
+            yield [vim25.ObjectSpec(obj=view, skip=True, selectSet=members.select())]
+
+    async with aclosing(_contents(context, properties, objects)) as contents:
+        async for content in contents:
+            yield content
 
 
 async def _contents(
-    context: Context, properties: list[vim25.PropertySpec], objects: list[vim25.ObjectSpec]
+    context: Context,
+    properties: list[vim25.PropertySpec],
+    objects: Callable[[], AbstractAsyncContextManager[list[vim25.ObjectSpec]]],
 ) -> AsyncGenerator[vim25.ObjectContent, None]:
-    async with aclosing(pages(context, filter_spec(context, properties, objects), PAGE)) as found:
+    @asynccontextmanager
+    async def begin() -> AsyncIterator[vim25.PropertyFilterSpec]:
+        async with objects() as specs:
+            yield filter_spec(context, properties, specs)
+
+    async with aclosing(listing(context, begin, PAGE)) as found:
         async for page in found:
             for content in page:
                 yield content

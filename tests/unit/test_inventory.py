@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import pytest
 
+import vimlib
 from tests.unit.collector.host import Host
 from tests.unit.collector.virtual import virtual
 from vimlib import vim25
 from vimlib.errors import InvalidPathError
-from vimlib.inventory import escape, find, paths_of, unescape
+from vimlib.inventory import FEW, escape, find, paths_of, unescape
+from vimlib.simulator import ESXHost
+from vimlib.transport import EncodedCall, Reply
+from vimlib.transport.base import Exchange
 
 VM = vim25.VirtualMachine
 
@@ -183,3 +187,40 @@ async def test_a_pattern_that_cannot_be_is_refused(pattern: str) -> None:
 def test_escaping_comes_back(name: str) -> None:
     assert unescape(escape(name)) == name
     assert "/" not in escape(name)
+
+
+@pytest.mark.parametrize("behind", ["CreateListView", "CreateContainerView"])
+async def test_row_31_a_view_that_ends_with_its_session_is_made_anew(behind: str) -> None:
+    async with ESXHost(version="8.0", vms=FEW + 1) as esx:
+        ended: list[str] = []
+
+        class Ending:
+            async def __call__(self, call: EncodedCall, exchange: Exchange, /) -> Reply:
+                reply = await exchange(call)
+                if call.method == behind and not ended:
+                    ended.append(behind)
+                    esx.expire_sessions()
+                return reply
+
+        async with vimlib.connect(
+            esx.url,
+            esx.credentials.username,
+            esx.credentials.password,
+            tls=vimlib.TLS(pin=esx.thumbprint),
+        ) as client:
+            machines = [row.obj for row in await client.collect(vim25.VirtualMachine).all()]
+        async with vimlib.connect(
+            esx.url,
+            esx.credentials.username,
+            esx.credentials.password,
+            tls=vimlib.TLS(pin=esx.thumbprint),
+            middleware=[Ending()],
+        ) as client:
+            if behind == "CreateListView":
+                paths = await paths_of(client._context, machines)
+            else:
+                paths = [item.path for item in await find(client._context, "/**/vm-*")]
+        assert ended
+        assert sorted(str(path) for path in paths) == sorted(
+            f"/ha-datacenter/vm/vm-{n}" for n in range(len(machines))
+        )

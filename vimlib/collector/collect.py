@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from vimlib import vim25
@@ -16,7 +16,8 @@ from vimlib.collector.typed import shape_of
 from vimlib.errors import OutcomeUnknownError, SessionExpiredError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+    from contextlib import AbstractAsyncContextManager
 
     from msgspec import Struct
 
@@ -81,21 +82,24 @@ class Collection(Stream[T]):
 
     async def _items(self) -> AsyncGenerator[T, None]:
         shape, left = self._shape, self._limit
+        if left == 0:
+            return
+        page = self._page if left is None else min(self._page, left)
+        async with aclosing(listing(self._context, self._begun, page)) as contents:
+            async for content in contents:
+                for found in content:
+                    yield build(shape, found)
+                    if left is not None:
+                        left -= 1
+                        if left == 0:
+                            return
+
+    @asynccontextmanager
+    async def _begun(self) -> AsyncIterator[vim25.PropertyFilterSpec | None]:
+        """Own what the source takes on the host, and yield the filter; None if there is no object."""
+        properties = [property_spec(self._kind.__name__, self._shape.paths)]
         async with opened(self._context, self._kind, self._source) as objects:
-            if not objects or left == 0:
-                return
-            spec = filter_spec(
-                self._context, [property_spec(self._kind.__name__, shape.paths)], objects
-            )
-            page = self._page if left is None else min(self._page, left)
-            async with aclosing(pages(self._context, spec, page)) as contents:
-                async for content in contents:
-                    for found in content:
-                        yield build(shape, found)
-                        if left is not None:
-                            left -= 1
-                            if left == 0:
-                                return
+            yield filter_spec(self._context, properties, objects) if objects else None
 
     def __repr__(self) -> str:
         return f"<Collection of {self._kind.__name__} {', '.join(self._shape.paths)}>"
@@ -109,32 +113,64 @@ def build(shape: Shape[T], found: vim25.ObjectContent) -> T:
     return shape.make(found.obj, {item.name: item.val for item in found.propSet}, missing)
 
 
-async def pages(
+def pages(
     context: Context, spec: vim25.PropertyFilterSpec, page: int
 ) -> AsyncGenerator[list[vim25.ObjectContent], None]:
-    """Yield what the filter selects, `page` objects at a time.
+    """Yield what the filter selects, as `listing`."""
+    return listing(context, lambda: nullcontext(spec), page)
+
+
+async def listing(
+    context: Context,
+    begin: Callable[[], AbstractAsyncContextManager[vim25.PropertyFilterSpec | None]],
+    page: int,
+) -> AsyncGenerator[list[vim25.ObjectContent], None]:
+    """Yield what the filter that `begin` makes selects, `page` objects at a time.
 
     Closing it early cancels the rest on the host. A page that got lost cannot be asked for again,
-    so the listing is begun anew, at most `RESTARTS` times, and what was yielded is left out of it.
-    A host before 4.1 cannot page: it sends all at once, by RetrieveProperties.
+    and a view ends with its session, so the listing is begun anew, at most `RESTARTS` times, and
+    what was yielded is left out of it. A host before 4.1 cannot page: it sends all at once, by
+    RetrieveProperties.
     """
     told: set[tuple[str, str]] = set()
     before: frozenset[tuple[str, str]] = frozenset()
     for left in range(RESTARTS, -1, -1):
-        try:
-            async with aclosing(_pages(context, spec, page)) as contents:
-                async for content, more in contents:
-                    if more:
-                        told.update(item.obj.moref for item in content)
-                    if before:
-                        content = [item for item in content if item.obj.moref not in before]
-                    yield content
-            return
-        except (OutcomeUnknownError, SessionExpiredError) as error:
-            if not left:
-                raise
-            log.info("a page was lost, the listing is begun anew: %s", error)
-            before = frozenset(told)
+        async with begin() as spec:
+            if spec is None:
+                return
+            views = {item.obj.moref for item in spec.objectSet if _lists(item)}
+            try:
+                async with aclosing(_pages(context, spec, page)) as contents:
+                    async for content, more in contents:
+                        _look_for_views(content, views)
+                        if more:
+                            told.update(item.obj.moref for item in content)
+                        if before:
+                            content = [item for item in content if item.obj.moref not in before]
+                        yield content
+                return
+            except (OutcomeUnknownError, SessionExpiredError) as error:
+                if not left:
+                    raise
+                log.info("a page was lost, the listing is begun anew: %s", error)
+            except vim25.ManagedObjectNotFound as gone:
+                known: vim25.ManagedObject | None = gone.obj
+                if not left or known is None or known.moref not in views:
+                    raise
+                log.info("a view was lost, the listing is begun anew: %s", gone)
+        before = frozenset(told)
+
+
+def _lists(item: vim25.ObjectSpec) -> bool:
+    """Tell whether an object of a filter is a view that is there for its members alone."""
+    return bool(item.skip) and isinstance(item.obj, vim25.View)
+
+
+def _look_for_views(content: list[vim25.ObjectContent], views: set[tuple[str, str]]) -> None:
+    """Raise `ManagedObjectNotFound` if the host says that a view of the filter is gone."""
+    for item in content:
+        if item.obj.moref in views:
+            raise vim25.ManagedObjectNotFound(obj=item.obj)
 
 
 async def _pages(

@@ -244,9 +244,7 @@ class Session:
                 if not await self._logged_in().renew(epoch) and not says_expired(result):
                     return self._worked(result)
                 if method.name in PAGES:
-                    raise SessionExpiredError(
-                        "the session ended amid a listing, which must start anew", retryable=True
-                    )
+                    raise _amid_listing()
                 attempt = attempt.after_login()
                 continue
             decision = self._caller.decide(error, attempt)
@@ -254,6 +252,8 @@ class Session:
                 renewed = await self._logged_in().renew(epoch)
                 if not renewed and type(error) is vim25.NoPermission:
                     raise error
+                if renewed and method.name in PAGES:
+                    raise _amid_listing() from error
                 attempt = attempt.after_login()
             elif decision.action is Action.RESEND:
                 log.warning(
@@ -290,6 +290,12 @@ class Session:
     async def _beat(self) -> None:
         root = vim25.ServiceInstance("ServiceInstance", invoker=self)
         await self.invoke(vim25.ServiceInstance.CurrentTime, root, {})
+
+
+def _amid_listing() -> SessionExpiredError:
+    return SessionExpiredError(
+        "the session ended amid a listing, which must start anew", retryable=True
+    )
 
 
 def _not_open(host: str) -> ClosedError:

@@ -7,11 +7,16 @@ from typing import Any
 import msgspec
 import pytest
 
+import vimlib
 from tests.unit.collector.host import Host
 from tests.unit.collector.virtual import settle, virtual
 from vimlib import vim25
 from vimlib.collector import INVENTORY, Row, collect, container_view, get, list_view, via
 from vimlib.errors import UsageError, VersionError
+from vimlib.simulator import ESXHost
+from vimlib.simulator.sessions import Face
+from vimlib.transport import EncodedCall, Reply
+from vimlib.transport.base import Exchange
 
 
 def runtime(state: str) -> SimpleNamespace:
@@ -256,3 +261,62 @@ async def test_what_cannot_be_is_refused_before_anything_is_sent() -> None:
     with pytest.raises(UsageError, match="not part of the inventory"):
         await collect(context, vim25.Task, "info").all()
     assert host.calls == []
+
+
+class Ending:
+    """Middleware that ends all sessions of a host behind the first call of a method."""
+
+    def __init__(self, esx: ESXHost, method: str, face: Face) -> None:
+        self.esx, self.method, self.face = esx, method, face
+
+    async def __call__(self, call: EncodedCall, exchange: Exchange, /) -> Reply:
+        reply = await exchange(call)
+        if call.method == self.method:
+            self.method = ""
+            self.esx.expire_sessions(self.face)
+        return reply
+
+
+@pytest.mark.parametrize("face", ["fault", "empty", "missing"])
+@pytest.mark.parametrize(
+    ("version", "behind"),
+    [
+        ("4.0", "CreateContainerView"),
+        ("8.0", "CreateContainerView"),
+        ("8.0", "RetrievePropertiesEx"),
+        ("8.0", "ContinueRetrievePropertiesEx"),
+    ],
+)
+async def test_row_31_a_listing_survives_the_end_of_its_session_and_view(
+    version: str, behind: str, face: Face
+) -> None:
+    async with ESXHost(version=version, vms=6) as esx:
+        async with vimlib.connect(
+            esx.url,
+            esx.credentials.username,
+            esx.credentials.password,
+            tls=vimlib.TLS(pin=esx.thumbprint),
+            middleware=[ending := Ending(esx, behind, face)],
+        ) as client:
+            rows = await client.collect(vim25.VirtualMachine, "name", page=2).all()
+        assert not ending.method, "the session ended"
+        assert [row.get("name") for row in rows] == [f"vm-{n}" for n in range(6)]
+        assert {type(row.obj) for row in rows} == {vim25.VirtualMachine}
+        assert sum(call.method == "Login" for call in esx.call_log) == 2
+
+
+async def test_a_callers_own_view_that_is_gone_is_no_row() -> None:
+    async with (
+        ESXHost(version="8.0", vms=2) as esx,
+        vimlib.connect(
+            esx.url,
+            esx.credentials.username,
+            esx.credentials.password,
+            tls=vimlib.TLS(pin=esx.thumbprint),
+        ) as client,
+    ):
+        async with container_view(client._context, vim25.VirtualMachine) as view:
+            assert len(await client.collect(vim25.VirtualMachine, source=view).all()) == 2
+        with pytest.raises(vim25.ManagedObjectNotFound) as caught:
+            await client.collect(vim25.VirtualMachine, source=view).all()
+        assert caught.value.obj == view
