@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from driver.instances.types import Instance
     from vimlib.client import Client
 
-__all__ = ["power_off", "power_on", "reboot", "resume", "shutdown", "suspend"]
+__all__ = ["power_off", "power_on", "reboot", "resume", "shutdown", "start", "suspend"]
 
 _State = vim25.VirtualMachinePowerState
 
@@ -56,8 +56,13 @@ async def _task(
 async def power_on(client: Client, ref: str, config: DriverConfig) -> Instance:
     """Power on (`PowerOnVM_Task`); a running machine stays as it is. Cancelling waits for the task."""
     vm = await lookup.find(client, ref)
-    await _task(client, vm, vm.PowerOnVM_Task, config, done=_State.poweredOn)
+    await start(client, vm, config)
     return await lookup.read(client, vm)
+
+
+async def start(client: Client, vm: vim25.VirtualMachine, config: DriverConfig) -> None:
+    """Power on this very machine; see `power_on`."""
+    await _task(client, vm, vm.PowerOnVM_Task, config, done=_State.poweredOn)
 
 
 async def power_off(client: Client, ref: str, config: DriverConfig) -> Instance:

@@ -153,11 +153,17 @@ async def _is_home(client: Client, folder: DatastorePath) -> bool:
 
 
 async def remove_half_made(
-    client: Client, vm: vim25.VirtualMachine, folder: DatastorePath | None, config: DriverConfig
-) -> None:
+    client: Client,
+    vm: vim25.VirtualMachine,
+    folder: DatastorePath | None,
+    config: DriverConfig,
+    *,
+    whole: bool = True,
+) -> bool:
     """Remove a machine that was never finished, and its folder. One that is gone is no error.
 
-    Without `folder` nothing was put there but by the host, which removes it with the machine.
+    Without `folder` nothing was put there but by the host, which removes it with the machine. With
+    `whole` false, one that has become whole meanwhile stays, and False is returned.
 
     What carries the mark goes last: as long as `MAKING_KEY` is there, the disk is not attached, so
     it is deleted first. Whatever ends this on the way, a sweep finds the rest by the mark. Cancelling
@@ -169,11 +175,16 @@ async def remove_half_made(
         pass
     else:
         keys = {option.key for option in row.props.get("config.extraConfig") or []}
-        if MAKING_KEY in keys and folder is not None and folder.path:
+        if MAKING_KEY not in keys:
+            if not whole:
+                return False
+        elif folder is not None and folder.path:
+            # From here on nobody else can give it its disk.
             await _remove_disks(client, folder, config)
         await remove_machine(client, vm, config)
     if folder is not None:
         await remove_files(client, folder, config)
+    return True
 
 
 async def _remove_disks(client: Client, folder: DatastorePath, config: DriverConfig) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from vimlib.client import Client
 
-__all__ = ["forget", "is_ours", "new_note", "old_notes", "remember", "take_back"]
+__all__ = ["forget", "is_ours", "new_note", "old_notes", "remember", "take_back", "vlan_of"]
 
 _FOLDER: Final = "vimlib-networks"
 _LONGEST: Final = 4096
@@ -109,12 +109,21 @@ async def take_back(client: Client, note: DatastorePath) -> None:
     await client.datastore(note.datastore).delete(note, missing_ok=True)
 
 
-async def old_notes(
-    client: Client, owner: str, before: datetime
-) -> list[tuple[DatastorePath, str]]:
-    """Return the owner's notes from before then (the host's clock), each with its port group's name.
+async def vlan_of(client: Client, note: DatastorePath, owner: str) -> int | None:
+    """Return the VLAN id that a note of the owner's names; None if it is none, or gone.
 
-    What is no note of the owner's is passed over. Cancelling loses nothing.
+    Cancelling loses nothing.
+    """
+    found = await _read(client, note, owner)
+    return None if found is None else found[1]
+
+
+async def old_notes(
+    client: Client, owner: str, *, now: datetime, older_than: float
+) -> list[tuple[DatastorePath, str]]:
+    """Return the owner's notes that are so many seconds old, each with its port group's name.
+
+    `now` is the host's time, as the ages of its files are told by. What is no note of the owner's is passed over. Cancelling loses nothing.
     """
     found = []
     for store in await _datastores(client):
@@ -125,21 +134,23 @@ async def old_notes(
         for entry in entries:
             if entry.is_dir or entry.size > _LONGEST:
                 continue
-            if entry.modified is None or entry.modified > before:
+            if entry.modified is None or (now - entry.modified).total_seconds() < older_than:
                 continue
-            name = await _read(client, entry.path, owner)
-            if name is not None:
-                found.append((entry.path, name))
+            said = await _read(client, entry.path, owner)
+            if said is not None:
+                found.append((entry.path, said[0]))
     return found
 
 
-async def _read(client: Client, note: DatastorePath, owner: str) -> str | None:
-    """Return the name of the port group that a note is about; None if it is not the owner's."""
+async def _read(client: Client, note: DatastorePath, owner: str) -> tuple[str, int] | None:
+    """Return name and VLAN id of the port group that a note is about; None if it is not the owner's."""
     data = b""
     try:
         async with client.datastore(note.datastore).download(note) as body:
             async for chunk in body:
                 data += chunk
+                if len(data) > _LONGEST:
+                    return None
     except TransferRejectedError as error:
         if error.status != 404:
             raise
@@ -149,7 +160,8 @@ async def _read(client: Client, note: DatastorePath, owner: str) -> str | None:
     if (
         len(lines) < 3
         or lines[0] != owner
+        or not lines[1].isdecimal()
         or not note.name.startswith(f"{_stem(owner, lines[2])}.")
     ):
         return None
-    return lines[2]
+    return lines[2], int(lines[1])

@@ -148,10 +148,7 @@ class EnsuredVlan:
         """Remove the port group if this made it and nobody uses it by now."""
         if self._note is None:
             return
-        system = await network_system(self.client)
-        try:
-            await _remove(self.client, system, self.name, self.config)
-        except PortGroupInUseError:
+        if not await remove_unused(self.client, self.name, self.config):
             return  # theirs as well by now, and the note stays
         await ownership.take_back(self.client, self._note)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from driver.images.sink import is_temporary
-from driver.instances.power import power_on
+from driver.instances import power
 from driver.instances.removal import remove_half_made, remove_remains
 from driver.journal import AddingPortGroup, Destroying, Spawning, Uploading, close, written
 from driver.journal.entries import new_token
@@ -108,6 +108,8 @@ class _Sweep:
         self.older_than = older_than
         self.dry_run = dry_run
         self.items: list[Swept] = []
+        self.gone: set[str] = set()
+        """Tokens of machines that are removed; in a dry run, that would be."""
 
     @property
     def running(self) -> set[str]:
@@ -124,7 +126,8 @@ class _Sweep:
     ) -> None:
         """Do `work`, which may come to another verdict, to its end; then the entry can be closed.
 
-        In a dry run `work` only looks.
+        It stays open where another sweep of this process has taken it up. In a dry run `work` only
+        looks.
         """
         item = Swept(kind=kind, name=name, action=verdict.action, reason=verdict.reason)
         if work is not None:
@@ -134,7 +137,8 @@ class _Sweep:
                     item = replace(item, action=other.action, reason=other.reason)
             except VimlibError as error:
                 item = replace(item, action="failed", reason=str(error), error=error)
-        if entry is not None and item.action != "failed" and not self.dry_run:
+        ended = item.action != "failed" and not self.dry_run
+        if entry is not None and ended and entry.token not in self.running:
             await close(self.journal, entry.token)
         self.items.append(item)
 
@@ -189,13 +193,15 @@ class _Sweep:
                 return Verdict("kept", "gone meanwhile")
             now = self._verdict(again, entry)
             if now.action == "finished":
-                await power_on(self.client, vm.moref[1], self.config)
-            elif now.action == "removed":
-                await self._remove(again)
+                await power.start(self.client, vm, self.config)
+            elif now.action == "removed" and not await self._remove(again):
+                return Verdict("kept", "whole by now")
             return now
 
         does = verdict.action in ("removed", "finished")
         await self._do("machine", found.name, verdict, work if does else None, entry)
+        if self.items[-1].action == "removed":
+            self.gone.add(found.token)
 
     async def _read(self, vm: vim25.VirtualMachine) -> Found | None:
         return await scan.read_machine(self.client, vm, self.config.owner)
@@ -211,7 +217,8 @@ class _Sweep:
         for method in (*more, *_ON_FILES):
             await wait_idle(self.client, self.config, method=method)
 
-    async def _remove(self, found: Found) -> None:
+    async def _remove(self, found: Found) -> bool:
+        """Remove it; False if it is whole by now, and stays."""
         folder = found.folder
         entry = Spawning(
             token=found.token or new_token(),
@@ -223,7 +230,7 @@ class _Sweep:
         )
         # A sweep can be killed as well.
         async with written(self.journal, entry):
-            await remove_half_made(self.client, found.vm, folder, self.config)
+            return await remove_half_made(self.client, found.vm, folder, self.config, whole=False)
 
     # -- folders -------------------------------------------------------------------------------
 
@@ -316,19 +323,19 @@ class _Sweep:
             )
 
     async def _port_groups(self, entries: list[AddingPortGroup]) -> None:
-        before = self.now.timestamp() - self.older_than
         notes = await ownership.old_notes(
-            self.client, self.config.owner, self.now.fromtimestamp(before, self.now.tzinfo)
+            self.client, self.config.owner, now=self.now, older_than=self.older_than
         )
         if not entries and not notes:
             return
         system = await network_system(self.client)
         machines = await scan.marked_machines(self.client, self.config.owner)
-        tokens = {token for token, _ in machines.values()}
+        whole = {token: not half_made for token, half_made in machines.values()}
         for entry in entries:
             info = await read_network(self.client, system)
             there = find_port_group(info, entry.name) is not None
-            await self._port_group(entry, there=there, needed=entry.spawn in tokens)
+            machine = None if entry.spawn in self.gone else whole.get(entry.spawn)
+            await self._port_group(entry, there=there, whole=machine)
         busy = {e.note for e in self.journal.running if isinstance(e, AddingPortGroup)}
         done = {entry.note for entry in entries}
         info = await read_network(self.client, system)
@@ -336,18 +343,29 @@ class _Sweep:
             if str(note) not in done | busy and find_port_group(info, name) is None:
                 await self._note(str(note), f"there is no port group {name!r}")
 
-    async def _port_group(self, entry: AddingPortGroup, *, there: bool, needed: bool) -> None:
+    async def _port_group(self, entry: AddingPortGroup, *, there: bool, whole: bool | None) -> None:
+        """Decide about a port group; `whole` says it of the machine that it is for, if there is one."""
         if entry.spawn and entry.spawn in self.running:
             await self._do("port group", entry.name, Verdict("left", "this process is at it"))
         elif not there:
             await self._note(entry.note, f"port group {entry.name!r} was never made", entry)
-        elif needed or not entry.spawn:
+        elif whole or not entry.spawn:
             await self._do("port group", entry.name, Verdict("kept", "whole"), None, entry)
+        elif whole is not None:
+            verdict = Verdict("left", "its machine is there, and not finished")
+            await self._do("port group", entry.name, verdict)
         else:
 
             async def work() -> Verdict | None:
                 note = DatastorePath.parse(entry.note)
                 if not await self._exists(note):
+                    return Verdict("kept", "somebody else made it")
+                vlan = await ownership.vlan_of(self.client, note, self.config.owner)
+                info = await read_network(self.client, await network_system(self.client))
+                group = find_port_group(info, entry.name)
+                if group is not None and group.vlan != vlan:
+                    if not self.dry_run:
+                        await ownership.take_back(self.client, note)
                     return Verdict("kept", "somebody else made it")
                 if self.dry_run:
                     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -233,6 +234,64 @@ async def test_a_machine_that_is_finished_while_it_is_decided_about(
         assert host.state().machines == {"web"}
 
 
+class Meanwhile(MemoryJournal):
+    """Another process does something while an entry is written."""
+
+    def __init__(self, does: Callable[[], Awaitable[None]]) -> None:
+        super().__init__()
+        self.does = does
+
+    async def begin(self, entry: Entry) -> None:
+        await super().begin(entry)
+        await self.does()
+
+
+async def test_a_machine_that_is_finished_just_before_it_would_go(host: Hosted) -> None:
+    async with host.client() as client:
+        vm = await machine(host, client)
+        before = host.state()
+        unmark = vim25.VirtualMachineConfigSpec(
+            extraConfig=[vim25.OptionValue(key=MAKING_KEY, value="")]
+        )
+
+        async def finish() -> None:
+            await client.wait(await vm.ReconfigVM_Task(unmark))
+
+        journal = Meanwhile(finish)
+        report = await driver_of(client, journal).sweep(older_than=0)
+        assert told(report) == [("kept", "machine", "web")]
+        assert host.state() == before
+        assert not journal.running
+        assert await journal.abandoned() == ()
+
+
+async def test_what_another_sweep_has_taken_up_stays_written(host: Hosted) -> None:
+    class Late(MemoryJournal):
+        async def abandoned(self) -> Sequence[Entry]:
+            return (entry,)  # as it was before the other sweep took it up
+
+    async with host.client() as client:
+        await machine(host, client)
+        entry = Spawning(**known(client, token=TOKEN, uuid="u", name="web"))
+        journal = Late()
+        await journal.begin(entry)
+        report = await driver_of(client, journal).sweep()
+        assert told(report) == [("left", "machine", "web")]
+        assert journal.running == (entry,)
+
+
+async def test_it_is_this_machine_that_is_powered_on(host: Hosted) -> None:
+    """Names are anybody's: one may be another machine's reference."""
+    async with host.client() as client:
+        vm = await machine(host, client, **{MAKING_KEY: ""})
+        await machine(host, client, vm.moref[1], **{MAKING_KEY: "", OWNER_KEY: ""})
+        entry = Spawning(**known(client, token=TOKEN, uuid="u", name="web", power_on=True))
+        driver = driver_of(client, await journalled(entry))
+        assert told(await driver.sweep()) == [("finished", "machine", "web")]
+        states = {one.name: one.power_state for one in await driver.list_instances()}
+        assert states == {"web": "poweredOn", vm.moref[1]: "poweredOff"}
+
+
 async def test_whole_but_not_yet_on(host: Hosted) -> None:
     async with host.client() as client:
         await machine(host, client, **{MAKING_KEY: ""})
@@ -353,6 +412,40 @@ async def test_port_groups(host: Hosted, image: Path) -> None:
         assert len(list((host.folder / "vimlib-networks").iterdir())) == 3
 
 
+async def test_a_port_group_goes_with_its_machine_and_not_before(host: Hosted) -> None:
+    async with host.client() as client:
+        await machine(host, client)
+        journal = await journalled(Spawning(**known(client, token=TOKEN, uuid="u", name="web")))
+        made = EnsuredVlan(client, "vlan-3", 3, CONFIG, journal=journal, spawn=TOKEN)
+        await made.ensure()
+        journal.abandon(made.token)
+        host.esx.faults.fail_task("Destroy_Task", vim25.GenericVmConfigFault(reason="on order"))
+        driver = driver_of(client, journal)
+        assert told(await driver.sweep()) == [
+            ("failed", "machine", "web"), ("left", "port group", "vlan-3")
+        ]  # fmt: skip
+        gone = [("removed", "machine", "web"), ("removed", "port group", "vlan-3")]
+        assert told(await driver.sweep(dry_run=True)) == gone
+        assert told(await driver.sweep()) == gone
+        assert "vlan-3" not in host.state().groups
+
+
+async def test_a_port_group_that_is_not_as_we_would_have_made_it(host: Hosted) -> None:
+    """Killed before the call left; then somebody made one of that name by hand."""
+    async with host.client() as client:
+        theirs = replace(CONFIG, owner="others")
+        await EnsuredVlan(client, "vlan-3", 42, theirs).ensure()
+        note = await ownership.new_note(client, CONFIG.owner, "vlan-3")
+        await ownership.remember(client, CONFIG.owner, "vlan-3", 3, note)
+        entry = AddingPortGroup(**known(client, name="vlan-3", note=str(note), spawn="f" * 16))
+        journal = await journalled(entry)
+        report = await driver_of(client, journal).sweep()
+        assert told(report) == [("kept", "port group", "vlan-3")]
+        assert "vlan-3" in host.state().groups
+        assert not (host.folder / note.path).exists()
+        assert await journal.abandoned() == ()
+
+
 async def test_notes_about_port_groups_that_never_were(host: Hosted) -> None:
     async with host.client() as client:
         notes = {}
@@ -404,6 +497,15 @@ async def test_a_datastore_that_cannot_be_searched(host: Hosted) -> None:
         assert told(report) == [
             ("removed", "machine", "web"), ("failed", "folder", "[datastore1]")
         ]  # fmt: skip
+
+
+async def test_an_age_beyond_all_calendars(host: Hosted) -> None:
+    async with host.client() as client:
+        await machine(host, client)
+        note = await ownership.new_note(client, CONFIG.owner, "never")
+        await ownership.remember(client, CONFIG.owner, "never", 7, note)
+        report = await driver_of(client).sweep(older_than=1e15)
+        assert told(report) == [("left", "machine", "web")]
 
 
 @pytest.mark.parametrize("age", [-1, float("nan"), float("inf")])
