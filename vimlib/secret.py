@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import Any, NoReturn
 
-__all__ = ["Secret", "reveal"]
+__all__ = ["Secret", "forget_locals", "reveal"]
 
 _MASK = "***"
 
@@ -63,3 +64,17 @@ class Secret:
 def reveal(value: str | Secret) -> str:
     """Return the text of a `Secret`, or `value` itself with a masked `repr`."""
     return Secret(value).reveal()
+
+
+def forget_locals(error: BaseException) -> None:
+    """Empty the frames that an error's traceback holds, and those of its causes.
+
+    For frames that held what came over the wire, where nothing is masked. The lines stay; frames
+    that still run are left as they are.
+    """
+    seen: set[int] = set()
+    at: BaseException | None = error
+    while at is not None and id(at) not in seen:
+        seen.add(id(at))
+        traceback.clear_frames(at.__traceback__)
+        at = at.__cause__ or at.__context__

@@ -15,6 +15,7 @@ import ssl
 from typing import TYPE_CHECKING, Final, Protocol
 
 from vimlib.errors import ConnectionLostError
+from vimlib.secret import forget_locals
 from vimlib.transport.http11 import LONGEST_HEAD, Body, length_of, parse_head, wrong
 from vimlib.transport.wire import late, open_connection
 
@@ -153,7 +154,8 @@ class Channel(asyncio.BufferedProtocol):
         clock, which had `seconds` at its start. Raises `ConnectionLostError`, `DeadlineError`,
         `ProtocolError`, and what the receiver raises. Cancelling closes the connection.
         """
-        if self._transport is None:
+        if self._transport is None or self._transport.is_closing():
+            self.abort()
             raise self._lost(None, sent=False)
         loop = self._loop
         self._answer = answer = loop.create_future()
@@ -228,7 +230,10 @@ class Channel(asyncio.BufferedProtocol):
         try:
             self._take(data)
         except Exception as exc:  # noqa: BLE001 - the receiver's own, handed to who waits for it
+            forget_locals(exc)
             self._fail(exc)
+        finally:
+            del data  # a head may give the cookie, and tracebacks hold frames
 
     def _take(self, data: bytes) -> None:
         body = self._body

@@ -22,7 +22,7 @@ from vimlib.errors import (
     UsageError,
     printable,
 )
-from vimlib.secret import Secret
+from vimlib.secret import Secret, forget_locals
 from vimlib.transport.http11 import LONGEST_HEAD, chunk_size, length_of, parse_head, wrong
 from vimlib.transport.wire import RECEIVE
 
@@ -36,6 +36,7 @@ __all__ = ["HTTPReply", "HTTPRequest", "exchange_http"]
 
 _LINE: Final = 8 << 10
 _TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+_NOT_TEXT: Final = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
 # How long an answer may take that was on its way when writing failed.
 _LAST_WORDS: Final = 5.0
 # Interim answers (1xx) before an answer: each is a sign of life, so no deadline ends an endless row.
@@ -147,7 +148,7 @@ def _head(request: HTTPRequest, authority: str) -> bytes:
         lines.append(f"Content-Length: {request.length}")
     for name, value in request.headers.items():
         text = value.reveal() if isinstance(value, Secret) else value
-        if not _TOKEN.match(name.encode("utf-8")) or re.search(r"[\x00-\x08\x0a-\x1f\x7f]", text):
+        if not _TOKEN.match(name.encode("utf-8")) or _NOT_TEXT.search(text):
             raise UsageError(
                 f"the header {printable(name, 40)!r} has characters that no header has"
             )
@@ -301,7 +302,13 @@ class _Reader:
                 raise self.cut()
         raw = bytes(self.buffer[:end])
         del self.buffer[: end + 4]
-        return parse_head(raw, self.connection.host)
+        try:
+            return parse_head(raw, self.connection.host)
+        except ProtocolError as exc:
+            forget_locals(exc)
+            raise
+        finally:
+            del raw  # a head may give a cookie, and tracebacks hold frames
 
     def wrong(self, why: str, data: bytes = b"") -> ProtocolError:
         return wrong(self.connection.host, why, data)
@@ -342,6 +349,8 @@ class _Body:
         else:
             while piece := await self._reader.some(RECEIVE):
                 yield piece
+            if self._reader.connection.cut:
+                raise self._reader.cut()
 
     async def _exactly(self, count: int) -> AsyncIterator[bytes]:
         while count:

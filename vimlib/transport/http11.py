@@ -26,6 +26,8 @@ _STATUS: Final = re.compile(rb"HTTP/1\.([01]) ([1-5]\d\d)(?: ([^\x00-\x08\x0a-\x
 _HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00\x0a\x0d]*?)[ \t]*\Z")
 _LENGTH: Final = re.compile(r"\d{1,18}\Z")
 _CHUNK: Final = re.compile(rb"[0-9A-Fa-f]{1,15}\Z")
+# No excerpt shows what is behind it.
+_COOKIE: Final = re.compile(rb"cookie|vmware_soap_session", re.IGNORECASE)
 
 
 class Head:
@@ -59,9 +61,12 @@ class Head:
 
 def wrong(host: str, why: str, data: bytes = b"") -> ProtocolError:
     """Return the error for a reply that is not HTTP as it should be."""
+    shown = data[:200]
+    if cookie := _COOKIE.search(data):
+        shown = data[: min(cookie.end(), 200)] + b"..."
     return ProtocolError(
         f"the reply of {host} is not HTTP as it should be: {why}",
-        excerpt=printable(data[:200].decode("latin-1")),
+        excerpt=printable(shown.decode("latin-1")),
     )
 
 

@@ -85,6 +85,9 @@ class Pool:
             self._pass_on(None)
             raise
         self._opening -= 1
+        if self._closed:
+            channel.abort()
+            raise ClosedError("the transport is closed")
         channel.on_lost = self._lost
         self._busy.add(channel)
         return channel

@@ -79,6 +79,8 @@ class Connection:
         """Bytes of requests that were handed to the kernel, TLS not counted."""
         self.certificate: bytes | None = None
         """DER of the server's certificate."""
+        self.cut = False
+        """Whether the stream ended without the end of TLS, as anybody on the way can make it."""
         self._sock = sock
         self._timeouts = timeouts
         self._loop = asyncio.get_running_loop()
@@ -210,7 +212,8 @@ class Connection:
                     break  # the next call meets the same end
                 # Cut without the TLS good-bye. Old hosts do that too, so the HTTP layer decides
                 # by Content-Length whether something is missing.
-                if isinstance(exc, ssl.SSLZeroReturnError | ssl.SSLEOFError):
+                self.cut = isinstance(exc, ssl.SSLEOFError)
+                if self.cut or isinstance(exc, ssl.SSLZeroReturnError):
                     return b""
                 raise
             else:

@@ -431,6 +431,18 @@ async def test_a_body_that_is_cut_is_never_taken_for_whole(raw: bytes, reset: bo
         await get(giving(raw, reset=reset))
 
 
+async def test_a_body_until_the_end_needs_the_end_of_tls() -> None:
+    async def play(conn: Conn) -> None:
+        await conn.head()
+        await conn.send(b"HTTP/1.1 200 OK\r\n\r\nhello")
+        # The end of TCP without the end of TLS, which anybody on the way can make.
+        conn.writer.get_extra_info("socket").shutdown(socket.SHUT_WR)
+        await conn.hold()
+
+    with pytest.raises(ConnectionLostError):
+        await get(play)
+
+
 @pytest.mark.parametrize(
     "raw",
     [
@@ -460,6 +472,7 @@ async def test_a_body_beyond_the_limit() -> None:
         ("/x", {"X Y": "a"}),
         ("/x", {"X": "a\0"}),
         ("/x", {"X": Secret("a\nb")}),
+        ("/x", {"X": Secret("\u2028")}),
     ],
 )
 async def test_nothing_is_injected_into_a_request(

@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 
+from tests.rig import canary as birds
 from tests.rig import certs, clock
 from tests.rig.leaks import leakcheck
 from tests.rig.stage import Conn, stage
-from vimlib.errors import ConnectionLostError, DeadlineError
+from vimlib.errors import ConnectionLostError, DeadlineError, ProtocolError, VimlibError
 from vimlib.tls import TLS
 from vimlib.transport import EncodedCall, HTTPTransport
 from vimlib.transport.channel import Channel
+from vimlib.transport.http import HTTPRequest
 
 GOOD = certs.make("good")
 ENDLESS = b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\n\r\n<ok/>"
@@ -197,3 +199,56 @@ def test_a_channel_that_is_closed_sends_nothing() -> None:
         assert caught.value.outcome == "not_sent"
 
     clock.run(main())
+
+
+def test_nothing_is_written_to_a_channel_that_is_being_closed() -> None:
+    async def main() -> None:
+        line = Line()
+        line.closed = True  # by its peer, of which the loop has not told yet
+        with pytest.raises(ConnectionLostError) as caught:
+            await exchange(line, read=5.0, seconds=5.0, delay=None)
+        assert caught.value.outcome == "not_sent"
+
+    clock.run(main())
+
+
+GIVEN = f'Set-Cookie: vmware_soap_session="{birds.COOKIE}"; Path=/\r\n'
+HEADS = {
+    "redirect": f"HTTP/1.1 302 X\r\n{GIVEN}Location: /x\r\nContent-Length: 0\r\n\r\n",
+    "no XML": f"HTTP/1.1 200 X\r\n{GIVEN}Content-Type: text/html\r\nContent-Length: 2\r\n\r\nhi",
+    "encoding": f"HTTP/1.1 200 X\r\n{GIVEN}Content-Encoding: br\r\nContent-Length: 2\r\n\r\nhi",
+    "length": f"HTTP/1.1 200 X\r\n{GIVEN}Content-Length: x\r\n\r\n",
+    "line": f"HTTP/1.1 200 X\r\n{GIVEN}no header\r\n\r\n",
+    "cookie": f"HTTP/1.1 200 X\r\n{GIVEN[:-2]}\0\r\n\r\n",
+    "no HTTP": f"{GIVEN}\r\n\r\n",
+    "decoder": f"HTTP/1.1 200 X\r\n{GIVEN}Content-Length: 2\r\n\r\nhi",
+    "cut": f"HTTP/1.1 200 X\r\n{GIVEN}Content-Length: 9\r\n\r\nhi",
+}
+
+
+def refuse(data: bytes) -> None:
+    if data == b"hi":
+        raise ProtocolError("not that")
+
+
+@pytest.mark.parametrize("what", HEADS)
+async def test_row_81_no_cookie_is_shown_by_the_error_of_the_reply_that_gives_it(what: str) -> None:
+    async def play(conn: Conn) -> None:
+        await conn.request()
+        await conn.send(HEADS[what].encode("latin-1"))
+        conn.close()
+
+    with birds.canary() as seen:
+        async with (
+            stage(play, GOOD.server_context()) as server,
+            HTTPTransport(server.url, tls=TLS(pin=GOOD.digest())) as transport,
+        ):
+            call = EncodedCall(method="Login", body=b"", receive=refuse, on_cookie=lambda _: None)
+            with pytest.raises(VimlibError) as caught:
+                await transport.exchange(call)
+            seen.look_at(caught.value)
+            try:
+                async with transport.http(HTTPRequest(method="GET", target="/x")) as reply:
+                    await reply.read()
+            except VimlibError as error:
+                seen.look_at(error)

@@ -196,6 +196,21 @@ def test_closing_wakes_who_waits() -> None:
     clock.run(main())
 
 
+def test_a_channel_that_opens_after_the_closing_is_closed() -> None:
+    async def main() -> None:
+        opener = Opener(slow=1)
+        pool = Pool(opener, 1)
+        opening = asyncio.create_task(pool.acquire())
+        await asyncio.sleep(0.5)
+        pool.close()
+        with pytest.raises(ClosedError):
+            await opening
+        assert [channel.closed for channel in opener.made] == [True]
+        assert pool.connections == 0
+
+    clock.run(main())
+
+
 @pytest.fixture
 async def _no_leaks() -> AsyncIterator[None]:
     async with leakcheck():
