@@ -10,9 +10,11 @@ so one file is for one process.
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import logging
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
@@ -54,9 +56,13 @@ class _File:
 
     def open(self) -> list[Entry]:
         """Open, lock and read it, made if missing; return what is open in it."""
+        # It is written anew where it is, not where a link to it is: that would leave the old one there.
+        self.path = Path(os.path.realpath(self.path))
         for _ in range(_TRIES):
             fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             try:
+                if not stat.S_ISREG(os.fstat(fd).st_mode):
+                    raise JournalError(str(self.path), "it is no regular file")
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 # Locked, but is it still what has this name?
                 if os.path.samestat(os.fstat(fd), os.stat(self.path)):
@@ -98,14 +104,20 @@ class _File:
 
     def append(self, line: bytes) -> None:
         """Add a line that is on the disk when this returns; if it cannot be, take it back."""
+        found = os.fstat(self._fd)
+        if not os.path.samestat(found, os.stat(self.path)):
+            # Nobody would find what is written there.
+            raise OSError(errno.ESTALE, "somebody has put another file in its place")
+        if found.st_size != self.size:
+            # A torn line, which could not be taken back, would garble this one.
+            os.ftruncate(self._fd, self.size)
         try:
             view = memoryview(line)
             while view:
                 view = view[os.write(self._fd, view) :]
             os.fsync(self._fd)
         except OSError:
-            with suppress(OSError):
-                # A torn line would garble the next one.
+            with suppress(OSError):  # then the next one does it, or is not written
                 os.ftruncate(self._fd, self.size)
             raise
         self.size += len(line)

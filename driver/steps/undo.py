@@ -103,9 +103,17 @@ class Undo:
             error.add_note("Left behind: " + "; ".join(self.left_behind))
 
     async def _run(self) -> None:
+        try:
+            await self._back()
+        finally:
+            # Whatever ended that: nobody is at what is left.
+            for step in (*self._stack, *self._kept):
+                self._journal.abandon(step.token)
+
+    async def _back(self) -> None:
         deadline = asyncio.get_running_loop().time() + self._seconds
         while self._stack:
-            step = self._stack.pop()
+            step = self._stack[-1]
             try:
                 async with asyncio.timeout_at(deadline):
                     await step.back()
@@ -116,8 +124,10 @@ class Undo:
                 self._journal.abandon(step.token)
             else:
                 await self._close(step)
+            self._stack.pop()
         while self._kept:
-            await self._close(self._kept.pop())
+            await self._close(self._kept[-1])
+            self._kept.pop()
 
     async def _close(self, step: _Step) -> None:
         if step.token:

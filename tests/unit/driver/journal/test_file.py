@@ -218,6 +218,67 @@ async def test_row_77_a_full_disk_begins_nothing_and_tears_nothing(
     assert replay(path.read_bytes()).entries == {one.token: one, two.token: two}
 
 
+async def test_a_torn_line_that_could_not_be_taken_back(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk, truncate = Full(monkeypatch), os.ftruncate
+    one, two, three = entry("one"), entry("two"), entry("three")
+
+    def refuse(fd: int, size: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    async with FileJournal(path) as journal:
+        await journal.begin(one)
+        disk.left = 20
+        monkeypatch.setattr(os, "ftruncate", refuse)
+        with pytest.raises(JournalError):
+            await journal.begin(two)
+        # As long as it is there, nothing that is written after it would count.
+        disk.left = 10**9
+        with pytest.raises(JournalError):
+            await journal.begin(two)
+        monkeypatch.setattr(os, "ftruncate", truncate)
+        await journal.begin(three)
+    found = replay(path.read_bytes())
+    assert (list(found.entries.values()), found.damaged) == ([one, three], [])
+
+
+@pytest.mark.parametrize("another", [True, False])
+async def test_one_that_is_taken_away_while_it_is_open(path: Path, another: bool) -> None:
+    async with FileJournal(path) as journal:
+        await journal.begin(entry("one"))
+        path.unlink()
+        if another:
+            path.write_bytes(HEADER)
+        with pytest.raises(JournalError):
+            await journal.begin(entry("two"))
+        assert [e.path for e in journal.running if isinstance(e, Uploading)] == ["one"]
+
+
+async def test_a_link_to_it_stays_one(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_COMPACT_AT", 0)
+    link = path.with_name("link")
+    link.symlink_to(path)
+    async with FileJournal(link) as journal:
+        stays = entry("stays")
+        await journal.begin(stays)
+        for number in range(20):
+            async with written(journal, entry(str(number))):
+                pass
+        with pytest.raises(JournalLockedError):
+            await FileJournal(path).abandoned()
+    assert link.is_symlink()
+    assert replay(path.read_bytes()).entries == {stays.token: stays}
+
+
+async def test_what_is_no_file_is_not_replaced(path: Path) -> None:
+    os.mkfifo(path)
+    with pytest.raises(JournalError) as caught:
+        await FileJournal(path).abandoned()
+    assert "no regular file" in caught.value.reason
+    assert path.is_fifo()
+
+
 async def test_a_file_that_cannot_be_made_smaller_goes_on(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

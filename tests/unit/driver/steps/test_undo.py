@@ -154,3 +154,20 @@ async def test_what_cannot_be_written_down_is_undone_as_if_never_begun() -> None
     with pytest.raises(JournalError):
         await work()
     assert log == ["a"]
+
+
+async def test_a_way_back_that_breaks_leaves_the_rest_to_a_sweep() -> None:
+    log: list[str] = []
+    journal = MemoryJournal()
+    entries = [entry(str(n)) for n in range(2)]
+
+    async def work() -> None:
+        async with Undo(seconds=5, journal=journal) as undo:
+            await undo.begin("a", Step(log, "a"), entries[0])
+            await undo.begin("b", Step(log, "b", KeyError("a fault in here")), entries[1])
+            raise ValueError
+
+    with pytest.raises(KeyError):
+        await work()
+    assert not journal.running
+    assert set(await journal.abandoned()) == set(entries)
