@@ -450,10 +450,10 @@ def _known_message(
     """Return what `_message` made of a call without arguments on an object of the same kind, this
     one's id in it; None if there was none yet.
     """
-    around = tables.bare.get((method, version, this._kind))
-    if around is None or this._guid is not None:
-        return None
     try:
+        around = tables.bare.get((method, version, this._kind))
+        if around is None or this._guid is not None:
+            return None
         return [around[0], encode_string(this._id), around[1]]
-    except Misfit:
+    except (Misfit, AttributeError):  # no id, or no reference at all
         return None  # said with its path by who looks closer

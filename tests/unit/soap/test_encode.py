@@ -254,6 +254,10 @@ def test_the_wrong_object_to_call() -> None:
     with pytest.raises(EncodeError) as caught:
         encode_request(RECONFIGURE, vim25.Folder("f"), {"spec": vim25.VirtualMachineConfigSpec()})
     assert caught.value.path == "_this"
+    for nothing in (None, "vm-1"):
+        with pytest.raises(EncodeError) as caught:
+            encode_request(vim25.VirtualMachine.RebootGuest, nothing, {})  # type: ignore[arg-type]
+        assert caught.value.path == "_this"
     # A host may have kinds of objects that we do not know.
     assert b'type="SuperVM"' in encode_request(
         vim25.VirtualMachine.RebootGuest, ("SuperVM", "x"), {}
