@@ -36,7 +36,7 @@ class Digest:
 
     async def feed(self, chunk: bytes) -> None:
         """Take more bytes. Cancelling spoils the hash."""
-        self._waiting.append(chunk)
+        self._waiting.append(bytes(chunk))  # a copy of what its maker may fill again
         self._size += len(chunk)
         if self._size >= _BATCH:
             await self._work()

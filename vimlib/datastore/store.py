@@ -231,12 +231,9 @@ class Datastore:
                 await manager.MakeDirectory(
                     str(folder), datacenter=center, createParentDirectories=parents
                 )
-            except vim25.FileAlreadyExists:
+            except (vim25.FileAlreadyExists, OutcomeUnknownError):
                 entry = await self._find(folder, course) if exist_ok else None
                 if entry is None or not entry.is_dir:
-                    raise
-            except OutcomeUnknownError:
-                if not exist_ok or await self._find(folder, course) is None:
                     raise
 
     async def delete(

@@ -197,6 +197,16 @@ async def test_row_46_what_is_stored_as_it_was_sent_verifies(
         await store.compare("x", "00" * 64, "sha512")
 
 
+async def test_row_46_a_source_may_fill_its_buffer_again(store: Datastore) -> None:
+    async def refilled() -> AsyncIterator[bytearray]:
+        buffer = bytearray(4)
+        for number in range(16):
+            buffer[:] = bytes([number]) * 4
+            yield buffer
+
+    await store.upload("x", refilled(), size=64, verify="hash")  # type: ignore[arg-type]
+
+
 async def test_what_cannot_be_verified(esx: ESXHost, store: Datastore) -> None:
     with pytest.raises(UsageError):
         await store.upload("x", DATA, verify="sha1")  # type: ignore[arg-type]
@@ -464,6 +474,13 @@ async def test_a_lost_answer_is_made_up_by_looking(esx: ESXHost, store: Datastor
     for method in ("MoveDatastoreFile_Task", "DeleteDatastoreFile_Task", "MakeDirectory"):
         assert len(esx.calls(method)) == 1, f"{method} was sent twice"
     assert [entry.name for entry in await store.list()] == ["folder"]
+
+
+async def test_a_file_is_no_folder_when_the_answer_is_lost(esx: ESXHost, store: Datastore) -> None:
+    await store.upload("x", b"a file")
+    esx.faults.add("MakeDirectory", "lose")
+    with pytest.raises(OutcomeUnknownError):
+        await store.mkdir("x", exist_ok=True)
 
 
 async def _settled(esx: ESXHost, work: object) -> None:
