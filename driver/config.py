@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from driver.guestinfo import Form
+from vimlib.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -13,11 +14,16 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_OWNER", "DriverConfig"]
 
 DEFAULT_OWNER: Final = "vimlib"
+_LONGEST_OWNER: Final = 255
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriverConfig:
-    """Settings of an `ESXDriver`, each with a default that works."""
+    """Settings of an `ESXDriver`, each with a default that works.
+
+    Raises:
+        UsageError: `owner` cannot be a mark.
+    """
 
     owner: str = DEFAULT_OWNER
     """Mark on all that the driver makes. Two drivers on one host want different ones: a sweep
@@ -35,3 +41,10 @@ class DriverConfig:
     """How long undoing a failed spawn may take before it is given up and said so."""
     settle_seconds: float = 5.0
     """How long an unanswered call is looked for on the host before it counts as never done."""
+
+    def __post_init__(self) -> None:
+        if not self.owner or len(self.owner) > _LONGEST_OWNER or not self.owner.isprintable():
+            raise UsageError(
+                f"an owner has 1 to {_LONGEST_OWNER} printable characters",
+                hint="Choose another name, or leave it out.",
+            )

@@ -16,6 +16,7 @@ from cyclopts import Parameter
 from driver.cli.connection import CONNECTION, Connection
 from driver.cli.each import each
 from driver.cli.flags import DASH, Flag
+from driver.cli.keeping import KEEPING, Keeping
 from driver.cli.output import OUTPUT, Output, size_text
 from driver.cli.progress import meter
 from vimlib.errors import SourceError, UsageError, printable
@@ -150,10 +151,13 @@ async def put(
     datastore: Store = None,
     overwrite: Flag = False,
     read_back: Annotated[Flag, Parameter(name=("--read-back", "--verify"))] = False,
+    keeping: Keeping = KEEPING,
     connection: Connection = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
     """Store a local file. It appears under its name when all of it is there, or not at all.
+
+    What a kill leaves, `vimctl sweep` takes away.
 
     Args:
         local: The file.
@@ -163,6 +167,7 @@ async def put(
     """
     from driver.errors import FileConflictError
     from driver.images.sink import temporary_name
+    from driver.journal import Uploading
     from driver.steps.undo import Undo
     from vimlib import vim25
     from vimlib.session.shield import finish
@@ -178,19 +183,21 @@ async def put(
             outcome="not_sent",
             hint="Check the path and its permissions.",
         ) from None
-    async with connection.client() as client:
+    owner = keeping.config().owner
+    async with connection.client() as client, keeping.opened() as journal:
         store = client.datastore(target.datastore)
         if not overwrite and await store.exists(target):
             raise FileConflictError(str(target))
-        part = target.with_name(temporary_name(target.name))
+        part = target.with_name(temporary_name(target.name, owner))
+        entry = Uploading(host=client.host, owner=owner, path=str(part))
 
         async def remove() -> None:
             await store.delete(part, missing_ok=True)
 
         with meter(output) as progress:
             progress.start(local.name, size)
-            async with Undo(seconds=_CLEANUP_SECONDS) as undo:
-                undo.push(str(part), remove)
+            async with Undo(seconds=_CLEANUP_SECONDS, journal=journal) as undo:
+                await undo.begin(str(part), remove, entry)
                 await store.upload(
                     part,
                     local,

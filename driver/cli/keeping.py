@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 from cyclopts import Parameter
 
@@ -23,27 +24,33 @@ __all__ = ["KEEPING", "Keeping"]
 class Keeping:
     """Whose things they are, and where what is begun is written down."""
 
-    owner: Annotated[str, Parameter(env_var="VIMLIB_OWNER", show_env_var=False)] = "vimlib"
-    """Mark on all that is made; `vimctl sweep` touches only what carries its own. [VIMLIB_OWNER]"""
+    owner: str | None = None
+    """Mark on all that is made; `vimctl sweep` touches only what carries its own. [VIMLIB_OWNER] Without it: `vimlib`."""
 
-    journal: Annotated[Path | None, Parameter(env_var="VIMLIB_JOURNAL", show_env_var=False)] = None
+    journal: Path | None = None
     """File in which what is begun is written first, so that `vimctl sweep` need not wait for its age. One process at a time can use it. [VIMLIB_JOURNAL]"""
 
     def config(self) -> DriverConfig:
-        """Return the driver's settings."""
-        from driver.config import DriverConfig
+        """Return the driver's settings; a variable that is empty says nothing. Raises `UsageError`."""
+        from driver.config import DEFAULT_OWNER, DriverConfig
 
-        return DriverConfig(owner=self.owner, journal=self.journal)
+        owner, journal = self.owner, self.journal
+        if owner is None:
+            owner = os.environ.get("VIMLIB_OWNER") or DEFAULT_OWNER
+        if journal is None and os.environ.get("VIMLIB_JOURNAL"):
+            journal = Path(os.environ["VIMLIB_JOURNAL"])
+        return DriverConfig(owner=owner, journal=journal)
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Journal]:
         """Give the journal, for what needs no whole driver. Raises `JournalError`."""
         from driver.journal import FileJournal, MemoryJournal
 
-        if self.journal is None:
+        path = self.config().journal
+        if path is None:
             yield MemoryJournal()
             return
-        async with FileJournal(self.journal) as journal:
+        async with FileJournal(path) as journal:
             yield journal
 
 

@@ -156,6 +156,7 @@ async def diagnostics(client: Client, ref: str) -> Diagnostics:
 
     Raises:
         NotFoundError: There is no such machine.
+        NoPermission: The role may not read it.
     """
     vm = await lookup.find(client, ref)
     row = await client.get(vm, "summary", "guest", "config.hardware.device", *lookup.PATHS)
@@ -163,7 +164,8 @@ async def diagnostics(client: Client, ref: str) -> Diagnostics:
         found.obj: str(found.props.get("name") or "")
         async for found in client.collect(vim25.Network, "name")
     }
-    return _of(lookup.instance_of(row), row.props, names)
+    # Without the summary there is nothing to tell: why it could not be read is the error.
+    return _of(lookup.instance_of(row), row.props | {"summary": row["summary"]}, names)
 
 
 def _of(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from driver.images.sink import temporary_name
+from driver.images.sink import is_temporary, temporary_name
 from driver.journal.entries import Uploading
 from driver.journal.lines import render, replay
 from tests.unit.cli.conftest import Loop, Vimctl
@@ -90,6 +90,34 @@ def test_push_and_spawn_keep_a_journal(esx: ESXHost, vimctl: Vimctl, tmp_path: P
     assert vimctl.json("sweep", "--journal", journal, "--owner", "me")["items"] == []
     journal.write_bytes(b"something else")
     vimctl("image", "push", disk, "--to", "b", *words, code=1)
+
+
+def test_put_keeps_a_journal_and_its_owners_name(
+    esx: ESXHost, vimctl: Vimctl, other_loop: Loop, tmp_path: Path
+) -> None:
+    disk, journal = tmp_path / "disk.img", tmp_path / "journal"
+    disk.write_bytes(b"\1" * 1000)
+    fault = vim25.FileLocked(file="x")
+    # It can be neither moved nor removed.
+    other_loop.call(lambda: esx.faults.fail_task("MoveDatastoreFile_Task", fault))
+    other_loop.call(lambda: esx.faults.fail_task("DeleteDatastoreFile_Task", fault))
+    words = ("--journal", journal, "--owner", "me")
+    vimctl("datastore", "put", disk, "[datastore1] b.img", *words, code=1)
+    (part,) = esx.datastore_path().glob("*.part")
+    assert is_temporary(part.name, "me")
+    (item,) = vimctl.json("sweep", *words)["items"]
+    assert (item["action"], item["name"]) == ("removed", f"[datastore1] {part.name}")
+
+
+def test_an_owner_that_is_none(
+    esx: ESXHost, vimctl: Vimctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vimctl("sweep", "--owner", "", code=2)
+    vimctl("sweep", "--owner", "a\nb", code=2)
+    # A variable that is empty is as good as none.
+    monkeypatch.setenv("VIMLIB_OWNER", "")
+    monkeypatch.setenv("VIMLIB_JOURNAL", "")
+    assert vimctl.json("sweep")["items"] == []
 
 
 def test_diagnostics(esx: ESXHost, vimctl: Vimctl) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from driver.instances.diagnostics import _of
 from driver.instances.types import Instance, NICSpec
-from tests.unit.driver.hosted import MAC, Beside, hosted, spec
+from tests.unit.driver.hosted import MAC, Beside, Hosted, hosted, spec
 from vimlib import vim25
 from vimlib.errors import NotFoundError
 from vimlib.simulator.power import ask
@@ -93,3 +93,23 @@ def test_what_a_host_does_not_tell_is_none() -> None:
     assert (found.uptime, found.committed, found.memory.host_mb) == (None, None, None)
     assert (found.disks, found.nics, found.file_systems) == ((), (), ())
     assert (found.health, found.hostname, found.guest_name, found.tools) == ("red", "", "", "")
+
+
+async def test_a_summary_that_nobody_may_read(host: Hosted) -> None:
+    folder = vim25.Folder("ha-folder-vm")
+    host.esx.faults.deny(
+        "VirtualMachine", "summary", vim25.NoPermission(object=folder, privilegeId="System.Read")
+    )
+    async with host.driver() as driver:
+        await driver.client.wait(
+            await driver.client.bind(folder).CreateVM_Task(
+                vim25.VirtualMachineConfigSpec(
+                    name="web",
+                    memoryMB=64,
+                    files=vim25.VirtualMachineFileInfo(vmPathName="[datastore1]"),
+                ),
+                vim25.ResourcePool("ha-root-pool"),
+            )
+        )
+        with pytest.raises(vim25.NoPermission):
+            await driver.diagnostics("web")
