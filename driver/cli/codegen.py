@@ -11,7 +11,7 @@ from driver.cli.exitcodes import Exit
 from driver.cli.flags import Flag
 from driver.cli.output import OUTPUT, Output
 from driver.errors import MissingExtraError
-from vimlib.errors import UsageError, printable
+from vimlib.errors import NotFoundError, printable
 
 __all__ = ["codegen"]
 
@@ -38,7 +38,13 @@ def codegen(
     except ModuleNotFoundError as error:
         raise MissingExtraError("codegen", package=error.name or "zeep", extra="codegen") from None
     if not wsdl.is_file():
-        raise UsageError(f"no file {printable(str(wsdl))!r}", hint="Give the path of a WSDL.")
+        raise NotFoundError(
+            f"no file {printable(str(wsdl))!r}",
+            kind="file",
+            name=str(wsdl),
+            outcome="not_sent",
+            hint="Give the path of a WSDL.",
+        )
     try:
         done = generate(wsdl, out, sidecar=sidecar, check=check)
     except CodegenError as error:

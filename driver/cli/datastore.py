@@ -19,7 +19,7 @@ from driver.cli.flags import DASH, Flag
 from driver.cli.keeping import KEEPING, Keeping
 from driver.cli.output import OUTPUT, Output, size_text
 from driver.cli.progress import meter
-from vimlib.errors import SourceError, UsageError, printable
+from vimlib.errors import NotFoundError, SourceError, UsageError, printable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -177,6 +177,14 @@ async def put(
         target = target / local.name
     try:
         size = (await asyncio.to_thread(local.stat)).st_size
+    except FileNotFoundError:
+        raise NotFoundError(
+            f"no file {printable(str(local))!r}",
+            kind="file",
+            name=str(local),
+            outcome="not_sent",
+            hint="Check the path.",
+        ) from None
     except OSError as error:
         raise SourceError(
             f"cannot read {printable(str(local))!r}: {error.strerror}",

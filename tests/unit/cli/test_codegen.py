@@ -48,4 +48,4 @@ def test_what_is_no_wsdl(vimctl: Vimctl, tmp_path: Path) -> None:
     pytest.importorskip("zeep")
     (tmp_path / "x.wsdl").write_text("<nothing/>")
     vimctl("codegen", tmp_path / "x.wsdl", "-o", tmp_path / "out", code=2)
-    vimctl("codegen", tmp_path / "missing", "-o", tmp_path / "out", code=2)
+    vimctl("codegen", tmp_path / "missing", "-o", tmp_path / "out", code=4)

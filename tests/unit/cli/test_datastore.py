@@ -84,7 +84,7 @@ def test_a_file_that_cannot_be_read_back_gets_no_name(
 
 def test_a_failed_upload_leaves_nothing(esx: ESXHost, vimctl: Vimctl, tmp_path: Path) -> None:
     before = set(esx.datastore_path().rglob("*"))
-    vimctl("datastore", "put", tmp_path / "missing", "[datastore1] x", code=1)
+    vimctl("datastore", "put", tmp_path / "missing", "[datastore1] x", code=4)
     vimctl("datastore", "put", __file__, "[datastore1] no/such/folder/x", code=1)
     vimctl("datastore", "put", __file__, "[nosuch] x", code=4)
     assert set(esx.datastore_path().rglob("*")) == before
