@@ -6,13 +6,23 @@ Any mover may use it, from any thread, as long as the chunks come in order, one 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
-from driver.errors import ImageError, ImageTooLongError, ImageTruncatedError
+from driver.errors import (
+    ImageError,
+    ImageTooLongError,
+    ImageTruncatedError,
+    ImageUnacceptableError,
+)
 from driver.images.hashing import DEFAULT_ALGORITHM, new_hasher, verify
 from driver.images.inspect import DiskFacts, InspectLimits, Inspector
 from driver.images.source import ImageInfo
 
-__all__ = ["BodyCheck", "BodyReport"]
+__all__ = ["ARCHIVES", "BodyCheck", "BodyReport"]
+
+ARCHIVES: Final = frozenset({"ova", "docker", "compressed"})
+"""Glance's container formats in which the bytes are no disk, whatever `disk_format` says of what is
+in them. `ovf` is none: plain disks have been registered under it for years."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +49,7 @@ class BodyCheck:
 
     Raises:
         HashUnknownError: The source's algorithm is not usable.
-        ImageUnacceptableError: Size or claimed format rule it out before any byte.
+        ImageUnacceptableError: Size or claimed formats rule it out before any byte.
     """
 
     def __init__(
@@ -52,6 +62,12 @@ class BodyCheck:
         """Set by `finish`, None until then."""
         self._hasher = new_hasher(info.hash_algo, image=info.id) if hashing else None
         with _about(info):
+            if info.container_format in ARCHIVES:
+                raise ImageUnacceptableError(
+                    "format.container",
+                    f"container_format {info.container_format}",
+                    hint="Unpack it, and upload the disk with container_format bare",
+                )
             self._inspector = Inspector(
                 size=info.size,
                 claim=info.disk_format,

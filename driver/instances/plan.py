@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from driver import guestinfo
 from driver.errors import ImageUnacceptableError
+from driver.images.check import ARCHIVES
 from driver.instances.devices import ADAPTERS, disk_type_adapter, nic
 from vimlib import vim25
 from vimlib.errors import UsageError
@@ -119,6 +120,13 @@ def _extra_config(
 
 
 def _check_image(image: ImageInfo, spec: InstanceSpec) -> None:
+    if image.container_format in ARCHIVES:
+        raise ImageUnacceptableError(
+            "spawn.flat",
+            f"an archive ({image.container_format}); a machine is spawned from flat bytes",
+            image=spec.image,
+            hint="Unpack it, and make its disk raw: qemu-img convert -O raw IN OUT.",
+        )
     kind = image.properties.get("vmware_disktype", "preallocated")
     flat = image.disk_format in (None, "raw") or (
         image.disk_format == "vmdk" and kind in ("preallocated", "thick", "eagerZeroedThick")

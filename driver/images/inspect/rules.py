@@ -8,6 +8,7 @@ RULES: dict[str, str] = {
     "size.empty": "an image has at least one byte",
     "size.cap": "an image is not larger than the limit",
     "format.unsupported": "only raw, iso and vmdk go to a host as they are",
+    "format.container": "the bytes are the disk itself, not an archive with one in it",
     "format.claim": "the bytes are of the format that the source claims",
     "format.disk_type": "the bytes are of the kind that vmware_disktype claims",
     "format.foreign_magic": "flat bytes do not begin as another disk format does",

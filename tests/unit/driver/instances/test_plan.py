@@ -134,6 +134,8 @@ def test_the_disk_holds_the_image_and_what_was_asked(
             "spawn.flat",
         ),
         ({"disk_format": "vmdk", "properties": {"vmware_disktype": "sparse"}}, "spawn.flat"),
+        ({"disk_format": "vmdk", "container_format": "ova"}, "spawn.flat"),
+        ({"disk_format": "raw", "container_format": "compressed"}, "spawn.flat"),
         ({"size": 0}, "spawn.empty"),
         ({"size": (1 << 30) + 1}, "spawn.size"),
     ],

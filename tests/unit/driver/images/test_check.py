@@ -1,0 +1,27 @@
+"""What is ruled out of an image by what its source says, before a byte of it is asked for."""
+
+from __future__ import annotations
+
+import pytest
+
+from driver.errors import ImageUnacceptableError
+from driver.images.check import BodyCheck
+from driver.images.source import ImageInfo
+
+
+@pytest.mark.parametrize("container", ["ova", "docker", "compressed"])
+def test_an_archive_is_no_disk(container: str) -> None:
+    info = ImageInfo(id="7", name="web", size=10240, disk_format="vmdk", container_format=container)
+    with pytest.raises(ImageUnacceptableError) as caught:
+        BodyCheck(info)
+    assert (caught.value.rule, caught.value.image) == ("format.container", "7")
+    assert "bare" in str(caught.value)
+
+
+@pytest.mark.parametrize("container", [None, "bare", "ovf"])
+def test_a_disk_is_one(container: str | None) -> None:
+    check = BodyCheck(
+        ImageInfo(id="7", name="web", size=1024, disk_format="raw", container_format=container)
+    )
+    check.feed(bytes(1024))
+    assert check.finish().bytes == 1024
