@@ -250,6 +250,8 @@ class Keeper(Watcher):
         """Saves that were asked for, and those that are done."""
         self._turn = asyncio.Lock()
         self._file = threading.Lock()
+        self._texts = 0
+        """Texts that were given to a thread to write."""
         self._written = 0
         """The newest text in the file. A cancelled save may leave its thread writing."""
 
@@ -271,7 +273,8 @@ class Keeper(Watcher):
             covers = self._asked
             self._collect()
             if self._unsaved:
-                await self.world.io(self._write, covers, self._text())
+                self._texts += 1
+                await self.world.io(self._write, self._texts, self._text())
                 self._unsaved = False
             self._kept = covers
 

@@ -147,3 +147,37 @@ async def test_a_cancelled_save_does_not_undo_a_newer_one(call: Any, tmp_path: P
     call.esx.machine("vm-0").set_power("poweredOff")
     await world.persist()
     assert (await kept(call, tmp_path))[0]["power"] == "poweredOff"
+
+
+async def test_a_cancelled_save_does_not_undo_one_that_waited_for_it(
+    call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, jobs = call.esx.world, []
+    gates = [asyncio.Event() for _ in range(3)]
+
+    async def slow(function: Callable[..., None], *args: Any) -> None:
+        jobs.append((function, args))
+        await gates[len(jobs) - 1].wait()
+
+    async def turns() -> None:
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(world, "io", slow)
+    saves = []
+    for state in ("poweredOn", "suspended", "suspended"):
+        call.esx.machine("vm-0").set_power(state)
+        saves.append(asyncio.ensure_future(world.persist()))
+        await turns()
+    gates[0].set()  # the second goes to its thread, and covers what the third asked for
+    await turns()
+    call.esx.machine("vm-0").set_power("poweredOff")
+    gates[2].set()
+    saves[1].cancel()
+    await asyncio.gather(*saves, return_exceptions=True)
+    monkeypatch.undo()
+    assert len(jobs) == 3
+    for number in (0, 2, 1):  # the thread of the cancelled one is the last
+        function, args = jobs[number]
+        function(*args)
+    assert (await kept(call, tmp_path))[0]["power"] == "poweredOff"
