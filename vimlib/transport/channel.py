@@ -175,7 +175,11 @@ class Channel(asyncio.BufferedProtocol):
         finally:
             self._answer = self._receiver = None
         head: Head | None = self._head
-        return head is not None and head.persistent and self._transport is not None
+        transport = self._transport
+        if head is None or not head.persistent or transport is None:
+            return False
+        # A reply that came before its request was taken: what is left would go before the next one.
+        return transport.get_write_buffer_size() == 0
 
     def _write(self, request: bytes) -> None:
         """Hand a whole request to the kernel, or to asyncio what the kernel does not take yet."""

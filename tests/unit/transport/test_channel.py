@@ -109,6 +109,7 @@ class Line(asyncio.Transport):
         self.channel.connection_made(self)
         self.delay: float | None = 0.0
         self.closed = False
+        self.unsent = 0
 
     def write(self, data: Any) -> None:
         if self.delay is not None:
@@ -118,6 +119,9 @@ class Line(asyncio.Transport):
         if not self.closed:
             self.channel.get_buffer(-1)[: len(data)] = data
             self.channel.buffer_updated(len(data))
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
 
     def is_closing(self) -> bool:
         return self.closed
@@ -208,6 +212,16 @@ def test_nothing_is_written_to_a_channel_that_is_being_closed() -> None:
         with pytest.raises(ConnectionLostError) as caught:
             await exchange(line, read=5.0, seconds=5.0, delay=None)
         assert caught.value.outcome == "not_sent"
+
+    clock.run(main())
+
+
+def test_a_reply_that_comes_before_its_request_was_taken_ends_the_channel() -> None:
+    async def main() -> None:
+        line = Line()
+        assert await exchange(line, read=5.0, seconds=5.0, delay=0.0)
+        line.unsent = 1
+        assert not await exchange(line, read=5.0, seconds=5.0, delay=0.0)
 
     clock.run(main())
 
