@@ -229,10 +229,10 @@ class Session:
         `TransportError`, `ProtocolError`, `LoginError`, `EncodeError`, `VersionError`.
         Cancelling closes the connection of the call; whether the host has executed it is unknown.
         """
-        if self._state == "closed":
-            raise closed(self.host)
         attempt = Attempt(method.name)
         while True:
+            if self._state == "closed":
+                raise closed(self.host)
             epoch = 0 if self._login is None else self._login.epoch
             try:
                 result = await self._caller.send(method, this, args)

@@ -17,6 +17,8 @@ from tests.rig.host import USERNAME, Face, RigHost, answer, cut, reset, rig_host
 from tests.rig.leaks import leakcheck
 from vimlib import vim25
 from vimlib.errors import (
+    ClosedError,
+    ConnectError,
     ConnectionLostError,
     HTTPStatusError,
     LoginError,
@@ -29,7 +31,8 @@ from vimlib.session.policy import Backoff
 from vimlib.session.session import Credentials
 from vimlib.simulator import ESXHost
 from vimlib.tls import TLS
-from vimlib.transport import HTTPTransport, Timeouts
+from vimlib.transport import EncodedCall, HTTPTransport, Reply, Timeouts
+from vimlib.transport.base import Exchange
 
 FAST = RetryPolicy(backoff=Backoff(first=0.001, longest=0.002))
 
@@ -310,3 +313,23 @@ async def test_row_15_the_budget_ends_repeats_for_everybody(host: RigHost) -> No
         outcomes = await asyncio.gather(*(read(session) for _ in range(10)), return_exceptions=True)
         assert all(isinstance(outcome, HTTPStatusError) for outcome in outcomes)
         assert host.count("RetrievePropertiesEx") == 14
+
+
+async def test_nothing_is_sent_again_once_the_session_is_closed(host: RigHost) -> None:
+    sends: list[str] = []
+
+    class Away:
+        async def __call__(self, call: EncodedCall, exchange: Exchange, /) -> Reply:
+            if call.method == "PowerOnVM_Task":
+                sends.append(call.method)
+                closing.append(asyncio.ensure_future(session.aclose()))
+                raise ConnectError("away")
+            return await exchange(call)
+
+    closing: list[asyncio.Future[None]] = []
+    async with session_on(host, middleware=[Away()]) as session:
+        with pytest.raises(ClosedError) as caught:
+            await machine(session).PowerOnVM_Task()
+        assert caught.value.outcome == "not_sent"
+        await asyncio.gather(*closing)
+    assert sends == ["PowerOnVM_Task"]
