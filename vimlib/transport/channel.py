@@ -300,6 +300,7 @@ class Channel(asyncio.BufferedProtocol):
     def abort(self) -> None:
         """Close at once."""
         if self._transport is not None:
+            self._ended = False  # what follows is our end of the stream, not the peer's
             self._transport.abort()
             self._transport = None
         self._rest()

@@ -195,8 +195,10 @@ async def _pump(connection: Connection, request: HTTPRequest) -> None:
                 chunk = await anext(source)
             except StopAsyncIteration:
                 break
-            except Exception as exc:
-                if isinstance(exc, SourceError):
+            except (Exception, asyncio.CancelledError) as exc:
+                task = asyncio.current_task()
+                ours = isinstance(exc, asyncio.CancelledError) and task and task.cancelling()
+                if ours or isinstance(exc, SourceError):
                     raise
                 raise SourceError(
                     f"the source failed after {done} of {request.length} bytes: {type(exc).__name__}",

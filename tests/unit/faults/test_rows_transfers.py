@@ -304,6 +304,19 @@ async def test_row_52_a_source_that_fails_is_the_cause() -> None:
     assert body.closed
 
 
+async def test_row_52_a_source_whose_own_work_was_cancelled_cancels_nobody() -> None:
+    async def source() -> AsyncIterator[bytes]:
+        yield b"x" * 1000
+        part = asyncio.get_running_loop().create_future()
+        part.cancel()
+        yield await part
+
+    async with stage(take, GOOD.server_context()) as server, transport_to(server.url) as transport:
+        with pytest.raises(SourceError) as caught:
+            await put(transport, source(), 2000)  # type: ignore[arg-type]
+    assert isinstance(caught.value.__cause__, asyncio.CancelledError)
+
+
 async def test_an_early_yes_does_not_stand_for_a_short_body() -> None:
     async def eager(conn: Conn) -> None:
         await conn.head()

@@ -216,6 +216,21 @@ def test_nothing_is_written_to_a_channel_that_is_being_closed() -> None:
     clock.run(main())
 
 
+def test_a_body_without_a_length_is_not_whole_because_we_close() -> None:
+    async def main() -> None:
+        line = Line()
+        call = asyncio.ensure_future(exchange(line, read=5.0, seconds=5.0, delay=None))
+        await asyncio.sleep(1)
+        line.answer(ENDLESS)
+        line.channel.abort()
+        line.channel.connection_lost(None)
+        with pytest.raises(ConnectionLostError) as caught:
+            await call
+        assert caught.value.outcome == "unknown"
+
+    clock.run(main())
+
+
 def test_a_reply_that_comes_before_its_request_was_taken_ends_the_channel() -> None:
     async def main() -> None:
         line = Line()
