@@ -98,9 +98,16 @@ class Watch(Stream[Change[T]]):
         context = self._context
         properties = [property_spec(self._kind.__name__, self._shape.paths)]
         async with opened(context, self._kind, self._source) as objects, feeding(context) as feed:
-            await feed.add(filter_spec(context, properties, objects))
-            ledger.expect([spec.obj for spec in objects if not spec.skip and not spec.selectSet])
             own = {spec.obj.moref for spec in objects if isinstance(spec.obj, vim25.View)}
+            theirs = isinstance(self._source, vim25.View)  # which nobody makes anew
+            try:
+                await feed.add(filter_spec(context, properties, objects))
+            except vim25.ManagedObjectNotFound as fault:
+                lost: vim25.ManagedObject | None = fault.obj
+                if theirs or lost is None or lost.moref not in own:
+                    raise
+                raise GoneError(fault) from fault
+            ledger.expect([spec.obj for spec in objects if not spec.skip and not spec.selectSet])
             while True:
                 update = await poll(context, feed, pace, self._batch)
                 if update is None:
@@ -111,8 +118,12 @@ class Watch(Stream[Change[T]]):
                     news.extend(_news(ledger, update, own))
                     if not update.truncated:
                         news.extend(ledger.settle())
-                except (GoneError, InconsistentError) as error:
-                    problem = error  # what came before it is in the ledger, so it must be told
+                # What came before it is in the ledger, so it must be told.
+                except InconsistentError as error:
+                    problem = error
+                except GoneError as error:
+                    ended = theirs and isinstance(error.fault, vim25.ManagedObjectNotFound)
+                    problem = error.fault if ended else error
                 for left, change in zip(range(len(news) - 1, -1, -1), news, strict=True):
                     self.synced = self.synced or not (left or update.truncated or problem)
                     yield change
@@ -216,6 +227,8 @@ def watch(
         UsageError: A path that the type does not have.
         VersionError: The host is older than the type or a path.
         TransportError: While iterating: the host was away for longer than `Context.patience`.
+        ManagedObjectNotFound: While iterating: `source` is a view, and it is gone; views end with
+            the session that made them.
     """
     if batch < 1:
         raise UsageError("batch is at least 1")

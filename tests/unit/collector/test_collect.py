@@ -305,9 +305,32 @@ async def test_row_31_a_listing_survives_the_end_of_its_session_and_view(
         assert sum(call.method == "Login" for call in esx.call_log) == 2
 
 
-async def test_a_callers_own_view_that_is_gone_is_no_row() -> None:
+async def first_change(client: vimlib.Client, source: Any = None) -> str | None:
+    async with client.watch(vim25.VirtualMachine, "name", source=source) as changes:
+        async for change in changes:
+            return change.kind
+    return None
+
+
+@pytest.mark.parametrize("version", ["4.0", "8.0"])
+async def test_row_31_a_watch_survives_the_end_of_its_view_before_its_filter(version: str) -> None:
+    async with ESXHost(version=version, vms=1) as esx:
+        async with vimlib.connect(
+            esx.url,
+            esx.credentials.username,
+            esx.credentials.password,
+            tls=vimlib.TLS(pin=esx.thumbprint),
+            middleware=[ending := Ending(esx, "CreateContainerView", "fault")],
+        ) as client:
+            assert await first_change(client) == "enter"
+        assert not ending.method
+
+
+@pytest.mark.parametrize("version", ["4.0", "8.0"])
+async def test_a_callers_own_view_that_is_gone_is_an_error(version: str) -> None:
     async with (
-        ESXHost(version="8.0", vms=2) as esx,
+        ESXHost(version=version, vms=2) as esx,
+        asyncio.timeout(10),
         vimlib.connect(
             esx.url,
             esx.credentials.username,
@@ -320,3 +343,8 @@ async def test_a_callers_own_view_that_is_gone_is_no_row() -> None:
         with pytest.raises(vim25.ManagedObjectNotFound) as caught:
             await client.collect(vim25.VirtualMachine, source=view).all()
         assert caught.value.obj == view
+        before = len(esx.call_log)
+        with pytest.raises(vim25.ManagedObjectNotFound) as caught:
+            await first_change(client, view)
+        assert caught.value.obj == view
+        assert len(esx.call_log) - before < 10
