@@ -20,6 +20,7 @@ from vimlib.errors import (
     TaskVanishedError,
     UsageError,
 )
+from vimlib.model import ManagedObject
 from vimlib.tasks import TaskWaiter
 
 HOSTS = pytest.mark.parametrize(
@@ -294,6 +295,27 @@ async def test_row_32_a_session_that_ends_loses_no_task(version: str, views: boo
         assert results[:3] == [None, None, None]
         assert isinstance(results[3], TaskVanishedError)
         assert results[4] == "last"
+    assert host.leftovers() == []
+
+
+@HOSTS
+@virtual
+async def test_row_32_a_session_that_ends_before_the_first_filter_loses_no_task(
+    version: str, views: bool
+) -> None:
+    host = made(version, views)
+    task = host.task("success", result="done")
+    ended: list[str] = []
+
+    async def hook(method: str, this: ManagedObject, args: Mapping[str, Any]) -> None:
+        if method == "CreateFilter" and not ended:
+            ended.append(method)
+            host.expire()
+
+    host.hook = hook
+    async with TaskWaiter(host.context()) as tasks:
+        assert await tasks.wait(task) == "done"
+    assert ended
     assert host.leftovers() == []
 
 

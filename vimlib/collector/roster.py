@@ -126,7 +126,10 @@ async def open_roster(
         return
     view = await open_list(context)
     try:
-        item = await feed.add(filter_spec(context, properties, [members_of(view)]))
+        try:
+            item = await feed.add(filter_spec(context, properties, [members_of(view)]))
+        except vim25.ManagedObjectNotFound as fault:  # the view, which has ended with its session
+            raise GoneError(fault) from fault
         yield ViewRoster(view, item)
     finally:
         await release(repr(view), view.DestroyView())
