@@ -3,7 +3,8 @@
 Rules, in this order:
 
 1. A call that a NotAuthenticated fault (or HTTP 401) answered was not executed: whatever its
-   method, it is sent once more after the one shared login.
+   method, it is sent once more after the one shared login. (The session does not where the call
+   goes on with a listing, whose token has ended too: `SessionExpiredError`, begin anew.)
 2. NoPermission may be an expired session in disguise: if the session turns out to be dead, as 1.
 3. What provably did not leave (`outcome == "not_sent"`) may be sent again, whatever its method.
 4. A read-only method may be sent again after any failure that says `retryable`. So may one that
