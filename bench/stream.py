@@ -24,7 +24,6 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import aiohttp
 from yarl import URL
 
 from bench.report import Row, arguments, at_most, beside, emit
@@ -33,6 +32,9 @@ from driver.images.http import wire_for
 from driver.images.wire import Wire
 from tests.integration.peers.nginx import nginx
 from vimlib.errors import TransferRejectedError
+from vimlib.tls import TLS
+from vimlib.transport import HTTPTransport
+from vimlib.transport.http import HTTPRequest
 
 MANY = 16
 MEMORY_MIB = 96.0
@@ -77,21 +79,21 @@ CASES = [
 
 
 class PutSink:
-    """A plain PUT to a URL: what a datastore is to the movers."""
+    """A plain PUT to a URL by the transport that uploads to datastores use."""
 
     pad = 1
 
-    def __init__(self, client: HttpClient, session: aiohttp.ClientSession, url: str) -> None:
+    def __init__(self, client: HttpClient, transport: HTTPTransport, url: str) -> None:
         self._client = client
-        self._session = session
+        self._transport = transport
         self._url = URL(url)
 
     async def put(self, body: AsyncIterable[bytes], size: int) -> None:
         """See `driver.images.BodySink`."""
-        headers = {"Content-Length": str(size)}
-        async with self._session.put(self._url, data=body, headers=headers) as answer:
-            if answer.status not in (201, 204):
-                raise TransferRejectedError(f"HTTP {answer.status}", status=answer.status)
+        request = HTTPRequest(method="PUT", target=self._url.raw_path, body=body, length=size)
+        async with self._transport.http(request) as reply:
+            if reply.status not in (201, 204):
+                raise TransferRejectedError(f"HTTP {reply.status}", status=reply.status)
 
     async def wire(self, size: int) -> Wire:
         """See `driver.images.BodySink`."""
@@ -105,10 +107,9 @@ class PutSink:
 async def ours(tool: str, sources: list[str], sinks: list[str], ca: str, hashing: bool) -> Sample:
     """Move all bodies at once and measure it."""
     async with HttpClient(ca=ca) as client:
-        connector = aiohttp.TCPConnector(ssl=client.tls, limit=0)
         with ThreadPoolExecutor(2) as executor:
             async with (
-                aiohttp.ClientSession(connector=connector) as session,
+                HTTPTransport(sinks[0], tls=TLS(ca=ca)) as transport,
                 ThreadMover(streams=len(sources)) as threads,
             ):
                 mover: BodyMover = threads if tool == "threads" else AsyncMover(executor)
@@ -119,7 +120,7 @@ async def ours(tool: str, sources: list[str], sinks: list[str], ca: str, hashing
                 async def one(source: str, sink: str) -> None:
                     image = HttpImage(client, source)
                     check = BodyCheck(await image.info(), hashing=hashing)
-                    await mover.move(image, PutSink(client, session, sink), check)
+                    await mover.move(image, PutSink(client, transport, sink), check)
 
                 async with asyncio.TaskGroup() as group:
                     for source, sink in zip(sources, sinks, strict=True):
