@@ -275,8 +275,8 @@ class Datastore:
     ) -> None:
         """Rename or move a file. `to` may be in another datastore of the same datacenter.
 
-        Raises `FileAlreadyExists`, `NotFoundError`. If the host's answer is lost, both names are
-        looked at before anything is said. Raises `DeadlineError` after `timeout` seconds
+        Raises `FileAlreadyExists`, `NotFoundError`. If the host's answer is lost, it was done if what
+        had the old name before, by its size, has the new one now, and nothing has the old. Raises `DeadlineError` after `timeout` seconds
         (`Timeouts.files` if None): the host's task, `error.task`, may go on, so its `outcome` is
         `unknown`, and the file has one of the two names or, moved between datastores, both.
         Cancelling does not call it back.
@@ -284,6 +284,9 @@ class Datastore:
         source, target = self.path(path), self._elsewhere(to)
         async with self._within("move", source, timeout) as course:
             manager, center = await self._manager()
+            before = await self._find(source, course)
+            if before is None:
+                raise no_such(source)
             course.changing()
             try:
                 course.task = await manager.MoveDatastoreFile_Task(
@@ -297,11 +300,10 @@ class Datastore:
             except vim25.FileNotFound:
                 raise no_such(source) from None
             except OutcomeUnknownError:
-                if (
-                    target.datastore != self.name
-                    or await self._find(source, course) is not None
-                    or await self._find(target, course) is None
-                ):
+                if target.datastore != self.name or await self._find(source, course) is not None:
+                    raise
+                after = await self._find(target, course)
+                if after is None or (after.size, after.is_dir) != (before.size, before.is_dir):
                     raise
 
     async def copy(

@@ -18,6 +18,7 @@ from tests.rig.leaks import leakcheck
 from tests.rig.proxy import Fault, FaultProxy, fault_proxy
 from vimlib.client import Client
 from vimlib.datastore import Datastore, DatastorePath, Download
+from vimlib.datastore.deadline import Course
 from vimlib.errors import (
     ConnectionLostError,
     InvalidPathError,
@@ -481,6 +482,32 @@ async def test_a_file_is_no_folder_when_the_answer_is_lost(esx: ESXHost, store: 
     esx.faults.add("MakeDirectory", "lose")
     with pytest.raises(OutcomeUnknownError):
         await store.mkdir("x", exist_ok=True)
+
+
+async def test_what_was_never_there_has_not_been_moved(esx: ESXHost, store: Datastore) -> None:
+    await store.upload("y", b"somebody else's")
+    esx.faults.add("MoveDatastoreFile_Task", "lose")
+    with pytest.raises(NotFoundError):
+        await store.move("x", "y")
+    assert not esx.calls("MoveDatastoreFile_Task")
+
+
+async def test_another_file_under_the_new_name_is_no_proof_of_a_move(
+    esx: ESXHost, store: Datastore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.upload("x", DATA)
+    await store.upload("y", b"somebody else's")
+    folder = esx.datastore_path("datastore1")
+    changing = Course.changing
+
+    def taken_away(course: Course) -> None:
+        changing(course)
+        (folder / "x").unlink()  # by somebody, just after we looked
+
+    monkeypatch.setattr(Course, "changing", taken_away)
+    esx.faults.add("MoveDatastoreFile_Task", "reset")
+    with pytest.raises(OutcomeUnknownError):
+        await store.move("x", "y")
 
 
 async def _settled(esx: ESXHost, work: object) -> None:
