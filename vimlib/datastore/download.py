@@ -125,6 +125,8 @@ class Download:
                     yield piece
                 return
             except (ConnectionLostError, DeadlineError):
+                if self.received == self.size:
+                    return  # all that was announced has come; only the framing's end is lost
                 fruitless = fruitless + 1 if self.received == before else 0
                 if fruitless >= _FRUITLESS:
                     raise
