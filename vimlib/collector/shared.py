@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 from vimlib import vim25
 from vimlib.collector.feed import GoneError
 from vimlib.collector.owned import acquire, release
-from vimlib.errors import OutcomeUnknownError
+from vimlib.errors import OutcomeUnknownError, SessionExpiredError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from vimlib.collector.context import Context
-    from vimlib.model import MethodFault
+    from vimlib.errors import VimlibError
 
 __all__ = ["SharedCollector", "SharedFeed"]
 
@@ -112,7 +112,11 @@ class SharedCollector:
             update = await self._poll(seconds)
         except vim25.RequestCanceled:
             feed.woken = True
-        except (vim25.ManagedObjectNotFound, vim25.InvalidCollectorVersion) as fault:
+        except (
+            vim25.ManagedObjectNotFound,
+            vim25.InvalidCollectorVersion,
+            SessionExpiredError,  # and the filters with it
+        ) as fault:
             self._lose(fault)
         else:
             self._version = update.version or self._version
@@ -145,7 +149,7 @@ class SharedCollector:
             elif self._making:
                 self._early.setdefault(item.filter.moref, []).append(item)
 
-    def _lose(self, fault: MethodFault) -> None:
+    def _lose(self, fault: VimlibError) -> None:
         self._version = None
         self._early.clear()
         for feed in set(self._feeds.values()):
@@ -160,7 +164,7 @@ class SharedFeed:
         self._filters: dict[tuple[str, str], vim25.PropertyFilter] = {}
         self._pending: list[vim25.PropertyFilterUpdate] = []
         self._backlog = 0
-        self._lost: MethodFault | None = None
+        self._lost: VimlibError | None = None
         self.woken = False
 
     def deliver(self, sets: list[vim25.PropertyFilterUpdate]) -> None:
@@ -170,7 +174,7 @@ class SharedFeed:
         if self._backlog > BACKLOG:
             self.lose(vim25.InvalidCollectorVersion())
 
-    def lose(self, fault: MethodFault) -> None:
+    def lose(self, fault: VimlibError) -> None:
         """Have the consumer read all anew."""
         self._lost = fault
         self._pending.clear()

@@ -10,12 +10,16 @@ from typing import Any, Final
 
 from vimlib import vim25
 
-__all__ = ["LISTINGS", "PAGES", "looks_expired", "says_expired"]
+__all__ = ["BOUND", "LISTINGS", "PAGES", "looks_expired", "says_expired"]
 
 LISTINGS: Final = frozenset({"RetrieveProperties", "RetrievePropertiesEx"})
 """Methods that list objects from the beginning."""
 PAGES: Final = frozenset({"ContinueRetrievePropertiesEx"})
 """Methods that go on with a listing, which cannot be done in another session."""
+BOUND: Final = PAGES | {"WaitForUpdates"}
+"""Methods that go on with what the session held. Filters are one thing of that: the collector that
+every session has (the only one before API 4.1) would wait for ever without them. A collector that
+was made, as WaitForUpdatesEx mostly has, is gone with them, and the host says so."""
 
 
 def looks_expired(name: str, result: Any) -> bool:

@@ -21,7 +21,7 @@ from vimlib.errors import (
 from vimlib.model.managed import ManagedObject, rebind
 from vimlib.session import negotiate
 from vimlib.session.caller import Caller
-from vimlib.session.expired import PAGES, looks_expired, says_expired
+from vimlib.session.expired import BOUND, PAGES, looks_expired, says_expired
 from vimlib.session.keepalive import Keepalive
 from vimlib.session.login import Credentials, Login, closed
 from vimlib.session.policy import Action, Attempt, RetryPolicy
@@ -244,7 +244,7 @@ class Session:
                 if not await self._logged_in().renew(epoch) and not says_expired(result):
                     return self._worked(result)
                 if method.name in PAGES:
-                    raise _amid_listing()
+                    raise _amid(method.name)
                 attempt = attempt.after_login()
                 continue
             decision = self._caller.decide(error, attempt)
@@ -252,8 +252,8 @@ class Session:
                 renewed = await self._logged_in().renew(epoch)
                 if not renewed and type(error) is vim25.NoPermission:
                     raise error
-                if renewed and method.name in PAGES:
-                    raise _amid_listing() from error
+                if renewed and method.name in BOUND:
+                    raise _amid(method.name) from error
                 attempt = attempt.after_login()
             elif decision.action is Action.RESEND:
                 log.warning(
@@ -292,10 +292,9 @@ class Session:
         await self.invoke(vim25.ServiceInstance.CurrentTime, root, {})
 
 
-def _amid_listing() -> SessionExpiredError:
-    return SessionExpiredError(
-        "the session ended amid a listing, which must start anew", retryable=True
-    )
+def _amid(method: str) -> SessionExpiredError:
+    what = "a listing, which" if method in PAGES else "a wait for updates, whose filters"
+    return SessionExpiredError(f"the session ended amid {what} must be made anew", retryable=True)
 
 
 def _not_open(host: str) -> ClosedError:

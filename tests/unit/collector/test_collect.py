@@ -312,15 +312,18 @@ async def first_change(client: vimlib.Client, source: Any = None) -> str | None:
     return None
 
 
+@pytest.mark.parametrize("behind", ["CreateContainerView", "CreateFilter"])
 @pytest.mark.parametrize("version", ["4.0", "8.0"])
-async def test_row_31_a_watch_survives_the_end_of_its_view_before_its_filter(version: str) -> None:
-    async with ESXHost(version=version, vms=1) as esx:
+async def test_row_31_a_watch_survives_the_end_of_its_view_or_its_filter(
+    version: str, behind: str
+) -> None:
+    async with ESXHost(version=version, vms=1) as esx, asyncio.timeout(10):
         async with vimlib.connect(
             esx.url,
             esx.credentials.username,
             esx.credentials.password,
             tls=vimlib.TLS(pin=esx.thumbprint),
-            middleware=[ending := Ending(esx, "CreateContainerView", "fault")],
+            middleware=[ending := Ending(esx, behind, "fault")],
         ) as client:
             assert await first_change(client) == "enter"
         assert not ending.method
