@@ -89,7 +89,7 @@ async def test_row_01_a_host_that_went_is_tried_three_times_and_told_soon(
             root = client.bind(vim25.ServiceInstance("ServiceInstance"))
             with pytest.raises(ConnectError) as caught:
                 await (vm.obj.PowerOnVM_Task() if changing else root.CurrentTime())
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < 1
             assert len(sent) == 3
             assert (caught.value.outcome, caught.value.retryable) == ("not_sent", True)
         assert not esx.esx.calls("PowerOnVM_Task")

@@ -49,7 +49,7 @@ def test_what_soap_forbids(body: bytes) -> None:
     began = time.perf_counter()
     with pytest.raises(ForbiddenXMLError):
         decode_response(METHOD, body)
-    assert time.perf_counter() - began < 5
+    assert time.perf_counter() - began < 0.5
 
 
 def test_xinclude_is_an_unknown_element() -> None:
