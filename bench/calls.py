@@ -2,7 +2,8 @@
 
     python -m bench.calls [--calls 5000] [--flight 64] [--rounds 5] [--json] [--quick]
 
-The server is a process of its own: TLS, keep-alive, a canned reply to each method, no XML read.
+The server is a process of its own: TLS, keep-alive, canned replies to each method, no XML read. No two
+replies in a thousand are the same: each has another date in its head and another time in its body.
 Each client is a process of its own as well, logs in, makes a few calls to warm up and then CurrentTime
 so many times with so many in flight: ours as coroutines over its pool of connections, the others in
 as many threads, which is how they are used. They run in turn, round after round, so that a busy
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import itertools
 import json
 import os
 import re
@@ -26,7 +28,8 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -43,6 +46,8 @@ from vimlib.soap import encode_response
 WSDL = ("vimService.wsdl", "vim.wsdl", "vim-types.xsd")
 """Documents that oslo.vmware reads when it begins."""
 WARM_UP = 128
+VARIANTS = 1000
+"""How many replies to a method differ."""
 TARGETS = {"pyvmomi": 3.0, "oslo.vmware": 8.0}
 """Our rate must be so many times theirs."""
 MODULES = {"pyvmomi": "pyVmomi", "oslo.vmware": "oslo_vmware"}
@@ -51,9 +56,8 @@ MODULES = {"pyvmomi": "pyVmomi", "oslo.vmware": "oslo_vmware"}
 # -- the server ------------------------------------------------------------------------------------
 
 
-def replies() -> dict[bytes, bytes]:
-    """Return the canned HTTP replies by method."""
-    now = datetime(2026, 1, 1, tzinfo=UTC)
+def replies(now: datetime) -> dict[bytes, bytes]:
+    """Return the canned HTTP replies by method, as of a time."""
     session = vim25.UserSession(
         key="1", userName="root", fullName="root", loginTime=now, lastActiveTime=now, locale="en", messageLocale="en"
     )  # fmt: skip
@@ -82,7 +86,8 @@ def replies() -> dict[bytes, bytes]:
         b"CurrentTime": encode_response(vim25.ServiceInstance.CurrentTime, now),
     }
     head = (
-        "HTTP/1.1 200 OK\r\nContent-Type: text/xml; charset=utf-8\r\nContent-Length: {}\r\n{}\r\n"
+        f"HTTP/1.1 200 OK\r\nDate: {format_datetime(now, usegmt=True)}\r\n"
+        "Content-Type: text/xml; charset=utf-8\r\nContent-Length: {}\r\n{}\r\n"
     )
     cookie = 'Set-Cookie: vmware_soap_session="stub"; Path=/; HttpOnly\r\n'
     return {
@@ -94,7 +99,7 @@ def replies() -> dict[bytes, bytes]:
 class Stub(asyncio.Protocol):
     """One connection: finds the end of each request and the method's name in it, nothing more."""
 
-    canned: dict[bytes, bytes]
+    canned: dict[bytes, Iterator[bytes]]
     method = re.compile(rb"<(?:\w+:)?(RetrieveServiceContent|Login|Logout|CurrentTime)[ />]")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -117,7 +122,9 @@ class Stub(asyncio.Protocol):
             )
             found = self.method.search(body)
             answer = (
-                self.canned[found[1]] if found else b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"
+                next(self.canned[found[1]])
+                if found
+                else b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"
             )
             assert isinstance(self.transport, asyncio.Transport)
             self.transport.write(answer)
@@ -127,7 +134,9 @@ async def serve(pem: str) -> None:
     """Serve until killed; the first line on stdout is the port."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem)
-    Stub.canned = replies()
+    began = datetime(2026, 1, 1, tzinfo=UTC)
+    made = [replies(began + timedelta(seconds=n, milliseconds=n)) for n in range(VARIANTS)]
+    Stub.canned = {name: itertools.cycle([each[name] for each in made]) for name in made[0]}
     server = await asyncio.get_running_loop().create_server(
         Stub, "127.0.0.1", 0, ssl=context, backlog=512
     )
