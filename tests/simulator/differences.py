@@ -9,33 +9,37 @@ from tests.simulator.outcome import Outcome
 
 DIFFERENT: dict[str, Outcome] = {
     "logs_in_and_reads_about": Outcome(
-        here="HostAgent", vpx="VirtualCenter", right="both: one is a host, the other a vCenter"
+        here="HostAgent",
+        vpx="VirtualCenter",
+        right="both: AboutInfo.apiType is `HostAgent` of a host, `VirtualCenter` of a vCenter",
+    ),
+    "tells_its_api_version": Outcome(
+        here="8.0.3.0", vcsim="6.5", right="both: AboutInfo.apiVersion is the release's own"
     ),
     "asks_whether_a_session_is_active": Outcome(
-        here="NotSupported",
-        vcsim="NotImplemented",
+        here="NotImplemented",
         vpx="ok",
-        right="here: SessionIsActive is a call of vCenter's, NotSupported is what a host has for those",
+        right="both: a vCenter can tell; a host answers so (seen, vmware/pyvmomi#749)",
     ),
     "takes_over_a_session_by_a_ticket": Outcome(
         here="InvalidLogin",
         vcsim="ok",
-        right="not known: CloneSession names only a bad ticket as a reason for InvalidLogin, Login a session that is there too",
+        right="not known: the reference has CloneSession called before a login (AcquireCloneTicket) and does not say what who has logged in gets; here it is what Login gives",
     ),
     "asks_for_a_local_ticket": Outcome(
-        here="NotImplemented",
+        here="InvalidRequest",
         vcsim="MethodNotFound",
-        right="neither: AcquireLocalTicket is a call of hosts, for programs on them",
+        right="here: the reference has InvalidRequest for who is not on the host (AcquireLocalTicket)",
     ),
     "sets_a_locale": Outcome(
-        here="NotImplemented",
+        here="ok",
         vcsim="MethodNotFound",
-        right="neither: SetLocale is a call of hosts and vCenters",
+        right="here: SetLocale is of API 2.0",
     ),
     "reads_without_a_session": Outcome(
         here="NotAuthenticated",
         vcsim="ok",
-        right="here: every call but RetrieveServiceContent and Login needs a session (NotAuthenticated)",
+        right="here: RetrieveProperties itself asks for no privilege, ManagedEntity.name for System.View, which a session gives",
     ),
     "is_told_whether_its_session_is_active": Outcome(
         here=False,
@@ -43,12 +47,14 @@ DIFFERENT: dict[str, Outcome] = {
         right="both: only a vCenter can tell, and a host's fault is taken for a no",
     ),
     "pages_through_a_read": Outcome(
-        here=True, vcsim=False, right="here: RetrieveOptions.maxObjects"
+        here=True,
+        vcsim=False,
+        right="here: RetrieveOptions.maxObjects, the most that one answer has",
     ),
     "goes_on_with_a_token_that_is_none": Outcome(
         here="InvalidArgument",
         vcsim="MethodNotFound",
-        right="here: ContinueRetrievePropertiesEx is of API 4.1",
+        right="here: ContinueRetrievePropertiesEx is of API 4.1, and the reference has InvalidArgument for another token than the last",
     ),
     "gives_up_a_read": Outcome(
         here="ok", vcsim="MethodNotFound", right="here: CancelRetrievePropertiesEx is of API 4.1"
@@ -56,27 +62,27 @@ DIFFERENT: dict[str, Outcome] = {
     "reads_a_property_that_is_none": Outcome(
         here="InvalidProperty",
         vcsim="ok",
-        right="here: RetrieveProperties declares InvalidProperty; vcsim tells of it in missingSet",
+        right="here: RetrieveProperties declares InvalidProperty; vcsim tells of it in ObjectContent.missingSet",
     ),
     "reads_a_device_by_its_key": Outcome(
         here="VirtualDisk",
         vcsim="InvalidProperty",
-        right="here: PropertySpec.pathSet, a key in brackets names an element",
+        right="here: the reference names an element of a list by its key in brackets (PropertyChange.name)",
     ),
     "makes_an_inventory_view": Outcome(
         here="NotImplemented",
         vcsim="MethodNotFound",
-        right="neither: CreateInventoryView is a call of hosts",
+        right="neither: CreateInventoryView is of API 2.5, and the reference knows no server without it",
     ),
     "fetches_a_property_that_is_not_set": Outcome(
         here=None,
         vcsim="no answer",
-        right="here: an unset property is a reply without a value; vcsim closes the connection",
+        right="here: pyVmomi, whose call `Fetch` is, takes a reply without a value for an unset property; vcsim closes the connection",
     ),
     "hears_of_a_changed_annotation": Outcome(
         here=["config.annotation"],
         vcsim=[],
-        right="here: a filter reports every property of its pathSet",
+        right="here: PropertySpec.pathSet, the properties of which a filter reports",
     ),
     "waits_from_a_version_that_is_none": Outcome(
         here="InvalidCollectorVersion",
@@ -87,32 +93,36 @@ DIFFERENT: dict[str, Outcome] = {
         here="ok", vcsim="MethodNotFound", right="here: CheckForUpdates is of API 2.0"
     ),
     "takes_updates_in_portions": Outcome(
-        here=True, vcsim=False, right="here: WaitOptions.maxObjectUpdates, UpdateSet.truncated"
+        here=True,
+        vcsim=False,
+        right="here: WaitOptions.maxObjectUpdates, and UpdateSet.truncated where there is more",
     ),
     "finds_all_by_a_uuid": Outcome(
-        here=True, vcsim="MethodNotFound", right="here: FindAllByUuid is of API 4.1"
+        here=True, vcsim="MethodNotFound", right="here: FindAllByUuid is of API 4.0"
     ),
     "shows_a_name_with_a_slash": Outcome(
         here="c%2fd%25",
         vcsim="c/d%",
-        right="here: ManagedEntity.name has `%`, `/` and `\\\\` escaped",
+        right="here: ManagedEntity.name has `/`, the backslash and a `%` that begins no escape sequence escaped",
     ),
     "asks_a_datacenter_for_its_datastores": Outcome(
         here=["ok"],
         vcsim=["ManagedObjectNotFound", "ok"],
         vpx=["ok"],
-        right="here: vcsim's datacenter names one that it does not have",
+        right="here: Datacenter.datastore, of which vcsim's names one that it does not have",
     ),
     "makes_the_same_name_twice": Outcome(
         here="DuplicateName", vcsim="ok", right="here: CreateVM_Task declares DuplicateName"
     ),
-    "makes_a_machine_of_three_megabytes": Outcome(
-        here="InvalidArgument",
+    "starts_a_machine_of_three_megabytes": Outcome(
+        here="GenericVmConfigFault",
         vcsim="ok",
-        right="here: VirtualMachineConfigSpec.memoryMB, a multiple of 4",
+        right="here: the vendor's manual has memory in steps of 4 MB; PowerOnVM_Task declares VmConfigFault, an ancestor of GenericVmConfigFault, which a vCenter gave (seen, OpenNebula/one#1105)",
     ),
     "makes_a_machine_without_a_processor": Outcome(
-        here="InvalidArgument", vcsim="ok", right="here: a machine has a processor"
+        here="InvalidArgument",
+        vcsim="ok",
+        right="here: VirtualHardwareOption.numCPU lists the counts that may be, and 0 is none; which fault is our choice",
     ),
     "makes_a_machine_on_an_unknown_datastore": Outcome(
         here="InvalidDatastore",
@@ -124,20 +134,22 @@ DIFFERENT: dict[str, Outcome] = {
         here="InvalidDeviceBacking",
         vcsim="no answer",
         alone=True,
-        right="here: InvalidDeviceBacking, of VmConfigFault; vcsim's handler panics",
+        right="here: CreateVM_Task declares VmConfigFault, an ancestor of InvalidDeviceBacking; which of its kind is our choice; vcsim's handler panics",
     ),
     "clones_a_machine": Outcome(
-        here="NotSupported", vcsim="ok", right="here: CloneVM_Task is a call of vCenter's"
+        here="NotSupported",
+        vcsim="ok",
+        right="here: the reference has NotSupported where an agent cannot (CloneVM_Task), and hosts answer so (seen, pdellaert/vSphere-Python#8)",
     ),
     "suspends_while_off": Outcome(
         here="InvalidPowerState",
         vcsim="ok",
-        right="here: SuspendVM_Task declares InvalidPowerState",
+        right="here: SuspendVM_Task declares InvalidState, an ancestor of InvalidPowerState, which the reference has for this",
     ),
     "resets_while_suspended": Outcome(
         here="InvalidPowerState",
         vcsim="ok",
-        right="here: ResetVM_Task declares InvalidPowerState, for a suspended machine too",
+        right="here: ResetVM_Task declares InvalidState, an ancestor of InvalidPowerState, which the reference has for a suspended machine too",
     ),
     "shuts_down_a_guest_without_tools": Outcome(
         here="ToolsUnavailable",
@@ -155,7 +167,9 @@ DIFFERENT: dict[str, Outcome] = {
         right="here: StandbyGuest declares ToolsUnavailable",
     ),
     "unregisters_and_registers_again": Outcome(
-        here=256, vcsim=32, right="here: the `.vmx` says so; vcsim does not read it"
+        here=256,
+        vcsim=32,
+        right="here: RegisterVM_Task reads the machine's configuration file; vcsim does not",
     ),
     "renames_to_a_name_in_use": Outcome(
         here="DuplicateName",
@@ -165,37 +179,47 @@ DIFFERENT: dict[str, Outcome] = {
     "makes_a_folder_of_machines": Outcome(
         here="NotSupported",
         vpx="ok",
-        right="both: folders of machines are vCenter's (CreateFolder, NotSupported)",
+        right="both: a vCenter has folders of machines; for a host NotSupported is vcsim's word and ours, the reference names no fault (CreateFolder)",
     ),
     "sends_a_stale_change_version": Outcome(
-        here="ConcurrentAccess", vcsim="ok", right="here: ReconfigVM_Task declares ConcurrentAccess"
+        here="ConcurrentAccess",
+        vcsim="ok",
+        right="here: ReconfigVM_Task declares ConcurrentAccess; VirtualMachineConfigSpec.changeVersion is there for it",
     ),
     "clears_an_extra_option": Outcome(
         here=0,
         vcsim=2,
-        right="here: VirtualMachineConfigSpec.extraConfig, an empty value removes; vcsim has the key twice",
+        right="here: the reference removes keys with empty values (VirtualMachineConfigSpec.extraConfig); vcsim has the key twice",
     ),
     "shrinks_a_disk": Outcome(
         here="InvalidDeviceOperation",
         vcsim="ok",
-        right="here: a disk cannot shrink (InvalidDeviceOperation)",
+        right="here: ReconfigVM_Task declares VmConfigFault, an ancestor of InvalidDeviceOperation, which a vCenter gave (seen, kubernetes-sigs/cluster-api-provider-vsphere#1030)",
     ),
     "puts_a_disk_on_no_controller": Outcome(
-        here="InvalidController", vcsim="ok", right="here: InvalidController, of InvalidDeviceSpec"
+        here="InvalidController",
+        vcsim="ok",
+        right="here: ReconfigVM_Task declares VmConfigFault, an ancestor of InvalidController, which the reference has for this",
     ),
     "removes_a_device_that_is_none": Outcome(
         here="InvalidDeviceSpec",
         vcsim="ok",
-        right="here: VirtualDeviceConfigSpec.device, a key that exists",
+        right="here: the reference wants the server's own key of who removes (VirtualDevice.key); ReconfigVM_Task declares VmConfigFault, an ancestor of InvalidDeviceSpec; which of its kind is our choice",
     ),
     "adds_an_adapter": Outcome(
-        here=4000, vcsim=202, right="here: keys of adapters begin with 4000 on hosts"
+        here=4000,
+        vcsim=202,
+        right="here: no reference says it; recorded of a host, in vcsim's own esx model, an adapter has the key 4000",
     ),
     "adds_a_cd_drive": Outcome(
-        here=[3000], vcsim=[202], right="here: keys of drives on IDE begin with 3000 on hosts"
+        here=[3000],
+        vcsim=[202],
+        right="here: no reference says it; usage, `cdrom-3000` in the manual of govc",
     ),
     "adds_a_serial_port": Outcome(
-        here=[9000], vcsim=[202], right="here: keys of serial ports begin with 9000 on hosts"
+        here=[9000],
+        vcsim=[202],
+        right="here: no reference says it; usage, `serialport-9000` in scripts that drive govc",
     ),
     "asks_for_a_console_ticket": Outcome(
         here="ok",
@@ -210,39 +234,43 @@ DIFFERENT: dict[str, Outcome] = {
     "takes_a_picture_of_the_screen": Outcome(
         here="ok",
         vcsim="MethodNotFound",
-        right="here: CreateScreenshot_Task is of API 2.5; the picture is black",
+        right="here: CreateScreenshot_Task is of API 4.0; the picture is black",
     ),
     "answers_a_question_that_is_none": Outcome(
         here="InvalidArgument",
         vcsim="MethodNotFound",
-        right="here: AnswerVM is of API 2.0; which fault is our choice",
+        right="here: AnswerVM is of API 2.0, and the reference has InvalidArgument for a question that is not the machine's",
     ),
     "asks_for_changed_areas": Outcome(
         here="NotImplemented",
         vcsim="MethodNotFound",
-        right="neither: QueryChangedDiskAreas is a call of hosts",
+        right="neither: QueryChangedDiskAreas is of API 4.0, and the reference has InvalidArgument for a disk whose changes are not tracked",
     ),
     "mounts_the_tools": Outcome(
         here="NotImplemented",
         vcsim="MethodNotFound",
-        right="neither: MountToolsInstaller is a call of hosts",
+        right="neither: MountToolsInstaller declares InvalidState, which the reference has for a machine that does not run",
     ),
     "removes_the_current_root_that_has_a_child": Outcome(
         here=[["two"]],
         vcsim="no answer",
         alone=True,
-        right="here: RemoveSnapshot_Task without removeChildren; vcsim's handler panics",
+        right="here: RemoveSnapshot_Task.removeChildren is for the snapshots below, and is not set; vcsim's handler panics",
     ),
     "reverts_a_changed_annotation": Outcome(
-        here="before", vcsim="after", right="here: RevertToSnapshot_Task restores the configuration"
+        here="before",
+        vcsim="after",
+        right="here: a snapshot has a configuration, VirtualMachineSnapshot.config, and RevertToSnapshot_Task goes back to the snapshot",
     ),
     "reverts_a_running_machine_to_when_it_was_off": Outcome(
         here="poweredOff",
         vcsim="poweredOn",
-        right="here: RevertToSnapshot_Task restores the power state",
+        right="here: a snapshot has a power state, VirtualMachineSnapshotTree.state, and RevertToSnapshot_Task goes back to the snapshot",
     ),
     "writes_to_a_delta_after_a_snapshot": Outcome(
-        here=True, vcsim=False, right="here: VirtualDiskFlatVer2BackingInfo.parent"
+        here=True,
+        vcsim=False,
+        right="here: VirtualDiskFlatVer2BackingInfo.parent, to whose delta a snapshot sends the writes",
     ),
     "renames_a_snapshot": Outcome(
         here="ok", vcsim="MethodNotFound", right="here: RenameSnapshot is of API 2.0"
@@ -256,26 +284,30 @@ DIFFERENT: dict[str, Outcome] = {
         here="ok", vcsim="MethodNotFound", right="here: ConsolidateVMDisks_Task is of API 5.0"
     ),
     "makes_a_disk_as_large_as_asked_for": Outcome(
-        here=1048576, vcsim=0, right="here: an extent has the size of its disk"
+        here=1048576,
+        vcsim=0,
+        right="here: FileBackedVirtualDiskSpec.capacityKb; vcsim's extents are empty",
     ),
     "makes_a_disk_of_no_known_type": Outcome(
         here="InvalidArgument",
         vcsim="ok",
-        right="here: VirtualDiskSpec.diskType, one of VirtualDiskType",
+        right="here: VirtualDiskSpec.diskType, one of VirtualDiskType; which fault is our choice",
     ),
     "makes_a_disk_larger_than_the_datastore": Outcome(
         here="NoDiskSpace",
         vcsim="ok",
-        right="here: NoDiskSpace, of FileFault; vcsim's disks have no bytes",
+        right="here: CreateVirtualDisk_Task declares FileFault, an ancestor of NoDiskSpace; vcsim's disks have no bytes",
     ),
     "copies_a_disk_to_another_type": Outcome(
         here="ok",
         vpx="NotImplemented",
         unread={("vpx", "oslo"): "Text"},
-        right="here: CopyVirtualDisk_Task on a host; of a vCenter the reference says that destSpec is not supported",
+        right="both: the reference has CopyVirtualDisk_Task.destSpec for all servers, but a vCenter takes none (seen, vmware/govmomi#1036)",
     ),
     "deletes_the_disk_of_a_running_machine": Outcome(
-        here="FileLocked", vcsim="ok", right="here: FileLocked, of FileFault; vcsim has no locks"
+        here="FileLocked",
+        vcsim="ok",
+        right="here: the reference forbids it, and DeleteVirtualDisk_Task declares FileFault, an ancestor of FileLocked; which of its kind is our choice; vcsim has no locks",
     ),
     "extends_a_disk": Outcome(
         here="ok", vcsim="MethodNotFound", right="here: ExtendVirtualDisk_Task is of API 2.5"
@@ -284,7 +316,9 @@ DIFFERENT: dict[str, Outcome] = {
         here="ok", vcsim="MethodNotFound", right="here: InflateVirtualDisk_Task is of API 2.5"
     ),
     "gives_a_disk_another_uuid": Outcome(
-        here=True, vcsim=False, right="here: SetVirtualDiskUuid; vcsim makes one up from the name"
+        here=True,
+        vcsim=False,
+        right="here: SetVirtualDiskUuid is of API 2.5; vcsim makes one up from the name",
     ),
     "asks_for_the_geometry_of_a_disk": Outcome(
         here="ok", vcsim="MethodNotFound", right="here: QueryVirtualDiskGeometry is of API 2.5"
@@ -292,16 +326,18 @@ DIFFERENT: dict[str, Outcome] = {
     "leaves_the_datacenter_out": Outcome(
         here="ok",
         vpx="InvalidArgument",
-        right="both: a host has only one; a vCenter wants it (MakeDirectory)",
+        right="both: MakeDirectory.datacenter is optional, which the reference grants to hosts; a vCenter wants it",
     ),
     "searches_without_a_pattern": Outcome(
-        here=["a"], vcsim=[], right="here: HostDatastoreBrowserSearchSpec.matchPattern is optional"
+        here=["a"],
+        vcsim=[],
+        right="here: HostDatastoreBrowserSearchSpec.matchPattern is optional, and only limits",
     ),
     "searches_without_a_spec": Outcome(
         here=["a"],
         vcsim="no answer",
         alone=True,
-        right="here: SearchDatastore_Task's searchSpec is optional; vcsim's handler panics",
+        right="here: SearchDatastore_Task.searchSpec is optional; vcsim's handler panics",
     ),
     "refreshes_a_datastore": Outcome(
         here="ok",
@@ -309,7 +345,9 @@ DIFFERENT: dict[str, Outcome] = {
         right="here: a reply is an envelope (SOAP 1.1, 4); vcsim's is empty",
     ),
     "uploads_into_no_folder": Outcome(
-        here="HTTP 404", vcsim="ok", right="not known: see above; vcsim makes the folder"
+        here="HTTP 404",
+        vcsim="ok",
+        right="not known: the reference has the URL (FileManager) and no word on this; vcsim makes the folder",
     ),
     "puts_a_new_file": Outcome(
         here=201, vcsim=200, right="here: 201 for what was created (RFC 9110, 9.3.4)"
@@ -330,7 +368,9 @@ DIFFERENT: dict[str, Outcome] = {
         right="here: AddPortGroup declares AlreadyExists",
     ),
     "adds_a_port_group_of_vlan_5000": Outcome(
-        here="InvalidArgument", vcsim="ok", right="here: HostPortGroupSpec.vlanId is 0 to 4095"
+        here="InvalidArgument",
+        vcsim="ok",
+        right="here: HostPortGroupSpec.vlanId is 0 to 4095, and the reference has InvalidArgument for others (AddPortGroup)",
     ),
     "changes_a_port_group": Outcome(
         here="ok", vcsim="MethodNotFound", right="here: UpdatePortGroup is of API 2.0"
@@ -339,10 +379,14 @@ DIFFERENT: dict[str, Outcome] = {
         here="ResourceInUse", vcsim="ok", right="here: RemovePortGroup declares ResourceInUse"
     ),
     "sees_a_port_group_in_the_hosts_configuration": Outcome(
-        here=True, vcsim=False, right="here: HostConfigInfo.network is what the host has"
+        here=True,
+        vcsim=False,
+        right="here: HostConfigInfo.network is a HostNetworkInfo, as HostNetworkSystem.networkInfo is",
     ),
     "sees_a_port_group_among_the_hosts_networks": Outcome(
-        here=True, vcsim=False, right="here: HostSystem.network"
+        here=True,
+        vcsim=False,
+        right="here: HostSystem.network, the datacenter's networks that the host has",
     ),
     "adds_a_switch": Outcome(
         here=[64], vcsim=[0], right="here: HostVirtualSwitchSpec.numPorts; vcsim forgets the spec"
@@ -353,30 +397,35 @@ DIFFERENT: dict[str, Outcome] = {
     "adds_an_adapter_of_the_kernel": Outcome(
         here="NotImplemented",
         vcsim="MethodNotFound",
-        right="neither: AddVirtualNic is a call of hosts",
+        right="neither: AddVirtualNic is of API 2.0, and HostNetworkSystem a host's own",
     ),
     "changes_the_network_as_a_whole": Outcome(
         here=True,
         vcsim=False,
-        right="here: UpdateNetworkConfig, in the mode modify; vcsim answers and changes nothing",
+        right="here: UpdateNetworkConfig is of API 2.0, and the reference has it add what it is given in the mode `modify`; vcsim answers and changes nothing",
     ),
     "keeps_what_was_imported": Outcome(
-        here=True, vcsim=False, right="here: an upload becomes the disk; vcsim throws it away"
+        here=True,
+        vcsim=False,
+        right="here: an HttpNfcLease is there to bring disks; vcsim throws them away",
     ),
     "gives_up_an_import": Outcome(
-        here=False, vcsim=True, right="here: HttpNfcLeaseAbort undoes the import"
+        here=False,
+        vcsim=True,
+        right="here: the reference removes what an import has made when its HttpNfcLease is aborted",
     ),
     "exports_a_machine": Outcome(
         here="ok", vcsim="MethodNotFound", right="here: ExportVm is of API 4.0"
     ),
     "asks_for_events_at_once": Outcome(
-        here="ok",
-        vcsim="NotImplemented",
+        here="NotImplemented",
         vpx="ok",
-        right="here: QueryEvents is a call of hosts too",
+        right="both: a vCenter answers; a host has it not (seen, vmware/pyvmomi#268), but CreateCollectorForEvents",
     ),
     "reads_the_latest_event": Outcome(
-        here=True, vcsim=False, right="here: EventManager.latestEvent"
+        here=True,
+        vcsim=False,
+        right="here: EventManager.latestEvent, which vcsim as a vCenter leaves out too; the reference speaks of vCenters alone",
     ),
     "logs_an_event_of_its_own": Outcome(
         here="ok", vcsim="MethodNotFound", right="here: LogUserEvent is of API 2.0"
@@ -391,18 +440,20 @@ DIFFERENT: dict[str, Outcome] = {
         here="InvalidState", vcsim="MethodNotFound", right="here: CancelTask declares InvalidState"
     ),
     "makes_a_history_of_tasks": Outcome(
-        here="ok", vcsim="MethodNotFound", right="here: CreateCollectorForTasks is of API 2.0"
+        here="NotSupported",
+        vcsim="MethodNotFound",
+        right="here: the reference has NotSupported for a host (CreateCollectorForTasks), and an ESXi 4.1 gave it (seen, argos83/pysphere#25)",
     ),
     "asks_what_a_counter_means": Outcome(
-        here="InvalidArgument",
+        here="ok",
         vcsim="no answer",
         alone=True,
-        right="here: QueryPerfCounter declares InvalidArgument; vcsim's handler panics",
+        right="here: QueryPerfCounter is of API 2.0; vcsim's handler panics",
     ),
     "asks_what_is_in_a_guest": Outcome(
         here="no such manager",
         vcsim="MethodNotFound",
-        right="neither: a host has guest operations (GuestFileManager)",
+        right="neither: a host has guest operations; recorded of one, in vcsim's own esx model, is a ServiceContent.guestOperationsManager",
     ),
     "reboots_the_host": Outcome(
         here="ok", vcsim="MethodNotFound", alone=True, right="here: RebootHost_Task is of API 2.0"

@@ -52,6 +52,7 @@ AGREED: dict[str, Any] = {
     "finds_a_name_with_a_slash": [True],
     "makes_and_destroys_a_machine": [True, False],
     "makes_a_machine_without_a_name": "InvalidVmConfig",
+    "makes_a_machine_of_three_megabytes": "ok",
     "makes_a_machine_with_a_disk_that_is_not_there": "FileNotFound",
     "goes_through_all_states": ["poweredOn", "suspended", "poweredOn", "poweredOn", "poweredOff"],
     "powers_on_twice": "InvalidPowerState",

@@ -38,12 +38,22 @@ def test_a_name_is_used_once(shared: Host) -> None:
     assert caught.value.name == "twice"
 
 
+@pytest.mark.parametrize("size", [3, 1023])
+def test_odd_memory_is_found_when_the_machine_starts(shared: Host, size: int) -> None:
+    vm = shared.create(memoryMB=size)
+    with pytest.raises(vim.fault.GenericVmConfigFault) as caught:
+        shared.done(vm.PowerOnVM_Task())
+    assert str(size) in caught.value.reason
+    assert vm.runtime.powerState == "poweredOff"
+    shared.done(vm.ReconfigVM_Task(vim.vm.ConfigSpec(memoryMB=size + 1)))
+    shared.done(vm.PowerOnVM_Task())
+
+
 @pytest.mark.parametrize(
     ("wrong", "fault"),
     [
         ({"name": ""}, vim.fault.InvalidVmConfig),
-        ({"memoryMB": 3}, vmodl.fault.InvalidArgument),
-        ({"memoryMB": 1023}, vmodl.fault.InvalidArgument),
+        ({"memoryMB": 0}, vmodl.fault.InvalidArgument),
         ({"numCPUs": 0}, vmodl.fault.InvalidArgument),
         ({"guestId": ""}, vmodl.fault.InvalidArgument),
         ({"version": "vmx-99"}, vim.fault.VirtualHardwareVersionNotSupported),

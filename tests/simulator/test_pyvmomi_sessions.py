@@ -57,9 +57,9 @@ def test_without_a_session_the_current_one_reads_as_unset(shared: Host) -> None:
     si._stub.DropConnections()
 
 
-def test_session_is_active_is_not_supported_on_a_host(shared: Host) -> None:
+def test_session_is_active_is_not_implemented_on_a_host(shared: Host) -> None:
     session = shared.content.sessionManager.currentSession
-    with pytest.raises(vmodl.fault.NotSupported):
+    with pytest.raises(vmodl.fault.NotImplemented):
         shared.content.sessionManager.SessionIsActive(session.key, "root")
 
 
@@ -134,6 +134,22 @@ def test_a_generic_service_ticket_names_the_host(shared: Host) -> None:
     ticket = shared.content.sessionManager.AcquireGenericServiceTicket(spec)
     assert ticket.id
     assert ticket.hostName == "127.0.0.1"
+
+
+def test_a_locale_is_set_if_it_is_there(shared: Host) -> None:
+    si = login(shared.esx)
+    manager = si.content.sessionManager
+    manager.SetLocale("en_US")
+    assert manager.currentSession.locale == "en_US"
+    with pytest.raises(vim.fault.InvalidLocale):
+        manager.SetLocale("tlh")
+    assert manager.currentSession.locale == "en_US"
+    leave(si)
+
+
+def test_a_local_ticket_is_for_programs_on_the_host(shared: Host) -> None:
+    with pytest.raises(vmodl.fault.InvalidRequest):
+        shared.content.sessionManager.AcquireLocalTicket("root")
 
 
 def test_a_locale_that_is_not_there(shared: Host) -> None:

@@ -35,7 +35,14 @@ _LIMITS = Limits(wire=32 << 20, inflated=32 << 20, elements=1_000_000)
 
 # What needs no session (the API's System.Anonymous privilege).
 _ANONYMOUS = frozenset(
-    {"RetrieveServiceContent", "Login", "CloneSession", "LoginByToken", "LoginBySSPI"}
+    {
+        "RetrieveServiceContent",
+        "Login",
+        "CloneSession",
+        "LoginByToken",
+        "LoginBySSPI",
+        "AcquireLocalTicket",
+    }
 )
 _READS = frozenset({"RetrieveProperties", "RetrievePropertiesEx"})
 _ANONYMOUS_PROPERTIES = {

@@ -1,4 +1,4 @@
-"""Events: what happened, newest kept, read by queries and history collectors."""
+"""Events: what happened, newest kept, read by history collectors."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from vimlib import vim25
 from vimlib.simulator.history import HistoryCollector, concerns, open_collector
 from vimlib.simulator.objects import Entity, Served, prop, serves
+from vimlib.simulator.world import say
 
 if TYPE_CHECKING:
     from vimlib.simulator.call import Call
@@ -131,9 +132,9 @@ class EventCollector(HistoryCollector):
 
 
 @serves(EventManager, "QueryEvents")
-def query_events(manager: EventManager, call: Call) -> list[Any]:
-    """Return the events of a filter."""
-    return manager.select(call.args["filter"])
+def query_events(manager: EventManager, call: Call) -> None:
+    """Refuse, as hosts do: one reads events by a collector (seen on a host, vmware/pyvmomi#268)."""
+    raise say(vim25.NotImplemented(), "The requested operation is not implemented by the server.")
 
 
 @serves(EventManager, "CreateCollectorForEvents")

@@ -23,7 +23,7 @@ _MOST = 1000
 
 
 class HistoryCollector(Served):
-    """A collector of one session, over events or tasks."""
+    """A collector of one session."""
 
     kind = "HistoryCollector"
 
@@ -101,7 +101,7 @@ def _count(call: Call) -> int:
     return count
 
 
-@serves(HistoryCollector, "ReadNextEvents", "ReadNextTasks")
+@serves(HistoryCollector, "ReadNextEvents")
 def read_next(collector: HistoryCollector, call: Call) -> list[Any]:
     """Read towards the newest."""
     start = collector.at
@@ -109,7 +109,7 @@ def read_next(collector: HistoryCollector, call: Call) -> list[Any]:
     return [collector.shown(item) for item in collector.found[start : collector.at]]
 
 
-@serves(HistoryCollector, "ReadPreviousEvents", "ReadPreviousTasks")
+@serves(HistoryCollector, "ReadPreviousEvents")
 def read_previous(collector: HistoryCollector, call: Call) -> list[Any]:
     """Read towards the oldest, newest first."""
     end = collector.at

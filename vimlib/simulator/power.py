@@ -29,7 +29,7 @@ __all__ = ["ask", "power_off", "power_on"]
 
 
 async def power_on(machine: VirtualMachine) -> None:
-    """Start a machine. Raises what a host raises: a disk that is missing, broken or in use, no memory."""
+    """Start a machine. Raises what a host raises: a disk that is missing, broken or in use, memory that is odd or not there."""
     world = machine.world
     require_power(machine, "poweredOff", "suspended", requested="poweredOn")
     if world.host.maintenance:
@@ -37,6 +37,10 @@ async def power_on(machine: VirtualMachine) -> None:
             vim25.InvalidState(), "The operation is not allowed in the current state of the host."
         )
     hardware = machine.config.hardware
+    if hardware.memoryMB % 4:
+        # As a vCenter gave it: OpenNebula/one#1105.
+        words = f"Memory (RAM) size ({hardware.memoryMB}) is invalid."
+        raise say(vim25.GenericVmConfigFault(reason=words), words)
     used = sum(
         m.config.hardware.memoryMB for m in world.machines.values() if m.power == "poweredOn"
     )

@@ -261,8 +261,8 @@ class Change:
                 raise wrong("configSpec.numCoresPerSocket")
             given["numCoresPerSocket"] = spec.numCoresPerSocket or 1
         if spec.memoryMB is not None:
-            # A multiple of four, as every release wants it.
-            if spec.memoryMB < 4 or spec.memoryMB % 4 or spec.memoryMB > 6 << 20:
+            # What is no multiple of four is taken, and refused when the machine is started.
+            if not 0 < spec.memoryMB <= 6 << 20:
                 raise wrong("configSpec.memoryMB")
             self._cold(
                 spec.memoryMB != hardware.memoryMB

@@ -24,7 +24,6 @@ from vimlib.simulator import (
     power,
     sessions,
     snapshots,
-    task_history,
     tasks,
     views,
 )
@@ -54,7 +53,6 @@ MODULES = (
     power,
     sessions,
     snapshots,
-    task_history,
     tasks,
     views,
 )

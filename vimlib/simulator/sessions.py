@@ -191,6 +191,12 @@ def _refused() -> Any:
     )
 
 
+def _known_locale(locale: str | None) -> str | None:
+    if locale and locale.split("_")[0] != "en":
+        raise say(vim25.InvalidLocale(), f"The locale {locale!r} is not supported.")
+    return locale
+
+
 @serves(SessionManager, "Login")
 def login(manager: SessionManager, call: Call) -> Any:
     """Log in; on a live session it is refused, as hosts do."""
@@ -203,10 +209,7 @@ def login(manager: SessionManager, call: Call) -> Any:
     if not right or call.session is not None:
         manager.failed_logins += not right
         raise _refused()
-    locale = call.get("locale")
-    if locale and locale.split("_")[0] not in ("en",):
-        raise say(vim25.InvalidLocale(), f"The locale {locale!r} is not supported.")
-    return manager.open(call, manager.username, locale).info()
+    return manager.open(call, manager.username, _known_locale(call.get("locale"))).info()
 
 
 @serves(SessionManager, "Logout")
@@ -217,10 +220,23 @@ def logout(manager: SessionManager, call: Call) -> None:
     call.set_cookie = ""
 
 
+@serves(SessionManager, "SetLocale")
+def set_locale(manager: SessionManager, call: Call) -> None:
+    """Set the language of the caller's session."""
+    assert call.session is not None
+    call.session.locale = _known_locale(call.args["locale"]) or call.session.locale
+
+
+@serves(SessionManager, "AcquireLocalTicket")
+def acquire_local_ticket(manager: SessionManager, call: Call) -> None:
+    """Refuse: only a program on the host may ask, and none runs there."""
+    raise say(vim25.InvalidRequest(), "A local ticket is for programs on the host alone.")
+
+
 @serves(SessionManager, "SessionIsActive")
-def session_is_active(manager: SessionManager, call: Call) -> Any:
-    """Refuse: the call is vCenter's alone."""
-    raise say(vim25.NotSupported(), "The operation is not supported on the object.")
+def session_is_active(manager: SessionManager, call: Call) -> None:
+    """Refuse: only a vCenter can tell (seen on a host, vmware/pyvmomi#749)."""
+    raise say(vim25.NotImplemented(), "The requested operation is not implemented by the server.")
 
 
 @serves(SessionManager, "TerminateSession")

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from vimlib.simulator.call import Call
-    from vimlib.simulator.task_history import TaskCollector
     from vimlib.simulator.world import World
 
 __all__ = ["Task", "TaskManager", "start_task"]
@@ -159,7 +158,6 @@ class TaskManager(Served):
     def __init__(self, world: World, keep: int = 1000) -> None:
         self.recent: deque[Task] = deque()
         self.finished: deque[Task] = deque()
-        self.collectors: list[TaskCollector] = []
         self.keep = keep
         """Ended tasks that stay readable; the oldest are forgotten, as a host does after minutes."""
         super().__init__(world, "ha-taskmgr")
@@ -189,8 +187,6 @@ class TaskManager(Served):
         """Show a new task."""
         self.recent.append(task)
         self.changed("recentTask")
-        for collector in self.collectors:
-            collector.offer(task)
         entity = task.entity
         if entity is not None:
             entity.recent_tasks.append(task)
@@ -203,8 +199,6 @@ class TaskManager(Served):
     def ended(self, task: Task) -> None:
         """Note the end of a task; forget the oldest."""
         self.finished.append(task)
-        for collector in self.collectors:
-            collector.offer(task)
         while len(self.recent) > _RECENT and self.recent[0].done:
             self.recent.popleft()
         while len(self.finished) > self.keep:
@@ -302,6 +296,12 @@ def cancel_task(task: Task, call: Call) -> None:
         raise say(vim25.NotSupported(), "The operation is not supported on the object.")
     task.cancelled = True
     task.work.cancel()
+
+
+@serves(TaskManager, "CreateCollectorForTasks", "CreateCollectorWithInfoFilterForTasks")
+def create_collector(manager: TaskManager, call: Call) -> None:
+    """Refuse: the reference has this fault for whoever asks a host, and an ESXi 4.1 gave it (argos83/pysphere#25)."""
+    raise say(vim25.NotSupported(), "The operation is not supported on the object.")
 
 
 @serves(TaskManager, "CreateTask")

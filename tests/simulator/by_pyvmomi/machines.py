@@ -35,6 +35,12 @@ def makes_a_machine_of_three_megabytes(stage: Stage) -> Any:
 
 
 @scenario
+def starts_a_machine_of_three_megabytes(stage: Stage) -> Any:
+    vm = stage.create(memoryMB=3)
+    return outcome(lambda: stage.done(vm.PowerOnVM_Task()))
+
+
+@scenario
 def makes_a_machine_without_a_processor(stage: Stage) -> Any:
     return outcome(lambda: stage.create(numCPUs=0))
 

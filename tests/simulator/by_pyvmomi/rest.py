@@ -171,7 +171,7 @@ def measures_a_machine(stage: Stage) -> Any:
 @scenario
 def asks_what_a_counter_means(stage: Stage) -> Any:
     measures = stage.content.perfManager
-    return outcome(lambda: measures.QueryPerfCounter([2]))
+    return outcome(lambda: measures.QueryPerfCounter([1]))
 
 
 @scenario

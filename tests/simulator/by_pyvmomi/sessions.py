@@ -27,6 +27,11 @@ def logs_in_and_reads_about(stage: Stage) -> Any:
 
 
 @scenario
+def tells_its_api_version(stage: Stage) -> Any:
+    return stage.content.about.apiVersion
+
+
+@scenario
 def reads_the_clock(stage: Stage) -> Any:
     return type(stage.si.CurrentTime()).__name__
 

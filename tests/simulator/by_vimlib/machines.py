@@ -37,6 +37,12 @@ async def makes_a_machine_of_three_megabytes(stage: Stage) -> Any:
 
 
 @scenario
+async def starts_a_machine_of_three_megabytes(stage: Stage) -> Any:
+    vm = await stage.create(memoryMB=3)
+    return await outcome(stage.done(vm.PowerOnVM_Task()))
+
+
+@scenario
 async def makes_a_machine_without_a_processor(stage: Stage) -> Any:
     return await outcome(stage.create(numCPUs=0))
 

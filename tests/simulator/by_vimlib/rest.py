@@ -147,7 +147,7 @@ async def measures_a_machine(stage: Stage) -> Any:
 @scenario
 async def asks_what_a_counter_means(stage: Stage) -> Any:
     measures = there(stage.client.content.perfManager)
-    return await outcome(measures.QueryPerfCounter([2]))
+    return await outcome(measures.QueryPerfCounter([1]))
 
 
 @scenario

@@ -25,6 +25,11 @@ async def logs_in_and_reads_about(stage: Stage) -> Any:
 
 
 @scenario
+async def tells_its_api_version(stage: Stage) -> Any:
+    return stage.client.about.apiVersion
+
+
+@scenario
 async def reads_the_clock(stage: Stage) -> Any:
     service = stage.client.bind(vim25.ServiceInstance("ServiceInstance"))
     return type(await service.CurrentTime()).__name__
