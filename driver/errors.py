@@ -15,6 +15,7 @@
         ├── InstanceAmbiguousError (LookupError)  several machines have that name
         ├── InstanceStateError             not in the state that is needed
         ├── ForeignInstanceError           not ours, so left alone
+        ├── DiskSharedError                a disk is another machine's too, so it is not destroyed
         ├── NetworkError
         │   ├── NetworkNotFoundError (LookupError)
         │   ├── PhysicalNICNotFoundError (LookupError)
@@ -29,7 +30,8 @@
             ├── ImageHashError             the bytes are not those that the source hashed
             ├── HashUnknownError           a hash algorithm that this Python does not have
             └── ImageSourceError (vimlib.errors.SourceError)
-                ├── SourceUnreachableError no connection, or no trusted one
+                ├── SourceUnreachableError no connection
+                │   └── SourceUntrustedError  no TLS, or a certificate that is not accepted
                 ├── SourceRefusedError     an HTTP status; has it
                 │   └── SourceRedirectError  a redirect, which is never followed
                 ├── SourceProtocolError    an answer that makes no sense
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DatastoreUnusableError",
+    "DiskSharedError",
     "DriverError",
     "FileConflictError",
     "ForeignInstanceError",
@@ -90,6 +93,7 @@ __all__ = [
     "SourceStalledError",
     "SourceUnreachableError",
     "SourceUnsizedError",
+    "SourceUntrustedError",
 ]
 
 
@@ -148,10 +152,10 @@ class ImageNotFoundError(ImageError, LookupError):
     """The source has no such image, or does not show it to us."""
 
     outcome: Outcome = "refused"
-    hint = "Check its id with the project and the token that you use"
+    hint = "Check its id with the project and the token that you use; a file is given as ./NAME"
 
-    def __init__(self, image: str) -> None:
-        super().__init__(f"no image {printable(image)!r} at the source", image=image)
+    def __init__(self, image: str, *, hint: str | None = None) -> None:
+        super().__init__(f"no image {printable(image)!r} at the source", image=image, hint=hint)
 
 
 class ImageAmbiguousError(ImageError):
@@ -242,7 +246,7 @@ class ImageSourceError(ImageError, SourceError):
 
 
 class SourceUnreachableError(ImageSourceError):
-    """No connection to the source, or none that can be trusted."""
+    """No connection to the source."""
 
     retryable = True
     outcome: Outcome = "not_sent"
@@ -258,6 +262,15 @@ class SourceUnreachableError(ImageSourceError):
             image=image,
             retryable=retryable,
         )
+
+
+class SourceUntrustedError(SourceUnreachableError):
+    """The source does not speak TLS, or its certificate is not accepted."""
+
+    hint = "Check the address; trust its authority by --glance-ca"
+
+    def __init__(self, host: str, reason: str, *, image: str = "") -> None:
+        super().__init__(host, reason, image=image, retryable=False)
 
 
 class SourceRefusedError(ImageSourceError):
@@ -417,16 +430,23 @@ class NoSpaceError(DriverError):
 
 
 class FileConflictError(DriverError):
-    """A file of that name is there already; it was left alone."""
+    """A file of that name is there already, and was left alone; or is another image's of the same push."""
 
     outcome: Outcome = "refused"
     path: str
+    twin: str
+    """The other image as it was given; "" for a file that is there."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, twin: str = "") -> None:
         super().__init__(
-            f"{printable(path)} exists",
+            f"{printable(path)} is the name of {printable(twin)!r} too"
+            if twin
+            else f"{printable(path)} exists",
             path=path,
-            hint="Choose another --to folder, or replace it with --overwrite.",
+            twin=twin,
+            hint="Push one of them into another --to folder."
+            if twin
+            else "Choose another --to folder, or replace it with --overwrite.",
         )
 
 
@@ -487,6 +507,26 @@ class ForeignInstanceError(DriverError):
             name=name,
             owner=owner,
             hint="If you mean it, give --foreign.",
+        )
+
+
+class DiskSharedError(DriverError):
+    """A disk of the machine is another machine's too: destroying one would take it from both."""
+
+    outcome: Outcome = "refused"
+    name: str
+    path: str
+    """The disk's datastore path."""
+    user: str
+    """Name of the other machine."""
+
+    def __init__(self, name: str, *, path: str, user: str) -> None:
+        super().__init__(
+            f"machine {printable(name)!r} shares {printable(path)} with machine {printable(user)!r}",
+            name=name,
+            path=path,
+            user=user,
+            hint="Remove the disk from one of the two first.",
         )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Final
 
-from driver.errors import ForeignInstanceError
+from driver.errors import DiskSharedError, ForeignInstanceError
 from driver.instances import lookup
 from driver.instances.plan import MAKING_KEY, OWNER_KEY
+from driver.instances.usage import device_files, used_files, who_uses
 from driver.journal import Destroying, MemoryJournal, written
 from driver.steps import files
 from driver.steps.outcome import run_task, wait_idle
@@ -16,11 +18,15 @@ from vimlib.errors import NotFoundError, VimlibError
 from vimlib.session.shield import finish
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from driver.config import DriverConfig
     from driver.journal import Journal
     from vimlib.client import Client
 
 __all__ = ["destroy", "remove_files", "remove_half_made", "remove_machine", "remove_remains"]
+
+log = logging.getLogger("driver.instances")
 
 _UNREACHABLE: Final = ("inaccessible", "orphaned", "invalid")
 
@@ -35,6 +41,9 @@ async def destroy(
 ) -> bool:
     """Power off and remove a machine with all its files; return False if there was none.
 
+    Its folder goes with all in it, unless another machine lives in it or uses a file there: then what
+    the host does not take with the machine stays, and a warning is logged.
+
     Cancelling waits until it is removed. Removing it twice at the same time is fine.
 
     Args:
@@ -48,18 +57,22 @@ async def destroy(
 
     Raises:
         ForeignInstanceError: Another made it, and `foreign` is false.
+        DiskSharedError: One of its disks is another machine's too; nothing was done.
         MethodFault: The host refused.
         OutcomeUnknownError: The host did not answer, and it is still there.
     """
     try:
         vm = await lookup.find(client, ref)
-        row = await client.get(vm, "name", "config.extraConfig", "config.files.vmPathName")
+        row = await client.get(
+            vm, "name", "config.extraConfig", "config.files.vmPathName", "config.hardware.device"
+        )
     except (NotFoundError, vim25.ManagedObjectNotFound):
         return False
     marks = {o.key: o.value for o in row.props.get("config.extraConfig") or []}
     ours = marks.get(OWNER_KEY) == config.owner
     if not ours and not foreign:
         raise ForeignInstanceError(ref, owner=marks.get(OWNER_KEY) or "")
+    await _check_unshared(client, vm, ref, row.props.get("config.hardware.device") or [])
     vmx = row.props.get("config.files.vmPathName")
     if ours and vmx:
         folder = DatastorePath.parse(vmx).parent
@@ -73,6 +86,19 @@ async def destroy(
     else:
         await finish(remove_machine(client, vm, config))
     return True
+
+
+async def _check_unshared(
+    client: Client, vm: vim25.VirtualMachine, ref: str, devices: list[vim25.VirtualDevice]
+) -> None:
+    """Refuse where the host would delete a disk under another machine: `Destroy_Task` takes all."""
+    disks = [device for device in devices if isinstance(device, vim25.VirtualDisk)]
+    if not disks:
+        return
+    used = await used_files(client, but=vm)
+    for path in device_files(disks):
+        if path in used:
+            raise DiskSharedError(ref, path=path, user=used[path])
 
 
 async def _remove(
@@ -136,20 +162,15 @@ async def remove_files(client: Client, folder: DatastorePath, config: DriverConf
     """Remove what is left of a machine's folder. A folder that is gone is no error.
 
     Only ever called with a folder that the host named for a machine of ours. It stays where it is
-    the root of a datastore, or holds another machine.
+    the root of a datastore, or a machine uses anything in it.
     """
-    if not folder.path or await _is_home(client, folder):
+    # Hosts remove it with the machine where nothing else is in it.
+    if not folder.path or not await client.datastore(folder.datastore).exists(folder):
+        return
+    if against := who_uses(folder, await used_files(client)):
+        log.warning("%s stays: %s", folder, against)
         return
     await files.delete(client, folder, config)
-
-
-async def _is_home(client: Client, folder: DatastorePath) -> bool:
-    """Whether a machine that is still there has its configuration in that folder or below it."""
-    inside = f"{folder}/"
-    async for row in client.collect(vim25.VirtualMachine, "config.files.vmPathName"):
-        if str(row.props.get("config.files.vmPathName") or "").startswith(inside):
-            return True
-    return False
 
 
 async def remove_half_made(
@@ -180,20 +201,24 @@ async def remove_half_made(
                 return False
         elif folder is not None and folder.path:
             # From here on nobody else can give it its disk.
-            await _remove_disks(client, folder, config)
+            await _remove_disks(client, folder, config, await used_files(client, but=vm))
         await remove_machine(client, vm, config)
     if folder is not None:
         await remove_files(client, folder, config)
     return True
 
 
-async def _remove_disks(client: Client, folder: DatastorePath, config: DriverConfig) -> None:
+async def _remove_disks(
+    client: Client, folder: DatastorePath, config: DriverConfig, used: Mapping[str, str]
+) -> None:
     datastore = client.datastore(folder.datastore)
     try:
         found = [entry.path for entry in await datastore.list(folder, "*.vmdk")]
     except NotFoundError:
         return
     for disk in found:
+        if str(disk) in used:
+            continue
         # Hosts hide an extent behind its descriptor, so it goes first, unseen.
         extent = disk.with_name(f"{disk.name.removesuffix('.vmdk')}-flat.vmdk")
         await files.delete(client, extent, config)
@@ -216,8 +241,8 @@ async def remove_remains(
         return ""
     if any(entry.name.endswith((".vmx", ".vmtx")) for entry in found):
         return "there is a machine's configuration in it"
-    if await _is_home(client, folder):
-        return "a machine lives in it"
+    if against := who_uses(folder, await used_files(client)):
+        return against
     if not dry_run:
         await files.delete(client, folder, config)
     return ""

@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from driver.errors import ForeignInstanceError, InstanceAmbiguousError
+from driver.errors import DiskSharedError, ForeignInstanceError, InstanceAmbiguousError
+from driver.instances.devices import root_disk
+from driver.instances.removal import remove_remains
 from tests.unit.driver.hosted import CONFIG, Beside, Hosted, hosted, spec, until
 from vimlib import vim25
 from vimlib.client import Client
+from vimlib.datastore import DatastorePath
 
 
 @pytest.mark.parametrize("power_on", [True, False])
@@ -76,6 +79,69 @@ async def test_a_folder_with_another_machine_in_it_stays(host: Hosted, image: Pa
         assert await driver.destroy(made.uuid)
     assert host.state().machines == {"lodger"}
     assert "web/lodger.vmx" in host.state().files
+
+
+async def lend(client: Client, path: str) -> None:
+    """Make a machine `borrower` that uses a disk which is there."""
+    guest = vim25.VirtualMachineConfigSpec(
+        name="borrower",
+        files=vim25.VirtualMachineFileInfo(vmPathName="[datastore1]"),
+        deviceChange=root_disk(path, 4, "lsiLogic"),
+    )
+    folder, pool = await machine_folder(client), await root_pool(client)
+    await client.wait(await folder.CreateVM_Task(guest, pool))
+
+
+async def disk_in_folder(client: Client, path: str) -> None:
+    manager = client.content.virtualDiskManager
+    assert manager is not None
+    wanted = vim25.FileBackedVirtualDiskSpec(
+        adapterType="lsiLogic", diskType="thick", capacityKb=4096
+    )
+    center = (await client.datastore("datastore1").place()).datacenter
+    bound = client.bind(manager)
+    await client.wait(await bound.CreateVirtualDisk_Task(path, datacenter=center, spec=wanted))
+
+
+async def test_a_disk_in_its_folder_that_another_machine_uses_stays(
+    host: Hosted, image: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with host.driver() as driver:
+        made = await driver.spawn(spec(image))
+        await disk_in_folder(driver.client, "[datastore1] web/data.vmdk")
+        await lend(driver.client, "[datastore1] web/data.vmdk")
+        assert await driver.destroy(made.uuid)
+        assert "machine 'borrower' uses [datastore1] web/data.vmdk" in caplog.text
+        assert {f for f in host.state().files if f.startswith("web/")} == {
+            "web/data.vmdk",
+            "web/data-flat.vmdk",
+        }
+        # A sweep that finds the folder in a journal spares it as well.
+        against = await remove_remains(
+            driver.client, DatastorePath("datastore1", "web"), driver.config
+        )
+    assert "borrower" in against
+    assert "web/data-flat.vmdk" in host.state().files
+
+
+@pytest.mark.parametrize("foreign", [False, True])
+async def test_a_disk_that_is_another_machines_too_is_destroyed_under_neither(
+    foreign: bool, host: Hosted, image: Path
+) -> None:
+    async with host.driver() as driver:
+        made = await driver.spawn(spec(image, power_on=False))
+        await lend(driver.client, "[datastore1] web/web.vmdk")
+        await driver.power_on(made.uuid)
+        before = host.state()
+        with pytest.raises(DiskSharedError) as caught:
+            await driver.destroy(made.uuid, foreign=foreign)
+        assert (caught.value.path, caught.value.user) == ("[datastore1] web/web.vmdk", "borrower")
+        assert host.state() == before
+        assert (await driver.info(made.uuid)).power_state == "poweredOn"
+        # Nor under the one that it was lent to.
+        with pytest.raises(DiskSharedError, match="web"):
+            await driver.destroy("borrower", foreign=True)
+    assert host.state().machines == {"web", "borrower"}
 
 
 async def machine_folder(client: Client) -> vim25.Folder:
