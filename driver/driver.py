@@ -18,6 +18,7 @@ from driver.networks.vlan import ensure_vlan, remove_vlan
 from driver.sweep import DAY, sweep
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from datetime import datetime
     from types import TracebackType
 
@@ -125,16 +126,24 @@ class ESXDriver:
                 self.client, ref, self.config, foreign=foreign, journal=self.journal
             )
 
-    async def sweep(self, *, older_than: float = DAY, dry_run: bool = False) -> SweepReport:
+    async def sweep(
+        self, *, older_than: float = DAY, dry_run: bool = False, forget: Collection[str] = ()
+    ) -> SweepReport:
         """Finish or remove what an ended process of this owner has left; see `driver.sweep`.
 
         Only what carries the owner's mark or stands in the journal. What is younger than `older_than`
         seconds may be another process's work and is left, unless the journal's file says that it was
-        begun by a process that has ended. Cancelling ends after what is being removed.
+        begun by a process that has ended. `forget` names datastores that will never come back.
+        Cancelling ends after what is being removed.
         """
         with licensed(self.client):
             return await sweep(
-                self.client, self.config, self.journal, older_than=older_than, dry_run=dry_run
+                self.client,
+                self.config,
+                self.journal,
+                older_than=older_than,
+                dry_run=dry_run,
+                forget=forget,
             )
 
     async def diagnostics(self, ref: str) -> Diagnostics:

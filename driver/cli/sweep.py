@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from driver.cli.connection import CONNECTION, Connection
 from driver.cli.exitcodes import combined
-from driver.cli.flags import Flag
+from driver.cli.flags import Flag, Strings
 from driver.cli.instance import opened
 from driver.cli.keeping import KEEPING, Keeping
 from driver.cli.output import OUTPUT, Output
@@ -19,6 +19,7 @@ async def sweep(
     *,
     older_than: float = _HOURS,
     dry_run: Flag = False,
+    forget: Strings = (),
     keeping: Keeping = KEEPING,
     connection: Connection = CONNECTION,
     output: Output = OUTPUT,
@@ -32,9 +33,11 @@ async def sweep(
         older_than: Hours since which somebody else may still be at it; more than the longest upload
             takes, or 0 if no other process works with this owner. What the journal knows does not wait.
         dry_run: Only tell what would be done.
+        forget: A datastore that will never come back: what the journal has of it is closed. One that
+            the host still has is swept as ever. Repeatable.
     """
     async with opened(connection, keeping) as driver:
-        found = await driver.sweep(older_than=older_than * 3600, dry_run=dry_run)
+        found = await driver.sweep(older_than=older_than * 3600, dry_run=dry_run, forget=forget)
     rows = [item.to_json() for item in found.items]
     if output.json:
         output.line({"dry_run": dry_run, "items": rows})

@@ -21,11 +21,11 @@ from driver.sweep import scan
 from driver.sweep.decide import Found, Verdict, of_age, of_machine
 from driver.sweep.report import Kind, SweepReport, Swept
 from vimlib.datastore import DatastorePath
-from vimlib.errors import UsageError, VimlibError
+from vimlib.errors import NotFoundError, UsageError, VimlibError
 from vimlib.session.shield import finish
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Collection, Coroutine
     from datetime import datetime
 
     from driver.config import DriverConfig
@@ -52,6 +52,7 @@ async def sweep(
     *,
     older_than: float = DAY,
     dry_run: bool = False,
+    forget: Collection[str] = (),
 ) -> SweepReport:
     """Finish or remove what an ended process of this owner has left, and tell of it.
 
@@ -66,6 +67,8 @@ async def sweep(
             (for files: since they last grew) before it is removed on its mark alone. More than the
             longest spawn or upload of any other process with this owner; 0 where there is none.
         dry_run: Only tell.
+        forget: Names of datastores that will never come back: what the journal has of one is closed,
+            if the host has none of that name. Of others it stays open, and fails, until they do.
 
     Raises:
         UsageError: `older_than` is negative or no number.
@@ -80,12 +83,16 @@ async def sweep(
         if (entry.host, entry.owner) == (client.host, config.owner)
     ]
     now = await host_time(client)
-    work = _Sweep(client, config, journal, now, older_than, dry_run=dry_run)
+    work = _Sweep(client, config, journal, now, older_than, dry_run=dry_run, forget=forget)
     await work.machines([entry for entry in known if isinstance(entry, Spawning)])
     await work.folders([entry for entry in known if isinstance(entry, Destroying)])
     await work.uploads([entry for entry in known if isinstance(entry, Uploading)])
     await work.port_groups([entry for entry in known if isinstance(entry, AddingPortGroup)])
     return SweepReport(items=tuple(work.items), dry_run=dry_run)
+
+
+class _GoneForGood(Exception):
+    """What an entry tells of was on a datastore that will never come back."""
 
 
 class _Sweep:
@@ -100,6 +107,7 @@ class _Sweep:
         older_than: float,
         *,
         dry_run: bool,
+        forget: Collection[str],
     ) -> None:
         self.client = client
         self.config = config
@@ -107,6 +115,7 @@ class _Sweep:
         self.now = now
         self.older_than = older_than
         self.dry_run = dry_run
+        self.forget = forget
         self.items: list[Swept] = []
         self.gone: set[str] = set()
         """Tokens of machines that are removed; in a dry run, that would be."""
@@ -135,6 +144,8 @@ class _Sweep:
                 other = await finish(work(), what=f"sweeping {kind} {name}")
                 if other is not None:
                     item = replace(item, action=other.action, reason=other.reason)
+            except _GoneForGood:
+                item = replace(item, action="kept", reason="its datastore is gone for good")
             except VimlibError as error:
                 item = replace(item, action="failed", reason=str(error), error=error)
         ended = item.action != "failed" and not self.dry_run
@@ -144,8 +155,13 @@ class _Sweep:
 
     async def _exists(self, path: DatastorePath) -> bool:
         datastore = self.client.datastore(path.datastore)
-        # A datastore that is not there today is no answer.
-        await datastore.place()
+        try:
+            # A datastore that is not there today is no answer.
+            await datastore.place()
+        except NotFoundError:
+            if path.datastore in self.forget:
+                raise _GoneForGood from None
+            raise
         return await datastore.exists(path)
 
     # -- machines ------------------------------------------------------------------------------

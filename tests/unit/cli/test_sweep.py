@@ -61,6 +61,19 @@ def test_what_the_journal_knows_does_not_wait(
     assert replay(journal.read_bytes()).entries == {}
 
 
+def test_a_datastore_that_never_comes_back(esx: ESXHost, vimctl: Vimctl, tmp_path: Path) -> None:
+    host = esx.url.removeprefix("https://").removesuffix("/sdk")
+    path = f"[lost] images/{temporary_name('disk.img', 'vimlib')}"
+    journal = tmp_path / "journal"
+    journal.write_bytes(render([Uploading(host=host, owner="vimlib", path=path)]))
+    words = ("sweep", "--journal", journal)
+    failed = vimctl.json(*words, code=4)["items"]
+    assert [item["action"] for item in failed] == ["failed"]
+    (kept,) = vimctl.json(*words, "--forget", "lost")["items"]
+    assert (kept["action"], kept["name"]) == ("kept", path)
+    assert vimctl.json(*words)["items"] == []
+
+
 def test_some_of_it_fails(
     esx: ESXHost, vimctl: Vimctl, part: Path, other_loop: Loop, tmp_path: Path
 ) -> None:

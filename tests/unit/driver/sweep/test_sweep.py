@@ -355,6 +355,41 @@ async def test_folders(host: Hosted) -> None:
         assert report.failed[0].to_json()["error"]["type"] == "NotFoundError"
 
 
+async def test_what_was_on_a_datastore_that_never_comes_back(host: Hosted) -> None:
+    async with host.client() as client:
+        part = temporary_name("disk.img", CONFIG.owner)
+        file(host, f"images/{part}")
+        gone = "[nosuch] vimlib-networks/note"
+        journal = await journalled(
+            Destroying(**known(client, name="x", folder="[nosuch] x")),
+            Spawning(**known(client, uuid="u", name="y", folder="[nosuch] y")),
+            Uploading(**known(client, path=f"[nosuch] {part}")),
+            Uploading(**known(client, path=f"[datastore1] images/{part}")),
+            Uploading(**known(client, path=f"[other] {part}")),
+            AddingPortGroup(**known(client, name="VM Network", note=gone, spawn="f" * 16)),
+            AddingPortGroup(**known(client, name="never", note=gone)),
+        )
+        driver = driver_of(client, journal)
+        forget = {"nosuch", "datastore1"}
+        dry = await driver.sweep(forget=forget, dry_run=True)
+        assert len(await journal.abandoned()) == 7
+        report = await driver.sweep(forget=forget)
+        assert told(dry) == told(report)
+        assert sorted(told(report)) == [
+            ("failed", "file", f"[other] {part}"),
+            ("kept", "file", f"[nosuch] {part}"),
+            ("kept", "folder", "[nosuch] x"),
+            ("kept", "folder", "[nosuch] y"),
+            ("kept", "note", gone),
+            ("kept", "port group", "VM Network"),
+            # One that is there is swept, whatever is said of it.
+            ("removed", "file", f"[datastore1] images/{part}"),
+        ]
+        assert "gone for good" in report.items[0].reason
+        assert [entry.path for entry in await journal.abandoned() if isinstance(entry, Uploading)]
+        assert len(await journal.abandoned()) == 1
+
+
 async def test_files_that_the_journal_names(host: Hosted) -> None:
     async with host.client() as client:
         ours = temporary_name("disk.img", CONFIG.owner)
