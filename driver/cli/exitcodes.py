@@ -65,8 +65,10 @@ def _of_ours(error: VimlibError) -> Exit:
     # LookupError is what every "no such thing" of the tree also is.
     if isinstance(error, LookupError):
         return Exit.NOT_FOUND
-    from driver.errors import SourceRefusedError
+    from driver.errors import SourceRefusedError, SourceUntrustedError
 
+    if isinstance(error, SourceUntrustedError):
+        return Exit.CERTIFICATE
     if isinstance(error, SourceRefusedError):
         return Exit.LOGIN if error.status == 401 else Exit.FAILED
     from vimlib.model import MethodFault

@@ -89,12 +89,15 @@ class Channel:
             Stopped: Called off.
         """
         deadline = time.monotonic() + timeout
-        failure: OSError = ConnectionRefusedError("no address")
-        for family, kind, protocol, _name, address in addresses:
+        failure: OSError | Stalled = ConnectionRefusedError("no address")
+        for position, (family, kind, protocol, _name, address) in enumerate(addresses):
+            now = time.monotonic()
+            # A network that swallows one address must leave the others their share of the time.
+            until = now + (deadline - now) / (len(addresses) - position)
             try:
-                self._dial(family, kind, protocol, address, deadline, timeout)
+                self._dial(family, kind, protocol, address, until, timeout)
                 break
-            except OSError as error:
+            except (OSError, Stalled) as error:
                 failure = error
                 self.close()
         else:

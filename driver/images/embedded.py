@@ -50,10 +50,16 @@ class Fault(enum.Enum):
     REDIRECT = "302 to somewhere else"
     UNAUTHORIZED = "401"
     FORBIDDEN = "403"
+    GONE = "404"
     UNAVAILABLE = "503"
 
 
-_STATUS: Final = {Fault.UNAUTHORIZED: 401, Fault.FORBIDDEN: 403, Fault.UNAVAILABLE: 503}
+_STATUS: Final = {
+    Fault.UNAUTHORIZED: 401,
+    Fault.FORBIDDEN: 403,
+    Fault.GONE: 404,
+    Fault.UNAVAILABLE: 503,
+}
 
 
 @dataclass(slots=True, kw_only=True)

@@ -7,6 +7,7 @@ anywhere and are never followed.
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -23,7 +24,7 @@ from driver.errors import (
     SourceProtocolError,
     SourceRefusedError,
 )
-from driver.images.http import HttpBody, HttpClient, wire_for
+from driver.images.http import HttpBody, HttpClient, named, wire_for
 from driver.images.source import ImageInfo
 from vimlib.errors import UsageError
 
@@ -113,10 +114,16 @@ class Glance:
 
         Raises:
             DriverError: The token could not be got.
+            UsageError: It is none that HTTP could carry.
         """
         if self._token is None:
             return {}
         token = self._token if isinstance(self._token, str) else await self._token(fresh)
+        if not re.fullmatch(r"[\x21-\x7e]+", token):
+            raise UsageError(
+                "the token of the image service is empty, or has characters that no token has",
+                hint="Check OS_TOKEN: it may end in a line break.",
+            )
         return {"X-Auth-Token": token}
 
     async def _authorized(self, ask: Callable[[dict[str, str]], Awaitable[T]], image: str) -> T:
@@ -125,11 +132,11 @@ class Glance:
             return await ask(await self.headers())
         except SourceRefusedError as error:
             if error.status != 401 or not callable(self._token):
-                raise _named(error, image) from None
+                raise named(error, image) from None
         try:
             return await ask(await self.headers(fresh=True))
         except SourceRefusedError as error:
-            raise _named(error, image) from None
+            raise named(error, image) from None
 
     async def find(self, ref: str) -> ImageInfo:
         """Look an image up, by id or by a name that only one has. Cancelling loses nothing.
@@ -245,10 +252,6 @@ def _require_uuid(text: str, ref: str) -> str:
         # It becomes a file name on the datastore.
         raise SourceProtocolError("the image's id is no UUID", image=ref)
     return found
-
-
-def _named(error: SourceRefusedError, image: str) -> SourceRefusedError | ImageNotFoundError:
-    return ImageNotFoundError(image) if error.status in (404, 410) else error
 
 
 def _decode(raw: bytes, kind: type[T], ref: str) -> T:

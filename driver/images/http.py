@@ -11,7 +11,7 @@ import base64
 import re
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
@@ -30,16 +30,17 @@ from driver.errors import (
     SourceStalledError,
     SourceUnreachableError,
     SourceUnsizedError,
+    SourceUntrustedError,
 )
 from driver.images.source import CHUNK, ImageInfo
-from driver.images.wire import Wire
-from vimlib.errors import ClosedError, UsageError
+from driver.images.wire import Wire, WireError
+from vimlib.errors import ClosedError, UsageError, printable
 from vimlib.session.shield import finish
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["HttpBody", "HttpClient", "HttpImage", "HttpImages"]
+__all__ = ["HttpBody", "HttpClient", "HttpImage", "HttpImages", "named", "wire_for"]
 
 _READ_BUFFER: Final = 128 << 10
 """Bytes that aiohttp reads ahead a stream, twice this at most."""
@@ -55,6 +56,9 @@ class HttpClient:
         ca: PEM file to trust instead of the system's authorities.
         connect_timeout: Seconds for address, connection and handshake.
         stall_timeout: Seconds that a source may be silent.
+
+    Raises:
+        UsageError: `ca` cannot be read, when it is entered.
     """
 
     def __init__(
@@ -71,8 +75,15 @@ class HttpClient:
         self._tls: ssl.SSLContext | None = None
 
     async def __aenter__(self) -> Self:
-        # Reads files.
-        self._tls = await asyncio.to_thread(ssl.create_default_context, cafile=self._ca)
+        try:
+            # Reads files.
+            self._tls = await asyncio.to_thread(ssl.create_default_context, cafile=self._ca)
+        except OSError as error:  # ssl.SSLError is one
+            reason = "there is no PEM in it" if isinstance(error, ssl.SSLError) else error.strerror
+            raise UsageError(
+                f"cannot read CA certificates from {printable(str(self._ca))!r}: {reason}",
+                hint="Name a PEM file by --glance-ca.",
+            ) from None
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=self._tls, limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -110,7 +121,7 @@ class HttpClient:
         Cancelling closes the connection.
 
         Raises:
-            SourceUnreachableError: No connection.
+            SourceUnreachableError: No connection; `SourceUntrustedError` where it is TLS that failed.
             SourceRefusedError: Status 300 or above.
             SourceStalledError: No answer in time.
             SourceProtocolError: The answer is no HTTP.
@@ -138,7 +149,7 @@ class HttpClient:
             raise
         except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError) as error:
             reason = str(error.__cause__ or error.os_error)
-            raise SourceUnreachableError(host, reason, image=image, retryable=False) from None
+            raise SourceUntrustedError(host, reason, image=image) from None
         except aiohttp.ConnectionTimeoutError:
             reason = f"no connection within {self.connect_timeout:g} s"
             raise SourceUnreachableError(host, reason, image=image) from None
@@ -183,6 +194,14 @@ async def _refuse_failure(answer: aiohttp.ClientResponse, image: str) -> None:
         raise SourceRedirectError(answer.status, location.partition("?")[0], image=image)
     excerpt = await answer.content.read(_EXCERPT)
     raise SourceRefusedError(answer.status, image=image, excerpt=excerpt.decode(errors="replace"))
+
+
+def named(error: SourceRefusedError, image: str) -> ImageError:
+    """Return what a refusal means for an image: 404 and 410 say that there is none."""
+    if error.status not in (404, 410):
+        return error
+    hint = "Check the address" if "://" in image else None
+    return ImageNotFoundError(image, hint=hint)
 
 
 class HttpBody:
@@ -281,12 +300,11 @@ class HttpImage:
                 if method == "GET":
                     answer.close()
         except SourceRefusedError as error:
-            if error.status in (404, 410):
-                raise ImageNotFoundError(self._shown) from None
-            raise
+            raise named(error, self._shown) from None
         if size is None:
             raise SourceUnsizedError(image=self._shown)
-        name = address.url.name or address.url.host or "image"
+        # A quoted slash is none of the path's: what is behind the last one is the name.
+        name = address.url.name.rpartition("/")[2] or address.url.host or "image"
         return ImageInfo(
             id=name,
             name=name,
@@ -300,9 +318,15 @@ class HttpImage:
         """See `ImageSource.open`."""
         info = await self.info()
         address = self._address
-        async with self._client.request(
-            "GET", address.url, image=self._shown, headers=address.headers
-        ) as answer:
+        async with AsyncExitStack() as stack:
+            try:
+                answer = await stack.enter_async_context(
+                    self._client.request(
+                        "GET", address.url, image=self._shown, headers=address.headers
+                    )
+                )
+            except SourceRefusedError as error:
+                raise named(error, self._shown) from None
             yield HttpBody(info, answer, self._client.stall_timeout)
 
     async def wire(self, *, fresh: bool = False) -> Wire:
@@ -327,18 +351,21 @@ class HttpImages:
 
 
 def wire_for(client: HttpClient, url: URL, headers: Mapping[str, str]) -> Wire:
-    """Return a GET of `url` as a value."""
-    assert url.host is not None
+    """Return a GET of `url` as a value. Raises `UsageError` for a host that has no name on the wire."""
+    assert url.raw_host is not None
     assert url.port is not None
-    return Wire(
-        method="GET",
-        host=url.host,
-        port=url.port,
-        target=url.raw_path_qs or "/",
-        headers=headers,
-        tls=client.tls if url.scheme == "https" else None,
-        stall=client.stall_timeout,
-    )
+    try:
+        return Wire(
+            method="GET",
+            host=url.raw_host,  # of a name with umlauts what DNS calls it
+            port=url.port,
+            target=url.raw_path_qs or "/",
+            headers=headers,
+            tls=client.tls if url.scheme == "https" else None,
+            stall=client.stall_timeout,
+        )
+    except WireError as error:
+        raise UsageError(f"this address cannot be asked: {error}", hint="Check it.") from None
 
 
 def _parse(text: str) -> _Address:

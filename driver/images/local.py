@@ -94,7 +94,7 @@ def _open(path: Path, stack: ExitStack) -> BinaryIO:
         # Not blocking: opening a FIFO would wait for its writer, in a thread that nothing can end.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
-        raise ImageNotFoundError(str(path)) from None
+        raise ImageNotFoundError(str(path), hint="Check the path") from None
     except OSError as error:
         raise SourceReadError(str(path), error.strerror or "") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):

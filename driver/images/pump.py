@@ -27,9 +27,10 @@ from driver.errors import (
     SourceStalledError,
     SourceUnreachableError,
     SourceUnsizedError,
+    SourceUntrustedError,
 )
 from driver.images.channel import Address, Channel, Stalled, Stop, Stopped
-from driver.images.http import check_answer
+from driver.images.http import check_answer, named
 from driver.images.wire import Head, HeadReader, Wire, WireError
 from vimlib.errors import (
     CertificateError,
@@ -140,13 +141,10 @@ class SocketReader:
         except Stalled as stalled:
             reason = f"no connection within {stalled.seconds:g} s"
             raise SourceUnreachableError(wire.origin, reason, image=info.id) from None
+        except ssl.SSLError as error:
+            raise SourceUntrustedError(wire.origin, _reason(error), image=info.id) from None
         except OSError as error:
-            raise SourceUnreachableError(
-                wire.origin,
-                _reason(error),
-                image=info.id,
-                retryable=not isinstance(error, ssl.SSLError),
-            ) from None
+            raise SourceUnreachableError(wire.origin, _reason(error), image=info.id) from None
         try:
             _send_all(self._channel, wire.head())
             head, self._rest = _read_head(self._channel)
@@ -164,7 +162,7 @@ class SocketReader:
             raise SourceRedirectError(head.status, location, image=image)
         if head.status >= 400:
             excerpt = self._rest[:_EXCERPT].decode(errors="replace")
-            raise SourceRefusedError(head.status, image=image, excerpt=excerpt)
+            raise named(SourceRefusedError(head.status, image=image, excerpt=excerpt), image)
         if head.status == 204:
             # Glance's word for an image whose bytes are not there yet.
             raise ImageNotReadyError(image, "queued")

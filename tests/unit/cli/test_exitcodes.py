@@ -5,7 +5,13 @@ import asyncio
 import pytest
 
 from driver.cli.exitcodes import Exit, combined, exit_code, primary
-from driver.errors import ImageNotFoundError, SourceRefusedError, SourceStalledError
+from driver.errors import (
+    ImageNotFoundError,
+    SourceRefusedError,
+    SourceStalledError,
+    SourceUnreachableError,
+    SourceUntrustedError,
+)
 from vimlib import vim25
 from vimlib.errors import (
     CertificateError,
@@ -45,6 +51,8 @@ from vimlib.errors import (
         (CertificateError("x"), 5),
         (PinMismatchError("x"), 5),
         (TLSError("x"), 5),
+        (SourceUntrustedError("h", "x"), 5),
+        (SourceUnreachableError("h", "x"), 1),
         (DeadlineError("x"), 6),
         (TaskTimeoutError("x"), 6),
         (SourceStalledError(60), 6),

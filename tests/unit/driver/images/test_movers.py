@@ -16,6 +16,7 @@ import pytest
 from driver.errors import (
     ImageError,
     ImageHashError,
+    ImageNotFoundError,
     ImageTooLongError,
     ImageTruncatedError,
     ImageUnacceptableError,
@@ -25,6 +26,7 @@ from driver.errors import (
     SourceStalledError,
     SourceUnreachableError,
     SourceUnsizedError,
+    SourceUntrustedError,
 )
 from driver.images import (
     AsyncMover,
@@ -199,6 +201,7 @@ FAULTS: list[tuple[Fault, type[ImageError], bool]] = [
     (Fault.REDIRECT, SourceRedirectError, False),
     (Fault.UNAUTHORIZED, SourceRefusedError, False),
     (Fault.FORBIDDEN, SourceRefusedError, False),
+    (Fault.GONE, ImageNotFoundError, False),
     (Fault.UNAVAILABLE, SourceRefusedError, False),
 ]
 
@@ -268,6 +271,21 @@ async def test_a_source_that_is_not_there(mover: BodyMover) -> None:
         with pytest.raises(SourceUnreachableError):
             await mover.move(image, Sink(target), BodyCheck(info))
     assert target.connections == 0 or isinstance(mover, AsyncMover)
+
+
+async def test_a_source_that_cannot_be_trusted(mover: BodyMover) -> None:
+    image, target = small(mib=1), Target()
+    async with (
+        EmbeddedGlance([image], tls=server_tls()) as embedded,
+        HttpClient() as client,
+        running(target),
+    ):
+        source = Glance(client, embedded.url).image(image.id)
+        async with source_of(image) as trusted:
+            source._info = await trusted.image(image.id).info()
+        with pytest.raises(SourceUntrustedError):
+            await mover.move(source, Sink(target), BodyCheck(source._info))
+    assert not target.whole
 
 
 async def test_a_refused_token_is_renewed_once(mover: BodyMover) -> None:

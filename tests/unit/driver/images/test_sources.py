@@ -28,6 +28,7 @@ from driver.errors import (
     SourceStalledError,
     SourceUnreachableError,
     SourceUnsizedError,
+    SourceUntrustedError,
 )
 from driver.images import (
     Glance,
@@ -123,10 +124,21 @@ async def test_over_tls_with_a_ca(tmp_path: Path) -> None:
             assert await read(source) == b"".join(image.chunks())
             assert isinstance((await source.wire()).tls, ssl.SSLContext)
         async with HttpClient() as client:
-            with pytest.raises(SourceUnreachableError) as caught:
+            with pytest.raises(SourceUntrustedError) as caught:
                 await Glance(client, embedded.url).image(image.id).info()
         assert caught.value.retryable is False
         assert "self" in caught.value.reason or "issuer" in caught.value.reason
+
+
+@pytest.mark.parametrize("text", [None, "no PEM", "\n"])
+async def test_a_ca_that_is_none(text: str | None, tmp_path: Path) -> None:
+    ca = tmp_path / "ca.pem"
+    if text is not None:
+        ca.write_text(text)
+    with pytest.raises(UsageError, match=r"ca\.pem") as caught:
+        async with HttpClient(ca=ca):
+            pass
+    assert caught.value.hint
 
 
 def answer_json(document: dict[str, Any], request: web.Request) -> web.Response:
@@ -286,6 +298,47 @@ async def test_a_url(client: HttpClient, site: Web) -> None:
     assert site.seen[1].query["signature"] == "canary"
     assert (await source.wire()).target == "/a/disk%201.img?signature=canary"
     assert "canary" not in repr(source)
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [("/a%2Fdisk.img", "disk.img"), ("/..%2F..%2Fdisk.img", "disk.img"), ("/a%2F", "127.0.0.1")],
+)
+async def test_a_quoted_slash_is_no_folder(
+    path: str, name: str, client: HttpClient, site: Web
+) -> None:
+    site.answers = dict.fromkeys(("/a/disk.img", "/../../disk.img", "/a/", path), serve)
+    assert (await HttpImages(client).image(f"{site.url}{path}").info()).name == name
+
+
+async def test_a_host_is_dialled_by_the_name_that_dns_has(client: HttpClient) -> None:
+    wire = (
+        await HttpImages(client)
+        .image("http://b\N{LATIN SMALL LETTER U WITH DIAERESIS}cher.example/x")
+        .wire()
+    )
+    assert wire.host == "xn--bcher-kva.example"
+    with pytest.raises(UsageError):
+        await HttpImages(client).image("http://[fe80::1%25eth0]/x").wire()
+
+
+@pytest.mark.parametrize("token", ["abc\n", "a b", "\N{SNOWMAN}", "abc\r\nX-Evil: 1"])
+async def test_a_token_that_http_cannot_carry(token: str, client: HttpClient) -> None:
+    async with EmbeddedGlance([small(mib=1)]) as embedded:
+        source = Glance(client, embedded.url, token=token).image("image")
+        with pytest.raises(UsageError) as caught:
+            await source.info()
+        assert not embedded.seen
+    assert token.strip() not in str(caught.value)
+
+
+async def test_an_image_that_goes_before_its_bytes_come(client: HttpClient, site: Web) -> None:
+    site.answers["/x"] = serve
+    source = HttpImages(client).image(f"{site.url}/x")
+    await source.info()
+    site.answers["/x"] = lambda _: web.Response(status=404)
+    with pytest.raises(ImageNotFoundError):
+        await read(source)
 
 
 async def test_a_server_without_head(client: HttpClient, site: Web) -> None:

@@ -1,0 +1,59 @@
+"""Sockets that threads wait on."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from driver.images.channel import Address, Channel, Stalled, Stop
+from driver.images.wire import Wire
+
+WIRE = Wire(method="GET", host="127.0.0.1", port=1, target="/")
+
+
+def listening(stack: ExitStack, backlog: int = 5) -> Address:
+    server = stack.enter_context(socket.socket())
+    server.bind(("127.0.0.1", 0))
+    server.listen(backlog)
+    return (socket.AF_INET, socket.SOCK_STREAM, 0, "", server.getsockname())
+
+
+@pytest.fixture
+def swallowing() -> Iterator[Address]:
+    """An address that does not answer at all: its backlog is full."""
+    with ExitStack() as stack:
+        address = listening(stack, 0)
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(address[4])
+        yield address
+
+
+@pytest.fixture
+def stop() -> Iterator[Stop]:
+    made = Stop()
+    yield made
+    made.close()
+
+
+def test_an_address_that_swallows_all_leaves_time_for_the_next(
+    swallowing: Address, stop: Stop
+) -> None:
+    with ExitStack() as stack:
+        channel = Channel(WIRE, stop, stall_timeout=1)
+        stack.callback(channel.close)
+        channel.connect([swallowing, listening(stack)], 0.2)
+
+
+def test_all_of_them_have_the_time_of_one(swallowing: Address, stop: Stop) -> None:
+    channel = Channel(WIRE, stop, stall_timeout=1)
+    start = time.monotonic()
+    with pytest.raises(Stalled) as caught:
+        channel.connect([swallowing, swallowing], 0.2)
+    assert caught.value.seconds == 0.2
+    assert 0.19 < time.monotonic() - start < 5
