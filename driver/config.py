@@ -22,7 +22,7 @@ class DriverConfig:
     """Settings of an `ESXDriver`, each with a default that works.
 
     Raises:
-        UsageError: `owner` cannot be a mark.
+        UsageError: `owner` cannot be a mark, or `concurrency` is below 1.
     """
 
     owner: str = DEFAULT_OWNER
@@ -34,7 +34,7 @@ class DriverConfig:
     guest_form: Form = "nova"
     """How addresses are written for the guest; see `driver.guestinfo`."""
     concurrency: int = 4
-    """Images that are moved at the same time."""
+    """Images that a push moves at the same time, where it is not told otherwise."""
     task_seconds: float = 600.0
     """How long one task of the host may take. Creating a large thick disk takes minutes."""
     cleanup_seconds: float = 120.0
@@ -47,4 +47,8 @@ class DriverConfig:
             raise UsageError(
                 f"an owner has 1 to {_LONGEST_OWNER} printable characters",
                 hint="Choose another name, or leave it out.",
+            )
+        if self.concurrency < 1:
+            raise UsageError(
+                f"{self.concurrency} images at a time are none", hint="Give 1 or more."
             )

@@ -109,7 +109,7 @@ async def push_images(
     *,
     datastore: str,
     directory: str = "images",
-    concurrency: int = 4,
+    concurrency: int | None = None,
     overwrite: bool = False,
     read_back: bool = False,
     mover: BodyMover | None = None,
@@ -117,7 +117,9 @@ async def push_images(
     config: DriverConfig | None = None,
     journal: Journal | None = None,
 ) -> list[PushResult]:
-    """Push `refs` into `[datastore] directory`, `concurrency` at a time; results in the same order.
+    """Push `refs` into `[datastore] directory`; results in the same order.
+
+    `concurrency` of them are on their way at a time, those of `config` if None.
 
     A failed image is a result with `error`; its partial file is removed and the others go on.
     Cancelling stops all streams and removes all partial files; an image that is being moved into
@@ -128,35 +130,45 @@ async def push_images(
     storage is found (`TransferCorruptError`).
 
     Raises:
-        UsageError: Nothing to push, or an image given twice.
+        UsageError: Nothing to push, an image given twice, `concurrency` below 1, or `directory` is no
+            folder's path.
         NotFoundError: There is no such datastore.
         NoSpaceError: It has no room for all of them together; nothing was sent.
         HostReadOnlyError: The host's licence forbids writes; nothing was sent.
     """
+    folder = DatastorePath(datastore, directory.removesuffix("/"))
     if not refs or len(set(refs)) != len(refs):
         raise UsageError(
             "no image to push" if not refs else "an image is given twice",
             hint="Name each image once.",
         )
-    tell = events or (lambda event: None)
-    limit = asyncio.Semaphore(max(1, concurrency))
     settings, kept = config or DriverConfig(), journal or MemoryJournal()
+    streams = settings.concurrency if concurrency is None else concurrency
+    if streams < 1:
+        raise UsageError(f"{streams} images at a time are none", hint="Give 1 or more.")
+    tell = events or (lambda event: None)
+    limit = asyncio.Semaphore(streams)
     jobs = [
         _Push(client, images.image(ref), ref, overwrite, read_back, tell, settings, kept)
         for ref in refs
     ]
     free, *_ = await _all(free_space(client, datastore), *(job.ask(limit) for job in jobs))
     _refuse_twins(jobs)
-    needed = sum(job.info.size for job in jobs if job.info is not None)
-    if needed > free:
-        raise NoSpaceError(datastore, needed=needed, free=free)
+    if _needed(jobs) > free and not overwrite:
+        # What is there already is not sent, so it takes no room from the others.
+        await _all(*(job.look(folder, limit) for job in jobs))
+    if _needed(jobs) > free:
+        raise NoSpaceError(datastore, needed=_needed(jobs), free=free)
     if any(job.info is not None for job in jobs):
-        await _make_directory(client, DatastorePath(datastore, directory))
-    async with own_mover(client, concurrency) as ours:
-        await _all(
-            *(job.run(DatastorePath(datastore, directory), mover or ours, limit) for job in jobs)
-        )
+        await _make_directory(client, folder)
+    async with own_mover(client, streams) as ours:
+        await _all(*(job.run(folder, mover or ours, limit) for job in jobs))
     return [job.result for job in jobs]
+
+
+def _needed(jobs: Sequence[_Push]) -> int:
+    """Return the bytes of those that have not failed."""
+    return sum(job.info.size for job in jobs if job.info is not None)
 
 
 async def _all(*work: Any) -> list[Any]:
@@ -192,15 +204,13 @@ async def _make_directory(client: Client, path: DatastorePath) -> None:
 
 def _refuse_twins(jobs: Sequence[_Push]) -> None:
     """Fail each image whose file has the name of an earlier one's: one would replace the other."""
-    taken: set[str] = set()
+    taken: dict[str, str] = {}
     for job in jobs:
         if job.info is None:
             continue
-        if job.target in taken:
-            job.fail(FileConflictError(job.target), time.monotonic())
-            job.info = None
-        else:
-            taken.add(job.target)
+        first = taken.setdefault(job.target, job.ref)
+        if first != job.ref:
+            job.fail(FileConflictError(job.target, twin=first), time.monotonic())
 
 
 class _Push:
@@ -226,6 +236,7 @@ class _Push:
         self.tell = tell
         self.config = config
         self.info: ImageInfo | None = None
+        """None before the source was asked, and once it has failed."""
         self.result = PushResult(image=ref)
 
     @property
@@ -235,6 +246,7 @@ class _Push:
         return file_name(self.info, from_glance=isinstance(self.source, GlanceImage))
 
     def fail(self, error: VimlibError, since: float) -> None:
+        self.info = None
         seconds = time.monotonic() - since
         self.result = PushResult(image=self.ref, error=error, seconds=seconds)
         self.tell(PushEvent("failed", self.ref, result=self.result))
@@ -244,9 +256,27 @@ class _Push:
         since = time.monotonic()
         try:
             async with limit:
-                self.info = await self.source.info()
+                info = await self.source.info()
+            # What cannot be pushed at all ends here, before it counts for the room.
+            BodyCheck(info)
+            self.info = info
         except VimlibError as error:
             self.fail(error, since)
+
+    async def look(self, folder: DatastorePath, limit: asyncio.Semaphore) -> None:
+        """Find out whether its file is there already. An error becomes the result."""
+        if self.info is None:
+            return
+        since = time.monotonic()
+        try:
+            async with limit:
+                await self._refuse_existing(folder / self.target)
+        except VimlibError as error:
+            self.fail(error, since)
+
+    async def _refuse_existing(self, target: DatastorePath) -> None:
+        if await self.client.datastore(target.datastore).exists(target):
+            raise FileConflictError(str(target))
 
     async def run(self, folder: DatastorePath, mover: BodyMover, limit: asyncio.Semaphore) -> None:
         """Upload, verify, publish. An error becomes the result."""
@@ -265,8 +295,8 @@ class _Push:
     ) -> None:
         datastore = self.client.datastore(folder.datastore)
         target = folder / self.target
-        if not self.overwrite and await datastore.exists(target):
-            raise FileConflictError(str(target))
+        if not self.overwrite:
+            await self._refuse_existing(target)
         part = target.with_name(temporary_name(target.name, self.config.owner))
 
         async def remove() -> None:
@@ -285,7 +315,7 @@ class _Push:
             if self.read_back:
                 assert report.hash is not None, "every image of a push is hashed"
                 await datastore.compare(part, report.hash, algorithm_name(report.hash_algo))
-            await finish(self._publish(part, target), what=f"move to {target}")
+            await finish(self._publish(part, target, report.bytes), what=f"move to {target}")
             undo.keep()
         self.result = PushResult(
             image=self.ref,
@@ -298,9 +328,11 @@ class _Push:
         )
         self.tell(PushEvent("done", self.ref, report.bytes, self.result))
 
-    async def _publish(self, part: DatastorePath, target: DatastorePath) -> None:
+    async def _publish(self, part: DatastorePath, target: DatastorePath, size: int) -> None:
         """Move the whole file into place; nothing after this can fail."""
         try:
-            await files.move(self.client, part, target, self.config, overwrite=self.overwrite)
+            await files.move(
+                self.client, part, target, self.config, size=size, overwrite=self.overwrite
+            )
         except vim25.FileAlreadyExists:
             raise FileConflictError(str(target)) from None

@@ -27,10 +27,11 @@ def owner_mark(owner: str) -> str:
 def temporary_name(name: str, owner: str = DEFAULT_OWNER) -> str:
     """Return a name beside `name` that nobody else uses (64 random bits), and that says whose it is.
 
-    As `disk.vmdk.6f0c2a51-0123456789abcdef.part`. A process that is killed cannot remove its
+    As `disk.vmdk.6f0c2a51-0123456789abcdef.part`, within the 255 bytes that a name may have. A process that is killed cannot remove its
     file, so the name is all that a sweep has to know it by.
     """
-    return f"{name[:110]}.{owner_mark(owner)}-{os.urandom(8).hex()}.part"
+    short = name.encode(errors="replace")[:110].decode(errors="ignore")
+    return f"{short}.{owner_mark(owner)}-{os.urandom(8).hex()}.part"
 
 
 def is_temporary(name: str, owner: str) -> bool:

@@ -57,11 +57,14 @@ async def move(
     to: DatastorePath,
     config: DriverConfig,
     *,
+    size: int,
     overwrite: bool = False,
 ) -> None:
-    """Move a file within its datastore (`MoveDatastoreFile_Task`).
+    """Move a file of `size` bytes within its datastore (`MoveDatastoreFile_Task`).
 
-    Cancelling leaves the task running: shield it.
+    Where the host's answer got lost, it has moved if nothing has the old name, and what has the new
+    one is of its size: with `overwrite` there may have been another. Cancelling leaves the task
+    running: shield it.
 
     Raises:
         FileAlreadyExists: There is a file of that name, and `overwrite` is false.
@@ -72,7 +75,11 @@ async def move(
     center = (await datastore.place()).datacenter
 
     async def is_moved() -> bool | None:
-        return (await datastore.exists(to) and not await datastore.exists(path)) or None
+        try:
+            found = await datastore.stat(to)
+        except NotFoundError:
+            return None
+        return (found.size == size and not await datastore.exists(path)) or None
 
     await run_task(
         client,

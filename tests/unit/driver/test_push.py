@@ -8,11 +8,13 @@ import hashlib
 import signal
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from driver.config import DriverConfig
 from driver.errors import (
     FileConflictError,
     HostReadOnlyError,
@@ -21,6 +23,7 @@ from driver.errors import (
     ImageNotReadyError,
     ImageSourceError,
     ImageTruncatedError,
+    ImageUnacceptableError,
     NoSpaceError,
     SourceRedirectError,
     SourceRefusedError,
@@ -45,6 +48,7 @@ from vimlib import vim25
 from vimlib.errors import (
     ConnectionLostError,
     DeadlineError,
+    InvalidPathError,
     LoginError,
     NotFoundError,
     PinMismatchError,
@@ -319,6 +323,72 @@ async def test_what_is_there_already(beside: Beside, host: Hosted) -> None:
     assert host.state().files == {f"{service.named('raw').id}.img"}
 
 
+async def test_what_is_there_takes_no_room_from_the_others(beside: Beside, tmp_path: Path) -> None:
+    with (
+        hosted(beside, tmp_path / "s", capacity=5 * MIB) as host,
+        glance(beside, *some()) as service,
+    ):
+        (first,) = await push(host, service, "raw")
+        assert first.error is None
+        # The rest of a push that was broken off: together with what is there it would not fit.
+        again, rest = await push(host, service, "raw", "stream")
+        assert isinstance(again.error, FileConflictError)
+        assert rest.error is None
+        with pytest.raises(NoSpaceError):
+            await push(host, service, "raw", "stream", overwrite=True)
+
+
+async def test_an_archive_ends_before_anything_is_made(beside: Beside, host: Hosted) -> None:
+    archive = made_image("archive", "raw", Pattern(9, 64 * MIB))
+    archive.container_format = "ova"
+    with glance(beside, archive) as service:
+        (result,) = await push(host, service, "archive")
+    assert isinstance(result.error, ImageUnacceptableError)
+    assert "MakeDirectory" not in host.methods()
+
+
+@pytest.mark.parametrize("directory", ["images/", "a/b/"])
+async def test_a_folder_with_a_slash_at_its_end(
+    directory: str, beside: Beside, host: Hosted
+) -> None:
+    with glance(beside, *some()) as service:
+        (result,) = await push(host, service, "raw", directory=directory)
+    assert result.error is None
+    assert result.datastore_path.startswith(f"[datastore1] {directory}")
+
+
+@pytest.mark.parametrize("directory", ["..", "a/../b", "/a", "a//b", "a\nb", "a" * 256])
+async def test_a_folder_that_cannot_be(directory: str, beside: Beside, host: Hosted) -> None:
+    with glance(beside, *some()) as service:
+        with pytest.raises(InvalidPathError):
+            await push(host, service, "raw", directory=directory)
+        assert not service.seen
+    assert host.state().files == frozenset()
+
+
+NAMES = [
+    "a b.img",
+    "[x] y.img",
+    "50%#?&+;.img",
+    "*.img",
+    "~\N{SNOWMAN}.img",
+    "\N{CJK UNIFIED IDEOGRAPH-6F22}" * 80,
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_files_of_odd_names(name: str, host: Hosted, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(b"\1" * 1000)
+    async with host.client() as client:
+        for expected in (None, FileConflictError):
+            (result,) = await push_images(
+                client, LocalImages(), [str(path)], datastore="datastore1", config=CONFIG
+            )
+            assert type(result.error) is (expected or type(None))
+        assert host.state().files == {f"images/{name}"}
+
+
 async def test_two_files_of_one_name(host: Hosted, tmp_path: Path) -> None:
     paths = []
     for folder in "ab":
@@ -332,7 +402,26 @@ async def test_two_files_of_one_name(host: Hosted, tmp_path: Path) -> None:
         )
     assert one.error is None
     assert isinstance(two.error, FileConflictError)
+    # To replace it is no way out: the first one would be lost.
+    assert two.error.twin == paths[0]
+    assert "--overwrite" not in str(two.error)
     assert (host.folder / "images/disk.img").read_bytes() == b"a" * 1000
+
+
+async def test_the_config_says_how_many_at_a_time(beside: Beside, host: Hosted) -> None:
+    running = most = 0
+
+    def count(event: PushEvent) -> None:
+        nonlocal running, most
+        running += {"started": 1, "done": -1}.get(event.kind, 0)
+        most = max(most, running)
+
+    with glance(beside, *some()) as service:
+        names = ("raw", "sparse", "stream")
+        await push(host, service, *names, config=replace(CONFIG, concurrency=1), events=count)
+        assert (running, most) == (0, 1)
+        await push(host, service, *names, directory="b", concurrency=3, events=count)
+    assert most > 1
 
 
 async def test_what_cannot_be(beside: Beside, host: Hosted) -> None:
@@ -342,6 +431,10 @@ async def test_what_cannot_be(beside: Beside, host: Hosted) -> None:
             await push(host, service, "raw", "raw")
         with pytest.raises(UsageError):
             await push(host, service)
+        with pytest.raises(UsageError):
+            await push(host, service, "raw", concurrency=0)
+        with pytest.raises(UsageError):
+            DriverConfig(concurrency=0)
         with pytest.raises(NotFoundError, match="datastore1"):
             await push(host, service, "raw", datastore="nowhere")
         unknown = "5021e9d8-7d2f-4b8c-9f8a-0c5b3d1f2a10"
@@ -369,6 +462,27 @@ async def test_an_answer_to_the_move_that_is_lost(beside: Beside, tmp_path: Path
         assert result.error is None
         assert host.state().files == {f"images/{service.named('raw').id}.img"}
         assert len(host.esx.calls("MoveDatastoreFile_Task")) == 1
+
+
+async def test_a_lost_move_whose_file_somebody_took(beside: Beside, host: Hosted) -> None:
+    """The file that was there before is not taken for the one that was to replace it."""
+    image = made_image("raw", "raw", Pattern(1, 2 * MIB))
+    old = host.folder / "images" / f"{image.id}.img"
+    old.parent.mkdir()
+    old.write_bytes(b"old")
+
+    def take() -> None:
+        for part in old.parent.glob("*.part"):
+            part.unlink()
+
+    with glance(beside, image) as service:
+        host.esx.faults.add("MoveDatastoreFile_Task", "reset")
+        watch = asyncio.ensure_future(until(lambda: bool(host.esx.calls("MoveDatastoreFile_Task"))))
+        watch.add_done_callback(lambda _: take())
+        (result,) = await push(host, service, "raw", overwrite=True)
+        await watch
+    assert result.error is not None
+    assert old.read_bytes() == b"old"
 
 
 async def test_a_host_that_stores_less_than_it_took(beside: Beside, host: Hosted) -> None:
