@@ -9,7 +9,7 @@ from driver.cli.connection import CONNECTION, Connection
 from driver.cli.exitcodes import combined
 from driver.cli.flags import Flag
 from driver.cli.keeping import KEEPING, Keeping
-from driver.cli.output import OUTPUT, Output, size_text
+from driver.cli.output import OUTPUT, Output, shown, size_text
 from driver.cli.progress import meter
 from driver.cli.sources import SOURCES, Sources
 
@@ -37,10 +37,11 @@ async def push(
     """Push images into a datastore, many at once, each checked on its way.
 
     Nothing is kept on this machine's disk. A failed image leaves no file; the others go on, and
-    the exit code is 7.
+    the exit code is 7, or the failure's own if none is done.
 
     Args:
-        images: Ids or names in Glance, http(s) URLs, or paths of files.
+        images: Ids or names in Glance, http(s) URLs, or paths of files. Where Glance is given, a file
+            of this folder is ./NAME.
         datastore: Name of the datastore.
         to: Folder in it; made if it is not there.
         concurrency: How many go at the same time.
@@ -99,14 +100,14 @@ def show_results(results: Sequence[PushResult], output: Output) -> None:
     rows: list[dict[str, Any]] = []
     for result in results:
         if result.error is None:
-            row = result.to_json()
+            row = result.to_json() | {"image": shown(result.image)}
             row["size"] = size_text(result.bytes)
             row["seconds"] = f"{result.seconds:.1f}"
             row["hash"] = f"{result.hash_algo}:{result.hash[:16]}..." if result.hash else None
         else:
             # The whole of it was told when the image ended; here it would push the columns apart.
             row = {
-                "image": result.image,
+                "image": shown(result.image),
                 "datastore_path": f"failed: {type(result.error).__name__}",
             }
         rows.append(row)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
@@ -20,9 +21,10 @@ from vimlib.errors import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["OUTPUT", "Output", "colour", "size_text", "to_text"]
+__all__ = ["OUTPUT", "Output", "colour", "shown", "size_text", "to_text"]
 
 _LONGEST = 2000
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @Parameter(name="*", group="Output")
@@ -48,8 +50,12 @@ class Output:
 
     def line(self, value: Any) -> None:
         """Print `value` as one line of JSON at once, whatever the options say."""
-        ascii_only = "utf" not in (getattr(sys.stdout, "encoding", None) or "utf-8").lower()
-        print(json.dumps(value, ensure_ascii=ascii_only, allow_nan=False), flush=True)
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        utf = "utf" in (getattr(sys.stdout, "encoding", None) or "utf-8").lower()
+        if not utf or _SURROGATE.search(text):
+            # A file's name that is no UTF-8 has half surrogates, which no encoding takes.
+            text = json.dumps(value, allow_nan=False)
+        print(text, flush=True)
 
     def fields(self, value: Mapping[str, Any]) -> None:
         """Print one result as JSON, or as a line for each of its fields."""
@@ -119,6 +125,14 @@ def to_text(value: Any) -> str:
             json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else str(value)
         )
     return printable(value, _LONGEST)
+
+
+def shown(name: str) -> str:
+    """Return what a transfer is called, for a log: of a URL neither password nor signature."""
+    if re.match(r"https?://", name, re.IGNORECASE):
+        name = re.sub(r"(?<=://)[^/?#]*@", "", name)
+        name = re.sub(r"\?[^#]*", "?...", name)
+    return printable(name)
 
 
 def size_text(count: float) -> str:

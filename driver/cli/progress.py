@@ -10,7 +10,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from driver.cli.output import colour, size_text
+from driver.cli.output import colour, shown, size_text
 from vimlib.errors import printable
 
 if TYPE_CHECKING:
@@ -53,6 +53,19 @@ class Silent:
         """See `Meter`."""
 
 
+class _Errors(Silent):
+    """Says what failed."""
+
+    def end(self, name: str, error: BaseException | None = None) -> None:
+        """See `Meter`."""
+        if error is not None:
+            print(_failed(name, error), file=sys.stderr, flush=True)
+
+
+def _failed(name: str, error: BaseException) -> str:
+    return f"{shown(name)}: failed: {printable(str(error), 500)}"
+
+
 class Lines:
     """Says a line when a transfer begins or ends, and one about all of them every ten seconds."""
 
@@ -66,7 +79,7 @@ class Lines:
     def start(self, name: str, size: int | None) -> None:
         """See `Meter`."""
         self._running[name] = (0, size, self._clock())
-        self._say(f"{printable(name)}: {size_text(size) if size is not None else 'size unknown'}")
+        self._say(f"{shown(name)}: {size_text(size) if size is not None else 'size unknown'}")
 
     def advance(self, name: str, count: int) -> None:
         """See `Meter`."""
@@ -80,18 +93,18 @@ class Lines:
     def _state(self, name: str) -> str:
         done, size, _ = self._running[name]
         share = f" of {size_text(size)} ({done * 100 // size}%)" if size else ""
-        return f"{printable(name)}: {size_text(done)}{share}"
+        return f"{shown(name)}: {size_text(done)}{share}"
 
     def end(self, name: str, error: BaseException | None = None) -> None:
         """See `Meter`."""
         entry = self._running.pop(name, None)
         if error is not None:
-            self._say(f"{printable(name)}: failed: {printable(str(error), 500)}")
+            self._say(_failed(name, error))
         elif entry is not None:
             done, _, began = entry
             seconds = max(self._clock() - began, 1e-6)
             self._say(
-                f"{printable(name)}: done, {size_text(done)} in {seconds:.1f} s, {size_text(done / seconds)}/s"
+                f"{shown(name)}: done, {size_text(done)} in {seconds:.1f} s, {size_text(done / seconds)}/s"
             )
 
 
@@ -117,7 +130,7 @@ class _Bars:
     def _label(self, name: str) -> str:
         from rich.markup import escape
 
-        text = printable(name, 60)
+        text = shown(name)
         return escape(text if len(text) <= 40 else f"...{text[-37:]}")
 
     def advance(self, name: str, count: int) -> None:
@@ -128,10 +141,15 @@ class _Bars:
 
     def end(self, name: str, error: BaseException | None = None) -> None:
         """See `Meter`."""
+        from rich.text import Text
+
         if name in self._tasks:
             label = self._label(name) + (" [red]failed[/]" if error is not None else "")
             self._progress.update(self._tasks[name], description=label)
             self._progress.stop_task(self._tasks[name])
+        if error is not None:
+            # Above the bars. A string would be read as markup.
+            self._progress.print(Text(_failed(name, error)), soft_wrap=True)
         self._draw(force=True)
 
     def _draw(self, *, force: bool = False) -> None:
@@ -148,9 +166,12 @@ def lines(say: Callable[[str], None], clock: Callable[[], float] = time.monotoni
 
 @contextmanager
 def meter(output: Output) -> Iterator[Meter]:
-    """Give the meter that fits: bars on a terminal, lines elsewhere, silence with --quiet or --json."""
+    """Give the meter that fits: bars on a terminal, lines elsewhere.
+
+    With --json silence, since results are told on stdout; with --quiet what failed and no more.
+    """
     if output.quiet or output.json:
-        yield Silent()
+        yield Silent() if output.json else _Errors()
         return
     if not sys.stderr.isatty():
         yield lines(output.say)

@@ -46,7 +46,7 @@ class _Call:
 def run(tokens: list[str]) -> int:
     """Do what `tokens` say; return the exit code. Never raises, `SystemExit` excepted.
 
-    SIGINT and SIGTERM cancel the command, which then undoes what it has begun.
+    SIGINT, SIGTERM and SIGHUP cancel the command, which then undoes what it has begun.
     """
     output = Output(
         json="--json" in tokens, verbose=bool({"-v", "--verbose"} & set(tokens))
@@ -59,14 +59,18 @@ def run(tokens: list[str]) -> int:
     except CycloptsError as error:
         report(_usage_error(error), output)
         return Exit.USAGE
-    except BrokenPipeError:
-        # Whoever read our output has gone. What the interpreter still flushes must not fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.FAILED
     except (Exception, BaseExceptionGroup, KeyboardInterrupt, asyncio.CancelledError) as error:  # noqa: BLE001
+        if isinstance(primary(error), BrokenPipeError):
+            return _deaf()
         # The one place where errors end: as text and as an exit code.
         report(error, output)
         return exit_code(error)
+
+
+def _deaf() -> Exit:
+    """End quietly: whoever read our output has gone. What the interpreter still flushes must not fail."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return Exit.FAILED
 
 
 def _usage_error(error: CycloptsError) -> UsageError:
@@ -107,8 +111,10 @@ async def _supervised(command: Coroutine[Any, Any, Any], seconds: float | None) 
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
     assert task is not None
-    # asyncio.run does the same for SIGINT.
-    loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    # asyncio.run does the same for SIGINT. A terminal that closes ends it too, but under nohup.
+    ends = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
+    for number in ends:
+        loop.add_signal_handler(number, task.cancel)
     try:
         async with asyncio.timeout(seconds) as deadline:
             return await command
@@ -117,7 +123,8 @@ async def _supervised(command: Coroutine[Any, Any, Any], seconds: float | None) 
             raise
         raise TimeoutError(f"not done after {seconds:g} s. Give it more with --timeout") from None
     finally:
-        loop.remove_signal_handler(signal.SIGTERM)
+        for number in ends:
+            loop.remove_signal_handler(number)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import signal
 import subprocess
 import sys
@@ -96,6 +97,36 @@ def test_part_of_many_fails(
     assert [path.name for path in stored] == [f"{glance.named('demo-raw-2').id}.img"]
     text = vimctl(*push("demo-raw-1", "demo-stream"), "--glance", glance.url, code=7)
     assert "demo-raw-1: failed: " in text.err
+
+
+def test_a_name_that_is_no_utf8(esx: ESXHost, vimctl: Vimctl, tmp_path: Path) -> None:
+    path = tmp_path / "\udcff.img"
+    path.write_bytes(b"\1" * 1000)
+    (line,) = vimctl(*push(path), "--json", code=2).lines
+    assert line["image"] == str(path)
+    assert line["error"]["type"] == "InvalidPathError"
+
+
+def test_quiet_tells_what_failed(esx: ESXHost, vimctl: Vimctl) -> None:
+    done = vimctl(*push("/nonexistent/disk"), "-q", code=4)
+    assert (
+        done.err
+        == "/nonexistent/disk: failed: no image '/nonexistent/disk' at the source. Check the path\n"
+    )
+
+
+@pytest.mark.slow
+def test_nobody_reads_what_it_says(esx: ESXHost, disk: Path, vimctl: Vimctl) -> None:
+    program = "import sys; from driver.cli import main; sys.exit(main(sys.argv[1:]))"
+    words = (*push(disk, "/nonexistent"), "--json", "--concurrency", "1")
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-c", program, *map(str, words)],
+        stdout=write, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 def test_one_that_fails_has_its_own_code(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from driver.cli.output import Output, colour, size_text, to_text
+from driver.cli.output import Output, colour, shown, size_text, to_text
 from driver.cli.progress import Silent, lines, meter
 
 ROWS: list[dict[str, Any]] = [{"a": "x", "b": 1}, {"a": "\x1b[31m", "b": None}]
@@ -104,9 +104,49 @@ def test_lines_come_at_both_ends_and_every_ten_seconds() -> None:
 
 
 @pytest.mark.parametrize("output", [Output(json=True), Output(quiet=True)])
-def test_silence_where_it_is_wanted(output: Output) -> None:
+def test_silence_where_it_is_wanted(output: Output, capsys: pytest.CaptureFixture[str]) -> None:
     with meter(output) as progress:
         assert isinstance(progress, Silent)
+        progress.start("a", 1)
+        progress.advance("a", 1)
+        progress.end("a")
+    assert capsys.readouterr().err == ""
+
+
+def test_quiet_is_not_about_errors(capsys: pytest.CaptureFixture[str]) -> None:
+    with meter(Output(quiet=True)) as progress:
+        progress.start("a", 1)
+        progress.end("a", ValueError("broke"))
+    assert capsys.readouterr().err == "a: failed: broke\n"
+
+
+def test_a_file_name_that_is_no_utf8_is_json_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="utf-8"))
+    Output().line({"name": "\udcff\N{SNOWMAN}"})
+    assert json.loads(raw.getvalue()) == {"name": "\udcff\N{SNOWMAN}"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("https://bob:canary@h/a.img?sig=canary#sha256=ab", "https://h/a.img?...#sha256=ab"),
+        ("HTTP://canary@h", "HTTP://h"),
+        ("a@b?c", "a@b?c"),
+        ("x\n", "x\\n"),
+    ],
+)
+def test_no_secret_of_a_url_is_shown(name: str, text: str) -> None:
+    assert shown(name) == text
+    said: list[str] = []
+    progress = lines(said.append, lambda: 0.0)
+    progress.start(name, 1)
+    progress.advance(name, 1)
+    progress.end(name)
+    progress.end(name, ValueError("broke"))
+    assert "canary" not in "".join(said)
 
 
 def test_bars_on_a_terminal_one_each_and_one_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,10 +161,11 @@ def test_bars_on_a_terminal_one_each_and_one_for_all(monkeypatch: pytest.MonkeyP
         progress.start("two", 300)
         progress.advance("two", 300)
         progress.end("two")
-        progress.end("[b]one[/b]", ValueError("broke"))
-    shown = terminal.getvalue()
-    assert "[b]one[/b] failed" in shown
-    assert "350/400 bytes" in shown
+        progress.end("[b]one[/b]", ValueError("broke [red]x[/]"))
+    drawn = terminal.getvalue()
+    assert "[b]one[/b] failed" in drawn
+    assert "[b]one[/b]: failed: broke [red]x[/]\n" in drawn
+    assert "350/400 bytes" in drawn
 
 
 def test_lines_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:

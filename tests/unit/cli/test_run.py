@@ -150,7 +150,7 @@ def test_a_host_that_is_nowhere_is_usage(capsys: pytest.CaptureFixture[str]) -> 
     assert "--url" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_cancels_and_the_command_cleans_up(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
@@ -161,6 +161,19 @@ def test_a_signal_cancels_and_the_command_cleans_up(
     out, err = capsys.readouterr()
     assert json.loads(out)["error"]["message"] == "interrupted"
     assert err == "vimctl: interrupted\n"
+
+
+def test_under_nohup_a_terminal_may_close(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VIMLIB_PASSWORD", "pw")
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        RESULT["signal"] = signal.SIGHUP
+        assert run("hang", "--url", "h", "--username", "u", "--timeout", "0.05") == 6
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_deadline_cancels_and_has_its_code(
