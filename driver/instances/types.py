@@ -120,7 +120,13 @@ class InstanceSpec:
             )
         if self.disk_gb is not None and self.disk_gb < 1:
             raise UsageError(f"a disk of {self.disk_gb} GiB cannot be", hint="Give at least 1.")
-        uuid_.UUID(self.uuid)
+        try:
+            # As the host writes it, whatever the caller's way.
+            object.__setattr__(self, "uuid", str(uuid_.UUID(self.uuid)))
+        except ValueError:
+            raise UsageError(
+                f"{self.uuid!r} is no uuid", hint="Leave it out to have one made."
+            ) from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -224,8 +224,13 @@ def test_the_root_disk_sits_on_its_controller(adapter: str) -> None:
     ],
 )
 def test_specs_that_cannot_be(given: dict[str, Any]) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(UsageError):
         spec(**given)
+
+
+def test_a_uuid_is_written_as_the_host_writes_it() -> None:
+    made = spec(uuid="{5021E9D87D2F4B8C9F8A0C5B3D1F2A10}")
+    assert made.uuid == "5021e9d8-7d2f-4b8c-9f8a-0c5b3d1f2a10"
 
 
 @pytest.mark.parametrize(
