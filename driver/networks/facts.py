@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from driver.errors import NetworkNotFoundError, PhysicalNICNotFoundError, PortGroupMismatchError
 from vimlib import vim25
 from vimlib.errors import NotFoundError, UsageError
+from vimlib.inventory import unescape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -70,7 +71,11 @@ async def check_networks(client: Client, names: Iterable[str]) -> None:
     wanted = list(dict.fromkeys(names))
     if not wanted:
         return
-    there = {row.props.get("name", "") async for row in client.collect(vim25.Network, "name")}
+    there = {
+        # An entity's name has `/`, `\` and `%` escaped; those of port groups and of cards have not.
+        unescape(row.props.get("name", ""))
+        async for row in client.collect(vim25.Network, "name")
+    }
     for name in wanted:
         if name not in there:
             raise NetworkNotFoundError(name, sorted(there))

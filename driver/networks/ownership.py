@@ -93,9 +93,16 @@ async def remember(client: Client, owner: str, name: str, vlan: int, path: Datas
         raise
 
 
-async def is_ours(client: Client, owner: str, name: str) -> bool:
-    """Return whether the port group of that name was made by us. Cancelling loses nothing."""
-    return bool(await _notes(client, owner, name))
+async def is_ours(client: Client, owner: str, name: str, vlan: int) -> bool:
+    """Return whether the port group of that name and VLAN id was made by us.
+
+    One of another VLAN id is somebody else's, made under the name of one of ours that they removed.
+    Cancelling loses nothing.
+    """
+    for note in await _notes(client, owner, name):
+        if await vlan_of(client, note, owner) == vlan:
+            return True
+    return False
 
 
 async def forget(client: Client, owner: str, name: str) -> None:

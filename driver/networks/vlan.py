@@ -20,6 +20,7 @@ from driver.networks.facts import (
 from driver.steps.outcome import find_out
 from vimlib import vim25
 from vimlib.errors import OutcomeUnknownError, VimlibError
+from vimlib.inventory import unescape
 from vimlib.session.shield import finish
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ async def _users(client: Client, name: str, info: vim25.HostNetworkInfo) -> list
     networks = {
         row.obj
         async for row in client.collect(vim25.Network, "name")
-        if row.props.get("name") == name
+        if unescape(row.props.get("name", "")) == name
     }
     users = [nic.device for nic in (*info.vnic, *info.consoleVnic) if nic.portgroup == name]
     async for row in client.collect(vim25.VirtualMachine, "name", "network"):
@@ -215,9 +216,10 @@ async def remove_vlan(client: Client, name: str, config: DriverConfig) -> None:
     """
     system = await network_system(client)
     info = await read_network(client, system)
-    if find_port_group(info, name) is None:
+    group = find_port_group(info, name)
+    if group is None:
         raise NetworkNotFoundError(name, sorted(g.spec.name for g in info.portgroup))
-    if not await ownership.is_ours(client, config.owner, name):
+    if not await ownership.is_ours(client, config.owner, name, group.vlan):
         raise ForeignPortGroupError(name)
     users = await _users(client, name, info)
     if users:

@@ -133,6 +133,34 @@ async def test_a_note_without_its_port_group_does_no_harm(host: Hosted) -> None:
     assert host.state().files == frozenset()
 
 
+async def test_what_another_made_under_the_name_of_ours_stays(host: Hosted) -> None:
+    async with host.driver() as driver:
+        await driver.ensure_vlan("blue", 42)
+        # By hand: ours is removed, and one of that name made for another VLAN.
+        host.beside.call(lambda: network(host).groups.pop("blue"))
+        add(host, "blue", 7)
+        with pytest.raises(ForeignPortGroupError):
+            await driver.remove_vlan("blue")
+    assert host.state().groups == {"VM Network", "Management Network", "blue"}
+
+
+@pytest.mark.parametrize("name", ["a/b", "50%", "a\\b", "a%2fb"])
+async def test_a_name_that_the_api_escapes(name: str, host: Hosted, image: Path) -> None:
+    clean = host.state()
+    async with host.driver() as driver:
+        await driver.ensure_vlan(name, 42)
+        await driver.spawn(spec(image, nics=(NICSpec(network=name),)))
+        with pytest.raises(PortGroupInUseError) as used:
+            await driver.remove_vlan(name)
+        assert used.value.users == ("web",)
+        with pytest.raises(NetworkNotFoundError) as missing:
+            await driver.spawn(spec(image, name="other", nics=(NICSpec(network=name + "x"),)))
+        assert name in missing.value.known
+        await driver.destroy("web")
+        await driver.remove_vlan(name)
+    await host.settled(clean)
+
+
 async def test_the_answer_is_lost(host: Hosted) -> None:
     clean = host.state()
     async with host.driver() as driver:
