@@ -51,6 +51,8 @@ MAX_LIST = 64
 # Above this many characters a text is compressed; guestinfo values end at 64 KiB.
 MAX_PLAIN = 2048
 MAX_TEXT = 64 * 1024
+# What the reader in the guest takes, unpacked.
+MAX_JSON = 256 * 1024
 # A second default route stands behind the first, whose metric the kernel sets to 0 or 1024.
 SECOND_GATEWAY_METRIC = 1124
 
@@ -119,6 +121,9 @@ class NIC:
         domains = _each("search", self.search, _domain)
         if self.mtu is not None:
             _number("mtu", self.mtu, 576, 9216)
+        for field, on in (("dhcp4", self.dhcp4), ("dhcp6", self.dhcp6)):
+            if type(on) is not bool:
+                raise _wrong(field, str(on), "true or false")
         if len(self.routes) > MAX_LIST:
             raise _wrong("routes", f"{len(self.routes)} routes", f"at most {MAX_LIST}")
         _set(
@@ -356,7 +361,10 @@ def _ethernet(
 def _on_link(nic: NIC, via: str) -> dict[str, bool]:
     """The mark of a gateway that is in none of the NIC's networks."""
     address = _address("via", via)
-    if address.is_link_local or (nic.dhcp4 if address.version == 4 else nic.dhcp6):
+    # Every NIC has a link-local IPv6 network; an IPv4 one only where it is given an address of it.
+    if address.version == 6 and address.is_link_local:
+        return {}
+    if nic.dhcp4 if address.version == 4 else nic.dhcp6:
         return {}
     inside = any(address in ipaddress.ip_interface(one).network for one in nic.addresses)
     return {} if inside else {"on-link": True}
@@ -364,16 +372,16 @@ def _on_link(nic: NIC, via: str) -> dict[str, bool]:
 
 def _encoded(document: dict[str, Any]) -> tuple[str, str | None]:
     """ASCII JSON and no encoding, or where that is long, compressed and how."""
-    text = json.dumps(document, separators=(",", ":"))
+    text = _bounded(json.dumps(document, separators=(",", ":")), MAX_JSON)
     if len(text) <= MAX_PLAIN:
         return text, None
     packed = gzip.compress(text.encode("ascii"), mtime=0)
     return base64.b64encode(packed).decode("ascii"), "gzip+base64"
 
 
-def _bounded(text: str) -> str:
-    if len(text) > MAX_TEXT:
-        raise _wrong("config", f"{len(text)} characters", f"at most {MAX_TEXT}")
+def _bounded(text: str, limit: int = MAX_TEXT) -> str:
+    if len(text) > limit:
+        raise _wrong("config", f"{len(text)} characters", f"at most {limit}")
     return text
 
 

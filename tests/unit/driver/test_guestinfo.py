@@ -118,6 +118,8 @@ def test_values_that_no_form_may_carry(field: str, bad: str) -> None:
         lambda: NIC(MAC, ("10.0.0.2/24",), gateway6="2001:db8::1"),
         lambda: NIC(MAC, ("10.0.0.2/24",), gateway4="10.0.0.2"),
         lambda: NIC(MAC, mtu=9000),
+        lambda: NIC(MAC, dhcp4="no"),  # type: ignore[arg-type]
+        lambda: NIC(MAC, dhcp6=1),  # type: ignore[arg-type]
         lambda: NIC(MAC, ("10.0.0.2/24",), mtu=100),
         lambda: NIC(MAC, ("10.0.0.2/24",), mtu=True),
         lambda: NIC(MAC, ("2001:db8::2/64",), mtu=1000),
@@ -207,6 +209,34 @@ def test_second_gateway_and_gateway_off_the_link() -> None:
     assert ethernets["id1"]["routes"] == [
         {"to": "0.0.0.0/0", "via": "10.9.0.1", "metric": 1124, "on-link": True}
     ]
+
+
+@pytest.mark.parametrize(("address", "on_link"), [("10.1.0.2/32", True), ("169.254.7.2/16", False)])
+def test_a_link_local_gateway_is_reached_without_a_word_in_ipv6_alone(
+    address: str, on_link: bool
+) -> None:
+    nic = NIC(MAC, (address, "2001:db8::2/64"), gateway4="169.254.0.1", gateway6="fe80::1")
+    found = guestinfo.metadata(GuestConfig(None, (nic,)), "i-1")
+    (ethernet,) = json.loads(base64.b64decode(found["guestinfo.metadata"]))["network"][
+        "ethernets"
+    ].values()
+    four = {"to": "0.0.0.0/0", "via": "169.254.0.1"}
+    assert ethernet["routes"] == [
+        four | ({"on-link": True} if on_link else {}),
+        {"to": "::/0", "via": "fe80::1"},
+    ]
+    # The helper says the same of it.
+    (read,) = vimguest.parse(guestinfo.versioned(GuestConfig(None, (nic,))))[1].nics
+    assert [hop.onlink for hop in vimguest.hops(read, {})] == [on_link, False]
+
+
+def test_no_more_than_the_reader_takes() -> None:
+    domains = [f"{'a' * 60}.{'b' * 60}.{'c' * 60}.x{at}" for at in range(64)]
+    nics = [NIC(f"00:50:56:00:00:{at:02x}", dhcp4=True, search=domains) for at in range(32)]
+    # It would pack well, and the reader does not unpack without end.
+    with pytest.raises(UsageError):
+        guestinfo.versioned(GuestConfig(None, nics))
+    assert len(vimguest.parse(guestinfo.versioned(GuestConfig(None, nics[:20])))[1].nics) == 20
 
 
 def test_extra_config_keys() -> None:
