@@ -30,6 +30,7 @@ import binascii
 import contextlib
 import difflib
 import errno
+import fnmatch
 import glob
 import ipaddress
 import json
@@ -406,10 +407,13 @@ def parse_records(text: str) -> Tuple[str, Config]:
 def parse_record(fields: Sequence[str]) -> Nic:
     """One NIC of nova's records."""
     mac, ip, netmask, gateway, broadcast, dns = tuple(fields) + ("",) * (6 - len(fields))
+    servers = dns.split(",") if dns else []
+    if len(servers) > MAX_LIST:
+        raise InvalidRecordError("{} dns; {} is the limit".format(len(servers), MAX_LIST))
     nic = Nic(
         parse_mac(mac),
         gateway4=parse_ipv4(gateway) if gateway else None,
-        dns=tuple(parse_ipv4(server) for server in dns.split(",")) if dns else (),
+        dns=tuple(parse_ipv4(server) for server in servers),
     )
     prefix = parse_netmask(netmask) if netmask else None
     # nova prints Python's None for a network too small to have a broadcast
@@ -737,16 +741,26 @@ def find_tool() -> Optional[List[str]]:
     return None
 
 
+NO_VALUE = re.compile(rb"(?:No machine id|No value found)\.?", re.IGNORECASE)
+
+
 def is_nothing(ran: Ran) -> bool:
     """Whether that answer means that the host says nothing."""
-    said = (ran.out + b"\n" + ran.err).strip()
-    if re.fullmatch(rb"(?:No machine id|No value found)\.?", said, re.IGNORECASE):
-        return True
     if ran.code == 0:
-        return not ran.out.strip(b" \t\r\n\0")
-    # Outside VMware: vmtoolsd ends silently, the others say why; very old
-    # tools print a bare 1.
-    return said in (b"", b"1") or b"must be run inside a virtual machine" in said
+        out = ran.out.strip(b" \t\r\n\0")
+        return not out or NO_VALUE.fullmatch(out) is not None
+    if ran.code < 0:
+        # A signal ended it: whatever it said, it had more to say.
+        return False
+    said = ran.out + b"\n" + ran.err
+    # Beside that sentence there may be warnings.
+    if any(NO_VALUE.fullmatch(line.strip()) for line in said.splitlines()):
+        return True
+    # Outside VMware: vmtoolsd ends with 1 silently, the others say why; very
+    # old tools print a bare 1.
+    if said.strip() == b"1" or (ran.code == 1 and not said.strip()):
+        return True
+    return b"must be run inside a virtual machine" in said
 
 
 class Reader:
@@ -864,7 +878,7 @@ class Root:
         path = self.path(name)
         try:
             status = os.lstat(path)
-        except OSError:
+        except FileNotFoundError:
             return None
         if not stat.S_ISREG(status.st_mode):
             raise RefusedError("{} is no plain file; move it away".format(name))
@@ -1082,6 +1096,9 @@ def bind(config: Config, nics: Dict[str, List[str]]) -> Tuple[List[Bound], List[
     for nic in config.nics:
         mac = nic.mac
         if mac is None:
+            if len(nics) > 1 and nic.silent:
+                rows.append({"mac": None, "interface": None, "action": "left-alone"})
+                continue
             if len(nics) > 1:
                 raise RefusedError(
                     "the record names no MAC address and there are {} NICs".format(len(nics))
@@ -1412,8 +1429,9 @@ def cloud_init_reason(root: Root) -> Optional[str]:
     """Why cloud-init owns the network here, None where it does not.
 
     It does where it is installed, on, and not told to leave the network alone;
-    and where a file of its making still configures it. What the host offers
-    to it (``guestinfo.metadata``) says nothing about who is here to read it.
+    and where it was taken out, but a file of its making still configures the
+    network. What the host offers to it (``guestinfo.metadata``) says nothing
+    about who is here to read it.
     """
     settings = ["/etc/cloud/cloud.cfg"] + root.listed("/etc/cloud/cloud.cfg.d/*.cfg")
     if any(disables_network(root.text(name)) for name in settings):
@@ -1445,19 +1463,37 @@ def disables_network(text: str) -> bool:
     return re.search(pattern, "\n".join(lines), re.MULTILINE) is not None
 
 
+def sourced(text: str) -> List[str]:
+    """The glob patterns of the files that a file of ifupdown takes in."""
+    found = []
+    for words in (line.split() for line in text.splitlines()):
+        # A relative one starts at the folder of the file that names it.
+        paths = [os.path.join(os.path.dirname(INTERFACES), word) for word in words[1:]]
+        if words[:1] == ["source"]:
+            found += paths
+        elif words[:1] == ["source-directory"]:
+            found += [os.path.join(path, "*") for path in paths]
+    return [os.path.normpath(pattern) for pattern in found]
+
+
+def is_match(name: str, pattern: str) -> bool:
+    """Whether a glob pattern takes in a file of that name: ``*`` stops at a slash."""
+    names, patterns = name.split("/"), pattern.split("/")
+    return len(names) == len(patterns) and all(map(fnmatch.fnmatchcase, names, patterns))
+
+
 def check_ifupdown(root: Root, bound: Sequence[Bound], notes: List[str]) -> None:
     """Refuse where ifupdown would not read our snippet, or read others for the same NIC."""
-    text = root.text(INTERFACES)
-    sourced = re.search(r"^\s*source(-directory)?\s+\S*interfaces\.d", text, re.MULTILINE)
-    if not sourced:
-        what = "{} does not source {}/*; add that line".format(
-            INTERFACES, os.path.dirname(IFUPDOWN)
+    patterns = sourced(root.text(INTERFACES))
+    if not any(is_match(IFUPDOWN, pattern) for pattern in patterns):
+        what = "{} does not source {}; add the line: source {}/*".format(
+            INTERFACES, IFUPDOWN, os.path.dirname(IFUPDOWN)
         )
         if root.live:
             raise RefusedError(what)
         notes.append(what)
-    others = root.listed(os.path.dirname(IFUPDOWN) + "/*") if sourced else []
-    for name in [INTERFACES] + [other for other in others if other != IFUPDOWN]:
+    others = {other for pattern in patterns for other in root.listed(pattern)}
+    for name in [INTERFACES] + sorted(others - {IFUPDOWN}):
         for words in (line.split() for line in root.text(name).splitlines()):
             if words[:1] != ["iface"] or "manual" in words[3:4]:
                 continue
@@ -1493,6 +1529,13 @@ def plan(root: Root, wanted: Dict[str, File], hostname: Optional[str]) -> List[C
     return [change for change in found if change.old != change.new]
 
 
+def again(changes: Sequence[Change], wanted: Dict[str, File]) -> List[Change]:
+    """Those changes, and each file that a run which was killed may have written, not applied."""
+    names = [change.name for change in changes]
+    rest = [Change(name, file, file) for name, file in wanted.items() if name not in names]
+    return sorted(list(changes) + rest, key=lambda change: change.name)
+
+
 def invert(changes: Sequence[Change]) -> List[Change]:
     """The changes that undo those."""
     return [Change(change.name, change.new, change.old) for change in reversed(changes)]
@@ -1510,7 +1553,9 @@ def commands(
     before: List[List[str]] = []
     after: List[List[str]] = []
     changed = {change.name: change for change in changes}
-    if NETPLAN in changed:
+    # Our file may outlive netplan, and is taken away then: nobody has to be told.
+    there = shutil.which("netplan", path=search_path())
+    if NETPLAN in changed and (changed[NETPLAN].new is not None or there):
         after.append(["netplan", "generate"])
         if is_active("systemd-networkd") or is_active("NetworkManager"):
             after.append(["netplan", "apply"])
@@ -1523,7 +1568,9 @@ def commands(
                 key = str(uuid.uuid5(uuid.NAMESPACE_DNS, label))
                 after.append(["nmcli", "--wait", "60", "connection", "up", "uuid", key])
     networks = [change.name for change in changes if change.name.startswith(NETWORKD)]
-    if networks and is_active("systemd-networkd"):
+    if networks and is_active("systemd-networkd") and not can_reload():
+        after.append(["systemctl", "restart", "systemd-networkd"])
+    elif networks and is_active("systemd-networkd"):
         after.append(["networkctl", "reload"])
         for mac, names in sorted(find_nics(root).items()):
             if any(bare(mac) in name for name in networks):
@@ -1538,6 +1585,16 @@ def commands(
         # Where not even lo is up, the service has yet to start.
         after += [["ifup", name] for name in autos(new) if up]
     return before, after
+
+
+def can_reload() -> bool:
+    """Whether networkctl knows ``reload`` and ``reconfigure``: it does since systemd 244."""
+    try:
+        ran = run_command(["networkctl", "--version"], 10, 65536)
+    except CommandError:
+        return True
+    version = re.match(rb"systemd ([0-9]{1,4})\b", ran.out)
+    return version is None or int(version.group(1)) >= 244
 
 
 def autos(file: Optional[File]) -> List[str]:
@@ -1612,9 +1669,8 @@ class Run:
                 check_ifupdown(self.root, bound, self.report["notes"])
             wanted = RENDER[backend](bound)
         changes = plan(self.root, wanted, config.hostname)
-        if state.pending and self.root.live and wanted and not changes:
-            # The last run was killed between writing and applying.
-            changes = [Change(name, file, file) for name, file in sorted(wanted.items())]
+        if state.pending and self.root.live:
+            changes = again(changes, wanted)
         after = state._replace(nics=tuple(one.nic for one in bound) or state.nics)
         return self.finish(changes, state, after, "unchanged" if wanted else "nothing")
 
@@ -1647,11 +1703,19 @@ class Run:
         self.report["nics"] = rows
         for row in missing:
             self.note("no NIC has the address {}; its record is skipped".format(row["mac"]))
+        if all(one.nic.silent for one in bound):
+            # Not even our own files are touched.
+            return []
         last = {nic.mac: nic for nic in state.nics}
-        kept = [one._replace(nic=last.get(one.nic.mac, one.nic)) for one in bound if one.nic.silent]
-        spoken = [one for one in bound if not one.nic.silent]
-        # All silent: not even our own files are touched.
-        return spoken + [one for one in kept if spoken and not one.nic.silent]
+        # In the record's order, as the last run had it: the default routes' metrics hang on that.
+        found = [
+            one._replace(nic=last.get(one.nic.mac, one.nic)) if one.nic.silent else one
+            for one in bound
+        ]
+        found = [one for one in found if not one.nic.silent]
+        # What one NIC keeps, the record may give to another.
+        check_config(Config(None, tuple(one.nic for one in found)))
+        return found
 
     def load_state(self) -> State:
         """What the last run left."""
@@ -1744,8 +1808,22 @@ class Run:
         for change in changes:
             if self.root.live and change.name == HOSTNAME and change.new is not None:
                 socket.sethostname(change.new.data.decode("ascii").strip())
+        if undo:
+            # The other NICs shall come back, whichever command fails.
+            failed = [exc for exc in map(self.failure, after) if exc is not None]
+            if failed:
+                raise failed[0]
+            return
         for argv in after:
             self.command(argv, must=True)
+
+    def failure(self, argv: List[str]) -> Optional[CommandError]:
+        """Run one command and report it; why it failed, None where it did not."""
+        try:
+            self.command(argv, must=True)
+        except CommandError as exc:
+            return exc
+        return None
 
     def command(self, argv: List[str], must: bool) -> None:
         """Run one command and report it."""
@@ -1759,11 +1837,17 @@ class Run:
 def diff(change: Change) -> str:
     """A unified diff of a change."""
     sides = [
-        file.data.decode("utf-8", "replace").splitlines(True) if file else []
-        for file in (change.old, change.new)
+        escaped(file.data).splitlines(True) if file else [] for file in (change.old, change.new)
     ]
     names = ["/dev/null" if file is None else change.name for file in (change.old, change.new)]
     return "".join(difflib.unified_diff(sides[0], sides[1], names[0], names[1]))
+
+
+def escaped(data: bytes) -> str:
+    """Somebody else's bytes for a terminal: lines of printable ASCII, all else by its number."""
+    return re.sub(
+        r"[^\n -~]", lambda found: "\\x{:02x}".format(ord(found.group())), data.decode("latin-1")
+    )
 
 
 @contextlib.contextmanager

@@ -249,6 +249,22 @@ def test_networkmanager_that_fails_is_rolled_back(machine: Machine) -> None:
     assert machine.helper("--check", "--backend", "networkmanager", code=1)["status"]
 
 
+def test_networkmanager_after_a_run_that_was_killed(machine: Machine) -> None:
+    machine.networkmanager()
+    machine.says(NOVA)
+    machine.helper("--backend", "networkmanager")
+    assert_nova(machine)
+    # As one leaves it that has written the first NIC's file, and no more.
+    keyfile = "/etc/NetworkManager/system-connections/vimguest-005056aabb01.nmconnection"
+    machine.run("sed", "-i", "s/10.0.0.2/10.0.0.9/", keyfile)
+    machine.run("sed", "-i", 's/"pending": false/"pending": true/', "/var/lib/vimguest/state.json")
+    machine.says(LATER.replace(";10.0.1.2;", ";10.0.1.9;"))
+    machine.helper("--backend", "networkmanager")
+    expected = (["10.0.0.9/24"], ["10.0.1.9/24"], ROUTES4)
+    eventually(lambda: state(machine) == expected, lambda: (state(machine), machine.logs))
+    assert machine.helper("--backend", "networkmanager")["status"] == "unchanged"
+
+
 def test_networkmanager_gateway_off_the_link(machine: Machine) -> None:
     machine.says(OFF_LINK)
     machine.helper("--backend", "networkmanager")

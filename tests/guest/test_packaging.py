@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import configparser
 import json
 import re
 import subprocess
@@ -172,6 +173,22 @@ def test_readme_names_every_option_and_exit_code() -> None:
         assert f"| {code} |" in README
     for limit in (vimguest.MAX_RECORD // 1024, vimguest.MAX_JSON // 1024):
         assert f"{limit} KiB" in README
+
+
+def test_the_unit_runs_before_the_network() -> None:
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    text = HELPER.with_name("vimguest.service").read_text()
+    # What is said of the shutdown is another matter.
+    unit.read_string(text.replace("\nBefore=shutdown.target", ""))
+    services = {"systemd-networkd.service", "NetworkManager.service", "networking.service"}
+    assert set(unit["Unit"]["Before"].split()) == {"network-pre.target", *services}
+    assert unit["Unit"]["Wants"] == "network-pre.target"
+    # Else it would wait for the targets that wait for the network.
+    assert unit["Unit"]["DefaultDependencies"] == "no"
+    assert unit["Service"]["Type"] == "oneshot"
+    # A network that waits for the unit does not wait for ever.
+    assert int(unit["Service"]["TimeoutStartSec"]) < 300
 
 
 def test_the_unit_runs_where_the_readme_puts_the_helper() -> None:

@@ -157,6 +157,8 @@ BAD_FIELDS = [
     *({"gateway": bad} for bad in ["10.0.0.2", "10.0.0", "10.0.0.1" + INJECTED, "::1", "fe80::1"]),
     *({"broadcast": bad} for bad in ["none", "10.0.0", "255.255.255.255" + INJECTED]),
     *({"dns": bad} for bad in ["10.0.0", "10.0.0.53,", ",", "10.0.0.53 10.0.0.54", "a.example"]),
+    # One more than a list may have: what the next run could not read back.
+    {"dns": ",".join(f"10.0.0.{at}" for at in range(1, 66))},
     {"mac": MAC0 + INJECTED},
     {"mac": "\u0660" * 2 + MAC0[2:]},
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -142,10 +143,20 @@ def test_a_nic_left_alone_keeps_what_it_had(guest: Guest, backend: str) -> None:
     assert guest.run("--backend", backend).returncode == 0
     assert guest.files() == before
     guest.says(NOVA2.replace(";10.0.0.2;", ";;"))
-    assert guest.report("--backend", backend)["nics"][0]["action"] == "left-alone"
-    after = guest.files()
-    assert {name: after[name] for name in FILES[backend]}.keys() == FILES[backend].keys()
-    assert b"10.0.0.2" in b"".join(after[name][1] for name in FILES[backend])
+    found = guest.report("--backend", backend)
+    assert found["nics"][0]["action"] == "left-alone"
+    # Its default route stays the first one too, though the record names one gateway only.
+    assert (found["status"], guest.files()) == ("unchanged", before)
+
+
+def test_what_a_nic_keeps_cannot_be_given_to_another(guest: Guest) -> None:
+    guest.says(NOVA2)
+    guest.run("--backend", "networkd")
+    before = guest.files()
+    guest.says(f"{MAC0};;;;;#{MAC1};10.0.0.2;255.255.255.0;;;#")
+    found = guest.report("--backend", "networkd")
+    assert (found["code"], found["error"]["type"]) == (3, "InvalidRecordError")
+    assert guest.files() == before
 
 
 def test_what_the_record_no_longer_names_is_removed(guest: Guest) -> None:
@@ -277,6 +288,14 @@ def test_a_record_without_a_mac_is_for_the_only_nic(guest: Guest, tmp_path: Path
     assert one.text("/etc/hostname") == "web-1\n"
 
 
+def test_a_record_without_a_mac_may_name_the_host_alone(guest: Guest) -> None:
+    guest.says("computerName=web-1")
+    found = guest.report("--backend", "netplan")
+    assert found["code"] == 0
+    assert found["nics"] == [{"mac": None, "interface": None, "action": "left-alone"}]
+    assert set(guest.files()) == {"/etc/hostname", STATE}
+
+
 def test_host_name_alone(guest: Guest) -> None:
     guest.says('v1:{"hostname":"web-1"}')
     found = guest.report()
@@ -322,6 +341,13 @@ def test_works_where_cloud_init_is_told_to_leave_it(guest: Guest, name: str, tex
     guest.put(name, text)
     guest.says(NOVA)
     assert guest.report("--backend", "netplan")["status"] == "changed"
+
+
+def test_what_cloud_init_left_behind_when_it_was_switched_off_is_no_reason(guest: Guest) -> None:
+    guest.put("etc/netplan/50-cloud-init.yaml", "network: {version: 2}\n")
+    guest.put("etc/cloud/cloud.cfg.d/99-net.cfg", "network:\n  # off\n  config: disabled\n")
+    guest.says(NOVA)
+    assert guest.report()["backend"] == "netplan"
 
 
 def test_a_comment_does_not_switch_cloud_init_off(guest: Guest) -> None:
@@ -398,6 +424,36 @@ def test_ifupdown_says_when_nobody_reads_its_snippet(guest: Guest) -> None:
     guest.put("etc/network/interfaces", "auto lo\niface lo inet loopback\n")
     guest.says(NOVA)
     assert any("does not source" in note for note in guest.report("--backend", "ifupdown")["notes"])
+
+
+@pytest.mark.parametrize(
+    ("line", "reads"),
+    [
+        ("source /etc/network/interfaces.d/*", True),
+        ("source interfaces.d/*", True),
+        ("source-directory /etc/network/interfaces.d", True),
+        ("source-directory interfaces.d/", True),
+        ("source /etc/network/interfaces.d/vim*", True),
+        # As the images of some years had it: no file without the suffix is read.
+        ("source /etc/network/interfaces.d/*.cfg", False),
+        ("source /etc/network/interfaces.d/eth0", False),
+        ("source /etc/network/*", False),
+        ("#source /etc/network/interfaces.d/*", False),
+    ],
+)
+def test_ifupdown_reads_what_is_sourced(guest: Guest, line: str, reads: bool) -> None:
+    guest.put("etc/network/interfaces", line + "\n")
+    guest.says(NOVA)
+    notes = guest.report("--backend", "ifupdown", "--dry-run")["notes"]
+    assert [note for note in notes if "does not source" in note] == notes
+    assert bool(notes) != reads
+
+
+def test_ifupdown_does_not_mind_a_file_that_nobody_sources(guest: Guest) -> None:
+    guest.put("etc/network/interfaces", "source interfaces.d/vimguest\n")
+    guest.put("etc/network/interfaces.d/eth0.old", "iface eth0 inet dhcp\n")
+    guest.says(NOVA)
+    assert guest.report("--backend", "ifupdown")["status"] == "changed"
 
 
 def test_networkmanager_refuses_name_servers_without_addresses(guest: Guest) -> None:
@@ -481,6 +537,103 @@ def test_two_runs_at_once_take_turns(guest: Guest) -> None:
     said = [run.communicate(timeout=100)[0].split()[1] for run in runs]
     assert sorted(said) == [b"changed", b"unchanged", b"unchanged", b"unchanged"]
     assert {run.returncode for run in runs} == {0}
+
+
+def test_differences_of_any_bytes_can_be_shown(guest: Guest) -> None:
+    # Without a locale, Python 3.6 prints ASCII alone.
+    (guest.root / "etc").mkdir()
+    (guest.root / "etc/hostname").write_bytes(b"h\xc3\xb6st\xff\x1b[2J\n")
+    guest.says(FULL)
+    ran = guest.run("--backend", "networkd", "--dry-run")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert r"-h\xc3\xb6st\xff" in ran.stdout
+    assert "\x1b" not in ran.stdout
+
+
+def test_a_file_that_cannot_be_looked_at_is_not_taken_for_absent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lstat = os.lstat
+
+    def denied(path: str) -> os.stat_result:
+        if path.endswith(NETPLAN):
+            raise PermissionError(13, "Permission denied", path)
+        return lstat(path)
+
+    guest = Guest(tmp_path / "guest")
+    guest.put("etc/netplan/x")
+    monkeypatch.setattr(os, "lstat", denied)
+    with pytest.raises(PermissionError):
+        vimguest.Root(str(guest.root)).load(NETPLAN)
+
+
+# --- commands -----------------------------------------------------------------
+
+
+@pytest.fixture
+def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The only folder with commands; systemd-networkd is active there."""
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setattr(vimguest, "SYSTEM_PATH", "")
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    put_tool(folder, "systemctl", '[ "$2" != systemd-networkd ] || echo active')
+    return folder
+
+
+def put_tool(folder: Path, name: str, script: str) -> None:
+    (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+    (folder / name).chmod(0o755)
+
+
+FILE = vimguest.File(b"x", 0o600)
+
+
+def test_nobody_is_told_of_a_file_that_outlives_netplan(tools: Path) -> None:
+    gone = [vimguest.Change(NETPLAN, FILE, None)]
+    assert vimguest.commands(vimguest.Root(None), gone) == ([], [])
+    put_tool(tools, "netplan", "")
+    expected = [["netplan", "generate"], ["netplan", "apply"]]
+    assert vimguest.commands(vimguest.Root(None), gone) == ([], expected)
+
+
+@pytest.mark.parametrize(
+    ("says", "command"),
+    [
+        ("systemd 243 (243)", ["systemctl", "restart", "systemd-networkd"]),
+        ("systemd 244 (244)", ["networkctl", "reload"]),
+        ("systemd 257 (257.9-1~deb13u1)", ["networkctl", "reload"]),
+    ],
+)
+def test_an_old_networkd_is_restarted(tools: Path, says: str, command: list[str]) -> None:
+    put_tool(tools, "networkctl", f"echo '{says}'")
+    changes = [vimguest.Change(NETWORK0, None, FILE)]
+    assert vimguest.commands(vimguest.Root(None), changes) == ([], [command])
+
+
+def test_what_a_killed_run_may_not_have_applied_is_applied_again() -> None:
+    one = vimguest.Change(NETWORK0, None, FILE)
+    both = {NETWORK0: FILE, NETWORK1: FILE}
+    assert vimguest.again([one], both) == [one, vimguest.Change(NETWORK1, FILE, FILE)]
+    assert vimguest.again([], both) == [vimguest.Change(name, FILE, FILE) for name in both]
+    assert vimguest.again([one], {}) == [one]
+
+
+def test_undoing_goes_on_where_a_command_fails(
+    tools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_tool(tools, "up", f'echo "$1" >> {tmp_path}/up; [ "$1" != eth0 ]')
+    both = [["up", "eth0"], ["up", "eth1"]]
+    monkeypatch.setattr(vimguest, "commands", lambda *_: ([], both))
+    run = vimguest.Run(vimguest.parse_args(["--root", str(tmp_path)]))
+    run.root.live = True
+    with pytest.raises(vimguest.CommandError, match="eth0"):
+        run.write([], undo=True)
+    assert (tmp_path / "up").read_text() == "eth0\neth1\n"
+    # On the way there the first failure ends it.
+    with pytest.raises(vimguest.CommandError, match="eth0"):
+        run.write([])
+    assert (tmp_path / "up").read_text() == "eth0\neth1\neth0\n"
 
 
 def test_windows_is_not_there_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

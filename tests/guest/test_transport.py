@@ -22,6 +22,7 @@ NOTHING = {
     "no value on stdout": "echo 'No value found'; exit 1",
     "no virtual machine": "echo 'vmware-rpctool must be run inside a virtual machine.' >&2; exit 1",
     "a bare 1, as very old tools": "echo 1 >&2; exit 1",
+    "a warning beside it": "echo 'cannot open the log' >&2; echo 'No value found' >&2; exit 1",
     "empty": "exit 0",
     "a newline": "echo",
 }
@@ -69,6 +70,9 @@ def test_guestinfo_is_the_second_source(guest: Guest) -> None:
 
 FAILING = {
     "fails for a reason": "echo 'Permission denied' >&2; exit 1",
+    "crashes without a word": "kill -SEGV $$",
+    "crashes in a shell, without a word": "exit 139",
+    "crashes after that word": "echo 'No machine id'; kill -SEGV $$",
     "garbage": "head -c 4096 /dev/urandom; printf '\\377'",
     "huge": "exec head -c 200000 /dev/zero",
     "without end": "exec yes",
