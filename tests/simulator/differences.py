@@ -19,7 +19,7 @@ DIFFERENT: dict[str, Outcome] = {
     "asks_whether_a_session_is_active": Outcome(
         here="NotImplemented",
         vpx="ok",
-        right="both: a vCenter can tell; a host answers so (seen, vmware/pyvmomi#749)",
+        right="both: a vCenter can tell; for a host it is not implemented, say the tests of govmomi, and so answered what root logged in to (seen, vmware/pyvmomi#749)",
     ),
     "takes_over_a_session_by_a_ticket": Outcome(
         here="InvalidLogin",
@@ -302,7 +302,7 @@ DIFFERENT: dict[str, Outcome] = {
         here="ok",
         vpx="NotImplemented",
         unread={("vpx", "oslo"): "Text"},
-        right="both: the reference has CopyVirtualDisk_Task.destSpec for all servers, but a vCenter takes none (seen, vmware/govmomi#1036)",
+        right="both: the reference has CopyVirtualDisk_Task.destSpec for all servers, but only hosts take it (say the authors of govmomi, vmware/govmomi#1036)",
     ),
     "deletes_the_disk_of_a_running_machine": Outcome(
         here="FileLocked",
@@ -420,7 +420,7 @@ DIFFERENT: dict[str, Outcome] = {
     "asks_for_events_at_once": Outcome(
         here="NotImplemented",
         vpx="ok",
-        right="both: a vCenter answers; a host has it not (seen, vmware/pyvmomi#268), but CreateCollectorForEvents",
+        right="both: a vCenter answers; who asked from a shell of a host was answered so (seen, vmware/pyvmomi#268); hosts have CreateCollectorForEvents",
     ),
     "reads_the_latest_event": Outcome(
         here=True,

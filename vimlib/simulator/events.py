@@ -133,7 +133,7 @@ class EventCollector(HistoryCollector):
 
 @serves(EventManager, "QueryEvents")
 def query_events(manager: EventManager, call: Call) -> None:
-    """Refuse, as hosts do: one reads events by a collector (seen on a host, vmware/pyvmomi#268)."""
+    """Refuse, as hosts do: one reads events by a collector (seen from a host's shell, vmware/pyvmomi#268)."""
     raise say(vim25.NotImplemented(), "The requested operation is not implemented by the server.")
 
 

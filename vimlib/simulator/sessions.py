@@ -235,7 +235,7 @@ def acquire_local_ticket(manager: SessionManager, call: Call) -> None:
 
 @serves(SessionManager, "SessionIsActive")
 def session_is_active(manager: SessionManager, call: Call) -> None:
-    """Refuse: only a vCenter can tell (seen on a host, vmware/pyvmomi#749)."""
+    """Refuse: only a vCenter can tell (vmware/pyvmomi#749, and the tests of govmomi)."""
     raise say(vim25.NotImplemented(), "The requested operation is not implemented by the server.")
 
 
