@@ -101,9 +101,9 @@ class Events(Stream[vim25.Event]):
                         yield event
                 return
             except GoneError as error:
-                delay = pace.gone(error.fault)
+                delay = pace.gone(error.fault, began, clock())
             except vim25.ManagedObjectNotFound as error:
-                delay = pace.gone(error)
+                delay = pace.gone(error, began, clock())
             except VimlibError as error:
                 if not built:
                     raise
@@ -112,7 +112,10 @@ class Events(Stream[vim25.Event]):
 
     async def _read(self, memory: Memory, pace: Pace) -> AsyncGenerator[vim25.Event, None]:
         """Yield events until what is on the server is gone, or all are read and none is waited for."""
-        begin = memory.resume_from() or self._since
+        begin = self._since
+        resumed = memory.resume_from()
+        if resumed is not None and (begin is None or resumed > begin):
+            begin = resumed  # never before `since`: what lies there was not asked for
         async with (
             _history(self._context, _from(self._spec, begin)) as history,
             feeding(self._context) as feed,
@@ -138,6 +141,7 @@ class Events(Stream[vim25.Event]):
                 update = None
                 while update is None:
                     update = await poll(self._context, feed, pace, PAGE)
+                pace.progressed()
                 latest = [
                     event
                     for part in update.filterSet

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from vimlib import vim25
 from vimlib.collector.collect import PAGE, listing
-from vimlib.collector.sources import filter_spec, members_of, property_spec
+from vimlib.collector.sources import filter_spec, members_of, property_spec, retrieval_spec
 from vimlib.collector.traversal import UP, Hop, Traversal
 from vimlib.collector.views import container_view, list_view
 from vimlib.errors import InvalidPathError, printable
@@ -261,7 +261,28 @@ async def _walk(
     traversal: Traversal,
     properties: list[vim25.PropertySpec],
 ) -> AsyncGenerator[vim25.ObjectContent, None]:
-    """Yield what is read of the starts and of where the traversal leads from them."""
+    """Yield what is read of the starts and of where the traversal leads from them; not of who is gone."""
+    while starts:
+        try:
+            async with aclosing(_walk_once(context, starts, traversal, properties)) as contents:
+                async for content in contents:
+                    yield content
+            return
+        except vim25.ManagedObjectNotFound as gone:
+            # Hosts before 4.1 refuse the lot for one that is gone, before they tell of any.
+            lost: vim25.ManagedObject | None = gone.obj
+            left = [obj for obj in starts if lost is None or obj.moref != lost.moref]
+            if lost is None or len(left) == len(starts):
+                raise
+            starts = left
+
+
+async def _walk_once(
+    context: Context,
+    starts: list[vim25.ManagedObject],
+    traversal: Traversal,
+    properties: list[vim25.PropertySpec],
+) -> AsyncGenerator[vim25.ObjectContent, None]:
     traversal = traversal.at(context.api_version)
 
     @asynccontextmanager
@@ -287,7 +308,9 @@ async def _contents(
     @asynccontextmanager
     async def begin() -> AsyncIterator[vim25.PropertyFilterSpec]:
         async with objects() as specs:
-            yield filter_spec(context, properties, specs)
+            # A view that is gone is refused and made anew; a start that is gone leads nowhere.
+            make = retrieval_spec if any(spec.skip for spec in specs) else filter_spec
+            yield make(context, properties, specs)
 
     async with aclosing(listing(context, begin, PAGE)) as found:
         async for page in found:

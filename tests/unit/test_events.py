@@ -64,6 +64,21 @@ async def test_since_and_filter_are_told_to_the_host() -> None:
         events(host.context(), since=datetime(2026, 1, 1))
 
 
+@virtual
+async def test_a_cursor_that_is_made_anew_begins_no_earlier_than_asked() -> None:
+    host = Host()
+    host.post(at=START - timedelta(seconds=5))
+    wanted = host.post(at=START + timedelta(seconds=5))
+    async with events(host.context(), since=START) as stream:
+        found = aiter(stream)
+        assert [wanted.key] == await take(found, 1)
+        reader = asyncio.create_task(take(found, 1))
+        await settle()
+        host.expire()
+        later = host.post(at=START + timedelta(seconds=9))
+        assert [later.key] == await reader
+
+
 @VERSIONS
 @virtual
 async def test_nothing_is_lost_or_repeated_when_sessions_end_and_replies_are_lost(

@@ -108,11 +108,14 @@ async def test_paths_take_as_many_calls_for_a_thousand_as_for_thirty() -> None:
     assert counts == [3, 3]
 
 
+@pytest.mark.parametrize("version", ["4.0", "8.0.3.0"])
 @virtual
-async def test_what_is_gone_or_hidden_has_no_path() -> None:
-    host = tree()
+async def test_what_is_gone_or_hidden_has_no_path(version: str) -> None:
+    host = tree(version)
     dc = host.ref(vim25.Datacenter, "dc")
     assert await paths_of(host.context(), [host.ref(VM, "nobody")]) == [None]
+    some = [host.ref(VM, "nobody"), host.ref(VM, "vm-1"), host.ref(VM, "no other")]
+    assert [path is None for path in await paths_of(host.context(), some)] == [True, False, True]
     host.denied[dc.moref, "name"] = vim25.NoPermission(object=dc, privilegeId="System.View")
     assert await paths_of(host.context(), [host.ref(VM, "vm-1")]) == [None]
 

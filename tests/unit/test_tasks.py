@@ -566,3 +566,17 @@ async def test_nothing_stays_behind_wherever_closing_or_cancelling_comes(
         with pytest.raises(asyncio.CancelledError):
             await running
         assert host.leftovers() == [], f"cancelled after {step / 2 + 0.25} s"
+
+
+@virtual
+async def test_a_view_that_the_host_drops_is_made_anew() -> None:
+    host = made()
+    task = host.task("running")
+    async with TaskWaiter(host.context()) as tasks, asyncio.timeout(120):
+        waiter = asyncio.create_task(tasks.wait(task))
+        await asyncio.sleep(40)
+        host.drop_views()
+        await asyncio.sleep(40)
+        host.update_task(task, "success", result="done")
+        assert await waiter == "done"
+    assert host.leftovers() == []

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 from vimlib import vim25
 from vimlib.collector.owned import acquire, release
 from vimlib.collector.row import fault_of
-from vimlib.collector.sources import filter_spec, opened, property_spec
+from vimlib.collector.sources import opened, property_spec, retrieval_spec
 from vimlib.collector.stream import Stream
 from vimlib.collector.typed import shape_of
 from vimlib.errors import OutcomeUnknownError, SessionExpiredError, UsageError
@@ -99,7 +99,7 @@ class Collection(Stream[T]):
         """Own what the source takes on the host, and yield the filter; None if there is no object."""
         properties = [property_spec(self._kind.__name__, self._shape.paths)]
         async with opened(self._context, self._kind, self._source) as objects:
-            yield filter_spec(self._context, properties, objects) if objects else None
+            yield retrieval_spec(self._context, properties, objects) if objects else None
 
     def __repr__(self) -> str:
         return f"<Collection of {self._kind.__name__} {', '.join(self._shape.paths)}>"
@@ -256,6 +256,9 @@ def collect(
     Raises:
         UsageError: A path that the type does not have, a `limit` below 0, a `page` below 1.
         VersionError: The host is older than the type or a path.
+        ManagedObjectNotFound: While iterating: the view, the container or a start of the walk that
+            `source` is, is gone. Of objects that are named one by one, one that is gone is left out
+            (a host before 4.1 refuses them all).
     """
     if page < 1 or (limit is not None and limit < 0):
         raise UsageError("page is at least 1 and limit at least 0")

@@ -18,8 +18,11 @@ INTERVAL: Final = 1.0
 FIRST_BACKOFF: Final = 0.5
 LONGEST_BACKOFF: Final = 10.0
 # Rebuilding may fail for a moment while a host restarts its services. This many in a row without
-# one update between them is a host that cannot be watched.
+# one sound update between them is a host that cannot be watched.
 REBUILDS: Final = 6
+# What was built, polled and lasted this long is made anew at once when it goes. What goes sooner is
+# not, though it brought something: a host that drops views at once would be asked as fast as it answers.
+STEADY: Final = 30.0
 
 
 def transient(error: BaseException) -> bool:
@@ -43,6 +46,8 @@ class Pace:
         self._failing_since: float | None = None
         self._failures = 0
         self._rebuilds = 0
+        self._short = 0
+        self._answered = False
         self._relogins = 0
         self._early = 0
 
@@ -50,9 +55,10 @@ class Pace:
         """Note that the host answered."""
         self._failing_since = None
         self._failures = 0
+        self._answered = True
 
     def progressed(self) -> None:
-        """Note that an update came, so that what was built does work."""
+        """Note that a sound update came, so that what was built does work."""
         self._rebuilds = 0
         self._early = 0
 
@@ -98,17 +104,22 @@ class Pace:
         self._failures += 1
         return delay
 
-    def gone(self, error: BaseException) -> float:
-        """Return how long to wait before what is gone on the server is built anew.
+    def gone(self, error: BaseException, began: float, now: float) -> float:
+        """Return how long to wait before what was built from `began` on, and is gone, is built anew.
 
         Raises:
             BaseException: `error` itself, if it was built several times in vain.
         """
+        if self._answered and now - began >= STEADY:
+            self._rebuilds = self._short = 0
+        self._answered = False
         self._rebuilds += 1
+        self._short += 1
         if self._rebuilds > REBUILDS:
             raise error
-        return 0.0 if self._rebuilds == 1 else self._backoff(self._rebuilds - 2)
+        return 0.0 if self._short == 1 else self._backoff(self._short - 2)
 
     def _backoff(self, step: int) -> float:
-        longest: float = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2**step)
+        # Capped twice: a host may be away for so many steps that their power is no float any more.
+        longest: float = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** min(step, 16))
         return longest * (0.5 + self._jitter() / 2)

@@ -40,6 +40,10 @@ class Roster(Protocol):
         """Return whether what a filter tells is of these members."""
         ...
 
+    def stands_on(self, obj: vim25.ManagedObject) -> bool:
+        """Return whether `obj` is what keeps the members on the host."""
+        ...
+
 
 class ViewRoster:
     """Members of one ListView: any number come and go in one call."""
@@ -51,6 +55,10 @@ class ViewRoster:
     def owns(self, item: vim25.PropertyFilter) -> bool:
         """Return whether what a filter tells is of these members."""
         return item.moref == self._filter
+
+    def stands_on(self, obj: vim25.ManagedObject) -> bool:
+        """Return whether `obj` is the view."""
+        return obj.moref == self._view.moref
 
     async def change(
         self, add: Sequence[vim25.ManagedObject], remove: Sequence[vim25.ManagedObject]
@@ -92,6 +100,10 @@ class FilterRoster:
     def owns(self, item: vim25.PropertyFilter) -> bool:
         """Return whether what a filter tells is of these members."""
         return item.moref in self._ours
+
+    def stands_on(self, obj: vim25.ManagedObject) -> bool:
+        """Return False: there is none."""
+        return False
 
     async def change(
         self, add: Sequence[vim25.ManagedObject], remove: Sequence[vim25.ManagedObject]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from vimlib.collector.context import Context
 
-__all__ = ["Source", "filter_spec", "members_of", "opened", "property_spec"]
+__all__ = ["Source", "filter_spec", "members_of", "opened", "property_spec", "retrieval_spec"]
 
 Source: TypeAlias = vim25.ManagedObject | Walk | Iterable[vim25.ManagedObject] | None
 """None: all of the host's inventory, through a ContainerView. A folder, datacenter or other
@@ -41,11 +41,26 @@ def members_of(view: vim25.View) -> vim25.ObjectSpec:
 def filter_spec(
     context: Context, properties: list[vim25.PropertySpec], objects: list[vim25.ObjectSpec]
 ) -> vim25.PropertyFilterSpec:
-    """Return a filter for which an object that is gone is no error, where the host can do that."""
+    """Return a filter for which an object that is gone is no error, where the host can do that.
+
+    Its updates tell of it. A retrieval leaves it out: see `retrieval_spec`.
+    """
     spec = vim25.PropertyFilterSpec(propSet=properties, objectSet=objects)
     if context.speaks("4.1"):
         spec.reportMissingObjectsInResults = True
     return spec
+
+
+def retrieval_spec(
+    context: Context, properties: list[vim25.PropertySpec], objects: list[vim25.ObjectSpec]
+) -> vim25.PropertyFilterSpec:
+    """Return what to read once: for a start that is gone, a view or where a walk begins, it is refused.
+
+    Without it the host would leave out all that it leads to, and nobody could tell that from nothing.
+    """
+    if any(item.skip or item.selectSet for item in objects):
+        return vim25.PropertyFilterSpec(propSet=properties, objectSet=objects)
+    return filter_spec(context, properties, objects)
 
 
 @asynccontextmanager

@@ -199,7 +199,7 @@ class Tracker:
                 try:
                     await self._follow(pace)
                 except GoneError as error:
-                    delay = pace.gone(error.fault)
+                    delay = pace.gone(error.fault, began, clock())
                 except VimlibError as error:
                     delay = pace.failed(error, began, clock())
                 await asyncio.sleep(delay)
@@ -237,6 +237,7 @@ class Tracker:
                         update, polling = polling.result(), None
                         if update is not None:
                             await self._take(update)
+                            pace.progressed()
                             if update.truncated:
                                 continue  # the host is not done telling
                             await asyncio.sleep(GATHER if len(self) > CROWD else 0)
@@ -287,6 +288,8 @@ class Tracker:
                 else:
                     tracked.take(item)
             for missing in part.missingSet:
+                if line.roster is not None and line.roster.stands_on(missing.obj):
+                    raise GoneError(fault_of(missing.fault))
                 self._lose(line, missing.obj.moref)
         await asyncio.sleep(0)  # who waited for this is on its way before anything else is sent
         await self._read([item for item in doubtful if item.events])

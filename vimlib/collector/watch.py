@@ -81,9 +81,9 @@ class Watch(Stream[Change[T]]):
                         built = True
                         yield change
             except GoneError as error:
-                delay = pace.gone(error.fault)
+                delay = pace.gone(error.fault, began, clock())
             except InconsistentError:
-                delay = pace.gone(vim25.InvalidCollectorVersion())
+                delay = pace.gone(vim25.InvalidCollectorVersion(), began, clock())
             except VimlibError as error:
                 # Nothing was there yet: the caller learns at once that it cannot be had.
                 if not built:
@@ -99,6 +99,7 @@ class Watch(Stream[Change[T]]):
         properties = [property_spec(self._kind.__name__, self._shape.paths)]
         async with opened(context, self._kind, self._source) as objects, feeding(context) as feed:
             own = {spec.obj.moref for spec in objects if isinstance(spec.obj, vim25.View)}
+            starts = {spec.obj.moref for spec in objects if spec.skip} - own
             theirs = isinstance(self._source, vim25.View)  # which nobody makes anew
             try:
                 await feed.add(filter_spec(context, properties, objects))
@@ -115,11 +116,11 @@ class Watch(Stream[Change[T]]):
                 news: list[Change[T]] = []
                 problem: Exception | None = None
                 try:
-                    news.extend(_news(ledger, update, own))
+                    news.extend(_news(ledger, update, own, starts))
                     if not update.truncated:
                         news.extend(ledger.settle())
                 # What came before it is in the ledger, so it must be told.
-                except InconsistentError as error:
+                except (InconsistentError, vim25.ManagedObjectNotFound) as error:
                     problem = error
                 except GoneError as error:
                     ended = theirs and isinstance(error.fault, vim25.ManagedObjectNotFound)
@@ -129,6 +130,7 @@ class Watch(Stream[Change[T]]):
                     yield change
                 if problem is not None:
                     raise problem
+                pace.progressed()
                 self.synced = self.synced or not update.truncated
 
     def __repr__(self) -> str:
@@ -138,22 +140,31 @@ class Watch(Stream[Change[T]]):
 
 
 def _news(
-    ledger: Ledger[T], update: vim25.UpdateSet, own: set[tuple[str, str]]
+    ledger: Ledger[T],
+    update: vim25.UpdateSet,
+    own: set[tuple[str, str]],
+    starts: set[tuple[str, str]],
 ) -> Iterator[Change[T]]:
+    """Yield what is new. Raises for what the watch stands on: a view, where a walk starts."""
     for part in update.filterSet:
+        for missing in part.missingSet:
+            if missing.obj.moref in own:  # so what it has no more has not left
+                raise GoneError(fault_of(missing.fault))
         for item in part.objectSet:
             change = ledger.apply(item)
             if change is not None:
                 yield change
         for missing in part.missingSet:
             fault = fault_of(missing.fault)
-            if missing.obj.moref in own:
-                raise GoneError(fault)
+            if missing.obj.moref in starts:  # never told of, so no change can say that it left
+                raise vim25.ManagedObjectNotFound(obj=missing.obj)
             yield from ledger.lost(missing.obj, fault)
 
 
 async def poll(context: Context, feed: Feed, pace: Pace, batch: int) -> vim25.UpdateSet | None:
     """Poll once, in step: resume by version after a lost connection, never in a busy loop.
+
+    Whether an update is progress (`Pace.progressed`) is for who reads it to say.
 
     Raises:
         GoneError: What is on the server must be built anew.
@@ -175,7 +186,6 @@ async def poll(context: Context, feed: Feed, pace: Pace, batch: int) -> vim25.Up
         return None
     if pace.relogin(_logged_out(update)):
         raise GoneError(vim25.NotAuthenticated())
-    pace.progressed()
     return update
 
 
@@ -227,8 +237,8 @@ def watch(
         UsageError: A path that the type does not have.
         VersionError: The host is older than the type or a path.
         TransportError: While iterating: the host was away for longer than `Context.patience`.
-        ManagedObjectNotFound: While iterating: `source` is a view, and it is gone; views end with
-            the session that made them.
+        ManagedObjectNotFound: While iterating: the view or a start of the walk that `source` is, is
+            gone. Views end with the session that made them.
     """
     if batch < 1:
         raise UsageError("batch is at least 1")

@@ -47,6 +47,8 @@ class Collector:
     # version -> what the client knows with it: filter -> object -> path -> value
     known: dict[str, dict[Key, dict[Key, dict[str, Any]]]] = field(default_factory=dict)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+    # filter and named object: told of as missing
+    told_lost: set[tuple[Key, Key]] = field(default_factory=set)
 
 
 @dataclass
@@ -140,6 +142,11 @@ class Host:
     def expire(self) -> None:
         """Log the session out and in: what lived in it is gone."""
         self._setup()
+        self.touch()
+
+    def drop_views(self) -> None:
+        """Lose the views and nothing else."""
+        self.views.clear()
         self.touch()
 
     def leftovers(self) -> list[Key]:
@@ -463,7 +470,7 @@ class Host:
                 )
                 del told[moref]
             lost = []
-            if self.reports_missing and version is None:
+            if self.reports_missing and item.spec.reportMissingObjectsInResults:
                 lost = [
                     vim25.MissingObject(
                         obj=start.obj,
@@ -473,7 +480,9 @@ class Host:
                     )
                     for start in item.spec.objectSet
                     if not self._exists(start.obj)
+                    and (version is None or (key, start.obj.moref) not in collector.told_lost)
                 ]
+                collector.told_lost.update((key, missing.obj.moref) for missing in lost)
             if updates or lost:
                 sets.append(
                     vim25.PropertyFilterUpdate(

@@ -351,3 +351,57 @@ async def test_a_callers_own_view_that_is_gone_is_an_error(version: str) -> None
             await first_change(client, view)
         assert caught.value.obj == view
         assert len(esx.call_log) - before < 10
+
+
+@pytest.mark.parametrize("version", ["4.0", "4.1", "8.0.3.0"])
+@pytest.mark.parametrize("include", [False, True])
+@virtual
+async def test_a_walk_whose_start_is_gone_is_an_error_and_not_a_row(
+    version: str, include: bool
+) -> None:
+    host = host_with(2, version)
+    esx, gone = host.ref(vim25.HostSystem, "ha-host"), host.ref(vim25.HostSystem, "gone")
+    walk = via(vim25.HostSystem, "vm").start(esx, gone, include=include)
+    with pytest.raises(vim25.ManagedObjectNotFound) as caught:
+        await collect(host.context(), vim25.VirtualMachine, "name", source=walk).all()
+    assert caught.value.obj == gone
+
+
+@pytest.mark.parametrize("version", ["4.0", "8.0"])
+async def test_a_walk_on_the_wire_whose_start_is_gone(version: str) -> None:
+    async with (
+        ESXHost(version=version, vms=1) as esx,
+        asyncio.timeout(10),
+        vimlib.connect(
+            esx.url,
+            esx.credentials.username,
+            esx.credentials.password,
+            tls=vimlib.TLS(pin=esx.thumbprint),
+        ) as client,
+    ):
+        gone = client.bind(vim25.Folder("gone"))
+        with pytest.raises(vim25.ManagedObjectNotFound) as caught:
+            await client.collect(vim25.VirtualMachine, source=INVENTORY.start(gone)).all()
+        assert caught.value.obj == gone
+        with pytest.raises(vim25.ManagedObjectNotFound) as caught:
+            await first_change(client, INVENTORY.start(gone))
+        assert caught.value.obj == gone
+
+
+@pytest.mark.parametrize("version", ["4.0", "8.0.3.0"])
+@virtual
+async def test_a_view_that_goes_before_it_is_read_is_not_an_empty_inventory(version: str) -> None:
+    """Told to report what is missing, a host leaves it out of a retrieval."""
+    host = host_with(3, version)
+    dropped: list[str] = []
+
+    def reply(method: str, result: Any) -> None:
+        if method == "CreateContainerView" and not dropped:
+            dropped.append(method)
+            host.drop_views()
+
+    host.reply = reply
+    rows = await collect(host.context(), vim25.VirtualMachine, "name").all()
+    assert dropped
+    assert len(rows) == 3
+    assert host.leftovers() == []

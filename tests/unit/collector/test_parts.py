@@ -13,7 +13,7 @@ from tests.unit.collector.virtual import settle, virtual
 from vimlib import vim25
 from vimlib.collector import INVENTORY, UP, shared, via, watch
 from vimlib.collector.owned import acquire, release
-from vimlib.collector.pace import REBUILDS, Pace
+from vimlib.collector.pace import LONGEST_BACKOFF, REBUILDS, Pace
 from vimlib.collector.paths import split_path
 from vimlib.errors import ConnectError, OutcomeUnknownError, UsageError
 
@@ -86,11 +86,37 @@ def test_pace_shortens_polls_that_are_cut_and_builds_anew_so_often() -> None:
     pace.failed(lost(), 0.0, 10.0)
     assert pace.longest == 8
     fault = vim25.InvalidCollectorVersion()
-    assert [pace.gone(fault) for _ in range(REBUILDS)] == [0.0, 0.25, 0.5, 1.0, 2.0, 4.0]
+    assert [pace.gone(fault, 0.0, 1.0) for _ in range(REBUILDS)] == [0.0, 0.25, 0.5, 1.0, 2.0, 4.0]
     with pytest.raises(vim25.InvalidCollectorVersion):
-        pace.gone(fault)
-    pace.progressed()
-    assert pace.gone(fault) == 0.0
+        pace.gone(fault, 0.0, 1.0)
+
+
+def test_pace_makes_anew_at_once_only_what_lasted() -> None:
+    pace = Pace(60, 20, jitter=lambda: 1.0)
+    fault = vim25.ManagedObjectNotFound(obj=vim25.ListView("v"))
+    delays = []
+    for _ in range(3 * REBUILDS):  # each told of something, and went at once
+        pace.fine()
+        pace.progressed()
+        delays.append(pace.gone(fault, 0.0, 0.1))
+    assert delays[:6] == [0.0, 0.5, 1.0, 2.0, 4.0, 8.0]
+    assert set(delays[6:]) == {LONGEST_BACKOFF}
+    for _ in range(3 * REBUILDS):  # one a day, of a set in which nothing happens
+        pace.fine()
+        assert pace.gone(fault, 0.0, 86_400.0) == 0.0
+    for _ in range(REBUILDS - 1):  # takes long to fail, and never works
+        pace.gone(fault, 0.0, 90.0)
+    with pytest.raises(vim25.ManagedObjectNotFound):
+        pace.gone(fault, 0.0, 90.0)
+
+
+def test_patience_may_last_for_days() -> None:
+    pace = Pace(86_400 * 7, 20, jitter=lambda: 1.0)
+    now, failures = 0.0, 0
+    while now < 86_400:
+        now += pace.failed(ConnectError("no"), now, now)
+        failures += 1
+    assert failures > 8000
 
 
 @virtual

@@ -10,7 +10,7 @@ import pytest
 from tests.unit.collector.host import Host, lost
 from tests.unit.collector.virtual import settle, virtual
 from vimlib import vim25
-from vimlib.collector import Change, Row, wait_for, watch
+from vimlib.collector import Change, Row, via, wait_for, watch
 from vimlib.errors import ConnectionLostError, DeadlineError
 
 VM = vim25.VirtualMachine
@@ -477,3 +477,47 @@ async def test_wait_for_ends_at_its_deadline_and_when_the_object_goes(
     with pytest.raises(vim25.ManagedObjectNotFound):
         await wait_for(host.context(), vm, "name", lambda _: False, timeout=5)
     assert host.leftovers() == []
+
+
+@virtual
+async def test_a_walk_whose_start_goes_ends_the_watch() -> None:
+    host = host_with(2)
+    esx = host.add(vim25.HostSystem, "ha-host", vm=[host.ref(VM, "vm-0"), host.ref(VM, "vm-1")])
+    async with watch(
+        host.context(), VM, "name", source=via(vim25.HostSystem, "vm").start(esx)
+    ) as w:
+        changes = aiter(w)
+        assert [kind for kind, *_ in await take(changes, 2)] == ["enter", "enter"]
+        host.remove(esx)
+        assert sorted(await take(changes, 2)) == [("leave", "vm-0", {}), ("leave", "vm-1", {})]
+        with pytest.raises(vim25.ManagedObjectNotFound) as caught:
+            await anext(changes)
+        assert caught.value.obj == esx
+    assert host.leftovers() == []
+
+
+@virtual
+async def test_a_host_that_drops_views_at_once_is_asked_at_a_walking_pace() -> None:
+    host = host_with(2)
+
+    async def hook(method: str, this: object, args: Mapping[str, Any]) -> None:
+        if method == "WaitForUpdatesEx" and args["version"] is not None:
+            host.drop_views()  # each told of its members once
+
+    host.hook = hook
+    found: list[tuple[str, str, dict[str, Any]]] = []
+
+    async def read() -> None:
+        async for change in watch(host.context(), VM, "name"):
+            found.append(told(change))
+
+    reader = asyncio.create_task(read())
+    await asyncio.sleep(600)
+    assert 30 <= host.count("CreateContainerView") <= 120
+    host.set(host.ref(VM, "vm-1"), name="new")
+    await asyncio.sleep(20)
+    assert not reader.done(), "as long as it tells of something"
+    reader.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reader
+    assert [kind for kind, *_ in found] == ["enter", "enter", "modify"]
