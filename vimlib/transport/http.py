@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["HTTPReply", "HTTPRequest", "exchange_http"]
 
 _LINE: Final = 8 << 10
+_PIECE: Final = 1 << 20
 _TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _NOT_TEXT: Final = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
 # How long an answer may take that was on its way when writing failed.
@@ -209,10 +210,13 @@ async def _pump(connection: Connection, request: HTTPRequest) -> None:
                     f"the source delivers more than the {request.length} bytes that were announced",
                     outcome="unknown",
                 )
-            await connection.send(chunk)
-            done += len(chunk)
-            if request.on_sent is not None:
-                request.on_sent(done)
+            # In pieces: the deadline of a write is one for bytes that do not move, not for a large chunk.
+            for at in range(0, len(chunk), _PIECE):
+                piece = chunk if len(chunk) <= _PIECE else memoryview(chunk)[at : at + _PIECE]
+                await connection.send(piece)
+                done += len(piece)
+                if request.on_sent is not None:
+                    request.on_sent(done)
     finally:
         close = getattr(source, "aclose", None)
         if close is not None:
@@ -230,12 +234,30 @@ class _Reader:
         self.connection = connection
         self.buffer = bytearray()
 
-    async def more(self, seconds: float | None = None) -> bool:
-        data = await self.connection.receive(seconds)
+    async def more(self, pump: asyncio.Task[None] | None = None) -> bool:
+        if pump is None or pump.done():
+            data = await self.connection.receive()
+        else:
+            data = await self._beside(pump)
         if not data:
             return False
         self.buffer += data
         return True
+
+    async def _beside(self, pump: asyncio.Task[None]) -> bytes:
+        """Read while the body still goes out: the read deadline begins when its last piece is gone."""
+        # Each piece has a deadline of its own (`write`).
+        arrival = asyncio.create_task(self.connection.receive(float("inf")))
+        try:
+            await asyncio.wait({arrival, pump}, return_when=asyncio.FIRST_COMPLETED)
+            if not arrival.done():
+                await asyncio.wait({arrival}, timeout=self.connection.read_timeout)
+            if not arrival.done():
+                raise self.connection.late()
+            return await arrival
+        finally:
+            arrival.cancel()
+            await asyncio.gather(arrival, return_exceptions=True)
 
     async def some(self, limit: int) -> bytes:
         """Return at most `limit` bytes, b"" at the end; what comes whole is not copied."""
@@ -264,43 +286,22 @@ class _Reader:
 
     async def reply(self, method: str, pump: asyncio.Task[None] | None = None) -> HTTPReply:
         """Read the head of the final reply, passing over interim ones."""
-        await self._first_byte(pump)
         interim = 0
-        while (head := await self._one_head()).status < 200:
+        while (head := await self._one_head(pump)).status < 200:
             if head.status == 101:
                 raise self.wrong("it switches protocols, unasked")
-            interim += 1
+            interim += pump is None or pump.done()  # before that the body's end ends the row
             if interim > _INTERIM:
                 raise self.wrong("it has interim answers without end")
         length = length_of(head, method, self.connection.host)
         announced = head.get("content-length") if method == "HEAD" else None
         return HTTPReply(head, _Body(self, length, announced))
 
-    async def _first_byte(self, pump: asyncio.Task[None] | None) -> None:
-        if pump is None or self.buffer:
-            return
-        # No deadline while the body goes out: each piece has its own (`write`), and the read
-        # deadline begins when the last one is gone.
-        arrival = asyncio.create_task(self.connection.receive(float("inf")))
-        try:
-            await asyncio.wait({arrival, pump}, return_when=asyncio.FIRST_COMPLETED)
-            if not arrival.done():
-                await asyncio.wait({arrival}, timeout=self.connection.read_timeout)
-            if not arrival.done():
-                raise self.connection.late()
-            data = await arrival
-        finally:
-            arrival.cancel()
-            await asyncio.gather(arrival, return_exceptions=True)
-        if not data:
-            raise self.cut()
-        self.buffer += data
-
-    async def _one_head(self) -> Head:
+    async def _one_head(self, pump: asyncio.Task[None] | None) -> Head:
         while (end := self.buffer.find(b"\r\n\r\n")) < 0:
             if len(self.buffer) > LONGEST_HEAD or not b"HTTP/".startswith(self.buffer[:5]):
                 raise self.wrong("it does not begin as an HTTP reply", bytes(self.buffer[:200]))
-            if not await self.more():
+            if not await self.more(pump):
                 raise self.cut()
         raw = bytes(self.buffer[:end])
         del self.buffer[: end + 4]

@@ -22,7 +22,7 @@ from vimlib.transport.base import COOKIE, EncodedCall, Reply, Timeouts
 from vimlib.transport.channel import open_channel
 from vimlib.transport.http import HTTPReply, HTTPRequest, exchange_http
 from vimlib.transport.pool import Pool
-from vimlib.transport.proxy import Proxy, find_proxy
+from vimlib.transport.proxy import ENVIRONMENT, Proxy, find_proxy
 from vimlib.transport.replies import CallReceiver, DocumentReceiver
 from vimlib.transport.wire import late, open_connection
 
@@ -61,6 +61,7 @@ class HTTPTransport:
         self.timeouts = timeouts or Timeouts()
         self.limits = limits or Limits()
         self.proxy: Proxy | None = find_proxy(proxy, self.address)
+        self._proxy_by_host = proxy == ENVIRONMENT
         if connections < 1:
             raise UsageError("connections must be at least 1")
         if not self.address.tls and self.tls.verify:
@@ -214,7 +215,9 @@ class HTTPTransport:
             raise UsageError(f"no trust was given for {target.netloc}")
         chosen = (trust or self.trust) if target.tls else None
         try:
-            connection = await open_connection(target, chosen, self.timeouts, self.proxy)
+            connection = await open_connection(
+                target, chosen, self.timeouts, self._proxy_to(target)
+            )
         except TLSError as exc:
             failure = exc
         else:
@@ -222,6 +225,12 @@ class HTTPTransport:
                 yield reply
             return
         raise await self._with_certificate(failure, target, chosen)
+
+    def _proxy_to(self, target: Address) -> Proxy | None:
+        # NO_PROXY may name a host that a vCenter sends us to, and not the vCenter, or the other way.
+        if self._proxy_by_host and target != self.address:
+            return find_proxy(ENVIRONMENT, target)
+        return self.proxy
 
     # -- certificates --------------------------------------------------------------------------
 
@@ -247,7 +256,7 @@ class HTTPTransport:
         """Return the certificate (DER) that the server shows, whoever signed it; sends no request."""
         target = address or self.address
         blind = blind_trust(target.netloc, legacy=self.tls.legacy)
-        connection = await open_connection(target, blind, self.timeouts, self.proxy)
+        connection = await open_connection(target, blind, self.timeouts, self._proxy_to(target))
         connection.close()
         return connection.certificate
 

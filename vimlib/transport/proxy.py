@@ -51,7 +51,8 @@ def parse_proxy(url: str) -> Proxy:
         )
     credentials = None
     if at:
-        credentials = Secret(unquote(userinfo))
+        # A user name alone has an empty password (RFC 7617, 2: the colon is always there).
+        credentials = Secret(unquote(userinfo if ":" in userinfo else f"{userinfo}:"))
         if re.search(r"[\x00-\x1f\x7f]", credentials.reveal()):
             raise UsageError("the proxy's user name or password has control characters")
     return Proxy(parse_address(f"http://{netloc}", path="/"), credentials)

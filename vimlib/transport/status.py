@@ -28,7 +28,7 @@ _HINTS: Final = {
     404: "Check that the URL is the one of the API: https://HOST/sdk.",
     429: "The host is busy: make fewer calls at once.",
     502: "A gateway did not reach the service: is hostd or vpxd running?",
-    503: "The service is starting or too busy; try again later.",
+    503: "The service is starting or too busy, or has as many sessions as it may; try again later.",
     504: "A gateway gave up waiting for the service.",
 }
 

@@ -342,7 +342,7 @@ async def _tunnel(connection: Connection, proxy: Proxy, address: Address) -> Non
     first, _, rest = head.partition(b"\r\n")
     words = first.split(None, 2)
     status = int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
-    if status != 200:
+    if not 200 <= status < 300:  # RFC 9110, 9.3.6: any 2xx opens the tunnel
         said = printable(b" ".join(words[1:]).decode("latin-1"), 80)
         raise _proxy_failed(proxy, f"it answered {said!r}", status)
     if rest.partition(b"\r\n\r\n")[2]:

@@ -29,8 +29,9 @@ from vimlib.errors import (
     TransportError,
     UsageError,
 )
-from vimlib.tls import TLS
+from vimlib.tls import TLS, blind_trust, parse_pin
 from vimlib.transport import EncodedCall, HTTPRequest, HTTPTransport, Timeouts
+from vimlib.transport.address import parse_address
 
 QUICK = Timeouts(connect=0.4, handshake=0.4, read=0.4, write=0.4, call=2)
 GOOD = certs.make("good")
@@ -490,6 +491,31 @@ async def test_row_82_the_environment_s_proxy_is_used_only_when_asked(
             assert (await made.exchange(call())).status == 200
         assert len(seen) == 1
         assert b"uthorization" not in server.received
+
+
+async def test_row_82_no_proxy_holds_for_the_host_that_it_names_and_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A vCenter without a proxy may send a transfer to a host that is behind one."""
+    seen: list[str] = []
+    for name in ("https_proxy", "http_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    async with (
+        stage(serve, GOOD.server_context()) as server,
+        stage(proxy_to(server.port, seen)) as proxy,
+    ):
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        async with transport(server.url, proxy="environment") as made:
+            assert (await made.exchange(call())).status == 200
+            assert seen == []
+            other = parse_address("https://esx.test")
+            trust = blind_trust("esx.test", (parse_pin(GOOD.digest()),))
+            request = HTTPRequest(method="GET", target="/x")
+            async with made.http(request, address=other, trust=trust) as reply:
+                assert await reply.read() == XML
+        assert seen == ["CONNECT esx.test:443"]
 
 
 async def test_plain_http_needs_to_be_meant() -> None:

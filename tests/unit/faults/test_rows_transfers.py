@@ -244,6 +244,46 @@ async def test_row_49_interim_answers_are_passed_over() -> None:
         assert await put(transport, Body(1000)) == (200, "ok")
 
 
+async def test_row_49_an_interim_answer_amid_a_slow_body_starts_no_deadline() -> None:
+    """Servers say 100 unasked, and the body takes as long as it takes."""
+
+    async def interim(conn: Conn) -> None:
+        await conn.head()
+        await conn.send(b"HTTP/1.1 100 Continue\r\n\r\nHTTP")
+        await conn.reader.readexactly(1000)
+        await conn.send(b"/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    class Slow(Body):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            async for piece in super().__aiter__():
+                await asyncio.sleep(0.12)
+                yield piece
+
+    async with (
+        stage(interim, GOOD.server_context()) as server,
+        transport_to(server.url, read=0.6) as transport,
+    ):
+        assert await put(transport, Slow(1000, chunk=100)) == (200, "ok")
+
+
+async def test_a_large_chunk_goes_out_in_pieces_each_with_its_own_deadline() -> None:
+    told: list[int] = []
+    async with (
+        stage(take, GOOD.server_context()) as server,
+        transport_to(server.url, read=5.0, write=5.0) as transport,
+    ):
+        request = HTTPRequest(
+            method="PUT",
+            target="/folder/x",
+            body=Body(5 * MIB // 2, chunk=5 * MIB // 2),
+            length=5 * MIB // 2,
+            on_sent=told.append,
+        )
+        async with transport.http(request) as reply:
+            assert reply.status == 201
+    assert told == [MIB, 2 * MIB, 5 * MIB // 2]
+
+
 async def test_row_49_interim_answers_without_end_end() -> None:
     """Each is a sign of life, so no deadline passes: they are counted."""
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+
 import pytest
 
 from vimlib.errors import UsageError
@@ -17,6 +19,12 @@ def test_a_proxy_with_a_password() -> None:
     assert proxy.authorization is not None
     assert proxy.authorization.reveal() == "Basic dXNAZXI6cDp3"
     assert "p:w" not in repr(proxy)
+
+
+def test_a_user_without_a_password() -> None:
+    proxy = parse_proxy("http://user@proxy.test:3128")
+    assert proxy.authorization is not None
+    assert base64.b64decode(proxy.authorization.reveal().removeprefix("Basic ")) == b"user:"
 
 
 def test_a_bare_proxy() -> None:
