@@ -31,6 +31,9 @@ log = logging.getLogger("vimlib.session")
 
 # Silence that is allowed beyond what a long poll was asked to wait.
 _POLL_SLACK: Final = 30.0
+# WaitForUpdates, of hosts before API 4.1, is not told how long to wait: who calls it cancels it on
+# the host after as long as a long poll is asked to wait at most.
+_ENDLESS_POLL: Final = 60.0
 _COOKIE_GIVERS: Final = frozenset({"RetrieveServiceContent", "Login"})
 
 
@@ -163,6 +166,8 @@ class _Layer:
 
 def _patience(name: str, args: Mapping[str, Any], timeouts: Timeouts) -> float | None:
     """Return the silence that a call may keep, where it differs from `Timeouts.read`."""
+    if name == "WaitForUpdates":
+        return max(timeouts.read, _ENDLESS_POLL + _POLL_SLACK)
     if name != "WaitForUpdatesEx":
         return None
     options = args.get("options")

@@ -68,4 +68,7 @@ class Keepalive:
                 return
             except VimlibError as exc:
                 log.warning("a keepalive failed, the next one comes in %g s: %s", idle, exc)
+            except Exception:
+                # A middleware's own; it must not end the session that it was to look at.
+                log.exception("a keepalive failed, the next one comes in %g s", idle)
             self._last = loop.time()

@@ -44,6 +44,7 @@ from vimlib.transport import (
     ScriptedTransport,
     Timeouts,
 )
+from vimlib.transport.base import Exchange
 
 GOOD = certs.make("good")
 FAST = RetryPolicy(backoff=Backoff(first=0.001, longest=0.002))
@@ -155,6 +156,26 @@ def test_the_keepalive_survives_failed_beats(caplog: pytest.LogCaptureFixture) -
     assert caplog.text.count("a keepalive failed") == 3
 
 
+def test_the_keepalive_survives_a_middleware_s_own_error(caplog: pytest.LogCaptureFixture) -> None:
+    transport = ScriptedTransport(script(), cookie=Secret("c"))
+    failures = iter([ZeroDivisionError("a bug of theirs"), None])
+
+    async def broken(call: EncodedCall, exchange: Exchange, /) -> Reply:
+        failure = next(failures, None) if call.method == "CurrentTime" else None
+        if failure is not None:
+            raise failure
+        return await exchange(call)
+
+    async def main() -> None:
+        async with scripted(transport, keepalive=60, middleware=[broken]):
+            await asyncio.sleep(121)
+        assert beats(transport) == 1
+
+    with caplog.at_level(logging.WARNING):
+        clock.run(main())
+    assert "a bug of theirs" in caplog.text
+
+
 def test_the_keepalive_ends_when_the_login_is_refused() -> None:
     expired = encode_fault(vim25.NotAuthenticated(privilegeId="System.View"))
     transport = ScriptedTransport(
@@ -197,6 +218,20 @@ def test_row_14_a_repeat_waits_as_long_as_the_host_asks() -> None:
             assert 20 <= loop.time() - began < 21
 
     clock.run(main())
+
+
+def test_a_short_read_deadline_ends_no_long_poll_that_is_told_no_end() -> None:
+    found = encoded("WaitForUpdates", vim25.UpdateSet(version="1", filterSet=[]))
+    transport = ScriptedTransport(script(WaitForUpdates=found), cookie=Secret("c"))
+
+    async def main() -> None:
+        async with scripted(transport, keepalive=None, timeouts=Timeouts(read=5)) as session:
+            await session.bind(vim25.PropertyCollector("pc")).WaitForUpdates()
+
+    clock.run(main())
+    (sent,) = [call for call in transport.calls if call.method == "WaitForUpdates"]
+    assert sent.read is not None
+    assert sent.read > 20, "Context.max_wait, after which it is cancelled on the host"
 
 
 # -- races -----------------------------------------------------------------------------------------
