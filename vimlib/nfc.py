@@ -52,6 +52,8 @@ log = logging.getLogger("vimlib.nfc")
 STREAM_OPTIMIZED: Final = "application/x-vnd.vmware-streamVmdk"
 # A quarter of the host's patience, so that three beats may be lost; and never rarer than this.
 _LONGEST_BEAT: Final = 30.0
+# Whatever the host says its patience is.
+_SHORTEST_BEAT: Final = 0.5
 _LAST_CALL: Final = 15.0
 _DONE: Final = frozenset({200, 201, 204})
 
@@ -317,7 +319,7 @@ async def _beating(lease: Lease, patience: float) -> AsyncIterator[None]:
 
 async def _beat(lease: Lease, patience: float) -> None:
     loop = asyncio.get_running_loop()
-    pause = min(_LONGEST_BEAT, patience / 4)
+    pause = max(_SHORTEST_BEAT, min(_LONGEST_BEAT, patience / 4))
     last = loop.time()
     while True:
         try:

@@ -260,6 +260,18 @@ def test_row_59_a_beat_that_fails_is_survived_and_one_that_always_fails_is_not()
     assert caught.value.__cause__ is lost
 
 
+@pytest.mark.parametrize("patience", [0.001, -5.0])
+def test_a_host_without_patience_is_not_flooded(patience: float) -> None:
+    beats: list[int] = []
+
+    async def main() -> None:
+        async with _beating(fake_lease(beats.append), patience):
+            await asyncio.sleep(10)
+
+    clock.run(main())
+    assert len(beats) <= 21
+
+
 def test_a_beat_that_hangs_is_not_waited_for() -> None:
     started: list[float] = []
 
