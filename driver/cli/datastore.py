@@ -239,12 +239,24 @@ async def get(
 
     Args:
         path: The file.
-        local: Where to; a folder, or nothing, keeps the file's own name; `-` is stdout.
+        local: Where to; a folder, or nothing, keeps the file's own name; `-` is stdout, which then
+            has no JSON.
         overwrite: Replace a file that is there.
     """
     file = read_path(path, datastore)
+    if not file.path:
+        raise UsageError(
+            f"{file} is a whole datastore, and a file is fetched",
+            hint=f"See what is in it: vimctl datastore ls '{file}'",
+        )
     target: Path | None = None
-    if str(local) != "-":
+    if str(local) == "-":
+        if output.json:
+            raise UsageError(
+                "stdout cannot have the file and JSON too",
+                hint="Leave --json out, or name a file instead of -.",
+            )
+    else:
         target = _local_target(local, file.name, overwrite=overwrite)
     async with (
         connection.client() as client,

@@ -28,7 +28,8 @@ async def watch(
 
     First comes a line `enter` for each object that is there, then one for each change. With
     `--json` a line is `{"kind": "enter", "obj": REFERENCE, "changed": {PATH: VALUE}, "missing":
-    {PATH: FAULT}}`; kinds are `enter`, `modify` and `leave`.
+    {PATH: FAULT}}`; kinds are `enter`, `modify` and `leave`. The watch of one object ends when that
+    is gone.
 
     Args:
         target: TYPE for all of them, or TYPE:ID as `VirtualMachine:12`.
@@ -54,6 +55,10 @@ async def watch(
         told = 0
         async with client.watch(kind, *path, source=source) as changes:
             async for change in changes:
+                gone = one is not None and change.kind == "leave"
+                reason = next(iter(change.row.missing.values()), None)
+                if gone and isinstance(reason, vim25.ManagedObjectNotFound):  # it never was there
+                    raise reason.copy()
                 document = row_document(change.row)
                 changed = {name: to_json(value) for name, value in change.changed.items()}
                 if output.json:
@@ -73,5 +78,5 @@ async def watch(
                     ]
                     print(f"{change.kind:<6}  {':'.join(change.obj.moref)}", *words, flush=True)
                 told += 1
-                if told == count:
+                if gone or told == count:
                     return

@@ -54,6 +54,11 @@ def test_to_stdout(
         assert main(["datastore", "get", "[datastore1] x", "-", "-q"]) == 0
         assert raw.getvalue() == local.read_bytes()
     vimctl("datastore", "get", "[datastore1] x", "--overwrit", code=2)
+    refused = vimctl("datastore", "get", "[datastore1] x", "-", "--json", code=2)
+    assert refused.lines == [refused.lines[0]], "one document, and no byte of the file"
+    assert refused.lines[0]["error"]["type"] == "UsageError"
+    vimctl("datastore", "get", "[datastore1]", "-", code=2)
+    assert "whole datastore" in vimctl("datastore", "get", "[datastore1]", code=2).err
 
 
 def test_nothing_is_replaced_unasked(

@@ -18,6 +18,11 @@ def test_a_deadline_ends_it(esx: ESXHost, vimctl: Vimctl) -> None:
     assert len(done.lines) == 3
 
 
+def test_one_object_that_is_not_there_or_goes_ends_it(esx: ESXHost, vimctl: Vimctl) -> None:
+    gone = vimctl("watch", "VirtualMachine:gone", "-p", "name", "--timeout", "20", "--json", code=4)
+    assert [line["error"]["type"] for line in gone.lines] == ["ManagedObjectNotFound"]
+
+
 def test_what_cannot_be_watched(esx: ESXHost, vimctl: Vimctl) -> None:
     vimctl("watch", "VirtualMachine", code=2)
     vimctl("watch", "NoSuch", "-p", "name", code=2)
