@@ -32,6 +32,9 @@ def main(argv: list[str] | None = None) -> int:
     except CodegenError as error:
         print(f"error: {error.where + ': ' if error.where else ''}{error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     for name in done.changed:
         print(("stale: " if args.check else "wrote ") + str(done.package / name))
     print(f"{done.files} files, {len(done.changed)} {'stale' if args.check else 'changed'}")

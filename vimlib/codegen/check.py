@@ -23,7 +23,10 @@ def check_with_zeep(schema: Schema, path: Path) -> None:
         import zeep
     except ImportError as error:
         raise CodegenError("zeep is not installed", hint="pip install 'vimlib[codegen]'") from error
-    client = zeep.Client(str(path), settings=zeep.Settings(strict=True, forbid_entities=True))
+    try:
+        client = zeep.Client(str(path), settings=zeep.Settings(strict=True, forbid_entities=True))
+    except Exception as error:  # it has no base for all that it raises
+        raise CodegenError(f"zeep cannot read it: {error}", where=path.name) from error
     seen: dict[str, Any] = {}
     for service in client.wsdl.services.values():
         for port in service.ports.values():

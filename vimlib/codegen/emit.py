@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import keyword
 import textwrap
 from typing import TYPE_CHECKING, Final
 
 from vimlib.codegen.layout import bases
 from vimlib.codegen.schema import CodegenError
+from vimlib.model.managed import ManagedObject
 from vimlib.model.version import parse_version
 from vimlib.model.wire import PRIMITIVES, attribute_name
 
@@ -26,21 +29,63 @@ _FAULT_ATTRIBUTES: Final = frozenset(
     "args retryable outcome hint fault_name localized_message raw_fields copy add_note with_traceback".split()
 )
 _RESERVED: Final = frozenset(
-    "DataObject Enumeration Any Final Generic TypeVar TypeAlias Literal datetime operation required model BINDING T".split()
+    "DataObject Enumeration Any Final Generic TypeVar TypeAlias Literal datetime operation required model BINDING T "
+    "TYPE_CHECKING str bool int float bytes list".split()
 )
 _WIDTH: Final = 110
 
 
 def emit_package(schema: Schema, modules: dict[str, list[str]], source: str) -> dict[str, str]:
     """Return file name to text of a whole package. `source` names what it was made from."""
-    for name in (*schema.types, *schema.enums, *schema.managed):
-        if name in _RESERVED or not name.isidentifier():
-            raise CodegenError(f"a type cannot be called {name}", where=name)
+    _check_names(schema)
     writer = _Writer(schema, modules, source)
     files = {f"{module}.py": writer.module(module) for module in modules}
     files["_binding.py"] = writer.binding()
     files["__init__.py"] = writer.package()
     return files
+
+
+def _check_names(schema: Schema) -> None:
+    """Raise `CodegenError` for names that cannot stand in one module, or one class, of Python."""
+    taken: set[str] = set()
+    aliases = [f"{name}Value" for name in schema.enums]
+    for name in (*schema.types, *schema.enums, *schema.managed, *aliases):
+        if name in _RESERVED or not name.isidentifier() or keyword.iskeyword(name):
+            raise CodegenError(f"a type cannot be called {name}", where=name)
+        if name in taken:
+            raise CodegenError(f"two things would be called {name}", where=name)
+        taken.add(name)
+    for enum in schema.enums.values():
+        _check_attributes(enum.values, enum.name)
+    for data in schema.types.values():
+        names: list[str] = []
+        line: DataType | None = data
+        while line is not None:
+            names += [field.name for field in line.fields]
+            line = schema.types.get(line.base or "")
+        _check_attributes(names, data.name)
+    for name, operation in schema.operations.items():
+        if not name.isidentifier() or keyword.iskeyword(name) or hasattr(ManagedObject, name):
+            raise CodegenError(f"an operation cannot be called {name}", where=name)
+        _check_attributes([param.name for param in operation.params], name)
+
+
+def _check_attributes(names: Iterable[str], where: str) -> None:
+    seen: dict[str, str] = {}
+    for name in names:
+        attribute = attribute_name(name)
+        if attribute.startswith("__"):  # private to its class, in Python
+            raise CodegenError(f"{name!r} cannot be an attribute", where=where)
+        if attribute in seen:
+            raise CodegenError(
+                f"{seen[attribute]!r} and {name!r} would both be {attribute}", where=where
+            )
+        seen[attribute] = name
+
+
+def _quoted(text: str) -> str:
+    """Return a string literal between double quotes."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 class _Writer:
@@ -115,11 +160,11 @@ class _Writer:
             yield text
             yield ""
         yield f'    _since_ = "{enum.since}"'
-        yield from (f'    {attribute_name(v)}: Final = "{v}"' for v in enum.values)
+        yield from (f"    {attribute_name(v)}: Final = {_quoted(v)}" for v in enum.values)
         yield ""
         yield ""
-        values = ", ".join(f"'{v}'" for v in enum.values)
-        yield f'{enum.name}Value: TypeAlias = "Literal[{values}] | str"'
+        values = ", ".join(map(repr, enum.values))
+        yield f"{enum.name}Value: TypeAlias = {_quoted(f'Literal[{values}] | str')}"
 
     def data(self, data: DataType) -> Iterator[str]:
         base = data.base or ("model.MethodFault" if data.fault else "DataObject")
@@ -305,7 +350,7 @@ class _Writer:
             "",
             "BINDING = Binding(",
             '    __name__.rpartition(".")[0],',
-            f'    "{self.schema.namespace}",',
+            f"    {_quoted(self.schema.namespace)},",
             "    areas={",
         ]
         for module, names in self.modules.items():

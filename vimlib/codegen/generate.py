@@ -53,20 +53,21 @@ def generate(
     files = emit_package(schema, lay_out(schema), source or wsdl.name)
     changed = []
     present = {p.name: p for p in out.glob("*.py")} if out.is_dir() else {}
-    for name, path in present.items():
-        if not path.read_text("utf-8").startswith(_MARK):
+    for path in present.values():
+        if not path.read_bytes().startswith(_MARK.encode()):
             raise CodegenError(
                 f"{path} was not generated", hint="Choose an empty folder.", where=str(path)
             )
+    for name, path in present.items():
         if name not in files:
             changed.append(name)
             if not check:
                 path.unlink()
     for name, text in files.items():
-        if name in present and present[name].read_text("utf-8") == text:
+        if name in present and present[name].read_bytes() == text.encode():
             continue
         changed.append(name)
         if not check:
             out.mkdir(parents=True, exist_ok=True)
-            (out / name).write_text(text, "utf-8")
+            (out / name).write_text(text, "utf-8", newline="\n")
     return Generated(out, len(files), tuple(sorted(changed)))

@@ -1,9 +1,10 @@
 """Read a WSDL and the schemas that it includes, with lxml.
 
 Understood is the document/literal dialect that SOAP services of the vSphere kind speak: named
-complex types with sequences and extension, string enumerations, one part a message. What lies
-outside raises `CodegenError` with the place, rather than a package that would not work.
-Only local files are read: an import from the network is refused.
+complex types with sequences, choices and extension, qualified elements, restrictions of simple
+types, enumerations of texts, one part a message. What lies outside raises `CodegenError` with the
+place, rather than a package that would not work. Only local files are read: an import from the
+network is refused.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from typing import TYPE_CHECKING, Final
 from lxml import etree
 
 from vimlib.codegen.schema import CodegenError, DataType, Element, Enum, Operation, Schema
+from vimlib.model.wire import PRIMITIVES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
 __all__ = ["ANNOTATIONS", "read_wsdl"]
@@ -46,7 +48,8 @@ class _Reader:
         self.schemas: list[etree._Element] = []
         self.seen: set[Path] = set()
         self.complex: dict[str, etree._Element] = {}
-        self.simple: dict[str, str] = {}
+        self.simple: dict[str, etree._Element] = {}
+        """Restrictions of types of text and numbers, which have no class of their own."""
         self.elements: dict[str, etree._Element] = {}
         self.root = self._parse(wsdl)
         self.namespace = self.root.get("targetNamespace") or ""
@@ -92,6 +95,9 @@ class _Reader:
                 hint=f"Generate a package for {self.namespace} alone, or move the types there.",
             )
         self.schemas.append(schema)
+        for name in ("redefine", "override"):
+            if schema.find(f"{XSD}{name}") is not None:
+                raise CodegenError(f"xsd:{name} is not supported", where=path.name)
         for link in schema.iter(f"{XSD}include", f"{XSD}import"):
             location = link.get("schemaLocation")
             if location is None:
@@ -126,11 +132,28 @@ class _Reader:
                         raise CodegenError(
                             "only restrictions of simple types are supported", where=name
                         )
-                    self.simple[name] = self.type_of(restriction.get("base", ""), restriction, name)
+                    self.simple[name] = restriction
+        for schema in self.schemas:
+            for node in schema.iterchildren(f"{XSD}simpleType"):
+                self._numbers(node, node.get("name", ""))
+        for schema in self.schemas:
             yield from ((n.get("name", ""), n) for n in schema if n.get("name"))
 
-    def type_of(self, qname: str, node: etree._Element, where: str) -> str:
-        """Resolve a QName in the scope of `node` to a primitive or a type name."""
+    def _numbers(self, node: etree._Element, name: str) -> None:
+        """Take a simple type that enumerates anything but texts for what it restricts."""
+        restriction = node.find(f"{XSD}restriction")
+        if restriction is not None and name not in self.simple:
+            base = self.type_of(restriction.get("base", ""), restriction, name)
+            if base in PRIMITIVES and base != "string":
+                self.simple[name] = restriction
+
+    def type_of(
+        self, qname: str, node: etree._Element, where: str, line: tuple[str, ...] = ()
+    ) -> str:
+        """Resolve a QName in the scope of `node` to a primitive or a type name.
+
+        `line` are the simple types on the way.
+        """
         prefix, _, local = qname.rpartition(":")
         uri = node.nsmap.get(prefix or None)
         if uri == XSD[1:-1]:
@@ -140,7 +163,12 @@ class _Reader:
                 raise CodegenError(f"xsd:{local} is not supported", where=where) from None
         if local == _REFERENCE:
             return "ref"
-        return self.simple.get(local, local)
+        if len(line) > len(self.simple):
+            raise CodegenError("a simple type that is its own base", where=where)
+        restriction = self.simple.get(local)
+        if restriction is None:
+            return local
+        return self.type_of(restriction.get("base", ""), restriction, local, (*line, local))
 
     def fields(self, node: etree._Element, where: str) -> tuple[str | None, tuple[Element, ...]]:
         """Return base and own fields of a complex type."""
@@ -149,34 +177,55 @@ class _Reader:
         for name in ("attribute", "simpleContent", "group", "any"):
             if node.find(f".//{XSD}{name}") is not None:
                 raise CodegenError(f"xsd:{name} in a complex type is not supported", where=where)
-        extension = node.find(f"{XSD}complexContent/{XSD}extension")
-        if extension is not None:
+        if node.find(f"{XSD}complexContent") is not None:
+            extension = node.find(f"{XSD}complexContent/{XSD}extension")
+            if extension is None:
+                raise CodegenError("only extension of a complex type is supported", where=where)
             base = self.type_of(extension.get("base", ""), extension, where)
             content = extension
-        found = []
+        found: list[Element] = []
         for group in content:
-            if group.tag in (f"{XSD}annotation", f"{XSD}complexContent"):
-                continue
-            if group.tag not in (f"{XSD}sequence", f"{XSD}all", f"{XSD}choice"):
-                raise CodegenError(f"{etree.QName(group).localname} is not supported", where=where)
-            found += [
-                self.element(e, where, group.tag == f"{XSD}choice")
-                for e in group.iter(f"{XSD}element")
-            ]
+            if group.tag not in (f"{XSD}annotation", f"{XSD}complexContent"):
+                found += self._group(group, where, False)
         return base, tuple(f for f in found if f.name not in _HIDDEN)
 
-    def element(self, node: etree._Element, where: str, choice: bool = False) -> Element:
+    def _group(self, group: etree._Element, where: str, optional: bool) -> Iterator[Element]:
+        """Yield the elements of a sequence or choice, those of the groups inside of it too."""
+        if group.tag not in (f"{XSD}sequence", f"{XSD}all", f"{XSD}choice"):
+            raise CodegenError(f"{etree.QName(group).localname} is not supported", where=where)
+        if group.get("maxOccurs", "1") != "1":
+            raise CodegenError(
+                f"a {etree.QName(group).localname} that repeats is not supported", where=where
+            )
+        optional = optional or group.tag == f"{XSD}choice" or group.get("minOccurs", "1") == "0"
+        for node in group:
+            if node.tag == f"{XSD}element":
+                yield self.element(node, where, optional)
+            elif node.tag != f"{XSD}annotation":
+                yield from self._group(node, where, optional)
+
+    def element(self, node: etree._Element, where: str, optional: bool = False) -> Element:
+        most, least = node.get("maxOccurs", "1"), node.get("minOccurs", "1")
         reference = node.get("ref")
         if reference is not None:
-            node = self.elements[reference.rpartition(":")[2]]
+            node = self._global(reference, where)
         name, type_ = node.get("name", ""), node.get("type")
+        where = f"{where}.{name}"
         if type_ is None:
-            raise CodegenError("an element needs a named type", where=f"{where}.{name}")
+            raise CodegenError("an element needs a named type", where=where)
+        if reference is None:
+            schema = next(node.iterancestors(f"{XSD}schema"))
+            if node.get("form", schema.get("elementFormDefault", "unqualified")) != "qualified":
+                raise CodegenError(
+                    "an element that is in no namespace is not supported",
+                    where=where,
+                    hint='The schema has to say elementFormDefault="qualified", as the service does.',
+                )
         return Element(
             name,
-            self.type_of(type_, node, f"{where}.{name}"),
-            array=node.get("maxOccurs", "1") not in ("0", "1"),
-            optional=choice or node.get("minOccurs", "1") == "0" or node.get("nillable") == "true",
+            self.type_of(type_, node, where),
+            array=most not in ("0", "1"),
+            optional=optional or least == "0" or node.get("nillable") == "true",
             secret=node.get(f"{ANNOTATIONS}secret") is not None,
             since=node.get(f"{ANNOTATIONS}since", ""),
             referent=node.get(f"{ANNOTATIONS}ref", ""),
@@ -186,8 +235,15 @@ class _Reader:
 
     def operations(self) -> Iterator[Operation]:
         for binding in self.root.iter(f"{SOAP}binding"):
-            if binding.get("style", "document") != "document":
+            around = binding.getparent()
+            styles = [binding, *(around.iter(f"{SOAP}operation") if around is not None else ())]
+            if any(node.get("style", "document") != "document" for node in styles):
                 raise CodegenError("only document/literal services are supported, this one is RPC")
+        for body in self.root.iter(f"{SOAP}body"):
+            if body.get("use", "literal") != "literal":
+                raise CodegenError(
+                    "only document/literal services are supported, this one is encoded"
+                )
         messages = {
             m.get("name"): m.findall(f"{WSDL}part") for m in self.root.findall(f"{WSDL}message")
         }
@@ -212,9 +268,25 @@ class _Reader:
                 name,
                 params[1:] if addressed else params,
                 results[0] if results else None,
-                tuple(self.type_of(f.get("type", ""), f, name) for f in faults if f is not None),
+                tuple(self._fault(f, name) for f in faults if f is not None),
                 addressed,
             )
+
+    def _fault(self, element: etree._Element, where: str) -> str:
+        type_ = element.get("type")
+        found = type_ and self.type_of(type_, element, where)
+        if not found or found not in self.complex:
+            raise CodegenError(
+                f"its fault {element.get('name')} is of no named complex type", where=where
+            )
+        return found
+
+    def _global(self, qname: str, where: str) -> etree._Element:
+        """Return the element of the schemas' top level that `qname` refers to."""
+        found = self.elements.get(qname.rpartition(":")[2])
+        if found is None:
+            raise CodegenError(f"there is no element {qname}", where=where)
+        return found
 
     def _part(
         self,
@@ -227,12 +299,15 @@ class _Reader:
         parts = messages.get(use.get("message", "").rpartition(":")[2], [])
         if len(parts) != 1 or parts[0].get("element") is None:
             raise CodegenError("a message needs one part that names an element", where=where)
-        return self.elements[parts[0].get("element", "").rpartition(":")[2]]
+        return self._global(parts[0].get("element", ""), where)
 
     def _body(self, element: etree._Element, where: str) -> tuple[Element, ...]:
         named = element.get("type")
         if named is not None:
-            node = self.complex[named.rpartition(":")[2]]
+            found = self.complex.get(named.rpartition(":")[2])
+            if found is None:
+                raise CodegenError(f"{named} is no complex type", where=where)
+            node = found
         else:
             inner = element.find(f"{XSD}complexType")
             if inner is None:
@@ -264,10 +339,34 @@ def read_wsdl(path: Path) -> Schema:
         elif node.tag == f"{XSD}complexType" and name not in requests and name != _REFERENCE:
             base, fields = reader.fields(node, name)
             schema.types[name] = DataType(name, base, fields, since, origin)
+    _check_names(schema)
     _mark_faults(schema)
     _drop_arrays(schema)
     schema.digest = reader.hash.hexdigest()
     return schema
+
+
+def _check_names(schema: Schema) -> None:
+    """Raise `CodegenError` for a type that is mentioned and not there, or its own ancestor."""
+    known = schema.types.keys() | schema.enums.keys() | PRIMITIVES
+    for name, data in schema.types.items():
+        line = [name]
+        while (base := schema.types[line[-1]].base) is not None:
+            if base not in schema.types:
+                raise CodegenError(f"its base {base} is no complex type", where=line[-1])
+            if base in line:
+                raise CodegenError("it is its own ancestor", where=name)
+            line.append(base)
+        _check_types(data.fields, known, name)
+    for operation in schema.operations.values():
+        results = (operation.returns,) if operation.returns else ()
+        _check_types((*operation.params, *results), known, operation.name)
+
+
+def _check_types(elements: tuple[Element, ...], known: Collection[str], where: str) -> None:
+    for element in elements:
+        if element.type not in known:
+            raise CodegenError(f"there is no type {element.type}", where=f"{where}.{element.name}")
 
 
 def _mark_faults(schema: Schema) -> None:
@@ -288,6 +387,7 @@ def _mark_faults(schema: Schema) -> None:
 def _drop_arrays(schema: Schema) -> None:
     """ArrayOfX carries no class: it is a list, unless a field has it as its own type."""
     used = {f.type for t in schema.types.values() for f in t.fields}
+    used |= {t.base for t in schema.types.values() if t.base}
     used |= {
         p.type
         for o in schema.operations.values()

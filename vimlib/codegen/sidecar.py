@@ -10,6 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from vimlib.codegen.schema import CodegenError, Element, ManagedType
+from vimlib.model.wire import attribute_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,8 +34,23 @@ def _element(facts: dict[str, Any], name: str) -> Element:
 
 
 def add_sidecar(schema: Schema, path: Path) -> None:
-    """Add what the sidecar at `path` says to `schema`. Raises `CodegenError` where the two disagree."""
-    facts = json.loads(path.read_text("utf-8"))
+    """Add what the sidecar at `path` says to `schema`.
+
+    Raises `CodegenError` where the two disagree, and if the file is no sidecar.
+    """
+    try:
+        _add(schema, json.loads(path.read_text("utf-8")), path)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        if isinstance(error, CodegenError):
+            raise
+        raise CodegenError(
+            f"{path.name} is no sidecar of this WSDL: {type(error).__name__}: {error}",
+            hint="Name another with --sidecar, or move away the JSON that stands beside the WSDL.",
+            where=str(path),
+        ) from error
+
+
+def _add(schema: Schema, facts: dict[str, Any], path: Path) -> None:
     schema.versions = tuple(v["id"] for v in facts["versions"] if v["id"][0].isdigit())
     for name, item in facts["managed"].items():
         schema.managed[name] = ManagedType(
@@ -68,6 +84,7 @@ def _method(schema: Schema, owner: str, facts: dict[str, Any]) -> None:
 def add_service(schema: Schema) -> None:
     """Make one class of all operations, for a WSDL that has no sidecar."""
     taken = schema.types.keys() | schema.enums.keys()
-    name = schema.service if schema.service not in taken else f"{schema.service}Service"
+    name = attribute_name(schema.service)
+    name = f"{name}Service" if name in taken else name
     schema.managed["ManagedObject"] = ManagedType("ManagedObject", None, (), ())
     schema.managed[name] = ManagedType(name, "ManagedObject", (), tuple(schema.operations))

@@ -26,6 +26,7 @@ PRIMITIVES: Final = frozenset(
     "string boolean byte short int long float double dateTime base64Binary anyURI anyType ref".split()
 )
 
+_NO_WORD = re.compile(r"\W")
 _WORD = re.compile(
     r"(?P<name>[^:\s]+):(?P<type>[^\s(!*~@]+)(?:\((?P<ref>\w+)\))?"
     r"(?P<required>!?)(?P<array>\*?)(?P<secret>~?)(?:@(?P<since>\S+))?"
@@ -33,8 +34,16 @@ _WORD = re.compile(
 
 
 def attribute_name(wire_name: str) -> str:
-    """Return the Python name of a wire name: itself, with `_` behind where Python claims the word."""
-    return wire_name + "_" if keyword.iskeyword(wire_name) or wire_name == "self" else wire_name
+    """Return the Python name of a wire name: itself, where Python allows it.
+
+    A word that Python claims gets `_` behind. Of other services' names, what cannot stand in an
+    identifier becomes `_` (`low-power`: `low_power`), and a digit in front gets one before it.
+    """
+    if wire_name.isidentifier():
+        claimed = keyword.iskeyword(wire_name) or wire_name == "self"
+        return wire_name + "_" if claimed else wire_name
+    name = _NO_WORD.sub("_", wire_name)
+    return name if name.isidentifier() else f"_{name}"
 
 
 class Field(Struct, frozen=True):

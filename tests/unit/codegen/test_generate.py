@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import importlib
+from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
+from uuid import uuid4
+from xml.sax.saxutils import quoteattr
 
 import pytest
 
 from vimlib.codegen import CodegenError, generate
 from vimlib.codegen.__main__ import main
-from vimlib.model import DataObject, MethodFault
-from vimlib.soap import decode_response, encode_request
+from vimlib.model import DataObject, MethodFault, parse_fields
+from vimlib.soap import decode_response, encode_request, encode_response
+from vimlib.soap.tables import LAZY, Tables
 
 ROOT = Path(__file__).parents[3]
 
@@ -94,6 +99,107 @@ def test_calls_of_a_users_service_travel(thermostat: ModuleType) -> None:
     )
 
 
+def changed(wsdl: Path, file: str, old: str, new: str) -> None:
+    path = wsdl.with_name(file)
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def imported(wsdl: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Generate a package, import all of it, and compile its tables."""
+    name = f"made_{uuid4().hex}"
+    generate(wsdl, wsdl.with_name(name))
+    monkeypatch.syspath_prepend(wsdl.parent)
+    package = importlib.import_module(name)
+    tables = Tables(package.BINDING)
+    for type_ in package.BINDING.names():
+        found = package.BINDING.find(type_)
+        for item in tables.shape(found).items if tables.knows(found) else ():
+            if item.kind == LAZY:
+                tables.settle(item)
+    return package
+
+
+def test_names_that_python_does_not_allow(wsdl: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = ("in", "low-power", "2x", 'a"b', "c\\d", "e'f", "\u00fc", "")
+    made = "".join(f"<xsd:enumeration value={quoteattr(value)}/>" for value in values)
+    changed(wsdl, "thermostat.xsd", '<xsd:enumeration value="in"/>', made)
+    changed(wsdl, "thermostat.xsd", 'name="at" type', 'name="read-at.utc" type')
+    package = imported(wsdl, monkeypatch)
+    assert package.Mode.__values__() == ("heat", "cool", *values)
+    assert (package.Mode.low_power, package.Mode._2x) == ("low-power", "2x")
+    method = package.Thermostat.ReadAll
+    reading = package.Reading(
+        room="attic", celsius=20.0, read_at_utc=datetime(2026, 1, 1, tzinfo=UTC)
+    )
+    body = encode_response(method, [reading])
+    assert b"<read-at.utc>2026" in body
+    assert decode_response(method, body) == [reading]
+
+
+ELEMENT = '<xsd:element name="mode" type="t:Mode" minOccurs="0"/>\n    </xsd:sequence>\n  </xsd:complexType>\n  <xsd:element'
+
+
+@pytest.mark.parametrize(
+    ("inside", "params"),
+    [
+        ('<xsd:element ref="t:tag"/>', "tag:string!"),
+        ('<xsd:element ref="t:tag" minOccurs="0"/>', "tag:string"),
+        ('<xsd:element ref="t:tag" maxOccurs="unbounded"/>', "tag:string!*"),
+        ('<xsd:choice><xsd:element name="a" type="xsd:int"/><xsd:element name="b" type="xsd:int"/></xsd:choice>', "a:int b:int"),
+        ('<xsd:sequence minOccurs="0"><xsd:element name="a" type="xsd:int"/></xsd:sequence>', "a:int"),
+        ('<xsd:sequence><xsd:annotation/><xsd:element name="a" type="t:Level"/></xsd:sequence>', "a:short!"),
+        ('<xsd:element name="a" type="t:Early"/>', "a:string!"),
+        ('<xsd:element name="a" type="t:Later"/>', "a:Mode!"),
+    ],
+)  # fmt: skip
+def test_what_a_schema_may_say_of_a_parameter(
+    wsdl: Path, monkeypatch: pytest.MonkeyPatch, inside: str, params: str
+) -> None:
+    changed(
+        wsdl, "thermostat.xsd", ELEMENT, f"{inside}</xsd:sequence></xsd:complexType><xsd:element"
+    )
+    simple = (
+        '<xsd:element name="tag" type="xsd:string"/>'
+        '<xsd:simpleType name="Early"><xsd:restriction base="t:RoomName"/></xsd:simpleType>'
+        '<xsd:simpleType name="Later"><xsd:restriction base="t:Mode"/></xsd:simpleType>'
+        '<xsd:simpleType name="Level"><xsd:restriction base="xsd:short"><xsd:enumeration value="1"/></xsd:restriction></xsd:simpleType>'
+        '<xsd:simpleType name="Mode">'
+    )
+    changed(wsdl, "thermostat.xsd", '<xsd:simpleType name="Mode">', simple)
+    package = imported(wsdl, monkeypatch)
+    assert package.Thermostat.SetTarget.params[2:] == parse_fields(params)
+
+
+def test_a_service_whose_name_is_no_identifier(wsdl: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    changed(
+        wsdl, "thermostat.wsdl", '<service name="Thermostat">', '<service name="Thermostat-1.0">'
+    )
+    assert imported(wsdl, monkeypatch).Thermostat_1_0.SetTarget.name == "SetTarget"
+
+
+@pytest.mark.parametrize("text", ['{"openapi": "3.0"}', "[]", "nope", "\udcff"])
+def test_a_json_beside_the_wsdl_that_is_no_sidecar(wsdl: Path, text: str) -> None:
+    wsdl.with_suffix(".json").write_text(text, "utf-8", "surrogateescape")
+    with pytest.raises(CodegenError, match="no sidecar") as caught:
+        generate(wsdl, wsdl.with_name("made"))
+    assert "--sidecar" in caught.value.hint
+
+
+def test_nothing_is_removed_from_a_folder_that_has_other_files_too(wsdl: Path) -> None:
+    out = wsdl.with_name("made")
+    generate(wsdl, out)
+    for name in ("aa.py", "zz.py"):
+        (out / name).write_text("# @generated by vimlib.codegen\n")
+    for name in ("ab.py", "zy.py"):
+        (out / name).write_bytes(b"x = '\xff'\n")
+    before = sorted(path.name for path in out.iterdir())
+    with pytest.raises(CodegenError, match="not generated"):
+        generate(wsdl, out)
+    assert sorted(path.name for path in out.iterdir()) == before
+
+
 @pytest.mark.parametrize(
     ("file", "old", "new", "word"),
     [
@@ -107,6 +213,24 @@ def test_calls_of_a_users_service_travel(thermostat: ModuleType) -> None:
          "<!DOCTYPE definitions [<!ENTITY a 'b'>]>", "DOCTYPE"),
         ("thermostat.wsdl", "</definitions>", "", "well-formed"),
         ("thermostat.xsd", 'name="limit"', 'name="retryable"', "retryable"),
+        ("thermostat.xsd", ' elementFormDefault="qualified"', "", "in no namespace"),
+        ("thermostat.xsd", 'name="limit"', 'name="limit" form="unqualified"', "in no namespace"),
+        ("thermostat.wsdl", 'use="literal"', 'use="encoded"', "encoded"),
+        ("thermostat.wsdl", 'ReadAll" style="document"', 'ReadAll" style="rpc"', "RPC"),
+        ("thermostat.wsdl", 'element="t:ReadAll"', 'element="t:ReadNone"', "ReadNone"),
+        ("thermostat.xsd", 'name="celsius" type="xsd:double"', 'name="celsius" type="t:Nonesuch"', "Nonesuch"),
+        ("thermostat.xsd", 'base="t:Reading"', 'base="t:Nonesuch"', "Nonesuch"),
+        ("thermostat.xsd", 'base="t:Reading"', 'base="t:WindowReading"', "ancestor"),
+        ("thermostat.xsd", '<xsd:restriction base="xsd:string"><xsd:maxLength', '<xsd:restriction base="t:RoomName"><xsd:maxLength', "own base"),
+        ("thermostat.xsd", "xsd:extension", "xsd:restriction", "extension"),
+        ("thermostat.xsd", "<xsd:sequence>", '<xsd:sequence maxOccurs="2">', "repeats"),
+        ("thermostat.xsd", 'name="TooHotFault" type="t:TooHot"', 'name="TooHotFault" type="xsd:string"', "TooHotFault"),
+        ("thermostat.xsd", 'name="SetTarget" type="t:SetTargetRequestType"', 'name="SetTarget" type="xsd:string"', "no complex type"),
+        ("thermostat.xsd", '<xsd:complexType name="TooHot">', '<xsd:complexType name="ModeValue"><xsd:sequence/></xsd:complexType><xsd:complexType name="TooHot">', "ModeValue"),
+        ("thermostat.xsd", 'value="cool"', 'value="heat-"/><xsd:enumeration value="heat."', "both"),
+        ("thermostat.xsd", 'name="celsius"', 'name="room." type="xsd:int"/><xsd:element name="room-"', "both"),
+        ("thermostat.xsd", 'name="open"', 'name="celsius"', "both"),
+        ("thermostat.xsd", "<xsd:simpleType name=\"Mode\">", "<xsd:redefine schemaLocation=\"http://h/x\"/><xsd:simpleType name=\"Mode\">", "redefine"),
     ],
 )  # fmt: skip
 def test_what_no_package_can_be_made_from_is_refused(
