@@ -85,7 +85,10 @@ class MethodFault(VimlibError):
 
     def copy(self) -> MethodFault:
         """Return an equal fault without traceback, to be raised where this one is data."""
-        return _restore(type(self), dict(self.__dict__))
+        state = dict(self.__dict__)
+        if "__notes__" in state:
+            state["__notes__"] = list(state["__notes__"])
+        return _restore(type(self), state)
 
 
 def _restore(cls: type[MethodFault], state: dict[str, Any]) -> MethodFault:

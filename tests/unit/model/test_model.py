@@ -58,6 +58,8 @@ def test_wire_notation() -> None:
     with pytest.raises(ValueError):
         parse_fields("key")
     assert [attribute_name(n) for n in ("from", "self", "name")] == ["from_", "self_", "name"]
+    odd = ("low-power", "a.b c", "2x", "", "-")
+    assert [attribute_name(n) for n in odd] == ["low_power", "a_b_c", "_2x", "_", "_"]
 
 
 def test_a_bound_proxy_calls_and_an_unbound_one_refuses() -> None:
@@ -133,6 +135,9 @@ def test_a_fault_found_as_data_is_raised_as_a_copy() -> None:
         assert twin == fault
         assert twin is not fault
         assert twin.localized_message == fault.localized_message
+    fault.add_note("first")
+    fault.copy().add_note("of the copy")
+    assert fault.__notes__ == ["first"]
     text = str(fault)
     assert "\n" not in text
     assert "\x1b" not in text
