@@ -116,6 +116,7 @@ class Caller:
                 newer=self._newer,
                 limits=self._limits,
                 header={"operationID": operation},
+                host=self.host,
             ),
             receive=decoder.feed,
             action=f"{method.binding.namespace}/{self.version}",

@@ -30,6 +30,7 @@ _HEAD: Final = (
 )
 _TAIL: Final = "</soapenv:Body></soapenv:Envelope>"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9._-]*")
+_DROP: Final = 'Leave it out, or send with newer="drop" what the host can know.'
 _INT_LOW, _INT_HIGH = RANGES["int"]
 
 Newer = Literal["refuse", "drop"]
@@ -65,12 +66,14 @@ class Encoder:
         newer: Newer = "refuse",
         limits: Limits,
         check_referents: bool = False,
+        host: str = "",
     ) -> None:
         self.tables = tables
         self.out: list[str] = []
         self._write = self.out.append
         self._version = parse_version(version) if version else None
         self._speaks = version or ""
+        self._host = host
         self._drop = newer == "drop"
         self._depth = limits.depth - 3  # Envelope, Body, message
         self._check_referents = check_referents
@@ -89,7 +92,7 @@ class Encoder:
             if version is not None and item.since > version:
                 if self._drop:
                     continue
-                raise too_young(f"{shape.name}.{item.name}", item.since_text, self._speaks)
+                raise self._too_young(f"{shape.name}.{item.name}", item.since_text)
             if item.array:
                 self._array(item, value)
                 continue
@@ -177,7 +180,10 @@ class Encoder:
                     break
             if item is not None and not item.required:
                 return None
-        raise too_young(shape.name, shape.since_text, self._speaks)
+        raise self._too_young(shape.name, shape.since_text)
+
+    def _too_young(self, item: str, needs: str) -> VersionError:
+        return too_young(item, needs, self._speaks, self._host, _DROP)
 
     def _structure(self, name: str, shape: Shape, value: Any, xsi_type: str) -> None:
         if self._depth <= 0:
@@ -258,6 +264,15 @@ class Encoder:
         shape = self.tables.array(type_)
         if shape is None:
             raise Refused(f"{type_} is an array of no type of {self.tables.binding.package}")
+        item = shape.items[0]
+        if item.kind == LAZY:
+            self.tables.settle(item)
+        if self._version is not None and item.shape and item.shape.since > self._version:
+            nearest = self._old_enough(item.shape, None, None)
+            assert nearest is not None
+            type_ = array_name(nearest.name)
+            shape = self.tables.array(type_)
+            assert shape is not None
         self._write(f'<{name} xsi:type="{type_}">')
         self._array(shape.items[0], values)
         self._write(f"</{name}>")
@@ -267,6 +282,11 @@ class Encoder:
         if cls is None:
             raise Refused(f"{type_} is no type of {self.tables.binding.package}")
         if issubclass(cls, Enumeration):
+            since = parse_version(cls._since_) if cls._since_ else ()
+            if self._version is not None and since > self._version:
+                if not self._drop:
+                    raise self._too_young(type_, cls._since_)
+                type_ = "xsd:string"  # which it restricts
             try:
                 self._write(f'<{name} xsi:type="{type_}">{encode_string(value)}</{name}>')
             except Misfit as reason:
@@ -329,11 +349,11 @@ class Encoder:
         return "anyType"
 
 
-def too_young(item: str, needs: str, speaks: str) -> VersionError:
-    """Return the error that says that a host of API `speaks` cannot know `item`."""
+def too_young(item: str, needs: str, speaks: str, host: str, hint: str) -> VersionError:
+    """Return the error that says that `host`, of API `speaks`, cannot know `item`."""
     return VersionError(
-        f"{item} needs API {needs}, the host speaks {speaks}",
-        hint='Leave it out, or send with newer="drop" what the host can know.',
+        f"{item} needs API {needs}, {host or 'the host'} speaks {speaks}",
+        hint=hint,
         item=item,
         needs=needs,
         speaks=speaks,
@@ -380,6 +400,7 @@ def encode_request(
     newer: Newer = "refuse",
     limits: Limits = Limits(),
     header: Mapping[str, str] | None = None,
+    host: str = "",
 ) -> bytes:
     """Encode a call of `method` on `this` (a proxy, or its `(type, id)`).
 
@@ -387,7 +408,8 @@ def encode_request(
     anyType field may be `Typed`. With `version`, as `"4.1"`, what a host of that API cannot know
     is refused, or with `newer="drop"` left out: a field goes missing, an object of a too young
     subtype goes as its nearest base that is old enough; the method itself is refused always.
-    `header` becomes elements of the SOAP header, as `{"operationID": "..."}`.
+    `header` becomes elements of the SOAP header, as `{"operationID": "..."}`; `host` is whom a
+    `VersionError` names.
 
     Raises:
         EncodeError: A value does not fit; `path` says which, as `spec.deviceChange[0].device.key`.
@@ -398,7 +420,7 @@ def encode_request(
         this = ManagedObject(this[1], kind=this[0])
     message = None if args else _known_message(tables, method, this, version)
     if message is None:
-        message = _message(tables, method, this, args, version, newer, limits)
+        message = _message(tables, method, this, args, version, newer, limits, host)
     body = envelope(message, header)
     if len(body) > limits.wire:
         raise EncodeError(f"the request has {len(body)} bytes, {limits.wire} are allowed")
@@ -413,6 +435,7 @@ def _message(
     version: str | None,
     newer: Newer,
     limits: Limits,
+    host: str,
 ) -> list[str]:
     """Return the Body's child. Raises as `encode_request`."""
     shape = tables.request(method)
@@ -421,12 +444,15 @@ def _message(
         and method.since
         and parse_version(method.since) > parse_version(version)
     ):
-        raise too_young(repr(method), method.since, version)
+        hint = "Ask it with a method that it has."
+        raise too_young(repr(method), method.since, version, host, hint)
     known = {item.name for item in shape.items}
     for name in args:
         if name not in known or name == "_this":
             raise EncodeError(f"{method!r} has no parameter {name!r}", path=name)
-    encoder = Encoder(tables, version=version, newer=newer, limits=limits, check_referents=True)
+    encoder = Encoder(
+        tables, version=version, newer=newer, limits=limits, check_referents=True, host=host
+    )
     name = method.name
     start, end = f'<{name} xmlns="{escape_attribute(tables.namespace)}">', f"</{name}>"
     try:

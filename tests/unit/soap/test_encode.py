@@ -18,11 +18,12 @@ RECONFIGURE = vim25.VirtualMachine.ReconfigVM_Task
 VM = vim25.VirtualMachine("vm-1")
 
 
-def update(value: Any) -> bytes:
+def update(value: Any, **options: Any) -> bytes:
     return encode_request(
         UPDATE,
         ("OptionManager", "o"),
         {"changedValue": [vim25.OptionValue(key="k", value=value)]},
+        **options,
     )
 
 
@@ -284,6 +285,20 @@ def test_what_a_host_cannot_know_is_refused() -> None:
     assert reconfigure(spec, version="5.0") == reconfigure(spec)
 
 
+def test_a_refusal_names_the_host_and_what_to_try() -> None:
+    spec = vim25.VirtualMachineConfigSpec(firmware="efi")
+    with pytest.raises(VersionError) as caught:
+        reconfigure(spec, version="4.1", host="esx1")
+    assert str(caught.value) == (
+        "VirtualMachineConfigSpec.firmware needs API 5.0, esx1 speaks 4.1. "
+        'Leave it out, or send with newer="drop" what the host can know.'
+    )
+    send_nmi = vim25.VirtualMachine.SendNMI
+    with pytest.raises(VersionError, match=r"SendNMI needs API 6\.0, esx1 speaks 4\.1") as caught:
+        encode_request(send_nmi, VM, {}, version="4.1", host="esx1")
+    assert "drop" not in caught.value.hint  # a method is never left out
+
+
 def test_what_a_host_cannot_know_is_dropped_on_demand() -> None:
     spec = vim25.VirtualMachineConfigSpec(name="a", firmware="efi")
     assert reconfigure(spec, version="4.1", newer="drop") == reconfigured("<name>a</name>")
@@ -324,6 +339,23 @@ def test_a_subtype_too_young() -> None:
     assert caught.value.item == "VirtualVmxnet3"
     assert b'xsi:type="VirtualVmxnet"' in reconfigure(spec, version="2.5", newer="drop")
     assert b'xsi:type="VirtualVmxnet3"' in reconfigure(spec, version="4.0")
+
+
+def test_an_array_and_an_enumeration_too_young_as_any_value() -> None:
+    for value, item, old in (
+        ([vim25.VirtualVmxnet3(key=-1)], "ArrayOfVirtualVmxnet3", "ArrayOfVirtualVmxnet"),
+        (Typed("ArrayOfVirtualVmxnet3", []), "ArrayOfVirtualVmxnet3", "ArrayOfVirtualVmxnet"),
+        (
+            Typed("VirtualMachineFaultToleranceState", "running"),
+            "VirtualMachineFaultToleranceState",
+            "xsd:string",
+        ),
+    ):
+        with pytest.raises(VersionError) as caught:
+            update(value, version="2.5")
+        assert caught.value.item == item.removeprefix("ArrayOf")
+        assert f'<value xsi:type="{item}">' in update(value, version="4.0").decode()
+        assert f'<value xsi:type="{old}">' in update(value, version="2.5", newer="drop").decode()
 
 
 def test_decoding_gives_back_what_was_sent() -> None:
