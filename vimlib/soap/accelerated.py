@@ -11,6 +11,7 @@ alone; if anything about it is out of the ordinary, it is read again in the long
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from xml.parsers import expat
 
@@ -40,6 +41,14 @@ _TAG = re.compile(rb"""<([^\s/>]+)[^>"']*(?:"[^"]*"[^>"']*|'[^']*'[^>"']*)*>""")
 _LONGEST = 1024
 _MOST = 4
 _MOST_METHODS = 2048
+_BLANK = b" \t\r\n"
+
+
+@lru_cache(maxsize=64)
+def _end_tags(names: tuple[bytes, ...]) -> re.Pattern[bytes]:
+    """Return what matches the end tags of open elements, innermost last, with blanks where hosts break lines."""
+    tags = (re.escape(b"</" + name + b">") for name in reversed(names))
+    return re.compile(b"[ \t\r\n]*".join((b"", *tags, b"")))
 
 
 class _Begin(Exception):
@@ -50,7 +59,9 @@ class _Beginning(NamedTuple):
     """What expat said of the bytes before the content of a reply, and what must stand behind it."""
 
     head: bytes
-    tail: bytes
+    last: bytes
+    """The end tag of the envelope."""
+    tail: re.Pattern[bytes]
     name: bytes
     """The tag of the Body's child, as written."""
     prefixes: dict[str | None, list[str]]
@@ -151,12 +162,16 @@ class _Message(MessageDecoder):
         size = self._held_from + self._content_at
         if self.header or self._empty or size > _LONGEST or len(self._beginnings) >= _MOST:
             return
+        head = bytes(data[:size])
+        if any(known.head == head for known in self._beginnings):
+            return  # it came in pieces, or was too long, to be read as one that begins so
         names = self._open_names
         refiner = self.machine.refiner
         self._beginnings.append(
             _Beginning(
-                bytes(data[:size]),
-                b"".join(b"</" + name + b">" for name in reversed(names)),
+                head,
+                b"</" + names[0] + b">",
+                _end_tags(tuple(names)),
                 names[-1],
                 refiner.bound(),
                 refiner.scope(),
@@ -182,9 +197,12 @@ class _Message(MessageDecoder):
     def _read(self, data: bytes) -> bool:
         """Feed the reader. Return whether the content has ended; what is behind it goes to expat."""
         assert self._reader is not None
+        before = self._reader.elements()
         rest = self._reader.read(data)
+        self._unended = self._unended + len(data) if self._reader.elements() == before else 0
         if rest is None:
             return False
+        self._unended = 0
         self._finished = True
         self._behind(rest, False)
         return True
@@ -224,10 +242,7 @@ class _Message(MessageDecoder):
             return
         # What nearly always stands there needs no parser.
         if self._tail is None:
-            names = reversed(self._open_names)
-            if final and self._rest.rstrip(b" \t\r\n") == b"".join(
-                b"</" + name + b">" for name in names
-            ):
+            if final and _end_tags(tuple(self._open_names)).fullmatch(self._rest):
                 return
             self._tail = self._make_tail()
         self._tail.Parse(self._rest, final)
@@ -249,7 +264,7 @@ class AcceleratedDecoder(PureDecoder[R]):
 
     def _feed_first(self, data: bytes) -> None:
         for known in self._beginnings():
-            if data.startswith(known.head) and data.endswith(known.tail):
+            if data.startswith(known.head) and data.rstrip(_BLANK).endswith(known.last):
                 if len(data) <= self._limits.inflated and self._read_whole(data, known):
                     return
                 break
@@ -271,7 +286,7 @@ class AcceleratedDecoder(PureDecoder[R]):
             return False
         finally:
             vars(rules).clear()  # it and the reader hold each other
-        if rest != known.tail:
+        if rest is None or known.tail.fullmatch(rest) is None:
             return False
         self._whole = data
         self._result = results[0][0] if results[0] else None

@@ -79,6 +79,9 @@ class MessageDecoder:
         self._excerpt = b""
         self._fed = 0
         self._parsed = 0
+        # Bytes of a token or a text that has not ended, and what waits to be read on with it.
+        self._unended = 0
+        self._waiting = bytearray()
         self._level = 0
         self._seen_body = self._seen_root = False
         self._complete = False
@@ -132,6 +135,8 @@ class MessageDecoder:
                     return
                 data, self._head = self._head, b""
                 self._check_head(data)
+            if self._unended > _SMALL:
+                data = self._gathered(data)
             if len(data) < _SMALL:
                 self._parse(memoryview(data), False)
                 return
@@ -140,6 +145,21 @@ class MessageDecoder:
         except BaseException as error:
             self._failed = error
             raise
+
+    def _gathered(self, data: bytes | bytearray | memoryview) -> bytes:
+        """Return what is to be read now: nothing before a long token has doubled.
+
+        It is read again from its beginning with each piece, for which a peer could make us pay
+        with minutes by sending the megabytes of one text in drops.
+        """
+        self._waiting += data
+        # What may be more than is allowed is looked at at once.
+        allowed = self._limits.text - self._unended
+        if len(self._waiting) < min(self._unended, allowed):
+            return b""
+        gathered = bytes(self._waiting)
+        self._waiting.clear()
+        return gathered
 
     def finish(self) -> None:
         """Say that no more bytes come.
@@ -158,7 +178,7 @@ class MessageDecoder:
                     )
                 self._check_head(self._head)
                 self._parse(memoryview(self._head), False)
-            self._parse(memoryview(b""), True)
+            self._parse(memoryview(bytes(self._waiting)), True)
             if not self._complete:
                 raise UnexpectedReplyError("the SOAP body is empty", excerpt=self._shown())
         except BaseException as error:
@@ -212,8 +232,10 @@ class MessageDecoder:
             texts[:] = ["".join(texts)]
         if texts:
             self.machine.check_text(len(texts[0]))
-        if self._parsed - self._parser.CurrentByteIndex > self._limits.text + SLICE:
+        token = self._parsed - self._parser.CurrentByteIndex
+        if token > self._limits.text + SLICE:
             self.machine.check_text(self._limits.text + 1)
+        self._unended = token + (len(texts[0]) if texts else 0)
 
     # Errors
 

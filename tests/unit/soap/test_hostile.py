@@ -6,6 +6,7 @@ import time
 import tracemalloc
 from collections import deque
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from tests.unit.soap.cases import HEAD, TAIL, envelope, fault, feed_all, reply
 from vimlib import vim25
 from vimlib.errors import ForbiddenXMLError, LimitError, ProtocolError
 from vimlib.soap import Decoder, Limits, decode_response
+from vimlib.soap.decode import PureDecoder
 
 METHOD = vim25.PropertyCollector.RetrievePropertiesEx
 MIB = 1 << 20
@@ -136,6 +138,8 @@ def test_what_is_odd_and_harmless(body: bytes, step: int) -> None:
 
 # Limits: too much of anything, endless, in pieces as a peer would send it
 
+DECODERS = list(dict.fromkeys((Decoder, PureDecoder)))
+END = b"</returnval></RetrievePropertiesExResponse></soapenv:Body></soapenv:Envelope>"
 OPEN = (HEAD + '<RetrievePropertiesExResponse xmlns="urn:vim25"><returnval>').encode()
 
 
@@ -185,6 +189,36 @@ def test_endless(piece: bytes, limit: str) -> None:
 def test_an_endless_unknown_node() -> None:
     error = feed(iter([OPEN + b"<objects><propSet><val>", *[b"<a/>" * 16384] * 20]), SMALL)
     assert error.limit == "elements"
+
+
+DROPS = {
+    "text": (b"<token>", b"x", b"</token>"),
+    "text in pieces": (b"<token>", b"x&#10;x", b"</token>"),
+    "text of an unknown element": (b"<new>", b"x", b"</new>"),
+    "text of an unknown value": (b"<objects><propSet><val xsi:type='N'>", b"x", b"</val></propSet></objects>"),
+    "section": (b"<token><![CDATA[", b"x", b"]]></token>"),
+    "comment": (b"<!--", b"x", b"-->"),
+    "attribute": (b"<token a='", b"x", b"'></token>"),
+    "white space": (b"<token/>", b" ", b""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("parts", DROPS.values(), ids=DROPS)
+def test_a_long_token_in_drops_takes_no_longer_than_one_at_once(
+    decoder: Any, parts: tuple[bytes, bytes, bytes]
+) -> None:
+    head, drop, tail = parts
+    body = OPEN + head + drop * (4 * MIB // len(drop)) + tail + END
+    took = []
+    for step in (1 << 16, 1 << 10):
+        began = time.process_time()
+        assert feed_all(decoder(METHOD), body, step) is not None
+        took.append(time.process_time() - began)
+    # Without care it is some hundred times as long.
+    assert took[1] < 10 * took[0] + 0.25
+    with pytest.raises(ProtocolError, match="cut off"):
+        feed_all(decoder(METHOD), body[:-MIB], 1 << 10)
 
 
 def test_one_endless_leaf() -> None:
