@@ -179,6 +179,7 @@ def rejected(path: str, verb: str, status: int, excerpt: str) -> VimlibError:
         403: "Check the user's rights, and whether the host's licence allows writing.",
         404: "Check the datastore, and that the folder exists.",
         409: "Choose another name, or allow overwriting.",
+        416: "The file ends before that: stat() says how long it is.",
         413: "The file is larger than the datastore allows.",
         507: "Free some room on the datastore.",
     }

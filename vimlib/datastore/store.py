@@ -94,6 +94,9 @@ class Datastore:
     def _relative(self, path: str) -> DatastorePath:
         return DatastorePath(self.name, path.removesuffix("/"))
 
+    def _below(self, path: str | DatastorePath, what: str) -> DatastorePath:
+        return _not_root(self.path(path), what)
+
     async def place(self) -> Place:
         """Return where it is in the inventory. Cancelling leaves nothing behind."""
         if self._place is None:
@@ -249,9 +252,7 @@ class Datastore:
         `timeout` seconds (`Timeouts.files` if None): the host's task, `error.task`, may go on, so
         its `outcome` is `unknown`. Cancelling does not call it back.
         """
-        file = self.path(path)
-        if not file.path:
-            raise UsageError(f"{file} is the root of a datastore, which is not deleted")
+        file = self._below(path, "deleted")
         async with self._within("delete", file, timeout) as course:
             manager, center = await self._manager()
             course.changing()
@@ -281,7 +282,7 @@ class Datastore:
         `unknown`, and the file has one of the two names or, moved between datastores, both.
         Cancelling does not call it back.
         """
-        source, target = self.path(path), self._elsewhere(to)
+        source, target = self._below(path, "moved"), self._elsewhere(to)
         async with self._within("move", source, timeout) as course:
             manager, center = await self._manager()
             before = await self._find(source, course)
@@ -298,7 +299,7 @@ class Datastore:
                 )
                 await self._wait(course.task)
             except vim25.FileNotFound:
-                raise no_such(source) from None
+                raise await self._absent(source, target, course) from None
             except OutcomeUnknownError:
                 if target.datastore != self.name or await self._find(source, course) is not None:
                     raise
@@ -320,7 +321,7 @@ class Datastore:
         `error.task`, may go on, so its `outcome` is `unknown`, and a part of the copy may be there.
         Cancelling does not call it back.
         """
-        source, target = self.path(path), self._elsewhere(to)
+        source, target = self._below(path, "copied"), self._elsewhere(to)
         async with self._within("copy", source, timeout) as course:
             manager, center = await self._manager()
             course.changing()
@@ -334,12 +335,19 @@ class Datastore:
                 )
                 await self._wait(course.task)
             except vim25.FileNotFound:
-                raise no_such(source) from None
+                raise await self._absent(source, target, course) from None
 
     def _elsewhere(self, to: str | DatastorePath) -> DatastorePath:
-        if isinstance(to, DatastorePath):
-            return to
-        return DatastorePath.parse(to) if to.startswith("[") else self._relative(to)
+        if isinstance(to, str):
+            to = DatastorePath.parse(to) if to.startswith("[") else self._relative(to)
+        return _not_root(to, "a name for a file")
+
+    async def _absent(
+        self, source: DatastorePath, target: DatastorePath, course: Course
+    ) -> NotFoundError:
+        """Return which of the two the host did not find: the file, or the folder that it was to go to."""
+        there = await self._find(source, course) is not None
+        return no_such(target.parent if there else source)
 
     async def _manager(self) -> tuple[vim25.FileManager, vim25.Datacenter]:
         manager = self._context.content.fileManager
@@ -394,7 +402,7 @@ class Datastore:
         Cancelling aborts the connection: the host never sees the body whole. When cancelled later,
         the file is there and was not verified.
         """
-        file = self.path(path)
+        file = self._below(path, "stored")
         if verify not in {"size", "hash"}:
             raise UsageError(f"verify is 'size' or 'hash', not {verify!r}")
         body, length = await opened(source, size)
@@ -493,7 +501,7 @@ class Datastore:
 
         The session is made sure of first, so that its cookie is fresh.
         """
-        door = await self._door(self.path(path), "httpPut", direct=direct)
+        door = await self._door(self._below(path, "stored"), "httpPut", direct=direct)
         return PutTarget(
             address=door.address,
             target=door.target,
@@ -519,11 +527,12 @@ class Datastore:
 
         Raises:
             NotFoundError: There is no such file.
+            UsageError: It is a folder, or `range` is none.
             TransferRejectedError: The host refused; 416 if the file ends before `start`.
             TransferCorruptError: The file changed on the way.
             TransportError: The connection failed, and taking it up again did too.
         """
-        file = self.path(path)
+        file = self._below(path, "read")
         start, stop = range if range is not None else (0, None)
         if start < 0 or (stop is not None and stop <= start):
             raise UsageError(f"{start} to {stop} is no range of bytes")
@@ -540,6 +549,8 @@ class Datastore:
                     raise no_such(file)
                 if reply.status not in {200, 206}:
                     raise rejected(str(file), "send", reply.status, await reply.excerpt())
+                if (reply.header("content-type") or "").startswith("text/html"):
+                    await self._refuse_folder(file)
                 yield reply
 
         download = Download(str(file), request, start, stop)
@@ -548,6 +559,16 @@ class Datastore:
             yield download
         finally:
             await download.aclose()
+
+    async def _refuse_folder(self, path: DatastorePath) -> None:
+        """Raise `UsageError` for a folder, which the host sends too: as a page with its list."""
+        async with self._within("stat", path, None) as course:
+            entry = await self._find(path, course)
+        if entry is not None and entry.is_dir:
+            raise UsageError(
+                f"{path} is a folder",
+                hint=f"List it: vimctl datastore ls '{path}'; then read files.",
+            )
 
     async def _door(self, file: DatastorePath, method: str, *, direct: bool) -> Door:
         """Return where a request goes, with fresh credentials."""
@@ -569,6 +590,14 @@ class Datastore:
 
     def __repr__(self) -> str:
         return f"<Datastore {self.name} on {self._session.host}>"
+
+
+def _not_root(path: DatastorePath, what: str) -> DatastorePath:
+    if not path.path:
+        raise UsageError(
+            f"{path} is the root of a datastore, which is not {what}", hint="Name what is in it."
+        )
+    return path
 
 
 def _credentials(cookie: Secret | None) -> dict[str, str | Secret]:

@@ -438,6 +438,49 @@ async def test_what_is_not_there(store: Datastore) -> None:
     assert not await store.exists("absent/deeper")
 
 
+@pytest.mark.parametrize("verb", ["move", "copy"])
+async def test_a_folder_that_is_not_there_is_not_the_file_that_was_to_go_there(
+    store: Datastore, verb: str
+) -> None:
+    await store.upload("here", b"x")
+    with pytest.raises(NotFoundError) as caught:
+        await getattr(store, verb)("here", "absent/there")
+    assert caught.value.name == "[datastore1] absent"
+    with pytest.raises(NotFoundError) as caught:
+        await getattr(store, verb)("nowhere", "absent/there")
+    assert caught.value.name == "[datastore1] nowhere"
+
+
+async def test_a_folder_is_not_a_file(store: Datastore) -> None:
+    """The host answers with a page that lists it; a file may be a page too."""
+    await store.mkdir("folder")
+    await store.upload("page.html", b"<html>mine</html>")
+    for range_ in (None, (0, 5)):
+        with pytest.raises(UsageError, match="is a folder"):
+            async with store.download("folder", range_):
+                raise AssertionError("not reached")
+    async with store.download("page.html") as body:
+        assert await body.read() == b"<html>mine</html>"
+
+
+async def test_the_root_is_no_file(esx: ESXHost, store: Datastore) -> None:
+    before = len(esx.call_log)
+    attempts: list[Awaitable[object]] = [
+        store.upload("", b"x", overwrite=True),
+        store.put_request("", 1),
+        store.move("", "x"),
+        store.move("x", ""),
+        store.copy("[datastore1]", "x"),
+    ]
+    for attempt in attempts:
+        with pytest.raises(UsageError, match="root"):
+            await attempt
+    with pytest.raises(UsageError, match="root"):
+        async with store.download(""):
+            raise AssertionError("not reached")
+    assert len(esx.call_log) == before
+
+
 async def test_paths_of_others(store: Datastore) -> None:
     for path in ("[other] x", DatastorePath("other", "x")):
         with pytest.raises(UsageError):
