@@ -264,7 +264,10 @@ def extra_config(
             return {"machine.id": versioned(config)}
         case "cloud-init":
             if instance_id is None:
-                raise UsageError("cloud-init needs an instance id", hint="Pass instance_id=.")
+                raise UsageError(
+                    "cloud-init needs an instance id",
+                    hint="Give instance_id (--instance-id on the command line).",
+                )
             return metadata(config, instance_id)
     raise _wrong("form", str(form), "one of " + ", ".join(FORMS))
 

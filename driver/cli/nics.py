@@ -61,10 +61,15 @@ def parse_nic(text: str) -> NICSpec:
 def guest_nic(text: str) -> NIC:
     """Read what a guest shall know of one NIC: as `parse_nic`, and only the MAC must be there.
 
+    A NIC as a spawn takes it will do: what the host alone acts on is passed over.
+
     Raises:
         UsageError: A part that cannot be, or no MAC.
     """
-    return nic_of(_spec({"network": ""} | _parts(text, GUEST_FORM)))
+    parts = _parts(text, GUEST_FORM)
+    if "mac" not in parts:
+        raise UsageError("the NIC has no MAC", hint=f"Write --nic {GUEST_FORM}.")
+    return nic_of(_spec({"network": ""} | {k: v for k, v in parts.items() if k in _GUEST_KEYS}))
 
 
 def all_nics(

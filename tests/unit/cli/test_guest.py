@@ -21,7 +21,7 @@ def test_other_forms(vimctl: Vimctl) -> None:
     assert set(vimctl.json(*words, "--instance-id", "i-1")) == {
         "guestinfo.metadata", "guestinfo.metadata.encoding",
     }  # fmt: skip
-    vimctl(*words, code=2)
+    assert "--instance-id" in vimctl(*words, code=2).err
     assert vimctl("guest", "render", "--nic", NIC).out.startswith('machine.id = "00:50')
 
 
