@@ -21,6 +21,7 @@ from vimlib.soap.decode import SLICE, MessageDecoder, PureDecoder
 from vimlib.soap.leaf import Misfit
 from vimlib.soap.machine import PLACE
 from vimlib.soap.native import Malformed, root_tag
+from vimlib.soap.parser import make_parser
 from vimlib.soap.rules import Rules
 
 if TYPE_CHECKING:
@@ -119,15 +120,13 @@ class _Message(MessageDecoder):
         try:
             at = 0
             if self._reader is None:
-                at = self._before(data)
+                at = self._before(data, final)
             if self._reader is not None and not self._finished:
                 at = self._inside(data, at)
             if self._finished:
                 self._behind(bytes(data[at:]), final)
             elif final and self._reader is not None:
                 self._cut_off()
-            elif final:
-                super()._parse(memoryview(b""), True)
         except Misfit as reason:
             raise self._misfit(reason) from None
         except Malformed as reason:
@@ -139,7 +138,7 @@ class _Message(MessageDecoder):
                 error.path = self.machine.path()
             raise
 
-    def _before(self, data: memoryview) -> int:
+    def _before(self, data: memoryview, final: bool) -> int:
         """Feed expat until the content begins. Return how many bytes have been taken."""
         first = self._parsed == 0
         for at in range(0, len(data), self._slice):
@@ -155,6 +154,11 @@ class _Message(MessageDecoder):
             spent = max(0, self._parser.CurrentByteIndex - self._held_from)
             self._held = self._held[spent:]
             self._held_from += spent
+        if final:
+            try:
+                super()._parse(memoryview(b""), True)
+            except _Begin:  # expat had held the tag back
+                self._start_reader()
         return len(data)
 
     def _remember(self, data: memoryview) -> None:
@@ -225,7 +229,7 @@ class _Message(MessageDecoder):
 
     def _make_tail(self) -> expat.XMLParserType:
         envelope, *inner = self._open_names
-        tail = expat.ParserCreate("UTF-8", " ")
+        tail = make_parser()
         tail.Parse(b"<" + envelope + self._declarations + b">", False)
         tail.Parse(b"".join(b"<" + name + b">" for name in inner), False)
         tail.StartElementHandler = self._surplus

@@ -20,6 +20,7 @@ from vimlib.soap.leaf import Misfit
 from vimlib.soap.limits import Limits
 from vimlib.soap.machine import Machine, local_name
 from vimlib.soap.names import ENVELOPE
+from vimlib.soap.parser import HELD, make_parser
 from vimlib.soap.tables import Shape, Tables, tables_of
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class MessageDecoder:
         self._parser.EndNamespaceDeclHandler = self.machine.refiner.undeclare
 
     def _make_parser(self) -> expat.XMLParserType:
-        parser = expat.ParserCreate("UTF-8", " ")
+        parser = make_parser()
         parser.buffer_text = True
         parser.buffer_size = self._slice
         parser.ordered_attributes = True
@@ -233,7 +234,7 @@ class MessageDecoder:
         if texts:
             self.machine.check_text(len(texts[0]))
         token = self._parsed - self._parser.CurrentByteIndex
-        if token > self._limits.text + SLICE:
+        if token > HELD * (self._limits.text + SLICE):
             self.machine.check_text(self._limits.text + 1)
         self._unended = token + (len(texts[0]) if texts else 0)
 

@@ -9,6 +9,7 @@ from xml.parsers import expat
 
 from vimlib.errors import ForbiddenXMLError
 from vimlib.soap.leaf import escape_attribute
+from vimlib.soap.parser import make_parser
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +38,7 @@ def _forbidden(*_: Any) -> None:
 
 
 def _parser(start: Callable[[str, list[str]], None]) -> expat.XMLParserType:
-    parser = expat.ParserCreate("UTF-8", " ")
+    parser = make_parser()
     parser.buffer_text = True
     parser.ordered_attributes = True
     parser.ProcessingInstructionHandler = _forbidden

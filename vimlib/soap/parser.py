@@ -1,0 +1,27 @@
+"""Expat's parsers as this package wants them, whichever release of expat is there."""
+
+from __future__ import annotations
+
+from typing import Final
+from xml.parsers import expat
+
+__all__ = ["HELD", "make_parser"]
+
+_SWITCH: Final = hasattr(expat.XMLParserType, "SetReparseDeferralEnabled")
+
+HELD: Final = 2 if expat.version_info >= (2, 6) and not _SWITCH else 1
+"""How many times its own length of a token expat may hold before it reports it."""
+
+
+def make_parser() -> expat.XMLParserType:
+    """Return a parser of UTF-8 with namespaces, which reports what it has been given at once.
+
+    Expat 2.6 and later read a token that has not ended again only once its bytes have doubled, so
+    that a long one in drops costs little. What has come is then not known before more has, and
+    what it holds back looks like a token without an end. The decoder waits for long tokens itself.
+    Pythons of before that release, built with it, cannot tell it so (`HELD`).
+    """
+    parser = expat.ParserCreate("UTF-8", " ")
+    if _SWITCH:
+        parser.SetReparseDeferralEnabled(False)
+    return parser
