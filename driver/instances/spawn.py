@@ -128,7 +128,8 @@ async def _prepare(
 async def _check_absent(client: Client, spec: InstanceSpec) -> None:
     if await lookup.find_by_uuid(client, spec.uuid) is not None:
         raise InstanceExistsError(spec.uuid)
-    async for row in client.collect(vim25.VirtualMachine, "name"):
+    # All at once: a loop that is left by an error would end its retrieval some time later.
+    for row in await client.collect(vim25.VirtualMachine, "name").all():
         if row.props.get("name") == spec.name:
             raise InstanceExistsError(spec.name)
 

@@ -26,7 +26,8 @@ async def free_space(client: Client, datastore: str) -> int:
     paths = ["name", "summary.accessible", "summary.freeSpace"]
     if parse_version(client.api_version) >= (5,):
         paths.append("summary.maintenanceMode")  # datastores have no such mode before 5.0
-    async for row in client.collect(vim25.Datastore, *paths):
+    # All at once: a loop that is left early would end its retrieval some time later.
+    for row in await client.collect(vim25.Datastore, *paths).all():
         names.append(str(row.props.get("name")))
         if names[-1] != datastore:
             continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -436,3 +437,25 @@ async def test_an_image_service_that_is_not_there(host: Hosted) -> None:
         with pytest.raises(SourceUnreachableError):
             await driver.spawn(spec("5021e9d8-7d2f-4b8c-9f8a-0c5b3d1f2a10"))
     await host.settled(clean)
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [({}, InstanceExistsError), ({"name": "new", "disk_gb": 1 << 20}, NoSpaceError)],
+)
+async def test_a_refusal_leaves_no_retrieval_open(
+    given: dict[str, Any],
+    error: type[VimlibError],
+    host: Hosted,
+    image: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with host.driver() as driver:
+        await driver.spawn(spec(image))
+    with pytest.raises(error) as caught:
+        async with host.driver() as driver:
+            await driver.spawn(spec(image, **given))
+    del caught
+    gc.collect()
+    await asyncio.sleep(0)
+    assert "could not be released" not in caplog.text
