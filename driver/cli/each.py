@@ -18,7 +18,7 @@ __all__ = ["each"]
 
 async def each(
     names: Sequence[str],
-    work: Sequence[Coroutine[Any, Any, None]],
+    work: Sequence[Coroutine[Any, Any, bool | None]],
     *,
     noun: str,
     done: str,
@@ -26,15 +26,15 @@ async def each(
 ) -> int:
     """Await `work` in its order and say of each what came of it; return the exit code of all.
 
-    JSON is a line each: `{noun: name, done: true}` or `{noun: name, "error": ...}`. The error of
-    the only one is raised as itself. Cancelling ends the one that runs and begins no other.
+    JSON is a line each: `{noun: name, done: true}` or `{noun: name, "error": ...}`; `done` is false
+    of what returns False, since there was nothing to do. The error of the only one is raised as itself. Cancelling ends the one that runs and begins no other.
     """
     errors: list[VimlibError | None] = []
     waiting = list(work)
     try:
         for name in names:
             try:
-                await waiting.pop(0)
+                did = await waiting.pop(0) is not False
             except VimlibError as error:
                 if len(names) == 1:
                     raise
@@ -45,7 +45,8 @@ async def each(
                     report(error, output)
             else:
                 errors.append(None)
-                output.document({noun: name, done: True}, f"{printable(name)}: {done}")
+                said = done if did else "was not there"
+                output.document({noun: name, done: did}, f"{printable(name)}: {said}")
     finally:
         for left in waiting:
             left.close()

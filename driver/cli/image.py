@@ -43,13 +43,16 @@ async def push(
         images: Ids or names in Glance, http(s) URLs, or paths of files. Where Glance is given, a file
             of this folder is ./NAME.
         datastore: Name of the datastore.
-        to: Folder in it; made if it is not there.
+        to: Folder in it; made if it is not there. As `[datastore1] folder`, as paths are printed, too.
         concurrency: How many go at the same time.
         overwrite: Replace files that are there.
         read_back: Read each file from the host again and compare its hash, before it gets its name.
     """
     from driver.images.push import push_images
+    from vimlib.datastore import DatastorePath
 
+    if to.startswith(f"[{datastore}]"):
+        to = DatastorePath.parse(to).path
     async with (
         sources.open(images) as store,
         connection.client() as client,

@@ -127,14 +127,16 @@ async def destroy(
     if not instances:
         raise UsageError("no machine was named", hint="Try: vimctl instance list")
 
-    async def remove(driver: ESXDriver, ref: str) -> None:
-        if not await driver.destroy(ref, foreign=foreign) and not missing_ok:
+    async def remove(driver: ESXDriver, ref: str) -> bool:
+        there = await driver.destroy(ref, foreign=foreign)
+        if not there and not missing_ok:
             raise NotFoundError(
                 f"no machine {printable(ref, 80)!r} on {driver.client.host}",
                 kind="VirtualMachine",
                 name=ref,
                 hint="vimctl instance list shows those that are there.",
             )
+        return there
 
     async with opened(connection, keeping) as driver:
         return await each(

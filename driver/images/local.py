@@ -7,7 +7,7 @@ import stat
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from driver.errors import ImageNotFoundError, SourceReadError
 from driver.images.source import CHUNK, ImageInfo
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
 __all__ = ["LocalBody", "LocalImage", "LocalImages"]
+
+
+_MISSING: Final = "Check the path; an image of Glance needs --glance URL or OS_CLOUD"
 
 
 class LocalBody:
@@ -94,7 +97,7 @@ def _open(path: Path, stack: ExitStack) -> BinaryIO:
         # Not blocking: opening a FIFO would wait for its writer, in a thread that nothing can end.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
-        raise ImageNotFoundError(str(path), hint="Check the path") from None
+        raise ImageNotFoundError(str(path), hint=_MISSING) from None
     except OSError as error:
         raise SourceReadError(str(path), error.strerror or "") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):

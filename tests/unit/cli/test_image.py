@@ -71,6 +71,16 @@ def test_a_file_has_no_hash_to_compare(esx: ESXHost, vimctl: Vimctl, disk: Path)
     vimctl(*push(disk), "--to", "a/b", "--overwrite")
 
 
+def test_a_folder_as_paths_are_printed(esx: ESXHost, vimctl: Vimctl, disk: Path) -> None:
+    for to, folder in (
+        ("[datastore1] a/b", "a/b/"),
+        ("[datastore1]", ""),
+        ("[other] c", "[other] c/"),
+    ):
+        (line,) = vimctl(*push(disk), "--to", to, "--json").lines
+        assert line["datastore_path"] == f"[datastore1] {folder}disk.img"
+
+
 def test_a_file_that_cannot_be_read_back_gets_no_name(
     esx: ESXHost, vimctl: Vimctl, disk: Path
 ) -> None:
@@ -110,8 +120,8 @@ def test_a_name_that_is_no_utf8(esx: ESXHost, vimctl: Vimctl, tmp_path: Path) ->
 def test_quiet_tells_what_failed(esx: ESXHost, vimctl: Vimctl) -> None:
     done = vimctl(*push("/nonexistent/disk"), "-q", code=4)
     assert (
-        done.err
-        == "/nonexistent/disk: failed: no image '/nonexistent/disk' at the source. Check the path\n"
+        done.err == "/nonexistent/disk: failed: no image '/nonexistent/disk' at the source. "
+        "Check the path; an image of Glance needs --glance URL or OS_CLOUD\n"
     )
 
 

@@ -162,4 +162,8 @@ def test_others_machines_are_left_alone_unless_told(esx: ESXHost, vimctl: Vimctl
     done = vimctl("instance", "destroy", "vm-0", "nosuch", "vm-1", "--foreign", "--json", code=7)
     assert [line.get("destroyed") for line in done.lines] == [True, None, True]
     assert vimctl.json("instance", "list") == []
+    # Nothing was destroyed, and nothing else is said.
+    words = ("instance", "destroy", "nosuch", "--missing-ok")
+    assert vimctl.json(*words) == {"instance": "nosuch", "destroyed": False}
+    assert vimctl(*words).out == "nosuch: was not there\n"
     vimctl("instance", "destroy", code=2)
