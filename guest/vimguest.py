@@ -1440,7 +1440,8 @@ def cloud_init_reason(root: Root) -> Optional[str]:
     off += ["/run/cloud-init/disabled"] if root.live else []
     if any(root.exists(name) for name in off):
         return None
-    if root.live and "cloud-init=disabled" in root.text("/proc/cmdline").split():
+    words = root.text("/proc/cmdline").split() if root.live else []
+    if "cloud-init=disabled" in words or "network-config=disabled" in words:
         return None
     for name in ("/usr/bin/cloud-init", "/etc/cloud/cloud.cfg"):
         if root.exists(name):

@@ -343,6 +343,28 @@ def test_works_where_cloud_init_is_told_to_leave_it(guest: Guest, name: str, tex
     assert guest.report("--backend", "netplan")["status"] == "changed"
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("proc/cmdline", "quiet cloud-init=disabled\n"),
+        ("proc/cmdline", "quiet network-config=disabled\n"),
+        ("run/cloud-init/disabled", ""),
+    ],
+)
+def test_cloud_init_that_is_off_for_this_boot(tmp_path: Path, name: str, text: str) -> None:
+    guest = Guest(tmp_path / "guest")
+    guest.put("usr/bin/cloud-init")
+    root = vimguest.Root(str(guest.root))
+    root.live = True
+    guest.put("proc/cmdline", "quiet cloud-init=disabled-not network-config=disabled:1\n")
+    assert vimguest.cloud_init_reason(root) is not None
+    guest.put(name, text)
+    assert vimguest.cloud_init_reason(root) is None
+    # Below --root it is of the machine that builds the image, not of the image.
+    root.live = False
+    assert vimguest.cloud_init_reason(root) is not None
+
+
 def test_what_cloud_init_left_behind_when_it_was_switched_off_is_no_reason(guest: Guest) -> None:
     guest.put("etc/netplan/50-cloud-init.yaml", "network: {version: 2}\n")
     guest.put("etc/cloud/cloud.cfg.d/99-net.cfg", "network:\n  # off\n  config: disabled\n")
