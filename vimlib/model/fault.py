@@ -73,12 +73,13 @@ class MethodFault(VimlibError):
 
     def __str__(self) -> str:
         fields = show_fields(self)
-        head = f"{self.fault_name}({fields})" if fields else self.fault_name
+        name = printable(self.fault_name, 80)  # a newer host's, so its own word
+        head = f"{name}({fields})" if fields else name
         text = f"{head}: {printable(self.localized_message)}" if self.localized_message else head
         return f"{text}. {self.hint}" if self.hint else text
 
     def __repr__(self) -> str:
-        return f"{self.fault_name}({show_fields(self)})"
+        return f"{printable(self.fault_name, 80)}({show_fields(self)})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (type(self), dict(self.__dict__))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from vimlib.errors import UnboundError
+from vimlib.errors import UnboundError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,7 +71,7 @@ class ManagedObject:
         return hash((self._kind, self._id))
 
     def __repr__(self) -> str:
-        return f"<{self._kind} {self._id}>"
+        return f"<{printable(str(self._kind), 80)} {printable(str(self._id), 120)}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A proxy travels (pickle, copy) as what it refers to, without its client.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from vimlib.errors import printable
 from vimlib.model import DataObject, Enumeration, Field, ManagedObject, MethodFault
 from vimlib.soap.leaf import DECODE, SIGNED, Misfit, decode_enum
 from vimlib.soap.names import REFERENCE, XSD, XSI_NIL, XSI_TYPE
@@ -153,7 +154,7 @@ class Refiner:
         bound = self._prefixes.get(prefix or None)
         if bound is None:
             if prefix:
-                raise Misfit(f"xsi:type {qname!r} has an undeclared prefix")
+                raise Misfit(f"xsi:type {printable(qname, 80)!r} has an undeclared prefix")
             return self.tables.namespace, local
         # No namespace counts as the binding's: some servers leave it off in fault details.
         return bound[-1] or self.tables.namespace, local

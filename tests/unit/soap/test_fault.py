@@ -4,7 +4,7 @@ import pytest
 
 from tests.unit.soap.cases import ANY, any_reply, envelope, fault, reply
 from vimlib import vim25
-from vimlib.errors import EncodeError
+from vimlib.errors import EncodeError, ProtocolError
 from vimlib.model import MethodFault
 from vimlib.soap import decode_response, encode_fault
 
@@ -150,6 +150,31 @@ def test_a_fault_that_does_not_fit() -> None:
     assert caught.value.path == "name"
     with pytest.raises(EncodeError):
         encode_fault(vim25.NotFound(), message="\x00")
+
+
+@pytest.mark.parametrize(
+    "detail",
+    [
+        '<NotFoundFault xmlns="urn:vim25" xsi:type="a&#10;b&#x9b;{}"/>',
+        '<ManagedObjectNotFoundFault xmlns="urn:vim25" xsi:type="ManagedObjectNotFound"><obj type="Folder">a\n&#x9b;{}</obj></ManagedObjectNotFoundFault>',
+        '<ManagedObjectNotFoundFault xmlns="urn:vim25" xsi:type="ManagedObjectNotFound"><obj type="a&#10;b&#x9b;{}">f</obj></ManagedObjectNotFoundFault>',
+        '<NotFoundFault xmlns="urn:vim25" xsi:type="NotFound"><faultMessage><key>a\n&#x9b;{}</key></faultMessage></NotFoundFault>',
+    ],
+    ids=["name", "id", "kind", "message"],
+)  # fmt: skip
+def test_what_a_host_names_can_neither_forge_a_line_nor_fill_it(detail: str) -> None:
+    found = raised(f"<detail>{detail.format('x' * 5000)}</detail>")
+    for text in (str(found), repr(found)):
+        assert text.isprintable()
+        assert len(text) < 400
+
+
+def test_a_prefix_that_nobody_declared_is_shown_in_short() -> None:
+    for name in ("x" * 5000, "a&#10;b"):
+        with pytest.raises(ProtocolError, match="undeclared prefix") as caught:
+            decode_response(ANY, any_reply(f'<value xsi:type="q:{name}">1</value>'))
+        assert len(str(caught.value)) < 200
+        assert str(caught.value).isprintable()
 
 
 def test_control_characters_of_a_message_are_escaped_where_it_is_shown() -> None:
