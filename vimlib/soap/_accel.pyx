@@ -1109,6 +1109,8 @@ cdef class Reader:
         # their fields are in no circle.
         made = self.made.get(item)
         if made is None:
+            if len(self.made) >= 4096:  # kinds may come from the wire, one for each element
+                self.made.clear()
             made = self.made[item] = new_field(item)
         return made
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import time
 import tracemalloc
 from collections import deque
 from collections.abc import Iterable, Iterator
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +16,7 @@ import pytest
 from tests.unit.soap.cases import HEAD, TAIL, envelope, fault, feed_all, reply
 from vimlib import vim25
 from vimlib.errors import ForbiddenXMLError, LimitError, ProtocolError
-from vimlib.soap import Decoder, Limits, decode_response
+from vimlib.soap import Decoder, Limits, backend, decode_response
 from vimlib.soap.decode import PureDecoder
 
 METHOD = vim25.PropertyCollector.RetrievePropertiesEx
@@ -138,6 +141,7 @@ def test_what_is_odd_and_harmless(body: bytes, step: int) -> None:
 
 # Limits: too much of anything, endless, in pieces as a peer would send it
 
+SOURCE = Path(__file__).parents[3] / "vimlib" / "soap" / "_accel.pyx"
 DECODERS = list(dict.fromkeys((Decoder, PureDecoder)))
 END = b"</returnval></RetrievePropertiesExResponse></soapenv:Body></soapenv:Envelope>"
 OPEN = (HEAD + '<RetrievePropertiesExResponse xmlns="urn:vim25"><returnval>').encode()
@@ -296,6 +300,28 @@ def test_the_names_of_types_do_not_fill_memory() -> None:
         (f"K{i}", "x") for i in range(0, 9000, 4000)
     ]
     assert all(vim25.BINDING.find(name) for name in set(vim25.BINDING._classes) - before)
+
+
+def test_kinds_of_references_cost_no_more_than_their_references() -> None:
+    if SOURCE.exists() and backend == "accelerated":
+        library = Path(import_module("vimlib.soap._accel").__file__ or "")
+        if library.stat().st_mtime < SOURCE.stat().st_mtime:
+            pytest.skip("the compiled decoder is older than its source")
+    names = "".join(f'<objects><obj type="K{i}">x</obj></objects>' for i in range(60_000))
+    body = reply("RetrievePropertiesEx", f"<returnval>{names}</returnval>")
+    decoder = Decoder(METHOD)
+    tracemalloc.start()
+    try:
+        for at in range(0, len(body), 65536):
+            decoder.feed(body[at : at + 65536])
+        peak = tracemalloc.get_traced_memory()[1]
+        result = decoder.close()
+        del decoder
+        gc.collect()
+        assert peak - tracemalloc.get_traced_memory()[0] < 8 * MIB
+    finally:
+        tracemalloc.stop()
+    assert result is not None
 
 
 def test_a_fault_with_everything_wrong() -> None:
