@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,8 +38,15 @@ def generate(
 
     A sidecar beside the WSDL with the ending `.json` is used unasked. With `check` nothing is
     written. Raises `CodegenError` for a WSDL that no package can be made from, and if `out`
-    holds files that this did not write.
+    holds files that this did not write or has a name that cannot be imported.
     """
+    name = out.resolve().name
+    if not name.isidentifier() or keyword.iskeyword(name):
+        raise CodegenError(
+            f"a package cannot be called {name}",
+            hint="Name a folder with letters, digits and _ alone.",
+            where=str(out),
+        )
     schema = read_wsdl(wsdl)
     if not schema.operations:
         raise CodegenError("it describes no operation", hint="Is it a WSDL 1.1?", where=wsdl.name)

@@ -59,6 +59,13 @@ def test_a_folder_with_other_files_is_left_alone(wsdl: Path, tmp_path: Path) -> 
     assert [p.name for p in out.iterdir()] == ["mine.py"]
 
 
+@pytest.mark.parametrize("name", ["my-api", "2x", "import", "a.b"])
+def test_a_package_that_nobody_could_import(wsdl: Path, name: str) -> None:
+    with pytest.raises(CodegenError, match="cannot be called"):
+        generate(wsdl, wsdl.with_name(name))
+    assert not wsdl.with_name(name).exists()
+
+
 def test_types_of_a_users_service(thermostat: ModuleType) -> None:
     reading = thermostat.WindowReading(room="attic", celsius=21.5, open=True, from_="probe")
     assert isinstance(reading, thermostat.Reading)
