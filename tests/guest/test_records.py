@@ -470,6 +470,18 @@ def test_no_value_reaches_a_file_as_it_came(text: str) -> None:
         for file in files.values():
             for line in file.data.decode("ascii").split("\n"):
                 assert re.fullmatch(grammar, line), line
+    (netplan,) = vimguest.RENDER["netplan"](bound).values()
+    for word in words_of(json.loads(netplan.data)):
+        assert re.fullmatch(r"[0-9A-Za-z.:/-]+", word), word
+
+
+def words_of(value: Any) -> list[str]:
+    """Every text in a JSON document, keys too."""
+    if isinstance(value, dict):
+        return [word for pair in value.items() for part in pair for word in words_of(part)]
+    if isinstance(value, list):
+        return [word for one in value for word in words_of(one)]
+    return [value] if isinstance(value, str) else []
 
 
 @pytest.mark.slow
