@@ -313,7 +313,8 @@ async def connect(
         retries: How often calls are repeated that may be.
         keepalive: Seconds of idleness after which the session is kept alive; None switches it off.
         proxy: `http://[user:password@]host:port`, or `"environment"`.
-        connections: Sockets for calls at most; transfers have their own.
+        connections: Sockets for calls at most. Transfers have their own, and so has each watch, and
+            all waits together, while the host has nothing to say.
         locale: Language of the host's messages, as `"en"`.
         middleware: Wraps every exchange: tracing, metrics, pacing. The first is the outermost.
 

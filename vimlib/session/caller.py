@@ -34,6 +34,7 @@ _POLL_SLACK: Final = 30.0
 # WaitForUpdates, of hosts before API 4.1, is not told how long to wait: who calls it cancels it on
 # the host after as long as a long poll is asked to wait at most.
 _ENDLESS_POLL: Final = 60.0
+_POLLS: Final = frozenset({"WaitForUpdates", "WaitForUpdatesEx"})
 _COOKIE_GIVERS: Final = frozenset({"RetrieveServiceContent", "Login"})
 
 
@@ -125,6 +126,7 @@ class Caller:
             cookie=self.cookie,
             on_cookie=self._take_cookie if name in _COOKIE_GIVERS else None,
             read=_patience(name, args, self.timeouts),
+            poll=name in _POLLS,
         )
         began = asyncio.get_running_loop().time() if log.isEnabledFor(logging.DEBUG) else None
         try:

@@ -95,6 +95,9 @@ class EncodedCall(Struct, frozen=True, kw_only=True):
     """Overrides `Timeouts.read`."""
     deadline: float | None = None
     """Overrides `Timeouts.call`."""
+    poll: bool = False
+    """Whether the server keeps it until it has something to say: then it takes none of the capped
+    number of connections."""
 
     def __repr__(self) -> str:
         return f"<EncodedCall {self.operation_id} {self.method}, {len(self.body)} bytes>"

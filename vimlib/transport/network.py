@@ -41,6 +41,7 @@ class HTTPTransport:
     """Calls and transfers to one server, over HTTP/1.1. Use it as a context manager.
 
     `connections` caps the sockets for calls; a call waits for a free one within its own deadline.
+    Long polls have theirs beside them, one each.
     `proxy` is `http://[user:password@]host:port`, or `"environment"` to read HTTPS_PROXY and
     NO_PROXY, which nothing else does.
     """
@@ -88,7 +89,7 @@ class HTTPTransport:
 
     @property
     def connections(self) -> int:
-        """Sockets for calls that are open now."""
+        """Sockets for calls and long polls that are open now."""
         return self._pool.connections if self._pool is not None else 0
 
     async def __aenter__(self) -> Self:
@@ -123,7 +124,7 @@ class HTTPTransport:
         seconds = call.deadline or self.timeouts.call
         until = asyncio.get_running_loop().time() + seconds
         pool = self._open()
-        channel = pool.ready() or await self._channel(pool, call.method, seconds)
+        channel = pool.ready(poll=call.poll) or await self._channel(pool, seconds, poll=call.poll)
         reusable = False
         try:
             reusable = await channel.exchange(
@@ -146,12 +147,12 @@ class HTTPTransport:
         )
         return head.encode("latin-1") + call.body
 
-    async def _channel(self, pool: Pool, what: str, seconds: float) -> Channel:
+    async def _channel(self, pool: Pool, seconds: float, *, poll: bool = False) -> Channel:
         """Get a channel within a call's deadline. Nothing has been sent when this fails."""
         failure: VimlibError
         try:
             async with asyncio.timeout(seconds):
-                return await pool.acquire()
+                return await pool.acquire(poll=poll)
         except CertificateError as exc:
             failure = await self._with_certificate(exc)
         except TimeoutError as exc:
@@ -172,7 +173,7 @@ class HTTPTransport:
         seconds = self.timeouts.call
         until = asyncio.get_running_loop().time() + seconds
         pool = self._open()
-        channel = await self._channel(pool, f"GET {target}", seconds)
+        channel = await self._channel(pool, seconds)
         reusable = False
         request = (
             f"GET {target} HTTP/1.1\r\nHost: {self.address.authority}\r\n"

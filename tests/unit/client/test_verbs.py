@@ -124,3 +124,25 @@ async def test_run_returns_the_result_and_tells_of_progress(client: Client) -> N
     )
     assert await client.paths([made]) == [f"{HOME}/made"]
     assert told
+
+
+async def test_more_watches_than_connections_hold_up_no_call(esx_host: ESXHost) -> None:
+    who, tls = esx_host.credentials, vimlib.TLS(pin=esx_host.thumbprint)
+    async with (
+        asyncio.timeout(10),  # half of what a long poll lasts
+        vimlib.connect(esx_host.url, who.username, who.password, tls=tls, connections=2) as client,
+        client.watch(VM, "name") as first,
+        client.watch(VM, "name") as second,
+        client.watch(VM, "name") as third,
+    ):
+        told = [aiter(changes) for changes in (first, second, third)]
+        for changes in told:
+            assert [(await anext(changes)).kind for _ in range(3)] == ["enter"] * 3
+        async with asyncio.TaskGroup() as group:
+            waiting = [group.create_task(anext(changes)) for changes in told]
+            while len(esx_host.calls("WaitForUpdatesEx")) < 6:  # noqa: ASYNC110 - a log has no event
+                await asyncio.sleep(0.01)
+            [folder] = await client.find(HOME)
+            await client.bind(folder.obj).Rename_Task("changed")
+            for task in waiting:
+                task.cancel()

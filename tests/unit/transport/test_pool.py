@@ -98,6 +98,67 @@ def test_who_waits_longest_is_served_first() -> None:
     clock.run(main())
 
 
+def test_long_polls_hold_up_no_call() -> None:
+    async def main() -> None:
+        opener = Opener()
+        pool = Pool(opener, 2)
+        polls = [await pool.acquire(poll=True) for _ in range(10)]
+        calls = [await asyncio.wait_for(pool.acquire(), 1) for _ in range(2)]
+        waiting = [asyncio.create_task(pool.acquire()) for _ in range(3)]
+        await asyncio.sleep(1)
+        assert not any(task.done() for task in waiting), "calls are capped as before"
+        polls.append(await asyncio.wait_for(pool.acquire(poll=True), 1))
+        for number, channel in enumerate(polls):
+            pool.release(channel, reusable=number % 2 == 0)
+        await asyncio.sleep(1)
+        assert not any(task.done() for task in waiting), (
+            "nor is the end of a poll room for one more"
+        )
+        made = len(opener.made)
+        pool.release(calls[0], reusable=False)
+        assert await asyncio.wait_for(waiting[0], 1) in polls, "what is idle is used first"
+        pool.release(calls[1], reusable=True)
+        assert await asyncio.wait_for(waiting[1], 1) is calls[1]
+        pool.release(waiting[0].result(), reusable=True)
+        await asyncio.wait_for(waiting[2], 1)
+        assert len(opener.made) == made
+        pool.close()
+        assert all(channel.closed for channel in opener.made)
+
+    clock.run(main())
+
+
+def test_a_poll_takes_the_idle_channel_and_leaves_room_for_a_call() -> None:
+    async def main() -> None:
+        opener = Opener()
+        pool = Pool(opener, 1)
+        channel = await pool.acquire()
+        pool.release(channel, reusable=True)
+        assert pool.ready(poll=True) is channel
+        assert await asyncio.wait_for(pool.acquire(), 1) is not channel
+        assert pool.connections == 2
+        pool.close()
+
+    clock.run(main())
+
+
+def test_a_poll_whose_opening_fails_takes_no_room() -> None:
+    async def main() -> None:
+        pool = Pool(Opener(fail=3), 1)
+        for _ in range(3):
+            with pytest.raises(ConnectError):
+                await pool.acquire(poll=True)
+        taken = await pool.acquire()
+        waiting = asyncio.create_task(pool.acquire())
+        await asyncio.sleep(1)
+        assert not waiting.done()
+        pool.release(taken, reusable=True)
+        assert await waiting is taken
+        pool.close()
+
+    clock.run(main())
+
+
 @pytest.mark.parametrize("ticks", range(8))
 def test_cancelling_a_waiter_loses_no_channel(ticks: int) -> None:
     async def main() -> None:
