@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import io
 import json
 import logging
 import os
@@ -51,6 +52,9 @@ def run(tokens: list[str]) -> int:
     output = Output(
         json="--json" in tokens, verbose=bool({"-v", "--verbose"} & set(tokens))
     )  # until they are parsed
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        # As stderr: a name that this terminal has no letters for is no failure of what was done.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         call = _parse(tokens)
         output = call.output

@@ -61,7 +61,8 @@ def _connect(name: str) -> tuple[Any, str, str | None]:
         region = openstack.config.OpenStackConfig().get_one(cloud=name)
         verify = region.get_requests_verify_args()[0]
     except openstack.exceptions.ConfigException as error:
-        raise UsageError(f"clouds.yaml: {error}", hint="Check OS_CLOUD and clouds.yaml") from None
+        said = str(error).rstrip(". ")
+        raise UsageError(f"clouds.yaml: {said}", hint="Check OS_CLOUD and clouds.yaml") from None
     if verify is False:
         raise UsageError(
             f"cloud {name!r} switches off the check of certificates",

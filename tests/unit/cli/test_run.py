@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import signal
@@ -37,7 +38,7 @@ async def hang(*, connection: Connection = CONNECTION, output: Output = OUTPUT) 
 
 async def answer(*, output: Output = OUTPUT) -> int:
     """Return what the test has put there."""
-    output.document({"a": 1}, "one")
+    output.document({"a": 1}, RESULT.get("text", "one"))
     output.say("said")
     return int(RESULT.get("code", 0))
 
@@ -78,6 +79,14 @@ def test_an_error_is_a_sentence_and_a_code(
     out, err = capsys.readouterr()
     assert out == ""
     assert err == f"vimctl: {error}\n"
+
+
+def test_a_terminal_without_the_letters_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="latin-1"))
+    RESULT["text"] = "\N{SNOWMAN}\N{LATIN SMALL LETTER U WITH DIAERESIS}"
+    assert run("answer") == 0
+    assert raw.getvalue() == b"\\u2603\xfc\n"
 
 
 def test_an_error_is_one_document_too(capsys: pytest.CaptureFixture[str]) -> None:
