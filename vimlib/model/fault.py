@@ -69,7 +69,8 @@ class MethodFault(VimlibError):
             and self._values == other._values
         )
 
-    __hash__ = VimlibError.__hash__
+    def __hash__(self) -> int:
+        return hash((type(self), self.fault_name))
 
     def __str__(self) -> str:
         fields = show_fields(self)

@@ -123,6 +123,7 @@ def test_faults_are_matched_by_ancestor_and_compare_by_value() -> None:
     assert fault.outcome == "refused"
     assert fault == vim25.InvalidPowerState(existingState="poweredOn", requestedState="poweredOff")
     assert fault != vim25.InvalidPowerState(existingState="poweredOff")
+    assert len({fault, fault.copy(), vim25.InvalidPowerState(existingState="poweredOff")}) == 2
     assert fault.faultMessage == []
     with pytest.raises(TypeError):
         vim25.InvalidPowerState(bogus=1)  # type: ignore[call-arg]
