@@ -185,10 +185,13 @@ class Encoder:
     def _too_young(self, item: str, needs: str) -> VersionError:
         return too_young(item, needs, self._speaks, self._host, _DROP)
 
-    def _structure(self, name: str, shape: Shape, value: Any, xsi_type: str) -> None:
+    def _deeper(self) -> None:
         if self._depth <= 0:
             raise Refused("nested too deep; does the value contain itself?")
         self._depth -= 1
+
+    def _structure(self, name: str, shape: Shape, value: Any, xsi_type: str) -> None:
+        self._deeper()
         self._write(f'<{name} xsi:type="{xsi_type}">' if xsi_type else f"<{name}>")
         if shape.fault:
             self.items(shape, [getattr(value, item.attribute) for item in shape.items])
@@ -273,9 +276,11 @@ class Encoder:
             type_ = array_name(nearest.name)
             shape = self.tables.array(type_)
             assert shape is not None
+        self._deeper()
         self._write(f'<{name} xsi:type="{type_}">')
         self._array(shape.items[0], values)
         self._write(f"</{name}>")
+        self._depth += 1
 
     def _any_named(self, name: str, type_: str, value: Any) -> None:
         cls = self.tables.binding.find(type_)
@@ -331,13 +336,13 @@ class Encoder:
             raise Refused("an empty list has no type", 'Say which: Typed("ArrayOfString", []).')
         if all(isinstance(value, DataObject | MethodFault) for value in values):
             return array_name(self._common_base(values))
+        if any(isinstance(value, list | tuple | Typed) for value in values):
+            return "ArrayOfAnyType"
         names = {self._type_of(value) for value in values}
         if names == {"xsd:int", "xsd:long"}:
             return "ArrayOfLong"
         if len(names) == 1:
-            name = names.pop()
-            if not item_of_array(name):
-                return array_name(name.removeprefix("xsd:"))
+            return array_name(names.pop().removeprefix("xsd:"))
         return "ArrayOfAnyType"
 
     def _common_base(self, values: Iterable[Any]) -> str:

@@ -184,7 +184,8 @@ class _Remembering(dict[str, Any]):
     def __missing__(self, text: str) -> Any:
         value = self.convert(text)
         if len(text) <= 64 and len(self) < _REMEMBERED:
-            self[text] = value
+            # Here and nowhere else: what Python 3.12 interns it keeps for good.
+            value = self[text] = intern(value) if isinstance(value, str) else value
         return value
 
 
@@ -266,11 +267,11 @@ def _decode_base64(text: str) -> bytes:
 
 
 def _decode_enum(text: str) -> str | None:
-    return intern(text) if text else None
+    return text or None
 
 
 decode_enum: Final = _Remembering(_decode_enum).__getitem__
-"""Text to the one str object of that text; None for an empty text, which no enumeration has."""
+"""Text to the one str object of that text, long and countless ones apart; None for an empty text, which no enumeration has."""
 
 DECODE: Final[dict[str, Callable[[str], Any] | None]] = {
     "string": None,  # the text is the value

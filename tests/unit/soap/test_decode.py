@@ -274,6 +274,12 @@ def test_enumerations_are_interned_strings() -> None:
     assert first is second
     assert first == vim25.VirtualMachinePowerState.poweredOn
     assert value_of('<val xsi:type="VirtualMachinePowerState">hovering</val>') == "hovering"
+    # Nothing keeps what no enumeration has.
+    one, other = (
+        value_of(f'<val xsi:type="VirtualMachinePowerState">{"h" * 65}</val>') for _ in range(2)
+    )
+    assert one == other == "h" * 65
+    assert one is not other
 
 
 # Leaves

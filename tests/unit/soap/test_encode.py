@@ -242,6 +242,16 @@ def test_a_value_that_contains_itself() -> None:
     assert update(nested(100)).count(b"<selectSet") == 99
     with pytest.raises(EncodeError, match="too deep"):
         update(nested(128))
+    values: list[Any] = [1]
+    values.append(values)
+    with pytest.raises(EncodeError, match="too deep"):
+        update(values)
+    assert b'ArrayOfAnyType"><anyType xsi:type="xsd:short">1<' in update([Typed("xsd:short", 1)])
+    assert update([[1], ["a", [2]]]) == updated(
+        '<value xsi:type="ArrayOfAnyType"><anyType xsi:type="ArrayOfInt"><int>1</int></anyType>'
+        '<anyType xsi:type="ArrayOfAnyType"><anyType xsi:type="xsd:string">a</anyType>'
+        '<anyType xsi:type="ArrayOfInt"><int>2</int></anyType></anyType></value>'
+    )
 
 
 @pytest.mark.parametrize("name", ["Spec", "_this", "nonesuch"])
