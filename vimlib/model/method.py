@@ -120,7 +120,7 @@ class Method(Generic[P, R]):
                 raise TypeError(f"{self} got two values for {key!r}")
             wire[found.name] = value
         for item in params:
-            if item.required and wire.get(item.name) is None and not item.array:
+            if item.required and wire.get(item.name) is None:
                 raise TypeError(f"{self} needs {item.attribute!r}")
         return wire
 

@@ -90,6 +90,13 @@ def test_arguments_are_mapped_as_python_would(
         vim25.Folder.CreateVM_Task.arguments(args, kwargs)
 
 
+def test_a_required_array_may_be_empty_and_must_be_there() -> None:
+    method = vim25.PropertyCollector.RetrieveProperties
+    assert method.arguments((), {"specSet": []}) == {"specSet": []}
+    with pytest.raises(TypeError, match="needs 'specSet'"):
+        method.arguments((), {})
+
+
 def test_proxies_are_equal_by_type_id_and_host() -> None:
     one, two = Recorder(), Recorder()
     two.host = "esx2:443"
