@@ -246,7 +246,9 @@ class _Message(MessageDecoder):
             return
         # What nearly always stands there needs no parser.
         if self._tail is None:
-            if final and _end_tags(tuple(self._open_names)).fullmatch(self._rest):
+            names = tuple(self._open_names)
+            short = sum(map(len, names)) <= _LONGEST
+            if final and short and _end_tags(names).fullmatch(self._rest):
                 return
             self._tail = self._make_tail()
         self._tail.Parse(self._rest, final)

@@ -46,9 +46,13 @@ def _parser(start: Callable[[str, list[str]], None]) -> expat.XMLParserType:
     return parser
 
 
-@lru_cache(maxsize=64)
 def root_tag(scope: tuple[tuple[str, str], ...]) -> bytes:
     """Return a start tag named `r` that binds prefixes ("": the default) to namespaces."""
+    size = sum([len(prefix) + len(uri) for prefix, uri in scope])
+    return _known_root(scope) if size <= _REMEMBERED else _make_root(scope)
+
+
+def _make_root(scope: tuple[tuple[str, str], ...]) -> bytes:
     parts = ["<r"]
     for prefix, uri in scope:
         name = f"xmlns:{prefix}" if prefix else "xmlns"
@@ -57,10 +61,9 @@ def root_tag(scope: tuple[tuple[str, str], ...]) -> bytes:
     return ("".join(parts) + ">").encode()
 
 
-@lru_cache(maxsize=1024)
 def known_tag(root: bytes, raw: bytes) -> tuple[str, list[str], list[tuple[str | None, str]]]:
     """Return what `read_tag` does, for tags that are short and come again with other replies."""
-    return read_tag(root, raw)
+    return _known_tag(root, raw) if len(root) <= _REMEMBERED else read_tag(root, raw)
 
 
 def read_tag(root: bytes, raw: bytes) -> tuple[str, list[str], list[tuple[str | None, str]]]:
@@ -77,6 +80,12 @@ def read_tag(root: bytes, raw: bytes) -> tuple[str, list[str], list[tuple[str | 
     parser.Parse(b"<" + raw + b"/></r>", True)
     tag, attrs = found[1]
     return tag, attrs, declared
+
+
+# What stays when a reply is done is short, so that no host can make it a burden.
+_REMEMBERED: Final = 2048
+_known_root = lru_cache(maxsize=64)(_make_root)
+_known_tag = lru_cache(maxsize=1024)(read_tag)
 
 
 def read_text(root: bytes, content: bytes) -> str:

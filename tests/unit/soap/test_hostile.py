@@ -302,6 +302,27 @@ def test_the_names_of_types_do_not_fill_memory() -> None:
     assert all(vim25.BINDING.find(name) for name in set(vim25.BINDING._classes) - before)
 
 
+def test_nothing_long_stays_when_a_reply_is_done() -> None:
+    def answer(number: int) -> bytes:
+        long = f"{number}{'x' * 200_000}"
+        body = f'<returnval><objects xmlns:p="urn:{long}"><obj p:a="" type="K">x</obj></objects></returnval>'
+        return reply("RetrievePropertiesEx", body).replace(b"soapenv", b"n" + long.encode())
+
+    def size() -> int:
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    decode_response(METHOD, answer(0))
+    tracemalloc.start()
+    try:
+        before = size()
+        for number in range(1, 10):
+            assert decode_response(METHOD, answer(number)) is not None
+        assert size() - before < MIB
+    finally:
+        tracemalloc.stop()
+
+
 def test_kinds_of_references_cost_no_more_than_their_references() -> None:
     if SOURCE.exists() and backend == "accelerated":
         library = Path(import_module("vimlib.soap._accel").__file__ or "")
