@@ -119,9 +119,10 @@ class Glance:
         if self._token is None:
             return {}
         token = self._token if isinstance(self._token, str) else await self._token(fresh)
-        if not re.fullmatch(r"[\x21-\x7e]+", token):
+        # RFC 9110, 5.5: what a field's value may be, without what only some servers take.
+        if not re.fullmatch(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?", token):
             raise UsageError(
-                "the token of the image service is empty, or has characters that no token has",
+                "the token of the image service is empty, or has characters that HTTP does not allow",
                 hint="Check OS_TOKEN: it may end in a line break.",
             )
         return {"X-Auth-Token": token}

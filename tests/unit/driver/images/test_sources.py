@@ -322,14 +322,16 @@ async def test_a_host_is_dialled_by_the_name_that_dns_has(client: HttpClient) ->
         await HttpImages(client).image("http://[fe80::1%25eth0]/x").wire()
 
 
-@pytest.mark.parametrize("token", ["abc\n", "a b", "\N{SNOWMAN}", "abc\r\nX-Evil: 1"])
+@pytest.mark.parametrize(
+    "token", ["", "canary\n", "canary ", "\N{SNOWMAN}canary", "canary\r\nX-Evil: 1"]
+)
 async def test_a_token_that_http_cannot_carry(token: str, client: HttpClient) -> None:
     async with EmbeddedGlance([small(mib=1)]) as embedded:
         source = Glance(client, embedded.url, token=token).image("image")
         with pytest.raises(UsageError) as caught:
             await source.info()
         assert not embedded.seen
-    assert token.strip() not in str(caught.value)
+    assert "canary" not in str(caught.value)
 
 
 async def test_an_image_that_goes_before_its_bytes_come(client: HttpClient, site: Web) -> None:
