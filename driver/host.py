@@ -86,7 +86,7 @@ async def host_info(client: Client) -> HostInfo:
             kind="HostSystem",
             hint="Connect to the ESX host itself.",
         )
-    stores = [row async for row in client.collect(vim25.Datastore, "name", "summary")]
+    stores = [row async for row in client.collect(vim25.Datastore, "summary")]
     summary: vim25.HostListSummary = hosts[0]["summary"]
     hardware, stats, runtime = summary.hardware, summary.quickStats, summary.runtime
     return HostInfo(
@@ -112,7 +112,7 @@ async def host_info(client: Client) -> HostInfo:
 def _store(props: dict[str, Any]) -> DatastoreInfo:
     summary: vim25.DatastoreSummary | None = props.get("summary")
     return DatastoreInfo(
-        name=str(props.get("name") or ""),
+        name=summary.name if summary else "",
         kind=summary.type if summary else "",
         capacity=summary.capacity if summary else 0,
         free=summary.freeSpace if summary else 0,

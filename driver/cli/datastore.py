@@ -110,7 +110,9 @@ async def walk(client: Client, folder: DatastorePath) -> AsyncIterator[FileEntry
 async def _list_datastores(connection: Connection, output: Output) -> None:
     from vimlib import vim25
 
-    paths = ("name", "summary.type", "summary.capacity", "summary.freeSpace", "summary.accessible")
+    # The summary's name is the one in paths; the entity's has a `%` escaped.
+    facts = ("name", "type", "capacity", "freeSpace", "accessible")
+    paths = [f"summary.{fact}" for fact in facts]
     async with connection.client() as client:
         found = await client.collect(vim25.Datastore, *paths).all()
     columns = ("name", "type", "capacity", "free", "accessible")

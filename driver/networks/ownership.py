@@ -37,8 +37,8 @@ async def _datastores(client: Client) -> list[str]:
     """Return the names of datastores that can be asked now, sorted, so that all agree on the first."""
     return sorted(
         [
-            str(row["name"])
-            async for row in client.collect(vim25.Datastore, "name", "summary.accessible")
+            str(row["summary.name"])
+            async for row in client.collect(vim25.Datastore, "summary.name", "summary.accessible")
             if row.props.get("summary.accessible", True)
         ]
     )

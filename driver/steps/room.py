@@ -23,12 +23,13 @@ async def free_space(client: Client, datastore: str) -> int:
         DatastoreUnusableError: It is not accessible or in maintenance.
     """
     names = []
-    paths = ["name", "summary.accessible", "summary.freeSpace"]
+    # The summary's name is the one in paths; the entity's has a `%` escaped.
+    paths = ["summary.name", "summary.accessible", "summary.freeSpace"]
     if parse_version(client.api_version) >= (5,):
         paths.append("summary.maintenanceMode")  # datastores have no such mode before 5.0
     # All at once: a loop that is left early would end its retrieval some time later.
     for row in await client.collect(vim25.Datastore, *paths).all():
-        names.append(str(row.props.get("name")))
+        names.append(str(row.props.get("summary.name")))
         if names[-1] != datastore:
             continue
         if not row.props.get("summary.accessible", True):

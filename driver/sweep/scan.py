@@ -77,8 +77,8 @@ async def usable_datastores(client: Client) -> list[str]:
     """Return the names of datastores that can be asked now. Cancelling loses nothing."""
     return sorted(
         [
-            str(row["name"])
-            async for row in client.collect(vim25.Datastore, "name", "summary.accessible")
+            str(row["summary.name"])
+            async for row in client.collect(vim25.Datastore, "summary.name", "summary.accessible")
             if row.props.get("summary.accessible", True)
         ]
     )

@@ -25,6 +25,8 @@ from driver.errors import (
 )
 from driver.images.embedded import Fault, made_image
 from driver.images.make import Pattern
+from driver.images.push import push_images
+from driver.images.sink import temporary_name
 from driver.instances.plan import OWNER_KEY, SPAWN_KEY
 from driver.instances.types import NICSpec
 from tests.unit.driver.hosted import CONFIG, MAC, Beside, Hosted, glance, hosted, spec, store, until
@@ -86,6 +88,28 @@ async def test_a_machine_on_each_host(
         whole = image.read_bytes()
         assert extent == whole.ljust(1317 * 1024, b"\0")
         assert len(host.esx.calls("CreateVM_Task")) == 1
+
+
+@pytest.mark.parametrize("name", ["100% & <x>", "ds \N{SNOWMAN} (1)", "a%2fb"])
+async def test_a_datastore_of_an_odd_name(
+    name: str, beside: Beside, tmp_path: Path, image: Path
+) -> None:
+    folder = tmp_path / "store"
+    with hosted(beside, folder, datastores={name: folder}) as host:
+        async with host.driver() as driver:
+            (pushed,) = await push_images(
+                driver.client, driver.images, [str(image)], datastore=name, config=CONFIG
+            )
+            assert pushed.datastore_path == f"[{name}] images/disk.img"
+            made = await driver.spawn(
+                spec(image, datastore=name, nics=(NICSpec(network="vlan-7", vlan=7),))
+            )
+            (folder / temporary_name("x", CONFIG.owner)).write_bytes(b"x")
+            assert [item.action for item in (await driver.sweep(older_than=0)).items] == ["removed"]
+            assert [store.name for store in (await driver.host_info()).datastores] == [name]
+            assert await driver.destroy(made.uuid)
+            await driver.remove_vlan("vlan-7")
+        assert host.state().files == {"images/disk.img"}
 
 
 @pytest.mark.parametrize("size", [1, 511, 512, 1023, 1024, 1025])
