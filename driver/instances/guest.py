@@ -57,7 +57,8 @@ async def set_guest_info(
 
     Raises:
         NotFoundError: There is no such machine.
-        UsageError: A NIC's MAC is none of the machine's, or the form cannot say it.
+        UsageError: A NIC's MAC is none of the machine's, the form cannot say it, or can say none of
+            it, so that it would only take away what the guest has been told.
     """
     vm = await lookup.find(client, ref)
     row = await client.get(vm, "config.instanceUuid", "config.hardware.device")
@@ -68,6 +69,11 @@ async def set_guest_info(
         # The same for ever: to cloud-init another one is another machine.
         instance_id=row.props.get("config.instanceUuid"),
     )
+    if guest != guestinfo.GuestConfig() and not any(wanted.values()):
+        raise UsageError(
+            f"the form {form or config.guest_form} says nothing without a NIC",
+            hint="Give the machine's NICs too, or take the form versioned.",
+        )
     change = vim25.VirtualMachineConfigSpec(
         extraConfig=[vim25.OptionValue(key=key, value=value) for key, value in wanted.items()]
     )

@@ -64,6 +64,10 @@ async def test_what_cannot_be(host: Hosted, image: Path) -> None:
             await driver.set_guest_info("web", GuestConfig(nics=[NIC(mac="00:50:56:00:00:99")]))
         with pytest.raises(NotFoundError):
             await driver.set_guest_info("nobody", NEW)
+        # nova's form has no host name: all that came of it would be that the addresses are gone.
+        with pytest.raises(UsageError, match="form nova") as caught:
+            await driver.set_guest_info("web", GuestConfig(hostname="web-2"))
+        assert "versioned" in (caught.value.hint or "")
     assert len(host.esx.calls("ReconfigVM_Task")) == calls
 
 
