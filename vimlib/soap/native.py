@@ -48,17 +48,20 @@ def _parser(start: Callable[[str, list[str]], None]) -> expat.XMLParserType:
 
 def root_tag(scope: tuple[tuple[str, str], ...]) -> bytes:
     """Return a start tag named `r` that binds prefixes ("": the default) to namespaces."""
-    size = sum([len(prefix) + len(uri) for prefix, uri in scope])
-    return _known_root(scope) if size <= _REMEMBERED else _make_root(scope)
-
-
-def _make_root(scope: tuple[tuple[str, str], ...]) -> bytes:
+    known = _roots.get(scope)
+    if known is not None:
+        return known
     parts = ["<r"]
     for prefix, uri in scope:
         name = f"xmlns:{prefix}" if prefix else "xmlns"
         if prefix != "xml":  # bound by XML itself; may be declared, and means the same
             parts.append(f' {name}="{escape_attribute(uri)}"')
-    return ("".join(parts) + ">").encode()
+    made = ("".join(parts) + ">").encode()
+    if len(made) <= _REMEMBERED:
+        if len(_roots) >= _MOST_ROOTS:
+            _roots.clear()
+        _roots[scope] = made
+    return made
 
 
 def known_tag(root: bytes, raw: bytes) -> tuple[str, list[str], list[tuple[str | None, str]]]:
@@ -84,7 +87,8 @@ def read_tag(root: bytes, raw: bytes) -> tuple[str, list[str], list[tuple[str | 
 
 # What stays when a reply is done is short, so that no host can make it a burden.
 _REMEMBERED: Final = 2048
-_known_root = lru_cache(maxsize=64)(_make_root)
+_MOST_ROOTS: Final = 64
+_roots: dict[tuple[tuple[str, str], ...], bytes] = {}
 _known_tag = lru_cache(maxsize=1024)(read_tag)
 
 
