@@ -131,19 +131,23 @@ class EnsuredVlan:
             await ownership.take_back(self.client, note)
             return
         except VimlibError as error:
-            if error.outcome != "unknown" or not await self._is_there(system):
+            found = await self._look(system) if error.outcome == "unknown" else None
+            if found is None:
                 await ownership.take_back(self.client, note)
                 raise
+            if found != PortGroup(name=self.name, vlan=self.vlan, vswitch=vswitch):
+                # Not what was asked for, so somebody was quicker: the answer was that.
+                await ownership.take_back(self.client, note)
+                return
         self._note = note
 
-    async def _is_there(self, system: vim25.HostNetworkSystem) -> bool:
-        """Whether the host did what it gave no answer to."""
+    async def _look(self, system: vim25.HostNetworkSystem) -> PortGroup | None:
+        """What the host has after a call that it gave no answer to."""
 
-        async def look() -> bool | None:
-            found = find_port_group(await read_network(self.client, system), self.name)
-            return found is not None or None
+        async def look() -> PortGroup | None:
+            return find_port_group(await read_network(self.client, system), self.name)
 
-        return bool(await find_out(self.client, self.config, look=look, method="AddPortGroup"))
+        return await find_out(self.client, self.config, look=look, method="AddPortGroup")
 
     async def undo(self) -> None:
         """Remove the port group if this made it and nobody uses it by now."""

@@ -114,6 +114,23 @@ async def test_somebody_is_quicker(vlan: int, host: Hosted) -> None:
     assert host.state().files == frozenset()
 
 
+async def test_somebody_is_quicker_and_the_answer_that_says_so_is_lost(host: Hosted) -> None:
+    class Slow(EnsuredVlan):
+        async def _add(self, system: vim25.HostNetworkSystem, vswitch: str) -> None:
+            add(host, "blue", 7)
+            await super()._add(system, vswitch)
+
+    async with host.driver() as driver:
+        ensured = Slow(driver.client, "blue", 42, CONFIG)
+        host.esx.faults.add("AddPortGroup", "lose")
+        with pytest.raises(PortGroupMismatchError):
+            await ensured.ensure()
+        # It is not what was asked for, so this did not make it.
+        await ensured.undo()
+    assert "blue" in host.state().groups
+    assert host.state().files == frozenset()
+
+
 async def test_two_of_us_at_once(host: Hosted) -> None:
     clean = host.state()
     async with host.driver() as one, host.driver() as two:
