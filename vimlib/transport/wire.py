@@ -42,6 +42,8 @@ __all__ = ["Connection", "connect_socket", "late", "open_connection", "within"]
 # One TLS record holds 16 KiB; sixteen at a time keep the number of wake-ups low and memory flat.
 RECEIVE: Final = 1 << 18
 _PROXY_HEAD: Final = 16 << 10
+# How long an address has before the next one of the same name is tried beside it (RFC 8305, 8).
+_STAGGER: Final = 0.25
 
 
 async def within(seconds: float, phase: str, host: str, work: Awaitable[T], *, sent: bool) -> T:
@@ -300,18 +302,66 @@ async def _connect(target: Address) -> socket.socket:
             hint="Check the host name and the name server.",
             host=target.netloc,
         ) from None
-    last: OSError | None = None
-    for family, kind, proto, _, where in found:
-        try:
-            return await _connect_one(loop, family, kind, proto, where)
-        except OSError as exc:
-            last = exc
-    assert last is not None, "getaddrinfo gave no address and no error"
-    raise ConnectError(
-        f"no connection to {target.netloc}: {last.strerror or last}",
-        hint="Check the address, the port and the firewall.",
-        host=target.netloc,
-    )
+    try:
+        return await _connect_first(loop, found)
+    except OSError as exc:
+        raise ConnectError(
+            f"no connection to {target.netloc}: {exc.strerror or exc}",
+            hint="Check the address, the port and the firewall.",
+            host=target.netloc,
+        ) from None
+
+
+async def _connect_first(loop: asyncio.AbstractEventLoop, found: Any) -> socket.socket:
+    """Connect to the first address that answers; each is tried a moment after the one before.
+
+    One that swallows what is sent to it must not use up the deadline of all (RFC 8305, 5). Raises
+    the `OSError` of the last that failed. Cancelling closes all sockets.
+    """
+    waiting = [(family, kind, proto, where) for family, kind, proto, _, where in found]
+    assert waiting, "getaddrinfo gave no address and no error"
+    if len(waiting) == 1:
+        return await _connect_one(loop, *waiting[0])
+    tasks: list[asyncio.Task[socket.socket]] = []
+    best: socket.socket | None = None
+    last = OSError("no address was tried")
+    try:
+        while best is None and (waiting or not all(task.done() for task in tasks)):
+            if waiting:
+                tasks.append(asyncio.create_task(_connect_one(loop, *waiting.pop(0))))
+            done, _ = await asyncio.wait(
+                [task for task in tasks if not task.done()],
+                timeout=_STAGGER if waiting else None,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            for task in done:
+                error = task.exception()
+                if error is None:
+                    best = best or task.result()
+                elif isinstance(error, OSError):
+                    last = error
+                else:
+                    raise error
+        await _end(tasks, best)
+    except BaseException:
+        await _end(tasks, None)
+        raise
+    if best is None:
+        raise last
+    return best
+
+
+async def _end(tasks: list[asyncio.Task[socket.socket]], best: socket.socket | None) -> None:
+    """End all attempts and close all sockets but the best, also if this is cancelled."""
+
+    def close(task: asyncio.Task[socket.socket]) -> None:
+        if not task.cancelled() and task.exception() is None and task.result() is not best:
+            task.result().close()
+
+    for task in tasks:
+        task.cancel()
+        task.add_done_callback(close)
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _connect_one(

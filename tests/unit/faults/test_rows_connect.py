@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.rig import certs
+from tests.rig.cancel import cancel_everywhere
 from tests.rig.leaks import leakcheck
 from tests.rig.stage import Conn, stage
 from vimlib.errors import (
@@ -171,6 +172,58 @@ async def test_row_03_the_second_address_is_tried(monkeypatch: pytest.MonkeyPatc
             assert (await made.exchange(call())).status == 200
             async with made.http(HTTPRequest(method="GET", target="/x")) as reply:
                 assert await reply.read() == XML
+
+
+def addresses(monkeypatch: pytest.MonkeyPatch, *where: tuple[str, int]) -> None:
+    """Let every name have these addresses."""
+
+    async def found(host: str, port: int, **how: Any) -> Any:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", each) for each in where]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", found)
+
+
+async def test_row_03_an_address_that_swallows_all_leaves_time_for_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with socket.socket() as sock, socket.socket() as one, socket.socket() as two:
+        sock.bind(("127.0.0.1", 0))
+        sock.listen(0)
+        for filler in (one, two):
+            filler.setblocking(False)
+            filler.connect_ex(sock.getsockname())
+        async with stage(serve, GOOD.server_context()) as server:
+            addresses(monkeypatch, sock.getsockname(), ("127.0.0.1", server.port))
+            slow = Timeouts(connect=10, handshake=10, read=10)
+            async with asyncio.timeout(8), transport("https://esx.test", timeouts=slow) as made:
+                assert (await made.exchange(call())).status == 200
+                async with made.http(HTTPRequest(method="GET", target="/x")) as reply:
+                    assert await reply.read() == XML
+
+
+async def test_row_03_no_address_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        addresses(monkeypatch, *[closed.getsockname()] * 3)
+        async with transport("https://esx.test") as made:
+            for error in await both_ways(made):
+                assert type(error) is ConnectError
+
+
+async def test_row_03_cancelled_amid_two_addresses_it_leaves_no_socket(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with stage(serve, GOOD.server_context()) as server:
+        addresses(monkeypatch, ("127.0.0.1", server.port), ("127.0.0.1", server.port))
+
+        async def once() -> None:
+            async with transport("https://esx.test") as made:
+                await made.exchange(call())
+
+        async def check(at: int) -> None:
+            """Leave it to the leak check around the test: what one run leaves stays."""
+
+        assert (await cancel_everywhere(once, check)).cancelled > 5
 
 
 @pytest.mark.parametrize("kind", ["expired", "future", "wrong-name", "self-signed"])
