@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -315,3 +316,45 @@ def test_the_only_nic_takes_a_record_without_a_mac(machine: Machine) -> None:
     machine.helper("--backend", "ifupdown")
     machine.run("ifup", "-a")
     assert machine.addresses("ens3") == ["10.0.0.2/24"]
+
+
+# --- what a gateway may be, by every back end ---------------------------------
+
+GATEWAYS = {
+    "IPv6 off the link": [
+        {"mac": MAC0, "addresses": ["2001:db8::2/128"], "gateway6": "2001:db8:ffff::1"}
+    ],
+    "one link-local gateway on two links": [
+        {"mac": MAC0, "addresses": ["2001:db8::2/64"], "gateway6": "fe80::1"},
+        {"mac": MAC1, "addresses": ["2001:db8:1::2/64"], "gateway6": "fe80::1"},
+    ],
+    "two hosts on a link, and IPv4 link-local off the link": [
+        {"mac": MAC0, "addresses": ["10.0.0.2/31"], "gateway4": "10.0.0.3"},
+        {"mac": MAC1, "addresses": ["10.0.1.2/32"], "gateway4": "169.254.0.1"},
+    ],
+}
+
+
+@pytest.mark.parametrize("nics", GATEWAYS.values(), ids=GATEWAYS.keys())
+@pytest.mark.parametrize("backend", ["ifupdown", "networkd", "networkmanager", "netplan"])
+def test_gateways(machine: Machine, nics: list[dict[str, Any]], backend: str) -> None:
+    machine.says("v1:" + json.dumps({"nics": nics}))
+    source_snippets(machine)
+    machine.helper("--backend", backend)
+    if backend == "ifupdown":
+        machine.run("ifup", "-a")
+    elif backend == "netplan":
+        # A veth has no permanent address; a real NIC has.
+        machine.run("sh", "-c", "sed -i s/PermanentMACAddress=/MACAddress=/ /run/systemd/network/*")
+        machine.networkd()
+    else:
+        getattr(machine, backend)()
+    expected = {
+        ("default", str(nic.get("gateway4") or nic["gateway6"]), f"eth{at}")
+        for at, nic in enumerate(nics)
+    }
+
+    def defaults() -> set[tuple[str, str, str]]:
+        return {route for route in machine.routes() if route[0] == "default"}
+
+    eventually(lambda: defaults() == expected, lambda: (state(machine), machine.logs))
