@@ -437,17 +437,12 @@ class FileConflictError(DriverError):
     twin: str
     """The other image as it was given; "" for a file that is there."""
 
-    def __init__(self, path: str, *, twin: str = "") -> None:
-        super().__init__(
-            f"{printable(path)} is the name of {printable(twin)!r} too"
-            if twin
-            else f"{printable(path)} exists",
-            path=path,
-            twin=twin,
-            hint="Push one of them into another --to folder."
-            if twin
-            else "Choose another --to folder, or replace it with --overwrite.",
-        )
+    def __init__(self, path: str, *, twin: str = "", hint: str | None = None) -> None:
+        said, advice = "exists", "Choose another --to folder, or replace it with --overwrite."
+        if twin:
+            said = f"is the name of {printable(twin)!r} too"
+            advice = "Push one of them into another --to folder."
+        super().__init__(f"{printable(path)} {said}", path=path, twin=twin, hint=hint or advice)
 
 
 class HostReadOnlyError(DriverError):

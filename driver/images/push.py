@@ -135,6 +135,7 @@ async def push_images(
         NotFoundError: There is no such datastore.
         NoSpaceError: It has no room for all of them together; nothing was sent.
         HostReadOnlyError: The host's licence forbids writes; nothing was sent.
+        FileConflictError: There is a file where the folder was to be; nothing was sent.
     """
     folder = DatastorePath(datastore, directory.removesuffix("/"))
     if not refs or len(set(refs)) != len(refs):
@@ -189,7 +190,11 @@ async def _make_directory(client: Client, path: DatastorePath) -> None:
     with licensed(client):
         datastore = client.datastore(path.datastore)
         if path.path:
-            await datastore.mkdir(path, parents=True, exist_ok=True)
+            try:
+                await datastore.mkdir(path, parents=True, exist_ok=True)
+            except vim25.FileAlreadyExists:
+                hint = "It is no folder: choose another --to."
+                raise FileConflictError(str(path), hint=hint) from None
             return
         # The root is there already: asked all the same, for what the host says about its licence.
         center = (await datastore.place()).datacenter

@@ -366,6 +366,17 @@ async def test_a_folder_that_cannot_be(directory: str, beside: Beside, host: Hos
     assert host.state().files == frozenset()
 
 
+async def test_a_folder_that_is_a_file(beside: Beside, host: Hosted) -> None:
+    (host.folder / "images").write_bytes(b"mine")
+    with (
+        glance(beside, *some()) as service,
+        pytest.raises(FileConflictError, match="no folder") as caught,
+    ):
+        await push(host, service, "raw", overwrite=True)
+    assert caught.value.path == "[datastore1] images"
+    assert (host.folder / "images").read_bytes() == b"mine"
+
+
 NAMES = [
     "a b.img",
     "[x] y.img",
