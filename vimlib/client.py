@@ -11,6 +11,7 @@ from vimlib.collector import get as _get
 from vimlib.collector.watch import wait_for as _wait_for
 from vimlib.collector.watch import watch as _watch
 from vimlib.datastore.store import Datastore
+from vimlib.errors import UsageError
 from vimlib.events import events as _events
 from vimlib.inventory import find as _find
 from vimlib.inventory import paths_of as _paths_of
@@ -328,6 +329,11 @@ async def connect(
     Cancelling while it logs in logs out again; cancelling the block logs out, shielded, within
     `Timeouts.logout`.
     """
+    if not isinstance(password, str | Secret):  # None would log in as the word, and lock an account
+        raise UsageError(
+            f"the password is a {type(password).__name__}, not text",
+            hint="Is the variable set that it should come from?",
+        )
     credentials = Credentials(username, Secret(password), locale)
     del password
     timeouts = timeouts or Timeouts()

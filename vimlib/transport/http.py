@@ -130,6 +130,9 @@ async def exchange_http(
                 host=connection.host,
                 location=where,
             )
+        coding = (reply.header("content-encoding") or "identity").strip().lower()
+        if coding != "identity":  # the bytes of the file are wanted, and counted
+            raise reader.wrong(f"its body is encoded ({printable(coding, 40)}), unasked")
         yield reply
     except BaseException:
         connection.abort()
@@ -144,6 +147,7 @@ def _head(request: HTTPRequest, authority: str) -> bytes:
         f"{request.method} {request.target} HTTP/1.1",
         f"Host: {authority}",
         "Connection: close",
+        "Accept-Encoding: identity",
     ]
     if request.body is not None:
         lines.append(f"Content-Length: {request.length}")

@@ -146,3 +146,12 @@ async def test_more_watches_than_connections_hold_up_no_call(esx_host: ESXHost) 
             assert (await client.get(folder.obj, "name"))["name"] == "vm"
             for task in waiting:
                 task.cancel()
+
+
+async def test_a_password_that_is_none_is_not_sent_as_the_word(esx_host: ESXHost) -> None:
+    password: Any = None
+    who, tls = esx_host.credentials, vimlib.TLS(pin=esx_host.thumbprint)
+    with pytest.raises(UsageError, match="NoneType"):
+        async with vimlib.connect(esx_host.url, who.username, password, tls=tls):
+            raise AssertionError("not reached")
+    assert not esx_host.calls("Login")

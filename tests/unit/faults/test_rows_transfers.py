@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import os
 import socket
 import time
@@ -301,6 +302,26 @@ async def test_row_49_interim_answers_without_end_end() -> None:
     ):
         with pytest.raises(ProtocolError, match="interim"):
             await put(transport, Body(1000))
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "identity, gzip"])
+async def test_row_24_a_file_that_comes_encoded_is_not_taken_for_its_bytes(coding: str) -> None:
+    heads: list[dict[str, str]] = []
+
+    async def encodes(conn: Conn) -> None:
+        heads.append((await conn.head())[2])
+        body = gzip.compress(b"the file")
+        head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\nContent-Length: {len(body)}"
+        await conn.send(head.encode() + b"\r\n\r\n" + body)
+
+    async with (
+        stage(encodes, GOOD.server_context()) as server,
+        transport_to(server.url) as transport,
+    ):
+        with pytest.raises(ProtocolError, match="encoded"):
+            async with transport.http(HTTPRequest(method="GET", target="/folder/x")):
+                raise AssertionError("not reached")
+    assert heads[0]["accept-encoding"] == "identity"
 
 
 async def test_row_52_a_source_that_ends_early_aborts_the_request() -> None:
