@@ -52,7 +52,8 @@ class _Reader:
         """Restrictions of types of text and numbers, which have no class of their own."""
         self.elements: dict[str, etree._Element] = {}
         self.root = self._parse(wsdl)
-        self.namespace = self.root.get("targetNamespace") or ""
+        self.namespace = ""
+        """That of the types and elements, which need not be the WSDL's own."""
 
     def _parse(self, path: Path) -> etree._Element:
         data = path.read_bytes()
@@ -80,20 +81,26 @@ class _Reader:
 
     def load(self) -> None:
         for schema in self.root.iter(f"{XSD}schema"):
-            self._schema(schema, self.wsdl)
+            self._schema(schema, self.wsdl, "")
         for path in [p.get("location") for p in self.root.iter(f"{WSDL}import")]:
             raise CodegenError(
                 f"wsdl:import of {path} is not supported; give one WSDL", where=self.wsdl.name
             )
 
-    def _schema(self, schema: etree._Element, path: Path) -> None:
-        target = schema.get("targetNamespace") or self.namespace
-        if target != self.namespace and len(schema.findall(f"{XSD}*")) > 0:
-            raise CodegenError(
-                f"types in a second namespace, {target}, are not supported",
-                where=path.name,
-                hint=f"Generate a package for {self.namespace} alone, or move the types there.",
-            )
+    def _schema(self, schema: etree._Element, path: Path, around: str) -> None:
+        """Take in a schema and what it includes; `around` is the namespace of who includes it."""
+        target = schema.get("targetNamespace") or around
+        beside = {f"{XSD}annotation", f"{XSD}import"}
+        if any(node.tag not in beside for node in schema):
+            self.namespace = self.namespace or target
+            if not target:
+                raise CodegenError("types in no namespace are not supported", where=path.name)
+            if target != self.namespace:
+                raise CodegenError(
+                    f"types in a second namespace, {target}, are not supported",
+                    where=path.name,
+                    hint=f"Generate a package for {self.namespace} alone, or move the types there.",
+                )
         self.schemas.append(schema)
         for name in ("redefine", "override"):
             if schema.find(f"{XSD}{name}") is not None:
@@ -111,7 +118,8 @@ class _Reader:
                 self.seen.add(other)
                 if not other.is_file():
                     raise CodegenError(f"{location}, which {path.name} includes, does not exist")
-                self._schema(self._parse(other), other)
+                inside = target if link.tag == f"{XSD}include" else ""
+                self._schema(self._parse(other), other, inside)
 
     def index(self) -> Iterator[tuple[str, etree._Element]]:
         """Yield the named enumerations and complex types, and remember all else that has a name."""

@@ -179,6 +179,27 @@ def test_what_a_schema_may_say_of_a_parameter(
     assert package.Thermostat.SetTarget.params[2:] == parse_fields(params)
 
 
+def test_a_wsdl_whose_types_have_a_namespace_of_their_own(
+    wsdl: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed(wsdl, "thermostat.wsdl", 'targetNamespace="urn:thermostat">\n  <types>',
+            'xmlns:s="urn:service" targetNamespace="urn:service">\n  <types>')  # fmt: skip
+    for word in ('message="', 'binding="', 'type="'):
+        changed(wsdl, "thermostat.wsdl", f"{word}t:", f"{word}s:")
+    changed(wsdl, "thermostat.wsdl", "xsd:include ", 'xsd:import namespace="urn:thermostat" ')
+    changed(
+        wsdl,
+        "thermostat.wsdl",
+        '<xsd:schema targetNamespace="urn:thermostat" elementFormDefault="qualified">',
+        "<xsd:schema>",
+    )
+    package = imported(wsdl, monkeypatch)
+    assert package.BINDING.namespace == "urn:thermostat"
+    assert b'<ReadAll xmlns="urn:thermostat">' in encode_request(
+        package.Thermostat.ReadAll, ("", ""), {}
+    )
+
+
 def test_a_service_whose_name_is_no_identifier(wsdl: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     changed(
         wsdl, "thermostat.wsdl", '<service name="Thermostat">', '<service name="Thermostat-1.0">'
@@ -223,6 +244,8 @@ def test_nothing_is_removed_from_a_folder_that_has_other_files_too(wsdl: Path) -
         ("thermostat.xsd", ' elementFormDefault="qualified"', "", "in no namespace"),
         ("thermostat.xsd", 'name="limit"', 'name="limit" form="unqualified"', "in no namespace"),
         ("thermostat.wsdl", 'use="literal"', 'use="encoded"', "encoded"),
+        ("thermostat.wsdl", '<xsd:schema targetNamespace="urn:thermostat"', "<xsd:schema", "no namespace"),
+        ("thermostat.wsdl", "</types>", '<xsd:schema targetNamespace="urn:b"><xsd:element name="b"/></xsd:schema></types>', "second namespace"),
         ("thermostat.wsdl", 'ReadAll" style="document"', 'ReadAll" style="rpc"', "RPC"),
         ("thermostat.wsdl", 'element="t:ReadAll"', 'element="t:ReadNone"', "ReadNone"),
         ("thermostat.xsd", 'name="celsius" type="xsd:double"', 'name="celsius" type="t:Nonesuch"', "Nonesuch"),
