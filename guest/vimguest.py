@@ -932,6 +932,11 @@ class Root:
             raise
         sync_folder(folder)
 
+    def ensure(self, name: str, file: Optional[File]) -> None:
+        """Save, unless it is so already: what could not be written needs no undoing."""
+        if self.load(name) != file:
+            self.save(name, file)
+
     def sweep(self) -> None:
         """Remove the half-written files that a killed run has left."""
         for name in (NETPLAN, KEYFILES + "/x", NETWORKD + "/x", IFUPDOWN, HOSTNAME, STATE):
@@ -1791,7 +1796,7 @@ class Run:
                 if self.root.live and socket.gethostname() != name:
                     # Its file may not have said the name that was in use.
                     socket.sethostname(name)
-                self.root.save(STATE, old_state)
+                self.root.ensure(STATE, old_state)
             except (OSError, CommandError, RefusedError) as second:
                 raise ApplyError(
                     "{}; and undoing that failed: {}. Try --rollback.".format(exc, second)
@@ -1805,7 +1810,7 @@ class Run:
             # What a NIC cannot let go of is no reason to leave it as it is.
             self.command(argv, must=False)
         for change in changes:
-            self.root.save(change.name, change.new)
+            self.root.ensure(change.name, change.new)
         for change in changes:
             if self.root.live and change.name == HOSTNAME and change.new is not None:
                 socket.sethostname(change.new.data.decode("ascii").strip())
@@ -1923,8 +1928,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         failed = isinstance(exc, ApplyError)
         code = exc.code if isinstance(exc, VimguestError) else RefusedError.code
         run.report["status"] = "failed" if failed else "refused"
-        run.report["error"] = {"type": type(exc).__name__, "message": str(exc)}
-        print("vimguest: {}: {}".format(run.report["status"], exc), file=sys.stderr)
+        said = "{}. Run it as root.".format(exc) if isinstance(exc, PermissionError) else str(exc)
+        run.report["error"] = {"type": type(exc).__name__, "message": said}
+        print("vimguest: {}: {}".format(run.report["status"], said), file=sys.stderr)
     if args.json:
         print(json.dumps(run.report))
     elif run.report["error"] is None:

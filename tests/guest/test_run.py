@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -583,10 +584,36 @@ def test_a_file_that_cannot_be_looked_at_is_not_taken_for_absent(
         return lstat(path)
 
     guest = Guest(tmp_path / "guest")
+    guest.nic("eth0", MAC0)
     guest.put("etc/netplan/x")
+    guest.says(NOVA)
     monkeypatch.setattr(os, "lstat", denied)
-    with pytest.raises(PermissionError):
-        vimguest.Root(str(guest.root)).load(NETPLAN)
+    found = guest.report("--backend", "netplan", "--check")
+    assert (found["code"], found["status"]) == (3, "refused")
+    assert found["error"]["message"].endswith("Run it as root.")
+
+
+def test_what_could_not_be_written_needs_no_undoing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = os.rename
+
+    def busy(old: str, new: str) -> None:
+        # As where a container has its host name mounted.
+        if new.endswith("/etc/hostname"):
+            raise OSError(errno.EBUSY, "Device or resource busy")
+        rename(old, new)
+
+    guest = Guest(tmp_path / "guest")
+    guest.nic("eth0", MAC0)
+    guest.put("etc/hostname", "before\n")
+    before = guest.files()
+    guest.says(FULL)
+    monkeypatch.setattr(os, "rename", busy)
+    found = guest.report("--backend", "networkd")
+    assert (found["code"], found["status"]) == (4, "failed")
+    assert found["error"]["message"].endswith("rolled back")
+    assert guest.files() == before
 
 
 # --- commands -----------------------------------------------------------------
