@@ -373,6 +373,11 @@ class _Writer:
                 lines += [f'            "{line} "' for line in wrapped]
                 lines.append("        ),")
         lines.append("    },")
+        if self.schema.fault_elements:
+            lines.append("    fault_elements={")
+            found = sorted(self.schema.fault_elements.items())
+            lines += [f"        {_quoted(element)}: {_quoted(name)}," for element, name in found]
+            lines.append("    },")
         lines.append(
             "    versions=(" + "".join(f'"{v}", ' for v in self.schema.versions).rstrip() + "),"
         )

@@ -51,6 +51,7 @@ class _Reader:
         self.simple: dict[str, etree._Element] = {}
         """Restrictions of types of text and numbers, which have no class of their own."""
         self.elements: dict[str, etree._Element] = {}
+        self.fault_elements: dict[str, str] = {}
         self.root = self._parse(wsdl)
         self.namespace = ""
         """That of the types and elements, which need not be the WSDL's own."""
@@ -266,6 +267,10 @@ class _Reader:
                 raise CodegenError(
                     f"its request element is {request.get('name')}, not its name", where=name
                 )
+            if answer.get("name") != f"{name}Response":
+                raise CodegenError(
+                    f"its reply element is {answer.get('name')}, not {name}Response", where=name
+                )
             params = self._body(request, name)
             results = self._body(answer, name)
             if len(results) > 1:
@@ -287,6 +292,9 @@ class _Reader:
             raise CodegenError(
                 f"its fault {element.get('name')} is of no named complex type", where=where
             )
+        local = element.get("name", "")
+        if local.removesuffix("Fault") != found:
+            self.fault_elements[local] = found
         return found
 
     def _global(self, qname: str, where: str) -> etree._Element:
@@ -334,6 +342,7 @@ def read_wsdl(path: Path) -> Schema:
     )
     nodes = list(reader.index())
     schema.operations = {o.name: o for o in reader.operations()}
+    schema.fault_elements = reader.fault_elements
     requests = {
         e.get("type", "").rpartition(":")[2]
         for n, e in reader.elements.items()

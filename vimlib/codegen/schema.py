@@ -91,6 +91,8 @@ class Schema:
     enums: dict[str, Enum] = field(default_factory=dict)
     operations: dict[str, Operation] = field(default_factory=dict)
     managed: dict[str, ManagedType] = field(default_factory=dict)
+    fault_elements: dict[str, str] = field(default_factory=dict)
+    """Element to type of the faults that do not travel as `NAME` or `NAMEFault`."""
     versions: tuple[str, ...] = ()
     digest: str = ""
     """SHA-256 over the files that were read."""

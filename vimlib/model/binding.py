@@ -28,6 +28,7 @@ class Binding:
         areas: Mapping[str, str],
         methods: Mapping[str, str],
         versions: tuple[str, ...] = (),
+        fault_elements: Mapping[str, str] | None = None,
     ) -> None:
         self.package = package
         """Dotted name of the generated package."""
@@ -35,6 +36,8 @@ class Binding:
         """XML namespace of its types, as `urn:vim25`."""
         self.versions = versions
         """API versions that it knows, oldest first."""
+        self.fault_elements: Mapping[str, str] = fault_elements or {}
+        """Element to type of the faults that do not travel as `NAME` or `NAMEFault`."""
         self._areas = areas
         self._owners = methods
         self._where: dict[str, str] = {}

@@ -48,7 +48,9 @@ def fault_shape() -> Shape:
 
 
 def fault_item(machine: Machine, tag: str, attrs: list[str]) -> Item:
-    """Return how to read a child of the detail: by its `xsi:type`, else as `<NAMEFault>` of that name.
+    """Return how to read a child of the detail: by its `xsi:type`, else by its name.
+
+    That is `<NAMEFault>`, or what the binding says of it.
 
     The nearest known ancestor of an unknown fault is what its element or the beginning of its
     name tell, else the base of all faults.
@@ -59,8 +61,9 @@ def fault_item(machine: Machine, tag: str, attrs: list[str]) -> Item:
     for name, value in zip(attrs[::2], attrs[1::2], strict=True):
         if name == XSI_TYPE:
             type_ = machine.refiner.resolve(value)[1]
-    wanted = type_ or local.removesuffix("Fault")
-    for name in (wanted, type_.removesuffix("Fault"), local.removesuffix("Fault"), local):
+    declared = tables.binding.fault_elements.get(local, "")
+    wanted = type_ or declared or local.removesuffix("Fault")
+    for name in (wanted, type_.removesuffix("Fault"), declared, local.removesuffix("Fault"), local):
         cls = tables.binding.find(name)
         if cls is not None and issubclass(cls, MethodFault):
             shape = tables.shape(cls)

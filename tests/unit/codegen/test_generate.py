@@ -200,6 +200,23 @@ def test_a_wsdl_whose_types_have_a_namespace_of_their_own(
     )
 
 
+def test_a_fault_whose_element_is_not_called_as_its_type(
+    wsdl: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed(wsdl, "thermostat.xsd", 'name="TooHotFault"', 'name="thermostat-trouble"')
+    changed(wsdl, "thermostat.wsdl", 'element="t:TooHotFault"', 'element="t:thermostat-trouble"')
+    package = imported(wsdl, monkeypatch)
+    reply = (
+        '<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"><e:Body><e:Fault><faultstring>hot</faultstring>'
+        '<detail><{} xmlns="urn:thermostat"><limit>30</limit></{}></detail></e:Fault></e:Body></e:Envelope>'
+    )
+    for element in ("thermostat-trouble", "TooHotFault"):
+        with pytest.raises(package.TooHot) as caught:
+            decode_response(package.Thermostat.ReadAll, reply.format(element, element).encode())
+        assert caught.value == package.TooHot(limit=30.0)
+        assert caught.value.localized_message == "hot"
+
+
 def test_a_service_whose_name_is_no_identifier(wsdl: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     changed(
         wsdl, "thermostat.wsdl", '<service name="Thermostat">', '<service name="Thermostat-1.0">'
@@ -244,6 +261,7 @@ def test_nothing_is_removed_from_a_folder_that_has_other_files_too(wsdl: Path) -
         ("thermostat.xsd", ' elementFormDefault="qualified"', "", "in no namespace"),
         ("thermostat.xsd", 'name="limit"', 'name="limit" form="unqualified"', "in no namespace"),
         ("thermostat.wsdl", 'use="literal"', 'use="encoded"', "encoded"),
+        ("thermostat.wsdl", 'element="t:ReadAllResponse"', 'element="t:SetTargetResponse"', "its reply element is SetTargetResponse"),
         ("thermostat.wsdl", '<xsd:schema targetNamespace="urn:thermostat"', "<xsd:schema", "no namespace"),
         ("thermostat.wsdl", "</types>", '<xsd:schema targetNamespace="urn:b"><xsd:element name="b"/></xsd:schema></types>', "second namespace"),
         ("thermostat.wsdl", 'ReadAll" style="document"', 'ReadAll" style="rpc"', "RPC"),
