@@ -9,6 +9,7 @@ import asyncio
 import sys
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from stat import S_ISREG
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 from cyclopts import Parameter
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["get", "ls", "mv", "put", "rm", "stat", "walk"]
 
 _CLEANUP_SECONDS = 60.0
+_CONFLICT = "Choose another name, or replace it with --overwrite."
 Store = Annotated[
     str | None, Parameter(name="--datastore", help="The datastore of paths without one.")
 ]
@@ -178,7 +180,7 @@ async def put(
     if not target.path or path.endswith("/"):
         target = target / local.name
     try:
-        size = (await asyncio.to_thread(local.stat)).st_size
+        status = await asyncio.to_thread(local.stat)
     except FileNotFoundError:
         raise NotFoundError(
             f"no file {printable(str(local))!r}",
@@ -193,11 +195,17 @@ async def put(
             outcome="not_sent",
             hint="Check the path and its permissions.",
         ) from None
+    if not S_ISREG(status.st_mode):
+        raise UsageError(
+            f"{printable(str(local))!r} is no file",
+            hint="Name a file: the host is told its size before the first byte.",
+        )
+    size = status.st_size
     owner = keeping.config().owner
     async with connection.client() as client, keeping.opened() as journal:
         store = client.datastore(target.datastore)
         if not overwrite and await store.exists(target):
-            raise FileConflictError(str(target))
+            raise FileConflictError(str(target), hint=_CONFLICT)
         part = target.with_name(temporary_name(target.name, owner))
         entry = Uploading(host=client.host, owner=owner, path=str(part))
 
@@ -218,7 +226,7 @@ async def put(
                 try:
                     await finish(store.move(part, target, overwrite=overwrite))
                 except vim25.FileAlreadyExists:
-                    raise FileConflictError(str(target)) from None
+                    raise FileConflictError(str(target), hint=_CONFLICT) from None
                 undo.keep()
             progress.end(local.name)
         found = await store.stat(target)
@@ -284,6 +292,10 @@ def _local_target(local: Path | None, name: str, *, overwrite: bool) -> Path:
     target = local or Path(name)
     if target.is_dir():
         target = target / name
+    if not target.parent.is_dir():
+        raise UsageError(
+            f"there is no folder {printable(str(target.parent))!r} here", hint="Make it first."
+        )
     if target.exists() and not overwrite:
         raise UsageError(f"{printable(str(target))!r} exists", hint="Replace it with --overwrite.")
     return target
@@ -374,6 +386,6 @@ async def mv(
         try:
             await client.datastore(source.datastore).move(source, target, overwrite=overwrite)
         except vim25.FileAlreadyExists:
-            raise FileConflictError(str(target)) from None
+            raise FileConflictError(str(target), hint=_CONFLICT) from None
         found = await client.datastore(target.datastore).stat(target)
     output.document(entry_document(found), str(found.path))

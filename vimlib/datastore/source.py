@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from stat import S_ISDIR
 from typing import TYPE_CHECKING, Final
 
 from vimlib.errors import SourceError, UsageError
@@ -31,12 +32,14 @@ async def opened(source: Source, size: int | None) -> tuple[AsyncIterable[bytes]
         return _pieces(view), len(view) if size is None else size
     if isinstance(source, str | os.PathLike):
         try:
-            found = (await asyncio.to_thread(os.stat, source)).st_size
+            found = await asyncio.to_thread(os.stat, source)
         except OSError as exc:
             raise SourceError(
                 f"cannot read {os.fspath(source)!r}: {exc.strerror}", outcome="not_sent"
             ) from exc
-        return _file(source), found if size is None else size
+        if S_ISDIR(found.st_mode):
+            raise SourceError(f"{os.fspath(source)!r} is a folder", outcome="not_sent")
+        return _file(source), found.st_size if size is None else size
     if size is None:
         raise UsageError(
             "the size of the source is not known",

@@ -115,6 +115,18 @@ def test_a_download_that_breaks_leaves_what_was_there(tmp_path: Path) -> None:
     assert target.read_bytes() == b"old"
 
 
+def test_what_is_no_file_here(esx: ESXHost, vimctl: Vimctl, local: Path, tmp_path: Path) -> None:
+    before = len(esx.call_log)
+    refused = vimctl("datastore", "put", tmp_path, "[datastore1] folder", code=2)
+    assert "is no file" in refused.err
+    vimctl("datastore", "put", "/dev/null", "[datastore1] null", code=2)
+    assert len(esx.call_log) == before
+    vimctl("datastore", "put", local, "[datastore1] x")
+    absent = vimctl("datastore", "get", "[datastore1] x", tmp_path / "absent" / "x", code=2)
+    assert "no folder" in absent.err
+    assert "--to" not in vimctl("datastore", "put", local, "[datastore1] x", code=1).err
+
+
 def test_stat_mv_rm(esx: ESXHost, vimctl: Vimctl, local: Path) -> None:
     vimctl("datastore", "put", local, "[datastore1] a")
     assert vimctl.json("datastore", "stat", "[datastore1] a")["size"] == 10_000

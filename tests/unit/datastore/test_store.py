@@ -112,6 +112,14 @@ async def test_sources_of_all_kinds(store: Datastore, tmp_path: Path) -> None:
         await store.upload("x", tmp_path / "absent")
 
 
+async def test_a_folder_is_no_source(esx: ESXHost, store: Datastore, tmp_path: Path) -> None:
+    before = len(esx.call_log)
+    with pytest.raises(SourceError, match="is a folder") as caught:
+        await store.upload("x", tmp_path)
+    assert caught.value.outcome == "not_sent"
+    assert len(esx.call_log) == before
+
+
 @pytest.mark.parametrize("size", [len(DATA) - 1, len(DATA) + 1])
 async def test_a_source_of_another_size_is_never_stored_whole(
     esx: ESXHost, store: Datastore, size: int
