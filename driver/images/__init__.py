@@ -23,7 +23,7 @@ The bytes of a source, checked, without a mover::
 
 - `source`: the protocols and `ImageInfo`; `glance`, `http`, `local`: the sources; `openstack`: where
   Glance is and which token it wants
-- `check`: the judge of a body; `inspect/`: disk formats; `hashing`: which hash
+- `peek`: how an image begins; `check`: the judge of a body; `inspect/`: disk formats; `hashing`: which hash
 - `pipe`, `mover`, `worker`: on the event loop; `threads`, `pump`, `channel`, `wire`: beside it
 - `make`, `embedded`: images made on the fly, and a Glance that serves them
 """

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from driver import guestinfo
 from driver.errors import ImageUnacceptableError
 from driver.images.check import ARCHIVES
+from driver.images.inspect.magic import FOREIGN, detect
 from driver.instances.devices import ADAPTERS, disk_type_adapter, nic
 from vimlib import vim25
 from vimlib.errors import UsageError
@@ -22,8 +23,10 @@ __all__ = [
     "OWNER_KEY",
     "SPAWN_KEY",
     "SpawnPlan",
+    "check_beginning",
     "guest_config",
     "guest_nic",
+    "not_flat",
     "plan_spawn",
 ]
 
@@ -119,6 +122,26 @@ def _extra_config(
     return [vim25.OptionValue(key=key, value=value) for key, value in pairs.items()]
 
 
+def check_beginning(head: bytes, image: str) -> None:
+    """Judge how an image begins whose source does not say what it is; `head` has `magic.PREFIX` bytes.
+
+    Raises:
+        ImageUnacceptableError: It is in a format of its own: a guest would see that, not its disk.
+    """
+    if (found := detect(head)) in FOREIGN:
+        raise not_flat(found, image)
+
+
+def not_flat(what: str, image: str) -> ImageUnacceptableError:
+    """Return the error for an image that is `what`."""
+    return ImageUnacceptableError(
+        "spawn.flat",
+        f"{what}; a machine is spawned from flat bytes",
+        image=image,
+        hint="Use an image of disk_format raw: qemu-img convert -O raw IN OUT.",
+    )
+
+
 def _check_image(image: ImageInfo, spec: InstanceSpec) -> None:
     if image.container_format in ARCHIVES:
         raise ImageUnacceptableError(
@@ -133,12 +156,7 @@ def _check_image(image: ImageInfo, spec: InstanceSpec) -> None:
     )
     if not flat:
         word = image.disk_format if image.disk_format != "vmdk" else f"vmdk of type {kind}"
-        raise ImageUnacceptableError(
-            "spawn.flat",
-            f"{word}; a machine is spawned from flat bytes",
-            image=spec.image,
-            hint="Use an image of disk_format raw: qemu-img convert -O raw IN OUT.",
-        )
+        raise not_flat(str(word), spec.image)
     if image.size == 0:
         raise ImageUnacceptableError("spawn.empty", "it has no bytes", image=spec.image)
     if spec.disk_gb is not None and image.size > spec.disk_gb * _GIB:

@@ -14,11 +14,13 @@ from msgspec.structs import replace as replaced
 
 from driver.errors import InstanceExistsError, NoSpaceError
 from driver.images.check import BodyCheck
+from driver.images.inspect.magic import PREFIX
+from driver.images.peek import beginning
 from driver.images.sink import DatastoreSink
 from driver.instances import lookup
 from driver.instances.devices import root_disk
 from driver.instances.place import find_place
-from driver.instances.plan import MAKING_KEY, SPAWN_KEY, plan_spawn
+from driver.instances.plan import MAKING_KEY, SPAWN_KEY, check_beginning, plan_spawn
 from driver.instances.removal import remove_half_made
 from driver.journal import MemoryJournal, Spawning
 from driver.networks.facts import check_networks
@@ -81,6 +83,9 @@ async def spawn(
         power_on=spec.power_on,
     )
     plan, place = await _prepare(client, spec, image, config, entry.token)
+    if image.disk_format is None:
+        # A file or URL of somebody's: it may be anything, and making room for it takes minutes.
+        check_beginning(await beginning(source, PREFIX), spec.image)
     try:
         async with Undo(seconds=config.cleanup_seconds, journal=journal) as undo:
             steps = _Steps(client, spec, plan, place, config, undo, journal, entry)

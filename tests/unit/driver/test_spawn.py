@@ -218,6 +218,25 @@ async def test_what_cannot_be_is_told_before_the_first_write(
     assert not {m for m in host.methods()[calls:] if m.endswith("_Task") or m == "AddPortGroup"}
 
 
+@pytest.mark.parametrize(
+    ("begin", "kind"),
+    [(b"KDMV", "vmdk"), (b"QFI\xfb", "qcow2"), (b"# Disk DescriptorFile", "descriptor")],
+)
+async def test_a_file_that_is_not_flat_is_told_before_the_first_write(
+    begin: bytes, kind: str, host: Hosted, tmp_path: Path
+) -> None:
+    path = tmp_path / "disk.img"
+    path.write_bytes(begin.ljust(3 << 20, b"\1"))
+    clean = host.state()
+    async with host.driver() as driver:
+        with pytest.raises(ImageUnacceptableError, match=kind) as caught:
+            await driver.spawn(spec(path))
+    assert (caught.value.rule, caught.value.image) == ("spawn.flat", str(path))
+    assert "convert -O raw" in str(caught.value)
+    assert not host.esx.calls("CreateVM_Task")
+    await host.settled(clean)
+
+
 async def test_old_hosts_know_no_e1000e(beside: Beside, tmp_path: Path, image: Path) -> None:
     with hosted(beside, tmp_path / "store", "4.1") as host:
         async with host.driver() as driver:

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from driver.errors import ImageNotFoundError
+from driver.images import HttpClient, HttpImages, LocalImages
+from driver.images.embedded import EmbeddedGlance
+from driver.images.peek import beginning
+from tests.unit.driver.images.peers import small
+
+MIB = 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("size", "wanted"), [(0, 10), (9, 10), (10, 10), (3 * MIB, 10), (3 * MIB, 2 * MIB)]
+)
+async def test_so_many_bytes_or_all_there_are(size: int, wanted: int, tmp_path: Path) -> None:
+    data = bytes(range(256)) * (size // 256 + 1)
+    path = tmp_path / "a"
+    path.write_bytes(data[:size])
+    assert await beginning(LocalImages().image(str(path)), wanted) == data[:size][:wanted]
+
+
+async def test_of_a_url() -> None:
+    image = small(mib=4)
+    async with EmbeddedGlance([image]) as embedded, HttpClient() as client:
+        source = HttpImages(client).image(f"{embedded.url}/v2/images/{image.id}/file")
+        assert await beginning(source, 5) == b"".join(image.chunks())[:5]
+
+
+async def test_of_none() -> None:
+    with pytest.raises(ImageNotFoundError):
+        await beginning(LocalImages().image("/nonexistent"), 5)
