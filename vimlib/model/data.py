@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reprlib import recursive_repr
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from msgspec import UNSET, Struct, field
@@ -42,8 +43,12 @@ def show(value: Any, secret: bool = False) -> str:
         return SECRET
     if isinstance(value, list):
         if len(value) > 3:
-            return f"[{show(value[0])}, ... {len(value)} in all]"
-        return "[" + ", ".join(show(item) for item in value) + "]"
+            return f"[{_short(value[0])}, ... {len(value)} in all]"
+        return "[" + ", ".join(map(_short, value)) + "]"
+    return _short(value)
+
+
+def _short(value: Any) -> str:
     text = repr(value)
     if len(text) > _LONGEST:
         return text[: _LONGEST - 4] + "..." + text[-1]
@@ -83,6 +88,7 @@ else:
         _wire_ = ""
         _since_ = ""
 
+        @recursive_repr()
         def __repr__(self) -> str:
             return f"{type(self).__name__}({show_fields(self)})"
 

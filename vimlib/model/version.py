@@ -15,11 +15,14 @@ def parse_version(text: str) -> tuple[int, ...]:
     `"2.5u2"` is one more number. Raises `ValueError` for anything else.
     """
     numbers: list[int] = []
-    for part in text.split("."):
-        head, _, update = part.partition("u")
-        numbers.append(int(head))
-        if update:
-            numbers.append(int("".join(c for c in update if c.isdigit()) or "0"))
+    try:
+        for part in text.split("."):
+            head, _, update = part.partition("u")
+            numbers.append(int(head))
+            if update:
+                numbers.append(int("".join(c for c in update if c.isdigit()) or "0"))
+    except ValueError:
+        raise ValueError(f"{text!r} is no API version; one is 6.7.1") from None
     while numbers and numbers[-1] == 0:
         numbers.pop()
     return tuple(numbers)

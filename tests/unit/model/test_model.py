@@ -43,8 +43,9 @@ def test_versions_compare_as_numbers() -> None:
     ]
     assert sorted([*order[5:], *order[:5]], key=parse_version) == order
     assert parse_version("7.0") == parse_version("7.0.0.0")
-    with pytest.raises(ValueError):
-        parse_version("banana")
+    for text in ("banana", "", "8.x"):
+        with pytest.raises(ValueError, match="no API version"):
+            parse_version(text)
 
 
 def test_wire_notation() -> None:
@@ -163,3 +164,12 @@ def test_repr_is_short_and_shows_what_is_set() -> None:
     assert "9 in all" in text
     assert len(text) < 500
     assert repr(vim25.VirtualMachineConfigSpec()) == "VirtualMachineConfigSpec()"
+    circle = vim25.TraversalSpec(type="Folder", path="childEntity")
+    circle.selectSet.append(circle)
+    try:
+        assert repr(circle) == "TraversalSpec(type='Folder', path='childEntity', selectSet=[...])"
+        values: list[Any] = [1]
+        values.append(values)
+        assert repr(vim25.OptionValue(key="k", value=values)).endswith("value=[1, [1, [...]]])")
+    finally:
+        circle.selectSet.clear()  # nothing else would free it
