@@ -47,6 +47,10 @@ def generate(
             hint="Name a folder with letters, digits and _ alone.",
             where=str(out),
         )
+    if out.exists() and not out.is_dir():
+        raise CodegenError(
+            f"{out} is no folder", hint="Name a new one, or one that this made.", where=str(out)
+        )
     schema = read_wsdl(wsdl)
     if not schema.operations:
         raise CodegenError("it describes no operation", hint="Is it a WSDL 1.1?", where=wsdl.name)

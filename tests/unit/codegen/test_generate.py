@@ -66,6 +66,13 @@ def test_a_package_that_nobody_could_import(wsdl: Path, name: str) -> None:
     assert not wsdl.with_name(name).exists()
 
 
+def test_a_package_where_a_file_is(wsdl: Path) -> None:
+    wsdl.with_name("made").write_text("mine")
+    with pytest.raises(CodegenError, match="no folder"):
+        generate(wsdl, wsdl.with_name("made"))
+    assert wsdl.with_name("made").read_text() == "mine"
+
+
 def test_types_of_a_users_service(thermostat: ModuleType) -> None:
     reading = thermostat.WindowReading(room="attic", celsius=21.5, open=True, from_="probe")
     assert isinstance(reading, thermostat.Reading)
