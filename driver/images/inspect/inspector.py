@@ -145,7 +145,12 @@ class Inspector:
             rule = "format.foreign_magic" if flat else "format.claim"
             if self._claim is None:
                 rule = "format.unsupported"
-            raise ImageUnacceptableError(rule, f"{found} bytes under {self._claim or 'no claim'}")
+            # Nothing is wrong with its bytes, so converting them is no help.
+            fact = "vmware_disktype sparse" if self._claim == "vmdk" else "disk_format vmdk"
+            hint = f"Give it {fact} at its source" if found == "vmdk" else None
+            raise ImageUnacceptableError(
+                rule, f"{found} bytes under {self._claim or 'no claim'}", hint=hint
+            )
         self._judge_flat(found)
 
     def _judge_flat(self, found: str) -> None:

@@ -25,3 +25,21 @@ def test_a_disk_is_one(container: str | None) -> None:
     )
     check.feed(bytes(1024))
     assert check.finish().bytes == 1024
+
+
+@pytest.mark.parametrize(
+    ("disk_format", "disk_type", "advice"),
+    [("raw", None, "disk_format vmdk"), ("vmdk", "preallocated", "vmware_disktype sparse")],
+)
+def test_a_sparse_image_under_another_name_wants_its_own(
+    disk_format: str, disk_type: str | None, advice: str
+) -> None:
+    properties = {} if disk_type is None else {"vmware_disktype": disk_type}
+    check = BodyCheck(
+        ImageInfo(id="7", name="web", size=1 << 20, disk_format=disk_format, properties=properties)
+    )
+    with pytest.raises(ImageUnacceptableError) as caught:
+        check.feed(b"KDMV".ljust(1 << 20, b"\1"))
+    assert caught.value.rule == "format.foreign_magic"
+    assert advice in str(caught.value)
+    assert "convert" not in str(caught.value)
