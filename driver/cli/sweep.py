@@ -42,6 +42,9 @@ async def sweep(
     if output.json:
         output.line({"dry_run": dry_run, "items": rows})
     elif rows:
+        for row in rows:
+            if dry_run and row["action"] in ("removed", "finished"):
+                row["action"] = f"would be {row['action']}"
         output.table(("action", "kind", "name", "reason"), rows)
     else:
         output.say("nothing is left of any process that has ended")

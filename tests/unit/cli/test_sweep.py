@@ -28,6 +28,8 @@ def test_told_first_then_done_then_nothing(esx: ESXHost, vimctl: Vimctl, part: P
     name = f"[datastore1] images/{part.name}"
     dry = vimctl.json("sweep", "--dry-run")
     assert dry["dry_run"] is True
+    assert dry["items"][0]["action"] == "removed"
+    assert vimctl("sweep", "--dry-run").out.splitlines()[1].startswith("would be removed  file")
     assert part.exists()
     done = vimctl.json("sweep")
     assert done == {**dry, "dry_run": False}
