@@ -20,6 +20,7 @@ from vimlib.errors import (
     DeadlineError,
     NotFoundError,
     OutcomeUnknownError,
+    ProtocolError,
     TransferCorruptError,
     UsageError,
 )
@@ -197,7 +198,9 @@ class Datastore:
         )
         async with self._transport.http(request) as reply:
             if reply.status == 200:
-                return FileEntry(path, reply.length or 0, None)
+                if reply.length is None:
+                    raise ProtocolError(f"the host does not say how long {path} is")
+                return FileEntry(path, reply.length, None)
             if reply.status == 404:
                 return None
             raise rejected(str(path), "look at", reply.status, "")

@@ -37,6 +37,7 @@ __all__ = ["HTTPReply", "HTTPRequest", "exchange_http"]
 _LINE: Final = 8 << 10
 _PIECE: Final = 1 << 20
 _TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+_LENGTH: Final = re.compile(r"[0-9]{1,18}\Z")
 _NOT_TEXT: Final = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
 # How long an answer may take that was on its way when writing failed.
 _LAST_WORDS: Final = 5.0
@@ -298,8 +299,11 @@ class _Reader:
             if interim > _INTERIM:
                 raise self.wrong("it has interim answers without end")
         length = length_of(head, method, self.connection.host)
-        announced = head.get("content-length") if method == "HEAD" else None
-        return HTTPReply(head, _Body(self, length, announced))
+        body = _Body(self, length)
+        if method == "HEAD":  # it says what a GET would bring
+            announced = head.get("content-length") or ""
+            body.length = int(announced) if _LENGTH.match(announced) else None
+        return HTTPReply(head, body)
 
     async def _one_head(self, pump: asyncio.Task[None] | None) -> Head:
         while (end := self.buffer.find(b"\r\n\r\n")) < 0:
@@ -330,10 +334,8 @@ class _Reader:
 class _Body:
     """The body of a reply: counted, chunked, or until the connection ends."""
 
-    def __init__(self, reader: _Reader, length: int | None, announced: str | None) -> None:
+    def __init__(self, reader: _Reader, length: int | None) -> None:
         self.length = None if length == -1 else length
-        if announced is not None and announced.isdigit():
-            self.length = int(announced)  # of a HEAD: what a GET would bring
         self._framing = length
         self._reader = reader
         self._started = False

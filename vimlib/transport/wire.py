@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 import ssl
 from typing import TYPE_CHECKING, Final, cast
@@ -391,7 +392,7 @@ async def _tunnel(connection: Connection, proxy: Proxy, address: Address) -> Non
         raise _proxy_failed(proxy, "it closed the connection", 0) from None
     first, _, rest = head.partition(b"\r\n")
     words = first.split(None, 2)
-    status = int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
+    status = int(words[1]) if len(words) > 1 and re.fullmatch(rb"[1-5][0-9]{2}", words[1]) else 0
     if not 200 <= status < 300:  # RFC 9110, 9.3.6: any 2xx opens the tunnel
         said = printable(b" ".join(words[1:]).decode("latin-1"), 80)
         raise _proxy_failed(proxy, f"it answered {said!r}", status)

@@ -493,6 +493,20 @@ async def test_a_proxy_that_refuses(status: int) -> None:
             assert str(status) in str(error)
 
 
+@pytest.mark.parametrize("status", ["9" * 5000, "\xb2\xb2\xb2", "20", "2000", "", "OK"])
+async def test_a_proxy_whose_status_is_none(status: str) -> None:
+    async def play(conn: Conn) -> None:
+        await conn.head()
+        await conn.send(f"HTTP/1.1 {status} yes\r\n\r\n".encode("latin-1"))
+
+    async with (
+        stage(play) as proxy,
+        transport("https://esx.test/sdk", proxy=f"http://127.0.0.1:{proxy.port}") as made,
+    ):
+        for error in await both_ways(made):
+            assert type(error) is ProxyError
+
+
 async def test_the_pin_is_compared_behind_the_proxy() -> None:
     async with (
         stage(serve, GOOD.server_context()) as server,

@@ -231,6 +231,24 @@ async def test_row_48_a_slow_source_is_no_late_answer() -> None:
         assert await put(transport, Slow(40)) == (201, "40")
 
 
+@pytest.mark.parametrize(
+    ("announced", "length"),
+    [("1234", 1234), ("\xb2", None), ("9" * 5000, None), ("-1", None), ("5, 5", None), ("", None)],
+)
+async def test_the_length_that_a_head_announces(announced: str, length: int | None) -> None:
+    async def play(conn: Conn) -> None:
+        await conn.head()
+        await conn.send(f"HTTP/1.1 200 OK\r\nContent-Length: {announced}\r\n\r\n".encode("latin-1"))
+
+    async with (
+        stage(play, GOOD.server_context()) as server,
+        transport_to(server.url) as transport,
+        transport.http(HTTPRequest(method="HEAD", target="/folder/x")) as reply,
+    ):
+        assert reply.length == length
+        assert await reply.read() == b""
+
+
 async def test_row_49_interim_answers_are_passed_over() -> None:
     async def interim(conn: Conn) -> None:
         await conn.head()
