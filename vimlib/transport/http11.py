@@ -143,12 +143,14 @@ def chunk_size(line: bytes, host: str) -> int:
 class Body:
     """Takes the framing off a body that is pushed in pieces."""
 
-    __slots__ = ("_buffer", "_host", "_left", "_sink", "_state", "done")
+    __slots__ = ("_at", "_buffer", "_host", "_left", "_sink", "_state", "done")
 
     def __init__(self, length: int | None, host: str, sink: Callable[[bytes], None]) -> None:
         self._host = host
         self._sink = sink
         self._buffer = b""
+        # What has been read of it: bytes are cut off once a piece, not once a chunk.
+        self._at = 0
         self._left = length if length is not None else -1
         self._state = "until the end" if length is None else "size" if length == -1 else "bytes"
         self.done = length == 0
@@ -163,10 +165,9 @@ class Body:
         self._buffer += data
         while not self.done and self._step():
             pass
-        if not self.done:
-            return b""
-        rest, self._buffer = self._buffer, b""
-        return rest
+        rest = self._buffer[self._at :]
+        self._buffer, self._at = (b"", 0) if self.done else (rest, 0)
+        return rest if self.done else b""
 
     def end(self) -> bool:
         """Say that the connection has ended; return whether the body was whole."""
@@ -188,22 +189,22 @@ class Body:
     def _step(self) -> bool:
         """Take one element of chunked framing off the buffer; False if it is not there yet."""
         if self._state == "chunk":
-            piece = self._buffer[: self._left]
+            piece = self._buffer[self._at : self._at + self._left]
             if not piece:
                 return False
-            self._buffer = self._buffer[len(piece) :]
+            self._at += len(piece)
             self._left -= len(piece)
             if self._left == 0:
                 self._state = "behind a chunk"
             self._sink(piece)
             return True
-        line, newline, rest = self._buffer.partition(b"\n")
-        if not newline:
-            if len(self._buffer) > _LONGEST_LINE:
+        end = self._buffer.find(b"\n", self._at)
+        if end < 0:
+            if len(self._buffer) - self._at > _LONGEST_LINE:
                 raise wrong(self._host, "a line between chunks is too long")
             return False
-        self._buffer = rest
-        line = line.removesuffix(b"\r")
+        line = self._buffer[self._at : end].removesuffix(b"\r")
+        self._at = end + 1
         if self._state == "behind a chunk":
             if line:
                 raise wrong(self._host, "a chunk is longer than it says")
