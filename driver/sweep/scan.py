@@ -9,6 +9,7 @@ from driver.instances.plan import MAKING_KEY, OWNER_KEY, SPAWN_KEY
 from driver.sweep.decide import Found
 from vimlib import vim25
 from vimlib.datastore import DatastorePath
+from vimlib.errors import InvalidPathError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -108,7 +109,12 @@ async def temporary_files(
     )
     found = []
     for result in results or []:
-        folder = DatastorePath.parse((result.folderPath or str(DatastorePath(store))).rstrip("/"))
+        try:
+            where = result.folderPath or str(DatastorePath(store))
+            folder = DatastorePath.parse(where.rstrip("/"))
+        except InvalidPathError:
+            # Somebody's, by a name that we give none: nothing of ours is in there.
+            continue
         for item in result.file or []:
             name = item.path.rpartition("/")[2]
             if not isinstance(item, vim25.FolderFileInfo) and is_temporary(name, owner):

@@ -390,6 +390,16 @@ async def test_what_was_on_a_datastore_that_never_comes_back(host: Hosted) -> No
         assert len(await journal.abandoned()) == 1
 
 
+async def test_a_folder_of_an_odd_name_hides_no_other(host: Hosted) -> None:
+    async with host.client() as client:
+        part = temporary_name("disk.img", CONFIG.owner)
+        theirs = file(host, f"a\tb/{part}", age=7200)
+        ours = file(host, f"images/{part}", age=7200)
+        report = await driver_of(client).sweep(older_than=3600)
+        assert told(report) == [("removed", "file", f"[datastore1] images/{part}")]
+        assert (theirs.exists(), ours.exists()) == (True, False)
+
+
 async def test_files_that_the_journal_names(host: Hosted) -> None:
     async with host.client() as client:
         ours = temporary_name("disk.img", CONFIG.owner)
