@@ -243,7 +243,11 @@ class _Reader:
     # -- operations -----------------------------------------------------------------------------
 
     def operations(self) -> Iterator[Operation]:
-        for binding in self.root.iter(f"{SOAP}binding"):
+        bindings = list(self.root.iter(f"{SOAP}binding"))
+        ports = self.root.findall(f"{WSDL}portType")
+        if ports and not bindings:
+            raise CodegenError("no binding is of SOAP 1.1, which is what is spoken")
+        for binding in bindings:
             around = binding.getparent()
             styles = [binding, *(around.iter(f"{SOAP}operation") if around is not None else ())]
             if any(node.get("style", "document") != "document" for node in styles):
@@ -256,7 +260,6 @@ class _Reader:
         messages = {
             m.get("name"): m.findall(f"{WSDL}part") for m in self.root.findall(f"{WSDL}message")
         }
-        ports = self.root.findall(f"{WSDL}portType")
         for node in (o for port in ports for o in port.findall(f"{WSDL}operation")):
             name = node.get("name", "")
             request = self._part(messages, node.find(f"{WSDL}input"), name)

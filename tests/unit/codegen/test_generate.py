@@ -268,6 +268,7 @@ def test_nothing_is_removed_from_a_folder_that_has_other_files_too(wsdl: Path) -
         ("thermostat.xsd", ' elementFormDefault="qualified"', "", "in no namespace"),
         ("thermostat.xsd", 'name="limit"', 'name="limit" form="unqualified"', "in no namespace"),
         ("thermostat.wsdl", 'use="literal"', 'use="encoded"', "encoded"),
+        ("thermostat.wsdl", "wsdl/soap/", "wsdl/soap12/", "SOAP 1.1"),
         ("thermostat.wsdl", 'element="t:ReadAllResponse"', 'element="t:SetTargetResponse"', "its reply element is SetTargetResponse"),
         ("thermostat.wsdl", '<xsd:schema targetNamespace="urn:thermostat"', "<xsd:schema", "no namespace"),
         ("thermostat.wsdl", "</types>", '<xsd:schema targetNamespace="urn:b"><xsd:element name="b"/></xsd:schema></types>', "second namespace"),
