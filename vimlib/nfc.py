@@ -261,47 +261,46 @@ def _devices(info: vim25.HttpNfcLeaseInfo, transport: HTTPTransport) -> tuple[Le
     """Read the lease's URLs. A host that is not the one connected must come with its digest."""
     found = []
     for item in info.deviceUrl or ():
-        match = re.fullmatch(r"(https?)://([^/]+)(/[!-~]*)", item.url or "")
-        if match is None:
+        try:
+            found.append(_device(item, transport))
+        except UsageError as exc:  # what was read here is the host's, not the caller's
             raise ProtocolError(
-                f"the lease has a URL that is none: {printable(item.url or '', 80)!r}"
-            )
-        scheme, where, target = match[1], match[2], match[3]
-        host = where.rpartition(":")[0] if re.search(r"[^\]]:\d+\Z", where) else where
-        if host == "*":  # "the host you are connected to"
-            address, trust = transport.address, None
-        else:
-            address = parse_address(f"{scheme}://{where}", path="/nfc")
-            trust = None
-            if (
-                address.netloc != transport.address.netloc
-                or address.scheme != transport.address.scheme
-            ):
-                if not address.tls or not (item.sslThumbprint or item.sslCertificate):
-                    raise ProtocolError(
-                        f"the lease sends us to {address.netloc} without a way to know that host"
-                    )
-                # The digest came over a channel that was verified, so SHA-1 will do.
-                pin = (
-                    Pin.of_pem(item.sslCertificate)
-                    if item.sslCertificate
-                    else parse_pin(item.sslThumbprint)
-                )
-                trust = blind_trust(address.netloc, (pin,), legacy=transport.tls.legacy)
-            else:
-                address = transport.address
-        found.append(
-            LeaseDevice(
-                item.key,
-                item.importKey,
-                address,
-                target,
-                trust,
-                bool(item.disk),
-                item.fileSize or None,
-            )
-        )
+                f"the lease has an address or a digest that is none: {exc}"
+            ) from None
     return tuple(found)
+
+
+def _device(item: vim25.HttpNfcLeaseDeviceUrl, transport: HTTPTransport) -> LeaseDevice:
+    match = re.fullmatch(r"(https?)://([^/]+)(/[!-~]*)", item.url or "")
+    if match is None:
+        raise ProtocolError(f"the lease has a URL that is none: {printable(item.url or '', 80)!r}")
+    scheme, where, target = match[1], match[2], match[3]
+    host = where.rpartition(":")[0] if re.search(r"[^\]]:\d+\Z", where) else where
+    address, trust = transport.address, None
+    if host != "*":  # which is "the host you are connected to"
+        named = parse_address(f"{scheme}://{where}", path="/nfc")
+        if (named.netloc, named.scheme) != (address.netloc, address.scheme):
+            if not named.tls or not (item.sslThumbprint or item.sslCertificate):
+                raise ProtocolError(
+                    f"the lease sends us to {named.netloc} without a way to know that host"
+                )
+            # The digest came over a channel that was verified, so SHA-1 will do.
+            pin = (
+                Pin.of_pem(item.sslCertificate)
+                if item.sslCertificate
+                else parse_pin(item.sslThumbprint)
+            )
+            address = named
+            trust = blind_trust(named.netloc, (pin,), legacy=transport.tls.legacy)
+    return LeaseDevice(
+        item.key,
+        item.importKey,
+        address,
+        target,
+        trust,
+        bool(item.disk),
+        item.fileSize or None,
+    )
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from vimlib import vim25
 from vimlib.collector import get
 from vimlib.datastore.url import folder_target
+from vimlib.errors import ProtocolError, UsageError
 from vimlib.secret import Secret
 from vimlib.tls import Pin, Trust, blind_trust, parse_pin
 from vimlib.transport.address import Address, parse_address
@@ -67,9 +68,12 @@ async def host_door(
     ticket = await context.bind(manager).AcquireGenericServiceTicket(
         vim25.SessionManagerHttpServiceRequestSpec(method=method, url=address.origin + target)
     )
-    if ticket.hostName:
-        address = parse_address(f"https://{ticket.hostName}", path="/folder")
-    pins = ticket_pins(ticket)
+    try:
+        if ticket.hostName:
+            address = parse_address(f"https://{ticket.hostName}", path="/folder")
+        pins = ticket_pins(ticket)
+    except UsageError as exc:  # what was read here is the host's, not the caller's
+        raise ProtocolError(f"the ticket has an address or a digest that is none: {exc}") from None
     if not pins:
         log.warning(
             "%s gave a ticket for %s without its certificate's digest: it is not used",

@@ -339,7 +339,9 @@ def test_another_host_is_known_by_the_digest_that_came_with_it() -> None:
 @pytest.mark.parametrize(
     ("url", "thumbprint"),
     [("https://esx2.test/nfc/1", ""), ("http://esx2.test/nfc/1", DIGEST), ("file:///etc/passwd", DIGEST),
-     ("https://esx2.test/a b", DIGEST), ("", DIGEST), ("https://169.254.169.254/latest", "")],
+     ("https://esx2.test/a b", DIGEST), ("", DIGEST), ("https://169.254.169.254/latest", ""),
+     ("https://esx2.test/nfc/1", "no digest"), ("https://u:p@esx2.test/nfc/1", DIGEST),
+     ("https://esx2.test:99999/nfc/1", DIGEST), ("https://[::1/nfc/1", DIGEST)],
 )  # fmt: skip
 def test_nobody_sends_us_to_a_host_that_we_cannot_know(url: str, thumbprint: str) -> None:
     with pytest.raises(ProtocolError):
