@@ -17,7 +17,7 @@ from xml.parsers import expat
 
 from vimlib.errors import ProtocolError
 from vimlib.soap._accel import Reader
-from vimlib.soap.decode import SLICE, MessageDecoder, PureDecoder
+from vimlib.soap.decode import BROKEN, SLICE, MessageDecoder, PureDecoder
 from vimlib.soap.leaf import Misfit
 from vimlib.soap.machine import PLACE
 from vimlib.soap.native import Malformed, root_tag
@@ -223,7 +223,9 @@ class _Message(MessageDecoder):
     def _cut_off(self) -> None:
         assert self._reader is not None
         self._reader.check_rest()
-        raise ProtocolError("the reply is cut off", path=self.machine.path(), excerpt=self._shown())
+        raise ProtocolError(
+            "the reply is cut off", path=self.machine.path(), excerpt=self._shown(), hint=BROKEN
+        )
 
     # Behind the content there may be end tags alone, so their names are all that matters.
 
@@ -262,6 +264,7 @@ class _Message(MessageDecoder):
             f"the reply is not well-formed XML: {reason}",
             path=self.machine.path(),
             excerpt=self._shown(),
+            hint=BROKEN,
         )
 
 

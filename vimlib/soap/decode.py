@@ -9,7 +9,6 @@ from xml.parsers import expat
 
 from vimlib.errors import (
     ForbiddenXMLError,
-    LimitError,
     ProtocolError,
     UnexpectedReplyError,
     UsageError,
@@ -21,6 +20,7 @@ from vimlib.soap.limits import Limits
 from vimlib.soap.machine import Machine, local_name
 from vimlib.soap.names import ENVELOPE
 from vimlib.soap.parser import HELD, make_parser
+from vimlib.soap.rules import over
 from vimlib.soap.tables import Shape, Tables, tables_of
 
 if TYPE_CHECKING:
@@ -28,12 +28,13 @@ if TYPE_CHECKING:
 
     from vimlib.model import Invoker, Method, MethodFault
 
-__all__ = ["SLICE", "MessageDecoder", "PureDecoder"]
+__all__ = ["BROKEN", "SLICE", "MessageDecoder", "PureDecoder"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 SLICE = 1 << 16
+BROKEN = "Look for what changes or ends replies on their way, as a proxy, and at the host's log."
 _BOM = b"\xef\xbb\xbf"
 _EXCERPT = 200
 # Less makes no garbage that is worth to be held up for.
@@ -123,11 +124,8 @@ class MessageDecoder:
         try:
             self._fed += len(data)
             if self._fed > self._limits.inflated:
-                raise LimitError(
-                    f"the message has more than {self._limits.inflated} bytes",
-                    limit="inflated",
-                    allowed=self._limits.inflated,
-                )
+                allowed = self._limits.inflated
+                raise over("inflated", allowed, f"the message has more than {allowed} bytes")
             if len(self._excerpt) < _EXCERPT:
                 self._excerpt += bytes(data[: _EXCERPT - len(self._excerpt)])
             if self._parsed == 0:
@@ -263,7 +261,9 @@ class MessageDecoder:
         if not self._seen_root and not cut_off:
             return self._no_soap()
         text = "the reply is cut off" if cut_off else "the reply is not well-formed XML"
-        return ProtocolError(f"{text}, {where}: {error}", path=path, excerpt=self._shown())
+        return ProtocolError(
+            f"{text}, {where}: {error}", path=path, excerpt=self._shown(), hint=BROKEN
+        )
 
     # What XML allows and SOAP does not
 
@@ -289,10 +289,7 @@ class MessageDecoder:
         self.machine.count_one()
         level = self._level
         self._level += 1
-        if len(attrs) > 2 * self._limits.attributes:
-            raise LimitError(
-                "too many attributes", limit="attributes", allowed=self._limits.attributes
-            )
+        self.machine.check_attributes(attrs)
         self.machine.texts.clear()
         if level == 0:
             self._seen_root = True

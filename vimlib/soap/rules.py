@@ -15,7 +15,18 @@ if TYPE_CHECKING:
     from vimlib.soap.limits import Limits
     from vimlib.soap.tables import Item, Shape, Tables
 
-__all__ = ["Rules"]
+__all__ = ["Rules", "over"]
+
+
+def over(limit: str, allowed: int, text: str, rules: Rules | None = None) -> LimitError:
+    """Return the error for more than `allowed` of what `limit` of `Limits` bounds."""
+    return LimitError(
+        text,
+        hint=f"If the host is sound, raise Limits.{limit} or ask for less at once.",
+        limit=limit,
+        allowed=allowed,
+        path=rules.path() if rules else "",
+    )
 
 
 class Rules:
@@ -39,40 +50,25 @@ class Rules:
         """Raise `LimitError` for too many elements; asked now and then, not for each."""
         allowed = self.limits.elements
         if self.counted() > allowed:
-            raise LimitError(
-                f"the message has more than {allowed} elements",
-                limit="elements",
-                allowed=allowed,
-                path=self.path(),
-            )
+            raise over("elements", allowed, f"the message has more than {allowed} elements", self)
 
     def too_deep(self) -> LimitError:
         """Return the error for elements nested too deep."""
         allowed = self.limits.depth
-        return LimitError(
-            f"elements nest deeper than {allowed}", limit="depth", allowed=allowed, path=self.path()
-        )
+        return over("depth", allowed, f"elements nest deeper than {allowed}", self)
 
     def check_text(self, length: int) -> None:
         """Raise `LimitError` for a text of that length."""
-        if length > self.limits.text:
-            raise LimitError(
-                f"a text is longer than {self.limits.text} bytes",
-                limit="text",
-                allowed=self.limits.text,
-                path=self.path(),
-            )
+        allowed = self.limits.text
+        if length > allowed:
+            raise over("text", allowed, f"a text is longer than {allowed} bytes", self)
 
     def check_attributes(self, attrs: list[str]) -> None:
         """Raise `LimitError` for too many attributes."""
         allowed = self.limits.attributes
         if len(attrs) > 2 * allowed:
-            raise LimitError(
-                f"an element has {len(attrs) // 2} attributes, {allowed} are allowed",
-                limit="attributes",
-                allowed=allowed,
-                path=self.path(),
-            )
+            text = f"an element has {len(attrs) // 2} attributes, {allowed} are allowed"
+            raise over("attributes", allowed, text, self)
 
     def absent(self, item: Item, shape: Shape, what: str) -> None:
         """Note that a required value is not there. Raises `ProtocolError` in strict mode."""

@@ -17,7 +17,7 @@ from tests.unit.soap.cases import HEAD, TAIL, envelope, fault, feed_all, reply
 from vimlib import vim25
 from vimlib.errors import ForbiddenXMLError, LimitError, ProtocolError
 from vimlib.soap import Decoder, Limits, backend, decode_response
-from vimlib.soap.decode import PureDecoder
+from vimlib.soap.decode import BROKEN, PureDecoder
 
 METHOD = vim25.PropertyCollector.RetrievePropertiesEx
 MIB = 1 << 20
@@ -115,8 +115,9 @@ MALFORMED = {
 @pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED)
 @pytest.mark.parametrize("step", [0, 1])
 def test_what_is_no_xml(body: bytes, step: int) -> None:
-    with pytest.raises(ProtocolError):
+    with pytest.raises(ProtocolError) as caught:
         feed_all(Decoder(METHOD), body, step)
+    assert ("well-formed" in str(caught.value)) == (caught.value.hint == BROKEN)
 
 
 HARMLESS = {
@@ -188,6 +189,7 @@ def test_endless(piece: bytes, limit: str) -> None:
         tracemalloc.stop()
     assert error.limit == limit
     assert error.allowed == getattr(SMALL, limit)
+    assert f"raise Limits.{limit}" in str(error)
 
 
 def test_an_endless_unknown_node() -> None:
