@@ -31,7 +31,8 @@
             ├── HashUnknownError           a hash algorithm that this Python does not have
             └── ImageSourceError (vimlib.errors.SourceError)
                 ├── SourceUnreachableError no connection
-                │   └── SourceUntrustedError  no TLS, or a certificate that is not accepted
+                │   ├── SourceUntrustedError  no TLS, or a certificate that is not accepted
+                │   └── SourceLoginError      Keystone refuses user or password
                 ├── SourceRefusedError     an HTTP status; has it
                 │   └── SourceRedirectError  a redirect, which is never followed
                 ├── SourceProtocolError    an answer that makes no sense
@@ -86,6 +87,7 @@ __all__ = [
     "PortGroupInUseError",
     "PortGroupMismatchError",
     "SourceEncodedError",
+    "SourceLoginError",
     "SourceProtocolError",
     "SourceReadError",
     "SourceRedirectError",
@@ -268,6 +270,16 @@ class SourceUntrustedError(SourceUnreachableError):
     """The source does not speak TLS, or its certificate is not accepted."""
 
     hint = "Check the address; trust its authority by --glance-ca"
+
+    def __init__(self, host: str, reason: str, *, image: str = "") -> None:
+        super().__init__(host, reason, image=image, retryable=False)
+
+
+class SourceLoginError(SourceUnreachableError):
+    """Keystone, which gives the tokens for the source, refuses user or password."""
+
+    outcome: Outcome = "refused"
+    hint = "Check user, password and project in clouds.yaml"
 
     def __init__(self, host: str, reason: str, *, image: str = "") -> None:
         super().__init__(host, reason, image=image, retryable=False)

@@ -4,7 +4,7 @@
 0    done
 1    failed, in a way that has no number of its own
 2    usage: the command line, a file or a value in it is wrong
-3    login: the host refused the credentials or the session
+3    login: the host, or Keystone, refused the credentials or the session
 4    not found: no such object, file or image
 5    certificate: there is no channel that can be trusted
 6    deadline: something took longer than allowed
@@ -65,10 +65,12 @@ def _of_ours(error: VimlibError) -> Exit:
     # LookupError is what every "no such thing" of the tree also is.
     if isinstance(error, LookupError):
         return Exit.NOT_FOUND
-    from driver.errors import SourceRefusedError, SourceUntrustedError
+    from driver.errors import SourceLoginError, SourceRefusedError, SourceUntrustedError
 
     if isinstance(error, SourceUntrustedError):
         return Exit.CERTIFICATE
+    if isinstance(error, SourceLoginError):
+        return Exit.LOGIN
     if isinstance(error, SourceRefusedError):
         return Exit.LOGIN if error.status == 401 else Exit.FAILED
     from vimlib.model import MethodFault

@@ -8,15 +8,23 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from driver.errors import MissingExtraError, SourceUnreachableError
+from driver.errors import (
+    MissingExtraError,
+    SourceLoginError,
+    SourceUnreachableError,
+    SourceUntrustedError,
+)
 from vimlib.errors import UsageError
 
 if TYPE_CHECKING:
     from driver.images.glance import TokenSource
 
 __all__ = ["Cloud", "open_cloud"]
+
+SILENCE: Final = 60.0
+"""Seconds that Keystone may be silent, where clouds.yaml has no `api_timeout`: its client has no limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +48,8 @@ async def open_cloud(name: str) -> Cloud:
     Raises:
         MissingExtraError: openstacksdk is not installed.
         UsageError: There is no such cloud, or its entry is wrong or switches verification off.
-        SourceUnreachableError: Keystone cannot be reached or refuses.
+        SourceLoginError: Keystone refuses user or password.
+        SourceUnreachableError: Keystone cannot be reached, does not answer, or knows no image service.
     """
     session, url, ca = await asyncio.to_thread(_connect, name)
 
@@ -70,10 +79,11 @@ def _connect(name: str) -> tuple[Any, str, str | None]:
         )
     try:
         session = region.get_session()
+        if session.timeout is None:
+            session.timeout = SILENCE
         url = region.get_session_endpoint("image")
     except failures.ClientException as error:
-        # Its text names URLs and statuses; request bodies, which hold the password, are not in it.
-        raise SourceUnreachableError(name, str(error), retryable=False) from None
+        raise _failed(name, error) from None
     if not url:
         raise SourceUnreachableError(name, "its catalogue has no image service", retryable=False)
     return session, str(url), verify if isinstance(verify, str) else None
@@ -87,4 +97,18 @@ def _token(session: Any, url: str, fresh: bool) -> str:
             session.invalidate()
         return str(session.get_token())
     except failures.ClientException as error:
-        raise SourceUnreachableError(url, str(error), retryable=False) from None
+        raise _failed(url, error) from None
+
+
+def _failed(where: str, error: Exception) -> SourceUnreachableError:
+    """Translate keystoneauth's errors.
+
+    Their text names URLs and statuses; request bodies, which hold the password, are not in it.
+    """
+    import keystoneauth1.exceptions as failures
+
+    if isinstance(error, failures.Unauthorized):
+        return SourceLoginError(where, str(error))
+    if isinstance(error, failures.SSLError):
+        return SourceUntrustedError(where, str(error))
+    return SourceUnreachableError(where, str(error), retryable=False)

@@ -7,6 +7,7 @@ import pytest
 from driver.cli.exitcodes import Exit, combined, exit_code, primary
 from driver.errors import (
     ImageNotFoundError,
+    SourceLoginError,
     SourceRefusedError,
     SourceStalledError,
     SourceUnreachableError,
@@ -53,6 +54,7 @@ from vimlib.errors import (
         (TLSError("x"), 5),
         (SourceUntrustedError("h", "x"), 5),
         (SourceUnreachableError("h", "x"), 1),
+        (SourceLoginError("h", "x"), 3),
         (DeadlineError("x"), 6),
         (TaskTimeoutError("x"), 6),
         (SourceStalledError(60), 6),

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import asyncio
 import builtins
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -9,11 +11,16 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from driver.errors import MissingExtraError, SourceUnreachableError
-from driver.images import Glance, HttpClient
+from driver.errors import (
+    MissingExtraError,
+    SourceLoginError,
+    SourceUnreachableError,
+    SourceUntrustedError,
+)
+from driver.images import Glance, HttpClient, openstack
 from driver.images.embedded import EmbeddedGlance
 from driver.images.openstack import open_cloud
-from tests.unit.driver.images.peers import small
+from tests.unit.driver.images.peers import server_tls, small
 from vimlib.errors import UsageError
 
 # openstacksdk warns of its own future.
@@ -134,9 +141,30 @@ async def test_a_wrong_password(
     keystone: Keystone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_clouds(tmp_path, monkeypatch, keystone.url, password="canary")
-    with pytest.raises(SourceUnreachableError) as caught:
+    with pytest.raises(SourceLoginError) as caught:
         await open_cloud("home")
     assert "canary" not in str(caught.value)
+    assert "clouds.yaml" in str(caught.value)
+
+
+async def test_a_keystone_that_is_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openstack, "SILENCE", 0.2)
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        write_clouds(tmp_path, monkeypatch, f"http://127.0.0.1:{server.getsockname()[1]}")
+        async with asyncio.timeout(20):
+            with pytest.raises(SourceUnreachableError):
+                await open_cloud("home")
+
+
+async def test_a_keystone_that_cannot_be_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with EmbeddedGlance([], tls=server_tls()) as embedded:
+        write_clouds(tmp_path, monkeypatch, embedded.url)
+        with pytest.raises(SourceUntrustedError):
+            await open_cloud("home")
 
 
 async def test_no_image_service(keystone: Keystone) -> None:
