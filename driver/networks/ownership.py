@@ -33,15 +33,26 @@ def _stem(owner: str, name: str) -> str:
     return hashlib.sha256(f"{owner}\0{name}".encode()).hexdigest()[:32]
 
 
-async def _datastores(client: Client) -> list[str]:
-    """Return the names of datastores that can be asked now, sorted, so that all agree on the first."""
+async def _datastores(client: Client, *, writable: bool = False) -> list[str]:
+    """Return the names of datastores that can be asked now, sorted, so that all agree on the first.
+
+    `writable` leaves out those that the host has mounted read-only, as one for CD images often is.
+    """
     return sorted(
         [
             str(row["summary.name"])
-            async for row in client.collect(vim25.Datastore, "summary.name", "summary.accessible")
+            async for row in client.collect(
+                vim25.Datastore, "summary.name", "summary.accessible", "host"
+            )
             if row.props.get("summary.accessible", True)
+            and not (writable and _is_read_only(row.props.get("host") or []))
         ]
     )
+
+
+def _is_read_only(mounts: list[vim25.DatastoreHostMount]) -> bool:
+    modes = {mount.mountInfo.accessMode for mount in mounts}
+    return modes == {vim25.HostMountMode.readOnly}
 
 
 async def _text(data: bytes) -> AsyncIterator[bytes]:
@@ -67,10 +78,12 @@ async def new_note(client: Client, owner: str, name: str) -> DatastorePath:
     Raises:
         NotFoundError: There is no datastore to write it to.
     """
-    names = await _datastores(client)
+    names = await _datastores(client, writable=True)
     if not names:
         raise NotFoundError(
-            "the host has no accessible datastore to remember port groups in", kind="Datastore"
+            "the host has no accessible datastore to remember port groups in",
+            kind="Datastore",
+            hint="Mount one that can be written to.",
         )
     return DatastorePath(names[0], f"{_FOLDER}/{_stem(owner, name)}.{secrets.token_hex(8)}")
 

@@ -23,9 +23,11 @@ from driver.networks.vlan import EnsuredVlan
 from tests.rig.cancel import cancel_everywhere
 from tests.unit.driver.hosted import CONFIG, Beside, Hosted, hosted, spec, until
 from vimlib import vim25
-from vimlib.errors import OutcomeUnknownError, UsageError, VimlibError
+from vimlib.errors import NotFoundError, OutcomeUnknownError, UsageError, VimlibError
+from vimlib.simulator.datastore import Datastore
 from vimlib.simulator.network import PortGroup as SimulatedGroup
 from vimlib.simulator.network import Switch
+from vimlib.simulator.objects import prop
 
 BLUE = PortGroup(name="blue", vlan=42, vswitch="vSwitch0")
 
@@ -207,6 +209,31 @@ async def test_what_is_used_stays(host: Hosted, image: Path) -> None:
         await driver.destroy("web")
         await driver.remove_vlan("blue")
     await host.settled(clean)
+
+
+async def test_the_note_is_on_a_datastore_that_takes_it(beside: Beside, tmp_path: Path) -> None:
+    class ReadOnly(Datastore):
+        @prop("host")
+        def _host(self) -> list[Any]:
+            info = vim25.HostMountInfo(path="/vmfs/volumes/iso", accessMode="readOnly")
+            return [vim25.DatastoreHostMount(key=self.world.host.ref, mountInfo=info)]
+
+    folder = tmp_path / "s"
+    (tmp_path / "iso").mkdir()
+    # By its name it would be the first one.
+    datastores = {"ISO": tmp_path / "iso", "datastore1": folder}
+    with hosted(beside, folder, datastores=datastores) as host:
+        host.esx.world.datastores["ISO"].__class__ = ReadOnly
+        async with host.driver() as driver:
+            await driver.ensure_vlan("blue", 42)
+            assert len(host.state().files) == 1
+            await driver.remove_vlan("blue")
+            host.esx.world.datastores["datastore1"].__class__ = ReadOnly
+            host.beside.call(host.esx.world.datastores["datastore1"].changed)
+            with pytest.raises(NotFoundError, match="no accessible datastore"):
+                await driver.ensure_vlan("blue", 42)
+        assert host.state().files == frozenset()
+        assert not list((tmp_path / "iso").iterdir())
 
 
 async def test_what_others_made_stays(host: Hosted) -> None:
