@@ -277,12 +277,13 @@ class HttpImage:
         return f"HttpImage({self._shown!r})"
 
     async def info(self) -> ImageInfo:
-        """See `ImageSource.info`: a HEAD request, a GET without its body where HEAD is not served."""
+        """See `ImageSource.info`: a HEAD request, a GET without its body where HEAD does not say it."""
         if self._info is None:
             try:
                 self._info = await self._ask("HEAD")
-            except SourceRefusedError as error:
-                if error.status not in (403, 405, 501):
+            except (SourceRefusedError, SourceUnsizedError) as error:
+                # RFC 9110, 9.3.2: of what a GET would say, HEAD may leave out the length.
+                if isinstance(error, SourceRefusedError) and error.status not in (403, 405, 501):
                     raise
                 self._info = await self._ask("GET")
         return self._info

@@ -350,6 +350,21 @@ async def test_a_server_without_head(client: HttpClient, site: Web) -> None:
     assert await read(source) == DATA
 
 
+async def test_a_head_without_a_length(client: HttpClient, site: Web) -> None:
+    async def unsized(request: web.Request) -> web.StreamResponse:
+        if request.method == "GET":
+            return serve(request)
+        answer = web.StreamResponse()
+        answer.enable_chunked_encoding()
+        await answer.prepare(request)
+        return answer
+
+    site.answers["/x"] = unsized
+    source = HttpImages(client).image(f"{site.url}/x")
+    assert (await source.info()).size == len(DATA)
+    assert [r.method for r in site.seen] == ["HEAD", "GET"]
+
+
 async def test_userinfo_is_basic_authentication(client: HttpClient, site: Web) -> None:
     site.answers["/x"] = serve
     source = HttpImages(client).image(f"{site.url.replace('//', '//bob:canary@')}/x")
