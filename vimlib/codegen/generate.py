@@ -12,6 +12,7 @@ from vimlib.codegen.layout import lay_out
 from vimlib.codegen.read import read_wsdl
 from vimlib.codegen.schema import CodegenError
 from vimlib.codegen.sidecar import add_service, add_sidecar
+from vimlib.errors import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,9 +38,10 @@ def generate(
 ) -> Generated:
     """Make the package `out` from `wsdl`. Blocking; meant for build time.
 
-    `source` is how this project's own package calls what it is made from. A sidecar beside the WSDL with the ending `.json` is used unasked. With `check` nothing is
-    written. Raises `CodegenError` for a WSDL that no package can be made from, and if `out`
-    holds files that this did not write or has a name that cannot be imported.
+    `source` is how this project's own package calls what it is made from. A sidecar beside the WSDL
+    with the ending `.json` is used unasked. With `check` nothing is written. Raises `CodegenError`
+    for a WSDL that no package can be made from, and if `out` holds files that this did not write
+    or has a name that cannot be imported.
     """
     name = out.resolve().name
     if not name.isidentifier() or keyword.iskeyword(name):
@@ -63,9 +65,10 @@ def generate(
     else:
         add_service(schema)
     check_with_zeep(schema, wsdl)
-    made_by = f"vimctl codegen {wsdl.name} -o {name}"
+    made_from = printable(wsdl.name)
+    made_by = f"vimctl codegen {made_from} -o {name}"
     refresh = _BUILTIN if source else (made_by, f"{made_by} --check")
-    files = emit_package(schema, lay_out(schema), source or wsdl.name, refresh)
+    files = emit_package(schema, lay_out(schema), source or made_from, refresh)
     changed = []
     present = {p.name: p for p in out.glob("*.py")} if out.is_dir() else {}
     for path in present.values():

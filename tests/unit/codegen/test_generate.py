@@ -69,6 +69,11 @@ def test_a_package_that_nobody_could_import(wsdl: Path, name: str) -> None:
     assert not wsdl.with_name(name).exists()
 
 
+def test_the_name_of_a_wsdl_is_no_code(wsdl: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    odd = wsdl.rename(wsdl.with_name("a\nraise SystemExit.wsdl"))
+    assert imported(odd, monkeypatch).BINDING.namespace == "urn:thermostat"
+
+
 def test_a_package_where_a_file_is(wsdl: Path) -> None:
     wsdl.with_name("made").write_text("mine")
     with pytest.raises(CodegenError, match="no folder"):
