@@ -6,6 +6,7 @@ A file is written `[datastore1] folder/file`, or without the brackets beside `--
 from __future__ import annotations
 
 import asyncio
+import secrets
 import sys
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -314,8 +315,9 @@ def _stdout() -> Iterator[BinaryIO]:
 @contextmanager
 def _arriving(target: Path) -> Iterator[BinaryIO]:
     """Hold a file beside `target` that is renamed to it in the end, or removed if the block fails."""
-    part = target.with_name(f"{target.name}.part")
-    with part.open("wb") as file:
+    # A name of its own: `x.part` may be somebody's file, or another download's of the same name.
+    part = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
+    with part.open("xb") as file:
         try:
             yield file
         except BaseException:

@@ -103,6 +103,8 @@ def test_a_failed_download_leaves_nothing(esx: ESXHost, vimctl: Vimctl, tmp_path
 def test_a_download_that_breaks_leaves_what_was_there(tmp_path: Path) -> None:
     target = tmp_path / "x"
     target.write_bytes(b"old")
+    beside = tmp_path / "x.part"
+    beside.write_bytes(b"somebody's")
 
     def fail() -> None:
         with _arriving(target) as file:
@@ -111,8 +113,13 @@ def test_a_download_that_breaks_leaves_what_was_there(tmp_path: Path) -> None:
 
     with pytest.raises(RuntimeError):
         fail()
-    assert [path.name for path in tmp_path.iterdir()] == ["x"]
     assert target.read_bytes() == b"old"
+    with _arriving(target) as one, _arriving(target) as other:
+        one.write(b"one")
+        other.write(b"other")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x", "x.part"]
+    assert target.read_bytes() == b"one"
+    assert beside.read_bytes() == b"somebody's"
 
 
 def test_what_is_no_file_here(esx: ESXHost, vimctl: Vimctl, local: Path, tmp_path: Path) -> None:
