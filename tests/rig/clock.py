@@ -42,6 +42,10 @@ class FakeClockLoop(asyncio.SelectorEventLoop):
         """Move the clock; also what a suspended machine looks like."""
         self._now += seconds
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """Join the threads, however long it takes: by this clock `timeout` is over at once."""
+        await super().shutdown_default_executor()
+
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine under the fake clock, in asyncio's debug mode off since it measures real time."""
