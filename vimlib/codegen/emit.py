@@ -117,7 +117,7 @@ class _Writer:
 
     def wire(self, element: Element, owner_since: str = "") -> str:
         """Return one word of a `_wire_` line."""
-        ref = f"({element.referent})" if element.referent else ""
+        ref = f"({element.referent})" if element.referent in self.schema.managed else ""
         since = element.since
         newer = since and parse_version(since) > parse_version(owner_since or self.oldest or "0")
         return (
@@ -128,7 +128,7 @@ class _Writer:
     def annotation(self, element: Element) -> str:
         """Return the annotation of a value that is there."""
         if element.type == "ref":
-            word = element.referent or "ManagedObject"
+            word = self.referent(element)
             if word == "Task" and self.generic_task:
                 word = "Task[Any]"
         elif element.type in self.schema.enums:
@@ -136,6 +136,10 @@ class _Writer:
         else:
             word = _PYTHON.get(element.type, element.type)
         return f"list[{word}]" if element.array else word
+
+    def referent(self, element: Element) -> str:
+        """Return the class of what is referred to; without a sidecar there are none."""
+        return element.referent if element.referent in self.schema.managed else "ManagedObject"
 
     def result(self, operation: Operation) -> str:
         if operation.is_task:
@@ -292,7 +296,7 @@ class _Writer:
                         found.add("Task")
             for element in elements:
                 if element.type == "ref":
-                    found.add(element.referent or "ManagedObject")
+                    found.add(self.referent(element))
                 elif element.type in self.schema.enums:
                     found.add(f"{element.type}Value")
                 elif element.type not in PRIMITIVES:

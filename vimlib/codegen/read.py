@@ -43,7 +43,6 @@ _PRIMITIVES: Final = {
 
 class _Reader:
     def __init__(self, wsdl: Path) -> None:
-        self.wsdl = wsdl
         self.hash = hashlib.sha256()
         self.schemas: list[etree._Element] = []
         self.seen: set[Path] = set()
@@ -52,7 +51,9 @@ class _Reader:
         """Restrictions of types of text and numbers, which have no class of their own."""
         self.elements: dict[str, etree._Element] = {}
         self.fault_elements: dict[str, str] = {}
-        self.root = self._parse(wsdl)
+        self.documents: list[tuple[etree._Element, Path]] = []
+        """The WSDL and those that it imports."""
+        self._document(wsdl.resolve())
         self.namespace = ""
         """That of the types and elements, which need not be the WSDL's own."""
 
@@ -78,15 +79,26 @@ class _Reader:
             )
         return root
 
+    def _document(self, path: Path) -> None:
+        self.seen.add(path)
+        root = self._parse(path)
+        self.documents.append((root, path))
+        for link in root.iter(f"{WSDL}import"):
+            other = _beside(path, link.get("location", ""))
+            if other not in self.seen:
+                self._document(other)
+
+    def all(self, name: str) -> Iterator[etree._Element]:
+        """Yield the elements of that name in all documents."""
+        for root, _ in self.documents:
+            yield from root.iter(name)
+
     # -- schemas ---------------------------------------------------------------------------
 
     def load(self) -> None:
-        for schema in self.root.iter(f"{XSD}schema"):
-            self._schema(schema, self.wsdl, "")
-        for path in [p.get("location") for p in self.root.iter(f"{WSDL}import")]:
-            raise CodegenError(
-                f"wsdl:import of {path} is not supported; give one WSDL", where=self.wsdl.name
-            )
+        for root, path in self.documents:
+            for schema in root.iter(f"{XSD}schema"):
+                self._schema(schema, path, "")
 
     def _schema(self, schema: etree._Element, path: Path, around: str) -> None:
         """Take in a schema and what it includes; `around` is the namespace of who includes it."""
@@ -110,15 +122,9 @@ class _Reader:
             location = link.get("schemaLocation")
             if location is None:
                 continue
-            if "://" in location:
-                raise CodegenError(
-                    f"{location} would have to be fetched", hint="Store it beside the WSDL."
-                )
-            other = (path.parent / location).resolve()
+            other = _beside(path, location)
             if other not in self.seen:
                 self.seen.add(other)
-                if not other.is_file():
-                    raise CodegenError(f"{location}, which {path.name} includes, does not exist")
                 inside = target if link.tag == f"{XSD}include" else ""
                 self._schema(self._parse(other), other, inside)
 
@@ -243,8 +249,8 @@ class _Reader:
     # -- operations -----------------------------------------------------------------------------
 
     def operations(self) -> Iterator[Operation]:
-        bindings = list(self.root.iter(f"{SOAP}binding"))
-        ports = self.root.findall(f"{WSDL}portType")
+        bindings = list(self.all(f"{SOAP}binding"))
+        ports = list(self.all(f"{WSDL}portType"))
         if ports and not bindings:
             raise CodegenError("no binding is of SOAP 1.1, which is what is spoken")
         for binding in bindings:
@@ -252,14 +258,12 @@ class _Reader:
             styles = [binding, *(around.iter(f"{SOAP}operation") if around is not None else ())]
             if any(node.get("style", "document") != "document" for node in styles):
                 raise CodegenError("only document/literal services are supported, this one is RPC")
-        for body in self.root.iter(f"{SOAP}body"):
+        for body in self.all(f"{SOAP}body"):
             if body.get("use", "literal") != "literal":
                 raise CodegenError(
                     "only document/literal services are supported, this one is encoded"
                 )
-        messages = {
-            m.get("name"): m.findall(f"{WSDL}part") for m in self.root.findall(f"{WSDL}message")
-        }
+        messages = {m.get("name"): m.findall(f"{WSDL}part") for m in self.all(f"{WSDL}message")}
         for node in (o for port in ports for o in port.findall(f"{WSDL}operation")):
             name = node.get("name", "")
             request = self._part(messages, node.find(f"{WSDL}input"), name)
@@ -335,11 +339,25 @@ class _Reader:
         return self.fields(node, where)[1]
 
 
+def _beside(path: Path, location: str) -> Path:
+    """Return the file that the one at `path` refers to as `location`."""
+    if "://" in location:
+        raise CodegenError(f"{location} would have to be fetched", hint="Store it beside the WSDL.")
+    other = (path.parent / location).resolve()
+    if not other.is_file():
+        raise CodegenError(f"{location}, which {path.name} includes, does not exist")
+    return other
+
+
 def read_wsdl(path: Path) -> Schema:
     """Return what the WSDL at `path` says. Raises `CodegenError`."""
     reader = _Reader(path)
     reader.load()
-    service = reader.root.find(f"{WSDL}service")
+    service = next(reader.all(f"{WSDL}service"), None)
+    if service is None and next(reader.all(f"{WSDL}portType"), None) is not None:
+        raise CodegenError(
+            "it has no service", hint="Give the WSDL that imports this one.", where=path.name
+        )
     schema = Schema(
         reader.namespace, "Service" if service is None else service.get("name", "Service")
     )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
@@ -9,6 +10,7 @@ from xml.sax.saxutils import quoteattr
 
 import pytest
 
+from vimlib import vim25
 from vimlib.codegen import CodegenError, generate
 from vimlib.codegen.__main__ import main
 from vimlib.model import DataObject, MethodFault, parse_fields
@@ -230,6 +232,43 @@ def test_a_fault_whose_element_is_not_called_as_its_type(
             decode_response(package.Thermostat.ReadAll, reply.format(element, element).encode())
         assert caught.value == package.TooHot(limit=30.0)
         assert caught.value.localized_message == "hot"
+
+
+def test_a_wsdl_that_imports_another(wsdl: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # as vSphere's own are laid out: the service in one, all else in the other
+    text = wsdl.read_text()
+    at = text.index("  <service")
+    inner = wsdl.with_name("inner.wsdl")
+    inner.write_text(text[:at] + "</definitions>")
+    outer = text[: text.index("  <types>")].replace(
+        'targetNamespace="urn:thermostat"', 'targetNamespace="urn:thermostatService"'
+    )
+    wsdl.write_text(
+        outer + '<import namespace="urn:thermostat" location="inner.wsdl"/>' + text[at:]
+    )
+    package = imported(wsdl, monkeypatch)
+    assert package.BINDING.namespace == "urn:thermostat"
+    assert package.Thermostat.SetTarget.faults == ("TooHot",)
+    with pytest.raises(CodegenError, match="no service") as caught:
+        generate(inner, wsdl.with_name("made"))
+    assert "imports this one" in caught.value.hint
+    changed(wsdl, wsdl.name, 'location="inner.wsdl"', 'location="https://h/inner.wsdl"')
+    with pytest.raises(CodegenError, match="fetched"):
+        generate(wsdl, wsdl.with_name("made"))
+
+
+@pytest.mark.slow
+def test_vsphere_itself_without_a_sidecar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("vim25.wsdl", "vim25.xsd"):
+        shutil.copy(ROOT / "wsdl/vim25" / name, tmp_path / name)
+    package = imported(tmp_path / "vim25.wsdl", monkeypatch)
+    assert package.BINDING.versions == ()
+    (service,) = (name for name, cls in package.BINDING._owners.items())
+    power_on = getattr(package, service).PowerOnVM_Task
+    body = encode_request(power_on, ("VirtualMachine", "vm-1"), {})
+    assert body == encode_request(
+        vim25.VirtualMachine.PowerOnVM_Task, ("VirtualMachine", "vm-1"), {}
+    )
 
 
 def test_a_service_whose_name_is_no_identifier(wsdl: Path, monkeypatch: pytest.MonkeyPatch) -> None:
