@@ -99,8 +99,8 @@ _ESCAPE: Final = re.compile(r"%(2[fF]|5[cC]|25)")
 async def paths_of(context: Context, objects: Iterable[vim25.ManagedObject]) -> list[str | None]:
     """Return the inventory path of each object, in a number of calls that does not grow with them.
 
-    (Before API 4.1 it does with those that are gone.) None for an object that is gone, or whose ancestors this user may not all read. Cancelling
-    leaves nothing behind on the host.
+    (Before API 4.1 it does with those that are gone.) None for an object that is gone, or whose
+    ancestors this user may not all read. Cancelling leaves nothing behind on the host.
     """
     wanted = list(objects)
     if not wanted:
