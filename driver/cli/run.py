@@ -18,7 +18,7 @@ import sys
 import traceback
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from cyclopts import CycloptsError
 
@@ -52,6 +52,9 @@ def run(tokens: list[str]) -> int:
     output = Output(
         json="--json" in tokens, verbose=bool({"-v", "--verbose"} & set(tokens))
     )  # until they are parsed
+    # Closed by whoever called, as some daemons do.
+    sys.stdout = sys.stdout or _nowhere()
+    sys.stderr = sys.stderr or _nowhere()
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         # As stderr: a name that this terminal has no letters for is no failure of what was done.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -69,6 +72,10 @@ def run(tokens: list[str]) -> int:
         # The one place where errors end: as text and as an exit code.
         report(error, output)
         return exit_code(error)
+
+
+def _nowhere() -> TextIO:
+    return open(os.devnull, "w", encoding="utf-8")
 
 
 def _deaf() -> Exit:
@@ -173,7 +180,10 @@ def report(error: BaseException, output: Output) -> None:
     """Tell of an error: on stderr, and with `--json` as one document on stdout."""
     if output.json:
         document = json.dumps({"error": error_document(error)})
-        print(document, flush=True)
+        try:
+            print(document, flush=True)
+        except OSError:
+            _deaf()  # it is told on stderr and by the exit code all the same
     first = primary(error)
     told = [first] + [leaf for leaf in leaves(error) if leaf is not first]
     for leaf in told:

@@ -212,6 +212,26 @@ def test_help_knows_neither_the_api_nor_http(tokens: tuple[str, ...]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "code", "err"),
+    [
+        ("guest render --json >/dev/full", 1, "No space left"),
+        ("guest render --nonsense --json >/dev/full", 2, "--nonsense"),
+        ("guest render --json >&-", 0, ""),
+        ("guest render --nonsense 2>&-", 2, ""),
+    ],
+)
+def test_nothing_to_speak_to(words: str, code: int, err: str) -> None:
+    program = "import sys; from driver.cli import main; sys.exit(main(sys.argv[1:]))"
+    done = subprocess.run(
+        f"exec {sys.executable} -c '{program}' {words}", shell=True, stderr=subprocess.PIPE, text=True, timeout=60
+    )  # fmt: skip
+    assert done.returncode == code
+    assert err in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
 def test_a_reader_who_left_is_no_traceback() -> None:
     program = "import sys; from driver.cli import main; sys.exit(main(sys.argv[1:]))"
     with subprocess.Popen(
