@@ -9,6 +9,7 @@ from driver.errors import InstanceAmbiguousError
 from driver.instances.types import Instance
 from vimlib import vim25
 from vimlib.errors import NotFoundError
+from vimlib.inventory import unescape
 
 if TYPE_CHECKING:
     from vimlib.client import Client
@@ -31,7 +32,7 @@ def instance_of(row: Row[vim25.VirtualMachine]) -> Instance:
     props = row.props
     return Instance(
         uuid=props.get("config.instanceUuid") or "",
-        name=props.get("name") or "",
+        name=unescape(props.get("name") or ""),
         power_state=props.get("runtime.powerState") or "unknown",
         connection_state=props.get("runtime.connectionState") or "unknown",
         cpus=props.get("config.hardware.numCPU") or 0,
@@ -65,7 +66,9 @@ def _as_uuid(ref: str) -> str | None:
 async def find(client: Client, ref: str) -> vim25.VirtualMachine:
     """Return the machine that `ref` names: its instanceUuid, its name, or its moref's value.
 
-    One look-up for a uuid, one retrieval of names for the rest. Cancelling loses nothing.
+    One look-up for a uuid, one retrieval of names for the rest. A name may be written as it is, or
+    with slash, backslash and `%` escaped as in the API (`ManagedEntity.name`). Cancelling loses
+    nothing.
 
     Raises:
         NotFoundError: There is no such machine.
@@ -76,7 +79,8 @@ async def find(client: Client, ref: str) -> vim25.VirtualMachine:
         return found
     named, by_id = [], None
     async for row in client.collect(vim25.VirtualMachine, "name"):
-        if row.props.get("name") == ref:
+        name = row.props.get("name")
+        if name is not None and ref in (name, unescape(name)):
             named.append(row.obj)
         elif row.obj.moref[1] == ref:
             by_id = row.obj

@@ -9,6 +9,7 @@ import pytest
 from driver.images.local import LocalImages
 from driver.instances.lookup import find
 from tests.unit.driver.hosted import Beside, Hosted, hosted, spec
+from vimlib import vim25
 from vimlib.errors import NotFoundError
 
 
@@ -25,6 +26,16 @@ async def test_by_uuid_name_and_reference(version: str, beside: Beside, tmp_path
             for ref in ("vm-3", "", "x" * 36, "5021e9d8-7d2f-4b8c-9f8a-0c5b3d1f2a10"):
                 with pytest.raises(NotFoundError):
                     await driver.info(ref)
+
+
+async def test_a_name_that_the_api_escapes(host: Hosted, image: Path) -> None:
+    async with host.driver() as driver:
+        made = await driver.spawn(spec(image, "one", power_on=False))
+        machine = driver.client.bind(vim25.VirtualMachine(made.moref))
+        await driver.client.wait(await machine.Rename_Task(newName="a%2fb%25"))
+        for ref in ("a/b%", "a%2fb%25", made.moref):
+            assert (await driver.info(ref)).name == "a/b%"
+        assert [i.name for i in await driver.list_instances()] == ["a/b%"]
 
 
 async def test_a_name_counts_more_than_a_reference(host: Hosted, image: Path) -> None:
