@@ -44,6 +44,8 @@ async def screenshot(
     """
     if not overwrite and await asyncio.to_thread(file.exists):
         raise UsageError(f"{file} exists", hint="Choose another name, or give --overwrite.")
+    if not await asyncio.to_thread(file.parent.is_dir):
+        raise UsageError(f"there is no folder {file.parent}", hint="Make it first.")
     async with opened(connection) as driver:
         picture = await driver.screenshot(instance)
     await asyncio.to_thread(file.write_bytes, picture)

@@ -17,6 +17,9 @@ def test_a_picture_is_fetched_and_taken_away(esx: ESXHost, vimctl: Vimctl, tmp_p
     assert not list(esx.datastore_path().rglob("*.png"))
     vimctl("instance", "screenshot", "vm-0", file, code=2)
     vimctl("instance", "screenshot", "vm-0", file, "--overwrite")
+    esx.call_log.clear()
+    vimctl("instance", "screenshot", "vm-0", tmp_path / "none" / "screen.png", code=2)
+    assert not esx.call_log
 
 
 def test_a_ticket_to_the_console(esx: ESXHost, vimctl: Vimctl) -> None:
