@@ -564,14 +564,21 @@ cdef class Reader:
 
     cdef const char* content_end(self, const char* p, int* seen) except? NULL:
         """Return where the content of a leaf ends: at the `<` of a tag, or at the end of the bytes."""
+        cdef const char* start = p
+        cdef const char* q
         while True:
             p = self.text_end(p, seen)
             if p >= self.e or (p[1] != c'!' and p[1] != c'?'):
                 return p
             seen[0] |= 256
-            p = self.markup_end(p)
-            if p == NULL:
+            try:
+                q = self.markup_end(p)
+            except Malformed:
+                self.check_text(start, p - start, seen[0])  # what is wrong before it comes first
+                raise
+            if q == NULL:
                 return self.e
+            p = q
 
     cdef bint read_leaf(self, Field field, const char* name, Py_ssize_t length, const char* p) except -1:
         """Read a leaf from behind its start tag. False: it is not complete."""
