@@ -56,7 +56,9 @@ def test_every_text_in_every_type(type_: str) -> None:
             assert agree(ANY, body, cuts) == "", text
 
 
-@pytest.mark.parametrize("before", ["<?pi?>", "&nope;", "&#0;", "a]]>b", "\uffff", "<![CDATA[a]]>", ""])
+@pytest.mark.parametrize(
+    "before", ["<?pi?>", "&nope;", "&#0;", "a]]>b", "\uffff", "<![CDATA[a]]>", ""]
+)
 def test_of_two_things_wrong_in_a_value_the_first_is_told(before: str) -> None:
     for markup in ("<!DOCTYPE a>", "<!a", "<!>", "<![CDATa[]]>"):
         body = any_reply(f'<value xsi:type="xsd:string">x{before}y{markup}</value>')
