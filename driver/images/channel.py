@@ -6,10 +6,12 @@ readable. So no other thread has to touch a TLS connection in use, and nothing h
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import socket
 import ssl
+import struct
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -217,6 +219,22 @@ class Channel:
 
     def close(self) -> None:
         """Close the connection, at once and without goodbye. Safe to call twice."""
+        self._release()
+
+    def abort(self) -> None:
+        """Close it, telling the peer that what it has is not whole (TCP reset).
+
+        What is still on this side is thrown away; closed, it would be delivered, and a peer that
+        was slow would take the request for a good one after we gave it up.
+        """
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+                )
+        self._release()
+
+    def _release(self) -> None:
         if self._socket is not None:
             self._poll.unregister(self._socket.fileno())
             self._socket.close()

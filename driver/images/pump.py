@@ -219,6 +219,7 @@ class SocketWriter:
         )
         self._heads = HeadReader()
         self._sent = 0
+        self._answered = False
 
     def open(self) -> None:
         """Connect and send the head."""
@@ -370,12 +371,16 @@ class SocketWriter:
                 ) from None
             if (head := self._feed(buffer[:count])) is not None:
                 break
+        self._answered = True
         if head.status not in (200, 201, 204):
             raise self._refusal(head)
 
     def close(self) -> None:
-        """Close the connection; in mid-body that aborts the request."""
-        self._channel.close()
+        """Close the connection; before the answer that aborts the request."""
+        if self._answered:
+            self._channel.close()
+        else:
+            self._channel.abort()
 
 
 class Pump:

@@ -57,3 +57,30 @@ def test_all_of_them_have_the_time_of_one(swallowing: Address, stop: Stop) -> No
         channel.connect([swallowing, swallowing], 0.2)
     assert caught.value.seconds == 0.2
     assert 0.19 < time.monotonic() - start < 5
+
+
+def received(how: str, stop: Stop) -> int | None:
+    """Return how much of 256 KiB, taken over by the kernel, a slow peer gets; None for a reset."""
+    with ExitStack() as stack:
+        server = stack.enter_context(socket.socket())
+        # A small window: most of what is sent waits on the sender's side.
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 10)
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        channel = Channel(WIRE, stop, stall_timeout=5)
+        channel.connect([(socket.AF_INET, socket.SOCK_STREAM, 0, "", server.getsockname())], 5)
+        peer = stack.enter_context(server.accept()[0])
+        assert channel.write(memoryview(bytes(256 << 10))) == 256 << 10
+        getattr(channel, how)()
+        total = 0
+        try:
+            while data := peer.recv(64 << 10):
+                total += len(data)
+        except ConnectionResetError:
+            return None
+        return total
+
+
+def test_what_is_given_up_is_not_delivered_afterwards(stop: Stop) -> None:
+    assert received("close", stop) == 256 << 10
+    assert received("abort", stop) is None
