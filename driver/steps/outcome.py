@@ -161,12 +161,17 @@ async def wait_idle(
 ) -> None:
     """Wait until no task of `method` runs, or none `of` a machine. How they end is not told.
 
-    Cancelling leaves them running.
+    A machine that is gone, or goes meanwhile, has none. Cancelling leaves them running.
     """
     holder: vim25.ManagedObject | None = of if of is not None else client.content.taskManager
     if holder is None:
         raise NotFoundError("the host has no TaskManager", kind="TaskManager")
-    row = await client.get(holder, "recentTask")
+    try:
+        row = await client.get(holder, "recentTask")
+    except vim25.ManagedObjectNotFound:
+        if of is None:
+            raise
+        return
     tasks: list[vim25.Task[Any]] = row.props.get("recentTask") or []
     if not tasks:
         return
