@@ -148,6 +148,32 @@ async def stat(
     output.fields(entry_document(found))
 
 
+async def _size_of(local: Path) -> int:
+    """Return the bytes of a local file, which the host is told before the first one."""
+    try:
+        status = await asyncio.to_thread(local.stat)
+    except FileNotFoundError:
+        raise NotFoundError(
+            f"no file {printable(str(local))!r}",
+            kind="file",
+            name=str(local),
+            outcome="not_sent",
+            hint="Check the path.",
+        ) from None
+    except OSError as error:
+        raise SourceError(
+            f"cannot read {printable(str(local))!r}: {error.strerror}",
+            outcome="not_sent",
+            hint="Check the path and its permissions.",
+        ) from None
+    if not S_ISREG(status.st_mode):
+        raise UsageError(
+            f"{printable(str(local))!r} is no file",
+            hint="Name a file: the host is told its size before the first byte.",
+        )
+    return status.st_size
+
+
 async def put(
     local: Path,
     path: str,
@@ -180,28 +206,7 @@ async def put(
     target = read_path(path, datastore)
     if not target.path or path.endswith("/"):
         target = target / local.name
-    try:
-        status = await asyncio.to_thread(local.stat)
-    except FileNotFoundError:
-        raise NotFoundError(
-            f"no file {printable(str(local))!r}",
-            kind="file",
-            name=str(local),
-            outcome="not_sent",
-            hint="Check the path.",
-        ) from None
-    except OSError as error:
-        raise SourceError(
-            f"cannot read {printable(str(local))!r}: {error.strerror}",
-            outcome="not_sent",
-            hint="Check the path and its permissions.",
-        ) from None
-    if not S_ISREG(status.st_mode):
-        raise UsageError(
-            f"{printable(str(local))!r} is no file",
-            hint="Name a file: the host is told its size before the first byte.",
-        )
-    size = status.st_size
+    size = await _size_of(local)
     owner = keeping.config().owner
     async with connection.client() as client, keeping.opened() as journal:
         store = client.datastore(target.datastore)
