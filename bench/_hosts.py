@@ -42,7 +42,7 @@ def simulator(*, vms: int = 0, datastore: Path | None = None) -> Iterator[Host]:
     with tempfile.TemporaryDirectory(prefix="bench-sim-", dir=in_memory()) as name:
         folder = datastore or Path(name)
         options = ["sim", "--vms", str(vms), "--datastore-dir", str(folder)]
-        command = [sys.executable, "-c", "from driver.cli import main; main()", *options]
+        command = [sys.executable, "-c", "from vimdriver._cli import main; main()", *options]
         began = time.monotonic()
         with subprocess.Popen(
             command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True

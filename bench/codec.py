@@ -28,7 +28,7 @@ from bench._machines import RETRIEVE, create_vm, reply
 from bench.page import curve_svg
 from bench.report import Row, arguments, at_most, beside, emit
 from vimlib.soap import backend, encode_request
-from vimlib.soap.decode import PureDecoder
+from vimlib.soap._decode import PureDecoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,7 +94,7 @@ def read_pure(body: bytes) -> Any:
 
 def read_accelerated(body: bytes) -> Any:
     """Decode with the compiled decoder."""
-    from vimlib.soap.accelerated import AcceleratedDecoder
+    from vimlib.soap._accelerated import AcceleratedDecoder
 
     decoder = AcceleratedDecoder(RETRIEVE)
     decoder.feed(body)
@@ -210,7 +210,7 @@ def memory_worker(kind: str, machines: int) -> dict[str, float]:
     if kind == "pure":
         decoder = PureDecoder(RETRIEVE)
     else:
-        from vimlib.soap.accelerated import AcceleratedDecoder
+        from vimlib.soap._accelerated import AcceleratedDecoder
 
         decoder = AcceleratedDecoder(RETRIEVE)
     gc.collect()

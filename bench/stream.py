@@ -27,14 +27,14 @@ from pathlib import Path
 from yarl import URL
 
 from bench.report import Row, arguments, at_most, beside, emit
-from driver.images import AsyncMover, BodyCheck, BodyMover, HttpClient, HttpImage, ThreadMover
-from driver.images.http import wire_for
-from driver.images.wire import Wire
 from tests.integration.peers.nginx import nginx
+from vimdriver._images import AsyncMover, BodyCheck, BodyMover, HttpClient, HttpImage, ThreadMover
+from vimdriver._images.http import wire_for
+from vimdriver._images.wire import Wire
+from vimlib._tls import TLS
+from vimlib._transport import HTTPTransport
+from vimlib._transport.http import HTTPRequest
 from vimlib.errors import TransferRejectedError
-from vimlib.tls import TLS
-from vimlib.transport import HTTPTransport
-from vimlib.transport.http import HTTPRequest
 
 MANY = 16
 MEMORY_MIB = 96.0
@@ -89,19 +89,19 @@ class PutSink:
         self._url = URL(url)
 
     async def put(self, body: AsyncIterable[bytes], size: int) -> None:
-        """See `driver.images.BodySink`."""
+        """See `vimdriver._images.BodySink`."""
         request = HTTPRequest(method="PUT", target=self._url.raw_path, body=body, length=size)
         async with self._transport.http(request) as reply:
             if reply.status not in (201, 204):
                 raise TransferRejectedError(f"HTTP {reply.status}", status=reply.status)
 
     async def wire(self, size: int) -> Wire:
-        """See `driver.images.BodySink`."""
+        """See `vimdriver._images.BodySink`."""
         wire = wire_for(self._client, self._url, {})
         return Wire(method="PUT", host=wire.host, port=wire.port, target=wire.target, tls=wire.tls)
 
     async def confirm(self) -> None:
-        """See `driver.images.BodySink`. nginx has said 201, which is all that curl knows too."""
+        """See `vimdriver._images.BodySink`. nginx has said 201, which is all that curl knows too."""
 
 
 async def ours(tool: str, sources: list[str], sinks: list[str], ca: str, hashing: bool) -> Sample:

@@ -20,7 +20,7 @@ import vimlib
 from bench.report import Row, arguments, at_most, emit
 from vimlib import vim25
 from vimlib.simulator import ESXHost
-from vimlib.simulator.tasks import Task
+from vimlib.simulator._tasks import Task
 
 __all__ = ["measure", "rows"]
 

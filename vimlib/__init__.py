@@ -1,19 +1,20 @@
 """An asyncio-native, typed client of the vSphere API.
 
-Layout, each part importing only what stands below it:
+`from vimlib import ...` has what programs use. Beside it these packages are public:
 
-`vimlib.client`                  what `connect` yields: everything below, put together
-`vimlib.collector`, `tasks`, `datastore`, `nfc`, `inventory`, `events`
-                                 what one does with a session
-`vimlib.session`                 log in, stay logged in, decide what may be repeated
-`vimlib.transport`, `vimlib.tls` an encoded call out, a reply back; trust
-`vimlib.soap`                    bytes in, objects out; no I/O
-`vimlib.vim25`                   the generated types, methods and faults
-`vimlib.model`, `vimlib.errors`  the bases; the error tree
-`vimlib.simulator`               an ESX host in a process
-`vimlib.codegen`                 makes a package like `vim25` from a WSDL
+`vimlib.vim25`      the generated types, methods and faults of the API
+`vimlib.errors`     every error that this package raises, as one tree
+`vimlib.soap`       the codec: bytes in, objects out; no I/O
+`vimlib.model`      the bases that generated packages derive from
+`vimlib.simulator`  an ESX host in a process, for tests
+`vimlib.codegen`    makes a package like `vim25` from a WSDL
 
-Names are loaded on first use, so that `import vimlib.soap` or `vimlib.vim25` stays small.
+Modules whose names begin with an underscore are private. From top to bottom, each imports only
+from those below it: `_client` (what `connect` yields); the helpers `_collector`, `_tasks`,
+`_datastore`, `_nfc`, `_inventory` and `_events`; `_session`; `_transport` and `_tls`; `soap`;
+`vim25`; `model`; `errors`.
+
+Names load on first use, so that importing `vimlib.soap` or `vimlib.vim25` loads no HTTP client.
 """
 
 from __future__ import annotations
@@ -22,50 +23,91 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vimlib import errors, simulator, soap, vim25
-    from vimlib.client import Client, connect
-    from vimlib.collector import Row
-    from vimlib.datastore import DatastorePath
+    from vimlib import codegen, errors, model, simulator, soap, vim25
+    from vimlib._client import Client, connect
+    from vimlib._collector import Change, Row, Traversal, via
+    from vimlib._datastore import Datastore, DatastorePath, FileEntry
+    from vimlib._nfc import Lease
+    from vimlib._otel import tracing
+    from vimlib._tls import TLS
+    from vimlib._transport import (
+        EncodedCall,
+        Exchange,
+        HTTPTransport,
+        Middleware,
+        Reply,
+        ScriptedTransport,
+        Timeouts,
+        Transport,
+    )
     from vimlib.errors import VimlibError
     from vimlib.model import DataObject, ManagedObject, MethodFault
     from vimlib.soap import Limits
-    from vimlib.tls import TLS
-    from vimlib.transport import Timeouts
 
 __version__ = "0.1.0"
 
 __all__ = [
     "TLS",
+    "Change",
     "Client",
     "DataObject",
+    "Datastore",
     "DatastorePath",
+    "EncodedCall",
+    "Exchange",
+    "FileEntry",
+    "HTTPTransport",
+    "Lease",
     "Limits",
     "ManagedObject",
     "MethodFault",
+    "Middleware",
+    "Reply",
     "Row",
+    "ScriptedTransport",
     "Timeouts",
+    "Transport",
+    "Traversal",
     "VimlibError",
+    "codegen",
     "connect",
     "errors",
+    "model",
     "simulator",
     "soap",
+    "tracing",
+    "via",
     "vim25",
 ]
 
 _HOMES = {
-    "TLS": "vimlib.tls",
-    "Client": "vimlib.client",
-    "DataObject": "vimlib.model",
-    "DatastorePath": "vimlib.datastore",
-    "Limits": "vimlib.soap",
-    "ManagedObject": "vimlib.model",
-    "MethodFault": "vimlib.model",
-    "Row": "vimlib.collector",
-    "Timeouts": "vimlib.transport",
-    "VimlibError": "vimlib.errors",
-    "connect": "vimlib.client",
+    "TLS": "_tls",
+    "Change": "_collector",
+    "Client": "_client",
+    "DataObject": "model",
+    "Datastore": "_datastore",
+    "DatastorePath": "_datastore",
+    "EncodedCall": "_transport",
+    "Exchange": "_transport",
+    "FileEntry": "_datastore",
+    "HTTPTransport": "_transport",
+    "Lease": "_nfc",
+    "Limits": "soap",
+    "ManagedObject": "model",
+    "MethodFault": "model",
+    "Middleware": "_transport",
+    "Reply": "_transport",
+    "Row": "_collector",
+    "ScriptedTransport": "_transport",
+    "Timeouts": "_transport",
+    "Transport": "_transport",
+    "Traversal": "_collector",
+    "VimlibError": "errors",
+    "connect": "_client",
+    "tracing": "_otel",
+    "via": "_collector",
 }
-_MODULES = frozenset({"errors", "simulator", "soap", "vim25"})
+_MODULES = frozenset({"codegen", "errors", "model", "simulator", "soap", "vim25"})
 
 
 def __getattr__(name: str) -> Any:
@@ -74,7 +116,7 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'vimlib' has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(home), name)
+    value = globals()[name] = getattr(import_module(f"vimlib.{home}"), name)
     return value
 
 

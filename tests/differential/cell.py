@@ -21,8 +21,8 @@ from tests.differential.verdict import Seen, Verdict
 from tests.rig import certs
 from tests.rig.relay import relay
 from tests.rig.stage import Conn, stage
-from vimlib.simulator.world import World
-from vimlib.simulator.wsdl import document
+from vimlib.simulator._world import World
+from vimlib.simulator._wsdl import document
 
 ClientName = Literal["ours", "pyvmomi", "oslo"]
 

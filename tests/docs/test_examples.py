@@ -29,7 +29,7 @@ SECONDS = 110
 def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Run a simulated host for the examples; gives the variables that name it."""
     folder = tmp_path_factory.mktemp("datastore1")
-    argv = [sys.executable, "-c", "from driver.cli import main; main()", "sim"]
+    argv = [sys.executable, "-c", "from vimdriver._cli import main; main()", "sim"]
     argv += ["--port", "0", "--datastore-dir", str(folder), "--vms", "2"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, cwd=ROOT) as process:
         try:

@@ -35,8 +35,8 @@ from vimlib import vim25
 from vimlib.errors import VimlibError
 from vimlib.model import ManagedObject, MethodFault
 from vimlib.soap import encode_fault, encode_response
-from vimlib.soap.decode import PureDecoder
-from vimlib.soap.tables import tables_of
+from vimlib.soap._decode import PureDecoder
+from vimlib.soap._tables import tables_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -270,7 +270,7 @@ def load(library: Path | None) -> type[PureDecoder[Any]]:
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
         spec.loader.exec_module(module)
-    from vimlib.soap.accelerated import AcceleratedDecoder
+    from vimlib.soap._accelerated import AcceleratedDecoder
 
     return AcceleratedDecoder
 

@@ -1,11 +1,11 @@
-"""cloud-init itself reads what driver.guestinfo writes for it, and keeps the helper off."""
+"""cloud-init itself reads what vimdriver._guestinfo writes for it, and keeps the helper off."""
 
 from __future__ import annotations
 
 import pytest
 
-from driver import guestinfo
-from driver.guestinfo import NIC, GuestConfig, Route
+from vimdriver import _guestinfo as guestinfo
+from vimdriver._guestinfo import NIC, GuestConfig, Route
 
 from .machine import Machine
 from .test_apply import FIRST, NOVA, SECOND, assert_both

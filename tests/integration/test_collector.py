@@ -13,13 +13,13 @@ import vimlib
 from tests.integration.conftest import needed_tools
 from tests.integration.peers.vcsim import vcsim
 from vimlib import vim25
-from vimlib.client import Client
-from vimlib.collector import INVENTORY, Context
+from vimlib._client import Client
+from vimlib._collector import INVENTORY, Context
+from vimlib._events import events
+from vimlib._inventory import find, paths_of
 from vimlib.errors import TaskTimeoutError
-from vimlib.events import events
-from vimlib.inventory import find, paths_of
 from vimlib.simulator import ESXHost
-from vimlib.simulator.sessions import Face
+from vimlib.simulator._sessions import Face
 
 VM = vim25.VirtualMachine
 SIMULATORS = ["simulator-4.0", "simulator-4.1", "simulator-8.0"]

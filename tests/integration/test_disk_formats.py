@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from driver.errors import ImageUnacceptableError
-from driver.images.inspect import DiskFacts, Inspector
-from driver.images.make import GRAIN, Kind, Pattern, make
 from tests.integration.conftest import needed_tools
 from tests.integration.peers import tools
+from vimdriver._images.inspect import DiskFacts, Inspector
+from vimdriver._images.make import GRAIN, Kind, Pattern, make
+from vimdriver.errors import ImageUnacceptableError
 
 
 def qemu_img(*args: object) -> str:

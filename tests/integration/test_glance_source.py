@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from driver.errors import (
+from tests.integration.peers.glance import Glance
+from tests.integration.peers.images import DiskImage
+from vimdriver._images import BodyCheck, HttpClient
+from vimdriver._images import Glance as GlanceStore
+from vimdriver._images.openstack import open_cloud
+from vimdriver.errors import (
     ImageAmbiguousError,
     ImageNotFoundError,
     ImageNotReadyError,
     SourceRefusedError,
     SourceUnreachableError,
 )
-from driver.images import BodyCheck, HttpClient
-from driver.images import Glance as GlanceStore
-from driver.images.openstack import open_cloud
-from tests.integration.peers.glance import Glance
-from tests.integration.peers.images import DiskImage
 
 
 async def digest(store: GlanceStore, ref: str) -> tuple[str, int]:

@@ -16,13 +16,13 @@ from tests.integration.conftest import Host
 from tests.integration.peers.vcsim import VCSim
 from tests.rig.leaks import leakcheck
 from vimlib import vim25
-from vimlib.client import Client
+from vimlib._client import Client
+from vimlib._secret import reveal
+from vimlib._transport import EncodedCall, Reply
+from vimlib._transport.base import Exchange
 from vimlib.errors import CertificateError, LoginError, NotFoundError, PinMismatchError, SourceError
-from vimlib.secret import reveal
 from vimlib.simulator import ESXHost
 from vimlib.soap import decode_request, encode_response
-from vimlib.transport import EncodedCall, Reply
-from vimlib.transport.base import Exchange
 
 MIB = 1 << 20
 GROWTH = 16 * MIB

@@ -17,7 +17,7 @@ import pytest
 from tests.simulator import trust
 from tests.simulator.vmomi import Disconnect, SmartConnect, WaitForTask, vim
 from vimlib.simulator import ESXHost
-from vimlib.simulator.run import in_thread
+from vimlib.simulator._run import in_thread
 
 _names = (f"vm{number}" for number in itertools.count(1))
 

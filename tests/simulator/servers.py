@@ -14,7 +14,7 @@ import pytest
 
 from tests.integration.peers.tools import MissingToolError
 from tests.integration.peers.vcsim import vcsim
-from vimlib.simulator.run import in_thread
+from vimlib.simulator._run import in_thread
 
 Kind = Literal["here", "vcsim", "vpx"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

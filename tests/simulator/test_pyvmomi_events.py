@@ -7,7 +7,7 @@ import pytest
 
 from tests.simulator.conftest import Host
 from tests.simulator.vmomi import GetWsdlMethod, vim, vmodl
-from vimlib.simulator import tasks
+from vimlib.simulator import _tasks as tasks
 
 pytestmark = pytest.mark.slow
 

@@ -14,7 +14,7 @@ import requests
 from tests.simulator.conftest import Host, leave, login
 from tests.simulator.vmomi import vim, vmodl
 from vimlib import vim25
-from vimlib.simulator.run import in_thread
+from vimlib.simulator._run import in_thread
 
 pytestmark = pytest.mark.slow
 

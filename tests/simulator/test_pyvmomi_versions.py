@@ -9,7 +9,7 @@ import requests
 
 from tests.simulator.conftest import Host
 from tests.simulator.vmomi import vim, vmodl
-from vimlib.simulator.versions import RELEASES
+from vimlib.simulator._versions import RELEASES
 
 pytestmark = pytest.mark.slow
 Collector = vmodl.query.PropertyCollector
@@ -137,7 +137,7 @@ def test_tls_of_old_alone(connect: Callable[..., Host]) -> None:
     import ssl
     import warnings
 
-    from vimlib.simulator.run import in_thread
+    from vimlib.simulator._run import in_thread
 
     with in_thread(version="4.1", legacy_tls=True) as esx:
         modern = ssl.create_default_context(cadata=esx.certificate_pem.decode())

@@ -26,69 +26,70 @@ ROOT = Path(__file__).resolve().parents[2]
 # one that fits decides.
 FLOORS = {
     "vimlib.errors": -2,
-    "vimlib.secret": -2,
+    "vimlib._distribution": -2,
+    "vimlib._secret": -2,
     "vimlib.model": -1,
     "vimlib.vim25": 0,
     "vimlib.soap": 1,
-    "vimlib.transport": 2,
-    "vimlib.tls": 2,
-    "vimlib.session": 3,
-    "vimlib.collector": 4,
-    "vimlib.tasks": 4,
-    "vimlib.datastore": 4,
-    "vimlib.nfc": 4,
-    "vimlib.inventory": 4,
-    "vimlib.events": 4,
-    "vimlib.otel": 5,
-    "vimlib.client": 5,
+    "vimlib._transport": 2,
+    "vimlib._tls": 2,
+    "vimlib._session": 3,
+    "vimlib._collector": 4,
+    "vimlib._tasks": 4,
+    "vimlib._datastore": 4,
+    "vimlib._nfc": 4,
+    "vimlib._inventory": 4,
+    "vimlib._events": 4,
+    "vimlib._otel": 5,
+    "vimlib._client": 5,
     # The lazy exports: whoever asks `vimlib` itself for a name may get the client.
     "vimlib": 5,
-    "driver": 6,
-    "driver.cli": 7,
+    "vimdriver": 6,
+    "vimdriver._cli": 7,
 }
 
 # Beside the floors: what each may import of ours, and who may import it.
 BESIDE = {
     "vimlib.simulator": {"vimlib.soap", "vimlib.vim25", "vimlib.model", "vimlib.errors",
-                         "vimlib.secret"},
-    "vimlib.codegen": {"vimlib.soap", "vimlib.model", "vimlib.errors"},
+                         "vimlib._secret", "vimlib._distribution"},
+    "vimlib.codegen": {"vimlib.soap", "vimlib.model", "vimlib.errors", "vimlib._distribution"},
     "wsdl": set(),
     "guest": set(),
 }  # fmt: skip
 MAY_USE_BESIDE = {
-    "vimlib.simulator": {"driver.cli"},
-    "vimlib.codegen": {"driver.cli"},
+    "vimlib.simulator": {"vimdriver._cli"},
+    "vimlib.codegen": {"vimdriver._cli"},
     "wsdl": set(),
-    "guest": {"driver.cli"},
+    "guest": {"vimdriver._cli"},
 }
 
 # What must not do I/O cannot import what does it.
-NO_IO = ("vimlib.errors", "vimlib.secret", "vimlib.model", "vimlib.vim25", "vimlib.soap",
-         "vimlib.session.policy")  # fmt: skip
+NO_IO = ("vimlib.errors", "vimlib._secret", "vimlib.model", "vimlib.vim25", "vimlib.soap",
+         "vimlib._session.policy")  # fmt: skip
 IO_MODULES = {
     "asyncio", "socket", "ssl", "aiohttp", "http", "urllib.request", "select", "selectors",
     "socketserver", "subprocess", "threading", "concurrent", "multiprocessing", "requests",
 }  # fmt: skip
 # Within vimlib, these stay behind floor 2's one method.
 WIRE_MODULES = {"socket", "ssl", "aiohttp", "http", "urllib.request"}
-WIRE_ROOMS = ("vimlib.transport", "vimlib.tls", "vimlib.simulator")
+WIRE_ROOMS = ("vimlib._transport", "vimlib._tls", "vimlib.simulator")
 
 # Each thing from outside has its rooms, so that an extra is needed only where it says.
 OUTSIDE = {
-    "msgspec": ("vimlib", "driver"),
-    "aiohttp": ("vimlib", "driver"),
-    "yarl": ("vimlib", "driver"),  # aiohttp's URLs
+    "msgspec": ("vimlib", "vimdriver"),
+    "aiohttp": ("vimlib", "vimdriver"),
+    "yarl": ("vimlib", "vimdriver"),  # aiohttp's URLs
     # Hostile XML is read in few places.
-    "lxml": ("vimlib.soap", "vimlib.session", "vimlib.simulator", "vimlib.codegen"),
-    "cyclopts": ("driver.cli",),
-    "rich": ("driver.cli",),
+    "lxml": ("vimlib.soap", "vimlib._session", "vimlib.simulator", "vimlib.codegen"),
+    "cyclopts": ("vimdriver._cli",),
+    "rich": ("vimdriver._cli",),
     "cryptography": ("vimlib.simulator",),
     "pytest": ("vimlib.simulator.pytest_plugin",),
     "pytest_asyncio": ("vimlib.simulator.pytest_plugin",),
-    "keystoneauth1": ("driver",),
-    "openstack": ("driver",),
+    "keystoneauth1": ("vimdriver",),
+    "openstack": ("vimdriver",),
     "zeep": ("vimlib.codegen",),
-    "opentelemetry": ("vimlib", "driver"),
+    "opentelemetry": ("vimlib", "vimdriver"),
 }
 
 # Generated; and one file on purpose, to be copied into a guest.
@@ -121,9 +122,9 @@ def room_of(name: str) -> str | None:
 def sources() -> dict[str, Path]:
     """Return our modules by dotted name."""
     found = {}
-    for top in ("vimlib", "driver", "guest", "wsdl"):
+    for top in ("vimlib", "driver/vimdriver", "guest", "wsdl"):
         for path in sorted((ROOT / top).rglob("*.py")):
-            parts = path.relative_to(ROOT).with_suffix("").parts
+            parts = path.relative_to((ROOT / top).parent).with_suffix("").parts
             found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     return found
 
@@ -161,7 +162,7 @@ def all_imports() -> list[Import]:
 
 
 def is_ours(target: str) -> bool:
-    return inside(target, ("vimlib", "driver", "guest", "wsdl", "tests"))
+    return inside(target, ("vimlib", "vimdriver", "guest", "wsdl", "tests"))
 
 
 def complaint_about(found: Import) -> str | None:
@@ -200,22 +201,22 @@ def test_no_arrow_runs_up() -> None:
 @pytest.mark.parametrize(
     ("importer", "target", "allowed"),
     [
-        ("vimlib.session.login", "vimlib.transport", True),
-        ("vimlib.transport.http", "vimlib.session", False),
-        ("vimlib.soap.decode", "vimlib.vim25", False),
-        ("vimlib.soap.decode", "vimlib.model", True),
-        ("vimlib.tasks", "vimlib.client", False),
-        ("vimlib.tasks", "vimlib", False),
-        ("vimlib.tasks", "vimlib.collector", True),
+        ("vimlib._session.login", "vimlib._transport", True),
+        ("vimlib._transport.http", "vimlib._session", False),
+        ("vimlib.soap._decode", "vimlib.vim25", False),
+        ("vimlib.soap._decode", "vimlib.model", True),
+        ("vimlib._tasks", "vimlib._client", False),
+        ("vimlib._tasks", "vimlib", False),
+        ("vimlib._tasks", "vimlib._collector", True),
         ("vimlib.model", "vimlib.errors", True),
         ("vimlib.errors", "vimlib.model", False),
-        ("vimlib.client", "driver", False),
-        ("driver.instances.spawn", "vimlib", True),
-        ("driver.instances.spawn", "driver.cli", False),
-        ("driver.instances.spawn", "vimlib.simulator", False),
-        ("driver.cli.demo", "vimlib.simulator", True),
-        ("vimlib.simulator.host", "vimlib.vim25.vm", True),
-        ("vimlib.simulator.host", "vimlib.transport", False),
+        ("vimlib._client", "vimdriver", False),
+        ("vimdriver._instances.spawn", "vimlib", True),
+        ("vimdriver._instances.spawn", "vimdriver._cli", False),
+        ("vimdriver._instances.spawn", "vimlib.simulator", False),
+        ("vimdriver._cli.demo", "vimlib.simulator", True),
+        ("vimlib.simulator.host", "vimlib.vim25._vm", True),
+        ("vimlib.simulator.host", "vimlib._transport", False),
         ("wsdl.build", "vimlib.model", False),
         ("vimlib.newcomer", "vimlib.errors", True),
     ],
@@ -232,10 +233,10 @@ if TYPE_CHECKING:
     from vimlib import soap
 def function():
     from . import sibling
-    from ..transport import something
+    from .._transport import something
 """
-    found = {i.target for i in imports_in(ast.parse(source), "vimlib.session.login", False)}
-    assert found == {"top", "typing", "vimlib.soap", "vimlib.session", "vimlib.transport"}
+    found = {i.target for i in imports_in(ast.parse(source), "vimlib._session.login", False)}
+    assert found == {"top", "typing", "vimlib.soap", "vimlib._session", "vimlib._transport"}
 
 
 def test_every_module_has_its_own_floor() -> None:
@@ -342,7 +343,7 @@ def test_the_repository_stands_alone() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("compiler", [True, False], ids=["compiler", "no compiler"])
-def test_the_wheel_has_vimlib_and_driver_alone(
+def test_the_wheel_has_vimlib_and_vimdriver_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiler: bool
 ) -> None:
     if not compiler:
@@ -361,20 +362,24 @@ def test_the_wheel_has_vimlib_and_driver_alone(
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-    assert {name.split("/")[0].split("-")[0] for name in names} == {"vimlib", "driver"}
+    assert {name.split("/")[0].split("-")[0] for name in names} == {
+        "vimlib",
+        "vimlib_esx",
+        "vimdriver",
+    }
     assert {name for name in names if name.endswith((".pyx", ".c"))} == set()
     compiled = {name.split(".")[0] for name in names if name.endswith((".so", ".pyd"))}
     wanted = (ROOT / "vimlib/soap/_accel.pyx").exists() and compiler and shutil.which("cc")
     assert compiled == ({"vimlib/soap/_accel"} if wanted else set())
     shipped = {name for name in names if name.endswith(".py")}
     expected = {
-        str(path.relative_to(ROOT)) for name, path in sources().items()
-        if inside(name, ("vimlib", "driver"))
+        str(path.relative_to(ROOT)).removeprefix("driver/") for name, path in sources().items()
+        if inside(name, ("vimlib", "vimdriver"))
     }  # fmt: skip
     assert shipped == expected
-    assert {"vimlib/py.typed", "driver/py.typed"} <= set(names)
+    assert {"vimlib/py.typed", "vimdriver/py.typed"} <= set(names)
     (entry_points,) = [name for name in names if name.endswith("entry_points.txt")]
     with zipfile.ZipFile(wheel) as archive:
         text = archive.read(entry_points).decode()
-    assert "vimctl = driver.cli:main" in text
+    assert "vimctl = vimdriver._cli:main" in text
     assert "vimlib = vimlib.simulator.pytest_plugin" in text

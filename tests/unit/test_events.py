@@ -10,8 +10,8 @@ import pytest
 from tests.unit.collector.host import Host, lost
 from tests.unit.collector.virtual import settle, virtual
 from vimlib import vim25
+from vimlib._events import Memory, events
 from vimlib.errors import ConnectionLostError, NotFoundError, OutcomeUnknownError, UsageError
-from vimlib.events import Memory, events
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
 VERSIONS = pytest.mark.parametrize("version", ["4.0", "4.1", "8.0.3.0"])

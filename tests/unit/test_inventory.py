@@ -6,11 +6,11 @@ import vimlib
 from tests.unit.collector.host import Host
 from tests.unit.collector.virtual import virtual
 from vimlib import vim25
+from vimlib._inventory import FEW, escape, find, paths_of, unescape
+from vimlib._transport import EncodedCall, Reply
+from vimlib._transport.base import Exchange
 from vimlib.errors import InvalidPathError
-from vimlib.inventory import FEW, escape, find, paths_of, unescape
 from vimlib.simulator import ESXHost
-from vimlib.transport import EncodedCall, Reply
-from vimlib.transport.base import Exchange
 
 VM = vim25.VirtualMachine
 

@@ -8,7 +8,7 @@ from opentelemetry.trace import StatusCode
 
 import vimlib
 from vimlib import vim25
-from vimlib.otel import tracing
+from vimlib._otel import tracing
 from vimlib.simulator import ESXHost
 
 

@@ -5,7 +5,7 @@ import pickle
 
 import pytest
 
-from vimlib.secret import Secret, reveal
+from vimlib._secret import Secret, reveal
 
 
 def test_a_secret_shows_nothing() -> None:

@@ -11,6 +11,7 @@ import pytest
 from tests.unit.collector.host import Host, lost
 from tests.unit.collector.virtual import settle, virtual
 from vimlib import vim25
+from vimlib._tasks import TaskWaiter
 from vimlib.errors import (
     ClosedError,
     ConnectionLostError,
@@ -21,7 +22,6 @@ from vimlib.errors import (
     UsageError,
 )
 from vimlib.model import ManagedObject
-from vimlib.tasks import TaskWaiter
 
 HOSTS = pytest.mark.parametrize(
     ("version", "views"),

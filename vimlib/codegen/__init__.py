@@ -8,7 +8,7 @@ May not: anything a generated package needs at run time; that is `vimlib.model`.
 `layout` decides which module a type lives in, `emit` writes the modules.
 """
 
-from vimlib.codegen.generate import Generated, generate
-from vimlib.codegen.schema import CodegenError
+from vimlib.codegen._generate import Generated, generate
+from vimlib.codegen._schema import CodegenError
 
 __all__ = ["CodegenError", "Generated", "generate"]

@@ -11,13 +11,13 @@ carry. May not: I/O, asyncio, sessions, XML. Imports `vimlib.errors` and msgspec
 `Binding`        one generated package: its namespace, its names, where each lives
 """
 
-from vimlib.model.binding import Binding
-from vimlib.model.data import DataObject, Enumeration, required, wire_fields
-from vimlib.model.fault import MethodFault
-from vimlib.model.managed import Invoker, ManagedObject
-from vimlib.model.method import Method, operation
-from vimlib.model.version import parse_version
-from vimlib.model.wire import Field, parse_fields
+from vimlib.model._binding import Binding
+from vimlib.model._data import DataObject, Enumeration, required, wire_fields
+from vimlib.model._fault import MethodFault
+from vimlib.model._managed import Invoker, ManagedObject
+from vimlib.model._method import Method, operation
+from vimlib.model._version import parse_version
+from vimlib.model._wire import Field, parse_fields
 
 __all__ = [
     "Binding",

@@ -22,11 +22,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vimlib.simulator.call import CallRecord
-    from vimlib.simulator.clock import Clock, ManualClock, SystemClock
-    from vimlib.simulator.esx import Credentials, ESXHost, describe
-    from vimlib.simulator.faults import Faults, Rule
-    from vimlib.simulator.run import in_thread, serve
+    from vimlib.simulator._call import CallRecord
+    from vimlib.simulator._clock import Clock, ManualClock, SystemClock
+    from vimlib.simulator._esx import Credentials, ESXHost, describe
+    from vimlib.simulator._faults import Faults, Rule
+    from vimlib.simulator._run import in_thread, serve
 
 __all__ = [
     "CallRecord",
@@ -43,17 +43,17 @@ __all__ = [
 ]
 
 _HOMES = {
-    "CallRecord": "call",
-    "Clock": "clock",
-    "Credentials": "esx",
-    "ESXHost": "esx",
-    "Faults": "faults",
-    "ManualClock": "clock",
-    "Rule": "faults",
-    "SystemClock": "clock",
-    "describe": "esx",
-    "in_thread": "run",
-    "serve": "run",
+    "CallRecord": "_call",
+    "Clock": "_clock",
+    "Credentials": "_esx",
+    "ESXHost": "_esx",
+    "Faults": "_faults",
+    "ManualClock": "_clock",
+    "Rule": "_faults",
+    "SystemClock": "_clock",
+    "describe": "_esx",
+    "in_thread": "_run",
+    "serve": "_run",
 }
 
 

@@ -55,7 +55,7 @@ def esx_thread(esx_options: dict[str, Any]) -> Iterator[ESXHost]:
 
     Read its attributes freely; what changes it goes through `esx.threadsafe(function, *args)`.
     """
-    from vimlib.simulator.run import in_thread
+    from vimlib.simulator._run import in_thread
 
     with in_thread(**esx_options) as esx:
         yield esx

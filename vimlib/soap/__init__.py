@@ -13,11 +13,11 @@ or aiohttp. Tables come with the method, so no generated package is imported eit
 
 from __future__ import annotations
 
-from vimlib.soap.backend import Decoder, backend, decode_response
-from vimlib.soap.encode import encode_request
-from vimlib.soap.limits import Limits
-from vimlib.soap.server import Request, decode_request, encode_fault, encode_response
-from vimlib.soap.typed import Typed, Unknown
+from vimlib.soap._backend import Decoder, backend, decode_response
+from vimlib.soap._encode import encode_request
+from vimlib.soap._limits import Limits
+from vimlib.soap._server import Request, decode_request, encode_fault, encode_response
+from vimlib.soap._typed import Typed, Unknown
 
 __all__ = [
     "Decoder",

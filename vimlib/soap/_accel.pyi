@@ -1,8 +1,8 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from vimlib.soap.rules import Rules
-from vimlib.soap.tables import Item, Shape
+from vimlib.soap._rules import Rules
+from vimlib.soap._tables import Item, Shape
 
 REVISION: Final[int]
 

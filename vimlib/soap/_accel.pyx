@@ -24,11 +24,11 @@ from libc.string cimport memchr, memcmp, memcpy
 
 import datetime as _datetime
 
-from vimlib.soap.leaf import DECODE, RANGES, Misfit, decode_enum
-from vimlib.soap.native import Malformed, known_tag, read_open, read_tag, read_text, root_tag
-from vimlib.soap.refine import CAPTURE, NIL, ProxyMaker
-from vimlib.soap.tables import ANY, DATA, LAZY, LEAF, REF
-from vimlib.soap.typed import Unknown
+from vimlib.soap._leaf import DECODE, RANGES, Misfit, decode_enum
+from vimlib.soap._native import Malformed, known_tag, read_open, read_tag, read_text, root_tag
+from vimlib.soap._refine import CAPTURE, NIL, ProxyMaker
+from vimlib.soap._tables import ANY, DATA, LAZY, LEAF, REF
+from vimlib.soap._typed import Unknown
 
 import_datetime()
 

@@ -39,7 +39,7 @@ from typing import TYPE_CHECKING, Any
 from ._binding import BINDING as BINDING
 
 if TYPE_CHECKING:
-    from .action import (
+    from ._action import (
         Action as Action,
         ActionParameter as ActionParameter,
         ActionParameterValue as ActionParameterValue,
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
         SendEmailAction as SendEmailAction,
         SendSNMPAction as SendSNMPAction,
     )
-    from .alarm import (
+    from ._alarm import (
         Alarm as Alarm,
         AlarmAction as AlarmAction,
         AlarmDescription as AlarmDescription,
@@ -81,7 +81,7 @@ if TYPE_CHECKING:
         StateAlarmOperator as StateAlarmOperator,
         StateAlarmOperatorValue as StateAlarmOperatorValue,
     )
-    from .cluster import (
+    from ._cluster import (
         ActionType as ActionType,
         ActionTypeValue as ActionTypeValue,
         ClusterAction as ClusterAction,
@@ -224,7 +224,7 @@ if TYPE_CHECKING:
         RecommendationType as RecommendationType,
         RecommendationTypeValue as RecommendationTypeValue,
     )
-    from .dvs import (
+    from ._dvs import (
         DVPortConfigInfo as DVPortConfigInfo,
         DVPortConfigSpec as DVPortConfigSpec,
         DVPortSetting as DVPortSetting,
@@ -426,7 +426,7 @@ if TYPE_CHECKING:
         VmwareDistributedVirtualSwitchVlanSpec as VmwareDistributedVirtualSwitchVlanSpec,
         VmwareUplinkPortTeamingPolicy as VmwareUplinkPortTeamingPolicy,
     )
-    from .encryption import (
+    from ._encryption import (
         CryptoKeyId as CryptoKeyId,
         CryptoKeyPlain as CryptoKeyPlain,
         CryptoKeyResult as CryptoKeyResult,
@@ -473,7 +473,7 @@ if TYPE_CHECKING:
         KmipServerSpecWrappingRotationIntervalKeySpec as KmipServerSpecWrappingRotationIntervalKeySpec,
         KmipServerStatus as KmipServerStatus,
     )
-    from .event import (
+    from ._event import (
         AccountCreatedEvent as AccountCreatedEvent,
         AccountRemovedEvent as AccountRemovedEvent,
         AccountUpdatedEvent as AccountUpdatedEvent,
@@ -970,14 +970,14 @@ if TYPE_CHECKING:
         VnicPortArgument as VnicPortArgument,
         WarningUpgradeEvent as WarningUpgradeEvent,
     )
-    from .ext import (
+    from ._ext import (
         ExtExtendedProductInfo as ExtExtendedProductInfo,
         ExtManagedEntityInfo as ExtManagedEntityInfo,
         ExtSolutionManagerInfo as ExtSolutionManagerInfo,
         ExtSolutionManagerInfoTabInfo as ExtSolutionManagerInfoTabInfo,
         ManagedByInfo as ManagedByInfo,
     )
-    from .fault import (
+    from ._fault import (
         ActiveDirectoryFault as ActiveDirectoryFault,
         ActiveVMsBlockingEVC as ActiveVMsBlockingEVC,
         AdminDisabled as AdminDisabled,
@@ -1723,7 +1723,7 @@ if TYPE_CHECKING:
         WillResetSnapshotDirectory as WillResetSnapshotDirectory,
         WipeDiskFault as WipeDiskFault,
     )
-    from .host import (
+    from ._host import (
         AutoStartAction as AutoStartAction,
         AutoStartActionValue as AutoStartActionValue,
         AutoStartDefaults as AutoStartDefaults,
@@ -2511,7 +2511,7 @@ if TYPE_CHECKING:
         VsanPolicySatisfiability as VsanPolicySatisfiability,
         VvolDatastoreInfo as VvolDatastoreInfo,
     )
-    from .net import (
+    from ._net import (
         NetBIOSConfigInfo as NetBIOSConfigInfo,
         NetBIOSConfigInfoMode as NetBIOSConfigInfoMode,
         NetBIOSConfigInfoModeValue as NetBIOSConfigInfoModeValue,
@@ -2544,7 +2544,7 @@ if TYPE_CHECKING:
         NetIpStackInfoPreferenceValue as NetIpStackInfoPreferenceValue,
         WinNetBIOSConfigInfo as WinNetBIOSConfigInfo,
     )
-    from .profile import (
+    from ._profile import (
         ApplyProfile as ApplyProfile,
         ComplianceFailure as ComplianceFailure,
         ComplianceFailureComplianceFailureValues as ComplianceFailureComplianceFailureValues,
@@ -2588,7 +2588,7 @@ if TYPE_CHECKING:
         ProfileSimpleExpression as ProfileSimpleExpression,
         UserInputRequiredParameterMetadata as UserInputRequiredParameterMetadata,
     )
-    from .profile_cluster import (
+    from ._profile_cluster import (
         ClusterProfile as ClusterProfile,
         ClusterProfileCompleteConfigSpec as ClusterProfileCompleteConfigSpec,
         ClusterProfileConfigInfo as ClusterProfileConfigInfo,
@@ -2599,7 +2599,7 @@ if TYPE_CHECKING:
         ClusterProfileServiceType as ClusterProfileServiceType,
         ClusterProfileServiceTypeValue as ClusterProfileServiceTypeValue,
     )
-    from .profile_host import (
+    from ._profile_host import (
         ActiveDirectoryProfile as ActiveDirectoryProfile,
         AnswerFile as AnswerFile,
         AnswerFileCreateSpec as AnswerFileCreateSpec,
@@ -2685,11 +2685,11 @@ if TYPE_CHECKING:
         VlanProfile as VlanProfile,
         VmPortGroupProfile as VmPortGroupProfile,
     )
-    from .profile_host_profileEngine import (
+    from ._profile_host_profileEngine import (
         AnswerFileValidationInfoStatus as AnswerFileValidationInfoStatus,
         AnswerFileValidationInfoStatusValue as AnswerFileValidationInfoStatusValue,
     )
-    from .scheduler import (
+    from ._scheduler import (
         AfterStartupTaskScheduler as AfterStartupTaskScheduler,
         DailyTaskScheduler as DailyTaskScheduler,
         DayOfWeek as DayOfWeek,
@@ -2711,7 +2711,7 @@ if TYPE_CHECKING:
         WeekOfMonthValue as WeekOfMonthValue,
         WeeklyTaskScheduler as WeeklyTaskScheduler,
     )
-    from .storageDrs import (
+    from ._storageDrs import (
         ApplyStorageRecommendationResult as ApplyStorageRecommendationResult,
         HbrDiskMigrationAction as HbrDiskMigrationAction,
         PlacementAffinityRule as PlacementAffinityRule,
@@ -2750,10 +2750,10 @@ if TYPE_CHECKING:
         VirtualDiskRuleSpecRuleTypeValue as VirtualDiskRuleSpecRuleTypeValue,
         VmPodConfigForPlacement as VmPodConfigForPlacement,
     )
-    from .tenant import (
+    from ._tenant import (
         TenantTenantManager as TenantTenantManager,
     )
-    from .vApp import (
+    from ._vApp import (
         IpPool as IpPool,
         IpPoolAssociation as IpPoolAssociation,
         IpPoolIpPoolConfigInfo as IpPoolIpPoolConfigInfo,
@@ -2784,7 +2784,7 @@ if TYPE_CHECKING:
         VmConfigInfo as VmConfigInfo,
         VmConfigSpec as VmConfigSpec,
     )
-    from .vcha import (
+    from ._vcha import (
         ClusterNetworkConfigSpec as ClusterNetworkConfigSpec,
         FailoverClusterConfigurator as FailoverClusterConfigurator,
         FailoverClusterManager as FailoverClusterManager,
@@ -2813,7 +2813,7 @@ if TYPE_CHECKING:
         VchaStateValue as VchaStateValue,
         WitnessNodeInfo as WitnessNodeInfo,
     )
-    from .view import (
+    from ._view import (
         ContainerView as ContainerView,
         InventoryView as InventoryView,
         ListView as ListView,
@@ -2821,7 +2821,7 @@ if TYPE_CHECKING:
         View as View,
         ViewManager as ViewManager,
     )
-    from .vim import (
+    from ._vim import (
         AboutInfo as AboutInfo,
         ArrayUpdateOperation as ArrayUpdateOperation,
         ArrayUpdateOperationValue as ArrayUpdateOperationValue,
@@ -3383,7 +3383,7 @@ if TYPE_CHECKING:
         VsanUpgradeSystemV2ObjectsPresentDuringDowngradeIssue as VsanUpgradeSystemV2ObjectsPresentDuringDowngradeIssue,
         VsanUpgradeSystemWrongEsxVersionIssue as VsanUpgradeSystemWrongEsxVersionIssue,
     )
-    from .vm import (
+    from ._vm import (
         ConfigTarget as ConfigTarget,
         DatastoreOption as DatastoreOption,
         FaultToleranceConfigInfo as FaultToleranceConfigInfo,
@@ -3646,14 +3646,14 @@ if TYPE_CHECKING:
         VmVmAffinity as VmVmAffinity,
         VmVmAntiAffinity as VmVmAntiAffinity,
     )
-    from .vm_check import (
+    from ._vm_check import (
         CheckResult as CheckResult,
         CheckTestType as CheckTestType,
         CheckTestTypeValue as CheckTestTypeValue,
         VirtualMachineCompatibilityChecker as VirtualMachineCompatibilityChecker,
         VirtualMachineProvisioningChecker as VirtualMachineProvisioningChecker,
     )
-    from .vm_customization import (
+    from ._vm_customization import (
         CustomizationAdapterMapping as CustomizationAdapterMapping,
         CustomizationAutoIpV6Generator as CustomizationAutoIpV6Generator,
         CustomizationCloudinitPrep as CustomizationCloudinitPrep,
@@ -3701,7 +3701,7 @@ if TYPE_CHECKING:
         CustomizationWinOptions as CustomizationWinOptions,
         CustomizationWindowsFlexPrep as CustomizationWindowsFlexPrep,
     )
-    from .vm_device import (
+    from ._vm_device import (
         HostDiskMappingInfo as HostDiskMappingInfo,
         HostDiskMappingOption as HostDiskMappingOption,
         HostDiskMappingPartitionInfo as HostDiskMappingPartitionInfo,
@@ -3971,7 +3971,7 @@ if TYPE_CHECKING:
         VirtualWDT as VirtualWDT,
         VirtualWDTOption as VirtualWDTOption,
     )
-    from .vm_guest import (
+    from ._vm_guest import (
         FileTransferInformation as FileTransferInformation,
         GuestAliasManager as GuestAliasManager,
         GuestAliases as GuestAliases,
@@ -4015,13 +4015,13 @@ if TYPE_CHECKING:
         SSPIAuthentication as SSPIAuthentication,
         TicketedSessionAuthentication as TicketedSessionAuthentication,
     )
-    from .vm_replication import (
+    from ._vm_replication import (
         DeviceGroupId as DeviceGroupId,
         FaultDomainId as FaultDomainId,
         ReplicationGroupId as ReplicationGroupId,
         ReplicationSpec as ReplicationSpec,
     )
-    from .vmodl import (
+    from ._vmodl import (
         DynamicArray as DynamicArray,
         DynamicData as DynamicData,
         DynamicProperty as DynamicProperty,
@@ -4032,7 +4032,7 @@ if TYPE_CHECKING:
         MethodFault as MethodFault,
         RuntimeFault as RuntimeFault,
     )
-    from .vmodl_fault import (
+    from ._vmodl_fault import (
         AuthenticationRequired as AuthenticationRequired,
         AuthenticationRequiredAuthenticationScheme as AuthenticationRequiredAuthenticationScheme,
         AuthenticationRequiredAuthenticationSchemeValue as AuthenticationRequiredAuthenticationSchemeValue,
@@ -4057,7 +4057,7 @@ if TYPE_CHECKING:
         SystemError as SystemError,
         UnexpectedFault as UnexpectedFault,
     )
-    from .vmodl_query import (
+    from ._vmodl_query import (
         InvalidCollectorVersion as InvalidCollectorVersion,
         InvalidProperty as InvalidProperty,
         MissingObject as MissingObject,
@@ -4082,13 +4082,13 @@ if TYPE_CHECKING:
         UpdateSet as UpdateSet,
         WaitOptions as WaitOptions,
     )
-    from .vsan_cluster import (
+    from ._vsan_cluster import (
         VsanClusterConfigInfo as VsanClusterConfigInfo,
         VsanClusterConfigInfoHostDefaultInfo as VsanClusterConfigInfoHostDefaultInfo,
         VsanClusterCoreConfig as VsanClusterCoreConfig,
         VsanClusterCoreConfigSpec as VsanClusterCoreConfigSpec,
     )
-    from .vsan_host import (
+    from ._vsan_host import (
         VsanDiskIssueType as VsanDiskIssueType,
         VsanDiskIssueTypeValue as VsanDiskIssueTypeValue,
         VsanHostClusterStatus as VsanHostClusterStatus,
@@ -4119,7 +4119,7 @@ if TYPE_CHECKING:
         VsanHostRuntimeInfoDiskIssue as VsanHostRuntimeInfoDiskIssue,
         VsanHostVsanDiskInfo as VsanHostVsanDiskInfo,
     )
-    from .vslm import (
+    from ._vslm import (
         BaseConfigInfo as BaseConfigInfo,
         BaseConfigInfoBackingInfo as BaseConfigInfoBackingInfo,
         BaseConfigInfoDiskFileBackingInfo as BaseConfigInfoDiskFileBackingInfo,
@@ -4163,10 +4163,10 @@ if TYPE_CHECKING:
         vslmVStorageObjectControlFlag as vslmVStorageObjectControlFlag,
         vslmVStorageObjectControlFlagValue as vslmVStorageObjectControlFlagValue,
     )
-    from .vslm_host import (
+    from ._vslm_host import (
         HostVStorageObjectManager as HostVStorageObjectManager,
     )
-    from .vslm_vcenter import (
+    from ._vslm_vcenter import (
         RetrieveVStorageObjSpec as RetrieveVStorageObjSpec,
         VStorageObjectAssociations as VStorageObjectAssociations,
         VStorageObjectAssociationsVmDiskAssociations as VStorageObjectAssociationsVmDiskAssociations,

@@ -9,11 +9,11 @@ BINDING = Binding(
     __name__.rpartition(".")[0],
     "urn:vim25",
     areas={
-        "action": (
+        "_action": (
             "Action ActionParameter CreateTaskAction MethodAction MethodActionArgument RunScriptAction "
             "SendEmailAction SendSNMPAction "
         ),
-        "alarm": (
+        "_alarm": (
             "Alarm AlarmAction AlarmDescription AlarmExpression AlarmFilterSpec "
             "AlarmFilterSpecAlarmTypeByEntity AlarmFilterSpecAlarmTypeByTrigger AlarmInfo AlarmManager "
             "AlarmSetting AlarmSpec AlarmState AlarmTriggeringAction AlarmTriggeringActionTransitionSpec "
@@ -21,7 +21,7 @@ BINDING = Binding(
             "EventAlarmExpressionComparisonOperator GroupAlarmAction MetricAlarmExpression "
             "MetricAlarmOperator OrAlarmExpression StateAlarmExpression StateAlarmOperator "
         ),
-        "cluster": (
+        "_cluster": (
             "ActionType ClusterAction ClusterActionHistory ClusterAffinityRuleSpec "
             "ClusterAntiAffinityRuleSpec ClusterAttemptedVmInfo ClusterClusterInitialPlacementAction "
             "ClusterConfigInfo ClusterConfigInfoEx ClusterConfigSpec ClusterConfigSpecEx "
@@ -64,7 +64,7 @@ BINDING = Binding(
             "PlacementAction PlacementResult PlacementSpec PlacementSpecPlacementType "
             "RecommendationReasonCode RecommendationType "
         ),
-        "dvs": (
+        "_dvs": (
             "DVPortConfigInfo DVPortConfigSpec DVPortSetting DVPortState DVPortStatus "
             "DVPortStatusVmDirectPathGen2InactiveReasonNetwork "
             "DVPortStatusVmDirectPathGen2InactiveReasonOther DVPortgroupConfigInfo DVPortgroupConfigSpec "
@@ -134,7 +134,7 @@ BINDING = Binding(
             "VmwareDistributedVirtualSwitchVlanIdSpec VmwareDistributedVirtualSwitchVlanSpec "
             "VmwareUplinkPortTeamingPolicy "
         ),
-        "encryption": (
+        "_encryption": (
             "CryptoKeyId CryptoKeyPlain CryptoKeyResult CryptoManager CryptoManagerHost CryptoManagerHostKMS "
             "CryptoManagerHostKeyManagementType CryptoManagerHostKeyStatus CryptoManagerKmip "
             "CryptoManagerKmipCertSignRequest CryptoManagerKmipCertificateInfo CryptoManagerKmipClusterStatus "
@@ -151,7 +151,7 @@ BINDING = Binding(
             "KmipServerSpecKeySpec KmipServerSpecWrappingKeyIdKeySpec "
             "KmipServerSpecWrappingRotationIntervalKeySpec KmipServerStatus "
         ),
-        "event": (
+        "_event": (
             "AccountCreatedEvent AccountRemovedEvent AccountUpdatedEvent AdminPasswordNotChangedEvent "
             "AlarmAcknowledgedEvent AlarmActionTriggeredEvent AlarmClearedEvent AlarmCreatedEvent "
             "AlarmEmailCompletedEvent AlarmEmailFailedEvent AlarmEvent AlarmEventArgument "
@@ -288,11 +288,11 @@ BINDING = Binding(
             "VmVnicPoolReservationViolationClearEvent VmVnicPoolReservationViolationRaiseEvent "
             "VmWwnAssignedEvent VmWwnChangedEvent VmWwnConflictEvent VnicPortArgument WarningUpgradeEvent "
         ),
-        "ext": (
+        "_ext": (
             "ExtExtendedProductInfo ExtManagedEntityInfo ExtSolutionManagerInfo ExtSolutionManagerInfoTabInfo "
             "ManagedByInfo "
         ),
-        "fault": (
+        "_fault": (
             "ActiveDirectoryFault ActiveVMsBlockingEVC AdminDisabled AdminNotDisabled AffinityConfigured "
             "AffinityType AgentInstallFailed AgentInstallFailedReason AlreadyBeingManaged AlreadyConnected "
             "AlreadyExists AlreadyUpgraded AnswerFileUpdateFailed AnswerFileUpdateFailure "
@@ -499,7 +499,7 @@ BINDING = Binding(
             "WillLoseHAProtection WillLoseHAProtectionResolution WillModifyConfigCpuRequirements "
             "WillResetSnapshotDirectory WipeDiskFault "
         ),
-        "host": (
+        "_host": (
             "AutoStartAction AutoStartDefaults AutoStartPowerInfo AutoStartWaitHeartbeatSetting "
             "DeviceProtocol DiagnosticPartitionStorageType DiagnosticPartitionType DpuStatusInfo "
             "DpuStatusInfoOperationalInfo FcoeConfig FcoeConfigFcoeCapabilities FcoeConfigFcoeSpecification "
@@ -702,7 +702,7 @@ BINDING = Binding(
             "VmfsDatastoreSpec VmfsUnmapBandwidthSpec VsanDatastoreInfo VsanNewPolicyBatch "
             "VsanPolicyChangeBatch VsanPolicyCost VsanPolicySatisfiability VvolDatastoreInfo "
         ),
-        "net": (
+        "_net": (
             "NetBIOSConfigInfo NetBIOSConfigInfoMode NetDhcpConfigInfo NetDhcpConfigInfoDhcpOptions "
             "NetDhcpConfigSpec NetDhcpConfigSpecDhcpOptionsSpec NetDnsConfigInfo NetDnsConfigSpec "
             "NetIpConfigInfo NetIpConfigInfoIpAddress NetIpConfigInfoIpAddressOrigin "
@@ -712,7 +712,7 @@ BINDING = Binding(
             "NetIpStackInfoDefaultRouter NetIpStackInfoEntryType NetIpStackInfoNetToMedia "
             "NetIpStackInfoPreference WinNetBIOSConfigInfo "
         ),
-        "profile": (
+        "_profile": (
             "ApplyProfile ComplianceFailure ComplianceFailureComplianceFailureValues ComplianceLocator "
             "ComplianceProfile ComplianceResult ComplianceResultStatus CompositePolicyOption PolicyOption "
             "Profile ProfileApplyProfileElement ProfileApplyProfileProperty ProfileComplianceManager "
@@ -726,12 +726,12 @@ BINDING = Binding(
             "ProfileProfileStructureProperty ProfilePropertyPath ProfileSerializedCreateSpec "
             "ProfileSimpleExpression UserInputRequiredParameterMetadata "
         ),
-        "profile_cluster": (
+        "_profile_cluster": (
             "ClusterProfile ClusterProfileCompleteConfigSpec ClusterProfileConfigInfo "
             "ClusterProfileConfigServiceCreateSpec ClusterProfileConfigSpec ClusterProfileCreateSpec "
             "ClusterProfileManager ClusterProfileServiceType "
         ),
-        "profile_host": (
+        "_profile_host": (
             "ActiveDirectoryProfile AnswerFile AnswerFileCreateSpec AnswerFileOptionsCreateSpec "
             "AnswerFileSerializedCreateSpec AnswerFileStatusError AnswerFileStatusResult "
             "ApplyHostProfileConfigurationResult ApplyHostProfileConfigurationResultStatus "
@@ -758,17 +758,17 @@ BINDING = Binding(
             "StructuredCustomizations UserGroupProfile UserProfile VirtualSwitchProfile "
             "VirtualSwitchSelectionProfile VlanProfile VmPortGroupProfile "
         ),
-        "profile_host_profileEngine": (
+        "_profile_host_profileEngine": (
             "AnswerFileValidationInfoStatus "
         ),
-        "scheduler": (
+        "_scheduler": (
             "AfterStartupTaskScheduler DailyTaskScheduler DayOfWeek HourlyTaskScheduler "
             "MonthlyByDayTaskScheduler MonthlyByWeekdayTaskScheduler MonthlyTaskScheduler OnceTaskScheduler "
             "RecurrentTaskScheduler ScheduledTask ScheduledTaskDescription ScheduledTaskDetail "
             "ScheduledTaskInfo ScheduledTaskManager ScheduledTaskSpec TaskScheduler WeekOfMonth "
             "WeeklyTaskScheduler "
         ),
-        "storageDrs": (
+        "_storageDrs": (
             "ApplyStorageRecommendationResult HbrDiskMigrationAction PlacementAffinityRule "
             "PlacementAffinityRuleRuleScope PlacementAffinityRuleRuleType PlacementRankResult "
             "PlacementRankSpec PodDiskLocator StorageDrsAutomationConfig StorageDrsConfigInfo "
@@ -780,10 +780,10 @@ BINDING = Binding(
             "StoragePlacementSpecPlacementType VirtualDiskAntiAffinityRuleSpec VirtualDiskRuleSpec "
             "VirtualDiskRuleSpecRuleType VmPodConfigForPlacement "
         ),
-        "tenant": (
+        "_tenant": (
             "TenantTenantManager "
         ),
-        "vApp": (
+        "_vApp": (
             "IpPool IpPoolAssociation IpPoolIpPoolConfigInfo VAppAutoStartAction VAppCloneSpec "
             "VAppCloneSpecNetworkMappingPair VAppCloneSpecProvisioningType VAppCloneSpecResourceMap "
             "VAppConfigInfo VAppConfigSpec VAppEntityConfigInfo VAppIPAssignmentInfo "
@@ -791,17 +791,17 @@ BINDING = Binding(
             "VAppIPAssignmentInfoProtocols VAppOvfSectionInfo VAppOvfSectionSpec VAppProductInfo "
             "VAppProductSpec VAppPropertyInfo VAppPropertySpec VirtualAppImportSpec VmConfigInfo VmConfigSpec "
         ),
-        "vcha": (
+        "_vcha": (
             "ClusterNetworkConfigSpec FailoverClusterConfigurator FailoverClusterManager FailoverNodeInfo "
             "NodeDeploymentSpec NodeNetworkSpec PassiveNodeDeploymentSpec PassiveNodeNetworkSpec "
             "SourceNodeSpec VchaClusterConfigInfo VchaClusterConfigSpec VchaClusterDeploymentSpec "
             "VchaClusterHealth VchaClusterMode VchaClusterNetworkSpec VchaClusterRuntimeInfo VchaClusterState "
             "VchaNodeRole VchaNodeRuntimeInfo VchaNodeState VchaState WitnessNodeInfo "
         ),
-        "view": (
+        "_view": (
             "ContainerView InventoryView ListView ManagedObjectView View ViewManager "
         ),
-        "vim": (
+        "_vim": (
             "AboutInfo ArrayUpdateOperation ArrayUpdateSpec AuthorizationDescription AuthorizationManager "
             "AuthorizationPrivilege AuthorizationRole BatchResult BatchResultResult BoolOption BoolPolicy "
             "Capability CertificateManager ChoiceOption ClusterComputeResource "
@@ -941,7 +941,7 @@ BINDING = Binding(
             "VsanUpgradeSystemUpgradeStatus VsanUpgradeSystemV2ObjectsPresentDuringDowngradeIssue "
             "VsanUpgradeSystemWrongEsxVersionIssue "
         ),
-        "vm": (
+        "_vm": (
             "ConfigTarget DatastoreOption FaultToleranceConfigInfo FaultToleranceConfigSpec "
             "FaultToleranceDiskSpec FaultToleranceMetaSpec FaultTolerancePrimaryConfigInfo "
             "FaultToleranceSecondaryConfigInfo FaultToleranceSecondaryOpResult FaultToleranceVMConfigSpec "
@@ -1028,10 +1028,10 @@ BINDING = Binding(
             "VmPlacementPolicyVmPlacementPolicyTopology VmToVmGroupsAntiAffinity VmVmAffinity "
             "VmVmAntiAffinity "
         ),
-        "vm_check": (
+        "_vm_check": (
             "CheckResult CheckTestType VirtualMachineCompatibilityChecker VirtualMachineProvisioningChecker "
         ),
-        "vm_customization": (
+        "_vm_customization": (
             "CustomizationAdapterMapping CustomizationAutoIpV6Generator CustomizationCloudinitPrep "
             "CustomizationCustomIpGenerator CustomizationCustomIpV6Generator CustomizationCustomName "
             "CustomizationDhcpIpGenerator CustomizationDhcpIpV6Generator CustomizationDisableIpV4 "
@@ -1047,7 +1047,7 @@ BINDING = Binding(
             "CustomizationUnknownName CustomizationUserData CustomizationVirtualMachineName "
             "CustomizationWinOptions CustomizationWindowsFlexPrep "
         ),
-        "vm_device": (
+        "_vm_device": (
             "HostDiskMappingInfo HostDiskMappingOption HostDiskMappingPartitionInfo "
             "HostDiskMappingPartitionOption ParaVirtualSCSIController ParaVirtualSCSIControllerOption "
             "VirtualAHCIController VirtualAHCIControllerOption VirtualBusLogicController "
@@ -1136,7 +1136,7 @@ BINDING = Binding(
             "VirtualVmxnet3Vrdma VirtualVmxnet3VrdmaOption VirtualVmxnet3VrdmaOptionDeviceProtocols "
             "VirtualVmxnetOption VirtualWDT VirtualWDTOption "
         ),
-        "vm_guest": (
+        "_vm_guest": (
             "FileTransferInformation GuestAliasManager GuestAliases GuestAuthAliasInfo GuestAuthAnySubject "
             "GuestAuthManager GuestAuthNamedSubject GuestAuthSubject GuestAuthentication GuestFileAttributes "
             "GuestFileInfo GuestFileManager GuestFileType GuestListFileInfo GuestMappedAliases "
@@ -1148,31 +1148,31 @@ BINDING = Binding(
             "GuestWindowsProgramSpec GuestWindowsRegistryManager NamePasswordAuthentication "
             "SAMLTokenAuthentication SSPIAuthentication TicketedSessionAuthentication "
         ),
-        "vm_replication": (
+        "_vm_replication": (
             "DeviceGroupId FaultDomainId ReplicationGroupId ReplicationSpec "
         ),
-        "vmodl": (
+        "_vmodl": (
             "DynamicArray DynamicData DynamicProperty KeyAnyValue LocalizableMessage LocalizedMethodFault "
             "ManagedObject MethodFault RuntimeFault "
         ),
-        "vmodl_fault": (
+        "_vmodl_fault": (
             "AuthenticationRequired AuthenticationRequiredAuthenticationScheme "
             "AuthenticationRequiredChallenge AuthenticationRequiredErrorType HostCommunication "
             "HostNotConnected HostNotReachable InvalidArgument InvalidRequest InvalidToken InvalidType "
             "ManagedObjectNotFound MethodNotFound NotEnoughLicenses NotImplemented NotSupported "
             "RequestCanceled SecurityError SessionNotFound SystemError UnexpectedFault "
         ),
-        "vmodl_query": (
+        "_vmodl_query": (
             "InvalidCollectorVersion InvalidProperty MissingObject MissingProperty ObjectContent ObjectSpec "
             "ObjectUpdate ObjectUpdateKind PropertyChange PropertyChangeOp PropertyCollector PropertyFilter "
             "PropertyFilterSpec PropertyFilterUpdate PropertySpec RetrieveOptions RetrieveResult "
             "SelectionSpec TraversalSpec UpdateSet WaitOptions "
         ),
-        "vsan_cluster": (
+        "_vsan_cluster": (
             "VsanClusterConfigInfo VsanClusterConfigInfoHostDefaultInfo VsanClusterCoreConfig "
             "VsanClusterCoreConfigSpec "
         ),
-        "vsan_host": (
+        "_vsan_host": (
             "VsanDiskIssueType VsanHostClusterStatus VsanHostClusterStatusState "
             "VsanHostClusterStatusStateCompletionEstimate VsanHostConfigInfo VsanHostConfigInfoClusterInfo "
             "VsanHostConfigInfoNetworkInfo VsanHostConfigInfoNetworkInfoPortConfig "
@@ -1182,7 +1182,7 @@ BINDING = Binding(
             "VsanHostMembershipInfo VsanHostNodeState VsanHostRuntimeInfo VsanHostRuntimeInfoDiskIssue "
             "VsanHostVsanDiskInfo "
         ),
-        "vslm": (
+        "_vslm": (
             "BaseConfigInfo BaseConfigInfoBackingInfo BaseConfigInfoDiskFileBackingInfo "
             "BaseConfigInfoDiskFileBackingInfoProvisioningType BaseConfigInfoFileBackingInfo "
             "BaseConfigInfoRawDiskMappingBackingInfo DiskCryptoSpec ID VStorageObject "
@@ -1197,10 +1197,10 @@ BINDING = Binding(
             "vslmInfrastructureObjectPolicy vslmInfrastructureObjectPolicySpec vslmVClockInfo "
             "vslmVStorageObjectControlFlag "
         ),
-        "vslm_host": (
+        "_vslm_host": (
             "HostVStorageObjectManager "
         ),
-        "vslm_vcenter": (
+        "_vslm_vcenter": (
             "RetrieveVStorageObjSpec VStorageObjectAssociations VStorageObjectAssociationsVmDiskAssociations "
             "VcenterVStorageObjectManager "
         ),

@@ -11,8 +11,8 @@ from typing import Any, Literal
 import vimlib
 from tests.differential.clients.base import Channel, Job, NotOffered, attempt, describe, run, show
 from vimlib import vim25
-from vimlib.client import Client
-from vimlib.transport import Timeouts
+from vimlib._client import Client
+from vimlib._transport import Timeouts
 
 
 class Ours:

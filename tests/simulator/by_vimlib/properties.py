@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.simulator.by_vimlib.stage import VM, Stage, outcome, scenario, there
 from vimlib import vim25
-from vimlib.collector import INVENTORY
+from vimlib._collector import INVENTORY
 
 
 def collector(stage: Stage) -> vim25.PropertyCollector:

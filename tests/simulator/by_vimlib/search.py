@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.simulator.by_vimlib.stage import VM, Stage, scenario, there
 from vimlib import vim25
-from vimlib.inventory import escape
+from vimlib._inventory import escape
 
 
 def index(stage: Stage) -> vim25.SearchIndex:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import vimlib
 from tests.simulator.servers import Server
 from vimlib import vim25
-from vimlib.client import Client
+from vimlib._client import Client
 from vimlib.errors import (
     ConnectionLostError,
     LoginError,

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from driver.cli import main
+from vimdriver._cli import main
 from vimlib.simulator import ESXHost
 
 

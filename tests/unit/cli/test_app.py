@@ -6,14 +6,14 @@ from typing import get_type_hints
 
 import pytest
 
-from driver.cli import main
-from driver.cli.app import COMMANDS
-from driver.cli.output import Output
+from vimdriver._cli import main
+from vimdriver._cli.app import COMMANDS
+from vimdriver._cli.output import Output
 
 
 def function_of(path: str) -> object:
     module, _, name = COMMANDS[path][0].partition(":")
-    return getattr(import_module(f"driver.cli.{module}"), name)
+    return getattr(import_module(f"vimdriver._cli.{module}"), name)
 
 
 @pytest.mark.parametrize("path", COMMANDS)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from driver.cli.connection import Connection, Login, read_login
-from driver.cli.trust import Trust
+from vimdriver._cli.connection import Connection, Login, read_login
+from vimdriver._cli.trust import Trust
+from vimlib._secret import Secret
 from vimlib.errors import UsageError
-from vimlib.secret import Secret
 
 BASE = {"VIMLIB_URL": "esx", "VIMLIB_USERNAME": "root", "VIMLIB_PASSWORD": "pw"}
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from driver.cli import main
-from driver.cli.datastore import _arriving
 from tests.unit.cli.conftest import Vimctl
+from vimdriver._cli import main
+from vimdriver._cli.datastore import _arriving
 from vimlib.simulator import ESXHost
 
 

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from driver.cli.exitcodes import Exit, combined, exit_code, primary
-from driver.errors import (
+from vimdriver._cli.exitcodes import Exit, combined, exit_code, primary
+from vimdriver.errors import (
     ImageNotFoundError,
     SourceLoginError,
     SourceRefusedError,

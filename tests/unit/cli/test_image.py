@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from driver.images.embedded import EmbeddedGlance, Fault, demo_images
 from tests.unit.cli.conftest import Loop, Vimctl
+from vimdriver._images.embedded import EmbeddedGlance, Fault, demo_images
 from vimlib.simulator import ESXHost
 
 LINE = {"image", "datastore_path", "bytes", "hash", "hash_algo", "verified", "seconds"}
@@ -127,7 +127,7 @@ def test_quiet_tells_what_failed(esx: ESXHost, vimctl: Vimctl) -> None:
 
 @pytest.mark.slow
 def test_nobody_reads_what_it_says(esx: ESXHost, disk: Path, vimctl: Vimctl) -> None:
-    program = "import sys; from driver.cli import main; sys.exit(main(sys.argv[1:]))"
+    program = "import sys; from vimdriver._cli import main; sys.exit(main(sys.argv[1:]))"
     words = (*push(disk, "/nonexistent"), "--json", "--concurrency", "1")
     read, write = os.pipe()
     os.close(read)
@@ -154,7 +154,7 @@ def test_an_interrupted_push_leaves_no_file(
 ) -> None:
     glance.named("demo-raw-1").fault = Fault.STALLED
     before = {path for path in esx.datastore_path().rglob("*") if path.is_file()}
-    program = "import sys; from driver.cli import main; sys.exit(main(sys.argv[1:]))"
+    program = "import sys; from vimdriver._cli import main; sys.exit(main(sys.argv[1:]))"
     words = (*push("demo-raw-1"), "--glance", glance.url)
     with subprocess.Popen(
         [sys.executable, "-c", program, *map(str, words)], stderr=subprocess.PIPE, text=True

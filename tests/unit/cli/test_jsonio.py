@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from driver.cli.jsonio import (
+from vimdriver._cli.jsonio import (
     arguments,
     from_json,
     parse_json,

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from driver.cli.nics import all_nics, guest_nic, parse_nic
-from driver.guestinfo import NIC, Route
-from driver.instances.types import NICSpec
+from vimdriver._cli.nics import all_nics, guest_nic, parse_nic
+from vimdriver._guestinfo import NIC, Route
+from vimdriver._instances.types import NICSpec
 from vimlib.errors import UsageError
 
 MAC = "network=a,mac=00:50:56:00:00:01"

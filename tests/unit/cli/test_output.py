@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from driver.cli.output import Output, colour, shown, size_text, to_text
-from driver.cli.progress import Silent, lines, meter
+from vimdriver._cli.output import Output, colour, shown, size_text, to_text
+from vimdriver._cli.progress import Silent, lines, meter
 
 ROWS: list[dict[str, Any]] = [{"a": "x", "b": 1}, {"a": "\x1b[31m", "b": None}]
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from cyclopts import App
 
-from driver.cli import app as tree
-from driver.cli import main
-from driver.cli.connection import CONNECTION, Connection
-from driver.cli.output import OUTPUT, Output
+from vimdriver._cli import app as tree
+from vimdriver._cli import main
+from vimdriver._cli.connection import CONNECTION, Connection
+from vimdriver._cli.output import OUTPUT, Output
 from vimlib.errors import CertificateError, LoginError, NotFoundError
 
 RESULT: dict[str, Any] = {}
@@ -151,7 +151,7 @@ def test_without_its_extra_it_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "cyclopts", None)
     assert run("answer") == 1
-    assert "pip install 'vimlib[cli]'" in capsys.readouterr().err
+    assert "pip install 'vimlib-esx[cli]'" in capsys.readouterr().err
 
 
 def test_a_host_that_is_nowhere_is_usage(capsys: pytest.CaptureFixture[str]) -> None:
@@ -202,7 +202,7 @@ def test_a_deadline_cancels_and_has_its_code(
 
 
 def vimctl(*tokens: str, code: str = "") -> subprocess.CompletedProcess[str]:
-    program = f"import sys; from driver.cli import main; code = main(sys.argv[1:]); {code}; sys.exit(code)"
+    program = f"import sys; from vimdriver._cli import main; code = main(sys.argv[1:]); {code}; sys.exit(code)"
     return subprocess.run(
         [sys.executable, "-c", program, *tokens], capture_output=True, text=True, timeout=60
     )
@@ -211,7 +211,7 @@ def vimctl(*tokens: str, code: str = "") -> subprocess.CompletedProcess[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("tokens", [("--help",), ("--version",), ("instance", "spawn", "--help")])
 def test_help_knows_neither_the_api_nor_http(tokens: tuple[str, ...]) -> None:
-    heavy = "('aiohttp', 'vimlib.vim25', 'vimlib.client', 'vimlib.soap', 'lxml')"
+    heavy = "('aiohttp', 'vimlib.vim25', 'vimlib._client', 'vimlib.soap', 'lxml')"
     done = vimctl(*tokens, code=f"loaded = [m for m in {heavy} if m in sys.modules]; print(loaded)")
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("[]\n")
@@ -228,7 +228,7 @@ def test_help_knows_neither_the_api_nor_http(tokens: tuple[str, ...]) -> None:
     ],
 )
 def test_nothing_to_speak_to(words: str, code: int, err: str) -> None:
-    program = "import sys; from driver.cli import main; sys.exit(main(sys.argv[1:]))"
+    program = "import sys; from vimdriver._cli import main; sys.exit(main(sys.argv[1:]))"
     done = subprocess.run(
         f"exec {sys.executable} -c '{program}' {words}", shell=True, stderr=subprocess.PIPE, text=True, timeout=60
     )  # fmt: skip
@@ -239,7 +239,7 @@ def test_nothing_to_speak_to(words: str, code: int, err: str) -> None:
 
 @pytest.mark.slow
 def test_a_reader_who_left_is_no_traceback() -> None:
-    program = "import sys; from driver.cli import main; sys.exit(main(sys.argv[1:]))"
+    program = "import sys; from vimdriver._cli import main; sys.exit(main(sys.argv[1:]))"
     with subprocess.Popen(
         [sys.executable, "-c", program, "guest", "render", "--json"],
         stdout=subprocess.PIPE,

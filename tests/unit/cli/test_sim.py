@@ -10,11 +10,11 @@ from typing import get_args
 
 import pytest
 
-from driver.cli.sim import Release
 from tests.unit.cli.conftest import Vimctl
-from vimlib.simulator.versions import RELEASES
+from vimdriver._cli.sim import Release
+from vimlib.simulator._versions import RELEASES
 
-PROGRAM = "import sys; from driver.cli import main; sys.exit(main(sys.argv[1:]))"
+PROGRAM = "import sys; from vimdriver._cli import main; sys.exit(main(sys.argv[1:]))"
 
 
 def test_it_knows_the_simulators_releases() -> None:
@@ -69,7 +69,7 @@ def test_without_its_extra_it_says_what_to_install(
     vimctl: Vimctl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delitem(sys.modules, "vimlib.simulator")
-    monkeypatch.setitem(sys.modules, "vimlib.simulator.esx", None)
+    monkeypatch.setitem(sys.modules, "vimlib.simulator._esx", None)
     done = vimctl("sim", "--json", code=1)
     assert done.document["error"]["type"] == "MissingExtraError"
-    assert "vimlib[simulator]" in done.err
+    assert "vimlib-esx[simulator]" in done.err

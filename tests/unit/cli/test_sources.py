@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from driver.cli.sources import Sources, kind_of
-from driver.images.glance import GlanceImage
-from driver.images.http import HttpImage
-from driver.images.local import LocalImage
+from vimdriver._cli.sources import Sources, kind_of
+from vimdriver._images.glance import GlanceImage
+from vimdriver._images.http import HttpImage
+from vimdriver._images.local import LocalImage
 from vimlib.errors import UsageError
 
 UUID = "8d9d4a2e-6f0e-5f5c-9a43-6e1d0d5d7c11"

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from driver.images.sink import is_temporary, temporary_name
-from driver.journal.entries import Uploading
-from driver.journal.lines import render, replay
 from tests.unit.cli.conftest import Loop, Vimctl
+from vimdriver._images.sink import is_temporary, temporary_name
+from vimdriver._journal.entries import Uploading
+from vimdriver._journal.lines import render, replay
 from vimlib import vim25
 from vimlib.simulator import ESXHost
 

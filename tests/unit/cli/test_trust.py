@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from driver.cli.trust import Trust, pin_line, read_bool
+from vimdriver._cli.trust import Trust, pin_line, read_bool
 from vimlib.errors import CertificateError, UsageError
 
 PIN = "AB" * 32

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from driver.cli.nics import guest_nic, parse_nic
-from driver.guestinfo import NIC
-from driver.instances.types import NICSpec
 from tests.unit.cli.conftest import Vimctl
+from vimdriver._cli.nics import guest_nic, parse_nic
+from vimdriver._guestinfo import NIC
+from vimdriver._instances.types import NICSpec
 from vimlib.errors import UsageError
 from vimlib.simulator import ESXHost
 

@@ -11,7 +11,7 @@ import pytest
 
 import vimlib
 from vimlib import vim25
-from vimlib.client import Client
+from vimlib._client import Client
 from vimlib.errors import InvalidPathError, UsageError
 from vimlib.simulator import ESXHost
 
@@ -79,7 +79,7 @@ async def test_events_that_come_later_are_followed(client: Client, vm: VM) -> No
 async def test_run_starts_again_what_the_host_refused(
     esx_host: ESXHost, client: Client, vm: VM, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vimlib.tasks.random.random", lambda: -1.0)  # no pause
+    monkeypatch.setattr("vimlib._tasks.random.random", lambda: -1.0)  # no pause
     taken = vim25.TaskInProgress(task=vim25.Task("haTask-0"))
     if where == "call":
         esx_host.faults.fail("PowerOnVM_Task", taken, times=2)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from vimlib.codegen.layout import lay_out
-from vimlib.codegen.schema import DataType, Schema
+from vimlib.codegen._layout import lay_out
+from vimlib.codegen._schema import DataType, Schema
 
 
 def schema(*types: tuple[str, str | None, str]) -> Schema:
@@ -19,12 +19,12 @@ def test_areas_are_the_lower_case_parts_of_the_origin() -> None:
             ("D", None, ""),
         )
     )
-    assert made == {"types": ["D"], "vim": ["B"], "vm_device": ["A"], "vmodl_query": ["C"]}
+    assert made == {"_types": ["D"], "_vim": ["B"], "_vm_device": ["A"], "_vmodl_query": ["C"]}
 
 
 def test_a_base_stands_before_its_subtypes() -> None:
     made = lay_out(schema(("A", "Z", "vim.a.A"), ("Z", None, "vim.a.Z"), ("M", "A", "vim.a.M")))
-    assert made == {"a": ["Z", "A", "M"]}
+    assert made == {"_a": ["Z", "A", "M"]}
 
 
 def test_areas_that_derive_from_each_other_are_one_module() -> None:
@@ -39,4 +39,4 @@ def test_areas_that_derive_from_each_other_are_one_module() -> None:
     )
     modules = {name: module for module, names in made.items() for name in names}
     assert modules["A"] == modules["B"] == modules["C"] == modules["D"]
-    assert modules["E"] == "five"
+    assert modules["E"] == "_five"

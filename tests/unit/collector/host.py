@@ -19,10 +19,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from vimlib import vim25
-from vimlib.collector import Context
+from vimlib._collector import Context
 from vimlib.errors import ConnectionLostError
 from vimlib.model import ManagedObject, Method, MethodFault
-from vimlib.model.managed import rebind
+from vimlib.model._managed import rebind
 
 Key = tuple[str, str]
 Hook = Callable[[str, ManagedObject, Mapping[str, Any]], Awaitable[Any]]

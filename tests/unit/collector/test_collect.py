@@ -11,12 +11,12 @@ import vimlib
 from tests.unit.collector.host import Host
 from tests.unit.collector.virtual import settle, virtual
 from vimlib import vim25
-from vimlib.collector import INVENTORY, Row, collect, container_view, get, list_view, via
+from vimlib._collector import INVENTORY, Row, collect, container_view, get, list_view, via
+from vimlib._transport import EncodedCall, Reply
+from vimlib._transport.base import Exchange
 from vimlib.errors import UsageError, VersionError
 from vimlib.simulator import ESXHost
-from vimlib.simulator.sessions import Face
-from vimlib.transport import EncodedCall, Reply
-from vimlib.transport.base import Exchange
+from vimlib.simulator._sessions import Face
 
 
 def runtime(state: str) -> SimpleNamespace:

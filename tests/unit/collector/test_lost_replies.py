@@ -19,11 +19,11 @@ import vimlib
 from tests.rig import clock
 from tests.rig.leaks import leakcheck
 from vimlib import vim25
+from vimlib._session import HARMLESS, READ_ONLY
+from vimlib._session.policy import Backoff, RetryPolicy
 from vimlib.errors import OutcomeUnknownError
-from vimlib.session import HARMLESS, READ_ONLY
-from vimlib.session.policy import Backoff, RetryPolicy
 from vimlib.simulator import ESXHost
-from vimlib.simulator.faults import What
+from vimlib.simulator._faults import What
 
 VM = vim25.VirtualMachine
 QUICK = RetryPolicy(backoff=Backoff(first=0.01, longest=0.1))
@@ -109,7 +109,7 @@ async def events(client: vimlib.Client) -> None:
 
 
 async def views(client: vimlib.Client) -> None:
-    from vimlib.collector import container_view, list_view
+    from vimlib._collector import container_view, list_view
 
     context = client._context
     async with (

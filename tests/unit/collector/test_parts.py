@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from tests.unit.collector.host import Host, lost
 from tests.unit.collector.virtual import settle, virtual
 from vimlib import vim25
-from vimlib.collector import INVENTORY, UP, shared, via, watch
-from vimlib.collector.owned import acquire, release
-from vimlib.collector.pace import LONGEST_BACKOFF, REBUILDS, Pace
-from vimlib.collector.paths import split_path
+from vimlib._collector import INVENTORY, UP, shared, via, watch
+from vimlib._collector.owned import acquire, release
+from vimlib._collector.pace import LONGEST_BACKOFF, REBUILDS, Pace
+from vimlib._collector.paths import split_path
 from vimlib.errors import ConnectError, OutcomeUnknownError, UsageError
 
 

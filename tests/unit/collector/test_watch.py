@@ -10,7 +10,7 @@ import pytest
 from tests.unit.collector.host import Host, lost
 from tests.unit.collector.virtual import settle, virtual
 from vimlib import vim25
-from vimlib.collector import Change, Row, via, wait_for, watch
+from vimlib._collector import Change, Row, via, wait_for, watch
 from vimlib.errors import ConnectionLostError, DeadlineError
 
 VM = vim25.VirtualMachine

@@ -14,7 +14,7 @@ import vimlib
 from tests.rig import clock
 from tests.rig.leaks import leakcheck
 from vimlib import vim25
-from vimlib.datastore import Datastore
+from vimlib._datastore import Datastore
 from vimlib.errors import DeadlineError, UsageError
 from vimlib.simulator import ESXHost
 
@@ -193,8 +193,8 @@ def test_deadlines_that_cannot_be_and_one_that_never_passes() -> None:
 
 
 async def test_a_deadline_does_not_swallow_a_cancellation() -> None:
-    from vimlib.datastore import DatastorePath
-    from vimlib.datastore.deadline import within
+    from vimlib._datastore import DatastorePath
+    from vimlib._datastore.deadline import within
 
     async def work() -> Any:
         async with within(1000, "list", DatastorePath("d"), "h"):
@@ -208,8 +208,8 @@ async def test_a_deadline_does_not_swallow_a_cancellation() -> None:
 
 
 async def test_an_error_of_its_own_kind_from_within_stays_itself() -> None:
-    from vimlib.datastore import DatastorePath
-    from vimlib.datastore.deadline import within
+    from vimlib._datastore import DatastorePath
+    from vimlib._datastore.deadline import within
 
     own = DeadlineError("x", phase="read")
     with pytest.raises(DeadlineError) as caught:

@@ -8,9 +8,9 @@ from typing import cast
 
 import pytest
 
-from vimlib.datastore import Download
+from vimlib._datastore import Download
+from vimlib._transport import HTTPReply
 from vimlib.errors import ConnectionLostError
-from vimlib.transport import HTTPReply
 
 DATA = bytes(range(100))
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vimlib.datastore import DatastorePath, folder_target
+from vimlib._datastore import DatastorePath, folder_target
 from vimlib.errors import InvalidPathError
 
 PART = st.text(

@@ -16,9 +16,9 @@ import vimlib
 from tests.rig.cancel import cancel_everywhere
 from tests.rig.leaks import leakcheck
 from tests.rig.proxy import Fault, FaultProxy, fault_proxy
-from vimlib.client import Client
-from vimlib.datastore import Datastore, DatastorePath, Download
-from vimlib.datastore.deadline import Course
+from vimlib._client import Client
+from vimlib._datastore import Datastore, DatastorePath, Download
+from vimlib._datastore.deadline import Course
 from vimlib.errors import (
     ConnectionLostError,
     InvalidPathError,
@@ -234,7 +234,7 @@ async def test_row_46_a_read_back_that_fails_is_no_success(esx: ESXHost, store: 
 
 
 async def test_a_hash_is_of_what_passed_and_closes_what_it_reads() -> None:
-    from vimlib.datastore.digest import Digest
+    from vimlib._datastore.digest import Digest
 
     closed = False
 

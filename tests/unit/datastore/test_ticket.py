@@ -10,12 +10,12 @@ import pytest
 
 from tests.unit.collector.host import Host
 from vimlib import vim25
-from vimlib.datastore.path import DatastorePath
-from vimlib.datastore.place import Place
-from vimlib.datastore.ticket import Door, host_door
+from vimlib._datastore.path import DatastorePath
+from vimlib._datastore.place import Place
+from vimlib._datastore.ticket import Door, host_door
+from vimlib._tls import TLS
+from vimlib._transport import HTTPTransport
 from vimlib.errors import ProtocolError
-from vimlib.tls import TLS
-from vimlib.transport import HTTPTransport
 
 DIGEST = "AB:" * 19 + "AB"
 

@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import vimlib
-from driver.config import DriverConfig
-from driver.driver import ESXDriver
-from driver.images.embedded import EmbeddedGlance
-from driver.images.glance import Glance
-from driver.images.http import HttpClient
-from driver.images.local import LocalImages
-from driver.instances.types import InstanceSpec, NICSpec
-from vimlib.client import Client
-from vimlib.session.policy import Backoff, RetryPolicy
+from vimdriver._config import DriverConfig
+from vimdriver._driver import ESXDriver
+from vimdriver._images.embedded import EmbeddedGlance
+from vimdriver._images.glance import Glance
+from vimdriver._images.http import HttpClient
+from vimdriver._images.local import LocalImages
+from vimdriver._instances.types import InstanceSpec, NICSpec
+from vimlib._client import Client
+from vimlib._session.policy import Backoff, RetryPolicy
+from vimlib._transport.base import Timeouts
 from vimlib.simulator import ESXHost
-from vimlib.simulator.tasks import Task
-from vimlib.transport.base import Timeouts
+from vimlib.simulator._tasks import Task
 
 T = TypeVar("T")
 

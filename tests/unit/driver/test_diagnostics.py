@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from driver.instances.diagnostics import _of
-from driver.instances.types import Instance, NICSpec
 from tests.unit.driver.hosted import MAC, Beside, Hosted, hosted, spec
+from vimdriver._instances.diagnostics import _of
+from vimdriver._instances.types import Instance, NICSpec
 from vimlib import vim25
 from vimlib.errors import NotFoundError
-from vimlib.simulator.power import ask
+from vimlib.simulator._power import ask
 
 
 @pytest.mark.parametrize(("version", "legacy"), [("4.1", True), ("6.7", False), ("8.0", False)])

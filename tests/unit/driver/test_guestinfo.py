@@ -1,4 +1,4 @@
-"""What driver.guestinfo writes, read back by the helper that runs in the guest."""
+"""What vimdriver._guestinfo writes, read back by the helper that runs in the guest."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driver import guestinfo
-from driver.guestinfo import NIC, GuestConfig, Route
 from guest import vimguest
+from vimdriver import _guestinfo as guestinfo
+from vimdriver._guestinfo import NIC, GuestConfig, Route
 from vimlib.errors import UsageError
 
 MAC = "DE:AD:BE:EF:00:00"

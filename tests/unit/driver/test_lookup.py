@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from driver.images.local import LocalImages
-from driver.instances.lookup import find
 from tests.unit.driver.hosted import Beside, Hosted, hosted, spec
+from vimdriver._images.local import LocalImages
+from vimdriver._instances.lookup import find
 from vimlib import vim25
 from vimlib.errors import NotFoundError
 

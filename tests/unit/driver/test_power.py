@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from driver.driver import ESXDriver
-from driver.errors import HostReadOnlyError, InstanceStateError
 from tests.unit.driver.hosted import Beside, Hosted, hosted, until
+from vimdriver._driver import ESXDriver
+from vimdriver.errors import HostReadOnlyError, InstanceStateError
 from vimlib import vim25
 from vimlib.errors import NotFoundError, OutcomeUnknownError, VimlibError
 

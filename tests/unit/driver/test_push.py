@@ -14,8 +14,23 @@ from typing import Any
 
 import pytest
 
-from driver.config import DriverConfig
-from driver.errors import (
+from tests.unit.driver.hosted import (
+    CONFIG,
+    TIMEOUTS,
+    Beside,
+    Hosted,
+    glance,
+    hosted,
+    store,
+    until,
+)
+from vimdriver._config import DriverConfig
+from vimdriver._images.embedded import EmbeddedImage, Fault, made_image
+from vimdriver._images.http import HttpClient, HttpImages
+from vimdriver._images.local import LocalImages
+from vimdriver._images.make import Pattern
+from vimdriver._images.push import PushEvent, PushResult, push_images
+from vimdriver.errors import (
     FileConflictError,
     HostReadOnlyError,
     ImageHashError,
@@ -29,22 +44,8 @@ from driver.errors import (
     SourceRefusedError,
     SourceStalledError,
 )
-from driver.images.embedded import EmbeddedImage, Fault, made_image
-from driver.images.http import HttpClient, HttpImages
-from driver.images.local import LocalImages
-from driver.images.make import Pattern
-from driver.images.push import PushEvent, PushResult, push_images
-from tests.unit.driver.hosted import (
-    CONFIG,
-    TIMEOUTS,
-    Beside,
-    Hosted,
-    glance,
-    hosted,
-    store,
-    until,
-)
 from vimlib import vim25
+from vimlib._tls import TLS
 from vimlib.errors import (
     ConnectionLostError,
     DeadlineError,
@@ -57,7 +58,6 @@ from vimlib.errors import (
     UsageError,
     VimlibError,
 )
-from vimlib.tls import TLS
 
 MIB = 1 << 20
 
@@ -150,8 +150,8 @@ async def test_one_that_fails_leaves_no_file_and_the_others_go_on(
 
 SERVER = """
 import asyncio, sys
-from driver.images.embedded import EmbeddedGlance, Fault, made_image
-from driver.images.make import Pattern
+from vimdriver._images.embedded import EmbeddedGlance, Fault, made_image
+from vimdriver._images.make import Pattern
 
 async def main():
     image = made_image("raw", "raw", Pattern(1, 8 << 20))
@@ -215,7 +215,7 @@ async def test_row_46_a_bit_that_flips_in_storage_is_found_by_reading_back(
 async def test_the_image_service_is_killed_in_mid_stream(host: Hosted) -> None:
     clean = host.state()
     async with another_process() as (process, url):
-        from driver.images.glance import Glance
+        from vimdriver._images.glance import Glance
 
         killed = False
 

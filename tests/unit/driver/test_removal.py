@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from driver.errors import DiskSharedError, ForeignInstanceError, InstanceAmbiguousError
-from driver.instances.devices import root_disk
-from driver.instances.removal import remove_remains
 from tests.unit.driver.hosted import CONFIG, Beside, Hosted, hosted, spec, until
+from vimdriver._instances.devices import root_disk
+from vimdriver._instances.removal import remove_remains
+from vimdriver.errors import DiskSharedError, ForeignInstanceError, InstanceAmbiguousError
 from vimlib import vim25
-from vimlib.client import Client
-from vimlib.datastore import DatastorePath
+from vimlib._client import Client
+from vimlib._datastore import DatastorePath
 
 
 @pytest.mark.parametrize("power_on", [True, False])

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from driver.errors import InstanceStateError
 from tests.rig.cancel import cancel_everywhere
 from tests.unit.driver.hosted import Beside, Hosted, hosted
+from vimdriver.errors import InstanceStateError
 from vimlib import vim25
 from vimlib.errors import NotFoundError, VimlibError
 

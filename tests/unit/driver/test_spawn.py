@@ -10,8 +10,15 @@ from typing import Any
 
 import pytest
 
-from driver.config import DriverConfig
-from driver.errors import (
+from tests.unit.driver.hosted import CONFIG, MAC, Beside, Hosted, glance, hosted, spec, store, until
+from vimdriver._config import DriverConfig
+from vimdriver._images.embedded import Fault, made_image
+from vimdriver._images.make import Pattern
+from vimdriver._images.push import push_images
+from vimdriver._images.sink import temporary_name
+from vimdriver._instances.plan import OWNER_KEY, SPAWN_KEY
+from vimdriver._instances.types import NICSpec
+from vimdriver.errors import (
     DatastoreUnusableError,
     HostReadOnlyError,
     ImageNotFoundError,
@@ -23,14 +30,8 @@ from driver.errors import (
     SourceReadError,
     SourceUnreachableError,
 )
-from driver.images.embedded import Fault, made_image
-from driver.images.make import Pattern
-from driver.images.push import push_images
-from driver.images.sink import temporary_name
-from driver.instances.plan import OWNER_KEY, SPAWN_KEY
-from driver.instances.types import NICSpec
-from tests.unit.driver.hosted import CONFIG, MAC, Beside, Hosted, glance, hosted, spec, store, until
 from vimlib import vim25
+from vimlib._tls import TLS
 from vimlib.errors import (
     ConnectionLostError,
     HostStateError,
@@ -42,8 +43,7 @@ from vimlib.errors import (
     VersionError,
     VimlibError,
 )
-from vimlib.simulator.power import ask
-from vimlib.tls import TLS
+from vimlib.simulator._power import ask
 
 MODELS = {
     "e1000": "VirtualE1000",
@@ -472,8 +472,8 @@ async def test_a_question_is_told_and_the_machine_is_removed(host: Hosted, image
 
 
 async def test_an_image_service_that_is_not_there(host: Hosted) -> None:
-    from driver.images.glance import Glance
-    from driver.images.http import HttpClient
+    from vimdriver._images.glance import Glance
+    from vimdriver._images.http import HttpClient
 
     clean = host.state()
     async with HttpClient() as http, host.driver(Glance(http, "http://127.0.0.1:9")) as driver:

@@ -13,10 +13,6 @@ from typing import Any
 
 import pytest
 
-from driver.images.embedded import EmbeddedGlance, made_image
-from driver.images.make import Pattern
-from driver.images.push import push_images
-from driver.instances.types import NICSpec
 from tests.rig.cancel import cancel_everywhere
 from tests.rig.leaks import leakcheck
 from tests.unit.driver.hosted import (
@@ -30,6 +26,10 @@ from tests.unit.driver.hosted import (
     spec,
     store,
 )
+from vimdriver._images.embedded import EmbeddedGlance, made_image
+from vimdriver._images.make import Pattern
+from vimdriver._images.push import push_images
+from vimdriver._instances.types import NICSpec
 from vimlib import vim25
 from vimlib.errors import VimlibError
 

@@ -31,12 +31,12 @@ from tests.rig.leaks import leakcheck
 from tests.rig.line import Line
 from tests.unit.driver.hosted import QUICK, TIMEOUTS, Beside, Hosted, hosted
 from vimlib import vim25
+from vimlib._secret import Secret
+from vimlib._transport import EncodedCall, Reply
+from vimlib._transport.base import Exchange
 from vimlib.errors import VimlibError
-from vimlib.secret import Secret
-from vimlib.simulator.sessions import Session
+from vimlib.simulator._sessions import Session
 from vimlib.soap import encode_response
-from vimlib.transport import EncodedCall, Reply
-from vimlib.transport.base import Exchange
 
 VM = vim25.VirtualMachine
 DATA = bytes(range(256)) * 1200

@@ -18,6 +18,9 @@ from tests.rig import certs
 from tests.rig.cancel import cancel_everywhere
 from tests.rig.leaks import leakcheck
 from tests.rig.stage import Conn, stage
+from vimlib._tls import TLS, blind_trust, parse_pin
+from vimlib._transport import EncodedCall, HTTPRequest, HTTPTransport, Timeouts
+from vimlib._transport.address import parse_address
 from vimlib.errors import (
     CertificateError,
     ConnectError,
@@ -30,9 +33,6 @@ from vimlib.errors import (
     TransportError,
     UsageError,
 )
-from vimlib.tls import TLS, blind_trust, parse_pin
-from vimlib.transport import EncodedCall, HTTPRequest, HTTPTransport, Timeouts
-from vimlib.transport.address import parse_address
 
 QUICK = Timeouts(connect=0.4, handshake=0.4, read=0.4, write=0.4, call=2)
 GOOD = certs.make("good")

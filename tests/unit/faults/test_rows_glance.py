@@ -13,7 +13,14 @@ from typing import Any
 
 import pytest
 
-from driver.errors import (
+from tests.rig.stage import Conn, stage
+from tests.unit.driver.hosted import CONFIG, Beside, Hosted, glance, hosted
+from vimdriver._images.embedded import EmbeddedGlance, EmbeddedImage, Fault, made_image
+from vimdriver._images.glance import Glance
+from vimdriver._images.http import HttpClient
+from vimdriver._images.make import Pattern
+from vimdriver._images.push import PushEvent, PushResult, push_images
+from vimdriver.errors import (
     ImageHashError,
     ImageNotFoundError,
     ImageNotReadyError,
@@ -23,13 +30,6 @@ from driver.errors import (
     SourceRefusedError,
     SourceStalledError,
 )
-from driver.images.embedded import EmbeddedGlance, EmbeddedImage, Fault, made_image
-from driver.images.glance import Glance
-from driver.images.http import HttpClient
-from driver.images.make import Pattern
-from driver.images.push import PushEvent, PushResult, push_images
-from tests.rig.stage import Conn, stage
-from tests.unit.driver.hosted import CONFIG, Beside, Hosted, glance, hosted
 from vimlib.errors import VimlibError
 
 MIB = 1 << 20

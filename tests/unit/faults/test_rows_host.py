@@ -16,12 +16,14 @@ from typing import Any
 import pytest
 
 import vimlib
-from driver.driver import ESXDriver
-from driver.errors import DatastoreUnusableError, NoSpaceError
-from driver.images.local import LocalImages
 from tests.rig.leaks import leakcheck
 from tests.unit.driver.hosted import CONFIG, QUICK, TIMEOUTS, Beside, Hosted, hosted, spec, until
+from vimdriver._driver import ESXDriver
+from vimdriver._images.local import LocalImages
+from vimdriver.errors import DatastoreUnusableError, NoSpaceError
 from vimlib import vim25
+from vimlib._transport import EncodedCall, Reply
+from vimlib._transport.base import Exchange
 from vimlib.errors import (
     ConnectError,
     HostStateError,
@@ -30,8 +32,6 @@ from vimlib.errors import (
     TransportError,
     VimlibError,
 )
-from vimlib.transport import EncodedCall, Reply
-from vimlib.transport.base import Exchange
 
 VM = vim25.VirtualMachine
 
@@ -295,7 +295,7 @@ async def test_row_44_a_quota_that_is_really_full(
 SERVER = """
 import asyncio, json, sys
 from vimlib.simulator import ESXHost
-from vimlib.simulator.esx import describe
+from vimlib.simulator._esx import describe
 
 async def main():
     folder, state, port = sys.argv[1], sys.argv[2], int(sys.argv[3])

@@ -17,6 +17,11 @@ from tests.rig import certs
 from tests.rig.leaks import leakcheck
 from tests.rig.stage import Conn, stage
 from vimlib import vim25
+from vimlib._secret import Secret
+from vimlib._tls import TLS
+from vimlib._transport import EncodedCall, HTTPRequest, HTTPTransport, Timeouts
+from vimlib._transport.base import session_cookie
+from vimlib._transport.status import LONGEST_WAIT, retry_after
 from vimlib.errors import (
     ConnectionLostError,
     DeadlineError,
@@ -29,12 +34,7 @@ from vimlib.errors import (
     UnexpectedReplyError,
     VimlibError,
 )
-from vimlib.secret import Secret
 from vimlib.soap import Decoder, Limits, encode_response
-from vimlib.tls import TLS
-from vimlib.transport import EncodedCall, HTTPRequest, HTTPTransport, Timeouts
-from vimlib.transport.base import session_cookie
-from vimlib.transport.status import LONGEST_WAIT, retry_after
 
 GOOD = certs.make("good")
 CurrentTime = vim25.ServiceInstance.CurrentTime

@@ -16,6 +16,13 @@ from tests.rig.canary import PASSWORD
 from tests.rig.host import USERNAME, Face, RigHost, answer, cut, reset, rig_host
 from tests.rig.leaks import leakcheck
 from vimlib import vim25
+from vimlib._secret import Secret
+from vimlib._session import RetryPolicy, Session
+from vimlib._session.policy import Backoff
+from vimlib._session.session import Credentials
+from vimlib._tls import TLS
+from vimlib._transport import EncodedCall, HTTPTransport, Reply, Timeouts
+from vimlib._transport.base import Exchange
 from vimlib.errors import (
     ClosedError,
     ConnectError,
@@ -25,14 +32,7 @@ from vimlib.errors import (
     OutcomeUnknownError,
     VimlibError,
 )
-from vimlib.secret import Secret
-from vimlib.session import RetryPolicy, Session
-from vimlib.session.policy import Backoff
-from vimlib.session.session import Credentials
 from vimlib.simulator import ESXHost
-from vimlib.tls import TLS
-from vimlib.transport import EncodedCall, HTTPTransport, Reply, Timeouts
-from vimlib.transport.base import Exchange
 
 FAST = RetryPolicy(backoff=Backoff(first=0.001, longest=0.002))
 

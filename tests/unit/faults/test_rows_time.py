@@ -29,14 +29,12 @@ from tests.rig.host import (
 from tests.rig.leaks import leakcheck
 from tests.rig.stage import Conn, stage
 from vimlib import vim25
-from vimlib.errors import ConnectionLostError, VimlibError
-from vimlib.secret import Secret
-from vimlib.session import RetryPolicy, Session
-from vimlib.session.policy import Backoff
-from vimlib.session.session import Credentials
-from vimlib.soap import encode_fault, encode_response
-from vimlib.tls import TLS
-from vimlib.transport import (
+from vimlib._secret import Secret
+from vimlib._session import RetryPolicy, Session
+from vimlib._session.policy import Backoff
+from vimlib._session.session import Credentials
+from vimlib._tls import TLS
+from vimlib._transport import (
     EncodedCall,
     HTTPRequest,
     HTTPTransport,
@@ -44,7 +42,9 @@ from vimlib.transport import (
     ScriptedTransport,
     Timeouts,
 )
-from vimlib.transport.base import Exchange
+from vimlib._transport.base import Exchange
+from vimlib.errors import ConnectionLostError, VimlibError
+from vimlib.soap import encode_fault, encode_response
 
 GOOD = certs.make("good")
 FAST = RetryPolicy(backoff=Backoff(first=0.001, longest=0.002))
@@ -196,7 +196,7 @@ def test_the_keepalive_ends_when_the_login_is_refused() -> None:
 
 
 def test_row_14_a_repeat_waits_as_long_as_the_host_asks() -> None:
-    from vimlib.transport.status import status_error
+    from vimlib._transport.status import status_error
 
     root = vim25.ServiceInstance("ServiceInstance")
     transport = ScriptedTransport(

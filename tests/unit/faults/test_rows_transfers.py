@@ -16,6 +16,9 @@ import pytest
 from tests.rig import certs
 from tests.rig.leaks import leakcheck
 from tests.rig.stage import Conn, stage
+from vimlib._secret import Secret
+from vimlib._tls import TLS
+from vimlib._transport import HTTPRequest, HTTPTransport, Timeouts
 from vimlib.errors import (
     ConnectionLostError,
     DeadlineError,
@@ -24,9 +27,6 @@ from vimlib.errors import (
     SourceError,
     UsageError,
 )
-from vimlib.secret import Secret
-from vimlib.tls import TLS
-from vimlib.transport import HTTPRequest, HTTPTransport, Timeouts
 
 GOOD = certs.make("good")
 MIB = 1 << 20

@@ -14,7 +14,7 @@ from vimlib.model import (
     parse_version,
     wire_fields,
 )
-from vimlib.model.wire import PRIMITIVES
+from vimlib.model._wire import PRIMITIVES
 
 SIDECAR = json.loads((Path(__file__).parents[3] / "wsdl/vim25/vim25.json").read_text("utf-8"))
 BINDING = vim25.BINDING
@@ -84,9 +84,9 @@ def test_no_field_is_older_than_its_class() -> None:
 
 
 def test_an_area_is_loaded_when_it_is_used() -> None:
-    assert BINDING.where["VirtualDisk"] == "vm_device"
+    assert BINDING.where["VirtualDisk"] == "_vm_device"
     assert BINDING.find("VirtualDisk") is vim25.VirtualDisk
-    assert vim25.VirtualDisk.__module__ == "vimlib.vim25.vm_device"
+    assert vim25.VirtualDisk.__module__ == "vimlib.vim25._vm_device"
     assert BINDING.find("NoSuchType") is None
     assert BINDING.method("NoSuchMethod") is None
     with pytest.raises(AttributeError):

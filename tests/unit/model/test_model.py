@@ -11,7 +11,7 @@ import pytest
 from vimlib import vim25
 from vimlib.errors import UnboundError, VimlibError
 from vimlib.model import ManagedObject, Method, parse_fields, parse_version
-from vimlib.model.wire import attribute_name
+from vimlib.model._wire import attribute_name
 
 
 class Recorder:

@@ -17,7 +17,10 @@ from tests.rig import clock
 from tests.rig.cancel import cancel_everywhere
 from tests.rig.leaks import leakcheck
 from vimlib import vim25
-from vimlib.client import Client
+from vimlib._client import Client
+from vimlib._nfc import Lease, _beating, _devices
+from vimlib._tls import TLS
+from vimlib._transport import HTTPTransport
 from vimlib.errors import (
     ConnectionLostError,
     LeaseError,
@@ -26,10 +29,7 @@ from vimlib.errors import (
     TransferRejectedError,
     UsageError,
 )
-from vimlib.nfc import Lease, _beating, _devices
 from vimlib.simulator import ESXHost
-from vimlib.tls import TLS
-from vimlib.transport import HTTPTransport
 
 CONTENT = os.urandom(1 << 20)
 

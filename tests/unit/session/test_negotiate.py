@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vimlib import vim25
+from vimlib._session.negotiate import choose, newest_known, read_versions
 from vimlib.errors import ForbiddenXMLError, ProtocolError
-from vimlib.session.negotiate import choose, newest_known, read_versions
 
 KNOWN = vim25.ServiceInstance._binding_.versions
 

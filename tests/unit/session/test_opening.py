@@ -12,13 +12,13 @@ from tests.rig.canary import PASSWORD
 from tests.rig.host import USERNAME, RigHost
 from tests.rig.leaks import leakcheck
 from tests.rig.stage import Conn, stage
+from vimlib._secret import Secret
+from vimlib._session import RetryPolicy, Session
+from vimlib._session.policy import Backoff
+from vimlib._session.session import Credentials
+from vimlib._tls import TLS
+from vimlib._transport import HTTPTransport
 from vimlib.errors import ConnectionLostError
-from vimlib.secret import Secret
-from vimlib.session import RetryPolicy, Session
-from vimlib.session.policy import Backoff
-from vimlib.session.session import Credentials
-from vimlib.tls import TLS
-from vimlib.transport import HTTPTransport
 
 QUICK = Backoff(first=0.001, longest=0.001)
 

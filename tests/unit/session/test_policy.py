@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vimlib import vim25
+from vimlib._session.policy import Action, Attempt, Backoff, Budget, RetryPolicy, decide
+from vimlib._session.readonly import READ_ONLY
 from vimlib.errors import (
     ConnectError,
     ConnectionLostError,
@@ -21,8 +23,6 @@ from vimlib.errors import (
     UsageError,
     VimlibError,
 )
-from vimlib.session.policy import Action, Attempt, Backoff, Budget, RetryPolicy, decide
-from vimlib.session.readonly import READ_ONLY
 
 POLICY = RetryPolicy()
 READ, WRITE = "RetrievePropertiesEx", "CreateVM_Task"

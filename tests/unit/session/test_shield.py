@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.rig import clock
-from vimlib.session.shield import finish
+from vimlib._session.shield import finish
 
 
 def test_the_work_ends_whatever_happens_to_its_caller() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from vimlib import vim25
 from vimlib.simulator import ESXHost, ManualClock
-from vimlib.simulator.dispatch import Answer, Incoming, serve_call
+from vimlib.simulator._dispatch import Answer, Incoming, serve_call
 from vimlib.soap import decode_response, encode_request
 
 

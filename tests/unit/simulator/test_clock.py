@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from vimlib.simulator.clock import ManualClock, SystemClock, wait_for
+from vimlib.simulator._clock import ManualClock, SystemClock, wait_for
 
 
 async def test_it_stands_still_until_it_is_turned() -> None:

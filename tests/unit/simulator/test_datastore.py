@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vimlib import vim25
-from vimlib.simulator.datastore import parts, split_path, usage
+from vimlib.simulator._datastore import parts, split_path, usage
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from vimlib import vim25
-from vimlib.simulator import ESXHost, vmx
+from vimlib.simulator import ESXHost
+from vimlib.simulator import _vmx as vmx
 
 SYSTEM = vim25.HostDatastoreSystem("ha-datastoresystem")
 CENTER = vim25.Datacenter("ha-datacenter")

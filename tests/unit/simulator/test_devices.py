@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from vimlib import vim25
-from vimlib.simulator.devices import DeviceList, default_devices, generated_mac
+from vimlib.simulator._devices import DeviceList, default_devices, generated_mac
 
 
 def mac() -> str:

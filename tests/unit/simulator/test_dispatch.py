@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vimlib import vim25
-from vimlib.simulator.dispatch import Interrupted
-from vimlib.simulator.objects import Served, declared
-from vimlib.simulator.served import METHODS
+from vimlib.simulator._dispatch import Interrupted
+from vimlib.simulator._objects import Served, declared
+from vimlib.simulator._served import METHODS
 from vimlib.soap import decode_response, encode_request
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from vimlib.simulator import ESXHost
-from vimlib.simulator.certificate import make_certificate
-from vimlib.simulator.run import in_thread
+from vimlib.simulator._certificate import make_certificate
+from vimlib.simulator._run import in_thread
 
 
 async def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

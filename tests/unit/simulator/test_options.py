@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from vimlib import vim25
-from vimlib.simulator.guests import full_name, guests_of, is_known
-from vimlib.simulator.hardware import hardware_of
-from vimlib.simulator.versions import RELEASES
+from vimlib.simulator._guests import full_name, guests_of, is_known
+from vimlib.simulator._hardware import hardware_of
+from vimlib.simulator._versions import RELEASES
 
 BROWSER = vim25.EnvironmentBrowser("envbrowser-ha-compute-res")
 FOLDER = vim25.Folder("ha-folder-vm")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from vimlib import vim25
-from vimlib.simulator.properties import Step, parse_path
+from vimlib.simulator._properties import Step, parse_path
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from vimlib import vim25
 from vimlib.simulator import ESXHost
-from vimlib.simulator.state import Keeper
+from vimlib.simulator._state import Keeper
 
 VM = vim25.VirtualMachine
 

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from vimlib.simulator.documents import versions_document
-from vimlib.simulator.versions import RELEASES, find_release, namespaces
-from vimlib.simulator.wsdl import document
+from vimlib.simulator._documents import versions_document
+from vimlib.simulator._versions import RELEASES, find_release, namespaces
+from vimlib.simulator._wsdl import document
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vimlib.simulator import vmdk
+from vimlib.simulator import _vmdk as vmdk
 
 MIB = 1 << 20
 

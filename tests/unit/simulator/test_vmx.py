@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from vimlib import vim25
-from vimlib.simulator import vmx
-from vimlib.simulator.devices import DeviceList
-from vimlib.simulator.network import NetworkSystem
-from vimlib.simulator.reconfigure import blank_config
-from vimlib.simulator.world import World
+from vimlib.simulator import _vmx as vmx
+from vimlib.simulator._devices import DeviceList
+from vimlib.simulator._network import NetworkSystem
+from vimlib.simulator._reconfigure import blank_config
+from vimlib.simulator._world import World
 
 
 class Networks:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from vimlib import vim25
 from vimlib.model import DataObject, Enumeration, Field, ManagedObject, MethodFault, wire_fields
-from vimlib.soap.leaf import RANGES
+from vimlib.soap._leaf import RANGES
 
 BINDING: Final = vim25.BINDING
 ALPHABET: Final = "ab cZ09._-<>&\"'\t\n\r]/:üß世\u2028\U0001f600\ufffd"

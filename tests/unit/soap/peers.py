@@ -19,7 +19,7 @@ from pyVmomi import VmomiSupport as _VmomiSupport
 from tests.unit.soap.building import is_value
 from vimlib import vim25
 from vimlib.model import Field, ManagedObject, wire_fields
-from vimlib.model.wire import attribute_name
+from vimlib.model._wire import attribute_name
 
 if TYPE_CHECKING:
     from vimlib.model import Method

@@ -15,14 +15,15 @@ from tests.fuzz.mutate import TEXTS
 from tests.unit.soap.cases import ANY, CONTENT, any_reply, feed_all, reply
 from vimlib import vim25
 from vimlib.errors import LimitError
-from vimlib.soap import Limits, native
-from vimlib.soap.decode import PureDecoder
-from vimlib.soap.tables import tables_of
+from vimlib.soap import Limits
+from vimlib.soap import _native as native
+from vimlib.soap._decode import PureDecoder
+from vimlib.soap._tables import tables_of
 
 if find_spec("vimlib.soap._accel") is None:
     pytest.skip("the compiled decoder is not built here", allow_module_level=True)
 try:
-    from vimlib.soap.accelerated import AcceleratedDecoder
+    from vimlib.soap._accelerated import AcceleratedDecoder
 except (ImportError, AttributeError):  # left from another build
     pytest.skip("the compiled decoder is of another revision", allow_module_level=True)
 

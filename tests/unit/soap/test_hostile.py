@@ -17,7 +17,7 @@ from tests.unit.soap.cases import HEAD, TAIL, envelope, fault, feed_all, reply
 from vimlib import vim25
 from vimlib.errors import ForbiddenXMLError, LimitError, ProtocolError
 from vimlib.soap import Decoder, Limits, backend, decode_response
-from vimlib.soap.decode import BROKEN, PureDecoder
+from vimlib.soap._decode import BROKEN, PureDecoder
 
 METHOD = vim25.PropertyCollector.RetrievePropertiesEx
 MIB = 1 << 20

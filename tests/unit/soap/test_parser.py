@@ -8,9 +8,10 @@ import pytest
 
 from tests.fuzz.codec import disagreement, outcome
 from tests.unit.soap.cases import CONTENT, reply
-from vimlib.soap import Decoder, decode
-from vimlib.soap.decode import PureDecoder
-from vimlib.soap.parser import make_parser
+from vimlib.soap import Decoder
+from vimlib.soap import _decode as decode
+from vimlib.soap._decode import PureDecoder
+from vimlib.soap._parser import make_parser
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ import pytest
 
 from vimlib import vim25
 from vimlib.model import DataObject, Enumeration, MethodFault, required
-from vimlib.soap.tables import DATA, LAZY, LEAF, Tables, tables_of
+from vimlib.soap._tables import DATA, LAZY, LEAF, Tables, tables_of
 
 
 def test_tables_live_with_the_binding() -> None:
@@ -100,7 +100,7 @@ def test_areas_are_loaded_when_met() -> None:
     loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
-    assert set(loaded) == {"vimlib.vim25._binding", "vimlib.vim25.vim", "vimlib.vim25.vmodl"}
+    assert set(loaded) == {"vimlib.vim25._binding", "vimlib.vim25._vim", "vimlib.vim25._vmodl"}
 
 
 def test_enumerations_are_the_binding_s() -> None:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.rig import certs
+from vimlib._tls import TLS, Pin, blind_trust, fingerprint, parse_pin, read_known_hosts
 from vimlib.errors import CertificateError, PinMismatchError, TLSError, UsageError
-from vimlib.tls import TLS, Pin, blind_trust, fingerprint, parse_pin, read_known_hosts
 
 GOOD = certs.make("good")
 SHA1, SHA256, SHA512 = (GOOD.digest(name) for name in ("sha1", "sha256", "sha512"))

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vimlib._transport.address import Address, parse_address
 from vimlib.errors import UsageError
-from vimlib.transport.address import Address, parse_address
 
 
 @pytest.mark.parametrize(

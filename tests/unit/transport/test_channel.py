@@ -13,11 +13,11 @@ from tests.rig import canary as birds
 from tests.rig import certs, clock
 from tests.rig.leaks import leakcheck
 from tests.rig.stage import Conn, stage
+from vimlib._tls import TLS
+from vimlib._transport import EncodedCall, HTTPTransport
+from vimlib._transport.channel import Channel
+from vimlib._transport.http import HTTPRequest
 from vimlib.errors import ConnectionLostError, DeadlineError, ProtocolError, VimlibError
-from vimlib.tls import TLS
-from vimlib.transport import EncodedCall, HTTPTransport
-from vimlib.transport.channel import Channel
-from vimlib.transport.http import HTTPRequest
 
 GOOD = certs.make("good")
 ENDLESS = b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\n\r\n<ok/>"

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vimlib._transport.http11 import Body, Head, length_of, parse_head
 from vimlib.errors import ProtocolError
-from vimlib.transport.http11 import Body, Head, length_of, parse_head
 
 PAYLOAD = st.binary(max_size=400)
 CUTS = st.lists(st.integers(0, 600), max_size=6)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vimlib._transport.inflate import Inflater
 from vimlib.errors import LimitError, ProtocolError
 from vimlib.soap import Limits
-from vimlib.transport.inflate import Inflater
 
 
 def gzipped(data: bytes) -> bytes:

@@ -11,10 +11,10 @@ import pytest
 from tests.rig import certs, clock
 from tests.rig.leaks import leakcheck
 from tests.rig.stage import Conn, stage
+from vimlib._tls import TLS
+from vimlib._transport import EncodedCall, HTTPTransport, Timeouts
+from vimlib._transport.pool import IDLE, Pool
 from vimlib.errors import ClosedError, ConnectError, ConnectionLostError, DeadlineError
-from vimlib.tls import TLS
-from vimlib.transport import EncodedCall, HTTPTransport, Timeouts
-from vimlib.transport.pool import IDLE, Pool
 
 GOOD = certs.make("good")
 

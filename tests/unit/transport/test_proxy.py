@@ -4,9 +4,9 @@ import base64
 
 import pytest
 
+from vimlib._transport.address import parse_address
+from vimlib._transport.proxy import find_proxy, parse_proxy
 from vimlib.errors import UsageError
-from vimlib.transport.address import parse_address
-from vimlib.transport.proxy import find_proxy, parse_proxy
 
 TARGET = parse_address("https://esx.test")
 

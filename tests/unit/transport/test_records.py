@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.rig import certs
-from vimlib.transport.records import Records
+from vimlib._transport.records import Records
 
 SERVER = certs.make("good").server_context()
 CLIENT = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from driver.images.inspect import header
-from driver.images.make import Kind, Pattern, make
+from vimdriver._images.inspect import header
+from vimdriver._images.make import Kind, Pattern, make
 
 SECTOR = 512
 PATTERN = Pattern(11, 2 << 20)

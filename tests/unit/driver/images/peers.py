@@ -14,9 +14,9 @@ from socket import SO_LINGER, SOL_SOCKET
 import aiohttp
 import trustme
 
-from driver.images.embedded import EmbeddedImage, Fault
-from driver.images.make import GRAIN, Pattern
-from driver.images.wire import Wire
+from vimdriver._images.embedded import EmbeddedImage, Fault
+from vimdriver._images.make import GRAIN, Pattern
+from vimdriver._images.wire import Wire
 from vimlib.errors import TransferRejectedError
 
 AUTHORITY = trustme.CA()
@@ -36,7 +36,7 @@ def client_tls(authority: trustme.CA = AUTHORITY) -> ssl.SSLContext:
 
 
 def small(name: str = "image", *, mib: int = 4, fault: Fault | None = None) -> EmbeddedImage:
-    from driver.images.embedded import made_image
+    from vimdriver._images.embedded import made_image
 
     image = made_image(name, "raw", Pattern(len(name), mib << 20))
     image.fault = fault

@@ -9,8 +9,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from driver.images.channel import Address, Channel, Stalled, Stop
-from driver.images.wire import Wire
+from vimdriver._images.channel import Address, Channel, Stalled, Stop
+from vimdriver._images.wire import Wire
 
 WIRE = Wire(method="GET", host="127.0.0.1", port=1, target="/")
 

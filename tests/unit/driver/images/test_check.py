@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from driver.errors import ImageUnacceptableError
-from driver.images.check import BodyCheck
-from driver.images.source import ImageInfo
+from vimdriver._images.check import BodyCheck
+from vimdriver._images.source import ImageInfo
+from vimdriver.errors import ImageUnacceptableError
 
 
 @pytest.mark.parametrize("container", ["ova", "docker", "compressed"])

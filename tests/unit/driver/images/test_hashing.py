@@ -4,9 +4,9 @@ import hashlib
 
 import pytest
 
-from driver.errors import HashUnknownError, ImageHashError
-from driver.images.hashing import new_hasher, verify
-from driver.images.source import ImageInfo
+from vimdriver._images.hashing import new_hasher, verify
+from vimdriver._images.source import ImageInfo
+from vimdriver.errors import HashUnknownError, ImageHashError
 
 
 @pytest.mark.parametrize(

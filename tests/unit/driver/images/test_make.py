@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from driver.images.inspect import Inspector
-from driver.images.make import GRAIN, Kind, Pattern, make
 from tests.unit.driver.images.corpus import built
+from vimdriver._images.inspect import Inspector
+from vimdriver._images.make import GRAIN, Kind, Pattern, make
 
 KINDS: list[Kind] = ["raw", "monolithicSparse", "streamOptimized"]
 

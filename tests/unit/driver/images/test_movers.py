@@ -13,7 +13,30 @@ from pathlib import Path
 
 import pytest
 
-from driver.errors import (
+from tests.unit.driver.images.corpus import CASES, PATTERN, RAW, STREAM
+from tests.unit.driver.images.peers import (
+    OTHER_AUTHORITY,
+    Sink,
+    Target,
+    client_tls,
+    reset,
+    running,
+    server_tls,
+    small,
+)
+from vimdriver._images import (
+    AsyncMover,
+    BodyCheck,
+    BodyMover,
+    Glance,
+    HttpClient,
+    LocalImage,
+    PumpOptions,
+    ThreadMover,
+)
+from vimdriver._images.embedded import EmbeddedGlance, EmbeddedImage, Fault
+from vimdriver._images.make import make
+from vimdriver.errors import (
     ImageError,
     ImageHashError,
     ImageNotFoundError,
@@ -27,29 +50,6 @@ from driver.errors import (
     SourceUnreachableError,
     SourceUnsizedError,
     SourceUntrustedError,
-)
-from driver.images import (
-    AsyncMover,
-    BodyCheck,
-    BodyMover,
-    Glance,
-    HttpClient,
-    LocalImage,
-    PumpOptions,
-    ThreadMover,
-)
-from driver.images.embedded import EmbeddedGlance, EmbeddedImage, Fault
-from driver.images.make import make
-from tests.unit.driver.images.corpus import CASES, PATTERN, RAW, STREAM
-from tests.unit.driver.images.peers import (
-    OTHER_AUTHORITY,
-    Sink,
-    Target,
-    client_tls,
-    reset,
-    running,
-    server_tls,
-    small,
 )
 from vimlib.errors import (
     CertificateError,
@@ -264,7 +264,7 @@ async def test_a_source_that_is_not_there(mover: BodyMover) -> None:
         source = glance.image("image")
         info = await source.info()
     async with HttpClient() as client, running(target):
-        from driver.images import HttpImage
+        from vimdriver._images import HttpImage
 
         image = HttpImage(client, "http://127.0.0.1:1/x")
         image._info = info

@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from driver.errors import (
+from tests.unit.driver.images.peers import server_tls, small
+from vimdriver._images import Glance, HttpClient, openstack
+from vimdriver._images.embedded import EmbeddedGlance
+from vimdriver._images.openstack import open_cloud
+from vimdriver.errors import (
     MissingExtraError,
     SourceLoginError,
     SourceUnreachableError,
     SourceUntrustedError,
 )
-from driver.images import Glance, HttpClient, openstack
-from driver.images.embedded import EmbeddedGlance
-from driver.images.openstack import open_cloud
-from tests.unit.driver.images.peers import server_tls, small
 from vimlib.errors import UsageError
 
 # openstacksdk warns of its own future.
@@ -197,4 +197,4 @@ async def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(MissingExtraError) as caught:
         await open_cloud("home")
     assert caught.value.extra == "openstack"
-    assert "vimlib[openstack]" in str(caught.value)
+    assert "vimlib-esx[openstack]" in str(caught.value)

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from driver.errors import ImageNotFoundError
-from driver.images import HttpClient, HttpImages, LocalImages
-from driver.images.embedded import EmbeddedGlance
-from driver.images.peek import beginning
 from tests.unit.driver.images.peers import small
+from vimdriver._images import HttpClient, HttpImages, LocalImages
+from vimdriver._images.embedded import EmbeddedGlance
+from vimdriver._images.peek import beginning
+from vimdriver.errors import ImageNotFoundError
 
 MIB = 1 << 20
 

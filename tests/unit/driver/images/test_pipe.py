@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from driver.errors import ImageHashError, ImageTooLongError, ImageTruncatedError
-from driver.images import BodyCheck, ImageInfo, piped
-from driver.images.worker import Worker
 from tests.unit.driver.images.corpus import SPARSE
+from vimdriver._images import BodyCheck, ImageInfo, piped
+from vimdriver._images.worker import Worker
+from vimdriver.errors import ImageHashError, ImageTooLongError, ImageTruncatedError
 
 
 class Body:

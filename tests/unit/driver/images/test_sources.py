@@ -15,7 +15,17 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from driver.errors import (
+from tests.unit.driver.images.peers import AUTHORITY, server_tls, small
+from vimdriver._images import (
+    Glance,
+    HttpClient,
+    HttpImages,
+    ImageSource,
+    LocalImages,
+    WireSource,
+)
+from vimdriver._images.embedded import EmbeddedGlance, EmbeddedImage, Fault
+from vimdriver.errors import (
     ImageAmbiguousError,
     ImageError,
     ImageNotFoundError,
@@ -30,16 +40,6 @@ from driver.errors import (
     SourceUnsizedError,
     SourceUntrustedError,
 )
-from driver.images import (
-    Glance,
-    HttpClient,
-    HttpImages,
-    ImageSource,
-    LocalImages,
-    WireSource,
-)
-from driver.images.embedded import EmbeddedGlance, EmbeddedImage, Fault
-from tests.unit.driver.images.peers import AUTHORITY, server_tls, small
 from vimlib.errors import ClosedError, UsageError
 
 ID = "26727b8b-2044-5e6c-84b9-b7bfe758bac6"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driver.images.wire import MAX_HEAD, HeadReader, Wire, WireError
+from vimdriver._images.wire import MAX_HEAD, HeadReader, Wire, WireError
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-A: b\r\nx-a:c\r\n\r\nhello"
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from driver.config import DriverConfig
-from driver.errors import ImageUnacceptableError
-from driver.guestinfo import Route
-from driver.images.source import ImageInfo
-from driver.instances.devices import ADAPTERS, disk_type_adapter, root_disk
-from driver.instances.plan import OWNER_KEY, plan_spawn
-from driver.instances.types import Instance, InstanceSpec, NICSpec
+from vimdriver._config import DriverConfig
+from vimdriver._guestinfo import Route
+from vimdriver._images.source import ImageInfo
+from vimdriver._instances.devices import ADAPTERS, disk_type_adapter, root_disk
+from vimdriver._instances.plan import OWNER_KEY, plan_spawn
+from vimdriver._instances.types import Instance, InstanceSpec, NICSpec
+from vimdriver.errors import ImageUnacceptableError
 from vimlib import vim25
 from vimlib.errors import UsageError, VersionError
 

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from driver.instances.devices import nic, root_disk
-from driver.instances.types import NICSpec
-from driver.instances.usage import device_files, who_uses
+from vimdriver._instances.devices import nic, root_disk
+from vimdriver._instances.types import NICSpec
+from vimdriver._instances.usage import device_files, who_uses
 from vimlib import vim25
-from vimlib.datastore import DatastorePath
+from vimlib._datastore import DatastorePath
 
 
 def test_a_disk_stands_on_all_that_it_grew_from() -> None:

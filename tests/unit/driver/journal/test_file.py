@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from driver.errors import JournalError, JournalLockedError
-from driver.journal import FileJournal, MemoryJournal, Uploading, close, settled, written
-from driver.journal import file as module
-from driver.journal.lines import HEADER, begin_line, done_line, replay
+from vimdriver._journal import FileJournal, MemoryJournal, Uploading, close, settled, written
+from vimdriver._journal import file as module
+from vimdriver._journal.lines import HEADER, begin_line, done_line, replay
+from vimdriver.errors import JournalError, JournalLockedError
 
 
 def entry(path: str = "[ds] a.part", token: str = "") -> Uploading:

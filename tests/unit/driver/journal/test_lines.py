@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from driver.journal.entries import AddingPortGroup, Destroying, Entry, Spawning, Uploading
-from driver.journal.lines import (
+from vimdriver._journal.entries import AddingPortGroup, Destroying, Entry, Spawning, Uploading
+from vimdriver._journal.lines import (
     HEADER,
     NotAJournalError,
     Replay,

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from driver.errors import PhysicalNICNotFoundError, PortGroupMismatchError
-from driver.networks.facts import PortGroup, check_port_group, find_port_group, switch_on
+from vimdriver._networks.facts import PortGroup, check_port_group, find_port_group, switch_on
+from vimdriver.errors import PhysicalNICNotFoundError, PortGroupMismatchError
 from vimlib import vim25
 
 

@@ -10,24 +10,24 @@ from typing import Any
 
 import pytest
 
-from driver.errors import (
+from tests.rig.cancel import cancel_everywhere
+from tests.unit.driver.hosted import CONFIG, Beside, Hosted, hosted, spec, until
+from vimdriver._instances.types import NICSpec
+from vimdriver._networks.facts import PortGroup, list_port_groups
+from vimdriver._networks.vlan import EnsuredVlan
+from vimdriver.errors import (
     ForeignPortGroupError,
     NetworkNotFoundError,
     PhysicalNICNotFoundError,
     PortGroupInUseError,
     PortGroupMismatchError,
 )
-from driver.instances.types import NICSpec
-from driver.networks.facts import PortGroup, list_port_groups
-from driver.networks.vlan import EnsuredVlan
-from tests.rig.cancel import cancel_everywhere
-from tests.unit.driver.hosted import CONFIG, Beside, Hosted, hosted, spec, until
 from vimlib import vim25
 from vimlib.errors import NotFoundError, OutcomeUnknownError, UsageError, VimlibError
-from vimlib.simulator.datastore import Datastore
-from vimlib.simulator.network import PortGroup as SimulatedGroup
-from vimlib.simulator.network import Switch
-from vimlib.simulator.objects import prop
+from vimlib.simulator._datastore import Datastore
+from vimlib.simulator._network import PortGroup as SimulatedGroup
+from vimlib.simulator._network import Switch
+from vimlib.simulator._objects import prop
 
 BLUE = PortGroup(name="blue", vlan=42, vswitch="vSwitch0")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from driver.steps.outcome import wait_idle
 from tests.unit.driver.hosted import Hosted, spec
+from vimdriver._steps.outcome import wait_idle
 from vimlib import vim25
 
 

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from driver.errors import JournalError
-from driver.journal import Entry, MemoryJournal, Uploading
-from driver.steps.undo import Undo
+from vimdriver._journal import Entry, MemoryJournal, Uploading
+from vimdriver._steps.undo import Undo
+from vimdriver.errors import JournalError
 from vimlib.errors import ConnectError
 
 

@@ -6,13 +6,13 @@ import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from driver.images.sink import temporary_name
-from driver.instances.plan import MAKING_KEY, OWNER_KEY, SPAWN_KEY
-from driver.networks import ownership
-from driver.networks.vlan import EnsuredVlan
 from tests.unit.driver.hosted import CONFIG, Hosted
+from vimdriver._images.sink import temporary_name
+from vimdriver._instances.plan import MAKING_KEY, OWNER_KEY, SPAWN_KEY
+from vimdriver._networks import ownership
+from vimdriver._networks.vlan import EnsuredVlan
 from vimlib import vim25
-from vimlib.client import Client
+from vimlib._client import Client
 
 OLD = "2001-01-01T00:00:00Z"
 MACHINES: dict[str, dict[str, str]] = {

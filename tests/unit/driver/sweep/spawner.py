@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import vimlib
-from driver.config import DriverConfig
-from driver.driver import ESXDriver
-from driver.images.local import LocalImages
-from driver.images.push import PushEvent, push_images
-from driver.instances.types import InstanceSpec, NICSpec
-from driver.journal import file
-from vimlib.transport.base import EncodedCall, Exchange, Reply
+from vimdriver._config import DriverConfig
+from vimdriver._driver import ESXDriver
+from vimdriver._images.local import LocalImages
+from vimdriver._images.push import PushEvent, push_images
+from vimdriver._instances.types import InstanceSpec, NICSpec
+from vimdriver._journal import file
+from vimlib._transport.base import EncodedCall, Exchange, Reply
 
 CONFIG: dict[str, Any] = {"settle_seconds": 0.1, "task_seconds": 20, "cleanup_seconds": 20}
 

@@ -4,11 +4,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from driver.journal import Spawning
-from driver.steps.clock import read_stamp, stamp
-from driver.sweep.decide import Found, of_age, of_machine
+from vimdriver._journal import Spawning
+from vimdriver._steps.clock import read_stamp, stamp
+from vimdriver._sweep.decide import Found, of_age, of_machine
 from vimlib import vim25
-from vimlib.datastore import DatastorePath
+from vimlib._datastore import DatastorePath
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 OLD, YOUNG = stamp(NOW - timedelta(hours=2)), stamp(NOW - timedelta(seconds=10))

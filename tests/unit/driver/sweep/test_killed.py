@@ -13,9 +13,9 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from driver.sweep import SweepReport
 from tests.unit.driver.hosted import CONFIG, Beside, Hosted, State, hosted
 from tests.unit.driver.sweep.decoys import Decoys, place
+from vimdriver._sweep import SweepReport
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[4]

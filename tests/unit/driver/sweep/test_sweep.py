@@ -12,21 +12,28 @@ from typing import Any
 
 import pytest
 
-from driver.driver import ESXDriver
-from driver.errors import JournalError
-from driver.images.local import LocalImages
-from driver.images.sink import temporary_name
-from driver.instances.plan import MAKING_KEY, OWNER_KEY, SPAWN_KEY
-from driver.instances.types import NICSpec
-from driver.journal import AddingPortGroup, Destroying, Entry, MemoryJournal, Spawning, Uploading
-from driver.networks import ownership
-from driver.networks.vlan import EnsuredVlan
-from driver.sweep import SweepReport
 from tests.rig.cancel import cancel_everywhere
 from tests.unit.driver.hosted import CONFIG, Beside, Hosted, hosted, spec, until
 from tests.unit.driver.sweep.decoys import OLD, place
+from vimdriver._driver import ESXDriver
+from vimdriver._images.local import LocalImages
+from vimdriver._images.sink import temporary_name
+from vimdriver._instances.plan import MAKING_KEY, OWNER_KEY, SPAWN_KEY
+from vimdriver._instances.types import NICSpec
+from vimdriver._journal import (
+    AddingPortGroup,
+    Destroying,
+    Entry,
+    MemoryJournal,
+    Spawning,
+    Uploading,
+)
+from vimdriver._networks import ownership
+from vimdriver._networks.vlan import EnsuredVlan
+from vimdriver._sweep import SweepReport
+from vimdriver.errors import JournalError
 from vimlib import vim25
-from vimlib.client import Client
+from vimlib._client import Client
 from vimlib.errors import UsageError
 
 TOKEN = "00000000000000aa"
@@ -213,8 +220,8 @@ async def test_a_half_made_machine_that_somebody_runs(journal: bool, host: Hoste
 async def test_a_machine_that_is_finished_while_it_is_decided_about(
     host: Hosted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from driver.steps import outcome
-    from driver.sweep import work
+    from vimdriver._steps import outcome
+    from vimdriver._sweep import work
 
     async with host.client() as client:
         vm = await machine(host, client)

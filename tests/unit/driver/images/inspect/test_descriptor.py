@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from driver.errors import ImageUnacceptableError
-from driver.images.inspect.descriptor import parse
+from vimdriver._images.inspect.descriptor import parse
+from vimdriver.errors import ImageUnacceptableError
 
 LONG = b"""# Disk DescriptorFile
 version=1

@@ -7,9 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from driver.errors import ImageUnacceptableError
-from driver.images.inspect import RULES, DiskFacts, InspectLimits, Inspector, header
-from driver.images.make import Kind, Pattern, make
 from tests.unit.driver.images.corpus import (
     CASES,
     PATTERN,
@@ -20,6 +17,9 @@ from tests.unit.driver.images.corpus import (
     head,
     text,
 )
+from vimdriver._images.inspect import RULES, DiskFacts, InspectLimits, Inspector, header
+from vimdriver._images.make import Kind, Pattern, make
+from vimdriver.errors import ImageUnacceptableError
 
 
 def run(inspector: Inspector, data: bytes, step: int) -> DiskFacts:

@@ -1,0 +1,44 @@
+"""The command `vimctl`: arguments, progress, tables, JSON and exit codes.
+
+Decides nothing about a host itself: all that happens goes through `driver` below.
+
+`app`         the tree of commands, by name; a command's module is imported when it is called
+`run`         parse, run, report, exit code
+`connection`  which host, as whom: flags, then the environment; `trust` the same for certificates
+`sources`     where images come from
+`output`      JSON, tables, messages; `progress` bars and lines
+`exitcodes`   what an error's type means to the shell
+`jsonio`      data objects as JSON and back
+
+Every other module holds the commands of one noun. Nothing heavy is imported at the top of any of
+them: `vimctl --help` knows neither vim25 nor aiohttp.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from vimlib._distribution import install_command
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `vimctl` with `argv` (the process's own arguments if None) and return its exit code."""
+    try:
+        import cyclopts  # noqa: F401
+    except ModuleNotFoundError as error:
+        if error.name != "cyclopts":
+            raise
+        print(
+            f"vimctl: its packages are not installed. Install them with: {install_command('cli')}",
+            file=sys.stderr,
+        )
+        return 1
+    from vimdriver._cli.run import run
+
+    return run(list(sys.argv[1:] if argv is None else argv))

@@ -1,0 +1,22 @@
+"""`vimctl about`: what the host says of itself."""
+
+from __future__ import annotations
+
+from vimdriver._cli.connection import CONNECTION, Connection
+from vimdriver._cli.output import OUTPUT, Output
+
+__all__ = ["about"]
+
+
+async def about(*, connection: Connection = CONNECTION, output: Output = OUTPUT) -> None:
+    """Show product, version and build of the host, and the API version that is spoken with it."""
+    from vimdriver._cli.jsonio import to_json
+
+    async with connection.client() as client:
+        found = to_json(client.about)
+        version = client.api_version
+    if output.json:
+        output.line(found)
+        return
+    shown = ("fullName", "name", "vendor", "version", "build", "osType", "apiType", "instanceUuid")
+    output.fields({**{key: found[key] for key in shown if key in found}, "api": version})

@@ -1,0 +1,214 @@
+"""Which host, and as whom: flags first, then VIMLIB_*, GOVC_*, VMWARE_*.
+
+The password comes from a file, a variable or a prompt, never from the command line: other users
+of the machine can read that.
+"""
+
+from __future__ import annotations
+
+import copy
+import getpass
+import sys
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from cyclopts import Parameter
+
+from vimdriver._cli.flags import DASH
+from vimdriver._cli.trust import Trust
+from vimlib._secret import Secret
+from vimlib.errors import UsageError, printable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+    from vimlib._client import Client
+
+__all__ = ["CONNECTION", "Connection", "Login", "read_login"]
+
+_MAX_PASSWORD = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class Login:
+    """Everything that `vimlib.connect` needs."""
+
+    url: str
+    username: str
+    password: Secret
+    trust: Trust
+
+
+@Parameter(name="*", group="Connection")
+@dataclass(frozen=True, kw_only=True)
+class Connection:
+    """Which host, and as whom."""
+
+    url: str | None = None
+    """Address of the host: `https://HOST/sdk` or just HOST. [VIMLIB_URL, GOVC_URL, VMWARE_HOST]"""
+
+    username: str | None = None
+    """Who logs in. [VIMLIB_USERNAME, GOVC_USERNAME, VMWARE_USER]"""
+
+    password_file: Annotated[Path | None, DASH] = None
+    """File whose first line is the password; `-` reads stdin. [VIMLIB_PASSWORD_FILE] Without it: VIMLIB_PASSWORD, GOVC_PASSWORD, VMWARE_PASSWORD, else a prompt."""
+
+    timeout: float | None = None
+    """Give up after so many seconds (exit code 6)."""
+
+    trust: Trust = field(default_factory=Trust)
+
+    # What `prepared` found, on its copy alone. No field: cyclopts would make an option of it.
+    _login: ClassVar[Login | None] = None
+
+    def prepared(self, environ: Mapping[str, str]) -> Connection:
+        """Return a copy that knows how to log in; may read files and prompt, so it blocks.
+
+        Raises:
+            UsageError: Address, user name or password are nowhere.
+        """
+        ready = copy.copy(self)
+        object.__setattr__(ready, "_login", read_login(self, environ))
+        return ready
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[Client]:
+        """Log in; leaving the block, by whatever way, logs out.
+
+        Raises:
+            VimlibError: No connection, no trust, no login.
+        """
+        from vimlib._client import connect
+
+        assert self._login is not None, "run() prepares a command's connection"
+        login = self._login
+        async with connect(
+            login.url, login.username, login.password.reveal(), tls=login.trust.tls()
+        ) as client:
+            yield client
+
+
+CONNECTION = Connection()
+"""The default of a command's parameter: all from the environment."""
+
+
+def read_login(
+    options: Connection,
+    environ: Mapping[str, str],
+    *,
+    prompt: Callable[[str], str] | None = None,
+) -> Login:
+    """Decide on address, user name, password and trust. Blocks on files and on the prompt.
+
+    `prompt` asks for the password; None takes the terminal, if there is one.
+
+    Raises:
+        UsageError: One of them is nowhere, or a variable holds what it cannot.
+    """
+    url, inner_user, inner_password = _address(options, environ)
+    username = options.username or _first(environ, "VIMLIB_USERNAME", "GOVC_USERNAME")
+    username = username or inner_user or environ.get("VMWARE_USER")
+    if not username:
+        raise UsageError(
+            "no user name was given", hint="Give --username NAME or set VIMLIB_USERNAME."
+        )
+    trust = options.trust.with_environment(environ)
+    password = _password(options, environ, inner_password)
+    if password is None:
+        password = _ask(username, url, prompt)
+    return Login(url=url, username=username, password=password, trust=trust)
+
+
+def _first(environ: Mapping[str, str], *names: str) -> str | None:
+    return next((environ[name] for name in names if environ.get(name)), None)
+
+
+def _address(
+    options: Connection, environ: Mapping[str, str]
+) -> tuple[str, str | None, Secret | None]:
+    """Return URL, and user name and password that stand in GOVC_URL where that is the URL."""
+    url = options.url or environ.get("VIMLIB_URL")
+    if url:
+        return url, None, None
+    if environ.get("GOVC_URL"):
+        return _split_userinfo(environ["GOVC_URL"])
+    host = environ.get("VMWARE_HOST")
+    if host:
+        port = environ.get("VMWARE_PORT")
+        if not port:
+            return host, None, None
+        return (
+            f"[{host}]:{port}" if host.count(":") > 1 and host[0] != "[" else f"{host}:{port}",
+            None,
+            None,
+        )
+    raise UsageError("no host was given", hint="Give --url https://HOST/sdk or set VIMLIB_URL.")
+
+
+def _split_userinfo(text: str) -> tuple[str, str | None, Secret | None]:
+    # govc's form: [https://][user[:password]@]host[/sdk]
+    parts = urlsplit(text if "://" in text else f"https://{text}")
+    userinfo, at, host = parts.netloc.rpartition("@")
+    if not at:
+        return text, None, None
+    user, colon, password = userinfo.partition(":")
+    bare = urlunsplit(parts._replace(netloc=host))
+    return bare, unquote(user) or None, Secret(unquote(password)) if colon else None
+
+
+def _password(
+    options: Connection, environ: Mapping[str, str], inner: Secret | None
+) -> Secret | None:
+    if options.password_file is not None:
+        return _read_password(options.password_file)
+    if environ.get("VIMLIB_PASSWORD"):
+        return Secret(environ["VIMLIB_PASSWORD"])
+    if environ.get("VIMLIB_PASSWORD_FILE"):
+        return _read_password(Path(environ["VIMLIB_PASSWORD_FILE"]))
+    if environ.get("GOVC_PASSWORD"):
+        return Secret(environ["GOVC_PASSWORD"])
+    if inner is not None:
+        return inner
+    if environ.get("VMWARE_PASSWORD"):
+        return Secret(environ["VMWARE_PASSWORD"])
+    return None
+
+
+def _read_password(path: Path) -> Secret:
+    try:
+        if str(path) == "-":
+            line = sys.stdin.readline(_MAX_PASSWORD)
+        else:
+            with path.open(encoding="utf-8") as file:
+                line = file.readline(_MAX_PASSWORD)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise UsageError(
+            f"cannot read the password from {printable(str(path))!r}: {reason}",
+            hint="Check the path and its permissions.",
+        ) from None
+    password = line.rstrip("\r\n")
+    if not password:
+        raise UsageError(
+            f"the first line of {printable(str(path))!r} is empty", hint="Write the password there."
+        )
+    return Secret(password)
+
+
+def _ask(username: str, url: str, prompt: Callable[[str], str] | None) -> Secret:
+    if prompt is None:
+        if not sys.stdin.isatty():
+            raise UsageError(
+                "no password was given and there is no terminal to ask for it",
+                hint="Set VIMLIB_PASSWORD, or give --password-file FILE.",
+            )
+        prompt = getpass.getpass
+    password = prompt(f"Password of {printable(username, 80)} at {printable(url, 200)}: ")
+    if not password:
+        raise UsageError(
+            "no password was typed", hint="Set VIMLIB_PASSWORD, or give --password-file FILE."
+        )
+    return Secret(password)

@@ -1,0 +1,398 @@
+"""`vimctl datastore`: files of datastores.
+
+A file is written `[datastore1] folder/file`, or without the brackets beside `--datastore`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import sys
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from stat import S_ISREG
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+
+from cyclopts import Parameter
+
+from vimdriver._cli.connection import CONNECTION, Connection
+from vimdriver._cli.each import each
+from vimdriver._cli.flags import DASH, Flag
+from vimdriver._cli.keeping import KEEPING, Keeping
+from vimdriver._cli.output import OUTPUT, Output, size_text
+from vimdriver._cli.progress import meter
+from vimlib.errors import NotFoundError, SourceError, UsageError, printable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from vimlib._client import Client
+    from vimlib._datastore import DatastorePath, FileEntry
+
+__all__ = ["get", "ls", "mv", "put", "rm", "stat", "walk"]
+
+_CLEANUP_SECONDS = 60.0
+_CONFLICT = "Choose another name, or replace it with --overwrite."
+Store = Annotated[
+    str | None, Parameter(name="--datastore", help="The datastore of paths without one.")
+]
+
+
+def read_path(text: str, datastore: str | None) -> DatastorePath:
+    """Read a path as people write it.
+
+    Raises:
+        UsageError: It names no datastore and none was given, or it cannot be a path.
+    """
+    from vimlib._datastore import DatastorePath
+
+    if text.startswith("["):
+        return DatastorePath.parse(text)
+    if datastore is None:
+        raise UsageError(
+            f"{printable(text, 80)!r} names no datastore",
+            hint="Write '[datastore1] folder/file', or give --datastore.",
+        )
+    return DatastorePath(datastore, text.strip("/"))
+
+
+def entry_document(entry: FileEntry) -> dict[str, Any]:
+    """Return a file or folder for JSON."""
+    return {
+        "path": str(entry.path),
+        "type": "folder" if entry.is_dir else "file",
+        "size": entry.size,
+        "modified": None if entry.modified is None else entry.modified.isoformat(),
+    }
+
+
+async def ls(
+    path: str | None = None,
+    /,
+    *,
+    datastore: Store = None,
+    recursive: Annotated[Flag, Parameter(name=("--recursive", "-r"))] = False,
+    connection: Connection = CONNECTION,
+    output: Output = OUTPUT,
+) -> None:
+    """List a folder; without a path, the datastores.
+
+    Args:
+        path: The folder; its last part may hold `*` and `?`.
+        recursive: What is in its folders, too.
+    """
+    if path is None and datastore is None:
+        await _list_datastores(connection, output)
+        return
+    folder, pattern = read_path(path or "", datastore), "*"
+    if any(char in folder.name for char in "*?"):
+        folder, pattern = folder.parent, folder.name
+        if recursive:
+            raise UsageError("--recursive goes with a folder, not with a pattern")
+    async with connection.client() as client:
+        if recursive:
+            found = [entry async for entry in walk(client, folder)]
+        else:
+            found = await client.datastore(folder.datastore).list(folder, pattern)
+    rows = [entry_document(entry) for entry in found]
+    if not output.json:
+        for row, entry in zip(rows, found, strict=True):
+            row["size"] = "folder" if entry.is_dir else size_text(entry.size)
+    output.table(("size", "modified", "path"), rows)
+
+
+async def walk(client: Client, folder: DatastorePath) -> AsyncIterator[FileEntry]:
+    """Yield all that is in a folder, at any depth, each folder before what is in it."""
+    for entry in await client.datastore(folder.datastore).list(folder):
+        yield entry
+        if entry.is_dir:
+            async for inner in walk(client, entry.path):
+                yield inner
+
+
+async def _list_datastores(connection: Connection, output: Output) -> None:
+    from vimlib import vim25
+
+    # The summary's name is the one in paths; the entity's has a `%` escaped.
+    facts = ("name", "type", "capacity", "freeSpace", "accessible")
+    paths = [f"summary.{fact}" for fact in facts]
+    async with connection.client() as client:
+        found = await client.collect(vim25.Datastore, *paths).all()
+    columns = ("name", "type", "capacity", "free", "accessible")
+    rows: list[dict[str, Any]] = [
+        dict(zip(columns, map(row.get, paths), strict=True)) for row in found
+    ]
+    if not output.json:
+        for row in rows:
+            for column in ("capacity", "free"):
+                row[column] = None if row[column] is None else size_text(row[column])
+    output.table(columns, rows)
+
+
+async def stat(
+    path: str,
+    /,
+    *,
+    datastore: Store = None,
+    connection: Connection = CONNECTION,
+    output: Output = OUTPUT,
+) -> None:
+    """Show size and kind of a file or folder.
+
+    Args:
+        path: The file or folder.
+    """
+    file = read_path(path, datastore)
+    async with connection.client() as client:
+        found = await client.datastore(file.datastore).stat(file)
+    output.fields(entry_document(found))
+
+
+async def _size_of(local: Path) -> int:
+    """Return the bytes of a local file, which the host is told before the first one."""
+    try:
+        status = await asyncio.to_thread(local.stat)
+    except FileNotFoundError:
+        raise NotFoundError(
+            f"no file {printable(str(local))!r}",
+            kind="file",
+            name=str(local),
+            outcome="not_sent",
+            hint="Check the path.",
+        ) from None
+    except OSError as error:
+        raise SourceError(
+            f"cannot read {printable(str(local))!r}: {error.strerror}",
+            outcome="not_sent",
+            hint="Check the path and its permissions.",
+        ) from None
+    if not S_ISREG(status.st_mode):
+        raise UsageError(
+            f"{printable(str(local))!r} is no file",
+            hint="Name a file: the host is told its size before the first byte.",
+        )
+    return status.st_size
+
+
+async def put(
+    local: Path,
+    path: str,
+    /,
+    *,
+    datastore: Store = None,
+    overwrite: Flag = False,
+    read_back: Annotated[Flag, Parameter(name=("--read-back", "--verify"))] = False,
+    keeping: Keeping = KEEPING,
+    connection: Connection = CONNECTION,
+    output: Output = OUTPUT,
+) -> None:
+    """Store a local file. It appears under its name when all of it is there, or not at all.
+
+    What a kill leaves, `vimctl sweep` takes away.
+
+    Args:
+        local: The file.
+        path: Where to; a `/` at the end, or no path, keeps the file's own name.
+        overwrite: Replace a file that is there.
+        read_back: Read it from the host again and compare its hash, before it gets its name.
+    """
+    from vimdriver._images.sink import temporary_name
+    from vimdriver._journal import Uploading
+    from vimdriver._steps.undo import Undo
+    from vimdriver.errors import FileConflictError
+    from vimlib import vim25
+    from vimlib._session.shield import finish
+
+    target = read_path(path, datastore)
+    if not target.path or path.endswith("/"):
+        target = target / local.name
+    size = await _size_of(local)
+    owner = keeping.config().owner
+    async with connection.client() as client, keeping.opened() as journal:
+        store = client.datastore(target.datastore)
+        if not overwrite and await store.exists(target):
+            raise FileConflictError(str(target), hint=_CONFLICT)
+        part = target.with_name(temporary_name(target.name, owner))
+        entry = Uploading(host=client.host, owner=owner, path=str(part))
+
+        async def remove() -> None:
+            await store.delete(part, missing_ok=True)
+
+        with meter(output) as progress:
+            progress.start(local.name, size)
+            async with Undo(seconds=_CLEANUP_SECONDS, journal=journal) as undo:
+                await undo.begin(str(part), remove, entry)
+                await store.upload(
+                    part,
+                    local,
+                    size=size,
+                    progress=lambda n: progress.advance(local.name, n),
+                    verify="hash" if read_back else "size",
+                )
+                try:
+                    await finish(store.move(part, target, overwrite=overwrite))
+                except vim25.FileAlreadyExists:
+                    raise FileConflictError(str(target), hint=_CONFLICT) from None
+                undo.keep()
+            progress.end(local.name)
+        found = await store.stat(target)
+    output.document(entry_document(found), f"{found.path}: {size_text(found.size)}")
+
+
+async def get(
+    path: str,
+    local: Annotated[Path | None, DASH] = None,
+    /,
+    *,
+    datastore: Store = None,
+    overwrite: Flag = False,
+    connection: Connection = CONNECTION,
+    output: Output = OUTPUT,
+) -> None:
+    """Fetch a file. It appears under its name when all of it is here, or not at all.
+
+    A connection that breaks is taken up again where it broke.
+
+    Args:
+        path: The file.
+        local: Where to; a folder, or nothing, keeps the file's own name; `-` is stdout, which then
+            has no JSON.
+        overwrite: Replace a file that is there.
+    """
+    file = read_path(path, datastore)
+    if not file.path:
+        raise UsageError(
+            f"{file} is a whole datastore, and a file is fetched",
+            hint=f"See what is in it: vimctl datastore ls '{file}'",
+        )
+    target: Path | None = None
+    if str(local) == "-":
+        if output.json:
+            raise UsageError(
+                "stdout cannot have the file and JSON too",
+                hint="Leave --json out, or name a file instead of -.",
+            )
+    else:
+        target = _local_target(local, file.name, overwrite=overwrite)
+    async with (
+        connection.client() as client,
+        client.datastore(file.datastore).download(file) as body,
+    ):
+        with meter(output) as progress:
+            progress.start(file.name, body.size)
+            with _sink(target) as sink:
+                async for chunk in body:
+                    # It may block, the loop must not: the connection is kept alive from it.
+                    await asyncio.to_thread(sink.write, chunk)
+                    progress.advance(file.name, len(chunk))
+            progress.end(file.name)
+        size = body.received
+    if target is not None:
+        output.document(
+            {"path": str(file), "local": str(target), "size": size},
+            f"{printable(str(target))}: {size_text(size)}",
+        )
+
+
+def _local_target(local: Path | None, name: str, *, overwrite: bool) -> Path:
+    target = local or Path(name)
+    if target.is_dir():
+        target = target / name
+    if not target.parent.is_dir():
+        raise UsageError(
+            f"there is no folder {printable(str(target.parent))!r} here", hint="Make it first."
+        )
+    if target.exists() and not overwrite:
+        raise UsageError(f"{printable(str(target))!r} exists", hint="Replace it with --overwrite.")
+    return target
+
+
+def _sink(target: Path | None) -> AbstractContextManager[BinaryIO]:
+    return _stdout() if target is None else _arriving(target)
+
+
+@contextmanager
+def _stdout() -> Iterator[BinaryIO]:
+    yield sys.stdout.buffer
+    sys.stdout.buffer.flush()
+
+
+@contextmanager
+def _arriving(target: Path) -> Iterator[BinaryIO]:
+    """Hold a file beside `target` that is renamed to it in the end, or removed if the block fails."""
+    # A name of its own: `x.part` may be somebody's file, or another download's of the same name.
+    part = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
+    with part.open("xb") as file:
+        try:
+            yield file
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+    part.replace(target)
+
+
+async def rm(
+    *paths: str,
+    datastore: Store = None,
+    recursive: Annotated[Flag, Parameter(name=("--recursive", "-r"))] = False,
+    missing_ok: Flag = False,
+    connection: Connection = CONNECTION,
+    output: Output = OUTPUT,
+) -> int:
+    """Delete files, and with `--recursive` folders with all that is in them.
+
+    Args:
+        paths: Files and folders.
+        recursive: Folders too.
+        missing_ok: One that is not there is no failure.
+    """
+    if not paths:
+        raise UsageError("nothing to delete was named", hint="Try: vimctl datastore ls")
+    files = [read_path(path, datastore) for path in paths]
+
+    async def remove(client: Client, file: DatastorePath) -> None:
+        store = client.datastore(file.datastore)
+        if not recursive and await store.exists(file) and (await store.stat(file)).is_dir:
+            raise UsageError(f"{file} is a folder", hint="Delete it with --recursive.")
+        await store.delete(file, missing_ok=missing_ok)
+
+    async with connection.client() as client:
+        return await each(
+            [str(file) for file in files],
+            [remove(client, file) for file in files],
+            noun="path",
+            done="deleted",
+            output=output,
+        )
+
+
+async def mv(
+    path: str,
+    to: str,
+    /,
+    *,
+    datastore: Store = None,
+    overwrite: Flag = False,
+    connection: Connection = CONNECTION,
+    output: Output = OUTPUT,
+) -> None:
+    """Rename or move a file on the host.
+
+    Args:
+        path: The file.
+        to: Its new path; a `/` at the end keeps its name.
+        overwrite: Replace a file that is there.
+    """
+    from vimdriver.errors import FileConflictError
+    from vimlib import vim25
+
+    source, target = read_path(path, datastore), read_path(to, datastore)
+    if not target.path or to.endswith("/"):
+        target = target / source.name
+    async with connection.client() as client:
+        try:
+            await client.datastore(source.datastore).move(source, target, overwrite=overwrite)
+        except vim25.FileAlreadyExists:
+            raise FileConflictError(str(target), hint=_CONFLICT) from None
+        found = await client.datastore(target.datastore).stat(target)
+    output.document(entry_document(found), str(found.path))

@@ -1,0 +1,201 @@
+"""`vimctl demo`: the main job from end to end, with nothing but this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from vimdriver._cli.datastore import walk
+from vimdriver._cli.exitcodes import Exit, combined
+from vimdriver._cli.image import show_results, tell
+from vimdriver._cli.instance import COLUMNS
+from vimdriver._cli.output import OUTPUT, Output, size_text
+from vimdriver._cli.progress import meter
+from vimdriver._cli.sim import Release, load_simulator
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from vimdriver._cli.progress import Meter
+    from vimdriver._driver import ESXDriver
+    from vimdriver._images.push import PushResult
+    from vimdriver._images.source import ImageStore
+    from vimdriver._instances.types import Instance
+    from vimlib._client import Client
+
+__all__ = ["demo"]
+
+_DATASTORE: Final = "datastore1"
+_FOLDER: Final = "images"
+_NETWORK: Final = "VM Network"
+
+_REAL_HOST: Final = """
+The same on a real host:
+
+  export VIMLIB_URL=https://esx1.example.com/sdk VIMLIB_USERNAME=root   # and VIMLIB_PASSWORD
+  vimctl about                # a certificate that is not trusted: says which --pin accepts it
+  vimctl image push IMAGE... --datastore DS --glance URL      # or OS_CLOUD, a file, an https URL
+  vimctl instance spawn --name web --image IMAGE --datastore DS --network "VM Network"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """What the demo plays on."""
+
+    client: Client
+    store: ImageStore
+    images: Sequence[str]
+    """Names of all images."""
+    flat: Sequence[str]
+    """Names of those that machines are made from."""
+
+
+async def demo(
+    *, image_mib: int = 64, api_version: Release = "8.0", output: Output = OUTPUT
+) -> int:
+    """Push four images at once into a simulated host, run three machines from them, remove all.
+
+    The host and the image service live in this process, on loopback. With `--json` it prints one
+    document: {"images": [...], "instances": [...], "leftovers": []}; what is left over is read
+    from the host when all has been removed.
+
+    Args:
+        image_mib: Size of each image in MiB, at least.
+        api_version: Release of the simulated host.
+    """
+    async with _stage(image_mib, api_version, output) as stage:
+        results = await _push(stage, output)
+        code = combined(result.error for result in results)
+        instances: list[Instance] = []
+        if code is Exit.OK:
+            instances = await _machines(stage, output)
+        await stage.client.datastore(_DATASTORE).delete(_FOLDER, missing_ok=True)
+        leftovers = await _leftovers(stage.client)
+    if output.json:
+        output.line(
+            {
+                "images": [result.to_json() for result in results],
+                "instances": [instance.to_json() for instance in instances],
+                "leftovers": leftovers,
+            }
+        )
+    if leftovers:
+        output.say(f"left over on the host: {', '.join(leftovers)}")
+        return Exit.FAILED
+    output.say("\nmachines and images are removed; nothing is left over on the host")
+    if code is Exit.OK:
+        output.say(_REAL_HOST)
+    return code
+
+
+@asynccontextmanager
+async def _stage(image_mib: int, api_version: Release, output: Output) -> AsyncIterator[_Stage]:
+    import vimlib
+    from vimdriver._images.embedded import EmbeddedGlance, demo_images
+    from vimdriver._images.glance import Glance
+    from vimdriver._images.http import HttpClient
+
+    host_class, _ = load_simulator()
+    images = demo_images(image_mib)
+    output.say(f"making {len(images)} images...")
+    async with (
+        EmbeddedGlance(images) as service,
+        host_class(version=api_version, datastores={_DATASTORE: None}) as esx,
+        HttpClient() as http,
+        vimlib.connect(
+            esx.url,
+            esx.credentials.username,
+            esx.credentials.password,
+            tls=vimlib.TLS(pin=esx.thumbprint),
+        ) as client,
+    ):
+        output.say(f"image service   {service.url} (Glance v2)")
+        output.say(f"simulated host  {esx.url} ({client.about.fullName}), pinned\n")
+        yield _Stage(
+            client,
+            Glance(http, service.url),
+            [image.name for image in images],
+            [image.name for image in images if image.disk_format == "raw"],
+        )
+
+
+async def _push(stage: _Stage, output: Output) -> list[PushResult]:
+    from vimdriver._images.push import push_images
+
+    output.say(f"pushing {len(stage.images)} images at once into [{_DATASTORE}] {_FOLDER}")
+    began = time.monotonic()
+    with meter(output) as progress:
+        results = await push_images(
+            stage.client,
+            stage.store,
+            stage.images,
+            datastore=_DATASTORE,
+            directory=_FOLDER,
+            concurrency=len(stage.images),
+            events=tell(progress),
+        )
+    seconds = time.monotonic() - began
+    if not output.json:
+        show_results(results, output)
+    total = sum(result.bytes for result in results)
+    output.say(f"{size_text(total)} in {seconds:.1f} s, {size_text(total / seconds)}/s\n")
+    return results
+
+
+async def _machines(stage: _Stage, output: Output) -> list[Instance]:
+    """Make three machines at once, list them, remove them."""
+    from vimdriver._driver import ESXDriver
+    from vimdriver._instances.types import InstanceSpec, NICSpec
+
+    driver = ESXDriver(stage.client, stage.store)
+    specs = [
+        InstanceSpec(
+            name=f"demo-{number + 1}",
+            image=stage.flat[number % len(stage.flat)],
+            datastore=_DATASTORE,
+            nics=(
+                NICSpec(
+                    network=_NETWORK,
+                    mac=f"00:50:56:00:00:{number + 1:02x}",
+                    addresses=(f"10.0.0.{number + 2}/24",),
+                    gateway="10.0.0.1",
+                ),
+            ),
+        )
+        for number in range(3)
+    ]
+    output.say(f"spawning {len(specs)} machines from the raw images")
+    with meter(output) as progress:
+        async with asyncio.TaskGroup() as group:
+            for spec in specs:
+                group.create_task(_spawn(driver, spec, progress))
+    instances = await driver.list_instances()
+    if not output.json:
+        output.table(COLUMNS, [instance.to_json() for instance in instances])
+    output.say("\ndestroying them")
+    for instance in instances:
+        await driver.destroy(instance.uuid)
+    return instances
+
+
+async def _spawn(driver: ESXDriver, spec: Any, progress: Meter) -> None:
+    source = driver.images.image(spec.image)
+    progress.start(spec.name, (await source.info()).size)
+    await driver.spawn(spec, on_progress=lambda count: progress.advance(spec.name, count))
+    progress.end(spec.name)
+
+
+async def _leftovers(client: Client) -> list[str]:
+    """Return what the host still has: machines, and files and folders of the datastore."""
+    from vimlib import vim25
+    from vimlib._datastore import DatastorePath
+
+    left = [
+        f"machine {row.get('name')}" async for row in client.collect(vim25.VirtualMachine, "name")
+    ]
+    left += [str(entry.path) async for entry in walk(client, DatastorePath(_DATASTORE))]
+    return left

@@ -1,0 +1,47 @@
+"""`vimctl instance diagnostics`: how a machine is doing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from vimdriver._cli.connection import CONNECTION, Connection
+from vimdriver._cli.instance import Ref, opened
+from vimdriver._cli.output import OUTPUT, Output, size_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["diagnostics"]
+
+# Each of these is a table of its own; `cpu` and `memory` go in with the fields.
+_TABLES = {
+    "disks": ("label", "path", "capacity"),
+    "file_systems": ("path", "capacity", "free"),
+    "nics": ("label", "model", "mac", "network", "connected", "addresses"),
+}
+
+
+async def diagnostics(
+    instance: Ref, /, *, connection: Connection = CONNECTION, output: Output = OUTPUT
+) -> None:
+    """Show how a machine is doing: processors, memory, disks, NICs, and what its guest's tools tell."""
+    async with opened(connection) as driver:
+        found = (await driver.diagnostics(instance)).to_json()
+    if output.json:
+        output.document(found)
+        return
+    tables = {name: found.pop(name) for name in _TABLES}
+    for part in ("cpu", "memory"):
+        found |= {f"{part}_{name}": value for name, value in found.pop(part).items()}
+    output.fields(found)
+    for name, columns in _TABLES.items():
+        if tables[name]:
+            print()
+            output.table(columns, [_readable(row) for row in tables[name]])
+
+
+def _readable(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row with its sizes for people."""
+    sizes = {key: size_text(row[key]) for key in ("capacity", "free") if row.get(key) is not None}
+    addresses = {"addresses": " ".join(row["addresses"])} if "addresses" in row else {}
+    return {**row, **sizes, **addresses}

@@ -1,0 +1,53 @@
+"""One command over many things: one after the other, a failed one does not stop the rest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from vimdriver._cli.exitcodes import combined
+from vimdriver._cli.run import error_document, report
+from vimlib.errors import VimlibError, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Sequence
+
+    from vimdriver._cli.output import Output
+
+__all__ = ["each"]
+
+
+async def each(
+    names: Sequence[str],
+    work: Sequence[Coroutine[Any, Any, bool | None]],
+    *,
+    noun: str,
+    done: str,
+    output: Output,
+) -> int:
+    """Await `work` in its order and say of each what came of it; return the exit code of all.
+
+    JSON is a line each: `{noun: name, done: true}` or `{noun: name, "error": ...}`; `done` is false
+    of what returns False, since there was nothing to do. The error of the only one is raised as itself. Cancelling ends the one that runs and begins no other.
+    """
+    errors: list[VimlibError | None] = []
+    waiting = list(work)
+    try:
+        for name in names:
+            try:
+                did = await waiting.pop(0) is not False
+            except VimlibError as error:
+                if len(names) == 1:
+                    raise
+                errors.append(error)
+                if output.json:
+                    output.line({noun: name, "error": error_document(error)})
+                else:
+                    report(error, output)
+            else:
+                errors.append(None)
+                said = done if did else "was not there"
+                output.document({noun: name, done: did}, f"{printable(name)}: {said}")
+    finally:
+        for left in waiting:
+            left.close()
+    return combined(errors)

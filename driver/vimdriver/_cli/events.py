@@ -1,0 +1,56 @@
+"""`vimctl instance events`: what happened to machines."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from vimdriver._cli.connection import CONNECTION, Connection
+from vimdriver._cli.flags import Flag
+from vimdriver._cli.instance import opened
+from vimdriver._cli.output import OUTPUT, Output, to_text
+
+if TYPE_CHECKING:
+    from vimlib import vim25
+
+__all__ = ["events"]
+
+
+async def events(
+    instance: str | None = None,
+    /,
+    *,
+    since: datetime | None = None,
+    follow: Annotated[Flag, Parameter(name=("--follow", "-f"))] = False,
+    connection: Connection = CONNECTION,
+    output: Output = OUTPUT,
+) -> None:
+    """Show what happened on the host, oldest first. With `--json` a line is an event of the API.
+
+    Args:
+        instance: A machine's uuid, name, or reference's value: its events alone.
+        since: Nothing from before this time, as 2026-11-24T12:00:00.
+        follow: Go on with what happens, until interrupted.
+    """
+    from vimdriver._cli.jsonio import to_json
+
+    if since is not None and since.tzinfo is None:
+        since = since.astimezone()  # people write their own time
+    async with (
+        opened(connection) as driver,
+        driver.events(instance, since=since, follow=follow) as stream,
+    ):
+        async for event in stream:
+            if output.json:
+                output.line(to_json(event))
+            else:
+                print(event_text(event), flush=True)
+
+
+def event_text(event: vim25.Event) -> str:
+    """Return an event as a line: time, type, user, words."""
+    when = event.createdTime.astimezone().isoformat(sep=" ", timespec="seconds")
+    said = event.fullFormattedMessage or ""
+    return f"{when}  {type(event).__name__:<24}  {to_text(event.userName or '-')}  {to_text(said)}"

@@ -1,0 +1,83 @@
+"""`vimctl guest`: what a machine's settings tell its guest."""
+
+from __future__ import annotations
+
+from vimdriver._cli.connection import CONNECTION, Connection
+from vimdriver._cli.flags import Strings
+from vimdriver._cli.instance import Ref, opened
+from vimdriver._cli.output import OUTPUT, Output
+from vimdriver._guestinfo import Form
+
+__all__ = ["render", "set_"]
+
+
+def render(
+    *,
+    nic: Strings = (),
+    hostname: str | None = None,
+    search: Strings = (),
+    form: Form = "nova",
+    instance_id: str | None = None,
+    output: Output = OUTPUT,
+) -> None:
+    """Print the settings that give a guest its network, without a host.
+
+    What the form cannot say is named on stderr.
+
+    Args:
+        nic: A NIC: mac=..[,ip=10.0.0.2/24+fd00::2/64][,gw=..][,dns=a+b][,search=..][,dhcp=4+6]
+            [,route=NETWORK@GATEWAY][,mtu=9000]; repeatable.
+        hostname: Name of the guest.
+        search: DNS search domain; repeatable.
+        form: `nova` and `original` are the old machine.id, `versioned` the guest helper's own form,
+            `cloud-init` its guestinfo.metadata.
+        instance_id: For cloud-init, which starts anew when it changes.
+    """
+    from vimdriver._cli.nics import guest_nic
+    from vimdriver._guestinfo import GuestConfig, extra_config, left_out
+
+    config = GuestConfig(hostname=hostname, nics=[guest_nic(one) for one in nic], search=search)
+    settings = extra_config(config, form, instance_id=instance_id)
+    for lost in left_out(config, form):
+        output.say(f"the form {form} cannot say: {lost}")
+    _show(settings, output)
+
+
+def _show(settings: dict[str, str], output: Output) -> None:
+    text = "\n".join(f'{key} = "{value}"' for key, value in settings.items())
+    output.document(settings, text)
+
+
+async def set_(
+    instance: Ref,
+    /,
+    *,
+    nic: Strings = (),
+    hostname: str | None = None,
+    search: Strings = (),
+    form: Form = "nova",
+    connection: Connection = CONNECTION,
+    output: Output = OUTPUT,
+) -> None:
+    """Write what a machine tells its guest anew, while it runs too.
+
+    The guest sees it when it asks the next time. What the form cannot say is named on stderr.
+
+    Args:
+        nic: A NIC: mac=..[,ip=10.0.0.2/24+fd00::2/64][,gw=..][,dns=a+b][,search=..][,dhcp=4+6]
+            [,route=NETWORK@GATEWAY][,mtu=9000]; repeatable.
+            Its MAC must be the machine's.
+        hostname: Name of the guest.
+        search: DNS search domain; repeatable.
+        form: `nova` and `original` are the old machine.id, `versioned` the guest helper's own form,
+            `cloud-init` its guestinfo.metadata.
+    """
+    from vimdriver._cli.nics import guest_nic
+    from vimdriver._guestinfo import GuestConfig, left_out
+
+    config = GuestConfig(hostname=hostname, nics=[guest_nic(one) for one in nic], search=search)
+    async with opened(connection) as driver:
+        settings = await driver.set_guest_info(instance, config, form=form)
+    for lost in left_out(config, form):
+        output.say(f"the form {form} cannot say: {lost}")
+    _show(settings, output)

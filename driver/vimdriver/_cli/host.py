@@ -1,0 +1,29 @@
+"""`vimctl host`: the host itself."""
+
+from __future__ import annotations
+
+from vimdriver._cli.connection import CONNECTION, Connection
+from vimdriver._cli.instance import opened
+from vimdriver._cli.output import OUTPUT, Output, size_text
+
+__all__ = ["show"]
+
+
+async def show(*, connection: Connection = CONNECTION, output: Output = OUTPUT) -> None:
+    """Show what the host is, how much it is used, and its datastores."""
+    async with opened(connection) as driver:
+        found = await driver.host_info()
+    if output.json:
+        output.document(found.to_json())
+        return
+    fields = found.to_json()
+    stores = fields.pop("datastores")
+    output.fields(fields)
+    print()
+    output.table(
+        ("name", "kind", "capacity", "free", "accessible"),
+        [
+            {**store, **{key: size_text(store[key]) for key in ("capacity", "free")}}
+            for store in stores
+        ],
+    )

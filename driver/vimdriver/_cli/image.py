@@ -1,0 +1,154 @@
+"""`vimctl image`: images into datastores, and what they are."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from vimdriver._cli.connection import CONNECTION, Connection
+from vimdriver._cli.exitcodes import combined
+from vimdriver._cli.flags import Flag
+from vimdriver._cli.keeping import KEEPING, Keeping
+from vimdriver._cli.output import OUTPUT, Output, shown, size_text
+from vimdriver._cli.progress import meter
+from vimdriver._cli.sources import SOURCES, Sources
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from vimdriver._cli.progress import Meter
+    from vimdriver._images.push import PushEvent, PushResult
+
+__all__ = ["inspect", "push"]
+
+
+async def push(
+    *images: str,
+    datastore: str,
+    to: str = "images",
+    concurrency: int = 4,
+    overwrite: Flag = False,
+    read_back: Flag = False,
+    sources: Sources = SOURCES,
+    keeping: Keeping = KEEPING,
+    connection: Connection = CONNECTION,
+    output: Output = OUTPUT,
+) -> int:
+    """Push images into a datastore, many at once, each checked on its way.
+
+    Nothing is kept on this machine's disk. A failed image leaves no file; the others go on, and
+    the exit code is 7, or the failure's own if none is done.
+
+    Args:
+        images: Ids or names in Glance, http(s) URLs, or paths of files. Where Glance is given, a file
+            of this folder is ./NAME.
+        datastore: Name of the datastore.
+        to: Folder in it; made if it is not there. As `[datastore1] folder`, as paths are printed, too.
+        concurrency: How many go at the same time.
+        overwrite: Replace files that are there.
+        read_back: Read each file from the host again and compare its hash, before it gets its name.
+    """
+    from vimdriver._images.push import push_images
+    from vimlib._datastore import DatastorePath
+
+    if to.startswith(f"[{datastore}]"):
+        to = DatastorePath.parse(to).path
+    async with (
+        sources.open(images) as store,
+        connection.client() as client,
+        keeping.opened() as journal,
+    ):
+        with meter(output) as progress:
+            results = await push_images(
+                client,
+                store,
+                images,
+                datastore=datastore,
+                directory=to,
+                concurrency=concurrency,
+                overwrite=overwrite,
+                read_back=read_back,
+                events=tell(progress, output),
+                config=keeping.config(),
+                journal=journal,
+            )
+    show_results(results, output)
+    return combined(result.error for result in results)
+
+
+def tell(progress: Meter, output: Output | None = None) -> Callable[[PushEvent], None]:
+    """Return what passes the events of a push on to a meter.
+
+    With an `output` that is JSON, each image's line is printed as soon as it has ended.
+    """
+
+    def on_event(event: PushEvent) -> None:
+        if event.kind == "started":
+            progress.start(event.image, event.bytes)
+        elif event.kind == "progress":
+            progress.advance(event.image, event.bytes)
+        else:
+            assert event.result is not None, "an end has its result"
+            progress.end(event.image, event.result.error)
+            if output is not None and output.json:
+                output.line(event.result.to_json())
+
+    return on_event
+
+
+def show_results(results: Sequence[PushResult], output: Output) -> None:
+    """Print what became of each image as a table; JSON and errors have been told as they came."""
+    if output.json:
+        return
+    rows: list[dict[str, Any]] = []
+    for result in results:
+        if result.error is None:
+            row = result.to_json() | {"image": shown(result.image)}
+            row["size"] = size_text(result.bytes)
+            row["seconds"] = f"{result.seconds:.1f}"
+            row["hash"] = f"{result.hash_algo}:{result.hash[:16]}..." if result.hash else None
+        else:
+            # The whole of it was told when the image ended; here it would push the columns apart.
+            row = {
+                "image": shown(result.image),
+                "datastore_path": f"failed: {type(result.error).__name__}",
+            }
+        rows.append(row)
+    output.table(("image", "datastore_path", "size", "verified", "hash", "seconds"), rows)
+
+
+async def inspect(image: str, /, *, sources: Sources = SOURCES, output: Output = OUTPUT) -> None:
+    """Read an image whole and say what it is, by the rules that `image push` has.
+
+    Args:
+        image: Path of a file; an http(s) URL, or an id or name in Glance, will do too.
+    """
+    from vimdriver._images.check import BodyCheck
+
+    async with sources.open([image]) as store:
+        source = store.image(image)
+        check = BodyCheck(await source.info())
+        with meter(output) as progress:
+            progress.start(image, check.info.size)
+            async with source.open() as body:
+                async for chunk in body:
+                    # Hashing takes milliseconds a chunk, in which the loop has better things to do.
+                    await asyncio.to_thread(check.feed, chunk)
+                    progress.advance(image, len(chunk))
+            report = check.finish()
+            progress.end(image)
+    facts = report.facts
+    output.fields(
+        {
+            "image": image,
+            "kind": facts.kind,
+            "bytes": report.bytes,
+            "capacity_bytes": facts.capacity_bytes,
+            "create_type": facts.create_type,
+            "adapter_type": facts.adapter_type,
+            "grain_bytes": facts.grain_bytes,
+            "hash": report.hash,
+            "hash_algo": report.hash_algo,
+            "verified": report.verified,
+        }
+    )

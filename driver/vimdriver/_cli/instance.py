@@ -1,0 +1,218 @@
+"""`vimctl instance`: machines."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from vimdriver._cli.connection import CONNECTION, Connection
+from vimdriver._cli.each import each
+from vimdriver._cli.flags import Flag
+from vimdriver._cli.keeping import KEEPING, Keeping
+from vimdriver._cli.machine import Machine
+from vimdriver._cli.output import OUTPUT, Output
+from vimdriver._cli.progress import meter
+from vimdriver._cli.sources import SOURCES, Sources
+from vimlib.errors import NotFoundError, UsageError, printable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from vimdriver._driver import ESXDriver
+    from vimdriver._instances.types import Instance
+
+__all__ = [
+    "COLUMNS",
+    "destroy",
+    "list_",
+    "reboot",
+    "resume",
+    "show",
+    "shutdown",
+    "spawn",
+    "start",
+    "stop",
+    "suspend",
+]
+
+COLUMNS = ("uuid", "name", "power_state", "cpus", "memory_mb", "moref")
+Ref = Annotated[str, Parameter(help="The machine's uuid, its name, or its reference's value.")]
+
+
+@asynccontextmanager
+async def opened(connection: Connection, keeping: Keeping = KEEPING) -> AsyncIterator[ESXDriver]:
+    """Give a driver that needs no images."""
+    from vimdriver._driver import ESXDriver
+
+    async with (
+        SOURCES.open([]) as store,
+        connection.client() as client,
+        ESXDriver(client, store, keeping.config()) as driver,
+    ):
+        yield driver
+
+
+def show_instance(found: Instance, output: Output) -> None:
+    """Print one machine."""
+    output.fields(found.to_json())
+
+
+async def list_(*, connection: Connection = CONNECTION, output: Output = OUTPUT) -> None:
+    """List the machines of the host."""
+    async with opened(connection) as driver:
+        found = await driver.list_instances()
+    output.table(COLUMNS, [instance.to_json() for instance in found])
+
+
+async def show(
+    instance: Ref, /, *, connection: Connection = CONNECTION, output: Output = OUTPUT
+) -> None:
+    """Show one machine."""
+    async with opened(connection) as driver:
+        found = await driver.info(instance)
+    show_instance(found, output)
+
+
+async def spawn(
+    *,
+    machine: Machine,
+    sources: Sources = SOURCES,
+    keeping: Keeping = KEEPING,
+    connection: Connection = CONNECTION,
+    output: Output = OUTPUT,
+) -> None:
+    """Make a machine from a flat image (raw, or a preallocated VMDK) and power it on.
+
+    Whatever fails on the way, and Ctrl-C too, leaves neither machine nor files; after a kill
+    `vimctl sweep` takes them away. What the guest's form cannot say is named on stderr.
+    """
+    from vimdriver._driver import ESXDriver
+    from vimdriver._guestinfo import left_out
+    from vimdriver._instances.plan import guest_config
+
+    spec, name = machine.spec(), machine.name
+    for lost in left_out(guest_config(spec), machine.guest_form):
+        output.say(f"the form {machine.guest_form} cannot say: {lost}")
+    config = replace(keeping.config(), guest_form=machine.guest_form)
+    async with (
+        sources.open([machine.image]) as store,
+        connection.client() as client,
+        ESXDriver(client, store, config) as driver,
+    ):
+        with meter(output) as progress:
+            progress.start(name, (await store.image(machine.image).info()).size)
+            found = await driver.spawn(spec, on_progress=lambda n: progress.advance(name, n))
+            progress.end(name)
+    show_instance(found, output)
+
+
+async def destroy(
+    *instances: str,
+    foreign: Flag = False,
+    missing_ok: Flag = False,
+    keeping: Keeping = KEEPING,
+    connection: Connection = CONNECTION,
+    output: Output = OUTPUT,
+) -> int:
+    """Power machines off and remove them with their files.
+
+    Args:
+        instances: Uuids, names, or values of references.
+        foreign: Also those that this driver did not make.
+        missing_ok: A machine that is not there is no failure.
+    """
+    if not instances:
+        raise UsageError("no machine was named", hint="Try: vimctl instance list")
+
+    async def remove(driver: ESXDriver, ref: str) -> bool:
+        there = await driver.destroy(ref, foreign=foreign)
+        if not there and not missing_ok:
+            raise NotFoundError(
+                f"no machine {printable(ref, 80)!r} on {driver.client.host}",
+                kind="VirtualMachine",
+                name=ref,
+                hint="vimctl instance list shows those that are there.",
+            )
+        return there
+
+    async with opened(connection, keeping) as driver:
+        return await each(
+            instances,
+            [remove(driver, ref) for ref in instances],
+            noun="instance",
+            done="destroyed",
+            output=output,
+        )
+
+
+async def _power(
+    connection: Connection,
+    output: Output,
+    work: Callable[[ESXDriver], Awaitable[Instance]],
+) -> None:
+    async with opened(connection) as driver:
+        found = await work(driver)
+    show_instance(found, output)
+
+
+async def start(
+    instance: Ref, /, *, connection: Connection = CONNECTION, output: Output = OUTPUT
+) -> None:
+    """Power a machine on."""
+    await _power(connection, output, lambda driver: driver.power_on(instance))
+
+
+async def stop(
+    instance: Ref, /, *, connection: Connection = CONNECTION, output: Output = OUTPUT
+) -> None:
+    """Cut a machine's power."""
+    await _power(connection, output, lambda driver: driver.power_off(instance))
+
+
+async def shutdown(
+    instance: Ref,
+    /,
+    *,
+    grace: float = 60.0,
+    connection: Connection = CONNECTION,
+    output: Output = OUTPUT,
+) -> None:
+    """Let the guest shut down; cut the power if it has not after a while.
+
+    Args:
+        grace: Seconds that the guest has.
+    """
+    await _power(connection, output, lambda driver: driver.shutdown(instance, timeout=grace))
+
+
+async def reboot(
+    instance: Ref,
+    /,
+    *,
+    hard: Flag = False,
+    connection: Connection = CONNECTION,
+    output: Output = OUTPUT,
+) -> None:
+    """Let the guest reboot where it can, else reset.
+
+    Args:
+        hard: Reset without asking the guest.
+    """
+    await _power(connection, output, lambda driver: driver.reboot(instance, soft=not hard))
+
+
+async def suspend(
+    instance: Ref, /, *, connection: Connection = CONNECTION, output: Output = OUTPUT
+) -> None:
+    """Suspend a machine to disk."""
+    await _power(connection, output, lambda driver: driver.suspend(instance))
+
+
+async def resume(
+    instance: Ref, /, *, connection: Connection = CONNECTION, output: Output = OUTPUT
+) -> None:
+    """Wake a suspended machine."""
+    await _power(connection, output, lambda driver: driver.resume(instance))

@@ -1,0 +1,58 @@
+"""Whose things they are, and where what is begun is written down."""
+
+from __future__ import annotations
+
+import os
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cyclopts import Parameter
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from vimdriver._config import DriverConfig
+    from vimdriver._journal import Journal
+
+__all__ = ["KEEPING", "Keeping"]
+
+
+@Parameter(name="*", group="Ownership")
+@dataclass(frozen=True, kw_only=True)
+class Keeping:
+    """Whose things they are, and where what is begun is written down."""
+
+    owner: str | None = None
+    """Mark on all that is made; `vimctl sweep` touches only what carries its own. [VIMLIB_OWNER] Without it: `vimlib`."""
+
+    journal: Path | None = None
+    """File in which what is begun is written first, so that `vimctl sweep` need not wait for its age. One process at a time can use it. [VIMLIB_JOURNAL]"""
+
+    def config(self) -> DriverConfig:
+        """Return the driver's settings; a variable that is empty says nothing. Raises `UsageError`."""
+        from vimdriver._config import DEFAULT_OWNER, DriverConfig
+
+        owner, journal = self.owner, self.journal
+        if owner is None:
+            owner = os.environ.get("VIMLIB_OWNER") or DEFAULT_OWNER
+        if journal is None and os.environ.get("VIMLIB_JOURNAL"):
+            journal = Path(os.environ["VIMLIB_JOURNAL"])
+        return DriverConfig(owner=owner, journal=journal)
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[Journal]:
+        """Give the journal, for what needs no whole driver. Raises `JournalError`."""
+        from vimdriver._journal import FileJournal, MemoryJournal
+
+        path = self.config().journal
+        if path is None:
+            yield MemoryJournal()
+            return
+        async with FileJournal(path) as journal:
+            yield journal
+
+
+KEEPING = Keeping()
+"""The default of a command's parameter."""

@@ -1,0 +1,67 @@
+"""`vimctl ls`: the inventory, by paths."""
+
+from __future__ import annotations
+
+from typing import Annotated, cast
+
+from cyclopts import Parameter
+
+from vimdriver._cli.connection import CONNECTION, Connection
+from vimdriver._cli.flags import Flag
+from vimdriver._cli.output import OUTPUT, Output
+from vimlib.errors import NotFoundError, printable
+
+__all__ = ["ls"]
+
+
+async def ls(
+    path: str = "/",
+    /,
+    *,
+    kind: Annotated[str, Parameter(name=("--type", "-t"))] = "ManagedEntity",
+    directory: Annotated[Flag, Parameter(name=("--directory", "-d"))] = False,
+    connection: Connection = CONNECTION,
+    output: Output = OUTPUT,
+) -> None:
+    """List the inventory: what is in the folder at a path, or what a pattern leads to.
+
+    In a part of a path `*` stands for anything, `?` for one character, `[a-c]` for one of these;
+    `**` as a part stands for any number of levels.
+
+    Args:
+        path: As `/ha-datacenter/vm`, `/*/vm/web-*`, or `/**` for all there is; without a leading
+            `/` it begins where objects of the type are kept.
+        kind: Objects of this type and its subtypes alone, as VirtualMachine.
+        directory: The object at the path itself, not what is in it.
+    """
+    from vimdriver._cli.jsonio import parse_kind, to_json
+    from vimlib import vim25
+
+    wanted = cast("type[vim25.ManagedObject]", parse_kind(kind, vim25.BINDING))
+    parts = path.split("/")
+    pattern = any(char in path for char in "*?[") or "..." in parts
+    async with connection.client() as client:
+        if pattern or directory:
+            found = there = await client.find(path, wanted)
+        else:
+            # A relative path begins where the type says, so there the type must come along.
+            home = vim25.ManagedEntity if path.startswith("/") else wanted
+            there = await client.find(path, home)
+            found = await client.find(f"{path.rstrip('/')}/*", wanted)
+            if not found and there and isinstance(there[0].obj, wanted):
+                # Nothing is in it: it is shown itself, as any ls does with a file.
+                found = [item for item in there if not isinstance(item.obj, vim25.Folder)]
+    if not there:
+        raise NotFoundError(
+            f"nothing at {printable(path, 200)!r} in the inventory",
+            kind=kind,
+            name=path,
+            hint="Look from the top: vimctl ls '/**'",
+        )
+    output.table(
+        ("type", "path"),
+        [
+            {"path": item.path, "type": item.obj.moref[0], "obj": to_json(item.obj)}
+            for item in found
+        ],
+    )

@@ -1,0 +1,60 @@
+"""`vimctl network`: port groups."""
+
+from __future__ import annotations
+
+from vimdriver._cli.connection import CONNECTION, Connection
+from vimdriver._cli.instance import opened
+from vimdriver._cli.keeping import KEEPING, Keeping
+from vimdriver._cli.output import OUTPUT, Output
+from vimlib.errors import printable
+
+__all__ = ["ensure_vlan", "ls", "remove_vlan"]
+
+
+async def ls(*, connection: Connection = CONNECTION, output: Output = OUTPUT) -> None:
+    """List the host's port groups."""
+    from vimdriver._networks.facts import list_port_groups
+
+    async with connection.client() as client:
+        groups = await list_port_groups(client)
+    output.table(("name", "vlan", "vswitch"), [group.to_json() for group in groups])
+
+
+async def ensure_vlan(
+    name: str,
+    vlan: int,
+    /,
+    *,
+    interface: str = "vmnic0",
+    keeping: Keeping = KEEPING,
+    connection: Connection = CONNECTION,
+    output: Output = OUTPUT,
+) -> None:
+    """Make a port group for a VLAN, if it is not there; one that differs is refused.
+
+    Args:
+        name: Name of the port group.
+        vlan: VLAN id, 0 to 4094.
+        interface: The physical NIC whose virtual switch it is on.
+    """
+    async with opened(connection, keeping) as driver:
+        group = await driver.ensure_vlan(name, vlan, interface=interface)
+    output.fields(group.to_json())
+
+
+async def remove_vlan(
+    name: str,
+    /,
+    *,
+    keeping: Keeping = KEEPING,
+    connection: Connection = CONNECTION,
+    output: Output = OUTPUT,
+) -> None:
+    """Remove a port group that this driver made and nothing uses.
+
+    Args:
+        name: Name of the port group.
+    """
+    async with opened(connection, keeping) as driver:
+        await driver.remove_vlan(name)
+    output.document({"name": name, "removed": True}, f"{printable(name)}: removed")

@@ -1,0 +1,184 @@
+"""NICs as they are written on a command line: `network=PG,model=vmxnet3,mac=..,ip=..,gw=..,dns=a+b`.
+
+`ip`, `gw`, `dns`, `search`, `dhcp` and `route` take several values with `+` in between, IPv4 and
+IPv6 alike: `ip=10.0.0.2/24+2001:db8::2/64,gw=10.0.0.1+2001:db8::1`. A route is
+`NETWORK@GATEWAY[@METRIC]`. With `vlan=42` the port group is made where it is missing, on the switch
+of `interface=vmnic0`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
+
+from vimdriver._guestinfo import Route
+from vimdriver._instances.plan import guest_nic as nic_of
+from vimdriver._instances.types import NICSpec
+from vimlib.errors import UsageError, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from vimdriver._guestinfo import NIC
+    from vimdriver._instances.types import NICModel
+
+__all__ = ["FORM", "all_nics", "guest_nic", "parse_nic"]
+
+_Parts: TypeAlias = "Mapping[str, str]"
+
+_GUEST_KEYS: Final = {
+    "mac": "00:50:56:..",
+    "ip": "10.0.0.2/24+fd00::2/64",
+    "gw": "10.0.0.1+fd00::1",
+    "dns": "A+B",
+    "search": "A+B",
+    "dhcp": "4+6",
+    "route": "10.9.0.0/16@10.0.0.254",
+    "mtu": "9000",
+}
+_HOST_KEYS: Final = {"network": "PG", "model": "vmxnet3", "vlan": "42", "interface": "vmnic0"}
+_SEVERAL: Final = ("ip", "gw", "dns", "search", "dhcp", "route")
+_GUEST_OPTIONS: Final = "".join(f"[,{k}={v}]" for k, v in _GUEST_KEYS.items() if k != "mac")
+
+GUEST_FORM: Final = f"mac={_GUEST_KEYS['mac']}{_GUEST_OPTIONS}"
+FORM: Final = (
+    f"network=PG[,model=vmxnet3][,mac={_GUEST_KEYS['mac']}]{_GUEST_OPTIONS}"
+    "[,vlan=42[,interface=vmnic0]]"
+)
+
+
+def parse_nic(text: str) -> NICSpec:
+    """Read one NIC.
+
+    Raises:
+        UsageError: A part that cannot be, or no network.
+    """
+    parts = _parts(text, FORM)
+    if "network" not in parts:
+        raise UsageError("a NIC needs a network", hint=f"Write --nic {FORM}.")
+    return _spec(parts)
+
+
+def guest_nic(text: str) -> NIC:
+    """Read what a guest shall know of one NIC: as `parse_nic`, and only the MAC must be there.
+
+    A NIC as a spawn takes it will do: what the host alone acts on is passed over.
+
+    Raises:
+        UsageError: A part that cannot be, or no MAC.
+    """
+    parts = _parts(text, GUEST_FORM)
+    if "mac" not in parts:
+        raise UsageError("the NIC has no MAC", hint=f"Write --nic {GUEST_FORM}.")
+    return nic_of(_spec({"network": ""} | {k: v for k, v in parts.items() if k in _GUEST_KEYS}))
+
+
+def all_nics(
+    network: str | None, mac: str | None, ip: str | None, nics: Sequence[str]
+) -> tuple[NICSpec, ...]:
+    """Return the NICs of a command: the one of `--network`, `--mac` and `--ip`, then each `--nic`.
+
+    Raises:
+        UsageError: `--mac` or `--ip` without `--network`, or a NIC that cannot be.
+    """
+    if network is None and (mac or ip):
+        raise UsageError("--mac and --ip belong to --network", hint="Give --network PG too.")
+    given = {"network": network, "mac": mac, "ip": ip}
+    first = () if network is None else (_spec({k: v for k, v in given.items() if v}),)
+    return (*first, *map(parse_nic, nics))
+
+
+def _parts(text: str, form: str) -> dict[str, str]:
+    parts: dict[str, str] = {}
+    for part in text.split(","):
+        key, equals, value = part.partition("=")
+        if not equals or key not in _GUEST_KEYS | _HOST_KEYS or not value:
+            raise UsageError(
+                f"{printable(part, 80)!r} is no part of a NIC", hint=f"Write --nic {form}."
+            )
+        if key in parts:
+            hint = f"Write {key}=A+B for several." if key in _SEVERAL else f"Write --nic {form}."
+            raise UsageError(f"{key} is given twice for one NIC", hint=hint)
+        parts[key] = value
+    return parts
+
+
+def _spec(parts: _Parts) -> NICSpec:
+    """Make a NIC of the texts of its parts."""
+    gateway, gateway6 = _gateways(parts)
+    dhcp4, dhcp6 = _dhcp(parts)
+    mac = parts.get("mac")
+    if "interface" in parts and "vlan" not in parts:
+        raise UsageError("interface belongs to vlan", hint="Give vlan=ID too.")
+    return NICSpec(
+        network=parts["network"],
+        model=cast("NICModel", parts.get("model", "e1000")),
+        mac=mac.lower().replace("-", ":") if mac else None,
+        addresses=_several(parts, "ip"),
+        gateway=gateway,
+        gateway6=gateway6,
+        dns=_several(parts, "dns"),
+        search=_several(parts, "search"),
+        dhcp4=dhcp4,
+        dhcp6=dhcp6,
+        routes=tuple(_route(one) for one in _several(parts, "route")),
+        mtu=_number(parts, "mtu", "no MTU", "576 to 9216 bytes"),
+        vlan=_number(parts, "vlan", "no VLAN id", "0 to 4094"),
+        interface=parts.get("interface", "vmnic0"),
+    )
+
+
+def _several(parts: _Parts, key: str) -> tuple[str, ...]:
+    if key not in parts:
+        return ()
+    found = tuple(parts[key].split("+"))
+    if "" in found:
+        raise UsageError(
+            f"{printable(parts[key], 80)!r} has an empty part",
+            hint=f"Write {key}=A, or {key}=A+B for several.",
+        )
+    return found
+
+
+def _gateways(parts: _Parts) -> tuple[str | None, str | None]:
+    """The gateway of IPv4 and the one of IPv6."""
+    given = _several(parts, "gw")
+    four = [one for one in given if ":" not in one]
+    six = [one for one in given if ":" in one]
+    if len(four) > 1 or len(six) > 1:
+        raise UsageError(
+            f"{printable(parts['gw'], 80)!r} has two gateways of one kind",
+            hint="Give one IPv4 and one IPv6 gateway at most.",
+        )
+    return (four[0] if four else None), (six[0] if six else None)
+
+
+def _dhcp(parts: _Parts) -> tuple[bool, bool]:
+    """Whether by DHCP there is IPv4, and IPv6."""
+    given = _several(parts, "dhcp")
+    if not set(given) <= {"4", "6"}:
+        raise UsageError(
+            f"{printable(parts['dhcp'], 40)!r} is no kind of DHCP",
+            hint="Write dhcp=4, dhcp=6 or dhcp=4+6.",
+        )
+    return "4" in given, "6" in given
+
+
+def _route(text: str) -> Route:
+    to, *rest = text.split("@")
+    if len(rest) not in (1, 2):
+        raise UsageError(
+            f"{printable(text, 80)!r} is no route", hint="Write route=NETWORK@GATEWAY[@METRIC]."
+        )
+    metric = {"metric": rest[1]} if len(rest) == 2 else {}
+    number = _number(metric, "metric", "no metric", "1 to 4294967295; a lower one goes first")
+    return Route(to, rest[0], number)
+
+
+def _number(parts: _Parts, key: str, what: str, wanted: str) -> int | None:
+    """The whole number under a key, None where the key is not there; its range is checked later."""
+    text = parts.get(key)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 10):
+        raise UsageError(f"{printable(text, 40)!r} is {what}", hint=f"Give {wanted}.")
+    return int(text)

@@ -1,0 +1,146 @@
+"""What a command says: results on stdout, as JSON or for people; everything else on stderr.
+
+What a host sends is data: control characters are escaped before a terminal sees them, and nothing
+is read as markup.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
+
+from cyclopts import Parameter
+
+from vimdriver._cli.flags import Flag
+from vimlib.errors import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+__all__ = ["OUTPUT", "Output", "colour", "shown", "size_text", "to_text"]
+
+_LONGEST = 2000
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@Parameter(name="*", group="Output")
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """How a command speaks."""
+
+    json: Flag = False
+    """Print results as JSON on stdout: one document, or one a line for streams."""
+
+    quiet: Annotated[Flag, Parameter(name=("--quiet", "-q"))] = False
+    """No progress and no messages, errors excepted."""
+
+    verbose: Annotated[Flag, Parameter(name=("--verbose", "-v"))] = False
+    """Log what happens on stderr; a failure shows its traceback."""
+
+    def document(self, value: Any, text: str | None = None) -> None:
+        """Print one result: `value` as a JSON document, or `text` for people (`value` as text if None)."""
+        if self.json:
+            self.line(value)
+        else:
+            print(to_text(value) if text is None else text)
+
+    def line(self, value: Any) -> None:
+        """Print `value` as one line of JSON at once, whatever the options say."""
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        utf = "utf" in (getattr(sys.stdout, "encoding", None) or "utf-8").lower()
+        if not utf or _SURROGATE.search(text):
+            # A file's name that is no UTF-8 has half surrogates, which no encoding takes.
+            text = json.dumps(value, allow_nan=False)
+        print(text, flush=True)
+
+    def fields(self, value: Mapping[str, Any]) -> None:
+        """Print one result as JSON, or as a line for each of its fields."""
+        width = max((len(name) for name in value), default=0)
+        text = "\n".join(f"{name:<{width}}  {to_text(item)}" for name, item in value.items())
+        self.document(value, text)
+
+    def table(self, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+        """Print many results: one JSON array, or a table with `columns`."""
+        if self.json:
+            self.line(list(rows))
+            return
+        cells = [[to_text(row.get(column)) for column in columns] for row in rows]
+        # A property path keeps its letters: it will be typed again.
+        heads = [
+            column.upper() if column.isidentifier() and column.islower() else column
+            for column in columns
+        ]
+        if sys.stdout.isatty():
+            _rich_table(heads, cells)
+            return
+        widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
+        for line in [heads, *cells]:
+            print(
+                "  ".join(
+                    cell.ljust(width) for cell, width in zip(line, widths, strict=True)
+                ).rstrip()
+            )
+
+    def say(self, text: str) -> None:
+        """Tell people something on stderr; silent with `--quiet`."""
+        if not self.quiet:
+            print(text, file=sys.stderr, flush=True)
+
+
+OUTPUT = Output()
+"""The default of a command's parameter: plain text, with messages."""
+
+
+def _rich_table(heads: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for head in heads:
+        table.add_column(Text(head), overflow="fold")
+    for row in cells:
+        table.add_row(*map(Text, row))
+    Console(no_color=not colour(sys.stdout)).print(table)
+
+
+def colour(stream: TextIO) -> bool:
+    """Whether `stream` may be given colours (no-color.org: NO_COLOR, if set and not empty, says no)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def to_text(value: Any) -> str:
+    """Return a JSON value for people: strings as they are, escaped; structures as compact JSON."""
+    if value is None or value == "" or value == []:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if not isinstance(value, str):
+        value = (
+            json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else str(value)
+        )
+    return printable(value, _LONGEST)
+
+
+def shown(name: str) -> str:
+    """Return what a transfer is called, for a log: of a URL neither password nor signature."""
+    if re.match(r"https?://", name, re.IGNORECASE):
+        name = re.sub(r"(?<=://)[^/?#]*@", "", name)
+        name = re.sub(r"\?[^#]*", "?...", name)
+    return printable(name)
+
+
+def size_text(count: float) -> str:
+    """Return bytes for people: `512 B`, `64.0 MiB`."""
+    if count < 1024:
+        return f"{count:.0f} B"
+    for unit in ("KiB", "MiB", "GiB"):
+        count /= 1024
+        if count < 1024:
+            return f"{count:.1f} {unit}"
+    return f"{count / 1024:.1f} TiB"

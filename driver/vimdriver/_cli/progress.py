@@ -1,0 +1,200 @@
+"""How far transfers are: bars on a terminal, a line now and then elsewhere, nothing when not wanted.
+
+No thread draws: whoever reports progress has the screen renewed, ten times a second at most.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+from vimdriver._cli.output import colour, shown, size_text
+from vimlib.errors import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from vimdriver._cli.output import Output
+
+__all__ = ["Meter", "Silent", "lines", "meter"]
+
+_REDRAW = 0.1
+_LINE_EVERY = 10.0
+
+
+class Meter(Protocol):
+    """Who is told how transfers go. Names tell them apart; none of these blocks."""
+
+    def start(self, name: str, size: int | None) -> None:
+        """A transfer begins; `size` in bytes, None if not known."""
+        ...
+
+    def advance(self, name: str, count: int) -> None:
+        """`count` more bytes have been handed on."""
+        ...
+
+    def end(self, name: str, error: BaseException | None = None) -> None:
+        """A transfer is over."""
+        ...
+
+
+class Silent:
+    """Says nothing."""
+
+    def start(self, name: str, size: int | None) -> None:
+        """See `Meter`."""
+
+    def advance(self, name: str, count: int) -> None:
+        """See `Meter`."""
+
+    def end(self, name: str, error: BaseException | None = None) -> None:
+        """See `Meter`."""
+
+
+class _Errors(Silent):
+    """Says what failed."""
+
+    def end(self, name: str, error: BaseException | None = None) -> None:
+        """See `Meter`."""
+        if error is not None:
+            print(_failed(name, error), file=sys.stderr, flush=True)
+
+
+def _failed(name: str, error: BaseException) -> str:
+    return f"{shown(name)}: failed: {printable(str(error), 500)}"
+
+
+class Lines:
+    """Says a line when a transfer begins or ends, and one about all of them every ten seconds."""
+
+    def __init__(self, say: Callable[[str], None], clock: Callable[[], float]) -> None:
+        self._say = say
+        self._clock = clock
+        # Name to bytes done, size, time of start; an entry lasts as long as its transfer.
+        self._running: dict[str, tuple[int, int | None, float]] = {}
+        self._next = clock() + _LINE_EVERY
+
+    def start(self, name: str, size: int | None) -> None:
+        """See `Meter`."""
+        self._running[name] = (0, size, self._clock())
+        self._say(f"{shown(name)}: {size_text(size) if size is not None else 'size unknown'}")
+
+    def advance(self, name: str, count: int) -> None:
+        """See `Meter`."""
+        done, size, began = self._running[name]
+        self._running[name] = (done + count, size, began)
+        now = self._clock()
+        if now >= self._next:
+            self._next = now + _LINE_EVERY
+            self._say("; ".join(self._state(name) for name in self._running))
+
+    def _state(self, name: str) -> str:
+        done, size, _ = self._running[name]
+        share = f" of {size_text(size)} ({done * 100 // size}%)" if size else ""
+        return f"{shown(name)}: {size_text(done)}{share}"
+
+    def end(self, name: str, error: BaseException | None = None) -> None:
+        """See `Meter`."""
+        entry = self._running.pop(name, None)
+        if error is not None:
+            self._say(_failed(name, error))
+        elif entry is not None:
+            done, _, began = entry
+            seconds = max(self._clock() - began, 1e-6)
+            self._say(
+                f"{shown(name)}: done, {size_text(done)} in {seconds:.1f} s, {size_text(done / seconds)}/s"
+            )
+
+
+class _Bars:
+    """Draws a bar a transfer and one for all of them, by rich."""
+
+    def __init__(self, progress: Any, clock: Callable[[], float]) -> None:
+        self._progress = progress
+        self._clock = clock
+        self._drawn = 0.0
+        self._tasks: dict[str, Any] = {}
+        # Stands above the others; of one transfer there is no total to show.
+        self._total = progress.add_task("total", total=0, visible=False)
+        self._sum = 0
+
+    def start(self, name: str, size: int | None) -> None:
+        """See `Meter`."""
+        self._sum += size or 0
+        self._tasks[name] = self._progress.add_task(self._label(name), total=size)
+        self._progress.update(self._total, total=self._sum, visible=len(self._tasks) > 1)
+        self._draw(force=True)
+
+    def _label(self, name: str) -> str:
+        from rich.markup import escape
+
+        text = shown(name)
+        return escape(text if len(text) <= 40 else f"...{text[-37:]}")
+
+    def advance(self, name: str, count: int) -> None:
+        """See `Meter`."""
+        self._progress.advance(self._tasks[name], count)
+        self._progress.advance(self._total, count)
+        self._draw()
+
+    def end(self, name: str, error: BaseException | None = None) -> None:
+        """See `Meter`."""
+        from rich.text import Text
+
+        if name in self._tasks:
+            label = self._label(name) + (" [red]failed[/]" if error is not None else "")
+            self._progress.update(self._tasks[name], description=label)
+            self._progress.stop_task(self._tasks[name])
+        if error is not None:
+            # Above the bars. A string would be read as markup.
+            self._progress.print(Text(_failed(name, error)), soft_wrap=True)
+        self._draw(force=True)
+
+    def _draw(self, *, force: bool = False) -> None:
+        now = self._clock()
+        if force or now - self._drawn >= _REDRAW:
+            self._drawn = now
+            self._progress.refresh()
+
+
+def lines(say: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> Meter:
+    """Return a meter that says lines."""
+    return Lines(say, clock)
+
+
+@contextmanager
+def meter(output: Output) -> Iterator[Meter]:
+    """Give the meter that fits: bars on a terminal, lines elsewhere.
+
+    With --json silence, since results are told on stdout; with --quiet what failed and no more.
+    """
+    if output.quiet or output.json:
+        yield Silent() if output.json else _Errors()
+        return
+    if not sys.stderr.isatty():
+        yield lines(output.say)
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    console = Console(file=sys.stderr, no_color=not colour(sys.stderr))
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(binary_units=True),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        auto_refresh=False,
+    )
+    with progress:
+        yield _Bars(progress, time.monotonic)

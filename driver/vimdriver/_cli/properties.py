@@ -1,0 +1,83 @@
+"""`vimctl get`: properties of managed objects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from vimdriver._cli.connection import CONNECTION, Connection
+from vimdriver._cli.flags import Strings
+from vimdriver._cli.output import OUTPUT, Output
+from vimlib.errors import UsageError
+
+if TYPE_CHECKING:
+    from vimlib._collector import Row
+
+__all__ = ["get", "row_document", "row_text"]
+
+
+async def get(
+    target: str,
+    /,
+    *,
+    path: Annotated[Strings, Parameter(name=("--path", "-p"))] = (),
+    limit: int | None = None,
+    connection: Connection = CONNECTION,
+    output: Output = OUTPUT,
+) -> None:
+    """Read properties of one object, or of all objects of a type.
+
+    With `--json` an object is `{"obj": REFERENCE, "props": {PATH: VALUE}, "missing": {PATH: FAULT}}`:
+    one document for TYPE:ID, one a line for TYPE.
+
+    Args:
+        target: TYPE:ID as `VirtualMachine:12`, or TYPE for all of them.
+        path: Property path, as `config.hardware.numCPU`; repeatable.
+        limit: At most so many objects.
+    """
+    from vimdriver._cli.jsonio import parse_kind, parse_reference
+    from vimlib import vim25
+
+    if ":" in target:
+        if not path:
+            raise UsageError("no property was asked for", hint=f"Try: vimctl get {target} -p name")
+        proxy = parse_reference(target, vim25.BINDING)
+        async with connection.client() as client:
+            row = await client.get(client.bind(proxy), *path)
+        document = row_document(row)
+        if output.json:
+            output.line(document)
+        else:
+            output.fields(row_text(row, path))
+        return
+    kind = parse_kind(target, vim25.BINDING)
+    async with connection.client() as client:
+        if output.json:
+            async with client.collect(kind, *path, limit=limit) as rows:
+                async for row in rows:
+                    output.line(row_document(row))
+            return
+        found = await client.collect(kind, *path, limit=limit).all()
+    output.table(("object", *path), [row_text(row, path) for row in found])
+
+
+def row_document(row: Row[Any]) -> dict[str, Any]:
+    """Return a row for JSON."""
+    from vimdriver._cli.jsonio import to_json
+
+    return {
+        "obj": to_json(row.obj),
+        "props": {path: to_json(value) for path, value in row.props.items()},
+        "missing": {path: to_json(fault) for path, fault in row.missing.items()},
+    }
+
+
+def row_text(row: Row[Any], paths: tuple[str, ...]) -> dict[str, Any]:
+    """Return a row for people: object and values, a fault's name where a value could not be read."""
+    document = row_document(row)
+    cells: dict[str, Any] = {"object": ":".join(row.obj.moref)}
+    for path in paths:
+        fault = document["missing"].get(path)
+        cells[path] = f"({fault['_typeName']})" if fault else document["props"].get(path)
+    return cells

@@ -1,0 +1,208 @@
+"""Parse, run, report: one call of `vimctl` from its arguments to its exit code.
+
+Here alone errors become text: commands let them pass. An error is reported on stderr as a
+sentence that ends with what to try and, with `--json`, on stdout as
+`{"error": {"type", "message", "retryable", "outcome"}}`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import io
+import json
+import logging
+import os
+import signal
+import sys
+import traceback
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TextIO
+
+from cyclopts import CycloptsError
+
+from vimdriver._cli.connection import Connection
+from vimdriver._cli.exitcodes import Exit, exit_code, leaves, primary
+from vimdriver._cli.output import Output
+from vimdriver._cli.trust import pin_line
+from vimlib.errors import CertificateError, UsageError, VimlibError, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+
+__all__ = ["error_document", "report", "run"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A command with its arguments."""
+
+    function: Callable[..., Any]
+    bound: inspect.BoundArguments
+    output: Output
+    timeout: float | None
+
+
+def run(tokens: list[str]) -> int:
+    """Do what `tokens` say; return the exit code. Never raises, `SystemExit` excepted.
+
+    SIGINT, SIGTERM and SIGHUP cancel the command, which then undoes what it has begun.
+    """
+    output = Output(
+        json="--json" in tokens, verbose=bool({"-v", "--verbose"} & set(tokens))
+    )  # until they are parsed
+    # Closed by whoever called, as some daemons do.
+    sys.stdout = sys.stdout or _nowhere()
+    sys.stderr = sys.stderr or _nowhere()
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        # As stderr: a name that this terminal has no letters for is no failure of what was done.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        call = _parse(tokens)
+        output = call.output
+        with _logging(verbose=output.verbose):
+            return _run(call)
+    except CycloptsError as error:
+        report(_usage_error(error), output)
+        return Exit.USAGE
+    except (Exception, BaseExceptionGroup, KeyboardInterrupt, asyncio.CancelledError) as error:  # noqa: BLE001
+        if isinstance(primary(error), BrokenPipeError):
+            return _deaf()
+        # The one place where errors end: as text and as an exit code.
+        report(error, output)
+        return exit_code(error)
+
+
+def _nowhere() -> TextIO:
+    return open(os.devnull, "w", encoding="utf-8")
+
+
+def _deaf() -> Exit:
+    """End quietly: whoever read our output has gone. What the interpreter still flushes must not fail."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return Exit.FAILED
+
+
+def _usage_error(error: CycloptsError) -> UsageError:
+    hint = f"Try: {' '.join(['vimctl', *(error.command_chain or ())])} --help"
+    text = str(error).strip()
+    if text.endswith("?"):
+        return UsageError(f"{text} {hint}")
+    return UsageError(text.removesuffix("."), hint=hint)
+
+
+def _parse(tokens: list[str]) -> _Call:
+    from vimdriver._cli.app import resolved
+
+    function, bound, _ = resolved(tokens).parse_args(tokens, exit_on_error=False, print_error=False)
+    bound.apply_defaults()
+    output, timeout = Output(), None
+    for name, value in bound.arguments.items():
+        if isinstance(value, Output):
+            output = value
+        elif isinstance(value, Connection):
+            # Before the event loop: it may prompt.
+            bound.arguments[name] = value.prepared(os.environ)
+            timeout = value.timeout
+    if timeout is not None and not timeout > 0:
+        raise UsageError(f"--timeout must be above 0, not {timeout:g}", hint="Give seconds.")
+    return _Call(function, bound, output, timeout)
+
+
+def _run(call: _Call) -> int:
+    result = call.function(*call.bound.args, **call.bound.kwargs)
+    if inspect.iscoroutine(result):
+        result = asyncio.run(_supervised(result, call.timeout))
+    sys.stdout.flush()
+    return result if isinstance(result, int) else Exit.OK
+
+
+async def _supervised(command: Coroutine[Any, Any, Any], seconds: float | None) -> Any:
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+    assert task is not None
+    # asyncio.run does the same for SIGINT. A terminal that closes ends it too, but under nohup.
+    ends = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
+    for number in ends:
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        async with asyncio.timeout(seconds) as deadline:
+            return await command
+    except TimeoutError:
+        if not deadline.expired():
+            raise
+        raise TimeoutError(f"not done after {seconds:g} s. Give it more with --timeout") from None
+    finally:
+        for number in ends:
+            loop.remove_signal_handler(number)
+
+
+@contextmanager
+def _logging(*, verbose: bool) -> Iterator[None]:
+    """Send our loggers to stderr: warnings, or everything."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    loggers = [logging.getLogger(name) for name in ("vimlib", "vimdriver")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.setLevel(logging.DEBUG if verbose else logging.WARNING)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.removeHandler(handler)
+            logger.setLevel(level)
+
+
+def error_document(error: BaseException) -> dict[str, Any]:
+    """Return `{"type", "message", "retryable", "outcome"}` of an error, for JSON."""
+    error = primary(error)
+    retryable, outcome = False, "unknown"
+    if isinstance(error, VimlibError):
+        retryable, outcome = error.retryable, error.outcome
+    return {
+        "type": type(error).__name__,
+        "message": _message(error),
+        "retryable": retryable,
+        "outcome": outcome,
+    }
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, (KeyboardInterrupt, asyncio.CancelledError)):
+        return "interrupted"
+    return str(error) or type(error).__name__
+
+
+def report(error: BaseException, output: Output) -> None:
+    """Tell of an error: on stderr, and with `--json` as one document on stdout."""
+    if output.json:
+        document = json.dumps({"error": error_document(error)})
+        try:
+            print(document, flush=True)
+        except OSError:
+            _deaf()  # it is told on stderr and by the exit code all the same
+    first = primary(error)
+    told = [first] + [leaf for leaf in leaves(error) if leaf is not first]
+    for leaf in told:
+        if isinstance(leaf, asyncio.CancelledError) and leaf is not first:
+            continue
+        known = isinstance(leaf, (VimlibError, OSError, KeyboardInterrupt, asyncio.CancelledError))
+        if output.verbose or not known:
+            traceback.print_exception(leaf, file=sys.stderr)
+        name = "" if known else f"{type(leaf).__name__}: "
+        print(f"vimctl: {name}{printable(_message(leaf), 2000)}", file=sys.stderr)
+        for note in getattr(leaf, "__notes__", ()):
+            print(f"  {printable(note, 2000)}", file=sys.stderr)
+        if isinstance(leaf, CertificateError) and pin_line(leaf):
+            print(f"  The host's certificate has SHA-256 {leaf.sha256}", file=sys.stderr)
+            print("  If that is what the host itself shows, accept it with:", file=sys.stderr)
+            print(f"  {pin_line(leaf)}", file=sys.stderr)
+        if not known:
+            print(
+                "  This is a fault in vimctl. Please report it with the lines above.",
+                file=sys.stderr,
+            )
+    sys.stderr.flush()

@@ -1,0 +1,55 @@
+"""`vimctl instance console` and `screenshot`: a machine's screen."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from vimdriver._cli.connection import CONNECTION, Connection
+from vimdriver._cli.flags import Flag
+from vimdriver._cli.instance import Ref, opened
+from vimdriver._cli.output import OUTPUT, Output
+from vimlib.errors import UsageError, printable
+
+__all__ = ["console", "screenshot"]
+
+
+async def console(
+    instance: Ref, /, *, connection: Connection = CONNECTION, output: Output = OUTPUT
+) -> None:
+    """Get a ticket to a running machine's console. Whoever has what it prints has the console.
+
+    A host since API 6.0 gives the address of a web socket, an older one host, port and ticket of
+    VMware's own protocol.
+    """
+    async with opened(connection) as driver:
+        found = await driver.console(instance)
+    output.fields(found.to_json())
+
+
+async def screenshot(
+    instance: Ref,
+    file: Path,
+    /,
+    *,
+    overwrite: Flag = False,
+    connection: Connection = CONNECTION,
+    output: Output = OUTPUT,
+) -> None:
+    """Save a picture (PNG) of a running machine's screen.
+
+    Args:
+        file: Where it goes.
+        overwrite: Replace a file that is there.
+    """
+    if not overwrite and await asyncio.to_thread(file.exists):
+        raise UsageError(f"{file} exists", hint="Choose another name, or give --overwrite.")
+    if not await asyncio.to_thread(file.parent.is_dir):
+        raise UsageError(f"there is no folder {file.parent}", hint="Make it first.")
+    async with opened(connection) as driver:
+        picture = await driver.screenshot(instance)
+    await asyncio.to_thread(file.write_bytes, picture)
+    output.document(
+        {"file": str(file), "bytes": len(picture)},
+        f"{printable(str(file), 1000)}: {len(picture)} bytes",
+    )

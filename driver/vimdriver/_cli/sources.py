@@ -1,0 +1,138 @@
+"""Where images come from: Glance, an http(s) URL, or a local file, by what the reference looks like.
+
+================================  =======================================
+`http://...`, `https://...`       that URL
+has a `/`, or no Glance is given  a local file
+everything else                   Glance: an id or a name
+================================  =======================================
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from cyclopts import Parameter
+
+from vimlib.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from vimdriver._images.glance import TokenSource
+    from vimdriver._images.source import ImageSource, ImageStore
+
+__all__ = ["SOURCES", "Sources", "kind_of"]
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+Kind = Literal["url", "file", "glance"]
+
+
+def kind_of(ref: str, *, glance: bool) -> Kind:
+    """Decide where the image `ref` is; `glance` says whether a Glance was given.
+
+    Raises:
+        UsageError: It is an image id, and no Glance was given.
+    """
+    if re.match(r"https?://", ref, re.IGNORECASE):
+        return "url"
+    if "/" in ref:
+        return "file"
+    if glance:
+        return "glance"
+    if _UUID.fullmatch(ref):
+        raise UsageError(
+            f"{ref} is the id of an image, and no image service was given",
+            hint="Give --glance URL, or set OS_CLOUD.",
+        )
+    return "file"
+
+
+@Parameter(name="*", group="Image sources")
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """Where images come from."""
+
+    glance: str | None = None
+    """URL of Glance; a token, where it wants one, is read from OS_TOKEN."""
+
+    glance_ca: Path | None = None
+    """File of CA certificates (PEM) for Glance and for https URLs."""
+
+    os_cloud: str | None = None
+    """Name in clouds.yaml; gives Glance's URL and its tokens. [OS_CLOUD]"""
+
+    stall_timeout: float = 60.0
+    """Seconds that a source may be silent."""
+
+    @asynccontextmanager
+    async def open(
+        self, refs: Sequence[str], environ: Mapping[str, str] = os.environ
+    ) -> AsyncIterator[ImageStore]:
+        """Give a store that finds `refs`; leaving closes its connections.
+
+        Raises:
+            UsageError: A reference that cannot be, or two Glances at once.
+            DriverError: The cloud cannot be reached.
+        """
+        if self.glance and self.os_cloud:
+            raise UsageError("--glance and --os-cloud name two Glances", hint="Give one of them.")
+        cloud = None if self.glance else self.os_cloud or environ.get("OS_CLOUD")
+        kinds = {ref: kind_of(ref, glance=bool(self.glance or cloud)) for ref in refs}
+        if not self.stall_timeout > 0:
+            raise UsageError("--stall-timeout must be above 0", hint="Give seconds.")
+        async with AsyncExitStack() as stack:
+            stores: dict[Kind, ImageStore] = {}
+            wanted = set(kinds.values())
+            if "file" in wanted:
+                from vimdriver._images.local import LocalImages
+
+                stores["file"] = LocalImages()
+            if "url" in wanted:
+                from vimdriver._images.http import HttpClient, HttpImages
+
+                client = HttpClient(ca=self.glance_ca, stall_timeout=self.stall_timeout)
+                stores["url"] = HttpImages(await stack.enter_async_context(client))
+            if "glance" in wanted:
+                stores["glance"] = await self._glance(cloud, environ, stack)
+            yield _Stores(kinds, stores)
+
+    async def _glance(
+        self, cloud: str | None, environ: Mapping[str, str], stack: AsyncExitStack
+    ) -> ImageStore:
+        from vimdriver._images.glance import Glance
+        from vimdriver._images.http import HttpClient
+
+        ca: Path | str | None = self.glance_ca
+        token: str | TokenSource | None
+        if cloud:
+            from vimdriver._images.openstack import open_cloud
+
+            found = await open_cloud(cloud)
+            url, token, ca = found.glance_url, found.token, ca or found.ca
+        else:
+            assert self.glance is not None
+            url, token = self.glance, environ.get("OS_TOKEN") or None
+        client = HttpClient(ca=ca, stall_timeout=self.stall_timeout)
+        return Glance(await stack.enter_async_context(client), url, token=token)
+
+
+SOURCES = Sources()
+"""The default of a command's parameter: files and URLs, and Glance where OS_CLOUD names one."""
+
+
+class _Stores:
+    """Several stores as one; each reference is looked up where `kind_of` sent it."""
+
+    def __init__(self, kinds: Mapping[str, Kind], stores: Mapping[Kind, ImageStore]) -> None:
+        self._kinds = kinds
+        self._stores = stores
+
+    def image(self, ref: str) -> ImageSource:
+        """See `ImageStore.image`."""
+        return self._stores[self._kinds[ref]].image(ref)

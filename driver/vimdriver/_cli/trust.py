@@ -1,0 +1,138 @@
+"""Which certificate is accepted: the options, the environment, and what to try when none was.
+
+Trust comes whole from the first layer that says anything about it (flags, VIMLIB_*, GOVC_*,
+VMWARE_*), so that a forgotten variable never weakens or contradicts what stands before it.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from vimdriver._cli.flags import Flag
+from vimlib.errors import UsageError, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vimlib._tls import TLS
+    from vimlib.errors import CertificateError
+
+__all__ = ["TRUST", "Trust", "pin_line", "read_bool"]
+
+
+@Parameter(name="*", group="Trust")
+@dataclass(frozen=True, kw_only=True)
+class Trust:
+    """How far to trust the host's certificate."""
+
+    pin: str | None = None
+    """Thumbprint of the host's certificate, SHA-256 in hex; replaces the check of its chain. [VIMLIB_PIN]"""
+
+    ca: Annotated[tuple[Path, ...], Parameter(negative=(), show_default=False)] = field(default=())
+    """File or directory of CA certificates (PEM) to trust instead of the system's; repeatable. [VIMLIB_CA, GOVC_TLS_CA_CERTS]"""
+
+    known_hosts: Path | None = None
+    """File with a line `host[:port] thumbprint` for each host, as govc has it. [VIMLIB_KNOWN_HOSTS, GOVC_TLS_KNOWN_HOSTS]"""
+
+    insecure: Flag = False
+    """Accept any certificate: whoever sits in between reads the password. [VIMLIB_INSECURE, GOVC_INSECURE]"""
+
+    tls_legacy: Flag = False
+    """Allow TLS 1.0 and weak cryptography for this one host; ESX 4.1 speaks nothing newer."""
+
+    def with_environment(self, environ: Mapping[str, str]) -> Trust:
+        """Return what is in force: these options if they say anything, else the first layer that does.
+
+        Raises:
+            UsageError: A variable holds what it cannot.
+        """
+        if self.pin or self.ca or self.known_hosts or self.insecure:
+            return self
+        for layer in (_vimlib(environ), _govc(environ), _ansible(environ)):
+            if layer != Trust():
+                return Trust(
+                    pin=layer.pin,
+                    ca=layer.ca,
+                    known_hosts=layer.known_hosts,
+                    insecure=layer.insecure,
+                    tls_legacy=self.tls_legacy,
+                )
+        return self
+
+    def tls(self) -> TLS:
+        """Return it as `vimlib.TLS`.
+
+        Raises:
+            UsageError: The options contradict each other, or the pin is none.
+        """
+        from vimlib._tls import TLS
+
+        return TLS(
+            pin=self.pin,
+            ca=self.ca or None,
+            known_hosts=self.known_hosts,
+            verify=not self.insecure,
+            legacy=self.tls_legacy,
+        )
+
+
+TRUST = Trust()
+"""The default of a command's parameter: the system's CAs."""
+
+
+def _vimlib(environ: Mapping[str, str]) -> Trust:
+    return Trust(
+        pin=environ.get("VIMLIB_PIN") or None,
+        ca=_paths(environ.get("VIMLIB_CA")),
+        known_hosts=_path(environ.get("VIMLIB_KNOWN_HOSTS")),
+        insecure=read_bool(environ, "VIMLIB_INSECURE") or False,
+    )
+
+
+def _govc(environ: Mapping[str, str]) -> Trust:
+    ca = _paths(environ.get("GOVC_TLS_CA_CERTS"))
+    return Trust(
+        ca=ca,
+        known_hosts=_path(environ.get("GOVC_TLS_KNOWN_HOSTS")),
+        # govc lets both stand; of two that contradict each other the stricter one holds.
+        insecure=not ca and bool(read_bool(environ, "GOVC_INSECURE")),
+    )
+
+
+def _ansible(environ: Mapping[str, str]) -> Trust:
+    return Trust(insecure=read_bool(environ, "VMWARE_VALIDATE_CERTS") is False)
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text) if text else None
+
+
+def _paths(text: str | None) -> tuple[Path, ...]:
+    return tuple(Path(part) for part in (text or "").split(os.pathsep) if part)
+
+
+def read_bool(environ: Mapping[str, str], name: str) -> bool | None:
+    """Return a yes-or-no variable; None if it is not set or empty.
+
+    Raises:
+        UsageError: It says neither.
+    """
+    text = environ.get(name, "").strip().lower()
+    if not text:
+        return None
+    if text in {"1", "t", "true", "yes", "on"}:
+        return True
+    if text in {"0", "f", "false", "no", "off"}:
+        return False
+    raise UsageError(f"{name} is {printable(text, 40)!r}, neither yes nor no", hint="Write 1 or 0.")
+
+
+def pin_line(error: CertificateError) -> str:
+    """Return the option that would accept the certificate that was seen; "" if none was."""
+    return f"--pin {shlex.quote(error.sha256)}" if error.sha256 else ""

@@ -1,0 +1,70 @@
+"""Choose who moves a body: threads that own their sockets where they can, asyncio where not."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from vimdriver._images.local import LocalImage
+from vimdriver._images.mover import AsyncMover
+from vimdriver._images.pump import PumpOptions
+from vimdriver._images.source import WireSource
+from vimdriver._images.threads import ThreadMover
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from vimdriver._images.check import BodyCheck, BodyReport
+    from vimdriver._images.mover import BodyMover, BodySink
+    from vimdriver._images.source import ImageSource, Progress
+    from vimlib._client import Client
+
+__all__ = ["own_mover"]
+
+
+class _Chooser:
+    """Hands each body to the quicker mover that can take it (docs/benchmarks.md has both)."""
+
+    def __init__(self, threads: ThreadMover, general: AsyncMover) -> None:
+        self._threads = threads
+        self._general = general
+
+    async def move(
+        self,
+        source: ImageSource,
+        sink: BodySink,
+        check: BodyCheck,
+        *,
+        on_progress: Progress | None = None,
+    ) -> BodyReport:
+        """See `BodyMover.move`."""
+        plain = isinstance(source, LocalImage | WireSource)
+        mover: BodyMover = self._threads if plain else self._general
+        return await mover.move(source, sink, check, on_progress=on_progress)
+
+
+@asynccontextmanager
+async def own_mover(client: Client, streams: int) -> AsyncIterator[BodyMover]:
+    """Hold a mover for `streams` bodies at once; its threads have ended when this is left.
+
+    Threads dial the host themselves, so behind a proxy all goes through the client's transport.
+    """
+    executor = ThreadPoolExecutor(max(1, min(streams, 4)), thread_name_prefix="vimlib-hash")
+    general = AsyncMover(executor)
+    try:
+        if client.proxied:
+            yield general
+        else:
+            limits = client.timeouts
+            options = PumpOptions(
+                connect_timeout=limits.connect,
+                stall_timeout=limits.write,
+                # After the last byte a datastore may have to flush them all.
+                answer_timeout=limits.call,
+            )
+            async with ThreadMover(streams=max(1, streams), options=options) as threads:
+                yield _Chooser(threads, general)
+    finally:
+        # Nothing runs in it any more: each stream has waited for its own job.
+        executor.shutdown(wait=True)

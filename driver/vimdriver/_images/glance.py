@@ -1,0 +1,295 @@
+"""Images in Glance, by its v2 API.
+
+Facts it rests on (measured at Glance 25 to 33): the file of a queued image is answered with 204 and
+no body; only the start of a request needs a live token; `checksum` is md5; `locations` may point
+anywhere and are never followed.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+
+import msgspec
+from yarl import URL
+
+from vimdriver._images.http import HttpBody, HttpClient, named, wire_for
+from vimdriver._images.source import ImageInfo
+from vimdriver.errors import (
+    ImageAmbiguousError,
+    ImageNotFoundError,
+    ImageNotReadyError,
+    SourceProtocolError,
+    SourceRefusedError,
+)
+from vimlib.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import aiohttp
+
+    from vimdriver._images.wire import Wire
+
+__all__ = ["Glance", "GlanceImage", "TokenSource"]
+
+TokenSource: TypeAlias = Callable[[bool], Awaitable[str]]
+"""Gives a token; called with True when the last one was refused, to get a fresh one."""
+
+T = TypeVar("T")
+
+_PAGE: Final = 50
+_NOT_PROPERTIES: Final = frozenset(
+    {
+        # Names that every v2 image has; all other text is a property.
+        *("id", "name", "status", "size", "disk_format", "container_format", "checksum"),
+        *("os_hash_algo", "os_hash_value", "virtual_size", "visibility", "owner", "tags"),
+        *("created_at", "updated_at", "min_ram", "min_disk", "protected", "os_hidden", "file"),
+        *("self", "schema", "locations", "direct_url", "stores"),
+    }
+)
+
+
+class _Record(msgspec.Struct):
+    """What we read of an image; `forbid_unknown_fields` is off, the rest are properties."""
+
+    id: str
+    status: str
+    name: str | None = None
+    size: int | None = None
+    disk_format: str | None = None
+    container_format: str | None = None
+    checksum: str | None = None
+    os_hash_algo: str | None = None
+    os_hash_value: str | None = None
+    virtual_size: int | None = None
+
+
+class _Page(msgspec.Struct):
+    images: list[_Record]
+
+
+class Glance:
+    """The store of one Glance.
+
+    Args:
+        client: The pool that its requests use; it outlives this object.
+        url: Its endpoint, with or without `/v2`.
+        token: A token, something that gives tokens, or None where Glance runs without auth. It is
+            sent to `url`'s origin alone.
+
+    Raises:
+        UsageError: `url` is no http(s) URL.
+    """
+
+    def __init__(
+        self, client: HttpClient, url: str, *, token: str | TokenSource | None = None
+    ) -> None:
+        self._client = client
+        self._base = _base(url)
+        self._token = token
+
+    def __repr__(self) -> str:
+        return f"Glance({str(self._base)!r})"
+
+    @property
+    def stall_timeout(self) -> float:
+        """Seconds that Glance may be silent."""
+        return self._client.stall_timeout
+
+    def image(self, ref: str) -> GlanceImage:
+        """Give the source of the image with id `ref`, or with the name if `ref` is no UUID."""
+        return GlanceImage(self, ref)
+
+    def url(self, *parts: str) -> URL:
+        """Return the URL below `/v2/images`, each part quoted."""
+        return self._base.joinpath("images", *parts)
+
+    async def headers(self, *, fresh: bool = False) -> dict[str, str]:
+        """Return the headers that authenticate a request.
+
+        Raises:
+            DriverError: The token could not be got.
+            UsageError: It is none that HTTP could carry.
+        """
+        if self._token is None:
+            return {}
+        token = self._token if isinstance(self._token, str) else await self._token(fresh)
+        # RFC 9110, 5.5: what a field's value may be, without what only some servers take.
+        if not re.fullmatch(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?", token):
+            raise UsageError(
+                "the token of the image service is empty, or has characters that HTTP does not allow",
+                hint="Check OS_TOKEN: it may end in a line break.",
+            )
+        return {"X-Auth-Token": token}
+
+    async def _authorized(self, ask: Callable[[dict[str, str]], Awaitable[T]], image: str) -> T:
+        """Call `ask` with headers; once more with a fresh token if Glance refuses the first."""
+        try:
+            return await ask(await self.headers())
+        except SourceRefusedError as error:
+            if error.status != 401 or not callable(self._token):
+                raise named(error, image) from None
+        try:
+            return await ask(await self.headers(fresh=True))
+        except SourceRefusedError as error:
+            raise named(error, image) from None
+
+    async def find(self, ref: str) -> ImageInfo:
+        """Look an image up, by id or by a name that only one has. Cancelling loses nothing.
+
+        Raises:
+            ImageNotFoundError: None, or none that our project may see.
+            ImageAmbiguousError: Several have that name.
+            ImageNotReadyError: It is not active.
+            ImageSourceError: Glance failed.
+        """
+        if (found := _uuid(ref)) is None:
+            found = await self._find_name(ref)
+        url = self.url(found)
+        raw = await self._authorized(
+            lambda headers: self._client.document(url, image=ref, headers=headers), ref
+        )
+        fields = _decode(raw, dict[str, Any], ref)
+        return _info(fields, ref)
+
+    async def _find_name(self, name: str) -> str:
+        # A leading `in:` would make Glance read a list of names; quoted, it is a list of this one.
+        quoted = 'in:"{}"'.format(name.replace('"', '\\"')) if name.startswith("in:") else name
+        url = self.url().with_query(name=quoted, limit=str(_PAGE))
+        raw = await self._authorized(
+            lambda headers: self._client.document(url, image=name, headers=headers), name
+        )
+        page = _decode(raw, _Page, name)
+        ids = [record.id for record in page.images if record.name == name]
+        if not ids:
+            raise ImageNotFoundError(name)
+        if len(ids) > 1:
+            raise ImageAmbiguousError(name, ids)
+        return _require_uuid(ids[0], name)
+
+    async def enter_file(self, info: ImageInfo, stack: AsyncExitStack) -> HttpBody:
+        """Open the bytes of an image found before; `stack` closes them.
+
+        Raises:
+            ImageNotReadyError: Glance has no bytes for it: 204.
+            ImageSourceError: Glance failed, or the answer's head does not fit `info`.
+        """
+        url = self.url(info.id, "file")
+
+        async def ask(headers: dict[str, str]) -> aiohttp.ClientResponse:
+            return await stack.enter_async_context(
+                self._client.request("GET", url, image=info.id, headers=headers)
+            )
+
+        answer = await self._authorized(ask, info.id)
+        if answer.status == 204:
+            raise ImageNotReadyError(info.id, "queued")
+        return HttpBody(info, answer, self.stall_timeout)
+
+    async def wire(self, info: ImageInfo, *, fresh: bool = False) -> Wire:
+        """Return the request for the bytes of `info` as a value."""
+        headers = await self.headers(fresh=fresh)
+        return wire_for(self._client, self.url(info.id, "file"), headers)
+
+
+class GlanceImage:
+    """One image in Glance. What Glance says of it is asked for once and kept."""
+
+    def __init__(self, glance: Glance, ref: str) -> None:
+        self._glance = glance
+        self._ref = ref
+        self._info: ImageInfo | None = None
+
+    def __repr__(self) -> str:
+        return f"GlanceImage({self._ref!r})"
+
+    async def info(self) -> ImageInfo:
+        """See `ImageSource.info` and `Glance.find`."""
+        if self._info is None:
+            self._info = await self._glance.find(self._ref)
+        return self._info
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[HttpBody]:
+        """See `ImageSource.open`."""
+        info = await self.info()
+        async with AsyncExitStack() as stack:
+            yield await self._glance.enter_file(info, stack)
+
+    async def wire(self, *, fresh: bool = False) -> Wire:
+        """See `WireSource.wire`."""
+        return await self._glance.wire(await self.info(), fresh=fresh)
+
+
+def _base(url: str) -> URL:
+    try:
+        base = URL(url)
+    except ValueError:
+        raise UsageError("Glance's address is no URL") from None
+    if base.scheme not in ("http", "https") or not base.host or base.user is not None:
+        raise UsageError(
+            "Glance's address begins with http:// or https:// and names a host",
+            hint="Give a token by OS_CLOUD or in the environment, not in the URL",
+        )
+    path = base.path.rstrip("/")
+    return base.with_path(path if path.endswith("/v2") else f"{path}/v2")
+
+
+def _uuid(text: str) -> str | None:
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        return None
+
+
+def _require_uuid(text: str, ref: str) -> str:
+    found = _uuid(text)
+    if found is None:
+        # It becomes a file name on the datastore.
+        raise SourceProtocolError("the image's id is no UUID", image=ref)
+    return found
+
+
+def _decode(raw: bytes, kind: type[T], ref: str) -> T:
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise SourceProtocolError(f"JSON that is no image: {error}", image=ref) from None
+
+
+def _info(fields: Mapping[str, Any], ref: str) -> ImageInfo:
+    """Judge what Glance says of one image."""
+    try:
+        record = msgspec.convert(fields, _Record)
+    except msgspec.ValidationError as error:
+        raise SourceProtocolError(f"JSON that is no image: {error}", image=ref) from None
+    found = _require_uuid(record.id, ref)
+    if record.status != "active":
+        raise ImageNotReadyError(ref, record.status)
+    if record.size is None or record.size < 0:
+        raise SourceProtocolError("an active image without a size", image=ref)
+    algo, value = record.os_hash_algo, record.os_hash_value
+    if not (algo and value):
+        algo, value = ("md5", record.checksum) if record.checksum else (None, None)
+    return ImageInfo(
+        id=found,
+        name=record.name or found,
+        size=record.size,
+        disk_format=record.disk_format,
+        container_format=record.container_format,
+        hash_algo=algo.lower() if algo else None,
+        hash_value=value.lower() if value else None,
+        virtual_size=record.virtual_size,
+        properties=MappingProxyType(
+            {
+                key: value
+                for key, value in fields.items()
+                if key not in _NOT_PROPERTIES and isinstance(value, str)
+            }
+        ),
+    )

@@ -1,0 +1,95 @@
+"""Which hash an image is checked with. No I/O, no threads.
+
+`hashlib` lets other threads run while it works on more than 2 KiB, so whoever streams calls
+`update` in an executor, one chunk behind the bytes: see `vimdriver._images.pipe`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from typing import TYPE_CHECKING, Protocol
+
+from vimdriver.errors import HashUnknownError, ImageHashError
+
+if TYPE_CHECKING:
+    from vimdriver._images.source import ImageInfo
+
+__all__ = ["DEFAULT_ALGORITHM", "Hasher", "algorithm_name", "new_hasher", "verify"]
+
+DEFAULT_ALGORITHM = "sha512"
+"""Computed where the source has no hash, so that the result can be compared later."""
+
+_ALGORITHMS = frozenset(
+    (
+        "md5",
+        "sha1",
+        "sha224",
+        "sha256",
+        "sha384",
+        "sha512",
+        "blake2b",
+        "blake2s",
+        "sha3_224",
+        "sha3_256",
+        "sha3_384",
+        "sha3_512",
+    )
+)
+"""All of fixed length: SHAKE would let a source pick a length of one byte."""
+
+
+class Hasher(Protocol):
+    """What we use of a `hashlib` object."""
+
+    @property
+    def digest_size(self) -> int:
+        """Bytes of the result."""
+        ...
+
+    def update(self, data: bytes | bytearray | memoryview, /) -> None:
+        """Take more bytes."""
+        ...
+
+    def hexdigest(self) -> str:
+        """Return the hash of all bytes so far."""
+        ...
+
+
+def algorithm_name(algorithm: str | None) -> str:
+    """Return what Python calls the algorithm, as `sha512` for `SHA-512`; None means `DEFAULT_ALGORITHM`."""
+    name = (algorithm or DEFAULT_ALGORITHM).lower().replace("-", "_")
+    return re.sub(r"^sha_(1|224|256|384|512)$", r"sha\1", name)
+
+
+def new_hasher(algorithm: str | None, *, image: str = "") -> Hasher:
+    """Return a fresh hasher; None means `DEFAULT_ALGORITHM`.
+
+    Raises:
+        HashUnknownError: This Python does not have it, or it is none for images.
+    """
+    name = algorithm_name(algorithm)
+    if name not in _ALGORITHMS:
+        raise HashUnknownError(name, image=image)
+    try:
+        # md5 finds damage here, it proves nothing to an attacker; hosts in FIPS mode need the flag.
+        return hashlib.new(name, usedforsecurity=False)
+    except ValueError as error:
+        raise HashUnknownError(name, image=image) from error
+
+
+def verify(info: ImageInfo, actual: str) -> bool:
+    """Compare `actual` with what the source said; False means that it said nothing.
+
+    Raises:
+        ImageHashError: They differ.
+    """
+    if info.hash_value is None:
+        return False
+    expected = info.hash_value.strip().lower()
+    if not hmac.compare_digest(expected.encode(), actual.encode()):
+        raise ImageHashError(
+            info.id, algorithm=info.hash_algo or "", expected=expected, actual=actual
+        )
+    return True

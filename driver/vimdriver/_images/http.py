@@ -1,0 +1,389 @@
+"""Images at plain http(s) URLs, and the one place where aiohttp's errors become the driver's.
+
+No redirect is followed, no cookie kept, no proxy or netrc taken from the environment, no body
+decompressed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import re
+import ssl
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Self
+
+import aiohttp
+from yarl import URL
+
+from vimdriver._images.source import CHUNK, ImageInfo
+from vimdriver._images.wire import Wire, WireError
+from vimdriver.errors import (
+    ImageError,
+    ImageNotFoundError,
+    ImageTooLongError,
+    ImageTruncatedError,
+    SourceEncodedError,
+    SourceProtocolError,
+    SourceRedirectError,
+    SourceRefusedError,
+    SourceStalledError,
+    SourceUnreachableError,
+    SourceUnsizedError,
+    SourceUntrustedError,
+)
+from vimlib._session.shield import finish
+from vimlib.errors import ClosedError, UsageError, printable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["HttpBody", "HttpClient", "HttpImage", "HttpImages", "named", "wire_for"]
+
+_READ_BUFFER: Final = 128 << 10
+"""Bytes that aiohttp reads ahead a stream, twice this at most."""
+_MAX_DOCUMENT: Final = 1 << 20
+"""Bytes of a JSON answer. A page of Glance's list is below 100 KiB."""
+_EXCERPT: Final = 200
+
+
+class HttpClient:
+    """A connection pool for image sources. Hold it with `async with`; leaving closes all sockets.
+
+    Args:
+        ca: PEM file to trust instead of the system's authorities.
+        connect_timeout: Seconds for address, connection and handshake.
+        stall_timeout: Seconds that a source may be silent.
+
+    Raises:
+        UsageError: `ca` cannot be read, when it is entered.
+    """
+
+    def __init__(
+        self,
+        *,
+        ca: Path | str | None = None,
+        connect_timeout: float = 30.0,
+        stall_timeout: float = 60.0,
+    ) -> None:
+        self._ca = ca
+        self.connect_timeout = connect_timeout
+        self.stall_timeout = stall_timeout
+        self._session: aiohttp.ClientSession | None = None
+        self._tls: ssl.SSLContext | None = None
+
+    async def __aenter__(self) -> Self:
+        try:
+            # Reads files.
+            self._tls = await asyncio.to_thread(ssl.create_default_context, cafile=self._ca)
+        except OSError as error:  # ssl.SSLError is one
+            reason = "there is no PEM in it" if isinstance(error, ssl.SSLError) else error.strerror
+            raise UsageError(
+                f"cannot read CA certificates from {printable(str(self._ca))!r}: {reason}",
+                hint="Name a PEM file by --glance-ca.",
+            ) from None
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=self._tls, limit=0),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+            read_bufsize=_READ_BUFFER,
+            skip_auto_headers=("User-Agent",),
+            timeout=aiohttp.ClientTimeout(
+                total=None,
+                connect=self.connect_timeout,
+                sock_connect=self.connect_timeout,
+                sock_read=self.stall_timeout,
+            ),
+        )
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            await finish(session.close(), what="closing of image connections")
+
+    @property
+    def tls(self) -> ssl.SSLContext:
+        """The context of https connections."""
+        if self._tls is None:
+            raise ClosedError("the image client is not open", hint="Use it with `async with`")
+        return self._tls
+
+    @asynccontextmanager
+    async def request(
+        self, method: str, url: URL, *, image: str, headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send one request without a body and hold the answer, whatever its status below 300.
+
+        Cancelling closes the connection.
+
+        Raises:
+            SourceUnreachableError: No connection; `SourceUntrustedError` where it is TLS that failed.
+            SourceRefusedError: Status 300 or above.
+            SourceStalledError: No answer in time.
+            SourceProtocolError: The answer is no HTTP.
+        """
+        if self._session is None:
+            raise ClosedError("the image client is not open", hint="Use it with `async with`")
+        ask = {"Accept-Encoding": "identity", **(headers or {})}
+        with self._translated(f"{url.host}:{url.port}", image):
+            answer = await self._session.request(method, url, headers=ask, allow_redirects=False)
+        # What the block raises is its own business: it may be the target's error.
+        async with answer:
+            with self._translated(f"{url.host}:{url.port}", image):
+                await _refuse_failure(answer, image)
+            yield answer
+
+    @contextmanager
+    def _translated(self, host: str, image: str) -> Iterator[None]:
+        """Turn aiohttp's errors into ours.
+
+        Their args may hold the request with its token: only the system's words are kept.
+        """
+        try:
+            yield
+        except ImageError:
+            raise
+        except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError) as error:
+            reason = str(error.__cause__ or error.os_error)
+            raise SourceUntrustedError(host, reason, image=image) from None
+        except aiohttp.ConnectionTimeoutError:
+            reason = f"no connection within {self.connect_timeout:g} s"
+            raise SourceUnreachableError(host, reason, image=image) from None
+        except TimeoutError:
+            raise SourceStalledError(self.stall_timeout, image=image) from None
+        except aiohttp.ClientConnectionError as error:
+            said = error.strerror if isinstance(error, OSError) else None
+            raise SourceUnreachableError(
+                host, said or "the connection was closed", image=image
+            ) from None
+        except aiohttp.InvalidURL:
+            raise UsageError("this is no URL that can be asked") from None
+        except aiohttp.ClientError as error:
+            raise SourceProtocolError(type(error).__name__, image=image) from None
+
+    async def document(
+        self, url: URL, *, image: str, headers: Mapping[str, str] | None = None
+    ) -> bytes:
+        """GET a small document. Cancelling loses nothing.
+
+        Raises:
+            ImageSourceError: As `request`; `SourceProtocolError` if it is larger than 1 MiB.
+        """
+        async with self.request("GET", url, image=image, headers=headers) as answer:
+            encoding = answer.headers.get("Content-Encoding", "identity")
+            if encoding != "identity":
+                raise SourceEncodedError(encoding, image=image)
+            body = bytearray()
+            with self._translated(f"{url.host}:{url.port}", image):
+                async for piece in answer.content.iter_any():
+                    body += piece
+                    if len(body) > _MAX_DOCUMENT:
+                        raise SourceProtocolError("a document of more than 1 MiB", image=image)
+            return bytes(body)
+
+
+async def _refuse_failure(answer: aiohttp.ClientResponse, image: str) -> None:
+    if answer.status < 300:
+        return
+    if answer.status < 400:
+        location = answer.headers.get("Location", "nowhere")
+        raise SourceRedirectError(answer.status, location.partition("?")[0], image=image)
+    excerpt = await answer.content.read(_EXCERPT)
+    raise SourceRefusedError(answer.status, image=image, excerpt=excerpt.decode(errors="replace"))
+
+
+def named(error: SourceRefusedError, image: str) -> ImageError:
+    """Return what a refusal means for an image: 404 and 410 say that there is none."""
+    if error.status not in (404, 410):
+        return error
+    hint = "Check the address" if "://" in image else None
+    return ImageNotFoundError(image, hint=hint)
+
+
+class HttpBody:
+    """The body of a 200 answer, held to its promised length."""
+
+    def __init__(self, info: ImageInfo, answer: aiohttp.ClientResponse, stall: float) -> None:
+        check_answer(info, answer.status, answer.headers)
+        self.info = info
+        self._answer = answer
+        self._stall = stall
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """See `ImageBody`."""
+        received = 0
+        info = self.info
+        try:
+            async for chunk in self._answer.content.iter_chunked(CHUNK):
+                received += len(chunk)
+                yield chunk
+        except TimeoutError:
+            raise SourceStalledError(self._stall, received=received, image=info.id) from None
+        except aiohttp.ClientError:
+            # Closed or reset before the Content-Length was reached, or a broken chunk.
+            raise ImageTruncatedError(info.size, received, image=info.id) from None
+
+
+def check_answer(info: ImageInfo, status: int, headers: Mapping[str, str]) -> None:
+    """Refuse an answer whose head shows that its body is not the image. Names in any case.
+
+    Raises:
+        ImageSourceError: Encoded, of another length, or no 200.
+    """
+    if status != 200:
+        raise SourceProtocolError(f"HTTP {status} where a whole body was asked", image=info.id)
+    encoding = headers.get("Content-Encoding", headers.get("content-encoding", "identity"))
+    if encoding.lower() != "identity":
+        raise SourceEncodedError(encoding, image=info.id)
+    length = _length(headers)
+    if length is None or length == info.size:
+        return
+    if length < info.size:
+        raise ImageTruncatedError(info.size, length, image=info.id)
+    raise ImageTooLongError(info.size, image=info.id)
+
+
+def _length(headers: Mapping[str, str]) -> int | None:
+    text = headers.get("Content-Length", headers.get("content-length"))
+    return int(text) if text is not None and re.fullmatch(r"[0-9]{1,19}", text) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Address:
+    url: URL
+    headers: Mapping[str, str]
+    hash_algo: str | None
+    hash_value: str | None
+
+
+class HttpImage:
+    """One image at an http(s) URL.
+
+    A fragment `#sha256=HEX` (or another algorithm) is the hash that the bytes must have. Userinfo
+    goes out as Basic authentication, to that server alone.
+    """
+
+    def __init__(self, client: HttpClient, url: str) -> None:
+        self._client = client
+        self._address = _parse(url)
+        self._info: ImageInfo | None = None
+        self._shown = str(self._address.url.with_query(None))
+
+    def __repr__(self) -> str:
+        return f"HttpImage({self._shown!r})"
+
+    async def info(self) -> ImageInfo:
+        """See `ImageSource.info`: a HEAD request, a GET without its body where HEAD does not say it."""
+        if self._info is None:
+            try:
+                self._info = await self._ask("HEAD")
+            except (SourceRefusedError, SourceUnsizedError) as error:
+                # RFC 9110, 9.3.2: of what a GET would say, HEAD may leave out the length.
+                if isinstance(error, SourceRefusedError) and error.status not in (403, 405, 501):
+                    raise
+                self._info = await self._ask("GET")
+        return self._info
+
+    async def _ask(self, method: str) -> ImageInfo:
+        address = self._address
+        try:
+            async with self._client.request(
+                method, address.url, image=self._shown, headers=address.headers
+            ) as answer:
+                encoding = answer.headers.get("Content-Encoding", "identity")
+                if encoding.lower() != "identity":
+                    raise SourceEncodedError(encoding, image=self._shown)
+                size = _length(answer.headers)
+                if method == "GET":
+                    answer.close()
+        except SourceRefusedError as error:
+            raise named(error, self._shown) from None
+        if size is None:
+            raise SourceUnsizedError(image=self._shown)
+        # A quoted slash is none of the path's: what is behind the last one is the name.
+        name = address.url.name.rpartition("/")[2] or address.url.host or "image"
+        return ImageInfo(
+            id=name,
+            name=name,
+            size=size,
+            hash_algo=address.hash_algo,
+            hash_value=address.hash_value,
+        )
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[HttpBody]:
+        """See `ImageSource.open`."""
+        info = await self.info()
+        address = self._address
+        async with AsyncExitStack() as stack:
+            try:
+                answer = await stack.enter_async_context(
+                    self._client.request(
+                        "GET", address.url, image=self._shown, headers=address.headers
+                    )
+                )
+            except SourceRefusedError as error:
+                raise named(error, self._shown) from None
+            yield HttpBody(info, answer, self._client.stall_timeout)
+
+    async def wire(self, *, fresh: bool = False) -> Wire:
+        """See `WireSource.wire`; there is nothing here that could grow stale."""
+        del fresh
+        return wire_for(self._client, self._address.url, self._address.headers)
+
+
+class HttpImages:
+    """The store of images at URLs."""
+
+    def __init__(self, client: HttpClient) -> None:
+        self._client = client
+
+    def image(self, ref: str) -> HttpImage:
+        """Give the source at URL `ref`.
+
+        Raises:
+            UsageError: It is no http(s) URL.
+        """
+        return HttpImage(self._client, ref)
+
+
+def wire_for(client: HttpClient, url: URL, headers: Mapping[str, str]) -> Wire:
+    """Return a GET of `url` as a value. Raises `UsageError` for a host that has no name on the wire."""
+    assert url.raw_host is not None
+    assert url.port is not None
+    try:
+        return Wire(
+            method="GET",
+            host=url.raw_host,  # of a name with umlauts what DNS calls it
+            port=url.port,
+            target=url.raw_path_qs or "/",
+            headers=headers,
+            tls=client.tls if url.scheme == "https" else None,
+            stall=client.stall_timeout,
+        )
+    except WireError as error:
+        raise UsageError(f"this address cannot be asked: {error}", hint="Check it.") from None
+
+
+def _parse(text: str) -> _Address:
+    try:
+        url = URL(text)
+    except ValueError:
+        raise UsageError("this is no URL") from None
+    if url.scheme not in ("http", "https") or not url.host:
+        raise UsageError("an image URL begins with http:// or https:// and names a host")
+    headers: dict[str, str] = {}
+    if url.user is not None:
+        secret = base64.b64encode(f"{url.user}:{url.password or ''}".encode()).decode()
+        headers["Authorization"] = f"Basic {secret}"
+    algo = value = None
+    if url.fragment:
+        match = re.fullmatch(r"(?P<algo>[a-z0-9_-]+)=(?P<value>[0-9a-fA-F]+)", url.fragment)
+        if match is None:
+            raise UsageError("a URL's fragment is its hash, as #sha256=HEX")
+        algo, value = match["algo"], match["value"].lower()
+    return _Address(url.with_user(None).with_fragment(None), headers, algo, value)

@@ -1,0 +1,106 @@
+"""Images in local files, read in a thread: the loop never waits for a disk."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+from vimdriver._images.source import CHUNK, ImageInfo
+from vimdriver._images.worker import Worker
+from vimdriver.errors import ImageNotFoundError, SourceReadError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+__all__ = ["LocalBody", "LocalImage", "LocalImages"]
+
+
+_MISSING: Final = "Check the path; an image of Glance needs --glance URL or OS_CLOUD"
+
+
+class LocalBody:
+    """An open file, read once from front to back, one chunk ahead."""
+
+    def __init__(self, info: ImageInfo, file: BinaryIO, worker: Worker[bytes]) -> None:
+        self.info = info
+        self.file = file
+        """For movers that read in threads of their own instead of iterating."""
+        self._worker = worker
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """See `ImageBody`. One byte more than promised is read, so that a grown file is noticed."""
+        worker = self._worker
+        worker.start(self.file.read, CHUNK)
+        while True:
+            try:
+                chunk = await worker.result()
+            except OSError as error:
+                raise SourceReadError(self.info.id, error.strerror or "") from error
+            if not chunk:
+                return
+            worker.start(self.file.read, CHUNK)
+            yield chunk
+
+
+class LocalImage:
+    """One regular file.
+
+    Args:
+        path: Where it is.
+        executor: Where it is read; None means the loop's own threads.
+    """
+
+    def __init__(self, path: Path | str, *, executor: Executor | None = None) -> None:
+        self.path = Path(path)
+        self._executor = executor
+
+    def __repr__(self) -> str:
+        return f"LocalImage({str(self.path)!r})"
+
+    async def info(self) -> ImageInfo:
+        """See `ImageSource.info`."""
+        async with self.open() as body:
+            return body.info
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[LocalBody]:
+        """See `ImageSource.open`."""
+        # The thread puts the file onto the stack, so that it is closed even if we are cancelled
+        # between its being opened and our hearing of it.
+        with ExitStack() as stack:
+            async with Worker[BinaryIO](self._executor) as opener:
+                opener.start(_open, self.path, stack)
+                file = await opener.result()
+            size = os.fstat(file.fileno()).st_size
+            info = ImageInfo(id=self.path.name, name=self.path.name, size=size)
+            async with Worker[bytes](self._executor) as worker:
+                yield LocalBody(info, file, worker)
+
+
+class LocalImages:
+    """The store of local files."""
+
+    def __init__(self, *, executor: Executor | None = None) -> None:
+        self._executor = executor
+
+    def image(self, ref: str) -> LocalImage:
+        """Give the source at path `ref`."""
+        return LocalImage(ref, executor=self._executor)
+
+
+def _open(path: Path, stack: ExitStack) -> BinaryIO:
+    try:
+        # Not blocking: opening a FIFO would wait for its writer, in a thread that nothing can end.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise ImageNotFoundError(str(path), hint=_MISSING) from None
+    except OSError as error:
+        raise SourceReadError(str(path), error.strerror or "") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise SourceReadError(str(path), "it is no regular file")
+    return stack.enter_context(os.fdopen(descriptor, "rb", buffering=0))

@@ -1,0 +1,209 @@
+"""Disk images made on the fly from a deterministic pattern: for `vimctl demo`, bench and tests.
+
+Each maker is a pure generator: the bytes never stand on a disk, never whole in memory, and are the
+same each time. `qemu-img check` and `qemu-img compare` agree with what they write.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import zlib
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Final, Literal, TypeAlias
+
+from vimdriver._images.inspect import header
+from vimdriver._images.inspect.header import GD_AT_END, GT_SECTORS, GTES, SECTOR, SparseHeader
+from vimdriver._images.inspect.markers import END_OF_STREAM, FOOTER, GRAIN_DIRECTORY, GRAIN_TABLE
+
+__all__ = ["GRAIN", "Kind", "Pattern", "make", "monolithic_sparse", "raw", "stream_optimized"]
+
+GRAIN: Final = 64 << 10
+"""Bytes of a grain, the usual size."""
+_GRAIN_SECTORS: Final = GRAIN // SECTOR
+_DESCRIPTOR_SECTORS: Final = 20
+_RANDOM: Final = 48 << 10
+
+Kind: TypeAlias = Literal["raw", "monolithicSparse", "streamOptimized"]
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """What is on the disk: grains that differ, three quarters noise, with holes between them."""
+
+    seed: int
+    """Two seeds give two disks."""
+    capacity: int
+    """Bytes of the disk, a multiple of 512."""
+    hole_every: int = 16
+    """Every n-th grain is all zeros; 0 for none."""
+
+    def __post_init__(self) -> None:
+        if self.capacity <= 0 or self.capacity % SECTOR:
+            raise ValueError("the capacity is a multiple of 512 above 0")
+
+    @cached_property
+    def _noise(self) -> bytes:
+        return hashlib.shake_256(b"vimlib pattern %d" % self.seed).digest(2 * GRAIN)
+
+    @property
+    def grains(self) -> int:
+        """How many grains the disk has, the last one perhaps not whole."""
+        return -(-self.capacity // GRAIN)
+
+    def hole(self, index: int) -> bool:
+        """Whether grain `index` is all zeros."""
+        return bool(self.hole_every) and index % self.hole_every == self.hole_every - 1
+
+    def grain(self, index: int) -> bytes:
+        """Return grain `index`, cut at the disk's end."""
+        length = min(GRAIN, self.capacity - index * GRAIN)
+        if self.hole(index):
+            return bytes(length)
+        tag = b"vimlib pattern %d %d\n" % (self.seed, index)
+        start = index * 4099 % GRAIN
+        noise = self._noise[start : start + _RANDOM]
+        return b"".join((tag, noise)).ljust(GRAIN, b"\0")[:length]
+
+
+def make(kind: Kind, pattern: Pattern, *, adapter_type: str = "lsilogic") -> Iterator[bytes]:
+    """Give the chunks of an image of `kind` that holds `pattern`."""
+    if kind == "raw":
+        return raw(pattern)
+    if kind == "monolithicSparse":
+        return monolithic_sparse(pattern, adapter_type=adapter_type)
+    return stream_optimized(pattern, adapter_type=adapter_type)
+
+
+def raw(pattern: Pattern) -> Iterator[bytes]:
+    """Give the disk itself, a grain a chunk."""
+    return (pattern.grain(index) for index in range(pattern.grains))
+
+
+def monolithic_sparse(pattern: Pattern, *, adapter_type: str = "lsilogic") -> Iterator[bytes]:
+    """Give a monolithicSparse VMDK: header, descriptor, both directories with tables, grains."""
+    head = _header(pattern, version=1, flags=header.FLAG_NEWLINES | header.FLAG_REDUNDANT)
+    rgd = 1 + _DESCRIPTOR_SECTORS
+    gd = rgd + head.directory_sectors + head.tables * GT_SECTORS
+    end = gd + head.directory_sectors + head.tables * GT_SECTORS
+    head = replace(head, rgd=rgd, gd=gd, overhead=-(-end // _GRAIN_SECTORS) * _GRAIN_SECTORS)
+    yield header.pack(head)
+    yield _descriptor("monolithicSparse", pattern, adapter_type)
+    entries = list(_grain_sectors(pattern, head.overhead))
+    for directory in (rgd, gd):
+        first = directory + head.directory_sectors
+        yield _words(range(first, first + head.tables * GT_SECTORS, GT_SECTORS)).ljust(
+            head.directory_sectors * SECTOR, b"\0"
+        )
+        yield _words(entries).ljust(head.tables * GT_SECTORS * SECTOR, b"\0")
+    yield bytes((head.overhead - end) * SECTOR)
+    for index in range(pattern.grains):
+        if not pattern.hole(index):
+            yield pattern.grain(index).ljust(GRAIN, b"\0")
+
+
+def stream_optimized(pattern: Pattern, *, adapter_type: str = "lsilogic") -> Iterator[bytes]:
+    """Give a streamOptimized VMDK as VMware's exporters write it: directory and footer at the end."""
+    head = _header(
+        pattern,
+        version=3,
+        flags=header.FLAG_NEWLINES | header.FLAG_COMPRESSED | header.FLAG_MARKERS,
+    )
+    head = replace(head, gd=GD_AT_END, overhead=_GRAIN_SECTORS, compression=1)
+    yield header.pack(head)
+    yield _descriptor("streamOptimized", pattern, adapter_type)
+    at = 1 + _DESCRIPTOR_SECTORS
+    yield bytes((head.overhead - at) * SECTOR)
+    at = head.overhead
+    directory: list[int] = []
+    for first in range(0, pattern.grains, GTES):
+        table: list[int] = []
+        for index in range(first, min(first + GTES, pattern.grains)):
+            if pattern.hole(index):
+                table.append(0)
+                continue
+            piece = _compressed_grain(index, pattern.grain(index))
+            table.append(at)
+            at += len(piece) // SECTOR
+            yield piece
+        if any(table):
+            directory.append(at + 1)
+            yield _marker(GRAIN_TABLE, GT_SECTORS) + _words(table).ljust(GTES * 4, b"\0")
+            at += 1 + GT_SECTORS
+        else:
+            directory.append(0)
+    yield _marker(GRAIN_DIRECTORY, head.directory_sectors)
+    yield _words(directory).ljust(head.directory_sectors * SECTOR, b"\0")
+    yield _marker(FOOTER, 1) + header.pack(replace(head, gd=at + 1))
+    yield _marker(END_OF_STREAM, 0)
+
+
+def _header(pattern: Pattern, *, version: int, flags: int) -> SparseHeader:
+    return SparseHeader(
+        version=version,
+        flags=flags,
+        capacity=pattern.capacity // SECTOR,
+        grain=_GRAIN_SECTORS,
+        descriptor_offset=1,
+        descriptor_size=_DESCRIPTOR_SECTORS,
+        gtes=GTES,
+        rgd=0,
+        gd=0,
+        overhead=0,
+        unclean=0,
+        newlines=b"\n \r\n",
+        compression=0,
+    )
+
+
+def _descriptor(create_type: str, pattern: Pattern, adapter_type: str) -> bytes:
+    sectors = pattern.capacity // SECTOR
+    cylinders = min(max(sectors // (255 * 63), 1), 65535)
+    text = f"""\
+# Disk DescriptorFile
+version=1
+CID={zlib.crc32(pattern.seed.to_bytes(16, "little", signed=True)) & 0xFFFFFFFD:08x}
+parentCID=ffffffff
+createType="{create_type}"
+
+# Extent description
+RW {sectors} SPARSE "disk.vmdk"
+
+# The Disk Data Base
+#DDB
+
+ddb.virtualHWVersion = "7"
+ddb.geometry.cylinders = "{cylinders}"
+ddb.geometry.heads = "255"
+ddb.geometry.sectors = "63"
+ddb.adapterType = "{adapter_type}"
+"""
+    return text.encode("ascii").ljust(_DESCRIPTOR_SECTORS * SECTOR, b"\0")
+
+
+def _grain_sectors(pattern: Pattern, at: int) -> Iterator[int]:
+    for index in range(pattern.grains):
+        if pattern.hole(index):
+            yield 0
+        else:
+            yield at
+            at += _GRAIN_SECTORS
+
+
+def _words(values: Iterable[int]) -> bytes:
+    words = array("I", values)
+    return struct.pack(f"<{len(words)}I", *words)
+
+
+def _marker(kind: int, sectors: int) -> bytes:
+    return struct.pack("<QII", sectors, 0, kind).ljust(SECTOR, b"\0")
+
+
+def _compressed_grain(index: int, grain: bytes) -> bytes:
+    # Level 1: the noise does not shrink however long one tries.
+    data = zlib.compress(grain.ljust(GRAIN, b"\0"), 1)
+    piece = struct.pack("<QI", index * _GRAIN_SECTORS, len(data)) + data
+    return piece.ljust(-(-len(piece) // SECTOR) * SECTOR, b"\0")

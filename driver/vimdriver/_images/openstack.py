@@ -1,0 +1,114 @@
+"""Where Glance is and which token it wants, from `OS_CLOUD` and clouds.yaml.
+
+openstacksdk and keystoneauth1 do the work, in a thread: both block. They are imported when asked
+for, and come with the extra `openstack`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from vimdriver.errors import (
+    MissingExtraError,
+    SourceLoginError,
+    SourceUnreachableError,
+    SourceUntrustedError,
+)
+from vimlib.errors import UsageError
+
+if TYPE_CHECKING:
+    from vimdriver._images.glance import TokenSource
+
+__all__ = ["Cloud", "open_cloud"]
+
+SILENCE: Final = 60.0
+"""Seconds that Keystone may be silent, where clouds.yaml has no `api_timeout`: its client has no limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """What `Glance` needs to know of a cloud."""
+
+    glance_url: str
+    token: TokenSource
+    ca: str | None
+    """PEM file that clouds.yaml names; None for the system's authorities."""
+
+    def __repr__(self) -> str:
+        return f"Cloud({self.glance_url!r})"
+
+
+async def open_cloud(name: str) -> Cloud:
+    """Log in to the cloud `name` of clouds.yaml and look up its image endpoint.
+
+    Cancelling returns at once; a request to Keystone that has begun ends in its thread, unheard.
+
+    Raises:
+        MissingExtraError: openstacksdk is not installed.
+        UsageError: There is no such cloud, or its entry is wrong or switches verification off.
+        SourceLoginError: Keystone refuses user or password.
+        SourceUnreachableError: Keystone cannot be reached, does not answer, or knows no image service.
+    """
+    session, url, ca = await asyncio.to_thread(_connect, name)
+
+    async def token(fresh: bool) -> str:
+        return await asyncio.to_thread(_token, session, url, fresh)
+
+    return Cloud(url, token, ca)
+
+
+def _connect(name: str) -> tuple[Any, str, str | None]:
+    try:
+        import keystoneauth1.exceptions as failures
+        import openstack.config
+        import openstack.exceptions
+    except ImportError:
+        raise MissingExtraError("OS_CLOUD", package="openstacksdk", extra="openstack") from None
+    try:
+        region = openstack.config.OpenStackConfig().get_one(cloud=name)
+        verify = region.get_requests_verify_args()[0]
+    except openstack.exceptions.ConfigException as error:
+        said = str(error).rstrip(". ")
+        raise UsageError(f"clouds.yaml: {said}", hint="Check OS_CLOUD and clouds.yaml") from None
+    if verify is False:
+        raise UsageError(
+            f"cloud {name!r} switches off the check of certificates",
+            hint="Name its authority as `cacert` instead of `verify: false`",
+        )
+    try:
+        session = region.get_session()
+        if session.timeout is None:
+            session.timeout = SILENCE
+        url = region.get_session_endpoint("image")
+    except failures.ClientException as error:
+        raise _failed(name, error) from None
+    if not url:
+        raise SourceUnreachableError(name, "its catalogue has no image service", retryable=False)
+    return session, str(url), verify if isinstance(verify, str) else None
+
+
+def _token(session: Any, url: str, fresh: bool) -> str:
+    import keystoneauth1.exceptions as failures
+
+    try:
+        if fresh:
+            session.invalidate()
+        return str(session.get_token())
+    except failures.ClientException as error:
+        raise _failed(url, error) from None
+
+
+def _failed(where: str, error: Exception) -> SourceUnreachableError:
+    """Translate keystoneauth's errors.
+
+    Their text names URLs and statuses; request bodies, which hold the password, are not in it.
+    """
+    import keystoneauth1.exceptions as failures
+
+    if isinstance(error, failures.Unauthorized):
+        return SourceLoginError(where, str(error))
+    if isinstance(error, failures.SSLError):
+        return SourceUntrustedError(where, str(error))
+    return SourceUnreachableError(where, str(error), retryable=False)

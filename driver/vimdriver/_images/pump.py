@@ -1,0 +1,549 @@
+"""One transfer by threads: read, check, write, over a ring of buffers. No asyncio.
+
+A buffer goes reader -> checker -> writer -> reader, and is copied nowhere in between. It leaves only
+after it was checked, the last one only after the whole was. Without hashing the reader checks by
+itself, which costs next to nothing.
+
+Whoever fails first calls the others off; their own complaints about that are not told.
+"""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, BinaryIO, Final, Protocol, TypeAlias
+
+from vimdriver._images.channel import Address, Channel, Stalled, Stop, Stopped
+from vimdriver._images.http import check_answer, named
+from vimdriver._images.wire import Head, HeadReader, Wire, WireError
+from vimdriver.errors import (
+    ImageNotReadyError,
+    ImageTooLongError,
+    ImageTruncatedError,
+    SourceProtocolError,
+    SourceReadError,
+    SourceRedirectError,
+    SourceRefusedError,
+    SourceStalledError,
+    SourceUnreachableError,
+    SourceUnsizedError,
+    SourceUntrustedError,
+)
+from vimlib.errors import (
+    CertificateError,
+    ConnectError,
+    ConnectionLostError,
+    DeadlineError,
+    RedirectError,
+    TLSError,
+    TransferCorruptError,
+    TransferRejectedError,
+    printable,
+)
+
+if TYPE_CHECKING:
+    from vimdriver._images.check import BodyCheck
+    from vimdriver._images.source import ImageInfo
+
+__all__ = ["FileReader", "Origin", "Pump", "PumpOptions", "Reader", "SocketReader", "SocketWriter"]
+
+_AFTERMATH: Final = 5.0
+"""Seconds that a server gets to say why it no longer takes our bytes."""
+_EXCERPT: Final = 200
+
+Filled: TypeAlias = "tuple[bytearray, int] | None"
+"""A buffer and how much of it counts; None ends the queue."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PumpOptions:
+    """Sizes in bytes, times in seconds."""
+
+    buffer_bytes: int = 512 << 10
+    buffers: int = 4
+    """What is held back until the beginning is judged, 1 MiB, must fit in one less."""
+    connect_timeout: float = 30.0
+    stall_timeout: float = 60.0
+    answer_timeout: float = 600.0
+    """For the target's answer after the last byte: a datastore may have to flush them all."""
+
+    def __post_init__(self) -> None:
+        if (self.buffers - 1) * self.buffer_bytes < 1 << 20:
+            raise ValueError("all buffers but one hold 1 MiB or more")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A request and the resolved addresses of its host."""
+
+    wire: Wire
+    addresses: Sequence[Address]
+
+
+class Reader(Protocol):
+    """Where the bytes come from."""
+
+    def open(self) -> None:
+        """Get ready for the first byte of the body."""
+        ...
+
+    def read_into(self, view: memoryview) -> int:
+        """Read 1 to `len(view)` bytes; 0 at the end."""
+        ...
+
+    def close(self) -> None:
+        """Release what `open` took, however far it came."""
+        ...
+
+
+class FileReader:
+    """Reads a local file that is already open; its owner closes it."""
+
+    def __init__(self, info: ImageInfo, file: BinaryIO) -> None:
+        self._info = info
+        self._file = file
+
+    def open(self) -> None:
+        """Nothing to do."""
+
+    def read_into(self, view: memoryview) -> int:
+        """See `Reader`."""
+        try:
+            return self._file.readinto(view)  # type: ignore[attr-defined, no-any-return]
+        except OSError as error:
+            raise SourceReadError(self._info.id, error.strerror or "") from error
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
+class SocketReader:
+    """Reads the body of one GET."""
+
+    def __init__(self, info: ImageInfo, origin: Origin, stop: Stop, options: PumpOptions) -> None:
+        self._info = info
+        self._origin = origin
+        self._timeout = options.connect_timeout
+        self._channel = Channel(
+            origin.wire, stop, stall_timeout=origin.wire.stall or options.stall_timeout
+        )
+        self._rest = b""
+        self._left = info.size
+
+    def open(self) -> None:
+        """Connect, ask, and judge the answer's head."""
+        info, wire = self._info, self._origin.wire
+        try:
+            self._channel.connect(self._origin.addresses, self._timeout)
+        except Stalled as stalled:
+            reason = f"no connection within {stalled.seconds:g} s"
+            raise SourceUnreachableError(wire.origin, reason, image=info.id) from None
+        except ssl.SSLError as error:
+            raise SourceUntrustedError(wire.origin, _reason(error), image=info.id) from None
+        except OSError as error:
+            raise SourceUnreachableError(wire.origin, _reason(error), image=info.id) from None
+        try:
+            _send_all(self._channel, wire.head())
+            head, self._rest = _read_head(self._channel)
+        except Stalled as stalled:
+            raise SourceStalledError(stalled.seconds, image=info.id) from None
+        except (WireError, OSError) as error:
+            detail = _reason(error) if isinstance(error, OSError) else str(error)
+            raise SourceProtocolError(detail, image=info.id) from None
+        self._judge(head)
+
+    def _judge(self, head: Head) -> None:
+        image = self._info.id
+        if 300 <= head.status < 400:
+            location = head.headers.get("location", "nowhere").partition("?")[0]
+            raise SourceRedirectError(head.status, location, image=image)
+        if head.status >= 400:
+            excerpt = self._rest[:_EXCERPT].decode(errors="replace")
+            raise named(SourceRefusedError(head.status, image=image, excerpt=excerpt), image)
+        if head.status == 204:
+            # Glance's word for an image whose bytes are not there yet.
+            raise ImageNotReadyError(image, "queued")
+        try:
+            if head.chunked or head.content_length is None:
+                raise SourceUnsizedError(image=image)
+        except WireError as error:
+            raise SourceProtocolError(str(error), image=image) from None
+        check_answer(self._info, head.status, head.headers)
+
+    def read_into(self, view: memoryview) -> int:
+        """See `Reader`; a byte beyond the Content-Length is an error."""
+        info = self._info
+        try:
+            if self._rest:
+                count = min(len(self._rest), len(view))
+                view[:count] = self._rest[:count]
+                self._rest = self._rest[count:]
+            elif self._left:
+                count = self._channel.read_into(view)
+            else:
+                count = self._channel.read_now(view[:1]) or 0
+        except Stalled as stalled:
+            received = info.size - self._left
+            raise SourceStalledError(stalled.seconds, received=received, image=info.id) from None
+        except OSError:
+            if not self._left:
+                return 0
+            raise ImageTruncatedError(info.size, info.size - self._left, image=info.id) from None
+        if count > self._left:
+            raise ImageTooLongError(info.size, image=info.id)
+        if not count and self._left:
+            raise ImageTruncatedError(info.size, info.size - self._left, image=info.id)
+        self._left -= count
+        return count
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._channel.close()
+
+
+class SocketWriter:
+    """Writes the body of one PUT and hears what the server says, early or late."""
+
+    def __init__(
+        self, origin: Origin, size: int, stop: Stop, options: PumpOptions, *, padding: int = 0
+    ) -> None:
+        self._origin = origin
+        self._padding = padding
+        self._size = size + padding
+        self._options = options
+        self._channel = Channel(
+            origin.wire, stop, stall_timeout=origin.wire.stall or options.stall_timeout
+        )
+        self._heads = HeadReader()
+        self._sent = 0
+        self._answered = False
+
+    def open(self) -> None:
+        """Connect and send the head."""
+        host = self._origin.wire.origin
+        try:
+            self._channel.connect(self._origin.addresses, self._options.connect_timeout)
+        except Stalled as stalled:
+            raise DeadlineError(
+                f"no connection to {host} within {stalled.seconds:g} s",
+                host=host,
+                phase="connect",
+                seconds=stalled.seconds,
+                outcome="not_sent",
+            ) from None
+        except ssl.SSLCertVerificationError as error:
+            raise CertificateError(
+                f"the certificate of {host} was not accepted: {error.verify_message}",
+                host=host,
+                reason=error.verify_message,
+            ) from None
+        except ssl.SSLError as error:
+            raise TLSError(f"no TLS with {host}: {_reason(error)}", host=host) from None
+        except OSError as error:
+            raise ConnectError(f"no connection to {host}: {_reason(error)}", host=host) from None
+        self._send(memoryview(self._origin.wire.head(content_length=self._size)))
+
+    def write(self, view: memoryview) -> None:
+        """Send all of `view`.
+
+        Raises:
+            TransferRejectedError: The server answered before it had the whole body.
+            ConnectionLostError: It went away without a word.
+            DeadlineError: It took nothing for too long.
+        """
+        self._send(view)
+        self._sent += len(view)
+
+    def _send(self, view: memoryview) -> None:
+        sent = 0
+        while sent < len(view):
+            try:
+                sent += self._channel.write(view[sent:])
+                if sent < len(view):
+                    self._listen()
+            except Stalled as stalled:
+                raise self._deadline("write", stalled.seconds) from None
+            except OSError as error:
+                raise self._aftermath(error) from None
+
+    def _listen(self) -> None:
+        """Take what the server says in mid-body; with TLS it may be no more than a ticket."""
+        buffer = bytearray(4096)
+        count = self._channel.read_now(memoryview(buffer))
+        if count is None:
+            return
+        if not count:
+            raise ConnectionResetError("the server closed the connection")
+        if (head := self._feed(buffer[:count])) is not None:
+            raise self._early(head)
+
+    def _aftermath(self, error: OSError) -> Exception:
+        """Sending failed: the server may have said why before it closed."""
+        buffer = bytearray(4096)
+        try:
+            while True:
+                count = self._channel.read_into(memoryview(buffer), timeout=_AFTERMATH)
+                if not count:
+                    break
+                if (head := self._feed(buffer[:count])) is not None:
+                    return self._early(head)
+        except (OSError, Stalled):
+            pass  # it did not, or what it said is lost: the first error stands
+        host = self._origin.wire.origin
+        return ConnectionLostError(
+            f"{host} closed the connection after {self._sent} of {self._size} bytes: "
+            f"{_reason(error)}",
+            host=host,
+        )
+
+    def _feed(self, data: bytearray) -> Head | None:
+        try:
+            return self._heads.feed(data)
+        except WireError as error:
+            host = self._origin.wire.origin
+            raise ConnectionLostError(f"{host} answered with no HTTP: {error}", host=host) from None
+
+    def _early(self, head: Head) -> Exception:
+        if head.status < 300:
+            return TransferCorruptError(
+                "the server said that it was done before it had the whole file",
+                expected=self._size,
+                actual=self._sent,
+                hint="Check what stands between here and the host: a proxy may have answered",
+            )
+        return self._refusal(head)
+
+    def _refusal(self, head: Head) -> Exception:
+        excerpt = printable(self._heads.rest[:_EXCERPT].decode(errors="replace"))
+        host = self._origin.wire.origin
+        if 300 <= head.status < 400:
+            location = printable(head.headers.get("location", "nowhere"))
+            return RedirectError(f"{host} redirects to {location}", host=host, location=location)
+        hints = {
+            401: "The session has ended: try again",
+            403: "The account or the host's licence does not allow writing to this datastore",
+            404: "Check the datastore's name and that the folder exists",
+            409: "The file exists or is in use",
+            507: "Free space on the datastore",
+        }
+        return TransferRejectedError(
+            f"{host} refused the file with HTTP {head.status}",
+            status=head.status,
+            excerpt=excerpt,
+            retryable=head.status in (401, 429, 502, 503, 504),
+            hint=hints.get(head.status, excerpt),
+        )
+
+    def _deadline(self, phase: str, seconds: float) -> DeadlineError:
+        host = self._origin.wire.origin
+        return DeadlineError(
+            f"{host} kept us waiting for {seconds:g} s after {self._sent} of {self._size} bytes",
+            host=host,
+            phase=phase,
+            seconds=seconds,
+        )
+
+    def finish(self) -> None:
+        """Pad, then wait for the server's answer to the whole body.
+
+        Raises:
+            TransferRejectedError: It is no success.
+            ConnectionLostError: There is none; the file may or may not be there.
+            DeadlineError: There is none in time.
+        """
+        self._send(memoryview(bytes(self._padding)))
+        buffer = bytearray(4096)
+        timeout = self._options.answer_timeout
+        while True:
+            try:
+                count = self._channel.read_into(memoryview(buffer), timeout=timeout)
+                if not count:
+                    raise ConnectionResetError("the server closed the connection")
+            except Stalled as stalled:
+                raise self._deadline("read", stalled.seconds) from None
+            except OSError as error:
+                host = self._origin.wire.origin
+                raise ConnectionLostError(
+                    f"{host} gave no answer to the whole file: {_reason(error)}", host=host
+                ) from None
+            if (head := self._feed(buffer[:count])) is not None:
+                break
+        self._answered = True
+        if head.status not in (200, 201, 204):
+            raise self._refusal(head)
+
+    def close(self) -> None:
+        """Close the connection; before the answer that aborts the request."""
+        if self._answered:
+            self._channel.close()
+        else:
+            self._channel.abort()
+
+
+class Pump:
+    """One transfer. Run each of `jobs` in a thread of its own, all at once.
+
+    Args:
+        reader: Where the bytes come from.
+        writer: Where they go; opened only once the beginning is judged.
+        check: The judge.
+        stop: Calls all off; `reader` and `writer` have the same.
+        options: Sizes.
+        on_sent: Called in the writer's thread with the bytes that have just left.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        writer: SocketWriter,
+        check: BodyCheck,
+        stop: Stop,
+        options: PumpOptions,
+        on_sent: Callable[[int], None],
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._check = check
+        self._stop = stop
+        self._buffer_bytes = options.buffer_bytes
+        self._on_sent = on_sent
+        self._lock = threading.Lock()
+        self._free: SimpleQueue[bytearray | None] = SimpleQueue()
+        self._read: SimpleQueue[Filled] = SimpleQueue()
+        self._checked: SimpleQueue[Filled] = SimpleQueue()
+        self._held: list[tuple[bytearray, int]] = []
+        # A small image needs no more than it has bytes.
+        size = min(options.buffer_bytes, max(check.info.size, 1))
+        for _ in range(options.buffers):
+            self._free.put(bytearray(size))
+        self.error: BaseException | None = None
+        """What failed first."""
+
+    @property
+    def jobs(self) -> list[Callable[[], None]]:
+        """What to run. None of them raises: see `error`."""
+        jobs = [self._guarded(self._run_reader), self._guarded(self._run_writer)]
+        if self._check.hashing:
+            jobs.append(self._guarded(self._run_checker))
+        return jobs
+
+    def call_off(self, error: BaseException | None = None) -> None:
+        """End all threads soon. Any thread may, any number of times; the first error counts."""
+        with self._lock:
+            if self.error is None:
+                self.error = error
+        self._stop.set()
+        for queue in (self._free, self._read, self._checked):
+            queue.put(None)
+
+    def _guarded(self, job: Callable[[], None]) -> Callable[[], None]:
+        def run() -> None:
+            try:
+                job()
+            except BaseException as error:  # noqa: BLE001 - told by `error`, in the caller's thread
+                self.call_off(None if isinstance(error, Stopped) else error)
+
+        return run
+
+    def _run_reader(self) -> None:
+        reader, hashing = self._reader, self._check.hashing
+        try:
+            reader.open()
+            while (buffer := self._free.get()) is not None:
+                count = self._fill(buffer)
+                if count:
+                    if hashing:
+                        self._read.put((buffer, count))
+                    else:
+                        self._judge(buffer, count)
+                if count < len(buffer):
+                    break
+            else:
+                return
+            if hashing:
+                self._read.put(None)
+            else:
+                self._conclude()
+        finally:
+            reader.close()
+
+    def _fill(self, buffer: bytearray) -> int:
+        """Fill `buffer`; less than all of it means the end."""
+        view = memoryview(buffer)
+        filled = 0
+        while filled < len(view):
+            count = self._reader.read_into(view[filled:])
+            if not count:
+                break
+            filled += count
+        return filled
+
+    def _run_checker(self) -> None:
+        while (filled := self._read.get()) is not None:
+            self._judge(*filled)
+        if not self._stop.is_set:
+            self._conclude()
+
+    def _judge(self, buffer: bytearray, count: int) -> None:
+        """Check one buffer; pass on those before it, keep it in case that it is the last."""
+        self._check.feed(memoryview(buffer)[:count])
+        if self._check.decided:
+            for earlier in self._held:
+                self._checked.put(earlier)
+            self._held.clear()
+        self._held.append((buffer, count))
+
+    def _conclude(self) -> None:
+        self._check.finish()
+        for last in self._held:
+            self._checked.put(last)
+        self._checked.put(None)
+
+    def _run_writer(self) -> None:
+        writer = self._writer
+        try:
+            filled = self._checked.get()
+            if filled is None:
+                return
+            writer.open()
+            while filled is not None:
+                buffer, count = filled
+                writer.write(memoryview(buffer)[:count])
+                self._on_sent(count)
+                self._free.put(buffer)
+                filled = self._checked.get()
+            if not self._stop.is_set:
+                writer.finish()
+        finally:
+            writer.close()
+
+
+def _send_all(channel: Channel, data: bytes) -> None:
+    view = memoryview(data)
+    scratch = memoryview(bytearray(1))
+    while len(view):
+        view = view[channel.write(view) :]
+        if len(view) and channel.read_now(scratch) is not None:
+            raise ConnectionResetError("the server spoke before it was asked")
+
+
+def _read_head(channel: Channel) -> tuple[Head, bytes]:
+    heads = HeadReader()
+    buffer = bytearray(16 << 10)
+    while True:
+        count = channel.read_into(memoryview(buffer))
+        if not count:
+            raise ConnectionResetError("the connection was closed without an answer")
+        if (head := heads.feed(buffer[:count])) is not None:
+            return head, heads.rest
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message
+    if isinstance(error, ssl.SSLError):
+        return error.reason or "TLS failed"
+    return error.strerror or str(error)

@@ -1,0 +1,343 @@
+"""Push images from a source into a datastore: many at once, never on local disk, never whole in memory.
+
+For each image: ask the source, check the room for all, upload under a temporary name, verify
+length, format and hash on the way, read the size back (on request the whole file, for its hash),
+move into place. A failed image leaves no file; the others go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from vimdriver._config import DriverConfig
+from vimdriver._images.check import BodyCheck
+from vimdriver._images.choose import own_mover
+from vimdriver._images.glance import GlanceImage
+from vimdriver._images.hashing import algorithm_name
+from vimdriver._images.sink import DatastoreSink, temporary_name
+from vimdriver._journal import MemoryJournal, Uploading
+from vimdriver._licence import licensed
+from vimdriver._steps import files
+from vimdriver._steps.room import free_space
+from vimdriver._steps.undo import Undo
+from vimdriver.errors import FileConflictError, NoSpaceError
+from vimlib import vim25
+from vimlib._datastore import DatastorePath
+from vimlib._session.shield import finish
+from vimlib.errors import NotFoundError, UsageError, VimlibError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from vimdriver._images.mover import BodyMover
+    from vimdriver._images.source import ImageInfo, ImageSource, ImageStore
+    from vimdriver._journal import Journal
+    from vimlib._client import Client
+
+__all__ = ["PushEvent", "PushResult", "push_images"]
+
+CLEANUP_SECONDS = 60.0
+EventKind: TypeAlias = Literal["started", "progress", "done", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class PushEvent:
+    """Something happened to one image of a push."""
+
+    kind: EventKind
+    image: str
+    bytes: int = 0
+    """`started`: the image's size; `progress`: bytes that have just left; `done`: all of them."""
+    result: PushResult | None = None
+    """`done` and `failed`: what became of the image."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushResult:
+    """What became of one image."""
+
+    image: str
+    """As it was given."""
+    datastore_path: str = ""
+    bytes: int = 0
+    hash: str | None = None
+    hash_algo: str | None = None
+    verified: bool = False
+    """The source had a hash, and what was stored came with it."""
+    seconds: float = 0.0
+    error: VimlibError | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the line that `vimctl image push --json` prints."""
+        if self.error is not None:
+            return {"image": self.image, "error": error_json(self.error)}
+        return {
+            "image": self.image,
+            "datastore_path": self.datastore_path,
+            "bytes": self.bytes,
+            "hash": self.hash,
+            "hash_algo": self.hash_algo,
+            "verified": self.verified,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def error_json(error: VimlibError) -> dict[str, Any]:
+    """Return an error as the command line prints it."""
+    return {
+        "type": type(error).__name__,
+        "message": str(error),
+        "retryable": error.retryable,
+        "outcome": error.outcome,
+    }
+
+
+def file_name(info: ImageInfo, *, from_glance: bool) -> str:
+    """Return the name in the datastore: `<image id>.<vmdk|img|iso>` for Glance, else the base name."""
+    if not from_glance:
+        return info.name
+    return f"{info.id}.{ {'vmdk': 'vmdk', 'iso': 'iso'}.get(info.disk_format or '', 'img') }"
+
+
+async def push_images(
+    client: Client,
+    images: ImageStore,
+    refs: Sequence[str],
+    *,
+    datastore: str,
+    directory: str = "images",
+    concurrency: int | None = None,
+    overwrite: bool = False,
+    read_back: bool = False,
+    mover: BodyMover | None = None,
+    events: Callable[[PushEvent], None] | None = None,
+    config: DriverConfig | None = None,
+    journal: Journal | None = None,
+) -> list[PushResult]:
+    """Push `refs` into `[datastore] directory`; results in the same order.
+
+    `concurrency` of them are on their way at a time, those of `config` if None.
+
+    A failed image is a result with `error`; its partial file is removed and the others go on.
+    Cancelling stops all streams and removes all partial files; an image that is being moved into
+    place just then, whole and verified, stays.
+
+    With `read_back` each file is read from the host again before it is moved into place, and its
+    hash compared with that of the bytes which left: twice the traffic, and a bit that flipped in
+    storage is found (`TransferCorruptError`).
+
+    Raises:
+        UsageError: Nothing to push, an image given twice, `concurrency` below 1, or `directory` is no
+            folder's path.
+        NotFoundError: There is no such datastore.
+        NoSpaceError: It has no room for all of them together; nothing was sent.
+        HostReadOnlyError: The host's licence forbids writes; nothing was sent.
+        FileConflictError: There is a file where the folder was to be; nothing was sent.
+    """
+    folder = DatastorePath(datastore, directory.removesuffix("/"))
+    if not refs or len(set(refs)) != len(refs):
+        raise UsageError(
+            "no image to push" if not refs else "an image is given twice",
+            hint="Name each image once.",
+        )
+    settings, kept = config or DriverConfig(), journal or MemoryJournal()
+    streams = settings.concurrency if concurrency is None else concurrency
+    if streams < 1:
+        raise UsageError(f"{streams} images at a time are none", hint="Give 1 or more.")
+    tell = events or (lambda event: None)
+    limit = asyncio.Semaphore(streams)
+    jobs = [
+        _Push(client, images.image(ref), ref, overwrite, read_back, tell, settings, kept)
+        for ref in refs
+    ]
+    free, *_ = await _all(free_space(client, datastore), *(job.ask(limit) for job in jobs))
+    _refuse_twins(jobs)
+    if _needed(jobs) > free and not overwrite:
+        # What is there already is not sent, so it takes no room from the others.
+        await _all(*(job.look(folder, limit) for job in jobs))
+    if _needed(jobs) > free:
+        raise NoSpaceError(datastore, needed=_needed(jobs), free=free)
+    if any(job.info is not None for job in jobs):
+        await _make_directory(client, folder)
+    async with own_mover(client, streams) as ours:
+        await _all(*(job.run(folder, mover or ours, limit) for job in jobs))
+    return [job.result for job in jobs]
+
+
+def _needed(jobs: Sequence[_Push]) -> int:
+    """Return the bytes of those that have not failed."""
+    return sum(job.info.size for job in jobs if job.info is not None)
+
+
+async def _all(*work: Any) -> list[Any]:
+    """Await all; the first error cancels the rest and is raised as itself."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(item) for item in work]
+    except* VimlibError as group_error:
+        first: BaseException = group_error
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        raise first from None
+    return [task.result() for task in tasks]
+
+
+async def _make_directory(client: Client, path: DatastorePath) -> None:
+    """Make the folder. As the first write it also shows whether the licence allows any."""
+    with licensed(client):
+        datastore = client.datastore(path.datastore)
+        if path.path:
+            try:
+                await datastore.mkdir(path, parents=True, exist_ok=True)
+            except vim25.FileAlreadyExists:
+                hint = "It is no folder: choose another --to."
+                raise FileConflictError(str(path), hint=hint) from None
+            return
+        # The root is there already: asked all the same, for what the host says about its licence.
+        center = (await datastore.place()).datacenter
+        manager = client.content.fileManager
+        if manager is None:
+            raise NotFoundError(f"{client.host} has no file manager", kind="FileManager")
+        try:
+            await client.bind(manager).MakeDirectory(str(path), datacenter=center)
+        except (vim25.FileFault, vim25.InvalidDatastorePath):
+            return
+
+
+def _refuse_twins(jobs: Sequence[_Push]) -> None:
+    """Fail each image whose file has the name of an earlier one's: one would replace the other."""
+    taken: dict[str, str] = {}
+    for job in jobs:
+        if job.info is None:
+            continue
+        first = taken.setdefault(job.target, job.ref)
+        if first != job.ref:
+            job.fail(FileConflictError(job.target, twin=first), time.monotonic())
+
+
+class _Push:
+    """One image on its way."""
+
+    def __init__(
+        self,
+        client: Client,
+        source: ImageSource,
+        ref: str,
+        overwrite: bool,
+        read_back: bool,
+        tell: Callable[[PushEvent], None],
+        config: DriverConfig,
+        journal: Journal,
+    ) -> None:
+        self.client = client
+        self.journal = journal
+        self.source = source
+        self.ref = ref
+        self.overwrite = overwrite
+        self.read_back = read_back
+        self.tell = tell
+        self.config = config
+        self.info: ImageInfo | None = None
+        """None before the source was asked, and once it has failed."""
+        self.result = PushResult(image=ref)
+
+    @property
+    def target(self) -> str:
+        """The name of its file, once the source was asked."""
+        assert self.info is not None, "ask comes first"
+        return file_name(self.info, from_glance=isinstance(self.source, GlanceImage))
+
+    def fail(self, error: VimlibError, since: float) -> None:
+        self.info = None
+        seconds = time.monotonic() - since
+        self.result = PushResult(image=self.ref, error=error, seconds=seconds)
+        self.tell(PushEvent("failed", self.ref, result=self.result))
+
+    async def ask(self, limit: asyncio.Semaphore) -> None:
+        """Ask the source what the image is. An error becomes the result."""
+        since = time.monotonic()
+        try:
+            async with limit:
+                info = await self.source.info()
+            # What cannot be pushed at all ends here, before it counts for the room.
+            BodyCheck(info)
+            self.info = info
+        except VimlibError as error:
+            self.fail(error, since)
+
+    async def look(self, folder: DatastorePath, limit: asyncio.Semaphore) -> None:
+        """Find out whether its file is there already. An error becomes the result."""
+        if self.info is None:
+            return
+        since = time.monotonic()
+        try:
+            async with limit:
+                await self._refuse_existing(folder / self.target)
+        except VimlibError as error:
+            self.fail(error, since)
+
+    async def _refuse_existing(self, target: DatastorePath) -> None:
+        if await self.client.datastore(target.datastore).exists(target):
+            raise FileConflictError(str(target))
+
+    async def run(self, folder: DatastorePath, mover: BodyMover, limit: asyncio.Semaphore) -> None:
+        """Upload, verify, publish. An error becomes the result."""
+        if self.info is None:
+            return
+        async with limit:
+            since = time.monotonic()
+            self.tell(PushEvent("started", self.ref, self.info.size))
+            try:
+                await self._move(BodyCheck(self.info), folder, mover, since)
+            except VimlibError as error:
+                self.fail(error, since)
+
+    async def _move(
+        self, check: BodyCheck, folder: DatastorePath, mover: BodyMover, since: float
+    ) -> None:
+        datastore = self.client.datastore(folder.datastore)
+        target = folder / self.target
+        if not self.overwrite:
+            await self._refuse_existing(target)
+        part = target.with_name(temporary_name(target.name, self.config.owner))
+
+        async def remove() -> None:
+            await files.delete(self.client, part, self.config)
+
+        entry = Uploading(host=self.client.host, owner=self.config.owner, path=str(part))
+        async with Undo(seconds=CLEANUP_SECONDS, journal=self.journal) as undo:
+            await undo.begin(str(part), remove, entry)
+            report = await mover.move(
+                self.source,
+                DatastoreSink(datastore, part),
+                check,
+                on_progress=lambda count: self.tell(PushEvent("progress", self.ref, count)),
+            )
+            await datastore.confirm(part, report.bytes)
+            if self.read_back:
+                assert report.hash is not None, "every image of a push is hashed"
+                await datastore.compare(part, report.hash, algorithm_name(report.hash_algo))
+            await finish(self._publish(part, target, report.bytes), what=f"move to {target}")
+            undo.keep()
+        self.result = PushResult(
+            image=self.ref,
+            datastore_path=str(target),
+            bytes=report.bytes,
+            hash=report.hash,
+            hash_algo=report.hash_algo,
+            verified=report.verified,
+            seconds=time.monotonic() - since,
+        )
+        self.tell(PushEvent("done", self.ref, report.bytes, self.result))
+
+    async def _publish(self, part: DatastorePath, target: DatastorePath, size: int) -> None:
+        """Move the whole file into place; nothing after this can fail."""
+        try:
+            await files.move(
+                self.client, part, target, self.config, size=size, overwrite=self.overwrite
+            )
+        except vim25.FileAlreadyExists:
+            raise FileConflictError(str(target)) from None

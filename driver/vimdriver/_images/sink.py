@@ -1,0 +1,85 @@
+"""The target of a body: one PUT to one path of a datastore."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from typing import TYPE_CHECKING
+
+from vimdriver._config import DEFAULT_OWNER
+from vimdriver._images.wire import Wire
+from vimlib._secret import reveal
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, AsyncIterator
+
+    from vimlib._datastore import Datastore, DatastorePath
+
+__all__ = ["DatastoreSink", "is_temporary", "owner_mark", "temporary_name"]
+
+
+def owner_mark(owner: str) -> str:
+    """Return what stands for an owner in the names of temporary files: 32 bits of a digest."""
+    return hashlib.sha256(f"vimlib upload\0{owner}".encode()).hexdigest()[:8]
+
+
+def temporary_name(name: str, owner: str = DEFAULT_OWNER) -> str:
+    """Return a name beside `name` that nobody else uses (64 random bits), and that says whose it is.
+
+    As `disk.vmdk.6f0c2a51-0123456789abcdef.part`, within the 255 bytes that a name may have. A process that is killed cannot remove its
+    file, so the name is all that a sweep has to know it by.
+    """
+    short = name.encode(errors="replace")[:110].decode(errors="ignore")
+    return f"{short}.{owner_mark(owner)}-{os.urandom(8).hex()}.part"
+
+
+def is_temporary(name: str, owner: str) -> bool:
+    """Return whether `temporary_name` made this name for `owner`."""
+    return re.fullmatch(rf".*\.{owner_mark(owner)}-[0-9a-f]{{16}}\.part", name, re.S) is not None
+
+
+async def _padded(body: AsyncIterable[bytes], size: int, total: int) -> AsyncIterator[bytes]:
+    async for chunk in body:
+        yield chunk
+    if total > size:
+        yield bytes(total - size)
+
+
+class DatastoreSink:
+    """Puts a body to `path`. With `pad`, zeros follow it up to a multiple of that many bytes."""
+
+    def __init__(self, datastore: Datastore, path: DatastorePath, *, pad: int = 1) -> None:
+        self.datastore = datastore
+        self.path = path
+        self._pad = pad
+        self._total = 0
+
+    @property
+    def pad(self) -> int:
+        """See `BodySink.pad`."""
+        return self._pad
+
+    async def put(self, body: AsyncIterable[bytes], size: int) -> None:
+        """See `BodySink.put`. The size is read back from the datastore."""
+        total = -(-size // self._pad) * self._pad
+        await self.datastore.upload(self.path, _padded(body, size, total), size=total)
+
+    async def wire(self, size: int) -> Wire:
+        """See `BodySink.wire`. The cookie or ticket in it is good for this one request."""
+        self._total = -(-size // self._pad) * self._pad
+        target = await self.datastore.put_request(self.path, self._total)
+        trust = target.trust
+        return Wire(
+            method="PUT",
+            host=target.address.host,
+            port=target.address.port,
+            target=target.target,
+            headers={name: reveal(value) for name, value in target.headers.items()},
+            tls=None if trust is None else trust.context,
+            check_peer=None if trust is None else trust.check,
+        )
+
+    async def confirm(self) -> None:
+        """See `BodySink.confirm`: the size is read back from the datastore."""
+        await self.datastore.confirm(self.path, self._total)

@@ -1,0 +1,166 @@
+"""One HTTP/1.1 request as a value, and a strict reader of response heads. No I/O.
+
+For movers that own their sockets (`vimdriver._images.threads`). It knows what they need and refuses the
+rest: one request a connection, bodies by Content-Length alone (RFC 9112, 6.3), no trailers.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Mapping
+
+__all__ = ["Head", "HeadReader", "Wire", "WireError"]
+
+MAX_HEAD = 64 << 10
+"""Bytes of a response head. Servers in the field send below 4 KiB; nginx and aiohttp cap near 32."""
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")  # RFC 9110, 5.6.2
+_FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*\Z")  # RFC 9110, 5.5
+_TARGET = re.compile(r"/[\x21-\x7e]*\Z")
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?\Z")
+_DIGITS = re.compile(r"[0-9]{1,19}\Z")
+
+
+class WireError(ValueError):
+    """A request or response head that HTTP/1.1 does not allow, or that we do not speak."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wire:
+    """Who to dial, how to trust them, what to ask. Headers may hold secrets and stay out of `repr`."""
+
+    method: str
+    host: str
+    port: int
+    target: str
+    """Origin form, percent-encoded: path and query."""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Without Host, Connection, Content-Length, Transfer-Encoding and Accept-Encoding."""
+    tls: ssl.SSLContext | None = None
+    """None: plain HTTP."""
+    server_hostname: str | None = None
+    """Name for SNI and the certificate; None: `host`."""
+    check_peer: Callable[[bytes], None] | None = field(default=None, repr=False)
+    """Called with the peer's certificate (DER) on every new connection before the first byte of
+    the request; raises to refuse it."""
+
+    stall: float | None = None
+    """Seconds that the peer may be silent; None: as long as the mover allows."""
+
+    def __post_init__(self) -> None:
+        if not _TOKEN.match(self.method):
+            raise WireError("the method is no token")
+        if not _TARGET.match(self.target):
+            raise WireError("the request target is not in origin form")
+        if not re.match(r"[0-9A-Za-z.:_-]+\Z", self.host):
+            raise WireError("the host has characters that no host has")
+        for name, value in self.headers.items():
+            if not _TOKEN.match(name) or not _FIELD_VALUE.match(value):
+                # The value may be a token: it is not told.
+                raise WireError(f"header {name[:40]!r} holds characters that HTTP does not allow")
+
+    @property
+    def origin(self) -> str:
+        """`https://host:port`, for errors."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.tls else 'http'}://{host}:{self.port}"
+
+    def head(self, *, content_length: int | None = None) -> bytes:
+        """Return the request head; the connection is closed after the answer."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        default_port = 443 if self.tls else 80
+        lines = [
+            f"{self.method} {self.target} HTTP/1.1",
+            f"Host: {host}" if self.port == default_port else f"Host: {host}:{self.port}",
+            "Connection: close",
+            # A body that a proxy compresses has another length and another hash.
+            "Accept-Encoding: identity",
+        ]
+        if content_length is not None:
+            lines.append(f"Content-Length: {content_length}")
+        lines += [f"{name}: {value}" for name, value in self.headers.items()]
+        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A response head: the final one, interim 1xx heads are skipped."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Names in lower case; repeated fields joined with a comma."""
+
+    @property
+    def content_length(self) -> int | None:
+        """Length of the body; None where the head does not say.
+
+        Raises:
+            WireError: It is no number, or two of them differ (RFC 9112, 6.3).
+        """
+        text = self.headers.get("content-length")
+        if text is None:
+            return None
+        values = {part.strip() for part in text.split(",")}
+        if len(values) != 1 or not _DIGITS.match(value := values.pop()):
+            raise WireError("Content-Length makes no sense")
+        return int(value)
+
+    @property
+    def chunked(self) -> bool:
+        """Whether any Transfer-Encoding is there, which is always refused for a body."""
+        return "transfer-encoding" in self.headers
+
+
+class HeadReader:
+    """Feed it bytes until it gives the final head; what follows the head is in `rest`."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self.rest = b""
+        """Body bytes that came with the head."""
+
+    def feed(self, data: bytes | bytearray | memoryview) -> Head | None:
+        """Take more bytes; return the head once it is whole.
+
+        Raises:
+            WireError: The bytes are no HTTP/1.1 response head, or it is longer than `MAX_HEAD`.
+        """
+        self._buffer += data
+        while True:
+            end = self._buffer.find(b"\r\n\r\n", 0, MAX_HEAD)
+            if end < 0:
+                if len(self._buffer) >= MAX_HEAD:
+                    raise WireError("the response head is too long")
+                if not b"HTTP/1."[: len(self._buffer)] == self._buffer[:7]:
+                    raise WireError("the peer does not speak HTTP/1.1")
+                return None
+            head = _parse(bytes(self._buffer[:end]))
+            del self._buffer[: end + 4]
+            if head.status >= 200:
+                self.rest = bytes(self._buffer)
+                self._buffer.clear()
+                return head
+            if head.status == 101:
+                raise WireError("the peer wants another protocol")
+
+
+def _parse(raw: bytes) -> Head:
+    first, *lines = raw.split(b"\r\n")
+    match = _STATUS_LINE.match(first)
+    if match is None:
+        raise WireError("the status line makes no sense")
+    headers: dict[str, str] = {}
+    for line in lines:
+        name, colon, value = line.decode("latin-1").partition(":")
+        value = value.strip(" \t")
+        # No folding and no blank before the colon: both are ways to smuggle (RFC 9112, 5).
+        if not colon or not _TOKEN.match(name) or not _FIELD_VALUE.match(value):
+            raise WireError("a header line makes no sense")
+        key = name.lower()
+        headers[key] = f"{headers[key]}, {value}" if key in headers else value
+    return Head(int(match[2]), headers)

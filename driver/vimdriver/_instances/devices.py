@@ -1,0 +1,114 @@
+"""Virtual devices as the API wants them added: pure functions from our words to its specs.
+
+Keys below zero are ours for the length of one spec: the host replaces them (API reference,
+`VirtualDevice.key`), so that a disk can name a controller that is made by the same call.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from vimlib import vim25
+from vimlib.errors import UsageError, VersionError
+from vimlib.model import parse_version
+
+if TYPE_CHECKING:
+    from vimdriver._instances.types import NICSpec
+
+__all__ = ["ADAPTERS", "disk_type_adapter", "nic", "root_disk"]
+
+ADAPTERS: Final = ("lsiLogic", "lsiLogicsas", "busLogic", "paraVirtual", "ide")
+"""Adapter words, as images carry them in `vmware_adaptertype`."""
+
+_CONTROLLER_KEY: Final = -101
+_DISK_KEY: Final = -100
+_FIRST_NIC_KEY: Final = -47
+# Each machine has two IDE controllers from birth; the first has this key.
+_IDE_KEY: Final = 200
+_E1000E_SINCE: Final = "5.0"
+
+
+def _add(device: vim25.VirtualDevice) -> vim25.VirtualDeviceConfigSpec:
+    return vim25.VirtualDeviceConfigSpec(
+        operation=vim25.VirtualDeviceConfigSpecOperation.add, device=device
+    )
+
+
+def nic(spec: NICSpec, position: int, *, api_version: str) -> vim25.VirtualDeviceConfigSpec:
+    """Return the spec that adds one network card on a standard port group.
+
+    Raises:
+        VersionError: The host is too old for the card's model.
+    """
+    if spec.model == "e1000e" and parse_version(api_version) < parse_version(_E1000E_SINCE):
+        raise VersionError(
+            f"e1000e needs API {_E1000E_SINCE}, the host speaks {api_version}",
+            item="VirtualE1000e",
+            needs=_E1000E_SINCE,
+            speaks=api_version,
+            hint="Choose e1000, vmxnet3 or pcnet32.",
+        )
+    card = {
+        "e1000": vim25.VirtualE1000,
+        "e1000e": vim25.VirtualE1000e,
+        "vmxnet3": vim25.VirtualVmxnet3,
+        "pcnet32": vim25.VirtualPCNet32,
+    }[spec.model]
+    return _add(
+        card(
+            key=_FIRST_NIC_KEY - position,
+            backing=vim25.VirtualEthernetCardNetworkBackingInfo(deviceName=spec.network),
+            connectable=vim25.VirtualDeviceConnectInfo(
+                startConnected=True, allowGuestControl=True, connected=True
+            ),
+            addressType="generated" if spec.mac is None else "manual",
+            macAddress=spec.mac,
+            wakeOnLanEnabled=True,
+        )
+    )
+
+
+def disk_type_adapter(adapter: str) -> str:
+    """Return what `VirtualDiskSpec.adapterType` calls an adapter: it knows three kinds only."""
+    if adapter not in ADAPTERS:
+        raise UsageError(
+            f"no disk adapter {adapter!r}", hint=f"Choose one of {', '.join(ADAPTERS)}."
+        )
+    return "lsiLogic" if adapter in ("lsiLogicsas", "paraVirtual") else adapter
+
+
+def _controller(adapter: str) -> vim25.VirtualDeviceConfigSpec:
+    made = {
+        "lsiLogic": vim25.VirtualLsiLogicController,
+        "lsiLogicsas": vim25.VirtualLsiLogicSASController,
+        "busLogic": vim25.VirtualBusLogicController,
+        "paraVirtual": vim25.ParaVirtualSCSIController,
+    }[adapter]
+    return _add(
+        made(key=_CONTROLLER_KEY, busNumber=0, sharedBus=vim25.VirtualSCSISharing.noSharing)
+    )
+
+
+def root_disk(file: str, capacity_kb: int, adapter: str) -> list[vim25.VirtualDeviceConfigSpec]:
+    """Return the specs that attach an existing flat disk, with its controller where one is needed.
+
+    `file` is the descriptor as `[ds] dir/name.vmdk`; `capacity_kb` is in KiB.
+    """
+    disk_type_adapter(adapter)
+    changes = [] if adapter == "ide" else [_controller(adapter)]
+    changes.append(
+        _add(
+            vim25.VirtualDisk(
+                key=_DISK_KEY,
+                controllerKey=_IDE_KEY if adapter == "ide" else _CONTROLLER_KEY,
+                unitNumber=0,
+                capacityInKB=capacity_kb,
+                backing=vim25.VirtualDiskFlatVer2BackingInfo(
+                    fileName=file,
+                    diskMode=vim25.VirtualDiskMode.persistent,
+                    thinProvisioned=False,
+                ),
+            )
+        )
+    )
+    return changes

@@ -1,0 +1,59 @@
+"""What happens to machines, as the host tells it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vimdriver._instances import lookup
+from vimlib import vim25
+from vimlib._collector.stream import Stream
+from vimlib.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+    from datetime import datetime
+
+    from vimlib._client import Client
+
+__all__ = ["InstanceEvents"]
+
+
+class InstanceEvents(Stream[vim25.Event]):
+    """What `ESXDriver.events` returns: ``async for event in driver.events(...)``.
+
+    Each pass over it looks the machine up anew. Leaving the loop gives back what is on the host; see
+    `Stream`.
+
+    Raises:
+        NotFoundError: While iterating: there is no such machine.
+        UsageError: `since` has no time zone.
+        TransportError: While iterating: the host was away for longer than the client's patience.
+    """
+
+    def __init__(
+        self, client: Client, ref: str | None, since: datetime | None, *, follow: bool
+    ) -> None:
+        super().__init__()
+        if since is not None and since.tzinfo is None:
+            raise UsageError("since needs a time zone", hint="Write datetime.now(timezone.utc).")
+        self._client = client
+        self._ref = ref
+        self._since = since
+        self._follow = follow
+
+    async def _items(self) -> AsyncGenerator[vim25.Event, None]:
+        spec = None
+        if self._ref is not None:
+            spec = vim25.EventFilterSpec(
+                entity=vim25.EventFilterSpecByEntity(
+                    entity=await lookup.find(self._client, self._ref),
+                    recursion=vim25.EventFilterSpecRecursionOption.self_,
+                )
+            )
+        found = self._client.events(spec, since=self._since, follow=self._follow)
+        async with found as stream:
+            async for event in stream:
+                yield event
+
+    def __repr__(self) -> str:
+        return f"<InstanceEvents of {self._ref or self._client.host}>"

@@ -1,0 +1,216 @@
+"""Decide what a spawn will do, before it does any of it. No I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from vimdriver import _guestinfo as guestinfo
+from vimdriver._images.check import ARCHIVES
+from vimdriver._images.inspect.magic import FOREIGN, detect
+from vimdriver._instances.devices import ADAPTERS, disk_type_adapter, nic
+from vimdriver.errors import ImageUnacceptableError
+from vimlib import vim25
+from vimlib.errors import UsageError
+
+if TYPE_CHECKING:
+    from vimdriver._config import DriverConfig
+    from vimdriver._images.source import ImageInfo
+    from vimdriver._instances.types import InstanceSpec, NICSpec
+
+__all__ = [
+    "MAKING_KEY",
+    "OWNER_KEY",
+    "SPAWN_KEY",
+    "SpawnPlan",
+    "check_beginning",
+    "guest_config",
+    "guest_nic",
+    "not_flat",
+    "plan_spawn",
+]
+
+OWNER_KEY: Final = "vimlib.owner"
+"""extraConfig key that marks what we made; managedBy is younger than API 4.1."""
+SPAWN_KEY: Final = "vimlib.spawn"
+"""extraConfig key of the one spawn that made a machine: what another made under the same uuid at the
+same time is told apart by it, and left alone."""
+MAKING_KEY: Final = "vimlib.making"
+"""extraConfig key of a machine that has no disk yet: when it was begun, by the host's clock. It comes
+with the call that makes the machine and goes with the one that gives it its disk, so there is never a
+half-made machine without it, nor a whole one with it."""
+
+_KIB: Final = 1 << 10
+_GIB: Final = 1 << 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpawnPlan:
+    """What a spawn will do."""
+
+    config: vim25.VirtualMachineConfigSpec
+    adapter: str
+    disk_adapter: str
+    """The adapter as a disk's descriptor calls it."""
+    extent_bytes: int
+    """Length of the extent that is made first: the image's, rounded up to whole KiB."""
+    capacity_kb: int
+    """KiB of the finished root disk, at least `extent_bytes`."""
+
+    @property
+    def needed(self) -> int:
+        """Bytes of room on the datastore."""
+        return self.capacity_kb * _KIB
+
+    @property
+    def grows(self) -> bool:
+        """Whether the disk is extended after the image is in place."""
+        return self.capacity_kb * _KIB > self.extent_bytes
+
+
+def guest_config(spec: InstanceSpec) -> guestinfo.GuestConfig:
+    """Return what the guest shall know about its network.
+
+    A NIC without a MAC is left out: the host chooses it, and the guest finds cards by MAC.
+    """
+    return guestinfo.GuestConfig(
+        hostname=spec.hostname,
+        nics=[guest_nic(card) for card in spec.nics if card.mac is not None],
+        search=spec.search,
+    )
+
+
+def guest_nic(card: NICSpec) -> guestinfo.NIC:
+    """Return what the guest shall know of one card.
+
+    Raises:
+        UsageError: The card has no MAC, or a value is not what it should be.
+    """
+    if card.mac is None:
+        raise UsageError(
+            f"the NIC on {card.network!r} has no MAC" if card.network else "the NIC has no MAC",
+            hint="Give mac=00:50:56:..: the guest finds its card by it.",
+        )
+    return guestinfo.NIC(
+        mac=card.mac,
+        addresses=card.addresses,
+        gateway4=card.gateway,
+        gateway6=card.gateway6,
+        dns=card.dns,
+        search=card.search,
+        dhcp4=card.dhcp4,
+        dhcp6=card.dhcp6,
+        routes=card.routes,
+        mtu=card.mtu,
+    )
+
+
+def _extra_config(
+    spec: InstanceSpec, config: DriverConfig, token: str, making: str
+) -> list[vim25.OptionValue]:
+    pairs: dict[str, str] = {}
+    guest = guest_config(spec)
+    if guest.nics or guest.hostname or guest.search:
+        said = guestinfo.extra_config(guest, config.guest_form, instance_id=spec.uuid)
+        # A name alone is nothing in nova's form.
+        pairs |= {key: value for key, value in said.items() if value}
+    pairs |= dict(spec.extra_config)
+    # Last: nothing that a caller gives may stand in for the marks.
+    marks = {OWNER_KEY: config.owner, SPAWN_KEY: token, MAKING_KEY: making}
+    pairs = {key: value for key, value in pairs.items() if key not in marks}
+    pairs |= {key: value for key, value in marks.items() if value}
+    return [vim25.OptionValue(key=key, value=value) for key, value in pairs.items()]
+
+
+def check_beginning(head: bytes, image: str) -> None:
+    """Judge how an image begins whose source does not say what it is; `head` has `magic.PREFIX` bytes.
+
+    Raises:
+        ImageUnacceptableError: It is in a format of its own: a guest would see that, not its disk.
+    """
+    if (found := detect(head)) in FOREIGN:
+        raise not_flat(found, image)
+
+
+def not_flat(what: str, image: str) -> ImageUnacceptableError:
+    """Return the error for an image that is `what`."""
+    return ImageUnacceptableError(
+        "spawn.flat",
+        f"{what}; a machine is spawned from flat bytes",
+        image=image,
+        hint="Use an image of disk_format raw: qemu-img convert -O raw IN OUT.",
+    )
+
+
+def _check_image(image: ImageInfo, spec: InstanceSpec) -> None:
+    if image.container_format in ARCHIVES:
+        raise ImageUnacceptableError(
+            "spawn.flat",
+            f"an archive ({image.container_format}); a machine is spawned from flat bytes",
+            image=spec.image,
+            hint="Unpack it, and make its disk raw: qemu-img convert -O raw IN OUT.",
+        )
+    kind = image.properties.get("vmware_disktype", "preallocated")
+    flat = image.disk_format in (None, "raw") or (
+        image.disk_format == "vmdk" and kind in ("preallocated", "thick", "eagerZeroedThick")
+    )
+    if not flat:
+        word = image.disk_format if image.disk_format != "vmdk" else f"vmdk of type {kind}"
+        raise not_flat(str(word), spec.image)
+    if image.size == 0:
+        raise ImageUnacceptableError("spawn.empty", "it has no bytes", image=spec.image)
+    if spec.disk_gb is not None and image.size > spec.disk_gb * _GIB:
+        raise ImageUnacceptableError(
+            "spawn.size",
+            f"it has {image.size} bytes, the disk was to have {spec.disk_gb} GiB",
+            image=spec.image,
+            hint=f"Give --disk-gb {-(-image.size // _GIB)} or more.",
+        )
+
+
+def plan_spawn(
+    spec: InstanceSpec,
+    image: ImageInfo,
+    config: DriverConfig,
+    *,
+    api_version: str,
+    token: str = "",
+    making: str = "",
+) -> SpawnPlan:
+    """Return the plan, or say why there is none.
+
+    `token` and `making` become the machine's `SPAWN_KEY` and `MAKING_KEY`.
+
+    Raises:
+        ImageUnacceptableError: The image is not flat, is empty, or larger than the disk.
+        UsageError: The adapter does not exist.
+        VersionError: The host is too old for a NIC model.
+    """
+    _check_image(image, spec)
+    adapter = spec.adapter or image.properties.get("vmware_adaptertype") or "lsiLogic"
+    adapter = next((a for a in ADAPTERS if a.lower() == adapter.lower()), adapter)
+    extent_kb = -(-image.size // _KIB)
+    changes = [nic(card, i, api_version=api_version) for i, card in enumerate(spec.nics)]
+    return SpawnPlan(
+        config=vim25.VirtualMachineConfigSpec(
+            name=spec.name,
+            instanceUuid=spec.uuid,
+            guestId=spec.guest_id or image.properties.get("vmware_ostype") or "otherGuest",
+            files=vim25.VirtualMachineFileInfo(vmPathName=f"[{spec.datastore}]"),
+            numCPUs=spec.cpus,
+            memoryMB=spec.memory_mb,
+            tools=vim25.ToolsConfigInfo(
+                afterPowerOn=True,
+                afterResume=True,
+                beforeGuestStandby=True,
+                beforeGuestShutdown=True,
+                beforeGuestReboot=True,
+            ),
+            deviceChange=changes,
+            extraConfig=_extra_config(spec, config, token, making),
+        ),
+        adapter=adapter,
+        disk_adapter=disk_type_adapter(adapter),
+        extent_bytes=extent_kb * _KIB,
+        capacity_kb=extent_kb if spec.disk_gb is None else spec.disk_gb * (_GIB // _KIB),
+    )

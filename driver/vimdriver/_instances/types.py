@@ -1,0 +1,157 @@
+"""What a caller says about a machine, and what the driver says about one. Plain values, no I/O."""
+
+from __future__ import annotations
+
+import re
+import uuid as uuid_
+from dataclasses import dataclass, field
+from typing import Final, Literal, TypeAlias
+
+from vimdriver._guestinfo import Route
+from vimdriver._networks.facts import check_vlan
+from vimlib.errors import UsageError
+
+__all__ = [
+    "MIB",
+    "NIC_MODELS",
+    "Instance",
+    "InstanceSpec",
+    "NICModel",
+    "NICSpec",
+]
+
+MIB: Final = 1 << 20
+NICModel: TypeAlias = Literal["e1000", "e1000e", "vmxnet3", "pcnet32"]
+NIC_MODELS: Final = ("e1000", "e1000e", "vmxnet3", "pcnet32")
+
+# Names that we make become folders and files: no separators, no brackets, no leading dot.
+_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,79}")
+_MAC: Final = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NICSpec:
+    """One network card to make.
+
+    What follows `mac` is for the guest, which finds its card by the MAC; the host does not act on it.
+    """
+
+    network: str
+    """Name of the port group."""
+    model: NICModel = "e1000"
+    mac: str | None = None
+    """Lower case with colons; None lets the host choose."""
+    addresses: tuple[str, ...] = ()
+    """`10.0.0.2/24`, IPv4 or IPv6."""
+    gateway: str | None = None
+    gateway6: str | None = None
+    dns: tuple[str, ...] = ()
+    search: tuple[str, ...] = ()
+    """DNS domains; the machine's own where there are none."""
+    dhcp4: bool = False
+    dhcp6: bool = False
+    routes: tuple[Route, ...] = ()
+    mtu: int | None = None
+    """Bytes; the virtual switch must carry them too."""
+    vlan: int | None = None
+    """VLAN id: the port group is made for it where it is missing. None: it must be there."""
+    interface: str = "vmnic0"
+    """With `vlan`: the physical NIC whose virtual switch the port group is on."""
+
+    def __post_init__(self) -> None:
+        if self.vlan is not None:
+            check_vlan(self.network, self.vlan)
+        if self.model not in NIC_MODELS:
+            raise UsageError(
+                f"no NIC model {self.model!r}", hint=f"Choose one of {', '.join(NIC_MODELS)}."
+            )
+        if self.mac is not None and not _MAC.fullmatch(self.mac):
+            raise UsageError(
+                f"{self.mac!r} is no MAC address", hint="Write it as 00:50:56:00:00:01."
+            )
+        if self.mac is None and (said := self._for_the_guest()):
+            raise UsageError(
+                f"the NIC on {self.network!r} has {', '.join(said)} and no MAC",
+                hint="Give its MAC: the guest finds its card by it.",
+            )
+
+    def _for_the_guest(self) -> list[str]:
+        names = "addresses gateway gateway6 dns search dhcp4 dhcp6 routes mtu"
+        return [name for name in names.split() if getattr(self, name)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceSpec:
+    """A machine to make from an image."""
+
+    name: str
+    image: str
+    """As the image store takes it: an id, a name, a path or a URL."""
+    datastore: str
+    nics: tuple[NICSpec, ...] = ()
+    cpus: int = 1
+    memory_mb: int = 512
+    """MiB; a multiple of 4, as the host demands."""
+    disk_gb: int | None = None
+    """GiB of the root disk; None takes the image's size."""
+    uuid: str = field(default_factory=lambda: str(uuid_.uuid4()))
+    """`instanceUuid`; give the same one again to make a repeated spawn fail instead of doubling."""
+    guest_id: str | None = None
+    """The API's guestId; None takes the image's `vmware_ostype`, else `otherGuest`."""
+    adapter: str | None = None
+    """`lsiLogic`, `lsiLogicsas`, `busLogic`, `paraVirtual` or `ide`; None takes the image's, else lsiLogic."""
+    extra_config: tuple[tuple[str, str], ...] = ()
+    hostname: str | None = None
+    search: tuple[str, ...] = ()
+    """DNS domains of the NICs that have none of their own."""
+    power_on: bool = True
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name) or ".." in self.name:
+            raise UsageError(
+                f"{self.name!r} cannot name a machine",
+                hint="Use letters, digits, '.', '_' and '-', at most 80 of them.",
+            )
+        if self.cpus < 1:
+            raise UsageError(f"{self.cpus} CPUs are too few", hint="Give at least one.")
+        if self.memory_mb < 4 or self.memory_mb % 4:
+            raise UsageError(
+                f"{self.memory_mb} MiB of memory cannot be", hint="Give a multiple of 4 MiB."
+            )
+        if self.disk_gb is not None and self.disk_gb < 1:
+            raise UsageError(f"a disk of {self.disk_gb} GiB cannot be", hint="Give at least 1.")
+        try:
+            # As the host writes it, whatever the caller's way.
+            object.__setattr__(self, "uuid", str(uuid_.UUID(self.uuid)))
+        except ValueError:
+            raise UsageError(
+                f"{self.uuid!r} is no uuid", hint="Leave it out to have one made."
+            ) from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """A machine on the host, as last read."""
+
+    uuid: str
+    """`config.instanceUuid`; "" where the host shows no configuration."""
+    name: str
+    power_state: str
+    """The API's word: `poweredOn`, `poweredOff`, `suspended`."""
+    cpus: int
+    memory_mb: int
+    moref: str
+    """The reference's value, as `12`."""
+    connection_state: str = "connected"
+    """`connected`, `disconnected`, `orphaned`, `inaccessible`, `invalid`."""
+
+    def to_json(self) -> dict[str, str | int]:
+        """Return the row that `vimctl instance list --json` prints."""
+        return {
+            "uuid": self.uuid,
+            "name": self.name,
+            "power_state": self.power_state,
+            "cpus": self.cpus,
+            "memory_mb": self.memory_mb,
+            "moref": self.moref,
+        }

@@ -1,0 +1,284 @@
+"""A journal in a file: what is open survives the process, and a crash of its machine.
+
+Each entry is a line that is on the disk (`fsync`) before the step that it tells of begins. Writing
+blocks for as long as the disk takes, so it happens in a thread of asyncio's default executor
+(`asyncio.to_thread`), one write at a time. The file is locked (`flock`) as long as the journal is
+open: entries of a process that is no more are told from those of one that is at work by that alone,
+so one file is for one process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import logging
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+
+from vimdriver._journal.lines import NotAJournalError, begin_line, done_line, render, replay
+from vimdriver._journal.memory import Ledger
+from vimdriver.errors import JournalError, JournalLockedError
+from vimlib._session.shield import finish
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+
+    from vimdriver._journal.entries import Entry
+
+__all__ = ["FileJournal"]
+
+T = TypeVar("T")
+
+log = logging.getLogger("vimdriver.journal")
+
+# Thousands of spawns fit in; past it the file is written anew with what is open. It is not looked at
+# again before it has four times what is open, so that writing anew costs little per entry.
+_COMPACT_AT: Final = 64 << 10
+_COMPACT_TIMES: Final = 4
+# Far more than a journal can become; somebody has named a disk image.
+_LARGEST: Final = 64 << 20
+# Somebody may write it anew between our opening and our locking.
+_TRIES: Final = 100
+
+
+class _File:
+    """The file, open and locked. Every method blocks."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size = 0
+        self._fd = -1
+
+    def open(self) -> list[Entry]:
+        """Open, lock and read it, made if missing; return what is open in it."""
+        # It is written anew where it is, not where a link to it is: that would leave the old one there.
+        self.path = Path(os.path.realpath(self.path))
+        for _ in range(_TRIES):
+            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            try:
+                if not stat.S_ISREG(os.fstat(fd).st_mode):
+                    raise JournalError(str(self.path), "it is no regular file")
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # Locked, but is it still what has this name?
+                if os.path.samestat(os.fstat(fd), os.stat(self.path)):
+                    self._fd, fd = fd, -1
+                    return self._read()
+            except FileNotFoundError:
+                continue
+            except BlockingIOError:
+                raise JournalLockedError(str(self.path)) from None
+            finally:
+                if fd >= 0:
+                    os.close(fd)
+        raise JournalError(str(self.path), "it is replaced again and again")
+
+    def _read(self) -> list[Entry]:
+        size = os.fstat(self._fd).st_size
+        if size > _LARGEST:
+            raise JournalError(str(self.path), f"{size} bytes are no journal")
+        data = b""
+        while chunk := os.pread(self._fd, 1 << 20, len(data)):
+            data += chunk
+        try:
+            found = replay(data)
+        except NotAJournalError:
+            raise JournalError(str(self.path), "it is something else, and stays as it is") from None
+        if found.damaged:
+            copy = self.path.with_name(self.path.name + ".damaged")
+            _write_new(copy, data)
+            log.warning(
+                "lines %s of the journal %s are damaged; a copy is %s. What they told of may be left"
+                " on a host: a sweep finds it by its marks, once it is old enough",
+                found.damaged, self.path, copy,
+            )  # fmt: skip
+        entries = list(found.entries.values())
+        self.size = len(data)
+        if data != render(entries):
+            self.rewrite(entries)
+        return entries
+
+    def append(self, line: bytes) -> None:
+        """Add a line that is on the disk when this returns; if it cannot be, take it back."""
+        found = os.fstat(self._fd)
+        if not os.path.samestat(found, os.stat(self.path)):
+            # Nobody would find what is written there.
+            raise OSError(errno.ESTALE, "somebody has put another file in its place")
+        if found.st_size != self.size:
+            # A torn line, which could not be taken back, would garble this one.
+            os.ftruncate(self._fd, self.size)
+        try:
+            view = memoryview(line)
+            while view:
+                view = view[os.write(self._fd, view) :]
+            os.fsync(self._fd)
+        except OSError:
+            with suppress(OSError):  # then the next one does it, or is not written
+                os.ftruncate(self._fd, self.size)
+            raise
+        self.size += len(line)
+
+    def rewrite(self, entries: Sequence[Entry]) -> None:
+        """Replace the file, as a whole or not at all, by one in which just these are open."""
+        data = render(entries)
+        beside = self.path.with_name(self.path.name + ".new")
+        fd = _write_new(beside, data, keep=True)
+        try:
+            # Locked before it has the name: nobody gets in between.
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.replace(beside, self.path)
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(self._fd)
+        self._fd, self.size = fd, len(data)
+        folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def close(self) -> None:
+        """Close and unlock it."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def _write_new(path: Path, data: bytes, *, keep: bool = False) -> int:
+    """Write a file of this name, on the disk when this returns; return it open if `keep`."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+    fd = os.open(path, flags, 0o600)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(fd, view) :]
+        os.fsync(fd)
+    except BaseException:
+        os.close(fd)
+        raise
+    if not keep:
+        os.close(fd)
+    return fd
+
+
+class FileJournal:
+    """A `Journal` in a file, which is made if missing; for one process and one event loop.
+
+    It is opened by whatever asks it first, and closed by `aclose` or by leaving the block.
+
+    ::
+
+        async with FileJournal("/var/lib/esx/journal") as journal:
+            async with ESXDriver(client, images, config, journal=journal) as driver:
+                await driver.sweep()
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._file: _File | None = None
+        self._ledger = Ledger()
+        self._turn = asyncio.Lock()
+
+    @property
+    def running(self) -> Sequence[Entry]:
+        """See `Journal.running`."""
+        return self._ledger.running
+
+    async def begin(self, entry: Entry) -> None:
+        """See `Journal.begin`."""
+        await finish(self._begin(entry), what="writing the journal")
+
+    async def done(self, token: str) -> None:
+        """See `Journal.done`."""
+        await finish(self._done(token), what="writing the journal")
+
+    def abandon(self, token: str) -> None:
+        """See `Journal.abandon`. Nothing needs writing: whoever opens the file next sees it so."""
+        self._ledger.abandon(token)
+
+    async def abandoned(self) -> Sequence[Entry]:
+        """See `Journal.abandoned`. Cancelling loses nothing."""
+        await finish(self._look(), what="reading the journal")
+        return self._ledger.abandoned
+
+    async def aclose(self) -> None:
+        """Close and unlock the file. Cancelling waits for it."""
+        await finish(self._close(), what="closing the journal")
+
+    async def _look(self) -> None:
+        async with self._turn:
+            await self._opened()
+
+    async def _begin(self, entry: Entry) -> None:
+        async with self._turn:
+            file = await self._opened()
+            before = self._ledger.get(entry.token)
+            was_running = self._ledger.is_running(entry.token)
+            # Before it is written: a sweep in this process must not take it for abandoned.
+            self._ledger.begin(entry)
+            try:
+                await self._do(file.append, begin_line(entry))
+            except JournalError:
+                self._ledger.restore(entry.token, before, running=was_running)
+                raise
+
+    async def _done(self, token: str) -> None:
+        async with self._turn:
+            file = await self._opened()
+            if self._ledger.get(token) is None:
+                return
+            await self._do(file.append, done_line(token))
+            self._ledger.done(token)
+            if file.size > _COMPACT_AT:
+                entries = self._ledger.open
+                if file.size > _COMPACT_TIMES * len(render(entries)):
+                    try:
+                        await self._do(file.rewrite, entries)
+                    except JournalError as error:
+                        # It goes on growing, and is tried again; nothing in it is wrong.
+                        log.warning("the journal could not be made smaller: %s", error)
+
+    async def _close(self) -> None:
+        async with self._turn:
+            file, self._file, self._ledger = self._file, None, Ledger()
+            if file is not None:
+                await asyncio.to_thread(file.close)
+
+    async def _opened(self) -> _File:
+        if self._file is None:
+            file = _File(self.path)
+            try:
+                self._ledger = Ledger(await self._do(file.open))
+            except BaseException:
+                file.close()
+                raise
+            self._file = file
+        return self._file
+
+    async def _do(self, work: Callable[..., T], *args: Any) -> T:
+        """Do what blocks, and translate its errors."""
+        try:
+            return await asyncio.to_thread(work, *args)
+        except OSError as error:
+            raise JournalError(str(self.path), error.strerror or str(error)) from error
+
+    async def __aenter__(self) -> Self:
+        await finish(self._look(), what="opening the journal")
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._file is None else f"with {len(self._ledger.open)} open"
+        return f"<FileJournal {str(self.path)!r} {state}>"

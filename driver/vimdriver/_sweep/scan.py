@@ -1,0 +1,122 @@
+"""Read from the host what carries the owner's mark."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vimdriver._images.sink import is_temporary, owner_mark
+from vimdriver._instances.plan import MAKING_KEY, OWNER_KEY, SPAWN_KEY
+from vimdriver._sweep.decide import Found
+from vimlib import vim25
+from vimlib._datastore import DatastorePath
+from vimlib.errors import InvalidPathError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+    from typing import Any
+
+    from vimlib._client import Client
+
+__all__ = ["marked_machines", "read_machine", "temporary_files", "usable_datastores"]
+
+
+def _marks(options: Iterable[Any]) -> dict[str, str]:
+    return {option.key: str(option.value) for option in options}
+
+
+async def marked_machines(
+    client: Client, owner: str
+) -> dict[vim25.VirtualMachine, tuple[str, bool]]:
+    """Return the owner's machines, each with its token and whether it is half-made.
+
+    One retrieval for all. Cancelling loses nothing.
+    """
+    found = {}
+    async for row in client.collect(vim25.VirtualMachine, "config.extraConfig"):
+        marks = _marks(row.props.get("config.extraConfig") or [])
+        if marks.get(OWNER_KEY) == owner:
+            found[row.obj] = (marks.get(SPAWN_KEY, ""), MAKING_KEY in marks)
+    return found
+
+
+async def read_machine(client: Client, vm: vim25.VirtualMachine, owner: str) -> Found | None:
+    """Return a machine as it is now; None if it is gone, or does not carry the mark any more.
+
+    Cancelling loses nothing.
+    """
+    try:
+        row = await client.get(
+            vm,
+            "name",
+            "config.instanceUuid",
+            "config.extraConfig",
+            "config.files.vmPathName",
+            "config.hardware.device",
+            "runtime.powerState",
+        )
+    except vim25.ManagedObjectNotFound:
+        return None
+    marks = _marks(row.props.get("config.extraConfig") or [])
+    if marks.get(OWNER_KEY) != owner:
+        return None
+    vmx = row.props.get("config.files.vmPathName")
+    devices = row.props.get("config.hardware.device") or []
+    return Found(
+        vm=vm,
+        name=str(row.props.get("name") or ""),
+        uuid=str(row.props.get("config.instanceUuid") or ""),
+        token=marks.get(SPAWN_KEY, ""),
+        making=marks.get(MAKING_KEY),
+        power_state=str(row.props.get("runtime.powerState") or "unknown"),
+        disks=sum(isinstance(device, vim25.VirtualDisk) for device in devices),
+        folder=DatastorePath.parse(vmx).parent if vmx else None,
+    )
+
+
+async def usable_datastores(client: Client) -> list[str]:
+    """Return the names of datastores that can be asked now. Cancelling loses nothing."""
+    return sorted(
+        [
+            str(row["summary.name"])
+            async for row in client.collect(vim25.Datastore, "summary.name", "summary.accessible")
+            if row.props.get("summary.accessible", True)
+        ]
+    )
+
+
+async def temporary_files(
+    client: Client, store: str, owner: str
+) -> list[tuple[DatastorePath, datetime | None]]:
+    """Return the owner's temporary files anywhere in a datastore, with their times.
+
+    One task (`SearchDatastoreSubFolders_Task`), that reads every folder of it. Cancelling leaves
+    the task to end by itself.
+    """
+    browser = (await client.datastore(store).place()).browser
+    results = await client.wait(
+        await browser.SearchDatastoreSubFolders_Task(
+            str(DatastorePath(store)),
+            searchSpec=vim25.HostDatastoreBrowserSearchSpec(
+                matchPattern=[f"*.{owner_mark(owner)}-*.part"],
+                details=vim25.FileQueryFlags(
+                    fileType=True, fileSize=True, modification=True, fileOwner=False
+                ),
+                searchCaseInsensitive=False,
+                sortFoldersFirst=False,
+            ),
+        )
+    )
+    found = []
+    for result in results or []:
+        try:
+            where = result.folderPath or str(DatastorePath(store))
+            folder = DatastorePath.parse(where.rstrip("/"))
+        except InvalidPathError:
+            # Somebody's, by a name that we give none: nothing of ours is in there.
+            continue
+        for item in result.file or []:
+            name = item.path.rpartition("/")[2]
+            if not isinstance(item, vim25.FolderFileInfo) and is_temporary(name, owner):
+                found.append((folder / name, item.modification))
+    return found

@@ -1,0 +1,405 @@
+"""Do what was decided, one thing after the other."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from vimdriver._images.sink import is_temporary
+from vimdriver._instances import power
+from vimdriver._instances.removal import remove_half_made, remove_remains
+from vimdriver._journal import AddingPortGroup, Destroying, Spawning, Uploading, close, written
+from vimdriver._journal.entries import new_token
+from vimdriver._networks import ownership
+from vimdriver._networks.facts import find_port_group, network_system, read_network
+from vimdriver._networks.vlan import remove_unused
+from vimdriver._steps import files
+from vimdriver._steps.clock import host_time
+from vimdriver._steps.outcome import find_out, wait_idle
+from vimdriver._sweep import scan
+from vimdriver._sweep.decide import Found, Verdict, of_age, of_machine
+from vimdriver._sweep.report import Kind, SweepReport, Swept
+from vimlib._datastore import DatastorePath
+from vimlib._session.shield import finish
+from vimlib.errors import NotFoundError, UsageError, VimlibError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Coroutine
+    from datetime import datetime
+
+    from vimdriver._config import DriverConfig
+    from vimdriver._journal import Entry, Journal
+    from vimlib import vim25
+    from vimlib._client import Client
+
+__all__ = ["DAY", "sweep"]
+
+DAY: Final = 86400.0
+# Tasks on files of whoever has ended may run on; they have no machine whose tasks would show them.
+_ON_FILES: Final = (
+    "CreateVirtualDisk_Task",
+    "ExtendVirtualDisk_Task",
+    "DeleteDatastoreFile_Task",
+    "MoveDatastoreFile_Task",
+)
+
+
+async def sweep(
+    client: Client,
+    config: DriverConfig,
+    journal: Journal,
+    *,
+    older_than: float = DAY,
+    dry_run: bool = False,
+    forget: Collection[str] = (),
+) -> SweepReport:
+    """Finish or remove what an ended process of this owner has left, and tell of it.
+
+    Cancelling lets what is being removed come to its end and begins no more; what is left is for the
+    next sweep.
+
+    Args:
+        client: The host.
+        config: `owner`: whose things are touched; deadlines.
+        journal: What was begun, and what this process is at.
+        older_than: Seconds, by the host's clock, that must have passed since something was begun
+            (for files: since they last grew) before it is removed on its mark alone. More than the
+            longest spawn or upload of any other process with this owner; 0 where there is none.
+        dry_run: Only tell.
+        forget: Names of datastores that will never come back: what the journal has of one is closed,
+            if the host has none of that name. Of others it stays open, and fails, until they do.
+
+    Raises:
+        UsageError: `older_than` is negative or no number.
+        JournalError: The journal cannot be read; nothing was done.
+        VimlibError: The host cannot be asked. What fails for one thing alone is in the report.
+    """
+    if not older_than >= 0 or math.isinf(older_than):
+        raise UsageError(f"{older_than} s is no age", hint="Give seconds, 0 or more.")
+    known = [
+        entry
+        for entry in await journal.abandoned()
+        if (entry.host, entry.owner) == (client.host, config.owner)
+    ]
+    now = await host_time(client)
+    work = _Sweep(client, config, journal, now, older_than, dry_run=dry_run, forget=forget)
+    await work.machines([entry for entry in known if isinstance(entry, Spawning)])
+    await work.folders([entry for entry in known if isinstance(entry, Destroying)])
+    await work.uploads([entry for entry in known if isinstance(entry, Uploading)])
+    await work.port_groups([entry for entry in known if isinstance(entry, AddingPortGroup)])
+    return SweepReport(items=tuple(work.items), dry_run=dry_run)
+
+
+class _GoneForGood(Exception):
+    """What an entry tells of was on a datastore that will never come back."""
+
+
+class _Sweep:
+    """One sweep under way."""
+
+    def __init__(
+        self,
+        client: Client,
+        config: DriverConfig,
+        journal: Journal,
+        now: datetime,
+        older_than: float,
+        *,
+        dry_run: bool,
+        forget: Collection[str],
+    ) -> None:
+        self.client = client
+        self.config = config
+        self.journal = journal
+        self.now = now
+        self.older_than = older_than
+        self.dry_run = dry_run
+        self.forget = forget
+        self.items: list[Swept] = []
+        self.gone: set[str] = set()
+        """Tokens of machines that are removed; in a dry run, that would be."""
+
+    @property
+    def running(self) -> set[str]:
+        """Tokens of what this process is at."""
+        return {entry.token for entry in self.journal.running}
+
+    async def _do(
+        self,
+        kind: Kind,
+        name: str,
+        verdict: Verdict,
+        work: Callable[[], Coroutine[Any, Any, Verdict | None]] | None = None,
+        entry: Entry | None = None,
+    ) -> None:
+        """Do `work`, which may come to another verdict, to its end; then the entry can be closed.
+
+        It stays open where another sweep of this process has taken it up. In a dry run `work` only
+        looks.
+        """
+        item = Swept(kind=kind, name=name, action=verdict.action, reason=verdict.reason)
+        if work is not None:
+            try:
+                other = await finish(work(), what=f"sweeping {kind} {name}")
+                if other is not None:
+                    item = replace(item, action=other.action, reason=other.reason)
+            except _GoneForGood:
+                item = replace(item, action="kept", reason="its datastore is gone for good")
+            except VimlibError as error:
+                item = replace(item, action="failed", reason=str(error), error=error)
+        ended = item.action != "failed" and not self.dry_run
+        if entry is not None and ended and entry.token not in self.running:
+            await close(self.journal, entry.token)
+        self.items.append(item)
+
+    async def _exists(self, path: DatastorePath) -> bool:
+        datastore = self.client.datastore(path.datastore)
+        try:
+            # A datastore that is not there today is no answer.
+            await datastore.place()
+        except NotFoundError:
+            if path.datastore in self.forget:
+                raise _GoneForGood from None
+            raise
+        return await datastore.exists(path)
+
+    # -- machines ------------------------------------------------------------------------------
+
+    async def machines(self, entries: list[Spawning]) -> None:
+        """Finish or remove machines, and what is left of the folders of those that are gone."""
+        known = {entry.token: entry for entry in entries}
+        marked = await self._marked(known)
+        for vm, (token, half_made) in marked.items():
+            if half_made or token in known:
+                await self._machine(vm, known.get(token))
+        there = {token for token, _ in marked.values()}
+        for entry in entries:
+            if entry.token not in there:
+                await self._remains("machine" if not entry.folder else "folder", entry)
+
+    async def _marked(self, known: dict[str, Spawning]) -> dict[vim25.VirtualMachine, Any]:
+        found = await scan.marked_machines(self.client, self.config.owner)
+        # The call may still be on its way to the host, or the host at it.
+        awaited = {token for token, entry in known.items() if not entry.folder}
+        if awaited.issubset(token for token, _ in found.values()):
+            return found
+
+        async def look() -> bool | None:
+            nonlocal found
+            found = await scan.marked_machines(self.client, self.config.owner)
+            return awaited.issubset(token for token, _ in found.values()) or None
+
+        await find_out(self.client, self.config, look=look, method="CreateVM_Task")
+        return found
+
+    async def _machine(self, vm: vim25.VirtualMachine, entry: Spawning | None) -> None:
+        found = await self._read(vm)
+        if found is None:
+            return
+        verdict = self._verdict(found, entry)
+
+        async def work() -> Verdict | None:
+            if self.dry_run:
+                return None
+            # What was begun before its process ended may change everything.
+            await self._quiet(vm)
+            again = await self._read(vm)
+            if again is None:
+                return Verdict("kept", "gone meanwhile")
+            now = self._verdict(again, entry)
+            if now.action == "finished":
+                await power.start(self.client, vm, self.config)
+            elif now.action == "removed" and not await self._remove(again):
+                return Verdict("kept", "whole by now")
+            return now
+
+        does = verdict.action in ("removed", "finished")
+        await self._do("machine", found.name, verdict, work if does else None, entry)
+        if self.items[-1].action == "removed":
+            self.gone.add(found.token)
+
+    async def _read(self, vm: vim25.VirtualMachine) -> Found | None:
+        return await scan.read_machine(self.client, vm, self.config.owner)
+
+    def _verdict(self, found: Found, entry: Spawning | None) -> Verdict:
+        return of_machine(found, entry, self.running, now=self.now, older_than=self.older_than)
+
+    async def _quiet(self, vm: vim25.VirtualMachine) -> None:
+        await wait_idle(self.client, self.config, of=vm)
+        await self._quiet_files()
+
+    async def _quiet_files(self, *more: str) -> None:
+        for method in (*more, *_ON_FILES):
+            await wait_idle(self.client, self.config, method=method)
+
+    async def _remove(self, found: Found) -> bool:
+        """Remove it; False if it is whole by now, and stays."""
+        folder = found.folder
+        entry = Spawning(
+            token=found.token or new_token(),
+            host=self.client.host,
+            owner=self.config.owner,
+            uuid=found.uuid,
+            name=found.name,
+            folder=str(folder or ""),
+        )
+        # A sweep can be killed as well.
+        async with written(self.journal, entry):
+            return await remove_half_made(self.client, found.vm, folder, self.config, whole=False)
+
+    # -- folders -------------------------------------------------------------------------------
+
+    async def folders(self, entries: list[Destroying]) -> None:
+        """Remove what is left of the folders of machines that were being destroyed."""
+        for entry in entries:
+            await self._remains("folder", entry)
+
+    async def _remains(self, kind: Kind, entry: Spawning | Destroying) -> None:
+        if not entry.folder:
+            await self._do(kind, entry.name, Verdict("kept", "the host never made it"), None, entry)
+            return
+
+        async def work() -> Verdict | None:
+            folder = DatastorePath.parse(entry.folder)
+            await self._quiet_files("Destroy_Task")
+            if not await self._exists(folder):
+                return Verdict("kept", "nothing of it is left")
+            against = await remove_remains(self.client, folder, self.config, dry_run=self.dry_run)
+            return Verdict("left", against) if against else None
+
+        verdict = Verdict("removed", "left of a machine that is gone")
+        await self._do(kind, entry.folder, verdict, work, entry)
+
+    # -- files ---------------------------------------------------------------------------------
+
+    async def uploads(self, entries: list[Uploading]) -> None:
+        """Remove temporary files: those that the journal knows, then those of the name."""
+        for entry in entries:
+            verdict = Verdict("removed", "never finished, and the process that made it has ended")
+            await self._do("file", entry.path, verdict, self._of(entry.path), entry)
+        done = {entry.path for entry in entries}
+        for store in await scan.usable_datastores(self.client):
+            try:
+                found = await scan.temporary_files(self.client, store, self.config.owner)
+            except VimlibError as error:
+                self.items.append(
+                    Swept(
+                        kind="folder",
+                        name=str(DatastorePath(store)),
+                        action="failed",
+                        reason=f"it could not be searched: {error}",
+                        error=error,
+                    )
+                )
+                continue
+            for path, modified in found:
+                if str(path) not in done:
+                    await self._upload(str(path), modified)
+
+    async def _upload(self, path: str, modified: datetime | None) -> None:
+        if any(isinstance(e, Uploading) and e.path == path for e in self.journal.running):
+            verdict = Verdict("left", "this process is at it")
+        else:
+            verdict = of_age(modified, self.now, self.older_than)
+        removes = verdict.action == "removed"
+        await self._do("file", path, verdict, self._of(path) if removes else None)
+
+    def _of(self, path: str) -> Callable[[], Coroutine[Any, Any, Verdict | None]]:
+        async def work() -> Verdict | None:
+            file = DatastorePath.parse(path)
+            if not is_temporary(file.name, self.config.owner):
+                return Verdict("left", "its name is none that this driver gives")
+            await wait_idle(self.client, self.config, method="MoveDatastoreFile_Task")
+            if not await self._exists(file):
+                return Verdict("kept", "gone: it was moved into place, or never begun")
+            if not self.dry_run:
+                await files.delete(self.client, file, self.config)
+            return None
+
+        return work
+
+    # -- networks ------------------------------------------------------------------------------
+
+    async def port_groups(self, entries: list[AddingPortGroup]) -> None:
+        """Remove port groups of machines that were never finished, and notes about none."""
+        try:
+            await self._port_groups(entries)
+        except VimlibError as error:
+            # What was done to machines and files before this must be told all the same.
+            reason = f"port groups could not be looked at: {error}"
+            self.items.append(
+                Swept(
+                    kind="port group",
+                    name=self.client.host,
+                    action="failed",
+                    reason=reason,
+                    error=error,
+                )
+            )
+
+    async def _port_groups(self, entries: list[AddingPortGroup]) -> None:
+        notes = await ownership.old_notes(
+            self.client, self.config.owner, now=self.now, older_than=self.older_than
+        )
+        if not entries and not notes:
+            return
+        system = await network_system(self.client)
+        machines = await scan.marked_machines(self.client, self.config.owner)
+        whole = {token: not half_made for token, half_made in machines.values()}
+        for entry in entries:
+            info = await read_network(self.client, system)
+            there = find_port_group(info, entry.name) is not None
+            machine = None if entry.spawn in self.gone else whole.get(entry.spawn)
+            await self._port_group(entry, there=there, whole=machine)
+        busy = {e.note for e in self.journal.running if isinstance(e, AddingPortGroup)}
+        done = {entry.note for entry in entries}
+        info = await read_network(self.client, system)
+        for note, name in notes:
+            if str(note) not in done | busy and find_port_group(info, name) is None:
+                await self._note(str(note), f"there is no port group {name!r}")
+
+    async def _port_group(self, entry: AddingPortGroup, *, there: bool, whole: bool | None) -> None:
+        """Decide about a port group; `whole` says it of the machine that it is for, if there is one."""
+        if entry.spawn and entry.spawn in self.running:
+            await self._do("port group", entry.name, Verdict("left", "this process is at it"))
+        elif not there:
+            await self._note(entry.note, f"port group {entry.name!r} was never made", entry)
+        elif whole or not entry.spawn:
+            await self._do("port group", entry.name, Verdict("kept", "whole"), None, entry)
+        elif whole is not None:
+            verdict = Verdict("left", "its machine is there, and not finished")
+            await self._do("port group", entry.name, verdict)
+        else:
+
+            async def work() -> Verdict | None:
+                note = DatastorePath.parse(entry.note)
+                if not await self._exists(note):
+                    return Verdict("kept", "somebody else made it")
+                vlan = await ownership.vlan_of(self.client, note, self.config.owner)
+                info = await read_network(self.client, await network_system(self.client))
+                group = find_port_group(info, entry.name)
+                if group is not None and group.vlan != vlan:
+                    if not self.dry_run:
+                        await ownership.take_back(self.client, note)
+                    return Verdict("kept", "somebody else made it")
+                if self.dry_run:
+                    return None
+                if not await remove_unused(self.client, entry.name, self.config):
+                    return Verdict("kept", "somebody uses it")
+                await ownership.take_back(self.client, note)
+                return None
+
+            verdict = Verdict("removed", "made for a machine that was never finished")
+            await self._do("port group", entry.name, verdict, work, entry)
+
+    async def _note(self, path: str, reason: str, entry: AddingPortGroup | None = None) -> None:
+        async def work() -> Verdict | None:
+            note = DatastorePath.parse(path)
+            if not await self._exists(note):
+                return Verdict("kept", "nothing of it is left")
+            if not self.dry_run:
+                await ownership.take_back(self.client, note)
+            return None
+
+        await self._do("note", path, Verdict("removed", reason), work, entry)

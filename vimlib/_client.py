@@ -1,0 +1,361 @@
+"""What `connect` yields: a session with everything that one does with it."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+
+from vimlib._collector import PAGE, Context, Row
+from vimlib._collector import collect as _collect
+from vimlib._collector import get as _get
+from vimlib._collector.watch import wait_for as _wait_for
+from vimlib._collector.watch import watch as _watch
+from vimlib._datastore.store import Datastore
+from vimlib._events import events as _events
+from vimlib._inventory import find as _find
+from vimlib._inventory import paths_of as _paths_of
+from vimlib._nfc import open_lease
+from vimlib._secret import Secret
+from vimlib._session.session import Credentials, Session
+from vimlib._tasks import TaskWaiter
+from vimlib._tls import TLS
+from vimlib._transport.base import Timeouts
+from vimlib._transport.network import HTTPTransport
+from vimlib.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
+    from datetime import datetime
+
+    from msgspec import Struct
+
+    from vimlib import vim25
+    from vimlib._collector import Collection, Source
+    from vimlib._collector.watch import Watch
+    from vimlib._events import Events
+    from vimlib._inventory import Found
+    from vimlib._nfc import Lease
+    from vimlib._session.policy import RetryPolicy
+    from vimlib._transport.base import Middleware
+    from vimlib.model import ManagedObject, Method
+    from vimlib.soap import Limits
+
+    S = TypeVar("S", bound=Struct)
+
+__all__ = ["Client", "connect"]
+
+M = TypeVar("M", bound="ManagedObject")
+T = TypeVar("T")
+
+
+class Client:
+    """One logged-in host. Made by `connect`; its calls raise `ClosedError` once that is left."""
+
+    def __init__(
+        self, session: Session, transport: HTTPTransport, context: Context, tasks: TaskWaiter
+    ) -> None:
+        self._session = session
+        self._transport = transport
+        self._context = context
+        self._tasks = tasks
+
+    @property
+    def host(self) -> str:
+        """`host:port` of the server."""
+        return self._session.host
+
+    @property
+    def timeouts(self) -> Timeouts:
+        """The deadlines of calls and transfers, for who moves bytes by sockets of its own."""
+        return self._transport.timeouts
+
+    @property
+    def proxied(self) -> bool:
+        """Whether connections to the host go through a proxy."""
+        return self._transport.proxy is not None
+
+    @property
+    def content(self) -> vim25.ServiceContent:
+        """The root objects of the host, bound: root folder, managers, property collector."""
+        return self._session.content
+
+    @property
+    def about(self) -> vim25.AboutInfo:
+        """Product, version and build of the host."""
+        return self._session.content.about
+
+    @property
+    def api_version(self) -> str:
+        """The version of the API that is spoken with the host, as `"8.0.3.0"`."""
+        return self._session.api_version
+
+    def bind(self, proxy: M) -> M:
+        """Return a proxy of the same object that calls through this client."""
+        return self._session.bind(proxy)
+
+    async def invoke(
+        self, method: Method[..., Any], this: ManagedObject, args: Mapping[str, Any]
+    ) -> Any:
+        """Make a call by its description and wire names; `await vm.PowerOnVM_Task()` comes here too.
+
+        See `Session.invoke` for what is raised and what cancelling does.
+        """
+        return await self._session.invoke(method, this, args)
+
+    # -- properties ----------------------------------------------------------------------------
+
+    @overload
+    def collect(
+        self,
+        kind: type[M],
+        /,
+        *paths: str,
+        source: Source = None,
+        limit: int | None = None,
+        page: int = PAGE,
+    ) -> Collection[Row[M]]: ...
+    @overload
+    def collect(
+        self,
+        kind: type[ManagedObject],
+        shape: type[S],
+        /,
+        *,
+        source: Source = None,
+        limit: int | None = None,
+        page: int = PAGE,
+    ) -> Collection[S]: ...
+    def collect(self, kind: Any, /, *what: Any, **how: Any) -> Collection[Any]:
+        """Read properties of all objects of type `kind`; see `vimlib._collector.collect`.
+
+        `async for row in client.collect(vim25.VirtualMachine, "name")`; leaving the loop early or
+        being cancelled ends the retrieval on the host.
+        """
+        return _collect(self._context, kind, *what, **how)
+
+    @overload
+    async def get(self, obj: M, /, *paths: str) -> Row[M]: ...
+    @overload
+    async def get(self, obj: ManagedObject, shape: type[S], /) -> S: ...
+    @overload
+    async def get(self, obj: Iterable[M], /, *paths: str) -> list[Row[M]]: ...
+    @overload
+    async def get(self, obj: Iterable[ManagedObject], shape: type[S], /) -> list[S]: ...
+    async def get(self, obj: Any, /, *what: Any) -> Any:
+        """Read properties of one object, or of many in one go; see `vimlib._collector.get`.
+
+        Raises `ManagedObjectNotFound` for one that is gone. Cancelling leaves nothing behind.
+        """
+        return await _get(self._context, obj, *what)
+
+    @overload
+    def watch(
+        self, kind: type[M], /, *paths: str, source: Source = None, batch: int = ...
+    ) -> Watch[Row[M]]: ...
+    @overload
+    def watch(
+        self,
+        kind: type[ManagedObject],
+        shape: type[S],
+        /,
+        *,
+        source: Source = None,
+        batch: int = ...,
+    ) -> Watch[S]: ...
+    def watch(self, kind: Any, /, *what: Any, **how: Any) -> Watch[Any]:
+        """Iterate over changes of properties as they happen; see `vimlib._collector.watch`.
+
+        Leaving the loop or being cancelled releases what was made on the host.
+        """
+        return _watch(self._context, kind, *what, **how)
+
+    async def find(
+        self, pattern: str, kind: type[vim25.ManagedObject] | None = None
+    ) -> list[Found]:
+        """Return the objects whose inventory path fits `pattern`, as `/*/vm/web-*`.
+
+        See `vimlib._inventory.find`. Raises `InvalidPathError`. Cancelling leaves nothing behind.
+        """
+        return await _find(self._context, pattern, *(() if kind is None else (kind,)))
+
+    async def paths(self, objects: Iterable[vim25.ManagedObject]) -> list[str | None]:
+        """Return the inventory path of each object, in a number of calls that does not grow with them.
+
+        None for one that is gone or not readable. Cancelling leaves nothing behind.
+        """
+        return await _paths_of(self._context, objects)
+
+    def events(
+        self,
+        spec: vim25.EventFilterSpec | None = None,
+        *,
+        since: datetime | None = None,
+        follow: bool = True,
+    ) -> Events:
+        """Iterate over the host's events, oldest first, and on with new ones; see `vimlib._events.events`.
+
+        Leaving the loop or being cancelled releases what was made on the host.
+        """
+        return _events(self._context, spec, since=since, follow=follow)
+
+    async def wait_for(
+        self,
+        obj: vim25.ManagedObject,
+        path: str,
+        predicate: Callable[[Any], bool],
+        timeout: float | None = None,
+    ) -> Any:
+        """Wait until `predicate` holds for a property's value, and return the value.
+
+        Raises `DeadlineError` after `timeout` seconds, `ManagedObjectNotFound` if the object goes.
+        Cancelling releases what was made on the host.
+        """
+        return await _wait_for(self._context, obj, path, predicate, timeout)
+
+    # -- tasks ---------------------------------------------------------------------------------
+
+    @property
+    def tasks(self) -> TaskWaiter:
+        """The waiter that all waits of this client share."""
+        return self._tasks
+
+    async def wait(
+        self,
+        task: vim25.Task[T],
+        timeout: float | None = None,
+        on_progress: Callable[[int | None], object] | None = None,
+        *,
+        cancel: bool = False,
+    ) -> T:
+        """Wait until a task has ended and return its result; see `TaskWaiter.wait`.
+
+        Raises the fault that a failed task ended in, and `TaskError` and its kin. Cancelling the
+        wait leaves the task running, unless `cancel` asks for more.
+        """
+        return await self._tasks.wait(task, timeout, on_progress, cancel=cancel)
+
+    async def run(
+        self,
+        start: Callable[[], Awaitable[vim25.Task[T]]],
+        timeout: float | None = None,
+        on_progress: Callable[[int | None], object] | None = None,
+        *,
+        cancel: bool = False,
+        attempts: int = 5,
+    ) -> T:
+        """Start a task and wait for its result, again while somebody else holds the object.
+
+        ``await client.run(vm.PowerOnVM_Task)``. Only what the host refused is tried again; see
+        `TaskWaiter.run`. `timeout`, what is raised and what cancelling does are as in `wait`.
+        """
+        return await self._tasks.run(start, timeout, on_progress, cancel=cancel, attempts=attempts)
+
+    # -- files ---------------------------------------------------------------------------------
+
+    def datastore(self, name: str, *, datacenter: str | None = None) -> Datastore:
+        """Return the files of a datastore, without I/O.
+
+        `datacenter` is an inventory path, for a vCenter where several have a datastore of the name.
+        """
+        return Datastore(
+            name,
+            context=self._context,
+            session=self._session,
+            transport=self._transport,
+            wait=self._tasks.wait,
+            datacenter=datacenter,
+        )
+
+    def lease(
+        self, start: Awaitable[vim25.HttpNfcLease] | vim25.HttpNfcLease, *, timeout: float = 300.0
+    ) -> AbstractAsyncContextManager[Lease]:
+        """Hold an NFC lease: ``async with client.lease(pool.ImportVApp(spec)) as lease:``.
+
+        Completed on leaving, aborted on any exception and cancellation; see `vimlib._nfc.open_lease`.
+        """
+        return open_lease(self._context, self._session, self._transport, start, timeout=timeout)
+
+    def __repr__(self) -> str:
+        return f"<Client {self.host} API {self.api_version}>"
+
+
+@asynccontextmanager
+async def connect(
+    url: str,
+    username: str,
+    password: str | Secret,
+    *,
+    tls: TLS | None = None,
+    timeouts: Timeouts | None = None,
+    limits: Limits | None = None,
+    newer: Literal["refuse", "drop"] = "refuse",
+    strict: bool = False,
+    retries: RetryPolicy | None = None,
+    keepalive: float | None = 300.0,
+    proxy: str | None = None,
+    connections: int = 32,
+    locale: str | None = None,
+    middleware: Sequence[Middleware] = (),
+) -> AsyncIterator[Client]:
+    """Log in to an ESX host or a vCenter, and out again on leaving.
+
+    ``async with vimlib.connect("esx1", "root", password, tls=TLS(pin="AB:..")) as client:``
+
+    Args:
+        url: `https://HOST[:PORT]/sdk`, or just the host.
+        username: As the host knows it.
+        password: A `str` or a `Secret`; shown nowhere.
+        tls: Whom to trust; the system's CAs if nothing is said.
+        timeouts: Deadlines in seconds.
+        limits: How much of a reply is read before it is refused.
+        newer: What to do with a value that the host is too old for: `refuse` or `drop` it.
+        strict: Raise `ProtocolError` for a required field that a reply lacks, instead of None.
+        retries: How often calls are repeated that may be.
+        keepalive: Seconds of idleness after which the session is kept alive; None switches it off.
+        proxy: `http://[user:password@]host:port`, or `"environment"`.
+        connections: Sockets for calls at most. Transfers have their own, and so has each watch, and
+            all waits together, while the host has nothing to say.
+        locale: Language of the host's messages, as `"en"`.
+        middleware: Wraps every exchange: tracing, metrics, pacing. The first is the outermost.
+
+    Raises:
+        UsageError: An argument that cannot be.
+        ConnectError: No connection; nothing was sent.
+        CertificateError: The certificate was not accepted; `sha256` says which it is.
+        LoginError: The host refused user name or password.
+        ProtocolError: What answers is no vSphere host.
+
+    Cancelling while it logs in logs out again; cancelling the block logs out, shielded, within
+    `Timeouts.logout`.
+    """
+    if not isinstance(password, str | Secret):  # None would log in as the word, and lock an account
+        raise UsageError(
+            f"the password is a {type(password).__name__}, not text",
+            hint="Is the variable set that it should come from?",
+        )
+    credentials = Credentials(username, Secret(password), locale)
+    del password
+    timeouts = timeouts or Timeouts()
+    async with AsyncExitStack() as stack:
+        transport = await stack.enter_async_context(
+            HTTPTransport(
+                url, tls=tls, timeouts=timeouts, limits=limits, proxy=proxy, connections=connections
+            )
+        )
+        session = await stack.enter_async_context(
+            Session(
+                transport,
+                credentials,
+                timeouts=timeouts,
+                limits=limits,
+                newer=newer,
+                strict=strict,
+                retries=retries,
+                keepalive=keepalive,
+                middleware=middleware,
+            )
+        )
+        context = Context(session, session.content, session.api_version, patience=timeouts.outage)
+        tasks = await stack.enter_async_context(TaskWaiter(context))
+        yield Client(session, transport, context, tasks)

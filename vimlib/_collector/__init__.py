@@ -1,0 +1,47 @@
+"""Reading properties: pages of them, changes of them, and the traversals between objects.
+
+A helper of floor 4: stands on the session. May import nothing from the client or the driver.
+
+`context`    what all of this floor needs of a client: `Context`
+`collect`    all objects of a type, one, or many, read once
+`watch`      their changes, as they happen; `wait_for` one
+`row`, `typed`, `paths`   what comes back, and what may be asked for
+`sources`, `traversal`, `views`   where objects come from
+`feed`, `shared`   a stream of update sets: by a collector of its own, or (before 4.1) shared
+`ledger`     what is known of watched objects; decides what is a change
+`owned`, `pace`    temporary objects on the server; patience with one that is away
+"""
+
+from vimlib._collector.collect import PAGE, Collection, collect, get
+from vimlib._collector.context import Context
+from vimlib._collector.ledger import Change
+from vimlib._collector.row import Row
+from vimlib._collector.sources import Source
+from vimlib._collector.traversal import INVENTORY, UP, Hop, Traversal, Walk, via
+from vimlib._collector.typed import EVERYTHING
+from vimlib._collector.views import container_view, list_view
+from vimlib._collector.watch import BATCH, Watch, wait_for, watch
+
+__all__ = [
+    "BATCH",
+    "EVERYTHING",
+    "INVENTORY",
+    "PAGE",
+    "UP",
+    "Change",
+    "Collection",
+    "Context",
+    "Hop",
+    "Row",
+    "Source",
+    "Traversal",
+    "Walk",
+    "Watch",
+    "collect",
+    "container_view",
+    "get",
+    "list_view",
+    "via",
+    "wait_for",
+    "watch",
+]

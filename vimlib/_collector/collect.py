@@ -1,0 +1,338 @@
+"""Reading properties once: of all objects of a type, of one, of many."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import aclosing, asynccontextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
+
+from vimlib import vim25
+from vimlib._collector.owned import acquire, release
+from vimlib._collector.row import fault_of
+from vimlib._collector.sources import opened, property_spec, retrieval_spec
+from vimlib._collector.stream import Stream
+from vimlib._collector.typed import shape_of
+from vimlib.errors import OutcomeUnknownError, SessionExpiredError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+    from contextlib import AbstractAsyncContextManager
+
+    from msgspec import Struct
+
+    from vimlib._collector.context import Context
+    from vimlib._collector.row import Row
+    from vimlib._collector.sources import Source
+    from vimlib._collector.typed import Shape
+    from vimlib.model import MethodFault
+
+    S = TypeVar("S", bound=Struct)
+
+__all__ = ["PAGE", "Collection", "collect", "get"]
+
+M = TypeVar("M", bound=vim25.ManagedObject)
+T = TypeVar("T")
+
+# Objects a page. Large enough that the round trip does not count, small enough that a page of
+# whole configurations stays in the tens of megabytes.
+PAGE: Final = 1000
+# Each costs the listing once more; replies that get lost so often do not get through at all.
+RESTARTS: Final = 3
+
+log = logging.getLogger("vimlib.collector")
+
+
+class Collection(Stream[T]):
+    """What `collect` returns: ``async for row in collection``, or ``await collection.all()``.
+
+    The host works while you iterate. Leaving the loop early, an error in it and cancelling
+    cancel the rest of the retrieval on the host and destroy the view it came from; see
+    `Stream` for when. Each pass asks the host anew.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        kind: type[vim25.ManagedObject],
+        shape: Shape[T],
+        source: Source,
+        limit: int | None,
+        page: int,
+    ) -> None:
+        super().__init__()
+        self._context = context
+        self._kind = kind
+        self._shape = shape
+        self._source = source
+        self._limit = limit
+        self._page = page
+
+    async def all(self) -> list[T]:
+        """Return all results. Cancelling cancels the retrieval on the host."""
+        async with aclosing(self._items()) as rows:
+            return [row async for row in rows]
+
+    async def first(self) -> T | None:
+        """Return the first result, None if there is none. Cancels the rest of the retrieval."""
+        async with aclosing(self._items()) as rows:
+            async for row in rows:
+                return row
+        return None
+
+    async def _items(self) -> AsyncGenerator[T, None]:
+        shape, left = self._shape, self._limit
+        if left == 0:
+            return
+        page = self._page if left is None else min(self._page, left)
+        async with aclosing(listing(self._context, self._begun, page)) as contents:
+            async for content in contents:
+                for found in content:
+                    yield build(shape, found)
+                    if left is not None:
+                        left -= 1
+                        if left == 0:
+                            return
+
+    @asynccontextmanager
+    async def _begun(self) -> AsyncIterator[vim25.PropertyFilterSpec | None]:
+        """Own what the source takes on the host, and yield the filter; None if there is no object."""
+        properties = [property_spec(self._kind.__name__, self._shape.paths)]
+        async with opened(self._context, self._kind, self._source) as objects:
+            yield retrieval_spec(self._context, properties, objects) if objects else None
+
+    def __repr__(self) -> str:
+        return f"<Collection of {self._kind.__name__} {', '.join(self._shape.paths)}>"
+
+
+def build(shape: Shape[T], found: vim25.ObjectContent) -> T:
+    """Make one result of what the host sent for one object."""
+    missing: dict[str, MethodFault] = {}
+    if found.missingSet:
+        missing = {item.path: fault_of(item.fault) for item in found.missingSet}
+    return shape.make(found.obj, {item.name: item.val for item in found.propSet}, missing)
+
+
+def pages(
+    context: Context, spec: vim25.PropertyFilterSpec, page: int
+) -> AsyncGenerator[list[vim25.ObjectContent], None]:
+    """Yield what the filter selects, as `listing`."""
+    return listing(context, lambda: nullcontext(spec), page)
+
+
+async def listing(
+    context: Context,
+    begin: Callable[[], AbstractAsyncContextManager[vim25.PropertyFilterSpec | None]],
+    page: int,
+) -> AsyncGenerator[list[vim25.ObjectContent], None]:
+    """Yield what the filter that `begin` makes selects, `page` objects at a time.
+
+    Closing it early cancels the rest on the host. A page that got lost cannot be asked for again,
+    and a view ends with its session, so the listing is begun anew, at most `RESTARTS` times, and
+    what was yielded is left out of it. A host before 4.1 cannot page: it sends all at once, by
+    RetrieveProperties.
+    """
+    told: set[tuple[str, str]] = set()
+    before: frozenset[tuple[str, str]] = frozenset()
+    for left in range(RESTARTS, -1, -1):
+        async with begin() as spec:
+            if spec is None:
+                return
+            views = {item.obj.moref for item in spec.objectSet if _lists(item)}
+            try:
+                async with aclosing(_pages(context, spec, page)) as contents:
+                    async for content, more in contents:
+                        _look_for_views(content, views)
+                        if more:
+                            told.update(item.obj.moref for item in content)
+                        if before:
+                            content = [item for item in content if item.obj.moref not in before]
+                        yield content
+                return
+            except (OutcomeUnknownError, SessionExpiredError) as error:
+                if not left:
+                    raise
+                log.info("a page was lost, the listing is begun anew: %s", error)
+            except vim25.ManagedObjectNotFound as gone:
+                known: vim25.ManagedObject | None = gone.obj
+                if not left or known is None or known.moref not in views:
+                    raise
+                log.info("a view was lost, the listing is begun anew: %s", gone)
+        before = frozenset(told)
+
+
+def _lists(item: vim25.ObjectSpec) -> bool:
+    """Tell whether an object of a filter is a view that is there for its members alone."""
+    return bool(item.skip) and isinstance(item.obj, vim25.View)
+
+
+def _look_for_views(content: list[vim25.ObjectContent], views: set[tuple[str, str]]) -> None:
+    """Raise `ManagedObjectNotFound` if the host says that a view of the filter is gone."""
+    for item in content:
+        if item.obj.moref in views:
+            raise vim25.ManagedObjectNotFound(obj=item.obj)
+
+
+async def _pages(
+    context: Context, spec: vim25.PropertyFilterSpec, page: int
+) -> AsyncGenerator[tuple[list[vim25.ObjectContent], bool], None]:
+    """Yield pages, each with whether more follow."""
+    collector = context.collector
+    if not context.speaks("4.1"):
+        yield await collector.RetrieveProperties([spec]), False
+        return
+
+    async def forget(result: vim25.RetrieveResult | None) -> None:
+        if result is not None and result.token:
+            try:
+                await collector.CancelRetrievePropertiesEx(result.token)
+            except (vim25.InvalidArgument, vim25.InvalidProperty):
+                log.debug("a retrieval had ended already")
+
+    options = vim25.RetrieveOptions(maxObjects=page)
+    result = await acquire("a retrieval", collector.RetrievePropertiesEx([spec], options), forget)
+    pending = result
+    try:
+        while result is not None:
+            yield result.objects, bool(result.token)
+            if not result.token:
+                pending = None
+                return
+            token = result.token
+            result = pending = await acquire(
+                "a retrieval", collector.ContinueRetrievePropertiesEx(token), forget
+            )
+    except asyncio.CancelledError:
+        # Cancelled amid a call: its token is used up, and `acquire` has seen to the next one.
+        raise
+    except BaseException:
+        if pending is not None and pending.token:
+            await release("a retrieval", forget(pending))
+        raise
+
+
+@overload
+def collect(
+    context: Context,
+    kind: type[M],
+    /,
+    *paths: str,
+    source: Source = None,
+    limit: int | None = None,
+    page: int = PAGE,
+) -> Collection[Row[M]]: ...
+@overload
+def collect(
+    context: Context,
+    kind: type[vim25.ManagedObject],
+    shape: type[S],
+    /,
+    *,
+    source: Source = None,
+    limit: int | None = None,
+    page: int = PAGE,
+) -> Collection[S]: ...
+def collect(
+    context: Context,
+    kind: type[vim25.ManagedObject],
+    /,
+    *what: Any,
+    source: Source = None,
+    limit: int | None = None,
+    page: int = PAGE,
+) -> Collection[Any]:
+    """Read properties of all objects of type `kind` that `source` leads to.
+
+    Nothing is sent before the first row is asked for.
+
+    Args:
+        kind: Managed type, as `vim25.VirtualMachine`; subtypes are included.
+        what: Property paths, each row then a `Row`; or one Struct class whose fields name paths.
+            No path at all gives rows with the object alone.
+        source: See `Source`; None is the whole inventory.
+        limit: At most so many rows. The host is told: it does not send more than a page beyond.
+        page: Objects a reply (API 4.1 and newer).
+
+    Raises:
+        UsageError: A path that the type does not have, a `limit` below 0, a `page` below 1.
+        VersionError: The host is older than the type or a path.
+        ManagedObjectNotFound: While iterating: the view, the container or a start of the walk that
+            `source` is, is gone. Of objects that are named one by one, one that is gone is left out
+            (a host before 4.1 refuses them all).
+    """
+    if page < 1 or (limit is not None and limit < 0):
+        raise UsageError("page is at least 1 and limit at least 0")
+    return Collection(context, kind, shape_of(kind, what, context.api_version), source, limit, page)
+
+
+@overload
+async def get(context: Context, obj: M, /, *paths: str) -> Row[M]: ...
+@overload
+async def get(context: Context, obj: vim25.ManagedObject, shape: type[S], /) -> S: ...
+@overload
+async def get(context: Context, obj: Iterable[M], /, *paths: str) -> list[Row[M]]: ...
+@overload
+async def get(
+    context: Context, obj: Iterable[vim25.ManagedObject], shape: type[S], /
+) -> list[S]: ...
+async def get(context: Context, obj: Any, /, *what: Any) -> Any:
+    """Read properties of one object, or of many in one go.
+
+    For one object gives one result, for an iterable a list in the same order. Objects may be of
+    different types; a path must be known to each. Cancelling leaves nothing behind.
+
+    Raises:
+        ManagedObjectNotFound: The one object is gone. Of many, one that is gone has this fault
+            at every path of its `missing`.
+        UsageError: A path that the type does not have.
+        VersionError: The host is older than a path.
+    """
+    if isinstance(obj, vim25.ManagedObject):
+        rows = await _get_many(context, [obj], what, alone=True)
+        return rows[0]
+    return await _get_many(context, list(obj), what, alone=False)
+
+
+async def _get_many(
+    context: Context, objects: list[vim25.ManagedObject], what: tuple[Any, ...], *, alone: bool
+) -> list[Any]:
+    if not objects:
+        return []
+    shapes = {
+        kind: shape_of(kind, what, context.api_version) for kind in {type(obj) for obj in objects}
+    }
+    properties = {
+        obj.moref[0]: property_spec(obj.moref[0], shapes[type(obj)].paths) for obj in objects
+    }
+    unique = {obj.moref: obj for obj in objects}
+    found: dict[tuple[str, str], vim25.ObjectContent] = {}
+    while unique:
+        spec = vim25.PropertyFilterSpec(
+            propSet=list(properties.values()),
+            objectSet=[vim25.ObjectSpec(obj=item) for item in unique.values()],
+        )
+        if context.speaks("4.1") and not alone:
+            spec.reportMissingObjectsInResults = True
+        try:
+            async with aclosing(pages(context, spec, PAGE)) as contents:
+                async for content in contents:
+                    found.update((item.obj.moref, item) for item in content)
+            break
+        except vim25.ManagedObjectNotFound as gone:
+            # A host before 4.1 refuses the lot for one that is gone, and names it.
+            known: vim25.ManagedObject | None = gone.obj
+            if alone or known is None or known.moref not in unique:
+                raise
+            del unique[known.moref]
+    return [_result(obj, shapes[type(obj)], found.get(obj.moref), alone) for obj in objects]
+
+
+def _result(
+    obj: vim25.ManagedObject, shape: Shape[T], found: vim25.ObjectContent | None, alone: bool
+) -> T:
+    if found is not None:
+        return build(shape, found)
+    gone = vim25.ManagedObjectNotFound(obj=obj)
+    if alone:
+        raise gone
+    return shape.make(obj, {}, {path: gone.copy() for path in shape.paths})

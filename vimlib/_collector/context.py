@@ -1,0 +1,87 @@
+"""What the helpers of this floor need of a client: one small object, made once by whoever logs in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from vimlib.model import parse_version
+from vimlib.model._managed import ManagedObject, rebind
+
+if TYPE_CHECKING:
+    from vimlib import vim25
+    from vimlib._collector.shared import SharedCollector
+    from vimlib.model import Invoker
+
+__all__ = ["Context"]
+
+M = TypeVar("M", bound=ManagedObject)
+
+
+class Context:
+    """One logged-in host, as the collector, the tasks, the inventory and the events see it.
+
+    A client makes one and hands it to all of them::
+
+        context = Context(session, content, api_version, max_wait=20)
+        tasks = TaskWaiter(context)
+
+    It holds no connection and needs no closing. All calls go through `invoker`, which logs in
+    again when the session has expired and resends what it may; nothing here does either.
+    """
+
+    def __init__(
+        self,
+        invoker: Invoker,
+        content: vim25.ServiceContent,
+        api_version: str,
+        *,
+        max_wait: int = 20,
+        patience: float = 60.0,
+    ) -> None:
+        if max_wait < 1:
+            raise ValueError("max_wait is at least 1 second")
+        self.invoker = invoker
+        self.content = content
+        """What the host said of itself when asked first; proxies in it may be unbound."""
+        self.api_version = api_version
+        """API version of the host, as `"8.0.3.0"`."""
+        self.max_wait = max_wait
+        """Seconds that one long poll waits on the host. Keep it well below the read deadline of
+        `invoker`, and below the minute after which proxies and firewalls cut silent connections."""
+        self.patience = patience
+        """Seconds for which a watch or a wait keeps trying a host that cannot be reached."""
+        self._version = parse_version(api_version)
+        self._shared: SharedCollector | None = None
+
+    def speaks(self, version: str) -> bool:
+        """Return whether the host's API is at least `version`."""
+        return self._version >= parse_version(version)
+
+    def bind(self, proxy: M) -> M:
+        """Return a proxy of the same object that calls through this host's invoker."""
+        return rebind(proxy, self.invoker)  # type: ignore[return-value]
+
+    @property
+    def collector(self) -> vim25.PropertyCollector:
+        """The session's own property collector, bound."""
+        return self.bind(self.content.propertyCollector)
+
+    @property
+    def shared(self) -> SharedCollector:
+        """The one long poll of a host before 4.1, where a session has a single collector."""
+        if self._shared is None:
+            from vimlib._collector.shared import SharedCollector
+
+            self._shared = SharedCollector(self)
+        return self._shared
+
+    async def probe(self) -> None:
+        """Read something that only a live session may, so that a dead one is found out and renewed."""
+        manager = self.content.sessionManager
+        if manager is not None:
+            from vimlib._collector.collect import get
+
+            await get(self, self.bind(manager), "currentSession")
+
+    def __repr__(self) -> str:
+        return f"<Context {self.invoker.host} API {self.api_version}>"

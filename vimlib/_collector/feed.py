@@ -1,0 +1,142 @@
+"""A stream of update sets: filters in, changes out, by version.
+
+`OwnFeed` has a collector of its own (API 4.1 and newer), so that one consumer never takes what
+another waits for. Hosts before that have one collector a session: see `shared`.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from vimlib import vim25
+from vimlib._collector.owned import acquire, release
+from vimlib.errors import OutcomeUnknownError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from vimlib._collector.context import Context
+    from vimlib.errors import VimlibError
+
+__all__ = ["Feed", "GoneError", "OwnFeed", "open_feed"]
+
+
+class GoneError(Exception):
+    """The collector, a filter or its version is no more: build all of it anew. Never leaves this floor."""
+
+    def __init__(self, fault: VimlibError) -> None:
+        super().__init__(fault)
+        self.fault = fault
+        """What told it: a fault, or that the reply of a call which built some of it was lost."""
+
+
+class Feed(Protocol):
+    """Where update sets come from."""
+
+    woken: bool
+    """Whether the last poll ended because `wake` was called, and not for lack of changes."""
+
+    async def add(self, spec: vim25.PropertyFilterSpec) -> vim25.PropertyFilter:
+        """Create a filter. Raises `GoneError` if the collector is no more."""
+        ...
+
+    async def remove(self, item: vim25.PropertyFilter) -> None:
+        """Destroy a filter; one that is gone is no error."""
+        ...
+
+    async def poll(self, most: int, seconds: int) -> vim25.UpdateSet | None:
+        """Wait for changes, of `most` objects at once; None if there were none for `seconds`.
+
+        Cancelling loses nothing: the next poll tells again what this one would have told.
+        Raises `GoneError` if the collector or the version is no more.
+        """
+        ...
+
+    async def wake(self) -> None:
+        """Make a poll that waits return now."""
+        ...
+
+    async def close(self) -> None:
+        """Destroy what is on the server, shielded."""
+        ...
+
+
+class OwnFeed:
+    """Update sets of a collector made for one consumer."""
+
+    def __init__(self, context: Context, collector: vim25.PropertyCollector) -> None:
+        self._context = context
+        self._collector = collector
+        self._version: str | None = None
+        self.woken = False
+
+    async def add(self, spec: vim25.PropertyFilterSpec) -> vim25.PropertyFilter:
+        """Create a filter. Raises `GoneError` if the collector is no more, or no more to be used."""
+        make = self._collector.CreateFilter(spec, partialUpdates=False)
+        try:
+            # Filters go with their collector, so a cancelled creation needs no undoing.
+            return self._context.bind(await make)
+        except vim25.ManagedObjectNotFound as fault:
+            raise self._gone(fault) from fault
+        except OutcomeUnknownError as lost:
+            # There may be a filter that nobody knows, which would tell of everything twice. It
+            # goes with the collector.
+            raise GoneError(lost) from lost
+
+    async def remove(self, item: vim25.PropertyFilter) -> None:
+        """Destroy a filter; one that is gone is no error."""
+        await release(repr(item), item.DestroyPropertyFilter())
+
+    async def poll(self, most: int, seconds: int) -> vim25.UpdateSet | None:
+        """Wait for changes, of `most` objects at once; see `Feed`."""
+        self.woken = False
+        options = vim25.WaitOptions(maxWaitSeconds=seconds, maxObjectUpdates=most)
+        try:
+            update = await self._collector.WaitForUpdatesEx(version=self._version, options=options)
+        except vim25.RequestCanceled:
+            self.woken = True
+            return None
+        except (vim25.ManagedObjectNotFound, vim25.InvalidCollectorVersion) as fault:
+            raise GoneError(fault) from fault
+        # Some hosts say "nothing" by an empty element instead of none.
+        if update is None or not update.version:
+            return None
+        self._version = update.version
+        return update
+
+    async def wake(self) -> None:
+        """Make a poll that waits return now."""
+        await self._collector.CancelWaitForUpdates()
+
+    async def close(self) -> None:
+        """Destroy the collector and with it its filters, shielded."""
+        await release(repr(self._collector), self._collector.DestroyPropertyCollector())
+
+    def _gone(self, fault: vim25.ManagedObjectNotFound) -> Exception:
+        # If it is an object that the filter names, that is the caller's to know.
+        lost: vim25.ManagedObject | None = fault.obj
+        mine = lost is None or lost.moref == self._collector.moref
+        return GoneError(fault) if mine else fault
+
+
+async def open_feed(context: Context) -> Feed:
+    """Return a feed that the caller closes. Cancelling leaves nothing behind."""
+    if not context.speaks("4.1"):
+        return context.shared.feed()
+
+    async def undo(made: vim25.PropertyCollector) -> None:
+        await context.bind(made).DestroyPropertyCollector()
+
+    make = context.collector.CreatePropertyCollector()
+    return OwnFeed(context, context.bind(await acquire("a PropertyCollector", make, undo)))
+
+
+@asynccontextmanager
+async def feeding(context: Context) -> AsyncIterator[Feed]:
+    """Own a feed: closed, shielded, on every way out."""
+    feed = await open_feed(context)
+    try:
+        yield feed
+    finally:
+        await feed.close()

@@ -1,0 +1,71 @@
+"""Temporary objects on the server: made and given back even when the caller is cancelled.
+
+A request that has left cannot be called back. So a creating call runs to its end whatever
+happens to its caller; if the caller is gone by then, what was made is destroyed. Destroying
+runs to its end as well, and its own failure is logged, never raised over the first error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from vimlib import vim25
+from vimlib._session.shield import finish
+from vimlib.errors import VimlibError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+__all__ = ["acquire", "release"]
+
+T = TypeVar("T")
+
+log = logging.getLogger("vimlib.collector")
+
+# A host that does not answer must not hold its client's exit for ever; what stays on the server
+# then ends with the session.
+RELEASE_SECONDS: Final = 15.0
+
+
+async def release(what: str, work: Coroutine[Any, Any, object]) -> None:
+    """Give back something on the server, shielded and bounded. Failing is logged, never raised.
+
+    Cancelling is put off until the work has ended or `RELEASE_SECONDS` have passed.
+    """
+
+    async def bounded() -> None:
+        try:
+            async with asyncio.timeout(RELEASE_SECONDS):
+                await work
+        except vim25.ManagedObjectNotFound:
+            log.debug("%s was gone already", what)
+        except (VimlibError, TimeoutError) as error:
+            log.warning(
+                "%s could not be released and stays until the session ends: %r", what, error
+            )
+
+    await finish(bounded(), what=f"release of {what}")
+
+
+async def acquire(
+    what: str, make: Coroutine[Any, Any, T], undo: Callable[[T], Coroutine[Any, Any, object]]
+) -> T:
+    """Create something on the server and return it.
+
+    Cancelling waits for the creating call to end, destroys by `undo` what it made, and then is
+    raised: nothing stays behind.
+    """
+    task = asyncio.ensure_future(make)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        if task.cancelled():
+            raise
+
+        async def give_back() -> None:
+            await undo(await task)
+
+        await release(what, give_back())
+        raise

@@ -1,0 +1,292 @@
+"""Changes of properties, as they happen: over WaitForUpdatesEx, across lost connections and sessions."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
+
+from vimlib import vim25
+from vimlib._collector.feed import GoneError, feeding
+from vimlib._collector.ledger import Change, InconsistentError, Ledger
+from vimlib._collector.pace import Pace
+from vimlib._collector.row import fault_of
+from vimlib._collector.sources import filter_spec, opened, property_spec
+from vimlib._collector.stream import Stream
+from vimlib._collector.traversal import Walk
+from vimlib._collector.typed import shape_of
+from vimlib.errors import DeadlineError, UsageError, VimlibError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Iterator
+
+    from msgspec import Struct
+
+    from vimlib._collector.context import Context
+    from vimlib._collector.feed import Feed
+    from vimlib._collector.row import Row
+    from vimlib._collector.sources import Source
+    from vimlib._collector.typed import Shape
+
+    S = TypeVar("S", bound=Struct)
+
+__all__ = ["BATCH", "Watch", "wait_for", "watch"]
+
+M = TypeVar("M", bound=vim25.ManagedObject)
+T = TypeVar("T")
+
+# Objects an update set. The first one tells of all objects there are: uncapped it has made
+# clients of large inventories time out. More than one round trip for a few hundred is no cost.
+BATCH: Final = 500
+
+
+class Watch(Stream[Change[T]]):
+    """What `watch` returns: ``async with watch(...) as changes: async for change in changes``.
+
+    First comes an `enter` for each object there is (then `synced` is true), then what happens.
+    The host is asked again only when all it told has been taken, so a slow consumer is told
+    less often, of the same things: what changed twice in between is told once. Leaving releases
+    collector, filter and view; see `Stream`.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        kind: type[vim25.ManagedObject],
+        shape: Shape[T],
+        source: Source,
+        batch: int,
+    ) -> None:
+        super().__init__()
+        self._context = context
+        self._kind = kind
+        self._shape = shape
+        self._source: Source = source
+        if source is not None and not isinstance(source, vim25.ManagedObject | Walk):
+            self._source = list(source)  # it is needed again after each loss of the session
+        self._batch = batch
+        self.synced = False
+        """Whether all objects that there are have been told of. False again while a lost session
+        is made up for."""
+
+    async def _items(self) -> AsyncGenerator[Change[T], None]:
+        ledger, pace = Ledger(self._shape), Pace(self._context.patience, self._context.max_wait)
+        clock = asyncio.get_running_loop().time
+        built = False
+        while True:
+            began = clock()
+            try:
+                async with aclosing(self._told(ledger, pace)) as changes:
+                    async for change in changes:
+                        built = True
+                        yield change
+            except GoneError as error:
+                delay = pace.gone(error.fault, began, clock())
+            except InconsistentError:
+                delay = pace.gone(vim25.InvalidCollectorVersion(), began, clock())
+            except VimlibError as error:
+                # Nothing was there yet: the caller learns at once that it cannot be had.
+                if not built:
+                    raise
+                delay = pace.failed(error, began, clock())
+            self.synced = False
+            ledger.begin_resync()
+            await asyncio.sleep(delay)
+
+    async def _told(self, ledger: Ledger[T], pace: Pace) -> AsyncGenerator[Change[T], None]:
+        """Yield changes until what is on the server is gone."""
+        context = self._context
+        properties = [property_spec(self._kind.__name__, self._shape.paths)]
+        async with opened(context, self._kind, self._source) as objects, feeding(context) as feed:
+            own = {spec.obj.moref for spec in objects if isinstance(spec.obj, vim25.View)}
+            starts = {spec.obj.moref for spec in objects if spec.skip} - own
+            theirs = isinstance(self._source, vim25.View)  # which nobody makes anew
+            try:
+                await feed.add(filter_spec(context, properties, objects))
+            except vim25.ManagedObjectNotFound as fault:
+                lost: vim25.ManagedObject | None = fault.obj
+                if theirs or lost is None or lost.moref not in own:
+                    raise
+                raise GoneError(fault) from fault
+            ledger.expect([spec.obj for spec in objects if not spec.skip and not spec.selectSet])
+            while True:
+                update = await poll(context, feed, pace, self._batch)
+                if update is None:
+                    continue
+                news: list[Change[T]] = []
+                problem: Exception | None = None
+                try:
+                    news.extend(_news(ledger, update, own, starts))
+                    if not update.truncated:
+                        news.extend(ledger.settle())
+                # What came before it is in the ledger, so it must be told.
+                except (InconsistentError, vim25.ManagedObjectNotFound) as error:
+                    problem = error
+                except GoneError as error:
+                    ended = theirs and isinstance(error.fault, vim25.ManagedObjectNotFound)
+                    problem = error.fault if ended else error
+                for left, change in zip(range(len(news) - 1, -1, -1), news, strict=True):
+                    self.synced = self.synced or not (left or update.truncated or problem)
+                    yield change
+                if problem is not None:
+                    raise problem
+                pace.progressed()
+                self.synced = self.synced or not update.truncated
+
+    def __repr__(self) -> str:
+        return (
+            f"<Watch of {self._kind.__name__} {', '.join(self._shape.paths)} synced={self.synced}>"
+        )
+
+
+def _news(
+    ledger: Ledger[T],
+    update: vim25.UpdateSet,
+    own: set[tuple[str, str]],
+    starts: set[tuple[str, str]],
+) -> Iterator[Change[T]]:
+    """Yield what is new. Raises for what the watch stands on: a view, where a walk starts."""
+    for part in update.filterSet:
+        for missing in part.missingSet:
+            if missing.obj.moref in own:  # so what it has no more has not left
+                raise GoneError(fault_of(missing.fault))
+        for item in part.objectSet:
+            change = ledger.apply(item)
+            if change is not None:
+                yield change
+        for missing in part.missingSet:
+            fault = fault_of(missing.fault)
+            if missing.obj.moref in starts:  # never told of, so no change can say that it left
+                raise vim25.ManagedObjectNotFound(obj=missing.obj)
+            yield from ledger.lost(missing.obj, fault)
+
+
+async def poll(context: Context, feed: Feed, pace: Pace, batch: int) -> vim25.UpdateSet | None:
+    """Poll once, in step: resume by version after a lost connection, never in a busy loop.
+
+    Whether an update is progress (`Pace.progressed`) is for who reads it to say.
+
+    Raises:
+        GoneError: What is on the server must be built anew.
+        VimlibError: The host was away for longer than patience lasts, or refuses.
+    """
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    try:
+        update = await feed.poll(batch, pace.longest)
+        if update is None and not feed.woken and pace.doubtful(began, clock()):
+            await context.probe()
+    except VimlibError as error:
+        await asyncio.sleep(pace.failed(error, began, clock()))
+        return None
+    pace.fine()
+    if update is None:
+        if not feed.woken:
+            await asyncio.sleep(pace.idle(began, clock()))
+        return None
+    if pace.relogin(_logged_out(update)):
+        raise GoneError(vim25.NotAuthenticated())
+    return update
+
+
+def _logged_out(update: vim25.UpdateSet) -> bool:
+    # One of the faces of an expired session: properties missing for want of a login. Building
+    # anew makes a call that fails plainly, on which the session logs in.
+    return any(
+        isinstance(missing.fault.fault, vim25.NotAuthenticated)
+        for part in update.filterSet
+        for item in part.objectSet
+        for missing in item.missingSet
+    )
+
+
+@overload
+def watch(
+    context: Context, kind: type[M], /, *paths: str, source: Source = None, batch: int = BATCH
+) -> Watch[Row[M]]: ...
+@overload
+def watch(
+    context: Context,
+    kind: type[vim25.ManagedObject],
+    shape: type[S],
+    /,
+    *,
+    source: Source = None,
+    batch: int = BATCH,
+) -> Watch[S]: ...
+def watch(
+    context: Context,
+    kind: type[vim25.ManagedObject],
+    /,
+    *what: Any,
+    source: Source = None,
+    batch: int = BATCH,
+) -> Watch[Any]:
+    """Watch properties of all objects of type `kind` that `source` leads to.
+
+    Nothing is sent before the first change is asked for. A lost connection is resumed by
+    version; where the session or the version is gone, all is read anew and what differs is told.
+
+    Args:
+        kind: Managed type; subtypes are included.
+        what: Property paths, or one Struct class whose fields name paths.
+        source: See `Source`; None is the whole inventory, and what comes to it.
+        batch: Objects that the host tells of at once (API 4.1 and newer).
+
+    Raises:
+        UsageError: A path that the type does not have.
+        VersionError: The host is older than the type or a path.
+        TransportError: While iterating: the host was away for longer than `Context.patience`.
+        ManagedObjectNotFound: While iterating: the view or a start of the walk that `source` is, is
+            gone. Views end with the session that made them.
+    """
+    if batch < 1:
+        raise UsageError("batch is at least 1")
+    return Watch(context, kind, shape_of(kind, what, context.api_version), source, batch)
+
+
+async def wait_for(
+    context: Context,
+    obj: vim25.ManagedObject,
+    path: str,
+    predicate: Callable[[Any], bool],
+    timeout: float | None = None,
+) -> Any:
+    """Wait until `predicate` holds for the value of `path`, and return that value.
+
+    Told by the host, not polled for. The value is None while the property is not set.
+    Cancelling releases what was made on the host.
+
+    Raises:
+        DeadlineError: It did not hold for `timeout` seconds.
+        ManagedObjectNotFound: The object is gone.
+        MethodFault: The property cannot be read; the host's reason.
+    """
+    value: Any = None
+    holds = False
+    try:
+        async with (
+            asyncio.timeout(timeout),
+            watch(context, type(obj), path, source=[obj]) as changes,
+        ):
+            async for change in changes:
+                if change.kind == "leave" and not change.row.missing:
+                    raise vim25.ManagedObjectNotFound(obj=obj)
+                value = change.row[path]
+                holds = predicate(value)
+                if holds:
+                    return value
+    except TimeoutError as error:
+        if holds:  # the deadline passed while what was made on the host was given back
+            return value
+        if isinstance(error, VimlibError):
+            raise
+        raise DeadlineError(
+            f"{path} of {obj!r} was {value!r} to the end of {timeout} s",
+            hint="Give a longer timeout, or look at the host for what holds it up.",
+            host=context.invoker.host,
+            phase="wait",
+            seconds=timeout,
+            outcome="not_sent",
+        ) from None
+    raise AssertionError("a watch does not end by itself")

@@ -1,0 +1,44 @@
+"""Files in datastores: paths, listings, and bodies by the host's `/folder` service.
+
+A helper of floor 4: stands on the session and the transport. May import nothing from the client or
+the driver.
+
+`path`      `DatastorePath`, no I/O
+`url`       addresses on `/folder`, pure
+`place`     a datastore's place in the inventory
+`entry`     what is known of a file
+`store`     `Datastore`: what one does with files
+`deadline`  how long a verb may take, and how far it came
+`source`, `download`, `digest`, `ticket`   bodies up, bodies down, their hash, the direct way to a host
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from vimlib._datastore.path import DatastorePath
+from vimlib._datastore.url import folder_target
+
+if TYPE_CHECKING:
+    from vimlib._datastore.download import Download
+    from vimlib._datastore.entry import FileEntry, PutTarget
+    from vimlib._datastore.store import Datastore
+
+__all__ = ["Datastore", "DatastorePath", "Download", "FileEntry", "PutTarget", "folder_target"]
+
+
+def __getattr__(name: str) -> Any:
+    # Paths are asked for by those who need no session, so the rest loads on first use.
+    if name == "Datastore":
+        from vimlib._datastore.store import Datastore
+
+        return Datastore
+    if name in {"FileEntry", "PutTarget"}:
+        from vimlib._datastore import entry
+
+        return getattr(entry, name)
+    if name == "Download":
+        from vimlib._datastore.download import Download
+
+        return Download
+    raise AttributeError(f"module 'vimlib._datastore' has no attribute {name!r}")

@@ -1,0 +1,71 @@
+"""Where a datastore is: its object, its browser, its datacenter; asked once and remembered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vimlib import vim25
+from vimlib._collector import collect, get
+from vimlib._inventory import paths_of
+from vimlib.errors import NotFoundError, UsageError, printable
+
+if TYPE_CHECKING:
+    from vimlib._collector import Context
+
+__all__ = ["Place", "find_place"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A datastore and what is needed to reach its files."""
+
+    datastore: vim25.Datastore
+    browser: vim25.HostDatastoreBrowser
+    datacenter: vim25.Datacenter
+    datacenter_path: str
+    """Inventory path, as `ha-datacenter` or `Folder/DC1`; what `/folder` calls dcPath."""
+
+
+async def find_place(context: Context, name: str, datacenter: str | None = None) -> Place:
+    """Find a datastore by name, in a constant number of calls.
+
+    Raises `NotFoundError`, and `UsageError` if several datacenters have one of that name and
+    `datacenter` (an inventory path) does not say which.
+    """
+    centers = await collect(context, vim25.Datacenter, "name", "datastore").all()
+    stores = {store.moref: store for row in centers for store in row.get("datastore") or ()}
+    named = {
+        row.obj.moref: row
+        for row in await get(context, stores.values(), "summary.name", "browser")
+        if row.get("summary.name") == name
+    }
+    holders = [
+        (row, store)
+        for row in centers
+        for store in row.get("datastore") or ()
+        if store.moref in named
+    ]
+    # The root folder is no part of a path, and `/folder` wants it without the slash in front.
+    paths = await paths_of(context, [row.obj for row, _ in holders])
+    found = []
+    for (row, store), full in zip(holders, paths, strict=True):
+        path = (full or row["name"]).lstrip("/")
+        if datacenter in {None, path, row["name"]}:
+            found.append((path, row.obj, named[store.moref]))
+    if not found:
+        where = f" in {printable(datacenter)}" if datacenter else ""
+        raise NotFoundError(
+            f"there is no datastore {printable(name)!r}{where} on {context.invoker.host}",
+            hint="List them: vimctl ls, or client.collect(vim25.Datastore, 'name').",
+            kind="Datastore",
+            name=name,
+        )
+    if len(found) > 1:
+        raise UsageError(
+            f"{len(found)} datacenters have a datastore {printable(name)!r}: "
+            + ", ".join(printable(path) for path, _, _ in found),
+            hint="Say which: client.datastore(name, datacenter=...).",
+        )
+    path, center, store_row = found[0]
+    return Place(store_row.obj, store_row["browser"], center, path)

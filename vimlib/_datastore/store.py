@@ -1,0 +1,607 @@
+"""Files in a datastore: up, down, list, stat, delete, mkdir, move, copy."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from vimlib import vim25
+from vimlib._datastore.deadline import within
+from vimlib._datastore.digest import Digest
+from vimlib._datastore.download import Download, rejected
+from vimlib._datastore.entry import FileEntry, PutTarget, no_such
+from vimlib._datastore.path import DatastorePath
+from vimlib._datastore.place import Place, find_place
+from vimlib._datastore.source import opened
+from vimlib._datastore.ticket import Door, host_door
+from vimlib._datastore.url import folder_target
+from vimlib._secret import Secret
+from vimlib._transport.base import COOKIE
+from vimlib._transport.http import HTTPRequest
+from vimlib.errors import (
+    DeadlineError,
+    NotFoundError,
+    OutcomeUnknownError,
+    ProtocolError,
+    TransferCorruptError,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager
+    from typing import TypeAlias
+
+    from vimlib._collector import Context
+    from vimlib._datastore.deadline import Course
+    from vimlib._datastore.source import Source
+    from vimlib._session.session import Session
+    from vimlib._transport.http import HTTPReply
+    from vimlib._transport.network import HTTPTransport
+
+    # Within the class `list` is the verb.
+    _Entries: TypeAlias = list[FileEntry]
+
+__all__ = ["Datastore", "FileEntry", "PutTarget"]
+
+log = logging.getLogger("vimlib.datastore")
+
+_DONE: Final = frozenset({200, 201, 204})
+_LOOKING: Final = frozenset({"list", "stat"})
+
+
+class Datastore:
+    """One datastore's files. `client.datastore(name)` makes it, without I/O.
+
+    Its place in the inventory is looked up by the first call and remembered. Every method raises
+    `NotFoundError` if there is no such datastore, and `InvalidPathError` for a path of another one.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        context: Context,
+        session: Session,
+        transport: HTTPTransport,
+        wait: Callable[[Any], Awaitable[Any]],
+        datacenter: str | None = None,
+    ) -> None:
+        self.root = DatastorePath(name)
+        self._context = context
+        self._session = session
+        self._transport = transport
+        self._wait = wait
+        self._datacenter = datacenter
+        self._place: Place | None = None
+
+    @property
+    def name(self) -> str:
+        """The datastore's name."""
+        return self.root.datastore
+
+    def path(self, path: str | DatastorePath) -> DatastorePath:
+        """Return `path` as one of this datastore: `a/b`, `[name] a/b` or a `DatastorePath`."""
+        if isinstance(path, str):
+            path = DatastorePath.parse(path) if path.startswith("[") else self._relative(path)
+        if path.datastore != self.name:
+            raise UsageError(
+                f"{path} is not in the datastore {self.name!r}",
+                hint="Use client.datastore() with the name that is in the path.",
+            )
+        return path
+
+    def _relative(self, path: str) -> DatastorePath:
+        return DatastorePath(self.name, path.removesuffix("/"))
+
+    def _below(self, path: str | DatastorePath, what: str) -> DatastorePath:
+        return _not_root(self.path(path), what)
+
+    async def place(self) -> Place:
+        """Return where it is in the inventory. Cancelling leaves nothing behind."""
+        if self._place is None:
+            self._place = await find_place(self._context, self.name, self._datacenter)
+        return self._place
+
+    def _within(
+        self, verb: str, path: DatastorePath, timeout: float | None
+    ) -> AbstractAsyncContextManager[Course]:
+        timeouts = self._transport.timeouts
+        default = timeouts.listing if verb in _LOOKING else timeouts.files
+        return within(default if timeout is None else timeout, verb, path, self._session.host)
+
+    # -- what is there -------------------------------------------------------------------------
+
+    async def list(
+        self,
+        path: str | DatastorePath = "",
+        pattern: str = "*",
+        *,
+        timeout: float | None = None,
+    ) -> list[FileEntry]:
+        """List a folder, sorted by name; `pattern` may hold `*` and `?`.
+
+        `timeout` is in seconds, `Timeouts.listing` if None. Raises `NotFoundError` if there is no
+        such folder, `DeadlineError` (outcome `not_sent`: nothing was changed). After that, or when
+        cancelled, the host's search task is left to end by itself.
+        """
+        folder = self.path(path)
+        async with self._within("list", folder, timeout) as course:
+            return await self._list(folder, pattern, course)
+
+    async def _list(self, folder: DatastorePath, pattern: str, course: Course) -> _Entries:
+        browser = (await self.place()).browser
+        task = await browser.SearchDatastore_Task(
+            str(folder),
+            # Always sent: without a spec some hosts fall over, and without a pattern some list nothing.
+            searchSpec=vim25.HostDatastoreBrowserSearchSpec(
+                matchPattern=[pattern],
+                details=vim25.FileQueryFlags(
+                    fileType=True, fileSize=True, modification=True, fileOwner=False
+                ),
+                searchCaseInsensitive=False,
+                sortFoldersFirst=False,
+            ),
+        )
+        course.looking(task)
+        try:
+            found: vim25.HostDatastoreBrowserSearchResults | None = await self._wait(task)
+        except vim25.FileNotFound:
+            raise no_such(folder) from None
+        entries = [
+            FileEntry(
+                folder / item.path.rstrip("/").rpartition("/")[2],
+                0 if isinstance(item, vim25.FolderFileInfo) else item.fileSize or 0,
+                item.modification,
+                isinstance(item, vim25.FolderFileInfo),
+            )
+            for item in (found.file if found is not None else ())
+            if item.path.strip("/")
+        ]
+        return sorted(entries, key=lambda entry: entry.name)
+
+    async def stat(self, path: str | DatastorePath, *, timeout: float | None = None) -> FileEntry:
+        """Return size and kind of a file or folder. Raises `NotFoundError`; else as `list`."""
+        file = self.path(path)
+        async with self._within("stat", file, timeout) as course:
+            entry = await self._find(file, course)
+        if entry is None:
+            raise no_such(file)
+        return entry
+
+    async def exists(self, path: str | DatastorePath, *, timeout: float | None = None) -> bool:
+        """Tell whether there is such a file or folder. Raises and is cancelled as `list`."""
+        file = self.path(path)
+        async with self._within("stat", file, timeout) as course:
+            return await self._find(file, course) is not None
+
+    async def _find(self, path: DatastorePath, course: Course) -> FileEntry | None:
+        if not path.path:
+            return FileEntry(path, 0, None, is_dir=True)
+        # What is special in the pattern matches itself by `?`; equality decides below.
+        pattern = "".join("?" if char in "*[]\\" else char for char in path.name)
+        try:
+            entries = await self._list(path.parent, pattern, course)
+        except NotFoundError:
+            return None
+        for entry in entries:
+            if entry.path == path:
+                return entry
+        # ESX hides a disk's extent behind its descriptor: ask for the file itself.
+        return await self._head(path) if path.name.endswith(".vmdk") else None
+
+    async def _head(self, path: DatastorePath) -> FileEntry | None:
+        cookie = await self._session.ensure()
+        request = HTTPRequest(
+            method="HEAD", target=await self._target(path), headers=_credentials(cookie)
+        )
+        async with self._transport.http(request) as reply:
+            if reply.status == 200:
+                if reply.length is None:
+                    raise ProtocolError(f"the host does not say how long {path} is")
+                return FileEntry(path, reply.length, None)
+            if reply.status == 404:
+                return None
+            raise rejected(str(path), "look at", reply.status, "")
+
+    async def _target(self, path: DatastorePath) -> str:
+        return folder_target(path, (await self.place()).datacenter_path)
+
+    # -- what changes it -----------------------------------------------------------------------
+    #
+    # Each takes a `timeout` in seconds over all of it, `Timeouts.files` if None. When it passes,
+    # `DeadlineError` says by its `outcome` whether the change had left (`unknown`) or not, and by
+    # `task` what goes on on the host.
+
+    async def mkdir(
+        self,
+        path: str | DatastorePath,
+        *,
+        parents: bool = False,
+        exist_ok: bool = False,
+        timeout: float | None = None,
+    ) -> None:
+        """Make a folder. Raises `FileAlreadyExists` unless `exist_ok`, `FileNotFound` without its parent.
+
+        Raises `DeadlineError` after `timeout` seconds (`Timeouts.files` if None): `outcome` is
+        `unknown` if the host may have made it. Cancelling does not call it back.
+        """
+        folder = self.path(path)
+        if not folder.path:
+            return
+        async with self._within("mkdir", folder, timeout) as course:
+            manager, center = await self._manager()
+            course.changing()
+            try:
+                await manager.MakeDirectory(
+                    str(folder), datacenter=center, createParentDirectories=parents
+                )
+            except (vim25.FileAlreadyExists, OutcomeUnknownError):
+                entry = await self._find(folder, course) if exist_ok else None
+                if entry is None or not entry.is_dir:
+                    raise
+
+    async def delete(
+        self,
+        path: str | DatastorePath,
+        *,
+        missing_ok: bool = False,
+        timeout: float | None = None,
+    ) -> None:
+        """Delete a file, or a folder with all that is in it; by FileManager, as disks need it.
+
+        Raises `NotFoundError` unless `missing_ok`, `UsageError` for the root, `DeadlineError` after
+        `timeout` seconds (`Timeouts.files` if None): the host's task, `error.task`, may go on, so
+        its `outcome` is `unknown`. Cancelling does not call it back.
+        """
+        file = self._below(path, "deleted")
+        async with self._within("delete", file, timeout) as course:
+            manager, center = await self._manager()
+            course.changing()
+            try:
+                course.task = await manager.DeleteDatastoreFile_Task(str(file), datacenter=center)
+                await self._wait(course.task)
+            except vim25.FileNotFound:
+                if not missing_ok:
+                    raise no_such(file) from None
+            except OutcomeUnknownError:
+                if await self._find(file, course) is not None:
+                    raise
+
+    async def move(
+        self,
+        path: str | DatastorePath,
+        to: str | DatastorePath,
+        *,
+        overwrite: bool = False,
+        timeout: float | None = None,
+    ) -> None:
+        """Rename or move a file. `to` may be in another datastore of the same datacenter.
+
+        Raises `FileAlreadyExists`, `NotFoundError`. If the host's answer is lost, it was done if what
+        had the old name before, by its size, has the new one now, and nothing has the old. Raises `DeadlineError` after `timeout` seconds
+        (`Timeouts.files` if None): the host's task, `error.task`, may go on, so its `outcome` is
+        `unknown`, and the file has one of the two names or, moved between datastores, both.
+        Cancelling does not call it back.
+        """
+        source, target = self._below(path, "moved"), self._elsewhere(to)
+        async with self._within("move", source, timeout) as course:
+            manager, center = await self._manager()
+            before = await self._find(source, course)
+            if before is None:
+                raise no_such(source)
+            course.changing()
+            try:
+                course.task = await manager.MoveDatastoreFile_Task(
+                    str(source),
+                    destinationName=str(target),
+                    sourceDatacenter=center,
+                    destinationDatacenter=center,
+                    force=overwrite,
+                )
+                await self._wait(course.task)
+            except vim25.FileNotFound:
+                raise await self._absent(source, target, course) from None
+            except OutcomeUnknownError:
+                if target.datastore != self.name or await self._find(source, course) is not None:
+                    raise
+                after = await self._find(target, course)
+                if after is None or (after.size, after.is_dir) != (before.size, before.is_dir):
+                    raise
+
+    async def copy(
+        self,
+        path: str | DatastorePath,
+        to: str | DatastorePath,
+        *,
+        overwrite: bool = False,
+        timeout: float | None = None,
+    ) -> None:
+        """Copy a file on the host. Raises `FileAlreadyExists`, `NotFoundError`, `OutcomeUnknownError`.
+
+        Raises `DeadlineError` after `timeout` seconds (`Timeouts.files` if None): the host's task,
+        `error.task`, may go on, so its `outcome` is `unknown`, and a part of the copy may be there.
+        Cancelling does not call it back.
+        """
+        source, target = self._below(path, "copied"), self._elsewhere(to)
+        async with self._within("copy", source, timeout) as course:
+            manager, center = await self._manager()
+            course.changing()
+            try:
+                course.task = await manager.CopyDatastoreFile_Task(
+                    str(source),
+                    destinationName=str(target),
+                    sourceDatacenter=center,
+                    destinationDatacenter=center,
+                    force=overwrite,
+                )
+                await self._wait(course.task)
+            except vim25.FileNotFound:
+                raise await self._absent(source, target, course) from None
+
+    def _elsewhere(self, to: str | DatastorePath) -> DatastorePath:
+        if isinstance(to, str):
+            to = DatastorePath.parse(to) if to.startswith("[") else self._relative(to)
+        return _not_root(to, "a name for a file")
+
+    async def _absent(
+        self, source: DatastorePath, target: DatastorePath, course: Course
+    ) -> NotFoundError:
+        """Return which of the two the host did not find: the file, or the folder that it was to go to."""
+        there = await self._find(source, course) is not None
+        return no_such(target.parent if there else source)
+
+    async def _manager(self) -> tuple[vim25.FileManager, vim25.Datacenter]:
+        manager = self._context.content.fileManager
+        if manager is None:
+            raise NotFoundError(f"{self._session.host} has no file manager", kind="FileManager")
+        return self._context.bind(manager), (await self.place()).datacenter
+
+    # -- bodies --------------------------------------------------------------------------------
+
+    async def upload(
+        self,
+        path: str | DatastorePath,
+        source: Source,
+        *,
+        size: int | None = None,
+        progress: Callable[[int], None] | None = None,
+        overwrite: bool = False,
+        direct: bool = False,
+        verify: Literal["size", "hash"] = "size",
+        timeout: float | None = None,
+    ) -> FileEntry:
+        """Store a file and return what the host says of it then.
+
+        The host must have answered 200 or 201, and then list the file with exactly `size` bytes.
+        The body is sent once: nothing is resumed or sent again by itself. A failed upload may leave
+        a partial file, and one that fails to verify leaves the file as the host has it; use a name
+        of your own, delete it on failure, `move` it on success.
+
+        Args:
+            path: The folder must exist.
+            source: `bytes`, the name of a file, or an async iterable of chunks.
+            size: Bytes, exactly; must be given for an iterable.
+            progress: Told the bytes that have left, after each piece.
+            overwrite: Replace a file that is there.
+            direct: On a vCenter, send the bytes straight to an ESX host by a ticket for this one
+                request (API 5.0 and newer), else through the server that is connected.
+            verify: `"size"` takes the host's word for the bytes. `"hash"` reads the file back and
+                compares its SHA-256 with that of the bytes which left: twice the traffic, and a
+                bit that flipped in storage is found.
+            timeout: Seconds for each look at the host's files, before and after the body;
+                `Timeouts.listing` if None. The body itself has `Timeouts.write` for each piece and
+                `Timeouts.read` for the answer.
+
+        Raises:
+            TransferRejectedError: The host refused, before or amid the body; `status` says how.
+            TransferCorruptError: The host has another size, or other bytes, than were sent.
+            SourceError: The source delivers less, more, or fails itself (`__cause__`).
+            DeadlineError: The host's search for the name did not end before the body: nothing
+                was sent. One that does not end after it fails nothing: the file is asked itself.
+            TransportError: The connection failed.
+
+        Cancelling aborts the connection: the host never sees the body whole. When cancelled later,
+        the file is there and was not verified.
+        """
+        file = self._below(path, "stored")
+        if verify not in {"size", "hash"}:
+            raise UsageError(f"verify is 'size' or 'hash', not {verify!r}")
+        body, length = await opened(source, size)
+        digest = Digest() if verify == "hash" else None
+        if digest is not None:
+            body = digest.passing(body)
+        if not overwrite and await self.exists(file, timeout=timeout):
+            raise rejected(str(file), "store", 409, "it exists already")
+        door = await self._door(file, "httpPut", direct=direct)
+        request = HTTPRequest(
+            method="PUT",
+            target=door.target,
+            headers={**door.headers, "Content-Type": "application/octet-stream"},
+            body=body,
+            length=length,
+            on_sent=progress,
+        )
+        async with self._transport.http(request, address=door.address, trust=door.trust) as reply:
+            if reply.status not in _DONE:
+                raise rejected(str(file), "store", reply.status, await reply.excerpt())
+        entry = await self.confirm(file, length, timeout=timeout)
+        if digest is not None:
+            await self.compare(file, await digest.hexdigest(), direct=direct)
+        return entry
+
+    async def confirm(
+        self, path: str | DatastorePath, size: int, *, timeout: float | None = None
+    ) -> FileEntry:
+        """Read back a stored file's size. Raises `TransferCorruptError` if it is not `size`.
+
+        The host is asked to list it; if it has not done so within `timeout` seconds
+        (`Timeouts.listing` if None), the file itself is asked by HEAD, which has the deadlines of
+        a transfer. Cancelling leaves the file as it is.
+        """
+        file = self.path(path)
+        try:
+            async with self._within("stat", file, timeout) as course:
+                entry = await self._find(file, course)
+        except DeadlineError as error:
+            log.info("%s: its folder is not listed, the file itself is asked: %s", file, error)
+            entry = None
+        if entry is None or entry.size != size:
+            # The list of a folder may lag behind; the file itself does not.
+            entry = await self._head(file)
+        if entry is None or entry.size != size:
+            actual = None if entry is None else entry.size
+            raise TransferCorruptError(
+                f"the host took {file} and has "
+                + ("no such file" if actual is None else f"{actual} bytes of {size}"),
+                hint="Delete it and upload it again.",
+                path=str(file),
+                expected=size,
+                actual=actual,
+            )
+        return entry
+
+    async def compare(
+        self,
+        path: str | DatastorePath,
+        digest: str,
+        algorithm: str = "sha256",
+        *,
+        progress: Callable[[int], None] | None = None,
+        direct: bool = False,
+    ) -> None:
+        """Read a stored file back whole and compare its hash with `digest`, in hexadecimal.
+
+        What the host keeps in memory it may answer from there, so this proves what it has stored
+        no better than the host itself reads it. `progress` is told the bytes of each piece.
+
+        Raises `TransferCorruptError`, with both digests as facts, if they differ: the file is left
+        as it is. Else as `download`. Cancelling closes the connection.
+        """
+        file = self.path(path)
+        found = Digest(algorithm)
+        async with self.download(file, direct=direct) as body:
+            async for chunk in body:
+                await found.feed(chunk)
+                if progress is not None:
+                    progress(len(chunk))
+        actual = await found.hexdigest()
+        if actual != digest.lower():
+            raise TransferCorruptError(
+                f"the host gives back other bytes of {file} than were sent: "
+                f"{algorithm} {actual[:16]}..., not {digest[:16].lower()}...",
+                hint="Delete it, upload it again, and have the datastore checked.",
+                path=str(file),
+                expected=digest.lower(),
+                actual=actual,
+            )
+
+    async def put_request(
+        self, path: str | DatastorePath, size: int, *, direct: bool = False
+    ) -> PutTarget:
+        """Return the PUT that would store a file, for whoever moves the body; then `confirm` it.
+
+        The session is made sure of first, so that its cookie is fresh.
+        """
+        door = await self._door(self._below(path, "stored"), "httpPut", direct=direct)
+        return PutTarget(
+            address=door.address,
+            target=door.target,
+            headers={**door.headers, "Content-Type": "application/octet-stream"},
+            size=size,
+            trust=door.trust,
+        )
+
+    @asynccontextmanager
+    async def download(
+        self,
+        path: str | DatastorePath,
+        range: tuple[int, int | None] | None = None,  # noqa: A002 - the word that HTTP has for it
+        *,
+        direct: bool = False,
+    ) -> AsyncIterator[Download]:
+        """Read a file, or the bytes `start` to `stop` (exclusive; None: the end) of it.
+
+        ``async with datastore.download("a.vmdk") as body: async for chunk in body: ...``
+
+        When the connection breaks it is taken up again where it broke, as long as the host says
+        that the file is the same. Leaving or cancelling closes the connection.
+
+        Raises:
+            NotFoundError: There is no such file.
+            UsageError: It is a folder, or `range` is none.
+            TransferRejectedError: The host refused; 416 if the file ends before `start`.
+            TransferCorruptError: The file changed on the way.
+            TransportError: The connection failed, and taking it up again did too.
+        """
+        file = self._below(path, "read")
+        start, stop = range if range is not None else (0, None)
+        if start < 0 or (stop is not None and stop <= start):
+            raise UsageError(f"{start} to {stop} is no range of bytes")
+
+        @asynccontextmanager
+        async def request(first: int, end: int | None) -> AsyncIterator[HTTPReply]:
+            door = await self._door(file, "httpGet", direct=direct)
+            headers: dict[str, str | Secret] = {**door.headers}
+            if first or end is not None:
+                headers["Range"] = f"bytes={first}-{'' if end is None else end - 1}"
+            got = HTTPRequest(method="GET", target=door.target, headers=headers)
+            async with self._transport.http(got, address=door.address, trust=door.trust) as reply:
+                if reply.status == 404:
+                    raise no_such(file)
+                if reply.status not in {200, 206}:
+                    raise rejected(str(file), "send", reply.status, await reply.excerpt())
+                if (reply.header("content-type") or "").startswith("text/html"):
+                    await self._refuse_folder(file)
+                yield reply
+
+        download = Download(str(file), request, start, stop)
+        try:
+            await download.open()
+            yield download
+        finally:
+            await download.aclose()
+
+    async def _refuse_folder(self, path: DatastorePath) -> None:
+        """Raise `UsageError` for a folder, which the host sends too: as a page with its list."""
+        async with self._within("stat", path, None) as course:
+            entry = await self._find(path, course)
+        if entry is not None and entry.is_dir:
+            raise UsageError(
+                f"{path} is a folder",
+                hint=f"List it: vimctl datastore ls '{path}'; then read files.",
+            )
+
+    async def _door(self, file: DatastorePath, method: str, *, direct: bool) -> Door:
+        """Return where a request goes, with fresh credentials."""
+        place = await self.place()
+        if direct:
+            door = await host_door(self._context, self._transport, place, file, method)
+            if door is not None:
+                return door
+            log.info(
+                "%s: no direct way to a host, the bytes go through %s", file, self._session.host
+            )
+        cookie = await self._session.ensure()
+        return Door(
+            self._transport.address,
+            folder_target(file, place.datacenter_path),
+            _credentials(cookie),
+            self._transport.trust,
+        )
+
+    def __repr__(self) -> str:
+        return f"<Datastore {self.name} on {self._session.host}>"
+
+
+def _not_root(path: DatastorePath, what: str) -> DatastorePath:
+    if not path.path:
+        raise UsageError(
+            f"{path} is the root of a datastore, which is not {what}", hint="Name what is in it."
+        )
+    return path
+
+
+def _credentials(cookie: Secret | None) -> dict[str, str | Secret]:
+    return {} if cookie is None else {"Cookie": Secret(f"{COOKIE}={cookie.reveal()}")}

@@ -1,0 +1,19 @@
+"""The name under which this project is installed, which is not its import name.
+
+`vimlib` and `driver` on the public index belong to other projects, so every hint that tells a
+reader what to install takes the name from here. Imports nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["DISTRIBUTION", "install_command"]
+
+DISTRIBUTION: Final = "vimlib-esx"
+"""Name in `pyproject.toml`, to be given to pip."""
+
+
+def install_command(extra: str) -> str:
+    """Return the command that installs this distribution with one of its extras."""
+    return f"pip install '{DISTRIBUTION}[{extra}]'"

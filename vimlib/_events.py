@@ -1,0 +1,223 @@
+"""Events of a host as an asynchronous iterator that loses none and repeats none.
+
+An EventHistoryCollector is a cursor on the server: reading moves it. A reply that is lost takes
+its events along, so after any failure the cursor is given up and a new one begins a little before
+the last event that was handed on; what was handed on already is known by key and time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections import OrderedDict
+from contextlib import aclosing, asynccontextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from vimlib import vim25
+from vimlib._collector.feed import GoneError, feeding
+from vimlib._collector.owned import acquire, release
+from vimlib._collector.pace import Pace
+from vimlib._collector.sources import filter_spec, property_spec
+from vimlib._collector.stream import Stream
+from vimlib._collector.watch import poll
+from vimlib.errors import NotFoundError, OutcomeUnknownError, UsageError, VimlibError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+    from datetime import datetime
+
+    from vimlib._collector.context import Context
+
+__all__ = ["Events", "Memory", "events"]
+
+PAGE: Final = 1000  # the most that a host gives at once
+# Hosts write events of the same moment in no strict order, and clocks are set. A new cursor begins
+# this much before the last event; what lies between is known and not handed on again.
+SLACK: Final = timedelta(seconds=60)
+# Events remembered whatever their age: more than the page of latest ones that a host tells of.
+REMEMBER: Final = 2000
+
+
+class Memory:
+    """Which events were handed on. No I/O."""
+
+    def __init__(self) -> None:
+        self._seen: OrderedDict[tuple[int, datetime], None] = OrderedDict()
+        self._newest: datetime | None = None
+
+    def fresh(self, found: Iterable[vim25.Event]) -> list[vim25.Event]:
+        """Return those that were not handed on, oldest first, and remember them."""
+        news = []
+        for event in sorted(found, key=lambda event: (event.createdTime, event.key)):
+            identity = (event.key, event.createdTime)
+            if identity in self._seen:
+                continue
+            self._seen[identity] = None
+            if self._newest is None or event.createdTime > self._newest:
+                self._newest = event.createdTime
+            news.append(event)
+        self._forget()
+        return news
+
+    def resume_from(self) -> datetime | None:
+        """Return where a new cursor must begin; None if nothing was handed on."""
+        return None if self._newest is None else self._newest - SLACK
+
+    def _forget(self) -> None:
+        begin = self.resume_from()
+        while len(self._seen) > REMEMBER and begin is not None:
+            _, oldest = identity = next(iter(self._seen))
+            if oldest >= begin:
+                return
+            del self._seen[identity]
+
+
+class Events(Stream[vim25.Event]):
+    """What `events` returns: ``async for event in events(...)``.
+
+    Leaving the loop gives back what is on the host; see `Stream`.
+    """
+
+    def __init__(
+        self, context: Context, spec: vim25.EventFilterSpec, since: datetime | None, follow: bool
+    ) -> None:
+        super().__init__()
+        self._context = context
+        self._spec = spec
+        self._since = since
+        self._follow = follow
+
+    async def _items(self) -> AsyncGenerator[vim25.Event, None]:
+        memory, pace = Memory(), Pace(self._context.patience, self._context.max_wait)
+        clock = asyncio.get_running_loop().time
+        built = False
+        while True:
+            began = clock()
+            try:
+                async with aclosing(self._read(memory, pace)) as found:
+                    async for event in found:
+                        built = True
+                        yield event
+                return
+            except GoneError as error:
+                delay = pace.gone(error.fault, began, clock())
+            except vim25.ManagedObjectNotFound as error:
+                delay = pace.gone(error, began, clock())
+            except VimlibError as error:
+                if not built:
+                    raise
+                delay = pace.failed(error, began, clock())
+            await asyncio.sleep(delay)
+
+    async def _read(self, memory: Memory, pace: Pace) -> AsyncGenerator[vim25.Event, None]:
+        """Yield events until what is on the server is gone, or all are read and none is waited for."""
+        begin = self._since
+        resumed = memory.resume_from()
+        if resumed is not None and (begin is None or resumed > begin):
+            begin = resumed  # never before `since`: what lies there was not asked for
+        async with (
+            _history(self._context, _from(self._spec, begin)) as history,
+            feeding(self._context) as feed,
+        ):
+            if self._follow:
+                properties = [property_spec("EventHistoryCollector", ("latestPage",))]
+                await feed.add(
+                    filter_spec(self._context, properties, [vim25.ObjectSpec(obj=history)])
+                )
+            latest: list[vim25.Event] = []
+            while True:
+                while page := await _next(history):
+                    pace.fine()
+                    pace.progressed()
+                    for event in memory.fresh(page):
+                        yield event
+                # Some hosts' cursors stop at the end that they began with; the page that woke us
+                # has what they leave out.
+                for event in memory.fresh(latest):
+                    yield event
+                if not self._follow:
+                    return
+                update = None
+                while update is None:
+                    update = await poll(self._context, feed, pace, PAGE)
+                pace.progressed()
+                latest = [
+                    event
+                    for part in update.filterSet
+                    for item in part.objectSet
+                    for change in item.changeSet
+                    for event in change.val or ()
+                ]
+
+    def __repr__(self) -> str:
+        return f"<Events of {self._context.invoker.host}>"
+
+
+def events(
+    context: Context,
+    spec: vim25.EventFilterSpec | None = None,
+    *,
+    since: datetime | None = None,
+    follow: bool = True,
+) -> Events:
+    """Read events, oldest first, and go on with new ones as they happen.
+
+    None is lost and none comes twice, across lost connections and sessions too. The host is
+    asked again only when what it gave has been taken.
+
+    Args:
+        spec: Which events; None is all. Its `time.beginTime` is used if `since` is None.
+        since: Events from that time on, by the host's clock, with a time zone; None is all that
+            the host still has.
+        follow: Whether to wait for new events; if not, it ends with the last one there is.
+
+    Raises:
+        UsageError: `since` has no time zone.
+        NotFoundError: While iterating: the host keeps no events.
+        TransportError: While iterating: the host was away for longer than `Context.patience`.
+    """
+    if since is not None and since.tzinfo is None:
+        raise UsageError("since needs a time zone", hint="Write datetime.now(timezone.utc).")
+    spec = vim25.EventFilterSpec() if spec is None else spec
+    if since is None and spec.time is not None:
+        since = spec.time.beginTime
+    return Events(context, spec, since, follow)
+
+
+def _from(spec: vim25.EventFilterSpec, begin: datetime | None) -> vim25.EventFilterSpec:
+    spec = copy.copy(spec)
+    end = None if spec.time is None else spec.time.endTime
+    spec.time = None
+    if begin is not None or end is not None:
+        spec.time = vim25.EventFilterSpecByTime(beginTime=begin, endTime=end)
+    return spec
+
+
+async def _next(history: vim25.EventHistoryCollector) -> list[vim25.Event]:
+    try:
+        return await history.ReadNextEvents(PAGE)
+    except OutcomeUnknownError as lost:
+        # Where the cursor stands now nobody knows.
+        raise GoneError(lost) from lost
+
+
+@asynccontextmanager
+async def _history(
+    context: Context, spec: vim25.EventFilterSpec
+) -> AsyncIterator[vim25.EventHistoryCollector]:
+    """Own a cursor over the host's events, at the oldest that fits."""
+    manager = context.content.eventManager
+    if manager is None:
+        raise NotFoundError(f"{context.invoker.host} keeps no events", kind="EventManager", name="")
+    make = context.bind(manager).CreateCollectorForEvents(spec)
+    made = await acquire(
+        "an EventHistoryCollector", make, lambda it: context.bind(it).DestroyCollector()
+    )
+    history = context.bind(made)
+    try:
+        # Documented as where a new one begins; said all the same, since not all hosts keep to it.
+        await history.RewindCollector()
+        yield history
+    finally:
+        await release(repr(history), history.DestroyCollector())

@@ -1,0 +1,383 @@
+r"""Inventory paths, as `/DC/vm/web/web-1`: of many objects at once, and back by patterns.
+
+Names on the wire have `/`, `\` and `%` escaped as `%2f`, `%5c` and `%25`; a path keeps them so,
+and FindByInventoryPath takes it. The root folder's own name is no part of a path.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import aclosing, asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
+
+from vimlib import vim25
+from vimlib._collector.collect import PAGE, listing
+from vimlib._collector.sources import filter_spec, members_of, property_spec, retrieval_spec
+from vimlib._collector.traversal import UP, Hop, Traversal
+from vimlib._collector.views import container_view, list_view
+from vimlib.errors import InvalidPathError, printable
+
+if TYPE_CHECKING:
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterator,
+        Callable,
+        Iterable,
+        Iterator,
+        Sequence,
+    )
+    from contextlib import AbstractAsyncContextManager
+
+    from vimlib._collector.context import Context
+
+__all__ = ["Found", "escape", "find", "paths_of", "unescape"]
+
+Key = tuple[str, str]
+
+# Starts that are named one by one in a request; beyond that a ListView has them, so that the
+# request stays small and the calls as few.
+FEW: Final = 20
+DEEPEST: Final = 64
+
+# What each type has below it. Together with the leaves these are all types of the inventory, and
+# no object fits two of them.
+CHILDREN: Final = {
+    "Folder": ("childEntity",),
+    "Datacenter": ("vmFolder", "hostFolder", "datastoreFolder", "networkFolder"),
+    "ComputeResource": ("host", "resourcePool"),
+    "ResourcePool": ("resourcePool", "vm"),
+}
+LEAVES: Final = (
+    vim25.HostSystem,
+    vim25.VirtualMachine,
+    vim25.Datastore,
+    vim25.Network,
+    vim25.DistributedVirtualSwitch,
+    vim25.TransitGateway,
+)
+BELOW: Final = Traversal(
+    tuple(Hop(kind, path) for kind, paths in CHILDREN.items() for path in paths)
+)
+
+# Where a bare name of a type is looked for.
+HOMES: Final[tuple[tuple[type[vim25.ManagedObject], str], ...]] = (
+    (vim25.VirtualMachine, "vm"),
+    (vim25.HostSystem, "host"),
+    (vim25.ComputeResource, "host"),
+    (vim25.ResourcePool, "host"),
+    (vim25.Datastore, "datastore"),
+    (vim25.Network, "network"),
+    (vim25.DistributedVirtualSwitch, "network"),
+)
+
+
+class Found(Struct, frozen=True):
+    """An object of the inventory and a path to it."""
+
+    path: str
+    obj: Any
+
+    def __str__(self) -> str:
+        return self.path
+
+
+def escape(name: str) -> str:
+    """Return a name as one part of a path."""
+    return name.replace("%", "%25").replace("/", "%2f").replace("\\", "%5c")
+
+
+def unescape(part: str) -> str:
+    """Return the name that one part of a path stands for."""
+    return _ESCAPE.sub(lambda match: chr(int(match[1], 16)), part)
+
+
+_ESCAPE: Final = re.compile(r"%(2[fF]|5[cC]|25)")
+
+
+async def paths_of(context: Context, objects: Iterable[vim25.ManagedObject]) -> list[str | None]:
+    """Return the inventory path of each object, in a number of calls that does not grow with them.
+
+    (Before API 4.1 it does with those that are gone.) None for an object that is gone, or whose
+    ancestors this user may not all read. Cancelling leaves nothing behind on the host.
+    """
+    wanted = list(objects)
+    if not wanted:
+        return []
+    known: dict[Key, vim25.ObjectContent] = {}
+    properties = [
+        property_spec(kind, ("name", "parent", *_other_parents(context, kind)))
+        for kind in (*CHILDREN, *_leaves(context))
+    ]
+    async for content in _walk(context, wanted, UP, properties):
+        known[content.obj.moref] = content
+    names: dict[Key, tuple[str | None, Key | None]] = {}
+    for key, content in known.items():
+        props = {item.name: item.val for item in content.propSet}
+        above = props.get("parent") or props.get("parentVApp")
+        names[key] = (props.get("name"), None if above is None else above.moref)
+    return [_path(obj.moref, names, context.content.rootFolder.moref) for obj in wanted]
+
+
+def _leaves(context: Context) -> list[str]:
+    return [kind.__name__ for kind in LEAVES if context.speaks(kind._since_)]
+
+
+def _other_parents(context: Context, kind: str) -> tuple[str, ...]:
+    # A machine in a vApp has no parent.
+    hops = UP.at(context.api_version).hops
+    return tuple(hop.path for hop in hops if hop.kind == kind)
+
+
+def _path(key: Key, names: dict[Key, tuple[str | None, Key | None]], root: Key) -> str | None:
+    parts: list[str] = []
+    at = key
+    while at != root:
+        name, above = names.get(at, (None, None))
+        if name is None or above is None or len(parts) > DEEPEST:
+            return None
+        parts.append(_part(name))
+        at = above
+    return "/" + "/".join(reversed(parts))
+
+
+def _part(name: str) -> str:
+    # Servers escape; one that does not must not make two parts of one name.
+    return name.replace("/", "%2f").replace("\\", "%5c")
+
+
+async def find(
+    context: Context, pattern: str, kind: type[vim25.ManagedObject] = vim25.ManagedEntity
+) -> list[Found]:
+    r"""Return the objects whose inventory path fits `pattern`, in a call for each of its levels.
+
+    ``await find(context, "/*/vm/web-*")``. In a part of the path `*` stands for anything, `?` for
+    one character, `[a-c]` and `[^a-c]` for one of these or none of them, `\` takes the next
+    character as it is; `**` (or `...`) as a part stands for any number of levels. A `/` in a
+    name is written `%2f`.
+
+    A pattern without a leading `/` begins at the folder where each datacenter keeps objects of
+    `kind`: `find(context, "a/web-*", vim25.VirtualMachine)` is `/*/vm/a/web-*`; a bare name is
+    looked for in all levels below. Where `kind` has no such folder it begins at the root.
+
+    Each object comes once, with the first path that leads to it. Cancelling leaves nothing
+    behind on the host.
+
+    Raises:
+        InvalidPathError: The pattern has an empty part or an unclosed bracket.
+    """
+    tree = _Tree(context)
+    level = [Found("", context.content.rootFolder)]
+    for part in _parse(_anchored(pattern, kind)):
+        level = await (tree.all_below(level) if part is None else tree.below(level, part))
+    unique = {item.obj.moref: item for item in reversed(level) if isinstance(item.obj, kind)}
+    return [Found(item.path or "/", item.obj) for item in reversed(unique.values())]
+
+
+class _Tree:
+    """The part of the inventory that has been read."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._names: dict[Key, str] = {}
+        self._below: dict[Key, list[vim25.ManagedObject]] = {}
+        # Those whose children have been read too, so that all names below them are known.
+        self._done: set[Key] = set()
+
+    async def below(self, level: Sequence[Found], fits: re.Pattern[str]) -> list[Found]:
+        """Return what is one level below and fits by name."""
+        unread = {
+            item.obj.moref: item.obj
+            for item in level
+            if item.obj.moref not in self._done and not isinstance(item.obj, LEAVES)
+        }
+        if unread:
+            await self._take(_walk(self._context, list(unread.values()), BELOW, self._properties()))
+            self._done.update(unread)
+        return [
+            item
+            for item in self._steps(level)
+            if fits.fullmatch(unescape(item.path.rpartition("/")[2]))
+        ]
+
+    async def all_below(self, level: Sequence[Found]) -> list[Found]:
+        """Return `level` and what is below it, on all levels."""
+        tops = [item.obj for item in level if not isinstance(item.obj, LEAVES)]
+        if tops:
+            await self._take_all(tops[0] if len(tops) == 1 else self._context.content.rootFolder)
+        found = list(level)
+        seen = {item.obj.moref for item in level}
+        at = 0
+        while at < len(found):
+            for item in self._steps(found[at : at + 1]):
+                if item.obj.moref not in seen:
+                    seen.add(item.obj.moref)
+                    found.append(item)
+            at += 1
+        return found
+
+    def _steps(self, level: Iterable[Found]) -> Iterator[Found]:
+        for item in level:
+            for child in self._below.get(item.obj.moref, ()):
+                name = self._names.get(child.moref)
+                if name is not None:  # else not readable by this user, or gone meanwhile
+                    yield Found(f"{item.path}/{_part(name)}", child)
+
+    def _properties(self) -> list[vim25.PropertySpec]:
+        specs = [property_spec(kind, ("name", *paths)) for kind, paths in CHILDREN.items()]
+        return specs + [property_spec(kind, ("name",)) for kind in _leaves(self._context)]
+
+    async def _take_all(self, top: vim25.ManagedObject) -> None:
+        """Read all that is below `top`, through a view: servers do that best."""
+
+        @asynccontextmanager
+        async def objects() -> AsyncIterator[list[vim25.ObjectSpec]]:
+            async with container_view(self._context, root=top) as view:
+                yield [vim25.ObjectSpec(obj=top), members_of(view)]
+
+        self._done.update(await self._take(_contents(self._context, self._properties(), objects)))
+
+    async def _take(self, contents: AsyncGenerator[vim25.ObjectContent, None]) -> list[Key]:
+        read = []
+        async with aclosing(contents):
+            async for content in contents:
+                key, children = content.obj.moref, list[vim25.ManagedObject]()
+                read.append(key)
+                for item in content.propSet:
+                    if item.name == "name":
+                        self._names[key] = item.val
+                    elif isinstance(item.val, list):
+                        children.extend(item.val)
+                    elif item.val is not None:
+                        children.append(item.val)
+                self._below[key] = children
+        return read
+
+
+async def _walk(
+    context: Context,
+    starts: list[vim25.ManagedObject],
+    traversal: Traversal,
+    properties: list[vim25.PropertySpec],
+) -> AsyncGenerator[vim25.ObjectContent, None]:
+    """Yield what is read of the starts and of where the traversal leads from them; not of who is gone."""
+    while starts:
+        try:
+            async with aclosing(_walk_once(context, starts, traversal, properties)) as contents:
+                async for content in contents:
+                    yield content
+            return
+        except vim25.ManagedObjectNotFound as gone:
+            # Hosts before 4.1 refuse the lot for one that is gone, before they tell of any.
+            lost: vim25.ManagedObject | None = gone.obj
+            left = [obj for obj in starts if lost is None or obj.moref != lost.moref]
+            if lost is None or len(left) == len(starts):
+                raise
+            starts = left
+
+
+async def _walk_once(
+    context: Context,
+    starts: list[vim25.ManagedObject],
+    traversal: Traversal,
+    properties: list[vim25.PropertySpec],
+) -> AsyncGenerator[vim25.ObjectContent, None]:
+    traversal = traversal.at(context.api_version)
+
+    @asynccontextmanager
+    async def objects() -> AsyncIterator[list[vim25.ObjectSpec]]:
+        if len(starts) <= FEW:
+            select = traversal.select()
+            yield [vim25.ObjectSpec(obj=start, skip=False, selectSet=select) for start in starts]
+            return
+        async with list_view(context, starts) as view:
+            members = Traversal((Hop("ListView", "view"),)).then(traversal)
+            yield [vim25.ObjectSpec(obj=view, skip=True, selectSet=members.select())]
+
+    async with aclosing(_contents(context, properties, objects)) as contents:
+        async for content in contents:
+            yield content
+
+
+async def _contents(
+    context: Context,
+    properties: list[vim25.PropertySpec],
+    objects: Callable[[], AbstractAsyncContextManager[list[vim25.ObjectSpec]]],
+) -> AsyncGenerator[vim25.ObjectContent, None]:
+    @asynccontextmanager
+    async def begin() -> AsyncIterator[vim25.PropertyFilterSpec]:
+        async with objects() as specs:
+            # A view that is gone is refused and made anew; a start that is gone leads nowhere.
+            make = retrieval_spec if any(spec.skip for spec in specs) else filter_spec
+            yield make(context, properties, specs)
+
+    async with aclosing(listing(context, begin, PAGE)) as found:
+        async for page in found:
+            for content in page:
+                yield content
+
+
+def _anchored(pattern: str, kind: type[vim25.ManagedObject]) -> str:
+    if pattern.startswith("/"):
+        return pattern
+    home = next((folder for known, folder in HOMES if issubclass(kind, known)), None)
+    if home is None:
+        return f"/{pattern}"
+    return f"/*/{home}/{pattern}" if "/" in pattern else f"/*/{home}/**/{pattern}"
+
+
+def _parse(pattern: str) -> list[re.Pattern[str] | None]:
+    """Return what each part must fit; None for any number of levels."""
+    text = pattern.strip("/")
+    parts: list[re.Pattern[str] | None] = []
+    for part in text.split("/") if text else ():
+        if part in ("**", "..."):
+            if not parts or parts[-1] is not None:
+                parts.append(None)
+        elif part:
+            parts.append(re.compile(_regex(part, pattern), re.DOTALL))
+        else:
+            raise _bad(pattern, "has an empty part", "Write one slash between parts.")
+    return parts
+
+
+_TOKEN: Final = re.compile(
+    r"\\(?P<taken>.)|(?P<star>\*+)|(?P<one>\?)|\[(?P<set>\^?\]?[^\]]*)\]|(?P<open>\[)|%(?P<code>2f|5c|25)|(?P<plain>.)",
+    re.DOTALL | re.IGNORECASE,
+)
+
+
+def _regex(part: str, pattern: str) -> str:
+    out = []
+    for token in _TOKEN.finditer(part):
+        kind = token.lastgroup
+        if kind == "star":
+            out.append(".*")
+        elif kind == "one":
+            out.append(".")
+        elif kind == "set":
+            inverted = token["set"].startswith("^")
+            members = "".join(
+                c if c == "-" else re.escape(c) for c in token["set"].removeprefix("^")
+            )
+            if not members:
+                raise _bad(pattern, "has empty brackets", "Write [abc] or [a-c].")
+            out.append(f"[{'^' if inverted else ''}{members}]")
+        elif kind == "open":
+            raise _bad(
+                pattern, "has a bracket that is not closed", r"Write \[ for a bracket in a name."
+            )
+        elif kind == "code":
+            out.append(re.escape(chr(int(token["code"], 16))))
+        else:
+            out.append(re.escape(token["taken"] or token["plain"]))
+    try:
+        re.compile("".join(out))
+    except re.error:
+        raise _bad(pattern, "has a range that runs backwards", "Write [a-c].") from None
+    return "".join(out)
+
+
+def _bad(pattern: str, what: str, hint: str) -> InvalidPathError:
+    return InvalidPathError(f"{printable(pattern)!r} {what}", hint=hint, path=pattern)

@@ -1,0 +1,380 @@
+"""NFC leases: the disks of an import or an export, held by a heartbeat, aborted on any failure.
+
+The host gives a lease up after some minutes (`leaseTimeout`) without a sign of life, so a task of
+its own reports progress by the loop's monotonic clock, four times as often as needed, whether
+bytes flow or not. Leaving the context manager completes the lease; any exception and any
+cancellation aborts it, shielded, and then the host removes what was half made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from vimlib import vim25
+from vimlib._collector import get
+from vimlib._collector.watch import wait_for
+from vimlib._datastore.source import opened
+from vimlib._secret import Secret
+from vimlib._session.shield import finish
+from vimlib._tls import Pin, blind_trust, parse_pin
+from vimlib._transport.address import parse_address
+from vimlib._transport.base import COOKIE
+from vimlib._transport.http import HTTPRequest
+from vimlib.errors import (
+    LeaseError,
+    OutcomeUnknownError,
+    ProtocolError,
+    TransferRejectedError,
+    UsageError,
+    VimlibError,
+    printable,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from vimlib._collector import Context
+    from vimlib._datastore.source import Source
+    from vimlib._session.session import Session
+    from vimlib._tls import Trust
+    from vimlib._transport.address import Address
+    from vimlib._transport.network import HTTPTransport
+
+__all__ = ["Lease", "LeaseDevice", "open_lease"]
+
+log = logging.getLogger("vimlib.nfc")
+
+STREAM_OPTIMIZED: Final = "application/x-vnd.vmware-streamVmdk"
+# A quarter of the host's patience, so that three beats may be lost; and never rarer than this.
+_LONGEST_BEAT: Final = 30.0
+# Whatever the host says its patience is.
+_SHORTEST_BEAT: Final = 0.5
+_LAST_CALL: Final = 15.0
+_DONE: Final = frozenset({200, 201, 204})
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseDevice:
+    """One file of a lease: where its bytes go or come from."""
+
+    key: str
+    import_key: str
+    """Of an import: the key of the item in the spec, as the descriptor names it."""
+    address: Address
+    target: str
+    trust: Trust | None
+    is_disk: bool
+    size: int | None
+    """Bytes, of an export where the host knows it."""
+
+    @property
+    def ours(self) -> bool:
+        """Whether it is on the server that we are logged in to, by its own certificate."""
+        return self.trust is None
+
+    def __str__(self) -> str:
+        return f"{self.key} at {self.address.netloc}"
+
+
+class Lease:
+    """A lease that is ready; valid within `client.lease(...)`."""
+
+    def __init__(
+        self,
+        lease: vim25.HttpNfcLease,
+        info: vim25.HttpNfcLeaseInfo,
+        devices: tuple[LeaseDevice, ...],
+        session: Session,
+        transport: HTTPTransport,
+    ) -> None:
+        self.lease = lease
+        self.info = info
+        """What the host says of it: `entity` is the machine, `totalDiskCapacityInKB` its size."""
+        self.devices = devices
+        self.percent = 0
+        """What the heartbeat reports; set it, 0 to 100, as the work goes on."""
+        self._session = session
+        self._transport = transport
+
+    def device(self, key: str) -> LeaseDevice:
+        """Return the device of that key or import key. Raises `UsageError`."""
+        for device in self.devices:
+            if key in {device.key, device.import_key}:
+                return device
+        raise UsageError(
+            f"the lease has no device {key!r}; it has {', '.join(d.key for d in self.devices)}"
+        )
+
+    async def upload(
+        self,
+        device: LeaseDevice,
+        source: Source,
+        *,
+        size: int | None = None,
+        progress: Callable[[int], None] | None = None,
+        create: bool = False,
+    ) -> None:
+        """Send the bytes of one device: a streamOptimized disk, or with `create` any other file.
+
+        Raises `TransferRejectedError`, `SourceError`, `TransportError`. Cancelling aborts the
+        connection.
+        """
+        body, length = await opened(source, size)
+        headers: dict[str, str | Secret] = {
+            **await self._credentials(device),
+            "Content-Type": "application/octet-stream" if create else STREAM_OPTIMIZED,
+        }
+        if create:
+            headers["Overwrite"] = "t"
+        request = HTTPRequest(
+            method="PUT" if create else "POST",
+            target=device.target,
+            headers=headers,
+            body=body,
+            length=length,
+            on_sent=progress,
+        )
+        async with self._transport.http(
+            request, address=device.address, trust=device.trust
+        ) as reply:
+            if reply.status not in _DONE:
+                raise _rejected("take", device, reply.status, await reply.excerpt())
+
+    async def download(self, device: LeaseDevice) -> AsyncIterator[bytes]:
+        """Iterate over the bytes of one device, a disk as streamOptimized; close it when you stop early.
+
+        The host makes the disk's bytes as they go, so their number is not known before and a
+        broken transfer starts anew. Raises `TransferRejectedError`, `TransportError`.
+        """
+        request = HTTPRequest(
+            method="GET", target=device.target, headers=await self._credentials(device)
+        )
+        async with self._transport.http(
+            request, address=device.address, trust=device.trust
+        ) as reply:
+            if reply.status != 200:
+                raise _rejected("send", device, reply.status, await reply.excerpt())
+            async for chunk in reply.chunks():
+                yield chunk
+
+    async def _credentials(self, device: LeaseDevice) -> dict[str, str | Secret]:
+        # The cookie goes to its origin alone; other hosts know the lease by the URL's own secret.
+        if not device.ours:
+            return {}
+        cookie = await self._session.ensure()
+        return {} if cookie is None else {"Cookie": Secret(f"{COOKIE}={cookie.reveal()}")}
+
+    def __repr__(self) -> str:
+        return f"<Lease {self.lease.moref[1]}, {len(self.devices)} devices, {self.percent} %>"
+
+
+@asynccontextmanager
+async def open_lease(
+    context: Context,
+    session: Session,
+    transport: HTTPTransport,
+    start: Awaitable[vim25.HttpNfcLease] | vim25.HttpNfcLease,
+    *,
+    timeout: float = 300.0,
+) -> AsyncIterator[Lease]:
+    """Hold a lease: ``async with client.lease(pool.ImportVApp(spec)) as lease:``.
+
+    `start` is the call that gives it, not awaited yet, so that no cancellation comes between; or a
+    lease. Leaving without an exception completes it; an exception or a cancellation aborts it,
+    shielded.
+
+    Raises:
+        LeaseError: It did not become ready in `timeout` seconds, failed, or was lost on the way.
+        MethodFault: What the call that starts it raises.
+    """
+    handle = await _acquire(context, start)
+    completed = False
+
+    async def complete() -> None:
+        nonlocal completed
+        await _complete(context, handle)
+        completed = True
+
+    try:
+        info = await _ready(context, handle, timeout)
+        lease = Lease(handle, info, _devices(info, transport), session, transport)
+        async with _beating(lease, float(info.leaseTimeout or 300)):
+            yield lease
+        # Shielded: a completion that was sent cannot be told from one that was not by cancelling it.
+        await finish(complete(), what="completing a lease", grace=_LAST_CALL)
+    except BaseException as exc:
+        if not completed:
+            await finish(_abort(handle, exc), what="aborting a lease")
+        raise
+
+
+async def _acquire(
+    context: Context, start: Awaitable[vim25.HttpNfcLease] | vim25.HttpNfcLease
+) -> vim25.HttpNfcLease:
+    if isinstance(start, vim25.HttpNfcLease):
+        return context.bind(start)
+    made: list[vim25.HttpNfcLease] = []
+
+    async def call() -> None:
+        made.append(context.bind(await start))
+
+    try:
+        await finish(call(), what="starting a lease")
+    except asyncio.CancelledError as exc:
+        for lease in made:
+            await finish(_abort(lease, exc), what="aborting a lease")
+        raise
+    return made[0]
+
+
+async def _ready(
+    context: Context, lease: vim25.HttpNfcLease, seconds: float
+) -> vim25.HttpNfcLeaseInfo:
+    try:
+        state = await wait_for(
+            context, lease, "state", lambda value: value in {"ready", "error", "done"}, seconds
+        )
+    except TimeoutError as exc:
+        raise LeaseError(
+            f"{lease!r} was not ready within {seconds:g} s", hint="The host is busy; try again."
+        ) from exc
+    row = await get(context, lease, "info", "error")
+    if state != "ready":
+        failed = row.get("error")
+        cause = failed.fault.copy() if failed is not None else None
+        said = printable(failed.localizedMessage or "") if failed is not None else ""
+        raise LeaseError(
+            f"{lease!r} is {state}" + (f": {said or cause!r}" if cause else ""), outcome="refused"
+        ) from cause
+    info: vim25.HttpNfcLeaseInfo | None = row.get("info")
+    if info is None:
+        raise ProtocolError(f"{lease!r} is ready and has no info")
+    return info
+
+
+def _devices(info: vim25.HttpNfcLeaseInfo, transport: HTTPTransport) -> tuple[LeaseDevice, ...]:
+    """Read the lease's URLs. A host that is not the one connected must come with its digest."""
+    found = []
+    for item in info.deviceUrl or ():
+        try:
+            found.append(_device(item, transport))
+        except UsageError as exc:  # what was read here is the host's, not the caller's
+            raise ProtocolError(
+                f"the lease has an address or a digest that is none: {exc}"
+            ) from None
+    return tuple(found)
+
+
+def _device(item: vim25.HttpNfcLeaseDeviceUrl, transport: HTTPTransport) -> LeaseDevice:
+    match = re.fullmatch(r"(https?)://([^/]+)(/[!-~]*)", item.url or "")
+    if match is None:
+        raise ProtocolError(f"the lease has a URL that is none: {printable(item.url or '', 80)!r}")
+    scheme, where, target = match[1], match[2], match[3]
+    host = where.rpartition(":")[0] if re.search(r"[^\]]:\d+\Z", where) else where
+    address, trust = transport.address, None
+    if host != "*":  # which is "the host you are connected to"
+        named = parse_address(f"{scheme}://{where}", path="/nfc")
+        if (named.netloc, named.scheme) != (address.netloc, address.scheme):
+            if not named.tls or not (item.sslThumbprint or item.sslCertificate):
+                raise ProtocolError(
+                    f"the lease sends us to {named.netloc} without a way to know that host"
+                )
+            # The digest came over a channel that was verified, so SHA-1 will do.
+            pin = (
+                Pin.of_pem(item.sslCertificate)
+                if item.sslCertificate
+                else parse_pin(item.sslThumbprint)
+            )
+            address = named
+            trust = blind_trust(named.netloc, (pin,), legacy=transport.tls.legacy)
+    return LeaseDevice(
+        item.key,
+        item.importKey,
+        address,
+        target,
+        trust,
+        bool(item.disk),
+        item.fileSize or None,
+    )
+
+
+@asynccontextmanager
+async def _beating(lease: Lease, patience: float) -> AsyncIterator[None]:
+    """Report progress until the block ends. A lease that is lost ends the block with `LeaseError`."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            beat = group.create_task(_beat(lease, patience), name="vimlib lease heartbeat")
+            yield
+            beat.cancel()
+    except BaseExceptionGroup as exc:
+        # The block's own exception, or the heartbeat's; a group would say no more than its first.
+        raise exc.exceptions[0] from exc.exceptions[0].__cause__
+
+
+async def _beat(lease: Lease, patience: float) -> None:
+    loop = asyncio.get_running_loop()
+    pause = max(_SHORTEST_BEAT, min(_LONGEST_BEAT, patience / 4))
+    last = loop.time()
+    while True:
+        try:
+            async with asyncio.timeout(max(pause, 1.0)):
+                await lease.lease.HttpNfcLeaseProgress(max(0, min(100, int(lease.percent))))
+            last = loop.time()
+        except (vim25.ManagedObjectNotFound, vim25.InvalidState, vim25.Timedout) as exc:
+            raise LeaseError(
+                f"the host has given up {lease!r}", hint="Start the transfer anew."
+            ) from exc
+        except (VimlibError, TimeoutError) as exc:
+            silent = loop.time() - last
+            if silent >= patience:
+                raise LeaseError(
+                    f"{lease!r}: no sign of life got through for {silent:.0f} s, the host has given it up",
+                    hint="Start the transfer anew.",
+                ) from exc
+            log.warning(
+                "%r: a heartbeat failed, %.0f s are left: %r", lease, patience - silent, exc
+            )
+        await asyncio.sleep(pause)
+
+
+async def _complete(context: Context, lease: vim25.HttpNfcLease) -> None:
+    try:
+        await lease.HttpNfcLeaseComplete()
+    except OutcomeUnknownError:
+        # The answer was lost; the lease says whether it was done.
+        if (await get(context, lease, "state")).get("state") != "done":
+            raise
+
+
+async def _abort(lease: vim25.HttpNfcLease, reason: BaseException) -> None:
+    try:
+        async with asyncio.timeout(_LAST_CALL):
+            await lease.HttpNfcLeaseAbort(fault=_as_fault(reason))
+    except vim25.ManagedObjectNotFound:
+        log.debug("%r was gone already", lease)
+    except (VimlibError, TimeoutError) as exc:
+        log.warning(
+            "%r was not aborted; the host gives it up when its time is over: %r", lease, exc
+        )
+    else:
+        log.info("%r was aborted", lease)
+
+
+def _as_fault(reason: BaseException) -> vim25.LocalizedMethodFault:
+    fault: Any = vim25.SystemError(reason=type(reason).__name__)
+    return vim25.LocalizedMethodFault(fault=fault, localizedMessage=type(reason).__name__)
+
+
+def _rejected(verb: str, device: LeaseDevice, status: int, excerpt: str) -> TransferRejectedError:
+    return TransferRejectedError(
+        f"the host refused to {verb} {device}: HTTP {status}" + (f": {excerpt}" if excerpt else ""),
+        path=device.key,
+        status=status,
+        excerpt=excerpt,
+        outcome="unknown" if status >= 500 else "refused",
+    )

@@ -1,0 +1,26 @@
+"""Logging in, staying in, and logging in again once for everyone who waits.
+
+`policy` decides what may be repeated and does no I/O; the rest acts. Stands on the transport, and
+may import nothing from the helpers or the client above.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from vimlib._session.policy import Backoff, RetryPolicy
+from vimlib._session.readonly import HARMLESS, READ_ONLY
+from vimlib._session.shield import finish
+
+if TYPE_CHECKING:
+    from vimlib._session.session import Credentials, Session
+
+__all__ = ["HARMLESS", "READ_ONLY", "Backoff", "Credentials", "RetryPolicy", "Session", "finish"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in {"Credentials", "Session"}:
+        from vimlib._session import session
+
+        return getattr(session, name)
+    raise AttributeError(f"module 'vimlib._session' has no attribute {name!r}")

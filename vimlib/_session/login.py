@@ -1,0 +1,205 @@
+"""The login: once at the beginning, and again once for everyone whose call met its end."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vimlib import vim25
+from vimlib.errors import (
+    ClosedError,
+    ConnectionLostError,
+    HTTPStatusError,
+    LoginError,
+    VimlibError,
+)
+
+if TYPE_CHECKING:
+    from vimlib._secret import Secret
+    from vimlib._session.caller import Caller
+
+__all__ = ["Credentials", "Login", "closed"]
+
+log = logging.getLogger("vimlib.session")
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Who logs in."""
+
+    username: str
+    password: Secret
+    locale: str | None = None
+    """Language of the messages, as `en`; the host's own if None."""
+
+
+class Login:
+    """Logs in, tells whether the session lives, and makes a new one if it does not."""
+
+    def __init__(
+        self,
+        caller: Caller,
+        credentials: Credentials,
+        manager: vim25.SessionManager,
+        collector: vim25.PropertyCollector,
+    ) -> None:
+        self.epoch = 0
+        """Counts logins: a call that was sent in an earlier one met the end of that."""
+        self._caller = caller
+        self._credentials = credentials
+        self._manager = manager
+        self._collector = collector
+        self.closed = False
+        """Whether no new login is to begin."""
+        self._flight: asyncio.Task[bool] | None = None
+        self._refused: LoginError | None = None
+        self._may_be_in = False
+
+    async def enter(self) -> None:
+        """Log in. Raises `LoginError` if the host refuses.
+
+        Cancelling may leave a session on the host, whose cookie is in the reply that is still to
+        come: to be shielded.
+        """
+        await self._log_in()
+        self.epoch += 1
+
+    async def _log_in(self) -> None:
+        had_cookie = self._caller.cookie is not None
+        self._may_be_in = True
+        try:
+            await self._caller.read(
+                vim25.SessionManager.Login,
+                self._manager,
+                {
+                    "userName": self._credentials.username,
+                    "password": self._credentials.password.reveal(),
+                    "locale": self._credentials.locale,
+                },
+            )
+        except (vim25.InvalidLogin, vim25.NoPermission) as fault:
+            # A host that knows our cookie says InvalidLogin when we are in already.
+            if had_cookie and await self.alive():
+                return
+            self._may_be_in = False
+            name = fault.fault_name
+        except VimlibError as exc:
+            # The reply was lost or unreadable: with a cookie, the host can be asked what came of it.
+            if exc.outcome == "unknown" and self._caller.cookie is not None and await self.alive():
+                return
+            raise
+        else:
+            return
+        raise LoginError(
+            f"{self._caller.host} refused to log in {self._credentials.username!r} ({name})",
+            hint="Check user name and password; it is not tried again, since a few tries lock an account.",
+            username=self._credentials.username,
+        )
+
+    async def alive(self) -> bool:
+        """Ask the host whether our session lives, by `SessionManager.currentSession`.
+
+        SessionIsActive is for vCenter only, and needs a privilege.
+        """
+        spec = vim25.PropertyFilterSpec(
+            propSet=[
+                vim25.PropertySpec(type="SessionManager", all=False, pathSet=["currentSession"])
+            ],
+            objectSet=[vim25.ObjectSpec(obj=self._manager, skip=False)],
+        )
+        try:
+            found: list[vim25.ObjectContent] | None = await self._caller.read(
+                vim25.PropertyCollector.RetrieveProperties, self._collector, {"specSet": [spec]}
+            )
+        except vim25.NoPermission:  # NotAuthenticated is one
+            return False
+        except HTTPStatusError as exc:
+            if exc.status in {401, 403}:
+                return False
+            raise
+        return any(
+            prop.name == "currentSession" and prop.val is not None
+            for item in found or ()
+            for prop in item.propSet
+        )
+
+    async def renew(self, epoch: int) -> bool:
+        """Make sure of the session, once for all who ask. Returns whether it is a new one.
+
+        `epoch` is what it was when the caller's call was sent: if it has changed since, somebody
+        has logged in meanwhile. Raises `LoginError` for ever after the host refused once.
+        Cancelling leaves the login to the others who wait for it.
+        """
+        if epoch != self.epoch:
+            return True
+        if self._refused is not None:
+            raise copy.copy(self._refused)
+        if self.closed:
+            raise closed(self._caller.host)
+        if self._flight is None or self._flight.done():
+            self._flight = asyncio.create_task(self._again(), name="vimlib login")
+            self._flight.add_done_callback(_retrieve)
+        flight = self._flight
+        # Nobody's cancellation ends the login of the others.
+        await asyncio.wait([flight])
+        if flight.cancelled():
+            raise closed(self._caller.host)
+        error = flight.exception()
+        if error is not None:
+            # A copy each: one exception raised in many tasks would mix their tracebacks.
+            raise copy.copy(error)
+        return flight.result()
+
+    async def _again(self) -> bool:
+        if await self.alive():
+            return False
+        log.info("%s: the session has ended, logging in again", self._caller.host)
+        self._caller.cookie = None
+        try:
+            await self.enter()
+        except LoginError as exc:
+            self._refused = copy.copy(exc)
+            raise
+        return True
+
+    async def leave(self) -> None:
+        """End a login that is under way, and log out; within `Timeouts.logout` each."""
+        if self._flight is not None:
+            await asyncio.wait([self._flight], timeout=self._caller.timeouts.logout)
+            self._flight.cancel()
+            await asyncio.gather(self._flight, return_exceptions=True)
+        if not self._may_be_in or self._caller.cookie is None:
+            return
+        host = self._caller.host
+        try:
+            async with asyncio.timeout(self._caller.timeouts.logout):
+                await self._log_out()
+        except vim25.NoPermission:
+            log.debug("%s: the session had ended already", host)
+        except (VimlibError, TimeoutError) as exc:
+            log.warning("%s: not logged out, the session stays until it idles out: %s", host, exc)
+        else:
+            log.info("logged out of %s", host)
+        self._caller.cookie = None
+        self._may_be_in = False
+
+    async def _log_out(self) -> None:
+        try:
+            await self._caller.send(vim25.SessionManager.Logout, self._manager, {})
+        except ConnectionLostError:
+            # Once more, over another connection: if it was done, the host just says so.
+            await self._caller.send(vim25.SessionManager.Logout, self._manager, {})
+
+
+def closed(host: str) -> ClosedError:
+    """Return the error for what is asked of a session after its end."""
+    return ClosedError(f"the session on {host} is closed", hint="Connect again.")
+
+
+def _retrieve(flight: asyncio.Task[bool]) -> None:
+    """Take note of a failure that everyone who waited for has been cancelled over."""
+    if not flight.cancelled():
+        flight.exception()

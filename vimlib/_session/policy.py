@@ -1,0 +1,180 @@
+"""What to do about a failed call. Decides, does nothing: no I/O, no clock, no loop.
+
+Rules, in this order:
+
+1. A call that a NotAuthenticated fault (or HTTP 401) answered was not executed: whatever its
+   method, it is sent once more after the one shared login. (The session does not where the call
+   goes on with a listing, whose token has ended too: `SessionExpiredError`, begin anew.)
+2. NoPermission may be an expired session in disguise: if the session turns out to be dead, as 1.
+3. What provably did not leave (`outcome == "not_sent"`) may be sent again, whatever its method.
+4. A read-only method may be sent again after any failure that says `retryable`. So may one that
+   leaves no more than an object of the session's own (`HARMLESS` in `readonly`); what destroys such
+   an object is done when the host no longer knows it by then.
+5. Everything else is raised: as `OutcomeUnknownError` if the server may have done it.
+
+Repeats wait with jitter and draw on a budget that successes refill, so that a host in trouble is
+not hammered by everybody at once.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from vimlib import vim25
+from vimlib._session.readonly import ENDING, HARMLESS, READ_ONLY
+from vimlib.errors import HTTPStatusError, TransportError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vimlib.errors import VimlibError
+
+__all__ = ["Action", "Attempt", "Backoff", "Budget", "Decision", "RetryPolicy", "decide"]
+
+
+class Action(enum.Enum):
+    """What the session does next."""
+
+    RESEND = "send it again after `delay` seconds"
+    RELOGIN = "make sure of the session, then send it once more"
+    DONE = "the error says that it had been done: return None"
+    RAISE = "raise the error"
+    RAISE_UNKNOWN = "raise OutcomeUnknownError from the error"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """An action, and how long to wait before it."""
+
+    action: Action
+    delay: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backoff:
+    """Pauses between repeats, in seconds: exponential, with full jitter, capped."""
+
+    first: float = 0.1
+    factor: float = 3.0
+    longest: float = 10.0
+
+    def __post_init__(self) -> None:
+        if not (self.first > 0 and self.factor >= 1 and self.longest >= self.first):
+            raise UsageError("a back-off needs first > 0, factor >= 1 and longest >= first")
+
+    def delay(self, repeat: int, random: Callable[[], float]) -> float:
+        """Return the pause before the repeat of that number (1 is the first).
+
+        Full jitter, with a tenth as the least: callers who failed together do not come back together.
+        """
+        ceiling = min(self.longest, self.first * self.factor ** (repeat - 1))
+        return ceiling * (0.1 + 0.9 * random())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """How often calls are repeated, as data."""
+
+    attempts: int = 3
+    """Sends of one call at most, the first included; 1 switches repeating off."""
+    backoff: Backoff = Backoff()
+    budget: int = 20
+    """Repeats that a session may make before successes must refill it."""
+    refill: float = 0.1
+    """What one success gives back: in the long run one repeat in ten calls."""
+    read_only: frozenset[str] = READ_ONLY
+    """Methods that may be sent again though they may have been executed: they change nothing."""
+    harmless: frozenset[str] = HARMLESS
+    """The same: what they change is the session's own, and is none the worse for it."""
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1 or self.budget < 0 or self.refill < 0:
+            raise UsageError("a retry policy needs attempts >= 1, budget >= 0 and refill >= 0")
+
+
+class Budget:
+    """Tokens that repeats take and successes give back."""
+
+    __slots__ = ("_most", "_refill", "left")
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._most = float(policy.budget)
+        self._refill = policy.refill
+        self.left = self._most
+
+    def take(self) -> bool:
+        """Take a token; False if none is left."""
+        if self.left < 1:
+            return False
+        self.left -= 1
+        return True
+
+    def success(self) -> None:
+        """Count a call that worked."""
+        self.left = min(self._most, self.left + self._refill)
+
+
+class Attempt(NamedTuple):
+    """What has been tried of one call."""
+
+    method: str
+    sends: int = 1
+    """How often it was sent, repeats after a login not counted."""
+    relogged: bool = False
+    """Whether it was already sent again after making sure of the session."""
+    reads: bool = False
+    """Whether it reads by its nature, as the GET of a document does, whatever `method` is."""
+
+    def again(self) -> Attempt:
+        """Return it with one more send."""
+        return self._replace(sends=self.sends + 1)
+
+    def after_login(self) -> Attempt:
+        """Return it as sent after making sure of the session."""
+        return self._replace(relogged=True)
+
+
+_RAISE: Final = Decision(Action.RAISE)
+
+
+def decide(
+    error: VimlibError,
+    attempt: Attempt,
+    policy: RetryPolicy,
+    budget: Budget,
+    random: Callable[[], float],
+) -> Decision:
+    """Decide about `error`, which ended an attempt. Takes from `budget` if it says RESEND."""
+    if _expired(error):
+        return _RAISE if attempt.relogged else Decision(Action.RELOGIN)
+    if attempt.sends > 1 and attempt.method in ENDING and _gone(error):
+        return Decision(Action.DONE)
+    reading = attempt.reads or attempt.method in policy.read_only
+    safe = error.outcome == "not_sent" or reading or attempt.method in policy.harmless
+    if safe and _passing(error) and attempt.sends < policy.attempts and budget.take():
+        delay = policy.backoff.delay(attempt.sends, random)
+        if isinstance(error, HTTPStatusError) and error.retry_after is not None:
+            delay = max(delay, error.retry_after)
+        return Decision(Action.RESEND, delay)
+    if error.outcome == "unknown" and not reading:
+        return Decision(Action.RAISE_UNKNOWN)
+    return _RAISE
+
+
+def _expired(error: VimlibError) -> bool:
+    if isinstance(error, HTTPStatusError):
+        return error.status == 401
+    # NotAuthenticated is a NoPermission; whether the session is dead or the user may not, the
+    # session finds out by reading currentSession.
+    return isinstance(error, vim25.NoPermission)
+
+
+def _gone(error: VimlibError) -> bool:
+    return isinstance(error, vim25.ManagedObjectNotFound)
+
+
+def _passing(error: VimlibError) -> bool:
+    """Tell whether the same call may well work in a moment. Faults are the caller's to judge."""
+    return isinstance(error, TransportError) and error.retryable

@@ -1,0 +1,269 @@
+"""The transport over real sockets: a pool of connections for calls, one of its own for each transfer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING, Self
+
+from vimlib._tls import TLS, blind_trust
+from vimlib._transport.address import Address, parse_address
+from vimlib._transport.base import COOKIE, EncodedCall, Reply, Timeouts
+from vimlib._transport.channel import open_channel
+from vimlib._transport.http import HTTPReply, HTTPRequest, exchange_http
+from vimlib._transport.pool import Pool
+from vimlib._transport.proxy import ENVIRONMENT, Proxy, find_proxy
+from vimlib._transport.replies import CallReceiver, DocumentReceiver
+from vimlib._transport.wire import late, open_connection
+from vimlib.errors import (
+    CertificateError,
+    ClosedError,
+    DeadlineError,
+    TLSError,
+    UsageError,
+    VimlibError,
+)
+from vimlib.soap import Limits
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from vimlib._tls import Trust
+    from vimlib._transport.channel import Channel
+
+__all__ = ["HTTPTransport"]
+
+log = logging.getLogger("vimlib.transport")
+
+
+class HTTPTransport:
+    """Calls and transfers to one server, over HTTP/1.1. Use it as a context manager.
+
+    `connections` caps the sockets for calls; a call waits for a free one within its own deadline.
+    Long polls have theirs beside them, one each.
+    `proxy` is `http://[user:password@]host:port`, or `"environment"` to read HTTPS_PROXY and
+    NO_PROXY, which nothing else does.
+    """
+
+    def __init__(
+        self,
+        address: Address | str,
+        *,
+        tls: TLS | None = None,
+        timeouts: Timeouts | None = None,
+        limits: Limits | None = None,
+        proxy: str | None = None,
+        connections: int = 32,
+        user_agent: str = "vimlib",
+    ) -> None:
+        self.address = parse_address(address) if isinstance(address, str) else address
+        self.tls = tls or TLS()
+        self.timeouts = timeouts or Timeouts()
+        self.limits = limits or Limits()
+        self.proxy: Proxy | None = find_proxy(proxy, self.address)
+        self._proxy_by_host = proxy == ENVIRONMENT
+        if connections < 1:
+            raise UsageError("connections must be at least 1")
+        if not self.address.tls and self.tls.verify:
+            raise UsageError(
+                f"{self.address.netloc}: http sends the password in the clear",
+                hint="Use https, or say TLS(verify=False) if that is meant.",
+            )
+        self.trust: Trust | None = None
+        """Set by `__aenter__`; None for plain http."""
+        self._connections = connections
+        self._user_agent = user_agent
+        self._pool: Pool | None = None
+        # The part of a call's head that is the same for all.
+        self._head = (
+            f"POST {self.address.path} HTTP/1.1\r\nHost: {self.address.authority}\r\n"
+            f"User-Agent: {user_agent}\r\nAccept-Encoding: gzip\r\n"
+            "Content-Type: text/xml; charset=utf-8\r\n"
+        )
+
+    @property
+    def host(self) -> str:
+        """`host:port` of the server."""
+        return self.address.netloc
+
+    @property
+    def connections(self) -> int:
+        """Sockets for calls and long polls that are open now."""
+        return self._pool.connections if self._pool is not None else 0
+
+    async def __aenter__(self) -> Self:
+        if self.address.tls:
+            # Certificate files are read: in a thread, since a bundle of CAs takes 20 ms and more.
+            self.trust = await asyncio.to_thread(
+                self.tls.prepare, self.address.host, self.address.port
+            )
+        self._pool = Pool(self._open_channel, self._connections)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close all connections; calls that are under way raise `ConnectionLostError`."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close()
+            # The transports close in the loop's next round; whoever leaves us may end the loop.
+            await asyncio.sleep(0)
+
+    def __repr__(self) -> str:
+        state = "open" if self._pool is not None else "closed"
+        return f"<{type(self).__name__} {self.address.origin} {state}>"
+
+    # -- calls ---------------------------------------------------------------------------------
+
+    async def exchange(self, call: EncodedCall) -> Reply:
+        """Send `call` once and feed its reply to `call.receive`; see `Transport.exchange`."""
+        receiver = CallReceiver(self.host, call, self.limits)
+        seconds = call.deadline or self.timeouts.call
+        until = asyncio.get_running_loop().time() + seconds
+        pool = self._open()
+        channel = pool.ready(poll=call.poll) or await self._channel(pool, seconds, poll=call.poll)
+        reusable = False
+        try:
+            reusable = await channel.exchange(
+                "POST",
+                self._encode(call),
+                receiver,
+                read=call.read or self.timeouts.read,
+                seconds=seconds,
+                until=until,
+            )
+        finally:
+            pool.release(channel, reusable=reusable)
+        return Reply(receiver.status, receiver.received)
+
+    def _encode(self, call: EncodedCall) -> bytes:
+        cookie = "" if call.cookie is None else f"Cookie: {COOKIE}={call.cookie.reveal()}\r\n"
+        head = (
+            f'{self._head}SOAPAction: "{call.action}"\r\nContent-Length: {len(call.body)}\r\n'
+            f"{cookie}\r\n"
+        )
+        return head.encode("latin-1") + call.body
+
+    async def _channel(self, pool: Pool, seconds: float, *, poll: bool = False) -> Channel:
+        """Get a channel within a call's deadline. Nothing has been sent when this fails."""
+        failure: VimlibError
+        try:
+            async with asyncio.timeout(seconds):
+                return await pool.acquire(poll=poll)
+        except CertificateError as exc:
+            failure = await self._with_certificate(exc)
+        except TimeoutError as exc:
+            if isinstance(exc, DeadlineError):
+                raise
+            failure = late(seconds, "call", self.host, sent=False)
+        raise failure
+
+    async def _open_channel(self) -> Channel:
+        return await open_channel(self.address, self.trust, self.timeouts, self.proxy)
+
+    async def fetch(self, target: str, limit: int = 1 << 20) -> tuple[int, bytes]:
+        """Get a small document of the server, without credentials: its status and its body.
+
+        Raises as `exchange` does, and `LimitError` for a body longer than `limit`.
+        """
+        receiver = DocumentReceiver(self.host, target, limit)
+        seconds = self.timeouts.call
+        until = asyncio.get_running_loop().time() + seconds
+        pool = self._open()
+        channel = await self._channel(pool, seconds)
+        reusable = False
+        request = (
+            f"GET {target} HTTP/1.1\r\nHost: {self.address.authority}\r\n"
+            f"User-Agent: {self._user_agent}\r\n\r\n"
+        )
+        try:
+            reusable = await channel.exchange(
+                "GET",
+                request.encode("latin-1"),
+                receiver,
+                read=self.timeouts.read,
+                seconds=seconds,
+                until=until,
+            )
+        finally:
+            pool.release(channel, reusable=reusable)
+        return receiver.status, b"".join(receiver.parts)
+
+    async def fetch_versions(self) -> bytes | None:
+        """Return the document that lists the API versions of the host; None if it has none."""
+        parent = self.address.path.rstrip("/")
+        status, data = await self.fetch(f"{parent}/vimServiceVersions.xml")
+        return data if status == 200 else None
+
+    # -- transfers -----------------------------------------------------------------------------
+
+    @contextlib.asynccontextmanager
+    async def http(
+        self, request: HTTPRequest, *, address: Address | None = None, trust: Trust | None = None
+    ) -> AsyncIterator[HTTPReply]:
+        """Send a plain HTTP request on a connection of its own and yield the reply.
+
+        `address` and `trust` name another server (an ESX host that a vCenter sends us to); without
+        them it is this one. Credentials are the headers' alone: no cookie is added. Raises
+        `TransportError`, `ProtocolError`, `SourceError`. Cancelling closes the connection.
+        """
+        self._open()
+        target = address or self.address
+        if target != self.address and target.tls and trust is None:
+            raise UsageError(f"no trust was given for {target.netloc}")
+        chosen = (trust or self.trust) if target.tls else None
+        try:
+            connection = await open_connection(
+                target, chosen, self.timeouts, self._proxy_to(target)
+            )
+        except TLSError as exc:
+            failure = exc
+        else:
+            async with exchange_http(connection, request, target.authority) as reply:
+                yield reply
+            return
+        raise await self._with_certificate(failure, target, chosen)
+
+    def _proxy_to(self, target: Address) -> Proxy | None:
+        # NO_PROXY may name a host that a vCenter sends us to, and not the vCenter, or the other way.
+        if self._proxy_by_host and target != self.address:
+            return find_proxy(ENVIRONMENT, target)
+        return self.proxy
+
+    # -- certificates --------------------------------------------------------------------------
+
+    async def _with_certificate(
+        self, failure: TLSError, address: Address | None = None, trust: Trust | None = None
+    ) -> TLSError:
+        """Add to a certificate error the SHA-256 that the server shows, seen on a second look.
+
+        OpenSSL hands out no certificate that it did not accept, so one more connection is made
+        that only shakes hands.
+        """
+        trust = trust or self.trust
+        if not isinstance(failure, CertificateError) or failure.sha256 or trust is None:
+            return failure
+        try:
+            der = await self.peer_certificate(address)
+        except VimlibError as exc:
+            log.debug("%s: no second look at the certificate: %s", self.host, exc)
+            return failure
+        return trust.certificate_error(failure.reason, der)
+
+    async def peer_certificate(self, address: Address | None = None) -> bytes | None:
+        """Return the certificate (DER) that the server shows, whoever signed it; sends no request."""
+        target = address or self.address
+        blind = blind_trust(target.netloc, legacy=self.tls.legacy)
+        connection = await open_connection(target, blind, self.timeouts, self._proxy_to(target))
+        connection.close()
+        return connection.certificate
+
+    def _open(self) -> Pool:
+        if self._pool is None:
+            raise ClosedError(
+                f"the transport to {self.host} is closed", hint="Open it with `async with`."
+            )
+        return self._pool

@@ -1,0 +1,71 @@
+"""A forward proxy: given as a URL, or taken from the environment when that is asked for."""
+
+from __future__ import annotations
+
+import base64
+import re
+import urllib.request
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
+
+from vimlib._secret import Secret
+from vimlib._transport.address import parse_address
+from vimlib.errors import UsageError
+
+if TYPE_CHECKING:
+    from vimlib._transport.address import Address
+
+__all__ = ["ENVIRONMENT", "Proxy", "find_proxy", "parse_proxy"]
+
+ENVIRONMENT: Final = "environment"
+"""What `connect(proxy=...)` takes to use HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """An HTTP proxy that opens tunnels with CONNECT."""
+
+    address: Address
+    credentials: Secret | None = field(default=None, repr=False)
+    """`user:password`."""
+
+    @property
+    def authorization(self) -> Secret | None:
+        """Value of a Proxy-Authorization header; None without credentials."""
+        if self.credentials is None:
+            return None
+        token = base64.b64encode(self.credentials.reveal().encode()).decode("ascii")
+        return Secret(f"Basic {token}")
+
+
+def parse_proxy(url: str) -> Proxy:
+    """Read `http://[user:password@]host:port`. Raises `UsageError`, without showing the password."""
+    text = url.strip() if "://" in url else f"http://{url.strip()}"
+    scheme, _, rest = text.partition("://")
+    userinfo, at, netloc = rest.rpartition("@")
+    if scheme.lower() != "http":
+        raise UsageError(
+            f"a proxy of the kind {scheme!r} is not supported",
+            hint="Give an HTTP proxy: http://HOST:PORT. What goes through it is encrypted end to end.",
+        )
+    credentials = None
+    if at:
+        # A user name alone has an empty password (RFC 7617, 2: the colon is always there).
+        credentials = Secret(unquote(userinfo if ":" in userinfo else f"{userinfo}:"))
+        if re.search(r"[\x00-\x1f\x7f]", credentials.reveal()):
+            raise UsageError("the proxy's user name or password has control characters")
+    return Proxy(parse_address(f"http://{netloc}", path="/"), credentials)
+
+
+def find_proxy(choice: str | None, target: Address) -> Proxy | None:
+    """Return the proxy for `target`: none unless one is given or the environment is asked."""
+    if choice is None:
+        return None
+    if choice != ENVIRONMENT:
+        return parse_proxy(choice)
+    if urllib.request.proxy_bypass(target.netloc):
+        return None
+    found = urllib.request.getproxies_environment()
+    url = found.get(target.scheme) or found.get("all")
+    return parse_proxy(url) if url else None

@@ -1,0 +1,62 @@
+"""Have zeep load the same WSDL and compare what it found: a second reader, none of ours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from vimlib._distribution import install_command
+from vimlib.codegen._schema import CodegenError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from vimlib.codegen._schema import Schema
+
+__all__ = ["check_with_zeep"]
+
+
+def check_with_zeep(schema: Schema, path: Path) -> None:
+    """Raise `CodegenError` unless zeep reads the same operations, messages and faults.
+
+    Needs the extra `codegen`.
+    """
+    try:
+        import zeep
+    except ImportError as error:
+        raise CodegenError(
+            "zeep is not installed", hint=f"Install it with: {install_command('codegen')}"
+        ) from error
+    try:
+        client = zeep.Client(str(path), settings=zeep.Settings(strict=True, forbid_entities=True))
+    except Exception as error:  # it has no base for all that it raises
+        raise CodegenError(f"zeep cannot read it: {error}", where=path.name) from error
+    seen: dict[str, Any] = {}
+    for service in client.wsdl.services.values():
+        for port in service.ports.values():
+            seen.update(port.binding._operations)  # noqa: SLF001 - zeep has no public way to list them
+    if missing := sorted(set(schema.operations) ^ set(seen)):
+        raise CodegenError(
+            f"zeep and we differ in the operations: {', '.join(missing[:5])}", where=path.name
+        )
+    for name, operation in schema.operations.items():
+        theirs = seen[name]
+        want = [p.name for p in operation.params]
+        if operation.addressed:
+            want.insert(0, "_this")
+        got = [e for e, _ in theirs.input.body.type.elements]
+        if want != got:
+            raise CodegenError(f"zeep reads the parameters {got}, we {want}", where=name)
+        result = (
+            [e for e, _ in theirs.output.body.type.elements]
+            if theirs.output.body is not None
+            else []
+        )
+        if result != ([operation.returns.name] if operation.returns else []):
+            raise CodegenError(f"zeep reads the result {result}", where=name)
+        faults = sorted(
+            m.parts["fault"].element.type.name for m in theirs.abstract.fault_messages.values()
+        )
+        if faults != sorted(operation.faults):
+            raise CodegenError(
+                f"zeep reads the faults {faults}, we {sorted(operation.faults)}", where=name
+            )

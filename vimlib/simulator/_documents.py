@@ -1,0 +1,33 @@
+"""What the host serves about itself as a service: its versions and its WSDL, made from the binding."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+from xml.sax.saxutils import escape
+
+from vimlib.simulator._versions import namespaces
+
+if TYPE_CHECKING:
+    from vimlib.simulator._versions import Release
+
+__all__ = ["versions_document", "wsdl_document"]
+
+
+def versions_document(release: Release) -> bytes:
+    """Return `vimServiceVersions.xml`."""
+    newest, *prior = namespaces(release)
+    versions = "".join(f"<version>{escape(text)}</version>" for text in prior)
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n<namespaces version="1.0"><namespace><name>urn:vim25</name>'
+        f"<version>{escape(newest)}</version><priorVersions>{versions}</priorVersions></namespace>"
+        "<namespace><name>urn:vim2</name><version>2.0</version></namespace></namespaces>\n"
+    ).encode()
+
+
+@lru_cache(maxsize=8)
+def wsdl_document(name: str, release: Release) -> bytes | None:
+    """Return a file of the WSDL as that release has it, None if there is none of that name."""
+    from vimlib.simulator import _wsdl as wsdl
+
+    return wsdl.document(name, release)

@@ -1,0 +1,148 @@
+"""FileManager: files and folders of datastores."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+from vimlib import vim25
+from vimlib.simulator._datastore import Datastore, find_path, no_such_file, usage
+from vimlib.simulator._objects import Served, serves
+from vimlib.simulator._tasks import start_task
+from vimlib.simulator._world import say
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from vimlib.simulator._call import Call
+    from vimlib.simulator._tasks import Task
+
+__all__ = ["FileManager", "already_exists", "delete_tree"]
+
+
+class FileManager(Served):
+    """Makes, moves, copies and deletes."""
+
+    kind = "FileManager"
+
+
+def already_exists(shown: str) -> Any:
+    """Return the fault for a file that is there already."""
+    return say(vim25.FileAlreadyExists(file=shown), f"File {shown} already exists")
+
+
+def delete_tree(place: Path) -> None:
+    """Delete a file or a folder with all in it. Raises `FileNotFoundError`."""
+    if place.is_dir() and not place.is_symlink():
+        shutil.rmtree(place)
+    else:
+        place.unlink()
+
+
+@serves(FileManager, "MakeDirectory")
+async def make_directory(manager: FileManager, call: Call) -> None:
+    """Make a folder."""
+    manager.world.require_licence()
+    store, path = find_path(manager.world, call.args["name"])
+    shown = store.shown(path)
+    try:
+        await store.work(_mkdir, store.local(path), bool(call.get("createParentDirectories")))
+    except FileExistsError:
+        raise already_exists(shown) from None
+    except (FileNotFoundError, NotADirectoryError):
+        raise no_such_file(shown) from None
+
+
+def _mkdir(place: Path, parents: bool) -> None:
+    place.mkdir(parents=parents)
+
+
+@serves(FileManager, "DeleteDatastoreFile_Task")
+def delete_file(manager: FileManager, call: Call) -> Any:
+    """Delete a file, or a folder with all in it."""
+    manager.world.require_licence()
+    store, path = find_path(manager.world, call.args["name"])
+
+    async def work(task: Task) -> None:
+        if not path:
+            raise say(
+                vim25.CannotDeleteFile(file=store.shown(path)),
+                f"Cannot delete file {store.shown(path)}",
+            )
+        store.require_unlocked(path)
+        try:
+            await store.work(delete_tree, store.local(path), touched=[path])
+        except FileNotFoundError:
+            raise no_such_file(store.shown(path)) from None
+
+    return start_task(call, None, work)
+
+
+def _pair(call: Call) -> tuple[Datastore, str, Datastore, str]:
+    world = call.world
+    source, source_path = find_path(world, call.args["sourceName"])
+    target, target_path = find_path(world, call.args["destinationName"])
+    return source, source_path, target, target_path
+
+
+def _check_pair(source: Path, target: Path, shown: tuple[str, str], force: bool) -> None:
+    if not source.exists():
+        raise no_such_file(shown[0])
+    if not target.parent.is_dir():
+        raise no_such_file(shown[1])
+    if target.exists() and (not force or target.is_dir()):
+        raise already_exists(shown[1])
+
+
+@serves(FileManager, "MoveDatastoreFile_Task")
+def move_file(manager: FileManager, call: Call) -> Any:
+    """Move a file or folder."""
+    manager.world.require_licence()
+    source, source_path, target, target_path = _pair(call)
+
+    async def work(task: Task) -> None:
+        source.require_unlocked(source_path)
+        shown = source.shown(source_path), target.shown(target_path)
+        if source is target:
+            touched, other = [source_path, target_path], []
+        else:
+            touched, other = [source_path], [target_path]
+
+        def move() -> None:
+            here, there = source.local(source_path), target.local(target_path)
+            _check_pair(here, there, shown, bool(call.get("force")))
+            if here != there:
+                if there.exists():
+                    there.unlink()
+                shutil.move(here, there)
+
+        if other:
+            await target.work(lambda: None)
+        await source.work(move, touched=touched)
+        if other:
+            await target.recount()
+
+    return start_task(call, None, work)
+
+
+@serves(FileManager, "CopyDatastoreFile_Task")
+def copy_file(manager: FileManager, call: Call) -> Any:
+    """Copy a file or folder."""
+    manager.world.require_licence()
+    source, source_path, target, target_path = _pair(call)
+
+    async def work(task: Task) -> None:
+        shown = source.shown(source_path), target.shown(target_path)
+        here, there = source.local(source_path), target.local(target_path)
+        target.require(await manager.world.io(usage, here))
+
+        def copy() -> None:
+            _check_pair(here, there, shown, bool(call.get("force")))
+            if here.is_dir():
+                shutil.copytree(here, there)
+            else:
+                shutil.copyfile(here, there)
+
+        await target.work(copy, touched=[target_path])
+
+    return start_task(call, None, work)

@@ -1,0 +1,316 @@
+"""State on disk: what a host remembers over a restart, or over a kill.
+
+One JSON file, readable by its owner alone (it holds the password and the key of the certificate),
+replaced as a whole; a machine a line. Machines are in their own configuration files; the state says
+which are registered, under which ids, how they are powered, and what their snapshots were.
+
+A change costs what changed: the line of a machine is made anew when the machine said that it
+changed, and saves that wait for the disk share the next write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import threading
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from vimlib.simulator import _vmx as vmx
+from vimlib.simulator._certificate import Certificate
+from vimlib.simulator._datastore import Datastore
+from vimlib.simulator._datastore_system import local_folder
+from vimlib.simulator._lifecycle import capacities_of, hold_files
+from vimlib.simulator._machine import VirtualMachine
+from vimlib.simulator._network import PortGroup, Switch
+from vimlib.simulator._objects import Watcher
+from vimlib.simulator._reconfigure import blank_config
+from vimlib.simulator._snapshots import Snapshot
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from vimlib.simulator._objects import Served
+    from vimlib.simulator._world import World
+
+__all__ = ["Keeper", "certificate_of", "kept_names", "load", "read"]
+
+_FORMAT = 2
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """Return a saved state, None if there is none. Raises `ValueError` for a file that is no state."""
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        return None
+    found = json.loads(text)
+    if not isinstance(found, dict) or found.get("format") != _FORMAT:
+        raise ValueError(f"{path} is no state of a simulated host; remove it to start afresh")
+    return found
+
+
+def certificate_of(state: dict[str, Any]) -> Certificate:
+    """Return the certificate that the host had."""
+    kept = state["certificate"]
+    return Certificate(kept["pem"].encode(), kept["key"].encode(), kept["sha256"], kept["sha1"])
+
+
+def kept_names(state: dict[str, Any]) -> dict[str, tuple[str, str | None] | None]:
+    """Return name and UUID of each datastore by the name that it was given; None for removed ones."""
+    kept: dict[str, tuple[str, str | None] | None] = dict.fromkeys(state["removed"])
+    for store in state["datastores"]:
+        if store["given"] is not None:
+            kept[store["given"]] = store["name"], store["uuid"]
+    return kept
+
+
+def _host(world: World) -> dict[str, Any]:
+    """Return the state, short of the machines and of the next serial number."""
+    certificate = world.certificate
+    assert certificate is not None
+    return {
+        "format": _FORMAT,
+        "version": world.release.name,
+        "username": world.sessions.username,
+        "password": world.sessions.password,
+        "certificate": {
+            "pem": certificate.pem.decode(),
+            "key": certificate.key.decode(),
+            "sha256": certificate.sha256,
+            "sha1": certificate.sha1,
+        },
+        "host": {"uuid": world.host.uuid, "maintenance": world.host.maintenance},
+        "datastores": [
+            {"given": s.given, "name": s.name, "uuid": s.uuid, "local": s.local_path}
+            for s in world.datastores.values()
+        ],
+        "removed": sorted(
+            set(world.given_datastores) - {s.given for s in world.datastores.values() if s.given}
+        ),
+        "switches": [
+            {"name": s.name, "pnics": s.pnics, "ports": s.ports, "mtu": s.mtu}
+            for s in world.networks.switches.values()
+        ],
+        "groups": [
+            {
+                "name": g.name,
+                "switch": g.switch,
+                "vlan": g.vlan,
+                "network": g.name in world.networks.networks,
+            }
+            for g in world.networks.groups.values()
+        ],
+    }
+
+
+def _machine(machine: VirtualMachine) -> dict[str, Any]:
+    return {
+        "id": machine.moid,
+        "name": machine.name,
+        "path": machine.config.files.vmPathName,
+        "power": machine.power,
+        "guest": {
+            "tools_installed": machine.guest.tools_installed,
+            "host_name": machine.guest.host_name,
+            "ip_address": machine.guest.ip_address,
+        },
+        "change": machine.config.changeVersion,
+        "last_snapshot": machine.last_snapshot_id,
+        "current": machine.current.number if machine.current else None,
+        "snapshots": [_snapshot(snapshot) for snapshot in machine.snapshots],
+    }
+
+
+def _snapshot(snapshot: Snapshot) -> dict[str, Any]:
+    return {
+        "id": snapshot.number,
+        "name": snapshot.name,
+        "description": snapshot.description,
+        "power": snapshot.power,
+        "quiesced": snapshot.quiesced,
+        "created": snapshot.created.isoformat(),
+        "vmx": vmx.render(snapshot.config),
+        "children": [_snapshot(child) for child in snapshot.children],
+    }
+
+
+async def load(world: World, state: dict[str, Any]) -> None:
+    """Bring back what a `Keeper` saved into a fresh world with its datastores. Machines whose file is gone stay out."""
+    world.skip_serials(int(state["serial"]))
+    world.host.uuid = state["host"]["uuid"]
+    world.host.maintenance = state["host"]["maintenance"]
+    await _load_local(world, state)
+    networks = world.networks
+    for kept in state["switches"]:
+        old = networks.switches.get(kept["name"])
+        networks.switches[kept["name"]] = Switch(
+            kept["name"], kept["pnics"], kept["ports"], kept["mtu"], old.given if old else None
+        )
+    for kept in state["groups"]:
+        if kept["name"] not in networks.groups:
+            networks.add_group(
+                PortGroup(kept["name"], kept["switch"], kept["vlan"]), network=kept["network"]
+            )
+    for kept in state["machines"]:
+        await _load_machine(world, kept)
+
+
+async def _load_local(world: World, state: dict[str, Any]) -> None:
+    """Bring back the datastores that calls made, if their folders are still there and allowed."""
+    for kept in state["datastores"]:
+        if kept["given"] is None and world.local_folders is not None:
+            place = await world.io(local_folder, world.local_folders, kept["local"])
+            if place is not None:
+                store = Datastore(
+                    world,
+                    kept["name"],
+                    place,
+                    world.capacity,
+                    uuid=kept["uuid"],
+                    local=kept["local"],
+                )
+                await store.recount()
+
+
+async def _load_machine(world: World, kept: dict[str, Any]) -> None:
+    name, _, path = kept["path"][1:].partition("]")
+    store = world.datastores.get(name)
+    if store is None:
+        return
+    place = store.local(path.strip())
+    try:
+        values = vmx.parse(await world.io(place.read_text, "utf-8"))
+    except (OSError, vmx.VmxError):
+        return
+    config = vmx.read_config(
+        world,
+        blank_config(world, kept["name"], kept["path"]),
+        values,
+        await capacities_of(world, store, values, path),
+    )
+    config.changeVersion = kept["change"]
+    machine = VirtualMachine(world, kept["id"], config, store, world.pool)
+    for key, value in kept["guest"].items():
+        setattr(machine.guest, key, value)
+    machine.last_snapshot_id = kept["last_snapshot"]
+    for each in kept["snapshots"]:
+        machine.snapshots.append(await _load_snapshot(machine, each, None))
+    machine.current = next(
+        (s for s in machine.all_snapshots() if s.number == kept["current"]), None
+    )
+    if kept["power"] != "poweredOff":
+        machine.set_power(kept["power"])
+        machine.guest.tools_running = kept["power"] == "poweredOn" and machine.guest.tools_installed
+    if machine.power == "poweredOn":
+        hold_files(machine)
+
+
+async def _load_snapshot(
+    machine: VirtualMachine, kept: dict[str, Any], parent: Snapshot | None
+) -> Snapshot:
+    world = machine.world
+    values = vmx.parse(kept["vmx"])
+    snapshot = Snapshot(
+        machine,
+        kept["id"],
+        kept["name"],
+        kept["description"],
+        power=kept["power"],
+        quiesced=kept["quiesced"],
+        parent=parent,
+    )
+    snapshot.created = datetime.fromisoformat(kept["created"])
+    base = blank_config(world, machine.name, machine.config.files.vmPathName)
+    snapshot.config = vmx.read_config(
+        world, base, values, await capacities_of(world, machine.store, values, machine.vmx)
+    )
+    for each in kept["children"]:
+        snapshot.children.append(await _load_snapshot(machine, each, snapshot))
+    return snapshot
+
+
+class Keeper(Watcher):
+    """Writes the state whenever it changed, before the caller hears that it did."""
+
+    def __init__(self, world: World, path: Path) -> None:
+        self.world = world
+        self.path = path
+        self._host = ""
+        """What was written of all but the machines."""
+        self._lines: dict[VirtualMachine, str] = {}
+        """What there is to write of each machine."""
+        self._changed: dict[VirtualMachine, None] = {}
+        """Machines whose line may be old."""
+        self._unsaved = True
+        """Whether there is more than what is known to be in the file."""
+        self._asked = 0
+        self._kept = 0
+        """Saves that were asked for, and those that are done."""
+        self._turn = asyncio.Lock()
+        self._file = threading.Lock()
+        self._texts = 0
+        """Texts that were given to a thread to write."""
+        self._written = 0
+        """The newest text in the file. A cancelled save may leave its thread writing."""
+
+    def object_changed(self, obj: Served, names: tuple[str, ...]) -> None:
+        """Take note that a machine changed."""
+        if isinstance(obj, VirtualMachine):
+            self._changed[obj] = None
+
+    async def save(self) -> None:
+        """Return when the state as it is now is in the file. Raises `OSError`.
+
+        Cancelling it leaves the file as it was or as it was to be.
+        """
+        self._asked += 1
+        asked = self._asked
+        async with self._turn:
+            if self._kept >= asked:
+                return  # the save before, which began after this was asked for, did it
+            covers = self._asked
+            self._collect()
+            if self._unsaved:
+                self._texts += 1
+                await self.world.io(self._write, self._texts, self._text())
+                self._unsaved = False
+            self._kept = covers
+
+    def _collect(self) -> None:
+        """Bring what there is to write up to date."""
+        host = json.dumps(_host(self.world))
+        if host != self._host:
+            self._host, self._unsaved = host, True
+        machines = self.world.machines
+        for machine in machines.values():
+            if machine not in self._lines:
+                machine.watchers[self] = None
+                self._changed[machine] = None
+        for machine in self._changed:
+            if machines.get(machine.moid) is machine:
+                line = json.dumps(_machine(machine))
+                self._unsaved |= line != self._lines.get(machine)
+                self._lines[machine] = line
+            elif self._lines.pop(machine, None) is not None:
+                self._unsaved = True
+        self._changed.clear()
+
+    def _text(self) -> str:
+        machines = ",\n".join(self._lines.values())
+        return (
+            f'{self._host[:-1]}, "serial": {self.world.serial()}, "machines": [\n{machines}\n]}}\n'
+        )
+
+    def _write(self, number: int, text: str) -> None:
+        with self._file:
+            if number < self._written:
+                return  # a newer one was faster
+            part = self.path.with_name(self.path.name + ".part")
+            with open(
+                os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8"
+            ) as file:
+                file.write(text)
+            os.replace(part, self.path)
+            self._written = number

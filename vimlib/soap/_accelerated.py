@@ -1,0 +1,326 @@
+"""The decoder whose inner loop is compiled: the pure one around `_accel.Reader`.
+
+Expat reads what stands before the content of a reply and what stands behind it; the content goes
+to the reader. A fault is expat's altogether, since there is at most one.
+
+A server begins all its replies to a method with the same bytes, and what expat says of the same
+bytes is the same: it is remembered. A reply that begins so and has come whole needs the reader
+alone; if anything about it is out of the ordinary, it is read again in the long way, which knows.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from xml.parsers import expat
+
+from vimlib.errors import ProtocolError
+from vimlib.soap._accel import Reader
+from vimlib.soap._decode import BROKEN, SLICE, MessageDecoder, PureDecoder
+from vimlib.soap._leaf import Misfit
+from vimlib.soap._machine import PLACE
+from vimlib.soap._native import Malformed, root_tag
+from vimlib.soap._parser import make_parser
+from vimlib.soap._rules import Rules
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vimlib.soap._refine import Scope
+    from vimlib.soap._tables import Shape
+
+__all__ = ["AcceleratedDecoder"]
+
+R = TypeVar("R")
+
+# A whole start tag, known to be one: `>` may stand between quotes.
+_TAG = re.compile(rb"""<([^\s/>]+)[^>"']*(?:"[^"]*"[^>"']*|'[^']*'[^>"']*)*>""")
+
+
+# Of what is remembered: bytes of a beginning, beginnings of a method, methods (with limits).
+_LONGEST = 1024
+_MOST = 4
+_MOST_METHODS = 2048
+_BLANK = b" \t\r\n"
+
+
+@lru_cache(maxsize=64)
+def _end_tags(names: tuple[bytes, ...]) -> re.Pattern[bytes]:
+    """Return what matches the end tags of open elements, innermost last, with blanks where hosts break lines."""
+    tags = (re.escape(b"</" + name + b">") for name in reversed(names))
+    return re.compile(b"[ \t\r\n]*".join((b"", *tags, b"")))
+
+
+class _Begin(Exception):
+    """Leaves expat where the content of a reply begins."""
+
+
+class _Beginning(NamedTuple):
+    """What expat said of the bytes before the content of a reply, and what must stand behind it."""
+
+    head: bytes
+    last: bytes
+    """The end tag of the envelope."""
+    tail: re.Pattern[bytes]
+    name: bytes
+    """The tag of the Body's child, as written."""
+    prefixes: dict[str | None, list[str]]
+    scope: Scope
+    elements: int
+
+
+class _Message(MessageDecoder):
+    """Gives the content of a reply to a reader."""
+
+    def __init__(self, beginnings: list[_Beginning], *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._beginnings = beginnings
+        self._reader: Reader | None = None
+        self._shape: Shape | None = None
+        self._done: Callable[[Any], None] | None = None
+        # Expat's bytes that have not become an event, and where they begin.
+        self._held = b""
+        self._held_from = 0
+        self._open_names: list[bytes] = []
+        self._declarations = b""
+        self._content_at = 0
+        self._empty = False
+        self._tail: expat.XMLParserType | None = None
+        self._tail_fed = 0
+        self._finished = False
+        self._rest = b""
+
+    def begin(self, shape: Shape, done: Callable[[Any], None]) -> None:
+        """Leave the message that has just begun to the reader."""
+        self._shape, self._done = shape, done
+        self._start_tag()
+        raise _Begin
+
+    def _start(self, tag: str, attrs: list[str]) -> None:
+        if self._level < 2 and not self._header_name:
+            self._start_tag()
+        super()._start(tag, attrs)
+
+    def _start_tag(self) -> re.Match[bytes]:
+        """Return the start tag that expat reports; remember its name."""
+        match = _TAG.match(self._held, self._parser.CurrentByteIndex - self._held_from)
+        assert match is not None, "expat reports a tag that is none"
+        self._open_names.append(match[1])
+        self._content_at = match.end()
+        self._empty = match[0].endswith(b"/>")
+        return match
+
+    def _end(self, tag: str) -> None:
+        if self._open_names and self._level - 1 < len(self._open_names):
+            del self._open_names[self._level - 1 :]
+        super()._end(tag)
+
+    def _parse(self, data: memoryview, final: bool) -> None:
+        try:
+            at = 0
+            if self._reader is None:
+                at = self._before(data, final)
+            if self._reader is not None and not self._finished:
+                at = self._inside(data, at)
+            if self._finished:
+                self._behind(bytes(data[at:]), final)
+            elif final and self._reader is not None:
+                self._cut_off()
+        except Misfit as reason:
+            raise self._misfit(reason) from None
+        except Malformed as reason:
+            raise self._not_xml(str(reason)) from None
+        except expat.ExpatError as error:
+            raise self._malformed(error) from None
+        except ProtocolError as error:
+            if not error.path:
+                error.path = self.machine.path()
+            raise
+
+    def _before(self, data: memoryview, final: bool) -> int:
+        """Feed expat until the content begins. Return how many bytes have been taken."""
+        first = self._parsed == 0
+        for at in range(0, len(data), self._slice):
+            piece = data[at : at + self._slice]
+            self._held += piece
+            try:
+                super()._parse(piece, False)
+            except _Begin:
+                if first:
+                    self._remember(data)
+                self._start_reader()
+                return at + len(piece)
+            spent = max(0, self._parser.CurrentByteIndex - self._held_from)
+            self._held = self._held[spent:]
+            self._held_from += spent
+        if final:
+            try:
+                super()._parse(memoryview(b""), True)
+            except _Begin:  # expat had held the tag back
+                self._start_reader()
+        return len(data)
+
+    def _remember(self, data: memoryview) -> None:
+        """Keep what expat said of the beginning of this reply, which `data` is the first piece of."""
+        size = self._held_from + self._content_at
+        if self.header or self._empty or size > _LONGEST or len(self._beginnings) >= _MOST:
+            return
+        head = bytes(data[:size])
+        if any(known.head == head for known in self._beginnings):
+            return  # it came in pieces, or was too long, to be read as one that begins so
+        names = self._open_names
+        refiner = self.machine.refiner
+        self._beginnings.append(
+            _Beginning(
+                head,
+                b"</" + names[0] + b">",
+                _end_tags(tuple(names)),
+                names[-1],
+                refiner.bound(),
+                refiner.scope(),
+                self.machine.counted(),
+            )
+        )
+
+    def _start_reader(self) -> None:
+        assert self._shape is not None
+        assert self._done is not None
+        machine = self.machine
+        self._declarations = root_tag(machine.refiner.scope())[2:-1]
+        reader = self._reader = Reader(
+            machine, self._shape, self._done, PLACE, self._open_names[-1]
+        )
+        machine.path, machine.counted = reader.path, reader.elements
+        machine.frame_depth = reader.frame_depth
+        content, self._held = self._held[self._content_at :], b""
+        if self._empty:  # a start tag with its end tag
+            content = b"</" + self._open_names[-1] + b">" + content
+        self._read(content)
+
+    def _read(self, data: bytes) -> bool:
+        """Feed the reader. Return whether the content has ended; what is behind it goes to expat."""
+        assert self._reader is not None
+        before = self._reader.elements()
+        rest = self._reader.read(data)
+        self._unended = self._unended + len(data) if self._reader.elements() == before else 0
+        if rest is None:
+            return False
+        self._unended = 0
+        self._finished = True
+        self._behind(rest, False)
+        return True
+
+    def _inside(self, data: memoryview, at: int) -> int:
+        """Feed the reader from `at` on. Return how many bytes have been taken."""
+        while at < len(data):
+            piece = bytes(data[at : at + SLICE])
+            at += SLICE
+            if self._read(piece):
+                break
+        return at
+
+    def _cut_off(self) -> None:
+        assert self._reader is not None
+        self._reader.check_rest()
+        raise ProtocolError(
+            "the reply is cut off", path=self.machine.path(), excerpt=self._shown(), hint=BROKEN
+        )
+
+    # Behind the content there may be end tags alone, so their names are all that matters.
+
+    def _make_tail(self) -> expat.XMLParserType:
+        envelope, *inner = self._open_names
+        tail = make_parser()
+        tail.Parse(b"<" + envelope + self._declarations + b">", False)
+        tail.Parse(b"".join(b"<" + name + b">" for name in inner), False)
+        tail.StartElementHandler = self._surplus
+        tail.ProcessingInstructionHandler = self._instruction
+        self._tail_fed = tail.CurrentByteIndex
+        return tail
+
+    def _surplus(self, tag: str, attrs: Any) -> None:
+        raise ProtocolError("the SOAP envelope holds more than one message")
+
+    def _behind(self, data: bytes, final: bool) -> None:
+        self._rest += data
+        if not final and len(self._rest) < SLICE:
+            return
+        # What nearly always stands there needs no parser.
+        if self._tail is None:
+            names = tuple(self._open_names)
+            short = sum(map(len, names)) <= _LONGEST
+            if final and short and _end_tags(names).fullmatch(self._rest):
+                return
+            self._tail = self._make_tail()
+        self._tail.Parse(self._rest, final)
+        self._tail_fed += len(self._rest)
+        self._rest = b""
+        if self._tail_fed - self._tail.CurrentByteIndex > self._limits.text + SLICE:
+            self.machine.check_text(self._limits.text + 1)
+
+    def _not_xml(self, reason: str) -> ProtocolError:
+        return ProtocolError(
+            f"the reply is not well-formed XML: {reason}",
+            path=self.machine.path(),
+            excerpt=self._shown(),
+            hint=BROKEN,
+        )
+
+
+class AcceleratedDecoder(PureDecoder[R]):
+    """Decodes the reply to one call, fed in pieces as they arrive; see `PureDecoder`."""
+
+    def _feed_first(self, data: bytes) -> None:
+        for known in self._beginnings():
+            if data.startswith(known.head) and data.rstrip(_BLANK).endswith(known.last):
+                if len(data) <= self._limits.inflated and self._read_whole(data, known):
+                    return
+                break
+        super()._feed_first(data)
+
+    def _read_whole(self, data: bytes, known: _Beginning) -> bool:
+        """Read a reply of which all but the content is known. False: something is the matter with it."""
+        rules = Rules(self._tables, self._limits, strict=self._strict, invoker=self._invoker)
+        rules.refiner.borrow(known.prefixes, known.scope)
+        rules.counted = lambda: known.elements
+        results: list[Any] = []
+        try:
+            shape = self._tables.reply(self._method)
+            reader = Reader(rules, shape, results.append, PLACE, known.name)
+            rules.path, rules.counted = reader.path, reader.elements
+            rules.frame_depth = reader.frame_depth
+            rest = reader.read(data[len(known.head) :])
+        except (Misfit, Malformed, ProtocolError, expat.ExpatError):
+            return False
+        finally:
+            vars(rules).clear()  # it and the reader hold each other
+        if rest is None or known.tail.fullmatch(rest) is None:
+            return False
+        self._whole = data
+        self._result = results[0][0] if results[0] else None
+        return True
+
+    def _beginnings(self) -> list[_Beginning]:
+        """Return how replies to the method began; limits are part of what was decided about them."""
+        known = self._tables.beginnings
+        found: list[_Beginning] | None = known.get((self._method, self._limits))
+        if found is None:
+            if len(known) >= _MOST_METHODS:
+                known.clear()
+            found = known[self._method, self._limits] = []
+        return found
+
+    def _make_message(self) -> MessageDecoder:
+        return _Message(
+            self._beginnings(),
+            self._tables,
+            self._limits,
+            self._body,
+            strict=self._strict,
+            invoker=self._invoker,
+        )
+
+    def _open(self, shape: Shape, done: Callable[[Any], None]) -> None:
+        assert isinstance(self._message, _Message)
+        self._message.begin(shape, done)

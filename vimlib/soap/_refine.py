@@ -1,0 +1,282 @@
+"""What the attributes of an element say about its value, within what the schema allows.
+
+The schema decides; `xsi:type`, a QName whose prefix is looked up where it stands, may only narrow
+the declared type to a known subtype. A type that is not known changes nothing, unless nothing was
+declared (anyType): then the element is kept as an opaque node.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from vimlib.errors import printable
+from vimlib.model import DataObject, Enumeration, Field, ManagedObject, MethodFault
+from vimlib.soap._leaf import DECODE, SIGNED, Misfit, decode_enum
+from vimlib.soap._names import REFERENCE, XSD, XSI_NIL, XSI_TYPE
+from vimlib.soap._tables import ANY, DATA, LAZY, LEAF, REF, Item, Shape, Tables
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import TypeAlias
+
+    from vimlib.model import Invoker
+
+    Scope: TypeAlias = tuple[tuple[str, str], ...]
+
+__all__ = ["CAPTURE", "NIL", "ProxyMaker", "Refiner", "unknown_fault"]
+
+# What to do with an element instead of reading a value of an item.
+NIL: Final = Item(Field("", "", "anyType"), 0, ())
+"""The element says that it is absent."""
+CAPTURE: Final = Item(Field("", "", "anyType"), 0, ())
+"""Keep the element as a text or an opaque node."""
+
+_REMEMBERED = 4096
+_NOTHING: Mapping[str | None, list[str]] = {}
+_XSD_STRINGS = frozenset(
+    {"normalizedString", "token", "QName", "NCName", "Name", "date", "time", "duration"}
+)
+
+
+def unknown_fault(base: Shape, name: str) -> Shape:
+    """Return a shape for one fault of a type that is not known: `base` is its nearest known ancestor."""
+    extras: dict[str, Any] = {}
+
+    def make(*values: Any) -> Any:
+        fault = base.make(*values)
+        fault.fault_name = name
+        fault.raw_fields = extras
+        return fault
+
+    return base.like(make=make, extras=extras)
+
+
+class ProxyMaker:
+    """Makes the proxy of a reference from its text; None from an empty one.
+
+    An empty reference, even without a type, is how some servers say "none".
+    """
+
+    __slots__ = ("cls", "guid", "invoker", "kind")
+
+    def __init__(
+        self, cls: type[ManagedObject], kind: str, guid: str | None, invoker: Invoker | None
+    ) -> None:
+        self.cls = cls
+        self.kind = kind
+        self.guid = guid
+        self.invoker = invoker
+
+    def __call__(self, text: str) -> ManagedObject | None:
+        """Return the proxy. Raises `Misfit` for a text without a type."""
+        if text and self.kind:
+            return self.cls(text, invoker=self.invoker, kind=self.kind, guid=self.guid)
+        if text.strip():
+            raise Misfit("a reference without a type")
+        return None
+
+
+class Refiner:
+    """Turns the declared item and an element's attributes into the item by which to read it."""
+
+    def __init__(self, tables: Tables, invoker: Invoker | None) -> None:
+        self.tables = tables
+        self._invoker = invoker
+        # Prefix to the namespaces that it was bound to, the innermost last.
+        self._prefixes: dict[str | None, list[str]] = {}
+        self._lent: Mapping[str | None, list[str]] = _NOTHING
+        self._scope: Scope | None = ()
+        self.known: dict[tuple[Any, ...], Item] = {}
+        """Results of `refine` by `(item, *attributes)`, for the bindings of prefixes in force."""
+        self._scopes: dict[tuple[Any, ...], dict[tuple[Any, ...], Item]] = {}
+        self._scope_changed = False
+        self._references: dict[tuple[Item, str], Item] = {}
+
+    # Namespaces
+
+    def declare(self, prefix: str | None, uri: str | None) -> None:
+        """Bind a prefix (None: the default) for the element that starts next."""
+        if self._lent:
+            self._own()
+        self._prefixes.setdefault(prefix, []).append(uri or "")
+        self._leave_scope()
+
+    def undeclare(self, prefix: str | None) -> None:
+        """Undo the last `declare` of that prefix."""
+        bound = self._prefixes[prefix]
+        bound.pop()
+        if not bound:
+            del self._prefixes[prefix]
+        self._leave_scope()
+
+    def bound(self) -> dict[str | None, list[str]]:
+        """Return a copy of all bindings: prefix to namespaces, the innermost last."""
+        return {prefix: uris.copy() for prefix, uris in self._prefixes.items()}
+
+    def borrow(self, bound: Mapping[str | None, list[str]], scope: Scope) -> None:
+        """Take over the bindings that another refiner had, by its `bound` and `scope`."""
+        self._lent = bound
+        self._leave_scope()
+        self._scope = scope
+
+    def _own(self) -> None:
+        """Copy bindings that are another's, before they change or are looked at."""
+        self._prefixes = {prefix: uris.copy() for prefix, uris in self._lent.items()}
+        self._lent = _NOTHING
+
+    def _leave_scope(self) -> None:
+        self._scope = None
+        if not self._scope_changed:
+            self._scope_changed = True
+            self.known = {}
+
+    def scope(self) -> Scope:
+        """Return the bindings in force, prefix ("": the default) and namespace."""
+        scope = self._scope
+        if scope is None:
+            bindings = ((prefix or "", bound[-1]) for prefix, bound in self._prefixes.items())
+            scope = self._scope = tuple(sorted(bindings))
+        return scope
+
+    def _enter_scope(self) -> None:
+        # Some servers declare a prefix on each value; coming back to bindings seen before costs
+        # one look-up and loses nothing.
+        if len(self._scopes) > 64:
+            self._scopes.clear()
+        self.known = self._scopes.setdefault(self.scope(), {})
+        self._scope_changed = False
+
+    def resolve(self, qname: str) -> tuple[str, str]:
+        """Return namespace and local name of a QName where the tokenizer stands."""
+        if self._lent:
+            self._own()
+        prefix, _, local = qname.strip(" \t\n\r").rpartition(":")
+        bound = self._prefixes.get(prefix or None)
+        if bound is None:
+            if prefix:
+                raise Misfit(f"xsi:type {printable(qname, 80)!r} has an undeclared prefix")
+            return self.tables.namespace, local
+        # No namespace counts as the binding's: some servers leave it off in fault details.
+        return bound[-1] or self.tables.namespace, local
+
+    # Items
+
+    def refine(self, item: Item, attrs: list[str]) -> Item:
+        """Return the item by which to read an element of `item` that has these attributes.
+
+        `NIL` and `CAPTURE` say what else to do. Raises `Misfit` if the type is no subtype.
+        """
+        if item.kind == LAZY:
+            self.tables.settle(item)
+        if not attrs:
+            return self._bare(item)
+        if self._scope_changed:
+            self._enter_scope()
+        key = (item, *attrs)
+        found = self.known.get(key)
+        if found is None:
+            found = self._look(item, dict(zip(attrs[::2], attrs[1::2], strict=True)))
+            # A shape that collects extras serves one element; other results serve again.
+            if found.shape is None or found.shape.extras is None:
+                if len(self.known) >= _REMEMBERED:
+                    self.known.clear()
+                self.known[key] = found
+        return found
+
+    def _bare(self, item: Item) -> Item:
+        if item.kind == ANY:
+            return CAPTURE
+        if item.kind == REF:
+            return self.reference(item, "", None)
+        return item
+
+    def _look(self, item: Item, attrs: dict[str, str]) -> Item:
+        if attrs.get(XSI_NIL, "").strip() in ("true", "1"):
+            return NIL
+        qname = attrs.get(XSI_TYPE)
+        if qname is not None:
+            item = self.narrow(item, *self.resolve(qname))
+        if item.kind == REF:
+            return self.reference(item, attrs.get("type", ""), attrs.get("serverGuid"))
+        return CAPTURE if item.kind == ANY else item
+
+    def narrow(self, item: Item, uri: str, local: str) -> Item:
+        """Return `item` narrowed to a type; itself if the type is not known."""
+        if uri == self.tables.namespace:
+            if local == REFERENCE:
+                return self._narrow_to_reference(item)
+            cls = self.tables.binding.find(local)
+            if cls is not None and issubclass(cls, DataObject | MethodFault):
+                return self._narrow_to_data(item, self.tables.shape(cls))
+            if cls is not None and issubclass(cls, Enumeration):
+                return self._narrow_to_leaf(item, local, decode_enum)
+            if item.kind == ANY:
+                array = self.tables.array(local)
+                return item if array is None else item.like(kind=DATA, shape=array)
+            if item.kind == DATA and item.shape is not None and item.shape.fault:
+                return item.like(shape=unknown_fault(item.shape, local))
+        elif uri == XSD:
+            if local in DECODE:
+                return self._narrow_to_leaf(item, local, DECODE[local])
+            if local in _XSD_STRINGS:
+                return self._narrow_to_leaf(item, "string", None)
+        return item
+
+    def _narrow_to_reference(self, item: Item) -> Item:
+        if item.kind == ANY:
+            return item.like(kind=REF, type="ref", referent="")
+        if item.kind != REF:
+            raise Misfit(f"xsi:type {REFERENCE} is no {item.type}")
+        return item
+
+    def _narrow_to_data(self, item: Item, shape: Shape) -> Item:
+        if item.kind == ANY:
+            return item.like(kind=DATA, shape=shape)
+        declared = item.shape
+        if item.kind != DATA or declared is None or declared.cls is None or shape.cls is None:
+            raise Misfit(f"xsi:type {shape.name} is no {item.type}")
+        if declared is shape:
+            return item
+        if not issubclass(shape.cls, declared.cls):
+            raise Misfit(f"xsi:type {shape.name} is no subtype of {declared.name}")
+        return item.like(shape=shape)
+
+    def _narrow_to_leaf(self, item: Item, type_: str, decode: Callable[[str], Any] | None) -> Item:
+        if item.kind == ANY:
+            return item.like(kind=LEAF, type=type_, decode=decode)
+        if item.kind != LEAF or not _derives(type_, item.type, decode is decode_enum):
+            raise Misfit(f"xsi:type {type_} is no {item.type}")
+        return item
+
+    # References
+
+    def reference(self, item: Item, kind: str, guid: str | None) -> Item:
+        """Return a leaf whose text becomes a proxy of that kind."""
+        key = (item, kind)
+        found = self._references.get(key) if guid is None else None
+        if found is None:
+            found = item.like(kind=LEAF, decode=self._proxy_maker(item.referent, kind, guid))
+            if guid is None:
+                if len(self._references) >= _REMEMBERED:
+                    self._references.clear()
+                self._references[key] = found
+        return found
+
+    def _proxy_maker(self, referent: str, kind: str, guid: str | None) -> ProxyMaker:
+        cls = self.tables.binding.find(kind) if kind else None
+        if cls is None or not issubclass(cls, ManagedObject):
+            cls = self.tables.managed_base
+            declared = self.tables.binding.find(referent) if referent else None
+            if declared is not None and issubclass(declared, ManagedObject):
+                cls = declared
+        return ProxyMaker(cls, kind, guid, self._invoker)
+
+
+def _derives(type_: str, declared: str, enumeration: bool) -> bool:
+    """Whether a leaf of `type_` may stand where `declared` is."""
+    if type_ == declared:
+        return True
+    if type_ in SIGNED and declared in SIGNED:
+        return SIGNED.index(type_) < SIGNED.index(declared)
+    # An enumeration restricts xsd:string; one for another is refused.
+    return declared == "string" and enumeration

@@ -1,0 +1,341 @@
+"""The `_wire_` lines of a binding, compiled into what encoder and decoder walk along.
+
+Everything is compiled on first use and kept in `binding.codec`. Areas of a generated package are
+loaded no earlier than a value of theirs is met: a field whose type is not known to be an
+enumeration or a structure yet is `LAZY` until then.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from vimlib.model import (
+    DataObject,
+    Enumeration,
+    Field,
+    ManagedObject,
+    MethodFault,
+    parse_fields,
+    parse_version,
+)
+from vimlib.model._wire import PRIMITIVES
+from vimlib.soap._leaf import DECODE, ENCODE, decode_enum, encode_string
+from vimlib.soap._names import REFERENCE, item_of_array
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from vimlib.model import Binding, Method
+
+__all__ = ["ANY", "DATA", "LAZY", "LEAF", "REF", "Item", "Shape", "Tables", "tables_of"]
+
+log = logging.getLogger("vimlib.soap")
+
+# What an item holds. The decoder's inner loop asks `kind > DATA`, so these are ints in this order.
+LEAF: Final = 0
+"""Text: a primitive or an enumeration."""
+DATA: Final = 1
+"""A data object or a fault."""
+REF: Final = 2
+"""A reference to a managed object."""
+ANY: Final = 3
+"""xsd:anyType: the value says what it is."""
+LAZY: Final = 4
+"""LEAF or DATA; `Tables.settle` finds out."""
+
+_MOST_BARE: Final = 4096
+_KINDS = {"ref": REF, "anyType": ANY}
+
+
+class Item:
+    """One field of a shape: where its value goes and how it is read and written."""
+
+    __slots__ = (
+        "array",
+        "attribute",
+        "decode",
+        "encode",
+        "index",
+        "kind",
+        "name",
+        "native",
+        "optional_result",
+        "referent",
+        "required",
+        "shape",
+        "since",
+        "since_text",
+        "type",
+    )
+
+    def __init__(self, field: Field, index: int, since: tuple[int, ...]) -> None:
+        self.name = field.name
+        self.attribute = field.attribute
+        self.index = index
+        self.array = field.array
+        self.required = field.required
+        self.since = since
+        """Version that brought it, where that is newer than its class; else ()."""
+        self.since_text = field.since
+        self.type = field.type
+        """XSD type or name in the binding."""
+        self.referent = field.referent
+        self.kind = _KINDS.get(field.type, LEAF if field.type in PRIMITIVES else LAZY)
+        self.shape: Shape | None = None
+        """For `DATA`: the declared type."""
+        # For `LEAF`: text to value (None: the text is the value), value to text.
+        self.decode: Callable[[str], Any] | None = DECODE.get(field.type)
+        self.encode: Callable[[Any], str] | None = ENCODE.get(field.type)
+        self.native: Any = None
+        """What the compiled decoder made of it."""
+        self.optional_result = False
+        """Whether an empty element stands for "no result"; see `Tables.reply`."""
+
+    def like(self, **changes: Any) -> Item:
+        """Return a copy for the same place whose value is read otherwise."""
+        other = Item.__new__(Item)
+        for name in Item.__slots__:
+            setattr(other, name, changes.get(name, getattr(self, name)))
+        other.native = None
+        return other
+
+    def __repr__(self) -> str:
+        return f"<Item {self.name}:{self.type}>"
+
+
+class Shape:
+    """One type in the order of the wire: its items and how values become an object."""
+
+    def __init__(
+        self,
+        name: str,
+        items: tuple[Item, ...],
+        make: Callable[..., Any],
+        namespace: str,
+        cls: type[Any] | None,
+    ) -> None:
+        self.name = name
+        self.cls = cls
+        """Class of its objects; None for the shapes of messages and arrays."""
+        self.items = items
+        self.make = make
+        """Called with one value for each item, in order."""
+        self.by_tag = {f"{namespace} {item.name}": item for item in items}
+        self.blank: list[Any] = [None] * len(items)
+        # What `make` must not see as None: indices of arrays; indices of required others.
+        self.arrays = tuple(item.index for item in items if item.array)
+        self.needed = tuple(item.index for item in items if item.required and not item.array)
+        self.since: tuple[int, ...] = ()
+        self.since_text = ""
+        self.fault = cls is not None and issubclass(cls, MethodFault)
+        self.extras: dict[str, Any] | None = None
+        """Collects children that the type does not have; for an unknown fault."""
+        self.native: Any = None
+        """What the compiled decoder made of it."""
+        self.open_ended = False
+        """Whether any child may come, as in the detail of a SOAP fault; the machine asks for its item."""
+
+    def like(self, **changes: Any) -> Shape:
+        """Return a copy with some attributes changed."""
+        other = Shape.__new__(Shape)
+        other.__dict__.update(self.__dict__ | {"native": None} | changes)
+        return other
+
+    def __repr__(self) -> str:
+        return f"<Shape {self.name}>"
+
+
+def _fault_maker(cls: type[MethodFault], names: tuple[str, ...]) -> Callable[..., Any]:
+    def make(*values: Any) -> MethodFault:
+        return cls(**dict(zip(names, values, strict=True)))
+
+    return make
+
+
+def _localized_maker(cls: type[Any], items: tuple[Item, ...]) -> Callable[..., Any]:
+    """Let the fault inside a LocalizedMethodFault know what was said about it."""
+    places = {item.name: item.index for item in items}
+    if not {"fault", "localizedMessage"} <= places.keys():
+        return cls
+    fault_at, message_at = places["fault"], places["localizedMessage"]
+
+    def make(*values: Any) -> Any:
+        fault, message = values[fault_at], values[message_at]
+        if message and isinstance(fault, MethodFault):
+            fault.localized_message = message
+        return cls(*values)
+
+    return make
+
+
+def _list(items: list[Any]) -> list[Any]:
+    return items
+
+
+def _tuple(*values: Any) -> tuple[Any, ...]:
+    return values
+
+
+class Tables:
+    """All compiled shapes of one binding."""
+
+    def __init__(self, binding: Binding) -> None:
+        self.binding = binding
+        self.namespace = binding.namespace
+        self._shapes: dict[type[Any], Shape] = {}
+        self._arrays: dict[str, Shape] = {}
+        self._messages: dict[tuple[str, str], Shape] = {}
+        self._requests: dict[Method[..., Any], Shape] = {}
+        self._replies: dict[Method[..., Any], Shape] = {}
+        self.bare: dict[tuple[Method[..., Any], str | None, str], tuple[str, str]] = {}
+        """What stands around the id in a call without arguments, by method, version and kind."""
+        self.beginnings: dict[Any, Any] = {}
+        """How replies began; the compiled decoder's."""
+        self._warned: set[str] = set()
+        self.fault_base: type[MethodFault] = self._find(MethodFault) or MethodFault
+        self.managed_base: type[ManagedObject] = self._find(ManagedObject) or ManagedObject
+
+    def _find(self, base: type[Any]) -> type[Any] | None:
+        found = self.binding.find(base.__name__)
+        return found if found is not None and issubclass(found, base) else None
+
+    # Shapes
+
+    def shape(self, cls: type[Any]) -> Shape:
+        """Return the shape of a data or fault class; of a user's subclass, that of its nearest known base."""
+        found = self._shapes.get(cls)
+        if found is None:
+            known = next((c for c in cls.__mro__ if self.knows(c)), None)
+            if known is None:
+                raise LookupError(f"{cls.__name__} is no type of {self.binding.package}")
+            found = self._shapes[cls] = self._compile(known) if known is cls else self.shape(known)
+        return found
+
+    def knows(self, cls: type[Any]) -> bool:
+        """Whether `cls` is a data or fault class of this binding."""
+        if not issubclass(cls, DataObject | MethodFault):
+            return False
+        return self.binding.find(cls.__name__) is cls or cls is self.fault_base
+
+    def _compile(self, cls: type[Any]) -> Shape:
+        items: list[Item] = []
+        for base in reversed(cls.__mro__):
+            wire = base.__dict__.get("_wire_")
+            for field in parse_fields(wire) if wire else ():
+                items.append(self._item(field, len(items)))
+        fields = tuple(items)
+        make: Callable[..., Any] = cls
+        if issubclass(cls, MethodFault):
+            make = _fault_maker(cls, tuple(item.attribute for item in fields))
+        elif cls.__struct_fields__ != tuple(item.attribute for item in fields):
+            raise TypeError(f"the fields of {cls.__name__} are not those of its _wire_ line")
+        elif cls.__name__ == "LocalizedMethodFault":
+            make = _localized_maker(cls, fields)
+        shape = Shape(cls.__name__, fields, make, self.namespace, cls)
+        shape.since_text = cls._since_
+        shape.since = parse_version(cls._since_) if cls._since_ else ()
+        return shape
+
+    @staticmethod
+    def _item(field: Field, index: int) -> Item:
+        return Item(field, index, parse_version(field.since) if field.since else ())
+
+    def array(self, name: str) -> Shape | None:
+        """Return the shape of an `ArrayOf...` type, whose object is a list; None if its item is unknown."""
+        shape = self._arrays.get(name)
+        if shape is None:
+            item = item_of_array(name)
+            if not item or not (item == REFERENCE or item in PRIMITIVES or self.is_value(item)):
+                return None
+            type_ = "ref" if item == REFERENCE else item
+            field = Field(item, "", type_, array=True)
+            shape = self._arrays[name] = Shape(
+                name, (self._item(field, 0),), _list, self.namespace, None
+            )
+        return shape
+
+    def is_value(self, name: str) -> bool:
+        """Whether `name` is a data object, fault or enumeration of the binding."""
+        cls = self.binding.find(name)
+        return cls is not None and issubclass(cls, DataObject | MethodFault | Enumeration)
+
+    def settle(self, item: Item) -> None:
+        """Find out what a `LAZY` item holds."""
+        cls = self.binding.find(item.type)
+        if cls is not None and issubclass(cls, DataObject | MethodFault):
+            item.kind, item.shape = DATA, self.shape(cls)
+        elif cls is not None and issubclass(cls, Enumeration):
+            item.kind, item.decode, item.encode = LEAF, decode_enum, encode_string
+        elif item.type == "MethodFault":
+            item.kind, item.shape = DATA, self.shape(self.fault_base)
+        else:
+            raise TypeError(f"{item.name}: {item.type} is no data type of {self.binding.package}")
+
+    # Messages
+
+    def request(self, method: Method[..., Any]) -> Shape:
+        """Return the shape of a call: `_this`, then the parameters; its object is a tuple.
+
+        Services other than vSphere's do not address objects; their calls are the parameters alone.
+        """
+        shape = self._requests.get(method)
+        if shape is None:
+            fields = method.params
+            if method.addressed:
+                this = Field("_this", "_this", "ref", referent=method.owner.__name__, required=True)
+                fields = (this, *fields)
+            shape = self._message("request", method.name, fields, method.name)
+            self._requests[method] = shape
+        return shape
+
+    def reply(self, method: Method[..., Any]) -> Shape:
+        """Return the shape of a reply: `returnval` or nothing; its object is a tuple."""
+        shape = self._replies.get(method)
+        if shape is not None:
+            return shape
+        returns = method.returns
+        shape = self._message(
+            "reply", method.name, () if returns is None else (returns,), f"{method.name}Response"
+        )
+        for item in shape.items:
+            item.optional_result = not item.required and not item.array
+        self._replies[method] = shape
+        return shape
+
+    def remember_bare(
+        self, call: tuple[Method[..., Any], str | None, str], around: tuple[str, str]
+    ) -> None:
+        """Keep what stands around the id of a call without arguments that was sound."""
+        if len(self.bare) >= _MOST_BARE:  # kinds may come from the wire
+            self.bare.clear()
+        self.bare[call] = around
+
+    def _message(self, direction: str, method: str, fields: Iterable[Field], name: str) -> Shape:
+        shape = self._messages.get((direction, method))
+        if shape is None:
+            items = tuple(self._item(field, index) for index, field in enumerate(fields))
+            shape = self._messages[direction, method] = Shape(
+                name, items, _tuple, self.namespace, None
+            )
+        return shape
+
+    # Tolerance
+
+    def tolerate(self, type_name: str, what: str) -> None:
+        """Log once for a type that a peer does not keep to its schema."""
+        if type_name not in self._warned:
+            self._warned.add(type_name)
+            log.warning(
+                "%s: the server sent %s; None stands for it (said once for this type)",
+                type_name,
+                what,
+            )
+
+
+def tables_of(binding: Binding) -> Tables:
+    """Return the compiled tables of `binding`, made on first use."""
+    tables: Tables | None = binding.codec.get(Tables)
+    if tables is None:
+        tables = binding.codec[Tables] = Tables(binding)
+    return tables
