@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from vimlib._client import Client, connect
     from vimlib._collector import Change, Row, Traversal, via
     from vimlib._datastore import Datastore, DatastorePath, FileEntry
+    from vimlib._inventory import InventoryPath
     from vimlib._nfc import Lease
     from vimlib._otel import tracing
     from vimlib._tls import TLS
@@ -57,6 +58,7 @@ __all__ = [
     "Exchange",
     "FileEntry",
     "HTTPTransport",
+    "InventoryPath",
     "Lease",
     "Limits",
     "ManagedObject",
@@ -91,6 +93,7 @@ _HOMES = {
     "Exchange": "_transport",
     "FileEntry": "_datastore",
     "HTTPTransport": "_transport",
+    "InventoryPath": "_inventory",
     "Lease": "_nfc",
     "Limits": "soap",
     "ManagedObject": "model",

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from vimlib._collector import Collection, Source
     from vimlib._collector.watch import Watch
     from vimlib._events import Events
-    from vimlib._inventory import Found
+    from vimlib._inventory import Found, InventoryPath
     from vimlib._nfc import Lease
     from vimlib._session.policy import RetryPolicy
     from vimlib._transport.base import Middleware
@@ -173,13 +173,15 @@ class Client:
     async def find(
         self, pattern: str, kind: type[vim25.ManagedObject] | None = None
     ) -> list[Found]:
-        """Return the objects whose inventory path fits `pattern`, as `/*/vm/web-*`.
+        """Return the objects whose inventory path matches: an exact `InventoryPath`, or a pattern.
 
-        See `vimlib._inventory.find`. Raises `InvalidPathError`. Cancelling leaves nothing behind.
+        ``find("/*/vm/web-*")`` reads a `str` as a pattern; a path that `paths` or `find` returned
+        leads back to its own object, also where a name has `*` or `[`. See
+        `vimlib._inventory.find`. Raises `InvalidPathError`. Cancelling leaves nothing behind.
         """
         return await _find(self._context, pattern, *(() if kind is None else (kind,)))
 
-    async def paths(self, objects: Iterable[vim25.ManagedObject]) -> list[str | None]:
+    async def paths(self, objects: Iterable[vim25.ManagedObject]) -> list[InventoryPath | None]:
         """Return the inventory path of each object, in a number of calls that does not grow with them.
 
         None for one that is gone or not readable. Cancelling leaves nothing behind.
@@ -253,10 +255,13 @@ class Client:
 
     # -- files ---------------------------------------------------------------------------------
 
-    def datastore(self, name: str, *, datacenter: str | None = None) -> Datastore:
+    def datastore(
+        self, name: str, *, datacenter: str | Found | vim25.Datacenter | None = None
+    ) -> Datastore:
         """Return the files of a datastore, without I/O.
 
-        `datacenter` is an inventory path, for a vCenter where several have a datastore of the name.
+        `datacenter` selects one where several of a vCenter have a datastore of that name: its
+        inventory path (with or without the leading `/`), its name, or what `find` returned.
         """
         return Datastore(
             name,

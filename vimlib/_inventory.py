@@ -1,14 +1,16 @@
-r"""Inventory paths, as `/DC/vm/web/web-1`: of many objects at once, and back by patterns.
+r"""Inventory paths, as `/DC/vm/web/web-1`: of many objects at once, and back to the objects.
 
-Names on the wire have `/`, `\` and `%` escaped as `%2f`, `%5c` and `%25`; a path keeps them so,
-and FindByInventoryPath takes it. The root folder's own name is no part of a path.
+Names on the wire have `/`, `\` and `%` escaped as `%2f`, `%5c` and `%25`. An `InventoryPath` keeps
+them so, and FindByInventoryPath accepts it. It does not contain the root folder's name. A pattern
+is an ordinary `str`; the two types keep a machine named `web[1]` apart from the pattern `web[1]`.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from contextlib import aclosing, asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from msgspec import Struct
 
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import (
         AsyncGenerator,
         AsyncIterator,
-        Callable,
         Iterable,
         Iterator,
         Sequence,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from vimlib._collector.context import Context
 
-__all__ = ["Found", "escape", "find", "paths_of", "unescape"]
+__all__ = ["Found", "InventoryPath", "escape", "find", "paths_of", "unescape"]
 
 Key = tuple[str, str]
 
@@ -73,10 +74,40 @@ HOMES: Final[tuple[tuple[type[vim25.ManagedObject], str], ...]] = (
 )
 
 
+class InventoryPath(str):
+    """The exact path of an object, as `Client.paths` and `Client.find` return it.
+
+    A `str` to print, store and compare. `Client.find` compares its parts with names letter for
+    letter, whereas it reads an ordinary `str` as a pattern. Build one from stored text with
+    ``InventoryPath(text)``.
+
+    Raises:
+        InvalidPathError: The text does not begin with `/`, or has an empty part.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, path: str) -> Self:
+        """Return `path`, checked."""
+        if not path.startswith("/") or "//" in path or (path != "/" and path.endswith("/")):
+            raise InvalidPathError(
+                f"an inventory path begins with / and has no empty part, got {printable(path)!r}",
+                hint="Write it as Client.paths returns it, such as /ha-datacenter/vm/web-1.",
+                path=path,
+            )
+        return super().__new__(cls, path)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The escaped names from the datacenter down; empty for the root folder."""
+        text = self[1:]
+        return tuple(text.split("/")) if text else ()
+
+
 class Found(Struct, frozen=True):
     """An object of the inventory and a path to it."""
 
-    path: str
+    path: InventoryPath
     obj: Any
 
     def __str__(self) -> str:
@@ -93,10 +124,13 @@ def unescape(part: str) -> str:
     return _ESCAPE.sub(lambda match: chr(int(match[1], 16)), part)
 
 
+_ROOT: Final = InventoryPath("/")
 _ESCAPE: Final = re.compile(r"%(2[fF]|5[cC]|25)")
 
 
-async def paths_of(context: Context, objects: Iterable[vim25.ManagedObject]) -> list[str | None]:
+async def paths_of(
+    context: Context, objects: Iterable[vim25.ManagedObject]
+) -> list[InventoryPath | None]:
     """Return the inventory path of each object, in a number of calls that does not grow with them.
 
     (Before API 4.1 it does with those that are gone.) None for an object that is gone, or whose
@@ -130,7 +164,9 @@ def _other_parents(context: Context, kind: str) -> tuple[str, ...]:
     return tuple(hop.path for hop in hops if hop.kind == kind)
 
 
-def _path(key: Key, names: dict[Key, tuple[str | None, Key | None]], root: Key) -> str | None:
+def _path(
+    key: Key, names: dict[Key, tuple[str | None, Key | None]], root: Key
+) -> InventoryPath | None:
     parts: list[str] = []
     at = key
     while at != root:
@@ -139,7 +175,7 @@ def _path(key: Key, names: dict[Key, tuple[str | None, Key | None]], root: Key) 
             return None
         parts.append(_part(name))
         at = above
-    return "/" + "/".join(reversed(parts))
+    return InventoryPath("/" + "/".join(reversed(parts)))
 
 
 def _part(name: str) -> str:
@@ -150,9 +186,11 @@ def _part(name: str) -> str:
 async def find(
     context: Context, pattern: str, kind: type[vim25.ManagedObject] = vim25.ManagedEntity
 ) -> list[Found]:
-    r"""Return the objects whose inventory path fits `pattern`, in a call for each of its levels.
+    r"""Return the objects whose inventory path matches `pattern`, in a call for each of its levels.
 
-    ``await find(context, "/*/vm/web-*")``. In a part of the path `*` stands for anything, `?` for
+    An `InventoryPath` matches the objects with exactly that path, whatever characters it has.
+
+    Any other `str` is a pattern: ``await find(context, "/*/vm/web-*")``. In a part of the path `*` stands for anything, `?` for
     one character, `[a-c]` and `[^a-c]` for one of these or none of them, `\` takes the next
     character as it is; `**` (or `...`) as a part stands for any number of levels. A `/` in a
     name is written `%2f`.
@@ -168,11 +206,23 @@ async def find(
         InvalidPathError: The pattern has an empty part or an unclosed bracket.
     """
     tree = _Tree(context)
-    level = [Found("", context.content.rootFolder)]
-    for part in _parse(_anchored(pattern, kind)):
+    level = [Found(_ROOT, context.content.rootFolder)]
+    if isinstance(pattern, InventoryPath):
+        parts = _exactly(pattern)
+    else:
+        parts = _parse(_anchored(pattern, kind))
+    for part in parts:
         level = await (tree.all_below(level) if part is None else tree.below(level, part))
     unique = {item.obj.moref: item for item in reversed(level) if isinstance(item.obj, kind)}
-    return [Found(item.path or "/", item.obj) for item in reversed(unique.values())]
+    return list(reversed(unique.values()))
+
+
+_Fits = Callable[[str], object]
+"""Whether an escaped name matches a part of a path or pattern."""
+
+
+def _exactly(path: InventoryPath) -> list[_Fits | None]:
+    return [part.__eq__ for part in path.parts]
 
 
 class _Tree:
@@ -185,7 +235,7 @@ class _Tree:
         # Those whose children have been read too, so that all names below them are known.
         self._done: set[Key] = set()
 
-    async def below(self, level: Sequence[Found], fits: re.Pattern[str]) -> list[Found]:
+    async def below(self, level: Sequence[Found], fits: _Fits) -> list[Found]:
         """Return what is one level below and fits by name."""
         unread = {
             item.obj.moref: item.obj
@@ -195,11 +245,7 @@ class _Tree:
         if unread:
             await self._take(_walk(self._context, list(unread.values()), BELOW, self._properties()))
             self._done.update(unread)
-        return [
-            item
-            for item in self._steps(level)
-            if fits.fullmatch(unescape(item.path.rpartition("/")[2]))
-        ]
+        return [item for item in self._steps(level) if fits(item.path.rpartition("/")[2])]
 
     async def all_below(self, level: Sequence[Found]) -> list[Found]:
         """Return `level` and what is below it, on all levels."""
@@ -222,7 +268,8 @@ class _Tree:
             for child in self._below.get(item.obj.moref, ()):
                 name = self._names.get(child.moref)
                 if name is not None:  # else not readable by this user, or gone meanwhile
-                    yield Found(f"{item.path}/{_part(name)}", child)
+                    above = "" if item.path == _ROOT else item.path
+                    yield Found(InventoryPath(f"{above}/{_part(name)}"), child)
 
     def _properties(self) -> list[vim25.PropertySpec]:
         specs = [property_spec(kind, ("name", *paths)) for kind, paths in CHILDREN.items()]
@@ -327,19 +374,23 @@ def _anchored(pattern: str, kind: type[vim25.ManagedObject]) -> str:
     return f"/*/{home}/{pattern}" if "/" in pattern else f"/*/{home}/**/{pattern}"
 
 
-def _parse(pattern: str) -> list[re.Pattern[str] | None]:
-    """Return what each part must fit; None for any number of levels."""
+def _parse(pattern: str) -> list[_Fits | None]:
+    """Return a predicate for each part; None for any number of levels."""
     text = pattern.strip("/")
-    parts: list[re.Pattern[str] | None] = []
+    parts: list[_Fits | None] = []
     for part in text.split("/") if text else ():
         if part in ("**", "..."):
             if not parts or parts[-1] is not None:
                 parts.append(None)
         elif part:
-            parts.append(re.compile(_regex(part, pattern), re.DOTALL))
+            parts.append(_matching(re.compile(_regex(part, pattern), re.DOTALL)))
         else:
             raise _bad(pattern, "has an empty part", "Write one slash between parts.")
     return parts
+
+
+def _matching(regex: re.Pattern[str]) -> _Fits:
+    return lambda name: regex.fullmatch(unescape(name))
 
 
 _TOKEN: Final = re.compile(

@@ -6,7 +6,7 @@ import vimlib
 from tests.unit.collector.host import Host
 from tests.unit.collector.virtual import virtual
 from vimlib import vim25
-from vimlib._inventory import FEW, escape, find, paths_of, unescape
+from vimlib._inventory import FEW, InventoryPath, escape, find, paths_of, unescape
 from vimlib._transport import EncodedCall, Reply
 from vimlib._transport.base import Exchange
 from vimlib.errors import InvalidPathError
@@ -227,3 +227,48 @@ async def test_row_31_a_view_that_ends_with_its_session_is_made_anew(behind: str
         assert sorted(str(path) for path in paths) == sorted(
             f"/ha-datacenter/vm/vm-{n}" for n in range(len(machines))
         )
+
+
+WILD = ["web[1]", "web1", "*", "web-?", "**", "...", "a%2fb", "a%5cb", "50%25", "[", "x y"]
+
+
+@virtual
+async def test_a_path_leads_back_to_its_own_object_whatever_its_name_contains() -> None:
+    host = tree()
+    folder = host.ref(vim25.Folder, "f-vm")
+    made = [host.add(VM, f"wild-{n}", name=name, parent=folder) for n, name in enumerate(WILD)]
+    host.objects[folder.moref]["childEntity"] += made
+    paths = await paths_of(host.context(), made)
+    for obj, path in zip(made, paths, strict=True):
+        assert isinstance(path, InventoryPath)
+        (found,) = await find(host.context(), path)
+        assert (found.obj, found.path) == (obj, path)
+
+
+@virtual
+async def test_the_path_of_the_root_folder_leads_back_to_it() -> None:
+    host = tree()
+    root = host.ref(vim25.Folder, "root")
+    (path,) = await paths_of(host.context(), [root])
+    assert path is not None
+    assert [item.obj.moref for item in await find(host.context(), path)] == [root.moref]
+
+
+@virtual
+async def test_the_same_text_without_the_type_is_a_pattern() -> None:
+    host = tree()
+    folder = host.ref(vim25.Folder, "f-vm")
+    host.objects[folder.moref]["childEntity"] += [
+        host.add(VM, "set", name="web[1]", parent=folder),
+        host.add(VM, "one", name="web1", parent=folder),
+    ]
+    assert [item.obj.moref[1] for item in await find(host.context(), "/ha-dc/vm/web[1]")] == ["one"]
+    exact = InventoryPath("/ha-dc/vm/web[1]")
+    assert [item.obj.moref[1] for item in await find(host.context(), exact)] == ["set"]
+    assert await find(host.context(), InventoryPath("/ha-dc/vm/gone[1]")) == []
+
+
+@pytest.mark.parametrize("text", ["", "web", "/a//b", "/a/", "//"])
+def test_a_text_that_is_not_a_path_is_refused_with_the_rule(text: str) -> None:
+    with pytest.raises(InvalidPathError, match="begins with / and has no empty part"):
+        InventoryPath(text)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from vimlib import vim25
 from vimlib._collector import collect, get
-from vimlib._inventory import paths_of
+from vimlib._inventory import Found, paths_of
 from vimlib.errors import NotFoundError, UsageError, printable
 
 if TYPE_CHECKING:
@@ -27,12 +27,15 @@ class Place:
     """Inventory path, as `ha-datacenter` or `Folder/DC1`; what `/folder` calls dcPath."""
 
 
-async def find_place(context: Context, name: str, datacenter: str | None = None) -> Place:
+async def find_place(
+    context: Context, name: str, datacenter: str | Found | vim25.Datacenter | None = None
+) -> Place:
     """Find a datastore by name, in a constant number of calls.
 
     Raises `NotFoundError`, and `UsageError` if several datacenters have one of that name and
-    `datacenter` (an inventory path) does not say which.
+    `datacenter` (an inventory path, a name, or what `find` returned) does not select one.
     """
+    wanted = datacenter.obj if isinstance(datacenter, Found) else datacenter
     centers = await collect(context, vim25.Datacenter, "name", "datastore").all()
     stores = {store.moref: store for row in centers for store in row.get("datastore") or ()}
     named = {
@@ -51,10 +54,10 @@ async def find_place(context: Context, name: str, datacenter: str | None = None)
     found = []
     for (row, store), full in zip(holders, paths, strict=True):
         path = (full or row["name"]).lstrip("/")
-        if datacenter in {None, path, row["name"]}:
+        if wanted is None or _selects(wanted, row.obj, path, row["name"]):
             found.append((path, row.obj, named[store.moref]))
     if not found:
-        where = f" in {printable(datacenter)}" if datacenter else ""
+        where = f" in {printable(str(datacenter))}" if datacenter else ""
         raise NotFoundError(
             f"there is no datastore {printable(name)!r}{where} on {context.invoker.host}",
             hint="List them: vimctl ls, or client.collect(vim25.Datastore, 'name').",
@@ -69,3 +72,11 @@ async def find_place(context: Context, name: str, datacenter: str | None = None)
         )
     path, center, store_row = found[0]
     return Place(store_row.obj, store_row["browser"], center, path)
+
+
+def _selects(
+    wanted: str | vim25.Datacenter, center: vim25.Datacenter, path: str, name: str
+) -> bool:
+    if isinstance(wanted, str):
+        return wanted.strip("/") == path or wanted == name
+    return wanted.moref == center.moref

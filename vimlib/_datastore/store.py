@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from vimlib._collector import Context
     from vimlib._datastore.deadline import Course
     from vimlib._datastore.source import Source
+    from vimlib._inventory import Found
     from vimlib._session.session import Session
     from vimlib._transport.http import HTTPReply
     from vimlib._transport.network import HTTPTransport
@@ -66,7 +67,7 @@ class Datastore:
         session: Session,
         transport: HTTPTransport,
         wait: Callable[[Any], Awaitable[Any]],
-        datacenter: str | None = None,
+        datacenter: str | Found | vim25.Datacenter | None = None,
     ) -> None:
         self.root = DatastorePath(name)
         self._context = context
