@@ -11,7 +11,7 @@ import asyncio
 import copy
 from collections import OrderedDict
 from contextlib import aclosing, asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from vimlib import vim25
@@ -25,7 +25,6 @@ from vimlib.errors import NotFoundError, OutcomeUnknownError, UsageError, Vimlib
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable
-    from datetime import datetime
 
     from vimlib._collector.context import Context
 
@@ -37,40 +36,59 @@ PAGE: Final = 1000  # the most that a host gives at once
 SLACK: Final = timedelta(seconds=60)
 # Events remembered whatever their age: more than the page of latest ones that a host tells of.
 REMEMBER: Final = 2000
+# Stands for the time of an event that has none.
+_NO_TIME: Final = datetime.min.replace(tzinfo=UTC)
 
 
 class Memory:
     """Which events were handed on. No I/O."""
 
     def __init__(self) -> None:
-        self._seen: OrderedDict[tuple[int, datetime], None] = OrderedDict()
+        self._seen: OrderedDict[tuple[datetime, int], None] = OrderedDict()
         self._newest: datetime | None = None
 
     def fresh(self, found: Iterable[vim25.Event]) -> list[vim25.Event]:
         """Return those that were not handed on, oldest first, and remember them."""
         news = []
-        for event in sorted(found, key=lambda event: (event.createdTime, event.key)):
-            identity = (event.key, event.createdTime)
+        for event in sorted(found, key=_identity):
+            identity = _identity(event)
             if identity in self._seen:
                 continue
             self._seen[identity] = None
-            if self._newest is None or event.createdTime > self._newest:
-                self._newest = event.createdTime
+            moment = identity[0]
+            if moment > _NO_TIME and (self._newest is None or moment > self._newest):
+                self._newest = moment
             news.append(event)
         self._forget()
         return news
 
     def resume_from(self) -> datetime | None:
         """Return where a new cursor must begin; None if nothing was handed on."""
-        return None if self._newest is None else self._newest - SLACK
+        if self._newest is None:
+            return None
+        return self._newest - SLACK if self._newest - _NO_TIME > SLACK else _NO_TIME
 
     def _forget(self) -> None:
         begin = self.resume_from()
         while len(self._seen) > REMEMBER and begin is not None:
-            _, oldest = identity = next(iter(self._seen))
+            oldest, _ = identity = next(iter(self._seen))
             if oldest >= begin:
                 return
             del self._seen[identity]
+
+
+def _identity(event: vim25.Event) -> tuple[datetime, int]:
+    """Return when an event was created and its key, in a form that always compares.
+
+    A reply may lack either, and a host may leave out the time zone where it means UTC.
+    """
+    moment: datetime | None = event.createdTime
+    if moment is None:
+        moment = _NO_TIME
+    elif moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    key: int | None = event.key
+    return moment, key or 0
 
 
 class Events(Stream[vim25.Event]):
@@ -147,7 +165,9 @@ class Events(Stream[vim25.Event]):
                     for part in update.filterSet
                     for item in part.objectSet
                     for change in item.changeSet
-                    for event in change.val or ()
+                    if isinstance(change.val, list)
+                    for event in change.val
+                    if isinstance(event, vim25.Event)
                 ]
 
     def __repr__(self) -> str:
@@ -177,11 +197,11 @@ def events(
         NotFoundError: While iterating: the host keeps no events.
         TransportError: While iterating: the host was away for longer than `Context.patience`.
     """
-    if since is not None and since.tzinfo is None:
-        raise UsageError("since needs a time zone", hint="Write datetime.now(timezone.utc).")
     spec = vim25.EventFilterSpec() if spec is None else spec
     if since is None and spec.time is not None:
         since = spec.time.beginTime
+    if since is not None and since.tzinfo is None:
+        raise UsageError("since needs a time zone", hint="Write datetime.now(timezone.utc).")
     return Events(context, spec, since, follow)
 
 

@@ -183,3 +183,42 @@ def test_memory_stays_bounded_and_forgets_only_what_cannot_come_again() -> None:
     begin = memory.resume_from()
     assert begin is not None
     assert memory.fresh([event for event in made if event.createdTime >= begin]) == []
+
+
+def event(key: Any, at: Any) -> vim25.Event:
+    """An event as the lenient decoder makes it, fields that the reply lacked included."""
+    made = vim25.VmPoweredOnEvent(key=1, chainId=1, createdTime=START, userName="u", template=False)
+    made.key, made.createdTime = key, at
+    return made
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        [datetime(2026, 1, 1), datetime(2026, 1, 1, 0, 0, 1, tzinfo=UTC)],
+        [datetime(1, 1, 1, tzinfo=UTC), START],
+        [datetime(1, 1, 1), None],
+        [None, None, START],
+    ],
+    ids=["no time zone", "year 1", "year 1 and none", "no time"],
+)
+def test_events_with_odd_times_are_handed_on_once_and_in_order(times: list[Any]) -> None:
+    memory = Memory()
+    page = [event(key, at) for key, at in enumerate(times)]
+    assert {found.key for found in memory.fresh(page)} == set(range(len(times)))
+    assert memory.fresh(page) == []
+    begin = memory.resume_from()
+    assert begin is None or begin.tzinfo is not None
+
+
+def test_events_without_a_key_are_handed_on() -> None:
+    memory = Memory()
+    assert len(memory.fresh([event(None, START), event(2, START)])) == 2
+
+
+@virtual
+async def test_a_filter_whose_begin_has_no_time_zone_is_refused() -> None:
+    begin = START.replace(tzinfo=None)
+    spec = vim25.EventFilterSpec(time=vim25.EventFilterSpecByTime(beginTime=begin))
+    with pytest.raises(UsageError, match="since needs a time zone"):
+        events(Host().context(), spec)
