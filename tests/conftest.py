@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 
 import pytest
@@ -15,14 +16,22 @@ settings.register_profile(
 settings.register_profile("wide", max_examples=5000, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
 
+_NUMBERS = itertools.count()
 SHELL_PREFIXES = ("VIMLIB_", "GOVC_", "VMWARE_", "OS_")
 # How the tests themselves are run, not what they connect to.
 KEPT = {"VIMLIB_PEER_CACHE", "VIMLIB_VCSIM", "VIMLIB_SOAP_BACKEND"}
 
 
 @pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take away variables that would point the code under test at somebody's real host."""
+def _clean_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Take away variables that would point the code under test at somebody's real host.
+
+    Each test has a state directory of its own, made when something is written there.
+    """
+    state = tmp_path_factory.getbasetemp() / "state" / str(next(_NUMBERS))
+    monkeypatch.setenv("XDG_STATE_HOME", str(state))
     for name in list(os.environ):
         if name.startswith(SHELL_PREFIXES) and name not in KEPT:
             monkeypatch.delenv(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from vimlib._collector import PAGE, Context, Row
@@ -16,7 +17,9 @@ from vimlib._inventory import find as _find
 from vimlib._inventory import paths_of as _paths_of
 from vimlib._nfc import open_lease
 from vimlib._secret import Secret
-from vimlib._session.session import Credentials, Session
+from vimlib._session.credentials import Credentials
+from vimlib._session.refusals import shared_refusals
+from vimlib._session.session import Session
 from vimlib._tasks import TaskWaiter
 from vimlib._tls import TLS
 from vimlib._transport.base import Timeouts
@@ -289,7 +292,7 @@ class Client:
 async def connect(
     url: str,
     username: str,
-    password: str | Secret,
+    password: str | Secret | Path,
     *,
     tls: TLS | None = None,
     timeouts: Timeouts | None = None,
@@ -301,6 +304,7 @@ async def connect(
     proxy: str | None = None,
     connections: int = 32,
     locale: str | None = None,
+    retry_login: bool = False,
     middleware: Sequence[Middleware] = (),
 ) -> AsyncIterator[Client]:
     """Log in to an ESX host or a vCenter, and out again on leaving.
@@ -310,7 +314,8 @@ async def connect(
     Args:
         url: `https://HOST[:PORT]/sdk`, or just the host.
         username: As the host knows it.
-        password: A `str` or a `Secret`; shown nowhere.
+        password: A `str` or a `Secret`; or a `Path`, whose first line is read for each login, so
+            that a changed file is used when the session has to be renewed.
         tls: Whom to trust; the system's CAs if nothing is said.
         timeouts: Deadlines in seconds.
         limits: How much of a reply is read before it is refused.
@@ -322,24 +327,30 @@ async def connect(
         connections: Sockets for calls at most. Transfers have their own, and so has each watch, and
             all waits together, while the host has nothing to say.
         locale: Language of the host's messages, as `"en"`.
+        retry_login: Send the password although the host refused it less than 900 s ago. Without
+            it no process of this user repeats a refused login within that time, since hosts lock
+            an account after five. (`$XDG_STATE_HOME/vimlib/refused-logins` has salted hashes.)
         middleware: Wraps every exchange: tracing, metrics, pacing. The first is the outermost.
 
     Raises:
         UsageError: An argument that cannot be.
         ConnectError: No connection; nothing was sent.
         CertificateError: The certificate was not accepted; `sha256` says which it is.
-        LoginError: The host refused user name or password.
+        LoginError: The host refused the login; `reason` is why.
         ProtocolError: What answers is no vSphere host.
 
     Cancelling while it logs in logs out again; cancelling the block logs out, shielded, within
     `Timeouts.logout`.
     """
-    if not isinstance(password, str | Secret):  # None would log in as the word, and lock an account
+    if not isinstance(
+        password, str | Secret | Path
+    ):  # None would log in as the word, and lock an account
         raise UsageError(
             f"the password is a {type(password).__name__}, not text",
             hint="Is the variable set that it should come from?",
         )
-    credentials = Credentials(username, Secret(password), locale)
+    secret = password if isinstance(password, Path) else Secret(password)
+    credentials = Credentials(username, secret, locale)
     del password
     timeouts = timeouts or Timeouts()
     async with AsyncExitStack() as stack:
@@ -359,6 +370,8 @@ async def connect(
                 retries=retries,
                 keepalive=keepalive,
                 middleware=middleware,
+                refusals=shared_refusals(),
+                retry_login=retry_login,
             )
         )
         context = Context(session, session.content, session.api_version, patience=timeouts.outage)

@@ -294,9 +294,13 @@ class SessionError(VimlibError):
 
 
 class LoginError(SessionError):
-    """The host refused the credentials. Never retried: a few tries lock the account."""
+    """The host refused to log a user in. Never retried: a few refusals lock the account."""
 
     username: str = ""
+    reason: Literal[
+        "credentials", "password_expired", "lockdown", "permission", "recently_refused"
+    ] = "credentials"
+    """Why; `recently_refused`: not sent, since the host refused the same less than 900 s ago."""
     outcome: Outcome = "refused"
 
 

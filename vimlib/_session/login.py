@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import copy
 import logging
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal
+from weakref import WeakValueDictionary
 
 from vimlib import vim25
+from vimlib._session.refusals import LOCK_SECONDS, LoginKey
 from vimlib.errors import (
     ClosedError,
     ConnectionLostError,
@@ -18,22 +19,37 @@ from vimlib.errors import (
 )
 
 if TYPE_CHECKING:
-    from vimlib._secret import Secret
     from vimlib._session.caller import Caller
+    from vimlib._session.credentials import Credentials
+    from vimlib._session.refusals import RefusedLogins
 
-__all__ = ["Credentials", "Login", "closed"]
+__all__ = ["Login", "closed"]
 
 log = logging.getLogger("vimlib.session")
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """Who logs in."""
+# A login of an event loop that the host has not accepted yet is alone on its way: many clients that
+# connect at once with a wrong password would lock the account together.
+_gates: WeakValueDictionary[tuple[int, str, str], asyncio.Lock] = WeakValueDictionary()
 
-    username: str
-    password: Secret
-    locale: str | None = None
-    """Language of the messages, as `en`; the host's own if None."""
+_REASONS: Final[dict[str, tuple[str, str]]] = {
+    "credentials": (
+        "refused the user name or password",
+        "Check both; the login is not repeated, since a few refusals lock an account.",
+    ),
+    "password_expired": (
+        "refused the password because it has expired",
+        "Set a new one on the host.",
+    ),
+    "lockdown": (
+        "is in lockdown mode and accepts only logins through its vCenter",
+        "Connect to the vCenter, or add the user to the host's exception users.",
+    ),
+    "permission": (
+        "accepted the password, but the user has no permission to log in",
+        "Give the user a role on the host, at least read-only. A host in lockdown mode answers so too.",
+    ),
+}
 
 
 class Login:
@@ -45,6 +61,9 @@ class Login:
         credentials: Credentials,
         manager: vim25.SessionManager,
         collector: vim25.PropertyCollector,
+        *,
+        refusals: RefusedLogins,
+        retry: bool = False,
     ) -> None:
         self.epoch = 0
         """Counts logins: a call that was sent in an earlier one met the end of that."""
@@ -55,7 +74,11 @@ class Login:
         self.closed = False
         """Whether no new login is to begin."""
         self._flight: asyncio.Task[bool] | None = None
-        self._refused: LoginError | None = None
+        self._refusals = refusals
+        # Whether the next login is sent although the host refused the same one a short time ago.
+        self._retry = retry
+        # The refusal of a new login, and the stamp of the password file that it was about.
+        self._refused: tuple[LoginError, str] | None = None
         self._may_be_in = False
 
     async def enter(self) -> None:
@@ -68,6 +91,36 @@ class Login:
         self.epoch += 1
 
     async def _log_in(self) -> None:
+        password, stamp = self._credentials.current()
+        host, username = self._caller.host, self._credentials.username
+        key = LoginKey(host, username, password, stamp)
+        if not self._refusals.accepted(key):
+            gate = _gates.setdefault(
+                (id(asyncio.get_running_loop()), host, username), asyncio.Lock()
+            )
+            async with gate:
+                if not self._refusals.accepted(key):
+                    await self._attempt(key)
+                    return
+        await self._attempt(key)
+
+    async def _attempt(self, key: LoginKey) -> None:
+        left = 0.0 if self._retry else self._refusals.seconds_left(key)
+        self._retry = False
+        if left > 0:
+            raise LoginError(
+                f"{key.host} refused this password of {key.username!r} less than {LOCK_SECONDS:g} s ago; "
+                f"it is not sent again for {left:.0f} s, since a few refusals lock an account",
+                hint="Correct the password, or allow one more attempt: retry_login=True, --retry-login.",
+                username=key.username,
+                reason="recently_refused",
+                outcome="not_sent",
+            )
+        if await self._send(key):
+            self._refusals.accept(key)
+
+    async def _send(self, key: LoginKey) -> bool:
+        """Send the login. Returns whether the host accepted the password; False if it knew us already."""
         had_cookie = self._caller.cookie is not None
         self._may_be_in = True
         try:
@@ -75,28 +128,33 @@ class Login:
                 vim25.SessionManager.Login,
                 self._manager,
                 {
-                    "userName": self._credentials.username,
-                    "password": self._credentials.password.reveal(),
+                    "userName": key.username,
+                    "password": key.password.reveal(),
                     "locale": self._credentials.locale,
                 },
             )
-        except (vim25.InvalidLogin, vim25.NoPermission) as fault:
+        except _REFUSALS as fault:
             # A host that knows our cookie says InvalidLogin when we are in already.
             if had_cookie and await self.alive():
-                return
+                return False
             self._may_be_in = False
+            reason = _reason(fault)
             name = fault.fault_name
         except VimlibError as exc:
             # The reply was lost or unreadable: with a cookie, the host can be asked what came of it.
             if exc.outcome == "unknown" and self._caller.cookie is not None and await self.alive():
-                return
+                return False
             raise
         else:
-            return
+            return True
+        if reason == "credentials":  # the others do not count towards locking
+            self._refusals.add(key)
+        rule, hint = _REASONS[reason]
         raise LoginError(
-            f"{self._caller.host} refused to log in {self._credentials.username!r} ({name})",
-            hint="Check user name and password; it is not tried again, since a few tries lock an account.",
-            username=self._credentials.username,
+            f"{key.host} {rule}: {key.username!r} ({name})",
+            hint=hint,
+            username=key.username,
+            reason=reason,
         )
 
     async def alive(self) -> bool:
@@ -130,13 +188,14 @@ class Login:
         """Make sure of the session, once for all who ask. Returns whether it is a new one.
 
         `epoch` is what it was when the caller's call was sent: if it has changed since, somebody
-        has logged in meanwhile. Raises `LoginError` for ever after the host refused once.
+        has logged in since. After the host refused once, raises `LoginError` until the password
+        file, if there is one, has changed.
         Cancelling leaves the login to the others who wait for it.
         """
         if epoch != self.epoch:
             return True
-        if self._refused is not None:
-            raise copy.copy(self._refused)
+        if self._refused is not None and self._refused[1] == self._credentials.stamp():
+            raise copy.copy(self._refused[0])
         if self.closed:
             raise closed(self._caller.host)
         if self._flight is None or self._flight.done():
@@ -161,7 +220,7 @@ class Login:
         try:
             await self.enter()
         except LoginError as exc:
-            self._refused = copy.copy(exc)
+            self._refused = copy.copy(exc), self._credentials.stamp()
             raise
         return True
 
@@ -192,6 +251,23 @@ class Login:
         except ConnectionLostError:
             # Once more, over another connection: if it was done, the host just says so.
             await self._caller.send(vim25.SessionManager.Logout, self._manager, {})
+
+
+Reason = Literal["credentials", "password_expired", "lockdown", "permission"]
+_REFUSALS: Final = (
+    vim25.InvalidLogin,
+    vim25.NoPermission,
+    vim25.AdminDisabled,
+    vim25.HostAccessRestrictedToManagementServer,
+)
+
+
+def _reason(fault: vim25.MethodFault) -> Reason:
+    if isinstance(fault, vim25.PasswordExpired):
+        return "password_expired"
+    if isinstance(fault, vim25.AdminDisabled | vim25.HostAccessRestrictedToManagementServer):
+        return "lockdown"
+    return "permission" if isinstance(fault, vim25.NoPermission) else "credentials"
 
 
 def closed(host: str) -> ClosedError:

@@ -18,6 +18,7 @@ import logging
 import os
 import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from vimlib._secret import Secret
 
-__all__ = ["LOCK_SECONDS", "LoginKey", "RefusedLogins", "default_path"]
+__all__ = ["LOCK_SECONDS", "LoginKey", "RefusedLogins", "default_path", "shared_refusals"]
 
 log = logging.getLogger("vimlib.session")
 
@@ -40,13 +41,30 @@ _LARGEST: Final = 1 << 20
 # scrypt with 8 MiB: some 20 ms for each guess of an attacker who got the file, and for us.
 _COST: Final = 1 << 13
 _SALT: Final = 16
+_MOST_ACCEPTED: Final = 1024
 
 
-def default_path() -> Path:
-    """Return the file that all processes of this user share: `$XDG_STATE_HOME/vimlib/refused-logins`."""
+def default_path() -> Path | None:
+    """Return the file that all processes of this user share: `$XDG_STATE_HOME/vimlib/refused-logins`.
+
+    None where the user has no home directory.
+    """
     state = os.environ.get("XDG_STATE_HOME")
-    root = Path(state) if state else Path.home() / ".local" / "state"
+    try:
+        root = Path(state) if state else Path.home() / ".local" / "state"
+    except RuntimeError:
+        return None
     return root / "vimlib" / "refused-logins"
+
+
+def shared_refusals() -> RefusedLogins:
+    """Return what all clients of this process share."""
+    return _at(default_path())
+
+
+@cache
+def _at(path: Path | None) -> RefusedLogins:
+    return RefusedLogins(path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +101,8 @@ class RefusedLogins:
         self._salt = b""
         # Hash to the time of the refusal.
         self._known: dict[str, float] = {}
+        # What a host has accepted since this object was made.
+        self._accepted: set[LoginKey] = set()
         self._complained = False
 
     def seconds_left(self, key: LoginKey) -> float:
@@ -97,6 +117,7 @@ class RefusedLogins:
 
     def add(self, key: LoginKey) -> None:
         """Remember that the host refused this login now."""
+        self._accepted.discard(key)
         self._read()
         first = not self._salt
         if first:
@@ -114,8 +135,15 @@ class RefusedLogins:
         except OSError as error:
             self._complain(error)
 
-    def discard(self, key: LoginKey) -> None:
+    def accepted(self, key: LoginKey) -> bool:
+        """Return whether a host accepted this login, and has not refused it since."""
+        return key in self._accepted
+
+    def accept(self, key: LoginKey) -> None:
         """Forget the refusals of this login: the host accepted it."""
+        if len(self._accepted) >= _MOST_ACCEPTED:
+            self._accepted.clear()
+        self._accepted.add(key)
         if not self._known or self._known.pop(key.hashed(self._salt), None) is None:
             return
         if self.path is not None:

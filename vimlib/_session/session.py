@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 from vimlib import vim25
 from vimlib._session import negotiate
 from vimlib._session.caller import Caller
+from vimlib._session.credentials import Credentials
 from vimlib._session.expired import BOUND, PAGES, looks_expired, says_expired
 from vimlib._session.keepalive import Keepalive
-from vimlib._session.login import Credentials, Login, closed
+from vimlib._session.login import Login, closed
 from vimlib._session.policy import Action, Attempt, RetryPolicy
+from vimlib._session.refusals import RefusedLogins
 from vimlib._session.shield import finish
 from vimlib._transport.base import Timeouts
 from vimlib.errors import (
@@ -66,11 +68,15 @@ class Session:
         middleware: Sequence[Middleware] = (),
         version: str | None = None,
         jitter: Callable[[], float] = random.random,
+        refusals: RefusedLogins | None = None,
+        retry_login: bool = False,
     ) -> None:
         if keepalive is not None and not keepalive > 0:
             raise UsageError("keepalive must be a positive number of seconds, or None")
         self._transport = transport
         self._credentials = credentials
+        self._refusals = refusals or RefusedLogins(None)
+        self._retry_login = retry_login
         self._timeouts = timeouts or Timeouts()
         self._caller = Caller(
             transport,
@@ -169,7 +175,12 @@ class Session:
             self._caller.version = negotiate.newest_known(content.about.apiVersion, known)
         self._content = content
         self._login = Login(
-            self._caller, self._credentials, content.sessionManager, content.propertyCollector
+            self._caller,
+            self._credentials,
+            content.sessionManager,
+            content.propertyCollector,
+            refusals=self._refusals,
+            retry=self._retry_login,
         )
         # Shielded: a login that was cancelled half-way may have left a session on the host, whose
         # cookie is in the reply that is still to come.

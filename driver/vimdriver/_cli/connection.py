@@ -20,6 +20,7 @@ from cyclopts import Parameter
 from vimdriver._cli.flags import DASH
 from vimdriver._cli.trust import Trust
 from vimlib._secret import Secret
+from vimlib._session.credentials import first_line, read_password
 from vimlib.errors import UsageError, printable
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CONNECTION", "Connection", "Login", "read_login"]
 
-_MAX_PASSWORD = 4096
-
 
 @dataclass(frozen=True, kw_only=True)
 class Login:
@@ -38,8 +37,10 @@ class Login:
 
     url: str
     username: str
-    password: Secret
+    password: Secret | Path
+    """The file is read for each login, so that a changed one is used."""
     trust: Trust
+    retry_login: bool = False
 
 
 @Parameter(name="*", group="Connection")
@@ -55,6 +56,9 @@ class Connection:
 
     password_file: Annotated[Path | None, DASH] = None
     """File whose first line is the password; `-` reads stdin. [VIMLIB_PASSWORD_FILE] Without it: VIMLIB_PASSWORD, GOVC_PASSWORD, VMWARE_PASSWORD, else a prompt."""
+
+    retry_login: Annotated[bool, Parameter(negative=())] = False
+    """Send the password although the host refused it less than 900 seconds ago."""
 
     timeout: float | None = None
     """Give up after so many seconds (exit code 6)."""
@@ -86,7 +90,11 @@ class Connection:
         assert self._login is not None, "run() prepares a command's connection"
         login = self._login
         async with connect(
-            login.url, login.username, login.password.reveal(), tls=login.trust.tls()
+            login.url,
+            login.username,
+            login.password,
+            tls=login.trust.tls(),
+            retry_login=login.retry_login,
         ) as client:
             yield client
 
@@ -119,7 +127,13 @@ def read_login(
     password = _password(options, environ, inner_password)
     if password is None:
         password = _ask(username, url, prompt)
-    return Login(url=url, username=username, password=password, trust=trust)
+    return Login(
+        url=url,
+        username=username,
+        password=password,
+        trust=trust,
+        retry_login=options.retry_login,
+    )
 
 
 def _first(environ: Mapping[str, str], *names: str) -> str | None:
@@ -161,13 +175,13 @@ def _split_userinfo(text: str) -> tuple[str, str | None, Secret | None]:
 
 def _password(
     options: Connection, environ: Mapping[str, str], inner: Secret | None
-) -> Secret | None:
+) -> Secret | Path | None:
     if options.password_file is not None:
-        return _read_password(options.password_file)
+        return _file(options.password_file)
     if environ.get("VIMLIB_PASSWORD"):
         return Secret(environ["VIMLIB_PASSWORD"])
     if environ.get("VIMLIB_PASSWORD_FILE"):
-        return _read_password(Path(environ["VIMLIB_PASSWORD_FILE"]))
+        return _file(Path(environ["VIMLIB_PASSWORD_FILE"]))
     if environ.get("GOVC_PASSWORD"):
         return Secret(environ["GOVC_PASSWORD"])
     if inner is not None:
@@ -177,25 +191,12 @@ def _password(
     return None
 
 
-def _read_password(path: Path) -> Secret:
-    try:
-        if str(path) == "-":
-            line = sys.stdin.readline(_MAX_PASSWORD)
-        else:
-            with path.open(encoding="utf-8") as file:
-                line = file.readline(_MAX_PASSWORD)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise UsageError(
-            f"cannot read the password from {printable(str(path))!r}: {reason}",
-            hint="Check the path and its permissions.",
-        ) from None
-    password = line.rstrip("\r\n")
-    if not password:
-        raise UsageError(
-            f"the first line of {printable(str(path))!r} is empty", hint="Write the password there."
-        )
-    return Secret(password)
+def _file(path: Path) -> Secret | Path:
+    """Return the file, once it has been read without an error; what `-` names is read but once."""
+    if str(path) == "-":
+        return first_line("standard input", sys.stdin)
+    read_password(path)
+    return path
 
 
 def _ask(username: str, url: str, prompt: Callable[[str], str] | None) -> Secret:

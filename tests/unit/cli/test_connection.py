@@ -8,13 +8,19 @@ import pytest
 from vimdriver._cli.connection import Connection, Login, read_login
 from vimdriver._cli.trust import Trust
 from vimlib._secret import Secret
+from vimlib._session.credentials import Credentials
 from vimlib.errors import UsageError
 
 BASE = {"VIMLIB_URL": "esx", "VIMLIB_USERNAME": "root", "VIMLIB_PASSWORD": "pw"}
 
 
+def password_of(login: Login) -> str:
+    """Return what would be sent, whether it is in memory or in a file."""
+    return Credentials("u", login.password).current()[0].reveal()
+
+
 def parts(login: Login) -> tuple[str, str, str]:
-    return login.url, login.username, login.password.reveal()
+    return login.url, login.username, password_of(login)
 
 
 @pytest.mark.parametrize(
@@ -76,15 +82,15 @@ def test_a_password_file_is_read_to_the_end_of_its_line(tmp_path: Path) -> None:
     file = tmp_path / "pw"
     file.write_bytes(b" pass word \r\nrest\n")
     login = read_login(Connection(password_file=file), BASE)
-    assert login.password.reveal() == " pass word "
+    assert password_of(login) == " pass word "
     environ = {"VIMLIB_URL": "h", "VIMLIB_USERNAME": "u", "VIMLIB_PASSWORD_FILE": str(file)}
-    assert read_login(Connection(), environ).password.reveal() == " pass word "
+    assert password_of(read_login(Connection(), environ)) == " pass word "
 
 
 def test_a_dash_reads_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("from-stdin\n"))
     login = read_login(Connection(password_file=Path("-")), BASE)
-    assert login.password.reveal() == "from-stdin"
+    assert password_of(login) == "from-stdin"
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\nx", b"\xff\n"])
@@ -104,7 +110,7 @@ def test_the_prompt_is_the_last_way() -> None:
         return "typed"
 
     login = read_login(Connection(url="h", username="u"), {}, prompt=prompt)
-    assert login.password.reveal() == "typed"
+    assert password_of(login) == "typed"
     assert asked == ["Password of u at h: "]
     with pytest.raises(UsageError):
         read_login(Connection(url="h", username="u"), {}, prompt=lambda _: "")

@@ -18,8 +18,8 @@ from tests.rig.leaks import leakcheck
 from vimlib import vim25
 from vimlib._secret import Secret
 from vimlib._session import RetryPolicy, Session
+from vimlib._session.credentials import Credentials
 from vimlib._session.policy import Backoff
-from vimlib._session.session import Credentials
 from vimlib._tls import TLS
 from vimlib._transport import EncodedCall, HTTPTransport, Reply, Timeouts
 from vimlib._transport.base import Exchange

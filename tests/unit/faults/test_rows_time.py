@@ -31,8 +31,8 @@ from tests.rig.stage import Conn, stage
 from vimlib import vim25
 from vimlib._secret import Secret
 from vimlib._session import RetryPolicy, Session
+from vimlib._session.credentials import Credentials
 from vimlib._session.policy import Backoff
-from vimlib._session.session import Credentials
 from vimlib._tls import TLS
 from vimlib._transport import (
     EncodedCall,

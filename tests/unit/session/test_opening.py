@@ -14,8 +14,8 @@ from tests.rig.leaks import leakcheck
 from tests.rig.stage import Conn, stage
 from vimlib._secret import Secret
 from vimlib._session import RetryPolicy, Session
+from vimlib._session.credentials import Credentials
 from vimlib._session.policy import Backoff
-from vimlib._session.session import Credentials
 from vimlib._tls import TLS
 from vimlib._transport import HTTPTransport
 from vimlib.errors import ConnectionLostError

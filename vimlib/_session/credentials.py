@@ -1,0 +1,72 @@
+"""Who logs in, with a password from memory or from a file that is read for each login."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TextIO
+
+from vimlib._secret import Secret
+from vimlib.errors import UsageError, printable
+
+__all__ = ["Credentials", "first_line", "read_password"]
+
+_LONGEST: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Who logs in."""
+
+    username: str
+    password: Secret | Path
+    """The password, or the file whose first line it is."""
+    locale: str | None = None
+    """Language of the messages, as `en`; the host's own if None."""
+
+    def current(self) -> tuple[Secret, str]:
+        """Return the password and a stamp that changes with the file it comes from.
+
+        The stamp is empty for a password that does not come from a file. Raises `UsageError` for a
+        file that cannot be read.
+        """
+        if isinstance(self.password, Secret):
+            return self.password, ""
+        return read_password(self.password), self.stamp()
+
+    def stamp(self) -> str:
+        """Return the stamp alone, without reading the file's content."""
+        if isinstance(self.password, Secret):
+            return ""
+        try:
+            found = self.password.stat()
+        except OSError:
+            return "absent"
+        return f"{found.st_ino}.{found.st_size}.{found.st_mtime_ns}"
+
+
+def read_password(path: Path) -> Secret:
+    """Return the first line of a file. Raises `UsageError` if it cannot be read, or is empty."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            return first_line(repr(printable(str(path))), file)
+    except OSError as error:
+        raise _unreadable(repr(printable(str(path))), error.strerror) from None
+
+
+def first_line(name: str, file: TextIO) -> Secret:
+    """Return the password in the first line of an open file. Raises as `read_password`."""
+    try:
+        password = file.readline(_LONGEST).rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise _unreadable(name, "it is not UTF-8") from None
+    if not password:
+        raise UsageError(f"the first line of {name} is empty", hint="Write the password there.")
+    return Secret(password)
+
+
+def _unreadable(name: str, reason: str | None) -> UsageError:
+    return UsageError(
+        f"cannot read the password from {name}: {reason}",
+        hint="Check the path and its permissions.",
+    )
