@@ -156,9 +156,13 @@ def test_an_interrupted_push_leaves_no_file(
     before = {path for path in esx.datastore_path().rglob("*") if path.is_file()}
     program = "import sys; from vimdriver._cli import main; sys.exit(main(sys.argv[1:]))"
     words = (*push("demo-raw-1"), "--glance", glance.url)
-    with subprocess.Popen(
+    # A shell that runs the tests in the background has its children ignore SIGINT.
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    process = subprocess.Popen(
         [sys.executable, "-c", program, *map(str, words)], stderr=subprocess.PIPE, text=True
-    ) as process:
+    )
+    signal.signal(signal.SIGINT, usual)
+    with process:
         assert process.stderr is not None
         assert process.stderr.readline() == "demo-raw-1: 1.0 MiB\n"
         process.send_signal(signal.SIGINT)
