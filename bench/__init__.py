@@ -1,1 +1,1 @@
-"""What is measured against other tools: `python -m bench.NAME`, or `nox -s bench`."""
+"""Benchmarks against other tools: `python -m bench.NAME`, or `nox -s bench`."""

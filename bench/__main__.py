@@ -2,8 +2,8 @@
 
     python -m bench [NAME ...] [--quick] [--json FILE] [--write docs/benchmarks.md]
 
-Each bench is a process of its own. The table says what was measured, beside whom, what was wanted
-and whether it was met; it ends with the machine, how busy it was before the run, and who met. A
+Each bench runs in its own process. The table names the measurement, the peer, the target and
+whether it was met; it ends with the machine, how busy it was before the run, and who met. A
 missed figure is no error; a bench that did not end well is, and the exit code is 1 then.
 `--write` puts the table of a run of all benches into the page, the plot of decoding beside it, and
 the rows that README claims into README.
@@ -25,13 +25,13 @@ from bench.report import Row, end_in_order, text
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = ("imports", "codec", "calls", "tasks", "stream", "transfer", "simulator")
-"""Small ones first: what runs for long warms the machine."""
+"""Short ones first: long ones heat the machine."""
 EXTRA = {"codec": ["--curve"]}
-"""What a bench is told in a run that is written down."""
+"""Arguments of a bench in a run that is published."""
 
 
 def run(name: str, options: list[str]) -> dict[str, Any] | None:
-    """Run one bench; return its document, or None when it failed, which it said on stderr."""
+    """Run one bench; return its document, or None when it failed with a message on stderr."""
     began = time.monotonic()
     print(f"bench.{name} ...", end=" ", file=sys.stderr, flush=True)
     command = [sys.executable, "-m", f"bench.{name}", "--json", *options]
@@ -39,7 +39,7 @@ def run(name: str, options: list[str]) -> dict[str, Any] | None:
         try:
             out, _ = process.communicate()
         except BaseException:
-            process.terminate()  # it ends its servers first; leaving the block waits for it
+            process.terminate()  # it stops its servers first; leaving the block waits for it
             raise
     print(f"{time.monotonic() - began:.0f} s", file=sys.stderr)
     if process.returncode:
@@ -85,7 +85,7 @@ def main() -> int:
         document = run(name, ["--quick"] * given.quick + extra)
         if document is not None:
             documents[name] = document
-        if given.json:  # what was measured stays if the run is ended
+        if given.json:  # keep the results so far if the run is interrupted
             given.json.write_text(json.dumps(whole, indent=1) + "\n")
     failed = [name for name in names if name not in documents]
     rows = [Row(**row) for document in documents.values() for row in document["rows"]]

@@ -1,4 +1,4 @@
-"""Simulated hosts that the benches talk to, each in a process of its own, and what a process costs."""
+"""Simulated hosts for the benches, each in its own process, and the cost of a process."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Host:
     """Where its datastore's files are."""
     datastore: str
     seconds: float
-    """From the start of its process until it said that it serves."""
+    """Seconds from the start of its process until it reported that it serves."""
 
 
 @contextmanager
@@ -65,7 +65,7 @@ def simulator(*, vms: int = 0, datastore: Path | None = None) -> Iterator[Host]:
 
 
 def in_memory() -> str | None:
-    """Return a folder in memory, so that the disk is not what is measured; None where there is none."""
+    """Return a folder in memory, so that the disk is not measured; None without such a folder."""
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) and _free("/dev/shm") > 8 << 30 else None
 
 
@@ -74,7 +74,7 @@ def _free(path: str) -> int:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return what a process used so far, in user and kernel."""
+    """Return the CPU seconds that a process has used, in user and kernel mode."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

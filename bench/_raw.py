@@ -1,4 +1,4 @@
-"""A client that reads nothing of what it gets: what a server alone takes, or a cookie for curl."""
+"""A client that does not decode replies: the cost of a server alone, or a cookie for curl."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Raw:
         return decode_response(method, self.send(method, this, args))
 
     def login(self, username: str, password: str) -> vim25.ServiceContent:
-        """Log in and return what the host consists of."""
+        """Log in and return the service content."""
         instance = vim25.ServiceInstance("ServiceInstance")
         content = self.call(vim25.ServiceInstance.RetrieveServiceContent, instance, {})
         login = {"userName": username, "password": password}

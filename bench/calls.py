@@ -1,4 +1,4 @@
-"""How many small calls a second, beside pyVmomi and oslo.vmware: one stub server that costs next to nothing.
+"""Small calls per second, compared with pyVmomi and oslo.vmware, against a stub server with minimal cost.
 
     python -m bench.calls [--calls 5000] [--flight 64] [--rounds 5] [--json] [--quick]
 
@@ -233,7 +233,7 @@ def client(name: str, port: int, ca: str, calls: int, flight: int) -> None:
 
 @contextmanager
 def server() -> Iterator[tuple[int, str]]:
-    """Run the stub; yield its port and the file of its CA, which has a WSDL beside it."""
+    """Run the stub; yield its port and the file of its CA, in a folder with a WSDL."""
     with tempfile.TemporaryDirectory(prefix="bench-calls-") as folder:
         ca = trustme.CA()
         cert = ca.issue_cert("127.0.0.1", "localhost")
@@ -256,7 +256,7 @@ def measure(
 ) -> dict[str, list[dict[str, float]]]:
     """Run each client `rounds` times, in turn."""
     samples: dict[str, list[dict[str, float]]] = {name: [] for name in names}
-    environment = {**os.environ, "PYTHONWARNINGS": "ignore"}  # what a peer warns of is not ours
+    environment = {**os.environ, "PYTHONWARNINGS": "ignore"}  # warnings of a peer are not ours
     with server() as (port, ca):
         for _ in range(rounds):
             for name in names:
@@ -270,7 +270,7 @@ def measure(
 
 
 def rows(samples: dict[str, list[dict[str, float]]], calls: int) -> list[Row]:
-    """Return the table's rows: rates beside each peer, then the CPU of one call."""
+    """Return the table's rows: the rate compared with each peer, then the CPU of one call."""
     rates, cpus = {}, {}
     for name, runs in samples.items():
         rates[name] = calls / statistics.median(sample["wall"] for sample in runs)

@@ -1,11 +1,11 @@
-"""How fast bytes become objects and objects bytes, beside pyVmomi and zeep: one run, medians.
+"""Speed of decoding and encoding, compared with pyVmomi and zeep: one run, medians.
 
     python -m bench.codec [--machines 2000] [--rounds 3] [--large 9000] [--plot FILE.svg] [--json]
 
 Each row runs once a round, in turn, so that a busy moment of the machine hits all alike. Times are
 of the process's CPU, which is all that a codec uses. The reply is made up, eight properties of each
-machine, as `_machines.py` says; every reader gets the same bytes. Memory is what a process of its
-own grew by above the decoded result while it was fed a large reply in 64 KiB pieces.
+machine, as `_machines.py` lists; every reader gets the same bytes. Memory is the growth of a
+separate process above the decoded result while it was fed a large reply in 64 KiB pieces.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ CHUNK = 1 << 16
 
 @dataclass(frozen=True)
 class Target:
-    """What a row must be: `factor` times as fast as `against`."""
+    """The target of a row: `factor` times as fast as `against`."""
 
     row: str
     against: str
@@ -111,7 +111,7 @@ def read_pyvmomi(body: bytes) -> Any:
 def read_zeep(body: bytes) -> Any:
     """Decode as zeep does."""
     client = zeep_client()
-    binding = client.service._binding  # noqa: SLF001 - there is no public way to it
+    binding = client.service._binding  # noqa: SLF001 - it has no public accessor
     response = SimpleNamespace(
         status_code=200, content=body, headers={"Content-Type": "text/xml"}, encoding="utf-8"
     )
@@ -141,7 +141,7 @@ def writers() -> dict[str, Callable[[], Any]]:
     _, support, stub = pyvmomi()
     info = support.GetWsdlMethod(NAMESPACE, method.name).info
     reader = pyvmomi()[0].SoapResponseDeserializer(stub)
-    # The same spec as pyVmomi's objects: it reads what we wrote.
+    # The same spec as pyVmomi's objects: read back from our own encoding.
     spec = _reread(reader, args["config"])
     find = support.GetWsdlType
     folder = find(NAMESPACE, "Folder")(this.moref[1], stub)
@@ -204,7 +204,7 @@ def child(*arguments: str) -> Any:
 
 
 def memory_worker(kind: str, machines: int) -> dict[str, float]:
-    """Feed a large reply in pieces; return what was traced at the peak above the result, in MiB."""
+    """Feed a large reply in pieces; return the traced peak above the result, in MiB."""
     body = reply(machines)
     decoder: Any
     if kind == "pure":
@@ -233,7 +233,7 @@ def memory_worker(kind: str, machines: int) -> dict[str, float]:
 
 
 def rows(report: dict[str, Any]) -> list[Row]:
-    """Return the table's rows: each target, then memory, then what is only told."""
+    """Return the table's rows: each target, then memory, then rows without a target."""
     seconds, size = report["seconds"], report["bytes"] / 1e6
     table = []
     for target in TARGETS:

@@ -1,4 +1,4 @@
-"""On what a bench ran: the machine, how busy it was, and which versions met."""
+"""The environment of a run: the machine, its load, and the versions of the peers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ IDLE = 0.15
 
 
 def describe() -> dict[str, Any]:
-    """Return what is known about the machine now; call it before the first measurement."""
+    """Return the state of the machine now; call it before the first measurement."""
     from vimlib import __version__
     from vimlib.soap import backend
 
@@ -81,7 +81,7 @@ def _kib(path: str, name: str) -> int:
 
 
 def _program(name: str, option: str) -> str | None:
-    """Return the version that a program tells of itself: the first word with a digit and a dot."""
+    """Return the version that a program reports: the first word with a digit and a dot."""
     if shutil.which(name) is None:
         return None
     done = subprocess.run([name, option], capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""Puts a run into the pages: the table into docs/benchmarks.md, the plot beside it, claims into README.
+"""Write a run into the pages: the table and the plot into docs/benchmarks.md, claims into README.
 
 What stands between two marks is the run's; all else in the pages is written by people and stays.
 """
@@ -19,11 +19,11 @@ ROOT = Path(__file__).resolve().parents[1]
 BEGIN = "<!-- {}: made by `python -m bench --write` -->"
 END = "<!-- end -->"
 CLAIMS = 8
-"""So many rows does README show at most; the page has all."""
+"""README shows at most this many rows; the page has all."""
 
 
 def write(page: Path, run: dict[str, Any], rows: Sequence[Row]) -> list[Path]:
-    """Write a run into the page, the plot and README; return what was written."""
+    """Write a run into the page, the plot and README; return the paths of changed files."""
     plot, readme = page.with_name("decode.svg"), ROOT / "README.md"
     plot.write_text(curve_svg(run["benches"]["codec"]["details"]["curve"]), encoding="utf-8")
     _replace(page, "table", table(run, rows))
@@ -32,7 +32,7 @@ def write(page: Path, run: dict[str, Any], rows: Sequence[Row]) -> list[Path]:
 
 
 def table(run: dict[str, Any], rows: Sequence[Row]) -> str:
-    """Return the table with what one must know to read it."""
+    """Return the table with the notes that a reader needs."""
     found = run["machine"]
     busy = machine.warning(found)
     missed = [row.name for row in rows if row.met is False]
@@ -55,7 +55,7 @@ def table(run: dict[str, Any], rows: Sequence[Row]) -> str:
 
 
 def claims(run: dict[str, Any], rows: Sequence[Row]) -> str:
-    """Return the rows that README shows: those judged beside a peer, the largest ratios first."""
+    """Return the rows for README: those compared with a peer, the largest ratios first."""
     shown = [row for row in rows if row.met is not None and row.ratio is not None]
     shown.sort(key=lambda row: -(row.ratio or 0.0))
     judged = [row.met for row in rows if row.met is not None]
@@ -68,7 +68,7 @@ def claims(run: dict[str, Any], rows: Sequence[Row]) -> str:
 
 
 def curve_svg(curve: Sequence[dict[str, float]]) -> str:
-    """Return the plot of decoding: CPU time beside the size of the reply, a line a reader."""
+    """Return the plot of decoding: CPU time against the size of the reply, one line per reader."""
     names = [name for name in curve[0] if name.startswith("decode, ")]
     lines = {
         name.removeprefix("decode, "): [(point["bytes"], point[name]) for point in curve]

@@ -1,8 +1,8 @@
-"""What every bench says in the end: rows of one shape, and the table they make.
+"""The common output of all benches: rows of one form, and the table that they make.
 
 A bench module measures, makes `Row`s and ends with `emit`. Its options are its own, but for two that
 `arguments` adds: `--json` prints one document, `--quick` runs for seconds, to see that all works.
-Nothing here or in any bench fails because something was slow: a row says MISSED and the run goes on.
+Nothing here or in any bench fails because something was slow: the row shows MISSED and the run continues.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ HEADINGS = ("", "ours", "peer", "its figure", "ratio", "wanted", "")
 
 @dataclass(frozen=True)
 class Row:
-    """One figure of ours, beside a peer's where there is one."""
+    """One figure of ours, with the figure of a peer where one exists."""
 
     name: str
     ours: float
@@ -42,9 +42,9 @@ class Row:
     peer: str | None = None
     peer_value: float | None = None
     ratio: float | None = None
-    """How many times better ours is, whichever way the unit counts; below 1 it is worse."""
+    """Factor by which ours is better, whether the unit counts up or down; below 1 it is worse."""
     wanted: str | None = None
-    """What was asked of it before it was measured; None: it is only told."""
+    """The target, set before the measurement; None for a row without one."""
     met: bool | None = None
 
 
@@ -58,7 +58,7 @@ def beside(
     *,
     more_is_better: bool = False,
 ) -> Row:
-    """Return a row beside a peer; `times` is how much better than the peer's ours must be."""
+    """Return a row compared with a peer; `times` is the factor by which ours must be better."""
     better, worse = (ours, peer_value) if more_is_better else (peer_value, ours)
     # Nothing measured is better than any something.
     ratio = better / worse if worse > 0 else float("inf")
@@ -84,7 +84,7 @@ def end_in_order() -> None:
     """Let SIGTERM leave all blocks, so that servers that were started end too."""
 
     def leave(number: int, _: object) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not end the clearing up
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not interrupt the cleanup
         sys.exit(128 + number)
 
     signal.signal(signal.SIGTERM, leave)
@@ -112,7 +112,7 @@ def emit(name: str, rows: Sequence[Row], details: Any, *, as_json: bool) -> None
 
 
 def figure(value: float, unit: str = "") -> str:
-    """Return a number with three digits that count, and its unit."""
+    """Return a number with three significant digits, and its unit."""
     if float(value).is_integer() or abs(value) >= 100:
         shown = f"{value:,.0f}"
     else:

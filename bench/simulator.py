@@ -1,9 +1,9 @@
-"""The simulated host beside vcsim: start, a large inventory, uploads, many sessions.
+"""The simulated host compared with vcsim: start, a large inventory, uploads, many sessions.
 
     python -m bench.simulator [--machines N] [--size MIB] [--sessions N] [--quick] [--json]
 
 Both servers are processes of their own and get the same bytes from one plain client, which reads
-answers and decodes none, so that what is measured is the server. Without Go and govmomi there is
+replies and does not decode them, so that only the server is measured. Without Go and govmomi there is
 no peer, and its columns stay empty. Ours runs as an installed package does, from compiled modules:
 the first start of the bench compiles them into a folder of its own and is told beside the others.
 """
@@ -53,11 +53,11 @@ class Server:
     password: str
     datastore: str
     seconds: float
-    """From its start until it said that it was ready."""
+    """Seconds from its start until it reported that it was ready."""
 
 
 class Client:
-    """Sends calls, returns what came; decodes only what it needs to go on."""
+    """Sends calls and returns the replies; decodes only the values that later calls need."""
 
     def __init__(self, server: Server, http: aiohttp.ClientSession) -> None:
         self.server = server
@@ -139,7 +139,7 @@ def theirs(machines: int = 0) -> Iterator[Server | None]:
 
 @contextlib.asynccontextmanager
 async def client(server: Server) -> AsyncIterator[Client]:
-    """Connect; the peers are on loopback and not what is tested, so no certificate is checked."""
+    """Connect; the peers run on loopback for the bench alone, so no certificate is checked."""
     connector = aiohttp.TCPConnector(ssl=False, limit=0)
     async with aiohttp.ClientSession(
         connector=connector,
@@ -236,7 +236,7 @@ async def sessions(server: Server, count: int) -> tuple[float, int]:
 async def measure(
     machines: int, size: int, count: int, *, quick: bool
 ) -> tuple[list[Row], dict[str, Any]]:
-    """Return the rows, and what stands behind them."""
+    """Return the rows and their details."""
     tries = 1 if quick else 3
     with tempfile.TemporaryDirectory() as compiled:
         cold = await first_answer(compiled)

@@ -1,9 +1,9 @@
-"""How fast bodies move, beside curl: both ends nginx over TLS on loopback, one run, medians.
+"""Speed of transfers compared with curl: nginx over TLS on loopback at both ends, one run, medians.
 
     python -m bench.stream [--mib 2048] [--many-mib 256] [--rounds 3] [--json] [--quick]
 
 Each row runs once a round, in turn, so that a busy moment of the machine hits all alike. Ours run
-in a process of their own; its wall time begins when imports are done, its memory is what it grew by
+in a process of their own; its wall time begins when imports are done, its memory is the growth
 from there to its peak. CPU is of the client alone.
 """
 
@@ -38,7 +38,7 @@ from vimlib.errors import TransferRejectedError
 
 MANY = 16
 MEMORY_MIB = 96.0
-"""What many at once may need above idle."""
+"""Memory that many at once may need above idle."""
 
 
 @dataclass(frozen=True)
@@ -52,14 +52,14 @@ class Sample:
 
 @dataclass(frozen=True)
 class Case:
-    """What is run: `tool` moves `count` bodies at once."""
+    """One case: `tool` transfers `count` bodies at once."""
 
     name: str
     tool: str
     count: int
     hashing: bool
     target: float | None = None
-    """What its speed must be at least, as a multiple of `against`."""
+    """The least speed, as a multiple of that of `against`."""
     against: str | None = None
 
 
@@ -101,7 +101,7 @@ class PutSink:
         return Wire(method="PUT", host=wire.host, port=wire.port, target=wire.target, tls=wire.tls)
 
     async def confirm(self) -> None:
-        """See `vimdriver._images.BodySink`. nginx has said 201, which is all that curl knows too."""
+        """See `vimdriver._images.BodySink`. nginx answered 201; curl checks no more either."""
 
 
 async def ours(tool: str, sources: list[str], sinks: list[str], ca: str, hashing: bool) -> Sample:
@@ -133,7 +133,7 @@ async def ours(tool: str, sources: list[str], sinks: list[str], ca: str, hashing
 
 
 def _forget_peak() -> None:
-    """Let VmHWM begin anew."""
+    """Reset VmHWM."""
     Path("/proc/self/clear_refs").write_text("5")
 
 
@@ -194,7 +194,7 @@ def run(case: Case, source: str, sink: str, ca: str) -> Sample:
 def measure(mib: int, many_mib: int, rounds: int, cases: list[Case]) -> dict[str, list[Sample]]:
     """Run all cases, `rounds` times in turn."""
     samples: dict[str, list[Sample]] = {case.name: [] for case in cases}
-    # In memory where there is such a folder: the disk is not what is measured.
+    # In memory where such a folder exists, so that the disk is not measured.
     base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=base)))

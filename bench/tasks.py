@@ -29,7 +29,7 @@ CONNECTIONS_PROMISED = 1
 
 
 def established(port: int) -> int | None:
-    """Return how many connections there are to a local port; None where Linux does not say."""
+    """Return how many connections there are to a local port; None where Linux does not report it."""
     with contextlib.suppress(OSError):
         lines = [
             line.split() for line in Path("/proc/self/net/tcp").read_text("ascii").splitlines()[1:]
@@ -39,7 +39,7 @@ def established(port: int) -> int | None:
 
 
 def running_tasks(esx: ESXHost, count: int) -> list[Task]:
-    """Have the host run `count` tasks that end when they are told to."""
+    """Have the host run `count` tasks that end on request."""
     tasks = []
     for n in range(count):
         task = Task(esx.world, f"haTask-bench-{n}", "PowerOnVM_Task", None, "root", cancelable=True)
@@ -50,7 +50,7 @@ def running_tasks(esx: ESXHost, count: int) -> list[Task]:
 
 
 async def measure(count: int, waves: int, progress: bool) -> dict[str, Any]:
-    """Wait for `count` tasks that end in `waves`; return what it took."""
+    """Wait for `count` tasks that end in `waves`; return the figures."""
     loop = asyncio.get_running_loop()
     async with ESXHost(vms=1) as esx:
         esx.world.tasks.keep = count
@@ -73,7 +73,7 @@ async def measure(count: int, waves: int, progress: bool) -> dict[str, Any]:
 
             first_call, cpu, began = len(esx.call_log), time.process_time(), loop.time()
             waiters = asyncio.gather(*map(wait, range(count)))
-            polls = 1 + count // 1000  # the host tells of a thousand at once, and then it waits
+            polls = 1 + count // 1000  # the host reports a thousand at once, then it waits
             while len(esx.calls("WaitForUpdatesEx")) < polls:  # noqa: ASYNC110 - a log has no event
                 await asyncio.sleep(0.01)
             enrolled = loop.time() - began

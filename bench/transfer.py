@@ -1,11 +1,11 @@
-"""A large file to a datastore and back by the client: its memory above idle, its speed beside curl's.
+"""A large file to a datastore and back by the client: memory above idle, and speed compared with curl.
 
     python -m bench.transfer [--mib 2048] [--rounds 3] [--json] [--quick]
 
 The host is the simulator, in a process of its own, its datastore in memory; each transfer of ours is
 a fresh process that logs in, makes one small transfer, notes its memory, and moves the file. curl
 moves the same bytes with a session's cookie. The simulator, which is the same for both, is most of
-the time; what is asked of us here is flat memory.
+the time; the target here is constant memory.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ WARM_UP = 8 << 20
 
 
 async def ours(url: str, username: str, pin: str, way: str, file: str) -> dict[str, float]:
-    """Move `file` up, or the datastore's copy of it down, and say what it took."""
+    """Upload `file`, or download the datastore's copy, and return the figures."""
     password = os.environ["BENCH_PASSWORD"]
     async with vimlib.connect(url, username, password, tls=vimlib.TLS(pin=pin)) as client:
         store = client.datastore("datastore1")
@@ -43,7 +43,7 @@ async def ours(url: str, username: str, pin: str, way: str, file: str) -> dict[s
         async with store.download("warm") as body:
             async for _ in body:
                 pass
-        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+        Path("/proc/self/clear_refs").write_text("5")  # reset the peak
         idle, cpu, began = memory_kib("VmRSS"), time.process_time(), time.perf_counter()
         moved = 0
         if way == "upload":

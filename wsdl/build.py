@@ -81,7 +81,7 @@ def build(tables: typeinfo.Tables, max_since: str | None = None) -> dict[str, st
 
     Raises:
         wsdl.typeinfo.TypeInfoError: The tables contradict a conversion rule.
-        ValueError: There is no such release.
+        ValueError: The release is unknown.
     """
     service = resolve(tables, max_since)
     header = (
@@ -103,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--typeinfo", type=Path, help="folder of the tables (default: installed)")
     parser.add_argument("--out", type=Path, default=OUT, help="folder to write to")
-    parser.add_argument("--max-since", help="leave out what is younger than this release")
+    parser.add_argument("--max-since", help="leave out items newer than this release")
     parser.add_argument("--check", action="store_true", help="write nothing, compare")
     options = parser.parse_args(argv)
     try:

@@ -1,7 +1,7 @@
-"""Write the sidecar: what a WSDL cannot say, as JSON. Its shape is told in README.md.
+"""Write the sidecar: facts that a WSDL cannot express, as JSON. README.md describes its format.
 
-A key whose value would be false, null or empty is left out, except where README.md says that
-it is always there. The text is laid out a line an item, so that a diff names what changed.
+A key whose value would be false, null or empty is left out, except where README.md
+requires it. The text is laid out a line an item, so that a diff names what changed.
 """
 
 import json
@@ -15,7 +15,7 @@ _LINE = 150
 
 
 def sidecar(service: Service, header: str, source: Mapping[str, object]) -> str:
-    """The text of the sidecar; `header` and `source` tell where it came from."""
+    """The text of the sidecar; `header` and `source` name its origin."""
     document = {
         "about": {"format": FORMAT, "note": header, "source": source, "api": service.api},
         "versions": [
@@ -87,7 +87,7 @@ def _struct(struct: Struct) -> dict[str, object]:
 
 
 def _layout(value: object, indent: str, used: int = 0) -> str:
-    """JSON with each container on one line if it fits there beside `used`, else an item a line."""
+    """JSON with each container on one line if it fits behind `used` characters, else one item per line."""
     flat = json.dumps(value)
     if len(indent) + used + len(flat) <= _LINE or not isinstance(value, dict | list):
         return flat

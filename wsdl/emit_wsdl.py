@@ -1,4 +1,4 @@
-"""Write the WSDL: messages, port type, binding and service over the schema beside it."""
+"""Write the WSDL: messages, port type, binding and service over the schema in the same folder."""
 
 from collections.abc import Iterator
 

@@ -1,6 +1,6 @@
 """Write the schema: enumerations, data types, faults, arrays, and the bodies of requests and replies.
 
-What XML Schema cannot say stands in attributes of our own namespace, which any schema reader
+Facts that XML Schema cannot express stand in attributes of our own namespace, which any schema reader
 passes over: `v:since`, `v:vmodl`, `v:ref`, `v:link` and `v:secret` (see README.md).
 """
 

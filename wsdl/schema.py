@@ -1,7 +1,7 @@
-"""Resolve the type facts into what goes over the wire: words for types, optionality, release ids.
+"""Resolve the type facts into the wire format: names of types, optionality, release ids.
 
 The result is plain values, sorted by name and ready to be written down. The conversion rules
-are told in README.md; each stands here in one function.
+are listed in README.md; each is one function.
 """
 
 from collections import Counter
@@ -85,7 +85,7 @@ class Struct:
 class Method:
     """A method, which is an operation of the WSDL. `request` names the type of its request.
 
-    A task method `returns` a reference to Task; `task_result` is what the task ends with.
+    A task method `returns` a reference to Task; `task_result` is the type of its result.
     """
 
     name: str
@@ -134,7 +134,7 @@ def resolve(tables: Tables, release: str | None = None) -> Service:
 
     Raises:
         TypeInfoError: The tables contradict a rule that the conversion rests on.
-        ValueError: There is no such release.
+        ValueError: The release is unknown.
     """
     versions = Versions(tables)
     ids = [version.id for version in versions.releases]
@@ -194,7 +194,7 @@ class _Resolver:
             return "MethodFault", None, None
         if Flag.LINK in flags:
             if vmodl not in self.data:
-                raise TypeInfoError(f"a link to {vmodl}, which is no data type")
+                raise TypeInfoError(f"a link to {vmodl}, which is not a data type")
             return "xsd:string", None, self.data[vmodl].wsdl
         if vmodl in _XSD:
             return f"xsd:{_XSD[vmodl]}", None, None
@@ -233,7 +233,9 @@ class _Resolver:
             raise TypeInfoError(f"{fact.wsdl} is half a task method")
         unknown = set(fact.faults) - self.faults
         if unknown:
-            raise TypeInfoError(f"{fact.wsdl} declares faults that are none: {sorted(unknown)}")
+            raise TypeInfoError(
+                f"{fact.wsdl} declares types as faults that are not faults: {sorted(unknown)}"
+            )
         result = self._result("result", fact.result_type, fact.result_flags, fact.version)
         return Method(
             name=fact.wsdl,

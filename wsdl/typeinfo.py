@@ -1,4 +1,4 @@
-"""Read pyVmomi's type tables as data: what they say, and nothing about what it means on the wire.
+"""Read pyVmomi's type tables as data, without interpreting them for the wire.
 
 The tables are Python modules of flat calls with literal arguments. They are parsed with `ast`;
 pyVmomi is neither imported nor executed. Every statement and every argument must have a shape
@@ -25,7 +25,7 @@ class TypeInfoError(Exception):
 
 
 class Flag(enum.IntFlag):
-    """What the tables say about a field, parameter or result beside its type."""
+    """Facts in the tables about a field, parameter or result, apart from its type."""
 
     LINK = 1  # the wire carries the key of the object, not the object
     LINKABLE = 2  # the wire carries the object all the same
@@ -38,7 +38,7 @@ _FLAG_NAMES = {f"F_{flag.name}": int(flag) for flag in Flag}
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A version tag: `namespace/id` is what a client of that version names in SOAPAction."""
+    """A version tag: `namespace/id` is the text that a client of that version sends in SOAPAction."""
 
     name: str
     namespace: str
@@ -80,7 +80,7 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A method: `wire_type` is what it answers, `result_type` what a task ends with."""
+    """A method: `wire_type` is the type of its reply, `result_type` that of a task's result."""
 
     name: str
     wsdl: str
@@ -107,7 +107,7 @@ class Managed:
 
 @dataclass(slots=True)
 class Tables:
-    """Everything the tables say, by VMODL name and in the tables' order."""
+    """The whole content of the tables, by VMODL name and in their order."""
 
     versions: dict[str, Version] = field(default_factory=dict)
     parents: dict[str, set[str]] = field(default_factory=dict)

@@ -8,7 +8,7 @@ from wsdl.typeinfo import Tables, TypeInfoError, Version
 # Only tags with such an id are releases; 9.1.1.0's tables have one more, "m5CA1EF4D", tagging nothing.
 _RELEASE_ID = re.compile(r"\d+\.\d+[0-9a-z.]*")
 
-# The release in which the namespace urn:vim25 begins. What is older counts as being of it.
+# The release in which the namespace urn:vim25 begins. Older items count as part of it.
 FIRST = "2.5"
 
 # VMODL's root version. The tables give it no place below vim.version.version1, but it is older.
@@ -53,7 +53,7 @@ class Versions:
         return self.releases[self._rank(tag)].id
 
     def includes(self, release: str, tag: str) -> bool:
-        """Whether the release with id `release` knows what is tagged `tag`."""
+        """Whether the release with id `release` knows items tagged `tag`."""
         return self._rank(tag) <= self._rank_of_id[release]
 
     def younger(self, tag: str, than: str) -> bool:

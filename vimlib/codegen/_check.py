@@ -1,4 +1,4 @@
-"""Have zeep load the same WSDL and compare what it found: a second reader, none of ours."""
+"""Have zeep load the same WSDL and compare the results: an independent second reader."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ _PYTHON: Final = {
     "string": "str", "anyURI": "str", "boolean": "bool", "byte": "int", "short": "int", "int": "int", "long": "int",
     "float": "float", "double": "float", "dateTime": "datetime", "base64Binary": "bytes", "anyType": "Any",
 }  # fmt: skip
-# Attributes that every fault has beside its fields.
+# Attributes that every fault has in addition to its fields.
 _FAULT_ATTRIBUTES: Final = frozenset(
     "args retryable outcome hint fault_name localized_message raw_fields copy add_note with_traceback".split()
 )
@@ -40,7 +40,7 @@ def emit_package(
 ) -> dict[str, str]:
     """Return file name to text of a whole package.
 
-    `source` names what it was made from, `refresh` the commands that make and that check it.
+    `source` names the WSDL, `refresh` the commands that make and that check it.
     """
     _check_names(schema)
     writer = _Writer(schema, modules, source, refresh)
@@ -138,7 +138,7 @@ class _Writer:
         return f"list[{word}]" if element.array else word
 
     def referent(self, element: Element) -> str:
-        """Return the class of what is referred to; without a sidecar there are none."""
+        """Return the class that a reference points to; without a sidecar it is not known."""
         return element.referent if element.referent in self.schema.managed else "ManagedObject"
 
     def result(self, operation: Operation) -> str:

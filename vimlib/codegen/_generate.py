@@ -38,10 +38,10 @@ def generate(
 ) -> Generated:
     """Make the package `out` from `wsdl`. Blocking; meant for build time.
 
-    `source` is how this project's own package calls what it is made from. A sidecar beside the WSDL
-    with the ending `.json` is used unasked. With `check` nothing is written. Raises `CodegenError`
-    for a WSDL that no package can be made from, and if `out` holds files that this did not write
-    or has a name that cannot be imported.
+    `source` is the name of the WSDL in the header of this project's own package. A sidecar of the
+    same name with the ending `.json` is used without being named. With `check` nothing is written.
+    Raises `CodegenError` for a WSDL that is not supported, and if `out` holds files that this
+    function did not write or has a name that cannot be imported.
     """
     name = out.resolve().name
     if not name.isidentifier() or keyword.iskeyword(name):
@@ -52,7 +52,7 @@ def generate(
         )
     if out.exists() and not out.is_dir():
         raise CodegenError(
-            f"{out} is no folder", hint="Name a new one, or one that this made.", where=str(out)
+            f"{out} is not a folder", hint="Name a new one, or one that this made.", where=str(out)
         )
     schema = read_wsdl(wsdl)
     if not schema.operations:

@@ -101,7 +101,7 @@ class _Reader:
                 self._schema(schema, path, "")
 
     def _schema(self, schema: etree._Element, path: Path, around: str) -> None:
-        """Take in a schema and what it includes; `around` is the namespace of who includes it."""
+        """Add a schema and those that it includes; `around` is the namespace of who includes it."""
         target = schema.get("targetNamespace") or around
         beside = {f"{XSD}annotation", f"{XSD}import"}
         if any(node.tag not in beside for node in schema):
@@ -234,7 +234,7 @@ class _Reader:
                 raise CodegenError(
                     "an element that is in no namespace is not supported",
                     where=where,
-                    hint='The schema has to say elementFormDefault="qualified", as the service does.',
+                    hint='The schema needs elementFormDefault="qualified", as the service does.',
                 )
         return Element(
             name,
@@ -252,7 +252,7 @@ class _Reader:
         bindings = list(self.all(f"{SOAP}binding"))
         ports = list(self.all(f"{WSDL}portType"))
         if ports and not bindings:
-            raise CodegenError("no binding is of SOAP 1.1, which is what is spoken")
+            raise CodegenError("no binding is for SOAP 1.1, the only version supported")
         for binding in bindings:
             around = binding.getparent()
             styles = [binding, *(around.iter(f"{SOAP}operation") if around is not None else ())]
@@ -308,7 +308,7 @@ class _Reader:
         """Return the element of the schemas' top level that `qname` refers to."""
         found = self.elements.get(qname.rpartition(":")[2])
         if found is None:
-            raise CodegenError(f"there is no element {qname}", where=where)
+            raise CodegenError(f"unknown element {qname}", where=where)
         return found
 
     def _part(
@@ -329,7 +329,7 @@ class _Reader:
         if named is not None:
             found = self.complex.get(named.rpartition(":")[2])
             if found is None:
-                raise CodegenError(f"{named} is no complex type", where=where)
+                raise CodegenError(f"{named} is not a complex type", where=where)
             node = found
         else:
             inner = element.find(f"{XSD}complexType")
@@ -342,7 +342,9 @@ class _Reader:
 def _beside(path: Path, location: str) -> Path:
     """Return the file that the one at `path` refers to as `location`."""
     if "://" in location:
-        raise CodegenError(f"{location} would have to be fetched", hint="Store it beside the WSDL.")
+        raise CodegenError(
+            f"{location} would have to be fetched", hint="Store it in the WSDL's folder."
+        )
     other = (path.parent / location).resolve()
     if not other.is_file():
         raise CodegenError(f"{location}, which {path.name} includes, does not exist")
@@ -350,7 +352,7 @@ def _beside(path: Path, location: str) -> Path:
 
 
 def read_wsdl(path: Path) -> Schema:
-    """Return what the WSDL at `path` says. Raises `CodegenError`."""
+    """Return the content of the WSDL at `path`. Raises `CodegenError`."""
     reader = _Reader(path)
     reader.load()
     service = next(reader.all(f"{WSDL}service"), None)
@@ -391,7 +393,7 @@ def _check_names(schema: Schema) -> None:
         line = [name]
         while (base := schema.types[line[-1]].base) is not None:
             if base not in schema.types:
-                raise CodegenError(f"its base {base} is no complex type", where=line[-1])
+                raise CodegenError(f"its base {base} is not a complex type", where=line[-1])
             if base in line:
                 raise CodegenError("it is its own ancestor", where=name)
             line.append(base)
@@ -404,7 +406,7 @@ def _check_names(schema: Schema) -> None:
 def _check_types(elements: tuple[Element, ...], known: Collection[str], where: str) -> None:
     for element in elements:
         if element.type not in known:
-            raise CodegenError(f"there is no type {element.type}", where=f"{where}.{element.name}")
+            raise CodegenError(f"unknown type {element.type}", where=f"{where}.{element.name}")
 
 
 def _mark_faults(schema: Schema) -> None:

@@ -1,4 +1,4 @@
-"""What a WSDL says, as plain values: types, enumerations, operations, in the schema's order."""
+"""The content of a WSDL, as plain values: types, enumerations, operations, in the schema's order."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["CodegenError", "DataType", "Element", "Enum", "ManagedType", "Operat
 
 
 class CodegenError(UsageError):
-    """The WSDL has something that no package can be made from; says what and where."""
+    """The WSDL has something that no package can be made from; names the item and its place."""
 
     where: str = ""
 
@@ -57,7 +57,7 @@ class Enum:
 
 @dataclass(slots=True)
 class Operation:
-    """One operation; `task` is what a Task that it returns ends with."""
+    """One operation; `task` is the type of the result of the Task that it returns."""
 
     name: str
     params: tuple[Element, ...]

@@ -1,6 +1,6 @@
-"""What a WSDL cannot say: managed types, whose methods are whose, results of tasks, versions.
+"""Facts that a WSDL cannot express: managed types, whose methods are whose, results of tasks, versions.
 
-The shape of the file is told in `wsdl/README.md`. A WSDL without one gives a single service
+`wsdl/README.md` describes the format of the file. A WSDL without one gives a single service
 class and no versions.
 """
 
@@ -34,9 +34,9 @@ def _element(facts: dict[str, Any], name: str) -> Element:
 
 
 def add_sidecar(schema: Schema, path: Path) -> None:
-    """Add what the sidecar at `path` says to `schema`.
+    """Add the content of the sidecar at `path` to `schema`.
 
-    Raises `CodegenError` where the two disagree, and if the file is no sidecar.
+    Raises `CodegenError` where the two disagree, and if the file is not a sidecar.
     """
     try:
         _add(schema, json.loads(path.read_text("utf-8")), path)
@@ -44,8 +44,8 @@ def add_sidecar(schema: Schema, path: Path) -> None:
         if isinstance(error, CodegenError):
             raise
         raise CodegenError(
-            f"{path.name} is no sidecar of this WSDL: {type(error).__name__}: {error}",
-            hint="Name another with --sidecar, or move away the JSON that stands beside the WSDL.",
+            f"{path.name} is not a sidecar of this WSDL: {type(error).__name__}: {error}",
+            hint="Name another with --sidecar, or move the JSON file out of the WSDL's folder.",
             where=str(path),
         ) from error
 

@@ -78,7 +78,7 @@ def test_the_name_of_a_wsdl_is_no_code(wsdl: Path, monkeypatch: pytest.MonkeyPat
 
 def test_a_package_where_a_file_is(wsdl: Path) -> None:
     wsdl.with_name("made").write_text("mine")
-    with pytest.raises(CodegenError, match="no folder"):
+    with pytest.raises(CodegenError, match="not a folder"):
         generate(wsdl, wsdl.with_name("made"))
     assert wsdl.with_name("made").read_text() == "mine"
 
@@ -281,7 +281,7 @@ def test_a_service_whose_name_is_no_identifier(wsdl: Path, monkeypatch: pytest.M
 @pytest.mark.parametrize("text", ['{"openapi": "3.0"}', "[]", "nope", "\udcff"])
 def test_a_json_beside_the_wsdl_that_is_no_sidecar(wsdl: Path, text: str) -> None:
     wsdl.with_suffix(".json").write_text(text, "utf-8", "surrogateescape")
-    with pytest.raises(CodegenError, match="no sidecar") as caught:
+    with pytest.raises(CodegenError, match="not a sidecar") as caught:
         generate(wsdl, wsdl.with_name("made"))
     assert "--sidecar" in caught.value.hint
 
@@ -328,7 +328,7 @@ def test_nothing_is_removed_from_a_folder_that_has_other_files_too(wsdl: Path) -
         ("thermostat.xsd", "xsd:extension", "xsd:restriction", "extension"),
         ("thermostat.xsd", "<xsd:sequence>", '<xsd:sequence maxOccurs="2">', "repeats"),
         ("thermostat.xsd", 'name="TooHotFault" type="t:TooHot"', 'name="TooHotFault" type="xsd:string"', "TooHotFault"),
-        ("thermostat.xsd", 'name="SetTarget" type="t:SetTargetRequestType"', 'name="SetTarget" type="xsd:string"', "no complex type"),
+        ("thermostat.xsd", 'name="SetTarget" type="t:SetTargetRequestType"', 'name="SetTarget" type="xsd:string"', "not a complex type"),
         ("thermostat.xsd", '<xsd:complexType name="TooHot">', '<xsd:complexType name="ModeValue"><xsd:sequence/></xsd:complexType><xsd:complexType name="TooHot">', "ModeValue"),
         ("thermostat.xsd", 'value="cool"', 'value="heat-"/><xsd:enumeration value="heat."', "both"),
         ("thermostat.xsd", 'name="celsius"', 'name="room." type="xsd:int"/><xsd:element name="room-"', "both"),
