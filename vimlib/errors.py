@@ -8,6 +8,7 @@
     │   ├── VersionError                   the host is too old for what was asked
     │   ├── UnboundError                   a proxy that belongs to no client was called
     │   ├── ClosedError                    the client, lease or view is closed
+    │   ├── MissingExtraError (ImportError)  an optional package is not installed
     │   └── InvalidPathError               a datastore or inventory path that cannot be
     ├── TransportError                     bytes did not make it there and back
     │   ├── ConnectError                   no connection: nothing was sent
@@ -74,6 +75,7 @@ __all__ = [
     "LeaseError",
     "LimitError",
     "LoginError",
+    "MissingExtraError",
     "NotFoundError",
     "Outcome",
     "OutcomeUnknownError",
@@ -179,6 +181,14 @@ class UnboundError(UsageError):
 
 class ClosedError(UsageError):
     """The client, lease, view or source has been closed."""
+
+
+class MissingExtraError(UsageError, ImportError):
+    """A feature needs an optional package that is not installed."""
+
+    package: str
+    extra: str
+    """The extra of this distribution that installs it."""
 
 
 class InvalidPathError(UsageError):

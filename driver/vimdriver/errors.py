@@ -4,7 +4,6 @@
 
     VimlibError                            vimlib.errors
     └── DriverError
-        ├── MissingExtraError              an optional dependency is not installed
         ├── JournalError                   what is begun cannot be written down, so it is not begun
         │   └── JournalLockedError         another process has the journal open
         ├── DatastoreUnusableError (vimlib.errors.HostStateError)
@@ -51,7 +50,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vimlib._distribution import install_command
 from vimlib.errors import HostStateError, Outcome, SourceError, VimlibError, printable
 
 if TYPE_CHECKING:
@@ -80,7 +78,6 @@ __all__ = [
     "InstanceStateError",
     "JournalError",
     "JournalLockedError",
-    "MissingExtraError",
     "NetworkError",
     "NetworkNotFoundError",
     "NoSpaceError",
@@ -102,21 +99,6 @@ __all__ = [
 
 class DriverError(VimlibError):
     """Base of what the compute driver raises by itself."""
-
-
-class MissingExtraError(DriverError):
-    """A feature needs an optional dependency that is not installed."""
-
-    def __init__(self, feature: str, *, package: str, extra: str) -> None:
-        super().__init__(
-            f"{feature} needs the package {package}",
-            hint=f"Install it with: {install_command(extra)}",
-            package=package,
-            extra=extra,
-        )
-
-    package: str
-    extra: str
 
 
 class JournalError(DriverError):

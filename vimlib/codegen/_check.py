@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vimlib._distribution import install_command
+from vimlib._distribution import missing_extra
 from vimlib.codegen._schema import CodegenError
 
 if TYPE_CHECKING:
@@ -18,14 +18,12 @@ __all__ = ["check_with_zeep"]
 def check_with_zeep(schema: Schema, path: Path) -> None:
     """Raise `CodegenError` unless zeep reads the same operations, messages and faults.
 
-    Needs the extra `codegen`.
+    Needs the extra `codegen`; without it, raises `MissingExtraError`.
     """
     try:
         import zeep
     except ImportError as error:
-        raise CodegenError(
-            "zeep is not installed", hint=f"Install it with: {install_command('codegen')}"
-        ) from error
+        raise missing_extra("codegen", package="zeep", extra="codegen") from error
     try:
         client = zeep.Client(str(path), settings=zeep.Settings(strict=True, forbid_entities=True))
     except Exception as error:  # it has no base for all that it raises

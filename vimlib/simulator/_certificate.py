@@ -9,7 +9,7 @@ import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from vimlib._distribution import install_command
+from vimlib._distribution import missing_extra
 
 __all__ = ["Certificate", "make_certificate", "server_context"]
 
@@ -30,8 +30,8 @@ def make_certificate(name: str = "localhost.localdomain", *, bits: int = 0) -> C
     """Return a fresh self-signed certificate for loopback.
 
     `bits` is the size of an RSA key; 0 makes an elliptic one, which is faster to make and to use
-    but which TLS 1.0 clients of old may not know. Raises `ImportError` naming the extra if
-    cryptography is not installed.
+    but which TLS 1.0 clients of old may not know. Raises `MissingExtraError` if cryptography is
+    not installed.
     """
     try:
         from cryptography import x509
@@ -39,10 +39,7 @@ def make_certificate(name: str = "localhost.localdomain", *, bits: int = 0) -> C
         from cryptography.hazmat.primitives.asymmetric import ec, rsa
         from cryptography.x509.oid import NameOID
     except ImportError as error:
-        raise ImportError(
-            "the simulator needs cryptography to make its certificate."
-            f" Install it with: {install_command('simulator')}"
-        ) from error
+        raise missing_extra("the simulator", package="cryptography", extra="simulator") from error
 
     key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
     key = rsa.generate_private_key(65537, bits) if bits else ec.generate_private_key(ec.SECP256R1())

@@ -19,7 +19,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from vimlib._distribution import install_command
+from vimdriver._cli.exitcodes import Exit
+from vimlib._distribution import missing_extra
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,11 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if error.name != "cyclopts":
             raise
-        print(
-            f"vimctl: its packages are not installed. Install them with: {install_command('cli')}",
-            file=sys.stderr,
-        )
-        return 1
+        missing = missing_extra("vimctl", package="cyclopts", extra="cli")
+        print(f"vimctl: {missing}", file=sys.stderr)
+        return Exit.USAGE
     from vimdriver._cli.run import run
 
     return run(list(sys.argv[1:] if argv is None else argv))

@@ -10,7 +10,6 @@ from cyclopts import Parameter
 from vimdriver._cli.exitcodes import Exit
 from vimdriver._cli.flags import Flag
 from vimdriver._cli.output import OUTPUT, Output
-from vimdriver.errors import MissingExtraError
 from vimlib.errors import NotFoundError, printable
 
 __all__ = ["codegen"]
@@ -33,10 +32,8 @@ def codegen(
         sidecar: JSON with what a WSDL cannot say: managed types, versions. WSDL.json is taken unasked.
         check: Write nothing; exit 1 if something would change.
     """
-    try:
-        from vimlib.codegen import CodegenError, generate
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("codegen", package=error.name or "zeep", extra="codegen") from None
+    from vimlib.codegen import CodegenError, generate
+
     if not wsdl.is_file():
         raise NotFoundError(
             f"no file {printable(str(wsdl))!r}",

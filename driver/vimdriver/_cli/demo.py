@@ -14,7 +14,7 @@ from vimdriver._cli.image import show_results, tell
 from vimdriver._cli.instance import COLUMNS
 from vimdriver._cli.output import OUTPUT, Output, size_text
 from vimdriver._cli.progress import meter
-from vimdriver._cli.sim import Release, load_simulator
+from vimdriver._cli.sim import Release
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -98,13 +98,13 @@ async def _stage(image_mib: int, api_version: Release, output: Output) -> AsyncI
     from vimdriver._images.embedded import EmbeddedGlance, demo_images
     from vimdriver._images.glance import Glance
     from vimdriver._images.http import HttpClient
+    from vimlib.simulator import ESXHost
 
-    host_class, _ = load_simulator()
     images = demo_images(image_mib)
     output.say(f"making {len(images)} images...")
     async with (
         EmbeddedGlance(images) as service,
-        host_class(version=api_version, datastores={_DATASTORE: None}) as esx,
+        ESXHost(version=api_version, datastores={_DATASTORE: None}) as esx,
         HttpClient() as http,
         vimlib.connect(
             esx.url,

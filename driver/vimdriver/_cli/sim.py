@@ -6,18 +6,13 @@ import asyncio
 import signal
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from vimdriver._cli.output import OUTPUT, Output
-from vimdriver.errors import DriverError, MissingExtraError
+from vimdriver.errors import DriverError
 from vimlib.errors import UsageError, printable
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from vimlib.simulator import ESXHost
-
-__all__ = ["Release", "load_simulator", "sim"]
+__all__ = ["Release", "sim"]
 
 Release: TypeAlias = Literal["4.0", "4.1", "5.5", "6.7", "7.0", "8.0", "9.0"]
 """What the simulator can be."""
@@ -44,7 +39,8 @@ async def sim(
         vms: So many powered-off machines are there from the start, `vm-0` and on.
         latency_ms: Milliseconds that each answer takes longer.
     """
-    host_class, describe = load_simulator()
+    from vimlib.simulator import ESXHost, describe
+
     if datastore_dir is not None and datastore_dir.is_file():  # noqa: ASYNC240 - nothing runs yet
         raise UsageError(
             f"{printable(str(datastore_dir))!r} is no folder",
@@ -54,7 +50,7 @@ async def sim(
         raise UsageError("--vms and --latency-ms are at least 0, --port at most 65535")
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    host = host_class(
+    host = ESXHost(
         version=api_version,
         datastores={"datastore1": datastore_dir},
         vms=vms,
@@ -75,18 +71,3 @@ async def sim(
         output.line(describe(esx))
         output.say(f"a simulated host of API {api_version} listens; Ctrl-C ends it")
         await stop.wait()
-
-
-def load_simulator() -> tuple[type[ESXHost], Callable[[ESXHost], dict[str, Any]]]:
-    """Return the simulator's host, and what makes of one the line that a client needs.
-
-    Raises:
-        MissingExtraError: cryptography is not installed.
-    """
-    try:
-        from vimlib.simulator import ESXHost, describe
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            "the simulator", package=error.name or "cryptography", extra="simulator"
-        ) from None
-    return ESXHost, describe

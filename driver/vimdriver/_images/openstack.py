@@ -10,12 +10,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from vimdriver.errors import (
-    MissingExtraError,
-    SourceLoginError,
-    SourceUnreachableError,
-    SourceUntrustedError,
-)
+from vimdriver.errors import SourceLoginError, SourceUnreachableError, SourceUntrustedError
+from vimlib._distribution import missing_extra
 from vimlib.errors import UsageError
 
 if TYPE_CHECKING:
@@ -65,7 +61,7 @@ def _connect(name: str) -> tuple[Any, str, str | None]:
         import openstack.config
         import openstack.exceptions
     except ImportError:
-        raise MissingExtraError("OS_CLOUD", package="openstacksdk", extra="openstack") from None
+        raise missing_extra("OS_CLOUD", package="openstacksdk", extra="openstack") from None
     try:
         region = openstack.config.OpenStackConfig().get_one(cloud=name)
         verify = region.get_requests_verify_args()[0]

@@ -150,7 +150,7 @@ def test_without_its_extra_it_says_what_to_install(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "cyclopts", None)
-    assert run("answer") == 1
+    assert run("answer") == 2
     assert "pip install 'vimlib-esx[cli]'" in capsys.readouterr().err
 
 

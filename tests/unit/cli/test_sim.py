@@ -65,11 +65,11 @@ def test_what_cannot_be(vimctl: Vimctl, tmp_path: Path) -> None:
     assert "another --port" in done.err
 
 
+@pytest.mark.parametrize("command", ["sim", "demo"])
 def test_without_its_extra_it_says_what_to_install(
-    vimctl: Vimctl, monkeypatch: pytest.MonkeyPatch
+    vimctl: Vimctl, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
-    monkeypatch.delitem(sys.modules, "vimlib.simulator")
-    monkeypatch.setitem(sys.modules, "vimlib.simulator._esx", None)
-    done = vimctl("sim", "--json", code=1)
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    done = vimctl(command, "--json", code=2)
     assert done.document["error"]["type"] == "MissingExtraError"
     assert "vimlib-esx[simulator]" in done.err

@@ -16,12 +16,11 @@ from vimdriver._images import Glance, HttpClient, openstack
 from vimdriver._images.embedded import EmbeddedGlance
 from vimdriver._images.openstack import open_cloud
 from vimdriver.errors import (
-    MissingExtraError,
     SourceLoginError,
     SourceUnreachableError,
     SourceUntrustedError,
 )
-from vimlib.errors import UsageError
+from vimlib.errors import MissingExtraError, UsageError
 
 # openstacksdk warns of its own future.
 pytestmark = pytest.mark.filterwarnings("ignore:Support for InfluxDB")
