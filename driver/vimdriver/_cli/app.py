@@ -62,6 +62,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "network remove-vlan": ("network:remove_vlan", "Remove a port group made here."),
     "guest render": ("guest:render", "Print the settings that give a guest its network."),
     "guest set": ("guest:set_", "Write anew what a machine tells its guest."),
+    "guest helper": ("guest:helper", "Print the program that a Linux guest applies them with."),
     "codegen": ("codegen:codegen", "Make a typed package like vimlib.vim25 from a WSDL."),
 }
 

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
+import sys
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
 from vimdriver._cli.connection import CONNECTION, Connection
 from vimdriver._cli.flags import Strings
 from vimdriver._cli.instance import Ref, opened
 from vimdriver._cli.output import OUTPUT, Output
 from vimdriver._guestinfo import Form
 
-__all__ = ["render", "set_"]
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
+__all__ = ["helper", "render", "set_"]
+
+_HELPER: Final = "vimguest.py"
 
 
 def render(
@@ -81,3 +92,28 @@ async def set_(
     for lost in left_out(config, form):
         output.say(f"the form {form} cannot say: {lost}")
     _show(settings, output)
+
+
+def helper(*, output: Output = OUTPUT) -> None:
+    """Print the guest helper: one Python file that applies a machine's settings in a Linux guest.
+
+    It needs Python 3.6 and VMware's tools, and runs at each boot. With `--json` it prints
+    {"file", "sha256", "text"}.
+    """
+    source = _helper().read_bytes()
+    if output.json:
+        digest = hashlib.sha256(source).hexdigest()
+        output.line({"file": _HELPER, "sha256": digest, "text": source.decode()})
+        return
+    # Bytes: what is printed is the file, whatever this terminal's encoding and line ends.
+    sys.stdout.buffer.write(source)
+    sys.stdout.buffer.flush()
+
+
+def _helper() -> Traversable:
+    """Return the helper: data of an installed package, else the file of the source tree."""
+    package = files("vimdriver")
+    shipped = package / "_data" / _HELPER
+    if shipped.is_file():
+        return shipped
+    return Path(str(package)).parents[1] / "guest" / _HELPER

@@ -1,6 +1,14 @@
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
+
+import pytest
+
 from tests.unit.cli.conftest import Vimctl
+from vimdriver._cli import main
+
+HELPER = Path(__file__).resolve().parents[3] / "guest" / "vimguest.py"
 
 NIC = "network=n,mac=00:50:56:00:00:01,ip=10.0.0.2/24,gw=10.0.0.1,dns=10.0.0.8+10.0.0.9"
 
@@ -27,3 +35,15 @@ def test_other_forms(vimctl: Vimctl) -> None:
 
 def test_a_card_without_a_mac_cannot_be_found(vimctl: Vimctl) -> None:
     assert "no MAC" in vimctl("guest", "render", "--nic", "network=n", code=2).err
+
+
+def test_the_helper_is_printed_byte_for_byte(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert main(["guest", "helper"]) == 0
+    assert capfdbinary.readouterr().out == HELPER.read_bytes()
+
+
+def test_the_helper_as_json_has_its_hash(vimctl: Vimctl) -> None:
+    found = vimctl.json("guest", "helper")
+    assert found["file"] == "vimguest.py"
+    assert found["sha256"] == hashlib.sha256(found["text"].encode()).hexdigest()
+    assert found["text"].encode() == HELPER.read_bytes()
