@@ -4,6 +4,7 @@
 
     VimlibError                            vimlib.errors
     └── DriverError
+        ├── PlatformUnsupportedError       this operating system lacks what a function needs
         ├── JournalError                   what is begun cannot be written down, so it is not begun
         │   └── JournalLockedError         another process has the journal open
         ├── DatastoreUnusableError (vimlib.errors.HostStateError)
@@ -82,6 +83,7 @@ __all__ = [
     "NetworkNotFoundError",
     "NoSpaceError",
     "PhysicalNICNotFoundError",
+    "PlatformUnsupportedError",
     "PortGroupInUseError",
     "PortGroupMismatchError",
     "SourceEncodedError",
@@ -99,6 +101,22 @@ __all__ = [
 
 class DriverError(VimlibError):
     """Base of what the compute driver raises by itself."""
+
+
+class PlatformUnsupportedError(DriverError):
+    """This operating system lacks what a function needs; nothing was begun."""
+
+    def __init__(self, feature: str, *, needs: str, hint: str) -> None:
+        super().__init__(
+            f"{feature} needs {needs}, which Python does not have on this operating system",
+            hint=hint,
+            feature=feature,
+            needs=needs,
+        )
+
+    feature: str
+    needs: str
+    """Module or function of the standard library."""
 
 
 class JournalError(DriverError):

@@ -133,10 +133,7 @@ class Channel(asyncio.BufferedProtocol):
         if self._loop.time() - self.rested < _RESTED:
             return True
         # Readable while idle means that the peer has closed it, or says what nobody asked for.
-        sock = transport.get_extra_info("socket")
-        poll = select.poll()
-        poll.register(sock.fileno(), select.POLLIN | select.POLLHUP)
-        return not poll.poll(0)
+        return not _readable(transport.get_extra_info("socket").fileno())
 
     async def exchange(
         self,
@@ -363,3 +360,13 @@ async def open_channel(
     # To close it as well would close whatever has its number by then.
     await asyncio.get_running_loop().create_connection(lambda: channel, sock=sock)
     return channel
+
+
+def _readable(descriptor: int) -> bool:
+    """Return whether a read would not block now."""
+    if not hasattr(select, "poll"):
+        # Windows, where `select` takes any number of a socket; elsewhere it stops at 1023.
+        return bool(select.select([descriptor], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN | select.POLLHUP)
+    return bool(poll.poll(0))

@@ -48,12 +48,13 @@ class _Chooser:
 async def own_mover(client: Client, streams: int) -> AsyncIterator[BodyMover]:
     """Hold a mover for `streams` bodies at once; its threads have ended when this is left.
 
-    Threads dial the host themselves, so behind a proxy all goes through the client's transport.
+    Threads dial the host themselves, so behind a proxy all goes through the client's transport, as it
+    does where threads are not supported.
     """
     executor = ThreadPoolExecutor(max(1, min(streams, 4)), thread_name_prefix="vimlib-hash")
     general = AsyncMover(executor)
     try:
-        if client.proxied:
+        if client.proxied or not ThreadMover.supported():
             yield general
         else:
             limits = client.timeouts

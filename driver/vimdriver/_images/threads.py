@@ -8,6 +8,7 @@ calls them off and waits for them; it never touches a byte.
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack
@@ -26,7 +27,7 @@ from vimdriver._images.pump import (
 )
 from vimdriver._images.source import ImageSource, Progress, WireSource
 from vimdriver._images.wire import Wire
-from vimdriver.errors import SourceRefusedError, SourceUnreachableError
+from vimdriver.errors import PlatformUnsupportedError, SourceRefusedError, SourceUnreachableError
 from vimlib.errors import ClosedError, ResolveError, TransferCorruptError, UsageError
 
 if TYPE_CHECKING:
@@ -45,14 +46,26 @@ class ThreadMover:
         streams: How many bodies move at once; more wait. Each takes three threads and
             `options.buffers * options.buffer_bytes` of memory.
         options: Sizes and deadlines.
+
+    Raises:
+        PlatformUnsupportedError: There is no `select.poll` (Windows).
     """
 
     def __init__(self, *, streams: int = 16, options: PumpOptions | None = None) -> None:
+        if not self.supported():
+            raise PlatformUnsupportedError(
+                "ThreadMover", needs="select.poll", hint="Use AsyncMover, which does the same"
+            )
         self._streams = streams
         self._options = options or PumpOptions()
         self._slots = asyncio.Semaphore(streams)
         self._pumps: set[Pump] = set()
         self._executor: ThreadPoolExecutor | None = None
+
+    @staticmethod
+    def supported() -> bool:
+        """Return whether this operating system has what it needs."""
+        return hasattr(select, "poll")
 
     async def __aenter__(self) -> Self:
         # As many threads as could ever be wanted: a transfer whose jobs do not all run would hang.

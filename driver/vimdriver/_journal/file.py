@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import fcntl
 import logging
 import os
 import stat
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from vimdriver._journal.lines import NotAJournalError, begin_line, done_line, render, replay
 from vimdriver._journal.memory import Ledger
-from vimdriver.errors import JournalError, JournalLockedError
+from vimdriver.errors import JournalError, JournalLockedError, PlatformUnsupportedError
 from vimlib._session.shield import finish
 
 if TYPE_CHECKING:
@@ -56,6 +56,10 @@ class _File:
 
     def open(self) -> list[Entry]:
         """Open, lock and read it, made if missing; return what is open in it."""
+        if find_spec("fcntl") is None:
+            raise PlatformUnsupportedError(
+                "a journal in a file", needs="fcntl", hint="Use MemoryJournal, or none"
+            )
         # It is written anew where it is, not where a link to it is: that would leave the old one there.
         self.path = Path(os.path.realpath(self.path))
         for _ in range(_TRIES):
@@ -63,7 +67,7 @@ class _File:
             try:
                 if not stat.S_ISREG(os.fstat(fd).st_mode):
                     raise JournalError(str(self.path), "it is no regular file")
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _lock(fd)
                 # Locked, but is it still what has this name?
                 if os.path.samestat(os.fstat(fd), os.stat(self.path)):
                     self._fd, fd = fd, -1
@@ -129,7 +133,7 @@ class _File:
         fd = _write_new(beside, data, keep=True)
         try:
             # Locked before it has the name: nobody gets in between.
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(fd)
             os.replace(beside, self.path)
         except BaseException:
             os.close(fd)
@@ -147,6 +151,13 @@ class _File:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def _lock(fd: int) -> None:
+    """Lock a file for this process; raises `BlockingIOError` where another has it."""
+    import fcntl  # not on Windows
+
+    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _write_new(path: Path, data: bytes, *, keep: bool = False) -> int:
@@ -169,7 +180,8 @@ def _write_new(path: Path, data: bytes, *, keep: bool = False) -> int:
 class FileJournal:
     """A `Journal` in a file, which is made if missing; for one process and one event loop.
 
-    It is opened by whatever asks it first, and closed by `aclose` or by leaving the block.
+    It is opened by whatever asks it first, and closed by `aclose` or by leaving the block. Opening
+    raises `PlatformUnsupportedError` where files cannot be locked (Windows).
 
     ::
 
