@@ -82,6 +82,13 @@ def torture(session: nox.Session) -> None:
 
 
 @nox.session
+def install(session: nox.Session) -> None:
+    """Build sdist and wheel, install both with and without a C compiler, and use what is there."""
+    session.install("build", "cibuildwheel", "pytest", "twine")
+    session.run("pytest", "tests/install", *session.posargs)
+
+
+@nox.session
 def fuzz(session: nox.Session) -> None:
     """A million mutated replies, compiled decoder against the pure one, under sanitizers."""
     session.install("-e", ".[test]", "cython")

@@ -20,7 +20,7 @@ SHIPPED_HELPER = Path("vimdriver/_data/vimguest.py")
 RELATIVE = re.compile(r"(?<=\]\()(?![a-z]+:|#)")
 
 
-class BuildWithHelper(build_py):
+class BuildWithHelper(build_py):  # type: ignore[misc]  # not annotated
     """Adds the guest helper, whose one source is `guest/`, as data of vimdriver.
 
     An editable install reads it from there.

@@ -10,9 +10,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from socket import SO_LINGER, SOL_SOCKET
+from typing import Any
+from unittest.mock import Mock
 
 import aiohttp
 import trustme
+from aioresponses import aioresponses
 
 from vimdriver._images.embedded import EmbeddedImage, Fault
 from vimdriver._images.make import GRAIN, Pattern
@@ -41,6 +44,23 @@ def small(name: str = "image", *, mib: int = 4, fault: Fault | None = None) -> E
     image = made_image(name, "raw", Pattern(len(name), mib << 20))
     image.fault = fault
     return image
+
+
+class CannedAnswer(aiohttp.ClientResponse):
+    """An answer that aioresponses can make: it leaves out what aiohttp 3.14 requires."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, stream_writer=Mock(output_size=0), **kwargs)
+
+
+class Answers(aioresponses):
+    """Canned answers to requests of aiohttp, one each; any other request is refused. No socket.
+
+    Where framing, faults or back-pressure matter, a test has a server instead.
+    """
+
+    def add(self, url: str, method: str = "GET", **answer: Any) -> None:
+        super().add(url, method, response_class=CannedAnswer, **answer)
 
 
 @dataclass
@@ -162,4 +182,14 @@ class Sink:
         self.confirmed += 1
 
 
-__all__ = ["GRAIN", "Sink", "Target", "client_tls", "reset", "running", "server_tls", "small"]
+__all__ = [
+    "GRAIN",
+    "Answers",
+    "Sink",
+    "Target",
+    "client_tls",
+    "reset",
+    "running",
+    "server_tls",
+    "small",
+]

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
+from yarl import URL
 
-from tests.unit.driver.images.peers import AUTHORITY, server_tls, small
+from tests.unit.driver.images.peers import AUTHORITY, Answers, Target, running, server_tls, small
 from vimdriver._images import (
     Glance,
     HttpClient,
@@ -43,6 +41,8 @@ from vimdriver.errors import (
 from vimlib.errors import ClosedError, UsageError
 
 ID = "26727b8b-2044-5e6c-84b9-b7bfe758bac6"
+GLANCE = "http://glance.example:9292"
+RECORD = f"{GLANCE}/v2/images/{ID}"
 
 
 async def read(source: ImageSource) -> bytes:
@@ -56,34 +56,9 @@ async def client() -> AsyncIterator[HttpClient]:
         yield made
 
 
-@dataclass
-class Web:
-    """A server of one's own answers."""
-
-    url: str
-    answers: dict[str, Callable[[web.Request], Any]]
-    seen: list[web.Request]
-
-
 @pytest.fixture
-async def site() -> AsyncIterator[Web]:
-    made = Web("", {}, [])
-
-    async def answer(request: web.Request) -> web.StreamResponse:
-        made.seen.append(request)
-        found = made.answers[request.path](request)
-        result = await found if asyncio.iscoroutine(found) else found
-        assert isinstance(result, web.StreamResponse)
-        return result
-
-    app = web.Application()
-    app.router.add_route("*", "/{rest:.*}", answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.1, handle_signals=False)
-    async with AsyncExitStack() as stack:
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+def answers() -> Iterator[Answers]:
+    with Answers() as made:
         yield made
 
 
@@ -141,11 +116,7 @@ async def test_a_ca_that_is_none(text: str | None, tmp_path: Path) -> None:
     assert caught.value.hint
 
 
-def answer_json(document: dict[str, Any], request: web.Request) -> web.Response:
-    return web.json_response(document)
-
-
-async def test_which_hash(client: HttpClient, site: Web) -> None:
+async def test_which_hash(client: HttpClient, answers: Answers) -> None:
     cases: list[tuple[dict[str, Any], tuple[str | None, str | None]]] = [
         ({"os_hash_algo": "sha256", "os_hash_value": "AB", "checksum": "cd"}, ("sha256", "ab")),
         ({"os_hash_algo": None, "os_hash_value": None, "checksum": "cd"}, ("md5", "cd")),
@@ -154,14 +125,13 @@ async def test_which_hash(client: HttpClient, site: Web) -> None:
         ({}, (None, None)),
     ]
     for fields, expected in cases:
-        document = {"id": ID, "status": "active", "size": 1, **fields}
-        site.answers[f"/v2/images/{ID}"] = partial(answer_json, document)
-        info = await Glance(client, site.url).image(ID).info()
+        answers.get(RECORD, payload={"id": ID, "status": "active", "size": 1, **fields})
+        info = await Glance(client, GLANCE).image(ID).info()
         assert (info.hash_algo, info.hash_value) == expected
         assert info.name == ID
 
 
-async def test_locations_are_no_properties(client: HttpClient, site: Web) -> None:
+async def test_locations_are_no_properties(client: HttpClient, answers: Answers) -> None:
     document = {
         "id": ID,
         "status": "active",
@@ -171,8 +141,8 @@ async def test_locations_are_no_properties(client: HttpClient, site: Web) -> Non
         "vmware_disktype": "sparse",
         "number": 5,
     }
-    site.answers[f"/v2/images/{ID}"] = lambda _: web.json_response(document)
-    info = await Glance(client, site.url).image(ID).info()
+    answers.get(RECORD, payload=document)
+    info = await Glance(client, GLANCE).image(ID).info()
     assert info.properties == {"vmware_disktype": "sparse"}
     assert "evil" not in repr(info)
 
@@ -222,14 +192,26 @@ async def test_names(client: HttpClient) -> None:
         b'{"id": "%s", "status": "active", "size": 1, "name": {}}' % ID.encode(),
         b"\xff\xfe",
         b"[" * 100_000,
-        b" " * ((1 << 20) + 1),
     ],
 )
-async def test_documents_that_make_no_sense(client: HttpClient, site: Web, body: bytes) -> None:
-    site.answers[f"/v2/images/{ID}"] = lambda _: web.Response(body=body)
+async def test_documents_that_make_no_sense(
+    client: HttpClient, answers: Answers, body: bytes
+) -> None:
+    answers.get(RECORD, body=body)
     with pytest.raises(SourceProtocolError) as caught:
-        await Glance(client, site.url).image(ID).info()
+        await Glance(client, GLANCE).image(ID).info()
     assert len(str(caught.value)) < 400
+
+
+async def test_a_document_of_more_than_a_mebibyte(client: HttpClient) -> None:
+    async def write(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n" + b" " * ((1 << 20) + 1))
+        await writer.drain()
+
+    async with running(Target(behaviour=write)) as target:
+        glance = Glance(client, f"http://127.0.0.1:{target.port}")
+        with pytest.raises(SourceProtocolError, match="1 MiB"):
+            await glance.image(ID).info()
 
 
 @pytest.mark.parametrize("url", ["glance", "ftp://glance/", "http://", "http://u:p@glance/", "//x"])
@@ -238,7 +220,7 @@ async def test_addresses_that_are_none(client: HttpClient, url: str) -> None:
         Glance(client, url)
 
 
-async def test_a_token_goes_to_glance_alone(client: HttpClient, site: Web) -> None:
+async def test_a_token_goes_to_glance_alone(client: HttpClient) -> None:
     image = small(mib=1)
     async with EmbeddedGlance([image], token="canary") as embedded:
         source = Glance(client, embedded.url, token="canary").image(image.id)
@@ -272,43 +254,44 @@ async def test_glance_is_not_there(client: HttpClient) -> None:
     assert caught.value.retryable
 
 
-async def test_glance_is_silent(client: HttpClient, site: Web) -> None:
-    site.answers[f"/v2/images/{ID}"] = lambda _: asyncio.sleep(60)
-    with pytest.raises(SourceStalledError):
-        await Glance(client, site.url).image(ID).info()
+async def test_glance_is_silent(client: HttpClient) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        glance = Glance(client, f"http://127.0.0.1:{server.getsockname()[1]}")
+        with pytest.raises(SourceStalledError):
+            await glance.image(ID).info()
 
 
 # URLs
 
-DATA = b"disk" * 40_000
+DATA = b"disk" * 4_000  # aioresponses makes answers up to 64 KiB
+SIZED = {"Content-Length": str(len(DATA))}
+IMAGE = "https://images.example/x"
 
 
-def serve(request: web.Request) -> web.Response:
-    return web.Response(body=DATA)
-
-
-async def test_a_url(client: HttpClient, site: Web) -> None:
-    site.answers["/a/disk 1.img"] = serve
-    source = HttpImages(client).image(f"{site.url}/a/disk%201.img?signature=canary#sha1=AB")
+async def test_a_url(client: HttpClient, answers: Answers) -> None:
+    url = "https://images.example/a/disk%201.img?signature=canary"
+    answers.head(url, headers=SIZED)
+    answers.get(url, headers=SIZED, body=DATA)
+    source = HttpImages(client).image(f"{url}#sha1=AB")
     info = await source.info()
     assert (info.id, info.size, info.disk_format) == ("disk 1.img", len(DATA), None)
     assert (info.hash_algo, info.hash_value) == ("sha1", "ab")
     assert await read(source) == DATA
-    assert [r.method for r in site.seen] == ["HEAD", "GET"]
-    assert site.seen[1].query["signature"] == "canary"
+    assert list(answers.requests) == [("HEAD", URL(url)), ("GET", URL(url))]
     assert (await source.wire()).target == "/a/disk%201.img?signature=canary"
     assert "canary" not in repr(source)
 
 
 @pytest.mark.parametrize(
     ("path", "name"),
-    [("/a%2Fdisk.img", "disk.img"), ("/..%2F..%2Fdisk.img", "disk.img"), ("/a%2F", "127.0.0.1")],
+    [("a%2Fdisk.img", "disk.img"), ("..%2F..%2Fdisk.img", "disk.img"), ("a%2F", "images.example")],
 )
 async def test_a_quoted_slash_is_no_folder(
-    path: str, name: str, client: HttpClient, site: Web
+    path: str, name: str, client: HttpClient, answers: Answers
 ) -> None:
-    site.answers = dict.fromkeys(("/a/disk.img", "/../../disk.img", "/a/", path), serve)
-    assert (await HttpImages(client).image(f"{site.url}{path}").info()).name == name
+    url = f"https://images.example/{path}"
+    answers.head(url, headers=SIZED)
+    assert (await HttpImages(client).image(url).info()).name == name
 
 
 async def test_a_host_is_dialled_by_the_name_that_dns_has(client: HttpClient) -> None:
@@ -334,83 +317,65 @@ async def test_a_token_that_http_cannot_carry(token: str, client: HttpClient) ->
     assert "canary" not in str(caught.value)
 
 
-async def test_an_image_that_goes_before_its_bytes_come(client: HttpClient, site: Web) -> None:
-    site.answers["/x"] = serve
-    source = HttpImages(client).image(f"{site.url}/x")
+async def test_an_image_that_goes_before_its_bytes_come(
+    client: HttpClient, answers: Answers
+) -> None:
+    answers.head(IMAGE, headers=SIZED)
+    answers.get(IMAGE, status=404)
+    source = HttpImages(client).image(IMAGE)
     await source.info()
-    site.answers["/x"] = lambda _: web.Response(status=404)
     with pytest.raises(ImageNotFoundError):
         await read(source)
 
 
-async def test_a_server_without_head(client: HttpClient, site: Web) -> None:
-    site.answers["/x"] = lambda r: web.Response(status=405) if r.method == "HEAD" else serve(r)
-    source = HttpImages(client).image(f"{site.url}/x")
+async def test_a_server_without_head(client: HttpClient, answers: Answers) -> None:
+    answers.head(IMAGE, status=405)
+    answers.get(IMAGE, headers=SIZED, body=DATA, repeat=2)
+    source = HttpImages(client).image(IMAGE)
     assert (await source.info()).size == len(DATA)
     assert await read(source) == DATA
 
 
-async def test_a_head_without_a_length(client: HttpClient, site: Web) -> None:
-    async def unsized(request: web.Request) -> web.StreamResponse:
-        if request.method == "GET":
-            return serve(request)
-        answer = web.StreamResponse()
-        answer.enable_chunked_encoding()
-        await answer.prepare(request)
-        return answer
-
-    site.answers["/x"] = unsized
-    source = HttpImages(client).image(f"{site.url}/x")
-    assert (await source.info()).size == len(DATA)
-    assert [r.method for r in site.seen] == ["HEAD", "GET"]
+async def test_a_head_without_a_length(client: HttpClient, answers: Answers) -> None:
+    answers.head(IMAGE)
+    answers.get(IMAGE, headers=SIZED, body=DATA)
+    assert (await HttpImages(client).image(IMAGE).info()).size == len(DATA)
+    assert [method for method, _ in answers.requests] == ["HEAD", "GET"]
 
 
-async def test_userinfo_is_basic_authentication(client: HttpClient, site: Web) -> None:
-    site.answers["/x"] = serve
-    source = HttpImages(client).image(f"{site.url.replace('//', '//bob:canary@')}/x")
+async def test_userinfo_is_basic_authentication(client: HttpClient, answers: Answers) -> None:
+    answers.head(IMAGE, headers=SIZED)
+    source = HttpImages(client).image(IMAGE.replace("//", "//bob:canary@"))
     await source.info()
-    assert site.seen[0].headers["Authorization"].startswith("Basic ")
+    (asked,) = answers.requests["HEAD", URL(IMAGE)]
+    assert asked.kwargs["headers"]["Authorization"] == "Basic Ym9iOmNhbmFyeQ=="
     assert "canary" not in repr(source) + str(await source.info())
 
 
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
-        (lambda _: web.Response(status=404), ImageNotFoundError),
-        (lambda _: web.Response(status=410), ImageNotFoundError),
-        (lambda _: web.Response(status=500), SourceRefusedError),
-        (
-            lambda _: web.Response(status=302, headers={"Location": "/y?canary"}),
-            SourceRedirectError,
-        ),
-        (
-            lambda _: web.Response(body=DATA, headers={"Content-Encoding": "gzip"}),
-            SourceEncodedError,
-        ),
+        ({"status": 404}, ImageNotFoundError),
+        ({"status": 410}, ImageNotFoundError),
+        ({"status": 500}, SourceRefusedError),
+        ({"status": 302, "headers": {"Location": "/y?canary"}}, SourceRedirectError),
+        ({"headers": SIZED | {"Content-Encoding": "gzip"}}, SourceEncodedError),
     ],
 )
 async def test_urls_that_fail(
-    client: HttpClient, site: Web, answer: Callable[..., Any], error: type[ImageError]
+    client: HttpClient, answers: Answers, answer: dict[str, Any], error: type[ImageError]
 ) -> None:
-    site.answers["/x"] = answer
+    answers.head(IMAGE, **answer)
     with pytest.raises(error) as caught:
-        await HttpImages(client).image(f"{site.url}/x").info()
+        await HttpImages(client).image(IMAGE).info()
     assert "canary" not in str(caught.value)
 
 
-async def test_a_url_without_a_length(client: HttpClient, site: Web) -> None:
-    async def chunked(request: web.Request) -> web.StreamResponse:
-        if request.method == "HEAD":
-            return web.Response(status=405)
-        answer = web.StreamResponse()
-        answer.enable_chunked_encoding()
-        await answer.prepare(request)
-        await answer.write_eof(DATA)
-        return answer
-
-    site.answers["/x"] = chunked
+async def test_a_url_without_a_length(client: HttpClient, answers: Answers) -> None:
+    answers.head(IMAGE, status=405)
+    answers.get(IMAGE, body=DATA)
     with pytest.raises(SourceUnsizedError):
-        await HttpImages(client).image(f"{site.url}/x").info()
+        await HttpImages(client).image(IMAGE).info()
 
 
 @pytest.mark.parametrize(
@@ -462,7 +427,7 @@ async def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 # The embedded Glance itself
 
 
-async def test_ranges(client: HttpClient, site: Web) -> None:
+async def test_ranges() -> None:
     import aiohttp
 
     image = EmbeddedImage(name="a", chunks=lambda: iter([b"0123456789"]))
