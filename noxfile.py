@@ -97,10 +97,14 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session
 def minimums(session: nox.Session) -> None:
-    """The fast tests with the oldest core dependencies that pyproject.toml allows."""
+    """The fast tests with the oldest dependencies that pyproject.toml allows, extras included."""
     project = nox.project.load_toml("pyproject.toml")["project"]
-    session.install("-e", ".[all,test]")
-    session.install(*(need.replace(">=", "==") for need in project["dependencies"]))
+    extras = project["optional-dependencies"].values()
+    needs = [*project["dependencies"], *(need for extra in extras for need in extra)]
+    oldest = sorted({need.replace(">=", "==") for need in needs if ">=" in need})
+    constraints = Path(session.create_tmp(), "oldest.txt")
+    constraints.write_text("\n".join(oldest))
+    session.install("-e", ".[all,test]", "-c", str(constraints))
     session.run(
         "pytest", "--ignore=tests/integration", "-m", "not slow and not torture", *session.posargs
     )

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import ast
 import re
-import shutil
 import subprocess
 import sys
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -338,48 +336,3 @@ def test_the_repository_stands_alone() -> None:
             if ELSEWHERE.search(line):
                 found.append(f"{path.relative_to(ROOT)}:{number}: {line[:120]!r}")
     assert found == []
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("compiler", [True, False], ids=["compiler", "no compiler"])
-def test_the_wheel_has_vimlib_and_vimdriver_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiler: bool
-) -> None:
-    if not compiler:
-        monkeypatch.setenv("CC", shutil.which("false") or "false")
-    tree = tmp_path / "tree"
-    tree.mkdir()
-    skip = shutil.ignore_patterns("__pycache__", "*.so", "*.c")
-    for name in ("vimlib", "driver", "guest", "wsdl", "tests"):
-        shutil.copytree(ROOT / name, tree / name, ignore=skip)
-    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, tree)
-    argv = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w"]
-    argv += [str(tmp_path), str(tree)]
-    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=280)
-    assert done.returncode == 0, done.stderr
-    (wheel,) = tmp_path.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        names = archive.namelist()
-    assert {name.split("/")[0].split("-")[0] for name in names} == {
-        "vimlib",
-        "vimlib_esx",
-        "vimdriver",
-    }
-    assert {name for name in names if name.endswith((".pyx", ".c"))} == set()
-    compiled = {name.split(".")[0] for name in names if name.endswith((".so", ".pyd"))}
-    wanted = (ROOT / "vimlib/soap/_accel.pyx").exists() and compiler and shutil.which("cc")
-    assert compiled == ({"vimlib/soap/_accel"} if wanted else set())
-    shipped = {name for name in names if name.endswith(".py")}
-    expected = {
-        str(path.relative_to(ROOT)).removeprefix("driver/") for name, path in sources().items()
-        if inside(name, ("vimlib", "vimdriver"))
-    }  # fmt: skip
-    assert shipped == expected
-    assert {"vimlib/py.typed", "vimdriver/py.typed"} <= set(names)
-    (entry_points,) = [name for name in names if name.endswith("entry_points.txt")]
-    with zipfile.ZipFile(wheel) as archive:
-        text = archive.read(entry_points).decode()
-    assert "vimctl = vimdriver._cli:main" in text
-    assert "vimlib = vimlib.simulator.pytest_plugin" in text
