@@ -12,9 +12,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from opentelemetry import trace
-
+from vimlib._distribution import missing_extra
 from vimlib.errors import VimlibError
+
+try:
+    from opentelemetry import trace
+except ImportError as error:
+    raise missing_extra("tracing", package="opentelemetry-api", extra="otel") from error
 
 if TYPE_CHECKING:
     from vimlib._transport.base import EncodedCall, Exchange, Middleware, Reply
