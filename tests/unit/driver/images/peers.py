@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from socket import SO_LINGER, SOL_SOCKET
-from typing import Any
+from typing import Any, Self
 from unittest.mock import Mock
 
 import aiohttp
@@ -59,8 +59,12 @@ class Answers(aioresponses):
     Where framing, faults or back-pressure matter, a test has a server instead.
     """
 
-    def add(self, url: str, method: str = "GET", **answer: Any) -> None:
-        super().add(url, method, response_class=CannedAnswer, **answer)
+    def add(self, *args: Any, **kwargs: Any) -> None:
+        super().add(*args, **{"response_class": CannedAnswer} | kwargs)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
 
 
 @dataclass
