@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import re
 import ssl
 import struct
@@ -50,7 +51,9 @@ class CannedAnswer(aiohttp.ClientResponse):
     """An answer that aioresponses can make: it leaves out what aiohttp 3.14 requires."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, stream_writer=Mock(output_size=0), **kwargs)
+        if "stream_writer" in inspect.signature(aiohttp.ClientResponse.__init__).parameters:
+            kwargs["stream_writer"] = Mock(output_size=0)
+        super().__init__(*args, **kwargs)
 
 
 class Answers(aioresponses):
