@@ -1,60 +1,61 @@
-"""Every error that vimlib raises, as one tree. This module imports nothing of ours.
+"""Every error that vimlib raises, as one tree. This module imports no other module of vimlib.
 
 ::
 
     VimlibError
     ├── UsageError (ValueError)            the caller's mistake; nothing was sent
-    │   ├── EncodeError                    a value does not fit the wire; says the path
-    │   ├── VersionError                   the host is too old for what was asked
-    │   ├── UnboundError                   a proxy that belongs to no client was called
+    │   ├── EncodeError                    a value does not fit the wire; has the path
+    │   ├── VersionError                   the host's API is too old for the request
+    │   ├── UnboundError                   the called proxy belongs to no client
     │   ├── ClosedError                    the client, lease or view is closed
     │   ├── MissingExtraError (ImportError)  an optional package is not installed
-    │   └── InvalidPathError               a datastore or inventory path that cannot be
-    ├── TransportError                     bytes did not make it there and back
+    │   └── InvalidPathError               an invalid datastore or inventory path
+    ├── TransportError                     the request or its reply was lost
     │   ├── ConnectError                   no connection: nothing was sent
     │   │   ├── ResolveError               the name has no address
     │   │   └── ProxyError                 the proxy refused or failed
     │   ├── TLSError                       no trusted channel: nothing was sent
     │   │   └── CertificateError           the certificate was not accepted; has its SHA-256
-    │   │       └── PinMismatchError       it is not the pinned one
+    │   │       └── PinMismatchError       the certificate is not the pinned one
     │   ├── DeadlineError (TimeoutError)   connect, handshake, read or the whole call took too long
-    │   ├── ConnectionLostError            the peer went away amid the exchange
-    │   ├── HTTPStatusError                an HTTP status that is no answer to a call
+    │   ├── ConnectionLostError            the peer closed the connection during the exchange
+    │   ├── HTTPStatusError                an HTTP status instead of a SOAP reply
     │   └── RedirectError                  a redirect, which is never followed
-    ├── ProtocolError                      the peer's bytes are not what the schema allows; says the path
+    ├── ProtocolError                      the reply breaks the schema; has the path
     │   ├── ForbiddenXMLError              a DOCTYPE, an entity, a processing instruction
-    │   ├── LimitError                     more bytes, elements, depth... than allowed
+    │   ├── LimitError                     the reply exceeds a limit on size or depth
     │   └── UnexpectedReplyError           HTML, an empty body, another method's reply
-    ├── SessionError                       log in, stay logged in
+    ├── SessionError                       login or session renewal failed
     │   ├── LoginError                     the host refused the credentials; never retried
     │   └── SessionExpiredError            the session ended and could not be renewed
-    ├── OutcomeUnknownError                sent, no answer: the server may or may not have done it
+    ├── OutcomeUnknownError                sent without a reply: the server may have executed the call
     ├── NotFoundError (LookupError)        no such object on the host
-    ├── TaskError                          waiting for a task
-    │   ├── TaskTimeoutError (TimeoutError)  the task still runs
-    │   ├── TaskVanishedError              the task object is gone and its end was not seen
-    │   └── TaskQuestionError              a machine waits for an answer (runtime.question)
-    ├── TransferError                      moving the bytes of a file
-    │   ├── TransferRejectedError          the server said no, with an HTTP status
+    ├── TaskError                          waiting for a task failed
+    │   ├── TaskTimeoutError (TimeoutError)  the task is still running
+    │   ├── TaskVanishedError              the task object is gone, its result unknown
+    │   └── TaskQuestionError              the machine has a pending question (runtime.question)
+    ├── TransferError                      a file transfer failed
+    │   ├── TransferRejectedError          the server refused, with an HTTP status
     │   ├── TransferCorruptError           size or hash differ after the transfer
-    │   ├── SourceError                    the party that delivers the bytes failed
+    │   ├── SourceError                    the source of the bytes failed
     │   └── LeaseError                     an NFC lease failed or ended
     ├── HostStateError                     maintenance, disconnected, inaccessible datastore
-    └── MethodFault                        what the server says in a fault; see vimlib.model and vim25
+    └── MethodFault                        a fault from the server; see vimlib.model and vim25
 
-Each error answers two questions as attributes. ``retryable``: is the same call worth trying
-again, unchanged? ``outcome``: what happened on the server?
+Each error has two attributes for the caller's next step. ``retryable``: whether the same call may
+succeed if it is repeated unchanged. ``outcome``: whether the server executed the call:
 
 ``not_sent``
-    nothing that could change something left this machine, or the server cannot have read it
+    no request left this machine, or the server cannot have read it
 ``refused``
-    the server answered that it did not do it
+    the server replied that it did not execute the call
 ``applied``
-    the server did it, something after that failed
+    the server executed the call, a later step failed
 ``unknown``
-    the request left and no answer came; read the server before you act again
+    the request was sent and no reply arrived; read the server's state before you act again
 
-Facts are attributes; ``str(error)`` makes the sentence and ends with ``hint``: what to try.
+Facts are attributes; ``str(error)`` formats the message and ends with ``hint``: what to try.
+Errors can be pickled and copied.
 """
 
 from __future__ import annotations
@@ -118,13 +119,37 @@ def printable(text: str, limit: int = 200) -> str:
     return safe + ("..." if len(text) > limit else "")
 
 
+class _Shown:
+    """The facts of an error as a template shows them: text escaped, sequences joined."""
+
+    __slots__ = ("_error",)
+
+    def __init__(self, error: VimlibError) -> None:
+        self._error = error
+
+    def __getitem__(self, name: str) -> Any:
+        value = getattr(self._error, name)
+        if isinstance(value, str):
+            return printable(value)
+        if isinstance(value, tuple):
+            some = ", ".join(printable(str(each), 60) for each in value[:10])
+            return f"{some} and {len(value) - 10} more" if len(value) > 10 else some or "none"
+        return value
+
+
 class VimlibError(Exception):
-    """Base of all errors of this project."""
+    """Base of all errors of this project.
+
+    A class whose message is always the same has it as `_template`, a format string over the
+    error's facts, and is raised with keywords alone. A `hint` of the class may name facts too.
+    Other classes are raised with their message.
+    """
 
     retryable: bool = False
     outcome: Outcome = "not_sent"
     hint: str = ""
-    _shown: ClassVar[tuple[str, ...]] = ()
+    """What to try; the last sentence of `str(error)`."""
+    _template: ClassVar[str] = ""
 
     def __init__(
         self,
@@ -135,26 +160,39 @@ class VimlibError(Exception):
         outcome: Outcome | None = None,
         **facts: Any,
     ) -> None:
-        super().__init__(message)
-        if hint is not None:
-            self.hint = hint
+        super().__init__(*(message,) * bool(message))
+        for name, value in facts.items():
+            if not hasattr(type(self), name):
+                raise TypeError(f"{type(self).__name__} has no field {name!r}")
+            setattr(self, name, tuple(value) if isinstance(value, list) else value)
         if retryable is not None:
             self.retryable = retryable
         if outcome is not None:
             self.outcome = outcome
-        for name, value in facts.items():
-            setattr(self, name, value)
+        if hint is not None:
+            self.hint = hint
+        elif "{" in self.hint:
+            self.hint = self.hint.format_map(_Shown(self))
+
+    def _message(self) -> str:
+        if self.args:
+            return str(self.args[0])
+        return self._template.format_map(_Shown(self)) or type(self).__name__
 
     def __str__(self) -> str:
-        text = str(self.args[0]) if self.args and self.args[0] else type(self).__name__
-        return f"{text}. {self.hint}" if self.hint else text
+        return f"{self._message()}. {self.hint}" if self.hint else self._message()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.args[0] if self.args else ''!r}, outcome={self.outcome!r})"
+        return f"{type(self).__name__}({self._message()!r}, outcome={self.outcome!r})"
 
 
 class UsageError(VimlibError, ValueError):
-    """The caller asked for something that cannot be; nothing was sent."""
+    """An argument or the order of calls is invalid; nothing was sent."""
+
+    field: str = ""
+    """The argument or part of it that is invalid, as `nics[0].mac`; "" where the message names it."""
+    wanted: str = ""
+    """What `field` must be."""
 
 
 class EncodeError(UsageError):
@@ -168,15 +206,15 @@ class VersionError(UsageError):
     """The host's API is too old for a method, type or field."""
 
     item: str = ""
-    """What was asked, as `VirtualMachineConfigSpec.firmware`."""
+    """The method, type or field, as `VirtualMachineConfigSpec.firmware`."""
     needs: str = ""
-    """The API version that brought it."""
+    """The first API version that has it."""
     speaks: str = ""
     """The API version of the host."""
 
 
 class UnboundError(UsageError):
-    """A proxy was called that belongs to no client; `client.bind(proxy)` gives one that does."""
+    """The called proxy belongs to no client; `client.bind(proxy)` returns one that does."""
 
 
 class ClosedError(UsageError):
@@ -186,19 +224,19 @@ class ClosedError(UsageError):
 class MissingExtraError(UsageError, ImportError):
     """A feature needs an optional package that is not installed."""
 
-    package: str
-    extra: str
+    package: str = ""
+    extra: str = ""
     """The extra of this distribution that installs it."""
 
 
 class InvalidPathError(UsageError):
-    """A datastore or inventory path has a part that cannot be."""
+    """A datastore or inventory path is invalid."""
 
     path: str = ""
 
 
 class TransportError(VimlibError):
-    """Bytes did not make it to the server and back."""
+    """The request did not reach the server, or its reply did not arrive."""
 
     host: str = ""
     """`host:port` of the peer."""
@@ -206,7 +244,7 @@ class TransportError(VimlibError):
 
 
 class ConnectError(TransportError):
-    """No connection came about, so nothing was sent."""
+    """The connection could not be opened, so nothing was sent."""
 
     outcome: Outcome = "not_sent"
     retryable = True
@@ -220,10 +258,12 @@ class ProxyError(ConnectError):
     """The proxy refused or failed."""
 
     retryable = False
+    status: int = 0
+    """The proxy's HTTP status; 0 if it sent none."""
 
 
 class TLSError(TransportError):
-    """No trusted channel came about, so nothing was sent."""
+    """The TLS handshake failed, so nothing was sent."""
 
     outcome: Outcome = "not_sent"
 
@@ -232,7 +272,7 @@ class CertificateError(TLSError):
     """The server's certificate was not accepted."""
 
     sha256: str = ""
-    """SHA-256 of the certificate that the server showed, upper-case hex with colons; "" if not seen."""
+    """SHA-256 of the certificate that the server presented, upper-case hex with colons; "" if unknown."""
     reason: str = ""
 
 
@@ -244,38 +284,38 @@ class DeadlineError(TransportError, TimeoutError):
     """Connecting, the handshake, one read or the whole call took longer than allowed."""
 
     phase: str = ""
-    """`connect`, `handshake`, `read`, `write` or `call`; else the verb that took too long, as `move`."""
+    """`connect`, `handshake`, `read`, `write` or `call`; else the operation, as `move`."""
     seconds: float = 0.0
     task: Any = None
-    """The host's task that goes on, where one was begun: wait for it again, or cancel it."""
+    """The host's task, if one was started and is still running: wait for it again, or cancel it."""
     retryable = True
 
 
 class ConnectionLostError(TransportError):
-    """The peer closed or reset the connection amid the exchange."""
+    """The peer closed or reset the connection during the exchange."""
 
     retryable = True
 
 
 class HTTPStatusError(TransportError):
-    """The peer answered with an HTTP status that is no answer to the call."""
+    """The peer answered with an HTTP status instead of a SOAP reply."""
 
     status: int = 0
     excerpt: str = ""
     """The first bytes of the body, escaped."""
     retry_after: float | None = None
-    """Seconds that the peer asks to wait, capped; None if it said nothing."""
+    """The peer's Retry-After in seconds, capped; None if it sent none."""
 
 
 class RedirectError(TransportError):
-    """The peer answered with a redirect; none is followed, since cookies and passwords would follow it."""
+    """The peer answered with a redirect, which is not followed: cookies and passwords would go with it."""
 
     location: str = ""
     outcome: Outcome = "refused"
 
 
 class ProtocolError(VimlibError):
-    """The peer's bytes are not what the schema allows."""
+    """The reply is malformed or breaks the schema."""
 
     path: str = ""
     """Where in the reply, as `returnval.objects[3].propSet[0].val`."""
@@ -288,7 +328,7 @@ class ForbiddenXMLError(ProtocolError):
 
 
 class LimitError(ProtocolError):
-    """A reply is larger than the limits allow."""
+    """The reply exceeds a limit."""
 
     limit: str = ""
     """Name of the limit in `vimlib.soap.Limits`."""
@@ -296,7 +336,10 @@ class LimitError(ProtocolError):
 
 
 class UnexpectedReplyError(ProtocolError):
-    """HTML, an empty body or the reply to another method came back."""
+    """The reply is HTML, empty, or belongs to another method."""
+
+    status: int = 0
+    """The HTTP status of the reply; 0 if the reply was decoded without one."""
 
 
 class SessionError(VimlibError):
@@ -321,9 +364,9 @@ class SessionExpiredError(SessionError):
 
 
 class OutcomeUnknownError(VimlibError):
-    """A call that changes the server was sent and no answer came.
+    """A call that changes the server was sent and no reply arrived.
 
-    It is never sent again by itself: `method` and `this` say what to look for on the server.
+    The call is not repeated automatically: `method` and `this` name the state to read on the server.
     """
 
     method: str = ""
@@ -332,7 +375,7 @@ class OutcomeUnknownError(VimlibError):
 
 
 class NotFoundError(VimlibError, LookupError):
-    """No such object on the host."""
+    """The object does not exist on the host."""
 
     kind: str = ""
     name: str = ""
@@ -347,22 +390,22 @@ class TaskError(VimlibError):
 
 
 class TaskTimeoutError(TaskError, TimeoutError):
-    """The task did not end in time. It still runs on the server."""
+    """The task did not end in time. It is still running on the server."""
 
 
 class TaskVanishedError(TaskError):
-    """The server forgot the task before its end was seen."""
+    """The server removed the task before its result was read."""
 
 
 class TaskQuestionError(TaskError):
-    """The machine waits for an answer, so its task will not end by itself."""
+    """The machine has a pending question, so its task does not end until it is answered."""
 
     question: Any = None
     """`VirtualMachineQuestionInfo`; answer it with `AnswerVM`."""
 
 
 class TransferError(VimlibError):
-    """Moving the bytes of a file failed."""
+    """A file transfer failed."""
 
     path: str = ""
     outcome: Outcome = "unknown"
@@ -377,7 +420,7 @@ class TransferRejectedError(TransferError):
 
 
 class TransferCorruptError(TransferError):
-    """What the server stored is not what was sent."""
+    """The stored file differs from the bytes that were sent."""
 
     expected: Any = None
     actual: Any = None
@@ -385,17 +428,17 @@ class TransferCorruptError(TransferError):
 
 
 class SourceError(TransferError):
-    """The party that delivers the bytes failed."""
+    """The source of the bytes failed."""
 
     outcome: Outcome = "refused"
 
 
 class LeaseError(TransferError):
-    """An NFC lease went into error or ended too early."""
+    """An NFC lease failed or ended too early."""
 
 
 class HostStateError(VimlibError):
-    """The host or datastore is in a state in which it cannot serve the call."""
+    """The state of the host or datastore does not allow the call."""
 
     state: str = ""
     outcome: Outcome = "refused"

@@ -26,4 +26,4 @@ def licensed(client: Client) -> Iterator[None]:
     try:
         yield
     except vim25.RestrictedVersion as fault:
-        raise HostReadOnlyError(client.host) from fault
+        raise HostReadOnlyError(host=client.host) from fault

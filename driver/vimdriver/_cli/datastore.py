@@ -211,7 +211,7 @@ async def put(
     async with connection.client() as client, keeping.opened() as journal:
         store = client.datastore(target.datastore)
         if not overwrite and await store.exists(target):
-            raise FileConflictError(str(target), hint=_CONFLICT)
+            raise FileConflictError(path=str(target), hint=_CONFLICT)
         part = target.with_name(temporary_name(target.name, owner))
         entry = Uploading(host=client.host, owner=owner, path=str(part))
 
@@ -232,7 +232,7 @@ async def put(
                 try:
                     await finish(store.move(part, target, overwrite=overwrite))
                 except vim25.FileAlreadyExists:
-                    raise FileConflictError(str(target), hint=_CONFLICT) from None
+                    raise FileConflictError(path=str(target), hint=_CONFLICT) from None
                 undo.keep()
             progress.end(local.name)
         found = await store.stat(target)
@@ -393,6 +393,6 @@ async def mv(
         try:
             await client.datastore(source.datastore).move(source, target, overwrite=overwrite)
         except vim25.FileAlreadyExists:
-            raise FileConflictError(str(target), hint=_CONFLICT) from None
+            raise FileConflictError(path=str(target), hint=_CONFLICT) from None
         found = await client.datastore(target.datastore).stat(target)
     output.document(entry_document(found), str(found.path))

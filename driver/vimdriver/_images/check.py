@@ -13,8 +13,7 @@ from vimdriver._images.inspect import DiskFacts, InspectLimits, Inspector
 from vimdriver._images.source import ImageInfo
 from vimdriver.errors import (
     ImageError,
-    ImageTooLongError,
-    ImageTruncatedError,
+    ImageSizeError,
     ImageUnacceptableError,
 )
 
@@ -64,8 +63,8 @@ class BodyCheck:
         with _about(info):
             if info.container_format in ARCHIVES:
                 raise ImageUnacceptableError(
-                    "format.container",
-                    f"container_format {info.container_format}",
+                    rule="format.container",
+                    detail=f"container_format {info.container_format}",
                     hint="Unpack it, and upload the disk with container_format bare",
                 )
             self._inspector = Inspector(
@@ -99,12 +98,14 @@ class BodyCheck:
         """Take the next chunk.
 
         Raises:
-            ImageTooLongError: It goes beyond the promised length.
+            ImageSizeError: It goes beyond the promised length.
             ImageUnacceptableError: The bytes break a rule.
         """
         self.received += len(data)
         if self.received > self.info.size:
-            raise ImageTooLongError(self.info.size, image=self.info.id)
+            raise ImageSizeError(
+                expected=self.info.size, received=self.received, image=self.info.id
+            )
         if not self._inspector.idle:
             with _about(self.info):
                 self._inspector.feed(data)
@@ -115,7 +116,7 @@ class BodyCheck:
         """Judge the whole, once the body has ended. May be called again.
 
         Raises:
-            ImageTruncatedError: The body is shorter than promised.
+            ImageSizeError: The body is shorter than promised.
             ImageUnacceptableError: The bytes end too early for their format.
             ImageHashError: The hash is not the source's.
         """
@@ -123,7 +124,7 @@ class BodyCheck:
             return self.report
         info = self.info
         if self.received < info.size:
-            raise ImageTruncatedError(info.size, self.received, image=info.id)
+            raise ImageSizeError(expected=info.size, received=self.received, image=info.id)
         with _about(info):
             facts = self._inspector.finish()
         digest = None if self._hasher is None else self._hasher.hexdigest()

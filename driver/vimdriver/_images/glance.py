@@ -167,9 +167,9 @@ class Glance:
         page = _decode(raw, _Page, name)
         ids = [record.id for record in page.images if record.name == name]
         if not ids:
-            raise ImageNotFoundError(name)
+            raise ImageNotFoundError(image=name)
         if len(ids) > 1:
-            raise ImageAmbiguousError(name, ids)
+            raise ImageAmbiguousError(image=name, ids=ids)
         return _require_uuid(ids[0], name)
 
     async def enter_file(self, info: ImageInfo, stack: AsyncExitStack) -> HttpBody:
@@ -188,7 +188,7 @@ class Glance:
 
         answer = await self._authorized(ask, info.id)
         if answer.status == 204:
-            raise ImageNotReadyError(info.id, "queued")
+            raise ImageNotReadyError(image=info.id, status="queued")
         return HttpBody(info, answer, self.stall_timeout)
 
     async def wire(self, info: ImageInfo, *, fresh: bool = False) -> Wire:
@@ -251,7 +251,7 @@ def _require_uuid(text: str, ref: str) -> str:
     found = _uuid(text)
     if found is None:
         # It becomes a file name on the datastore.
-        raise SourceProtocolError("the image's id is no UUID", image=ref)
+        raise SourceProtocolError(detail="the image's id is no UUID", image=ref)
     return found
 
 
@@ -259,7 +259,7 @@ def _decode(raw: bytes, kind: type[T], ref: str) -> T:
     try:
         return msgspec.json.decode(raw, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise SourceProtocolError(f"JSON that is no image: {error}", image=ref) from None
+        raise SourceProtocolError(detail=f"JSON that is no image: {error}", image=ref) from None
 
 
 def _info(fields: Mapping[str, Any], ref: str) -> ImageInfo:
@@ -267,12 +267,12 @@ def _info(fields: Mapping[str, Any], ref: str) -> ImageInfo:
     try:
         record = msgspec.convert(fields, _Record)
     except msgspec.ValidationError as error:
-        raise SourceProtocolError(f"JSON that is no image: {error}", image=ref) from None
+        raise SourceProtocolError(detail=f"JSON that is no image: {error}", image=ref) from None
     found = _require_uuid(record.id, ref)
     if record.status != "active":
-        raise ImageNotReadyError(ref, record.status)
+        raise ImageNotReadyError(image=ref, status=record.status)
     if record.size is None or record.size < 0:
-        raise SourceProtocolError("an active image without a size", image=ref)
+        raise SourceProtocolError(detail="an active image without a size", image=ref)
     algo, value = record.os_hash_algo, record.os_hash_value
     if not (algo and value):
         algo, value = ("md5", record.checksum) if record.checksum else (None, None)

@@ -71,12 +71,12 @@ def new_hasher(algorithm: str | None, *, image: str = "") -> Hasher:
     """
     name = algorithm_name(algorithm)
     if name not in _ALGORITHMS:
-        raise HashUnknownError(name, image=image)
+        raise HashUnknownError(algorithm=name, image=image)
     try:
         # md5 finds damage here, it proves nothing to an attacker; hosts in FIPS mode need the flag.
         return hashlib.new(name, usedforsecurity=False)
     except ValueError as error:
-        raise HashUnknownError(name, image=image) from error
+        raise HashUnknownError(algorithm=name, image=image) from error
 
 
 def verify(info: ImageInfo, actual: str) -> bool:
@@ -90,6 +90,6 @@ def verify(info: ImageInfo, actual: str) -> bool:
     expected = info.hash_value.strip().lower()
     if not hmac.compare_digest(expected.encode(), actual.encode()):
         raise ImageHashError(
-            info.id, algorithm=info.hash_algo or "", expected=expected, actual=actual
+            image=info.id, algorithm=info.hash_algo or "", expected=expected, actual=actual
         )
     return True

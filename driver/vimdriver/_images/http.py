@@ -23,11 +23,8 @@ from vimdriver._images.wire import Wire, WireError
 from vimdriver.errors import (
     ImageError,
     ImageNotFoundError,
-    ImageTooLongError,
-    ImageTruncatedError,
-    SourceEncodedError,
+    ImageSizeError,
     SourceProtocolError,
-    SourceRedirectError,
     SourceRefusedError,
     SourceStalledError,
     SourceUnreachableError,
@@ -149,21 +146,21 @@ class HttpClient:
             raise
         except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError) as error:
             reason = str(error.__cause__ or error.os_error)
-            raise SourceUntrustedError(host, reason, image=image) from None
+            raise SourceUntrustedError(host=host, reason=reason, image=image) from None
         except aiohttp.ConnectionTimeoutError:
             reason = f"no connection within {self.connect_timeout:g} s"
-            raise SourceUnreachableError(host, reason, image=image) from None
+            raise SourceUnreachableError(host=host, reason=reason, image=image) from None
         except TimeoutError:
-            raise SourceStalledError(self.stall_timeout, image=image) from None
+            raise SourceStalledError(seconds=self.stall_timeout, received=0, image=image) from None
         except aiohttp.ClientConnectionError as error:
             said = error.strerror if isinstance(error, OSError) else None
             raise SourceUnreachableError(
-                host, said or "the connection was closed", image=image
+                host=host, reason=said or "the connection was closed", image=image
             ) from None
         except aiohttp.InvalidURL:
             raise UsageError("this is no URL that can be asked") from None
         except aiohttp.ClientError as error:
-            raise SourceProtocolError(type(error).__name__, image=image) from None
+            raise SourceProtocolError(detail=type(error).__name__, image=image) from None
 
     async def document(
         self, url: URL, *, image: str, headers: Mapping[str, str] | None = None
@@ -176,13 +173,15 @@ class HttpClient:
         async with self.request("GET", url, image=image, headers=headers) as answer:
             encoding = answer.headers.get("Content-Encoding", "identity")
             if encoding != "identity":
-                raise SourceEncodedError(encoding, image=image)
+                raise encoded(encoding, image)
             body = bytearray()
             with self._translated(f"{url.host}:{url.port}", image):
                 async for piece in answer.content.iter_any():
                     body += piece
                     if len(body) > _MAX_DOCUMENT:
-                        raise SourceProtocolError("a document of more than 1 MiB", image=image)
+                        raise SourceProtocolError(
+                            detail="a document of more than 1 MiB", image=image
+                        )
             return bytes(body)
 
 
@@ -191,9 +190,42 @@ async def _refuse_failure(answer: aiohttp.ClientResponse, image: str) -> None:
         return
     if answer.status < 400:
         location = answer.headers.get("Location", "nowhere")
-        raise SourceRedirectError(answer.status, location.partition("?")[0], image=image)
+        raise refusal(answer.status, image, location=location.partition("?")[0])
     excerpt = await answer.content.read(_EXCERPT)
-    raise SourceRefusedError(answer.status, image=image, excerpt=excerpt.decode(errors="replace"))
+    raise refusal(answer.status, image, excerpt=excerpt.decode(errors="replace"))
+
+
+_REFUSAL_HINTS = {
+    401: "The token is missing or has expired: get a new one (OS_CLOUD renews it automatically).",
+    403: "The token's roles do not allow access to this image.",
+    404: "Check the address.",
+}
+
+
+def refusal(
+    status: int, image: str, *, excerpt: str = "", location: str = ""
+) -> SourceRefusedError:
+    """Return the error for an HTTP status that is not a success."""
+    hint = _REFUSAL_HINTS.get(status, "Ask the operator of the image service." * (status >= 500))
+    if location:
+        hint = "Give the final address if you trust it."
+    return SourceRefusedError(
+        status=status,
+        image=image,
+        excerpt=excerpt,
+        location=location,
+        hint=hint,
+        retryable=status in (408, 429, 502, 503, 504),
+    )
+
+
+def encoded(encoding: str, image: str) -> SourceProtocolError:
+    """Return the error for a body with a Content-Encoding, which no request asks for."""
+    return SourceProtocolError(
+        detail=f"Content-Encoding must be identity, got {encoding!r}",
+        image=image,
+        hint="Bypass the proxy that compresses, between here and the source.",
+    )
 
 
 def named(error: SourceRefusedError, image: str) -> ImageError:
@@ -201,7 +233,7 @@ def named(error: SourceRefusedError, image: str) -> ImageError:
     if error.status not in (404, 410):
         return error
     hint = "Check the address" if "://" in image else None
-    return ImageNotFoundError(image, hint=hint)
+    return ImageNotFoundError(image=image, hint=hint)
 
 
 class HttpBody:
@@ -222,10 +254,12 @@ class HttpBody:
                 received += len(chunk)
                 yield chunk
         except TimeoutError:
-            raise SourceStalledError(self._stall, received=received, image=info.id) from None
+            raise SourceStalledError(
+                seconds=self._stall, received=received, image=info.id
+            ) from None
         except aiohttp.ClientError:
             # Closed or reset before the Content-Length was reached, or a broken chunk.
-            raise ImageTruncatedError(info.size, received, image=info.id) from None
+            raise ImageSizeError(expected=info.size, received=received, image=info.id) from None
 
 
 def check_answer(info: ImageInfo, status: int, headers: Mapping[str, str]) -> None:
@@ -235,16 +269,16 @@ def check_answer(info: ImageInfo, status: int, headers: Mapping[str, str]) -> No
         ImageSourceError: Encoded, of another length, or no 200.
     """
     if status != 200:
-        raise SourceProtocolError(f"HTTP {status} where a whole body was asked", image=info.id)
+        raise SourceProtocolError(
+            detail=f"HTTP {status} where a whole body was asked", image=info.id
+        )
     encoding = headers.get("Content-Encoding", headers.get("content-encoding", "identity"))
     if encoding.lower() != "identity":
-        raise SourceEncodedError(encoding, image=info.id)
+        raise encoded(encoding, info.id)
     length = _length(headers)
     if length is None or length == info.size:
         return
-    if length < info.size:
-        raise ImageTruncatedError(info.size, length, image=info.id)
-    raise ImageTooLongError(info.size, image=info.id)
+    raise ImageSizeError(expected=info.size, received=length, image=info.id)
 
 
 def _length(headers: Mapping[str, str]) -> int | None:
@@ -296,7 +330,7 @@ class HttpImage:
             ) as answer:
                 encoding = answer.headers.get("Content-Encoding", "identity")
                 if encoding.lower() != "identity":
-                    raise SourceEncodedError(encoding, image=self._shown)
+                    raise encoded(encoding, self._shown)
                 size = _length(answer.headers)
                 if method == "GET":
                     answer.close()

@@ -39,7 +39,7 @@ class LocalBody:
             try:
                 chunk = await worker.result()
             except OSError as error:
-                raise SourceReadError(self.info.id, error.strerror or "") from error
+                raise SourceReadError(image=self.info.id, reason=error.strerror or "") from error
             if not chunk:
                 return
             worker.start(self.file.read, CHUNK)
@@ -97,10 +97,10 @@ def _open(path: Path, stack: ExitStack) -> BinaryIO:
         # Not blocking: opening a FIFO would wait for its writer, in a thread that nothing can end.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
-        raise ImageNotFoundError(str(path), hint=_MISSING) from None
+        raise ImageNotFoundError(image=str(path), hint=_MISSING) from None
     except OSError as error:
-        raise SourceReadError(str(path), error.strerror or "") from error
+        raise SourceReadError(image=str(path), reason=error.strerror or "") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise SourceReadError(str(path), "it is no regular file")
+        raise SourceReadError(image=str(path), reason="it is no regular file")
     return stack.enter_context(os.fdopen(descriptor, "rb", buffering=0))

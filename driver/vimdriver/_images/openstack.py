@@ -81,7 +81,9 @@ def _connect(name: str) -> tuple[Any, str, str | None]:
     except failures.ClientException as error:
         raise _failed(name, error) from None
     if not url:
-        raise SourceUnreachableError(name, "its catalogue has no image service", retryable=False)
+        raise SourceUnreachableError(
+            host=name, reason="its catalogue has no image service", retryable=False
+        )
     return session, str(url), verify if isinstance(verify, str) else None
 
 
@@ -104,7 +106,7 @@ def _failed(where: str, error: Exception) -> SourceUnreachableError:
     import keystoneauth1.exceptions as failures
 
     if isinstance(error, failures.Unauthorized):
-        return SourceLoginError(where, str(error))
+        return SourceLoginError(host=where, reason=str(error))
     if isinstance(error, failures.SSLError):
-        return SourceUntrustedError(where, str(error))
-    return SourceUnreachableError(where, str(error), retryable=False)
+        return SourceUntrustedError(host=where, reason=str(error))
+    return SourceUnreachableError(host=where, reason=str(error), retryable=False)

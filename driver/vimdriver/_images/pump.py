@@ -17,16 +17,13 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, BinaryIO, Final, Protocol, TypeAlias
 
 from vimdriver._images.channel import Address, Channel, Stalled, Stop, Stopped
-from vimdriver._images.http import check_answer, named
+from vimdriver._images.http import check_answer, named, refusal
 from vimdriver._images.wire import Head, HeadReader, Wire, WireError
 from vimdriver.errors import (
     ImageNotReadyError,
-    ImageTooLongError,
-    ImageTruncatedError,
+    ImageSizeError,
     SourceProtocolError,
     SourceReadError,
-    SourceRedirectError,
-    SourceRefusedError,
     SourceStalledError,
     SourceUnreachableError,
     SourceUnsizedError,
@@ -114,7 +111,7 @@ class FileReader:
         try:
             return self._file.readinto(view)  # type: ignore[attr-defined, no-any-return]
         except OSError as error:
-            raise SourceReadError(self._info.id, error.strerror or "") from error
+            raise SourceReadError(image=self._info.id, reason=error.strerror or "") from error
 
     def close(self) -> None:
         """Nothing to do."""
@@ -140,37 +137,41 @@ class SocketReader:
             self._channel.connect(self._origin.addresses, self._timeout)
         except Stalled as stalled:
             reason = f"no connection within {stalled.seconds:g} s"
-            raise SourceUnreachableError(wire.origin, reason, image=info.id) from None
+            raise SourceUnreachableError(host=wire.origin, reason=reason, image=info.id) from None
         except ssl.SSLError as error:
-            raise SourceUntrustedError(wire.origin, _reason(error), image=info.id) from None
+            raise SourceUntrustedError(
+                host=wire.origin, reason=_reason(error), image=info.id
+            ) from None
         except OSError as error:
-            raise SourceUnreachableError(wire.origin, _reason(error), image=info.id) from None
+            raise SourceUnreachableError(
+                host=wire.origin, reason=_reason(error), image=info.id
+            ) from None
         try:
             _send_all(self._channel, wire.head())
             head, self._rest = _read_head(self._channel)
         except Stalled as stalled:
-            raise SourceStalledError(stalled.seconds, image=info.id) from None
+            raise SourceStalledError(seconds=stalled.seconds, received=0, image=info.id) from None
         except (WireError, OSError) as error:
             detail = _reason(error) if isinstance(error, OSError) else str(error)
-            raise SourceProtocolError(detail, image=info.id) from None
+            raise SourceProtocolError(detail=detail, image=info.id) from None
         self._judge(head)
 
     def _judge(self, head: Head) -> None:
         image = self._info.id
         if 300 <= head.status < 400:
             location = head.headers.get("location", "nowhere").partition("?")[0]
-            raise SourceRedirectError(head.status, location, image=image)
+            raise refusal(head.status, image, location=location)
         if head.status >= 400:
             excerpt = self._rest[:_EXCERPT].decode(errors="replace")
-            raise named(SourceRefusedError(head.status, image=image, excerpt=excerpt), image)
+            raise named(refusal(head.status, image, excerpt=excerpt), image)
         if head.status == 204:
             # Glance's word for an image whose bytes are not there yet.
-            raise ImageNotReadyError(image, "queued")
+            raise ImageNotReadyError(image=image, status="queued")
         try:
             if head.chunked or head.content_length is None:
                 raise SourceUnsizedError(image=image)
         except WireError as error:
-            raise SourceProtocolError(str(error), image=image) from None
+            raise SourceProtocolError(detail=str(error), image=image) from None
         check_answer(self._info, head.status, head.headers)
 
     def read_into(self, view: memoryview) -> int:
@@ -187,15 +188,19 @@ class SocketReader:
                 count = self._channel.read_now(view[:1]) or 0
         except Stalled as stalled:
             received = info.size - self._left
-            raise SourceStalledError(stalled.seconds, received=received, image=info.id) from None
+            raise SourceStalledError(
+                seconds=stalled.seconds, received=received, image=info.id
+            ) from None
         except OSError:
             if not self._left:
                 return 0
-            raise ImageTruncatedError(info.size, info.size - self._left, image=info.id) from None
+            raise ImageSizeError(
+                expected=info.size, received=info.size - self._left, image=info.id
+            ) from None
         if count > self._left:
-            raise ImageTooLongError(info.size, image=info.id)
+            raise ImageSizeError(expected=info.size, received=info.size + 1, image=info.id)
         if not count and self._left:
-            raise ImageTruncatedError(info.size, info.size - self._left, image=info.id)
+            raise ImageSizeError(expected=info.size, received=info.size - self._left, image=info.id)
         self._left -= count
         return count
 

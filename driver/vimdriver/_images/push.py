@@ -159,7 +159,7 @@ async def push_images(
         # What is there already is not sent, so it takes no room from the others.
         await _all(*(job.look(folder, limit) for job in jobs))
     if _needed(jobs) > free:
-        raise NoSpaceError(datastore, needed=_needed(jobs), free=free)
+        raise NoSpaceError(datastore=datastore, needed=_needed(jobs), free=free)
     if any(job.info is not None for job in jobs):
         await _make_directory(client, folder)
     async with own_mover(client, streams) as ours:
@@ -194,7 +194,7 @@ async def _make_directory(client: Client, path: DatastorePath) -> None:
                 await datastore.mkdir(path, parents=True, exist_ok=True)
             except vim25.FileAlreadyExists:
                 hint = "It is no folder: choose another --to."
-                raise FileConflictError(str(path), hint=hint) from None
+                raise FileConflictError(path=str(path), hint=hint) from None
             return
         # The root is there already: asked all the same, for what the host says about its licence.
         center = (await datastore.place()).datacenter
@@ -215,7 +215,7 @@ def _refuse_twins(jobs: Sequence[_Push]) -> None:
             continue
         first = taken.setdefault(job.target, job.ref)
         if first != job.ref:
-            job.fail(FileConflictError(job.target, twin=first), time.monotonic())
+            job.fail(FileConflictError(path=job.target, twin=first), time.monotonic())
 
 
 class _Push:
@@ -281,7 +281,7 @@ class _Push:
 
     async def _refuse_existing(self, target: DatastorePath) -> None:
         if await self.client.datastore(target.datastore).exists(target):
-            raise FileConflictError(str(target))
+            raise FileConflictError(path=str(target))
 
     async def run(self, folder: DatastorePath, mover: BodyMover, limit: asyncio.Semaphore) -> None:
         """Upload, verify, publish. An error becomes the result."""
@@ -340,4 +340,4 @@ class _Push:
                 self.client, part, target, self.config, size=size, overwrite=self.overwrite
             )
         except vim25.FileAlreadyExists:
-            raise FileConflictError(str(target)) from None
+            raise FileConflictError(path=str(target)) from None

@@ -54,7 +54,9 @@ class ThreadMover:
     def __init__(self, *, streams: int = 16, options: PumpOptions | None = None) -> None:
         if not self.supported():
             raise PlatformUnsupportedError(
-                "ThreadMover", needs="select.poll", hint="Use AsyncMover, which does the same"
+                feature="ThreadMover",
+                needs="select.poll",
+                hint="Use AsyncMover, which does the same.",
             )
         self._streams = streams
         self._options = options or PumpOptions()
@@ -179,7 +181,9 @@ async def _resolve_source(wire: Wire, image: str) -> Sequence[Address]:
     try:
         return await _resolve(wire)
     except OSError as error:
-        raise SourceUnreachableError(wire.origin, error.strerror or "", image=image) from None
+        raise SourceUnreachableError(
+            host=wire.origin, reason=error.strerror or "", image=image
+        ) from None
 
 
 async def _resolve_target(wire: Wire) -> Sequence[Address]:

@@ -85,7 +85,7 @@ async def find(client: Client, ref: str) -> vim25.VirtualMachine:
         elif row.obj.moref[1] == ref:
             by_id = row.obj
     if len(named) > 1:
-        raise InstanceAmbiguousError(ref, [vm.moref[1] for vm in named])
+        raise InstanceAmbiguousError(name=ref, references=[vm.moref[1] for vm in named])
     if named:
         return named[0]
     if by_id is not None:

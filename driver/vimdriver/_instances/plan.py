@@ -135,8 +135,8 @@ def check_beginning(head: bytes, image: str) -> None:
 def not_flat(what: str, image: str) -> ImageUnacceptableError:
     """Return the error for an image that is `what`."""
     return ImageUnacceptableError(
-        "spawn.flat",
-        f"{what}; a machine is spawned from flat bytes",
+        rule="spawn.flat",
+        detail=f"{what}; a machine is spawned from flat bytes",
         image=image,
         hint="Use an image of disk_format raw: qemu-img convert -O raw IN OUT.",
     )
@@ -145,8 +145,8 @@ def not_flat(what: str, image: str) -> ImageUnacceptableError:
 def _check_image(image: ImageInfo, spec: InstanceSpec) -> None:
     if image.container_format in ARCHIVES:
         raise ImageUnacceptableError(
-            "spawn.flat",
-            f"an archive ({image.container_format}); a machine is spawned from flat bytes",
+            rule="spawn.flat",
+            detail=f"an archive ({image.container_format}); a machine is spawned from flat bytes",
             image=spec.image,
             hint="Unpack it, and make its disk raw: qemu-img convert -O raw IN OUT.",
         )
@@ -158,11 +158,11 @@ def _check_image(image: ImageInfo, spec: InstanceSpec) -> None:
         word = image.disk_format if image.disk_format != "vmdk" else f"vmdk of type {kind}"
         raise not_flat(str(word), spec.image)
     if image.size == 0:
-        raise ImageUnacceptableError("spawn.empty", "it has no bytes", image=spec.image)
+        raise ImageUnacceptableError(rule="spawn.empty", detail="it has no bytes", image=spec.image)
     if spec.disk_gb is not None and image.size > spec.disk_gb * _GIB:
         raise ImageUnacceptableError(
-            "spawn.size",
-            f"it has {image.size} bytes, the disk was to have {spec.disk_gb} GiB",
+            rule="spawn.size",
+            detail=f"it has {image.size} bytes, the disk was to have {spec.disk_gb} GiB",
             image=spec.image,
             hint=f"Give --disk-gb {-(-image.size // _GIB)} or more.",
         )

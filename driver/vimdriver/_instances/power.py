@@ -47,7 +47,9 @@ async def _task(
         except vim25.InvalidPowerState as fault:
             if fault.existingState != done:
                 raise InstanceStateError(
-                    vm.moref[1], state=str(fault.existingState), needed=str(fault.requestedState)
+                    name=vm.moref[1],
+                    state=str(fault.existingState),
+                    needed=str(fault.requestedState),
                 ) from None
 
     await finish(work(), what=f"power of {vm!r}")
@@ -76,7 +78,7 @@ async def _demand_state(client: Client, vm: vim25.VirtualMachine, *needed: str) 
     row = await client.get(vm, "runtime.powerState")
     state = str(row["runtime.powerState"])
     if state not in needed:
-        raise InstanceStateError(vm.moref[1], state=state, needed=" or ".join(needed))
+        raise InstanceStateError(name=vm.moref[1], state=state, needed=" or ".join(needed))
     return state
 
 

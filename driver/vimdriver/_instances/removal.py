@@ -71,7 +71,7 @@ async def destroy(
     marks = {o.key: o.value for o in row.props.get("config.extraConfig") or []}
     ours = marks.get(OWNER_KEY) == config.owner
     if not ours and not foreign:
-        raise ForeignInstanceError(ref, owner=marks.get(OWNER_KEY) or "")
+        raise ForeignInstanceError(name=ref, owner=marks.get(OWNER_KEY) or "")
     await _check_unshared(client, vm, ref, row.props.get("config.hardware.device") or [])
     vmx = row.props.get("config.files.vmPathName")
     if ours and vmx:
@@ -98,7 +98,7 @@ async def _check_unshared(
     used = await used_files(client, but=vm)
     for path in device_files(disks):
         if path in used:
-            raise DiskSharedError(ref, path=path, user=used[path])
+            raise DiskSharedError(name=ref, path=path, user=used[path])
 
 
 async def _remove(

@@ -71,7 +71,7 @@ async def console(client: Client, ref: str) -> Console:
         found = await vm.AcquireTicket(kind)
     except vim25.InvalidPowerState as fault:
         raise InstanceStateError(
-            ref, state=str(fault.existingState), needed=str(fault.requestedState)
+            name=ref, state=str(fault.existingState), needed=str(fault.requestedState)
         ) from None
     ours, _, our_port = client.host.rpartition(":")
     host, port = found.host or ours, found.port or int(our_port)
@@ -109,7 +109,7 @@ async def screenshot(client: Client, ref: str, config: DriverConfig) -> bytes:
             path = await client.wait(await vm.CreateScreenshot_Task(), timeout=config.task_seconds)
         except vim25.InvalidPowerState as fault:
             raise InstanceStateError(
-                ref, state=str(fault.existingState), needed=str(fault.requestedState)
+                name=ref, state=str(fault.existingState), needed=str(fault.requestedState)
             ) from None
         made.append(DatastorePath.parse(path))
 

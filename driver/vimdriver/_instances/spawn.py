@@ -105,7 +105,7 @@ async def spawn(
     except vim25.NoDiskSpace as fault:
         # Somebody else took the room meanwhile.
         free = await free_space(client, spec.datastore)
-        raise NoSpaceError(spec.datastore, needed=plan.needed, free=free) from fault
+        raise NoSpaceError(datastore=spec.datastore, needed=plan.needed, free=free) from fault
     return made
 
 
@@ -126,17 +126,17 @@ async def _prepare(
     place = await find_place(client)
     free = await free_space(client, spec.datastore)
     if free < plan.needed:
-        raise NoSpaceError(spec.datastore, needed=plan.needed, free=free)
+        raise NoSpaceError(datastore=spec.datastore, needed=plan.needed, free=free)
     return plan, place
 
 
 async def _check_absent(client: Client, spec: InstanceSpec) -> None:
     if await lookup.find_by_uuid(client, spec.uuid) is not None:
-        raise InstanceExistsError(spec.uuid)
+        raise InstanceExistsError(name=spec.uuid)
     # All at once: a loop that is left by an error would end its retrieval some time later.
     for row in await client.collect(vim25.VirtualMachine, "name").all():
         if row.props.get("name") == spec.name:
-            raise InstanceExistsError(spec.name)
+            raise InstanceExistsError(name=spec.name)
 
 
 class _Steps:
@@ -226,7 +226,7 @@ class _Steps:
         except vim25.MethodFault as fault:
             self._maybe = False
             if isinstance(fault, (vim25.DuplicateName, vim25.AlreadyExists)):
-                raise InstanceExistsError(self.spec.name) from fault
+                raise InstanceExistsError(name=self.spec.name) from fault
             raise
 
     async def _ours(self) -> vim25.VirtualMachine | None:

@@ -58,7 +58,7 @@ class _File:
         """Open, lock and read it, made if missing; return what is open in it."""
         if find_spec("fcntl") is None:
             raise PlatformUnsupportedError(
-                "a journal in a file", needs="fcntl", hint="Use MemoryJournal, or none"
+                feature="a journal in a file", needs="fcntl", hint="Use MemoryJournal, or none."
             )
         # It is written anew where it is, not where a link to it is: that would leave the old one there.
         self.path = Path(os.path.realpath(self.path))
@@ -66,7 +66,7 @@ class _File:
             fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             try:
                 if not stat.S_ISREG(os.fstat(fd).st_mode):
-                    raise JournalError(str(self.path), "it is no regular file")
+                    raise JournalError(path=str(self.path), reason="it is no regular file")
                 _lock(fd)
                 # Locked, but is it still what has this name?
                 if os.path.samestat(os.fstat(fd), os.stat(self.path)):
@@ -75,23 +75,25 @@ class _File:
             except FileNotFoundError:
                 continue
             except BlockingIOError:
-                raise JournalLockedError(str(self.path)) from None
+                raise JournalLockedError(path=str(self.path)) from None
             finally:
                 if fd >= 0:
                     os.close(fd)
-        raise JournalError(str(self.path), "it is replaced again and again")
+        raise JournalError(path=str(self.path), reason="it is replaced again and again")
 
     def _read(self) -> list[Entry]:
         size = os.fstat(self._fd).st_size
         if size > _LARGEST:
-            raise JournalError(str(self.path), f"{size} bytes are no journal")
+            raise JournalError(path=str(self.path), reason=f"{size} bytes are no journal")
         data = b""
         while chunk := os.pread(self._fd, 1 << 20, len(data)):
             data += chunk
         try:
             found = replay(data)
         except NotAJournalError:
-            raise JournalError(str(self.path), "it is something else, and stays as it is") from None
+            raise JournalError(
+                path=str(self.path), reason="it is something else, and stays as it is"
+            ) from None
         if found.damaged:
             copy = self.path.with_name(self.path.name + ".damaged")
             _write_new(copy, data)
@@ -277,7 +279,7 @@ class FileJournal:
         try:
             return await asyncio.to_thread(work, *args)
         except OSError as error:
-            raise JournalError(str(self.path), error.strerror or str(error)) from error
+            raise JournalError(path=str(self.path), reason=error.strerror or str(error)) from error
 
     async def __aenter__(self) -> Self:
         await finish(self._look(), what="opening the journal")

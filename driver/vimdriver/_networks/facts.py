@@ -78,7 +78,7 @@ async def check_networks(client: Client, names: Iterable[str]) -> None:
     }
     for name in wanted:
         if name not in there:
-            raise NetworkNotFoundError(name, sorted(there))
+            raise NetworkNotFoundError(name=name, known=sorted(there))
 
 
 async def network_system(client: Client) -> vim25.HostNetworkSystem:
@@ -126,13 +126,13 @@ def switch_on(info: vim25.HostNetworkInfo, interface: str) -> str:
     """
     keys = {nic.device: nic.key for nic in info.pnic}
     if interface not in keys:
-        raise PhysicalNICNotFoundError(interface, sorted(keys))
+        raise PhysicalNICNotFoundError(name=interface, known=sorted(keys))
     for switch in info.vswitch:
         if keys[interface] in switch.pnic:
             return switch.name
     used = {key for switch in info.vswitch for key in switch.pnic}
     linked = sorted(device for device, key in keys.items() if key in used)
-    raise PhysicalNICNotFoundError(interface, linked, what="virtual switch on")
+    raise PhysicalNICNotFoundError(name=interface, known=linked, linked=False)
 
 
 def find_port_group(info: vim25.HostNetworkInfo, name: str) -> PortGroup | None:
@@ -150,6 +150,8 @@ def check_port_group(group: PortGroup, *, vswitch: str, vlan: int) -> None:
         PortGroupMismatchError: One differs.
     """
     if group.vswitch != vswitch:
-        raise PortGroupMismatchError(group.name, "vswitch", expected=vswitch, actual=group.vswitch)
+        raise PortGroupMismatchError(
+            name=group.name, fact="vswitch", expected=vswitch, actual=group.vswitch
+        )
     if group.vlan != vlan:
-        raise PortGroupMismatchError(group.name, "vlan", expected=vlan, actual=group.vlan)
+        raise PortGroupMismatchError(name=group.name, fact="vlan", expected=vlan, actual=group.vlan)

@@ -97,7 +97,9 @@ class EnsuredVlan:
             await finish(self._add(system, vswitch), what=f"port group {self.name}")
             group = find_port_group(await read_network(self.client, system), self.name)
             if group is None:
-                raise NetworkNotFoundError(self.name, [g.spec.name for g in info.portgroup])
+                raise NetworkNotFoundError(
+                    name=self.name, known=[g.spec.name for g in info.portgroup]
+                )
         check_port_group(group, vswitch=vswitch, vlan=self.vlan)
         return group
 
@@ -169,7 +171,7 @@ async def _remove(
     try:
         await system.RemovePortGroup(name)
     except vim25.ResourceInUse:
-        raise PortGroupInUseError(name, ["somebody, since a moment ago"]) from None
+        raise PortGroupInUseError(name=name, users=["somebody, since a moment ago"]) from None
     except vim25.NotFound:
         return
     except OutcomeUnknownError:
@@ -222,12 +224,12 @@ async def remove_vlan(client: Client, name: str, config: DriverConfig) -> None:
     info = await read_network(client, system)
     group = find_port_group(info, name)
     if group is None:
-        raise NetworkNotFoundError(name, sorted(g.spec.name for g in info.portgroup))
+        raise NetworkNotFoundError(name=name, known=sorted(g.spec.name for g in info.portgroup))
     if not await ownership.is_ours(client, config.owner, name, group.vlan):
-        raise ForeignPortGroupError(name)
+        raise ForeignPortGroupError(name=name)
     users = await _users(client, name, info)
     if users:
-        raise PortGroupInUseError(name, sorted(users))
+        raise PortGroupInUseError(name=name, users=sorted(users))
 
     async def remove() -> None:
         await _remove(client, system, name, config)

@@ -33,10 +33,10 @@ async def free_space(client: Client, datastore: str) -> int:
         if names[-1] != datastore:
             continue
         if not row.props.get("summary.accessible", True):
-            raise DatastoreUnusableError(datastore, "inaccessible")
+            raise DatastoreUnusableError(datastore=datastore, state="inaccessible")
         mode = row.props.get("summary.maintenanceMode") or "normal"
         if mode != "normal":
-            raise DatastoreUnusableError(datastore, mode)
+            raise DatastoreUnusableError(datastore=datastore, state=mode)
         return int(row["summary.freeSpace"])
     raise NotFoundError(
         f"no datastore {datastore!r} on {client.host}",

@@ -120,7 +120,7 @@ def test_a_name_that_is_no_utf8(esx: ESXHost, vimctl: Vimctl, tmp_path: Path) ->
 def test_quiet_tells_what_failed(esx: ESXHost, vimctl: Vimctl) -> None:
     done = vimctl(*push("/nonexistent/disk"), "-q", code=4)
     assert (
-        done.err == "/nonexistent/disk: failed: no image '/nonexistent/disk' at the source. "
+        done.err == "/nonexistent/disk: failed: image not found: '/nonexistent/disk'. "
         "Check the path; an image of Glance needs --glance URL or OS_CLOUD\n"
     )
 

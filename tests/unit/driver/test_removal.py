@@ -60,7 +60,7 @@ async def test_what_another_made_stays(host: Hosted, image: Path, tmp_path: Path
 async def test_a_machine_that_nobody_marked(beside: Beside, tmp_path: Path) -> None:
     with hosted(beside, tmp_path / "s", vms=2) as host:
         async with host.driver() as driver:
-            with pytest.raises(ForeignInstanceError, match="nobody we know"):
+            with pytest.raises(ForeignInstanceError, match="owner mark is missing"):
                 await driver.destroy("vm-0")
             assert await driver.destroy("vm-0", foreign=True)
         assert host.state().machines == {"vm-1"}

@@ -22,7 +22,7 @@ from vimdriver.errors import (
     DatastoreUnusableError,
     HostReadOnlyError,
     ImageNotFoundError,
-    ImageTruncatedError,
+    ImageSizeError,
     ImageUnacceptableError,
     InstanceExistsError,
     NetworkNotFoundError,
@@ -313,7 +313,7 @@ async def test_a_wrong_pin_and_a_wrong_password(host: Hosted, image: Path) -> No
 
 @pytest.mark.parametrize(
     ("fault", "error"),
-    [(Fault.KILLED, VimlibError), (Fault.SHORT, ImageTruncatedError), (Fault.FLIPPED, VimlibError)],
+    [(Fault.KILLED, VimlibError), (Fault.SHORT, ImageSizeError), (Fault.FLIPPED, VimlibError)],
 )
 async def test_a_source_that_breaks_in_mid_stream(
     fault: Fault, error: type[VimlibError], beside: Beside, host: Hosted

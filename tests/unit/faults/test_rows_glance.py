@@ -25,8 +25,7 @@ from vimdriver.errors import (
     ImageNotFoundError,
     ImageNotReadyError,
     ImageSourceError,
-    SourceEncodedError,
-    SourceRedirectError,
+    SourceProtocolError,
     SourceRefusedError,
     SourceStalledError,
 )
@@ -259,8 +258,8 @@ async def test_row_54_a_hash_that_nobody_knows_is_said_to_be_unverified(
 @pytest.mark.parametrize(
     ("fault", "kind"),
     [
-        (Fault.REDIRECT, SourceRedirectError),
-        (Fault.GZIP, SourceEncodedError),
+        (Fault.REDIRECT, SourceRefusedError),
+        (Fault.GZIP, SourceProtocolError),
         (Fault.STALLED, SourceStalledError),
     ],
 )

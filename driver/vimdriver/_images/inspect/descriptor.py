@@ -69,7 +69,7 @@ class Descriptor:
 
 
 def _refuse(rule: str, detail: str) -> ImageUnacceptableError:
-    return ImageUnacceptableError(rule, detail)
+    return ImageUnacceptableError(rule=rule, detail=detail)
 
 
 def parse(raw: bytes, *, compressed: bool, capacity: int) -> Descriptor:

@@ -92,7 +92,7 @@ def parse(sector: bytes, *, file_bytes: int, max_capacity: int) -> SparseHeader:
 
 
 def _refuse(rule: str, detail: str) -> ImageUnacceptableError:
-    return ImageUnacceptableError(f"header.{rule}", detail)
+    return ImageUnacceptableError(rule=f"header.{rule}", detail=detail)
 
 
 def _check_geometry(head: SparseHeader, max_capacity: int) -> None:

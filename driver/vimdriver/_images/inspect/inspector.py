@@ -84,12 +84,14 @@ class Inspector:
         """Known as soon as `decided`."""
         if size <= 0:
             raise ImageUnacceptableError(
-                "size.empty", f"{size} bytes", hint="Upload its data again"
+                rule="size.empty", detail=f"{size} bytes", hint="Upload its data again"
             )
         if size > self._limits.max_bytes:
-            raise ImageUnacceptableError("size.cap", f"{size} bytes", hint="Raise the limit")
+            raise ImageUnacceptableError(
+                rule="size.cap", detail=f"{size} bytes", hint="Raise the limit"
+            )
         if claim not in (None, "raw", "vmdk", "iso"):
-            raise ImageUnacceptableError("format.unsupported", f"disk_format {claim}")
+            raise ImageUnacceptableError(rule="format.unsupported", detail=f"disk_format {claim}")
 
     @property
     def decided(self) -> bool:
@@ -122,10 +124,12 @@ class Inspector:
             ImageUnacceptableError: The bytes end too early for what they are.
         """
         if self.facts is None:
-            raise ImageUnacceptableError("header.short", "the file ends inside its beginning")
+            raise ImageUnacceptableError(
+                rule="header.short", detail="the file ends inside its beginning"
+            )
         if self._cursor is not None and not self._cursor.ended:
             rule = "stream.end" if self.facts.kind == "streamOptimized" else "tables.end"
-            raise ImageUnacceptableError(rule, "the file ends too early")
+            raise ImageUnacceptableError(rule=rule, detail="the file ends too early")
         return self.facts
 
     def _judge(self, head: bytes) -> None:
@@ -138,9 +142,9 @@ class Inspector:
             self._judge_sparse(head)
             return
         if found == "descriptor":
-            raise ImageUnacceptableError("format.descriptor", "a text descriptor")
+            raise ImageUnacceptableError(rule="format.descriptor", detail="a text descriptor")
         if found == "cowd":
-            raise ImageUnacceptableError("format.cowd", "a COWD extent")
+            raise ImageUnacceptableError(rule="format.cowd", detail="a COWD extent")
         if found in FOREIGN:
             rule = "format.foreign_magic" if flat else "format.claim"
             if self._claim is None:
@@ -149,41 +153,47 @@ class Inspector:
             fact = "vmware_disktype sparse" if self._claim == "vmdk" else "disk_format vmdk"
             hint = f"Give it {fact} at its source" if found == "vmdk" else None
             raise ImageUnacceptableError(
-                rule, f"{found} bytes under {self._claim or 'no claim'}", hint=hint
+                rule=rule, detail=f"{found} bytes under {self._claim or 'no claim'}", hint=hint
             )
         self._judge_flat(found)
 
     def _judge_flat(self, found: str) -> None:
         if self._claim == "iso" and found != "iso":
-            raise ImageUnacceptableError("format.claim", "no ISO 9660 volume descriptor")
+            raise ImageUnacceptableError(
+                rule="format.claim", detail="no ISO 9660 volume descriptor"
+            )
         if self._claim == "vmdk" and self._disk_type not in _FLAT_TYPES:
             if self._disk_type is not None:
                 raise ImageUnacceptableError(
-                    "format.disk_type", f"{found} bytes under {self._disk_type}"
+                    rule="format.disk_type", detail=f"{found} bytes under {self._disk_type}"
                 )
             if found != "raw":
                 # Flat bytes have lived under `vmdk` since 2011, so unknown ones pass; known ones
                 # that are no VMDK do not, unless the property says that they are meant.
                 raise ImageUnacceptableError(
-                    "format.claim",
-                    f"{found} bytes under vmdk",
+                    rule="format.claim",
+                    detail=f"{found} bytes under vmdk",
                     hint="If it is a flat disk, set vmware_disktype=preallocated on the image",
                 )
         kind = "iso" if found == "iso" and self._claim in ("iso", None) else "raw"
         if self._size > self._limits.max_capacity:
-            raise ImageUnacceptableError("size.cap", f"{self._size} bytes", hint="Raise the limit")
+            raise ImageUnacceptableError(
+                rule="size.cap", detail=f"{self._size} bytes", hint="Raise the limit"
+            )
         self._settle(DiskFacts(kind=kind, capacity_bytes=self._size))
 
     def _judge_sparse(self, head: bytes) -> None:
         if len(head) < header.SECTOR:
-            raise ImageUnacceptableError("header.short", f"{len(head)} bytes")
+            raise ImageUnacceptableError(rule="header.short", detail=f"{len(head)} bytes")
         parsed = header.parse(
             head[: header.SECTOR],
             file_bytes=self._size,
             max_capacity=self._limits.max_capacity,
         )
         if parsed.head_bytes > self._size:
-            raise ImageUnacceptableError("header.short", "the file ends inside its descriptor")
+            raise ImageUnacceptableError(
+                rule="header.short", detail="the file ends inside its descriptor"
+            )
         if len(head) < parsed.head_bytes:
             self._wanted = parsed.head_bytes
             return
@@ -196,7 +206,7 @@ class Inspector:
             self._disk_type == "sparse" and not parsed.compressed
         ):
             raise ImageUnacceptableError(
-                "format.disk_type", f"{text.create_type} under {self._disk_type}"
+                rule="format.disk_type", detail=f"{text.create_type} under {self._disk_type}"
             )
         check = (check_stream if parsed.compressed else check_tables)(parsed, file_bytes=self._size)
         self._cursor = Cursor(check)

@@ -45,7 +45,9 @@ class _Stream:
         while True:
             if self.at >= self.size:
                 if self.at_end:
-                    raise ImageUnacceptableError("stream.end", "no end-of-stream marker")
+                    raise ImageUnacceptableError(
+                        rule="stream.end", detail="no end-of-stream marker"
+                    )
                 return
             lba, count = _GRAIN_HEAD.unpack((yield Exact(_GRAIN_HEAD.size)))
             if count:
@@ -58,30 +60,40 @@ class _Stream:
                 break
             yield from self.metadata(kind, lba)
         if lba or (self.at_end and not self.footer):
-            raise ImageUnacceptableError("stream.marker", "the stream ends without a footer")
+            raise ImageUnacceptableError(
+                rule="stream.marker", detail="the stream ends without a footer"
+            )
         if not self.at_end:
             yield from self.zeros(self.size - self.at)
         elif self.at != self.size:
-            raise ImageUnacceptableError("stream.trailing", f"{self.size - self.at} bytes")
+            raise ImageUnacceptableError(
+                rule="stream.trailing", detail=f"{self.size - self.at} bytes"
+            )
 
     def zeros(self, count: int) -> Check:
         """The padding that qemu leaves behind its last grain: less than a grain, all zero."""
         if count > self.head.grain * SECTOR:
-            raise ImageUnacceptableError("stream.trailing", f"{count} bytes")
+            raise ImageUnacceptableError(rule="stream.trailing", detail=f"{count} bytes")
         while count:
             piece = yield Upto(min(count, _PIECE))
             count -= len(piece)
             if piece.strip(b"\0"):
-                raise ImageUnacceptableError("stream.trailing", "bytes that are not zero")
+                raise ImageUnacceptableError(
+                    rule="stream.trailing", detail="bytes that are not zero"
+                )
 
     def grain(self, lba: int, count: int) -> Check:
         head, grain_bytes = self.head, self.head.grain * SECTOR
         if self.directory:
-            raise ImageUnacceptableError("stream.marker", "a grain after the directory")
+            raise ImageUnacceptableError(rule="stream.marker", detail="a grain after the directory")
         if lba <= self.last_lba or lba % head.grain or lba >= head.capacity:
-            raise ImageUnacceptableError("stream.grain", f"grain at {lba} after {self.last_lba}")
+            raise ImageUnacceptableError(
+                rule="stream.grain", detail=f"grain at {lba} after {self.last_lba}"
+            )
         if count > grain_bytes + _SLACK:
-            raise ImageUnacceptableError("stream.grain_size", f"{count} bytes for {grain_bytes}")
+            raise ImageUnacceptableError(
+                rule="stream.grain_size", detail=f"{count} bytes for {grain_bytes}"
+            )
         self.last_lba = lba
         inflater, out, left = zlib.decompressobj(), 0, count
         while left:
@@ -90,11 +102,17 @@ class _Stream:
             try:
                 out += len(inflater.decompress(piece, grain_bytes - out + 1))
             except zlib.error as error:
-                raise ImageUnacceptableError("stream.inflate", f"grain at {lba}") from error
+                raise ImageUnacceptableError(
+                    rule="stream.inflate", detail=f"grain at {lba}"
+                ) from error
             if out > grain_bytes or inflater.unused_data:
-                raise ImageUnacceptableError("stream.inflate", f"grain at {lba} has too much")
+                raise ImageUnacceptableError(
+                    rule="stream.inflate", detail=f"grain at {lba} has too much"
+                )
         if not inflater.eof or not out:
-            raise ImageUnacceptableError("stream.inflate", f"grain at {lba} is not whole")
+            raise ImageUnacceptableError(
+                rule="stream.inflate", detail=f"grain at {lba} is not whole"
+            )
         used = _GRAIN_HEAD.size + count
         pad = -used % SECTOR
         self.at += used + pad
@@ -106,7 +124,9 @@ class _Stream:
 
     def metadata(self, kind: int, sectors: int) -> Check:
         if not self.at_end or self.footer:
-            raise ImageUnacceptableError("stream.marker", f"marker {kind} is out of place")
+            raise ImageUnacceptableError(
+                rule="stream.marker", detail=f"marker {kind} is out of place"
+            )
         here = self.at // SECTOR
         if kind == GRAIN_TABLE and sectors == GT_SECTORS and not self.directory:
             piece = yield Exact(GT_SECTORS * SECTOR)
@@ -123,16 +143,18 @@ class _Stream:
         elif kind == FOOTER and sectors == 1 and self.directory:
             self.check_footer((yield Exact(SECTOR)))
         else:
-            raise ImageUnacceptableError("stream.marker", f"marker {kind} of {sectors} sectors")
+            raise ImageUnacceptableError(
+                rule="stream.marker", detail=f"marker {kind} of {sectors} sectors"
+            )
         self.at += sectors * SECTOR
 
     def check_footer(self, sector: bytes) -> None:
         footer = unpack(sector)
         if not sector.startswith(b"KDMV") or replace(footer, gd=GD_AT_END) != self.head:
-            raise ImageUnacceptableError("stream.footer", "it differs from the header")
+            raise ImageUnacceptableError(rule="stream.footer", detail="it differs from the header")
         if footer.gd != self.directory:
             raise ImageUnacceptableError(
-                "stream.footer", f"directory at {footer.gd}, seen at {self.directory}"
+                rule="stream.footer", detail=f"directory at {footer.gd}, seen at {self.directory}"
             )
         self.footer = True
 

@@ -40,7 +40,9 @@ def check_tables(head: SparseHeader, *, file_bytes: int) -> Check:
     limit = -(-file_bytes // SECTOR)
     for place in sorted(places):
         if place < at:
-            raise ImageUnacceptableError("tables.directory", "a directory amid other tables")
+            raise ImageUnacceptableError(
+                rule="tables.directory", detail="a directory amid other tables"
+            )
         yield Skip((place - at) * SECTOR)
         at = place + head.directory_sectors
         # Read the directory; `first` is where its tables begin, `end` where they end.
@@ -55,13 +57,17 @@ def check_tables(head: SparseHeader, *, file_bytes: int) -> Check:
                     first = end = entry
                 if entry:
                     if entry != end:
-                        raise ImageUnacceptableError("tables.directory", f"entry {index}: {entry}")
+                        raise ImageUnacceptableError(
+                            rule="tables.directory", detail=f"entry {index}: {entry}"
+                        )
                     end += GT_SECTORS
                 index += 1
         if not first:
             continue
         if first < at or end > head.overhead:
-            raise ImageUnacceptableError("tables.directory", f"tables at sectors {first} to {end}")
+            raise ImageUnacceptableError(
+                rule="tables.directory", detail=f"tables at sectors {first} to {end}"
+            )
         yield Skip((first - at) * SECTOR)
         for _ in range((end - first) * SECTOR // _PIECE):
             check_entries((yield Exact(_PIECE)), low=head.overhead, high=limit)
@@ -79,7 +85,9 @@ def check_entries(piece: bytes, *, low: int, high: int, rule: str = "tables.entr
     """
     entries = words(piece)
     if max(entries) >= high:
-        raise ImageUnacceptableError(rule, f"entry {max(entries)} of a file of {high} sectors")
+        raise ImageUnacceptableError(
+            rule=rule, detail=f"entry {max(entries)} of a file of {high} sectors"
+        )
     lowest = min((entry for entry in entries if entry > 1), default=low)
     if lowest < low:
-        raise ImageUnacceptableError(rule, f"entry {lowest} points into metadata")
+        raise ImageUnacceptableError(rule=rule, detail=f"entry {lowest} points into metadata")

@@ -10,7 +10,7 @@ import pytest
 from tests.unit.driver.images.corpus import SPARSE
 from vimdriver._images import BodyCheck, ImageInfo, piped
 from vimdriver._images.worker import Worker
-from vimdriver.errors import ImageHashError, ImageTooLongError, ImageTruncatedError
+from vimdriver.errors import ImageHashError, ImageSizeError
 
 
 class Body:
@@ -64,7 +64,7 @@ async def test_the_last_chunk_waits_for_the_verdict(executor: ThreadPoolExecutor
     assert len(seen) == 2
 
 
-@pytest.mark.parametrize(("promised", "error"), [(-1, ImageTooLongError), (1, ImageTruncatedError)])
+@pytest.mark.parametrize(("promised", "error"), [(-1, ImageSizeError), (1, ImageSizeError)])
 async def test_length_is_policed(
     executor: ThreadPoolExecutor, promised: int, error: type[Exception]
 ) -> None:
@@ -95,12 +95,12 @@ async def test_progress_counts_what_was_taken(executor: ThreadPoolExecutor) -> N
 async def test_the_pipes_own_error_is_told(executor: ThreadPoolExecutor) -> None:
     body = Body([CHUNK])
     info = ImageInfo(id="i", name="n", size=body.info.size + 1)
-    with pytest.raises(ImageTruncatedError):  # noqa: PT012 - about leaving the block
+    with pytest.raises(ImageSizeError):  # noqa: PT012 - about leaving the block
         async with piped(body, BodyCheck(info), executor=executor) as pipe:
             try:
                 async for _ in pipe:
                     pass
-            except ImageTruncatedError:
+            except ImageSizeError:
                 raise ConnectionError("what an HTTP client makes of it") from None
 
 

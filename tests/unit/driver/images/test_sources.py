@@ -28,10 +28,8 @@ from vimdriver.errors import (
     ImageError,
     ImageNotFoundError,
     ImageNotReadyError,
-    SourceEncodedError,
     SourceProtocolError,
     SourceReadError,
-    SourceRedirectError,
     SourceRefusedError,
     SourceStalledError,
     SourceUnreachableError,
@@ -226,7 +224,7 @@ async def test_a_token_goes_to_glance_alone(client: HttpClient) -> None:
         source = Glance(client, embedded.url, token="canary").image(image.id)
         await source.info()
         image.fault = Fault.REDIRECT
-        with pytest.raises(SourceRedirectError):
+        with pytest.raises(SourceRefusedError):
             await read(source)
         assert all(seen.with_token for seen in embedded.seen)
         assert not [seen for seen in embedded.seen if seen.path == "/elsewhere"]
@@ -358,8 +356,8 @@ async def test_userinfo_is_basic_authentication(client: HttpClient, answers: Ans
         ({"status": 404}, ImageNotFoundError),
         ({"status": 410}, ImageNotFoundError),
         ({"status": 500}, SourceRefusedError),
-        ({"status": 302, "headers": {"Location": "/y?canary"}}, SourceRedirectError),
-        ({"headers": SIZED | {"Content-Encoding": "gzip"}}, SourceEncodedError),
+        ({"status": 302, "headers": {"Location": "/y?canary"}}, SourceRefusedError),
+        ({"headers": SIZED | {"Content-Encoding": "gzip"}}, SourceProtocolError),
     ],
 )
 async def test_urls_that_fail(

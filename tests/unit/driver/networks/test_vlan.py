@@ -72,7 +72,7 @@ async def test_each_check_in_its_order(two_switches: Hosted) -> None:
         with pytest.raises(PhysicalNICNotFoundError, match="physical NIC") as no_nic:
             await driver.ensure_vlan("blue", 42, interface="vmnic9")
         assert no_nic.value.known == ("vmnic0", "vmnic1", "vmnic10")
-        with pytest.raises(PhysicalNICNotFoundError, match="virtual switch on") as no_switch:
+        with pytest.raises(PhysicalNICNotFoundError, match="no virtual switch") as no_switch:
             await driver.ensure_vlan("blue", 42, interface="vmnic10")
         assert no_switch.value.known == ("vmnic0", "vmnic1")
         # Its switch before its VLAN id: both differ.

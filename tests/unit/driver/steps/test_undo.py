@@ -144,7 +144,7 @@ async def test_what_cannot_be_written_down_is_undone_as_if_never_begun() -> None
 
     class Full(MemoryJournal):
         async def begin(self, entry: Entry) -> None:
-            raise JournalError("journal", "no room")
+            raise JournalError(path="journal", reason="no room")
 
     async def work() -> None:
         async with Undo(seconds=5, journal=Full()) as undo:
