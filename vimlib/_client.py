@@ -346,8 +346,8 @@ async def connect(
         password, str | Secret | Path
     ):  # None would log in as the word, and lock an account
         raise UsageError(
-            f"the password is a {type(password).__name__}, not text",
-            hint="Is the variable set that it should come from?",
+            f"the password must be str or Secret, got {type(password).__name__}",
+            hint="Check that the variable it comes from is set.",
         )
     secret = password if isinstance(password, Path) else Secret(password)
     credentials = Credentials(username, secret, locale)

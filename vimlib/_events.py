@@ -229,7 +229,9 @@ async def _history(
     """Own a cursor over the host's events, at the oldest that fits."""
     manager = context.content.eventManager
     if manager is None:
-        raise NotFoundError(f"{context.invoker.host} keeps no events", kind="EventManager", name="")
+        raise NotFoundError(
+            f"{context.invoker.host} has no EventManager", kind="EventManager", name=""
+        )
     make = context.bind(manager).CreateCollectorForEvents(spec)
     made = await acquire(
         "an EventHistoryCollector", make, lambda it: context.bind(it).DestroyCollector()

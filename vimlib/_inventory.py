@@ -385,7 +385,7 @@ def _parse(pattern: str) -> list[_Fits | None]:
         elif part:
             parts.append(_matching(re.compile(_regex(part, pattern), re.DOTALL)))
         else:
-            raise _bad(pattern, "has an empty part", "Write one slash between parts.")
+            raise _bad(pattern, "empty part", "Write a single slash between parts.")
     return parts
 
 
@@ -413,12 +413,10 @@ def _regex(part: str, pattern: str) -> str:
                 c if c == "-" else re.escape(c) for c in token["set"].removeprefix("^")
             )
             if not members:
-                raise _bad(pattern, "has empty brackets", "Write [abc] or [a-c].")
+                raise _bad(pattern, "empty brackets", "Write [abc] or [a-c].")
             out.append(f"[{'^' if inverted else ''}{members}]")
         elif kind == "open":
-            raise _bad(
-                pattern, "has a bracket that is not closed", r"Write \[ for a bracket in a name."
-            )
+            raise _bad(pattern, "unclosed bracket", r"Write \[ for a bracket in a name.")
         elif kind == "code":
             out.append(re.escape(chr(int(token["code"], 16))))
         else:
@@ -426,9 +424,11 @@ def _regex(part: str, pattern: str) -> str:
     try:
         re.compile("".join(out))
     except re.error:
-        raise _bad(pattern, "has a range that runs backwards", "Write [a-c].") from None
+        raise _bad(pattern, "reversed range", "Write [a-c].") from None
     return "".join(out)
 
 
 def _bad(pattern: str, what: str, hint: str) -> InvalidPathError:
-    return InvalidPathError(f"{printable(pattern)!r} {what}", hint=hint, path=pattern)
+    return InvalidPathError(
+        f"invalid inventory path {printable(pattern)!r}: {what}", hint=hint, path=pattern
+    )

@@ -107,7 +107,7 @@ class Lease:
             if key in {device.key, device.import_key}:
                 return device
         raise UsageError(
-            f"the lease has no device {key!r}; it has {', '.join(d.key for d in self.devices)}"
+            f"the lease has no device {key!r}; it has: {', '.join(d.key for d in self.devices)}"
         )
 
     async def upload(
@@ -241,7 +241,8 @@ async def _ready(
         )
     except TimeoutError as exc:
         raise LeaseError(
-            f"{lease!r} was not ready within {seconds:g} s", hint="The host is busy; try again."
+            f"{lease!r} did not become ready within {seconds:g} s",
+            hint="The host is busy: try again later.",
         ) from exc
     row = await get(context, lease, "info", "error")
     if state != "ready":
@@ -253,7 +254,7 @@ async def _ready(
         ) from cause
     info: vim25.HttpNfcLeaseInfo | None = row.get("info")
     if info is None:
-        raise ProtocolError(f"{lease!r} is ready and has no info")
+        raise ProtocolError(f"{lease!r} is ready but has no info")
     return info
 
 
@@ -265,7 +266,7 @@ def _devices(info: vim25.HttpNfcLeaseInfo, transport: HTTPTransport) -> tuple[Le
             found.append(_device(item, transport))
         except UsageError as exc:  # what was read here is the host's, not the caller's
             raise ProtocolError(
-                f"the lease has an address or a digest that is none: {exc}"
+                f"invalid address or certificate digest in the lease: {exc}"
             ) from None
     return tuple(found)
 
@@ -273,7 +274,7 @@ def _devices(info: vim25.HttpNfcLeaseInfo, transport: HTTPTransport) -> tuple[Le
 def _device(item: vim25.HttpNfcLeaseDeviceUrl, transport: HTTPTransport) -> LeaseDevice:
     match = re.fullmatch(r"(https?)://([^/]+)(/[!-~]*)", item.url or "")
     if match is None:
-        raise ProtocolError(f"the lease has a URL that is none: {printable(item.url or '', 80)!r}")
+        raise ProtocolError(f"invalid URL in the lease: {printable(item.url or '', 80)!r}")
     scheme, where, target = match[1], match[2], match[3]
     host = where.rpartition(":")[0] if re.search(r"[^\]]:\d+\Z", where) else where
     address, trust = transport.address, None
@@ -282,7 +283,7 @@ def _device(item: vim25.HttpNfcLeaseDeviceUrl, transport: HTTPTransport) -> Leas
         if (named.netloc, named.scheme) != (address.netloc, address.scheme):
             if not named.tls or not (item.sslThumbprint or item.sslCertificate):
                 raise ProtocolError(
-                    f"the lease sends us to {named.netloc} without a way to know that host"
+                    f"the lease refers to {named.netloc} without its certificate digest"
                 )
             # The digest came over a channel that was verified, so SHA-1 will do.
             pin = (
@@ -326,19 +327,15 @@ async def _beat(lease: Lease, patience: float) -> None:
                 await lease.lease.HttpNfcLeaseProgress(max(0, min(100, int(lease.percent))))
             last = loop.time()
         except (vim25.ManagedObjectNotFound, vim25.InvalidState, vim25.Timedout) as exc:
-            raise LeaseError(
-                f"the host has given up {lease!r}", hint="Start the transfer anew."
-            ) from exc
+            raise LeaseError(f"the host ended {lease!r}", hint="Start the transfer again.") from exc
         except (VimlibError, TimeoutError) as exc:
             silent = loop.time() - last
             if silent >= patience:
                 raise LeaseError(
-                    f"{lease!r}: no sign of life got through for {silent:.0f} s, the host has given it up",
-                    hint="Start the transfer anew.",
+                    f"{lease!r} expired: no heartbeat reached the host for {silent:.0f} s",
+                    hint="Start the transfer again.",
                 ) from exc
-            log.warning(
-                "%r: a heartbeat failed, %.0f s are left: %r", lease, patience - silent, exc
-            )
+            log.warning("%r: heartbeat failed, %.0f s left: %r", lease, patience - silent, exc)
         await asyncio.sleep(pause)
 
 
@@ -356,13 +353,11 @@ async def _abort(lease: vim25.HttpNfcLease, reason: BaseException) -> None:
         async with asyncio.timeout(_LAST_CALL):
             await lease.HttpNfcLeaseAbort(fault=_as_fault(reason))
     except vim25.ManagedObjectNotFound:
-        log.debug("%r was gone already", lease)
+        log.debug("%r no longer exists", lease)
     except (VimlibError, TimeoutError) as exc:
-        log.warning(
-            "%r was not aborted; the host gives it up when its time is over: %r", lease, exc
-        )
+        log.warning("cannot abort %r, which expires on the host: %r", lease, exc)
     else:
-        log.info("%r was aborted", lease)
+        log.info("aborted %r", lease)
 
 
 def _as_fault(reason: BaseException) -> vim25.LocalizedMethodFault:

@@ -52,7 +52,7 @@ class Secret:
         return format(repr(self), spec)
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a Secret is not pickled or copied")
+        raise TypeError("a Secret cannot be pickled or copied")
 
     def __copy__(self) -> Secret:
         return self

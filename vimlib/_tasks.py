@@ -97,7 +97,8 @@ class TaskWaiter:
         """
         if not isinstance(task, vim25.Task):
             raise UsageError(
-                f"{task!r} is not a task", hint="Methods that return one end in _Task."
+                f"not a task: {task!r}",
+                hint="Methods that return a task have names that end in _Task.",
             )
         event = asyncio.Event()
         lane = QUIET if on_progress is None else CHATTY
@@ -135,12 +136,12 @@ class TaskWaiter:
         Cancelling and the other errors are as in `wait`.
         """
         if attempts < 1:
-            raise UsageError("attempts is at least 1")
+            raise UsageError(f"attempts must be at least 1, got {attempts}")
         for attempt in range(1, attempts):
             try:
                 return await self.wait(await start(), timeout, on_progress, cancel=cancel)
             except CONTENTION as fault:
-                log.info("attempt %d of %d was refused: %s", attempt, attempts, fault)
+                log.info("attempt %d of %d refused: %s", attempt, attempts, fault)
             jitter = 0.5 + random.random() / 2  # noqa: S311 - no secret hangs on it
             await asyncio.sleep(min(10.0, 0.25 * 2**attempt) * jitter)
         return await self.wait(await start(), timeout, on_progress, cancel=cancel)
@@ -207,19 +208,19 @@ class TaskWaiter:
     async def _timed_out(
         self, tracked: Tracked, seconds: float | None, cancel: bool
     ) -> TaskTimeoutError:
-        state = printable(str(tracked.props.get(STATE, "not told of yet")), 40)
+        state = printable(str(tracked.props.get(STATE, "not reported yet")), 40)
         progress = tracked.props.get(PROGRESS)
         at = "" if progress is None else f" at {progress} %"
         error = TaskTimeoutError(
-            f"{tracked.obj!r} was {state}{at} after {seconds} s",
-            hint="It goes on: wait for it again, or cancel it with CancelTask.",
+            f"{tracked.obj!r} did not finish within {seconds} s: {state}{at}",
+            hint="It is still running: wait for it again, or cancel it with CancelTask.",
             task=tracked.obj,
         )
         if cancel:
             refused = await finish(self._cancel(tracked), what=f"cancelling {tracked.obj!r}")
-            error.hint = "The host was told to cancel it."
+            error.hint = "Its cancellation was requested."
             if refused is not None:
-                error.hint = f"It goes on: cancelling it failed with {refused!r}."
+                error.hint = f"It is still running: cancelling it failed with {refused!r}."
         return error
 
     async def _cancel(self, tracked: Tracked) -> Exception | None:
@@ -229,7 +230,7 @@ class TaskWaiter:
             async with asyncio.timeout(CANCEL_SECONDS):
                 await task.CancelTask()
         except (VimlibError, TimeoutError) as error:
-            log.warning("%r was not cancelled: %r", task, error)
+            log.warning("cannot cancel %r: %r", task, error)
             return error
         return None
 
@@ -258,14 +259,14 @@ def _result(tracked: Tracked) -> Any:
         if ERROR in tracked.missing:
             raise _of_task(tracked.missing[ERROR].copy(), task)
         raise TaskError(
-            f"{task!r} failed and the host does not say why",
-            hint="Look at the host's events for what happened at that time.",
+            f"{task!r} failed without a fault",
+            hint="Check the host's events of that time.",
             task=task,
         )
     if tracked.gone:
         raise TaskVanishedError(
-            f"the host no longer knows {task!r}, and how it ended was not seen",
-            hint="Read the object that it worked on to learn what became of it.",
+            f"the host no longer has {task!r}, and its result was not read",
+            hint="Read the state of the object that it changed.",
             task=task,
         )
     if tracked.failure is not None:
@@ -282,8 +283,8 @@ def _question(tracked: Tracked, machine: Tracked) -> TaskQuestionError:
     question: vim25.VirtualMachineQuestionInfo = machine.props[QUESTION]
     text = printable(question.text or "", 300)
     return TaskQuestionError(
-        f"{machine.obj!r} waits for an answer, so {tracked.obj!r} does not go on: {text}",
-        hint="Answer it with AnswerVM, then wait for the task again.",
+        f"{machine.obj!r} has a pending question that blocks {tracked.obj!r}: {text}",
+        hint="Answer the question with AnswerVM, then wait for the task again.",
         task=tracked.obj,
         question=question,
     )

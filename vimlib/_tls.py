@@ -54,8 +54,8 @@ _NOT_TLS: Final = frozenset(
 )
 
 BROKEN_HANDSHAKE: Final = (
-    "Check that the port is the one of the API. A host that is too old for us breaks off like this"
-    " too (ESX 4.1 and before): allow it with TLS(legacy=True) or --tls-legacy."
+    "Check that the port is that of the API. A host with outdated TLS also closes the connection"
+    " (ESX 4.1 and older): allow it with TLS(legacy=True) or --tls-legacy."
 )
 
 # ssl.OP_LEGACY_SERVER_CONNECT has a name in Python 3.12 and later; the number is OpenSSL's.
@@ -81,7 +81,7 @@ class Pin:
         try:
             return cls.of(ssl.PEM_cert_to_DER_cert(pem.strip()))
         except ValueError as exc:
-            raise UsageError(f"not a certificate in PEM: {exc}") from None
+            raise UsageError(f"invalid PEM certificate: {exc}") from None
 
     def matches(self, der: bytes) -> bool:
         """Tell whether `der` is the pinned certificate."""
@@ -100,8 +100,8 @@ def parse_pin(text: str) -> Pin:
     algorithm = _ALGORITHMS.get(len(bare))
     if algorithm is None or re.fullmatch(r"[0-9A-Fa-f]+", bare) is None:
         raise UsageError(
-            f"not a certificate thumbprint: {printable(text, 140)!r}",
-            hint="Give the SHA-256 of the certificate in hex, 64 digits, colons or not.",
+            f"invalid certificate thumbprint: {printable(text, 140)!r}",
+            hint="Give the SHA-256 of the certificate, 64 hex digits with or without colons.",
         )
     return Pin(algorithm, bytes.fromhex(bare))
 
@@ -163,7 +163,7 @@ class TLS:
             object.__setattr__(self, "_pin", parse_pin(self.pin))
         if not self.verify and self.ca is not None:
             raise UsageError(
-                "verify=False and ca= contradict each other", hint="Drop one of the two."
+                "verify=False and ca= are mutually exclusive", hint="Give one of them."
             )
 
     def prepare(self, host: str, port: int = 443) -> Trust:
@@ -209,7 +209,7 @@ class Trust:
             return
         seen = fingerprint(der) if der is not None else ""
         raise PinMismatchError(
-            f"the certificate of {self.host} is not the pinned one; its SHA-256 is {seen or 'not known'}",
+            f"the certificate of {self.host} does not match the pin; its SHA-256 is {seen or 'unknown'}",
             hint="If the host has a new certificate and you trust it, pin this SHA-256.",
             host=self.host,
             sha256=seen,
@@ -223,12 +223,14 @@ class Trust:
                 cause.verify_message or cause.reason or "not accepted", der
             )
         reason = cause.reason or type(cause).__name__
-        hint = "Check that the port is the one of the API."
+        hint = "Check that the port is that of the API."
         if reason in _NOT_TLS:
             said = "the port does not speak TLS"
         elif reason in _TOO_OLD and not self.legacy:
             said = f"the TLS handshake failed ({reason})"
-            hint = "If it is an old host (ESX 4.1 and before), allow it with TLS(legacy=True) or --tls-legacy."
+            hint = (
+                "For ESX 4.1 and older, allow outdated TLS with TLS(legacy=True) or --tls-legacy."
+            )
         else:
             said = f"the TLS handshake failed ({reason})"
         return TLSError(f"{self.host}: {said}", hint=hint, host=self.host)
@@ -236,7 +238,7 @@ class Trust:
     def certificate_error(self, reason: str, der: bytes | None) -> CertificateError:
         """Return the error for a certificate that was not accepted, with its SHA-256 if it was seen."""
         seen = fingerprint(der) if der is not None else ""
-        hint = "Give the CA that signed it (ca=), or pin it once you have compared its SHA-256 on the host"
+        hint = "Give the CA that signed it (ca=), or compare its SHA-256 on the host and pin it"
         return CertificateError(
             f"the certificate of {self.host} was not accepted: {reason}"
             + (f"; its SHA-256 is {seen}" if seen else ""),

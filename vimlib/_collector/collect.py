@@ -152,12 +152,12 @@ async def listing(
             except (OutcomeUnknownError, SessionExpiredError) as error:
                 if not left:
                     raise
-                log.info("a page was lost, the listing is begun anew: %s", error)
+                log.info("a page was lost, restarting the listing: %s", error)
             except vim25.ManagedObjectNotFound as gone:
                 known: vim25.ManagedObject | None = gone.obj
                 if not left or known is None or known.moref not in views:
                     raise
-                log.info("a view was lost, the listing is begun anew: %s", gone)
+                log.info("a view was lost, restarting the listing: %s", gone)
         before = frozenset(told)
 
 
@@ -187,7 +187,7 @@ async def _pages(
             try:
                 await collector.CancelRetrievePropertiesEx(result.token)
             except (vim25.InvalidArgument, vim25.InvalidProperty):
-                log.debug("a retrieval had ended already")
+                log.debug("the retrieval has already ended")
 
     options = vim25.RetrieveOptions(maxObjects=page)
     result = await acquire("a retrieval", collector.RetrievePropertiesEx([spec], options), forget)
@@ -260,8 +260,10 @@ def collect(
             `source` is, is gone. Of objects that are named one by one, one that is gone is left out
             (a host before 4.1 refuses them all).
     """
-    if page < 1 or (limit is not None and limit < 0):
-        raise UsageError("page is at least 1 and limit at least 0")
+    if page < 1:
+        raise UsageError(f"page must be at least 1, got {page}")
+    if limit is not None and limit < 0:
+        raise UsageError(f"limit must be at least 0, got {limit}")
     return Collection(context, kind, shape_of(kind, what, context.api_version), source, limit, page)
 
 

@@ -39,7 +39,7 @@ class Context:
         patience: float = 60.0,
     ) -> None:
         if max_wait < 1:
-            raise ValueError("max_wait is at least 1 second")
+            raise ValueError(f"max_wait must be at least 1 second, got {max_wait}")
         self.invoker = invoker
         self.content = content
         """What the host said of itself when asked first; proxies in it may be unbound."""

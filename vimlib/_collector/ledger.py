@@ -127,7 +127,7 @@ class Ledger(Generic[T]):
         for change in update.changeSet:
             name = change.name
             if self._paths is not None and name not in self._paths:
-                log.debug("%r: %s was not asked for", update.obj, name)
+                log.debug("%r: the host sent %s, which was not requested", update.obj, name)
                 continue
             missing.pop(name, None)
             if change.val is None or change.op in _UNSET:

@@ -40,11 +40,9 @@ async def release(what: str, work: Coroutine[Any, Any, object]) -> None:
             async with asyncio.timeout(RELEASE_SECONDS):
                 await work
         except vim25.ManagedObjectNotFound:
-            log.debug("%s was gone already", what)
+            log.debug("%s no longer exists", what)
         except (VimlibError, TimeoutError) as error:
-            log.warning(
-                "%s could not be released and stays until the session ends: %r", what, error
-            )
+            log.warning("cannot release %s, which remains until the session ends: %r", what, error)
 
     await finish(bounded(), what=f"release of {what}")
 

@@ -34,7 +34,7 @@ def split_path(path: str) -> list[str]:
         at = match.end()
     if not names or at < len(path):
         raise UsageError(
-            f"{printable(path)!r} is not a property path",
+            f"invalid property path: {printable(path)!r}",
             hint='Write it as "runtime.powerState" or "config.hardware.device[4000]".',
         )
     return names
@@ -66,7 +66,7 @@ def check_kind(kind: type[ManagedObject], version: str) -> None:
     given: object = kind  # what callers without a type checker may hand in
     if not (isinstance(given, type) and issubclass(given, ManagedObject)):
         raise UsageError(
-            f"{kind!r} is not a managed type", hint="Give one, as vim25.VirtualMachine."
+            f"not a managed type: {kind!r}", hint="Give a managed type, as vim25.VirtualMachine."
         )
     _check_since(kind.__name__, kind._since_, version)
 
@@ -106,8 +106,8 @@ def check_path(kind: type[ManagedObject], path: str, version: str) -> None:
 def _check_since(item: str, since: str, version: str) -> None:
     if since and parse_version(since) > parse_version(version):
         raise VersionError(
-            f"{item} came with API {since} and the host speaks {version}",
-            hint="Leave it out for this host.",
+            f"{item} needs API {since}, the host has API {version}",
+            hint="Omit it for this host.",
             item=item,
             needs=since,
             speaks=version,
@@ -120,4 +120,4 @@ def _similar(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name.lower(), folded, n=3)
     if close:
         return "Did you mean " + " or ".join(repr(folded[item]) for item in close) + "?"
-    return "The type's docstring says where the reference lists its properties."
+    return "The docstring of the type names the reference page that lists its properties."

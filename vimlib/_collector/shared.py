@@ -83,7 +83,7 @@ class SharedCollector:
         try:
             return await acquire("a PropertyFilter", create(spec, partialUpdates=False), undo)
         except OutcomeUnknownError as lost:
-            log.info("a filter is made once more: %s", lost)
+            log.info("creating a filter again: %s", lost)
         return await acquire("a PropertyFilter", create(spec, partialUpdates=False), undo)
 
     def forget(self, item: vim25.PropertyFilter) -> None:

@@ -97,7 +97,7 @@ def _objects(source: object) -> list[vim25.ManagedObject]:
     objects: list[Any] = list(source) if isinstance(source, Iterable) else [source]
     if not all(isinstance(obj, vim25.ManagedObject) for obj in objects):
         raise UsageError(
-            f"{type(source).__name__} is no source of objects",
-            hint="Give None, an object, an iterable of objects, a view or a walk.",
+            f"invalid source of objects: {type(source).__name__}",
+            hint="Give None, an object, an iterable of objects, a view or a traversal.",
         )
     return objects

@@ -145,7 +145,9 @@ class Tracker:
             ClosedError: The tracker is closed.
         """
         if self._closed:
-            raise ClosedError("the client is closed", hint="Wait before leaving it.")
+            raise ClosedError(
+                "the client is closed", hint="Wait for tasks before leaving the client's block."
+            )
         line = self._lines.setdefault(lane, _Line())
         tracked = line.tracked.get(obj.moref)
         if tracked is None or tracked.gone or tracked.failure is not None:
@@ -172,7 +174,7 @@ class Tracker:
         Safe to call twice. Cancelling is put off until all is released.
         """
         self._closed = True
-        self._fail(ClosedError("the client was closed while this was waited for"))
+        self._fail(ClosedError("the client was closed during this wait"))
         runner = self._runner
         if runner is not None:
             runner.cancel()

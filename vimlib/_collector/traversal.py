@@ -125,7 +125,7 @@ def via(kind: type[vim25.ManagedObject], path: str) -> Traversal:
         )
         raise UsageError(
             f"{kind.__name__}.{path} does not refer to other objects",
-            hint=f"{kind.__name__} refers to others by: {links or 'nothing'}.",
+            hint=f"{kind.__name__} refers to other objects by: {links or 'no property'}.",
         )
     return Traversal((Hop(kind.__name__, path),))
 

@@ -105,7 +105,7 @@ class StructShape(Generic[S]):
                     raise self._absent(obj, name, path, missing)
             elif accepts and not isinstance(value, accepts):
                 raise UsageError(
-                    f"{self.cls.__name__}.{name} wants {_names(accepts)}, and {path} of {obj!r} is "
+                    f"{self.cls.__name__}.{name} must be {_names(accepts)}, but {path} of {obj!r} is "
                     f"{type(value).__name__}",
                     hint="Change the field's annotation.",
                 )
@@ -122,7 +122,7 @@ class StructShape(Generic[S]):
         if path in missing:
             return missing[path].copy()
         return UsageError(
-            f"{path} is not set on {obj!r}, and {self.cls.__name__}.{name} has no place for that",
+            f"{path} of {obj!r} is not set, and {self.cls.__name__}.{name} is required",
             hint="Annotate the field with `| None`, or give it a default.",
         )
 
@@ -144,7 +144,7 @@ def shape_of(kind: type[ManagedObject], what: Sequence[Any], version: str) -> Sh
             return shape
     else:
         raise UsageError(
-            "what to read is given as property paths or as one Struct class",
+            "the properties must be given as paths or as one Struct class",
             hint='Write collect(vim25.VirtualMachine, "name") or collect(vim25.VirtualMachine, MyRow).',
         )
     for path in shape.paths:

@@ -65,7 +65,7 @@ async def container_view(
         check_kind(kind, context.api_version)
         if not issubclass(kind, vim25.ManagedEntity):
             raise UsageError(
-                f"{kind.__name__} is not part of the inventory tree, so no container has it",
+                f"a container view cannot list {kind.__name__}, which is not part of the inventory tree",
                 hint="Give the objects themselves as source, or a traversal to them.",
             )
     make = view_manager(context).CreateContainerView(

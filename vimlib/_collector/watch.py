@@ -241,7 +241,7 @@ def watch(
             gone. Views end with the session that made them.
     """
     if batch < 1:
-        raise UsageError("batch is at least 1")
+        raise UsageError(f"batch must be at least 1, got {batch}")
     return Watch(context, kind, shape_of(kind, what, context.api_version), source, batch)
 
 
@@ -282,11 +282,11 @@ async def wait_for(
         if isinstance(error, VimlibError):
             raise
         raise DeadlineError(
-            f"{path} of {obj!r} was {value!r} to the end of {timeout} s",
-            hint="Give a longer timeout, or look at the host for what holds it up.",
+            f"{path} of {obj!r} is still {value!r} after {timeout} s",
+            hint="Give a longer timeout, or check on the host why it does not change.",
             host=context.invoker.host,
             phase="wait",
             seconds=timeout,
             outcome="not_sent",
         ) from None
-    raise AssertionError("a watch does not end by itself")
+    raise AssertionError("a watch ended without a close")

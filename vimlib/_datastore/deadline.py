@@ -50,7 +50,7 @@ async def within(
             begun, `outcome` is `unknown` where something that changes files had left.
     """
     if not seconds > 0:
-        raise UsageError(f"the deadline must be positive, not {seconds!r}")
+        raise UsageError(f"the timeout must be above 0, got {seconds!r}")
     course = Course()
     try:
         async with asyncio.timeout(None if math.isinf(seconds) else seconds):
@@ -68,11 +68,11 @@ def _passed(
     if reads:
         hint = "Nothing was changed. Try again, or give a longer timeout."
     elif course.task is None:
-        hint = "The host may have done it: look at the file before you act again."
+        hint = "The host may have executed it: check the file before you act again."
     else:
-        hint = "The host's task goes on: wait for it with client.wait(error.task), or cancel it."
+        hint = "The host's task is still running: wait for it with client.wait(error.task), or cancel it."
     error = DeadlineError(
-        f"{verb} of {path} had not ended after {seconds:g} s",
+        f"{verb} of {path} did not finish within {seconds:g} s",
         hint=hint,
         host=host,
         phase=verb,

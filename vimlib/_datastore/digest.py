@@ -27,10 +27,10 @@ class Digest:
             self._hash = hashlib.new(algorithm, usedforsecurity=False)
         except ValueError:
             raise UsageError(
-                f"there is no hash {algorithm!r}", hint="Take sha256 or sha512."
+                f"unknown hash algorithm: {algorithm!r}", hint="Use sha256 or sha512."
             ) from None
         if not self._hash.digest_size:
-            raise UsageError(f"{algorithm!r} has no length of its own")
+            raise UsageError(f"hash algorithm without a fixed length: {algorithm!r}")
         self._waiting: list[bytes] = []
         self._size = 0
 

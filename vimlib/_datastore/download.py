@@ -36,7 +36,7 @@ def content_range(value: str | None) -> tuple[int, int, int]:
     """
     match = re.fullmatch(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", value or "")
     if match is None or not int(match[1]) <= int(match[2]) < int(match[3]):
-        raise ProtocolError("the host sent a part of the file and does not say which")
+        raise ProtocolError("the host sent a part of the file without a valid Content-Range")
     return int(match[1]), int(match[2]) + 1, int(match[3])
 
 
@@ -91,11 +91,11 @@ class Download:
         else:
             # A host that ignores Range sends all; what was not asked for is skipped below.
             if reply.length is None:
-                raise ProtocolError(f"the host does not say how long {self.path} is")
+                raise ProtocolError(f"the host sent {self.path} without a Content-Length")
             first, end, total = 0, reply.length, reply.length
         wanted_end = min(total, stop) if stop is not None else total
         if first > start or end < wanted_end or start > total:
-            raise ProtocolError(f"the host sent another part of {self.path} than was asked for")
+            raise ProtocolError(f"the host sent a different part of {self.path} than requested")
         if self.file_size and total != self.file_size:
             raise self._changed(total)
         self.file_size, self.stop = total, wanted_end
@@ -105,8 +105,8 @@ class Download:
 
     def _changed(self, total: int) -> TransferCorruptError:
         return TransferCorruptError(
-            f"{self.path} changed while it was read",
-            hint="Read it again when nobody writes to it.",
+            f"{self.path} changed during the download",
+            hint="Download it again when no one writes to it.",
             path=self.path,
             expected=self.file_size,
             actual=total,
@@ -114,7 +114,7 @@ class Download:
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         if self._iterated or self._reply is None:
-            raise UsageError("a download is read once, while it is open")
+            raise UsageError("a download can be read once, while it is open")
         self._iterated = True
         fruitless = 0
         while True:
@@ -175,13 +175,13 @@ class Download:
 def rejected(path: str, verb: str, status: int, excerpt: str) -> VimlibError:
     """Return the error for a status with which the host refuses a transfer."""
     hints = {
-        401: "The session ended meanwhile: start again from the first byte.",
+        401: "The session has ended: start again from the first byte.",
         403: "Check the user's rights, and whether the host's licence allows writing.",
-        404: "Check the datastore, and that the folder exists.",
+        404: "Check that the datastore and the folder exist.",
         409: "Choose another name, or allow overwriting.",
-        416: "The file ends before that: stat() says how long it is.",
+        416: "The range begins after the end of the file; stat() returns its size.",
         413: "The file is larger than the datastore allows.",
-        507: "Free some room on the datastore.",
+        507: "Free some space on the datastore.",
     }
     said = f": {excerpt}" if excerpt else ""
     return TransferRejectedError(

@@ -60,7 +60,7 @@ class PutTarget:
 def no_such(path: DatastorePath) -> NotFoundError:
     """Return the error for a file or folder that is not there."""
     return NotFoundError(
-        f"there is no {path}",
+        f"not found: {path}",
         hint=f"List the folder: vimctl datastore ls '{path.parent}'.",
         kind="file",
         name=str(path),

@@ -36,24 +36,24 @@ class DatastorePath:
         if not name or re.search(r"[\[\]/]", name) or _FORBIDDEN.search(name):
             _refuse(
                 f"[{name}] {path}",
-                "the datastore's name is empty or holds a bracket, a slash or a control character",
+                "the name of the datastore must not be empty or contain brackets, slashes or control characters",
             )
         if not path:
             return
         for part in path.split("/"):
             if part in {"", ".", ".."}:
-                _refuse(str(self), f"it has the part {part!r}")
+                _refuse(str(self), f"a part must not be {part!r}")
             if _FORBIDDEN.search(part):
-                _refuse(str(self), "it has a control character or half a surrogate")
+                _refuse(str(self), "it contains a control character or a lone surrogate")
             if len(part.encode()) > _LONGEST_PART:
-                _refuse(str(self), f"a part has more than {_LONGEST_PART} bytes")
+                _refuse(str(self), f"a part must have at most {_LONGEST_PART} bytes")
 
     @classmethod
     def parse(cls, text: str) -> DatastorePath:
         """Read `[datastore1] a/b.vmdk`; one slash at the end is passed over. Raises `InvalidPathError`."""
         match = _PRINTED.match(text)
         if match is None:
-            _refuse(text, "it does not begin with [datastore]")
+            _refuse(text, "it must begin with [datastore]")
         return cls(match[1], (match[2] or "").removesuffix("/"))
 
     @property
@@ -85,7 +85,7 @@ class DatastorePath:
 
     def __truediv__(self, part: str) -> DatastorePath:
         if not part:
-            _refuse(str(self), "an empty part was appended")
+            _refuse(str(self), "the appended part is empty")
         return DatastorePath(self.datastore, f"{self.path}/{part}" if self.path else part)
 
     def __str__(self) -> str:
@@ -94,7 +94,7 @@ class DatastorePath:
 
 def _refuse(text: str, why: str) -> NoReturn:
     raise InvalidPathError(
-        f"not a path in a datastore: {printable(text, 300)}: {why}",
+        f"invalid datastore path: {printable(text, 300)}: {why}",
         hint="Write it as `[datastore1] folder/file.vmdk`.",
         path=text,
     )

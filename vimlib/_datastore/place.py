@@ -59,7 +59,7 @@ async def find_place(
     if not found:
         where = f" in {printable(str(datacenter))}" if datacenter else ""
         raise NotFoundError(
-            f"there is no datastore {printable(name)!r}{where} on {context.invoker.host}",
+            f"datastore not found{where} on {context.invoker.host}: {printable(name)!r}",
             hint="List them: vimctl ls, or client.collect(vim25.Datastore, 'name').",
             kind="Datastore",
             name=name,
@@ -68,7 +68,7 @@ async def find_place(
         raise UsageError(
             f"{len(found)} datacenters have a datastore {printable(name)!r}: "
             + ", ".join(printable(path) for path, _, _ in found),
-            hint="Say which: client.datastore(name, datacenter=...).",
+            hint="Choose one: client.datastore(name, datacenter=...).",
         )
     path, center, store_row = found[0]
     return Place(store_row.obj, store_row["browser"], center, path)

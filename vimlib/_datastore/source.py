@@ -42,8 +42,8 @@ async def opened(source: Source, size: int | None) -> tuple[AsyncIterable[bytes]
         return _file(source), found.st_size if size is None else size
     if size is None:
         raise UsageError(
-            "the size of the source is not known",
-            hint="Give size=: the host must be told the length before the first byte.",
+            "the size of the source is unknown",
+            hint="Give size=: the length is sent before the first byte.",
         )
     return source, size
 

@@ -88,7 +88,7 @@ class Datastore:
             path = DatastorePath.parse(path) if path.startswith("[") else self._relative(path)
         if path.datastore != self.name:
             raise UsageError(
-                f"{path} is not in the datastore {self.name!r}",
+                f"{path} is not in datastore {self.name!r}",
                 hint="Use client.datastore() with the name that is in the path.",
             )
         return path
@@ -200,7 +200,7 @@ class Datastore:
         async with self._transport.http(request) as reply:
             if reply.status == 200:
                 if reply.length is None:
-                    raise ProtocolError(f"the host does not say how long {path} is")
+                    raise ProtocolError(f"the host returned no Content-Length for {path}")
                 return FileEntry(path, reply.length, None)
             if reply.status == 404:
                 return None
@@ -344,7 +344,7 @@ class Datastore:
     def _elsewhere(self, to: str | DatastorePath) -> DatastorePath:
         if isinstance(to, str):
             to = DatastorePath.parse(to) if to.startswith("[") else self._relative(to)
-        return _not_root(to, "a name for a file")
+        return _not_root(to, "the target of a move")
 
     async def _absent(
         self, source: DatastorePath, target: DatastorePath, course: Course
@@ -408,13 +408,13 @@ class Datastore:
         """
         file = self._below(path, "stored")
         if verify not in {"size", "hash"}:
-            raise UsageError(f"verify is 'size' or 'hash', not {verify!r}")
+            raise UsageError(f"verify must be 'size' or 'hash', got {verify!r}")
         body, length = await opened(source, size)
         digest = Digest() if verify == "hash" else None
         if digest is not None:
             body = digest.passing(body)
         if not overwrite and await self.exists(file, timeout=timeout):
-            raise rejected(str(file), "store", 409, "it exists already")
+            raise rejected(str(file), "store", 409, "the file already exists")
         door = await self._door(file, "httpPut", direct=direct)
         request = HTTPRequest(
             method="PUT",
@@ -446,7 +446,7 @@ class Datastore:
             async with self._within("stat", file, timeout) as course:
                 entry = await self._find(file, course)
         except DeadlineError as error:
-            log.info("%s: its folder is not listed, the file itself is asked: %s", file, error)
+            log.info("%s: cannot list its folder, requesting the file itself: %s", file, error)
             entry = None
         if entry is None or entry.size != size:
             # The list of a folder may lag behind; the file itself does not.
@@ -454,8 +454,8 @@ class Datastore:
         if entry is None or entry.size != size:
             actual = None if entry is None else entry.size
             raise TransferCorruptError(
-                f"the host took {file} and has "
-                + ("no such file" if actual is None else f"{actual} bytes of {size}"),
+                f"the host accepted {file} but stored "
+                + ("no file" if actual is None else f"{actual} of {size} bytes"),
                 hint="Delete it and upload it again.",
                 path=str(file),
                 expected=size,
@@ -490,8 +490,8 @@ class Datastore:
         actual = await found.hexdigest()
         if actual != digest.lower():
             raise TransferCorruptError(
-                f"the host gives back other bytes of {file} than were sent: "
-                f"{algorithm} {actual[:16]}..., not {digest[:16].lower()}...",
+                f"the stored {file} differs from the bytes that were sent: "
+                f"expected {algorithm} {digest[:16].lower()}..., got {actual[:16]}...",
                 hint="Delete it, upload it again, and have the datastore checked.",
                 path=str(file),
                 expected=digest.lower(),
@@ -539,7 +539,9 @@ class Datastore:
         file = self._below(path, "read")
         start, stop = range if range is not None else (0, None)
         if start < 0 or (stop is not None and stop <= start):
-            raise UsageError(f"{start} to {stop} is no range of bytes")
+            raise UsageError(
+                f"range must be (start, stop) with 0 <= start < stop, got ({start}, {stop})"
+            )
 
         @asynccontextmanager
         async def request(first: int, end: int | None) -> AsyncIterator[HTTPReply]:
@@ -582,7 +584,9 @@ class Datastore:
             if door is not None:
                 return door
             log.info(
-                "%s: no direct way to a host, the bytes go through %s", file, self._session.host
+                "%s: no direct connection to a host, transferring through %s",
+                file,
+                self._session.host,
             )
         cookie = await self._session.ensure()
         return Door(
@@ -599,7 +603,8 @@ class Datastore:
 def _not_root(path: DatastorePath, what: str) -> DatastorePath:
     if not path.path:
         raise UsageError(
-            f"{path} is the root of a datastore, which is not {what}", hint="Name what is in it."
+            f"the root of a datastore cannot be {what}: {path}",
+            hint="Name a file or folder in it.",
         )
     return path
 

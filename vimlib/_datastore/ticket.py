@@ -73,10 +73,10 @@ async def host_door(
             address = parse_address(f"https://{ticket.hostName}", path="/folder")
         pins = ticket_pins(ticket)
     except UsageError as exc:  # what was read here is the host's, not the caller's
-        raise ProtocolError(f"the ticket has an address or a digest that is none: {exc}") from None
+        raise ProtocolError(f"invalid address or certificate digest in the ticket: {exc}") from None
     if not pins:
         log.warning(
-            "%s gave a ticket for %s without its certificate's digest: it is not used",
+            "%s issued a ticket for %s without a certificate digest; not used",
             context.invoker.host,
             address.netloc,
         )

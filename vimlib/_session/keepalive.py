@@ -62,13 +62,13 @@ class Keepalive:
             try:
                 await self._beat()
             except LoginError as exc:
-                log.error("the session is not kept alive any more: %s", exc)  # noqa: TRY400
+                log.error("keepalive stopped, the login was refused: %s", exc)  # noqa: TRY400
                 return
             except ClosedError:
                 return
             except VimlibError as exc:
-                log.warning("a keepalive failed, the next one comes in %g s: %s", idle, exc)
+                log.warning("keepalive failed, next in %g s: %s", idle, exc)
             except Exception:
                 # A middleware's own; it must not end the session that it was to look at.
-                log.exception("a keepalive failed, the next one comes in %g s", idle)
+                log.exception("keepalive failed, next in %g s", idle)
             self._last = loop.time()

@@ -237,9 +237,11 @@ class Login:
             async with asyncio.timeout(self._caller.timeouts.logout):
                 await self._log_out()
         except vim25.NoPermission:
-            log.debug("%s: the session had ended already", host)
+            log.debug("%s: the session has already ended", host)
         except (VimlibError, TimeoutError) as exc:
-            log.warning("%s: not logged out, the session stays until it idles out: %s", host, exc)
+            log.warning(
+                "%s: logout failed, the session remains until its idle timeout: %s", host, exc
+            )
         else:
             log.info("logged out of %s", host)
         self._caller.cookie = None

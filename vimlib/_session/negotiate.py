@@ -44,7 +44,7 @@ def read_versions(document: bytes, namespace: str = "urn:vim25") -> tuple[str, .
         root = etree.fromstring(document, parser)
     except (etree.XMLSyntaxError, ValueError) as exc:
         raise ProtocolError(
-            f"the host's list of API versions is no XML: {printable(str(exc), 120)}"
+            f"the host's list of API versions is not XML: {printable(str(exc), 120)}"
         ) from None
     if root.getroottree().docinfo.doctype:
         raise ForbiddenXMLError("the host's list of API versions has a DOCTYPE")
@@ -69,7 +69,7 @@ def newest_known(about_version: str, known: Sequence[str]) -> str:
     Raises `ProtocolError` for a version that is none.
     """
     if not _VERSION.match(about_version):
-        raise ProtocolError(f"the host's API version is {printable(about_version, 40)!r}")
+        raise ProtocolError(f"invalid API version from the host: {printable(about_version, 40)!r}")
     theirs = parse_version(about_version)
     fitting = [version for version in known if parse_version(version) <= theirs]
     return max(fitting, key=parse_version) if fitting else FIRST

@@ -62,7 +62,7 @@ class Backoff:
 
     def __post_init__(self) -> None:
         if not (self.first > 0 and self.factor >= 1 and self.longest >= self.first):
-            raise UsageError("a back-off needs first > 0, factor >= 1 and longest >= first")
+            raise UsageError("backoff must have first > 0, factor >= 1 and longest >= first")
 
     def delay(self, repeat: int, random: Callable[[], float]) -> float:
         """Return the pause before the repeat of that number (1 is the first).
@@ -91,7 +91,7 @@ class RetryPolicy:
 
     def __post_init__(self) -> None:
         if self.attempts < 1 or self.budget < 0 or self.refill < 0:
-            raise UsageError("a retry policy needs attempts >= 1, budget >= 0 and refill >= 0")
+            raise UsageError("retry policy must have attempts >= 1, budget >= 0 and refill >= 0")
 
 
 class Budget:

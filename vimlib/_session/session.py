@@ -72,7 +72,7 @@ class Session:
         retry_login: bool = False,
     ) -> None:
         if keepalive is not None and not keepalive > 0:
-            raise UsageError("keepalive must be a positive number of seconds, or None")
+            raise UsageError(f"keepalive must be None or above 0 seconds, got {keepalive!r}")
         self._transport = transport
         self._credentials = credentials
         self._refusals = refusals or RefusedLogins(None)
@@ -149,7 +149,7 @@ class Session:
 
     async def __aenter__(self) -> Self:
         if self._state != "new":
-            raise ClosedError("a session is opened once", hint="Make a new one.")
+            raise ClosedError("a session can be opened once", hint="Create a new session.")
         try:
             await self._open()
         except BaseException:
@@ -169,7 +169,7 @@ class Session:
             vim25.ServiceInstance.RetrieveServiceContent, root, {}
         )
         if content is None or content.sessionManager is None:
-            raise ProtocolError(f"{self.host} has no session manager: it is no vSphere host")
+            raise ProtocolError(f"{self.host} has no SessionManager, so it is not a vSphere host")
         if self._forced_version is None and offered is None:
             known = vim25.ServiceInstance._binding_.versions
             self._caller.version = negotiate.newest_known(content.about.apiVersion, known)
@@ -200,7 +200,7 @@ class Session:
             offered = negotiate.read_versions(document)
         except (HTTPStatusError, ProtocolError, RedirectError) as exc:
             # Old hosts and gateways have no such document; the service itself says its version.
-            log.debug("%s: no list of API versions: %s", self.host, exc)
+            log.debug("%s: cannot read the list of API versions: %s", self.host, exc)
             return None
         return negotiate.choose(offered, vim25.ServiceInstance._binding_.versions)
 
@@ -268,7 +268,7 @@ class Session:
                 attempt = attempt.after_login()
             elif decision.action is Action.RESEND:
                 log.warning(
-                    "%s: %s failed, sent again in %.2f s: %s",
+                    "%s: %s failed, retry in %.2f s: %s",
                     self.host,
                     method.name,
                     decision.delay,
@@ -292,8 +292,8 @@ class Session:
         self, method: Method[..., Any], this: ManagedObject, error: VimlibError
     ) -> OutcomeUnknownError:
         return OutcomeUnknownError(
-            f"{method.name} was sent to {self.host} and no answer came: {error}",
-            hint="Read the object's state before you act again; the call is never repeated by itself.",
+            f"{method.name} was sent to {self.host} and no reply arrived: {error}",
+            hint="Read the object's state before you act again; the call is not repeated automatically.",
             method=method.name,
             this=this,
         )
@@ -304,8 +304,10 @@ class Session:
 
 
 def _amid(method: str) -> SessionExpiredError:
-    what = "a listing, which" if method in PAGES else "a wait for updates, whose filters"
-    return SessionExpiredError(f"the session ended amid {what} must be made anew", retryable=True)
+    what = "a listing" if method in PAGES else "a wait for updates"
+    return SessionExpiredError(
+        f"the session ended during {what}, which must be restarted", retryable=True
+    )
 
 
 def _not_open(host: str) -> ClosedError:

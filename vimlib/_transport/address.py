@@ -69,22 +69,22 @@ def parse_address(url: str, *, path: str = "/sdk") -> Address:
         parts = urlsplit(text)
         port = parts.port
     except ValueError as exc:
-        raise _refused(url, "it cannot be read as a URL") from exc
+        raise _refused(url, "malformed URL") from exc
     if parts.scheme not in _PORTS:
         raise _refused(url, "the scheme must be https")
     if "@" in parts.netloc:
         # Not shown: it holds what must not be in a message.
         raise UsageError(
-            "the URL of the server holds a user name or a password",
-            hint="Give username and password as arguments of their own.",
+            "the server URL must not contain a user name or password",
+            hint="Give username and password as separate arguments.",
         )
     if parts.query or parts.fragment:
-        raise _refused(url, "a query or a fragment has no meaning here")
+        raise _refused(url, "a query or fragment is not allowed")
     host = parts.hostname or ""
     if not (_IPV6.match(host) if ":" in host else _HOST.match(host)):
-        raise _refused(url, "the host is missing or has characters that no host has")
+        raise _refused(url, "the host is missing or has invalid characters")
     if port == 0:
-        raise _refused(url, "the port is 0")
+        raise _refused(url, "the port must be 1 to 65535, got 0")
     way = parts.path if parts.path not in {"", "/"} else path
     if re.search(r"[^!-~]", way):
         raise _refused(url, "the path has characters that must be percent-encoded")
@@ -94,6 +94,6 @@ def parse_address(url: str, *, path: str = "/sdk") -> Address:
 def _refused(url: str, why: str) -> UsageError:
     shown = re.sub(r"//[^/@]*@", "//***@", url)
     return UsageError(
-        f"not the address of a server: {printable(shown)!r}: {why}",
+        f"invalid server address {printable(shown)!r}: {why}",
         hint="Write https://HOST/sdk or just HOST.",
     )

@@ -69,7 +69,7 @@ class Timeouts:
         for each in fields(self):
             value = getattr(self, each.name)
             if not value > 0:
-                raise UsageError(f"the deadline {each.name} must be positive, not {value!r}")
+                raise UsageError(f"Timeouts.{each.name} must be above 0, got {value!r}")
 
 
 class EncodedCall(Struct, frozen=True, kw_only=True):

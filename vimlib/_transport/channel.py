@@ -243,12 +243,12 @@ class Channel(asyncio.BufferedProtocol):
             end = self._buffer.find(b"\r\n\r\n")
             if end < 0:
                 if len(self._buffer) > LONGEST_HEAD or not b"HTTP/".startswith(self._buffer[:5]):
-                    raise wrong(self.host, "it does not begin as an HTTP reply", self._buffer)
+                    raise wrong(self.host, "malformed status line", self._buffer)
                 return
             head = parse_head(self._buffer[:end], self.host)
             data, self._buffer = self._buffer[end + 4 :], b""
             if head.status == 101:
-                raise wrong(self.host, "it switches protocols, unasked")
+                raise wrong(self.host, "unrequested switch of protocols")
             if head.status < 200:
                 if not data:
                     return
@@ -286,7 +286,9 @@ class Channel(asyncio.BufferedProtocol):
         why = getattr(exc, "strerror", None) or (type(exc).__name__ if exc else "")
         begun = self._head is not None or self._buffer
         said = (
-            "before its reply was whole" if begun else f"without a reply{f': {why}' if why else ''}"
+            "before the end of its reply"
+            if begun
+            else f"without a reply{f': {why}' if why else ''}"
         )
         return ConnectionLostError(
             f"{self.host} closed the connection {said}",

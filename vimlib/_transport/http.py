@@ -89,7 +89,7 @@ class HTTPReply:
             total += len(chunk)
             if total > limit:
                 raise LimitError(
-                    f"the reply has more than {limit} bytes", limit="http", allowed=limit
+                    f"the reply must have at most {limit} bytes", limit="http", allowed=limit
                 )
             parts.append(chunk)
         return b"".join(parts)
@@ -133,7 +133,7 @@ async def exchange_http(
             )
         coding = (reply.header("content-encoding") or "identity").strip().lower()
         if coding != "identity":  # the bytes of the file are wanted, and counted
-            raise reader.wrong(f"its body is encoded ({printable(coding, 40)}), unasked")
+            raise reader.wrong(f"Content-Encoding must be identity, got {printable(coding, 40)!r}")
         yield reply
     except BaseException:
         connection.abort()
@@ -143,7 +143,7 @@ async def exchange_http(
 
 def _head(request: HTTPRequest, authority: str) -> bytes:
     if not re.fullmatch(r"[A-Z]+", request.method) or not re.fullmatch(r"/[!-~]*", request.target):
-        raise UsageError(f"not a request line: {request.method} {printable(request.target)!r}")
+        raise UsageError(f"invalid request line: {request.method} {printable(request.target)!r}")
     lines = [
         f"{request.method} {request.target} HTTP/1.1",
         f"Host: {authority}",
@@ -155,9 +155,7 @@ def _head(request: HTTPRequest, authority: str) -> bytes:
     for name, value in request.headers.items():
         text = value.reveal() if isinstance(value, Secret) else value
         if not _TOKEN.match(name.encode("utf-8")) or _NOT_TEXT.search(text):
-            raise UsageError(
-                f"the header {printable(name, 40)!r} has characters that no header has"
-            )
+            raise UsageError(f"invalid characters in header {printable(name, 40)!r}")
         lines.append(f"{name}: {text}")
     return "\r\n".join([*lines, "", ""]).encode("latin-1", "strict")
 
@@ -212,7 +210,7 @@ async def _pump(connection: Connection, request: HTTPRequest) -> None:
                 ) from exc
             if done + len(chunk) > request.length:
                 raise SourceError(
-                    f"the source delivers more than the {request.length} bytes that were announced",
+                    f"the source must deliver {request.length} bytes, got more",
                     outcome="unknown",
                 )
             # In pieces: the deadline of a write is one for bytes that do not move, not for a large chunk.
@@ -280,11 +278,11 @@ class _Reader:
     async def line(self, limit: int = _LINE) -> bytes:
         while (end := self.buffer.find(b"\n")) < 0:
             if len(self.buffer) > limit:
-                raise self.wrong("a line of the head is too long")
+                raise self.wrong("header line too long")
             if not await self.more():
                 raise self.cut()
         if end > limit:
-            raise self.wrong("a line of the head is too long")
+            raise self.wrong("header line too long")
         line = bytes(self.buffer[:end])
         del self.buffer[: end + 1]
         return line.removesuffix(b"\r")
@@ -294,10 +292,10 @@ class _Reader:
         interim = 0
         while (head := await self._one_head(pump)).status < 200:
             if head.status == 101:
-                raise self.wrong("it switches protocols, unasked")
+                raise self.wrong("unrequested switch of protocols")
             interim += pump is None or pump.done()  # before that the body's end ends the row
             if interim > _INTERIM:
-                raise self.wrong("it has interim answers without end")
+                raise self.wrong("too many interim responses")
         length = length_of(head, method, self.connection.host)
         body = _Body(self, length)
         if method == "HEAD":  # it says what a GET would bring
@@ -308,7 +306,7 @@ class _Reader:
     async def _one_head(self, pump: asyncio.Task[None] | None) -> Head:
         while (end := self.buffer.find(b"\r\n\r\n")) < 0:
             if len(self.buffer) > LONGEST_HEAD or not b"HTTP/".startswith(self.buffer[:5]):
-                raise self.wrong("it does not begin as an HTTP reply", bytes(self.buffer[:200]))
+                raise self.wrong("malformed status line", bytes(self.buffer[:200]))
             if not await self.more(pump):
                 raise self.cut()
         raw = bytes(self.buffer[:end])
@@ -326,7 +324,7 @@ class _Reader:
 
     def cut(self) -> ConnectionLostError:
         return ConnectionLostError(
-            f"{self.connection.host} closed the connection before its reply was whole",
+            f"{self.connection.host} closed the connection before the end of its reply",
             host=self.connection.host,
         )
 
@@ -342,14 +340,14 @@ class _Body:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         if self._started:
-            raise UsageError("the body of a reply is read once")
+            raise UsageError("the body of a reply can be read once")
         self._started = True
         if self._framing == -1:
             while size := chunk_size(await self._reader.line(), self._reader.connection.host):
                 async for piece in self._exactly(size):
                     yield piece
                 if await self._reader.line() != b"":
-                    raise self._reader.wrong("a chunk is longer than it says")
+                    raise self._reader.wrong("a chunk is longer than its size")
             while await self._reader.line():  # trailers
                 pass
         elif self._framing is not None:

@@ -65,7 +65,7 @@ def wrong(host: str, why: str, data: bytes = b"") -> ProtocolError:
     if cookie := _COOKIE.search(data):
         shown = data[: min(cookie.end(), 200)] + b"..."
     return ProtocolError(
-        f"the reply of {host} is not HTTP as it should be: {why}",
+        f"invalid HTTP response from {host}: {why}",
         excerpt=printable(shown.decode("latin-1")),
     )
 
@@ -85,15 +85,15 @@ def _parse_head(raw: bytes, host: str) -> Head:
     lines = raw.split(b"\n")
     match = _STATUS.match(lines[0].removesuffix(b"\r"))
     if match is None:
-        raise wrong(host, "it does not begin as an HTTP reply", lines[0])
+        raise wrong(host, "malformed status line", lines[0])
     if len(lines) > _MOST_HEADERS or len(raw) > LONGEST_HEAD:
-        raise wrong(host, "its head is too long")
+        raise wrong(host, "head too long")
     headers = []
     persistent = match[1] == b"1"
     for line in lines[1:]:
         found = _HEADER.match(line.removesuffix(b"\r"))
         if found is None or len(line) > _LONGEST_LINE:
-            raise wrong(host, "a line of its head is no header", line)
+            raise wrong(host, "malformed header line", line)
         name, value = found[1].decode("ascii").lower(), found[2].decode("latin-1")
         if name == "connection":
             persistent = "close" not in value.lower() and (
@@ -122,13 +122,13 @@ def length_of(head: Head, method: str, host: str) -> int | None:
     codings = head.all("transfer-encoding")
     if codings:
         if [value.lower() for value in codings] != ["chunked"] or lengths:
-            raise wrong(host, "the framing of its body is contradictory or not known")
+            raise wrong(host, "contradictory or unknown framing of the body")
         return -1
     if not lengths:
         return None
     length = lengths[0]
     if _LENGTH.match(length) is None or any(other != length for other in lengths[1:]):
-        raise wrong(host, "its Content-Length is not one number")
+        raise wrong(host, "invalid or contradictory Content-Length")
     return int(length)
 
 
@@ -136,7 +136,7 @@ def chunk_size(line: bytes, host: str) -> int:
     """Read the line before a chunk. Raises `ProtocolError`."""
     bare = line.partition(b";")[0].strip()
     if _CHUNK.match(bare) is None:
-        raise wrong(host, "the size of a chunk is no number", line)
+        raise wrong(host, "invalid chunk size", line)
     return int(bare, 16)
 
 
@@ -201,13 +201,13 @@ class Body:
         end = self._buffer.find(b"\n", self._at)
         if end < 0:
             if len(self._buffer) - self._at > _LONGEST_LINE:
-                raise wrong(self._host, "a line between chunks is too long")
+                raise wrong(self._host, "line between chunks too long")
             return False
         line = self._buffer[self._at : end].removesuffix(b"\r")
         self._at = end + 1
         if self._state == "behind a chunk":
             if line:
-                raise wrong(self._host, "a chunk is longer than it says")
+                raise wrong(self._host, "a chunk is longer than its size")
             self._state = "size"
         elif self._state == "size":
             self._left = chunk_size(line, self._host)

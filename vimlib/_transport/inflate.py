@@ -35,7 +35,7 @@ class Inflater:
             self._zip = zlib.decompressobj(16 + zlib.MAX_WBITS)
         elif name not in {"", "identity"}:
             raise ProtocolError(
-                f"the reply has a content encoding that was not asked for: {printable(encoding, 40)!r}"
+                f"Content-Encoding must be gzip or identity, got {printable(encoding, 40)!r}"
             )
         self.wire = 0
         """Bytes taken so far, as they came."""
@@ -51,20 +51,20 @@ class Inflater:
             self._pass(chunk)
             return
         if self._zip.eof and chunk:
-            raise ProtocolError("bytes follow the end of the gzip body")
+            raise ProtocolError("data after the end of the gzip body")
         try:
             while chunk:
                 self._pass(self._zip.decompress(chunk, _STEP))
                 chunk = self._zip.unconsumed_tail
         except zlib.error as exc:
-            raise ProtocolError(f"the gzip body is damaged: {exc}") from exc
+            raise ProtocolError(f"invalid gzip body: {exc}") from exc
         if self._zip.unused_data:
-            raise ProtocolError("bytes follow the end of the gzip body")
+            raise ProtocolError("data after the end of the gzip body")
 
     def close(self) -> None:
         """Say that the body is over."""
         if self._zip is not None and not self._zip.eof:
-            raise ProtocolError("the gzip body ends too early")
+            raise ProtocolError("truncated gzip body")
 
     def _pass(self, data: bytes) -> None:
         if not data:
@@ -75,14 +75,14 @@ class Inflater:
         if self._zip is not None and self.inflated > max(
             _RATIO_FLOOR, self.wire * self._limits.ratio
         ):
-            raise _over("ratio", int(self._limits.ratio), "times its size inflated")
+            raise _over("ratio", int(self._limits.ratio), "times its compressed size")
         self._sink(data)
 
 
 def _over(limit: str, allowed: int, what: str) -> LimitError:
     return LimitError(
-        f"the reply has more than {allowed} {what}",
-        hint=f"If the host is sound, raise Limits.{limit} or ask for less at once.",
+        f"the reply must have at most {allowed} {what}",
+        hint=f"If you trust the host, raise Limits.{limit} or request less at once.",
         limit=limit,
         allowed=allowed,
     )

@@ -64,11 +64,11 @@ class HTTPTransport:
         self.proxy: Proxy | None = find_proxy(proxy, self.address)
         self._proxy_by_host = proxy == ENVIRONMENT
         if connections < 1:
-            raise UsageError("connections must be at least 1")
+            raise UsageError(f"connections must be at least 1, got {connections}")
         if not self.address.tls and self.tls.verify:
             raise UsageError(
-                f"{self.address.netloc}: http sends the password in the clear",
-                hint="Use https, or say TLS(verify=False) if that is meant.",
+                f"the URL must use https, got http://{self.address.netloc}: http sends the password unencrypted",
+                hint="Use https, or TLS(verify=False) to allow http.",
             )
         self.trust: Trust | None = None
         """Set by `__aenter__`; None for plain http."""
@@ -213,7 +213,7 @@ class HTTPTransport:
         self._open()
         target = address or self.address
         if target != self.address and target.tls and trust is None:
-            raise UsageError(f"no trust was given for {target.netloc}")
+            raise UsageError(f"no trust settings given for {target.netloc}")
         chosen = (trust or self.trust) if target.tls else None
         try:
             connection = await open_connection(
@@ -249,7 +249,7 @@ class HTTPTransport:
         try:
             der = await self.peer_certificate(address)
         except VimlibError as exc:
-            log.debug("%s: no second look at the certificate: %s", self.host, exc)
+            log.debug("%s: cannot read the certificate: %s", self.host, exc)
             return failure
         return trust.certificate_error(failure.reason, der)
 

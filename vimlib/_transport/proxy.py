@@ -46,15 +46,15 @@ def parse_proxy(url: str) -> Proxy:
     userinfo, at, netloc = rest.rpartition("@")
     if scheme.lower() != "http":
         raise UsageError(
-            f"a proxy of the kind {scheme!r} is not supported",
-            hint="Give an HTTP proxy: http://HOST:PORT. What goes through it is encrypted end to end.",
+            f"the proxy URL must use http, got {scheme!r}",
+            hint="Write http://HOST:PORT. The tunnel through it is encrypted end to end.",
         )
     credentials = None
     if at:
         # A user name alone has an empty password (RFC 7617, 2: the colon is always there).
         credentials = Secret(unquote(userinfo if ":" in userinfo else f"{userinfo}:"))
         if re.search(r"[\x00-\x1f\x7f]", credentials.reveal()):
-            raise UsageError("the proxy's user name or password has control characters")
+            raise UsageError("the proxy's user name or password contains control characters")
     return Proxy(parse_address(f"http://{netloc}", path="/"), credentials)
 
 

@@ -82,11 +82,11 @@ class CallReceiver:
         excerpt = printable(self._excerpt.decode("utf-8", "replace").strip(), _EXCERPT)
         if head.status in {200, 500}:
             kind, charset = _content_type(head.get("content-type") or "")
-            what = kind if kind not in _XML_TYPES else f"the charset {charset}"
+            what = kind if kind not in _XML_TYPES else f"charset {charset}"
             raise UnexpectedReplyError(
                 f"{self._host} answered {self._call.method} with {printable(what, 40)} "
                 f"instead of SOAP (HTTP {head.status})",
-                hint="Check that the URL is the one of the API: https://HOST/sdk.",
+                hint="Check that the URL is that of the API: https://HOST/sdk.",
                 excerpt=excerpt,
                 status=head.status,
             )
@@ -115,7 +115,7 @@ class DocumentReceiver:
         self._size += len(data)
         if self._size > self._limit:
             raise LimitError(
-                f"{self._target} has more than {self._limit} bytes",
+                f"{self._target} must have at most {self._limit} bytes",
                 limit="http",
                 allowed=self._limit,
             )

@@ -69,10 +69,10 @@ class ScriptedTransport:
         try:
             answer = self._script[method]
         except KeyError:
-            raise LookupError(f"the script has no answer to {method}") from None
+            raise LookupError(f"the script has no reply to {method}") from None
         if isinstance(answer, list):
             if not answer:
-                raise LookupError(f"the script has no more answers to {method}")
+                raise LookupError(f"the script has no more replies to {method}")
             return answer.pop(0)
         return answer
 

@@ -25,11 +25,11 @@ _RETRYABLE: Final = frozenset({408, 429, 502, 503, 504})
 _HINTS: Final = {
     401: "Log in again, or check the user's rights.",
     403: "Check the user's rights and the host's lockdown mode.",
-    404: "Check that the URL is the one of the API: https://HOST/sdk.",
-    429: "The host is busy: make fewer calls at once.",
-    502: "A gateway did not reach the service: is hostd or vpxd running?",
-    503: "The service is starting or too busy, or has as many sessions as it may; try again later.",
-    504: "A gateway gave up waiting for the service.",
+    404: "Check that the URL is that of the API: https://HOST/sdk.",
+    429: "The host is busy: send fewer calls at once.",
+    502: "A gateway cannot reach the service: check that hostd or vpxd is running.",
+    503: "The service is starting, too busy, or at its session limit: try again later.",
+    504: "A gateway timed out waiting for the service.",
 }
 
 

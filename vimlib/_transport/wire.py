@@ -61,8 +61,8 @@ async def within(seconds: float, phase: str, host: str, work: Awaitable[T], *, s
 def late(seconds: float, phase: str, host: str, *, sent: bool) -> DeadlineError:
     """Return the error for a phase that took too long."""
     return DeadlineError(
-        f"{host}: the {phase} took more than {seconds:g} s",
-        hint=f"If the host is only slow, raise Timeouts.{phase}.",
+        f"{host}: {phase} did not finish within {seconds:g} s",
+        hint=f"If the host is slow, raise Timeouts.{phase}.",
         host=host,
         phase=phase,
         seconds=seconds,
@@ -116,7 +116,7 @@ class Connection:
             if isinstance(exc, DeadlineError):
                 raise
             raise TLSError(
-                f"{self.host}: the connection broke in the TLS handshake: {exc.strerror or exc}",
+                f"{self.host}: the connection was lost during the TLS handshake: {exc.strerror or exc}",
                 hint=BROKEN_HANDSHAKE,
                 host=self.host,
                 retryable=True,
@@ -136,7 +136,7 @@ class Connection:
             except ssl.SSLWantReadError:
                 await self._flush()
                 if not await self._fill():
-                    raise ConnectionResetError("the peer closed it") from None
+                    raise ConnectionResetError("closed by the peer") from None
             except ssl.SSLError:
                 # The alert that tells the peer why.
                 with contextlib.suppress(OSError):
@@ -299,7 +299,7 @@ async def _connect(target: Address) -> socket.socket:
         found = await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as exc:
         raise ResolveError(
-            f"the name {target.host} has no address: {getattr(exc, 'strerror', None) or exc}",
+            f"cannot resolve {target.host}: {getattr(exc, 'strerror', None) or exc}",
             hint="Check the host name and the name server.",
             host=target.netloc,
         ) from None
@@ -307,7 +307,7 @@ async def _connect(target: Address) -> socket.socket:
         return await _connect_first(loop, found)
     except OSError as exc:
         raise ConnectError(
-            f"no connection to {target.netloc}: {exc.strerror or exc}",
+            f"cannot connect to {target.netloc}: {exc.strerror or exc}",
             hint="Check the address, the port and the firewall.",
             host=target.netloc,
         ) from None
@@ -386,18 +386,18 @@ async def _tunnel(connection: Connection, proxy: Proxy, address: Address) -> Non
         while b"\r\n\r\n" not in head:
             piece = await connection.receive()
             if not piece or len(head) > _PROXY_HEAD:
-                raise _proxy_failed(proxy, "it closed the connection", 0)
+                raise _proxy_failed(proxy, "the proxy closed the connection", 0)
             head += piece
     except ConnectionLostError:
-        raise _proxy_failed(proxy, "it closed the connection", 0) from None
+        raise _proxy_failed(proxy, "the proxy closed the connection", 0) from None
     first, _, rest = head.partition(b"\r\n")
     words = first.split(None, 2)
     status = int(words[1]) if len(words) > 1 and re.fullmatch(rb"[1-5][0-9]{2}", words[1]) else 0
     if not 200 <= status < 300:  # RFC 9110, 9.3.6: any 2xx opens the tunnel
         said = printable(b" ".join(words[1:]).decode("latin-1"), 80)
-        raise _proxy_failed(proxy, f"it answered {said!r}", status)
+        raise _proxy_failed(proxy, f"the proxy answered {said!r}", status)
     if rest.partition(b"\r\n\r\n")[2]:
-        raise _proxy_failed(proxy, "it sent bytes of its own into the tunnel", status)
+        raise _proxy_failed(proxy, "the proxy sent data into the tunnel", status)
 
 
 def _connect_request(proxy: Proxy, address: Address) -> bytes:
@@ -414,7 +414,7 @@ def _proxy_failed(proxy: Proxy, why: str, status: int) -> ProxyError:
         else "Check the proxy."
     )
     return ProxyError(
-        f"the proxy {proxy.address.netloc} opened no tunnel: {why}",
+        f"cannot open a tunnel through {proxy.address.netloc}: {why}",
         hint=hint,
         host=proxy.address.netloc,
         status=status,

@@ -27,14 +27,15 @@ def check_with_zeep(schema: Schema, path: Path) -> None:
     try:
         client = zeep.Client(str(path), settings=zeep.Settings(strict=True, forbid_entities=True))
     except Exception as error:  # it has no base for all that it raises
-        raise CodegenError(f"zeep cannot read it: {error}", where=path.name) from error
+        raise CodegenError(f"zeep cannot read the WSDL: {error}", where=path.name) from error
     seen: dict[str, Any] = {}
     for service in client.wsdl.services.values():
         for port in service.ports.values():
             seen.update(port.binding._operations)  # noqa: SLF001 - zeep has no public way to list them
     if missing := sorted(set(schema.operations) ^ set(seen)):
         raise CodegenError(
-            f"zeep and we differ in the operations: {', '.join(missing[:5])}", where=path.name
+            f"operations differ from those that zeep reads: {', '.join(missing[:5])}",
+            where=path.name,
         )
     for name, operation in schema.operations.items():
         theirs = seen[name]
@@ -43,18 +44,18 @@ def check_with_zeep(schema: Schema, path: Path) -> None:
             want.insert(0, "_this")
         got = [e for e, _ in theirs.input.body.type.elements]
         if want != got:
-            raise CodegenError(f"zeep reads the parameters {got}, we {want}", where=name)
+            raise CodegenError(f"parameters differ: zeep reads {got}, vimlib {want}", where=name)
         result = (
             [e for e, _ in theirs.output.body.type.elements]
             if theirs.output.body is not None
             else []
         )
         if result != ([operation.returns.name] if operation.returns else []):
-            raise CodegenError(f"zeep reads the result {result}", where=name)
+            raise CodegenError(f"result differs: zeep reads {result}", where=name)
         faults = sorted(
             m.parts["fault"].element.type.name for m in theirs.abstract.fault_messages.values()
         )
         if faults != sorted(operation.faults):
             raise CodegenError(
-                f"zeep reads the faults {faults}, we {sorted(operation.faults)}", where=name
+                f"faults differ: zeep reads {faults}, vimlib {sorted(operation.faults)}", where=name
             )

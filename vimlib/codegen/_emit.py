@@ -56,9 +56,9 @@ def _check_names(schema: Schema) -> None:
     aliases = [f"{name}Value" for name in schema.enums]
     for name in (*schema.types, *schema.enums, *schema.managed, *aliases):
         if name in _RESERVED or not name.isidentifier() or keyword.iskeyword(name):
-            raise CodegenError(f"a type cannot be called {name}", where=name)
+            raise CodegenError(f"invalid name of a type: {name}", where=name)
         if name in taken:
-            raise CodegenError(f"two things would be called {name}", where=name)
+            raise CodegenError(f"duplicate name: {name}", where=name)
         taken.add(name)
     for enum in schema.enums.values():
         _check_attributes(enum.values, enum.name)
@@ -71,7 +71,7 @@ def _check_names(schema: Schema) -> None:
         _check_attributes(names, data.name)
     for name, operation in schema.operations.items():
         if not name.isidentifier() or keyword.iskeyword(name) or hasattr(ManagedObject, name):
-            raise CodegenError(f"an operation cannot be called {name}", where=name)
+            raise CodegenError(f"invalid name of an operation: {name}", where=name)
         _check_attributes([param.name for param in operation.params], name)
 
 
@@ -80,10 +80,11 @@ def _check_attributes(names: Iterable[str], where: str) -> None:
     for name in names:
         attribute = attribute_name(name)
         if attribute.startswith("__"):  # private to its class, in Python
-            raise CodegenError(f"{name!r} cannot be an attribute", where=where)
+            raise CodegenError(f"invalid name of an attribute: {name!r}", where=where)
         if attribute in seen:
             raise CodegenError(
-                f"{seen[attribute]!r} and {name!r} would both be {attribute}", where=where
+                f"{seen[attribute]!r} and {name!r} both map to the attribute {attribute}",
+                where=where,
             )
         seen[attribute] = name
 
@@ -192,7 +193,7 @@ class _Writer:
         for field in data.fields:
             name = attribute_name(field.name)
             if data.fault and name in _FAULT_ATTRIBUTES:
-                raise CodegenError(f"a fault cannot have a field {name}", where=data.name)
+                raise CodegenError(f"invalid name of a fault's field: {name}", where=data.name)
             word = self.annotation(field)
             if field.array and field.optional:
                 yield f"    {name}: {word} = []"

@@ -46,17 +46,21 @@ def generate(
     name = out.resolve().name
     if not name.isidentifier() or keyword.iskeyword(name):
         raise CodegenError(
-            f"a package cannot be called {name}",
-            hint="Name a folder with letters, digits and _ alone.",
+            f"invalid package name: {name}",
+            hint="Choose a folder name of letters, digits and _.",
             where=str(out),
         )
     if out.exists() and not out.is_dir():
         raise CodegenError(
-            f"{out} is not a folder", hint="Name a new one, or one that this made.", where=str(out)
+            f"not a folder: {out}",
+            hint="Give a new folder, or one that codegen made.",
+            where=str(out),
         )
     schema = read_wsdl(wsdl)
     if not schema.operations:
-        raise CodegenError("it describes no operation", hint="Is it a WSDL 1.1?", where=wsdl.name)
+        raise CodegenError(
+            "no operation found", hint="Check that the file is a WSDL 1.1.", where=wsdl.name
+        )
     beside = wsdl.with_suffix(".json")
     if sidecar is None and beside.is_file():
         sidecar = beside
@@ -74,7 +78,7 @@ def generate(
     for path in present.values():
         if not path.read_bytes().startswith(_MARK.encode()):
             raise CodegenError(
-                f"{path} was not generated", hint="Choose an empty folder.", where=str(path)
+                f"not a generated file: {path}", hint="Choose an empty folder.", where=str(path)
             )
     for name, path in present.items():
         if name not in files:

@@ -74,9 +74,7 @@ class _Reader:
                 f"{path.name} is not well-formed: {error}", where=str(path)
             ) from None
         if root.getroottree().docinfo.doctype:
-            raise CodegenError(
-                f"{path.name} has a DOCTYPE, which a WSDL must not have", where=str(path)
-            )
+            raise CodegenError(f"{path.name} must not have a DOCTYPE", where=str(path))
         return root
 
     def _document(self, path: Path) -> None:
@@ -107,12 +105,12 @@ class _Reader:
         if any(node.tag not in beside for node in schema):
             self.namespace = self.namespace or target
             if not target:
-                raise CodegenError("types in no namespace are not supported", where=path.name)
+                raise CodegenError("types without a namespace are not supported", where=path.name)
             if target != self.namespace:
                 raise CodegenError(
-                    f"types in a second namespace, {target}, are not supported",
+                    f"types must be in one namespace, got a second: {target}",
                     where=path.name,
-                    hint=f"Generate a package for {self.namespace} alone, or move the types there.",
+                    hint=f"Generate a package for {self.namespace} only, or move the types there.",
                 )
         self.schemas.append(schema)
         for name in ("redefine", "override"):
@@ -144,9 +142,7 @@ class _Reader:
                 ):
                     restriction = node.find(f"{XSD}restriction")
                     if restriction is None:
-                        raise CodegenError(
-                            "only restrictions of simple types are supported", where=name
-                        )
+                        raise CodegenError("a simple type must be a restriction", where=name)
                     self.simple[name] = restriction
         for schema in self.schemas:
             for node in schema.iterchildren(f"{XSD}simpleType"):
@@ -179,7 +175,7 @@ class _Reader:
         if local == _REFERENCE:
             return "ref"
         if len(line) > len(self.simple):
-            raise CodegenError("a simple type that is its own base", where=where)
+            raise CodegenError("the simple type is its own base", where=where)
         restriction = self.simple.get(local)
         if restriction is None:
             return local
@@ -195,7 +191,7 @@ class _Reader:
         if node.find(f"{XSD}complexContent") is not None:
             extension = node.find(f"{XSD}complexContent/{XSD}extension")
             if extension is None:
-                raise CodegenError("only extension of a complex type is supported", where=where)
+                raise CodegenError("complexContent must be an extension", where=where)
             base = self.type_of(extension.get("base", ""), extension, where)
             content = extension
         found: list[Element] = []
@@ -210,7 +206,7 @@ class _Reader:
             raise CodegenError(f"{etree.QName(group).localname} is not supported", where=where)
         if group.get("maxOccurs", "1") != "1":
             raise CodegenError(
-                f"a {etree.QName(group).localname} that repeats is not supported", where=where
+                f"repeated {etree.QName(group).localname} is not supported", where=where
             )
         optional = optional or group.tag == f"{XSD}choice" or group.get("minOccurs", "1") == "0"
         for node in group:
@@ -227,14 +223,14 @@ class _Reader:
         name, type_ = node.get("name", ""), node.get("type")
         where = f"{where}.{name}"
         if type_ is None:
-            raise CodegenError("an element needs a named type", where=where)
+            raise CodegenError("the element must have a named type", where=where)
         if reference is None:
             schema = next(node.iterancestors(f"{XSD}schema"))
             if node.get("form", schema.get("elementFormDefault", "unqualified")) != "qualified":
                 raise CodegenError(
-                    "an element that is in no namespace is not supported",
+                    "elements without a namespace are not supported",
                     where=where,
-                    hint='The schema needs elementFormDefault="qualified", as the service does.',
+                    hint='Set elementFormDefault="qualified" in the schema.',
                 )
         return Element(
             name,
@@ -252,17 +248,15 @@ class _Reader:
         bindings = list(self.all(f"{SOAP}binding"))
         ports = list(self.all(f"{WSDL}portType"))
         if ports and not bindings:
-            raise CodegenError("no binding is for SOAP 1.1, the only version supported")
+            raise CodegenError("the WSDL has no SOAP 1.1 binding")
         for binding in bindings:
             around = binding.getparent()
             styles = [binding, *(around.iter(f"{SOAP}operation") if around is not None else ())]
             if any(node.get("style", "document") != "document" for node in styles):
-                raise CodegenError("only document/literal services are supported, this one is RPC")
+                raise CodegenError("the service must be document/literal, got RPC")
         for body in self.all(f"{SOAP}body"):
             if body.get("use", "literal") != "literal":
-                raise CodegenError(
-                    "only document/literal services are supported, this one is encoded"
-                )
+                raise CodegenError("the service must be document/literal, got encoded")
         messages = {m.get("name"): m.findall(f"{WSDL}part") for m in self.all(f"{WSDL}message")}
         for node in (o for port in ports for o in port.findall(f"{WSDL}operation")):
             name = node.get("name", "")
@@ -272,16 +266,19 @@ class _Reader:
                 raise CodegenError("one-way operations are not supported", where=name)
             if request.get("name") != name:
                 raise CodegenError(
-                    f"its request element is {request.get('name')}, not its name", where=name
+                    f"the request element must be {name}, got {request.get('name')}", where=name
                 )
             if answer.get("name") != f"{name}Response":
                 raise CodegenError(
-                    f"its reply element is {answer.get('name')}, not {name}Response", where=name
+                    f"the reply element must be {name}Response, got {answer.get('name')}",
+                    where=name,
                 )
             params = self._body(request, name)
             results = self._body(answer, name)
             if len(results) > 1:
-                raise CodegenError(f"{len(results)} results; at most one is supported", where=name)
+                raise CodegenError(
+                    f"an operation must have at most one result, got {len(results)}", where=name
+                )
             addressed = bool(params) and params[0].name == "_this"
             faults = [self._part(messages, f, name) for f in node.findall(f"{WSDL}fault")]
             yield Operation(
@@ -297,7 +294,7 @@ class _Reader:
         found = type_ and self.type_of(type_, element, where)
         if not found or found not in self.complex:
             raise CodegenError(
-                f"its fault {element.get('name')} is of no named complex type", where=where
+                f"the fault {element.get('name')} must be a named complex type", where=where
             )
         local = element.get("name", "")
         if local.removesuffix("Fault") != found:
@@ -308,7 +305,7 @@ class _Reader:
         """Return the element of the schemas' top level that `qname` refers to."""
         found = self.elements.get(qname.rpartition(":")[2])
         if found is None:
-            raise CodegenError(f"unknown element {qname}", where=where)
+            raise CodegenError(f"unknown element: {qname}", where=where)
         return found
 
     def _part(
@@ -321,7 +318,7 @@ class _Reader:
             return None
         parts = messages.get(use.get("message", "").rpartition(":")[2], [])
         if len(parts) != 1 or parts[0].get("element") is None:
-            raise CodegenError("a message needs one part that names an element", where=where)
+            raise CodegenError("a message must have one part that names an element", where=where)
         return self._global(parts[0].get("element", ""), where)
 
     def _body(self, element: etree._Element, where: str) -> tuple[Element, ...]:
@@ -329,7 +326,7 @@ class _Reader:
         if named is not None:
             found = self.complex.get(named.rpartition(":")[2])
             if found is None:
-                raise CodegenError(f"{named} is not a complex type", where=where)
+                raise CodegenError(f"not a complex type: {named}", where=where)
             node = found
         else:
             inner = element.find(f"{XSD}complexType")
@@ -343,11 +340,11 @@ def _beside(path: Path, location: str) -> Path:
     """Return the file that the one at `path` refers to as `location`."""
     if "://" in location:
         raise CodegenError(
-            f"{location} would have to be fetched", hint="Store it in the WSDL's folder."
+            f"remote schemas are not fetched: {location}", hint="Store it in the WSDL's folder."
         )
     other = (path.parent / location).resolve()
     if not other.is_file():
-        raise CodegenError(f"{location}, which {path.name} includes, does not exist")
+        raise CodegenError(f"file not found: {location}, included by {path.name}")
     return other
 
 
@@ -358,7 +355,7 @@ def read_wsdl(path: Path) -> Schema:
     service = next(reader.all(f"{WSDL}service"), None)
     if service is None and next(reader.all(f"{WSDL}portType"), None) is not None:
         raise CodegenError(
-            "it has no service", hint="Give the WSDL that imports this one.", where=path.name
+            "the WSDL has no service", hint="Give the WSDL that imports this one.", where=path.name
         )
     schema = Schema(
         reader.namespace, "Service" if service is None else service.get("name", "Service")
@@ -393,9 +390,9 @@ def _check_names(schema: Schema) -> None:
         line = [name]
         while (base := schema.types[line[-1]].base) is not None:
             if base not in schema.types:
-                raise CodegenError(f"its base {base} is not a complex type", where=line[-1])
+                raise CodegenError(f"the base {base} is not a complex type", where=line[-1])
             if base in line:
-                raise CodegenError("it is its own ancestor", where=name)
+                raise CodegenError("the type is its own ancestor", where=name)
             line.append(base)
         _check_types(data.fields, known, name)
     for operation in schema.operations.values():
@@ -406,7 +403,7 @@ def _check_names(schema: Schema) -> None:
 def _check_types(elements: tuple[Element, ...], known: Collection[str], where: str) -> None:
     for element in elements:
         if element.type not in known:
-            raise CodegenError(f"unknown type {element.type}", where=f"{where}.{element.name}")
+            raise CodegenError(f"unknown type: {element.type}", where=f"{where}.{element.name}")
 
 
 def _mark_faults(schema: Schema) -> None:

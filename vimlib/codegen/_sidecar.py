@@ -45,7 +45,7 @@ def add_sidecar(schema: Schema, path: Path) -> None:
             raise
         raise CodegenError(
             f"{path.name} is not a sidecar of this WSDL: {type(error).__name__}: {error}",
-            hint="Name another with --sidecar, or move the JSON file out of the WSDL's folder.",
+            hint="Give another one with --sidecar, or move the JSON file out of the WSDL's folder.",
             where=str(path),
         ) from error
 
@@ -74,7 +74,7 @@ def _method(schema: Schema, owner: str, facts: dict[str, Any]) -> None:
         raise CodegenError(f"the WSDL has no operation {facts['name']}", where=owner)
     described = tuple(_element(p, "") for p in facts["params"])
     if described != operation.params:
-        raise CodegenError("WSDL and sidecar differ in its parameters", where=facts["name"])
+        raise CodegenError("parameters differ between WSDL and sidecar", where=facts["name"])
     operation.since = facts["since"]
     operation.is_task = facts.get("task", False)
     if facts["task_result"] is not None:

@@ -86,7 +86,7 @@ def invoker_of(proxy: ManagedObject, method: str) -> Invoker:
     """Return whom `proxy` is bound to. Raises `UnboundError` if it belongs to no client."""
     if proxy._invoker is None:
         raise UnboundError(
-            f"{proxy!r} belongs to no client, so {method} cannot be called",
+            f"cannot call {method}: {proxy!r} belongs to no client",
             hint="Bind it first: client.bind(proxy).",
         )
     return proxy._invoker

@@ -106,7 +106,7 @@ class Method(Generic[P, R]):
         while leading < len(params) and params[leading].required:
             leading += 1
         if len(args) > leading:
-            raise TypeError(f"{self} takes {leading} positional arguments, {len(args)} were given")
+            raise TypeError(f"{self} takes {leading} positional arguments, got {len(args)}")
         for item, value in zip(params, args, strict=False):
             wire[item.name] = value
         known = {item.attribute: item for item in params}
@@ -114,14 +114,14 @@ class Method(Generic[P, R]):
             found = known.get(key)
             if found is None:
                 raise TypeError(
-                    f"{self} has no parameter {key!r}; it has {', '.join(known) or 'none'}"
+                    f"{self} has no parameter {key!r}; it has: {', '.join(known) or 'none'}"
                 )
             if found.name in wire:
                 raise TypeError(f"{self} got two values for {key!r}")
             wire[found.name] = value
         for item in params:
             if item.required and wire.get(item.name) is None:
-                raise TypeError(f"{self} needs {item.attribute!r}")
+                raise TypeError(f"{self} requires the argument {item.attribute!r}")
         return wire
 
     @overload

@@ -22,7 +22,7 @@ def parse_version(text: str) -> tuple[int, ...]:
             if update:
                 numbers.append(int("".join(c for c in update if c.isdigit()) or "0"))
     except ValueError:
-        raise ValueError(f"{text!r} is no API version; one is 6.7.1") from None
+        raise ValueError(f"invalid API version: {text!r}; a valid one is 6.7.1") from None
     while numbers and numbers[-1] == 0:
         numbers.pop()
     return tuple(numbers)

@@ -71,7 +71,7 @@ def parse_fields(wire: str) -> tuple[Field, ...]:
     for word in wire.split():
         match = _WORD.fullmatch(word)
         if match is None:
-            raise ValueError(f"not a field: {word!r}")
+            raise ValueError(f"invalid field: {word!r}")
         name, type_, ref, required, array, secret, since = match.groups()
         fields.append(
             Field(

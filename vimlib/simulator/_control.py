@@ -44,7 +44,7 @@ class Control:
 
     async def _do_expire(self, face: Any = "fault") -> dict[str, Any]:
         if face not in ("fault", "empty", "missing"):
-            raise ValueError(f"no face {face!r}")
+            raise ValueError(f"invalid face of an expired session: {face!r}")
         return {"sessions": self.esx.expire_sessions(face)}
 
     async def _do_order(
@@ -53,7 +53,7 @@ class Control:
         made = _fault(fault, fields) if fault is not None else None
         if what == "task":
             if made is None:
-                raise ValueError("a task fails with a fault: say which")
+                raise ValueError("the failure of a task requires a fault")
             self.esx.faults.fail_task(method, made, **details)
         else:
             self.esx.faults.add(method, what, fault=made, **details)
@@ -96,7 +96,7 @@ class Control:
 def _fault(name: str, fields: Any) -> MethodFault:
     cls = vim25.BINDING.find(name)
     if cls is None or not issubclass(cls, MethodFault):
-        raise ValueError(f"no fault {name!r}")
+        raise ValueError(f"unknown fault: {name!r}")
     known = fields_of(cls)
     given = {}
     for key, value in (fields or {}).items():
@@ -105,7 +105,7 @@ def _fault(name: str, fields: Any) -> MethodFault:
             kind, _, moid = value.partition(":")
             managed = vim25.BINDING.find(kind)
             if managed is None:
-                raise ValueError(f"no managed type {kind!r}; write a reference as TYPE:ID")
+                raise ValueError(f"unknown managed type: {kind!r}; write a reference as TYPE:ID")
             value = managed(moid)
         given[field.attribute if field else key] = value
     absent = [

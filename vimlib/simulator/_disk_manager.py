@@ -238,7 +238,9 @@ def extend_disk(manager: DiskManager, call: Call) -> Any:
             store.require_unlocked(each)
         disk = await load_disk(store, path)
         if disk.sparse:
-            raise disk_fault(vmdk.DiskError(f"{disk.create_type} cannot grow"), store.shown(path))
+            raise disk_fault(
+                vmdk.DiskError(f"a disk of type {disk.create_type} cannot grow"), store.shown(path)
+            )
         if not disk.capacity <= capacity <= 62 << 40:
             raise _wrong("newCapacityKb")
         if not disk.thin:

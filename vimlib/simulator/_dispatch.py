@@ -192,7 +192,7 @@ def _refusal(fault: MethodFault, version: str, set_cookie: str | None) -> Answer
 
 def _bug(error: EncodeError) -> Answer:
     """Answer for what the simulator made and cannot write: its own mistake, or that of an order."""
-    log.error("the answer does not fit the wire: %s", error)
+    log.error("cannot encode the reply: %s", error)
     fault = say(vim25.SystemError(reason=f"simulator: {error}"), "A general system error occurred")
     return Answer(encode_fault(fault), 500)
 

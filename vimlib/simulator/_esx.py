@@ -100,7 +100,7 @@ class ESXHost:
         local_folders: str | Path | None = None,
     ) -> None:
         if call_log_limit < 0:
-            raise ValueError(f"call_log_limit is {call_log_limit}; it is at least 0")
+            raise ValueError(f"call_log_limit must be at least 0, got {call_log_limit}")
         self.world = World(
             version,
             clock=clock,
@@ -296,7 +296,7 @@ class ESXHost:
         for machine in self.world.machines.values():
             if machine.name == name:
                 return machine
-        raise LookupError(f"no machine {name!r}")
+        raise LookupError(f"no machine named {name!r}")
 
     def datastore_path(self, name: str = "datastore1") -> Path:
         """Return the folder of a datastore."""

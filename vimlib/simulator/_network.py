@@ -479,7 +479,8 @@ def update_network_config(system: NetworkSystem, call: Call) -> Any:
     given = {name for name, value in asdict(config).items() if value is not None and value != []}
     if call.args["changeMode"] != "modify" or not given <= simulated:
         raise say(
-            vim25.NotSupported(), "Only switches and port groups can be changed, by `modify`."
+            vim25.NotSupported(),
+            "The simulator supports changes of switches and port groups only, with `modify`.",
         )
     for item in config.vswitch:
         step = {"add": add_virtual_switch, "remove": remove_virtual_switch}.get(

@@ -91,7 +91,7 @@ def declared(kind: str) -> Declared:
     """
     managed = vim25.BINDING.find(kind)
     if managed is None or not issubclass(managed, ManagedObject):
-        raise TypeError(f"the API has no managed type {kind}")
+        raise TypeError(f"unknown managed type: {kind}")
     fields: dict[str, Field] = {}
     kinds = []
     for base in reversed(managed.__mro__):

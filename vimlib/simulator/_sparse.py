@@ -67,12 +67,12 @@ class Header:
 def read_header(raw: bytes) -> Header:
     """Return the header that a file begins with. Raises `DiskError`."""
     if len(raw) < _HEADER.size:
-        raise DiskError("the sparse header is cut")
+        raise DiskError("truncated sparse header")
     magic, version, flags, capacity, grain, at, size, tables, _, directory, overhead, _, *_ = (
         _HEADER.unpack_from(raw)
     )
     if magic != _MAGIC or version not in (1, 2, 3):
-        raise DiskError("no sparse header")
+        raise DiskError("missing sparse header")
     if (
         not 0 < capacity * SECTOR <= LARGEST
         or grain < 8
@@ -80,14 +80,14 @@ def read_header(raw: bytes) -> Header:
         or grain > 2048
         or tables != 512
     ):
-        raise DiskError("the sparse header has impossible values")
+        raise DiskError("invalid values in the sparse header")
     return Header(flags, capacity, grain, at, size, tables, directory, overhead)
 
 
 def _seek(file: BinaryIO, sector: int) -> None:
     """Go to a sector that a file names. Raises `DiskError` if it lies beyond the file's end."""
     if sector * SECTOR > os.fstat(file.fileno()).st_size:
-        raise DiskError("the file names a place beyond its end")
+        raise DiskError("an offset lies beyond the end of the file")
     file.seek(sector * SECTOR)
 
 
@@ -104,7 +104,7 @@ def read_kind(file: BinaryIO, header: Header) -> tuple[str, str]:
         found = re.search(r'^ddb\.adapterType\s*=\s*"(\w+)"', text, re.MULTILINE)
         adapter = found[1] if found else adapter
     if create_type not in ("monolithicSparse", "streamOptimized"):
-        raise DiskError(f"it is of the type {create_type}, which a host cannot read")
+        raise DiskError(f"unsupported disk type: {create_type}")
     return create_type, adapter
 
 
@@ -137,7 +137,7 @@ def content(file: BinaryIO, capacity: int) -> Iterator[tuple[int, bytes]]:
 def _numbers(file: BinaryIO, count: int) -> tuple[int, ...]:
     raw = file.read(count * 4)
     if len(raw) < count * 4:
-        raise DiskError("a grain directory or table is cut")
+        raise DiskError("truncated grain directory or table")
     return struct.unpack(f"<{count}I", raw)
 
 
@@ -156,16 +156,16 @@ def _stream_content(file: BinaryIO, header: Header, capacity: int) -> Iterator[t
         value, size, kind = struct.unpack_from("<QII", marker)
         if size:
             if size > 2 * length + SECTOR:
-                raise DiskError("a grain is larger than it can be")
+                raise DiskError("a grain exceeds its maximum size")
             packed = marker[12:] + (file.read(size - 500) if size > 500 else b"")
             unpacker = zlib.decompressobj()
             try:
                 data = unpacker.decompress(packed[:size], length + 1)
             except zlib.error as error:
-                raise DiskError(f"a grain cannot be inflated: {error}") from None
+                raise DiskError(f"cannot decompress a grain: {error}") from None
             offset = value * SECTOR
             if len(data) > length or offset >= capacity:
-                raise DiskError("a grain lies outside of the disk")
+                raise DiskError("a grain lies outside the disk")
             yield offset, data[: capacity - offset]
         elif kind == 0:
             ended = True

@@ -47,7 +47,9 @@ def read(path: Path) -> dict[str, Any] | None:
         return None
     found = json.loads(text)
     if not isinstance(found, dict) or found.get("format") != _FORMAT:
-        raise ValueError(f"{path} is no state of a simulated host; remove it to start afresh")
+        raise ValueError(
+            f"{path} is not the state of a simulated host; remove it to start with an empty host"
+        )
     return found
 
 

@@ -84,7 +84,7 @@ async def _upload(
                 vmdk.pour, Path(held.name), target, touched=disk_paths(device.store, device.path)
             )
         except vmdk.DiskError as error:
-            return refuse(400, f"Not a disk that fits: {error}")
+            return refuse(400, f"Invalid disk: {error}")
     finally:
         held.close()
     device.size = size

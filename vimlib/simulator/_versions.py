@@ -67,7 +67,7 @@ def find_release(version: str) -> Release:
     for release in RELEASES.values():
         if wanted and release.numbers == wanted:
             return release
-    raise ValueError(f"no release {version!r}; there are {', '.join(RELEASES)}")
+    raise ValueError(f"the release must be one of {', '.join(RELEASES)}, got {version!r}")
 
 
 # The ids that a host of each release lists as understood, newest first: those of the API's

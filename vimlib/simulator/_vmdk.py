@@ -133,16 +133,16 @@ def _parse(path: Path, raw: bytes) -> Disk:
     extents = _EXTENT.findall(text)
     create_type = values.get("createType", "")
     if len(extents) != 1 or not create_type:
-        raise DiskError(f"{path.name} has {len(extents)} extents; one is supported")
+        raise DiskError(f"{path.name} must have one extent, has {len(extents)}")
     _, sectors, kind, name = extents[0]
     cid = values.get("CID", "").lower()
     parent = values.get("parentFileNameHint", "")
     for each in (name, Path(parent).name if parent else name):
         # Whatever it names has to lie beside it.
         if "/" in each or "\\" in each or each in ("", ".", "..") or not each.isprintable():
-            raise DiskError(f"{path.name} names a file outside of its folder")
+            raise DiskError(f"{path.name} refers to a file outside its folder")
     if not 0 < int(sectors) * SECTOR <= LARGEST:
-        raise DiskError(f"{path.name} has an impossible capacity")
+        raise DiskError(f"{path.name} has an invalid capacity")
     return Disk(
         path=path,
         create_type=create_type,
@@ -187,19 +187,19 @@ def verify(path: Path, depth: int = 0) -> Disk:
     """
     disk = load(path)
     if disk.sparse:
-        raise DiskError(
-            f"{path.name} is of the type {disk.create_type}, on which no machine can run"
-        )
+        raise DiskError(f"no machine can run on {path.name}, a disk of type {disk.create_type}")
     assert disk.extent is not None
     size = disk.extent.stat().st_size
     if disk.parent:
         if depth >= DEEPEST:
-            raise DiskError(f"{path.name} has too long a chain of parents")
+            raise DiskError(f"the chain of parents of {path.name} is too long")
         parent = verify(path.with_name(disk.parent), depth + 1)
         if parent.capacity != disk.capacity:
             raise DiskError(f"{path.name} and its parent differ in size")
     elif size != disk.capacity:
-        raise DiskError(f"{disk.extent.name} has {size} bytes, its descriptor says {disk.capacity}")
+        raise DiskError(
+            f"{disk.extent.name} must have {disk.capacity} bytes as in its descriptor, has {size}"
+        )
     return disk
 
 
@@ -312,7 +312,7 @@ def pour(source: Path, target: Path) -> int:
         sparse = file.read(4) == b"KDMV"
     other = load(source) if sparse else Disk(source, "vmfs", source.stat().st_size, source)
     if other.capacity > disk.capacity:
-        raise DiskError(f"{other.capacity} bytes do not fit a disk of {disk.capacity}")
+        raise DiskError(f"{other.capacity} bytes exceed the disk's capacity of {disk.capacity}")
     written = 0
     with disk.extent.open("r+b") as out:
         for offset, data in _content(other):
@@ -334,7 +334,7 @@ def _base(disk: Disk) -> Disk:
         if not disk.parent:
             return disk
         disk = load(disk.path.with_name(disk.parent))
-    raise DiskError(f"{disk.path.name} has too long a chain of parents")
+    raise DiskError(f"the chain of parents of {disk.path.name} is too long")
 
 
 def _content(disk: Disk) -> Iterator[tuple[int, bytes]]:
@@ -352,7 +352,7 @@ def _flat_content(file: BinaryIO, capacity: int) -> Iterator[tuple[int, bytes]]:
     descriptor = file.fileno()
     size = os.fstat(descriptor).st_size
     if size != capacity:
-        raise DiskError(f"the extent has {size} bytes, its descriptor says {capacity}")
+        raise DiskError(f"the extent must have {capacity} bytes as in its descriptor, has {size}")
     at = 0
     while at < size:
         try:

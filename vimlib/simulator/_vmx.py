@@ -176,9 +176,9 @@ def parse(text: str) -> dict[str, str]:
         if match is not None:
             values[match[1]] = _ESCAPED.sub(lambda m: chr(int(m[1], 16)), match[2])
         elif line.strip() and not line.lstrip().startswith("#"):
-            raise VmxError(f"not a line of a configuration: {line[:40]!r}")
+            raise VmxError(f"invalid configuration line: {line[:40]!r}")
     if "config.version" not in values and "virtualHW.version" not in values:
-        raise VmxError("no configuration file")
+        raise VmxError("not a configuration file")
     return values
 
 
@@ -225,7 +225,7 @@ def _number(values: dict[str, str], key: str, default: int) -> int:
     try:
         return int(values.get(key, default))
     except ValueError:
-        raise VmxError(f"{key} is no number") from None
+        raise VmxError(f"{key} must be a number") from None
 
 
 def _read_devices(

@@ -598,7 +598,7 @@ cdef class Reader:
             if p == NULL:
                 return False
             self.tag(PyBytes_FromStringAndSize(q + 1, p - q - 1 - ((p - 1)[0] == c'/' and p - q > 1)))
-            raise Misfit("an element inside of a value")
+            raise Misfit("unexpected child element in a value")
         if self.e - q < length + 3:
             return False
         if memcmp(q + 2, name, length) != 0:
@@ -719,7 +719,7 @@ cdef class Reader:
         """Note a leaf that stands for no value."""
         if text == "" and field.item.type != "ref":
             self.leaf = None
-            self.machine.absent(field.item, self.structure.shape, "an empty enumeration")
+            self.machine.absent(field.item, self.structure.shape, "empty enumeration value")
         return 0
 
     cdef object moment(self, const char* p, Py_ssize_t n):
@@ -843,7 +843,7 @@ cdef class Reader:
             if values[index] is None:
                 if self.is_no_result():
                     return None
-                self.machine.absent(structure.shape.items[index], structure.shape, "required and absent")
+                self.machine.absent(structure.shape.items[index], structure.shape, "required element missing")
         if structure.plain:
             return PyObject_Vectorcall(structure.make, PySequence_Fast_ITEMS(values), structure.size, NULL)
         if structure.a_list:
@@ -987,7 +987,7 @@ cdef class Reader:
             if p[0] == c'>':
                 return p
             if p[0] == c'<':
-                raise Malformed("a tag in a tag")
+                raise Malformed("invalid token in a tag")
             if p[0] == c'"' or p[0] == c"'":
                 q = <const char*>memchr(p + 1, p[0], self.e - p - 1) if self.e - p > 1 else NULL
                 if q == NULL:
@@ -1246,7 +1246,7 @@ cdef class Reader:
             return self.after(p + 9, b"]]>", 3)
         if left < 9 and (memcmp(p, b"<![CDATA[", left) == 0 or memcmp(p, b"<!--", min(left, 4)) == 0):
             return NULL
-        raise Malformed("no markup of a content")
+        raise Malformed("invalid markup")
 
     cdef const char* after(self, const char* p, const char* mark, Py_ssize_t length) except? NULL:
         cdef const char* q

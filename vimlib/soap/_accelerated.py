@@ -105,7 +105,7 @@ class _Message(MessageDecoder):
     def _start_tag(self) -> re.Match[bytes]:
         """Return the start tag that expat reports; remember its name."""
         match = _TAG.match(self._held, self._parser.CurrentByteIndex - self._held_from)
-        assert match is not None, "expat reports a tag that is none"
+        assert match is not None, "expat reported an invalid tag"
         self._open_names.append(match[1])
         self._content_at = match.end()
         self._empty = match[0].endswith(b"/>")
@@ -224,7 +224,7 @@ class _Message(MessageDecoder):
         assert self._reader is not None
         self._reader.check_rest()
         raise ProtocolError(
-            "the reply is cut off", path=self.machine.path(), excerpt=self._shown(), hint=BROKEN
+            "the reply is truncated", path=self.machine.path(), excerpt=self._shown(), hint=BROKEN
         )
 
     # Behind the content there may be end tags alone, so their names are all that matters.
@@ -240,7 +240,7 @@ class _Message(MessageDecoder):
         return tail
 
     def _surplus(self, tag: str, attrs: Any) -> None:
-        raise ProtocolError("the SOAP envelope holds more than one message")
+        raise ProtocolError("more than one message in the SOAP envelope")
 
     def _behind(self, data: bytes, final: bool) -> None:
         self._rest += data

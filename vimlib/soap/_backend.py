@@ -27,7 +27,7 @@ VARIABLE: Final = "VIMLIB_SOAP_BACKEND"
 def _choose() -> tuple[Literal["pure", "accelerated"], type[PureDecoder[Any]]]:
     wanted = os.environ.get(VARIABLE, "")
     if wanted not in ("", "pure", "accelerated"):
-        raise ImportError(f"{VARIABLE} is {wanted!r}; it may be 'pure' or 'accelerated'")
+        raise ImportError(f"{VARIABLE} must be 'pure' or 'accelerated', got {wanted!r}")
     if wanted == "pure":
         return "pure", PureDecoder
     lacking = _lacking()
@@ -37,8 +37,8 @@ def _choose() -> tuple[Literal["pure", "accelerated"], type[PureDecoder[Any]]]:
         return "accelerated", AcceleratedDecoder
     if wanted:
         raise ImportError(
-            f"{VARIABLE} asks for the compiled decoder, which {lacking}. "
-            "Install vimlib where there is a C compiler, or leave the variable away."
+            f"{VARIABLE} requires the compiled decoder, which {lacking}. "
+            "Install vimlib on a machine with a C compiler, or unset the variable."
         )
     return "pure", PureDecoder
 
@@ -51,13 +51,13 @@ def _lacking() -> str:
         # Any other error is one of the build, and to be seen.
         if error.name != "vimlib.soap._accel":
             raise
-        return "is not built here"
+        return "is not built"
     if getattr(accel, "REVISION", 0) != REVISION:
         # A working copy has moved on since it was installed.
         log.warning(
-            "the compiled decoder is of another revision and not used; install vimlib again"
+            "ignoring the compiled decoder, which has another revision; install vimlib again"
         )
-        return "is built of another revision"
+        return "has another revision"
     return ""
 
 

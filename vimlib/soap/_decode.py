@@ -34,7 +34,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 SLICE = 1 << 16
-BROKEN = "Look for what changes or ends replies on their way, as a proxy, and at the host's log."
+BROKEN = "Check for a proxy that changes or truncates replies, and read the host's log."
 _BOM = b"\xef\xbb\xbf"
 _EXCERPT = 200
 # Less makes no garbage that is worth to be held up for.
@@ -125,7 +125,7 @@ class MessageDecoder:
             self._fed += len(data)
             if self._fed > self._limits.inflated:
                 allowed = self._limits.inflated
-                raise over("inflated", allowed, f"the message has more than {allowed} bytes")
+                raise over("inflated", allowed, f"the message must have at most {allowed} bytes")
             if len(self._excerpt) < _EXCERPT:
                 self._excerpt += bytes(data[: _EXCERPT - len(self._excerpt)])
             if self._parsed == 0:
@@ -173,7 +173,7 @@ class MessageDecoder:
                 if not self._head.removeprefix(_BOM).strip():
                     raise UnexpectedReplyError(
                         "the reply is empty",
-                        hint="Check that the address is that of a vSphere API, as /sdk.",
+                        hint="Check that the URL is that of a vSphere API: https://HOST/sdk.",
                     )
                 self._check_head(self._head)
                 self._parse(memoryview(self._head), False)
@@ -200,7 +200,7 @@ class MessageDecoder:
         # Expat takes UTF-16 by its byte order mark or first letters whatever it was told.
         start = head.removeprefix(_BOM)
         if 0 in head[:8] or head[:2] in (b"\xff\xfe", b"\xfe\xff"):
-            raise ProtocolError("the reply is not in UTF-8", excerpt=self._shown())
+            raise ProtocolError("the reply is not UTF-8", excerpt=self._shown())
         if start.lstrip()[:1] not in (b"<", b""):
             raise self._no_soap()
 
@@ -243,9 +243,9 @@ class MessageDecoder:
 
     def _no_soap(self) -> UnexpectedReplyError:
         return UnexpectedReplyError(
-            "what came back is not SOAP",
+            "the reply is not SOAP",
             excerpt=self._shown(),
-            hint="Check the address and what stands in between, as a proxy or a log-in page.",
+            hint="Check the address, and for a proxy or a login page in between.",
         )
 
     def _misfit(self, reason: Misfit) -> ProtocolError:
@@ -256,11 +256,11 @@ class MessageDecoder:
         path = self.machine.path()
         where = f"line {error.lineno}, column {error.offset}"
         if error.code == _UNDEFINED_ENTITY:
-            return ForbiddenXMLError(f"an entity reference at {where}", path=path)
+            return ForbiddenXMLError(f"forbidden entity reference at {where}", path=path)
         cut_off = error.code in _AT_END
         if not self._seen_root and not cut_off:
             return self._no_soap()
-        text = "the reply is cut off" if cut_off else "the reply is not well-formed XML"
+        text = "the reply is truncated" if cut_off else "the reply is not well-formed XML"
         return ProtocolError(
             f"{text}, {where}: {error}", path=path, excerpt=self._shown(), hint=BROKEN
         )
@@ -269,18 +269,18 @@ class MessageDecoder:
 
     def _xml_declaration(self, version: str, encoding: str | None, standalone: int) -> None:
         if version != "1.0":
-            raise ProtocolError(f"the reply is XML {printable(version, 40)}, not 1.0")
+            raise ProtocolError(f"the XML version must be 1.0, got {printable(version, 40)}")
         if encoding is not None and encoding.lower() not in ("utf-8", "utf8", "us-ascii"):
-            raise ProtocolError(f"the reply is in {printable(encoding, 40)}, not in UTF-8")
+            raise ProtocolError(f"the encoding must be UTF-8, got {printable(encoding, 40)}")
 
     def _doctype(self, name: str, system: str | None, public: str | None, internal: int) -> None:
         if not self._seen_root and name.lower() == "html":
             raise self._no_soap()
-        raise ForbiddenXMLError("a DOCTYPE, which SOAP forbids", excerpt=self._shown())
+        raise ForbiddenXMLError("forbidden DOCTYPE in the reply", excerpt=self._shown())
 
     def _instruction(self, target: str, data: str) -> None:
         raise ForbiddenXMLError(
-            "a processing instruction, which SOAP forbids", excerpt=self._shown()
+            "forbidden processing instruction in the reply", excerpt=self._shown()
         )
 
     # The envelope
@@ -303,7 +303,7 @@ class MessageDecoder:
             elif level + 1 > self._limits.depth:
                 raise self.machine.too_deep()
         elif self._complete:
-            raise ProtocolError("the SOAP body holds more than one message")
+            raise ProtocolError("more than one message in the SOAP body")
         else:
             namespace, _, local = tag.rpartition(" ")
             self._level -= 1  # the machine sees its end
@@ -316,7 +316,7 @@ class MessageDecoder:
             self._header_name = "Header"
         else:
             raise ProtocolError(
-                f"<{printable(local_name(tag), 40)}> has no place in a SOAP envelope"
+                f"unexpected element <{printable(local_name(tag), 40)}> in the SOAP envelope"
             )
 
     def _end(self, tag: str) -> None:
@@ -341,7 +341,7 @@ class MessageDecoder:
 
 def read_to_its_end() -> UsageError:
     """Return the error for what is fed after the end."""
-    return UsageError("the message was read to its end")
+    return UsageError("the message has already been read to its end")
 
 
 class PureDecoder(Generic[R]):
@@ -454,7 +454,7 @@ class PureDecoder(Generic[R]):
             self._open(self._tables.reply(self._method), self._answered)
         else:
             raise UnexpectedReplyError(
-                f"<{printable(local, 80)}> of {printable(namespace, 80)!r} came back, not a reply to {self._method.name}"
+                f"the reply must be to {self._method.name}, got <{printable(local, 80)}> of {printable(namespace, 80)!r}"
             )
 
     def _open(self, shape: Shape, done: Callable[[Any], None]) -> None:

@@ -30,7 +30,7 @@ _HEAD: Final = (
 )
 _TAIL: Final = "</soapenv:Body></soapenv:Envelope>"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9._-]*")
-_DROP: Final = 'Leave it out, or send with newer="drop" what the host can know.'
+_DROP: Final = 'Omit it, or send with newer="drop" to leave out fields that the host does not know.'
 _INT_LOW, _INT_HIGH = RANGES["int"]
 
 Newer = Literal["refuse", "drop"]
@@ -85,7 +85,7 @@ class Encoder:
             if value is None or value is UNSET:
                 # What the version does not know cannot be missing there.
                 if item.required and (version is None or item.since <= version):
-                    raise Refused("required and not given").at(item.name)
+                    raise Refused("required field missing").at(item.name)
                 continue
             if item.array and isinstance(value, list | tuple) and not value:
                 continue
@@ -104,12 +104,12 @@ class Encoder:
 
     def _array(self, item: Item, values: Any) -> None:
         if isinstance(values, str | bytes) or not hasattr(values, "__iter__"):
-            raise Refused(f"a list is needed, not {type(values).__name__}").at(item.name)
+            raise Refused(f"must be a list, got {type(values).__name__}").at(item.name)
         index = 0
         try:
             for value in values:
                 if value is None or value is UNSET:
-                    raise Refused("an array has no place for None")
+                    raise Refused("an item of an array must not be None")
                 self._value(item, value)
                 index += 1
         except Refused as refusal:
@@ -150,7 +150,7 @@ class Encoder:
             self._structure(item.name, declared, value, "")
             return
         if not isinstance(value, declared.cls):
-            raise Refused(f"{_article(declared.name)} is needed, not {cls.__name__}")
+            raise Refused(f"must be {_article(declared.name)}, got {cls.__name__}")
         shape: Shape | None = self._shape(cls)
         assert shape is not None
         if self._version is not None and shape.since > self._version:
@@ -187,7 +187,7 @@ class Encoder:
 
     def _deeper(self) -> None:
         if self._depth <= 0:
-            raise Refused("nested too deep; does the value contain itself?")
+            raise Refused("nested too deep; check whether the value contains itself")
         self._depth -= 1
 
     def _structure(self, name: str, shape: Shape, value: Any, xsi_type: str) -> None:
@@ -216,7 +216,7 @@ class Encoder:
 
     def _reference(self, item: Item | None, value: Any, xsi_type: str, name: str = "") -> None:
         if not isinstance(value, ManagedObject):
-            raise Refused(f"a reference is needed, not {type(value).__name__}")
+            raise Refused(f"must be a reference, got {type(value).__name__}")
         if item is not None:
             name = item.name
             if self._check_referents and item.referent:
@@ -233,7 +233,7 @@ class Encoder:
         # A kind that the binding does not know may well be what is asked for.
         known = self.tables.binding.find(value.moref[0])
         if expected is not None and known is not None and not issubclass(known, expected):
-            raise Refused(f"a reference to {_article(referent)} is needed, not to {value!r}")
+            raise Refused(f"must be a reference to {_article(referent)}, got {value!r}")
 
     # anyType
 
@@ -246,7 +246,7 @@ class Encoder:
         if prefix == "xsd":
             self._any_leaf(name, type_, local, value)
         elif prefix:
-            raise Refused(f"{type_!r}: a type is xsd:NAME or a name of the binding")
+            raise Refused(f"a type must be xsd:NAME or a name of the binding, got {type_!r}")
         elif local == "ManagedObjectReference":
             self._reference(None, value, local, name)
         elif item_of_array(local):
@@ -257,7 +257,7 @@ class Encoder:
     def _any_leaf(self, name: str, type_: str, local: str, value: Any) -> None:
         convert = ENCODE.get(local)
         if convert is None:
-            raise Refused(f"{type_} is no type that can be sent")
+            raise Refused(f"unknown type: {type_}")
         try:
             self._write(f'<{name} xsi:type="{type_}">{convert(value)}</{name}>')
         except Misfit as reason:
@@ -266,7 +266,7 @@ class Encoder:
     def _any_array(self, name: str, type_: str, values: Any) -> None:
         shape = self.tables.array(type_)
         if shape is None:
-            raise Refused(f"{type_} is an array of no type of {self.tables.binding.package}")
+            raise Refused(f"unknown array type in {self.tables.binding.package}: {type_}")
         item = shape.items[0]
         if item.kind == LAZY:
             self.tables.settle(item)
@@ -285,7 +285,7 @@ class Encoder:
     def _any_named(self, name: str, type_: str, value: Any) -> None:
         cls = self.tables.binding.find(type_)
         if cls is None:
-            raise Refused(f"{type_} is no type of {self.tables.binding.package}")
+            raise Refused(f"unknown type in {self.tables.binding.package}: {type_}")
         if issubclass(cls, Enumeration):
             since = parse_version(cls._since_) if cls._since_ else ()
             if self._version is not None and since > self._version:
@@ -298,7 +298,7 @@ class Encoder:
                 raise Refused(str(reason)) from None
             return
         if not isinstance(value, cls) or not isinstance(value, DataObject | MethodFault):
-            raise Refused(f"{_article(type_)} is needed, not {type(value).__name__}")
+            raise Refused(f"must be {_article(type_)}, got {type(value).__name__}")
         shape = self._shape(cls)
         if self._version is not None and shape.since > self._version:
             nearest = self._old_enough(shape, None, None)
@@ -327,13 +327,16 @@ class Encoder:
         if isinstance(value, list | tuple):
             return self._type_of_list(value)
         raise Refused(
-            f"{type(value).__name__} has no type on the wire",
-            'Say which: Typed("xsd:string", ...).',
+            f"cannot send a value of type {type(value).__name__}",
+            'Give its type: Typed("xsd:string", ...).',
         )
 
     def _type_of_list(self, values: list[Any] | tuple[Any, ...]) -> str:
         if not values:
-            raise Refused("an empty list has no type", 'Say which: Typed("ArrayOfString", []).')
+            raise Refused(
+                "cannot tell the type of an empty list",
+                'Give its type: Typed("ArrayOfString", []).',
+            )
         if all(isinstance(value, DataObject | MethodFault) for value in values):
             return array_name(self._common_base(values))
         if any(isinstance(value, list | tuple | Typed) for value in values):
@@ -357,7 +360,7 @@ class Encoder:
 def too_young(item: str, needs: str, speaks: str, host: str, hint: str) -> VersionError:
     """Return the error that says that `host`, of API `speaks`, cannot know `item`."""
     return VersionError(
-        f"{item} needs API {needs}, {host or 'the host'} speaks {speaks}",
+        f"{item} needs API {needs}, {host or 'the host'} has API {speaks}",
         hint=hint,
         item=item,
         needs=needs,
@@ -384,7 +387,7 @@ def envelope(body: list[str], header: Mapping[str, str] | None = None) -> bytes:
         parts.append("<soapenv:Header>")
         for name, value in header.items():
             if _NAME.fullmatch(name) is None:
-                raise EncodeError(f"{name!r} is no name for a header", path=name)
+                raise EncodeError(f"invalid header name: {name!r}", path=name)
             try:
                 parts.append(f"<{name}>{encode_string(value)}</{name}>")
             except Misfit as reason:
@@ -428,7 +431,7 @@ def encode_request(
         message = _message(tables, method, this, args, version, newer, limits, host)
     body = envelope(message, header)
     if len(body) > limits.wire:
-        raise EncodeError(f"the request has {len(body)} bytes, {limits.wire} are allowed")
+        raise EncodeError(f"the request must have at most {limits.wire} bytes, got {len(body)}")
     return body
 
 
@@ -449,7 +452,7 @@ def _message(
         and method.since
         and parse_version(method.since) > parse_version(version)
     ):
-        hint = "Ask it with a method that it has."
+        hint = "Use a method that this host has."
         raise too_young(repr(method), method.since, version, host, hint)
     known = {item.name for item in shape.items}
     for name in args:

@@ -60,7 +60,7 @@ def _escape(text: str) -> str:
     bad = _ILLEGAL.search(text)
     if bad is not None:
         raise Misfit(
-            f"XML cannot carry the character U+{ord(bad.group()):04X} at index {bad.start()}"
+            f"character not allowed in XML: U+{ord(bad.group()):04X} at index {bad.start()}"
         )
     # A bare carriage return would be read as a line feed (XML 1.0, 2.11).
     return (
@@ -77,7 +77,7 @@ def encode_string(value: Any) -> str:
     """Return a str escaped. A str that is an enumeration member goes as its value."""
     if type(value) is not str:
         if not isinstance(value, str):
-            raise Misfit(f"a str is needed, not {_kind(value)}")
+            raise Misfit(f"must be a str, got {_kind(value)}")
         value = str.__str__(value)
     return _escape(value) if _SPECIAL.search(value) else value
 
@@ -91,7 +91,7 @@ def _encode_boolean(value: Any) -> str:
         return "true"
     if value is False:
         return "false"
-    raise Misfit(f"a bool is needed, not {_kind(value)}")
+    raise Misfit(f"must be a bool, got {_kind(value)}")
 
 
 def _int_encoder(name: str) -> Callable[[Any], str]:
@@ -100,10 +100,10 @@ def _int_encoder(name: str) -> Callable[[Any], str]:
     def encode(value: Any) -> str:
         if type(value) is not int:
             if not isinstance(value, int) or isinstance(value, bool):
-                raise Misfit(f"an int is needed, not {_kind(value)}")
+                raise Misfit(f"must be an int, got {_kind(value)}")
             value = int(value)
         if not low <= value <= high:
-            raise Misfit(f"{value} is out of the range of xsd:{name}, {low} to {high}")
+            raise Misfit(f"xsd:{name} must be {low} to {high}, got {value}")
         return str(value)
 
     return encode
@@ -113,14 +113,14 @@ def _float_encoder(largest: float) -> Callable[[Any], str]:
     def encode(value: Any) -> str:
         if not isinstance(value, float):
             if not isinstance(value, int) or isinstance(value, bool):
-                raise Misfit(f"a float is needed, not {_kind(value)}")
+                raise Misfit(f"must be a float, got {_kind(value)}")
             try:
                 value = float(value)
             except OverflowError:
-                raise Misfit("the int is too large for a float") from None
+                raise Misfit("int too large for a float") from None
         if math.isfinite(value):
             if abs(value) > largest:
-                raise Misfit(f"{value!r} is out of the range of xsd:float")
+                raise Misfit(f"out of range for xsd:float: {value!r}")
             return float.__repr__(value)
         # XSD 1.0, 3.2.4: INF, -INF and NaN, in these letters.
         return "NaN" if value != value else "INF" if value > 0 else "-INF"
@@ -133,15 +133,15 @@ _MAX_OFFSET = timedelta(hours=14)  # XSD 1.0, 3.2.7
 
 def _encode_datetime(value: Any) -> str:
     if not isinstance(value, datetime):
-        raise Misfit(f"a datetime is needed, not {_kind(value)}")
+        raise Misfit(f"must be a datetime, got {_kind(value)}")
     offset = value.utcoffset()
     if offset is None:
-        raise Misfit("the datetime has no time zone; give one: value.replace(tzinfo=timezone.utc)")
+        raise Misfit("datetime without a time zone; give one: value.replace(tzinfo=timezone.utc)")
     if offset % timedelta(minutes=1) or abs(offset) > _MAX_OFFSET:
         try:
             value = value.astimezone(UTC)
         except OverflowError:
-            raise Misfit("the datetime cannot be given in UTC") from None
+            raise Misfit("datetime out of range in UTC") from None
         offset = timedelta(0)
     text: str = value.replace(tzinfo=None).isoformat() + "Z" if not offset else value.isoformat()
     return text
@@ -149,7 +149,7 @@ def _encode_datetime(value: Any) -> str:
 
 def _encode_base64(value: Any) -> str:
     if not isinstance(value, bytes | bytearray | memoryview):
-        raise Misfit(f"bytes are needed, not {_kind(value)}")
+        raise Misfit(f"must be bytes, got {_kind(value)}")
     return b64encode(value).decode("ascii")
 
 
@@ -208,10 +208,10 @@ def _int_decoder(name: str) -> Callable[[str], int]:
         found = text.strip(_SPACE)
         # The length is bounded first: int() of a long text takes quadratic time.
         if _INT.fullmatch(found) is None:
-            raise Misfit(f"{_show(text)} is no xsd:{name}")
+            raise Misfit(f"invalid xsd:{name}: {_show(text)}")
         value = int(found)
         if not low <= value <= high:
-            raise Misfit(f"{value} is out of the range of xsd:{name}")
+            raise Misfit(f"out of range for xsd:{name}: {value}")
         return value
 
     return decode
@@ -221,7 +221,7 @@ def _decode_boolean(text: str) -> bool:
     try:
         return _BOOLEANS[text.strip(_SPACE)]
     except KeyError:
-        raise Misfit(f"{_show(text)} is no xsd:boolean") from None
+        raise Misfit(f"invalid xsd:boolean: {_show(text)}") from None
 
 
 def _float_decoder(name: str) -> Callable[[str], float]:
@@ -232,7 +232,7 @@ def _float_decoder(name: str) -> Callable[[str], float]:
         try:
             return _FLOAT_WORDS[found]
         except KeyError:
-            raise Misfit(f"{_show(text)} is no xsd:{name}") from None
+            raise Misfit(f"invalid xsd:{name}: {_show(text)}") from None
 
     return decode
 
@@ -252,7 +252,7 @@ def _decode_datetime(text: str) -> datetime:
             return start + timedelta(days=1)
     except (ValueError, OverflowError):
         pass
-    raise Misfit(f"{_show(text)} is no xsd:dateTime")
+    raise Misfit(f"invalid xsd:dateTime: {_show(text)}")
 
 
 def _decode_base64(text: str) -> bytes:
@@ -263,7 +263,7 @@ def _decode_base64(text: str) -> bytes:
             return a2b_base64(found, strict_mode=True)
     except (Base64Error, UnicodeEncodeError):
         pass
-    raise Misfit(f"{_show(text)} is no xsd:base64Binary")
+    raise Misfit(f"invalid xsd:base64Binary: {_show(text)}")
 
 
 def _decode_enum(text: str) -> str | None:

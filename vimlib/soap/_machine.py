@@ -191,7 +191,7 @@ def _inner_loop(machine: Machine) -> None:
         nonlocal shape, by_tag, values, leaf, count
         count += 1
         if leaf is not None:
-            raise Misfit(f"an element <{printable(local_name(tag))}> inside of a value")
+            raise Misfit(f"unexpected child element <{printable(local_name(tag))}> in a value")
         try:
             item = by_tag[tag]
         except KeyError:
@@ -232,7 +232,7 @@ def _inner_loop(machine: Machine) -> None:
             leaf = None
             if value is None:
                 if text == "" and item.type != "ref":
-                    absent(item, shape, "an empty enumeration")
+                    absent(item, shape, "empty enumeration value")
                 return
         else:
             make = shape.make
@@ -244,7 +244,7 @@ def _inner_loop(machine: Machine) -> None:
                     if _is_no_result(stack[-1][3], values):
                         make = _no_result
                         break
-                    absent(shape.items[index], shape, "required and absent")
+                    absent(shape.items[index], shape, "required element missing")
             value = make(*values)
             shape, by_tag, values, item = stack.pop()
         if item.array:

@@ -34,7 +34,7 @@ class Malformed(Exception):
 
 
 def _forbidden(*_: Any) -> None:
-    raise ForbiddenXMLError("a processing instruction, which SOAP forbids")
+    raise ForbiddenXMLError("forbidden processing instruction in the reply")
 
 
 def _parser(start: Callable[[str, list[str]], None]) -> expat.XMLParserType:

@@ -72,7 +72,7 @@ class ProxyMaker:
         if text and self.kind:
             return self.cls(text, invoker=self.invoker, kind=self.kind, guid=self.guid)
         if text.strip():
-            raise Misfit("a reference without a type")
+            raise Misfit("reference without a type")
         return None
 
 
@@ -154,7 +154,7 @@ class Refiner:
         bound = self._prefixes.get(prefix or None)
         if bound is None:
             if prefix:
-                raise Misfit(f"xsi:type {printable(qname, 80)!r} has an undeclared prefix")
+                raise Misfit(f"undeclared prefix in xsi:type {printable(qname, 80)!r}")
             return self.tables.namespace, local
         # No namespace counts as the binding's: some servers leave it off in fault details.
         return bound[-1] or self.tables.namespace, local
@@ -226,7 +226,7 @@ class Refiner:
         if item.kind == ANY:
             return item.like(kind=REF, type="ref", referent="")
         if item.kind != REF:
-            raise Misfit(f"xsi:type {REFERENCE} is no {item.type}")
+            raise Misfit(f"xsi:type must be {item.type}, got {REFERENCE}")
         return item
 
     def _narrow_to_data(self, item: Item, shape: Shape) -> Item:
@@ -234,18 +234,18 @@ class Refiner:
             return item.like(kind=DATA, shape=shape)
         declared = item.shape
         if item.kind != DATA or declared is None or declared.cls is None or shape.cls is None:
-            raise Misfit(f"xsi:type {shape.name} is no {item.type}")
+            raise Misfit(f"xsi:type must be {item.type}, got {shape.name}")
         if declared is shape:
             return item
         if not issubclass(shape.cls, declared.cls):
-            raise Misfit(f"xsi:type {shape.name} is no subtype of {declared.name}")
+            raise Misfit(f"xsi:type must be a subtype of {declared.name}, got {shape.name}")
         return item.like(shape=shape)
 
     def _narrow_to_leaf(self, item: Item, type_: str, decode: Callable[[str], Any] | None) -> Item:
         if item.kind == ANY:
             return item.like(kind=LEAF, type=type_, decode=decode)
         if item.kind != LEAF or not _derives(type_, item.type, decode is decode_enum):
-            raise Misfit(f"xsi:type {type_} is no {item.type}")
+            raise Misfit(f"xsi:type must be {item.type}, got {type_}")
         return item
 
     # References

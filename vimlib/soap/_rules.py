@@ -22,7 +22,7 @@ def over(limit: str, allowed: int, text: str, rules: Rules | None = None) -> Lim
     """Return the error for more than `allowed` of what `limit` of `Limits` bounds."""
     return LimitError(
         text,
-        hint=f"If the host is sound, raise Limits.{limit} or ask for less at once.",
+        hint=f"If you trust the host, raise Limits.{limit} or request less at once.",
         limit=limit,
         allowed=allowed,
         path=rules.path() if rules else "",
@@ -50,24 +50,26 @@ class Rules:
         """Raise `LimitError` for too many elements; asked now and then, not for each."""
         allowed = self.limits.elements
         if self.counted() > allowed:
-            raise over("elements", allowed, f"the message has more than {allowed} elements", self)
+            raise over(
+                "elements", allowed, f"the message must have at most {allowed} elements", self
+            )
 
     def too_deep(self) -> LimitError:
         """Return the error for elements nested too deep."""
         allowed = self.limits.depth
-        return over("depth", allowed, f"elements nest deeper than {allowed}", self)
+        return over("depth", allowed, f"elements must nest at most {allowed} deep", self)
 
     def check_text(self, length: int) -> None:
         """Raise `LimitError` for a text of that length."""
         allowed = self.limits.text
         if length > allowed:
-            raise over("text", allowed, f"a text is longer than {allowed} bytes", self)
+            raise over("text", allowed, f"a text must have at most {allowed} bytes", self)
 
     def check_attributes(self, attrs: list[str]) -> None:
         """Raise `LimitError` for too many attributes."""
         allowed = self.limits.attributes
         if len(attrs) > 2 * allowed:
-            text = f"an element has {len(attrs) // 2} attributes, {allowed} are allowed"
+            text = f"an element must have at most {allowed} attributes, got {len(attrs) // 2}"
             raise over("attributes", allowed, text, self)
 
     def absent(self, item: Item, shape: Shape, what: str) -> None:

@@ -70,7 +70,7 @@ def decode_request(
         if method is None:
             shown = printable(local, 80)
             raise NotFoundError(
-                f"no method {shown!r} in {binding.namespace}", kind="Method", name=local
+                f"unknown method in {binding.namespace}: {shown!r}", kind="Method", name=local
             )
         shape = tables.request(method)
 
@@ -78,7 +78,7 @@ def decode_request(
             args = dict(zip((item.name for item in shape.items), values, strict=True))
             this = args.pop("_this", None) if method.addressed else method.owner("")
             if this is None:
-                raise ProtocolError("_this: required and absent", path="_this")
+                raise ProtocolError("_this: required element missing", path="_this")
             decoder.complete()
             found.append(Request(method, this, args, decoder.header))
 
@@ -149,4 +149,4 @@ def _binding_of(cls: type[MethodFault]) -> Binding:
         found = getattr(import_module(package), "BINDING", None) if package else None
         if isinstance(found, Binding):
             return found
-    raise EncodeError(f"{cls.__name__} belongs to no generated package; say which: binding=...")
+    raise EncodeError(f"{cls.__name__} belongs to no generated package; give binding=...")

@@ -208,7 +208,7 @@ class Tables:
         if found is None:
             known = next((c for c in cls.__mro__ if self.knows(c)), None)
             if known is None:
-                raise LookupError(f"{cls.__name__} is no type of {self.binding.package}")
+                raise LookupError(f"unknown type in {self.binding.package}: {cls.__name__}")
             found = self._shapes[cls] = self._compile(known) if known is cls else self.shape(known)
         return found
 
@@ -229,7 +229,7 @@ class Tables:
         if issubclass(cls, MethodFault):
             make = _fault_maker(cls, tuple(item.attribute for item in fields))
         elif cls.__struct_fields__ != tuple(item.attribute for item in fields):
-            raise TypeError(f"the fields of {cls.__name__} are not those of its _wire_ line")
+            raise TypeError(f"the fields of {cls.__name__} differ from its _wire_ line")
         elif cls.__name__ == "LocalizedMethodFault":
             make = _localized_maker(cls, fields)
         shape = Shape(cls.__name__, fields, make, self.namespace, cls)
@@ -270,7 +270,9 @@ class Tables:
         elif item.type == "MethodFault":
             item.kind, item.shape = DATA, self.shape(self.fault_base)
         else:
-            raise TypeError(f"{item.name}: {item.type} is no data type of {self.binding.package}")
+            raise TypeError(
+                f"{item.name}: unknown data type in {self.binding.package}: {item.type}"
+            )
 
     # Messages
 
@@ -327,7 +329,7 @@ class Tables:
         if type_name not in self._warned:
             self._warned.add(type_name)
             log.warning(
-                "%s: the server sent %s; None stands for it (said once for this type)",
+                "%s: invalid reply, %s; decoded as None (logged once per type)",
                 type_name,
                 what,
             )
