@@ -45,10 +45,10 @@ class DriverConfig:
     def __post_init__(self) -> None:
         if not self.owner or len(self.owner) > _LONGEST_OWNER or not self.owner.isprintable():
             raise UsageError(
-                f"an owner has 1 to {_LONGEST_OWNER} printable characters",
-                hint="Choose another name, or leave it out.",
+                f"owner must be 1 to {_LONGEST_OWNER} printable characters, got {self.owner[:80]!r}",
+                field="owner",
             )
         if self.concurrency < 1:
             raise UsageError(
-                f"{self.concurrency} images at a time are none", hint="Give 1 or more."
+                f"concurrency must be at least 1, got {self.concurrency}", field="concurrency"
             )

@@ -85,7 +85,9 @@ class Route:
         via = _address("via", self.via)
         network = _network("to", self.to)
         if network.version != via.version:
-            raise _wrong("via", self.via, f"an IPv{network.version} address, as {self.to} is")
+            raise _wrong(
+                "via", self.via, f"an IPv{network.version} address like the network {self.to}"
+            )
         if self.metric is not None:
             _number("metric", self.metric, 1, 2**32 - 1)
         _set(self, to=str(network), via=str(via))
@@ -123,9 +125,9 @@ class NIC:
             _number("mtu", self.mtu, 576, 9216)
         for field, on in (("dhcp4", self.dhcp4), ("dhcp6", self.dhcp6)):
             if type(on) is not bool:
-                raise _wrong(field, str(on), "true or false")
+                raise _wrong(field, str(on), "True or False")
         if len(self.routes) > MAX_LIST:
-            raise _wrong("routes", f"{len(self.routes)} routes", f"at most {MAX_LIST}")
+            raise _wrong("routes", f"{len(self.routes)} routes", f"at most {MAX_LIST} routes")
         _set(
             self,
             # nova writes the address as it is stored: its letters keep their case.
@@ -144,16 +146,16 @@ class NIC:
         versions: set[int] = {interface.version for interface in interfaces}
         versions |= {version for version, on in ((4, self.dhcp4), (6, self.dhcp6)) if on}
         if len(own) != len(interfaces):
-            raise _wrong("addresses", ", ".join(self.addresses), "each address once")
+            raise _wrong("addresses", ", ".join(self.addresses), "different addresses")
         if self.mtu is not None and not versions:
-            raise _wrong("mtu", str(self.mtu), "beside an address or DHCP")
+            raise _wrong("mtu", str(self.mtu), "given with an address or DHCP")
         if self.mtu is not None and self.mtu < 1280 and 6 in versions:
-            raise _wrong("mtu", str(self.mtu), "1280 or more, which IPv6 needs")
+            raise _wrong("mtu", str(self.mtu), "at least 1280 for IPv6")
         for route in self.routes:
             if route.via in own:
                 raise _wrong("via", route.via, "another address than the NIC's own")
             if _address("via", route.via).version not in versions:
-                raise _wrong("routes", route.to, "to a network of the NIC's own IP version")
+                raise _wrong("routes", route.to, "networks of the NIC's own IP versions")
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,9 @@ class GuestConfig:
         if self.hostname is not None:
             _domain("hostname", self.hostname)
             if len(self.hostname) > 64 or self.hostname.replace(".", "").isdigit():
-                raise _wrong("hostname", self.hostname, "a name of 64 characters at most")
+                raise _wrong(
+                    "hostname", self.hostname, "a name of at most 64 characters, not all digits"
+                )
         _set(self, nics=tuple(self.nics), search=tuple(_each("search", self.search, _domain)))
         _distinct(self.nics)
 
@@ -192,7 +196,7 @@ def machine_id(nics: Iterable[NIC], style: Literal["nova", "original"] = "nova")
     if style == "nova":
         return "".join(";".join(record) + "#" for record in records)
     if len(records) != 1:
-        raise _wrong("nics", f"{len(records)} NICs", "one NIC, all that the original form holds")
+        raise _wrong("nics", f"{len(records)} NICs", "exactly one NIC in the original form")
     return ";".join(records[0][:4])
 
 
@@ -225,7 +229,7 @@ def metadata(config: GuestConfig, instance_id: str) -> dict[str, str]:
         UsageError: ``instance_id`` is not of letters, digits and ``._:-``, or the text is too long.
     """
     if not _INSTANCE_ID.fullmatch(instance_id):
-        raise _wrong("instance_id", instance_id, "up to 128 letters, digits and ._:-")
+        raise _wrong("instance_id", instance_id, "1 to 128 letters, digits and ._:-")
     document: dict[str, Any] = {"instance-id": instance_id}
     if config.hostname is not None:
         document["local-hostname"] = config.hostname
@@ -265,7 +269,7 @@ def extra_config(
         case "cloud-init":
             if instance_id is None:
                 raise UsageError(
-                    "cloud-init needs an instance id",
+                    "the form cloud-init requires an instance id",
                     hint="Give instance_id (--instance-id on the command line).",
                 )
             return metadata(config, instance_id)
@@ -384,7 +388,7 @@ def _encoded(document: dict[str, Any]) -> tuple[str, str | None]:
 
 def _bounded(text: str, limit: int = MAX_TEXT) -> str:
     if len(text) > limit:
-        raise _wrong("config", f"{len(text)} characters", f"at most {limit}")
+        raise _wrong("config", f"{len(text)} characters", f"at most {limit} characters")
     return text
 
 
@@ -397,28 +401,26 @@ def _set(instance: object, **values: Any) -> None:
 def _wrong(field: str, value: str, wanted: str) -> UsageError:
     shown = ascii(value)
     cut = shown if len(shown) <= 80 else shown[:76] + "...'"
-    return UsageError(
-        f"{field} is {cut}", hint=f"It has to be {wanted}.", field=field, wanted=wanted
-    )
+    return UsageError(f"{field} must be {wanted}, got {cut}", field=field, wanted=wanted)
 
 
 def _distinct(nics: Sequence[NIC]) -> None:
     """Refuse what would make two records mean one NIC, or two NICs one address."""
     if len(nics) > MAX_NICS:
-        raise _wrong("nics", f"{len(nics)} NICs", f"at most {MAX_NICS}")
+        raise _wrong("nics", f"{len(nics)} NICs", f"at most {MAX_NICS} NICs")
     macs = [nic.mac.lower() for nic in nics]
     if len(set(macs)) != len(macs):
-        raise _wrong("nics", ", ".join(macs), "NICs of different MAC addresses")
+        raise _wrong("nics", ", ".join(macs), "NICs with different MAC addresses")
     addresses = [ipaddress.ip_interface(one).ip for nic in nics for one in nic.addresses]
     # A link-local address is unique to its link only.
     routable = [str(address) for address in addresses if not address.is_link_local]
     if len(set(routable)) != len(routable):
-        raise _wrong("addresses", ", ".join(routable), "a different one on each NIC")
+        raise _wrong("addresses", ", ".join(routable), "different on each NIC")
 
 
 def _each(field: str, values: Sequence[str], parse: Callable[[str, str], _T]) -> list[_T]:
     if isinstance(values, str) or len(values) > MAX_LIST:
-        raise _wrong(field, str(values), f"a sequence of at most {MAX_LIST} texts")
+        raise _wrong(field, str(values), f"a sequence of at most {MAX_LIST} strings")
     return [parse(field, value) for value in values]
 
 
@@ -448,7 +450,7 @@ def _address(field: str, text: str) -> _Address:
     mapped = isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None
     odd = address.is_unspecified or address.is_loopback or address.is_multicast or mapped
     if odd or str(address) == "255.255.255.255":
-        raise _wrong(field, text, "the address of one host")
+        raise _wrong(field, text, "the address of a single host")
     return address
 
 
@@ -466,7 +468,7 @@ def _interface(field: str, text: str) -> _Interface:
     made = ipaddress.ip_interface((str(address), _prefix(field, tail, address.max_prefixlen)))
     ends = (made.network.network_address, made.network.broadcast_address)
     if made.version == 4 and made.network.prefixlen < 31 and made.ip in ends:
-        raise _wrong(field, text, "an address of a host, not the network's own or its broadcast")
+        raise _wrong(field, text, "a host address, not the network or broadcast address")
     return made
 
 
@@ -491,7 +493,7 @@ def _gateway(
     if address.version != version:
         raise _wrong(field, text, f"an IPv{version} address")
     if not any(interface.version == version for interface in interfaces):
-        raise _wrong(field, text, f"beside an IPv{version} address of the NIC")
+        raise _wrong(field, text, f"given with an IPv{version} address of the NIC")
     if any(interface.ip == address for interface in interfaces):
         raise _wrong(field, text, "another address than the NIC's own")
     return str(address)

@@ -82,7 +82,7 @@ async def host_info(client: Client) -> HostInfo:
     hosts = [row async for row in client.collect(vim25.HostSystem, "name", "summary")]
     if len(hosts) != 1:
         raise NotFoundError(
-            f"{client.host} shows {len(hosts)} hosts",
+            f"exactly one host is required, {client.host} has {len(hosts)}",
             kind="HostSystem",
             hint="Connect to the ESX host itself.",
         )

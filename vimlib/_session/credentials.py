@@ -59,9 +59,9 @@ def first_line(name: str, file: TextIO) -> Secret:
     try:
         password = file.readline(_LONGEST).rstrip("\r\n")
     except UnicodeDecodeError:
-        raise _unreadable(name, "it is not UTF-8") from None
+        raise _unreadable(name, "not UTF-8") from None
     if not password:
-        raise UsageError(f"the first line of {name} is empty", hint="Write the password there.")
+        raise UsageError(f"the first line of {name} must be the password, got an empty line")
     return Secret(password)
 
 

@@ -9,7 +9,7 @@ __all__ = ["about"]
 
 
 async def about(*, connection: Connection = CONNECTION, output: Output = OUTPUT) -> None:
-    """Show product, version and build of the host, and the API version that is spoken with it."""
+    """Show the product, version and build of the host, and the API version in use."""
     from vimdriver._cli.jsonio import to_json
 
     async with connection.client() as client:

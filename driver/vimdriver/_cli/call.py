@@ -28,14 +28,14 @@ async def call(
     connection: Connection = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
-    """Call a method and print its result as JSON.
+    """Call an API method and print its result as JSON.
 
     Args:
-        target: The object, TYPE:ID as `VirtualMachine:12` or `HostSystem:ha-host`.
-        method: The method's name in the API, as `PowerOnVM_Task`.
-        arguments: A JSON object of the parameters by name, data objects with `_typeName`;
+        target: The object as TYPE:ID, for example `VirtualMachine:12` or `HostSystem:ha-host`.
+        method: Name of the API method, for example `PowerOnVM_Task`.
+        arguments: JSON object of the parameters by name; data objects have a `_typeName`.
             `-` reads it from stdin, `@FILE` from a file.
-        wait: If the method gives a task, wait for it and print the task's result.
+        wait: Wait for the task that the method returns, and print the task's result.
     """
     from vimdriver._cli.jsonio import arguments as read_arguments
     from vimdriver._cli.jsonio import parse_json, parse_reference, to_json
@@ -44,9 +44,11 @@ async def call(
     proxy = parse_reference(target, vim25.BINDING)
     found = find_method(proxy, method)
     text = _text_of(arguments)
-    values = read_arguments(found, None if text is None else parse_json(text, "the argument"))
+    values = read_arguments(found, None if text is None else parse_json(text, "the arguments"))
     if wait and not method.endswith("_Task"):
-        raise UsageError(f"{method} gives no task to wait for", hint="Leave --wait out.")
+        raise UsageError(
+            f"--wait requires a method that returns a task, got {method}", hint="Omit --wait."
+        )
     async with connection.client() as client:
         result: Any = await client.invoke(found, client.bind(proxy), values)
         if wait:
@@ -70,7 +72,9 @@ def find_method(proxy: ManagedObject, name: str) -> Method[..., Any]:
         own = [other for other in vim25.BINDING.method_names() if hasattr(type(proxy), other)]
         near = get_close_matches(name, own, n=3, cutoff=0.5)
         hint = (
-            f"Is it {' or '.join(near)}?" if near else "Names are the API's own, as PowerOnVM_Task."
+            f"Did you mean {' or '.join(near)}?"
+            if near
+            else "Use the name in the API reference, for example PowerOnVM_Task."
         )
         raise UsageError(f"{kind} has no method {printable(name, 80)!r}", hint=hint)
     return method

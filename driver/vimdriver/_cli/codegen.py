@@ -24,23 +24,24 @@ def codegen(
     check: Flag = False,
     output: Output = OUTPUT,
 ) -> int:
-    """Make a typed package like vimlib.vim25 from a WSDL.
+    """Generate a typed Python package like vimlib.vim25 from a WSDL.
 
     Args:
-        wsdl: The service's description; the schemas that it includes are found beside it.
-        out: Folder of the package; made, or updated if this made it.
-        sidecar: JSON with what a WSDL cannot say: managed types, versions. WSDL.json is taken unasked.
-        check: Write nothing; exit 1 if something would change.
+        wsdl: WSDL file of the service, in one folder with the schemas that it includes.
+        out: Folder of the package; created, or updated if codegen created it.
+        sidecar: JSON file with the managed types and API versions, which a WSDL cannot express. The
+            default is the .json file beside the WSDL, if it exists.
+        check: Write nothing; exit with 1 if files would change.
     """
     from vimlib.codegen import CodegenError, generate
 
     if not wsdl.is_file():
         raise NotFoundError(
-            f"no file {printable(str(wsdl))!r}",
+            f"file not found: {printable(str(wsdl))!r}",
             kind="file",
             name=str(wsdl),
             outcome="not_sent",
-            hint="Give the path of a WSDL.",
+            hint="Give the path of a WSDL file.",
         )
     try:
         done = generate(wsdl, out, sidecar=sidecar, check=check)

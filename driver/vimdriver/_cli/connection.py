@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from cyclopts import Parameter
 
-from vimdriver._cli.flags import DASH
+from vimdriver._cli.flags import ABOVE_0, DASH
 from vimdriver._cli.trust import Trust
 from vimlib._secret import Secret
 from vimlib._session.credentials import first_line, read_password
@@ -49,19 +49,19 @@ class Connection:
     """Which host, and as whom."""
 
     url: str | None = None
-    """Address of the host: `https://HOST/sdk` or just HOST. [VIMLIB_URL, GOVC_URL, VMWARE_HOST]"""
+    """URL of the host: `https://HOST/sdk`, or just HOST. [VIMLIB_URL, GOVC_URL, VMWARE_HOST]"""
 
     username: str | None = None
-    """Who logs in. [VIMLIB_USERNAME, GOVC_USERNAME, VMWARE_USER]"""
+    """User name. [VIMLIB_USERNAME, GOVC_USERNAME, VMWARE_USER]"""
 
     password_file: Annotated[Path | None, DASH] = None
-    """File whose first line is the password; `-` reads stdin. [VIMLIB_PASSWORD_FILE] Without it: VIMLIB_PASSWORD, GOVC_PASSWORD, VMWARE_PASSWORD, else a prompt."""
+    """File whose first line is the password; `-` reads stdin. The default is VIMLIB_PASSWORD, GOVC_PASSWORD or VMWARE_PASSWORD, else a prompt. [VIMLIB_PASSWORD_FILE]"""
 
     retry_login: Annotated[bool, Parameter(negative=())] = False
-    """Send the password although the host refused it less than 900 seconds ago."""
+    """Send the password even if the host refused it less than 900 seconds ago."""
 
-    timeout: float | None = None
-    """Give up after so many seconds (exit code 6)."""
+    timeout: Annotated[float | None, ABOVE_0] = None
+    """Cancel the command after this many seconds (exit code 6)."""
 
     trust: Trust = field(default_factory=Trust)
 
@@ -121,7 +121,7 @@ def read_login(
     username = username or inner_user or environ.get("VMWARE_USER")
     if not username:
         raise UsageError(
-            "no user name was given", hint="Give --username NAME or set VIMLIB_USERNAME."
+            "a user name is required", hint="Give --username NAME or set VIMLIB_USERNAME."
         )
     trust = options.trust.with_environment(environ)
     password = _password(options, environ, inner_password)
@@ -159,7 +159,7 @@ def _address(
             None,
             None,
         )
-    raise UsageError("no host was given", hint="Give --url https://HOST/sdk or set VIMLIB_URL.")
+    raise UsageError("a host is required", hint="Give --url https://HOST/sdk or set VIMLIB_URL.")
 
 
 def _split_userinfo(text: str) -> tuple[str, str | None, Secret | None]:
@@ -203,13 +203,14 @@ def _ask(username: str, url: str, prompt: Callable[[str], str] | None) -> Secret
     if prompt is None:
         if not sys.stdin.isatty():
             raise UsageError(
-                "no password was given and there is no terminal to ask for it",
+                "a password is required, and there is no terminal for a prompt",
                 hint="Set VIMLIB_PASSWORD, or give --password-file FILE.",
             )
         prompt = getpass.getpass
     password = prompt(f"Password of {printable(username, 80)} at {printable(url, 200)}: ")
     if not password:
         raise UsageError(
-            "no password was typed", hint="Set VIMLIB_PASSWORD, or give --password-file FILE."
+            "the password must not be empty",
+            hint="Set VIMLIB_PASSWORD, or give --password-file FILE.",
         )
     return Secret(password)

@@ -32,9 +32,10 @@ if TYPE_CHECKING:
 __all__ = ["get", "ls", "mv", "put", "rm", "stat", "walk"]
 
 _CLEANUP_SECONDS = 60.0
-_CONFLICT = "Choose another name, or replace it with --overwrite."
+_CONFLICT = "Choose another name, or replace the file with --overwrite."
 Store = Annotated[
-    str | None, Parameter(name="--datastore", help="The datastore of paths without one.")
+    str | None,
+    Parameter(name="--datastore", help="Datastore of paths without a [datastore] prefix."),
 ]
 
 
@@ -50,7 +51,7 @@ def read_path(text: str, datastore: str | None) -> DatastorePath:
         return DatastorePath.parse(text)
     if datastore is None:
         raise UsageError(
-            f"{printable(text, 80)!r} names no datastore",
+            f"the path must name a datastore, got {printable(text, 80)!r}",
             hint="Write '[datastore1] folder/file', or give --datastore.",
         )
     return DatastorePath(datastore, text.strip("/"))
@@ -75,11 +76,11 @@ async def ls(
     connection: Connection = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
-    """List a folder; without a path, the datastores.
+    """List a folder, or without a path all datastores.
 
     Args:
-        path: The folder; its last part may hold `*` and `?`.
-        recursive: What is in its folders, too.
+        path: Folder as `[datastore1] folder`; its last part may be a pattern with `*` and `?`.
+        recursive: List subfolders too.
     """
     if path is None and datastore is None:
         await _list_datastores(connection, output)
@@ -88,7 +89,7 @@ async def ls(
     if any(char in folder.name for char in "*?"):
         folder, pattern = folder.parent, folder.name
         if recursive:
-            raise UsageError("--recursive goes with a folder, not with a pattern")
+            raise UsageError("--recursive requires a folder, got a pattern")
     async with connection.client() as client:
         if recursive:
             found = [entry async for entry in walk(client, folder)]
@@ -137,10 +138,10 @@ async def stat(
     connection: Connection = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
-    """Show size and kind of a file or folder.
+    """Show the size and type of a file or folder.
 
     Args:
-        path: The file or folder.
+        path: File or folder as `[datastore1] folder/file`.
     """
     file = read_path(path, datastore)
     async with connection.client() as client:
@@ -154,7 +155,7 @@ async def _size_of(local: Path) -> int:
         status = await asyncio.to_thread(local.stat)
     except FileNotFoundError:
         raise NotFoundError(
-            f"no file {printable(str(local))!r}",
+            f"file not found: {printable(str(local))!r}",
             kind="file",
             name=str(local),
             outcome="not_sent",
@@ -168,8 +169,8 @@ async def _size_of(local: Path) -> int:
         ) from None
     if not S_ISREG(status.st_mode):
         raise UsageError(
-            f"{printable(str(local))!r} is no file",
-            hint="Name a file: the host is told its size before the first byte.",
+            f"not a regular file: {printable(str(local))!r}",
+            hint="Give a file: its size is sent before the first byte.",
         )
     return status.st_size
 
@@ -186,15 +187,16 @@ async def put(
     connection: Connection = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
-    """Store a local file. It appears under its name when all of it is there, or not at all.
+    """Upload a local file. The file appears under its name only when it is complete.
 
-    What a kill leaves, `vimctl sweep` takes away.
+    If the process is killed, `vimctl sweep` removes the incomplete file.
 
     Args:
-        local: The file.
-        path: Where to; a `/` at the end, or no path, keeps the file's own name.
-        overwrite: Replace a file that is there.
-        read_back: Read it from the host again and compare its hash, before it gets its name.
+        local: Local file.
+        path: Target as `[datastore1] folder/file`; a path that ends with `/`, or a datastore alone,
+            keeps the file's name.
+        overwrite: Replace an existing file.
+        read_back: Read the file back from the host and compare hashes before it gets its name.
     """
     from vimdriver._images.sink import temporary_name
     from vimdriver._journal import Uploading
@@ -249,28 +251,28 @@ async def get(
     connection: Connection = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
-    """Fetch a file. It appears under its name when all of it is here, or not at all.
+    """Download a file. The file appears under its name only when it is complete.
 
-    A connection that breaks is taken up again where it broke.
+    A lost connection is resumed at the last received byte.
 
     Args:
-        path: The file.
-        local: Where to; a folder, or nothing, keeps the file's own name; `-` is stdout, which then
-            has no JSON.
-        overwrite: Replace a file that is there.
+        path: File as `[datastore1] folder/file`.
+        local: Local file or folder; the default is the current folder and the file's own name.
+            `-` writes to stdout and excludes --json.
+        overwrite: Replace an existing file.
     """
     file = read_path(path, datastore)
     if not file.path:
         raise UsageError(
-            f"{file} is a whole datastore, and a file is fetched",
-            hint=f"See what is in it: vimctl datastore ls '{file}'",
+            f"the path must name a file, got a datastore: {file}",
+            hint=f"List its files: vimctl datastore ls '{file}'",
         )
     target: Path | None = None
     if str(local) == "-":
         if output.json:
             raise UsageError(
-                "stdout cannot have the file and JSON too",
-                hint="Leave --json out, or name a file instead of -.",
+                "--json and the target - are mutually exclusive",
+                hint="Omit --json, or give a file instead of -.",
             )
     else:
         target = _local_target(local, file.name, overwrite=overwrite)
@@ -300,10 +302,13 @@ def _local_target(local: Path | None, name: str, *, overwrite: bool) -> Path:
         target = target / name
     if not target.parent.is_dir():
         raise UsageError(
-            f"there is no folder {printable(str(target.parent))!r} here", hint="Make it first."
+            f"local folder not found: {printable(str(target.parent))!r}", hint="Create it first."
         )
     if target.exists() and not overwrite:
-        raise UsageError(f"{printable(str(target))!r} exists", hint="Replace it with --overwrite.")
+        raise UsageError(
+            f"local file already exists: {printable(str(target))!r}",
+            hint="Replace it with --overwrite.",
+        )
     return target
 
 
@@ -339,21 +344,21 @@ async def rm(
     connection: Connection = CONNECTION,
     output: Output = OUTPUT,
 ) -> int:
-    """Delete files, and with `--recursive` folders with all that is in them.
+    """Delete files, and with `--recursive` folders and their contents.
 
     Args:
-        paths: Files and folders.
-        recursive: Folders too.
-        missing_ok: One that is not there is no failure.
+        paths: Files and folders as `[datastore1] folder/file`.
+        recursive: Delete folders and their contents too.
+        missing_ok: Ignore files that do not exist.
     """
     if not paths:
-        raise UsageError("nothing to delete was named", hint="Try: vimctl datastore ls")
+        raise UsageError("at least one path is required", hint="List paths: vimctl datastore ls")
     files = [read_path(path, datastore) for path in paths]
 
     async def remove(client: Client, file: DatastorePath) -> None:
         store = client.datastore(file.datastore)
         if not recursive and await store.exists(file) and (await store.stat(file)).is_dir:
-            raise UsageError(f"{file} is a folder", hint="Delete it with --recursive.")
+            raise UsageError(f"not a file but a folder: {file}", hint="Delete it with --recursive.")
         await store.delete(file, missing_ok=missing_ok)
 
     async with connection.client() as client:
@@ -379,9 +384,9 @@ async def mv(
     """Rename or move a file on the host.
 
     Args:
-        path: The file.
-        to: Its new path; a `/` at the end keeps its name.
-        overwrite: Replace a file that is there.
+        path: File as `[datastore1] folder/file`.
+        to: New path; a path that ends with `/` keeps the file's name.
+        overwrite: Replace an existing file.
     """
     from vimdriver.errors import FileConflictError
     from vimlib import vim25

@@ -6,10 +6,11 @@ import asyncio
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from vimdriver._cli.datastore import walk
 from vimdriver._cli.exitcodes import Exit, combined
+from vimdriver._cli.flags import within
 from vimdriver._cli.image import show_results, tell
 from vimdriver._cli.instance import COLUMNS
 from vimdriver._cli.output import OUTPUT, Output, size_text
@@ -36,7 +37,7 @@ _REAL_HOST: Final = """
 The same on a real host:
 
   export VIMLIB_URL=https://esx1.example.com/sdk VIMLIB_USERNAME=root   # and VIMLIB_PASSWORD
-  vimctl about                # a certificate that is not trusted: says which --pin accepts it
+  vimctl about                # prints the --pin to accept if the certificate is not trusted
   vimctl image push IMAGE... --datastore DS --glance URL      # or OS_CLOUD, a file, an https URL
   vimctl instance spawn --name web --image IMAGE --datastore DS --network "VM Network"
 """
@@ -55,16 +56,19 @@ class _Stage:
 
 
 async def demo(
-    *, image_mib: int = 64, api_version: Release = "8.0", output: Output = OUTPUT
+    *,
+    image_mib: Annotated[int, within(1)] = 64,
+    api_version: Release = "8.0",
+    output: Output = OUTPUT,
 ) -> int:
-    """Push four images at once into a simulated host, run three machines from them, remove all.
+    """Push four images into a simulated host, run three machines from them, remove everything.
 
-    The host and the image service live in this process, on loopback. With `--json` it prints one
-    document: {"images": [...], "instances": [...], "leftovers": []}; what is left over is read
-    from the host when all has been removed.
+    The host and the image service run in this process, on the loopback interface. `--json` prints
+    one document: {"images": [...], "instances": [...], "leftovers": []}; the leftovers are read
+    from the host after the removal.
 
     Args:
-        image_mib: Size of each image in MiB, at least.
+        image_mib: Minimum size of each image in MiB.
         api_version: Release of the simulated host.
     """
     async with _stage(image_mib, api_version, output) as stage:
@@ -84,9 +88,9 @@ async def demo(
             }
         )
     if leftovers:
-        output.say(f"left over on the host: {', '.join(leftovers)}")
+        output.say(f"not removed from the host: {', '.join(leftovers)}")
         return Exit.FAILED
-    output.say("\nmachines and images are removed; nothing is left over on the host")
+    output.say("\nremoved machines and images; the host is empty again")
     if code is Exit.OK:
         output.say(_REAL_HOST)
     return code
@@ -101,7 +105,7 @@ async def _stage(image_mib: int, api_version: Release, output: Output) -> AsyncI
     from vimlib.simulator import ESXHost
 
     images = demo_images(image_mib)
-    output.say(f"making {len(images)} images...")
+    output.say(f"creating {len(images)} images...")
     async with (
         EmbeddedGlance(images) as service,
         ESXHost(version=api_version, datastores={_DATASTORE: None}) as esx,
@@ -126,7 +130,7 @@ async def _stage(image_mib: int, api_version: Release, output: Output) -> AsyncI
 async def _push(stage: _Stage, output: Output) -> list[PushResult]:
     from vimdriver._images.push import push_images
 
-    output.say(f"pushing {len(stage.images)} images at once into [{_DATASTORE}] {_FOLDER}")
+    output.say(f"pushing {len(stage.images)} images in parallel into [{_DATASTORE}] {_FOLDER}")
     began = time.monotonic()
     with meter(output) as progress:
         results = await push_images(
@@ -176,7 +180,7 @@ async def _machines(stage: _Stage, output: Output) -> list[Instance]:
     instances = await driver.list_instances()
     if not output.json:
         output.table(COLUMNS, [instance.to_json() for instance in instances])
-    output.say("\ndestroying them")
+    output.say("\ndestroying the machines")
     for instance in instances:
         await driver.destroy(instance.uuid)
     return instances

@@ -24,7 +24,7 @@ _TABLES = {
 async def diagnostics(
     instance: Ref, /, *, connection: Connection = CONNECTION, output: Output = OUTPUT
 ) -> None:
-    """Show how a machine is doing: processors, memory, disks, NICs, and what its guest's tools tell."""
+    """Show a machine's CPU, memory, disk and NIC usage, and the data from its guest tools."""
     async with opened(connection) as driver:
         found = (await driver.diagnostics(instance)).to_json()
     if output.json:

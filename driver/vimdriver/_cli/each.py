@@ -45,7 +45,7 @@ async def each(
                     report(error, output)
             else:
                 errors.append(None)
-                said = done if did else "was not there"
+                said = done if did else "not found"
                 output.document({noun: name, done: did}, f"{printable(name)}: {said}")
     finally:
         for left in waiting:

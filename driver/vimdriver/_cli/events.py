@@ -27,12 +27,12 @@ async def events(
     connection: Connection = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
-    """Show what happened on the host, oldest first. With `--json` a line is an event of the API.
+    """Show the events of the host, oldest first. `--json` prints one API event per line.
 
     Args:
-        instance: A machine's uuid, name, or reference's value: its events alone.
-        since: Nothing from before this time, as 2026-11-24T12:00:00.
-        follow: Go on with what happens, until interrupted.
+        instance: UUID, name or reference of a machine: show its events only.
+        since: Show events from this time on, for example 2026-11-24T12:00:00 (local time).
+        follow: Print new events until interrupted.
     """
     from vimdriver._cli.jsonio import to_json
 

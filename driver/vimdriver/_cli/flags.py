@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, TypeAlias
 
 from cyclopts import Parameter
 
-__all__ = ["DASH", "Flag", "Strings"]
+__all__ = ["ABOVE_0", "DASH", "Flag", "OutOfRange", "Strings", "within"]
 
 Flag: TypeAlias = Annotated[bool, Parameter(negative=(), show_default=False)]
 """An option without a value; not given, it is False."""
@@ -20,5 +21,29 @@ def _no_option(kind: Any, value: Any) -> None:
         raise ValueError(f"unknown option: {value}")
 
 
+class OutOfRange(ValueError):
+    """The number given to an option breaks its rule; `run` puts the option's name before the message."""
+
+
+def within(low: float, high: float = math.inf) -> Parameter:
+    """Return the parameter of a finite number from `low` to `high`, both included."""
+    rule = f"at least {low:g}" if math.isinf(high) else f"{low:g} to {high:g}"
+
+    def check(kind: Any, value: Any) -> None:
+        if value is not None and not (low <= value <= high and math.isfinite(value)):
+            raise OutOfRange(f"must be {rule}, got {value:g}")
+
+    return Parameter(validator=check)
+
+
+def _above_0(kind: Any, value: Any) -> None:
+    if value is not None and not 0 < value < math.inf:
+        raise OutOfRange(f"must be above 0, got {value:g}")
+
+
+ABOVE_0 = Parameter(validator=_above_0)
+"""Of a finite number above 0."""
+
+
 DASH = Parameter(allow_leading_hyphen=True, validator=_no_option)
-"""Of an argument or option that may be `-`, for stdin or stdout; what looks like an option is none."""
+"""Of an argument or option that may be `-`, for stdin or stdout; options are refused as values."""

@@ -31,18 +31,18 @@ def render(
     instance_id: str | None = None,
     output: Output = OUTPUT,
 ) -> None:
-    """Print the settings that give a guest its network, without a host.
+    """Print the settings that configure a guest's network, without a host.
 
-    What the form cannot say is named on stderr.
+    Values that the form cannot express are reported on stderr.
 
     Args:
-        nic: A NIC: mac=..[,ip=10.0.0.2/24+fd00::2/64][,gw=..][,dns=a+b][,search=..][,dhcp=4+6]
+        nic: NIC as mac=..[,ip=10.0.0.2/24+fd00::2/64][,gw=..][,dns=a+b][,search=..][,dhcp=4+6]
             [,route=NETWORK@GATEWAY][,mtu=9000]; repeatable.
-        hostname: Name of the guest.
+        hostname: Host name of the guest.
         search: DNS search domain; repeatable.
-        form: `nova` and `original` are the old machine.id, `versioned` the guest helper's own form,
-            `cloud-init` its guestinfo.metadata.
-        instance_id: For cloud-init, which starts anew when it changes.
+        form: Format of the settings: `nova` and `original` write machine.id, `versioned` the format of
+            the guest helper, `cloud-init` guestinfo.metadata.
+        instance_id: Instance id for cloud-init, which runs again when the id changes.
     """
     from vimdriver._cli.nics import guest_nic
     from vimdriver._guestinfo import GuestConfig, extra_config, left_out
@@ -50,7 +50,7 @@ def render(
     config = GuestConfig(hostname=hostname, nics=[guest_nic(one) for one in nic], search=search)
     settings = extra_config(config, form, instance_id=instance_id)
     for lost in left_out(config, form):
-        output.say(f"the form {form} cannot say: {lost}")
+        output.say(f"the form {form} cannot express: {lost}")
     _show(settings, output)
 
 
@@ -70,18 +70,18 @@ async def set_(
     connection: Connection = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
-    """Write what a machine tells its guest anew, while it runs too.
+    """Set the guest configuration of a machine, running or not.
 
-    The guest sees it when it asks the next time. What the form cannot say is named on stderr.
+    The guest reads it at its next boot. Values that the form cannot express are reported on stderr.
 
     Args:
-        nic: A NIC: mac=..[,ip=10.0.0.2/24+fd00::2/64][,gw=..][,dns=a+b][,search=..][,dhcp=4+6]
+        nic: NIC as mac=..[,ip=10.0.0.2/24+fd00::2/64][,gw=..][,dns=a+b][,search=..][,dhcp=4+6]
             [,route=NETWORK@GATEWAY][,mtu=9000]; repeatable.
-            Its MAC must be the machine's.
-        hostname: Name of the guest.
+            The MAC address must be one of the machine's.
+        hostname: Host name of the guest.
         search: DNS search domain; repeatable.
-        form: `nova` and `original` are the old machine.id, `versioned` the guest helper's own form,
-            `cloud-init` its guestinfo.metadata.
+        form: Format of the settings: `nova` and `original` write machine.id, `versioned` the format of
+            the guest helper, `cloud-init` guestinfo.metadata.
     """
     from vimdriver._cli.nics import guest_nic
     from vimdriver._guestinfo import GuestConfig, left_out
@@ -90,14 +90,14 @@ async def set_(
     async with opened(connection) as driver:
         settings = await driver.set_guest_info(instance, config, form=form)
     for lost in left_out(config, form):
-        output.say(f"the form {form} cannot say: {lost}")
+        output.say(f"the form {form} cannot express: {lost}")
     _show(settings, output)
 
 
 def helper(*, output: Output = OUTPUT) -> None:
-    """Print the guest helper: one Python file that applies a machine's settings in a Linux guest.
+    """Print the guest helper, a Python file that applies the guest configuration in a Linux guest.
 
-    It needs Python 3.6 and VMware's tools, and runs at each boot. With `--json` it prints
+    It requires Python 3.6 and VMware's tools, and runs at each boot. `--json` prints
     {"file", "sha256", "text"}.
     """
     source = _helper().read_bytes()

@@ -10,7 +10,7 @@ __all__ = ["show"]
 
 
 async def show(*, connection: Connection = CONNECTION, output: Output = OUTPUT) -> None:
-    """Show what the host is, how much it is used, and its datastores."""
+    """Show the hardware, usage and datastores of the host."""
     async with opened(connection) as driver:
         found = await driver.host_info()
     if output.json:

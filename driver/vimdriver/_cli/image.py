@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from vimdriver._cli.connection import CONNECTION, Connection
 from vimdriver._cli.exitcodes import combined
-from vimdriver._cli.flags import Flag
+from vimdriver._cli.flags import Flag, within
 from vimdriver._cli.keeping import KEEPING, Keeping
 from vimdriver._cli.output import OUTPUT, Output, shown, size_text
 from vimdriver._cli.progress import meter
@@ -26,7 +26,7 @@ async def push(
     *images: str,
     datastore: str,
     to: str = "images",
-    concurrency: int = 4,
+    concurrency: Annotated[int, within(1)] = 4,
     overwrite: Flag = False,
     read_back: Flag = False,
     sources: Sources = SOURCES,
@@ -34,19 +34,19 @@ async def push(
     connection: Connection = CONNECTION,
     output: Output = OUTPUT,
 ) -> int:
-    """Push images into a datastore, many at once, each checked on its way.
+    """Push images into a datastore in parallel, and check each one during the transfer.
 
-    Nothing is kept on this machine's disk. A failed image leaves no file; the others go on, and
-    the exit code is 7, or the failure's own if none is done.
+    Images are streamed, not stored on the local disk. A failed image leaves no file, and the others
+    continue; the exit code is then 7, or that of the failure if all images failed.
 
     Args:
-        images: Ids or names in Glance, http(s) URLs, or paths of files. Where Glance is given, a file
-            of this folder is ./NAME.
+        images: Ids or names in Glance, http(s) URLs, or paths of local files. With Glance, write a
+            file of the current folder as ./NAME.
         datastore: Name of the datastore.
-        to: Folder in it; made if it is not there. As `[datastore1] folder`, as paths are printed, too.
-        concurrency: How many go at the same time.
-        overwrite: Replace files that are there.
-        read_back: Read each file from the host again and compare its hash, before it gets its name.
+        to: Folder in the datastore, created if missing; `[datastore1] folder` is accepted too.
+        concurrency: Number of parallel transfers.
+        overwrite: Replace existing files.
+        read_back: Read each file back from the host and compare hashes before it gets its name.
     """
     from vimdriver._images.push import push_images
     from vimlib._datastore import DatastorePath
@@ -88,7 +88,7 @@ def tell(progress: Meter, output: Output | None = None) -> Callable[[PushEvent],
         elif event.kind == "progress":
             progress.advance(event.image, event.bytes)
         else:
-            assert event.result is not None, "an end has its result"
+            assert event.result is not None, "the event of an end must have its result"
             progress.end(event.image, event.result.error)
             if output is not None and output.json:
                 output.line(event.result.to_json())
@@ -118,10 +118,10 @@ def show_results(results: Sequence[PushResult], output: Output) -> None:
 
 
 async def inspect(image: str, /, *, sources: Sources = SOURCES, output: Output = OUTPUT) -> None:
-    """Read an image whole and say what it is, by the rules that `image push` has.
+    """Read a whole image, check it by the rules of `image push`, and show its format.
 
     Args:
-        image: Path of a file; an http(s) URL, or an id or name in Glance, will do too.
+        image: Path of a local file, http(s) URL, or id or name in Glance.
     """
     from vimdriver._images.check import BodyCheck
 

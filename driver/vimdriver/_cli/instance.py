@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from vimdriver._cli.connection import CONNECTION, Connection
 from vimdriver._cli.each import each
-from vimdriver._cli.flags import Flag
+from vimdriver._cli.flags import Flag, within
 from vimdriver._cli.keeping import KEEPING, Keeping
 from vimdriver._cli.machine import Machine
 from vimdriver._cli.output import OUTPUT, Output
@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 COLUMNS = ("uuid", "name", "power_state", "cpus", "memory_mb", "moref")
-Ref = Annotated[str, Parameter(help="The machine's uuid, its name, or its reference's value.")]
+Ref = Annotated[str, Parameter(help="UUID, name or reference of the machine.")]
 
 
 @asynccontextmanager
@@ -84,10 +84,10 @@ async def spawn(
     connection: Connection = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
-    """Make a machine from a flat image (raw, or a preallocated VMDK) and power it on.
+    """Create a machine from a flat image (raw, or a preallocated VMDK) and power it on.
 
-    Whatever fails on the way, and Ctrl-C too, leaves neither machine nor files; after a kill
-    `vimctl sweep` takes them away. What the guest's form cannot say is named on stderr.
+    A failure or Ctrl-C removes the machine and its files; if the process is killed, `vimctl sweep`
+    removes them. Values that the guest form cannot express are reported on stderr.
     """
     from vimdriver._driver import ESXDriver
     from vimdriver._guestinfo import left_out
@@ -95,7 +95,7 @@ async def spawn(
 
     spec, name = machine.spec(), machine.name
     for lost in left_out(guest_config(spec), machine.guest_form):
-        output.say(f"the form {machine.guest_form} cannot say: {lost}")
+        output.say(f"the form {machine.guest_form} cannot express: {lost}")
     config = replace(keeping.config(), guest_form=machine.guest_form)
     async with (
         sources.open([machine.image]) as store,
@@ -117,24 +117,26 @@ async def destroy(
     connection: Connection = CONNECTION,
     output: Output = OUTPUT,
 ) -> int:
-    """Power machines off and remove them with their files.
+    """Power machines off, and remove them and their files.
 
     Args:
-        instances: Uuids, names, or values of references.
-        foreign: Also those that this driver did not make.
-        missing_ok: A machine that is not there is no failure.
+        instances: UUIDs, names or references of machines.
+        foreign: Remove machines of other owners too.
+        missing_ok: Ignore machines that do not exist.
     """
     if not instances:
-        raise UsageError("no machine was named", hint="Try: vimctl instance list")
+        raise UsageError(
+            "at least one machine is required", hint="List machines: vimctl instance list"
+        )
 
     async def remove(driver: ESXDriver, ref: str) -> bool:
         there = await driver.destroy(ref, foreign=foreign)
         if not there and not missing_ok:
             raise NotFoundError(
-                f"no machine {printable(ref, 80)!r} on {driver.client.host}",
+                f"machine not found on {driver.client.host}: {printable(ref, 80)!r}",
                 kind="VirtualMachine",
                 name=ref,
-                hint="vimctl instance list shows those that are there.",
+                hint="vimctl instance list prints the machines of the host.",
             )
         return there
 
@@ -168,7 +170,7 @@ async def start(
 async def stop(
     instance: Ref, /, *, connection: Connection = CONNECTION, output: Output = OUTPUT
 ) -> None:
-    """Cut a machine's power."""
+    """Power a machine off, without shutting its guest down."""
     await _power(connection, output, lambda driver: driver.power_off(instance))
 
 
@@ -176,14 +178,14 @@ async def shutdown(
     instance: Ref,
     /,
     *,
-    grace: float = 60.0,
+    grace: Annotated[float, within(0)] = 60.0,
     connection: Connection = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
-    """Let the guest shut down; cut the power if it has not after a while.
+    """Shut the guest down, and power the machine off if that takes too long.
 
     Args:
-        grace: Seconds that the guest has.
+        grace: Seconds to wait for the guest.
     """
     await _power(connection, output, lambda driver: driver.shutdown(instance, timeout=grace))
 
@@ -196,10 +198,10 @@ async def reboot(
     connection: Connection = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
-    """Let the guest reboot where it can, else reset.
+    """Reboot the guest if its tools are running, else reset the machine.
 
     Args:
-        hard: Reset without asking the guest.
+        hard: Reset the machine without a reboot of the guest.
     """
     await _power(connection, output, lambda driver: driver.reboot(instance, soft=not hard))
 
@@ -214,5 +216,5 @@ async def suspend(
 async def resume(
     instance: Ref, /, *, connection: Connection = CONNECTION, output: Output = OUTPUT
 ) -> None:
-    """Wake a suspended machine."""
+    """Resume a suspended machine."""
     await _power(connection, output, lambda driver: driver.resume(instance))

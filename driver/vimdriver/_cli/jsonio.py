@@ -64,7 +64,7 @@ def to_json(value: Any) -> Any:
         return _unknown_to_json(value)
     if isinstance(value, (DataObject, MethodFault)):
         return _structure_to_json(value)
-    raise TypeError(f"{type(value).__name__} is no value of the API")
+    raise TypeError(f"not a value of the API: {type(value).__name__}")
 
 
 def _word(value: float) -> str:
@@ -119,10 +119,10 @@ def parse_json(text: str, what: str) -> Any:
     try:
         return json.loads(text)
     except RecursionError:
-        raise UsageError(f"{what} is nested too deep") from None
+        raise UsageError(f"{what} must not be nested so deep") from None
     except ValueError as error:
         raise UsageError(
-            f"{what} is no JSON: {error}", hint="Quote it for the shell: '{...}'."
+            f"{what} must be JSON: {error}", hint="Quote it for the shell: '{...}'."
         ) from None
 
 
@@ -135,8 +135,8 @@ def parse_kind(text: str, binding: Binding) -> type[ManagedObject]:
     cls = binding.find(text)
     if cls is None or not issubclass(cls, ManagedObject):
         raise UsageError(
-            f"no managed type {printable(text, 80)!r}",
-            hint="Names are the API's own: VirtualMachine, HostSystem, Datastore, Network, Folder...",
+            f"unknown managed type: {printable(text, 80)!r}",
+            hint="Use the name in the API reference: VirtualMachine, HostSystem, Datastore, Network, Folder...",
         )
     return cls
 
@@ -150,7 +150,7 @@ def parse_reference(text: str, binding: Binding) -> ManagedObject:
     kind, colon, ident = text.partition(":")
     cls = parse_kind(kind, binding)
     if not colon or not ident:
-        raise UsageError(f"{printable(text, 80)!r} has no id", hint=f"Write {kind}:ID.")
+        raise UsageError(f"a reference must be {kind}:ID, got {printable(text, 80)!r}")
     return cls(ident)
 
 
@@ -164,8 +164,8 @@ def arguments(method: Method[..., Any], document: Any) -> dict[str, Any]:
         return {}
     if not isinstance(document, dict):
         raise EncodeError(
-            f"the arguments of {method.name} must be a JSON object, not {_kind(document)}",
-            hint='Name each: {"force": true}.',
+            f"the arguments of {method.name} must be a JSON object, got {_kind(document)}",
+            hint='Name each argument: {"force": true}.',
         )
     return _Reader(method.binding).fields(method.params, document, "", method.name)
 
@@ -215,7 +215,7 @@ class _Reader:
             where = f"{path}.{name}" if path else name
             if item is None:
                 have = ", ".join(by_name) or "nothing"
-                raise _refused(printable(where), f"{owner} has no such member", f"It has {have}.")
+                raise _refused(printable(where), f"{owner} has no such field", f"It has: {have}.")
             if inner is not None:
                 values[name] = self.value(item, inner, where)
         return values
@@ -225,7 +225,7 @@ class _Reader:
         if not field.array:
             return self.one(field, document, path)
         if not isinstance(document, list):
-            raise _refused(path, f"an array is needed, not {_kind(document)}")
+            raise _refused(path, f"must be an array, got {_kind(document)}")
         return [self.one(field, item, f"{path}[{index}]") for index, item in enumerate(document)]
 
     def one(self, field: Field, document: Any, path: str) -> Any:
@@ -255,13 +255,11 @@ class _Reader:
             kind, ident = document.get("type"), document.get("value")
             extra = set(document) - {TYPE, "type", "value"}
             if extra or document.get(TYPE, REFERENCE) != REFERENCE:
-                raise _refused(path, f"a {REFERENCE} has type and value alone")
+                raise _refused(path, f"a {REFERENCE} must have only type and value")
         else:
-            raise _refused(
-                path, f"a reference is needed, not {_kind(document)}", 'Write "TYPE:ID".'
-            )
+            raise _refused(path, f"must be a reference, got {_kind(document)}", 'Write "TYPE:ID".')
         if not (kind and isinstance(kind, str) and ident and isinstance(ident, str)):
-            raise _refused(path, "a reference has a type and an id", 'Write "TYPE:ID".')
+            raise _refused(path, "a reference must have a type and an id", 'Write "TYPE:ID".')
         cls = self._binding.find(kind)
         if cls is not None and issubclass(cls, ManagedObject):
             return cls(ident)
@@ -276,10 +274,10 @@ class _Reader:
         if isinstance(document, list):
             return [self.anything(item, f"{path}[{index}]") for index, item in enumerate(document)]
         if not isinstance(document, dict):
-            raise _refused(path, "null is no value")
+            raise _refused(path, "must not be null")
         name = document.get(TYPE)
         if not isinstance(name, str):
-            raise _refused(path, f"{TYPE} is needed here", "The schema allows any type.")
+            raise _refused(path, f"{TYPE} is required", "The schema allows any type here.")
         if name == REFERENCE:
             return self.reference(document, path, "")
         if VALUE in document:
@@ -289,7 +287,7 @@ class _Reader:
     def boxed(self, name: str, document: Mapping[str, Any], path: str) -> Any:
         """Read `{"_typeName": ..., "_value": ...}`."""
         if set(document) != {TYPE, VALUE}:
-            raise _refused(path, f"beside {VALUE} stands {TYPE} alone")
+            raise _refused(path, f"an object with {VALUE} must have only {TYPE} and {VALUE}")
         inner = document[VALUE]
         read = _LEAVES.get(name)
         if read is not None:
@@ -306,23 +304,21 @@ class _Reader:
         cls = self._binding.find(name)
         if cls is not None and issubclass(cls, Enumeration):
             return Typed(name, _string(inner, path))
-        raise _refused(path, f"{printable(name, 80)} is no type of a plain value")
+        raise _refused(path, f"not a type of a plain value: {printable(name, 80)}")
 
     def named(self, declared: str, document: Any, path: str) -> Any:
         """Read a value of a type of the binding: a data object, a fault or an enumeration."""
         cls = self._binding.find(declared)
         if cls is None:
-            raise _refused(path, f"no type {printable(declared, 80)}")
+            raise _refused(path, f"unknown type: {printable(declared, 80)}")
         if issubclass(cls, Enumeration):
             return _string(document, path)
         if not isinstance(document, dict):
-            raise _refused(path, f"{declared} is needed, an object, not {_kind(document)}")
+            raise _refused(path, f"must be a {declared} object, got {_kind(document)}")
         name = document.get(TYPE, declared)
         found = self._binding.find(name) if isinstance(name, str) else None
         if found is None or not issubclass(found, cls):
-            raise _refused(
-                path, f"{declared} or a subtype is needed, not {printable(str(name), 80)}"
-            )
+            raise _refused(path, f"must be {declared} or a subtype, got {printable(str(name), 80)}")
         known = wire_fields(found)
         values = self.fields(known, document, path, found.__name__)
         return found(**{item.attribute: values[item.name] for item in known if item.name in values})
@@ -330,20 +326,20 @@ class _Reader:
 
 def _string(document: Any, path: str) -> str:
     if not isinstance(document, str):
-        raise _refused(path, f"a string is needed, not {_kind(document)}")
+        raise _refused(path, f"must be a string, got {_kind(document)}")
     return document
 
 
 def _boolean(document: Any, path: str) -> bool:
     if not isinstance(document, bool):
-        raise _refused(path, f"true or false is needed, not {_kind(document)}")
+        raise _refused(path, f"must be true or false, got {_kind(document)}")
     return document
 
 
 def _integer(document: Any, path: str) -> int:
     # Ranges are the encoder's business.
     if isinstance(document, bool) or not isinstance(document, int):
-        raise _refused(path, f"an integer is needed, not {_kind(document)}")
+        raise _refused(path, f"must be an integer, got {_kind(document)}")
     return document
 
 
@@ -351,11 +347,11 @@ def _float(document: Any, path: str) -> float:
     if isinstance(document, str) and document in _WORDS:
         return _WORDS[document]
     if isinstance(document, bool) or not isinstance(document, (int, float)):
-        raise _refused(path, f"a number is needed, not {_kind(document)}")
+        raise _refused(path, f"must be a number, got {_kind(document)}")
     try:
         return float(document)
     except OverflowError:
-        raise _refused(path, "the number is too large") from None
+        raise _refused(path, "number too large") from None
 
 
 def _datetime(document: Any, path: str) -> datetime:
@@ -363,7 +359,9 @@ def _datetime(document: Any, path: str) -> datetime:
     try:
         return datetime.fromisoformat(text)
     except ValueError:
-        raise _refused(path, "no date and time", "Write 2026-11-24T12:00:00Z.") from None
+        raise _refused(
+            path, f"invalid date and time: {printable(text, 40)!r}", "Write 2026-11-24T12:00:00Z."
+        ) from None
 
 
 def _bytes(document: Any, path: str) -> bytes:
@@ -371,7 +369,7 @@ def _bytes(document: Any, path: str) -> bytes:
     try:
         return b64decode(text, validate=True)
     except ValueError:
-        raise _refused(path, "no base64") from None
+        raise _refused(path, "invalid base64") from None
 
 
 _LEAVES: Final[dict[str, Callable[[Any, str], Any]]] = {

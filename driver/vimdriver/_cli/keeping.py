@@ -25,10 +25,10 @@ class Keeping:
     """Whose things they are, and where what is begun is written down."""
 
     owner: str | None = None
-    """Mark on all that is made; `vimctl sweep` touches only what carries its own. [VIMLIB_OWNER] Without it: `vimlib`."""
+    """Owner mark of all created objects; `vimctl sweep` changes only objects with its own mark. The default is `vimlib`. [VIMLIB_OWNER]"""
 
     journal: Path | None = None
-    """File in which what is begun is written first, so that `vimctl sweep` need not wait for its age. One process at a time can use it. [VIMLIB_JOURNAL]"""
+    """Journal file that records operations before they start, so that `vimctl sweep` need not wait for their age. One process at a time can use it. [VIMLIB_JOURNAL]"""
 
     def config(self) -> DriverConfig:
         """Return the driver's settings; a variable that is empty says nothing. Raises `UsageError`."""

@@ -23,16 +23,16 @@ async def ls(
     connection: Connection = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
-    """List the inventory: what is in the folder at a path, or what a pattern leads to.
+    """List the inventory: the contents of a folder, or the objects that match a pattern.
 
-    In a part of a path `*` stands for anything, `?` for one character, `[a-c]` for one of these;
-    `**` as a part stands for any number of levels.
+    In a part of a path `*` matches any characters, `?` one character, and `[a-c]` one of a to c;
+    `**` as a whole part matches any number of levels.
 
     Args:
-        path: As `/ha-datacenter/vm`, `/*/vm/web-*`, or `/**` for all there is; without a leading
-            `/` it begins where objects of the type are kept.
-        kind: Objects of this type and its subtypes alone, as VirtualMachine.
-        directory: The object at the path itself, not what is in it.
+        path: For example `/ha-datacenter/vm`, `/*/vm/web-*`, or `/**` for everything; a path without
+            a leading `/` is relative to the folder of the type.
+        kind: Only objects of this type and its subtypes, for example VirtualMachine.
+        directory: Show the object at the path itself, not its contents.
     """
     from vimdriver._cli.jsonio import parse_kind, to_json
     from vimlib import vim25
@@ -53,10 +53,10 @@ async def ls(
                 found = [item for item in there if not isinstance(item.obj, vim25.Folder)]
     if not there:
         raise NotFoundError(
-            f"nothing at {printable(path, 200)!r} in the inventory",
+            f"not found in the inventory: {printable(path, 200)!r}",
             kind=kind,
             name=path,
-            hint="Look from the top: vimctl ls '/**'",
+            hint="List everything: vimctl ls '/**'",
         )
     output.table(
         ("type", "path"),

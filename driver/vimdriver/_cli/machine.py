@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from vimdriver._cli.flags import Strings
+from vimdriver._cli.flags import Strings, within
 from vimdriver._guestinfo import Form
-from vimlib.errors import UsageError, printable
 
 if TYPE_CHECKING:
     from vimdriver._instances.types import InstanceSpec
 
-__all__ = ["Machine", "checked_uuid"]
+__all__ = ["Machine"]
 
 
 @Parameter(name="*", group="Machine")
@@ -29,49 +28,49 @@ class Machine:
     """Id or name in Glance, http(s) URL, or path of a file."""
 
     datastore: str
-    """Where its disk goes."""
+    """Datastore of its disk."""
 
     network: str | None = None
     """Port group of its first NIC."""
 
     mac: str | None = None
-    """MAC address of the first NIC; the host chooses one if none is given."""
+    """MAC address of the first NIC; the default is chosen by the host."""
 
     ip: str | None = None
-    """Address of the first NIC for the guest, as 10.0.0.2/24."""
+    """IP address of the guest's first NIC, for example 10.0.0.2/24."""
 
     nic: Strings = ()
-    """A further NIC: network=PG[,model=vmxnet3][,mac=..][,ip=10.0.0.2/24+fd00::2/64][,gw=..][,dns=a+b][,search=..][,dhcp=4+6][,route=NETWORK@GATEWAY][,mtu=9000]; repeatable. With vlan=42[,interface=vmnic0] its port group is made where it is missing."""
+    """Further NIC as network=PG[,model=vmxnet3][,mac=..][,ip=10.0.0.2/24+fd00::2/64][,gw=..][,dns=a+b][,search=..][,dhcp=4+6][,route=NETWORK@GATEWAY][,mtu=9000]; repeatable. vlan=42[,interface=vmnic0] creates the port group if it is missing."""
 
-    cpus: int = 1
-    """Virtual CPUs."""
+    cpus: Annotated[int, within(1)] = 1
+    """Number of virtual CPUs."""
 
     memory_mb: int = 512
-    """Memory in MiB."""
+    """Memory in MiB, a multiple of 4."""
 
-    disk_gb: int | None = None
-    """Size of the disk in GiB; the image's own if not given."""
+    disk_gb: Annotated[int | None, within(1)] = None
+    """Size of the disk in GiB; the default is the size of the image."""
 
     uuid: str | None = None
-    """The machine's uuid; given again, it makes a repeated spawn fail instead of doubling."""
+    """UUID of the machine; a second spawn with the same UUID fails. The default is random."""
 
     guest_id: str | None = None
-    """The API's guestId; the image's vmware_ostype if not given."""
+    """guestId of the API; the default is the image's vmware_ostype."""
 
     adapter: str | None = None
-    """lsiLogic, lsiLogicsas, busLogic, paraVirtual or ide."""
+    """Disk adapter: lsiLogic, lsiLogicsas, busLogic, paraVirtual or ide."""
 
     hostname: str | None = None
-    """Name for the guest."""
+    """Host name of the guest."""
 
     search: Strings = ()
-    """DNS search domain of the NICs that have none of their own; repeatable."""
+    """DNS search domain of NICs without one of their own; repeatable."""
 
     guest_form: Form = "nova"
-    """How the guest is told: `nova` and `original` are the old machine.id, `versioned` the guest helper's own form, `cloud-init` its guestinfo.metadata."""
+    """Format of the guest configuration: `nova` and `original` write machine.id, `versioned` the format of the guest helper, `cloud-init` guestinfo.metadata."""
 
     power_on: bool = True
-    """Power it on when it is made."""
+    """Power the machine on after its creation."""
 
     def spec(self) -> InstanceSpec:
         """Return what the driver takes. Raises `UsageError`."""
@@ -92,16 +91,4 @@ class Machine:
             search=self.search,
             power_on=self.power_on,
         )
-        return spec if self.uuid is None else replace(spec, uuid=checked_uuid(self.uuid))
-
-
-def checked_uuid(text: str) -> str:
-    """Return a uuid as the API writes it. Raises `UsageError`."""
-    import uuid
-
-    try:
-        return str(uuid.UUID(text))
-    except ValueError:
-        raise UsageError(
-            f"{printable(text, 60)!r} is no uuid", hint="Leave it out to have one made."
-        ) from None
+        return spec if self.uuid is None else replace(spec, uuid=self.uuid)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from vimdriver._cli.connection import CONNECTION, Connection
+from vimdriver._cli.flags import within
 from vimdriver._cli.instance import opened
 from vimdriver._cli.keeping import KEEPING, Keeping
 from vimdriver._cli.output import OUTPUT, Output
@@ -22,7 +25,7 @@ async def ls(*, connection: Connection = CONNECTION, output: Output = OUTPUT) ->
 
 async def ensure_vlan(
     name: str,
-    vlan: int,
+    vlan: Annotated[int, within(0, 4094)],
     /,
     *,
     interface: str = "vmnic0",
@@ -30,12 +33,12 @@ async def ensure_vlan(
     connection: Connection = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
-    """Make a port group for a VLAN, if it is not there; one that differs is refused.
+    """Create a port group for a VLAN if it is missing; one with other settings is an error.
 
     Args:
         name: Name of the port group.
-        vlan: VLAN id, 0 to 4094.
-        interface: The physical NIC whose virtual switch it is on.
+        vlan: VLAN ID, 0 to 4094.
+        interface: Physical NIC whose virtual switch the port group is on.
     """
     async with opened(connection, keeping) as driver:
         group = await driver.ensure_vlan(name, vlan, interface=interface)
@@ -50,7 +53,7 @@ async def remove_vlan(
     connection: Connection = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
-    """Remove a port group that this driver made and nothing uses.
+    """Remove an unused port group that vimctl created.
 
     Args:
         name: Name of the port group.

@@ -54,7 +54,7 @@ def parse_nic(text: str) -> NICSpec:
     """
     parts = _parts(text, FORM)
     if "network" not in parts:
-        raise UsageError("a NIC needs a network", hint=f"Write --nic {FORM}.")
+        raise UsageError("a NIC requires network=PG", hint=f"Write --nic {FORM}.")
     return _spec(parts)
 
 
@@ -68,7 +68,7 @@ def guest_nic(text: str) -> NIC:
     """
     parts = _parts(text, GUEST_FORM)
     if "mac" not in parts:
-        raise UsageError("the NIC has no MAC", hint=f"Write --nic {GUEST_FORM}.")
+        raise UsageError("a NIC requires mac=ADDRESS", hint=f"Write --nic {GUEST_FORM}.")
     return nic_of(_spec({"network": ""} | {k: v for k, v in parts.items() if k in _GUEST_KEYS}))
 
 
@@ -81,7 +81,7 @@ def all_nics(
         UsageError: `--mac` or `--ip` without `--network`, or a NIC that cannot be.
     """
     if network is None and (mac or ip):
-        raise UsageError("--mac and --ip belong to --network", hint="Give --network PG too.")
+        raise UsageError("--mac and --ip require --network", hint="Give --network PG too.")
     given = {"network": network, "mac": mac, "ip": ip}
     first = () if network is None else (_spec({k: v for k, v in given.items() if v}),)
     return (*first, *map(parse_nic, nics))
@@ -93,11 +93,15 @@ def _parts(text: str, form: str) -> dict[str, str]:
         key, equals, value = part.partition("=")
         if not equals or key not in _GUEST_KEYS | _HOST_KEYS or not value:
             raise UsageError(
-                f"{printable(part, 80)!r} is no part of a NIC", hint=f"Write --nic {form}."
+                f"invalid part of a NIC: {printable(part, 80)!r}", hint=f"Write --nic {form}."
             )
         if key in parts:
-            hint = f"Write {key}=A+B for several." if key in _SEVERAL else f"Write --nic {form}."
-            raise UsageError(f"{key} is given twice for one NIC", hint=hint)
+            hint = (
+                f"Write {key}=A+B for several values."
+                if key in _SEVERAL
+                else f"Write --nic {form}."
+            )
+            raise UsageError(f"{key} must be given once per NIC", hint=hint)
         parts[key] = value
     return parts
 
@@ -108,7 +112,7 @@ def _spec(parts: _Parts) -> NICSpec:
     dhcp4, dhcp6 = _dhcp(parts)
     mac = parts.get("mac")
     if "interface" in parts and "vlan" not in parts:
-        raise UsageError("interface belongs to vlan", hint="Give vlan=ID too.")
+        raise UsageError("interface requires vlan", hint="Give vlan=ID too.")
     return NICSpec(
         network=parts["network"],
         model=cast("NICModel", parts.get("model", "e1000")),
@@ -121,8 +125,8 @@ def _spec(parts: _Parts) -> NICSpec:
         dhcp4=dhcp4,
         dhcp6=dhcp6,
         routes=tuple(_route(one) for one in _several(parts, "route")),
-        mtu=_number(parts, "mtu", "no MTU", "576 to 9216 bytes"),
-        vlan=_number(parts, "vlan", "no VLAN id", "0 to 4094"),
+        mtu=_number(parts, "mtu", "576 to 9216"),
+        vlan=_number(parts, "vlan", "0 to 4094"),
         interface=parts.get("interface", "vmnic0"),
     )
 
@@ -133,8 +137,8 @@ def _several(parts: _Parts, key: str) -> tuple[str, ...]:
     found = tuple(parts[key].split("+"))
     if "" in found:
         raise UsageError(
-            f"{printable(parts[key], 80)!r} has an empty part",
-            hint=f"Write {key}=A, or {key}=A+B for several.",
+            f"{key} must not have empty values, got {printable(parts[key], 80)!r}",
+            hint=f"Write {key}=A, or {key}=A+B for several values.",
         )
     return found
 
@@ -146,8 +150,7 @@ def _gateways(parts: _Parts) -> tuple[str | None, str | None]:
     six = [one for one in given if ":" in one]
     if len(four) > 1 or len(six) > 1:
         raise UsageError(
-            f"{printable(parts['gw'], 80)!r} has two gateways of one kind",
-            hint="Give one IPv4 and one IPv6 gateway at most.",
+            f"gw must be at most one IPv4 and one IPv6 gateway, got {printable(parts['gw'], 80)!r}"
         )
     return (four[0] if four else None), (six[0] if six else None)
 
@@ -156,29 +159,24 @@ def _dhcp(parts: _Parts) -> tuple[bool, bool]:
     """Whether by DHCP there is IPv4, and IPv6."""
     given = _several(parts, "dhcp")
     if not set(given) <= {"4", "6"}:
-        raise UsageError(
-            f"{printable(parts['dhcp'], 40)!r} is no kind of DHCP",
-            hint="Write dhcp=4, dhcp=6 or dhcp=4+6.",
-        )
+        raise UsageError(f"dhcp must be 4, 6 or 4+6, got {printable(parts['dhcp'], 40)!r}")
     return "4" in given, "6" in given
 
 
 def _route(text: str) -> Route:
     to, *rest = text.split("@")
     if len(rest) not in (1, 2):
-        raise UsageError(
-            f"{printable(text, 80)!r} is no route", hint="Write route=NETWORK@GATEWAY[@METRIC]."
-        )
+        raise UsageError(f"route must be NETWORK@GATEWAY[@METRIC], got {printable(text, 80)!r}")
     metric = {"metric": rest[1]} if len(rest) == 2 else {}
-    number = _number(metric, "metric", "no metric", "1 to 4294967295; a lower one goes first")
+    number = _number(metric, "metric", "1 to 4294967295")
     return Route(to, rest[0], number)
 
 
-def _number(parts: _Parts, key: str, what: str, wanted: str) -> int | None:
+def _number(parts: _Parts, key: str, wanted: str) -> int | None:
     """The whole number under a key, None where the key is not there; its range is checked later."""
     text = parts.get(key)
     if text is None:
         return None
     if not (text.isascii() and text.isdigit() and len(text) <= 10):
-        raise UsageError(f"{printable(text, 40)!r} is {what}", hint=f"Give {wanted}.")
+        raise UsageError(f"{key} must be {wanted}, got {printable(text, 40)!r}")
     return int(text)

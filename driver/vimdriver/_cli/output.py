@@ -33,13 +33,13 @@ class Output:
     """How a command speaks."""
 
     json: Flag = False
-    """Print results as JSON on stdout: one document, or one a line for streams."""
+    """Print results as JSON on stdout: one document, or one per line for streams."""
 
     quiet: Annotated[Flag, Parameter(name=("--quiet", "-q"))] = False
-    """No progress and no messages, errors excepted."""
+    """Print no progress and no messages except errors."""
 
     verbose: Annotated[Flag, Parameter(name=("--verbose", "-v"))] = False
-    """Log what happens on stderr; a failure shows its traceback."""
+    """Log to stderr, and print the traceback of errors."""
 
     def document(self, value: Any, text: str | None = None) -> None:
         """Print one result: `value` as a JSON document, or `text` for people (`value` as text if None)."""

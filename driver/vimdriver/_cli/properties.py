@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from vimdriver._cli.connection import CONNECTION, Connection
-from vimdriver._cli.flags import Strings
+from vimdriver._cli.flags import Strings, within
 from vimdriver._cli.output import OUTPUT, Output
 from vimlib.errors import UsageError
 
@@ -22,26 +22,28 @@ async def get(
     /,
     *,
     path: Annotated[Strings, Parameter(name=("--path", "-p"))] = (),
-    limit: int | None = None,
+    limit: Annotated[int | None, within(0)] = None,
     connection: Connection = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
     """Read properties of one object, or of all objects of a type.
 
-    With `--json` an object is `{"obj": REFERENCE, "props": {PATH: VALUE}, "missing": {PATH: FAULT}}`:
-    one document for TYPE:ID, one a line for TYPE.
+    `--json` prints an object as `{"obj": REFERENCE, "props": {PATH: VALUE}, "missing": {PATH: FAULT}}`:
+    one document for TYPE:ID, one per line for TYPE.
 
     Args:
-        target: TYPE:ID as `VirtualMachine:12`, or TYPE for all of them.
-        path: Property path, as `config.hardware.numCPU`; repeatable.
-        limit: At most so many objects.
+        target: TYPE:ID, for example `VirtualMachine:12`, or TYPE for all objects of a type.
+        path: Property path, for example `config.hardware.numCPU`; repeatable.
+        limit: Maximum number of objects.
     """
     from vimdriver._cli.jsonio import parse_kind, parse_reference
     from vimlib import vim25
 
     if ":" in target:
         if not path:
-            raise UsageError("no property was asked for", hint=f"Try: vimctl get {target} -p name")
+            raise UsageError(
+                "at least one --path is required", hint=f"Try: vimctl get {target} -p name"
+            )
         proxy = parse_reference(target, vim25.BINDING)
         async with connection.client() as client:
             row = await client.get(client.bind(proxy), *path)

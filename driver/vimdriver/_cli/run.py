@@ -17,13 +17,14 @@ import signal
 import sys
 import traceback
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
-from cyclopts import CycloptsError
+from cyclopts import CycloptsError, ValidationError
 
 from vimdriver._cli.connection import Connection
 from vimdriver._cli.exitcodes import Exit, exit_code, leaves, primary
+from vimdriver._cli.flags import OutOfRange
 from vimdriver._cli.output import Output
 from vimdriver._cli.trust import pin_line
 from vimlib.errors import CertificateError, UsageError, VimlibError, printable
@@ -87,6 +88,10 @@ def _deaf() -> Exit:
 def _usage_error(error: CycloptsError) -> UsageError:
     hint = f"Try: {' '.join(['vimctl', *(error.command_chain or ())])} --help"
     text = str(error).strip()
+    if isinstance(error, ValidationError) and isinstance(error.__cause__, OutOfRange):
+        assert error.argument is not None
+        name = error.argument.name
+        text = f"{name if name.startswith('-') else name.upper()} {error.exception_message}"
     if text.endswith("?"):
         return UsageError(f"{text} {hint}")
     return UsageError(text.removesuffix("."), hint=hint)
@@ -105,17 +110,33 @@ def _parse(tokens: list[str]) -> _Call:
             # Before the event loop: it may prompt.
             bound.arguments[name] = value.prepared(os.environ)
             timeout = value.timeout
-    if timeout is not None and not timeout > 0:
-        raise UsageError(f"--timeout must be above 0, not {timeout:g}", hint="Give seconds.")
     return _Call(function, bound, output, timeout)
 
 
 def _run(call: _Call) -> int:
-    result = call.function(*call.bound.args, **call.bound.kwargs)
-    if inspect.iscoroutine(result):
-        result = asyncio.run(_supervised(result, call.timeout))
+    try:
+        result = call.function(*call.bound.args, **call.bound.kwargs)
+        if inspect.iscoroutine(result):
+            result = asyncio.run(_supervised(result, call.timeout))
+    except UsageError as error:
+        text = str(error.args[0])
+        if text.startswith(f"{error.field} ") and error.field in _options(call):
+            option = "--" + error.field.replace("_", "-")
+            error.args = (text.replace(error.field, option, 1),)
+        raise
     sys.stdout.flush()
     return result if isinstance(result, int) else Exit.OK
+
+
+def _options(call: _Call) -> set[str]:
+    """Return the names of the parameters that are options, those of groups of options included."""
+    found = set()
+    for name, value in call.bound.arguments.items():
+        if is_dataclass(value):
+            found |= {field.name for field in fields(value)}
+        elif call.bound.signature.parameters[name].kind is inspect.Parameter.KEYWORD_ONLY:
+            found.add(name)
+    return found
 
 
 async def _supervised(command: Coroutine[Any, Any, Any], seconds: float | None) -> Any:
@@ -132,7 +153,9 @@ async def _supervised(command: Coroutine[Any, Any, Any], seconds: float | None) 
     except TimeoutError:
         if not deadline.expired():
             raise
-        raise TimeoutError(f"not done after {seconds:g} s. Give it more with --timeout") from None
+        raise TimeoutError(
+            f"the command did not finish within {seconds:g} s. Raise --timeout."
+        ) from None
     finally:
         for number in ends:
             loop.remove_signal_handler(number)
@@ -197,12 +220,15 @@ def report(error: BaseException, output: Output) -> None:
         for note in getattr(leaf, "__notes__", ()):
             print(f"  {printable(note, 2000)}", file=sys.stderr)
         if isinstance(leaf, CertificateError) and pin_line(leaf):
-            print(f"  The host's certificate has SHA-256 {leaf.sha256}", file=sys.stderr)
-            print("  If that is what the host itself shows, accept it with:", file=sys.stderr)
+            print(f"  The host presented a certificate with SHA-256 {leaf.sha256}", file=sys.stderr)
+            print(
+                "  If it matches the SHA-256 that the host itself displays, accept it with:",
+                file=sys.stderr,
+            )
             print(f"  {pin_line(leaf)}", file=sys.stderr)
         if not known:
             print(
-                "  This is a fault in vimctl. Please report it with the lines above.",
+                "  This is a bug in vimctl. Please report it with the lines above.",
                 file=sys.stderr,
             )
     sys.stderr.flush()

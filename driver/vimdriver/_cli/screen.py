@@ -17,10 +17,10 @@ __all__ = ["console", "screenshot"]
 async def console(
     instance: Ref, /, *, connection: Connection = CONNECTION, output: Output = OUTPUT
 ) -> None:
-    """Get a ticket to a running machine's console. Whoever has what it prints has the console.
+    """Get a ticket for a running machine's console. The output gives access to the console.
 
-    A host since API 6.0 gives the address of a web socket, an older one host, port and ticket of
-    VMware's own protocol.
+    A host with API 6.0 or newer returns the URL of a web socket, an older one the host, port and
+    ticket of VMware's own protocol.
     """
     async with opened(connection) as driver:
         found = await driver.console(instance)
@@ -36,16 +36,21 @@ async def screenshot(
     connection: Connection = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
-    """Save a picture (PNG) of a running machine's screen.
+    """Save a screenshot (PNG) of a running machine.
 
     Args:
-        file: Where it goes.
-        overwrite: Replace a file that is there.
+        file: Local file for the screenshot.
+        overwrite: Replace an existing file.
     """
     if not overwrite and await asyncio.to_thread(file.exists):
-        raise UsageError(f"{file} exists", hint="Choose another name, or give --overwrite.")
+        raise UsageError(
+            f"local file already exists: {printable(str(file))!r}",
+            hint="Choose another name, or replace it with --overwrite.",
+        )
     if not await asyncio.to_thread(file.parent.is_dir):
-        raise UsageError(f"there is no folder {file.parent}", hint="Make it first.")
+        raise UsageError(
+            f"local folder not found: {printable(str(file.parent))!r}", hint="Create it first."
+        )
     async with opened(connection) as driver:
         picture = await driver.screenshot(instance)
     await asyncio.to_thread(file.write_bytes, picture)

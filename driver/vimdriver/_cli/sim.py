@@ -6,8 +6,9 @@ import asyncio
 import signal
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
+from vimdriver._cli.flags import within
 from vimdriver._cli.output import OUTPUT, Output
 from vimdriver.errors import DriverError
 from vimlib.errors import UsageError, printable
@@ -20,34 +21,32 @@ Release: TypeAlias = Literal["4.0", "4.1", "5.5", "6.7", "7.0", "8.0", "9.0"]
 
 async def sim(
     *,
-    port: int = 0,
+    port: Annotated[int, within(0, 65535)] = 0,
     datastore_dir: Path | None = None,
     api_version: Release = "8.0",
-    vms: int = 0,
-    latency_ms: float = 0.0,
+    vms: Annotated[int, within(0)] = 0,
+    latency_ms: Annotated[float, within(0)] = 0.0,
     output: Output = OUTPUT,
 ) -> None:
     """Run a simulated ESX host until SIGINT or SIGTERM.
 
-    When it is ready it prints one line of JSON: {"url", "username", "password", "thumbprint"}.
-    It listens on 127.0.0.1 alone; certificate and password are new each time.
+    When the host is ready, one line of JSON is printed: {"url", "username", "password",
+    "thumbprint"}. It listens on 127.0.0.1 only; its certificate and password are new for each run.
 
     Args:
-        port: Where it listens; 0 picks a free port.
-        datastore_dir: Root of its one datastore, `datastore1`; a folder that goes away with it if none is given.
-        api_version: Which release it is.
-        vms: So many powered-off machines are there from the start, `vm-0` and on.
-        latency_ms: Milliseconds that each answer takes longer.
+        port: Port to listen on; 0 picks a free port.
+        datastore_dir: Root folder of its datastore, `datastore1`; the default is a temporary folder.
+        api_version: Release of the simulated host.
+        vms: Number of powered-off machines at the start, named `vm-0`, `vm-1` and so on.
+        latency_ms: Additional latency of each response in milliseconds.
     """
     from vimlib.simulator import ESXHost, describe
 
     if datastore_dir is not None and datastore_dir.is_file():  # noqa: ASYNC240 - nothing runs yet
         raise UsageError(
-            f"{printable(str(datastore_dir))!r} is no folder",
-            hint="Name a folder; it is made if missing.",
+            f"--datastore-dir must be a folder, got {printable(str(datastore_dir))!r}",
+            hint="A missing folder is created.",
         )
-    if vms < 0 or latency_ms < 0 or not 0 <= port <= 65535:
-        raise UsageError("--vms and --latency-ms are at least 0, --port at most 65535")
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     host = ESXHost(
@@ -62,12 +61,12 @@ async def sim(
             esx = await stack.enter_async_context(host)
         except OSError as error:
             raise DriverError(
-                f"the simulated host cannot start: {error.strerror}",
-                hint="Choose another --port, or 0 for any; look at --datastore-dir.",
+                f"cannot start the simulated host: {error.strerror}",
+                hint="Choose another --port, or 0 for any free port, and check --datastore-dir.",
             ) from error
         # A signal is how it is meant to end: no error, no exit code of its own.
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
         output.line(describe(esx))
-        output.say(f"a simulated host of API {api_version} listens; Ctrl-C ends it")
+        output.say(f"the simulated host of API {api_version} is ready; stop it with Ctrl-C")
         await stop.wait()

@@ -15,13 +15,13 @@ from vimlib.errors import printable
 __all__ = ["list_", "remove", "revert", "take"]
 
 _COLUMNS = ("name", "moref", "created", "power_state", "parent", "current", "description")
-Which = Annotated[str, Parameter(help="The snapshot's reference's value, or its name.")]
+Which = Annotated[str, Parameter(help="Reference or name of the snapshot.")]
 
 
 async def list_(
     instance: Ref, /, *, connection: Connection = CONNECTION, output: Output = OUTPUT
 ) -> None:
-    """List a machine's snapshots, each before those that came after it."""
+    """List a machine's snapshots, parents before children."""
     async with opened(connection) as driver:
         found = await driver.snapshots(instance)
     output.table(_COLUMNS, [snapshot.to_json() for snapshot in found])
@@ -41,10 +41,10 @@ async def take(
     """Take a snapshot of a machine.
 
     Args:
-        name: Its name.
-        description: For people.
-        memory: With what is in memory, where the machine runs.
-        quiesce: Have the guest's tools bring its file systems to rest first.
+        name: Name of the snapshot.
+        description: Description of the snapshot.
+        memory: Include the memory of a running machine.
+        quiesce: Quiesce the guest's file systems first, which requires its tools.
     """
     async with opened(connection) as driver:
         made = await driver.snapshot(
@@ -61,7 +61,7 @@ async def revert(
     connection: Connection = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
-    """Make a machine what it was at a snapshot. What it is now is lost."""
+    """Revert a machine to a snapshot. Its current state is lost."""
     async with opened(connection) as driver:
         found = await driver.revert_snapshot(instance, snapshot)
     output.fields(found.to_json())
@@ -76,10 +76,10 @@ async def remove(
     connection: Connection = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
-    """Remove a snapshot; the machine keeps what it is now.
+    """Remove a snapshot. The machine's current state does not change.
 
     Args:
-        children: Those that came after it too.
+        children: Remove the snapshots below it too.
     """
     async with opened(connection) as driver:
         await driver.remove_snapshot(instance, snapshot, children=children)

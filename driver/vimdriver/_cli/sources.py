@@ -14,10 +14,11 @@ import re
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from vimdriver._cli.flags import ABOVE_0
 from vimlib.errors import UsageError
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def kind_of(ref: str, *, glance: bool) -> Kind:
         return "glance"
     if _UUID.fullmatch(ref):
         raise UsageError(
-            f"{ref} is the id of an image, and no image service was given",
+            f"an image id requires an image service, got {ref}",
             hint="Give --glance URL, or set OS_CLOUD.",
         )
     return "file"
@@ -59,16 +60,16 @@ class Sources:
     """Where images come from."""
 
     glance: str | None = None
-    """URL of Glance; a token, where it wants one, is read from OS_TOKEN."""
+    """URL of Glance; its token is read from OS_TOKEN."""
 
     glance_ca: Path | None = None
-    """File of CA certificates (PEM) for Glance and for https URLs."""
+    """File with CA certificates (PEM) for Glance and https URLs."""
 
     os_cloud: str | None = None
-    """Name in clouds.yaml; gives Glance's URL and its tokens. [OS_CLOUD]"""
+    """Cloud in clouds.yaml that provides Glance's URL and tokens. [OS_CLOUD]"""
 
-    stall_timeout: float = 60.0
-    """Seconds that a source may be silent."""
+    stall_timeout: Annotated[float, ABOVE_0] = 60.0
+    """Seconds without data after which a source counts as stalled."""
 
     @asynccontextmanager
     async def open(
@@ -81,11 +82,11 @@ class Sources:
             DriverError: The cloud cannot be reached.
         """
         if self.glance and self.os_cloud:
-            raise UsageError("--glance and --os-cloud name two Glances", hint="Give one of them.")
+            raise UsageError(
+                "--glance and --os-cloud are mutually exclusive", hint="Give one of them."
+            )
         cloud = None if self.glance else self.os_cloud or environ.get("OS_CLOUD")
         kinds = {ref: kind_of(ref, glance=bool(self.glance or cloud)) for ref in refs}
-        if not self.stall_timeout > 0:
-            raise UsageError("--stall-timeout must be above 0", hint="Give seconds.")
         async with AsyncExitStack() as stack:
             stores: dict[Kind, ImageStore] = {}
             wanted = set(kinds.values())

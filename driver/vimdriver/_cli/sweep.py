@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from vimdriver._cli.connection import CONNECTION, Connection
 from vimdriver._cli.exitcodes import combined
-from vimdriver._cli.flags import Flag, Strings
+from vimdriver._cli.flags import Flag, Strings, within
 from vimdriver._cli.instance import opened
 from vimdriver._cli.keeping import KEEPING, Keeping
 from vimdriver._cli.output import OUTPUT, Output
@@ -17,24 +19,25 @@ _HOURS = 24.0
 
 async def sweep(
     *,
-    older_than: float = _HOURS,
+    older_than: Annotated[float, within(0)] = _HOURS,
     dry_run: Flag = False,
     forget: Strings = (),
     keeping: Keeping = KEEPING,
     connection: Connection = CONNECTION,
     output: Output = OUTPUT,
 ) -> int:
-    """Finish or remove what an ended process has left: half-made machines, temporary files.
+    """Clean up after processes that were killed: unfinished machines, temporary files, port groups.
 
-    Only what carries the owner's mark, or stands in the journal, is touched, and never a whole
-    machine. With `--json` it prints {"dry_run", "items": [{"kind", "name", "action", "reason"}]}.
+    Only objects with the owner mark, or recorded in the journal, are changed; complete machines are
+    kept. `--json` prints {"dry_run", "items": [{"kind", "name", "action", "reason"}]}.
 
     Args:
-        older_than: Hours since which somebody else may still be at it; more than the longest upload
-            takes, or 0 if no other process works with this owner. What the journal knows does not wait.
-        dry_run: Only tell what would be done.
-        forget: A datastore that will never come back: what the journal has of it is closed. One that
-            the host still has is swept as ever. Repeatable.
+        older_than: Age in hours from which unfinished objects are removed. Give more than the longest
+            upload of any other process with this owner, or 0 if there is none. Objects in the journal are
+            removed at any age.
+        dry_run: Print the actions without taking them.
+        forget: Datastore that was removed permanently: close its journal entries. Ignored for a
+            datastore that the host still has. Repeatable.
     """
     async with opened(connection, keeping) as driver:
         found = await driver.sweep(older_than=older_than * 3600, dry_run=dry_run, forget=forget)
@@ -47,7 +50,7 @@ async def sweep(
                 row["action"] = f"would be {row['action']}"
         output.table(("action", "kind", "name", "reason"), rows)
     else:
-        output.say("nothing is left of any process that has ended")
+        output.say("nothing to clean up")
     if not output.json:
         for item in found.failed:
             if item.error is not None:

@@ -32,19 +32,19 @@ class Trust:
     """How far to trust the host's certificate."""
 
     pin: str | None = None
-    """Thumbprint of the host's certificate, SHA-256 in hex; replaces the check of its chain. [VIMLIB_PIN]"""
+    """SHA-256 of the host's certificate in hex; replaces the verification of its chain. [VIMLIB_PIN]"""
 
     ca: Annotated[tuple[Path, ...], Parameter(negative=(), show_default=False)] = field(default=())
-    """File or directory of CA certificates (PEM) to trust instead of the system's; repeatable. [VIMLIB_CA, GOVC_TLS_CA_CERTS]"""
+    """File or directory with CA certificates (PEM) to trust instead of the system's; repeatable. [VIMLIB_CA, GOVC_TLS_CA_CERTS]"""
 
     known_hosts: Path | None = None
-    """File with a line `host[:port] thumbprint` for each host, as govc has it. [VIMLIB_KNOWN_HOSTS, GOVC_TLS_KNOWN_HOSTS]"""
+    """File with a line `host[:port] thumbprint` per host, in the format of govc. [VIMLIB_KNOWN_HOSTS, GOVC_TLS_KNOWN_HOSTS]"""
 
     insecure: Flag = False
-    """Accept any certificate: whoever sits in between reads the password. [VIMLIB_INSECURE, GOVC_INSECURE]"""
+    """Accept any certificate: an attacker in the network can read the password. [VIMLIB_INSECURE, GOVC_INSECURE]"""
 
     tls_legacy: Flag = False
-    """Allow TLS 1.0 and weak cryptography for this one host; ESX 4.1 speaks nothing newer."""
+    """Allow TLS 1.0 and weak cryptography for this host, as ESX 4.1 requires."""
 
     def with_environment(self, environ: Mapping[str, str]) -> Trust:
         """Return what is in force: these options if they say anything, else the first layer that does.
@@ -130,7 +130,7 @@ def read_bool(environ: Mapping[str, str], name: str) -> bool | None:
         return True
     if text in {"0", "f", "false", "no", "off"}:
         return False
-    raise UsageError(f"{name} is {printable(text, 40)!r}, neither yes nor no", hint="Write 1 or 0.")
+    raise UsageError(f"{name} must be 1 or 0, got {printable(text, 40)!r}")
 
 
 def pin_line(error: CertificateError) -> str:

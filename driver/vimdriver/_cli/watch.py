@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from vimdriver._cli.connection import CONNECTION, Connection
-from vimdriver._cli.flags import Strings
+from vimdriver._cli.flags import Strings, within
 from vimdriver._cli.output import OUTPUT, Output, to_text
 from vimdriver._cli.properties import row_document
 from vimlib.errors import UsageError
@@ -20,29 +20,29 @@ async def watch(
     /,
     *,
     path: Annotated[Strings, Parameter(name=("--path", "-p"))] = (),
-    count: int | None = None,
+    count: Annotated[int | None, within(1)] = None,
     connection: Connection = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
     """Watch properties of one object, or of all objects of a type, until interrupted.
 
-    First comes a line `enter` for each object that is there, then one for each change. With
-    `--json` a line is `{"kind": "enter", "obj": REFERENCE, "changed": {PATH: VALUE}, "missing":
-    {PATH: FAULT}}`; kinds are `enter`, `modify` and `leave`. The watch of one object ends when that
-    is gone.
+    The output begins with a line `enter` for each existing object and continues with a line per
+    change. `--json` prints lines `{"kind": "enter", "obj": REFERENCE, "changed": {PATH: VALUE},
+    "missing": {PATH: FAULT}}`; kinds are `enter`, `modify` and `leave`. The watch of one object ends
+    when the object is removed.
 
     Args:
-        target: TYPE for all of them, or TYPE:ID as `VirtualMachine:12`.
-        path: Property path, as `runtime.powerState`; repeatable.
-        count: End after so many lines.
+        target: TYPE for all objects of a type, or TYPE:ID, for example `VirtualMachine:12`.
+        path: Property path, for example `runtime.powerState`; repeatable.
+        count: Stop after this number of lines.
     """
     from vimdriver._cli.jsonio import parse_kind, parse_reference, to_json
     from vimlib import vim25
 
     if not path:
-        raise UsageError("no property was asked for", hint=f"Try: vimctl watch {target} -p name")
-    if count is not None and count < 1:
-        raise UsageError("--count must be above 0")
+        raise UsageError(
+            "at least one --path is required", hint=f"Try: vimctl watch {target} -p name"
+        )
     kind: Any
     one: Any = None
     if ":" in target:

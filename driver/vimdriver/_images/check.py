@@ -65,7 +65,7 @@ class BodyCheck:
                 raise ImageUnacceptableError(
                     rule="format.container",
                     detail=f"container_format {info.container_format}",
-                    hint="Unpack it, and upload the disk with container_format bare",
+                    hint="Unpack it, and upload the disk with container_format bare.",
                 )
             self._inspector = Inspector(
                 size=info.size,

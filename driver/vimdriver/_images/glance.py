@@ -122,8 +122,8 @@ class Glance:
         # RFC 9110, 5.5: what a field's value may be, without what only some servers take.
         if not re.fullmatch(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?", token):
             raise UsageError(
-                "the token of the image service is empty, or has characters that HTTP does not allow",
-                hint="Check OS_TOKEN: it may end in a line break.",
+                "the token of the image service must be 1 or more printable ASCII characters",
+                hint="Check OS_TOKEN, for example for a trailing line break.",
             )
         return {"X-Auth-Token": token}
 
@@ -230,11 +230,11 @@ def _base(url: str) -> URL:
     try:
         base = URL(url)
     except ValueError:
-        raise UsageError("Glance's address is no URL") from None
+        raise UsageError("the Glance URL is malformed") from None
     if base.scheme not in ("http", "https") or not base.host or base.user is not None:
         raise UsageError(
-            "Glance's address begins with http:// or https:// and names a host",
-            hint="Give a token by OS_CLOUD or in the environment, not in the URL",
+            "the Glance URL must begin with http:// or https:// and name a host",
+            hint="Give the token with OS_CLOUD or OS_TOKEN, not in the URL.",
         )
     path = base.path.rstrip("/")
     return base.with_path(path if path.endswith("/v2") else f"{path}/v2")
@@ -251,7 +251,7 @@ def _require_uuid(text: str, ref: str) -> str:
     found = _uuid(text)
     if found is None:
         # It becomes a file name on the datastore.
-        raise SourceProtocolError(detail="the image's id is no UUID", image=ref)
+        raise SourceProtocolError(detail="the id of the image is not a UUID", image=ref)
     return found
 
 
@@ -259,7 +259,7 @@ def _decode(raw: bytes, kind: type[T], ref: str) -> T:
     try:
         return msgspec.json.decode(raw, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise SourceProtocolError(detail=f"JSON that is no image: {error}", image=ref) from None
+        raise SourceProtocolError(detail=f"the JSON is not an image: {error}", image=ref) from None
 
 
 def _info(fields: Mapping[str, Any], ref: str) -> ImageInfo:
@@ -267,12 +267,12 @@ def _info(fields: Mapping[str, Any], ref: str) -> ImageInfo:
     try:
         record = msgspec.convert(fields, _Record)
     except msgspec.ValidationError as error:
-        raise SourceProtocolError(detail=f"JSON that is no image: {error}", image=ref) from None
+        raise SourceProtocolError(detail=f"the JSON is not an image: {error}", image=ref) from None
     found = _require_uuid(record.id, ref)
     if record.status != "active":
         raise ImageNotReadyError(image=ref, status=record.status)
     if record.size is None or record.size < 0:
-        raise SourceProtocolError(detail="an active image without a size", image=ref)
+        raise SourceProtocolError(detail="the active image has no size", image=ref)
     algo, value = record.os_hash_algo, record.os_hash_value
     if not (algo and value):
         algo, value = ("md5", record.checksum) if record.checksum else (None, None)

@@ -76,10 +76,14 @@ class HttpClient:
             # Reads files.
             self._tls = await asyncio.to_thread(ssl.create_default_context, cafile=self._ca)
         except OSError as error:  # ssl.SSLError is one
-            reason = "there is no PEM in it" if isinstance(error, ssl.SSLError) else error.strerror
+            reason = (
+                "it contains no PEM certificate"
+                if isinstance(error, ssl.SSLError)
+                else error.strerror
+            )
             raise UsageError(
                 f"cannot read CA certificates from {printable(str(self._ca))!r}: {reason}",
-                hint="Name a PEM file by --glance-ca.",
+                hint="Give a PEM file with --glance-ca.",
             ) from None
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=self._tls, limit=0),
@@ -106,7 +110,7 @@ class HttpClient:
     def tls(self) -> ssl.SSLContext:
         """The context of https connections."""
         if self._tls is None:
-            raise ClosedError("the image client is not open", hint="Use it with `async with`")
+            raise ClosedError("the image client is not open", hint="Use it with `async with`.")
         return self._tls
 
     @asynccontextmanager
@@ -124,7 +128,7 @@ class HttpClient:
             SourceProtocolError: The answer is no HTTP.
         """
         if self._session is None:
-            raise ClosedError("the image client is not open", hint="Use it with `async with`")
+            raise ClosedError("the image client is not open", hint="Use it with `async with`.")
         ask = {"Accept-Encoding": "identity", **(headers or {})}
         with self._translated(f"{url.host}:{url.port}", image):
             answer = await self._session.request(method, url, headers=ask, allow_redirects=False)
@@ -158,7 +162,7 @@ class HttpClient:
                 host=host, reason=said or "the connection was closed", image=image
             ) from None
         except aiohttp.InvalidURL:
-            raise UsageError("this is no URL that can be asked") from None
+            raise UsageError("the URL is malformed") from None
         except aiohttp.ClientError as error:
             raise SourceProtocolError(detail=type(error).__name__, image=image) from None
 
@@ -180,7 +184,7 @@ class HttpClient:
                     body += piece
                     if len(body) > _MAX_DOCUMENT:
                         raise SourceProtocolError(
-                            detail="a document of more than 1 MiB", image=image
+                            detail="the document must have at most 1 MiB", image=image
                         )
             return bytes(body)
 
@@ -232,7 +236,7 @@ def named(error: SourceRefusedError, image: str) -> ImageError:
     """Return what a refusal means for an image: 404 and 410 say that there is none."""
     if error.status not in (404, 410):
         return error
-    hint = "Check the address" if "://" in image else None
+    hint = "Check the address." if "://" in image else None
     return ImageNotFoundError(image=image, hint=hint)
 
 
@@ -269,9 +273,7 @@ def check_answer(info: ImageInfo, status: int, headers: Mapping[str, str]) -> No
         ImageSourceError: Encoded, of another length, or no 200.
     """
     if status != 200:
-        raise SourceProtocolError(
-            detail=f"HTTP {status} where a whole body was asked", image=info.id
-        )
+        raise SourceProtocolError(detail=f"the status must be 200, got {status}", image=info.id)
     encoding = headers.get("Content-Encoding", headers.get("content-encoding", "identity"))
     if encoding.lower() != "identity":
         raise encoded(encoding, info.id)
@@ -400,16 +402,16 @@ def wire_for(client: HttpClient, url: URL, headers: Mapping[str, str]) -> Wire:
             stall=client.stall_timeout,
         )
     except WireError as error:
-        raise UsageError(f"this address cannot be asked: {error}", hint="Check it.") from None
+        raise UsageError(f"invalid address: {error}", hint="Check the address.") from None
 
 
 def _parse(text: str) -> _Address:
     try:
         url = URL(text)
     except ValueError:
-        raise UsageError("this is no URL") from None
+        raise UsageError("the image URL is malformed") from None
     if url.scheme not in ("http", "https") or not url.host:
-        raise UsageError("an image URL begins with http:// or https:// and names a host")
+        raise UsageError("an image URL must begin with http:// or https:// and name a host")
     headers: dict[str, str] = {}
     if url.user is not None:
         secret = base64.b64encode(f"{url.user}:{url.password or ''}".encode()).decode()
@@ -418,6 +420,6 @@ def _parse(text: str) -> _Address:
     if url.fragment:
         match = re.fullmatch(r"(?P<algo>[a-z0-9_-]+)=(?P<value>[0-9a-fA-F]+)", url.fragment)
         if match is None:
-            raise UsageError("a URL's fragment is its hash, as #sha256=HEX")
+            raise UsageError("the fragment of an image URL must be its hash, as #sha256=HEX")
         algo, value = match["algo"], match["value"].lower()
     return _Address(url.with_user(None).with_fragment(None), headers, algo, value)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["LocalBody", "LocalImage", "LocalImages"]
 
 
-_MISSING: Final = "Check the path; an image of Glance needs --glance URL or OS_CLOUD"
+_MISSING: Final = "Check the path. An image in Glance requires --glance URL or OS_CLOUD."
 
 
 class LocalBody:
@@ -102,5 +102,5 @@ def _open(path: Path, stack: ExitStack) -> BinaryIO:
         raise SourceReadError(image=str(path), reason=error.strerror or "") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise SourceReadError(image=str(path), reason="it is no regular file")
+        raise SourceReadError(image=str(path), reason="not a regular file")
     return stack.enter_context(os.fdopen(descriptor, "rb", buffering=0))

@@ -43,7 +43,7 @@ class Pattern:
 
     def __post_init__(self) -> None:
         if self.capacity <= 0 or self.capacity % SECTOR:
-            raise ValueError("the capacity is a multiple of 512 above 0")
+            raise ValueError("the capacity must be a multiple of 512 above 0")
 
     @cached_property
     def _noise(self) -> bytes:

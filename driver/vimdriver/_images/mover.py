@@ -117,9 +117,9 @@ class AsyncMover:
             await sink.put(pipe, pipe.size)
         if check.report is None:
             raise TransferCorruptError(
-                "the server said that it was done before it had the whole file",
+                "the server reported success before it had the whole file",
                 expected=check.info.size,
                 actual=check.received,
-                hint="Check what stands between here and the host: a proxy may have answered",
+                hint="Check for a proxy between here and the host that may have answered.",
             )
         return check.report

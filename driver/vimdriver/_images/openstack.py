@@ -67,11 +67,11 @@ def _connect(name: str) -> tuple[Any, str, str | None]:
         verify = region.get_requests_verify_args()[0]
     except openstack.exceptions.ConfigException as error:
         said = str(error).rstrip(". ")
-        raise UsageError(f"clouds.yaml: {said}", hint="Check OS_CLOUD and clouds.yaml") from None
+        raise UsageError(f"clouds.yaml: {said}", hint="Check OS_CLOUD and clouds.yaml.") from None
     if verify is False:
         raise UsageError(
-            f"cloud {name!r} switches off the check of certificates",
-            hint="Name its authority as `cacert` instead of `verify: false`",
+            f"cloud {name!r} must verify certificates, but sets `verify: false`",
+            hint="Give its CA as `cacert` instead.",
         )
     try:
         session = region.get_session()
@@ -82,7 +82,7 @@ def _connect(name: str) -> tuple[Any, str, str | None]:
         raise _failed(name, error) from None
     if not url:
         raise SourceUnreachableError(
-            host=name, reason="its catalogue has no image service", retryable=False
+            host=name, reason="the service catalogue has no image service", retryable=False
         )
     return session, str(url), verify if isinstance(verify, str) else None
 

@@ -69,7 +69,7 @@ class PumpOptions:
 
     def __post_init__(self) -> None:
         if (self.buffers - 1) * self.buffer_bytes < 1 << 20:
-            raise ValueError("all buffers but one hold 1 MiB or more")
+            raise ValueError("every buffer but one must hold at least 1 MiB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,9 +246,11 @@ class SocketWriter:
                 reason=error.verify_message,
             ) from None
         except ssl.SSLError as error:
-            raise TLSError(f"no TLS with {host}: {_reason(error)}", host=host) from None
+            raise TLSError(
+                f"the TLS handshake with {host} failed: {_reason(error)}", host=host
+            ) from None
         except OSError as error:
-            raise ConnectError(f"no connection to {host}: {_reason(error)}", host=host) from None
+            raise ConnectError(f"cannot connect to {host}: {_reason(error)}", host=host) from None
         self._send(memoryview(self._origin.wire.head(content_length=self._size)))
 
     def write(self, view: memoryview) -> None:
@@ -309,15 +311,17 @@ class SocketWriter:
             return self._heads.feed(data)
         except WireError as error:
             host = self._origin.wire.origin
-            raise ConnectionLostError(f"{host} answered with no HTTP: {error}", host=host) from None
+            raise ConnectionLostError(
+                f"invalid HTTP response from {host}: {error}", host=host
+            ) from None
 
     def _early(self, head: Head) -> Exception:
         if head.status < 300:
             return TransferCorruptError(
-                "the server said that it was done before it had the whole file",
+                "the server reported success before it had the whole file",
                 expected=self._size,
                 actual=self._sent,
-                hint="Check what stands between here and the host: a proxy may have answered",
+                hint="Check for a proxy between here and the host that may have answered.",
             )
         return self._refusal(head)
 
@@ -326,13 +330,17 @@ class SocketWriter:
         host = self._origin.wire.origin
         if 300 <= head.status < 400:
             location = printable(head.headers.get("location", "nowhere"))
-            return RedirectError(f"{host} redirects to {location}", host=host, location=location)
+            return RedirectError(
+                f"{host} redirects to {location}, which is not followed",
+                host=host,
+                location=location,
+            )
         hints = {
-            401: "The session has ended: try again",
-            403: "The account or the host's licence does not allow writing to this datastore",
-            404: "Check the datastore's name and that the folder exists",
-            409: "The file exists or is in use",
-            507: "Free space on the datastore",
+            401: "The session has ended: try again.",
+            403: "The account or the host's licence does not allow writing to this datastore.",
+            404: "Check that the datastore and the folder exist.",
+            409: "The file exists or is in use.",
+            507: "Free some space on the datastore.",
         }
         return TransferRejectedError(
             f"{host} refused the file with HTTP {head.status}",
@@ -345,7 +353,7 @@ class SocketWriter:
     def _deadline(self, phase: str, seconds: float) -> DeadlineError:
         host = self._origin.wire.origin
         return DeadlineError(
-            f"{host} kept us waiting for {seconds:g} s after {self._sent} of {self._size} bytes",
+            f"{host} accepted no data for {seconds:g} s after {self._sent} of {self._size} bytes",
             host=host,
             phase=phase,
             seconds=seconds,
@@ -372,7 +380,7 @@ class SocketWriter:
             except OSError as error:
                 host = self._origin.wire.origin
                 raise ConnectionLostError(
-                    f"{host} gave no answer to the whole file: {_reason(error)}", host=host
+                    f"{host} sent no response to the complete file: {_reason(error)}", host=host
                 ) from None
             if (head := self._feed(buffer[:count])) is not None:
                 break
@@ -532,7 +540,7 @@ def _send_all(channel: Channel, data: bytes) -> None:
     while len(view):
         view = view[channel.write(view) :]
         if len(view) and channel.read_now(scratch) is not None:
-            raise ConnectionResetError("the server spoke before it was asked")
+            raise ConnectionResetError("the server sent data before the request")
 
 
 def _read_head(channel: Channel) -> tuple[Head, bytes]:
@@ -541,7 +549,7 @@ def _read_head(channel: Channel) -> tuple[Head, bytes]:
     while True:
         count = channel.read_into(memoryview(buffer))
         if not count:
-            raise ConnectionResetError("the connection was closed without an answer")
+            raise ConnectionResetError("the connection was closed without a response")
         if (head := heads.feed(buffer[:count])) is not None:
             return head, heads.rest
 

@@ -27,7 +27,7 @@ from vimdriver.errors import FileConflictError, NoSpaceError
 from vimlib import vim25
 from vimlib._datastore import DatastorePath
 from vimlib._session.shield import finish
-from vimlib.errors import NotFoundError, UsageError, VimlibError
+from vimlib.errors import NotFoundError, UsageError, VimlibError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -138,15 +138,16 @@ async def push_images(
         FileConflictError: There is a file where the folder was to be; nothing was sent.
     """
     folder = DatastorePath(datastore, directory.removesuffix("/"))
-    if not refs or len(set(refs)) != len(refs):
+    if not refs:
         raise UsageError(
-            "no image to push" if not refs else "an image is given twice",
-            hint="Name each image once.",
+            "at least one image is required", hint="Give an id, a name, a URL or a file."
         )
+    if twins := sorted({printable(ref) for ref in refs if list(refs).count(ref) > 1}):
+        raise UsageError(f"each image must be given once, got {', '.join(twins)} several times")
     settings, kept = config or DriverConfig(), journal or MemoryJournal()
     streams = settings.concurrency if concurrency is None else concurrency
     if streams < 1:
-        raise UsageError(f"{streams} images at a time are none", hint="Give 1 or more.")
+        raise UsageError(f"concurrency must be at least 1, got {streams}", field="concurrency")
     tell = events or (lambda event: None)
     limit = asyncio.Semaphore(streams)
     jobs = [
@@ -193,7 +194,7 @@ async def _make_directory(client: Client, path: DatastorePath) -> None:
             try:
                 await datastore.mkdir(path, parents=True, exist_ok=True)
             except vim25.FileAlreadyExists:
-                hint = "It is no folder: choose another --to."
+                hint = "It is not a folder: choose another --to."
                 raise FileConflictError(path=str(path), hint=hint) from None
             return
         # The root is there already: asked all the same, for what the host says about its licence.

@@ -77,7 +77,7 @@ class ThreadMover:
     async def __aexit__(self, *exc: object) -> None:
         executor, self._executor = self._executor, None
         for pump in self._pumps:
-            pump.call_off(ClosedError("the mover was closed"))
+            pump.call_off(ClosedError("the mover is closed"))
         if executor is not None:
             # All jobs are over or called off; this waits for their last steps, milliseconds.
             executor.shutdown(wait=True)
@@ -110,11 +110,11 @@ class ThreadMover:
                     await self._run(wire, sink, check, on_progress)
             else:
                 raise UsageError(
-                    f"{source!r} has no request that threads could make",
-                    hint="Move it with vimdriver._images.AsyncMover",
+                    f"the source cannot be read by threads: {source!r}",
+                    hint="Use the asyncio mover.",
                 )
         if check.report is None:
-            raise TransferCorruptError("the transfer ended without a verdict on the image")
+            raise TransferCorruptError("the transfer ended before the image was checked")
         return check.report
 
     async def _run(
@@ -125,7 +125,7 @@ class ThreadMover:
         on_progress: Progress | None,
     ) -> None:
         if self._executor is None:
-            raise ClosedError("the mover is not open", hint="Use it with `async with`")
+            raise ClosedError("the mover is not open", hint="Use it with `async with`.")
         loop = asyncio.get_running_loop()
         options = self._options
         wire = await sink.wire(check.info.size)
@@ -191,5 +191,5 @@ async def _resolve_target(wire: Wire) -> Sequence[Address]:
         return await _resolve(wire)
     except OSError as error:
         raise ResolveError(
-            f"{wire.host} has no address: {error.strerror}", host=wire.origin
+            f"cannot resolve {wire.host}: {error.strerror}", host=wire.origin
         ) from None

@@ -54,15 +54,15 @@ class Wire:
 
     def __post_init__(self) -> None:
         if not _TOKEN.match(self.method):
-            raise WireError("the method is no token")
+            raise WireError("the method must be a token")
         if not _TARGET.match(self.target):
-            raise WireError("the request target is not in origin form")
+            raise WireError("the request target must be in origin form")
         if not re.match(r"[0-9A-Za-z.:_-]+\Z", self.host):
-            raise WireError("the host has characters that no host has")
+            raise WireError("invalid characters in the host")
         for name, value in self.headers.items():
             if not _TOKEN.match(name) or not _FIELD_VALUE.match(value):
                 # The value may be a token: it is not told.
-                raise WireError(f"header {name[:40]!r} holds characters that HTTP does not allow")
+                raise WireError(f"invalid characters in header {name[:40]!r}")
 
     @property
     def origin(self) -> str:
@@ -107,7 +107,7 @@ class Head:
             return None
         values = {part.strip() for part in text.split(",")}
         if len(values) != 1 or not _DIGITS.match(value := values.pop()):
-            raise WireError("Content-Length makes no sense")
+            raise WireError("invalid Content-Length")
         return int(value)
 
     @property
@@ -135,9 +135,9 @@ class HeadReader:
             end = self._buffer.find(b"\r\n\r\n", 0, MAX_HEAD)
             if end < 0:
                 if len(self._buffer) >= MAX_HEAD:
-                    raise WireError("the response head is too long")
+                    raise WireError("head too long")
                 if not b"HTTP/1."[: len(self._buffer)] == self._buffer[:7]:
-                    raise WireError("the peer does not speak HTTP/1.1")
+                    raise WireError("not an HTTP/1.x response")
                 return None
             head = _parse(bytes(self._buffer[:end]))
             del self._buffer[: end + 4]
@@ -146,21 +146,21 @@ class HeadReader:
                 self._buffer.clear()
                 return head
             if head.status == 101:
-                raise WireError("the peer wants another protocol")
+                raise WireError("unrequested switch of protocols")
 
 
 def _parse(raw: bytes) -> Head:
     first, *lines = raw.split(b"\r\n")
     match = _STATUS_LINE.match(first)
     if match is None:
-        raise WireError("the status line makes no sense")
+        raise WireError("malformed status line")
     headers: dict[str, str] = {}
     for line in lines:
         name, colon, value = line.decode("latin-1").partition(":")
         value = value.strip(" \t")
         # No folding and no blank before the colon: both are ways to smuggle (RFC 9112, 5).
         if not colon or not _TOKEN.match(name) or not _FIELD_VALUE.match(value):
-            raise WireError("a header line makes no sense")
+            raise WireError("malformed header line")
         key = name.lower()
         headers[key] = f"{headers[key]}, {value}" if key in headers else value
     return Head(int(match[2]), headers)

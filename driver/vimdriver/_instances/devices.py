@@ -42,7 +42,7 @@ def nic(spec: NICSpec, position: int, *, api_version: str) -> vim25.VirtualDevic
     """
     if spec.model == "e1000e" and parse_version(api_version) < parse_version(_E1000E_SINCE):
         raise VersionError(
-            f"e1000e needs API {_E1000E_SINCE}, the host speaks {api_version}",
+            f"e1000e needs API {_E1000E_SINCE}, the host has API {api_version}",
             item="VirtualE1000e",
             needs=_E1000E_SINCE,
             speaks=api_version,
@@ -72,7 +72,7 @@ def disk_type_adapter(adapter: str) -> str:
     """Return what `VirtualDiskSpec.adapterType` calls an adapter: it knows three kinds only."""
     if adapter not in ADAPTERS:
         raise UsageError(
-            f"no disk adapter {adapter!r}", hint=f"Choose one of {', '.join(ADAPTERS)}."
+            f"adapter must be one of {', '.join(ADAPTERS)}, got {adapter!r}", field="adapter"
         )
     return "lsiLogic" if adapter in ("lsiLogicsas", "paraVirtual") else adapter
 

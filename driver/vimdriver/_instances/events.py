@@ -35,7 +35,9 @@ class InstanceEvents(Stream[vim25.Event]):
     ) -> None:
         super().__init__()
         if since is not None and since.tzinfo is None:
-            raise UsageError("since needs a time zone", hint="Write datetime.now(timezone.utc).")
+            raise UsageError(
+                "since must have a time zone", hint="Write datetime.now(timezone.utc)."
+            )
         self._client = client
         self._ref = ref
         self._since = since

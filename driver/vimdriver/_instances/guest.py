@@ -35,7 +35,7 @@ def check_cards(guest: GuestConfig, devices: Iterable[vim25.VirtualDevice], mach
     for nic in guest.nics:
         if nic.mac.lower() not in there:
             raise UsageError(
-                f"machine {machine} has no network card {nic.mac}",
+                f"machine {machine} has no network card with MAC address {nic.mac}",
                 hint=f"It has: {', '.join(sorted(filter(None, there))) or 'none'}.",
             )
 
@@ -71,8 +71,8 @@ async def set_guest_info(
     )
     if guest != guestinfo.GuestConfig() and not any(wanted.values()):
         raise UsageError(
-            f"the form {form or config.guest_form} says nothing without a NIC",
-            hint="Give the machine's NICs too, or take the form versioned.",
+            f"the form {form or config.guest_form} requires a NIC",
+            hint="Give the machine's NICs too, or use the form versioned.",
         )
     change = vim25.VirtualMachineConfigSpec(
         extraConfig=[vim25.OptionValue(key=key, value=value) for key, value in wanted.items()]

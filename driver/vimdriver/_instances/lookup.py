@@ -91,10 +91,10 @@ async def find(client: Client, ref: str) -> vim25.VirtualMachine:
     if by_id is not None:
         return by_id
     raise NotFoundError(
-        f"no machine {ref!r} on {client.host}",
+        f"machine not found on {client.host}: {ref!r}",
         kind="VirtualMachine",
         name=ref,
-        hint="vimctl instance list shows those that are there.",
+        hint="vimctl instance list prints the machines of the host.",
     )
 
 

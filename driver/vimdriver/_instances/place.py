@@ -48,9 +48,9 @@ async def find_place(client: Client) -> Place:
     ]
     if not centers or not pools or not hosts:
         raise NotFoundError(
-            "the host shows no datacenter, resource pool or host system",
+            "no datacenter, resource pool or host system is visible",
             kind="Datacenter",
-            hint="Log in as a user who may see the inventory.",
+            hint="Log in as a user with read access to the inventory.",
         )
     alone = hosts[0] if len(hosts) == 1 else None
     if alone is not None and alone.props.get("runtime.inMaintenanceMode"):
@@ -64,7 +64,7 @@ async def find_place(client: Client) -> Place:
         raise HostStateError(
             f"{alone.props.get('name')} is {state}",
             state=str(state),
-            hint="Look at the host, and at the server that manages it.",
+            hint="Check the host and the vCenter that manages it.",
         )
     return Place(
         centers[0].obj,

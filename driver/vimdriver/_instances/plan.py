@@ -88,8 +88,10 @@ def guest_nic(card: NICSpec) -> guestinfo.NIC:
     """
     if card.mac is None:
         raise UsageError(
-            f"the NIC on {card.network!r} has no MAC" if card.network else "the NIC has no MAC",
-            hint="Give mac=00:50:56:..: the guest finds its card by it.",
+            f"the NIC on {card.network!r} requires a MAC address"
+            if card.network
+            else "the NIC requires a MAC address",
+            hint="Give mac=00:50:56:.., by which the guest finds the card.",
         )
     return guestinfo.NIC(
         mac=card.mac,
@@ -136,7 +138,7 @@ def not_flat(what: str, image: str) -> ImageUnacceptableError:
     """Return the error for an image that is `what`."""
     return ImageUnacceptableError(
         rule="spawn.flat",
-        detail=f"{what}; a machine is spawned from flat bytes",
+        detail=f"spawn requires a flat image, got {what}",
         image=image,
         hint="Use an image of disk_format raw: qemu-img convert -O raw IN OUT.",
     )
@@ -146,9 +148,9 @@ def _check_image(image: ImageInfo, spec: InstanceSpec) -> None:
     if image.container_format in ARCHIVES:
         raise ImageUnacceptableError(
             rule="spawn.flat",
-            detail=f"an archive ({image.container_format}); a machine is spawned from flat bytes",
+            detail=f"spawn requires a flat image, got an archive ({image.container_format})",
             image=spec.image,
-            hint="Unpack it, and make its disk raw: qemu-img convert -O raw IN OUT.",
+            hint="Unpack it, then convert its disk: qemu-img convert -O raw IN OUT.",
         )
     kind = image.properties.get("vmware_disktype", "preallocated")
     flat = image.disk_format in (None, "raw") or (
@@ -158,11 +160,13 @@ def _check_image(image: ImageInfo, spec: InstanceSpec) -> None:
         word = image.disk_format if image.disk_format != "vmdk" else f"vmdk of type {kind}"
         raise not_flat(str(word), spec.image)
     if image.size == 0:
-        raise ImageUnacceptableError(rule="spawn.empty", detail="it has no bytes", image=spec.image)
+        raise ImageUnacceptableError(
+            rule="spawn.empty", detail="the image is empty", image=spec.image
+        )
     if spec.disk_gb is not None and image.size > spec.disk_gb * _GIB:
         raise ImageUnacceptableError(
             rule="spawn.size",
-            detail=f"it has {image.size} bytes, the disk was to have {spec.disk_gb} GiB",
+            detail=f"the image has {image.size} bytes, more than the disk of {spec.disk_gb} GiB",
             image=spec.image,
             hint=f"Give --disk-gb {-(-image.size // _GIB)} or more.",
         )

@@ -114,7 +114,7 @@ async def _remove(
         try:
             await remove_files(client, folder, config)
         except VimlibError as error:
-            error.add_note(f"The machine is gone. Left behind: {folder}")
+            error.add_note(f"The machine is removed. Left behind: {folder}")
             raise
 
 
@@ -168,7 +168,7 @@ async def remove_files(client: Client, folder: DatastorePath, config: DriverConf
     if not folder.path or not await client.datastore(folder.datastore).exists(folder):
         return
     if against := who_uses(folder, await used_files(client)):
-        log.warning("%s stays: %s", folder, against)
+        log.warning("not deleting %s: %s", folder, against)
         return
     await files.delete(client, folder, config)
 
@@ -234,13 +234,13 @@ async def remove_remains(
     task running: shield it.
     """
     if not folder.path:
-        return "it is the root of a datastore"
+        return "the root of a datastore"
     try:
         found = await client.datastore(folder.datastore).list(folder)
     except NotFoundError:
         return ""
     if any(entry.name.endswith((".vmx", ".vmtx")) for entry in found):
-        return "there is a machine's configuration in it"
+        return "it contains the configuration of a machine"
     if against := who_uses(folder, await used_files(client)):
         return against
     if not dry_run:

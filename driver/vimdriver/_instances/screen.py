@@ -119,12 +119,14 @@ async def screenshot(client: Client, ref: str, config: DriverConfig) -> bytes:
 
     async with Undo(seconds=config.cleanup_seconds) as undo:
         # Never kept: the way back is taken on every way out.
-        undo.push("the picture", remove)
+        undo.push("the screenshot", remove)
         await finish(take(), what=f"screenshot of {ref}")
         picture = bytearray()
         async with client.datastore(made[0].datastore).download(made[0]) as body:
             async for chunk in body:
                 picture += chunk
                 if len(picture) > _LARGEST:
-                    raise LimitError(f"{made[0]} has more than {_LARGEST} bytes", allowed=_LARGEST)
+                    raise LimitError(
+                        f"{made[0]} must have at most {_LARGEST} bytes", allowed=_LARGEST
+                    )
     return bytes(picture)

@@ -111,7 +111,9 @@ async def take(
         MethodFault: The host refused.
     """
     if not name or len(name) > 80:
-        raise UsageError("a snapshot's name has 1 to 80 characters", hint="Choose another name.")
+        raise UsageError(
+            f"the name of a snapshot must have 1 to 80 characters, got {len(name)}", field="name"
+        )
     vm = await lookup.find(client, ref)
     before = {snapshot.moref for snapshot in await _read(client, vm)}
 
@@ -143,7 +145,7 @@ def _chosen(snapshots: list[Snapshot], which: str, ref: str) -> Snapshot:
         return found[0]
     known = ", ".join(f"{s.name} ({s.moref})" for s in snapshots) or "none"
     raise NotFoundError(
-        f"machine {ref} has {len(found) or 'no'} snapshots {which!r}",
+        f"machine {ref} has {len(found) or 'no'} snapshots named {which!r}",
         kind="VirtualMachineSnapshot",
         name=which,
         hint=f"It has: {known}.",
@@ -170,7 +172,7 @@ async def revert(client: Client, ref: str, which: str, config: DriverConfig) -> 
     async def work() -> None:
         await run_task(client, bound.RevertToSnapshot_Task, config, look=look, of=vm)
 
-    await finish(work(), what=f"going back of {ref}")
+    await finish(work(), what=f"revert of {ref}")
     return _chosen(await _read(client, vm), chosen.moref, ref)
 
 

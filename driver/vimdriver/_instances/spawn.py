@@ -170,13 +170,13 @@ class _Steps:
     @property
     def vm(self) -> vim25.VirtualMachine:
         """The machine, once `create_machine` has ended."""
-        assert self._vm is not None, "create_machine comes first"
+        assert self._vm is not None, "create_machine must run first"
         return self._vm
 
     @property
     def disk(self) -> DatastorePath:
         """The root disk's descriptor."""
-        assert self._folder is not None, "create_machine comes first"
+        assert self._folder is not None, "create_machine must run first"
         return self._folder / f"{self.spec.name}.vmdk"
 
     async def ensure_networks(self) -> None:
@@ -299,7 +299,7 @@ class _Steps:
         names the extent, and take a new file of that name.
         """
         extent = self.disk.with_name(f"{self.spec.name}-flat.vmdk")
-        await finish(files.delete(self.client, extent, self.config), what=f"deleting {extent}")
+        await finish(files.delete(self.client, extent, self.config), what=f"deletion of {extent}")
         sink = DatastoreSink(self.datastore, extent, pad=1024)
         await mover.move(source, sink, check, on_progress=on_progress)
 

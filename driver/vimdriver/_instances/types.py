@@ -63,16 +63,19 @@ class NICSpec:
             check_vlan(self.network, self.vlan)
         if self.model not in NIC_MODELS:
             raise UsageError(
-                f"no NIC model {self.model!r}", hint=f"Choose one of {', '.join(NIC_MODELS)}."
+                f"model must be one of {', '.join(NIC_MODELS)}, got {self.model!r}", field="model"
             )
         if self.mac is not None and not _MAC.fullmatch(self.mac):
             raise UsageError(
-                f"{self.mac!r} is no MAC address", hint="Write it as 00:50:56:00:00:01."
+                f"invalid MAC address: {self.mac!r}",
+                field="mac",
+                hint="Write it as 00:50:56:00:00:01.",
             )
         if self.mac is None and (said := self._for_the_guest()):
             raise UsageError(
-                f"the NIC on {self.network!r} has {', '.join(said)} and no MAC",
-                hint="Give its MAC: the guest finds its card by it.",
+                f"the NIC on {self.network!r} has {', '.join(said)} but no MAC address",
+                field="mac",
+                hint="Give its MAC address, by which the guest finds the card.",
             )
 
     def _for_the_guest(self) -> list[str]:
@@ -109,23 +112,25 @@ class InstanceSpec:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name) or ".." in self.name:
             raise UsageError(
-                f"{self.name!r} cannot name a machine",
-                hint="Use letters, digits, '.', '_' and '-', at most 80 of them.",
+                f"name must be 1 to 80 letters, digits, '.', '_' and '-', got {self.name!r}",
+                field="name",
+                hint="The first character must be a letter or digit, and '..' is not allowed.",
             )
         if self.cpus < 1:
-            raise UsageError(f"{self.cpus} CPUs are too few", hint="Give at least one.")
+            raise UsageError(f"cpus must be at least 1, got {self.cpus}", field="cpus")
         if self.memory_mb < 4 or self.memory_mb % 4:
             raise UsageError(
-                f"{self.memory_mb} MiB of memory cannot be", hint="Give a multiple of 4 MiB."
+                f"memory_mb must be a multiple of 4, at least 4, got {self.memory_mb}",
+                field="memory_mb",
             )
         if self.disk_gb is not None and self.disk_gb < 1:
-            raise UsageError(f"a disk of {self.disk_gb} GiB cannot be", hint="Give at least 1.")
+            raise UsageError(f"disk_gb must be at least 1, got {self.disk_gb}", field="disk_gb")
         try:
             # As the host writes it, whatever the caller's way.
             object.__setattr__(self, "uuid", str(uuid_.UUID(self.uuid)))
         except ValueError:
             raise UsageError(
-                f"{self.uuid!r} is no uuid", hint="Leave it out to have one made."
+                f"invalid UUID: {self.uuid!r}", field="uuid", hint="Omit it to generate one."
             ) from None
 
 

@@ -56,7 +56,7 @@ async def close(journal: Journal, token: str) -> None:
         await journal.done(token)
     except JournalError as error:
         journal.abandon(token)
-        log.warning("what has ended well could not be written down: %s", error)
+        log.warning("cannot record the end of a finished operation: %s", error)
 
 
 @asynccontextmanager

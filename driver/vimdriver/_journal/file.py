@@ -66,7 +66,7 @@ class _File:
             fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             try:
                 if not stat.S_ISREG(os.fstat(fd).st_mode):
-                    raise JournalError(path=str(self.path), reason="it is no regular file")
+                    raise JournalError(path=str(self.path), reason="not a regular file")
                 _lock(fd)
                 # Locked, but is it still what has this name?
                 if os.path.samestat(os.fstat(fd), os.stat(self.path)):
@@ -79,27 +79,28 @@ class _File:
             finally:
                 if fd >= 0:
                     os.close(fd)
-        raise JournalError(path=str(self.path), reason="it is replaced again and again")
+        raise JournalError(path=str(self.path), reason="the file is being replaced repeatedly")
 
     def _read(self) -> list[Entry]:
         size = os.fstat(self._fd).st_size
         if size > _LARGEST:
-            raise JournalError(path=str(self.path), reason=f"{size} bytes are no journal")
+            raise JournalError(
+                path=str(self.path),
+                reason=f"a journal must have at most {_LARGEST} bytes, got {size}",
+            )
         data = b""
         while chunk := os.pread(self._fd, 1 << 20, len(data)):
             data += chunk
         try:
             found = replay(data)
         except NotAJournalError:
-            raise JournalError(
-                path=str(self.path), reason="it is something else, and stays as it is"
-            ) from None
+            raise JournalError(path=str(self.path), reason="the file is not a journal") from None
         if found.damaged:
             copy = self.path.with_name(self.path.name + ".damaged")
             _write_new(copy, data)
             log.warning(
-                "lines %s of the journal %s are damaged; a copy is %s. What they told of may be left"
-                " on a host: a sweep finds it by its marks, once it is old enough",
+                "lines %s of the journal %s are damaged; saved a copy as %s. The objects that they recorded may"
+                " remain on a host: a sweep finds them by their marks, once they are old enough",
                 found.damaged, self.path, copy,
             )  # fmt: skip
         entries = list(found.entries.values())
@@ -113,7 +114,7 @@ class _File:
         found = os.fstat(self._fd)
         if not os.path.samestat(found, os.stat(self.path)):
             # Nobody would find what is written there.
-            raise OSError(errno.ESTALE, "somebody has put another file in its place")
+            raise OSError(errno.ESTALE, "the file was replaced by another one")
         if found.st_size != self.size:
             # A torn line, which could not be taken back, would garble this one.
             os.ftruncate(self._fd, self.size)
@@ -255,7 +256,7 @@ class FileJournal:
                         await self._do(file.rewrite, entries)
                     except JournalError as error:
                         # It goes on growing, and is tried again; nothing in it is wrong.
-                        log.warning("the journal could not be made smaller: %s", error)
+                        log.warning("cannot compact the journal: %s", error)
 
     async def _close(self) -> None:
         async with self._turn:

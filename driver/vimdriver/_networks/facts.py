@@ -40,11 +40,11 @@ def check_vlan(name: str, vlan: int) -> None:
         UsageError: Neither a host nor IEEE 802.1Q knows such a thing.
     """
     if not 0 <= vlan <= HIGHEST_VLAN:
-        raise UsageError(f"{vlan} is no VLAN id", hint=f"Give 0 (untagged) to {HIGHEST_VLAN}.")
+        raise UsageError(f"vlan must be 0 (untagged) to {HIGHEST_VLAN}, got {vlan}", field="vlan")
     if not name or len(name) > 80 or not name.isprintable():
         raise UsageError(
-            "a port group needs a printable name of at most 80 characters",
-            hint="Choose another name.",
+            f"the name of a port group must be 1 to 80 printable characters, got {name[:100]!r}",
+            field="name",
         )
 
 
@@ -93,7 +93,7 @@ async def network_system(client: Client) -> vim25.HostNetworkSystem:
     ]
     if len(found) != 1 or found[0] is None:
         raise NotFoundError(
-            f"{client.host} shows {len(found)} hosts, port groups are made on one",
+            f"port groups require exactly one host, {client.host} has {len(found)}",
             kind="HostNetworkSystem",
             hint="Connect to the ESX host itself.",
         )

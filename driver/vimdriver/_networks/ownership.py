@@ -81,9 +81,9 @@ async def new_note(client: Client, owner: str, name: str) -> DatastorePath:
     names = await _datastores(client, writable=True)
     if not names:
         raise NotFoundError(
-            "the host has no accessible datastore to remember port groups in",
+            "the host has no accessible datastore for the owner marks of port groups",
             kind="Datastore",
-            hint="Mount one that can be written to.",
+            hint="Mount a writable datastore.",
         )
     return DatastorePath(names[0], f"{_FOLDER}/{_stem(owner, name)}.{secrets.token_hex(8)}")
 

@@ -171,7 +171,7 @@ async def _remove(
     try:
         await system.RemovePortGroup(name)
     except vim25.ResourceInUse:
-        raise PortGroupInUseError(name=name, users=["somebody, since a moment ago"]) from None
+        raise PortGroupInUseError(name=name, users=["another user of the host"]) from None
     except vim25.NotFound:
         return
     except OutcomeUnknownError:

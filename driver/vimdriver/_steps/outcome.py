@@ -97,7 +97,7 @@ async def run_task(
         except _UNANSWERED as error:
             if error.outcome != "unknown":
                 raise
-            log.info("looking what became of an unanswered call: %s", error)
+            log.info("probing the result of an unanswered call: %s", error)
             found = await find_out(client, config, look=look, method=method, of=of)
             if found is not None:
                 return found
@@ -122,7 +122,7 @@ async def _followed(client: Client, task: vim25.Task[T], config: DriverConfig) -
         if isinstance(error, vim25.MethodFault) and getattr(error, "task", None) == task:
             raise
         raise OutcomeUnknownError(
-            f"{task!r} was started, and could not be followed: {error}",
+            f"{task!r} was started, but its progress cannot be read: {error}",
             hint="Read the object's state before you act again.",
             this=task,
         ) from error
@@ -205,7 +205,7 @@ async def _end_of(client: Client, task: vim25.Task[Any], config: DriverConfig) -
             await asyncio.sleep(_LONGEST_PAUSE)
             continue
         except vim25.MethodFault as fault:
-            log.debug("%r, which was waited for, ended in %s", task, fault)
+            log.debug("%r failed: %s", task, fault)
         except OutcomeUnknownError as error:
             if not isinstance(error.__cause__, TaskVanishedError):
                 raise

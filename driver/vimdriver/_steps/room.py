@@ -39,8 +39,8 @@ async def free_space(client: Client, datastore: str) -> int:
             raise DatastoreUnusableError(datastore=datastore, state=mode)
         return int(row["summary.freeSpace"])
     raise NotFoundError(
-        f"no datastore {datastore!r} on {client.host}",
+        f"datastore not found on {client.host}: {datastore!r}",
         kind="Datastore",
         name=datastore,
-        hint=f"It has: {', '.join(sorted(names)) or 'none'}.",
+        hint=f"The host has: {', '.join(sorted(names)) or 'none'}.",
     )

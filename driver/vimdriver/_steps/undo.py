@@ -119,7 +119,7 @@ class Undo:
                     await step.back()
             except (VimlibError, TimeoutError) as failure:
                 # The reason that led here must not be hidden by a failing clean-up.
-                log.warning("could not undo %s: %s", step.what, printable(str(failure)))
+                log.warning("cannot undo %s: %s", step.what, printable(str(failure)))
                 self.left_behind.append(f"{step.what} ({printable(str(failure))})")
                 self._journal.abandon(step.token)
             else:

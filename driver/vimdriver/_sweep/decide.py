@@ -45,10 +45,10 @@ class Found:
 def of_age(began: datetime | None, now: datetime, older_than: float) -> Verdict:
     """Decide by age alone: what is young may be somebody's work at this moment."""
     if began is None:
-        return Verdict("left", "the host does not say how old it is")
+        return Verdict("left", "age unknown")
     age = (now - began).total_seconds()
     if age < older_than:
-        return Verdict("left", f"only {max(age, 0):.0f} s old: somebody may be making it")
+        return Verdict("left", f"only {max(age, 0):.0f} s old: another process may be creating it")
     return Verdict("removed", f"never finished, {age:.0f} s old")
 
 
@@ -62,15 +62,15 @@ def of_machine(
 ) -> Verdict:
     """Decide about a machine. `entry` is what an ended process's journal says of it, if it does."""
     if found.token in running:
-        return Verdict("left", "this process is at it")
+        return Verdict("left", "in use by this process")
     if found.making is None:
         if entry is not None and entry.power_on and found.power_state == "poweredOff":
-            return Verdict("finished", "whole, and was to be powered on")
-        return Verdict("kept", "whole")
+            return Verdict("finished", "complete but not powered on")
+        return Verdict("kept", "complete")
     if found.power_state != "poweredOff":
-        return Verdict("left", f"never finished, and {found.power_state}: not by this driver")
+        return Verdict("left", f"never finished but {found.power_state}, not by this driver")
     if found.disks:
-        return Verdict("left", "never finished, and has a disk: not by this driver")
+        return Verdict("left", "never finished but has a disk, not from this driver")
     if entry is not None:
-        return Verdict("removed", "never finished, and the process that made it has ended")
+        return Verdict("removed", "never finished, and its process has ended")
     return of_age(read_stamp(found.making), now, older_than)

@@ -76,7 +76,10 @@ async def sweep(
         VimlibError: The host cannot be asked. What fails for one thing alone is in the report.
     """
     if not older_than >= 0 or math.isinf(older_than):
-        raise UsageError(f"{older_than} s is no age", hint="Give seconds, 0 or more.")
+        raise UsageError(
+            f"older_than must be a finite number of at least 0 seconds, got {older_than:g}",
+            field="older_than",
+        )
     known = [
         entry
         for entry in await journal.abandoned()
@@ -145,7 +148,7 @@ class _Sweep:
                 if other is not None:
                     item = replace(item, action=other.action, reason=other.reason)
             except _GoneForGood:
-                item = replace(item, action="kept", reason="its datastore is gone for good")
+                item = replace(item, action="kept", reason="its datastore is gone permanently")
             except VimlibError as error:
                 item = replace(item, action="failed", reason=str(error), error=error)
         ended = item.action != "failed" and not self.dry_run
@@ -206,12 +209,12 @@ class _Sweep:
             await self._quiet(vm)
             again = await self._read(vm)
             if again is None:
-                return Verdict("kept", "gone meanwhile")
+                return Verdict("kept", "already gone")
             now = self._verdict(again, entry)
             if now.action == "finished":
                 await power.start(self.client, vm, self.config)
             elif now.action == "removed" and not await self._remove(again):
-                return Verdict("kept", "whole by now")
+                return Verdict("kept", "complete now")
             return now
 
         does = verdict.action in ("removed", "finished")
@@ -257,18 +260,20 @@ class _Sweep:
 
     async def _remains(self, kind: Kind, entry: Spawning | Destroying) -> None:
         if not entry.folder:
-            await self._do(kind, entry.name, Verdict("kept", "the host never made it"), None, entry)
+            await self._do(
+                kind, entry.name, Verdict("kept", "never created on the host"), None, entry
+            )
             return
 
         async def work() -> Verdict | None:
             folder = DatastorePath.parse(entry.folder)
             await self._quiet_files("Destroy_Task")
             if not await self._exists(folder):
-                return Verdict("kept", "nothing of it is left")
+                return Verdict("kept", "already gone")
             against = await remove_remains(self.client, folder, self.config, dry_run=self.dry_run)
             return Verdict("left", against) if against else None
 
-        verdict = Verdict("removed", "left of a machine that is gone")
+        verdict = Verdict("removed", "files of a machine that is gone")
         await self._do(kind, entry.folder, verdict, work, entry)
 
     # -- files ---------------------------------------------------------------------------------
@@ -276,7 +281,7 @@ class _Sweep:
     async def uploads(self, entries: list[Uploading]) -> None:
         """Remove temporary files: those that the journal knows, then those of the name."""
         for entry in entries:
-            verdict = Verdict("removed", "never finished, and the process that made it has ended")
+            verdict = Verdict("removed", "never finished, and its process has ended")
             await self._do("file", entry.path, verdict, self._of(entry.path), entry)
         done = {entry.path for entry in entries}
         for store in await scan.usable_datastores(self.client):
@@ -288,7 +293,7 @@ class _Sweep:
                         kind="folder",
                         name=str(DatastorePath(store)),
                         action="failed",
-                        reason=f"it could not be searched: {error}",
+                        reason=f"cannot search it: {error}",
                         error=error,
                     )
                 )
@@ -299,7 +304,7 @@ class _Sweep:
 
     async def _upload(self, path: str, modified: datetime | None) -> None:
         if any(isinstance(e, Uploading) and e.path == path for e in self.journal.running):
-            verdict = Verdict("left", "this process is at it")
+            verdict = Verdict("left", "in use by this process")
         else:
             verdict = of_age(modified, self.now, self.older_than)
         removes = verdict.action == "removed"
@@ -309,10 +314,10 @@ class _Sweep:
         async def work() -> Verdict | None:
             file = DatastorePath.parse(path)
             if not is_temporary(file.name, self.config.owner):
-                return Verdict("left", "its name is none that this driver gives")
+                return Verdict("left", "its name does not follow the pattern of this driver")
             await wait_idle(self.client, self.config, method="MoveDatastoreFile_Task")
             if not await self._exists(file):
-                return Verdict("kept", "gone: it was moved into place, or never begun")
+                return Verdict("kept", "already gone: moved into place or never created")
             if not self.dry_run:
                 await files.delete(self.client, file, self.config)
             return None
@@ -327,7 +332,7 @@ class _Sweep:
             await self._port_groups(entries)
         except VimlibError as error:
             # What was done to machines and files before this must be told all the same.
-            reason = f"port groups could not be looked at: {error}"
+            reason = f"cannot read the port groups: {error}"
             self.items.append(
                 Swept(
                     kind="port group",
@@ -357,36 +362,36 @@ class _Sweep:
         info = await read_network(self.client, system)
         for note, name in notes:
             if str(note) not in done | busy and find_port_group(info, name) is None:
-                await self._note(str(note), f"there is no port group {name!r}")
+                await self._note(str(note), f"port group {name!r} does not exist")
 
     async def _port_group(self, entry: AddingPortGroup, *, there: bool, whole: bool | None) -> None:
         """Decide about a port group; `whole` says it of the machine that it is for, if there is one."""
         if entry.spawn and entry.spawn in self.running:
-            await self._do("port group", entry.name, Verdict("left", "this process is at it"))
+            await self._do("port group", entry.name, Verdict("left", "in use by this process"))
         elif not there:
-            await self._note(entry.note, f"port group {entry.name!r} was never made", entry)
+            await self._note(entry.note, f"port group {entry.name!r} was never created", entry)
         elif whole or not entry.spawn:
-            await self._do("port group", entry.name, Verdict("kept", "whole"), None, entry)
+            await self._do("port group", entry.name, Verdict("kept", "complete"), None, entry)
         elif whole is not None:
-            verdict = Verdict("left", "its machine is there, and not finished")
+            verdict = Verdict("left", "its machine exists and is not finished")
             await self._do("port group", entry.name, verdict)
         else:
 
             async def work() -> Verdict | None:
                 note = DatastorePath.parse(entry.note)
                 if not await self._exists(note):
-                    return Verdict("kept", "somebody else made it")
+                    return Verdict("kept", "made by another owner")
                 vlan = await ownership.vlan_of(self.client, note, self.config.owner)
                 info = await read_network(self.client, await network_system(self.client))
                 group = find_port_group(info, entry.name)
                 if group is not None and group.vlan != vlan:
                     if not self.dry_run:
                         await ownership.take_back(self.client, note)
-                    return Verdict("kept", "somebody else made it")
+                    return Verdict("kept", "made by another owner")
                 if self.dry_run:
                     return None
                 if not await remove_unused(self.client, entry.name, self.config):
-                    return Verdict("kept", "somebody uses it")
+                    return Verdict("kept", "in use")
                 await ownership.take_back(self.client, note)
                 return None
 
@@ -397,7 +402,7 @@ class _Sweep:
         async def work() -> Verdict | None:
             note = DatastorePath.parse(path)
             if not await self._exists(note):
-                return Verdict("kept", "nothing of it is left")
+                return Verdict("kept", "already gone")
             if not self.dry_run:
                 await ownership.take_back(self.client, note)
             return None

@@ -60,14 +60,20 @@ def test_a_fault_has_its_name(esx: ESXHost, vimctl: Vimctl, machine: str) -> Non
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["VirtualMachine:1", "PowerOn"], "Is it PowerOnVM_Task"),
+        (["VirtualMachine:1", "PowerOn"], "Did you mean PowerOnVM_Task"),
         (["VirtualMachine:1", "PowerOnVM_Task", "--wiat"], "unknown option: --wiat"),
         (["VirtualMachine:1", "AddPortGroup"], "has no method"),
-        (["VirtualMachine", "PowerOnVM_Task"], "has no id"),
-        (["VirtualMachine:1", "ReconfigVM_Task", "{"], "no JSON"),
+        (
+            ["VirtualMachine", "PowerOnVM_Task"],
+            "a reference must be VirtualMachine:ID, got 'VirtualMachine'",
+        ),
+        (["VirtualMachine:1", "ReconfigVM_Task", "{"], "the arguments must be JSON"),
         (["VirtualMachine:1", "ReconfigVM_Task", '{"spek": {}}'], "spek"),
         (["VirtualMachine:1", "ReconfigVM_Task", "@/nonexistent"], "cannot read"),
-        (["VirtualMachine:1", "AcquireTicket", '{"ticketType": "mks"}', "--wait"], "no task"),
+        (
+            ["VirtualMachine:1", "AcquireTicket", '{"ticketType": "mks"}', "--wait"],
+            "a method that returns a task, got AcquireTicket",
+        ),
     ],
 )
 def test_what_cannot_be_called_is_not_sent(

@@ -58,7 +58,10 @@ def test_to_stdout(
     assert refused.lines == [refused.lines[0]], "one document, and no byte of the file"
     assert refused.lines[0]["error"]["type"] == "UsageError"
     vimctl("datastore", "get", "[datastore1]", "-", code=2)
-    assert "whole datastore" in vimctl("datastore", "get", "[datastore1]", code=2).err
+    assert (
+        "the path must name a file, got a datastore"
+        in vimctl("datastore", "get", "[datastore1]", code=2).err
+    )
 
 
 def test_nothing_is_replaced_unasked(
@@ -125,12 +128,12 @@ def test_a_download_that_breaks_leaves_what_was_there(tmp_path: Path) -> None:
 def test_what_is_no_file_here(esx: ESXHost, vimctl: Vimctl, local: Path, tmp_path: Path) -> None:
     before = len(esx.call_log)
     refused = vimctl("datastore", "put", tmp_path, "[datastore1] folder", code=2)
-    assert "is no file" in refused.err
+    assert "not a regular file" in refused.err
     vimctl("datastore", "put", "/dev/null", "[datastore1] null", code=2)
     assert len(esx.call_log) == before
     vimctl("datastore", "put", local, "[datastore1] x")
     absent = vimctl("datastore", "get", "[datastore1] x", tmp_path / "absent" / "x", code=2)
-    assert "no folder" in absent.err
+    assert "local folder not found" in absent.err
     assert "--to" not in vimctl("datastore", "put", local, "[datastore1] x", code=1).err
 
 

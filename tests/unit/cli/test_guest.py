@@ -34,7 +34,9 @@ def test_other_forms(vimctl: Vimctl) -> None:
 
 
 def test_a_card_without_a_mac_cannot_be_found(vimctl: Vimctl) -> None:
-    assert "no MAC" in vimctl("guest", "render", "--nic", "network=n", code=2).err
+    assert (
+        "a NIC requires mac=ADDRESS" in vimctl("guest", "render", "--nic", "network=n", code=2).err
+    )
 
 
 def test_the_helper_is_printed_byte_for_byte(capfdbinary: pytest.CaptureFixture[bytes]) -> None:

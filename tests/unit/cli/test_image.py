@@ -121,7 +121,7 @@ def test_quiet_tells_what_failed(esx: ESXHost, vimctl: Vimctl) -> None:
     done = vimctl(*push("/nonexistent/disk"), "-q", code=4)
     assert (
         done.err == "/nonexistent/disk: failed: image not found: '/nonexistent/disk'. "
-        "Check the path; an image of Glance needs --glance URL or OS_CLOUD\n"
+        "Check the path. An image in Glance requires --glance URL or OS_CLOUD.\n"
     )
 
 

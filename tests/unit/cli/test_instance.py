@@ -90,10 +90,10 @@ def test_the_form_in_which_a_guest_is_told(esx: ESXHost, vimctl: Vimctl, disk: P
         f"{MAC};10.0.0.2;255.255.255.0;;10.0.0.255;#"
     )
     for lost in ("hostname old", "addresses fd00::2/64", "MTU 1400", "search domains a.example"):
-        assert f"the form nova cannot say: {lost}" in done.err.replace(f"{MAC}: ", "")
+        assert f"the form nova cannot express: {lost}" in done.err.replace(f"{MAC}: ", "")
     words = ("--nic", NIC, "--search", "b.example", "--guest-form", "versioned")
     done = vimctl(*spawn(disk, *words, name="new"), "--json")
-    assert "cannot say" not in done.err
+    assert "cannot express" not in done.err
     said = extra(vimctl, done.document["moref"])["machine.id"]
     assert '"mtu":1400' in said
     assert '"search":["b.example"]' in said
@@ -165,5 +165,5 @@ def test_others_machines_are_left_alone_unless_told(esx: ESXHost, vimctl: Vimctl
     # Nothing was destroyed, and nothing else is said.
     words = ("instance", "destroy", "nosuch", "--missing-ok")
     assert vimctl.json(*words) == {"instance": "nosuch", "destroyed": False}
-    assert vimctl(*words).out == "nosuch: was not there\n"
+    assert vimctl(*words).out == "nosuch: not found\n"
     vimctl("instance", "destroy", code=2)

@@ -241,8 +241,8 @@ def test_arguments_are_an_object_or_nothing() -> None:
 
 @pytest.mark.parametrize("text", ["", "{", "nil", "{'a': 1}"])
 def test_no_json_is_a_usage_error(text: str) -> None:
-    with pytest.raises(UsageError, match="the argument is no JSON"):
-        parse_json(text, "the argument")
+    with pytest.raises(UsageError, match="the arguments must be JSON"):
+        parse_json(text, "the arguments")
 
 
 def test_leaves() -> None:

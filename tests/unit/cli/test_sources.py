@@ -42,7 +42,7 @@ async def test_one_store_of_all_three() -> None:
 
 
 async def test_the_environment_names_a_cloud_and_a_token(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="two Glances"):
+    with pytest.raises(UsageError, match="mutually exclusive"):
         async with Sources(glance="http://h", os_cloud="c").open([UUID], {}):
             pass
     async with Sources(glance="http://127.0.0.1:1").open([UUID], {"OS_TOKEN": "secret"}) as store:
@@ -50,9 +50,3 @@ async def test_the_environment_names_a_cloud_and_a_token(tmp_path: Path) -> None
         assert isinstance(image, GlanceImage)
         assert "secret" not in repr(image)
         assert await image._glance.headers() == {"X-Auth-Token": "secret"}
-
-
-async def test_a_deadline_that_cannot_be() -> None:
-    with pytest.raises(UsageError, match="stall-timeout"):
-        async with Sources(stall_timeout=0).open([], {}):
-            pass

@@ -37,7 +37,7 @@ def test_told_first_then_done_then_nothing(esx: ESXHost, vimctl: Vimctl, part: P
     assert (item["kind"], item["name"], item["action"]) == ("file", name, "removed")
     assert not part.exists()
     assert vimctl.json("sweep") == {"dry_run": False, "items": []}
-    assert "nothing is left" in vimctl("sweep").err
+    assert "nothing to clean up" in vimctl("sweep").err
 
 
 def test_young_or_another_owners(esx: ESXHost, vimctl: Vimctl, part: Path) -> None:
@@ -46,7 +46,6 @@ def test_young_or_another_owners(esx: ESXHost, vimctl: Vimctl, part: Path) -> No
     assert left["action"] == "left"
     assert part.exists()
     assert "removed" in vimctl("sweep").out
-    vimctl("sweep", "--older-than", "-1", code=2)
 
 
 def test_what_the_journal_knows_does_not_wait(

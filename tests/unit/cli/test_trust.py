@@ -57,7 +57,7 @@ def test_a_variable_says_yes_or_no() -> None:
         None,
         True,
     ]
-    with pytest.raises(UsageError, match="X is 'maybe'"):
+    with pytest.raises(UsageError, match="X must be 1 or 0, got 'maybe'"):
         read_bool({"X": "maybe"}, "X")
 
 

@@ -34,7 +34,7 @@ def test_what_is_no_vlan(text: str) -> None:
 
 def test_what_a_guest_knows_needs_no_network() -> None:
     assert guest_nic(f"mac={MAC},ip=10.0.0.2/24") == NIC(mac=MAC, addresses=["10.0.0.2/24"])
-    with pytest.raises(UsageError, match="no MAC"):
+    with pytest.raises(UsageError, match="a NIC requires mac=ADDRESS"):
         guest_nic("ip=10.0.0.2/24")
 
 

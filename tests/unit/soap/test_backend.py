@@ -45,7 +45,7 @@ def test_what_is_not_built_cannot_be_forced() -> None:
 def test_an_unknown_word() -> None:
     run = imported("fast")
     assert run.returncode == 1
-    assert "'fast'; it may be 'pure' or 'accelerated'" in run.stderr
+    assert "must be 'pure' or 'accelerated', got 'fast'" in run.stderr
 
 
 def test_a_library_of_another_revision_is_not_used() -> None:

@@ -402,7 +402,7 @@ def test_a_required_field_absent(caplog: pytest.LogCaptureFixture) -> None:
     nobody: Any = None
     assert result == vim25.RetrieveResult(objects=[vim25.ObjectContent(obj=nobody)] * 2)
     assert [record.getMessage() for record in caplog.records] == [
-        "ObjectContent: the server sent obj: required and absent; None stands for it (said once for this type)"
+        "ObjectContent: invalid reply, obj: required element missing; decoded as None (logged once per type)"
     ]
     with pytest.raises(ProtocolError) as caught:
         decode_response(CONTENT, body, strict=True)

@@ -289,7 +289,7 @@ def test_what_a_host_cannot_know_is_refused() -> None:
         reconfigure(spec, version="4.1")
     assert caught.value.item == "VirtualMachineConfigSpec.firmware"
     assert (caught.value.needs, caught.value.speaks) == ("5.0", "4.1")
-    assert "VirtualMachineConfigSpec.firmware needs API 5.0, the host speaks 4.1" in str(
+    assert "VirtualMachineConfigSpec.firmware needs API 5.0, the host has API 4.1" in str(
         caught.value
     )
     assert reconfigure(spec, version="5.0") == reconfigure(spec)
@@ -300,11 +300,11 @@ def test_a_refusal_names_the_host_and_what_to_try() -> None:
     with pytest.raises(VersionError) as caught:
         reconfigure(spec, version="4.1", host="esx1")
     assert str(caught.value) == (
-        "VirtualMachineConfigSpec.firmware needs API 5.0, esx1 speaks 4.1. "
-        'Leave it out, or send with newer="drop" what the host can know.'
+        "VirtualMachineConfigSpec.firmware needs API 5.0, esx1 has API 4.1. "
+        'Omit it, or send with newer="drop" to leave out fields that the host does not know.'
     )
     send_nmi = vim25.VirtualMachine.SendNMI
-    with pytest.raises(VersionError, match=r"SendNMI needs API 6\.0, esx1 speaks 4\.1") as caught:
+    with pytest.raises(VersionError, match=r"SendNMI needs API 6\.0, esx1 has API 4\.1") as caught:
         encode_request(send_nmi, VM, {}, version="4.1", host="esx1")
     assert "drop" not in caught.value.hint  # a method is never left out
 
@@ -400,7 +400,7 @@ def test_a_call_without_arguments_is_refused_the_second_time_as_the_first() -> N
         with pytest.raises(EncodeError, match=r"U\+0000") as caught:
             encode_request(power_on, vim25.VirtualMachine("a\0"), {})
         assert caught.value.path == "_this"
-        with pytest.raises(EncodeError, match="a reference to a VirtualMachine is needed"):
+        with pytest.raises(EncodeError, match="must be a reference to a VirtualMachine"):
             encode_request(power_on, vim25.Folder("f"), {})
         encode_request(vim25.VirtualMachine.SendNMI, VM, {}, version="8.0")
         with pytest.raises(VersionError):

@@ -99,12 +99,12 @@ def _lines(raw: bytes) -> list[str]:
     if not _is_left_over(rest.rstrip(b"\0"), text):
         raise _refuse("descriptor.ascii", "bytes after the first NUL")
     if any(byte not in b"\t\n\r" and not 0x20 <= byte <= 0x7E for byte in text):
-        raise _refuse("descriptor.ascii", "bytes that are no printable ASCII")
+        raise _refuse("descriptor.ascii", "bytes that are not printable ASCII")
     lines = text.decode("ascii").replace("\r\n", "\n").split("\n")
     if lines[0].rstrip() != _FIRST_LINE:
         raise _refuse("descriptor.first_line", lines[0])
     if any("\r" in line for line in lines):
-        raise _refuse("descriptor.grammar", "a carriage return amid a line")
+        raise _refuse("descriptor.grammar", "a carriage return inside a line")
     return [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
@@ -148,7 +148,8 @@ def _check_keys(keys: dict[str, str], *, compressed: bool) -> str:
     wanted = "streamOptimized" if compressed else "monolithicSparse"
     if keys.get("createtype") != wanted:
         raise _refuse(
-            "descriptor.create_type", f"{keys.get('createtype')}, the header says {wanted}"
+            "descriptor.create_type",
+            f"must be {wanted} as in the header, got {keys.get('createtype')}",
         )
     if keys.get("ddb.adaptertype", "ide").lower() not in _ADAPTERS:
         raise _refuse("descriptor.ddb", f"adapterType {keys['ddb.adaptertype']}")
@@ -170,5 +171,7 @@ def _check_extents(extents: list[str], *, compressed: bool, capacity: int) -> st
     if not _NAME.fullmatch(name) or match["rest"].strip():
         raise _refuse("extent.name", f"{name!r}{match['rest']}")
     if int(match["sectors"]) != capacity:
-        raise _refuse("extent.sectors", f"{match['sectors']}, the header says {capacity}")
+        raise _refuse(
+            "extent.sectors", f"must be {capacity} sectors as in the header, got {match['sectors']}"
+        )
     return name

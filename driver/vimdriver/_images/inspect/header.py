@@ -114,7 +114,9 @@ def _check_kind(head: SparseHeader) -> None:
     if head.flags & ~_KNOWN:
         raise _refuse("flags", f"flags {head.flags:#x}")
     if bool(head.flags & FLAG_MARKERS) != head.compressed:
-        raise _refuse("flags", f"flags {head.flags:#x}: compression without markers or the reverse")
+        raise _refuse(
+            "flags", f"flags {head.flags:#x}: compression and markers must be set together"
+        )
     if head.compression != int(head.compressed):
         raise _refuse("compression", f"algorithm {head.compression}, flags {head.flags:#x}")
 
@@ -129,9 +131,9 @@ def _check_places(head: SparseHeader, file_sectors: int) -> None:
         raise _refuse("overhead", f"{head.overhead} sectors of a file of {file_sectors}")
     if head.gd == GD_AT_END:
         if not head.compressed:
-            raise _refuse("directory", "only a stream has its directory at its end")
+            raise _refuse("directory", "only a stream may have its directory at its end")
         if head.flags & FLAG_REDUNDANT:
-            raise _refuse("directory", "a stream has no redundant directory")
+            raise _refuse("directory", "a stream must not have a redundant directory")
         return
     places = [head.gd]
     if head.flags & FLAG_REDUNDANT:

@@ -84,11 +84,11 @@ class Inspector:
         """Known as soon as `decided`."""
         if size <= 0:
             raise ImageUnacceptableError(
-                rule="size.empty", detail=f"{size} bytes", hint="Upload its data again"
+                rule="size.empty", detail=f"{size} bytes", hint="Upload its data again."
             )
         if size > self._limits.max_bytes:
             raise ImageUnacceptableError(
-                rule="size.cap", detail=f"{size} bytes", hint="Raise the limit"
+                rule="size.cap", detail=f"{size} bytes", hint="Raise the limit."
             )
         if claim not in (None, "raw", "vmdk", "iso"):
             raise ImageUnacceptableError(rule="format.unsupported", detail=f"disk_format {claim}")
@@ -125,11 +125,11 @@ class Inspector:
         """
         if self.facts is None:
             raise ImageUnacceptableError(
-                rule="header.short", detail="the file ends inside its beginning"
+                rule="header.short", detail="the file ends before its header is complete"
             )
         if self._cursor is not None and not self._cursor.ended:
             rule = "stream.end" if self.facts.kind == "streamOptimized" else "tables.end"
-            raise ImageUnacceptableError(rule=rule, detail="the file ends too early")
+            raise ImageUnacceptableError(rule=rule, detail="the file is truncated")
         return self.facts
 
     def _judge(self, head: bytes) -> None:
@@ -151,9 +151,11 @@ class Inspector:
                 rule = "format.unsupported"
             # Nothing is wrong with its bytes, so converting them is no help.
             fact = "vmware_disktype sparse" if self._claim == "vmdk" else "disk_format vmdk"
-            hint = f"Give it {fact} at its source" if found == "vmdk" else None
+            hint = f"Set {fact} on the image at its source." if found == "vmdk" else None
             raise ImageUnacceptableError(
-                rule=rule, detail=f"{found} bytes under {self._claim or 'no claim'}", hint=hint
+                rule=rule,
+                detail=f"declared as {self._claim or 'no format'}, but the bytes are {found}",
+                hint=hint,
             )
         self._judge_flat(found)
 
@@ -165,20 +167,21 @@ class Inspector:
         if self._claim == "vmdk" and self._disk_type not in _FLAT_TYPES:
             if self._disk_type is not None:
                 raise ImageUnacceptableError(
-                    rule="format.disk_type", detail=f"{found} bytes under {self._disk_type}"
+                    rule="format.disk_type",
+                    detail=f"declared as {self._disk_type}, but the bytes are {found}",
                 )
             if found != "raw":
                 # Flat bytes have lived under `vmdk` since 2011, so unknown ones pass; known ones
                 # that are no VMDK do not, unless the property says that they are meant.
                 raise ImageUnacceptableError(
                     rule="format.claim",
-                    detail=f"{found} bytes under vmdk",
-                    hint="If it is a flat disk, set vmware_disktype=preallocated on the image",
+                    detail=f"declared as vmdk, but the bytes are {found}",
+                    hint="If it is a flat disk, set vmware_disktype=preallocated on the image.",
                 )
         kind = "iso" if found == "iso" and self._claim in ("iso", None) else "raw"
         if self._size > self._limits.max_capacity:
             raise ImageUnacceptableError(
-                rule="size.cap", detail=f"{self._size} bytes", hint="Raise the limit"
+                rule="size.cap", detail=f"{self._size} bytes", hint="Raise the limit."
             )
         self._settle(DiskFacts(kind=kind, capacity_bytes=self._size))
 
@@ -192,7 +195,7 @@ class Inspector:
         )
         if parsed.head_bytes > self._size:
             raise ImageUnacceptableError(
-                rule="header.short", detail="the file ends inside its descriptor"
+                rule="header.short", detail="the file ends before its descriptor is complete"
             )
         if len(head) < parsed.head_bytes:
             self._wanted = parsed.head_bytes
@@ -206,7 +209,8 @@ class Inspector:
             self._disk_type == "sparse" and not parsed.compressed
         ):
             raise ImageUnacceptableError(
-                rule="format.disk_type", detail=f"{text.create_type} under {self._disk_type}"
+                rule="format.disk_type",
+                detail=f"declared as {self._disk_type}, but createType is {text.create_type}",
             )
         check = (check_stream if parsed.compressed else check_tables)(parsed, file_bytes=self._size)
         self._cursor = Cursor(check)

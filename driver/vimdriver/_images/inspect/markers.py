@@ -107,11 +107,11 @@ class _Stream:
                 ) from error
             if out > grain_bytes or inflater.unused_data:
                 raise ImageUnacceptableError(
-                    rule="stream.inflate", detail=f"grain at {lba} has too much"
+                    rule="stream.inflate", detail=f"grain at {lba} is longer than its size"
                 )
         if not inflater.eof or not out:
             raise ImageUnacceptableError(
-                rule="stream.inflate", detail=f"grain at {lba} is not whole"
+                rule="stream.inflate", detail=f"grain at {lba} is incomplete"
             )
         used = _GRAIN_HEAD.size + count
         pad = -used % SECTOR
@@ -151,10 +151,13 @@ class _Stream:
     def check_footer(self, sector: bytes) -> None:
         footer = unpack(sector)
         if not sector.startswith(b"KDMV") or replace(footer, gd=GD_AT_END) != self.head:
-            raise ImageUnacceptableError(rule="stream.footer", detail="it differs from the header")
+            raise ImageUnacceptableError(
+                rule="stream.footer", detail="the footer differs from the header"
+            )
         if footer.gd != self.directory:
             raise ImageUnacceptableError(
-                rule="stream.footer", detail=f"directory at {footer.gd}, seen at {self.directory}"
+                rule="stream.footer",
+                detail=f"the footer places the directory at {footer.gd}, found at {self.directory}",
             )
         self.footer = True
 

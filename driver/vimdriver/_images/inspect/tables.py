@@ -41,7 +41,7 @@ def check_tables(head: SparseHeader, *, file_bytes: int) -> Check:
     for place in sorted(places):
         if place < at:
             raise ImageUnacceptableError(
-                rule="tables.directory", detail="a directory amid other tables"
+                rule="tables.directory", detail="a directory between other tables"
             )
         yield Skip((place - at) * SECTOR)
         at = place + head.directory_sectors

@@ -1,0 +1,184 @@
+"""Arguments out of range: each message states the rule and the value, before anything is sent."""
+
+from __future__ import annotations
+
+import re
+import types
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin
+
+import pytest
+
+from vimdriver._cli.app import COMMANDS, resolved
+from vimlib.simulator import ESXHost
+
+from .conftest import Vimctl
+
+SPAWN = "instance spawn --name a --image ./a --datastore datastore1"
+NIC = "mac=00:50:56:00:00:01"
+# Arguments that each command requires, before the one that is tested.
+REQUIRED = {
+    "get": "VirtualMachine",
+    "watch": "VirtualMachine -p name",
+    "ls": "/",
+    "call": "VirtualMachine:1 PowerOnVM_Task",
+    "image push": "./a --datastore datastore1",
+    "image inspect": "./a",
+    "instance spawn": SPAWN.removeprefix("instance spawn "),
+    "instance snapshot": "vm-0 s",
+    "instance revert": "vm-0 s",
+    "instance remove-snapshot": "vm-0 s",
+    "instance screenshot": "vm-0 shot.png",
+    "datastore put": "./a [datastore1]",
+    "datastore mv": "[datastore1] [datastore1]",
+    "network ensure-vlan": "lab",
+    "network remove-vlan": "lab",
+    "guest set": "vm-0",
+}
+# Option to values and the rule that they break, the same in every command that has the option.
+RULES = {
+    "--timeout": [("0", "must be above 0, got 0"), ("-5", "must be above 0, got -5"),
+                  ("nan", "must be above 0, got nan"), ("inf", "must be above 0, got inf")],
+    "--stall-timeout": [("0", "must be above 0, got 0"), ("-1.5", "must be above 0, got -1.5")],
+    "--concurrency": [("0", "must be at least 1, got 0"), ("-4", "must be at least 1, got -4")],
+    "--limit": [("-1", "must be at least 0, got -1")],
+    "--count": [("0", "must be at least 1, got 0")],
+    "--grace": [("-1", "must be at least 0, got -1"), ("nan", "must be at least 0, got nan")],
+    "--older-than": [("-1", "must be at least 0, got -1"), ("nan", "must be at least 0, got nan"),
+                     ("inf", "must be at least 0, got inf")],
+    "--image-mib": [("0", "must be at least 1, got 0")],
+    "--port": [("-1", "must be 0 to 65535, got -1"), ("65536", "must be 0 to 65535, got 65536")],
+    "--vms": [("-1", "must be at least 0, got -1")],
+    "--latency-ms": [("-1", "must be at least 0, got -1")],
+    "--cpus": [("0", "must be at least 1, got 0")],
+    "--memory-mb": [("3", "must be a multiple of 4, at least 4, got 3"),
+                    ("0", "must be a multiple of 4, at least 4, got 0"),
+                    ("513", "must be a multiple of 4, at least 4, got 513")],
+    "--disk-gb": [("0", "must be at least 1, got 0")],
+    "VLAN": [("-1", "must be 0 to 4094, got -1"), ("4095", "must be 0 to 4094, got 4095")],
+}  # fmt: skip
+# What is not a number: words of a command line, and the whole message.
+TEXTS = [
+    (f"{SPAWN} --uuid zz", "invalid UUID: 'zz'. Omit it to generate one."),
+    (f"{SPAWN.replace('--name a', '--name ../a')}",
+     ("--name must be 1 to 80 letters, digits, '.', '_' and '-', got '../a'. "
+     "The first character must be a letter or digit, and '..' is not allowed.")),
+    (f"{SPAWN} --mac xx --network n", "invalid MAC address: 'xx'. Write it as 00:50:56:00:00:01."),
+    (f"{SPAWN} --mac {NIC[4:]}", "--mac and --ip require --network. Give --network PG too."),
+    (f"{SPAWN} --ip 10.0.0.2/24 --network n",
+     ("the NIC on 'n' has addresses but no MAC address. "
+     "Give its MAC address, by which the guest finds the card.")),
+    (f"{SPAWN} --nic network=n,model=ne2000", "model must be one of e1000, e1000e, vmxnet3, pcnet32, got 'ne2000'"),
+    (f"{SPAWN} --nic network=n,vlan=4095", "vlan must be 0 (untagged) to 4094, got 4095"),
+    (f"{SPAWN} --nic network=n,vlan=x", "vlan must be 0 to 4094, got 'x'"),
+    (f"{SPAWN} --nic network=n,interface=vmnic1", "interface requires vlan. Give vlan=ID too."),
+    (f"{SPAWN} --nic network=n,network=m", "network must be given once per NIC."),
+    (f"{SPAWN} --nic speed=1", "invalid part of a NIC: 'speed=1'."),
+    (f"{SPAWN} --owner {'x' * 256}", f"--owner must be 1 to 255 printable characters, got '{'x' * 80}'"),
+    (f"{SPAWN} --hostname a_b", "--hostname must be a DNS name of letters, digits and inner hyphens, got 'a_b'"),
+    (f"guest render --nic {NIC},mtu=100", "mtu must be a whole number from 576 to 9216, got '100'"),
+    (f"guest render --nic {NIC},mtu=big", "mtu must be 576 to 9216, got 'big'"),
+    (f"guest render --nic {NIC},dhcp=5", "dhcp must be 4, 6 or 4+6, got '5'"),
+    (f"guest render --nic {NIC},ip=10.0.0.2", "addresses must be an address with a prefix length, as 10.0.0.2/24, got '10.0.0.2'"),
+    (f"guest render --nic {NIC},gw=1.1.1.1+2.2.2.2", "gw must be at most one IPv4 and one IPv6 gateway, got '1.1.1.1+2.2.2.2'"),
+    (f"guest render --nic {NIC},route=10.9.0.0/16", "route must be NETWORK@GATEWAY[@METRIC], got '10.9.0.0/16'"),
+    (f"guest render --nic {NIC},dhcp=4,route=10.9.0.0/16@10.0.0.9@0",
+     "metric must be a whole number from 1 to 4294967295, got '0'"),
+    (f"guest render --nic {NIC},dns=+", "dns must not have empty values, got '+'."),
+    ("guest render --nic network=n", "a NIC requires mac=ADDRESS."),
+    (f"guest render --nic {NIC} --form cloud-init",
+     "the form cloud-init requires an instance id. Give instance_id (--instance-id on the command line)."),
+    (f"guest render --nic {NIC} --form cloud-init --instance-id a/b",
+     "--instance-id must be 1 to 128 letters, digits and ._:-, got 'a/b'"),
+    (f"instance snapshot vm-0 {'s' * 81}", "the name of a snapshot must have 1 to 80 characters, got 81"),
+    (f"network ensure-vlan {'n' * 81} 5", f"the name of a port group must be 1 to 80 printable characters, got '{'n' * 81}'"),
+    ("image push --datastore datastore1", "at least one image is required. Give an id, a name, a URL or a file."),
+    ("image push ./a ./a --datastore datastore1", "each image must be given once, got ./a several times"),
+    ("image push ./a --datastore datastore1 --glance http://g --os-cloud c", "--glance and --os-cloud are mutually exclusive. Give one of them."),
+    ("instance destroy", "at least one machine is required. List machines: vimctl instance list"),
+    ("datastore rm", "at least one path is required. List paths: vimctl datastore ls"),
+    ("datastore rm a", "the path must name a datastore, got 'a'."),
+    ("datastore get [datastore1]", "the path must name a file, got a datastore: [datastore1]."),
+    ("datastore ls [datastore1]/..", "invalid datastore path: [datastore1] /..:"),
+    ("get VirtualMachine:1", "at least one --path is required. Try: vimctl get VirtualMachine:1 -p name"),
+    ("get VirtualMachine: -p name", "a reference must be VirtualMachine:ID, got 'VirtualMachine:'"),
+    ("get Machine", "unknown managed type: 'Machine'."),
+    ("watch VirtualMachine", "at least one --path is required. Try: vimctl watch VirtualMachine -p name"),
+    ("call VirtualMachine:1 PowerOn", "VirtualMachine has no method 'PowerOn'. Did you mean PowerOnVM_Task"),
+    ("call VirtualMachine:1 PowerOnVM_Task [", "the arguments must be JSON: "),
+    ("about --pin zz", "invalid certificate thumbprint: 'zz'. Give the SHA-256 of the certificate, 64 hex digits with or without colons."),
+    ("about --insecure --ca x", "verify=False and ca= are mutually exclusive. Give one of them."),
+    ("about --url https://u:p@h/", "the server URL must not contain a user name or password. Give username and password as separate arguments."),
+    ("about --url https://h:99999", "invalid server address 'https://h:99999': malformed URL. Write https://HOST/sdk or just HOST."),
+    ("about --url ftp://h", "invalid server address 'ftp://h': the scheme must be https."),
+]  # fmt: skip
+
+
+def _numbers(hint: Any) -> set[type]:
+    """Return the numeric types that a parameter takes."""
+    if get_origin(hint) in (Union, types.UnionType):
+        return set().union(*map(_numbers, get_args(hint)))
+    return {hint} & {int, float}
+
+
+def numeric(path: str) -> list[str]:
+    """Return the numeric arguments and options of a command."""
+    _, apps, _ = resolved(path.split()).parse_commands(path.split())
+    return [a.name for a in apps[-1].assemble_argument_collection() if _numbers(a.hint)]
+
+
+CASES = [
+    (path, name, value, rule)
+    for path in COMMANDS
+    for name in numeric(path)
+    for value, rule in RULES.get(name, [])
+]
+
+
+def test_every_numeric_argument_of_every_command_has_its_rule_here() -> None:
+    assert {name for path in COMMANDS for name in numeric(path)} == set(RULES)
+
+
+@pytest.fixture
+def anywhere(vimctl: Vimctl, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Vimctl:
+    """The command in an empty folder with a login for a host that nothing may be sent to."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VIMLIB_URL", "https://127.0.0.1:1/sdk")
+    monkeypatch.setenv("VIMLIB_USERNAME", "u")
+    monkeypatch.setenv("VIMLIB_PASSWORD", "p")
+    return vimctl
+
+
+@pytest.mark.parametrize(("path", "name", "value", "rule"), CASES)
+def test_a_number_out_of_range(
+    anywhere: Vimctl, path: str, name: str, value: str, rule: str
+) -> None:
+    required = REQUIRED.get(path, "vm-0" if path.startswith("instance ") else "[datastore1]")
+    if path.startswith(
+        ("instance list", "instance events", "host", "network ls", "about", "sweep")
+    ) or path in {"sim", "demo"}:
+        required = ""
+    if path == "network ensure-vlan" and name != "VLAN":
+        required += " 5"
+    given = [f"{name}={value}"] if name.startswith("-") else ["--", value]
+    done = anywhere(*path.split(), *required.split(), *given, code=2)
+    assert done.out == ""
+    assert re.match(
+        rf"vimctl: {name} {re.escape(rule)}(\. Try: vimctl {path} --help)?\n\Z", done.err
+    )
+
+
+@pytest.mark.parametrize(("words", "message"), TEXTS)
+def test_a_text_that_breaks_a_rule(
+    esx: ESXHost,
+    vimctl: Vimctl,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    words: str,
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = vimctl(*words.split(), code=2)
+    assert done.out == ""
+    assert done.err.startswith(f"vimctl: {message}"), done.err
+    assert done.err.count("\n") == 1
