@@ -71,6 +71,6 @@ async def test_a_state_that_is_none_is_refused(tmp_path: Path) -> None:
 
     path = tmp_path / "state.json"
     path.write_text('{"something": "else"}')
-    with pytest.raises(ValueError, match="remove it to start afresh"):
+    with pytest.raises(ValueError, match="remove it to start with an empty host"):
         async with ESXHost(state=path):
             raise AssertionError("it started")

@@ -25,4 +25,4 @@ def test_for_people(vimctl: Vimctl) -> None:
     done = vimctl("demo", "--image-mib", "1")
     assert "demo-stream" in done.out
     assert "demo-3" in done.out
-    assert "nothing is left over" in done.err
+    assert "the host is empty again" in done.err

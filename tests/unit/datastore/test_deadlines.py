@@ -134,7 +134,7 @@ def test_a_change_that_had_not_left_is_told_from_one_that_had(verb: str) -> None
         error, seconds = await took(act(store, timeout=5))
         assert 5 <= seconds < 6
         assert (error.outcome, error.task, error.retryable) == ("unknown", None, False)
-        assert "look at the file" in str(error)
+        assert "check the file" in str(error)
         fresh = client.datastore("datastore1")
         esx.faults.add("RetrievePropertiesEx", "hang", times=None)
         error, seconds = await took(act(fresh, timeout=5))

@@ -586,7 +586,7 @@ async def test_row_82_no_proxy_holds_for_the_host_that_it_names_and_no_other(
 
 
 async def test_plain_http_needs_to_be_meant() -> None:
-    with pytest.raises(UsageError, match="in the clear"):
+    with pytest.raises(UsageError, match="sends the password unencrypted"):
         HTTPTransport("http://127.0.0.1/sdk")
     async with stage(serve) as server, transport(server.url, TLS(verify=False)) as made:
         assert (await made.exchange(call())).status == 200

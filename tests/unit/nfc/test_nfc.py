@@ -172,7 +172,7 @@ async def test_row_59_an_abort_that_fails_keeps_the_first_error(
     with pytest.raises(ValueError, match="mine"):
         async with client.lease(pool.ImportVApp(spec)):
             raise ValueError("mine")
-    assert "was not aborted" in caplog.text
+    assert "cannot abort" in caplog.text
     esx.faults.clear()
 
 
@@ -187,7 +187,7 @@ async def test_row_59_a_lost_completion_is_made_up_by_looking(esx: ESXHost, clie
 async def test_row_59_the_host_gives_the_lease_up(esx: ESXHost, client: Client) -> None:
     pool, spec = await import_spec(client, "doomed")
     esx.faults.fail("HttpNfcLeaseProgress", vim25.Timedout())
-    with pytest.raises(LeaseError, match="given up"):
+    with pytest.raises(LeaseError, match="the host ended"):
         async with client.lease(pool.ImportVApp(spec)):
             await asyncio.Event().wait()
     assert await names(client) == []

@@ -39,7 +39,7 @@ def test_what_is_not_built_cannot_be_forced() -> None:
     if BUILT and run.returncode == 0:
         assert run.stdout == "accelerated\n"
     else:
-        assert "VIMLIB_SOAP_BACKEND asks for the compiled decoder" in run.stderr
+        assert "VIMLIB_SOAP_BACKEND requires the compiled decoder" in run.stderr
 
 
 def test_an_unknown_word() -> None:
