@@ -180,7 +180,10 @@ class VimlibError(Exception):
         return self._template.format_map(_Shown(self)) or type(self).__name__
 
     def __str__(self) -> str:
-        return f"{self._message()}. {self.hint}" if self.hint else self._message()
+        message = self._message()
+        if not self.hint:
+            return message
+        return f"{message}{'' if message.endswith('...') else '.'} {self.hint}"
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._message()!r}, outcome={self.outcome!r})"

@@ -369,7 +369,7 @@ async def test_a_folder_that_is_a_file(beside: Beside, host: Hosted) -> None:
     (host.folder / "images").write_bytes(b"mine")
     with (
         glance(beside, *some()) as service,
-        pytest.raises(FileConflictError, match="no folder") as caught,
+        pytest.raises(FileConflictError, match="not a folder") as caught,
     ):
         await push(host, service, "raw", overwrite=True)
     assert caught.value.path == "[datastore1] images"

@@ -275,7 +275,7 @@ async def test_what_is_no_file_is_not_replaced(path: Path) -> None:
     os.mkfifo(path)
     with pytest.raises(JournalError) as caught:
         await FileJournal(path).abandoned()
-    assert "no regular file" in caught.value.reason
+    assert "not a regular file" in caught.value.reason
     assert path.is_fifo()
 
 

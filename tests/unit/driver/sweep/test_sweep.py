@@ -392,7 +392,7 @@ async def test_what_was_on_a_datastore_that_never_comes_back(host: Hosted) -> No
             # One that is there is swept, whatever is said of it.
             ("removed", "file", f"[datastore1] images/{part}"),
         ]
-        assert "gone for good" in report.items[0].reason
+        assert "gone permanently" in report.items[0].reason
         assert [entry.path for entry in await journal.abandoned() if isinstance(entry, Uploading)]
         assert len(await journal.abandoned()) == 1
 
