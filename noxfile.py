@@ -84,7 +84,7 @@ def torture(session: nox.Session) -> None:
 @nox.session
 def install(session: nox.Session) -> None:
     """Build sdist and wheel, install both with and without a C compiler, and use what is there."""
-    session.install("build", "cibuildwheel", "pytest", "twine")
+    session.install("build", "cibuildwheel", "pip", "pytest", "twine")
     session.run("pytest", "tests/install", *session.posargs)
 
 
