@@ -1,4 +1,8 @@
-"""What `connect` yields: a session with everything that one does with it."""
+"""What `connect` yields: a session with everything that one does with it.
+
+A helper is imported by the method that uses it, and what a connection needs by `connect` when it is
+entered: a command that fails on its arguments, or only builds objects, loads neither asyncio nor ssl.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from vimlib._collector import PAGE, Context, Row
-from vimlib._collector import collect as _collect
-from vimlib._collector import get as _get
-from vimlib._collector.watch import wait_for as _wait_for
-from vimlib._collector.watch import watch as _watch
-from vimlib._datastore.store import Datastore
-from vimlib._events import events as _events
-from vimlib._inventory import find as _find
-from vimlib._inventory import paths_of as _paths_of
-from vimlib._nfc import open_lease
 from vimlib._secret import Secret
-from vimlib._session.credentials import Credentials
-from vimlib._session.refusals import shared_refusals
-from vimlib._session.session import Session
-from vimlib._tasks import TaskWaiter
-from vimlib._tls import TLS
-from vimlib._transport.base import Timeouts
-from vimlib._transport.network import HTTPTransport
 from vimlib.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,13 +21,18 @@ if TYPE_CHECKING:
     from msgspec import Struct
 
     from vimlib import vim25
-    from vimlib._collector import Collection, Source
+    from vimlib._collector import Collection, Context, Row, Source
     from vimlib._collector.watch import Watch
+    from vimlib._datastore.store import Datastore
     from vimlib._events import Events
     from vimlib._inventory import Found, InventoryPath
     from vimlib._nfc import Lease
     from vimlib._session.policy import RetryPolicy
-    from vimlib._transport.base import Middleware
+    from vimlib._session.session import Session
+    from vimlib._tasks import TaskWaiter
+    from vimlib._tls import TLS
+    from vimlib._transport.base import Middleware, Timeouts
+    from vimlib._transport.network import HTTPTransport
     from vimlib.model import ManagedObject, Method
     from vimlib.soap import Limits
 
@@ -116,7 +108,7 @@ class Client:
         *paths: str,
         source: Source = None,
         limit: int | None = None,
-        page: int = PAGE,
+        page: int = ...,
     ) -> Collection[Row[M]]: ...
     @overload
     def collect(
@@ -127,7 +119,7 @@ class Client:
         *,
         source: Source = None,
         limit: int | None = None,
-        page: int = PAGE,
+        page: int = ...,
     ) -> Collection[S]: ...
     def collect(self, kind: Any, /, *what: Any, **how: Any) -> Collection[Any]:
         """Read properties of all objects of type `kind`; see `vimlib._collector.collect`.
@@ -135,7 +127,9 @@ class Client:
         `async for row in client.collect(vim25.VirtualMachine, "name")`; leaving the loop early or
         being cancelled ends the retrieval on the host.
         """
-        return _collect(self._context, kind, *what, **how)
+        from vimlib._collector import collect
+
+        return collect(self._context, kind, *what, **how)
 
     @overload
     async def get(self, obj: M, /, *paths: str) -> Row[M]: ...
@@ -150,7 +144,9 @@ class Client:
 
         Raises `ManagedObjectNotFound` for one that is gone. Cancelling leaves nothing behind.
         """
-        return await _get(self._context, obj, *what)
+        from vimlib._collector import get
+
+        return await get(self._context, obj, *what)
 
     @overload
     def watch(
@@ -171,7 +167,9 @@ class Client:
 
         Leaving the loop or being cancelled releases what was made on the host.
         """
-        return _watch(self._context, kind, *what, **how)
+        from vimlib._collector.watch import watch
+
+        return watch(self._context, kind, *what, **how)
 
     async def find(
         self, pattern: str, kind: type[vim25.ManagedObject] | None = None
@@ -182,14 +180,18 @@ class Client:
         leads back to its own object, also where a name has `*` or `[`. See
         `vimlib._inventory.find`. Raises `InvalidPathError`. Cancelling leaves nothing behind.
         """
-        return await _find(self._context, pattern, *(() if kind is None else (kind,)))
+        from vimlib._inventory import find
+
+        return await find(self._context, pattern, *(() if kind is None else (kind,)))
 
     async def paths(self, objects: Iterable[vim25.ManagedObject]) -> list[InventoryPath | None]:
         """Return the inventory path of each object, in a number of calls that does not grow with them.
 
         None for one that is gone or not readable. Cancelling leaves nothing behind.
         """
-        return await _paths_of(self._context, objects)
+        from vimlib._inventory import paths_of
+
+        return await paths_of(self._context, objects)
 
     def events(
         self,
@@ -202,7 +204,9 @@ class Client:
 
         Leaving the loop or being cancelled releases what was made on the host.
         """
-        return _events(self._context, spec, since=since, follow=follow)
+        from vimlib._events import events
+
+        return events(self._context, spec, since=since, follow=follow)
 
     async def wait_for(
         self,
@@ -216,7 +220,9 @@ class Client:
         Raises `DeadlineError` after `timeout` seconds, `ManagedObjectNotFound` if the object goes.
         Cancelling releases what was made on the host.
         """
-        return await _wait_for(self._context, obj, path, predicate, timeout)
+        from vimlib._collector.watch import wait_for
+
+        return await wait_for(self._context, obj, path, predicate, timeout)
 
     # -- tasks ---------------------------------------------------------------------------------
 
@@ -266,6 +272,8 @@ class Client:
         `datacenter` selects one where several of a vCenter have a datastore of that name: its
         inventory path (with or without the leading `/`), its name, or what `find` returned.
         """
+        from vimlib._datastore.store import Datastore
+
         return Datastore(
             name,
             context=self._context,
@@ -282,6 +290,8 @@ class Client:
 
         Completed on leaving, aborted on any exception and cancellation; see `vimlib._nfc.open_lease`.
         """
+        from vimlib._nfc import open_lease
+
         return open_lease(self._context, self._session, self._transport, start, timeout=timeout)
 
     def __repr__(self) -> str:
@@ -342,6 +352,14 @@ async def connect(
     Cancelling while it logs in logs out again; cancelling the block logs out, shielded, within
     `Timeouts.logout`.
     """
+    from vimlib._collector import Context
+    from vimlib._session.credentials import Credentials
+    from vimlib._session.refusals import shared_refusals
+    from vimlib._session.session import Session
+    from vimlib._tasks import TaskWaiter
+    from vimlib._transport.base import Timeouts
+    from vimlib._transport.network import HTTPTransport
+
     if not isinstance(
         password, str | Secret | Path
     ):  # None would log in as the word, and lock an account

@@ -56,7 +56,6 @@ ASKING: Final = Lane("VirtualMachine", (QUESTION,))
 # A machine's question is looked for only if its task is not done by then; most never are asked.
 QUESTION_AFTER: Final = 2.0
 CANCEL_SECONDS: Final = 15.0
-CONTENTION: Final = (vim25.TaskInProgress, vim25.ConcurrentAccess, vim25.ResourceInUse)
 
 
 class TaskWaiter:
@@ -140,8 +139,12 @@ class TaskWaiter:
         for attempt in range(1, attempts):
             try:
                 return await self.wait(await start(), timeout, on_progress, cancel=cancel)
-            except CONTENTION as fault:
-                log.info("attempt %d of %d refused: %s", attempt, attempts, fault)
+            except (
+                vim25.TaskInProgress,
+                vim25.ConcurrentAccess,
+                vim25.ResourceInUse,
+            ) as fault:
+                log.info("attempt %d of %d was refused: %s", attempt, attempts, fault)
             jitter = 0.5 + random.random() / 2  # noqa: S311 - no secret hangs on it
             await asyncio.sleep(min(10.0, 0.25 * 2**attempt) * jitter)
         return await self.wait(await start(), timeout, on_progress, cancel=cancel)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-import urllib.request
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
@@ -64,6 +63,8 @@ def find_proxy(choice: str | None, target: Address) -> Proxy | None:
         return None
     if choice != ENVIRONMENT:
         return parse_proxy(choice)
+    import urllib.request  # brings http.client and email, for who has a proxy
+
     if urllib.request.proxy_bypass(target.netloc):
         return None
     found = urllib.request.getproxies_environment()

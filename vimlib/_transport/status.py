@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import email.utils
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -40,6 +39,8 @@ def retry_after(value: str | None, now: float | None = None) -> float | None:
     text = value.strip()
     if text.isascii() and text.isdigit():
         return min(float(text[:12]), LONGEST_WAIT)
+    import email.utils  # slow to load, and few hosts send a date
+
     try:
         when = email.utils.parsedate_to_datetime(text).timestamp()
     except (ValueError, TypeError, OverflowError):
