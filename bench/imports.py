@@ -1,23 +1,24 @@
-"""What it costs to begin: import, and one typed object made, each time in a fresh process.
+"""What a fresh process costs: one typed object made, and one session opened and closed.
 
     python -m bench.imports [--rounds 15] [--json] [--quick]
 
-Ours is counted above what `import aiohttp` costs, which an asyncio program pays anyhow; what all of
-it costs, asyncio and ssl with it, is told as well. pyVmomi's counts whole. Time is the
-process's CPU, memory what its resident set grew by. Byte code is there already, as it is after an
-install.
+Each figure is of a whole process, interpreter included: its CPU, and its resident set in the end.
+Ours touches `vimlib.connect` and makes a `VirtualMachineConfigSpec`; pyVmomi's imports `SmartConnect`
+and makes a `vim.vm.ConfigSpec`. Ours loads asyncio, ssl and the session only when a connection is
+opened, so that is measured too: both log in to a simulated host, read its name and log out. Byte
+code is there already, as it is after an install.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from bench._hosts import simulator
 from bench.report import Row, arguments, beside, emit
 
 __all__ = ["measure", "rows"]
@@ -25,75 +26,103 @@ __all__ = ["measure", "rows"]
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@dataclass(frozen=True)
-class Probe:
-    """What a process does before the clock starts, and then."""
-
-    name: str
-    before: str
-    code: str
-
-
-OBJECT = "vimlib.vim25.VirtualMachineConfigSpec(name='a')"
-PROBES = (
-    Probe("import vimlib, one object", "import aiohttp", f"import vimlib; {OBJECT}"),
-    Probe(
-        "vimlib.connect loaded too", "import aiohttp", f"import vimlib; vimlib.connect; {OBJECT}"
-    ),
-    Probe("all of that, asyncio and ssl too", "", f"import vimlib; vimlib.connect; {OBJECT}"),
-    Probe(
-        "pyVmomi", "", "import pyVim.connect; from pyVmomi import vim; vim.vm.ConfigSpec(name='a')"
-    ),
+OURS = """
+import vimlib
+vimlib.connect
+vimlib.vim25.VirtualMachineConfigSpec(name="a")
+"""
+PEER = """
+from pyVim.connect import SmartConnect
+from pyVmomi import vim
+vim.vm.ConfigSpec(name="a")
+"""
+OUR_SESSION = """
+import asyncio, vimlib
+async def main():
+    tls = vimlib.TLS(pin="{thumbprint}")
+    async with vimlib.connect("{url}", "{username}", "{password}", tls=tls) as client:
+        return client.about.fullName
+asyncio.run(main())
+"""
+PEER_SESSION = """
+import ssl
+from pyVim.connect import Disconnect, SmartConnect
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+instance = SmartConnect(
+    host="{hostname}", port={port}, user="{username}", pwd="{password}", sslContext=context
 )
-PROGRAM = """
-import gc, json, resource, time
-{before}
-def rss():
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * resource.getpagesize()
-gc.collect()
-memory, began = rss(), time.process_time()
-{code}
-print(json.dumps([time.process_time() - began, rss() - memory]))
+instance.content.about.fullName
+Disconnect(instance)
+"""
+PAIRS = {
+    "vimlib.connect, one object": (OURS, PEER, 1.0),
+    "a session opened and closed": (OUR_SESSION, PEER_SESSION, None),
+}
+"""Name to our program, the peer's, and how many times better ours must be."""
+COST = """
+import resource, time
+with open("/proc/self/statm") as file:
+    pages = int(file.read().split()[1])
+print(time.process_time(), pages * resource.getpagesize())
 """
 
 
-def measure(rounds: int) -> dict[str, dict[str, float]]:
-    """Return the medians of each probe, in ms and MiB; the round that writes byte code is left out."""
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    found: dict[str, list[list[float]]] = {probe.name: [] for probe in PROBES}
-    for _ in range(rounds + 1):
-        for probe in PROBES:
-            program = PROGRAM.format(before=probe.before, code=probe.code)
-            out = subprocess.run(
-                [sys.executable, "-c", program],
-                cwd=ROOT,
-                env=environment,
-                check=True,
-                stdout=subprocess.PIPE,
-                text=True,
-            ).stdout
-            found[probe.name].append(json.loads(out))
+def measure(rounds: int) -> dict[str, dict[str, dict[str, float]]]:
+    """Return the medians of each pair, in ms and MiB; the round that writes byte code is left out."""
+    with simulator() as host:
+        split = urlsplit(host.url)
+        facts = {
+            "url": host.url,
+            "hostname": split.hostname,
+            "port": split.port,
+            "username": host.username,
+            "password": host.password,
+            "thumbprint": host.thumbprint,
+        }
+        # The two take turns, so that what else the machine does costs both the same.
+        samples = [
+            {
+                name: [cost(program.format_map(facts)) for program in programs]
+                for name, (*programs, _) in PAIRS.items()
+            }
+            for _ in range(rounds + 1)
+        ][1:]
     return {
         name: {
-            "ms": 1e3 * statistics.median(sample[0] for sample in samples[1:]),
-            "mib": statistics.median(sample[1] for sample in samples[1:]) / 2**20,
+            who: {
+                "ms": statistics.median(sample[name][at][0] for sample in samples) * 1e3,
+                "mib": statistics.median(sample[name][at][1] for sample in samples) / 2**20,
+            }
+            for at, who in enumerate(("ours", "pyVmomi"))
         }
-        for name, samples in found.items()
+        for name in PAIRS
     }
 
 
-def rows(costs: dict[str, dict[str, float]]) -> list[Row]:
-    """Return the table's rows; the first probe is the one of which something was wanted."""
-    peer = costs["pyVmomi"]
-    table = []
-    for probe in PROBES[:-1]:
-        wanted = 1.0 if probe is PROBES[0] else None
-        for what, unit, key in (("CPU", "ms", "ms"), ("memory", "MiB", "mib")):
-            cost = costs[probe.name][key]
-            name = f"{probe.name}: {what}"
-            table.append(beside(name, cost, unit, "pyVmomi", peer[key], wanted))
-    return table
+def cost(program: str) -> tuple[float, float]:
+    """Run a program in a process of its own; return its CPU in seconds and its memory in bytes."""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    out = subprocess.run(
+        [sys.executable, "-c", program + COST],
+        cwd=ROOT,
+        env=environment,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    ).stdout
+    seconds, size = out.split()
+    return float(seconds), float(size)
+
+
+def rows(costs: dict[str, dict[str, dict[str, float]]]) -> list[Row]:
+    """Return the table's rows."""
+    return [
+        beside(f"{name}: {what}", ours[key], unit, "pyVmomi", peer[key], wanted)
+        for name, (_, _, wanted) in PAIRS.items()
+        for ours, peer in [(costs[name]["ours"], costs[name]["pyVmomi"])]
+        for what, unit, key in (("CPU", "ms", "ms"), ("memory", "MiB", "mib"))
+    ]
 
 
 def main() -> None:

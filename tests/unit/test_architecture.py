@@ -78,7 +78,7 @@ OUTSIDE = {
     "aiohttp": ("vimlib", "vimdriver"),
     "yarl": ("vimlib", "vimdriver"),  # aiohttp's URLs
     # Hostile XML is read in few places.
-    "lxml": ("vimlib.soap", "vimlib._session", "vimlib.simulator", "vimlib.codegen"),
+    "lxml": ("vimlib.simulator", "vimlib.codegen"),
     "cyclopts": ("vimdriver._cli",),
     "rich": ("vimdriver._cli",),
     "cryptography": ("vimlib.simulator",),
