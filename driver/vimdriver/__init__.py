@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from vimdriver._instances.diagnostics import Diagnostics
     from vimdriver._instances.screen import Console
     from vimdriver._instances.snapshots import Snapshot
-    from vimdriver._instances.types import Instance, InstanceSpec, NICSpec
+    from vimdriver._instances.types import Instance, InstanceSpec, NICSpec, PowerChange
     from vimdriver._journal import FileJournal, MemoryJournal
     from vimdriver._networks import PortGroup, ensure_vlan, list_port_groups, remove_vlan
     from vimdriver._sweep import SweepReport
@@ -59,6 +59,7 @@ __all__ = [
     "MemoryJournal",
     "NICSpec",
     "PortGroup",
+    "PowerChange",
     "PushEvent",
     "PushResult",
     "Route",
@@ -78,6 +79,7 @@ _HOMES = {
     "InstanceSpec": "_instances.types",
     "NICSpec": "_instances.types",
     "Instance": "_instances.types",
+    "PowerChange": "_instances.types",
     "Console": "_instances.screen",
     "Diagnostics": "_instances.diagnostics",
     "Snapshot": "_instances.snapshots",

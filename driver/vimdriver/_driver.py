@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from vimdriver._instances.diagnostics import Diagnostics
     from vimdriver._instances.screen import Console
     from vimdriver._instances.snapshots import Snapshot
-    from vimdriver._instances.types import Instance, InstanceSpec
+    from vimdriver._instances.types import Instance, InstanceSpec, PowerChange
     from vimdriver._journal import Journal
     from vimdriver._networks.facts import PortGroup
     from vimdriver._sweep import SweepReport
@@ -240,15 +240,17 @@ class ESXDriver:
         with licensed(self.client):
             return await power.power_off(self.client, ref, self.config)
 
-    async def shutdown(self, ref: str, *, timeout: float = 60.0) -> Instance:
-        """Let the guest shut down; cut the power after `timeout` seconds."""
+    async def shutdown(
+        self, ref: str, *, timeout: float = 60.0, force: bool = False
+    ) -> PowerChange:
+        """Let the guest shut down within `timeout` seconds; only with `force`, cut the power else."""
         with licensed(self.client):
-            return await power.shutdown(self.client, ref, self.config, timeout=timeout)
+            return await power.shutdown(self.client, ref, self.config, timeout=timeout, force=force)
 
-    async def reboot(self, ref: str, *, soft: bool = True) -> Instance:
-        """Let the guest reboot where it can, else reset."""
+    async def reboot(self, ref: str, *, soft: bool = True, force: bool = False) -> PowerChange:
+        """Let the guest reboot; with `force`, reset one that cannot; with `soft` false, any."""
         with licensed(self.client):
-            return await power.reboot(self.client, ref, self.config, soft=soft)
+            return await power.reboot(self.client, ref, self.config, soft=soft, force=force)
 
     async def suspend(self, ref: str) -> Instance:
         """Suspend to disk."""

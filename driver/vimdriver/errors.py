@@ -14,6 +14,8 @@
         ├── InstanceExistsError            the uuid or name is in use
         ├── InstanceAmbiguousError (LookupError)  several machines have that name
         ├── InstanceStateError             the machine's power state does not allow the operation
+        ├── GuestToolsError                VMware Tools do not run in the guest
+        ├── GuestTimeoutError (TimeoutError)  the guest did not shut down in time
         ├── ForeignInstanceError           not made by this driver, so left alone
         ├── DiskSharedError                another machine uses a disk, so it is not destroyed
         ├── NetworkError
@@ -60,6 +62,8 @@ __all__ = [
     "FileConflictError",
     "ForeignInstanceError",
     "ForeignPortGroupError",
+    "GuestTimeoutError",
+    "GuestToolsError",
     "HashUnknownError",
     "HostReadOnlyError",
     "ImageAmbiguousError",
@@ -463,3 +467,30 @@ class InstanceStateError(DriverError):
     needed: str = ""
     _template = "machine {name!r} must be {needed}, is {state}"
     hint = "vimctl instance show prints its state."
+
+
+class GuestToolsError(DriverError):
+    """VMware Tools do not run in the guest; the machine is left as it was.
+
+    The fault `ToolsUnavailable` is the cause.
+    """
+
+    outcome: Outcome = "refused"
+    name: str = ""
+    action: str = ""
+    """The request to the guest: `shut down` or `reboot`."""
+    instead: str = ""
+    """The alternative that `force` takes."""
+    _template = "machine {name!r} cannot {action}: VMware Tools are not running in the guest"
+    hint = "Install or start VMware Tools in the guest, or {instead} with force (--force)."
+
+
+class GuestTimeoutError(DriverError, TimeoutError):
+    """The guest did not shut down in time after a request; it may shut down later."""
+
+    outcome: Outcome = "unknown"
+    retryable = True
+    name: str = ""
+    seconds: float = 0.0
+    _template = "the guest of machine {name!r} did not shut down within {seconds:g} s"
+    hint = "Allow it more time (--grace), or power it off with force (--force)."

@@ -45,7 +45,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "instance start": ("instance:start", "Power a machine on."),
     "instance stop": ("instance:stop", "Power a machine off."),
     "instance shutdown": ("instance:shutdown", "Shut the guest down."),
-    "instance reboot": ("instance:reboot", "Reboot the guest, or reset the machine."),
+    "instance reboot": ("instance:reboot", "Reboot the guest."),
     "instance suspend": ("instance:suspend", "Suspend a machine to disk."),
     "instance resume": ("instance:resume", "Resume a suspended machine."),
     "instance snapshot": ("snapshot:take", "Take a snapshot of a machine."),

@@ -179,15 +179,21 @@ async def shutdown(
     /,
     *,
     grace: Annotated[float, within(0)] = 60.0,
+    force: Flag = False,
     connection: Connection = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
-    """Shut the guest down, and power the machine off if that takes too long.
+    """Shut the guest down. `action` in the output is `guest_shutdown`, `power_off` or `none`.
+
+    Without VMware Tools in the guest, or where it does not shut down in time, the command fails.
 
     Args:
         grace: Seconds to wait for the guest.
+        force: Power the machine off where the guest cannot shut down, or does not in time.
     """
-    await _power(connection, output, lambda driver: driver.shutdown(instance, timeout=grace))
+    await _power(
+        connection, output, lambda driver: driver.shutdown(instance, timeout=grace, force=force)
+    )
 
 
 async def reboot(
@@ -195,15 +201,21 @@ async def reboot(
     /,
     *,
     hard: Flag = False,
+    force: Flag = False,
     connection: Connection = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
-    """Reboot the guest if its tools are running, else reset the machine.
+    """Reboot the guest. `action` in the output is `guest_reboot` or `reset`.
+
+    Without VMware Tools in the guest the command fails.
 
     Args:
         hard: Reset the machine without a reboot of the guest.
+        force: Reset the machine where the guest cannot reboot.
     """
-    await _power(connection, output, lambda driver: driver.reboot(instance, soft=not hard))
+    await _power(
+        connection, output, lambda driver: driver.reboot(instance, soft=not hard, force=force)
+    )
 
 
 async def suspend(

@@ -18,10 +18,13 @@ __all__ = [
     "InstanceSpec",
     "NICModel",
     "NICSpec",
+    "PowerAction",
+    "PowerChange",
 ]
 
 MIB: Final = 1 << 20
 NICModel: TypeAlias = Literal["e1000", "e1000e", "vmxnet3", "pcnet32"]
+PowerAction: TypeAlias = Literal["guest_shutdown", "guest_reboot", "power_off", "reset", "none"]
 NIC_MODELS: Final = ("e1000", "e1000e", "vmxnet3", "pcnet32")
 
 # Names that we make become folders and files: no separators, no brackets, no leading dot.
@@ -160,3 +163,16 @@ class Instance:
             "memory_mb": self.memory_mb,
             "moref": self.moref,
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PowerChange(Instance):
+    """A machine after a shutdown or a reboot, and which of the ways was taken."""
+
+    action: PowerAction
+    """`guest_shutdown` or `guest_reboot`: the guest did it; `power_off` or `reset`: the host cut the
+    power or reset the machine; `none`: it was off already."""
+
+    def to_json(self) -> dict[str, str | int]:
+        """Return the row of `Instance.to_json` with `action`."""
+        return {**Instance.to_json(self), "action": self.action}

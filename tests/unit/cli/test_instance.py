@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cli.conftest import Vimctl
+from tests.unit.cli.conftest import Loop, Vimctl
 from vimlib.simulator import ESXHost
 
 ROW = {"uuid", "name", "power_state", "cpus", "memory_mb", "moref"}
@@ -106,14 +106,64 @@ def test_the_life_of_a_machine(esx: ESXHost, vimctl: Vimctl, disk: Path) -> None
         (("start",), "poweredOn"),
         (("suspend",), "suspended"),
         (("resume",), "poweredOn"),
-        (("reboot",), "poweredOn"),
         (("reboot", "--hard"), "poweredOn"),
         (("stop",), "poweredOff"),
         (("start",), "poweredOn"),
-        (("shutdown", "--grace", "0.1"), "poweredOff"),
+        (("shutdown", "--force"), "poweredOff"),
     ]
     for (verb, *options), state in steps:
         assert vimctl.json("instance", verb, "web", *options)["power_state"] == state, verb
+
+
+@pytest.mark.parametrize(
+    ("verb", "by_guest", "by_force", "state"),
+    [
+        ("shutdown", "guest_shutdown", "power_off", "poweredOff"),
+        ("reboot", "guest_reboot", "reset", "poweredOn"),
+    ],
+)
+def test_who_shut_down_or_rebooted_is_printed(
+    verb: str, by_guest: str, by_force: str, state: str,
+    esx: ESXHost, vimctl: Vimctl, other_loop: Loop,
+) -> None:  # fmt: skip
+    def tools(*, there: bool) -> None:
+        other_loop.call(lambda: esx.set_guest("vm-0", tools=there))
+
+    words = ("instance", verb, "vm-0")
+    vimctl("instance", "start", "vm-0")
+    done = vimctl(*words, code=1)
+    assert (done.out, "VMware Tools are not running" in done.err) == ("", True)
+    assert "--force" in done.err
+    error = vimctl.json(*words, code=1)["error"]
+    assert (error["type"], error["outcome"]) == ("GuestToolsError", "refused")
+    assert vimctl.json("instance", "show", "vm-0")["power_state"] == "poweredOn"
+
+    done = vimctl.json(*words, "--force")
+    assert (done["action"], done["power_state"]) == (by_force, state)
+    vimctl("instance", "start", "vm-0")
+    assert f"action       {by_force}\n" in vimctl(*words, "--force").out
+
+    vimctl("instance", "start", "vm-0")
+    tools(there=True)
+    done = vimctl.json(*words)
+    assert (done["action"], done["power_state"]) == (by_guest, state)
+    vimctl("instance", "stop", "vm-0")
+    vimctl("instance", "start", "vm-0")
+    tools(there=True)
+    assert f"action       {by_guest}\n" in vimctl(*words, "--force").out
+
+
+def test_a_guest_that_does_not_shut_down_in_time_is_exit_code_6(
+    esx: ESXHost, vimctl: Vimctl, other_loop: Loop
+) -> None:
+    vimctl("instance", "start", "vm-0")
+    other_loop.call(lambda: esx.set_guest("vm-0", tools=True))
+    other_loop.call(lambda: setattr(esx.world, "guest_seconds", 3600))
+    words = ("instance", "shutdown", "vm-0", "--grace", "0.1")
+    assert vimctl.json(*words, code=6)["error"]["type"] == "GuestTimeoutError"
+    assert vimctl.json("instance", "show", "vm-0")["power_state"] == "poweredOn"
+    assert vimctl.json(*words, "--force")["action"] == "power_off"
+    vimctl("instance", "shutdown", "vm-0", "--grace", "0", code=2)
 
 
 def test_a_given_uuid_makes_a_second_spawn_fail(esx: ESXHost, vimctl: Vimctl, disk: Path) -> None:

@@ -10,9 +10,14 @@ import pytest
 
 from tests.unit.driver.hosted import Beside, Hosted, hosted, until
 from vimdriver._driver import ESXDriver
-from vimdriver.errors import HostReadOnlyError, InstanceStateError
+from vimdriver.errors import (
+    GuestTimeoutError,
+    GuestToolsError,
+    HostReadOnlyError,
+    InstanceStateError,
+)
 from vimlib import vim25
-from vimlib.errors import NotFoundError, OutcomeUnknownError, VimlibError
+from vimlib.errors import NotFoundError, OutcomeUnknownError, UsageError, VimlibError
 
 
 @pytest.fixture
@@ -41,11 +46,10 @@ VERBS = {
     ("resume", "suspended"): ("poweredOn", ["PowerOnVM_Task"]),
     ("resume", "poweredOn"): (None, []),
     ("resume", "poweredOff"): (None, []),
-    ("reboot", "poweredOn"): ("poweredOn", ["ResetVM_Task"]),
     ("reboot", "poweredOff"): (None, []),
-    ("shutdown", "poweredOn"): ("poweredOff", ["PowerOffVM_Task"]),
-    ("shutdown", "poweredOff"): ("poweredOff", ["PowerOffVM_Task"]),
-    ("shutdown", "suspended"): ("poweredOff", ["PowerOffVM_Task"]),
+    ("reboot", "suspended"): (None, []),
+    ("shutdown", "poweredOff"): ("poweredOff", []),
+    ("shutdown", "suspended"): (None, []),
 }
 
 
@@ -105,20 +109,77 @@ async def test_whether_a_reset_ran_cannot_be_read(host: Hosted, driver: ESXDrive
     await driver.power_on("vm-0")
     host.esx.faults.add("ResetVM_Task", "lose")
     with pytest.raises(OutcomeUnknownError):
-        await driver.reboot("vm-0")
+        await driver.reboot("vm-0", soft=False)
     assert len(host.esx.calls("ResetVM_Task")) == 1
+
+
+@pytest.mark.parametrize(
+    ("verb", "call"), [("shutdown", "ShutdownGuest"), ("reboot", "RebootGuest")]
+)
+async def test_a_guest_without_tools_is_asked_and_the_machine_left_as_it_is(
+    verb: str, call: str, host: Hosted, driver: ESXDriver
+) -> None:
+    await driver.power_on("vm-0")
+    booted = host.esx.machine("vm-0").booted
+    with pytest.raises(GuestToolsError) as caught:
+        await getattr(driver, verb)("vm-0")
+    assert isinstance(caught.value.__cause__, vim25.ToolsUnavailable)
+    assert (caught.value.name, caught.value.outcome) == ("vm-0", "refused")
+    assert [entry.fault for entry in host.esx.calls(call)] == ["ToolsUnavailable"]
+    assert not host.esx.calls("PowerOffVM_Task")
+    assert not host.esx.calls("ResetVM_Task")
+    assert host.esx.machine("vm-0").power == "poweredOn"
+    assert host.esx.machine("vm-0").booted == booted
+
+
+async def test_force_cuts_the_power_or_resets_where_there_are_no_tools(
+    host: Hosted, driver: ESXDriver
+) -> None:
+    await driver.power_on("vm-0")
+    assert (await driver.reboot("vm-0", force=True)).action == "reset"
+    assert host.methods()[-10:].count("ResetVM_Task") == 1
+    done = await driver.shutdown("vm-0", force=True)
+    assert (done.action, done.power_state) == ("power_off", "poweredOff")
+    assert len(host.esx.calls("PowerOffVM_Task")) == 1
+    assert (await driver.shutdown("vm-0", force=True)).action == "none"
+
+
+async def test_force_asks_a_guest_with_tools(host: Hosted, driver: ESXDriver) -> None:
+    await driver.power_on("vm-0")
+    host.beside.call(lambda: host.esx.set_guest("vm-0", tools=True))
+    assert (await driver.shutdown("vm-0", force=True)).action == "guest_shutdown"
+    assert not host.esx.calls("PowerOffVM_Task")
+
+
+async def test_only_force_gives_up_a_suspended_state(host: Hosted, driver: ESXDriver) -> None:
+    await bring(driver, "suspended")
+    with pytest.raises(InstanceStateError):
+        await driver.shutdown("vm-0")
+    assert host.esx.machine("vm-0").power == "suspended"
+    assert (await driver.shutdown("vm-0", force=True)).action == "power_off"
+
+
+async def test_a_guest_has_a_positive_time(host: Hosted, driver: ESXDriver) -> None:
+    await driver.power_on("vm-0")
+    for timeout in (0, -1, float("nan")):
+        with pytest.raises(UsageError, match="greater than 0 s"):
+            await driver.shutdown("vm-0", timeout=timeout, force=True)
+    assert not host.esx.calls("ShutdownGuest")
 
 
 async def test_a_guest_that_listens(host: Hosted, driver: ESXDriver) -> None:
     await driver.power_on("vm-0")
     host.beside.call(lambda: host.esx.set_guest("vm-0", tools=True))
-    await driver.reboot("vm-0")
+    done = await driver.reboot("vm-0")
+    assert (done.action, done.power_state) == ("guest_reboot", "poweredOn")
     assert host.esx.calls("RebootGuest")
     assert not host.esx.calls("ResetVM_Task")
     await until(lambda: host.esx.machine("vm-0").guest.tools_running)
-    await driver.reboot("vm-0", soft=False)
+    assert (await driver.reboot("vm-0", soft=False)).action == "reset"
     assert host.esx.calls("ResetVM_Task")
-    assert (await driver.shutdown("vm-0")).power_state == "poweredOff"
+    done = await driver.shutdown("vm-0")
+    assert (done.action, done.power_state) == ("guest_shutdown", "poweredOff")
+    assert done.to_json()["action"] == "guest_shutdown"
     assert host.esx.calls("ShutdownGuest")
     assert not host.esx.calls("PowerOffVM_Task")
 
@@ -127,8 +188,14 @@ async def test_a_guest_that_does_not_listen(host: Hosted, driver: ESXDriver) -> 
     await driver.power_on("vm-0")
     host.beside.call(lambda: host.esx.set_guest("vm-0", tools=True))
     host.esx.world.guest_seconds = 3600
-    assert (await driver.shutdown("vm-0", timeout=0.1)).power_state == "poweredOff"
+    with pytest.raises(GuestTimeoutError) as caught:
+        await driver.shutdown("vm-0", timeout=0.1)
+    assert (caught.value.seconds, caught.value.outcome) == (0.1, "unknown")
     assert host.esx.calls("ShutdownGuest")
+    assert not host.esx.calls("PowerOffVM_Task")
+    assert host.esx.machine("vm-0").power == "poweredOn"
+    done = await driver.shutdown("vm-0", timeout=0.1, force=True)
+    assert (done.action, done.power_state) == ("power_off", "poweredOff")
     assert host.esx.calls("PowerOffVM_Task")
 
 
@@ -140,7 +207,7 @@ async def test_a_host_that_fails_is_no_reason_to_cut_the_power(
     host.esx.world.guest_seconds = 3600
     host.esx.faults.fail("CreateFilter", vim25.NoPermission(privilegeId="x"), times=None)
     with pytest.raises(VimlibError):
-        await driver.shutdown("vm-0", timeout=30)
+        await driver.shutdown("vm-0", timeout=30, force=True)
     assert not host.esx.calls("PowerOffVM_Task")
 
 
@@ -161,11 +228,23 @@ async def test_a_machine_that_is_not_there(driver: ESXDriver) -> None:
             await getattr(driver, verb)("nobody")
 
 
+async def test_a_licence_that_allows_reading_only_lets_no_guest_be_asked(
+    host: Hosted, driver: ESXDriver
+) -> None:
+    await driver.power_on("vm-0")
+    host.beside.call(lambda: host.esx.set_guest("vm-0", tools=True))
+    host.esx.world.licensed = False
+    for verb in ("shutdown", "reboot"):
+        with pytest.raises(HostReadOnlyError):
+            await getattr(driver, verb)("vm-0", force=True)
+    assert host.esx.machine("vm-0").power == "poweredOn"
+
+
 async def test_a_licence_that_allows_reading_only(beside: Beside, tmp_path: Path) -> None:
     with hosted(beside, tmp_path / "t", vms=1) as host:
         host.esx.world.licensed = False
         async with host.driver() as driver:
-            for verb in ("power_on", "power_off", "shutdown"):
+            for verb in ("power_on", "power_off"):
                 with pytest.raises(HostReadOnlyError):
                     await getattr(driver, verb)("vm-0")
             with pytest.raises(HostReadOnlyError):
