@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from vimlib._inventory import InventoryPath
     from vimlib._nfc import Lease
     from vimlib._otel import tracing
+    from vimlib._progress import Progress
     from vimlib._tls import TLS
     from vimlib._transport import (
         EncodedCall,
@@ -64,6 +65,7 @@ __all__ = [
     "ManagedObject",
     "MethodFault",
     "Middleware",
+    "Progress",
     "Reply",
     "Row",
     "ScriptedTransport",
@@ -99,6 +101,7 @@ _HOMES = {
     "ManagedObject": "model",
     "MethodFault": "model",
     "Middleware": "_transport",
+    "Progress": "_progress",
     "Reply": "_transport",
     "Row": "_collector",
     "ScriptedTransport": "_transport",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from vimlib._events import Events
     from vimlib._inventory import Found, InventoryPath
     from vimlib._nfc import Lease
+    from vimlib._progress import TaskProgress
     from vimlib._session.policy import RetryPolicy
     from vimlib._session.session import Session
     from vimlib._tasks import TaskWaiter
@@ -235,7 +236,7 @@ class Client:
         self,
         task: vim25.Task[T],
         timeout: float | None = None,
-        on_progress: Callable[[int | None], object] | None = None,
+        on_progress: TaskProgress | None = None,
         *,
         cancel: bool = False,
     ) -> T:
@@ -250,7 +251,7 @@ class Client:
         self,
         start: Callable[[], Awaitable[vim25.Task[T]]],
         timeout: float | None = None,
-        on_progress: Callable[[int | None], object] | None = None,
+        on_progress: TaskProgress | None = None,
         *,
         cancel: bool = False,
         attempts: int = 5,

@@ -36,10 +36,11 @@ from vimlib.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable
 
     from vimlib._collector import Context
     from vimlib._datastore.source import Source
+    from vimlib._progress import Progress
     from vimlib._session.session import Session
     from vimlib._tls import Trust
     from vimlib._transport.address import Address
@@ -116,10 +117,12 @@ class Lease:
         source: Source,
         *,
         size: int | None = None,
-        progress: Callable[[int], None] | None = None,
+        progress: Progress | None = None,
         create: bool = False,
     ) -> None:
         """Send the bytes of one device: a streamOptimized disk, or with `create` any other file.
+
+        `progress` is called after each piece that has left, with its bytes (`vimlib.Progress`).
 
         Raises `TransferRejectedError`, `SourceError`, `TransportError`. Cancelling aborts the
         connection.

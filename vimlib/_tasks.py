@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from vimlib._collector.context import Context
     from vimlib._collector.tracker import Tracked
+    from vimlib._progress import TaskProgress
 
 __all__ = ["TaskWaiter"]
 
@@ -69,7 +70,7 @@ class TaskWaiter:
         self,
         task: vim25.Task[T],
         timeout: float | None = None,
-        on_progress: Callable[[int | None], object] | None = None,
+        on_progress: TaskProgress | None = None,
         *,
         cancel: bool = False,
     ) -> T:
@@ -122,7 +123,7 @@ class TaskWaiter:
         self,
         start: Callable[[], Awaitable[vim25.Task[T]]],
         timeout: float | None = None,
-        on_progress: Callable[[int | None], object] | None = None,
+        on_progress: TaskProgress | None = None,
         *,
         cancel: bool = False,
         attempts: int = 5,
@@ -174,7 +175,7 @@ class TaskWaiter:
         self,
         tracked: Tracked,
         event: asyncio.Event,
-        on_progress: Callable[[int | None], object] | None,
+        on_progress: TaskProgress | None,
     ) -> None:
         """Return when the task has ended. Cancelling loses nothing."""
         loop = asyncio.get_running_loop()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from vimdriver._guestinfo import Form, GuestConfig
     from vimdriver._images.mover import BodyMover
-    from vimdriver._images.source import ImageStore, Progress
+    from vimdriver._images.source import ImageStore
     from vimdriver._instances.diagnostics import Diagnostics
     from vimdriver._instances.screen import Console
     from vimdriver._instances.snapshots import Snapshot
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from vimdriver._networks.facts import PortGroup
     from vimdriver._sweep import SweepReport
     from vimlib._client import Client
+    from vimlib._progress import Progress
 
 __all__ = ["ESXDriver"]
 

@@ -26,6 +26,7 @@ FLOORS = {
     "vimlib.errors": -2,
     "vimlib._distribution": -2,
     "vimlib._secret": -2,
+    "vimlib._progress": -2,
     "vimlib.model": -1,
     "vimlib.vim25": 0,
     "vimlib.soap": 1,

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from vimlib._datastore.deadline import Course
     from vimlib._datastore.source import Source
     from vimlib._inventory import Found
+    from vimlib._progress import Progress
     from vimlib._session.session import Session
     from vimlib._transport.http import HTTPReply
     from vimlib._transport.network import HTTPTransport
@@ -367,7 +368,7 @@ class Datastore:
         source: Source,
         *,
         size: int | None = None,
-        progress: Callable[[int], None] | None = None,
+        progress: Progress | None = None,
         overwrite: bool = False,
         direct: bool = False,
         verify: Literal["size", "hash"] = "size",
@@ -384,7 +385,7 @@ class Datastore:
             path: The folder must exist.
             source: `bytes`, the name of a file, or an async iterable of chunks.
             size: Bytes, exactly; must be given for an iterable.
-            progress: Told the bytes that have left, after each piece.
+            progress: Called after each piece that has left, with its bytes (`vimlib.Progress`).
             overwrite: Replace a file that is there.
             direct: On a vCenter, send the bytes straight to an ESX host by a ticket for this one
                 request (API 5.0 and newer), else through the server that is connected.
@@ -469,13 +470,14 @@ class Datastore:
         digest: str,
         algorithm: str = "sha256",
         *,
-        progress: Callable[[int], None] | None = None,
+        progress: Progress | None = None,
         direct: bool = False,
     ) -> None:
         """Read a stored file back whole and compare its hash with `digest`, in hexadecimal.
 
         What the host keeps in memory it may answer from there, so this proves what it has stored
-        no better than the host itself reads it. `progress` is told the bytes of each piece.
+        no better than the host itself reads it. `progress` is called
+        with the bytes of each piece (`vimlib.Progress`).
 
         Raises `TransferCorruptError`, with both digests as facts, if they differ: the file is left
         as it is. Else as `download`. Cancelling closes the connection.

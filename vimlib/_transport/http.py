@@ -27,8 +27,9 @@ from vimlib.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterable, AsyncIterator, Mapping
 
+    from vimlib._progress import Progress
     from vimlib._transport.http11 import Head
     from vimlib._transport.wire import Connection
 
@@ -56,8 +57,8 @@ class HTTPRequest:
     body: AsyncIterable[bytes] | None = field(default=None, repr=False)
     length: int = 0
     """Bytes of the body, exactly."""
-    on_sent: Callable[[int], None] | None = field(default=None, repr=False)
-    """Told the number of body bytes that the kernel has taken, after each piece."""
+    on_sent: Progress | None = field(default=None, repr=False)
+    """Called with the body bytes that the kernel has taken, after each piece."""
 
 
 class HTTPReply:
@@ -219,7 +220,7 @@ async def _pump(connection: Connection, request: HTTPRequest) -> None:
                 await connection.send(piece)
                 done += len(piece)
                 if request.on_sent is not None:
-                    request.on_sent(done)
+                    request.on_sent(len(piece))
     finally:
         close = getattr(source, "aclose", None)
         if close is not None:

@@ -41,7 +41,6 @@ from vimdriver._images.source import (
     ImageInfo,
     ImageSource,
     ImageStore,
-    Progress,
     WireSource,
 )
 from vimdriver._images.threads import ThreadMover
@@ -68,7 +67,6 @@ __all__ = [
     "LocalImage",
     "LocalImages",
     "Pipe",
-    "Progress",
     "PumpOptions",
     "ThreadMover",
     "TokenSource",

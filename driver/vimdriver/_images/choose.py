@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
     from vimdriver._images.check import BodyCheck, BodyReport
     from vimdriver._images.mover import BodyMover, BodySink
-    from vimdriver._images.source import ImageSource, Progress
+    from vimdriver._images.source import ImageSource
     from vimlib._client import Client
+    from vimlib._progress import Progress
 
 __all__ = ["own_mover"]
 

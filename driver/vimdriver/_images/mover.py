@@ -14,8 +14,9 @@ from vimlib.errors import TransferCorruptError
 
 if TYPE_CHECKING:
     from vimdriver._images.check import BodyCheck, BodyReport
-    from vimdriver._images.source import ImageSource, Progress
+    from vimdriver._images.source import ImageSource
     from vimdriver._images.wire import Wire
+    from vimlib._progress import Progress
 
 __all__ = ["AsyncMover", "BodyMover", "BodySink"]
 

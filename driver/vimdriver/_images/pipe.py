@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from vimdriver._images.check import BodyCheck
-    from vimdriver._images.source import ImageBody, Progress
+    from vimdriver._images.source import ImageBody
+    from vimlib._progress import Progress
 
 __all__ = ["Pipe", "piped"]
 

@@ -5,10 +5,10 @@ A source is one image. A store finds sources by what a person types: an id, a na
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -21,15 +21,11 @@ __all__ = [
     "ImageInfo",
     "ImageSource",
     "ImageStore",
-    "Progress",
     "WireSource",
 ]
 
 CHUNK = 1 << 20
 """Bytes of a full chunk. 1 MiB: larger ones no longer save time, smaller ones cost thread hops."""
-
-Progress: TypeAlias = Callable[[int], None]
-"""Called with the number of bytes that have just been handed to the target. Must not block."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

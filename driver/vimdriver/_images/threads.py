@@ -1,7 +1,7 @@
 """A mover that owns its sockets: threads and preallocated buffers under an asyncio control plane.
 
-It takes a third less CPU than aiohttp on both sides and scales past one core, since Python lets
-other threads run while OpenSSL and hashlib work. The control plane resolves names, starts threads,
+It takes 5 to 17 % less CPU than the aiohttp mover (docs/benchmarks.md) and scales past one core, since
+Python lets other threads run while OpenSSL and hashlib work. The control plane resolves names, starts threads,
 calls them off and waits for them; it never touches a byte.
 """
 
@@ -25,7 +25,7 @@ from vimdriver._images.pump import (
     SocketReader,
     SocketWriter,
 )
-from vimdriver._images.source import ImageSource, Progress, WireSource
+from vimdriver._images.source import ImageSource, WireSource
 from vimdriver._images.wire import Wire
 from vimdriver.errors import PlatformUnsupportedError, SourceRefusedError, SourceUnreachableError
 from vimlib.errors import ClosedError, ResolveError, TransferCorruptError, UsageError
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from vimdriver._images.check import BodyCheck, BodyReport
     from vimdriver._images.mover import BodySink
+    from vimlib._progress import Progress
 
 __all__ = ["ThreadMover"]
 

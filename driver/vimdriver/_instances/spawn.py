@@ -40,12 +40,13 @@ if TYPE_CHECKING:
 
     from vimdriver._config import DriverConfig
     from vimdriver._images.mover import BodyMover
-    from vimdriver._images.source import ImageInfo, ImageSource, Progress
+    from vimdriver._images.source import ImageInfo, ImageSource
     from vimdriver._instances.place import Place
     from vimdriver._instances.plan import SpawnPlan
     from vimdriver._instances.types import Instance, InstanceSpec
     from vimdriver._journal import Journal
     from vimlib._client import Client
+    from vimlib._progress import Progress
 
 __all__ = ["spawn"]
 

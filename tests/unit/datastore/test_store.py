@@ -104,8 +104,7 @@ async def test_sources_of_all_kinds(store: Datastore, tmp_path: Path) -> None:
         await store.upload("chunks", chunks(DATA), size=len(DATA), progress=seen.append)
     ).size == len(DATA)
     assert (await store.upload("empty", b"")).size == 0
-    assert seen == sorted(seen)
-    assert seen[-1] == len(DATA)
+    assert sum(seen) == len(DATA)
     with pytest.raises(UsageError):
         await store.upload("x", chunks(DATA))
     with pytest.raises(SourceError):
