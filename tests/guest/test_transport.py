@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -134,10 +133,8 @@ SLOW = {
 @pytest.mark.parametrize("script", SLOW.values(), ids=SLOW.keys())
 def test_a_stuck_tool_is_given_up(impatient: Guest, script: str) -> None:
     impatient.script("#!/bin/sh\n" + script.replace("PID", f"{impatient.bin}/pid") + "\n")
-    started = time.monotonic()
     assert vimguest.main(["--root", str(impatient.root), "--backend", "netplan"]) == 3
-    assert time.monotonic() - started < 5
-    eventually(lambda: not alive(impatient), lambda: "it still runs", 5)
+    eventually(lambda: not alive(impatient), lambda: "it still runs")
     assert impatient.files() == {}
 
 

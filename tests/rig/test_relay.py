@@ -98,7 +98,7 @@ async def test_a_reply_that_does_not_come(act: Any, error: type[Exception], reac
             post(between.stage.port, 0.3)
 
         with pytest.raises(error):
-            await asyncio.wait_for(asyncio.to_thread(ask), 2)
+            await asyncio.wait_for(asyncio.to_thread(ask), 5)
         assert len(esx.call_log) == reached
         if act is lose:
             [(status, _)] = await asyncio.to_thread(post, between.stage.port)

@@ -139,7 +139,7 @@ def test_the_guest_is_asked_only_if_tools_run(host: Host) -> None:
 
 
 def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
 

@@ -31,6 +31,7 @@ from vimlib.errors import (
     UsageError,
 )
 from vimlib.simulator import ESXHost
+from vimlib.simulator._tasks import Task
 
 DATA = bytes(range(256)) * 3000
 
@@ -154,7 +155,7 @@ async def flipped(esx: ESXHost, name: str, work: Awaitable[object]) -> None:
     esx.faults.hold_task("SearchDatastore_Task")
     task = asyncio.ensure_future(work)
     file = root(esx) / name
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not file.exists() or file.stat().st_size < len(DATA) or not _searching(esx):  # noqa: ASYNC110
             await asyncio.sleep(0.005)
     stored = bytearray(file.read_bytes())
@@ -565,7 +566,9 @@ async def _settled(esx: ESXHost, work: object) -> None:
     try:
         await work  # type: ignore[misc]
     except OutcomeUnknownError:
-        await asyncio.sleep(0.2)
+        async with asyncio.timeout(60):
+            while any(isinstance(o, Task) and not o.done for o in esx.world.objects.values()):  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
 
 
 async def test_a_request_for_another_mover(esx: ESXHost, store: Datastore) -> None:
@@ -603,7 +606,7 @@ async def test_upload_and_download_cancelled_at_every_await(
                 assert await body.read() == data
 
     async def check(at: int) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while esx.world.sessions.by_cookie:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
 

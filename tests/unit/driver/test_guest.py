@@ -88,13 +88,17 @@ async def test_an_answer_that_is_lost_and_a_machine_that_is_busy(
 
 
 async def test_cancelling_waits_for_the_task(beside: Beside, tmp_path: Path, image: Path) -> None:
-    with hosted(beside, tmp_path / "s", task_seconds=0.05) as host:
+    with hosted(beside, tmp_path / "s") as host:
         async with host.driver() as driver:
             await driver.spawn(spec(image))
             calls = len(host.esx.calls("ReconfigVM_Task"))
+            beside.call(lambda: host.esx.faults.hold_task("ReconfigVM_Task"))
             work = asyncio.ensure_future(driver.set_guest_info("web", NEW))
             await until(lambda: len(host.esx.calls("ReconfigVM_Task")) > calls)
             work.cancel()
+            await asyncio.sleep(0)
+            assert not work.done()
+            beside.call(lambda: host.esx.faults.release_task("ReconfigVM_Task"))
             with pytest.raises(asyncio.CancelledError):
                 await work
         assert "10.0.0.9" in extra(host)["machine.id"]

@@ -211,15 +211,17 @@ async def test_a_host_that_fails_is_no_reason_to_cut_the_power(
     assert not host.esx.calls("PowerOffVM_Task")
 
 
-async def test_cancelling_waits_for_the_task(beside: Beside, tmp_path: Path) -> None:
-    with hosted(beside, tmp_path / "t", vms=1, task_seconds=0.2) as host:
-        async with host.driver() as driver:
-            work = asyncio.ensure_future(driver.power_on("vm-0"))
-            await until(lambda: bool(host.esx.calls("PowerOnVM_Task")))
-            work.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await work
-            assert host.esx.machine("vm-0").power == "poweredOn"
+async def test_cancelling_waits_for_the_task(host: Hosted, driver: ESXDriver) -> None:
+    host.beside.call(lambda: host.esx.faults.hold_task("PowerOnVM_Task"))
+    work = asyncio.ensure_future(driver.power_on("vm-0"))
+    await until(lambda: bool(host.esx.calls("PowerOnVM_Task")))
+    work.cancel()
+    await asyncio.sleep(0)
+    assert not work.done()
+    host.beside.call(lambda: host.esx.faults.release_task("PowerOnVM_Task"))
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    assert host.esx.machine("vm-0").power == "poweredOn"
 
 
 async def test_a_machine_that_is_not_there(driver: ESXDriver) -> None:

@@ -224,8 +224,8 @@ async def test_the_image_service_is_killed_in_mid_stream(host: Hosted) -> None:
                 killed = True
                 process.send_signal(signal.SIGKILL)
 
-        async with HttpClient(stall_timeout=5) as http, host.client() as client:
-            async with asyncio.timeout(10):
+        async with HttpClient(stall_timeout=60) as http, host.client() as client:
+            async with asyncio.timeout(60):
                 (result,) = await push_images(
                     client, Glance(http, url), ["raw"], datastore="datastore1", events=watch
                 )

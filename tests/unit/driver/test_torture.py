@@ -25,6 +25,7 @@ from tests.unit.driver.hosted import (
     hosted,
     spec,
     store,
+    until,
 )
 from vimdriver._images.embedded import EmbeddedGlance, made_image
 from vimdriver._images.make import Pattern
@@ -57,17 +58,15 @@ class Job:
 
     async def check(self, *, finished: bool | None = None) -> None:
         """All of it is there or nothing, and then nothing is there for the next attempt."""
-        for _ in range(300):
+        state = self.host.state()
+
+        def settled() -> bool:
+            nonlocal state
             state = self.host.state()
-            if (
-                not state.sessions
-                and not state.running
-                and (state == self.clean or self.is_done(state))
-            ):
-                break
-            await asyncio.sleep(0.01)
-        else:
-            raise AssertionError(f"left behind: {state}")
+            idle = not state.sessions and not state.running
+            return idle and (state == self.clean or self.is_done(state))
+
+        await until(settled, lambda: f"left behind: {state}")
         if finished is not None:
             assert self.is_done(state) is finished
         await self.clear()

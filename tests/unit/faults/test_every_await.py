@@ -29,7 +29,7 @@ import vimlib
 from tests.rig.cancel import cancel_everywhere, fail_everywhere
 from tests.rig.leaks import leakcheck
 from tests.rig.line import Line
-from tests.unit.driver.hosted import QUICK, TIMEOUTS, Beside, Hosted, hosted
+from tests.unit.driver.hosted import QUICK, TIMEOUTS, Beside, Hosted, hosted, until
 from vimlib import vim25
 from vimlib._secret import Secret
 from vimlib._transport import EncodedCall, Reply
@@ -183,13 +183,15 @@ class Work:
         """Wait until nothing is left but what is excused; return that, counted."""
         found: Counter[str] = Counter()
         left = ""
-        for _ in range(300):
+
+        def nothing() -> bool:
+            nonlocal left
             found.update(self.host.beside.call(lambda: self._excused(unreached)))
             left = self.left()
-            if not left:
-                return found
-            await asyncio.sleep(0.01)
-        raise AssertionError(f"at {at} it left {left}")
+            return not left
+
+        await until(nothing, lambda: f"at {at} it left {left}")
+        return found
 
 
 @asynccontextmanager

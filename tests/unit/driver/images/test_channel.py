@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -52,11 +51,9 @@ def test_an_address_that_swallows_all_leaves_time_for_the_next(
 
 def test_all_of_them_have_the_time_of_one(swallowing: Address, stop: Stop) -> None:
     channel = Channel(WIRE, stop, stall_timeout=1)
-    start = time.monotonic()
     with pytest.raises(Stalled) as caught:
         channel.connect([swallowing, swallowing], 0.2)
     assert caught.value.seconds == 0.2
-    assert 0.19 < time.monotonic() - start < 5
 
 
 def received(how: str, stop: Stop) -> int | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -62,13 +61,15 @@ from vimlib.errors import (
     UsageError,
 )
 
-OPTIONS = PumpOptions(connect_timeout=5, stall_timeout=0.3, answer_timeout=0.5)
+OPTIONS = PumpOptions(connect_timeout=30, stall_timeout=30, answer_timeout=30)
+IMPATIENT = PumpOptions(connect_timeout=30, stall_timeout=0.3, answer_timeout=0.5)
+"""For tests of the deadlines themselves; a busy machine would break other tests by them."""
 
 
 @asynccontextmanager
-async def mover_named(name: str) -> AsyncIterator[BodyMover]:
+async def mover_named(name: str, options: PumpOptions = OPTIONS) -> AsyncIterator[BodyMover]:
     if name == "threads":
-        async with ThreadMover(streams=4, options=OPTIONS) as threads:
+        async with ThreadMover(streams=4, options=options) as threads:
             yield threads
     else:
         with ThreadPoolExecutor(2) as executor:
@@ -101,10 +102,12 @@ async def threads() -> AsyncIterator[BodyMover]:
 
 
 @asynccontextmanager
-async def source_of(*images: EmbeddedImage, token: str | None = None) -> AsyncIterator[Glance]:
+async def source_of(
+    *images: EmbeddedImage, token: str | None = None, stall: float = 30
+) -> AsyncIterator[Glance]:
     async with (
         EmbeddedGlance(images, token=token) as embedded,
-        HttpClient(stall_timeout=0.3) as client,
+        HttpClient(stall_timeout=stall) as client,
     ):
         yield Glance(client, embedded.url, token=token)
 
@@ -190,7 +193,6 @@ async def move_and_compare(mover: BodyMover, glance: Glance, image: EmbeddedImag
 FAULTS: list[tuple[Fault, type[ImageError], bool]] = [
     (Fault.SHORT, ImageSizeError, True),
     (Fault.KILLED, ImageSizeError, True),
-    (Fault.STALLED, SourceStalledError, True),
     (Fault.SHORT_LENGTH, ImageSizeError, False),
     (Fault.LONG_LENGTH, ImageSizeError, False),
     (Fault.LONG_CHUNKED, ImageSizeError, True),
@@ -216,15 +218,26 @@ async def test_a_broken_source_never_completes_a_body(
     async with source_of(image) as glance, running(target):
         source = glance.image("image")
         check = BodyCheck(await source.info())
-        start = time.monotonic()
         with pytest.raises(error) as caught:
             await mover.move(source, Sink(target, tls=client_tls() if tls else None), check)
-        assert time.monotonic() - start < 5
     assert not target.whole
     assert caught.value.image == image.id
     assert str(caught.value).endswith(caught.value.hint)
     if not connects and isinstance(mover, ThreadMover):
         assert target.connections == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["threads", "async"])
+async def test_a_source_that_stalls_never_completes_a_body(name: str) -> None:
+    target = Target()
+    stalling = source_of(small(fault=Fault.STALLED), stall=IMPATIENT.stall_timeout)
+    async with mover_named(name, IMPATIENT) as mover, stalling as glance, running(target):
+        source = glance.image("image")
+        check = BodyCheck(await source.info())
+        with pytest.raises(SourceStalledError):
+            await mover.move(source, Sink(target), check)
+    assert not target.whole
 
 
 async def test_drops_one_by_one_arrive(mover: BodyMover) -> None:
@@ -292,7 +305,7 @@ async def test_a_refused_token_is_renewed_once(mover: BodyMover) -> None:
     target = Target()
     async with (
         EmbeddedGlance([image], token="new") as embedded,
-        HttpClient(stall_timeout=1) as client,
+        HttpClient(stall_timeout=30) as client,
         running(target),
     ):
 
@@ -316,10 +329,8 @@ async def fail(
     async with source_of(small(mib=mib)) as glance, running(target):
         source = glance.image("image")
         check = BodyCheck(await source.info())
-        start = time.monotonic()
         with pytest.raises(Exception) as caught:
             await threads.move(source, Sink(target, **more), check)  # type: ignore[arg-type]
-        assert time.monotonic() - start < 8
         assert "canary" not in repr(caught.value) + str(caught.value)
     return caught.value
 
@@ -377,22 +388,36 @@ async def test_a_target_that_resets(threads: BodyMover) -> None:
     assert error.outcome == "unknown"
 
 
-async def test_a_target_that_takes_nothing(threads: BodyMover) -> None:
+@pytest.mark.slow
+async def test_a_target_that_takes_nothing() -> None:
     target = Target()
 
     async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await target.released.wait()
 
     target.behaviour = hold
-    error = await fail(threads, target, mib=24)
+    async with mover_named("threads", IMPATIENT) as threads:
+        error = await fail(threads, target, mib=24)
     assert isinstance(error, DeadlineError)
     assert error.phase == "write"
+
+
+@pytest.mark.slow
+async def test_a_target_that_never_answers_the_whole() -> None:
+    target = Target()
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await target.take(reader)
+        await target.released.wait()
+
+    target.behaviour = take
+    async with mover_named("threads", IMPATIENT) as threads:
+        assert isinstance(await fail(threads, target, mib=1), DeadlineError)
 
 
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
-        (None, DeadlineError),
         (b"", ConnectionLostError),
         (b"HTTP/1.1 20", ConnectionLostError),
         (b"SSH-2.0-OpenSSH_9\r\n\r\n", ConnectionLostError),
@@ -403,17 +428,14 @@ async def test_a_target_that_takes_nothing(threads: BodyMover) -> None:
     ],
 )
 async def test_the_answer_to_the_whole_decides(
-    threads: BodyMover, answer: bytes | None, error: type[Exception]
+    threads: BodyMover, answer: bytes, error: type[Exception]
 ) -> None:
     target = Target()
 
     async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await target.take(reader)
-        if answer is None:
-            await target.released.wait()
-        else:
-            writer.write(answer)
-            await writer.drain()
+        writer.write(answer)
+        await writer.drain()
 
     target.behaviour = say
     assert isinstance(await fail(threads, target, mib=1), error)
@@ -484,11 +506,9 @@ async def test_cancelling_leaves_nothing(mover: BodyMover, moment: str, tls: boo
         sink = Sink(target, tls=client_tls() if tls else None)
         task = asyncio.create_task(mover.move(source, sink, check))
         await reached.wait()
-        start = time.monotonic()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert time.monotonic() - start < 1
 
 
 async def test_closing_the_mover_ends_its_transfers() -> None:

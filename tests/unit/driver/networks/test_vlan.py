@@ -279,11 +279,12 @@ async def test_cancelled_at_every_await(host: Hosted) -> None:
             await EnsuredVlan(client, "blue", 42, CONFIG).ensure()
 
     async def check(at: int) -> None:
-        for _ in range(100):
+        def idle() -> bool:
             state = host.state()
-            if not state.sessions and not state.running:
-                break
-            await asyncio.sleep(0.01)
+            return not state.sessions and not state.running
+
+        await until(idle, lambda: f"at {at}: {host.state()}")
+        state = host.state()
         # It is there and noted, or neither.
         assert ("blue" in state.groups) == (len(state.files) == 1), f"at {at}: {state}"
         if "blue" in state.groups:
