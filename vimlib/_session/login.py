@@ -133,7 +133,12 @@ class Login:
                     "locale": self._credentials.locale,
                 },
             )
-        except _REFUSALS as fault:
+        except (  # here, not in a constant: naming a fault loads all of them
+            vim25.InvalidLogin,
+            vim25.NoPermission,
+            vim25.AdminDisabled,
+            vim25.HostAccessRestrictedToManagementServer,
+        ) as fault:
             # A host that knows our cookie says InvalidLogin when we are in already.
             if had_cookie and await self.alive():
                 return False
@@ -256,12 +261,6 @@ class Login:
 
 
 Reason = Literal["credentials", "password_expired", "lockdown", "permission"]
-_REFUSALS: Final = (
-    vim25.InvalidLogin,
-    vim25.NoPermission,
-    vim25.AdminDisabled,
-    vim25.HostAccessRestrictedToManagementServer,
-)
 
 
 def _reason(fault: vim25.MethodFault) -> Reason:
