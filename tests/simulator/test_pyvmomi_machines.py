@@ -449,7 +449,7 @@ def test_one_task_at_a_time(connect: Callable[..., Host]) -> None:
 
 
 def test_tasks_take_time_and_show_progress(connect: Callable[..., Host]) -> None:
-    host = connect(vms=1, task_seconds=0.4)
+    host = connect(vms=1, task_seconds=1.5)
     vm = host.datacenter.vmFolder.childEntity[0]
     task = vm.PowerOnVM_Task()
     seen = []

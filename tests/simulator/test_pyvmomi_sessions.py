@@ -99,14 +99,14 @@ def test_expired_sessions_fault(host: Host) -> None:
 
 
 def test_idle_sessions_expire(connect: Callable[..., Host]) -> None:
-    host = connect(session_timeout=0.2)
+    host = connect(session_timeout=600)
     session = host.content.sessionManager.currentSession
     assert session is not None
     sessions = host.esx.world.sessions
 
     def age() -> None:
         for each in sessions.by_cookie.values():
-            each.used -= 1
+            each.used -= 601
 
     host.esx.threadsafe(age)
     with pytest.raises(vim.fault.NotAuthenticated):

@@ -194,7 +194,7 @@ async def test_row_46_a_bit_that_flips_in_storage_is_found_by_reading_back(
         part.write_bytes(stored)
 
     # The first search is for the name, the second one reads the size back.
-    host.esx.faults.add("SearchDatastore_Task", "delay", seconds=0.5, nth=2)
+    host.esx.faults.add("SearchDatastore_Task", "delay", seconds=1.5, nth=2)
     with glance(beside, *some()) as service:
         flipping = asyncio.create_task(flip())
         (result,) = await push(host, service, "raw", read_back=read_back)
@@ -511,7 +511,7 @@ async def test_a_host_that_falls_silent_in_mid_stream(beside: Beside, host: Host
     clean = host.state()
     host.esx.faults.add("PUT", "hang")
     with glance(beside, *some(8 * MIB)) as service:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             (result,) = await push(host, service, "raw", settings={"timeouts": TIMEOUTS})
     assert isinstance(result.error, DeadlineError)
     await host.settled(clean)

@@ -101,16 +101,16 @@ async def test_row_68_a_loop_that_was_blocked_for_longer_than_all_deadlines_fail
     esx: Hosted,
 ) -> None:
     """The replies came while nobody looked: they count, whatever the clock says then."""
-    esx.esx.faults.add("CurrentTime", "delay", seconds=0.2, times=None)
-    timeouts = replace(TIMEOUTS, read=0.5, call=0.6)
+    esx.esx.faults.add("CurrentTime", "delay", seconds=0.5, times=None)
+    timeouts = replace(TIMEOUTS, read=3, call=3.5)
     async with leakcheck(), esx.client(timeouts=timeouts) as client:
         root = client.bind(vim25.ServiceInstance("ServiceInstance"))
         esx.esx.faults.clear()
         await root.CurrentTime()
-        esx.esx.faults.add("CurrentTime", "delay", seconds=0.3, times=None)
+        esx.esx.faults.add("CurrentTime", "delay", seconds=1.5, times=None)
         calls = [asyncio.create_task(root.CurrentTime()) for _ in range(8)]
         await until(lambda: len(esx.esx.calls("CurrentTime")) >= 9)
-        time.sleep(1.5)  # noqa: ASYNC251 - the fault
+        time.sleep(4)  # noqa: ASYNC251 - the fault
         await asyncio.gather(*calls)
     assert len(esx.esx.calls("Login")) == 1
     assert len(esx.esx.calls("CurrentTime")) == 9, "none was sent again"

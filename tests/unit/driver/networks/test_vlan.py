@@ -99,7 +99,7 @@ async def test_a_nic_whose_name_begins_another(host: Hosted) -> None:
 async def test_somebody_is_quicker(vlan: int, host: Hosted) -> None:
     async with host.driver() as driver:
         ensured = EnsuredVlan(driver.client, "blue", 42, CONFIG)
-        host.esx.faults.add("AddPortGroup", "delay", seconds=0.2)
+        host.esx.faults.add("AddPortGroup", "delay", seconds=1)
         work = asyncio.ensure_future(ensured.ensure())
         await until(lambda: bool(host.esx.calls("AddPortGroup")))
         add(host, "blue", vlan)
