@@ -128,7 +128,9 @@ async def reboot(
             await finish(vm.RebootGuest())
         except vim25.ToolsUnavailable as fault:
             if not force:
-                raise GuestToolsError(name=ref, action="reboot", instead="reset the machine") from fault
+                raise GuestToolsError(
+                    name=ref, action="reboot", instead="reset the machine"
+                ) from fault
         else:
             return await _changed(client, vm, "guest_reboot")
     await _task(client, vm, vm.ResetVM_Task, config, done=_State.poweredOn, tells=False)
@@ -167,7 +169,9 @@ async def shutdown(
             await _until_off(client, vm, ref, timeout)
         except vim25.ToolsUnavailable as fault:
             if not force:
-                raise GuestToolsError(name=ref, action="shut down", instead="power it off") from fault
+                raise GuestToolsError(
+                    name=ref, action="shut down", instead="power it off"
+                ) from fault
         except GuestTimeoutError:
             if not force:
                 raise
