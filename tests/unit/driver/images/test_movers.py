@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.driver.hosted import until
 from tests.unit.driver.images.corpus import CASES, PATTERN, RAW, STREAM
 from tests.unit.driver.images.peers import (
     OTHER_AUTHORITY,
@@ -82,11 +83,10 @@ async def nothing_left_behind() -> AsyncIterator[None]:
     files = len(os.listdir("/proc/self/fd"))
     threads = set(threading.enumerate())
     yield
-    for _ in range(10):  # aiohttp closes its transports in the loop's next turns
-        await asyncio.sleep(0)
+    # aiohttp closes its transports in the loop's own time.
+    await until(lambda: len(os.listdir("/proc/self/fd")) <= files)
     assert {t for t in threading.enumerate() if "pump" in t.name} <= threads
     assert not {t for t in asyncio.all_tasks() if "images" in repr(t.get_coro())}
-    assert len(os.listdir("/proc/self/fd")) <= files
 
 
 @pytest.fixture(params=["threads", "async"])
