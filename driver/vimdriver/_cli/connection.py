@@ -20,7 +20,6 @@ from cyclopts import Parameter
 from vimdriver._cli.flags import ABOVE_0, DASH
 from vimdriver._cli.trust import Trust
 from vimlib._secret import Secret
-from vimlib._session.credentials import first_line, read_password
 from vimlib.errors import UsageError, printable
 
 if TYPE_CHECKING:
@@ -193,6 +192,9 @@ def _password(
 
 def _file(path: Path) -> Secret | Path:
     """Return the file, once it has been read without an error; what `-` names is read but once."""
+    # Imported here: `vimctl --help` does not load the API.
+    from vimlib._session.credentials import first_line, read_password
+
     if str(path) == "-":
         return first_line("standard input", sys.stdin)
     read_password(path)
