@@ -44,7 +44,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "instance destroy": ("instance:destroy", "Remove machines and their files."),
     "instance start": ("instance:start", "Power a machine on."),
     "instance stop": ("instance:stop", "Power a machine off."),
-    "instance shutdown": ("instance:shutdown", "Shut the guest down."),
+    "instance shutdown": ("instance:shutdown", "Shut down the guest of a machine."),
     "instance reboot": ("instance:reboot", "Reboot the guest."),
     "instance suspend": ("instance:suspend", "Suspend a machine to disk."),
     "instance resume": ("instance:resume", "Resume a suspended machine."),
