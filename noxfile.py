@@ -165,7 +165,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def differential(session: nox.Session) -> None:
-    """Break the same things for vimlib, pyVmomi and oslo.vmware; `-- --write` writes docs/differential.md."""
+    """Break the same things for vimlib, pyVmomi and oslo.vmware; `-- --write` writes docs/appendix/differential.md."""
     session.install("-e", ".[simulator]", "trustme", *DIFFERENTIAL_PEERS)
     session.run("python", "-m", "tests.differential", *session.posargs, env=peer_environment())
 

@@ -1,6 +1,6 @@
 """All benches, one after the other, in one table: `python -m bench`, or `nox -s bench`.
 
-    python -m bench [NAME ...] [--quick] [--json FILE] [--write docs/benchmarks.md]
+    python -m bench [NAME ...] [--quick] [--json FILE] [--write docs/appendix/benchmarks.md]
 
 Each bench runs in its own process. The table names the measurement, the peer, the target and
 whether it was met; it ends with the machine, how busy it was before the run, and who met. A
@@ -59,7 +59,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))
     parser.add_argument("--quick", action="store_true", help="small and few: do they run at all?")
     parser.add_argument("--json", type=Path, metavar="FILE", help="all figures, for programs")
-    parser.add_argument("--write", type=Path, metavar="PAGE", help="refresh docs/benchmarks.md")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="refresh docs/appendix/benchmarks.md")
     given = parser.parse_args()
     names = given.names or list(NAMES)
     if unknown := [name for name in names if name not in NAMES]:

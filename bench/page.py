@@ -1,4 +1,4 @@
-"""Write a run into the pages: the table and the plot into docs/benchmarks.md, claims into README.
+"""Write a run into the pages: the table and the plot into docs/appendix/benchmarks.md, claims into README.
 
 What stands between two marks is the run's; all else in the pages is written by people and stays.
 """
@@ -62,7 +62,7 @@ def claims(run: dict[str, Any], rows: Sequence[Row]) -> str:
     source = (
         f"From one run of {run['began'][:10]}, {run['machine']['cores']} cores;"
         f" {judged.count(False)} of {len(judged)} wanted figures were missed."
-        " [All rows, what they mean and what was missed](docs/benchmarks.md)."
+        " [All rows, what they mean and what was missed](docs/appendix/benchmarks.md)."
     )
     return "\n".join([markdown(shown[:CLAIMS]), "", source])
 

@@ -1,4 +1,4 @@
-"""Run the script of faults, print the table; `--write` makes `docs/differential.md` of it."""
+"""Run the script of faults, print the table; `--write` makes `docs/appendix/differential.md` of it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.differential.scenarios import CONTROLS, KNOWN, Scenario, ordered
 from tests.differential.servers import Kind
 from tests.integration.peers.tools import MissingToolError
 
-PAGE = REPOSITORY / "docs" / "differential.md"
+PAGE = REPOSITORY / "docs" / "appendix" / "differential.md"
 NEEDS: dict[ClientName, str] = {"ours": "vimlib", "pyvmomi": "pyVmomi", "oslo": "oslo_vmware"}
 
 
@@ -48,7 +48,7 @@ async def run_all(
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="differential", description=__doc__)
-    parser.add_argument("--write", action="store_true", help="write docs/differential.md")
+    parser.add_argument("--write", action="store_true", help="write docs/appendix/differential.md")
     parser.add_argument("--row", action="append", help="this row alone; may be given again")
     parser.add_argument("--client", action="append", choices=NEEDS, help="this client alone")
     parser.add_argument("--no-vcsim", action="store_true", help="leave the other simulator out")

@@ -6,6 +6,7 @@ The rule for blocks is in CONTRIBUTING.md, under Documentation.
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,48 @@ from pathlib import Path
 FENCE = re.compile(r"^(?P<fence>`{3,})(?P<info>[^`]*)$")
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 RUNNABLE = ("python", "console")
+
+# A word after `python`, and the program that such a block is the inside of.
+_CLIENT = """\
+import asyncio, os
+import vimlib
+from vimlib import vim25
+
+async def main():
+    env = {name: os.environ[f"VIMLIB_{name}"] for name in ("URL", "USERNAME", "PASSWORD", "PIN")}
+    tls = vimlib.TLS(pin=env["PIN"])
+    async with vimlib.connect(env["URL"], env["USERNAME"], env["PASSWORD"], tls=tls) as client:
+"""
+_RUN = "\n\nasyncio.run(main())\n"
+_DRIVER = """\
+        from vimdriver import ESXDriver, InstanceSpec, LocalImages, NICSpec
+        driver = ESXDriver(client, LocalImages())
+"""
+_PYVMOMI = """\
+import os
+from urllib.parse import urlsplit
+from pyVim.connect import Disconnect, SmartConnect
+from pyVmomi import vim, vmodl
+
+def main(content):
+"""
+_RUN_PYVMOMI = """
+
+where = urlsplit(os.environ["VIMLIB_URL"])
+si = SmartConnect(
+    host=where.hostname, port=where.port, user=os.environ["VIMLIB_USERNAME"],
+    pwd=os.environ["VIMLIB_PASSWORD"], thumbprint=os.environ["VIMLIB_PIN"],
+)
+try:
+    main(si.RetrieveContent())
+finally:
+    Disconnect(si)
+"""
+INSIDE = {
+    "client": (_CLIENT, 8, _RUN),
+    "driver": (_CLIENT + _DRIVER, 8, _RUN),
+    "pyvmomi": (_PYVMOMI, 4, _RUN_PYVMOMI),
+}
 
 
 @dataclass(frozen=True)
@@ -35,8 +78,17 @@ class Block:
         return self.language in RUNNABLE and "no-run" not in self.info
 
     @property
+    def program(self) -> str:
+        """The text as a whole program: of a block that is the inside of one, with what is around it."""
+        for word in self.info[1:]:
+            if word in INSIDE:
+                before, indent, after = INSIDE[word]
+                return before + textwrap.indent(self.text, " " * indent) + after
+        return self.text
+
+    @property
     def name(self) -> str:
-        return f"{self.path.name}:{self.line}"
+        return f"{self.path.parent.name}/{self.path.name}:{self.line}"
 
 
 @dataclass

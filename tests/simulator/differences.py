@@ -1,6 +1,6 @@
 """Where the simulated host and vcsim 0.24.2 differ, and who is right by what source.
 
-`docs/simulator.md` shows this as a table (`python -m tests.simulator.page` writes it).
+`docs/appendix/simulator.md` shows this as a table (`python -m tests.simulator.page` writes it).
 """
 
 from __future__ import annotations

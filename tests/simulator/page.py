@@ -1,4 +1,4 @@
-"""The part of `docs/simulator.md` that comes from the table of outcomes; run as a module, it is written there."""
+"""The part of `docs/appendix/simulator.md` that comes from the table of outcomes; run as a module, it is written there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.simulator import by_oslo, by_pyvmomi, by_vimlib
 from tests.simulator.differences import DIFFERENT
 from tests.simulator.outcome import Outcome
 
-PAGE = Path(__file__).parents[2] / "docs" / "simulator.md"
+PAGE = Path(__file__).parents[2] / "docs" / "appendix" / "simulator.md"
 BEGIN = "<!-- begin: python -m tests.simulator.page -->\n"
 END = "<!-- end -->\n"
 

@@ -25,7 +25,7 @@ __all__ = ["own_mover"]
 
 
 class _Chooser:
-    """Hands each body to the quicker mover that can take it (docs/benchmarks.md has both)."""
+    """Hands each body to the quicker mover that can take it (docs/appendix/benchmarks.md has both)."""
 
     def __init__(self, threads: ThreadMover, general: AsyncMover) -> None:
         self._threads = threads

@@ -2,7 +2,7 @@
 
 Check everything that can be checked, create the machine, make its disk, stream the image into
 the disk's extent, attach it, power on, read back. The order is the one that hosts since ESX 4.1
-take (docs/images.md); what differs from the original is that every step can be undone.
+take (docs/driver/machines.md); what differs from the original is that every step can be undone.
 """
 
 from __future__ import annotations

@@ -106,5 +106,5 @@ async def test_every_property_of_every_object_fits_the_wire(make: Callable[..., 
             )
 
 
-# What these have is left out on purpose; docs/simulator.md says so.
+# What these have is left out on purpose; docs/appendix/simulator.md says so.
 _PARTIAL = {"AuthorizationManager", "PerformanceManager"}
