@@ -78,6 +78,12 @@ def run(argv: list[str], setting: dict[str, str], folder: Path) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda block: block.name)
 def test_example(example: Block, setting: dict[str, str], tmp_path: Path) -> None:
+    if "pytest" in example.info:
+        (tmp_path / "test_page.py").write_text(example.text)
+        pytest_argv = [sys.executable, "-m", "pytest", "-q", "-W", "error", "test_page.py"]
+        output = run([*pytest_argv, "-o", "asyncio_mode=auto"], setting, tmp_path)
+        assert " passed" in output
+        return
     if example.language == "python":
         run([sys.executable, "-W", "error", "-c", example.program], setting, tmp_path)
         return
