@@ -53,7 +53,7 @@ def demo(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """All tests; those whose tool is missing are skipped and listed, or fail where CI is set."""
-    session.install("-e", ".[all,test]")
+    session.install("-e", ".[all,test,docs]")
     session.run("pytest", "--ignore=tests/integration", "-m", "not torture", *session.posargs)
     session.run("pytest", "tests/integration", *session.posargs, env=peer_environment())
 
@@ -69,8 +69,8 @@ def unit(session: nox.Session) -> None:
 
 @nox.session
 def integration(session: nox.Session) -> None:
-    """The tests against vcsim, Glance, Keystone, nginx and qemu-img alone."""
-    session.install("-e", ".[all,test]")
+    """The tests against vcsim, Glance, Keystone, nginx, qemu-img and Chromium alone."""
+    session.install("-e", ".[all,test,docs]")
     session.run("pytest", "tests/integration", *session.posargs, env=peer_environment())
 
 
@@ -172,9 +172,10 @@ def differential(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Run the examples of README.md and docs/, and check the links between the pages."""
-    session.install("-e", ".[all,test]")
-    session.run("pytest", "tests/docs", *session.posargs)
+    """Build the documentation into site/, run its examples, look at its pages in Chromium."""
+    session.install("-e", ".[all,test,docs]")
+    session.run("mkdocs", "build", "--strict")
+    session.run("pytest", "tests/docs", "tests/integration/test_site.py", *session.posargs)
 
 
 def peer_environment() -> dict[str, str]:

@@ -74,7 +74,8 @@ def commands() -> str:
         resolved(path.split())
     tree: App = app
     made: str = tree.generate_docs(output_format="markdown", heading_level=1)
-    return made
+    # A bracket that follows one makes a reference of both.
+    return made.replace("[,", "\\[,")
 
 
 __all__ = ["on_files", "on_page_markdown"]

@@ -57,7 +57,7 @@ def page(cells: Cells, scenarios: list[Scenario], clients: list[ClientName], day
     }
     title = [f"{NAMES[client]} {versions[client]}" for client in clients]
     out = [
-        "# The same faults, three clients",
+        "# Three clients, the same faults",
         "",
         (
             f"Written by `nox -s differential -- --write` on {day.isoformat()}, Python {platform.python_version()}. "
@@ -65,18 +65,18 @@ def page(cells: Cells, scenarios: list[Scenario], clients: list[ClientName], day
         ),
         "",
         (
-            "Each client runs in a process of its own and speaks through the same relay "
-            "(`tests/rig/relay.py`) to the same host. The relay breaks one thing; what comes of it is read "
-            "off the host (its machines, files and call log), off the bytes that the peer got, and off what "
-            "the client said. Nobody's opinion enters. Each cell is one run."
+            "This page compares how vimlib, pyVmomi and oslo.vmware react to the same failures. Each client "
+            "runs in its own process and connects to the same host through the same relay "
+            "(`tests/rig/relay.py`), which injects one failure. The result is read from the host (its machines, "
+            "files and call log), from the bytes that the peer received, and from the client's own output. "
+            "Each cell is one run."
         ),
         "",
         (
-            "How each is set up: vimlib as its README shows; pyVmomi by `VimSessionOrientedStub`, with "
-            "`Connect` where there is a pin; oslo.vmware as nova does, with ten tries and "
-            "`image_transfer`, but with a CA. All are told to wait no longer than 2 s for the "
-            "network. A run is ended after 10 s, after 25 s where a client might send again late. The host is "
-            "at 127.0.0.2, since one of them makes an exception of 127.0.0.1."
+            "vimlib is set up as in its README; pyVmomi by `VimSessionOrientedStub`, or `Connect` where a pin "
+            "is given; oslo.vmware as in nova, with ten tries and `image_transfer`, but with a CA. All have a "
+            "network timeout of 2 s. A run ends after 10 s, or after 25 s where a client might repeat a "
+            "call late. The host is at 127.0.0.2, because one client treats 127.0.0.1 specially."
         ),
         "",
         "| word | meaning |",

@@ -80,8 +80,11 @@ def run(argv: list[str], setting: dict[str, str], folder: Path) -> str:
 def test_example(example: Block, setting: dict[str, str], tmp_path: Path) -> None:
     if "pytest" in example.info:
         (tmp_path / "test_page.py").write_text(example.text)
-        pytest_argv = [sys.executable, "-m", "pytest", "-q", "-W", "error", "test_page.py"]
-        output = run([*pytest_argv, "-o", "asyncio_mode=auto"], setting, tmp_path)
+        (tmp_path / "pytest.ini").write_text(
+            "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n"
+        )
+        argv = [sys.executable, "-m", "pytest", "-q", "-W", "error", "test_page.py"]
+        output = run(argv, setting, tmp_path)
         assert " passed" in output
         return
     if example.language == "python":

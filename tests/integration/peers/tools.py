@@ -67,6 +67,7 @@ TOOLS = {
             ("mmdebstrap", "debian-archive-keyring"),
             "root file systems for the guest helper",
         ),
+        Tool("chromium", ("chromium",), "looks at the pages of the documentation"),
         Tool("ip", ("iproute2",), "network namespaces for the guest helper"),
     )
 }
