@@ -59,7 +59,9 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))
     parser.add_argument("--quick", action="store_true", help="small and few: do they run at all?")
     parser.add_argument("--json", type=Path, metavar="FILE", help="all figures, for programs")
-    parser.add_argument("--write", type=Path, metavar="PAGE", help="refresh docs/appendix/benchmarks.md")
+    parser.add_argument(
+        "--write", type=Path, metavar="PAGE", help="refresh docs/appendix/benchmarks.md"
+    )
     given = parser.parse_args()
     names = given.names or list(NAMES)
     if unknown := [name for name in names if name not in NAMES]:

@@ -11,8 +11,6 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
-from mkdocs.structure.files import File
-
 if TYPE_CHECKING:
     from cyclopts import App
     from mkdocs.config.defaults import MkDocsConfig
@@ -42,6 +40,8 @@ MODULES: Final = {
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the generated pages."""
+    from mkdocs.structure.files import File
+
     pages = {"vimctl": commands(), **{page: names(*what) for page, what in MODULES.items()}}
     for page, text in pages.items():
         files.append(File.generated(config, f"reference/{page}.md", content=text))
@@ -74,6 +74,8 @@ def commands() -> str:
         resolved(path.split())
     tree: App = app
     made: str = tree.generate_docs(output_format="markdown", heading_level=1)
+    # The page has a table of contents of its own at its side.
+    made = re.sub(r"## Table of Contents\n\n(?: *- .*\n)+\n", "", made)
     # A bracket that follows one makes a reference of both.
     return made.replace("[,", "\\[,")
 

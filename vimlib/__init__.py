@@ -25,12 +25,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vimlib import codegen, errors, model, simulator, soap, vim25
     from vimlib._client import Client, connect
-    from vimlib._collector import Change, Row, Traversal, via
+    from vimlib._collector import Change, Collection, Row, Traversal, Watch, via
     from vimlib._datastore import Datastore, DatastorePath, FileEntry
-    from vimlib._inventory import InventoryPath
-    from vimlib._nfc import Lease
+    from vimlib._events import Events
+    from vimlib._inventory import Found, InventoryPath
+    from vimlib._nfc import Lease, LeaseDevice
     from vimlib._otel import tracing
     from vimlib._progress import Progress
+    from vimlib._session.policy import RetryPolicy
     from vimlib._tls import TLS
     from vimlib._transport import (
         EncodedCall,
@@ -52,27 +54,33 @@ __all__ = [
     "TLS",
     "Change",
     "Client",
+    "Collection",
     "DataObject",
     "Datastore",
     "DatastorePath",
     "EncodedCall",
+    "Events",
     "Exchange",
     "FileEntry",
+    "Found",
     "HTTPTransport",
     "InventoryPath",
     "Lease",
+    "LeaseDevice",
     "Limits",
     "ManagedObject",
     "MethodFault",
     "Middleware",
     "Progress",
     "Reply",
+    "RetryPolicy",
     "Row",
     "ScriptedTransport",
     "Timeouts",
     "Transport",
     "Traversal",
     "VimlibError",
+    "Watch",
     "codegen",
     "connect",
     "errors",
@@ -88,27 +96,33 @@ _HOMES = {
     "TLS": "_tls",
     "Change": "_collector",
     "Client": "_client",
+    "Collection": "_collector",
     "DataObject": "model",
     "Datastore": "_datastore",
     "DatastorePath": "_datastore",
     "EncodedCall": "_transport",
+    "Events": "_events",
     "Exchange": "_transport",
     "FileEntry": "_datastore",
+    "Found": "_inventory",
     "HTTPTransport": "_transport",
     "InventoryPath": "_inventory",
     "Lease": "_nfc",
+    "LeaseDevice": "_nfc",
     "Limits": "soap",
     "ManagedObject": "model",
     "MethodFault": "model",
     "Middleware": "_transport",
     "Progress": "_progress",
     "Reply": "_transport",
+    "RetryPolicy": "_session.policy",
     "Row": "_collector",
     "ScriptedTransport": "_transport",
     "Timeouts": "_transport",
     "Transport": "_transport",
     "Traversal": "_collector",
     "VimlibError": "errors",
+    "Watch": "_collector",
     "connect": "_client",
     "tracing": "_otel",
     "via": "_collector",

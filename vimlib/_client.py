@@ -95,7 +95,9 @@ class Client:
     ) -> Any:
         """Make a call by its description and wire names; `await vm.PowerOnVM_Task()` comes here too.
 
-        See `Session.invoke` for what is raised and what cancelling does.
+        Raises the fault that the server answers, `TransportError`, `OutcomeUnknownError` where the
+        server may have done it, and `VersionError` where the host is too old for it. Cancelling closes
+        the connection of the call; whether the server has done it is then unknown.
         """
         return await self._session.invoke(method, this, args)
 
@@ -123,10 +125,21 @@ class Client:
         page: int = ...,
     ) -> Collection[S]: ...
     def collect(self, kind: Any, /, *what: Any, **how: Any) -> Collection[Any]:
-        """Read properties of all objects of type `kind`; see `vimlib._collector.collect`.
+        """Read properties of all objects of type `kind`, subtypes included.
 
-        `async for row in client.collect(vim25.VirtualMachine, "name")`; leaving the loop early or
-        being cancelled ends the retrieval on the host.
+        ``async for row in client.collect(vim25.VirtualMachine, "name")``. Nothing is sent before the
+        first row is asked for; leaving the loop early or being cancelled ends the retrieval on the host.
+
+        Args:
+            kind: Managed type, as `vim25.VirtualMachine`.
+            what: Property paths, each row then a `Row`; or one Struct class whose fields name paths.
+            how: `source`: where to look: None for the whole inventory, a container, a view, objects,
+                or a traversal. `limit`: at most so many rows. `page`: objects a reply.
+
+        Raises:
+            UsageError: A path that the type does not have, a `limit` below 0, a `page` below 1.
+            VersionError: The host is older than the type or a path.
+            ManagedObjectNotFound: While iterating: what `source` names is gone.
         """
         from vimlib._collector import collect
 
@@ -141,9 +154,16 @@ class Client:
     @overload
     async def get(self, obj: Iterable[ManagedObject], shape: type[S], /) -> list[S]: ...
     async def get(self, obj: Any, /, *what: Any) -> Any:
-        """Read properties of one object, or of many in one go; see `vimlib._collector.get`.
+        """Read properties of one object, or of many in one call.
 
-        Raises `ManagedObjectNotFound` for one that is gone. Cancelling leaves nothing behind.
+        Returns one result for one object, and a list in the same order for an iterable. `what` is as
+        in `collect`. Cancelling leaves nothing behind.
+
+        Raises:
+            ManagedObjectNotFound: The one object is gone. Of many, one that is gone has this fault
+                at every path of its `missing`.
+            UsageError: A path that the type does not have.
+            VersionError: The host is older than a path.
         """
         from vimlib._collector import get
 
@@ -164,9 +184,17 @@ class Client:
         batch: int = ...,
     ) -> Watch[S]: ...
     def watch(self, kind: Any, /, *what: Any, **how: Any) -> Watch[Any]:
-        """Iterate over changes of properties as they happen; see `vimlib._collector.watch`.
+        """Iterate over changes of properties as they happen: first an `enter` for each object.
 
-        Leaving the loop or being cancelled releases what was made on the host.
+        ``async with client.watch(vim25.VirtualMachine, "name") as changes:``. Arguments are as in
+        `collect`, and `batch`, the number of objects in an update. Survives lost connections and
+        sessions. Leaving the loop or being cancelled releases what was made on the host.
+
+        Raises:
+            UsageError: A path that the type does not have.
+            VersionError: The host is older than the type or a path.
+            ManagedObjectNotFound: While iterating: what `source` names is gone.
+            TransportError: While iterating: the host was away for longer than `Timeouts.outage`.
         """
         from vimlib._collector.watch import watch
 
@@ -175,11 +203,17 @@ class Client:
     async def find(
         self, pattern: str, kind: type[vim25.ManagedObject] | None = None
     ) -> list[Found]:
-        """Return the objects whose inventory path matches: an exact `InventoryPath`, or a pattern.
+        r"""Return the objects whose inventory path matches: an exact `InventoryPath`, or a pattern.
 
-        ``find("/*/vm/web-*")`` reads a `str` as a pattern; a path that `paths` or `find` returned
-        leads back to its own object, also where a name has `*` or `[`. See
-        `vimlib._inventory.find`. Raises `InvalidPathError`. Cancelling leaves nothing behind.
+        ``find("/*/vm/web-*")`` reads a `str` as a pattern. In a level of the path `*` matches any
+        text, `?` one character, `[a-c]` and `[^a-c]` one of these or none of them, and a backslash
+        takes the next character as it is; `**` as a level matches any number of levels. A pattern
+        without a leading `/` begins where each datacenter keeps objects of `kind`, a bare name at all
+        levels below. A `/` in a name is `%2f`. A path that `paths` or `find` returned leads back to
+        its own object, also where a name has `*` or `[`.
+
+        Raises `InvalidPathError` for an empty level or an unclosed bracket. Cancelling leaves nothing
+        behind.
         """
         from vimlib._inventory import find
 
@@ -201,9 +235,19 @@ class Client:
         since: datetime | None = None,
         follow: bool = True,
     ) -> Events:
-        """Iterate over the host's events, oldest first, and on with new ones; see `vimlib._events.events`.
+        """Iterate over the host's events, oldest first, and then over new ones, each once.
 
         Leaving the loop or being cancelled releases what was made on the host.
+
+        Args:
+            spec: Which events; None is all.
+            since: Events from that time on, by the host's clock, with a time zone.
+            follow: Whether to wait for new events.
+
+        Raises:
+            UsageError: `since` has no time zone.
+            NotFoundError: While iterating: the host keeps no events.
+            TransportError: While iterating: the host was away for longer than `Timeouts.outage`.
         """
         from vimlib._events import events
 
@@ -240,10 +284,21 @@ class Client:
         *,
         cancel: bool = False,
     ) -> T:
-        """Wait until a task has ended and return its result; see `TaskWaiter.wait`.
+        """Wait until a task has ended and return its result.
 
-        Raises the fault that a failed task ended in, and `TaskError` and its kin. Cancelling the
-        wait leaves the task running, unless `cancel` asks for more.
+        Args:
+            task: As a method returned it whose name ends in `_Task`. Many may wait for the same.
+            timeout: Seconds; None waits without a limit.
+            on_progress: Called with the percentage, or None where the host gives none.
+            cancel: Cancel the task on the host when the wait is cancelled or times out. Without it
+                the task goes on.
+
+        Raises:
+            MethodFault: The task failed: a copy of the fault that it ended in, with `.task`.
+            TaskTimeoutError: It did not end in time.
+            TaskVanishedError: The host forgot it before its end was seen.
+            TaskQuestionError: Its machine waits for an answer.
+            TransportError: The host was away for longer than `Timeouts.outage`.
         """
         return await self._tasks.wait(task, timeout, on_progress, cancel=cancel)
 
@@ -258,8 +313,9 @@ class Client:
     ) -> T:
         """Start a task and wait for its result, again while somebody else holds the object.
 
-        ``await client.run(vm.PowerOnVM_Task)``. Only what the host refused is tried again; see
-        `TaskWaiter.run`. `timeout`, what is raised and what cancelling does are as in `wait`.
+        ``await client.run(vm.PowerOnVM_Task)``. What the host refused (TaskInProgress,
+        ConcurrentAccess, ResourceInUse) is tried `attempts` times in all, with growing pauses.
+        `timeout`, what is raised and what cancelling does are as in `wait`.
         """
         return await self._tasks.run(start, timeout, on_progress, cancel=cancel, attempts=attempts)
 
@@ -289,7 +345,12 @@ class Client:
     ) -> AbstractAsyncContextManager[Lease]:
         """Hold an NFC lease: ``async with client.lease(pool.ImportVApp(spec)) as lease:``.
 
-        Completed on leaving, aborted on any exception and cancellation; see `vimlib._nfc.open_lease`.
+        Pass the call that gives the lease without awaiting it. Completed on leaving, aborted on any
+        exception and cancellation.
+
+        Raises:
+            LeaseError: It did not become ready in `timeout` seconds, failed, or was lost on the way.
+            MethodFault: What the call that starts it raises.
         """
         from vimlib._nfc import open_lease
 

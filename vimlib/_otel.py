@@ -2,7 +2,7 @@
 
 ::
 
-    async with vimlib.connect(url, user, password, middleware=[vimlib._otel.tracing()]) as client:
+    async with vimlib.connect(url, user, password, middleware=[vimlib.tracing()]) as client:
 
 Without a tracer provider the API makes spans that cost next to nothing. Attributes follow the
 semantic conventions for RPC; bodies, cookies and names of users never enter a span.

@@ -48,9 +48,7 @@ class Tab:
     async def attach(self) -> None:
         """Open the tab."""
         target = await self.call("Target.createTarget", url="about:blank")
-        made = await self.call(
-            "Target.attachToTarget", targetId=target["targetId"], flatten=True
-        )
+        made = await self.call("Target.attachToTarget", targetId=target["targetId"], flatten=True)
         self._session = made["sessionId"]
         await self.call("Page.enable")
         await self.call("Network.enable")
