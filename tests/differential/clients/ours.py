@@ -161,4 +161,4 @@ class Ours:
 
 
 if __name__ == "__main__":
-    run(Ours, version("vimlib"))
+    run(Ours, version("vimlib-esx"))
