@@ -100,9 +100,17 @@ class ESXDriver:
         return await lookup.read(self.client, await lookup.find(self.client, ref))
 
     async def spawn(self, spec: InstanceSpec, *, on_progress: Progress | None = None) -> Instance:
-        """Make a machine from an image; see `vimdriver._instances.spawn`. Cancelling undoes all of it.
+        """Create a machine from a flat image and power it on. Cancelling undoes all of it.
 
-        Like every verb that writes, raises `HostReadOnlyError` where the licence allows reading only.
+        `on_progress` receives the bytes of each piece that was sent.
+
+        Raises:
+            ImageError: The image cannot be read, is not flat, or is not what its hash says.
+            InstanceExistsError: The name or the uuid is taken.
+            NetworkError: A port group is missing or is another than `NICSpec` describes.
+            NoSpaceError: The datastore has too little free space.
+            HostReadOnlyError: The licence allows reading only; so for every method that writes.
+            NotFoundError: There is no such datastore.
         """
         source = self.images.image(spec.image)
         async with AsyncExitStack() as stack:
@@ -121,7 +129,16 @@ class ESXDriver:
             )
 
     async def destroy(self, ref: str, *, foreign: bool = False) -> bool:
-        """Remove a machine with its files; False if there was none. See `vimdriver._instances.removal`."""
+        """Power a machine off and remove it with its files; False if there was none.
+
+        Cancelling waits until it is removed.
+
+        Raises:
+            ForeignInstanceError: This driver did not create it, and `foreign` is false.
+            DiskSharedError: Another machine uses one of its disks; nothing was removed.
+            InstanceAmbiguousError: Several machines have that name.
+            OutcomeUnknownError: The host did not answer, and the machine is still there.
+        """
         with licensed(self.client):
             return await removal.destroy(
                 self.client, ref, self.config, foreign=foreign, journal=self.journal
@@ -130,7 +147,7 @@ class ESXDriver:
     async def sweep(
         self, *, older_than: float = DAY, dry_run: bool = False, forget: Collection[str] = ()
     ) -> SweepReport:
-        """Finish or remove what an ended process of this owner has left; see `vimdriver._sweep`.
+        """Finish or remove what an ended process of this owner has left.
 
         Only what carries the owner's mark or stands in the journal. What is younger than `older_than`
         seconds may be another process's work and is left, unless the journal's file says that it was
@@ -167,7 +184,12 @@ class ESXDriver:
     async def set_guest_info(
         self, ref: str, config: GuestConfig, *, form: Form | None = None
     ) -> dict[str, str]:
-        """Write what the guest shall know anew, while it runs too; see `vimdriver._instances.guest`."""
+        """Replace the network settings for the guest, on a running machine too; return what was written.
+
+        `form` is `nova`, `original`, `versioned` or `cloud-init`; None takes that of the configuration.
+        Cancelling waits for the task. Raises `NotFoundError`, and `UsageError` for a MAC that no NIC of
+        the machine has and for what the form cannot express.
+        """
         with licensed(self.client):
             return await guest.set_guest_info(self.client, ref, config, self.config, form=form)
 
@@ -184,7 +206,11 @@ class ESXDriver:
         memory: bool = False,
         quiesce: bool = False,
     ) -> Snapshot:
-        """Take a snapshot; see `vimdriver._instances.snapshots`, as for the next two."""
+        """Take a snapshot and return it. Cancelling waits for the task.
+
+        `memory` includes the memory of a running machine; `quiesce` asks VMware Tools to flush the
+        guest's file systems first. Raises `NotFoundError`, and the fault if the host refuses.
+        """
         with licensed(self.client):
             return await snapshots.take(
                 self.client,
@@ -207,11 +233,11 @@ class ESXDriver:
             await snapshots.remove(self.client, ref, snapshot, self.config, children=children)
 
     async def console(self, ref: str) -> Console:
-        """Return a ticket to a machine's console; see `vimdriver._instances.screen`."""
+        """Return a ticket to a running machine's console. Raises `InstanceStateError`, `NotFoundError`."""
         return await screen.console(self.client, ref)
 
     async def screenshot(self, ref: str) -> bytes:
-        """Return a picture (PNG) of a machine's screen; see `vimdriver._instances.screen`."""
+        """Return a picture (PNG) of a running machine's screen. Raises `InstanceStateError`, `NotFoundError`."""
         with licensed(self.client):
             return await screen.screenshot(self.client, ref, self.config)
 
@@ -220,7 +246,14 @@ class ESXDriver:
         return await host_info(self.client)
 
     async def ensure_vlan(self, name: str, vlan: int, *, interface: str = "vmnic0") -> PortGroup:
-        """Return the port group for a VLAN, made where it is missing; see `vimdriver._networks.vlan`."""
+        """Return the port group for a VLAN, created if it is missing.
+
+        Cancelling lets the call under way end; a port group that it created stays.
+
+        Raises:
+            PhysicalNICNotFoundError: There is no such `interface`, or no virtual switch on it.
+            PortGroupMismatchError: It exists on another switch or with another VLAN id.
+        """
         with licensed(self.client):
             return await ensure_vlan(
                 self.client, name, vlan, self.config, interface=interface, journal=self.journal
