@@ -39,8 +39,8 @@ import trustme
 import vimlib
 from bench.report import Row, arguments, at_most, beside, emit
 from vimlib import vim25
-from vimlib.simulator._versions import find_release
-from vimlib.simulator._wsdl import document
+from vimlib.simulator._core.versions import find_release
+from vimlib.simulator._protocol.wsdl import document
 from vimlib.soap import encode_response
 
 WSDL = ("vimService.wsdl", "vim.wsdl", "vim-types.xsd")

@@ -20,7 +20,7 @@ import vimlib
 from bench.report import Row, arguments, at_most, emit
 from vimlib import vim25
 from vimlib.simulator import ESXHost
-from vimlib.simulator._tasks import Task
+from vimlib.simulator._service.tasks import Task
 
 __all__ = ["measure", "rows"]
 
@@ -42,8 +42,10 @@ def running_tasks(esx: ESXHost, count: int) -> list[Task]:
     """Have the host run `count` tasks that end on request."""
     tasks = []
     for n in range(count):
-        task = Task(esx.world, f"haTask-bench-{n}", "PowerOnVM_Task", None, "root", cancelable=True)
-        esx.world.tasks.add(task)
+        task = Task(
+            esx.registry, f"haTask-bench-{n}", "PowerOnVM_Task", None, "root", cancelable=True
+        )
+        esx.registry.one("TaskManager").add(task)
         task.run()
         tasks.append(task)
     return tasks
@@ -53,7 +55,7 @@ async def measure(count: int, waves: int, progress: bool) -> dict[str, Any]:
     """Wait for `count` tasks that end in `waves`; return the figures."""
     loop = asyncio.get_running_loop()
     async with ESXHost(vms=1) as esx:
-        esx.world.tasks.keep = count
+        esx.registry.one("TaskManager").keep = count
         pin = vimlib.TLS(pin=esx.thumbprint)
         async with vimlib.connect(
             esx.url, esx.credentials.username, esx.credentials.password, tls=pin
@@ -77,7 +79,7 @@ async def measure(count: int, waves: int, progress: bool) -> dict[str, Any]:
             while len(esx.calls("WaitForUpdatesEx")) < polls:  # noqa: ASYNC110 - a log has no event
                 await asyncio.sleep(0.01)
             enrolled = loop.time() - began
-            connections = established(esx.world.port)
+            connections = established(esx.port)
             for wave in range(waves):
                 for n in range(wave, count, waves):
                     ended[n] = loop.time()

@@ -21,8 +21,8 @@ from tests.differential.verdict import Seen, Verdict
 from tests.rig import certs
 from tests.rig.relay import relay
 from tests.rig.stage import Conn, stage
-from vimlib.simulator._world import World
-from vimlib.simulator._wsdl import document
+from vimlib.simulator._core.registry import Registry
+from vimlib.simulator._protocol.wsdl import document
 
 ClientName = Literal["ours", "pyvmomi", "oslo"]
 
@@ -192,7 +192,7 @@ async def _refuse(conn: Conn) -> None:
 
 def write_wsdl(folder: Path) -> None:
     """Write the simulator's WSDL, for a client that reads it before it speaks."""
-    release = World("8.0").release
+    release = Registry("8.0").release
     for name in ("vimService.wsdl", "vim.wsdl", "vim-types.xsd"):
         content = document(name, release)
         assert content is not None

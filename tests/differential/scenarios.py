@@ -158,7 +158,7 @@ def _expire(face: Any) -> Prepare:
 
 def _expire_and_change(scene: Scene) -> None:
     scene.host.esx.expire_sessions()
-    scene.host.esx.world.sessions.password = "another"
+    scene.host.esx.sessions.password = "another"
 
 
 def _file(size: int) -> Prepare:
@@ -527,7 +527,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         "InvalidLogin",
         "login",
         verdict.tried_once,
-        prepare=lambda scene: setattr(scene.host.esx.world.sessions, "password", "another"),
+        prepare=lambda scene: setattr(scene.host.esx.sessions, "password", "another"),
     ),
     Scenario(
         "34b",

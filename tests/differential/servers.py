@@ -41,18 +41,18 @@ class Simulator:
 
     def __init__(self, esx: ESXHost) -> None:
         self.esx = esx
-        self.port = esx.world.port
+        self.port = esx.port
         self.username, self.password = esx.credentials.username, esx.credentials.password
 
     async def machines(self, name: str) -> int:
-        return sum(machine.name == name for machine in self.esx.world.machines.values())
+        return sum(machine.name == name for machine in self.esx.machines.values())
 
     def executed(self, method: str) -> int:
         return len(self.esx.calls(method))
 
     def snapshots(self) -> int:
         """Return how many snapshots `vm-0` has."""
-        return sum(type(obj).__name__ == "Snapshot" for obj in self.esx.world.objects.values())
+        return sum(type(obj).__name__ == "Snapshot" for obj in self.esx.registry.objects.values())
 
     def file(self, name: str) -> Path:
         return self.esx.datastore_path() / name

@@ -19,7 +19,7 @@ from vimlib._events import events
 from vimlib._inventory import find, paths_of
 from vimlib.errors import TaskTimeoutError
 from vimlib.simulator import ESXHost
-from vimlib.simulator._sessions import Face
+from vimlib.simulator._core.session import Face
 
 VM = vim25.VirtualMachine
 SIMULATORS = ["simulator-4.0", "simulator-4.1", "simulator-8.0"]

@@ -139,7 +139,7 @@ class Desk:
         ) as host:
             assert host.content.sessionManager is not None
             ticket = await host.content.sessionManager.AcquireGenericServiceTicket(spec)
-        ticket.hostName = f"127.0.0.1:{esx.world.port}"
+        ticket.hostName = f"127.0.0.1:{esx.port}"
         for name, value in self.changes.items():
             setattr(ticket, name, value)
         self.given.append(ticket)
@@ -205,12 +205,12 @@ async def test_a_vcenter_s_ticket_leads_straight_to_the_host(vcsim_vpx: VCSim) -
             client._transport.http = watched  # type: ignore[method-assign]
             entry = await store.upload("straight", data, overwrite=True, direct=True, verify="hash")
             assert entry.size == len(data)
-            host = f"127.0.0.1:{esx.world.port}"
+            host = f"127.0.0.1:{esx.port}"
             assert through == [f"PUT {host}", f"GET {host}"]
             assert (folder / "straight").read_bytes() == data
             await store.delete("straight")
         assert len(desk.given) == 2
-        assert not esx.world.sessions.tickets, "each is good for one request, and was used"
+        assert not esx.sessions.tickets, "each is good for one request, and was used"
 
 
 @pytest.mark.parametrize("digest", ["ab" * 20, "ab" * 32])
@@ -226,7 +226,7 @@ async def test_a_host_that_is_not_the_ticket_s_gets_no_byte(vcsim_vpx: VCSim, di
                 await store.upload("stolen", b"secret", overwrite=True, direct=True)
             assert caught.value.outcome == "not_sent"
             assert not (vcsim_vpx.datastores[name] / "stolen").exists()
-            assert esx.world.sessions.tickets, "the ticket was not shown to whom it is not for"
+            assert esx.sessions.tickets, "the ticket was not shown to whom it is not for"
 
 
 def _status(field: str) -> int:

@@ -49,7 +49,7 @@ async def _no_leaks() -> AsyncIterator[None]:
 @asynccontextmanager
 async def relayed() -> AsyncIterator[tuple[ESXHost, Relay]]:
     tls = certs.make("good").server_context()
-    async with ESXHost() as esx, relay("127.0.0.1", esx.world.port, tls=tls) as between:
+    async with ESXHost() as esx, relay("127.0.0.1", esx.port, tls=tls) as between:
         yield esx, between
 
 

@@ -7,12 +7,14 @@ something for others takes a host of its own (`host`, `connect`).
 from __future__ import annotations
 
 import itertools
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import requests
 
 from tests.simulator import trust
 from tests.simulator.vmomi import Disconnect, SmartConnect, WaitForTask, vim
@@ -26,7 +28,7 @@ def login(esx: ESXHost, password: str | None = None, user: str = "root") -> Any:
     """Return a ServiceInstance of a new session. The certificate is verified."""
     return SmartConnect(
         host="127.0.0.1",
-        port=esx.world.port,
+        port=esx.port,
         user=user,
         pwd=esx.credentials.password if password is None else password,
         sslContext=trust.context(esx),
@@ -168,6 +170,17 @@ def connect() -> Iterator[Callable[..., Host]]:
         yield lambda **options: stack.enter_context(serving(**options))
 
 
+@contextmanager
+def browsing(esx: ESXHost) -> Iterator[requests.Session]:
+    """Give an HTTP session that trusts the host's certificate alone."""
+    with requests.Session() as session, tempfile.NamedTemporaryFile(suffix=".pem") as file:
+        file.write(esx.certificate_pem)
+        file.flush()
+        session.trust_env = False
+        session.verify = file.name
+        yield session
+
+
 @pytest.fixture
 def host(connect: Callable[..., Host]) -> Host:
     """A host of the test's own, with one machine."""
@@ -177,7 +190,7 @@ def host(connect: Callable[..., Host]) -> Host:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """pyVmomi leaves the socket of a login that failed to the garbage collector."""
     for item in items:
-        if "test_pyvmomi" in str(item.path):
+        if "test_pyvmomi" in str(item.path) or item.path.stem == "test_scenarios":
             item.add_marker(
                 pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
             )

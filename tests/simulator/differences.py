@@ -13,18 +13,18 @@ DIFFERENT: dict[str, Outcome] = {
         vpx="VirtualCenter",
         right="both: AboutInfo.apiType is `HostAgent` of a host, `VirtualCenter` of a vCenter",
     ),
-    "tells_its_api_version": Outcome(
+    "reports_its_api_version": Outcome(
         here="8.0.3.0", vcsim="6.5", right="both: AboutInfo.apiVersion is the release's own"
     ),
     "asks_whether_a_session_is_active": Outcome(
         here="NotImplemented",
         vpx="ok",
-        right="both: a vCenter can tell; for a host it is not implemented, say the tests of govmomi, and so answered what root logged in to (seen, vmware/pyvmomi#749)",
+        right="both: a vCenter implements it; a host does not, by the tests of govmomi and by the answer to root on one (seen, vmware/pyvmomi#749)",
     ),
     "takes_over_a_session_by_a_ticket": Outcome(
         here="InvalidLogin",
         vcsim="ok",
-        right="not known: the reference has CloneSession called before a login (AcquireCloneTicket) and does not say what who has logged in gets; here it is what Login gives",
+        right="not known: the reference has CloneSession called before a login (AcquireCloneTicket) and is silent on a call after a login; here it gives the fault of Login",
     ),
     "asks_for_a_local_ticket": Outcome(
         here="InvalidRequest",
@@ -41,28 +41,28 @@ DIFFERENT: dict[str, Outcome] = {
         vcsim="ok",
         right="here: RetrieveProperties itself asks for no privilege, ManagedEntity.name for System.View, which a session gives",
     ),
-    "is_told_whether_its_session_is_active": Outcome(
+    "checks_whether_its_session_is_active": Outcome(
         here=False,
         vpx=True,
-        right="both: only a vCenter can tell, and a host's fault is taken for a no",
+        right="both: only a vCenter implements it, and a host's fault counts as no",
     ),
     "pages_through_a_read": Outcome(
         here=True,
         vcsim=False,
         right="here: RetrieveOptions.maxObjects, the most that one answer has",
     ),
-    "goes_on_with_a_token_that_is_none": Outcome(
+    "continues_with_an_unknown_token": Outcome(
         here="InvalidArgument",
         vcsim="MethodNotFound",
         right="here: ContinueRetrievePropertiesEx is of API 4.1, and the reference has InvalidArgument for another token than the last",
     ),
-    "gives_up_a_read": Outcome(
+    "cancels_a_read": Outcome(
         here="ok", vcsim="MethodNotFound", right="here: CancelRetrievePropertiesEx is of API 4.1"
     ),
-    "reads_a_property_that_is_none": Outcome(
+    "reads_an_unknown_property": Outcome(
         here="InvalidProperty",
         vcsim="ok",
-        right="here: RetrieveProperties declares InvalidProperty; vcsim tells of it in ObjectContent.missingSet",
+        right="here: RetrieveProperties declares InvalidProperty; vcsim reports it in ObjectContent.missingSet",
     ),
     "reads_a_device_by_its_key": Outcome(
         here="VirtualDisk",
@@ -79,12 +79,12 @@ DIFFERENT: dict[str, Outcome] = {
         vcsim="no answer",
         right="here: pyVmomi, whose call `Fetch` is, takes a reply without a value for an unset property; vcsim closes the connection",
     ),
-    "hears_of_a_changed_annotation": Outcome(
+    "receives_a_changed_annotation": Outcome(
         here=["config.annotation"],
         vcsim=[],
         right="here: PropertySpec.pathSet, the properties of which a filter reports",
     ),
-    "waits_from_a_version_that_is_none": Outcome(
+    "waits_from_an_unknown_version": Outcome(
         here="InvalidCollectorVersion",
         vcsim="ok",
         right="here: WaitForUpdatesEx declares InvalidCollectorVersion",
@@ -92,7 +92,7 @@ DIFFERENT: dict[str, Outcome] = {
     "asks_for_updates_without_waiting": Outcome(
         here="ok", vcsim="MethodNotFound", right="here: CheckForUpdates is of API 2.0"
     ),
-    "takes_updates_in_portions": Outcome(
+    "receives_truncated_updates": Outcome(
         here=True,
         vcsim=False,
         right="here: WaitOptions.maxObjectUpdates, and UpdateSet.truncated where there is more",
@@ -122,7 +122,7 @@ DIFFERENT: dict[str, Outcome] = {
     "makes_a_machine_without_a_processor": Outcome(
         here="InvalidArgument",
         vcsim="ok",
-        right="here: VirtualHardwareOption.numCPU lists the counts that may be, and 0 is none; which fault is our choice",
+        right="here: VirtualHardwareOption.numCPU lists the valid counts, without 0; which fault is our choice",
     ),
     "makes_a_machine_on_an_unknown_datastore": Outcome(
         here="InvalidDatastore",
@@ -196,12 +196,12 @@ DIFFERENT: dict[str, Outcome] = {
         vcsim="ok",
         right="here: ReconfigVM_Task declares VmConfigFault, an ancestor of InvalidDeviceOperation, which a vCenter gave (seen, kubernetes-sigs/cluster-api-provider-vsphere#1030)",
     ),
-    "puts_a_disk_on_no_controller": Outcome(
+    "adds_a_disk_to_an_unknown_controller": Outcome(
         here="InvalidController",
         vcsim="ok",
         right="here: ReconfigVM_Task declares VmConfigFault, an ancestor of InvalidController, which the reference has for this",
     ),
-    "removes_a_device_that_is_none": Outcome(
+    "removes_an_unknown_device": Outcome(
         here="InvalidDeviceSpec",
         vcsim="ok",
         right="here: the reference wants the server's own key of who removes (VirtualDevice.key); ReconfigVM_Task declares VmConfigFault, an ancestor of InvalidDeviceSpec; which of its kind is our choice",
@@ -209,17 +209,17 @@ DIFFERENT: dict[str, Outcome] = {
     "adds_an_adapter": Outcome(
         here=4000,
         vcsim=202,
-        right="here: no reference says it; recorded of a host, in vcsim's own esx model, an adapter has the key 4000",
+        right="here: no reference has it; recorded of a host, in vcsim's own esx model, an adapter has the key 4000",
     ),
     "adds_a_cd_drive": Outcome(
         here=[3000],
         vcsim=[202],
-        right="here: no reference says it; usage, `cdrom-3000` in the manual of govc",
+        right="here: no reference has it; usage, `cdrom-3000` in the manual of govc",
     ),
     "adds_a_serial_port": Outcome(
         here=[9000],
         vcsim=[202],
-        right="here: no reference says it; usage, `serialport-9000` in scripts that drive govc",
+        right="here: no reference has it; usage, `serialport-9000` in scripts that drive govc",
     ),
     "asks_for_a_console_ticket": Outcome(
         here="ok",
@@ -236,7 +236,7 @@ DIFFERENT: dict[str, Outcome] = {
         vcsim="MethodNotFound",
         right="here: CreateScreenshot_Task is of API 4.0; the picture is black",
     ),
-    "answers_a_question_that_is_none": Outcome(
+    "answers_an_unknown_question": Outcome(
         here="InvalidArgument",
         vcsim="MethodNotFound",
         right="here: AnswerVM is of API 2.0, and the reference has InvalidArgument for a question that is not the machine's",
@@ -278,7 +278,7 @@ DIFFERENT: dict[str, Outcome] = {
     "takes_a_snapshot_the_newer_way": Outcome(
         here="ok",
         vcsim="MethodNotFound",
-        right="here: CreateSnapshotEx_Task is of API 6.5, which vcsim says it has",
+        right="here: CreateSnapshotEx_Task is of API 6.5, which vcsim claims to have",
     ),
     "consolidates_disks": Outcome(
         here="ok", vcsim="MethodNotFound", right="here: ConsolidateVMDisks_Task is of API 5.0"
@@ -288,7 +288,7 @@ DIFFERENT: dict[str, Outcome] = {
         vcsim=0,
         right="here: FileBackedVirtualDiskSpec.capacityKb; vcsim's extents are empty",
     ),
-    "makes_a_disk_of_no_known_type": Outcome(
+    "makes_a_disk_of_an_unknown_type": Outcome(
         here="InvalidArgument",
         vcsim="ok",
         right="here: VirtualDiskSpec.diskType, one of VirtualDiskType; which fault is our choice",
@@ -302,7 +302,7 @@ DIFFERENT: dict[str, Outcome] = {
         here="ok",
         vpx="NotImplemented",
         unread={("vpx", "oslo"): "Text"},
-        right="both: the reference has CopyVirtualDisk_Task.destSpec for all servers, but only hosts take it (say the authors of govmomi, vmware/govmomi#1036)",
+        right="both: the reference has CopyVirtualDisk_Task.destSpec for all servers, but only hosts take it (by the authors of govmomi, vmware/govmomi#1036)",
     ),
     "deletes_the_disk_of_a_running_machine": Outcome(
         here="FileLocked",
@@ -342,15 +342,16 @@ DIFFERENT: dict[str, Outcome] = {
     "refreshes_a_datastore": Outcome(
         here="ok",
         vcsim="no answer",
+        unread={(kind, "oslo"): "ok" for kind in ("vcsim", "vpx")},
         right="here: a reply is an envelope (SOAP 1.1, 4); vcsim's is empty",
     ),
-    "uploads_into_no_folder": Outcome(
+    "uploads_into_a_missing_folder": Outcome(
         here="HTTP 404",
         vcsim="ok",
         right="not known: the reference has the URL (FileManager) and no word on this; vcsim makes the folder",
     ),
     "puts_a_new_file": Outcome(
-        here=201, vcsim=200, right="here: 201 for what was created (RFC 9110, 9.3.4)"
+        here=201, vcsim=200, right="here: 201 for a created resource (RFC 9110, 9.3.4)"
     ),
     "puts_without_a_session": Outcome(here=401, vcsim=200, right="here: 401 (RFC 9110, 15.5.2)"),
     "gets_without_a_session": Outcome(here=401, vcsim=200, right="here: 401 (RFC 9110, 15.5.2)"),
@@ -360,7 +361,7 @@ DIFFERENT: dict[str, Outcome] = {
         right="here: DELETE removes (RFC 9110, 9.3.5); vcsim deletes nothing",
     ),
     "puts_a_new_file_by_a_ticket": Outcome(
-        here=201, vcsim=200, right="here: 201 for what was created (RFC 9110, 9.3.4)"
+        here=201, vcsim=200, right="here: 201 for a created resource (RFC 9110, 9.3.4)"
     ),
     "adds_a_port_group_twice": Outcome(
         here="AlreadyExists",
@@ -402,17 +403,17 @@ DIFFERENT: dict[str, Outcome] = {
     "changes_the_network_as_a_whole": Outcome(
         here=True,
         vcsim=False,
-        right="here: UpdateNetworkConfig is of API 2.0, and the reference has it add what it is given in the mode `modify`; vcsim answers and changes nothing",
+        right="here: UpdateNetworkConfig is of API 2.0, and the reference has it add the given items in the mode `modify`; vcsim answers and changes nothing",
     ),
     "keeps_what_was_imported": Outcome(
         here=True,
         vcsim=False,
         right="here: an HttpNfcLease is there to bring disks; vcsim throws them away",
     ),
-    "gives_up_an_import": Outcome(
+    "aborts_an_import": Outcome(
         here=False,
         vcsim=True,
-        right="here: the reference removes what an import has made when its HttpNfcLease is aborted",
+        right="here: the reference removes an imported machine when its HttpNfcLease is aborted",
     ),
     "exports_a_machine": Outcome(
         here="ok", vcsim="MethodNotFound", right="here: ExportVm is of API 4.0"
@@ -436,21 +437,21 @@ DIFFERENT: dict[str, Outcome] = {
         unread={(kind, "pyvmomi"): "a task that it cannot read" for kind in ("vcsim", "vpx")},
         right="here: TaskInfo.entity is a ManagedEntity, which a VirtualDiskManager is not; pyVmomi cannot read vcsim's task",
     ),
-    "calls_off_a_task_that_is_done": Outcome(
+    "cancels_a_finished_task": Outcome(
         here="InvalidState", vcsim="MethodNotFound", right="here: CancelTask declares InvalidState"
     ),
-    "makes_a_history_of_tasks": Outcome(
+    "creates_a_task_collector": Outcome(
         here="NotSupported",
         vcsim="MethodNotFound",
         right="here: the reference has NotSupported for a host (CreateCollectorForTasks), and an ESXi 4.1 gave it (seen, argos83/pysphere#25)",
     ),
-    "asks_what_a_counter_means": Outcome(
+    "queries_a_counter": Outcome(
         here="ok",
         vcsim="no answer",
         alone=True,
         right="here: QueryPerfCounter is of API 2.0; vcsim's handler panics",
     ),
-    "asks_what_is_in_a_guest": Outcome(
+    "lists_files_in_a_guest": Outcome(
         here="no such manager",
         vcsim="MethodNotFound",
         right="neither: a host has guest operations; recorded of one, in vcsim's own esx model, is a ServiceContent.guestOperationsManager",

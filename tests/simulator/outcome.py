@@ -1,14 +1,13 @@
-"""What a scenario finds on each server, for all clients."""
+"""The outcome of a scenario on each server, for all clients."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-from tests.simulator.servers import Kind
-
-Client = Literal["vimlib", "pyvmomi", "oslo"]
+from tests.simulator.stage import ClientName
+from tests.simulator.values import Kind
 
 # Stands for "the same as the one before".
 SAME: Any = type("Same", (), {"__repr__": lambda _: "SAME"})()
@@ -16,7 +15,7 @@ SAME: Any = type("Same", (), {"__repr__": lambda _: "SAME"})()
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a scenario finds."""
+    """The outcome of a scenario."""
 
     # On the simulated host, on vcsim as a host, on vcsim as a vCenter.
     here: Any
@@ -24,8 +23,8 @@ class Outcome:
     vpx: Any = SAME
     # Who is right and by what source; wanted where they differ.
     right: str = ""
-    # What a client makes of an answer that it cannot read.
-    unread: Mapping[tuple[Kind, Client], Any] = field(default_factory=dict)
+    # The outcome for a client that cannot read the reply.
+    unread: Mapping[tuple[Kind, ClientName], Any] = field(default_factory=dict)
     # It breaks vcsim, or changes all of the server: it is played on one of its own.
     alone: bool = False
 
@@ -41,7 +40,7 @@ class Outcome:
     def differs(self) -> bool:
         return not self.here == self.as_host == self.as_vcenter
 
-    def on(self, kind: Kind, client: Client) -> Any:
-        """Return what a client finds on a server."""
+    def on(self, kind: Kind, client: ClientName) -> Any:
+        """Return the outcome for a client on a server."""
         found = {"here": self.here, "vcsim": self.as_host, "vpx": self.as_vcenter}[kind]
         return self.unread.get((kind, client), found)

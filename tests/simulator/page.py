@@ -7,17 +7,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.simulator import by_oslo, by_pyvmomi, by_vimlib
+from tests.simulator import scenarios as _scenarios  # noqa: F401 - registers them
 from tests.simulator.differences import DIFFERENT
+from tests.simulator.limits import CANNOT, HERE_ONLY, asked_of
 from tests.simulator.outcome import Outcome
+from tests.simulator.stage import CLIENTS, ClientName
 
 PAGE = Path(__file__).parents[2] / "docs" / "appendix" / "simulator.md"
 BEGIN = "<!-- begin: python -m tests.simulator.page -->\n"
 END = "<!-- end -->\n"
+NAMES: dict[ClientName, str] = {
+    "vimlib": "this client",
+    "pyvmomi": "pyVmomi",
+    "oslo": "oslo.vmware",
+}
 
 
 def words(found: Any) -> str:
-    """Return what a scenario found as a cell has it."""
+    """Return an outcome as the text of a cell."""
     if isinstance(found, list):
         return ", ".join(words(item) for item in found) or "nothing"
     if found is None:
@@ -46,33 +53,42 @@ def wrapped(text: str) -> str:
 
 def counted() -> str:
     """Return how many scenarios there are."""
-    ours, pyvmomi = set(by_vimlib.stage.SCENARIOS), set(by_pyvmomi.stage.SCENARIOS)
-    oslo = {name for name, item in by_oslo.stage.SCENARIOS.items() if not item.here_only}
+    common = {
+        client: {name for kind, name in asked_of(client) if kind != "here"} for client in CLIENTS
+    }
+    every = set.intersection(*common.values())
+    counts = ", ".join(f"{len(names)} by {NAMES[client]}" for client, names in common.items())
     return wrapped(
-        f"{len(ours | pyvmomi | oslo)} questions: {len(ours)} by this client, {len(pyvmomi)} by "
-        f"pyVmomi ({len(ours & pyvmomi)} of them by both), {len(oslo)} by oslo.vmware. "
+        f"{len(set.union(*common.values()))} questions: {counts}, {len(every)} of them by all three. "
         f"To {len(DIFFERENT)} of them the answers differ:"
     )
 
 
 def unasked() -> str:
-    """Return what oslo.vmware does on the simulated host alone, and why."""
-    reasons: dict[str, list[str]] = {}
-    for name, item in by_oslo.stage.SCENARIOS.items():
-        if item.here_only:
-            reasons.setdefault(item.here_only, []).append(name.replace("_", " "))
-    told = "; ".join(f"{', '.join(names)} ({why})" for why, names in reasons.items())
-    return wrapped(f"By oslo.vmware not asked of vcsim: {told}.")
+    """Return the scenarios that a client does not play, or not on vcsim, with the reason."""
+    return "".join(
+        wrapped(f"By {NAMES[client]} {what}: {listed(reasons[client])}.")
+        for what, reasons in (("not asked of vcsim", HERE_ONLY), ("not asked at all", CANNOT))
+        for client in CLIENTS
+        if reasons[client]
+    )
+
+
+def listed(reasons: dict[str, str]) -> str:
+    grouped: dict[str, list[str]] = {}
+    for name, why in reasons.items():
+        grouped.setdefault(why, []).append(name.replace("_", " "))
+    return "; ".join(f"{', '.join(names)} ({why})" for why, names in grouped.items())
 
 
 def rendered() -> str:
-    """Return what stands between the marks."""
+    """Return the generated part of the page."""
     head = "| question | here | vcsim | who is right, by what |\n|---|---|---|---|\n"
     return f"{counted()}{head}{''.join(rows())}\n{unasked().rstrip()}\n"
 
 
 def standing() -> str:
-    """Return what stands there now."""
+    """Return that part as it is in the page."""
     return PAGE.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
 
 

@@ -6,40 +6,16 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
 
 import pytest
 
 from tests.integration.peers.tools import MissingToolError
 from tests.integration.peers.vcsim import vcsim
+from tests.simulator.values import KINDS, Kind, Server
 from vimlib.simulator._run import in_thread
 
-Kind = Literal["here", "vcsim", "vpx"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
-
-
-@dataclass(frozen=True)
-class Server:
-    """A server with one machine, and how to log in to it."""
-
-    kind: Kind
-    url: str
-    username: str
-    password: str = field(repr=False)
-    # SHA-256 with colons, and a file with the certificate to trust: either is a reason.
-    thumbprint: str
-    ca: Path
-    datastore: str
-
-    @property
-    def port(self) -> int:
-        return int(self.url.partition("//")[2].partition("/")[0].rpartition(":")[2])
-
-    @property
-    def datacenter(self) -> str:
-        return "DC0" if self.kind == "vpx" else "ha-datacenter"
+__all__ = ["KINDS", "Kind", "Server", "serving"]
 
 
 @contextmanager

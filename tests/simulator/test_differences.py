@@ -1,4 +1,4 @@
-"""What the table of differences and its page say of the API is so in the binding.
+"""The claims of the table of differences and its page about the API, checked against the binding.
 
 A source in the table is prose, but some of its words are claims that are checked here:
 
@@ -9,7 +9,7 @@ A source in the table is prose, but some of its words are claims that are checke
 `T.p is a U`                            its type
 
 Each name of the API is one of the binding: a type, a method, a fault, `T.p` or `M.p`. Where the
-host is said to be right by a declared fault, that fault is what it answers.
+host is right by a declared fault, it answers that fault.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def bare(text: str) -> str:
 
 
 def names(text: str) -> Iterator[str]:
-    """Yield what is written like a name of the API: `TwoCapitals`, `Type.property`, `oneCapital`."""
+    """Yield words that look like a name of the API: `TwoCapitals`, `Type.property`, `oneCapital`."""
     for word in re.findall(r"\b[A-Za-z]\w*(?:\.[a-z]\w*)?", bare(text)):
         head, _, tail = word.partition(".")
         capitals = sum(letter.isupper() for letter in head)
@@ -120,7 +120,7 @@ def check_name(name: str) -> None:
 
 def check_version(name: str, version: str) -> None:
     assert method(name).since == version, f"{name} is of API {method(name).since}"
-    vcsim = OUTCOMES["tells_its_api_version"].as_host
+    vcsim = OUTCOMES["reports_its_api_version"].as_host
     assert parse_version(version) <= parse_version(vcsim), f"vcsim is of API {vcsim}"
 
 
@@ -134,7 +134,7 @@ def check_declared(name: str, declared: str, meant: str) -> None:
 
 
 def check(outcome: Outcome) -> None:
-    """Check what the source of an outcome claims."""
+    """Check the claims in the source of an outcome."""
     who, _, source = outcome.right.partition(": ")
     text = bare(source)
     for mark, pattern in MARKS.items():
@@ -156,7 +156,7 @@ def check(outcome: Outcome) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(DIFFERENT))
-def test_what_the_source_of_a_difference_says_is_so(name: str) -> None:
+def test_the_source_of_a_difference_agrees_with_the_binding(name: str) -> None:
     check(DIFFERENT[name])
 
 
@@ -179,12 +179,12 @@ def test_what_the_source_of_a_difference_says_is_so(name: str) -> None:
         ("here: TaskInfo.entity is a VirtualDiskManager", "is a Field"),
     ],
 )
-def test_what_is_not_so_is_seen(right: str, why: str) -> None:
+def test_a_wrong_source_is_detected(right: str, why: str) -> None:
     with pytest.raises(AssertionError, match=why):
         check(Outcome(here="NotSupported", vcsim="ok", right=right))
 
 
-def test_what_the_page_names_beside_the_table_is_the_apis() -> None:
+def test_the_page_names_only_items_of_the_api() -> None:
     text = page.PAGE.read_text(encoding="utf-8")
     table = text.partition(page.BEGIN)[2].partition(page.END)[0]
     found = set(names(text.replace(table, "")))

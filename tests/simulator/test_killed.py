@@ -42,7 +42,7 @@ def connect(ready: dict[str, Any]) -> Any:
     return vimlib.connect(ready["url"], ready["username"], ready["password"], tls=trust)
 
 
-async def test_what_was_confirmed_outlives_a_kill(tmp_path: Path) -> None:
+async def test_confirmed_changes_survive_a_kill(tmp_path: Path) -> None:
     options = {
         "datastores": {"datastore1": str(tmp_path / "ds")},
         "state": str(tmp_path / "state.json"),
@@ -66,7 +66,7 @@ async def test_what_was_confirmed_outlives_a_kill(tmp_path: Path) -> None:
             assert row.props == {"name": "survivor", "runtime.powerState": "poweredOn"}
 
 
-async def test_a_state_that_is_none_is_refused(tmp_path: Path) -> None:
+async def test_a_file_that_is_not_a_state_is_refused(tmp_path: Path) -> None:
     from vimlib.simulator import ESXHost
 
     path = tmp_path / "state.json"

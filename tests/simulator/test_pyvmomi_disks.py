@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.simulator.conftest import Host
+from tests.simulator.images import CONTENT, stream_optimized
 from tests.simulator.vmomi import vim, vmodl
 
 pytestmark = pytest.mark.slow
@@ -52,54 +52,6 @@ def free(host: Host) -> int:
     return int(host.datacenter.datastore[0].summary.freeSpace)
 
 
-def stream_optimized(content: bytes) -> bytes:
-    """Return a streamOptimized file of `content`, written by the book, apart from the simulator's own writer."""
-    grain = 65536
-    text = (
-        f'# Disk DescriptorFile\nversion=1\nCID=1234abcd\nparentCID=ffffffff\ncreateType="streamOptimized"\n'
-        f'RW {len(content) // 512} SPARSE "x.vmdk"\nddb.adapterType = "lsilogic"\n'
-    ).encode()
-    header = struct.pack(
-        "<IIIQQQQIQQQBccccH",
-        0x564D444B,
-        3,
-        0x30001,
-        len(content) // 512,
-        128,
-        1,
-        20,
-        512,
-        0,
-        0xFFFFFFFFFFFFFFFF,
-        128,
-        0,
-        b"\n",
-        b" ",
-        b"\r",
-        b"\n",
-        1,
-    ).ljust(512, b"\0")
-    out = bytearray(header + text.ljust(127 * 512, b"\0"))
-    places = []
-    for at in range(0, len(content), grain):
-        data = content[at : at + grain]
-        places.append(0)
-        if any(data):
-            places[-1] = len(out) // 512
-            packed = zlib.compress(data)
-            piece = struct.pack("<QI", at // 512, len(packed)) + packed
-            out += piece + bytes(-len(piece) % 512)
-    out += struct.pack("<QII", 4, 0, 1).ljust(512, b"\0")
-    table = len(out) // 512
-    out += struct.pack("<512I", *(places + [0] * (512 - len(places))))
-    out += struct.pack("<QII", 1, 0, 2).ljust(512, b"\0")
-    directory = len(out) // 512
-    out += struct.pack("<I", table).ljust(512, b"\0")
-    footer = header[:56] + struct.pack("<Q", directory) + header[64:]
-    out += struct.pack("<QII", 1, 0, 3).ljust(512, b"\0") + footer + bytes(512)
-    return bytes(out)
-
-
 def monolithic_sparse(content: bytes) -> bytes:
     grains = len(content) // 65536
     text = f'# Disk DescriptorFile\ncreateType="monolithicSparse"\nRW {len(content) // 512} SPARSE "x.vmdk"\n'.encode()
@@ -135,9 +87,6 @@ def monolithic_sparse(content: bytes) -> bytes:
     return bytes(out)
 
 
-CONTENT = b"A" * 65536 + bytes(65536 * 3) + bytes(range(256)) * 256 + bytes(65536 * 11)
-
-
 @pytest.mark.parametrize(
     ("kind", "takes"),
     [("thick", MIB), ("eagerZeroedThick", MIB), ("preallocated", MIB), ("thin", 0)],
@@ -153,37 +102,6 @@ def test_a_new_disk_has_descriptor_and_extent(shared: Host, kind: str, takes: in
     assert (folder / f"new-{kind}-flat.vmdk").stat().st_size == MIB
     taken = before - free(shared) - len(text)
     assert taken == takes
-
-
-@pytest.mark.parametrize(
-    ("path", "kind", "kb", "fault"),
-    [
-        ("twice.vmdk", "thick", 1024, vim.fault.FileAlreadyExists),
-        ("no/folder.vmdk", "thick", 1024, vim.fault.FileNotFound),
-        ("kind.vmdk", "nonsense", 1024, vmodl.fault.InvalidArgument),
-        ("size.vmdk", "thick", 0, vmodl.fault.InvalidArgument),
-        ("huge.vmdk", "thick", 2 << 30, vim.fault.NoDiskSpace),
-    ],
-)
-def test_a_disk_that_cannot_be(
-    shared: Host, path: str, kind: str, kb: int, fault: type[Exception]
-) -> None:
-    if path == "twice.vmdk":
-        new_disk(shared, path)
-    with pytest.raises(fault):
-        new_disk(shared, path, kb=kb, kind=kind)
-
-
-def test_a_datastore_that_is_not_there(shared: Host) -> None:
-    spec = vim.VirtualDiskManager.FileBackedVirtualDiskSpec(
-        diskType="thin", adapterType="lsiLogic", capacityKb=1024
-    )
-    with pytest.raises(vim.fault.InvalidDatastore):
-        shared.done(
-            shared.content.virtualDiskManager.CreateVirtualDisk_Task(
-                "[no] x.vmdk", shared.datacenter, spec
-            )
-        )
 
 
 @pytest.mark.parametrize("kind", ["flat", "sparse", "streamOptimized"])
@@ -266,7 +184,7 @@ def test_a_full_datastore_refuses_a_copy(connect: Callable[..., Host]) -> None:
     copy(host, "source.vmdk", "target.vmdk", kind="thin")
 
 
-def test_moved_with_its_extent(shared: Host) -> None:
+def test_a_disk_is_moved_with_its_extent(shared: Host) -> None:
     new_disk(shared, "here.vmdk")
     manager = shared.content.virtualDiskManager
     args = (
@@ -286,7 +204,7 @@ def test_moved_with_its_extent(shared: Host) -> None:
         shared.done(manager.MoveVirtualDisk_Task(*args))
 
 
-def test_extended_and_deleted(shared: Host) -> None:
+def test_a_disk_is_extended_and_deleted(shared: Host) -> None:
     new_disk(shared, "wax.vmdk")
     manager = shared.content.virtualDiskManager
     shared.done(
@@ -358,3 +276,8 @@ def test_the_thick_disk_dance_of_nova(shared: Host) -> None:
     shared.done(vm.PowerOnVM_Task())
     assert vm.runtime.powerState == "poweredOn"
     shared.done(vm.PowerOffVM_Task())
+
+
+def test_a_disk_of_no_size_is_refused(shared: Host) -> None:
+    with pytest.raises(vmodl.fault.InvalidArgument):
+        new_disk(shared, "size.vmdk", kb=0)

@@ -7,7 +7,7 @@ import pytest
 
 from tests.simulator.conftest import Host
 from tests.simulator.vmomi import GetWsdlMethod, vim, vmodl
-from vimlib.simulator import _tasks as tasks
+from vimlib.simulator._service import tasks
 
 pytestmark = pytest.mark.slow
 
@@ -102,7 +102,7 @@ def test_a_collector_reads_both_ways(shared: Host) -> None:
         collector.ReadNextEvents(1)
 
 
-def test_a_collector_hears_of_new_events(shared: Host) -> None:
+def test_a_collector_receives_new_events(shared: Host) -> None:
     vm = shared.create()
     collector = shared.content.eventManager.CreateCollectorForEvents(about(vm))
     assert collector.ReadNextEvents(10) == []
@@ -117,16 +117,6 @@ def test_a_user_logs_an_event(shared: Host) -> None:
     event = found(shared, about(vm))[-1]
     assert type(event).__name__.endswith("GeneralUserEvent")
     assert event.message == "hello"
-
-
-def test_a_host_has_no_collectors_of_tasks(shared: Host) -> None:
-    with pytest.raises(vmodl.fault.NotSupported):
-        shared.content.taskManager.CreateCollectorForTasks(vim.TaskFilterSpec())
-
-
-def test_a_host_answers_no_query_for_events(shared: Host) -> None:
-    with pytest.raises(vmodl.fault.NotImplemented):
-        shared.content.eventManager.QueryEvents(about(shared.content.rootFolder, "all"))
 
 
 @pytest.mark.parametrize("method", sorted({*tasks._OWN_NAMES, *tasks._OWNED_NAMES}))

@@ -1,4 +1,4 @@
-"""Faults on order, as a client that we did not write meets them."""
+"""Injected faults, as a client that we did not write meets them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.simulator.conftest import Host, leave, login
+from tests.simulator.conftest import Host, browsing, leave, login
 from tests.simulator.vmomi import vim, vmodl
 from vimlib import vim25
 from vimlib.simulator._run import in_thread
@@ -58,7 +58,7 @@ def test_a_task_fails(host: Host) -> None:
     ("what", "done"),
     [("drop", False), ("reset", False), ("html", False), ("lose", True), ("truncate", True)],
 )
-def test_a_broken_answer_and_what_was_done(host: Host, what: str, done: bool) -> None:
+def test_a_call_with_a_broken_reply_may_have_been_run(host: Host, what: str, done: bool) -> None:
     vm = machine(host)
     # pyVmomi repeats a call whose connection broke, so every try has to break.
     order(host, "MarkAsTemplate", what, times=None)
@@ -67,11 +67,11 @@ def test_a_broken_answer_and_what_was_done(host: Host, what: str, done: bool) ->
         vm.UnregisterVM()
     assert not isinstance(caught.value, vim.fault.InvalidPowerState)
     host.esx.threadsafe(host.esx.faults.clear)
-    assert ("vm-0" in {m.name for m in host.esx.world.machines.values()}) is not done
+    assert ("vm-0" in {m.name for m in host.esx.machines.values()}) is not done
     assert host.si.CurrentTime()
 
 
-def test_every_call_is_written_down(host: Host) -> None:
+def test_every_call_is_logged(host: Host) -> None:
     vm = machine(host)
     with pytest.raises(vim.fault.InvalidPowerState):
         vm.PowerOffVM_Task()
@@ -97,7 +97,7 @@ def test_latency(connect: Callable[..., Host]) -> None:
 
 
 @pytest.mark.parametrize("face", ["fault", "empty", "missing"])
-def test_the_three_faces_of_an_ended_session(host: Host, face: str) -> None:
+def test_an_ended_session_shows_as_configured(host: Host, face: str) -> None:
     collector = host.content.propertyCollector
     spec = vmodl.query.PropertyCollector.FilterSpec(
         objectSet=[vmodl.query.PropertyCollector.ObjectSpec(obj=host.system)],
@@ -135,29 +135,28 @@ def test_a_full_datastore(host: Host) -> None:
         host.done(task)
 
 
-def test_a_put_that_breaks_leaves_what_came(host: Host, tmp_path: Path) -> None:
-    pem = tmp_path / "host.pem"
-    pem.write_bytes(host.esx.certificate_pem)
+def test_a_broken_upload_keeps_the_received_bytes(host: Host) -> None:
     order(host, "PUT", "reset", after=100_000)
     cookie = host.si._stub.cookie.split(";")[0]
-    url = f"https://127.0.0.1:{host.esx.world.port}/folder/part.bin?dcPath=ha-datacenter&dsName=datastore1"
-    with requests.Session() as session:
-        session.trust_env = False
+    url = (
+        f"https://127.0.0.1:{host.esx.port}/folder/part.bin?dcPath=ha-datacenter&dsName=datastore1"
+    )
+    with browsing(host.esx) as session:
         with pytest.raises(requests.RequestException):
-            session.put(url, data=bytes(5_000_000), headers={"Cookie": cookie}, verify=str(pem))
+            session.put(url, data=bytes(5_000_000), headers={"Cookie": cookie})
         size = host.esx.datastore_path().joinpath("part.bin").stat().st_size
         assert 0 < size < 5_000_000
         order(host, "PUT", "status", status=503, headers={"Retry-After": "2"})
-        answer = session.put(url, data=b"x", headers={"Cookie": cookie}, verify=str(pem))
+        answer = session.put(url, data=b"x", headers={"Cookie": cookie})
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
 
 
 def test_a_restart_ends_sessions_and_tasks_and_keeps_machines(host: Host) -> None:
     vm = machine(host)
     host.done(vm.PowerOnVM_Task())
-    port = host.esx.world.port
+    port = host.esx.port
     host.esx.threadsafe(host.esx.restart)
-    assert host.esx.world.port == port
+    assert host.esx.port == port
     host.si._stub.DropConnections()
     with pytest.raises(vim.fault.NotAuthenticated):
         host.si.CurrentTime()
@@ -191,7 +190,7 @@ def test_a_reboot_turns_machines_off(host: Host) -> None:
     leave(other)
 
 
-def test_a_reboot_by_the_api_wants_maintenance(host: Host) -> None:
+def test_a_reboot_by_the_api_needs_maintenance_mode(host: Host) -> None:
     with pytest.raises(vim.fault.InvalidState):
         host.done(host.system.RebootHost_Task(False))
 
@@ -214,7 +213,7 @@ def test_state_outlives_the_process(tmp_path: Path) -> None:
         machine(host).UnregisterVM()
         moid, password, thumbprint = vm._moId, esx.credentials.password, esx.thumbprint
         store = host.datacenter.datastore[0]._moId
-        # What the file says now is what a kill would leave.
+        # A kill would leave the file as it is now.
         kept = (tmp_path / "state.json").read_bytes()
         leave(si)
     (tmp_path / "state.json").write_bytes(kept)
@@ -240,14 +239,10 @@ def test_state_outlives_the_process(tmp_path: Path) -> None:
         leave(si)
 
 
-def test_the_control_endpoint(connect: Callable[..., Host], tmp_path: Path) -> None:
+def test_the_control_endpoint(connect: Callable[..., Host]) -> None:
     host = connect(vms=1, control=True)
-    pem = tmp_path / "host.pem"
-    pem.write_bytes(host.esx.certificate_pem)
-    base = f"https://127.0.0.1:{host.esx.world.port}/_ctl"
-    with requests.Session() as session:
-        session.trust_env = False
-        session.verify = str(pem)
+    base = f"https://127.0.0.1:{host.esx.port}/_ctl"
+    with browsing(host.esx) as session:
         assert session.post(f"{base}/expire", json={}).status_code == 401
         session.auth = ("root", host.esx.credentials.password)
         body: Any = {
@@ -275,14 +270,10 @@ def test_the_control_endpoint(connect: Callable[..., Host], tmp_path: Path) -> N
         assert session.post(f"{base}/restart", json={}).status_code == 200
 
 
-def test_the_control_endpoint_is_off_by_default(shared: Host, tmp_path: Path) -> None:
-    pem = tmp_path / "host.pem"
-    pem.write_bytes(shared.esx.certificate_pem)
-    with requests.Session() as session:
-        session.trust_env = False
+def test_the_control_endpoint_is_off_by_default(shared: Host) -> None:
+    with browsing(shared.esx) as session:
         answer = session.post(
-            f"https://127.0.0.1:{shared.esx.world.port}/_ctl/expire",
+            f"https://127.0.0.1:{shared.esx.port}/_ctl/expire",
             auth=("root", shared.esx.credentials.password),
-            verify=str(pem),
         )
     assert answer.status_code == 404

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 Change = vim.vm.device.VirtualDeviceSpec
 
 
-def test_a_machine_has_what_a_host_gives_it(shared: Host) -> None:
+def test_a_new_machine_has_the_default_devices(shared: Host) -> None:
     vm = shared.create("shape", disk_kb=2048, nic=True, memoryMB=512, numCPUs=2)
     assert vm.config.files.vmPathName == "[datastore1] shape/shape.vmx"
     assert (vm.config.hardware.numCPU, vm.config.hardware.memoryMB) == (2, 512)
@@ -63,7 +63,9 @@ def test_odd_memory_is_found_when_the_machine_starts(shared: Host, size: int) ->
         ({"uuid": "no-uuid"}, vmodl.fault.InvalidArgument),
     ],
 )
-def test_a_spec_that_cannot_be(shared: Host, wrong: dict[str, Any], fault: type[Exception]) -> None:
+def test_an_invalid_spec_is_refused(
+    shared: Host, wrong: dict[str, Any], fault: type[Exception]
+) -> None:
     before = len(shared.datacenter.vmFolder.childEntity)
     folders = set(shared.files("[datastore1]"))
     spec = shared.spec()
@@ -87,7 +89,9 @@ def test_a_spec_that_cannot_be(shared: Host, wrong: dict[str, Any], fault: type[
         (disk(2 << 30, thin=False), vim.fault.NoDiskSpace),
     ],
 )
-def test_a_device_that_cannot_be(shared: Host, changes: list[Any], fault: type[Exception]) -> None:
+def test_an_invalid_device_is_refused(
+    shared: Host, changes: list[Any], fault: type[Exception]
+) -> None:
     with pytest.raises(fault):
         shared.create("bad-device", deviceChange=changes)
     assert shared.content.searchIndex.FindByInventoryPath("ha-datacenter/vm/bad-device") is None
@@ -100,26 +104,15 @@ def test_a_left_over_folder_makes_the_host_choose_another_name(shared: Host) -> 
     assert vm.config.files.vmPathName == "[datastore1] taken_1/taken.vmx"
 
 
-def test_states_and_what_each_allows(shared: Host) -> None:
+def test_a_power_fault_has_the_state_and_a_boot_its_time(shared: Host) -> None:
     vm = shared.create(disk_kb=1024)
-    for wrong in (vm.PowerOffVM_Task, vm.SuspendVM_Task, vm.ResetVM_Task):
-        with pytest.raises(vim.fault.InvalidPowerState) as caught:
-            shared.done(wrong())
-        assert caught.value.existingState == "poweredOff"
+    with pytest.raises(vim.fault.InvalidPowerState) as caught:
+        shared.done(vm.PowerOffVM_Task())
+    assert caught.value.existingState == "poweredOff"
     shared.done(vm.PowerOnVM_Task())
-    assert vm.runtime.powerState == "poweredOn"
     assert vm.runtime.bootTime is not None
-    for wrong in (vm.PowerOnVM_Task, vm.Destroy_Task, vm.UnregisterVM):
-        with pytest.raises(vim.fault.InvalidPowerState):
-            shared.done(wrong())
-    shared.done(vm.ResetVM_Task())
-    shared.done(vm.SuspendVM_Task())
-    assert vm.runtime.powerState == "suspended"
-    shared.done(vm.PowerOnVM_Task())
     shared.done(vm.PowerOffVM_Task())
-    assert vm.runtime.powerState == "poweredOff"
     assert vm.runtime.bootTime is None
-    shared.done(vm.Destroy_Task())
 
 
 def test_the_guest_is_asked_only_if_tools_run(host: Host) -> None:
@@ -307,22 +300,13 @@ def test_an_adapter_changes_networks(shared: Host) -> None:
     system.RemovePortGroup("other net")
 
 
-def test_renaming(shared: Host) -> None:
-    first, second = shared.create("before"), shared.create("occupied")
-    shared.done(first.Rename_Task("after"))
-    assert first.name == "after"
-    with pytest.raises(vim.fault.DuplicateName):
-        shared.done(first.Rename_Task("occupied"))
-    assert second.name == "occupied"
+def test_a_machine_is_not_renamed_to_nothing(shared: Host) -> None:
     with pytest.raises(vim.fault.InvalidName):
-        shared.done(first.Rename_Task(""))
+        shared.done(shared.create().Rename_Task(""))
 
 
-def test_names_with_slashes_are_escaped(shared: Host) -> None:
-    vm = shared.create("a/b%c")
-    assert vm.name == "a%2fb%25c"
-    assert vm.config.name == "a/b%c"
-    shared.done(vm.Destroy_Task())
+def test_a_name_is_escaped_outside_of_the_configuration(shared: Host) -> None:
+    assert shared.create("a/b%c").config.name == "a/b%c"
 
 
 def test_unregistered_and_registered_again(shared: Host) -> None:
@@ -333,8 +317,6 @@ def test_unregistered_and_registered_again(shared: Host) -> None:
         vm.config.hardware.device[-1].macAddress,
     )
     folder = shared.datacenter.vmFolder
-    with pytest.raises(vim.fault.AlreadyExists):
-        shared.done(folder.RegisterVM_Task(path, None, False, shared.pool, None))
     vm.UnregisterVM()
     with pytest.raises(vmodl.fault.ManagedObjectNotFound):
         print(vm.name)
@@ -351,33 +333,16 @@ def test_unregistered_and_registered_again(shared: Host) -> None:
     shared.done(back.PowerOffVM_Task())
 
 
-def test_what_is_no_machine_cannot_be_registered(shared: Host) -> None:
-    with pytest.raises(vim.fault.NotFound):
-        shared.done(
-            shared.datacenter.vmFolder.RegisterVM_Task(
-                "[datastore1] no/such.vmx", None, False, shared.pool, None
-            )
-        )
-    shared.esx.datastore_path().joinpath("bad.vmx").write_text("this is no configuration\n")
+def test_a_file_that_is_not_a_configuration_is_not_registered(shared: Host) -> None:
+    shared.esx.datastore_path().joinpath("bad.vmx").write_text("not a configuration\n")
+    task = shared.datacenter.vmFolder.RegisterVM_Task(
+        "[datastore1] bad.vmx", None, False, shared.pool, None
+    )
     with pytest.raises(vim.fault.InvalidVmConfig):
-        shared.done(
-            shared.datacenter.vmFolder.RegisterVM_Task(
-                "[datastore1] bad.vmx", None, False, shared.pool, None
-            )
-        )
+        shared.done(task)
 
 
-def test_destroyed_with_its_files(shared: Host) -> None:
-    vm = shared.create("gone", disk_kb=1024)
-    shared.done(vm.PowerOnVM_Task())
-    shared.done(vm.PowerOffVM_Task())
-    shared.done(vm.Destroy_Task())
-    assert "gone" not in shared.files("[datastore1]")
-    with pytest.raises(vmodl.fault.ManagedObjectNotFound):
-        print(vm.name)
-
-
-def test_destroying_spares_what_is_not_the_machines(shared: Host) -> None:
+def test_destroying_a_machine_spares_other_files(shared: Host) -> None:
     vm = shared.create("spares")
     shared.esx.datastore_path().joinpath("spares", "notes.txt").write_text("mine")
     shared.done(vm.Destroy_Task())
@@ -385,7 +350,7 @@ def test_destroying_spares_what_is_not_the_machines(shared: Host) -> None:
 
 
 @pytest.mark.parametrize("broken", ["missing", "short", "no descriptor", "sparse"])
-def test_no_power_without_a_right_disk(shared: Host, broken: str) -> None:
+def test_a_machine_with_a_broken_disk_is_not_powered_on(shared: Host, broken: str) -> None:
     vm = shared.create(f"broken {broken}", disk_kb=1024)
     folder = (
         shared.esx.datastore_path()
@@ -502,16 +467,7 @@ def test_a_question_stops_the_task_until_it_is_answered(host: Host) -> None:
     assert host.esx.machine("vm-0").answers == ["1"]
 
 
-def test_what_vcenter_alone_does_is_refused(shared: Host) -> None:
-    vm = shared.create()
-    clone = vim.vm.CloneSpec(location=vim.vm.RelocateSpec(), powerOn=False, template=False)
-    with pytest.raises(vmodl.fault.NotSupported):
-        shared.done(vm.CloneVM_Task(shared.datacenter.vmFolder, "clone", clone))
-    with pytest.raises(vmodl.fault.NotSupported):
-        shared.datacenter.vmFolder.CreateFolder("folder")
-
-
-def test_what_is_not_simulated_says_so(shared: Host) -> None:
+def test_an_unsimulated_method_answers_not_implemented(shared: Host) -> None:
     with pytest.raises(vmodl.fault.NotImplemented):
         shared.create().QueryUnownedFiles()
 

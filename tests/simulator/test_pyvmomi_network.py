@@ -40,18 +40,9 @@ def test_a_port_group_is_seen_everywhere(shared: Host) -> None:
     assert network.summary.accessible
 
 
-@pytest.mark.parametrize(
-    ("spec", "fault"),
-    [
-        (group("VM Network"), vim.fault.AlreadyExists),
-        (group("lost", switch="vSwitch9"), vim.fault.NotFound),
-        (group("far", vlan=5000), vmodl.fault.InvalidArgument),
-        (group("near", vlan=-1), vmodl.fault.InvalidArgument),
-        (group(""), vmodl.fault.InvalidArgument),
-    ],
-)
-def test_a_port_group_that_cannot_be(shared: Host, spec: Any, fault: type[Exception]) -> None:
-    with pytest.raises(fault):
+@pytest.mark.parametrize("spec", [group("near", vlan=-1), group("")])
+def test_an_invalid_port_group_is_refused(shared: Host, spec: Any) -> None:
+    with pytest.raises(vmodl.fault.InvalidArgument):
         system(shared).AddPortGroup(spec)
 
 
@@ -135,7 +126,7 @@ def test_a_running_machine_has_a_port(shared: Host) -> None:
     assert list(found.port) == []
 
 
-def test_the_host_says_what_it_is(shared: Host) -> None:
+def test_the_host_describes_itself(shared: Host) -> None:
     summary = shared.system.summary
     assert summary.config.product.apiType == "HostAgent"
     assert summary.hardware.memorySize == 128 << 30

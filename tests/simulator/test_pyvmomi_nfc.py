@@ -11,20 +11,17 @@ import pytest
 import requests
 
 from tests.simulator import trust
-from tests.simulator.conftest import Host, disk
-from tests.simulator.test_pyvmomi_disks import CONTENT, stream_optimized
+from tests.simulator.conftest import Host, browsing, disk
+from tests.simulator.images import CONTENT, stream_optimized
 from tests.simulator.vmomi import vim
+from vimlib.simulator._vm.nfc import Lease
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def web(shared: Host, tmp_path: Any) -> Iterator[requests.Session]:
-    pem = tmp_path / "host.pem"
-    pem.write_bytes(shared.esx.certificate_pem)
-    with requests.Session() as session:
-        session.trust_env = False
-        session.verify = str(pem)
+def web(shared: Host) -> Iterator[requests.Session]:
+    with browsing(shared.esx) as session:
         yield session
 
 
@@ -38,7 +35,7 @@ def ready(lease: Any) -> Any:
 
 def url(host: Host, info: Any) -> str:
     [device] = info.deviceUrl
-    return str(device.url).replace("*", f"127.0.0.1:{host.esx.world.port}")
+    return str(device.url).replace("*", f"127.0.0.1:{host.esx.port}")
 
 
 def begin(host: Host, name: str) -> Any:
@@ -63,7 +60,7 @@ def test_an_imported_disk_has_the_bytes(shared: Host, web: requests.Session) -> 
     assert web.put(url(shared, info), data=b"").status_code == 404
 
 
-def test_a_lease_is_complete_when_what_was_sent_has_arrived(shared: Host) -> None:
+def test_a_lease_is_completed_after_its_uploads(shared: Host) -> None:
     # As oslo.vmware does, which does not wait for an upload's answer.
     lease = begin(shared, "hurried")
     target = urlsplit(url(shared, ready(lease)))
@@ -73,7 +70,7 @@ def test_a_lease_is_complete_when_what_was_sent_has_arrived(shared: Host) -> Non
     connection.putrequest("POST", target.path)
     connection.putheader("Content-Length", str(len(image)))
     connection.endheaders(image[:1000])
-    [leased] = [each for each in shared.esx.world.leases.values() if each.state == "ready"]
+    [leased] = [each for each in shared.esx.registry.all(Lease).values() if each.state == "ready"]
     while not leased.uploads:
         time.sleep(0.001)
     ending = threading.Thread(target=lease.HttpNfcLeaseComplete)
@@ -97,17 +94,17 @@ def test_an_aborted_import_leaves_nothing(shared: Host, web: requests.Session) -
     assert "aborted" not in shared.files("[datastore1]")
 
 
-def test_a_lease_that_nobody_keeps_alive_ends(shared: Host) -> None:
+def test_a_lease_without_progress_times_out(shared: Host) -> None:
     lease = begin(shared, "forgotten")
     ready(lease)
-    world = shared.esx.world
+    registry = shared.esx.registry
 
     def age() -> None:
-        for each in world.leases.values():
+        for each in registry.all(Lease).values():
             each.heard -= 1000
 
     async def watch() -> None:
-        for each in list(world.leases.values()):
+        for each in list(registry.all(Lease).values()):
             await each.watch()
 
     shared.esx.threadsafe(age)
@@ -119,7 +116,7 @@ def test_a_lease_that_nobody_keeps_alive_ends(shared: Host) -> None:
     assert shared.content.searchIndex.FindByInventoryPath("ha-datacenter/vm/forgotten") is None
 
 
-def test_an_import_that_cannot_be_says_why_in_the_lease(shared: Host) -> None:
+def test_a_failed_import_has_its_fault_in_the_lease(shared: Host) -> None:
     shared.create("there already")
     lease = begin(shared, "there already")
     deadline = time.monotonic() + 60
@@ -137,7 +134,7 @@ def test_garbage_is_refused(shared: Host, web: requests.Session) -> None:
     lease.HttpNfcLeaseAbort(None)
 
 
-def test_what_is_exported_can_be_imported(
+def test_an_exported_disk_can_be_imported(
     shared: Host, web: requests.Session, tmp_path: Any
 ) -> None:
     vm = shared.create("exported", deviceChange=disk(len(CONTENT) // 1024))

@@ -1,4 +1,4 @@
-"""What nova's driver of 2011 did to a host, call by call, and what it believed a host to answer.
+"""The calls of nova's driver of 2011 to a host, and the answers that it expected.
 
 After the description of that driver (tag 2011.2): spawn, snapshot, reboot, suspend, resume, destroy,
 and the checks of its VLAN manager.
@@ -28,7 +28,7 @@ class Nova:
         self.pem = pem
 
     def http(self, method: str, path: str, **more: Any) -> requests.Response:
-        url = f"https://127.0.0.1:{self.host.esx.world.port}/folder/{path}"
+        url = f"https://127.0.0.1:{self.host.esx.port}/folder/{path}"
         headers = {
             "Cookie": self.host.si._stub.cookie.split(";")[0],
             "User-Agent": "OpenStack-ESX-Adapter",

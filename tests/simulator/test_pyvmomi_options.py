@@ -60,7 +60,7 @@ def test_asks_for_one_guest(shared: Host) -> None:
     assert guest.family == "linuxGuest"
 
 
-def test_asks_for_a_version_that_is_none(shared: Host) -> None:
+def test_an_unknown_hardware_version_is_refused(shared: Host) -> None:
     with pytest.raises(vmodl.fault.InvalidArgument):
         browser(shared).QueryConfigOption("vmx-99")
 
@@ -72,7 +72,7 @@ def test_reads_the_targets(shared: Host) -> None:
     assert [net.network.network for net in target.network] == list(shared.datacenter.network)
 
 
-def test_reads_what_the_host_can_do(shared: Host) -> None:
+def test_reads_the_capabilities_of_the_host(shared: Host) -> None:
     found = browser(shared).QueryTargetCapabilities(shared.system)
     assert found.screenshotSupported
     assert not found.ftSupported
@@ -151,7 +151,7 @@ def test_reads_how_busy_the_host_is_as_csv(shared: Host) -> None:
     assert len(found.value[0].value.split(",")) == len(found.sampleInfoCSV.split(",")) // 2
 
 
-def test_asks_for_statistics_of_a_folder(shared: Host) -> None:
+def test_a_folder_has_no_statistics(shared: Host) -> None:
     folder = shared.datacenter.vmFolder
     manager = shared.content.perfManager
     assert not manager.QueryPerfProviderSummary(folder).currentSupported

@@ -130,11 +130,6 @@ def test_removing_all(shared: Host) -> None:
     shared.done(vm.PowerOffVM_Task())
 
 
-def test_reverting_without_a_snapshot(shared: Host) -> None:
-    with pytest.raises(vim.fault.NotFound):
-        shared.done(shared.create().RevertToCurrentSnapshot_Task(None, None))
-
-
 def test_the_newest_snapshot_is_the_current_one(shared: Host) -> None:
     vm = shared.create("newest", disk_kb=1024, annotation="kept")
     snap(shared, vm, "1")

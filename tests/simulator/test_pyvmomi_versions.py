@@ -5,11 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import requests
 
-from tests.simulator.conftest import Host
+from tests.simulator.conftest import Host, browsing
 from tests.simulator.vmomi import vim, vmodl
-from vimlib.simulator._versions import RELEASES
+from vimlib.simulator._core.versions import RELEASES
 
 pytestmark = pytest.mark.slow
 Collector = vmodl.query.PropertyCollector
@@ -29,7 +28,7 @@ def test_each_release_works_a_machine(connect: Callable[..., Host], version: str
     host.done(vm.Destroy_Task())
 
 
-def test_a_host_of_old_shows_nothing_younger(connect: Callable[..., Host]) -> None:
+def test_an_old_host_has_no_newer_fields(connect: Callable[..., Host]) -> None:
     host = connect(version="4.0", vms=1)
     vm = host.datacenter.vmFolder.childEntity[0]
     config = vm.config
@@ -39,27 +38,23 @@ def test_a_host_of_old_shows_nothing_younger(connect: Callable[..., Host]) -> No
     assert config.version == "vmx-07"
 
 
-def post(host: Host, tmp_path: Any, body: str, action: str = "urn:vim25/8.0.3.0") -> Any:
-    pem = tmp_path / "host.pem"
-    pem.write_bytes(host.esx.certificate_pem)
-    with requests.Session() as session:
-        session.trust_env = False
+def post(host: Host, body: str, action: str = "urn:vim25/8.0.3.0") -> Any:
+    with browsing(host.esx) as session:
         return session.post(
             host.esx.url,
             data=f'<soap:Envelope xmlns:soap="http://schemas.xmlsoap.org/soap/envelope/" '
             f'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><soap:Body>{body}</soap:Body></soap:Envelope>',
             headers={"Cookie": host.si._stub.cookie.split(";")[0], "SOAPAction": action},
-            verify=str(pem),
         )
 
 
-def test_a_method_that_is_too_young(connect: Callable[..., Host], tmp_path: Any) -> None:
+def test_a_newer_method_is_refused(connect: Callable[..., Host]) -> None:
     host = connect(version="4.0")
     body = (
         '<RetrievePropertiesEx xmlns="urn:vim25"><_this type="PropertyCollector">ha-property-collector</_this>'
         "<options/></RetrievePropertiesEx>"
     )
-    answer = post(host, tmp_path, body)
+    answer = post(host, body)
     assert answer.status_code == 500
     assert "InvalidRequest" in answer.text
     assert "Unable to resolve WSDL method name RetrievePropertiesEx" in answer.text
@@ -67,14 +62,14 @@ def test_a_method_that_is_too_young(connect: Callable[..., Host], tmp_path: Any)
     assert host.esx.call_log[-1].fault == "InvalidRequest"
 
 
-def test_a_field_that_is_too_young(connect: Callable[..., Host], tmp_path: Any) -> None:
+def test_a_newer_field_is_refused(connect: Callable[..., Host]) -> None:
     host = connect(version="4.1", vms=1)
     vm = host.datacenter.vmFolder.childEntity[0]
     body = (
         f'<ReconfigVM_Task xmlns="urn:vim25"><_this type="VirtualMachine">{vm._moId}</_this>'
         "<spec><firmware>efi</firmware></spec></ReconfigVM_Task>"
     )
-    answer = post(host, tmp_path, body)
+    answer = post(host, body)
     assert answer.status_code == 500
     assert 'Unexpected element tag "firmware"' in answer.text
 
@@ -88,35 +83,24 @@ def test_a_field_that_is_too_young(connect: Callable[..., Host], tmp_path: Any) 
         "",
     ],
 )
-def test_requests_that_are_none(shared: Host, tmp_path: Any, body: str) -> None:
-    answer = post(shared, tmp_path, body)
+def test_malformed_requests_are_refused(shared: Host, body: str) -> None:
+    answer = post(shared, body)
     assert answer.status_code == 500
     assert "InvalidRequest" in answer.text
 
 
-def test_a_doctype_is_refused(shared: Host, tmp_path: Any) -> None:
-    pem = tmp_path / "host.pem"
-    pem.write_bytes(shared.esx.certificate_pem)
-    with requests.Session() as session:
-        session.trust_env = False
-        answer = session.post(
-            shared.esx.url, data='<!DOCTYPE x [<!ENTITY a "b">]><x>&a;</x>', verify=str(pem)
-        )
+def test_a_doctype_is_refused(shared: Host) -> None:
+    with browsing(shared.esx) as session:
+        answer = session.post(shared.esx.url, data='<!DOCTYPE x [<!ENTITY a "b">]><x>&a;</x>')
     assert answer.status_code == 500
     assert "InvalidRequest" in answer.text
 
 
 @pytest.mark.parametrize("version", list(RELEASES))
-def test_the_documents_about_the_service(
-    connect: Callable[..., Host], tmp_path: Any, version: str
-) -> None:
+def test_the_documents_about_the_service(connect: Callable[..., Host], version: str) -> None:
     host = connect(version=version)
-    pem = tmp_path / "host.pem"
-    pem.write_bytes(host.esx.certificate_pem)
     base = host.esx.url
-    with requests.Session() as session:
-        session.trust_env = False
-        session.verify = str(pem)
+    with browsing(host.esx) as session:
         versions = session.get(f"{base}/vimServiceVersions.xml").text
         assert f"<name>urn:vim25</name><version>{RELEASES[version].api}</version>" in versions
         assert "<version>2.5</version>" in versions
@@ -132,7 +116,7 @@ def test_the_documents_about_the_service(
         assert session.get(base).status_code == 405
 
 
-def test_tls_of_old_alone(connect: Callable[..., Host]) -> None:
+def test_a_legacy_host_speaks_old_tls_only(connect: Callable[..., Host]) -> None:
     import socket
     import ssl
     import warnings
@@ -142,7 +126,7 @@ def test_tls_of_old_alone(connect: Callable[..., Host]) -> None:
     with in_thread(version="4.1", legacy_tls=True) as esx:
         modern = ssl.create_default_context(cadata=esx.certificate_pem.decode())
         with (
-            socket.create_connection(("127.0.0.1", esx.world.port)) as raw,
+            socket.create_connection(("127.0.0.1", esx.port)) as raw,
             pytest.raises(ssl.SSLError),
         ):
             modern.wrap_socket(raw, server_hostname="127.0.0.1")
@@ -152,7 +136,7 @@ def test_tls_of_old_alone(connect: Callable[..., Host]) -> None:
             old.minimum_version = ssl.TLSVersion.TLSv1
         old.set_ciphers("ALL:@SECLEVEL=0")
         with (
-            socket.create_connection(("127.0.0.1", esx.world.port)) as raw,
+            socket.create_connection(("127.0.0.1", esx.port)) as raw,
             old.wrap_socket(raw, server_hostname="127.0.0.1") as wrapped,
         ):
             assert wrapped.version() == "TLSv1"

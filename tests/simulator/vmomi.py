@@ -1,4 +1,4 @@
-"""What we use of pyVmomi as values of no type: it annotates some of its classes, and those wrongly."""
+"""The parts of pyVmomi that the tests use, as untyped values: it annotates some of its classes, and those wrongly."""
 
 from __future__ import annotations
 
@@ -16,3 +16,5 @@ SmartConnect: Any = pyVim.connect.SmartConnect
 WaitForTask: Any = pyVim.task.WaitForTask
 SoapStubAdapter: Any = pyVmomi.SoapAdapter.SoapStubAdapter
 GetWsdlMethod: Any = pyVmomi.VmomiSupport.GetWsdlMethod
+GetWsdlType: Any = pyVmomi.VmomiSupport.GetWsdlType
+DataObject: Any = pyVmomi.VmomiSupport.DataObject

@@ -1,16 +1,17 @@
-"""An ESX host in a process, from the other side of the wire.
+"""An ESX host that runs in this process, for tests and trials.
 
-Uses `vimlib.soap` and `vimlib.vim25` to serve what a client calls, on loopback, over TLS. May
-import nothing of the client side: no session, no transport, no driver.
+Uses `vimlib.soap` and `vimlib.vim25` to answer calls on loopback over TLS. Must not
+import the client side: session, transport, driver.
 
 `ESXHost`       start one: ``async with vimlib.simulator.ESXHost(vms=3) as esx:``
 `in_thread`     start one in a thread, for blocking clients
 `serve`         run one until cancelled, for a command
-`ManualClock`   time that a test turns by hand
-`Faults`        what shall go wrong (`esx.faults`)
+`ManualClock`   a clock that a test advances
+`Faults`        fault injection (`esx.faults`)
 
-Where things are: `server` has the socket, `dispatch` turns a body into a call and back, `objects`
-holds the table of methods, `world` is the host's state; every noun of the API has its module.
+Packages, each of which may import only those to its left: `_core`, `_service`, `_properties`, `_host`,
+`_storage`, `_vm`, `_managers`, `_protocol`; above them `_assemble` makes the objects of a fresh
+host, and `_esx` runs it. A module for each noun of the API holds its handlers.
 
 Names are loaded on first use: the pytest plugin lives in this package and is loaded by every
 pytest run, which must not pay for a host that no test asks for.
@@ -22,10 +23,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vimlib.simulator._call import CallRecord
-    from vimlib.simulator._clock import Clock, ManualClock, SystemClock
+    from vimlib.simulator._core.call import CallRecord
+    from vimlib.simulator._core.clock import Clock, ManualClock, SystemClock
+    from vimlib.simulator._core.injection import Faults, Rule
     from vimlib.simulator._esx import Credentials, ESXHost, describe
-    from vimlib.simulator._faults import Faults, Rule
     from vimlib.simulator._run import in_thread, serve
 
 __all__ = [
@@ -43,14 +44,14 @@ __all__ = [
 ]
 
 _HOMES = {
-    "CallRecord": "_call",
-    "Clock": "_clock",
+    "CallRecord": "_core.call",
+    "Clock": "_core.clock",
     "Credentials": "_esx",
     "ESXHost": "_esx",
-    "Faults": "_faults",
-    "ManualClock": "_clock",
-    "Rule": "_faults",
-    "SystemClock": "_clock",
+    "Faults": "_core.injection",
+    "ManualClock": "_core.clock",
+    "Rule": "_core.injection",
+    "SystemClock": "_core.clock",
     "describe": "_esx",
     "in_thread": "_run",
     "serve": "_run",

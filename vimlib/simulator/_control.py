@@ -1,4 +1,4 @@
-"""The control endpoint: what `ESXHost` offers in Python, for another process. Off by default.
+"""The control endpoint: the operations of `ESXHost` for another process. Off by default.
 
 ``POST /_ctl/VERB`` with a JSON object, by the host's own user and password (Basic); the answer
 is a JSON object. Verbs: `expire`, `order`, `clear`, `fill`, `lie`, `restart`, `reboot`, `licence`,
@@ -14,12 +14,13 @@ from aiohttp import web
 
 from vimlib import vim25
 from vimlib.model import MethodFault
-from vimlib.simulator._folder import refuse
-from vimlib.simulator._power import ask
-from vimlib.simulator._properties import fields_of
+from vimlib.simulator._properties.paths import fields_of
+from vimlib.simulator._protocol.datastore_http import refuse
 
 if TYPE_CHECKING:
-    from vimlib.simulator._esx import ESXHost
+    from collections.abc import Callable
+
+    from vimlib.simulator._operations import HostOperations
 
 __all__ = ["Control"]
 
@@ -27,11 +28,19 @@ __all__ = ["Control"]
 class Control:
     """Serves the control endpoint of a host."""
 
-    def __init__(self, esx: ESXHost) -> None:
+    def __init__(
+        self,
+        esx: HostOperations,
+        *,
+        restart: Callable[[float, bool], None],
+        reboot: Callable[[float], None],
+    ) -> None:
         self.esx = esx
+        self._restart = restart
+        self._reboot = reboot
 
     async def serve(self, request: web.BaseRequest, raw: str) -> web.StreamResponse:
-        """Serve one request; the caller was found to have the password."""
+        """Handle one request; the server has checked the password."""
         verb = getattr(self, "_do_" + raw.removeprefix("/_ctl/"), None)
         if verb is None or request.method != "POST":
             return refuse(404, "No such verb")
@@ -68,14 +77,14 @@ class Control:
         self.esx.lie(datastore, path, size)
 
     async def _do_licence(self, licensed: bool) -> None:
-        self.esx.world.licensed = bool(licensed)
+        self.esx.registry.licensed = bool(licensed)
 
     async def _do_restart(self, seconds: float = 0.0, keep_state: bool = True) -> None:
-        # Behind the answer, which would otherwise be cut off with its connection.
-        self.esx.later(self.esx.restart(seconds=seconds, keep_state=keep_state))
+        # After the answer, whose connection a restart closes.
+        self._restart(seconds, keep_state)
 
     async def _do_reboot(self, seconds: float = 0.0) -> None:
-        self.esx.later(self.esx.reboot(seconds=seconds))
+        self._reboot(seconds)
 
     async def _do_calls(self, method: str | None = None) -> dict[str, Any]:
         return {
@@ -90,7 +99,7 @@ class Control:
         self.esx.set_guest(name, **guest)
 
     async def _do_ask(self, name: str, text: str, choices: dict[str, str]) -> dict[str, Any]:
-        return {"id": ask(self.esx.machine(name), text, choices)}
+        return {"id": self.esx.ask(name, text, choices)}
 
 
 def _fault(name: str, fields: Any) -> MethodFault:

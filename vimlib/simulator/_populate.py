@@ -1,4 +1,4 @@
-"""Machines that are there from the start."""
+"""The machines of a fresh host."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from vimlib import vim25
-from vimlib.simulator import _vmdk as vmdk
-from vimlib.simulator import _vmx as vmx
-from vimlib.simulator._datastore import Datastore
-from vimlib.simulator._devices import DeviceList, generated_mac
-from vimlib.simulator._disk_manager import disk_uuid
-from vimlib.simulator._machine import VirtualMachine
-from vimlib.simulator._reconfigure import blank_config
+from vimlib.simulator._host.network import NetworkSystem
+from vimlib.simulator._host.resources import root_pool
+from vimlib.simulator._storage import vmdk
+from vimlib.simulator._storage.datastore import Datastore
+from vimlib.simulator._storage.disks import disk_uuid
+from vimlib.simulator._vm import vmx
+from vimlib.simulator._vm.devices import DeviceList, generated_mac
+from vimlib.simulator._vm.reconfigure import blank_config
+from vimlib.simulator._vm.virtual_machine import VirtualMachine
 
 if TYPE_CHECKING:
-    from vimlib.simulator._world import World
+    from vimlib.simulator._core.registry import Registry
 
 __all__ = ["make_machines"]
 
@@ -28,31 +30,33 @@ _CAPACITY = 1 << 30
 """Bytes of the disk of a made machine; it is thin, so it takes none."""
 
 
-async def make_machines(world: World, count: int) -> None:
+async def make_machines(registry: Registry, count: int) -> None:
     """Make powered-off machines `vm-0` and on, each with a thin disk and an adapter on `VM Network`.
 
-    Those that a loaded state brought already are not made again.
+    Machines that a loaded state contains are not made again.
     """
-    store = next(iter(world.datastores.values()))
-    present = {machine.name for machine in world.machines.values()}
+    store = next(iter(registry.all(Datastore).values()))
+    present = {machine.name for machine in registry.all(VirtualMachine).values()}
     names = [name for number in range(count) if (name := f"vm-{number}") not in present]
-    made = [(name, _config(world, store, name)) for name in names]
-    # File systems wait more than they work, so all threads write.
+    made = [(name, _config(registry, store, name)) for name in names]
+    # File systems mostly wait, so all threads write.
     size = max(-(-len(made) // 4), 1)
     shares = [made[at : at + size] for at in range(0, len(made), size)]
-    taken = await asyncio.gather(*(world.io(_write, store, share) for share in shares))
+    taken = await asyncio.gather(*(registry.io(_write, store, share) for share in shares))
     for (_, config), committed in zip(made, chain.from_iterable(taken), strict=True):
-        machine = VirtualMachine(world, str(world.serial()), config, store, world.pool)
+        machine = VirtualMachine(
+            registry, str(registry.serial()), config, store, root_pool(registry)
+        )
         machine.committed = committed
         store.grow(committed)
 
 
-def _config(world: World, store: Datastore, name: str) -> Any:
-    config = blank_config(world, name, store.shown(f"{name}/{name}.vmx"))
+def _config(registry: Registry, store: Datastore, name: str) -> Any:
+    config = blank_config(registry, name, store.shown(f"{name}/{name}.vmx"))
     devices = DeviceList(config.hardware.device)
 
     def mac() -> str:
-        return generated_mac(world.random.getrandbits(24))
+        return generated_mac(registry.random.getrandbits(24))
 
     scsi = devices.add(
         vim25.VirtualLsiLogicController(key=-1, busNumber=0, sharedBus="noSharing"), 0, mac
@@ -72,7 +76,7 @@ def _config(world: World, store: Datastore, name: str) -> Any:
                 split=False,
                 writeThrough=False,
                 thinProvisioned=True,
-                uuid=world.new_uuid(),
+                uuid=registry.new_uuid(),
             ),
         ),
         0,
@@ -84,7 +88,7 @@ def _config(world: World, store: Datastore, name: str) -> Any:
             addressType="generated",
             backing=vim25.VirtualEthernetCardNetworkBackingInfo(
                 deviceName="VM Network",
-                network=world.networks.networks["VM Network"].ref,
+                network=registry.one(NetworkSystem).networks["VM Network"].ref,
                 useAutoDetect=False,
             ),
         ),

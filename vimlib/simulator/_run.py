@@ -1,4 +1,4 @@
-"""A simulated host that runs until it is told to end: for a command, or in a thread for blocking clients."""
+"""A simulated host that runs until it is stopped: for a command, or in a thread for blocking clients."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["in_thread", "serve"]
 
 
 async def serve(ready: Callable[[dict[str, Any]], None], **options: Any) -> None:
-    """Start an `ESXHost` with `options`, call `ready` with url, username, password and thumbprint, and stay.
+    """Start an `ESXHost` with `options`, call `ready` with url, username, password and thumbprint, and run.
 
-    Ends when cancelled; the host is then stopped in good order.
+    Runs until it is cancelled; the host is then stopped in good order.
     """
     async with ESXHost(**options) as esx:
         ready(describe(esx))
@@ -29,7 +29,7 @@ async def serve(ready: Callable[[dict[str, Any]], None], **options: Any) -> None
 def in_thread(**options: Any) -> Iterator[ESXHost]:
     """Run an `ESXHost` in a thread of its own; the thread ends with the context.
 
-    What changes the host from outside goes through `esx.threadsafe`.
+    Calls that change the host from outside must go through `esx.threadsafe`.
     """
     started = threading.Event()
     found: list[ESXHost] = []

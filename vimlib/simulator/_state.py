@@ -1,11 +1,11 @@
-"""State on disk: what a host remembers over a restart, or over a kill.
+"""The state file, which outlives a restart or a kill of the host.
 
 One JSON file, readable by its owner alone (it holds the password and the key of the certificate),
-replaced as a whole; a machine a line. Machines are in their own configuration files; the state says
-which are registered, under which ids, how they are powered, and what their snapshots were.
+replaced as a whole, with a line for each machine. Machines have their own configuration files; the
+state has the registered ones, their ids, power states and snapshots.
 
-A change costs what changed: the line of a machine is made anew when the machine said that it
-changed, and saves that wait for the disk share the next write.
+A save costs as much as the change: only the lines of changed machines are rendered again, and saves
+that wait for the disk share the next write.
 """
 
 from __future__ import annotations
@@ -17,30 +17,32 @@ import threading
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from vimlib.simulator import _vmx as vmx
-from vimlib.simulator._certificate import Certificate
-from vimlib.simulator._datastore import Datastore
-from vimlib.simulator._datastore_system import local_folder
-from vimlib.simulator._lifecycle import capacities_of, hold_files
-from vimlib.simulator._machine import VirtualMachine
-from vimlib.simulator._network import PortGroup, Switch
-from vimlib.simulator._objects import Watcher
-from vimlib.simulator._reconfigure import blank_config
-from vimlib.simulator._snapshots import Snapshot
+from vimlib.simulator._core.certificate import Certificate
+from vimlib.simulator._core.objects import Watcher
+from vimlib.simulator._host.host_system import HostSystem
+from vimlib.simulator._host.network import NetworkSystem, PortGroup, Switch
+from vimlib.simulator._host.resources import root_pool
+from vimlib.simulator._managers.datastore_system import DatastoreSystem, local_folder
+from vimlib.simulator._service.sessions import SessionManager
+from vimlib.simulator._storage.datastore import Datastore, by_name
+from vimlib.simulator._vm import vmx
+from vimlib.simulator._vm.lifecycle import capacities_of, hold_files
+from vimlib.simulator._vm.reconfigure import blank_config
+from vimlib.simulator._vm.virtual_machine import Snapshot, VirtualMachine
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from vimlib.simulator._objects import Served
-    from vimlib.simulator._world import World
+    from vimlib.simulator._core.objects import SimObject
+    from vimlib.simulator._core.registry import Registry
 
-__all__ = ["Keeper", "certificate_of", "kept_names", "load", "read"]
+__all__ = ["StateFile", "certificate_of", "kept_names", "load", "read"]
 
 _FORMAT = 2
 
 
 def read(path: Path) -> dict[str, Any] | None:
-    """Return a saved state, None if there is none. Raises `ValueError` for a file that is no state."""
+    """Return a saved state, None if the file does not exist. Raises `ValueError` for another file."""
     try:
         text = path.read_text("utf-8")
     except FileNotFoundError:
@@ -68,41 +70,45 @@ def kept_names(state: dict[str, Any]) -> dict[str, tuple[str, str | None] | None
     return kept
 
 
-def _host(world: World) -> dict[str, Any]:
+def _host(registry: Registry) -> dict[str, Any]:
     """Return the state, short of the machines and of the next serial number."""
-    certificate = world.certificate
+    certificate = registry.certificate
     assert certificate is not None
     return {
         "format": _FORMAT,
-        "version": world.release.name,
-        "username": world.sessions.username,
-        "password": world.sessions.password,
+        "version": registry.release.name,
+        "username": registry.one(SessionManager).username,
+        "password": registry.one(SessionManager).password,
         "certificate": {
             "pem": certificate.pem.decode(),
             "key": certificate.key.decode(),
             "sha256": certificate.sha256,
             "sha1": certificate.sha1,
         },
-        "host": {"uuid": world.host.uuid, "maintenance": world.host.maintenance},
+        "host": {
+            "uuid": registry.one(HostSystem).uuid,
+            "maintenance": registry.one(HostSystem).maintenance,
+        },
         "datastores": [
             {"given": s.given, "name": s.name, "uuid": s.uuid, "local": s.local_path}
-            for s in world.datastores.values()
+            for s in registry.all(Datastore).values()
         ],
         "removed": sorted(
-            set(world.given_datastores) - {s.given for s in world.datastores.values() if s.given}
+            set(registry.one(DatastoreSystem).given)
+            - {s.given for s in registry.all(Datastore).values() if s.given}
         ),
         "switches": [
             {"name": s.name, "pnics": s.pnics, "ports": s.ports, "mtu": s.mtu}
-            for s in world.networks.switches.values()
+            for s in registry.one(NetworkSystem).switches.values()
         ],
         "groups": [
             {
                 "name": g.name,
                 "switch": g.switch,
                 "vlan": g.vlan,
-                "network": g.name in world.networks.networks,
+                "network": g.name in registry.one(NetworkSystem).networks,
             }
-            for g in world.networks.groups.values()
+            for g in registry.one(NetworkSystem).groups.values()
         ],
     }
 
@@ -138,13 +144,13 @@ def _snapshot(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-async def load(world: World, state: dict[str, Any]) -> None:
-    """Bring back what a `Keeper` saved into a fresh world with its datastores. Machines whose file is gone stay out."""
-    world.skip_serials(int(state["serial"]))
-    world.host.uuid = state["host"]["uuid"]
-    world.host.maintenance = state["host"]["maintenance"]
-    await _load_local(world, state)
-    networks = world.networks
+async def load(registry: Registry, state: dict[str, Any]) -> None:
+    """Load a saved state into a fresh registry with its datastores. Machines whose file is missing are left out."""
+    registry.skip_serials(int(state["serial"]))
+    registry.one(HostSystem).uuid = state["host"]["uuid"]
+    registry.one(HostSystem).maintenance = state["host"]["maintenance"]
+    await _load_local(registry, state)
+    networks = registry.one(NetworkSystem)
     for kept in state["switches"]:
         old = networks.switches.get(kept["name"])
         networks.switches[kept["name"]] = Switch(
@@ -156,44 +162,45 @@ async def load(world: World, state: dict[str, Any]) -> None:
                 PortGroup(kept["name"], kept["switch"], kept["vlan"]), network=kept["network"]
             )
     for kept in state["machines"]:
-        await _load_machine(world, kept)
+        await _load_machine(registry, kept)
 
 
-async def _load_local(world: World, state: dict[str, Any]) -> None:
-    """Bring back the datastores that calls made, if their folders are still there and allowed."""
+async def _load_local(registry: Registry, state: dict[str, Any]) -> None:
+    """Load the datastores that calls made, if their folders still exist and are allowed."""
+    system = registry.one(DatastoreSystem)
     for kept in state["datastores"]:
-        if kept["given"] is None and world.local_folders is not None:
-            place = await world.io(local_folder, world.local_folders, kept["local"])
+        if kept["given"] is None and system.local_folders is not None:
+            place = await registry.io(local_folder, system.local_folders, kept["local"])
             if place is not None:
                 store = Datastore(
-                    world,
+                    registry,
                     kept["name"],
                     place,
-                    world.capacity,
+                    system.capacity,
                     uuid=kept["uuid"],
                     local=kept["local"],
                 )
                 await store.recount()
 
 
-async def _load_machine(world: World, kept: dict[str, Any]) -> None:
+async def _load_machine(registry: Registry, kept: dict[str, Any]) -> None:
     name, _, path = kept["path"][1:].partition("]")
-    store = world.datastores.get(name)
+    store = by_name(registry).get(name)
     if store is None:
         return
     place = store.local(path.strip())
     try:
-        values = vmx.parse(await world.io(place.read_text, "utf-8"))
+        values = vmx.parse(await registry.io(place.read_text, "utf-8"))
     except (OSError, vmx.VmxError):
         return
     config = vmx.read_config(
-        world,
-        blank_config(world, kept["name"], kept["path"]),
+        registry,
+        blank_config(registry, kept["name"], kept["path"]),
         values,
-        await capacities_of(world, store, values, path),
+        await capacities_of(registry, store, values, path),
     )
     config.changeVersion = kept["change"]
-    machine = VirtualMachine(world, kept["id"], config, store, world.pool)
+    machine = VirtualMachine(registry, kept["id"], config, store, root_pool(registry))
     for key, value in kept["guest"].items():
         setattr(machine.guest, key, value)
     machine.last_snapshot_id = kept["last_snapshot"]
@@ -212,7 +219,7 @@ async def _load_machine(world: World, kept: dict[str, Any]) -> None:
 async def _load_snapshot(
     machine: VirtualMachine, kept: dict[str, Any], parent: Snapshot | None
 ) -> Snapshot:
-    world = machine.world
+    registry = machine.registry
     values = vmx.parse(kept["vmx"])
     snapshot = Snapshot(
         machine,
@@ -224,29 +231,29 @@ async def _load_snapshot(
         parent=parent,
     )
     snapshot.created = datetime.fromisoformat(kept["created"])
-    base = blank_config(world, machine.name, machine.config.files.vmPathName)
+    base = blank_config(registry, machine.name, machine.config.files.vmPathName)
     snapshot.config = vmx.read_config(
-        world, base, values, await capacities_of(world, machine.store, values, machine.vmx)
+        registry, base, values, await capacities_of(registry, machine.store, values, machine.vmx)
     )
     for each in kept["children"]:
         snapshot.children.append(await _load_snapshot(machine, each, snapshot))
     return snapshot
 
 
-class Keeper(Watcher):
-    """Writes the state whenever it changed, before the caller hears that it did."""
+class StateFile(Watcher):
+    """Writes the state after each change, before the reply to the call."""
 
-    def __init__(self, world: World, path: Path) -> None:
-        self.world = world
+    def __init__(self, registry: Registry, path: Path) -> None:
+        self.registry = registry
         self.path = path
         self._host = ""
-        """What was written of all but the machines."""
+        """The text of the host, without the machines."""
         self._lines: dict[VirtualMachine, str] = {}
-        """What there is to write of each machine."""
+        """The line of each machine."""
         self._changed: dict[VirtualMachine, None] = {}
         """Machines whose line may be old."""
         self._unsaved = True
-        """Whether there is more than what is known to be in the file."""
+        """Whether the file is out of date."""
         self._asked = 0
         self._kept = 0
         """Saves that were asked for, and those that are done."""
@@ -257,8 +264,8 @@ class Keeper(Watcher):
         self._written = 0
         """The newest text in the file. A cancelled save may leave its thread writing."""
 
-    def object_changed(self, obj: Served, names: tuple[str, ...]) -> None:
-        """Take note that a machine changed."""
+    def object_changed(self, obj: SimObject, names: tuple[str, ...]) -> None:
+        """Mark a machine as changed."""
         if isinstance(obj, VirtualMachine):
             self._changed[obj] = None
 
@@ -271,21 +278,21 @@ class Keeper(Watcher):
         asked = self._asked
         async with self._turn:
             if self._kept >= asked:
-                return  # the save before, which began after this was asked for, did it
+                return  # the previous save began after this request and covers it
             covers = self._asked
             self._collect()
             if self._unsaved:
                 self._texts += 1
-                await self.world.io(self._write, self._texts, self._text())
+                await self.registry.io(self._write, self._texts, self._text())
                 self._unsaved = False
             self._kept = covers
 
     def _collect(self) -> None:
-        """Bring what there is to write up to date."""
-        host = json.dumps(_host(self.world))
+        """Render the changed parts."""
+        host = json.dumps(_host(self.registry))
         if host != self._host:
             self._host, self._unsaved = host, True
-        machines = self.world.machines
+        machines = self.registry.all(VirtualMachine)
         for machine in machines.values():
             if machine not in self._lines:
                 machine.watchers[self] = None
@@ -301,14 +308,12 @@ class Keeper(Watcher):
 
     def _text(self) -> str:
         machines = ",\n".join(self._lines.values())
-        return (
-            f'{self._host[:-1]}, "serial": {self.world.serial()}, "machines": [\n{machines}\n]}}\n'
-        )
+        return f'{self._host[:-1]}, "serial": {self.registry.serial()}, "machines": [\n{machines}\n]}}\n'
 
     def _write(self, number: int, text: str) -> None:
         with self._file:
             if number < self._written:
-                return  # a newer one was faster
+                return  # a newer text is in the file
             part = self.path.with_name(self.path.name + ".part")
             with open(
                 os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8"

@@ -1,7 +1,7 @@
 """Fixtures for tests against the simulator.
 
-Loaded by every pytest run of an environment that has vimlib, so nothing of vimlib is imported until
-a fixture is asked for.
+Every pytest run of an environment with vimlib loads this module, so it imports nothing of vimlib
+until a fixture is used.
 
 `esx_options`   a dictionary of arguments for `ESXHost`; override it in a module or a class
 `esx_host`      a running host for one test, in the test's own event loop (needs pytest-asyncio or
@@ -38,7 +38,7 @@ async def _esx_host(esx_options: dict[str, Any]) -> AsyncIterator[ESXHost]:
 
 
 def _fixture() -> Any:
-    """Return what declares an asynchronous fixture here."""
+    """Return the decorator of asynchronous fixtures."""
     try:
         import pytest_asyncio
     except ImportError:  # other plugins run those that pytest itself declares
@@ -53,7 +53,7 @@ esx_host = _fixture()(_esx_host, name="esx_host")
 def esx_thread(esx_options: dict[str, Any]) -> Iterator[ESXHost]:
     """Yield a host that runs in a thread, for blocking clients.
 
-    Read its attributes freely; what changes it goes through `esx.threadsafe(function, *args)`.
+    Its attributes may be read; call `esx.threadsafe(function, *args)` to change it.
     """
     from vimlib.simulator._run import in_thread
 

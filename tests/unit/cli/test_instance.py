@@ -158,7 +158,7 @@ def test_a_guest_that_does_not_shut_down_in_time_is_exit_code_6(
 ) -> None:
     vimctl("instance", "start", "vm-0")
     other_loop.call(lambda: esx.set_guest("vm-0", tools=True))
-    other_loop.call(lambda: setattr(esx.world, "guest_seconds", 3600))
+    other_loop.call(lambda: setattr(esx.registry, "guest_seconds", 3600))
     words = ("instance", "shutdown", "vm-0", "--grace", "0.1")
     assert vimctl.json(*words, code=6)["error"]["type"] == "GuestTimeoutError"
     assert vimctl.json("instance", "show", "vm-0")["power_state"] == "poweredOn"

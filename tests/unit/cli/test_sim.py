@@ -12,7 +12,7 @@ import pytest
 
 from tests.unit.cli.conftest import Vimctl
 from vimdriver._cli.sim import Release
-from vimlib.simulator._versions import RELEASES
+from vimlib.simulator._core.versions import RELEASES
 
 PROGRAM = "import sys; from vimdriver._cli import main; sys.exit(main(sys.argv[1:]))"
 

@@ -30,7 +30,7 @@ async def client(esx_host: ESXHost) -> AsyncIterator[Client]:
     tls = vimlib.TLS(pin=esx_host.thumbprint)
     async with vimlib.connect(esx_host.url, who.username, who.password, tls=tls) as client:
         yield client
-    assert not esx_host.world.sessions.by_cookie, "a session was left"
+    assert not esx_host.sessions.by_cookie, "a session was left"
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from vimlib._transport import EncodedCall, Reply
 from vimlib._transport.base import Exchange
 from vimlib.errors import UsageError, VersionError
 from vimlib.simulator import ESXHost
-from vimlib.simulator._sessions import Face
+from vimlib.simulator._core.session import Face
 
 
 def runtime(state: str) -> SimpleNamespace:

@@ -23,7 +23,7 @@ from vimlib._session import HARMLESS, READ_ONLY
 from vimlib._session.policy import Backoff, RetryPolicy
 from vimlib.errors import OutcomeUnknownError
 from vimlib.simulator import ESXHost
-from vimlib.simulator._faults import What
+from vimlib.simulator._core.injection import What
 
 VM = vim25.VirtualMachine
 QUICK = RetryPolicy(backoff=Backoff(first=0.01, longest=0.1))
@@ -135,8 +135,8 @@ VERBS: dict[str, Verb] = {
 
 def left(esx: ESXHost) -> Counter[str]:
     """Count what clients have made on the host and not given back."""
-    found = Counter(obj.kind for obj in list(esx.world.objects.values()) if obj.kind in MADE)
-    collectors = [o for o in esx.world.objects.values() if o.kind == "PropertyCollector"]
+    found = Counter(obj.kind for obj in list(esx.registry.objects.values()) if obj.kind in MADE)
+    collectors = [o for o in esx.registry.objects.values() if o.kind == "PropertyCollector"]
     # The well-known one, and what each session has of it.
     found["PropertyCollector"] = sum("ha-property-collector" not in o.moid for o in collectors)
     return +found
@@ -156,7 +156,7 @@ class Runs:
         esx = self.esx
         await self.settled()
         before, log = left(esx), len(esx.call_log)
-        for machine in esx.world.machines.values():
+        for machine in esx.machines.values():
             machine.config.annotation = ""
         async with vimlib.connect(
             esx.url,
@@ -179,14 +179,14 @@ class Runs:
                 assert rule.hits == times, f"{method} was not called"
                 esx.faults.clear()
         assert left(esx) == before, "it outlives its session"
-        assert not esx.world.sessions.by_cookie
+        assert not esx.sessions.by_cookie
         calls = [record.method for record in esx.call_log[log:]]
         assert calls.count("ReconfigVM_Task") <= 1
         return calls
 
     async def settled(self) -> None:
         """Let the host's tasks end that nobody waited for."""
-        while any(o.kind == "Task" and not o.done for o in self.esx.world.objects.values()):  # type: ignore[attr-defined]  # noqa: ASYNC110
+        while any(o.kind == "Task" and not o.done for o in self.esx.registry.objects.values()):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
@@ -195,7 +195,7 @@ def hosted(work: Callable[[ESXHost], Awaitable[None]], version: str = "8.0") -> 
         loop = asyncio.get_running_loop()
         assert isinstance(loop, clock.HostedClockLoop)
         async with leakcheck(), ESXHost(version, vms=MACHINES) as esx:
-            loop.others = lambda: len(esx.world._jobs)
+            loop.others = lambda: len(esx.registry._jobs)
             await work(esx)
 
     clock.run_hosted(main())

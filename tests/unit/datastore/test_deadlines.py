@@ -46,7 +46,7 @@ def hosted(work: Work) -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, clock.HostedClockLoop)
         async with leakcheck(), ESXHost() as esx:
-            loop.others = lambda: len(esx.world._jobs)
+            loop.others = lambda: len(esx.registry._jobs)
             root(esx).joinpath("x").write_bytes(DATA)
             async with vimlib.connect(
                 esx.url,
@@ -59,7 +59,7 @@ def hosted(work: Work) -> None:
                 await store.place()
                 await work(client, store, esx)
                 esx.faults.clear()
-            assert not esx.world.sessions.by_cookie
+            assert not esx.sessions.by_cookie
 
     clock.run_hosted(main())
 

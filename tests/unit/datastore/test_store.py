@@ -31,7 +31,7 @@ from vimlib.errors import (
     UsageError,
 )
 from vimlib.simulator import ESXHost
-from vimlib.simulator._tasks import Task
+from vimlib.simulator._service.tasks import Task
 
 DATA = bytes(range(256)) * 3000
 
@@ -350,7 +350,7 @@ async def test_a_range_behind_the_end(store: Datastore) -> None:
 async def store_behind(esx: ESXHost) -> AsyncIterator[tuple[Datastore, FaultProxy]]:
     """A datastore behind a proxy that has let pass what came before, whatever it does from now on."""
     async with (
-        fault_proxy(esx.world.address, esx.world.port) as proxy,
+        fault_proxy(esx.registry.address, esx.port) as proxy,
         client_of(esx, proxy.url()) as client,
     ):
         store = client.datastore("datastore1")
@@ -567,7 +567,7 @@ async def _settled(esx: ESXHost, work: object) -> None:
         await work  # type: ignore[misc]
     except OutcomeUnknownError:
         async with asyncio.timeout(60):
-            while any(isinstance(o, Task) and not o.done for o in esx.world.objects.values()):  # noqa: ASYNC110
+            while any(isinstance(o, Task) and not o.done for o in esx.registry.objects.values()):  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
 
 
@@ -607,7 +607,7 @@ async def test_upload_and_download_cancelled_at_every_await(
 
     async def check(at: int) -> None:
         async with asyncio.timeout(60):
-            while esx.world.sessions.by_cookie:  # noqa: ASYNC110
+            while esx.sessions.by_cookie:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
 
     report = await cancel_everywhere(attempt, check, every=3)

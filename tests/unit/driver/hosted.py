@@ -23,7 +23,7 @@ from vimlib._client import Client
 from vimlib._session.policy import Backoff, RetryPolicy
 from vimlib._transport.base import Timeouts
 from vimlib.simulator import ESXHost
-from vimlib.simulator._tasks import Task
+from vimlib.simulator._service.tasks import Task
 
 T = TypeVar("T")
 
@@ -94,17 +94,16 @@ class Hosted:
         return self.beside.call(self._state)
 
     def _state(self) -> State:
-        world = self.esx.world
         return State(
             files=frozenset(
                 str(p.relative_to(self.folder)) for p in self.folder.rglob("*") if p.is_file()
             ),
-            machines=frozenset(m.name for m in world.machines.values()),
-            groups=frozenset(world.networks.groups),
+            machines=frozenset(m.name for m in self.esx.machines.values()),
+            groups=frozenset(self.esx.networks.groups),
             running=frozenset(
-                o.method for o in world.objects.values() if isinstance(o, Task) and not o.done
+                task.method for task in self.esx.registry.all(Task).values() if not task.done
             ),
-            sessions=len(world.sessions.by_cookie),
+            sessions=len(self.esx.sessions.by_cookie),
         )
 
     async def settled(self, wanted: State, *, but: Callable[[State], State] = lambda s: s) -> State:

@@ -14,7 +14,7 @@ from vimdriver._instances.diagnostics import _of
 from vimdriver._instances.types import Instance, NICSpec
 from vimlib import vim25
 from vimlib.errors import NotFoundError
-from vimlib.simulator._power import ask
+from vimlib.simulator._vm.power import ask
 
 
 @pytest.mark.parametrize(("version", "legacy"), [("4.1", True), ("6.7", False), ("8.0", False)])

@@ -187,7 +187,7 @@ async def test_a_guest_that_listens(host: Hosted, driver: ESXDriver) -> None:
 async def test_a_guest_that_does_not_listen(host: Hosted, driver: ESXDriver) -> None:
     await driver.power_on("vm-0")
     host.beside.call(lambda: host.esx.set_guest("vm-0", tools=True))
-    host.esx.world.guest_seconds = 3600
+    host.esx.registry.guest_seconds = 3600
     with pytest.raises(GuestTimeoutError) as caught:
         await driver.shutdown("vm-0", timeout=0.1)
     assert (caught.value.seconds, caught.value.outcome) == (0.1, "unknown")
@@ -204,7 +204,7 @@ async def test_a_host_that_fails_is_no_reason_to_cut_the_power(
 ) -> None:
     await driver.power_on("vm-0")
     host.beside.call(lambda: host.esx.set_guest("vm-0", tools=True))
-    host.esx.world.guest_seconds = 3600
+    host.esx.registry.guest_seconds = 3600
     host.esx.faults.fail("CreateFilter", vim25.NoPermission(privilegeId="x"), times=None)
     with pytest.raises(VimlibError):
         await driver.shutdown("vm-0", timeout=30, force=True)
@@ -235,7 +235,7 @@ async def test_a_licence_that_allows_reading_only_lets_no_guest_be_asked(
 ) -> None:
     await driver.power_on("vm-0")
     host.beside.call(lambda: host.esx.set_guest("vm-0", tools=True))
-    host.esx.world.licensed = False
+    host.esx.registry.licensed = False
     for verb in ("shutdown", "reboot"):
         with pytest.raises(HostReadOnlyError):
             await getattr(driver, verb)("vm-0", force=True)
@@ -244,7 +244,7 @@ async def test_a_licence_that_allows_reading_only_lets_no_guest_be_asked(
 
 async def test_a_licence_that_allows_reading_only(beside: Beside, tmp_path: Path) -> None:
     with hosted(beside, tmp_path / "t", vms=1) as host:
-        host.esx.world.licensed = False
+        host.esx.registry.licensed = False
         async with host.driver() as driver:
             for verb in ("power_on", "power_off"):
                 with pytest.raises(HostReadOnlyError):

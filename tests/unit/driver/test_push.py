@@ -275,7 +275,7 @@ async def test_another_who_fills_it(beside: Beside, tmp_path: Path) -> None:
             nonlocal taken
             if event.kind == "started" and not taken:
                 taken = True
-                host.esx.world.datastores["datastore1"].grow(4 * MIB)
+                host.esx.datastores["datastore1"].grow(4 * MIB)
 
         (result,) = await push(host, service, "raw", events=take)
         assert isinstance(result.error, TransferRejectedError)
@@ -500,7 +500,7 @@ async def test_a_host_that_stores_less_than_it_took(beside: Beside, host: Hosted
         def get(self, key: str, default: Any = None) -> Any:
             return 17 if key.endswith(".part") else default
 
-    host.esx.world.datastores["datastore1"].sizes = Short()
+    host.esx.datastores["datastore1"].sizes = Short()
     with glance(beside, *some()) as service:
         (result,) = await push(host, service, "raw")
     assert isinstance(result.error, TransferCorruptError)

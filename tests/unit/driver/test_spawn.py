@@ -43,7 +43,7 @@ from vimlib.errors import (
     VersionError,
     VimlibError,
 )
-from vimlib.simulator._power import ask
+from vimlib.simulator._vm.power import ask
 
 MODELS = {
     "e1000": "VirtualE1000",
@@ -133,7 +133,7 @@ async def test_several_cards_each_on_its_own_network(host: Hosted, image: Path) 
     assert [type(c).__name__ for c in cards] == list(MODELS.values())
     assert [c.macAddress for c in cards] == [n.mac for n in nics]
     assert [c.backing.deviceName for c in cards] == [n.network for n in nics]
-    groups = host.esx.world.networks.groups
+    groups = host.esx.networks.groups
     assert {n.network: groups[n.network].vlan for n in nics} == {f"vlan-{i}": i for i in range(4)}
     assert extra(host, "web")["machine.id"].count("#") == 4
 
@@ -249,13 +249,13 @@ async def test_old_hosts_know_no_e1000e(beside: Beside, tmp_path: Path, image: P
 
 async def test_a_host_and_a_datastore_that_are_out_of_service(host: Hosted, image: Path) -> None:
     async with host.driver() as driver:
-        host.esx.world.host.maintenance = True
+        host.esx.host.maintenance = True
         with pytest.raises(HostStateError, match="maintenance"):
             await driver.spawn(spec(image))
-        host.esx.world.host.maintenance = False
-        host.esx.world.host.changed("runtime")
-        host.esx.world.datastores["datastore1"].accessible = False
-        host.esx.world.datastores["datastore1"].changed("summary")
+        host.esx.host.maintenance = False
+        host.esx.host.changed("runtime")
+        host.esx.datastores["datastore1"].accessible = False
+        host.esx.datastores["datastore1"].changed("summary")
         with pytest.raises(DatastoreUnusableError):
             await driver.spawn(spec(image))
     assert not host.esx.calls("CreateVM_Task")

@@ -272,7 +272,7 @@ async def fail_each(work: Job, way: str, step: int, caplog: pytest.LogCaptureFix
         if "not logged out" in caplog.text or (error and made[-1].method == "Login"):
             # It was the logout that failed, or the login's answer got lost and its cookie with
             # it: nobody can end such a session but its idleness.
-            work.host.beside.call(esx.world.sessions.expire)
+            work.host.beside.call(esx.sessions.expire)
         if way == "late" and error is not None:
             # The host does what was given up after all, once nobody looks any more.
             await asyncio.sleep(order["seconds"])

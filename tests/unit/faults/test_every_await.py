@@ -35,7 +35,7 @@ from vimlib._secret import Secret
 from vimlib._transport import EncodedCall, Reply
 from vimlib._transport.base import Exchange
 from vimlib.errors import VimlibError
-from vimlib.simulator._sessions import Session
+from vimlib.simulator._core.session import Session
 from vimlib.soap import encode_response
 
 VM = vim25.VirtualMachine
@@ -150,7 +150,7 @@ class Work:
         return vim25.VirtualMachineConfigSpec(annotation=f"note {next(_number)}")
 
     def _owned(self) -> int:
-        objects = list(self.host.esx.world.objects.values())
+        objects = list(self.host.esx.registry.objects.values())
         return sum(obj.kind in OWNED for obj in objects)
 
     def left(self) -> str:
@@ -164,11 +164,11 @@ class Work:
 
     def _excused(self, unreached: bool) -> list[str]:
         """End the sessions that the client could not, as their idleness would; name each one's reason."""
-        world, reasons = self.host.esx.world, []
-        for session in list(world.sessions.by_cookie.values()):
+        sessions, reasons = self.host.esx.sessions, []
+        for session in list(sessions.by_cookie.values()):
             reason = self._reason(session, unreached)
             if reason is not None:
-                world.sessions.end(session)
+                sessions.end(session)
                 reasons.append(reason)
         return reasons
 
@@ -199,7 +199,7 @@ async def work(beside: Beside, folder: Path) -> AsyncIterator[Work]:
     async with leakcheck():
         with hosted(beside, folder, vms=3, task_seconds=0.01) as host:
             (folder / "down").write_bytes(DATA)
-            line = Line(host.esx.world.port)
+            line = Line(host.esx.port)
             beside.run(line.start())
             try:
                 yield Work(host, line)
@@ -295,4 +295,4 @@ async def test_a_session_that_is_left_is_noticed(beside: Beside, tmp_path: Path)
         with pytest.raises(AssertionError, match="nobody was told"):
             await job.cleared(0)
         await job.host.settled(job.host.state())
-        beside.call(job.host.esx.world.sessions.expire)
+        beside.call(job.host.esx.sessions.expire)

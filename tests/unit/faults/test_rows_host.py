@@ -60,7 +60,7 @@ async def machine(esx: Hosted, image: Path, **how: Any) -> VM:
     """Make a machine that is off."""
     async with esx.driver() as driver:
         await driver.spawn(spec(image, power_on=False, **how))
-    made: VM = next(iter(esx.esx.world.machines.values())).ref
+    made: VM = next(iter(esx.esx.machines.values())).ref
     return made
 
 
@@ -268,7 +268,7 @@ async def test_row_44_a_quota_that_is_really_full(
         taken = False
 
         def fill() -> None:
-            esx.esx.world.datastores["datastore1"].grow(5 << 18)
+            esx.esx.datastores["datastore1"].grow(5 << 18)
 
         async with esx.driver() as driver:
             first = None
@@ -429,7 +429,7 @@ async def test_row_60_a_host_killed_amid_a_task_and_started_again(
 async def test_row_76_a_host_in_maintenance(esx: Hosted, image: Path) -> None:
     clean = esx.state()
     async with esx.driver() as driver:
-        esx.beside.call(lambda: setattr(esx.esx.world.host, "maintenance", True))
+        esx.beside.call(lambda: setattr(esx.esx.host, "maintenance", True))
         with pytest.raises(HostStateError) as caught:
             await driver.spawn(spec(image))
         assert caught.value.state == "maintenance"
@@ -446,15 +446,15 @@ async def test_row_76_a_host_that_is_not_connected(
     state: str, esx: Hosted, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clean = esx.state()
-    world = esx.esx.world
-    runtime, kept = world.host.getters["runtime"]
+    host = esx.esx.host
+    runtime, kept = host.getters["runtime"]
 
     def not_connected(host: Any) -> Any:
         found = runtime(host)
         found.connectionState = state
         return found
 
-    monkeypatch.setitem(world.host.getters, "runtime", (not_connected, kept))
+    monkeypatch.setitem(host.getters, "runtime", (not_connected, kept))
     async with esx.driver() as driver:
         with pytest.raises(HostStateError) as caught:
             await driver.spawn(spec(image))
@@ -468,7 +468,7 @@ async def test_row_76_a_datastore_that_is_not_accessible(esx: Hosted, image: Pat
     clean = esx.state()
 
     def lose() -> None:
-        store = esx.esx.world.datastores["datastore1"]
+        store = esx.esx.datastores["datastore1"]
         store.accessible = False
         store.changed("summary")
 

@@ -245,12 +245,12 @@ async def test_row_36_a_session_too_many_is_refused_and_harms_nobody() -> None:
                 async with client():
                     raise AssertionError("not reached")
             assert caught.value.status == 503
-            assert len(esx.world.sessions.by_cookie) == 1
+            assert len(esx.sessions.by_cookie) == 1
             assert await first.collect(vim25.HostSystem, "name").first() is not None
-        assert not esx.world.sessions.by_cookie
+        assert not esx.sessions.by_cookie
         async with client():
             pass
-        assert not esx.world.sessions.by_cookie
+        assert not esx.sessions.by_cookie
 
 
 async def test_row_36_closing_twice_logs_out_once(host: RigHost) -> None:

@@ -201,7 +201,7 @@ async def test_an_import_cancelled_at_every_await(
         await do_import(client)
 
     async def check(at: int) -> None:
-        states = [lease.state for lease in esx.world.leases.values()]
+        states = [lease.state for lease in esx.registry.all("HttpNfcLease").values()]
         assert not {"ready", "initializing"} & set(states), f"cancelled at {at}: {states}"
         for row in await client.collect(vim25.VirtualMachine).all():
             assert at == 0 or len(esx.calls("HttpNfcLeaseComplete")) > 0

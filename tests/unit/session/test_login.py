@@ -99,7 +99,7 @@ async def test_a_session_is_renewed_with_the_password_that_the_file_has_by_then(
     file = tmp_path / "password"
     file.write_text(esx.credentials.password)
     async with client(esx, file) as connected:
-        esx.world.sessions.password = "changed"
+        esx.sessions.password = "changed"
         esx.expire_sessions()
         for _ in range(2):
             with pytest.raises(LoginError):
@@ -107,7 +107,7 @@ async def test_a_session_is_renewed_with_the_password_that_the_file_has_by_then(
         assert logins(esx) == 2
         file.write_text("changed now")
         os.utime(file, ns=(1, 1))
-        esx.world.sessions.password = "changed now"
+        esx.sessions.password = "changed now"
         assert await connected.collect(vim25.HostSystem, "name").all()
     assert logins(esx) == 3
 

@@ -7,7 +7,7 @@ import pytest
 
 from vimlib import vim25
 from vimlib.simulator import ESXHost, ManualClock
-from vimlib.simulator._dispatch import Answer, Incoming, serve_call
+from vimlib.simulator._protocol.dispatch import Answer, Incoming, serve_call
 from vimlib.soap import decode_response, encode_request
 
 
@@ -21,7 +21,9 @@ class Caller:
 
     async def raw(self, body: bytes) -> Answer:
         answer = await serve_call(
-            self.esx.world, Incoming(body, self.cookie, "127.0.0.1", "test", ""), self.esx.call_log
+            self.esx.registry,
+            Incoming(body, self.cookie, "127.0.0.1", "test", ""),
+            self.esx.call_log,
         )
         if answer.set_cookie:
             self.cookie = answer.set_cookie

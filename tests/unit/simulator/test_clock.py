@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from vimlib.simulator._clock import ManualClock, SystemClock, wait_for
+from vimlib.simulator._core.clock import ManualClock, SystemClock, wait_for
 
 
-async def test_it_stands_still_until_it_is_turned() -> None:
+async def test_a_manual_clock_stands_still_until_it_is_advanced() -> None:
     clock = ManualClock()
     woken: list[float] = []
 
@@ -26,7 +26,7 @@ async def test_it_stands_still_until_it_is_turned() -> None:
     await asyncio.gather(*tasks)
 
 
-async def test_who_wakes_and_sleeps_again_is_woken_in_the_same_turn() -> None:
+async def test_a_sleeper_that_sleeps_again_is_woken_in_the_same_advance() -> None:
     clock = ManualClock()
     times: list[float] = []
 

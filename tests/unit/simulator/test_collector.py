@@ -19,9 +19,9 @@ def spec_of(obj: Any, *paths: str) -> Any:
     )
 
 
-async def test_a_lost_answer_is_said_again(make: Callable[..., Any]) -> None:
+async def test_a_lost_update_is_repeated(make: Callable[..., Any]) -> None:
     call = await make(vms=1)
-    [machine] = call.esx.world.machines.values()
+    [machine] = call.esx.machines.values()
     collector = call.content.propertyCollector
     await call(
         Collector.CreateFilter,
@@ -46,7 +46,7 @@ def _fields(value: Any) -> dict[str, Any]:
 
 async def test_a_change_and_back_is_no_change(make: Callable[..., Any]) -> None:
     call = await make(vms=1)
-    [machine] = call.esx.world.machines.values()
+    [machine] = call.esx.machines.values()
     collector = call.content.propertyCollector
     await call(
         Collector.CreateFilter,
@@ -101,7 +101,7 @@ async def test_a_newer_wait_takes_the_place_of_one_that_hangs(make: Callable[...
 
 async def test_filters_leave_no_watchers_behind(make: Callable[..., Any]) -> None:
     call = await make(vms=2)
-    world = call.esx.world
+    registry = call.esx.registry
     collector = call.content.propertyCollector
     view = await call(
         vim25.ViewManager.CreateContainerView, call.content.viewManager,
@@ -113,20 +113,20 @@ async def test_filters_leave_no_watchers_behind(make: Callable[..., Any]) -> Non
         objectSet=[vim25.ObjectSpec(obj=view, skip=True, selectSet=[walk])],
     )
     made = await call(Collector.CreateFilter, collector, spec=spec, partialUpdates=False)
-    assert any(obj.watchers for obj in world.objects.values())
+    assert any(obj.watchers for obj in registry.objects.values())
     await call(vim25.PropertyFilter.DestroyPropertyFilter, made)
     await call(vim25.View.DestroyView, view)
-    assert not any(obj.watchers for obj in world.objects.values())
+    assert not any(obj.watchers for obj in registry.objects.values())
     bad = spec_of(vim25.HostSystem("ha-host"), "nonsense")
     with pytest.raises(vim25.InvalidProperty):
         await call(Collector.CreateFilter, collector, spec=bad, partialUpdates=False)
-    assert not any(obj.watchers for obj in world.objects.values())
+    assert not any(obj.watchers for obj in registry.objects.values())
 
 
-async def test_what_a_session_made_ends_with_it(make: Callable[..., Any]) -> None:
+async def test_the_objects_of_a_session_end_with_it(make: Callable[..., Any]) -> None:
     call = await make(vms=2)
-    world = call.esx.world
-    before = set(world.objects)
+    registry = call.esx.registry
+    before = set(registry.objects)
     await call(vim25.ViewManager.CreateListView, call.content.viewManager)
     made = await call(Collector.CreatePropertyCollector, call.content.propertyCollector)
     await call(
@@ -135,9 +135,9 @@ async def test_what_a_session_made_ends_with_it(make: Callable[..., Any]) -> Non
         spec=spec_of(vim25.HostSystem("ha-host"), "name"),
         partialUpdates=False,
     )
-    assert set(world.objects) > before
+    assert set(registry.objects) > before
     call.esx.expire_sessions()
-    assert set(world.objects) <= before
+    assert set(registry.objects) <= before
 
 
 async def test_a_denied_property_is_missing(make: Callable[..., Any]) -> None:
@@ -159,7 +159,7 @@ async def test_a_denied_property_is_missing(make: Callable[..., Any]) -> None:
     assert await call.read(host, "name") == {"name": "localhost.localdomain"}
 
 
-async def test_a_wait_hears_of_the_end_of_its_session(make: Callable[..., Any]) -> None:
+async def test_a_wait_ends_with_its_session(make: Callable[..., Any]) -> None:
     for end, fault in (("expire", vim25.NotAuthenticated), ("logout", vim25.RequestCanceled)):
         call = await make()
         collector = call.content.propertyCollector

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vimlib import vim25
-from vimlib.simulator._datastore import parts, split_path, usage
+from vimlib.simulator._storage.datastore import parts, split_path, usage
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_paths(text: str, found: tuple[str, str]) -> None:
 @pytest.mark.parametrize(
     "text", ["", "a/b", "[ds", "ds] a", "[ds] ..", "[ds] a/../b", "[ds] a\0b", "[ds] " + "x" * 300]
 )
-def test_paths_that_cannot_be(text: str) -> None:
+def test_invalid_paths_are_refused(text: str) -> None:
     with pytest.raises(vim25.InvalidDatastorePath):
         split_path(text)
 
@@ -45,7 +45,7 @@ def test_no_path_leaves_the_root(text: str) -> None:
     assert ".." not in found
 
 
-def test_what_counts_against_the_capacity(tmp_path: Path) -> None:
+def test_usage_counts_files_and_allocated_blocks(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"12345")
     (tmp_path / "thick.vmdk").write_text("# Disk DescriptorFile\n")
     with (tmp_path / "thick-flat.vmdk").open("wb") as file:

@@ -8,7 +8,7 @@ import pytest
 
 from vimlib import vim25
 from vimlib.simulator import ESXHost
-from vimlib.simulator import _vmx as vmx
+from vimlib.simulator._vm import vmx
 
 SYSTEM = vim25.HostDatastoreSystem("ha-datastoresystem")
 CENTER = vim25.Datacenter("ha-datacenter")
@@ -17,7 +17,7 @@ VM = vim25.VirtualMachine
 
 async def done(call: Any, method: Any, this: Any, **args: Any) -> Any:
     """Call a method and return its task's result."""
-    task = call.esx.world.find(await call(method, this, **args))
+    task = call.esx.registry.find(await call(method, this, **args))
     await task.work
     if task.error is not None:
         raise task.error
@@ -70,7 +70,7 @@ async def test_a_local_datastore(make: Callable[..., Any], local: Path) -> None:
     assert (local / "a" / "new.vmdk").exists()
     await call(vim25.HostDatastoreSystem.RemoveDatastore, SYSTEM, datastore=ref)
     assert ref not in (await call.read(CENTER, "datastore"))["datastore"]
-    assert (local / "a" / "new.vmdk").exists()  # the mapping goes, not what is mapped
+    assert (local / "a" / "new.vmdk").exists()  # only the datastore is removed, not its files
     with pytest.raises(vim25.ManagedObjectNotFound):
         await call.read(ref, "name")
     await make_local(call, "again", "a/deep")
@@ -103,12 +103,12 @@ async def test_where_a_local_datastore_may_be(
         return
     with pytest.raises(fault):
         await make_local(call, name, path)
-    assert set(call.esx.world.datastores) == {"datastore1", "mine"}
+    assert set(call.esx.datastores) == {"datastore1", "mine"}
 
 
 async def test_a_datastore_in_use_stays(make: Callable[..., Any]) -> None:
     call = await make(vms=1, datastores={"full": None, "empty": None})
-    full, empty = call.esx.world.datastores.values()
+    full, empty = call.esx.datastores.values()
     for method, this, args in (
         (vim25.HostDatastoreSystem.RemoveDatastore, SYSTEM, {"datastore": full.ref}),
         (vim25.Datastore.DestroyDatastore, full.ref, {}),
@@ -117,7 +117,7 @@ async def test_a_datastore_in_use_stays(make: Callable[..., Any]) -> None:
             await call(method, this, **args)
         assert caught.value.name == "full"
     await call(vim25.Datastore.DestroyDatastore, empty.ref)
-    assert set(call.esx.world.datastores) == {"full"}
+    assert set(call.esx.datastores) == {"full"}
     assert empty.root.is_dir()
     assert await call(vim25.HostDatastoreSystem.QueryAvailableDisksForVmfs, SYSTEM) == []
 
@@ -142,7 +142,7 @@ async def test_a_renamed_datastore_is_shown_so_everywhere(make: Callable[..., An
         ),
     )
     await done(call, VM.CreateSnapshot_Task, machine.ref, name="one", memory=False, quiesce=False)
-    store = esx.world.datastores["datastore1"]
+    store = esx.datastores["datastore1"]
     await call(vim25.Datastore.RenameDatastore, store.ref, newName="new name")
     assert (await call.read(store.ref, "name", "summary"))["summary"].name == "new name"
     assert esx.datastore_path("new name") == store.root
@@ -172,23 +172,23 @@ async def test_a_renamed_datastore_is_shown_so_everywhere(make: Callable[..., An
 
 async def test_names_that_a_datastore_cannot_have(make: Callable[..., Any]) -> None:
     call = await make(datastores={"a": None, "b": None})
-    store = call.esx.world.datastores["a"]
+    store = call.esx.datastores["a"]
     for name, fault in (("b", vim25.DuplicateName), ("", vim25.InvalidName)):
         with pytest.raises(fault):
             await call(vim25.Datastore.RenameDatastore, store.ref, newName=name)
-    assert list(call.esx.world.datastores) == ["a", "b"]
+    assert list(call.esx.datastores) == ["a", "b"]
     await call(vim25.Datastore.RenameDatastore, store.ref, newName="c")
-    assert list(call.esx.world.datastores) == ["c", "b"]
+    assert list(call.esx.datastores) == ["c", "b"]
 
 
 async def test_a_datastore_is_not_renamed_under_a_task(make: Callable[..., Any]) -> None:
     call = await make(vms=1)
     call.esx.faults.hold_task("PowerOnVM_Task")
-    machine, store = call.esx.machine("vm-0"), call.esx.world.datastores["datastore1"]
+    machine, store = call.esx.machine("vm-0"), call.esx.datastores["datastore1"]
     await call(VM.PowerOnVM_Task, machine.ref)
     with pytest.raises(vim25.TaskInProgress):
         await call(vim25.Datastore.RenameDatastore, store.ref, newName="new")
-    assert list(call.esx.world.datastores) == ["datastore1"]
+    assert list(call.esx.datastores) == ["datastore1"]
 
 
 async def test_the_state_remembers_datastores(
@@ -200,17 +200,17 @@ async def test_the_state_remembers_datastores(
         "local_folders": local,
     }
     call = await make(vms=1, **options)
-    stores = call.esx.world.datastores
+    stores = call.esx.datastores
     await call(vim25.Datastore.RenameDatastore, stores["one"].ref, newName="first")
     await call(vim25.Datastore.DestroyDatastore, stores["two"].ref)
     mine = await make_local(call, "mine", "/a")
-    before = {name: store.moid for name, store in call.esx.world.datastores.items()}
+    before = {name: store.moid for name, store in call.esx.datastores.items()}
     assert list(before) == ["first", "three", "mine"]
     await call.esx.aclose()
     async with ESXHost(**options) as again:
-        after = {name: store.moid for name, store in again.world.datastores.items()}
+        after = {name: store.moid for name, store in again.datastores.items()}
         assert after == before
-        assert again.world.datastores["mine"].ref == mine
+        assert again.datastores["mine"].ref == mine
         assert again.datastore_path("first") == (tmp_path / "one").resolve()
         assert again.machine("vm-0").config.files.vmPathName == "[first] vm-0/vm-0.vmx"
         assert len(again.machine("vm-0").disks()) == 1

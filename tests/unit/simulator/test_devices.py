@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from vimlib import vim25
-from vimlib.simulator._devices import DeviceList, default_devices, generated_mac
+from vimlib.simulator._vm.devices import DeviceList, default_devices, generated_mac
 
 
 def mac() -> str:
@@ -49,7 +49,7 @@ def test_the_unit_of_the_controller_itself_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("unit", [0, 7, 16, 99])
-def test_units_that_cannot_be(unit: int) -> None:
+def test_invalid_units_are_refused(unit: int) -> None:
     devices = DeviceList(default_devices())
     devices.add(controller(vim25.VirtualLsiLogicController), 0, mac)
     devices.add(disk(1000, 0), 0, mac)
@@ -61,7 +61,7 @@ def test_units_that_cannot_be(unit: int) -> None:
     )
 
 
-def test_a_controller_that_is_none() -> None:
+def test_an_unknown_controller_is_refused() -> None:
     devices = DeviceList(default_devices())
     for key in (77, 600, 100):
         with pytest.raises(vim25.InvalidController):
@@ -85,7 +85,7 @@ def test_ten_adapters_and_no_more() -> None:
         devices.add(vim25.VirtualE1000(key=-1), 0, mac)
 
 
-def test_what_every_machine_has_stays() -> None:
+def test_default_devices_cannot_be_removed() -> None:
     devices = DeviceList(default_devices())
     for device in default_devices():
         with pytest.raises(vim25.InvalidDeviceSpec):

@@ -8,24 +8,26 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vimlib import vim25
-from vimlib.simulator._dispatch import Interrupted
-from vimlib.simulator._objects import Served, declared
-from vimlib.simulator._served import METHODS
+from vimlib.simulator._assemble import load_handlers
+from vimlib.simulator._core.handlers import HANDLERS
+from vimlib.simulator._core.objects import SimObject, declared
+from vimlib.simulator._protocol.dispatch import Interrupted
 from vimlib.soap import decode_response, encode_request
 
 
-def kinds_below(cls: type[Served]) -> set[str]:
+def kinds_below(cls: type[SimObject]) -> set[str]:
     return set(declared(cls.kind).kinds).union(*(kinds_below(sub) for sub in cls.__subclasses__()))
 
 
-def test_every_served_method_is_one_of_its_type() -> None:
-    assert len(METHODS) > 140
-    for name, served in METHODS.items():
+def test_every_handled_method_is_one_of_its_type() -> None:
+    load_handlers()
+    assert len(HANDLERS) > 140
+    for name, handlers in HANDLERS.items():
         if name == "Fetch":
             continue
         method = vim25.BINDING.method(name)
         assert method is not None, name
-        for cls, _ in served:
+        for cls, _ in handlers:
             assert method.owner.__name__ in kinds_below(cls), (name, cls)
 
 
@@ -51,7 +53,7 @@ async def test_the_call_log_keeps_the_latest(make: Callable[..., Any]) -> None:
         call.esx.__class__(call_log_limit=-1)
 
 
-async def test_orders_hit_the_nth_call(make: Callable[..., Any]) -> None:
+async def test_a_rule_applies_to_the_nth_call(make: Callable[..., Any]) -> None:
     call = await make()
     esx = call.esx
     instance = vim25.ServiceInstance("ServiceInstance")
@@ -71,9 +73,9 @@ async def test_orders_hit_the_nth_call(make: Callable[..., Any]) -> None:
     ]
 
 
-async def test_an_order_that_breaks_the_connection_does_nothing(make: Callable[..., Any]) -> None:
+async def test_a_dropped_call_is_not_run(make: Callable[..., Any]) -> None:
     call = await make(vms=1)
-    [machine] = call.esx.world.machines.values()
+    [machine] = call.esx.machines.values()
     call.esx.faults.add("UnregisterVM", "reset")
     with pytest.raises(Interrupted):
         await call.raw(encode_request(vim25.VirtualMachine.UnregisterVM, machine.ref, {}))
@@ -89,7 +91,7 @@ async def test_a_method_of_another_type(make: Callable[..., Any]) -> None:
         decode_response(method, answer.body)
 
 
-async def test_a_fault_that_does_not_fit_the_wire_is_still_an_answer(
+async def test_a_fault_that_cannot_be_encoded_gets_a_reply(
     make: Callable[..., Any],
 ) -> None:
     call = await make()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from vimlib.simulator import ESXHost
-from vimlib.simulator._certificate import make_certificate
+from vimlib.simulator._core.certificate import make_certificate
 from vimlib.simulator._run import in_thread
 
 
@@ -28,14 +28,14 @@ async def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.Monkey
     assert [task for task in asyncio.all_tasks() if "simulated" in task.get_name()] == []
 
 
-async def test_a_port_that_is_taken(tmp_path: Path) -> None:
+async def test_a_used_port_is_refused(tmp_path: Path) -> None:
     async with ESXHost() as first:
         with pytest.raises(OSError, match=r"[Aa]ddress"):
-            async with ESXHost(port=first.world.port):
+            async with ESXHost(port=first.port):
                 raise AssertionError("it started")
 
 
-async def test_a_release_that_is_none() -> None:
+async def test_an_unknown_release_does_not_start() -> None:
     with pytest.raises(ValueError, match="the release must be one of"):
         ESXHost("3.0")
 
@@ -44,9 +44,7 @@ async def test_the_same_seed_makes_the_same_host() -> None:
     found = []
     for _ in range(2):
         async with ESXHost(vms=2, seed=7) as esx:
-            found.append(
-                [(m.config.uuid, m.nics()[0].macAddress) for m in esx.world.machines.values()]
-            )
+            found.append([(m.config.uuid, m.nics()[0].macAddress) for m in esx.machines.values()])
     assert found[0] == found[1]
 
 
@@ -54,7 +52,7 @@ async def test_folders_that_are_given_stay(tmp_path: Path) -> None:
     async with ESXHost(
         datastores={"a": tmp_path / "a", "b": str(tmp_path / "b"), "c": None}, vms=1
     ) as esx:
-        assert set(esx.world.datastores) == {"a", "b", "c"}
+        assert set(esx.datastores) == {"a", "b", "c"}
         made = esx.datastore_path("c")
     assert (tmp_path / "a" / "vm-0" / "vm-0.vmx").exists()
     assert not made.exists()
@@ -91,7 +89,7 @@ print("LOADED", sorted(name for name in sys.modules if name.startswith("vimlib")
 
 
 async def test_the_fixture(esx_host: ESXHost) -> None:
-    assert esx_host.world.release.name == "8.0"
+    assert esx_host.registry.release.name == "8.0"
 
 
 class TestOptions:
@@ -100,8 +98,8 @@ class TestOptions:
         return {"version": "4.1", "vms": 2}
 
     async def test_can_be_given(self, esx_host: ESXHost) -> None:
-        assert esx_host.world.release.name == "4.1"
-        assert len(esx_host.world.machines) == 2
+        assert esx_host.registry.release.name == "4.1"
+        assert len(esx_host.machines) == 2
 
     def test_in_a_thread_too(self, esx_thread: ESXHost) -> None:
-        assert esx_thread.world.release.name == "4.1"
+        assert esx_thread.registry.release.name == "4.1"

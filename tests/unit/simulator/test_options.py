@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from vimlib import vim25
-from vimlib.simulator._guests import full_name, guests_of, is_known
-from vimlib.simulator._hardware import hardware_of
-from vimlib.simulator._versions import RELEASES
+from vimlib.simulator._core.versions import RELEASES
+from vimlib.simulator._vm.guests import full_name, guests_of, is_known
+from vimlib.simulator._vm.hardware import hardware_of
 
 BROWSER = vim25.EnvironmentBrowser("envbrowser-ha-compute-res")
 FOLDER = vim25.Folder("ha-folder-vm")
@@ -77,7 +77,7 @@ async def test_every_release_answers_for_all_its_hardware(
     assert newest.version == release.hardware
 
 
-async def test_the_hardware_says_what_it_holds(make: Callable[..., Any]) -> None:
+async def test_the_hardware_options_have_their_limits(make: Callable[..., Any]) -> None:
     call = await make()
 
     async def option(key: str) -> Any:
@@ -103,7 +103,7 @@ async def test_the_hardware_says_what_it_holds(make: Callable[..., Any]) -> None
         )
 
 
-async def test_the_guests_that_are_asked_for(make: Callable[..., Any]) -> None:
+async def test_the_query_selects_guests(make: Callable[..., Any]) -> None:
     call = await make()
 
     async def ids(**query: Any) -> list[str]:
@@ -125,7 +125,7 @@ async def test_the_guests_that_are_asked_for(make: Callable[..., Any]) -> None:
         await old(vim25.EnvironmentBrowser.QueryConfigOptionEx, BROWSER)
 
 
-async def test_the_target_is_what_the_host_has(make: Callable[..., Any]) -> None:
+async def test_the_target_lists_the_devices_of_the_host(make: Callable[..., Any]) -> None:
     call = await make(datastores={"a": None, "b": None}, capacity=1 << 30)
     target = await call(vim25.EnvironmentBrowser.QueryConfigTarget, BROWSER)
     assert [store.name for store in target.datastore] == ["a", "b"]
@@ -139,7 +139,7 @@ async def test_the_target_is_what_the_host_has(make: Callable[..., Any]) -> None
     assert target.datastore[0].mode == "readWrite"
 
 
-async def test_what_the_host_can_do(make: Callable[..., Any]) -> None:
+async def test_the_capabilities_of_the_host(make: Callable[..., Any]) -> None:
     for version in ("4.0", "9.0"):
         call = await make(version=version)
         found = await call(vim25.EnvironmentBrowser.QueryTargetCapabilities, BROWSER)
@@ -161,12 +161,12 @@ async def test_what_the_host_can_do(make: Callable[..., Any]) -> None:
         ("8.0", {"version": "vmx-21"}, None),
     ],
 )
-async def test_a_machine_is_made_of_what_is_offered(
+async def test_a_machine_is_created_from_the_options(
     make: Callable[..., Any], version: str, fields: dict[str, str], fault: Any
 ) -> None:
     call = await make(version=version)
     ref = await call(vim25.Folder.CreateVM_Task, FOLDER, config=spec(**fields), pool=POOL)
-    task = call.esx.world.find(ref)
+    task = call.esx.registry.find(ref)
     await task.work
     if fault is None:
         assert task.error is None
@@ -176,4 +176,4 @@ async def test_a_machine_is_made_of_what_is_offered(
         assert isinstance(task.error, fault)
         if fault is vim25.InvalidArgument:
             assert task.error.invalidProperty == "configSpec.guestId"
-        assert not call.esx.world.machines
+        assert not call.esx.machines

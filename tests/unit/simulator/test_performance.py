@@ -24,9 +24,9 @@ async def call(make: Callable[..., Any], clock: ManualClock) -> Any:
         machine.ref,
         spec=vim25.VirtualMachineConfigSpec(numCPUs=2),
     )
-    await call.esx.world.find(ref).work
+    await call.esx.registry.find(ref).work
     ref = await call(vim25.VirtualMachine.PowerOnVM_Task, machine.ref)
-    await call.esx.world.find(ref).work
+    await call.esx.registry.find(ref).work
     await clock.advance(600)
     return call
 
@@ -158,6 +158,6 @@ async def test_as_csv(call: Any) -> None:
         (HOST, {"maxSample": -1}),
     ],
 )
-async def test_what_cannot_be_asked(call: Any, entity: Any, fields: dict[str, Any]) -> None:
+async def test_invalid_queries_are_refused(call: Any, entity: Any, fields: dict[str, Any]) -> None:
     with pytest.raises(vim25.InvalidArgument):
         await query(call, entity, **fields)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from vimlib import vim25
-from vimlib.simulator._properties import Step, parse_path
+from vimlib.simulator._properties.paths import Step, parse_path
 
 
 @pytest.mark.parametrize(
@@ -28,19 +28,19 @@ from vimlib.simulator._properties import Step, parse_path
         ),
     ],
 )
-def test_paths_taken_apart(path: str, steps: tuple[Step, ...]) -> None:
+def test_paths_are_parsed(path: str, steps: tuple[Step, ...]) -> None:
     assert parse_path(path) == steps
 
 
 @pytest.mark.parametrize("path", ["", ".", "a.", ".a", "a..b", "a[", "a]", "a b", "1a", "a[1]b"])
-def test_paths_that_cannot_be(path: str) -> None:
+def test_invalid_paths_are_refused(path: str) -> None:
     with pytest.raises(vim25.InvalidProperty):
         parse_path(path)
 
 
 async def test_paths_read(make: Callable[..., Any]) -> None:
     call = await make(vms=1)
-    [moid] = call.esx.world.machines
+    [moid] = call.esx.machines
     vm = vim25.VirtualMachine(moid)
     found = await call.read(
         vm,
@@ -68,16 +68,16 @@ async def test_paths_read(make: Callable[..., Any]) -> None:
         "config.hardware.device.key",
     ],
 )
-async def test_paths_that_no_machine_has(make: Callable[..., Any], path: str) -> None:
+async def test_unknown_paths_are_refused(make: Callable[..., Any], path: str) -> None:
     call = await make(vms=1)
-    [moid] = call.esx.world.machines
+    [moid] = call.esx.machines
     with pytest.raises(vim25.InvalidProperty):
         await call.read(vim25.VirtualMachine(moid), path)
 
 
-async def test_an_old_host_knows_no_young_property(make: Callable[..., Any]) -> None:
+async def test_an_old_host_has_no_newer_property(make: Callable[..., Any]) -> None:
     call = await make(version="4.0", vms=1)
-    [moid] = call.esx.world.machines
+    [moid] = call.esx.machines
     with pytest.raises(vim25.InvalidProperty):
         await call.read(vim25.VirtualMachine(moid), "rootSnapshot")
 
@@ -85,7 +85,7 @@ async def test_an_old_host_knows_no_young_property(make: Callable[..., Any]) -> 
 async def test_every_property_of_every_object_fits_the_wire(make: Callable[..., Any]) -> None:
     for version in ("4.0", "4.1", "6.7", "9.0"):
         call = await make(version=version, vms=1)
-        for (kind, moid), obj in list(call.esx.world.objects.items()):
+        for (kind, moid), obj in list(call.esx.registry.objects.items()):
             ref: Any = obj.ref
             spec = vim25.PropertyFilterSpec(
                 propSet=[vim25.PropertySpec(type=kind, all=True)],
@@ -106,5 +106,5 @@ async def test_every_property_of_every_object_fits_the_wire(make: Callable[..., 
             )
 
 
-# What these have is left out on purpose; docs/appendix/simulator.md says so.
+# What these have is left out on purpose; see docs/appendix/simulator.md.
 _PARTIAL = {"AuthorizationManager", "PerformanceManager"}

@@ -10,7 +10,7 @@ import pytest
 
 from vimlib import vim25
 from vimlib.simulator import ESXHost
-from vimlib.simulator._state import Keeper
+from vimlib.simulator._state import StateFile
 
 VM = vim25.VirtualMachine
 
@@ -30,16 +30,16 @@ async def call(make: Callable[..., Any], tmp_path: Path) -> Any:
 async def done(call: Any, method: Any, this: Any, **args: Any) -> Any:
     """Call a method and return its task's result once a client could read it."""
     ref = await call(method, this, **args)
-    task = call.esx.world.find(ref)
+    task = call.esx.registry.find(ref)
     await asyncio.wait([task.work])
     assert task.error is None, task.error
     return task.result
 
 
 async def kept(call: Any, tmp_path: Path) -> list[Any]:
-    """Return the machines that the file has, which must be what a writer without a past writes."""
+    """Return the machines that the file has, which must equal those that a fresh writer writes."""
     path = tmp_path / "whole.json"
-    await Keeper(call.esx.world, path).save()
+    await StateFile(call.esx.registry, path).save()
     whole, found = json.loads(path.read_text()), json.loads((tmp_path / "state.json").read_text())
     del whole["serial"], found["serial"]
     assert found == whole
@@ -47,7 +47,7 @@ async def kept(call: Any, tmp_path: Path) -> list[Any]:
     return machines
 
 
-async def test_what_was_answered_is_in_the_file(call: Any, tmp_path: Path) -> None:
+async def test_the_state_is_saved_before_the_reply(call: Any, tmp_path: Path) -> None:
     esx = call.esx
     pool, folder = vim25.ResourcePool("ha-root-pool"), vim25.Folder("ha-folder-vm")
     assert [m["name"] for m in await kept(call, tmp_path)] == ["vm-0", "vm-1", "vm-2"]
@@ -101,8 +101,8 @@ async def test_a_restart_brings_back_the_file(call: Any, tmp_path: Path) -> None
 
 
 async def test_saves_at_once_share_writes(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    world = call.esx.world
-    keeper, written = world.keeper, []
+    registry = call.esx.registry
+    keeper, written = registry.save.__self__, []
     real = keeper._write
 
     def write(number: int, text: str) -> None:
@@ -113,46 +113,46 @@ async def test_saves_at_once_share_writes(call: Any, monkeypatch: pytest.MonkeyP
 
     async def turn(name: str) -> None:
         call.esx.machine(name).set_power("poweredOn")
-        await world.persist()
+        await registry.persist()
         assert sum(m["power"] == "poweredOn" for m in json.loads(written[-1])["machines"]) >= 1
 
     await asyncio.gather(*(turn(f"vm-{n}") for n in range(3)))
     assert 1 <= len(written) <= 2
     assert written[-1].count("poweredOn") == 3
-    await world.persist()
+    await registry.persist()
     assert len(written) <= 2
 
 
-async def test_a_save_that_failed_is_not_believed(
+async def test_a_failed_save_is_repeated(
     call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world = call.esx.world
+    registry = call.esx.registry
     call.esx.machine("vm-0").set_power("poweredOn")
     with monkeypatch.context() as patch:
         patch.setattr("os.replace", lambda *names: (_ for _ in ()).throw(OSError("no")))
         with pytest.raises(OSError, match="no"):
-            await world.persist()
-    await world.persist()
+            await registry.persist()
+    await registry.persist()
     assert (await kept(call, tmp_path))[0]["power"] == "poweredOn"
 
 
 async def test_a_cancelled_save_does_not_undo_a_newer_one(call: Any, tmp_path: Path) -> None:
-    world = call.esx.world
+    registry = call.esx.registry
     for state in ("poweredOn", "suspended"):
         call.esx.machine("vm-0").set_power(state)
-        save = asyncio.ensure_future(world.persist())
+        save = asyncio.ensure_future(registry.persist())
         await asyncio.sleep(0)
         save.cancel()
         await asyncio.gather(save, return_exceptions=True)
     call.esx.machine("vm-0").set_power("poweredOff")
-    await world.persist()
+    await registry.persist()
     assert (await kept(call, tmp_path))[0]["power"] == "poweredOff"
 
 
 async def test_a_cancelled_save_does_not_undo_one_that_waited_for_it(
     call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world, jobs = call.esx.world, []
+    registry, jobs = call.esx.registry, []
     gates = [asyncio.Event() for _ in range(3)]
 
     async def slow(function: Callable[..., None], *args: Any) -> None:
@@ -163,13 +163,13 @@ async def test_a_cancelled_save_does_not_undo_one_that_waited_for_it(
         for _ in range(5):
             await asyncio.sleep(0)
 
-    monkeypatch.setattr(world, "io", slow)
+    monkeypatch.setattr(registry, "io", slow)
     saves = []
     for state in ("poweredOn", "suspended", "suspended"):
         call.esx.machine("vm-0").set_power(state)
-        saves.append(asyncio.ensure_future(world.persist()))
+        saves.append(asyncio.ensure_future(registry.persist()))
         await turns()
-    gates[0].set()  # the second goes to its thread, and covers what the third asked for
+    gates[0].set()  # the second goes to its thread, and covers the request of the third
     await turns()
     call.esx.machine("vm-0").set_power("poweredOff")
     gates[2].set()

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from vimlib.simulator._documents import versions_document
-from vimlib.simulator._versions import RELEASES, find_release, namespaces
-from vimlib.simulator._wsdl import document
+from vimlib.simulator._core.versions import RELEASES, find_release, namespaces
+from vimlib.simulator._protocol.documents import versions_document
+from vimlib.simulator._protocol.wsdl import document
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ def test_releases_by_name_and_by_version(asked: str, api: str) -> None:
 
 
 @pytest.mark.parametrize("asked", ["", "3.5", "eight", "8.1"])
-def test_there_is_no_such_release(asked: str) -> None:
+def test_an_unknown_release_is_refused(asked: str) -> None:
     with pytest.raises(ValueError, match=r"must be one of 4\.0, 4\.1"):
         find_release(asked)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vimlib.simulator import _vmdk as vmdk
+from vimlib.simulator._storage import vmdk
 
 MIB = 1 << 20
 
@@ -87,7 +87,7 @@ def test_a_delta_stands_on_its_parent(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("spots", [[], [0], [65536 * 3], [0, 65536 * 600, MIB * 64 - 1]])
-def test_an_export_pours_back(tmp_path: Path, spots: list[int]) -> None:
+def test_an_export_is_read_back(tmp_path: Path, spots: list[int]) -> None:
     size = 64 * MIB
     make(tmp_path / "a.vmdk", size, thin=True)
     with (tmp_path / "a-flat.vmdk").open("r+b") as file:
@@ -105,7 +105,7 @@ def test_an_export_pours_back(tmp_path: Path, spots: list[int]) -> None:
     assert (tmp_path / "b-flat.vmdk").read_bytes() == (tmp_path / "a-flat.vmdk").read_bytes()
 
 
-def test_what_is_too_large_is_not_poured(tmp_path: Path) -> None:
+def test_an_image_larger_than_the_disk_is_refused(tmp_path: Path) -> None:
     make(tmp_path / "a.vmdk")
     (tmp_path / "flat").write_bytes(bytes(2 * MIB))
     with pytest.raises(vmdk.DiskError):
@@ -124,7 +124,7 @@ def test_a_loop_of_parents_is_refused(tmp_path: Path) -> None:
 
 
 @given(st.binary(max_size=2000))
-def test_garbage_is_no_disk(tmp_path_factory: pytest.TempPathFactory, raw: bytes) -> None:
+def test_garbage_is_not_a_disk(tmp_path_factory: pytest.TempPathFactory, raw: bytes) -> None:
     path = tmp_path_factory.mktemp("x") / "a.vmdk"
     for data in (raw, b"KDMV" + raw, b"# Disk DescriptorFile\n" + raw):
         path.write_bytes(data)

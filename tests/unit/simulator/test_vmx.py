@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
@@ -8,27 +8,27 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from vimlib import vim25
-from vimlib.simulator import _vmx as vmx
-from vimlib.simulator._devices import DeviceList
-from vimlib.simulator._network import NetworkSystem
-from vimlib.simulator._reconfigure import blank_config
-from vimlib.simulator._world import World
+from vimlib.simulator._core.registry import Registry
+from vimlib.simulator._vm import vmx
+from vimlib.simulator._vm.devices import DeviceList
+from vimlib.simulator._vm.reconfigure import blank_config
 
 
 class Networks:
-    networks: dict[str, Any] = {}  # noqa: RUF012 - never changed
+    kind: ClassVar[str] = "HostNetworkSystem"
+    moid = "networkSystem"
+    kinds = frozenset({kind})
+    networks: ClassVar[dict[str, Any]] = {}
 
 
-def world() -> World:
-    made = World("8.0", seed=1)
-    fake: Any = Networks()
-    networks: NetworkSystem = fake
-    made.networks = networks
+def registry() -> Registry:
+    made = Registry("8.0", seed=1)
+    made.add(Networks())
     return made
 
 
 def configured() -> Any:
-    here = world()
+    here = registry()
     config = blank_config(here, "it", "[ds] it/it.vmx")
     devices = DeviceList(config.hardware.device)
 
@@ -76,8 +76,8 @@ def test_what_is_written_is_read_back() -> None:
     before = configured()
     facts: dict[str, Any] = {}
     after = vmx.read_config(
-        world(),
-        blank_config(world(), "other", "[ds] it/it.vmx"),
+        registry(),
+        blank_config(registry(), "other", "[ds] it/it.vmx"),
         vmx.parse(vmx.render(before)),
         facts,
     )
@@ -128,15 +128,15 @@ def test_any_text_comes_through(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["", "nonsense", 'displayName = "x"\n', 'config.version = "8"\nnot a line\n']
 )
-def test_what_is_no_configuration(text: str) -> None:
+def test_a_file_that_is_not_a_configuration_is_refused(text: str) -> None:
     with pytest.raises(vmx.VmxError):
         vmx.parse(text)
 
 
-def test_a_number_that_is_none() -> None:
+def test_a_malformed_number_is_refused() -> None:
     values = vmx.parse('config.version = "8"\nmemSize = "much"\n')
     with pytest.raises(vmx.VmxError):
-        vmx.read_config(world(), blank_config(world(), "x", "[ds] x/x.vmx"), values, {})
+        vmx.read_config(registry(), blank_config(registry(), "x", "[ds] x/x.vmx"), values, {})
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,9 @@ def test_a_number_that_is_none() -> None:
         ("[ds] it.vmx", "[ds] it.vmdk", "it.vmdk"),
     ],
 )
-def test_a_disk_beside_its_machine_is_named_barely(place: str, disk: str, written: str) -> None:
+def test_a_disk_in_the_machines_folder_is_named_without_a_path(
+    place: str, disk: str, written: str
+) -> None:
     before = configured()
     given: list[Any] = before.hardware.device
     devices = [
@@ -165,6 +167,6 @@ def test_a_disk_beside_its_machine_is_named_barely(place: str, disk: str, writte
     )
     values = vmx.parse(vmx.render(before))
     assert values["scsi1:3.fileName"] == written
-    after = vmx.read_config(world(), blank_config(world(), "it", place), values, {})
+    after = vmx.read_config(registry(), blank_config(registry(), "it", place), values, {})
     found: list[Any] = [d for d in after.hardware.device if isinstance(d, vim25.VirtualDisk)]
     assert [device.backing.fileName for device in found] == [disk]

@@ -24,16 +24,16 @@ from vimdriver.errors import (
 )
 from vimlib import vim25
 from vimlib.errors import NotFoundError, OutcomeUnknownError, UsageError, VimlibError
-from vimlib.simulator._datastore import Datastore
-from vimlib.simulator._network import PortGroup as SimulatedGroup
-from vimlib.simulator._network import Switch
-from vimlib.simulator._objects import prop
+from vimlib.simulator._core.objects import prop
+from vimlib.simulator._host.network import PortGroup as SimulatedGroup
+from vimlib.simulator._host.network import Switch
+from vimlib.simulator._storage.datastore import Datastore
 
 BLUE = PortGroup(name="blue", vlan=42, vswitch="vSwitch0")
 
 
 def network(host: Hosted) -> Any:
-    return host.esx.world.networks
+    return host.esx.networks
 
 
 def add(host: Hosted, name: str, vlan: int, switch: str = "vSwitch0") -> None:
@@ -216,20 +216,22 @@ async def test_the_note_is_on_a_datastore_that_takes_it(beside: Beside, tmp_path
         @prop("host")
         def _host(self) -> list[Any]:
             info = vim25.HostMountInfo(path="/vmfs/volumes/iso", accessMode="readOnly")
-            return [vim25.DatastoreHostMount(key=self.world.host.ref, mountInfo=info)]
+            return [
+                vim25.DatastoreHostMount(key=self.registry.one("HostSystem").ref, mountInfo=info)
+            ]
 
     folder = tmp_path / "s"
     (tmp_path / "iso").mkdir()
     # By its name it would be the first one.
     datastores = {"ISO": tmp_path / "iso", "datastore1": folder}
     with hosted(beside, folder, datastores=datastores) as host:
-        host.esx.world.datastores["ISO"].__class__ = ReadOnly
+        host.esx.datastores["ISO"].__class__ = ReadOnly
         async with host.driver() as driver:
             await driver.ensure_vlan("blue", 42)
             assert len(host.state().files) == 1
             await driver.remove_vlan("blue")
-            host.esx.world.datastores["datastore1"].__class__ = ReadOnly
-            host.beside.call(host.esx.world.datastores["datastore1"].changed)
+            host.esx.datastores["datastore1"].__class__ = ReadOnly
+            host.beside.call(host.esx.datastores["datastore1"].changed)
             with pytest.raises(NotFoundError, match="no accessible datastore"):
                 await driver.ensure_vlan("blue", 42)
         assert host.state().files == frozenset()
@@ -307,7 +309,7 @@ async def test_every_call_fails_once(way: str, host: Hosted) -> None:
             async with host.driver() as driver:
                 await driver.ensure_vlan("blue", 42)
         host.esx.faults.clear()
-        host.beside.call(host.esx.world.sessions.expire)
+        host.beside.call(host.esx.sessions.expire)
         state = host.state()
         assert ("blue" in state.groups) == (len(state.files) == 1), f"call {at}: {state}"
         if "blue" in state.groups:

@@ -1,0 +1,81 @@
+"""Faults with the messages that hosts send with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vimlib import vim25
+
+__all__ = [
+    "invalid_argument",
+    "invalid_state",
+    "localized",
+    "not_found",
+    "not_supported",
+    "with_message",
+]
+
+
+# By name, so that no area of the API is loaded for them; `0` is the fault.
+_MESSAGES = {
+    "AlreadyExists": "The specified key, name, or identifier '{0.name}' already exists.",
+    "DuplicateName": "The name '{0.name}' already exists.",
+    "FileAlreadyExists": "File {0.file} already exists",
+    "FileLocked": "Unable to access file {0.file} since it is locked",
+    "FileNotFound": "File {0.file} was not found",
+    "InvalidDatastore": "Invalid datastore '{0.name}'.",
+    "InvalidDatastorePath": "Invalid datastore path '{0.datastorePath}'.",
+    "InvalidName": "The name '{0.name}' is not valid.",
+    "InvalidState": "The operation is not allowed in the current state.",
+    "InvalidVmConfig": "Invalid virtual machine configuration.",
+    "NoDiskSpace": "Insufficient disk space on datastore '{0.datastore}'.",
+    "NotAuthenticated": "The session is not authenticated.",
+    "NotImplemented": "The requested operation is not implemented by the server.",
+    "NotSupported": "The operation is not supported on the object.",
+    "RequestCanceled": "The task was canceled by a user.",
+    "ResourceInUse": "The resource '{0.name}' is in use.",
+    "SystemError": "A general system error occurred",
+}
+
+
+def with_message(fault: Any, text: str | None = None) -> Any:
+    """Return `fault` with `text`, or else with the usual message of such a fault."""
+    fault.localized_message = (
+        _MESSAGES[type(fault).__name__].format(fault) if text is None else text
+    )
+    return fault
+
+
+def localized(fault: Any) -> Any:
+    """Return a fault as data."""
+    return vim25.LocalizedMethodFault(
+        fault=fault, localizedMessage=fault.localized_message or type(fault).__name__
+    )
+
+
+def not_found(ref: Any) -> Any:
+    """Return the fault for an object that does not exist."""
+    return with_message(
+        vim25.ManagedObjectNotFound(obj=ref),
+        "The object 'vim.{}:{}' has already been deleted or has not been completely created".format(
+            *ref.moref
+        ),
+    )
+
+
+def invalid_argument(name: str, value: str | None = None) -> Any:
+    """Return the fault for a wrong argument; the message quotes `value` if it is given."""
+    text = f"A specified parameter was not correct: {name}"
+    return with_message(
+        vim25.InvalidArgument(invalidProperty=name), text if value is None else f"{text} ({value})"
+    )
+
+
+def invalid_state() -> Any:
+    """Return the fault for a call that the object's state forbids."""
+    return with_message(vim25.InvalidState())
+
+
+def not_supported() -> Any:
+    """Return the fault for a call that a host does not offer."""
+    return with_message(vim25.NotSupported())

@@ -1,0 +1,1 @@
+"""Managers that need machines, datastores and the host: search, disks, counters, reboot."""

@@ -1,0 +1,119 @@
+"""The operations of a test on a running host: inspect objects, inject faults, set guest data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vimlib.simulator._host.host_system import HostSystem
+from vimlib.simulator._host.network import NetworkSystem
+from vimlib.simulator._service.sessions import SessionManager
+from vimlib.simulator._storage.datastore import Datastore, by_name
+from vimlib.simulator._vm import power
+from vimlib.simulator._vm.virtual_machine import VirtualMachine
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from vimlib.simulator._core.call import CallLog, CallRecord
+    from vimlib.simulator._core.injection import Faults
+    from vimlib.simulator._core.registry import Registry
+    from vimlib.simulator._core.session import Face
+
+__all__ = ["HostOperations"]
+
+
+class HostOperations:
+    """The operations of `ESXHost` that need the host's objects alone."""
+
+    def __init__(self, registry: Registry, call_log: CallLog) -> None:
+        self.registry = registry
+        self.call_log = call_log
+        """The calls that came, failed ones too, oldest first; the last `call_log_limit` of them."""
+
+    @property
+    def sessions(self) -> SessionManager:
+        """The session manager."""
+        return self.registry.one(SessionManager)
+
+    @property
+    def host(self) -> HostSystem:
+        """The host system."""
+        return self.registry.one(HostSystem)
+
+    @property
+    def machines(self) -> dict[str, VirtualMachine]:
+        """The machines by id."""
+        return self.registry.all(VirtualMachine)
+
+    @property
+    def datastores(self) -> dict[str, Datastore]:
+        """The datastores by name."""
+        return by_name(self.registry)
+
+    @property
+    def networks(self) -> NetworkSystem:
+        """The host's networking."""
+        return self.registry.one(NetworkSystem)
+
+    @property
+    def port(self) -> int:
+        """The port on which it listens."""
+        return self.registry.port
+
+    @property
+    def faults(self) -> Faults:
+        """Fault injection."""
+        return self.registry.faults
+
+    def expire_sessions(self, face: Face = "fault") -> int:
+        """End all sessions, as idleness does; return how many there were.
+
+        `face` is how a property read with an ended session's cookie is answered from then on: by
+        the fault NotAuthenticated, by an empty reply, or by NotAuthenticated inside missingSet.
+        """
+        return self.sessions.expire(face)
+
+    def calls(self, method: str) -> list[CallRecord]:
+        """Return the entries of the call log for one method."""
+        return [record for record in self.call_log if record.method == method]
+
+    def machine(self, name: str) -> VirtualMachine:
+        """Return the state of a machine by name. Raises `LookupError`."""
+        for machine in self.machines.values():
+            if machine.name == name:
+                return machine
+        raise LookupError(f"no machine named {name!r}")
+
+    def datastore_path(self, name: str = "datastore1") -> Path:
+        """Return the folder of a datastore."""
+        return self.datastores[name].root
+
+    def set_guest(
+        self, name: str, *, tools: bool = True, ip: str | None = None, host_name: str | None = None
+    ) -> None:
+        """Set the guest of a machine: whether its tools are installed (and run while it is on), its address."""
+        machine = self.machine(name)
+        guest = machine.guest
+        guest.tools_installed = tools
+        guest.tools_running = tools and machine.power == "poweredOn"
+        guest.ip_address, guest.host_name = ip, host_name
+        machine.changed("guest", "summary", "guestHeartbeatStatus")
+
+    def fill(self, name: str, *, free: int = 0) -> None:
+        """Set the free bytes of a datastore, as if other files took the rest."""
+        store = self.datastores[name]
+        store.used = max(store.capacity - free, 0)
+        store.changed("summary", "info")
+
+    def lie(self, name: str, path: str, size: int | None) -> None:
+        """Report a wrong size for a file of a datastore; None reports the true size again."""
+        store = self.datastores[name]
+        if size is None:
+            store.sizes.pop(path, None)
+        else:
+            store.sizes[path] = size
+
+    def ask(self, name: str, text: str, choices: Mapping[str, str]) -> str:
+        """Raise a question of a machine, for which its tasks wait; return the question's id."""
+        return power.ask(self.machine(name), text, dict(choices))

@@ -1,0 +1,1 @@
+"""The PropertyCollector with property paths, traversals, filters and views."""

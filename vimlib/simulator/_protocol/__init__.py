@@ -1,0 +1,1 @@
+"""The wire: the HTTP server, SOAP dispatch, file and disk transfers, the WSDL."""

@@ -1,0 +1,1 @@
+"""The service: ServiceInstance, sessions, tasks, events, settings."""

@@ -1,0 +1,1 @@
+"""Datastores, their files, and virtual disks as files."""

@@ -1,0 +1,1 @@
+"""Virtual machines: their configuration, devices, power, snapshots, leases."""

@@ -1,0 +1,360 @@
+"""Virtual devices: the defaults of a new machine, and the keys and units that a host assigns.
+
+Pure: from devices and a change to devices. `reconfigure` handles the files.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
+
+from vimlib import vim25
+from vimlib.simulator._core.messages import with_message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+__all__ = ["DeviceList", "bad_device", "default_devices", "generated_mac", "revised"]
+
+_PCI = 100
+_SCSI_SELF = 7  # the unit of the SCSI controller itself
+_UNITS = {"scsi": 16, "ide": 2, "sata": 30, "nvme": 15}
+
+
+def default_devices() -> list[Any]:
+    """Return the devices that every machine has."""
+
+    def info(label: str) -> Any:
+        return vim25.Description(label=label, summary=label)
+
+    return [
+        vim25.VirtualIDEController(key=200, deviceInfo=info("IDE 0"), busNumber=0),
+        vim25.VirtualIDEController(key=201, deviceInfo=info("IDE 1"), busNumber=1),
+        vim25.VirtualPS2Controller(
+            key=300, deviceInfo=info("PS2 controller 0"), busNumber=0, device=[600, 700]
+        ),
+        vim25.VirtualPCIController(
+            key=_PCI, deviceInfo=info("PCI controller 0"), busNumber=0, device=[500, 12000]
+        ),
+        vim25.VirtualSIOController(key=400, deviceInfo=info("SIO controller 0"), busNumber=0),
+        vim25.VirtualKeyboard(
+            key=600, deviceInfo=info("Keyboard "), controllerKey=300, unitNumber=0
+        ),
+        vim25.VirtualPointingDevice(
+            key=700,
+            deviceInfo=vim25.Description(
+                label="Pointing device", summary="Pointing device; Device"
+            ),
+            backing=vim25.VirtualPointingDeviceDeviceBackingInfo(
+                deviceName="", useAutoDetect=False, hostPointingDevice="autodetect"
+            ),
+            controllerKey=300,
+            unitNumber=1,
+        ),
+        vim25.VirtualMachineVideoCard(
+            key=500,
+            deviceInfo=vim25.Description(label="Video card ", summary="Video card"),
+            controllerKey=_PCI,
+            unitNumber=0,
+            videoRamSizeInKB=4096,
+            numDisplays=1,
+            useAutoDetect=False,
+            enable3DSupport=False,
+            use3dRenderer="automatic",
+            graphicsMemorySizeInKB=262144,
+        ),
+        vim25.VirtualMachineVMCIDevice(
+            key=12000,
+            deviceInfo=vim25.Description(
+                label="VMCI device",
+                summary="Device on the virtual machine PCI bus that provides support for the virtual machine communication interface",
+            ),
+            controllerKey=_PCI,
+            unitNumber=17,
+            id=-1,
+            allowUnrestrictedCommunication=False,
+        ),
+    ]
+
+
+def bad_device(index: int, prop: str, cls: Any = None, **fields: Any) -> Any:
+    """Return the fault for an invalid device change."""
+    fault = (cls or vim25.InvalidDeviceSpec)(
+        property=f"deviceChange[{index}].device{prop}", deviceIndex=index, **fields
+    )
+    return with_message(fault, f"Invalid configuration for device '{index}'.")
+
+
+def generated_mac(random_bits: int) -> str:
+    """Return an address of the range in which ESX generates them."""
+    return f"00:0c:29:{random_bits >> 16 & 0xFF:02x}:{random_bits >> 8 & 0xFF:02x}:{random_bits & 0xFF:02x}"
+
+
+_MAC = re.compile(r"(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}")
+
+
+def revised(value: Any, **fields: Any) -> Any:
+    """Return a data object with other values for some fields."""
+    return replace(value, **fields)
+
+
+class DeviceList:
+    """The devices of one machine while a spec is applied to them."""
+
+    def __init__(self, devices: Iterable[Any]) -> None:
+        self.devices: dict[int, Any] = {device.key: device for device in devices}
+        self.renamed: dict[int, int] = {}
+        """Keys that the spec used for new devices, to those that they got."""
+
+    def result(self) -> list[Any]:
+        """Return the devices, with each controller's list of its devices."""
+        hanging: dict[int, list[int]] = {}
+        for device in self.devices.values():
+            if device.controllerKey is not None:
+                hanging.setdefault(device.controllerKey, []).append(device.key)
+        return [
+            revised(device, device=hanging.get(device.key, []))
+            if isinstance(device, vim25.VirtualController)
+            and device.device != hanging.get(device.key, [])
+            else device
+            for device in self.devices.values()
+        ]
+
+    def controller(self, device: Any, index: int) -> Any:
+        """Return the controller that a spec's device names. Raises `InvalidController`."""
+        key = self.renamed.get(device.controllerKey, device.controllerKey)
+        found = self.devices.get(key)
+        if not isinstance(found, vim25.VirtualController):
+            raise bad_device(
+                index, ".controllerKey", vim25.InvalidController, controllerKey=device.controllerKey
+            )
+        return found
+
+    def units(self, controller: int) -> set[int]:
+        """Return the used units of a controller."""
+        return {
+            d.unitNumber
+            for d in self.devices.values()
+            if d.controllerKey == controller and d.unitNumber is not None
+        }
+
+    def add(self, device: Any, index: int, mac: Callable[[], str]) -> Any:
+        """Add a device; return it with the key and unit that it got."""
+        if isinstance(device, vim25.VirtualController):
+            made = self._controller(device, index)
+        elif isinstance(device, vim25.VirtualEthernetCard):
+            made = self._nic(device, index, mac)
+        elif isinstance(device, (vim25.VirtualDisk, vim25.VirtualCdrom)):
+            made = self._on_bus(device, index)
+        else:
+            made = self._other(device, index)
+        self.renamed[device.key] = made.key
+        self.devices[made.key] = made
+        return made
+
+    def edit(self, device: Any, index: int) -> tuple[Any, Any]:
+        """Return the device of an edit and its new value, without changing anything."""
+        old = self.devices.get(self.renamed.get(device.key, device.key))
+        if old is None or not isinstance(device, type(old)):
+            raise bad_device(index, ".key")
+        given = {
+            field: getattr(device, field)
+            for field in device.__struct_fields__
+            if getattr(device, field) not in (None, []) and field not in ("key", "deviceInfo")
+        }
+        for field in ("controllerKey", "unitNumber"):
+            if given.get(field) is None:
+                given.pop(field, None)
+        return old, replace(old, **given)
+
+    def put(self, device: Any) -> None:
+        """Store the result of an edit."""
+        self.devices[device.key] = device
+
+    def drop(self, key: int, index: int) -> Any:
+        """Remove a device and return it."""
+        found = self.devices.get(self.renamed.get(key, key))
+        if found is None or found.key in (100, 200, 201, 300, 400, 500, 600, 700, 12000):
+            raise bad_device(index, ".key")
+        if isinstance(found, vim25.VirtualController) and self.units(found.key):
+            raise bad_device(index, ".key")
+        del self.devices[found.key]
+        return found
+
+    def _free_key(self, base: int) -> int:
+        while base in self.devices:
+            base += 1
+        return base
+
+    def _controller(self, device: Any, index: int) -> Any:
+        bus = device.busNumber
+        for cls, name, base, most in (
+            (vim25.VirtualSCSIController, "SCSI controller", 1000, 4),
+            (vim25.VirtualSATAController, "SATA controller", 15000, 4),
+            (vim25.VirtualNVMEController, "NVME controller", 31000, 4),
+        ):
+            if isinstance(device, cls):
+                taken = {d.busNumber for d in self.devices.values() if isinstance(d, cls)}
+                if bus is None or bus in taken or not 0 <= bus < most:
+                    free = next((n for n in range(most) if n not in taken), None)
+                    # A used bus number is refused; a host picks one only for -1 or no number.
+                    if free is None or (bus is not None and bus in taken):
+                        raise bad_device(index, ".busNumber")
+                    bus = free
+                label = f"{name} {bus}"
+                given: dict[str, Any] = (
+                    {"scsiCtlrUnitNumber": _SCSI_SELF, "hotAddRemove": True} if base == 1000 else {}
+                )
+                return revised(
+                    device,
+                    key=base + bus,
+                    busNumber=bus,
+                    controllerKey=_PCI,
+                    unitNumber=3 + bus if base == 1000 else 24 + bus,
+                    deviceInfo=vim25.Description(label=label, summary=_summary(device)),
+                    **given,
+                )
+        base = 14000 if isinstance(device, vim25.VirtualUSBXHCIController) else 7000
+        if base in self.devices:
+            raise bad_device(index, ".key")
+        return replace(
+            device,
+            key=base,
+            busNumber=bus or 0,
+            controllerKey=_PCI,
+            unitNumber=23 if base == 14000 else 22,
+            deviceInfo=vim25.Description(
+                label="USB xHCI controller " if base == 14000 else "USB controller",
+                summary="USB controller",
+            ),
+        )
+
+    def _nic(self, device: Any, index: int, mac: Callable[[], str]) -> Any:
+        nics = [d for d in self.devices.values() if isinstance(d, vim25.VirtualEthernetCard)]
+        if len(nics) >= 10:
+            raise bad_device(index, "")
+        key = self._free_key(4000)
+        kind = (device.addressType or "generated").lower()
+        address = device.macAddress
+        if kind == "manual":
+            if not address or not _MAC.fullmatch(address):
+                raise bad_device(index, ".macAddress")
+        elif not address:
+            address = mac()
+        numbers = self.units(_PCI)
+        network = getattr(device.backing, "deviceName", "") or ""
+        return replace(
+            device,
+            key=key,
+            controllerKey=_PCI,
+            unitNumber=next(n for n in range(7, 60) if n not in numbers),
+            addressType=kind,
+            macAddress=address,
+            wakeOnLanEnabled=device.wakeOnLanEnabled
+            if device.wakeOnLanEnabled is not None
+            else True,
+            connectable=device.connectable
+            or vim25.VirtualDeviceConnectInfo(
+                startConnected=True, allowGuestControl=True, connected=False
+            ),
+            deviceInfo=vim25.Description(label=f"Network adapter {key - 3999}", summary=network),
+        )
+
+    def _on_bus(self, device: Any, index: int) -> Any:
+        controller = self.controller(device, index)
+        kind = _bus(controller)
+        if kind is None:
+            raise bad_device(
+                index, ".controllerKey", vim25.InvalidController, controllerKey=device.controllerKey
+            )
+        taken = self.units(controller.key)
+        unit = device.unitNumber
+        if unit is None or unit < 0:
+            unit = next(
+                (
+                    n
+                    for n in range(_UNITS[kind])
+                    if n not in taken and not (kind == "scsi" and n == _SCSI_SELF)
+                ),
+                None,
+            )
+        if (
+            unit is None
+            or unit in taken
+            or unit >= _UNITS[kind]
+            or (kind == "scsi" and unit == _SCSI_SELF)
+        ):
+            raise bad_device(index, ".unitNumber")
+        bus = controller.busNumber
+        key = {
+            "scsi": 2000 + 16 * bus,
+            "ide": 3000 + 2 * bus,
+            "sata": 16000 + 30 * bus,
+            "nvme": 32000 + 15 * bus,
+        }[kind] + unit
+        disk = isinstance(device, vim25.VirtualDisk)
+        cls: Any = vim25.VirtualDisk if disk else vim25.VirtualCdrom
+        number = sum(isinstance(d, cls) for d in self.devices.values()) + 1
+        label = f"Hard disk {number}" if disk else f"CD/DVD drive {number}"
+        return replace(
+            device,
+            key=key,
+            controllerKey=controller.key,
+            unitNumber=unit,
+            deviceInfo=vim25.Description(label=label, summary=_summary(device)),
+        )
+
+    def _other(self, device: Any, index: int) -> Any:
+        for cls, base, label, controller in (
+            (vim25.VirtualFloppy, 8000, "Floppy drive", 400),
+            (vim25.VirtualSerialPort, 9000, "Serial port", 400),
+            (vim25.VirtualParallelPort, 10000, "Parallel port", 400),
+            (vim25.VirtualSoundCard, 5000, "Sound card", _PCI),
+            (vim25.VirtualUSB, 7001, "USB device", 7000),
+        ):
+            if isinstance(device, cls):
+                key = self._free_key(base)
+                taken = self.units(controller)
+                return revised(
+                    device,
+                    key=key,
+                    controllerKey=controller,
+                    unitNumber=next(n for n in range(60) if n not in taken),
+                    deviceInfo=vim25.Description(label=f"{label} {key - base + 1}", summary=label),
+                )
+        key = self._free_key(13000)
+        label = type(device).__name__.removeprefix("Virtual")
+        return replace(device, key=key, deviceInfo=vim25.Description(label=label, summary=label))
+
+
+def _bus(controller: Any) -> str | None:
+    for cls, name in (
+        (vim25.VirtualSCSIController, "scsi"),
+        (vim25.VirtualIDEController, "ide"),
+        (vim25.VirtualSATAController, "sata"),
+        (vim25.VirtualNVMEController, "nvme"),
+    ):
+        if isinstance(controller, cls):
+            return name
+    return None
+
+
+_SUMMARIES = {
+    "VirtualLsiLogicController": "LSI Logic",
+    "VirtualLsiLogicSASController": "LSI Logic SAS",
+    "VirtualBusLogicController": "BusLogic",
+    "ParaVirtualSCSIController": "VMware paravirtual SCSI",
+    "VirtualAHCIController": "AHCI",
+    "VirtualNVMEController": "NVME",
+}
+
+
+def _summary(device: Any) -> str:
+    if isinstance(device, vim25.VirtualDisk):
+        return f"{device.capacityInKB or 0:,} KB"
+    backing = getattr(device, "backing", None)
+    if isinstance(backing, vim25.VirtualCdromIsoBackingInfo):
+        return f"ISO {backing.fileName}"
+    return _SUMMARIES.get(type(device).__name__, type(device).__name__)
