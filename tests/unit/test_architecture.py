@@ -76,6 +76,7 @@ WIRE_ROOMS = ("vimlib._transport", "vimlib._tls", "vimlib.simulator")
 # Each thing from outside has its rooms, so that an extra is needed only where it says.
 OUTSIDE = {
     "msgspec": ("vimlib", "vimdriver"),
+    "aiohappyeyeballs": ("vimlib._transport",),
     "aiohttp": ("vimlib", "vimdriver"),
     "yarl": ("vimlib", "vimdriver"),  # aiohttp's URLs
     # Hostile XML is read in few places.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, NoReturn, Protocol
+from typing import TYPE_CHECKING, Final, NoReturn, Protocol, runtime_checkable
 from xml.etree import ElementTree as ET
 
 from vimlib.errors import ForbiddenXMLError, ProtocolError, printable
@@ -23,8 +23,9 @@ _VERSION: Final = re.compile(r"\d{1,4}(?:\.\d{1,4}){1,5}(?:u\d{1,3})?\Z")
 _MOST: Final = 1000
 
 
+@runtime_checkable
 class VersionSource(Protocol):
-    """A transport that can fetch the versions document; one that cannot is asked nothing."""
+    """A transport that can also fetch the versions document."""
 
     async def fetch_versions(self) -> bytes | None:
         """Return the document, or None if the host has none."""

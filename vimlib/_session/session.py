@@ -190,11 +190,11 @@ class Session:
         log.info("logged in to %s, API %s", self.host, self._caller.version)
 
     async def _offered(self) -> str | None:
-        fetch = getattr(self._transport, "fetch_versions", None)
-        if fetch is None or self._forced_version is not None:
+        source = self._transport
+        if self._forced_version is not None or not isinstance(source, negotiate.VersionSource):
             return None
         try:
-            document: bytes | None = await self._caller.fetch(fetch, negotiate.DOCUMENT)
+            document = await self._caller.fetch(source.fetch_versions, negotiate.DOCUMENT)
             if document is None:
                 return None
             offered = negotiate.read_versions(document)

@@ -1,26 +1,26 @@
-"""Plain HTTP on the same trust, for `/folder`, NFC and the service's documents.
+"""Transfers: plain HTTP on the same trust, for `/folder` and NFC, with streamed bodies.
 
-A request's body goes out while the reply is already awaited: an answer that comes before or amid
-the body is the answer, not a broken pipe. The length of both bodies is policed: what the source
-delivers must be exactly what was announced, what the server announces must come.
+The response is awaited while the request's body is sent: one that comes before the end of the body
+is the response, not a broken pipe. The lengths of both bodies are enforced: the source must deliver
+exactly what was announced, the server what it announces.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
+from collections import deque
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING, Final
 
-from vimlib._secret import Secret, forget_locals
-from vimlib._transport.http11 import LONGEST_HEAD, chunk_size, length_of, parse_head, wrong
-from vimlib._transport.wire import RECEIVE
+from vimlib._secret import Secret
+from vimlib._transport.http11 import request_head
+from vimlib._transport.replies import redirect
 from vimlib.errors import (
     ConnectionLostError,
     LimitError,
     ProtocolError,
-    RedirectError,
     SourceError,
     UsageError,
     printable,
@@ -30,20 +30,18 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Mapping
 
     from vimlib._progress import Progress
+    from vimlib._transport.base import Timeouts
+    from vimlib._transport.connection import Connection
     from vimlib._transport.http11 import Head
-    from vimlib._transport.wire import Connection
 
 __all__ = ["HTTPReply", "HTTPRequest", "exchange_http"]
 
-_LINE: Final = 8 << 10
+# A piece of a body that has the write deadline to itself.
 _PIECE: Final = 1 << 20
-_TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
-_LENGTH: Final = re.compile(r"[0-9]{1,18}\Z")
-_NOT_TEXT: Final = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
-# How long an answer may take that was on its way when writing failed.
-_LAST_WORDS: Final = 5.0
-# Interim answers (1xx) before an answer: each is a sign of life, so no deadline ends an endless row.
-_INTERIM: Final = 100
+# Received bytes that may wait for the consumer.
+_AHEAD: Final = 1 << 19
+# Seconds to wait for the body of a refusal.
+_EXCERPT_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +62,7 @@ class HTTPRequest:
 class HTTPReply:
     """The head of a reply, and its body as it comes. Valid within its context manager."""
 
-    def __init__(self, head: Head, body: _Body) -> None:
+    def __init__(self, head: Head, body: _Incoming) -> None:
         self.status = head.status
         self.reason = head.reason
         self._head = head
@@ -99,7 +97,7 @@ class HTTPReply:
         """Return the beginning of the body, escaped, for an error message; "" if none is to be had."""
         data = b""
         with contextlib.suppress(ConnectionLostError, ProtocolError, TimeoutError):
-            async with asyncio.timeout(_LAST_WORDS):
+            async with asyncio.timeout(_EXCERPT_SECONDS):
                 async for chunk in self.chunks():
                     data += chunk
                     if len(data) >= limit:
@@ -112,7 +110,7 @@ class HTTPReply:
 
 @contextlib.asynccontextmanager
 async def exchange_http(
-    connection: Connection, request: HTTPRequest, authority: str
+    connection: Connection, request: HTTPRequest, authority: str, timeouts: Timeouts
 ) -> AsyncIterator[HTTPReply]:
     """Send `request` and yield its reply; the connection is used up by it.
 
@@ -120,68 +118,55 @@ async def exchange_http(
     for a source that delivers too little, too much or an error of its own (as `__cause__`).
     Leaving early or being cancelled closes the connection.
     """
+    incoming = _Incoming(connection, timeouts.read)
     try:
-        await connection.send(_head(request, authority))
-        reader = _Reader(connection)
-        reply = await _answer(connection, reader, request)
-        if 300 <= reply.status < 400 and reply.status != 304:
-            where = printable(reply.header("location") or "", 200)
-            raise RedirectError(
-                f"{connection.host} redirects to {where!r}, which is not followed",
-                hint="Connect to the host that serves the API itself.",
-                host=connection.host,
-                location=where,
-            )
-        coding = (reply.header("content-encoding") or "identity").strip().lower()
+        incoming.begin(request.method, _head(request, authority))
+        head = await _answer(connection, incoming, request, timeouts)
+        if 300 <= head.status < 400 and head.status != 304:
+            raise redirect(connection.host, head.get("location"))
+        coding = (head.get("content-encoding") or "identity").strip().lower()
         if coding != "identity":  # the bytes of the file are wanted, and counted
-            raise reader.wrong(f"Content-Encoding must be identity, got {printable(coding, 40)!r}")
-        yield reply
+            raise ProtocolError(
+                f"invalid HTTP response from {connection.host}: "
+                f"Content-Encoding must be identity, got {printable(coding, 40)!r}"
+            )
+        yield HTTPReply(head, incoming)
     except BaseException:
-        connection.abort()
+        connection.abort(reset=True)
         raise
+    finally:
+        connection.end()
     connection.close()
 
 
 def _head(request: HTTPRequest, authority: str) -> bytes:
-    if not re.fullmatch(r"[A-Z]+", request.method) or not re.fullmatch(r"/[!-~]*", request.target):
-        raise UsageError(f"invalid request line: {request.method} {printable(request.target)!r}")
-    lines = [
-        f"{request.method} {request.target} HTTP/1.1",
-        f"Host: {authority}",
-        "Connection: close",
-        "Accept-Encoding: identity",
-    ]
+    headers: dict[str, str | Secret] = {
+        "Host": authority,
+        "Connection": "close",
+        "Accept-Encoding": "identity",
+    }
     if request.body is not None:
-        lines.append(f"Content-Length: {request.length}")
-    for name, value in request.headers.items():
-        text = value.reveal() if isinstance(value, Secret) else value
-        if not _TOKEN.match(name.encode("utf-8")) or _NOT_TEXT.search(text):
-            raise UsageError(f"invalid characters in header {printable(name, 40)!r}")
-        lines.append(f"{name}: {text}")
-    return "\r\n".join([*lines, "", ""]).encode("latin-1", "strict")
+        headers["Content-Length"] = str(request.length)
+    return request_head(request.method, request.target, {**headers, **request.headers}) + b"\r\n"
 
 
-async def _answer(connection: Connection, reader: _Reader, request: HTTPRequest) -> HTTPReply:
+async def _answer(
+    connection: Connection, incoming: _Incoming, request: HTTPRequest, timeouts: Timeouts
+) -> Head:
     """Send the body and await the head of the reply, whichever ends first."""
     if request.body is None:
-        return await reader.reply(request.method)
-    pump = asyncio.create_task(_pump(connection, request), name="vimlib http body")
-    # While the body goes out the server is silent by right, so the read deadline starts behind it.
-    head = asyncio.create_task(reader.reply(request.method, pump), name="vimlib http head")
+        return await incoming.final_head()
+    pump = asyncio.create_task(_pump(connection, request, timeouts.write), name="vimlib http body")
+    # The server may be silent while the body is sent: the read deadline starts after that.
+    head = asyncio.create_task(incoming.final_head(pump), name="vimlib http head")
     try:
         await asyncio.wait({pump, head}, return_when=asyncio.FIRST_COMPLETED)
-        if not head.done():
-            failure = pump.exception()
-            if isinstance(failure, ConnectionLostError):
-                # The peer hung up on us: its reason may still stand in our receive buffer.
-                await asyncio.wait({head}, timeout=_LAST_WORDS)
-                if not head.done() or head.exception() is not None:
-                    raise failure
-            elif failure is not None:
-                raise failure
+        # A refusal that arrived before the peer hung up on the body explains that.
+        if not head.done() and pump.exception() is not None and not incoming.has_head:
+            await pump
         reply = await head
         if 200 <= reply.status < 300:
-            # A yes, maybe an early one: it counts if all that was announced goes out.
+            # A success, perhaps an early one: it counts if all that was announced goes out.
             await pump
         return reply
     finally:
@@ -190,7 +175,7 @@ async def _answer(connection: Connection, reader: _Reader, request: HTTPRequest)
         await asyncio.gather(pump, head, return_exceptions=True)
 
 
-async def _pump(connection: Connection, request: HTTPRequest) -> None:
+async def _pump(connection: Connection, request: HTTPRequest, seconds: float) -> None:
     assert request.body is not None
     done = 0
     source = aiter(request.body)
@@ -217,7 +202,7 @@ async def _pump(connection: Connection, request: HTTPRequest) -> None:
             # In pieces: the deadline of a write is one for bytes that do not move, not for a large chunk.
             for at in range(0, len(chunk), _PIECE):
                 piece = chunk if len(chunk) <= _PIECE else memoryview(chunk)[at : at + _PIECE]
-                await connection.send(piece)
+                await connection.send(piece, seconds)
                 done += len(piece)
                 if request.on_sent is not None:
                     request.on_sent(len(piece))
@@ -231,139 +216,96 @@ async def _pump(connection: Connection, request: HTTPRequest) -> None:
         )
 
 
-class _Reader:
-    """Lines and bytes out of a connection."""
+class _Incoming:
+    """Receives a reply for a consumer that takes it at its own pace."""
 
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self.buffer = bytearray()
-
-    async def more(self, pump: asyncio.Task[None] | None = None) -> bool:
-        if pump is None or pump.done():
-            data = await self.connection.receive()
-        else:
-            data = await self._beside(pump)
-        if not data:
-            return False
-        self.buffer += data
-        return True
-
-    async def _beside(self, pump: asyncio.Task[None]) -> bytes:
-        """Read while the body still goes out: the read deadline begins when its last piece is gone."""
-        # Each piece has a deadline of its own (`write`).
-        arrival = asyncio.create_task(self.connection.receive(float("inf")))
-        try:
-            await asyncio.wait({arrival, pump}, return_when=asyncio.FIRST_COMPLETED)
-            if not arrival.done():
-                await asyncio.wait({arrival}, timeout=self.connection.read_timeout)
-            if not arrival.done():
-                raise self.connection.late()
-            return await arrival
-        finally:
-            arrival.cancel()
-            await asyncio.gather(arrival, return_exceptions=True)
-
-    async def some(self, limit: int) -> bytes:
-        """Return at most `limit` bytes, b"" at the end; what comes whole is not copied."""
-        buffer = self.buffer
-        if not buffer:
-            data = await self.connection.receive()
-            if len(data) <= limit:
-                return data
-            buffer += data
-        with memoryview(buffer) as view:
-            piece = bytes(view[:limit])
-        del buffer[: len(piece)]
-        return piece
-
-    async def line(self, limit: int = _LINE) -> bytes:
-        while (end := self.buffer.find(b"\n")) < 0:
-            if len(self.buffer) > limit:
-                raise self.wrong("header line too long")
-            if not await self.more():
-                raise self.cut()
-        if end > limit:
-            raise self.wrong("header line too long")
-        line = bytes(self.buffer[:end])
-        del self.buffer[: end + 1]
-        return line.removesuffix(b"\r")
-
-    async def reply(self, method: str, pump: asyncio.Task[None] | None = None) -> HTTPReply:
-        """Read the head of the final reply, passing over interim ones."""
-        interim = 0
-        while (head := await self._one_head(pump)).status < 200:
-            if head.status == 101:
-                raise self.wrong("unrequested switch of protocols")
-            interim += pump is None or pump.done()  # before that the body's end ends the row
-            if interim > _INTERIM:
-                raise self.wrong("too many interim responses")
-        length = length_of(head, method, self.connection.host)
-        body = _Body(self, length)
-        if method == "HEAD":  # it says what a GET would bring
-            announced = head.get("content-length") or ""
-            body.length = int(announced) if _LENGTH.match(announced) else None
-        return HTTPReply(head, body)
-
-    async def _one_head(self, pump: asyncio.Task[None] | None) -> Head:
-        while (end := self.buffer.find(b"\r\n\r\n")) < 0:
-            if len(self.buffer) > LONGEST_HEAD or not b"HTTP/".startswith(self.buffer[:5]):
-                raise self.wrong("malformed status line", bytes(self.buffer[:200]))
-            if not await self.more(pump):
-                raise self.cut()
-        raw = bytes(self.buffer[:end])
-        del self.buffer[: end + 4]
-        try:
-            return parse_head(raw, self.connection.host)
-        except ProtocolError as exc:
-            forget_locals(exc)
-            raise
-        finally:
-            del raw  # a head may give a cookie, and tracebacks hold frames
-
-    def wrong(self, why: str, data: bytes = b"") -> ProtocolError:
-        return wrong(self.connection.host, why, data)
-
-    def cut(self) -> ConnectionLostError:
-        return ConnectionLostError(
-            f"{self.connection.host} closed the connection before the end of its reply",
-            host=self.connection.host,
-        )
-
-
-class _Body:
-    """The body of a reply: counted, chunked, or until the connection ends."""
-
-    def __init__(self, reader: _Reader, length: int | None) -> None:
-        self.length = None if length == -1 else length
-        self._framing = length
-        self._reader = reader
+    def __init__(self, connection: Connection, read: float) -> None:
+        self.length: int | None = None
+        """Bytes of the body as announced."""
+        self._connection = connection
+        self._read = read
+        self._head: Head | None = None
+        self._pieces: deque[bytes] = deque()
+        self._waiting = 0
+        self._paused = False
         self._started = False
+        self._answer: asyncio.Future[None] | None = None
+        self._news: asyncio.Future[None] | None = None
+
+    def begin(self, method: str, request: bytes) -> None:
+        """Write a request, or its head."""
+        self._answer = self._connection.begin(method, request, self)
+        self._answer.add_done_callback(self._wake)
+
+    # -- as the receiver -----------------------------------------------------------------------
+
+    def head(self, head: Head) -> None:
+        """Take the head."""
+        self._head = head
+        self.length = head.announced
+        self._wake()
+
+    def data(self, data: bytes) -> None:
+        """Queue a piece, and let the peer wait if there are enough of them."""
+        self._pieces.append(data)
+        self._waiting += len(data)
+        if self._waiting >= _AHEAD and not self._paused:
+            self._paused = True
+            self._connection.pause()
+        self._wake()
+
+    def end(self) -> None:
+        """Do nothing: the exchange's future resolves."""
+
+    def _wake(self, _: object = None) -> None:
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
+
+    # -- as the consumer -----------------------------------------------------------------------
+
+    @property
+    def has_head(self) -> bool:
+        """Whether the final head is there."""
+        return self._head is not None
+
+    async def final_head(self, pump: asyncio.Task[None] | None = None) -> Head:
+        """Return the final head; while `pump` runs, any silence is allowed."""
+        if pump is not None:
+            pump.add_done_callback(self._wake)
+        while self._head is None:
+            await self._wait(self._read if pump is None or pump.done() else inf)
+        return self._head
 
     async def chunks(self) -> AsyncIterator[bytes]:
         if self._started:
             raise UsageError("the body of a reply can be read once")
         self._started = True
-        if self._framing == -1:
-            while size := chunk_size(await self._reader.line(), self._reader.connection.host):
-                async for piece in self._exactly(size):
-                    yield piece
-                if await self._reader.line() != b"":
-                    raise self._reader.wrong("a chunk is longer than its size")
-            while await self._reader.line():  # trailers
-                pass
-        elif self._framing is not None:
-            async for piece in self._exactly(self._framing):
+        answer = self._answer
+        assert answer is not None
+        while True:
+            while self._pieces:
+                piece = self._pieces.popleft()
+                self._waiting -= len(piece)
                 yield piece
-        else:
-            while piece := await self._reader.some(RECEIVE):
-                yield piece
-            if self._reader.connection.cut:
-                raise self._reader.cut()
+            if self._paused:
+                self._paused = False
+                self._connection.resume()
+            elif answer.done():
+                answer.result()  # raises what ended it early
+                return
+            else:
+                await self._wait(self._read)
 
-    async def _exactly(self, count: int) -> AsyncIterator[bytes]:
-        while count:
-            piece = await self._reader.some(count)
-            if not piece:
-                raise self._reader.cut()
-            count -= len(piece)
-            yield piece
+    async def _wait(self, silence: float) -> None:
+        """Wait for news; raise what ended the exchange, if it did not end well."""
+        answer = self._answer
+        assert answer is not None
+        if answer.done():
+            answer.result()
+        self._news = asyncio.get_running_loop().create_future()
+        self._connection.expect(silence)
+        try:
+            await self._news
+        finally:
+            self._news = None
+            self._connection.expect(inf)

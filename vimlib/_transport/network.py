@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from vimlib._tls import TLS, blind_trust
 from vimlib._transport.address import Address, parse_address
 from vimlib._transport.base import COOKIE, EncodedCall, Reply, Timeouts
-from vimlib._transport.channel import open_channel
+from vimlib._transport.connection import late
+from vimlib._transport.dial import TRANSFER_ROOM, open_connection
 from vimlib._transport.http import HTTPReply, HTTPRequest, exchange_http
+from vimlib._transport.http11 import request_head
 from vimlib._transport.pool import Pool
 from vimlib._transport.proxy import ENVIRONMENT, Proxy, find_proxy
 from vimlib._transport.replies import CallReceiver, DocumentReceiver
-from vimlib._transport.wire import late, open_connection
 from vimlib.errors import (
     CertificateError,
     ClosedError,
@@ -27,10 +29,12 @@ from vimlib.errors import (
 from vimlib.soap import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Mapping
 
+    from vimlib._secret import Secret
     from vimlib._tls import Trust
-    from vimlib._transport.channel import Channel
+    from vimlib._transport.connection import Connection
+    from vimlib._transport.http11 import Receiver
 
 __all__ = ["HTTPTransport"]
 
@@ -73,13 +77,14 @@ class HTTPTransport:
         self.trust: Trust | None = None
         """Set by `__aenter__`; None for plain http."""
         self._connections = connections
-        self._user_agent = user_agent
         self._pool: Pool | None = None
+        common = {"Host": self.address.authority, "User-Agent": user_agent}
+        self._common: Mapping[str, str | Secret] = common
         # The part of a call's head that is the same for all.
-        self._head = (
-            f"POST {self.address.path} HTTP/1.1\r\nHost: {self.address.authority}\r\n"
-            f"User-Agent: {user_agent}\r\nAccept-Encoding: gzip\r\n"
-            "Content-Type: text/xml; charset=utf-8\r\n"
+        self._head = request_head(
+            "POST",
+            self.address.path,
+            {**common, "Accept-Encoding": "gzip", "Content-Type": "text/xml; charset=utf-8"},
         )
 
     @property
@@ -98,7 +103,7 @@ class HTTPTransport:
             self.trust = await asyncio.to_thread(
                 self.tls.prepare, self.address.host, self.address.port
             )
-        self._pool = Pool(self._open_channel, self._connections)
+        self._pool = Pool(self._connect, self._connections)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -121,34 +126,60 @@ class HTTPTransport:
     async def exchange(self, call: EncodedCall) -> Reply:
         """Send `call` once and feed its reply to `call.receive`; see `Transport.exchange`."""
         receiver = CallReceiver(self.host, call, self.limits)
-        seconds = call.deadline or self.timeouts.call
-        until = asyncio.get_running_loop().time() + seconds
-        pool = self._open()
-        channel = pool.ready(poll=call.poll) or await self._channel(pool, seconds, poll=call.poll)
-        reusable = False
-        try:
-            reusable = await channel.exchange(
-                "POST",
-                self._encode(call),
-                receiver,
-                read=call.read or self.timeouts.read,
-                seconds=seconds,
-                until=until,
-            )
-        finally:
-            pool.release(channel, reusable=reusable)
+        await self._exchange(
+            "POST",
+            partial(self._encode, call),
+            receiver,
+            read=call.read or self.timeouts.read,
+            seconds=call.deadline or self.timeouts.call,
+            poll=call.poll,
+        )
         return Reply(receiver.status, receiver.received)
 
     def _encode(self, call: EncodedCall) -> bytes:
         cookie = "" if call.cookie is None else f"Cookie: {COOKIE}={call.cookie.reveal()}\r\n"
-        head = (
-            f'{self._head}SOAPAction: "{call.action}"\r\nContent-Length: {len(call.body)}\r\n'
-            f"{cookie}\r\n"
-        )
-        return head.encode("latin-1") + call.body
+        rest = f'SOAPAction: "{call.action}"\r\nContent-Length: {len(call.body)}\r\n{cookie}\r\n'
+        return self._head + rest.encode("latin-1") + call.body
 
-    async def _channel(self, pool: Pool, seconds: float, *, poll: bool = False) -> Channel:
-        """Get a channel within a call's deadline. Nothing has been sent when this fails."""
+    async def fetch(self, target: str, limit: int = 1 << 20) -> tuple[int, bytes]:
+        """Get a small document of the server, without credentials: its status and its body.
+
+        Raises as `exchange` does, and `LimitError` for a body longer than `limit`.
+        """
+        receiver = DocumentReceiver(self.host, target, limit)
+        request = request_head("GET", target, self._common) + b"\r\n"
+        await self._exchange(
+            "GET", lambda: request, receiver, read=self.timeouts.read, seconds=self.timeouts.call
+        )
+        return receiver.status, b"".join(receiver.parts)
+
+    async def _exchange(
+        self,
+        method: str,
+        request: Callable[[], bytes],
+        receiver: Receiver,
+        *,
+        read: float,
+        seconds: float,
+        poll: bool = False,
+    ) -> None:
+        """Send a request on a connection of the pool, all of it within `seconds`.
+
+        The request is made at the last moment: it holds the cookie, and tracebacks keep frames.
+        """
+        until = asyncio.get_running_loop().time() + seconds
+        pool = self._open()
+        connection = pool.ready(poll=poll) or await self._acquire(pool, seconds, poll=poll)
+        reusable = False
+        try:
+            reusable = await connection.exchange(
+                method, request(), receiver, read=read, seconds=seconds, until=until
+            )
+        finally:
+            pool.release(connection, reusable=reusable)
+
+    async def _acquire(self, pool: Pool, seconds: float, *, poll: bool) -> Connection:
+        """Get a connection within a call's deadline. Nothing has been sent when this fails."""
         failure: VimlibError
         try:
             async with asyncio.timeout(seconds):
@@ -161,36 +192,8 @@ class HTTPTransport:
             failure = late(seconds, "call", self.host, sent=False)
         raise failure
 
-    async def _open_channel(self) -> Channel:
-        return await open_channel(self.address, self.trust, self.timeouts, self.proxy)
-
-    async def fetch(self, target: str, limit: int = 1 << 20) -> tuple[int, bytes]:
-        """Get a small document of the server, without credentials: its status and its body.
-
-        Raises as `exchange` does, and `LimitError` for a body longer than `limit`.
-        """
-        receiver = DocumentReceiver(self.host, target, limit)
-        seconds = self.timeouts.call
-        until = asyncio.get_running_loop().time() + seconds
-        pool = self._open()
-        channel = await self._channel(pool, seconds)
-        reusable = False
-        request = (
-            f"GET {target} HTTP/1.1\r\nHost: {self.address.authority}\r\n"
-            f"User-Agent: {self._user_agent}\r\n\r\n"
-        )
-        try:
-            reusable = await channel.exchange(
-                "GET",
-                request.encode("latin-1"),
-                receiver,
-                read=self.timeouts.read,
-                seconds=seconds,
-                until=until,
-            )
-        finally:
-            pool.release(channel, reusable=reusable)
-        return receiver.status, b"".join(receiver.parts)
+    async def _connect(self) -> Connection:
+        return await open_connection(self.address, self.trust, self.timeouts, self.proxy)
 
     async def fetch_versions(self) -> bytes | None:
         """Return the document that lists the API versions of the host; None if it has none."""
@@ -217,12 +220,12 @@ class HTTPTransport:
         chosen = (trust or self.trust) if target.tls else None
         try:
             connection = await open_connection(
-                target, chosen, self.timeouts, self._proxy_to(target)
+                target, chosen, self.timeouts, self._proxy_to(target), room=TRANSFER_ROOM
             )
         except TLSError as exc:
             failure = exc
         else:
-            async with exchange_http(connection, request, target.authority) as reply:
+            async with exchange_http(connection, request, target.authority, self.timeouts) as reply:
                 yield reply
             return
         raise await self._with_certificate(failure, target, chosen)

@@ -16,7 +16,7 @@ from vimlib.errors import ClosedError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vimlib._transport.channel import Channel
+    from vimlib._transport.connection import Connection
 
 __all__ = ["Pool"]
 
@@ -26,7 +26,7 @@ IDLE: Final = 12.0
 
 
 class Pool:
-    """Hands out channels: the one used last if any is idle, a new one up to `limit`, else in turn.
+    """Hands out connections: the one used last if any is idle, a new one up to `limit`, else in turn.
 
     `poll` says that it is for a long poll: not counted, and never made to wait.
     """
@@ -34,49 +34,49 @@ class Pool:
     def __init__(self, opener: Callable[[], Any], limit: int) -> None:
         self._opener = opener
         self._limit = limit
-        self._idle: list[Channel] = []
-        self._busy: set[Channel] = set()
-        self._polls: set[Channel] = set()  # of the busy ones
+        self._idle: list[Connection] = []
+        self._busy: set[Connection] = set()
+        self._polls: set[Connection] = set()  # of the busy ones
         self._opening = self._opening_polls = 0
-        self._waiting: deque[asyncio.Future[Channel | None]] = deque()
+        self._waiting: deque[asyncio.Future[Connection | None]] = deque()
         self._reaper: asyncio.TimerHandle | None = None
         self._closed = False
 
     @property
     def connections(self) -> int:
-        """Channels that are open or being opened."""
+        """Connections that are open or being opened."""
         return len(self._idle) + len(self._busy) + self._opening
 
     @property
     def _room(self) -> bool:
-        """Whether there may be one more channel for calls."""
+        """Whether there may be one more connection for calls."""
         polls = len(self._polls) + self._opening_polls
         return len(self._busy) + self._opening - polls < self._limit
 
-    def ready(self, *, poll: bool = False) -> Channel | None:
-        """Take an idle channel, if there is one and nobody is before us."""
+    def ready(self, *, poll: bool = False) -> Connection | None:
+        """Take an idle connection, if there is one and nobody is before us."""
         return None if self._waiting else self._take_idle(poll)
 
-    def _take_idle(self, poll: bool) -> Channel | None:
+    def _take_idle(self, poll: bool) -> Connection | None:
         while self._idle and (poll or self._room):
-            channel = self._idle.pop()
-            if channel.usable:
-                self._busy.add(channel)
+            connection = self._idle.pop()
+            if connection.usable:
+                self._busy.add(connection)
                 if poll:
-                    self._polls.add(channel)
-                return channel
-            channel.abort()
+                    self._polls.add(connection)
+                return connection
+            connection.abort()
         return None
 
-    async def acquire(self, *, poll: bool = False) -> Channel:
-        """Take a channel, opening one or waiting for one. Cancelling loses none."""
-        channel = self.ready(poll=poll)
-        while channel is None:
+    async def acquire(self, *, poll: bool = False) -> Connection:
+        """Take a connection, opening one or waiting for one. Cancelling loses none."""
+        connection = self.ready(poll=poll)
+        while connection is None:
             if self._closed:
                 raise ClosedError("the transport is closed")
             if poll or self._room:
                 return await self._open(poll)
-            turn: asyncio.Future[Channel | None] = asyncio.get_running_loop().create_future()
+            turn: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
             self._waiting.append(turn)
             try:
                 handed = await turn
@@ -92,14 +92,14 @@ class Pool:
             if handed is not None:
                 self._busy.discard(handed)
                 handed.abort()
-            channel = self._take_idle(poll)  # it is our turn, whoever else waits
-        return channel
+            connection = self._take_idle(poll)  # it is our turn, whoever else waits
+        return connection
 
-    async def _open(self, poll: bool) -> Channel:
+    async def _open(self, poll: bool) -> Connection:
         self._opening += 1
         self._opening_polls += poll
         try:
-            channel: Channel = await self._opener()
+            connection: Connection = await self._opener()
         except BaseException:
             self._opening -= 1
             self._opening_polls -= poll
@@ -108,65 +108,67 @@ class Pool:
         self._opening -= 1
         self._opening_polls -= poll
         if self._closed:
-            channel.abort()
+            connection.abort()
             raise ClosedError("the transport is closed")
-        channel.on_lost = self._lost
-        self._busy.add(channel)
+        connection.on_lost = self._lost
+        self._busy.add(connection)
         if poll:
-            self._polls.add(channel)
-        return channel
+            self._polls.add(connection)
+        return connection
 
-    def release(self, channel: Channel, *, reusable: bool) -> None:
-        """Give a channel back."""
-        polled = channel in self._polls
-        self._polls.discard(channel)
-        self._busy.discard(channel)
+    def release(self, connection: Connection, *, reusable: bool) -> None:
+        """Give a connection back."""
+        polled = connection in self._polls
+        self._polls.discard(connection)
+        self._busy.discard(connection)
         if not reusable or self._closed:
-            channel.abort()
+            connection.abort()
             self._free()
             return
-        channel.rested = asyncio.get_running_loop().time()
+        connection.idle_since = asyncio.get_running_loop().time()
         if polled and not self._room:  # what waits is calls, and there are as many as may be
-            self._rest(channel)
+            self._rest(connection)
             return
-        self._busy.add(channel)
-        self._pass_on(channel)
+        self._busy.add(connection)
+        self._pass_on(connection)
 
     def _free(self) -> None:
         """Give the right to open one on, if there is one: the end of a poll makes none."""
         if self._room:
             self._pass_on(None)
 
-    def _pass_on(self, channel: Channel | None) -> None:
-        """Hand a channel, or the right to open one, to who waits longest."""
+    def _pass_on(self, connection: Connection | None) -> None:
+        """Hand a connection, or the right to open one, to who waits longest."""
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():
-                turn.set_result(channel)
+                turn.set_result(connection)
                 return
-        if channel is not None:
-            self._busy.discard(channel)
-            self._rest(channel)
+        if connection is not None:
+            self._busy.discard(connection)
+            self._rest(connection)
 
-    def _rest(self, channel: Channel) -> None:
-        self._idle.append(channel)
+    def _rest(self, connection: Connection) -> None:
+        self._idle.append(connection)
         if self._reaper is None:
             self._reaper = asyncio.get_running_loop().call_later(IDLE, self._reap)
 
-    def _lost(self, channel: Channel) -> None:
-        if channel in self._idle:
-            self._idle.remove(channel)
+    def _lost(self, connection: Connection) -> None:
+        if connection in self._idle:
+            self._idle.remove(connection)
 
     def _reap(self) -> None:
         """Close what has been idle for long."""
         self._reaper = None
         loop = asyncio.get_running_loop()
-        old = [channel for channel in self._idle if loop.time() - channel.rested >= IDLE]
-        for channel in old:
-            self._idle.remove(channel)
-            channel.close()
+        old = [
+            connection for connection in self._idle if loop.time() - connection.idle_since >= IDLE
+        ]
+        for connection in old:
+            self._idle.remove(connection)
+            connection.close()
         if self._idle:
-            self._reaper = loop.call_at(self._idle[0].rested + IDLE, self._reap)
+            self._reaper = loop.call_at(self._idle[0].idle_since + IDLE, self._reap)
 
     def close(self) -> None:
         """Close all; exchanges that are under way end with `ConnectionLostError`."""
@@ -175,10 +177,10 @@ class Pool:
             self._reaper.cancel()
             self._reaper = None
         # A good-bye over TLS waits for the peer's, and whoever leaves us may end the loop before.
-        for channel in self._idle:
-            channel.abort()
-        for channel in list(self._busy):
-            channel.abort()
+        for connection in self._idle:
+            connection.abort()
+        for connection in list(self._busy):
+            connection.abort()
         self._idle.clear()
         while self._waiting:
             self._pass_on(None)

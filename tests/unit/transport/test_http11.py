@@ -161,16 +161,16 @@ def test_many_small_chunks_in_one_piece_take_no_more_than_their_number() -> None
 def test_a_body_until_the_end(data: bytes, cuts: list[int]) -> None:
     got, rest, body = pushed(None, data, cuts)
     assert (got, rest, body.done) == (data, b"", False)
-    assert body.end()
+    assert body.eof()
 
 
 @given(st.binary(min_size=1, max_size=100), st.integers(1, 200))
 def test_what_is_cut_is_not_whole(data: bytes, less: int) -> None:
     _, _, body = pushed(len(data), data[: max(0, len(data) - less)], [])
-    assert not body.end()
+    assert not body.eof()
     wire = f"{len(data):x}\r\n".encode() + data + b"\r\n0\r\n\r\n"
     _, _, body = pushed(-1, wire[: max(0, len(wire) - less)], [])
-    assert not body.end()
+    assert not body.eof()
 
 
 @given(st.binary(max_size=200), CUTS)

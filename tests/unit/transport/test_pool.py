@@ -19,12 +19,12 @@ from vimlib.errors import ClosedError, ConnectError, ConnectionLostError, Deadli
 GOOD = certs.make("good")
 
 
-class FakeChannel:
-    """A channel without a socket."""
+class FakeConnection:
+    """A connection without a socket."""
 
     def __init__(self) -> None:
         self.usable = True
-        self.rested = 0.0
+        self.idle_since = 0.0
         self.closed = False
         self.on_lost: Any = None
 
@@ -36,10 +36,10 @@ class FakeChannel:
 
 
 class Opener:
-    """Opens fake channels, one by one."""
+    """Opens fake connections, one by one."""
 
     def __init__(self, *, fail: int = 0, slow: float = 0.0) -> None:
-        self.made: list[FakeChannel] = []
+        self.made: list[FakeConnection] = []
         self.fail = fail
         self.slow = slow
 
@@ -48,11 +48,11 @@ class Opener:
         if self.fail:
             self.fail -= 1
             raise ConnectError("no")
-        self.made.append(FakeChannel())
+        self.made.append(FakeConnection())
         return self.made[-1]
 
 
-def test_a_channel_is_used_again_and_the_cap_holds() -> None:
+def test_a_connection_is_used_again_and_the_cap_holds() -> None:
     async def main() -> None:
         opener = Opener(slow=1)
         pool = Pool(opener, 3)
@@ -60,16 +60,16 @@ def test_a_channel_is_used_again_and_the_cap_holds() -> None:
 
         async def use() -> None:
             nonlocal most
-            channel = await pool.acquire()
+            connection = await pool.acquire()
             most = max(most, pool.connections)
             await asyncio.sleep(1)
-            pool.release(channel, reusable=True)
+            pool.release(connection, reusable=True)
 
         await asyncio.gather(*(use() for _ in range(30)))
         assert most == 3
         assert len(opener.made) == 3
         pool.close()
-        assert all(channel.closed for channel in opener.made)
+        assert all(connection.closed for connection in opener.made)
 
     clock.run(main())
 
@@ -81,9 +81,9 @@ def test_who_waits_longest_is_served_first() -> None:
         served: list[int] = []
 
         async def use(number: int) -> None:
-            channel = await pool.acquire()
+            connection = await pool.acquire()
             served.append(number)
-            pool.release(channel, reusable=number % 2 == 0)
+            pool.release(connection, reusable=number % 2 == 0)
 
         tasks = []
         for number in range(10):
@@ -108,8 +108,8 @@ def test_long_polls_hold_up_no_call() -> None:
         await asyncio.sleep(1)
         assert not any(task.done() for task in waiting), "calls are capped as before"
         polls.append(await asyncio.wait_for(pool.acquire(poll=True), 1))
-        for number, channel in enumerate(polls):
-            pool.release(channel, reusable=number % 2 == 0)
+        for number, connection in enumerate(polls):
+            pool.release(connection, reusable=number % 2 == 0)
         await asyncio.sleep(1)
         assert not any(task.done() for task in waiting), (
             "nor is the end of a poll room for one more"
@@ -123,19 +123,19 @@ def test_long_polls_hold_up_no_call() -> None:
         await asyncio.wait_for(waiting[2], 1)
         assert len(opener.made) == made
         pool.close()
-        assert all(channel.closed for channel in opener.made)
+        assert all(connection.closed for connection in opener.made)
 
     clock.run(main())
 
 
-def test_a_poll_takes_the_idle_channel_and_leaves_room_for_a_call() -> None:
+def test_a_poll_takes_the_idle_connection_and_leaves_room_for_a_call() -> None:
     async def main() -> None:
         opener = Opener()
         pool = Pool(opener, 1)
-        channel = await pool.acquire()
-        pool.release(channel, reusable=True)
-        assert pool.ready(poll=True) is channel
-        assert await asyncio.wait_for(pool.acquire(), 1) is not channel
+        connection = await pool.acquire()
+        pool.release(connection, reusable=True)
+        assert pool.ready(poll=True) is connection
+        assert await asyncio.wait_for(pool.acquire(), 1) is not connection
         assert pool.connections == 2
         pool.close()
 
@@ -160,15 +160,15 @@ def test_a_poll_whose_opening_fails_takes_no_room() -> None:
 
 
 @pytest.mark.parametrize("ticks", range(8))
-def test_cancelling_a_waiter_loses_no_channel(ticks: int) -> None:
+def test_cancelling_a_waiter_loses_no_connection(ticks: int) -> None:
     async def main() -> None:
         opener = Opener(slow=0)
         pool = Pool(opener, 1)
-        channel = await pool.acquire()
+        connection = await pool.acquire()
         doomed = asyncio.create_task(pool.acquire())
         waiting = asyncio.create_task(pool.acquire())
         await asyncio.sleep(0.1)
-        pool.release(channel, reusable=True)
+        pool.release(connection, reusable=True)
         for _ in range(ticks):
             await asyncio.sleep(0)
         doomed.cancel()
@@ -176,7 +176,7 @@ def test_cancelling_a_waiter_loses_no_channel(ticks: int) -> None:
         if not isinstance(outcome, BaseException):
             pool.release(outcome, reusable=True)
         got = await asyncio.wait_for(waiting, 1)
-        assert got is channel
+        assert got is connection
         pool.release(got, reusable=True)
         assert pool.connections == 1
         pool.close()
@@ -188,7 +188,11 @@ def test_opening_that_fails_lets_the_next_one_try() -> None:
     async def main() -> None:
         pool = Pool(Opener(fail=2, slow=1), 1)
         outcomes = await asyncio.gather(*(pool.acquire() for _ in range(3)), return_exceptions=True)
-        assert [type(outcome) for outcome in outcomes] == [ConnectError, ConnectError, FakeChannel]
+        assert [type(outcome) for outcome in outcomes] == [
+            ConnectError,
+            ConnectError,
+            FakeConnection,
+        ]
         pool.close()
 
     clock.run(main())
@@ -203,23 +207,23 @@ def test_opening_that_is_cancelled_gives_its_place_back() -> None:
         await asyncio.sleep(1)
         doomed.cancel()
         await asyncio.gather(doomed, return_exceptions=True)
-        assert isinstance(await waiting, FakeChannel)
+        assert isinstance(await waiting, FakeConnection)
         assert pool.connections == 1
         pool.close()
 
     clock.run(main())
 
 
-def test_a_channel_that_rests_is_closed() -> None:
+def test_a_connection_that_rests_is_closed() -> None:
     async def main() -> None:
         opener = Opener()
         pool = Pool(opener, 4)
-        channels = [await pool.acquire() for _ in range(3)]
-        for channel in channels:
-            pool.release(channel, reusable=True)
+        connections = [await pool.acquire() for _ in range(3)]
+        for connection in connections:
+            pool.release(connection, reusable=True)
             await asyncio.sleep(1)
         await asyncio.sleep(IDLE - 2.5)
-        assert [channel.closed for channel in opener.made] == [True, False, False]
+        assert [connection.closed for connection in opener.made] == [True, False, False]
         await asyncio.sleep(3)
         assert pool.connections == 0
         pool.close()
@@ -227,7 +231,7 @@ def test_a_channel_that_rests_is_closed() -> None:
     clock.run(main())
 
 
-def test_a_channel_that_has_gone_bad_is_not_handed_out() -> None:
+def test_a_connection_that_has_gone_bad_is_not_handed_out() -> None:
     async def main() -> None:
         opener = Opener()
         pool = Pool(opener, 1)
@@ -245,19 +249,19 @@ def test_a_channel_that_has_gone_bad_is_not_handed_out() -> None:
 def test_closing_wakes_who_waits() -> None:
     async def main() -> None:
         pool = Pool(Opener(), 1)
-        channel = await pool.acquire()
+        connection = await pool.acquire()
         waiting = asyncio.create_task(pool.acquire())
         await asyncio.sleep(1)
         pool.close()
         with pytest.raises(ClosedError):
             await waiting
-        pool.release(channel, reusable=True)
-        assert channel.closed  # type: ignore[attr-defined]
+        pool.release(connection, reusable=True)
+        assert connection.closed  # type: ignore[attr-defined]
 
     clock.run(main())
 
 
-def test_a_channel_that_opens_after_the_closing_is_closed() -> None:
+def test_a_connection_that_opens_after_the_closing_is_closed() -> None:
     async def main() -> None:
         opener = Opener(slow=1)
         pool = Pool(opener, 1)
@@ -266,7 +270,7 @@ def test_a_channel_that_opens_after_the_closing_is_closed() -> None:
         pool.close()
         with pytest.raises(ClosedError):
             await opening
-        assert [channel.closed for channel in opener.made] == [True]
+        assert [connection.closed for connection in opener.made] == [True]
         assert pool.connections == 0
 
     clock.run(main())

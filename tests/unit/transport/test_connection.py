@@ -15,7 +15,7 @@ from tests.rig.leaks import leakcheck
 from tests.rig.stage import Conn, stage
 from vimlib._tls import TLS
 from vimlib._transport import EncodedCall, HTTPTransport
-from vimlib._transport.channel import Channel
+from vimlib._transport.connection import Connection
 from vimlib._transport.http import HTTPRequest
 from vimlib.errors import ConnectionLostError, DeadlineError, ProtocolError, VimlibError
 
@@ -105,8 +105,8 @@ class Line(asyncio.Transport):
 
     def __init__(self) -> None:
         super().__init__()
-        self.channel = Channel("host:1")
-        self.channel.connection_made(self)
+        self.connection = Connection("host:1")
+        self.connection.connection_made(self)
         self.delay: float | None = 0.0
         self.closed = False
         self.unsent = 0
@@ -117,8 +117,11 @@ class Line(asyncio.Transport):
 
     def answer(self, data: bytes) -> None:
         if not self.closed:
-            self.channel.get_buffer(-1)[: len(data)] = data
-            self.channel.buffer_updated(len(data))
+            self.connection.get_buffer(-1)[: len(data)] = data
+            self.connection.buffer_updated(len(data))
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        assert high == 0, "writers wait until the kernel has taken everything"
 
     def get_write_buffer_size(self) -> int:
         return self.unsent
@@ -143,7 +146,7 @@ class Silent:
 async def exchange(line: Line, *, read: float, seconds: float, delay: float | None) -> bool:
     line.delay = delay
     until = asyncio.get_running_loop().time() + seconds
-    return await line.channel.exchange(
+    return await line.connection.exchange(
         "POST", b"x", Silent(), read=read, seconds=seconds, until=until
     )
 
@@ -177,7 +180,7 @@ def test_exchanges_one_after_the_other_share_a_timer_and_none_is_left() -> None:
         for _ in range(500):
             assert await exchange(line, read=90.0, seconds=300.0, delay=0.0)
             assert len(loop._scheduled) <= 2, "the exchange's deadline and the peer's answer"
-        line.channel.abort()
+        line.connection.abort()
         assert not [timer for timer in loop._scheduled if not timer.cancelled()]
 
     clock.run(main())
@@ -194,10 +197,10 @@ def test_bytes_that_come_keep_the_silence_from_being_too_long() -> None:
     clock.run(main())
 
 
-def test_a_channel_that_is_closed_sends_nothing() -> None:
+def test_a_connection_that_is_closed_sends_nothing() -> None:
     async def main() -> None:
         line = Line()
-        line.channel.abort()
+        line.connection.abort()
         with pytest.raises(ConnectionLostError) as caught:
             await exchange(line, read=5.0, seconds=5.0, delay=None)
         assert caught.value.outcome == "not_sent"
@@ -205,7 +208,7 @@ def test_a_channel_that_is_closed_sends_nothing() -> None:
     clock.run(main())
 
 
-def test_nothing_is_written_to_a_channel_that_is_being_closed() -> None:
+def test_nothing_is_written_to_a_connection_that_is_being_closed() -> None:
     async def main() -> None:
         line = Line()
         line.closed = True  # by its peer, of which the loop has not told yet
@@ -222,8 +225,8 @@ def test_a_body_without_a_length_is_not_whole_because_we_close() -> None:
         call = asyncio.ensure_future(exchange(line, read=5.0, seconds=5.0, delay=None))
         await asyncio.sleep(1)
         line.answer(ENDLESS)
-        line.channel.abort()
-        line.channel.connection_lost(None)
+        line.connection.abort()
+        line.connection.connection_lost(None)
         with pytest.raises(ConnectionLostError) as caught:
             await call
         assert caught.value.outcome == "unknown"
@@ -231,7 +234,7 @@ def test_a_body_without_a_length_is_not_whole_because_we_close() -> None:
     clock.run(main())
 
 
-def test_a_reply_that_comes_before_its_request_was_taken_ends_the_channel() -> None:
+def test_a_reply_that_comes_before_its_request_was_taken_ends_the_connection() -> None:
     async def main() -> None:
         line = Line()
         assert await exchange(line, read=5.0, seconds=5.0, delay=0.0)
