@@ -15,8 +15,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from vimlib import vim25
-from vimlib._collector.feed import GoneError, feeding
-from vimlib._collector.owned import acquire, release
+from vimlib._collector.feed import feeding
+from vimlib._collector.owned import GoneError, acquire, release
 from vimlib._collector.pace import Pace
 from vimlib._collector.sources import filter_spec, property_spec
 from vimlib._collector.stream import Stream

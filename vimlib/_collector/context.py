@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vimlib.model import parse_version
 from vimlib.model._managed import ManagedObject, rebind
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from vimlib import vim25
-    from vimlib._collector.shared import SharedCollector
     from vimlib.model import Invoker
 
 __all__ = ["Context"]
 
 M = TypeVar("M", bound=ManagedObject)
+T = TypeVar("T")
 
 
 class Context:
@@ -51,7 +53,7 @@ class Context:
         self.patience = patience
         """Seconds for which a watch or a wait keeps trying a host that cannot be reached."""
         self._version = parse_version(api_version)
-        self._shared: SharedCollector | None = None
+        self._made: dict[Any, Any] = {}
 
     def speaks(self, version: str) -> bool:
         """Return whether the host's API is at least `version`."""
@@ -66,22 +68,12 @@ class Context:
         """The session's own property collector, bound."""
         return self.bind(self.content.propertyCollector)
 
-    @property
-    def shared(self) -> SharedCollector:
-        """The one long poll of a host before 4.1, where a session has a single collector."""
-        if self._shared is None:
-            from vimlib._collector.shared import SharedCollector
-
-            self._shared = SharedCollector(self)
-        return self._shared
-
-    async def probe(self) -> None:
-        """Read something that only a live session may, so that a dead one is found out and renewed."""
-        manager = self.content.sessionManager
-        if manager is not None:
-            from vimlib._collector.collect import get
-
-            await get(self, self.bind(manager), "currentSession")
+    def once(self, make: Callable[[Context], T]) -> T:
+        """Return `make(self)`, the same object each time: what all users of this host share."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        made: T = self._made[make]
+        return made
 
     def __repr__(self) -> str:
         return f"<Context {self.invoker.host} API {self.api_version}>"

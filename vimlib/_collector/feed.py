@@ -10,25 +10,16 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from vimlib import vim25
-from vimlib._collector.owned import acquire, release
+from vimlib._collector.owned import GoneError, acquire, release
+from vimlib._collector.shared import SharedCollector
 from vimlib.errors import OutcomeUnknownError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from vimlib._collector.context import Context
-    from vimlib.errors import VimlibError
 
-__all__ = ["Feed", "GoneError", "OwnFeed", "open_feed"]
-
-
-class GoneError(Exception):
-    """The collector, a filter or its version is no more: build all of it anew. Never leaves this floor."""
-
-    def __init__(self, fault: VimlibError) -> None:
-        super().__init__(fault)
-        self.fault = fault
-        """What told it: a fault, or that the reply of a call which built some of it was lost."""
+__all__ = ["Feed", "OwnFeed", "feeding", "open_feed"]
 
 
 class Feed(Protocol):
@@ -123,7 +114,7 @@ class OwnFeed:
 async def open_feed(context: Context) -> Feed:
     """Return a feed that the caller closes. Cancelling leaves nothing behind."""
     if not context.speaks("4.1"):
-        return context.shared.feed()
+        return context.once(SharedCollector).feed()
 
     async def undo(made: vim25.PropertyCollector) -> None:
         await context.bind(made).DestroyPropertyCollector()

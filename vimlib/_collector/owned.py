@@ -18,7 +18,7 @@ from vimlib.errors import VimlibError
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-__all__ = ["acquire", "release"]
+__all__ = ["GoneError", "acquire", "release"]
 
 T = TypeVar("T")
 
@@ -27,6 +27,17 @@ log = logging.getLogger("vimlib.collector")
 # A host that does not answer must not hold its client's exit for ever; what stays on the server
 # then ends with the session.
 RELEASE_SECONDS: Final = 15.0
+
+
+class GoneError(Exception):
+    """The collector, a filter or its version no longer exists: rebuild all of it. Internal.
+
+    `fault` is the reason: a fault, or the lost reply of a call that created some of it.
+    """
+
+    def __init__(self, fault: VimlibError) -> None:
+        super().__init__(fault)
+        self.fault = fault
 
 
 async def release(what: str, work: Coroutine[Any, Any, object]) -> None:

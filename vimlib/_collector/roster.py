@@ -6,8 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, Protocol
 
 from vimlib import vim25
-from vimlib._collector.feed import GoneError
-from vimlib._collector.owned import release
+from vimlib._collector.owned import GoneError, release
 from vimlib._collector.sources import filter_spec, members_of
 from vimlib._collector.views import open_list
 

@@ -12,8 +12,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from vimlib import vim25
-from vimlib._collector.feed import GoneError
-from vimlib._collector.owned import acquire, release
+from vimlib._collector.owned import GoneError, acquire, release
 from vimlib.errors import OutcomeUnknownError, SessionExpiredError
 
 if TYPE_CHECKING:

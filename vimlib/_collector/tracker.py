@@ -18,7 +18,8 @@ from msgspec import Struct
 
 from vimlib import vim25
 from vimlib._collector.collect import get
-from vimlib._collector.feed import GoneError, feeding
+from vimlib._collector.feed import feeding
+from vimlib._collector.owned import GoneError
 from vimlib._collector.pace import Pace
 from vimlib._collector.roster import open_roster
 from vimlib._collector.row import fault_of

@@ -7,8 +7,10 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from vimlib import vim25
-from vimlib._collector.feed import GoneError, feeding
+from vimlib._collector.collect import get
+from vimlib._collector.feed import feeding
 from vimlib._collector.ledger import Change, InconsistentError, Ledger
+from vimlib._collector.owned import GoneError
 from vimlib._collector.pace import Pace
 from vimlib._collector.row import fault_of
 from vimlib._collector.sources import filter_spec, opened, property_spec
@@ -175,7 +177,7 @@ async def poll(context: Context, feed: Feed, pace: Pace, batch: int) -> vim25.Up
     try:
         update = await feed.poll(batch, pace.longest)
         if update is None and not feed.woken and pace.doubtful(began, clock()):
-            await context.probe()
+            await _probe(context)
     except VimlibError as error:
         await asyncio.sleep(pace.failed(error, began, clock()))
         return None
@@ -187,6 +189,13 @@ async def poll(context: Context, feed: Feed, pace: Pace, batch: int) -> vim25.Up
     if pace.relogin(_logged_out(update)):
         raise GoneError(vim25.NotAuthenticated())
     return update
+
+
+async def _probe(context: Context) -> None:
+    """Read what only a live session may read, so that a dead one is detected and renewed."""
+    manager = context.content.sessionManager
+    if manager is not None:
+        await get(context, context.bind(manager), "currentSession")
 
 
 def _logged_out(update: vim25.UpdateSet) -> bool:

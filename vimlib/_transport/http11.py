@@ -70,7 +70,7 @@ def request_head(method: str, target: str, headers: Mapping[str, str | Secret]) 
 class Head:
     """Status line and headers of a response. Immutable: equal heads share one object."""
 
-    __slots__ = ("_values", "persistent", "reason", "status")
+    __slots__ = ("_values", "announced", "chunked", "flaw", "persistent", "reason", "status")
 
     def __init__(
         self, status: int, reason: str, headers: Iterable[tuple[str, str]], persistent: bool
@@ -82,6 +82,20 @@ class Head:
         self._values: dict[str, list[str]] = {}
         for name, value in headers:
             self._values.setdefault(name, []).append(value)
+        lengths = self.all("content-length")
+        codings = self.all("transfer-encoding")
+        self.chunked = bool(codings)
+        self.announced: int | None = None
+        """Content-Length, of a response to HEAD too; None if it is absent or not one number."""
+        self.flaw = ""
+        """The reason why the length of the body is uncertain; "" if it is not."""
+        if lengths:
+            if _LENGTH.match(lengths[0]) and all(other == lengths[0] for other in lengths):
+                self.announced = int(lengths[0])
+            else:
+                self.flaw = "invalid or contradictory Content-Length"
+        if codings and (lengths or [value.lower() for value in codings] != ["chunked"]):
+            self.flaw = "contradictory or unknown framing of the body"
 
     def get(self, name: str) -> str | None:
         """Return the header of that lower-case name, joined by commas if there are several."""
@@ -92,17 +106,11 @@ class Head:
         """Return all headers of that lower-case name."""
         return self._values.get(name, [])
 
-    @property
-    def announced(self) -> int | None:
-        """Content-Length, of a response to HEAD too; None if it is absent or not a number."""
-        value = self.get("content-length") or ""
-        return int(value) if _LENGTH.match(value) else None
-
     def __repr__(self) -> str:
         return f"<Head {self.status}, {', '.join(self._values)}>"
 
 
-def _wrong(host: str, why: str, data: bytes = b"") -> ProtocolError:
+def _invalid(host: str, why: str, data: bytes = b"") -> ProtocolError:
     """Return the error for a response that is not valid HTTP."""
     shown = data[:200]
     if cookie := _COOKIE.search(data):
@@ -128,15 +136,15 @@ def _parse_head(raw: bytes, host: str) -> Head:
     lines = raw.split(b"\r\n")
     match = _STATUS.match(lines[0])
     if match is None:
-        raise _wrong(host, "malformed status line", lines[0])
+        raise _invalid(host, "malformed status line", lines[0])
     if len(lines) > _MOST_HEADERS or len(raw) > LONGEST_HEAD:
-        raise _wrong(host, "head too long")
+        raise _invalid(host, "head too long")
     headers = []
     persistent = match[1] == b"1"
     for line in lines[1:]:
         found = _HEADER.match(line)
         if found is None or len(line) > _LONGEST_LINE:
-            raise _wrong(host, "malformed header line", line)
+            raise _invalid(host, "malformed header line", line)
         name, value = found[1].decode("ascii").lower(), found[2].decode("latin-1")
         if name == "connection":
             persistent = "close" not in value.lower() and (
@@ -164,18 +172,9 @@ def length_of(head: Head, method: str, host: str) -> int | None:
         return 0
     if method == "CONNECT" and status < 300:
         return 0
-    lengths = head.all("content-length")
-    codings = head.all("transfer-encoding")
-    if codings:
-        if [value.lower() for value in codings] != ["chunked"] or lengths:
-            raise _wrong(host, "contradictory or unknown framing of the body")
-        return CHUNKED
-    if not lengths:
-        return None
-    length = lengths[0]
-    if _LENGTH.match(length) is None or any(other != length for other in lengths[1:]):
-        raise _wrong(host, "invalid or contradictory Content-Length")
-    return int(length)
+    if head.flaw:
+        raise _invalid(host, head.flaw)
+    return CHUNKED if head.chunked else head.announced
 
 
 class Receiver(Protocol):
@@ -257,16 +256,16 @@ class Response:
     def _check_partial_head(self) -> None:
         raw = self._buffer
         if len(raw) > LONGEST_HEAD or not b"HTTP/".startswith(raw[:5]):
-            raise _wrong(self._host, "malformed status line", raw)
+            raise _invalid(self._host, "malformed status line", raw)
         if _BARE_LF.search(raw):
-            raise _wrong(self._host, "header line without CR LF", raw)
+            raise _invalid(self._host, "header line without CR LF", raw)
 
     def _pass_over(self, head: Head) -> None:
         if head.status == 101:
-            raise _wrong(self._host, "unrequested switch of protocols")
+            raise _invalid(self._host, "unrequested switch of protocols")
         self.interim += 1
         if self.interim > _MOST_INTERIM:
-            raise _wrong(self._host, "too many interim responses")
+            raise _invalid(self._host, "too many interim responses")
 
 
 class Body:
@@ -331,11 +330,11 @@ class Body:
         end = self._buffer.find(b"\n", self._at, self._at + _LONGEST_LINE)
         if end < 0:
             if len(self._buffer) - self._at >= _LONGEST_LINE:
-                raise _wrong(self._host, "line between chunks too long")
+                raise _invalid(self._host, "line between chunks too long")
             return False
         line = self._buffer[self._at : end]
         if not line.endswith(b"\r"):
-            raise _wrong(self._host, "line between chunks without CR LF", line)
+            raise _invalid(self._host, "line between chunks without CR LF", line)
         self._at = end + 1
         self._line(line[:-1])
         return True
@@ -344,12 +343,12 @@ class Body:
         """Take a line between chunks, or one of the trailer section (RFC 9112, 7.1)."""
         if self._state == "behind a chunk":
             if line:
-                raise _wrong(self._host, "a chunk is longer than its size")
+                raise _invalid(self._host, "a chunk is longer than its size")
             self._state = "size"
         elif self._state == "size":
             match = _CHUNK.match(line)
             if match is None:
-                raise _wrong(self._host, "invalid chunk size", line)
+                raise _invalid(self._host, "invalid chunk size", line)
             self._left = int(match[1], 16)
             self._state = "chunk" if self._left else "trailers"
         elif not line:
@@ -357,4 +356,4 @@ class Body:
         else:
             self._lines += 1
             if self._lines > _MOST_HEADERS or _HEADER.match(line) is None:
-                raise _wrong(self._host, "malformed trailer line", line)
+                raise _invalid(self._host, "malformed trailer line", line)

@@ -48,7 +48,10 @@ class Inflater:
         if self.wire > self._limits.wire:
             raise _over("wire", self._limits.wire, "bytes on the wire")
         if self._zip is None:
-            self._pass(chunk)
+            if self.wire > self._limits.inflated:
+                raise _over("inflated", self._limits.inflated, "inflated bytes")
+            self.inflated = self.wire
+            self._sink(chunk)
             return
         if self._zip.eof and chunk:
             raise ProtocolError("data after the end of the gzip body")
@@ -72,9 +75,7 @@ class Inflater:
         self.inflated += len(data)
         if self.inflated > self._limits.inflated:
             raise _over("inflated", self._limits.inflated, "inflated bytes")
-        if self._zip is not None and self.inflated > max(
-            _RATIO_FLOOR, self.wire * self._limits.ratio
-        ):
+        if self.inflated > max(_RATIO_FLOOR, self.wire * self._limits.ratio):
             raise _over("ratio", int(self._limits.ratio), "times its compressed size")
         self._sink(data)
 

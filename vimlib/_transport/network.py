@@ -62,6 +62,8 @@ class HTTPTransport:
         user_agent: str = "vimlib",
     ) -> None:
         self.address = parse_address(address) if isinstance(address, str) else address
+        self.host = self.address.netloc
+        """`host:port` of the server."""
         self.tls = tls or TLS()
         self.timeouts = timeouts or Timeouts()
         self.limits = limits or Limits()
@@ -86,11 +88,6 @@ class HTTPTransport:
             self.address.path,
             {**common, "Accept-Encoding": "gzip", "Content-Type": "text/xml; charset=utf-8"},
         )
-
-    @property
-    def host(self) -> str:
-        """`host:port` of the server."""
-        return self.address.netloc
 
     @property
     def connections(self) -> int:
@@ -168,7 +165,7 @@ class HTTPTransport:
         The request is made at the last moment: it holds the cookie, and tracebacks keep frames.
         """
         until = asyncio.get_running_loop().time() + seconds
-        pool = self._open()
+        pool = self._pool or self._open()
         connection = pool.ready(poll=poll) or await self._acquire(pool, seconds, poll=poll)
         reusable = False
         try:

@@ -53,12 +53,9 @@ class Pool:
         polls = len(self._polls) + self._opening_polls
         return len(self._busy) + self._opening - polls < self._limit
 
-    def ready(self, *, poll: bool = False) -> Connection | None:
-        """Take an idle connection, if there is one and nobody is before us."""
-        return None if self._waiting else self._take_idle(poll)
-
-    def _take_idle(self, poll: bool) -> Connection | None:
-        while self._idle and (poll or self._room):
+    def ready(self, *, poll: bool = False, first: bool = False) -> Connection | None:
+        """Take an idle connection, if there is one and it is our turn: nobody waits, or `first`."""
+        while self._idle and (first or not self._waiting) and (poll or self._room):
             connection = self._idle.pop()
             if connection.usable:
                 self._busy.add(connection)
@@ -92,7 +89,7 @@ class Pool:
             if handed is not None:
                 self._busy.discard(handed)
                 handed.abort()
-            connection = self._take_idle(poll)  # it is our turn, whoever else waits
+            connection = self.ready(poll=poll, first=True)
         return connection
 
     async def _open(self, poll: bool) -> Connection:

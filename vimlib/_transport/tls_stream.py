@@ -17,7 +17,7 @@ __all__ = ["TLSStream"]
 class TLSStream:
     """The TLS state of one connection."""
 
-    __slots__ = ("_failure", "_tls", "ended", "incoming", "outgoing")
+    __slots__ = ("_failure", "_tls", "ended", "incoming", "more", "outgoing")
 
     def __init__(
         self, context: ssl.SSLContext, name: str | None = None, *, server_side: bool = False
@@ -28,6 +28,8 @@ class TLSStream:
         """Holds the bytes to send."""
         self.ended = False
         """Whether the peer has sent `close_notify`."""
+        self.more = False
+        """Whether `open` can return more data, or raise, without new bytes from the peer."""
         self._tls = context.wrap_bio(
             self.incoming, self.outgoing, server_side=server_side, server_hostname=name
         )
@@ -50,11 +52,6 @@ class TLSStream:
         """The certificate (DER) of the peer, None before the handshake is complete."""
         return self._tls.getpeercert(binary_form=True)
 
-    @property
-    def more(self) -> bool:
-        """Whether `open` can return more data, or raise, without new bytes from the peer."""
-        return self.incoming.pending > 0 or self._tls.pending() > 0 or self._failure is not None
-
     def open(self, room: memoryview) -> bytes:
         """Decrypt what was received, at most `len(room)` bytes; b"" if no record is complete.
 
@@ -62,17 +59,22 @@ class TLSStream:
         """
         if self._failure is not None:
             raise self._failure
+        incoming, tls = self.incoming, self._tls
+        self.more = False
         filled = 0
         try:
             while filled < len(room):
                 # Given a buffer, `read` returns the number of bytes; typeshed declares bytes.
-                count = cast("int", self._tls.read(len(room) - filled, room[filled:]))
+                count = cast("int", tls.read(len(room) - filled, room[filled:]))
                 if count == 0:
                     self.ended = True
                     break
                 filled += count
-                if not self.more:  # checked, since an exception costs more than the decryption
+                # Checked, since an exception costs more than the decryption.
+                if not incoming.pending and not tls.pending():
                     break
+            else:
+                self.more = True
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLZeroReturnError:
@@ -80,7 +82,7 @@ class TLSStream:
         except ssl.SSLError as exc:
             if not filled:
                 raise
-            self._failure = exc  # the data before it is valid
+            self._failure, self.more = exc, True  # the data before it is valid
         return bytes(room[:filled])
 
     def seal(self, data: bytes | memoryview) -> bytes:

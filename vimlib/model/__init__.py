@@ -11,11 +11,9 @@ carry. May not: I/O, asyncio, sessions, XML. Imports `vimlib.errors` and msgspec
 `Binding`        one generated package: its namespace, its names, where each lives
 """
 
-from vimlib.model._binding import Binding
 from vimlib.model._data import DataObject, Enumeration, required, wire_fields
 from vimlib.model._fault import MethodFault
-from vimlib.model._managed import Invoker, ManagedObject
-from vimlib.model._method import Method, operation
+from vimlib.model._managed import Binding, Invoker, ManagedObject, Method, operation
 from vimlib.model._version import parse_version
 from vimlib.model._wire import Field, parse_fields
 
