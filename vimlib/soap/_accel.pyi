@@ -1,22 +1,19 @@
-from collections.abc import Callable
 from typing import Any, Final
 
-from vimlib.soap._rules import Rules
+from vimlib.soap._context import MessageContext
 from vimlib.soap._tables import Item, Shape
 
 REVISION: Final[int]
 
 class Reader:
+    result: Any
+    rest: bytes
     def __init__(
-        self,
-        machine: Rules,
-        shape: Shape,
-        done: Callable[[Any], None],
-        place: Item,
-        message: bytes,
+        self, context: MessageContext, shape: Shape, place: Item, message: bytes, counted: int
     ) -> None: ...
+    def locate(self, line: int, column: int, before: bytes, behind: bytes) -> None: ...
+    def reached(self) -> tuple[int, int]: ...
     def read(self, data: bytes) -> bytes | None: ...
-    def check_rest(self) -> None: ...
+    def prefix(self) -> bytes: ...
     def path(self) -> str: ...
     def elements(self) -> int: ...
-    def frame_depth(self) -> int: ...

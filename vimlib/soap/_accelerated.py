@@ -17,17 +17,17 @@ from xml.parsers import expat
 
 from vimlib.errors import ProtocolError
 from vimlib.soap._accel import Reader
+from vimlib.soap._context import MessageContext
 from vimlib.soap._decode import BROKEN, SLICE, MessageDecoder, PureDecoder
 from vimlib.soap._leaf import Misfit
 from vimlib.soap._machine import PLACE
-from vimlib.soap._native import Malformed, root_tag
+from vimlib.soap._native import Malformed, moved, read_error, root_tag
 from vimlib.soap._parser import make_parser
-from vimlib.soap._rules import Rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vimlib.soap._refine import Scope
+    from vimlib.soap._resolve import Scope
     from vimlib.soap._tables import Shape
 
 __all__ = ["AcceleratedDecoder"]
@@ -87,6 +87,10 @@ class _Message(MessageDecoder):
         self._content_at = 0
         self._empty = False
         self._tail: expat.XMLParserType | None = None
+        self._tail_prefix = b""
+        # The last start tag that expat reported.
+        self._tag = b""
+        self._tag_line = self._tag_column = 0
         self._tail_fed = 0
         self._finished = False
         self._rest = b""
@@ -108,6 +112,9 @@ class _Message(MessageDecoder):
         assert match is not None, "expat reported an invalid tag"
         self._open_names.append(match[1])
         self._content_at = match.end()
+        self._tag = match[0]
+        self._tag_line = self._parser.CurrentLineNumber
+        self._tag_column = self._parser.CurrentColumnNumber
         self._empty = match[0].endswith(b"/>")
         return match
 
@@ -130,13 +137,20 @@ class _Message(MessageDecoder):
         except Misfit as reason:
             raise self._misfit(reason) from None
         except Malformed as reason:
-            raise self._not_xml(str(reason)) from None
+            raise self._not_xml(reason) from None
         except expat.ExpatError as error:
-            raise self._malformed(error) from None
+            if self._tail is not None:
+                assert self._reader is not None
+                reached = self._reader.reached()
+                raise self._malformed(moved(error, self._tail_prefix, reached)) from None
+            raise self._not_xml(error) from None
         except ProtocolError as error:
             if not error.path:
-                error.path = self.machine.path()
+                error.path = self._path()
             raise
+
+    def _path(self) -> str:
+        return self.machine.path() if self._reader is None else self._reader.path()
 
     def _before(self, data: memoryview, final: bool) -> int:
         """Feed expat until the content begins. Return how many bytes have been taken."""
@@ -170,32 +184,32 @@ class _Message(MessageDecoder):
         if any(known.head == head for known in self._beginnings):
             return  # it came in pieces, or was too long, to be read as one that begins so
         names = self._open_names
-        refiner = self.machine.refiner
+        resolver = self.machine.resolver
         self._beginnings.append(
             _Beginning(
                 head,
                 b"</" + names[0] + b">",
                 _end_tags(tuple(names)),
                 names[-1],
-                refiner.bound(),
-                refiner.scope(),
+                resolver.bound(),
+                resolver.scope(),
                 self.machine.counted(),
             )
         )
 
     def _start_reader(self) -> None:
         assert self._shape is not None
-        assert self._done is not None
         machine = self.machine
-        self._declarations = root_tag(machine.refiner.scope())[2:-1]
-        reader = self._reader = Reader(
-            machine, self._shape, self._done, PLACE, self._open_names[-1]
-        )
-        machine.path, machine.counted = reader.path, reader.elements
-        machine.frame_depth = reader.frame_depth
+        self._declarations = root_tag(machine.resolver.scope())[2:-1]
+        name = self._open_names[-1]
         content, self._held = self._held[self._content_at :], b""
+        reader = Reader(machine, self._shape, PLACE, name, machine.counted())
+        end = b""
         if self._empty:  # a start tag with its end tag
-            content = b"</" + self._open_names[-1] + b">" + content
+            end = b"</" + name + b">"
+        reader.locate(self._tag_line, self._tag_column, self._tag, end)
+        content = end + content
+        self._reader = reader
         self._read(content)
 
     def _read(self, data: bytes) -> bool:
@@ -206,6 +220,8 @@ class _Message(MessageDecoder):
         self._unended = self._unended + len(data) if self._reader.elements() == before else 0
         if rest is None:
             return False
+        assert self._done is not None
+        self._done(self._reader.result)
         self._unended = 0
         self._finished = True
         self._behind(rest, False)
@@ -221,19 +237,16 @@ class _Message(MessageDecoder):
         return at
 
     def _cut_off(self) -> None:
-        assert self._reader is not None
-        self._reader.check_rest()
-        raise ProtocolError(
-            "the reply is truncated", path=self.machine.path(), excerpt=self._shown(), hint=BROKEN
-        )
+        raise self._not_xml(Malformed("no end"), final=True)
 
     # Behind the content there may be end tags alone, so their names are all that matters.
 
     def _make_tail(self) -> expat.XMLParserType:
         envelope, *inner = self._open_names
         tail = make_parser()
-        tail.Parse(b"<" + envelope + self._declarations + b">", False)
-        tail.Parse(b"".join(b"<" + name + b">" for name in inner), False)
+        self._tail_prefix = b"<" + envelope + self._declarations + b">"
+        self._tail_prefix += b"".join(b"<" + name + b">" for name in inner)
+        tail.Parse(self._tail_prefix, False)
         tail.StartElementHandler = self._surplus
         tail.ProcessingInstructionHandler = self._instruction
         self._tail_fed = tail.CurrentByteIndex
@@ -259,10 +272,17 @@ class _Message(MessageDecoder):
         if self._tail_fed - self._tail.CurrentByteIndex > self._limits.text + SLICE:
             self.machine.check_text(self._limits.text + 1)
 
-    def _not_xml(self, reason: str) -> ProtocolError:
+    def _not_xml(self, reason: Exception, *, final: bool = False) -> ProtocolError:
+        """Return the error for a content that is not XML, with the place that expat names."""
+        assert self._reader is not None
+        found = read_error(
+            self._reader.prefix(), self._reader.rest, self._reader.reached(), final=final
+        )
+        if found is not None:
+            return self._malformed(found)
         return ProtocolError(
             f"the reply is not well-formed XML: {reason}",
-            path=self.machine.path(),
+            path=self._path(),
             excerpt=self._shown(),
             hint=BROKEN,
         )
@@ -281,24 +301,20 @@ class AcceleratedDecoder(PureDecoder[R]):
 
     def _read_whole(self, data: bytes, known: _Beginning) -> bool:
         """Read a reply of which all but the content is known. False: something is the matter with it."""
-        rules = Rules(self._tables, self._limits, strict=self._strict, invoker=self._invoker)
-        rules.refiner.borrow(known.prefixes, known.scope)
-        rules.counted = lambda: known.elements
-        results: list[Any] = []
+        context = MessageContext(
+            self._tables, self._limits, strict=self._strict, invoker=self._invoker
+        )
+        context.resolver.borrow(known.prefixes, known.scope)
+        shape = self._tables.reply(self._method)
+        reader = Reader(context, shape, PLACE, known.name, known.elements)
         try:
-            shape = self._tables.reply(self._method)
-            reader = Reader(rules, shape, results.append, PLACE, known.name)
-            rules.path, rules.counted = reader.path, reader.elements
-            rules.frame_depth = reader.frame_depth
             rest = reader.read(data[len(known.head) :])
         except (Misfit, Malformed, ProtocolError, expat.ExpatError):
             return False
-        finally:
-            vars(rules).clear()  # it and the reader hold each other
         if rest is None or known.tail.fullmatch(rest) is None:
             return False
         self._whole = data
-        self._result = results[0][0] if results[0] else None
+        self._result = reader.result[0] if reader.result else None
         return True
 
     def _beginnings(self) -> list[_Beginning]:

@@ -14,13 +14,13 @@ from vimlib.errors import (
     UsageError,
     printable,
 )
+from vimlib.soap._context import over
 from vimlib.soap._fault import fault_from, fault_item, fault_shape
 from vimlib.soap._leaf import Misfit
 from vimlib.soap._limits import Limits
 from vimlib.soap._machine import Machine, local_name
 from vimlib.soap._names import ENVELOPE
 from vimlib.soap._parser import HELD, make_parser
-from vimlib.soap._rules import over
 from vimlib.soap._tables import Shape, Tables, tables_of
 
 if TYPE_CHECKING:
@@ -96,8 +96,8 @@ class MessageDecoder:
         self._parser = self._make_parser()
         self.machine = Machine(self._parser, tables, limits, strict=strict, invoker=invoker)
         self._parser.CharacterDataHandler = self.machine.texts.append
-        self._parser.StartNamespaceDeclHandler = self.machine.refiner.declare
-        self._parser.EndNamespaceDeclHandler = self.machine.refiner.undeclare
+        self._parser.StartNamespaceDeclHandler = self.machine.resolver.declare
+        self._parser.EndNamespaceDeclHandler = self.machine.resolver.undeclare
 
     def _make_parser(self) -> expat.XMLParserType:
         parser = make_parser()
@@ -220,12 +220,12 @@ class MessageDecoder:
             raise self._misfit(reason) from None
         except ProtocolError as error:
             if not error.path:
-                error.path = self.machine.path()
+                error.path = self._path()
             raise
 
     def _check_pending(self) -> None:
         """Bound what has been made, and what is held of a token or a text that has not ended."""
-        self.machine.check_elements()
+        self.machine.check_elements(self.machine.counted())
         texts = self.machine.texts
         if len(texts) > 1:
             texts[:] = ["".join(texts)]
@@ -238,6 +238,9 @@ class MessageDecoder:
 
     # Errors
 
+    def _path(self) -> str:
+        return self.machine.path()
+
     def _shown(self) -> str:
         return printable(self._excerpt.decode("utf-8", "replace"), _EXCERPT)
 
@@ -249,11 +252,11 @@ class MessageDecoder:
         )
 
     def _misfit(self, reason: Misfit) -> ProtocolError:
-        path = self.machine.path()
+        path = self._path()
         return ProtocolError(f"{path}: {reason}" if path else str(reason), path=path)
 
     def _malformed(self, error: expat.ExpatError) -> ProtocolError:
-        path = self.machine.path()
+        path = self._path()
         where = f"line {error.lineno}, column {error.offset}"
         if error.code == _UNDEFINED_ENTITY:
             return ForbiddenXMLError(f"forbidden entity reference at {where}", path=path)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from vimlib.model import Field, MethodFault
 from vimlib.soap._machine import Machine, local_name
 from vimlib.soap._names import ENVELOPE, XSI_TYPE
-from vimlib.soap._refine import unknown_fault
+from vimlib.soap._resolve import unknown_fault
 from vimlib.soap._tables import DATA, Item, Shape
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def fault_item(machine: Machine, tag: str, attrs: list[str]) -> Item:
     type_ = ""
     for name, value in zip(attrs[::2], attrs[1::2], strict=True):
         if name == XSI_TYPE:
-            type_ = machine.refiner.resolve(value)[1]
+            type_ = machine.resolver.resolve(value)[1]
     declared = tables.binding.fault_elements.get(local, "")
     wanted = type_ or declared or local.removesuffix("Fault")
     for name in (wanted, type_.removesuffix("Fault"), declared, local.removesuffix("Fault"), local):

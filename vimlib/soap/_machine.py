@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from vimlib.errors import printable
 from vimlib.model import Field
+from vimlib.soap._context import MessageContext
 from vimlib.soap._leaf import Misfit
-from vimlib.soap._refine import CAPTURE, NIL
-from vimlib.soap._rules import Rules
+from vimlib.soap._resolve import CAPTURE, NIL
 from vimlib.soap._tables import DATA, LEAF, Item, Shape, Tables
 from vimlib.soap._typed import Unknown
 
@@ -34,7 +34,7 @@ def local_name(tag: str) -> str:
     return tag.rpartition(" ")[2]
 
 
-class Machine(Rules):
+class Machine(MessageContext):
     """Decodes one message. `parser` is an expat parser whose handlers it sets."""
 
     def __init__(
@@ -56,6 +56,12 @@ class Machine(Rules):
         """Asked for an item where a shape is open-ended, as the detail of a SOAP fault is."""
         self.open: Callable[[Shape, Callable[[Any], None]], None]
         self.count_one: Callable[[], None]
+        self.path: Callable[[], str]
+        """Returns where in the message the element in hand is."""
+        self.counted: Callable[[], int]
+        """Returns how many elements have begun."""
+        self.frame_depth: Callable[[], int]
+        """Returns how many structures are open, the message's included."""
         self.store: Callable[[Item, Any], None]
         self.enter: Callable[[Item], None]
         self._inner: tuple[Any, Any]
@@ -94,7 +100,7 @@ class Machine(Rules):
         """Begin an element that is not a bare leaf or structure."""
         self.starting = item
         self.check_attributes(attrs)
-        found = self.refiner.refine(item, attrs)
+        found = self.resolver.refine(item, attrs)
         self.starting = None
         if found is NIL:
             _Skip(self)
@@ -155,7 +161,7 @@ class _Capture(_Skip):
     def start(self, tag: str, attrs: list[str]) -> None:
         super().start(tag, attrs)
         self.names.append(local_name(tag))
-        self.types.append(Rules.type_of(attrs))
+        self.types.append(MessageContext.type_of(attrs))
         self.children.append([])
 
     def end(self, tag: str) -> None:
@@ -175,7 +181,7 @@ def _inner_loop(machine: Machine) -> None:
     limits = machine.limits
     deepest = limits.depth - 2  # Envelope, Body
     texts = machine.texts
-    refiner = machine.refiner
+    resolver = machine.resolver
     child, unknown, joined, absent = machine.child, machine.unknown, machine.joined, machine.absent
 
     # The frame in hand: the structure that is being filled. Those around it are on the stack,
@@ -198,7 +204,7 @@ def _inner_loop(machine: Machine) -> None:
             unknown(shape, tag, attrs)
             return
         if attrs:
-            found = refiner.known.get((item, *attrs))
+            found = resolver.known.get((item, *attrs))
             if found is None or found.kind > DATA:
                 child(item, attrs)
                 return
@@ -232,7 +238,7 @@ def _inner_loop(machine: Machine) -> None:
             leaf = None
             if value is None:
                 if text == "" and item.type != "ref":
-                    absent(item, shape, "empty enumeration value")
+                    absent(item, shape, "empty enumeration value", machine.path)
                 return
         else:
             make = shape.make
@@ -244,7 +250,7 @@ def _inner_loop(machine: Machine) -> None:
                     if _is_no_result(stack[-1][3], values):
                         make = _no_result
                         break
-                    absent(shape.items[index], shape, "required element missing")
+                    absent(shape.items[index], shape, "required element missing", machine.path)
             value = make(*values)
             shape, by_tag, values, item = stack.pop()
         if item.array:

@@ -14,10 +14,19 @@ from vimlib.soap._parser import make_parser
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["REVISION", "Malformed", "known_tag", "read_open", "read_tag", "read_text", "root_tag"]
+__all__ = [
+    "REVISION",
+    "Malformed",
+    "known_tag",
+    "moved",
+    "read_error",
+    "read_tag",
+    "read_text",
+    "root_tag",
+]
 
 # Of the interface between `_accel.pyx` and the Python modules; changes with it, in both.
-REVISION: Final = 1
+REVISION: Final = 2
 
 
 # One comment or one section that is what it looks like, as may stand behind each byte of a hostile
@@ -110,8 +119,31 @@ def read_text(root: bytes, content: bytes) -> str:
     return "".join(texts)
 
 
-def read_open(root: bytes, content: bytes) -> None:
-    """Read a content that is cut off. Raises as `read_text` for what is wrong with it apart from that."""
+def moved(error: expat.ExpatError, prefix: bytes, start: tuple[int, int]) -> expat.ExpatError:
+    """Return an error in what was read behind the line `prefix` as one of the message.
+
+    `start` is the line (from 1) and the column (in characters, from 0) behind the prefix.
+    """
+    line, column = start[0] + error.lineno - 1, error.offset
+    if error.lineno == 1:
+        column += start[1] - len(prefix.decode())
+    found = expat.ExpatError(f"{expat.ErrorString(error.code)}: line {line}, column {column}")
+    found.code, found.lineno, found.offset = error.code, line, column
+    return found
+
+
+def read_error(
+    prefix: bytes, content: bytes, start: tuple[int, int], *, final: bool
+) -> expat.ExpatError | None:
+    """Return what is wrong with a content, None if nothing is as far as it goes.
+
+    `prefix` opens the elements around it on one line; `start` is the content's place in the
+    message; `final`: no more comes. Raises `ForbiddenXMLError` for an instruction.
+    """
     parser = _parser(lambda tag, attrs: None)
-    parser.Parse(root, False)
-    parser.Parse(content, False)
+    parser.Parse(prefix, False)
+    try:
+        parser.Parse(content, final)
+    except expat.ExpatError as error:
+        return moved(error, prefix, start)
+    return None

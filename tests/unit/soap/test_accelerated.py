@@ -9,6 +9,8 @@ from typing import Any
 from xml.parsers import expat
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from tests.fuzz.codec import difference, disagreement, make_case, outcome, read_fast, seeds
 from tests.fuzz.mutate import TEXTS
@@ -247,3 +249,28 @@ def test_short_texts_that_come_again_are_one_object_in_a_long_reply() -> None:
     assert agree(CONTENT, body, []) == ""
     (found,) = feed_all(AcceleratedDecoder(CONTENT), body).objects
     assert found.propSet[60].name is found.propSet[67].name
+
+
+PIECES = st.sampled_from(
+    ["<token>t</token>", "\n", "\r\n", "\r", "  ", "\t", "<x>\u20ac</x>", "<x a='\n\u00fc'/>", "<!-- \n -->",
+     "<token>\r\n\u00e9 &lt;</token>", "<a><b>\n</b></a>", "<a xmlns:q='urn:q'>\n<q:b/></a>"]
+)  # fmt: skip
+FLAWS = st.sampled_from(
+    ["</nope>", "<a></b>", "&nope;", "\0", "<token>\n\u00fc&#0;</token>", "<1/>", "<q:a/>", "<a b=c/>",
+     "<!a>", "]]>", "<a", "</", "<!--", "<x b='\n'b='c'/>", "\uffff"]
+)  # fmt: skip
+
+
+@given(st.lists(PIECES, max_size=8), FLAWS, st.lists(PIECES, max_size=3), st.data())
+@example(["\n"] * 5, "</nope>", [], None)
+def test_an_error_names_the_line_and_column_that_the_pure_decoder_names(
+    before: list[str], flaw: str, behind: list[str], data: st.DataObject | None
+) -> None:
+    inside = f"<returnval>{''.join([*before, flaw, *behind])}</returnval>"
+    body = reply("RetrievePropertiesEx", inside)
+    size = len(body) - 1
+    cuts = sorted(data.draw(st.sets(st.integers(1, size), max_size=4))) if data else []
+    assert agree(CONTENT, body, cuts) == ""
+    kind, error = outcome(AcceleratedDecoder(CONTENT), body, cuts)
+    assert kind == "error"
+    assert re.search(r"line \d+, column \d+", str(error))

@@ -1,4 +1,4 @@
-"""What holds for a message whichever loop reads it: its limits, and what is done about what is not there."""
+"""What holds for one message whichever loop reads it: its tables, limits and strictness."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from vimlib.errors import LimitError, ProtocolError
 from vimlib.soap._names import XSI_TYPE
-from vimlib.soap._refine import Refiner
+from vimlib.soap._resolve import TypeResolver
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,22 +15,24 @@ if TYPE_CHECKING:
     from vimlib.soap._limits import Limits
     from vimlib.soap._tables import Item, Shape, Tables
 
-__all__ = ["Rules", "over"]
+__all__ = ["MessageContext", "over"]
 
 
-def over(limit: str, allowed: int, text: str, rules: Rules | None = None) -> LimitError:
-    """Return the error for more than `allowed` of what `limit` of `Limits` bounds."""
+def over(limit: str, allowed: int, text: str) -> LimitError:
+    """Return the error for more than `allowed` of what `limit` of `Limits` bounds.
+
+    Its path is set by the decoder, which knows where in the message it is.
+    """
     return LimitError(
         text,
         hint=f"If you trust the host, raise Limits.{limit} or request less at once.",
         limit=limit,
         allowed=allowed,
-        path=rules.path() if rules else "",
     )
 
 
-class Rules:
-    """The rules for one message. The loop that reads it sets `path`, `counted` and `frame_depth`."""
+class MessageContext:
+    """The context of one message. It refers to no loop, so no reference runs back."""
 
     def __init__(
         self, tables: Tables, limits: Limits, *, strict: bool, invoker: Invoker | None
@@ -38,45 +40,37 @@ class Rules:
         self.tables = tables
         self.limits = limits
         self.strict = strict
-        self.refiner = Refiner(tables, invoker)
-        self.path: Callable[[], str]
-        """Says where in the message the element in hand is."""
-        self.counted: Callable[[], int]
-        """Says how many elements have begun."""
-        self.frame_depth: Callable[[], int]
-        """Says how many structures are open, the message's included."""
+        self.resolver = TypeResolver(tables, invoker)
 
-    def check_elements(self) -> None:
-        """Raise `LimitError` for too many elements; asked now and then, not for each."""
+    def check_elements(self, count: int) -> None:
+        """Raise `LimitError` for too many elements; called now and then, not for each."""
         allowed = self.limits.elements
-        if self.counted() > allowed:
-            raise over(
-                "elements", allowed, f"the message must have at most {allowed} elements", self
-            )
+        if count > allowed:
+            raise over("elements", allowed, f"the message must have at most {allowed} elements")
 
     def too_deep(self) -> LimitError:
         """Return the error for elements nested too deep."""
         allowed = self.limits.depth
-        return over("depth", allowed, f"elements must nest at most {allowed} deep", self)
+        return over("depth", allowed, f"elements must nest at most {allowed} deep")
 
     def check_text(self, length: int) -> None:
         """Raise `LimitError` for a text of that length."""
         allowed = self.limits.text
         if length > allowed:
-            raise over("text", allowed, f"a text must have at most {allowed} bytes", self)
+            raise over("text", allowed, f"a text must have at most {allowed} bytes")
 
     def check_attributes(self, attrs: list[str]) -> None:
         """Raise `LimitError` for too many attributes."""
         allowed = self.limits.attributes
         if len(attrs) > 2 * allowed:
             text = f"an element must have at most {allowed} attributes, got {len(attrs) // 2}"
-            raise over("attributes", allowed, text, self)
+            raise over("attributes", allowed, text)
 
-    def absent(self, item: Item, shape: Shape, what: str) -> None:
-        """Note that a required value is not there. Raises `ProtocolError` in strict mode."""
+    def absent(self, item: Item, shape: Shape, what: str, path: Callable[[], str]) -> None:
+        """Note that a required value is absent. Raises `ProtocolError` in strict mode."""
         if self.strict:
-            path = self.path()
-            where = f"{path}.{item.name}" if path else item.name
+            around = path()
+            where = f"{around}.{item.name}" if around else item.name
             raise ProtocolError(f"{where}: {what}", path=where)
         self.tables.tolerate(shape.name, f"{item.name}: {what}")
 

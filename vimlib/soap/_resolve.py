@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Scope: TypeAlias = tuple[tuple[str, str], ...]
 
-__all__ = ["CAPTURE", "NIL", "ProxyMaker", "Refiner", "unknown_fault"]
+__all__ = ["CAPTURE", "NIL", "ProxyMaker", "TypeResolver", "unknown_fault"]
 
 # What to do with an element instead of reading a value of an item.
 NIL: Final = Item(Field("", "", "anyType"), 0, ())
@@ -76,7 +76,7 @@ class ProxyMaker:
         return None
 
 
-class Refiner:
+class TypeResolver:
     """Turns the declared item and an element's attributes into the item by which to read it."""
 
     def __init__(self, tables: Tables, invoker: Invoker | None) -> None:
@@ -114,7 +114,7 @@ class Refiner:
         return {prefix: uris.copy() for prefix, uris in self._prefixes.items()}
 
     def borrow(self, bound: Mapping[str | None, list[str]], scope: Scope) -> None:
-        """Take over the bindings that another refiner had, by its `bound` and `scope`."""
+        """Take over the bindings that another resolver had, by its `bound` and `scope`."""
         self._lent = bound
         self._leave_scope()
         self._scope = scope
