@@ -13,7 +13,6 @@ from setuptools import Extension, setup
 from setuptools.command.build_py import build_py
 
 SOURCE = Path("vimlib/soap/_accel.pyx")
-INCLUDED = sorted(map(str, SOURCE.parent.glob("_accel_*.pxi")))
 HELPER = Path("guest/vimguest.py")
 # Where `vimctl guest helper` looks for it in an installed package.
 SHIPPED_HELPER = Path("vimdriver/_data/vimguest.py")
@@ -47,7 +46,7 @@ def extensions() -> list[Extension]:
         return []
     from Cython.Build import cythonize
 
-    accel = Extension("vimlib.soap._accel", [str(SOURCE)], depends=INCLUDED)
+    accel = Extension("vimlib.soap._accel", [str(SOURCE)])
     modules = list(cythonize([accel], compiler_directives={"language_level": 3}))
     for module in modules:
         # Said here because cythonize makes new objects and leaves it out.
