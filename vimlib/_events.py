@@ -15,11 +15,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from vimlib import vim25
-from vimlib._collector.feed import feeding
 from vimlib._collector.owned import GoneError, acquire, release
-from vimlib._collector.pace import Pace
+from vimlib._collector.poll_policy import PollPolicy
 from vimlib._collector.sources import filter_spec, property_spec
 from vimlib._collector.stream import Stream
+from vimlib._collector.update_stream import open_updates
 from vimlib._collector.watch import poll
 from vimlib.errors import NotFoundError, OutcomeUnknownError, UsageError, VimlibError
 
@@ -107,28 +107,28 @@ class Events(Stream[vim25.Event]):
         self._follow = follow
 
     async def _items(self) -> AsyncGenerator[vim25.Event, None]:
-        memory, pace = Memory(), Pace(self._context.patience, self._context.max_wait)
+        memory, policy = Memory(), PollPolicy(self._context.patience, self._context.max_wait)
         clock = asyncio.get_running_loop().time
         built = False
         while True:
             began = clock()
             try:
-                async with aclosing(self._read(memory, pace)) as found:
+                async with aclosing(self._read(memory, policy)) as found:
                     async for event in found:
                         built = True
                         yield event
                 return
             except GoneError as error:
-                delay = pace.gone(error.fault, began, clock())
+                delay = policy.gone(error.fault, began, clock())
             except vim25.ManagedObjectNotFound as error:
-                delay = pace.gone(error, began, clock())
+                delay = policy.gone(error, began, clock())
             except VimlibError as error:
                 if not built:
                     raise
-                delay = pace.failed(error, began, clock())
+                delay = policy.failed(error, began, clock())
             await asyncio.sleep(delay)
 
-    async def _read(self, memory: Memory, pace: Pace) -> AsyncGenerator[vim25.Event, None]:
+    async def _read(self, memory: Memory, policy: PollPolicy) -> AsyncGenerator[vim25.Event, None]:
         """Yield events until what is on the server is gone, or all are read and none is waited for."""
         begin = self._since
         resumed = memory.resume_from()
@@ -136,18 +136,18 @@ class Events(Stream[vim25.Event]):
             begin = resumed  # never before `since`: what lies there was not asked for
         async with (
             _history(self._context, _from(self._spec, begin)) as history,
-            feeding(self._context) as feed,
+            open_updates(self._context) as updates,
         ):
             if self._follow:
                 properties = [property_spec("EventHistoryCollector", ("latestPage",))]
-                await feed.add(
+                await updates.add(
                     filter_spec(self._context, properties, [vim25.ObjectSpec(obj=history)])
                 )
             latest: list[vim25.Event] = []
             while True:
                 while page := await _next(history):
-                    pace.fine()
-                    pace.progressed()
+                    policy.fine()
+                    policy.progressed()
                     for event in memory.fresh(page):
                         yield event
                 # Some hosts' cursors stop at the end that they began with; the page that woke us
@@ -158,8 +158,8 @@ class Events(Stream[vim25.Event]):
                     return
                 update = None
                 while update is None:
-                    update = await poll(self._context, feed, pace, PAGE)
-                pace.progressed()
+                    update = await poll(self._context, updates, policy, PAGE)
+                policy.progressed()
                 latest = [
                     event
                     for part in update.filterSet

@@ -2,7 +2,7 @@
 
 A task that is waited for is let into a ListView that one filter follows. Waits that begin
 together are let in by one call, and what has ended is let out by the next one; the host tells of
-all of them over one connection. See `vimlib._collector.tracker`.
+all of them over one connection. See `vimlib._collector.multiplexer`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from vimlib import vim25
+from vimlib._collector.multiplexer import Multiplexer, Topic
 from vimlib._collector.row import fault_of
-from vimlib._collector.tracker import Lane, Tracker
 from vimlib._session.shield import finish
 from vimlib.errors import (
     TaskError,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from vimlib._collector.context import Context
-    from vimlib._collector.tracker import Tracked
+    from vimlib._collector.multiplexer import Watched
     from vimlib._progress import TaskProgress
 
 __all__ = ["TaskWaiter"]
@@ -50,9 +50,9 @@ PROGRESS: Final = "info.progress"
 QUESTION: Final = "runtime.question"
 
 # Progress is asked for only where somebody listens: else each percent of each task is an update.
-QUIET: Final = Lane("Task", (STATE, RESULT, ERROR, ENTITY))
-CHATTY: Final = Lane("Task", (STATE, RESULT, ERROR, ENTITY, PROGRESS))
-ASKING: Final = Lane("VirtualMachine", (QUESTION,))
+QUIET: Final = Topic("Task", (STATE, RESULT, ERROR, ENTITY))
+CHATTY: Final = Topic("Task", (STATE, RESULT, ERROR, ENTITY, PROGRESS))
+ASKING: Final = Topic("VirtualMachine", (QUESTION,))
 
 # A machine's question is looked for only if its task is not done by then; most never are asked.
 QUESTION_AFTER: Final = 2.0
@@ -63,7 +63,7 @@ class TaskWaiter:
     """Waits for the tasks of one host. A client has one, and closes it when it is left itself."""
 
     def __init__(self, context: Context) -> None:
-        self._tracker = Tracker(context)
+        self._multiplexer = Multiplexer(context)
         self._context = context
 
     async def wait(
@@ -101,22 +101,22 @@ class TaskWaiter:
                 hint="Methods that return a task have names that end in _Task.",
             )
         event = asyncio.Event()
-        lane = QUIET if on_progress is None else CHATTY
+        topic = QUIET if on_progress is None else CHATTY
         limit = asyncio.timeout(timeout)
-        with self._tracker.tracking(task, lane, event) as tracked:
+        with self._multiplexer.subscribe(task, topic, event) as watched:
             try:
                 async with limit:
-                    await self._follow(tracked, event, on_progress)
+                    await self._follow(watched, event, on_progress)
             except TimeoutError:
                 if not limit.expired():
                     raise
-                if not _ended(tracked):
-                    raise await self._timed_out(tracked, timeout, cancel) from None
+                if not _ended(watched):
+                    raise await self._timed_out(watched, timeout, cancel) from None
             except asyncio.CancelledError:
-                if cancel and not _ended(tracked):
-                    await finish(self._cancel(tracked), what=f"cancelling {task!r}")
+                if cancel and not _ended(watched):
+                    await finish(self._cancel(watched), what=f"cancelling {task!r}")
                 raise
-        result: T = _result(tracked)
+        result: T = _result(watched)
         return result
 
     async def run(
@@ -155,7 +155,7 @@ class TaskWaiter:
 
         Safe to call twice. Cancelling is put off until all is released.
         """
-        await self._tracker.aclose()
+        await self._multiplexer.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -169,11 +169,11 @@ class TaskWaiter:
         await self.aclose()
 
     def __repr__(self) -> str:
-        return f"<TaskWaiter of {self._context.invoker.host}: {len(self._tracker)} followed>"
+        return f"<TaskWaiter of {self._context.invoker.host}: {len(self._multiplexer)} followed>"
 
     async def _follow(
         self,
-        tracked: Tracked,
+        watched: Watched,
         event: asyncio.Event,
         on_progress: TaskProgress | None,
     ) -> None:
@@ -181,7 +181,7 @@ class TaskWaiter:
         loop = asyncio.get_running_loop()
         ask_at = loop.time() + QUESTION_AFTER
         timer = loop.call_at(ask_at, event.set)
-        machine: Tracked | None = None
+        machine: Watched | None = None
         told: list[Any] = []
         try:
             with ExitStack() as stack:
@@ -190,46 +190,48 @@ class TaskWaiter:
                     event.clear()
                     if (
                         on_progress is not None
-                        and tracked.seen
-                        and told != [tracked.props.get(PROGRESS)]
+                        and watched.seen
+                        and told != [watched.props.get(PROGRESS)]
                     ):
-                        told = [tracked.props.get(PROGRESS)]
+                        told = [watched.props.get(PROGRESS)]
                         on_progress(told[0])
-                    if _ended(tracked):
+                    if _ended(watched):
                         return
-                    entity = tracked.props.get(ENTITY)
+                    entity = watched.props.get(ENTITY)
                     if (
                         machine is None
                         and loop.time() >= ask_at
                         and isinstance(entity, vim25.VirtualMachine)
                     ):
-                        machine = stack.enter_context(self._tracker.tracking(entity, ASKING, event))
+                        machine = stack.enter_context(
+                            self._multiplexer.subscribe(entity, ASKING, event)
+                        )
                     if machine is not None and machine.props.get(QUESTION) is not None:
-                        raise _question(tracked, machine)
+                        raise _question(watched, machine)
         finally:
             timer.cancel()
 
     async def _timed_out(
-        self, tracked: Tracked, seconds: float | None, cancel: bool
+        self, watched: Watched, seconds: float | None, cancel: bool
     ) -> TaskTimeoutError:
-        state = printable(str(tracked.props.get(STATE, "not reported yet")), 40)
-        progress = tracked.props.get(PROGRESS)
+        state = printable(str(watched.props.get(STATE, "not reported yet")), 40)
+        progress = watched.props.get(PROGRESS)
         at = "" if progress is None else f" at {progress} %"
         error = TaskTimeoutError(
-            f"{tracked.obj!r} did not finish within {seconds} s: {state}{at}",
+            f"{watched.obj!r} did not finish within {seconds} s: {state}{at}",
             hint="It is still running: wait for it again, or cancel it with CancelTask.",
-            task=tracked.obj,
+            task=watched.obj,
         )
         if cancel:
-            refused = await finish(self._cancel(tracked), what=f"cancelling {tracked.obj!r}")
+            refused = await finish(self._cancel(watched), what=f"cancelling {watched.obj!r}")
             error.hint = "Its cancellation was requested."
             if refused is not None:
                 error.hint = f"It is still running: cancelling it failed with {refused!r}."
         return error
 
-    async def _cancel(self, tracked: Tracked) -> Exception | None:
+    async def _cancel(self, watched: Watched) -> Exception | None:
         """Tell the host to cancel; return why it did not take that."""
-        task: vim25.Task[Any] = self._context.bind(vim25.Task(tracked.obj.moref[1]))
+        task: vim25.Task[Any] = self._context.bind(vim25.Task(watched.obj.moref[1]))
         try:
             async with asyncio.timeout(CANCEL_SECONDS):
                 await task.CancelTask()
@@ -239,43 +241,43 @@ class TaskWaiter:
         return None
 
 
-def _ended(tracked: Tracked) -> bool:
+def _ended(watched: Watched) -> bool:
     """Return whether nothing more is to be waited for. A state that is not known goes on."""
     return (
-        tracked.props.get(STATE) in (vim25.TaskInfoState.success, vim25.TaskInfoState.error)
-        or tracked.gone
-        or tracked.failure is not None
-        or STATE in tracked.missing
+        watched.props.get(STATE) in (vim25.TaskInfoState.success, vim25.TaskInfoState.error)
+        or watched.gone
+        or watched.failure is not None
+        or STATE in watched.missing
     )
 
 
-def _result(tracked: Tracked) -> Any:
+def _result(watched: Watched) -> Any:
     """Return what the task brought, or raise what it ended in."""
-    state, task = tracked.props.get(STATE), tracked.obj
+    state, task = watched.props.get(STATE), watched.obj
     if state == vim25.TaskInfoState.success:
-        if RESULT in tracked.missing:
-            raise _of_task(tracked.missing[RESULT].copy(), task)
-        return tracked.props.get(RESULT)
+        if RESULT in watched.missing:
+            raise _of_task(watched.missing[RESULT].copy(), task)
+        return watched.props.get(RESULT)
     if state == vim25.TaskInfoState.error:
-        found = tracked.props.get(ERROR)
+        found = watched.props.get(ERROR)
         if found is not None:
             raise _of_task(fault_of(found), task)
-        if ERROR in tracked.missing:
-            raise _of_task(tracked.missing[ERROR].copy(), task)
+        if ERROR in watched.missing:
+            raise _of_task(watched.missing[ERROR].copy(), task)
         raise TaskError(
             f"{task!r} failed without a fault",
             hint="Check the host's events of that time.",
             task=task,
         )
-    if tracked.gone:
+    if watched.gone:
         raise TaskVanishedError(
             f"the host no longer has {task!r}, and its result was not read",
             hint="Read the state of the object that it changed.",
             task=task,
         )
-    if tracked.failure is not None:
-        raise copy.copy(tracked.failure) from tracked.failure.__cause__
-    raise _of_task(tracked.missing[STATE].copy(), task)
+    if watched.failure is not None:
+        raise copy.copy(watched.failure) from watched.failure.__cause__
+    raise _of_task(watched.missing[STATE].copy(), task)
 
 
 def _of_task(fault: Any, task: vim25.ManagedObject) -> Any:
@@ -283,12 +285,12 @@ def _of_task(fault: Any, task: vim25.ManagedObject) -> Any:
     return fault
 
 
-def _question(tracked: Tracked, machine: Tracked) -> TaskQuestionError:
+def _question(watched: Watched, machine: Watched) -> TaskQuestionError:
     question: vim25.VirtualMachineQuestionInfo = machine.props[QUESTION]
     text = printable(question.text or "", 300)
     return TaskQuestionError(
-        f"{machine.obj!r} has a pending question that blocks {tracked.obj!r}: {text}",
+        f"{machine.obj!r} has a pending question that blocks {watched.obj!r}: {text}",
         hint="Answer the question with AnswerVM, then wait for the task again.",
-        task=tracked.obj,
+        task=watched.obj,
         question=question,
     )

@@ -1,6 +1,6 @@
-"""Trust in the server: chain, pin or known_hosts, decided anew on every connection.
+"""Trust in the server: chain, pin or known_hosts, checked on every connection.
 
-`TLS` is what the user says; `TLS.prepare(host, port)` makes a `Trust` of it for one server: an
+`TLS` holds the user's settings; `TLS.prepare(host, port)` makes a `Trust` of them for one server: an
 `ssl.SSLContext` of its own, which nothing changes afterwards, and the pins that the certificate
 must match. A pin replaces the check of the chain; a pin with a CA means both. No host is exempt,
 localhost neither.
@@ -29,7 +29,7 @@ log = logging.getLogger("vimlib.tls")
 
 _ALGORITHMS: Final = {40: "sha1", 64: "sha256", 128: "sha512"}
 
-# What OpenSSL says when the peer is only too old for us. Reasons are OpenSSL's stable symbols.
+# OpenSSL's reasons (stable symbols) for a peer whose TLS is outdated.
 _TOO_OLD: Final = frozenset(
     {
         "BAD_PROTOCOL_VERSION_NUMBER",
@@ -77,7 +77,7 @@ class Pin:
 
     @classmethod
     def of_pem(cls, pem: str) -> Pin:
-        """Return the SHA-256 pin of a certificate in PEM. Raises `UsageError` if it is none."""
+        """Return the SHA-256 pin of a certificate in PEM. Raises `UsageError` if it is invalid."""
         try:
             return cls.of(ssl.PEM_cert_to_DER_cert(pem.strip()))
         except ValueError as exc:
@@ -217,7 +217,7 @@ class Trust:
         )
 
     def error(self, cause: ssl.SSLError, der: bytes | None = None) -> TLSError:
-        """Return what a failed handshake is called in our tree; `der` is the certificate if seen."""
+        """Return our error for a failed handshake; `der` is the certificate if seen."""
         if isinstance(cause, ssl.SSLCertVerificationError):
             return self.certificate_error(
                 cause.verify_message or cause.reason or "not accepted", der

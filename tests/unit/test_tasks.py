@@ -523,7 +523,7 @@ async def test_a_task_that_is_waited_for_again_is_read() -> None:
     task = host.task("success", result=1)
     async with TaskWaiter(host.context()) as tasks:
         for _ in range(3):
-            assert await tasks.wait(task) == 1  # in the roster still
+            assert await tasks.wait(task) == 1  # in the filter_set still
         await tasks.wait(host.task("success"))  # lets it out
         assert await tasks.wait(task) == 1
 

@@ -5,16 +5,16 @@ A helper of floor 4: stands on the session. May import nothing from the client o
 `context`    what all of this floor needs of a client: `Context`
 `collect`    all objects of a type, one, or many, read once
 `watch`      their changes, as they happen; `wait_for` one
-`row`, `typed`, `paths`   what comes back, and what may be asked for
+`row`, `typed`, `paths`   results, and the paths that may be requested
 `sources`, `traversal`, `views`   where objects come from
-`feed`, `shared`   a stream of update sets: by a collector of its own, or (before 4.1) shared
-`ledger`     what is known of watched objects; decides what is a change
-`owned`, `pace`    temporary objects on the server; patience with one that is away
+`updates`, `shared`   a stream of update sets: by a collector of its own, or (before 4.1) shared
+`object_cache` the last known state of watched objects; detects changes
+`owned`, `policy`    temporary objects on the server; patience with one that is away
 """
 
 from vimlib._collector.collect import PAGE, Collection, collect, get
 from vimlib._collector.context import Context
-from vimlib._collector.ledger import Change
+from vimlib._collector.object_cache import Change
 from vimlib._collector.row import Row
 from vimlib._collector.sources import Source
 from vimlib._collector.traversal import INVENTORY, UP, Hop, Traversal, Walk, via

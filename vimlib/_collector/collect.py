@@ -48,7 +48,7 @@ class Collection(Stream[T]):
 
     The host works while you iterate. Leaving the loop early, an error in it and cancelling
     cancel the rest of the retrieval on the host and destroy the view it came from; see
-    `Stream` for when. Each pass asks the host anew.
+    `Stream` for when. Each pass is a new retrieval.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Collection(Stream[T]):
             return [row async for row in rows]
 
     async def first(self) -> T | None:
-        """Return the first result, None if there is none. Cancels the rest of the retrieval."""
+        """Return the first result, None if there are no results. Cancels the rest of the retrieval."""
         async with aclosing(self._items()) as rows:
             async for row in rows:
                 return row
@@ -96,7 +96,7 @@ class Collection(Stream[T]):
 
     @asynccontextmanager
     async def _begun(self) -> AsyncIterator[vim25.PropertyFilterSpec | None]:
-        """Own what the source takes on the host, and yield the filter; None if there is no object."""
+        """Own the source's objects on the host and yield the filter, None for an empty source."""
         properties = [property_spec(self._kind.__name__, self._shape.paths)]
         async with opened(self._context, self._kind, self._source) as objects:
             yield retrieval_spec(self._context, properties, objects) if objects else None
@@ -106,7 +106,7 @@ class Collection(Stream[T]):
 
 
 def build(shape: Shape[T], found: vim25.ObjectContent) -> T:
-    """Make one result of what the host sent for one object."""
+    """Make one result of the host's data about one object."""
     missing: dict[str, MethodFault] = {}
     if found.missingSet:
         missing = {item.path: fault_of(item.fault) for item in found.missingSet}
@@ -116,7 +116,7 @@ def build(shape: Shape[T], found: vim25.ObjectContent) -> T:
 def pages(
     context: Context, spec: vim25.PropertyFilterSpec, page: int
 ) -> AsyncGenerator[list[vim25.ObjectContent], None]:
-    """Yield what the filter selects, as `listing`."""
+    """Yield the selected objects, as `listing`."""
     return listing(context, lambda: nullcontext(spec), page)
 
 
@@ -125,11 +125,11 @@ async def listing(
     begin: Callable[[], AbstractAsyncContextManager[vim25.PropertyFilterSpec | None]],
     page: int,
 ) -> AsyncGenerator[list[vim25.ObjectContent], None]:
-    """Yield what the filter that `begin` makes selects, `page` objects at a time.
+    """Yield the objects that the filter from `begin` selects, `page` at a time.
 
     Closing it early cancels the rest on the host. A page that got lost cannot be asked for again,
-    and a view ends with its session, so the listing is begun anew, at most `RESTARTS` times, and
-    what was yielded is left out of it. A host before 4.1 cannot page: it sends all at once, by
+    and a view ends with its session, so the listing restarts, at most `RESTARTS` times, and objects
+    that were yielded are skipped. A host before 4.1 cannot page: it sends everything at once, by
     RetrieveProperties.
     """
     told: set[tuple[str, str]] = set()
@@ -167,7 +167,7 @@ def _lists(item: vim25.ObjectSpec) -> bool:
 
 
 def _look_for_views(content: list[vim25.ObjectContent], views: set[tuple[str, str]]) -> None:
-    """Raise `ManagedObjectNotFound` if the host says that a view of the filter is gone."""
+    """Raise `ManagedObjectNotFound` if the host reports a view of the filter as gone."""
     for item in content:
         if item.obj.moref in views:
             raise vim25.ManagedObjectNotFound(obj=item.obj)
@@ -203,7 +203,7 @@ async def _pages(
                 "a retrieval", collector.ContinueRetrievePropertiesEx(token), forget
             )
     except asyncio.CancelledError:
-        # Cancelled amid a call: its token is used up, and `acquire` has seen to the next one.
+        # Cancelled during a call: its token is used up, and `acquire` has seen to the next one.
         raise
     except BaseException:
         if pending is not None and pending.token:
@@ -250,7 +250,7 @@ def collect(
         what: Property paths, each row then a `Row`; or one Struct class whose fields name paths.
             No path at all gives rows with the object alone.
         source: See `Source`; None is the whole inventory.
-        limit: At most so many rows. The host is told: it does not send more than a page beyond.
+        limit: At most so many rows. The host receives it: it sends at most one page more.
         page: Objects a reply (API 4.1 and newer).
 
     Raises:

@@ -1,4 +1,4 @@
-"""What the helpers of this floor need of a client: one small object, made once by whoever logs in."""
+"""The state of a logged-in client that the helpers of this layer share."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Context:
         tasks = TaskWaiter(context)
 
     It holds no connection and needs no closing. All calls go through `invoker`, which logs in
-    again when the session has expired and resends what it may; nothing here does either.
+    again when the session has expired and repeats calls where that is safe.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Context:
             raise ValueError(f"max_wait must be at least 1 second, got {max_wait}")
         self.invoker = invoker
         self.content = content
-        """What the host said of itself when asked first; proxies in it may be unbound."""
+        """The host's ServiceContent; proxies in it may be unbound."""
         self.api_version = api_version
         """API version of the host, as `"8.0.3.0"`."""
         self.max_wait = max_wait

@@ -1,7 +1,7 @@
 """Temporary objects on the server: made and given back even when the caller is cancelled.
 
 A request that has left cannot be called back. So a creating call runs to its end whatever
-happens to its caller; if the caller is gone by then, what was made is destroyed. Destroying
+happens to its caller; if the caller is gone by then, the created object is destroyed. Destroying
 runs to its end as well, and its own failure is logged, never raised over the first error.
 """
 
@@ -63,7 +63,7 @@ async def acquire(
 ) -> T:
     """Create something on the server and return it.
 
-    Cancelling waits for the creating call to end, destroys by `undo` what it made, and then is
+    Cancelling waits for the creating call to end, destroys the created object by `undo`, and then is
     raised: nothing stays behind.
     """
     task = asyncio.ensure_future(make)

@@ -1,4 +1,4 @@
-"""Property paths: their grammar, and what can be told about them before anything is sent."""
+"""Property paths: their grammar, and the checks that need no host."""
 
 from __future__ import annotations
 
@@ -74,11 +74,11 @@ def check_kind(kind: type[ManagedObject], version: str) -> None:
 def check_path(kind: type[ManagedObject], path: str, version: str) -> None:
     """Refuse a path that the type cannot have or that is younger than the host.
 
-    Only what the schema says for certain is refused: below the first name a path may lead into
+    Only certain errors are refused: below the first name a path may lead into
     subtypes that the declared type does not show, and there the host has the last word.
 
     Raises:
-        UsageError: It is no path, or the type has no such property.
+        UsageError: Invalid path, or the type has no such property.
         VersionError: The host is older than a part of it.
     """
     first, *rest = split_path(path)

@@ -18,7 +18,7 @@ M = TypeVar("M", bound=ManagedObject, covariant=True)
 
 
 class Row(Struct, Generic[M]):
-    """What was read of one object: `row["runtime.powerState"]`."""
+    """The properties of one object: `row["runtime.powerState"]`."""
 
     obj: M
     """The object, as a proxy to call."""

@@ -1,7 +1,7 @@
 """One long poll for all consumers of a host before API 4.1, where a session has one collector.
 
-There is no task of its own. Of the feeds that wait, one leads: it polls and hands to each feed
-the updates of its filters; when it has what it wanted or is cancelled, another takes over.
+It has no task of its own. One of the waiting streams leads: it polls and delivers to each stream
+the updates of its filters; when it has an update of its own or is cancelled, another takes over.
 WaitForUpdates knows no longest wait, so the leader cancels it on the host after a while, and a dead peer is found out.
 """
 
@@ -21,34 +21,36 @@ if TYPE_CHECKING:
     from vimlib._collector.context import Context
     from vimlib.errors import VimlibError
 
-__all__ = ["SharedCollector", "SharedFeed"]
+__all__ = ["SharedCollector", "SharedUpdateStream"]
 
 log = logging.getLogger("vimlib.collector")
 
 # Object updates kept for a consumer that does not come for them. Beyond that they are dropped and
-# the consumer reads all anew: what it then learns is the same, and memory stays bounded.
+# the consumer reads everything again: the result is the same, and memory stays bounded.
 BACKLOG: Final = 20_000
 
 
 class SharedCollector:
-    """The session's collector, its version, and who wants which filter's updates."""
+    """The session's collector, its version, and the stream of each filter."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._version: str | None = None
-        self._feeds: dict[tuple[str, str], SharedFeed] = {}
+        self._streams: dict[tuple[str, str], SharedUpdateStream] = {}
         # Filters being made: a poll may bring their first update before we know their names.
         self._making = 0
         self._early: dict[tuple[str, str], list[vim25.PropertyFilterUpdate]] = {}
         self._polling = False
         self._tick = asyncio.Event()
 
-    def feed(self) -> SharedFeed:
-        """Return a feed of its own filters."""
-        return SharedFeed(self)
+    def updates(self) -> SharedUpdateStream:
+        """Return a updates of its own filters."""
+        return SharedUpdateStream(self)
 
-    async def add(self, feed: SharedFeed, spec: vim25.PropertyFilterSpec) -> vim25.PropertyFilter:
-        """Create a filter whose updates go to `feed`."""
+    async def add(
+        self, updates: SharedUpdateStream, spec: vim25.PropertyFilterSpec
+    ) -> vim25.PropertyFilter:
+        """Create a filter whose updates go to `updates`."""
         bind = self._context.bind
 
         async def undo(made: vim25.PropertyFilter) -> None:
@@ -57,10 +59,10 @@ class SharedCollector:
         self._making += 1
         try:
             item = bind(await self._create(spec, undo))
-            self._feeds[item.moref] = feed
+            self._streams[item.moref] = updates
             early = self._early.pop(item.moref, None)
             if early:
-                feed.deliver(early)
+                updates.deliver(early)
         finally:
             self._making -= 1
             if not self._making:
@@ -76,7 +78,7 @@ class SharedCollector:
     ) -> vim25.PropertyFilter:
         """Create a filter; when the reply is lost, another one, once.
 
-        The first one may be there then. What it tells is for nobody, and it ends with the session.
+        The first one may exist then. Its updates are ignored, and it ends with the session.
         """
         create = self._context.collector.CreateFilter
         try:
@@ -87,14 +89,14 @@ class SharedCollector:
 
     def forget(self, item: vim25.PropertyFilter) -> None:
         """Stop handing out the updates of a filter."""
-        self._feeds.pop(item.moref, None)
+        self._streams.pop(item.moref, None)
 
     async def wake(self) -> None:
         """Make the poll return now."""
         await self._context.collector.CancelWaitForUpdates()
 
-    async def serve(self, feed: SharedFeed, seconds: int) -> None:
-        """Return when `feed` may have something, or nothing has changed for `seconds`."""
+    async def serve(self, updates: SharedUpdateStream, seconds: int) -> None:
+        """Return when `updates` may have something, or nothing has changed for `seconds`."""
         if self._polling:
             try:
                 async with asyncio.timeout(seconds):
@@ -102,15 +104,15 @@ class SharedCollector:
             except TimeoutError:
                 return
         else:
-            await self._lead(feed, seconds)
+            await self._lead(updates, seconds)
 
-    async def _lead(self, feed: SharedFeed, seconds: int) -> None:
+    async def _lead(self, updates: SharedUpdateStream, seconds: int) -> None:
         self._polling = True
         self._tick = asyncio.Event()
         try:
             update = await self._poll(seconds)
         except vim25.RequestCanceled:
-            feed.woken = True
+            updates.woken = True
         except (
             vim25.ManagedObjectNotFound,
             vim25.InvalidCollectorVersion,
@@ -142,20 +144,20 @@ class SharedCollector:
 
     def _hand_out(self, sets: list[vim25.PropertyFilterUpdate]) -> None:
         for item in sets:
-            feed = self._feeds.get(item.filter.moref)
-            if feed is not None:
-                feed.deliver([item])
+            updates = self._streams.get(item.filter.moref)
+            if updates is not None:
+                updates.deliver([item])
             elif self._making:
                 self._early.setdefault(item.filter.moref, []).append(item)
 
     def _lose(self, fault: VimlibError) -> None:
         self._version = None
         self._early.clear()
-        for feed in set(self._feeds.values()):
-            feed.lose(fault)
+        for updates in set(self._streams.values()):
+            updates.lose(fault)
 
 
-class SharedFeed:
+class SharedUpdateStream:
     """The part of the shared updates that belongs to one consumer."""
 
     def __init__(self, shared: SharedCollector) -> None:
@@ -174,7 +176,7 @@ class SharedFeed:
             self.lose(vim25.InvalidCollectorVersion())
 
     def lose(self, fault: VimlibError) -> None:
-        """Have the consumer read all anew."""
+        """Have the consumer read everything again."""
         self._lost = fault
         self._pending.clear()
         self._backlog = 0
@@ -186,13 +188,13 @@ class SharedFeed:
         return item
 
     async def remove(self, item: vim25.PropertyFilter) -> None:
-        """Destroy a filter; one that is gone is no error."""
+        """Destroy a filter, if it still exists."""
         self._shared.forget(item)
         self._filters.pop(item.moref, None)
         await release(repr(item), item.DestroyPropertyFilter())
 
     async def poll(self, most: int, seconds: int) -> vim25.UpdateSet | None:
-        """Wait for changes; `most` is beyond such a host. See `Feed`."""
+        """Wait for changes; `most` is beyond such a host. See `UpdateStream`."""
         self.woken = False
         if self._lost is None and not self._pending:
             await self._shared.serve(self, seconds)

@@ -41,9 +41,9 @@ def members_of(view: vim25.View) -> vim25.ObjectSpec:
 def filter_spec(
     context: Context, properties: list[vim25.PropertySpec], objects: list[vim25.ObjectSpec]
 ) -> vim25.PropertyFilterSpec:
-    """Return a filter for which an object that is gone is no error, where the host can do that.
+    """Return a filter that tolerates deleted objects, where the host can do that.
 
-    Its updates tell of it. A retrieval leaves it out: see `retrieval_spec`.
+    Its updates report them. A retrieval leaves them out: see `retrieval_spec`.
     """
     spec = vim25.PropertyFilterSpec(propSet=properties, objectSet=objects)
     if context.speaks("4.1"):
@@ -56,7 +56,7 @@ def retrieval_spec(
 ) -> vim25.PropertyFilterSpec:
     """Return what to read once: for a start that is gone, a view or where a walk begins, it is refused.
 
-    Without it the host would leave out all that it leads to, and nobody could tell that from nothing.
+    Without it the host would silently leave out everything behind it.
     """
     if any(item.skip or item.selectSet for item in objects):
         return vim25.PropertyFilterSpec(propSet=properties, objectSet=objects)
@@ -67,10 +67,10 @@ def retrieval_spec(
 async def opened(
     context: Context, kind: type[vim25.ManagedObject], source: Source
 ) -> AsyncIterator[list[vim25.ObjectSpec]]:
-    """Yield the object set of `source`, and give back on the way out what it took to have it.
+    """Yield the object set of `source`, and release the temporary objects it needs on exit.
 
     Raises:
-        UsageError: `source` is none.
+        UsageError: Invalid `source`.
     """
     if source is None:
         async with container_view(context, kind) as view:

@@ -29,14 +29,14 @@ class Pass(Generic[T]):
         return self
 
     async def __anext__(self) -> T:
-        """Return the next item. Cancelling ends the pass and releases what it made."""
+        """Return the next item. Cancelling ends the pass and releases its objects on the server."""
         self._reader = asyncio.current_task()
         try:
             return await self._items.__anext__()
         except asyncio.CancelledError:
             if self._idle is None or self._reader is None:
                 raise
-            # `aclose` took the wait away, and not whoever owns the task: for it the stream is over.
+            # `aclose` cancelled the wait, not the owner of the task: the stream has ended.
             self._reader.uncancel()
             raise StopAsyncIteration from None
         finally:
@@ -45,7 +45,7 @@ class Pass(Generic[T]):
                 self._idle.set()
 
     async def aclose(self) -> None:
-        """End the pass and release what it made; who waits for its next item finds it over."""
+        """End the pass and release its objects on the server; a pending `__anext__` ends the iteration."""
         if self._reader is not None:
             self._idle = asyncio.Event()
             self._reader.cancel()
@@ -54,7 +54,7 @@ class Pass(Generic[T]):
 
 
 class Stream(ABC, Generic[T]):
-    """An asynchronous iterable that gives back on every way out what it made on the server.
+    """An asynchronous iterable that releases its objects on the server on every exit.
 
     ``async for`` alone is enough: leaving the loop, an error in it and cancelling release
     everything, as soon as the event loop gets to it. Inside ``async with stream:`` it is done
@@ -69,7 +69,7 @@ class Stream(ABC, Generic[T]):
 
     @abstractmethod
     def _items(self) -> AsyncGenerator[T, None]:
-        """Make one pass; releases in its `finally` what it made."""
+        """Make one pass; its `finally` releases the objects on the server."""
 
     def __aiter__(self) -> Pass[T]:
         items = Pass(self._items())

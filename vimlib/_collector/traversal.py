@@ -1,4 +1,4 @@
-"""Ways from object to object, as values: built once, printed as what they walk, sent as selections.
+"""Traversals of the object graph as values: printed as paths, sent as selection specs.
 
 A `Hop` is one property that refers to other objects; a `Traversal` is a set of hops, each
 knowing by name which hops follow it, so that recursion is a hop that names itself::
@@ -28,7 +28,7 @@ __all__ = ["INVENTORY", "UP", "Hop", "Traversal", "Walk", "via"]
 
 
 class Hop(Struct, frozen=True):
-    """From an object of type `kind`, along its property `path`, to what it refers to."""
+    """From an object of type `kind`, along its property `path`, to the objects that it refers to."""
 
     kind: str
     path: str
@@ -63,7 +63,7 @@ class Traversal(Struct, frozen=True):
         return Traversal(tuple(mine.values()))
 
     def at(self, version: str) -> Traversal:
-        """Return what a host of API `version` knows of it: hops by younger properties are left out."""
+        """Return it for a host of API `version`, without hops by newer properties."""
         known = {hop.name for hop in self.hops if _since(hop) <= parse_version(version)}
         return Traversal(
             tuple(
@@ -115,7 +115,7 @@ def via(kind: type[vim25.ManagedObject], path: str) -> Traversal:
     """Return the traversal of one hop, as `via(vim25.HostSystem, "vm")`.
 
     Raises:
-        UsageError: `path` is no property of `kind` that refers to objects.
+        UsageError: `kind` has no property `path` that refers to objects.
     """
     head, _, rest = path.partition(".")
     item = properties_of(kind).get(head)

@@ -1,4 +1,4 @@
-"""How what was read becomes what the caller wants: a `Row`, or a Struct of the caller's own."""
+"""Converts retrieved properties to a `Row` or to a Struct of the caller."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Shape(Protocol[T_co]):
         ...
 
     def make(self, obj: Any, props: Mapping[str, Any], missing: dict[str, MethodFault]) -> T_co:
-        """Build one result. `props` has what the host sent, without the paths that are not set."""
+        """Build one result. `props` are the properties from the host, without unset paths."""
         ...
 
 
@@ -93,7 +93,7 @@ class StructShape(Generic[S]):
 
         Raises:
             MethodFault: A path could not be read, and its field has neither a default nor None.
-            UsageError: A value is unset or of another type than the field's annotation says.
+            UsageError: A value is unset or of another type than the field's annotation.
         """
         values: dict[str, Any] = {}
         for name, path, accepts, nullable, default in self._plain:
@@ -131,7 +131,7 @@ def shape_of(kind: type[ManagedObject], what: Sequence[Any], version: str) -> Sh
     """Return the shape for `what`: property paths, or one Struct class.
 
     Raises:
-        UsageError: A path is none, or the type has no such property.
+        UsageError: Invalid path, or the type has no such property.
         VersionError: The host is too old for the type or for a path.
     """
     check_kind(kind, version)
@@ -153,7 +153,7 @@ def shape_of(kind: type[ManagedObject], what: Sequence[Any], version: str) -> Sh
 
 
 def _accepts(annotation: Any) -> tuple[type, ...]:
-    """Return the runtime classes that an annotation allows; empty if it cannot be told."""
+    """Return the runtime classes that an annotation allows; empty if they are unknown."""
     origin = get_origin(annotation)
     if origin is Annotated:
         return _accepts(get_args(annotation)[0])

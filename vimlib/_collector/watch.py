@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from vimlib import vim25
 from vimlib._collector.collect import get
-from vimlib._collector.feed import feeding
-from vimlib._collector.ledger import Change, InconsistentError, Ledger
+from vimlib._collector.object_cache import Change, InconsistentError, ObjectCache
 from vimlib._collector.owned import GoneError
-from vimlib._collector.pace import Pace
+from vimlib._collector.poll_policy import PollPolicy
 from vimlib._collector.row import fault_of
 from vimlib._collector.sources import filter_spec, opened, property_spec
 from vimlib._collector.stream import Stream
 from vimlib._collector.traversal import Walk
 from vimlib._collector.typed import shape_of
+from vimlib._collector.update_stream import open_updates
 from vimlib.errors import DeadlineError, UsageError, VimlibError
 
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from msgspec import Struct
 
     from vimlib._collector.context import Context
-    from vimlib._collector.feed import Feed
     from vimlib._collector.row import Row
     from vimlib._collector.sources import Source
     from vimlib._collector.typed import Shape
+    from vimlib._collector.update_stream import UpdateStream
 
     S = TypeVar("S", bound=Struct)
 
@@ -37,8 +37,8 @@ __all__ = ["BATCH", "Watch", "wait_for", "watch"]
 M = TypeVar("M", bound=vim25.ManagedObject)
 T = TypeVar("T")
 
-# Objects an update set. The first one tells of all objects there are: uncapped it has made
-# clients of large inventories time out. More than one round trip for a few hundred is no cost.
+# Objects an update set. The first one reports all objects: without a cap it has made clients of
+# large inventories time out. One more round trip for a few hundred costs little.
 BATCH: Final = 500
 
 
@@ -46,8 +46,8 @@ class Watch(Stream[Change[T]]):
     """What `watch` returns: ``async with watch(...) as changes: async for change in changes``.
 
     First comes an `enter` for each object there is (then `synced` is true), then what happens.
-    The host is asked again only when all it told has been taken, so a slow consumer is told
-    less often, of the same things: what changed twice in between is told once. Leaving releases
+    The next poll starts when all changes have been consumed, so a slow consumer polls less often and
+    sees the same state: two changes in between arrive as one. Leaving releases
     collector, filter and view; see `Stream`.
     """
 
@@ -68,60 +68,68 @@ class Watch(Stream[Change[T]]):
             self._source = list(source)  # it is needed again after each loss of the session
         self._batch = batch
         self.synced = False
-        """Whether all objects that there are have been told of. False again while a lost session
+        """Whether all objects have been reported. False again while a lost session
         is made up for."""
 
     async def _items(self) -> AsyncGenerator[Change[T], None]:
-        ledger, pace = Ledger(self._shape), Pace(self._context.patience, self._context.max_wait)
+        cache, policy = (
+            ObjectCache(self._shape),
+            PollPolicy(self._context.patience, self._context.max_wait),
+        )
         clock = asyncio.get_running_loop().time
         built = False
         while True:
             began = clock()
             try:
-                async with aclosing(self._told(ledger, pace)) as changes:
+                async with aclosing(self._told(cache, policy)) as changes:
                     async for change in changes:
                         built = True
                         yield change
             except GoneError as error:
-                delay = pace.gone(error.fault, began, clock())
+                delay = policy.gone(error.fault, began, clock())
             except InconsistentError:
-                delay = pace.gone(vim25.InvalidCollectorVersion(), began, clock())
+                delay = policy.gone(vim25.InvalidCollectorVersion(), began, clock())
             except VimlibError as error:
                 # Nothing was there yet: the caller learns at once that it cannot be had.
                 if not built:
                     raise
-                delay = pace.failed(error, began, clock())
+                delay = policy.failed(error, began, clock())
             self.synced = False
-            ledger.begin_resync()
+            cache.begin_resync()
             await asyncio.sleep(delay)
 
-    async def _told(self, ledger: Ledger[T], pace: Pace) -> AsyncGenerator[Change[T], None]:
-        """Yield changes until what is on the server is gone."""
+    async def _told(
+        self, cache: ObjectCache[T], policy: PollPolicy
+    ) -> AsyncGenerator[Change[T], None]:
+        """Yield changes until the objects on the server are gone."""
         context = self._context
         properties = [property_spec(self._kind.__name__, self._shape.paths)]
-        async with opened(context, self._kind, self._source) as objects, feeding(context) as feed:
+        async with (
+            opened(context, self._kind, self._source) as objects,
+            open_updates(context) as updates,
+        ):
             own = {spec.obj.moref for spec in objects if isinstance(spec.obj, vim25.View)}
             starts = {spec.obj.moref for spec in objects if spec.skip} - own
-            theirs = isinstance(self._source, vim25.View)  # which nobody makes anew
+            theirs = isinstance(self._source, vim25.View)  # which is not ours to recreate
             try:
-                await feed.add(filter_spec(context, properties, objects))
+                await updates.add(filter_spec(context, properties, objects))
             except vim25.ManagedObjectNotFound as fault:
                 lost: vim25.ManagedObject | None = fault.obj
                 if theirs or lost is None or lost.moref not in own:
                     raise
                 raise GoneError(fault) from fault
-            ledger.expect([spec.obj for spec in objects if not spec.skip and not spec.selectSet])
+            cache.expect([spec.obj for spec in objects if not spec.skip and not spec.selectSet])
             while True:
-                update = await poll(context, feed, pace, self._batch)
+                update = await poll(context, updates, policy, self._batch)
                 if update is None:
                     continue
                 news: list[Change[T]] = []
                 problem: Exception | None = None
                 try:
-                    news.extend(_news(ledger, update, own, starts))
+                    news.extend(_news(cache, update, own, starts))
                     if not update.truncated:
-                        news.extend(ledger.settle())
-                # What came before it is in the ledger, so it must be told.
+                        news.extend(cache.settle())
+                # Changes before it are in the cache already, so they must be yielded.
                 except (InconsistentError, vim25.ManagedObjectNotFound) as error:
                     problem = error
                 except GoneError as error:
@@ -132,7 +140,7 @@ class Watch(Stream[Change[T]]):
                     yield change
                 if problem is not None:
                     raise problem
-                pace.progressed()
+                policy.progressed()
                 self.synced = self.synced or not update.truncated
 
     def __repr__(self) -> str:
@@ -142,51 +150,53 @@ class Watch(Stream[Change[T]]):
 
 
 def _news(
-    ledger: Ledger[T],
+    cache: ObjectCache[T],
     update: vim25.UpdateSet,
     own: set[tuple[str, str]],
     starts: set[tuple[str, str]],
 ) -> Iterator[Change[T]]:
-    """Yield what is new. Raises for what the watch stands on: a view, where a walk starts."""
+    """Yield the changes. Raises if a view or a start of the walk is gone."""
     for part in update.filterSet:
         for missing in part.missingSet:
-            if missing.obj.moref in own:  # so what it has no more has not left
+            if missing.obj.moref in own:  # so objects missing from it have not left
                 raise GoneError(fault_of(missing.fault))
         for item in part.objectSet:
-            change = ledger.apply(item)
+            change = cache.apply(item)
             if change is not None:
                 yield change
         for missing in part.missingSet:
             fault = fault_of(missing.fault)
-            if missing.obj.moref in starts:  # never told of, so no change can say that it left
+            if missing.obj.moref in starts:  # never reported, so no change can report that it left
                 raise vim25.ManagedObjectNotFound(obj=missing.obj)
-            yield from ledger.lost(missing.obj, fault)
+            yield from cache.lost(missing.obj, fault)
 
 
-async def poll(context: Context, feed: Feed, pace: Pace, batch: int) -> vim25.UpdateSet | None:
+async def poll(
+    context: Context, updates: UpdateStream, policy: PollPolicy, batch: int
+) -> vim25.UpdateSet | None:
     """Poll once, in step: resume by version after a lost connection, never in a busy loop.
 
-    Whether an update is progress (`Pace.progressed`) is for who reads it to say.
+    The caller decides whether an update is progress (`PollPolicy.progressed`).
 
     Raises:
-        GoneError: What is on the server must be built anew.
+        GoneError: The objects on the server must be rebuilt.
         VimlibError: The host was away for longer than patience lasts, or refuses.
     """
     clock = asyncio.get_running_loop().time
     began = clock()
     try:
-        update = await feed.poll(batch, pace.longest)
-        if update is None and not feed.woken and pace.doubtful(began, clock()):
+        update = await updates.poll(batch, policy.longest)
+        if update is None and not updates.woken and policy.doubtful(began, clock()):
             await _probe(context)
     except VimlibError as error:
-        await asyncio.sleep(pace.failed(error, began, clock()))
+        await asyncio.sleep(policy.failed(error, began, clock()))
         return None
-    pace.fine()
+    policy.fine()
     if update is None:
-        if not feed.woken:
-            await asyncio.sleep(pace.idle(began, clock()))
+        if not updates.woken:
+            await asyncio.sleep(policy.idle(began, clock()))
         return None
-    if pace.relogin(_logged_out(update)):
+    if policy.relogin(_logged_out(update)):
         raise GoneError(vim25.NotAuthenticated())
     return update
 
@@ -200,7 +210,7 @@ async def _probe(context: Context) -> None:
 
 def _logged_out(update: vim25.UpdateSet) -> bool:
     # One of the faces of an expired session: properties missing for want of a login. Building
-    # anew makes a call that fails plainly, on which the session logs in.
+    # makes a call that fails with a fault, on which the session logs in.
     return any(
         isinstance(missing.fault.fault, vim25.NotAuthenticated)
         for part in update.filterSet
@@ -234,13 +244,13 @@ def watch(
     """Watch properties of all objects of type `kind` that `source` leads to.
 
     Nothing is sent before the first change is asked for. A lost connection is resumed by
-    version; where the session or the version is gone, all is read anew and what differs is told.
+    version; where the session or the version is gone, everything is read again and differences are yielded.
 
     Args:
         kind: Managed type; subtypes are included.
         what: Property paths, or one Struct class whose fields name paths.
-        source: See `Source`; None is the whole inventory, and what comes to it.
-        batch: Objects that the host tells of at once (API 4.1 and newer).
+        source: See `Source`; None is the whole inventory, new objects included.
+        batch: Objects in one update set (API 4.1 and newer).
 
     Raises:
         UsageError: A path that the type does not have.
@@ -264,7 +274,7 @@ async def wait_for(
     """Wait until `predicate` holds for the value of `path`, and return that value.
 
     Told by the host, not polled for. The value is None while the property is not set.
-    Cancelling releases what was made on the host.
+    Cancelling releases the objects on the host.
 
     Raises:
         DeadlineError: It did not hold for `timeout` seconds.
@@ -286,7 +296,7 @@ async def wait_for(
                 if holds:
                     return value
     except TimeoutError as error:
-        if holds:  # the deadline passed while what was made on the host was given back
+        if holds:  # the deadline passed while objects on the host were released
             return value
         if isinstance(error, VimlibError):
             raise

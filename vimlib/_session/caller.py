@@ -29,9 +29,9 @@ T = TypeVar("T")
 
 log = logging.getLogger("vimlib.session")
 
-# Silence that is allowed beyond what a long poll was asked to wait.
+# Silence that is allowed beyond the requested wait of a long poll.
 _POLL_SLACK: Final = 30.0
-# WaitForUpdates, of hosts before API 4.1, is not told how long to wait: who calls it cancels it on
+# WaitForUpdates, of hosts before API 4.1, has no maximum wait: its caller cancels it on
 # the host after as long as a long poll is asked to wait at most.
 _ENDLESS_POLL: Final = 60.0
 _POLLS: Final = frozenset({"WaitForUpdates", "WaitForUpdatesEx"})

@@ -17,9 +17,9 @@ LISTINGS: Final = frozenset({"RetrieveProperties", "RetrievePropertiesEx"})
 PAGES: Final = frozenset({"ContinueRetrievePropertiesEx"})
 """Methods that go on with a listing, which cannot be done in another session."""
 BOUND: Final = PAGES | {"WaitForUpdates"}
-"""Methods that go on with what the session held. Filters are one thing of that: the collector that
+"""Methods that continue from state of the session, such as filters: the collector that
 every session has (the only one before API 4.1) would wait for ever without them. A collector that
-was made, as WaitForUpdatesEx mostly has, is gone with them, and the host says so."""
+was made, as WaitForUpdatesEx mostly has, is gone with them, and the host reports that."""
 
 
 def looks_expired(name: str, result: Any) -> bool:

@@ -53,7 +53,7 @@ _REASONS: Final[dict[str, tuple[str, str]]] = {
 
 
 class Login:
-    """Logs in, tells whether the session lives, and makes a new one if it does not."""
+    """Logs in, checks whether the session is alive, and replaces it if it is not."""
 
     def __init__(
         self,
@@ -139,14 +139,14 @@ class Login:
             vim25.AdminDisabled,
             vim25.HostAccessRestrictedToManagementServer,
         ) as fault:
-            # A host that knows our cookie says InvalidLogin when we are in already.
+            # A host that knows our cookie answers InvalidLogin if we are logged in already.
             if had_cookie and await self.alive():
                 return False
             self._may_be_in = False
             reason = _reason(fault)
             name = fault.fault_name
         except VimlibError as exc:
-            # The reply was lost or unreadable: with a cookie, the host can be asked what came of it.
+            # The reply was lost or unreadable: with a cookie, the outcome can be read from the host.
             if exc.outcome == "unknown" and self._caller.cookie is not None and await self.alive():
                 return False
             raise
@@ -192,7 +192,7 @@ class Login:
     async def renew(self, epoch: int) -> bool:
         """Make sure of the session, once for all who ask. Returns whether it is a new one.
 
-        `epoch` is what it was when the caller's call was sent: if it has changed since, somebody
+        `epoch` is its value when the caller's call was sent: if it has changed since, somebody
         has logged in since. After the host refused once, raises `LoginError` until the password
         file, if there is one, has changed.
         Cancelling leaves the login to the others who wait for it.
@@ -256,7 +256,7 @@ class Login:
         try:
             await self._caller.send(vim25.SessionManager.Logout, self._manager, {})
         except ConnectionLostError:
-            # Once more, over another connection: if it was done, the host just says so.
+            # Once more, over another connection: if it was done, the host answers so.
             await self._caller.send(vim25.SessionManager.Logout, self._manager, {})
 
 
@@ -272,7 +272,7 @@ def _reason(fault: vim25.MethodFault) -> Reason:
 
 
 def closed(host: str) -> ClosedError:
-    """Return the error for what is asked of a session after its end."""
+    """Return the error for a call on a closed session."""
     return ClosedError(f"the session on {host} is closed", hint="Connect again.")
 
 

@@ -1,4 +1,4 @@
-"""Which version of the API to speak: what the host offers, as far as our types know it."""
+"""Chooses the API version: the newest that the host offers and our types know."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 __all__ = ["DOCUMENT", "FIRST", "VersionSource", "choose", "read_versions"]
 
 DOCUMENT: Final = "vimServiceVersions.xml"
-"""Stands beside the service's path, and needs no login (vSphere 4.0 and newer)."""
+"""In the same folder as the service; needs no login (vSphere 4.0 and newer)."""
 FIRST: Final = "4.0"
-"""What is spoken before anything is known: every host that matters answers it."""
+"""The version of the first call: every supported host answers it."""
 
 _VERSION: Final = re.compile(r"\d{1,4}(?:\.\d{1,4}){1,5}(?:u\d{1,3})?\Z")
 _MOST: Final = 1000
@@ -36,7 +36,7 @@ class _NoDoctype(ET.TreeBuilder):
     """Builds a document, and refuses a DOCTYPE where it begins."""
 
     def doctype(self, name: str, pubid: str | None, system: str | None) -> NoReturn:
-        """Refuse. Expat calls this before it reads what the DOCTYPE declares."""
+        """Refuse. Expat calls this before it reads the declarations of the DOCTYPE."""
         raise ForbiddenXMLError("the host's list of API versions has a DOCTYPE")
 
 
@@ -62,7 +62,7 @@ def read_versions(document: bytes, namespace: str = "urn:vim25") -> tuple[str, .
 
 
 def choose(offered: Iterable[str], known: Sequence[str]) -> str | None:
-    """Return the newest version that both sides know; None if there is none."""
+    """Return the newest version that both sides know, or None."""
     ours = {parse_version(version): version for version in known}
     both = [parsed for version in offered if (parsed := parse_version(version)) in ours]
     return ours[max(both)] if both else None
@@ -71,7 +71,7 @@ def choose(offered: Iterable[str], known: Sequence[str]) -> str | None:
 def newest_known(about_version: str, known: Sequence[str]) -> str:
     """Return the newest version we know that a host of `about.apiVersion` knows too.
 
-    Raises `ProtocolError` for a version that is none.
+    Raises `ProtocolError` for an invalid version.
     """
     if not _VERSION.match(about_version):
         raise ProtocolError(f"invalid API version from the host: {printable(about_version, 40)!r}")

@@ -4,10 +4,10 @@ Rules, in this order:
 
 1. A call that a NotAuthenticated fault (or HTTP 401) answered was not executed: whatever its
    method, it is sent once more after the one shared login. (The session does not where the call
-   goes on with a listing, whose token has ended too: `SessionExpiredError`, begin anew.)
+   goes on with a listing, whose token has ended too: `SessionExpiredError`, start again.)
 2. NoPermission may be an expired session in disguise: if the session turns out to be dead, as 1.
 3. What provably did not leave (`outcome == "not_sent"`) may be sent again, whatever its method.
-4. A read-only method may be sent again after any failure that says `retryable`. So may one that
+4. A read-only method may be sent again after any failure that is `retryable`. So may one that
    leaves no more than an object of the session's own (`HARMLESS` in `readonly`); what destroys such
    an object is done when the host no longer knows it by then.
 5. Everything else is raised: as `OutcomeUnknownError` if the server may have done it.
@@ -35,7 +35,7 @@ __all__ = ["Action", "Attempt", "Backoff", "Budget", "Decision", "RetryPolicy", 
 
 
 class Action(enum.Enum):
-    """What the session does next."""
+    """The next step of the session."""
 
     RESEND = "send it again after `delay` seconds"
     RELOGIN = "make sure of the session, then send it once more"
@@ -83,11 +83,11 @@ class RetryPolicy:
     budget: int = 20
     """Repeats that a session may make before successes must refill it."""
     refill: float = 0.1
-    """What one success gives back: in the long run one repeat in ten calls."""
+    """Tokens for a success: in the long run one repeat in ten calls."""
     read_only: frozenset[str] = READ_ONLY
     """Methods that may be sent again though they may have been executed: they change nothing."""
     harmless: frozenset[str] = HARMLESS
-    """The same: what they change is the session's own, and is none the worse for it."""
+    """The same: they change only state of the session, and repeating them is harmless."""
 
     def __post_init__(self) -> None:
         if self.attempts < 1 or self.budget < 0 or self.refill < 0:
@@ -117,7 +117,7 @@ class Budget:
 
 
 class Attempt(NamedTuple):
-    """What has been tried of one call."""
+    """The attempts of one call so far."""
 
     method: str
     sends: int = 1
@@ -146,7 +146,7 @@ def decide(
     budget: Budget,
     random: Callable[[], float],
 ) -> Decision:
-    """Decide about `error`, which ended an attempt. Takes from `budget` if it says RESEND."""
+    """Decide about `error`, which ended an attempt. Takes from `budget` for RESEND."""
     if _expired(error):
         return _RAISE if attempt.relogged else Decision(Action.RELOGIN)
     if attempt.sends > 1 and attempt.method in ENDING and _gone(error):

@@ -2,7 +2,7 @@
 
 `READ_ONLY` change nothing. Kept by hand: a verb in a name promises nothing. `ReadNextEvents` moves its collector's cursor,
 `ContinueRetrievePropertiesEx` uses up its token, `QueryNext` advances, `ExportVm` opens a lease,
-`Check...` may start a task that others see: none of them is here. What is not here is never sent
+`Check...` may start a task that others see: they are not listed here. Methods not listed are never sent
 twice, so a new method of the API is safe until somebody has looked at it. `WaitForUpdatesEx` is
 here since the server keeps a version's changes until a later version is asked for.
 
@@ -10,7 +10,7 @@ here since the server keeps a version's changes until a later version is asked f
 for a second time. What makes a view or a collector leaves, the second time, one that nobody knows
 and that asks nothing of the host until it goes with the session. What destroys one finds it gone
 (`ENDING`), and what sets a view's members sets them again. `CreateFilter` is not here: a second
-filter in the same collector would tell of everything twice. Who has lost its reply makes a new
+filter in the same collector would report everything twice. After a lost reply, make a new
 collector and destroys the old one, filters and all; `vimlib._collector` does.
 """
 

@@ -69,7 +69,7 @@ def _at(path: Path | None) -> RefusedLogins:
 
 @dataclass(frozen=True, slots=True)
 class LoginKey:
-    """What a refusal is about: another password, user, host or password file is another login."""
+    """The identity of a login: another password, user, host or password file is another one."""
 
     host: str
     username: str
@@ -101,7 +101,7 @@ class RefusedLogins:
         self._salt = b""
         # Hash to the time of the refusal.
         self._known: dict[str, float] = {}
-        # What a host has accepted since this object was made.
+        # Logins that a host has accepted since this object was made.
         self._accepted: set[LoginKey] = set()
         self._complained = False
 

@@ -1,4 +1,4 @@
-"""The session: who calls, and what becomes of a call that failed."""
+"""The session: sends calls, and handles those that fail."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Session:
     """One login on one host; an `Invoker`. Use it as a context manager.
 
     Entering negotiates the version and logs in; leaving logs out, whatever the reason, shielded
-    and within `Timeouts.logout`. Cancelling the entering logs out what was logged in.
+    and within `Timeouts.logout`. Cancelling the entering logs out again.
 
     Raises on entering: `LoginError`, `TransportError`, `ProtocolError`.
     """
@@ -96,7 +96,7 @@ class Session:
         self._login: Login | None = None
         self._state: Literal["new", "open", "closed"] = "new"
 
-    # -- what is known -------------------------------------------------------------------------
+    # -- state -------------------------------------------------------------------------
 
     @property
     def host(self) -> str:
@@ -123,7 +123,7 @@ class Session:
     async def ensure(self) -> Secret | None:
         """Make sure that the session lives, logging in again if it has ended; return its cookie.
 
-        For what is sent only once, like the body of an upload. Raises what `invoke` raises.
+        For requests that cannot be repeated, like the body of an upload. Raises as `invoke` does.
         Cancelling leaves the login to the others who wait for it.
         """
         if self._state == "closed":
@@ -199,7 +199,7 @@ class Session:
                 return None
             offered = negotiate.read_versions(document)
         except (HTTPStatusError, ProtocolError, RedirectError) as exc:
-            # Old hosts and gateways have no such document; the service itself says its version.
+            # Old hosts and gateways have no such document; the service itself reports its version.
             log.debug("%s: cannot read the list of API versions: %s", self.host, exc)
             return None
         return negotiate.choose(offered, vim25.ServiceInstance._binding_.versions)

@@ -19,9 +19,9 @@ log = logging.getLogger("vimlib.session")
 async def finish(
     work: Coroutine[Any, Any, T], *, what: str = "work", grace: float | None = None
 ) -> T:
-    """Await `work` to its end, however often the caller is cancelled meanwhile.
+    """Await `work` to its end, however often the caller is cancelled.
 
-    A cancellation that came is raised after the end; what the work raised is then logged. With
+    A cancellation is raised after the end; an error of the work is then logged. With
     `grace`, the work is cancelled itself when it has not ended that many seconds after the first
     cancellation; without, give it a deadline of its own.
     """

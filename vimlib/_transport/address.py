@@ -33,7 +33,7 @@ class Address:
 
     @property
     def netloc(self) -> str:
-        """`host:port`, the port always there; names a peer in errors and tells servers apart."""
+        """`host:port`, always with the port; names a peer in errors and identifies a server."""
         return f"{self.bracketed}:{self.port}"
 
     @property
@@ -58,7 +58,7 @@ class Address:
 def parse_address(url: str, *, path: str = "/sdk") -> Address:
     """Read `https://host[:port][/path]`, `host`, `host:port` or a bare IPv6 address.
 
-    https and `path` where nothing is said. Raises `UsageError`, also for a URL that carries a user
+    https and `path` are the defaults. Raises `UsageError`, also for a URL that carries a user
     name or a password: those are arguments of their own.
     """
     text = url.strip()

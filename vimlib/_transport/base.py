@@ -1,7 +1,7 @@
-"""What a transport is: an encoded call out, a reply back. The rest of floor 2 implements it.
+"""The transport interface: an encoded call out, a reply back. The rest of layer 2 implements it.
 
-Laws: a transport never sends a thing twice, never follows a redirect, keeps no cookie, and says of
-each failure whether a byte of the request can have left (`outcome`).
+A transport never sends a request twice, never follows a redirect, keeps no cookie, and records in
+each error whether a byte of the request can have left (`outcome`).
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class EncodedCall(Struct, frozen=True, kw_only=True):
     """Wire name, for logs and middleware."""
     body: bytes
     receive: Callable[[bytes], None]
-    """Takes the reply's XML piece by piece, inflated; what it raises ends the exchange."""
+    """Takes the reply's XML piece by piece, inflated; an exception of its own ends the exchange."""
     action: str = ""
     """SOAPAction, as `urn:vim25/8.0.3.0`."""
     operation_id: str = ""
@@ -96,7 +96,7 @@ class EncodedCall(Struct, frozen=True, kw_only=True):
     deadline: float | None = None
     """Overrides `Timeouts.call`."""
     poll: bool = False
-    """Whether the server keeps it until it has something to say: then it takes none of the capped
+    """Whether it is a long poll, which the server answers late: then it takes none of the capped
     number of connections."""
 
     def __repr__(self) -> str:
@@ -104,7 +104,7 @@ class EncodedCall(Struct, frozen=True, kw_only=True):
 
 
 class Reply(Struct, frozen=True):
-    """What is known of a reply beside its XML, which went to `EncodedCall.receive`."""
+    """The facts of a reply apart from its XML, which went to `EncodedCall.receive`."""
 
     status: int
     """200, or 500 with a fault."""

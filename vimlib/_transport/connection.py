@@ -1,7 +1,7 @@
 """One connection to the host: bytes, TLS and the response to the request in hand.
 
 Received bytes are decrypted and parsed in `buffer_updated` and go straight into the receiver, so a
-call wakes its task once. Anything but a complete, valid response closes the connection: what is
+call wakes its task once. Anything but a complete, valid response closes the connection: bytes
 left on it would be taken for the next response.
 """
 
@@ -177,7 +177,7 @@ class Connection(asyncio.BufferedProtocol):
         return self._answer is not None
 
     def resume_writing(self) -> None:
-        """Wake who waits for the kernel to take what was written."""
+        """Wake a writer that waits for the kernel to take its bytes."""
         if self._taken is not None and not self._taken.done():
             self._taken.set_result(None)
 
@@ -196,7 +196,7 @@ class Connection(asyncio.BufferedProtocol):
         self._input_ended(exc)
 
     def _read_rest(self, transport: asyncio.Transport) -> None:
-        """Read what had arrived before a write failed: it may be the reason.
+        """Read the bytes that arrived before a write failed: they may hold the reason.
 
         asyncio stops reading when a write fails, but closes the socket only after this.
         """
@@ -234,8 +234,8 @@ class Connection(asyncio.BufferedProtocol):
         """Write a request, or its head; return the future that its response resolves.
 
         Call `end` when the exchange is over. Raises `ConnectionLostError` (outcome `not_sent`);
-        the future raises it too (`unknown`), `ProtocolError`, `DeadlineError`, and what the
-        receiver raises.
+        the future raises it too (`unknown`), `ProtocolError`, `DeadlineError`, and exceptions of the
+        receiver.
         """
         transport = self._transport
         if transport is None or transport.is_closing():
@@ -273,7 +273,7 @@ class Connection(asyncio.BufferedProtocol):
 
         `read` is the silence that is allowed, `until` the end of the whole call by the loop's
         clock, which had `seconds` at its start. Raises `ConnectionLostError`, `DeadlineError`,
-        `ProtocolError`, and what the receiver raises. Cancelling closes the connection.
+        `ProtocolError`, and exceptions of the receiver. Cancelling closes the connection.
         """
         answer = self.begin(method, request, receiver)
         del request
@@ -324,7 +324,7 @@ class Connection(asyncio.BufferedProtocol):
                     self._taken = None
 
     def _write(self, data: bytes | memoryview) -> None:
-        """Hand all of `data` to asyncio, which hands on to the kernel what that takes."""
+        """Hand all of `data` to asyncio, which passes it to the kernel."""
         assert self._transport is not None
         if self._tls is None:
             self._transport.write(data)
@@ -353,7 +353,7 @@ class Connection(asyncio.BufferedProtocol):
     # -- received bytes ------------------------------------------------------------------------
 
     def _decrypt(self, tls: TLSStream) -> None:
-        """Decrypt and pass on what has come."""
+        """Decrypt and pass on the received bytes."""
         failure: Exception | None = None
         try:
             while self._transport is not None:
@@ -386,7 +386,7 @@ class Connection(asyncio.BufferedProtocol):
         self._heard = self._loop.time()
         try:
             complete = response.feed(data)
-        except Exception as exc:  # noqa: BLE001 - the receiver's own too, raised to who awaits it
+        except Exception as exc:  # noqa: BLE001 - the receiver's own too, raised to the waiting task
             forget_locals(exc)
             self._fail(exc)
         else:
@@ -404,7 +404,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         try:
             complete = exc is None and self._clean and response.eof()
-        except Exception as failure:  # noqa: BLE001 - the receiver's own, raised to who awaits it
+        except Exception as failure:  # noqa: BLE001 - the receiver's own, raised to the waiting task
             self._fail(failure)
             return
         if not complete:
@@ -436,7 +436,7 @@ class Connection(asyncio.BufferedProtocol):
         )
 
     def abort(self, *, reset: bool = False) -> None:
-        """Close at once; with `reset`, tell the peer that what it has is incomplete (TCP RST)."""
+        """Close at once; with `reset`, reset it (TCP RST): the peer knows that its data is incomplete."""
         transport, self._transport = self._transport, None
         if transport is not None:
             self._clean = False  # the end that follows is ours, not the peer's
@@ -448,7 +448,7 @@ class Connection(asyncio.BufferedProtocol):
         self._stop_timer()
 
     def close(self) -> None:
-        """Close after what was written is sent, over TLS with a `close_notify`."""
+        """Close after written bytes are sent, over TLS with a `close_notify`."""
         transport, self._transport = self._transport, None
         if transport is not None:
             if self._tls is not None:

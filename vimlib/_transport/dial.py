@@ -32,7 +32,7 @@ __all__ = ["TRANSFER_ROOM", "open_connection"]
 
 TRANSFER_ROOM: Final = 1 << 18
 """Bytes that a wake-up of a transfer takes from its socket: sixteen TLS records."""
-# How long an address has before the next one of the same name is tried beside it (RFC 8305, 8).
+# How long an address has before the next one of the same name is tried in parallel (RFC 8305, 8).
 _STAGGER: Final = 0.25
 
 
@@ -79,7 +79,7 @@ async def _dial(peer: Address) -> socket.socket:
             host=peer.netloc,
         ) from None
     try:
-        # An address that swallows what is sent to it must not use up the deadline of all.
+        # An address that never answers must not use up the deadline of all.
         return await aiohappyeyeballs.start_connection(found, happy_eyeballs_delay=_STAGGER)
     except OSError as exc:
         raise ConnectError(

@@ -2,7 +2,7 @@
 
 The response is awaited while the request's body is sent: one that comes before the end of the body
 is the response, not a broken pipe. The lengths of both bodies are enforced: the source must deliver
-exactly what was announced, the server what it announces.
+exactly the announced length, and so must the server.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class HTTPReply:
 
     @property
     def length(self) -> int | None:
-        """Bytes of the body as announced; None if the server does not say."""
+        """Bytes of the body as announced; None if it is unknown."""
         return self._body.length
 
     def chunks(self) -> AsyncIterator[bytes]:

@@ -178,7 +178,7 @@ def length_of(head: Head, method: str, host: str) -> int | None:
 
 
 class Receiver(Protocol):
-    """Takes a response as it arrives. What it raises ends the exchange and the connection."""
+    """Takes a response as it arrives. Its exceptions end the exchange and the connection."""
 
     def head(self, head: Head) -> None:
         """Take the head of the final response."""
@@ -202,7 +202,7 @@ class Response:
         self.head: Head | None = None
         """The final head, once it is there."""
         self.interim = 0
-        """Interim responses in a row; whoever makes progress sets it to 0."""
+        """Interim responses in a row; reset on progress of the request."""
         self.surplus = False
         """Whether bytes came behind the end of the response."""
         self._method = method
@@ -219,7 +219,7 @@ class Response:
     def feed(self, data: bytes) -> bool:
         """Take the next bytes; return whether the response is complete.
 
-        Raises `ProtocolError`, and what the receiver raises.
+        Raises `ProtocolError`, and exceptions of the receiver.
         """
         body = self._body
         while body is None:

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Inflater"]
 
-# What one step may inflate to: a bomb is noticed before it takes more memory than this.
+# Output of one step: a bomb is detected before it takes more memory than this.
 _STEP: Final = 1 << 20
-# Below this many bytes the ratio says nothing: a tiny reply of blanks may compress by 1000.
+# Below this many bytes the ratio is meaningless: a tiny reply of blanks may compress by 1000.
 _RATIO_FLOOR: Final = 1 << 20
 
 

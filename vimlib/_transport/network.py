@@ -45,7 +45,7 @@ class HTTPTransport:
     """Calls and transfers to one server, over HTTP/1.1. Use it as a context manager.
 
     `connections` caps the sockets for calls; a call waits for a free one within its own deadline.
-    Long polls have theirs beside them, one each.
+    Long polls have one more each.
     `proxy` is `http://[user:password@]host:port`, or `"environment"` to read HTTPS_PROXY and
     NO_PROXY, which nothing else does.
     """
@@ -111,7 +111,7 @@ class HTTPTransport:
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.close()
-            # The transports close in the loop's next round; whoever leaves us may end the loop.
+            # The transports close in the loop's next round, and the caller may end the loop.
             await asyncio.sleep(0)
 
     def __repr__(self) -> str:
@@ -254,7 +254,7 @@ class HTTPTransport:
         return trust.certificate_error(failure.reason, der)
 
     async def peer_certificate(self, address: Address | None = None) -> bytes | None:
-        """Return the certificate (DER) that the server shows, whoever signed it; sends no request."""
+        """Return the certificate (DER) of the server without verifying it; sends no request."""
         target = address or self.address
         blind = blind_trust(target.netloc, legacy=self.tls.legacy)
         connection = await open_connection(target, blind, self.timeouts, self._proxy_to(target))

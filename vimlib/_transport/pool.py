@@ -1,7 +1,7 @@
 """Connections for calls: kept, handed out in turn, closed when they rest too long.
 
-A long poll keeps its connection for as long as the host has nothing to say, so it takes none of the
-capped number: else as many watches as that would hold up all other calls.
+A long poll keeps its connection until the host has an update, so it does not count towards the cap:
+otherwise that many watches would block all other calls.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ IDLE: Final = 12.0
 class Pool:
     """Hands out connections: the one used last if any is idle, a new one up to `limit`, else in turn.
 
-    `poll` says that it is for a long poll: not counted, and never made to wait.
+    `poll` is for a long poll: not counted, and never made to wait.
     """
 
     def __init__(self, opener: Callable[[], Any], limit: int) -> None:
@@ -135,7 +135,7 @@ class Pool:
             self._pass_on(None)
 
     def _pass_on(self, connection: Connection | None) -> None:
-        """Hand a connection, or the right to open one, to who waits longest."""
+        """Hand a connection, or the right to open one, to the longest waiting caller."""
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():
@@ -155,7 +155,7 @@ class Pool:
             self._idle.remove(connection)
 
     def _reap(self) -> None:
-        """Close what has been idle for long."""
+        """Close connections that have been idle for long."""
         self._reaper = None
         loop = asyncio.get_running_loop()
         old = [
@@ -173,7 +173,7 @@ class Pool:
         if self._reaper is not None:
             self._reaper.cancel()
             self._reaper = None
-        # A good-bye over TLS waits for the peer's, and whoever leaves us may end the loop before.
+        # A `close_notify` needs the loop to run on, and the caller may end it now.
         for connection in self._idle:
             connection.abort()
         for connection in list(self._busy):

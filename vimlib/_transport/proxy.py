@@ -63,7 +63,7 @@ def find_proxy(choice: str | None, target: Address) -> Proxy | None:
         return None
     if choice != ENVIRONMENT:
         return parse_proxy(choice)
-    import urllib.request  # brings http.client and email, for who has a proxy
+    import urllib.request  # brings http.client and email; only needed with a proxy
 
     if urllib.request.proxy_bypass(target.netloc):
         return None

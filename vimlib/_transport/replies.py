@@ -1,4 +1,4 @@
-"""What a reply is, decided by its head: the answer to a call, a small document, or neither."""
+"""Classifies a reply by its head: the answer to a call, a small document, or an error."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CHARSETS: Final = frozenset({"utf-8", "utf8", "us-ascii", ""})
 
 
 class CallReceiver:
-    """Decides by the head what a reply to a call is, and passes XML on."""
+    """Classifies the reply to a call by its head, and passes XML on."""
 
     __slots__ = (
         "_call",
@@ -63,7 +63,7 @@ class CallReceiver:
         self._inflater = Inflater(encoding, self._limits, self._call.receive)
 
     def data(self, data: bytes) -> None:
-        """Pass XML on, or keep the beginning of what is none."""
+        """Pass XML on, or keep the beginning of any other body."""
         if self._inflater is not None:
             self._inflater.feed(data)
             return
@@ -72,7 +72,7 @@ class CallReceiver:
             self.end()
 
     def end(self) -> None:
-        """Raise what was no answer."""
+        """Raise the error for a reply that is not SOAP."""
         if self._inflater is not None:
             self._inflater.close()
             self.received = self._inflater.wire
@@ -111,7 +111,7 @@ class DocumentReceiver:
             raise redirect(self._host, head.get("location"))
 
     def data(self, data: bytes) -> None:
-        """Keep what is within the limit."""
+        """Keep the body, up to the limit."""
         self._size += len(data)
         if self._size > self._limit:
             raise LimitError(

@@ -25,7 +25,7 @@ class ScriptedTransport:
     """Answers calls from a script: bytes of a reply, an exception, or a function of the call.
 
     `script` maps a method's wire name to one answer, used for ever, or to a list, used up in order.
-    `calls` lists what was sent. A method without an answer raises `LookupError`.
+    `calls` lists the calls sent. A method without an answer raises `LookupError`.
     """
 
     def __init__(

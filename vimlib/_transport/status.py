@@ -1,4 +1,4 @@
-"""What an HTTP status means for a call: was it refused, may it be tried again, when?"""
+"""Maps an HTTP status to an error: outcome, whether to retry, and when."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def retry_after(value: str | None, now: float | None = None) -> float | None:
 
 
 def status_error(host: str, status: int, excerpt: str, after: float | None) -> HTTPStatusError:
-    """Return the error for a status that is no answer to a call."""
+    """Return the error for a status other than 200 or 500."""
     outcome: Outcome = "refused" if status in _REFUSED else "unknown"
     said = f": {excerpt}" if excerpt else ""
     return HTTPStatusError(

@@ -38,8 +38,8 @@ class TLSStream:
     def handshake(self) -> bool:
         """Take the handshake as far as the received bytes allow; return whether it is complete.
 
-        Send what is in `outgoing` after each step, a failed one included: it may be an alert that
-        gives the reason. Raises `ssl.SSLError`.
+        Send the content of `outgoing` after each step, a failed one included: it may be an alert
+        with the reason. Raises `ssl.SSLError`.
         """
         try:
             self._tls.do_handshake()
@@ -53,7 +53,7 @@ class TLSStream:
         return self._tls.getpeercert(binary_form=True)
 
     def open(self, room: memoryview) -> bytes:
-        """Decrypt what was received, at most `len(room)` bytes; b"" if no record is complete.
+        """Decrypt received bytes, at most `len(room)` bytes; b"" if no record is complete.
 
         `room` is scratch memory. Raises `ssl.SSLError` for bytes that are not valid TLS.
         """

@@ -1,4 +1,4 @@
-"""Hand-written bases of the generated binding: what a data object, a proxy, a fault and a method are.
+"""Hand-written bases of the generated binding: data objects, proxies, faults and methods.
 
 May stand here: classes that generated code derives from or refers to, and the tables that they
 carry. May not: I/O, asyncio, sessions, XML. Imports `vimlib.errors` and msgspec alone.

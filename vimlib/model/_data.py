@@ -76,7 +76,7 @@ if TYPE_CHECKING:
 
 else:
     # Off the cycle collector's lists: what travels is a tree, and a large inventory would be walked
-    # again and again. Whoever ties one into a circle has to untie it to have it freed.
+    # again and again. Code that creates a reference cycle through one must break it.
     class DataObject(Struct, gc=False):
         """A value that travels between client and server.
 

@@ -1,4 +1,4 @@
-"""Faults: what the server says went wrong, as exceptions with fields."""
+"""Faults: the server's errors, as exceptions with fields."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class MethodFault(VimlibError):
         self.fault_name: str = type(self).__name__
         """Name of the fault on the wire; differs from the class where the host knows a newer fault."""
         self.localized_message: str = ""
-        """What the server said in words, in its locale. For people; never match on it."""
+        """The server's message, in its locale. For people; never match on it."""
         self.raw_fields: Mapping[str, Any] = {}
         """Fields of an unknown fault that its nearest known ancestor does not have, as text."""
         self.retryable = any(base.__name__ in TRANSIENT for base in type(self).__mro__)

@@ -113,11 +113,11 @@ class Binding:
 
 
 class Invoker(Protocol):
-    """Whoever makes the calls of bound proxies; a client is one."""
+    """Makes the calls of bound proxies; implemented by a client."""
 
     @property
     def host(self) -> str:
-        """`host:port` of the server, which tells equal ids on two servers apart."""
+        """`host:port` of the server, which distinguishes equal ids on two servers."""
         ...
 
     async def invoke(
@@ -130,7 +130,7 @@ class Invoker(Protocol):
 class ManagedObject:
     """A reference to an object on the server, with the API's methods to await.
 
-    No attribute does I/O. The only public attribute beside the API's methods is `moref`.
+    No attribute does I/O. The only public attribute besides the API's methods is `moref`.
     Two proxies are equal if type, id and host are.
     """
 
@@ -171,7 +171,7 @@ class ManagedObject:
         return f"<{printable(str(self._kind), 80)} {printable(str(self._id), 120)}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A proxy travels (pickle, copy) as what it refers to, without its client.
+        # Pickled or copied, a proxy keeps its reference and loses its client.
         return _restore, (type(self), self._id, self._kind, self._guid)
 
 
@@ -334,7 +334,7 @@ def operation(
 ) -> Callable[[Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]], Method[P, R]]:
     """Turn an annotated signature into a `Method`.
 
-    `params` is a `_wire_` line; `returns` and `task` are what stands behind the colon of one:
+    `params` is a `_wire_` line; `returns` and `task` have the syntax after its colon:
     the result on the wire and, for a task, the result in the end. The result's element is
     `returnval` unless `returns` names another. `faults` are names. `addressed` is false for
     services whose requests carry no `_this`.

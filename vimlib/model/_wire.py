@@ -1,6 +1,6 @@
 """The one-line notation in which generated classes carry their wire schema.
 
-A class says ``_wire_ = "key:int! backing:VirtualDeviceBackingInfo password:string~ tag:Tag*@5.0"``:
+A class declares ``_wire_ = "key:int! backing:VirtualDeviceBackingInfo password:string~ tag:Tag*@5.0"``:
 its own fields in wire order, one word each::
 
     NAME:TYPE[(REFERENT)][!][*][~][@SINCE]

@@ -1,7 +1,7 @@
 from typing import Any, Final
 
 from vimlib.soap._context import MessageContext
-from vimlib.soap._tables import Item, Shape
+from vimlib.soap._tables import FieldInfo, TypeInfo
 
 REVISION: Final[int]
 
@@ -9,7 +9,12 @@ class Reader:
     result: Any
     rest: bytes
     def __init__(
-        self, context: MessageContext, shape: Shape, place: Item, message: bytes, counted: int
+        self,
+        context: MessageContext,
+        shape: TypeInfo,
+        place: FieldInfo,
+        message: bytes,
+        counted: int,
     ) -> None: ...
     def locate(self, line: int, column: int, before: bytes, behind: bytes) -> None: ...
     def reached(self) -> tuple[int, int]: ...

@@ -1,17 +1,17 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
 # cython: cdivision=True, embedsignature=False, auto_pickle=False
-"""The content of one message, read by C: what is common, and nothing else.
+"""Reads the content of one message in C: the common cases only.
 
-What stands around the message (declaration, envelope, header) and its end are expat's business,
-as are tags with attributes or prefixes the first time that they are seen, texts with references,
-comments, sections: each such piece is handed to an expat parser of its own, so that it is well
-formed or not, and means, what the pure decoder says. Here are read: tags that are a name, texts
-that are what they look like, numbers, truth values, times in UTC.
+Expat reads the declaration, the envelope, the header and the end of a message. It also reads each
+tag with attributes or a prefix that is not in the cache, and texts with references, comments and
+sections: each such piece goes to an expat parser of its own, so that the result and the errors are
+those of the pure decoder. Read here: tags that are a plain name, plain texts, numbers, booleans,
+times in UTC. The grammar of each part is at the top of its file.
 
 Memory: the bytes in hand are always a bytes object, whose data ends with a NUL that is not part of
-them. No loop passes a byte that it does not know, and none knows NUL; a look ahead is preceded by
-a comparison with the end. A token that is not complete is left for the next call. Nothing is
-allocated but Python objects and the arrays of this file, which grow by doubling.
+them. Each loop stops at a byte that it does not know, NUL included; looking ahead is preceded by
+a comparison with the end. An incomplete token is left for the next call. Nothing is allocated but
+Python objects and the arrays of these files, which grow by doubling.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -24,7 +24,7 @@ from libc.string cimport memchr, memcmp, memcpy
 
 import datetime as _datetime
 
-from vimlib.soap._leaf import DECODE, RANGES, Misfit, decode_enum
+from vimlib.soap._leaf import DECODE, RANGES, InvalidValueError, decode_enum
 from vimlib.soap._native import (
     Malformed,
     known_tag,

@@ -1,4 +1,4 @@
-"""The tables of a binding as the loop wants them: a `Structure` for a type, a `Field` for an element."""
+"""The compiled form of a binding's tables: a `Structure` for a type, a `Field` for an element."""
 
 # How a leaf is read
 cdef enum:
@@ -12,7 +12,7 @@ cdef dict KINDS = {LEAF: IS_LEAF, DATA: IS_DATA, REF: IS_REF, ANY: IS_ANY, LAZY:
 
 
 cdef class Field:
-    """An item of the tables, as the loop wants it."""
+    """An item of the tables, in compiled form."""
 
     cdef object item
     cdef bytes name
@@ -28,7 +28,7 @@ cdef class Field:
 
 
 cdef class Structure:
-    """A shape of the tables, as the loop wants it."""
+    """A shape of the tables, in compiled form."""
 
     cdef object shape
     cdef object make
@@ -70,7 +70,7 @@ cdef Field new_field(object item):
 
 
 cdef int settle(Field field) except -1:
-    """Take over what the tables say that the item holds."""
+    """Take over the item's kind and decoder from the tables."""
     cdef object item = field.item
     cdef object decode = item.decode
     field.kind = KINDS[item.kind]

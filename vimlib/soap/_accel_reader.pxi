@@ -3,7 +3,7 @@
     content   ::= (text | markup | element)* end tag of the message
     element   ::= empty tag | start tag (leaf | structure | opaque) end tag
     leaf      ::= (text | markup)*
-    structure ::= (text | markup | element)*                 texts mean nothing
+    structure ::= (text | markup | element)*                 texts are ignored
     opaque    ::= (text | markup | element)*                 skipped, or kept as a text or a node
 """
 
@@ -233,7 +233,7 @@ cdef class Reader(Frames):
             raw = PyBytes_FromStringAndSize(self.p, q + 1 - self.p)
             if read_error(self.prefix(), raw, (1, 0), final=False) is not None:
                 raise Malformed("a value with something like a tag")
-            raise Misfit("unexpected child element in a value")
+            raise InvalidValueError("unexpected child element in a value")
         if self.e - q < length + 3:
             return False
         q += 2

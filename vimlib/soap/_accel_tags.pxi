@@ -1,4 +1,4 @@
-"""Tags: what they mean where they stand. Expat reads each one that is new and more than a name.
+"""Tags, resolved by the prefixes in force. Expat reads those with attributes or prefixes that are new.
 
     start tag ::= '<' NAME '/'? '>'                          a name of the binding
                 | '<' (prefix ':')? NAME attributes '/'? '>'     remembered by its bytes and the
@@ -7,7 +7,7 @@
 
 
 cdef class Tag:
-    """What a tag with attributes or a prefix means where it stands."""
+    """A tag with attributes or a prefix, resolved."""
 
     cdef str tag            # namespace, space, local name; or the local name
     cdef list attrs
@@ -77,7 +77,7 @@ cdef class Tags(Values):
         return f"{self.default} {local}" if self.default else local
 
     cdef Tag tag(self, bytes raw):
-        """Return what a start tag says, asking expat unless it is known here."""
+        """Return a start tag, from the cache or read by expat."""
         cdef Tag tag = self.tags.get(raw)
         if tag is not None:
             return tag

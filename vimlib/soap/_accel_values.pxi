@@ -1,4 +1,4 @@
-"""Values of leaves. What is written in any other way than these goes to the pure decoder's functions.
+"""Values of leaves. Other notations go to the functions of the pure decoder.
 
     boolean  ::= 'true' | 'false'
     integer  ::= '-'? DIGIT{1,18}                within the range of its type
@@ -18,7 +18,7 @@ cdef class Values(Scanner):
     cdef Py_ssize_t short_texts
 
     cdef object value(self, Field field, const char* p, Py_ssize_t n, int seen):
-        """Return what a plain text stands for."""
+        """Return the value of a plain text."""
         cdef object text, value
         cdef int how = field.how
         cdef long long number = 0
@@ -88,7 +88,7 @@ cdef class Values(Scanner):
         return text
 
     cdef int nothing(self, Field field, object text) except -1:
-        """Note a leaf that stands for no value."""
+        """Note a leaf without a value."""
         if text == "" and field.item.type != "ref":
             self.leaf = None
             self.context.absent(field.item, self.structure.shape, "empty enumeration value", self.path)

@@ -1,10 +1,10 @@
 """The decoder whose inner loop is compiled: the pure one around `_accel.Reader`.
 
-Expat reads what stands before the content of a reply and what stands behind it; the content goes
-to the reader. A fault is expat's altogether, since there is at most one.
+Expat reads a reply up to its content and after it; the reader takes the content. Expat reads a
+fault whole, since there is at most one.
 
-A server begins all its replies to a method with the same bytes, and what expat says of the same
-bytes is the same: it is remembered. A reply that begins so and has come whole needs the reader
+A server begins all its replies to a method with the same bytes, and expat parses the same bytes in
+the same way: the result is cached. A reply that begins so and has come whole needs the reader
 alone; if anything about it is out of the ordinary, it is read again in the long way, which knows.
 """
 
@@ -19,7 +19,7 @@ from vimlib.errors import ProtocolError
 from vimlib.soap._accel import Reader
 from vimlib.soap._context import MessageContext
 from vimlib.soap._decode import BROKEN, SLICE, MessageDecoder, PureDecoder
-from vimlib.soap._leaf import Misfit
+from vimlib.soap._leaf import InvalidValueError
 from vimlib.soap._machine import PLACE
 from vimlib.soap._native import Malformed, moved, read_error, root_tag
 from vimlib.soap._parser import make_parser
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from vimlib.soap._resolve import Scope
-    from vimlib.soap._tables import Shape
+    from vimlib.soap._tables import TypeInfo
 
 __all__ = ["AcceleratedDecoder"]
 
@@ -38,7 +38,7 @@ R = TypeVar("R")
 _TAG = re.compile(rb"""<([^\s/>]+)[^>"']*(?:"[^"]*"[^>"']*|'[^']*'[^>"']*)*>""")
 
 
-# Of what is remembered: bytes of a beginning, beginnings of a method, methods (with limits).
+# Bounds of the cache: bytes of a beginning, beginnings of a method, methods (with limits).
 _LONGEST = 1024
 _MOST = 4
 _MOST_METHODS = 2048
@@ -57,7 +57,7 @@ class _Begin(Exception):
 
 
 class _Beginning(NamedTuple):
-    """What expat said of the bytes before the content of a reply, and what must stand behind it."""
+    """The parsed bytes before the content of a reply, and the end tags that must follow it."""
 
     head: bytes
     last: bytes
@@ -77,7 +77,7 @@ class _Message(MessageDecoder):
         super().__init__(*args, **options)
         self._beginnings = beginnings
         self._reader: Reader | None = None
-        self._shape: Shape | None = None
+        self._shape: TypeInfo | None = None
         self._done: Callable[[Any], None] | None = None
         # Expat's bytes that have not become an event, and where they begin.
         self._held = b""
@@ -95,7 +95,7 @@ class _Message(MessageDecoder):
         self._finished = False
         self._rest = b""
 
-    def begin(self, shape: Shape, done: Callable[[Any], None]) -> None:
+    def begin(self, shape: TypeInfo, done: Callable[[Any], None]) -> None:
         """Leave the message that has just begun to the reader."""
         self._shape, self._done = shape, done
         self._start_tag()
@@ -134,7 +134,7 @@ class _Message(MessageDecoder):
                 self._behind(bytes(data[at:]), final)
             elif final and self._reader is not None:
                 self._cut_off()
-        except Misfit as reason:
+        except InvalidValueError as reason:
             raise self._misfit(reason) from None
         except Malformed as reason:
             raise self._not_xml(reason) from None
@@ -176,7 +176,7 @@ class _Message(MessageDecoder):
         return len(data)
 
     def _remember(self, data: memoryview) -> None:
-        """Keep what expat said of the beginning of this reply, which `data` is the first piece of."""
+        """Cache the parsed beginning of this reply, whose first piece is `data`."""
         size = self._held_from + self._content_at
         if self.header or self._empty or size > _LONGEST or len(self._beginnings) >= _MOST:
             return
@@ -213,7 +213,7 @@ class _Message(MessageDecoder):
         self._read(content)
 
     def _read(self, data: bytes) -> bool:
-        """Feed the reader. Return whether the content has ended; what is behind it goes to expat."""
+        """Feed the reader. Return whether the content has ended; expat reads the rest."""
         assert self._reader is not None
         before = self._reader.elements()
         rest = self._reader.read(data)
@@ -309,7 +309,7 @@ class AcceleratedDecoder(PureDecoder[R]):
         reader = Reader(context, shape, PLACE, known.name, known.elements)
         try:
             rest = reader.read(data[len(known.head) :])
-        except (Misfit, Malformed, ProtocolError, expat.ExpatError):
+        except (InvalidValueError, Malformed, ProtocolError, expat.ExpatError):
             return False
         if rest is None or known.tail.fullmatch(rest) is None:
             return False
@@ -318,7 +318,7 @@ class AcceleratedDecoder(PureDecoder[R]):
         return True
 
     def _beginnings(self) -> list[_Beginning]:
-        """Return how replies to the method began; limits are part of what was decided about them."""
+        """Return the cached beginnings of replies to the method under these limits."""
         known = self._tables.beginnings
         found: list[_Beginning] | None = known.get((self._method, self._limits))
         if found is None:
@@ -337,6 +337,6 @@ class AcceleratedDecoder(PureDecoder[R]):
             invoker=self._invoker,
         )
 
-    def _open(self, shape: Shape, done: Callable[[Any], None]) -> None:
+    def _open(self, shape: TypeInfo, done: Callable[[Any], None]) -> None:
         assert isinstance(self._message, _Message)
         self._message.begin(shape, done)

@@ -82,7 +82,7 @@ def decode_response(
 ) -> R:
     """Decode a whole reply: the result of `method`, None for a void one.
 
-    Raises the fault for a Fault body and `ProtocolError` for anything that is no reply to the
+    Raises the fault for a Fault body and `ProtocolError` for anything else than a reply to the
     call; see `Decoder`.
     """
     decoder = Decoder(method, limits=limits, strict=strict, invoker=invoker)

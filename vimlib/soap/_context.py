@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from vimlib.model import Invoker
     from vimlib.soap._limits import Limits
-    from vimlib.soap._tables import Item, Shape, Tables
+    from vimlib.soap._tables import FieldInfo, Tables, TypeInfo
 
 __all__ = ["MessageContext", "over"]
 
@@ -66,7 +66,7 @@ class MessageContext:
             text = f"an element must have at most {allowed} attributes, got {len(attrs) // 2}"
             raise over("attributes", allowed, text)
 
-    def absent(self, item: Item, shape: Shape, what: str, path: Callable[[], str]) -> None:
+    def absent(self, item: FieldInfo, shape: TypeInfo, what: str, path: Callable[[], str]) -> None:
         """Note that a required value is absent. Raises `ProtocolError` in strict mode."""
         if self.strict:
             around = path()

@@ -16,12 +16,12 @@ from vimlib.errors import (
 )
 from vimlib.soap._context import over
 from vimlib.soap._fault import fault_from, fault_item, fault_shape
-from vimlib.soap._leaf import Misfit
+from vimlib.soap._leaf import InvalidValueError
 from vimlib.soap._limits import Limits
 from vimlib.soap._machine import Machine, local_name
 from vimlib.soap._names import ENVELOPE
 from vimlib.soap._parser import HELD, make_parser
-from vimlib.soap._tables import Shape, Tables, tables_of
+from vimlib.soap._tables import Tables, TypeInfo, tables_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,7 +39,7 @@ _BOM = b"\xef\xbb\xbf"
 _EXCERPT = 200
 # Less makes no garbage that is worth to be held up for.
 _SMALL = 1 << 12
-# What is kept of a reply that has come whole.
+# Bytes kept of a reply that arrived in one piece.
 _LARGEST_WHOLE = 1 << 16
 # Codes of expat's errors (expat.h); pyexpat has names for their messages alone.
 _UNDEFINED_ENTITY = 11
@@ -117,7 +117,7 @@ class MessageDecoder:
         """Take the next bytes of the message.
 
         Raises:
-            ProtocolError: They are not what the schema allows, or more than the limits allow.
+            ProtocolError: They violate the schema or exceed the limits.
         """
         if self._failed is not None:
             raise self._failed
@@ -146,7 +146,7 @@ class MessageDecoder:
             raise
 
     def _gathered(self, data: bytes | bytearray | memoryview) -> bytes:
-        """Return what is to be read now: nothing before a long token has doubled.
+        """Return the bytes to parse now: none before a long token has doubled.
 
         It is read again from its beginning with each piece, for which a peer could make us pay
         with minutes by sending the megabytes of one text in drops.
@@ -197,7 +197,7 @@ class MessageDecoder:
         self._failed = read_to_its_end()
 
     def _check_head(self, head: bytes) -> None:
-        # Expat takes UTF-16 by its byte order mark or first letters whatever it was told.
+        # Expat takes UTF-16 by its byte order mark or first letters, whatever the encoding argument.
         start = head.removeprefix(_BOM)
         if 0 in head[:8] or head[:2] in (b"\xff\xfe", b"\xfe\xff"):
             raise ProtocolError("the reply is not UTF-8", excerpt=self._shown())
@@ -216,7 +216,7 @@ class MessageDecoder:
                 self._parser.Parse(b"", True)
         except expat.ExpatError as error:
             raise self._malformed(error) from None
-        except Misfit as reason:
+        except InvalidValueError as reason:
             raise self._misfit(reason) from None
         except ProtocolError as error:
             if not error.path:
@@ -224,7 +224,7 @@ class MessageDecoder:
             raise
 
     def _check_pending(self) -> None:
-        """Bound what has been made, and what is held of a token or a text that has not ended."""
+        """Check the limits on elements, and on a token or a text that has not ended."""
         self.machine.check_elements(self.machine.counted())
         texts = self.machine.texts
         if len(texts) > 1:
@@ -251,7 +251,7 @@ class MessageDecoder:
             hint="Check the address, and for a proxy or a login page in between.",
         )
 
-    def _misfit(self, reason: Misfit) -> ProtocolError:
+    def _misfit(self, reason: InvalidValueError) -> ProtocolError:
         path = self._path()
         return ProtocolError(f"{path}: {reason}" if path else str(reason), path=path)
 
@@ -343,7 +343,7 @@ class MessageDecoder:
 
 
 def read_to_its_end() -> UsageError:
-    """Return the error for what is fed after the end."""
+    """Return the error for bytes fed after the end."""
     return UsageError("the message has already been read to its end")
 
 
@@ -384,7 +384,7 @@ class PureDecoder(Generic[R]):
             ForbiddenXMLError: A DOCTYPE, an entity or a processing instruction.
             LimitError: More than the limits allow.
             UnexpectedReplyError: No SOAP, or the reply to another method.
-            ProtocolError: Anything else that the schema does not allow; `path` says where.
+            ProtocolError: Anything else that violates the schema; `path` is the place.
         """
         if self._message is not None:
             self._message.feed(data)
@@ -405,7 +405,7 @@ class PureDecoder(Generic[R]):
     def _feed_first(self, data: bytes) -> None:
         """Take the first bytes, and be done if they are all.
 
-        What a small reply needs is made and freed within one call, so that the cycle collector
+        Objects for a small reply are made and freed within one call, so that the cycle collector
         does not meet it, however many replies wait for somebody to look at them.
         """
         message = self._begin()
@@ -429,7 +429,7 @@ class PureDecoder(Generic[R]):
         """Return the result; None for a void method.
 
         Raises:
-            MethodFault: The reply is a fault; the class says which.
+            MethodFault: The reply is a fault, of the class raised.
             UnexpectedReplyError: The reply has no result and the method always has one.
             ProtocolError: The reply is cut off, or as for `feed`.
         """
@@ -460,7 +460,7 @@ class PureDecoder(Generic[R]):
                 f"the reply must be to {self._method.name}, got <{printable(local, 80)}> of {printable(namespace, 80)!r}"
             )
 
-    def _open(self, shape: Shape, done: Callable[[Any], None]) -> None:
+    def _open(self, shape: TypeInfo, done: Callable[[Any], None]) -> None:
         """Begin to read a result."""
         self._begun.machine.open(shape, done)
 

@@ -11,10 +11,10 @@ from msgspec.structs import astuple
 
 from vimlib.errors import EncodeError, VersionError
 from vimlib.model import DataObject, Enumeration, ManagedObject, MethodFault, parse_version
-from vimlib.soap._leaf import ENCODE, RANGES, Misfit, encode_string, escape_attribute
+from vimlib.soap._leaf import ENCODE, RANGES, InvalidValueError, encode_string, escape_attribute
 from vimlib.soap._limits import Limits
 from vimlib.soap._names import ENVELOPE, XSD, XSI, array_name, item_of_array
-from vimlib.soap._tables import DATA, LAZY, LEAF, REF, Item, Shape, Tables, tables_of
+from vimlib.soap._tables import DATA, LAZY, LEAF, REF, FieldInfo, Tables, TypeInfo, tables_of
 from vimlib.soap._typed import Typed
 
 if TYPE_CHECKING:
@@ -78,12 +78,12 @@ class Encoder:
         self._depth = limits.depth - 3  # Envelope, Body, message
         self._check_referents = check_referents
 
-    def items(self, shape: Shape, values: Iterable[Any]) -> None:
+    def items(self, shape: TypeInfo, values: Iterable[Any]) -> None:
         """Write the values of a shape's items, given in their order."""
         version = self._version
         for item, value in zip(shape.items, values, strict=False):
             if value is None or value is UNSET:
-                # What the version does not know cannot be missing there.
+                # A field that the version does not know cannot be missing.
                 if item.required and (version is None or item.since <= version):
                     raise Refused("required field missing").at(item.name)
                 continue
@@ -102,7 +102,7 @@ class Encoder:
                 refusal.at(item.name)
                 raise
 
-    def _array(self, item: Item, values: Any) -> None:
+    def _array(self, item: FieldInfo, values: Any) -> None:
         if isinstance(values, str | bytes) or not hasattr(values, "__iter__"):
             raise Refused(f"must be a list, got {type(values).__name__}").at(item.name)
         index = 0
@@ -119,7 +119,7 @@ class Encoder:
                 refusal.at(item.name)
             raise
 
-    def _value(self, item: Item, value: Any) -> None:
+    def _value(self, item: FieldInfo, value: Any) -> None:
         kind = item.kind
         if kind == LAZY:
             self.tables.settle(item)
@@ -129,7 +129,7 @@ class Encoder:
             assert item.encode is not None
             try:
                 text = item.encode(value)
-            except Misfit as reason:
+            except InvalidValueError as reason:
                 raise Refused(str(reason)) from None
             self._write(f"<{name}>{text}</{name}>")
         elif kind == DATA:
@@ -141,7 +141,7 @@ class Encoder:
 
     # Structures
 
-    def _data(self, item: Item, value: Any) -> None:
+    def _data(self, item: FieldInfo, value: Any) -> None:
         declared = item.shape
         assert declared is not None
         assert declared.cls is not None
@@ -151,7 +151,7 @@ class Encoder:
             return
         if not isinstance(value, declared.cls):
             raise Refused(f"must be {_article(declared.name)}, got {cls.__name__}")
-        shape: Shape | None = self._shape(cls)
+        shape: TypeInfo | None = self._shape(cls)
         assert shape is not None
         if self._version is not None and shape.since > self._version:
             shape = self._old_enough(shape, declared, item)
@@ -159,13 +159,15 @@ class Encoder:
                 return
         self._structure(item.name, shape, value, "" if shape is declared else shape.name)
 
-    def _shape(self, cls: type[Any]) -> Shape:
+    def _shape(self, cls: type[Any]) -> TypeInfo:
         try:
             return self.tables.shape(cls)
         except LookupError as error:
             raise Refused(str(error)) from None
 
-    def _old_enough(self, shape: Shape, declared: Shape | None, item: Item | None) -> Shape | None:
+    def _old_enough(
+        self, shape: TypeInfo, declared: TypeInfo | None, item: FieldInfo | None
+    ) -> TypeInfo | None:
         """Return the nearest base that the version knows; None where the value is to be left out."""
         assert self._version is not None
         assert shape.cls is not None
@@ -190,7 +192,7 @@ class Encoder:
             raise Refused("nested too deep; check whether the value contains itself")
         self._depth -= 1
 
-    def _structure(self, name: str, shape: Shape, value: Any, xsi_type: str) -> None:
+    def _structure(self, name: str, shape: TypeInfo, value: Any, xsi_type: str) -> None:
         self._deeper()
         self._write(f'<{name} xsi:type="{xsi_type}">' if xsi_type else f"<{name}>")
         if shape.fault:
@@ -214,7 +216,7 @@ class Encoder:
         self.items(shape, [getattr(value, item.attribute) for item in shape.items])
         self._write(f"</{name}>")
 
-    def _reference(self, item: Item | None, value: Any, xsi_type: str, name: str = "") -> None:
+    def _reference(self, item: FieldInfo | None, value: Any, xsi_type: str, name: str = "") -> None:
         if not isinstance(value, ManagedObject):
             raise Refused(f"must be a reference, got {type(value).__name__}")
         if item is not None:
@@ -225,12 +227,12 @@ class Encoder:
         guid = value._guid
         try:
             self._write(reference(name, kind, id_, guid, xsi_type))
-        except Misfit as reason:
+        except InvalidValueError as reason:
             raise Refused(str(reason)) from None
 
     def _check_referent(self, referent: str, value: ManagedObject) -> None:
         expected = self.tables.binding.find(referent)
-        # A kind that the binding does not know may well be what is asked for.
+        # A kind that the binding does not know may well be the requested one.
         known = self.tables.binding.find(value.moref[0])
         if expected is not None and known is not None and not issubclass(known, expected):
             raise Refused(f"must be a reference to {_article(referent)}, got {value!r}")
@@ -260,7 +262,7 @@ class Encoder:
             raise Refused(f"unknown type: {type_}")
         try:
             self._write(f'<{name} xsi:type="{type_}">{convert(value)}</{name}>')
-        except Misfit as reason:
+        except InvalidValueError as reason:
             raise Refused(str(reason)) from None
 
     def _any_array(self, name: str, type_: str, values: Any) -> None:
@@ -294,7 +296,7 @@ class Encoder:
                 type_ = "xsd:string"  # which it restricts
             try:
                 self._write(f'<{name} xsi:type="{type_}">{encode_string(value)}</{name}>')
-            except Misfit as reason:
+            except InvalidValueError as reason:
                 raise Refused(str(reason)) from None
             return
         if not isinstance(value, cls) or not isinstance(value, DataObject | MethodFault):
@@ -358,7 +360,7 @@ class Encoder:
 
 
 def too_young(item: str, needs: str, speaks: str, host: str, hint: str) -> VersionError:
-    """Return the error that says that `host`, of API `speaks`, cannot know `item`."""
+    """Return the error for an `item` newer than the API `speaks` of `host`."""
     return VersionError(
         f"{item} needs API {needs}, {host or 'the host'} has API {speaks}",
         hint=hint,
@@ -373,7 +375,7 @@ def _article(name: str) -> str:
 
 
 def reference(name: str, kind: str, id_: str, guid: str | None, xsi_type: str = "") -> str:
-    """Return a reference as an element. Raises `Misfit` for characters that XML cannot carry."""
+    """Return a reference as an element. Raises `InvalidValueError` for characters that XML cannot carry."""
     head = f'<{name} xsi:type="{xsi_type}"' if xsi_type else f"<{name}"
     if guid is not None:
         head += f' serverGuid="{escape_attribute(guid)}"'
@@ -390,7 +392,7 @@ def envelope(body: list[str], header: Mapping[str, str] | None = None) -> bytes:
                 raise EncodeError(f"invalid header name: {name!r}", path=name)
             try:
                 parts.append(f"<{name}>{encode_string(value)}</{name}>")
-            except Misfit as reason:
+            except InvalidValueError as reason:
                 raise EncodeError(f"header {name}: {reason}", path=name) from None
         parts.append("</soapenv:Header>")
     parts.append("<soapenv:Body>")
@@ -413,14 +415,14 @@ def encode_request(
     """Encode a call of `method` on `this` (a proxy, or its `(type, id)`).
 
     `args` maps wire names to values; None, UNSET and [] stand for "not given". A value for an
-    anyType field may be `Typed`. With `version`, as `"4.1"`, what a host of that API cannot know
+    anyType field may be `Typed`. With `version`, as `"4.1"`, fields that a host of that API cannot know
     is refused, or with `newer="drop"` left out: a field goes missing, an object of a too young
     subtype goes as its nearest base that is old enough; the method itself is refused always.
     `header` becomes elements of the SOAP header, as `{"operationID": "..."}`; `host` is whom a
     `VersionError` names.
 
     Raises:
-        EncodeError: A value does not fit; `path` says which, as `spec.deviceChange[0].device.key`.
+        EncodeError: A value does not fit; `path` is its place, as `spec.deviceChange[0].device.key`.
         VersionError: The host's API is older than the method, a field or a type.
     """
     tables = tables_of(method.binding)
@@ -482,12 +484,12 @@ def _known_message(
     tables: Tables, method: Method[..., Any], this: ManagedObject, version: str | None
 ) -> list[str] | None:
     """Return what `_message` made of a call without arguments on an object of the same kind, this
-    one's id in it; None if there was none yet.
+    one's id in it; None before the first call.
     """
     try:
         around = tables.bare.get((method, version, this._kind))
         if around is None or this._guid is not None:
             return None
         return [around[0], encode_string(this._id), around[1]]
-    except (Misfit, AttributeError):  # no id, or no reference at all
-        return None  # said with its path by who looks closer
+    except (InvalidValueError, AttributeError):  # no id, or no reference at all
+        return None  # the slower encoder reports it with its path

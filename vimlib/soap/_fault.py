@@ -1,4 +1,4 @@
-"""The Fault of SOAP 1.1: what stands in it and the exception that it becomes."""
+"""The Fault of SOAP 1.1: its fields, and the exception that it becomes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from vimlib.model import Field, MethodFault
 from vimlib.soap._machine import Machine, local_name
 from vimlib.soap._names import ENVELOPE, XSI_TYPE
 from vimlib.soap._resolve import unknown_fault
-from vimlib.soap._tables import DATA, Item, Shape
+from vimlib.soap._tables import DATA, FieldInfo, TypeInfo
 
 if TYPE_CHECKING:
     from vimlib.soap._tables import Tables
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["fault_from", "fault_item", "fault_shape"]
 
 
-def _items(*fields: Field) -> tuple[Item, ...]:
-    return tuple(Item(field, index, ()) for index, field in enumerate(fields))
+def _items(*fields: Field) -> tuple[FieldInfo, ...]:
+    return tuple(FieldInfo(field, index, ()) for index, field in enumerate(fields))
 
 
 def _only(faults: list[Any]) -> list[Any]:
@@ -28,12 +28,12 @@ def _values(*values: Any) -> tuple[Any, ...]:
     return values
 
 
-_DETAIL = Shape("detail", _items(Field("fault", "", "MethodFault", array=True)), _only, "", None)
+_DETAIL = TypeInfo("detail", _items(Field("fault", "", "MethodFault", array=True)), _only, "", None)
 _DETAIL.by_tag = {}  # its children are named after the faults that they are
 _DETAIL.open_ended = True
 
 
-def fault_shape() -> Shape:
+def fault_shape() -> TypeInfo:
     """Return the shape of a SOAP fault; its object is `(code, string, detail)`."""
     items = _items(
         Field("faultcode", "faultcode", "string"),
@@ -41,19 +41,19 @@ def fault_shape() -> Shape:
         Field("detail", "detail", "anyType"),
     )
     items[2].kind, items[2].shape = DATA, _DETAIL
-    shape = Shape("Fault", items, _values, ENVELOPE, None)
+    shape = TypeInfo("Fault", items, _values, ENVELOPE, None)
     # SOAP 1.1, 4.4: they have no namespace.
     shape.by_tag.update({item.name: item for item in items})
     return shape
 
 
-def fault_item(machine: Machine, tag: str, attrs: list[str]) -> Item:
+def fault_item(machine: Machine, tag: str, attrs: list[str]) -> FieldInfo:
     """Return how to read a child of the detail: by its `xsi:type`, else by its name.
 
-    That is `<NAMEFault>`, or what the binding says of it.
+    That is `<NAMEFault>`, or the binding's element name.
 
     The nearest known ancestor of an unknown fault is what its element or the beginning of its
-    name tell, else the base of all faults.
+    name imply, else the base of all faults.
     """
     tables = machine.tables
     local = local_name(tag)
@@ -81,7 +81,7 @@ def fault_from(tables: Tables, values: tuple[Any, ...]) -> MethodFault:
     if faults:
         fault: MethodFault = faults[0]
     else:
-        # No detail: the server failed before it could say how.
+        # No detail: the server failed before it could name the fault.
         fault = tables.fault_base()
         fault.raw_fields = {"faultcode": code or ""}
     fault.localized_message = string or fault.localized_message

@@ -1,7 +1,7 @@
 """Leaves of the tree: Python values to XSD text and back.
 
-Both directions are tables from the XSD type to a function. A function that meets what it cannot
-convert raises `Misfit` with the reason; whoever called it knows the path.
+Both directions are tables from the XSD type to a function. A function raises
+`InvalidValueError` with the reason for a value that it cannot convert; its caller knows the path.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ __all__ = [
     "ENCODE",
     "RANGES",
     "SIGNED",
-    "Misfit",
+    "InvalidValueError",
     "decode_enum",
     "encode_string",
     "escape_attribute",
 ]
 
 
-class Misfit(ValueError):
+class InvalidValueError(ValueError):
     """A value does not fit its type; the message is the reason, without a path."""
 
 
@@ -59,7 +59,7 @@ _SPECIAL = re.compile("[&<>\r\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff
 def _escape(text: str) -> str:
     bad = _ILLEGAL.search(text)
     if bad is not None:
-        raise Misfit(
+        raise InvalidValueError(
             f"character not allowed in XML: U+{ord(bad.group()):04X} at index {bad.start()}"
         )
     # A bare carriage return would be read as a line feed (XML 1.0, 2.11).
@@ -77,7 +77,7 @@ def encode_string(value: Any) -> str:
     """Return a str escaped. A str that is an enumeration member goes as its value."""
     if type(value) is not str:
         if not isinstance(value, str):
-            raise Misfit(f"must be a str, got {_kind(value)}")
+            raise InvalidValueError(f"must be a str, got {_kind(value)}")
         value = str.__str__(value)
     return _escape(value) if _SPECIAL.search(value) else value
 
@@ -91,7 +91,7 @@ def _encode_boolean(value: Any) -> str:
         return "true"
     if value is False:
         return "false"
-    raise Misfit(f"must be a bool, got {_kind(value)}")
+    raise InvalidValueError(f"must be a bool, got {_kind(value)}")
 
 
 def _int_encoder(name: str) -> Callable[[Any], str]:
@@ -100,10 +100,10 @@ def _int_encoder(name: str) -> Callable[[Any], str]:
     def encode(value: Any) -> str:
         if type(value) is not int:
             if not isinstance(value, int) or isinstance(value, bool):
-                raise Misfit(f"must be an int, got {_kind(value)}")
+                raise InvalidValueError(f"must be an int, got {_kind(value)}")
             value = int(value)
         if not low <= value <= high:
-            raise Misfit(f"xsd:{name} must be {low} to {high}, got {value}")
+            raise InvalidValueError(f"xsd:{name} must be {low} to {high}, got {value}")
         return str(value)
 
     return encode
@@ -113,14 +113,14 @@ def _float_encoder(largest: float) -> Callable[[Any], str]:
     def encode(value: Any) -> str:
         if not isinstance(value, float):
             if not isinstance(value, int) or isinstance(value, bool):
-                raise Misfit(f"must be a float, got {_kind(value)}")
+                raise InvalidValueError(f"must be a float, got {_kind(value)}")
             try:
                 value = float(value)
             except OverflowError:
-                raise Misfit("int too large for a float") from None
+                raise InvalidValueError("int too large for a float") from None
         if math.isfinite(value):
             if abs(value) > largest:
-                raise Misfit(f"out of range for xsd:float: {value!r}")
+                raise InvalidValueError(f"out of range for xsd:float: {value!r}")
             return float.__repr__(value)
         # XSD 1.0, 3.2.4: INF, -INF and NaN, in these letters.
         return "NaN" if value != value else "INF" if value > 0 else "-INF"
@@ -133,15 +133,17 @@ _MAX_OFFSET = timedelta(hours=14)  # XSD 1.0, 3.2.7
 
 def _encode_datetime(value: Any) -> str:
     if not isinstance(value, datetime):
-        raise Misfit(f"must be a datetime, got {_kind(value)}")
+        raise InvalidValueError(f"must be a datetime, got {_kind(value)}")
     offset = value.utcoffset()
     if offset is None:
-        raise Misfit("datetime without a time zone; give one: value.replace(tzinfo=timezone.utc)")
+        raise InvalidValueError(
+            "datetime without a time zone; give one: value.replace(tzinfo=timezone.utc)"
+        )
     if offset % timedelta(minutes=1) or abs(offset) > _MAX_OFFSET:
         try:
             value = value.astimezone(UTC)
         except OverflowError:
-            raise Misfit("datetime out of range in UTC") from None
+            raise InvalidValueError("datetime out of range in UTC") from None
         offset = timedelta(0)
     text: str = value.replace(tzinfo=None).isoformat() + "Z" if not offset else value.isoformat()
     return text
@@ -149,7 +151,7 @@ def _encode_datetime(value: Any) -> str:
 
 def _encode_base64(value: Any) -> str:
     if not isinstance(value, bytes | bytearray | memoryview):
-        raise Misfit(f"must be bytes, got {_kind(value)}")
+        raise InvalidValueError(f"must be bytes, got {_kind(value)}")
     return b64encode(value).decode("ascii")
 
 
@@ -208,10 +210,10 @@ def _int_decoder(name: str) -> Callable[[str], int]:
         found = text.strip(_SPACE)
         # The length is bounded first: int() of a long text takes quadratic time.
         if _INT.fullmatch(found) is None:
-            raise Misfit(f"invalid xsd:{name}: {_show(text)}")
+            raise InvalidValueError(f"invalid xsd:{name}: {_show(text)}")
         value = int(found)
         if not low <= value <= high:
-            raise Misfit(f"out of range for xsd:{name}: {value}")
+            raise InvalidValueError(f"out of range for xsd:{name}: {value}")
         return value
 
     return decode
@@ -221,7 +223,7 @@ def _decode_boolean(text: str) -> bool:
     try:
         return _BOOLEANS[text.strip(_SPACE)]
     except KeyError:
-        raise Misfit(f"invalid xsd:boolean: {_show(text)}") from None
+        raise InvalidValueError(f"invalid xsd:boolean: {_show(text)}") from None
 
 
 def _float_decoder(name: str) -> Callable[[str], float]:
@@ -232,7 +234,7 @@ def _float_decoder(name: str) -> Callable[[str], float]:
         try:
             return _FLOAT_WORDS[found]
         except KeyError:
-            raise Misfit(f"invalid xsd:{name}: {_show(text)}") from None
+            raise InvalidValueError(f"invalid xsd:{name}: {_show(text)}") from None
 
     return decode
 
@@ -252,7 +254,7 @@ def _decode_datetime(text: str) -> datetime:
             return start + timedelta(days=1)
     except (ValueError, OverflowError):
         pass
-    raise Misfit(f"invalid xsd:dateTime: {_show(text)}")
+    raise InvalidValueError(f"invalid xsd:dateTime: {_show(text)}")
 
 
 def _decode_base64(text: str) -> bytes:
@@ -263,7 +265,7 @@ def _decode_base64(text: str) -> bytes:
             return a2b_base64(found, strict_mode=True)
     except (Base64Error, UnicodeEncodeError):
         pass
-    raise Misfit(f"invalid xsd:base64Binary: {_show(text)}")
+    raise InvalidValueError(f"invalid xsd:base64Binary: {_show(text)}")
 
 
 def _decode_enum(text: str) -> str | None:

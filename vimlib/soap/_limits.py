@@ -10,7 +10,7 @@ MIB = 1 << 20
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """Bounds on what a peer can make us read. All are per message; sizes are in bytes."""
+    """Bounds on replies. All are per message; sizes are in bytes."""
 
     wire: int = 256 * MIB
     """Bytes of a body as it travels. The 2,000 machines of a large host are 15 MB in full detail;

@@ -2,7 +2,7 @@
 
 `Machine.open` starts a message; from then on `start` and `end` of its inner loop are the
 tokenizer's handlers until the message ends. They are closures over the frame in hand, since they
-run once for every element of a reply: what they do for the common element is written out there,
+run once for every element of a reply: the code for the common element is inlined there,
 and anything else is a method that they call. While an element is skipped or kept as an opaque
 node, other handlers stand in for them.
 """
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from vimlib.errors import printable
 from vimlib.model import Field
 from vimlib.soap._context import MessageContext
-from vimlib.soap._leaf import Misfit
+from vimlib.soap._leaf import InvalidValueError
 from vimlib.soap._resolve import CAPTURE, NIL
-from vimlib.soap._tables import DATA, LEAF, Item, Shape, Tables
+from vimlib.soap._tables import DATA, LEAF, FieldInfo, Tables, TypeInfo
 from vimlib.soap._typed import Unknown
 
 if TYPE_CHECKING:
@@ -50,11 +50,11 @@ class Machine(MessageContext):
         self.parser = parser
         self.texts: list[str] = []
         """Pieces of the text in hand."""
-        self.starting: Item | None = None
-        """Item of an element whose attributes are being looked at."""
-        self.on_unknown_child: Callable[[str, list[str]], Item | None] | None = None
+        self.starting: FieldInfo | None = None
+        """FieldInfo of an element whose attributes are being looked at."""
+        self.on_unknown_child: Callable[[str, list[str]], FieldInfo | None] | None = None
         """Asked for an item where a shape is open-ended, as the detail of a SOAP fault is."""
-        self.open: Callable[[Shape, Callable[[Any], None]], None]
+        self.open: Callable[[TypeInfo, Callable[[Any], None]], None]
         self.count_one: Callable[[], None]
         self.path: Callable[[], str]
         """Returns where in the message the element in hand is."""
@@ -62,12 +62,12 @@ class Machine(MessageContext):
         """Returns how many elements have begun."""
         self.frame_depth: Callable[[], int]
         """Returns how many structures are open, the message's included."""
-        self.store: Callable[[Item, Any], None]
-        self.enter: Callable[[Item], None]
+        self.store: Callable[[FieldInfo, Any], None]
+        self.enter: Callable[[FieldInfo], None]
         self._inner: tuple[Any, Any]
         _inner_loop(self)
 
-    # What the inner loop leaves to others
+    # Cases outside of the inner loop
 
     def joined(self) -> str:
         """Return the text in hand, which came in pieces, and forget it."""
@@ -76,7 +76,7 @@ class Machine(MessageContext):
         self.check_text(len(text))
         return text
 
-    def unknown(self, shape: Shape, tag: str, attrs: list[str]) -> None:
+    def unknown(self, shape: TypeInfo, tag: str, attrs: list[str]) -> None:
         """Deal with a child that the shape in hand does not have."""
         if " " not in tag:
             # No namespace counts as the binding's: some servers leave it off in fault details.
@@ -96,7 +96,7 @@ class Machine(MessageContext):
             return
         _Capture(self, self.type_of(attrs), lambda node: extras.setdefault(local_name(tag), node))
 
-    def child(self, item: Item, attrs: list[str]) -> None:
+    def child(self, item: FieldInfo, attrs: list[str]) -> None:
         """Begin an element that is not a bare leaf or structure."""
         self.starting = item
         self.check_attributes(attrs)
@@ -186,18 +186,20 @@ def _inner_loop(machine: Machine) -> None:
 
     # The frame in hand: the structure that is being filled. Those around it are on the stack,
     # each with the item that the structure inside is for. `leaf` is an open leaf, if any.
-    stack: list[tuple[Shape, dict[str, Item], list[Any], Item]] = []
-    shape: Shape
-    by_tag: dict[str, Item]
+    stack: list[tuple[TypeInfo, dict[str, FieldInfo], list[Any], FieldInfo]] = []
+    shape: TypeInfo
+    by_tag: dict[str, FieldInfo]
     values: list[Any]
-    leaf: Item | None = None
+    leaf: FieldInfo | None = None
     count = 0
 
     def start(tag: str, attrs: list[str]) -> None:
         nonlocal shape, by_tag, values, leaf, count
         count += 1
         if leaf is not None:
-            raise Misfit(f"unexpected child element <{printable(local_name(tag))}> in a value")
+            raise InvalidValueError(
+                f"unexpected child element <{printable(local_name(tag))}> in a value"
+            )
         try:
             item = by_tag[tag]
         except KeyError:
@@ -262,7 +264,7 @@ def _inner_loop(machine: Machine) -> None:
         else:
             values[item.index] = value
 
-    def open_(message: Shape, done: Callable[[Any], None]) -> None:
+    def open_(message: TypeInfo, done: Callable[[Any], None]) -> None:
         """Begin the message whose start tag has just been read; `done` gets its object."""
         nonlocal shape, by_tag, values, leaf
 
@@ -278,7 +280,7 @@ def _inner_loop(machine: Machine) -> None:
         values = outer.blank.copy()
         machine.resume()
 
-    def enter(item: Item) -> None:
+    def enter(item: FieldInfo) -> None:
         """Begin an element by an item that was made for it."""
         nonlocal shape, by_tag, values, leaf
         if item.kind == LEAF:
@@ -293,7 +295,7 @@ def _inner_loop(machine: Machine) -> None:
         by_tag = shape.by_tag
         values = shape.blank.copy()
 
-    def store(item: Item, value: Any) -> None:
+    def store(item: FieldInfo, value: Any) -> None:
         """Put a value where `item` belongs in the frame in hand."""
         if item.array:
             held = values[item.index]
@@ -331,13 +333,13 @@ def _inner_loop(machine: Machine) -> None:
 
 
 # Where the object of a message goes, in a frame of its own.
-PLACE = Item(Field("", "", "anyType"), 0, ())
+PLACE = FieldInfo(Field("", "", "anyType"), 0, ())
 
 
 def _no_result(*_: Any) -> None:
     return None
 
 
-def _is_no_result(item: Item, values: list[Any]) -> bool:
+def _is_no_result(item: FieldInfo, values: list[Any]) -> bool:
     """Whether an empty structure stands for "no result", as some servers answer an optional one."""
     return item.optional_result and all(value is None or value == [] for value in values)

@@ -50,7 +50,7 @@ def array_name(item: str) -> str:
 
 
 def item_of_array(name: str) -> str:
-    """Return the item's type of an `ArrayOf...` name, which is its element's name too; "" if it is none."""
+    """Return the item's type of an `ArrayOf...` name, which is its element's name too; "" for any other name."""
     if not name.startswith(ARRAY):
         return ""
     item = name[len(ARRAY) :]

@@ -1,4 +1,4 @@
-"""What the compiled decoder asks of expat: the rare pieces of a message, one at a time."""
+"""Parses the rare pieces of a message by expat, one at a time, for the compiled decoder."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = [
 REVISION: Final = 2
 
 
-# One comment or one section that is what it looks like, as may stand behind each byte of a hostile
+# One plain comment or section, as may follow each byte of a hostile
 # reply: making a parser takes eight times as long.
 _PLAIN_MARKUP: Final = re.compile(
     rb"<!--(?:[\t\n\r\x20-\x2c\x2e-\x7f]|-[\t\n\r\x20-\x2c\x2e-\x7f])*-->"
@@ -39,7 +39,7 @@ _SHORT: Final = 4096
 
 
 class Malformed(Exception):
-    """The message is not well-formed XML; the message of the error says why."""
+    """The message is not well-formed XML; the text is the reason."""
 
 
 def _forbidden(*_: Any) -> None:
@@ -81,8 +81,8 @@ def known_tag(root: bytes, raw: bytes) -> tuple[str, list[str], list[tuple[str |
 def read_tag(root: bytes, raw: bytes) -> tuple[str, list[str], list[tuple[str | None, str]]]:
     """Return name, attributes and declared prefixes of a start tag, as expat reports them.
 
-    `raw` is what stands between `<` and `>` or `/>`; `root` is a start tag with the prefixes in
-    force. Raises `ExpatError` if it is no tag.
+    `raw` is the text between `<` and `>` or `/>`; `root` is a start tag with the prefixes in
+    force. Raises `ExpatError` if it is malformed.
     """
     declared: list[tuple[str | None, str]] = []
     found: list[tuple[str, list[str]]] = []
@@ -120,7 +120,7 @@ def read_text(root: bytes, content: bytes) -> str:
 
 
 def moved(error: expat.ExpatError, prefix: bytes, start: tuple[int, int]) -> expat.ExpatError:
-    """Return an error in what was read behind the line `prefix` as one of the message.
+    """Translate the place of an error, found behind the line `prefix`, to its place in the message.
 
     `start` is the line (from 1) and the column (in characters, from 0) behind the prefix.
     """
@@ -135,7 +135,7 @@ def moved(error: expat.ExpatError, prefix: bytes, start: tuple[int, int]) -> exp
 def read_error(
     prefix: bytes, content: bytes, start: tuple[int, int], *, final: bool
 ) -> expat.ExpatError | None:
-    """Return what is wrong with a content, None if nothing is as far as it goes.
+    """Return the first error in a content, None if it is well-formed as far as it goes.
 
     `prefix` opens the elements around it on one line; `start` is the content's place in the
     message; `final`: no more comes. Raises `ForbiddenXMLError` for an instruction.

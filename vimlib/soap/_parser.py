@@ -14,12 +14,12 @@ HELD: Final = 2 if expat.version_info >= (2, 6) and not _SWITCH else 1
 
 
 def make_parser() -> expat.XMLParserType:
-    """Return a parser of UTF-8 with namespaces, which reports what it has been given at once.
+    """Return a parser of UTF-8 with namespaces, which reports each token as soon as it is complete.
 
     Expat 2.6 and later read a token that has not ended again only once its bytes have doubled, so
-    that a long one in drops costs little. What has come is then not known before more has, and
-    what it holds back looks like a token without an end. The decoder waits for long tokens itself.
-    Pythons of before that release, built with it, cannot tell it so (`HELD`).
+    that a long one in drops costs little. A token is then not reported before more bytes arrive, and
+    looks like one without an end. The decoder waits for long tokens itself.
+    Pythons of before that release, built with it, cannot switch that off (`HELD`).
     """
     parser = expat.ParserCreate("UTF-8", " ")
     if _SWITCH:

@@ -1,4 +1,4 @@
-"""What the attributes of an element say about its value, within what the schema allows.
+"""Resolves the type of an element's value from its attributes, within the schema.
 
 The schema decides; `xsi:type`, a QName whose prefix is looked up where it stands, may only narrow
 the declared type to a known subtype. A type that is not known changes nothing, unless nothing was
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from vimlib.errors import printable
 from vimlib.model import DataObject, Enumeration, Field, ManagedObject, MethodFault
-from vimlib.soap._leaf import DECODE, SIGNED, Misfit, decode_enum
+from vimlib.soap._leaf import DECODE, SIGNED, InvalidValueError, decode_enum
 from vimlib.soap._names import REFERENCE, XSD, XSI_NIL, XSI_TYPE
-from vimlib.soap._tables import ANY, DATA, LAZY, LEAF, REF, Item, Shape, Tables
+from vimlib.soap._tables import ANY, DATA, LAZY, LEAF, REF, FieldInfo, Tables, TypeInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["CAPTURE", "NIL", "ProxyMaker", "TypeResolver", "unknown_fault"]
 
 # What to do with an element instead of reading a value of an item.
-NIL: Final = Item(Field("", "", "anyType"), 0, ())
-"""The element says that it is absent."""
-CAPTURE: Final = Item(Field("", "", "anyType"), 0, ())
+NIL: Final = FieldInfo(Field("", "", "anyType"), 0, ())
+"""The element is nil."""
+CAPTURE: Final = FieldInfo(Field("", "", "anyType"), 0, ())
 """Keep the element as a text or an opaque node."""
 
 _REMEMBERED = 4096
@@ -38,7 +38,7 @@ _XSD_STRINGS = frozenset(
 )
 
 
-def unknown_fault(base: Shape, name: str) -> Shape:
+def unknown_fault(base: TypeInfo, name: str) -> TypeInfo:
     """Return a shape for one fault of a type that is not known: `base` is its nearest known ancestor."""
     extras: dict[str, Any] = {}
 
@@ -54,7 +54,7 @@ def unknown_fault(base: Shape, name: str) -> Shape:
 class ProxyMaker:
     """Makes the proxy of a reference from its text; None from an empty one.
 
-    An empty reference, even without a type, is how some servers say "none".
+    An empty reference, even without a type, is how some servers send no value.
     """
 
     __slots__ = ("cls", "guid", "invoker", "kind")
@@ -68,11 +68,11 @@ class ProxyMaker:
         self.invoker = invoker
 
     def __call__(self, text: str) -> ManagedObject | None:
-        """Return the proxy. Raises `Misfit` for a text without a type."""
+        """Return the proxy. Raises `InvalidValueError` for a text without a type."""
         if text and self.kind:
             return self.cls(text, invoker=self.invoker, kind=self.kind, guid=self.guid)
         if text.strip():
-            raise Misfit("reference without a type")
+            raise InvalidValueError("reference without a type")
         return None
 
 
@@ -86,11 +86,11 @@ class TypeResolver:
         self._prefixes: dict[str | None, list[str]] = {}
         self._lent: Mapping[str | None, list[str]] = _NOTHING
         self._scope: Scope | None = ()
-        self.known: dict[tuple[Any, ...], Item] = {}
+        self.known: dict[tuple[Any, ...], FieldInfo] = {}
         """Results of `refine` by `(item, *attributes)`, for the bindings of prefixes in force."""
-        self._scopes: dict[tuple[Any, ...], dict[tuple[Any, ...], Item]] = {}
+        self._scopes: dict[tuple[Any, ...], dict[tuple[Any, ...], FieldInfo]] = {}
         self._scope_changed = False
-        self._references: dict[tuple[Item, str], Item] = {}
+        self._references: dict[tuple[FieldInfo, str], FieldInfo] = {}
 
     # Namespaces
 
@@ -114,9 +114,8 @@ class TypeResolver:
         return {prefix: uris.copy() for prefix, uris in self._prefixes.items()}
 
     def borrow(self, bound: Mapping[str | None, list[str]], scope: Scope) -> None:
-        """Take over the bindings that another resolver had, by its `bound` and `scope`."""
+        """Begin with the bindings that another resolver had, by its `bound` and `scope`."""
         self._lent = bound
-        self._leave_scope()
         self._scope = scope
 
     def _own(self) -> None:
@@ -154,17 +153,17 @@ class TypeResolver:
         bound = self._prefixes.get(prefix or None)
         if bound is None:
             if prefix:
-                raise Misfit(f"undeclared prefix in xsi:type {printable(qname, 80)!r}")
+                raise InvalidValueError(f"undeclared prefix in xsi:type {printable(qname, 80)!r}")
             return self.tables.namespace, local
         # No namespace counts as the binding's: some servers leave it off in fault details.
         return bound[-1] or self.tables.namespace, local
 
     # Items
 
-    def refine(self, item: Item, attrs: list[str]) -> Item:
+    def refine(self, item: FieldInfo, attrs: list[str]) -> FieldInfo:
         """Return the item by which to read an element of `item` that has these attributes.
 
-        `NIL` and `CAPTURE` say what else to do. Raises `Misfit` if the type is no subtype.
+        `NIL` and `CAPTURE` stand for no value and an opaque one. Raises `InvalidValueError` for any other type than a subtype.
         """
         if item.kind == LAZY:
             self.tables.settle(item)
@@ -183,14 +182,14 @@ class TypeResolver:
                 self.known[key] = found
         return found
 
-    def _bare(self, item: Item) -> Item:
+    def _bare(self, item: FieldInfo) -> FieldInfo:
         if item.kind == ANY:
             return CAPTURE
         if item.kind == REF:
             return self.reference(item, "", None)
         return item
 
-    def _look(self, item: Item, attrs: dict[str, str]) -> Item:
+    def _look(self, item: FieldInfo, attrs: dict[str, str]) -> FieldInfo:
         if attrs.get(XSI_NIL, "").strip() in ("true", "1"):
             return NIL
         qname = attrs.get(XSI_TYPE)
@@ -200,7 +199,7 @@ class TypeResolver:
             return self.reference(item, attrs.get("type", ""), attrs.get("serverGuid"))
         return CAPTURE if item.kind == ANY else item
 
-    def narrow(self, item: Item, uri: str, local: str) -> Item:
+    def narrow(self, item: FieldInfo, uri: str, local: str) -> FieldInfo:
         """Return `item` narrowed to a type; itself if the type is not known."""
         if uri == self.tables.namespace:
             if local == REFERENCE:
@@ -222,35 +221,39 @@ class TypeResolver:
                 return self._narrow_to_leaf(item, "string", None)
         return item
 
-    def _narrow_to_reference(self, item: Item) -> Item:
+    def _narrow_to_reference(self, item: FieldInfo) -> FieldInfo:
         if item.kind == ANY:
             return item.like(kind=REF, type="ref", referent="")
         if item.kind != REF:
-            raise Misfit(f"xsi:type must be {item.type}, got {REFERENCE}")
+            raise InvalidValueError(f"xsi:type must be {item.type}, got {REFERENCE}")
         return item
 
-    def _narrow_to_data(self, item: Item, shape: Shape) -> Item:
+    def _narrow_to_data(self, item: FieldInfo, shape: TypeInfo) -> FieldInfo:
         if item.kind == ANY:
             return item.like(kind=DATA, shape=shape)
         declared = item.shape
         if item.kind != DATA or declared is None or declared.cls is None or shape.cls is None:
-            raise Misfit(f"xsi:type must be {item.type}, got {shape.name}")
+            raise InvalidValueError(f"xsi:type must be {item.type}, got {shape.name}")
         if declared is shape:
             return item
         if not issubclass(shape.cls, declared.cls):
-            raise Misfit(f"xsi:type must be a subtype of {declared.name}, got {shape.name}")
+            raise InvalidValueError(
+                f"xsi:type must be a subtype of {declared.name}, got {shape.name}"
+            )
         return item.like(shape=shape)
 
-    def _narrow_to_leaf(self, item: Item, type_: str, decode: Callable[[str], Any] | None) -> Item:
+    def _narrow_to_leaf(
+        self, item: FieldInfo, type_: str, decode: Callable[[str], Any] | None
+    ) -> FieldInfo:
         if item.kind == ANY:
             return item.like(kind=LEAF, type=type_, decode=decode)
         if item.kind != LEAF or not _derives(type_, item.type, decode is decode_enum):
-            raise Misfit(f"xsi:type must be {item.type}, got {type_}")
+            raise InvalidValueError(f"xsi:type must be {item.type}, got {type_}")
         return item
 
     # References
 
-    def reference(self, item: Item, kind: str, guid: str | None) -> Item:
+    def reference(self, item: FieldInfo, kind: str, guid: str | None) -> FieldInfo:
         """Return a leaf whose text becomes a proxy of that kind."""
         key = (item, kind)
         found = self._references.get(key) if guid is None else None

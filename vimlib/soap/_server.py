@@ -10,7 +10,7 @@ from vimlib.model import Binding, ManagedObject, Method, MethodFault
 from vimlib.model._data import show
 from vimlib.soap._decode import MessageDecoder
 from vimlib.soap._encode import Encoder, Refused, envelope
-from vimlib.soap._leaf import Misfit, encode_string, escape_attribute
+from vimlib.soap._leaf import InvalidValueError, encode_string, escape_attribute
 from vimlib.soap._limits import Limits
 from vimlib.soap._tables import tables_of
 
@@ -33,14 +33,14 @@ class Request:
         self.this = this
         """The object that is called; bound to nobody."""
         self.args = args
-        """Wire name to value: None for what was not given, [] for an array that was not."""
+        """Wire name to value: None for an argument that was not given, [] for such an array."""
         self.header = header
         """Plain children of the SOAP header, as `operationID`."""
 
     # A property, since type checkers take a Method that is an attribute for a descriptor.
     @property
     def method(self) -> Method[..., Any]:
-        """What is called."""
+        """The method called."""
         return self._method
 
     def __repr__(self) -> str:
@@ -59,8 +59,8 @@ def decode_request(
     """Decode a call of any method of `binding`.
 
     Raises:
-        NotFoundError: No method has that name; `kind` is `"Method"`, `name` says which.
-        ProtocolError: The request is not what the schema allows.
+        NotFoundError: No method has that name; `kind` is `"Method"`, `name` is the requested one.
+        ProtocolError: The request violates the schema.
     """
     tables = tables_of(binding)
     found: list[Request] = []
@@ -94,7 +94,7 @@ def decode_request(
 def encode_response(
     method: Method[..., Any], result: Any = None, *, version: str | None = None
 ) -> bytes:
-    """Encode the reply to a call of `method`. What a client of API `version` cannot know is left out.
+    """Encode the reply to a call of `method`. Fields that a client of API `version` cannot know are left out.
 
     Raises `EncodeError` if the result does not fit the method; its `path` begins with `returnval`.
     """
@@ -127,7 +127,7 @@ def encode_fault(
     try:
         text = encode_string(message or fault.localized_message)
         head = f"<soapenv:Fault><faultcode>{encode_string(code)}</faultcode><faultstring>{text}</faultstring>"
-    except Misfit as reason:
+    except InvalidValueError as reason:
         raise EncodeError(f"faultstring: {reason}", path="faultstring") from None
     encoder.out.append(f"{head}<detail>")
     _encoded(lambda: encoder.fault(fault))

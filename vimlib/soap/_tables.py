@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
     from vimlib.model import Binding, Method
 
-__all__ = ["ANY", "DATA", "LAZY", "LEAF", "REF", "Item", "Shape", "Tables", "tables_of"]
+__all__ = ["ANY", "DATA", "LAZY", "LEAF", "REF", "FieldInfo", "Tables", "TypeInfo", "tables_of"]
 
 log = logging.getLogger("vimlib.soap")
 
-# What an item holds. The decoder's inner loop asks `kind > DATA`, so these are ints in this order.
+# Kinds of items. The decoder's inner loop tests `kind > DATA`, so these are ints in this order.
 LEAF: Final = 0
 """Text: a primitive or an enumeration."""
 DATA: Final = 1
@@ -40,7 +40,7 @@ DATA: Final = 1
 REF: Final = 2
 """A reference to a managed object."""
 ANY: Final = 3
-"""xsd:anyType: the value says what it is."""
+"""xsd:anyType: the value names its type."""
 LAZY: Final = 4
 """LEAF or DATA; `Tables.settle` finds out."""
 
@@ -48,7 +48,7 @@ _MOST_BARE: Final = 4096
 _KINDS = {"ref": REF, "anyType": ANY}
 
 
-class Item:
+class FieldInfo:
     """One field of a shape: where its value goes and how it is read and written."""
 
     __slots__ = (
@@ -82,35 +82,35 @@ class Item:
         """XSD type or name in the binding."""
         self.referent = field.referent
         self.kind = _KINDS.get(field.type, LEAF if field.type in PRIMITIVES else LAZY)
-        self.shape: Shape | None = None
+        self.shape: TypeInfo | None = None
         """For `DATA`: the declared type."""
         # For `LEAF`: text to value (None: the text is the value), value to text.
         self.decode: Callable[[str], Any] | None = DECODE.get(field.type)
         self.encode: Callable[[Any], str] | None = ENCODE.get(field.type)
         self.native: Any = None
-        """What the compiled decoder made of it."""
+        """Its compiled form."""
         self.optional_result = False
         """Whether an empty element stands for "no result"; see `Tables.reply`."""
 
-    def like(self, **changes: Any) -> Item:
+    def like(self, **changes: Any) -> FieldInfo:
         """Return a copy for the same place whose value is read otherwise."""
-        other = Item.__new__(Item)
-        for name in Item.__slots__:
+        other = FieldInfo.__new__(FieldInfo)
+        for name in FieldInfo.__slots__:
             setattr(other, name, changes.get(name, getattr(self, name)))
         other.native = None
         return other
 
     def __repr__(self) -> str:
-        return f"<Item {self.name}:{self.type}>"
+        return f"<FieldInfo {self.name}:{self.type}>"
 
 
-class Shape:
+class TypeInfo:
     """One type in the order of the wire: its items and how values become an object."""
 
     def __init__(
         self,
         name: str,
-        items: tuple[Item, ...],
+        items: tuple[FieldInfo, ...],
         make: Callable[..., Any],
         namespace: str,
         cls: type[Any] | None,
@@ -132,18 +132,18 @@ class Shape:
         self.extras: dict[str, Any] | None = None
         """Collects children that the type does not have; for an unknown fault."""
         self.native: Any = None
-        """What the compiled decoder made of it."""
+        """Its compiled form."""
         self.open_ended = False
         """Whether any child may come, as in the detail of a SOAP fault; the machine asks for its item."""
 
-    def like(self, **changes: Any) -> Shape:
+    def like(self, **changes: Any) -> TypeInfo:
         """Return a copy with some attributes changed."""
-        other = Shape.__new__(Shape)
+        other = TypeInfo.__new__(TypeInfo)
         other.__dict__.update(self.__dict__ | {"native": None} | changes)
         return other
 
     def __repr__(self) -> str:
-        return f"<Shape {self.name}>"
+        return f"<TypeInfo {self.name}>"
 
 
 def _fault_maker(cls: type[MethodFault], names: tuple[str, ...]) -> Callable[..., Any]:
@@ -153,8 +153,8 @@ def _fault_maker(cls: type[MethodFault], names: tuple[str, ...]) -> Callable[...
     return make
 
 
-def _localized_maker(cls: type[Any], items: tuple[Item, ...]) -> Callable[..., Any]:
-    """Let the fault inside a LocalizedMethodFault know what was said about it."""
+def _localized_maker(cls: type[Any], items: tuple[FieldInfo, ...]) -> Callable[..., Any]:
+    """Copy the message of a LocalizedMethodFault to its fault."""
     places = {item.name: item.index for item in items}
     if not {"fault", "localizedMessage"} <= places.keys():
         return cls
@@ -183,13 +183,13 @@ class Tables:
     def __init__(self, binding: Binding) -> None:
         self.binding = binding
         self.namespace = binding.namespace
-        self._shapes: dict[type[Any], Shape] = {}
-        self._arrays: dict[str, Shape] = {}
-        self._messages: dict[tuple[str, str], Shape] = {}
-        self._requests: dict[Method[..., Any], Shape] = {}
-        self._replies: dict[Method[..., Any], Shape] = {}
+        self._shapes: dict[type[Any], TypeInfo] = {}
+        self._arrays: dict[str, TypeInfo] = {}
+        self._messages: dict[tuple[str, str], TypeInfo] = {}
+        self._requests: dict[Method[..., Any], TypeInfo] = {}
+        self._replies: dict[Method[..., Any], TypeInfo] = {}
         self.bare: dict[tuple[Method[..., Any], str | None, str], tuple[str, str]] = {}
-        """What stands around the id in a call without arguments, by method, version and kind."""
+        """The bytes around the id of a call without arguments, by method, version and kind."""
         self.beginnings: dict[Any, Any] = {}
         """How replies began; the compiled decoder's."""
         self._warned: set[str] = set()
@@ -202,7 +202,7 @@ class Tables:
 
     # Shapes
 
-    def shape(self, cls: type[Any]) -> Shape:
+    def shape(self, cls: type[Any]) -> TypeInfo:
         """Return the shape of a data or fault class; of a user's subclass, that of its nearest known base."""
         found = self._shapes.get(cls)
         if found is None:
@@ -218,8 +218,8 @@ class Tables:
             return False
         return self.binding.find(cls.__name__) is cls or cls is self.fault_base
 
-    def _compile(self, cls: type[Any]) -> Shape:
-        items: list[Item] = []
+    def _compile(self, cls: type[Any]) -> TypeInfo:
+        items: list[FieldInfo] = []
         for base in reversed(cls.__mro__):
             wire = base.__dict__.get("_wire_")
             for field in parse_fields(wire) if wire else ():
@@ -232,16 +232,16 @@ class Tables:
             raise TypeError(f"the fields of {cls.__name__} differ from its _wire_ line")
         elif cls.__name__ == "LocalizedMethodFault":
             make = _localized_maker(cls, fields)
-        shape = Shape(cls.__name__, fields, make, self.namespace, cls)
+        shape = TypeInfo(cls.__name__, fields, make, self.namespace, cls)
         shape.since_text = cls._since_
         shape.since = parse_version(cls._since_) if cls._since_ else ()
         return shape
 
     @staticmethod
-    def _item(field: Field, index: int) -> Item:
-        return Item(field, index, parse_version(field.since) if field.since else ())
+    def _item(field: Field, index: int) -> FieldInfo:
+        return FieldInfo(field, index, parse_version(field.since) if field.since else ())
 
-    def array(self, name: str) -> Shape | None:
+    def array(self, name: str) -> TypeInfo | None:
         """Return the shape of an `ArrayOf...` type, whose object is a list; None if its item is unknown."""
         shape = self._arrays.get(name)
         if shape is None:
@@ -250,7 +250,7 @@ class Tables:
                 return None
             type_ = "ref" if item == REFERENCE else item
             field = Field(item, "", type_, array=True)
-            shape = self._arrays[name] = Shape(
+            shape = self._arrays[name] = TypeInfo(
                 name, (self._item(field, 0),), _list, self.namespace, None
             )
         return shape
@@ -260,8 +260,8 @@ class Tables:
         cls = self.binding.find(name)
         return cls is not None and issubclass(cls, DataObject | MethodFault | Enumeration)
 
-    def settle(self, item: Item) -> None:
-        """Find out what a `LAZY` item holds."""
+    def settle(self, item: FieldInfo) -> None:
+        """Resolve a `LAZY` item."""
         cls = self.binding.find(item.type)
         if cls is not None and issubclass(cls, DataObject | MethodFault):
             item.kind, item.shape = DATA, self.shape(cls)
@@ -276,7 +276,7 @@ class Tables:
 
     # Messages
 
-    def request(self, method: Method[..., Any]) -> Shape:
+    def request(self, method: Method[..., Any]) -> TypeInfo:
         """Return the shape of a call: `_this`, then the parameters; its object is a tuple.
 
         Services other than vSphere's do not address objects; their calls are the parameters alone.
@@ -291,7 +291,7 @@ class Tables:
             self._requests[method] = shape
         return shape
 
-    def reply(self, method: Method[..., Any]) -> Shape:
+    def reply(self, method: Method[..., Any]) -> TypeInfo:
         """Return the shape of a reply: `returnval` or nothing; its object is a tuple."""
         shape = self._replies.get(method)
         if shape is not None:
@@ -308,16 +308,16 @@ class Tables:
     def remember_bare(
         self, call: tuple[Method[..., Any], str | None, str], around: tuple[str, str]
     ) -> None:
-        """Keep what stands around the id of a call without arguments that was sound."""
+        """Cache the bytes around the id of a valid call without arguments."""
         if len(self.bare) >= _MOST_BARE:  # kinds may come from the wire
             self.bare.clear()
         self.bare[call] = around
 
-    def _message(self, direction: str, method: str, fields: Iterable[Field], name: str) -> Shape:
+    def _message(self, direction: str, method: str, fields: Iterable[Field], name: str) -> TypeInfo:
         shape = self._messages.get((direction, method))
         if shape is None:
             items = tuple(self._item(field, index) for index, field in enumerate(fields))
-            shape = self._messages[direction, method] = Shape(
+            shape = self._messages[direction, method] = TypeInfo(
                 name, items, _tuple, self.namespace, None
             )
         return shape

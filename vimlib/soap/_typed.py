@@ -1,4 +1,4 @@
-"""Values whose type Python's own does not tell: what we send as anyType, what we cannot understand."""
+"""Values with an explicit XML type: those sent as anyType, and those of unknown types."""
 
 from __future__ import annotations
 
@@ -27,6 +27,6 @@ class Unknown(Struct, frozen=True):
     type: str
     """Local name of its `xsi:type`; "" if it has none."""
     text: str
-    """Its own text, "" beside children."""
+    """Its own text, "" if it has children."""
     children: tuple[tuple[str, str | Unknown], ...] = ()
     """Local names of its child elements with the text of each, or its node if it has children itself."""

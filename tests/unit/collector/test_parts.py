@@ -13,8 +13,8 @@ from tests.unit.collector.virtual import settle, virtual
 from vimlib import vim25
 from vimlib._collector import INVENTORY, UP, shared, via, watch
 from vimlib._collector.owned import acquire, release
-from vimlib._collector.pace import LONGEST_BACKOFF, REBUILDS, Pace
 from vimlib._collector.paths import split_path
+from vimlib._collector.poll_policy import LONGEST_BACKOFF, REBUILDS, PollPolicy
 from vimlib.errors import ConnectError, OutcomeUnknownError, UsageError
 
 
@@ -66,7 +66,7 @@ def test_every_hop_names_hops_that_exist_and_properties_that_refer_to_objects() 
 
 
 def test_pace_backs_off_and_ends_with_patience() -> None:
-    pace = Pace(60, 20, jitter=lambda: 1.0)
+    pace = PollPolicy(60, 20, jitter=lambda: 1.0)
     now = 0.0
     delays = []
     while now < 60:
@@ -82,7 +82,7 @@ def test_pace_backs_off_and_ends_with_patience() -> None:
 
 
 def test_pace_shortens_polls_that_are_cut_and_builds_anew_so_often() -> None:
-    pace = Pace(60, 20, jitter=lambda: 0.0)
+    pace = PollPolicy(60, 20, jitter=lambda: 0.0)
     pace.failed(lost(), 0.0, 10.0)
     assert pace.longest == 8
     fault = vim25.InvalidCollectorVersion()
@@ -92,7 +92,7 @@ def test_pace_shortens_polls_that_are_cut_and_builds_anew_so_often() -> None:
 
 
 def test_pace_makes_anew_at_once_only_what_lasted() -> None:
-    pace = Pace(60, 20, jitter=lambda: 1.0)
+    pace = PollPolicy(60, 20, jitter=lambda: 1.0)
     fault = vim25.ManagedObjectNotFound(obj=vim25.ListView("v"))
     delays = []
     for _ in range(3 * REBUILDS):  # each told of something, and went at once
@@ -111,7 +111,7 @@ def test_pace_makes_anew_at_once_only_what_lasted() -> None:
 
 
 def test_patience_may_last_for_days() -> None:
-    pace = Pace(86_400 * 7, 20, jitter=lambda: 1.0)
+    pace = PollPolicy(86_400 * 7, 20, jitter=lambda: 1.0)
     now, failures = 0.0, 0
     while now < 86_400:
         now += pace.failed(ConnectError("no"), now, now)

@@ -1,6 +1,6 @@
 """A stream of update sets: filters in, changes out, by version.
 
-`OwnFeed` has a collector of its own (API 4.1 and newer), so that one consumer never takes what
+`OwnUpdateStream` has a collector of its own (API 4.1 and newer), so that one consumer never takes what
 another waits for. Hosts before that have one collector a session: see `shared`.
 """
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     from vimlib._collector.context import Context
 
-__all__ = ["Feed", "OwnFeed", "feeding", "open_feed"]
+__all__ = ["OwnUpdateStream", "UpdateStream", "new_update_stream", "open_updates"]
 
 
-class Feed(Protocol):
+class UpdateStream(Protocol):
     """Where update sets come from."""
 
     woken: bool
@@ -33,13 +33,13 @@ class Feed(Protocol):
         ...
 
     async def remove(self, item: vim25.PropertyFilter) -> None:
-        """Destroy a filter; one that is gone is no error."""
+        """Destroy a filter, if it still exists."""
         ...
 
     async def poll(self, most: int, seconds: int) -> vim25.UpdateSet | None:
         """Wait for changes, of `most` objects at once; None if there were none for `seconds`.
 
-        Cancelling loses nothing: the next poll tells again what this one would have told.
+        Cancelling loses nothing: the next poll returns the same updates.
         Raises `GoneError` if the collector or the version is no more.
         """
         ...
@@ -49,11 +49,11 @@ class Feed(Protocol):
         ...
 
     async def close(self) -> None:
-        """Destroy what is on the server, shielded."""
+        """Destroy the objects on the server, shielded."""
         ...
 
 
-class OwnFeed:
+class OwnUpdateStream:
     """Update sets of a collector made for one consumer."""
 
     def __init__(self, context: Context, collector: vim25.PropertyCollector) -> None:
@@ -71,16 +71,16 @@ class OwnFeed:
         except vim25.ManagedObjectNotFound as fault:
             raise self._gone(fault) from fault
         except OutcomeUnknownError as lost:
-            # There may be a filter that nobody knows, which would tell of everything twice. It
+            # There may be an orphaned filter, which would report everything twice. It
             # goes with the collector.
             raise GoneError(lost) from lost
 
     async def remove(self, item: vim25.PropertyFilter) -> None:
-        """Destroy a filter; one that is gone is no error."""
+        """Destroy a filter, if it still exists."""
         await release(repr(item), item.DestroyPropertyFilter())
 
     async def poll(self, most: int, seconds: int) -> vim25.UpdateSet | None:
-        """Wait for changes, of `most` objects at once; see `Feed`."""
+        """Wait for changes, of `most` objects at once; see `UpdateStream`."""
         self.woken = False
         options = vim25.WaitOptions(maxWaitSeconds=seconds, maxObjectUpdates=most)
         try:
@@ -90,7 +90,7 @@ class OwnFeed:
             return None
         except (vim25.ManagedObjectNotFound, vim25.InvalidCollectorVersion) as fault:
             raise GoneError(fault) from fault
-        # Some hosts say "nothing" by an empty element instead of none.
+        # Some hosts send an empty element instead of leaving it out.
         if update is None or not update.version:
             return None
         self._version = update.version
@@ -111,23 +111,23 @@ class OwnFeed:
         return GoneError(fault) if mine else fault
 
 
-async def open_feed(context: Context) -> Feed:
-    """Return a feed that the caller closes. Cancelling leaves nothing behind."""
+async def new_update_stream(context: Context) -> UpdateStream:
+    """Return a updates that the caller closes. Cancelling leaves nothing behind."""
     if not context.speaks("4.1"):
-        return context.once(SharedCollector).feed()
+        return context.once(SharedCollector).updates()
 
     async def undo(made: vim25.PropertyCollector) -> None:
         await context.bind(made).DestroyPropertyCollector()
 
     make = context.collector.CreatePropertyCollector()
-    return OwnFeed(context, context.bind(await acquire("a PropertyCollector", make, undo)))
+    return OwnUpdateStream(context, context.bind(await acquire("a PropertyCollector", make, undo)))
 
 
 @asynccontextmanager
-async def feeding(context: Context) -> AsyncIterator[Feed]:
-    """Own a feed: closed, shielded, on every way out."""
-    feed = await open_feed(context)
+async def open_updates(context: Context) -> AsyncIterator[UpdateStream]:
+    """Own a updates: closed, shielded, on every way out."""
+    updates = await new_update_stream(context)
     try:
-        yield feed
+        yield updates
     finally:
-        await feed.close()
+        await updates.close()

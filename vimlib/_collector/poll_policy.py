@@ -10,7 +10,7 @@ from vimlib.errors import ConnectionLostError, OutcomeUnknownError, TransportErr
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Pace", "transient"]
+__all__ = ["PollPolicy", "transient"]
 
 # A poll that came back with nothing is not repeated sooner than this after it began: a host or a
 # proxy that does not hold long polls would otherwise be asked as fast as the wire allows.
@@ -20,7 +20,7 @@ LONGEST_BACKOFF: Final = 10.0
 # Rebuilding may fail for a moment while a host restarts its services. This many in a row without
 # one sound update between them is a host that cannot be watched.
 REBUILDS: Final = 6
-# What was built, polled and lasted this long is made anew at once when it goes. What goes sooner is
+# A filter set that lasted this long is rebuilt at once when it is gone. One that goes sooner is
 # not, though it brought something: a host that drops views at once would be asked as fast as it answers.
 STEADY: Final = 30.0
 
@@ -32,7 +32,7 @@ def transient(error: BaseException) -> bool:
     )
 
 
-class Pace:
+class PollPolicy:
     """Seconds to wait between the polls of one consumer."""
 
     def __init__(
@@ -58,7 +58,7 @@ class Pace:
         self._answered = True
 
     def progressed(self) -> None:
-        """Note that a sound update came, so that what was built does work."""
+        """Note that a valid update came: the filter set works."""
         self._rebuilds = 0
         self._early = 0
 
@@ -75,7 +75,7 @@ class Pace:
         return self._early % 30 == 1
 
     def relogin(self, missing: bool) -> bool:
-        """Return whether to build anew because an update is `missing` things for want of a login.
+        """Return whether to rebuild because properties are `missing` for lack of a login.
 
         Once; if the next one wants it as well, that is how it is for this user.
         """
@@ -105,7 +105,7 @@ class Pace:
         return delay
 
     def gone(self, error: BaseException, began: float, now: float) -> float:
-        """Return how long to wait before what was built from `began` on, and is gone, is built anew.
+        """Return the delay before rebuilding a filter set of age `began` to `now` that is gone.
 
         Raises:
             BaseException: `error` itself, if it was built several times in vain.
@@ -120,6 +120,6 @@ class Pace:
         return 0.0 if self._short == 1 else self._backoff(self._short - 2)
 
     def _backoff(self, step: int) -> float:
-        # Capped twice: a host may be away for so many steps that their power is no float any more.
+        # Capped twice: a host may be away for so many steps that their power overflows a float.
         longest: float = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** min(step, 16))
         return longest * (0.5 + self._jitter() / 2)

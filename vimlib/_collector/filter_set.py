@@ -1,4 +1,4 @@
-"""Objects that one feed watches, coming and going: in a ListView, or by a filter for each."""
+"""Objects that one updates watches, coming and going: in a ListView, or by a filter for each."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from vimlib._collector.context import Context
-    from vimlib._collector.feed import Feed
+    from vimlib._collector.update_stream import UpdateStream
 
-__all__ = ["Roster", "open_roster"]
+__all__ = ["FilterSet", "open_filter_set"]
 
 # References in one ModifyListView: a request of about half a megabyte.
 CHUNK: Final = 5000
 
 
-class Roster(Protocol):
-    """Members whose properties a feed reports."""
+class FilterSet(Protocol):
+    """Members whose properties a updates reports."""
 
     async def change(
         self, add: Sequence[vim25.ManagedObject], remove: Sequence[vim25.ManagedObject]
@@ -36,7 +36,7 @@ class Roster(Protocol):
         ...
 
     def owns(self, item: vim25.PropertyFilter) -> bool:
-        """Return whether what a filter tells is of these members."""
+        """Return whether a filter's updates are about these members."""
         ...
 
     def stands_on(self, obj: vim25.ManagedObject) -> bool:
@@ -44,7 +44,7 @@ class Roster(Protocol):
         ...
 
 
-class ViewRoster:
+class ViewFilterSet:
     """Members of one ListView: any number come and go in one call."""
 
     def __init__(self, view: vim25.ListView, item: vim25.PropertyFilter) -> None:
@@ -52,7 +52,7 @@ class ViewRoster:
         self._filter = item.moref
 
     def owns(self, item: vim25.PropertyFilter) -> bool:
-        """Return whether what a filter tells is of these members."""
+        """Return whether a filter's updates are about these members."""
         return item.moref == self._filter
 
     def stands_on(self, obj: vim25.ManagedObject) -> bool:
@@ -62,7 +62,7 @@ class ViewRoster:
     async def change(
         self, add: Sequence[vim25.ManagedObject], remove: Sequence[vim25.ManagedObject]
     ) -> list[vim25.ManagedObject]:
-        """Let members in and out; see `Roster`."""
+        """Let members in and out; see `FilterSet`."""
         unknown: list[vim25.ManagedObject] = []
         for at in range(0, max(len(add), len(remove)), CHUNK):
             unknown += await self._modify(list(add[at : at + CHUNK]), list(remove[at : at + CHUNK]))
@@ -86,61 +86,63 @@ class ViewRoster:
         return unknown
 
 
-class FilterRoster:
+class PlainFilterSet:
     """A filter for each member, for hosts without views: two calls a member."""
 
-    def __init__(self, context: Context, feed: Feed, properties: list[vim25.PropertySpec]) -> None:
+    def __init__(
+        self, context: Context, updates: UpdateStream, properties: list[vim25.PropertySpec]
+    ) -> None:
         self._context = context
-        self._feed = feed
+        self._updates = updates
         self._properties = properties
         self._filters: dict[tuple[str, str], vim25.PropertyFilter] = {}
         self._ours: set[tuple[str, str]] = set()
 
     def owns(self, item: vim25.PropertyFilter) -> bool:
-        """Return whether what a filter tells is of these members."""
+        """Return whether a filter's updates are about these members."""
         return item.moref in self._ours
 
     def stands_on(self, obj: vim25.ManagedObject) -> bool:
-        """Return False: there is none."""
+        """Return False: it uses no view."""
         return False
 
     async def change(
         self, add: Sequence[vim25.ManagedObject], remove: Sequence[vim25.ManagedObject]
     ) -> list[vim25.ManagedObject]:
-        """Let members in and out; see `Roster`."""
+        """Let members in and out; see `FilterSet`."""
         unknown: list[vim25.ManagedObject] = []
         for obj in remove:
             item = self._filters.pop(obj.moref, None)
             if item is not None:
                 self._ours.discard(item.moref)
-                await self._feed.remove(item)
+                await self._updates.remove(item)
         for obj in add:
             spec = filter_spec(self._context, self._properties, [vim25.ObjectSpec(obj=obj)])
             try:
-                item = self._filters[obj.moref] = await self._feed.add(spec)
+                item = self._filters[obj.moref] = await self._updates.add(spec)
                 self._ours.add(item.moref)
             except vim25.ManagedObjectNotFound:
                 unknown.append(obj)
         if add:
             # A poll that waits need not notice a filter that was not there when it began.
-            await self._feed.wake()
+            await self._updates.wake()
         return unknown
 
 
 @asynccontextmanager
-async def open_roster(
-    context: Context, feed: Feed, properties: list[vim25.PropertySpec]
-) -> AsyncIterator[Roster]:
-    """Own a roster without members, whose properties `feed` reports."""
+async def open_filter_set(
+    context: Context, updates: UpdateStream, properties: list[vim25.PropertySpec]
+) -> AsyncIterator[FilterSet]:
+    """Own a filter_set without members, whose properties `updates` reports."""
     if context.content.viewManager is None:
-        yield FilterRoster(context, feed, properties)
+        yield PlainFilterSet(context, updates, properties)
         return
     view = await open_list(context)
     try:
         try:
-            item = await feed.add(filter_spec(context, properties, [members_of(view)]))
+            item = await updates.add(filter_spec(context, properties, [members_of(view)]))
         except vim25.ManagedObjectNotFound as fault:  # the view, which has ended with its session
             raise GoneError(fault) from fault
-        yield ViewRoster(view, item)
+        yield ViewFilterSet(view, item)
     finally:
         await release(repr(view), view.DestroyView())

@@ -1,8 +1,8 @@
-"""What is known of the watched objects, and what of an update is news. No I/O.
+"""The last known state of watched objects; turns updates into changes. No I/O.
 
 Servers repeat themselves: after a resync, after a re-login, and some whenever a view changes.
-The ledger compares, so that a consumer hears of each change once, and after a resync of exactly
-what has changed meanwhile.
+The cache compares, so that a consumer hears of each change once, and after a resync of exactly
+the changes since then.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from vimlib.model import MethodFault
 if TYPE_CHECKING:
     from vimlib._collector.typed import Shape
 
-__all__ = ["Change", "InconsistentError", "Ledger"]
+__all__ = ["Change", "InconsistentError", "ObjectCache"]
 
 T = TypeVar("T")
 
@@ -33,17 +33,17 @@ class Change(Struct, Generic[T]):
     """Something happened to a watched object."""
 
     kind: Literal["enter", "modify", "leave"]
-    """`enter`: it is new among the watched; `leave`: it is no longer, or is gone altogether."""
+    """`enter`: it joined the watched objects; `leave`: it left them, or no longer exists."""
     obj: Any
     """The object, as a proxy to call."""
     row: T
-    """All that is known of it now; for `leave`, what was known last."""
+    """Its current state; for `leave`, the last known one."""
     changed: dict[str, Any] = field(default_factory=dict)
     """Paths whose values are new, with these values; None where the property is now unset."""
 
 
 class InconsistentError(Exception):
-    """An update does not fit what is known; all must be read anew. Never leaves this floor."""
+    """An update contradicts the cache; everything must be read again. Internal."""
 
 
 class _Known(Struct):
@@ -52,8 +52,8 @@ class _Known(Struct):
     missing: dict[str, MethodFault]
 
 
-class Ledger(Generic[T]):
-    """Takes updates in their order and tells what is news."""
+class ObjectCache(Generic[T]):
+    """Applies updates in order and returns the changes."""
 
     def __init__(self, shape: Shape[T]) -> None:
         self._shape = shape
@@ -62,20 +62,20 @@ class Ledger(Generic[T]):
         self._unseen: set[tuple[str, str]] | None = None
         self._expected: dict[tuple[str, str], vim25.ManagedObject] = {}
         self._named: frozenset[tuple[str, str]] = frozenset()
-        # Of the named ones, those that have been told of as gone.
+        # Those of the named objects that were reported as gone.
         self._told_lost: set[tuple[str, str]] = set()
 
     def expect(self, objects: list[vim25.ManagedObject]) -> None:
-        """Note objects that were named one by one: `settle` tells of those that are not there."""
+        """Note objects that were named one by one: `settle` reports those that do not exist."""
         self._expected = {obj.moref: obj for obj in objects}
         self._named = frozenset(self._expected)
 
     def begin_resync(self) -> None:
-        """Expect everything to be told anew: until `settle`, what is told is compared."""
+        """Expect the full state again: until `settle`, it is compared with the cache."""
         self._unseen = set(self._known)
 
     def settle(self) -> list[Change[T]]:
-        """Take note that all has been told: what was not told again has left."""
+        """The full state has arrived: objects that are not in it have left."""
         unseen, self._unseen = self._unseen or set(), None
         changes = [change for key in unseen if (change := self._leave(key)) is not None]
         expected, self._expected = self._expected, {}
@@ -88,7 +88,7 @@ class Ledger(Generic[T]):
         """Take one update; None if it brings nothing new.
 
         Raises:
-            InconsistentError: It changes an object that has not been told of.
+            InconsistentError: It changes an object that is not in the cache.
         """
         key = update.obj.moref
         if update.kind == vim25.ObjectUpdateKind.leave:
@@ -112,7 +112,7 @@ class Ledger(Generic[T]):
         return Change("modify", update.obj, self._row(now), changed)
 
     def lost(self, obj: vim25.ManagedObject, fault: MethodFault) -> list[Change[T]]:
-        """Take the news that an object is not there; of one never seen the row says why. Told once."""
+        """Note that an object does not exist; the row of one never seen has the reason. Once."""
         key = obj.moref
         change = self._leave(key)
         if change is None and key not in self._told_lost:
