@@ -308,26 +308,36 @@ class Client:
         timeout: float | None = None,
         on_progress: TaskProgress | None = None,
         *,
-        cancel: bool = False,
-        attempts: int = 5,
+        attempts: int = 10,
+        probe: Callable[[], Awaitable[T | None]] | None = None,
+        **how: Any,
     ) -> T:
         """Start a task and wait for its result, again while somebody else holds the object.
 
         ``await client.run(vm.PowerOnVM_Task)``. What the host refused (TaskInProgress,
         ConcurrentAccess, ResourceInUse) is tried `attempts` times in all, with growing pauses.
-        `timeout`, what is raised and what cancelling does are as in `wait`.
+        Where the answer gets lost, the result is what `probe` reads from the host, if it is given.
+        `timeout`, what is raised and what cancelling does are as in `wait`; for `how` see
+        `TaskWaiter.run`.
         """
-        return await self._tasks.run(start, timeout, on_progress, cancel=cancel, attempts=attempts)
+        return await self._tasks.run(
+            start, timeout, on_progress, attempts=attempts, probe=probe, **how
+        )
 
     # -- files ---------------------------------------------------------------------------------
 
     def datastore(
-        self, name: str, *, datacenter: str | Found | vim25.Datacenter | None = None
+        self,
+        name: str,
+        *,
+        datacenter: str | Found | vim25.Datacenter | None = None,
+        settle: float = 5.0,
     ) -> Datastore:
         """Return the files of a datastore, without I/O.
 
         `datacenter` selects one where several of a vCenter have a datastore of that name: its
         inventory path (with or without the leading `/`), its name, or what `find` returned.
+        `settle` is how many seconds the host is probed after a change that it did not answer.
         """
         from vimlib._datastore.store import Datastore
 
@@ -336,8 +346,9 @@ class Client:
             context=self._context,
             session=self._session,
             transport=self._transport,
-            wait=self._tasks.wait,
+            tasks=self._tasks,
             datacenter=datacenter,
+            settle=settle,
         )
 
     def lease(

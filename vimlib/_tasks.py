@@ -1,8 +1,10 @@
-"""Waiting for tasks: any number at once, over one collector and one long poll a client.
+"""Running tasks to a known end: any number at once, over one collector and one long poll a client.
 
-A task that is waited for is let into a ListView that one filter follows. Waits that begin
-together are let in by one call, and what has ended is let out by the next one; the host tells of
+Waits share one ListView and one filter; additions and removals are batched, and the host reports
 all of them over one connection. See `vimlib._collector.multiplexer`.
+
+A call whose answer got lost is not sent again: the host is read instead. Tasks of that kind that
+still run are waited for, then a probe of the caller reads whether it was done.
 """
 
 from __future__ import annotations
@@ -10,19 +12,26 @@ from __future__ import annotations
 import asyncio
 import copy
 import logging
+import math
 import random
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from vimlib import vim25
+from vimlib._collector.collect import get
 from vimlib._collector.multiplexer import Multiplexer, Topic
 from vimlib._collector.row import fault_of
+from vimlib._session.policy import Backoff
 from vimlib._session.shield import finish
 from vimlib.errors import (
+    NotFoundError,
+    OutcomeUnknownError,
+    ProtocolError,
     TaskError,
     TaskQuestionError,
     TaskTimeoutError,
     TaskVanishedError,
+    TransportError,
     UsageError,
     VimlibError,
     printable,
@@ -36,9 +45,10 @@ if TYPE_CHECKING:
     from vimlib._collector.multiplexer import Watched
     from vimlib._progress import TaskProgress
 
-__all__ = ["TaskWaiter"]
+__all__ = ["SETTLE_SECONDS", "TaskWaiter"]
 
 T = TypeVar("T")
+F = TypeVar("F")
 
 log = logging.getLogger("vimlib.tasks")
 
@@ -57,6 +67,25 @@ ASKING: Final = Topic("VirtualMachine", (QUESTION,))
 # A machine's question is looked for only if its task is not done by then; most never are asked.
 QUESTION_AFTER: Final = 2.0
 CANCEL_SECONDS: Final = 15.0
+# Errors after which the host may have done it; `outcome` says whether it may.
+UNANSWERED: Final = (OutcomeUnknownError, TransportError, ProtocolError)
+# A request may reach the host after its sender has given up.
+SETTLE_SECONDS: Final = 5.0
+# Between attempts that were refused, since somebody else holds the object.
+HELD: Final = Backoff(first=0.5, factor=2.0, longest=10.0, least=0.5)
+# Between probes, and while a machine's question is open.
+PROBES: Final = Backoff(first=0.05, factor=2.0, longest=1.0, least=0.5)
+# How often an idempotent call is sent whose answers get lost.
+SENDS: Final = 3
+# `TaskInfo.descriptionId` ends with the API's own name of a method, which is not the wire's.
+OWN_NAMES: Final = {
+    "CreateVM_Task": "createvm",
+    "CreateVirtualDisk_Task": "createvirtualdisk",
+    "ExtendVirtualDisk_Task": "extendvirtualdisk",
+    "DeleteDatastoreFile_Task": "deletefile",
+    "Destroy_Task": "destroy",
+    "MoveDatastoreFile_Task": "movefile",
+}
 
 
 class TaskWaiter:
@@ -126,29 +155,197 @@ class TaskWaiter:
         on_progress: TaskProgress | None = None,
         *,
         cancel: bool = False,
-        attempts: int = 5,
+        attempts: int = 10,
+        probe: Callable[[], Awaitable[T | None]] | None = None,
+        method: str = "",
+        of: vim25.ManagedObject | None = None,
+        idempotent: bool = False,
+        settle: float = SETTLE_SECONDS,
+        held: tuple[type[vim25.MethodFault], ...] | None = None,
     ) -> T:
-        """Call `start` and wait for the task that it returns, again while the object is taken.
+        """Call `start`, wait for the task that it returns, and return the task's result.
 
-        While somebody else holds the object (TaskInProgress, ConcurrentAccess, ResourceInUse:
-        the host refused and did nothing) it is tried `attempts` times in all, with pauses that
-        grow and jitter; then the last of these faults is raised. `timeout` is for each task.
-        Cancelling and the other errors are as in `wait`.
+        While somebody else holds the object (TaskInProgress, ConcurrentAccess, ResourceInUse: the
+        host refused and did nothing) it is tried `attempts` times in all, after the other task's
+        end or a pause that grows; then the last of these faults is raised. If the answer gets
+        lost, the result is what `probe` finds. A call that returns no task is done when it returns.
+
+        Args:
+            start: Makes the one call.
+            timeout: Seconds for each task.
+            on_progress: As in `wait`.
+            cancel: As in `wait`.
+            attempts: At least 1.
+            probe: Reads what the call brings about from the host; None while it is not there.
+                Without a probe a lost answer is raised as it is.
+            method: The call's wire name, to find its task among all of the host. Or:
+            of: The object whose recent tasks these are.
+            idempotent: Doing it twice is as doing it once: where the host shows nothing of it, it
+                is sent again, three times in all.
+            settle: Seconds for which the host is probed before an unanswered call counts as never
+                done.
+            held: The faults by which the host refuses because somebody else holds the object, if not
+                those three.
+
+        Raises:
+            MethodFault: The host refused, or the task failed.
+            OutcomeUnknownError: No answer came and `probe` found nothing, or the task could not be
+                followed.
+            TaskTimeoutError: It did not end in time.
+            TaskQuestionError: Its machine waits for an answer.
+            UsageError: `attempts` is below 1.
+
+        Cancelling leaves the task running, unless `cancel` says otherwise.
         """
         if attempts < 1:
             raise UsageError(f"attempts must be at least 1, got {attempts}")
-        for attempt in range(1, attempts):
+        if held is None:
+            held = (vim25.TaskInProgress, vim25.ConcurrentAccess, vim25.ResourceInUse)
+        attempt = lost = 0
+        while True:
+            attempt += 1
+            task: Any = None
             try:
-                return await self.wait(await start(), timeout, on_progress, cancel=cancel)
-            except (
-                vim25.TaskInProgress,
-                vim25.ConcurrentAccess,
-                vim25.ResourceInUse,
-            ) as fault:
-                log.info("attempt %d of %d was refused: %s", attempt, attempts, fault)
-            jitter = 0.5 + random.random() / 2  # noqa: S311 - no secret hangs on it
-            await asyncio.sleep(min(10.0, 0.25 * 2**attempt) * jitter)
-        return await self.wait(await start(), timeout, on_progress, cancel=cancel)
+                task = await start()
+                if not isinstance(task, vim25.Task):
+                    return task  # type: ignore[no-any-return]
+                return await self._followed(task, timeout, on_progress, cancel=cancel)
+            except held as fault:
+                if attempt >= attempts:
+                    raise
+                log.info("attempt %d of %d refused: %s", attempt, attempts, fault)
+                holder = fault.task if isinstance(fault, vim25.TaskInProgress) else None
+                if holder in (None, task) or not await self._end_of(holder, timeout):
+                    await _pause(HELD, attempt)
+            except UNANSWERED as error:
+                if probe is None or error.outcome != "unknown":
+                    raise
+                log.info("probing the host after an unanswered call: %s", error)
+                known = await self.settled(
+                    probe, method=method, of=of, timeout=timeout, settle=settle
+                )
+                if known is not None:
+                    return known
+                lost += 1
+                if not idempotent or lost == SENDS:
+                    raise
+
+    async def settled(
+        self,
+        probe: Callable[[], Awaitable[F | None]],
+        *,
+        method: str = "",
+        of: vim25.ManagedObject | None = None,
+        timeout: float | None = None,
+        settle: float = SETTLE_SECONDS,
+    ) -> F | None:
+        """Return what `probe` finds once the host is done with a call; None if it never did it.
+
+        A request may reach the host after its sender has given up, so the host is probed for
+        `settle` seconds. The other arguments are those of `run`. Cancelling changes nothing.
+        """
+        clock = asyncio.get_running_loop().time
+        end, tries = clock() + settle, 0
+        while True:
+            await self.idle(method=method, of=of, timeout=timeout)
+            found = await probe()
+            if found is not None or clock() >= end:
+                return found
+            tries += 1
+            await _pause(PROBES, tries, most=max(0.0, end - clock()))
+
+    async def idle(
+        self,
+        *,
+        method: str = "",
+        of: vim25.ManagedObject | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Wait until no recent task of the host is one of `method`, or none `of` an object runs.
+
+        How they end is not reported. An object that is gone has none. `timeout` is for each task;
+        see `run`. Cancelling leaves them running.
+        """
+        holder = of if of is not None else self._context.content.taskManager
+        if holder is None:
+            raise NotFoundError("the host has no TaskManager", kind="TaskManager")
+        try:
+            row = await get(self._context, self._context.bind(holder), "recentTask")
+        except vim25.ManagedObjectNotFound:
+            if of is None:
+                raise
+            return
+        await self.ended(row.props.get("recentTask") or [], method=method, timeout=timeout)
+
+    async def ended(
+        self, tasks: list[vim25.Task[Any]], *, method: str = "", timeout: float | None = None
+    ) -> bool:
+        """Wait for those of `tasks` that run, of `method` or of any; return whether one did."""
+        if not tasks:
+            return False
+        waited = False
+        for row in await get(self._context, tasks, "info.state", "info.name", "info.descriptionId"):
+            state = row.props.get("info.state")
+            if state in (vim25.TaskInfoState.queued, vim25.TaskInfoState.running) and _is_of(
+                row.props, method
+            ):
+                waited = True
+                await self._end_of(row.obj, timeout)
+        return waited
+
+    async def _followed(
+        self,
+        task: vim25.Task[T],
+        timeout: float | None,
+        on_progress: TaskProgress | None = None,
+        *,
+        cancel: bool = False,
+    ) -> T:
+        """Wait for a task, and distinguish its failure from a failure to follow it.
+
+        Raises:
+            MethodFault: The task failed.
+            TaskTimeoutError: It did not end in time.
+            TaskQuestionError: Its machine waits for an answer.
+            OutcomeUnknownError: It could not be followed: it may have ended in anything.
+        """
+        try:
+            return await self.wait(task, timeout, on_progress, cancel=cancel)
+        except (TaskTimeoutError, TaskQuestionError):
+            raise
+        except VimlibError as error:
+            ended = getattr(error, "task", None)
+            if isinstance(error, vim25.MethodFault) and ended and ended.moref == task.moref:
+                raise
+            raise OutcomeUnknownError(
+                f"{task!r} was started, and could not be followed: {error}",
+                hint="Read the object's state before you act again.",
+                this=task,
+            ) from error
+
+    async def _end_of(self, task: Any, timeout: float | None) -> bool:
+        """Wait for another's task; False if the host does not know it (any more).
+
+        A question does not end the wait: its owner may answer it.
+        """
+        clock = asyncio.get_running_loop().time
+        began, tries = clock(), 0
+        while True:
+            try:
+                await self._followed(vim25.Task[Any](task.moref[1]), timeout)
+            except TaskQuestionError:
+                if timeout is not None and clock() >= began + timeout:
+                    raise
+                tries += 1
+                await _pause(PROBES, tries)
+                continue
+            except vim25.MethodFault as fault:
+                log.debug("%r, which was waited for, ended in %s", task, fault)
+            except OutcomeUnknownError as error:
+                if not isinstance(error.__cause__, TaskVanishedError):
+                    raise
+                return False
+            return True
 
     async def aclose(self) -> None:
         """Give back what is on the host; waits that are under way raise `ClosedError`.
@@ -239,6 +436,20 @@ class TaskWaiter:
             log.warning("cannot cancel %r: %r", task, error)
             return error
         return None
+
+
+async def _pause(backoff: Backoff, number: int, *, most: float = math.inf) -> None:
+    """Sleep before repeat `number`, and no longer than `most` seconds."""
+    await asyncio.sleep(min(most, backoff.delay(number, random.random)))
+
+
+def _is_of(info: dict[str, Any], method: str) -> bool:
+    """Return whether a task is one of `method`; one without a name or description may be."""
+    name = str(info.get("info.name") or "")
+    own = str(info.get("info.descriptionId") or "").rpartition(".")[2].casefold()
+    if not method or not (name or own):
+        return True
+    return name == method or own == OWN_NAMES.get(method)
 
 
 def _ended(watched: Watched) -> bool:

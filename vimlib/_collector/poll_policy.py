@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Final
 
+from vimlib._session.policy import Backoff
 from vimlib.errors import ConnectionLostError, OutcomeUnknownError, TransportError
 
 if TYPE_CHECKING:
@@ -15,8 +16,7 @@ __all__ = ["PollPolicy", "transient"]
 # A poll that came back with nothing is not repeated sooner than this after it began: a host or a
 # proxy that does not hold long polls would otherwise be asked as fast as the wire allows.
 INTERVAL: Final = 1.0
-FIRST_BACKOFF: Final = 0.5
-LONGEST_BACKOFF: Final = 10.0
+BACKOFF: Final = Backoff(first=0.5, factor=2.0, longest=10.0, least=0.5)
 # Rebuilding may fail for a moment while a host restarts its services. This many in a row without
 # one sound update between them is a host that cannot be watched.
 REBUILDS: Final = 6
@@ -120,6 +120,4 @@ class PollPolicy:
         return 0.0 if self._short == 1 else self._backoff(self._short - 2)
 
     def _backoff(self, step: int) -> float:
-        # Capped twice: a host may be away for so many steps that their power overflows a float.
-        longest: float = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** min(step, 16))
-        return longest * (0.5 + self._jitter() / 2)
+        return BACKOFF.delay(step + 1, self._jitter)

@@ -17,6 +17,7 @@ from vimlib._datastore.source import opened
 from vimlib._datastore.ticket import Door, host_door
 from vimlib._datastore.url import folder_target
 from vimlib._secret import Secret
+from vimlib._tasks import SETTLE_SECONDS
 from vimlib._transport.base import COOKIE
 from vimlib._transport.http import HTTPRequest
 from vimlib.errors import (
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from vimlib._inventory import Found
     from vimlib._progress import Progress
     from vimlib._session.session import Session
+    from vimlib._tasks import TaskWaiter
     from vimlib._transport.http import HTTPReply
     from vimlib._transport.network import HTTPTransport
 
@@ -67,15 +69,17 @@ class Datastore:
         context: Context,
         session: Session,
         transport: HTTPTransport,
-        wait: Callable[[Any], Awaitable[Any]],
+        tasks: TaskWaiter,
         datacenter: str | Found | vim25.Datacenter | None = None,
+        settle: float = SETTLE_SECONDS,
     ) -> None:
         self.root = DatastorePath(name)
         self._context = context
         self._session = session
         self._transport = transport
-        self._wait = wait
+        self._tasks = tasks
         self._datacenter = datacenter
+        self._settle = settle
         self._place: Place | None = None
 
     @property
@@ -148,7 +152,7 @@ class Datastore:
         )
         course.looking(task)
         try:
-            found: vim25.HostDatastoreBrowserSearchResults | None = await self._wait(task)
+            found: vim25.HostDatastoreBrowserSearchResults | None = await self._tasks.wait(task)
         except vim25.FileNotFound:
             raise no_such(folder) from None
         entries = [
@@ -253,23 +257,45 @@ class Datastore:
     ) -> None:
         """Delete a file, or a folder with all that is in it; by FileManager, as disks need it.
 
-        Raises `NotFoundError` unless `missing_ok`, `UsageError` for the root, `DeadlineError` after
-        `timeout` seconds (`Timeouts.files` if None): the host's task, `error.task`, may go on, so
-        its `outcome` is `unknown`. Cancelling does not call it back.
+        With `missing_ok` a missing file is what is wanted, so an unanswered call of which the host
+        shows nothing is sent again.
+
+        Raises `NotFoundError` unless `missing_ok`, `UsageError` for the root, `OutcomeUnknownError`
+        if the host did not answer and the file is still there, `DeadlineError` after `timeout`
+        seconds (`Timeouts.files` if None): the host's task, `error.task`, may go on, so its
+        `outcome` is `unknown`. Cancelling does not call it back.
         """
         file = self._below(path, "deleted")
         async with self._within("delete", file, timeout) as course:
             manager, center = await self._manager()
-            course.changing()
+
+            async def is_gone() -> bool | None:
+                return await self._find(file, course) is None or None
+
             try:
-                course.task = await manager.DeleteDatastoreFile_Task(str(file), datacenter=center)
-                await self._wait(course.task)
+                await self._change(
+                    course,
+                    lambda: manager.DeleteDatastoreFile_Task(str(file), datacenter=center),
+                    probe=is_gone,
+                    method="DeleteDatastoreFile_Task",
+                    idempotent=missing_ok,
+                )
             except vim25.FileNotFound:
                 if not missing_ok:
                     raise no_such(file) from None
-            except OutcomeUnknownError:
-                if await self._find(file, course) is not None:
-                    raise
+
+    async def _change(
+        self, course: Course, start: Callable[[], Awaitable[vim25.Task[Any]]], **how: Any
+    ) -> None:
+        """Run a task that changes files; `course` gets to know it. See `TaskWaiter.run`."""
+
+        async def begin() -> vim25.Task[Any]:
+            course.changing()
+            course.task = await start()
+            task: vim25.Task[Any] = course.task
+            return task
+
+        await self._tasks.run(begin, settle=self._settle, **how)
 
     async def move(
         self,
@@ -277,40 +303,49 @@ class Datastore:
         to: str | DatastorePath,
         *,
         overwrite: bool = False,
+        size: int | None = None,
         timeout: float | None = None,
     ) -> None:
         """Rename or move a file. `to` may be in another datastore of the same datacenter.
 
-        Raises `FileAlreadyExists`, `NotFoundError`. If the host's answer is lost, it was done if what
-        had the old name before, by its size, has the new one now, and nothing has the old. Raises `DeadlineError` after `timeout` seconds
-        (`Timeouts.files` if None): the host's task, `error.task`, may go on, so its `outcome` is
-        `unknown`, and the file has one of the two names or, moved between datastores, both.
-        Cancelling does not call it back.
+        Raises `FileAlreadyExists`, `NotFoundError`, and `OutcomeUnknownError` if the host did not
+        answer and does not show that it was done: the file that had the old name, by its size, has
+        the new one, and none has the old. `size` (bytes) saves reading it first. Raises
+        `DeadlineError` after `timeout` seconds (`Timeouts.files` if None): the host's task,
+        `error.task`, may go on, so its `outcome` is `unknown`, and the file has one of the two
+        names or, moved between datastores, both. Cancelling does not call it back.
         """
         source, target = self._below(path, "moved"), self._elsewhere(to)
         async with self._within("move", source, timeout) as course:
             manager, center = await self._manager()
-            before = await self._find(source, course)
-            if before is None:
-                raise no_such(source)
-            course.changing()
+            wanted = (size, False)
+            if size is None:
+                before = await self._find(source, course)
+                if before is None:
+                    raise no_such(source)
+                wanted = (before.size, before.is_dir)
+
+            async def is_moved() -> bool | None:
+                if target.datastore != self.name or await self._find(source, course) is not None:
+                    return None
+                after = await self._find(target, course)
+                return (after is not None and (after.size, after.is_dir) == wanted) or None
+
             try:
-                course.task = await manager.MoveDatastoreFile_Task(
-                    str(source),
-                    destinationName=str(target),
-                    sourceDatacenter=center,
-                    destinationDatacenter=center,
-                    force=overwrite,
+                await self._change(
+                    course,
+                    lambda: manager.MoveDatastoreFile_Task(
+                        str(source),
+                        destinationName=str(target),
+                        sourceDatacenter=center,
+                        destinationDatacenter=center,
+                        force=overwrite,
+                    ),
+                    probe=is_moved,
+                    method="MoveDatastoreFile_Task",
                 )
-                await self._wait(course.task)
             except vim25.FileNotFound:
                 raise await self._absent(source, target, course) from None
-            except OutcomeUnknownError:
-                if target.datastore != self.name or await self._find(source, course) is not None:
-                    raise
-                after = await self._find(target, course)
-                if after is None or (after.size, after.is_dir) != (before.size, before.is_dir):
-                    raise
 
     async def copy(
         self,
@@ -329,16 +364,17 @@ class Datastore:
         source, target = self._below(path, "copied"), self._elsewhere(to)
         async with self._within("copy", source, timeout) as course:
             manager, center = await self._manager()
-            course.changing()
             try:
-                course.task = await manager.CopyDatastoreFile_Task(
-                    str(source),
-                    destinationName=str(target),
-                    sourceDatacenter=center,
-                    destinationDatacenter=center,
-                    force=overwrite,
+                await self._change(
+                    course,
+                    lambda: manager.CopyDatastoreFile_Task(
+                        str(source),
+                        destinationName=str(target),
+                        sourceDatacenter=center,
+                        destinationDatacenter=center,
+                        force=overwrite,
+                    ),
                 )
-                await self._wait(course.task)
             except vim25.FileNotFound:
                 raise await self._absent(source, target, course) from None
 

@@ -54,11 +54,13 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backoff:
-    """Pauses between repeats, in seconds: exponential, with full jitter, capped."""
+    """Pauses between repeats, in seconds: exponential, with jitter, capped."""
 
     first: float = 0.1
     factor: float = 3.0
     longest: float = 10.0
+    least: float = 0.1
+    """The smallest share of a pause that jitter leaves."""
 
     def __post_init__(self) -> None:
         if not (self.first > 0 and self.factor >= 1 and self.longest >= self.first):
@@ -67,10 +69,11 @@ class Backoff:
     def delay(self, repeat: int, random: Callable[[], float]) -> float:
         """Return the pause before the repeat of that number (1 is the first).
 
-        Full jitter, with a tenth as the least: callers who failed together do not come back together.
+        With jitter: callers who failed together do not come back together.
         """
-        ceiling = min(self.longest, self.first * self.factor ** (repeat - 1))
-        return ceiling * (0.1 + 0.9 * random())
+        # A host may be away for so many repeats that their power is no float any more.
+        ceiling = min(self.longest, self.first * self.factor ** min(repeat - 1, 64))
+        return ceiling * (self.least + (1 - self.least) * random())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -79,7 +79,7 @@ async def test_events_that_come_later_are_followed(client: Client, vm: VM) -> No
 async def test_run_starts_again_what_the_host_refused(
     esx_host: ESXHost, client: Client, vm: VM, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vimlib._tasks.random.random", lambda: -1.0)  # no pause
+    monkeypatch.setattr("vimlib._tasks.random.random", lambda: 0.0)  # the least pause
     taken = vim25.TaskInProgress(task=vim25.Task("haTask-0"))
     if where == "call":
         esx_host.faults.fail("PowerOnVM_Task", taken, times=2)

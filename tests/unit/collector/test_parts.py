@@ -14,7 +14,7 @@ from vimlib import vim25
 from vimlib._collector import INVENTORY, UP, shared, via, watch
 from vimlib._collector.owned import acquire, release
 from vimlib._collector.paths import split_path
-from vimlib._collector.poll_policy import LONGEST_BACKOFF, REBUILDS, PollPolicy
+from vimlib._collector.poll_policy import BACKOFF, REBUILDS, PollPolicy
 from vimlib.errors import ConnectError, OutcomeUnknownError, UsageError
 
 
@@ -100,7 +100,7 @@ def test_pace_makes_anew_at_once_only_what_lasted() -> None:
         pace.progressed()
         delays.append(pace.gone(fault, 0.0, 0.1))
     assert delays[:6] == [0.0, 0.5, 1.0, 2.0, 4.0, 8.0]
-    assert set(delays[6:]) == {LONGEST_BACKOFF}
+    assert set(delays[6:]) == {BACKOFF.longest}
     for _ in range(3 * REBUILDS):  # one a day, of a set in which nothing happens
         pace.fine()
         assert pace.gone(fault, 0.0, 86_400.0) == 0.0

@@ -57,7 +57,7 @@ async def esx() -> AsyncIterator[ESXHost]:
 @pytest.fixture
 async def store(esx: ESXHost) -> AsyncIterator[Datastore]:
     async with client_of(esx) as client:
-        yield client.datastore("datastore1")
+        yield client.datastore("datastore1", settle=0.1)
 
 
 def root(esx: ESXHost) -> Path:
