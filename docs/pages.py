@@ -11,6 +11,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
+from vimdriver._verbs.verb import Verb
+
 if TYPE_CHECKING:
     from cyclopts import App
     from mkdocs.config.defaults import MkDocsConfig
@@ -33,7 +35,11 @@ MODULES: Final = {
         "vimlib.codegen",
         "Makes a typed package like `vimlib.vim25` from a WSDL; also `vimctl codegen`.",
     ),
-    "vimdriver": ("vimdriver", "What `from vimdriver import ...` offers. Names load on first use."),
+    "vimdriver": (
+        "vimdriver",
+        "What `from vimdriver import ...` offers. Names load on first use."
+        " Functions below `ESXDriver` whose first argument is `host` are its methods, without it.",
+    ),
     "driver-errors": ("vimdriver.errors", "The errors that the driver adds to `vimlib.errors`."),
 }
 
@@ -61,9 +67,22 @@ def names(module: str, text: str) -> str:
     if tree and "─" in tree[1]:
         parts.append(f"```text\n{inspect.cleandoc(tree[1])}\n```")
     for name in sorted(found.__all__, key=str.lower):
-        if not isinstance(getattr(found, name), ModuleType):
+        value = getattr(found, name)
+        if not isinstance(value, ModuleType):
             parts.append(f"::: {module}.{name}")
+        parts += verbs(value)
     return "\n\n".join(parts) + "\n"
+
+
+def verbs(value: object) -> list[str]:
+    """Return a section for each verb of the driver: its methods are made from functions elsewhere."""
+    if not isinstance(value, type):
+        return []
+    made = [v.function for v in vars(value).values() if isinstance(v, Verb)]
+    return [
+        f"::: {function.__module__}.{function.__name__}\n    options: {{heading_level: 3}}"
+        for function in made
+    ]
 
 
 def commands() -> str:

@@ -220,7 +220,7 @@ class TaskWaiter:
             except UNANSWERED as error:
                 if probe is None or error.outcome != "unknown":
                     raise
-                log.info("probing the host after an unanswered call: %s", error)
+                log.info("probing the result of an unanswered call: %s", error)
                 known = await self.settled(
                     probe, method=method, of=of, timeout=timeout, settle=settle
                 )
@@ -318,7 +318,7 @@ class TaskWaiter:
             if isinstance(error, vim25.MethodFault) and ended and ended.moref == task.moref:
                 raise
             raise OutcomeUnknownError(
-                f"{task!r} was started, and could not be followed: {error}",
+                f"{task!r} was started, but its progress cannot be read: {error}",
                 hint="Read the object's state before you act again.",
                 this=task,
             ) from error
@@ -340,7 +340,7 @@ class TaskWaiter:
                 await _pause(PROBES, tries)
                 continue
             except vim25.MethodFault as fault:
-                log.debug("%r, which was waited for, ended in %s", task, fault)
+                log.debug("%r failed: %s", task, fault)
             except OutcomeUnknownError as error:
                 if not isinstance(error.__cause__, TaskVanishedError):
                     raise

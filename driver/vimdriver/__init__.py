@@ -3,7 +3,7 @@
 `from vimdriver import ...` has what programs use; `vimdriver.errors` has every error that this
 package adds to the tree of `vimlib.errors`. Modules whose names begin with an underscore are
 private: `_cli` (the command `vimctl`), `_driver`, `_instances`, `_images`, `_networks`,
-`_guestinfo`, `_journal`, `_sweep`, `_steps`, `_host`, `_config`.
+`_guestinfo`, `_journal`, `_sweep`, `_verbs` (the shape of every verb that writes), `_host`, `_config`.
 
 Stands on `vimlib`, which imports nothing of it. Names load on first use.
 """

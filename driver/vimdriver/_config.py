@@ -1,4 +1,4 @@
-"""What one may set about the driver."""
+"""Settings of the driver."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ class DriverConfig:
     """
 
     owner: str = DEFAULT_OWNER
-    """Mark on all that the driver makes. Two drivers on one host want different ones: a sweep
-    touches only what carries its own."""
+    """Mark on every object that the driver makes. Two drivers on one host need different ones: a
+    sweep touches only objects with its own."""
     journal: Path | None = None
-    """File in which what is begun is written down first; see `vimdriver._journal`. One for each process.
-    None keeps no file: then a sweep after a crash goes by the host's marks and an age limit alone."""
+    """File to which each step is written before it begins; see `vimdriver._journal`. One for each
+    process. None keeps no file: a sweep after a crash then uses the host's marks and an age limit."""
     guest_form: Form = "nova"
     """How addresses are written for the guest; see `vimdriver._guestinfo`."""
     concurrency: int = 4
-    """Images that a push moves at the same time, where it is not told otherwise."""
+    """Images that a push transfers at the same time by default."""
     task_seconds: float = 600.0
     """How long one task of the host may take. Creating a large thick disk takes minutes."""
     cleanup_seconds: float = 120.0
-    """How long undoing a failed spawn may take before it is given up and said so."""
+    """How long a rollback may take; an object that is left then is named in a note of the error."""
     settle_seconds: float = 5.0
-    """How long an unanswered call is looked for on the host before it counts as never done."""
+    """How long the host is probed after an unanswered call before it counts as never executed."""
 
     def __post_init__(self) -> None:
         if not self.owner or len(self.owner) > _LONGEST_OWNER or not self.owner.isprintable():

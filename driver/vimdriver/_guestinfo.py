@@ -1,4 +1,4 @@
-"""What a host tells a guest about its network, as the text that a virtual machine carries.
+"""A guest's network configuration, as the text that a virtual machine carries.
 
 Values in (`GuestConfig`, `NIC`, `Route`), extraConfig keys and texts out; no I/O. Four forms:
 
@@ -8,7 +8,7 @@ Values in (`GuestConfig`, `NIC`, `Route`), extraConfig keys and texts out; no I/
 ``original``
     the four fields of that driver's first release (Cactus, 2011), one NIC
 ``versioned``
-    ``v1:`` and JSON, for what the others cannot say; ``guest/README.md`` specifies it
+    ``v1:`` and JSON, for values that the others cannot express; ``guest/README.md`` specifies it
 ``cloud-init``
     ``guestinfo.metadata`` as cloud-init's DataSourceVMware reads it, in place of ``machine.id``
 
@@ -51,7 +51,7 @@ MAX_LIST = 64
 # Above this many characters a text is compressed; guestinfo values end at 64 KiB.
 MAX_PLAIN = 2048
 MAX_TEXT = 64 * 1024
-# What the reader in the guest takes, unpacked.
+# The limit of the reader in the guest, unpacked.
 MAX_JSON = 256 * 1024
 # A second default route stands behind the first, whose metric the kernel sets to 0 or 1024.
 SECOND_GATEWAY_METRIC = 1124
@@ -74,7 +74,7 @@ class Route:
     A ``metric`` of None leaves it to the guest. The default route is a NIC's gateway, not this.
 
     Raises:
-        UsageError: A value is not what it should be.
+        UsageError: A value is not valid.
     """
 
     to: str
@@ -95,13 +95,13 @@ class Route:
 
 @dataclass(frozen=True)
 class NIC:
-    """What one NIC of the guest shall have. Without addresses and DHCP it is left as it is.
+    """The configuration of one NIC of the guest. Without addresses and DHCP the NIC is left as it is.
 
     ``addresses`` have a prefix length (``10.0.0.2/24``, ``2001:db8::2/64``); ``mtu`` is in bytes;
-    ``search`` are DNS domains, the config's own where there are none.
+    ``search`` are DNS domains; if empty, those of the configuration.
 
     Raises:
-        UsageError: A value is not what it should be, or does not fit the others.
+        UsageError: A value is not valid, or does not fit the others.
     """
 
     mac: str
@@ -160,10 +160,10 @@ class NIC:
 
 @dataclass(frozen=True)
 class GuestConfig:
-    """What one guest shall be: its name, its NICs, and the search domains of NICs without own.
+    """The configuration of a guest: its name, its NICs, and the search domains of NICs without own.
 
     Raises:
-        UsageError: A value is not what it should be, or two NICs have one address.
+        UsageError: A value is not valid, or two NICs have one address.
     """
 
     hostname: str | None = None
@@ -185,7 +185,7 @@ def machine_id(nics: Iterable[NIC], style: Literal["nova", "original"] = "nova")
     """The text of ``machine.id``, byte for byte as the OpenStack drivers write it.
 
     Like those it has a NIC's first IPv4 address and first IPv4 name server and nothing of IPv6,
-    DHCP, routes, MTU or search domains; `left_out` names what is lost.
+    DHCP, routes, MTU or search domains; `left_out` names the values that are lost.
 
     Raises:
         UsageError: The original form with any other number of NICs than one.
@@ -223,7 +223,7 @@ def metadata(config: GuestConfig, instance_id: str) -> dict[str, str]:
 
     The network is in it as version 2 of cloud-init's network config, matched by MAC address; the
     NICs are called eth0, eth1 and so on, as every renderer of cloud-init needs a name. cloud-init
-    runs anew in the guest when ``instance_id`` changes.
+    runs again in the guest when ``instance_id`` changes.
 
     Raises:
         UsageError: ``instance_id`` is not of letters, digits and ``._:-``, or the text is too long.
@@ -237,7 +237,7 @@ def metadata(config: GuestConfig, instance_id: str) -> dict[str, str]:
     ethernets = {
         f"id{index}": _ethernet(nic, index, config.search, gateways)
         for index, nic in enumerate(config.nics)
-        # Of a NIC left alone nothing is said.
+        # A NIC without addresses is left as it is.
         if nic.addresses or nic.dhcp4 or nic.dhcp6
     }
     if ethernets:
@@ -252,14 +252,14 @@ def metadata(config: GuestConfig, instance_id: str) -> dict[str, str]:
 def extra_config(
     config: GuestConfig, form: Form, *, instance_id: str | None = None
 ) -> dict[str, str]:
-    """The extraConfig keys and values that say ``config`` in that form.
+    """The extraConfig keys and values of ``config`` in that form.
 
     The keys of two forms may be set on one machine where they differ: ``nova`` (or ``versioned``)
-    for an image with vimguest beside ``cloud-init`` for one with that.
+    for an image with vimguest, together with ``cloud-init`` for one with that.
 
     Raises:
-        UsageError: An unknown form, ``cloud-init`` without ``instance_id``, or what that form's own
-            function refuses.
+        UsageError: An unknown form, ``cloud-init`` without ``instance_id``, or a value that the
+            form's own function refuses.
     """
     match form:
         case "nova" | "original":
@@ -277,7 +277,7 @@ def extra_config(
 
 
 def left_out(config: GuestConfig, form: Form) -> tuple[str, ...]:
-    """What ``config`` says and that form cannot, in words for people; empty if nothing is lost."""
+    """The values of ``config`` that the form cannot express, in words; empty if nothing is lost."""
     if form in ("versioned", "cloud-init"):
         return ()
     lost = [f"hostname {config.hostname}"] if config.hostname is not None else []
@@ -314,7 +314,7 @@ def _record(nic: NIC) -> tuple[str, str, str, str, str, str]:
 
 
 def _nic_document(nic: NIC) -> dict[str, Any]:
-    """One NIC of the versioned form; what is not said is left out."""
+    """One NIC of the versioned form, without the values that are not set."""
     routes = [
         {"to": route.to, "via": route.via}
         | ({} if route.metric is None else {"metric": route.metric})
@@ -405,7 +405,7 @@ def _wrong(field: str, value: str, wanted: str) -> UsageError:
 
 
 def _distinct(nics: Sequence[NIC]) -> None:
-    """Refuse what would make two records mean one NIC, or two NICs one address."""
+    """Refuse two records for one NIC, and one address on two NICs."""
     if len(nics) > MAX_NICS:
         raise _wrong("nics", f"{len(nics)} NICs", f"at most {MAX_NICS} NICs")
     macs = [nic.mac.lower() for nic in nics]

@@ -1,4 +1,4 @@
-"""What the host is and how it is doing."""
+"""The host's hardware, state and datastores."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class DatastoreInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostInfo:
-    """A host, as last read. What it does not say is 0 or ""."""
+    """A host, as last read. A value that it does not report is 0 or ""."""
 
     name: str
     product: str
@@ -68,16 +68,16 @@ class HostInfo:
     datastores: tuple[DatastoreInfo, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return what `vimctl host show --json` prints."""
+        """Return the document that `vimctl host show --json` prints."""
         plain = {name: getattr(self, name) for name in self.__slots__ if name != "datastores"}
         return plain | {"datastores": [one.to_json() for one in self.datastores]}
 
 
 async def host_info(client: Client) -> HostInfo:
-    """Return what the only host says of itself (`HostSystem.summary`). Cancelling loses nothing.
+    """Return the properties of the only host (`HostSystem.summary`). Cancelling loses nothing.
 
     Raises:
-        NotFoundError: There is no host, or more than one (a vCenter).
+        NotFoundError: The inventory has no host, or more than one (a vCenter).
     """
     hosts = [row async for row in client.collect(vim25.HostSystem, "name", "summary")]
     if len(hosts) != 1:

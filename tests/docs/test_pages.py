@@ -9,7 +9,9 @@ from types import ModuleType
 
 import pytest
 
+from vimdriver import ESXDriver
 from vimdriver._cli.app import COMMANDS
+from vimdriver._verbs.verb import Verb
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -35,6 +37,14 @@ def test_every_exported_name_has_a_section(page: str) -> None:
     for name in found.__all__:
         listed = f"\n::: {module}.{name}\n" in made
         assert listed != isinstance(getattr(found, name), ModuleType), name
+
+
+def test_every_verb_of_the_driver_has_a_section() -> None:
+    made = PAGES.names(*PAGES.MODULES["vimdriver"])
+    verbs = [value for value in vars(ESXDriver).values() if isinstance(value, Verb)]
+    assert verbs
+    for verb in verbs:
+        assert f"\n::: {verb.function.__module__}.{verb.function.__name__}\n" in made
 
 
 def test_the_errors_begin_with_their_tree() -> None:

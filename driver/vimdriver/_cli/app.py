@@ -20,7 +20,8 @@ _NOUNS: Final = {
     "guest": "Render and set the guest configuration of machines.",
 }
 
-# Command to where it lives and its line of help, in the order of `vimctl --help`.
+# Command to where it lives and its line of help, in the order of `vimctl --help`. `verbs:NAME` is
+# made from the driver's verb of that name.
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "demo": ("demo:demo", "Run a demonstration with a simulated host and image service."),
     "sim": ("sim:sim", "Run a simulated ESX host."),
@@ -42,15 +43,15 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "instance show": ("instance:show", "Show one machine."),
     "instance spawn": ("instance:spawn", "Create a machine from an image and power it on."),
     "instance destroy": ("instance:destroy", "Remove machines and their files."),
-    "instance start": ("instance:start", "Power a machine on."),
-    "instance stop": ("instance:stop", "Power a machine off."),
+    "instance start": ("verbs:power_on", "Power a machine on."),
+    "instance stop": ("verbs:power_off", "Power a machine off."),
     "instance shutdown": ("instance:shutdown", "Shut down the guest of a machine."),
     "instance reboot": ("instance:reboot", "Reboot the guest."),
-    "instance suspend": ("instance:suspend", "Suspend a machine to disk."),
-    "instance resume": ("instance:resume", "Resume a suspended machine."),
-    "instance snapshot": ("snapshot:take", "Take a snapshot of a machine."),
+    "instance suspend": ("verbs:suspend", "Suspend a machine to disk."),
+    "instance resume": ("verbs:resume", "Resume a suspended machine."),
+    "instance snapshot": ("verbs:snapshot", "Take a snapshot of a machine."),
     "instance snapshots": ("snapshot:list_", "List a machine's snapshots."),
-    "instance revert": ("snapshot:revert", "Revert a machine to a snapshot."),
+    "instance revert": ("verbs:revert_snapshot", "Revert a machine to a snapshot."),
     "instance remove-snapshot": ("snapshot:remove", "Remove a snapshot."),
     "instance console": ("screen:console", "Get a ticket for a machine's console."),
     "instance screenshot": ("screen:screenshot", "Save a screenshot of a machine."),
@@ -58,7 +59,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "instance events": ("events:events", "Show the events of machines."),
     "host show": ("host:show", "Show the hardware, usage and datastores of the host."),
     "network ls": ("network:ls", "List the host's port groups."),
-    "network ensure-vlan": ("network:ensure_vlan", "Create a port group for a VLAN."),
+    "network ensure-vlan": ("verbs:ensure_vlan", "Create a port group for a VLAN."),
     "network remove-vlan": ("network:remove_vlan", "Remove a port group that vimctl created."),
     "guest render": ("guest:render", "Print the guest configuration without a host."),
     "guest set": ("guest:set_", "Set the guest configuration of a machine."),

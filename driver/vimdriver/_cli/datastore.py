@@ -200,7 +200,7 @@ async def put(
     """
     from vimdriver._images.sink import temporary_name
     from vimdriver._journal import Uploading
-    from vimdriver._steps.undo import Undo
+    from vimdriver._verbs import Rollback
     from vimdriver.errors import FileConflictError
     from vimlib import vim25
     from vimlib._session.shield import finish
@@ -222,8 +222,8 @@ async def put(
 
         with meter(output) as progress:
             progress.start(local.name, size)
-            async with Undo(seconds=_CLEANUP_SECONDS, journal=journal) as undo:
-                await undo.begin(str(part), remove, entry)
+            async with Rollback(seconds=_CLEANUP_SECONDS, journal=journal) as rollback:
+                await rollback.begin(str(part), remove, entry)
                 await store.upload(
                     part,
                     local,
@@ -235,7 +235,7 @@ async def put(
                     await finish(store.move(part, target, overwrite=overwrite))
                 except vim25.FileAlreadyExists:
                     raise FileConflictError(path=str(target), hint=_CONFLICT) from None
-                undo.keep()
+                rollback.keep()
             progress.end(local.name)
         found = await store.stat(target)
     output.document(entry_document(found), f"{found.path}: {size_text(found.size)}")

@@ -29,13 +29,9 @@ __all__ = [
     "destroy",
     "list_",
     "reboot",
-    "resume",
     "show",
     "shutdown",
     "spawn",
-    "start",
-    "stop",
-    "suspend",
 ]
 
 COLUMNS = ("uuid", "name", "power_state", "cpus", "memory_mb", "moref")
@@ -160,20 +156,6 @@ async def _power(
     show_instance(found, output)
 
 
-async def start(
-    instance: Ref, /, *, connection: Connection = CONNECTION, output: Output = OUTPUT
-) -> None:
-    """Power a machine on."""
-    await _power(connection, output, lambda driver: driver.power_on(instance))
-
-
-async def stop(
-    instance: Ref, /, *, connection: Connection = CONNECTION, output: Output = OUTPUT
-) -> None:
-    """Power a machine off, without shutting its guest down."""
-    await _power(connection, output, lambda driver: driver.power_off(instance))
-
-
 async def shutdown(
     instance: Ref,
     /,
@@ -216,17 +198,3 @@ async def reboot(
     await _power(
         connection, output, lambda driver: driver.reboot(instance, soft=not hard, force=force)
     )
-
-
-async def suspend(
-    instance: Ref, /, *, connection: Connection = CONNECTION, output: Output = OUTPUT
-) -> None:
-    """Suspend a machine to disk."""
-    await _power(connection, output, lambda driver: driver.suspend(instance))
-
-
-async def resume(
-    instance: Ref, /, *, connection: Connection = CONNECTION, output: Output = OUTPUT
-) -> None:
-    """Resume a suspended machine."""
-    await _power(connection, output, lambda driver: driver.resume(instance))

@@ -2,47 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from vimdriver._cli.connection import CONNECTION, Connection
-from vimdriver._cli.flags import within
 from vimdriver._cli.instance import opened
 from vimdriver._cli.keeping import KEEPING, Keeping
 from vimdriver._cli.output import OUTPUT, Output
 from vimlib.errors import printable
 
-__all__ = ["ensure_vlan", "ls", "remove_vlan"]
+__all__ = ["ls", "remove_vlan"]
 
 
 async def ls(*, connection: Connection = CONNECTION, output: Output = OUTPUT) -> None:
     """List the host's port groups."""
-    from vimdriver._networks.facts import list_port_groups
+    from vimdriver._networks import list_port_groups
 
     async with connection.client() as client:
         groups = await list_port_groups(client)
     output.table(("name", "vlan", "vswitch"), [group.to_json() for group in groups])
-
-
-async def ensure_vlan(
-    name: str,
-    vlan: Annotated[int, within(0, 4094)],
-    /,
-    *,
-    interface: str = "vmnic0",
-    keeping: Keeping = KEEPING,
-    connection: Connection = CONNECTION,
-    output: Output = OUTPUT,
-) -> None:
-    """Create a port group for a VLAN if it is missing; one with other settings is an error.
-
-    Args:
-        name: Name of the port group.
-        vlan: VLAN ID, 0 to 4094.
-        interface: Physical NIC whose virtual switch the port group is on.
-    """
-    async with opened(connection, keeping) as driver:
-        group = await driver.ensure_vlan(name, vlan, interface=interface)
-    output.fields(group.to_json())
 
 
 async def remove_vlan(

@@ -12,7 +12,7 @@ from vimdriver._cli.instance import Ref, opened
 from vimdriver._cli.output import OUTPUT, Output
 from vimlib.errors import printable
 
-__all__ = ["list_", "remove", "revert", "take"]
+__all__ = ["list_", "remove"]
 
 _COLUMNS = ("name", "moref", "created", "power_state", "parent", "current", "description")
 Which = Annotated[str, Parameter(help="Reference or name of the snapshot.")]
@@ -25,46 +25,6 @@ async def list_(
     async with opened(connection) as driver:
         found = await driver.snapshots(instance)
     output.table(_COLUMNS, [snapshot.to_json() for snapshot in found])
-
-
-async def take(
-    instance: Ref,
-    name: str,
-    /,
-    *,
-    description: str = "",
-    memory: Flag = False,
-    quiesce: Flag = False,
-    connection: Connection = CONNECTION,
-    output: Output = OUTPUT,
-) -> None:
-    """Take a snapshot of a machine.
-
-    Args:
-        name: Name of the snapshot.
-        description: Description of the snapshot.
-        memory: Include the memory of a running machine.
-        quiesce: Quiesce the guest's file systems first, which requires its tools.
-    """
-    async with opened(connection) as driver:
-        made = await driver.snapshot(
-            instance, name, description=description, memory=memory, quiesce=quiesce
-        )
-    output.fields(made.to_json())
-
-
-async def revert(
-    instance: Ref,
-    snapshot: Which,
-    /,
-    *,
-    connection: Connection = CONNECTION,
-    output: Output = OUTPUT,
-) -> None:
-    """Revert a machine to a snapshot. Its current state is lost."""
-    async with opened(connection) as driver:
-        found = await driver.revert_snapshot(instance, snapshot)
-    output.fields(found.to_json())
 
 
 async def remove(

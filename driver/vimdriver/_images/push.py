@@ -19,10 +19,9 @@ from vimdriver._images.glance import GlanceImage
 from vimdriver._images.hashing import algorithm_name
 from vimdriver._images.sink import DatastoreSink, temporary_name
 from vimdriver._journal import MemoryJournal, Uploading
-from vimdriver._licence import licensed
-from vimdriver._steps import files
-from vimdriver._steps.room import free_space
-from vimdriver._steps.undo import Undo
+from vimdriver._verbs import Rollback
+from vimdriver._verbs.host import free_space
+from vimdriver._verbs.verb import licensed
 from vimdriver.errors import FileConflictError, NoSpaceError
 from vimlib import vim25
 from vimlib._datastore import DatastorePath
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from vimdriver._images.source import ImageInfo, ImageSource, ImageStore
     from vimdriver._journal import Journal
     from vimlib._client import Client
+    from vimlib._datastore import Datastore
 
 __all__ = ["PushEvent", "PushResult", "push_images"]
 
@@ -299,18 +299,19 @@ class _Push:
     async def _move(
         self, check: BodyCheck, folder: DatastorePath, mover: BodyMover, since: float
     ) -> None:
-        datastore = self.client.datastore(folder.datastore)
+        settle = self.config.settle_seconds
+        datastore = self.client.datastore(folder.datastore, settle=settle)
         target = folder / self.target
         if not self.overwrite:
             await self._refuse_existing(target)
         part = target.with_name(temporary_name(target.name, self.config.owner))
 
         async def remove() -> None:
-            await files.delete(self.client, part, self.config)
+            await datastore.delete(part, missing_ok=True, timeout=self.config.task_seconds)
 
         entry = Uploading(host=self.client.host, owner=self.config.owner, path=str(part))
-        async with Undo(seconds=CLEANUP_SECONDS, journal=self.journal) as undo:
-            await undo.begin(str(part), remove, entry)
+        async with Rollback(seconds=CLEANUP_SECONDS, journal=self.journal) as rollback:
+            await rollback.begin(str(part), remove, entry)
             report = await mover.move(
                 self.source,
                 DatastoreSink(datastore, part),
@@ -321,8 +322,10 @@ class _Push:
             if self.read_back:
                 assert report.hash is not None, "every image of a push is hashed"
                 await datastore.compare(part, report.hash, algorithm_name(report.hash_algo))
-            await finish(self._publish(part, target, report.bytes), what=f"move to {target}")
-            undo.keep()
+            await finish(
+                self._publish(datastore, part, target, report.bytes), what=f"move to {target}"
+            )
+            rollback.keep()
         self.result = PushResult(
             image=self.ref,
             datastore_path=str(target),
@@ -334,11 +337,17 @@ class _Push:
         )
         self.tell(PushEvent("done", self.ref, report.bytes, self.result))
 
-    async def _publish(self, part: DatastorePath, target: DatastorePath, size: int) -> None:
+    async def _publish(
+        self, datastore: Datastore, part: DatastorePath, target: DatastorePath, size: int
+    ) -> None:
         """Move the whole file into place; nothing after this can fail."""
         try:
-            await files.move(
-                self.client, part, target, self.config, size=size, overwrite=self.overwrite
+            await datastore.move(
+                part,
+                target,
+                size=size,
+                overwrite=self.overwrite,
+                timeout=self.config.task_seconds,
             )
         except vim25.FileAlreadyExists:
             raise FileConflictError(path=str(target)) from None

@@ -1,6 +1,6 @@
 """Machines: one module a verb or noun.
 
-`types`, `plan` and `devices` are pure: what a caller says, what will be done, the API's specs.
-`lookup`, `place`, `spawn`, `removal`, `power`, `snapshots`, `screen`, `guest` act, in steps of
-`vimdriver._steps`.
+`types`, `plan` and `devices` are pure: specifications, and the API's objects made from them.
+`machine` finds and reads machines. `spawn`, `destroy`, `power`, `snapshots`, `guest` and `screen`
+are the verbs that write, in the shape of `vimdriver._verbs`; `diagnostics` and `events` only read.
 """

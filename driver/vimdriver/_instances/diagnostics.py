@@ -1,6 +1,6 @@
-"""How a machine is doing: what nova's `get_diagnostics` asks for, read in one call.
+"""A machine's state and use of resources, as nova's `get_diagnostics` needs them, in one call.
 
-The host measures every 20 seconds or so; what it has not measured, or is too old to tell, is None.
+The host measures about every 20 seconds; a value that it has not measured or does not know is None.
 Counters of disk and network traffic are not here: they are the PerformanceManager's.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from vimdriver._instances import lookup
+from vimdriver._instances import machine
 from vimlib import vim25
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class CPUFigures:
     used_mhz: int | None = None
     """Of all of them together (`quickStats.overallCpuUsage`)."""
     wanted_mhz: int | None = None
-    """What they would use if nobody else did (`overallCpuDemand`)."""
+    """Their demand if no other machine used the host (`overallCpuDemand`)."""
     limit_mhz: int | None = None
     """`runtime.maxCpuUsage`; None while it does not run."""
 
@@ -51,15 +51,15 @@ class MemoryFigures:
 
     size_mb: int
     active_mb: int | None = None
-    """What the guest has lately touched (`quickStats.guestMemoryUsage`)."""
+    """Recently used by the guest (`quickStats.guestMemoryUsage`)."""
     host_mb: int | None = None
-    """What it takes of the host's (`hostMemoryUsage`)."""
+    """Used of the host's memory (`hostMemoryUsage`)."""
     shared_mb: int | None = None
     ballooned_mb: int | None = None
     swapped_mb: int | None = None
     """By the host, not by the guest."""
     overhead_mb: int | None = None
-    """What the host needs to run it (`consumedOverheadMemory`)."""
+    """Used by the host to run it (`consumedOverheadMemory`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,14 +69,14 @@ class DiskFigures:
     label: str
     """As `Hard disk 1`."""
     path: str
-    """Datastore path; "" for a disk that is no file."""
+    """Datastore path; "" for a disk without a file."""
     capacity: int
     """Bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileSystemFigures:
-    """A file system within the guest, as its tools tell."""
+    """A file system of the guest, as its tools report it."""
 
     path: str
     capacity: int | None
@@ -97,12 +97,12 @@ class NICFigures:
     """Name of the port group; "" where it is on none of this host."""
     connected: bool
     addresses: tuple[str, ...] = ()
-    """As the guest's tools tell."""
+    """As the guest's tools report them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnostics:
-    """How a machine is doing, as last measured."""
+    """A machine's state and use of resources, as last measured."""
 
     uuid: str
     name: str
@@ -152,26 +152,26 @@ def _plain(value: Any) -> Any:
 
 
 async def diagnostics(client: Client, ref: str) -> Diagnostics:
-    """Return how a machine is doing. Cancelling loses nothing.
+    """Return a machine's state and use of resources. Cancelling loses nothing.
 
     Raises:
-        NotFoundError: There is no such machine.
+        NotFoundError: The machine does not exist.
         NoPermission: The role may not read it.
     """
-    vm = await lookup.find(client, ref)
-    row = await client.get(vm, "summary", "guest", "config.hardware.device", *lookup.PATHS)
+    vm = await machine.find(client, ref)
+    row = await client.get(vm, "summary", "guest", "config.hardware.device", *machine.PATHS)
     names = {
         found.obj: str(found.props.get("name") or "")
         async for found in client.collect(vim25.Network, "name")
     }
-    # Without the summary there is nothing to tell: why it could not be read is the error.
-    return _of(lookup.instance_of(row), row.props | {"summary": row["summary"]}, names)
+    # Without the summary no figure is known: the reason why it could not be read is the error.
+    return _of(machine.instance_of(row), row.props | {"summary": row["summary"]}, names)
 
 
 def _of(
     instance: Instance, props: dict[str, Any], networks: dict[vim25.Network, str]
 ) -> Diagnostics:
-    """Return what the properties say. No I/O."""
+    """Return the diagnostics in a machine's properties. No I/O."""
     summary: vim25.VirtualMachineSummary = props["summary"]
     runtime, stats, storage = summary.runtime, summary.quickStats, summary.storage
     guest: vim25.GuestInfo | None = props.get("guest")

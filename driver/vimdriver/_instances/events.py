@@ -1,10 +1,10 @@
-"""What happens to machines, as the host tells it."""
+"""Events of machines, as the host reports them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vimdriver._instances import lookup
+from vimdriver._instances import machine
 from vimlib import vim25
 from vimlib._collector.stream import Stream
 from vimlib.errors import UsageError
@@ -19,13 +19,13 @@ __all__ = ["InstanceEvents"]
 
 
 class InstanceEvents(Stream[vim25.Event]):
-    """What `ESXDriver.events` returns: ``async for event in driver.events(...)``.
+    """The result of `ESXDriver.events`: ``async for event in driver.events(...)``.
 
-    Each pass over it looks the machine up anew. Leaving the loop gives back what is on the host; see
+    Each iteration looks the machine up again. Leaving the loop releases its objects on the host; see
     `Stream`.
 
     Raises:
-        NotFoundError: While iterating: there is no such machine.
+        NotFoundError: While iterating: the machine does not exist.
         UsageError: `since` has no time zone.
         TransportError: While iterating: the host was away for longer than the client's patience.
     """
@@ -48,7 +48,7 @@ class InstanceEvents(Stream[vim25.Event]):
         if self._ref is not None:
             spec = vim25.EventFilterSpec(
                 entity=vim25.EventFilterSpecByEntity(
-                    entity=await lookup.find(self._client, self._ref),
+                    entity=await machine.find(self._client, self._ref),
                     recursion=vim25.EventFilterSpecRecursionOption.self_,
                 )
             )

@@ -1,31 +1,28 @@
-"""What a machine tells its guest, written anew while it runs."""
+"""A machine's configuration for its guest, changed while it runs."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vimdriver import _guestinfo as guestinfo
-from vimdriver._instances import lookup
-from vimdriver._steps.outcome import run_task
+from vimdriver._instances.machine import find, marks_of
+from vimdriver._verbs import Host, Plan, Run, Step, returns, verb
 from vimlib import vim25
-from vimlib._session.shield import finish
 from vimlib.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from vimdriver._config import DriverConfig
     from vimdriver._guestinfo import Form, GuestConfig
-    from vimlib._client import Client
 
 __all__ = ["check_cards", "set_guest_info"]
 
 
 def check_cards(guest: GuestConfig, devices: Iterable[vim25.VirtualDevice], machine: str) -> None:
-    """Check that each NIC has a card of its MAC: the guest finds it by nothing else.
+    """Check that each NIC has a card of its MAC, by which the guest finds it.
 
     Raises:
-        UsageError: One has not; names those that are there.
+        UsageError: One has none; names the cards of the machine.
     """
     there = [
         (device.macAddress or "").lower()
@@ -40,52 +37,54 @@ def check_cards(guest: GuestConfig, devices: Iterable[vim25.VirtualDevice], mach
             )
 
 
+@verb
 async def set_guest_info(
-    client: Client, ref: str, guest: GuestConfig, config: DriverConfig, *, form: Form | None = None
-) -> dict[str, str]:
-    """Write `guest` into a machine's extraConfig (`ReconfigVM_Task`), running or not; return what was set.
+    host: Host, ref: str, config: GuestConfig, *, form: Form | None = None
+) -> Plan[dict[str, str]]:
+    """Write a guest's configuration into a machine's extraConfig (`ReconfigVM_Task`), running or not.
 
-    The guest sees it when it asks the next time: its helper, or cloud-init, at the next boot. The
-    keys of other forms stay as they are. Cancelling waits for the task.
+    Returns the keys that were set. The guest's helper, or cloud-init, reads them at the next boot.
+    The keys of other forms stay as they are. Cancelling waits for the task.
 
     Args:
-        client: The host.
+        host: The host.
         ref: uuid, name or moref's value.
-        guest: What the guest shall be.
-        config: Deadlines, and the form where none is given.
-        form: See `vimdriver._guestinfo`.
+        config: The guest's configuration.
+        form: See `vimdriver._guestinfo`; None takes `DriverConfig.guest_form`.
 
     Raises:
-        NotFoundError: There is no such machine.
-        UsageError: A NIC's MAC is none of the machine's, the form cannot say it, or can say none of
-            it, so that it would only take away what the guest has been told.
+        NotFoundError: The machine does not exist.
+        UsageError: The machine has no card of a NIC's MAC, or the form cannot express the
+            configuration, or any of it, so that it would only remove the guest's present one.
     """
-    vm = await lookup.find(client, ref)
-    row = await client.get(vm, "config.instanceUuid", "config.hardware.device")
-    check_cards(guest, row.props.get("config.hardware.device") or [], ref)
+    form = form or host.config.guest_form
+    vm = await find(host.client, ref)
+    row = await host.client.get(vm, "config.instanceUuid", "config.hardware.device")
+    check_cards(config, row.props.get("config.hardware.device") or [], ref)
     wanted = guestinfo.extra_config(
-        guest,
-        form or config.guest_form,
+        config,
+        form,
         # The same for ever: to cloud-init another one is another machine.
         instance_id=row.props.get("config.instanceUuid"),
     )
-    if guest != guestinfo.GuestConfig() and not any(wanted.values()):
+    if config != guestinfo.GuestConfig() and not any(wanted.values()):
         raise UsageError(
-            f"the form {form or config.guest_form} requires a NIC",
+            f"the form {form} requires a NIC",
             hint="Give the machine's NICs too, or use the form versioned.",
         )
     change = vim25.VirtualMachineConfigSpec(
         extraConfig=[vim25.OptionValue(key=key, value=value) for key, value in wanted.items()]
     )
 
-    async def is_set() -> bool | None:
-        found = await client.get(vm, "config.extraConfig")
-        there = {o.key: o.value for o in found.props.get("config.extraConfig") or []}
+    async def probe(run: Run) -> bool | None:
+        there = marks_of(await run.host.client.get(vm, "config.extraConfig"))
         # A host drops a key whose value is empty.
         return all(there.get(key, "") == value for key, value in wanted.items()) or None
 
-    async def work() -> None:
-        await run_task(client, lambda: vm.ReconfigVM_Task(change), config, look=is_set, of=vm)
-
-    await finish(work(), what=f"guest info of {ref}")
-    return wanted
+    step = Step[Any](
+        title=f"set {', '.join(sorted(wanted))} (ReconfigVM_Task)",
+        call=lambda run: vm.ReconfigVM_Task(change),
+        probe=probe,
+        of=lambda run: vm,
+    )
+    return Plan(f"set guest info of {ref}", (step,), returns(wanted))

@@ -1,4 +1,4 @@
-"""Decide what a spawn will do, before it does any of it. No I/O."""
+"""A machine to spawn, in the API's terms: checked and computed from its specification. No I/O."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from vimdriver import _guestinfo as guestinfo
 from vimdriver._images.check import ARCHIVES
 from vimdriver._images.inspect.magic import FOREIGN, detect
 from vimdriver._instances.devices import ADAPTERS, disk_type_adapter, nic
+from vimdriver._instances.machine import MAKING_KEY, OWNER_KEY, SPAWN_KEY
 from vimdriver.errors import ImageUnacceptableError
 from vimlib import vim25
 from vimlib.errors import UsageError
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from vimdriver._instances.types import InstanceSpec, NICSpec
 
 __all__ = [
-    "MAKING_KEY",
-    "OWNER_KEY",
-    "SPAWN_KEY",
     "SpawnPlan",
     "check_beginning",
     "guest_config",
@@ -30,23 +28,13 @@ __all__ = [
     "plan_spawn",
 ]
 
-OWNER_KEY: Final = "vimlib.owner"
-"""extraConfig key that marks what we made; managedBy is younger than API 4.1."""
-SPAWN_KEY: Final = "vimlib.spawn"
-"""extraConfig key of the one spawn that made a machine: what another made under the same uuid at the
-same time is told apart by it, and left alone."""
-MAKING_KEY: Final = "vimlib.making"
-"""extraConfig key of a machine that has no disk yet: when it was begun, by the host's clock. It comes
-with the call that makes the machine and goes with the one that gives it its disk, so there is never a
-half-made machine without it, nor a whole one with it."""
-
 _KIB: Final = 1 << 10
 _GIB: Final = 1 << 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpawnPlan:
-    """What a spawn will do."""
+    """The machine and its disk."""
 
     config: vim25.VirtualMachineConfigSpec
     adapter: str
@@ -59,7 +47,7 @@ class SpawnPlan:
 
     @property
     def needed(self) -> int:
-        """Bytes of room on the datastore."""
+        """Bytes of free space that the datastore must have."""
         return self.capacity_kb * _KIB
 
     @property
@@ -69,7 +57,7 @@ class SpawnPlan:
 
 
 def guest_config(spec: InstanceSpec) -> guestinfo.GuestConfig:
-    """Return what the guest shall know about its network.
+    """Return the guest's network configuration.
 
     A NIC without a MAC is left out: the host chooses it, and the guest finds cards by MAC.
     """
@@ -81,10 +69,10 @@ def guest_config(spec: InstanceSpec) -> guestinfo.GuestConfig:
 
 
 def guest_nic(card: NICSpec) -> guestinfo.NIC:
-    """Return what the guest shall know of one card.
+    """Return the guest's configuration of one card.
 
     Raises:
-        UsageError: The card has no MAC, or a value is not what it should be.
+        UsageError: The card has no MAC, or a value is not valid.
     """
     if card.mac is None:
         raise UsageError(
@@ -113,9 +101,9 @@ def _extra_config(
     pairs: dict[str, str] = {}
     guest = guest_config(spec)
     if guest.nics or guest.hostname or guest.search:
-        said = guestinfo.extra_config(guest, config.guest_form, instance_id=spec.uuid)
+        settings = guestinfo.extra_config(guest, config.guest_form, instance_id=spec.uuid)
         # A name alone is nothing in nova's form.
-        pairs |= {key: value for key, value in said.items() if value}
+        pairs |= {key: value for key, value in settings.items() if value}
     pairs |= dict(spec.extra_config)
     # Last: nothing that a caller gives may stand in for the marks.
     marks = {OWNER_KEY: config.owner, SPAWN_KEY: token, MAKING_KEY: making}
@@ -125,10 +113,10 @@ def _extra_config(
 
 
 def check_beginning(head: bytes, image: str) -> None:
-    """Judge how an image begins whose source does not say what it is; `head` has `magic.PREFIX` bytes.
+    """Check the beginning (`magic.PREFIX` bytes) of an image whose source does not state its format.
 
     Raises:
-        ImageUnacceptableError: It is in a format of its own: a guest would see that, not its disk.
+        ImageUnacceptableError: It is in another format: a guest would see that, not its disk.
     """
     if (found := detect(head)) in FOREIGN:
         raise not_flat(found, image)
@@ -181,7 +169,7 @@ def plan_spawn(
     token: str = "",
     making: str = "",
 ) -> SpawnPlan:
-    """Return the plan, or say why there is none.
+    """Return the machine to spawn.
 
     `token` and `making` become the machine's `SPAWN_KEY` and `MAKING_KEY`.
 

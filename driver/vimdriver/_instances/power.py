@@ -1,145 +1,173 @@
-"""Power operations: each says what it found, none pretends."""
+"""Power operations. Each reads the result from the host; none assumes it."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from vimdriver._instances import lookup
-from vimdriver._instances.types import PowerChange
-from vimdriver._steps.outcome import run_task
+from vimdriver._instances.machine import find, read, reads
+from vimdriver._instances.types import Instance, PowerAction, PowerChange
+from vimdriver._verbs import Host, Plan, Run, Step, verb
 from vimdriver.errors import GuestTimeoutError, GuestToolsError, InstanceStateError
 from vimlib import vim25
-from vimlib._session.shield import finish
 from vimlib.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from vimdriver._config import DriverConfig
-    from vimdriver._instances.types import Instance, PowerAction
-    from vimlib._client import Client
+__all__ = ["power_off", "power_on", "power_step", "reboot", "resume", "shutdown", "suspend"]
 
-__all__ = ["power_off", "power_on", "reboot", "resume", "shutdown", "start", "suspend"]
-
-_State = vim25.VirtualMachinePowerState
+_ON: Final = vim25.VirtualMachinePowerState.poweredOn
+_OFF: Final = vim25.VirtualMachinePowerState.poweredOff
+_SUSPENDED: Final = vim25.VirtualMachinePowerState.suspended
 
 
-async def _task(
-    client: Client,
-    vm: vim25.VirtualMachine,
-    start: Callable[[], Awaitable[vim25.Task[None]]],
-    config: DriverConfig,
+_Call: TypeAlias = "Callable[[vim25.VirtualMachine], Awaitable[vim25.Task[None]]]"
+_CALLS: Final[dict[str, tuple[str, _Call]]] = {
+    _ON: ("power it on (PowerOnVM_Task)", lambda vm: vm.PowerOnVM_Task()),
+    _OFF: ("cut its power (PowerOffVM_Task)", lambda vm: vm.PowerOffVM_Task()),
+    _SUSPENDED: ("suspend it (SuspendVM_Task)", lambda vm: vm.SuspendVM_Task()),
+}
+_RESET: Final[tuple[str, _Call]] = ("reset it (ResetVM_Task)", lambda vm: vm.ResetVM_Task())
+
+
+def power_step(
+    machine: Callable[[Run], vim25.VirtualMachine],
+    state: str,
+    given: tuple[str, _Call] | None = None,
     *,
-    done: str,
-    tells: bool = True,
-) -> None:
-    """Run one power task. That the machine is in the wanted state already is as good.
+    unless: Step[bool] | None = None,
+) -> Step[Any]:
+    """Return the step that brings a machine into a power state. One that is in it already is fine.
 
-    With `tells` false the state does not tell whether it ran, so a lost answer stays an error.
+    Another call may be `given`, whose execution the state does not show. It is skipped if `unless`
+    was run and found that it need not be.
     """
+    title, call = given or _CALLS[state]
 
-    async def is_done() -> bool | None:
-        row = await client.get(vm, "runtime.powerState")
-        return (tells and row.props.get("runtime.powerState") == done) or None
+    async def start(run: Run) -> vim25.Task[None] | None:
+        return None if unless is not None and run.get(unless) else await call(machine(run))
 
-    async def work() -> None:
-        try:
-            await run_task(client, start, config, look=is_done, of=vm)
-        except vim25.InvalidPowerState as fault:
-            if fault.existingState != done:
-                raise InstanceStateError(
-                    name=vm.moref[1],
-                    state=str(fault.existingState),
-                    needed=str(fault.requestedState),
-                ) from None
+    async def probe(run: Run) -> bool | None:
+        row = await run.host.client.get(machine(run), "runtime.powerState")
+        return (given is None and row.props.get("runtime.powerState") == state) or None
 
-    await finish(work(), what=f"power of {vm!r}")
+    def refused(run: Run, fault: vim25.MethodFault) -> None:
+        if not isinstance(fault, vim25.InvalidPowerState):
+            raise fault
+        if fault.existingState != state:
+            raise InstanceStateError(
+                name=machine(run).moref[1],
+                state=str(fault.existingState),
+                needed=str(fault.requestedState),
+            ) from None
 
-
-async def power_on(client: Client, ref: str, config: DriverConfig) -> Instance:
-    """Power on (`PowerOnVM_Task`); a running machine stays as it is. Cancelling waits for the task."""
-    vm = await lookup.find(client, ref)
-    await start(client, vm, config)
-    return await lookup.read(client, vm)
-
-
-async def start(client: Client, vm: vim25.VirtualMachine, config: DriverConfig) -> None:
-    """Power on this very machine; see `power_on`."""
-    await _task(client, vm, vm.PowerOnVM_Task, config, done=_State.poweredOn)
+    return Step[Any](
+        title=title + (", unless the guest does it" if unless else ""),
+        call=start,
+        probe=probe,
+        refused=refused,
+        of=machine,
+    )
 
 
-async def power_off(client: Client, ref: str, config: DriverConfig) -> Instance:
-    """Cut the power (`PowerOffVM_Task`); one that is off stays so. Cancelling waits for the task."""
-    vm = await lookup.find(client, ref)
-    await _task(client, vm, vm.PowerOffVM_Task, config, done=_State.poweredOff)
-    return await lookup.read(client, vm)
+@verb
+async def power_on(host: Host, ref: str) -> Plan[Instance]:
+    """Power a machine on (`PowerOnVM_Task`); a running machine stays as it is.
 
-
-async def _demand_state(client: Client, vm: vim25.VirtualMachine, *needed: str) -> str:
-    row = await client.get(vm, "runtime.powerState")
-    state = str(row["runtime.powerState"])
-    if state not in needed:
-        raise InstanceStateError(name=vm.moref[1], state=state, needed=" or ".join(needed))
-    return state
-
-
-async def suspend(client: Client, ref: str, config: DriverConfig) -> Instance:
-    """Suspend to disk (`SuspendVM_Task`). Cancelling waits for the task.
+    Cancelling waits for the task.
 
     Raises:
-        InstanceStateError: It is off. A suspended one stays so.
+        NotFoundError: The machine does not exist.
     """
-    vm = await lookup.find(client, ref)
-    if await _demand_state(client, vm, _State.poweredOn, _State.suspended) == _State.poweredOn:
-        await _task(client, vm, vm.SuspendVM_Task, config, done=_State.suspended)
-    return await lookup.read(client, vm)
+    vm = await find(host.client, ref)
+    return Plan(f"power on {ref}", (power_step(lambda run: vm, _ON),), reads(vm))
 
 
-async def resume(client: Client, ref: str, config: DriverConfig) -> Instance:
-    """Wake a suspended machine (`PowerOnVM_Task`). Cancelling waits for the task.
+@verb
+async def power_off(host: Host, ref: str) -> Plan[Instance]:
+    """Cut a machine's power (`PowerOffVM_Task`); one that is off stays so.
+
+    Cancelling waits for the task.
 
     Raises:
+        NotFoundError: The machine does not exist.
+    """
+    vm = await find(host.client, ref)
+    return Plan(f"power off {ref}", (power_step(lambda run: vm, _OFF),), reads(vm))
+
+
+async def _gather(host: Host, ref: str, *allowed: str) -> tuple[vim25.VirtualMachine, str]:
+    """Return a machine and its power state.
+
+    Raises:
+        InstanceStateError: The power state is not an allowed one.
+    """
+    vm = await find(host.client, ref)
+    state = str((await host.client.get(vm, "runtime.powerState"))["runtime.powerState"])
+    if state not in allowed:
+        raise InstanceStateError(name=vm.moref[1], state=state, needed=" or ".join(allowed))
+    return vm, state
+
+
+@verb
+async def suspend(host: Host, ref: str) -> Plan[Instance]:
+    """Suspend a machine to disk (`SuspendVM_Task`); a suspended one stays so.
+
+    Cancelling waits for the task.
+
+    Raises:
+        NotFoundError: The machine does not exist.
+        InstanceStateError: It is off.
+    """
+    vm, state = await _gather(host, ref, _ON, _SUSPENDED)
+    step = power_step(lambda run: vm, _SUSPENDED)
+    return Plan(f"suspend {ref}", (step,) if state == _ON else (), reads(vm))
+
+
+@verb
+async def resume(host: Host, ref: str) -> Plan[Instance]:
+    """Resume a suspended machine (`PowerOnVM_Task`). Cancelling waits for the task.
+
+    Raises:
+        NotFoundError: The machine does not exist.
         InstanceStateError: It is not suspended.
     """
-    vm = await lookup.find(client, ref)
-    await _demand_state(client, vm, _State.suspended)
-    await _task(client, vm, vm.PowerOnVM_Task, config, done=_State.poweredOn)
-    return await lookup.read(client, vm)
+    vm, _ = await _gather(host, ref, _SUSPENDED)
+    return Plan(f"resume {ref}", (power_step(lambda run: vm, _ON),), reads(vm))
 
 
+@verb
 async def reboot(
-    client: Client, ref: str, config: DriverConfig, *, soft: bool = True, force: bool = False
-) -> PowerChange:
+    host: Host, ref: str, *, soft: bool = True, force: bool = False
+) -> Plan[PowerChange]:
     """Ask the guest to reboot (`RebootGuest`). Returns when it was asked, before it has rebooted.
 
     With `force`, a guest without running tools is reset (`ResetVM_Task`). With `soft` false the
     guest is not asked: it is always a reset. Cancelling waits for the call.
 
     Raises:
+        NotFoundError: The machine does not exist.
         InstanceStateError: It is not running.
         GuestToolsError: VMware Tools do not run in the guest. The machine is as it was.
     """
-    vm = await lookup.find(client, ref)
-    await _demand_state(client, vm, _State.poweredOn)
-    if soft:
-        try:
-            await finish(vm.RebootGuest())
-        except vim25.ToolsUnavailable as fault:
-            if not force:
-                raise GuestToolsError(
-                    name=ref, action="reboot", instead="reset the machine"
-                ) from fault
-        else:
-            return await _changed(client, vm, "guest_reboot")
-    await _task(client, vm, vm.ResetVM_Task, config, done=_State.poweredOn, tells=False)
-    return await _changed(client, vm, "reset")
+    vm, _ = await _gather(host, ref, _ON)
+    ask = _ask_step(
+        "ask the guest to reboot (RebootGuest)",
+        vm.RebootGuest,
+        None if force else GuestToolsError(name=ref, action="reboot", instead="reset the machine"),
+    )
+    # The machine is on before and after a reset, so its state shows nothing.
+    reset = power_step(lambda run: vm, _ON, _RESET, unless=ask if soft else None)
+    steps = ((ask, reset) if force else (ask,)) if soft else (reset,)
+    return Plan(f"reboot {ref}", steps, _changed(vm, ask, "guest_reboot", "reset"))
 
 
+@verb
 async def shutdown(
-    client: Client, ref: str, config: DriverConfig, *, timeout: float = 60.0, force: bool = False
-) -> PowerChange:
+    host: Host, ref: str, *, timeout: float = 60.0, force: bool = False
+) -> Plan[PowerChange]:
     """Ask the guest to shut down (`ShutdownGuest`) and wait up to `timeout` seconds until it is off.
 
     A machine that is off stays so. With `force`, the power is cut (`PowerOffVM_Task`) where the guest
@@ -148,6 +176,7 @@ async def shutdown(
 
     Raises:
         UsageError: `timeout` is not positive.
+        NotFoundError: The machine does not exist.
         InstanceStateError: It is suspended. The machine is as it was.
         GuestToolsError: VMware Tools do not run in the guest. The machine is as it was.
         GuestTimeoutError: It was asked and is still on; it may shut down later.
@@ -157,44 +186,70 @@ async def shutdown(
             f"timeout must be greater than 0 s, got {timeout:g}",
             hint="To cut the power at once, use power_off (vimctl instance stop).",
         )
-    vm = await lookup.find(client, ref)
     # A guest that does not run cannot be asked.
-    states = (_State.poweredOn, _State.poweredOff, *((_State.suspended,) if force else ()))
-    state = await _demand_state(client, vm, *states)
-    if state == _State.poweredOff:
-        return await _changed(client, vm, "none")
-    if state == _State.poweredOn:
+    vm, state = await _gather(host, ref, _ON, _OFF, *((_SUSPENDED,) if force else ()))
+    ask = _ask_step(
+        "ask the guest to shut down (ShutdownGuest)",
+        vm.ShutdownGuest,
+        None if force else GuestToolsError(name=ref, action="shut down", instead="power it off"),
+    )
+
+    async def wait_for_off(run: Run) -> bool:
+        if not run[ask]:
+            return False
         try:
-            await finish(vm.ShutdownGuest())
-            await _until_off(client, vm, ref, timeout)
-        except vim25.ToolsUnavailable as fault:
-            if not force:
-                raise GuestToolsError(
-                    name=ref, action="shut down", instead="power it off"
-                ) from fault
-        except GuestTimeoutError:
-            if not force:
+            async with asyncio.timeout(timeout) as limit:
+                await run.host.client.wait_for(vm, "runtime.powerState", lambda now: now == _OFF)
+        except TimeoutError:
+            # The guest had its time. A host that is slow is another error, and not a reason to cut
+            # the power.
+            if not limit.expired():
                 raise
-        else:
-            return await _changed(client, vm, "guest_shutdown")
-    await _task(client, vm, vm.PowerOffVM_Task, config, done=_State.poweredOff)
-    return await _changed(client, vm, "power_off")
+            if not force:
+                raise GuestTimeoutError(name=ref, seconds=timeout) from None
+            return False
+        return True
+
+    wait = Step[bool](
+        title=f"wait until it is off, for at most {timeout:g} s",
+        call=wait_for_off,
+        interruptible=True,
+    )
+    steps: tuple[Step[Any], ...] = () if state == _OFF else (ask, wait) if state == _ON else ()
+    if force and state != _OFF:
+        steps += (power_step(lambda run: vm, _OFF, unless=wait if state == _ON else None),)
+    otherwise: PowerAction = "none" if state == _OFF else "power_off"
+    return Plan(f"shut down {ref}", steps, _changed(vm, wait, "guest_shutdown", otherwise))
 
 
-async def _until_off(client: Client, vm: vim25.VirtualMachine, ref: str, timeout: float) -> None:
-    try:
-        async with asyncio.timeout(timeout) as limit:
-            await client.wait_for(
-                vm, "runtime.powerState", lambda value: value == _State.poweredOff
-            )
-    except TimeoutError:
-        # The guest had its time. A host that is slow is another error, and no reason to cut the power.
-        if not limit.expired():
-            raise
-        raise GuestTimeoutError(name=ref, seconds=timeout) from None
+def _ask_step(
+    title: str, call: Callable[[], Awaitable[None]], error: GuestToolsError | None
+) -> Step[bool]:
+    """Return the step that asks a guest; its result is whether it was asked.
+
+    `error` is raised where VMware Tools do not run in the guest; None lets the next step go on.
+    """
+
+    async def start(run: Run) -> bool:
+        await call()
+        return True
+
+    def refused(run: Run, fault: vim25.MethodFault) -> bool:
+        if not isinstance(fault, vim25.ToolsUnavailable):
+            raise fault
+        if error is not None:
+            raise error from fault
+        return False
+
+    return Step(title=title, call=start, refused=refused)
 
 
-async def _changed(client: Client, vm: vim25.VirtualMachine, action: PowerAction) -> PowerChange:
-    found = await lookup.read(client, vm)
-    facts = {field.name: getattr(found, field.name) for field in fields(found)}
-    return PowerChange(**facts, action=action)
+def _changed(
+    vm: vim25.VirtualMachine, by_guest: Step[bool], action: PowerAction, otherwise: PowerAction
+) -> Callable[[Run], Awaitable[PowerChange]]:
+    async def result(run: Run) -> PowerChange:
+        found = await read(run.host.client, vm)
+        facts = {field.name: getattr(found, field.name) for field in fields(found)}
+        return PowerChange(**facts, action=action if run.get(by_guest) else otherwise)
+
+    return result

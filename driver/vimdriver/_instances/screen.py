@@ -1,28 +1,25 @@
-"""See a machine's screen: a picture of it, or a ticket to its console."""
+"""A machine's screen: a picture of it, or a ticket to its console."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from vimdriver._instances import lookup
-from vimdriver._steps import files
-from vimdriver._steps.undo import Undo
+from vimdriver._instances.machine import find
+from vimdriver._verbs import Host, Plan, Run, Step, verb
 from vimdriver.errors import InstanceStateError
 from vimlib import vim25
 from vimlib._datastore import DatastorePath
 from vimlib._secret import Secret
-from vimlib._session.shield import finish
-from vimlib.errors import LimitError
+from vimlib.errors import LimitError, VimlibError
 from vimlib.model import parse_version
 
 if TYPE_CHECKING:
-    from vimdriver._config import DriverConfig
     from vimlib._client import Client
 
 __all__ = ["Console", "console", "screenshot"]
 
-# A screen of 8K without compression; a file that is longer is no picture.
+# A screen of 8K without compression; a longer file cannot be a picture.
 _LARGEST: Final = 128 << 20
 # `VirtualMachineTicketType.webmks` came with API 6.0.
 _WEB_SINCE: Final = "6.0"
@@ -30,7 +27,7 @@ _WEB_SINCE: Final = "6.0"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Console:
-    """A way to a machine's console, good for one connection within the host's few minutes."""
+    """A ticket to a machine's console, valid for one connection within the host's few minutes."""
 
     kind: str
     """`webmks`: a web socket at `url`; `mks`: VMware's own protocol at `host` and `port`."""
@@ -61,18 +58,16 @@ async def console(client: Client, ref: str) -> Console:
     Cancelling may leave a ticket that nobody has; it ends by itself.
 
     Raises:
-        NotFoundError: There is no such machine.
+        NotFoundError: The machine does not exist.
         InstanceStateError: It does not run.
     """
-    vm = await lookup.find(client, ref)
+    vm = await find(client, ref)
     web = parse_version(client.api_version) >= parse_version(_WEB_SINCE)
     kind = "webmks" if web else "mks"
     try:
         found = await vm.AcquireTicket(kind)
     except vim25.InvalidPowerState as fault:
-        raise InstanceStateError(
-            name=ref, state=str(fault.existingState), needed=str(fault.requestedState)
-        ) from None
+        raise _not_running(ref, fault) from None
     ours, _, our_port = client.host.rpartition(":")
     host, port = found.host or ours, found.port or int(our_port)
     url = found.url
@@ -90,43 +85,50 @@ async def console(client: Client, ref: str) -> Console:
     )
 
 
-async def screenshot(client: Client, ref: str, config: DriverConfig) -> bytes:
+@verb
+async def screenshot(host: Host, ref: str) -> Plan[bytes]:
     """Return a picture (PNG) of a running machine's screen.
 
-    The host writes it beside the machine (`CreateScreenshot_Task`); it is fetched and deleted
+    The host writes it into the machine's folder (`CreateScreenshot_Task`); it is downloaded and deleted
     there, also when this is cancelled.
 
     Raises:
-        NotFoundError: There is no such machine.
-        InstanceStateError: It does not run.
-        LimitError: What the host wrote is too large for a picture.
+        NotFoundError: The machine does not exist.
+        InstanceStateError: It is not running.
+        LimitError: The file is too large for a picture.
     """
-    vm = await lookup.find(client, ref)
-    made: list[DatastorePath] = []
+    vm = await find(host.client, ref)
 
-    async def take() -> None:
-        try:
-            path = await client.wait(await vm.CreateScreenshot_Task(), timeout=config.task_seconds)
-        except vim25.InvalidPowerState as fault:
-            raise InstanceStateError(
-                name=ref, state=str(fault.existingState), needed=str(fault.requestedState)
-            ) from None
-        made.append(DatastorePath.parse(path))
+    def refused(run: Run, fault: vim25.MethodFault) -> str:
+        raise _not_running(ref, fault) from None
 
-    async def remove() -> None:
-        for path in made:
-            await files.delete(client, path, config)
+    async def delete(run: Run, path: str | None) -> None:
+        if path is not None:
+            await run.host.delete(DatastorePath.parse(path))
 
-    async with Undo(seconds=config.cleanup_seconds) as undo:
-        # Never kept: the way back is taken on every way out.
-        undo.push("the screenshot", remove)
-        await finish(take(), what=f"screenshot of {ref}")
+    async def download(run: Run) -> bytes:
+        file = DatastorePath.parse(run[taken])
         picture = bytearray()
-        async with client.datastore(made[0].datastore).download(made[0]) as body:
+        async with run.host.datastore(file.datastore).download(file) as body:
             async for chunk in body:
                 picture += chunk
                 if len(picture) > _LARGEST:
-                    raise LimitError(
-                        f"{made[0]} must have at most {_LARGEST} bytes", allowed=_LARGEST
-                    )
-    return bytes(picture)
+                    raise LimitError(f"{file} must have at most {_LARGEST} bytes", allowed=_LARGEST)
+        return bytes(picture)
+
+    taken = Step[str](
+        title="write a picture of its screen (CreateScreenshot_Task)",
+        makes="the screenshot",
+        call=lambda run: vm.CreateScreenshot_Task(),
+        refused=refused,
+        undo=delete,
+    )
+    return Plan(f"screenshot of {ref}", (taken,), download, keep=False)
+
+
+def _not_running(ref: str, fault: vim25.MethodFault) -> VimlibError:
+    if not isinstance(fault, vim25.InvalidPowerState):
+        return fault
+    return InstanceStateError(
+        name=ref, state=str(fault.existingState), needed=str(fault.requestedState)
+    )

@@ -1,24 +1,22 @@
-"""Snapshots of machines: take, list, go back to, remove."""
+"""Snapshots of machines: take, list, revert, remove."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vimdriver._instances import lookup
-from vimdriver._steps.outcome import run_task
+from vimdriver._instances.machine import find
+from vimdriver._verbs import Host, Plan, Run, Step, returns, verb
 from vimlib import vim25
-from vimlib._session.shield import finish
 from vimlib.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime
 
-    from vimdriver._config import DriverConfig
     from vimlib._client import Client
 
-__all__ = ["Snapshot", "list_snapshots", "remove", "revert", "take"]
+__all__ = ["Snapshot", "list_snapshots", "remove_snapshot", "revert_snapshot", "snapshot"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,63 +77,72 @@ async def _read(client: Client, vm: vim25.VirtualMachine) -> list[Snapshot]:
     return list(flat(info.rootSnapshotList, current))
 
 
+async def _gather(host: Host, ref: str) -> tuple[vim25.VirtualMachine, list[Snapshot]]:
+    vm = await find(host.client, ref)
+    return vm, await _read(host.client, vm)
+
+
 async def list_snapshots(client: Client, ref: str) -> list[Snapshot]:
     """Return a machine's snapshots, each before its children. Cancelling loses nothing."""
-    return await _read(client, await lookup.find(client, ref))
+    return await _read(client, await find(client, ref))
 
 
-async def take(
-    client: Client,
+@verb
+async def snapshot(
+    host: Host,
     ref: str,
     name: str,
-    config: DriverConfig,
     *,
     description: str = "",
     memory: bool = False,
     quiesce: bool = False,
-) -> Snapshot:
-    """Take a snapshot (`CreateSnapshot_Task`) and return it. Cancelling waits for the task.
+) -> Plan[Snapshot]:
+    """Take a snapshot of a machine (`CreateSnapshot_Task`).
+
+    Cancelling waits for the task.
 
     Args:
-        client: The host.
+        host: The host.
         ref: uuid, name or moref's value.
-        name: Its name.
-        config: Deadlines.
+        name: The snapshot's name, 1 to 80 characters.
         description: For people.
-        memory: With what is in memory, where the machine runs.
-        quiesce: Have the guest's tools bring its file systems to rest first.
+        memory: Include the memory of a running machine.
+        quiesce: Have the guest's tools quiesce its file systems first.
 
     Raises:
-        NotFoundError: There is no such machine.
-        UsageError: A snapshot has no name.
+        NotFoundError: The machine does not exist.
+        UsageError: The name is empty or too long.
         MethodFault: The host refused.
     """
     if not name or len(name) > 80:
         raise UsageError(
             f"the name of a snapshot must have 1 to 80 characters, got {len(name)}", field="name"
         )
-    vm = await lookup.find(client, ref)
-    before = {snapshot.moref for snapshot in await _read(client, vm)}
+    vm, there = await _gather(host, ref)
+    before = {one.moref for one in there}
 
-    async def look() -> str | None:
-        # Ours alone has the name and was not there before, unless two do this at once.
-        new = [s.moref for s in await _read(client, vm) if s.name == name and s.moref not in before]
-        return new[0] if len(new) == 1 else None
+    async def probe(run: Run) -> vim25.VirtualMachineSnapshot | None:
+        # Only ours has the name and was not there before, unless two are taken at once.
+        new = [
+            one
+            for one in await _read(run.host.client, vm)
+            if one.name == name and one.moref not in before
+        ]
+        return vim25.VirtualMachineSnapshot(new[0].moref) if len(new) == 1 else None
 
-    async def work() -> str:
-        made = await run_task(
-            client,
-            lambda: vm.CreateSnapshot_Task(
-                name, description=description, memory=memory, quiesce=quiesce
-            ),
-            config,
-            look=look,
-            of=vm,
-        )
-        return made if isinstance(made, str) else made.moref[1]
+    step = Step[vim25.VirtualMachineSnapshot](
+        title=f"take snapshot {name!r} (CreateSnapshot_Task)",
+        call=lambda run: vm.CreateSnapshot_Task(
+            name, description=description, memory=memory, quiesce=quiesce
+        ),
+        probe=probe,
+        of=lambda run: vm,
+    )
 
-    moref = await finish(work(), what=f"snapshot of {ref}")
-    return _chosen(await _read(client, vm), moref, ref)
+    async def result(run: Run) -> Snapshot:
+        return _chosen(await _read(run.host.client, vm), run[step].moref[1], ref)
+
+    return Plan(f"snapshot of {ref}", (step,), result)
 
 
 def _chosen(snapshots: list[Snapshot], which: str, ref: str) -> Snapshot:
@@ -152,55 +159,73 @@ def _chosen(snapshots: list[Snapshot], which: str, ref: str) -> Snapshot:
     )
 
 
-async def revert(client: Client, ref: str, which: str, config: DriverConfig) -> Snapshot:
-    """Go back to a snapshot (`RevertToSnapshot_Task`), named by its moref's value or its name.
+@verb
+async def revert_snapshot(host: Host, ref: str, snapshot: str) -> Plan[Snapshot]:
+    """Revert a machine to a snapshot (`RevertToSnapshot_Task`). Its present state is lost.
 
     Cancelling waits for the task.
 
+    Args:
+        host: The host.
+        ref: uuid, name or moref's value.
+        snapshot: The snapshot's reference's value, or its name.
+
     Raises:
-        NotFoundError: There is no such machine or snapshot, or several of the name.
+        NotFoundError: The machine or snapshot does not exist, or several have the name.
         MethodFault: The host refused.
     """
-    vm = await lookup.find(client, ref)
-    chosen = _chosen(await _read(client, vm), which, ref)
-    bound = client.bind(vim25.VirtualMachineSnapshot(chosen.moref))
+    vm, there = await _gather(host, ref)
+    chosen = _chosen(there, snapshot, ref)
+    bound = host.client.bind(vim25.VirtualMachineSnapshot(chosen.moref))
 
-    async def look() -> None:
-        # The machine may have gone on from this very snapshot before, so nothing tells.
+    async def probe(run: Run) -> None:
+        # The machine may have been at this very snapshot before, so nothing shows.
         return None
 
-    async def work() -> None:
-        await run_task(client, bound.RevertToSnapshot_Task, config, look=look, of=vm)
+    step = Step[None](
+        title=f"revert to snapshot {chosen.name!r} (RevertToSnapshot_Task)",
+        call=lambda run: bound.RevertToSnapshot_Task(),
+        probe=probe,
+        of=lambda run: vm,
+    )
 
-    await finish(work(), what=f"revert of {ref}")
-    return _chosen(await _read(client, vm), chosen.moref, ref)
+    async def result(run: Run) -> Snapshot:
+        return _chosen(await _read(run.host.client, vm), chosen.moref, ref)
+
+    return Plan(f"revert {ref}", (step,), result)
 
 
-async def remove(
-    client: Client, ref: str, which: str, config: DriverConfig, *, children: bool = False
-) -> None:
-    """Remove a snapshot (`RemoveSnapshot_Task`), with those after it where `children` says so.
+@verb
+async def remove_snapshot(
+    host: Host, ref: str, snapshot: str, *, children: bool = False
+) -> Plan[None]:
+    """Remove a snapshot (`RemoveSnapshot_Task`), and with `children` those taken after it.
 
-    The machine keeps what it is now. Cancelling waits for the task.
+    The machine keeps its present state. Cancelling waits for the task.
 
     Raises:
-        NotFoundError: There is no such machine or snapshot, or several of the name.
+        NotFoundError: The machine or snapshot does not exist, or several have the name.
         MethodFault: The host refused.
     """
-    vm = await lookup.find(client, ref)
-    chosen = _chosen(await _read(client, vm), which, ref)
-    bound = client.bind(vim25.VirtualMachineSnapshot(chosen.moref))
+    vm, there = await _gather(host, ref)
+    chosen = _chosen(there, snapshot, ref)
+    bound = host.client.bind(vim25.VirtualMachineSnapshot(chosen.moref))
 
-    async def look() -> bool | None:
-        return chosen.moref not in {s.moref for s in await _read(client, vm)} or None
+    async def probe(run: Run) -> bool | None:
+        return chosen.moref not in {s.moref for s in await _read(run.host.client, vm)} or None
 
-    async def work() -> None:
-        try:
-            await run_task(
-                client, lambda: bound.RemoveSnapshot_Task(children), config,
-                look=look, of=vm, harmless=True,
-            )  # fmt: skip
-        except vim25.ManagedObjectNotFound:
-            return  # gone meanwhile, which is what was asked for
+    def refused(run: Run, fault: vim25.MethodFault) -> bool:
+        if isinstance(fault, vim25.ManagedObjectNotFound):
+            return True  # somebody else removed it
+        raise fault
 
-    await finish(work(), what=f"removal of a snapshot of {ref}")
+    step = Step[bool](
+        title=f"remove snapshot {chosen.name!r} (RemoveSnapshot_Task)",
+        call=lambda run: bound.RemoveSnapshot_Task(children),
+        probe=probe,
+        refused=refused,
+        of=lambda run: vm,
+        idempotent=True,
+    )
+
+    return Plan(f"remove a snapshot of {ref}", (step,), returns(None))

@@ -1,361 +1,438 @@
-"""Make a machine from a flat image: a list of steps, each with its way back.
+"""Make a machine from a flat image.
 
-Check everything that can be checked, create the machine, make its disk, stream the image into
-the disk's extent, attach it, power on, read back. The order is the one that hosts since ESX 4.1
-take (docs/driver/machines.md); what differs from the original is that every step can be undone.
+Check everything that can be checked, create the machine, make its disk, stream the image into the
+disk's extent, attach it, power on, read back. The order is the one that hosts since ESX 4.1 accept
+(docs/driver/machines.md); unlike in the original, every step can be undone.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace as replaced
 
 from vimdriver._images.check import BodyCheck
+from vimdriver._images.choose import own_mover
 from vimdriver._images.inspect.magic import PREFIX
 from vimdriver._images.peek import beginning
 from vimdriver._images.sink import DatastoreSink
-from vimdriver._instances import lookup
+from vimdriver._instances.destroy import remove_half_made
 from vimdriver._instances.devices import root_disk
-from vimdriver._instances.place import find_place
-from vimdriver._instances.plan import MAKING_KEY, SPAWN_KEY, check_beginning, plan_spawn
-from vimdriver._instances.removal import remove_half_made
-from vimdriver._journal import MemoryJournal, Spawning
-from vimdriver._networks.facts import check_networks
-from vimdriver._networks.vlan import EnsuredVlan
-from vimdriver._steps import files
-from vimdriver._steps.clock import host_time, stamp
-from vimdriver._steps.outcome import find_out, run_task, wait_idle
-from vimdriver._steps.room import free_space
-from vimdriver._steps.undo import Undo
-from vimdriver.errors import InstanceExistsError, NoSpaceError
+from vimdriver._instances.machine import MAKING_KEY, SPAWN_KEY, find_by_uuid, marks_of, read
+from vimdriver._instances.plan import check_beginning, plan_spawn
+from vimdriver._instances.power import power_step
+from vimdriver._instances.types import Instance, InstanceSpec
+from vimdriver._journal import Spawning
+from vimdriver._networks.port_groups import (
+    Network,
+    PortGroup,
+    check_port_group,
+    gather_network,
+    port_group_steps,
+    switch_on,
+)
+from vimdriver._verbs import Host, Plan, Run, Step, verb
+from vimdriver._verbs.host import free_space, stamp
+from vimdriver.errors import InstanceExistsError, NetworkNotFoundError, NoSpaceError
 from vimlib import vim25
 from vimlib._datastore import DatastorePath
-from vimlib._session.shield import finish
-from vimlib.errors import NotFoundError
+from vimlib._inventory import unescape
+from vimlib.errors import HostStateError, NotFoundError, UsageError, VimlibError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
+    from datetime import datetime
 
-    from vimdriver._config import DriverConfig
-    from vimdriver._images.mover import BodyMover
     from vimdriver._images.source import ImageInfo, ImageSource
-    from vimdriver._instances.place import Place
     from vimdriver._instances.plan import SpawnPlan
-    from vimdriver._instances.types import Instance, InstanceSpec
-    from vimdriver._journal import Journal
-    from vimlib._client import Client
+    from vimlib._collector import Row
     from vimlib._progress import Progress
 
 __all__ = ["spawn"]
 
 
-async def spawn(
-    client: Client,
-    spec: InstanceSpec,
-    source: ImageSource,
-    mover: BodyMover,
-    config: DriverConfig,
-    *,
-    on_progress: Progress | None = None,
-    journal: Journal | None = None,
-) -> Instance:
-    """Make the machine, and return it as the host shows it.
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where machines go on this host."""
 
-    Cancelling undoes what was made: calls that have left run to their end first, then machine
-    and files are removed, for at most `config.cleanup_seconds`. After a kill, `vimdriver._sweep` does it.
+    datacenter: vim25.Datacenter
+    folder: vim25.Folder
+    pool: vim25.ResourcePool
+    host: vim25.HostSystem | None
+    """None on vCenter, where the pool decides."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gathered:
+    """All that a spawn reads before it makes anything."""
+
+    image: ImageInfo
+    head: bytes | None
+    """The image's first bytes, where its source does not state its format."""
+    now: datetime
+    """By the host's clock."""
+    networks: frozenset[str]
+    """Names of the host's networks."""
+    network: Network | None
+    """Only read where a NIC has a VLAN."""
+    names: frozenset[str]
+    """Names of the host's machines."""
+    uuid_taken: bool
+    placement: Placement
+    free: int
+    """Bytes that the datastore has free."""
+
+
+@verb
+async def spawn(
+    host: Host, spec: InstanceSpec, *, on_progress: Progress | None = None
+) -> Plan[Instance]:
+    """Make a machine from an image, and return it as the host shows it.
+
+    `on_progress` is called with the bytes of the image that have just left. Cancelling undoes all:
+    calls that have been sent run to their end first, then machine and files are removed,
+    for at most `DriverConfig.cleanup_seconds`. After a kill, `ESXDriver.sweep` does it.
 
     Raises:
-        JournalError: What is begun could not be written down; nothing was made.
+        JournalError: The first step could not be written down; nothing was made.
         ImageError: The image cannot be used; nothing was made.
         NetworkNotFoundError: A port group does not exist; nothing was made.
         InstanceExistsError: A machine with that uuid or name exists; nothing was made.
-        NoSpaceError: The datastore has too little room; nothing was made.
-        VimlibError: A step failed; what was made has been undone, or a note says what was left.
+        NoSpaceError: The datastore has too little free space; nothing was made.
+        HostReadOnlyError: The host's licence forbids writes.
+        VimlibError: A step failed; all was undone, or a note names the objects that are left.
     """
+    if host.images is None:
+        raise UsageError("spawn needs an image store", hint="Use ESXDriver(client, images).")
+    source = host.images.image(spec.image)
+    return _plan(host, spec, source, on_progress, await _gather(host, spec, source))
+
+
+async def _gather(host: Host, spec: InstanceSpec, source: ImageSource) -> Gathered:
+    """Read all that the plan needs. Makes nothing; cancelling loses nothing."""
+    client = host.client
     image = await source.info()
-    journal = journal or MemoryJournal()
+    vlans = [card.network for card in spec.nics if card.vlan is not None]
+    now = await host.time()
+    uuid_taken = await find_by_uuid(client, spec.uuid) is not None
+    # One listing of the inventory, whole: a loop that is left by an error would end it some time later.
+    rows = await client.collect(vim25.ManagedEntity, "name", "parent").all()
+    hosts = [row.obj for row in rows if isinstance(row.obj, vim25.HostSystem)]
+    stores = [row.obj for row in rows if isinstance(row.obj, vim25.Datastore)]
+    return Gathered(
+        image=image,
+        now=now,
+        # An entity's name has `/`, `\` and `%` escaped; those of port groups and of cards have not.
+        networks=frozenset(unescape(name) for name in _names(rows, vim25.Network)),
+        names=frozenset(_names(rows, vim25.VirtualMachine)),
+        uuid_taken=uuid_taken,
+        placement=await _placement(host, rows, hosts),
+        network=await gather_network(host, *vlans, hosts=hosts) if vlans else None,
+        free=await free_space(client, spec.datastore, stores),
+        # A file or URL of somebody's may be anything, and allocating its disk takes minutes.
+        head=await beginning(source, PREFIX) if image.disk_format is None else None,
+    )
+
+
+def _names(rows: list[Row[vim25.ManagedEntity]], kind: type[vim25.ManagedEntity]) -> Iterator[str]:
+    return (str(row.props.get("name", "")) for row in rows if isinstance(row.obj, kind))
+
+
+async def _placement(
+    host: Host, rows: list[Row[vim25.ManagedEntity]], hosts: list[vim25.HostSystem]
+) -> Placement:
+    """Return the first datacenter's machine folder and the first root resource pool.
+
+    A standalone host has one of each.
+
+    Raises:
+        HostStateError: The host is in maintenance mode or not connected.
+        NotFoundError: The host shows none.
+    """
+    client = host.client
+    centers = [row.obj for row in rows if isinstance(row.obj, vim25.Datacenter)]
+    pools = [
+        row.obj
+        for row in rows
+        if isinstance(row.obj, vim25.ResourcePool)
+        and not isinstance(row.props.get("parent"), vim25.ResourcePool)
+    ]
+    if not centers or not pools or not hosts:
+        raise NotFoundError(
+            "no datacenter, resource pool or host system is visible",
+            kind="Datacenter",
+            hint="Log in as a user with read access to the inventory.",
+        )
+    center = await client.get(centers[0], "vmFolder")
+    if len(hosts) > 1:
+        return Placement(center.obj, center["vmFolder"], pools[0], None)
+    alone = await client.get(
+        hosts[0], "runtime.inMaintenanceMode", "runtime.connectionState", "name"
+    )
+    if alone.props.get("runtime.inMaintenanceMode"):
+        raise HostStateError(
+            f"{alone.props.get('name')} is in maintenance mode",
+            state="maintenance",
+            hint="Take it out of maintenance mode first.",
+        )
+    state = alone.props.get("runtime.connectionState")
+    if state not in (None, "connected"):
+        raise HostStateError(
+            f"{alone.props.get('name')} is {state}",
+            state=str(state),
+            hint="Check the host and the vCenter that manages it.",
+        )
+    return Placement(center.obj, center["vmFolder"], pools[0], alone.obj)
+
+
+def _plan(
+    host: Host,
+    spec: InstanceSpec,
+    source: ImageSource,
+    on_progress: Progress | None,
+    found: Gathered,
+) -> Plan[Instance]:
+    """Check the gathered values, then return the steps. Pure."""
     entry = Spawning(
-        host=client.host,
-        owner=config.owner,
+        host=host.client.host,
+        owner=host.config.owner,
         uuid=spec.uuid,
         name=spec.name,
         power_on=spec.power_on,
     )
-    plan, place = await _prepare(client, spec, image, config, entry.token)
-    if image.disk_format is None:
-        # A file or URL of somebody's: it may be anything, and making room for it takes minutes.
-        check_beginning(await beginning(source, PREFIX), spec.image)
-    try:
-        async with Undo(seconds=config.cleanup_seconds, journal=journal) as undo:
-            steps = _Steps(client, spec, plan, place, config, undo, journal, entry)
-            await steps.ensure_networks()
-            await steps.create_machine()
-            await steps.create_disk()
-            # Whatever the source calls it, these bytes become an extent: they must be flat.
-            check = BodyCheck(replace(image, disk_format="raw"))
-            await steps.fill_disk(source, check, mover, on_progress)
-            if plan.grows:
-                await steps.grow_disk()
-            await steps.attach_disk()
-            if spec.power_on:
-                await steps.power_on()
-            made = await lookup.read(client, steps.vm)
-            undo.keep()
-    except vim25.NoDiskSpace as fault:
-        # Somebody else took the room meanwhile.
-        free = await free_space(client, spec.datastore)
-        raise NoSpaceError(datastore=spec.datastore, needed=plan.needed, free=free) from fault
-    return made
-
-
-async def _prepare(
-    client: Client, spec: InstanceSpec, image: ImageInfo, config: DriverConfig, token: str
-) -> tuple[SpawnPlan, Place]:
-    """Check everything that can be checked, and decide what to do where. Makes nothing."""
-    plan = plan_spawn(
+    machine = plan_spawn(
         spec,
-        image,
-        config,
-        api_version=client.api_version,
-        token=token,
-        making=stamp(await host_time(client)),
+        found.image,
+        host.config,
+        api_version=host.client.api_version,
+        token=entry.token,
+        making=stamp(found.now),
     )
-    await check_networks(client, [card.network for card in spec.nics if card.vlan is None])
-    await _check_absent(client, spec)
-    place = await find_place(client)
-    free = await free_space(client, spec.datastore)
-    if free < plan.needed:
-        raise NoSpaceError(datastore=spec.datastore, needed=plan.needed, free=free)
-    return plan, place
+    for card in spec.nics:
+        if card.vlan is None and card.network not in found.networks:
+            raise NetworkNotFoundError(name=card.network, known=sorted(found.networks))
+    if found.uuid_taken or spec.name in found.names:
+        raise InstanceExistsError(name=spec.uuid if found.uuid_taken else spec.name)
+    if found.free < machine.needed:
+        raise NoSpaceError(datastore=spec.datastore, needed=machine.needed, free=found.free)
+    if found.head is not None:
+        check_beginning(found.head, spec.image)
+
+    manager = host.client.content.virtualDiskManager
+    if manager is None:
+        raise NotFoundError("the host has no VirtualDiskManager", kind="VirtualDiskManager")
+    created = _create_step(
+        host, spec, machine, found.placement, lambda run: run.get(located), entry
+    )
+    located = Step[DatastorePath](
+        title="read which folder the host gave it",
+        call=lambda run: _read_folder(run.host, run[created]),
+    )
+    disk = _Disk(
+        machine,
+        found.placement.datacenter,
+        host.client.bind(manager),
+        lambda run: run[located] / f"{spec.name}.vmdk",
+    )
+
+    # Once the machine is gone, nothing on the host shows that the folder was ours.
+    def with_folder(run: Run) -> Spawning:
+        return replaced(entry, folder=str(run[located]))
+
+    steps: list[Step[Any]] = [
+        *_network_steps(host, spec, found.network, entry.token),
+        created,
+        located,
+        disk.create(with_folder),
+        disk.delete_extent(),
+        disk.fill(source, found.image, on_progress),
+    ]
+    if machine.grows:
+        steps.append(disk.grow())
+    steps.append(disk.attach(created))
+    if spec.power_on:
+        steps.append(power_step(lambda run: run[created], vim25.VirtualMachinePowerState.poweredOn))
+
+    async def explain(host: Host, error: VimlibError) -> VimlibError:
+        if not isinstance(error, vim25.NoDiskSpace):
+            return error
+        # Somebody else used the space.
+        free = await free_space(host.client, spec.datastore)
+        return NoSpaceError(datastore=spec.datastore, needed=machine.needed, free=free)
+
+    async def result(run: Run) -> Instance:
+        return await read(run.host.client, run[created])
+
+    return Plan(f"spawn {spec.name}", tuple(steps), result, explain=explain)
 
 
-async def _check_absent(client: Client, spec: InstanceSpec) -> None:
-    if await lookup.find_by_uuid(client, spec.uuid) is not None:
-        raise InstanceExistsError(name=spec.uuid)
-    # All at once: a loop that is left by an error would end its retrieval some time later.
-    for row in await client.collect(vim25.VirtualMachine, "name").all():
-        if row.props.get("name") == spec.name:
-            raise InstanceExistsError(name=spec.name)
+def _network_steps(
+    host: Host, spec: InstanceSpec, network: Network | None, token: str
+) -> list[Step[Any]]:
+    """Return the steps that make the port groups of VLANs that are missing, each once."""
+    steps: list[Step[Any]] = []
+    planned: dict[str, PortGroup] = {}
+    for card in spec.nics:
+        if card.vlan is None or network is None:
+            continue
+        vswitch = switch_on(network.info, card.interface)
+        if card.network in planned:
+            check_port_group(planned[card.network], vswitch=vswitch, vlan=card.vlan)
+            continue
+        planned[card.network] = PortGroup(name=card.network, vlan=card.vlan, vswitch=vswitch)
+        steps += port_group_steps(
+            host, network, card.network, card.vlan, interface=card.interface, spawn=token
+        )
+    return steps
 
 
-class _Steps:
-    """The steps of one spawn; each begins by writing down its way back."""
+def _create_step(
+    host: Host,
+    spec: InstanceSpec,
+    machine: SpawnPlan,
+    placement: Placement,
+    located: Callable[[Run], DatastorePath | None],
+    entry: Spawning,
+) -> Step[vim25.VirtualMachine]:
+    folder = host.client.bind(placement.folder)
 
-    def __init__(
-        self,
-        client: Client,
-        spec: InstanceSpec,
-        plan: SpawnPlan,
-        place: Place,
-        config: DriverConfig,
-        undo: Undo,
-        journal: Journal,
-        entry: Spawning,
-    ) -> None:
-        self.client = client
-        self.spec = spec
-        self.plan = plan
-        self.place = place
-        self.config = config
-        self.undo = undo
-        self.journal = journal
-        self.entry = entry
-        self.datastore = client.datastore(spec.datastore)
-        self._vm: vim25.VirtualMachine | None = None
-        self._folder: DatastorePath | None = None
-        self._maybe = False
-        self._open: list[str] = []
-
-    @property
-    def vm(self) -> vim25.VirtualMachine:
-        """The machine, once `create_machine` has ended."""
-        assert self._vm is not None, "create_machine must run first"
-        return self._vm
-
-    @property
-    def disk(self) -> DatastorePath:
-        """The root disk's descriptor."""
-        assert self._folder is not None, "create_machine must run first"
-        return self._folder / f"{self.spec.name}.vmdk"
-
-    async def ensure_networks(self) -> None:
-        """Make the port groups of VLANs that are missing; what was made here is undone."""
-        for card in self.spec.nics:
-            if card.vlan is None:
-                continue
-            made = EnsuredVlan(
-                self.client,
-                card.network,
-                card.vlan,
-                self.config,
-                interface=card.interface,
-                journal=self.journal,
-                spawn=self.entry.token,
-            )
-            self.undo.push(f"port group {card.network}", made.undo, token=made.token)
-            await made.ensure()
-
-    async def create_machine(self) -> None:
-        """`Folder.CreateVM_Task`, then read which folder the host gave the machine.
-
-        A host takes another folder name where one is left over, so it is read and not guessed.
-        """
-        await self.undo.begin(f"machine {self.spec.name}", self._remove, self.entry)
-        await finish(self._create())
-        row = await self.client.get(self.vm, "config.files.vmPathName")
-        self._folder = DatastorePath.parse(row["config.files.vmPathName"]).parent
-        # Once the machine is gone, nothing on the host says that the folder was ours.
-        self.entry = replaced(self.entry, folder=str(self._folder))
-        await self.journal.begin(self.entry)
-
-    async def _create(self) -> None:
-        folder = self.client.bind(self.place.folder)
-        # Until the host has refused, it may have done it.
-        self._maybe = True
-        try:
-            self._vm = await run_task(
-                self.client,
-                lambda: folder.CreateVM_Task(
-                    self.plan.config, self.place.pool, host=self.place.host
-                ),
-                self.config,
-                look=self._ours,
-                method="CreateVM_Task",
-            )
-        except vim25.MethodFault as fault:
-            self._maybe = False
-            if isinstance(fault, (vim25.DuplicateName, vim25.AlreadyExists)):
-                raise InstanceExistsError(name=self.spec.name) from fault
-            raise
-
-    async def _ours(self) -> vim25.VirtualMachine | None:
-        """Find the machine of our uuid, and be sure that this very spawn made it."""
-        vm = await lookup.find_by_uuid(self.client, self.spec.uuid)
+    async def ours(run: Run) -> vim25.VirtualMachine | None:
+        """Find the machine of our uuid that this very spawn made."""
+        vm = await find_by_uuid(run.host.client, spec.uuid)
         if vm is None:
             return None
-        row = await self.client.get(vm, "config.extraConfig")
-        wanted = [o.value for o in self.plan.config.extraConfig if o.key == SPAWN_KEY]
-        found = [o.value for o in row.props.get("config.extraConfig") or [] if o.key == SPAWN_KEY]
-        return vm if found == wanted else None
+        marks = marks_of(await run.host.client.get(vm, "config.extraConfig"))
+        return vm if marks.get(SPAWN_KEY) == entry.token else None
 
-    async def _remove(self) -> None:
-        vm = self._vm
-        if vm is None and self._maybe:
-            vm = await find_out(self.client, self.config, look=self._ours, method="CreateVM_Task")
-        if vm is None:
-            return
-        for method in ("DeleteDatastoreFile_Task", *self._open):
-            await wait_idle(self.client, self.config, method=method)
-        await remove_half_made(self.client, vm, self._folder, self.config)
+    def refused(run: Run, fault: vim25.MethodFault) -> vim25.VirtualMachine:
+        if isinstance(fault, vim25.DuplicateName | vim25.AlreadyExists):
+            raise InstanceExistsError(name=spec.name) from fault
+        raise fault
 
-    async def _run(
-        self,
-        start: Callable[[], Awaitable[vim25.Task[None]]],
-        look: Callable[[], Awaitable[bool | None]],
-        method: str,
-        *,
-        of: vim25.VirtualMachine | None = None,
-    ) -> None:
-        """Run a task to its end, whatever happens to the caller."""
-        if of is None:
-            # A task on files has no machine whose tasks would show it.
-            self._open.append(method)
+    return Step(
+        title=f"create machine {spec.name} (CreateVM_Task)",
+        makes=f"machine {spec.name}",
+        call=lambda run: folder.CreateVM_Task(machine.config, placement.pool, host=placement.host),
+        probe=ours,
+        undo=lambda run, vm: remove_half_made(run.host, vm, located(run)),
+        refused=refused,
+        entry=lambda run: entry,
+        method="CreateVM_Task",
+    )
 
-        async def work() -> None:
-            await run_task(self.client, start, self.config, look=look, method=method, of=of)
 
-        await finish(work(), what=method)
-        if of is None:
-            self._open.remove(method)
+async def _read_folder(host: Host, vm: vim25.VirtualMachine) -> DatastorePath:
+    """Return a machine's folder: a host chooses another name where a folder is left over."""
+    row = await host.client.get(vm, "config.files.vmPathName")
+    return DatastorePath.parse(row["config.files.vmPathName"]).parent
 
-    async def create_disk(self) -> None:
-        """Make a thick disk of the image's size, whose extent the image then replaces."""
-        manager = self.client.bind(_there(self.client.content.virtualDiskManager))
-        made = vim25.FileBackedVirtualDiskSpec(
-            adapterType=self.plan.disk_adapter,
+
+@dataclass(frozen=True, slots=True)
+class _Disk:
+    """The root disk of a machine to come, and the steps that make it."""
+
+    machine: SpawnPlan
+    datacenter: vim25.Datacenter
+    manager: vim25.VirtualDiskManager
+    file: Callable[[Run], DatastorePath]
+    """Its descriptor, once the machine's folder is known."""
+
+    def extent(self, run: Run) -> DatastorePath:
+        file = self.file(run)
+        return file.with_name(f"{file.name.removesuffix('.vmdk')}-flat.vmdk")
+
+    def create(self, entry: Callable[[Run], Spawning]) -> Step[Any]:
+        """A thick disk of the image's size, whose extent the image then replaces."""
+        spec = vim25.FileBackedVirtualDiskSpec(
+            adapterType=self.machine.disk_adapter,
             diskType=vim25.VirtualDiskType.thick,
-            capacityKb=self.plan.extent_bytes // 1024,
+            capacityKb=self.machine.extent_bytes // 1024,
         )
 
-        async def create() -> vim25.Task[None]:
-            task: vim25.Task[Any] = await manager.CreateVirtualDisk_Task(
-                str(self.disk), datacenter=self.place.datacenter, spec=made
-            )
-            return task
-
-        async def is_there() -> bool | None:
+        async def probe(run: Run) -> bool | None:
             # The folder is ours alone, so the disk is too.
-            return await self.datastore.exists(self.disk) or None
+            return await run.host.exists(self.file(run)) or None
 
-        await self._run(create, is_there, "CreateVirtualDisk_Task")
-
-    async def fill_disk(
-        self, source: ImageSource, check: BodyCheck, mover: BodyMover, on_progress: Progress | None
-    ) -> None:
-        """Stream the image into the disk's place of bytes, whole and checked.
-
-        The extent that came with the disk is deleted first: hosts keep the descriptor, which
-        names the extent, and take a new file of that name.
-        """
-        extent = self.disk.with_name(f"{self.spec.name}-flat.vmdk")
-        await finish(files.delete(self.client, extent, self.config), what=f"deletion of {extent}")
-        sink = DatastoreSink(self.datastore, extent, pad=1024)
-        await mover.move(source, sink, check, on_progress=on_progress)
-
-    async def grow_disk(self) -> None:
-        """`VirtualDiskManager.ExtendVirtualDisk_Task` to the size that was asked for."""
-        manager = self.client.bind(_there(self.client.content.virtualDiskManager))
-        extent = self.disk.with_name(f"{self.spec.name}-flat.vmdk")
-
-        async def is_grown() -> bool | None:
-            return (await self.datastore.stat(extent)).size == self.plan.capacity_kb * 1024 or None
-
-        await self._run(
-            lambda: manager.ExtendVirtualDisk_Task(
-                str(self.disk),
-                datacenter=self.place.datacenter,
-                newCapacityKb=self.plan.capacity_kb,
+        return Step[Any](
+            title=f"create a disk of {self.machine.extent_bytes} bytes (CreateVirtualDisk_Task)",
+            call=lambda run: self.manager.CreateVirtualDisk_Task(
+                str(self.file(run)), datacenter=self.datacenter, spec=spec
             ),
-            is_grown,
-            "ExtendVirtualDisk_Task",
+            probe=probe,
+            entry=entry,
+            method="CreateVirtualDisk_Task",
         )
 
-    async def attach_disk(self) -> None:
-        """Add controller and disk, and take the mark off that says "half-made", in one `ReconfigVM_Task`."""
-        change = vim25.VirtualMachineConfigSpec(
-            deviceChange=root_disk(str(self.disk), self.plan.capacity_kb, self.plan.adapter),
-            extraConfig=[vim25.OptionValue(key=MAKING_KEY, value="")],
+    def delete_extent(self) -> Step[None]:
+        """Hosts keep the descriptor, which names the extent, and take a new file of that name."""
+        return Step(
+            title="delete its extent (DeleteDatastoreFile_Task)",
+            call=lambda run: run.host.delete(self.extent(run)),
+            method="DeleteDatastoreFile_Task",
         )
 
-        async def is_attached() -> bool | None:
-            row = await self.client.get(self.vm, "config.hardware.device")
+    def fill(
+        self, source: ImageSource, image: ImageInfo, on_progress: Progress | None
+    ) -> Step[None]:
+        """Stream the image into the extent, whole and checked."""
+
+        async def transfer(run: Run) -> None:
+            extent = self.extent(run)
+            sink = DatastoreSink(run.host.datastore(extent.datastore), extent, pad=1024)
+            # Whatever the source calls it, these bytes become an extent: they must be flat.
+            check = BodyCheck(replace(image, disk_format="raw"))
+            given = run.host.mover
+            async with nullcontext(given) if given else own_mover(run.host.client, 1) as mover:
+                await mover.move(source, sink, check, on_progress=on_progress)
+
+        return Step(
+            title=f"upload {image.size} bytes as its extent (PUT)",
+            call=transfer,
+            interruptible=True,
+        )
+
+    def grow(self) -> Step[Any]:
+        """Extend the disk to the size that was asked for."""
+        capacity = self.machine.capacity_kb
+
+        async def probe(run: Run) -> bool | None:
+            extent = self.extent(run)
+            found = await run.host.datastore(extent.datastore).stat(extent)
+            return found.size == capacity * 1024 or None
+
+        return Step[Any](
+            title=f"extend the disk to {capacity} KiB (ExtendVirtualDisk_Task)",
+            call=lambda run: self.manager.ExtendVirtualDisk_Task(
+                str(self.file(run)), datacenter=self.datacenter, newCapacityKb=capacity
+            ),
+            probe=probe,
+            method="ExtendVirtualDisk_Task",
+        )
+
+    def attach(self, created: Step[vim25.VirtualMachine]) -> Step[Any]:
+        """Add controller and disk, and remove the mark of a half-made machine, in one call."""
+
+        async def probe(run: Run) -> bool | None:
+            row = await run.host.client.get(run[created], "config.hardware.device")
             files = [
                 getattr(device.backing, "fileName", None)
                 for device in row.props.get("config.hardware.device") or []
                 if isinstance(device, vim25.VirtualDisk)
             ]
-            return str(self.disk) in files or None
+            return str(self.file(run)) in files or None
 
-        await self._run(
-            lambda: self.vm.ReconfigVM_Task(change), is_attached, "ReconfigVM_Task", of=self.vm
-        )
-
-    async def power_on(self) -> None:
-        """`PowerOnVM_Task`. A question of the machine ends the wait with an error."""
-
-        async def is_on() -> bool | None:
-            row = await self.client.get(self.vm, "runtime.powerState")
-            return (
-                row.props.get("runtime.powerState") == vim25.VirtualMachinePowerState.poweredOn
-                or None
+        def call(run: Run) -> Awaitable[Any]:
+            disk = root_disk(str(self.file(run)), self.machine.capacity_kb, self.machine.adapter)
+            unmark = vim25.OptionValue(key=MAKING_KEY, value="")
+            return run[created].ReconfigVM_Task(
+                vim25.VirtualMachineConfigSpec(deviceChange=disk, extraConfig=[unmark])
             )
 
-        await self._run(self.vm.PowerOnVM_Task, is_on, "PowerOnVM_Task", of=self.vm)
-
-
-def _there(manager: vim25.VirtualDiskManager | None) -> vim25.VirtualDiskManager:
-    if manager is None:
-        raise NotFoundError("the host has no VirtualDiskManager", kind="VirtualDiskManager")
-    return manager
+        return Step[Any](
+            title="attach the disk (ReconfigVM_Task)",
+            call=call,
+            probe=probe,
+            of=lambda run: run[created],
+        )

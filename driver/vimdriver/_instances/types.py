@@ -1,4 +1,4 @@
-"""What a caller says about a machine, and what the driver says about one. Plain values, no I/O."""
+"""The specification of a machine, and a machine as the host shows it. Plain values, no I/O."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 from vimdriver._guestinfo import Route
-from vimdriver._networks.facts import check_vlan
+from vimdriver._networks.port_groups import check_vlan
 from vimlib.errors import UsageError
 
 __all__ = [
@@ -36,7 +36,7 @@ _MAC: Final = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}")
 class NICSpec:
     """One network card to make.
 
-    What follows `mac` is for the guest, which finds its card by the MAC; the host does not act on it.
+    The fields after `mac` are for the guest, which finds its card by the MAC; the host ignores them.
     """
 
     network: str

@@ -1,22 +1,21 @@
-"""What was begun, written down before it is begun.
+"""The journal: each piece of work is written down before it begins, and closed at its known end.
 
-`entries` says what a line can tell, `lines` turns entries into bytes and bytes into what is open (no
-I/O), `memory` and `file` keep them. Nothing in here knows of hosts: `vimdriver._sweep` acts on what a
-journal says.
+`entries` has the entries and their form as lines (no I/O), `memory` the protocol and a journal that
+ends with its process, `file` one that survives it. Nothing in here depends on hosts:
+`vimdriver._sweep` acts on the entries.
 
-Two records of one thing, on purpose. The host's own survives the loss of this machine's disk: a
-machine that is being made says so itself (`vimlib.making` in its extraConfig, there from the call
-that makes it to the call that gives it its disk), and temporary files are named after their owner.
-It needs no call more than the work itself, and cannot be out of step with it. The file here adds what
-the host cannot say: that whoever began is no more, so that nobody needs to wait for an age limit, and
-what was still to come. A journal on the datastore would cost an upload, read back, for each step, and
-would be out of reach exactly when the host is.
+There are two records of one piece of work, on purpose. The host's own survives the loss of this
+computer's disk: a half-made machine carries `vimlib.making` in its extraConfig, from the call that
+creates it to the call that attaches its disk, and temporary files are named after their owner. It
+costs no call of its own, and cannot be out of step with the work. The file adds facts that the host
+does not have: that the process has ended, so that no age limit is needed, and which steps were still
+to come. A journal on the datastore would cost a confirmed upload for each step, and would be out of
+reach exactly when the host is.
 """
 
-from vimdriver._journal.base import Journal, close, settled, written
 from vimdriver._journal.entries import AddingPortGroup, Destroying, Entry, Spawning, Uploading
 from vimdriver._journal.file import FileJournal
-from vimdriver._journal.memory import MemoryJournal
+from vimdriver._journal.memory import Journal, MemoryJournal, close, settled, written
 
 __all__ = [
     "AddingPortGroup",

@@ -1,25 +1,46 @@
-"""What can be begun: an entry for each kind. Plain values, no I/O, no secrets."""
+"""Entries of a journal, one type for each kind of work, and their form as lines. No I/O, no secrets.
+
+::
+
+    {"vimlib_journal": 1}
+    {"crc":"9b2f11c0","begin":{"what":"upload","token":"..","path":"[ds] images/a.part", ...}}
+    {"crc":"0c44d3e9","done":".."}
+
+A line counts only if its check sum fits: a path with one bit changed is another file's. The last
+line may be torn by a crash during the write; its step was not begun.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import secrets
+import zlib
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
+import msgspec
 from msgspec import Struct, field
 
 __all__ = [
+    "HEADER",
     "AddingPortGroup",
     "Destroying",
     "Entry",
+    "NotAJournalError",
+    "Replay",
     "Spawning",
     "Uploading",
+    "begin_line",
+    "done_line",
     "new_token",
+    "render",
+    "replay",
 ]
 
 
 def new_token() -> str:
-    """Return a name that nothing else has: 64 random bits."""
+    """Return a unique name: 64 random bits."""
     return secrets.token_hex(8)
 
 
@@ -28,16 +49,16 @@ def _now() -> datetime:
 
 
 class _Begun(Struct, frozen=True, kw_only=True, tag_field="what"):
-    """What all entries have."""
+    """The fields of every entry."""
 
     host: str
     """`host:port`, as its client was connected: another host's entries are not this one's."""
     owner: str
     """`DriverConfig.owner`."""
     token: str = field(default_factory=new_token)
-    """Names the entry; what is written again under it replaces it."""
+    """Names the entry; one written later under the same token replaces it."""
     began: datetime = field(default_factory=_now)
-    """By this machine's clock. For people: nothing is decided by it."""
+    """By this computer's clock. For people: no decision depends on it."""
 
 
 class Spawning(_Begun, frozen=True, kw_only=True, tag="spawn"):
@@ -48,18 +69,18 @@ class Spawning(_Begun, frozen=True, kw_only=True, tag="spawn"):
     folder: str = ""
     """Datastore path of its folder, once the host has named it."""
     power_on: bool = False
-    """Whether it is to run in the end."""
+    """Whether it is powered on in the end."""
 
 
 class Destroying(_Begun, frozen=True, kw_only=True, tag="destroy"):
-    """A machine of ours is being removed, then what is left of its folder."""
+    """A machine of ours is being removed, then its folder."""
 
     name: str
     folder: str
 
 
 class Uploading(_Begun, frozen=True, kw_only=True, tag="upload"):
-    """A file goes to a temporary path, to be moved from there."""
+    """A file is uploaded to a temporary path, and then moved."""
 
     path: str
 
@@ -69,9 +90,102 @@ class AddingPortGroup(_Begun, frozen=True, kw_only=True, tag="port group"):
 
     name: str
     note: str
-    """Datastore path of the note that says it is ours; see `vimdriver._networks.ownership`."""
+    """Datastore path of the note that marks it as ours; see `vimdriver._networks.notes`."""
     spawn: str = ""
-    """Token of the spawn that it is made for, and goes with; "" if for itself."""
+    """Token of the spawn that it is made for and removed with; "" if none."""
 
 
 Entry: TypeAlias = Spawning | Destroying | Uploading | AddingPortGroup
+
+HEADER: Final = b'{"vimlib_journal": 1}\n'
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+class NotAJournalError(ValueError):
+    """The bytes are not a journal, or of an unknown version."""
+
+
+class _Line(msgspec.Struct):
+    crc: str
+    begin: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    done: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+_LINE: Final = msgspec.json.Decoder(_Line)
+_ENTRY: Final = msgspec.json.Decoder(Entry)
+_TOKEN: Final = msgspec.json.Decoder(str)
+
+
+def _line(word: bytes, payload: bytes) -> bytes:
+    return b'{"crc":"%08x","%b":%b}\n' % (zlib.crc32(word + payload), word, payload)
+
+
+def begin_line(entry: Entry) -> bytes:
+    """Return the line that opens `entry`, or replaces it."""
+    return _line(b"begin", _ENCODER.encode(entry))
+
+
+def done_line(token: str) -> bytes:
+    """Return the line that closes an entry."""
+    return _line(b"done", _ENCODER.encode(token))
+
+
+def render(entries: Iterable[Entry]) -> bytes:
+    """Return a journal with exactly these entries open."""
+    return b"".join((HEADER, *map(begin_line, entries)))
+
+
+@dataclasses.dataclass
+class Replay:
+    """The result of reading a journal."""
+
+    entries: dict[str, Entry] = dataclasses.field(default_factory=dict)
+    """Open entries by token, in the order in which they were begun."""
+    damaged: list[int] = dataclasses.field(default_factory=list)
+    """Numbers, from 1, of lines that cannot be relied on."""
+    torn: bool = False
+    """Whether the last line broke off."""
+
+
+def replay(data: bytes) -> Replay:
+    """Return the entries that are open after these bytes. No bytes are an empty journal.
+
+    Raises:
+        NotAJournalError: They do not begin with the header of a journal.
+    """
+    if not data.startswith(HEADER):
+        if HEADER.startswith(data):
+            return Replay(torn=bool(data))
+        raise NotAJournalError
+    found = Replay()
+    *whole, last = data.split(b"\n")
+    for number, line in enumerate(whole[1:], 2):
+        if not _apply(line, found.entries):
+            found.damaged.append(number)
+    if last:
+        found.torn = True
+        # It may be whole except for its end of line, and then it counts.
+        _apply(last, found.entries)
+    return found
+
+
+def _apply(line: bytes, entries: dict[str, Entry]) -> bool:
+    """Apply a line to the open entries; return False if it is damaged."""
+    try:
+        found = _LINE.decode(line)
+        if isinstance(found.begin, msgspec.Raw):
+            word, payload = b"begin", bytes(found.begin)
+        elif isinstance(found.done, msgspec.Raw):
+            word, payload = b"done", bytes(found.done)
+        else:
+            return False
+        if found.crc != f"{zlib.crc32(word + payload):08x}":
+            return False
+        if word == b"begin":
+            entry = _ENTRY.decode(payload)
+            entries[entry.token] = entry
+        else:
+            entries.pop(_TOKEN.decode(payload), None)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return True

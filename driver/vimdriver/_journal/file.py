@@ -1,10 +1,9 @@
-"""A journal in a file: what is open survives the process, and a crash of its machine.
+"""A journal in a file: open entries survive the process, and a crash of its computer.
 
-Each entry is a line that is on the disk (`fsync`) before the step that it tells of begins. Writing
-blocks for as long as the disk takes, so it happens in a thread of asyncio's default executor
-(`asyncio.to_thread`), one write at a time. The file is locked (`flock`) as long as the journal is
-open: entries of a process that is no more are told from those of one that is at work by that alone,
-so one file is for one process.
+Each entry is a line that is on the disk (`fsync`) before its step begins. Writing blocks for as long
+as the disk takes, so it happens in a thread of asyncio's default executor (`asyncio.to_thread`), one
+write at a time. The file is locked (`flock`) as long as the journal is open: only the lock
+distinguishes entries of an ended process from those of a running one, so one file is for one process.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
-from vimdriver._journal.lines import NotAJournalError, begin_line, done_line, render, replay
+from vimdriver._journal.entries import NotAJournalError, begin_line, done_line, render, replay
 from vimdriver._journal.memory import Ledger
 from vimdriver.errors import JournalError, JournalLockedError, PlatformUnsupportedError
 from vimlib._session.shield import finish
@@ -36,13 +35,13 @@ T = TypeVar("T")
 
 log = logging.getLogger("vimdriver.journal")
 
-# Thousands of spawns fit in; past it the file is written anew with what is open. It is not looked at
-# again before it has four times what is open, so that writing anew costs little per entry.
+# Thousands of spawns fit in; a longer file is rewritten with the open entries alone. It is rewritten
+# only when it is four times as long as those, so that rewriting costs little per entry.
 _COMPACT_AT: Final = 64 << 10
 _COMPACT_TIMES: Final = 4
-# Far more than a journal can become; somebody has named a disk image.
+# Far more than a journal can reach; the path must be a disk image's.
 _LARGEST: Final = 64 << 20
-# Somebody may write it anew between our opening and our locking.
+# Another process may replace it between our open and our lock.
 _TRIES: Final = 100
 
 
@@ -55,12 +54,12 @@ class _File:
         self._fd = -1
 
     def open(self) -> list[Entry]:
-        """Open, lock and read it, made if missing; return what is open in it."""
+        """Open, lock and read it, created if missing; return its open entries."""
         if find_spec("fcntl") is None:
             raise PlatformUnsupportedError(
                 feature="a journal in a file", needs="fcntl", hint="Use MemoryJournal, or none."
             )
-        # It is written anew where it is, not where a link to it is: that would leave the old one there.
+        # Rewriting replaces the file itself, not a link to it, which would leave the old file there.
         self.path = Path(os.path.realpath(self.path))
         for _ in range(_TRIES):
             fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -68,7 +67,7 @@ class _File:
                 if not stat.S_ISREG(os.fstat(fd).st_mode):
                     raise JournalError(path=str(self.path), reason="not a regular file")
                 _lock(fd)
-                # Locked, but is it still what has this name?
+                # Locked, but another file may have this name by now.
                 if os.path.samestat(os.fstat(fd), os.stat(self.path)):
                     self._fd, fd = fd, -1
                     return self._read()
@@ -110,13 +109,13 @@ class _File:
         return entries
 
     def append(self, line: bytes) -> None:
-        """Add a line that is on the disk when this returns; if it cannot be, take it back."""
+        """Append a line that is on the disk when this returns; if that fails, truncate it again."""
         found = os.fstat(self._fd)
         if not os.path.samestat(found, os.stat(self.path)):
-            # Nobody would find what is written there.
+            # Nobody would read this file again.
             raise OSError(errno.ESTALE, "the file was replaced by another one")
         if found.st_size != self.size:
-            # A torn line, which could not be taken back, would garble this one.
+            # A torn line, which could not be truncated, would garble this one.
             os.ftruncate(self._fd, self.size)
         try:
             view = memoryview(line)
@@ -124,18 +123,18 @@ class _File:
                 view = view[os.write(self._fd, view) :]
             os.fsync(self._fd)
         except OSError:
-            with suppress(OSError):  # then the next one does it, or is not written
+            with suppress(OSError):  # the next append tries again
                 os.ftruncate(self._fd, self.size)
             raise
         self.size += len(line)
 
     def rewrite(self, entries: Sequence[Entry]) -> None:
-        """Replace the file, as a whole or not at all, by one in which just these are open."""
+        """Replace the file atomically by one with exactly these entries open."""
         data = render(entries)
         beside = self.path.with_name(self.path.name + ".new")
         fd = _write_new(beside, data, keep=True)
         try:
-            # Locked before it has the name: nobody gets in between.
+            # Locked before it has the name, so that no other process can lock it first.
             _lock(fd)
             os.replace(beside, self.path)
         except BaseException:
@@ -181,10 +180,10 @@ def _write_new(path: Path, data: bytes, *, keep: bool = False) -> int:
 
 
 class FileJournal:
-    """A `Journal` in a file, which is made if missing; for one process and one event loop.
+    """A `Journal` in a file, which is created if missing; for one process and one event loop.
 
-    It is opened by whatever asks it first, and closed by `aclose` or by leaving the block. Opening
-    raises `PlatformUnsupportedError` where files cannot be locked (Windows).
+    The first call opens it; `aclose` or leaving the block closes it. Opening raises
+    `PlatformUnsupportedError` where files cannot be locked (Windows).
 
     ::
 
@@ -213,7 +212,7 @@ class FileJournal:
         await finish(self._done(token), what="writing the journal")
 
     def abandon(self, token: str) -> None:
-        """See `Journal.abandon`. Nothing needs writing: whoever opens the file next sees it so."""
+        """See `Journal.abandon`. Nothing is written: the next process that opens the file finds it open."""
         self._ledger.abandon(token)
 
     async def abandoned(self) -> Sequence[Entry]:
@@ -234,7 +233,7 @@ class FileJournal:
             file = await self._opened()
             before = self._ledger.get(entry.token)
             was_running = self._ledger.is_running(entry.token)
-            # Before it is written: a sweep in this process must not take it for abandoned.
+            # Before it is written, so that a sweep in this process does not take it for abandoned.
             self._ledger.begin(entry)
             try:
                 await self._do(file.append, begin_line(entry))
@@ -255,7 +254,7 @@ class FileJournal:
                     try:
                         await self._do(file.rewrite, entries)
                     except JournalError as error:
-                        # It goes on growing, and is tried again; nothing in it is wrong.
+                        # It keeps growing until a later attempt succeeds; its entries are right.
                         log.warning("cannot compact the journal: %s", error)
 
     async def _close(self) -> None:
@@ -276,7 +275,7 @@ class FileJournal:
         return self._file
 
     async def _do(self, work: Callable[..., T], *args: Any) -> T:
-        """Do what blocks, and translate its errors."""
+        """Run a blocking call in a thread, and translate its errors."""
         try:
             return await asyncio.to_thread(work, *args)
         except OSError as error:

@@ -1,19 +1,89 @@
-"""A journal that ends with its process: the host's own marks are all that then remains."""
+"""The protocol of journals, context managers for it, and a journal that ends with its process."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from vimdriver.errors import JournalError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
     from vimdriver._journal.entries import Entry
 
-__all__ = ["Ledger", "MemoryJournal"]
+__all__ = ["Journal", "Ledger", "MemoryJournal", "close", "settled", "written"]
+
+log = logging.getLogger("vimdriver.journal")
+
+
+class Journal(Protocol):
+    """The work that was begun and has not come to a known end."""
+
+    @property
+    def running(self) -> Sequence[Entry]:
+        """Entries that this process works on."""
+
+    async def begin(self, entry: Entry) -> None:
+        """Write an entry, or replace it by one with more facts. Only then begin the work.
+
+        Cancelling waits until it is written. Raises `JournalError`; then it was not written.
+        """
+
+    async def done(self, token: str) -> None:
+        """Close an entry: its object is whole, or gone. One that is not open is not an error.
+
+        Cancelling waits until it is written. Raises `JournalError`; then it stays open.
+        """
+
+    def abandon(self, token: str) -> None:
+        """Stop working on an entry whose end is not known: it is left to a sweep."""
+
+    async def abandoned(self) -> Sequence[Entry]:
+        """Return the open entries that nobody works on. Raises `JournalError`."""
+
+    async def aclose(self) -> None:
+        """Release the journal. Open entries stay written. Safe to call twice."""
+
+
+async def close(journal: Journal, token: str) -> None:
+    """Close an entry; if that cannot be written, a later sweep finds nothing to do and closes it.
+
+    Cancelling waits until it is written.
+    """
+    try:
+        await journal.done(token)
+    except JournalError as error:
+        journal.abandon(token)
+        log.warning("cannot record the end of a finished operation: %s", error)
+
+
+@asynccontextmanager
+async def settled(journal: Journal, token: str) -> AsyncIterator[None]:
+    """Close an entry when the block succeeds; else leave it to a sweep."""
+    try:
+        yield
+    except BaseException:
+        journal.abandon(token)
+        raise
+    await close(journal, token)
+
+
+@asynccontextmanager
+async def written(journal: Journal, entry: Entry) -> AsyncIterator[None]:
+    """Hold an entry open while the block runs; see `settled`.
+
+    Raises:
+        JournalError: It could not be written; the block was not entered.
+    """
+    await journal.begin(entry)
+    async with settled(journal, entry.token):
+        yield
 
 
 class Ledger:
-    """Which entries are open, and whether somebody is at them. No I/O."""
+    """The open entries, and whether somebody works on them. No I/O."""
 
     def __init__(self, abandoned: Iterable[Entry] = ()) -> None:
         self._abandoned = {entry.token: entry for entry in abandoned}
@@ -21,21 +91,21 @@ class Ledger:
 
     @property
     def running(self) -> Sequence[Entry]:
-        """What this process is at."""
+        """Entries that this process works on."""
         return tuple(self._running.values())
 
     @property
     def abandoned(self) -> Sequence[Entry]:
-        """What nobody is at."""
+        """Open entries that nobody works on."""
         return tuple(self._abandoned.values())
 
     @property
     def open(self) -> Sequence[Entry]:
-        """All that is open."""
+        """All open entries."""
         return (*self._abandoned.values(), *self._running.values())
 
     def begin(self, entry: Entry) -> None:
-        """Take an entry up; if nobody was at it, somebody is now."""
+        """Work on an entry; it is no longer abandoned."""
         self._abandoned.pop(entry.token, None)
         self._running[entry.token] = entry
 
@@ -45,19 +115,19 @@ class Ledger:
         return any(there)
 
     def abandon(self, token: str) -> None:
-        """Let go of an entry."""
+        """Stop working on an entry."""
         entry = self._running.pop(token, None)
         if entry is not None:
             self._abandoned[token] = entry
 
     def restore(self, token: str, before: Entry | None, *, running: bool) -> None:
-        """Make an entry what it was before a `begin` that could not be written."""
+        """Restore an entry after a `begin` that could not be written."""
         self.done(token)
         if before is not None:
             (self._running if running else self._abandoned)[token] = before
 
     def is_running(self, token: str) -> bool:
-        """Whether somebody is at an entry."""
+        """Return whether somebody works on an entry."""
         return token in self._running
 
     def get(self, token: str) -> Entry | None:

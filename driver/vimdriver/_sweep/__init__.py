@@ -1,16 +1,16 @@
-"""Take away, or finish, what a process that is no more has left on a host.
+"""Finish or remove the leftovers of ended processes on a host.
 
-`report` says what a sweep did, `decide` what is to be done (no I/O), `work` does it. The laws:
+`scan` reads, `decide` decides and has the report (no I/O), `work` acts. The rules:
 
-- It touches only what carries the owner's mark or stands in the owner's journal, and looks again,
-  right before it acts, whether that still holds.
-- It never removes a whole machine, nor one that runs or that somebody has given a disk.
-- What another process may be making is left until it is `older_than` seconds old, by the host's
-  clock. What the journal's own file says was begun by a process that is no more need not wait.
-- Doing it twice, at the same time too, is as doing it once.
+- A sweep touches only objects with the owner's mark or an entry in the owner's journal, and reads
+  again, right before it acts, whether that still holds.
+- It never removes a whole machine, nor one that runs or has been given a disk by somebody.
+- An object that another process may be making is left until it is `older_than` seconds old, by the
+  host's clock. An entry in the journal's file shows that its process has ended, and needs no age.
+- Sweeping twice, at the same time too, is as sweeping once.
 """
 
-from vimdriver._sweep.report import SweepReport, Swept
+from vimdriver._sweep.decide import SweepReport, Swept
 from vimdriver._sweep.work import DAY, sweep
 
 __all__ = ["DAY", "SweepReport", "Swept", "sweep"]

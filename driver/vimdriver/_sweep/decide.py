@@ -1,26 +1,103 @@
-"""Decide what is to be done about what a sweep comes upon. No I/O."""
+"""The decisions of a sweep, and its report. Plain values, no I/O."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
-from vimdriver._steps.clock import read_stamp
+from vimdriver._verbs.host import read_stamp
 
 if TYPE_CHECKING:
     from collections.abc import Container
     from datetime import datetime
 
     from vimdriver._journal import Spawning
-    from vimdriver._sweep.report import Action
     from vimlib import vim25
     from vimlib._datastore import DatastorePath
+    from vimlib.errors import VimlibError
 
-__all__ = ["Found", "Verdict", "of_age", "of_machine"]
+__all__ = [
+    "Action",
+    "Found",
+    "Kind",
+    "SweepReport",
+    "Swept",
+    "Verdict",
+    "of_age",
+    "of_machine",
+]
+
+Kind: TypeAlias = Literal["machine", "folder", "file", "port group", "note"]
+Action: TypeAlias = Literal["removed", "finished", "kept", "left", "failed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swept:
+    """One object that a sweep found."""
+
+    kind: Kind
+    """`note`: the file with the owner of a port group."""
+    name: str
+    """A machine's or a port group's name, or a datastore path."""
+    action: Action
+    """`removed`; `finished`: it was whole and has been powered on; `kept`: nothing to do, and its
+    journal entry is closed; `left`: not touched; `failed`: see `error`, the next sweep tries again."""
+    reason: str
+    error: VimlibError | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the row that `vimctl sweep --json` prints."""
+        row = {"kind": self.kind, "name": self.name, "action": self.action, "reason": self.reason}
+        if self.error is None:
+            return row
+        error = {
+            "type": type(self.error).__name__,
+            "message": str(self.error),
+            "retryable": self.error.retryable,
+            "outcome": self.error.outcome,
+        }
+        return row | {"error": error}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepReport:
+    """All objects that a sweep found, in that order."""
+
+    items: tuple[Swept, ...] = ()
+    dry_run: bool = False
+    """Whether nothing was changed: `action` is then the action of a real sweep."""
+
+    def having(self, action: Action) -> tuple[Swept, ...]:
+        """Return the items with that action."""
+        return tuple(item for item in self.items if item.action == action)
+
+    @property
+    def removed(self) -> tuple[Swept, ...]:
+        """Objects that are gone."""
+        return self.having("removed")
+
+    @property
+    def finished(self) -> tuple[Swept, ...]:
+        """Machines that were powered on."""
+        return self.having("finished")
+
+    @property
+    def left(self) -> tuple[Swept, ...]:
+        """Objects with the mark that were not touched."""
+        return self.having("left")
+
+    @property
+    def failed(self) -> tuple[Swept, ...]:
+        """Objects that could not be removed or finished."""
+        return self.having("failed")
+
+    def __repr__(self) -> str:
+        counts = (f"{len(self.having(a))} {a}" for a in ("removed", "finished", "left", "failed"))
+        return f"<SweepReport{' (dry run)' if self.dry_run else ''}: {', '.join(counts)}>"
 
 
 class Verdict(NamedTuple):
-    """What is to be done, and why."""
+    """An action, and its reason."""
 
     action: Action
     reason: str
@@ -28,7 +105,7 @@ class Verdict(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A machine with the owner's mark, as just read."""
+    """A machine with the owner's mark, as last read."""
 
     vm: vim25.VirtualMachine
     name: str
@@ -43,7 +120,7 @@ class Found:
 
 
 def of_age(began: datetime | None, now: datetime, older_than: float) -> Verdict:
-    """Decide by age alone: what is young may be somebody's work at this moment."""
+    """Decide by age alone: another process may be working on a young object."""
     if began is None:
         return Verdict("left", "age unknown")
     age = (now - began).total_seconds()
@@ -60,7 +137,7 @@ def of_machine(
     now: datetime,
     older_than: float,
 ) -> Verdict:
-    """Decide about a machine. `entry` is what an ended process's journal says of it, if it does."""
+    """Decide about a machine. `entry` is the one in an ended process's journal, if there is one."""
     if found.token in running:
         return Verdict("left", "in use by this process")
     if found.making is None:

@@ -1,28 +1,22 @@
-"""Read from the host what carries the owner's mark."""
+"""Read the objects with the owner's mark from the host."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from vimdriver._images.sink import is_temporary, owner_mark
-from vimdriver._instances.plan import MAKING_KEY, OWNER_KEY, SPAWN_KEY
+from vimdriver._instances.machine import MAKING_KEY, OWNER_KEY, SPAWN_KEY, marks_of
 from vimdriver._sweep.decide import Found
 from vimlib import vim25
 from vimlib._datastore import DatastorePath
 from vimlib.errors import InvalidPathError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from datetime import datetime
-    from typing import Any
 
     from vimlib._client import Client
 
-__all__ = ["marked_machines", "read_machine", "temporary_files", "usable_datastores"]
-
-
-def _marks(options: Iterable[Any]) -> dict[str, str]:
-    return {option.key: str(option.value) for option in options}
+__all__ = ["marked_machines", "read_machine", "temporary_files"]
 
 
 async def marked_machines(
@@ -34,14 +28,14 @@ async def marked_machines(
     """
     found = {}
     async for row in client.collect(vim25.VirtualMachine, "config.extraConfig"):
-        marks = _marks(row.props.get("config.extraConfig") or [])
+        marks = marks_of(row)
         if marks.get(OWNER_KEY) == owner:
             found[row.obj] = (marks.get(SPAWN_KEY, ""), MAKING_KEY in marks)
     return found
 
 
 async def read_machine(client: Client, vm: vim25.VirtualMachine, owner: str) -> Found | None:
-    """Return a machine as it is now; None if it is gone, or does not carry the mark any more.
+    """Return a machine as it is now; None if it is gone, or no longer carries the mark.
 
     Cancelling loses nothing.
     """
@@ -57,7 +51,7 @@ async def read_machine(client: Client, vm: vim25.VirtualMachine, owner: str) -> 
         )
     except vim25.ManagedObjectNotFound:
         return None
-    marks = _marks(row.props.get("config.extraConfig") or [])
+    marks = marks_of(row)
     if marks.get(OWNER_KEY) != owner:
         return None
     vmx = row.props.get("config.files.vmPathName")
@@ -71,17 +65,6 @@ async def read_machine(client: Client, vm: vim25.VirtualMachine, owner: str) -> 
         power_state=str(row.props.get("runtime.powerState") or "unknown"),
         disks=sum(isinstance(device, vim25.VirtualDisk) for device in devices),
         folder=DatastorePath.parse(vmx).parent if vmx else None,
-    )
-
-
-async def usable_datastores(client: Client) -> list[str]:
-    """Return the names of datastores that can be asked now. Cancelling loses nothing."""
-    return sorted(
-        [
-            str(row["summary.name"])
-            async for row in client.collect(vim25.Datastore, "summary.name", "summary.accessible")
-            if row.props.get("summary.accessible", True)
-        ]
     )
 
 
@@ -113,7 +96,7 @@ async def temporary_files(
             where = result.folderPath or str(DatastorePath(store))
             folder = DatastorePath.parse(where.rstrip("/"))
         except InvalidPathError:
-            # Somebody's, by a name that we give none: nothing of ours is in there.
+            # Not one of our names, so none of our files is in there.
             continue
         for item in result.file or []:
             name = item.path.rpartition("/")[2]

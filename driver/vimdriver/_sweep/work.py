@@ -1,25 +1,22 @@
-"""Do what was decided, one thing after the other."""
+"""Carry out the decisions of a sweep, one after the other."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from vimdriver._images.sink import is_temporary
-from vimdriver._instances import power
-from vimdriver._instances.removal import remove_half_made, remove_remains
+from vimdriver._instances.destroy import remove_half_made, remove_remains
+from vimdriver._instances.power import power_step
 from vimdriver._journal import AddingPortGroup, Destroying, Spawning, Uploading, close, written
 from vimdriver._journal.entries import new_token
-from vimdriver._networks import ownership
-from vimdriver._networks.facts import find_port_group, network_system, read_network
-from vimdriver._networks.vlan import remove_unused
-from vimdriver._steps import files
-from vimdriver._steps.clock import host_time
-from vimdriver._steps.outcome import find_out, wait_idle
+from vimdriver._networks import notes
+from vimdriver._networks.port_groups import find_port_group, gather_network, remove_unused
 from vimdriver._sweep import scan
-from vimdriver._sweep.decide import Found, Verdict, of_age, of_machine
-from vimdriver._sweep.report import Kind, SweepReport, Swept
+from vimdriver._sweep.decide import Found, Kind, SweepReport, Swept, Verdict, of_age, of_machine
+from vimdriver._verbs import Host, Plan, execute, returns
+from vimlib import vim25
 from vimlib._datastore import DatastorePath
 from vimlib._session.shield import finish
 from vimlib.errors import NotFoundError, UsageError, VimlibError
@@ -28,15 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine
     from datetime import datetime
 
-    from vimdriver._config import DriverConfig
-    from vimdriver._journal import Entry, Journal
-    from vimlib import vim25
-    from vimlib._client import Client
+    from vimdriver._journal import Entry
 
 __all__ = ["DAY", "sweep"]
 
 DAY: Final = 86400.0
-# Tasks on files of whoever has ended may run on; they have no machine whose tasks would show them.
+# Tasks of an ended process may still run. Those on files do not appear among a machine's tasks.
 _ON_FILES: Final = (
     "CreateVirtualDisk_Task",
     "ExtendVirtualDisk_Task",
@@ -46,34 +40,29 @@ _ON_FILES: Final = (
 
 
 async def sweep(
-    client: Client,
-    config: DriverConfig,
-    journal: Journal,
+    host: Host,
     *,
     older_than: float = DAY,
     dry_run: bool = False,
     forget: Collection[str] = (),
 ) -> SweepReport:
-    """Finish or remove what an ended process of this owner has left, and tell of it.
+    """Finish or remove leftovers of ended processes of this owner, and return a report.
 
-    Cancelling lets what is being removed come to its end and begins no more; what is left is for the
-    next sweep.
+    Cancelling waits for the object that is being removed; the rest is left to the next sweep.
 
     Args:
-        client: The host.
-        config: `owner`: whose things are touched; deadlines.
-        journal: What was begun, and what this process is at.
+        host: The host; its owner's objects are touched, its journal has the entries of ended processes.
         older_than: Seconds, by the host's clock, that must have passed since something was begun
             (for files: since they last grew) before it is removed on its mark alone. More than the
-            longest spawn or upload of any other process with this owner; 0 where there is none.
-        dry_run: Only tell.
-        forget: Names of datastores that will never come back: what the journal has of one is closed,
-            if the host has none of that name. Of others it stays open, and fails, until they do.
+            longest spawn or upload of any other process with this owner; 0 if no other runs.
+        dry_run: Change nothing; the report has the actions of a real sweep.
+        forget: Names of datastores that will never come back: the journal's entries for one are
+            closed if the host does not have it. Those for other missing ones fail and stay open.
 
     Raises:
-        UsageError: `older_than` is negative or no number.
+        UsageError: `older_than` is negative or not a number.
         JournalError: The journal cannot be read; nothing was done.
-        VimlibError: The host cannot be asked. What fails for one thing alone is in the report.
+        VimlibError: The host cannot be read. An error with one object alone is in the report.
     """
     if not older_than >= 0 or math.isinf(older_than):
         raise UsageError(
@@ -82,11 +71,12 @@ async def sweep(
         )
     known = [
         entry
-        for entry in await journal.abandoned()
-        if (entry.host, entry.owner) == (client.host, config.owner)
+        for entry in await host.journal.abandoned()
+        if (entry.host, entry.owner) == (host.client.host, host.config.owner)
     ]
-    now = await host_time(client)
-    work = _Sweep(client, config, journal, now, older_than, dry_run=dry_run, forget=forget)
+    work = _Sweep(
+        host=host, now=await host.time(), older_than=older_than, dry_run=dry_run, forget=forget
+    )
     await work.machines([entry for entry in known if isinstance(entry, Spawning)])
     await work.folders([entry for entry in known if isinstance(entry, Destroying)])
     await work.uploads([entry for entry in known if isinstance(entry, Uploading)])
@@ -95,38 +85,26 @@ async def sweep(
 
 
 class _GoneForGood(Exception):
-    """What an entry tells of was on a datastore that will never come back."""
+    """The object of an entry was on a datastore that will never come back."""
 
 
+@dataclass(kw_only=True)
 class _Sweep:
     """One sweep under way."""
 
-    def __init__(
-        self,
-        client: Client,
-        config: DriverConfig,
-        journal: Journal,
-        now: datetime,
-        older_than: float,
-        *,
-        dry_run: bool,
-        forget: Collection[str],
-    ) -> None:
-        self.client = client
-        self.config = config
-        self.journal = journal
-        self.now = now
-        self.older_than = older_than
-        self.dry_run = dry_run
-        self.forget = forget
-        self.items: list[Swept] = []
-        self.gone: set[str] = set()
-        """Tokens of machines that are removed; in a dry run, that would be."""
+    host: Host
+    now: datetime
+    older_than: float
+    dry_run: bool
+    forget: Collection[str]
+    items: list[Swept] = field(default_factory=list)
+    gone: set[str] = field(default_factory=set)
+    """Tokens of machines that are removed; in a dry run, that would be."""
 
     @property
     def running(self) -> set[str]:
-        """Tokens of what this process is at."""
-        return {entry.token for entry in self.journal.running}
+        """Tokens of the entries that this process works on."""
+        return {entry.token for entry in self.host.journal.running}
 
     async def _do(
         self,
@@ -136,10 +114,10 @@ class _Sweep:
         work: Callable[[], Coroutine[Any, Any, Verdict | None]] | None = None,
         entry: Entry | None = None,
     ) -> None:
-        """Do `work`, which may come to another verdict, to its end; then the entry can be closed.
+        """Do `work`, which may return another verdict, to its end; then close the entry.
 
-        It stays open where another sweep of this process has taken it up. In a dry run `work` only
-        looks.
+        The entry stays open if another sweep of this process works on it. In a dry run `work` only
+        reads.
         """
         item = Swept(kind=kind, name=name, action=verdict.action, reason=verdict.reason)
         if work is not None:
@@ -153,13 +131,17 @@ class _Sweep:
                 item = replace(item, action="failed", reason=str(error), error=error)
         ended = item.action != "failed" and not self.dry_run
         if entry is not None and ended and entry.token not in self.running:
-            await close(self.journal, entry.token)
+            await close(self.host.journal, entry.token)
+        self.items.append(item)
+
+    def _failed(self, kind: Kind, name: str, reason: str, error: VimlibError) -> None:
+        item = Swept(kind=kind, name=name, action="failed", reason=reason, error=error)
         self.items.append(item)
 
     async def _exists(self, path: DatastorePath) -> bool:
-        datastore = self.client.datastore(path.datastore)
+        datastore = self.host.datastore(path.datastore)
         try:
-            # A datastore that is not there today is no answer.
+            # A datastore that is missing today does not show that the file is gone.
             await datastore.place()
         except NotFoundError:
             if path.datastore in self.forget:
@@ -170,7 +152,7 @@ class _Sweep:
     # -- machines ------------------------------------------------------------------------------
 
     async def machines(self, entries: list[Spawning]) -> None:
-        """Finish or remove machines, and what is left of the folders of those that are gone."""
+        """Finish or remove machines, and remove the folders of those that are gone."""
         known = {entry.token: entry for entry in entries}
         marked = await self._marked(known)
         for vm, (token, half_made) in marked.items():
@@ -182,7 +164,7 @@ class _Sweep:
                 await self._remains("machine" if not entry.folder else "folder", entry)
 
     async def _marked(self, known: dict[str, Spawning]) -> dict[vim25.VirtualMachine, Any]:
-        found = await scan.marked_machines(self.client, self.config.owner)
+        found = await scan.marked_machines(self.host.client, self.host.config.owner)
         # The call may still be on its way to the host, or the host at it.
         awaited = {token for token, entry in known.items() if not entry.folder}
         if awaited.issubset(token for token, _ in found.values()):
@@ -190,10 +172,10 @@ class _Sweep:
 
         async def look() -> bool | None:
             nonlocal found
-            found = await scan.marked_machines(self.client, self.config.owner)
+            found = await scan.marked_machines(self.host.client, self.host.config.owner)
             return awaited.issubset(token for token, _ in found.values()) or None
 
-        await find_out(self.client, self.config, look=look, method="CreateVM_Task")
+        await self.host.settled(look, method="CreateVM_Task")
         return found
 
     async def _machine(self, vm: vim25.VirtualMachine, entry: Spawning | None) -> None:
@@ -205,14 +187,21 @@ class _Sweep:
         async def work() -> Verdict | None:
             if self.dry_run:
                 return None
-            # What was begun before its process ended may change everything.
+            # A call that was sent before its process ended may change everything.
             await self._quiet(vm)
             again = await self._read(vm)
             if again is None:
                 return Verdict("kept", "already gone")
             now = self._verdict(again, entry)
             if now.action == "finished":
-                await power.start(self.client, vm, self.config)
+                await execute(
+                    self.host,
+                    Plan(
+                        "power on",
+                        (power_step(lambda run: vm, vim25.VirtualMachinePowerState.poweredOn),),
+                        returns(None),
+                    ),
+                )
             elif now.action == "removed" and not await self._remove(again):
                 return Verdict("kept", "complete now")
             return now
@@ -223,38 +212,38 @@ class _Sweep:
             self.gone.add(found.token)
 
     async def _read(self, vm: vim25.VirtualMachine) -> Found | None:
-        return await scan.read_machine(self.client, vm, self.config.owner)
+        return await scan.read_machine(self.host.client, vm, self.host.config.owner)
 
     def _verdict(self, found: Found, entry: Spawning | None) -> Verdict:
         return of_machine(found, entry, self.running, now=self.now, older_than=self.older_than)
 
     async def _quiet(self, vm: vim25.VirtualMachine) -> None:
-        await wait_idle(self.client, self.config, of=vm)
+        await self.host.idle(of=vm)
         await self._quiet_files()
 
     async def _quiet_files(self, *more: str) -> None:
         for method in (*more, *_ON_FILES):
-            await wait_idle(self.client, self.config, method=method)
+            await self.host.idle(method=method)
 
     async def _remove(self, found: Found) -> bool:
-        """Remove it; False if it is whole by now, and stays."""
+        """Remove it; False if it is complete now, and stays."""
         folder = found.folder
         entry = Spawning(
             token=found.token or new_token(),
-            host=self.client.host,
-            owner=self.config.owner,
+            host=self.host.client.host,
+            owner=self.host.config.owner,
             uuid=found.uuid,
             name=found.name,
             folder=str(folder or ""),
         )
         # A sweep can be killed as well.
-        async with written(self.journal, entry):
-            return await remove_half_made(self.client, found.vm, folder, self.config, whole=False)
+        async with written(self.host.journal, entry):
+            return await remove_half_made(self.host, found.vm, folder, whole=False)
 
     # -- folders -------------------------------------------------------------------------------
 
     async def folders(self, entries: list[Destroying]) -> None:
-        """Remove what is left of the folders of machines that were being destroyed."""
+        """Remove the folders of machines that were being destroyed."""
         for entry in entries:
             await self._remains("folder", entry)
 
@@ -270,8 +259,8 @@ class _Sweep:
             await self._quiet_files("Destroy_Task")
             if not await self._exists(folder):
                 return Verdict("kept", "already gone")
-            against = await remove_remains(self.client, folder, self.config, dry_run=self.dry_run)
-            return Verdict("left", against) if against else None
+            reason = await remove_remains(self.host, folder, dry_run=self.dry_run)
+            return Verdict("left", reason) if reason else None
 
         verdict = Verdict("removed", "files of a machine that is gone")
         await self._do(kind, entry.folder, verdict, work, entry)
@@ -284,26 +273,19 @@ class _Sweep:
             verdict = Verdict("removed", "never finished, and its process has ended")
             await self._do("file", entry.path, verdict, self._of(entry.path), entry)
         done = {entry.path for entry in entries}
-        for store in await scan.usable_datastores(self.client):
+        for store in await notes.datastores(self.host.client):
             try:
-                found = await scan.temporary_files(self.client, store, self.config.owner)
+                found = await scan.temporary_files(self.host.client, store, self.host.config.owner)
             except VimlibError as error:
-                self.items.append(
-                    Swept(
-                        kind="folder",
-                        name=str(DatastorePath(store)),
-                        action="failed",
-                        reason=f"cannot search it: {error}",
-                        error=error,
-                    )
-                )
+                reason = f"cannot search it: {error}"
+                self._failed("folder", str(DatastorePath(store)), reason, error)
                 continue
             for path, modified in found:
                 if str(path) not in done:
                     await self._upload(str(path), modified)
 
     async def _upload(self, path: str, modified: datetime | None) -> None:
-        if any(isinstance(e, Uploading) and e.path == path for e in self.journal.running):
+        if any(isinstance(e, Uploading) and e.path == path for e in self.host.journal.running):
             verdict = Verdict("left", "in use by this process")
         else:
             verdict = of_age(modified, self.now, self.older_than)
@@ -313,13 +295,13 @@ class _Sweep:
     def _of(self, path: str) -> Callable[[], Coroutine[Any, Any, Verdict | None]]:
         async def work() -> Verdict | None:
             file = DatastorePath.parse(path)
-            if not is_temporary(file.name, self.config.owner):
+            if not is_temporary(file.name, self.host.config.owner):
                 return Verdict("left", "its name does not follow the pattern of this driver")
-            await wait_idle(self.client, self.config, method="MoveDatastoreFile_Task")
+            await self.host.idle(method="MoveDatastoreFile_Task")
             if not await self._exists(file):
                 return Verdict("kept", "already gone: moved into place or never created")
             if not self.dry_run:
-                await files.delete(self.client, file, self.config)
+                await self.host.delete(file)
             return None
 
         return work
@@ -331,41 +313,30 @@ class _Sweep:
         try:
             await self._port_groups(entries)
         except VimlibError as error:
-            # What was done to machines and files before this must be told all the same.
+            # The report must still have the machines and files before this.
             reason = f"cannot read the port groups: {error}"
-            self.items.append(
-                Swept(
-                    kind="port group",
-                    name=self.client.host,
-                    action="failed",
-                    reason=reason,
-                    error=error,
-                )
-            )
+            self._failed("port group", self.host.client.host, reason, error)
 
     async def _port_groups(self, entries: list[AddingPortGroup]) -> None:
-        notes = await ownership.old_notes(
-            self.client, self.config.owner, now=self.now, older_than=self.older_than
-        )
-        if not entries and not notes:
+        old = await notes.old_notes(self.host, now=self.now, older_than=self.older_than)
+        if not entries and not old:
             return
-        system = await network_system(self.client)
-        machines = await scan.marked_machines(self.client, self.config.owner)
+        machines = await scan.marked_machines(self.host.client, self.host.config.owner)
         whole = {token: not half_made for token, half_made in machines.values()}
         for entry in entries:
-            info = await read_network(self.client, system)
+            info = (await gather_network(self.host)).info
             there = find_port_group(info, entry.name) is not None
             machine = None if entry.spawn in self.gone else whole.get(entry.spawn)
             await self._port_group(entry, there=there, whole=machine)
-        busy = {e.note for e in self.journal.running if isinstance(e, AddingPortGroup)}
+        busy = {e.note for e in self.host.journal.running if isinstance(e, AddingPortGroup)}
         done = {entry.note for entry in entries}
-        info = await read_network(self.client, system)
-        for note, name in notes:
+        info = (await gather_network(self.host)).info
+        for note, name in old:
             if str(note) not in done | busy and find_port_group(info, name) is None:
                 await self._note(str(note), f"port group {name!r} does not exist")
 
     async def _port_group(self, entry: AddingPortGroup, *, there: bool, whole: bool | None) -> None:
-        """Decide about a port group; `whole` says it of the machine that it is for, if there is one."""
+        """Decide about a port group; `whole` is whether its machine is, None if it has none."""
         if entry.spawn and entry.spawn in self.running:
             await self._do("port group", entry.name, Verdict("left", "in use by this process"))
         elif not there:
@@ -381,18 +352,18 @@ class _Sweep:
                 note = DatastorePath.parse(entry.note)
                 if not await self._exists(note):
                     return Verdict("kept", "made by another owner")
-                vlan = await ownership.vlan_of(self.client, note, self.config.owner)
-                info = await read_network(self.client, await network_system(self.client))
+                vlan = await notes.vlan_of(self.host, note)
+                info = (await gather_network(self.host)).info
                 group = find_port_group(info, entry.name)
                 if group is not None and group.vlan != vlan:
                     if not self.dry_run:
-                        await ownership.take_back(self.client, note)
+                        await self.host.delete(note)
                     return Verdict("kept", "made by another owner")
                 if self.dry_run:
                     return None
-                if not await remove_unused(self.client, entry.name, self.config):
+                if not await remove_unused(self.host, entry.name):
                     return Verdict("kept", "in use")
-                await ownership.take_back(self.client, note)
+                await self.host.delete(note)
                 return None
 
             verdict = Verdict("removed", "made for a machine that was never finished")
@@ -404,7 +375,7 @@ class _Sweep:
             if not await self._exists(note):
                 return Verdict("kept", "already gone")
             if not self.dry_run:
-                await ownership.take_back(self.client, note)
+                await self.host.delete(note)
             return None
 
         await self._do("note", path, Verdict("removed", reason), work, entry)

@@ -9,6 +9,8 @@ import pytest
 from vimdriver._cli import main
 from vimdriver._cli.app import COMMANDS
 from vimdriver._cli.output import Output
+from vimdriver._driver import ESXDriver
+from vimdriver._verbs.verb import Verb
 
 
 def function_of(path: str) -> object:
@@ -35,3 +37,15 @@ def test_each_commands_help_is_its_docstring(path: str, capsys: pytest.CaptureFi
     assert "--json" in out
     # Other users of the machine can read a command line.
     assert "--password" not in out.replace("--password-file", "")
+
+
+@pytest.mark.parametrize(
+    "path", [path for path, (target, _) in COMMANDS.items() if target.startswith("verbs:")]
+)
+def test_a_command_made_from_a_verb_has_its_arguments_and_a_dry_run(path: str) -> None:
+    verb = getattr(ESXDriver, COMMANDS[path][0].partition(":")[2])
+    assert isinstance(verb, Verb)
+    names = list(inspect.signature(verb.function).parameters)[1:]
+    shown = list(inspect.signature(function_of(path)).parameters)  # type: ignore[arg-type]
+    assert shown[: len(names)] == [{"ref": "instance"}.get(name, name) for name in names]
+    assert shown[len(names)] == "dry_run"

@@ -115,6 +115,15 @@ def test_the_life_of_a_machine(esx: ESXHost, vimctl: Vimctl, disk: Path) -> None
         assert vimctl.json("instance", verb, "web", *options)["power_state"] == state, verb
 
 
+def test_a_dry_run_prints_the_steps_and_changes_nothing(esx: ESXHost, vimctl: Vimctl) -> None:
+    done = vimctl("instance", "start", "vm-0", "--dry-run")
+    assert done.out == "power on vm-0:\n1. power it on (PowerOnVM_Task) [probe]\n"
+    plan = vimctl.json("instance", "start", "vm-0", "--dry-run")
+    assert (plan["plan"], len(plan["steps"])) == ("power on vm-0", 1)
+    assert esx.machine("vm-0").power == "poweredOff"
+    assert not esx.calls("PowerOnVM_Task")
+
+
 @pytest.mark.parametrize(
     ("verb", "by_guest", "by_force", "state"),
     [

@@ -8,8 +8,7 @@ import pytest
 
 from tests.unit.cli.conftest import Loop, Vimctl
 from vimdriver._images.sink import is_temporary, temporary_name
-from vimdriver._journal.entries import Uploading
-from vimdriver._journal.lines import render, replay
+from vimdriver._journal.entries import Uploading, render, replay
 from vimlib import vim25
 from vimlib.simulator import ESXHost
 

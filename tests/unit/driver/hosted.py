@@ -19,7 +19,12 @@ from vimdriver._images.glance import Glance
 from vimdriver._images.http import HttpClient
 from vimdriver._images.local import LocalImages
 from vimdriver._instances.types import InstanceSpec, NICSpec
+from vimdriver._journal import Journal, MemoryJournal
+from vimdriver._networks import notes
+from vimdriver._networks.port_groups import gather_network, port_group_steps
+from vimdriver._verbs import Host, Plan, Run, execute
 from vimlib._client import Client
+from vimlib._datastore import DatastorePath
 from vimlib._session.policy import Backoff, RetryPolicy
 from vimlib._transport.base import Timeouts
 from vimlib.simulator import ESXHost
@@ -190,3 +195,30 @@ def spec(image: Path | str, name: str = "web", **given: Any) -> InstanceSpec:
 
 TIMEOUTS = Timeouts(connect=5, handshake=5, read=0.6, write=2, call=2, logout=2)
 """For a host that does not answer on purpose."""
+
+
+def host_of(client: Client, config: DriverConfig = CONFIG, journal: Journal | None = None) -> Host:
+    """What a driver of these settings gives its verbs."""
+    return Host(client, config, journal or MemoryJournal())
+
+
+async def add_port_group(
+    host: Host, name: str, vlan: int, *, spawn: str = "", interface: str = "vmnic0"
+) -> None:
+    """Make a port group as a spawn does."""
+    network = await gather_network(host, name)
+    steps = port_group_steps(host, network, name, vlan, interface=interface, spawn=spawn)
+
+    async def nothing(run: Run) -> None:
+        return None
+
+    await execute(host, Plan(name, steps, nothing))
+
+
+async def write_note(host: Host, name: str, vlan: int, *, new: bool = True) -> DatastorePath:
+    """Write a note about a port group that is not there; or only return its path."""
+    note = notes.new_note(await notes.datastores(host.client), host.config.owner, name)
+    if new:
+        await notes.make_folder(host, note)
+        await notes.write(host, note, name, vlan)
+    return note

@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.driver.hosted import MAC, Beside, Hosted, hosted, spec, until
 from vimdriver._guestinfo import NIC, GuestConfig
-from vimdriver._instances.plan import OWNER_KEY
+from vimdriver._instances.machine import OWNER_KEY
 from vimlib.errors import NotFoundError, UsageError
 
 NEW = GuestConfig(

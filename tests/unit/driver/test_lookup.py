@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.driver.hosted import Beside, Hosted, hosted, spec
 from vimdriver._images.local import LocalImages
-from vimdriver._instances.lookup import find
+from vimdriver._instances.machine import find
 from vimlib import vim25
 from vimlib.errors import NotFoundError
 

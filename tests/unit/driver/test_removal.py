@@ -10,8 +10,8 @@ import pytest
 from msgspec import structs
 
 from tests.unit.driver.hosted import CONFIG, Beside, Hosted, hosted, spec, until
+from vimdriver._instances.destroy import remove_remains
 from vimdriver._instances.devices import root_disk
-from vimdriver._instances.removal import remove_remains
 from vimdriver.errors import DiskSharedError, ForeignInstanceError, InstanceAmbiguousError
 from vimlib import vim25
 from vimlib._client import Client
@@ -117,9 +117,7 @@ async def test_a_disk_in_its_folder_that_another_machine_uses_stays(
             "web/data-flat.vmdk",
         }
         # A sweep that finds the folder in a journal spares it as well.
-        against = await remove_remains(
-            driver.client, DatastorePath("datastore1", "web"), driver.config
-        )
+        against = await remove_remains(driver.host(), DatastorePath("datastore1", "web"))
     assert "borrower" in against
     assert "web/data-flat.vmdk" in host.state().files
 

@@ -16,7 +16,7 @@ from vimdriver._images.embedded import Fault, made_image
 from vimdriver._images.make import Pattern
 from vimdriver._images.push import push_images
 from vimdriver._images.sink import temporary_name
-from vimdriver._instances.plan import OWNER_KEY, SPAWN_KEY
+from vimdriver._instances.machine import OWNER_KEY, SPAWN_KEY
 from vimdriver._instances.types import NICSpec
 from vimdriver.errors import (
     DatastoreUnusableError,

@@ -10,7 +10,8 @@ from vimdriver._config import DriverConfig
 from vimdriver._guestinfo import Route
 from vimdriver._images.source import ImageInfo
 from vimdriver._instances.devices import ADAPTERS, disk_type_adapter, root_disk
-from vimdriver._instances.plan import OWNER_KEY, plan_spawn
+from vimdriver._instances.machine import OWNER_KEY
+from vimdriver._instances.plan import plan_spawn
 from vimdriver._instances.types import Instance, InstanceSpec, NICSpec
 from vimdriver.errors import ImageUnacceptableError
 from vimlib import vim25

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from vimdriver._instances.devices import nic, root_disk
+from vimdriver._instances.machine import device_files, who_uses
 from vimdriver._instances.types import NICSpec
-from vimdriver._instances.usage import device_files, who_uses
 from vimlib import vim25
 from vimlib._datastore import DatastorePath
 

@@ -13,7 +13,7 @@ import pytest
 
 from vimdriver._journal import FileJournal, MemoryJournal, Uploading, close, settled, written
 from vimdriver._journal import file as module
-from vimdriver._journal.lines import HEADER, begin_line, done_line, replay
+from vimdriver._journal.entries import HEADER, begin_line, done_line, replay
 from vimdriver.errors import JournalError, JournalLockedError
 
 

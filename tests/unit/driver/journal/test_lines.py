@@ -8,11 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vimdriver._journal.entries import AddingPortGroup, Destroying, Entry, Spawning, Uploading
-from vimdriver._journal.lines import (
+from vimdriver._journal.entries import (
     HEADER,
+    AddingPortGroup,
+    Destroying,
+    Entry,
     NotAJournalError,
     Replay,
+    Spawning,
+    Uploading,
     begin_line,
     done_line,
     render,

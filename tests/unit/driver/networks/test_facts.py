@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from vimdriver._networks.facts import PortGroup, check_port_group, find_port_group, switch_on
+from vimdriver._networks.port_groups import PortGroup, check_port_group, find_port_group, switch_on
 from vimdriver.errors import PhysicalNICNotFoundError, PortGroupMismatchError
 from vimlib import vim25
 

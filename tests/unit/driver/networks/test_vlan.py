@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.rig.cancel import cancel_everywhere
 from tests.unit.driver.hosted import CONFIG, Beside, Hosted, hosted, spec, until
 from vimdriver._instances.types import NICSpec
-from vimdriver._networks.facts import PortGroup, list_port_groups
-from vimdriver._networks.vlan import EnsuredVlan
+from vimdriver._networks.port_groups import PortGroup, list_port_groups
+from vimdriver._verbs import execute
 from vimdriver.errors import (
     ForeignPortGroupError,
     NetworkNotFoundError,
@@ -23,7 +21,7 @@ from vimdriver.errors import (
     PortGroupMismatchError,
 )
 from vimlib import vim25
-from vimlib.errors import NotFoundError, OutcomeUnknownError, UsageError, VimlibError
+from vimlib.errors import NotFoundError, OutcomeUnknownError, UsageError
 from vimlib.simulator._core.objects import prop
 from vimlib.simulator._host.network import PortGroup as SimulatedGroup
 from vimlib.simulator._host.network import Switch
@@ -98,9 +96,8 @@ async def test_a_nic_whose_name_begins_another(host: Hosted) -> None:
 @pytest.mark.parametrize("vlan", [42, 43])
 async def test_somebody_is_quicker(vlan: int, host: Hosted) -> None:
     async with host.driver() as driver:
-        ensured = EnsuredVlan(driver.client, "blue", 42, CONFIG)
         host.esx.faults.add("AddPortGroup", "delay", seconds=1)
-        work = asyncio.ensure_future(ensured.ensure())
+        work = asyncio.ensure_future(driver.ensure_vlan("blue", 42))
         await until(lambda: bool(host.esx.calls("AddPortGroup")))
         add(host, "blue", vlan)
         if vlan == 42:
@@ -108,8 +105,7 @@ async def test_somebody_is_quicker(vlan: int, host: Hosted) -> None:
         else:
             with pytest.raises(PortGroupMismatchError):
                 await work
-        # It is theirs: neither taken back nor removed.
-        await ensured.undo()
+        # It is theirs: neither undone nor removed.
         with pytest.raises(ForeignPortGroupError):
             await driver.remove_vlan("blue")
     assert "blue" in host.state().groups
@@ -117,18 +113,13 @@ async def test_somebody_is_quicker(vlan: int, host: Hosted) -> None:
 
 
 async def test_somebody_is_quicker_and_the_answer_that_says_so_is_lost(host: Hosted) -> None:
-    class Slow(EnsuredVlan):
-        async def _add(self, system: vim25.HostNetworkSystem, vswitch: str) -> None:
-            add(host, "blue", 7)
-            await super()._add(system, vswitch)
-
     async with host.driver() as driver:
-        ensured = Slow(driver.client, "blue", 42, CONFIG)
+        plan = await driver.ensure_vlan.plan("blue", 42)
+        add(host, "blue", 7)
         host.esx.faults.add("AddPortGroup", "lose")
         with pytest.raises(PortGroupMismatchError):
-            await ensured.ensure()
-        # It is not what was asked for, so this did not make it.
-        await ensured.undo()
+            await execute(driver.host(), plan)
+    # It is not what was asked for, so this driver did not make it.
     assert "blue" in host.state().groups
     assert host.state().files == frozenset()
 
@@ -271,54 +262,3 @@ async def test_a_spawn_that_fails_takes_back_what_it_made_and_no_more(
             await driver.spawn(spec(image, nics=nics))
         assert host.state() == before
         assert len(host.esx.calls("CreateVM_Task")) == 1
-
-
-async def test_cancelled_at_every_await(host: Hosted) -> None:
-    clean = host.state()
-
-    async def attempt() -> None:
-        async with host.client() as client:
-            await EnsuredVlan(client, "blue", 42, CONFIG).ensure()
-
-    async def check(at: int) -> None:
-        def idle() -> bool:
-            state = host.state()
-            return not state.sessions and not state.running
-
-        await until(idle, lambda: f"at {at}: {host.state()}")
-        state = host.state()
-        # It is there and noted, or neither.
-        assert ("blue" in state.groups) == (len(state.files) == 1), f"at {at}: {state}"
-        if "blue" in state.groups:
-            async with host.driver() as driver:
-                await driver.remove_vlan("blue")
-        await host.settled(clean)
-
-    report = await cancel_everywhere(attempt, check, every=13)
-    print(f"ensure_vlan: cancelled at each 13. await, {report}")
-
-
-@pytest.mark.parametrize("way", ["reset", "lose", "fault"])
-async def test_every_call_fails_once(way: str, host: Hosted) -> None:
-    clean = host.state()
-    at, calls = 1, 0
-    while True:
-        order = {"fault": vim25.SystemError(reason="on order")} if way == "fault" else {}
-        rule = host.esx.faults.add("*", way, nth=at, **order)  # type: ignore[arg-type]
-        with contextlib.suppress(VimlibError):
-            async with host.driver() as driver:
-                await driver.ensure_vlan("blue", 42)
-        host.esx.faults.clear()
-        host.beside.call(host.esx.sessions.expire)
-        state = host.state()
-        assert ("blue" in state.groups) == (len(state.files) == 1), f"call {at}: {state}"
-        if "blue" in state.groups:
-            async with host.driver() as driver:
-                await driver.remove_vlan("blue")
-        await host.settled(clean)
-        if not rule.hits:
-            break
-        calls += 1
-        at += 5
-    print(f"ensure_vlan, {way}: {calls} calls failed")
-    assert calls > 5

@@ -6,11 +6,9 @@ import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tests.unit.driver.hosted import CONFIG, Hosted
+from tests.unit.driver.hosted import CONFIG, Hosted, add_port_group, host_of, write_note
 from vimdriver._images.sink import temporary_name
-from vimdriver._instances.plan import MAKING_KEY, OWNER_KEY, SPAWN_KEY
-from vimdriver._networks import ownership
-from vimdriver._networks.vlan import EnsuredVlan
+from vimdriver._instances.machine import MAKING_KEY, OWNER_KEY, SPAWN_KEY
 from vimlib import vim25
 from vimlib._client import Client
 
@@ -77,9 +75,8 @@ async def place(host: Hosted, client: Client) -> Decoys:
         path.write_bytes(name.encode())
     # Another owner's port group, with its note, and one whose note was left without it.
     others = replace(CONFIG, owner="others")
-    await EnsuredVlan(client, "vlan-1", 1, others).ensure()
-    note = await ownership.new_note(client, "others", "vlan-2")
-    await ownership.remember(client, "others", "vlan-2", 2, note)
+    await add_port_group(host_of(client, others), "vlan-1", 1)
+    await write_note(host_of(client, others), "vlan-2", 2)
     there = tuple(str(p.relative_to(host.folder)) for p in host.folder.rglob("*") if p.is_file())
     digests = _digests(host.folder, there)
     assert set(FILES) <= set(digests)

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from vimdriver._journal import Spawning
-from vimdriver._steps.clock import read_stamp, stamp
 from vimdriver._sweep.decide import Found, of_age, of_machine
+from vimdriver._verbs.host import read_stamp, stamp
 from vimlib import vim25
 from vimlib._datastore import DatastorePath
 

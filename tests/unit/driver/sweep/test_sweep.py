@@ -13,12 +13,22 @@ from typing import Any
 import pytest
 
 from tests.rig.cancel import cancel_everywhere
-from tests.unit.driver.hosted import CONFIG, Beside, Hosted, hosted, spec, until
+from tests.unit.driver.hosted import (
+    CONFIG,
+    Beside,
+    Hosted,
+    add_port_group,
+    host_of,
+    hosted,
+    spec,
+    until,
+    write_note,
+)
 from tests.unit.driver.sweep.decoys import OLD, place
 from vimdriver._driver import ESXDriver
 from vimdriver._images.local import LocalImages
 from vimdriver._images.sink import temporary_name
-from vimdriver._instances.plan import MAKING_KEY, OWNER_KEY, SPAWN_KEY
+from vimdriver._instances.machine import MAKING_KEY, OWNER_KEY, SPAWN_KEY
 from vimdriver._instances.types import NICSpec
 from vimdriver._journal import (
     AddingPortGroup,
@@ -28,9 +38,9 @@ from vimdriver._journal import (
     Spawning,
     Uploading,
 )
-from vimdriver._networks import ownership
-from vimdriver._networks.vlan import EnsuredVlan
+from vimdriver._networks import notes
 from vimdriver._sweep import SweepReport
+from vimdriver._verbs import Host
 from vimdriver.errors import JournalError
 from vimlib import vim25
 from vimlib._client import Client
@@ -220,12 +230,9 @@ async def test_a_half_made_machine_that_somebody_runs(journal: bool, host: Hoste
 async def test_a_machine_that_is_finished_while_it_is_decided_about(
     host: Hosted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vimdriver._steps import outcome
-    from vimdriver._sweep import work
-
     async with host.client() as client:
         vm = await machine(host, client)
-        real = outcome.wait_idle
+        real = Host.idle
         unmark = vim25.VirtualMachineConfigSpec(
             extraConfig=[vim25.OptionValue(key=MAKING_KEY, value="")]
         )
@@ -235,7 +242,7 @@ async def test_a_machine_that_is_finished_while_it_is_decided_about(
                 await client.wait(await vm.ReconfigVM_Task(unmark))
             await real(*args, **given)
 
-        monkeypatch.setattr(work, "wait_idle", slow)
+        monkeypatch.setattr(Host, "idle", slow)
         report = await driver_of(client).sweep(older_than=0)
         assert told(report) == [("kept", "machine", "web")]
         assert host.state().machines == {"web"}
@@ -424,32 +431,35 @@ async def test_files_that_the_journal_names(host: Hosted) -> None:
         assert theirs.exists()
 
 
+class Killed(MemoryJournal):
+    """The process ends before an entry is closed."""
+
+    async def done(self, token: str) -> None:
+        self.abandon(token)
+
+
 async def test_port_groups(host: Hosted, image: Path) -> None:
     async with host.client() as client:
-        journal = MemoryJournal()
+        journal = Killed()
 
-        async def adding(name: str, vlan: int, *, spawn: str = "") -> EnsuredVlan:
-            made = EnsuredVlan(client, name, vlan, CONFIG, journal=journal, spawn=spawn)
-            await made.ensure()
-            journal.abandon(made.token)
-            return made
-
-        await adding("alone", 1)
-        await adding("for-none", 2, spawn="f" * 16)
-        await adding("for-one", 3, spawn=TOKEN)
-        await adding("in-use", 4, spawn="f" * 16)
-        await adding("not-ours", 5, spawn="f" * 16)
+        ours = host_of(client, journal=journal)
+        await add_port_group(ours, "alone", 1)
+        await add_port_group(ours, "for-none", 2, spawn="f" * 16)
+        await add_port_group(ours, "for-one", 3, spawn=TOKEN)
+        await add_port_group(ours, "in-use", 4, spawn="f" * 16)
+        await add_port_group(ours, "not-ours", 5, spawn="f" * 16)
         await machine(host, client, **{MAKING_KEY: ""})
         driver = driver_of(client)
         await driver.spawn(spec(image, name="user", nics=(NICSpec(network="in-use"),)))
-        await ownership.forget(client, CONFIG.owner, "not-ours")
-        never = await ownership.new_note(client, CONFIG.owner, "never")
+        for note in await notes.notes_of(ours, "not-ours"):
+            await ours.delete(note)
+        never = await write_note(ours, "never", 6)
         await journal.begin(
             AddingPortGroup(**known(client, token="n", name="never", note=str(never)))
         )
         journal.abandon("n")
-        await ownership.remember(client, CONFIG.owner, "never", 6, never)
-        report = await driver_of(client, journal).sweep()
+        closing = await journalled(*await journal.abandoned())
+        report = await driver_of(client, closing).sweep()
         assert told(report) == [
             ("kept", "port group", "alone"),
             ("removed", "port group", "for-none"),
@@ -460,17 +470,19 @@ async def test_port_groups(host: Hosted, image: Path) -> None:
         ]
         assert "for-none" not in host.state().groups
         assert {"alone", "for-one", "in-use", "not-ours"} <= host.state().groups
-        assert await journal.abandoned() == ()
+        assert await closing.abandoned() == ()
         assert len(list((host.folder / "vimlib-networks").iterdir())) == 3
 
 
 async def test_a_port_group_goes_with_its_machine_and_not_before(host: Hosted) -> None:
     async with host.client() as client:
         await machine(host, client)
-        journal = await journalled(Spawning(**known(client, token=TOKEN, uuid="u", name="web")))
-        made = EnsuredVlan(client, "vlan-3", 3, CONFIG, journal=journal, spawn=TOKEN)
-        await made.ensure()
-        journal.abandon(made.token)
+        killed = Killed()
+        await add_port_group(host_of(client, journal=killed), "vlan-3", 3, spawn=TOKEN)
+        journal = await journalled(
+            Spawning(**known(client, token=TOKEN, uuid="u", name="web")),
+            *await killed.abandoned(),
+        )
         host.esx.faults.fail_task("Destroy_Task", vim25.GenericVmConfigFault(reason="on order"))
         driver = driver_of(client, journal)
         assert told(await driver.sweep()) == [
@@ -486,9 +498,8 @@ async def test_a_port_group_that_is_not_as_we_would_have_made_it(host: Hosted) -
     """Killed before the call left; then somebody made one of that name by hand."""
     async with host.client() as client:
         theirs = replace(CONFIG, owner="others")
-        await EnsuredVlan(client, "vlan-3", 42, theirs).ensure()
-        note = await ownership.new_note(client, CONFIG.owner, "vlan-3")
-        await ownership.remember(client, CONFIG.owner, "vlan-3", 3, note)
+        await add_port_group(host_of(client, theirs), "vlan-3", 42)
+        note = await write_note(host_of(client), "vlan-3", 3)
         entry = AddingPortGroup(**known(client, name="vlan-3", note=str(note), spawn="f" * 16))
         journal = await journalled(entry)
         report = await driver_of(client, journal).sweep()
@@ -500,20 +511,20 @@ async def test_a_port_group_that_is_not_as_we_would_have_made_it(host: Hosted) -
 
 async def test_notes_about_port_groups_that_never_were(host: Hosted) -> None:
     async with host.client() as client:
-        notes = {}
+        written = {}
         for owner, name in ((CONFIG.owner, "never"), (CONFIG.owner, "young"), ("others", "never")):
-            notes[owner, name] = await ownership.new_note(client, owner, name)
-            await ownership.remember(client, owner, name, 7, notes[owner, name])
+            by = host_of(client, replace(CONFIG, owner=owner))
+            written[owner, name] = await write_note(by, name, 7)
         old = time.time() - 7200
         for owner, name in ((CONFIG.owner, "never"), ("others", "never")):
-            os.utime(host.folder / notes[owner, name].path, (old, old))
+            os.utime(host.folder / written[owner, name].path, (old, old))
         # Says that it is ours, under a name that we would not have given it.
         forged = file(host, "vimlib-networks/forged.0", age=7200)
         forged.write_text(f"{CONFIG.owner}\n7\nnever\n")
         os.utime(forged, (old, old))
         file(host, f"vimlib-networks/{'0' * 32}.0", age=7200)
         report = await driver_of(client).sweep(older_than=3600)
-        assert told(report) == [("removed", "note", str(notes[CONFIG.owner, "never"]))]
+        assert told(report) == [("removed", "note", str(written[CONFIG.owner, "never"]))]
 
 
 # -- what goes wrong ---------------------------------------------------------------------------------
@@ -554,8 +565,7 @@ async def test_a_datastore_that_cannot_be_searched(host: Hosted) -> None:
 async def test_an_age_beyond_all_calendars(host: Hosted) -> None:
     async with host.client() as client:
         await machine(host, client)
-        note = await ownership.new_note(client, CONFIG.owner, "never")
-        await ownership.remember(client, CONFIG.owner, "never", 7, note)
+        await write_note(host_of(client), "never", 7)
         report = await driver_of(client).sweep(older_than=1e15)
         assert told(report) == [("left", "machine", "web")]
 
@@ -600,8 +610,7 @@ async def test_row_67_what_could_not_be_undone_is_swept_later(host: Hosted, imag
 async def test_port_groups_that_cannot_be_looked_at_hide_nothing(host: Hosted) -> None:
     async with host.client() as client:
         await machine(host, client)
-        note = await ownership.new_note(client, CONFIG.owner, "never")
-        await ownership.remember(client, CONFIG.owner, "never", 7, note)
+        await write_note(host_of(client), "never", 7)
         host.esx.faults.deny("HostNetworkSystem", "networkInfo", vim25.NoPermission(
             object=vim25.HostNetworkSystem("networkSystem"), privilegeId="System.Read"
         ))  # fmt: skip

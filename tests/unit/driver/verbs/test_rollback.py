@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from vimdriver._journal import Entry, MemoryJournal, Uploading
-from vimdriver._steps.undo import Undo
+from vimdriver._verbs import Rollback
 from vimdriver.errors import JournalError
 from vimlib.errors import ConnectError
 
@@ -25,9 +25,9 @@ async def test_steps_are_undone_in_reverse_and_the_error_stays() -> None:
     log: list[str] = []
 
     async def work() -> None:
-        async with Undo(seconds=5) as undo:
-            undo.push("a", Step(log, "a"))
-            undo.push("b", Step(log, "b"))
+        async with Rollback(seconds=5) as rollback:
+            rollback.push("a", Step(log, "a"))
+            rollback.push("b", Step(log, "b"))
             raise ValueError("first")
 
     with pytest.raises(ValueError, match="first"):
@@ -37,37 +37,37 @@ async def test_steps_are_undone_in_reverse_and_the_error_stays() -> None:
 
 async def test_what_went_well_stays() -> None:
     log: list[str] = []
-    async with Undo(seconds=5) as undo:
-        undo.push("a", Step(log, "a"))
-        undo.keep()
+    async with Rollback(seconds=5) as rollback:
+        rollback.push("a", Step(log, "a"))
+        rollback.keep()
     assert log == []
 
 
 async def test_leaving_without_keep_undoes() -> None:
     log: list[str] = []
-    async with Undo(seconds=5) as undo:
-        undo.push("a", Step(log, "a"))
+    async with Rollback(seconds=5) as rollback:
+        rollback.push("a", Step(log, "a"))
     assert log == ["a"]
 
 
-async def test_a_failing_way_back_hides_nothing_and_stops_nothing() -> None:
+async def test_a_failing_undo_hides_nothing_and_stops_nothing() -> None:
     log: list[str] = []
-    undo = Undo(seconds=5)
+    rollback = Rollback(seconds=5)
 
     async def work() -> None:
-        async with undo:
-            undo.push("a", Step(log, "a"))
-            undo.push("b", Step(log, "b", ConnectError("gone")))
+        async with rollback:
+            rollback.push("a", Step(log, "a"))
+            rollback.push("b", Step(log, "b", ConnectError("gone")))
             raise ValueError
 
     with pytest.raises(ValueError) as caught:
         await work()
     assert log == ["a"]
-    assert undo.left_behind == ["b (gone)"]
+    assert rollback.left_behind == ["b (gone)"]
     assert caught.value.__notes__ == ["Left behind: b (gone)"]
 
 
-async def test_a_second_cancellation_waits_for_the_way_back() -> None:
+async def test_a_second_cancellation_waits_for_the_rollback() -> None:
     log: list[str] = []
     reached, go = asyncio.Event(), asyncio.Event()
 
@@ -77,8 +77,8 @@ async def test_a_second_cancellation_waits_for_the_way_back() -> None:
         log.append("undone")
 
     async def work() -> None:
-        async with Undo(seconds=5) as undo:
-            undo.push("a", slow)
+        async with Rollback(seconds=5) as rollback:
+            rollback.push("a", slow)
             await asyncio.Event().wait()
 
     task = asyncio.create_task(work())
@@ -119,10 +119,10 @@ async def test_what_is_kept_or_undone_is_closed_and_what_is_left_is_not() -> Non
     entries = [entry(str(n)) for n in range(3)]
 
     async def work() -> None:
-        async with Undo(seconds=5, journal=journal) as undo:
-            await undo.begin("a", Step(log, "a"), entries[0])
-            await undo.begin("b", Step(log, "b", ConnectError("away")), entries[1])
-            undo.push("c", Step(log, "c"), token=entries[2].token)
+        async with Rollback(seconds=5, journal=journal) as rollback:
+            await rollback.begin("a", Step(log, "a"), entries[0])
+            await rollback.begin("b", Step(log, "b", ConnectError("away")), entries[1])
+            rollback.push("c", Step(log, "c"), token=entries[2].token)
             assert [e.token for e in journal.running] == [e.token for e in entries[:2]]
             raise ValueError("x")
 
@@ -132,9 +132,9 @@ async def test_what_is_kept_or_undone_is_closed_and_what_is_left_is_not() -> Non
     assert log == ["c", f"done {entries[2].token}", "a", f"done {entries[0].token}"]
     assert await journal.abandoned() == (entries[1],)
     log.clear()
-    async with Undo(seconds=5, journal=journal) as undo:
-        await undo.begin("d", Step(log, "d"), entries[0])
-        undo.keep()
+    async with Rollback(seconds=5, journal=journal) as rollback:
+        await rollback.begin("d", Step(log, "d"), entries[0])
+        rollback.keep()
     assert log == [f"done {entries[0].token}"]
     assert not journal.running
 
@@ -147,8 +147,8 @@ async def test_what_cannot_be_written_down_is_undone_as_if_never_begun() -> None
             raise JournalError(path="journal", reason="no room")
 
     async def work() -> None:
-        async with Undo(seconds=5, journal=Full()) as undo:
-            await undo.begin("a", Step(log, "a"), entry("a"))
+        async with Rollback(seconds=5, journal=Full()) as rollback:
+            await rollback.begin("a", Step(log, "a"), entry("a"))
             log.append("begun")
 
     with pytest.raises(JournalError):
@@ -156,15 +156,15 @@ async def test_what_cannot_be_written_down_is_undone_as_if_never_begun() -> None
     assert log == ["a"]
 
 
-async def test_a_way_back_that_breaks_leaves_the_rest_to_a_sweep() -> None:
+async def test_an_undo_that_breaks_leaves_the_rest_to_a_sweep() -> None:
     log: list[str] = []
     journal = MemoryJournal()
     entries = [entry(str(n)) for n in range(2)]
 
     async def work() -> None:
-        async with Undo(seconds=5, journal=journal) as undo:
-            await undo.begin("a", Step(log, "a"), entries[0])
-            await undo.begin("b", Step(log, "b", KeyError("a fault in here")), entries[1])
+        async with Rollback(seconds=5, journal=journal) as rollback:
+            await rollback.begin("a", Step(log, "a"), entries[0])
+            await rollback.begin("b", Step(log, "b", KeyError("a fault in here")), entries[1])
             raise ValueError
 
     with pytest.raises(KeyError):

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from tests.unit.driver.hosted import Hosted, spec
-from vimdriver._steps.outcome import wait_idle
 from vimlib import vim25
 
 
@@ -18,4 +17,4 @@ async def test_a_machine_that_went_meanwhile_has_no_tasks(host: Hosted, image: P
         await driver.destroy(made.uuid)
         with pytest.raises(vim25.ManagedObjectNotFound):
             await driver.client.get(machine, "name")
-        await wait_idle(driver.client, driver.config, of=machine)
+        await driver.client.tasks.idle(of=machine)

@@ -1,0 +1,104 @@
+"""Commands made from the driver's verbs: ``verbs:power_on`` is `ESXDriver.power_on` as a command.
+
+Arguments, options and help come from the verb's own signature and docstring, the JSON from its
+result. ``--dry-run`` prints the plan instead. A verb whose command differs from its method has a
+function of its own in another module.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+from cyclopts import Parameter
+
+from vimdriver._cli.connection import CONNECTION, Connection
+from vimdriver._cli.flags import Flag, within
+from vimdriver._cli.instance import Ref, opened
+from vimdriver._cli.keeping import KEEPING, Keeping
+from vimdriver._cli.output import OUTPUT, Output
+from vimdriver._verbs import Within
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+# A verb's parameter to the command's name and type of it, where they differ.
+_RENAMED: dict[str, tuple[str, Any]] = {"ref": ("instance", Ref)}
+_DryRun = Annotated[Flag, Parameter(help="Print the steps and change nothing.")]
+
+
+def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """Return the command's parameters by the verb's names, without the host."""
+    hints = get_type_hints(function, include_extras=True)
+    found = {}
+    for name, given in list(inspect.signature(function).parameters.items())[1:]:
+        shown, kind = _RENAMED.get(name, (name, hints[name]))
+        for limits in getattr(kind, "__metadata__", ()):
+            if isinstance(limits, Within):
+                kind = Annotated[kind.__origin__, within(*limits)]
+        positional = given.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+        found[name] = given.replace(
+            name=shown,
+            annotation=Flag if kind is bool else kind,
+            kind=inspect.Parameter.POSITIONAL_ONLY if positional else given.kind,
+        )
+    return found
+
+
+def _help(function: Callable[..., Any], names: list[str]) -> str:
+    """Return the first paragraph of a docstring, and its arguments other than the host."""
+    text = inspect.getdoc(function) or ""
+    summary = text.partition("\n\n")[0]
+    _, _, rest = text.partition("\nArgs:\n")
+    lines = rest.partition("\n\n")[0].splitlines()
+    told = [line for line in lines if line.strip().partition(":")[0] in names]
+    return "\n".join([summary, "", "Args:", *told]) if told else summary
+
+
+def _command(method: str) -> Callable[..., Awaitable[None]]:
+    from vimdriver._driver import ESXDriver
+
+    function = getattr(ESXDriver, method).function
+    parameters = _parameters(function)
+
+    async def command(
+        *arguments: Any,
+        dry_run: bool,
+        keeping: Keeping = KEEPING,
+        connection: Connection = CONNECTION,
+        output: Output = OUTPUT,
+        **options: Any,
+    ) -> None:
+        async with opened(connection, keeping) as driver:
+            verb = getattr(driver, method)
+            if dry_run:
+                plan = await verb.plan(*arguments, **options)
+                output.document(plan.to_json(), str(plan))
+                return
+            found = await verb(*arguments, **options)
+        output.fields(found.to_json())
+
+    every: list[inspect.Parameter] = list(parameters.values())
+    for name, kind, default in (
+        ("dry_run", _DryRun, False),
+        ("keeping", Keeping, KEEPING),
+        ("connection", Connection, CONNECTION),
+        ("output", Output, OUTPUT),
+    ):
+        every.append(
+            inspect.Parameter(
+                name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind
+            )
+        )
+    command.__name__ = command.__qualname__ = method
+    command.__doc__ = _help(function, list(parameters))
+    command.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
+    command.__annotations__ = {one.name: one.annotation for one in every}
+    return command
+
+
+def __getattr__(name: str) -> Callable[..., Awaitable[None]]:
+    if name.startswith("_"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = _command(name)
+    return found

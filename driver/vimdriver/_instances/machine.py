@@ -1,0 +1,192 @@
+"""Machines as the host shows them: find one, list them, read their properties and files."""
+
+from __future__ import annotations
+
+import uuid as uuid_
+from typing import TYPE_CHECKING, Any, Final
+
+from vimdriver._instances.types import Instance
+from vimdriver.errors import InstanceAmbiguousError
+from vimlib import vim25
+from vimlib._inventory import unescape
+from vimlib.errors import NotFoundError, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+
+    from vimdriver._verbs import Run
+    from vimlib._client import Client
+    from vimlib._collector import Row
+    from vimlib._datastore import DatastorePath
+
+__all__ = [
+    "MAKING_KEY",
+    "OWNER_KEY",
+    "PATHS",
+    "SPAWN_KEY",
+    "device_files",
+    "find",
+    "find_by_uuid",
+    "instance_of",
+    "list_instances",
+    "marks_of",
+    "read",
+    "reads",
+    "used_files",
+    "who_uses",
+]
+
+OWNER_KEY: Final = "vimlib.owner"
+"""extraConfig key that marks what this driver made; managedBy is younger than API 4.1."""
+SPAWN_KEY: Final = "vimlib.spawn"
+"""extraConfig key of the one spawn that made a machine: it distinguishes the machine from one that
+another process made under the same uuid at the same time."""
+MAKING_KEY: Final = "vimlib.making"
+"""extraConfig key of a machine without its disk: when it was begun, by the host's clock. The call that
+creates the machine sets it and the one that attaches the disk removes it, so there is never a
+half-made machine without it, nor a whole one with it."""
+
+PATHS: Final = (
+    "name",
+    "runtime.powerState",
+    "runtime.connectionState",
+    "config.instanceUuid",
+    "config.hardware.numCPU",
+    "config.hardware.memoryMB",
+)
+
+
+def instance_of(row: Row[vim25.VirtualMachine]) -> Instance:
+    """Return a row of `PATHS` as an instance. A machine that the host cannot reach lacks most of it."""
+    props = row.props
+    return Instance(
+        uuid=props.get("config.instanceUuid") or "",
+        name=unescape(props.get("name") or ""),
+        power_state=props.get("runtime.powerState") or "unknown",
+        connection_state=props.get("runtime.connectionState") or "unknown",
+        cpus=props.get("config.hardware.numCPU") or 0,
+        memory_mb=props.get("config.hardware.memoryMB") or 0,
+        moref=row.obj.moref[1],
+    )
+
+
+async def list_instances(client: Client) -> list[Instance]:
+    """Return all machines of the host, by name. Cancelling loses nothing."""
+    found = [instance_of(row) async for row in client.collect(vim25.VirtualMachine, *PATHS)]
+    return sorted(found, key=lambda i: (i.name, i.moref))
+
+
+async def find_by_uuid(client: Client, uuid: str) -> vim25.VirtualMachine | None:
+    """Return the machine with that instanceUuid, or None (`SearchIndex.FindByUuid`)."""
+    index = client.content.searchIndex
+    if index is None:
+        raise NotFoundError("the host has no SearchIndex", kind="SearchIndex")
+    found = await client.bind(index).FindByUuid(uuid=uuid, vmSearch=True, instanceUuid=True)
+    return found if isinstance(found, vim25.VirtualMachine) else None
+
+
+def _as_uuid(ref: str) -> str | None:
+    try:
+        return str(uuid_.UUID(ref)) if len(ref) >= 32 else None
+    except ValueError:
+        return None
+
+
+async def find(client: Client, ref: str) -> vim25.VirtualMachine:
+    """Return the machine that `ref` names: its instanceUuid, its name, or its moref's value.
+
+    One look-up for a uuid, one retrieval of names for the rest. A name may be written as it is, or
+    with slash, backslash and `%` escaped as in the API (`ManagedEntity.name`). Cancelling loses
+    nothing.
+
+    Raises:
+        NotFoundError: The machine does not exist.
+        InstanceAmbiguousError: The name fits several.
+    """
+    uuid = _as_uuid(ref)
+    if uuid is not None and (found := await find_by_uuid(client, uuid)) is not None:
+        return found
+    named, by_id = [], None
+    async for row in client.collect(vim25.VirtualMachine, "name"):
+        name = row.props.get("name")
+        if name is not None and ref in (name, unescape(name)):
+            named.append(row.obj)
+        elif row.obj.moref[1] == ref:
+            by_id = row.obj
+    if len(named) > 1:
+        raise InstanceAmbiguousError(name=ref, references=[vm.moref[1] for vm in named])
+    if named:
+        return named[0]
+    if by_id is not None:
+        return by_id
+    raise NotFoundError(
+        f"machine not found on {client.host}: {ref!r}",
+        kind="VirtualMachine",
+        name=ref,
+        hint="vimctl instance list prints the machines of the host.",
+    )
+
+
+async def read(client: Client, vm: vim25.VirtualMachine) -> Instance:
+    """Return one machine as the host shows it now. Cancelling loses nothing."""
+    return instance_of(await client.get(vm, *PATHS))
+
+
+def reads(vm: vim25.VirtualMachine) -> Callable[[Run], Awaitable[Instance]]:
+    """Return the result of a plan that changes a machine: the machine, as read after the last step."""
+    return lambda run: read(run.host.client, vm)
+
+
+def marks_of(row: Row[vim25.VirtualMachine]) -> dict[str, str]:
+    """Return the extraConfig of a machine by key; {} where the row has none."""
+    return {o.key: str(o.value) for o in row.props.get("config.extraConfig") or []}
+
+
+def device_files(devices: Iterable[vim25.VirtualDevice]) -> Iterator[str]:
+    """Yield the files that devices stand on: disks with those that they grew from, images of CDs."""
+    for device in devices:
+        backing: Any = device.backing
+        while backing is not None:
+            if name := getattr(backing, "fileName", None):
+                yield name
+            backing = getattr(backing, "parent", None)
+
+
+def _files(props: Mapping[str, Any]) -> Iterator[str]:
+    yield props.get("config.files.vmPathName") or ""
+    yield from device_files(props.get("config.hardware.device") or [])
+    # What only its snapshots use.
+    for file in props.get("layoutEx.file") or []:
+        yield file.name
+
+
+async def used_files(client: Client, *, but: vim25.VirtualMachine | None = None) -> dict[str, str]:
+    """Return the datastore paths that machines use, each with a machine's name; without those of `but`.
+
+    One retrieval for all. Cancelling loses nothing.
+    """
+    found: dict[str, str] = {}
+    async for row in client.collect(
+        vim25.VirtualMachine,
+        "name",
+        "config.files.vmPathName",
+        "config.hardware.device",
+        "layoutEx.file",
+    ):
+        if row.obj != but:
+            name = str(row.props.get("name") or row.obj.moref[1])
+            found |= dict.fromkeys(filter(None, _files(row.props)), name)
+    return found
+
+
+def who_uses(folder: DatastorePath, used: Mapping[str, str]) -> str:
+    """Return which machine uses what in a folder or below it, in words; "" if none does."""
+    inside = f"{folder}/"
+    return next(
+        (
+            f"machine {name!r} uses {printable(path)}"
+            for path, name in used.items()
+            if path.startswith(inside)
+        ),
+        "",
+    )

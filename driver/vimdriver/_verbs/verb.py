@@ -1,0 +1,107 @@
+"""Make a method of a function that returns a plan."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from contextlib import contextmanager
+from typing import (
+    TYPE_CHECKING,
+    Concatenate,
+    Generic,
+    NamedTuple,
+    ParamSpec,
+    Protocol,
+    Self,
+    TypeVar,
+    overload,
+)
+
+from vimdriver._verbs.execute import execute
+from vimdriver._verbs.host import Host
+from vimdriver.errors import HostReadOnlyError
+from vimlib import vim25
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from vimdriver._verbs.plan import Plan
+    from vimlib._client import Client
+
+__all__ = ["Bound", "Verb", "Within", "licensed", "verb"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@contextmanager
+def licensed(client: Client) -> Iterator[None]:
+    """Translate the fault RestrictedVersion, with which a free licence answers writes.
+
+    Raises:
+        HostReadOnlyError: The block met it.
+    """
+    try:
+        yield
+    except vim25.RestrictedVersion as fault:
+        raise HostReadOnlyError(host=client.host) from fault
+
+
+class Within(NamedTuple):
+    """Marks a verb's number (``Annotated[int, Within(0, 4094)]``): the command checks it first."""
+
+    least: float
+    most: float = math.inf
+
+
+class _Driver(Protocol):
+    def host(self) -> Host:
+        """Return the argument of a verb's function, new for each call."""
+
+
+class Verb(Generic[P, R]):
+    """A verb as an attribute of the driver's class; ``driver.NAME`` is `Bound`."""
+
+    def __init__(self, function: Callable[Concatenate[Host, P], Awaitable[Plan[R]]]) -> None:
+        self.__doc__ = function.__doc__
+        self.function = function
+
+    async def run(self, host: Host, *args: P.args, **given: P.kwargs) -> R:
+        """Gather, plan and run. Cancelling lets the call that was sent end, then undoes all steps."""
+        with licensed(host.client):
+            return await execute(host, await self.function(host, *args, **given))
+
+    @overload
+    def __get__(self, driver: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, driver: _Driver, owner: type) -> Bound[P, R]: ...
+    def __get__(self, driver: _Driver | None, owner: type) -> Self | Bound[P, R]:
+        return self if driver is None else Bound(self, driver)
+
+
+class Bound(Generic[P, R]):
+    """A verb of one driver."""
+
+    def __init__(self, verb: Verb[P, R], driver: _Driver) -> None:
+        self.__doc__ = verb.__doc__
+        self._verb = verb
+        self._driver = driver
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        """The verb's parameters, as `inspect.signature` and `help` show them."""
+        found = inspect.signature(self._verb.function)
+        return found.replace(parameters=[*found.parameters.values()][1:])
+
+    async def __call__(self, *args: P.args, **given: P.kwargs) -> R:
+        """Gather, plan and run; see `Verb.run`."""
+        return await self._verb.run(self._driver.host(), *args, **given)
+
+    async def plan(self, *args: P.args, **given: P.kwargs) -> Plan[R]:
+        """Gather and plan, and change nothing: ``print(await driver.destroy.plan("web"))``."""
+        return await self._verb.function(self._driver.host(), *args, **given)
+
+
+def verb(function: Callable[Concatenate[Host, P], Awaitable[Plan[R]]]) -> Verb[P, R]:
+    """Make a verb of a coroutine function that gathers and returns its plan."""
+    return Verb(function)
