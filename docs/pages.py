@@ -37,8 +37,10 @@ MODULES: Final = {
     ),
     "vimdriver": (
         "vimdriver",
-        "What `from vimdriver import ...` offers. Names load on first use."
-        " Functions below `ESXDriver` whose first argument is `host` are its methods, without it.",
+        (
+            "What `from vimdriver import ...` offers. Names load on first use."
+            " Functions below `ESXDriver` whose first argument is `host` are its methods, without it."
+        ),
     ),
     "driver-errors": ("vimdriver.errors", "The errors that the driver adds to `vimlib.errors`."),
 }
