@@ -308,6 +308,9 @@ class _Push:
 
         async def remove() -> None:
             await datastore.delete(part, missing_ok=True, timeout=self.config.task_seconds)
+            # The host may create it after the connection broke, from bytes that it had received.
+            if await datastore.exists(part):
+                await datastore.delete(part, missing_ok=True, timeout=self.config.task_seconds)
 
         entry = Uploading(host=self.client.host, owner=self.config.owner, path=str(part))
         async with Rollback(seconds=CLEANUP_SECONDS, journal=self.journal) as rollback:
