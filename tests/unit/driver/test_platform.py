@@ -83,7 +83,7 @@ except PlatformUnsupportedError as error:
 def test_an_idle_connection_is_still_checked_before_use() -> None:
     printed = run("""
 import socket
-from vimlib._transport.channel import _readable
+from vimlib._transport.connection import _readable
 ours, theirs = socket.socketpair()
 print(_readable(ours.fileno()))
 theirs.close()
