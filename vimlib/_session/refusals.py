@@ -16,6 +16,8 @@ import hashlib
 import json
 import logging
 import os
+import stat
+import threading
 import time
 from dataclasses import dataclass
 from functools import cache
@@ -49,9 +51,10 @@ def default_path() -> Path | None:
 
     None where the user has no home directory.
     """
-    state = os.environ.get("XDG_STATE_HOME")
+    state = Path(os.environ.get("XDG_STATE_HOME", ""))
     try:
-        root = Path(state) if state else Path.home() / ".local" / "state"
+        # The XDG base directory specification has relative paths ignored.
+        root = state if state.is_absolute() else Path.home() / ".local" / "state"
     except RuntimeError:
         return None
     return root / "vimlib" / "refused-logins"
@@ -98,42 +101,42 @@ class RefusedLogins:
     def __init__(self, path: Path | None, *, clock: Callable[[], float] = time.time) -> None:
         self.path = path
         self._clock = clock
+        # Event loops of several threads share one object.
+        self._lock = threading.Lock()
         self._salt = b""
-        # Hash to the time of the refusal.
+        # Hash to the time of the refusal: all of them, and those that the file could not take.
         self._known: dict[str, float] = {}
+        self._unsaved: dict[str, float] = {}
         # Logins that a host has accepted since this object was made.
         self._accepted: set[LoginKey] = set()
         self._complained = False
 
     def seconds_left(self, key: LoginKey) -> float:
         """Return for how long this login is not to be tried; 0.0 if it may be."""
-        self._read()
-        now = self._clock()
-        live = {name: at for name, at in self._known.items() if _counts(at, now)}
-        if not live:
-            return 0.0
-        at = live.get(key.hashed(self._salt))
-        return 0.0 if at is None else at + LOCK_SECONDS - now
+        with self._lock:
+            self._read()
+            live = self._live()
+            at = live.get(key.hashed(self._salt)) if live else None
+            return 0.0 if at is None else at + LOCK_SECONDS - self._clock()
 
     def add(self, key: LoginKey) -> None:
         """Remember that the host refused this login now."""
-        self._accepted.discard(key)
-        self._read()
-        first = not self._salt
-        if first:
-            self._salt = os.urandom(_SALT)
-        now = self._clock()
-        hashed = key.hashed(self._salt)
-        self._known[hashed] = now
-        if self.path is None:
-            return
-        try:
-            if first or self.path.stat().st_size > _COMPACT:
-                self._rewrite()
-            else:
-                self._append(hashed, now)
-        except OSError as error:
-            self._complain(error)
+        with self._lock:
+            self._accepted.discard(key)
+            appendable = self._read()
+            if not self._salt:
+                self._salt = os.urandom(_SALT)
+            hashed, now = key.hashed(self._salt), self._clock()
+            self._known[hashed] = self._unsaved[hashed] = now
+            if self.path is None:
+                return
+            try:
+                if appendable and self.path.stat().st_size <= _COMPACT:
+                    self._append(hashed, now)
+                else:
+                    self._rewrite()
+            except OSError as error:
+                self._complain(error)
 
     def accepted(self, key: LoginKey) -> bool:
         """Return whether a host accepted this login, and has not refused it since."""
@@ -141,46 +144,57 @@ class RefusedLogins:
 
     def accept(self, key: LoginKey) -> None:
         """Forget the refusals of this login: the host accepted it."""
-        if len(self._accepted) >= _MOST_ACCEPTED:
-            self._accepted.clear()
-        self._accepted.add(key)
-        if not self._known or self._known.pop(key.hashed(self._salt), None) is None:
-            return
-        if self.path is not None:
+        with self._lock:
+            if len(self._accepted) >= _MOST_ACCEPTED:
+                self._accepted.clear()
+            self._accepted.add(key)
+            self._read()
+            if not self._live():
+                return
+            hashed = key.hashed(self._salt)
+            self._unsaved.pop(hashed, None)
+            if self._known.pop(hashed, None) is None or self.path is None:
+                return
             try:
                 self._rewrite()
             except OSError as error:
                 self._complain(error)
 
+    def _live(self) -> dict[str, float]:
+        now = self._clock()
+        return {name: at for name, at in self._known.items() if _counts(at, now)}
+
     # The file: the salt in its first line, then a hash and a time in each.
 
-    def _read(self) -> None:
+    def _read(self) -> bool:
+        """Take over what the file has. Returns whether it is valid, so that lines may be appended."""
         if self.path is None:
-            return
+            return False
         try:
-            with self.path.open("rb") as file:
-                lines = file.read(_LARGEST).decode("ascii", "replace").splitlines()
+            lines = _content(self.path).decode("ascii", "replace").splitlines()
         except FileNotFoundError:
-            return
+            lines = []
         except OSError as error:
             self._complain(error)
-            return
-        if not lines:
-            return
+            return False
         try:
-            salt = base64.b64decode(lines[0], validate=True)
+            salt = base64.b64decode(lines[0], validate=True) if lines else b""
         except ValueError:
-            return
+            salt = b""
         if len(salt) != _SALT:
-            return
+            self._known = dict(self._unsaved)
+            return False
         if salt != self._salt:
-            self._salt, self._known = salt, {}
+            self._salt, self._unsaved = salt, {}
+        # Another process may have removed what it found accepted.
+        self._known = dict(self._unsaved)
         for line in lines[1:]:
             hashed, _, at = line.partition(" ")
             try:
                 self._known[hashed] = float(at)
             except ValueError:
                 continue  # cut off by a full disk
+        return True
 
     def _append(self, hashed: str, at: float) -> None:
         assert self.path is not None
@@ -188,11 +202,11 @@ class RefusedLogins:
         # in front ends a line that a full disk cut off.
         with self.path.open("ab", buffering=0) as file:
             file.write(f"\n{hashed} {at:.3f}\n".encode())
+        self._unsaved.pop(hashed, None)
 
     def _rewrite(self) -> None:
         assert self.path is not None
-        now = self._clock()
-        live = [f"{name} {at:.3f}\n" for name, at in self._known.items() if _counts(at, now)]
+        live = [f"{name} {at:.3f}\n" for name, at in self._live().items()]
         text = base64.b64encode(self._salt).decode() + "\n" + "".join(live)
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         beside = self.path.with_name(f"{self.path.name}.{os.getpid()}")
@@ -200,6 +214,7 @@ class RefusedLogins:
         with os.fdopen(handle, "wb") as file:
             file.write(text.encode())
         beside.replace(self.path)
+        self._unsaved.clear()
 
     def _complain(self, error: OSError) -> None:
         if not self._complained:
@@ -208,6 +223,13 @@ class RefusedLogins:
 
     def __repr__(self) -> str:
         return f"<RefusedLogins {self.path or 'in memory'}>"
+
+
+def _content(path: Path) -> bytes:
+    """Return what the file has; nothing of a pipe or device, which could block the event loop."""
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    with os.fdopen(handle, "rb", buffering=0, closefd=True) as file:
+        return file.read(_LARGEST) if stat.S_ISREG(os.fstat(handle).st_mode) else b""
 
 
 def _counts(at: float, now: float) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -139,6 +141,74 @@ def test_a_file_of_many_refusals_is_compacted(path: Path, clock: Clock) -> None:
     refused.add(other(username="admin"))
     assert path.stat().st_size < 1000
     assert RefusedLogins(path, clock=clock).seconds_left(KEY) > 0
+
+
+def test_a_login_that_was_tried_again_and_accepted_is_forgotten(path: Path, clock: Clock) -> None:
+    RefusedLogins(path, clock=clock).add(KEY)
+    RefusedLogins(path, clock=clock).accept(KEY)  # retry_login: sent without asking first
+    assert RefusedLogins(path, clock=clock).seconds_left(KEY) == 0.0
+
+
+def test_a_process_sees_what_another_one_found_accepted(path: Path, clock: Clock) -> None:
+    first, second = (RefusedLogins(path, clock=clock) for _ in range(2))
+    first.add(KEY)
+    second.seconds_left(KEY)
+    second.accept(KEY)
+    assert first.seconds_left(KEY) == 0.0
+
+
+def test_a_file_that_was_removed_is_made_again(path: Path, clock: Clock) -> None:
+    refused = RefusedLogins(path, clock=clock)
+    refused.add(KEY)
+    path.unlink()
+    assert refused.seconds_left(KEY) == 0.0
+    refused.add(KEY)
+    assert RefusedLogins(path, clock=clock).seconds_left(KEY) > 0
+
+
+def test_a_directory_that_cannot_be_written_keeps_refusals_in_memory(
+    path: Path, clock: Clock
+) -> None:
+    path.parent.mkdir()
+    path.with_name(f"{path.name}.{os.getpid()}").mkdir()  # in the way of the new file, root or not
+    refused = RefusedLogins(path, clock=clock)
+    refused.add(KEY)
+    assert not path.exists()
+    assert refused.seconds_left(KEY) > 0
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_in_place_of_the_file_does_not_block(path: Path, clock: Clock) -> None:
+    path.parent.mkdir()
+    os.mkfifo(path)
+    refused = RefusedLogins(path, clock=clock)
+    assert refused.seconds_left(KEY) == 0.0
+    refused.add(KEY)
+    assert RefusedLogins(path, clock=clock).seconds_left(KEY) > 0
+
+
+def test_threads_share_one_object(path: Path, clock: Clock) -> None:
+    refused = RefusedLogins(path, clock=clock)
+    keys = [other(username=str(n)) for n in range(8)]
+
+    def refuse_some(key: LoginKey) -> None:
+        for n in range(8):
+            refused.add(other(username=key.username, host=str(n)))
+            refused.seconds_left(key)
+        refused.add(key)
+
+    with ThreadPoolExecutor(len(keys)) as pool:
+        list(pool.map(refuse_some, keys))
+    again = RefusedLogins(path, clock=clock)
+    assert all(again.seconds_left(key) > 0 for key in keys)
+
+
+def test_a_relative_state_directory_is_ignored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", "state")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert default_path() == tmp_path / ".local/state/vimlib/refused-logins"
 
 
 def test_the_shared_file_follows_the_state_directory(
