@@ -153,7 +153,7 @@ def test_the_keepalive_survives_failed_beats(caplog: pytest.LogCaptureFixture) -
 
     with caplog.at_level(logging.WARNING):
         clock.run(main())
-    assert caplog.text.count("a keepalive failed") == 3
+    assert caplog.text.count("keepalive failed") == 3
 
 
 def test_the_keepalive_survives_a_middleware_s_own_error(caplog: pytest.LogCaptureFixture) -> None:
