@@ -1,31 +1,34 @@
-"""Images on their way: source, inspect, convert, verify, target. Never on disk, never whole in memory.
+"""The image pipeline: source, inspect, verify, upload. Nothing is stored on disk or held whole in
+memory.
 
-What stands here may know HTTP, files and disk formats, and nothing of SOAP; `push` and `sink` join it
+This package may know HTTP, files and disk formats, but not SOAP; only `push` and `sink` connect it
 to `vimlib`.
 
-One image, moved::
+Upload one image::
 
-    async with HttpClient(ca=...) as client, ThreadMover() as mover:
+    async with HttpClient(ca=...) as client, ThreadUploader() as uploader:
         source = Glance(client, url, token=...).image("fedora")   # or HttpImages, LocalImages
         info = await source.info()             # id, name, exact size, format, hash, properties
-        check = BodyCheck(info, limits=...)    # judges length, disk format and hash; no I/O
-        report = await mover.move(source, sink, check, on_progress=...)
+        check = BodyCheck(info, limits=...)    # checks length, disk format and hash; no I/O
+        report = await uploader.upload(source, sink, check, on_progress=...)
 
-`sink` has `put(body, size)` for movers on asyncio (`AsyncMover`) and `wire()` for those that own
-sockets (`ThreadMover`). `report` has `bytes`, `hash`, `hash_algo`, `verified` and `facts`: kind,
-capacity, adapter type, `extension`. On any failure the PUT is aborted before its last byte; what the
-server kept of it is a partial file that the caller deletes.
+`sink` has `put(body, size)` for the uploader on asyncio (`AsyncUploader`) and `wire()` for the one
+that owns its sockets (`ThreadUploader`). `report` has `bytes`, `hash`, `hash_algo`, `verified` and
+`facts`: kind, capacity, adapter type, `extension`. On any failure the PUT is aborted before its
+last byte; the server may keep a partial file, which the caller deletes.
 
-The bytes of a source, checked, without a mover::
+Read the checked bytes of a source without an uploader::
 
     async with source.open() as body, piped(body, check, executor=...) as pipe:
         async for chunk in pipe: ...
 
-- `source`: the protocols and `ImageInfo`; `glance`, `http`, `local`: the sources; `openstack`: where
-  Glance is and which token it wants
-- `peek`: how an image begins; `check`: the judge of a body; `inspect/`: disk formats; `hashing`: which hash
-- `pipe`, `mover`, `worker`: on the event loop; `threads`, `pump`, `channel`, `wire`: beside it
-- `make`, `embedded`: images made on the fly, and a Glance that serves them
+- `source`: the protocols and `ImageInfo`; `glance`, `http`, `local`: the sources; `openstack`: the
+  endpoint and token of Glance from clouds.yaml
+- `prefix`: reads the first bytes of an image; `check`: checks a body; `inspect/`: disk formats;
+  `hashing`: hash algorithms
+- `pipe`, `uploader`, `worker`: transfers on the event loop; `threads`, `pump`, `channel`, `wire`:
+  transfers in threads
+- `make`, `embedded`: generated images, and a Glance in this process that serves them
 """
 
 from vimdriver._images.check import BodyCheck, BodyReport

@@ -1,7 +1,7 @@
-"""A socket that a thread may wait on, with deadlines, and that another thread can call off.
+"""A socket with deadlines for use in a thread; another thread can cancel its waits.
 
-The socket never blocks: all waiting is done in `poll`, beside a wake-up descriptor that `Stop` makes
-readable. So no other thread has to touch a TLS connection in use, and nothing hangs.
+The socket is non-blocking: all waiting happens in `poll`, together with a wake-up descriptor that
+`Stop` makes readable. So no other thread touches a TLS connection in use, and no wait is endless.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _SEND_PIECE: Final = 16 << 10
 
 
 class Stopped(Exception):
-    """The transfer was called off by another thread."""
+    """Another thread cancelled the transfer."""
 
 
 class Stalled(Exception):
-    """Nothing moved for the time allowed."""
+    """The peer sent or accepted no byte within the time allowed."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(seconds)
@@ -42,7 +42,7 @@ class Stalled(Exception):
 
 
 class Stop:
-    """A flag that wakes whoever polls. `close` it when all threads are done."""
+    """A flag that wakes every thread waiting in `poll`. `close` it when all threads have ended."""
 
     def __init__(self) -> None:
         self._read, self._write = socket.socketpair()
@@ -50,13 +50,13 @@ class Stop:
         self.is_set = False
 
     def set(self) -> None:
-        """Call the transfer off. Any thread may, any number of times."""
+        """Cancel the transfer. Thread-safe and idempotent."""
         if not self.is_set:
             self.is_set = True
-            self._write.send(b"!")  # never read, so that it wakes everybody
+            self._write.send(b"!")  # never read, so that every waiting thread wakes
 
     def fileno(self) -> int:
-        """Return what `poll` watches."""
+        """Return the descriptor to wait for in `poll`."""
         return self._read.fileno()
 
     def close(self) -> None:
@@ -66,12 +66,12 @@ class Stop:
 
 
 class Channel:
-    """One connection. Used by one thread at a time.
+    """One connection, used by one thread at a time.
 
     Args:
-        wire: Whom to dial and how to trust them.
-        stop: Calls it off.
-        stall_timeout: Seconds that the peer may keep us waiting in one go.
+        wire: The server's address and how to verify it.
+        stop: Cancels all waits of this connection.
+        stall_timeout: Maximum seconds of one wait for the peer.
     """
 
     def __init__(self, wire: Wire, stop: Stop, *, stall_timeout: float) -> None:
@@ -83,18 +83,19 @@ class Channel:
         self._poll.register(stop.fileno(), select.POLLIN)
 
     def connect(self, addresses: Sequence[Address], timeout: float) -> None:
-        """Dial the addresses in turn, shake hands, check the peer. No byte of a request is sent.
+        """Try the addresses in turn, do the TLS handshake, check the peer. No byte of a request is
+        sent.
 
         Raises:
-            OSError: None of them answers, or TLS failed (`ssl.SSLError`).
+            OSError: No address answers, or TLS failed (`ssl.SSLError`).
             Stalled: `timeout` passed.
-            Stopped: Called off.
+            Stopped: The transfer was cancelled.
         """
         deadline = time.monotonic() + timeout
         failure: OSError | Stalled = ConnectionRefusedError("no address")
         for position, (family, kind, protocol, _name, address) in enumerate(addresses):
             now = time.monotonic()
-            # A network that swallows one address must leave the others their share of the time.
+            # An address that does not answer must leave time to try the others.
             until = now + (deadline - now) / (len(addresses) - position)
             try:
                 self._dial(family, kind, protocol, address, until, timeout)
@@ -131,7 +132,7 @@ class Channel:
             plain,
             server_hostname=self._wire.server_hostname or self._wire.host,
             do_handshake_on_connect=False,
-            # A connection cut without TLS's own goodbye is an error, not an end.
+            # A connection that ends without TLS's close_notify is an error, not an end of file.
             suppress_ragged_eofs=False,
         )
         self._adopt(secure)
@@ -151,7 +152,7 @@ class Channel:
         self._poll.register(sock.fileno(), 0)
 
     def _wait(self, events: int, deadline: float, timeout: float) -> int:
-        """Wait for the socket; return what happened to it."""
+        """Wait for the socket and return the events that `poll` reports for it."""
         assert self._socket is not None
         number = self._socket.fileno()
         self._poll.modify(number, events)
@@ -166,12 +167,12 @@ class Channel:
                 raise Stalled(timeout)
 
     def read_into(self, view: memoryview, *, timeout: float | None = None) -> int:
-        """Read at least one byte into `view`; 0 means that the peer has closed properly.
+        """Read at least one byte into `view`; 0 means that the peer closed the connection properly.
 
         Raises:
             OSError: The connection broke.
-            Stalled: Silence for `timeout` seconds, or the stall timeout.
-            Stopped: Called off.
+            Stalled: No byte arrived for `timeout` seconds, or for the stall timeout.
+            Stopped: The transfer was cancelled.
         """
         allowed = self._stall if timeout is None else timeout
         deadline = 0.0
@@ -183,7 +184,7 @@ class Channel:
             self._wait(select.POLLIN, deadline, allowed)
 
     def read_now(self, view: memoryview) -> int | None:
-        """Read what is there; None if there is nothing yet, 0 if the peer has closed properly."""
+        """Read available bytes; None if there are none yet, 0 if the peer closed properly."""
         assert self._socket is not None
         try:
             return self._socket.recv_into(view)
@@ -193,12 +194,12 @@ class Channel:
             return 0
 
     def write(self, view: memoryview) -> int:
-        """Send all of `view`; return less than its length when the peer has said something first.
+        """Send all of `view`; return less than its length if the peer sends a response first.
 
         Raises:
             OSError: The connection broke.
-            Stalled: The peer took nothing for the stall timeout.
-            Stopped: Called off.
+            Stalled: The peer accepted no byte for the stall timeout.
+            Stopped: The transfer was cancelled.
         """
         assert self._socket is not None
         send = self._socket.send
@@ -218,14 +219,14 @@ class Channel:
         return sent
 
     def close(self) -> None:
-        """Close the connection, at once and without goodbye. Safe to call twice."""
+        """Close the connection at once, without close_notify. Idempotent."""
         self._release()
 
     def abort(self) -> None:
-        """Close it, telling the peer that what it has is not whole (TCP reset).
+        """Reset the connection (TCP RST), so that the peer knows that its data is incomplete.
 
-        What is still on this side is thrown away; closed, it would be delivered, and a peer that
-        was slow would take the request for a good one after we gave it up.
+        Unsent bytes are discarded. A plain close would still deliver them, and a slow peer could
+        then take an aborted request for a complete one.
         """
         if self._socket is not None:
             with contextlib.suppress(OSError):

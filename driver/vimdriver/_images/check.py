@@ -1,6 +1,6 @@
-"""The one judge of a body: length, disk format and hash, fed chunk by chunk. No I/O, no threads.
+"""The check of a body: length, disk format and hash, fed chunk by chunk. No I/O, no threads.
 
-Any mover may use it, from any thread, as long as the chunks come in order, one at a time.
+An uploader may call it from any thread, as long as the chunks come in order, one at a time.
 """
 
 from __future__ import annotations
@@ -20,35 +20,36 @@ from vimdriver.errors import (
 __all__ = ["ARCHIVES", "BodyCheck", "BodyReport"]
 
 ARCHIVES: Final = frozenset({"ova", "docker", "compressed"})
-"""Glance's container formats in which the bytes are no disk, whatever `disk_format` says of what is
-in them. `ovf` is none: plain disks have been registered under it for years."""
+"""Glance's container formats in which the bytes are not a disk, whatever `disk_format` claims.
+`ovf` is not among them: plain disks have been registered under it for years.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BodyReport:
-    """What is proven of a body that passed whole."""
+    """The verified properties of a body that passed the check."""
 
     bytes: int
     hash_algo: str | None
-    """None where hashing was off."""
+    """None if hashing was off."""
     hash: str | None
-    """Lower-case hex; None where hashing was off."""
+    """Lower-case hex; None if hashing was off."""
     verified: bool
-    """The source had a hash and it is this one."""
+    """The source has a hash, and it equals `hash`."""
     facts: DiskFacts
 
 
 class BodyCheck:
-    """Judges one body.
+    """Checks one body.
 
     Args:
-        info: What the source promised.
-        limits: What is too large.
-        hashing: False leaves the hash away; the report is then never `verified`.
+        info: The properties that the source reported.
+        limits: Maximum sizes.
+        hashing: False skips the hash; the report is then never `verified`.
 
     Raises:
         HashUnknownError: The source's algorithm is not usable.
-        ImageUnacceptableError: Size or claimed formats rule it out before any byte.
+        ImageUnacceptableError: The reported size or formats already break a rule.
     """
 
     def __init__(
@@ -76,12 +77,12 @@ class BodyCheck:
 
     @property
     def decided(self) -> bool:
-        """The beginning has been judged and found good: bytes may leave."""
+        """Whether the beginning has passed the check, so that bytes may be sent."""
         return self._inspector.decided
 
     @property
     def facts(self) -> DiskFacts | None:
-        """What the image is, as soon as `decided`."""
+        """The detected disk format; None until `decided`."""
         return self._inspector.facts
 
     @property
@@ -91,14 +92,14 @@ class BodyCheck:
 
     @property
     def light(self) -> bool:
-        """Feeding costs next to nothing, so that no thread is worth it."""
+        """Whether feeding is so cheap that a thread would cost more than it saves."""
         return self._hasher is None and self._inspector.idle
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
-        """Take the next chunk.
+        """Check the next chunk.
 
         Raises:
-            ImageSizeError: It goes beyond the promised length.
+            ImageSizeError: The body exceeds the reported length.
             ImageUnacceptableError: The bytes break a rule.
         """
         self.received += len(data)
@@ -113,10 +114,10 @@ class BodyCheck:
             self._hasher.update(data)
 
     def finish(self) -> BodyReport:
-        """Judge the whole, once the body has ended. May be called again.
+        """Check the whole body after its last chunk. May be called again.
 
         Raises:
-            ImageSizeError: The body is shorter than promised.
+            ImageSizeError: The body is shorter than reported.
             ImageUnacceptableError: The bytes end too early for their format.
             ImageHashError: The hash is not the source's.
         """
@@ -139,7 +140,7 @@ class BodyCheck:
 
 
 class _about:  # noqa: N801 - reads as a word at its uses
-    """Names the image in errors that come from below, where only bytes are known."""
+    """Add the image's id to errors of the lower layers, which know only its bytes."""
 
     def __init__(self, info: ImageInfo) -> None:
         self._image = info.id

@@ -1,4 +1,4 @@
-"""Choose who moves a body: threads that own their sockets where they can, asyncio where not."""
+"""Select the uploader of a body: threads with their own sockets where possible, else asyncio."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["own_mover"]
 
 
 class _Chooser:
-    """Hands each body to the quicker mover that can take it (docs/appendix/benchmarks.md has both)."""
+    """Passes each body to the faster uploader that supports its source (docs/benchmarks.md)."""
 
     def __init__(self, threads: ThreadMover, general: AsyncMover) -> None:
         self._threads = threads
@@ -47,10 +47,10 @@ class _Chooser:
 
 @asynccontextmanager
 async def own_mover(client: Client, streams: int) -> AsyncIterator[BodyMover]:
-    """Hold a mover for `streams` bodies at once; its threads have ended when this is left.
+    """Yield an uploader for `streams` parallel bodies; its threads have ended on return.
 
-    Threads dial the host themselves, so behind a proxy all goes through the client's transport, as it
-    does where threads are not supported.
+    The threads connect to the host themselves, so behind a proxy, and where threads are not
+    supported, all bodies go through the client's transport.
     """
     executor = ThreadPoolExecutor(max(1, min(streams, 4)), thread_name_prefix="vimlib-hash")
     general = AsyncMover(executor)
@@ -62,11 +62,11 @@ async def own_mover(client: Client, streams: int) -> AsyncIterator[BodyMover]:
             options = PumpOptions(
                 connect_timeout=limits.connect,
                 stall_timeout=limits.write,
-                # After the last byte a datastore may have to flush them all.
+                # After the last byte a datastore may have to flush the whole file.
                 answer_timeout=limits.call,
             )
             async with ThreadMover(streams=max(1, streams), options=options) as threads:
                 yield _Chooser(threads, general)
     finally:
-        # Nothing runs in it any more: each stream has waited for its own job.
+        # No job is running: each stream has waited for its own.
         executor.shutdown(wait=True)

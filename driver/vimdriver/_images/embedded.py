@@ -1,7 +1,7 @@
-"""An image source in this process: Glance's v2 paths on loopback, bytes made as they are asked for.
+"""An image source in this process: Glance's v2 paths on loopback, with generated images.
 
-`vimctl demo` shows the driver with it and tests break it on purpose, by `Fault`. It keeps nothing on
-a disk and, of each image, a few chunks in memory.
+`vimctl demo` uploads from it; tests inject failures with `Fault`. It stores no image on disk and
+holds only a few chunks of each in memory.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 __all__ = ["EmbeddedGlance", "EmbeddedImage", "Fault", "Seen", "demo_images", "made_image"]
 
 _BATCH: Final = 512 << 10
-"""Bytes gathered before they are written: makers give 64 KiB at a time."""
+"""Bytes gathered before a write: generators yield 64 KiB at a time."""
 _RANGE: Final = re.compile(r"bytes=(?:(\d{1,19})-(\d{0,19})|-(\d{1,19}))")
 _NAMESPACE: Final = uuid.UUID("8d9d4a2e-6f0e-5f5c-9a43-6e1d0d5d7c11")
 
 
 class Fault(enum.Enum):
-    """A way to be broken, of one image."""
+    """An injected failure of one image."""
 
     SHORT = "the connection ends in mid-body, cleanly"
     KILLED = "the connection is reset in mid-body"
@@ -64,20 +64,20 @@ _STATUS: Final = {
 
 @dataclass(slots=True, kw_only=True)
 class EmbeddedImage:
-    """One image to serve. Size and hashes are found when the server starts."""
+    """One image to serve. Size and hashes are computed when the server starts."""
 
     name: str
     chunks: Callable[[], Iterator[bytes]] = field(repr=False)
-    """Gives the same bytes each time it is called."""
+    """Returns the same bytes on each call."""
     disk_format: str = "raw"
     container_format: str = "bare"
     properties: Mapping[str, str] = field(default_factory=dict)
     id: str = ""
-    """A UUID; made from the name where empty."""
+    """A UUID; derived from the name if empty."""
     status: str = "active"
     virtual_size: int | None = None
     hashed: bool = True
-    """False: Glance knows neither sha512 nor md5, as for images added by location."""
+    """False: the image has neither sha512 nor md5, as one that was added to Glance by location."""
     fault: Fault | None = None
     size: int = 0
     sha512: str = ""
@@ -87,7 +87,7 @@ class EmbeddedImage:
         self.id = self.id or str(uuid.uuid5(_NAMESPACE, self.name))
 
     def measure(self) -> None:
-        """Make all bytes once, for size and hashes. Takes about 5 ms a MiB; call it in a thread."""
+        """Generate all bytes once to compute size and hashes: 5 ms per MiB, so use a thread."""
         sha512 = hashlib.sha512()
         md5 = hashlib.md5(usedforsecurity=False)
         self.size = 0
@@ -98,7 +98,7 @@ class EmbeddedImage:
         self.sha512, self.md5 = sha512.hexdigest(), md5.hexdigest()
 
     def document(self) -> dict[str, Any]:
-        """Return what `GET /v2/images/{id}` says."""
+        """Return the body of `GET /v2/images/{id}`."""
         known = self.hashed and self.status == "active"
         active = self.status == "active"
         return {
@@ -126,7 +126,7 @@ class EmbeddedImage:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A request that was answered. Tokens are not kept, only whether there was one."""
+    """A request that was answered. It records whether a token was sent, not the token."""
 
     method: str
     path: str
@@ -136,7 +136,7 @@ class Seen:
 def made_image(
     name: str, kind: Kind, pattern: Pattern, *, properties: Mapping[str, str] | None = None
 ) -> EmbeddedImage:
-    """Return an image of `kind` that holds `pattern`, with the properties that Glance would have."""
+    """Return a generated image of `kind` with `pattern` and the properties that Glance reports."""
     disk_type = {"raw": {}, "monolithicSparse": {"vmware_disktype": "sparse"}}.get(
         kind, {"vmware_disktype": "streamOptimized"}
     )
@@ -150,24 +150,24 @@ def made_image(
 
 
 def demo_images(mib: int = 64) -> list[EmbeddedImage]:
-    """Return four different images whose files are `mib` MiB or more: two raw, two VMDK."""
+    """Return four different images of at least `mib` MiB each: two raw, two VMDK."""
     size = mib << 20
     return [
         made_image("demo-raw-1", "raw", Pattern(1, size)),
         made_image("demo-raw-2", "raw", Pattern(2, size)),
-        # One grain in sixteen is a hole; in a stream each of the others loses a quarter too.
+        # One grain in sixteen is a hole; in a stream each of the others shrinks by a quarter too.
         made_image("demo-sparse", "monolithicSparse", Pattern(3, size * 9 // 8)),
         made_image("demo-stream", "streamOptimized", Pattern(4, size * 3 // 2)),
     ]
 
 
 class EmbeddedGlance:
-    """Serves images on 127.0.0.1 while held with `async with`; leaving ends all its connections.
+    """Serves images on 127.0.0.1 within `async with`; leaving the block closes all connections.
 
     Args:
-        images: What is served; `add` adds more. Faults may be set at any time.
-        token: What `X-Auth-Token` must be; None for a Glance without auth. May be changed.
-        port: 0 for any.
+        images: The images to serve; `add` adds more. Faults may be set at any time.
+        token: The required `X-Auth-Token`; None for a Glance without auth. May be changed.
+        port: The port to listen on; 0 selects a free one.
         tls: A server context, for https.
     """
 
@@ -190,11 +190,11 @@ class EmbeddedGlance:
         self.seen: list[Seen] = []
         """Every request, in order."""
         self.url = ""
-        """Where it listens, without `/v2`; known once entered."""
+        """The base URL, without `/v2`; known once entered."""
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            # Threads make the bytes, so that the loop stays free for their readers.
+            # Threads generate the bytes, so that the loop stays free for the clients.
             self._threads = stack.enter_context(ThreadPoolExecutor(2, "embedded-glance"))
             for image in self._given:
                 await self.add(image)
@@ -217,7 +217,7 @@ class EmbeddedGlance:
         await self._stack.aclose()
 
     async def add(self, image: EmbeddedImage) -> EmbeddedImage:
-        """Serve one more image. Cancelling leaves it out."""
+        """Serve one more image. If cancelled, the image is not added."""
         async with Worker[None](self._threads) as worker:
             worker.start(image.measure)
             await worker.idle()
@@ -225,7 +225,7 @@ class EmbeddedGlance:
         return image
 
     def named(self, name: str) -> EmbeddedImage:
-        """Return the first image of that name; KeyError if there is none."""
+        """Return the first image with that name; KeyError if none has it."""
         for image in self.images.values():
             if image.name == name:
                 return image
@@ -278,7 +278,7 @@ class EmbeddedGlance:
         else:
             answer.content_length = length
         await answer.prepare(request)
-        # A reader that leaves in mid-body has its reasons and knows them; there is nobody to tell.
+        # The client closed the connection during the body and knows why: nothing to report.
         with suppress(ConnectionResetError):
             await self._send(request, answer, image, first, end)
         return answer
@@ -330,7 +330,7 @@ class EmbeddedGlance:
         await answer.write_eof()
 
     async def _break_off(self, fault: Fault | None, request: web.Request) -> bool:
-        """Break in mid-body where the fault says so; whether the answer is over."""
+        """Abort the response where the fault requires it; return whether it was aborted."""
         if fault is Fault.STALLED:
             await self._closing.wait()
         elif fault not in (Fault.SHORT, Fault.KILLED):

@@ -1,8 +1,8 @@
-"""Images in Glance, by its v2 API.
+"""Images in Glance, through its v2 API.
 
-Facts it rests on (measured at Glance 25 to 33): the file of a queued image is answered with 204 and
-no body; only the start of a request needs a live token; `checksum` is md5; `locations` may point
-anywhere and are never followed.
+Observed at Glance 25 to 33: the file of a queued image is answered with 204 and no body; only the
+start of a request needs a valid token; `checksum` is md5; `locations` may point anywhere and are
+never followed.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ if TYPE_CHECKING:
 __all__ = ["Glance", "GlanceImage", "TokenSource"]
 
 TokenSource: TypeAlias = Callable[[bool], Awaitable[str]]
-"""Gives a token; called with True when the last one was refused, to get a fresh one."""
+"""Returns a token; called with True to get a new one after the last was refused."""
 
 T = TypeVar("T")
 
 _PAGE: Final = 50
 _NOT_PROPERTIES: Final = frozenset(
     {
-        # Names that every v2 image has; all other text is a property.
+        # Attributes of every v2 image; every other text attribute is a property.
         *("id", "name", "status", "size", "disk_format", "container_format", "checksum"),
         *("os_hash_algo", "os_hash_value", "virtual_size", "visibility", "owner", "tags"),
         *("created_at", "updated_at", "min_ram", "min_disk", "protected", "os_hidden", "file"),
@@ -55,7 +55,7 @@ _NOT_PROPERTIES: Final = frozenset(
 
 
 class _Record(msgspec.Struct):
-    """What we read of an image; `forbid_unknown_fields` is off, the rest are properties."""
+    """The attributes of an image that we read; unknown fields are allowed, they are properties."""
 
     id: str
     status: str
@@ -74,16 +74,16 @@ class _Page(msgspec.Struct):
 
 
 class Glance:
-    """The store of one Glance.
+    """The store of one Glance service.
 
     Args:
-        client: The pool that its requests use; it outlives this object.
-        url: Its endpoint, with or without `/v2`.
-        token: A token, something that gives tokens, or None where Glance runs without auth. It is
-            sent to `url`'s origin alone.
+        client: The connection pool of its requests; the caller closes it.
+        url: The endpoint, with or without `/v2`.
+        token: A token, a function that returns tokens, or None for a Glance without auth. It is
+            sent to the origin of `url` only.
 
     Raises:
-        UsageError: `url` is no http(s) URL.
+        UsageError: `url` is not an http(s) URL.
     """
 
     def __init__(
@@ -98,28 +98,28 @@ class Glance:
 
     @property
     def stall_timeout(self) -> float:
-        """Seconds that Glance may be silent."""
+        """Seconds without a byte from Glance after which a request fails."""
         return self._client.stall_timeout
 
     def image(self, ref: str) -> GlanceImage:
-        """Give the source of the image with id `ref`, or with the name if `ref` is no UUID."""
+        """Return the source of the image with the id `ref`, or that name if `ref` is not a UUID."""
         return GlanceImage(self, ref)
 
     def url(self, *parts: str) -> URL:
-        """Return the URL below `/v2/images`, each part quoted."""
+        """Return a URL below `/v2/images`, with each part quoted."""
         return self._base.joinpath("images", *parts)
 
     async def headers(self, *, fresh: bool = False) -> dict[str, str]:
         """Return the headers that authenticate a request.
 
         Raises:
-            DriverError: The token could not be got.
-            UsageError: It is none that HTTP could carry.
+            DriverError: No token could be obtained.
+            UsageError: The token contains characters that HTTP does not allow.
         """
         if self._token is None:
             return {}
         token = self._token if isinstance(self._token, str) else await self._token(fresh)
-        # RFC 9110, 5.5: what a field's value may be, without what only some servers take.
+        # RFC 9110, 5.5: the valid field values, without those that only some servers accept.
         if not re.fullmatch(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?", token):
             raise UsageError(
                 "the token of the image service must be 1 or more printable ASCII characters",
@@ -128,7 +128,7 @@ class Glance:
         return {"X-Auth-Token": token}
 
     async def _authorized(self, ask: Callable[[dict[str, str]], Awaitable[T]], image: str) -> T:
-        """Call `ask` with headers; once more with a fresh token if Glance refuses the first."""
+        """Call `ask` with headers; call it again with a new token if Glance refuses the first."""
         try:
             return await ask(await self.headers())
         except SourceRefusedError as error:
@@ -140,12 +140,12 @@ class Glance:
             raise named(error, image) from None
 
     async def find(self, ref: str) -> ImageInfo:
-        """Look an image up, by id or by a name that only one has. Cancelling loses nothing.
+        """Look an image up by its id or its unique name. Cancelling leaves nothing behind.
 
         Raises:
-            ImageNotFoundError: None, or none that our project may see.
-            ImageAmbiguousError: Several have that name.
-            ImageNotReadyError: It is not active.
+            ImageNotFoundError: No image matches, or our project may not see it.
+            ImageAmbiguousError: Several images have that name.
+            ImageNotReadyError: The image is not active.
             ImageSourceError: Glance failed.
         """
         if (found := _uuid(ref)) is None:
@@ -158,7 +158,7 @@ class Glance:
         return _info(fields, ref)
 
     async def _find_name(self, name: str) -> str:
-        # A leading `in:` would make Glance read a list of names; quoted, it is a list of this one.
+        # Glance reads a leading `in:` as the start of a list of names; quoted, it is a list of one.
         quoted = 'in:"{}"'.format(name.replace('"', '\\"')) if name.startswith("in:") else name
         url = self.url().with_query(name=quoted, limit=str(_PAGE))
         raw = await self._authorized(
@@ -173,11 +173,11 @@ class Glance:
         return _require_uuid(ids[0], name)
 
     async def enter_file(self, info: ImageInfo, stack: AsyncExitStack) -> HttpBody:
-        """Open the bytes of an image found before; `stack` closes them.
+        """Open the bytes of an image that `find` returned; `stack` closes them.
 
         Raises:
             ImageNotReadyError: Glance has no bytes for it: 204.
-            ImageSourceError: Glance failed, or the answer's head does not fit `info`.
+            ImageSourceError: Glance failed, or the response head does not match `info`.
         """
         url = self.url(info.id, "file")
 
@@ -198,7 +198,7 @@ class Glance:
 
 
 class GlanceImage:
-    """One image in Glance. What Glance says of it is asked for once and kept."""
+    """One image in Glance. Its attributes are read once and cached."""
 
     def __init__(self, glance: Glance, ref: str) -> None:
         self._glance = glance
@@ -250,7 +250,7 @@ def _uuid(text: str) -> str | None:
 def _require_uuid(text: str, ref: str) -> str:
     found = _uuid(text)
     if found is None:
-        # It becomes a file name on the datastore.
+        # The name becomes a file name on the datastore.
         raise SourceProtocolError(detail="the id of the image is not a UUID", image=ref)
     return found
 
@@ -263,7 +263,7 @@ def _decode(raw: bytes, kind: type[T], ref: str) -> T:
 
 
 def _info(fields: Mapping[str, Any], ref: str) -> ImageInfo:
-    """Judge what Glance says of one image."""
+    """Validate the attributes that Glance reports for one image."""
     try:
         record = msgspec.convert(fields, _Record)
     except msgspec.ValidationError as error:

@@ -1,7 +1,7 @@
-"""Which hash an image is checked with. No I/O, no threads.
+"""The hash algorithms of images. No I/O, no threads.
 
-`hashlib` lets other threads run while it works on more than 2 KiB, so whoever streams calls
-`update` in an executor, one chunk behind the bytes: see `vimdriver._images.pipe`.
+`hashlib` releases the GIL while it hashes more than 2 KiB, so a streaming caller runs `update` in
+an executor, one chunk behind the transfer: see `vimdriver._images.pipe`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_ALGORITHM", "Hasher", "algorithm_name", "new_hasher", "verify"]
 
 DEFAULT_ALGORITHM = "sha512"
-"""Computed where the source has no hash, so that the result can be compared later."""
+"""Computed if the source has no hash, so that the result can be compared later."""
 
 _ALGORITHMS = frozenset(
     (
@@ -37,19 +37,19 @@ _ALGORITHMS = frozenset(
         "sha3_512",
     )
 )
-"""All of fixed length: SHAKE would let a source pick a length of one byte."""
+"""All have a fixed length: with SHAKE a source could choose a digest of one byte."""
 
 
 class Hasher(Protocol):
-    """What we use of a `hashlib` object."""
+    """The methods of a `hashlib` object that we use."""
 
     @property
     def digest_size(self) -> int:
-        """Bytes of the result."""
+        """Bytes of the digest."""
         ...
 
     def update(self, data: bytes | bytearray | memoryview, /) -> None:
-        """Take more bytes."""
+        """Add bytes."""
         ...
 
     def hexdigest(self) -> str:
@@ -58,29 +58,29 @@ class Hasher(Protocol):
 
 
 def algorithm_name(algorithm: str | None) -> str:
-    """Return what Python calls the algorithm, as `sha512` for `SHA-512`; None means `DEFAULT_ALGORITHM`."""
+    """Return Python's name of the algorithm, `sha512` for `SHA-512`; None: `DEFAULT_ALGORITHM`."""
     name = (algorithm or DEFAULT_ALGORITHM).lower().replace("-", "_")
     return re.sub(r"^sha_(1|224|256|384|512)$", r"sha\1", name)
 
 
 def new_hasher(algorithm: str | None, *, image: str = "") -> Hasher:
-    """Return a fresh hasher; None means `DEFAULT_ALGORITHM`.
+    """Return a new hasher; None means `DEFAULT_ALGORITHM`.
 
     Raises:
-        HashUnknownError: This Python does not have it, or it is none for images.
+        HashUnknownError: This Python lacks the algorithm, or it is not allowed for images.
     """
     name = algorithm_name(algorithm)
     if name not in _ALGORITHMS:
         raise HashUnknownError(algorithm=name, image=image)
     try:
-        # md5 finds damage here, it proves nothing to an attacker; hosts in FIPS mode need the flag.
+        # md5 detects damage only, not an attack; hosts in FIPS mode require the flag.
         return hashlib.new(name, usedforsecurity=False)
     except ValueError as error:
         raise HashUnknownError(algorithm=name, image=image) from error
 
 
 def verify(info: ImageInfo, actual: str) -> bool:
-    """Compare `actual` with what the source said; False means that it said nothing.
+    """Compare `actual` with the source's hash; return False if the source has none.
 
     Raises:
         ImageHashError: They differ.

@@ -1,7 +1,7 @@
-"""Images at plain http(s) URLs, and the one place where aiohttp's errors become the driver's.
+"""Images at plain http(s) URLs. The only module that translates aiohttp's errors into the driver's.
 
-No redirect is followed, no cookie kept, no proxy or netrc taken from the environment, no body
-decompressed.
+It follows no redirects, stores no cookies, reads no proxy or netrc from the environment and
+decompresses no bodies.
 """
 
 from __future__ import annotations
@@ -40,22 +40,22 @@ if TYPE_CHECKING:
 __all__ = ["HttpBody", "HttpClient", "HttpImage", "HttpImages", "named", "wire_for"]
 
 _READ_BUFFER: Final = 128 << 10
-"""Bytes that aiohttp reads ahead a stream, twice this at most."""
+"""Bytes that aiohttp reads ahead per stream; at most twice this."""
 _MAX_DOCUMENT: Final = 1 << 20
-"""Bytes of a JSON answer. A page of Glance's list is below 100 KiB."""
+"""Maximum bytes of a JSON response. A page of Glance's list is below 100 KiB."""
 _EXCERPT: Final = 200
 
 
 class HttpClient:
-    """A connection pool for image sources. Hold it with `async with`; leaving closes all sockets.
+    """A connection pool for image sources. Use it with `async with`; leaving closes all sockets.
 
     Args:
         ca: PEM file to trust instead of the system's authorities.
-        connect_timeout: Seconds for address, connection and handshake.
-        stall_timeout: Seconds that a source may be silent.
+        connect_timeout: Seconds for name resolution, connection and handshake.
+        stall_timeout: Seconds without a byte from the source after which a request fails.
 
     Raises:
-        UsageError: `ca` cannot be read, when it is entered.
+        UsageError: On entering, if `ca` cannot be read.
     """
 
     def __init__(
@@ -73,9 +73,9 @@ class HttpClient:
 
     async def __aenter__(self) -> Self:
         try:
-            # Reads files.
+            # blocking: reads files
             self._tls = await asyncio.to_thread(ssl.create_default_context, cafile=self._ca)
-        except OSError as error:  # ssl.SSLError is one
+        except OSError as error:  # ssl.SSLError is an OSError
             reason = (
                 "it contains no PEM certificate"
                 if isinstance(error, ssl.SSLError)
@@ -108,7 +108,7 @@ class HttpClient:
 
     @property
     def tls(self) -> ssl.SSLContext:
-        """The context of https connections."""
+        """The TLS context of https connections."""
         if self._tls is None:
             raise ClosedError("the image client is not open", hint="Use it with `async with`.")
         return self._tls
@@ -117,22 +117,22 @@ class HttpClient:
     async def request(
         self, method: str, url: URL, *, image: str, headers: Mapping[str, str] | None = None
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send one request without a body and hold the answer, whatever its status below 300.
+        """Send one request without a body and yield the response if its status is below 300.
 
         Cancelling closes the connection.
 
         Raises:
-            SourceUnreachableError: No connection; `SourceUntrustedError` where it is TLS that failed.
+            SourceUnreachableError: No connection; `SourceUntrustedError` if TLS failed.
             SourceRefusedError: Status 300 or above.
-            SourceStalledError: No answer in time.
-            SourceProtocolError: The answer is no HTTP.
+            SourceStalledError: No response in time.
+            SourceProtocolError: The response is not valid HTTP.
         """
         if self._session is None:
             raise ClosedError("the image client is not open", hint="Use it with `async with`.")
         ask = {"Accept-Encoding": "identity", **(headers or {})}
         with self._translated(f"{url.host}:{url.port}", image):
             answer = await self._session.request(method, url, headers=ask, allow_redirects=False)
-        # What the block raises is its own business: it may be the target's error.
+        # Errors of the block itself pass untranslated: they may be the target's.
         async with answer:
             with self._translated(f"{url.host}:{url.port}", image):
                 await _refuse_failure(answer, image)
@@ -140,9 +140,10 @@ class HttpClient:
 
     @contextmanager
     def _translated(self, host: str, image: str) -> Iterator[None]:
-        """Turn aiohttp's errors into ours.
+        """Translate aiohttp's errors into ours.
 
-        Their args may hold the request with its token: only the system's words are kept.
+        Their arguments may contain the request with its token, so only the operating system's text
+        is kept.
         """
         try:
             yield
@@ -169,7 +170,7 @@ class HttpClient:
     async def document(
         self, url: URL, *, image: str, headers: Mapping[str, str] | None = None
     ) -> bytes:
-        """GET a small document. Cancelling loses nothing.
+        """GET a small document. Cancelling leaves nothing behind.
 
         Raises:
             ImageSourceError: As `request`; `SourceProtocolError` if it is larger than 1 MiB.
@@ -224,7 +225,7 @@ def refusal(
 
 
 def encoded(encoding: str, image: str) -> SourceProtocolError:
-    """Return the error for a body with a Content-Encoding, which no request asks for."""
+    """Return the error for a body with a Content-Encoding, which no request accepts."""
     return SourceProtocolError(
         detail=f"Content-Encoding must be identity, got {encoding!r}",
         image=image,
@@ -233,7 +234,7 @@ def encoded(encoding: str, image: str) -> SourceProtocolError:
 
 
 def named(error: SourceRefusedError, image: str) -> ImageError:
-    """Return what a refusal means for an image: 404 and 410 say that there is none."""
+    """Return the error of a refused image request: 404 and 410 mean that it does not exist."""
     if error.status not in (404, 410):
         return error
     hint = "Check the address." if "://" in image else None
@@ -241,7 +242,7 @@ def named(error: SourceRefusedError, image: str) -> ImageError:
 
 
 class HttpBody:
-    """The body of a 200 answer, held to its promised length."""
+    """The body of a 200 response; checks the promised length."""
 
     def __init__(self, info: ImageInfo, answer: aiohttp.ClientResponse, stall: float) -> None:
         check_answer(info, answer.status, answer.headers)
@@ -262,15 +263,15 @@ class HttpBody:
                 seconds=self._stall, received=received, image=info.id
             ) from None
         except aiohttp.ClientError:
-            # Closed or reset before the Content-Length was reached, or a broken chunk.
+            # The connection ended before the Content-Length was reached, or a chunk is malformed.
             raise ImageSizeError(expected=info.size, received=received, image=info.id) from None
 
 
 def check_answer(info: ImageInfo, status: int, headers: Mapping[str, str]) -> None:
-    """Refuse an answer whose head shows that its body is not the image. Names in any case.
+    """Refuse a response whose head shows that its body is not the image. Header names in any case.
 
     Raises:
-        ImageSourceError: Encoded, of another length, or no 200.
+        ImageSourceError: The body is encoded or has another length, or the status is not 200.
     """
     if status != 200:
         raise SourceProtocolError(detail=f"the status must be 200, got {status}", image=info.id)
@@ -299,8 +300,8 @@ class _Address:
 class HttpImage:
     """One image at an http(s) URL.
 
-    A fragment `#sha256=HEX` (or another algorithm) is the hash that the bytes must have. Userinfo
-    goes out as Basic authentication, to that server alone.
+    A fragment `#sha256=HEX` (or another algorithm) is the expected hash of the bytes. Userinfo is
+    sent as Basic authentication, to that server only.
     """
 
     def __init__(self, client: HttpClient, url: str) -> None:
@@ -313,12 +314,12 @@ class HttpImage:
         return f"HttpImage({self._shown!r})"
 
     async def info(self) -> ImageInfo:
-        """See `ImageSource.info`: a HEAD request, a GET without its body where HEAD does not say it."""
+        """See `ImageSource.info`: a HEAD, then a GET without its body if HEAD lacks the length."""
         if self._info is None:
             try:
                 self._info = await self._ask("HEAD")
             except (SourceRefusedError, SourceUnsizedError) as error:
-                # RFC 9110, 9.3.2: of what a GET would say, HEAD may leave out the length.
+                # RFC 9110, 9.3.2: HEAD may omit the Content-Length that a GET would have.
                 if isinstance(error, SourceRefusedError) and error.status not in (403, 405, 501):
                     raise
                 self._info = await self._ask("GET")
@@ -340,7 +341,7 @@ class HttpImage:
             raise named(error, self._shown) from None
         if size is None:
             raise SourceUnsizedError(image=self._shown)
-        # A quoted slash is none of the path's: what is behind the last one is the name.
+        # A quoted slash does not separate parts of the path: the name follows the last plain one.
         name = address.url.name.rpartition("/")[2] or address.url.host or "image"
         return ImageInfo(
             id=name,
@@ -367,7 +368,7 @@ class HttpImage:
             yield HttpBody(info, answer, self._client.stall_timeout)
 
     async def wire(self, *, fresh: bool = False) -> Wire:
-        """See `WireSource.wire`; there is nothing here that could grow stale."""
+        """See `WireSource.wire`; the request has no token that could expire."""
         del fresh
         return wire_for(self._client, self._address.url, self._address.headers)
 
@@ -379,22 +380,22 @@ class HttpImages:
         self._client = client
 
     def image(self, ref: str) -> HttpImage:
-        """Give the source at URL `ref`.
+        """Return the source at the URL `ref`.
 
         Raises:
-            UsageError: It is no http(s) URL.
+            UsageError: It is not an http(s) URL.
         """
         return HttpImage(self._client, ref)
 
 
 def wire_for(client: HttpClient, url: URL, headers: Mapping[str, str]) -> Wire:
-    """Return a GET of `url` as a value. Raises `UsageError` for a host that has no name on the wire."""
+    """Return a GET of `url` as a value. Raises `UsageError` if the host name has no IDNA form."""
     assert url.raw_host is not None
     assert url.port is not None
     try:
         return Wire(
             method="GET",
-            host=url.raw_host,  # of a name with umlauts what DNS calls it
+            host=url.raw_host,  # the ASCII form of an internationalised name
             port=url.port,
             target=url.raw_path_qs or "/",
             headers=headers,

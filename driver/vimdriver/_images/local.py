@@ -1,4 +1,4 @@
-"""Images in local files, read in a thread: the loop never waits for a disk."""
+"""Images in local files, read in a thread so that the event loop never waits for a disk."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _MISSING: Final = "Check the path. An image in Glance requires --glance URL or O
 
 
 class LocalBody:
-    """An open file, read once from front to back, one chunk ahead."""
+    """An open file, read once and sequentially, one chunk ahead."""
 
     def __init__(self, info: ImageInfo, file: BinaryIO, worker: Worker[bytes]) -> None:
         self.info = info
         self.file = file
-        """For movers that read in threads of their own instead of iterating."""
+        """For uploaders that read in threads of their own instead of iterating."""
         self._worker = worker
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """See `ImageBody`. One byte more than promised is read, so that a grown file is noticed."""
+        """See `ImageBody`. Reads one byte more than reported, to detect a file that grew."""
         worker = self._worker
         worker.start(self.file.read, CHUNK)
         while True:
@@ -50,8 +50,8 @@ class LocalImage:
     """One regular file.
 
     Args:
-        path: Where it is.
-        executor: Where it is read; None means the loop's own threads.
+        path: The path of the file.
+        executor: Executor of the reads; None means the loop's default executor.
     """
 
     def __init__(self, path: Path | str, *, executor: Executor | None = None) -> None:
@@ -69,8 +69,8 @@ class LocalImage:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[LocalBody]:
         """See `ImageSource.open`."""
-        # The thread puts the file onto the stack, so that it is closed even if we are cancelled
-        # between its being opened and our hearing of it.
+        # The thread itself pushes the file onto the stack, so that it is closed even if we are
+        # cancelled after the open and before its result arrives.
         with ExitStack() as stack:
             async with Worker[BinaryIO](self._executor) as opener:
                 opener.start(_open, self.path, stack)
@@ -88,13 +88,14 @@ class LocalImages:
         self._executor = executor
 
     def image(self, ref: str) -> LocalImage:
-        """Give the source at path `ref`."""
+        """Return the source at the path `ref`."""
         return LocalImage(ref, executor=self._executor)
 
 
 def _open(path: Path, stack: ExitStack) -> BinaryIO:
     try:
-        # Not blocking: opening a FIFO would wait for its writer, in a thread that nothing can end.
+        # Non-blocking: opening a FIFO would wait for a writer, in a thread that cannot be
+        # cancelled.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
         raise ImageNotFoundError(image=str(path), hint=_MISSING) from None

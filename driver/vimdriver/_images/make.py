@@ -1,7 +1,7 @@
-"""Disk images made on the fly from a deterministic pattern: for `vimctl demo`, bench and tests.
+"""Disk images generated from a deterministic pattern, for `vimctl demo`, benchmarks and tests.
 
-Each maker is a pure generator: the bytes never stand on a disk, never whole in memory, and are the
-same each time. `qemu-img check` and `qemu-img compare` agree with what they write.
+Each function is a pure generator: it yields the same bytes each time, stores nothing on disk and
+holds no image whole in memory. `qemu-img check` and `qemu-img compare` accept the images.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from vimdriver._images.inspect.markers import END_OF_STREAM, FOOTER, GRAIN_DIREC
 __all__ = ["GRAIN", "Kind", "Pattern", "make", "monolithic_sparse", "raw", "stream_optimized"]
 
 GRAIN: Final = 64 << 10
-"""Bytes of a grain, the usual size."""
+"""Bytes per grain, the usual size."""
 _GRAIN_SECTORS: Final = GRAIN // SECTOR
 _DESCRIPTOR_SECTORS: Final = 20
 _RANDOM: Final = 48 << 10
@@ -32,14 +32,14 @@ Kind: TypeAlias = Literal["raw", "monolithicSparse", "streamOptimized"]
 
 @dataclass(frozen=True)
 class Pattern:
-    """What is on the disk: grains that differ, three quarters noise, with holes between them."""
+    """The content of a disk: distinct grains, three quarters noise, with holes between them."""
 
     seed: int
-    """Two seeds give two disks."""
+    """Disks of different seeds differ."""
     capacity: int
     """Bytes of the disk, a multiple of 512."""
     hole_every: int = 16
-    """Every n-th grain is all zeros; 0 for none."""
+    """Every n-th grain is all zeros; 0 means no grain is."""
 
     def __post_init__(self) -> None:
         if self.capacity <= 0 or self.capacity % SECTOR:
@@ -51,15 +51,15 @@ class Pattern:
 
     @property
     def grains(self) -> int:
-        """How many grains the disk has, the last one perhaps not whole."""
+        """The number of grains; the last one may be partial."""
         return -(-self.capacity // GRAIN)
 
     def hole(self, index: int) -> bool:
-        """Whether grain `index` is all zeros."""
+        """Return whether grain `index` is all zeros."""
         return bool(self.hole_every) and index % self.hole_every == self.hole_every - 1
 
     def grain(self, index: int) -> bytes:
-        """Return grain `index`, cut at the disk's end."""
+        """Return grain `index`, truncated at the end of the disk."""
         length = min(GRAIN, self.capacity - index * GRAIN)
         if self.hole(index):
             return bytes(length)
@@ -70,7 +70,7 @@ class Pattern:
 
 
 def make(kind: Kind, pattern: Pattern, *, adapter_type: str = "lsilogic") -> Iterator[bytes]:
-    """Give the chunks of an image of `kind` that holds `pattern`."""
+    """Yield the chunks of an image of `kind` that holds `pattern`."""
     if kind == "raw":
         return raw(pattern)
     if kind == "monolithicSparse":
@@ -79,12 +79,12 @@ def make(kind: Kind, pattern: Pattern, *, adapter_type: str = "lsilogic") -> Ite
 
 
 def raw(pattern: Pattern) -> Iterator[bytes]:
-    """Give the disk itself, a grain a chunk."""
+    """Yield the disk itself, one grain per chunk."""
     return (pattern.grain(index) for index in range(pattern.grains))
 
 
 def monolithic_sparse(pattern: Pattern, *, adapter_type: str = "lsilogic") -> Iterator[bytes]:
-    """Give a monolithicSparse VMDK: header, descriptor, both directories with tables, grains."""
+    """Yield a monolithicSparse VMDK: header, descriptor, both directories with tables, grains."""
     head = _header(pattern, version=1, flags=header.FLAG_NEWLINES | header.FLAG_REDUNDANT)
     rgd = 1 + _DESCRIPTOR_SECTORS
     gd = rgd + head.directory_sectors + head.tables * GT_SECTORS
@@ -106,7 +106,7 @@ def monolithic_sparse(pattern: Pattern, *, adapter_type: str = "lsilogic") -> It
 
 
 def stream_optimized(pattern: Pattern, *, adapter_type: str = "lsilogic") -> Iterator[bytes]:
-    """Give a streamOptimized VMDK as VMware's exporters write it: directory and footer at the end."""
+    """Yield a streamOptimized VMDK in VMware's layout: directory and footer at the end."""
     head = _header(
         pattern,
         version=3,
@@ -203,7 +203,7 @@ def _marker(kind: int, sectors: int) -> bytes:
 
 
 def _compressed_grain(index: int, grain: bytes) -> bytes:
-    # Level 1: the noise does not shrink however long one tries.
+    # Level 1: higher levels do not compress the noise better.
     data = zlib.compress(grain.ljust(GRAIN, b"\0"), 1)
     piece = struct.pack("<QI", index * _GRAIN_SECTORS, len(data)) + data
     return piece.ljust(-(-len(piece) // SECTOR) * SECTOR, b"\0")

@@ -1,6 +1,7 @@
-"""The seam: what moves a body from a source to a target. Everything else is the same for each mover.
+"""Uploaders stream a body from a source to a sink. This is the interface that all of them
+implement.
 
-`AsyncMover` is here; `vimdriver._images.threads` has one that owns its sockets.
+`AsyncUploader` is here; `vimdriver._images.threads` has the one that owns its sockets.
 """
 
 from __future__ import annotations
@@ -22,27 +23,27 @@ __all__ = ["AsyncMover", "BodyMover", "BodySink"]
 
 
 class BodySink(Protocol):
-    """Where a body goes: one HTTP PUT to one address that is ours alone."""
+    """The target of a body: one HTTP PUT to a path that nothing else writes to."""
 
     @property
     def pad(self) -> int:
-        """Zeros follow the body up to a multiple of this many bytes; 1 for none. `put` does it
-        itself, a mover that uses `wire` does it too.
+        """The body is padded with zeros to a multiple of this many bytes; 1 means no padding. `put`
+        pads by itself; an uploader that uses `wire` pads too.
         """
         ...
 
     async def put(self, body: AsyncIterable[bytes], size: int) -> None:
         """Send `body` with Content-Length `size`; return when the server has confirmed it.
 
-        Cancelling aborts the connection: the server never sees the body whole.
+        Cancelling aborts the connection: the server never receives the complete body.
 
         Raises:
-            VimlibError: The server refused, vanished or stalled.
+            VimlibError: The server refused, closed the connection or stalled.
         """
         ...
 
     async def wire(self, size: int) -> Wire:
-        """Give the same request as a value, its cookie fresh, for movers that own sockets.
+        """Return the same request as a value, with a fresh cookie, for uploaders that own sockets.
 
         Args:
             size: Bytes of the body, before padding.
@@ -53,16 +54,16 @@ class BodySink(Protocol):
         ...
 
     async def confirm(self) -> None:
-        """Have the server confirm what a mover sent by `wire`: its size is read back.
+        """Confirm an upload that was sent by `wire`: read the file's size back from the server.
 
         Raises:
-            TransferCorruptError: It is not there, or has another size.
+            TransferCorruptError: The file does not exist or has another size.
         """
         ...
 
 
 class BodyMover(Protocol):
-    """Moves a body from a source to a sink."""
+    """Streams a body from a source to a sink."""
 
     async def move(
         self,
@@ -72,17 +73,16 @@ class BodyMover(Protocol):
         *,
         on_progress: Progress | None = None,
     ) -> BodyReport:
-        """Move the whole body, checked on its way. Back-pressure reaches the source.
+        """Upload the whole body and check it during the transfer. Back-pressure reaches the source.
 
-        On any failure the request to the sink is aborted before its last byte, so what the server
-        keeps is at most a partial file. Cancelling does the same and leaves no thread and no
-        socket behind.
+        On any failure the request to the sink is aborted before its last byte, so the server keeps
+        at most a partial file. Cancelling does the same and leaves no thread and no socket behind.
 
         Args:
             source: The image.
-            sink: Where it goes.
-            check: Made from `await source.info()`; used up by this call.
-            on_progress: Called on the event loop with the bytes that have just left.
+            sink: The target.
+            check: A new check for `await source.info()`; this call uses it up.
+            on_progress: Called on the event loop with the number of bytes just sent.
 
         Raises:
             ImageError: The source failed or the body was refused.
@@ -92,11 +92,11 @@ class BodyMover(Protocol):
 
 
 class AsyncMover:
-    """Moves bodies on the event loop: an async iterator in, an async iterator out.
+    """Streams bodies on the event loop, from one async iterator into another.
 
     Args:
-        executor: Where chunks are hashed and inflated. The caller owns it; two threads keep two
-            cores busy, more than one a stream is never used.
+        executor: Executor that hashes and inflates chunks; the caller owns it. Each stream uses one
+            of its threads at a time.
     """
 
     def __init__(self, executor: Executor) -> None:
@@ -110,7 +110,7 @@ class AsyncMover:
         *,
         on_progress: Progress | None = None,
     ) -> BodyReport:
-        """See `BodyMover.move`."""
+        """See `BodyUploader.upload`."""
         async with (
             source.open() as body,
             piped(body, check, executor=self._executor, on_progress=on_progress) as pipe,

@@ -1,7 +1,7 @@
-"""Where Glance is and which token it wants, from `OS_CLOUD` and clouds.yaml.
+"""The endpoint and token of Glance, from `OS_CLOUD` and clouds.yaml.
 
-openstacksdk and keystoneauth1 do the work, in a thread: both block. They are imported when asked
-for, and come with the extra `openstack`.
+openstacksdk and keystoneauth1 do the work in a thread, since both block. They come with the extra
+`openstack` and are imported on first use.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 __all__ = ["Cloud", "open_cloud"]
 
 SILENCE: Final = 60.0
-"""Seconds that Keystone may be silent, where clouds.yaml has no `api_timeout`: its client has no limit."""
+"""Seconds without a response from Keystone if clouds.yaml has no `api_timeout`: its client has no
+limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cloud:
-    """What `Glance` needs to know of a cloud."""
+    """The properties of a cloud that `Glance` needs."""
 
     glance_url: str
     token: TokenSource
@@ -39,13 +40,15 @@ class Cloud:
 async def open_cloud(name: str) -> Cloud:
     """Log in to the cloud `name` of clouds.yaml and look up its image endpoint.
 
-    Cancelling returns at once; a request to Keystone that has begun ends in its thread, unheard.
+    Cancelling returns at once; a running request to Keystone completes in its thread, and its
+    result is discarded.
 
     Raises:
         MissingExtraError: openstacksdk is not installed.
-        UsageError: There is no such cloud, or its entry is wrong or switches verification off.
-        SourceLoginError: Keystone refuses user or password.
-        SourceUnreachableError: Keystone cannot be reached, does not answer, or knows no image service.
+        UsageError: clouds.yaml has no such cloud, or its entry is invalid or disables verification.
+        SourceLoginError: Keystone refuses the user or the password.
+        SourceUnreachableError: Keystone cannot be reached, does not answer, or lists no image
+            service.
     """
     session, url, ca = await asyncio.to_thread(_connect, name)
 
@@ -101,7 +104,7 @@ def _token(session: Any, url: str, fresh: bool) -> str:
 def _failed(where: str, error: Exception) -> SourceUnreachableError:
     """Translate keystoneauth's errors.
 
-    Their text names URLs and statuses; request bodies, which hold the password, are not in it.
+    Their text contains URLs and statuses, but not request bodies, which hold the password.
     """
     import keystoneauth1.exceptions as failures
 

@@ -1,4 +1,4 @@
-"""The beginning of an image, for those who must know what it is before they make anything for it."""
+"""Read the first bytes of an image, to learn its format before anything is created for it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ __all__ = ["beginning"]
 
 
 async def beginning(source: ImageSource, size: int) -> bytes:
-    """Return the first `size` bytes of an image, or all there are. Cancelling closes its body.
+    """Return the first `size` bytes of an image, or all if it is shorter. Cancelling closes its
+    body.
 
     Raises:
         ImageError: The source failed.

@@ -1,8 +1,8 @@
-"""A checked body as an async iterator: what a mover on asyncio hands to an HTTP client.
+"""A checked body as an async iterator: the request body that an HTTP client sends.
 
-Source -> inspect -> hash -> whoever iterates. At most three chunks are held: one in the check's
-thread, one being sent, one just read. Nothing leaves before the beginning is judged, and the last
-chunk does not leave before the whole is: a target that counts bytes never has a bad body whole.
+Source -> inspect -> hash -> HTTP client. At most three chunks are held: one in the check's thread,
+one being sent, one just read. No byte is sent before the beginning has passed the check, and the
+last chunk not before the whole body has: a target never receives an invalid body completely.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 __all__ = ["Pipe", "piped"]
 
 _INLINE: Final = 16 << 10
-"""Bytes up to which hashing here is quicker than the way to a thread and back: about 20 us."""
+"""Bytes up to which hashing here is faster than the round trip to a thread, about 20 us."""
 
 
 class Pipe:
-    """The chunks of one body, checked. Iterate it once; `piped` makes it."""
+    """The checked chunks of one body. Iterate it once; created by `piped`."""
 
     def __init__(
         self,
@@ -42,23 +42,24 @@ class Pipe:
         self._executor = executor
         self._on_progress = on_progress
         self._chunks = self._checked()
-        # An HTTP client iterates in a task of its own, which may still be at it when its request
-        # has failed and we want to close.
+        # An HTTP client iterates in a task of its own, which may still be running when its request
+        # has failed and we close the pipe.
         self._turn = asyncio.Lock()
         self._taken = 0
         self.failure: Exception | None = None
-        """What went wrong on this side. HTTP clients wrap it in errors of their own: raise this."""
+        """The error of the source or check. HTTP clients wrap it in errors of their own: raise this
+        one."""
 
     @property
     def size(self) -> int:
-        """How many bytes iterating gives: the request's Content-Length."""
+        """The number of bytes that iterating yields: the request's Content-Length."""
         return self._check.info.size
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> bytes:
-        """Give the next chunk, which says that the one before has been taken.
+        """Return the next chunk; the call also means that the previous chunk was sent.
 
         Cancelling ends the pipe.
 
@@ -80,12 +81,12 @@ class Pipe:
             return chunk
 
     async def aclose(self) -> None:
-        """Stop, and wait for the chunk that is being checked (milliseconds). Safe to call twice."""
+        """Stop, and wait for the chunk in the check (milliseconds). Idempotent."""
         async with self._turn:
             await self._chunks.aclose()
 
     async def _checked(self) -> AsyncGenerator[bytes]:
-        """Yield each chunk once the one before it has passed the check."""
+        """Yield each chunk once the previous one has passed the check."""
         check = self._check
         held: list[bytes] = []  # the beginning, at most 1 MiB and a chunk; later the newest chunk
         async with Worker[None](self._executor) as worker:
@@ -116,15 +117,16 @@ async def piped(
     executor: Executor,
     on_progress: Progress | None = None,
 ) -> AsyncIterator[Pipe]:
-    """Hold a `Pipe` for the length of one request.
+    """Yield a `Pipe` for one request.
 
-    Whatever the block raises, an error of the pipe itself takes its place, since that is the cause.
-    Cancelling the block is safe: the pipe stops and no thread keeps a chunk.
+    An error of the pipe replaces any error of the block, since it is the cause. Cancelling the
+    block is
+    safe: the pipe stops and no thread holds a chunk.
 
     Args:
         body: The open body.
-        check: Its judge, fresh.
-        executor: Where chunks are hashed and inflated; more than one thread a stream is never used.
+        check: A new check for it.
+        executor: Executor that hashes and inflates chunks; a stream uses one thread at a time.
         on_progress: Called with each chunk's length after the client took it.
 
     Raises:

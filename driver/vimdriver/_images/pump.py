@@ -1,10 +1,10 @@
-"""One transfer by threads: read, check, write, over a ring of buffers. No asyncio.
+"""One transfer in threads: read, check and write over a ring of buffers. No asyncio.
 
-A buffer goes reader -> checker -> writer -> reader, and is copied nowhere in between. It leaves only
-after it was checked, the last one only after the whole was. Without hashing the reader checks by
-itself, which costs next to nothing.
+A buffer goes reader -> checker -> writer -> reader and is never copied. It is sent only after it
+passed the check, the last one only after the whole body did. Without hashing the reader checks in
+its own thread, which costs next to nothing.
 
-Whoever fails first calls the others off; their own complaints about that are not told.
+The first error cancels the other threads; the errors that this causes in them are dropped.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ if TYPE_CHECKING:
 __all__ = ["FileReader", "Origin", "Pump", "PumpOptions", "Reader", "SocketReader", "SocketWriter"]
 
 _AFTERMATH: Final = 5.0
-"""Seconds that a server gets to say why it no longer takes our bytes."""
+"""Seconds to wait for the server's response after it stopped accepting our bytes."""
 _EXCERPT: Final = 200
 
 Filled: TypeAlias = "tuple[bytearray, int] | None"
-"""A buffer and how much of it counts; None ends the queue."""
+"""A buffer and its number of valid bytes; None ends the queue."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,11 +61,13 @@ class PumpOptions:
 
     buffer_bytes: int = 512 << 10
     buffers: int = 4
-    """What is held back until the beginning is judged, 1 MiB, must fit in one less."""
+    """The beginning, 1 MiB, is held back until it is checked: it must fit into all buffers but
+    one."""
     connect_timeout: float = 30.0
     stall_timeout: float = 60.0
     answer_timeout: float = 600.0
-    """For the target's answer after the last byte: a datastore may have to flush them all."""
+    """For the target's response after the last byte: a datastore may have to flush the whole
+    file."""
 
     def __post_init__(self) -> None:
         if (self.buffers - 1) * self.buffer_bytes < 1 << 20:
@@ -81,10 +83,10 @@ class Origin:
 
 
 class Reader(Protocol):
-    """Where the bytes come from."""
+    """The source of the bytes."""
 
     def open(self) -> None:
-        """Get ready for the first byte of the body."""
+        """Prepare for the first byte of the body."""
         ...
 
     def read_into(self, view: memoryview) -> int:
@@ -92,7 +94,7 @@ class Reader(Protocol):
         ...
 
     def close(self) -> None:
-        """Release what `open` took, however far it came."""
+        """Release everything that `open` acquired, even if it failed."""
         ...
 
 
@@ -131,7 +133,7 @@ class SocketReader:
         self._left = info.size
 
     def open(self) -> None:
-        """Connect, ask, and judge the answer's head."""
+        """Connect, send the request, and check the response head."""
         info, wire = self._info, self._origin.wire
         try:
             self._channel.connect(self._origin.addresses, self._timeout)
@@ -165,7 +167,7 @@ class SocketReader:
             excerpt = self._rest[:_EXCERPT].decode(errors="replace")
             raise named(refusal(head.status, image, excerpt=excerpt), image)
         if head.status == 204:
-            # Glance's word for an image whose bytes are not there yet.
+            # Glance's status for an image without uploaded bytes.
             raise ImageNotReadyError(image=image, status="queued")
         try:
             if head.chunked or head.content_length is None:
@@ -210,7 +212,7 @@ class SocketReader:
 
 
 class SocketWriter:
-    """Writes the body of one PUT and hears what the server says, early or late."""
+    """Writes the body of one PUT and reads the server's response, early or late."""
 
     def __init__(
         self, origin: Origin, size: int, stop: Stop, options: PumpOptions, *, padding: int = 0
@@ -257,9 +259,9 @@ class SocketWriter:
         """Send all of `view`.
 
         Raises:
-            TransferRejectedError: The server answered before it had the whole body.
-            ConnectionLostError: It went away without a word.
-            DeadlineError: It took nothing for too long.
+            TransferRejectedError: The server responded before it had the whole body.
+            ConnectionLostError: The server closed the connection without a response.
+            DeadlineError: The server accepted no byte for too long.
         """
         self._send(view)
         self._sent += len(view)
@@ -277,7 +279,7 @@ class SocketWriter:
                 raise self._aftermath(error) from None
 
     def _listen(self) -> None:
-        """Take what the server says in mid-body; with TLS it may be no more than a ticket."""
+        """Read bytes that the server sends during the body; in TLS perhaps a session ticket."""
         buffer = bytearray(4096)
         count = self._channel.read_now(memoryview(buffer))
         if count is None:
@@ -288,7 +290,7 @@ class SocketWriter:
             raise self._early(head)
 
     def _aftermath(self, error: OSError) -> Exception:
-        """Sending failed: the server may have said why before it closed."""
+        """Return the error after a failed send: the server may have responded before it closed."""
         buffer = bytearray(4096)
         try:
             while True:
@@ -298,7 +300,7 @@ class SocketWriter:
                 if (head := self._feed(buffer[:count])) is not None:
                     return self._early(head)
         except (OSError, Stalled):
-            pass  # it did not, or what it said is lost: the first error stands
+            pass  # no response arrived: the first error stands
         host = self._origin.wire.origin
         return ConnectionLostError(
             f"{host} closed the connection after {self._sent} of {self._size} bytes: "
@@ -360,12 +362,12 @@ class SocketWriter:
         )
 
     def finish(self) -> None:
-        """Pad, then wait for the server's answer to the whole body.
+        """Pad, then wait for the server's response to the whole body.
 
         Raises:
-            TransferRejectedError: It is no success.
-            ConnectionLostError: There is none; the file may or may not be there.
-            DeadlineError: There is none in time.
+            TransferRejectedError: Its status is not a success.
+            ConnectionLostError: No response arrived; the file may or may not exist.
+            DeadlineError: No response arrived in time.
         """
         self._send(memoryview(bytes(self._padding)))
         buffer = bytearray(4096)
@@ -389,7 +391,7 @@ class SocketWriter:
             raise self._refusal(head)
 
     def close(self) -> None:
-        """Close the connection; before the answer that aborts the request."""
+        """Close the connection; before the response arrives, this aborts the request."""
         if self._answered:
             self._channel.close()
         else:
@@ -397,15 +399,15 @@ class SocketWriter:
 
 
 class Pump:
-    """One transfer. Run each of `jobs` in a thread of its own, all at once.
+    """One transfer. Run each of `jobs` in its own thread, all at once.
 
     Args:
-        reader: Where the bytes come from.
-        writer: Where they go; opened only once the beginning is judged.
-        check: The judge.
-        stop: Calls all off; `reader` and `writer` have the same.
-        options: Sizes.
-        on_sent: Called in the writer's thread with the bytes that have just left.
+        reader: The source of the bytes.
+        writer: Their target; opened only once the beginning has passed the check.
+        check: The check of the body.
+        stop: Cancels all threads; `reader` and `writer` have the same one.
+        options: Buffer sizes.
+        on_sent: Called in the writer's thread with the number of bytes just sent.
     """
 
     def __init__(
@@ -428,23 +430,23 @@ class Pump:
         self._read: SimpleQueue[Filled] = SimpleQueue()
         self._checked: SimpleQueue[Filled] = SimpleQueue()
         self._held: list[tuple[bytearray, int]] = []
-        # A small image needs no more than it has bytes.
+        # Buffers beyond the image's size would stay unused.
         size = min(options.buffer_bytes, max(check.info.size, 1))
         for _ in range(options.buffers):
             self._free.put(bytearray(size))
         self.error: BaseException | None = None
-        """What failed first."""
+        """The first error."""
 
     @property
     def jobs(self) -> list[Callable[[], None]]:
-        """What to run. None of them raises: see `error`."""
+        """The functions to run. None of them raises: see `error`."""
         jobs = [self._guarded(self._run_reader), self._guarded(self._run_writer)]
         if self._check.hashing:
             jobs.append(self._guarded(self._run_checker))
         return jobs
 
     def call_off(self, error: BaseException | None = None) -> None:
-        """End all threads soon. Any thread may, any number of times; the first error counts."""
+        """End all threads soon. Thread-safe and idempotent; the first error is kept."""
         with self._lock:
             if self.error is None:
                 self.error = error
@@ -456,7 +458,7 @@ class Pump:
         def run() -> None:
             try:
                 job()
-            except BaseException as error:  # noqa: BLE001 - told by `error`, in the caller's thread
+            except BaseException as error:  # noqa: BLE001 - raised from `error` by the caller
                 self.call_off(None if isinstance(error, Stopped) else error)
 
         return run
@@ -484,7 +486,7 @@ class Pump:
             reader.close()
 
     def _fill(self, buffer: bytearray) -> int:
-        """Fill `buffer`; less than all of it means the end."""
+        """Fill `buffer`; return fewer bytes only at the end."""
         view = memoryview(buffer)
         filled = 0
         while filled < len(view):
@@ -501,7 +503,7 @@ class Pump:
             self._conclude()
 
     def _judge(self, buffer: bytearray, count: int) -> None:
-        """Check one buffer; pass on those before it, keep it in case that it is the last."""
+        """Check one buffer; pass on the earlier ones, hold this one since it may be the last."""
         self._check.feed(memoryview(buffer)[:count])
         if self._check.decided:
             for earlier in self._held:

@@ -1,8 +1,8 @@
-"""Push images from a source into a datastore: many at once, never on local disk, never whole in memory.
+"""Push images from a source into a datastore, in parallel, never on local disk or whole in memory.
 
-For each image: ask the source, check the room for all, upload under a temporary name, verify
-length, format and hash on the way, read the size back (on request the whole file, for its hash),
-move into place. A failed image leaves no file; the others go on.
+For each image: read its properties, check the free space for all, upload under a temporary name
+while verifying length, format and hash, read the size back (optionally the whole file, for its
+hash), rename to the final name. A failed image leaves no file; the others continue.
 """
 
 from __future__ import annotations
@@ -45,28 +45,28 @@ EventKind: TypeAlias = Literal["started", "progress", "done", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class PushEvent:
-    """Something happened to one image of a push."""
+    """An event of one image of a push."""
 
     kind: EventKind
     image: str
     bytes: int = 0
-    """`started`: the image's size; `progress`: bytes that have just left; `done`: all of them."""
+    """`started`: the image's size; `progress`: the bytes just sent; `done`: all bytes."""
     result: PushResult | None = None
-    """`done` and `failed`: what became of the image."""
+    """`done` and `failed`: the result of the image."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PushResult:
-    """What became of one image."""
+    """The result of one image of a push."""
 
     image: str
-    """As it was given."""
+    """The reference as it was passed."""
     datastore_path: str = ""
     bytes: int = 0
     hash: str | None = None
     hash_algo: str | None = None
     verified: bool = False
-    """The source had a hash, and what was stored came with it."""
+    """The source has a hash, and the stored bytes matched it."""
     seconds: float = 0.0
     error: VimlibError | None = None
 
@@ -86,7 +86,7 @@ class PushResult:
 
 
 def error_json(error: VimlibError) -> dict[str, Any]:
-    """Return an error as the command line prints it."""
+    """Return an error in the JSON form of the command line."""
     return {
         "type": type(error).__name__,
         "message": str(error),
@@ -96,7 +96,7 @@ def error_json(error: VimlibError) -> dict[str, Any]:
 
 
 def file_name(info: ImageInfo, *, from_glance: bool) -> str:
-    """Return the name in the datastore: `<image id>.<vmdk|img|iso>` for Glance, else the base name."""
+    """Return the datastore file name: `<image id>.<vmdk|img|iso>` for Glance, else the base name."""
     if not from_glance:
         return info.name
     return f"{info.id}.{ {'vmdk': 'vmdk', 'iso': 'iso'}.get(info.disk_format or '', 'img') }"
@@ -117,25 +117,25 @@ async def push_images(
     config: DriverConfig | None = None,
     journal: Journal | None = None,
 ) -> list[PushResult]:
-    """Push `refs` into `[datastore] directory`; results in the same order.
+    """Push `refs` into `[datastore] directory`; return the results in the same order.
 
-    `concurrency` of them are on their way at a time, those of `config` if None.
+    At most `concurrency` images are transferred at a time; None means the value of `config`.
 
-    A failed image is a result with `error`; its partial file is removed and the others go on.
-    Cancelling stops all streams and removes all partial files; an image that is being moved into
-    place just then, whole and verified, stays.
+    A failed image is a result with `error`; its partial file is removed and the others continue.
+    Cancelling stops all streams and removes all partial files; an image that is already verified
+    and just being renamed to its final name stays.
 
-    With `read_back` each file is read from the host again before it is moved into place, and its
-    hash compared with that of the bytes which left: twice the traffic, and a bit that flipped in
-    storage is found (`TransferCorruptError`).
+    `read_back` reads each file from the host again before the rename and compares its hash with
+    that of the bytes sent: it doubles the traffic and detects corruption in storage
+    (`TransferCorruptError`).
 
     Raises:
-        UsageError: Nothing to push, an image given twice, `concurrency` below 1, or `directory` is no
-            folder's path.
-        NotFoundError: There is no such datastore.
-        NoSpaceError: It has no room for all of them together; nothing was sent.
+        UsageError: `refs` is empty or has duplicates, `concurrency` is below 1, or `directory` is
+            not a valid folder path.
+        NotFoundError: The datastore does not exist.
+        NoSpaceError: The datastore lacks free space for all images together; nothing was sent.
         HostReadOnlyError: The host's licence forbids writes; nothing was sent.
-        FileConflictError: There is a file where the folder was to be; nothing was sent.
+        FileConflictError: `directory` is an existing file; nothing was sent.
     """
     folder = DatastorePath(datastore, directory.removesuffix("/"))
     if not refs:
@@ -157,7 +157,7 @@ async def push_images(
     free, *_ = await _all(free_space(client, datastore), *(job.ask(limit) for job in jobs))
     _refuse_twins(jobs)
     if _needed(jobs) > free and not overwrite:
-        # What is there already is not sent, so it takes no room from the others.
+        # Images that already exist are refused, not sent, so they need no space.
         await _all(*(job.look(folder, limit) for job in jobs))
     if _needed(jobs) > free:
         raise NoSpaceError(datastore=datastore, needed=_needed(jobs), free=free)
@@ -169,12 +169,12 @@ async def push_images(
 
 
 def _needed(jobs: Sequence[_Push]) -> int:
-    """Return the bytes of those that have not failed."""
+    """Return the total bytes of the images that have not failed."""
     return sum(job.info.size for job in jobs if job.info is not None)
 
 
 async def _all(*work: Any) -> list[Any]:
-    """Await all; the first error cancels the rest and is raised as itself."""
+    """Await all; the first error cancels the rest and is raised itself, not in a group."""
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(item) for item in work]
@@ -187,7 +187,7 @@ async def _all(*work: Any) -> list[Any]:
 
 
 async def _make_directory(client: Client, path: DatastorePath) -> None:
-    """Make the folder. As the first write it also shows whether the licence allows any."""
+    """Create the folder. As the first write it also shows whether the licence allows writes."""
     with licensed(client):
         datastore = client.datastore(path.datastore)
         if path.path:
@@ -197,7 +197,7 @@ async def _make_directory(client: Client, path: DatastorePath) -> None:
                 hint = "It is not a folder: choose another --to."
                 raise FileConflictError(path=str(path), hint=hint) from None
             return
-        # The root is there already: asked all the same, for what the host says about its licence.
+        # The root exists; the call is made only to get the fault of a read-only licence.
         center = (await datastore.place()).datacenter
         manager = client.content.fileManager
         if manager is None:
@@ -209,7 +209,7 @@ async def _make_directory(client: Client, path: DatastorePath) -> None:
 
 
 def _refuse_twins(jobs: Sequence[_Push]) -> None:
-    """Fail each image whose file has the name of an earlier one's: one would replace the other."""
+    """Fail each image whose file name duplicates an earlier one's: one would replace the other."""
     taken: dict[str, str] = {}
     for job in jobs:
         if job.info is None:
@@ -220,7 +220,7 @@ def _refuse_twins(jobs: Sequence[_Push]) -> None:
 
 
 class _Push:
-    """One image on its way."""
+    """One image of a push."""
 
     def __init__(
         self,
@@ -242,12 +242,12 @@ class _Push:
         self.tell = tell
         self.config = config
         self.info: ImageInfo | None = None
-        """None before the source was asked, and once it has failed."""
+        """None until the source reported it, and after a failure."""
         self.result = PushResult(image=ref)
 
     @property
     def target(self) -> str:
-        """The name of its file, once the source was asked."""
+        """The file name; available once the source reported the image's properties."""
         assert self.info is not None, "ask comes first"
         return file_name(self.info, from_glance=isinstance(self.source, GlanceImage))
 
@@ -258,19 +258,19 @@ class _Push:
         self.tell(PushEvent("failed", self.ref, result=self.result))
 
     async def ask(self, limit: asyncio.Semaphore) -> None:
-        """Ask the source what the image is. An error becomes the result."""
+        """Read the image's properties from its source. An error becomes the result."""
         since = time.monotonic()
         try:
             async with limit:
                 info = await self.source.info()
-            # What cannot be pushed at all ends here, before it counts for the room.
+            # An image that cannot be pushed fails here, before it counts towards the needed space.
             BodyCheck(info)
             self.info = info
         except VimlibError as error:
             self.fail(error, since)
 
     async def look(self, folder: DatastorePath, limit: asyncio.Semaphore) -> None:
-        """Find out whether its file is there already. An error becomes the result."""
+        """Fail if the file already exists. An error becomes the result."""
         if self.info is None:
             return
         since = time.monotonic()
@@ -343,7 +343,7 @@ class _Push:
     async def _publish(
         self, datastore: Datastore, part: DatastorePath, target: DatastorePath, size: int
     ) -> None:
-        """Move the whole file into place; nothing after this can fail."""
+        """Rename the complete file to its final name; no later step can fail."""
         try:
             await datastore.move(
                 part,

@@ -1,4 +1,4 @@
-"""The target of a body: one PUT to one path of a datastore."""
+"""The datastore as the target of a body: one PUT to one path."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ __all__ = ["DatastoreSink", "is_temporary", "owner_mark", "temporary_name"]
 
 
 def owner_mark(owner: str) -> str:
-    """Return what stands for an owner in the names of temporary files: 32 bits of a digest."""
+    """Return the mark of an owner in the names of temporary files: 32 bits of a digest."""
     return hashlib.sha256(f"vimlib upload\0{owner}".encode()).hexdigest()[:8]
 
 
 def temporary_name(name: str, owner: str = DEFAULT_OWNER) -> str:
-    """Return a name beside `name` that nobody else uses (64 random bits), and that says whose it is.
+    """Return a unique temporary name (64 random bits) for `name` that contains the owner's mark.
 
-    As `disk.vmdk.6f0c2a51-0123456789abcdef.part`, within the 255 bytes that a name may have. A process that is killed cannot remove its
-    file, so the name is all that a sweep has to know it by.
+    As `disk.vmdk.6f0c2a51-0123456789abcdef.part`, within the 255 bytes that a name may have. A
+    killed process cannot remove its file, so a sweep recognises the file by its name alone.
     """
     short = name.encode(errors="replace")[:110].decode(errors="ignore")
     return f"{short}.{owner_mark(owner)}-{os.urandom(8).hex()}.part"
@@ -47,7 +47,7 @@ async def _padded(body: AsyncIterable[bytes], size: int, total: int) -> AsyncIte
 
 
 class DatastoreSink:
-    """Puts a body to `path`. With `pad`, zeros follow it up to a multiple of that many bytes."""
+    """Uploads a body to `path`, padded with zeros to a multiple of `pad` bytes."""
 
     def __init__(self, datastore: Datastore, path: DatastorePath, *, pad: int = 1) -> None:
         self.datastore = datastore
@@ -66,7 +66,7 @@ class DatastoreSink:
         await self.datastore.upload(self.path, _padded(body, size, total), size=total)
 
     async def wire(self, size: int) -> Wire:
-        """See `BodySink.wire`. The cookie or ticket in it is good for this one request."""
+        """See `BodySink.wire`. Its cookie or ticket is valid for this one request."""
         self._total = -(-size // self._pad) * self._pad
         target = await self.datastore.put_request(self.path, self._total)
         trust = target.trust

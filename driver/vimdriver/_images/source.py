@@ -1,6 +1,6 @@
-"""What an image source is: the protocol and its value types. No I/O.
+"""The protocols of image sources and their value types. No I/O.
 
-A source is one image. A store finds sources by what a person types: an id, a name, a path, a URL.
+A source is one image. A store finds sources by user input: an id, a name, a path, a URL.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ __all__ = [
 ]
 
 CHUNK = 1 << 20
-"""Bytes of a full chunk. 1 MiB: larger ones no longer save time, smaller ones cost thread hops."""
+"""Bytes of a full chunk: 1 MiB. Larger chunks save no more time, smaller ones cost thread
+switches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageInfo:
-    """What a source says about an image before it gives the bytes. Nothing here is proven."""
+    """The properties that a source reports before it sends the bytes. They are not verified yet."""
 
     id: str
     """Glance's id, else the base name of path or URL."""
@@ -38,65 +39,66 @@ class ImageInfo:
     size: int
     """Exact length of the body in bytes."""
     disk_format: str | None = None
-    """Glance's word: `raw`, `vmdk`, `qcow2`, `iso`...; None where the source does not say."""
+    """Glance's `disk_format`: `raw`, `vmdk`, `qcow2`, `iso`...; None if the source reports none."""
     container_format: str | None = None
     hash_algo: str | None = None
-    """A `hashlib` name, lower case; None where the source has no hash."""
+    """A `hashlib` name, lower case; None if the source has no hash."""
     hash_value: str | None = None
     """Lower-case hex; None exactly when `hash_algo` is."""
     virtual_size: int | None = None
-    """Capacity of the disk in bytes, where the source knows it."""
+    """Capacity of the disk in bytes, if the source knows it."""
     properties: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Other text properties, as `vmware_adaptertype`."""
 
 
 class ImageBody(Protocol):
-    """An open body: `info` is known, the bytes come when asked for, once."""
+    """An open body: `info` is known, the bytes are read on demand, once."""
 
     @property
     def info(self) -> ImageInfo:
-        """What the source said; `info.size` is what the body must have."""
+        """The properties that the source reported; the body must have `info.size` bytes."""
         ...
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        """Give the chunks, each at most `CHUNK` bytes. Nothing is read ahead beyond one socket buffer.
+        """Iterate over the chunks, each at most `CHUNK` bytes. Reads ahead one socket buffer at
+        most.
 
         Raises:
-            ImageSourceError: The source failed; the body is not whole.
+            ImageSourceError: The source failed; the body is incomplete.
         """
         ...
 
 
 class ImageSource(Protocol):
-    """One image that can be read."""
+    """One readable image."""
 
     async def info(self) -> ImageInfo:
-        """Ask the source about the image, without its bytes. Cancelling loses nothing.
+        """Read the image's properties, without its bytes. Cancelling leaves nothing behind.
 
         Raises:
-            ImageError: There is no such image, it is not ready, or the source failed.
+            ImageError: The image does not exist or is not ready, or the source failed.
         """
         ...
 
     def open(self) -> AbstractAsyncContextManager[ImageBody]:
-        """Open the body. Leaving the context, by whatever way, closes connection or file.
+        """Open the body. Leaving the context in any way closes the connection or file.
 
         Raises:
-            ImageError: There is no such image, it is not ready, or the source failed.
+            ImageError: The image does not exist or is not ready, or the source failed.
         """
         ...
 
 
 @runtime_checkable
 class WireSource(Protocol):
-    """A source whose body is the answer to one plain HTTP request, for movers that own sockets."""
+    """A source whose body is the response to one HTTP request, for uploaders that own sockets."""
 
     async def info(self) -> ImageInfo:
         """As `ImageSource.info`."""
         ...
 
     async def wire(self, *, fresh: bool = False) -> Wire:
-        """Give the request whose answer is the body; `fresh` after a 401, to get a new token.
+        """Return the request for the body; `fresh` after a 401, to get a new token.
 
         Raises:
             ImageError: The token could not be renewed.
@@ -105,8 +107,8 @@ class WireSource(Protocol):
 
 
 class ImageStore(Protocol):
-    """Where sources are found."""
+    """Finds sources by reference."""
 
     def image(self, ref: str) -> ImageSource:
-        """Give the source for `ref`. Does no I/O; a wrong `ref` shows itself on first use."""
+        """Return the source of `ref`. Does no I/O; an invalid `ref` fails on first use."""
         ...

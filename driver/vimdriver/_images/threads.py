@@ -1,8 +1,8 @@
-"""A mover that owns its sockets: threads and preallocated buffers under an asyncio control plane.
+"""An uploader that owns its sockets: threads and preallocated buffers, controlled from asyncio.
 
-It takes 5 to 17 % less CPU than the aiohttp mover (docs/benchmarks.md) and scales past one core, since
-Python lets other threads run while OpenSSL and hashlib work. The control plane resolves names, starts threads,
-calls them off and waits for them; it never touches a byte.
+It uses 5 to 17 % less CPU than the aiohttp uploader (docs/benchmarks.md) and scales past one core,
+since OpenSSL and hashlib release the GIL. The event loop resolves names, starts threads, cancels
+them and waits for them; it never touches a byte.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ __all__ = ["ThreadMover"]
 
 
 class ThreadMover:
-    """Moves bodies by threads of its own. Hold it with `async with`: leaving ends and joins them.
+    """Uploads bodies in threads of its own. Use it with `async with`: leaving ends and joins them.
 
     Args:
-        streams: How many bodies move at once; more wait. Each takes three threads and
+        streams: Maximum number of parallel uploads; more wait. Each takes three threads and
             `options.buffers * options.buffer_bytes` of memory.
         options: Sizes and deadlines.
 
     Raises:
-        PlatformUnsupportedError: There is no `select.poll` (Windows).
+        PlatformUnsupportedError: The platform lacks `select.poll` (Windows).
     """
 
     def __init__(self, *, streams: int = 16, options: PumpOptions | None = None) -> None:
@@ -67,11 +67,11 @@ class ThreadMover:
 
     @staticmethod
     def supported() -> bool:
-        """Return whether this operating system has what it needs."""
+        """Return whether this platform has `select.poll`."""
         return hasattr(select, "poll")
 
     async def __aenter__(self) -> Self:
-        # As many threads as could ever be wanted: a transfer whose jobs do not all run would hang.
+        # One thread for every possible job: a transfer whose jobs do not all run would hang.
         self._executor = ThreadPoolExecutor(3 * self._streams, "image-pump")
         return self
 
@@ -80,7 +80,7 @@ class ThreadMover:
         for pump in self._pumps:
             pump.call_off(ClosedError("the mover is closed"))
         if executor is not None:
-            # All jobs are over or called off; this waits for their last steps, milliseconds.
+            # All jobs have ended or are cancelled; this waits for their last steps, milliseconds.
             executor.shutdown(wait=True)
 
     async def move(
@@ -91,7 +91,7 @@ class ThreadMover:
         *,
         on_progress: Progress | None = None,
     ) -> BodyReport:
-        """See `BodyMover.move`.
+        """See `BodyUploader.upload`.
 
         Raises:
             UsageError: The source is neither one HTTP request nor a local file.
@@ -106,7 +106,7 @@ class ThreadMover:
                 except SourceRefusedError as error:
                     if error.status != 401:
                         raise
-                    # Refused before a byte of the body: nothing was begun at the sink.
+                    # Refused before a byte of the body was read: nothing was sent to the sink.
                     wire = await source.wire(fresh=True)
                     await self._run(wire, sink, check, on_progress)
             else:
@@ -159,7 +159,7 @@ class ThreadMover:
 
 
 async def _join(pump: Pump, jobs: Sequence[asyncio.Future[None]]) -> None:
-    """Wait for all threads. Cancelled, call them off and wait all the same: a few milliseconds."""
+    """Wait for all threads. When cancelled, stop them and still wait: a few milliseconds."""
     cancelled: asyncio.CancelledError | None = None
     waiting: set[asyncio.Future[None]] = set(jobs)
     while waiting:

@@ -1,7 +1,7 @@
-"""One HTTP/1.1 request as a value, and a strict reader of response heads. No I/O.
+"""One HTTP/1.1 request as a value, and a strict parser of response heads. No I/O.
 
-For movers that own their sockets (`vimdriver._images.threads`). It knows what they need and refuses the
-rest: one request a connection, bodies by Content-Length alone (RFC 9112, 6.3), no trailers.
+For uploaders that own their sockets (`vimdriver._images.threads`). It supports only their needs:
+one request per connection, bodies by Content-Length alone (RFC 9112, 6.3), no trailers.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Head", "HeadReader", "Wire", "WireError"]
 
 MAX_HEAD = 64 << 10
-"""Bytes of a response head. Servers in the field send below 4 KiB; nginx and aiohttp cap near 32."""
+"""Maximum bytes of a response head. Servers send less than 4 KiB; nginx and aiohttp allow about 32."""
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")  # RFC 9110, 5.6.2
 _FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*\Z")  # RFC 9110, 5.5
@@ -27,12 +27,12 @@ _DIGITS = re.compile(r"[0-9]{1,19}\Z")
 
 
 class WireError(ValueError):
-    """A request or response head that HTTP/1.1 does not allow, or that we do not speak."""
+    """A request or response head that HTTP/1.1 forbids or this module does not support."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wire:
-    """Who to dial, how to trust them, what to ask. Headers may hold secrets and stay out of `repr`."""
+    """An HTTP request, its server's address and trust. `repr` omits headers: they may be secret."""
 
     method: str
     host: str
@@ -50,7 +50,7 @@ class Wire:
     the request; raises to refuse it."""
 
     stall: float | None = None
-    """Seconds that the peer may be silent; None: as long as the mover allows."""
+    """Seconds that the peer may be silent; None: the uploader's own limit."""
 
     def __post_init__(self) -> None:
         if not _TOKEN.match(self.method):
@@ -61,7 +61,7 @@ class Wire:
             raise WireError("invalid characters in the host")
         for name, value in self.headers.items():
             if not _TOKEN.match(name) or not _FIELD_VALUE.match(value):
-                # The value may be a token: it is not told.
+                # The value may be a token, so the message omits it.
                 raise WireError(f"invalid characters in header {name[:40]!r}")
 
     @property
@@ -71,7 +71,7 @@ class Wire:
         return f"{'https' if self.tls else 'http'}://{host}:{self.port}"
 
     def head(self, *, content_length: int | None = None) -> bytes:
-        """Return the request head; the connection is closed after the answer."""
+        """Return the request head; the connection is closed after the response."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         default_port = 443 if self.tls else 80
         lines = [
@@ -89,7 +89,7 @@ class Wire:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A response head: the final one, interim 1xx heads are skipped."""
+    """A final response head; interim 1xx heads are skipped."""
 
     status: int
     headers: Mapping[str, str]
@@ -97,10 +97,10 @@ class Head:
 
     @property
     def content_length(self) -> int | None:
-        """Length of the body; None where the head does not say.
+        """Length of the body; None if the head has no Content-Length.
 
         Raises:
-            WireError: It is no number, or two of them differ (RFC 9112, 6.3).
+            WireError: It is not a number, or two values differ (RFC 9112, 6.3).
         """
         text = self.headers.get("content-length")
         if text is None:
@@ -112,12 +112,12 @@ class Head:
 
     @property
     def chunked(self) -> bool:
-        """Whether any Transfer-Encoding is there, which is always refused for a body."""
+        """Whether the head has a Transfer-Encoding, which is refused for every body."""
         return "transfer-encoding" in self.headers
 
 
 class HeadReader:
-    """Feed it bytes until it gives the final head; what follows the head is in `rest`."""
+    """Collects bytes until the final head is complete; `rest` has the bytes after it."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -125,10 +125,10 @@ class HeadReader:
         """Body bytes that came with the head."""
 
     def feed(self, data: bytes | bytearray | memoryview) -> Head | None:
-        """Take more bytes; return the head once it is whole.
+        """Add bytes; return the head once it is complete.
 
         Raises:
-            WireError: The bytes are no HTTP/1.1 response head, or it is longer than `MAX_HEAD`.
+            WireError: The bytes are not an HTTP/1.1 response head, or exceed `MAX_HEAD`.
         """
         self._buffer += data
         while True:
@@ -158,7 +158,7 @@ def _parse(raw: bytes) -> Head:
     for line in lines:
         name, colon, value = line.decode("latin-1").partition(":")
         value = value.strip(" \t")
-        # No folding and no blank before the colon: both are ways to smuggle (RFC 9112, 5).
+        # No folding and no space before the colon: both allow request smuggling (RFC 9112, 5).
         if not colon or not _TOKEN.match(name) or not _FIELD_VALUE.match(value):
             raise WireError("malformed header line")
         key = name.lower()

@@ -1,4 +1,4 @@
-"""One blocking job at a time in somebody else's executor, and never one left behind."""
+"""Runs one blocking job at a time in a given executor, and never abandons one."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ T = TypeVar("T")
 
 
 class Worker(Generic[T]):
-    """Hold it with `async with`: leaving waits for the job, since a thread cannot be cancelled.
+    """Use it with `async with`: leaving waits for the job, since a thread cannot be cancelled.
 
     Args:
-        executor: Where jobs run; None means the loop's own.
+        executor: Executor of the jobs; None means the loop's default.
     """
 
     def __init__(self, executor: Executor | None) -> None:
@@ -26,18 +26,18 @@ class Worker(Generic[T]):
         self._job: asyncio.Future[T] | None = None
 
     def start(self, function: Callable[..., T], *args: object) -> None:
-        """Begin a job; the one before must have been awaited with `result` or `idle`."""
+        """Start a job; the previous one must have been awaited with `result` or `idle`."""
         self._job = asyncio.get_running_loop().run_in_executor(self._executor, function, *args)
 
     async def result(self) -> T:
-        """Wait for the job and return or raise what it did. Cancelling leaves it to `async with`."""
+        """Wait for the job; return or raise its outcome. If cancelled, `async with` waits for it."""
         assert self._job is not None
         value = await asyncio.shield(self._job)
         self._job = None
         return value
 
     async def idle(self) -> None:
-        """Wait for the job, if there is one, and raise what it raised."""
+        """Wait for the running job, if any, and raise its error."""
         if self._job is not None:
             await self.result()
 
@@ -52,8 +52,8 @@ class Worker(Generic[T]):
             try:
                 await asyncio.wait([self._job])
             except asyncio.CancelledError as error:
-                cancelled = error  # the job ends by itself; tell it then
+                cancelled = error  # raised once the job has ended
         if not self._job.cancelled():
-            self._job.exception()  # seen: whatever ended the block is told instead
+            self._job.exception()  # retrieved: the block's own error is raised
         if cancelled is not None:
             raise cancelled

@@ -1,14 +1,15 @@
-"""Whether an image's bytes may reach a host: incremental, in constant memory. No I/O, no clocks.
+"""Decide whether an image's bytes may reach a host: incremental, constant memory. No I/O, no
+clocks.
 
-`Inspector` takes bytes as they pass and raises `ImageUnacceptableError` with the name of the rule
-that they break, before the first byte leaves where the rule is about the beginning. `RULES` lists
-the rules. What the bytes are decides; what the source claims may only agree.
+`Inspector` reads bytes as they pass and raises `ImageUnacceptableError` with the name of the broken
+rule; rules about the beginning are decided before the first byte is sent. `RULES` lists the rules.
+The bytes determine the format; the format that the source claims must agree.
 
-- `magic`: which format a prefix shows
-- `header`: the 512 bytes that open a sparse extent
-- `descriptor`: the text inside it
-- `cursor`: requests for bytes that the checks below yield
-- `tables`: grain directories and tables that stand before the grains
+- `magic`: detects the format of a prefix
+- `header`: the 512 bytes at the start of a sparse extent
+- `descriptor`: the text embedded in a sparse extent
+- `cursor`: the requests for bytes that the checks below yield
+- `tables`: grain directories and tables in front of the grains
 - `markers`: grains, markers and footer of a streamOptimized file
 """
 

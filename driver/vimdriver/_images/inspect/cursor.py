@@ -1,7 +1,7 @@
-"""What a streaming check asks for, and who answers it from chunks.
+"""The read requests of a streaming check, and the cursor that answers them from chunks.
 
-A check is a generator that yields `Exact(n)`, `Upto(n)` or `Skip(n)` and is sent the bytes. It never
-sees chunk borders, and skipped bytes are never copied.
+A check is a generator that yields `Exact(n)`, `Upto(n)` or `Skip(n)` and is sent the bytes. It does
+not see chunk boundaries, and skipped bytes are never copied.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ __all__ = ["Check", "Cursor", "Exact", "Skip", "Upto"]
 
 @dataclass(frozen=True, slots=True)
 class Exact:
-    """Send me exactly `count` bytes, as one piece. At most a few KiB."""
+    """Request exactly `count` bytes, as one piece; at most a few KiB."""
 
     count: int
 
 
 @dataclass(frozen=True, slots=True)
 class Upto:
-    """Send me 1 to `count` bytes, whatever is there."""
+    """Request the next 1 to `count` available bytes."""
 
     count: int
 
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """Pass over `count` bytes and send me b""."""
+    """Skip `count` bytes; the check is sent b""."""
 
     count: int
 
@@ -39,18 +39,18 @@ Check: TypeAlias = Generator[Request, bytes, None]
 
 
 class Cursor:
-    """Drives one check over a stream of chunks."""
+    """Runs one check over a stream of chunks."""
 
     def __init__(self, check: Check) -> None:
         self._check = check
         self._held = bytearray()
         self._request: Request | None = None
         self.ended = False
-        """The check has seen all that it wants."""
+        """The check has returned."""
         self._advance(None)
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
-        """Give the next chunk; whatever the check raises comes out here."""
+        """Pass the next chunk to the check; errors of the check propagate."""
         view = memoryview(data)
         while len(view) and self._request is not None:
             request = self._request

@@ -1,7 +1,7 @@
 """The text descriptor inside a sparse extent: a strict grammar and an allow-list.
 
-A host reads this text with a parser that we do not know, so whatever could be read in two ways is
-refused: two assignments of one key, keys that differ in case, a text after the first NUL.
+The host's own parser is unknown, so every ambiguity is refused: two assignments of one key, keys
+that differ in case, text after the first NUL.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ _EXTENT: Final = re.compile(
     r'(?:[ ]+"(?P<name>[^"]*)")?(?P<rest>[^"]*)'
 )
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._ ()+@,=-]{0,254}")
-"""Wider than the names we make, since people's files are called "Windows 7 (2).vmdk". No separator
-of any system, no drive letter, no leading dot; the name is never used."""
+"""Wider than the names that we generate, since users' files have names like "Windows 7 (2).vmdk".
+No path separator of any system, no drive letter, no leading dot. The name itself is never used.
+"""
 _PLAIN: Final = re.compile(r"[A-Za-z0-9 ._:+-]*")
 _CID: Final = re.compile(r"[0-9a-fA-F]{1,8}")
 _LONGEST_REST: Final = 6
@@ -61,7 +62,7 @@ _ADAPTERS: Final = frozenset({"ide", "buslogic", "lsilogic", "legacyesx", "pvscs
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Descriptor:
-    """What the descriptor says, as far as a driver needs it."""
+    """The fields of the descriptor that a driver needs."""
 
     create_type: str
     adapter_type: str | None
@@ -73,7 +74,7 @@ def _refuse(rule: str, detail: str) -> ImageUnacceptableError:
 
 
 def parse(raw: bytes, *, compressed: bool, capacity: int) -> Descriptor:
-    """Read and judge the descriptor; `compressed` and `capacity` (sectors) are the header's.
+    """Parse and check the descriptor; `compressed` and `capacity` (sectors) come from the header.
 
     Raises:
         ImageUnacceptableError: A `descriptor.*` or `extent.*` rule is broken.
@@ -109,10 +110,10 @@ def _lines(raw: bytes) -> list[str]:
 
 
 def _is_left_over(rest: bytes, text: bytes) -> bool:
-    """Whether what stands behind the text is the end of a longer text that stood there before.
+    """Whether the bytes behind the text are the end of a longer text that was overwritten.
 
-    qemu-img writes a new CID over the old one, in as few digits as it needs, and leaves what sticks
-    out: one image in 250 has it. With a CID of 8 digits before and of 1 now that is 6 bytes.
+    qemu-img writes a new CID over the old one without padding and leaves the end of the old text in
+    place, in one image of 250. If the CID shrinks from 8 digits to 1, 6 bytes are left.
     """
     return not rest or (len(rest) <= _LONGEST_REST and text.endswith(rest) and b"=" not in rest)
 
@@ -162,7 +163,7 @@ def _check_extents(extents: list[str], *, compressed: bool, capacity: int) -> st
     match = _EXTENT.fullmatch(extents[0].strip())
     if match is None:
         raise _refuse("descriptor.grammar", extents[0])
-    # Exporters mark a stream read-only, which it is; a disk that is written to must be RW.
+    # Exporters mark a stream read-only, which it is; the extent of a writable disk must be RW.
     if match["access"] not in (("RW", "RDONLY") if compressed else ("RW",)):
         raise _refuse("extent.access", match["access"])
     if match["type"] != "SPARSE":

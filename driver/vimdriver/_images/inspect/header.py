@@ -1,4 +1,4 @@
-"""The 512 bytes that open a hosted sparse extent, by VMware's Virtual Disk Format 5.0."""
+"""The 512 bytes at the start of a hosted sparse extent (VMware Virtual Disk Format 5.0)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ __all__ = ["GD_AT_END", "GTES", "GT_SECTORS", "SECTOR", "SparseHeader", "pack", 
 
 SECTOR: Final = 512
 GTES: Final = 512
-"""Entries of a grain table."""
+"""Entries per grain table."""
 GT_SECTORS: Final = GTES * 4 // SECTOR
 GD_AT_END: Final = (1 << 64) - 1
 MAX_DESCRIPTOR: Final = (1 << 20) // SECTOR - 1
-"""Sectors: header and descriptor together fit 1 MiB, which is what we hold back at most."""
+"""Sectors: header and descriptor together fit into 1 MiB, the most that we hold back."""
 
 FLAG_NEWLINES: Final = 1 << 0
 FLAG_REDUNDANT: Final = 1 << 1
@@ -53,7 +53,7 @@ class SparseHeader:
 
     @property
     def tables(self) -> int:
-        """How many grain tables cover the capacity, hence entries of a directory."""
+        """How many grain tables cover the capacity: the number of directory entries."""
         return -(-self.capacity // (self.grain * GTES))
 
     @property
@@ -68,7 +68,7 @@ class SparseHeader:
 
 
 def unpack(sector: bytes) -> SparseHeader:
-    """Read the fields without judging them."""
+    """Unpack the fields without checking them."""
     names = [field.name for field in fields(SparseHeader)]
     return SparseHeader(**dict(zip(names, _LAYOUT.unpack_from(sector)[1:], strict=True)))
 
@@ -79,7 +79,7 @@ def pack(header: SparseHeader) -> bytes:
 
 
 def parse(sector: bytes, *, file_bytes: int, max_capacity: int) -> SparseHeader:
-    """Read and judge the first sector of a file that begins with KDMV.
+    """Parse and check the first sector of a file that starts with KDMV.
 
     Raises:
         ImageUnacceptableError: A `header.*` rule is broken.

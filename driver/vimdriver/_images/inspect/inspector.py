@@ -1,4 +1,4 @@
-"""The inspector: takes an image's bytes as they pass, tells what they are or which rule they break."""
+"""The inspector: reads an image's bytes as they pass, and detects the format or the broken rule."""
 
 from __future__ import annotations
 
@@ -15,54 +15,54 @@ from vimdriver.errors import ImageUnacceptableError
 __all__ = ["DiskFacts", "InspectLimits", "Inspector"]
 
 _FLAT_TYPES: Final = frozenset({"preallocated", "thin", "eagerZeroedThick"})
-"""Values of vmware_disktype that mean flat bytes; nova's name for them."""
+"""Values of vmware_disktype that mean flat bytes, as nova names them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InspectLimits:
-    """What is too large, in bytes."""
+    """Maximum sizes in bytes."""
 
     max_bytes: int = 64 << 40
-    """Of the file: the largest disk and what describes it."""
+    """Of the file: the largest disk with its metadata."""
     max_capacity: int = 62 << 40
     """Of the disk: vSphere's own limit for a VMDK. Lower it to the flavor's root disk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiskFacts:
-    """What the bytes are."""
+    """The detected properties of a disk image."""
 
     kind: str
     """`raw`, `iso`, `monolithicSparse` or `streamOptimized`."""
     capacity_bytes: int
-    """Of the disk that a machine would see; for raw and iso the file's length."""
+    """The size of the disk that a machine sees; for raw and iso the file's length."""
     create_type: str | None = None
-    """The descriptor's word; None where there is no descriptor."""
+    """`createType` of the descriptor; None without a descriptor."""
     adapter_type: str | None = None
-    """The descriptor's `ddb.adapterType`; None where it says nothing."""
+    """`ddb.adapterType` of the descriptor; None if it is absent."""
     grain_bytes: int | None = None
-    """None where there are no grains."""
+    """None without grains."""
 
     @property
     def extension(self) -> str:
-        """What a file of this kind is called on a datastore, without the dot."""
+        """The file name extension on a datastore, without the dot."""
         return {"raw": "img", "iso": "iso"}.get(self.kind, "vmdk")
 
 
 class Inspector:
     """Checks one image. Feed it every byte in order, then call `finish`.
 
-    Until `decided` is true no byte fed so far may leave: the beginning is not judged yet. That takes
-    36 KiB of a flat image and the descriptor, at most 1 MiB, of a sparse one.
+    Send no byte before `decided` is true: until then the beginning is not checked. The beginning is
+    36 KiB of a flat image; of a sparse one it ends with the descriptor, after at most 1 MiB.
 
     Args:
         size: Exact length of the image in bytes.
-        claim: Glance's `disk_format`; None where the source does not say, then the bytes decide.
-        disk_type: Glance's `vmware_disktype`; None where it is not set.
-        limits: What is too large.
+        claim: Glance's `disk_format`; None if the source reports none, then the bytes decide.
+        disk_type: Glance's `vmware_disktype`; None if it is not set.
+        limits: Maximum sizes.
 
     Raises:
-        ImageUnacceptableError: A `size.*` rule is broken, or a claim that we cannot serve.
+        ImageUnacceptableError: A `size.*` rule is broken, or the claimed format is not supported.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Inspector:
         self._wanted = min(size, PREFIX)
         self._cursor: Cursor | None = None
         self.facts: DiskFacts | None = None
-        """Known as soon as `decided`."""
+        """Set once `decided` is true."""
         if size <= 0:
             raise ImageUnacceptableError(
                 rule="size.empty", detail=f"{size} bytes", hint="Upload its data again."
@@ -95,16 +95,16 @@ class Inspector:
 
     @property
     def decided(self) -> bool:
-        """The beginning has been judged and found good."""
+        """Whether the beginning has been checked and accepted."""
         return self.facts is not None
 
     @property
     def idle(self) -> bool:
-        """Nothing is left to check, so that feeding the rest is for nothing."""
+        """Whether no check remains, so that the remaining bytes need not be fed."""
         return self.decided and (self._cursor is None or self._cursor.ended)
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
-        """Take the next bytes. Cheap for flat images; streams are inflated.
+        """Check the next bytes. Cheap for flat images; streams are inflated.
 
         Raises:
             ImageUnacceptableError: A rule is broken.
@@ -118,10 +118,10 @@ class Inspector:
             self._judge(bytes(self._head))
 
     def finish(self) -> DiskFacts:
-        """Say what the image is, once all its bytes were fed.
+        """Return the detected properties, after all bytes were fed.
 
         Raises:
-            ImageUnacceptableError: The bytes end too early for what they are.
+            ImageUnacceptableError: The bytes end too early for their format.
         """
         if self.facts is None:
             raise ImageUnacceptableError(
@@ -133,7 +133,7 @@ class Inspector:
         return self.facts
 
     def _judge(self, head: bytes) -> None:
-        """Decide, or raise `self._wanted`."""
+        """Accept the beginning, or raise `self._wanted`."""
         found = detect(head[:PREFIX])
         flat = self._claim in ("raw", "iso") or (
             self._claim == "vmdk" and self._disk_type in _FLAT_TYPES
@@ -149,7 +149,7 @@ class Inspector:
             rule = "format.foreign_magic" if flat else "format.claim"
             if self._claim is None:
                 rule = "format.unsupported"
-            # Nothing is wrong with its bytes, so converting them is no help.
+            # The bytes themselves are valid, so converting them does not help.
             fact = "vmware_disktype sparse" if self._claim == "vmdk" else "disk_format vmdk"
             hint = f"Set {fact} on the image at its source." if found == "vmdk" else None
             raise ImageUnacceptableError(
@@ -171,8 +171,8 @@ class Inspector:
                     detail=f"declared as {self._disk_type}, but the bytes are {found}",
                 )
             if found != "raw":
-                # Flat bytes have lived under `vmdk` since 2011, so unknown ones pass; known ones
-                # that are no VMDK do not, unless the property says that they are meant.
+                # Flat images have been stored under `vmdk` since 2011, so unknown bytes pass; known
+                # bytes of another format do not, unless the property declares them.
                 raise ImageUnacceptableError(
                     rule="format.claim",
                     detail=f"declared as vmdk, but the bytes are {found}",

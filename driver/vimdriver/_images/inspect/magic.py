@@ -1,4 +1,4 @@
-"""Which disk format a prefix shows."""
+"""Detect the disk format from the first bytes of an image."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ Format: TypeAlias = Literal[
 ]
 
 PREFIX: Final = 36 << 10
-"""Bytes that settle the question: ISO 9660's first volume descriptor is at 32 KiB."""
+"""Bytes that detection needs: ISO 9660's first volume descriptor is at 32 KiB."""
 
 FOREIGN: Final = frozenset({"qcow2", "vhd", "vhdx", "vdi", "qed", "vmdk", "cowd", "descriptor"})
-"""Formats that flat bytes must not begin with: a reader that probes would believe them. A
-partition table or an ISO file system at the beginning of a raw disk is what raw disks have."""
+"""Formats that a flat image must not start with, since a probing reader would detect them. A
+partition table or an ISO file system is normal at the start of a raw disk.
+"""
 
 _MAGIC: Final[tuple[tuple[int, bytes, Format], ...]] = (
     (0, b"KDMV", "vmdk"),
     (0, b"COWD", "cowd"),
     (0, b"QFI\xfb", "qcow2"),
     (0, b"QED\0", "qed"),
-    (0, b"conectix", "vhd"),  # dynamic ones begin with a copy of their footer
+    (0, b"conectix", "vhd"),  # dynamic disks start with a copy of their footer
     (0, b"vhdxfile", "vhdx"),
     (0x40, b"\x7f\x10\xda\xbe", "vdi"),
     (512, b"EFI PART", "gpt"),
@@ -34,9 +35,10 @@ _DESCRIPTOR: Final = b"# disk descriptorfile"
 
 
 def detect(prefix: bytes) -> Format:
-    """Return the format that `prefix` shows; `raw` where it shows none.
+    """Return the detected format of `prefix`; `raw` if none matches.
 
-    Give `PREFIX` bytes, or all there are. A hybrid ISO with a GPT counts as an ISO.
+    Pass `PREFIX` bytes, or the whole image if it is shorter. A hybrid ISO with a GPT counts as an
+    ISO.
     """
     text = prefix[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if text.startswith(_DESCRIPTOR):

@@ -1,7 +1,7 @@
 """The body of a streamOptimized file: compressed grains behind markers, tables, footer, end.
 
-Two dialects. VMware's has directory and footer at its end, behind markers; qemu's has them in front
-(`tables`) and ends with its last grain and up to a grain of zeros.
+Two dialects exist. VMware's has directory and footer at its end, behind markers; qemu's has them in
+front (`tables`) and ends after its last grain with less than a grain of zeros.
 """
 
 from __future__ import annotations
@@ -22,22 +22,23 @@ END_OF_STREAM, GRAIN_TABLE, GRAIN_DIRECTORY, FOOTER = range(4)
 
 _GRAIN_HEAD: Final = struct.Struct("<QI")
 _SLACK: Final = 1024
-"""Bytes by which deflate may be longer than the plain grain: 5 a 16 KiB block, 6 for zlib's own
-frame, some for writers that pad."""
+"""Bytes by which deflated data may exceed the plain grain: 5 per 16 KiB block, 6 for zlib's own
+frame, some for writers that pad.
+"""
 _PIECE: Final = 16 << 10
 
 
 class _Stream:
-    """Where the check of one stream stands."""
+    """The state of the check of one stream."""
 
     def __init__(self, head: SparseHeader, file_bytes: int) -> None:
         self.head = head
         self.size = file_bytes
         self.at = head.overhead * SECTOR
-        """Bytes passed so far."""
+        """Bytes read so far."""
         self.last_lba = -1
         self.directory = 0
-        """Sector of the directory, 0 while none was seen."""
+        """Sector of the directory, 0 until it is found."""
         self.footer = False
         self.at_end = head.gd == GD_AT_END
 
@@ -71,7 +72,7 @@ class _Stream:
             )
 
     def zeros(self, count: int) -> Check:
-        """The padding that qemu leaves behind its last grain: less than a grain, all zero."""
+        """Check the padding that qemu writes after its last grain: less than a grain, all zero."""
         if count > self.head.grain * SECTOR:
             raise ImageUnacceptableError(rule="stream.trailing", detail=f"{count} bytes")
         while count:
@@ -116,7 +117,7 @@ class _Stream:
         used = _GRAIN_HEAD.size + count
         pad = -used % SECTOR
         self.at += used + pad
-        # The last grain of some writers ends the file without its padding.
+        # Some writers end the file after the last grain, without its padding.
         if self.at > self.size:
             pad -= self.at - self.size
             self.at = self.size
@@ -163,7 +164,7 @@ class _Stream:
 
 
 def check_stream(head: SparseHeader, *, file_bytes: int) -> Check:
-    """Check all that follows the descriptor of a streamOptimized file.
+    """Check everything after the descriptor of a streamOptimized file.
 
     Raises:
         ImageUnacceptableError: A `tables.*` or `stream.*` rule is broken.

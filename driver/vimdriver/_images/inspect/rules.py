@@ -1,4 +1,4 @@
-"""The names of all rules, each with its sentence."""
+"""The names of all rules, each with its message."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Grain directories and tables that stand before the grains: monolithicSparse, and qemu's streams.
+"""Grain directories and tables in front of the grains: monolithicSparse, and qemu's streams.
 
-All writers we know lay them out as directory, its tables without gaps, the other directory, its
-tables. Holding them to that keeps the memory constant: a directory need not be remembered.
+All known writers store the directory, its tables without gaps, the other directory, its tables.
+Requiring that order keeps the memory constant, since no directory has to be stored.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def check_tables(head: SparseHeader, *, file_bytes: int) -> Check:
             )
         yield Skip((place - at) * SECTOR)
         at = place + head.directory_sectors
-        # Read the directory; `first` is where its tables begin, `end` where they end.
+        # Read the directory; its tables lie between `first` and `end`.
         first = end = 0
         left = head.directory_sectors * SECTOR
         index = 0
