@@ -1,17 +1,17 @@
 """The command `vimctl`: arguments, progress, tables, JSON and exit codes.
 
-Decides nothing about a host itself: all that happens goes through `driver` below.
+It contains no host logic: everything that happens on a host goes through the layers below.
 
 `app`         the tree of commands, by name; a command's module is imported when it is called
 `run`         parse, run, report, exit code
-`connection`  which host, as whom: flags, then the environment; `trust` the same for certificates
-`sources`     where images come from
+`connection`  host, user and password: flags, then the environment; `trust` for certificates
+`sources`     image sources
 `output`      JSON, tables, messages; `progress` bars and lines
-`exitcodes`   what an error's type means to the shell
+`exitcodes`   the exit code of each error type
 `jsonio`      data objects as JSON and back
 
 Every other module holds the commands of one noun. Nothing heavy is imported at the top of any of
-them: `vimctl --help` knows neither vim25 nor aiohttp.
+them: `vimctl --help` loads neither vim25 nor aiohttp.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`vimctl about`: what the host says of itself."""
+"""`vimctl about`: product, version and build of the host."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from cyclopts import App
 
 __all__ = ["COMMANDS", "app", "resolved"]
 
-# Noun to its line of help; "" is the top.
+# Noun to its help line; "" is the top level.
 _NOUNS: Final = {
     "": "Manage the images, machines, datastores and networks of an ESX host.",
     "datastore": "Manage files in datastores.",
@@ -20,8 +20,8 @@ _NOUNS: Final = {
     "guest": "Render and set the guest configuration of machines.",
 }
 
-# Command to where it lives and its line of help, in the order of `vimctl --help`. `verbs:NAME` is
-# made from the driver's verb of that name.
+# Command to its function and help line, in the order of `vimctl --help`. `verbs:NAME` is generated
+# from the driver's verb of that name.
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "demo": ("demo:demo", "Run a demonstration with a simulated host and image service."),
     "sim": ("sim:sim", "Run a simulated ESX host."),
@@ -94,7 +94,7 @@ def _build() -> App:
 def resolved(tokens: list[str]) -> App:
     """Return the tree with the command that `tokens` name loaded.
 
-    That command's help is then its docstring, which says more than its line in the tree.
+    The command's help is then its full docstring, not just its line in the tree.
     """
     _, apps, _ = app.parse_commands(tokens)
     for one in apps:

@@ -62,7 +62,7 @@ def find_method(proxy: ManagedObject, name: str) -> Method[..., Any]:
     """Return the method `name` of the object's type.
 
     Raises:
-        UsageError: It has none of that name.
+        UsageError: The type has no such method.
     """
     from vimlib import vim25
 

@@ -1,4 +1,4 @@
-"""`vimctl codegen`: a typed package out of a WSDL."""
+"""`vimctl codegen`: generate a typed package from a WSDL."""
 
 from __future__ import annotations
 

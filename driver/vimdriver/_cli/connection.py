@@ -1,7 +1,7 @@
-"""Which host, and as whom: flags first, then VIMLIB_*, GOVC_*, VMWARE_*.
+"""Host, user and password: from the flags, then VIMLIB_*, GOVC_*, VMWARE_*.
 
-The password comes from a file, a variable or a prompt, never from the command line: other users
-of the machine can read that.
+The password comes from a file, a variable or a prompt, never from the command line, which other
+users of the machine can read.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ __all__ = ["CONNECTION", "Connection", "Login", "read_login"]
 
 @dataclass(frozen=True, kw_only=True)
 class Login:
-    """Everything that `vimlib.connect` needs."""
+    """All arguments of `vimlib.connect`."""
 
     url: str
     username: str
     password: Secret | Path
-    """The file is read for each login, so that a changed one is used."""
+    """The file is read for each login, so that a changed file is used."""
     trust: Trust
     retry_login: bool = False
 
@@ -45,7 +45,7 @@ class Login:
 @Parameter(name="*", group="Connection")
 @dataclass(frozen=True, kw_only=True)
 class Connection:
-    """Which host, and as whom."""
+    """Options that select the host and the login."""
 
     url: str | None = None
     """URL of the host: `https://HOST/sdk`, or just HOST. [VIMLIB_URL, GOVC_URL, VMWARE_HOST]"""
@@ -64,14 +64,14 @@ class Connection:
 
     trust: Trust = field(default_factory=Trust)
 
-    # What `prepared` found, on its copy alone. No field: cyclopts would make an option of it.
+    # Set by `prepared`, on its copy only. Not a field: cyclopts would make an option of it.
     _login: ClassVar[Login | None] = None
 
     def prepared(self, environ: Mapping[str, str]) -> Connection:
-        """Return a copy that knows how to log in; may read files and prompt, so it blocks.
+        """Return a copy that holds the login. Blocking: may read files and prompt.
 
         Raises:
-            UsageError: Address, user name or password are nowhere.
+            UsageError: Address, user name or password is missing.
         """
         ready = copy.copy(self)
         object.__setattr__(ready, "_login", read_login(self, environ))
@@ -79,10 +79,10 @@ class Connection:
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[Client]:
-        """Log in; leaving the block, by whatever way, logs out.
+        """Log in; leaving the block in any way logs out.
 
         Raises:
-            VimlibError: No connection, no trust, no login.
+            VimlibError: Connection, certificate or login failed.
         """
         from vimlib._client import connect
 
@@ -108,12 +108,12 @@ def read_login(
     *,
     prompt: Callable[[str], str] | None = None,
 ) -> Login:
-    """Decide on address, user name, password and trust. Blocks on files and on the prompt.
+    """Determine address, user name, password and trust. Blocking: reads files and may prompt.
 
-    `prompt` asks for the password; None takes the terminal, if there is one.
+    `prompt` asks for the password; None uses the terminal, if there is one.
 
     Raises:
-        UsageError: One of them is nowhere, or a variable holds what it cannot.
+        UsageError: One of them is missing, or a variable has an invalid value.
     """
     url, inner_user, inner_password = _address(options, environ)
     username = options.username or _first(environ, "VIMLIB_USERNAME", "GOVC_USERNAME")
@@ -142,7 +142,7 @@ def _first(environ: Mapping[str, str], *names: str) -> str | None:
 def _address(
     options: Connection, environ: Mapping[str, str]
 ) -> tuple[str, str | None, Secret | None]:
-    """Return URL, and user name and password that stand in GOVC_URL where that is the URL."""
+    """Return the URL, and the user name and password embedded in GOVC_URL if that is the URL."""
     url = options.url or environ.get("VIMLIB_URL")
     if url:
         return url, None, None
@@ -191,7 +191,7 @@ def _password(
 
 
 def _file(path: Path) -> Secret | Path:
-    """Return the file, once it has been read without an error; what `-` names is read but once."""
+    """Return the file after a test read; `-` is read only once."""
     # Imported here: `vimctl --help` does not load the API.
     from vimlib._session.credentials import first_line, read_password
 

@@ -1,6 +1,6 @@
 """`vimctl datastore`: files of datastores.
 
-A file is written `[datastore1] folder/file`, or without the brackets beside `--datastore`.
+A file is written `[datastore1] folder/file`, or without the brackets if `--datastore` is given.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ Store = Annotated[
 
 
 def read_path(text: str, datastore: str | None) -> DatastorePath:
-    """Read a path as people write it.
+    """Parse a path from the command line.
 
     Raises:
-        UsageError: It names no datastore and none was given, or it cannot be a path.
+        UsageError: It names no datastore and none was given, or it is invalid.
     """
     from vimlib._datastore import DatastorePath
 
@@ -58,7 +58,7 @@ def read_path(text: str, datastore: str | None) -> DatastorePath:
 
 
 def entry_document(entry: FileEntry) -> dict[str, Any]:
-    """Return a file or folder for JSON."""
+    """Return the JSON form of a file or folder."""
     return {
         "path": str(entry.path),
         "type": "folder" if entry.is_dir else "file",
@@ -103,7 +103,7 @@ async def ls(
 
 
 async def walk(client: Client, folder: DatastorePath) -> AsyncIterator[FileEntry]:
-    """Yield all that is in a folder, at any depth, each folder before what is in it."""
+    """Yield everything in a folder, at any depth, each folder before its contents."""
     for entry in await client.datastore(folder.datastore).list(folder):
         yield entry
         if entry.is_dir:
@@ -114,7 +114,7 @@ async def walk(client: Client, folder: DatastorePath) -> AsyncIterator[FileEntry
 async def _list_datastores(connection: Connection, output: Output) -> None:
     from vimlib import vim25
 
-    # The summary's name is the one in paths; the entity's has a `%` escaped.
+    # The summary has the name that paths use; the entity's name has a `%` escaped.
     facts = ("name", "type", "capacity", "freeSpace", "accessible")
     paths = [f"summary.{fact}" for fact in facts]
     async with connection.client() as client:
@@ -150,7 +150,7 @@ async def stat(
 
 
 async def _size_of(local: Path) -> int:
-    """Return the bytes of a local file, which the host is told before the first one."""
+    """Return the size of a local file in bytes, which is sent to the host before the first byte."""
     try:
         status = await asyncio.to_thread(local.stat)
     except FileNotFoundError:
@@ -284,7 +284,8 @@ async def get(
             progress.start(file.name, body.size)
             with _sink(target) as sink:
                 async for chunk in body:
-                    # It may block, the loop must not: the connection is kept alive from it.
+                    # Writing may block, which must not stop the loop: it keeps the connection
+                    # alive.
                     await asyncio.to_thread(sink.write, chunk)
                     progress.advance(file.name, len(chunk))
             progress.end(file.name)
@@ -324,8 +325,10 @@ def _stdout() -> Iterator[BinaryIO]:
 
 @contextmanager
 def _arriving(target: Path) -> Iterator[BinaryIO]:
-    """Hold a file beside `target` that is renamed to it in the end, or removed if the block fails."""
-    # A name of its own: `x.part` may be somebody's file, or another download's of the same name.
+    """Yield a temporary file in the folder of `target`: renamed to it on success, removed on
+    failure.
+    """
+    # A unique name: `x.part` may be a user's file, or another download's of the same name.
     part = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
     with part.open("xb") as file:
         try:

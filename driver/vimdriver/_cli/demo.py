@@ -1,4 +1,4 @@
-"""`vimctl demo`: the main job from end to end, with nothing but this machine."""
+"""`vimctl demo`: push images and spawn machines on a simulated host, without any other service."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ The same on a real host:
 
 @dataclass(frozen=True, slots=True)
 class _Stage:
-    """What the demo plays on."""
+    """The simulated environment of the demo."""
 
     client: Client
     store: ImageStore
     images: Sequence[str]
     """Names of all images."""
     flat: Sequence[str]
-    """Names of those that machines are made from."""
+    """Names of the images that machines are created from."""
 
 
 async def demo(
@@ -151,7 +151,7 @@ async def _push(stage: _Stage, output: Output) -> list[PushResult]:
 
 
 async def _machines(stage: _Stage, output: Output) -> list[Instance]:
-    """Make three machines at once, list them, remove them."""
+    """Create three machines at once, list them, remove them."""
     from vimdriver._driver import ESXDriver
     from vimdriver._instances.types import InstanceSpec, NICSpec
 
@@ -194,7 +194,7 @@ async def _spawn(driver: ESXDriver, spec: Any, progress: Meter) -> None:
 
 
 async def _leftovers(client: Client) -> list[str]:
-    """Return what the host still has: machines, and files and folders of the datastore."""
+    """Return the objects left on the host: machines, and files and folders of the datastore."""
     from vimlib import vim25
     from vimlib._datastore import DatastorePath
 

@@ -1,4 +1,4 @@
-"""`vimctl instance diagnostics`: how a machine is doing."""
+"""`vimctl instance diagnostics`: resource usage of a machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["diagnostics"]
 
-# Each of these is a table of its own; `cpu` and `memory` go in with the fields.
+# Each of these is printed as a table; `cpu` and `memory` are printed with the fields.
 _TABLES = {
     "disks": ("label", "path", "capacity"),
     "file_systems": ("path", "capacity", "free"),
@@ -41,7 +41,7 @@ async def diagnostics(
 
 
 def _readable(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row with its sizes for people."""
+    """Return a row with human-readable sizes."""
     sizes = {key: size_text(row[key]) for key in ("capacity", "free") if row.get(key) is not None}
     addresses = {"addresses": " ".join(row["addresses"])} if "addresses" in row else {}
     return {**row, **sizes, **addresses}

@@ -1,4 +1,4 @@
-"""One command over many things: one after the other, a failed one does not stop the rest."""
+"""Run one command for several objects in turn; a failure does not stop the rest."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ async def each(
     done: str,
     output: Output,
 ) -> int:
-    """Await `work` in its order and say of each what came of it; return the exit code of all.
+    """Await `work` in order, print each result, and return the combined exit code.
 
-    JSON is a line each: `{noun: name, done: true}` or `{noun: name, "error": ...}`; `done` is false
-    of what returns False, since there was nothing to do. The error of the only one is raised as itself. Cancelling ends the one that runs and begins no other.
+    JSON output has one line each: `{noun: name, done: true}` or `{noun: name, "error": ...}`;
+    `done` is false if the result is False, which means that the object did not exist. With a single
+    object, its error is raised itself. Cancelling stops the running one and starts no other.
     """
     errors: list[VimlibError | None] = []
     waiting = list(work)

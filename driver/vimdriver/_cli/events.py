@@ -1,4 +1,4 @@
-"""`vimctl instance events`: what happened to machines."""
+"""`vimctl instance events`: the event history of machines."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def events(
     from vimdriver._cli.jsonio import to_json
 
     if since is not None and since.tzinfo is None:
-        since = since.astimezone()  # people write their own time
+        since = since.astimezone()  # users write local time
     async with (
         opened(connection) as driver,
         driver.events(instance, since=since, follow=follow) as stream,
@@ -50,7 +50,7 @@ async def events(
 
 
 def event_text(event: vim25.Event) -> str:
-    """Return an event as a line: time, type, user, words."""
+    """Return an event as a line: time, type, user, message."""
     when = event.createdTime.astimezone().isoformat(sep=" ", timespec="seconds")
     said = event.fullFormattedMessage or ""
     return f"{when}  {type(event).__name__:<24}  {to_text(event.userName or '-')}  {to_text(said)}"

@@ -1,4 +1,4 @@
-"""What an error means to the shell that called: exit codes, decided by the error's type alone.
+"""Exit codes, determined by the type of the error alone.
 
 ==== ============================================================
 0    done
@@ -6,7 +6,7 @@
 2    usage: the command line, a file or a value in it is wrong
 3    login: the host, or Keystone, refused the credentials or the session
 4    not found: no such object, file or image
-5    certificate: there is no channel that can be trusted
+5    certificate: no channel is trusted
 6    deadline: something took longer than allowed
 7    part of many failed, the others are done
 130  interrupted
@@ -51,7 +51,7 @@ class Exit(enum.IntEnum):
 
 
 def exit_code(error: BaseException) -> Exit:
-    """Return the code for `error`; of a group, the one of its `primary` error."""
+    """Return the code for `error`; of a group, the code of its `primary` error."""
     error = primary(error)
     for types, code in _TABLE:
         if isinstance(error, types):
@@ -62,7 +62,7 @@ def exit_code(error: BaseException) -> Exit:
 
 
 def _of_ours(error: VimlibError) -> Exit:
-    # LookupError is what every "no such thing" of the tree also is.
+    # LookupError is the common base of all "not found" errors of the tree.
     if isinstance(error, LookupError):
         return Exit.NOT_FOUND
     from vimdriver.errors import SourceLoginError, SourceRefusedError, SourceUntrustedError
@@ -77,10 +77,10 @@ def _of_ours(error: VimlibError) -> Exit:
 
     if not isinstance(error, MethodFault):
         return Exit.FAILED
-    from vimlib import vim25  # a fault is there, so its area is loaded already
+    from vimlib import vim25  # a fault exists, so its module is loaded already
 
     if isinstance(error, (vim25.InvalidLogin, vim25.NotAuthenticated)):
-        # Not its base NoPermission: that login was fine, the role is not.
+        # Not its base NoPermission: there the login succeeded, but the role lacks a privilege.
         return Exit.LOGIN
     if isinstance(error, (vim25.ManagedObjectNotFound, vim25.NotFound, vim25.FileNotFound)):
         return Exit.NOT_FOUND
@@ -89,20 +89,22 @@ def _of_ours(error: VimlibError) -> Exit:
     return Exit.FAILED
 
 
-# The first that fits decides.
+# The first match decides.
 _TABLE: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Exit], ...] = (
     ((KeyboardInterrupt, asyncio.CancelledError), Exit.INTERRUPTED),
     ((LoginError, SessionError), Exit.LOGIN),
     (TLSError, Exit.CERTIFICATE),
     (TimeoutError, Exit.DEADLINE),
-    # The command line was right; the host is too old, or the fault is in here.
+    # The command line was valid; the host is too old, or the bug is in this program.
     ((VersionError, ClosedError, UnboundError), Exit.FAILED),
     (UsageError, Exit.USAGE),
 )
 
 
 def combined(results: Iterable[BaseException | None]) -> Exit:
-    """Return the code of many: all done, part failed, or what all of them failed with."""
+    """Return the code of several results: done, part failed, or the code that all failures
+    share.
+    """
     codes = [Exit.OK if error is None else exit_code(error) for error in results]
     if all(code is Exit.OK for code in codes):
         return Exit.OK
@@ -112,7 +114,7 @@ def combined(results: Iterable[BaseException | None]) -> Exit:
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:
-    """Yield the errors in a group, however deep; an error that is no group is its own leaf."""
+    """Yield the leaf errors of a group at any depth; a single error is its own leaf."""
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
             yield from leaves(inner)
@@ -121,7 +123,7 @@ def leaves(error: BaseException) -> Iterator[BaseException]:
 
 
 def primary(error: BaseException) -> BaseException:
-    """Return the error that caused the others: the first that is no cancellation."""
+    """Return the error that caused the others: the first that is not a cancellation."""
     found = list(leaves(error))
     for leaf in found:
         if not isinstance(leaf, asyncio.CancelledError):

@@ -1,4 +1,4 @@
-"""Types of options that many commands have."""
+"""Option types that several commands share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cyclopts import Parameter
 __all__ = ["ABOVE_0", "DASH", "Flag", "OutOfRange", "Strings", "within"]
 
 Flag: TypeAlias = Annotated[bool, Parameter(negative=(), show_default=False)]
-"""An option without a value; not given, it is False."""
+"""An option without a value; False if it is not given."""
 
 Strings: TypeAlias = Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)]
 """An option that may be repeated."""
@@ -22,11 +22,11 @@ def _no_option(kind: Any, value: Any) -> None:
 
 
 class OutOfRange(ValueError):
-    """The number given to an option breaks its rule; `run` puts the option's name before the message."""
+    """A number outside an option's range; `run` prefixes the message with the option's name."""
 
 
 def within(low: float, high: float = math.inf) -> Parameter:
-    """Return the parameter of a finite number from `low` to `high`, both included."""
+    """Return the parameter of a finite number from `low` to `high`, inclusive."""
     rule = f"at least {low:g}" if math.isinf(high) else f"{low:g} to {high:g}"
 
     def check(kind: Any, value: Any) -> None:
@@ -42,8 +42,8 @@ def _above_0(kind: Any, value: Any) -> None:
 
 
 ABOVE_0 = Parameter(validator=_above_0)
-"""Of a finite number above 0."""
+"""For a finite number above 0."""
 
 
 DASH = Parameter(allow_leading_hyphen=True, validator=_no_option)
-"""Of an argument or option that may be `-`, for stdin or stdout; options are refused as values."""
+"""For an argument or option that may be `-`, for stdin or stdout; options are refused as values."""

@@ -1,4 +1,4 @@
-"""`vimctl guest`: what a machine's settings tell its guest."""
+"""`vimctl guest`: the guest configuration of a machine."""
 
 from __future__ import annotations
 
@@ -105,13 +105,13 @@ def helper(*, output: Output = OUTPUT) -> None:
         digest = hashlib.sha256(source).hexdigest()
         output.line({"file": _HELPER, "sha256": digest, "text": source.decode()})
         return
-    # Bytes: what is printed is the file, whatever this terminal's encoding and line ends.
+    # Bytes, so that the output equals the file in any terminal encoding and line-end mode.
     sys.stdout.buffer.write(source)
     sys.stdout.buffer.flush()
 
 
 def _helper() -> Traversable:
-    """Return the helper: data of an installed package, else the file of the source tree."""
+    """Return the helper: package data if installed, else the file of the source tree."""
     package = files("vimdriver")
     shipped = package / "_data" / _HELPER
     if shipped.is_file():

@@ -1,4 +1,4 @@
-"""`vimctl image`: images into datastores, and what they are."""
+"""`vimctl image`: push images into datastores, and inspect them."""
 
 from __future__ import annotations
 
@@ -77,9 +77,9 @@ async def push(
 
 
 def tell(progress: Meter, output: Output | None = None) -> Callable[[PushEvent], None]:
-    """Return what passes the events of a push on to a meter.
+    """Return a callback that reports the events of a push to a meter.
 
-    With an `output` that is JSON, each image's line is printed as soon as it has ended.
+    If `output` is JSON, the callback prints each image's line as soon as the image has ended.
     """
 
     def on_event(event: PushEvent) -> None:
@@ -97,7 +97,7 @@ def tell(progress: Meter, output: Output | None = None) -> Callable[[PushEvent],
 
 
 def show_results(results: Sequence[PushResult], output: Output) -> None:
-    """Print what became of each image as a table; JSON and errors have been told as they came."""
+    """Print the results as a table; JSON lines and errors were printed during the push."""
     if output.json:
         return
     rows: list[dict[str, Any]] = []
@@ -108,7 +108,7 @@ def show_results(results: Sequence[PushResult], output: Output) -> None:
             row["seconds"] = f"{result.seconds:.1f}"
             row["hash"] = f"{result.hash_algo}:{result.hash[:16]}..." if result.hash else None
         else:
-            # The whole of it was told when the image ended; here it would push the columns apart.
+            # The full message was printed when the image failed; here it would widen the table.
             row = {
                 "image": shown(result.image),
                 "datastore_path": f"failed: {type(result.error).__name__}",
@@ -132,7 +132,7 @@ async def inspect(image: str, /, *, sources: Sources = SOURCES, output: Output =
             progress.start(image, check.info.size)
             async with source.open() as body:
                 async for chunk in body:
-                    # Hashing takes milliseconds a chunk, in which the loop has better things to do.
+                    # Hashing takes milliseconds per chunk, too long for the event loop.
                     await asyncio.to_thread(check.feed, chunk)
                     progress.advance(image, len(chunk))
             report = check.finish()

@@ -40,7 +40,7 @@ Ref = Annotated[str, Parameter(help="UUID, name or reference of the machine.")]
 
 @asynccontextmanager
 async def opened(connection: Connection, keeping: Keeping = KEEPING) -> AsyncIterator[ESXDriver]:
-    """Give a driver that needs no images."""
+    """Yield a driver for commands that need no image source."""
     from vimdriver._driver import ESXDriver
 
     async with (

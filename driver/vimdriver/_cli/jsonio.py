@@ -1,13 +1,14 @@
 """Data objects as JSON, both ways. Pure: no I/O, no client.
 
-A data object is an object with `_typeName` and its fields by their wire names; what is not set is
-left out. The form is the one of vSphere's own VI JSON API::
+A data object is a JSON object with `_typeName` and the fields that are set, by wire name. The
+format is that of vSphere's own VI JSON API::
 
     {"_typeName": "VirtualMachineConfigSpec", "name": "web", "numCPUs": 2}
     {"_typeName": "ManagedObjectReference", "type": "VirtualMachine", "value": "12"}
-    {"_typeName": "short", "_value": 5}          in an anyType field, where JSON's own type is not enough
+    {"_typeName": "short", "_value": 5}          in an anyType field, where JSON's own type is not
+    enough
 
-Read leniently: `_typeName` may be left out where the schema's own type is meant, and a reference may
+Reading is lenient: `_typeName` may be omitted if it is the schema's own type, and a reference may
 be written `"VirtualMachine:12"`. Everything else that does not fit is refused with its path.
 """
 
@@ -35,7 +36,7 @@ __all__ = ["arguments", "from_json", "parse_json", "parse_kind", "parse_referenc
 TYPE: Final = "_typeName"
 VALUE: Final = "_value"
 REFERENCE: Final = "ManagedObjectReference"
-# Deeper than any type of the API nests, shallower than Python's own stack.
+# More than any type of the API nests, less than Python's recursion limit.
 _DEPTH: Final = 100
 _INTEGERS: Final = frozenset({"byte", "short", "int", "long"})
 _WORDS: Final = {"NaN": math.nan, "INF": math.inf, "-INF": -math.inf}
@@ -86,7 +87,7 @@ def _structure_to_json(value: DataObject | MethodFault) -> dict[str, Any]:
 
 
 def _any_to_json(value: Any) -> Any:
-    # What JSON has no type for gets a box, since no schema will say what the string is.
+    # A type that JSON lacks is boxed, since the schema does not give the type of the string here.
     if isinstance(value, (list, tuple)):
         return [_any_to_json(item) for item in value]
     for kind, name in ((datetime, "dateTime"), (bytes, "base64Binary")):
@@ -111,10 +112,10 @@ def _unknown_to_json(value: Unknown) -> dict[str, Any]:
 
 
 def parse_json(text: str, what: str) -> Any:
-    """Read JSON that a person typed; `what` names it in the error.
+    """Parse JSON from user input; `what` names it in the error.
 
     Raises:
-        UsageError: It is no JSON.
+        UsageError: It is not valid JSON.
     """
     try:
         return json.loads(text)
@@ -130,7 +131,7 @@ def parse_kind(text: str, binding: Binding) -> type[ManagedObject]:
     """Return the managed type of that name.
 
     Raises:
-        UsageError: There is none.
+        UsageError: No such type exists.
     """
     cls = binding.find(text)
     if cls is None or not issubclass(cls, ManagedObject):
@@ -142,10 +143,10 @@ def parse_kind(text: str, binding: Binding) -> type[ManagedObject]:
 
 
 def parse_reference(text: str, binding: Binding) -> ManagedObject:
-    """Read `TYPE:ID`; the proxy is unbound.
+    """Parse `TYPE:ID`; the proxy is unbound.
 
     Raises:
-        UsageError: There is no such managed type, or no id.
+        UsageError: The managed type is unknown, or the id is missing.
     """
     kind, colon, ident = text.partition(":")
     cls = parse_kind(kind, binding)
@@ -158,7 +159,7 @@ def arguments(method: Method[..., Any], document: Any) -> dict[str, Any]:
     """Read the arguments of a call from a JSON object of parameters by wire name.
 
     Raises:
-        EncodeError: Something does not fit; has its path.
+        EncodeError: A value does not fit; the error has its path.
     """
     if document is None:
         return {}
@@ -174,7 +175,7 @@ def from_json(document: Any, field: Field, binding: Binding) -> Any:
     """Read a JSON document as a value of `field`'s type.
 
     Raises:
-        EncodeError: Something does not fit; has its path.
+        EncodeError: A value does not fit; the error has its path.
     """
     return _Reader(binding).value(field, document, field.name)
 
@@ -263,12 +264,12 @@ class _Reader:
         cls = self._binding.find(kind)
         if cls is not None and issubclass(cls, ManagedObject):
             return cls(ident)
-        # A type newer than the binding is what its host says it is.
+        # For a type newer than the binding, the name that the host sent is kept.
         base = self._binding.find(referent) if referent else None
         return (base or ManagedObject)(ident, kind=kind)
 
     def anything(self, document: Any, path: str) -> Any:
-        """Read the value of an anyType field, which says itself what it is."""
+        """Read the value of an anyType field, whose type the document itself names."""
         if isinstance(document, (bool, str, int, float)):
             return document
         if isinstance(document, list):
@@ -292,7 +293,7 @@ class _Reader:
         read = _LEAVES.get(name)
         if read is not None:
             value = read(inner, path)
-            # These two say by themselves what they are.
+            # JSON input of these two types needs no type name.
             plain = isinstance(value, (datetime, bytes)) or (
                 name == "double" and isinstance(value, float)
             )
@@ -337,7 +338,7 @@ def _boolean(document: Any, path: str) -> bool:
 
 
 def _integer(document: Any, path: str) -> int:
-    # Ranges are the encoder's business.
+    # The encoder checks ranges.
     if isinstance(document, bool) or not isinstance(document, int):
         raise _refused(path, f"must be an integer, got {_kind(document)}")
     return document

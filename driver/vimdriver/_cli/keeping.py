@@ -1,4 +1,4 @@
-"""Whose things they are, and where what is begun is written down."""
+"""Ownership options: the owner mark of created objects, and the journal."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["KEEPING", "Keeping"]
 @Parameter(name="*", group="Ownership")
 @dataclass(frozen=True, kw_only=True)
 class Keeping:
-    """Whose things they are, and where what is begun is written down."""
+    """The owner mark of created objects, and the journal that records operations."""
 
     owner: str | None = None
     """Owner mark of all created objects; `vimctl sweep` changes only objects with its own mark. The default is `vimlib`. [VIMLIB_OWNER]"""
@@ -31,7 +31,7 @@ class Keeping:
     """Journal file that records operations before they start, so that `vimctl sweep` need not wait for their age. One process at a time can use it. [VIMLIB_JOURNAL]"""
 
     def config(self) -> DriverConfig:
-        """Return the driver's settings; a variable that is empty says nothing. Raises `UsageError`."""
+        """Return the driver's settings; an empty variable counts as unset. Raises `UsageError`."""
         from vimdriver._config import DEFAULT_OWNER, DriverConfig
 
         owner, journal = self.owner, self.journal
@@ -43,7 +43,7 @@ class Keeping:
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Journal]:
-        """Give the journal, for what needs no whole driver. Raises `JournalError`."""
+        """Open the journal, for commands without a driver. Raises `JournalError`."""
         from vimdriver._journal import FileJournal, MemoryJournal
 
         path = self.config().journal

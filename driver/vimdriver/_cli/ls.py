@@ -44,12 +44,12 @@ async def ls(
         if pattern or directory:
             found = there = await client.find(path, wanted)
         else:
-            # A relative path begins where the type says, so there the type must come along.
+            # A relative path starts at the folder of the type, so it requires the type.
             home = vim25.ManagedEntity if path.startswith("/") else wanted
             there = await client.find(path, home)
             found = await client.find(f"{path.rstrip('/')}/*", wanted)
             if not found and there and isinstance(there[0].obj, wanted):
-                # Nothing is in it: it is shown itself, as any ls does with a file.
+                # It has no contents, so the object itself is listed, as `ls` does with a file.
                 found = [item for item in there if not isinstance(item.obj, vim25.Folder)]
     if not there:
         raise NotFoundError(

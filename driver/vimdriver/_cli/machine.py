@@ -1,4 +1,4 @@
-"""What `vimctl instance spawn` can be told about a machine."""
+"""The options of `vimctl instance spawn` that describe the machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Machine"]
 @Parameter(name="*", group="Machine")
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """The machine to make."""
+    """The machine to create."""
 
     name: str
     """Name of the machine."""
@@ -73,7 +73,7 @@ class Machine:
     """Power the machine on after its creation."""
 
     def spec(self) -> InstanceSpec:
-        """Return what the driver takes. Raises `UsageError`."""
+        """Return the driver's spec. Raises `UsageError`."""
         from vimdriver._cli.nics import all_nics
         from vimdriver._instances.types import InstanceSpec
 

@@ -1,9 +1,9 @@
-"""NICs as they are written on a command line: `network=PG,model=vmxnet3,mac=..,ip=..,gw=..,dns=a+b`.
+"""NICs in command-line syntax: `network=PG,model=vmxnet3,mac=..,ip=..,gw=..,dns=a+b`.
 
-`ip`, `gw`, `dns`, `search`, `dhcp` and `route` take several values with `+` in between, IPv4 and
-IPv6 alike: `ip=10.0.0.2/24+2001:db8::2/64,gw=10.0.0.1+2001:db8::1`. A route is
-`NETWORK@GATEWAY[@METRIC]`. With `vlan=42` the port group is made where it is missing, on the switch
-of `interface=vmnic0`.
+`ip`, `gw`, `dns`, `search`, `dhcp` and `route` take several values separated by `+`, IPv4 and IPv6
+alike: `ip=10.0.0.2/24+2001:db8::2/64,gw=10.0.0.1+2001:db8::1`. A route is
+`NETWORK@GATEWAY[@METRIC]`. `vlan=42` creates the port group if it is missing, on the switch of
+`interface=vmnic0`.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ FORM: Final = (
 
 
 def parse_nic(text: str) -> NICSpec:
-    """Read one NIC.
+    """Parse one NIC.
 
     Raises:
-        UsageError: A part that cannot be, or no network.
+        UsageError: A part is invalid, or the network is missing.
     """
     parts = _parts(text, FORM)
     if "network" not in parts:
@@ -59,12 +59,12 @@ def parse_nic(text: str) -> NICSpec:
 
 
 def guest_nic(text: str) -> NIC:
-    """Read what a guest shall know of one NIC: as `parse_nic`, and only the MAC must be there.
+    """Parse the guest configuration of one NIC: as `parse_nic`, but only the MAC is required.
 
-    A NIC as a spawn takes it will do: what the host alone acts on is passed over.
+    The syntax of a spawn is accepted too; settings that only the host uses are ignored.
 
     Raises:
-        UsageError: A part that cannot be, or no MAC.
+        UsageError: A part is invalid, or the MAC is missing.
     """
     parts = _parts(text, GUEST_FORM)
     if "mac" not in parts:
@@ -75,10 +75,11 @@ def guest_nic(text: str) -> NIC:
 def all_nics(
     network: str | None, mac: str | None, ip: str | None, nics: Sequence[str]
 ) -> tuple[NICSpec, ...]:
-    """Return the NICs of a command: the one of `--network`, `--mac` and `--ip`, then each `--nic`.
+    """Return all NICs of a command: that of `--network`, `--mac` and `--ip` first, then each
+    `--nic`.
 
     Raises:
-        UsageError: `--mac` or `--ip` without `--network`, or a NIC that cannot be.
+        UsageError: `--mac` or `--ip` without `--network`, or an invalid NIC.
     """
     if network is None and (mac or ip):
         raise UsageError("--mac and --ip require --network", hint="Give --network PG too.")
@@ -107,7 +108,7 @@ def _parts(text: str, form: str) -> dict[str, str]:
 
 
 def _spec(parts: _Parts) -> NICSpec:
-    """Make a NIC of the texts of its parts."""
+    """Build a NIC from its parsed parts."""
     gateway, gateway6 = _gateways(parts)
     dhcp4, dhcp6 = _dhcp(parts)
     mac = parts.get("mac")
@@ -144,7 +145,7 @@ def _several(parts: _Parts, key: str) -> tuple[str, ...]:
 
 
 def _gateways(parts: _Parts) -> tuple[str | None, str | None]:
-    """The gateway of IPv4 and the one of IPv6."""
+    """Return the IPv4 gateway and the IPv6 gateway."""
     given = _several(parts, "gw")
     four = [one for one in given if ":" not in one]
     six = [one for one in given if ":" in one]
@@ -156,7 +157,7 @@ def _gateways(parts: _Parts) -> tuple[str | None, str | None]:
 
 
 def _dhcp(parts: _Parts) -> tuple[bool, bool]:
-    """Whether by DHCP there is IPv4, and IPv6."""
+    """Return whether DHCP is used for IPv4, and for IPv6."""
     given = _several(parts, "dhcp")
     if not set(given) <= {"4", "6"}:
         raise UsageError(f"dhcp must be 4, 6 or 4+6, got {printable(parts['dhcp'], 40)!r}")
@@ -173,7 +174,7 @@ def _route(text: str) -> Route:
 
 
 def _number(parts: _Parts, key: str, wanted: str) -> int | None:
-    """The whole number under a key, None where the key is not there; its range is checked later."""
+    """Return the integer of a key, None if the key is absent; its range is checked later."""
     text = parts.get(key)
     if text is None:
         return None

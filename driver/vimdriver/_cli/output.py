@@ -1,7 +1,7 @@
-"""What a command says: results on stdout, as JSON or for people; everything else on stderr.
+"""The output of a command: results on stdout, as JSON or as text; everything else on stderr.
 
-What a host sends is data: control characters are escaped before a terminal sees them, and nothing
-is read as markup.
+Text from a host is untrusted: control characters are escaped before they reach a terminal, and
+nothing is interpreted as markup.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 @Parameter(name="*", group="Output")
 @dataclass(frozen=True, kw_only=True)
 class Output:
-    """How a command speaks."""
+    """Options of the output."""
 
     json: Flag = False
     """Print results as JSON on stdout: one document, or one per line for streams."""
@@ -42,34 +42,36 @@ class Output:
     """Log to stderr, and print the traceback of errors."""
 
     def document(self, value: Any, text: str | None = None) -> None:
-        """Print one result: `value` as a JSON document, or `text` for people (`value` as text if None)."""
+        """Print one result: `value` as JSON, or `text` (by default `value` as text) without
+        `--json`.
+        """
         if self.json:
             self.line(value)
         else:
             print(to_text(value) if text is None else text)
 
     def line(self, value: Any) -> None:
-        """Print `value` as one line of JSON at once, whatever the options say."""
+        """Print `value` as one line of JSON at once, regardless of the options."""
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
         utf = "utf" in (getattr(sys.stdout, "encoding", None) or "utf-8").lower()
         if not utf or _SURROGATE.search(text):
-            # A file's name that is no UTF-8 has half surrogates, which no encoding takes.
+            # A file name that is not UTF-8 contains lone surrogates, which no encoding accepts.
             text = json.dumps(value, allow_nan=False)
         print(text, flush=True)
 
     def fields(self, value: Mapping[str, Any]) -> None:
-        """Print one result as JSON, or as a line for each of its fields."""
+        """Print one result as JSON, or as one line per field."""
         width = max((len(name) for name in value), default=0)
         text = "\n".join(f"{name:<{width}}  {to_text(item)}" for name, item in value.items())
         self.document(value, text)
 
     def table(self, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-        """Print many results: one JSON array, or a table with `columns`."""
+        """Print several results: one JSON array, or a table with `columns`."""
         if self.json:
             self.line(list(rows))
             return
         cells = [[to_text(row.get(column)) for column in columns] for row in rows]
-        # A property path keeps its letters: it will be typed again.
+        # A property path keeps its case, since users type it again.
         heads = [
             column.upper() if column.isidentifier() and column.islower() else column
             for column in columns
@@ -86,7 +88,7 @@ class Output:
             )
 
     def say(self, text: str) -> None:
-        """Tell people something on stderr; silent with `--quiet`."""
+        """Print a message on stderr; silent with `--quiet`."""
         if not self.quiet:
             print(text, file=sys.stderr, flush=True)
 
@@ -110,12 +112,12 @@ def _rich_table(heads: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
 
 
 def colour(stream: TextIO) -> bool:
-    """Whether `stream` may be given colours (no-color.org: NO_COLOR, if set and not empty, says no)."""
+    """Return whether to colour `stream` (no-color.org: a non-empty NO_COLOR disables colours)."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def to_text(value: Any) -> str:
-    """Return a JSON value for people: strings as they are, escaped; structures as compact JSON."""
+    """Return a JSON value as text: strings escaped, structures as compact JSON."""
     if value is None or value == "" or value == []:
         return "-"
     if isinstance(value, bool):
@@ -128,7 +130,7 @@ def to_text(value: Any) -> str:
 
 
 def shown(name: str) -> str:
-    """Return what a transfer is called, for a log: of a URL neither password nor signature."""
+    """Return the display name of a transfer: of a URL, without password and signature."""
     if re.match(r"https?://", name, re.IGNORECASE):
         name = re.sub(r"(?<=://)[^/?#]*@", "", name)
         name = re.sub(r"\?[^#]*", "?...", name)
@@ -136,7 +138,7 @@ def shown(name: str) -> str:
 
 
 def size_text(count: float) -> str:
-    """Return bytes for people: `512 B`, `64.0 MiB`."""
+    """Return a size in binary units: `512 B`, `64.0 MiB`."""
     if count < 1024:
         return f"{count:.0f} B"
     for unit in ("KiB", "MiB", "GiB"):

@@ -1,6 +1,6 @@
-"""How far transfers are: bars on a terminal, a line now and then elsewhere, nothing when not wanted.
+"""Transfer progress: bars on a terminal, periodic lines elsewhere, nothing if disabled.
 
-No thread draws: whoever reports progress has the screen renewed, ten times a second at most.
+There is no drawing thread: each progress report redraws the screen, at most ten times a second.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ _LINE_EVERY = 10.0
 
 
 class Meter(Protocol):
-    """Who is told how transfers go. Names tell them apart; none of these blocks."""
+    """Receives the progress of transfers, which it identifies by name. No method blocks."""
 
     def start(self, name: str, size: int | None) -> None:
-        """A transfer begins; `size` in bytes, None if not known."""
+        """Report the start of a transfer; `size` in bytes, None if unknown."""
         ...
 
     def advance(self, name: str, count: int) -> None:
-        """`count` more bytes have been handed on."""
+        """Report that `count` more bytes were transferred."""
         ...
 
     def end(self, name: str, error: BaseException | None = None) -> None:
-        """A transfer is over."""
+        """Report the end of a transfer."""
         ...
 
 
 class Silent:
-    """Says nothing."""
+    """Prints nothing."""
 
     def start(self, name: str, size: int | None) -> None:
         """See `Meter`."""
@@ -54,7 +54,7 @@ class Silent:
 
 
 class _Errors(Silent):
-    """Says what failed."""
+    """Prints errors only."""
 
     def end(self, name: str, error: BaseException | None = None) -> None:
         """See `Meter`."""
@@ -67,12 +67,12 @@ def _failed(name: str, error: BaseException) -> str:
 
 
 class Lines:
-    """Says a line when a transfer begins or ends, and one about all of them every ten seconds."""
+    """Prints a line at the start and end of a transfer, and a summary every ten seconds."""
 
     def __init__(self, say: Callable[[str], None], clock: Callable[[], float]) -> None:
         self._say = say
         self._clock = clock
-        # Name to bytes done, size, time of start; an entry lasts as long as its transfer.
+        # Name to (bytes done, size, start time) of each running transfer.
         self._running: dict[str, tuple[int, int | None, float]] = {}
         self._next = clock() + _LINE_EVERY
 
@@ -109,14 +109,14 @@ class Lines:
 
 
 class _Bars:
-    """Draws a bar a transfer and one for all of them, by rich."""
+    """Draws a bar per transfer and one for the total, with rich."""
 
     def __init__(self, progress: Any, clock: Callable[[], float]) -> None:
         self._progress = progress
         self._clock = clock
         self._drawn = 0.0
         self._tasks: dict[str, Any] = {}
-        # Stands above the others; of one transfer there is no total to show.
+        # Shown above the others; a single transfer needs no total.
         self._total = progress.add_task("total", total=0, visible=False)
         self._sum = 0
 
@@ -148,7 +148,7 @@ class _Bars:
             self._progress.update(self._tasks[name], description=label)
             self._progress.stop_task(self._tasks[name])
         if error is not None:
-            # Above the bars. A string would be read as markup.
+            # Printed above the bars. Rich would interpret a plain string as markup.
             self._progress.print(Text(_failed(name, error)), soft_wrap=True)
         self._draw(force=True)
 
@@ -160,15 +160,15 @@ class _Bars:
 
 
 def lines(say: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> Meter:
-    """Return a meter that says lines."""
+    """Return a meter that prints lines."""
     return Lines(say, clock)
 
 
 @contextmanager
 def meter(output: Output) -> Iterator[Meter]:
-    """Give the meter that fits: bars on a terminal, lines elsewhere.
+    """Yield the meter for the output: bars on a terminal, lines elsewhere.
 
-    With --json silence, since results are told on stdout; with --quiet what failed and no more.
+    With --json nothing is printed, since stdout has the results; with --quiet only errors are.
     """
     if output.quiet or output.json:
         yield Silent() if output.json else _Errors()

@@ -65,7 +65,7 @@ async def get(
 
 
 def row_document(row: Row[Any]) -> dict[str, Any]:
-    """Return a row for JSON."""
+    """Return the JSON form of a row."""
     from vimdriver._cli.jsonio import to_json
 
     return {
@@ -76,7 +76,7 @@ def row_document(row: Row[Any]) -> dict[str, Any]:
 
 
 def row_text(row: Row[Any], paths: tuple[str, ...]) -> dict[str, Any]:
-    """Return a row for people: object and values, a fault's name where a value could not be read."""
+    """Return a row as text: object and values; for an unreadable value, the fault's name."""
     document = row_document(row)
     cells: dict[str, Any] = {"object": ":".join(row.obj.moref)}
     for path in paths:

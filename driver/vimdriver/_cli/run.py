@@ -1,7 +1,7 @@
 """Parse, run, report: one call of `vimctl` from its arguments to its exit code.
 
-Here alone errors become text: commands let them pass. An error is reported on stderr as a
-sentence that ends with what to try and, with `--json`, on stdout as
+Only this module turns errors into text; commands let them propagate. An error is reported on stderr
+as a sentence that ends with advice and, with `--json`, on stdout as
 `{"error": {"type", "message", "retryable", "outcome"}}`.
 """
 
@@ -37,7 +37,7 @@ __all__ = ["error_document", "report", "run"]
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """A command with its arguments."""
+    """A parsed command with its arguments."""
 
     function: Callable[..., Any]
     bound: inspect.BoundArguments
@@ -46,18 +46,18 @@ class _Call:
 
 
 def run(tokens: list[str]) -> int:
-    """Do what `tokens` say; return the exit code. Never raises, `SystemExit` excepted.
+    """Run the command in `tokens`; return the exit code. Raises nothing but `SystemExit`.
 
-    SIGINT, SIGTERM and SIGHUP cancel the command, which then undoes what it has begun.
+    SIGINT, SIGTERM and SIGHUP cancel the command, which then rolls back unfinished work.
     """
     output = Output(
         json="--json" in tokens, verbose=bool({"-v", "--verbose"} & set(tokens))
-    )  # until they are parsed
-    # Closed by whoever called, as some daemons do.
+    )  # defaults until the arguments are parsed
+    # Some daemons start programs with closed streams.
     sys.stdout = sys.stdout or _nowhere()
     sys.stderr = sys.stderr or _nowhere()
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        # As stderr: a name that this terminal has no letters for is no failure of what was done.
+        # Like stderr: a name that the terminal's encoding lacks must not fail a completed command.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         call = _parse(tokens)
@@ -70,7 +70,7 @@ def run(tokens: list[str]) -> int:
     except (Exception, BaseExceptionGroup, KeyboardInterrupt, asyncio.CancelledError) as error:  # noqa: BLE001
         if isinstance(primary(error), BrokenPipeError):
             return _deaf()
-        # The one place where errors end: as text and as an exit code.
+        # The only place that turns an error into text and an exit code.
         report(error, output)
         return exit_code(error)
 
@@ -80,7 +80,9 @@ def _nowhere() -> TextIO:
 
 
 def _deaf() -> Exit:
-    """End quietly: whoever read our output has gone. What the interpreter still flushes must not fail."""
+    """Exit quietly after the reader closed our output; the interpreter's last flush must not
+    fail.
+    """
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return Exit.FAILED
 
@@ -107,7 +109,7 @@ def _parse(tokens: list[str]) -> _Call:
         if isinstance(value, Output):
             output = value
         elif isinstance(value, Connection):
-            # Before the event loop: it may prompt.
+            # Before the event loop starts: it may prompt, which blocks.
             bound.arguments[name] = value.prepared(os.environ)
             timeout = value.timeout
     return _Call(function, bound, output, timeout)
@@ -129,7 +131,7 @@ def _run(call: _Call) -> int:
 
 
 def _options(call: _Call) -> set[str]:
-    """Return the names of the parameters that are options, those of groups of options included."""
+    """Return the parameters that are options, including those of option groups."""
     found = set()
     for name, value in call.bound.arguments.items():
         if is_dataclass(value):
@@ -143,7 +145,8 @@ async def _supervised(command: Coroutine[Any, Any, Any], seconds: float | None) 
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
     assert task is not None
-    # asyncio.run does the same for SIGINT. A terminal that closes ends it too, but under nohup.
+    # asyncio.run handles SIGINT likewise. A closing terminal ends the command too, except under
+    # nohup.
     ends = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
     for number in ends:
         loop.add_signal_handler(number, task.cancel)
@@ -163,7 +166,7 @@ async def _supervised(command: Coroutine[Any, Any, Any], seconds: float | None) 
 
 @contextmanager
 def _logging(*, verbose: bool) -> Iterator[None]:
-    """Send our loggers to stderr: warnings, or everything."""
+    """Send our loggers to stderr: warnings only, or everything."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
     loggers = [logging.getLogger(name) for name in ("vimlib", "vimdriver")]
@@ -200,13 +203,13 @@ def _message(error: BaseException) -> str:
 
 
 def report(error: BaseException, output: Output) -> None:
-    """Tell of an error: on stderr, and with `--json` as one document on stdout."""
+    """Print an error on stderr and, with `--json`, as one document on stdout."""
     if output.json:
         document = json.dumps({"error": error_document(error)})
         try:
             print(document, flush=True)
         except OSError:
-            _deaf()  # it is told on stderr and by the exit code all the same
+            _deaf()  # stderr and the exit code still report it
     first = primary(error)
     told = [first] + [leaf for leaf in leaves(error) if leaf is not first]
     for leaf in told:

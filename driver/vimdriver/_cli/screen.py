@@ -1,4 +1,4 @@
-"""`vimctl instance console` and `screenshot`: a machine's screen."""
+"""`vimctl instance console` and `screenshot`: access to a machine's screen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`vimctl sim`: an ESX host on loopback that is not there."""
+"""`vimctl sim`: a simulated ESX host on loopback."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vimlib.errors import UsageError, printable
 __all__ = ["Release", "sim"]
 
 Release: TypeAlias = Literal["4.0", "4.1", "5.5", "6.7", "7.0", "8.0", "9.0"]
-"""What the simulator can be."""
+"""The API versions that the simulator supports."""
 
 
 async def sim(
@@ -64,7 +64,7 @@ async def sim(
                 f"cannot start the simulated host: {error.strerror}",
                 hint="Choose another --port, or 0 for any free port, and check --datastore-dir.",
             ) from error
-        # A signal is how it is meant to end: no error, no exit code of its own.
+        # A signal is the normal way to stop it, so it is neither an error nor a special exit code.
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
         output.line(describe(esx))

@@ -1,4 +1,4 @@
-"""Where images come from: Glance, an http(s) URL, or a local file, by what the reference looks like.
+"""Image sources: Glance, an http(s) URL, or a local file, chosen by the form of the reference.
 
 ================================  =======================================
 `http://...`, `https://...`       that URL
@@ -35,7 +35,7 @@ Kind = Literal["url", "file", "glance"]
 
 
 def kind_of(ref: str, *, glance: bool) -> Kind:
-    """Decide where the image `ref` is; `glance` says whether a Glance was given.
+    """Determine the source of the image `ref`; `glance`: whether a Glance was given.
 
     Raises:
         UsageError: It is an image id, and no Glance was given.
@@ -57,7 +57,7 @@ def kind_of(ref: str, *, glance: bool) -> Kind:
 @Parameter(name="*", group="Image sources")
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """Where images come from."""
+    """Options that select image sources."""
 
     glance: str | None = None
     """URL of Glance; its token is read from OS_TOKEN."""
@@ -75,10 +75,10 @@ class Sources:
     async def open(
         self, refs: Sequence[str], environ: Mapping[str, str] = os.environ
     ) -> AsyncIterator[ImageStore]:
-        """Give a store that finds `refs`; leaving closes its connections.
+        """Yield a store that finds `refs`; leaving closes its connections.
 
         Raises:
-            UsageError: A reference that cannot be, or two Glances at once.
+            UsageError: A reference is invalid, or two Glances were given.
             DriverError: The cloud cannot be reached.
         """
         if self.glance and self.os_cloud:
@@ -124,11 +124,11 @@ class Sources:
 
 
 SOURCES = Sources()
-"""The default of a command's parameter: files and URLs, and Glance where OS_CLOUD names one."""
+"""The default of a command's parameter: files and URLs, and Glance if OS_CLOUD names one."""
 
 
 class _Stores:
-    """Several stores as one; each reference is looked up where `kind_of` sent it."""
+    """Several stores as one; `kind_of` selects the store of each reference."""
 
     def __init__(self, kinds: Mapping[str, Kind], stores: Mapping[Kind, ImageStore]) -> None:
         self._kinds = kinds

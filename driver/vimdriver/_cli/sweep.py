@@ -1,4 +1,4 @@
-"""`vimctl sweep`: take away what a process that is no more has left."""
+"""`vimctl sweep`: remove the unfinished objects of killed processes."""
 
 from __future__ import annotations
 

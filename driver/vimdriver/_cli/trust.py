@@ -1,7 +1,7 @@
-"""Which certificate is accepted: the options, the environment, and what to try when none was.
+"""Certificate options, their environment variables, and advice after a refused certificate.
 
-Trust comes whole from the first layer that says anything about it (flags, VIMLIB_*, GOVC_*,
-VMWARE_*), so that a forgotten variable never weakens or contradicts what stands before it.
+The first layer with any trust setting (flags, VIMLIB_*, GOVC_*, VMWARE_*) supplies all of them, so
+a forgotten variable of a later layer can neither weaken nor contradict it.
 """
 
 from __future__ import annotations
@@ -47,10 +47,11 @@ class Trust:
     """Allow TLS 1.0 and weak cryptography for this host, as ESX 4.1 requires."""
 
     def with_environment(self, environ: Mapping[str, str]) -> Trust:
-        """Return what is in force: these options if they say anything, else the first layer that does.
+        """Return the effective options: these if any is set, else those of the first layer with
+        one.
 
         Raises:
-            UsageError: A variable holds what it cannot.
+            UsageError: A variable has an invalid value.
         """
         if self.pin or self.ca or self.known_hosts or self.insecure:
             return self
@@ -66,10 +67,10 @@ class Trust:
         return self
 
     def tls(self) -> TLS:
-        """Return it as `vimlib.TLS`.
+        """Return the options as `vimlib.TLS`.
 
         Raises:
-            UsageError: The options contradict each other, or the pin is none.
+            UsageError: The options contradict each other, or the pin is invalid.
         """
         from vimlib._tls import TLS
 
@@ -100,7 +101,7 @@ def _govc(environ: Mapping[str, str]) -> Trust:
     return Trust(
         ca=ca,
         known_hosts=_path(environ.get("GOVC_TLS_KNOWN_HOSTS")),
-        # govc lets both stand; of two that contradict each other the stricter one holds.
+        # govc accepts both; if they contradict each other, the stricter one applies.
         insecure=not ca and bool(read_bool(environ, "GOVC_INSECURE")),
     )
 
@@ -118,10 +119,10 @@ def _paths(text: str | None) -> tuple[Path, ...]:
 
 
 def read_bool(environ: Mapping[str, str], name: str) -> bool | None:
-    """Return a yes-or-no variable; None if it is not set or empty.
+    """Parse a boolean variable; None if it is unset or empty.
 
     Raises:
-        UsageError: It says neither.
+        UsageError: The value is not a boolean.
     """
     text = environ.get(name, "").strip().lower()
     if not text:
@@ -134,5 +135,5 @@ def read_bool(environ: Mapping[str, str], name: str) -> bool | None:
 
 
 def pin_line(error: CertificateError) -> str:
-    """Return the option that would accept the certificate that was seen; "" if none was."""
+    """Return the option that would accept the presented certificate; "" if none was presented."""
     return f"--pin {shlex.quote(error.sha256)}" if error.sha256 else ""

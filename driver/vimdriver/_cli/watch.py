@@ -57,7 +57,7 @@ async def watch(
             async for change in changes:
                 gone = one is not None and change.kind == "leave"
                 reason = next(iter(change.row.missing.values()), None)
-                if gone and isinstance(reason, vim25.ManagedObjectNotFound):  # it never was there
+                if gone and isinstance(reason, vim25.ManagedObjectNotFound):  # it never existed
                     raise reason.copy()
                 document = row_document(change.row)
                 changed = {name: to_json(value) for name, value in change.changed.items()}

@@ -25,7 +25,7 @@ __all__ = ["own_mover"]
 
 
 class _Chooser:
-    """Passes each body to the faster uploader that supports its source (docs/benchmarks.md)."""
+    """Passes each body to the faster uploader that supports its source (docs/appendix/benchmarks.md)."""
 
     def __init__(self, threads: ThreadMover, general: AsyncMover) -> None:
         self._threads = threads

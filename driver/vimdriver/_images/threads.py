@@ -1,6 +1,6 @@
 """An uploader that owns its sockets: threads and preallocated buffers, controlled from asyncio.
 
-It uses 5 to 17 % less CPU than the aiohttp uploader (docs/benchmarks.md) and scales past one core,
+It uses 5 to 17 % less CPU than the aiohttp uploader (docs/appendix/benchmarks.md) and scales past one core,
 since OpenSSL and hashlib release the GIL. The event loop resolves names, starts threads, cancels
 them and waits for them; it never touches a byte.
 """
