@@ -1,7 +1,8 @@
-"""What `connect` yields: a session with everything that one does with it.
+"""The client that `connect` yields: a session with all operations on it.
 
-A helper is imported by the method that uses it, and what a connection needs by `connect` when it is
-entered: a command that fails on its arguments, or only builds objects, loads neither asyncio nor ssl.
+Each method imports its helper when it is called, and `connect` imports the modules of a connection
+when it is entered, so a command that fails on its arguments or only builds objects loads neither
+asyncio nor ssl.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ T = TypeVar("T")
 
 
 class Client:
-    """One logged-in host. Made by `connect`; its calls raise `ClosedError` once that is left."""
+    """A logged-in host, created by `connect`; after its block every call raises `ClosedError`."""
 
     def __init__(
         self, session: Session, transport: HTTPTransport, context: Context, tasks: TaskWaiter
@@ -63,7 +64,9 @@ class Client:
 
     @property
     def timeouts(self) -> Timeouts:
-        """The deadlines of calls and transfers, for who moves bytes by sockets of its own."""
+        """The deadlines of calls and transfers, for code that transfers bytes over its own
+        sockets.
+        """
         return self._transport.timeouts
 
     @property
@@ -83,7 +86,7 @@ class Client:
 
     @property
     def api_version(self) -> str:
-        """The version of the API that is spoken with the host, as `"8.0.3.0"`."""
+        """The API version in use with the host, as `"8.0.3.0"`."""
         return self._session.api_version
 
     def bind(self, proxy: M) -> M:
@@ -93,11 +96,11 @@ class Client:
     async def invoke(
         self, method: Method[..., Any], this: ManagedObject, args: Mapping[str, Any]
     ) -> Any:
-        """Make a call by its description and wire names; `await vm.PowerOnVM_Task()` comes here too.
+        """Make a call by its description and wire names; `await vm.PowerOnVM_Task()` uses it too.
 
-        Raises the fault that the server answers, `TransportError`, `OutcomeUnknownError` where the
-        server may have done it, and `VersionError` where the host is too old for it. Cancelling closes
-        the connection of the call; whether the server has done it is then unknown.
+        Raises the server's fault, `TransportError`, `OutcomeUnknownError` if the server may have
+        executed the call, and `VersionError` if the host is too old for it. Cancelling closes the
+        connection of the call; whether the server executed it is then unknown.
         """
         return await self._session.invoke(method, this, args)
 
@@ -127,19 +130,21 @@ class Client:
     def collect(self, kind: Any, /, *what: Any, **how: Any) -> Collection[Any]:
         """Read properties of all objects of type `kind`, subtypes included.
 
-        ``async for row in client.collect(vim25.VirtualMachine, "name")``. Nothing is sent before the
-        first row is asked for; leaving the loop early or being cancelled ends the retrieval on the host.
+        ``async for row in client.collect(vim25.VirtualMachine, "name")``. Nothing is sent before
+        the first row is requested; leaving the loop early or being cancelled ends the retrieval on
+        the host.
 
         Args:
             kind: Managed type, as `vim25.VirtualMachine`.
-            what: Property paths, each row then a `Row`; or one Struct class whose fields name paths.
-            how: `source`: where to look: None for the whole inventory, a container, a view, objects,
-                or a traversal. `limit`: at most so many rows. `page`: objects a reply.
+            what: Property paths, each row then a `Row`; or one Struct class whose fields name
+                paths.
+            how: `source`: the objects to search: None for the whole inventory, a container, a view,
+                objects, or a traversal. `limit`: maximum number of rows. `page`: objects per reply.
 
         Raises:
             UsageError: A path that the type does not have, a `limit` below 0, a `page` below 1.
             VersionError: The host is older than the type or a path.
-            ManagedObjectNotFound: While iterating: what `source` names is gone.
+            ManagedObjectNotFound: While iterating: the object of `source` is gone.
         """
         from vimlib._collector import collect
 
@@ -188,12 +193,12 @@ class Client:
 
         ``async with client.watch(vim25.VirtualMachine, "name") as changes:``. Arguments are as in
         `collect`, and `batch`, the number of objects in an update. Survives lost connections and
-        sessions. Leaving the loop or being cancelled releases what was made on the host.
+        sessions. Leaving the loop or being cancelled releases its objects on the host.
 
         Raises:
             UsageError: A path that the type does not have.
             VersionError: The host is older than the type or a path.
-            ManagedObjectNotFound: While iterating: what `source` names is gone.
+            ManagedObjectNotFound: While iterating: the object of `source` is gone.
             TransportError: While iterating: the host was away for longer than `Timeouts.outage`.
         """
         from vimlib._collector.watch import watch
@@ -220,9 +225,11 @@ class Client:
         return await find(self._context, pattern, *(() if kind is None else (kind,)))
 
     async def paths(self, objects: Iterable[vim25.ManagedObject]) -> list[InventoryPath | None]:
-        """Return the inventory path of each object, in a number of calls that does not grow with them.
+        """Return the inventory path of each object; the number of calls is independent of their
+        number.
 
-        None for one that is gone or not readable. Cancelling leaves nothing behind.
+        The path is None for an object that is gone or not readable. Cancelling leaves nothing
+        behind.
         """
         from vimlib._inventory import paths_of
 
@@ -237,10 +244,10 @@ class Client:
     ) -> Events:
         """Iterate over the host's events, oldest first, and then over new ones, each once.
 
-        Leaving the loop or being cancelled releases what was made on the host.
+        Leaving the loop or being cancelled releases its objects on the host.
 
         Args:
-            spec: Which events; None is all.
+            spec: Filter of the events; None selects all.
             since: Events from that time on, by the host's clock, with a time zone.
             follow: Whether to wait for new events.
 
@@ -262,8 +269,8 @@ class Client:
     ) -> Any:
         """Wait until `predicate` holds for a property's value, and return the value.
 
-        Raises `DeadlineError` after `timeout` seconds, `ManagedObjectNotFound` if the object goes.
-        Cancelling releases what was made on the host.
+        Raises `DeadlineError` after `timeout` seconds, `ManagedObjectNotFound` if the object is
+        deleted. Cancelling releases its objects on the host.
         """
         from vimlib._collector.watch import wait_for
 
@@ -287,17 +294,18 @@ class Client:
         """Wait until a task has ended and return its result.
 
         Args:
-            task: As a method returned it whose name ends in `_Task`. Many may wait for the same.
+            task: The result of a method whose name ends in `_Task`. Several callers may wait for
+                it.
             timeout: Seconds; None waits without a limit.
-            on_progress: Called with the percentage, or None where the host gives none.
+            on_progress: Called with the percentage, or None if the host reports none.
             cancel: Cancel the task on the host when the wait is cancelled or times out. Without it
                 the task goes on.
 
         Raises:
             MethodFault: The task failed: a copy of the fault that it ended in, with `.task`.
             TaskTimeoutError: It did not end in time.
-            TaskVanishedError: The host forgot it before its end was seen.
-            TaskQuestionError: Its machine waits for an answer.
+            TaskVanishedError: The host deleted the task before its end was read.
+            TaskQuestionError: Its machine has a pending question.
             TransportError: The host was away for longer than `Timeouts.outage`.
         """
         return await self._tasks.wait(task, timeout, on_progress, cancel=cancel)
@@ -312,13 +320,12 @@ class Client:
         probe: Callable[[], Awaitable[T | None]] | None = None,
         **how: Any,
     ) -> T:
-        """Start a task and wait for its result, again while somebody else holds the object.
+        """Start a task and wait for its result; retry while another task holds the object.
 
-        ``await client.run(vm.PowerOnVM_Task)``. What the host refused (TaskInProgress,
-        ConcurrentAccess, ResourceInUse) is tried `attempts` times in all, with growing pauses.
-        Where the answer gets lost, the result is what `probe` reads from the host, if it is given.
-        `timeout`, what is raised and what cancelling does are as in `wait`; for `how` see
-        `TaskWaiter.run`.
+        ``await client.run(vm.PowerOnVM_Task)``. A call that the host refused (TaskInProgress,
+        ConcurrentAccess, ResourceInUse) is made up to `attempts` times, with growing pauses. If the
+        reply is lost, the result is that of `probe`, if given, which reads the host's state.
+        `timeout`, errors and cancellation are as in `wait`; for `how` see `TaskWaiter.run`.
         """
         return await self._tasks.run(
             start, timeout, on_progress, attempts=attempts, probe=probe, **how
@@ -335,9 +342,9 @@ class Client:
     ) -> Datastore:
         """Return the files of a datastore, without I/O.
 
-        `datacenter` selects one where several of a vCenter have a datastore of that name: its
-        inventory path (with or without the leading `/`), its name, or what `find` returned.
-        `settle` is how many seconds the host is probed after a change that it did not answer.
+        `datacenter` selects one if several of a vCenter have a datastore of that name: its
+        inventory path (with or without the leading `/`), its name, or a result of `find`. `settle`
+        is how many seconds the host is probed after a change whose reply was lost.
         """
         from vimlib._datastore.store import Datastore
 
@@ -356,12 +363,12 @@ class Client:
     ) -> AbstractAsyncContextManager[Lease]:
         """Hold an NFC lease: ``async with client.lease(pool.ImportVApp(spec)) as lease:``.
 
-        Pass the call that gives the lease without awaiting it. Completed on leaving, aborted on any
-        exception and cancellation.
+        Pass the call that returns the lease without awaiting it. Leaving the block completes the
+        lease; any exception or cancellation aborts it.
 
         Raises:
-            LeaseError: It did not become ready in `timeout` seconds, failed, or was lost on the way.
-            MethodFault: What the call that starts it raises.
+            LeaseError: The lease was not ready within `timeout` seconds, failed, or ended early.
+            MethodFault: The fault of the call that starts it.
         """
         from vimlib._nfc import open_lease
 
@@ -390,39 +397,39 @@ async def connect(
     retry_login: bool = False,
     middleware: Sequence[Middleware] = (),
 ) -> AsyncIterator[Client]:
-    """Log in to an ESX host or a vCenter, and out again on leaving.
+    """Log in to an ESX host or a vCenter; log out on leaving.
 
     ``async with vimlib.connect("esx1", "root", password, tls=TLS(pin="AB:..")) as client:``
 
     Args:
         url: `https://HOST[:PORT]/sdk`, or just the host.
-        username: As the host knows it.
+        username: User name on the host.
         password: A `str` or a `Secret`; or a `Path`, whose first line is read for each login, so
             that a changed file is used when the session has to be renewed.
-        tls: Whom to trust; the system's CAs if nothing is said.
+        tls: Trusted certificates; None means the system's CAs.
         timeouts: Deadlines in seconds.
-        limits: How much of a reply is read before it is refused.
-        newer: What to do with a value that the host is too old for: `refuse` or `drop` it.
+        limits: Maximum sizes of a reply; a larger one is refused.
+        newer: How to treat a value that the host is too old for: `refuse` or `drop` it.
         strict: Raise `ProtocolError` for a required field that a reply lacks, instead of None.
-        retries: How often calls are repeated that may be.
+        retries: How often a repeatable call is repeated.
         keepalive: Seconds of idleness after which the session is kept alive; None switches it off.
         proxy: `http://[user:password@]host:port`, or `"environment"`.
-        connections: Sockets for calls at most. Transfers have their own, and so has each watch, and
-            all waits together, while the host has nothing to say.
+        connections: Maximum number of sockets for calls. Transfers have their own; so has each
+            watch, and all task waits together, while the host has no update for it.
         locale: Language of the host's messages, as `"en"`.
-        retry_login: Send the password although the host refused it less than 900 s ago. Without
-            it no process of this user repeats a refused login within that time, since hosts lock
-            an account after five. (`$XDG_STATE_HOME/vimlib/refused-logins` has salted hashes.)
+        retry_login: Send the password even if the host refused it less than 900 s ago. Without it
+            no process of this user repeats a refused login within that time, since hosts lock an
+            account after five. (`$XDG_STATE_HOME/vimlib/refused-logins` has salted hashes.)
         middleware: Wraps every exchange: tracing, metrics, pacing. The first is the outermost.
 
     Raises:
-        UsageError: An argument that cannot be.
+        UsageError: An argument is invalid.
         ConnectError: No connection; nothing was sent.
-        CertificateError: The certificate was not accepted; `sha256` says which it is.
+        CertificateError: The certificate was not accepted; `sha256` identifies it.
         LoginError: The host refused the login; `reason` is why.
-        ProtocolError: What answers is no vSphere host.
+        ProtocolError: The server is not a vSphere host.
 
-    Cancelling while it logs in logs out again; cancelling the block logs out, shielded, within
+    Cancelling during the login logs out again; cancelling the block logs out, shielded, within
     `Timeouts.logout`.
     """
     from vimlib._collector import Context
@@ -433,9 +440,8 @@ async def connect(
     from vimlib._transport.base import Timeouts
     from vimlib._transport.network import HTTPTransport
 
-    if not isinstance(
-        password, str | Secret | Path
-    ):  # None would log in as the word, and lock an account
+    # None would be sent as the text "None", and failed logins lock an account.
+    if not isinstance(password, str | Secret | Path):
         raise UsageError(
             f"the password must be str or Secret, got {type(password).__name__}",
             hint="Check that the variable it comes from is set.",

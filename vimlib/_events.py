@@ -1,8 +1,8 @@
-"""Events of a host as an asynchronous iterator that loses none and repeats none.
+"""Events of a host as an asynchronous iterator without losses and duplicates.
 
-An EventHistoryCollector is a cursor on the server: reading moves it. A reply that is lost takes
-its events along, so after any failure the cursor is given up and a new one begins a little before
-the last event that was handed on; what was handed on already is known by key and time.
+An EventHistoryCollector is a cursor on the server that each read advances. If a reply is lost, its
+events are lost too, so after any failure the iterator creates a new cursor that starts shortly
+before the last yielded event, and skips yielded events by key and time.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ if TYPE_CHECKING:
 
 __all__ = ["Events", "Memory", "events"]
 
-PAGE: Final = 1000  # the most that a host gives at once
-# Hosts write events of the same moment in no strict order, and clocks are set. A new cursor begins
-# this much before the last event; what lies between is known and not handed on again.
+PAGE: Final = 1000  # the maximum per call on all hosts
+# Hosts do not write events of the same moment in strict order, and clocks are adjusted. A new
+# cursor starts this much before the last event; events that were already yielded are skipped.
 SLACK: Final = timedelta(seconds=60)
-# Events remembered whatever their age: more than the page of latest ones that a host tells of.
+# Events remembered at any age: more than a host has on its page of latest events.
 REMEMBER: Final = 2000
-# Stands for the time of an event that has none.
+# Replaces the time of an event without one.
 _NO_TIME: Final = datetime.min.replace(tzinfo=UTC)
 
 
 class Memory:
-    """Which events were handed on. No I/O."""
+    """The events that were yielded already. No I/O."""
 
     def __init__(self) -> None:
         self._seen: OrderedDict[tuple[datetime, int], None] = OrderedDict()
         self._newest: datetime | None = None
 
     def fresh(self, found: Iterable[vim25.Event]) -> list[vim25.Event]:
-        """Return those that were not handed on, oldest first, and remember them."""
+        """Return and remember the events that were not yielded yet, oldest first."""
         news = []
         for event in sorted(found, key=_identity):
             identity = _identity(event)
@@ -63,7 +63,7 @@ class Memory:
         return news
 
     def resume_from(self) -> datetime | None:
-        """Return where a new cursor must begin; None if nothing was handed on."""
+        """Return the start time of a new cursor; None if nothing was yielded."""
         if self._newest is None:
             return None
         return self._newest - SLACK if self._newest - _NO_TIME > SLACK else _NO_TIME
@@ -78,9 +78,9 @@ class Memory:
 
 
 def _identity(event: vim25.Event) -> tuple[datetime, int]:
-    """Return when an event was created and its key, in a form that always compares.
+    """Return an event's creation time and key in a form that always compares.
 
-    A reply may lack either, and a host may leave out the time zone where it means UTC.
+    A reply may lack either, and a host may omit the time zone if it means UTC.
     """
     moment: datetime | None = event.createdTime
     if moment is None:
@@ -92,9 +92,9 @@ def _identity(event: vim25.Event) -> tuple[datetime, int]:
 
 
 class Events(Stream[vim25.Event]):
-    """What `events` returns: ``async for event in events(...)``.
+    """The iterator that `events` returns: ``async for event in events(...)``.
 
-    Leaving the loop gives back what is on the host; see `Stream`.
+    Leaving the loop destroys the cursor on the host; see `Stream`.
     """
 
     def __init__(
@@ -129,11 +129,11 @@ class Events(Stream[vim25.Event]):
             await asyncio.sleep(delay)
 
     async def _read(self, memory: Memory, policy: PollPolicy) -> AsyncGenerator[vim25.Event, None]:
-        """Yield events until what is on the server is gone, or all are read and none is waited for."""
+        """Yield events until the cursor is lost, or until the last one if `follow` is off."""
         begin = self._since
         resumed = memory.resume_from()
         if resumed is not None and (begin is None or resumed > begin):
-            begin = resumed  # never before `since`: what lies there was not asked for
+            begin = resumed  # never before `since`, the start of the requested events
         async with (
             _history(self._context, _from(self._spec, begin)) as history,
             open_updates(self._context) as updates,
@@ -150,8 +150,8 @@ class Events(Stream[vim25.Event]):
                     policy.progressed()
                     for event in memory.fresh(page):
                         yield event
-                # Some hosts' cursors stop at the end that they began with; the page that woke us
-                # has what they leave out.
+                # Cursors of some hosts stop at the end of the history that they started with; the
+                # page that woke us has the events after it.
                 for event in memory.fresh(latest):
                     yield event
                 if not self._follow:
@@ -181,16 +181,17 @@ def events(
     since: datetime | None = None,
     follow: bool = True,
 ) -> Events:
-    """Read events, oldest first, and go on with new ones as they happen.
+    """Iterate over events, oldest first, and then over new ones as they happen.
 
-    None is lost and none comes twice, across lost connections and sessions too. The host is
-    asked again only when what it gave has been taken.
+    No event is lost or repeated, even across lost connections and sessions. The host is asked for
+    more only after all its events were consumed.
 
     Args:
-        spec: Which events; None is all. Its `time.beginTime` is used if `since` is None.
-        since: Events from that time on, by the host's clock, with a time zone; None is all that
-            the host still has.
-        follow: Whether to wait for new events; if not, it ends with the last one there is.
+        spec: Filter of the events; None selects all. Its `time.beginTime` is used if `since` is
+            None.
+        since: Start time, by the host's clock, with a time zone; None selects all that the host
+            still has.
+        follow: Whether to wait for new events; if not, the iterator ends with the last one.
 
     Raises:
         UsageError: `since` has no time zone.
@@ -218,7 +219,7 @@ async def _next(history: vim25.EventHistoryCollector) -> list[vim25.Event]:
     try:
         return await history.ReadNextEvents(PAGE)
     except OutcomeUnknownError as lost:
-        # Where the cursor stands now nobody knows.
+        # The cursor's position is unknown now.
         raise GoneError(lost) from lost
 
 
@@ -226,7 +227,7 @@ async def _next(history: vim25.EventHistoryCollector) -> list[vim25.Event]:
 async def _history(
     context: Context, spec: vim25.EventFilterSpec
 ) -> AsyncIterator[vim25.EventHistoryCollector]:
-    """Own a cursor over the host's events, at the oldest that fits."""
+    """Own a cursor over the host's events, positioned at the oldest match."""
     manager = context.content.eventManager
     if manager is None:
         raise NotFoundError(
@@ -238,7 +239,7 @@ async def _history(
     )
     history = context.bind(made)
     try:
-        # Documented as where a new one begins; said all the same, since not all hosts keep to it.
+        # Documented as the initial position; set explicitly, since some hosts deviate.
         await history.RewindCollector()
         yield history
     finally:

@@ -1,8 +1,8 @@
 r"""Inventory paths, as `/DC/vm/web/web-1`: of many objects at once, and back to the objects.
 
-Names on the wire have `/`, `\` and `%` escaped as `%2f`, `%5c` and `%25`. An `InventoryPath` keeps
+On the wire, names have `/`, `\` and `%` escaped as `%2f`, `%5c` and `%25`. An `InventoryPath` keeps
 them so, and FindByInventoryPath accepts it. It does not contain the root folder's name. A pattern
-is an ordinary `str`; the two types keep a machine named `web[1]` apart from the pattern `web[1]`.
+is an ordinary `str`; the two types distinguish a machine named `web[1]` from the pattern `web[1]`.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ __all__ = ["Found", "InventoryPath", "escape", "find", "paths_of", "unescape"]
 
 Key = tuple[str, str]
 
-# Starts that are named one by one in a request; beyond that a ListView has them, so that the
-# request stays small and the calls as few.
+# Up to this many start objects are listed in the request itself; for more, a ListView holds them,
+# so that the request stays small and the number of calls low.
 FEW: Final = 20
 DEEPEST: Final = 64
 
-# What each type has below it. Together with the leaves these are all types of the inventory, and
-# no object fits two of them.
+# The children of each type. Together with the leaves these are all types of the inventory; no
+# object has two of these types.
 CHILDREN: Final = {
     "Folder": ("childEntity",),
     "Datacenter": ("vmFolder", "hostFolder", "datastoreFolder", "networkFolder"),
@@ -62,7 +62,7 @@ BELOW: Final = Traversal(
     tuple(Hop(kind, path) for kind, paths in CHILDREN.items() for path in paths)
 )
 
-# Where a bare name of a type is looked for.
+# The folders in which a bare name of a type is searched.
 HOMES: Final[tuple[tuple[type[vim25.ManagedObject], str], ...]] = (
     (vim25.VirtualMachine, "vm"),
     (vim25.HostSystem, "host"),
@@ -88,7 +88,7 @@ class InventoryPath(str):
     __slots__ = ()
 
     def __new__(cls, path: str) -> Self:
-        """Return `path`, checked."""
+        """Validate and return `path`."""
         if not path.startswith("/") or "//" in path or (path != "/" and path.endswith("/")):
             raise InvalidPathError(
                 f"an inventory path begins with / and has no empty part, got {printable(path)!r}",
@@ -105,7 +105,7 @@ class InventoryPath(str):
 
 
 class Found(Struct, frozen=True):
-    """An object of the inventory and a path to it."""
+    """An object of the inventory, with a path to it."""
 
     path: InventoryPath
     obj: Any
@@ -115,12 +115,12 @@ class Found(Struct, frozen=True):
 
 
 def escape(name: str) -> str:
-    """Return a name as one part of a path."""
+    """Return a name in its escaped form, as one part of a path."""
     return name.replace("%", "%25").replace("/", "%2f").replace("\\", "%5c")
 
 
 def unescape(part: str) -> str:
-    """Return the name that one part of a path stands for."""
+    """Return the name of one escaped part of a path."""
     return _ESCAPE.sub(lambda match: chr(int(match[1], 16)), part)
 
 
@@ -131,10 +131,11 @@ _ESCAPE: Final = re.compile(r"%(2[fF]|5[cC]|25)")
 async def paths_of(
     context: Context, objects: Iterable[vim25.ManagedObject]
 ) -> list[InventoryPath | None]:
-    """Return the inventory path of each object, in a number of calls that does not grow with them.
+    """Return the inventory path of each object; the number of calls is independent of their number.
 
-    (Before API 4.1 it does with those that are gone.) None for an object that is gone, or whose
-    ancestors this user may not all read. Cancelling leaves nothing behind on the host.
+    (Before API 4.1 it grows with the number of deleted objects.) The path is None for an object
+    that is gone or has an ancestor that this user may not read. Cancelling leaves nothing behind on
+    the host.
     """
     wanted = list(objects)
     if not wanted:
@@ -179,27 +180,27 @@ def _path(
 
 
 def _part(name: str) -> str:
-    # Servers escape; one that does not must not make two parts of one name.
+    # Servers escape names; an unescaped one must not become two parts.
     return name.replace("/", "%2f").replace("\\", "%5c")
 
 
 async def find(
     context: Context, pattern: str, kind: type[vim25.ManagedObject] = vim25.ManagedEntity
 ) -> list[Found]:
-    r"""Return the objects whose inventory path matches `pattern`, in a call for each of its levels.
+    r"""Return the objects whose inventory path matches `pattern`, in one call per level.
 
     An `InventoryPath` matches the objects with exactly that path, whatever characters it has.
 
-    Any other `str` is a pattern: ``await find(context, "/*/vm/web-*")``. In a part of the path `*` stands for anything, `?` for
-    one character, `[a-c]` and `[^a-c]` for one of these or none of them, `\` takes the next
-    character as it is; `**` (or `...`) as a part stands for any number of levels. A `/` in a
-    name is written `%2f`.
+    Any other `str` is a pattern: ``await find(context, "/*/vm/web-*")``. In a part of the path `*`
+    matches any text, `?` one character, `[a-c]` and `[^a-c]` one of these or none of them, and `\`
+    takes the next character literally; `**` (or `...`) as a part matches any number of levels. A
+    `/` in a name is written `%2f`.
 
-    A pattern without a leading `/` begins at the folder where each datacenter keeps objects of
-    `kind`: `find(context, "a/web-*", vim25.VirtualMachine)` is `/*/vm/a/web-*`; a bare name is
-    looked for in all levels below. Where `kind` has no such folder it begins at the root.
+    A pattern without a leading `/` starts at the folder of each datacenter for objects of `kind`:
+    `find(context, "a/web-*", vim25.VirtualMachine)` is `/*/vm/a/web-*`; a bare name is searched at
+    all levels below. If `kind` has no such folder, it starts at the root.
 
-    Each object comes once, with the first path that leads to it. Cancelling leaves nothing
+    Each object is returned once, with the first path found. Cancelling leaves nothing
     behind on the host.
 
     Raises:
@@ -232,11 +233,11 @@ class _Tree:
         self._context = context
         self._names: dict[Key, str] = {}
         self._below: dict[Key, list[vim25.ManagedObject]] = {}
-        # Those whose children have been read too, so that all names below them are known.
+        # Levels whose children have been read too, so that all names below them are known.
         self._done: set[Key] = set()
 
     async def below(self, level: Sequence[Found], fits: _Fits) -> list[Found]:
-        """Return what is one level below and fits by name."""
+        """Return the children of a level whose names match."""
         unread = {
             item.obj.moref: item.obj
             for item in level
@@ -248,7 +249,7 @@ class _Tree:
         return [item for item in self._steps(level) if fits(item.path.rpartition("/")[2])]
 
     async def all_below(self, level: Sequence[Found]) -> list[Found]:
-        """Return `level` and what is below it, on all levels."""
+        """Return `level` and its descendants at all levels."""
         tops = [item.obj for item in level if not isinstance(item.obj, LEAVES)]
         if tops:
             await self._take_all(tops[0] if len(tops) == 1 else self._context.content.rootFolder)
@@ -267,7 +268,7 @@ class _Tree:
         for item in level:
             for child in self._below.get(item.obj.moref, ()):
                 name = self._names.get(child.moref)
-                if name is not None:  # else not readable by this user, or gone meanwhile
+                if name is not None:  # else not readable by this user, or deleted in between
                     above = "" if item.path == _ROOT else item.path
                     yield Found(InventoryPath(f"{above}/{_part(name)}"), child)
 
@@ -276,7 +277,7 @@ class _Tree:
         return specs + [property_spec(kind, ("name",)) for kind in _leaves(self._context)]
 
     async def _take_all(self, top: vim25.ManagedObject) -> None:
-        """Read all that is below `top`, through a view: servers do that best."""
+        """Read all descendants of `top` through a view, the fastest way for the server."""
 
         @asynccontextmanager
         async def objects() -> AsyncIterator[list[vim25.ObjectSpec]]:
@@ -308,7 +309,7 @@ async def _walk(
     traversal: Traversal,
     properties: list[vim25.PropertySpec],
 ) -> AsyncGenerator[vim25.ObjectContent, None]:
-    """Yield what is read of the starts and of where the traversal leads from them; not of who is gone."""
+    """Yield the readable objects among the starts and their traversal; deleted ones are skipped."""
     while starts:
         try:
             async with aclosing(_walk_once(context, starts, traversal, properties)) as contents:
@@ -316,7 +317,8 @@ async def _walk(
                     yield content
             return
         except vim25.ManagedObjectNotFound as gone:
-            # Hosts before 4.1 refuse the lot for one that is gone, before they tell of any.
+            # Hosts before 4.1 refuse the whole request for one deleted object, before returning
+            # any.
             lost: vim25.ManagedObject | None = gone.obj
             left = [obj for obj in starts if lost is None or obj.moref != lost.moref]
             if lost is None or len(left) == len(starts):
@@ -355,7 +357,8 @@ async def _contents(
     @asynccontextmanager
     async def begin() -> AsyncIterator[vim25.PropertyFilterSpec]:
         async with objects() as specs:
-            # A view that is gone is refused and made anew; a start that is gone leads nowhere.
+            # If the view is lost the call is refused, so create a new one; a deleted start has no
+            # children.
             make = retrieval_spec if any(spec.skip for spec in specs) else filter_spec
             yield make(context, properties, specs)
 
@@ -375,7 +378,7 @@ def _anchored(pattern: str, kind: type[vim25.ManagedObject]) -> str:
 
 
 def _parse(pattern: str) -> list[_Fits | None]:
-    """Return a predicate for each part; None for any number of levels."""
+    """Return a predicate for each part; None stands for any number of levels."""
     text = pattern.strip("/")
     parts: list[_Fits | None] = []
     for part in text.split("/") if text else ():

@@ -1,9 +1,10 @@
-"""NFC leases: the disks of an import or an export, held by a heartbeat, aborted on any failure.
+"""NFC leases: the disks of an import or an export, kept alive by a heartbeat, aborted on any
+failure.
 
-The host gives a lease up after some minutes (`leaseTimeout`) without a sign of life, so a task of
-its own reports progress by the loop's monotonic clock, four times as often as needed, whether
-bytes flow or not. Leaving the context manager completes the lease; any exception and any
-cancellation aborts it, shielded, and then the host removes what was half made.
+The host ends a lease without progress reports after `leaseTimeout`, some minutes. A separate task
+therefore reports progress four times as often as needed, timed by the loop's monotonic clock and
+independent of the transfer. Leaving the context manager completes the lease; any exception or
+cancellation aborts it, shielded, and the host then removes partial objects.
 """
 
 from __future__ import annotations
@@ -51,31 +52,31 @@ __all__ = ["Lease", "LeaseDevice", "open_lease"]
 log = logging.getLogger("vimlib.nfc")
 
 STREAM_OPTIMIZED: Final = "application/x-vnd.vmware-streamVmdk"
-# A quarter of the host's patience, so that three beats may be lost; and never rarer than this.
-_LONGEST_BEAT: Final = 30.0
-# Whatever the host says its patience is.
-_SHORTEST_BEAT: Final = 0.5
-_LAST_CALL: Final = 15.0
+# Upper bound of the interval, normally a quarter of the lease timeout so that three may be lost.
+_MAX_INTERVAL: Final = 30.0
+# Lower bound of the interval, for any timeout that the host reports.
+_MIN_INTERVAL: Final = 0.5
+_CLOSE_SECONDS: Final = 15.0
 _DONE: Final = frozenset({200, 201, 204})
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseDevice:
-    """One file of a lease: where its bytes go or come from."""
+    """One file of a lease, with the URL of its transfer."""
 
     key: str
     import_key: str
-    """Of an import: the key of the item in the spec, as the descriptor names it."""
+    """In an import: the key of the item in the spec, as the descriptor names it."""
     address: Address
     target: str
     trust: Trust | None
     is_disk: bool
     size: int | None
-    """Bytes, of an export where the host knows it."""
+    """Bytes; in an export, if the host knows them."""
 
     @property
     def ours(self) -> bool:
-        """Whether it is on the server that we are logged in to, by its own certificate."""
+        """Whether the file is on the connected server, which its own certificate identifies."""
         return self.trust is None
 
     def __str__(self) -> str:
@@ -95,15 +96,15 @@ class Lease:
     ) -> None:
         self.lease = lease
         self.info = info
-        """What the host says of it: `entity` is the machine, `totalDiskCapacityInKB` its size."""
+        """The host's lease info: `entity` is the machine, `totalDiskCapacityInKB` its size."""
         self.devices = devices
         self.percent = 0
-        """What the heartbeat reports; set it, 0 to 100, as the work goes on."""
+        """The percentage that the heartbeat reports; set it, 0 to 100, during the transfer."""
         self._session = session
         self._transport = transport
 
     def device(self, key: str) -> LeaseDevice:
-        """Return the device of that key or import key. Raises `UsageError`."""
+        """Return the device with that key or import key. Raises `UsageError`."""
         for device in self.devices:
             if key in {device.key, device.import_key}:
                 return device
@@ -120,9 +121,9 @@ class Lease:
         progress: Progress | None = None,
         create: bool = False,
     ) -> None:
-        """Send the bytes of one device: a streamOptimized disk, or with `create` any other file.
+        """Upload one device: a streamOptimized disk, or with `create` any other file.
 
-        `progress` is called after each piece that has left, with its bytes (`vimlib.Progress`).
+        `progress` is called after each piece with the bytes just sent (`vimlib.Progress`).
 
         Raises `TransferRejectedError`, `SourceError`, `TransportError`. Cancelling aborts the
         connection.
@@ -149,10 +150,12 @@ class Lease:
                 raise _rejected("take", device, reply.status, await reply.excerpt())
 
     async def download(self, device: LeaseDevice) -> AsyncIterator[bytes]:
-        """Iterate over the bytes of one device, a disk as streamOptimized; close it when you stop early.
+        """Iterate over the bytes of one device, a disk as streamOptimized; close it if you stop
+        early.
 
-        The host makes the disk's bytes as they go, so their number is not known before and a
-        broken transfer starts anew. Raises `TransferRejectedError`, `TransportError`.
+        The host generates the bytes of a disk during the download, so the size is unknown in
+        advance and a broken transfer restarts from the beginning. Raises `TransferRejectedError`,
+        `TransportError`.
         """
         request = HTTPRequest(
             method="GET", target=device.target, headers=await self._credentials(device)
@@ -166,7 +169,8 @@ class Lease:
                 yield chunk
 
     async def _credentials(self, device: LeaseDevice) -> dict[str, str | Secret]:
-        # The cookie goes to its origin alone; other hosts know the lease by the URL's own secret.
+        # The cookie is sent to its origin only; other hosts recognise the lease by the secret in
+        # the URL.
         if not device.ours:
             return {}
         cookie = await self._session.ensure()
@@ -187,13 +191,13 @@ async def open_lease(
 ) -> AsyncIterator[Lease]:
     """Hold a lease: ``async with client.lease(pool.ImportVApp(spec)) as lease:``.
 
-    `start` is the call that gives it, not awaited yet, so that no cancellation comes between; or a
-    lease. Leaving without an exception completes it; an exception or a cancellation aborts it,
-    shielded.
+    `start` is a lease, or the not yet awaited call that returns one, so that a cancellation cannot
+    lose the lease. Leaving without an exception completes it; an exception or a cancellation aborts
+    it, shielded.
 
     Raises:
-        LeaseError: It did not become ready in `timeout` seconds, failed, or was lost on the way.
-        MethodFault: What the call that starts it raises.
+        LeaseError: The lease was not ready within `timeout` seconds, failed, or ended early.
+        MethodFault: The fault of the call that starts it.
     """
     handle = await _acquire(context, start)
     completed = False
@@ -206,10 +210,10 @@ async def open_lease(
     try:
         info = await _ready(context, handle, timeout)
         lease = Lease(handle, info, _devices(info, transport), session, transport)
-        async with _beating(lease, float(info.leaseTimeout or 300)):
+        async with _heartbeat(lease, float(info.leaseTimeout or 300)):
             yield lease
-        # Shielded: a completion that was sent cannot be told from one that was not by cancelling it.
-        await finish(complete(), what="completing a lease", grace=_LAST_CALL)
+        # Shielded: after a cancellation it is unknown whether the completion was sent.
+        await finish(complete(), what="completing a lease", grace=_CLOSE_SECONDS)
     except BaseException as exc:
         if not completed:
             await finish(_abort(handle, exc), what="aborting a lease")
@@ -262,12 +266,12 @@ async def _ready(
 
 
 def _devices(info: vim25.HttpNfcLeaseInfo, transport: HTTPTransport) -> tuple[LeaseDevice, ...]:
-    """Read the lease's URLs. A host that is not the one connected must come with its digest."""
+    """Read the lease's URLs. A host other than the connected one must come with its digest."""
     found = []
     for item in info.deviceUrl or ():
         try:
             found.append(_device(item, transport))
-        except UsageError as exc:  # what was read here is the host's, not the caller's
+        except UsageError as exc:  # the invalid value is the host's, not the caller's
             raise ProtocolError(
                 f"invalid address or certificate digest in the lease: {exc}"
             ) from None
@@ -281,14 +285,14 @@ def _device(item: vim25.HttpNfcLeaseDeviceUrl, transport: HTTPTransport) -> Leas
     scheme, where, target = match[1], match[2], match[3]
     host = where.rpartition(":")[0] if re.search(r"[^\]]:\d+\Z", where) else where
     address, trust = transport.address, None
-    if host != "*":  # which is "the host you are connected to"
+    if host != "*":  # which means the connected host
         named = parse_address(f"{scheme}://{where}", path="/nfc")
         if (named.netloc, named.scheme) != (address.netloc, address.scheme):
             if not named.tls or not (item.sslThumbprint or item.sslCertificate):
                 raise ProtocolError(
                     f"the lease refers to {named.netloc} without its certificate digest"
                 )
-            # The digest came over a channel that was verified, so SHA-1 will do.
+            # The digest came over a verified channel, so SHA-1 is acceptable.
             pin = (
                 Pin.of_pem(item.sslCertificate)
                 if item.sslCertificate
@@ -308,21 +312,25 @@ def _device(item: vim25.HttpNfcLeaseDeviceUrl, transport: HTTPTransport) -> Leas
 
 
 @asynccontextmanager
-async def _beating(lease: Lease, patience: float) -> AsyncIterator[None]:
-    """Report progress until the block ends. A lease that is lost ends the block with `LeaseError`."""
+async def _heartbeat(lease: Lease, patience: float) -> AsyncIterator[None]:
+    """Report progress until the block ends. If the lease ends early, raise `LeaseError` in the
+    block.
+    """
     try:
         async with asyncio.TaskGroup() as group:
-            beat = group.create_task(_beat(lease, patience), name="vimlib lease heartbeat")
+            task = group.create_task(
+                _send_heartbeats(lease, patience), name="vimlib lease heartbeat"
+            )
             yield
-            beat.cancel()
+            task.cancel()
     except BaseExceptionGroup as exc:
-        # The block's own exception, or the heartbeat's; a group would say no more than its first.
+        # Raise the block's own exception, or the heartbeat's, without the group around it.
         raise exc.exceptions[0] from exc.exceptions[0].__cause__
 
 
-async def _beat(lease: Lease, patience: float) -> None:
+async def _send_heartbeats(lease: Lease, patience: float) -> None:
     loop = asyncio.get_running_loop()
-    pause = max(_SHORTEST_BEAT, min(_LONGEST_BEAT, patience / 4))
+    pause = max(_MIN_INTERVAL, min(_MAX_INTERVAL, patience / 4))
     last = loop.time()
     while True:
         try:
@@ -346,14 +354,14 @@ async def _complete(context: Context, lease: vim25.HttpNfcLease) -> None:
     try:
         await lease.HttpNfcLeaseComplete()
     except OutcomeUnknownError:
-        # The answer was lost; the lease says whether it was done.
+        # The reply was lost; the lease's state shows whether the call was executed.
         if (await get(context, lease, "state")).get("state") != "done":
             raise
 
 
 async def _abort(lease: vim25.HttpNfcLease, reason: BaseException) -> None:
     try:
-        async with asyncio.timeout(_LAST_CALL):
+        async with asyncio.timeout(_CLOSE_SECONDS):
             await lease.HttpNfcLeaseAbort(fault=_as_fault(reason))
     except vim25.ManagedObjectNotFound:
         log.debug("%r no longer exists", lease)

@@ -32,7 +32,7 @@ _SOAP_FAULT: Final = 500
 def tracing(tracer: trace.Tracer | None = None) -> Middleware:
     """Return middleware that makes a client span for every exchange, logins included.
 
-    A fault marks the span as an error by its status alone: what the fault is is known above.
+    A fault only sets the span's error status: the caller gets the fault itself.
     Cancelling ends the span.
     """
     chosen = tracer or trace.get_tracer("vimlib")
@@ -51,7 +51,7 @@ def tracing(tracer: trace.Tracer | None = None) -> Middleware:
             call.method,
             kind=trace.SpanKind.CLIENT,
             attributes=attributes,
-            # An exception's text may hold what a peer sent; the type and the outcome are enough.
+            # An exception's text may contain a peer's data; type and outcome are enough.
             record_exception=False,
             set_status_on_exception=False,
         ) as span:

@@ -1,7 +1,7 @@
-"""What a progress callback is told, the same in uploads, downloads, pushes, spawns and task waits.
+"""Types of progress callbacks, the same in uploads, downloads, pushes, spawns and task waits.
 
-A callback is called on the event loop and must not block. What it returns is ignored; what it raises
-ends the operation.
+A callback is called on the event loop and must not block. Its return value is ignored; an exception
+that it raises ends the operation.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from typing import TypeAlias
 __all__ = ["Progress", "TaskProgress"]
 
 Progress: TypeAlias = Callable[[int], object]
-"""Called with the bytes that have moved since the last call, never with a running total: the sum of all
-calls is the bytes that have moved. Wherever bytes move, a callback is of this kind."""
+"""Called with the number of bytes transferred since the last call, never with a running total.
+Every transfer uses a callback of this type.
+"""
 
 TaskProgress: TypeAlias = Callable[[int | None], object]
-"""Called with the percentage that a task has reached, 0 to 100, or None where the host gives none. A
-host counts no bytes for a task, so this is the one callback that is not a `Progress`."""
+"""Called with the percentage of a task, 0 to 100, or None if the host reports none. A host counts
+no bytes for a task, so this is the only callback that is not a `Progress`.
+"""

@@ -11,9 +11,9 @@ _MASK = "***"
 
 
 class _Revealed(str):
-    """The text of a secret on its way to the wire: a `str` whose `repr` says nothing.
+    """The text of a secret on its way to the wire: a `str` with a masked `repr`.
 
-    Tracebacks that print local variables use `repr`, so that a frame which holds one shows none.
+    Tracebacks that print local variables use `repr`, so they do not show the secret.
     """
 
     __slots__ = ()
@@ -23,7 +23,7 @@ class _Revealed(str):
 
 
 class Secret:
-    """A password, a session cookie or a ticket. `reveal()` gives the text; nothing else does."""
+    """A password, a session cookie or a ticket. Only `reveal()` returns the text."""
 
     __slots__ = ("__text",)
 
@@ -67,10 +67,10 @@ def reveal(value: str | Secret) -> str:
 
 
 def forget_locals(error: BaseException) -> None:
-    """Empty the frames that an error's traceback holds, and those of its causes.
+    """Clear the local variables of all frames in an error's traceback, and in those of its causes.
 
-    For frames that held what came over the wire, where nothing is masked. The lines stay; frames
-    that still run are left as they are.
+    For frames that held unmasked data from the wire. The traceback keeps its lines; frames that are
+    still running are not cleared.
     """
     seen: set[int] = set()
     at: BaseException | None = error

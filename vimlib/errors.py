@@ -110,7 +110,7 @@ Outcome = Literal["not_sent", "refused", "applied", "unknown"]
 def printable(text: str, limit: int = 200) -> str:
     """Return `text` fit for one line of a log: control characters escaped, cut at `limit`.
 
-    What a peer sends is data; unescaped it could forge log lines or drive a terminal.
+    Unescaped text from a peer could forge log lines or control a terminal.
     """
     cut = text[:limit]
     safe = "".join(
@@ -120,7 +120,7 @@ def printable(text: str, limit: int = 200) -> str:
 
 
 class _Shown:
-    """The facts of an error as a template shows them: text escaped, sequences joined."""
+    """An error's fields in the form that its template shows: text escaped, sequences joined."""
 
     __slots__ = ("_error",)
 
@@ -140,9 +140,9 @@ class _Shown:
 class VimlibError(Exception):
     """Base of all errors of this project.
 
-    A class whose message is always the same has it as `_template`, a format string over the
-    error's facts, and is raised with keywords alone. A `hint` of the class may name facts too.
-    Other classes are raised with their message.
+    A class with a fixed message has it as `_template`, a format string over the error's fields, and
+    is raised with keywords only. Its `hint` may name fields too. Other classes are raised with
+    their message.
     """
 
     retryable: bool = False
@@ -193,9 +193,9 @@ class UsageError(VimlibError, ValueError):
     """An argument or the order of calls is invalid; nothing was sent."""
 
     field: str = ""
-    """The argument or part of it that is invalid, as `nics[0].mac`; "" where the message names it."""
+    """The invalid argument or part of it, as `nics[0].mac`; "" if the message names it."""
     wanted: str = ""
-    """What `field` must be."""
+    """The condition that `field` must meet."""
 
 
 class EncodeError(UsageError):

@@ -1,11 +1,11 @@
 """Generate a typed package like `vimlib.vim25` from a WSDL.
 
-May stand here: reading a WSDL and its schemas, laying types out in modules, writing source.
-May not: anything a generated package needs at run time; that is `vimlib.model`.
+This package reads a WSDL and its schemas, assigns types to modules and writes source. Code that a
+generated package needs at run time belongs to `vimlib.model`.
 
-`generate(wsdl, out)` does it all: `read` (lxml) makes `schema` values out of the files,
-`check` has zeep load the same WSDL and compares, `sidecar` adds the facts that a WSDL cannot express,
-`layout` decides which module a type lives in, `emit` writes the modules.
+`generate(wsdl, out)` runs all steps: `read` (lxml) turns the files into `schema` values, `check`
+compares them with zeep's reading of the same WSDL, `sidecar` adds the data that a WSDL cannot
+express, `layout` assigns each type to a module, `emit` writes the modules.
 """
 
 from vimlib.codegen._generate import Generated, generate

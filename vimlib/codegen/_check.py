@@ -1,4 +1,4 @@
-"""Have zeep load the same WSDL and compare the results: an independent second reader."""
+"""Compare the schema with zeep's reading of the same WSDL: an independent second parser."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def check_with_zeep(schema: Schema, path: Path) -> None:
         raise missing_extra("codegen", package="zeep", extra="codegen") from error
     try:
         client = zeep.Client(str(path), settings=zeep.Settings(strict=True, forbid_entities=True))
-    except Exception as error:  # it has no base for all that it raises
+    except Exception as error:  # zeep's exceptions have no common base class
         raise CodegenError(f"zeep cannot read the WSDL: {error}", where=path.name) from error
     seen: dict[str, Any] = {}
     for service in client.wsdl.services.values():

@@ -1,4 +1,4 @@
-"""Write the modules of a package: classes that hold no behaviour."""
+"""Write the modules of a package: data classes without behaviour."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ _WIDTH: Final = 110
 def emit_package(
     schema: Schema, modules: dict[str, list[str]], source: str, refresh: tuple[str, str]
 ) -> dict[str, str]:
-    """Return file name to text of a whole package.
+    """Return a whole package as a map of file name to text.
 
-    `source` names the WSDL, `refresh` the commands that make and that check it.
+    `source` names the WSDL, `refresh` the commands that regenerate and check the package.
     """
     _check_names(schema)
     writer = _Writer(schema, modules, source, refresh)
@@ -51,7 +51,7 @@ def emit_package(
 
 
 def _check_names(schema: Schema) -> None:
-    """Raise `CodegenError` for names that cannot stand in one module, or one class, of Python."""
+    """Raise `CodegenError` for names that collide in a Python module or class."""
     taken: set[str] = set()
     aliases = [f"{name}Value" for name in schema.enums]
     for name in (*schema.types, *schema.enums, *schema.managed, *aliases):
@@ -127,7 +127,7 @@ class _Writer:
         )
 
     def annotation(self, element: Element) -> str:
-        """Return the annotation of a value that is there."""
+        """Return the annotation of a value that is not None."""
         if element.type == "ref":
             word = self.referent(element)
             if word == "Task" and self.generic_task:
@@ -139,7 +139,7 @@ class _Writer:
         return f"list[{word}]" if element.array else word
 
     def referent(self, element: Element) -> str:
-        """Return the class that a reference points to; without a sidecar it is not known."""
+        """Return the class that a reference points to; unknown without a sidecar."""
         return element.referent if element.referent in self.schema.managed else "ManagedObject"
 
     def result(self, operation: Operation) -> str:

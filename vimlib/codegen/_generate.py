@@ -1,4 +1,4 @@
-"""Put the steps together: read, check, lay out, write or compare."""
+"""Run the steps in order: read, check, lay out, write or compare."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BUILTIN = ("nox -s generate", "nox -s generate -- --check")
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """What `generate` did."""
+    """The result of `generate`."""
 
     package: Path
     files: int
@@ -36,12 +36,12 @@ class Generated:
 def generate(
     wsdl: Path, out: Path, *, sidecar: Path | None = None, check: bool = False, source: str = ""
 ) -> Generated:
-    """Make the package `out` from `wsdl`. Blocking; meant for build time.
+    """Generate the package `out` from `wsdl`. Blocking; meant for build time.
 
-    `source` is the name of the WSDL in the header of this project's own package. A sidecar of the
-    same name with the ending `.json` is used without being named. With `check` nothing is written.
-    Raises `CodegenError` for a WSDL that is not supported, and if `out` holds files that this
-    function did not write or has a name that cannot be imported.
+    `source` is the name of the WSDL in the header of this project's own package. A sidecar with the
+    same name and the suffix `.json` is used automatically. With `check` nothing is written. Raises
+    `CodegenError` for a WSDL that is not supported, and if `out` contains files that this function
+    did not write or has a name that cannot be imported.
     """
     name = out.resolve().name
     if not name.isidentifier() or keyword.iskeyword(name):

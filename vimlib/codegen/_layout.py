@@ -1,8 +1,8 @@
-"""Decide which module of the package each type lives in.
+"""Assign each type to a module of the package.
 
-Areas are the API's own: `vim.vm.device.VirtualDisk` lives in `_vm_device`. Their modules are
-private: the package exports every type. Areas whose classes
-derive from each other's are put together, since modules must import in one direction.
+The areas are the API's own: `vim.vm.device.VirtualDisk` is in `_vm_device`. Their modules are
+private: the package exports every type. Areas whose classes derive from each other's share one
+module, since imports must not be circular.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ _ONE_AREA = "_types"
 
 
 def _area(origin: str) -> str:
-    """Return the module for a dotted origin: its lower-case parts, without the root where there is more."""
+    """Return the module for a dotted origin: its parts in lower case, without the root if there are
+    more.
+    """
     parts = []
     for part in origin.split(".")[:-1]:
         if not part[:1].islower():
@@ -34,14 +36,16 @@ def _area(origin: str) -> str:
 
 
 def bases(schema: Schema) -> dict[str, str | None]:
-    """Return the base of every class that will be written."""
+    """Return the base class of every generated class."""
     return {n: t.base for n, t in schema.types.items()} | {
         n: m.base for n, m in schema.managed.items()
     }
 
 
 def lay_out(schema: Schema) -> dict[str, list[str]]:
-    """Return module name to the names of its types, each behind its base; modules sorted."""
+    """Return a map of module name to the names of its types, each after its base; modules
+    sorted.
+    """
     items: list[Enum | DataType | ManagedType] = [
         *schema.enums.values(),
         *schema.types.values(),
@@ -71,7 +75,7 @@ def lay_out(schema: Schema) -> dict[str, list[str]]:
 
 
 def _two_way(home: dict[str, str], base_of: dict[str, str | None]) -> tuple[str, str] | None:
-    """Return two areas that (through others or not) derive from each other, the shorter name first."""
+    """Return two areas that derive from each other, directly or not, the shorter name first."""
     needs: dict[str, set[str]] = {}
     for name, base in base_of.items():
         if base in home and home[name] != home[base]:

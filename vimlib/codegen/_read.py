@@ -1,9 +1,9 @@
 """Read a WSDL and the schemas that it includes, with lxml.
 
-Understood is the document/literal dialect that SOAP services of the vSphere kind speak: named
+It supports the document/literal dialect of SOAP services like vSphere's: named
 complex types with sequences, choices and extension, qualified elements, restrictions of simple
-types, enumerations of texts, one part a message. What lies outside raises `CodegenError` with the
-place, rather than a package that would not work. Only local files are read: an import from the
+types, enumerations of texts, one part a message. Anything else raises `CodegenError` with its
+location instead of generating a broken package. Only local files are read: an import from the
 network is refused.
 """
 
@@ -99,7 +99,9 @@ class _Reader:
                 self._schema(schema, path, "")
 
     def _schema(self, schema: etree._Element, path: Path, around: str) -> None:
-        """Add a schema and those that it includes; `around` is the namespace of who includes it."""
+        """Add a schema and those that it includes; `around` is the namespace of the including
+        schema.
+        """
         target = schema.get("targetNamespace") or around
         beside = {f"{XSD}annotation", f"{XSD}import"}
         if any(node.tag not in beside for node in schema):
@@ -127,7 +129,7 @@ class _Reader:
                 self._schema(self._parse(other), other, inside)
 
     def index(self) -> Iterator[tuple[str, etree._Element]]:
-        """Yield the named enumerations and complex types, and remember all else that has a name."""
+        """Yield the named enumerations and complex types, and index all other named items."""
         for schema in self.schemas:
             for node in schema:
                 name = node.get("name")
@@ -151,7 +153,7 @@ class _Reader:
             yield from ((n.get("name", ""), n) for n in schema if n.get("name"))
 
     def _numbers(self, node: etree._Element, name: str) -> None:
-        """Take a simple type that enumerates anything but texts for what it restricts."""
+        """Replace a simple type that enumerates non-strings by the type that it restricts."""
         restriction = node.find(f"{XSD}restriction")
         if restriction is not None and name not in self.simple:
             base = self.type_of(restriction.get("base", ""), restriction, name)
@@ -163,7 +165,7 @@ class _Reader:
     ) -> str:
         """Resolve a QName in the scope of `node` to a primitive or a type name.
 
-        `line` are the simple types on the way.
+        `line` lists the simple types already visited.
         """
         prefix, _, local = qname.rpartition(":")
         uri = node.nsmap.get(prefix or None)
@@ -182,7 +184,7 @@ class _Reader:
         return self.type_of(restriction.get("base", ""), restriction, local, (*line, local))
 
     def fields(self, node: etree._Element, where: str) -> tuple[str | None, tuple[Element, ...]]:
-        """Return base and own fields of a complex type."""
+        """Return the base and the own fields of a complex type."""
         base = None
         content = node
         for name in ("attribute", "simpleContent", "group", "any"):
@@ -201,7 +203,7 @@ class _Reader:
         return base, tuple(f for f in found if f.name not in _HIDDEN)
 
     def _group(self, group: etree._Element, where: str, optional: bool) -> Iterator[Element]:
-        """Yield the elements of a sequence or choice, those of the groups inside of it too."""
+        """Yield the elements of a sequence or choice, including those of nested groups."""
         if group.tag not in (f"{XSD}sequence", f"{XSD}all", f"{XSD}choice"):
             raise CodegenError(f"{etree.QName(group).localname} is not supported", where=where)
         if group.get("maxOccurs", "1") != "1":
@@ -302,7 +304,7 @@ class _Reader:
         return found
 
     def _global(self, qname: str, where: str) -> etree._Element:
-        """Return the element of the schemas' top level that `qname` refers to."""
+        """Return the top-level element that `qname` refers to."""
         found = self.elements.get(qname.rpartition(":")[2])
         if found is None:
             raise CodegenError(f"unknown element: {qname}", where=where)
@@ -337,7 +339,7 @@ class _Reader:
 
 
 def _beside(path: Path, location: str) -> Path:
-    """Return the file that the one at `path` refers to as `location`."""
+    """Return the file that `location` names, relative to the file at `path`."""
     if "://" in location:
         raise CodegenError(
             f"remote schemas are not fetched: {location}", hint="Store it in the WSDL's folder."
@@ -384,7 +386,7 @@ def read_wsdl(path: Path) -> Schema:
 
 
 def _check_names(schema: Schema) -> None:
-    """Raise `CodegenError` for a type that is mentioned and not there, or its own ancestor."""
+    """Raise `CodegenError` for a type that is undefined or its own ancestor."""
     known = schema.types.keys() | schema.enums.keys() | PRIMITIVES
     for name, data in schema.types.items():
         line = [name]
@@ -407,7 +409,7 @@ def _check_types(elements: tuple[Element, ...], known: Collection[str], where: s
 
 
 def _mark_faults(schema: Schema) -> None:
-    """Faults are what operations declare as such, and their bases and subtypes."""
+    """Mark as faults the types that operations declare as such, and their bases and subtypes."""
     faults = {f for o in schema.operations.values() for f in o.faults}
     for name in list(faults):
         base = schema.types[name].base
@@ -422,7 +424,7 @@ def _mark_faults(schema: Schema) -> None:
 
 
 def _drop_arrays(schema: Schema) -> None:
-    """ArrayOfX carries no class: it is a list, unless a field has it as its own type."""
+    """Remove ArrayOfX classes: such a type is a list, unless a field has it as its own type."""
     used = {f.type for t in schema.types.values() for f in t.fields}
     used |= {t.base for t in schema.types.values() if t.base}
     used |= {

@@ -1,4 +1,4 @@
-"""The content of a WSDL, as plain values: types, enumerations, operations, in the schema's order."""
+"""The content of a WSDL as plain values: types, enumerations, operations, in the schema's order."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["CodegenError", "DataType", "Element", "Enum", "ManagedType", "Operat
 
 
 class CodegenError(UsageError):
-    """The WSDL has something that no package can be made from; names the item and its place."""
+    """The WSDL has a construct that is not supported; the error names the item and its location."""
 
     where: str = ""
 
@@ -92,7 +92,7 @@ class Schema:
     operations: dict[str, Operation] = field(default_factory=dict)
     managed: dict[str, ManagedType] = field(default_factory=dict)
     fault_elements: dict[str, str] = field(default_factory=dict)
-    """Element to type of the faults that do not travel as `NAME` or `NAMEFault`."""
+    """Element name to type name of the faults that are not named `NAME` or `NAMEFault`."""
     versions: tuple[str, ...] = ()
     digest: str = ""
     """SHA-256 over the files that were read."""

@@ -1,4 +1,4 @@
-"""Facts that a WSDL cannot express: managed types, whose methods are whose, results of tasks, versions.
+"""Data that a WSDL cannot express: managed types, their methods, task results, versions.
 
 `wsdl/README.md` describes the format of the file. A WSDL without one gives a single service
 class and no versions.
@@ -82,7 +82,7 @@ def _method(schema: Schema, owner: str, facts: dict[str, Any]) -> None:
 
 
 def add_service(schema: Schema) -> None:
-    """Make one class of all operations, for a WSDL that has no sidecar."""
+    """Make one class of all operations, for a WSDL without a sidecar."""
     taken = schema.types.keys() | schema.enums.keys()
     name = attribute_name(schema.service)
     name = f"{name}Service" if name in taken else name

@@ -50,9 +50,8 @@ def run(tokens: list[str]) -> int:
 
     SIGINT, SIGTERM and SIGHUP cancel the command, which then rolls back unfinished work.
     """
-    output = Output(
-        json="--json" in tokens, verbose=bool({"-v", "--verbose"} & set(tokens))
-    )  # defaults until the arguments are parsed
+    # Until the arguments are parsed.
+    output = Output(json="--json" in tokens, verbose=bool({"-v", "--verbose"} & set(tokens)))
     # Some daemons start programs with closed streams.
     sys.stdout = sys.stdout or _nowhere()
     sys.stderr = sys.stderr or _nowhere()

@@ -18,7 +18,7 @@ from tests.rig.cancel import cancel_everywhere
 from tests.rig.leaks import leakcheck
 from vimlib import vim25
 from vimlib._client import Client
-from vimlib._nfc import Lease, _beating, _devices
+from vimlib._nfc import Lease, _devices, _heartbeat
 from vimlib._tls import TLS
 from vimlib._transport import HTTPTransport
 from vimlib.errors import (
@@ -229,7 +229,7 @@ def test_row_59_69_the_heartbeat_keeps_its_own_time() -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
         lease = fake_lease(lambda percent: times.append(loop.time()))
-        async with _beating(lease, 60):
+        async with _heartbeat(lease, 60):
             await asyncio.sleep(3600)
 
     clock.run(main())
@@ -250,7 +250,7 @@ def test_row_59_a_beat_that_fails_is_survived_and_one_that_always_fails_is_not()
             if not good(beats):
                 raise lost
 
-        async with _beating(fake_lease(beat), 60):
+        async with _heartbeat(fake_lease(beat), 60):
             await asyncio.sleep(600)
         return beats
 
@@ -265,7 +265,7 @@ def test_a_host_without_patience_is_not_flooded(patience: float) -> None:
     beats: list[int] = []
 
     async def main() -> None:
-        async with _beating(fake_lease(beats.append), patience):
+        async with _heartbeat(fake_lease(beats.append), patience):
             await asyncio.sleep(10)
 
     clock.run(main())
@@ -287,7 +287,7 @@ def test_a_beat_that_hangs_is_not_waited_for() -> None:
             "Lease",
             SimpleNamespace(lease=SimpleNamespace(HttpNfcLeaseProgress=progress), percent=0),
         )
-        async with _beating(lease, 100):
+        async with _heartbeat(lease, 100):
             await asyncio.sleep(500)
 
     clock.run(main())
