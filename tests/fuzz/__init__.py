@@ -1,1 +1,1 @@
-"""Programs that look for trouble for as long as they are let: `nox -s fuzz`, or `python -m tests.fuzz.NAME`."""
+"""Fuzzers that run for a given number of cases: `nox -s fuzz`, or `python -m tests.fuzz.NAME`."""

@@ -1,12 +1,12 @@
-"""The compiled decoder against the pure one, on replies that went through a mutator.
+"""Compare the compiled decoder with the pure one on mutated replies.
 
     python -m tests.fuzz.codec [--mutations 1000000] [--seed 0] [--sanitize] [--alone] [--json]
 
-Both get the same bytes in the same pieces. They must agree: equal objects of the same types, or an
-error of the same class at the same path, line and column. For half of the replies the compiled one has just read
-another that begins with the same bytes, which it remembers. `--sanitize` compiles the decoder with the address and the
-undefined-behaviour sanitizer and runs under them; a report of theirs ends the process. What differs
-is printed with the seed that makes it, and the exit code is 1.
+Both read the same bytes in the same pieces. They must agree: equal objects of the same types, or an
+error of the same class at the same path, line and column. For half of the cases the compiled decoder
+has first read another reply with the same beginning, which it caches. `--sanitize` compiles the decoder with the
+address and the undefined-behaviour sanitizer and runs under them; a sanitizer report ends the
+process. A disagreement is printed with its seed, and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "vimlib" / "soap" / "_accel.pyx"
 RECORDED = ROOT / "tests" / "unit" / "soap" / "recorded"
 PLACE = re.compile(r"line \d+, column \d+")  # in the message of an error about malformed XML
-LONGEST = 6000  # bytes of a seed; a short one has every construct and takes less time
+LONGEST = 6000  # bytes of a seed reply; a short one has every construct and takes less time
 
 Sample = tuple[Any, bytes]
 
 
 def seeds(rng: random.Random) -> list[Sample]:
-    """Return methods with replies to them: recorded ones, made ones of all kinds of types, faults."""
+    """Return methods with their replies: recorded ones, generated ones of all types, faults."""
     found: list[Sample] = []
     for file in sorted(RECORDED.glob("*.xml")):
         body = file.read_bytes()
@@ -73,7 +73,7 @@ def seeds(rng: random.Random) -> list[Sample]:
 
 
 def outcome(decoder: Any, body: bytes, cuts: list[int]) -> tuple[str, Any]:
-    """Return what a decoder makes of the pieces: a result, or an error."""
+    """Return a decoder's outcome for the pieces: a result, or an error."""
     try:
         for start, end in zip([0, *cuts], [*cuts, len(body)], strict=True):
             decoder.feed(body[start:end])
@@ -85,7 +85,7 @@ def outcome(decoder: Any, body: bytes, cuts: list[int]) -> tuple[str, Any]:
 
 
 def parts(value: Any) -> dict[str, Any] | None:
-    """Return what a value is made of; None for a leaf."""
+    """Return the parts of a value; None for a leaf."""
     if isinstance(value, list | tuple):
         return {f"[{at}]": item for at, item in enumerate(value)}
     if isinstance(value, ManagedObject):
@@ -98,7 +98,7 @@ def parts(value: Any) -> dict[str, Any] | None:
 
 
 def difference(one: Any, other: Any, path: str = "") -> str:
-    """Return where two results differ, types included; "" if nowhere."""
+    """Return where two results differ, including their types; "" if they are equal."""
     inside, inside_other = parts(one), parts(other)
     if type(one) is not type(other):
         return f"{path}: {one!r} and {other!r}"
@@ -128,20 +128,20 @@ def disagreement(pure: tuple[str, Any], fast: tuple[str, Any]) -> str:
 
 
 class Case(Struct, frozen=True):
-    """One mutated reply and how it is fed."""
+    """One mutated reply and the pieces in which it is fed."""
 
     method: Any
     body: bytes
     cuts: list[int]
     before: bytes = b""
-    """A reply that the compiled decoder reads before it, so that it remembers how that begins."""
+    """A reply that the compiled decoder reads first, so that it caches the beginning."""
 
 
 BEHIND = (b"\n", b" \r\n", b"<!-- -->", b"<?pi?>", b"x", b"<a/>", b"</a>", b"<")
 
 
 def beginning(body: bytes) -> int:
-    """Return where the content of a reply begins: behind the start tag of the Body's child."""
+    """Return where the content of a reply starts: after the start tag of the Body's child."""
     at = 0
     for part in tokens(body):
         at += len(part)
@@ -151,11 +151,11 @@ def beginning(body: bytes) -> int:
 
 
 def known_case(method: Any, body: bytes, rng: random.Random) -> Case:
-    """Return a case whose beginning is remembered: whole, and changed behind it."""
+    """Return a case with a cached beginning: unchanged, and mutated after it."""
     mutator = Mutator(rng)
     before = mutator.mutate(body) if rng.random() < 0.4 else body
     at, end = beginning(before), len(before)
-    if rng.random() < 0.7:  # what stands behind the content stays as it is, too
+    if rng.random() < 0.7:  # the end behind the content stays unchanged too
         for _ in range(3):
             end = max(at, before.rfind(b"</", 0, end))
     body = before[:at] + mutator.mutate(before[at:end]) + before[end:]
@@ -183,16 +183,16 @@ def make_case(samples: list[Sample], seed: str) -> Case:
 def read_fast(
     accelerated: type[PureDecoder[Any]], case: Case, **options: Any
 ) -> tuple[tuple[str, Any], bool]:
-    """Return what the compiled decoder makes of a case, and whether what it remembers sufficed.
+    """Return the compiled decoder's outcome of a case, and whether the cached beginning sufficed.
 
-    It remembers the reply before it alone, so that a case means the same whatever came earlier.
+    It caches only the previous reply, so that a case does not depend on earlier ones.
     """
     tables_of(BINDING).beginnings.clear()
     if case.before:
         outcome(accelerated(case.method, **options), case.before, [])
     decoder = accelerated(case.method, **options)
     found = outcome(decoder, case.body, case.cuts)
-    # A reply that was read in the long way has left its parser behind.
+    # After the slow path the decoder still has its parser.
     return found, found[0] == "result" and decoder._message is None
 
 
@@ -204,9 +204,9 @@ def run(
     *,
     alone: bool = False,
 ) -> dict[str, Any]:
-    """Compare the two on that many mutations; `report` is told each disagreement.
+    """Compare the two decoders on that many mutations; `report` is called with each disagreement.
 
-    `alone` leaves the pure decoder out: what the sanitizers look for needs no second opinion.
+    `alone` skips the pure decoder: sanitizers need no comparison.
     """
     samples = seeds(random.Random(seed))
     outcomes: Counter[str] = Counter()
@@ -279,7 +279,7 @@ def load(library: Path | None) -> type[PureDecoder[Any]]:
 
 
 def sanitized(arguments: list[str]) -> int:
-    """Run this program again in a process with a decoder that the sanitizers watch."""
+    """Run this program again in a process with a sanitized decoder."""
     with tempfile.TemporaryDirectory() as name:
         flags = [
             "-O1",
@@ -296,7 +296,7 @@ def sanitized(arguments: list[str]) -> int:
         ]
         environment = os.environ | {
             "LD_PRELOAD": " ".join(runtime),
-            # CPython's own arenas would hide a read beyond an object from the sanitizer.
+            # CPython's arenas would hide a read beyond an object from the sanitizer.
             "PYTHONMALLOC": "malloc",
             "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1",
             "VIMLIB_SOAP_BACKEND": "pure",

@@ -1,4 +1,4 @@
-"""Changes to a reply that keep much of its structure, drawn from a seeded source."""
+"""Mutations of a reply that keep much of its structure, from a seeded random generator."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def tokens(body: bytes) -> list[bytes]:
 
 
 def extent(parts: list[bytes], at: int) -> int:
-    """Return where the element that starts at token `at` ends; `at + 1` if none starts there."""
+    """Return the end of the element that starts at token `at`; `at + 1` if none starts there."""
     level = 0
     for end in range(at, len(parts)):
         part = parts[end]
@@ -62,7 +62,7 @@ def extent(parts: list[bytes], at: int) -> int:
 
 
 class Mutator:
-    """Makes variants of replies."""
+    """Creates variants of replies."""
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
@@ -78,12 +78,12 @@ class Mutator:
         return body
 
     def _at(self, parts: list[bytes], first: int = 0) -> int:
-        # The envelope is at both ends; what matters most is between.
+        # The envelope is at both ends; the interesting part is in the middle.
         low = 4 if len(parts) > 12 and self.rng.random() < 0.9 else first
         return self.rng.randrange(low, max(low + 1, len(parts)))
 
     def _replace(self, body: bytes, kind: bytes) -> tuple[list[bytes], int]:
-        """Return the tokens and the place of one that begins with `kind` (empty: a text)."""
+        """Return the tokens and the index of one that starts with `kind` (empty: a text)."""
         parts = tokens(body)
         for _ in range(20):
             at = self._at(parts)
@@ -137,7 +137,7 @@ class Mutator:
         return b"".join(parts)
 
     def _stretch(self, parts: list[bytes]) -> slice:
-        """Return a few tokens, mostly a whole element."""
+        """Return the range of a few tokens, often of a whole element."""
         if self.rng.random() < 0.8:
             for _ in range(20):
                 at = self._at(parts)
@@ -147,13 +147,13 @@ class Mutator:
         return slice(at, at + self.rng.choice((1, 1, 2, 3)))
 
     def drop(self, body: bytes) -> bytes:
-        """Leave an element or a few tokens away."""
+        """Delete an element or a few tokens."""
         parts = tokens(body)
         del parts[self._stretch(parts)]
         return b"".join(parts)
 
     def double(self, body: bytes) -> bytes:
-        """Repeat an element or a few tokens, there or elsewhere."""
+        """Repeat an element or a few tokens, at the same place or elsewhere."""
         parts = tokens(body)
         stretch = self._stretch(parts)
         copy = parts[stretch]
@@ -170,7 +170,7 @@ class Mutator:
         return b"".join(parts)
 
     def insert(self, body: bytes) -> bytes:
-        """Put something between two tokens."""
+        """Insert a token between two others."""
         parts = tokens(body)
         name = self.rng.choice(NAMES)
         text, attribute = self.rng.choice(TEXTS), self.rng.choice(ATTRIBUTES)
@@ -186,7 +186,7 @@ class Mutator:
         return b"".join(parts)
 
     def wrap(self, body: bytes) -> bytes:
-        """Put an element around a few tokens, now and then a deep nest."""
+        """Wrap an element around a few tokens; sometimes a deep nest."""
         parts = tokens(body)
         at = self._at(parts)
         name = self.rng.choice(NAMES)
@@ -199,7 +199,7 @@ class Mutator:
         return b"".join(parts)
 
     def close_empty(self, body: bytes) -> bytes:
-        """Turn `<a>` into `<a/>`, or back."""
+        """Turn `<a>` into `<a/>`, or the reverse."""
         parts, at = self._replace(body, b"<")
         if at >= 0:
             part = parts[at]
@@ -207,7 +207,7 @@ class Mutator:
         return b"".join(parts)
 
     def space(self, body: bytes) -> bytes:
-        """Put white space between all tags, as a server that indents."""
+        """Insert white space between all tags, as a server that indents."""
         blank = self.rng.choice((b"\n", b"\r\n", b"  ", b"\t", b"<!-- -->"))
         return re.sub(rb">(?=<)", b">" + blank, body)
 
@@ -219,11 +219,11 @@ class Mutator:
         return body[:at] + bytes([self.rng.randrange(256)]) + body[at + 1 :]
 
     def cut(self, body: bytes) -> bytes:
-        """Leave the end away."""
+        """Truncate the end."""
         return body[: self.rng.randrange(len(body) + 1)]
 
     def splice(self, body: bytes) -> bytes:
-        """Leave a stretch away, or repeat it."""
+        """Delete a range, or repeat it."""
         one, other = sorted(self.rng.randrange(len(body) + 1) for _ in range(2))
         other = min(other, one + 400)
         return body[:one] + body[other:] if self.rng.random() < 0.5 else body[:other] + body[one:]

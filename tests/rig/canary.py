@@ -1,4 +1,4 @@
-"""Secrets, looked for wherever a program might show them."""
+"""Secrets, searched for in everything that a program shows."""
 
 from __future__ import annotations
 
@@ -30,12 +30,13 @@ class _Keeper(logging.Handler):
 
 @dataclass
 class Canary:
-    """Everything that was shown."""
+    """Collects all output of a test."""
 
     shown: list[str] = field(default_factory=list)
 
     def look_at(self, *things: Any) -> None:
-        """Keep `str` and `repr` of things; of exceptions the traceback with local variables too."""
+        """Collect `str` and `repr` of objects; of exceptions also the traceback with local
+        variables."""
         for thing in things:
             self.shown += [str(thing), repr(thing), repr(getattr(thing, "__dict__", ""))]
             if isinstance(thing, BaseException):
@@ -43,7 +44,7 @@ class Canary:
                 self.shown.append("".join(full.format()))
 
     def check(self) -> None:
-        """Fail if a secret is among what was shown."""
+        """Fail if the collected output contains a secret."""
         for text in self.shown:
             for secret in ALL:
                 if secret in text:
@@ -55,7 +56,7 @@ class Canary:
 
 @contextmanager
 def canary() -> Iterator[Canary]:
-    """Keep all that is logged, at every level; look for secrets at the end."""
+    """Collect all log records, at every level; check them for secrets at the end."""
     kept = Canary()
     handler = _Keeper(kept.shown)
     root = logging.getLogger()

@@ -1,4 +1,4 @@
-"""A coroutine cancelled, or failed, at each of its suspensions, one run for each."""
+"""Run a coroutine once for each of its suspensions, and cancel or fail it there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Report:
-    """What came of it."""
+    """The results of the cancelled runs."""
 
     suspensions: int
     cancelled: int
@@ -23,7 +23,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Failures:
-    """What came of breaking something at each suspension."""
+    """The results of the runs with an injected failure."""
 
     suspensions: int
     runs: int
@@ -40,7 +40,8 @@ class Failures:
 
 
 class _Counter:
-    """Counts the suspensions of all tasks, and at the k-th cancels the target, or strikes."""
+    """Counts the suspensions of all tasks, and cancels the target or injects a failure at the
+    k-th."""
 
     def __init__(self, at: int | None, strike: Callable[[], None] | None = None) -> None:
         self.at = at
@@ -90,7 +91,7 @@ async def cancel_everywhere(
     """Run `attempt` once to count its suspensions, then once for each, cancelled there.
 
     Suspensions of tasks that it starts count too. `check(k)` runs after each and asserts that
-    nothing is left. `every` takes each n-th only.
+    nothing is left. `every` selects each n-th only.
     """
     loop = asyncio.get_running_loop()
     before = loop.get_task_factory()
@@ -133,8 +134,8 @@ async def fail_everywhere(
 ) -> Failures:
     """Run `attempt` once to count its suspensions, then once for each, with `strike()` there.
 
-    The coroutine stands still while `strike` runs, so what breaks is broken when it goes on. It
-    may succeed all the same, or raise one of `typed`; any other error fails. `check(k, error)` runs after
+    The coroutine is suspended while `strike` runs, so the failure is complete when it resumes. It
+    may still succeed, or raise one of `typed`; any other error fails. `check(k, error)` runs after
     each and asserts that nothing is left.
     """
     loop = asyncio.get_running_loop()

@@ -33,11 +33,11 @@ class Cert:
         return hashlib.new(algorithm, self.der).digest().hex(":").upper()
 
     def server_context(self, *, legacy: bool = False) -> ssl.SSLContext:
-        """Return a context that serves with it; with `legacy`, TLS 1.0 and nothing newer."""
+        """Return a server context with it; with `legacy`, TLS 1.0 and nothing newer."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         if legacy:
             context.set_ciphers("ALL:@SECLEVEL=0")
-            # Setting old versions warns; here they are the point.
+            # Setting old versions warns; here they are intended.
             import warnings
 
             with warnings.catch_warnings():
@@ -63,7 +63,7 @@ def _key(bits: int) -> ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey:
 
 @cache
 def authority() -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-    """Return the one CA of the tests."""
+    """Return the single CA of the tests."""
     key = ec.generate_private_key(ec.SECP256R1())
     now = datetime.now(UTC)
     cert = (
@@ -99,7 +99,7 @@ def authority() -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
 def make(kind: str = "good", serial: int = 0, *, bits: int = 0) -> Cert:
     """Return a certificate: `good`, `self-signed`, `expired`, `future` or `wrong-name`.
 
-    `serial` tells several of one kind apart; `bits` makes an RSA key instead of an elliptic one.
+    `serial` distinguishes several of one kind; `bits` makes an RSA key instead of an elliptic one.
     """
     now = datetime.now(UTC)
     before, after = now - DAY, now + DAY
@@ -116,7 +116,7 @@ def make(kind: str = "good", serial: int = 0, *, bits: int = 0) -> Cert:
         if kind == "wrong-name"
         else [
             x509.DNSName("localhost"),
-            # The second for clients that make an exception of the first.
+            # 127.0.0.2 is for clients that treat 127.0.0.1 specially.
             x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
             x509.IPAddress(ipaddress.ip_address("127.0.0.2")),
         ]

@@ -1,4 +1,4 @@
-"""Event loops whose clocks run only when nobody is busy: hours pass in milliseconds."""
+"""Event loops whose clocks advance only when everything is idle: hours pass in milliseconds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class _Selector(selectors.DefaultSelector):
-    """Waits for no timer: where the loop would sleep, its clock is moved."""
+    """Does not wait for timers: instead of sleeping, it advances the clock of the loop."""
 
     loop: FakeClockLoop
 
@@ -20,7 +20,7 @@ class _Selector(selectors.DefaultSelector):
         if ready or timeout == 0:
             return ready
         if timeout is None:
-            # No timer at all: only a thread or a socket can go on.
+            # No timer is pending: only a thread or a socket can continue.
             return super().select(1.0)
         self.loop.advance(timeout)
         return ready
@@ -39,27 +39,28 @@ class FakeClockLoop(asyncio.SelectorEventLoop):
         return self._now
 
     def advance(self, seconds: float) -> None:
-        """Move the clock; also what a suspended machine looks like."""
+        """Advance the clock; to the loop, a suspended machine looks the same."""
         self._now += seconds
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:
-        """Join the threads, however long it takes: by this clock `timeout` is over at once."""
+        """Join the threads, however long it takes: on this clock `timeout` would expire at once."""
         await super().shutdown_default_executor()
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine under the fake clock, in asyncio's debug mode off since it measures real time."""
+    """Run a coroutine under the fake clock, without asyncio's debug mode, which measures real
+    time."""
     with asyncio.Runner(loop_factory=FakeClockLoop) as runner:
         return runner.run(work)
 
 
-# Real seconds of silence on all sockets before the clock is moved: what one end of a loopback
-# connection has written, the other end's kernel knows at once.
+# Real seconds without activity on any socket before the clock advances: bytes written at one end of
+# a loopback connection reach the kernel of the other end at once.
 _QUIET = 0.005
 
 
 class _Quiet(_Selector):
-    """Moves the clock only when no socket has said anything for a while and no thread works."""
+    """Advances the clock only when no socket was active for a while and no thread works."""
 
     loop: HostedClockLoop
 
@@ -78,7 +79,7 @@ class _Quiet(_Selector):
 class HostedClockLoop(FakeClockLoop):
     """A `FakeClockLoop` for code with real sockets, both ends of which are on this loop.
 
-    Threads are waited for in real time: those of the loop itself, and those that `others` counts.
+    It waits in real time for threads: those of the loop itself, and those that `others` counts.
     """
 
     def __init__(self) -> None:
@@ -90,7 +91,7 @@ class HostedClockLoop(FakeClockLoop):
         selector.loop = self
 
     def busy(self) -> bool:
-        """Tell whether a thread is at work."""
+        """Return whether a thread is working."""
         return self._threads > 0 or self.others() > 0
 
     def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:  # type: ignore[override]

@@ -1,7 +1,7 @@
-"""A small vSphere host on a stage: sessions, a call log, and faults on demand.
+"""A small vSphere host on a stage: sessions, a call log, and injected faults.
 
-It answers what a session needs and a few calls that change something, so that a test can say
-exactly which bytes come back. For machines, files and tasks there is the simulator.
+It supports the calls of a session and a few calls that change something, so that a test can define
+the exact bytes of a reply. For machines, files and tasks there is the simulator.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def service_content(version: str = "8.0.3.0") -> vim25.ServiceContent:
 
 
 class RigHost:
-    """The host's state and what it has seen."""
+    """The host's state and call log."""
 
     def __init__(self, version: str = "8.0.3.0") -> None:
         self.version = version
@@ -62,19 +62,20 @@ class RigHost:
         self.sessions: set[str] = set()
         self.logins = 0
         self.calls: list[str] = []
-        """Wire names of the calls that came, in order; those that a hook swallowed too."""
+        """Wire names of the received calls, in order, including those that a hook intercepted."""
         self.applied: list[str] = []
         """Those that were executed."""
         self.machines: list[str] = []
         self.face: Face = "fault"
         self.cookies: list[str | None] = []
         self.before: dict[str, list[Hook]] = defaultdict(list)
-        """Run before a call is executed; True: the hook has seen to the connection, do no more."""
+        """Runs before a call is executed; True: the hook handled the connection, do nothing
+        more."""
         self.after: dict[str, list[Hook]] = defaultdict(list)
-        """Run after it was executed, before the reply."""
+        """Runs after the execution, before the reply."""
         self.every: Hook | None = None
         self.faults: dict[str, list[Any]] = defaultdict(list)
-        """Faults to answer with instead, used up in order."""
+        """Faults to reply with instead, used up in order."""
         self.stage: Stage | None = None
 
     @property
@@ -83,7 +84,7 @@ class RigHost:
         return self.stage.url
 
     def expire(self, face: Face = "fault") -> None:
-        """End all sessions; calls of theirs are answered with `face` from now on."""
+        """End all sessions; from now on their calls are answered with `face`."""
         self.sessions.clear()
         self.face = face
 
@@ -251,13 +252,13 @@ async def reset(conn: Conn, request: Request) -> bool:
 
 
 async def cut(conn: Conn, request: Request) -> bool:
-    """Close by FIN without a word."""
+    """Cut by FIN without a reply."""
     conn.close()
     return True
 
 
 async def silence(conn: Conn, request: Request) -> bool:
-    """Never answer."""
+    """Never reply."""
     await conn.hold()
     return True
 
@@ -269,7 +270,7 @@ def answer(
     length: int | None = None,
     then_close: bool = True,
 ) -> Hook:
-    """Answer with these bytes and close."""
+    """Reply with these bytes and close."""
 
     async def hook(conn: Conn, request: Request) -> bool:
         await conn.reply(status, body, headers, length=length)
@@ -284,7 +285,7 @@ def answer(
 async def rig_host(
     version: str = "8.0.3.0", *, tls: ssl.SSLContext | Literal["good"] | None = "good"
 ) -> AsyncIterator[RigHost]:
-    """Run a host on loopback, over TLS with the good certificate unless told otherwise."""
+    """Run a host on loopback, by default over TLS with the good certificate."""
     host = RigHost(version)
     context = certs.make("good").server_context() if tls == "good" else tls
     async with stage(host.play, context) as host.stage:

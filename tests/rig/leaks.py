@@ -1,4 +1,4 @@
-"""Descriptors and tasks before and after: what is more afterwards has leaked."""
+"""Compare descriptors and tasks before and after a block; the difference is a leak."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ def descriptors() -> dict[int, str]:
 async def leakcheck(*, settle: float = 2.0) -> AsyncIterator[None]:
     """Fail if the block leaves a socket, a pipe or a task behind."""
     loop = asyncio.get_running_loop()
-    # The default executor's threads are nobody's leak, and their first use makes no descriptor.
+    # The default executor's threads are not a leak, and their first use opens no descriptor.
     fds, tasks = descriptors(), asyncio.all_tasks()
     yield
     end = loop.time() + settle
-    rounds = 0  # a machine that is busy elsewhere takes our time away, not our turns
+    rounds = 0  # a busy machine takes time from us, but not loop iterations
     while True:
         rounds += 1
         more = {fd: what for fd, what in descriptors().items() if fds.get(fd) != what}
         left = asyncio.all_tasks() - tasks - {asyncio.current_task()}
         if not more and not left:
             return
-        gc.collect()  # costs a tenth of a second on our heap, so only where something is left
+        gc.collect()  # takes a tenth of a second on our heap, so only if something is left
         if loop.time() > end and rounds > 50:
             raise AssertionError(f"left behind: descriptors {more}, tasks {left}")
-        await asyncio.sleep(0.01)  # transports close in the loop's own time
+        await asyncio.sleep(0.01)  # transports close in a later loop iteration

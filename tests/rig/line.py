@@ -1,4 +1,4 @@
-"""A line to a server that can be cut at a moment of the test's choosing."""
+"""A TCP forwarder to a server that cuts its connections on command."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.rig.stage import RESET
 
 
 class Line:
-    """Forwards TCP on loopback; it lives on the loop that `start` ran on, its verbs too."""
+    """Forwards TCP on loopback. Use it only on the loop that `start` ran on."""
 
     def __init__(self, port: int) -> None:
         self.port = 0
@@ -35,18 +35,18 @@ class Line:
             await asyncio.wait(list(self._tasks), timeout=1)
 
     def reset(self) -> None:
-        """Reset all connections, now: when this returns, the peers' kernels know."""
+        """Reset all connections at once: on return, the peers' kernels have received the RST."""
         for writer in list(self._writers):
             sock: socket.socket | None = writer.get_extra_info("socket")
             if sock is None or writer.transport.is_closing():
                 continue
-            # Closing is for the transport to do, later; the RST is to leave now.
+            # The transport closes later; the RST must be sent now.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             writer.transport.abort()
             self.struck += 1
 
     def die(self) -> None:
-        """Reset all connections, and from now on every new one."""
+        """Reset all connections, and every new one from now on."""
         self.dead = True
         self.reset()
 
@@ -68,7 +68,7 @@ class Line:
             }
             await asyncio.wait(pumps)
         except OSError:
-            pass  # the server is down: so is the line
+            pass  # the server is down, so the forwarder closes too
         finally:
             for pump in pumps:
                 pump.cancel()
@@ -88,6 +88,6 @@ async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> Non
             sink.write(data)
             await sink.drain()
     except OSError:
-        pass  # one side is gone; the other learns it here
+        pass  # one side closed; closing this side informs the other
     finally:
         sink.close()

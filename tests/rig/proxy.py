@@ -1,8 +1,8 @@
-"""A proxy before a real peer, with a fault for each connection.
+"""A proxy in front of a real peer, with a fault for each connection.
 
-`FaultProxy` forwards TCP as it is, TLS and all: delay, throttle, cut after so many bytes, reset,
-half-close, flip a bit. `editing` ends TLS on both sides, so that a test can see and change what
-is said.
+`FaultProxy` forwards TCP unchanged, including TLS: delay, throttle, cut after a number of bytes,
+reset, half-close, flip a bit. `editing` terminates TLS on both sides, so that a test can read and
+change the plain bytes.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ Edit: TypeAlias = Callable[[Way, bytes], bytes]
 
 @dataclass
 class Fault:
-    """What becomes of one connection. Bytes are those on the wire, TLS included."""
+    """The fault of one connection. Bytes are those on the wire, TLS included."""
 
     way: Way = "down"
     after: int | None = None
-    """Strike after so many bytes of `way`; None: never."""
+    """Apply the fault after this many bytes of `way`; None: never."""
     what: Literal["close", "reset", "half", "hold", "flip"] = "close"
     delay: float = 0.0
-    """Seconds before the connection to the server is made."""
+    """Delay before connecting to the server, in seconds."""
     rate: float | None = None
-    """Bytes a second, each way."""
+    """Bytes per second, each way."""
 
 
 class FaultProxy:
-    """What a proxy has seen; `default` and `queue` say what becomes of new connections."""
+    """A proxy's counters; `default` and `queue` define the faults of new connections."""
 
     def __init__(self, host: str, port: int) -> None:
         self.port = 0
@@ -151,7 +151,7 @@ async def fault_proxy(host: str, port: int) -> AsyncIterator[FaultProxy]:
 async def editing(
     host: str, port: int, edit: Edit, *, tls: ssl.SSLContext, upstream: ssl.SSLContext
 ) -> AsyncIterator[FaultProxy]:
-    """Proxy to a TLS server with `tls` towards the client; `edit` sees all plain bytes."""
+    """Proxy to a TLS server with `tls` towards the client; `edit` receives all plain bytes."""
     proxy = FaultProxy(host, port)
     proxy._edit, proxy._upstream_tls = edit, upstream
     async with _served(proxy, tls):

@@ -1,7 +1,7 @@
-"""A relay of HTTP messages before a real server: what a call's reply becomes is said by method.
+"""A relay of HTTP messages in front of a real server, with a rule per method for its replies.
 
-`proxy` breaks bytes of connections; this one understands enough of HTTP and SOAP to strike at one
-call and leave the others alone. TLS ends here, so all that a client says is seen in plain.
+`proxy` breaks bytes of connections; this one parses enough of HTTP and SOAP to affect one call and
+leave the others alone. TLS ends here, so the relay reads all requests in plain text.
 
 ::
 
@@ -40,16 +40,17 @@ def method_of(request: Request) -> str:
 
 @dataclass
 class Reply:
-    """What a server answered."""
+    """A server's reply."""
 
     status: int
     headers: list[tuple[str, str]]
     body: bytes = field(repr=False)
     length: int | None = None
-    """Content-Length where it is not the body's: of the answer to a HEAD."""
+    """Content-Length if it is not the body's: of the response to a HEAD."""
 
     def raw(self, *, length: int | None = None) -> bytes:
-        """Return it for the wire; `length` lies about its Content-Length, below 0 leaves it out."""
+        """Return its bytes on the wire; `length` fakes the Content-Length, a negative one omits
+        it."""
         lines = [f"HTTP/1.1 {self.status} X"]
         length = self.length if length is None else length
         if length is None or length >= 0:
@@ -60,7 +61,7 @@ class Reply:
 
 @dataclass
 class Rule:
-    """What becomes of some calls of a method."""
+    """The action for some calls of a method."""
 
     method: str
     act: Act
@@ -77,7 +78,7 @@ class Rule:
 
 @dataclass
 class Turn:
-    """One request, and what may be done with it."""
+    """One request, with the possible actions."""
 
     relay: Relay
     conn: Conn
@@ -85,7 +86,7 @@ class Turn:
     method: str
 
     async def forward(self) -> Reply:
-        """Let the server have it, and return the whole reply."""
+        """Forward it to the server and return the whole reply."""
         reply = await self.relay.ask(self.request)
         for name, value in reply.headers:
             if name.lower() == "set-cookie" and (found := _COOKIE.search(value)):
@@ -94,25 +95,26 @@ class Turn:
 
 
 class Relay:
-    """What has passed, and the rules for what is to come."""
+    """The log of forwarded messages, and the rules for later ones."""
 
     def __init__(self, host: str, port: int) -> None:
         self.calls: list[str] = []
-        """Methods in the order in which they came."""
+        """Methods in the order of the requests."""
         self.cookies: set[str] = set()
-        """Values of session cookies that the server gave away."""
+        """Values of session cookies that the server set."""
         self.sent_cookies: list[str] = []
-        """Cookie headers as clients sent them."""
+        """Cookie headers that clients sent."""
         self.rules: list[Rule] = []
         self.stage: Stage
         self._server = host, port
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        # The server is a process of the test's own on loopback.
+        # The server is one of the test's own processes, on loopback.
         self._tls.check_hostname, self._tls.verify_mode = False, ssl.CERT_NONE
         self._front: ssl.SSLContext | None = None
 
     def on(self, method: str, act: Act, *, nth: int = 1, times: int | None = 1) -> Rule:
-        """Let `act` strike at the `nth` call of a method from now on, and `times` in all (None: all).
+        """Apply `act` to the `nth` call of a method from now on, and to `times` in total (None:
+        all).
 
         `method` is a SOAP call's wire name, `GET`, `PUT`..., or `*`.
         """
@@ -121,14 +123,14 @@ class Relay:
         return rule
 
     def present(self, context: ssl.SSLContext) -> None:
-        """Show another certificate to connections that come from now on."""
+        """Use another certificate for new connections."""
         self._front = context
 
     def count(self, method: str) -> int:
         return self.calls.count(method)
 
     async def ask(self, request: Request) -> Reply:
-        """Send a request to the server on a connection of its own."""
+        """Send a request to the server on a separate connection."""
         reader, writer = await asyncio.open_connection(*self._server, ssl=self._tls, limit=1 << 20)
         try:
             lines = [f"{request.method} {request.target} HTTP/1.1", "Connection: close"]
@@ -187,13 +189,13 @@ def _dechunked(body: bytes) -> bytes:
 
 
 async def lose(turn: Turn) -> None:
-    """Let the server do it, and reset the connection instead of its reply."""
+    """Forward the request, and reset the connection instead of replying."""
     await turn.forward()
     turn.conn.reset()
 
 
 async def silence(turn: Turn) -> None:
-    """Never answer; the server does not hear of it."""
+    """Never reply; the server does not receive the request."""
     await turn.conn.hold()
     turn.conn.close()
 
@@ -201,7 +203,7 @@ async def silence(turn: Turn) -> None:
 def answer(
     status: int, body: bytes, *headers: tuple[str, str], forward: bool = False, close: bool = False
 ) -> Act:
-    """Answer this instead; with `forward` the server does it all the same."""
+    """Send this reply instead; with `forward` the server still executes the request."""
 
     async def act(turn: Turn) -> None:
         if forward:
@@ -223,7 +225,8 @@ def edit(change: Callable[[Reply], Reply]) -> Act:
 
 
 def cut(share: float, *, length: bool = True) -> Act:
-    """Send this share of the reply's body and close; without `length` nothing says how long it is."""
+    """Send this share of the reply's body and close; without `length` there is no
+    Content-Length."""
 
     async def act(turn: Turn) -> None:
         reply = await turn.forward()
@@ -238,7 +241,7 @@ def cut(share: float, *, length: bool = True) -> Act:
 
 
 def trickle(pause: float) -> Act:
-    """Send the reply byte by byte with pauses in seconds."""
+    """Send the reply byte by byte, with a pause in seconds between them."""
 
     async def act(turn: Turn) -> None:
         for byte in (await turn.forward()).raw():
@@ -249,7 +252,7 @@ def trickle(pause: float) -> Act:
 
 
 def alter(change: Callable[[bytes], bytes]) -> Act:
-    """Let the server have another body than the client sent."""
+    """Forward another body than the client sent."""
 
     async def act(turn: Turn) -> None:
         turn.request.body = change(turn.request.body)
@@ -259,7 +262,7 @@ def alter(change: Callable[[bytes], bytes]) -> Act:
 
 
 async def reset_when_idle(turn: Turn) -> None:
-    """Answer as the server does, then reset the connection while nobody uses it."""
+    """Forward the reply, then reset the connection while it is idle."""
     await turn.conn.send((await turn.forward()).raw())
     await asyncio.sleep(0.05)  # a reset that overtakes the reply would destroy it
     turn.conn.reset()
@@ -276,7 +279,7 @@ async def relay(
     def choose(connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
         connection.context = between._front or front
 
-    # Called for each handshake, with a server name or without one.
+    # Called for each handshake, with or without a server name.
     tls.sni_callback = choose
     async with stage(between.play, tls, address=address) as between.stage:
         yield between

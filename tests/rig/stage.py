@@ -1,4 +1,4 @@
-"""A TCP or TLS server whose every connection plays a script."""
+"""A TCP or TLS server that plays a script on each connection."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RESET = b"\x01\0\0\0\0\0\0\0"  # SO_LINGER on, 0 s: closing sends RST
 
 @dataclass
 class Request:
-    """An HTTP request as it came."""
+    """An HTTP request."""
 
     method: str
     target: str
@@ -94,24 +94,25 @@ class Conn:
         self.writer.transport.abort()
 
     def close(self) -> None:
-        """Close by FIN, what was written delivered."""
+        """Close by FIN; written bytes are delivered."""
         self.writer.close()
 
     async def hold(self) -> None:
-        """Say nothing until the peer goes away."""
+        """Send nothing until the peer closes."""
         while await self.read():
             pass
 
 
 class Stage:
-    """What a stage has seen."""
+    """The log of a stage."""
 
     def __init__(self, tls: bool, address: str = "127.0.0.1") -> None:
         self.address = address
         self.port = 0
         self.connections: list[Conn] = []
         self.attempts = 0
-        """TCP connections, those with a failed handshake too; counted by the handshake hook."""
+        """TCP connections, including those with a failed handshake, which the handshake hook
+        counts."""
         self._tls = tls
         self.failures: list[BaseException] = []
 
@@ -122,7 +123,7 @@ class Stage:
 
     @property
     def received(self) -> bytes:
-        """All plain bytes that came on all connections."""
+        """All plain bytes received on all connections."""
         return b"".join(bytes(conn.received) for conn in self.connections)
 
 
@@ -147,9 +148,9 @@ async def stage(
         try:
             await scripts[min(conn.number, len(scripts) - 1)](conn)
         except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
-            pass  # the client has gone, as many tests want
+            pass  # the client closed, as many tests intend
         except asyncio.CancelledError:
-            pass  # the stage is taken down
+            pass  # the stage is shutting down
         except BaseException as exc:  # noqa: BLE001
             shown.failures.append(exc)
         finally:

@@ -1,4 +1,4 @@
-"""The fake clock: what takes real time is waited for in real time."""
+"""The fake clock waits in real time for everything that takes real time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_a_thread_that_is_late_is_joined_at_the_end() -> None:
 
     class Loop(FakeClockLoop):
         async def shutdown_default_executor(self, timeout: float | None = None) -> None:
-            self.call_later(1, asked.set)  # by the fake clock: once all else waits
+            self.call_later(1, asked.set)  # by the fake clock: once everything else waits
             await super().shutdown_default_executor(timeout)
 
     with asyncio.Runner(loop_factory=Loop) as runner:

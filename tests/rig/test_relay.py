@@ -1,4 +1,4 @@
-"""The relay does what it says: on the simulated host, by a client of the standard library."""
+"""The relay's actions, on the simulated host with a client of the standard library."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ async def test_a_reply_that_does_not_come(act: Any, error: type[Exception], reac
         between.on(METHOD, act)
 
         def ask() -> None:
-            # A deadline for the whole, where a pause is what is broken.
+            # A deadline for the whole test, since the fault is a pause.
             post(between.stage.port, 0.3)
 
         with pytest.raises(error):
