@@ -2,11 +2,11 @@
 
     python -m bench [NAME ...] [--quick] [--json FILE] [--write docs/appendix/benchmarks.md]
 
-Each bench runs in its own process. The table names the measurement, the peer, the target and
-whether it was met; it ends with the machine, how busy it was before the run, and who met. A
-missed figure is no error; a bench that did not end well is, and the exit code is 1 then.
-`--write` puts the table of a run of all benches into the page, the plot of decoding beside it, and
-the rows that README claims into README.
+Each bench runs in its own process. The table lists the measurement, the peer, the target and
+whether it was met; below it are the machine, its load before the run, and the versions of the
+peers. A missed target is not an error; a bench that fails is, and the exit code is then 1.
+`--write` puts the table of a run of all benches and the plot of decoding into the page, and the
+rows for README into README.
 """
 
 from __future__ import annotations

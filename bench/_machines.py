@@ -1,4 +1,4 @@
-"""A made-up inventory, as a host answers with it: the reply that the codec's bench decodes."""
+"""A generated inventory in the form of a host's reply, which the codec's bench decodes."""
 
 from __future__ import annotations
 

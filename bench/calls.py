@@ -1,14 +1,16 @@
-"""Small calls per second, compared with pyVmomi and oslo.vmware, against a stub server with minimal cost.
+"""Small calls per second, compared with pyVmomi and oslo.vmware, against a stub server of minimal
+cost.
 
     python -m bench.calls [--calls 5000] [--flight 64] [--rounds 5] [--json] [--quick]
 
-The server is a process of its own: TLS, keep-alive, canned replies to each method, no XML read. No two
-replies in a thousand are the same: each has another date in its head and another time in its body.
-Each client is a process of its own as well, logs in, makes a few calls to warm up and then CurrentTime
-so many times with so many in flight: ours as coroutines over its pool of connections, the others in
-as many threads, which is how they are used. They run in turn, round after round, so that a busy
-moment of the machine hits all alike; medians count. A peer that is not installed is left out.
-oslo.vmware is given the WSDL of the simulated host, and the backend of oslo.service that suits threads.
+The server is a separate process: TLS, keep-alive, canned replies to each method, no XML parsing. No
+two replies in a thousand are the same: each has another date in its head and another time in its
+body. Each client is a separate process as well: it logs in, makes a few calls to warm up and then
+the given number of CurrentTime calls, so many at a time: ours in coroutines over its connection
+pool, the others in as many threads, which is their normal use. They run in turn, round after round,
+so that a busy moment of the machine affects all of them; medians count. A peer that is not
+installed is left out. oslo.vmware uses the WSDL of the simulated host, and the backend of
+oslo.service for threads.
 """
 
 from __future__ import annotations
@@ -44,12 +46,12 @@ from vimlib.simulator._protocol.wsdl import document
 from vimlib.soap import encode_response
 
 WSDL = ("vimService.wsdl", "vim.wsdl", "vim-types.xsd")
-"""Documents that oslo.vmware reads when it begins."""
+"""Documents that oslo.vmware reads at its start."""
 WARM_UP = 128
 VARIANTS = 1000
-"""How many replies to a method differ."""
+"""Number of distinct replies to a method."""
 TARGETS = {"pyvmomi": 3.0, "oslo.vmware": 8.0}
-"""Our rate must be so many times theirs."""
+"""The required ratio of our rate to theirs."""
 MODULES = {"pyvmomi": "pyVmomi", "oslo.vmware": "oslo_vmware"}
 
 
@@ -97,13 +99,13 @@ def replies(now: datetime) -> dict[bytes, bytes]:
 
 
 class Stub(asyncio.Protocol):
-    """One connection: finds the end of each request and the method's name in it, nothing more."""
+    """One connection: finds the end of each request and the name of its method."""
 
     canned: dict[bytes, Iterator[bytes]]
     method = re.compile(rb"<(?:\w+:)?(RetrieveServiceContent|Login|Logout|CurrentTime)[ />]")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
+        """Store the transport."""
         self.transport = transport
         self.buffer = b""
 
@@ -182,7 +184,7 @@ def pyvmomi(port: int, ca: str, calls: int, flight: int) -> tuple[float, float]:
     """As `ours`, by pyVmomi's stub with a pool as large as the number of threads."""
     import pyVmomi
 
-    # Its stubs know its own styles only; what runs is the plain API.
+    # Its stubs know only its own version names; the plain API is used.
     untyped: Any = pyVmomi
     stub = untyped.SoapStubAdapter(
         "127.0.0.1",
@@ -201,7 +203,7 @@ def oslo(port: int, ca: str, calls: int, flight: int) -> tuple[float, float]:
     from oslo_service import backend
 
     backend.init_backend(backend.BackendType.THREADING)
-    # By name: it is installed for the bench alone, and has no types.
+    # Imported by name: it is installed for the bench only, and has no types.
     api, vim_util = (import_module(f"oslo_vmware.{name}") for name in ("api", "vim_util"))
     session = api.VMwareAPISession(
         "127.0.0.1",
@@ -220,7 +222,7 @@ def oslo(port: int, ca: str, calls: int, flight: int) -> tuple[float, float]:
 
 
 def client(name: str, port: int, ca: str, calls: int, flight: int) -> None:
-    """Be one client; print its seconds."""
+    """Run one client; print its seconds."""
     if name == "vimlib":
         wall, cpu = asyncio.run(ours(port, ca, calls, flight))
     else:

@@ -3,8 +3,8 @@
     python -m bench.codec [--machines 2000] [--rounds 3] [--large 9000] [--plot FILE.svg] [--json]
 
 Each row runs once a round, in turn, so that a busy moment of the machine hits all alike. Times are
-of the process's CPU, which is all that a codec uses. The reply is made up, eight properties of each
-machine, as `_machines.py` lists; every reader gets the same bytes. Memory is the growth of a
+of the process's CPU, which is all that a codec uses. The reply is generated, with eight properties
+per machine, see `_machines.py`; every reader gets the same bytes. Memory is the growth of a
 separate process above the decoded result while it was fed a large reply in 64 KiB pieces.
 """
 
@@ -86,7 +86,7 @@ def read_expat(body: bytes) -> None:
 
 
 def read_pure(body: bytes) -> Any:
-    """Decode with expat's events."""
+    """Decode from expat's events."""
     decoder = PureDecoder(RETRIEVE)
     decoder.feed(body)
     return decoder.close()
@@ -119,7 +119,7 @@ def read_zeep(body: bytes) -> Any:
 
 
 def readers() -> dict[str, Callable[[bytes], Any]]:
-    """Return the rows that decode; the accelerated one where it is built."""
+    """Return the rows that decode; the accelerated one if it is built."""
     rows: dict[str, Callable[[bytes], Any]] = {
         "decode, expat without handlers": read_expat,
         "decode, pure": read_pure,
@@ -136,12 +136,12 @@ def readers() -> dict[str, Callable[[bytes], Any]]:
 
 
 def writers() -> dict[str, Callable[[], Any]]:
-    """Return the rows that encode CreateVM_Task with three devices, from objects that are made."""
+    """Return the rows that encode CreateVM_Task with three devices, from existing objects."""
     method, this, args = create_vm()
     _, support, stub = pyvmomi()
     info = support.GetWsdlMethod(NAMESPACE, method.name).info
     reader = pyvmomi()[0].SoapResponseDeserializer(stub)
-    # The same spec as pyVmomi's objects: read back from our own encoding.
+    # The same spec as pyVmomi's objects, decoded from our encoding.
     spec = _reread(reader, args["config"])
     find = support.GetWsdlType
     folder = find(NAMESPACE, "Folder")(this.moref[1], stub)
@@ -180,7 +180,7 @@ def timed(function: Callable[[], Any], repeat: int = 1) -> float:
 
 
 def rounds(rows: dict[str, Callable[[], Any]], count: int, repeat: int = 1) -> dict[str, float]:
-    """Return the median of each row over that many rounds, after one that does not count."""
+    """Return the median of each row over that many rounds, after one warm-up round."""
     samples: dict[str, list[float]] = {name: [] for name in rows}
     for number in range(count + 1):
         for name, function in rows.items():

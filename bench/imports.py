@@ -1,12 +1,12 @@
-"""What a fresh process costs: one typed object made, and one session opened and closed.
+"""The cost of a fresh process: creating one typed object, and opening and closing one session.
 
     python -m bench.imports [--rounds 15] [--json] [--quick]
 
-Each figure is of a whole process, interpreter included: its CPU, and its resident set in the end.
-Ours touches `vimlib.connect` and makes a `VirtualMachineConfigSpec`; pyVmomi's imports `SmartConnect`
-and makes a `vim.vm.ConfigSpec`. Ours loads asyncio, ssl and the session only when a connection is
-opened, so that is measured too: both log in to a simulated host, read its name and log out. Byte
-code is there already, as it is after an install.
+Each figure is that of a whole process, interpreter included: its CPU time, and its resident set at
+the end. Ours touches `vimlib.connect` and creates a `VirtualMachineConfigSpec`; pyVmomi's imports
+`SmartConnect` and creates a `vim.vm.ConfigSpec`. Ours loads asyncio, ssl and the session only when
+a connection is opened, so that is measured too: both log in to a simulated host, read its name and
+log out. Byte code exists already, as after an installation.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def measure(rounds: int) -> dict[str, dict[str, dict[str, float]]]:
             "password": host.password,
             "thumbprint": host.thumbprint,
         }
-        # The two take turns, so that what else the machine does costs both the same.
+        # The two take turns, so that other load on the machine affects both equally.
         samples = [
             {
                 name: [cost(program.format_map(facts)) for program in programs]

@@ -62,7 +62,7 @@ def sentence(machine: dict[str, Any]) -> str:
 
 
 def versions_sentence(machine: dict[str, Any]) -> str:
-    """Return who met, in a line."""
+    """Return the versions of the peers, in a line."""
     listed = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     return f"{listed}; codec: {machine['backend']}"
 

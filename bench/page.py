@@ -1,6 +1,7 @@
-"""Write a run into the pages: the table and the plot into docs/appendix/benchmarks.md, claims into README.
+"""Write a run into the pages: the table and the plot into docs/appendix/benchmarks.md, claims into
+README.
 
-What stands between two marks is the run's; all else in the pages is written by people and stays.
+The text between two marks is replaced by each run; everything else in the pages is written by hand.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def write(page: Path, run: dict[str, Any], rows: Sequence[Row]) -> list[Path]:
 
 
 def table(run: dict[str, Any], rows: Sequence[Row]) -> str:
-    """Return the table with the notes that a reader needs."""
+    """Return the table with notes for its readers."""
     found = run["machine"]
     busy = machine.warning(found)
     missed = [row.name for row in rows if row.met is False]

@@ -1,4 +1,6 @@
-"""A log-log plot as SVG, drawn by hand: a library for one picture would be more to install than to write."""
+"""A log-log plot as SVG, without a plotting library: one picture does not justify the
+dependency.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,7 @@ def log_log(title: str, across: str, up: str, lines: Mapping[str, Points], note:
             parts.append(
                 f'<circle cx="{x_axis(x):.1f}" cy="{y_axis(y):.1f}" r="3" fill="{colour}"/>'
             )
-        # Its name stands at its end; names that would touch are moved apart.
+        # The name of a line is at its end; names that would overlap are moved apart.
         at = max(y_axis(points[-1][1]), ends[-1] + 16 if ends else 0.0)
         ends.append(at)
         parts.append(
@@ -68,7 +70,7 @@ def log_log(title: str, across: str, up: str, lines: Mapping[str, Points], note:
 
 
 class _Axis:
-    """Maps values to places, by logarithms, over whole decades."""
+    """Maps values to coordinates, by logarithms, over whole decades."""
 
     def __init__(self, values: Sequence[float], start: float, end: float) -> None:
         low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
@@ -89,13 +91,13 @@ def _text(x: float, y: float, text: str, anchor: str) -> str:
 
 
 def _size(decade: int) -> str:
-    """Return ten to that power, as a size."""
+    """Return ten to that power as a size."""
     unit = min(max(decade // 3, 0), 3)
     return f"{10 ** (decade - 3 * unit)} {('B', 'kB', 'MB', 'GB')[unit]}"
 
 
 def _seconds(decade: int) -> str:
-    """Return ten to that power, as a time."""
+    """Return ten to that power as a time."""
     if decade >= 0:
         return f"{10**decade} s"
     unit = 1 if decade >= -3 else 2

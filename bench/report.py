@@ -1,8 +1,8 @@
-"""The common output of all benches: rows of one form, and the table that they make.
+"""The common output of all benches: rows of one form, and their table.
 
-A bench module measures, makes `Row`s and ends with `emit`. Its options are its own, but for two that
-`arguments` adds: `--json` prints one document, `--quick` runs for seconds, to see that all works.
-Nothing here or in any bench fails because something was slow: the row shows MISSED and the run continues.
+A bench module measures, creates `Row`s and ends with `emit`. It has its own options, and two that
+`arguments` adds: `--json` prints one document, `--quick` runs for seconds, as a smoke test. No
+bench fails because of a slow result: the row shows MISSED and the run continues.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ class Row:
     peer: str | None = None
     peer_value: float | None = None
     ratio: float | None = None
-    """Factor by which ours is better, whether the unit counts up or down; below 1 it is worse."""
+    """Factor by which ours is better, whether a higher or a lower figure is better; below 1 it is
+    worse."""
     wanted: str | None = None
     """The target, set before the measurement; None for a row without one."""
     met: bool | None = None
@@ -60,7 +61,7 @@ def beside(
 ) -> Row:
     """Return a row compared with a peer; `times` is the factor by which ours must be better."""
     better, worse = (ours, peer_value) if more_is_better else (peer_value, ours)
-    # Nothing measured is better than any something.
+    # A measured zero is better than any positive figure.
     ratio = better / worse if worse > 0 else float("inf")
     wanted = None if times is None else f"{times:.3g}x"
     return Row(
@@ -69,29 +70,29 @@ def beside(
 
 
 def at_most(name: str, ours: float, unit: str, most: float | None = None) -> Row:
-    """Return a row with no peer, and a bound that it must keep, if any."""
+    """Return a row without a peer, with an optional upper bound."""
     if most is None:
         return Row(name, ours, unit)
     return Row(name, ours, unit, wanted=f"at most {most:g} {unit}".rstrip(), met=ours <= most)
 
 
 def at_least(name: str, ours: float, unit: str, least: float) -> Row:
-    """Return a row with no peer that must reach a figure."""
+    """Return a row without a peer, with a lower bound."""
     return Row(name, ours, unit, wanted=f"at least {least:g} {unit}".rstrip(), met=ours >= least)
 
 
 def end_in_order() -> None:
-    """Let SIGTERM leave all blocks, so that servers that were started end too."""
+    """Make SIGTERM unwind all blocks, so that started servers end too."""
 
     def leave(number: int, _: object) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not interrupt the cleanup
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second SIGTERM must not interrupt this
         sys.exit(128 + number)
 
     signal.signal(signal.SIGTERM, leave)
 
 
 def arguments(description: str | None) -> argparse.ArgumentParser:
-    """Return a parser with the options that each bench has; see to a good end, too."""
+    """Return a parser with the common options, and install the SIGTERM handler."""
     end_in_order()
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -102,7 +103,7 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
 
 
 def emit(name: str, rows: Sequence[Row], details: Any, *, as_json: bool) -> None:
-    """Print the end of a bench: a document with its rows and details, or its table."""
+    """Print the result of a bench: a document with its rows and details, or its table."""
     if as_json:
         print(
             json.dumps({"bench": name, "rows": [asdict(row) for row in rows], "details": details})
@@ -121,7 +122,7 @@ def figure(value: float, unit: str = "") -> str:
 
 
 def cells(row: Row) -> tuple[str, ...]:
-    """Return a row as the texts below `HEADINGS`."""
+    """Return a row as the texts of the columns in `HEADINGS`."""
     return (
         row.name,
         figure(row.ours, row.unit),
@@ -134,7 +135,7 @@ def cells(row: Row) -> tuple[str, ...]:
 
 
 def text(rows: Iterable[Row]) -> str:
-    """Return the table for a terminal: names to the left, all else to the right."""
+    """Return the table for a terminal: names left-aligned, the rest right-aligned."""
     lines = [HEADINGS, *map(cells, rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS))]
     return "\n".join(

@@ -2,10 +2,10 @@
 
     python -m bench.simulator [--machines N] [--size MIB] [--sessions N] [--quick] [--json]
 
-Both servers are processes of their own and get the same bytes from one plain client, which reads
-replies and does not decode them, so that only the server is measured. Without Go and govmomi there is
-no peer, and its columns stay empty. Ours runs as an installed package does, from compiled modules:
-the first start of the bench compiles them into a folder of its own and is told beside the others.
+Both servers are separate processes and get the same bytes from one plain client, which does not
+decode the replies, so that only the server is measured. Without Go and govmomi there is no peer,
+and its columns stay empty. Ours runs like an installed package, from compiled modules: the first
+start of the bench compiles them into a temporary folder and is listed separately.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Client:
         self.content: Any = None
 
     async def raw(self, method: Any, this: Any, **args: Any) -> bytes:
-        """Make a call and return the answer as it is."""
+        """Make a call and return the reply's bytes."""
         headers = {"Cookie": self.cookie} if self.cookie else {}
         body = encode_request(method, this, args)
         async with self.http.post(self.server.url, data=body, headers=headers) as answer:
@@ -125,7 +125,7 @@ async def ours(compiled: str | None = None, **options: Any) -> AsyncIterator[Ser
 
 @contextlib.contextmanager
 def theirs(machines: int = 0) -> Iterator[Server | None]:
-    """Run vcsim, None where it cannot be had."""
+    """Run vcsim; None if it is not available."""
     with contextlib.ExitStack() as stack:
         began = time.perf_counter()
         try:
@@ -139,7 +139,7 @@ def theirs(machines: int = 0) -> Iterator[Server | None]:
 
 @contextlib.asynccontextmanager
 async def client(server: Server) -> AsyncIterator[Client]:
-    """Connect; the peers run on loopback for the bench alone, so no certificate is checked."""
+    """Connect; the peers run on loopback for the bench only, so certificates are not checked."""
     connector = aiohttp.TCPConnector(ssl=False, limit=0)
     async with aiohttp.ClientSession(
         connector=connector,
@@ -152,7 +152,7 @@ async def client(server: Server) -> AsyncIterator[Client]:
 
 
 async def first_answer(compiled: str) -> float:
-    """Return the seconds from the start of a process to its first answer."""
+    """Return the seconds from the start of a process to its first reply."""
     began = time.perf_counter()
     async with (
         ours(compiled) as server,
@@ -165,7 +165,7 @@ async def first_answer(compiled: str) -> float:
 
 
 async def inventory(server: Server, machines: int, tries: int) -> tuple[float, int]:
-    """Return the median seconds of reading eight properties of all machines, and bytes."""
+    """Return the median seconds of reading eight properties of all machines, and the bytes."""
     async with client(server) as made:
         content = made.content
         view = await made.call(
@@ -219,7 +219,9 @@ async def upload(server: Server, size: int, tries: int) -> float:
 
 
 async def sessions(server: Server, count: int) -> tuple[float, int]:
-    """Return the seconds in which many clients log in and make five calls each, and how many did."""
+    """Return the seconds in which many clients log in and make five calls each, and how many
+    succeeded.
+    """
 
     async def one() -> bool:
         async with client(server) as made:

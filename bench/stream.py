@@ -3,8 +3,8 @@
     python -m bench.stream [--mib 2048] [--many-mib 256] [--rounds 3] [--json] [--quick]
 
 Each row runs once a round, in turn, so that a busy moment of the machine hits all alike. Ours run
-in a process of their own; its wall time begins when imports are done, its memory is the growth
-from there to its peak. CPU is of the client alone.
+in a separate process; its wall time starts after the imports, its memory is the growth from there
+to its peak. CPU is that of the client alone.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from vimlib.errors import TransferRejectedError
 
 MANY = 16
 MEMORY_MIB = 96.0
-"""Memory that many at once may need above idle."""
+"""The memory above idle that many parallel transfers may need."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Case:
     count: int
     hashing: bool
     target: float | None = None
-    """The least speed, as a multiple of that of `against`."""
+    """The minimum speed, as a multiple of that of `against`."""
     against: str | None = None
 
 
@@ -101,11 +101,11 @@ class PutSink:
         return Wire(method="PUT", host=wire.host, port=wire.port, target=wire.target, tls=wire.tls)
 
     async def confirm(self) -> None:
-        """See `vimdriver._images.BodySink`. nginx answered 201; curl checks no more either."""
+        """See `vimdriver._images.BodySink`. nginx returned 201; curl checks no more either."""
 
 
 async def ours(tool: str, sources: list[str], sinks: list[str], ca: str, hashing: bool) -> Sample:
-    """Move all bodies at once and measure it."""
+    """Transfer all bodies in parallel and measure it."""
     async with HttpClient(ca=ca) as client:
         with ThreadPoolExecutor(2) as executor:
             async with (
@@ -151,7 +151,7 @@ def _cpu(who: int) -> float:
 
 
 def curl(sources: list[str], sinks: list[str], ca: str, hashing: bool) -> Sample:
-    """The same by curl, one pipe a body."""
+    """The same with curl, one pipe per body."""
     middle = "tee >(sha512sum >/dev/null) |" if hashing else ""
     start, cpu = time.perf_counter(), _cpu(resource.RUSAGE_CHILDREN)
     pipes = [
@@ -194,7 +194,7 @@ def run(case: Case, source: str, sink: str, ca: str) -> Sample:
 def measure(mib: int, many_mib: int, rounds: int, cases: list[Case]) -> dict[str, list[Sample]]:
     """Run all cases, `rounds` times in turn."""
     samples: dict[str, list[Sample]] = {case.name: [] for case in cases}
-    # In memory where such a folder exists, so that the disk is not measured.
+    # In memory if such a folder exists, so that the disk is not measured.
     base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=base)))
@@ -222,7 +222,7 @@ def measure(mib: int, many_mib: int, rounds: int, cases: list[Case]) -> dict[str
 def summarize(
     samples: dict[str, list[Sample]], mib: int, many_mib: int, cases: list[Case]
 ) -> list[Row]:
-    """Return the table's rows: speeds, the worst memory where a bound is set, CPU for a GiB."""
+    """Return the table's rows: speeds, the peak memory if it has a bound, CPU per GiB."""
     table: list[Row] = []
     speeds, cpus = {}, {}
     for case in cases:
@@ -252,7 +252,7 @@ def main() -> None:
     parser.add_argument("--mib", type=int, default=2048, help="size of the single body")
     parser.add_argument("--many-mib", type=int, default=256, help=f"size of each of {MANY} bodies")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", default="", help="cases whose names hold this, beside curl's")
+    parser.add_argument("--only", default="", help="cases whose names contain this, and curl's")
     parser.add_argument("--worker", help="(itself)")
     given = parser.parse_args()
     if given.worker:

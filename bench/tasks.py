@@ -2,9 +2,10 @@
 
     python -m bench.tasks [--tasks N] [--waves N] [--json] [--quick]
 
-What it shows: connections at the height of it and calls a task (at most one for the waits, and two,
-are promised), the time from a task's end to its waiter, and the CPU seconds of both ends together.
-A client that reads each task every half second, as is usual, makes two calls a second for each.
+It measures the peak number of connections and the calls per task (the targets are one connection
+for all waits, and two calls), the time from a task's end to its waiter, and the CPU seconds of both
+ends together. A typical client that reads each task every half second makes two calls a second for
+each.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ CONNECTIONS_PROMISED = 1
 
 
 def established(port: int) -> int | None:
-    """Return how many connections there are to a local port; None where Linux does not report it."""
+    """Return the number of connections to a local port; None if the platform does not report it."""
     with contextlib.suppress(OSError):
         lines = [
             line.split() for line in Path("/proc/self/net/tcp").read_text("ascii").splitlines()[1:]

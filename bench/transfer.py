@@ -1,11 +1,12 @@
-"""A large file to a datastore and back by the client: memory above idle, and speed compared with curl.
+"""A large file to a datastore and back by the client: memory above idle, and speed compared with
+curl.
 
     python -m bench.transfer [--mib 2048] [--rounds 3] [--json] [--quick]
 
-The host is the simulator, in a process of its own, its datastore in memory; each transfer of ours is
-a fresh process that logs in, makes one small transfer, notes its memory, and moves the file. curl
-moves the same bytes with a session's cookie. The simulator, which is the same for both, is most of
-the time; the target here is constant memory.
+The host is the simulator, in a process of its own, its datastore in memory; each transfer of ours
+is a fresh process that logs in, makes one small transfer, records its memory, and transfers the
+file. curl transfers the same bytes with a session's cookie. The simulator, which is the same for
+both, takes most of the time; the target here is constant memory.
 """
 
 from __future__ import annotations
@@ -62,19 +63,19 @@ async def ours(url: str, username: str, pin: str, way: str, file: str) -> dict[s
 
 
 def curl(host: Host, cookie: str, way: str, file: Path) -> float:
-    """The same by curl; return its seconds."""
+    """The same with curl; return its seconds."""
     base = host.url.removesuffix("/sdk")
     address = f"{base}/folder/large?dcPath=ha-datacenter&dsName=datastore1"
     what = ["-T", str(file)] if way == "upload" else []
     began = time.perf_counter()
-    # Its certificate is made when it starts; the bytes go over loopback.
+    # Its certificate is generated when it starts; the bytes go over loopback.
     command = ["curl", "-skf", "-H", "Expect:", "-b", cookie, *what, "-o", "/dev/null", address]
     subprocess.run(command, check=True)
     return time.perf_counter() - began
 
 
 def measure(mib: int, rounds: int) -> dict[str, Any]:
-    """Move a file of that size `rounds` times each way, ours and curl in turn."""
+    """Transfer a file of that size `rounds` times each way, ours and curl in turn."""
     found: dict[str, Any] = {"mib": mib, "ours": {}, "curl": {}}
     with tempfile.TemporaryDirectory(prefix="bench-transfer-", dir=in_memory()) as name:
         file = Path(name, "source")
@@ -116,7 +117,7 @@ def _child(host: Host, way: str, file: Path) -> dict[str, float]:
 
 
 def rows(found: dict[str, Any]) -> list[Row]:
-    """Return the table's rows: the worst memory, the median speed."""
+    """Return the table's rows: the peak memory, the median speed."""
     table = []
     for way in ("upload", "download"):
         samples, name = found["ours"][way], f"{way}, {found['mib']} MiB"
