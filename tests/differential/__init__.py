@@ -1,11 +1,11 @@
-"""One script of faults, three clients: who duplicates, hangs, lies, trusts or leaks.
+"""One script of faults, three clients: which ones duplicate calls, hang, lie, trust or leak.
 
-`scenarios`  the table: what is broken, what the client is asked to do, how what came of it is judged
-`verdict`    the words, and the judges, which look at what was observed and nothing else
+`scenarios`  the table: the fault, the client's action, and the judge of the result
+`verdict`    the words, and the judges, which use only the observations
 `servers`    the host behind the relay: our simulator, or vcsim
-`cell`       one scenario with one client, in a process of its own with a deadline
-`clients/`   one adapter a client, each written as that client's own documents show it
+`cell`       one scenario with one client, in its own process with a deadline
+`clients/`   one adapter per client, each written as that client's own documents show it
 `report`     the table that `nox -s differential` prints and writes
 
-`python -m tests.differential --help` says how to run a part of it.
+`python -m tests.differential --help` shows how to run a part of it.
 """

@@ -1,4 +1,4 @@
-"""Run the script of faults, print the table; `--write` makes `docs/appendix/differential.md` of it."""
+"""Run the script of faults and print the table; `--write` writes it to `docs/differential.md`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NEEDS: dict[ClientName, str] = {"ours": "vimlib", "pyvmomi": "pyVmomi", "oslo": 
 async def run_all(
     clients: list[ClientName], scenarios: list[Scenario], kinds: list[Kind], logs: Path | None
 ) -> dict[tuple[Kind, str, ClientName], Cell]:
-    """Run every cell, two at once, and say how it goes on stderr."""
+    """Run every cell, two at a time, and print the progress on stderr."""
     cells: dict[tuple[Kind, str, ClientName], Cell] = {}
     room = asyncio.Semaphore(2)
     with tempfile.TemporaryDirectory(prefix="wsdl-") as name:

@@ -1,4 +1,4 @@
-"""One scenario with one client: the client in a process of its own, ended at its deadline."""
+"""One scenario with one client, in its own process that is ended at the deadline."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ from vimlib.simulator._protocol.wsdl import document
 ClientName = Literal["ours", "pyvmomi", "oslo"]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-# Imports, and the megabytes of WSDL that one of them reads; no fault is in play yet.
+# Imports, and the megabytes of WSDL that one client reads; no fault is active yet.
 START_SECONDS = 90
-# What a client waits for the network, where it lets itself be told.
+# The network timeout of a client, if it can be configured.
 CLIENT_SECONDS = 2.0
-# A logger at the head of a line, as `logging.basicConfig` writes it.
+# A logger's name at the start of a line, in the format of `logging.basicConfig`.
 _LOGGER = re.compile(r"^(?:DEBUG|INFO|WARNING|ERROR|CRITICAL):([\w.]+):")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What came of it."""
+    """The result of one scenario with one client."""
 
     verdict: Verdict
     version: str
     leaks: tuple[str, ...]
-    """What showed a secret, and which: `logger: the password`."""
+    """The places that showed a secret, and which one: `logger: the password`."""
     outcome: dict[str, Any] | None
-    """What the client told."""
+    """The result or error that the client reported."""
     log: str
-    """The last of what it said, for who wants to know why."""
+    """The tail of its log, to find the reason."""
 
 
 async def run_cell(
@@ -111,7 +111,7 @@ async def _played(
     seen: Seen,
     stderr: BinaryIO,
 ) -> str:
-    """Let the client do its job; note its outcome. Return its version."""
+    """Run the client's action; record its outcome. Return its version."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-W", "ignore", "-m", f"tests.differential.clients.{client}"),
@@ -142,12 +142,12 @@ async def _played(
                 say("go")
                 while "at" in (message := await hear()):
                     scenario.between(scene)
-                    await asyncio.sleep(0.1)  # what was reset or expired is so for the client too
+                    await asyncio.sleep(0.1)  # a reset or expired connection reaches the client too
                     seen.before = len(scene.relay.calls)
                     say("on")
                 seen.outcome = message
         except TimeoutError:
-            pass  # the outcome stays None: that is the observation
+            pass  # the outcome stays None, which is the observation
     finally:
         stdin.close()
         await _ended(process, 0 if seen.outcome is None else 5)
@@ -155,7 +155,8 @@ async def _played(
 
 
 async def _ended(process: asyncio.subprocess.Process, grace: float) -> None:
-    """Let a process end within `grace` seconds, then end it: some clients leave threads that do not."""
+    """Let a process end within `grace` seconds, then kill it: some clients leave threads
+    running."""
     try:
         await asyncio.wait_for(process.wait(), grace)
     except TimeoutError:
@@ -175,7 +176,7 @@ def _leaks(log: Iterable[str], secrets: dict[str, str]) -> set[str]:
     found, logger = set(), "repr or traceback"
     for line in log:
         head = _LOGGER.match(line)
-        # A record may have many lines; what the adapter printed itself begins as it likes.
+        # A record may have many lines; lines that the adapter printed have any form.
         logger = head[1] if head else logger
         for secret, what in secrets.items():
             if secret in line:
@@ -184,14 +185,14 @@ def _leaks(log: Iterable[str], secrets: dict[str, str]) -> set[str]:
 
 
 async def _refuse(conn: Conn) -> None:
-    """Take all that comes, and have nothing."""
+    """Accept every connection and reply with nothing."""
     while True:
         await conn.request()
         await conn.reply(404, b"")
 
 
 def write_wsdl(folder: Path) -> None:
-    """Write the simulator's WSDL, for a client that reads it before it speaks."""
+    """Write the simulator's WSDL, for a client that reads it before it connects."""
     release = Registry("8.0").release
     for name in ("vimService.wsdl", "vim.wsdl", "vim-types.xsd"):
         content = document(name, release)

@@ -1,4 +1,4 @@
-"""The table, in text and as a page of the documentation."""
+"""The table, as text and as a page of the documentation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SERVERS: dict[Kind, str] = {"simulator": "vimlib's simulator (ESX 8.0)", "vcsim"
 
 
 def secrets(cells: Cells, client: ClientName) -> Verdict:
-    """Return the cell of row 81: all that a client said in all its runs."""
+    """Return the cell of row 81: all output of a client in all its runs."""
     mine = [cell for (_, _, name), cell in cells.items() if name == client]
     leaky = Counter(leak for cell in mine for leak in cell.leaks)
     if not leaky:

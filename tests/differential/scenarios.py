@@ -1,4 +1,4 @@
-"""The script: what is broken, what the client is asked for, and who judges."""
+"""The scenarios: the fault, the client's action, and the judge."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ SIMULATOR: tuple[Kind, ...] = ("simulator",)
 BOTH: tuple[Kind, ...] = ("simulator", "vcsim")
 
 CALLERS = 20
-# Long enough for a client that sleeps ten seconds before it sends again.
+# Long enough for a client that sleeps ten seconds before it retries.
 WATCHED = 25.0
 
 
 @dataclass
 class Scene:
-    """What a scenario may prepare."""
+    """The objects that a scenario may prepare."""
 
     server: Server
     relay: Relay
@@ -62,15 +62,15 @@ class Scenario:
     """One row."""
 
     row: str
-    """Number in the catalogue of faults, and a letter where it has several."""
+    """Number in the catalogue of faults, and a letter if it has several."""
     title: str
     action: str
     judge: Judge
     args: dict[str, Any] = field(default_factory=dict)
     prepare: Prepare = _nothing
-    """Before the client starts."""
+    """Runs before the client starts."""
     between: Prepare = _nothing
-    """At its checkpoint: logged in, and about to do what is asked."""
+    """Runs at its checkpoint: logged in, just before the action."""
     trust: str = "ca"
     certificate: str = "good"
     address: str = "127.0.0.2"
@@ -78,7 +78,8 @@ class Scenario:
     deadline: float = 10.0
     wrong_pin: bool = False
     control: bool = False
-    """Nothing is broken: a client that fails here is not set up right, and its errors elsewhere say nothing."""
+    """Without a fault: a client that fails here is not set up correctly, so its other errors mean
+    nothing."""
 
 
 def on(method: str, act: Any, **how: Any) -> Prepare:
@@ -95,7 +96,7 @@ def _redirect(method: str, status: int) -> Prepare:
 
 
 def _new_certificate(scene: Scene) -> None:
-    """Show another certificate, and break the connections that there are."""
+    """Present another certificate, and break the existing connections."""
     scene.relay.present(certs.make("self-signed", 2).server_context())
     for conn in scene.relay.stage.connections:
         if not conn.writer.is_closing():
@@ -605,11 +606,11 @@ SCENARIOS: tuple[Scenario, ...] = (
 
 
 KNOWN = {
-    # By default nobody reads back what was stored: over a WAN that costs as much as the upload.
-    # Asked to, vimlib does (46c).
+    # By default no client reads back the stored file: over a WAN that costs as much as the upload.
+    # On request, vimlib does (46c).
     "46b": "lies",
 }
-"""Rows in which vimlib is not ok, and how."""
+"""The rows in which vimlib is not ok, with its result."""
 
 
 def ordered() -> list[Scenario]:

@@ -1,4 +1,4 @@
-"""The host behind the relay, and what can be seen of it from behind."""
+"""The host behind the relay, and its state as read without the relay."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Server(Protocol):
     password: str
 
     async def machines(self, name: str) -> int:
-        """Return how many machines have this name, as the host itself has them."""
+        """Return how many machines have this name, as read from the host itself."""
         ...
 
     def executed(self, method: str) -> int:
@@ -35,7 +35,7 @@ class Server(Protocol):
 
 
 class Simulator:
-    """Ours."""
+    """Our simulator."""
 
     kind: Kind = "simulator"
 
@@ -59,7 +59,7 @@ class Simulator:
 
 
 class Peer:
-    """vcsim, as a vCenter: it is the one of its two models that has SessionIsActive."""
+    """vcsim, as a vCenter: only that model of it has SessionIsActive."""
 
     kind: Kind = "vcsim"
 
@@ -82,7 +82,7 @@ class Peer:
 
 @asynccontextmanager
 async def served(kind: Kind) -> AsyncIterator[Server]:
-    """Run a host with three machines. Raises `MissingToolError` where vcsim cannot be built."""
+    """Run a host with three machines. Raises `MissingToolError` if vcsim cannot be built."""
     if kind == "simulator":
         async with ESXHost(vms=len(NAMES), seed=1) as esx:
             yield Simulator(esx)

@@ -1,4 +1,5 @@
-"""Our own column of the table, in short: the rows where others fail. `nox -s differential` runs them all."""
+"""Our own column of the table, in short: the rows in which others fail. `nox -s differential` runs
+all."""
 
 from __future__ import annotations
 
@@ -42,20 +43,20 @@ BY_ROW = {scenario.row: scenario for scenario in SCENARIOS}
 
 @pytest.mark.slow
 @pytest.mark.parametrize("row", ROWS)
-async def test_ours_is_ok(row: str, tmp_path: Path) -> None:
+async def test_vimlib_is_ok(row: str, tmp_path: Path) -> None:
     cell = await run_cell("ours", BY_ROW[row], "simulator", tmp_path)
     assert (cell.verdict.word, cell.leaks) == ("ok", ()), f"{cell.verdict}\n{cell.log}"
     assert cell.outcome is not None
-    # Others may raise what they like; ours come from our tree.
+    # Other clients may raise any error; ours must be in our tree.
     raised = cell.outcome.get("raised", "VimlibError")
     assert raised in errors.__all__ or hasattr(vim25, raised), cell.log
 
 
-def test_no_row_is_there_twice() -> None:
+def test_row_numbers_are_unique() -> None:
     assert len(BY_ROW) == len(SCENARIOS) == len(ordered())
 
 
-def test_the_wsdl_for_clients_that_need_one(tmp_path: Path) -> None:
+def test_the_wsdl_is_complete_for_clients_that_need_one(tmp_path: Path) -> None:
     write_wsdl(tmp_path)
     assert {file.name for file in tmp_path.iterdir()} == {
         "vimService.wsdl",

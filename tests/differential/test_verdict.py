@@ -1,4 +1,4 @@
-"""That the judges can say no: each is shown a client that did wrong."""
+"""Each judge rejects a client that behaved wrongly."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.rig.stage import Conn, Stage
 
 
 class Host:
-    """A host that has what a test says."""
+    """A host with the state that a test sets."""
 
     kind = "simulator"
     port = 0
@@ -110,7 +110,7 @@ CREATED = {"returned": {"type": "VirtualMachine", "value": "x"}}
         (verdict.received(5), seen({"returned": 4}), "lies"),
     ],
 )
-async def test_a_judge(judge: verdict.Judge, of: Seen, word: str) -> None:
+async def test_a_judge_returns_the_expected_word(judge: verdict.Judge, of: Seen, word: str) -> None:
     assert (await judge(of)).word == word
 
 
@@ -122,19 +122,19 @@ async def test_a_judge(judge: verdict.Judge, of: Seen, word: str) -> None:
         ("vmware_soap_session=x; Path=/; HttpOnly, other=1", "lies"),
     ],
 )
-async def test_cookies(header: str, word: str) -> None:
+async def test_returned_cookies_are_judged(header: str, word: str) -> None:
     of = seen(TIME)
     of.relay.sent_cookies = [header]
     assert (await verdict.its_own_cookie(of)).word == word
 
 
-def test_a_secret_is_found_and_its_logger_named() -> None:
+def test_a_secret_is_found_with_its_logger() -> None:
     log = "DEBUG:suds.client:<Login>\n  <password>pa55</password>\nDEBUG:other:nothing\n"
     assert _leaks(log.splitlines(), {"pa55": "the password"}) == {"suds.client: the password"}
     assert _leaks(log.splitlines(), {"another": "the password"}) == set()
 
 
-def test_the_page_says_who_leaks_and_counts_words() -> None:
+def test_the_page_names_leaks_and_counts_verdicts() -> None:
     scenario = next(s for s in SCENARIOS if not s.control)
     cell = Cell(Verdict("ok", "raises A|B"), "1.0", ("suds.client: the password",), TOLD, "")
     cells = {("simulator", scenario.row, "ours"): cell}

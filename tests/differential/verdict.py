@@ -1,4 +1,4 @@
-"""The words of the table, and who earns which: by what was observed, never by what a client is known for."""
+"""The words of the table, and the judges that award them from observations alone."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WORDS: dict[Word, str] = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """A cell."""
+    """The verdict of one cell: a word and its evidence."""
 
     word: Word
     evidence: str
@@ -35,15 +35,15 @@ class Verdict:
 
 @dataclass
 class Seen:
-    """What was observed of one client in one scenario."""
+    """The observations of one client in one scenario."""
 
     outcome: dict[str, Any] | None
-    """What the client told; None: nothing by the deadline."""
+    """The outcome that the client reported; None: nothing by the deadline."""
     deadline: float
     server: Server
     relay: Relay
     trap: Stage
-    """Where redirects lead."""
+    """The target of redirects."""
     before: int = 0
     """Calls that the relay had seen at the checkpoint."""
     notes: dict[str, Any] = field(default_factory=dict)
@@ -86,7 +86,7 @@ def _told(seen: Seen, *, good: bool, otherwise: Word = "lies") -> Verdict:
 
 
 def works(judge: Judge) -> Judge:
-    """As `judge`, where nothing was broken: an error is no excuse."""
+    """As `judge`, but without a fault: an error is not acceptable."""
 
     async def strictly(seen: Seen) -> Verdict:
         if seen.outcome is not None and "raised" in seen.outcome:
@@ -97,7 +97,7 @@ def works(judge: Judge) -> Judge:
 
 
 async def no_byte(seen: Seen) -> Verdict:
-    """The peer must not have seen a byte of what the client has to say."""
+    """The peer must not have received a byte of the client's requests."""
     received = seen.relay.stage.received
     if not received:
         return _told(seen, good=False)
@@ -108,7 +108,7 @@ async def no_byte(seen: Seen) -> Verdict:
 
 async def no_byte_later(seen: Seen) -> Verdict:
     """As `no_byte`, from the checkpoint on, when the certificate had changed."""
-    if "connections" not in seen.notes:  # it did not come so far
+    if "connections" not in seen.notes:  # the client did not reach the checkpoint
         return _told(seen, good=False)
     new = seen.relay.stage.connections[seen.notes["connections"] :]
     received = sum(len(conn.received) for conn in new)
@@ -123,7 +123,7 @@ async def no_byte_later(seen: Seen) -> Verdict:
 
 
 def one_machine(name: str) -> Judge:
-    """There must be one machine of the name, or none and an error."""
+    """Exactly one machine must have the name, or none if the client raised an error."""
 
     async def judge(seen: Seen) -> Verdict:
         count, sent = await seen.server.machines(name), seen.sent("CreateVM_Task")
@@ -137,7 +137,7 @@ def one_machine(name: str) -> Judge:
 
 
 async def one_snapshot(seen: Seen) -> Verdict:
-    """There must be one snapshot, or none and an error."""
+    """Exactly one snapshot must exist, or none if the client raised an error."""
     count = seen.host.snapshots()
     if count > 1:
         return Verdict("duplicates", f"{count} snapshots; {seen.told()}")
@@ -156,25 +156,25 @@ def sent_once(method: str) -> Judge:
 
 
 async def a_time(seen: Seen) -> Verdict:
-    """A date and time must come, or an error."""
+    """The result must be a date and time, or an error."""
     value = seen.returned
     return _told(seen, good=isinstance(value, dict) and value["type"] == "datetime")
 
 
 async def a_time_and_no_other_type(seen: Seen) -> Verdict:
-    """As `a_time`; another type is trust in what the peer says of types."""
+    """As `a_time`; with another type, the client trusted the peer's type."""
     value = seen.returned
     good = isinstance(value, dict) and value["type"] == "datetime"
     return _told(seen, good=good, otherwise="trusts")
 
 
 async def the_names(seen: Seen) -> Verdict:
-    """The names of the machines must come, or an error."""
+    """The result must be the names of the machines, or an error."""
     return _told(seen, good=_names(seen.returned))
 
 
 async def the_names_without_entities(seen: Seen) -> Verdict:
-    """As `the_names`; an entity that was expanded is trust."""
+    """As `the_names`; an expanded entity means that the client trusted the peer."""
     expanded = any(
         word in str(seen.returned) for word in (EXPANDED, seen.notes.get("file", EXPANDED))
     )
@@ -189,7 +189,7 @@ def _names(value: Any) -> bool:
 
 
 async def nothing_elsewhere(seen: Seen) -> Verdict:
-    """The target of a redirect must not have got a secret."""
+    """The target of a redirect must not have received a secret."""
     received = seen.trap.received
     if seen.server.password.encode() in received:
         return Verdict("trusts", "the password went to the other origin")
@@ -204,7 +204,8 @@ ATTRIBUTES = frozenset({"path", "httponly", "secure", "expires", "max-age", "dom
 
 
 async def its_own_cookie(seen: Seen) -> Verdict:
-    """What is sent back must be cookies: another one of the same origin may be, an attribute is none."""
+    """The client must return cookies only: another cookie of the origin is allowed, an attribute is
+    not."""
     sent = {
         part.strip().partition("=")[0]
         for header in seen.relay.sent_cookies
@@ -220,7 +221,7 @@ async def its_own_cookie(seen: Seen) -> Verdict:
 
 
 def one_login(count: int) -> Judge:
-    """All callers must have the names, after one login."""
+    """All callers must get the names, after one login."""
 
     async def judge(seen: Seen) -> Verdict:
         logins = seen.sent("Login")
@@ -238,7 +239,7 @@ def one_login(count: int) -> Judge:
 
 
 async def tried_once(seen: Seen) -> Verdict:
-    """Refused credentials must not be tried again."""
+    """Refused credentials must not be sent again."""
     logins = seen.sent("Login")
     if logins > 1:
         return Verdict("duplicates", f"{logins} Logins; {seen.told()}")
@@ -246,12 +247,12 @@ async def tried_once(seen: Seen) -> Verdict:
 
 
 async def not_stored(seen: Seen) -> Verdict:
-    """The upload failed: that must be told."""
+    """The upload failed, so the client must report an error."""
     return _told(seen, good=False)
 
 
 def stored(name: str, size: int, content: bytes = b"x") -> Judge:
-    """If success is told, the file must be there, under its name, whole."""
+    """If the client reports success, the complete file must exist under its name."""
 
     async def judge(seen: Seen) -> Verdict:
         file = seen.host.file(name)
@@ -270,7 +271,7 @@ def stored(name: str, size: int, content: bytes = b"x") -> Judge:
 
 
 def received(size: int) -> Judge:
-    """All bytes must have come, or an error."""
+    """All bytes must have arrived, or an error."""
 
     async def judge(seen: Seen) -> Verdict:
         return _told(seen, good=seen.returned == size)

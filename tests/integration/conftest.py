@@ -1,10 +1,10 @@
-"""Fixtures over the peers, and what becomes of a test whose peer's tool is not installed.
+"""Fixtures for the peers, and the treatment of tests whose peer's tool is not installed.
 
-A missing tool skips its tests and is listed at the end with the line that installs it; where `CI`
-is set it fails them, so that nothing is left out unseen.
+A missing tool skips its tests and is listed at the end with the command that installs it; if `CI`
+is set, it fails them, so that no test is left out silently.
 
-A test that takes `host` runs against each server that stands for an ESX host: the simulator and
-vcsim. Mark it `vcsim_only("why")` or `simulator_only("why")` where one of them cannot do it.
+A test that takes `host` runs against both servers that simulate an ESX host: the simulator and
+vcsim. Mark it `vcsim_only("why")` or `simulator_only("why")` if one of them cannot pass it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _missing: dict[str, Tool] = {}
 
 @contextmanager
 def needed_tools() -> Iterator[None]:
-    """Turn a missing tool into a skip, or into a failure where `CI` is set."""
+    """Turn a missing tool into a skip, or into a failure if `CI` is set."""
     try:
         yield
     except MissingToolError as exc:
@@ -51,7 +51,7 @@ def needed_tools() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark all that is below this folder."""
+    """Mark all tests below this folder."""
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.integration)
@@ -60,7 +60,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test that takes `host` against each server that can do what it shows."""
+    """Run a test that takes `host` against each server that supports it."""
     if "host" not in metafunc.fixturenames:
         return
     names = HOSTS
@@ -76,7 +76,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Put the ends of the peers' logs under a test that failed."""
+    """Add the tail of the peers' logs to the report of a failed test."""
     report = yield
     if report.failed and item.path.is_relative_to(HERE):
         for peer in process.RUNNING:
@@ -85,7 +85,7 @@ def pytest_runtest_makereport(
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """List what was missing, with the lines that install it."""
+    """List the missing tools with the commands that install them."""
     if _missing:
         terminalreporter.section("tools that are not installed")
         for tool in _missing.values():
@@ -94,7 +94,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def need_tool() -> Callable[[str], Path]:
-    """Give the path of a tool of `peers.tools`, or skip (fail, in CI) where it is missing."""
+    """Return a function that returns a tool's path, or skips (in CI: fails) if it is missing."""
 
     def find(name: str) -> Path:
         with needed_tools():
@@ -105,7 +105,7 @@ def need_tool() -> Callable[[str], Path]:
 
 @dataclass(frozen=True)
 class Host:
-    """A server that stands for an ESX host, and how to log in to it."""
+    """A server that simulates an ESX host, with its address and login."""
 
     kind: str
     url: str
@@ -113,7 +113,7 @@ class Host:
     password: str = field(repr=False)
     # SHA-256 with colons.
     thumbprint: str
-    # Its one datastore, and where that one's files lie on this machine.
+    # Its only datastore, and that datastore's folder on this machine.
     datastore: str
     folder: Path
 
@@ -154,14 +154,14 @@ async def host(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
 
 @pytest.fixture(scope="session")
 def vcsim_esx() -> Iterator[VCSim]:
-    """A vcsim that is one ESX host with two machines, shared: leave it as it was."""
+    """A vcsim with one ESX host and two machines; shared, so restore every change."""
     with needed_tools(), run_vcsim("esx", vms=2) as peer:
         yield peer
 
 
 @pytest.fixture(scope="session")
 def vcsim_vpx() -> Iterator[VCSim]:
-    """A vcsim that is a vCenter, shared: leave it as it was."""
+    """A vcsim that is a vCenter; shared, so restore every change."""
     with needed_tools(), run_vcsim("vpx", vms=2) as peer:
         yield peer
 
@@ -175,28 +175,28 @@ def vcsim(request: pytest.FixtureRequest) -> VCSim:
 
 @pytest.fixture(scope="session")
 def glance() -> Iterator[Glance]:
-    """A Glance without authentication, shared: delete what you upload."""
+    """A Glance without authentication; shared, so delete your uploads."""
     with run_glance() as peer:
         yield peer
 
 
 @pytest.fixture(scope="session")
 def glance_with_keystone() -> Iterator[Glance]:
-    """A Glance that asks for tokens, with the Keystone that gives them."""
+    """A Glance that requires tokens, with the Keystone that issues them."""
     with run_glance(with_keystone=True) as peer:
         yield peer
 
 
 @pytest.fixture(scope="session")
 def nginx() -> Iterator[Nginx]:
-    """An nginx over TLS that serves and takes files of a folder of its own."""
+    """An nginx over TLS that serves and stores files of a folder of its own."""
     with needed_tools(), run_nginx() as peer:
         yield peer
 
 
 @pytest.fixture(scope="session")
 def disk_image(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., DiskImage]:
-    """Give disk images, `disk_image(kind, mib=64, seed=1)`, each made once; do not change them."""
+    """Return cached disk images, `disk_image(kind, mib=64, seed=1)`; do not change them."""
     made: dict[tuple[Kind, int, int], DiskImage] = {}
     folder = tmp_path_factory.mktemp("images")
 

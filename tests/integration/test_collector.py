@@ -1,4 +1,5 @@
-"""Collector, tasks, inventory and events against real servers: the simulator of each age, vcsim."""
+"""Collector, tasks, inventory and events against real servers: each simulator release, and
+vcsim."""
 
 from __future__ import annotations
 
@@ -35,7 +36,7 @@ class Peer:
 
 @pytest.fixture
 async def peer(request: pytest.FixtureRequest) -> AsyncIterator[Peer]:
-    """A client of a server with five machines; at its end nothing is left in the session."""
+    """A client of a server with five machines; checks at the end that its session left nothing."""
     kind, _, what = request.param.partition("-")
     async with AsyncExitStack() as stack:
         esx = None
@@ -76,7 +77,7 @@ async def toggle(client: Client, vm: VM) -> str:
 
 
 @on(*ALL)
-async def test_collect_by_view_by_walk_and_by_page(peer: Peer) -> None:
+async def test_collect_works_by_view_by_traversal_and_by_page(peer: Peer) -> None:
     client = peer.client
     by_view = await client.collect(VM, "name", "runtime.powerState", page=2).all()
     walk = INVENTORY.start(client.content.rootFolder)
@@ -89,7 +90,7 @@ async def test_collect_by_view_by_walk_and_by_page(peer: Peer) -> None:
 
 
 @on(*ALL)
-async def test_watch_tells_of_a_change(peer: Peer) -> None:
+async def test_watch_reports_a_change(peer: Peer) -> None:
     client = peer.client
     vms = await machines(client)
     async with client.watch(VM, "name", "runtime.powerState") as watch, asyncio.timeout(60):
@@ -105,7 +106,7 @@ async def test_watch_tells_of_a_change(peer: Peer) -> None:
 
 
 @on(*ALL)
-async def test_many_waits_and_a_task_that_is_waited_for_again(peer: Peer) -> None:
+async def test_a_task_can_be_awaited_often_and_again(peer: Peer) -> None:
     client = peer.client
     vms = await machines(client)
     spec = vim25.VirtualMachineConfigSpec(annotation="changed")
@@ -135,10 +136,10 @@ async def test_a_failed_task_raises_its_fault(peer: Peer) -> None:
 
 
 @on(*ALL)
-async def test_paths_and_patterns(peer: Peer) -> None:
+async def test_paths_and_patterns_find_objects(peer: Peer) -> None:
     client, context = peer.client, peer.context
     vms = await machines(client)
-    paths = await paths_of(context, vms * 10)  # more than are named one by one
+    paths = await paths_of(context, vms * 10)  # more than a request lists one by one
     assert paths == paths[: len(vms)] * 10
     found = await find(context, "/*/vm/*", VM)
     assert {item.path: item.obj for item in found} == dict(zip(paths, vms, strict=False))
@@ -169,8 +170,8 @@ async def test_events_are_followed(peer: Peer) -> None:
 
 @pytest.mark.parametrize("face", ["fault", "empty", "missing"])
 @on(*SIMULATORS)
-async def test_row_32_a_session_that_ends_amid_all_of_it(peer: Peer, face: Face) -> None:
-    """Watch, task and events go on; the host has one session and nothing of the old one."""
+async def test_row_32_everything_survives_an_expired_session(peer: Peer, face: Face) -> None:
+    """Watch, task and events continue; the host has one session and nothing of the old one."""
     client, esx = peer.client, peer.esx
     assert esx is not None
     vms = await machines(client)
@@ -208,7 +209,7 @@ async def _until(found: AsyncIterator[vim25.Event], kind: type[vim25.Event]) -> 
 
 
 @on(*SIMULATORS)
-async def test_row_39_a_task_that_stands_still_is_cancelled_if_asked(peer: Peer) -> None:
+async def test_row_39_a_hanging_task_is_cancelled_on_request(peer: Peer) -> None:
     client, esx = peer.client, peer.esx
     assert esx is not None
     vms = await machines(client)

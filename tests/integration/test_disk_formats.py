@@ -1,4 +1,4 @@
-"""The inspector and the makers beside qemu-img, which we did not write."""
+"""The inspector and the image generators, compared with qemu-img."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ OPTIONS = [
 
 
 @pytest.mark.parametrize("options", OPTIONS)
-def test_what_qemu_img_makes_passes(disk: Path, tmp_path: Path, options: str) -> None:
+def test_images_of_qemu_img_pass(disk: Path, tmp_path: Path, options: str) -> None:
     image = tmp_path / f"{disk.stem}.vmdk"
     qemu_img("convert", "-O", "vmdk", "-o", options, disk, image)
     for claim in ("vmdk", None):
@@ -102,7 +102,9 @@ def test_a_raw_disk_passes(disk: Path) -> None:
         ("vmdk", "subformat=twoGbMaxExtentSparse", "format.descriptor"),
     ],
 )
-def test_another_format_is_no_raw_disk(tmp_path: Path, form: str, options: str, rule: str) -> None:
+def test_another_format_is_not_a_raw_disk(
+    tmp_path: Path, form: str, options: str, rule: str
+) -> None:
     image = tmp_path / "image"
     qemu_img("create", "-f", form, "-o", options, image, "64M")
     with pytest.raises(ImageUnacceptableError) as caught:
@@ -113,7 +115,7 @@ def test_another_format_is_no_raw_disk(tmp_path: Path, form: str, options: str, 
 @pytest.mark.parametrize("kind", ["monolithicSparse", "streamOptimized"])
 @pytest.mark.parametrize("capacity", [512, GRAIN * 3 + 512, (33 << 20) + 512, 70 << 20])
 @pytest.mark.parametrize("hole_every", [0, 1, 7])
-def test_what_we_make_is_what_qemu_img_reads(
+def test_qemu_img_reads_our_images(
     tmp_path: Path, kind: Kind, capacity: int, hole_every: int
 ) -> None:
     pattern = Pattern(9, capacity, hole_every=hole_every)

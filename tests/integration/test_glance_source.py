@@ -24,7 +24,7 @@ from vimdriver.errors import (
 
 
 async def digest(store: GlanceStore, ref: str) -> tuple[str, int]:
-    """Read an image through the check; return the hash of what came, and its length."""
+    """Read an image through the check; return the hash and the length of its bytes."""
     source = store.image(ref)
     check = BodyCheck(await source.info())
     seen = hashlib.sha512()
@@ -39,7 +39,7 @@ async def digest(store: GlanceStore, ref: str) -> tuple[str, int]:
 
 
 @pytest.mark.parametrize("kind", ["raw", "monolithicSparse", "streamOptimized"])
-async def test_images_come_whole_and_verified(
+async def test_images_arrive_complete_and_verified(
     glance: Glance, disk_image: Callable[..., DiskImage], kind: str
 ) -> None:
     made = disk_image(kind)
@@ -56,7 +56,7 @@ async def test_images_come_whole_and_verified(
         glance.delete(record["id"])
 
 
-async def test_what_has_no_bytes(glance: Glance) -> None:
+async def test_unusable_references_are_refused(glance: Glance) -> None:
     first = glance.create(name="twin", disk_format="raw")
     second = glance.create(name="twin", disk_format="raw")
     try:
@@ -74,7 +74,7 @@ async def test_what_has_no_bytes(glance: Glance) -> None:
         glance.delete(second)
 
 
-async def test_tokens(
+async def test_tokens_are_renewed_and_refused(
     glance_with_keystone: Glance,
     disk_image: Callable[..., DiskImage],
     tmp_path: Path,
@@ -98,7 +98,7 @@ async def test_tokens(
         first = await cloud.token(False)
         store = GlanceStore(client, cloud.glance_url, token=cloud.token)
         assert await digest(store, record["id"]) == (made.sha512, made.size)
-        # A token that is revoked is renewed once, unseen.
+        # A revoked token is renewed once, without an error.
         peer.keystone.revoke(first)
         assert await digest(store, record["id"]) == (made.sha512, made.size)
         assert await cloud.token(False) != first

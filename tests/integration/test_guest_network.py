@@ -1,8 +1,8 @@
-"""A machine's network, from the command that makes the machine to the addresses in its guest.
+"""A machine's network, from the command that creates the machine to the addresses in its guest.
 
-`vimctl` makes the port group and the machine with two NICs; pyVmomi reads what the machine carries
-for its guest; a Debian guest whose NICs have the same MAC addresses is told just that by VMware's
-tools (played by a script), and the kernel is asked what came of it.
+`vimctl` creates the port group and the machine with two NICs; pyVmomi reads the machine's
+configuration for its guest; a Debian guest with the same MAC addresses gets exactly that from
+VMware's tools (played by a script), and the test reads the result from the kernel.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ pytestmark = [
     pytest.mark.simulator_only("vcsim 0.24.2 has no physical NIC, and so no switch for a VLAN"),
 ]
 
-# Hosts take no other MAC addresses of VMware's own from a client than 00:50:56:00 to 3f.
+# Hosts accept only 00:50:56:00 to 3f of VMware's own MAC addresses from a client.
 MAC0, MAC1 = "00:50:56:00:aa:01", "00:50:56:3f:bb:02"
 FLAT, VLAN = "VM Network", "blue"
 NIC0 = (
@@ -53,7 +53,7 @@ ALL = (
     },
     (9000, 1400),
 )
-# What nova's form cannot say is not there, and vimctl has said so.
+# The settings that nova's form cannot express are missing, and vimctl reported them.
 NOVA = (["10.0.0.2/24"], ["10.0.1.2/24"], ROUTES4, (1500, 1500))
 LOST = {
     "hostname web-1",
@@ -81,7 +81,7 @@ class Web:
     """The machine on the host."""
 
     host: Host
-    # What vimctl said on stderr.
+    # vimctl's stderr.
     notes: str
 
     async def carries(self) -> dict[str, str]:
@@ -96,7 +96,7 @@ class Web:
 async def spawn(
     host: Host, disk_image: Callable[..., DiskImage]
 ) -> AsyncIterator[Callable[[str], Any]]:
-    """Make the machine in a form; it and its port group go at the end."""
+    """Spawn the machine with a guest form; it and its port group are removed at the end."""
     async with AsyncExitStack() as stack:
 
         async def undone(*words: str) -> None:
@@ -144,7 +144,7 @@ def assert_up(guest: Machine, expected: tuple[Any, ...]) -> None:
 
 
 def boot(guest: Machine, backend: str) -> None:
-    """Run the helper as its unit does, then the network service that starts behind it."""
+    """Run the helper as its unit does, then the network service that starts after it."""
     if backend == "ifupdown":
         source_snippets(guest)
     found = guest.helper("--backend", backend)
@@ -164,7 +164,7 @@ def boot(guest: Machine, backend: str) -> None:
 
 @pytest.mark.parametrize("backend", ["ifupdown", "networkd", "networkmanager"])
 @pytest.mark.parametrize(("form", "expected"), [("nova", NOVA), ("versioned", ALL)])
-async def test_the_helper_brings_up_what_spawn_was_told(
+async def test_the_helper_applies_the_settings_of_spawn(
     guest: Machine,
     host: Host,
     spawn: Callable[[str], Any],
@@ -188,7 +188,7 @@ async def test_the_helper_brings_up_what_spawn_was_told(
         assert guest.run("hostname").stdout == "web-1\n"
 
 
-async def test_a_running_guest_takes_up_what_is_set_anew(
+async def test_a_running_guest_applies_new_settings(
     guest: Machine, host: Host, spawn: Callable[[str], Any]
 ) -> None:
     web: Web = await spawn("nova")
@@ -207,7 +207,7 @@ async def test_a_running_guest_takes_up_what_is_set_anew(
     assert guest.helper("--backend", "ifupdown")["status"] == "unchanged"
 
 
-async def test_cloud_init_brings_up_what_spawn_was_told(
+async def test_cloud_init_applies_the_settings_of_spawn(
     guest: Machine, spawn: Callable[[str], Any]
 ) -> None:
     web: Web = await spawn("cloud-init")

@@ -1,4 +1,4 @@
-"""The peers themselves: each starts, answers as the tests rely on, and leaves nothing behind."""
+"""The peers themselves: each starts, behaves as the tests require, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ def fetch(url: str, ca: Path, data: bytes | None = None, method: str | None = No
         return content
 
 
-def test_vcsim_serves_its_interface_over_tls(vcsim: VCSim) -> None:
+def test_vcsim_serves_its_api_over_tls(vcsim: VCSim) -> None:
     versions = fetch(f"{vcsim.url}/vimServiceVersions.xml", vcsim.ca)
     assert b"<name>urn:vim25</name>" in versions
 
 
-def test_vcsim_shows_the_certificate_that_its_thumbprint_names(vcsim: VCSim) -> None:
+def test_vcsim_has_the_certificate_of_its_thumbprint(vcsim: VCSim) -> None:
     port = int(vcsim.url.rsplit(":", 1)[1].removesuffix("/sdk"))
     pem = ssl.get_server_certificate(("127.0.0.1", port), timeout=10)
     digest = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).digest()
     assert digest.hex(":").upper() == vcsim.thumbprint
 
 
-def test_vcsim_keeps_uploads_in_the_folder_that_it_names(vcsim_esx: VCSim) -> None:
+def test_vcsim_stores_uploads_in_the_announced_folder(vcsim_esx: VCSim) -> None:
     base = vcsim_esx.url.removesuffix("/sdk")
     url = f"{base}/folder/probe.bin?dcPath=ha-datacenter&dsName={vcsim_esx.datastore}"
     fetch(url, vcsim_esx.ca, b"bytes of the probe", "PUT")
@@ -50,7 +50,7 @@ def test_vcsim_keeps_uploads_in_the_folder_that_it_names(vcsim_esx: VCSim) -> No
     file.unlink()
 
 
-def test_vcsim_fails_one_call_when_told(vcsim_esx: VCSim) -> None:
+def test_vcsim_fails_one_call_on_request(vcsim_esx: VCSim) -> None:
     vcsim_esx.fail_next_call(503)
     with pytest.raises(urllib.error.HTTPError) as caught:
         fetch(vcsim_esx.url, vcsim_esx.ca, b"<x/>")
@@ -61,7 +61,7 @@ def test_vcsim_fails_one_call_when_told(vcsim_esx: VCSim) -> None:
 @pytest.mark.parametrize(
     ("kind", "mib"), [("raw", 64), ("monolithicSparse", 65), ("streamOptimized", 66)]
 )
-def test_glance_takes_and_hashes_each_kind_of_image(
+def test_glance_accepts_and_hashes_each_kind_of_image(
     glance: Glance, disk_image: Callable[..., DiskImage], kind: images.Kind, mib: int
 ) -> None:
     image = disk_image(kind, mib, seed=mib)
@@ -76,7 +76,7 @@ def test_glance_takes_and_hashes_each_kind_of_image(
     glance.delete(record["id"])
 
 
-def test_glance_refuses_flat_bytes_under_the_name_of_vmdk(
+def test_glance_refuses_flat_bytes_as_vmdk(
     glance: Glance, disk_image: Callable[..., DiskImage]
 ) -> None:
     with pytest.raises(PeerError, match="415"):
@@ -84,7 +84,7 @@ def test_glance_refuses_flat_bytes_under_the_name_of_vmdk(
 
 
 @pytest.mark.parametrize("kind", ["monolithicSparse", "streamOptimized", "monolithicFlat"])
-def test_images_stand_for_the_disk_that_they_were_made_of(
+def test_images_contain_the_disk_that_they_were_made_from(
     disk_image: Callable[..., DiskImage], tmp_path: Path, kind: images.Kind
 ) -> None:
     image = disk_image(kind)
@@ -94,7 +94,7 @@ def test_images_stand_for_the_disk_that_they_were_made_of(
     assert images.virtual_sha512(image.path, tmp_path) == image.virtual_sha512
 
 
-def test_keystone_tokens_open_and_close_glance(glance_with_keystone: Glance) -> None:
+def test_glance_requires_a_valid_keystone_token(glance_with_keystone: Glance) -> None:
     glance = glance_with_keystone
     keystone = glance.keystone
     assert keystone is not None
@@ -114,7 +114,7 @@ def test_keystone_tokens_open_and_close_glance(glance_with_keystone: Glance) -> 
     assert status(own) == 401
 
 
-def test_nginx_gives_takes_and_removes_files(nginx: Nginx) -> None:
+def test_nginx_serves_stores_and_removes_files(nginx: Nginx) -> None:
     (nginx.root / "source").write_bytes(b"body" * 100_000)
     body = fetch(f"{nginx.url}/source", nginx.ca)
     fetch(f"{nginx.url}/new/folder/target", nginx.ca, body, "PUT")
@@ -133,7 +133,7 @@ def test_a_peer_leaves_no_process_and_no_file() -> None:
     assert peer.process not in process.RUNNING
 
 
-def test_a_peer_that_does_not_start_says_why(tmp_path: Path) -> None:
+def test_a_peer_that_fails_to_start_reports_the_reason(tmp_path: Path) -> None:
     argv = ["sh", "-c", "echo the reason; exit 3"]
     with (
         process.running("broken", argv, tmp_path / "log") as peer,
@@ -142,7 +142,7 @@ def test_a_peer_that_does_not_start_says_why(tmp_path: Path) -> None:
         peer.wait_until(lambda: False, deadline=10)
 
 
-def test_a_peer_that_is_late_is_given_up(tmp_path: Path) -> None:
+def test_a_late_peer_is_an_error(tmp_path: Path) -> None:
     argv = ["sleep", "60"]
     with process.running("late", argv, tmp_path / "log") as peer:
         with pytest.raises(PeerError, match=r"late not ready in 0\.2 s"):
@@ -151,7 +151,7 @@ def test_a_peer_that_is_late_is_given_up(tmp_path: Path) -> None:
     assert popen.poll() is not None
 
 
-def test_a_missing_tool_names_the_line_that_installs_it() -> None:
+def test_a_missing_tool_names_the_command_that_installs_it() -> None:
     tool = Tool("no-such-program", ("some-package",), "shows the message")
     assert tool.path() is None
     assert tool.apt_line == "apt-get install --no-install-recommends some-package"

@@ -1,4 +1,4 @@
-"""The main job: images stream from a real Glance into a datastore, at once, whole and verified."""
+"""A push streams images from a real Glance into a datastore in parallel, complete and verified."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def stored(host: Host) -> set[str]:
     return {str(p.relative_to(host.folder)) for p in host.folder.rglob("*") if p.is_file()}
 
 
-async def test_four_images_at_once_arrive_with_the_hashes_that_glance_gives(
+async def test_four_parallel_images_arrive_with_glances_hashes(
     host: Host, glance: Glance, stocked: dict[str, DiskImage]
 ) -> None:
     before = stored(host)
@@ -63,7 +63,7 @@ async def test_four_images_at_once_arrive_with_the_hashes_that_glance_gives(
     assert len(stored(host) - before) == 4
 
 
-async def test_a_failed_image_leaves_no_file_and_the_others_go_on(
+async def test_a_failed_image_leaves_no_file_and_the_others_continue(
     host: Host, glance: Glance, stocked: dict[str, DiskImage]
 ) -> None:
     queued = glance.create(name="queued", disk_format="raw", container_format="bare")
@@ -82,7 +82,7 @@ async def test_a_failed_image_leaves_no_file_and_the_others_go_on(
     assert {p for p in stored(host) if p.startswith("a/")} == {f"a/b/{good}.img"}
 
 
-async def test_a_file_and_a_second_push_of_it(
+async def test_a_second_push_of_a_file_needs_overwrite(
     host: Host, disk_image: Callable[..., DiskImage], tmp_path: Path
 ) -> None:
     path = tmp_path / "small.img"
@@ -102,7 +102,7 @@ async def test_a_file_and_a_second_push_of_it(
     assert third.code == 0, third.err
 
 
-async def test_a_wrong_pin_is_refused_before_a_byte(host: Host, tmp_path: Path) -> None:
+async def test_a_wrong_pin_is_refused_before_a_byte_is_sent(host: Host, tmp_path: Path) -> None:
     path = tmp_path / "small.img"
     path.write_bytes(b"\x01" * 4096)
     done = await vimctl(
@@ -114,7 +114,7 @@ async def test_a_wrong_pin_is_refused_before_a_byte(host: Host, tmp_path: Path) 
     assert not (host.folder / "images").exists()
 
 
-async def test_a_wrong_password_is_told_once(host: Host, tmp_path: Path) -> None:
+async def test_a_wrong_password_is_refused_and_never_shown(host: Host, tmp_path: Path) -> None:
     path = tmp_path / "small.img"
     path.write_bytes(b"\x01" * 4096)
     done = await vimctl(
@@ -131,7 +131,9 @@ async def test_a_wrong_password_is_told_once(host: Host, tmp_path: Path) -> None
     assert not (host.folder / "images").exists()
 
 
-async def test_an_unknown_datastore_names_those_that_are_there(host: Host, tmp_path: Path) -> None:
+async def test_an_unknown_datastore_error_lists_the_existing_ones(
+    host: Host, tmp_path: Path
+) -> None:
     path = tmp_path / "small.img"
     path.write_bytes(b"\x01" * 4096)
     done = await vimctl(host, "image", "push", str(path), "--datastore", "nowhere")

@@ -1,4 +1,4 @@
-"""A machine is spawned from a flat image, and what the host shows of it is read by pyVmomi."""
+"""A machine is spawned from a flat image, and pyVmomi reads it from the host."""
 
 from __future__ import annotations
 
@@ -61,7 +61,9 @@ def leftovers(host: Host) -> set[str]:
     return {str(p.relative_to(host.folder)) for p in host.folder.rglob("*")}
 
 
-async def test_spawn_show_list_destroy(host: Host, disk_image: Callable[..., DiskImage]) -> None:
+async def test_a_machine_is_spawned_shown_listed_and_destroyed(
+    host: Host, disk_image: Callable[..., DiskImage]
+) -> None:
     image = disk_image("raw", mib=64, seed=1)
     before = leftovers(host)
     made = await vimctl(
@@ -96,7 +98,7 @@ async def test_spawn_show_list_destroy(host: Host, disk_image: Callable[..., Dis
     assert leftovers(host) == before
 
 
-async def test_a_missing_port_group_names_those_that_are_there_and_makes_nothing(
+async def test_a_missing_port_group_error_lists_the_existing_ones(
     host: Host, disk_image: Callable[..., DiskImage]
 ) -> None:
     before = leftovers(host)
@@ -113,7 +115,7 @@ async def test_a_missing_port_group_names_those_that_are_there_and_makes_nothing
 
 
 @pytest.mark.simulator_only("vcsim 0.24.2 has no ExtendVirtualDisk_Task")
-async def test_a_disk_larger_than_the_image(
+async def test_the_disk_may_be_larger_than_the_image(
     host: Host, disk_image: Callable[..., DiskImage]
 ) -> None:
     done = await vimctl(
@@ -129,7 +131,7 @@ async def test_a_disk_larger_than_the_image(
 
 
 @pytest.mark.vcsim_only("shows the same failure half-way: vcsim cannot extend a disk")
-async def test_a_step_that_fails_is_undone(
+async def test_a_failed_step_is_rolled_back(
     host: Host, disk_image: Callable[..., DiskImage]
 ) -> None:
     before = leftovers(host)
@@ -143,7 +145,7 @@ async def test_a_step_that_fails_is_undone(
     assert leftovers(host) == before
 
 
-async def test_a_rich_image_is_refused_before_anything_is_made(
+async def test_a_sparse_image_is_refused_before_anything_is_created(
     host: Host, disk_image: Callable[..., DiskImage]
 ) -> None:
     before = leftovers(host)

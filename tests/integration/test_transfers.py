@@ -1,4 +1,4 @@
-"""Files and sessions on every server that stands for a host."""
+"""Files and sessions on every server that simulates a host."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from vimlib.soap import decode_request, encode_response
 
 MIB = 1 << 20
 GROWTH = 16 * MIB
-"""How much the process may grow by while a file of any size passes through."""
+"""Maximum growth of the process during the transfer of a file of any size."""
 
 
 @asynccontextmanager
@@ -40,7 +40,7 @@ async def client_of(host: Host | VCSim) -> AsyncIterator[Client]:
         yield client
 
 
-async def test_trust_and_credentials(host: Host) -> None:
+async def test_wrong_certificates_and_credentials_are_refused(host: Host) -> None:
     for tls, refusal in (
         (vimlib.TLS(), CertificateError),
         (vimlib.TLS(pin="ab" * 32), PinMismatchError),
@@ -56,7 +56,7 @@ async def test_trust_and_credentials(host: Host) -> None:
             pass
 
 
-async def test_files_of_all_names(host: Host) -> None:
+async def test_files_with_all_kinds_of_names_survive(host: Host) -> None:
     data = os.urandom(3 * MIB + 5)
     async with client_of(host) as client:
         store = client.datastore(host.datastore)
@@ -77,7 +77,7 @@ async def test_files_of_all_names(host: Host) -> None:
             await store.list("a")
 
 
-async def test_a_source_that_fails_leaves_no_whole_file(host: Host) -> None:
+async def test_a_failed_source_leaves_no_complete_file(host: Host) -> None:
     async def short() -> AsyncIterator[bytes]:
         yield bytes(MIB)
         raise OSError(5, "the disk fell out")
@@ -89,7 +89,7 @@ async def test_a_source_that_fails_leaves_no_whole_file(host: Host) -> None:
         assert not (host.folder / "x").exists() or (host.folder / "x").stat().st_size < 2 * MIB
 
 
-async def test_many_at_once(host: Host) -> None:
+async def test_many_transfers_run_in_parallel(host: Host) -> None:
     async with client_of(host) as client:
         store = client.datastore(host.datastore)
         bodies = {f"file-{number}": os.urandom(MIB + number) for number in range(12)}
@@ -101,7 +101,7 @@ async def test_many_at_once(host: Host) -> None:
         }
 
 
-async def test_a_vcenter_s_datastores(vcsim_vpx: VCSim) -> None:
+async def test_datastores_of_a_vcenter_are_found(vcsim_vpx: VCSim) -> None:
     async with client_of(vcsim_vpx) as client:
         store = client.datastore(vcsim_vpx.datastore)
         assert (await store.place()).datacenter_path == "DC0"
@@ -111,10 +111,10 @@ async def test_a_vcenter_s_datastores(vcsim_vpx: VCSim) -> None:
 
 
 class Desk:
-    """Sees the calls for tickets on their way to a vCenter, and may have a host answer them.
+    """Intercepts the calls for tickets to a vCenter, and may let a host answer them.
 
-    vcsim gives tickets that name itself and no certificate. What a vCenter does, it asks a host that
-    mounts the datastore, is done here: the ticket is a real one of the simulated host.
+    vcsim returns tickets that name itself and have no certificate. A real vCenter asks a host that
+    mounts the datastore; this class does the same: the ticket is a real one of the simulated host.
     """
 
     def __init__(self, esx: ESXHost | None = None, **changes: Any) -> None:
@@ -160,10 +160,11 @@ async def vcenter(peer: VCSim, desk: Desk) -> AsyncIterator[Client]:
         yield client
 
 
-async def test_a_vcenter_s_ticket_without_a_certificate_is_not_used(
+async def test_a_vcenters_ticket_without_a_certificate_is_not_used(
     vcsim_vpx: VCSim, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What vcsim itself gives: the host is chosen and asked for, and transferring through the vCenter."""
+    """With vcsim's own ticket, the host is selected and queried, but the vCenter transfers the
+    file."""
     desk, data = Desk(), os.urandom(MIB)
     async with leakcheck(), vcenter(vcsim_vpx, desk) as client:
         hosts = {row["name"] for row in await client.collect(vim25.HostSystem, "name").all()}
@@ -180,11 +181,11 @@ async def test_a_vcenter_s_ticket_without_a_certificate_is_not_used(
     assert caplog.text.count("transferring through") == 2
 
 
-async def test_a_vcenter_s_ticket_leads_straight_to_the_host(vcsim_vpx: VCSim) -> None:
+async def test_a_vcenters_ticket_leads_straight_to_the_host(vcsim_vpx: VCSim) -> None:
     """A vCenter (vcsim) and a host (the simulator) over one datastore's files.
 
-    The body goes to the host alone, by the ticket and pinned by the digest that came with it; the
-    vCenter says afterwards what is stored.
+    The body goes only to the host, with the ticket and pinned by the digest in it; the vCenter then
+    lists the stored file.
     """
     name, data = vcsim_vpx.datastore, os.urandom(3 * MIB + 1)
     folder = vcsim_vpx.datastores[name]
@@ -214,7 +215,9 @@ async def test_a_vcenter_s_ticket_leads_straight_to_the_host(vcsim_vpx: VCSim) -
 
 
 @pytest.mark.parametrize("digest", ["ab" * 20, "ab" * 32])
-async def test_a_host_that_is_not_the_ticket_s_gets_no_byte(vcsim_vpx: VCSim, digest: str) -> None:
+async def test_a_host_other_than_the_tickets_receives_no_byte(
+    vcsim_vpx: VCSim, digest: str
+) -> None:
     name = vcsim_vpx.datastore
     async with leakcheck(), ESXHost(datastores={name: vcsim_vpx.datastores[name]}) as esx:
         desk = Desk(
@@ -246,7 +249,7 @@ async def _source(mib: int) -> AsyncIterator[bytes]:
 
 
 @pytest.mark.vcsim_only("the simulator's memory would be counted as the client's")
-async def test_memory_is_flat_while_2_gib_pass(host: Host) -> None:
+async def test_memory_stays_constant_for_2_gib(host: Host) -> None:
     size = 2048 * MIB
     async with client_of(host) as client:
         store = client.datastore(host.datastore)
@@ -264,7 +267,7 @@ async def test_memory_is_flat_while_2_gib_pass(host: Host) -> None:
         await store.delete("big")
 
 
-async def test_the_version_that_is_spoken(host: Host) -> None:
+async def test_the_api_version_is_negotiated(host: Host) -> None:
     async with client_of(host) as client:
         assert client.api_version == client.about.apiVersion
         root = client.bind(vim25.ServiceInstance("ServiceInstance"))

@@ -1,4 +1,4 @@
-"""Run the installed command as a user does: a process of its own, its output read."""
+"""Run the installed command like a user: in its own process, with its output captured."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ VIMCTL = Path(sys.executable).with_name("vimctl")
 
 @dataclass(frozen=True)
 class Done:
-    """A command that has ended."""
+    """The result of a command."""
 
     code: int
     out: str
@@ -56,7 +56,7 @@ def environment(host: Host, **more: str) -> dict[str, str]:
 async def started(
     host: Host, *words: str, **more: str
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Hold a running command; it is killed if it still runs on the way out."""
+    """Run a command in the background; on exit it is killed if it still runs."""
     process = await asyncio.create_subprocess_exec(
         VIMCTL, *words, env=environment(host, **more), stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, limit=1 << 24,

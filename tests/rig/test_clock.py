@@ -8,7 +8,7 @@ import threading
 from tests.rig.clock import FakeClockLoop, run_hosted
 
 
-def test_a_thread_that_is_late_is_joined_at_the_end() -> None:
+def test_a_late_thread_is_joined_at_the_end() -> None:
     asked = threading.Event()
     released = threading.Event()
 

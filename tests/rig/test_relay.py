@@ -71,7 +71,7 @@ def post(port: int, timeout: float = 5, times: int = 1) -> list[tuple[int, bytes
         conn.close()
 
 
-async def test_it_passes_calls_and_counts_them() -> None:
+async def test_calls_are_forwarded_and_counted() -> None:
     async with relayed() as (esx, between):
         found = await asyncio.to_thread(post, between.stage.port, times=2)
         assert [status for status, _ in found] == [200, 200]
@@ -89,7 +89,9 @@ async def test_it_passes_calls_and_counts_them() -> None:
         (trickle(0.05), TimeoutError, 1),
     ],
 )
-async def test_a_reply_that_does_not_come(act: Any, error: type[Exception], reached: int) -> None:
+async def test_a_missing_reply_is_an_error_of_the_client(
+    act: Any, error: type[Exception], reached: int
+) -> None:
     async with relayed() as (esx, between):
         between.on(METHOD, act)
 
@@ -105,7 +107,7 @@ async def test_a_reply_that_does_not_come(act: Any, error: type[Exception], reac
             assert status == 200, "a rule strikes as often as it says"
 
 
-async def test_a_reply_that_is_another() -> None:
+async def test_a_reply_can_be_replaced() -> None:
     async with relayed() as (esx, between):
         between.on(METHOD, answer(503, b"busy", HTML))
         between.on(METHOD, answer(500, b"<x/>", XML, forward=True), nth=1)
@@ -117,7 +119,7 @@ async def test_a_reply_that_is_another() -> None:
         assert len(esx.call_log) == 2
 
 
-async def test_a_reply_without_a_length_is_cut_unnoticed() -> None:
+async def test_a_cut_reply_without_a_length_goes_undetected() -> None:
     async with relayed() as (_, between):
         [(_, whole)] = await asyncio.to_thread(post, between.stage.port)
         between.on(METHOD, cut(0.5, length=False))
@@ -125,7 +127,7 @@ async def test_a_reply_without_a_length_is_cut_unnoticed() -> None:
         assert (status, body) == (200, whole[: len(whole) // 2])
 
 
-async def test_the_server_gets_another_body() -> None:
+async def test_the_request_body_can_be_replaced() -> None:
     async with relayed() as (esx, between):
         between.on(METHOD, alter(lambda body: body.replace(METHOD.encode(), b"CurrentTime")))
         await asyncio.to_thread(post, between.stage.port)
@@ -152,7 +154,7 @@ async def test_an_idle_connection_is_reset() -> None:
             conn.close()
 
 
-async def test_another_certificate_from_now_on() -> None:
+async def test_the_certificate_can_be_replaced() -> None:
     async with relayed() as (_, between):
         await asyncio.to_thread(post, between.stage.port)
         between.present(certs.make("self-signed").server_context())

@@ -1,6 +1,8 @@
-"""One module a client. Run as programs by `cell`: a job comes in on stdin, what happened goes out.
+"""One module per client. Run as programs by `cell`: the job arrives on stdin, the outcome on
+stdout.
 
-A line of JSON each: the job; then `{"ready": VERSION}` from the client and `go` to it; `{"at": WORD}`
-and `on` at a checkpoint; at the end `{"returned": ...}` or `{"raised": TYPE, "text": ...}`. All that the
-client logs, at every level, goes to stderr, where secrets are looked for.
+One line of JSON each: the job; then `{"ready": VERSION}` from the client and `go` to it;
+`{"at": WORD}` and `on` at a checkpoint; at the end `{"returned": ...}` or
+`{"raised": TYPE, "text": ...}`. The client's log, at every level, goes to stderr, which is searched
+for secrets.
 """

@@ -1,4 +1,4 @@
-"""What the adapters share: the channel to the runner. The standard library alone."""
+"""The common part of the adapters: the channel to the runner. Standard library only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 @dataclass
 class Job:
-    """What the runner wants, and where."""
+    """The requested action and its target."""
 
     action: str
     args: dict[str, Any]
@@ -25,24 +25,25 @@ class Job:
     username: str
     password: str
     trust: str
-    """`default`: nothing said; `ca`: the file in `ca`; `pin`: the SHA-256 in `pin`."""
+    """`default`: no trust setting; `ca`: the file in `ca`; `pin`: the SHA-256 in `pin`."""
     ca: str
     pin: str
     wsdl: str
-    """A folder with the WSDL, for a client that needs one before the first byte."""
+    """A folder with the WSDL, for a client that needs one before it connects."""
     deadline: float
-    """Seconds for each wait on the network, where the client has such a thing."""
+    """Seconds of each network timeout, if the client has such a setting."""
 
 
 class NotOffered(Exception):
-    """The client has no such thing."""
+    """The client does not support this."""
 
 
 class Channel:
-    """The runner, from the client's side."""
+    """The channel to the runner."""
 
     def __init__(self) -> None:
-        # The protocol has stdout for itself; what a client prints is looked at like its logs.
+        # stdout carries the protocol; the client's own prints go to stderr and are searched like
+        # its log.
         self._out: TextIO = os.fdopen(os.dup(1), "w")
         os.dup2(2, 1)
 
@@ -54,13 +55,13 @@ class Channel:
         self._out.flush()
 
     def checkpoint(self, word: str) -> None:
-        """Let the runner do something now."""
+        """Let the runner act now."""
         self.send(at=word)
         self.receive()
 
 
 def show(*things: object) -> None:
-    """Print what a user might print."""
+    """Print output as a user would."""
     for thing in things:
         print(repr(thing), str(thing), file=sys.stderr)
 
@@ -73,12 +74,12 @@ def describe(value: Any) -> dict[str, Any]:
 
 
 def attempt(function: Callable[[], Any]) -> dict[str, Any]:
-    """Call something; return what came of it."""
+    """Call something; return its outcome."""
     try:
         return {"returned": function()}
     except NotOffered as error:
         return {"not_offered": str(error)}
-    except Exception as error:  # noqa: BLE001 - whatever it raises is what is looked at
+    except Exception as error:  # noqa: BLE001 - every error is an observation
         traceback.print_exc()
         show(error, error.args)
         kind = type(error)
@@ -91,7 +92,7 @@ def run(make: Callable[[Job, Channel], Any], version: str) -> None:
     channel = Channel()
     job = Job(**channel.receive())
     adapter = make(job, channel)
-    # From here on only: one of them logs a hundred megabytes about the WSDL that it reads.
+    # Only from here on: one client logs a hundred megabytes about its WSDL.
     logging.getLogger().setLevel(logging.DEBUG)
     channel.send(ready=version)
     channel.receive()

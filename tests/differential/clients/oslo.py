@@ -1,5 +1,5 @@
 # mypy: disable-error-code="import-untyped,import-not-found"
-"""oslo.vmware as nova sets it up: `VMwareAPISession` with ten tries, `image_transfer` for files."""
+"""oslo.vmware as nova uses it: `VMwareAPISession` with ten retries, `image_transfer` for files."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Oslo:
     def create(self, name: str) -> Any:
         def work() -> Any:
             factory = self.session.vim.client.factory
-            # Step by step: its recursive traversal is more than vcsim survives.
+            # In single steps: vcsim fails on its recursive traversal.
             center = self._read(self.session.vim.service_content.rootFolder, "childEntity")
             compute = self._read(self._read(center, "hostFolder"), "childEntity")
             pool = self._read(compute, "resourcePool")
@@ -159,7 +159,7 @@ class Oslo:
                 cookies=cookies,
                 file_path=name,
                 image_size=size,
-                # Nova's fetch_image says nothing here.
+                # Nova's fetch_image passes nothing here.
                 **({"cacerts": job.ca} if door == "careful" else {}),
             )
             return describe(size)

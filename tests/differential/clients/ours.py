@@ -1,4 +1,4 @@
-"""vimlib, as its README shows it."""
+"""vimlib, as in its README."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # mypy: disable-error-code="no-untyped-call"
-"""pyVmomi by its stub that logs in by itself and again: `VimSessionOrientedStub`, as its docstring shows."""
+"""pyVmomi with `VimSessionOrientedStub`, which logs in again by itself, as in its docstring."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.differential.clients.threads import in_threads
 class PyVmomi:
     def __init__(self, job: Job, channel: Channel) -> None:
         self.job, self.channel = job, channel
-        # One context for all connections, as a program with several hosts has it.
+        # One context for all connections, as in a program with several hosts.
         self.context = ssl.create_default_context(cafile=job.ca if job.trust == "ca" else None)
 
     def open(self) -> Any:
@@ -38,12 +38,12 @@ class PyVmomi:
         stub = SmartStubAdapter(
             host=job.host,
             port=job.port,
-            # With no trust given, its own default decides.
+            # Without a trust setting, its own default applies.
             sslContext=None if job.trust == "default" else self.context,
             httpConnectionTimeout=job.deadline,
         )
         login = VimSessionOrientedStub.makeUserLoginMethod(job.username, job.password)
-        if job.server == "vcsim":  # which refuses what the usual method asks before it logs in
+        if job.server == "vcsim":  # it refuses the usual method's call before login
             login = self._login
         si = vim.ServiceInstance("ServiceInstance", VimSessionOrientedStub(stub, login))
         show(si, si.content.about)

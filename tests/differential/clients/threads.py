@@ -1,4 +1,4 @@
-"""Many callers at once, for clients that block."""
+"""Parallel callers, for clients with blocking calls."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.differential.clients.base import attempt, describe
 
 
 def in_threads(count: int, call: Callable[[], Any]) -> list[Any]:
-    """Call in `count` threads at once; return values or names of exceptions."""
+    """Call in `count` threads in parallel; return values or names of exceptions."""
     found: list[Any] = [None] * count
     barrier = threading.Barrier(count)
 

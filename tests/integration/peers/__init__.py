@@ -1,7 +1,7 @@
-"""Starters of the real programs that the integration tests, the demo's tests and the bench talk to.
+"""Start the real programs that the integration tests, the demo's tests and the bench use.
 
-Each starter is a context manager that returns when its peer answers, within a deadline, and that
-ends it and removes its files on the way out. What is costly (a compiled vcsim, a virtual
-environment for Glance) is built once into `cache.root()`. Nothing here imports pytest or vimlib:
-the fixtures over the starters are in `tests/integration/conftest.py`.
+Each starter is a context manager that returns when its peer answers, within a deadline; on exit it
+ends the peer and removes its files. Expensive parts (a compiled vcsim, a virtual environment for
+Glance) are built once into `cache.root()`. Nothing here imports pytest or vimlib: the fixtures are
+in `tests/integration/conftest.py`.
 """

@@ -1,6 +1,6 @@
-"""Where built peers are kept between runs, and how one is built exactly once.
+"""The cache of built peers, where each is built exactly once.
 
-`VIMLIB_PEER_CACHE` names the folder; without it, it is `.nox/peers` in the repository.
+`VIMLIB_PEER_CACHE` names the folder; the default is `.nox/peers` in the repository.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 def root() -> Path:
-    """Return the cache folder, made if need be."""
+    """Return the cache folder; create it if it is missing."""
     named = os.environ.get("VIMLIB_PEER_CACHE")
     folder = Path(named) if named else REPOSITORY / ".nox" / "peers"
     folder.mkdir(parents=True, exist_ok=True)
@@ -24,9 +24,10 @@ def root() -> Path:
 
 
 def built(name: str, inputs: list[str | bytes], build: Callable[[Path], None]) -> Path:
-    """Return a folder that `build` filled once for these inputs; older ones of the name go.
+    """Return a folder that `build` filled once for these inputs; remove older ones of the same
+    name.
 
-    A build that did not end well leaves no stamp and is done again. A lock keeps two runs apart.
+    A failed build leaves no stamp and is repeated. A lock serialises concurrent runs.
     """
     digest = hashlib.sha256()
     for item in inputs:

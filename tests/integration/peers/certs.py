@@ -1,4 +1,4 @@
-"""Certificates for the peers: made on the spot, thrown away with them."""
+"""Temporary certificates for the peers."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class ServerCertificate:
     cert: Path
     key: Path
     ca: Path
-    # SHA-256 of the DER form, upper-case hex with colons: what a pin is compared with.
+    # SHA-256 of the DER form, upper-case hex with colons: the format of a pin.
     thumbprint: str
 
 
 def make_certificate(folder: Path) -> ServerCertificate:
-    """Make one in `folder`; the certificate file holds the chain."""
+    """Create a certificate in `folder`; its file holds the chain."""
     authority = trustme.CA()
     issued = authority.issue_cert("127.0.0.1", "localhost")
     files = ServerCertificate(

@@ -1,7 +1,7 @@
-"""Disk images made by qemu-img: real formats, content that differs from image to image.
+"""Disk images made by qemu-img: real formats, distinct content.
 
-The bytes are pseudo-random (so no sparse or compressed form gets smaller than asked) and cheap:
-one random block, numbered each time it is written.
+The bytes are pseudo-random, so that no sparse or compressed form shrinks below the requested size,
+and cheap: one random block, numbered each time it is written.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ Kind = Literal["raw", "monolithicSparse", "streamOptimized", "monolithicFlat"]
 
 @dataclass(frozen=True)
 class DiskImage:
-    """An image file, what it is, and the hashes of its bytes and of the disk it stands for."""
+    """An image file, its format, and the hashes of its bytes and of the disk that it contains."""
 
     path: Path
     kind: Kind
-    # Bytes of the file, and of the disk that a guest would see.
+    # Bytes of the file, and of the disk that a guest sees.
     size: int
     virtual_size: int
     # Lower-case hex of the file's bytes, and of the disk's.
@@ -37,7 +37,7 @@ class DiskImage:
 
     @property
     def disk_format(self) -> str:
-        """What Glance calls it; flat bytes are `raw` there."""
+        """Glance's name of the format; flat bytes are `raw` there."""
         return "raw" if self.kind == "raw" else "vmdk"
 
 
@@ -48,7 +48,7 @@ def sha512(path: Path) -> str:
 
 
 def write_unique(path: Path, mib: int, seed: int) -> None:
-    """Write `mib` MiB that no other seed gives."""
+    """Write `mib` MiB that are unique to the seed."""
     block = random.Random(seed).randbytes(MIB - 16)
     with path.open("wb") as file:
         for number in range(mib):
@@ -57,10 +57,10 @@ def write_unique(path: Path, mib: int, seed: int) -> None:
 
 
 def make_image(folder: Path, kind: Kind, *, mib: int = 64, seed: int = 1) -> DiskImage:
-    """Make an image of `mib` MiB in `folder`.
+    """Create an image of `mib` MiB in `folder`.
 
-    A `monolithicFlat` image is two files: the path is the descriptor's, the disk is beside it in
-    `<name>-flat.vmdk`, and size and hash are the descriptor's own.
+    A `monolithicFlat` image is two files: the path is the descriptor's, the disk is in
+    `<name>-flat.vmdk` next to it, and size and hash are the descriptor's own.
 
     Raises:
         MissingToolError: qemu-img is not installed (`raw` needs none).
@@ -88,14 +88,14 @@ def convert(source: Path, target: Path, options: str = "", target_format: str = 
 
 
 def inspect(path: Path) -> dict[str, Any]:
-    """Return what `qemu-img info` says."""
+    """Return the output of `qemu-img info`."""
     argv = [tools.find("qemu-img"), "info", "--output=json", path]
     said: dict[str, Any] = json.loads(run("qemu-img info", argv, deadline=QEMU_SECONDS))
     return said
 
 
 def virtual_sha512(path: Path, folder: Path) -> str:
-    """Return the hash of the disk that an image stands for, by way of a raw copy in `folder`."""
+    """Return the hash of an image's disk, computed from a raw copy in `folder`."""
     raw = folder / f"{path.name}.raw"
     convert(path, raw, target_format="raw")
     try:

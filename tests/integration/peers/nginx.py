@@ -1,6 +1,6 @@
-"""nginx over TLS: serves files and takes PUTs, as both ends of a transfer that costs them little.
+"""nginx over TLS: serves files and stores PUTs, as a cheap peer for both ends of a transfer.
 
-Its own configuration, an unprivileged port, no system service touched.
+It has its own configuration and an unprivileged port; no system service is touched.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Nginx:
 
 @contextmanager
 def nginx(root: Path | None = None, *, workers: int = 1) -> Iterator[Nginx]:
-    """Run nginx over `root`, or over a folder of its own that goes when the block ends.
+    """Run nginx over `root`, or over a temporary folder.
 
     Raises:
         MissingToolError: nginx is not installed.
@@ -89,7 +89,7 @@ def nginx(root: Path | None = None, *, workers: int = 1) -> Iterator[Nginx]:
         config = folder / "nginx.conf"
         config.write_text(
             CONFIG.format(
-                # As root it would hand the files to another user, who cannot read them.
+                # As root it would serve the files as another user, who cannot read them.
                 user="user root;" if os.geteuid() == 0 else "",
                 workers=workers,
                 folder=folder,

@@ -1,7 +1,7 @@
-"""What Glance and Keystone share: a virtual environment of their own, and gunicorn to serve them.
+"""The common parts of Glance and Keystone: a virtual environment each, and gunicorn as server.
 
-They need dozens of pinned packages that must not meet ours, so each has an environment in the
-cache, installed once. gunicorn runs one process with a thread a request: it streams uploads and
+They need dozens of pinned packages that conflict with ours, so each has an environment in the
+cache, installed once. gunicorn runs one process with a thread per request: it streams uploads and
 downloads, which other servers spool or hold in memory.
 """
 
@@ -27,7 +27,7 @@ GUNICORN = "gunicorn==27.0.1"
 
 
 def environment(name: str, requirement: str, constraints: Path) -> Path:
-    """Return a virtual environment that has the requirement, made if the cache has none.
+    """Return a virtual environment with the requirement; create it if it is not cached.
 
     Raises:
         PeerError: It could not be installed.
@@ -59,12 +59,12 @@ def served(
 ) -> Iterator[Process]:
     """Run a WSGI application under gunicorn on a listening socket until the block ends.
 
-    It is ready when a GET of `path` answers `status`.
+    It is ready when a GET of `path` returns `status`.
 
     Raises:
         PeerError: It is not ready within its deadline.
     """
-    # Settings go in by a file: Keystone reads sys.argv, and dies of gunicorn's flags.
+    # Settings are passed in a file: Keystone reads sys.argv and fails on gunicorn's options.
     settings = folder / f"{name}.gunicorn.py"
     settings.write_text(
         f"wsgi_app = {app!r}\n"
@@ -72,7 +72,7 @@ def served(
         "worker_class = 'gthread'\n"
         "workers = 1\n"
         f"threads = {threads}\n"
-        # The default of 2 s makes a pooled client meet closed connections.
+        # With the default of 2 s a pooled client meets closed connections.
         "keepalive = 65\n"
         "graceful_timeout = 1\n"
         "control_socket_disable = True\n"
@@ -89,7 +89,7 @@ def served(
 
 
 def _status(port: int, path: str) -> int | None:
-    """Return the status of a GET, None when there was no answer in time."""
+    """Return the status of a GET, None if no response came in time."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         connection.request("GET", path)
@@ -103,10 +103,10 @@ def _status(port: int, path: str) -> int | None:
 def call(
     method: str, url: str, body: Any = None, *, token: str | None = None
 ) -> tuple[http.client.HTTPMessage, Any]:
-    """Send JSON, return the answer's headers and its JSON (None where it has no body).
+    """Send JSON; return the response's headers and its JSON (None without a body).
 
     Raises:
-        urllib.error.HTTPError: The answer is 400 or above.
+        urllib.error.HTTPError: The status is 400 or above.
     """
     headers = {"Content-Type": "application/json"} | ({"X-Auth-Token": token} if token else {})
     data = None if body is None else json.dumps(body).encode()

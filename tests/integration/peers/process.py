@@ -1,4 +1,4 @@
-"""Start a peer's process, know when it is ready, show its log when it is not, and end it for sure."""
+"""Start a peer's process, wait until it is ready, show its log on failure, and always end it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-# What runs now; the conftest shows their logs under a test that failed.
+# The running processes; the conftest adds their logs to the report of a failed test.
 RUNNING: list[Process] = []
 
 
@@ -49,7 +49,7 @@ class Process:
             time.sleep(0.05)
 
     def stop(self, grace: float = 5.0) -> None:
-        """End it: politely, then, after `grace` seconds, by force with all that it started."""
+        """End it: first politely, after `grace` seconds by force, with all its child processes."""
         if self.popen.poll() is None:
             self.popen.terminate()
             try:
@@ -69,10 +69,9 @@ def running(
     cwd: Path | None = None,
     pass_fds: Sequence[int] = (),
 ) -> Iterator[Process]:
-    """Run a program in a process group of its own, both outputs in `log`, until the block ends.
+    """Run a program in its own process group, with both outputs in `log`, until the block ends.
 
-    The parts of `argv` are what `str` makes of them; `env` is put over the environment of this
-    process.
+    The parts of `argv` are converted with `str`; `env` extends the environment of this process.
     """
     with log.open("wb") as out:
         popen = subprocess.Popen(
@@ -102,7 +101,7 @@ def run(
     cwd: Path | None = None,
     deadline: float,
 ) -> str:
-    """Run a program to its end and return what it said.
+    """Run a program to its end and return its output.
 
     Raises:
         PeerError: It failed, or took more than `deadline` seconds.
@@ -128,7 +127,7 @@ def run(
 
 
 def listening_socket() -> socket.socket:
-    """Return a socket that listens on a free loopback port, to be handed to a server."""
+    """Return a listening socket on a free loopback port, for a server to inherit."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.bind(("127.0.0.1", 0))
@@ -137,7 +136,7 @@ def listening_socket() -> socket.socket:
 
 
 def free_port() -> int:
-    """Return a loopback port that was free a moment ago, for servers that open it themselves."""
+    """Return a loopback port that is currently free, for servers that bind it themselves."""
     with listening_socket() as sock:
         port: int = sock.getsockname()[1]
     return port

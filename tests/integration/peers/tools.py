@@ -1,4 +1,4 @@
-"""The programs from outside Python that the peers need, and the Debian packages that bring them.
+"""The non-Python programs that the peers need, and the Debian packages that contain them.
 
 Run as a script it prints those packages on one line, for `.ci/run`; standard library only.
 """
@@ -12,18 +12,18 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Tool:
-    """A program or a folder of sources, and where Debian has it."""
+    """A program or a folder of sources, and its Debian package."""
 
     name: str
     packages: tuple[str, ...]
     purpose: str
-    # For what is not a program: a folder that must be there.
+    # Instead of a program: a required folder.
     folder: str | None = None
-    # Where daemons live; not on everybody's PATH.
+    # The directory of daemons, which is not on everybody's PATH.
     also_in: tuple[str, ...] = ("/usr/sbin", "/sbin")
 
     def path(self) -> Path | None:
-        """Return where it is, None when it is missing."""
+        """Return its path, None if it is missing."""
         if self.folder is not None:
             return Path(self.folder) if Path(self.folder).is_dir() else None
         found = shutil.which(self.name)
@@ -61,7 +61,7 @@ TOOLS = {
         ),
         Tool("qemu-img", ("qemu-utils",), "makes and checks disk images"),
         Tool("nginx", ("nginx",), "both ends of the transfer bench"),
-        Tool("curl", ("curl",), "what the transfer bench compares with"),
+        Tool("curl", ("curl",), "the peer of the transfer bench"),
         Tool(
             "mmdebstrap",
             ("mmdebstrap", "debian-archive-keyring"),
@@ -74,10 +74,10 @@ TOOLS = {
 
 
 def find(name: str) -> Path:
-    """Return where the tool is.
+    """Return the path of a tool.
 
     Raises:
-        MissingToolError: It is not installed; the text has the line that installs it.
+        MissingToolError: It is not installed; the text has the command that installs it.
     """
     tool = TOOLS[name]
     path = tool.path()

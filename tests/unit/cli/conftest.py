@@ -1,4 +1,4 @@
-"""A simulated host in a thread of its own, so that `main` can have the main thread and its loop."""
+"""A simulated host in a separate thread, since `main` needs the main thread and its event loop."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @dataclass
 class Done:
-    """What a command did."""
+    """The result of a command."""
 
     code: int
     out: str
@@ -69,7 +69,7 @@ class Done:
 
 
 class Vimctl:
-    """Calls `main` as a shell would."""
+    """Calls `main` like a shell."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         self._capsys = capsys
@@ -93,7 +93,7 @@ def vimctl(capsys: pytest.CaptureFixture[str], clean_environment: None) -> Vimct
 def esx(
     other_loop: Loop, vimctl: Vimctl, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[ESXHost]:
-    """A host with two machines; the environment says how to log in."""
+    """A host with two machines; the environment has its address and login."""
     folder = tmp_path / "datastore1"
     folder.mkdir()
 

@@ -8,19 +8,19 @@ from tests.unit.cli.conftest import Vimctl
 from vimlib.simulator import ESXHost
 
 
-def test_it_says_what_the_host_is(esx: ESXHost, vimctl: Vimctl) -> None:
+def test_the_output_has_product_version_and_build(esx: ESXHost, vimctl: Vimctl) -> None:
     found = vimctl.json("about")
     assert found["_typeName"] == "AboutInfo"
     assert found["apiVersion"] == "8.0.3.0"
     assert f"fullName  {found['fullName']}\n" in vimctl("about").out
 
 
-def test_it_logs_out_again(esx: ESXHost, vimctl: Vimctl) -> None:
+def test_the_command_logs_out(esx: ESXHost, vimctl: Vimctl) -> None:
     vimctl("about")
     assert (len(esx.calls("Login")), len(esx.calls("Logout"))) == (1, 1)
 
 
-def test_a_wrong_pin_says_which_would_do_before_a_byte_is_sent(
+def test_a_wrong_pin_is_refused_before_a_byte_and_shows_the_right_one(
     esx: ESXHost, vimctl: Vimctl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VIMLIB_PIN", "00" * 32)
@@ -31,7 +31,7 @@ def test_a_wrong_pin_says_which_would_do_before_a_byte_is_sent(
     assert esx.call_log == []
 
 
-def test_an_unknown_ca_says_which_pin_would_do(
+def test_an_unknown_ca_is_refused_and_shows_the_pin(
     esx: ESXHost, vimctl: Vimctl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("VIMLIB_PIN")
@@ -40,7 +40,7 @@ def test_an_unknown_ca_says_which_pin_would_do(
     assert vimctl("about", "--insecure", "-q").err.count("not verified") == 1
 
 
-def test_a_wrong_password_is_tried_once_and_shown_nowhere(
+def test_a_wrong_password_is_sent_once_and_never_shown(
     esx: ESXHost, vimctl: Vimctl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VIMLIB_PASSWORD", "wrong-canary")
@@ -50,7 +50,7 @@ def test_a_wrong_password_is_tried_once_and_shown_nowhere(
     assert len(esx.calls("Login")) == 1
 
 
-def test_the_password_may_come_by_stdin(
+def test_the_password_can_come_from_stdin(
     esx: ESXHost, vimctl: Vimctl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VIMLIB_PASSWORD", "wrong")
@@ -58,7 +58,7 @@ def test_the_password_may_come_by_stdin(
     vimctl("about", "--password-file", "-")
 
 
-def test_nobody_there(vimctl: Vimctl, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_host_is_an_error(vimctl: Vimctl, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VIMLIB_PASSWORD", "pw")
     done = vimctl("about", "--url", "127.0.0.1:1", "--username", "u", "--json", code=1)
     assert done.document["error"]["outcome"] == "not_sent"

@@ -19,7 +19,7 @@ def function_of(path: str) -> object:
 
 
 @pytest.mark.parametrize("path", COMMANDS)
-def test_each_command_has_json_and_says_what_it_does(path: str) -> None:
+def test_each_command_has_json_and_a_help_line(path: str) -> None:
     function = function_of(path)
     assert callable(function)
     assert Output in get_type_hints(function).values()

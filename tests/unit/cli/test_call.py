@@ -15,11 +15,11 @@ def machine(esx: ESXHost, vimctl: Vimctl) -> str:
     return f"VirtualMachine:{vimctl.json('instance', 'show', 'vm-0')['moref']}"
 
 
-def test_a_plain_result(esx: ESXHost, vimctl: Vimctl) -> None:
+def test_a_plain_result_is_printed(esx: ESXHost, vimctl: Vimctl) -> None:
     assert vimctl.json("call", "ServiceInstance:ServiceInstance", "CurrentTime").startswith("20")
 
 
-def test_a_task_is_a_reference_or_waited_for(esx: ESXHost, vimctl: Vimctl, machine: str) -> None:
+def test_a_task_is_printed_or_waited_for(esx: ESXHost, vimctl: Vimctl, machine: str) -> None:
     task = vimctl.json("call", machine, "PowerOnVM_Task")
     assert task["_typeName"] == "ManagedObjectReference"
     assert task["type"] == "Task"
@@ -28,7 +28,7 @@ def test_a_task_is_a_reference_or_waited_for(esx: ESXHost, vimctl: Vimctl, machi
 
 
 @pytest.mark.parametrize("way", ["argument", "stdin", "file"])
-def test_arguments_are_json(
+def test_arguments_are_read_as_json(
     esx: ESXHost,
     vimctl: Vimctl,
     machine: str,
@@ -52,7 +52,7 @@ def test_arguments_are_json(
     assert {"_typeName": "OptionValue", "key": "a", "value": "b"} in found
 
 
-def test_a_fault_has_its_name(esx: ESXHost, vimctl: Vimctl, machine: str) -> None:
+def test_a_fault_is_reported_by_name(esx: ESXHost, vimctl: Vimctl, machine: str) -> None:
     done = vimctl("call", machine, "PowerOffVM_Task", "--wait", "--json", code=1)
     assert done.document["error"]["type"] == "InvalidPowerState"
 
@@ -76,7 +76,7 @@ def test_a_fault_has_its_name(esx: ESXHost, vimctl: Vimctl, machine: str) -> Non
         ),
     ],
 )
-def test_what_cannot_be_called_is_not_sent(
+def test_an_invalid_call_is_not_sent(
     esx: ESXHost, vimctl: Vimctl, words: list[str], said: str
 ) -> None:
     assert said in vimctl("call", *words, code=2).err

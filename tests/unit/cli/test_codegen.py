@@ -30,7 +30,7 @@ WSDL = """<?xml version="1.0"?>
 """
 
 
-def test_a_package_out_of_a_wsdl(vimctl: Vimctl, tmp_path: Path) -> None:
+def test_a_package_is_generated_from_a_wsdl(vimctl: Vimctl, tmp_path: Path) -> None:
     pytest.importorskip("zeep")
     wsdl, out = tmp_path / "greet.wsdl", tmp_path / "greet"
     wsdl.write_text(WSDL)
@@ -44,7 +44,7 @@ def test_a_package_out_of_a_wsdl(vimctl: Vimctl, tmp_path: Path) -> None:
     assert "up to date" in vimctl(*words).out
 
 
-def test_what_is_no_wsdl(vimctl: Vimctl, tmp_path: Path) -> None:
+def test_an_invalid_wsdl_is_refused(vimctl: Vimctl, tmp_path: Path) -> None:
     pytest.importorskip("zeep")
     (tmp_path / "x.wsdl").write_text("<nothing/>")
     vimctl("codegen", tmp_path / "x.wsdl", "-o", tmp_path / "out", code=2)

@@ -15,7 +15,7 @@ BASE = {"VIMLIB_URL": "esx", "VIMLIB_USERNAME": "root", "VIMLIB_PASSWORD": "pw"}
 
 
 def password_of(login: Login) -> str:
-    """Return what would be sent, whether it is in memory or in a file."""
+    """Return the password that would be sent, from memory or from the file."""
     return Credentials("u", login.password).current()[0].reveal()
 
 
@@ -36,7 +36,7 @@ def parts(login: Login) -> tuple[str, str, str]:
         (Connection(), {**BASE, "GOVC_URL": "g", "GOVC_PASSWORD": "gp"}, ("esx", "root", "pw")),
         (Connection(), {"GOVC_URL": "u:p%40@h"}, ("https://h", "u", "p@")),
         (Connection(), {"GOVC_URL": "https://u:p@h:8443/sdk"}, ("https://h:8443/sdk", "u", "p")),
-        # govc too lets its variables stand before what is in the URL.
+        # In govc too, variables override the parts of the URL.
         (
             Connection(),
             {"GOVC_URL": "u:p@h", "GOVC_USERNAME": "v", "GOVC_PASSWORD": "q"},
@@ -62,11 +62,11 @@ def parts(login: Login) -> tuple[str, str, str]:
             },
             ("[fd00::1]:444", "u", "p"),
         ),
-        # An empty variable is none.
+        # An empty variable counts as unset.
         (Connection(), {**BASE, "VIMLIB_URL": "", "GOVC_URL": "g"}, ("g", "root", "pw")),
     ],
 )
-def test_flags_before_variables_and_those_in_order(
+def test_flags_override_variables_and_those_apply_in_order(
     options: Connection, environ: dict[str, str], expected: tuple[str, str, str]
 ) -> None:
     assert parts(read_login(options, environ)) == expected
@@ -102,7 +102,7 @@ def test_a_file_without_a_password_is_refused(tmp_path: Path, content: bytes | N
         read_login(Connection(password_file=file), BASE)
 
 
-def test_the_prompt_is_the_last_way() -> None:
+def test_the_prompt_is_the_last_resort() -> None:
     asked = []
 
     def prompt(text: str) -> str:
@@ -116,20 +116,20 @@ def test_the_prompt_is_the_last_way() -> None:
         read_login(Connection(url="h", username="u"), {}, prompt=lambda _: "")
 
 
-def test_without_a_terminal_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_terminal_there_is_no_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("typed\n"))
     with pytest.raises(UsageError, match="VIMLIB_PASSWORD"):
         read_login(Connection(url="h", username="u"), {})
 
 
 @pytest.mark.parametrize("missing", ["VIMLIB_URL", "VIMLIB_USERNAME"])
-def test_what_is_nowhere_is_asked_for_by_name(missing: str) -> None:
+def test_a_missing_setting_is_named(missing: str) -> None:
     environ = {name: value for name, value in BASE.items() if name != missing}
     with pytest.raises(UsageError, match=missing):
         read_login(Connection(), environ)
 
 
-def test_trust_comes_along() -> None:
+def test_trust_is_part_of_the_login() -> None:
     login = read_login(Connection(trust=Trust(pin="AB")), BASE)
     assert login.trust == Trust(pin="AB")
 

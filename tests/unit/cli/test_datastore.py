@@ -18,7 +18,7 @@ def local(tmp_path: Path) -> Path:
     return file
 
 
-def test_the_datastores(esx: ESXHost, vimctl: Vimctl) -> None:
+def test_datastores_are_listed(esx: ESXHost, vimctl: Vimctl) -> None:
     (found,) = vimctl.json("datastore", "ls")
     assert found["name"] == "datastore1"
     assert found["accessible"] is True
@@ -26,7 +26,9 @@ def test_the_datastores(esx: ESXHost, vimctl: Vimctl) -> None:
     assert "TiB" in vimctl("datastore", "ls").out
 
 
-def test_there_and_back(esx: ESXHost, vimctl: Vimctl, local: Path, tmp_path: Path) -> None:
+def test_an_upload_and_its_download_are_equal(
+    esx: ESXHost, vimctl: Vimctl, local: Path, tmp_path: Path
+) -> None:
     stored = vimctl.json("datastore", "put", local, "[datastore1] vm-0/")
     assert stored["path"] == "[datastore1] vm-0/a file.bin"
     assert stored["size"] == 10_000
@@ -44,7 +46,7 @@ def test_there_and_back(esx: ESXHost, vimctl: Vimctl, local: Path, tmp_path: Pat
     )
 
 
-def test_to_stdout(
+def test_a_download_can_go_to_stdout(
     esx: ESXHost, vimctl: Vimctl, local: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vimctl("datastore", "put", local, "[datastore1] x")
@@ -64,7 +66,7 @@ def test_to_stdout(
     )
 
 
-def test_nothing_is_replaced_unasked(
+def test_existing_files_are_replaced_only_on_request(
     esx: ESXHost, vimctl: Vimctl, local: Path, tmp_path: Path
 ) -> None:
     put = ("datastore", "put", local, "[datastore1] x")
@@ -103,7 +105,7 @@ def test_a_failed_download_leaves_nothing(esx: ESXHost, vimctl: Vimctl, tmp_path
     assert not list(tmp_path.glob("x*"))
 
 
-def test_a_download_that_breaks_leaves_what_was_there(tmp_path: Path) -> None:
+def test_a_broken_download_leaves_the_existing_file(tmp_path: Path) -> None:
     target = tmp_path / "x"
     target.write_bytes(b"old")
     beside = tmp_path / "x.part"
@@ -125,7 +127,9 @@ def test_a_download_that_breaks_leaves_what_was_there(tmp_path: Path) -> None:
     assert beside.read_bytes() == b"somebody's"
 
 
-def test_what_is_no_file_here(esx: ESXHost, vimctl: Vimctl, local: Path, tmp_path: Path) -> None:
+def test_a_local_path_that_is_not_a_file_is_refused(
+    esx: ESXHost, vimctl: Vimctl, local: Path, tmp_path: Path
+) -> None:
     before = len(esx.call_log)
     refused = vimctl("datastore", "put", tmp_path, "[datastore1] folder", code=2)
     assert "not a regular file" in refused.err
@@ -137,7 +141,7 @@ def test_what_is_no_file_here(esx: ESXHost, vimctl: Vimctl, local: Path, tmp_pat
     assert "--to" not in vimctl("datastore", "put", local, "[datastore1] x", code=1).err
 
 
-def test_stat_mv_rm(esx: ESXHost, vimctl: Vimctl, local: Path) -> None:
+def test_stat_mv_and_rm(esx: ESXHost, vimctl: Vimctl, local: Path) -> None:
     vimctl("datastore", "put", local, "[datastore1] a")
     assert vimctl.json("datastore", "stat", "[datastore1] a")["size"] == 10_000
     assert vimctl.json("datastore", "stat", "[datastore1] vm-0")["type"] == "folder"
@@ -158,7 +162,7 @@ def test_stat_mv_rm(esx: ESXHost, vimctl: Vimctl, local: Path) -> None:
     vimctl("datastore", "rm", "[datastore1] vm-0/b", "--missing-ok")
 
 
-def test_a_folder_is_not_deleted_by_accident(esx: ESXHost, vimctl: Vimctl) -> None:
+def test_a_folder_is_deleted_only_on_request(esx: ESXHost, vimctl: Vimctl) -> None:
     esx.datastore_path().joinpath("d/e").mkdir(parents=True)
     esx.datastore_path().joinpath("d/e/f").write_bytes(b"x")
     assert "--recursive" in vimctl("datastore", "rm", "[datastore1] d", code=2).err
@@ -168,19 +172,21 @@ def test_a_folder_is_not_deleted_by_accident(esx: ESXHost, vimctl: Vimctl) -> No
     assert not esx.datastore_path().joinpath("d").exists()
 
 
-def test_of_many_the_others_go_on(esx: ESXHost, vimctl: Vimctl, local: Path) -> None:
+def test_a_failed_deletion_does_not_stop_the_others(
+    esx: ESXHost, vimctl: Vimctl, local: Path
+) -> None:
     vimctl("datastore", "put", local, "[datastore1] a")
     done = vimctl("datastore", "rm", "[datastore1] no", "[datastore1] a", "--json", code=7)
     assert done.lines[0]["error"]["type"] == "NotFoundError"
     assert done.lines[1] == {"path": "[datastore1] a", "deleted": True}
 
 
-def test_globs(esx: ESXHost, vimctl: Vimctl) -> None:
+def test_a_pattern_selects_files(esx: ESXHost, vimctl: Vimctl) -> None:
     found = vimctl.json("datastore", "ls", "[datastore1] vm-0/*.vmx")
     assert [row["path"] for row in found] == ["[datastore1] vm-0/vm-0.vmx"]
 
 
 @pytest.mark.parametrize("path", ["a", "[datastore1] ../x", "[data/store] x"])
-def test_what_is_no_path(esx: ESXHost, vimctl: Vimctl, path: str) -> None:
+def test_an_invalid_path_is_refused(esx: ESXHost, vimctl: Vimctl, path: str) -> None:
     vimctl("datastore", "stat", path, code=2)
     assert esx.call_log == []

@@ -7,7 +7,7 @@ from tests.unit.cli.conftest import Vimctl
 
 @pytest.mark.slow
 @pytest.mark.parametrize("version", ["8.0", "4.1"])
-def test_the_main_job_end_to_end(vimctl: Vimctl, version: str) -> None:
+def test_the_demo_pushes_spawns_and_cleans_up(vimctl: Vimctl, version: str) -> None:
     done = vimctl("demo", "--image-mib", "2", "--api-version", version, "--json")
     found = done.document
     assert set(found) == {"images", "instances", "leftovers"}
@@ -21,7 +21,7 @@ def test_the_main_job_end_to_end(vimctl: Vimctl, version: str) -> None:
 
 
 @pytest.mark.slow
-def test_for_people(vimctl: Vimctl) -> None:
+def test_the_demo_prints_text_without_json(vimctl: Vimctl) -> None:
     done = vimctl("demo", "--image-mib", "1")
     assert "demo-stream" in done.out
     assert "demo-3" in done.out

@@ -4,7 +4,7 @@ from tests.unit.cli.conftest import Vimctl
 from vimlib.simulator import ESXHost
 
 
-def test_what_happened_to_one_machine(esx: ESXHost, vimctl: Vimctl) -> None:
+def test_the_events_of_one_machine_are_listed(esx: ESXHost, vimctl: Vimctl) -> None:
     for verb, name in (("start", "vm-0"), ("start", "vm-1"), ("stop", "vm-0")):
         vimctl("instance", verb, name)
     found = vimctl("instance", "events", "vm-0", "--json").lines
@@ -16,11 +16,11 @@ def test_what_happened_to_one_machine(esx: ESXHost, vimctl: Vimctl) -> None:
     assert "VmPoweredOffEvent" in vimctl("instance", "events", "vm-0").out
 
 
-def test_since(esx: ESXHost, vimctl: Vimctl) -> None:
+def test_since_limits_the_events(esx: ESXHost, vimctl: Vimctl) -> None:
     vimctl("instance", "start", "vm-0")
     assert vimctl("instance", "events", "--since", "2099-01-01T00:00:00", "--json").lines == []
     vimctl("instance", "events", "nosuch", code=4)
 
 
-def test_follow_goes_on_until_it_is_ended(esx: ESXHost, vimctl: Vimctl) -> None:
+def test_follow_continues_until_interrupted(esx: ESXHost, vimctl: Vimctl) -> None:
     vimctl("instance", "events", "--follow", "--timeout", "0.5", code=6)

@@ -68,11 +68,11 @@ from vimlib.errors import (
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else str(value),
 )
-def test_the_type_decides(error: BaseException, code: int) -> None:
+def test_the_type_determines_the_code(error: BaseException, code: int) -> None:
     assert exit_code(error) == code
 
 
-def test_a_group_is_what_caused_it() -> None:
+def test_a_group_has_the_code_of_its_cause() -> None:
     cause = LoginError("no")
     group = BaseExceptionGroup("", [asyncio.CancelledError(), ExceptionGroup("", [cause])])
     assert primary(group) is cause
@@ -90,5 +90,5 @@ def test_a_group_is_what_caused_it() -> None:
         ([NotFoundError("x"), LoginError("y")], 1),
     ],
 )
-def test_many_results_make_one_code(errors: list[BaseException | None], code: int) -> None:
+def test_several_results_have_one_code(errors: list[BaseException | None], code: int) -> None:
     assert combined(errors) == code

@@ -13,7 +13,7 @@ HELPER = Path(__file__).resolve().parents[3] / "guest" / "vimguest.py"
 NIC = "network=n,mac=00:50:56:00:00:01,ip=10.0.0.2/24,gw=10.0.0.1,dns=10.0.0.8+10.0.0.9"
 
 
-def test_the_old_form_says_what_it_cannot(vimctl: Vimctl) -> None:
+def test_the_old_form_reports_unsupported_settings(vimctl: Vimctl) -> None:
     done = vimctl("guest", "render", "--nic", NIC, "--hostname", "web", "--json")
     assert done.document == {
         "machine.id": "00:50:56:00:00:01;10.0.0.2;255.255.255.0;10.0.0.1;10.0.0.255;10.0.0.8#"
@@ -22,7 +22,7 @@ def test_the_old_form_says_what_it_cannot(vimctl: Vimctl) -> None:
     assert "10.0.0.9" in done.err
 
 
-def test_other_forms(vimctl: Vimctl) -> None:
+def test_other_forms_are_rendered(vimctl: Vimctl) -> None:
     found = vimctl.json("guest", "render", "--nic", NIC, "--form", "versioned")
     assert found["machine.id"].startswith("v1:")
     words = ("guest", "render", "--nic", NIC, "--form", "cloud-init")
@@ -33,7 +33,7 @@ def test_other_forms(vimctl: Vimctl) -> None:
     assert vimctl("guest", "render", "--nic", NIC).out.startswith('machine.id = "00:50')
 
 
-def test_a_card_without_a_mac_cannot_be_found(vimctl: Vimctl) -> None:
+def test_a_nic_without_a_mac_is_refused(vimctl: Vimctl) -> None:
     assert (
         "a NIC requires mac=ADDRESS" in vimctl("guest", "render", "--nic", "network=n", code=2).err
     )

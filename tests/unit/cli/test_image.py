@@ -38,11 +38,13 @@ def push(*images: str | Path) -> tuple[str | Path, ...]:
     return ("image", "push", *images, "--datastore", "datastore1")
 
 
-def test_from_glance_many_at_once(esx: ESXHost, vimctl: Vimctl, glance: EmbeddedGlance) -> None:
+def test_several_images_from_glance_are_pushed(
+    esx: ESXHost, vimctl: Vimctl, glance: EmbeddedGlance
+) -> None:
     done = vimctl(*push(*glance.images), "--glance", glance.url, "--json")
     assert done.err == ""
     lines = {line["image"]: line for line in done.lines}
-    assert set(lines) == set(glance.images)  # a line as each ends
+    assert set(lines) == set(glance.images)  # one line as each image ends
     for identity, image in glance.images.items():
         line = lines[identity]
         assert set(line) == LINE
@@ -54,14 +56,16 @@ def test_from_glance_many_at_once(esx: ESXHost, vimctl: Vimctl, glance: Embedded
         assert hashlib.sha512(stored.read_bytes()).hexdigest() == image.sha512
 
 
-def test_by_name_and_for_people(esx: ESXHost, vimctl: Vimctl, glance: EmbeddedGlance) -> None:
+def test_an_image_is_found_by_name_and_printed_as_text(
+    esx: ESXHost, vimctl: Vimctl, glance: EmbeddedGlance
+) -> None:
     done = vimctl(*push("demo-raw-1"), "--glance", glance.url)
     assert done.out.splitlines()[1].startswith("demo-raw-1  [datastore1] images/")
     assert "demo-raw-1: 1.0 MiB" in done.err
     assert "demo-raw-1: done" in done.err
 
 
-def test_a_file_has_no_hash_to_compare(esx: ESXHost, vimctl: Vimctl, disk: Path) -> None:
+def test_a_local_file_is_not_verified(esx: ESXHost, vimctl: Vimctl, disk: Path) -> None:
     (line,) = vimctl(*push(disk), "--to", "a/b", "--json").lines
     assert line["datastore_path"] == "[datastore1] a/b/disk.img"
     assert line["verified"] is False
@@ -71,7 +75,7 @@ def test_a_file_has_no_hash_to_compare(esx: ESXHost, vimctl: Vimctl, disk: Path)
     vimctl(*push(disk), "--to", "a/b", "--overwrite")
 
 
-def test_a_folder_as_paths_are_printed(esx: ESXHost, vimctl: Vimctl, disk: Path) -> None:
+def test_the_target_may_be_a_datastore_path(esx: ESXHost, vimctl: Vimctl, disk: Path) -> None:
     for to, folder in (
         ("[datastore1] a/b", "a/b/"),
         ("[datastore1]", ""),
@@ -92,7 +96,7 @@ def test_a_file_that_cannot_be_read_back_gets_no_name(
     assert line["datastore_path"] == "[datastore1] images/disk.img"
 
 
-def test_part_of_many_fails(
+def test_a_partial_failure_has_its_own_code(
     esx: ESXHost, vimctl: Vimctl, glance: EmbeddedGlance, disk: Path
 ) -> None:
     glance.named("demo-raw-1").fault = Fault.KILLED
@@ -109,7 +113,7 @@ def test_part_of_many_fails(
     assert "demo-raw-1: failed: " in text.err
 
 
-def test_a_name_that_is_no_utf8(esx: ESXHost, vimctl: Vimctl, tmp_path: Path) -> None:
+def test_a_name_that_is_not_utf8_is_refused(esx: ESXHost, vimctl: Vimctl, tmp_path: Path) -> None:
     path = tmp_path / "\udcff.img"
     path.write_bytes(b"\1" * 1000)
     (line,) = vimctl(*push(path), "--json", code=2).lines
@@ -117,7 +121,7 @@ def test_a_name_that_is_no_utf8(esx: ESXHost, vimctl: Vimctl, tmp_path: Path) ->
     assert line["error"]["type"] == "InvalidPathError"
 
 
-def test_quiet_tells_what_failed(esx: ESXHost, vimctl: Vimctl) -> None:
+def test_quiet_prints_failures(esx: ESXHost, vimctl: Vimctl) -> None:
     done = vimctl(*push("/nonexistent/disk"), "-q", code=4)
     assert (
         done.err == "/nonexistent/disk: failed: image not found: '/nonexistent/disk'. "
@@ -126,7 +130,9 @@ def test_quiet_tells_what_failed(esx: ESXHost, vimctl: Vimctl) -> None:
 
 
 @pytest.mark.slow
-def test_nobody_reads_what_it_says(esx: ESXHost, disk: Path, vimctl: Vimctl) -> None:
+def test_a_push_into_a_closed_pipe_ends_without_a_message(
+    esx: ESXHost, disk: Path, vimctl: Vimctl
+) -> None:
     program = "import sys; from vimdriver._cli import main; sys.exit(main(sys.argv[1:]))"
     words = (*push(disk, "/nonexistent"), "--json", "--concurrency", "1")
     read, write = os.pipe()
@@ -139,7 +145,7 @@ def test_nobody_reads_what_it_says(esx: ESXHost, disk: Path, vimctl: Vimctl) -> 
     assert (done.returncode, done.stderr) == (1, "")
 
 
-def test_one_that_fails_has_its_own_code(
+def test_a_single_failure_has_the_code_of_its_error(
     esx: ESXHost, vimctl: Vimctl, glance: EmbeddedGlance
 ) -> None:
     vimctl(*push("nosuch"), "--glance", glance.url, code=4)
@@ -156,7 +162,7 @@ def test_an_interrupted_push_leaves_no_file(
     before = {path for path in esx.datastore_path().rglob("*") if path.is_file()}
     program = "import sys; from vimdriver._cli import main; sys.exit(main(sys.argv[1:]))"
     words = (*push("demo-raw-1"), "--glance", glance.url)
-    # A shell that runs the tests in the background has its children ignore SIGINT.
+    # A shell that runs the tests in the background makes its children ignore SIGINT.
     usual = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [sys.executable, "-c", program, *map(str, words)], stderr=subprocess.PIPE, text=True
@@ -172,7 +178,7 @@ def test_an_interrupted_push_leaves_no_file(
     assert len(esx.calls("Logout")) == len(esx.calls("Login"))
 
 
-def test_a_stalled_source_is_a_deadline(
+def test_a_stalled_source_is_a_deadline_error(
     esx: ESXHost, vimctl: Vimctl, glance: EmbeddedGlance
 ) -> None:
     glance.named("demo-raw-1").fault = Fault.STALLED
@@ -182,7 +188,7 @@ def test_a_stalled_source_is_a_deadline(
     assert line["error"]["retryable"] is True
 
 
-def test_inspect_reads_it_whole(vimctl: Vimctl, glance: EmbeddedGlance, disk: Path) -> None:
+def test_inspect_reads_the_whole_image(vimctl: Vimctl, glance: EmbeddedGlance, disk: Path) -> None:
     found = vimctl.json("image", "inspect", disk)
     assert found["kind"] == "raw"
     assert found["bytes"] == found["capacity_bytes"] == disk.stat().st_size
@@ -193,7 +199,7 @@ def test_inspect_reads_it_whole(vimctl: Vimctl, glance: EmbeddedGlance, disk: Pa
     vimctl("image", "inspect", "/nonexistent", code=4)
 
 
-def test_inspect_refuses_what_push_would(vimctl: Vimctl, tmp_path: Path) -> None:
+def test_inspect_refuses_the_same_images_as_push(vimctl: Vimctl, tmp_path: Path) -> None:
     bad = tmp_path / "bad.vmdk"
     bad.write_bytes(b"QFI\xfb" + bytes(1020))
     done = vimctl("image", "inspect", bad, "--json", code=1)

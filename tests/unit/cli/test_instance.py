@@ -36,7 +36,7 @@ def files(esx: ESXHost) -> set[Path]:
     return set(esx.datastore_path().rglob("*"))
 
 
-def test_list_and_show(esx: ESXHost, vimctl: Vimctl) -> None:
+def test_machines_are_listed_and_shown(esx: ESXHost, vimctl: Vimctl) -> None:
     rows = vimctl.json("instance", "list")
     assert [row["name"] for row in rows] == ["vm-0", "vm-1"]
     assert set(rows[0]) == ROW
@@ -84,7 +84,7 @@ def extra(vimctl: Vimctl, moref: str) -> dict[str, str]:
 NIC = f"network=VM Network,mac={MAC},ip=10.0.0.2/24+fd00::2/64,mtu=1400,search=a.example"
 
 
-def test_the_form_in_which_a_guest_is_told(esx: ESXHost, vimctl: Vimctl, disk: Path) -> None:
+def test_the_guest_form_is_selectable(esx: ESXHost, vimctl: Vimctl, disk: Path) -> None:
     done = vimctl(*spawn(disk, "--nic", NIC, name="old"), "--hostname", "old", "--json")
     assert extra(vimctl, done.document["moref"])["machine.id"] == (
         f"{MAC};10.0.0.2;255.255.255.0;;10.0.0.255;#"
@@ -100,7 +100,9 @@ def test_the_form_in_which_a_guest_is_told(esx: ESXHost, vimctl: Vimctl, disk: P
     vimctl(*spawn(disk, "--nic", NIC, "--guest-form", "other", name="none"), code=2)
 
 
-def test_the_life_of_a_machine(esx: ESXHost, vimctl: Vimctl, disk: Path) -> None:
+def test_a_machine_can_be_started_stopped_and_suspended(
+    esx: ESXHost, vimctl: Vimctl, disk: Path
+) -> None:
     vimctl(*spawn(disk, "--no-power-on"))
     steps = [
         (("start",), "poweredOn"),
@@ -131,7 +133,7 @@ def test_a_dry_run_prints_the_steps_and_changes_nothing(esx: ESXHost, vimctl: Vi
         ("reboot", "guest_reboot", "reset", "poweredOn"),
     ],
 )
-def test_who_shut_down_or_rebooted_is_printed(
+def test_the_output_names_the_shutdown_or_reboot_action(
     verb: str, by_guest: str, by_force: str, state: str,
     esx: ESXHost, vimctl: Vimctl, other_loop: Loop,
 ) -> None:  # fmt: skip
@@ -162,9 +164,7 @@ def test_who_shut_down_or_rebooted_is_printed(
     assert f"action       {by_guest}\n" in vimctl(*words, "--force").out
 
 
-def test_a_guest_that_does_not_shut_down_in_time_is_exit_code_6(
-    esx: ESXHost, vimctl: Vimctl, other_loop: Loop
-) -> None:
+def test_a_shutdown_timeout_has_exit_code_6(esx: ESXHost, vimctl: Vimctl, other_loop: Loop) -> None:
     vimctl("instance", "start", "vm-0")
     other_loop.call(lambda: esx.set_guest("vm-0", tools=True))
     other_loop.call(lambda: setattr(esx.registry, "guest_seconds", 3600))
@@ -206,7 +206,7 @@ def test_a_given_uuid_makes_a_second_spawn_fail(esx: ESXHost, vimctl: Vimctl, di
         (("--cpus", "many"), 2),
     ],
 )
-def test_what_cannot_be_made_leaves_nothing(
+def test_a_failed_spawn_leaves_nothing(
     esx: ESXHost, vimctl: Vimctl, disk: Path, more: tuple[str, ...], code: int
 ) -> None:
     before = files(esx)
@@ -215,13 +215,13 @@ def test_what_cannot_be_made_leaves_nothing(
     assert len(vimctl.json("instance", "list")) == 2
 
 
-def test_others_machines_are_left_alone_unless_told(esx: ESXHost, vimctl: Vimctl) -> None:
+def test_foreign_machines_are_destroyed_only_on_request(esx: ESXHost, vimctl: Vimctl) -> None:
     done = vimctl("instance", "destroy", "vm-0", "--json", code=1)
     assert done.document["error"]["type"] == "ForeignInstanceError"
     done = vimctl("instance", "destroy", "vm-0", "nosuch", "vm-1", "--foreign", "--json", code=7)
     assert [line.get("destroyed") for line in done.lines] == [True, None, True]
     assert vimctl.json("instance", "list") == []
-    # Nothing was destroyed, and nothing else is said.
+    # Nothing was destroyed, and nothing else is printed.
     words = ("instance", "destroy", "nosuch", "--missing-ok")
     assert vimctl.json(*words) == {"instance": "nosuch", "destroyed": False}
     assert vimctl(*words).out == "nosuch: not found\n"

@@ -24,7 +24,7 @@ from vimlib.soap import Typed, Unknown, encode_request
 
 BINDING = vim25.BINDING
 
-# Of every kind of field that the API has, and the types that people send most.
+# Fields of every kind in the API, and the most used types.
 SAMPLE = (
     "VirtualMachineConfigSpec", "VirtualDeviceConfigSpec", "VirtualDisk", "VirtualVmxnet3",
     "PropertyFilterSpec", "TaskInfo", "LocalizedMethodFault", "OptionValue", "HostNetworkInfo",
@@ -93,14 +93,14 @@ def objects(draw: st.DrawFn, name: str, depth: int) -> Any:
 
 
 def same(left: Any, right: Any) -> bool:
-    """Equality under which NaN equals itself."""
+    """Equality in which NaN equals itself."""
     return repr(to_json(left)) == repr(to_json(right)) and type(left) is type(right)
 
 
 @pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(SAMPLE).flatmap(lambda name: objects(name, 3)))
-def test_what_is_written_is_read_back(value: Any) -> None:
+def test_written_values_are_read_back(value: Any) -> None:
     text = json.dumps(to_json(value), allow_nan=False)
     field = Field("value", "value", type(value).__name__)
     again = from_json(json.loads(text), field, BINDING)
@@ -155,7 +155,7 @@ def test_the_type_name_may_be_left_out_and_a_reference_be_short() -> None:
     assert found["pool"] == vim25.ResourcePool("ha-root-pool")
 
 
-def test_a_word_of_python_keeps_its_wire_name() -> None:
+def test_a_python_keyword_keeps_its_wire_name() -> None:
     keyword = next(
         (cls, field)
         for name in BINDING.names()
@@ -193,7 +193,7 @@ def test_a_word_of_python_keeps_its_wire_name() -> None:
         ({"nosuch": 1}, "nosuch"),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_is_refused_with_its_path(document: Any, path: str) -> None:
+def test_an_invalid_value_is_refused_with_its_path(document: Any, path: str) -> None:
     method = BINDING.method("ReconfigVM_Task")
     assert method is not None
     with pytest.raises(EncodeError) as caught:
@@ -231,7 +231,7 @@ def test_a_deep_document_is_refused() -> None:
         parse_json("[" * 100_000, "it")
 
 
-def test_arguments_are_an_object_or_nothing() -> None:
+def test_arguments_are_an_object_or_absent() -> None:
     method = BINDING.method("CurrentTime")
     assert method is not None
     assert arguments(method, None) == {}
@@ -240,12 +240,12 @@ def test_arguments_are_an_object_or_nothing() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "nil", "{'a': 1}"])
-def test_no_json_is_a_usage_error(text: str) -> None:
+def test_invalid_json_is_a_usage_error(text: str) -> None:
     with pytest.raises(UsageError, match="the arguments must be JSON"):
         parse_json(text, "the arguments")
 
 
-def test_leaves() -> None:
+def test_leaf_values_have_a_json_form() -> None:
     when = datetime(2026, 11, 24, 12, tzinfo=UTC)
     assert to_json([True, 1, "x", None, 1.5, b"\0", when]) == [
         True, 1, "x", None, 1.5, "AA==", "2026-11-24T12:00:00+00:00",
@@ -283,19 +283,19 @@ def test_plain_values_are_read(kind: str, document: Any, value: Any) -> None:
         ("VirtualMachinePowerState", 1), ("ref", "x"),
     ],
 )  # fmt: skip
-def test_values_of_another_kind_are_refused(kind: str, document: Any) -> None:
+def test_values_of_another_type_are_refused(kind: str, document: Any) -> None:
     with pytest.raises(EncodeError):
         from_json(document, Field("v", "v", kind), BINDING)
 
 
-def test_a_reference_to_a_type_that_is_newer_than_we() -> None:
+def test_a_reference_to_an_unknown_type_is_kept() -> None:
     kind = "QuantumVirtualMachine"
     found = from_json(f"{kind}:1", Field("v", "v", "ref", "VirtualMachine"), BINDING)
     assert isinstance(found, vim25.VirtualMachine)
     assert found.moref == (kind, "1")
 
 
-def test_what_nobody_understands_is_shown_all_the_same() -> None:
+def test_an_unknown_value_is_shown() -> None:
     value = Unknown("New", "", (("a", "1"), ("a", "2"), ("b", Unknown("", "x"))))
     assert to_json(value) == {
         "_typeName": "New",
@@ -304,7 +304,7 @@ def test_what_nobody_understands_is_shown_all_the_same() -> None:
     }
 
 
-def test_a_fault_has_the_name_that_the_host_gave() -> None:
+def test_a_fault_keeps_the_name_from_the_host() -> None:
     fault = vim25.InvalidPowerState(requestedState="poweredOn", existingState="poweredOn")
     assert to_json(fault) == {
         "_typeName": "InvalidPowerState",
@@ -313,7 +313,7 @@ def test_a_fault_has_the_name_that_the_host_gave() -> None:
     }
 
 
-def test_references_on_the_command_line() -> None:
+def test_references_are_parsed_from_the_command_line() -> None:
     assert parse_reference("VirtualMachine:12", BINDING) == vim25.VirtualMachine("12")
     assert parse_reference("Datastore:a:b", BINDING) == vim25.Datastore("a:b")
     for wrong in ("VirtualMachine", "VirtualMachine:", "NoSuch:1", "VirtualDisk:1", ""):
@@ -321,6 +321,6 @@ def test_references_on_the_command_line() -> None:
             parse_reference(wrong, BINDING)
 
 
-def test_other_objects_are_no_values() -> None:
+def test_other_objects_are_refused() -> None:
     with pytest.raises(TypeError):
         to_json(object())

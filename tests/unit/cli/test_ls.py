@@ -8,7 +8,7 @@ def paths(rows: list[dict[str, str]]) -> list[str]:
     return [row["path"] for row in rows]
 
 
-def test_from_the_top_down(esx: ESXHost, vimctl: Vimctl) -> None:
+def test_folders_are_listed_level_by_level(esx: ESXHost, vimctl: Vimctl) -> None:
     (row,) = vimctl.json("ls")
     assert row["type"] == "Datacenter"
     center = row["path"]
@@ -19,13 +19,13 @@ def test_from_the_top_down(esx: ESXHost, vimctl: Vimctl) -> None:
     assert f"VirtualMachine  {center}/vm/vm-0" in vimctl("ls", f"{center}/vm").out
 
 
-def test_one_with_nothing_in_it_is_shown_itself(esx: ESXHost, vimctl: Vimctl) -> None:
+def test_an_object_without_contents_is_shown_itself(esx: ESXHost, vimctl: Vimctl) -> None:
     (row,) = vimctl.json("ls", "/*/vm/vm-0")
     assert paths(vimctl.json("ls", row["path"])) == [row["path"]]
     assert row["obj"]["_typeName"] == "ManagedObjectReference"
 
 
-def test_patterns_and_types(esx: ESXHost, vimctl: Vimctl) -> None:
+def test_patterns_and_types_select_objects(esx: ESXHost, vimctl: Vimctl) -> None:
     assert len(vimctl.json("ls", "/*/vm/vm-[01]")) == 2
     rows = vimctl.json("ls", "/**", "--type", "Datastore")
     assert [row["type"] for row in rows] == ["Datastore"]
@@ -34,7 +34,7 @@ def test_patterns_and_types(esx: ESXHost, vimctl: Vimctl) -> None:
     assert vimctl.json("ls", "vm-1", "-t", "VirtualMachine") == [row]
 
 
-def test_an_empty_folder_is_no_error_and_a_missing_one_is(esx: ESXHost, vimctl: Vimctl) -> None:
+def test_a_missing_folder_is_an_error_and_an_empty_one_is_not(esx: ESXHost, vimctl: Vimctl) -> None:
     vimctl("instance", "destroy", "vm-0", "vm-1", "--foreign")
     (folder,) = vimctl.json("ls", "-d", "/*/vm")
     assert vimctl.json("ls", folder["path"]) == []

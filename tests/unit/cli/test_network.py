@@ -4,7 +4,7 @@ from tests.unit.cli.conftest import Vimctl
 from vimlib.simulator import ESXHost
 
 
-def test_a_vlan_is_made_once_and_removed(esx: ESXHost, vimctl: Vimctl) -> None:
+def test_a_port_group_is_created_once_and_removed(esx: ESXHost, vimctl: Vimctl) -> None:
     before = vimctl.json("network", "ls")
     assert {"name": "VM Network", "vlan": 0, "vswitch": "vSwitch0"} in before
     made = vimctl.json("network", "ensure-vlan", "blue", "100")
@@ -17,7 +17,7 @@ def test_a_vlan_is_made_once_and_removed(esx: ESXHost, vimctl: Vimctl) -> None:
     assert vimctl.json("network", "ls") == before
 
 
-def test_what_is_not_ours_stays(esx: ESXHost, vimctl: Vimctl) -> None:
+def test_a_foreign_port_group_is_kept(esx: ESXHost, vimctl: Vimctl) -> None:
     done = vimctl("network", "remove-vlan", "VM Network", "--json", code=1)
     assert done.document["error"]["type"] == "ForeignPortGroupError"
     vimctl("network", "remove-vlan", "nosuch", code=4)

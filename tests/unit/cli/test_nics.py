@@ -54,7 +54,7 @@ MAC = "network=a,mac=00:50:56:00:00:01"
         ("network=n,vlan=42,interface=vmnic1", NICSpec(network="n", vlan=42, interface="vmnic1")),
     ],
 )
-def test_a_nic_in_a_line(text: str, nic: NICSpec) -> None:
+def test_a_nic_is_parsed_from_one_argument(text: str, nic: NICSpec) -> None:
     assert parse_nic(text) == nic
 
 
@@ -75,13 +75,13 @@ def test_a_nic_in_a_line(text: str, nic: NICSpec) -> None:
         "network=a,interface=vmnic1",
     ],
 )  # fmt: skip
-def test_what_is_no_nic(text: str) -> None:
+def test_an_invalid_nic_is_refused(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_nic(text)
     assert " must be " in str(caught.value) or caught.value.hint
 
 
-def test_what_a_guest_knows_of_a_nic() -> None:
+def test_the_guest_settings_of_a_nic_are_parsed() -> None:
     found = guest_nic("mac=00:50:56:00:00:01,ip=10.0.0.2/24+fd00::2/64,gw=fd00::1,mtu=1400,dhcp=6")
     assert found == NIC(
         mac="00:50:56:00:00:01",
@@ -90,7 +90,7 @@ def test_what_a_guest_knows_of_a_nic() -> None:
         mtu=1400,
         dhcp6=True,
     )
-    # What the host alone acts on may stand there, as in a spawn's.
+    # Settings that only the host uses are allowed, as in a spawn.
     assert guest_nic("mac=00:50:56:00:00:01,vlan=42,interface=vmnic1,model=vmxnet3") == NIC(
         mac="00:50:56:00:00:01"
     )

@@ -20,7 +20,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_a_table_elsewhere_than_on_a_terminal_is_plain(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_off_a_terminal_is_plain(capsys: pytest.CaptureFixture[str]) -> None:
     Output().table(("a", "b"), ROWS)
     assert capsys.readouterr().out == "A         B\nx         1\n\\x1b[31m  -\n"
 
@@ -37,7 +37,7 @@ def test_rows_as_json_are_one_document(capsys: pytest.CaptureFixture[str]) -> No
     assert json.loads(capsys.readouterr().out) == ROWS
 
 
-def test_on_a_terminal_nothing_is_read_as_markup(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_markup_is_not_interpreted_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stdout", terminal)
     monkeypatch.setenv("NO_COLOR", "1")
@@ -49,7 +49,7 @@ def test_on_a_terminal_nothing_is_read_as_markup(monkeypatch: pytest.MonkeyPatch
     ("environ", "expected"),
     [({}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True), ({"TERM": "dumb"}, False)],
 )
-def test_colours_are_for_terminals_that_want_them(
+def test_colours_need_a_terminal_that_allows_them(
     monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], expected: bool
 ) -> None:
     for name in ("NO_COLOR", "TERM"):
@@ -71,7 +71,7 @@ def test_a_stream_that_is_not_utf8_gets_ascii(monkeypatch: pytest.MonkeyPatch) -
     ("value", "text"),
     [(None, "-"), (True, "yes"), (5, "5"), ("a\nb", "a\\nb"), ({"a": [1]}, '{"a": [1]}')],
 )
-def test_values_for_people(value: object, text: str) -> None:
+def test_values_have_a_text_form(value: object, text: str) -> None:
     assert to_text(value) == text
 
 
@@ -79,11 +79,11 @@ def test_values_for_people(value: object, text: str) -> None:
     ("count", "text"),
     [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (64 << 20, "64.0 MiB"), (3 << 40, "3.0 TiB")],
 )
-def test_sizes_for_people(count: int, text: str) -> None:
+def test_sizes_have_binary_units(count: int, text: str) -> None:
     assert size_text(count) == text
 
 
-def test_lines_come_at_both_ends_and_every_ten_seconds() -> None:
+def test_lines_are_printed_at_both_ends_and_every_ten_seconds() -> None:
     said: list[str] = []
     now = 0.0
     progress = lines(said.append, lambda: now)
@@ -104,7 +104,9 @@ def test_lines_come_at_both_ends_and_every_ten_seconds() -> None:
 
 
 @pytest.mark.parametrize("output", [Output(json=True), Output(quiet=True)])
-def test_silence_where_it_is_wanted(output: Output, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_and_quiet_disable_progress(
+    output: Output, capsys: pytest.CaptureFixture[str]
+) -> None:
     with meter(output) as progress:
         assert isinstance(progress, Silent)
         progress.start("a", 1)
@@ -113,14 +115,14 @@ def test_silence_where_it_is_wanted(output: Output, capsys: pytest.CaptureFixtur
     assert capsys.readouterr().err == ""
 
 
-def test_quiet_is_not_about_errors(capsys: pytest.CaptureFixture[str]) -> None:
+def test_quiet_still_prints_errors(capsys: pytest.CaptureFixture[str]) -> None:
     with meter(Output(quiet=True)) as progress:
         progress.start("a", 1)
         progress.end("a", ValueError("broke"))
     assert capsys.readouterr().err == "a: failed: broke\n"
 
 
-def test_a_file_name_that_is_no_utf8_is_json_all_the_same(
+def test_a_file_name_that_is_not_utf8_is_valid_json(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     raw = io.BytesIO()
@@ -149,7 +151,7 @@ def test_no_secret_of_a_url_is_shown(name: str, text: str) -> None:
     assert "canary" not in "".join(said)
 
 
-def test_bars_on_a_terminal_one_each_and_one_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_shows_a_bar_per_transfer_and_a_total(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
@@ -168,7 +170,7 @@ def test_bars_on_a_terminal_one_each_and_one_for_all(monkeypatch: pytest.MonkeyP
     assert "350/400 bytes" in drawn
 
 
-def test_lines_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_streams_get_lines(capsys: pytest.CaptureFixture[str]) -> None:
     with meter(Output()) as progress:
         progress.start("a", 1)
     assert capsys.readouterr().err == "a: 1 B\n"

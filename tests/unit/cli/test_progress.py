@@ -1,4 +1,4 @@
-"""The numbers that a person sees while bytes move, of each command that shows progress."""
+"""The byte counts that each command with a progress display shows."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tests.unit.cli.conftest import Vimctl
 from vimlib.simulator import ESXHost
 
 MIB = 1 << 20
-SIZE = 5 * MIB // 2  # several pieces, the last one a part
+SIZE = 5 * MIB // 2  # several pieces, the last one partial
 ON = ("--datastore", "datastore1")
 
 
 @pytest.fixture
 def disk(tmp_path: Path, esx: ESXHost) -> Path:
-    """A raw image here, and the same bytes on the host."""
+    """A local raw image, and the same bytes on the host."""
     path = tmp_path / "disk.img"
     path.write_bytes(b"\x01" * SIZE)
     (esx.datastore_path() / "there.img").write_bytes(path.read_bytes())
@@ -29,7 +29,7 @@ def disk(tmp_path: Path, esx: ESXHost) -> Path:
 
 Words = Callable[[Path], tuple[str | Path, ...]]
 COMMANDS: dict[str, tuple[str, Words]] = {
-    # command: the name that its progress has, its arguments
+    # command: the name of its progress, its arguments
     "datastore put": ("disk.img", lambda disk: (disk, "[datastore1] a.img")),
     "datastore put --read-back": ("disk.img", lambda disk: (disk, "[datastore1] a.img")),
     "datastore get": ("there.img", lambda disk: ("[datastore1] there.img", disk.parent / "b")),
@@ -41,9 +41,7 @@ COMMANDS: dict[str, tuple[str, Words]] = {
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_the_line_at_the_end_has_the_bytes_that_moved(
-    command: str, vimctl: Vimctl, disk: Path
-) -> None:
+def test_the_last_line_has_the_transferred_bytes(command: str, vimctl: Vimctl, disk: Path) -> None:
     name, words = COMMANDS[command]
     err = vimctl(*command.split(), *words(disk)).err
     name = name.format(disk=disk)
@@ -57,7 +55,7 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_the_bar_at_the_end_has_the_bytes_that_moved(
+def test_the_final_bar_has_the_transferred_bytes(
     command: str, vimctl: Vimctl, disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     terminal = Terminal()
@@ -75,7 +73,7 @@ def test_the_bar_at_the_end_has_the_bytes_that_moved(
 
 
 @pytest.mark.slow
-def test_each_image_and_machine_of_the_demo_moves_as_many_bytes_as_it_has(vimctl: Vimctl) -> None:
+def test_the_demo_reports_the_size_of_each_image_and_machine(vimctl: Vimctl) -> None:
     err = vimctl("demo", "--image-mib", "2").err
     sizes = dict(re.findall(r"^(\S+): ([\d.]+ \w?i?B)$", err, re.MULTILINE))
     moved = dict(re.findall(r"^(\S+): done, ([\d.]+ \w?i?B) in ", err, re.MULTILINE))

@@ -4,7 +4,7 @@ from tests.unit.cli.conftest import Vimctl
 from vimlib.simulator import ESXHost
 
 
-def test_all_of_a_type_are_lines(esx: ESXHost, vimctl: Vimctl) -> None:
+def test_all_objects_of_a_type_are_json_lines(esx: ESXHost, vimctl: Vimctl) -> None:
     rows = vimctl("get", "VirtualMachine", "-p", "name", "-p", "runtime.powerState", "--json").lines
     assert [row["props"] for row in rows] == [
         {"name": f"vm-{n}", "runtime.powerState": "poweredOff"} for n in (0, 1)
@@ -17,7 +17,7 @@ def test_all_of_a_type_are_lines(esx: ESXHost, vimctl: Vimctl) -> None:
     assert len(vimctl("get", "VirtualMachine", "--json", "--limit", "1").lines) == 1
 
 
-def test_one_object_is_one_document(esx: ESXHost, vimctl: Vimctl) -> None:
+def test_one_object_is_one_json_document(esx: ESXHost, vimctl: Vimctl) -> None:
     (row, _) = vimctl("get", "VirtualMachine", "-p", "name", "--json").lines
     target = f"VirtualMachine:{row['obj']['value']}"
     found = vimctl.json("get", target, "-p", "config.hardware", "-p", "config.files")
@@ -26,7 +26,7 @@ def test_one_object_is_one_document(esx: ESXHost, vimctl: Vimctl) -> None:
     assert "vm-0.vmx" in vimctl("get", target, "-p", "config.files").out
 
 
-def test_what_cannot_be_asked_for(esx: ESXHost, vimctl: Vimctl) -> None:
+def test_an_invalid_request_is_refused(esx: ESXHost, vimctl: Vimctl) -> None:
     assert "NoSuch" in vimctl("get", "NoSuch", "-p", "name", code=2).err
     assert "nosuch" in vimctl("get", "VirtualMachine", "-p", "nosuch", code=2).err
     assert "-p name" in vimctl("get", "VirtualMachine:1", code=2).err

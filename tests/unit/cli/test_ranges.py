@@ -16,7 +16,7 @@ from .conftest import Vimctl
 
 SPAWN = "instance spawn --name a --image ./a --datastore datastore1"
 NIC = "mac=00:50:56:00:00:01"
-# Arguments that each command requires, before the one that is tested.
+# Required arguments of each command, before the one under test.
 REQUIRED = {
     "get": "VirtualMachine",
     "watch": "VirtualMachine -p name",
@@ -35,7 +35,7 @@ REQUIRED = {
     "network remove-vlan": "lab",
     "guest set": "vm-0",
 }
-# Option to values and the rule that they break, the same in every command that has the option.
+# Option to values with the rule that they break; the same in every command with the option.
 RULES = {
     "--timeout": [("0", "must be above 0, got 0"), ("-5", "must be above 0, got -5"),
                   ("nan", "must be above 0, got nan"), ("inf", "must be above 0, got inf")],
@@ -57,7 +57,7 @@ RULES = {
     "--disk-gb": [("0", "must be at least 1, got 0")],
     "VLAN": [("-1", "must be 0 to 4094, got -1"), ("4095", "must be 0 to 4094, got 4095")],
 }  # fmt: skip
-# What is not a number: words of a command line, and the whole message.
+# Values that are not numbers: the command line, and the full message.
 TEXTS = [
     (f"{SPAWN} --uuid zz", "invalid UUID: 'zz'. Omit it to generate one."),
     (f"{SPAWN.replace('--name a', '--name ../a')}",
@@ -141,7 +141,7 @@ def test_every_numeric_argument_of_every_command_has_its_rule_here() -> None:
 
 @pytest.fixture
 def anywhere(vimctl: Vimctl, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Vimctl:
-    """The command in an empty folder with a login for a host that nothing may be sent to."""
+    """The command in an empty folder, with a login for a host that must receive no request."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("VIMLIB_URL", "https://127.0.0.1:1/sdk")
     monkeypatch.setenv("VIMLIB_USERNAME", "u")
@@ -150,7 +150,7 @@ def anywhere(vimctl: Vimctl, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(("path", "name", "value", "rule"), CASES)
-def test_a_number_out_of_range(
+def test_a_number_out_of_range_is_refused(
     anywhere: Vimctl, path: str, name: str, value: str, rule: str
 ) -> None:
     required = REQUIRED.get(path, "vm-0" if path.startswith("instance ") else "[datastore1]")
@@ -169,7 +169,7 @@ def test_a_number_out_of_range(
 
 
 @pytest.mark.parametrize(("words", "message"), TEXTS)
-def test_a_text_that_breaks_a_rule(
+def test_a_text_that_is_not_a_number_is_refused(
     esx: ESXHost,
     vimctl: Vimctl,
     monkeypatch: pytest.MonkeyPatch,

@@ -22,12 +22,12 @@ RESULT: dict[str, Any] = {}
 
 
 async def fail(*, output: Output = OUTPUT) -> None:
-    """Raise what the test has put there."""
+    """Raise the error that the test set."""
     raise RESULT["error"]
 
 
 async def hang(*, connection: Connection = CONNECTION, output: Output = OUTPUT) -> None:
-    """Wait until somebody ends it."""
+    """Wait until cancelled."""
     if "signal" in RESULT:
         os.kill(os.getpid(), RESULT["signal"])
     try:
@@ -37,7 +37,7 @@ async def hang(*, connection: Connection = CONNECTION, output: Output = OUTPUT) 
 
 
 async def answer(*, output: Output = OUTPUT) -> int:
-    """Return what the test has put there."""
+    """Return the value that the test set."""
     output.document({"a": 1}, RESULT.get("text", "one"))
     output.say("said")
     return int(RESULT.get("code", 0))
@@ -59,7 +59,7 @@ def run(*tokens: str) -> int:
     return main(list(tokens))
 
 
-def test_a_result_is_on_stdout_and_words_are_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+def test_results_are_on_stdout_and_messages_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("answer") == 0
     assert capsys.readouterr() == ("one\n", "said\n")
     assert run("answer", "--json", "-q") == 0
@@ -71,7 +71,7 @@ def test_a_result_is_on_stdout_and_words_are_on_stderr(capsys: pytest.CaptureFix
 @pytest.mark.parametrize(
     ("error", "code"), [(LoginError("no", hint="Try again"), 3), (NotFoundError("gone"), 4)]
 )
-def test_an_error_is_a_sentence_and_a_code(
+def test_an_error_has_a_message_and_a_code(
     capsys: pytest.CaptureFixture[str], error: Exception, code: int
 ) -> None:
     RESULT["error"] = error
@@ -81,7 +81,7 @@ def test_an_error_is_a_sentence_and_a_code(
     assert err == f"vimctl: {error}\n"
 
 
-def test_a_terminal_without_the_letters_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_with_a_narrow_encoding_gets_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="latin-1"))
     RESULT["text"] = "\N{SNOWMAN}\N{LATIN SMALL LETTER U WITH DIAERESIS}"
@@ -89,7 +89,7 @@ def test_a_terminal_without_the_letters_for_it(monkeypatch: pytest.MonkeyPatch) 
     assert raw.getvalue() == b"\\u2603\xfc\n"
 
 
-def test_an_error_is_one_document_too(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_is_one_json_document(capsys: pytest.CaptureFixture[str]) -> None:
     RESULT["error"] = LoginError("no", hint="Try again")
     assert run("fail", "--json") == 3
     assert json.loads(capsys.readouterr().out) == {
@@ -102,7 +102,7 @@ def test_an_error_is_one_document_too(capsys: pytest.CaptureFixture[str]) -> Non
     }
 
 
-def test_a_certificate_that_is_not_accepted_comes_with_the_line_that_would(
+def test_a_refused_certificate_is_reported_with_its_pin_option(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     sha = ":".join(["AB"] * 32)
@@ -113,7 +113,7 @@ def test_a_certificate_that_is_not_accepted_comes_with_the_line_that_would(
     assert f"--pin {sha}\n" in err
 
 
-def test_what_nobody_foresaw_shows_where_it_was(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unexpected_error_shows_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     RESULT["error"] = ZeroDivisionError("division by zero")
     assert run("fail") == 1
     err = capsys.readouterr().err
@@ -122,20 +122,20 @@ def test_what_nobody_foresaw_shows_where_it_was(capsys: pytest.CaptureFixture[st
     assert "report" in err
 
 
-def test_verbose_shows_where_a_known_error_was(capsys: pytest.CaptureFixture[str]) -> None:
+def test_verbose_shows_the_traceback_of_a_known_error(capsys: pytest.CaptureFixture[str]) -> None:
     RESULT["error"] = LoginError("no")
     assert run("fail", "--verbose") == 3
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_control_characters_of_a_peer_reach_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_control_characters_of_a_peer_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:
     RESULT["error"] = NotFoundError("no \x1b[31mred\r\n")
     run("fail")
     assert "\x1b" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("tokens", [("nosuch",), ("answer", "--nosuch"), ("answer", "extra")])
-def test_a_wrong_command_line_says_where_help_is(
+def test_a_wrong_command_line_refers_to_the_help(
     capsys: pytest.CaptureFixture[str], tokens: tuple[str, ...]
 ) -> None:
     assert run(*tokens) == 2
@@ -146,7 +146,7 @@ def test_a_wrong_command_line_says_where_help_is(
     assert json.loads(capsys.readouterr().out)["error"]["type"] == "UsageError"
 
 
-def test_without_its_extra_it_says_what_to_install(
+def test_a_missing_extra_is_named(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "cyclopts", None)
@@ -154,18 +154,18 @@ def test_without_its_extra_it_says_what_to_install(
     assert "pip install 'vimlib-esx[cli]'" in capsys.readouterr().err
 
 
-def test_a_host_that_is_nowhere_is_usage(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_host_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("hang") == 2
     assert "--url" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_cancels_and_the_command_cleans_up(
+def test_a_signal_cancels_the_command_which_cleans_up(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     monkeypatch.setenv("VIMLIB_PASSWORD", "pw")
     RESULT["signal"] = number
-    # As in a terminal, though the tests themselves may run under nohup.
+    # As in a terminal, even if the tests themselves run under nohup.
     usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
     before = signal.signal(number, usual)
     try:
@@ -178,7 +178,7 @@ def test_a_signal_cancels_and_the_command_cleans_up(
     assert err == "vimctl: interrupted\n"
 
 
-def test_under_nohup_a_terminal_may_close(
+def test_under_nohup_a_closing_terminal_is_ignored(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("VIMLIB_PASSWORD", "pw")
@@ -191,7 +191,7 @@ def test_under_nohup_a_terminal_may_close(
         signal.signal(signal.SIGHUP, before)
 
 
-def test_a_deadline_cancels_and_has_its_code(
+def test_the_deadline_cancels_with_its_own_code(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VIMLIB_PASSWORD", "pw")
@@ -210,7 +210,7 @@ def vimctl(*tokens: str, code: str = "") -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("tokens", [("--help",), ("--version",), ("instance", "spawn", "--help")])
-def test_help_knows_neither_the_api_nor_http(tokens: tuple[str, ...]) -> None:
+def test_help_loads_neither_the_api_nor_http(tokens: tuple[str, ...]) -> None:
     heavy = "('aiohttp', 'vimlib.vim25', 'vimlib._client', 'vimlib.soap', 'lxml')"
     done = vimctl(*tokens, code=f"loaded = [m for m in {heavy} if m in sys.modules]; print(loaded)")
     assert done.returncode == 0, done.stderr
@@ -227,7 +227,7 @@ def test_help_knows_neither_the_api_nor_http(tokens: tuple[str, ...]) -> None:
         ("guest render --nonsense 2>&-", 2, ""),
     ],
 )
-def test_nothing_to_speak_to(words: str, code: int, err: str) -> None:
+def test_closed_streams_cause_no_traceback(words: str, code: int, err: str) -> None:
     program = "import sys; from vimdriver._cli import main; sys.exit(main(sys.argv[1:]))"
     done = subprocess.run(
         f"exec {sys.executable} -c '{program}' {words}", shell=True, stderr=subprocess.PIPE, text=True, timeout=60
@@ -238,7 +238,7 @@ def test_nothing_to_speak_to(words: str, code: int, err: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_reader_who_left_is_no_traceback() -> None:
+def test_a_closed_pipe_prints_no_traceback() -> None:
     program = "import sys; from vimdriver._cli import main; sys.exit(main(sys.argv[1:]))"
     with subprocess.Popen(
         [sys.executable, "-c", program, "guest", "render", "--json"],

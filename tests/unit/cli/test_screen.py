@@ -6,7 +6,9 @@ from tests.unit.cli.conftest import Vimctl
 from vimlib.simulator import ESXHost
 
 
-def test_a_picture_is_fetched_and_taken_away(esx: ESXHost, vimctl: Vimctl, tmp_path: Path) -> None:
+def test_a_screenshot_is_downloaded_and_deleted_on_the_host(
+    esx: ESXHost, vimctl: Vimctl, tmp_path: Path
+) -> None:
     file = tmp_path / "screen.png"
     off = vimctl("instance", "screenshot", "vm-0", file, "--json", code=1)
     assert off.document["error"]["type"] == "InstanceStateError"
@@ -22,7 +24,7 @@ def test_a_picture_is_fetched_and_taken_away(esx: ESXHost, vimctl: Vimctl, tmp_p
     assert not esx.call_log
 
 
-def test_a_ticket_to_the_console(esx: ESXHost, vimctl: Vimctl) -> None:
+def test_a_console_ticket_is_printed(esx: ESXHost, vimctl: Vimctl) -> None:
     vimctl("instance", "console", "vm-0", code=1)
     vimctl("instance", "start", "vm-0")
     found = vimctl.json("instance", "console", "vm-0")
@@ -32,7 +34,7 @@ def test_a_ticket_to_the_console(esx: ESXHost, vimctl: Vimctl) -> None:
     vimctl("instance", "console", "nobody", code=4)
 
 
-def test_the_host(esx: ESXHost, vimctl: Vimctl) -> None:
+def test_host_show_prints_the_host(esx: ESXHost, vimctl: Vimctl) -> None:
     found = vimctl.json("host", "show")
     assert found["api_version"] == "8.0.3.0"
     assert found["cpu_threads"] >= found["cpu_cores"] > 0

@@ -17,13 +17,13 @@ from vimlib.simulator._core.versions import RELEASES
 PROGRAM = "import sys; from vimdriver._cli import main; sys.exit(main(sys.argv[1:]))"
 
 
-def test_it_knows_the_simulators_releases() -> None:
+def test_all_simulator_releases_are_offered() -> None:
     assert list(get_args(Release)) == list(RELEASES)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_says_where_it_is_and_ends_in_good_order(
+def test_the_simulator_prints_its_address_and_ends_cleanly(
     vimctl: Vimctl, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: signal.Signals
 ) -> None:
     words = (
@@ -54,7 +54,7 @@ def test_it_says_where_it_is_and_ends_in_good_order(
         assert process.wait(30) == 0
 
 
-def test_what_cannot_be(vimctl: Vimctl, tmp_path: Path) -> None:
+def test_invalid_options_are_refused(vimctl: Vimctl, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     vimctl("sim", "--datastore-dir", tmp_path / "file", code=2)
     vimctl("sim", "--api-version", "3.5", code=2)
@@ -66,7 +66,7 @@ def test_what_cannot_be(vimctl: Vimctl, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["sim", "demo"])
-def test_without_its_extra_it_says_what_to_install(
+def test_a_missing_extra_is_named(
     vimctl: Vimctl, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     monkeypatch.setitem(sys.modules, "cryptography", None)

@@ -4,7 +4,7 @@ from tests.unit.cli.conftest import Vimctl
 from vimlib.simulator import ESXHost
 
 
-def test_taken_listed_gone_back_to_and_removed(esx: ESXHost, vimctl: Vimctl) -> None:
+def test_a_snapshot_is_taken_listed_reverted_to_and_removed(esx: ESXHost, vimctl: Vimctl) -> None:
     assert vimctl.json("instance", "snapshots", "vm-0") == []
     one = vimctl.json("instance", "snapshot", "vm-0", "one", "--description", "first")
     two = vimctl.json("instance", "snapshot", "vm-0", "two")

@@ -25,16 +25,16 @@ UUID = "8d9d4a2e-6f0e-5f5c-9a43-6e1d0d5d7c11"
         (UUID, True, "glance"),
     ],
 )
-def test_the_look_of_a_reference_says_where_it_is(ref: str, glance: bool, kind: str) -> None:
+def test_the_form_of_a_reference_selects_the_source(ref: str, glance: bool, kind: str) -> None:
     assert kind_of(ref, glance=glance) == kind
 
 
-def test_an_id_without_a_glance_says_how_to_name_one() -> None:
+def test_an_id_without_a_glance_is_refused_with_advice() -> None:
     with pytest.raises(UsageError, match="--glance"):
         kind_of(UUID, glance=False)
 
 
-async def test_one_store_of_all_three() -> None:
+async def test_one_store_combines_all_three_sources() -> None:
     refs = [UUID, "http://127.0.0.1:1/a.img", "./a.img"]
     async with Sources(glance="http://127.0.0.1:1").open(refs, {}) as store:
         found = [type(store.image(ref)) for ref in refs]

@@ -15,7 +15,7 @@ from vimlib.simulator import ESXHost
 
 @pytest.fixture
 def part(esx: ESXHost) -> Path:
-    """A file that an upload of yesterday has left."""
+    """A file that an upload left yesterday."""
     path = esx.datastore_path() / "images" / temporary_name("disk.img", "vimlib")
     path.parent.mkdir()
     path.write_bytes(b"x")
@@ -23,7 +23,9 @@ def part(esx: ESXHost) -> Path:
     return path
 
 
-def test_told_first_then_done_then_nothing(esx: ESXHost, vimctl: Vimctl, part: Path) -> None:
+def test_dry_run_lists_then_sweep_removes_then_nothing_is_left(
+    esx: ESXHost, vimctl: Vimctl, part: Path
+) -> None:
     name = f"[datastore1] images/{part.name}"
     dry = vimctl.json("sweep", "--dry-run")
     assert dry["dry_run"] is True
@@ -32,7 +34,7 @@ def test_told_first_then_done_then_nothing(esx: ESXHost, vimctl: Vimctl, part: P
     assert part.exists()
     done = vimctl.json("sweep")
     (item,), (would,) = done["items"], dry["items"]
-    # Each reason has the file's age by the clock of its own sweep.
+    # The reason contains the file's age, which each sweep computes by its own clock.
     assert {**item, "reason": ""} == {**would, "reason": ""}
     assert done["dry_run"] is False
     assert (item["kind"], item["name"], item["action"]) == ("file", name, "removed")
@@ -41,7 +43,7 @@ def test_told_first_then_done_then_nothing(esx: ESXHost, vimctl: Vimctl, part: P
     assert "nothing to clean up" in vimctl("sweep").err
 
 
-def test_young_or_another_owners(esx: ESXHost, vimctl: Vimctl, part: Path) -> None:
+def test_young_or_foreign_files_are_kept(esx: ESXHost, vimctl: Vimctl, part: Path) -> None:
     assert vimctl.json("sweep", "--owner", "others")["items"] == []
     (left,) = vimctl.json("sweep", "--older-than", "48")["items"]
     assert left["action"] == "left"
@@ -49,7 +51,7 @@ def test_young_or_another_owners(esx: ESXHost, vimctl: Vimctl, part: Path) -> No
     assert "removed" in vimctl("sweep").out
 
 
-def test_what_the_journal_knows_does_not_wait(
+def test_objects_in_the_journal_are_removed_at_any_age(
     esx: ESXHost, vimctl: Vimctl, part: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     os.utime(part)
@@ -63,7 +65,7 @@ def test_what_the_journal_knows_does_not_wait(
     assert replay(journal.read_bytes()).entries == {}
 
 
-def test_a_datastore_that_never_comes_back(esx: ESXHost, vimctl: Vimctl, tmp_path: Path) -> None:
+def test_a_removed_datastore_can_be_forgotten(esx: ESXHost, vimctl: Vimctl, tmp_path: Path) -> None:
     host = esx.url.removeprefix("https://").removesuffix("/sdk")
     path = f"[lost] images/{temporary_name('disk.img', 'vimlib')}"
     journal = tmp_path / "journal"
@@ -76,7 +78,7 @@ def test_a_datastore_that_never_comes_back(esx: ESXHost, vimctl: Vimctl, tmp_pat
     assert vimctl.json(*words)["items"] == []
 
 
-def test_some_of_it_fails(
+def test_a_partial_failure_is_reported(
     esx: ESXHost, vimctl: Vimctl, part: Path, other_loop: Loop, tmp_path: Path
 ) -> None:
     again = part.with_name(temporary_name("disk.img", "vimlib"))
@@ -113,7 +115,7 @@ def test_put_keeps_a_journal_and_its_owners_name(
     disk, journal = tmp_path / "disk.img", tmp_path / "journal"
     disk.write_bytes(b"\1" * 1000)
     fault = vim25.FileLocked(file="x")
-    # It can be neither moved nor removed.
+    # The file can be neither moved nor removed.
     other_loop.call(lambda: esx.faults.fail_task("MoveDatastoreFile_Task", fault))
     other_loop.call(lambda: esx.faults.fail_task("DeleteDatastoreFile_Task", fault))
     words = ("--journal", journal, "--owner", "me")
@@ -124,18 +126,18 @@ def test_put_keeps_a_journal_and_its_owners_name(
     assert (item["action"], item["name"]) == ("removed", f"[datastore1] {part.name}")
 
 
-def test_an_owner_that_is_none(
+def test_an_invalid_owner_is_refused(
     esx: ESXHost, vimctl: Vimctl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vimctl("sweep", "--owner", "", code=2)
     vimctl("sweep", "--owner", "a\nb", code=2)
-    # A variable that is empty is as good as none.
+    # An empty variable counts as unset.
     monkeypatch.setenv("VIMLIB_OWNER", "")
     monkeypatch.setenv("VIMLIB_JOURNAL", "")
     assert vimctl.json("sweep")["items"] == []
 
 
-def test_diagnostics(esx: ESXHost, vimctl: Vimctl) -> None:
+def test_diagnostics_are_printed(esx: ESXHost, vimctl: Vimctl) -> None:
     vimctl("instance", "start", "vm-0")
     found = vimctl.json("instance", "diagnostics", "vm-0")
     assert (found["name"], found["power_state"]) == ("vm-0", "poweredOn")

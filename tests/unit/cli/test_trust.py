@@ -23,23 +23,23 @@ PIN = "AB" * 32
         (Trust(), {"GOVC_TLS_KNOWN_HOSTS": "k"}, Trust(known_hosts=Path("k"))),
         (Trust(), {"VMWARE_VALIDATE_CERTS": "false"}, Trust(insecure=True)),
         (Trust(), {"VMWARE_VALIDATE_CERTS": "true"}, Trust()),
-        # The first layer that says anything says it all.
+        # The first layer with a setting supplies all of them.
         (Trust(), {"VIMLIB_PIN": PIN, "GOVC_INSECURE": "1"}, Trust(pin=PIN)),
         (Trust(ca=(Path("c"),)), {"VIMLIB_INSECURE": "1"}, Trust(ca=(Path("c"),))),
         (Trust(insecure=True), {"VIMLIB_PIN": PIN}, Trust(insecure=True)),
-        # Of govc's two the stricter holds.
+        # Of govc's two variables the stricter one applies.
         (Trust(), {"GOVC_INSECURE": "1", "GOVC_TLS_CA_CERTS": "c"}, Trust(ca=(Path("c"),))),
-        # How old a host may be is no question of trust.
+        # Allowing old TLS is independent of the trust settings.
         (Trust(tls_legacy=True), {"VIMLIB_PIN": PIN}, Trust(pin=PIN, tls_legacy=True)),
     ],
 )
-def test_the_first_layer_that_speaks_decides(
+def test_the_first_layer_with_a_setting_applies(
     options: Trust, environ: dict[str, str], expected: Trust
 ) -> None:
     assert options.with_environment(environ) == expected
 
 
-def test_it_becomes_vimlibs_own_value() -> None:
+def test_the_options_become_a_tls_value() -> None:
     tls = Trust(pin=PIN, tls_legacy=True).tls()
     assert (tls.pin, tls.verify, tls.legacy, tls.ca) == (PIN, True, True, None)
     assert Trust(insecure=True).tls().verify is False
@@ -50,7 +50,7 @@ def test_a_wrong_pin_is_refused_before_anything_is_sent() -> None:
         Trust(pin="12:34").tls()
 
 
-def test_a_variable_says_yes_or_no() -> None:
+def test_a_variable_is_a_boolean() -> None:
     assert [read_bool({"X": text}, "X") for text in ("YES", "off", "", "1")] == [
         True,
         False,

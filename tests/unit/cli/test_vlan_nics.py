@@ -1,4 +1,4 @@
-"""NICs of a spawn, each on its own network, and what their guest knows, from the command line."""
+"""The NICs of a spawn, each on its own network, and their guest settings, from the command line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vimlib.simulator import ESXHost
 MAC = "00:50:56:00:00:01"
 
 
-def test_a_vlan_in_a_nic() -> None:
+def test_a_nic_may_name_a_vlan() -> None:
     assert parse_nic("network=blue,vlan=42") == NICSpec(network="blue", vlan=42)
     assert parse_nic("network=b,vlan=0,interface=vmnic1,model=vmxnet3") == NICSpec(
         network="b", vlan=0, interface="vmnic1", model="vmxnet3"
@@ -27,18 +27,20 @@ def test_a_vlan_in_a_nic() -> None:
     "text",
     ["network=b,vlan=x", "network=b,vlan=-1", "network=b,vlan=4095", "network=b,vlan=٤", "network=b,interface=vmnic0"],
 )  # fmt: skip
-def test_what_is_no_vlan(text: str) -> None:
+def test_an_invalid_vlan_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         parse_nic(text)
 
 
-def test_what_a_guest_knows_needs_no_network() -> None:
+def test_guest_settings_need_no_network() -> None:
     assert guest_nic(f"mac={MAC},ip=10.0.0.2/24") == NIC(mac=MAC, addresses=["10.0.0.2/24"])
     with pytest.raises(UsageError, match="a NIC requires mac=ADDRESS"):
         guest_nic("ip=10.0.0.2/24")
 
 
-def test_several_nics_then_their_guest_anew(esx: ESXHost, vimctl: Vimctl, tmp_path: Path) -> None:
+def test_guest_settings_of_several_nics_can_be_replaced(
+    esx: ESXHost, vimctl: Vimctl, tmp_path: Path
+) -> None:
     image = tmp_path / "disk.img"
     image.write_bytes(b"\x01" * 10_000)
     made = vimctl.json(
@@ -64,7 +66,7 @@ def test_several_nics_then_their_guest_anew(esx: ESXHost, vimctl: Vimctl, tmp_pa
     assert vimctl.json("network", "remove-vlan", "blue") == {"name": "blue", "removed": True}
 
 
-def test_a_wrong_vlan_makes_nothing(esx: ESXHost, vimctl: Vimctl, tmp_path: Path) -> None:
+def test_an_invalid_vlan_creates_nothing(esx: ESXHost, vimctl: Vimctl, tmp_path: Path) -> None:
     image = tmp_path / "disk.img"
     image.write_bytes(b"\x01" * 10_000)
     vimctl("network", "ensure-vlan", "blue", "42")

@@ -1,8 +1,8 @@
 """Glance 33 from PyPI: a real image service, on sqlite and a folder of files.
 
-Without authentication, or with a Keystone of its own. It inspects what is uploaded: with
-`disk_format=vmdk` it takes sparse and streamOptimized images alone and refuses flat bytes with 415
-at the end of the upload, so flat content goes in as `raw`; `format_check=False` turns that off.
+It runs without authentication, or with its own Keystone. It inspects uploads: with
+`disk_format=vmdk` it accepts only sparse and streamOptimized images and refuses flat bytes with 415
+at the end of the upload, so flat content is uploaded as `raw`; `format_check=False` disables that.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.integration.peers.process import PeerError, Process, listening_socket
 CONSTRAINTS = Path(__file__).with_name("constraints.txt")
 REQUIREMENT = "glance==33.0.0"
 SETUP_SECONDS = 120  # 1.3 s
-# One thread an open upload or download; further requests wait for one to end.
+# One thread per open upload or download; further requests wait for a free one.
 THREADS = 32
 
 CONFIG = """\
@@ -74,17 +74,17 @@ service_token_roles_required = true
 
 @dataclass(frozen=True)
 class Glance:
-    """A running Glance; `url` has no `/v2` at its end, as in a Keystone catalogue."""
+    """A running Glance; `url` does not end in `/v2`, as in a Keystone catalogue."""
 
     url: str
-    # Where the bytes of its images lie, each named by its id.
+    # The folder with the bytes of its images, each named by its id.
     store: Path
-    # Who gives its tokens; None when it asks for none.
+    # The Keystone that issues its tokens; None without authentication.
     keystone: Keystone | None
     process: Process = field(repr=False)
 
     def create(self, *, token: str | None = None, **fields: Any) -> str:
-        """Make an image record without bytes (status queued) and return its id."""
+        """Create an image record without bytes (status queued) and return its id."""
         fields = {"container_format": "bare", **fields}
         _, made = call("POST", f"{self.url}/v2/images", fields, token=token)
         identity: str = made["id"]
@@ -93,7 +93,7 @@ class Glance:
     def upload(
         self, path: Path, disk_format: str, *, token: str | None = None, **fields: Any
     ) -> dict[str, Any]:
-        """Make an image of a file's bytes and return its record, with size and hashes.
+        """Create an image from a file and return its record, with size and hashes.
 
         Raises:
             PeerError: Glance refused the bytes; the text has its status and reason.
@@ -130,7 +130,7 @@ class Glance:
 def glance(
     *, with_keystone: bool = False, token_seconds: int = 3600, format_check: bool = True
 ) -> Iterator[Glance]:
-    """Run a Glance, and a Keystone for it where asked, until the block ends.
+    """Run a Glance, optionally with a Keystone, until the block ends.
 
     Raises:
         PeerError: It could not be installed, or is not ready within its deadline.
@@ -175,7 +175,7 @@ def _configure(
     if identity:
         text += KEYSTONE_CONFIG.format(keystone=identity.url)
     (folder / "etc" / "glance-api.conf").write_text(text)
-    # Without authentication the context is an administrator without a role, and the policies of
-    # today ask for roles alone: every write would be 403.
+    # Without authentication the context is an administrator without a role, and today's policies
+    # require a role: every write would be 403.
     policy = "" if identity else '"context_is_admin": "@"\n'
     (folder / "etc" / "policy.yaml").write_text(policy)

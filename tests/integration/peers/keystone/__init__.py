@@ -1,6 +1,6 @@
-"""Keystone 30 from PyPI: gives the tokens that Glance asks for in the token tests.
+"""Keystone 30 from PyPI: issues the tokens of the token tests to Glance's clients.
 
-Users afterwards, in the domain `default`, each with its name as password: `demo` and `other`,
+It has three users in the domain `default`, each with its name as password: `demo` and `other`,
 members of the projects of their names, and `glance`, the service.
 """
 
@@ -22,7 +22,7 @@ from tests.integration.peers.process import Process, listening_socket, run
 
 CONSTRAINTS = Path(__file__).with_name("constraints.txt")
 REQUIREMENT = "keystone==30.0.0"
-SETUP_SECONDS = 120  # 1.5 s a step
+SETUP_SECONDS = 120  # 1.5 s per step
 
 CONFIG = """\
 [DEFAULT]
@@ -53,10 +53,10 @@ class Keystone:
     process: Process = field(repr=False)
 
     def token(self, user: str, password: str | None = None, project: str | None = None) -> str:
-        """Return a token of a user for a project, by default the one of the user's name.
+        """Return a token of a user for a project, by default the one with the user's name.
 
         Raises:
-            urllib.error.HTTPError: 401 when the password is wrong.
+            urllib.error.HTTPError: 401 if the password is wrong.
         """
         who = {"name": user, "domain": {"id": "default"}, "password": password or user}
         scope = {"project": {"name": project or user, "domain": {"id": "default"}}}
@@ -66,7 +66,7 @@ class Keystone:
         return headers["X-Subject-Token"]
 
     def revoke(self, token: str) -> None:
-        """End a token before its time."""
+        """Revoke a token."""
         both = {"X-Auth-Token": token, "X-Subject-Token": token}
         request = urllib.request.Request(f"{self.url}/auth/tokens", None, both, method="DELETE")
         with urllib.request.urlopen(request, timeout=30):
@@ -109,7 +109,7 @@ def _bootstrap(venv: Path, config: Path, url: str, password: str) -> None:
     manage: list[object] = [venv / "bin" / "keystone-manage", "--config-file", config]
     owner = ["--keystone-user", getpass.getuser()]
     owner += ["--keystone-group", grp.getgrgid(os.getgid()).gr_name]
-    # The middleware in Glance looks for the internal endpoint, so there has to be one.
+    # The middleware in Glance requires an internal endpoint.
     urls = ["--bootstrap-public-url", url, "--bootstrap-internal-url", url]
     for step in (
         ["db_sync"],
@@ -122,7 +122,7 @@ def _bootstrap(venv: Path, config: Path, url: str, password: str) -> None:
 
 
 def _populate(server: Keystone, token: str, image_url: str) -> None:
-    """Make the users, their projects and roles, and the catalogue's image service."""
+    """Create the users, their projects and roles, and the catalogue's image service."""
 
     def create(kind: str, **fields: str) -> str:
         _, made = call("POST", f"{server.url}/{kind}s", {kind: fields}, token=token)

@@ -32,7 +32,7 @@ Model = Literal["esx", "vpx"]
 
 
 class Announcement(TypedDict):
-    """The line of JSON that `main.go` prints when it serves."""
+    """The line of JSON that `main.go` prints when it is ready."""
 
     url: str
     datastores: dict[str, str]
@@ -46,10 +46,10 @@ class VCSim:
     url: str
     username: str
     password: str = field(repr=False)
-    # SHA-256 with colons, and the authority's certificate: either is a reason to trust it.
+    # SHA-256 with colons, and the authority's certificate: either can establish trust.
     thumbprint: str
     ca: Path
-    # Where each datastore's files are on this machine.
+    # The folder of each datastore on this machine.
     datastores: Mapping[str, Path]
     process: Process = field(repr=False)
 
@@ -59,7 +59,7 @@ class VCSim:
         return next(iter(self.datastores))
 
     def fail_next_call(self, status: int) -> None:
-        """Make the next answer of `/sdk` an empty one with this HTTP status."""
+        """Reply to the next request of `/sdk` with this HTTP status and no body."""
         context = ssl.create_default_context(cafile=self.ca)
         address = f"{self.url.removesuffix('/sdk')}/_test/status?code={status}"
         with urllib.request.urlopen(address, data=b"", timeout=10, context=context):
@@ -67,7 +67,7 @@ class VCSim:
 
 
 def binary() -> Path:
-    """Return the compiled program, compiling it if the cache has none of this source.
+    """Return the compiled program; compile it if this source is not cached.
 
     Raises:
         MissingToolError: Go or govmomi is not installed.
@@ -85,7 +85,7 @@ def binary() -> Path:
             [go, "build", "-o", folder / "vcsim", SOURCE],
             env={
                 "GO111MODULE": "off",
-                # Debian's tree of Go sources is the one place where it may look.
+                # Go may read nothing but Debian's tree of sources.
                 "GOPATH": str(library).split("/src/", 1)[0],
                 "GOCACHE": str(folder / "go-build"),
                 "GOFLAGS": "",
@@ -107,10 +107,10 @@ def vcsim(
     method_delay_ms: Mapping[str, int] | None = None,
     trace: bool = False,
 ) -> Iterator[VCSim]:
-    """Run vcsim on a free port with a certificate and a login of its own.
+    """Run vcsim on a free port with its own certificate and login.
 
-    `vms` counts the machines of each resource pool; an ESX host has one pool. Its temporary
-    files, the datastores among them, are in a folder that goes when the block ends.
+    `vms` is the number of machines per resource pool; an ESX host has one pool. Its temporary
+    files, including the datastores, are in a folder that is removed when the block ends.
 
     Raises:
         MissingToolError: Go or govmomi is not installed.
@@ -146,7 +146,7 @@ def vcsim(
 
 
 def _announcement(log: Path) -> Announcement | None:
-    """Return what `main.go` said, None while it has not."""
+    """Return the announcement of `main.go`, None while it has printed none."""
     for line in log.read_bytes().splitlines(keepends=True):
         if line.startswith(b"{") and line.endswith(b"\n"):
             ready: Announcement = json.loads(line)

@@ -1,4 +1,4 @@
-"""Disk images that break one rule each. `CASES` is read by the inspector's tests and by the movers'."""
+"""Disk images that break one rule each, for the tests of the inspector and of the uploaders."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Case:
     claim: str | None = "vmdk"
     disk_type: str | None = None
     early: bool = True
-    """Found before a byte may leave."""
+    """Detected before a byte may be sent."""
 
 
 def case(rule: str, name: str, build: Callable[[], bytes], **more: Any) -> Case:

@@ -1,4 +1,4 @@
-"""The other ends of a transfer, on loopback: a server that takes PUTs, well or badly."""
+"""The peers of a transfer, on loopback: a server that accepts PUTs, correctly or with faults."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def small(name: str = "image", *, mib: int = 4, fault: Fault | None = None) -> E
 
 
 class CannedAnswer(aiohttp.ClientResponse):
-    """An answer that aioresponses can make: it leaves out what aiohttp 3.14 requires."""
+    """A response that aioresponses can create: it passes no `stream_writer`, as aiohttp 3.14 requires."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if "stream_writer" in inspect.signature(aiohttp.ClientResponse.__init__).parameters:
@@ -57,9 +57,9 @@ class CannedAnswer(aiohttp.ClientResponse):
 
 
 class Answers(aioresponses):
-    """Canned answers to requests of aiohttp, one each; any other request is refused. No socket.
+    """Canned responses to aiohttp's requests, one each; any other request is refused. No socket.
 
-    Where framing, faults or back-pressure matter, a test has a server instead.
+    If framing, faults or back-pressure matter, a test uses a server instead.
     """
 
     def add(self, *args: Any, **kwargs: Any) -> None:
@@ -72,7 +72,7 @@ class Answers(aioresponses):
 
 @dataclass
 class Target:
-    """A server of PUTs. `behaviour` gets the streams after the request's head was read."""
+    """A server of PUTs. `behaviour` is called with the streams after the request head was read."""
 
     tls: ssl.SSLContext | None = None
     behaviour: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]] | None = None
@@ -81,9 +81,9 @@ class Target:
     head: bytes = b""
     body: bytearray = field(default_factory=bytearray)
     whole: bool = False
-    """The body came up to its Content-Length."""
+    """The body arrived up to its Content-Length."""
     released: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when the server goes, so that handlers that wait may end."""
+    """Set when the server stops, so that waiting handlers end."""
 
     handlers: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -94,7 +94,7 @@ class Target:
         return int(match[1])
 
     async def take(self, reader: asyncio.StreamReader, upto: int | None = None) -> None:
-        """Take `upto` bytes of the body, by default all."""
+        """Read `upto` bytes of the body, by default all."""
         end = self.length if upto is None else upto
         while len(self.body) < end:
             piece = await reader.read(min(65536, end - len(self.body)))

@@ -1,4 +1,4 @@
-"""Sockets that threads wait on."""
+"""Sockets with deadlines and cancellation, for threads."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def listening(stack: ExitStack, backlog: int = 5) -> Address:
 
 @pytest.fixture
 def swallowing() -> Iterator[Address]:
-    """An address that does not answer at all: its backlog is full."""
+    """An address that never completes a connection: its backlog is full."""
     with ExitStack() as stack:
         address = listening(stack, 0)
         for _ in range(3):
@@ -40,16 +40,14 @@ def stop() -> Iterator[Stop]:
     made.close()
 
 
-def test_an_address_that_swallows_all_leaves_time_for_the_next(
-    swallowing: Address, stop: Stop
-) -> None:
+def test_an_unresponsive_address_leaves_time_for_the_next(swallowing: Address, stop: Stop) -> None:
     with ExitStack() as stack:
         channel = Channel(WIRE, stop, stall_timeout=1)
         stack.callback(channel.close)
         channel.connect([swallowing, listening(stack)], 0.2)
 
 
-def test_all_of_them_have_the_time_of_one(swallowing: Address, stop: Stop) -> None:
+def test_all_addresses_share_one_timeout(swallowing: Address, stop: Stop) -> None:
     channel = Channel(WIRE, stop, stall_timeout=1)
     with pytest.raises(Stalled) as caught:
         channel.connect([swallowing, swallowing], 0.2)
@@ -57,10 +55,11 @@ def test_all_of_them_have_the_time_of_one(swallowing: Address, stop: Stop) -> No
 
 
 def received(how: str, stop: Stop) -> int | None:
-    """Return how much of 256 KiB, taken over by the kernel, a slow peer gets; None for a reset."""
+    """Return how much of 256 KiB, accepted by the kernel, a slow peer receives; None for a
+    reset."""
     with ExitStack() as stack:
         server = stack.enter_context(socket.socket())
-        # A small window: most of what is sent waits on the sender's side.
+        # A small window: most of the bytes wait on the sender's side.
         server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 10)
         server.bind(("127.0.0.1", 0))
         server.listen()
@@ -78,6 +77,6 @@ def received(how: str, stop: Stop) -> int | None:
         return total
 
 
-def test_what_is_given_up_is_not_delivered_afterwards(stop: Stop) -> None:
+def test_aborted_data_is_not_delivered_later(stop: Stop) -> None:
     assert received("close", stop) == 256 << 10
     assert received("abort", stop) is None

@@ -1,4 +1,4 @@
-"""What is ruled out of an image by what its source says, before a byte of it is asked for."""
+"""Images that are refused because of their reported properties, before a byte is requested."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vimdriver.errors import ImageUnacceptableError
 
 
 @pytest.mark.parametrize("container", ["ova", "docker", "compressed"])
-def test_an_archive_is_no_disk(container: str) -> None:
+def test_an_archive_is_not_a_disk(container: str) -> None:
     info = ImageInfo(id="7", name="web", size=10240, disk_format="vmdk", container_format=container)
     with pytest.raises(ImageUnacceptableError) as caught:
         BodyCheck(info)
@@ -19,7 +19,7 @@ def test_an_archive_is_no_disk(container: str) -> None:
 
 
 @pytest.mark.parametrize("container", [None, "bare", "ovf"])
-def test_a_disk_is_one(container: str | None) -> None:
+def test_a_disk_is_accepted(container: str | None) -> None:
     check = BodyCheck(
         ImageInfo(id="7", name="web", size=1024, disk_format="raw", container_format=container)
     )
@@ -31,7 +31,7 @@ def test_a_disk_is_one(container: str | None) -> None:
     ("disk_format", "disk_type", "advice"),
     [("raw", None, "disk_format vmdk"), ("vmdk", "preallocated", "vmware_disktype sparse")],
 )
-def test_a_sparse_image_under_another_name_wants_its_own(
+def test_a_sparse_image_under_another_format_is_refused_with_advice(
     disk_format: str, disk_type: str | None, advice: str
 ) -> None:
     properties = {} if disk_type is None else {"vmware_disktype": disk_type}

@@ -21,14 +21,14 @@ from vimdriver.errors import HashUnknownError, ImageHashError
         ("blake2b", "blake2b"),
     ],
 )
-def test_known_algorithms(name: str | None, same_as: str) -> None:
+def test_known_algorithms_are_accepted(name: str | None, same_as: str) -> None:
     hasher = new_hasher(name)
     hasher.update(b"abc")
     assert hasher.hexdigest() == hashlib.new(same_as, b"abc").hexdigest()
 
 
 @pytest.mark.parametrize("name", ["crc32", "shake_256", "", "md5 ", "../md5", "x" * 1000])
-def test_unknown_algorithms(name: str) -> None:
+def test_unknown_algorithms_are_refused(name: str) -> None:
     if name == "":  # the default, as for None
         assert new_hasher(name).digest_size == 64
         return
@@ -42,7 +42,7 @@ def info(value: str | None) -> ImageInfo:
     return ImageInfo(id="i", name="n", size=3, hash_algo="md5" if value else None, hash_value=value)
 
 
-def test_verify() -> None:
+def test_verify_compares_the_hashes() -> None:
     digest = hashlib.md5(b"abc").hexdigest()
     assert verify(info(digest), digest)
     assert verify(info(digest.upper() + "\n"), digest)

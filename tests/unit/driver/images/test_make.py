@@ -12,7 +12,7 @@ KINDS: list[Kind] = ["raw", "monolithicSparse", "streamOptimized"]
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("capacity", [512, GRAIN, GRAIN + 512, 33 << 20])
 @pytest.mark.parametrize("hole_every", [0, 1, 3])
-def test_what_is_made_passes_inspection(kind: Kind, capacity: int, hole_every: int) -> None:
+def test_generated_images_pass_inspection(kind: Kind, capacity: int, hole_every: int) -> None:
     image = built(kind, Pattern(5, capacity, hole_every=hole_every))
     inspector = Inspector(size=len(image))
     inspector.feed(image)
@@ -21,17 +21,17 @@ def test_what_is_made_passes_inspection(kind: Kind, capacity: int, hole_every: i
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_same_each_time_and_by_seed(kind: Kind) -> None:
+def test_a_seed_determines_the_bytes(kind: Kind) -> None:
     assert built(kind, Pattern(1, GRAIN)) == built(kind, Pattern(1, GRAIN))
     assert built(kind, Pattern(1, GRAIN)) != built(kind, Pattern(2, GRAIN))
 
 
-def test_no_two_grains_are_the_same() -> None:
+def test_all_grains_differ() -> None:
     grains = list(make("raw", Pattern(1, 64 * GRAIN, hole_every=0)))
     assert len(set(grains)) == 64
 
 
 @pytest.mark.parametrize("capacity", [0, -512, 513])
-def test_capacities_that_no_disk_has(capacity: int) -> None:
+def test_invalid_capacities_are_refused(capacity: int) -> None:
     with pytest.raises(ValueError, match="multiple of 512"):
         Pattern(1, capacity)

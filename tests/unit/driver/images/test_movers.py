@@ -1,4 +1,4 @@
-"""Both movers against the same peers: what one promises, the other does too."""
+"""Both uploaders against the same peers: they must behave alike."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ from vimlib.errors import (
 
 OPTIONS = PumpOptions(connect_timeout=30, stall_timeout=30, answer_timeout=30)
 IMPATIENT = PumpOptions(connect_timeout=30, stall_timeout=0.3, answer_timeout=0.5)
-"""For tests of the deadlines themselves; a busy machine would break other tests by them."""
+"""For tests of the deadlines themselves; in other tests a busy machine would exceed them."""
 
 
 @asynccontextmanager
@@ -83,7 +83,7 @@ async def nothing_left_behind() -> AsyncIterator[None]:
     files = len(os.listdir("/proc/self/fd"))
     threads = set(threading.enumerate())
     yield
-    # aiohttp closes its transports in the loop's own time.
+    # aiohttp closes its transports in a later loop iteration.
     await until(lambda: len(os.listdir("/proc/self/fd")) <= files)
     assert {t for t in threading.enumerate() if "pump" in t.name} <= threads
     assert not {t for t in asyncio.all_tasks() if "images" in repr(t.get_coro())}
@@ -114,7 +114,7 @@ async def source_of(
 
 @pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize("hashing", [False, True])
-async def test_a_body_arrives_whole(mover: BodyMover, tls: bool, hashing: bool) -> None:
+async def test_a_body_arrives_complete(mover: BodyMover, tls: bool, hashing: bool) -> None:
     image = small()
     seen: list[int] = []
     target = Target(tls=server_tls() if tls else None)
@@ -133,7 +133,9 @@ async def test_a_body_arrives_whole(mover: BodyMover, tls: bool, hashing: bool) 
 
 @pytest.mark.parametrize("size", [1, 511, 512, 36 << 10, 512 << 10, (512 << 10) + 1, 2 << 20])
 @pytest.mark.parametrize("hashing", [False, True])
-async def test_sizes_around_the_buffers(mover: BodyMover, size: int, hashing: bool) -> None:
+async def test_sizes_around_the_buffer_size_arrive(
+    mover: BodyMover, size: int, hashing: bool
+) -> None:
     data = RAW[:size].ljust(size, b"!")
     image = EmbeddedImage(name="a", chunks=lambda: iter([data]))
     target = Target()
@@ -164,7 +166,7 @@ async def test_padding_follows_the_body(threads: BodyMover) -> None:
     assert bytes(target.body) == data.ljust(1024, b"\0")
 
 
-async def test_a_local_file(mover: BodyMover, tmp_path: Path) -> None:
+async def test_a_local_file_arrives(mover: BodyMover, tmp_path: Path) -> None:
     path = tmp_path / "disk.vmdk"
     path.write_bytes(STREAM)
     target = Target()
@@ -175,7 +177,7 @@ async def test_a_local_file(mover: BodyMover, tmp_path: Path) -> None:
     assert report.facts.kind == "streamOptimized"
 
 
-async def test_many_at_once(mover: BodyMover) -> None:
+async def test_many_bodies_arrive_in_parallel(mover: BodyMover) -> None:
     images = [small(f"{'x' * index}", mib=2) for index in range(1, 9)]
     async with source_of(*images) as glance, asyncio.TaskGroup() as group:
         for image in images:
@@ -240,7 +242,7 @@ async def test_a_source_that_stalls_never_completes_a_body(name: str) -> None:
     assert not target.whole
 
 
-async def test_drops_one_by_one_arrive(mover: BodyMover) -> None:
+async def test_single_bytes_arrive(mover: BodyMover) -> None:
     image = small(mib=1, fault=Fault.DRIP)
     target = Target()
     async with source_of(image) as glance, running(target):
@@ -269,7 +271,7 @@ async def test_a_bad_image_never_completes_a_body(mover: BodyMover, case) -> Non
             assert target.connections == 0
 
 
-async def test_a_source_that_is_not_there(mover: BodyMover) -> None:
+async def test_an_unreachable_source_is_an_error(mover: BodyMover) -> None:
     target = Target()
     async with source_of(small(mib=1)) as glance:
         source = glance.image("image")
@@ -284,7 +286,7 @@ async def test_a_source_that_is_not_there(mover: BodyMover) -> None:
     assert target.connections == 0 or isinstance(mover, AsyncMover)
 
 
-async def test_a_source_that_cannot_be_trusted(mover: BodyMover) -> None:
+async def test_an_untrusted_source_is_refused(mover: BodyMover) -> None:
     image, target = small(mib=1), Target()
     async with (
         EmbeddedGlance([image], tls=server_tls()) as embedded,
@@ -320,7 +322,7 @@ async def test_a_refused_token_is_renewed_once(mover: BodyMover) -> None:
         assert asked == [False, True] * 3  # name, image, file
 
 
-# What a target does wrong; here only what owns its sockets, aiohttp's client is vimlib's business.
+# Faults of a target. Only the thread uploader is tested; vimlib's tests cover the other's client.
 
 
 async def fail(
@@ -338,7 +340,7 @@ async def fail(
 @pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize("how", ["wait", "close", "reset"])
 @pytest.mark.parametrize("status", [403, 507, 500])
-async def test_an_early_refusal_is_heard(
+async def test_an_early_refusal_is_reported(
     threads: BodyMover, tls: bool, how: str, status: int
 ) -> None:
     target = Target(tls=server_tls() if tls else None)
@@ -350,7 +352,7 @@ async def test_an_early_refusal_is_heard(
         if how == "wait":
             await target.released.wait()
         elif how == "reset":
-            # An answer that the client has not read yet may be lost by a reset: let it arrive.
+            # A reset may discard a response that the client has not read yet: let it arrive first.
             await asyncio.sleep(0.1)
             reset(writer)
 
@@ -362,7 +364,7 @@ async def test_an_early_refusal_is_heard(
 
 
 @pytest.mark.parametrize("status", [200, 201, 204])
-async def test_an_early_success_is_none(threads: BodyMover, status: int) -> None:
+async def test_an_early_success_is_an_error(threads: BodyMover, status: int) -> None:
     target = Target()
 
     async def lie(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -375,7 +377,7 @@ async def test_an_early_success_is_none(threads: BodyMover, status: int) -> None
     assert isinstance(await fail(threads, target), TransferCorruptError)
 
 
-async def test_a_target_that_resets(threads: BodyMover) -> None:
+async def test_a_reset_by_the_target_is_an_error(threads: BodyMover) -> None:
     target = Target()
 
     async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -389,7 +391,7 @@ async def test_a_target_that_resets(threads: BodyMover) -> None:
 
 
 @pytest.mark.slow
-async def test_a_target_that_takes_nothing() -> None:
+async def test_a_target_that_reads_nothing_is_a_deadline_error() -> None:
     target = Target()
 
     async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -403,7 +405,7 @@ async def test_a_target_that_takes_nothing() -> None:
 
 
 @pytest.mark.slow
-async def test_a_target_that_never_answers_the_whole() -> None:
+async def test_a_target_that_never_responds_is_a_deadline_error() -> None:
     target = Target()
 
     async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -427,7 +429,7 @@ async def test_a_target_that_never_answers_the_whole() -> None:
         (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 403 No\r\n\r\nwhy", TransferRejectedError),
     ],
 )
-async def test_the_answer_to_the_whole_decides(
+async def test_the_response_to_the_complete_body_decides(
     threads: BodyMover, answer: bytes, error: type[Exception]
 ) -> None:
     target = Target()
@@ -441,7 +443,7 @@ async def test_the_answer_to_the_whole_decides(
     assert isinstance(await fail(threads, target, mib=1), error)
 
 
-async def test_nobody_listens(threads: BodyMover) -> None:
+async def test_a_closed_port_is_a_connect_error(threads: BodyMover) -> None:
     async with source_of(small(mib=1)) as glance:
         source = glance.image("image")
         check = BodyCheck(await source.info())
@@ -450,14 +452,14 @@ async def test_nobody_listens(threads: BodyMover) -> None:
     assert caught.value.outcome == "not_sent"
 
 
-async def test_a_certificate_of_another_authority(threads: BodyMover) -> None:
+async def test_an_untrusted_certificate_is_refused(threads: BodyMover) -> None:
     target = Target(tls=server_tls())
     error = await fail(threads, target, mib=1, tls=client_tls(OTHER_AUTHORITY))
     assert isinstance(error, CertificateError)
     assert not target.head
 
 
-async def test_a_wrong_pin_before_the_first_byte(threads: BodyMover) -> None:
+async def test_a_wrong_pin_is_refused_before_the_first_byte(threads: BodyMover) -> None:
     target = Target(tls=server_tls())
     seen: list[bytes] = []
 
@@ -471,7 +473,7 @@ async def test_a_wrong_pin_before_the_first_byte(threads: BodyMover) -> None:
     assert not target.head
 
 
-async def test_http_on_a_tls_port(threads: BodyMover) -> None:
+async def test_http_on_a_tls_port_is_an_error(threads: BodyMover) -> None:
     class Plain(Target):
         async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.read(1)
@@ -511,7 +513,7 @@ async def test_cancelling_leaves_nothing(mover: BodyMover, moment: str, tls: boo
             await task
 
 
-async def test_closing_the_mover_ends_its_transfers() -> None:
+async def test_closing_the_uploader_ends_its_transfers() -> None:
     target = Target()
     reached = asyncio.Event()
 
@@ -530,7 +532,7 @@ async def test_closing_the_mover_ends_its_transfers() -> None:
             await task
 
 
-async def test_a_source_without_a_request(threads: BodyMover) -> None:
+async def test_a_source_without_a_request_is_refused(threads: BodyMover) -> None:
     class Odd:
         pass
 
@@ -543,7 +545,7 @@ async def test_a_source_without_a_request(threads: BodyMover) -> None:
 @pytest.mark.parametrize(
     "error", [DeadlineError("the target"), TransferRejectedError("full", status=507), OSError("x")]
 )
-async def test_the_targets_error_is_not_taken_for_the_sources(error: Exception) -> None:
+async def test_an_error_of_the_target_is_not_reported_as_the_sources(error: Exception) -> None:
     class Failing(Sink):
         async def put(self, body: object, size: int) -> None:
             async for _ in body:  # type: ignore[attr-defined]
@@ -557,8 +559,8 @@ async def test_the_targets_error_is_not_taken_for_the_sources(error: Exception) 
 
 
 @pytest.mark.slow
-async def test_a_slow_target_holds_the_source_back(mover: BodyMover) -> None:
-    """Back-pressure: what has left the source is bounded by buffers, not by the image."""
+async def test_a_slow_target_slows_the_source(mover: BodyMover) -> None:
+    """Back-pressure: the bytes read from the source are bounded by buffers, not by the image."""
     produced = 0
 
     def chunks():  # type: ignore[no-untyped-def]

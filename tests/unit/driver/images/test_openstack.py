@@ -22,12 +22,12 @@ from vimdriver.errors import (
 )
 from vimlib.errors import MissingExtraError, UsageError
 
-# openstacksdk warns of its own future.
+# openstacksdk emits deprecation warnings.
 pytestmark = pytest.mark.filterwarnings("ignore:Support for InfluxDB")
 
 
 class Keystone:
-    """As much of Keystone's v3 API as a password login needs."""
+    """The part of Keystone's v3 API that a password login needs."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -121,7 +121,7 @@ clouds:
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(file))
 
 
-async def test_a_cloud_gives_endpoint_and_tokens(keystone: Keystone) -> None:
+async def test_a_cloud_provides_endpoint_and_tokens(keystone: Keystone) -> None:
     image = small(mib=1)
     async with EmbeddedGlance([image], token="token-2") as embedded, HttpClient() as client:
         keystone.glance_url = embedded.url
@@ -129,14 +129,14 @@ async def test_a_cloud_gives_endpoint_and_tokens(keystone: Keystone) -> None:
         assert cloud.glance_url.rstrip("/") == embedded.url
         assert cloud.ca is None
         assert await cloud.token(False) == "token-1"
-        # Glance refuses the first token, and takes the one after it.
+        # Glance refuses the first token and accepts the next one.
         info = await Glance(client, cloud.glance_url, token=cloud.token).image("image").info()
         assert info.size == image.size
         assert keystone.logins == 2
         assert "token" not in repr(cloud)
 
 
-async def test_a_wrong_password(
+async def test_a_wrong_password_is_a_login_error(
     keystone: Keystone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_clouds(tmp_path, monkeypatch, keystone.url, password="canary")
@@ -146,7 +146,9 @@ async def test_a_wrong_password(
     assert "clouds.yaml" in str(caught.value)
 
 
-async def test_a_keystone_that_is_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_silent_keystone_is_unreachable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(openstack, "SILENCE", 0.2)
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
@@ -157,7 +159,7 @@ async def test_a_keystone_that_is_silent(tmp_path: Path, monkeypatch: pytest.Mon
                 await open_cloud("home")
 
 
-async def test_a_keystone_that_cannot_be_trusted(
+async def test_an_untrusted_keystone_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with EmbeddedGlance([], tls=server_tls()) as embedded:
@@ -166,12 +168,12 @@ async def test_a_keystone_that_cannot_be_trusted(
             await open_cloud("home")
 
 
-async def test_no_image_service(keystone: Keystone) -> None:
+async def test_a_missing_image_service_is_reported(keystone: Keystone) -> None:
     with pytest.raises(SourceUnreachableError):
         await open_cloud("home")
 
 
-async def test_no_such_cloud(keystone: Keystone) -> None:
+async def test_an_unknown_cloud_is_refused(keystone: Keystone) -> None:
     with pytest.raises(UsageError):
         await open_cloud("elsewhere")
 
@@ -184,7 +186,7 @@ async def test_verification_stays_on(
         await open_cloud("home")
 
 
-async def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_missing_extra_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     real = builtins.__import__
 
     def refuse(name: str, *args: Any, **kwargs: Any) -> Any:

@@ -16,20 +16,22 @@ MIB = 1 << 20
 @pytest.mark.parametrize(
     ("size", "wanted"), [(0, 10), (9, 10), (10, 10), (3 * MIB, 10), (3 * MIB, 2 * MIB)]
 )
-async def test_so_many_bytes_or_all_there_are(size: int, wanted: int, tmp_path: Path) -> None:
+async def test_it_returns_the_requested_bytes_or_the_whole_image(
+    size: int, wanted: int, tmp_path: Path
+) -> None:
     data = bytes(range(256)) * (size // 256 + 1)
     path = tmp_path / "a"
     path.write_bytes(data[:size])
     assert await beginning(LocalImages().image(str(path)), wanted) == data[:size][:wanted]
 
 
-async def test_of_a_url() -> None:
+async def test_it_reads_the_beginning_of_a_url() -> None:
     image = small(mib=4)
     async with EmbeddedGlance([image]) as embedded, HttpClient() as client:
         source = HttpImages(client).image(f"{embedded.url}/v2/images/{image.id}/file")
         assert await beginning(source, 5) == b"".join(image.chunks())[:5]
 
 
-async def test_of_none() -> None:
+async def test_a_missing_image_raises_its_error() -> None:
     with pytest.raises(ImageNotFoundError):
         await beginning(LocalImages().image("/nonexistent"), 5)

@@ -14,7 +14,7 @@ from vimdriver.errors import ImageHashError, ImageSizeError
 
 
 class Body:
-    """A body out of a list, which knows how far it was read."""
+    """A body from a list that records how far it was read."""
 
     def __init__(self, chunks: list[bytes], **more: str) -> None:
         self.chunks = chunks
@@ -65,7 +65,7 @@ async def test_the_last_chunk_waits_for_the_verdict(executor: ThreadPoolExecutor
 
 
 @pytest.mark.parametrize(("promised", "error"), [(-1, ImageSizeError), (1, ImageSizeError)])
-async def test_length_is_policed(
+async def test_a_wrong_length_is_an_error(
     executor: ThreadPoolExecutor, promised: int, error: type[Exception]
 ) -> None:
     body = Body([CHUNK, CHUNK])
@@ -78,7 +78,7 @@ async def test_length_is_policed(
     assert seen < info.size
 
 
-async def test_progress_counts_what_was_taken(executor: ThreadPoolExecutor) -> None:
+async def test_progress_counts_consumed_bytes(executor: ThreadPoolExecutor) -> None:
     body = Body([CHUNK] * 3)
     counted: list[int] = []
     check = BodyCheck(body.info)
@@ -92,7 +92,7 @@ async def test_progress_counts_what_was_taken(executor: ThreadPoolExecutor) -> N
     assert sum(counted) == body.info.size
 
 
-async def test_the_pipes_own_error_is_told(executor: ThreadPoolExecutor) -> None:
+async def test_an_error_of_the_pipe_is_raised(executor: ThreadPoolExecutor) -> None:
     body = Body([CHUNK])
     info = ImageInfo(id="i", name="n", size=body.info.size + 1)
     with pytest.raises(ImageSizeError):  # noqa: PT012 - about leaving the block
@@ -104,7 +104,7 @@ async def test_the_pipes_own_error_is_told(executor: ThreadPoolExecutor) -> None
                 raise ConnectionError("what an HTTP client makes of it") from None
 
 
-async def test_anothers_error_stays(executor: ThreadPoolExecutor) -> None:
+async def test_an_error_of_the_block_is_kept(executor: ThreadPoolExecutor) -> None:
     body = Body([CHUNK] * 9)
     with pytest.raises(ConnectionError):  # noqa: PT012 - about leaving the block
         async with piped(body, BodyCheck(body.info), executor=executor) as pipe:
@@ -112,8 +112,8 @@ async def test_anothers_error_stays(executor: ThreadPoolExecutor) -> None:
             raise ConnectionError
 
 
-async def test_a_cancelled_reader_is_no_failure(executor: ThreadPoolExecutor) -> None:
-    """As aiohttp does: it iterates in a task, and cancels that when an early answer comes."""
+async def test_a_cancelled_reader_is_not_a_failure(executor: ThreadPoolExecutor) -> None:
+    """Like aiohttp, which iterates in a task and cancels it when an early response arrives."""
     body = Body([CHUNK] * 9)
     blocked = asyncio.Event()
 
@@ -132,7 +132,7 @@ async def test_a_cancelled_reader_is_no_failure(executor: ThreadPoolExecutor) ->
             raise ConnectionError
 
 
-async def test_a_worker_waits_for_its_job_however_it_is_left(executor: ThreadPoolExecutor) -> None:
+async def test_a_worker_waits_for_its_job_on_every_exit(executor: ThreadPoolExecutor) -> None:
     release = threading.Event()
     ended: list[int] = []
 
@@ -157,7 +157,7 @@ async def test_a_worker_waits_for_its_job_however_it_is_left(executor: ThreadPoo
     assert ended == [1]
 
 
-async def test_a_workers_error_comes_out(executor: ThreadPoolExecutor) -> None:
+async def test_a_workers_error_is_raised(executor: ThreadPoolExecutor) -> None:
     with pytest.raises(ZeroDivisionError):  # noqa: PT012 - about leaving the block
         async with Worker[float](executor) as worker:
             worker.start(lambda: 1 / 0)

@@ -1,4 +1,5 @@
-"""Glance, URLs and files as sources: what they say before the bytes, and what they refuse."""
+"""Glance, URLs and files as sources: the properties that they report, and the errors that they
+raise."""
 
 from __future__ import annotations
 
@@ -87,7 +88,7 @@ async def test_an_image_by_id_and_by_name(client: HttpClient) -> None:
         assert wire.tls is None
 
 
-async def test_over_tls_with_a_ca(tmp_path: Path) -> None:
+async def test_glance_over_tls_with_a_ca(tmp_path: Path) -> None:
     ca = tmp_path / "ca.pem"
     ca.write_bytes(AUTHORITY.cert_pem.bytes())
     image = small(mib=1)
@@ -104,7 +105,7 @@ async def test_over_tls_with_a_ca(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", [None, "no PEM", "\n"])
-async def test_a_ca_that_is_none(text: str | None, tmp_path: Path) -> None:
+async def test_an_invalid_ca_file_is_refused(text: str | None, tmp_path: Path) -> None:
     ca = tmp_path / "ca.pem"
     if text is not None:
         ca.write_text(text)
@@ -114,7 +115,7 @@ async def test_a_ca_that_is_none(text: str | None, tmp_path: Path) -> None:
     assert caught.value.hint
 
 
-async def test_which_hash(client: HttpClient, answers: Answers) -> None:
+async def test_the_strongest_hash_is_chosen(client: HttpClient, answers: Answers) -> None:
     cases: list[tuple[dict[str, Any], tuple[str | None, str | None]]] = [
         ({"os_hash_algo": "sha256", "os_hash_value": "AB", "checksum": "cd"}, ("sha256", "ab")),
         ({"os_hash_algo": None, "os_hash_value": None, "checksum": "cd"}, ("md5", "cd")),
@@ -129,7 +130,7 @@ async def test_which_hash(client: HttpClient, answers: Answers) -> None:
         assert info.name == ID
 
 
-async def test_locations_are_no_properties(client: HttpClient, answers: Answers) -> None:
+async def test_locations_are_not_properties(client: HttpClient, answers: Answers) -> None:
     document = {
         "id": ID,
         "status": "active",
@@ -146,7 +147,7 @@ async def test_locations_are_no_properties(client: HttpClient, answers: Answers)
 
 
 @pytest.mark.parametrize("status", ["queued", "saving", "deactivated", "killed"])
-async def test_an_image_that_is_not_ready(client: HttpClient, status: str) -> None:
+async def test_an_image_that_is_not_ready_is_refused(client: HttpClient, status: str) -> None:
     image = small(mib=1)
     image.status = status
     async with EmbeddedGlance([image]) as embedded:
@@ -155,13 +156,13 @@ async def test_an_image_that_is_not_ready(client: HttpClient, status: str) -> No
     assert caught.value.status == status
 
 
-async def test_204_is_no_empty_image(client: HttpClient) -> None:
+async def test_status_204_is_not_an_empty_image(client: HttpClient) -> None:
     async with EmbeddedGlance([small(mib=1, fault=Fault.NO_CONTENT)]) as embedded:
         with pytest.raises(ImageNotReadyError):
             await read(Glance(client, embedded.url).image("image"))
 
 
-async def test_names(client: HttpClient) -> None:
+async def test_names_are_looked_up_exactly(client: HttpClient) -> None:
     one, two, listed = small("one", mib=1), small("two", mib=1), small('in:a,"b"', mib=1)
     two.name = "one"
     async with EmbeddedGlance([one, two, listed]) as embedded:
@@ -192,7 +193,7 @@ async def test_names(client: HttpClient) -> None:
         pytest.param(b"[" * 100_000, id="deep"),
     ],
 )
-async def test_documents_that_make_no_sense(
+async def test_invalid_documents_are_refused(
     client: HttpClient, answers: Answers, body: bytes
 ) -> None:
     answers.get(RECORD, body=body)
@@ -201,7 +202,7 @@ async def test_documents_that_make_no_sense(
     assert len(str(caught.value)) < 400
 
 
-async def test_a_document_of_more_than_a_mebibyte(client: HttpClient) -> None:
+async def test_a_document_above_one_mebibyte_is_refused(client: HttpClient) -> None:
     async def write(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\n\r\n" + b" " * ((1 << 20) + 1))
         await writer.drain()
@@ -213,12 +214,12 @@ async def test_a_document_of_more_than_a_mebibyte(client: HttpClient) -> None:
 
 
 @pytest.mark.parametrize("url", ["glance", "ftp://glance/", "http://", "http://u:p@glance/", "//x"])
-async def test_addresses_that_are_none(client: HttpClient, url: str) -> None:
+async def test_invalid_urls_are_refused(client: HttpClient, url: str) -> None:
     with pytest.raises(UsageError):
         Glance(client, url)
 
 
-async def test_a_token_goes_to_glance_alone(client: HttpClient) -> None:
+async def test_a_token_is_sent_to_glance_only(client: HttpClient) -> None:
     image = small(mib=1)
     async with EmbeddedGlance([image], token="canary") as embedded:
         source = Glance(client, embedded.url, token="canary").image(image.id)
@@ -231,7 +232,7 @@ async def test_a_token_goes_to_glance_alone(client: HttpClient) -> None:
         assert "canary" not in repr(source) + repr(await source.wire())
 
 
-async def test_a_wrong_token_is_told_once(client: HttpClient) -> None:
+async def test_a_wrong_token_is_sent_once(client: HttpClient) -> None:
     async with EmbeddedGlance([small(mib=1)], token="right") as embedded:
         with pytest.raises(SourceRefusedError) as caught:
             await Glance(client, embedded.url, token="canary").image("image").info()
@@ -240,12 +241,12 @@ async def test_a_wrong_token_is_told_once(client: HttpClient) -> None:
     assert "canary" not in str(caught.value) + repr(caught.value)
 
 
-async def test_a_closed_client(client: HttpClient) -> None:
+async def test_a_closed_client_is_refused(client: HttpClient) -> None:
     with pytest.raises(ClosedError):
         await Glance(HttpClient(), "http://127.0.0.1:1").image(ID).info()
 
 
-async def test_glance_is_not_there(client: HttpClient) -> None:
+async def test_an_unreachable_glance_is_an_error(client: HttpClient) -> None:
     with pytest.raises(SourceUnreachableError) as caught:
         await Glance(client, "http://127.0.0.1:1").image(ID).info()
     assert caught.value.outcome == "not_sent"
@@ -253,7 +254,7 @@ async def test_glance_is_not_there(client: HttpClient) -> None:
 
 
 @pytest.mark.slow
-async def test_glance_is_silent() -> None:
+async def test_a_silent_glance_is_an_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         async with HttpClient(stall_timeout=0.3) as client:
             glance = Glance(client, f"http://127.0.0.1:{server.getsockname()[1]}")
@@ -263,12 +264,12 @@ async def test_glance_is_silent() -> None:
 
 # URLs
 
-DATA = b"disk" * 4_000  # aioresponses makes answers up to 64 KiB
+DATA = b"disk" * 4_000  # aioresponses supports responses up to 64 KiB
 SIZED = {"Content-Length": str(len(DATA))}
 IMAGE = "https://images.example/x"
 
 
-async def test_a_url(client: HttpClient, answers: Answers) -> None:
+async def test_a_url_is_a_source(client: HttpClient, answers: Answers) -> None:
     url = "https://images.example/a/disk%201.img?signature=canary"
     answers.head(url, headers=SIZED)
     answers.get(url, headers=SIZED, body=DATA)
@@ -286,7 +287,7 @@ async def test_a_url(client: HttpClient, answers: Answers) -> None:
     ("path", "name"),
     [("a%2Fdisk.img", "disk.img"), ("..%2F..%2Fdisk.img", "disk.img"), ("a%2F", "images.example")],
 )
-async def test_a_quoted_slash_is_no_folder(
+async def test_a_quoted_slash_is_not_a_folder(
     path: str, name: str, client: HttpClient, answers: Answers
 ) -> None:
     url = f"https://images.example/{path}"
@@ -294,7 +295,7 @@ async def test_a_quoted_slash_is_no_folder(
     assert (await HttpImages(client).image(url).info()).name == name
 
 
-async def test_a_host_is_dialled_by_the_name_that_dns_has(client: HttpClient) -> None:
+async def test_a_host_is_connected_by_its_idna_name(client: HttpClient) -> None:
     wire = (
         await HttpImages(client)
         .image("http://b\N{LATIN SMALL LETTER U WITH DIAERESIS}cher.example/x")
@@ -308,7 +309,7 @@ async def test_a_host_is_dialled_by_the_name_that_dns_has(client: HttpClient) ->
 @pytest.mark.parametrize(
     "token", ["", "canary\n", "canary ", "\N{SNOWMAN}canary", "canary\r\nX-Evil: 1"]
 )
-async def test_a_token_that_http_cannot_carry(token: str, client: HttpClient) -> None:
+async def test_a_token_invalid_in_http_is_refused(token: str, client: HttpClient) -> None:
     async with EmbeddedGlance([small(mib=1)]) as embedded:
         source = Glance(client, embedded.url, token=token).image("image")
         with pytest.raises(UsageError) as caught:
@@ -317,7 +318,7 @@ async def test_a_token_that_http_cannot_carry(token: str, client: HttpClient) ->
     assert "canary" not in str(caught.value)
 
 
-async def test_an_image_that_goes_before_its_bytes_come(
+async def test_an_image_deleted_before_its_bytes_are_read_is_not_found(
     client: HttpClient, answers: Answers
 ) -> None:
     answers.head(IMAGE, headers=SIZED)
@@ -328,7 +329,7 @@ async def test_an_image_that_goes_before_its_bytes_come(
         await read(source)
 
 
-async def test_a_server_without_head(client: HttpClient, answers: Answers) -> None:
+async def test_a_server_without_head_support_works(client: HttpClient, answers: Answers) -> None:
     answers.head(IMAGE, status=405)
     answers.get(IMAGE, headers=SIZED, body=DATA, repeat=2)
     source = HttpImages(client).image(IMAGE)
@@ -336,7 +337,9 @@ async def test_a_server_without_head(client: HttpClient, answers: Answers) -> No
     assert await read(source) == DATA
 
 
-async def test_a_head_without_a_length(client: HttpClient, answers: Answers) -> None:
+async def test_a_head_without_a_length_falls_back_to_get(
+    client: HttpClient, answers: Answers
+) -> None:
     answers.head(IMAGE)
     answers.get(IMAGE, headers=SIZED, body=DATA)
     assert (await HttpImages(client).image(IMAGE).info()).size == len(DATA)
@@ -362,7 +365,7 @@ async def test_userinfo_is_basic_authentication(client: HttpClient, answers: Ans
         ({"headers": SIZED | {"Content-Encoding": "gzip"}}, SourceProtocolError),
     ],
 )
-async def test_urls_that_fail(
+async def test_failed_urls_raise_typed_errors(
     client: HttpClient, answers: Answers, answer: dict[str, Any], error: type[ImageError]
 ) -> None:
     answers.head(IMAGE, **answer)
@@ -371,7 +374,7 @@ async def test_urls_that_fail(
     assert "canary" not in str(caught.value)
 
 
-async def test_a_url_without_a_length(client: HttpClient, answers: Answers) -> None:
+async def test_a_url_without_a_length_is_refused(client: HttpClient, answers: Answers) -> None:
     answers.head(IMAGE, status=405)
     answers.get(IMAGE, body=DATA)
     with pytest.raises(SourceUnsizedError):
@@ -382,7 +385,7 @@ async def test_a_url_without_a_length(client: HttpClient, answers: Answers) -> N
     "url",
     ["x", "file:///etc/passwd", "http://", "http://h/x#canary", "http://h/x#sha1=zz", "http://["],
 )
-async def test_what_is_no_image_url(client: HttpClient, url: str) -> None:
+async def test_an_invalid_image_url_is_refused(client: HttpClient, url: str) -> None:
     with pytest.raises(UsageError):
         HttpImages(client).image(url)
 
@@ -390,7 +393,7 @@ async def test_what_is_no_image_url(client: HttpClient, url: str) -> None:
 # Files
 
 
-async def test_a_file(tmp_path: Path) -> None:
+async def test_a_file_is_a_source(tmp_path: Path) -> None:
     path = tmp_path / "disk.img"
     path.write_bytes(DATA)
     source = LocalImages().image(str(path))
@@ -409,7 +412,7 @@ async def test_leaving_a_file_early_closes_it(tmp_path: Path) -> None:
     assert body.file.closed
 
 
-async def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+async def test_unreadable_files_are_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "file").write_bytes(b"x")
     for name, error in (
@@ -424,10 +427,10 @@ async def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         await LocalImages().image("/dev/zero").info()
 
 
-# The embedded Glance itself
+# The embedded Glance
 
 
-async def test_ranges() -> None:
+async def test_the_embedded_glance_serves_ranges() -> None:
     import aiohttp
 
     image = EmbeddedImage(name="a", chunks=lambda: iter([b"0123456789"]))

@@ -16,7 +16,7 @@ def wire(**more: object) -> Wire:
     return Wire(**{**given, **more})  # type: ignore[arg-type]
 
 
-def test_head_of_a_request() -> None:
+def test_a_request_has_the_expected_head() -> None:
     head = wire(headers={"X-Auth-Token": "secret"}).head(content_length=7)
     assert head == (
         b"GET /v2/images/a?b=c HTTP/1.1\r\nHost: glance.example:9292\r\nConnection: close\r\n"
@@ -36,7 +36,9 @@ def test_head_of_a_request() -> None:
         ),
     ],
 )
-def test_host_and_origin(more: dict[str, object], host: bytes, origin: str) -> None:
+def test_the_host_header_omits_a_default_port(
+    more: dict[str, object], host: bytes, origin: str
+) -> None:
     made = wire(**more)
     assert host in made.head()
     assert made.origin == origin
@@ -62,7 +64,7 @@ def test_secrets_stay_out_of_repr() -> None:
         {"headers": {"X Y": "z"}},
     ],
 )
-def test_what_could_smuggle_is_refused(more: dict[str, object]) -> None:
+def test_request_smuggling_is_refused(more: dict[str, object]) -> None:
     with pytest.raises(WireError) as caught:
         wire(**more)
     assert "secret" not in str(caught.value)
@@ -72,7 +74,7 @@ def test_what_could_smuggle_is_refused(more: dict[str, object]) -> None:
 @pytest.mark.parametrize(
     "before", [b"", b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 \r\nA: b\r\n\r\n"]
 )
-def test_reading_a_head(step: int, before: bytes) -> None:
+def test_a_response_head_is_parsed(step: int, before: bytes) -> None:
     reader = HeadReader()
     data = before + OK
     at = 0
@@ -103,7 +105,7 @@ def test_reading_a_head(step: int, before: bytes) -> None:
         b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * MAX_HEAD,
     ],
 )
-def test_what_is_no_head_is_refused(data: bytes) -> None:
+def test_an_invalid_head_is_refused(data: bytes) -> None:
     with pytest.raises(WireError):
         HeadReader().feed(data)
 
@@ -111,7 +113,7 @@ def test_what_is_no_head_is_refused(data: bytes) -> None:
 @pytest.mark.parametrize(
     "values", [["5", "6"], ["-5"], ["5x"], [""], ["0x5"], ["9" * 20], ["5, 6"]]
 )
-def test_lengths_that_make_no_sense(values: list[str]) -> None:
+def test_invalid_lengths_are_refused(values: list[str]) -> None:
     lines = "".join(f"Content-Length: {value}\r\n" for value in values)
     head = HeadReader().feed(f"HTTP/1.1 200 OK\r\n{lines}\r\n".encode())
     assert head is not None
@@ -119,13 +121,13 @@ def test_lengths_that_make_no_sense(values: list[str]) -> None:
         _ = head.content_length
 
 
-def test_two_equal_lengths_are_one() -> None:
+def test_two_equal_lengths_are_accepted() -> None:
     head = HeadReader().feed(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n")
     assert head is not None
     assert head.content_length == 5
 
 
-def test_transfer_encoding_is_seen() -> None:
+def test_transfer_encoding_is_detected() -> None:
     head = HeadReader().feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n")
     assert head is not None
     assert head.chunked
@@ -133,7 +135,7 @@ def test_transfer_encoding_is_seen() -> None:
 
 
 @given(st.lists(st.binary(max_size=200), max_size=20))
-def test_any_bytes_give_a_head_or_a_wire_error(pieces: list[bytes]) -> None:
+def test_any_bytes_are_a_head_or_a_wire_error(pieces: list[bytes]) -> None:
     reader = HeadReader()
     try:
         for piece in pieces:

@@ -1,4 +1,4 @@
-"""What may stand behind the descriptor's text."""
+"""The bytes that are allowed after the descriptor's text."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def judge(raw: bytes) -> str | None:
 
 
 @pytest.mark.parametrize("cid", ["8ffdb8e", "8ffdb8", "8ffdb", "8ffd", "8ff", "8f", "8"])
-def test_a_shorter_cid_written_over_a_longer_one(cid: str) -> None:
-    """qemu-img, block/vmdk.c: text and NUL are written, the rest stays as it was."""
+def test_the_rest_of_a_longer_cid_is_accepted(cid: str) -> None:
+    """qemu-img, block/vmdk.c: text and NUL are written, the rest stays unchanged."""
     new = LONG.replace(b"8ffdb8e9", cid.encode()) + b"\0"
     assert judge(new + LONG[len(new) :] + bytes(PLACE - len(LONG))) == "ide"
 
@@ -41,7 +41,7 @@ def test_a_shorter_cid_written_over_a_longer_one(cid: str) -> None:
         b"x",
         b'648"\n',  # no end of the text
         b'83647"\n',  # longer than any CID can leave
-        b"\0\n",  # not where it would have been
+        b"\0\n",  # not at the position of the old text
         b'\nCID=1\nparentCID=1\nRW 4096 FLAT "other.vmdk"\n',
     ],
 )
@@ -51,7 +51,7 @@ def test_anything_else_is_refused(rest: bytes) -> None:
     assert caught.value.rule == "descriptor.ascii"
 
 
-def test_no_assignment_is_left_over() -> None:
+def test_an_assignment_is_never_a_remainder() -> None:
     text = LONG.replace(b'ddb.toolsVersion = "2147483647"\n', b"") + b"CID=1"
     with pytest.raises(ImageUnacceptableError) as caught:
         judge((text + b"\0" + b"CID=1").ljust(PLACE, b"\0"))

@@ -53,7 +53,7 @@ def test_the_corpus_breaks_every_rule() -> None:
     assert len(CASES) >= 60
 
 
-def test_limits() -> None:
+def test_sizes_beyond_the_limits_are_refused() -> None:
     limits = InspectLimits(max_bytes=100, max_capacity=4096 * 512 - 512)
     with pytest.raises(ImageUnacceptableError) as caught:
         Inspector(size=101, limits=limits)
@@ -125,7 +125,7 @@ GPT = bytes(512) + b"EFI PART" + bytes(60 << 10)
         (SPARSE, "vmdk", None, "monolithicSparse", "vmdk"),
     ],
 )
-def test_what_lies_on_a_disk_is_the_disks_own(
+def test_the_content_of_a_disk_is_not_checked(
     data: bytes, claim: str, disk_type: str | None, kind: str, extension: str
 ) -> None:
     facts = run(Inspector(size=len(data), claim=claim, disk_type=disk_type), data, 10000)
@@ -144,12 +144,12 @@ def test_what_lies_on_a_disk_is_the_disks_own(
         (SPARSE, "parentCID=ffffffff", "parentCID=FFFFFFFF"),
     ],
 )
-def test_what_other_writers_write_passes(data: bytes, old: str, new: str) -> None:
+def test_images_of_other_writers_pass(data: bytes, old: str, new: str) -> None:
     changed = text(data, old, new)
     assert run(Inspector(size=len(changed), claim="vmdk"), changed, 1 << 20).create_type
 
 
-def test_nothing_is_decided_before_the_descriptor_is_whole() -> None:
+def test_nothing_is_decided_before_the_descriptor_is_complete() -> None:
     wide = SPARSE[: 21 * 512] + bytes(400 * 512)
     wide = head(wide, descriptor_size=100, rgd=101, gd=120, overhead=200)
     inspector = Inspector(size=len(wide))
@@ -191,7 +191,7 @@ def test_memory_stays_constant(kind: Kind) -> None:
     data=st.binary(min_size=1, max_size=12),
     step=st.integers(1000, 1 << 20),
 )
-def test_any_damage_is_passed_or_refused_with_a_rule(
+def test_a_damaged_image_passes_or_breaks_a_named_rule(
     which: bytes, at: int, data: bytes, step: int
 ) -> None:
     damaged = (which[:at] + data + which[at + len(data) :])[: len(which)]
@@ -208,12 +208,12 @@ def outcome(data: bytes, step: int) -> tuple[str | None, DiskFacts | None]:
 
 @settings(max_examples=100, deadline=None)
 @given(st.binary(min_size=1, max_size=2000))
-def test_any_header_after_the_magic_is_judged(data: bytes) -> None:
+def test_any_header_passes_or_breaks_a_named_rule(data: bytes) -> None:
     whole = (b"KDMV" + data).ljust(4096, b"\0")
     with pytest.raises(ImageUnacceptableError):
         run(Inspector(size=len(whole)), whole, 512)
 
 
-def test_header_round_trip() -> None:
+def test_a_header_survives_a_round_trip() -> None:
     for image in (SPARSE, STREAM):
         assert header.pack(header.unpack(image)) == image[:512]
