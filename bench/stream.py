@@ -28,7 +28,14 @@ from yarl import URL
 
 from bench.report import Row, arguments, at_most, beside, emit
 from tests.integration.peers.nginx import nginx
-from vimdriver._images import AsyncMover, BodyCheck, BodyMover, HttpClient, HttpImage, ThreadMover
+from vimdriver._images import (
+    AsyncUploader,
+    BodyCheck,
+    BodyUploader,
+    HttpClient,
+    HttpImage,
+    ThreadUploader,
+)
 from vimdriver._images.http import wire_for
 from vimdriver._images.wire import Wire
 from vimlib._tls import TLS
@@ -110,9 +117,9 @@ async def ours(tool: str, sources: list[str], sinks: list[str], ca: str, hashing
         with ThreadPoolExecutor(2) as executor:
             async with (
                 HTTPTransport(sinks[0], tls=TLS(ca=ca)) as transport,
-                ThreadMover(streams=len(sources)) as threads,
+                ThreadUploader(streams=len(sources)) as threads,
             ):
-                mover: BodyMover = threads if tool == "threads" else AsyncMover(executor)
+                uploader: BodyUploader = threads if tool == "threads" else AsyncUploader(executor)
                 idle = _status("VmRSS")
                 _forget_peak()
                 start, cpu = time.perf_counter(), _cpu(resource.RUSAGE_SELF)
@@ -120,7 +127,7 @@ async def ours(tool: str, sources: list[str], sinks: list[str], ca: str, hashing
                 async def one(source: str, sink: str) -> None:
                     image = HttpImage(client, source)
                     check = BodyCheck(await image.info(), hashing=hashing)
-                    await mover.move(image, PutSink(client, transport, sink), check)
+                    await uploader.upload(image, PutSink(client, transport, sink), check)
 
                 async with asyncio.TaskGroup() as group:
                     for source, sink in zip(sources, sinks, strict=True):

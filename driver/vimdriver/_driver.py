@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from types import TracebackType
 
-    from vimdriver._images.mover import BodyMover
     from vimdriver._images.source import ImageStore
+    from vimdriver._images.uploader import BodyUploader
     from vimdriver._instances.diagnostics import Diagnostics
     from vimdriver._instances.screen import Console
     from vimdriver._instances.snapshots import Snapshot
@@ -46,7 +46,7 @@ class ESXDriver:
         client: Logged in; stays the caller's.
         images: Where images come from.
         config: Settings.
-        mover: Transfers image bodies; None makes one for each spawn.
+        mover: Uploads image bodies; None opens one for each spawn.
         journal: To share one with other hosts' drivers; stays the caller's. None opens
             `config.journal`, if one is named.
     """
@@ -57,7 +57,7 @@ class ESXDriver:
         images: ImageStore,
         config: DriverConfig | None = None,
         *,
-        mover: BodyMover | None = None,
+        mover: BodyUploader | None = None,
         journal: Journal | None = None,
     ) -> None:
         self.client = client

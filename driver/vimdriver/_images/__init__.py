@@ -36,7 +36,6 @@ from vimdriver._images.glance import Glance, GlanceImage, TokenSource
 from vimdriver._images.http import HttpClient, HttpImage, HttpImages
 from vimdriver._images.inspect import DiskFacts, InspectLimits, Inspector
 from vimdriver._images.local import LocalImage, LocalImages
-from vimdriver._images.mover import AsyncMover, BodyMover, BodySink
 from vimdriver._images.pipe import Pipe, piped
 from vimdriver._images.pump import PumpOptions
 from vimdriver._images.source import (
@@ -46,15 +45,16 @@ from vimdriver._images.source import (
     ImageStore,
     WireSource,
 )
-from vimdriver._images.threads import ThreadMover
+from vimdriver._images.threads import ThreadUploader
+from vimdriver._images.uploader import AsyncUploader, BodySink, BodyUploader
 from vimdriver._images.wire import Wire
 
 __all__ = [
-    "AsyncMover",
+    "AsyncUploader",
     "BodyCheck",
-    "BodyMover",
     "BodyReport",
     "BodySink",
+    "BodyUploader",
     "DiskFacts",
     "Glance",
     "GlanceImage",
@@ -71,7 +71,7 @@ __all__ = [
     "LocalImages",
     "Pipe",
     "PumpOptions",
-    "ThreadMover",
+    "ThreadUploader",
     "TokenSource",
     "Wire",
     "WireSource",

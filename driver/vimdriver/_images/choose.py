@@ -7,31 +7,31 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from vimdriver._images.local import LocalImage
-from vimdriver._images.mover import AsyncMover
 from vimdriver._images.pump import PumpOptions
 from vimdriver._images.source import WireSource
-from vimdriver._images.threads import ThreadMover
+from vimdriver._images.threads import ThreadUploader
+from vimdriver._images.uploader import AsyncUploader
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from vimdriver._images.check import BodyCheck, BodyReport
-    from vimdriver._images.mover import BodyMover, BodySink
     from vimdriver._images.source import ImageSource
+    from vimdriver._images.uploader import BodySink, BodyUploader
     from vimlib._client import Client
     from vimlib._progress import Progress
 
-__all__ = ["own_mover"]
+__all__ = ["open_uploader"]
 
 
 class _Chooser:
     """Passes each body to the faster uploader that supports its source (docs/appendix/benchmarks.md)."""
 
-    def __init__(self, threads: ThreadMover, general: AsyncMover) -> None:
+    def __init__(self, threads: ThreadUploader, general: AsyncUploader) -> None:
         self._threads = threads
         self._general = general
 
-    async def move(
+    async def upload(
         self,
         source: ImageSource,
         sink: BodySink,
@@ -39,23 +39,23 @@ class _Chooser:
         *,
         on_progress: Progress | None = None,
     ) -> BodyReport:
-        """See `BodyMover.move`."""
+        """See `BodyUploader.upload`."""
         plain = isinstance(source, LocalImage | WireSource)
-        mover: BodyMover = self._threads if plain else self._general
-        return await mover.move(source, sink, check, on_progress=on_progress)
+        uploader: BodyUploader = self._threads if plain else self._general
+        return await uploader.upload(source, sink, check, on_progress=on_progress)
 
 
 @asynccontextmanager
-async def own_mover(client: Client, streams: int) -> AsyncIterator[BodyMover]:
+async def open_uploader(client: Client, streams: int) -> AsyncIterator[BodyUploader]:
     """Yield an uploader for `streams` parallel bodies; its threads have ended on return.
 
     The threads connect to the host themselves, so behind a proxy, and where threads are not
     supported, all bodies go through the client's transport.
     """
     executor = ThreadPoolExecutor(max(1, min(streams, 4)), thread_name_prefix="vimlib-hash")
-    general = AsyncMover(executor)
+    general = AsyncUploader(executor)
     try:
-        if client.proxied or not ThreadMover.supported():
+        if client.proxied or not ThreadUploader.supported():
             yield general
         else:
             limits = client.timeouts
@@ -65,7 +65,7 @@ async def own_mover(client: Client, streams: int) -> AsyncIterator[BodyMover]:
                 # After the last byte a datastore may have to flush the whole file.
                 answer_timeout=limits.call,
             )
-            async with ThreadMover(streams=max(1, streams), options=options) as threads:
+            async with ThreadUploader(streams=max(1, streams), options=options) as threads:
                 yield _Chooser(threads, general)
     finally:
         # No job is running: each stream has waited for its own.

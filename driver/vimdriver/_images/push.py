@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from vimdriver._config import DriverConfig
 from vimdriver._images.check import BodyCheck
-from vimdriver._images.choose import own_mover
+from vimdriver._images.choose import open_uploader
 from vimdriver._images.glance import GlanceImage
 from vimdriver._images.hashing import algorithm_name
 from vimdriver._images.sink import DatastoreSink, temporary_name
@@ -31,8 +31,8 @@ from vimlib.errors import NotFoundError, UsageError, VimlibError, printable
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from vimdriver._images.mover import BodyMover
     from vimdriver._images.source import ImageInfo, ImageSource, ImageStore
+    from vimdriver._images.uploader import BodyUploader
     from vimdriver._journal import Journal
     from vimlib._client import Client
     from vimlib._datastore import Datastore
@@ -112,7 +112,7 @@ async def push_images(
     concurrency: int | None = None,
     overwrite: bool = False,
     read_back: bool = False,
-    mover: BodyMover | None = None,
+    mover: BodyUploader | None = None,
     events: Callable[[PushEvent], None] | None = None,
     config: DriverConfig | None = None,
     journal: Journal | None = None,
@@ -142,8 +142,10 @@ async def push_images(
         raise UsageError(
             "at least one image is required", hint="Give an id, a name, a URL or a file."
         )
-    if twins := sorted({printable(ref) for ref in refs if list(refs).count(ref) > 1}):
-        raise UsageError(f"each image must be given once, got {', '.join(twins)} several times")
+    if duplicates := sorted({printable(ref) for ref in refs if list(refs).count(ref) > 1}):
+        raise UsageError(
+            f"each image must be given once, got {', '.join(duplicates)} several times"
+        )
     settings, kept = config or DriverConfig(), journal or MemoryJournal()
     streams = settings.concurrency if concurrency is None else concurrency
     if streams < 1:
@@ -154,17 +156,17 @@ async def push_images(
         _Push(client, images.image(ref), ref, overwrite, read_back, tell, settings, kept)
         for ref in refs
     ]
-    free, *_ = await _all(free_space(client, datastore), *(job.ask(limit) for job in jobs))
-    _refuse_twins(jobs)
+    free, *_ = await _all(free_space(client, datastore), *(job.read_info(limit) for job in jobs))
+    _refuse_duplicates(jobs)
     if _needed(jobs) > free and not overwrite:
         # Images that already exist are refused, not sent, so they need no space.
-        await _all(*(job.look(folder, limit) for job in jobs))
+        await _all(*(job.probe(folder, limit) for job in jobs))
     if _needed(jobs) > free:
         raise NoSpaceError(datastore=datastore, needed=_needed(jobs), free=free)
     if any(job.info is not None for job in jobs):
         await _make_directory(client, folder)
-    async with own_mover(client, streams) as ours:
-        await _all(*(job.run(folder, mover or ours, limit) for job in jobs))
+    async with open_uploader(client, streams) as uploader:
+        await _all(*(job.run(folder, mover or uploader, limit) for job in jobs))
     return [job.result for job in jobs]
 
 
@@ -208,7 +210,7 @@ async def _make_directory(client: Client, path: DatastorePath) -> None:
             return
 
 
-def _refuse_twins(jobs: Sequence[_Push]) -> None:
+def _refuse_duplicates(jobs: Sequence[_Push]) -> None:
     """Fail each image whose file name duplicates an earlier one's: one would replace the other."""
     taken: dict[str, str] = {}
     for job in jobs:
@@ -248,7 +250,7 @@ class _Push:
     @property
     def target(self) -> str:
         """The file name; available once the source reported the image's properties."""
-        assert self.info is not None, "ask comes first"
+        assert self.info is not None, "read_info comes first"
         return file_name(self.info, from_glance=isinstance(self.source, GlanceImage))
 
     def fail(self, error: VimlibError, since: float) -> None:
@@ -257,7 +259,7 @@ class _Push:
         self.result = PushResult(image=self.ref, error=error, seconds=seconds)
         self.tell(PushEvent("failed", self.ref, result=self.result))
 
-    async def ask(self, limit: asyncio.Semaphore) -> None:
+    async def read_info(self, limit: asyncio.Semaphore) -> None:
         """Read the image's properties from its source. An error becomes the result."""
         since = time.monotonic()
         try:
@@ -269,7 +271,7 @@ class _Push:
         except VimlibError as error:
             self.fail(error, since)
 
-    async def look(self, folder: DatastorePath, limit: asyncio.Semaphore) -> None:
+    async def probe(self, folder: DatastorePath, limit: asyncio.Semaphore) -> None:
         """Fail if the file already exists. An error becomes the result."""
         if self.info is None:
             return
@@ -284,7 +286,9 @@ class _Push:
         if await self.client.datastore(target.datastore).exists(target):
             raise FileConflictError(path=str(target))
 
-    async def run(self, folder: DatastorePath, mover: BodyMover, limit: asyncio.Semaphore) -> None:
+    async def run(
+        self, folder: DatastorePath, uploader: BodyUploader, limit: asyncio.Semaphore
+    ) -> None:
         """Upload, verify, publish. An error becomes the result."""
         if self.info is None:
             return
@@ -292,12 +296,12 @@ class _Push:
             since = time.monotonic()
             self.tell(PushEvent("started", self.ref, self.info.size))
             try:
-                await self._move(BodyCheck(self.info), folder, mover, since)
+                await self._upload(BodyCheck(self.info), folder, uploader, since)
             except VimlibError as error:
                 self.fail(error, since)
 
-    async def _move(
-        self, check: BodyCheck, folder: DatastorePath, mover: BodyMover, since: float
+    async def _upload(
+        self, check: BodyCheck, folder: DatastorePath, uploader: BodyUploader, since: float
     ) -> None:
         settle = self.config.settle_seconds
         datastore = self.client.datastore(folder.datastore, settle=settle)
@@ -315,7 +319,7 @@ class _Push:
         entry = Uploading(host=self.client.host, owner=self.config.owner, path=str(part))
         async with Rollback(seconds=CLEANUP_SECONDS, journal=self.journal) as rollback:
             await rollback.begin(str(part), remove, entry)
-            report = await mover.move(
+            report = await uploader.upload(
                 self.source,
                 DatastoreSink(datastore, part),
                 check,

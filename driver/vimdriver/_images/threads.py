@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vimdriver._images.check import BodyCheck, BodyReport
-    from vimdriver._images.mover import BodySink
+    from vimdriver._images.uploader import BodySink
     from vimlib._progress import Progress
 
-__all__ = ["ThreadMover"]
+__all__ = ["ThreadUploader"]
 
 
-class ThreadMover:
+class ThreadUploader:
     """Uploads bodies in threads of its own. Use it with `async with`: leaving ends and joins them.
 
     Args:
@@ -55,9 +55,9 @@ class ThreadMover:
     def __init__(self, *, streams: int = 16, options: PumpOptions | None = None) -> None:
         if not self.supported():
             raise PlatformUnsupportedError(
-                feature="ThreadMover",
+                feature="ThreadUploader",
                 needs="select.poll",
-                hint="Use AsyncMover, which does the same.",
+                hint="Use AsyncUploader, which does the same.",
             )
         self._streams = streams
         self._options = options or PumpOptions()
@@ -78,12 +78,12 @@ class ThreadMover:
     async def __aexit__(self, *exc: object) -> None:
         executor, self._executor = self._executor, None
         for pump in self._pumps:
-            pump.call_off(ClosedError("the mover is closed"))
+            pump.call_off(ClosedError("the uploader is closed"))
         if executor is not None:
             # All jobs have ended or are cancelled; this waits for their last steps, milliseconds.
             executor.shutdown(wait=True)
 
-    async def move(
+    async def upload(
         self,
         source: ImageSource,
         sink: BodySink,
@@ -112,7 +112,7 @@ class ThreadMover:
             else:
                 raise UsageError(
                     f"the source cannot be read by threads: {source!r}",
-                    hint="Use the asyncio mover.",
+                    hint="Use the asyncio uploader.",
                 )
         if check.report is None:
             raise TransferCorruptError("the transfer ended before the image was checked")
@@ -126,7 +126,7 @@ class ThreadMover:
         on_progress: Progress | None,
     ) -> None:
         if self._executor is None:
-            raise ClosedError("the mover is not open", hint="Use it with `async with`.")
+            raise ClosedError("the uploader is not open", hint="Use it with `async with`.")
         loop = asyncio.get_running_loop()
         options = self._options
         wire = await sink.wire(check.info.size)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace as replaced
 
 from vimdriver._images.check import BodyCheck
-from vimdriver._images.choose import own_mover
+from vimdriver._images.choose import open_uploader
 from vimdriver._images.inspect.magic import PREFIX
-from vimdriver._images.peek import beginning
+from vimdriver._images.prefix import read_prefix
 from vimdriver._images.sink import DatastoreSink
 from vimdriver._instances.destroy import remove_half_made
 from vimdriver._instances.devices import root_disk
@@ -132,7 +132,7 @@ async def _gather(host: Host, spec: InstanceSpec, source: ImageSource) -> Gather
         network=await gather_network(host, *vlans, hosts=hosts) if vlans else None,
         free=await free_space(client, spec.datastore, stores),
         # A file or URL of somebody's may be anything, and allocating its disk takes minutes.
-        head=await beginning(source, PREFIX) if image.disk_format is None else None,
+        head=await read_prefix(source, PREFIX) if image.disk_format is None else None,
     )
 
 
@@ -384,8 +384,10 @@ class _Disk:
             # Whatever the source calls it, these bytes become an extent: they must be flat.
             check = BodyCheck(replace(image, disk_format="raw"))
             given = run.host.mover
-            async with nullcontext(given) if given else own_mover(run.host.client, 1) as mover:
-                await mover.move(source, sink, check, on_progress=on_progress)
+            async with (
+                nullcontext(given) if given else open_uploader(run.host.client, 1) as uploader
+            ):
+                await uploader.upload(source, sink, check, on_progress=on_progress)
 
         return Step(
             title=f"upload {image.size} bytes as its extent (PUT)",

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from vimdriver._config import DriverConfig
-    from vimdriver._images.mover import BodyMover
     from vimdriver._images.source import ImageStore
+    from vimdriver._images.uploader import BodyUploader
     from vimdriver._journal import Journal
     from vimlib._client import Client
     from vimlib._datastore import Datastore, DatastorePath
@@ -35,7 +35,7 @@ class Host:
         config: Owner and deadlines.
         journal: Where a step is written before it begins.
         images: Where images come from, for verbs that need one.
-        mover: Transfers image bodies; None makes one for each transfer.
+        mover: Uploads image bodies; None opens one for each transfer.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Host:
         journal: Journal,
         *,
         images: ImageStore | None = None,
-        mover: BodyMover | None = None,
+        mover: BodyUploader | None = None,
     ) -> None:
         self.client = client
         self.config = config

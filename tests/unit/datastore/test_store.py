@@ -571,7 +571,7 @@ async def _settled(esx: ESXHost, work: object) -> None:
                 await asyncio.sleep(0.005)
 
 
-async def test_a_request_for_another_mover(esx: ESXHost, store: Datastore) -> None:
+async def test_a_put_request_for_another_uploader(esx: ESXHost, store: Datastore) -> None:
     target = await store.put_request("x", len(DATA))
     assert target.url.startswith(esx.url.removesuffix("/sdk") + "/folder/x?dcPath=")
     assert "vmware_soap_session" not in repr(target)

@@ -70,10 +70,10 @@ asyncio.run(main())
 
 def test_threads_of_their_own_sockets_are_refused() -> None:
     printed = run("""
-from vimdriver._images.threads import ThreadMover
+from vimdriver._images.threads import ThreadUploader
 from vimdriver.errors import PlatformUnsupportedError
 try:
-    ThreadMover()
+    ThreadUploader()
 except PlatformUnsupportedError as error:
     print(error.needs)
 """)

@@ -74,7 +74,7 @@ class Killer:
             self.progress(event.bytes)
 
     def progress(self, count: int) -> None:
-        # Only the first: how many pieces there are is the mover's business.
+        # Only the first: the uploader decides how many pieces there are.
         if not self.moved:
             self.moved = True
             self.begin("body")

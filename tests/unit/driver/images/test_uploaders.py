@@ -25,14 +25,14 @@ from tests.unit.driver.images.peers import (
     small,
 )
 from vimdriver._images import (
-    AsyncMover,
+    AsyncUploader,
     BodyCheck,
-    BodyMover,
+    BodyUploader,
     Glance,
     HttpClient,
     LocalImage,
     PumpOptions,
-    ThreadMover,
+    ThreadUploader,
 )
 from vimdriver._images.embedded import EmbeddedGlance, EmbeddedImage, Fault
 from vimdriver._images.make import make
@@ -68,13 +68,13 @@ IMPATIENT = PumpOptions(connect_timeout=30, stall_timeout=0.3, answer_timeout=0.
 
 
 @asynccontextmanager
-async def mover_named(name: str, options: PumpOptions = OPTIONS) -> AsyncIterator[BodyMover]:
+async def uploader_named(name: str, options: PumpOptions = OPTIONS) -> AsyncIterator[BodyUploader]:
     if name == "threads":
-        async with ThreadMover(streams=4, options=options) as threads:
+        async with ThreadUploader(streams=4, options=options) as threads:
             yield threads
     else:
         with ThreadPoolExecutor(2) as executor:
-            yield AsyncMover(executor)
+            yield AsyncUploader(executor)
 
 
 @pytest.fixture(autouse=True)
@@ -90,14 +90,14 @@ async def nothing_left_behind() -> AsyncIterator[None]:
 
 
 @pytest.fixture(params=["threads", "async"])
-async def mover(request: pytest.FixtureRequest) -> AsyncIterator[BodyMover]:
-    async with mover_named(request.param) as made:
+async def uploader(request: pytest.FixtureRequest) -> AsyncIterator[BodyUploader]:
+    async with uploader_named(request.param) as made:
         yield made
 
 
 @pytest.fixture
-async def threads() -> AsyncIterator[BodyMover]:
-    async with mover_named("threads") as made:
+async def threads() -> AsyncIterator[BodyUploader]:
+    async with uploader_named("threads") as made:
         yield made
 
 
@@ -114,7 +114,7 @@ async def source_of(
 
 @pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize("hashing", [False, True])
-async def test_a_body_arrives_complete(mover: BodyMover, tls: bool, hashing: bool) -> None:
+async def test_a_body_arrives_complete(uploader: BodyUploader, tls: bool, hashing: bool) -> None:
     image = small()
     seen: list[int] = []
     target = Target(tls=server_tls() if tls else None)
@@ -122,7 +122,7 @@ async def test_a_body_arrives_complete(mover: BodyMover, tls: bool, hashing: boo
         source = glance.image("image")
         check = BodyCheck(await source.info(), hashing=hashing)
         sink = Sink(target, tls=client_tls() if tls else None)
-        report = await mover.move(source, sink, check, on_progress=seen.append)
+        report = await uploader.upload(source, sink, check, on_progress=seen.append)
         await asyncio.sleep(0)
     assert bytes(target.body) == b"".join(image.chunks())
     assert (report.bytes, sum(seen)) == (image.size, image.size)
@@ -134,61 +134,61 @@ async def test_a_body_arrives_complete(mover: BodyMover, tls: bool, hashing: boo
 @pytest.mark.parametrize("size", [1, 511, 512, 36 << 10, 512 << 10, (512 << 10) + 1, 2 << 20])
 @pytest.mark.parametrize("hashing", [False, True])
 async def test_sizes_around_the_buffer_size_arrive(
-    mover: BodyMover, size: int, hashing: bool
+    uploader: BodyUploader, size: int, hashing: bool
 ) -> None:
     data = RAW[:size].ljust(size, b"!")
     image = EmbeddedImage(name="a", chunks=lambda: iter([data]))
     target = Target()
     async with source_of(image) as glance, running(target):
         source = glance.image("a")
-        await mover.move(source, Sink(target), BodyCheck(await source.info(), hashing=hashing))
+        await uploader.upload(source, Sink(target), BodyCheck(await source.info(), hashing=hashing))
     assert bytes(target.body) == data
     assert target.whole
 
 
-async def test_a_body_without_a_hash_is_not_verified(mover: BodyMover) -> None:
+async def test_a_body_without_a_hash_is_not_verified(uploader: BodyUploader) -> None:
     image = small(mib=1)
     image.hashed = False
     target = Target()
     async with source_of(image) as glance, running(target):
         source = glance.image("image")
-        report = await mover.move(source, Sink(target), BodyCheck(await source.info()))
+        report = await uploader.upload(source, Sink(target), BodyCheck(await source.info()))
     assert (report.verified, report.hash_algo, report.hash) == (False, "sha512", image.sha512)
 
 
-async def test_padding_follows_the_body(threads: BodyMover) -> None:
+async def test_padding_follows_the_body(threads: BodyUploader) -> None:
     data = b"x" * 1000
     image = EmbeddedImage(name="a", chunks=lambda: iter([data]))
     target = Target()
     async with source_of(image) as glance, running(target):
         source = glance.image("a")
-        await threads.move(source, Sink(target, pad=512), BodyCheck(await source.info()))
+        await threads.upload(source, Sink(target, pad=512), BodyCheck(await source.info()))
     assert bytes(target.body) == data.ljust(1024, b"\0")
 
 
-async def test_a_local_file_arrives(mover: BodyMover, tmp_path: Path) -> None:
+async def test_a_local_file_arrives(uploader: BodyUploader, tmp_path: Path) -> None:
     path = tmp_path / "disk.vmdk"
     path.write_bytes(STREAM)
     target = Target()
     source = LocalImage(path)
     async with running(target):
-        report = await mover.move(source, Sink(target), BodyCheck(await source.info()))
+        report = await uploader.upload(source, Sink(target), BodyCheck(await source.info()))
     assert bytes(target.body) == STREAM
     assert report.facts.kind == "streamOptimized"
 
 
-async def test_many_bodies_arrive_in_parallel(mover: BodyMover) -> None:
+async def test_many_bodies_arrive_in_parallel(uploader: BodyUploader) -> None:
     images = [small(f"{'x' * index}", mib=2) for index in range(1, 9)]
     async with source_of(*images) as glance, asyncio.TaskGroup() as group:
         for image in images:
-            group.create_task(move_and_compare(mover, glance, image))
+            group.create_task(move_and_compare(uploader, glance, image))
 
 
-async def move_and_compare(mover: BodyMover, glance: Glance, image: EmbeddedImage) -> None:
+async def move_and_compare(uploader: BodyUploader, glance: Glance, image: EmbeddedImage) -> None:
     target = Target()
     async with running(target):
         source = glance.image(image.name)
-        await mover.move(source, Sink(target), BodyCheck(await source.info()))
+        await uploader.upload(source, Sink(target), BodyCheck(await source.info()))
     assert bytes(target.body) == b"".join(image.chunks())
 
 
@@ -211,21 +211,21 @@ FAULTS: list[tuple[Fault, type[ImageError], bool]] = [
 @pytest.mark.parametrize(("fault", "error", "connects"), FAULTS)
 @pytest.mark.parametrize("tls", [False, True])
 async def test_a_broken_source_never_completes_a_body(
-    mover: BodyMover, fault: Fault, error: type[ImageError], connects: bool, tls: bool
+    uploader: BodyUploader, fault: Fault, error: type[ImageError], connects: bool, tls: bool
 ) -> None:
     image = small(fault=fault)
     target = Target(tls=server_tls() if tls else None)
-    if fault is Fault.LONG_CHUNKED and isinstance(mover, ThreadMover):
+    if fault is Fault.LONG_CHUNKED and isinstance(uploader, ThreadUploader):
         error, connects = SourceUnsizedError, False
     async with source_of(image) as glance, running(target):
         source = glance.image("image")
         check = BodyCheck(await source.info())
         with pytest.raises(error) as caught:
-            await mover.move(source, Sink(target, tls=client_tls() if tls else None), check)
+            await uploader.upload(source, Sink(target, tls=client_tls() if tls else None), check)
     assert not target.whole
     assert caught.value.image == image.id
     assert str(caught.value).endswith(caught.value.hint)
-    if not connects and isinstance(mover, ThreadMover):
+    if not connects and isinstance(uploader, ThreadUploader):
         assert target.connections == 0
 
 
@@ -234,25 +234,25 @@ async def test_a_broken_source_never_completes_a_body(
 async def test_a_source_that_stalls_never_completes_a_body(name: str) -> None:
     target = Target()
     stalling = source_of(small(fault=Fault.STALLED), stall=IMPATIENT.stall_timeout)
-    async with mover_named(name, IMPATIENT) as mover, stalling as glance, running(target):
+    async with uploader_named(name, IMPATIENT) as uploader, stalling as glance, running(target):
         source = glance.image("image")
         check = BodyCheck(await source.info())
         with pytest.raises(SourceStalledError):
-            await mover.move(source, Sink(target), check)
+            await uploader.upload(source, Sink(target), check)
     assert not target.whole
 
 
-async def test_single_bytes_arrive(mover: BodyMover) -> None:
+async def test_single_bytes_arrive(uploader: BodyUploader) -> None:
     image = small(mib=1, fault=Fault.DRIP)
     target = Target()
     async with source_of(image) as glance, running(target):
         source = glance.image("image")
-        await mover.move(source, Sink(target), BodyCheck(await source.info()))
+        await uploader.upload(source, Sink(target), BodyCheck(await source.info()))
     assert target.whole
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if c.claim == "vmdk"][::9], ids=lambda c: c.rule)
-async def test_a_bad_image_never_completes_a_body(mover: BodyMover, case) -> None:  # type: ignore[no-untyped-def]
+async def test_a_bad_image_never_completes_a_body(uploader: BodyUploader, case) -> None:  # type: ignore[no-untyped-def]
     data = case.build()
     properties = {"vmware_disktype": case.disk_type} if case.disk_type else {}
     image = EmbeddedImage(
@@ -262,16 +262,16 @@ async def test_a_bad_image_never_completes_a_body(mover: BodyMover, case) -> Non
     async with source_of(image) as glance, running(target):
         source = glance.image("bad")
         with pytest.raises(ImageUnacceptableError) as caught:
-            await mover.move(source, Sink(target), BodyCheck(await source.info()))
+            await uploader.upload(source, Sink(target), BodyCheck(await source.info()))
     assert caught.value.rule == case.rule
     assert not target.whole
     if case.early:
         assert not target.body
-        if isinstance(mover, ThreadMover):
+        if isinstance(uploader, ThreadUploader):
             assert target.connections == 0
 
 
-async def test_an_unreachable_source_is_an_error(mover: BodyMover) -> None:
+async def test_an_unreachable_source_is_an_error(uploader: BodyUploader) -> None:
     target = Target()
     async with source_of(small(mib=1)) as glance:
         source = glance.image("image")
@@ -282,11 +282,11 @@ async def test_an_unreachable_source_is_an_error(mover: BodyMover) -> None:
         image = HttpImage(client, "http://127.0.0.1:1/x")
         image._info = info
         with pytest.raises(SourceUnreachableError):
-            await mover.move(image, Sink(target), BodyCheck(info))
-    assert target.connections == 0 or isinstance(mover, AsyncMover)
+            await uploader.upload(image, Sink(target), BodyCheck(info))
+    assert target.connections == 0 or isinstance(uploader, AsyncUploader)
 
 
-async def test_an_untrusted_source_is_refused(mover: BodyMover) -> None:
+async def test_an_untrusted_source_is_refused(uploader: BodyUploader) -> None:
     image, target = small(mib=1), Target()
     async with (
         EmbeddedGlance([image], tls=server_tls()) as embedded,
@@ -297,11 +297,11 @@ async def test_an_untrusted_source_is_refused(mover: BodyMover) -> None:
         async with source_of(image) as trusted:
             source._info = await trusted.image(image.id).info()
         with pytest.raises(SourceUntrustedError):
-            await mover.move(source, Sink(target), BodyCheck(source._info))
+            await uploader.upload(source, Sink(target), BodyCheck(source._info))
     assert not target.whole
 
 
-async def test_a_refused_token_is_renewed_once(mover: BodyMover) -> None:
+async def test_a_refused_token_is_renewed_once(uploader: BodyUploader) -> None:
     asked: list[bool] = []
     image = small(mib=1)
     target = Target()
@@ -317,7 +317,7 @@ async def test_a_refused_token_is_renewed_once(mover: BodyMover) -> None:
 
         source = Glance(client, embedded.url, token=token).image("image")
         info = await source.info()
-        await mover.move(source, Sink(target), BodyCheck(info))
+        await uploader.upload(source, Sink(target), BodyCheck(info))
         assert target.whole
         assert asked == [False, True] * 3  # name, image, file
 
@@ -326,13 +326,13 @@ async def test_a_refused_token_is_renewed_once(mover: BodyMover) -> None:
 
 
 async def fail(
-    threads: BodyMover, target: Target, *, mib: int = 8, **more: object
+    threads: BodyUploader, target: Target, *, mib: int = 8, **more: object
 ) -> BaseException:
     async with source_of(small(mib=mib)) as glance, running(target):
         source = glance.image("image")
         check = BodyCheck(await source.info())
         with pytest.raises(Exception) as caught:
-            await threads.move(source, Sink(target, **more), check)  # type: ignore[arg-type]
+            await threads.upload(source, Sink(target, **more), check)  # type: ignore[arg-type]
         assert "canary" not in repr(caught.value) + str(caught.value)
     return caught.value
 
@@ -341,7 +341,7 @@ async def fail(
 @pytest.mark.parametrize("how", ["wait", "close", "reset"])
 @pytest.mark.parametrize("status", [403, 507, 500])
 async def test_an_early_refusal_is_reported(
-    threads: BodyMover, tls: bool, how: str, status: int
+    threads: BodyUploader, tls: bool, how: str, status: int
 ) -> None:
     target = Target(tls=server_tls() if tls else None)
 
@@ -364,7 +364,7 @@ async def test_an_early_refusal_is_reported(
 
 
 @pytest.mark.parametrize("status", [200, 201, 204])
-async def test_an_early_success_is_an_error(threads: BodyMover, status: int) -> None:
+async def test_an_early_success_is_an_error(threads: BodyUploader, status: int) -> None:
     target = Target()
 
     async def lie(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -377,7 +377,7 @@ async def test_an_early_success_is_an_error(threads: BodyMover, status: int) -> 
     assert isinstance(await fail(threads, target), TransferCorruptError)
 
 
-async def test_a_reset_by_the_target_is_an_error(threads: BodyMover) -> None:
+async def test_a_reset_by_the_target_is_an_error(threads: BodyUploader) -> None:
     target = Target()
 
     async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -398,7 +398,7 @@ async def test_a_target_that_reads_nothing_is_a_deadline_error() -> None:
         await target.released.wait()
 
     target.behaviour = hold
-    async with mover_named("threads", IMPATIENT) as threads:
+    async with uploader_named("threads", IMPATIENT) as threads:
         error = await fail(threads, target, mib=24)
     assert isinstance(error, DeadlineError)
     assert error.phase == "write"
@@ -413,7 +413,7 @@ async def test_a_target_that_never_responds_is_a_deadline_error() -> None:
         await target.released.wait()
 
     target.behaviour = take
-    async with mover_named("threads", IMPATIENT) as threads:
+    async with uploader_named("threads", IMPATIENT) as threads:
         assert isinstance(await fail(threads, target, mib=1), DeadlineError)
 
 
@@ -430,7 +430,7 @@ async def test_a_target_that_never_responds_is_a_deadline_error() -> None:
     ],
 )
 async def test_the_response_to_the_complete_body_decides(
-    threads: BodyMover, answer: bytes, error: type[Exception]
+    threads: BodyUploader, answer: bytes, error: type[Exception]
 ) -> None:
     target = Target()
 
@@ -443,23 +443,23 @@ async def test_the_response_to_the_complete_body_decides(
     assert isinstance(await fail(threads, target, mib=1), error)
 
 
-async def test_a_closed_port_is_a_connect_error(threads: BodyMover) -> None:
+async def test_a_closed_port_is_a_connect_error(threads: BodyUploader) -> None:
     async with source_of(small(mib=1)) as glance:
         source = glance.image("image")
         check = BodyCheck(await source.info())
         with pytest.raises(ConnectError) as caught:
-            await threads.move(source, Sink(Target(port=1)), check)
+            await threads.upload(source, Sink(Target(port=1)), check)
     assert caught.value.outcome == "not_sent"
 
 
-async def test_an_untrusted_certificate_is_refused(threads: BodyMover) -> None:
+async def test_an_untrusted_certificate_is_refused(threads: BodyUploader) -> None:
     target = Target(tls=server_tls())
     error = await fail(threads, target, mib=1, tls=client_tls(OTHER_AUTHORITY))
     assert isinstance(error, CertificateError)
     assert not target.head
 
 
-async def test_a_wrong_pin_is_refused_before_the_first_byte(threads: BodyMover) -> None:
+async def test_a_wrong_pin_is_refused_before_the_first_byte(threads: BodyUploader) -> None:
     target = Target(tls=server_tls())
     seen: list[bytes] = []
 
@@ -473,7 +473,7 @@ async def test_a_wrong_pin_is_refused_before_the_first_byte(threads: BodyMover) 
     assert not target.head
 
 
-async def test_http_on_a_tls_port_is_an_error(threads: BodyMover) -> None:
+async def test_http_on_a_tls_port_is_an_error(threads: BodyUploader) -> None:
     class Plain(Target):
         async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.read(1)
@@ -488,7 +488,7 @@ async def test_http_on_a_tls_port_is_an_error(threads: BodyMover) -> None:
 
 @pytest.mark.parametrize("moment", ["connected", "midway", "answered"])
 @pytest.mark.parametrize("tls", [False, True])
-async def test_cancelling_leaves_nothing(mover: BodyMover, moment: str, tls: bool) -> None:
+async def test_cancelling_leaves_nothing(uploader: BodyUploader, moment: str, tls: bool) -> None:
     target = Target(tls=server_tls() if tls else None)
     reached = asyncio.Event()
 
@@ -506,7 +506,7 @@ async def test_cancelling_leaves_nothing(mover: BodyMover, moment: str, tls: boo
         source = glance.image("image")
         check = BodyCheck(await source.info())
         sink = Sink(target, tls=client_tls() if tls else None)
-        task = asyncio.create_task(mover.move(source, sink, check))
+        task = asyncio.create_task(uploader.upload(source, sink, check))
         await reached.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -525,21 +525,21 @@ async def test_closing_the_uploader_ends_its_transfers() -> None:
     async with source_of(small(mib=24)) as glance, running(target):
         source = glance.image("image")
         check = BodyCheck(await source.info())
-        async with ThreadMover(streams=1) as threads:
-            task = asyncio.create_task(threads.move(source, Sink(target), check))
+        async with ThreadUploader(streams=1) as threads:
+            task = asyncio.create_task(threads.upload(source, Sink(target), check))
             await reached.wait()
         with pytest.raises(UsageError):
             await task
 
 
-async def test_a_source_without_a_request_is_refused(threads: BodyMover) -> None:
+async def test_a_source_without_a_request_is_refused(threads: BodyUploader) -> None:
     class Odd:
         pass
 
     async with source_of(small(mib=1)) as glance:
         info = await glance.image("image").info()
         with pytest.raises(UsageError):
-            await threads.move(Odd(), Sink(Target(port=1)), BodyCheck(info))  # type: ignore[arg-type]
+            await threads.upload(Odd(), Sink(Target(port=1)), BodyCheck(info))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -551,15 +551,15 @@ async def test_an_error_of_the_target_is_not_reported_as_the_sources(error: Exce
             async for _ in body:  # type: ignore[attr-defined]
                 raise error
 
-    async with source_of(small(mib=1)) as glance, mover_named("async") as mover:
+    async with source_of(small(mib=1)) as glance, uploader_named("async") as uploader:
         source = glance.image("image")
         with pytest.raises(type(error)) as caught:
-            await mover.move(source, Failing(Target(port=1)), BodyCheck(await source.info()))
+            await uploader.upload(source, Failing(Target(port=1)), BodyCheck(await source.info()))
     assert caught.value is error
 
 
 @pytest.mark.slow
-async def test_a_slow_target_slows_the_source(mover: BodyMover) -> None:
+async def test_a_slow_target_slows_the_source(uploader: BodyUploader) -> None:
     """Back-pressure: the bytes read from the source are bounded by buffers, not by the image."""
     produced = 0
 
@@ -583,7 +583,7 @@ async def test_a_slow_target_slows_the_source(mover: BodyMover) -> None:
         source = glance.image("a")
         check = BodyCheck(await source.info())
         produced = 0
-        task = asyncio.create_task(mover.move(source, Sink(target), check))
+        task = asyncio.create_task(uploader.upload(source, Sink(target), check))
         await started.wait()
         await asyncio.sleep(0.25)
         assert produced < image.size // 2

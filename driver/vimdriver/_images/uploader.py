@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vimdriver._images.wire import Wire
     from vimlib._progress import Progress
 
-__all__ = ["AsyncMover", "BodyMover", "BodySink"]
+__all__ = ["AsyncUploader", "BodySink", "BodyUploader"]
 
 
 class BodySink(Protocol):
@@ -62,10 +62,10 @@ class BodySink(Protocol):
         ...
 
 
-class BodyMover(Protocol):
+class BodyUploader(Protocol):
     """Streams a body from a source to a sink."""
 
-    async def move(
+    async def upload(
         self,
         source: ImageSource,
         sink: BodySink,
@@ -91,7 +91,7 @@ class BodyMover(Protocol):
         ...
 
 
-class AsyncMover:
+class AsyncUploader:
     """Streams bodies on the event loop, from one async iterator into another.
 
     Args:
@@ -102,7 +102,7 @@ class AsyncMover:
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
 
-    async def move(
+    async def upload(
         self,
         source: ImageSource,
         sink: BodySink,

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from vimdriver._images.source import ImageSource
 
-__all__ = ["beginning"]
+__all__ = ["read_prefix"]
 
 
-async def beginning(source: ImageSource, size: int) -> bytes:
+async def read_prefix(source: ImageSource, size: int) -> bytes:
     """Return the first `size` bytes of an image, or all if it is shorter. Cancelling closes its
     body.
 
