@@ -18,8 +18,8 @@ from cyclopts import Parameter
 from vimdriver._cli.connection import CONNECTION, Connection
 from vimdriver._cli.each import each
 from vimdriver._cli.flags import DASH, Flag
-from vimdriver._cli.keeping import KEEPING, Keeping
 from vimdriver._cli.output import OUTPUT, Output, size_text
+from vimdriver._cli.ownership import OWNERSHIP, Ownership
 from vimdriver._cli.progress import meter
 from vimlib.errors import NotFoundError, SourceError, UsageError, printable
 
@@ -183,7 +183,7 @@ async def put(
     datastore: Store = None,
     overwrite: Flag = False,
     read_back: Annotated[Flag, Parameter(name=("--read-back", "--verify"))] = False,
-    keeping: Keeping = KEEPING,
+    ownership: Ownership = OWNERSHIP,
     connection: Connection = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
@@ -209,8 +209,8 @@ async def put(
     if not target.path or path.endswith("/"):
         target = target / local.name
     size = await _size_of(local)
-    owner = keeping.config().owner
-    async with connection.client() as client, keeping.opened() as journal:
+    owner = ownership.config().owner
+    async with connection.client() as client, ownership.opened() as journal:
         store = client.datastore(target.datastore)
         if not overwrite and await store.exists(target):
             raise FileConflictError(path=str(target), hint=_CONFLICT)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from vimdriver._cli.connection import CONNECTION, Connection
 from vimdriver._cli.exitcodes import combined
 from vimdriver._cli.flags import Flag, within
-from vimdriver._cli.keeping import KEEPING, Keeping
 from vimdriver._cli.output import OUTPUT, Output, shown, size_text
+from vimdriver._cli.ownership import OWNERSHIP, Ownership
 from vimdriver._cli.progress import meter
 from vimdriver._cli.sources import SOURCES, Sources
 
@@ -30,7 +30,7 @@ async def push(
     overwrite: Flag = False,
     read_back: Flag = False,
     sources: Sources = SOURCES,
-    keeping: Keeping = KEEPING,
+    ownership: Ownership = OWNERSHIP,
     connection: Connection = CONNECTION,
     output: Output = OUTPUT,
 ) -> int:
@@ -56,7 +56,7 @@ async def push(
     async with (
         sources.open(images) as store,
         connection.client() as client,
-        keeping.opened() as journal,
+        ownership.opened() as journal,
     ):
         with meter(output) as progress:
             results = await push_images(
@@ -69,7 +69,7 @@ async def push(
                 overwrite=overwrite,
                 read_back=read_back,
                 events=tell(progress, output),
-                config=keeping.config(),
+                config=ownership.config(),
                 journal=journal,
             )
     show_results(results, output)

@@ -11,9 +11,9 @@ from cyclopts import Parameter
 from vimdriver._cli.connection import CONNECTION, Connection
 from vimdriver._cli.each import each
 from vimdriver._cli.flags import Flag, within
-from vimdriver._cli.keeping import KEEPING, Keeping
 from vimdriver._cli.machine import Machine
 from vimdriver._cli.output import OUTPUT, Output
+from vimdriver._cli.ownership import OWNERSHIP, Ownership
 from vimdriver._cli.progress import meter
 from vimdriver._cli.sources import SOURCES, Sources
 from vimlib.errors import NotFoundError, UsageError, printable
@@ -39,14 +39,16 @@ Ref = Annotated[str, Parameter(help="UUID, name or reference of the machine.")]
 
 
 @asynccontextmanager
-async def opened(connection: Connection, keeping: Keeping = KEEPING) -> AsyncIterator[ESXDriver]:
+async def opened(
+    connection: Connection, ownership: Ownership = OWNERSHIP
+) -> AsyncIterator[ESXDriver]:
     """Yield a driver for commands that need no image source."""
     from vimdriver._driver import ESXDriver
 
     async with (
         SOURCES.open([]) as store,
         connection.client() as client,
-        ESXDriver(client, store, keeping.config()) as driver,
+        ESXDriver(client, store, ownership.config()) as driver,
     ):
         yield driver
 
@@ -76,7 +78,7 @@ async def spawn(
     *,
     machine: Machine,
     sources: Sources = SOURCES,
-    keeping: Keeping = KEEPING,
+    ownership: Ownership = OWNERSHIP,
     connection: Connection = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
@@ -92,7 +94,7 @@ async def spawn(
     spec, name = machine.spec(), machine.name
     for lost in left_out(guest_config(spec), machine.guest_form):
         output.say(f"the form {machine.guest_form} cannot express: {lost}")
-    config = replace(keeping.config(), guest_form=machine.guest_form)
+    config = replace(ownership.config(), guest_form=machine.guest_form)
     async with (
         sources.open([machine.image]) as store,
         connection.client() as client,
@@ -109,7 +111,7 @@ async def destroy(
     *instances: str,
     foreign: Flag = False,
     missing_ok: Flag = False,
-    keeping: Keeping = KEEPING,
+    ownership: Ownership = OWNERSHIP,
     connection: Connection = CONNECTION,
     output: Output = OUTPUT,
 ) -> int:
@@ -136,7 +138,7 @@ async def destroy(
             )
         return there
 
-    async with opened(connection, keeping) as driver:
+    async with opened(connection, ownership) as driver:
         return await each(
             instances,
             [remove(driver, ref) for ref in instances],

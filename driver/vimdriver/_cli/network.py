@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from vimdriver._cli.connection import CONNECTION, Connection
 from vimdriver._cli.instance import opened
-from vimdriver._cli.keeping import KEEPING, Keeping
 from vimdriver._cli.output import OUTPUT, Output
+from vimdriver._cli.ownership import OWNERSHIP, Ownership
 from vimlib.errors import printable
 
 __all__ = ["ls", "remove_vlan"]
@@ -24,7 +24,7 @@ async def remove_vlan(
     name: str,
     /,
     *,
-    keeping: Keeping = KEEPING,
+    ownership: Ownership = OWNERSHIP,
     connection: Connection = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
@@ -33,6 +33,6 @@ async def remove_vlan(
     Args:
         name: Name of the port group.
     """
-    async with opened(connection, keeping) as driver:
+    async with opened(connection, ownership) as driver:
         await driver.remove_vlan(name)
     output.document({"name": name, "removed": True}, f"{printable(name)}: removed")

@@ -8,8 +8,8 @@ from vimdriver._cli.connection import CONNECTION, Connection
 from vimdriver._cli.exitcodes import combined
 from vimdriver._cli.flags import Flag, Strings, within
 from vimdriver._cli.instance import opened
-from vimdriver._cli.keeping import KEEPING, Keeping
 from vimdriver._cli.output import OUTPUT, Output
+from vimdriver._cli.ownership import OWNERSHIP, Ownership
 from vimdriver._cli.run import report
 
 __all__ = ["sweep"]
@@ -22,7 +22,7 @@ async def sweep(
     older_than: Annotated[float, within(0)] = _HOURS,
     dry_run: Flag = False,
     forget: Strings = (),
-    keeping: Keeping = KEEPING,
+    ownership: Ownership = OWNERSHIP,
     connection: Connection = CONNECTION,
     output: Output = OUTPUT,
 ) -> int:
@@ -39,7 +39,7 @@ async def sweep(
         forget: Datastore that was removed permanently: close its journal entries. Ignored for a
             datastore that the host still has. Repeatable.
     """
-    async with opened(connection, keeping) as driver:
+    async with opened(connection, ownership) as driver:
         found = await driver.sweep(older_than=older_than * 3600, dry_run=dry_run, forget=forget)
     rows = [item.to_json() for item in found.items]
     if output.json:

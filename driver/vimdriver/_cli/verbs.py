@@ -15,8 +15,8 @@ from cyclopts import Parameter
 from vimdriver._cli.connection import CONNECTION, Connection
 from vimdriver._cli.flags import Flag, within
 from vimdriver._cli.instance import Ref, opened
-from vimdriver._cli.keeping import KEEPING, Keeping
 from vimdriver._cli.output import OUTPUT, Output
+from vimdriver._cli.ownership import OWNERSHIP, Ownership
 from vimdriver._verbs import Within
 
 if TYPE_CHECKING:
@@ -64,12 +64,12 @@ def _command(method: str) -> Callable[..., Awaitable[None]]:
     async def command(
         *arguments: Any,
         dry_run: bool,
-        keeping: Keeping = KEEPING,
+        ownership: Ownership = OWNERSHIP,
         connection: Connection = CONNECTION,
         output: Output = OUTPUT,
         **options: Any,
     ) -> None:
-        async with opened(connection, keeping) as driver:
+        async with opened(connection, ownership) as driver:
             verb = getattr(driver, method)
             if dry_run:
                 plan = await verb.plan(*arguments, **options)
@@ -81,7 +81,7 @@ def _command(method: str) -> Callable[..., Awaitable[None]]:
     every: list[inspect.Parameter] = list(parameters.values())
     for name, kind, default in (
         ("dry_run", _DryRun, False),
-        ("keeping", Keeping, KEEPING),
+        ("ownership", Ownership, OWNERSHIP),
         ("connection", Connection, CONNECTION),
         ("output", Output, OUTPUT),
     ):

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from vimdriver._config import DriverConfig
     from vimdriver._journal import Journal
 
-__all__ = ["KEEPING", "Keeping"]
+__all__ = ["OWNERSHIP", "Ownership"]
 
 
 @Parameter(name="*", group="Ownership")
 @dataclass(frozen=True, kw_only=True)
-class Keeping:
+class Ownership:
     """The owner mark of created objects, and the journal that records operations."""
 
     owner: str | None = None
@@ -54,5 +54,5 @@ class Keeping:
             yield journal
 
 
-KEEPING = Keeping()
+OWNERSHIP = Ownership()
 """The default of a command's parameter."""
