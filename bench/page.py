@@ -63,7 +63,7 @@ def claims(run: dict[str, Any], rows: Sequence[Row]) -> str:
     source = (
         f"From one run of {run['began'][:10]}, {run['machine']['cores']} cores;"
         f" {judged.count(False)} of {len(judged)} wanted figures were missed."
-        " [All rows, what they mean and what was missed]"
+        " [All rows, their meaning, and the missed figures]"
         "(https://github.com/vimlib/vimlib-esx/blob/main/docs/appendix/benchmarks.md)."
     )
     return "\n".join([markdown(shown[:CLAIMS]), "", source])

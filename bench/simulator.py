@@ -192,7 +192,7 @@ async def inventory(server: Server, machines: int, tries: int) -> tuple[float, i
             taken.append(time.perf_counter() - began)
             size = len(body)
             if (found := body.count(b"</propSet></objects>")) != machines:
-                raise RuntimeError(f"{server.url} told of {found} machines, not of {machines}")
+                raise RuntimeError(f"{server.url} returned {found} machines instead of {machines}")
         return statistics.median(taken), size
 
 

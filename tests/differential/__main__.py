@@ -52,7 +52,7 @@ def main() -> int:
     parser.add_argument("--row", action="append", help="this row alone; may be given again")
     parser.add_argument("--client", action="append", choices=NEEDS, help="this client alone")
     parser.add_argument("--no-vcsim", action="store_true", help="leave the other simulator out")
-    parser.add_argument("--logs", type=Path, help="a folder for what the clients said")
+    parser.add_argument("--logs", type=Path, help="a folder for the clients' logs")
     given = parser.parse_args()
     clients: list[ClientName] = given.client or list(NEEDS)
     missing = [NAMES[c] for c in clients if importlib.util.find_spec(NEEDS[c]) is None]

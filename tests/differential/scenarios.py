@@ -248,7 +248,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     *CONTROLS,
     Scenario(
         "4a",
-        "A certificate that nobody signed; nothing said about trust",
+        "A self-signed certificate; no trust setting",
         "login",
         verdict.no_byte,
         trust="default",
@@ -476,7 +476,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         "25",
-        "xsi:type says VirtualMachineConfigSpec where a time belongs",
+        "xsi:type is VirtualMachineConfigSpec where a time belongs",
         "now",
         verdict.a_time_and_no_other_type,
         between=on("CurrentTime", answer(200, CONFUSED, XML), times=None),
@@ -500,7 +500,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         "30",
-        f"The session has expired (a fault says so); {CALLERS} callers",
+        f"The session has expired (reported by a fault); {CALLERS} callers",
         "callers",
         verdict.one_login(CALLERS),
         args={"count": CALLERS},
@@ -517,7 +517,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         "31b",
-        "The session has expired; missingSet says so",
+        "The session has expired (reported in missingSet)",
         "names",
         verdict.the_names,
         between=_expire("missing"),

@@ -18,8 +18,8 @@ from tests.integration.peers.chromium import chromium
 ROOT = Path(__file__).resolve().parents[2]
 HOSTED = "https://github.com/vimlib/vimlib-esx/blob/main/"
 
-# What a page holds: its links, its anchors, images that did not load, and what sticks out to the right
-# of the window and cannot be scrolled to inside of something.
+# The contents of a page: links, anchors, images that did not load, and elements that extend beyond the
+# right edge of the window and are not inside a scrollable element.
 LOOK = """
 (() => {
   const scrolls = element => {

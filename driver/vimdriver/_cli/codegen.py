@@ -30,7 +30,7 @@ def codegen(
         wsdl: WSDL file of the service, in one folder with the schemas that it includes.
         out: Folder of the package; created, or updated if codegen created it.
         sidecar: JSON file with the managed types and API versions, which a WSDL cannot express. The
-            default is the .json file beside the WSDL, if it exists.
+            default is the .json file next to the WSDL, if it exists.
         check: Write nothing; exit with 1 if files would change.
     """
     from vimlib.codegen import CodegenError, generate

@@ -1,6 +1,6 @@
 """Transfer progress: bars on a terminal, periodic lines elsewhere, nothing if disabled.
 
-There is no drawing thread: each progress report redraws the screen, at most ten times a second.
+Without a drawing thread: each progress report redraws the screen, at most ten times a second.
 """
 
 from __future__ import annotations

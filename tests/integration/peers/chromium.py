@@ -94,7 +94,7 @@ async def chromium(program: Path, profile: Path) -> AsyncIterator[Tab]:
             while not line.startswith(b"DevTools listening on "):
                 line = await process.stderr.readline()
                 assert line, "Chromium ended before it listened"
-        # Nobody reads on: what else it has to say must not fill the pipe.
+        # Drain its further output, which would otherwise fill the pipe.
         drained = asyncio.create_task(process.stderr.read())
         address = line.split()[-1].decode()
         async with (

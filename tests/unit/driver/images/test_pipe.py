@@ -101,7 +101,7 @@ async def test_an_error_of_the_pipe_is_raised(executor: ThreadPoolExecutor) -> N
                 async for _ in pipe:
                     pass
             except ImageSizeError:
-                raise ConnectionError("what an HTTP client makes of it") from None
+                raise ConnectionError("an HTTP client's own error") from None
 
 
 async def test_an_error_of_the_block_is_kept(executor: ThreadPoolExecutor) -> None:
