@@ -279,7 +279,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         "4e",
-        "Amid a session, an upload meets a certificate that nobody signed",
+        "During a session, an upload meets a self-signed certificate",
         "upload",
         verdict.no_byte_later,
         args=UP | {"door": "plain"},

@@ -102,8 +102,9 @@ _TABLE: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Exit]
 
 
 def combined(results: Iterable[BaseException | None]) -> Exit:
-    """Return the code of several results: done, part failed, or the code that all failures
-    share.
+    """Return the code of several results.
+
+    0 if all succeeded, 7 if only some did; else the common code of all errors, or 1.
     """
     codes = [Exit.OK if error is None else exit_code(error) for error in results]
     if all(code is Exit.OK for code in codes):

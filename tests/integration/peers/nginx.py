@@ -36,7 +36,7 @@ http {{
     tcp_nodelay on;
     keepalive_requests 100000;
     client_max_body_size 0;
-    # Beside the target, so that a finished body is renamed and not copied.
+    # In the same folder as the target, so that a finished body is renamed and not copied.
     client_body_temp_path {root}/.body;
     client_body_buffer_size 1m;
     proxy_temp_path {folder}/proxy;
