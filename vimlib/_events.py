@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from vimlib._collector.context import Context
 
-__all__ = ["Events", "Memory", "events"]
+__all__ = ["Events", "Memory", "check_since", "events"]
 
 PAGE: Final = 1000  # the maximum per call on all hosts
 # Hosts do not write events of the same moment in strict order, and clocks are adjusted. A new
@@ -201,9 +201,18 @@ def events(
     spec = vim25.EventFilterSpec() if spec is None else spec
     if since is None and spec.time is not None:
         since = spec.time.beginTime
-    if since is not None and since.tzinfo is None:
-        raise UsageError("since needs a time zone", hint="Write datetime.now(timezone.utc).")
+    check_since(since)
     return Events(context, spec, since, follow)
+
+
+def check_since(since: object) -> None:
+    """Refuse what is not a point in time. Raises `UsageError`."""
+    if since is not None and (not isinstance(since, datetime) or since.utcoffset() is None):
+        raise UsageError(
+            f"since must be a datetime with a time zone, got {since!r}",
+            hint="Write datetime.now(timezone.utc).",
+            field="since",
+        )
 
 
 def _from(spec: vim25.EventFilterSpec, begin: datetime | None) -> vim25.EventFilterSpec:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 import pytest
@@ -60,8 +60,27 @@ async def test_since_and_filter_are_told_to_the_host() -> None:
     assert spec.time is None, "the caller's filter is left as it is"
     spec.time = vim25.EventFilterSpecByTime(beginTime=START)
     assert [event.key async for event in events(host.context(), spec, follow=False)] == [wanted.key]
-    with pytest.raises(UsageError, match="time zone"):
-        events(host.context(), since=datetime(2026, 1, 1))
+
+
+class Nowhere(tzinfo):
+    def utcoffset(self, when: datetime | None) -> None:
+        return None
+
+    def dst(self, when: datetime | None) -> None:
+        return None
+
+    def tzname(self, when: datetime | None) -> str:
+        return "nowhere"
+
+
+@virtual
+@pytest.mark.parametrize(
+    "since",
+    [datetime(2026, 1, 1), datetime(2026, 1, 1, tzinfo=Nowhere()), START.date(), "2026-01-01", 0],
+)
+async def test_what_is_not_a_point_in_time_is_refused(since: Any) -> None:
+    with pytest.raises(UsageError, match="since must be a datetime with a time zone, got"):
+        events(Host().context(), since=since)
 
 
 @virtual
@@ -220,5 +239,5 @@ def test_events_without_a_key_are_handed_on() -> None:
 async def test_a_filter_whose_begin_has_no_time_zone_is_refused() -> None:
     begin = START.replace(tzinfo=None)
     spec = vim25.EventFilterSpec(time=vim25.EventFilterSpecByTime(beginTime=begin))
-    with pytest.raises(UsageError, match="since needs a time zone"):
+    with pytest.raises(UsageError, match="since must be a datetime with a time zone"):
         events(Host().context(), spec)

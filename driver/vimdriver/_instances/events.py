@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from vimdriver._instances import machine
 from vimlib import vim25
 from vimlib._collector.stream import Stream
-from vimlib.errors import UsageError
+from vimlib._events import check_since
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -34,10 +34,7 @@ class InstanceEvents(Stream[vim25.Event]):
         self, client: Client, ref: str | None, since: datetime | None, *, follow: bool
     ) -> None:
         super().__init__()
-        if since is not None and since.tzinfo is None:
-            raise UsageError(
-                "since must have a time zone", hint="Write datetime.now(timezone.utc)."
-            )
+        check_since(since)
         self._client = client
         self._ref = ref
         self._since = since
