@@ -25,19 +25,26 @@ class OutOfRange(ValueError):
     """A number outside an option's range; `run` prefixes the message with the option's name."""
 
 
+def _finite(value: float | None) -> None:
+    if value is not None and not math.isfinite(value):
+        raise OutOfRange(f"must be a finite number, got {value:g}")
+
+
 def within(low: float, high: float = math.inf) -> Parameter:
     """Return the parameter of a finite number from `low` to `high`, inclusive."""
     rule = f"at least {low:g}" if math.isinf(high) else f"{low:g} to {high:g}"
 
     def check(kind: Any, value: Any) -> None:
-        if value is not None and not (low <= value <= high and math.isfinite(value)):
+        _finite(value)
+        if value is not None and not low <= value <= high:
             raise OutOfRange(f"must be {rule}, got {value:g}")
 
     return Parameter(validator=check)
 
 
 def _above_0(kind: Any, value: Any) -> None:
-    if value is not None and not 0 < value < math.inf:
+    _finite(value)
+    if value is not None and not value > 0:
         raise OutOfRange(f"must be above 0, got {value:g}")
 
 

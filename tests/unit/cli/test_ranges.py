@@ -38,14 +38,14 @@ REQUIRED = {
 # Option to values with the rule that they break; the same in every command with the option.
 RULES = {
     "--timeout": [("0", "must be above 0, got 0"), ("-5", "must be above 0, got -5"),
-                  ("nan", "must be above 0, got nan"), ("inf", "must be above 0, got inf")],
+                  ("nan", "must be a finite number, got nan"), ("inf", "must be a finite number, got inf")],
     "--stall-timeout": [("0", "must be above 0, got 0"), ("-1.5", "must be above 0, got -1.5")],
     "--concurrency": [("0", "must be at least 1, got 0"), ("-4", "must be at least 1, got -4")],
     "--limit": [("-1", "must be at least 0, got -1")],
     "--count": [("0", "must be at least 1, got 0")],
-    "--grace": [("-1", "must be at least 0, got -1"), ("nan", "must be at least 0, got nan")],
-    "--older-than": [("-1", "must be at least 0, got -1"), ("nan", "must be at least 0, got nan"),
-                     ("inf", "must be at least 0, got inf")],
+    "--grace": [("-1", "must be at least 0, got -1"), ("nan", "must be a finite number, got nan")],
+    "--older-than": [("-1", "must be at least 0, got -1"), ("nan", "must be a finite number, got nan"),
+                     ("inf", "must be a finite number, got inf")],
     "--image-mib": [("0", "must be at least 1, got 0")],
     "--port": [("-1", "must be 0 to 65535, got -1"), ("65536", "must be 0 to 65535, got 65536")],
     "--vms": [("-1", "must be at least 0, got -1")],
