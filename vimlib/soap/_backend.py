@@ -7,6 +7,7 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar
 
+from vimlib.errors import UsageError, printable
 from vimlib.soap._decode import PureDecoder
 from vimlib.soap._limits import Limits
 from vimlib.soap._native import REVISION
@@ -27,7 +28,9 @@ VARIABLE: Final = "VIMLIB_SOAP_BACKEND"
 def _choose() -> tuple[Literal["pure", "accelerated"], type[PureDecoder[Any]]]:
     wanted = os.environ.get(VARIABLE, "")
     if wanted not in ("", "pure", "accelerated"):
-        raise ImportError(f"{VARIABLE} must be 'pure' or 'accelerated', got {wanted!r}")
+        raise UsageError(
+            f"{VARIABLE} must be 'pure' or 'accelerated', got {printable(wanted)!r}", field=VARIABLE
+        )
     if wanted == "pure":
         return "pure", PureDecoder
     lacking = _lacking()
@@ -36,9 +39,10 @@ def _choose() -> tuple[Literal["pure", "accelerated"], type[PureDecoder[Any]]]:
 
         return "accelerated", AcceleratedDecoder
     if wanted:
-        raise ImportError(
-            f"{VARIABLE} requires the compiled decoder, which {lacking}. "
-            "Install vimlib on a machine with a C compiler, or unset the variable."
+        raise UsageError(
+            f"{VARIABLE}={wanted} requires the compiled decoder, which {lacking}",
+            hint="Install vimlib on a machine with a C compiler, or unset the variable.",
+            field=VARIABLE,
         )
     return "pure", PureDecoder
 
