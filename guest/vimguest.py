@@ -1,27 +1,30 @@
 #!/usr/bin/env python3
-"""Configure a guest's network from what its ESX host says about it.
+"""Configure a guest from the record that its ESX host holds for it.
 
-The host's side sets ``machine.id`` (or ``guestinfo.vimguest``) on the virtual
-machine; this reads it through VMware's tools, checks every byte of it, writes
-the files of the network service in use, and has that service take them up.
-``guest/README.md`` holds the forms that are understood and what goes where.
+The host sets ``machine.id`` on the virtual machine. This program reads it
+through VMware's tools, checks every byte, writes the files of the network
+service in use, has that service apply them, compares the kernel with the
+record, and reports the result to the host. ``guest/README.md`` specifies the
+forms of a record and lists the files.
 
-One file, standard library only, Python 3.6 and on. Top to bottom: errors,
-values, the forms of a record, transport, files, NICs, back ends, detection,
-the run. Everything down to "transport" is pure.
+One file, standard library only, Python 3.6 or newer. Top to bottom: errors,
+values, the forms of a record, transport, files, state, NICs, back ends,
+detection, competing files, the kernel, the run. Everything above "transport"
+is pure.
 
-Errors, and the exit code that each one leads to::
+Errors, and the exit code of each::
 
     VimguestError
     +-- RefusedError             3  nothing was written
-    |   +-- InvalidRecordError      the record breaks its form's rules
-    |   +-- UnknownVersionError     a form that this version does not know
-    |   +-- TransportError          the tools are there but gave no clear answer
-    |   +-- NotSupportedError       asked for something that is not there yet
+    |   +-- InvalidRecordError      the record breaks the rules of its form
+    |   +-- UnknownVersionError     an unknown form or version
+    |   +-- TransportError          the tools gave no usable answer
+    |   +-- NotSupportedError       the feature is missing
     +-- ApplyError               4  writing or applying failed; rolled back
 
-0 is done or nothing to do, 1 is ``--check`` that would change something, 2 is
-a usage error.
+0: done and verified, or nothing to do. 1: ``--check`` would change something.
+2: usage error. 5: applied, but the kernel or the resolver differs from the
+record; the report names the file that won.
 """
 
 import argparse
@@ -31,7 +34,7 @@ import contextlib
 import difflib
 import errno
 import fnmatch
-import glob
+import hashlib
 import ipaddress
 import json
 import os
@@ -41,16 +44,18 @@ import shutil
 import signal
 import socket
 import stat
+import struct
 import subprocess
 import sys
-import tempfile
 import time
+import traceback
 import uuid
 import zlib
 from typing import (
     Any,
     Callable,
     Dict,
+    Iterable,
     Iterator,
     List,
     NamedTuple,
@@ -61,46 +66,70 @@ from typing import (
     Union,
 )
 
-__version__ = "1.0"
+__version__ = "2.0"
 
 TOOLS = ("vmtoolsd", "vmware-rpctool", "vmware-guestd")
 BACKENDS = ("netplan", "networkmanager", "networkd", "ifupdown")
-# Searched after PATH: a shell of a plain user has no sbin in it.
+# Searched after PATH: the PATH of a plain user lacks sbin.
 SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
-# A record for vSphere's ten NICs is below 4 KiB; guestinfo itself ends at 64 KiB.
+# A record for vSphere's ten NICs is below 4 KiB; a guestinfo value ends at 64 KiB.
 MAX_RECORD = 64 * 1024
 MAX_JSON = 256 * 1024
 MAX_NICS = 32
 MAX_LIST = 64
-# One RPC to the host takes milliseconds; a tool that has not said a word by
-# then is stuck, and a boot must not be.
+MAX_USERS = 16
+MAX_KEY = 16 * 1024
+# Configuration files of a guest are far smaller; an image may hold anything.
+MAX_FILE = 1024 * 1024
+MAX_STATUS = 4096
+# One RPC to the host takes milliseconds. A boot must not wait for a stuck tool.
 READ_SECONDS = 10.0
-READ_ATTEMPTS = 3
 READ_PAUSE = 0.5
 READ_DEADLINE = 20.0
+# Reserved for the second source where the first one keeps failing.
+READ_RESERVE = 8.0
 COMMAND_SECONDS = 90.0
 COMMAND_OUTPUT = 1024 * 1024
 NIC_WAIT = 5.0
-# The kernel's default metric is 0 for IPv4 and 1024 for IPv6: a second default
-# route stands behind the first in both.
+# Covers duplicate address detection (1 s) and a DHCP exchange.
+VERIFY_SECONDS = 20.0
+VERIFY_PAUSE = 0.25
+# The kernel's default metric is 0 for IPv4 and 1024 for IPv6: the second default
+# route gets a higher metric than either.
 SECOND_GATEWAY_METRIC = 1124
+# Below the metric of a route that a router announcement brings (1024).
+STATIC_METRIC = 100
 
 STATE = "/var/lib/vimguest/state.json"
+LOCK = "/run/vimguest/lock"
 HOSTNAME = "/etc/hostname"
+HOSTS = "/etc/hosts"
+RESOLV = "/etc/resolv.conf"
 NETPLAN = "/etc/netplan/90-vimguest.yaml"
 KEYFILES = "/etc/NetworkManager/system-connections"
 NETWORKD = "/etc/systemd/network"
 INTERFACES = "/etc/network/interfaces"
 IFUPDOWN = "/etc/network/interfaces.d/vimguest"
-# The only files that are ever written or removed (and STATE).
+TIMESYNCD = "/etc/systemd/timesyncd.conf.d/90-vimguest.conf"
+CHRONY = "/etc/chrony/sources.d/vimguest.sources"
+# networkd applies the first file that matches: the second prefix is for images
+# whose own files sort before the first one.
+NETWORKD_PREFIXES = ("05-vimguest-", "00-0-vimguest-")
+# The network files that belong to this program.
 OWNED = (
     re.escape(NETPLAN),
     KEYFILES + r"/vimguest-[0-9a-f]{12}\.nmconnection",
-    NETWORKD + r"/05-vimguest-[0-9a-f]{12}\.network",
+    NETWORKD + r"/(?:05|00-0)-vimguest-[0-9a-f]{12}\.network",
     re.escape(IFUPDOWN),
 )
+TIME_FILES = (TIMESYNCD, CHRONY)
+# Shared files: only their previous content or marked lines are ours.
+SHARED = (HOSTNAME, HOSTS)
 MARK = "# Written by vimguest from the host's record. Changes are lost."
+LINE_MARK = "# vimguest"
+KEYS_BEGIN = "# vimguest: keys from the host's record"
+KEYS_END = "# vimguest: end"
 
 IPv4 = ipaddress.IPv4Address
 IPv6 = ipaddress.IPv6Address
@@ -113,7 +142,7 @@ Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 
 class VimguestError(Exception):
-    """What every declared error of this program is."""
+    """Base class of every declared error of this program."""
 
     code = 3
 
@@ -127,19 +156,19 @@ class InvalidRecordError(RefusedError):
 
 
 class UnknownVersionError(RefusedError):
-    """The record is of a form or version that this program does not know."""
+    """The record has an unknown form or version."""
 
 
 class TransportError(RefusedError):
-    """VMware's tools are there, but gave no clear answer."""
+    """VMware's tools are installed, but gave no usable answer."""
 
 
 class NotSupportedError(RefusedError):
-    """Something that is not there yet was asked for."""
+    """The feature is missing."""
 
 
 class ApplyError(VimguestError):
-    """Writing or applying failed; what was there before is back."""
+    """Writing or applying failed; the previous files are back."""
 
     code = 4
 
@@ -150,13 +179,18 @@ def shown(text: str) -> str:
     return quoted if len(quoted) <= 80 else quoted[:76] + "...'"
 
 
+def plain(text: str) -> str:
+    """Text for a terminal: names of files may hold escape sequences and newlines."""
+    return re.sub(r"[^ -~]", lambda found: ascii(found.group())[1:-1], text)
+
+
 # --- values -------------------------------------------------------------------
-# Nothing of a record reaches a file as it came: each value becomes an object
-# here, and what is written is that object printed.
+# Text of a record never reaches a file. Each value is parsed into an object, and
+# files hold the printed object.
 
 
 class Route(NamedTuple):
-    """A route to ``to`` by way of ``via``; metric None is the system's own."""
+    """A route to ``to`` through ``via``; metric None is the system's default."""
 
     to: Network
     via: Address
@@ -164,7 +198,7 @@ class Route(NamedTuple):
 
 
 class Nic(NamedTuple):
-    """What the host says about one NIC. A mac of None means the only NIC."""
+    """The settings of one NIC. A mac of None stands for the machine's only NIC."""
 
     mac: Optional[str]
     addresses: Tuple[Interface, ...] = ()
@@ -179,15 +213,20 @@ class Nic(NamedTuple):
 
     @property
     def silent(self) -> bool:
-        """Whether nothing is said of its addresses, so that it is left alone."""
+        """Whether the record leaves this NIC alone: no address and no DHCP."""
         return not (self.addresses or self.dhcp4 or self.dhcp6)
 
 
 class Config(NamedTuple):
-    """One whole record."""
+    """One whole record; ``notes`` name the values that were ignored."""
 
     hostname: Optional[str]
     nics: Tuple[Nic, ...]
+    notes: Tuple[str, ...] = ()
+    #: Authorized keys by user name.
+    ssh_keys: Tuple[Tuple[str, Tuple[str, ...]], ...] = ()
+    #: Addresses or names of time servers.
+    ntp: Tuple[str, ...] = ()
 
 
 def parse_mac(text: str) -> str:
@@ -199,8 +238,8 @@ def parse_mac(text: str) -> str:
 
 def parse_address(text: str) -> Address:
     """A host's address, canonical IPv4 or any spelling of IPv6, without a zone."""
-    # ipaddress takes zones on IPv6 (a way in for any text), and, up to 3.9,
-    # leading zeros on IPv4 that other readers take for octal.
+    # ipaddress accepts zones on IPv6 (a way in for any text), and, up to 3.9,
+    # leading zeros on IPv4, which other readers take for octal.
     if not re.fullmatch(r"[0-9A-Fa-f:.]{2,45}", text):
         raise InvalidRecordError("{} is not an IP address".format(shown(text)))
     try:
@@ -243,19 +282,25 @@ def parse_prefix(text: str, bits: int) -> int:
 
 
 def parse_netmask(text: str) -> int:
-    """The prefix length of a dotted netmask; ipaddress would take a hostmask too."""
+    """The prefix length of a dotted netmask; ipaddress would accept a hostmask too."""
     for bits in range(1, 33):
         if text == str(ipaddress.IPv4Network((0, bits)).netmask):
             return bits
     raise InvalidRecordError("{} is not a netmask".format(shown(text)))
 
 
+def is_end(address: Address, network: Network) -> bool:
+    """Whether an IPv4 address is the network or broadcast address of its network."""
+    if network.version != 4 or network.prefixlen >= 31:
+        return False
+    return address in (network.network_address, network.broadcast_address)
+
+
 def make_interface(address: Address, prefix: int) -> Interface:
-    """An address in its network, refused where it is the network's own name."""
+    """An address in its network; the network and broadcast addresses are refused."""
     made = ipaddress.ip_interface("{}/{}".format(address, prefix))
-    ends = (made.network.network_address, made.network.broadcast_address)
-    if made.version == 4 and prefix < 31 and made.ip in ends:
-        raise InvalidRecordError("{} is its network's own or broadcast address".format(made))
+    if is_end(made.ip, made.network):
+        raise InvalidRecordError("{} is a network or broadcast address".format(made))
     return made
 
 
@@ -269,7 +314,7 @@ def parse_interface(text: str) -> Interface:
 
 
 def parse_network(text: str) -> Network:
-    """The destination of a route; the default route is a gateway, not this."""
+    """The destination of a route. The default route is given as a gateway."""
     head, slash, tail = text.partition("/")
     if not slash or not re.fullmatch(r"[0-9A-Fa-f:.]{2,45}", head):
         raise InvalidRecordError("{} is not a network, as in 10.9.0.0/16".format(shown(text)))
@@ -300,52 +345,122 @@ def parse_domain(text: str) -> str:
     return text
 
 
+def parse_server(text: str) -> str:
+    """An address or a name of a server, as it is written into a file."""
+    if ":" in text or text.replace(".", "").isdigit():
+        return str(parse_address(text))
+    return parse_domain(text)
+
+
+def parse_user(text: str) -> str:
+    """A user name of useradd(8)."""
+    if not re.fullmatch(r"[a-z_][a-z0-9_-]{0,31}", text):
+        raise InvalidRecordError("{} is not a user name".format(shown(text)))
+    return text
+
+
+KEY_TYPES = (
+    r"ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(?:256|384|521)"
+    r"|sk-ssh-ed25519@openssh\.com|sk-ecdsa-sha2-nistp256@openssh\.com"
+)
+
+
+def parse_key(text: str) -> str:
+    """One line of authorized_keys without options, whose blob names the same type."""
+    found = re.fullmatch("({}) ([A-Za-z0-9+/]+={{0,2}})(?: ([ -~]*))?".format(KEY_TYPES), text)
+    if len(text) > MAX_KEY or not found:
+        raise InvalidRecordError("{} is not a public SSH key".format(shown(text)))
+    kind = found.group(1).encode("ascii")
+    if not unbase64(found.group(2)).startswith(struct.pack(">I", len(kind)) + kind):
+        raise InvalidRecordError("{} holds a key of another type".format(shown(text)))
+    return text
+
+
+def gateway_error(nic: Nic, gateway: Address) -> Optional[str]:
+    """The reason why an address cannot be a gateway of that NIC, None if it can."""
+    for interface in nic.addresses:
+        if gateway == interface.ip:
+            return "{} is both gateway and own address".format(gateway)
+        if gateway.version == interface.version and is_end(gateway, interface.network):
+            return "gateway {} is the network or broadcast address of {}".format(
+                gateway, interface.network
+            )
+    if not any(interface.version == gateway.version for interface in nic.addresses):
+        return "gateway {} needs an IPv{} address".format(gateway, gateway.version)
+    return None
+
+
 def check_nic(nic: Nic) -> Nic:
-    """Refuse what does not hold together; returns the NIC."""
+    """Refuse values that contradict each other; returns the NIC."""
     own = [interface.ip for interface in nic.addresses]
     if len(set(own)) != len(own):
         raise InvalidRecordError("NIC {} has one address twice".format(nic.mac))
     if nic.silent and (nic.gateway4 or nic.gateway6 or nic.routes or nic.mtu):
         raise InvalidRecordError("NIC {} has settings but no address and no DHCP".format(nic.mac))
-    for version, gateway in ((4, nic.gateway4), (6, nic.gateway6)):
-        if gateway is None:
-            continue
-        if not any(address.version == version for address in own):
-            raise InvalidRecordError("gateway {} needs an IPv{} address".format(gateway, version))
-    vias = [route.via for route in nic.routes]
-    for via in [gateway for gateway in (nic.gateway4, nic.gateway6) if gateway] + vias:
-        if via in own:
-            raise InvalidRecordError("{} is both gateway and own address".format(via))
+    for gateway in (nic.gateway4, nic.gateway6):
+        error = None if gateway is None else gateway_error(nic, gateway)
+        if error:
+            raise InvalidRecordError(error)
     for route in nic.routes:
         if route.to.version != route.via.version:
-            raise InvalidRecordError("route to {} by way of {}".format(route.to, route.via))
+            raise InvalidRecordError("route to {} through {}".format(route.to, route.via))
         if not has_family(nic, route.to.version):
             raise InvalidRecordError("route to {} needs an address to leave from".format(route.to))
+        ends = any(is_end(route.via, interface.network) for interface in nic.addresses)
+        if route.via in own or ends:
+            raise InvalidRecordError("{} cannot be the gateway of a route".format(route.via))
     if nic.mtu is not None and nic.mtu < 1280 and has_family(nic, 6):
-        raise InvalidRecordError("IPv6 needs an MTU of 1280 or more, not {}".format(nic.mtu))
+        raise InvalidRecordError("IPv6 needs an MTU of 1280 or more, got {}".format(nic.mtu))
     return nic
 
 
 def has_family(nic: Nic, version: int) -> bool:
-    """Whether the NIC is given an address of that IP version."""
+    """Whether the NIC gets an address of that IP version."""
     if nic.dhcp4 if version == 4 else nic.dhcp6:
         return True
     return any(interface.version == version for interface in nic.addresses)
 
 
+def shared_addresses(nics: Iterable[Nic]) -> List[Address]:
+    """The addresses that more than one NIC has; a link-local one is unique to its link only."""
+    every = [interface.ip for nic in nics for interface in nic.addresses]
+    routable = [address for address in every if not address.is_link_local]
+    return sorted({one for one in routable if routable.count(one) > 1}, key=str)
+
+
 def check_config(config: Config) -> Config:
-    """Refuse what does not hold together between NICs; returns the config."""
+    """Refuse NICs that contradict each other; returns the config."""
     if len(config.nics) > MAX_NICS:
         raise InvalidRecordError("{} NICs; {} is the limit".format(len(config.nics), MAX_NICS))
     macs = [nic.mac for nic in config.nics]
     if len(set(macs)) != len(macs):
         raise InvalidRecordError("two records for one MAC address")
-    addresses = [interface.ip for nic in config.nics for interface in nic.addresses]
-    # A link-local address is unique to its link only.
-    routable = [address for address in addresses if not address.is_link_local]
-    if len(set(routable)) != len(routable):
+    if shared_addresses(config.nics):
         raise InvalidRecordError("two NICs with one address")
     return config
+
+
+def place_dns(nics: Sequence[Nic]) -> Tuple[List[Nic], List[str]]:
+    """Move each name server to a NIC that has addresses of its IP version.
+
+    NetworkManager refuses an IPv4 server on a NIC without IPv4. A server that
+    no NIC can reach is dropped with a note, by every back end alike.
+    """
+    moved: List[List[Address]] = [[] for _ in nics]
+    notes = []
+    for at, nic in enumerate(nics):
+        for server in nic.dns:
+            homes = [at] + list(range(len(nics)))
+            home = next((one for one in homes if has_family(nics[one], server.version)), None)
+            if home is None:
+                notes.append(
+                    "name server {} ignored: no NIC has an IPv{} address".format(
+                        server, server.version
+                    )
+                )
+            elif server not in moved[home]:
+                moved[home].append(server)
+    return [nic._replace(dns=tuple(dns)) for nic, dns in zip(nics, moved)], notes
 
 
 # --- the forms of a record ----------------------------------------------------
@@ -355,12 +470,12 @@ def parse(text: str) -> Tuple[str, Config]:
     """Read a record of any known form.
 
     Returns the form's name (``nova``, ``original``, ``labmanager`` or ``v1``)
-    and what it says.
+    and its content.
 
     Raises:
-        InvalidRecordError: It breaks its form's rules; nothing of it may be used.
-        UnknownVersionError: A newer version, or no form that is known.
-        NotSupportedError: It asks for something that is not there yet.
+        InvalidRecordError: The record breaks its form's rules.
+        UnknownVersionError: An unknown form or a newer version.
+        NotSupportedError: The record asks for a missing feature.
     """
     text = text.strip(" \t\r\n\0")
     if len(text) > MAX_RECORD:
@@ -373,14 +488,12 @@ def parse(text: str) -> Tuple[str, Config]:
                 "Update vimguest in this image.".format(shown(version.group(1)))
             )
         return "v1", parse_v1(text[version.end() :])
-    if not all(0x20 <= ord(character) < 0x7F for character in text):
-        raise InvalidRecordError("control or non-ASCII characters in the record")
     if ";" in text:
         return parse_records(text)
     if "=" in text:
         return "labmanager", parse_labmanager(text)
     raise UnknownVersionError(
-        "{} is in no form that is known. See README.md for those.".format(shown(text))
+        "{} has an unknown form. README.md lists the known ones.".format(shown(text))
     )
 
 
@@ -388,48 +501,92 @@ def parse_records(text: str) -> Tuple[str, Config]:
     """Nova's records, each ``mac;ip;netmask;gateway;broadcast;dns#``, or the first ones.
 
     The driver of 2011 sent one record of the first four fields. Fields may be
-    empty; dns may be several, by commas.
+    empty; dns may be several, separated by commas. A bad value costs itself,
+    a bad record its NIC, each with a note.
+
+    Raises:
+        InvalidRecordError: No record is usable.
     """
     rows = text.split("#")
     if rows[-1] == "" and len(rows) > 1:
         rows.pop()
-    widths = {len(row.split(";")) for row in rows}
-    if widths == {6}:
-        form = "nova"
-    elif widths == {4}:
-        form = "original"
-    else:
-        raise InvalidRecordError("a record must have six fields, or four as in 2011")
-    nics = tuple(parse_record(row.split(";")) for row in rows)
-    return form, check_config(Config(None, nics))
+    if len(rows) == 1 and rows[0].count(";") == 3:
+        return "original", check_config(Config(None, (parse_record(rows[0].split(";"), None),)))
+    notes: List[str] = []
+    nics: Dict[str, Nic] = {}
+    for number, row in enumerate(rows[:MAX_NICS], 1):
+        try:
+            nic = parse_record(row.split(";"), notes)
+        except InvalidRecordError as exc:
+            notes.append("record {} ignored: {}".format(number, exc))
+            continue
+        if nic.mac in nics:
+            notes.append("record {} ignored: a second one for {}".format(number, nic.mac))
+        else:
+            nics[str(nic.mac)] = nic
+    if len(rows) > MAX_NICS:
+        notes.append("{} records; those after {} ignored".format(len(rows), MAX_NICS))
+    if not nics:
+        raise InvalidRecordError("no usable record: {}".format(notes[0]))
+    for address in shared_addresses(nics.values()):
+        # Two isolated networks may number their machines alike.
+        notes.append("{} is on two NICs".format(address))
+    return "nova", Config(None, tuple(nics.values()), tuple(notes))
 
 
-def parse_record(fields: Sequence[str]) -> Nic:
-    """One NIC of nova's records."""
+def parse_record(fields: Sequence[str], notes: Optional[List[str]]) -> Nic:
+    """One NIC of nova's records; without ``notes`` a bad value is an error.
+
+    Raises:
+        InvalidRecordError: MAC address, IP address or netmask are bad.
+    """
+    if len(fields) != (4 if notes is None and len(fields) == 4 else 6):
+        raise InvalidRecordError("{} fields; six are the rule".format(len(fields)))
     mac, ip, netmask, gateway, broadcast, dns = tuple(fields) + ("",) * (6 - len(fields))
-    servers = dns.split(",") if dns else []
-    if len(servers) > MAX_LIST:
-        raise InvalidRecordError("{} dns; {} is the limit".format(len(servers), MAX_LIST))
-    nic = Nic(
-        parse_mac(mac),
-        gateway4=parse_ipv4(gateway) if gateway else None,
-        dns=tuple(parse_ipv4(server) for server in servers),
-    )
-    prefix = parse_netmask(netmask) if netmask else None
-    # nova prints Python's None for a network too small to have a broadcast
-    # address. Every service derives it from the network; it is only checked.
-    if broadcast not in ("", "None"):
-        parse_dotted(broadcast)
+    nic = Nic(parse_mac(mac))
     if not ip:
-        # nova still names the subnet of a NIC that has no address in it.
-        return Nic(nic.mac)
-    if prefix is None:
+        # nova names the subnet of a NIC that has no address in it.
+        return nic
+    if not netmask:
         raise InvalidRecordError("{} has no netmask".format(shown(ip)))
-    return check_nic(nic._replace(addresses=(make_interface(parse_ipv4(ip), prefix),)))
+    nic = nic._replace(addresses=(make_interface(parse_ipv4(ip), parse_netmask(netmask)),))
+    if gateway:
+        with lenient(nic, "gateway", notes):
+            via = parse_ipv4(gateway)
+            error = gateway_error(nic, via)
+            if error:
+                raise InvalidRecordError(error)
+            nic = nic._replace(gateway4=via)
+    # nova prints Python's None for a network too small to have a broadcast
+    # address. The services derive it from the network; here it is only checked.
+    if broadcast not in ("", "None"):
+        with lenient(nic, "broadcast address", notes):
+            parse_dotted(broadcast)
+    servers = dns.split(",") if dns else []
+    for server in servers[:MAX_LIST]:
+        with lenient(nic, "name server", notes):
+            address = parse_address(server)
+            if address not in nic.dns:
+                nic = nic._replace(dns=nic.dns + (address,))
+    if len(servers) > MAX_LIST:
+        with lenient(nic, "name servers", notes):
+            raise InvalidRecordError("{} dns; {} is the limit".format(len(servers), MAX_LIST))
+    return check_nic(nic)
+
+
+@contextlib.contextmanager
+def lenient(nic: Nic, what: str, notes: Optional[List[str]]) -> Iterator[None]:
+    """Turn a bad value into a note; without ``notes`` it stays an error."""
+    try:
+        yield
+    except InvalidRecordError as exc:
+        if notes is None:
+            raise
+        notes.append("{}: {} ignored: {}".format(nic.mac, what, exc))
 
 
 def parse_dotted(text: str) -> None:
-    """Refuse what is not four decimal numbers, the broadcast address of all ones included."""
+    """Accept four decimal numbers, the broadcast address of all ones included."""
     try:
         if str(ipaddress.IPv4Address(text)) == text:
             return
@@ -441,9 +598,11 @@ def parse_dotted(text: str) -> None:
 def parse_labmanager(text: str) -> Config:
     """Lab Manager's ``ip=..&netmask=..&gateway=..&dns1=..&computerName=..``.
 
-    It says no MAC address, so it is for a machine with one NIC. Other keys
-    (Lab Manager sent several about itself) are passed over.
+    It carries no MAC address, so it is for a machine with one NIC. Other keys
+    (Lab Manager sent several about itself) are ignored.
     """
+    if not all(0x20 <= ord(character) < 0x7F for character in text):
+        raise InvalidRecordError("control or non-ASCII characters in the record")
     pairs: Dict[str, str] = {}
     for item in text.split("&"):
         key, equals, value = item.partition("=")
@@ -456,9 +615,9 @@ def parse_labmanager(text: str) -> Config:
     servers = [pairs[key] for key in sorted(pairs) if re.fullmatch(r"dns[0-9]*", key)]
     mac = pairs.get("mac") or pairs.get("macaddress")
     fields = [pairs.get(key, "") for key in ("ip", "netmask", "gateway")]
-    # A MAC of zeros stands in for the one that the form does not have.
+    # A MAC of zeros stands in for the one that the form lacks.
     filled = [mac or "00:00:00:00:00:00"] + fields + ["", ",".join(filter(None, servers))]
-    nic = parse_record(filled)
+    nic = parse_record(filled, None)
     return Config(hostname, (nic if mac else nic._replace(mac=None),))
 
 
@@ -497,7 +656,7 @@ def unbase64(text: str) -> bytes:
 
 
 def inflate(text: str) -> bytes:
-    """Base64 of one gzip member, not a byte more than a record may have."""
+    """Base64 of one gzip member, at most MAX_JSON bytes of content."""
     decoder = zlib.decompressobj(16 + zlib.MAX_WBITS)
     try:
         data = decoder.decompress(unbase64(text), MAX_JSON + 1)
@@ -540,11 +699,9 @@ JSON_NAMES = {
 
 
 def take_object(value: Any, name: str, keys: Sequence[str]) -> Dict[str, Any]:
-    """A JSON object with none but these keys; a null is as good as absent."""
+    """A JSON object with these keys only; null counts as absent."""
     found = take(value, dict, name)
     for key in found:
-        if key in ("ssh_keys", "ssh_authorized_keys"):
-            raise NotSupportedError("SSH keys are not supported yet: drop {}".format(shown(key)))
         if key not in keys:
             raise InvalidRecordError("{} has no key {} in v1".format(name, shown(key)))
     return {key: item for key, item in found.items() if item is not None}
@@ -559,7 +716,7 @@ def take_list(item: Dict[str, Any], key: str, parse_one: Callable[[str], Any]) -
 
 
 def take_number(item: Dict[str, Any], key: str, low: int, high: int) -> Optional[int]:
-    """A number in a range, or None where there is none."""
+    """A number in a range, or None where the key is absent."""
     if key not in item:
         return None
     number: int = take(item[key], int, key)
@@ -570,7 +727,7 @@ def take_number(item: Dict[str, Any], key: str, low: int, high: int) -> Optional
 
 def config_from(document: Any) -> Config:
     """The JSON document of v1."""
-    top = take_object(document, "the record", ("hostname", "search", "nics"))
+    top = take_object(document, "the record", ("hostname", "search", "nics", "ssh_keys", "ntp"))
     hostname = None
     if "hostname" in top:
         hostname = parse_hostname(take(top["hostname"], str, "hostname"))
@@ -578,7 +735,13 @@ def config_from(document: Any) -> Config:
     rows = take(top.get("nics", []), list, "nics")
     if len(rows) > MAX_NICS:
         raise InvalidRecordError("{} NICs; {} is the limit".format(len(rows), MAX_NICS))
-    return check_config(Config(hostname, tuple(nic_from(row, search) for row in rows)))
+    users = take(top.get("ssh_keys", {}), dict, "ssh_keys")
+    if len(users) > MAX_USERS:
+        raise InvalidRecordError("{} users; {} is the limit".format(len(users), MAX_USERS))
+    keys = tuple((parse_user(user), take_list(users, user, parse_key)) for user in sorted(users))
+    nics = tuple(nic_from(row, search) for row in rows)
+    ntp = take_list(top, "ntp", parse_server)
+    return check_config(Config(hostname, nics, ssh_keys=keys, ntp=ntp))
 
 
 def nic_from(value: Any, search: Tuple[str, ...]) -> Nic:
@@ -618,7 +781,7 @@ def route_from(value: Any) -> Route:
 
 
 def to_document(nic: Nic) -> Dict[str, Any]:
-    """A NIC as v1 says it: what is kept of the last run."""
+    """A NIC in the words of v1, for the state file."""
     return {
         "mac": nic.mac,
         "addresses": [str(interface) for interface in nic.addresses],
@@ -640,7 +803,7 @@ def to_document(nic: Nic) -> Dict[str, Any]:
 
 
 class Ran(NamedTuple):
-    """What a command left behind."""
+    """Exit code and output of a command."""
 
     code: int
     out: bytes
@@ -648,20 +811,20 @@ class Ran(NamedTuple):
 
 
 class CommandError(Exception):
-    """A command could not be started, said too much, or did not end in time."""
+    """A command did not start, exceeded its output limit, or did not end in time."""
 
 
 class TooMuchError(CommandError):
-    """A command said more than was allowed; it would the next time."""
+    """A command exceeded its output limit; it would the next time."""
 
 
 def run_command(argv: Sequence[str], seconds: float, limit: int) -> Ran:
-    """Run a command, no shell, for so many seconds and bytes at most.
+    """Run a command without a shell, for so many seconds and bytes at most.
 
-    Past either, it and what it started (its process group) are killed.
+    Past either limit its process group is killed.
     """
     environment = dict(os.environ, LC_ALL="C", PATH=search_path())
-    program = shutil.which(argv[0], path=search_path())
+    program = find_program(argv[0])
     if program is None:
         raise CommandError("{}: not found".format(argv[0]))
     try:
@@ -702,9 +865,8 @@ def collect(
         selector.register(process.stdout, selectors.EVENT_READ, chunks[0])
         selector.register(process.stderr, selectors.EVENT_READ, chunks[1])
         while selector.get_map():
-            # Whether it has ended is asked before what it said is looked for,
-            # so the last words are never missed. A daemon that it left behind
-            # may keep the pipes open: they are not waited for.
+            # The exit is polled before the pipes are read, so the last output is
+            # never missed. A daemon may keep the pipes open: it is not awaited.
             over = process.poll() is not None
             left = deadline - time.monotonic()
             if left <= 0:
@@ -719,7 +881,7 @@ def collect(
                 key.data.append(data)
                 size += len(data)
                 if size > limit:
-                    raise TooMuchError("{} said more than {} bytes".format(name, limit))
+                    raise TooMuchError("{} printed more than {} bytes".format(name, limit))
     try:
         process.wait(timeout=max(0.0, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:
@@ -728,117 +890,177 @@ def collect(
 
 
 def search_path() -> str:
-    """Where commands are: PATH, then the system's own folders."""
+    """The folders of commands: PATH, then the system's own."""
     return ":".join(filter(None, (os.environ.get("PATH"), SYSTEM_PATH)))
 
 
-def find_tool() -> Optional[List[str]]:
-    """The first of VMware's tools: what to put before the words of a request."""
-    for name in TOOLS:
-        found = shutil.which(name, path=search_path())
-        if found:
-            return [found] if name == "vmware-rpctool" else [found, "--cmd"]
-    return None
+def find_program(name: str) -> Optional[str]:
+    """The path of a command, None where it is not installed."""
+    return shutil.which(name, path=search_path())
+
+
+def find_tools() -> List[List[str]]:
+    """VMware's tools that are installed: the words that precede a request."""
+    found = [(name, find_program(name)) for name in TOOLS]
+    return [[path] if name == "vmware-rpctool" else [path, "--cmd"] for name, path in found if path]
 
 
 NO_VALUE = re.compile(rb"(?:No machine id|No value found)\.?", re.IGNORECASE)
+DISABLED = re.compile(rb"unknown command|disabled", re.IGNORECASE)
+
+# What an answer means.
+VALUE, NOTHING, SILENT, BARRED, FAILED = "value", "nothing", "silent", "disabled", "failed"
 
 
-def is_nothing(ran: Ran) -> bool:
-    """Whether that answer means that the host says nothing."""
+def classify(ran: Ran) -> str:
+    """The meaning of one answer of a tool."""
     if ran.code == 0:
         out = ran.out.strip(b" \t\r\n\0")
-        return not out or NO_VALUE.fullmatch(out) is not None
+        return NOTHING if not out or NO_VALUE.fullmatch(out) else VALUE
     if ran.code < 0:
-        # A signal ended it: whatever it said, it had more to say.
-        return False
-    said = ran.out + b"\n" + ran.err
-    # Beside that sentence there may be warnings.
-    if any(NO_VALUE.fullmatch(line.strip()) for line in said.splitlines()):
-        return True
-    # Outside VMware: vmtoolsd ends with 1 silently, the others say why; very
-    # old tools print a bare 1.
-    if said.strip() == b"1" or (ran.code == 1 and not said.strip()):
-        return True
-    return b"must be run inside a virtual machine" in said
+        # A signal ended it, perhaps in the middle of its output.
+        return FAILED
+    text = ran.out + b"\n" + ran.err
+    # Warnings may surround that sentence.
+    if any(NO_VALUE.fullmatch(line.strip()) for line in text.splitlines()):
+        return NOTHING
+    if b"must be run inside a virtual machine" in text:
+        return NOTHING
+    # Outside VMware vmtoolsd exits with 1 silently; very old tools print a bare 1.
+    if text.strip() == b"1" or (ran.code == 1 and not text.strip()):
+        return SILENT
+    return BARRED if DISABLED.search(text) else FAILED
 
 
-class Reader:
-    """Asks VMware's tools; every answer together has READ_DEADLINE seconds."""
+class Host:
+    """The host, through VMware's tools; all reads share READ_DEADLINE seconds."""
 
-    def __init__(self, tool: Sequence[str]) -> None:
-        self.tool = list(tool)
+    def __init__(self, tools: Sequence[Sequence[str]]) -> None:
+        self.tools = [list(tool) for tool in tools]
         self.deadline = time.monotonic() + READ_DEADLINE
 
-    def ask(self, request: str) -> Optional[str]:
+    def ask(self, request: str, reserve: float = 0.0) -> Optional[str]:
         """One value, None where the host has none.
 
+        Every tool is tried, again and again until the deadline: one may crash
+        where the other works, and the host limits the rate of requests.
+        ``reserve`` seconds are left to the next request.
+
         Raises:
-            TransportError: Every attempt failed, or what came is too long or
-                no UTF-8.
+            TransportError: No tool gave a usable answer.
         """
-        why = "no time left"
-        for attempt in range(READ_ATTEMPTS):
-            left = self.deadline - time.monotonic()
-            if left <= 0:
-                break
-            try:
-                ran = run_command(self.tool + [request], min(left, READ_SECONDS), MAX_RECORD)
-            except TooMuchError as exc:
-                why = str(exc)
-                break
-            except CommandError as exc:
-                why = str(exc)
-            else:
-                if is_nothing(ran):
+        why, pause = "no time left", READ_PAUSE
+        while True:
+            meanings = []
+            for tool in list(self.tools):
+                left = self.deadline - reserve - time.monotonic()
+                if left <= 0:
+                    break
+                meaning, text = self.attempt(tool, request, min(left, READ_SECONDS))
+                if meaning == VALUE:
+                    return text
+                if meaning == NOTHING:
                     return None
-                if ran.code == 0:
-                    return self.decode(ran.out)
-                said = (ran.err or ran.out).decode("ascii", "replace").strip()
-                why = "exit code {}: {}".format(ran.code, shown(said))
-            if attempt + 1 < READ_ATTEMPTS:
-                time.sleep(max(0.0, min(READ_PAUSE, self.deadline - time.monotonic())))
-        raise TransportError("cannot read {} from the host: {}".format(request, why))
+                meanings.append(meaning)
+                if meaning != SILENT:
+                    why = text
+                    # The next request begins with another tool.
+                    self.tools.remove(tool)
+                    self.tools.append(tool)
+            if meanings and all(meaning == SILENT for meaning in meanings):
+                return None
+            left = self.deadline - reserve - time.monotonic()
+            if left <= pause or all(meaning == BARRED for meaning in meanings):
+                raise TransportError("cannot read {} from the host: {}".format(request, why))
+            time.sleep(pause)
+            pause = min(2 * pause, 3.0)
 
     @staticmethod
-    def decode(raw: bytes) -> str:
-        """The text of an answer."""
+    def attempt(tool: Sequence[str], request: str, seconds: float) -> Tuple[str, str]:
+        """One request through one tool: the meaning, and the value or the reason.
+
+        Raises:
+            TransportError: The value is not UTF-8.
+        """
         try:
-            return raw.decode("utf-8")
+            ran = run_command(list(tool) + [request], seconds, MAX_RECORD)
+        except TooMuchError as exc:
+            return BARRED, str(exc)
+        except CommandError as exc:
+            return FAILED, str(exc)
+        meaning = classify(ran)
+        if meaning != VALUE:
+            text = (ran.err or ran.out).decode("ascii", "replace").strip()
+            return meaning, "exit code {}: {}".format(ran.code, shown(text))
+        try:
+            return meaning, ran.out.decode("utf-8")
         except UnicodeDecodeError:
             raise TransportError("the host's record is not UTF-8") from None
 
+    def tell(self, key: str, value: str) -> bool:
+        """Set a guestinfo value; whether a tool accepted it."""
+        for tool in self.tools:
+            request = "info-set {} {}".format(key, value)
+            with contextlib.suppress(CommandError):
+                if run_command(tool + [request], READ_SECONDS / 2, MAX_RECORD).code == 0:
+                    return True
+        return False
 
-def read_record(reader: Reader) -> Optional[Tuple[str, str]]:
-    """The record and where it was: ``machine.id``, else ``guestinfo.vimguest``.
 
-    machine.id goes first because no process in the guest can set it.
+def read_record(host: Host, guestinfo: bool, notes: List[str]) -> Optional[Tuple[str, str]]:
+    """The record and its source: ``machine.id``, else ``guestinfo.vimguest`` if allowed.
+
+    No process in the guest can set machine.id; any process can set the other.
+
+    Raises:
+        TransportError: No source gave a usable answer.
     """
-    for name, request in (
-        ("machine.id", "machine.id.get"),
-        ("guestinfo.vimguest", "info-get guestinfo.vimguest"),
-    ):
-        text = reader.ask(request)
-        if text is not None:
-            return name, text
-    return None
+    try:
+        text = host.ask("machine.id.get", READ_RESERVE if guestinfo else 0.0)
+    except TransportError as exc:
+        if not guestinfo:
+            raise
+        notes.append(str(exc))
+        text = None
+    if text is not None:
+        return "machine.id", text
+    text = host.ask("info-get guestinfo.vimguest") if guestinfo else None
+    return None if text is None else ("guestinfo.vimguest", text)
 
 
 # --- files --------------------------------------------------------------------
 
 
 class File(NamedTuple):
-    """A file as it is, or as it shall be."""
+    """The content and mode of a file."""
 
     data: bytes
     mode: int
 
 
-class Root:
-    """The tree that is read and written: the machine's own, or an image's below a folder.
+MAX_LINKS = 40
 
-    Names are absolute as the guest sees them. Nothing outside the folder is
-    ever written: a folder that a link leads out of it is refused.
+
+def open_flags(*names: str) -> int:
+    """Flags of open(2); Windows, which is refused later, lacks some."""
+    flags = 0
+    for name in names:
+        flags |= int(getattr(os, name, 0))
+    return flags
+
+
+FOLDER_FLAGS = open_flags("O_RDONLY", "O_DIRECTORY", "O_NOFOLLOW", "O_CLOEXEC")
+READ_FLAGS = open_flags("O_RDONLY", "O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC")
+WRITE_FLAGS = open_flags("O_WRONLY", "O_CREAT", "O_EXCL", "O_NOFOLLOW", "O_CLOEXEC")
+MISSING = (errno.ENOENT, errno.ENOTDIR)
+
+
+class Root:
+    """A tree that is read and written: the machine's own, or an image's below a folder.
+
+    Names are absolute as the guest sees them. Symbolic links are resolved one
+    component at a time as the guest would resolve them, on open directories, so
+    nothing outside the tree is read or written, even if links change meanwhile.
     """
 
     def __init__(self, folder: Optional[str]) -> None:
@@ -846,246 +1068,459 @@ class Root:
         self.live = folder is None
         self.folder = os.path.realpath(folder or "/")
 
-    def path(self, name: str) -> str:
-        """Where that name is from here."""
-        return os.path.join(self.folder, name.lstrip("/"))
+    @contextlib.contextmanager
+    def parent(
+        self, name: str, make: bool = False, follow: bool = False, links: bool = True
+    ) -> Iterator[Tuple[int, str]]:
+        """Open the folder that holds a name: its descriptor, and the name in it.
+
+        ``make`` creates missing folders, ``follow`` resolves the last component
+        too, ``links`` False refuses symbolic links.
+
+        Raises:
+            RefusedError: A component is neither folder nor link, or a link
+                leads to a missing folder.
+            FileNotFoundError: A folder is missing.
+        """
+        # The folders from the top down to the present one: ".." pops one.
+        opened = [os.open(self.folder, FOLDER_FLAGS)]
+        # Components still to resolve, the next one last; whether a link brought it.
+        todo = [(part, False) for part in reversed(name.split("/")) if part not in ("", ".")]
+        left = MAX_LINKS
+        try:
+            while True:
+                part, linked = todo.pop()
+                if part == "..":
+                    if len(opened) > 1:
+                        os.close(opened.pop())
+                    if not todo:
+                        todo.append((".", False))
+                    continue
+                if todo or follow:
+                    target = self.link(opened[-1], part)
+                    if target is not None:
+                        left -= 1
+                        if left < 0 or not links:
+                            raise RefusedError("{} has a symbolic link in it".format(name))
+                        if target.startswith("/"):
+                            while len(opened) > 1:
+                                os.close(opened.pop())
+                        parts = [one for one in target.split("/") if one not in ("", ".")]
+                        todo += [(one, True) for one in reversed(parts or ["."])]
+                        continue
+                if not todo:
+                    yield opened[-1], part
+                    return
+                opened.append(self.enter(opened[-1], part, name, make, linked))
+        finally:
+            for handle in opened:
+                os.close(handle)
+
+    @staticmethod
+    def link(folder: int, part: str) -> Optional[str]:
+        """The target of a symbolic link, None for anything else."""
+        try:
+            return os.readlink(part, dir_fd=folder)
+        except OSError as exc:
+            if exc.errno in (errno.EINVAL,) + MISSING:
+                return None
+            raise
+
+    @staticmethod
+    def enter(folder: int, part: str, name: str, make: bool, linked: bool) -> int:
+        """Open a folder inside another one, made first where it is missing."""
+        try:
+            return os.open(part, FOLDER_FLAGS, dir_fd=folder)
+        except FileNotFoundError:
+            if linked:
+                raise RefusedError("{} leads through a link out of the tree".format(name)) from None
+            if not make:
+                raise
+        except OSError as exc:
+            if exc.errno in (errno.ENOTDIR, errno.ELOOP):
+                raise RefusedError("{}: {} is not a folder".format(name, shown(part))) from None
+            raise
+        mode = 0o700 if name == STATE and part == "vimguest" else 0o755
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(part, mode, dir_fd=folder)
+        handle = os.open(part, FOLDER_FLAGS, dir_fd=folder)
+        # Whatever the umask is.
+        os.fchmod(handle, mode)
+        return handle
+
+    def status(self, name: str) -> Optional[os.stat_result]:
+        """The status of a file or link, None where it is missing."""
+        try:
+            with self.parent(name) as (folder, last):
+                return os.stat(last, dir_fd=folder, follow_symlinks=False)
+        except OSError as exc:
+            if exc.errno in MISSING:
+                return None
+            raise
+        except RefusedError:
+            return None
 
     def exists(self, name: str) -> bool:
-        """Whether it is there, be it a link that leads nowhere from here."""
-        return os.path.lexists(self.path(name))
+        """Whether the name exists, a dangling link included."""
+        return self.status(name) is not None
+
+    def target(self, name: str) -> Optional[str]:
+        """The target of a symbolic link, None for anything else."""
+        try:
+            with self.parent(name) as (folder, last):
+                return self.link(folder, last)
+        except (OSError, RefusedError):
+            return None
+
+    def names(self, folder: str) -> List[str]:
+        """The sorted names in a folder, empty where it is missing."""
+        try:
+            with self.parent(folder + "/x") as (handle, _):
+                return sorted(os.listdir(handle))
+        except (OSError, RefusedError):
+            return []
 
     def listed(self, pattern: str) -> List[str]:
         """The names that match a glob pattern, sorted."""
-        start = len(self.folder.rstrip("/"))
-        found = glob.glob(os.path.join(glob.escape(self.folder), pattern.lstrip("/")))
-        return [path[start:] for path in sorted(found)]
+        found = [""]
+        for part in pattern.strip("/").split("/"):
+            if any(character in part for character in "*?["):
+                found = [
+                    "{}/{}".format(base, name)
+                    for base in found
+                    for name in self.names(base)
+                    if fnmatch.fnmatchcase(name, part) and (part[0] == "." or name[0] != ".")
+                ]
+            else:
+                found = ["{}/{}".format(base, part) for base in found]
+        return sorted(name for name in found if self.exists(name))
 
     def text(self, name: str) -> str:
-        """The text of somebody else's file, empty where there is none."""
+        """The text of a file of the guest, empty where it is missing or not a plain file."""
         try:
-            with open(self.path(name), encoding="utf-8", errors="replace") as file:
-                return file.read(COMMAND_OUTPUT)
-        except OSError:
+            with self.parent(name, follow=True) as (folder, last):
+                file = read_file(folder, last, MAX_FILE, cut=True)
+        except (OSError, RefusedError):
             return ""
+        return file.data.decode("utf-8", "replace")
 
     def load(self, name: str) -> Optional[File]:
-        """One of our own files, None where there is none.
+        """A file that this program writes, None where it is missing.
 
         Raises:
-            RefusedError: Something else than a plain file has its name.
+            RefusedError: The name belongs to something other than a plain
+                file, or to a file larger than MAX_FILE.
         """
-        self.folder_of(name, make=False)
-        path = self.path(name)
         try:
-            status = os.lstat(path)
+            with self.parent(name) as (folder, last):
+                return read_file(folder, last, MAX_FILE, cut=False)
         except FileNotFoundError:
             return None
-        if not stat.S_ISREG(status.st_mode):
-            raise RefusedError("{} is no plain file; move it away".format(name))
-        with open(path, "rb") as file:
-            return File(file.read(), stat.S_IMODE(status.st_mode))
-
-    def folder_of(self, name: str, make: bool) -> str:
-        """The folder of a file of ours, made where it is missing."""
-        folder = os.path.dirname(self.path(name))
-        there = folder
-        while not os.path.lexists(there):
-            there = os.path.dirname(there)
-        real = os.path.realpath(there)
-        if os.path.commonpath([real, self.folder]) != self.folder:
-            raise RefusedError("{} leads out of {}".format(there, self.folder))
-        if not os.path.isdir(real):
-            raise RefusedError("{} is no folder".format(there))
-        if make:
-            make_folders(folder, 0o700 if name == STATE else 0o755)
-        return folder
+        except NotPlainError:
+            raise RefusedError("{} is not a plain file; move it away".format(name)) from None
 
     def save(self, name: str, file: Optional[File]) -> None:
-        """Put that file there, or take it away (None): whole or not at all.
+        """Replace a file, or remove it (None), atomically.
 
-        A reader, and whoever comes after a crash at any point, finds the old
-        bytes or the new ones. The mode is on the file before its name is.
+        A reader, also after a crash at any point, finds the old bytes or the
+        new ones. The mode and the security label are set before the rename.
         """
-        folder = self.folder_of(name, make=file is not None)
-        path = self.path(name)
         if file is None:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
-            with contextlib.suppress(FileNotFoundError):
-                sync_folder(folder)
-            return
-        # Hidden, and with a suffix that no network service reads.
-        handle, temporary = tempfile.mkstemp(".tmp", ".vimguest.", folder)
-        try:
             try:
-                data = memoryview(file.data)
-                while data:
-                    data = data[os.write(handle, data) :]
-                os.fchmod(handle, file.mode)
-                os.fsync(handle)
-            finally:
-                os.close(handle)
-            os.rename(temporary, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
-        sync_folder(folder)
+                with self.parent(name) as (folder, last):
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(last, dir_fd=folder)
+                    sync_folder(folder)
+            except FileNotFoundError:
+                pass
+            return
+        with self.parent(name, make=True) as (folder, last):
+            replace_file(folder, last, file)
 
     def ensure(self, name: str, file: Optional[File]) -> None:
-        """Save, unless it is so already: what could not be written needs no undoing."""
+        """Save, unless the file is so already: a failed write needs no undoing."""
         if self.load(name) != file:
             self.save(name, file)
 
     def sweep(self) -> None:
-        """Remove the half-written files that a killed run has left."""
-        for name in (NETPLAN, KEYFILES + "/x", NETWORKD + "/x", IFUPDOWN, HOSTNAME, STATE):
-            for left in self.listed(os.path.dirname(name) + "/.vimguest.*.tmp"):
+        """Remove the half-written files of a killed run."""
+        for folder in sorted({os.path.dirname(name) for name in WRITTEN}):
+            for left in self.listed(folder + "/.vimguest.*.tmp"):
                 self.save(left, None)
 
 
-def make_folders(folder: str, mode: int) -> None:
-    """Make a folder and those above it, of that mode whatever the umask is."""
-    if os.path.isdir(folder):
+WRITTEN = (NETPLAN, KEYFILES + "/x", NETWORKD + "/x", IFUPDOWN, HOSTNAME, STATE) + TIME_FILES
+
+
+class NotPlainError(RefusedError):
+    """The name belongs to something other than a plain file."""
+
+
+def read_file(folder: int, name: str, limit: int, cut: bool) -> File:
+    """Read a plain file in an open folder; ``cut`` reads only the start of a long one.
+
+    Raises:
+        NotPlainError: A link, FIFO, device or folder.
+        RefusedError: The file is longer than the limit.
+    """
+    try:
+        # A FIFO without a writer opens at once with O_NONBLOCK; fstat refuses it.
+        handle = os.open(name, READ_FLAGS, dir_fd=folder)
+    except OSError as exc:
+        if exc.errno in (errno.ELOOP, errno.ENXIO):
+            raise NotPlainError("{} is not a plain file".format(shown(name))) from None
+        raise
+    with open(handle, "rb") as file:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise NotPlainError("{} is not a plain file".format(shown(name)))
+        if status.st_size > limit and not cut:
+            raise RefusedError("{} is larger than {} bytes".format(shown(name), limit))
+        # Files of /proc have a size of 0.
+        return File(file.read(limit), stat.S_IMODE(status.st_mode))
+
+
+def replace_file(
+    folder: int, name: str, file: File, owner: Optional[Tuple[int, int]] = None
+) -> None:
+    """Put a file into an open folder: temporary file, label, mode, fsync, rename, fsync."""
+    # Hidden, and with a suffix that no network service reads.
+    temporary = ".vimguest.{}.tmp".format(uuid.uuid4().hex[:8])
+    handle = os.open(temporary, WRITE_FLAGS, 0o600, dir_fd=folder)
+    try:
+        try:
+            data = memoryview(file.data)
+            while data:
+                data = data[os.write(handle, data) :]
+            copy_labels(folder, name, handle)
+            if owner is not None:
+                os.fchown(handle, owner[0], owner[1])
+            os.fchmod(handle, file.mode)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary, dir_fd=folder)
+        raise
+    sync_folder(folder)
+
+
+def copy_labels(folder: int, name: str, handle: int) -> None:
+    """Give an open file the security labels (SELinux, Smack) of the one it replaces."""
+    try:
+        source = os.open(name, READ_FLAGS, dir_fd=folder)
+    except FileNotFoundError:
         return
-    make_folders(os.path.dirname(folder), 0o755)
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(folder)
-        os.chmod(folder, mode)
+    try:
+        for key in os.listxattr(source):
+            if key in ("security.selinux", "security.SMACK64"):
+                os.setxattr(handle, key, os.getxattr(source, key))
+    except OSError as exc:
+        # File systems without labels, and users who may not set them.
+        if exc.errno not in (errno.ENOTSUP, errno.EPERM):
+            raise
+    finally:
+        os.close(source)
 
 
-def sync_folder(folder: str) -> None:
-    """Make a rename or a removal last."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def sync_folder(handle: int) -> None:
+    """Make a rename or a removal durable."""
     try:
         os.fsync(handle)
     except OSError as exc:
-        # Some file systems cannot sync a folder; they say so this way.
+        # Some file systems cannot sync a folder.
         if exc.errno not in (errno.EINVAL, errno.ENOTSUP):
             raise
-    finally:
-        os.close(handle)
+
+
+# --- state --------------------------------------------------------------------
+
+
+class Identity(NamedTuple):
+    """The machine that a configuration was written on: its UUID and its MAC addresses."""
+
+    uuid: Optional[str]
+    macs: Tuple[str, ...]
+
+    def is_other(self, other: "Identity") -> bool:
+        """Whether both certainly describe different machines.
+
+        The UUID decides where both have one, except that a machine whose NICs
+        were all replaced counts as another: the record is for those MACs.
+        """
+        if self.uuid and other.uuid and self.uuid not in (other.uuid, swapped(other.uuid)):
+            return True
+        return bool(self.macs and other.macs and not set(self.macs) & set(other.macs))
+
+
+def swapped(text: str) -> str:
+    """A UUID with its first three fields byte-swapped: newer virtual hardware shows it so."""
+    return str(uuid.UUID(bytes=uuid.UUID(text).bytes_le))
+
+
+def find_identity(root: Root, nics: Dict[str, List[str]]) -> Identity:
+    """The identity of this machine."""
+    text = root.text("/sys/class/dmi/id/product_uuid").strip().lower()
+    return Identity(text if re.fullmatch(UUID, text) else None, tuple(sorted(nics)))
+
+
+UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
 
 class State(NamedTuple):
-    """What is kept between runs, in one file: the last record and what was before.
+    """The file that is kept between runs: the last record and the files before it.
 
-    ``previous`` maps each file that the last run changed to what it held, None
-    for no file. ``pending`` means that run has not come to its end.
+    ``previous`` maps each file that the last run changed to its old content,
+    None for no file; ``origin`` does the same for the shared files as they were
+    before the first run. ``pending`` means that the last run did not end.
     """
 
     nics: Tuple[Nic, ...]
     previous: Dict[str, Optional[File]]
-    previous_nics: Tuple[Nic, ...]
-    pending: bool
+    previous_nics: Tuple[Nic, ...] = ()
+    pending: bool = False
+    identity: Optional[Identity] = None
+    origin: Optional[Dict[str, Optional[File]]] = None
+    #: The users in whose authorized_keys there is a block of ours.
+    users: Tuple[str, ...] = ()
+    #: The back end, for a later verification.
+    backend: Optional[str] = None
 
     def pack(self) -> File:
-        """This as a file."""
-        previous = {
-            name: None
-            if file is None
-            else {"mode": file.mode, "data": base64.b64encode(file.data).decode("ascii")}
-            for name, file in self.previous.items()
-        }
+        """The state as a file."""
         document = {
-            "version": 1,
+            "version": 2,
             "nics": [to_document(nic) for nic in self.nics],
-            "previous": previous,
+            "previous": pack_files(self.previous),
             "previous_nics": [to_document(nic) for nic in self.previous_nics],
             "pending": self.pending,
+            "identity": None
+            if self.identity is None
+            else {"uuid": self.identity.uuid, "macs": list(self.identity.macs)},
+            "origin": pack_files(self.origin or {}),
+            "users": list(self.users),
+            "backend": self.backend,
         }
         return File(json.dumps(document, indent=1, sort_keys=True).encode("ascii") + b"\n", 0o600)
 
     @staticmethod
     def unpack(data: bytes) -> "State":
-        """That file read back.
+        """Read a packed state, of version 1 too.
 
         Raises:
-            RefusedError: It is not a file that ``pack`` has made.
+            RefusedError: The file was not made by ``pack``.
         """
         try:
             document = json.loads(data.decode("ascii"))
-            previous: Dict[str, Optional[File]] = {}
-            for name, kept in document["previous"].items():
-                previous[name] = (
-                    None
-                    if kept is None
-                    else File(base64.b64decode(kept["data"], validate=True), int(kept["mode"]))
-                )
+            machine = document.get("identity")
+            backend = document.get("backend")
             found = State(
                 tuple(nic_from(row, ()) for row in document["nics"]),
-                previous,
+                unpack_files(document["previous"]),
                 tuple(nic_from(row, ()) for row in document["previous_nics"]),
                 bool(document["pending"]),
+                None
+                if machine is None
+                else Identity(
+                    None if machine["uuid"] is None else str(uuid.UUID(machine["uuid"])),
+                    tuple(parse_mac(mac) for mac in machine["macs"]),
+                ),
+                unpack_files(document.get("origin", {})),
+                tuple(parse_user(user) for user in document.get("users", [])),
+                backend if backend in BACKENDS else None,
             )
-            known = document["version"] == 1
+            known = document["version"] in (1, 2)
         except (ValueError, TypeError, KeyError, AttributeError, VimguestError, RecursionError):
             raise RefusedError("{} is damaged; remove it".format(STATE)) from None
-        if not known or not all(is_owned(name) or name == HOSTNAME for name in previous):
+        names = list(found.previous) + list(found.origin or {})
+        if not known or not all(is_owned(name) or name in SHARED + TIME_FILES for name in names):
             raise RefusedError("{} is not of this version; remove it".format(STATE))
         return found
 
+    @property
+    def machine(self) -> Optional[Identity]:
+        """The identity; a state of version 1 has only the MAC addresses of its record."""
+        if self.identity is None and self.nics:
+            return Identity(None, tuple(str(nic.mac) for nic in self.nics))
+        return self.identity
+
+
+def pack_files(files: Dict[str, Optional[File]]) -> Dict[str, Any]:
+    """Files for JSON."""
+    return {
+        name: None
+        if file is None
+        else {"mode": file.mode, "data": base64.b64encode(file.data).decode("ascii")}
+        for name, file in files.items()
+    }
+
+
+def unpack_files(document: Dict[str, Any]) -> Dict[str, Optional[File]]:
+    """Packed files."""
+    return {
+        name: None
+        if kept is None
+        else File(base64.b64decode(kept["data"], validate=True), int(kept["mode"]) & 0o7777)
+        for name, kept in document.items()
+    }
+
 
 def is_owned(name: str) -> bool:
-    """Whether a network file is this program's own."""
+    """Whether a network file belongs to this program."""
     return any(re.fullmatch(pattern, name) for pattern in OWNED)
 
 
 # --- NICs ---------------------------------------------------------------------
 
+SYSFS = "/sys/class/net"
+
 
 def find_nics(root: Root) -> Dict[str, List[str]]:
     """The names of the plain NICs by MAC address.
 
-    What is stacked on others (bonds, bridges, VLANs) or part of them often
-    has the same address and is not meant.
+    Bonds, bridges, VLANs and their parts often share an address with a NIC and
+    are skipped.
     """
-    base = "/sys/class/net" if root.live or not root.exists("/sys/class/net") else None
-    folder = base or root.path("/sys/class/net")
-    try:
-        names = sorted(os.listdir(folder))
-    except OSError:
-        return {}
+    where = root if root.live or root.exists(SYSFS) else Root(None)
     found: Dict[str, List[str]] = {}
-    for name in names:
-        entry = os.path.join(folder, name)
+    for name in where.names(SYSFS):
         # A name goes into ifupdown's file; the kernel would allow nearly any.
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}", name) or not is_plain(entry):
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}", name):
+            continue
+        entry = "{}/{}".format(SYSFS, name)
+        if not is_plain(where, entry):
             continue
         try:
-            mac = parse_mac(first_line(os.path.join(entry, "address")))
-        except (OSError, InvalidRecordError):
+            mac = parse_mac(first_line(where, entry + "/address"))
+        except InvalidRecordError:
             continue
         found.setdefault(mac, []).append(name)
     return found
 
 
-def is_plain(entry: str) -> bool:
+def is_plain(root: Root, entry: str) -> bool:
     """Whether a folder of /sys/class/net is an Ethernet NIC of its own."""
-    try:
-        if first_line(os.path.join(entry, "type")) != "1":
-            return False
-    except OSError:
-        pass
-    if any(os.path.lexists(os.path.join(entry, part)) for part in ("master", "bonding", "bridge")):
+    if first_line(root, entry + "/type") not in ("", "1"):
         return False
-    if glob.glob(os.path.join(glob.escape(entry), "lower_*")):
+    # A link of sysfs: its parts are below the target.
+    names = root.names(entry)
+    if any(part in names for part in ("master", "bonding", "bridge")):
         return False
-    try:
-        with open(os.path.join(entry, "uevent"), encoding="ascii", errors="replace") as file:
-            return not any(line.startswith("DEVTYPE=") for line in file)
-    except OSError:
-        return True
+    if any(name.startswith("lower_") for name in names):
+        return False
+    lines = root.text(entry + "/uevent").splitlines()
+    return not any(line.startswith("DEVTYPE=") for line in lines)
 
 
-def first_line(path: str) -> str:
-    """The first line of a file of sysfs."""
-    with open(path, encoding="ascii", errors="replace") as file:
-        return file.readline(256).strip()
+def first_line(root: Root, name: str) -> str:
+    """The first line of a file of sysfs, empty where it is missing."""
+    return root.text(name)[:256].partition("\n")[0].strip()
 
 
 class Bound(NamedTuple):
-    """A NIC of the record, with the name of the one of this machine that it is."""
+    """A NIC of the record, with its name on this machine."""
 
     name: str
     nic: Nic
@@ -1095,7 +1530,7 @@ def bind(config: Config, nics: Dict[str, List[str]]) -> Tuple[List[Bound], List[
     """Match the record's NICs with the machine's; a report row for each.
 
     Raises:
-        RefusedError: A record means more than one NIC.
+        RefusedError: A record matches more than one NIC.
     """
     bound, rows = [], []
     for nic in config.nics:
@@ -1106,7 +1541,7 @@ def bind(config: Config, nics: Dict[str, List[str]]) -> Tuple[List[Bound], List[
                 continue
             if len(nics) > 1:
                 raise RefusedError(
-                    "the record names no MAC address and there are {} NICs".format(len(nics))
+                    "the record names no MAC address and the machine has {} NICs".format(len(nics))
                 )
             mac = next(iter(nics), None)
         names = nics.get(mac, []) if mac else []
@@ -1134,26 +1569,49 @@ class Hop(NamedTuple):
     onlink: bool
 
 
-def hops(nic: Nic, gateways: Dict[int, int]) -> List[Hop]:
-    """The routes of a NIC, the default ones first.
+Metrics = Dict[int, Optional[int]]
 
-    ``gateways`` counts the default routes so far by IP version: nova repeats
-    the gateway on each NIC, and without a metric the kernel refuses the second.
+
+def default_metrics(nics: Sequence[Nic]) -> List[Metrics]:
+    """For each NIC the metric of its default route by IP version, None for the system's own.
+
+    nova repeats the gateway on each NIC, DHCP and router announcements bring
+    further default routes, and the services prefer different ones. The order of
+    the record decides: the first NIC keeps the lowest metric.
     """
-    found = []
-    for gateway in (nic.gateway4, nic.gateway6):
-        if gateway is not None:
-            behind = gateways.get(gateway.version, 0)
-            gateways[gateway.version] = behind + 1
-            metric = SECOND_GATEWAY_METRIC + 100 * (behind - 1) if behind else None
-            found.append(Hop(None, gateway, metric, is_onlink(nic, gateway)))
+    found: List[Metrics] = [{} for _ in nics]
+    for version in (4, 6):
+        sources = [
+            (metrics, nic.gateway4 if version == 4 else nic.gateway6)
+            for metrics, nic in zip(found, nics)
+            if (nic.gateway4 or nic.dhcp4 if version == 4 else nic.gateway6 or nic.dhcp6)
+        ]
+        for at, (metrics, gateway) in enumerate(sources):
+            first = STATIC_METRIC if version == 6 and gateway and sources[1:] else None
+            metrics[version] = SECOND_GATEWAY_METRIC + 100 * (at - 1) if at else first
+    return found
+
+
+def hops(nic: Nic, metrics: Metrics) -> List[Hop]:
+    """The routes of a NIC, the default ones first."""
+    found = [
+        Hop(None, gateway, metrics.get(gateway.version), is_onlink(nic, gateway))
+        for gateway in (nic.gateway4, nic.gateway6)
+        if gateway is not None
+    ]
     return found + [
         Hop(route.to, route.via, route.metric, is_onlink(nic, route.via)) for route in nic.routes
     ]
 
 
+def with_metrics(bound: Sequence[Bound]) -> Iterator[Tuple[str, Nic, Metrics]]:
+    """The NICs with the metrics of their default routes."""
+    for one, metrics in zip(bound, default_metrics([one.nic for one in bound])):
+        yield one.name, one.nic, metrics
+
+
 def is_onlink(nic: Nic, via: Address) -> bool:
-    """Whether a gateway is in none of the NIC's networks, so that the kernel must be told."""
+    """Whether a gateway is outside the NIC's networks: the kernel needs a flag then."""
     if isinstance(via, IPv6) and via.is_link_local:
         return False
     if nic.dhcp4 if via.version == 4 else nic.dhcp6:
@@ -1166,15 +1624,20 @@ def of_version(nic: Nic, version: int) -> List[Interface]:
     return [interface for interface in nic.addresses if interface.version == version]
 
 
-def render_netplan(bound: Sequence[Bound]) -> Dict[str, File]:
-    """Netplan's YAML, written as JSON, which YAML contains.
+def netplan_id(nic: Nic) -> str:
+    """The name of a NIC's definition.
 
-    The definition is called as the NIC is, so that it merges over what the
-    image's own files say of that NIC instead of standing beside it.
+    A name of its own, since netplan adds up the lists of definitions with one
+    name, and one that sorts first: networkd applies the first generated file
+    that matches a NIC.
     """
-    gateways: Dict[int, int] = {}
+    return "00-vimguest-" + bare(nic.mac)
+
+
+def render_netplan(bound: Sequence[Bound], renderer: str = "networkd") -> Dict[str, File]:
+    """Netplan's YAML, written as JSON, which is a subset of it."""
     ethernets: Dict[str, Any] = {}
-    for name, nic in bound:
+    for _, nic, metrics in with_metrics(bound):
         item: Dict[str, Any] = {
             "match": {"macaddress": nic.mac},
             "dhcp4": nic.dhcp4,
@@ -1184,8 +1647,14 @@ def render_netplan(bound: Sequence[Bound]) -> Dict[str, File]:
             item["addresses"] = [str(interface) for interface in nic.addresses]
         if of_version(nic, 6) and not nic.dhcp6:
             item["accept-ra"] = False
+        for key, on, metric in (
+            ("dhcp4-overrides", nic.dhcp4, metrics.get(4)),
+            ("dhcp6-overrides", nic.dhcp6, metrics.get(6)),
+        ):
+            if on and metric is not None:
+                item[key] = {"route-metric": metric}
         routes = []
-        for hop in hops(nic, gateways):
+        for hop in hops(nic, metrics):
             # netplan before 0.103 does not know the word "default".
             default = "0.0.0.0/0" if hop.via.version == 4 else "::/0"
             route: Dict[str, Any] = {"to": str(hop.to or default), "via": str(hop.via)}
@@ -1201,7 +1670,10 @@ def render_netplan(bound: Sequence[Bound]) -> Dict[str, File]:
         servers = {"addresses": [str(server) for server in nic.dns], "search": list(nic.search)}
         if nic.dns or nic.search:
             item["nameservers"] = {key: value for key, value in servers.items() if value}
-        ethernets[name] = item
+        if renderer == "NetworkManager":
+            # Above the connections of other definitions that match this NIC.
+            item["networkmanager"] = {"passthrough": {"connection.autoconnect-priority": "999"}}
+        ethernets[netplan_id(nic)] = item
     document = {"network": {"version": 2, "ethernets": ethernets}}
     data = json.dumps(document, indent=2).encode("ascii") + b"\n"
     return {NETPLAN: File(data, 0o600)}
@@ -1217,18 +1689,27 @@ def bare(mac: Optional[str]) -> str:
     return (mac or "").replace(":", "")
 
 
+def connection_label(nic: Nic) -> str:
+    """The name of a NIC's NetworkManager connection."""
+    return "vimguest-" + bare(nic.mac)
+
+
+def connection_uuid(label: str) -> str:
+    """The UUID of a NetworkManager connection of ours."""
+    return str(uuid.uuid5(uuid.NAMESPACE_DNS, label))
+
+
 def render_networkmanager(bound: Sequence[Bound]) -> Dict[str, File]:
-    """NetworkManager's keyfiles; it ignores one that others may read."""
-    gateways: Dict[int, int] = {}
+    """NetworkManager's keyfiles; it ignores one that other users may read."""
     files = {}
-    for _, nic in bound:
-        label = "vimguest-" + bare(nic.mac)
+    for _, nic, metrics in with_metrics(bound):
+        label = connection_label(nic)
         lines = [
             "[connection]",
             "id=" + label,
-            "uuid={}".format(uuid.uuid5(uuid.NAMESPACE_DNS, label)),
+            "uuid=" + connection_uuid(label),
             "type=ethernet",
-            # Above the profiles that an installer has left for this NIC.
+            # Above the connections that an installer has left for this NIC.
             "autoconnect-priority=999",
             "",
             "[ethernet]",
@@ -1236,16 +1717,14 @@ def render_networkmanager(bound: Sequence[Bound]) -> Dict[str, File]:
         ]
         if nic.mtu is not None:
             lines.append("mtu={}".format(nic.mtu))
-        every = hops(nic, gateways)
         for version in (4, 6):
-            mine = [hop for hop in every if hop.via.version == version]
-            lines += ["", "[ipv{}]".format(version)] + keyfile_section(nic, version, mine)
+            lines += ["", "[ipv{}]".format(version)] + keyfile_section(nic, version, metrics)
         files["{}/{}.nmconnection".format(KEYFILES, label)] = lines_file(lines, 0o600)
     return files
 
 
-def keyfile_section(nic: Nic, version: int, every: Sequence[Hop]) -> List[str]:
-    """The [ipv4] or [ipv6] of a keyfile."""
+def keyfile_section(nic: Nic, version: int, metrics: Metrics) -> List[str]:
+    """The [ipv4] or [ipv6] section of a keyfile."""
     addresses = of_version(nic, version)
     servers = [str(server) for server in nic.dns if server.version == version]
     if nic.dhcp4 if version == 4 else nic.dhcp6:
@@ -1253,42 +1732,33 @@ def keyfile_section(nic: Nic, version: int, every: Sequence[Hop]) -> List[str]:
     elif addresses:
         method = "manual"
     else:
-        # Without a word about IPv6, routers' announcements are taken as everywhere.
+        # Where the record has no IPv6, router announcements are accepted as usual.
         method = "disabled" if version == 4 else "auto"
-    if method == "disabled" and servers:
-        raise RefusedError(
-            "NetworkManager takes IPv4 name servers only beside an IPv4 address. "
-            "Drop {} or give the NIC one.".format(", ".join(servers))
-        )
     lines = ["method=" + method]
     lines += ["address{}={}".format(at, one) for at, one in enumerate(addresses, 1)]
-    at = 0
-    for hop in every:
-        if hop.to is None:
-            # It adds a route to a gateway outside the networks by itself.
-            lines.append("gateway={}".format(hop.via))
-            if hop.metric is not None:
-                lines.append("route-metric={}".format(hop.metric))
-            continue
-        at += 1
+    every = [hop for hop in hops(nic, metrics) if hop.via.version == version]
+    # It adds a route to a gateway outside the networks by itself.
+    lines += ["gateway={}".format(hop.via) for hop in every if hop.to is None]
+    if metrics.get(version) is not None:
+        lines.append("route-metric={}".format(metrics[version]))
+    for at, hop in enumerate((hop for hop in every if hop.to is not None), 1):
         metric = "" if hop.metric is None else ",{}".format(hop.metric)
         lines.append("route{}={},{}{}".format(at, hop.to, hop.via, metric))
         if hop.onlink:
             lines.append("route{}_options=onlink=true".format(at))
-    if servers:
+    if servers and method != "disabled":
         lines.append("dns={};".format(";".join(servers)))
     if nic.search and method != "disabled":
         lines.append("dns-search={};".format(";".join(nic.search)))
     return lines
 
 
-def render_networkd(bound: Sequence[Bound]) -> Dict[str, File]:
-    """systemd-networkd's .network files; the first that matches counts, so 05."""
-    gateways: Dict[int, int] = {}
+def render_networkd(bound: Sequence[Bound], prefix: str = NETWORKD_PREFIXES[0]) -> Dict[str, File]:
+    """systemd-networkd's .network files; it applies the first one that matches."""
     files = {}
-    for _, nic in bound:
+    for _, nic, metrics in with_metrics(bound):
         lines = ["[Match]", "MACAddress={}".format(nic.mac), "Type=ether"]
-        # What is stacked on the NIC may have its address. (Ignored before 251.)
+        # A bond or bridge may have the NIC's address. (Ignored before 251.)
         lines += ["Kind=!bond bridge vlan macvlan team"]
         if nic.mtu is not None:
             lines += ["", "[Link]", "MTUBytes={}".format(nic.mtu)]
@@ -1300,7 +1770,13 @@ def render_networkd(bound: Sequence[Bound]) -> Dict[str, File]:
         lines += ["DNS={}".format(server) for server in nic.dns]
         if nic.search:
             lines.append("Domains=" + " ".join(nic.search))
-        for hop in hops(nic, gateways):
+        for section, on, metric in (
+            ("DHCPv4", nic.dhcp4, metrics.get(4)),
+            ("IPv6AcceptRA", nic.dhcp6, metrics.get(6)),
+        ):
+            if on and metric is not None:
+                lines += ["", "[{}]".format(section), "RouteMetric={}".format(metric)]
+        for hop in hops(nic, metrics):
             lines += ["", "[Route]", "Gateway={}".format(hop.via)]
             if hop.to is not None:
                 lines.append("Destination={}".format(hop.to))
@@ -1308,18 +1784,17 @@ def render_networkd(bound: Sequence[Bound]) -> Dict[str, File]:
                 lines.append("Metric={}".format(hop.metric))
             if hop.onlink:
                 lines.append("GatewayOnLink=yes")
-        name = "{}/05-vimguest-{}.network".format(NETWORKD, bare(nic.mac))
+        name = "{}/{}{}.network".format(NETWORKD, prefix, bare(nic.mac))
         files[name] = lines_file(lines, 0o644)
     return files
 
 
 def render_ifupdown(bound: Sequence[Bound]) -> Dict[str, File]:
-    """A snippet for /etc/network/interfaces.d; ifupdown knows a NIC by name only."""
-    gateways: Dict[int, int] = {}
+    """A snippet for /etc/network/interfaces.d; ifupdown identifies a NIC by name only."""
     lines: List[str] = []
-    for name, nic in bound:
+    for name, nic, metrics in with_metrics(bound):
         lines += ["", "auto " + name]
-        for at, stanza in enumerate(stanzas(name, nic, hops(nic, gateways))):
+        for at, stanza in enumerate(stanzas(name, nic, metrics)):
             if at == 0:
                 if nic.dns:
                     stanza.append("dns-nameservers " + " ".join(map(str, nic.dns)))
@@ -1329,14 +1804,17 @@ def render_ifupdown(bound: Sequence[Bound]) -> Dict[str, File]:
     return {IFUPDOWN: lines_file(lines[1:], 0o644)}
 
 
-def stanzas(name: str, nic: Nic, every: Sequence[Hop]) -> List[List[str]]:
-    """The iface stanzas of a NIC: one an address, and one for DHCP."""
+def stanzas(name: str, nic: Nic, metrics: Metrics) -> List[List[str]]:
+    """The iface stanzas of a NIC: one for each address, and one for DHCP."""
     found = []
     mtu = [] if nic.mtu is None else ["pre-up ip link set dev {} mtu {}".format(name, nic.mtu)]
     for version, family, dhcp in ((4, "inet", nic.dhcp4), (6, "inet6", nic.dhcp6)):
-        mine = [hop for hop in every if hop.via.version == version]
+        mine = [hop for hop in hops(nic, metrics) if hop.via.version == version]
         if dhcp:
-            found.append(["iface {} {} dhcp".format(name, family)] + mtu)
+            stanza = ["iface {} {} dhcp".format(name, family)] + mtu
+            if version == 4 and metrics.get(4) is not None:
+                stanza.append("metric {}".format(metrics[4]))
+            found.append(stanza)
             mtu = []
         for interface in of_version(nic, version):
             stanza = ["iface {} {} static".format(name, family), "address {}".format(interface)]
@@ -1353,7 +1831,7 @@ def stanzas(name: str, nic: Nic, every: Sequence[Hop]) -> List[List[str]]:
 
 
 def hop_options(name: str, hop: Hop) -> List[str]:
-    """A route in a stanza, as its own gateway where that can say it."""
+    """A route in a stanza, as its gateway where possible."""
     metric = [] if hop.metric is None else ["metric {}".format(hop.metric)]
     if hop.to is None and not hop.onlink:
         return ["gateway {}".format(hop.via)] + metric
@@ -1370,73 +1848,109 @@ RENDER: Dict[str, Callable[[Sequence[Bound]], Dict[str, File]]] = {
 }
 
 
+def render(root: Root, backend: str, bound: Sequence[Bound]) -> Dict[str, File]:
+    """The files of a back end, named and worded so that they win over the image's own."""
+    if backend == "netplan":
+        return render_netplan(bound, netplan_renderer(root))
+    if backend == "networkd":
+        first = min(NETWORKD_PREFIXES[0] + bare(one.nic.mac) for one in bound)
+        rivals = [name for name, _ in networkd_files(root) if name < first]
+        return render_networkd(bound, NETWORKD_PREFIXES[1 if rivals else 0])
+    return RENDER[backend](bound)
+
+
 # --- detection ----------------------------------------------------------------
+
+UNIT_FOLDERS = (
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+)
 
 
 def find_backend(root: Root) -> str:
     """The back end that this machine uses.
 
     Raises:
-        NotSupportedError: It is one that cannot be written yet.
-        RefusedError: None was found.
+        NotSupportedError: The machine uses a service without a back end.
+        RefusedError: No network service was found.
     """
-    # netplan's files may outlive it; nobody reads them then.
-    there = not root.live or shutil.which("netplan", path=search_path())
+    # netplan's files may outlive the package; without it they have no effect.
+    there = not root.live or find_program("netplan")
     if there and any(name != NETPLAN for name in root.listed("/etc/netplan/*.yaml")):
         return "netplan"
     if root.live:
-        for backend, unit in (
-            ("networkmanager", "NetworkManager"),
-            ("networkd", "systemd-networkd"),
-            ("ifupdown", "networking"),
-        ):
+        for backend, unit in SERVICES:
             if is_active(unit):
                 return backend
-    if is_enabled(root, "NetworkManager"):
-        return "networkmanager"
-    if is_enabled(root, "systemd-networkd"):
-        return "networkd"
-    if is_enabled(root, "networking") and root.exists(INTERFACES):
-        return "ifupdown"
-    # Nothing is switched on (an image half built, another init): what is there.
+    for backend, unit in SERVICES:
+        if is_enabled(root, unit) and (backend != "ifupdown" or root.exists(INTERFACES)):
+            return backend
+    # No service is enabled (an unfinished image, another init): look for files.
     for backend, evidence in (
         ("netplan", "/etc/netplan"),
         ("networkmanager", KEYFILES),
         ("ifupdown", INTERFACES),
     ):
-        if root.exists(evidence):
+        masked = any(is_masked(root, unit) for known, unit in SERVICES if known == backend)
+        if root.exists(evidence) and not masked:
             return backend
     if root.listed("/etc/sysconfig/network-scripts/ifcfg-*"):
-        raise NotSupportedError("ifcfg files are not supported yet: install NetworkManager")
+        raise NotSupportedError("ifcfg files are not supported: install NetworkManager")
     if root.exists(NETWORKD):
         return "networkd"
     raise RefusedError("no network service found; name one with --backend")
 
 
+SERVICES = (
+    ("networkmanager", "NetworkManager"),
+    ("networkd", "systemd-networkd"),
+    ("ifupdown", "networking"),
+)
+
+
 def is_enabled(root: Root, unit: str) -> bool:
-    """Whether that unit will be started at boot."""
-    places = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
-    wants = "multi-user.target.wants"
-    return any(root.exists("{}/{}/{}.service".format(at, wants, unit)) for at in places)
+    """Whether systemd will start that unit at boot: wanted, installed and not masked."""
+    service = unit + ".service"
+    wanted = any(
+        root.exists("{}/multi-user.target.wants/{}".format(folder, service))
+        or root.exists("{}/network-online.target.wants/{}".format(folder, service))
+        for folder in UNIT_FOLDERS
+    )
+    return wanted and not is_masked(root, unit)
+
+
+def is_masked(root: Root, unit: str) -> bool:
+    """Whether the first unit file of that name is empty or a link to /dev/null."""
+    for folder in UNIT_FOLDERS:
+        name = "{}/{}.service".format(folder, unit)
+        status = root.status(name)
+        if status is not None:
+            return root.target(name) == "/dev/null" or (
+                stat.S_ISREG(status.st_mode) and status.st_size == 0
+            )
+    return False
 
 
 def is_active(unit: str) -> bool:
-    """Whether systemd has that unit running."""
+    """Whether systemd runs that unit."""
     try:
         ran = run_command(["systemctl", "is-active", unit], 10, 65536)
-        # In a chroot it does nothing and ends with 0: only the word tells.
+        # In a chroot it does nothing and ends with 0: only the word counts.
         return ran.out.strip() == b"active"
     except CommandError:
         return False
 
 
 def cloud_init_reason(root: Root) -> Optional[str]:
-    """Why cloud-init owns the network here, None where it does not.
+    """The reason why cloud-init owns the network, None where it does not.
 
-    It does where it is installed, on, and not told to leave the network alone;
-    and where it was taken out, but a file of its making still configures the
-    network. What the host offers to it (``guestinfo.metadata``) says nothing
-    about who is here to read it.
+    It does where it is installed, enabled, and not configured to leave the
+    network alone; and where it was removed, but one of its files still
+    configures the network. The host's ``guestinfo.metadata`` does not matter:
+    without cloud-init nobody reads it.
     """
     settings = ["/etc/cloud/cloud.cfg"] + root.listed("/etc/cloud/cloud.cfg.d/*.cfg")
     if any(disables_network(root.text(name)) for name in settings):
@@ -1463,14 +1977,52 @@ def cloud_init_reason(root: Root) -> Optional[str]:
 
 
 def disables_network(text: str) -> bool:
-    """Whether a file of cloud-init's settings says ``network: {config: disabled}``."""
+    """Whether a settings file of cloud-init has ``network: {config: disabled}``."""
     lines = [line.split(" #")[0] for line in text.splitlines() if not line.startswith("#")]
     pattern = r"^network:\s*\{?\s*['\"]?config['\"]?:\s*['\"]?disabled"
     return re.search(pattern, "\n".join(lines), re.MULTILINE) is not None
 
 
+# --- competing files ----------------------------------------------------------
+# Each network service has its own rule about which file wins.
+
+
+def netplan_renderer(root: Root) -> str:
+    """The service that netplan's files are for; the last file that names one counts."""
+    found = "networkd"
+    names = {
+        os.path.basename(name): name
+        for folder in ("/usr/lib/netplan", "/etc/netplan", "/run/netplan")
+        for name in root.listed(folder + "/*.yaml")
+    }
+    for _, name in sorted(names.items()):
+        lines = [line.partition("#")[0] for line in root.text(name).splitlines()]
+        # Four blanks at most: a deeper one is of a single definition.
+        pattern = r"^(?: {1,4}|network:\s*\{.*?)[\"']?renderer[\"']?:\s*[\"']?(\w+)"
+        for word in re.findall(pattern, "\n".join(lines), re.MULTILINE):
+            found = word
+    return found
+
+
+def networkd_files(root: Root) -> List[Tuple[str, str]]:
+    """Other people's .network files, base name and path, in the order of networkd.
+
+    One in /etc hides one of the same name in /run or /usr/lib; a link to
+    /dev/null masks it.
+    """
+    found: Dict[str, str] = {}
+    for folder in ("/usr/lib/systemd/network", "/run/systemd/network", NETWORKD):
+        for name in root.listed(folder + "/*.network"):
+            found[os.path.basename(name)] = name
+    return [
+        (base, name)
+        for base, name in sorted(found.items())
+        if not is_owned(name) and root.target(name) != "/dev/null"
+    ]
+
+
 def sourced(text: str) -> List[str]:
-    """The glob patterns of the files that a file of ifupdown takes in."""
+    """The glob patterns of the files that a file of ifupdown includes."""
     found = []
     for words in (line.split() for line in text.splitlines()):
         # A relative one starts at the folder of the file that names it.
@@ -1483,13 +2035,23 @@ def sourced(text: str) -> List[str]:
 
 
 def is_match(name: str, pattern: str) -> bool:
-    """Whether a glob pattern takes in a file of that name: ``*`` stops at a slash."""
+    """Whether a glob pattern matches a file name: ``*`` stops at a slash."""
     names, patterns = name.split("/"), pattern.split("/")
     return len(names) == len(patterns) and all(map(fnmatch.fnmatchcase, names, patterns))
 
 
+def ifupdown_rivals(root: Root) -> Iterator[Tuple[str, str]]:
+    """The other files of ifupdown that configure NICs: path and name of the NIC."""
+    patterns = sourced(root.text(INTERFACES))
+    others = {other for pattern in patterns for other in root.listed(pattern)}
+    for name in [INTERFACES] + sorted(others - {IFUPDOWN}):
+        for words in (line.split() for line in root.text(name).splitlines()):
+            if words[:1] == ["iface"] and "manual" not in words[3:4]:
+                yield name, "".join(words[1:2])
+
+
 def check_ifupdown(root: Root, bound: Sequence[Bound], notes: List[str]) -> None:
-    """Refuse where ifupdown would not read our snippet, or read others for the same NIC."""
+    """Refuse where ifupdown would not read our snippet, or would add others to it."""
     patterns = sourced(root.text(INTERFACES))
     if not any(is_match(IFUPDOWN, pattern) for pattern in patterns):
         what = "{} does not source {}; add the line: source {}/*".format(
@@ -1498,45 +2060,440 @@ def check_ifupdown(root: Root, bound: Sequence[Bound], notes: List[str]) -> None
         if root.live:
             raise RefusedError(what)
         notes.append(what)
-    others = {other for pattern in patterns for other in root.listed(pattern)}
-    for name in [INTERFACES] + sorted(others - {IFUPDOWN}):
+    for name, nic in ifupdown_rivals(root):
+        if any(nic == one.name for one in bound):
+            raise RefusedError("{} already configures {}; remove it there".format(name, nic))
+
+
+def resolver_note(root: Root, backend: str, bound: Sequence[Bound]) -> Optional[str]:
+    """A warning where the back end hands name servers to a program that is missing."""
+    servers = sorted({str(server) for one in bound for server in one.nic.dns})
+    if not servers:
+        return None
+    if backend == "ifupdown":
+        programs, package = ("/sbin/resolvconf", "/usr/sbin/resolvconf"), "resolvconf"
+    elif backend == "networkd" or (backend == "netplan" and netplan_renderer(root) == "networkd"):
+        programs = ("/usr/lib/systemd/systemd-resolved", "/lib/systemd/systemd-resolved")
+        package = "systemd-resolved"
+    else:
+        return None
+    if any(root.exists(name) for name in programs) and not (
+        package == "systemd-resolved" and is_masked(root, package)
+    ):
+        return None
+    return "name servers {} need the package {}, which is missing: {} stays as it is".format(
+        ", ".join(servers), package, RESOLV
+    )
+
+
+def winner(root: Root, backend: Optional[str], name: str, nic: Nic) -> Optional[str]:
+    """The file that a service applied to a NIC instead of ours, None if it applied ours.
+
+    networkd and NetworkManager name it in /run; ifupdown leaves no such trace.
+    """
+    index = first_line(root, "{}/{}/ifindex".format(SYSFS, name))
+    applied = networkd_applied(root, index)
+    if applied is not None and backend in ("networkd", "netplan"):
+        ours = "{}/10-netplan-{}.network".format("/run/systemd/network", netplan_id(nic))
+        if applied == ours or is_owned(applied):
+            return None
+        source = netplan_source(root, applied)
+        return applied if source is None else "{} ({})".format(source, applied)
+    if backend in ("networkmanager", "netplan"):
+        lines = root.text("/run/NetworkManager/devices/" + index).splitlines()
+        key = "".join(line[16:] for line in lines if line.startswith("connection-uuid="))
+        labels = [connection_label(nic)]
+        if key and key not in [connection_uuid(label) for label in labels]:
+            return connection_file(root, key, nic)
+        if "managed=false" in lines:
+            return next((path for path, one in ifupdown_rivals(root) if one == name), None)
+    if backend == "ifupdown":
+        return next((path for path, one in ifupdown_rivals(root) if one == name), None)
+    return None
+
+
+def networkd_applied(root: Root, index: str) -> Optional[str]:
+    """The file that networkd applied to the NIC of that index."""
+    for line in root.text("/run/systemd/netif/links/" + index).splitlines():
+        if line.startswith("NETWORK_FILE="):
+            return line.partition("=")[2]
+    return None
+
+
+def netplan_source(root: Root, applied: str) -> Optional[str]:
+    """The YAML file that defines what netplan generated a file from."""
+    found = re.match(r"/run/systemd/network/10-netplan-(.+)\.network", applied)
+    if not found:
+        return None
+    pattern = r"^\s*[\"']?{}[\"']?\s*:".format(re.escape(found.group(1)))
+    for name in root.listed("/etc/netplan/*.yaml"):
+        if re.search(pattern, root.text(name), re.MULTILINE):
+            return name
+    return None
+
+
+def connection_file(root: Root, key: str, nic: Nic) -> Optional[str]:
+    """The keyfile of that UUID; None where it is netplan's of our definition."""
+    for folder in (KEYFILES, "/run/NetworkManager/system-connections"):
+        for name in root.listed(folder + "/*"):
+            if "uuid=" + key in root.text(name).splitlines():
+                return None if netplan_id(nic) in name else name
+    return "NetworkManager's connection {}".format(shown(key))
+
+
+# --- the kernel ---------------------------------------------------------------
+
+NETLINK_REQUEST = 0x301  # NLM_F_REQUEST | NLM_F_DUMP
+RTM_NEWADDR, RTM_GETADDR, RTM_NEWROUTE, RTM_GETROUTE = 20, 22, 24, 26
+# IFA_F_DADFAILED and IFA_F_TENTATIVE: the address is not usable (yet).
+UNUSABLE = 0x08 | 0x40
+MAIN_TABLE = 254
+
+
+class KernelAddress(NamedTuple):
+    """An address of the NIC of that index, and whether it is usable."""
+
+    link: int
+    interface: Interface
+    usable: bool
+    is_global: bool
+
+
+class KernelRoute(NamedTuple):
+    """A unicast route of the main table."""
+
+    to: Network
+    via: Optional[Address]
+    link: int
+    metric: int
+
+
+class Kernel(NamedTuple):
+    """Addresses and routes of the running kernel."""
+
+    addresses: List[KernelAddress]
+    routes: List[KernelRoute]
+
+
+def read_kernel() -> Kernel:
+    """Ask the kernel by rtnetlink(7); no command has to be installed.
+
+    Raises:
+        OSError: The kernel refused, or did not answer within five seconds.
+    """
+    addresses = [kernel_address(body) for kind, body in dump(RTM_GETADDR) if kind == RTM_NEWADDR]
+    routes = [
+        route
+        for kind, body in dump(RTM_GETROUTE)
+        if kind == RTM_NEWROUTE
+        for route in kernel_routes(body)
+    ]
+    return Kernel([one for one in addresses if one is not None], routes)
+
+
+def dump(request: int) -> List[Tuple[int, bytes]]:
+    """The messages of one dump: type and body of each."""
+    found: List[Tuple[int, bytes]] = []
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as netlink:
+        netlink.settimeout(5)
+        body = bytes(12)
+        netlink.send(struct.pack("=LHHLL", 16 + len(body), request, NETLINK_REQUEST, 1, 0) + body)
+        while True:
+            data = netlink.recv(1 << 18)
+            while len(data) >= 16:
+                length, kind, _, _, _ = struct.unpack_from("=LHHLL", data)
+                if kind == 3:  # NLMSG_DONE
+                    return found
+                if kind == 2:  # NLMSG_ERROR
+                    code = -struct.unpack_from("=i", data, 16)[0]
+                    raise OSError(code, "rtnetlink: {}".format(os.strerror(code)))
+                found.append((kind, data[16:length]))
+                data = data[(length + 3) & ~3 :]
+
+
+def attributes(data: bytes) -> Dict[int, bytes]:
+    """The attributes behind the head of a message."""
+    found = {}
+    while len(data) >= 4:
+        length, kind = struct.unpack_from("=HH", data)
+        if length < 4:
+            break
+        found[kind & 0x3FFF] = data[4:length]
+        data = data[(length + 3) & ~3 :]
+    return found
+
+
+def kernel_address(body: bytes) -> Optional[KernelAddress]:
+    """One RTM_NEWADDR message."""
+    family, prefix, flags, scope, index = struct.unpack_from("=BBBBL", body)
+    found = attributes(body[8:])
+    # IFA_LOCAL is the own one where IFA_ADDRESS is the far end's.
+    raw = found.get(2, found.get(1))
+    if family not in (socket.AF_INET, socket.AF_INET6) or raw is None:
+        return None
+    if 8 in found:  # IFA_FLAGS
+        flags = struct.unpack_from("=L", found[8])[0]
+    interface = ipaddress.ip_interface("{}/{}".format(ipaddress.ip_address(raw), prefix))
+    return KernelAddress(index, interface, not flags & UNUSABLE, scope == 0)
+
+
+def kernel_routes(body: bytes) -> List[KernelRoute]:
+    """One RTM_NEWROUTE message: a route for each of its next hops."""
+    family, length, _, _, table, _, _, kind, flags = struct.unpack_from("=BBBBBBBBL", body)
+    found = attributes(body[12:])
+    if 15 in found:  # RTA_TABLE
+        table = struct.unpack_from("=L", found[15])[0]
+    # Unicast (1) only, without the cache of exceptions (RTM_F_CLONED).
+    if family not in (socket.AF_INET, socket.AF_INET6) or table != MAIN_TABLE or kind != 1:
+        return []
+    if flags & 0x200:
+        return []
+    empty = bytes(4 if family == socket.AF_INET else 16)
+    to = ipaddress.ip_network("{}/{}".format(ipaddress.ip_address(found.get(1, empty)), length))
+    metric = struct.unpack_from("=L", found[6])[0] if 6 in found else 0
+    nexthops = [(struct.unpack_from("=L", found[4])[0], found.get(5))] if 4 in found else []
+    several = found.get(9, b"")  # RTA_MULTIPATH
+    while len(several) >= 8:
+        size, _, _, index = struct.unpack_from("=HBBL", several)
+        nexthops.append((index, attributes(several[8:size]).get(5)))
+        several = several[max(8, (size + 3) & ~3) :]
+    return [
+        KernelRoute(to, None if via is None else ipaddress.ip_address(via), index, metric)
+        for index, via in nexthops
+    ]
+
+
+class Problem(NamedTuple):
+    """A difference between the record and the machine, and the file that won, if known."""
+
+    mac: Optional[str]
+    what: str
+    wanted: str
+    found: str
+    file: Optional[str]
+
+    def __str__(self) -> str:
+        text = "{}: {} is {}, not {}".format(
+            self.mac, self.what, self.found or "missing", self.wanted
+        )
+        return text if self.file is None else "{}; {} won".format(text, self.file)
+
+
+def compare(root: Root, bound: Sequence[Bound], kernel: Kernel) -> List[Problem]:
+    """The differences between the record and the machine; no file is named yet."""
+    found: List[Problem] = []
+    indexes = {}
+    for name, nic in bound:
+        entry = "{}/{}".format(SYSFS, name)
+        index = first_line(root, entry + "/ifindex")
+        if not index.isdigit():
+            found.append(Problem(nic.mac, "NIC", name, "", None))
+            continue
+        indexes[nic.mac] = int(index)
+        missing = compare_nic(nic, int(index), kernel)
+        mtu = first_line(root, entry + "/mtu")
+        if nic.mtu is not None and mtu != str(nic.mtu):
+            missing.append(Problem(nic.mac, "MTU", str(nic.mtu), mtu, None))
+        if first_line(root, entry + "/carrier") == "0":
+            missing = [one._replace(found="without carrier") for one in missing]
+        found += missing
+    nics = [one.nic for one in bound]
+    return found + compare_defaults(nics, indexes, kernel) + compare_resolver(root, nics)
+
+
+def compare_nic(nic: Nic, index: int, kernel: Kernel) -> List[Problem]:
+    """The addresses and routes of one NIC."""
+    found = []
+    own = [one for one in kernel.addresses if one.link == index]
+    ready = [one.interface for one in own if one.usable]
+    for interface in nic.addresses:
+        if interface not in ready:
+            others = ", ".join(str(one) for one in ready if one.version == interface.version)
+            found.append(Problem(nic.mac, "address", str(interface), others, None))
+    for version, on in ((4, nic.dhcp4), (6, nic.dhcp6)):
+        leased = [
+            one
+            for one in own
+            if one.usable
+            and one.is_global
+            and one.interface.version == version
+            and one.interface not in nic.addresses
+        ]
+        if on and not leased:
+            found.append(Problem(nic.mac, "IPv{} address".format(version), "from DHCP", "", None))
+    for hop in hops(nic, {}):
+        default = ipaddress.ip_network("0.0.0.0/0" if hop.via.version == 4 else "::/0")
+        to = default if hop.to is None else hop.to
+        vias = [one.via for one in kernel.routes if one.to == to and one.link == index]
+        if hop.via not in vias:
+            others = ", ".join(str(via) for via in vias if via is not None)
+            what = "default route" if hop.to is None else "route to {}".format(hop.to)
+            found.append(Problem(nic.mac, what, "through {}".format(hop.via), others, None))
+    return found
+
+
+def compare_defaults(
+    nics: Sequence[Nic], indexes: Dict[Optional[str], int], kernel: Kernel
+) -> List[Problem]:
+    """Whether the best default route is the one of the first NIC that has a gateway."""
+    found = []
+    for version, everywhere in ((4, "0.0.0.0/0"), (6, "::/0")):
+        sources = [nic for nic in nics if default_metrics([nic])[0].keys() & {version}]
+        if not sources:
+            continue
+        gateway = sources[0].gateway4 if version == 4 else sources[0].gateway6
+        routes = [one for one in kernel.routes if one.to == ipaddress.ip_network(everywhere)]
+        mine = [(gateway, indexes.get(sources[0].mac))]
+        if gateway is None or (mine[0] not in [(one.via, one.link) for one in routes]):
+            # DHCP decides, or compare_nic has found it missing.
+            continue
+        best = min(one.metric for one in routes)
+        others = [one for one in routes if one.metric == best and (one.via, one.link) not in mine]
+        if others:
+            what = "through {}".format(", ".join(str(one.via) for one in others))
+            found.append(
+                Problem(
+                    sources[0].mac, "best default route", "through {}".format(gateway), what, None
+                )
+            )
+    return found
+
+
+def compare_resolver(root: Root, nics: Sequence[Nic]) -> List[Problem]:
+    """Whether the resolver has the name servers and search domains."""
+    servers, domains = resolver(root)
+    found = []
+    wanted = [server for nic in nics for server in nic.dns]
+    # Some services write three servers at most, since glibc uses no more.
+    limit = wanted[:3] if len(servers) >= 3 else wanted
+    for server in limit:
+        if server not in servers:
+            macs = [nic.mac for nic in nics if server in nic.dns]
+            others = ", ".join(map(str, servers))
+            found.append(Problem(macs[0], "name server", str(server), others, RESOLV))
+    for nic in nics:
+        for domain in nic.search:
+            if domain.lower() not in domains:
+                others = ", ".join(domains)
+                found.append(Problem(nic.mac, "search domain", domain, others, RESOLV))
+    return found
+
+
+def resolver(root: Root) -> Tuple[List[Address], List[str]]:
+    """The name servers and search domains in use, through a local stub if there is one."""
+    servers: List[Address] = []
+    domains: List[str] = []
+    for name in (RESOLV, "/run/systemd/resolve/resolv.conf", "/run/NetworkManager/resolv.conf"):
         for words in (line.split() for line in root.text(name).splitlines()):
-            if words[:1] != ["iface"] or "manual" in words[3:4]:
-                continue
-            found = "".join(words[1:2])
-            if any(found == one.name for one in bound):
-                raise RefusedError("{} already configures {}; remove it there".format(name, found))
+            if words[:1] == ["nameserver"]:
+                with contextlib.suppress(ValueError):
+                    servers.append(ipaddress.ip_address(words[1].partition("%")[0]))
+            elif words[:1] in (["search"], ["domain"]):
+                domains += [word.rstrip(".").lower() for word in words[1:]]
+        if any(not server.is_loopback for server in servers):
+            break
+    return [server for server in servers if not server.is_loopback], domains
 
 
 # --- the run ------------------------------------------------------------------
 
 
 class Change(NamedTuple):
-    """A file that is not as it shall be; None is no file."""
+    """A file with its old and its new content; None means no file."""
 
     name: str
     old: Optional[File]
     new: Optional[File]
 
 
-def plan(root: Root, wanted: Dict[str, File], hostname: Optional[str]) -> List[Change]:
-    """What has to change so that our files are those and no others.
+def owned_files(root: Root) -> List[str]:
+    """The network files of ours that exist."""
+    patterns = [NETPLAN, KEYFILES + "/vimguest-*", IFUPDOWN]
+    patterns += ["{}/{}*".format(NETWORKD, prefix) for prefix in NETWORKD_PREFIXES]
+    return [name for pattern in patterns for name in root.listed(pattern) if is_owned(name)]
 
-    Without a wanted file the network is left as it is.
+
+def plan(
+    root: Root,
+    wanted: Dict[str, File],
+    config: Config,
+    stale: Optional[State],
+    notes: List[str],
+) -> List[Change]:
+    """The changes after which the files are as the record has them.
+
+    Without a wanted file the network is left as it is. ``stale`` is the state
+    of another machine, whose files go first.
     """
     goal: Dict[str, Optional[File]] = {}
+    hostname = config.hostname
+    if stale is not None:
+        goal.update(leftovers(root, stale, notes))
     if wanted:
-        for pattern in (NETPLAN, KEYFILES + "/vimguest-*", NETWORKD + "/05-vimguest-*", IFUPDOWN):
-            goal.update((name, None) for name in root.listed(pattern) if is_owned(name))
+        goal.update((name, None) for name in owned_files(root))
     goal.update(wanted)
     if hostname is not None:
         goal[HOSTNAME] = File(hostname.encode("ascii") + b"\n", 0o644)
+    if hostname is not None or stale is not None:
+        with noted(notes):
+            goal[HOSTS] = hosts_file(root, hostname)
+    if config.ntp:
+        goal.update(time_file(root, config.ntp, notes))
     found = [Change(name, root.load(name), file) for name, file in sorted(goal.items())]
     return [change for change in found if change.old != change.new]
 
 
+def leftovers(root: Root, state: State, notes: List[str]) -> Dict[str, Optional[File]]:
+    """The files as they would be, had the machine of that state never been configured."""
+    goal: Dict[str, Optional[File]] = dict.fromkeys(owned_files(root))
+    goal.update((name, None) for name in TIME_FILES if is_ours(root, name))
+    goal.update((name, file) for name, file in (state.origin or {}).items() if name == HOSTNAME)
+    with noted(notes):
+        goal[HOSTS] = hosts_file(root, None)
+    return goal
+
+
+@contextlib.contextmanager
+def noted(notes: List[str]) -> Iterator[None]:
+    """Turn a refusal into a note: a file in the way must not cost the network."""
+    try:
+        yield
+    except RefusedError as exc:
+        notes.append(str(exc))
+
+
+def is_ours(root: Root, name: str) -> bool:
+    """Whether a file begins with our mark."""
+    return root.text(name).startswith(MARK)
+
+
+def hosts_file(root: Root, hostname: Optional[str]) -> Optional[File]:
+    """/etc/hosts with one line of ours for the host name, without it for None."""
+    old = root.load(HOSTS)
+    lines = [] if old is None else old.data.decode("latin-1").splitlines()
+    if hostname is None and not any(line.endswith(LINE_MARK) for line in lines):
+        return old
+    lines = [line for line in lines if not line.endswith(LINE_MARK)]
+    if hostname is not None:
+        lines = lines or ["127.0.0.1\tlocalhost", "::1\tlocalhost ip6-localhost ip6-loopback"]
+        names = [hostname] + [hostname.partition(".")[0]] * ("." in hostname)
+        lines.append("127.0.1.1\t{}\t{}".format(" ".join(names), LINE_MARK))
+    return File(("\n".join(lines) + "\n").encode("latin-1"), 0o644 if old is None else old.mode)
+
+
+def time_file(root: Root, servers: Sequence[str], notes: List[str]) -> Dict[str, Optional[File]]:
+    """The time servers for chrony or systemd-timesyncd, the one that is installed."""
+    if root.exists("/etc/chrony/sources.d"):
+        lines = ["server {} iburst".format(server) for server in servers]
+        return {CHRONY: lines_file(lines, 0o644)}
+    if any(root.exists(folder + "/systemd-timesyncd.service") for folder in UNIT_FOLDERS):
+        return {TIMESYNCD: lines_file(["[Time]", "NTP=" + " ".join(servers)], 0o644)}
+    notes.append("time servers ignored: neither chrony nor systemd-timesyncd is installed")
+    return {}
+
+
 def again(changes: Sequence[Change], wanted: Dict[str, File]) -> List[Change]:
-    """Those changes, and each file that a run which was killed may have written, not applied."""
+    """Those changes, and each file that a killed run may have written without applying it."""
     names = [change.name for change in changes]
     rest = [Change(name, file, file) for name, file in wanted.items() if name not in names]
     return sorted(list(changes) + rest, key=lambda change: change.name)
@@ -1550,18 +2507,17 @@ def invert(changes: Sequence[Change]) -> List[Change]:
 def commands(
     root: Root, changes: Sequence[Change], undo: bool = False
 ) -> Tuple[List[List[str]], List[List[str]]]:
-    """What to run on this machine before and after the changes.
+    """The commands to run on this machine before and after the changes.
 
-    A service that does not run yet will read the files when it starts, so it
-    gets no command: at boot that is the rule. netplan's files are read by a
-    generator that has run already.
+    A service that does not run yet reads the files when it starts, so it gets
+    no command: the rule at boot. netplan's files are read by a generator that
+    has run already.
     """
     before: List[List[str]] = []
     after: List[List[str]] = []
     changed = {change.name: change for change in changes}
-    # Our file may outlive netplan, and is taken away then: nobody has to be told.
-    there = shutil.which("netplan", path=search_path())
-    if NETPLAN in changed and (changed[NETPLAN].new is not None or there):
+    # Our file may outlive netplan; its removal then needs no command.
+    if NETPLAN in changed and (changed[NETPLAN].new is not None or find_program("netplan")):
         after.append(["netplan", "generate"])
         if is_active("systemd-networkd") or is_active("NetworkManager"):
             after.append(["netplan", "apply"])
@@ -1571,7 +2527,7 @@ def commands(
         for change in keyfiles:
             if change.new is not None:
                 label = os.path.basename(change.name)[: -len(".nmconnection")]
-                key = str(uuid.uuid5(uuid.NAMESPACE_DNS, label))
+                key = connection_uuid(label)
                 after.append(["nmcli", "--wait", "60", "connection", "up", "uuid", key])
     networks = [change.name for change in changes if change.name.startswith(NETWORKD)]
     if networks and is_active("systemd-networkd") and not can_reload():
@@ -1582,19 +2538,36 @@ def commands(
             if any(bare(mac) in name for name in networks):
                 after += [["networkctl", "reconfigure", name] for name in names]
     if IFUPDOWN in changed:
-        up = [line.split("=")[0] for line in root.text("/run/network/ifstate").split()]
-        old, new = changed[IFUPDOWN].old, changed[IFUPDOWN].new
-        names = autos(old) + [name for name in autos(new) if name not in autos(old)]
-        # One that came up by half counts as down, and would stay as it is.
-        down = [name for name in names if name in up or (undo and up)]
-        before += [["ifdown", "--force", name] for name in down]
-        # Where not even lo is up, the service has yet to start.
-        after += [["ifup", name] for name in autos(new) if up]
+        more = ifupdown_commands(root, changed[IFUPDOWN], undo)
+        before, after = more[0], after + more[1]
+    if TIMESYNCD in changed and is_active("systemd-timesyncd"):
+        after.append(["systemctl", "restart", "systemd-timesyncd"])
+    if CHRONY in changed and (is_active("chrony") or is_active("chronyd")):
+        after.append(["chronyc", "reload", "sources"])
     return before, after
 
 
+def ifupdown_commands(
+    root: Root, change: Change, undo: bool
+) -> Tuple[List[List[str]], List[List[str]]]:
+    """The commands of ifupdown and ifupdown2."""
+    old, new = autos(change.old), autos(change.new)
+    if find_program("ifreload"):
+        # ifupdown2: ifup changes a running NIC, and ifstate is not a text file.
+        if not is_active("networking"):
+            return [], []
+        gone = [["ifdown", name] for name in old if name not in new]
+        return gone, [["ifup", name] for name in new]
+    up = [line.split("=")[0] for line in root.text("/run/network/ifstate").split()]
+    names = old + [name for name in new if name not in old]
+    # A NIC that came up by half counts as down, and would stay so.
+    down = [name for name in names if name in up or (undo and up)]
+    # Where not even lo is up, the service has yet to start.
+    return [["ifdown", "--force", name] for name in down], [["ifup", name] for name in new if up]
+
+
 def can_reload() -> bool:
-    """Whether networkctl knows ``reload`` and ``reconfigure``: it does since systemd 244."""
+    """Whether networkctl has ``reload`` and ``reconfigure``: since systemd 244."""
     try:
         ran = run_command(["networkctl", "--version"], 10, 65536)
     except CommandError:
@@ -1610,12 +2583,92 @@ def autos(file: Optional[File]) -> List[str]:
 
 
 def manager_runs() -> bool:
-    """Whether NetworkManager is there to be told."""
+    """Whether NetworkManager runs and accepts commands."""
     try:
         ran = run_command(["nmcli", "--terse", "--fields", "RUNNING", "general"], 10, 65536)
     except CommandError:
         return False
     return ran.code == 0 and ran.out.strip() == b"running"
+
+
+def service_runs(root: Root, backend: Optional[str]) -> bool:
+    """Whether the network service runs, so that the kernel can be compared."""
+    if backend == "networkd":
+        return is_active("systemd-networkd")
+    if backend == "networkmanager":
+        return manager_runs()
+    if backend == "netplan":
+        return is_active("systemd-networkd") or manager_runs()
+    return bool(root.text("/run/network/ifstate").strip()) or is_active("networking")
+
+
+class Account(NamedTuple):
+    """A user of the guest, from /etc/passwd."""
+
+    name: str
+    owner: Tuple[int, int]
+    home: str
+
+
+def find_account(root: Root, user: str) -> Account:
+    """A user of the guest.
+
+    Raises:
+        RefusedError: The guest has no such user, or one without a home.
+    """
+    for line in root.text("/etc/passwd").splitlines():
+        fields = line.split(":")
+        if fields[0] == user and len(fields) == 7 and fields[5].startswith("/"):
+            return Account(user, (int(fields[2]), int(fields[3])), fields[5])
+    raise RefusedError("no user {} with a home in /etc/passwd".format(user))
+
+
+def with_keys(text: str, keys: Sequence[str]) -> str:
+    """authorized_keys with one block of ours that holds these keys, without it for none."""
+    kept: List[str] = []
+    ours = False
+    for line in text.splitlines():
+        ours = ours or line == KEYS_BEGIN
+        if not ours:
+            kept.append(line)
+        ours = ours and line != KEYS_END
+    block = [KEYS_BEGIN] + list(keys) + [KEYS_END] if keys else []
+    return "".join(line + "\n" for line in kept + block)
+
+
+def save_keys(root: Root, user: str, keys: Sequence[str], write: bool) -> bool:
+    """Put the keys into the user's authorized_keys; whether that changes it.
+
+    The user may have put symbolic links there to have root write elsewhere:
+    links are refused, and the file goes to the user.
+
+    Raises:
+        RefusedError: No such user, a link, or something other than a plain file.
+    """
+    account = find_account(root, user)
+    folder = account.home.rstrip("/") + "/.ssh"
+    name = folder + "/authorized_keys"
+    try:
+        with root.parent(name, links=False) as (handle, last):
+            old: Optional[File] = read_file(handle, last, MAX_FILE, cut=False)
+    except FileNotFoundError:
+        old = None
+    text = "" if old is None else old.data.decode("latin-1")
+    new = with_keys(text, keys)
+    if new == text or (old is None and not keys):
+        return False
+    if not write:
+        return True
+    with root.parent(folder, links=False) as (handle, last):
+        try:
+            os.mkdir(last, 0o700, dir_fd=handle)
+            os.chown(last, account.owner[0], account.owner[1], dir_fd=handle, follow_symlinks=False)
+        except FileExistsError:
+            pass
+    with root.parent(name, links=False) as (handle, last):
+        mode = 0o600 if old is None else old.mode
+        replace_file(handle, last, File(new.encode("latin-1"), mode), account.owner)
+    return True
 
 
 class Run:
@@ -1624,7 +2677,11 @@ class Run:
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
         self.root = Root(args.root)
-        self.writes = not (args.dry_run or args.check)
+        self.writes = not (args.dry_run or args.check or args.verify)
+        #: The host, once it was asked for a record; it gets the result.
+        self.host: Optional[Host] = None
+        #: The NICs whose settings are compared with the kernel.
+        self.bound: List[Bound] = []
         #: The document that --json prints.
         self.report: Dict[str, Any] = {
             "status": "nothing",
@@ -1635,36 +2692,55 @@ class Run:
             "nics": [],
             "files": [],
             "commands": [],
+            "verified": None,
+            "problems": [],
             "notes": [],
             "error": None,
         }
 
+    @property
+    def notes(self) -> List[str]:
+        """The remarks of the report."""
+        found: List[str] = self.report["notes"]
+        return found
+
     def go(self) -> int:
-        """Do what was asked; returns the exit code."""
+        """Do the action of the command line; returns the exit code."""
         if sys.platform.startswith("win"):
-            raise NotSupportedError("Windows is not supported yet")
-        act = self.roll_back if self.args.rollback else self.configure
+            raise NotSupportedError("Windows is not supported: cloudbase-init reads the host there")
+        if self.args.verify:
+            act = self.verify_last
+        elif self.args.clean:
+            act = self.clean
+        else:
+            act = self.roll_back if self.args.rollback else self.configure
         if not self.writes:
             return act()
         with locked(self.root):
             self.root.sweep()
             return act()
 
-    def note(self, text: str) -> None:
-        """Say something that is no error."""
-        self.report["notes"].append(text)
-
     def configure(self) -> int:
-        """Read the record and make the files say what it says."""
+        """Read the record, write its files, and compare the kernel with it."""
         reason = cloud_init_reason(self.root)
         if reason:
             self.report["status"] = "stood-aside"
-            self.note(reason + ": the network is its business")
+            self.notes.append(reason + ": cloud-init configures the network, vimguest does not")
             return 0
-        config = self.read()
-        if config is None:
-            return 0
+        if self.root.exists("/usr/bin/cloud-init"):
+            self.notes.append(
+                "cloud-init is installed, but disabled or configured to leave the network alone:"
+                " vimguest configures it"
+            )
         state = self.load_state()
+        owner, stale = self.identify(state)
+        config = self.read()
+        if config is None and stale is None:
+            return 0
+        config = config or Config(None, ())
+        if stale is not None:
+            self.notes.append("the files of another machine (a captured image) are removed first")
+            state = State((), {})
         bound = self.bind(config, state)
         self.report["hostname"] = config.hostname
         wanted: Dict[str, File] = {}
@@ -1672,32 +2748,70 @@ class Run:
             backend = self.args.backend or find_backend(self.root)
             self.report["backend"] = backend
             if backend == "ifupdown":
-                check_ifupdown(self.root, bound, self.report["notes"])
-            wanted = RENDER[backend](bound)
-        changes = plan(self.root, wanted, config.hostname)
+                check_ifupdown(self.root, bound, self.notes)
+            note = resolver_note(self.root, backend, bound)
+            if note and self.root.live:
+                self.notes.append(note)
+            wanted = render(self.root, backend, bound)
+        self.bound = bound
+        changes = plan(self.root, wanted, config, stale, self.notes)
         if state.pending and self.root.live:
             changes = again(changes, wanted)
-        after = state._replace(nics=tuple(one.nic for one in bound) or state.nics)
-        return self.finish(changes, state, after, "unchanged" if wanted else "nothing")
+        after = state._replace(
+            nics=tuple(one.nic for one in bound) or state.nics,
+            identity=owner,
+            backend=self.report["backend"] or state.backend,
+            users=tuple(sorted(set(state.users) | {user for user, _ in config.ssh_keys})),
+        )
+        code = self.finish(changes, state, after, "unchanged" if wanted else "nothing", stale)
+        code = max(code, self.grant(config, stale))
+        return self.verify() if code == 0 and self.writes and bound else code
+
+    def identify(self, state: State) -> Tuple[Identity, Optional[State]]:
+        """The identity of this machine, and the state if it is of another one.
+
+        Early in a boot some NICs may be missing: another identity has to last.
+        """
+        deadline = time.monotonic() + (NIC_WAIT if self.root.live and self.writes else 0)
+        while True:
+            owner = find_identity(self.root, find_nics(self.root))
+            if state.machine is None or not state.machine.is_other(owner):
+                return owner, None
+            if time.monotonic() >= deadline or state.machine.uuid != owner.uuid:
+                return owner, state
+            time.sleep(0.25)
+
+    #: The start of the record's SHA-256: it lets the host see which record was applied.
+    digest: Optional[str] = None
 
     def read(self) -> Optional[Config]:
-        """The host's record, None where it says nothing."""
-        tool = find_tool()
-        if tool is None:
-            self.note("none of {} is on PATH".format(", ".join(TOOLS)))
+        """The host's record, None where it has none."""
+        tools = find_tools()
+        if not tools:
+            self.notes.append("none of {} is on PATH".format(", ".join(TOOLS)))
             return None
-        record = read_record(Reader(tool))
+        host = Host(tools)
+        record = read_record(host, self.args.allow_guestinfo, self.notes)
+        self.host = host
         if record is None:
-            self.note("the host says nothing in machine.id or guestinfo.vimguest")
+            sources = "machine.id" + " or guestinfo.vimguest" * self.args.allow_guestinfo
+            self.notes.append("the host has no record in {}".format(sources))
             return None
         self.report["source"], text = record
+        self.digest = hashlib.sha256(text.strip(" \t\r\n\0").encode("utf-8")).hexdigest()[:16]
         self.report["form"], config = parse(text)
-        return config
+        if config.ssh_keys and self.report["source"] != "machine.id":
+            raise RefusedError(
+                "ssh_keys are accepted from machine.id only: no guest process sets it"
+            )
+        nics, notes = place_dns(config.nics)
+        self.notes.extend(list(config.notes) + notes)
+        return config._replace(nics=tuple(nics))
 
     def bind(self, config: Config, state: State) -> List[Bound]:
-        """The NICs to configure, waiting a little for those that are not there yet.
+        """The NICs to configure, waiting a little for those that are missing.
 
-        One that the record is silent about keeps what the last run gave it.
+        A NIC that the record leaves alone keeps the settings of the last run.
         """
         deadline = time.monotonic() + (NIC_WAIT if self.root.live and self.writes else 0)
         while True:
@@ -1708,83 +2822,138 @@ class Run:
             time.sleep(0.25)
         self.report["nics"] = rows
         for row in missing:
-            self.note("no NIC has the address {}; its record is skipped".format(row["mac"]))
+            self.notes.append("no NIC has the address {}; its record is skipped".format(row["mac"]))
         if all(one.nic.silent for one in bound):
             # Not even our own files are touched.
             return []
         last = {nic.mac: nic for nic in state.nics}
-        # In the record's order, as the last run had it: the default routes' metrics hang on that.
+        # In the record's order: it decides the metrics of the default routes.
         found = [
             one._replace(nic=last.get(one.nic.mac, one.nic)) if one.nic.silent else one
             for one in bound
         ]
+        kept = [one for one, new in zip(found, bound) if new.nic.silent and not one.nic.silent]
         found = [one for one in found if not one.nic.silent]
-        # What one NIC keeps, the record may give to another.
-        check_config(Config(None, tuple(one.nic for one in found)))
+        if kept:
+            # The record may give an address to another NIC that a kept one has.
+            check_config(Config(None, tuple(one.nic for one in found)))
         return found
 
     def load_state(self) -> State:
-        """What the last run left."""
+        """The state of the last run."""
         file = self.root.load(STATE)
-        return State((), {}, (), False) if file is None else State.unpack(file.data)
+        return State((), {}) if file is None else State.unpack(file.data)
 
     def roll_back(self) -> int:
-        """Bring back what the last run changed."""
+        """Restore the files as they were before the last run."""
         state = self.load_state()
         found = [
             Change(name, self.root.load(name), file)
             for name, file in sorted(state.previous.items())
         ]
         changes = [change for change in found if change.old != change.new]
-        after = State(state.previous_nics, {}, (), False)
-        code = self.finish(changes, state, after, "nothing", keep=False)
+        after = state._replace(
+            nics=state.previous_nics, previous={}, previous_nics=(), pending=False
+        )
+        code = self.finish(changes, state, after, "nothing", None, keep=False)
         if not changes:
-            self.note("there is nothing to roll back")
+            self.notes.append("there is nothing to roll back")
         elif self.writes:
             self.report["status"] = "rolled-back"
         return code
 
-    def finish(
-        self, changes: List[Change], state: State, after: State, same: str, keep: bool = True
-    ) -> int:
-        """Make the changes, or say what they would be; returns the exit code."""
-        self.report["files"] = [
+    def clean(self) -> int:
+        """Remove everything that was ever written, for the capture of an image.
+
+        No command is run: the running network stays as it is.
+        """
+        state = self.load_state()
+        goal = leftovers(self.root, state, self.notes)
+        found = [Change(name, self.root.load(name), file) for name, file in sorted(goal.items())]
+        changes = [change for change in found if change.old != change.new]
+        last = self.root.load(STATE)
+        if last is not None:
+            changes.append(Change(STATE, last, None))
+        self.list_files(changes)
+        rows = self.revoke(state.users)
+        if not changes and not rows:
+            return 0
+        if not self.writes:
+            return self.would_change(changes)
+        for change in changes:
+            self.root.ensure(change.name, change.new)
+        self.report["status"] = "cleaned"
+        return 0
+
+    def list_files(self, changes: Sequence[Change]) -> None:
+        """Put the changes into the report."""
+        self.report["files"] += [
             {"path": change.name, "action": "remove" if change.new is None else "write"}
             for change in changes
         ]
+
+    def would_change(self, changes: Sequence[Change]) -> int:
+        """End a run that writes nothing; returns the exit code."""
+        self.report["status"] = "would-change"
+        if self.args.dry_run:
+            for row, change in zip(self.report["files"], changes):
+                row["diff"] = diff(change)
+        return 1 if self.args.check else 0
+
+    def finish(
+        self,
+        changes: List[Change],
+        state: State,
+        after: State,
+        same: str,
+        stale: Optional[State],
+        keep: bool = True,
+    ) -> int:
+        """Make the changes, or list them; returns the exit code."""
+        self.list_files(changes)
         if not changes:
-            if self.writes and state.pending:
-                # The last run was killed when all was done but saying so.
-                done = state if keep else after
-                done = done._replace(nics=after.nics, pending=False)
-                self.root.save(STATE, done.pack())
             self.report["status"] = same
+            # The last run may have been killed before it marked its end.
+            done = after._replace(pending=False)
+            if self.writes and (same == "unchanged" or state.pending) and done != state:
+                self.root.save(STATE, done.pack())
             return 0
         if not self.writes:
-            self.report["status"] = "would-change"
-            if self.args.dry_run:
-                for row, change in zip(self.report["files"], changes):
-                    row["diff"] = diff(change)
-            return 1 if self.args.check else 0
+            return self.would_change(changes)
         previous = {change.name: change.old for change in changes} if keep else {}
-        if keep and state.pending:
-            # What was before the run that was killed, not what it left half done.
+        if stale is not None:
+            # Another machine's files are nothing to go back to.
+            origin = (stale.origin or {}).get(HOSTNAME)
+            previous = {
+                name: origin if name == HOSTNAME else None if is_owned(name) else file
+                for name, file in previous.items()
+            }
+        elif keep and state.pending:
+            # The files before the killed run, not those that it left half done.
             previous.update(state.previous)
         before_nics = state.previous_nics if state.pending else state.nics
-        after = after._replace(previous=previous, previous_nics=before_nics, pending=True)
+        origin_files = dict(after.origin or {})
+        for change in changes:
+            if change.name == HOSTNAME and stale is None and keep:
+                origin_files.setdefault(HOSTNAME, change.old)
+            elif change.name == HOSTNAME and stale is not None:
+                origin_files[HOSTNAME] = (stale.origin or {}).get(HOSTNAME)
+        after = after._replace(
+            previous=previous, previous_nics=before_nics, pending=True, origin=origin_files
+        )
         self.make(changes, state, after)
         self.report["status"] = "changed"
         return 0
 
     def make(self, changes: List[Change], state: State, after: State) -> None:
-        """Write, apply, and remember; on failure undo all of it.
+        """Write, apply, and save the state; on failure undo all of it.
 
         Raises:
-            ApplyError: With what failed, and whether undoing did too.
+            ApplyError: With the failure, and whether undoing failed too.
         """
         old_state = self.root.load(STATE)
         name = socket.gethostname()
-        # A rollback that is killed must still find what it was to bring back.
+        # A rollback that is killed must still find the files that it restores.
         during = after if after.previous else state._replace(pending=True)
         try:
             self.root.save(STATE, during.pack())
@@ -1794,7 +2963,7 @@ class Run:
             try:
                 self.write(invert(changes), undo=True)
                 if self.root.live and socket.gethostname() != name:
-                    # Its file may not have said the name that was in use.
+                    # The old file may have held another name than the one in use.
                     socket.sethostname(name)
                 self.root.ensure(STATE, old_state)
             except (OSError, CommandError, RefusedError) as second:
@@ -1807,15 +2976,23 @@ class Run:
         """Write the files and have them applied."""
         before, after = commands(self.root, changes, undo) if self.root.live else ([], [])
         for argv in before:
-            # What a NIC cannot let go of is no reason to leave it as it is.
+            # A NIC may fail to go down; it is configured all the same.
             self.command(argv, must=False)
         for change in changes:
             self.root.ensure(change.name, change.new)
         for change in changes:
             if self.root.live and change.name == HOSTNAME and change.new is not None:
                 socket.sethostname(change.new.data.decode("ascii").strip())
+            if (
+                self.root.live
+                and change.old is None
+                and self.root.exists("/sys/fs/selinux/enforce")
+            ):
+                # A new file has the label of its folder; the policy may want another.
+                with contextlib.suppress(CommandError):
+                    self.command(["restorecon", change.name], must=False)
         if undo:
-            # The other NICs shall come back, whichever command fails.
+            # The other NICs come back, whichever command fails.
             failed = [exc for exc in map(self.failure, after) if exc is not None]
             if failed:
                 raise failed[0]
@@ -1824,7 +3001,7 @@ class Run:
             self.command(argv, must=True)
 
     def failure(self, argv: List[str]) -> Optional[CommandError]:
-        """Run one command and report it; why it failed, None where it did not."""
+        """Run one command and report it; returns its failure, None where it succeeded."""
         try:
             self.command(argv, must=True)
         except CommandError as exc:
@@ -1836,8 +3013,175 @@ class Run:
         ran = run_command(argv, COMMAND_SECONDS, COMMAND_OUTPUT)
         self.report["commands"].append({"argv": argv, "code": ran.code})
         if ran.code and must:
-            said = (ran.err or ran.out).decode("ascii", "replace").strip()
-            raise CommandError("{} failed: {}".format(" ".join(argv), shown(said[-70:])))
+            text = (ran.err or ran.out).decode("ascii", "replace").strip()
+            raise CommandError("{} failed: {}".format(" ".join(argv), shown(text[-70:])))
+
+    def grant(self, config: Config, stale: Optional[State]) -> int:
+        """Write the SSH keys of the record; returns the exit code."""
+        gone = self.revoke(stale.users) if stale is not None else []
+        rows: List[Dict[str, str]] = []
+        code = 0
+        for user, keys in config.ssh_keys:
+            try:
+                if save_keys(self.root, user, keys, self.writes):
+                    rows.append({"path": "authorized_keys of " + user, "action": "write"})
+            except (RefusedError, OSError) as exc:  # noqa: PERF203
+                self.problem(Problem(None, "SSH keys of " + user, "written", str(exc), None))
+                code = 5
+        self.report["files"] += rows
+        rows += gone
+        if rows and self.report["status"] in ("unchanged", "nothing"):
+            self.report["status"] = "changed" if self.writes else "would-change"
+        if rows and self.args.check:
+            return 1
+        return code
+
+    def revoke(self, users: Sequence[str]) -> List[Dict[str, str]]:
+        """Remove the SSH keys that an earlier record brought; a report row for each user."""
+        rows = []
+        for user in users:
+            try:
+                if save_keys(self.root, user, (), self.writes):
+                    rows.append({"path": "authorized_keys of " + user, "action": "write"})
+            except (RefusedError, OSError) as exc:  # noqa: PERF203
+                self.notes.append("SSH keys of {} stay: {}".format(user, exc))
+        self.report["files"] += rows
+        return rows
+
+    def problem(self, problem: Problem) -> None:
+        """Put a difference into the report."""
+        self.report["problems"].append(dict(problem._asdict()))
+
+    def verify_last(self) -> int:
+        """Compare the machine with the last record that was applied."""
+        state = self.load_state()
+        config = self.read()
+        self.report["backend"] = state.backend
+        nics = find_nics(self.root)
+        self.bound, self.report["nics"] = bind(Config(None, state.nics), nics)
+        if not state.nics:
+            self.notes.append("no record was applied on this machine")
+            return 0
+        known = {nic.mac for nic in state.nics}
+        for nic in () if config is None else config.nics:
+            if not nic.silent and nic.mac not in known and nic.mac is not None:
+                self.notes.append("the record for {} was not applied yet".format(nic.mac))
+        self.report["status"] = "unchanged"
+        return self.verify()
+
+    def verify(self) -> int:
+        """Compare the machine with the record until they agree or time is up.
+
+        Returns 0 where they agree, or where no service runs yet and a later
+        run has to compare; 5 where they differ.
+        """
+        backend = self.report["backend"]
+        if not self.root.live or not service_runs(self.root, backend):
+            return 0
+        deadline = time.monotonic() + VERIFY_SECONDS
+        while True:
+            found = compare(self.root, self.bound, read_kernel())
+            names = {one.nic.mac: one for one in self.bound}
+            blamed = [
+                one
+                if one.file is not None or one.mac not in names
+                else one._replace(
+                    file=winner(self.root, backend, names[one.mac].name, names[one.mac].nic)
+                )
+                for one in found
+            ]
+            # Where another file was applied, waiting does not help.
+            settled = blamed and all(one.file not in (None, RESOLV) for one in blamed)
+            if not found or settled or time.monotonic() >= deadline:
+                break
+            time.sleep(VERIFY_PAUSE)
+        for one in blamed:
+            self.problem(one)
+        self.report["verified"] = not blamed
+        if blamed:
+            self.report["status"] = "overruled"
+        return 5 if blamed else 0
+
+    def publish(self, code: int) -> None:
+        """Send the result to the host, where it was asked and this is its guest."""
+        if self.host is None or not self.root.live or self.args.dry_run or self.args.check:
+            return
+        if not self.host.tell("guestinfo.vimguest.status", status_text(self.report, self, code)):
+            self.notes.append("the host did not accept guestinfo.vimguest.status")
+            return
+        if self.report["verified"] is None:
+            return
+        for key, address in zip(("local-ipv4", "local-ipv6"), local_addresses(read_kernel())):
+            self.host.tell("guestinfo." + key, "" if address is None else str(address))
+
+
+def local_addresses(kernel: Kernel) -> List[Optional[Address]]:
+    """An IPv4 and an IPv6 address of the NIC with the best default route, as cloud-init has them."""
+    found: List[Optional[Address]] = []
+    for version, everywhere in ((4, "0.0.0.0/0"), (6, "::/0")):
+        routes = [one for one in kernel.routes if one.to == ipaddress.ip_network(everywhere)]
+        best = min(routes, key=lambda one: one.metric) if routes else None
+        own = [
+            one.interface.ip
+            for one in kernel.addresses
+            if one.is_global
+            and one.usable
+            and one.interface.version == version
+            and not one.interface.ip.is_loopback
+            and (best is None or one.link == best.link)
+        ]
+        found.append(own[0] if own else None)
+    return found
+
+
+def status_text(report: Dict[str, Any], run: Run, code: int) -> str:
+    """The document of ``guestinfo.vimguest.status``: JSON, version 1, at most 4 KiB.
+
+    Lists are cut from their ends until it fits; ``cut`` marks that.
+    """
+    nics = []
+    for name, nic in run.bound:
+        own = [str(interface) for interface in nic.addresses]
+        nics.append({"mac": nic.mac, "interface": name, "addresses": own})
+    if report["verified"] is not None:
+        found = read_kernel().addresses
+        for row in nics:
+            index = first_line(run.root, "{}/{}/ifindex".format(SYSFS, row["interface"]))
+            row["addresses"] = [
+                str(one.interface) for one in found if str(one.link) == index and one.usable
+            ]
+    document: Dict[str, Any] = {
+        "version": 1,
+        "program": __version__,
+        "boot": run.root.text("/proc/sys/kernel/random/boot_id").strip() or None,
+        "record": run.digest,
+        "status": report["status"],
+        "code": code,
+        "verified": report["verified"],
+        "backend": report["backend"],
+        "nics": nics,
+        "problems": [
+            {key: None if value is None else shorten(value) for key, value in row.items()}
+            for row in report["problems"]
+        ],
+        "notes": [shorten(note) for note in report["notes"]],
+        "error": None
+        if report["error"] is None
+        else {key: shorten(value) for key, value in report["error"].items()},
+    }
+    while True:
+        text = json.dumps(document, separators=(",", ":"))
+        if len(text) <= MAX_STATUS:
+            return text
+        document["cut"] = True
+        longest = max(("notes", "problems", "nics"), key=lambda key: len(str(document[key])))
+        document[longest] = document[longest][:-1]
+
+
+def shorten(text: str) -> str:
+    """At most 200 printable characters."""
+    clean = plain(text)
+    return clean if len(clean) <= 200 else clean[:197] + "..."
 
 
 def diff(change: Change) -> str:
@@ -1850,7 +3194,7 @@ def diff(change: Change) -> str:
 
 
 def escaped(data: bytes) -> str:
-    """Somebody else's bytes for a terminal: lines of printable ASCII, all else by its number."""
+    """Bytes of a foreign file for a terminal: printable ASCII, all else by its number."""
     return re.sub(
         r"[^\n -~]", lambda found: "\\x{:02x}".format(ord(found.group())), data.decode("latin-1")
     )
@@ -1858,14 +3202,18 @@ def escaped(data: bytes) -> str:
 
 @contextlib.contextmanager
 def locked(root: Root) -> Iterator[None]:
-    """One run at a time on one tree; the lock is on the folder, so nothing is made.
+    """One run at a time on one tree.
+
+    On the running machine the lock is a file in a folder that only root can
+    open: any user could hold a lock on a public one. In an image's tree it is
+    the folder itself, so nothing is made there.
 
     Raises:
         RefusedError: Another run has held it for a minute.
     """
-    import fcntl  # not on Windows
+    import fcntl  # missing on Windows
 
-    handle = os.open(root.folder, os.O_RDONLY | os.O_DIRECTORY)
+    handle = open_lock(LOCK) if root.live else os.open(root.folder, FOLDER_FLAGS)
     try:
         deadline = time.monotonic() + 60
         while True:
@@ -1883,21 +3231,40 @@ def locked(root: Root) -> Iterator[None]:
         os.close(handle)
 
 
+def open_lock(name: str) -> int:
+    """Open the lock file, in a folder that belongs to us and is closed to others.
+
+    Raises:
+        RefusedError: Somebody else has made the folder.
+    """
+    folder = os.path.dirname(name)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(folder, 0o700)
+    status = os.lstat(folder)
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
+        raise RefusedError("{} is not a private folder; remove it".format(folder))
+    return os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
 def print_report(report: Dict[str, Any]) -> None:
     """The report for people."""
     where = " from {} ({})".format(report["source"], report["form"]) if report["source"] else ""
     backend = " by {}".format(report["backend"]) if report["backend"] else ""
     print("vimguest: {}{}{}".format(report["status"], where, backend))
     for row in report["nics"]:
-        print("  {} {}: {}".format(row["mac"], row["interface"] or "-", row["action"]))
+        print(plain("  {} {}: {}".format(row["mac"], row["interface"] or "-", row["action"])))
     for row in report["files"]:
-        print("  {} {}".format(row["action"], row["path"]))
+        print(plain("  {} {}".format(row["action"], row["path"])))
         if "diff" in row:
             print(row["diff"], end="")
     for row in report["commands"]:
-        print("  ran {} ({})".format(" ".join(row["argv"]), row["code"]))
+        print(plain("  ran {} ({})".format(" ".join(row["argv"]), row["code"])))
+    if report["verified"]:
+        print("  verified: the kernel and the resolver are as the record has them")
+    for row in report["problems"]:
+        print(plain("  problem: {}".format(Problem(**row))))
     for text in report["notes"]:
-        print("  {}".format(text))
+        print(plain("  {}".format(text)))
 
 
 def parse_args(argv: Optional[Sequence[str]]) -> argparse.Namespace:
@@ -1909,12 +3276,24 @@ def parse_args(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     parser.add_argument("--root", metavar="DIR", help="an image's tree to write below")
     parser.add_argument("--dry-run", action="store_true", help="print diffs, write nothing")
     parser.add_argument("--check", action="store_true", help="exit 1 if something would change")
-    parser.add_argument("--rollback", action="store_true", help="bring back what was before")
+    act = parser.add_mutually_exclusive_group()
+    act.add_argument(
+        "--rollback", action="store_true", help="restore the files before the last run"
+    )
+    act.add_argument("--clean", action="store_true", help="remove every trace, before a capture")
+    act.add_argument("--verify", action="store_true", help="compare the kernel with the record")
+    parser.add_argument(
+        "--allow-guestinfo",
+        action="store_true",
+        help="read guestinfo.vimguest too, which any process in the guest can set",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--version", action="version", version=__version__)
     args = parser.parse_args(argv)
     if args.root is not None and not os.path.isdir(args.root):
-        parser.error("--root {} is no folder".format(args.root))
+        parser.error("--root {} is not a folder".format(ascii(args.root)))
+    if args.verify and (args.root is not None or args.dry_run or args.check):
+        parser.error("--verify reads the running kernel: use it without --root and --check")
     return args
 
 
@@ -1925,12 +3304,16 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     try:
         code = run.go()
     except (VimguestError, OSError) as exc:
-        failed = isinstance(exc, ApplyError)
         code = exc.code if isinstance(exc, VimguestError) else RefusedError.code
-        run.report["status"] = "failed" if failed else "refused"
-        said = "{}. Run it as root.".format(exc) if isinstance(exc, PermissionError) else str(exc)
-        run.report["error"] = {"type": type(exc).__name__, "message": said}
-        print("vimguest: {}: {}".format(run.report["status"], said), file=sys.stderr)
+        text = "{}. Run it as root.".format(exc) if isinstance(exc, PermissionError) else str(exc)
+        fail(run.report, exc, plain(text))
+    except Exception as exc:  # noqa: BLE001
+        # Python's own exit code for it is 1, which means "would change" here.
+        traceback.print_exc()
+        code = RefusedError.code
+        fail(run.report, exc, "internal error: {}".format(shown(str(exc))))
+    with contextlib.suppress(OSError):
+        run.publish(code)
     if args.json:
         print(json.dumps(run.report))
     elif run.report["error"] is None:
@@ -1938,8 +3321,15 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     return code
 
 
+def fail(report: Dict[str, Any], exc: Exception, text: str) -> None:
+    """Put an error into the report and on stderr."""
+    report["status"] = "failed" if isinstance(exc, ApplyError) else "refused"
+    report["error"] = {"type": type(exc).__name__, "message": text}
+    print("vimguest: {}: {}".format(report["status"], text), file=sys.stderr)
+
+
 def script() -> None:
-    """The zipapp's way in, which does not pass on what ``main`` returns."""
+    """The entry point of the zipapp, which drops the value that ``main`` returns."""
     sys.exit(main())
 
 

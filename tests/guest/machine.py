@@ -22,8 +22,11 @@ from tests.integration.peers.cache import built
 from .tree import HELPER, MAC0, MAC1, TOOL
 
 SUITE = "trixie"
+# The release of the second boot matrix.
+SECOND_SUITE = "bookworm"
 PACKAGES = (
     "cloud-init",
+    "dbus",
     "dbus-daemon",
     "ifupdown",
     "iproute2",
@@ -32,8 +35,11 @@ PACKAGES = (
     "python3",
     "systemd",
     "systemd-resolved",
+    "systemd-sysv",
     "udev",
 )
+# They conflict with the others: tests unpack them into a machine of their own.
+ARCHIVES = ("busybox-static", "ifupdown-ng", "ifupdown2", "openresolv")
 TOOLS = ("mmdebstrap", "unshare", "nsenter", "ip", "mount", "pivot_root")
 APT_LINE = (
     "apt-get install --no-install-recommends "
@@ -90,18 +96,20 @@ def missing() -> str | None:
     return f"no namespaces here: {ran.stderr.strip()}" if ran.returncode else None
 
 
-def make_chroot() -> Path:
-    """The chroot in the cache of built peers, made where it is not there yet."""
+def make_chroot(suite: str = SUITE) -> Path:
+    """The chroot of a Debian release in the cache of built peers, made where it is missing."""
 
     def build(folder: Path) -> None:
         target = folder / "root"
-        words = ["--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE, str(target)]
+        fetch = f"mkdir /var/archives && cd /var/archives && apt-get download {' '.join(ARCHIVES)}"
+        words = ["--variant=minbase", f"--include={','.join(PACKAGES)}"]
+        words += [f"--customize-hook=chroot \"$1\" sh -c '{fetch}'", suite, str(target)]
         try:
             subprocess.run(["mmdebstrap", *words], check=True, capture_output=True, timeout=600)
         except subprocess.CalledProcessError as exc:
             raise RuntimeError(exc.stderr.decode(errors="replace")[-2000:]) from None
 
-    return built("guest-debian", [SUITE, *PACKAGES], build) / "root"
+    return built(f"guest-debian-{suite}", [suite, *PACKAGES, *ARCHIVES], build) / "root"
 
 
 def eventually(check: Callable[[], bool], what: Callable[[], Any], seconds: float = 30) -> None:

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
 from guest import vimguest
-from guest.vimguest import Config, InvalidRecordError, NotSupportedError, UnknownVersionError
+from guest.vimguest import Config, InvalidRecordError, UnknownVersionError
 
 from .tree import FULL, MAC0, MAC1, NOVA, NOVA2, Guest
 
@@ -148,46 +148,110 @@ def record(**fields: str) -> str:
 
 
 INJECTED = "\n    post-up reboot"
-BAD_FIELDS = [
+# Without MAC address, IP address or netmask there is nothing to configure: the NIC is skipped.
+BAD_NICS = [
     *({"mac": bad} for bad in ["", "0:0:0:0:0:0", MAC0 + ":00", "00:50-56:aa:bb:01", "zz" + MAC0]),
     *({"ip": bad} for bad in ["10.0.0", "10.0.0.256", "010.0.0.2", "10.0.0.2/24", "10.0.0.0"]),
     *({"ip": bad} for bad in ["10.0.0.255", "0.0.0.0", "127.0.0.1", "224.0.0.1", "2001:db8::2"]),
     *({"ip": bad} for bad in ["255.255.255.255", "10.0.0.2" + INJECTED, "$(reboot)", " 10.0.0.2"]),
     *({"netmask": bad} for bad in ["", "0.0.0.0", "0.0.0.255", "255.0.255.0", "24", "255.255.255"]),
-    *({"gateway": bad} for bad in ["10.0.0.2", "10.0.0", "10.0.0.1" + INJECTED, "::1", "fe80::1"]),
-    *({"broadcast": bad} for bad in ["none", "10.0.0", "255.255.255.255" + INJECTED]),
-    *({"dns": bad} for bad in ["10.0.0", "10.0.0.53,", ",", "10.0.0.53 10.0.0.54", "a.example"]),
-    # One more than a list may have: what the next run could not read back.
-    {"dns": ",".join(f"10.0.0.{at}" for at in range(1, 66))},
     {"mac": MAC0 + INJECTED},
     {"mac": "\u0660" * 2 + MAC0[2:]},
 ]
+# A bad value of these fields costs itself. Each with the gateway and the servers that are left.
+BAD_VALUES: list[tuple[dict[str, str], str | None, list[str]]] = [
+    *(
+        ({"gateway": bad}, None, ["10.0.0.53"])
+        for bad in ["10.0.0.2", "10.0.0", "10.0.0.1" + INJECTED, "::1", "fe80::1"]
+    ),
+    # The network and broadcast addresses: the kernel would drop the default route.
+    *(({"gateway": bad}, None, ["10.0.0.53"]) for bad in ["10.0.0.0", "10.0.0.255"]),
+    *(
+        ({"broadcast": bad}, "10.0.0.1", ["10.0.0.53"])
+        for bad in ["none", "10.0.0", "255.255.255.255" + INJECTED]
+    ),
+    *(
+        ({"dns": bad}, "10.0.0.1", [])
+        for bad in ["10.0.0", ",", "10.0.0.53 10.0.0.54", "a.example"]
+    ),
+    ({"dns": "10.0.0.53,"}, "10.0.0.1", ["10.0.0.53"]),
+    # One more than a list may have: what the next run could not read back.
+    (
+        {"dns": ",".join(f"10.0.0.{at}" for at in range(1, 66))},
+        "10.0.0.1",
+        [f"10.0.0.{at}" for at in range(1, 65)],
+    ),
+]
+OTHER = record(mac=MAC1, ip="10.0.0.9")
 
 
-@pytest.mark.parametrize("fields", BAD_FIELDS, ids=str)
-def test_one_bad_field_refuses_all(fields: dict[str, str]) -> None:
-    with pytest.raises(InvalidRecordError):
-        vimguest.parse(record(mac=MAC1, ip="10.0.0.9") + record(**fields))
+@pytest.mark.parametrize("fields", BAD_NICS, ids=str)
+def test_a_bad_record_costs_its_nic(fields: dict[str, str]) -> None:
+    form, config = vimguest.parse(OTHER + record(**fields))
+    assert form == "nova"
+    assert [nic.mac for nic in config.nics] == [MAC1]
+    (note,) = config.notes
+    assert note.startswith("record 2 ignored: ")
+    assert note.isprintable()
+    with pytest.raises(InvalidRecordError, match="no usable record"):
+        vimguest.parse(record(**fields))
+
+
+@pytest.mark.parametrize(("fields", "gateway", "dns"), BAD_VALUES, ids=str)
+def test_a_bad_value_costs_itself(
+    fields: dict[str, str], gateway: str | None, dns: list[str]
+) -> None:
+    _, config = vimguest.parse(OTHER + record(**fields))
+    assert said(config)[1] == (MAC0, ["10.0.0.2/24"], gateway, dns)
+    assert config.notes
+    assert all(MAC0 in note and note.isprintable() for note in config.notes)
+
+
+def test_records_that_nova_writes_for_odd_networks() -> None:
+    # An IPv6 name server on an IPv4 subnet; a router machine; one address on two networks.
+    text = record(dns="2001:db8::53") + record(mac=MAC1, gateway="10.0.0.2")
+    _, config = vimguest.parse(text)
+    assert said(config) == [
+        (MAC0, ["10.0.0.2/24"], "10.0.0.1", ["2001:db8::53"]),
+        (MAC1, ["10.0.0.2/24"], None, ["10.0.0.53"]),
+    ]
+    assert len(config.notes) == 2
+
+
+LENIENT = [
+    (NOVA + "#", [MAC0]),
+    (NOVA + NOVA, [MAC0]),
+    (NOVA.replace("#", ";") + NOVA2, [MAC1]),  # twelve fields, one NIC
+    (f"{MAC0};10.0.0.2;255.255.255.0;10.0.0.1#" + NOVA2, [MAC0, MAC1]),
+    (NOVA * 500, [MAC0]),
+    (
+        "".join(f"00:50:56:00:00:{at:02x};;;;;#" for at in range(33)),
+        [f"00:50:56:00:00:{at:02x}" for at in range(32)],
+    ),
+    (NOVA + "\0" + NOVA2, [MAC0, MAC1]),
+]
+
+
+@pytest.mark.parametrize(("text", "macs"), LENIENT, ids=lambda one: str(one)[:30])
+def test_the_good_records_of_a_text_are_used(text: str, macs: list[str]) -> None:
+    _, config = vimguest.parse(text)
+    assert [nic.mac for nic in config.nics] == macs
+    assert config.notes
 
 
 BAD_RECORDS = [
     ";",
     ";;;;;#",
-    NOVA + "#",
-    NOVA + NOVA,
-    NOVA + NOVA.replace(MAC0, MAC1),  # one address twice
-    NOVA.replace("#", ";") + NOVA2,  # twelve fields in a row, two NICs to the tool of 2011
     f"{MAC0};10.0.0.2;255.255.255.0",
-    f"{MAC0};10.0.0.2;255.255.255.0;10.0.0.1#" + NOVA2,
-    NOVA * 1000,
-    "".join(f"00:50:56:00:00:{at:02x};;;;;#" for at in range(33)),
     "a=b=c;",
     "ip=10.0.0.2",
     "ip=10.0.0.2&ip=10.0.0.3&netmask=255.255.255.0",
     "ip=10.0.0.2&netmask=255.255.255.0&",
     "ip=10.0.0.2&netmask=255.255.255.0&computerName=a b",
+    "ip=10.0.0.2&netmask=255.255.255.0&computerName=a\nb",
+    f"{MAC0};10.0.0.2;255.255.255.0;10.0.0.255",
+    NOVA * 1000,
     "x" * 70000 + ";",
-    NOVA + "\0" + NOVA,
 ]
 
 
@@ -247,6 +311,9 @@ BAD_DOCUMENTS: list[Any] = [
     nic(gateway4="2001:db8::1"),
     nic(gateway6="10.0.0.1"),
     nic(gateway6="fe80::1"),
+    nic(gateway4="10.0.0.0"),
+    nic(gateway4="10.0.0.255"),
+    nic(gateway4="10.0.0.2"),
     nic(gateway4=["10.0.0.1"]),
     nic(addresses=[], gateway4="10.0.0.1", dhcp4=True),
     nic(addresses=[], mtu=1500),
@@ -270,6 +337,7 @@ BAD_DOCUMENTS: list[Any] = [
     nic(routes=[{"to": "10.9.0.0/16", "via": "2001:db8::1"}]),
     nic(routes=[{"to": "2001:db8::/32", "via": "2001:db8::1"}]),
     nic(routes=[{"to": "10.9.0.0/16", "via": "10.0.0.2"}]),
+    nic(routes=[{"to": "10.9.0.0/16", "via": "10.0.0.255"}]),
     nic(routes=[{"to": "10.9.0.0/16", "via": "10.0.0.1", "metric": 0}]),
     nic(routes=[{"to": "10.9.0.0/16", "via": "10.0.0.1", "dev": "eth0"}]),
     nic(routes=[{"to": "10.9.0.0/16", "via": "10.0.0.1"}] * 65),
@@ -320,10 +388,37 @@ def test_encodings_that_are_refused(text: str) -> None:
         vimguest.parse(text)
 
 
-@pytest.mark.parametrize("key", ["ssh_keys", "ssh_authorized_keys"])
-def test_ssh_keys_are_not_there_yet(key: str) -> None:
-    with pytest.raises(NotSupportedError, match="not supported yet"):
-        vimguest.parse("v1:" + json.dumps({key: ["ssh-ed25519 AAAA"], "nics": []}))
+KEY = "ssh-ed25519 " + base64.b64encode(b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + bytes(32)).decode()
+
+
+def test_ssh_keys_and_time_servers() -> None:
+    document = {"ssh_keys": {"debian": [KEY, KEY + " me@here"]}, "ntp": ["10.0.0.7", "ntp.example"]}
+    _, config = vimguest.parse("v1:" + json.dumps(document))
+    assert config.ssh_keys == (("debian", (KEY, KEY + " me@here")),)
+    assert config.ntp == ("10.0.0.7", "ntp.example")
+
+
+BAD_KEYS = ["", "ssh-ed25519", "ssh-ed25519 !", KEY.replace("ed25519", "rsa"), KEY + "\nroot"]
+BAD_KEYS += ["no-pty " + KEY, KEY + " \x1b[2J", KEY.replace(" ", "  "), "x" * 20_000]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        *({"ssh_keys": {"debian": [key]}} for key in BAD_KEYS),
+        *({"ssh_keys": {user: [KEY]}} for user in ["", "a b", "../x", "Root", "a" * 33, "a\n"]),
+        {"ssh_keys": [KEY]},
+        {"ssh_keys": {f"u{at}": [KEY] for at in range(17)}},
+        {"ssh_authorized_keys": [KEY]},
+        {"ntp": ["a b"]},
+        {"ntp": ["127.0.0.1"]},
+        {"ntp": "10.0.0.7"},
+    ],
+    ids=lambda one: json.dumps(one)[:60],
+)
+def test_bad_keys_and_time_servers_are_refused(document: Any) -> None:
+    with pytest.raises(InvalidRecordError):
+        vimguest.parse("v1:" + json.dumps(document))
 
 
 # --- any text -----------------------------------------------------------------
@@ -444,6 +539,7 @@ GRAMMAR = {
         rf"|Type=ether|Kind=!bond bridge vlan macvlan team|MTUBytes=\d+|DHCP=[a-z0-9]+"
         rf"|Address={IP}/\d+|IPv6AcceptRA=no|DNS={IP}|Domains={WORDS_OF_DNS}( {WORDS_OF_DNS})*"
         rf"|Gateway={IP}|Destination={IP}/\d+|Metric=\d+|GatewayOnLink=yes"
+        r"|\[(DHCPv4|IPv6AcceptRA)\]|RouteMetric=\d+"
     ),
     "ifupdown": (
         r"|# Written by vimguest .*|auto eth\d|iface eth\d inet6? (static|dhcp)"
@@ -502,7 +598,7 @@ def test_no_byte_outside_the_owned_files(tmp_path: Path, text: str, backend: str
     assert json.loads(ran.stdout)["status"] in ("changed", "nothing", "refused")
     assert theirs.read_text() == "source interfaces.d/*\n"
     written = set(guest.files()) - {"/etc/network/interfaces"}
-    state = {vimguest.STATE, vimguest.HOSTNAME}
+    state = {vimguest.STATE, vimguest.HOSTNAME, vimguest.HOSTS}
     assert all(vimguest.is_owned(name) for name in written - state)
     assert (vimguest.STATE in written) == bool(written)
     beside = {path.relative_to(folder) for path in folder.rglob("*")} - before

@@ -10,7 +10,8 @@ import pytest
 from guest import vimguest
 
 from .machine import eventually
-from .tree import NOVA, Guest
+from .test_records import KEY
+from .tree import NOVA, TOOL, Guest
 
 NOTHING = {
     "silent, as outside VMware": "exit 1",
@@ -59,12 +60,23 @@ def test_vmtoolsd_goes_first(guest: Guest) -> None:
     assert guest.report("--backend", "netplan")["status"] == "changed"
 
 
-def test_guestinfo_is_the_second_source(guest: Guest) -> None:
+def test_guestinfo_is_read_only_where_it_is_allowed(guest: Guest) -> None:
+    # Any process in the guest can set it.
     guest.says(NOVA, "guestinfo.vimguest")
-    assert guest.report("--backend", "netplan")["source"] == "guestinfo.vimguest"
-    assert guest.calls == ["--cmd machine.id.get", "--cmd info-get guestinfo.vimguest"]
+    found = guest.report("--backend", "netplan")
+    assert (found["code"], found["status"], found["source"]) == (0, "nothing", None)
+    assert guest.calls == ["--cmd machine.id.get"]
+    found = guest.report("--backend", "netplan", "--allow-guestinfo")
+    assert found["source"] == "guestinfo.vimguest"
+    assert guest.calls[1:] == ["--cmd machine.id.get", "--cmd info-get guestinfo.vimguest"]
     guest.says(NOVA)
-    assert guest.report("--backend", "netplan")["source"] == "machine.id"
+    assert guest.report("--backend", "netplan", "--allow-guestinfo")["source"] == "machine.id"
+
+
+def test_keys_are_not_taken_from_guestinfo(guest: Guest) -> None:
+    guest.says(f'v1:{{"ssh_keys":{{"root":["{KEY}"]}}}}', "guestinfo.vimguest")
+    found = guest.report("--allow-guestinfo")
+    assert (found["code"], found["error"]["type"]) == (3, "RefusedError")
 
 
 FAILING = {
@@ -81,13 +93,13 @@ FAILING = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("script", FAILING.values(), ids=FAILING.keys())
-def test_no_clear_answer_is_refused(guest: Guest, script: str) -> None:
-    guest.script(f"#!/bin/sh\n{script}\n")
-    found = guest.report("--backend", "netplan")
+def test_no_clear_answer_is_refused(impatient: Guest, script: str) -> None:
+    impatient.script(f"#!/bin/sh\n{script}\n")
+    found = impatient.report("--backend", "netplan")
     assert found["code"] == 3
     assert found["error"]["type"] == "TransportError"
     assert found["error"]["message"].isprintable()
-    assert guest.files() == {}
+    assert impatient.files() == {}
 
 
 @pytest.mark.slow
@@ -100,12 +112,71 @@ def test_a_passing_fault_is_tried_again(guest: Guest) -> None:
     assert guest.report("--backend", "netplan")["status"] == "changed"
 
 
+CRASHES = {
+    "crashes": "kill -SEGV $$",
+    "lacks a library": "echo 'error while loading shared libraries: libvmtools.so.0' >&2; exit 127",
+    "is denied": "echo 'Permission denied'; exit 1",
+    "is stuck": "sleep 600",
+}
+
+
+@pytest.mark.parametrize("script", CRASHES.values(), ids=CRASHES.keys())
+def test_a_tool_that_works_stands_in_for_one_that_fails(impatient: Guest, script: str) -> None:
+    impatient.nic("eth0", NOVA[:17])
+    impatient.script(f"#!/bin/sh\n{script}\n")
+    other = impatient.bin / "vmware-rpctool"
+    other.write_text(TOOL)
+    other.chmod(0o755)
+    (impatient.bin / "vmware-rpctool.machine.id").write_text(NOVA)
+    assert impatient.report("--backend", "netplan")["status"] == "changed"
+
+
+DENIES_TWICE = """#!/bin/sh
+echo x >> "$0.count"
+[ $(wc -l < "$0.count") -gt 2 ] || { echo "Permission denied"; exit 1; }
+cat "$0.machine.id"
+"""
+
+
+def test_a_host_that_limits_requests_is_asked_again(impatient: Guest) -> None:
+    impatient.nic("eth0", NOVA[:17])
+    impatient.script(DENIES_TWICE)
+    impatient.says(NOVA)
+    assert impatient.report("--backend", "netplan")["status"] == "changed"
+
+
+DISABLED = """#!/bin/sh
+case "$2" in machine.id.get) echo "Unknown command"; exit 1;; *) cat "$0.guestinfo.vimguest";; esac
+"""
+
+
+def test_a_disabled_machine_id_does_not_hide_guestinfo(impatient: Guest) -> None:
+    impatient.nic("eth0", NOVA[:17])
+    impatient.script(DISABLED)
+    impatient.says(NOVA, "guestinfo.vimguest")
+    assert impatient.report("--backend", "netplan")["code"] == 3
+    found = impatient.report("--backend", "netplan", "--allow-guestinfo")
+    assert (found["status"], found["source"]) == ("changed", "guestinfo.vimguest")
+    assert "Unknown command" in found["notes"][0]
+
+
+def test_a_silent_tool_does_not_hide_one_with_a_value(impatient: Guest) -> None:
+    impatient.nic("eth0", NOVA[:17])
+    impatient.script("#!/bin/sh\nexit 1\n")
+    other = impatient.bin / "vmware-rpctool"
+    other.write_text(TOOL)
+    other.chmod(0o755)
+    (impatient.bin / "vmware-rpctool.machine.id").write_text(NOVA)
+    assert impatient.report("--backend", "netplan")["status"] == "changed"
+
+
 @pytest.fixture
 def impatient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Guest:
     """A guest for runs in this process, with short deadlines."""
     guest = Guest(tmp_path / "guest")
     monkeypatch.setattr(vimguest, "READ_SECONDS", 0.3)
-    monkeypatch.setattr(vimguest, "READ_DEADLINE", 0.7)
+    monkeypatch.setattr(vimguest, "READ_DEADLINE", 1.5)
+    monkeypatch.setattr(vimguest, "READ_RESERVE", 0.5)
     monkeypatch.setattr(vimguest, "READ_PAUSE", 0.01)
     monkeypatch.setenv("PATH", f"{guest.bin}:{os.environ['PATH']}")
     return guest
