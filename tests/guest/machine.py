@@ -63,13 +63,27 @@ for mac in "$3" "$4"; do
   n=$((n + 1))
 done
 hostname before
-# No chroot: systemd's tools do nothing in one, and say that all is well.
+if [ "$5" = boot ]; then
+  mount -t cgroup2 cgroup2 "$2/root/sys/fs/cgroup"
+  mount -t tmpfs -o mode=755 tmpfs "$2/root/dev"
+  for device in null zero full random urandom tty; do
+    touch "$2/root/dev/$device"
+    mount --bind "/dev/$device" "$2/root/dev/$device"
+  done
+  mkdir "$2/root/dev/shm" "$2/root/dev/pts"
+  mount -t devpts -o newinstance,ptmxmode=0666 devpts "$2/root/dev/pts"
+  ln -s pts/ptmx "$2/root/dev/ptmx"
+fi
+# No chroot: in one, systemd's tools do nothing and report success.
 cd "$2/root"
 mkdir -p .old
 pivot_root . .old
 umount -l /.old
 echo ready
-exec sleep infinity
+[ "$5" = boot ] || exec sleep infinity
+# The test writes its files first.
+read -r _
+exec env -i container=other PATH=/usr/sbin:/usr/bin:/sbin:/bin /usr/lib/systemd/systemd
 """
 
 # Runs in the guest. cloud-init's transport is its other one, environment variables: the one by
@@ -101,15 +115,63 @@ def make_chroot(suite: str = SUITE) -> Path:
 
     def build(folder: Path) -> None:
         target = folder / "root"
-        fetch = f"mkdir /var/archives && cd /var/archives && apt-get download {' '.join(ARCHIVES)}"
+        fetch = f'cd "$1/var/archives" && apt-get download {" ".join(ARCHIVES)}'
         words = ["--variant=minbase", f"--include={','.join(PACKAGES)}"]
-        words += [f"--customize-hook=chroot \"$1\" sh -c '{fetch}'", suite, str(target)]
+        words += [f'--customize-hook=mkdir "$1/var/archives" && {fetch}', suite, str(target)]
         try:
             subprocess.run(["mmdebstrap", *words], check=True, capture_output=True, timeout=600)
         except subprocess.CalledProcessError as exc:
             raise RuntimeError(exc.stderr.decode(errors="replace")[-2000:]) from None
 
     return built(f"guest-debian-{suite}", [suite, *PACKAGES, *ARCHIVES], build) / "root"
+
+
+# Which of them start is up to each test.
+SERVICES = (
+    "NetworkManager",
+    "NetworkManager-wait-online",
+    "networking",
+    "systemd-networkd",
+    "systemd-networkd-wait-online",
+    "systemd-resolved",
+    "cloud-init",
+    "cloud-init-local",
+    "cloud-config",
+    "cloud-final",
+)
+
+NETPLAN_WRAPPER = r"""
+for generate in /usr/libexec/netplan/generate /lib/netplan/generate; do
+  [ -f "$generate" ] && [ ! -L "$generate" ] || continue
+  mv "$generate" "$generate.real"
+  cat > "$generate" <<EOF
+#!/bin/bash
+(exec -a "\$0" $generate.real "\$@"); code=\$?
+sed -i s/PermanentMACAddress=/MACAddress=/ /run/systemd/network/*.network 2>/dev/null
+exit \$code
+EOF
+  chmod 755 "$generate"
+done
+"""
+
+
+def cgroups() -> Path:
+    """The folder of this machine's control groups of version 2."""
+    for folder in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified"):
+        if Path(folder, "cgroup.procs").exists() and Path(folder, "cgroup.controllers").exists():
+            return Path(folder)
+    raise RuntimeError("no cgroup2 file system is mounted on this machine")
+
+
+def remove_cgroups(folder: Path) -> bool:
+    """Remove a tree of control groups; False while processes in it are still ending."""
+    for path in [*sorted(folder.rglob("*"), reverse=True), folder]:
+        if path.is_dir():
+            try:
+                path.rmdir()
+            except OSError:
+                return False
+    return True
 
 
 def eventually(check: Callable[[], bool], what: Callable[[], Any], seconds: float = 30) -> None:
@@ -123,9 +185,18 @@ def eventually(check: Callable[[], bool], what: Callable[[], Any], seconds: floa
 class Machine:
     """One guest, its NICs with those MAC addresses; use as a context manager."""
 
-    def __init__(self, chroot: Path, folder: Path, macs: tuple[str, str] = (MAC0, MAC1)) -> None:
+    def __init__(
+        self,
+        chroot: Path,
+        folder: Path,
+        macs: tuple[str, str] = (MAC0, MAC1),
+        *,
+        boots: bool = False,
+    ) -> None:
         self.chroot = chroot
         self.macs = macs
+        #: Whether its first process is systemd, started by `boot`.
+        self.boots = boots
         self.folder = folder
         self.root = folder / "root"
         for name in ("upper", "work", "root"):
@@ -133,11 +204,17 @@ class Machine:
 
     def __enter__(self) -> Self:
         namespaces = ["--mount", "--net", "--pid", "--uts", "--ipc", "--fork", "--kill-child"]
-        words = ["sh", str(self.chroot), str(self.folder), *self.macs]
+        namespaces += ["--cgroup"] if self.boots else []
+        words = ["sh", str(self.chroot), str(self.folder), *self.macs, "boot" * self.boots]
+        argv = ["unshare", *namespaces, "sh", "-c", SETUP, *words]
+        if self.boots:
+            # systemd wants a subtree of control groups of its own.
+            self.cgroup = cgroups() / f"vimguest-{os.getpid()}-{id(self)}"
+            self.cgroup.mkdir()
+            enter = f'echo $$ > {self.cgroup}/cgroup.procs; exec "$@"'
+            argv = ["sh", "-c", enter, "sh", *argv]
         self.first = subprocess.Popen(
-            ["unshare", *namespaces, "sh", "-c", SETUP, *words],
-            stdout=subprocess.PIPE,
-            text=True,
+            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         assert self.first.stdout is not None
         assert self.first.stdout.readline() == "ready\n"
@@ -149,16 +226,74 @@ class Machine:
         self.put("/usr/local/sbin/vimguest", HELPER.read_text(), 0o755)
         self.put("/usr/local/bin/vmtoolsd", TOOL, 0o755)
         self.run("ip", "link", "set", "lo", "up")
+        if self.boots:
+            self.prepare_boot()
         return self
 
     def __exit__(self, *_: object) -> None:
         # --kill-child: the first process inside dies with it, and all others with that.
         self.first.kill()
         self.first.wait()
+        assert self.first.stdin is not None
         assert self.first.stdout is not None
+        self.first.stdin.close()
         self.first.stdout.close()
         for daemon in self.daemons:
             daemon.wait(timeout=30)
+        if self.boots:
+            eventually(lambda: remove_cgroups(self.cgroup), lambda: list(self.cgroup.rglob("*")))
+
+    def prepare_boot(self) -> None:
+        """Install the units as an image builder does, and adapt the machine to veth NICs."""
+        for unit in ("vimguest.service", "vimguest-verify.service"):
+            self.put(f"/etc/systemd/system/{unit}", HELPER.with_name(unit).read_text())
+            # The namespaces run on any machine, and the tool's answers lie in its folder.
+            self.put(
+                f"/etc/systemd/system/{unit}.d/test.conf",
+                "[Unit]\nConditionVirtualization=\n[Service]\nReadWritePaths=/usr/local/bin\n",
+            )
+            self.run("systemctl", "enable", unit)
+        for unit in SERVICES:
+            self.run("systemctl", "disable", unit, ok=False)
+        # A veth has no permanent address, by which netplan matches; a real NIC has.
+        self.run("sh", "-c", NETPLAN_WRAPPER)
+        # No udev runs in a container, but `netplan apply` asks it to reload.
+        self.put("/usr/bin/udevadm", "#!/bin/sh\nexit 0\n", 0o755)
+        self.put(
+            "/etc/NetworkManager/conf.d/00-test.conf",
+            "[main]\nno-auto-default=*\n[keyfile]\nunmanaged-devices=interface-name:peer*\n"
+            "[device]\nmatch-device=interface-name:eth*\nmanaged=1\n",
+        )
+
+    def boot(self, *services: str) -> None:
+        """Start systemd with these services enabled, and wait until it has booted."""
+        for unit in services:
+            self.run("systemctl", "enable", unit)
+        assert self.first.stdin is not None
+        self.first.stdin.write("\n")
+        self.first.stdin.flush()
+
+        def state() -> str:
+            return self.run("systemctl", "is-system-running", ok=False).stdout.strip()
+
+        eventually(lambda: state() in ("running", "degraded"), state, 90)
+
+    def verified(self) -> dict[str, Any]:
+        """Wait for the result that the second unit sends to the host."""
+        name = "/usr/local/bin/vmtoolsd.guestinfo.vimguest.status"
+        found: dict[str, Any] = {}
+
+        def arrived() -> bool:
+            if self.exists(name):
+                found.update(json.loads(self.text(name)))
+            return found.get("verified") is not None
+
+        eventually(arrived, lambda: (found, self.journal("vimguest-verify")), 90)
+        return found
+
+    def journal(self, unit: str) -> str:
+        """The output of a unit."""
+        return self.run("journalctl", "-b", "-u", unit, "--no-pager", "-o", "cat", ok=False).stdout
 
     def argv(self, *words: str) -> list[str]:
         """A command line that runs those words in the guest."""

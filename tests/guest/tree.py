@@ -65,6 +65,10 @@ case "$0" in *rpctool) word=$1;; *) word=$2; [ "$1" = --cmd ] || exit 64;; esac
 case "$word" in
 machine.id.get) answer="$0.machine.id";;
 "info-get "*) answer="$0.${word#info-get }";;
+"info-set "*)
+  rest=${word#info-set }
+  printf '%s' "${rest#* }" > "$0.${rest%% *}.new" && mv "$0.${rest%% *}.new" "$0.${rest%% *}"
+  exit;;
 *) echo "Unknown command"; exit 1;;
 esac
 if [ -e "$answer" ]; then exec cat "$answer"; fi

@@ -1,0 +1,243 @@
+"""The shipped units under a real systemd: a machine boots, and the kernel is read afterwards.
+
+Each case has a configuration of the image's own that competes with the helper's. Either the
+helper's wins, or the run ends with 5 and the host is sent the name of the file that won.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .machine import MAC0, MAC1, SUITE, Machine, eventually, make_chroot, missing
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.needs_chroot,
+    pytest.mark.boot,
+    # The first test makes the chroot.
+    pytest.mark.timeout(900),
+]
+
+# The session of the second release sets it.
+RELEASE = os.environ.get("VIMGUEST_SUITE", SUITE)
+
+NOVA = (
+    f"{MAC0};10.0.0.2;255.255.255.0;10.0.0.1;10.0.0.255;10.0.0.53#"
+    f"{MAC1};10.0.1.2;255.255.255.0;10.0.1.1;10.0.1.255;#"
+)
+NO_DNS = NOVA.replace(";10.0.0.53#", ";#")
+DEFAULT = ("default", "10.0.0.1", "eth0")
+BOTH = {DEFAULT, ("default", "10.0.1.1", "eth1")}
+INTERFACES = "auto lo\niface lo inet loopback\nsource /etc/network/interfaces.d/*\n"
+NETPLAN_GLOB = (
+    "network:\n  version: 2\n  ethernets:\n    all-en:\n      match: {name: 'en*'}\n"
+    "      dhcp4: true\n    all-eth:\n      match: {name: 'eth*'}\n      dhcp4: true\n"
+)
+NETPLAN_STATIC = (
+    "network:\n  version: 2\n  ethernets:\n    eth0:\n      addresses: [192.168.7.7/24]\n"
+    "      routes: [{to: default, via: 192.168.7.1}]\n"
+)
+KEYFILE = (
+    "[connection]\nid=theirs\nuuid=11111111-2222-3333-4444-555555555555\ntype=ethernet\n"
+    "interface-name=eth0\nautoconnect-priority={}\n[ipv4]\nmethod=manual\n"
+    "address1=192.168.7.7/24\ngateway=192.168.7.1\n"
+)
+RESOLVED = "systemd-resolved"
+
+
+@pytest.fixture(scope="module")
+def release() -> Path:
+    """The Debian release under test; missing tools skip, but fail in CI."""
+    why = missing()
+    if why is not None:
+        if os.environ.get("CI"):
+            pytest.fail(why, pytrace=False)
+        pytest.skip(why)
+    return make_chroot(RELEASE)
+
+
+@pytest.fixture
+def machine(release: Path, tmp_path: Path) -> Iterator[Machine]:
+    """A machine that has not booted yet."""
+    with Machine(release, tmp_path, boots=True) as made:
+        yield made
+
+
+# Files of the image, services that start at boot, the back end that the helper must find.
+WINS: dict[str, tuple[dict[str, str], tuple[str, ...], str]] = {
+    "netplan": (
+        {"/etc/netplan/00-base.yaml": "network: {version: 2}\n"},
+        ("systemd-networkd",),
+        "netplan",
+    ),
+    "netplan with a glob": (
+        {"/etc/netplan/90-default.yaml": NETPLAN_GLOB},
+        ("systemd-networkd",),
+        "netplan",
+    ),
+    "netplan with a static address": (
+        {"/etc/netplan/00-installer.yaml": NETPLAN_STATIC},
+        ("systemd-networkd",),
+        "netplan",
+    ),
+    "netplan for NetworkManager": (
+        {
+            "/etc/netplan/00-base.yaml": "network:\n  version: 2\n  renderer: NetworkManager\n",
+            "/etc/netplan/01-installer.yaml": NETPLAN_STATIC,
+        },
+        ("NetworkManager",),
+        "netplan",
+    ),
+    "networkd": ({}, ("systemd-networkd",), "networkd"),
+    "networkd with an earlier file": (
+        {"/etc/systemd/network/01-all.network": "[Match]\nName=eth*\n[Network]\nDHCP=yes\n"},
+        ("systemd-networkd",),
+        "networkd",
+    ),
+    "NetworkManager with a connection of the image": (
+        {"/etc/NetworkManager/system-connections/theirs.nmconnection": KEYFILE.format(0)},
+        ("NetworkManager",),
+        "networkmanager",
+    ),
+    "ifupdown": ({"/etc/network/interfaces": INTERFACES}, ("networking",), "ifupdown"),
+}
+
+
+@pytest.mark.parametrize(("files", "services", "backend"), WINS.values(), ids=WINS.keys())
+def test_the_record_wins(
+    machine: Machine, files: dict[str, str], services: tuple[str, ...], backend: str
+) -> None:
+    for name, text in files.items():
+        machine.put(name, text, 0o600)
+    text = NO_DNS if backend == "ifupdown" else NOVA
+    machine.says(text)
+    machine.boot(*services, RESOLVED)
+    found = machine.verified()
+    assert found["problems"] == [], (found, machine.journal("vimguest"))
+    assert (found["verified"], found["code"], found["backend"]) == (True, 0, backend)
+    assert machine.addresses("eth0") == ["10.0.0.2/24"]
+    assert machine.addresses("eth1") == ["10.0.1.2/24"]
+    assert machine.routes() == BOTH
+    best = machine.run("ip", "route", "get", "203.0.113.1").stdout
+    assert "dev eth0" in best
+    assert machine.text("/usr/local/bin/vmtoolsd.guestinfo.local-ipv4") == "10.0.0.2"
+    # A change on the running machine is verified by the run that applies it.
+    machine.says(text.replace(";10.0.0.2;", ";10.0.0.9;"))
+    report = machine.helper()
+    assert (report["status"], report["verified"]) == ("changed", True), report
+    assert machine.addresses("eth0") == ["10.0.0.9/24"]
+
+
+# The file that wins against the helper's, and must be named.
+OVERRULED: dict[str, tuple[dict[str, str], tuple[str, ...], str, str]] = {
+    "networkd with a file that sorts before any of ours": (
+        {
+            "/etc/systemd/network/00-!.network": "[Match]\nName=eth0\n[Network]\nAddress=192.168.7.7/24\n"
+        },
+        ("systemd-networkd", RESOLVED),
+        NO_DNS,
+        "/etc/systemd/network/00-!.network",
+    ),
+    "networkd without a resolver": (
+        {"/etc/systemd/system/systemd-resolved.service": ""},
+        ("systemd-networkd",),
+        NOVA,
+        "/etc/resolv.conf",
+    ),
+    "ifupdown without resolvconf": (
+        {"/etc/network/interfaces": INTERFACES},
+        ("networking",),
+        NOVA,
+        "/etc/resolv.conf",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("files", "services", "text", "winner"), OVERRULED.values(), ids=OVERRULED.keys()
+)
+def test_what_won_instead_is_named(
+    machine: Machine, files: dict[str, str], services: tuple[str, ...], text: str, winner: str
+) -> None:
+    machine.run("rm", "-f", "/etc/resolv.conf", "/usr/sbin/resolvconf", "/sbin/resolvconf")
+    machine.put("/etc/resolv.conf", "nameserver 9.9.9.9\n")
+    for name, content in files.items():
+        machine.put(name, content)
+    machine.says(text)
+    machine.boot(*services)
+    found = machine.verified()
+    assert (found["verified"], found["code"], found["status"]) == (False, 5, "overruled")
+    assert {problem["file"] for problem in found["problems"]} == {winner}, found
+    report = machine.helper(code=5)
+    assert {problem["file"] for problem in report["problems"]} == {winner}
+
+
+def test_a_masked_networkmanager_is_not_chosen(machine: Machine) -> None:
+    machine.says(NOVA)
+    machine.run("systemctl", "enable", "NetworkManager")
+    machine.run("ln", "-sf", "/dev/null", "/etc/systemd/system/NetworkManager.service")
+    machine.boot("systemd-networkd", RESOLVED)
+    assert machine.verified()["backend"] == "networkd"
+    assert machine.routes() == BOTH
+
+
+def test_a_captured_image_has_nothing_of_its_machine(release: Path, tmp_path: Path) -> None:
+    """ifupdown names NICs: without the identity, a clone comes up with the old address."""
+    kept = ["/etc/network/interfaces.d/vimguest", "/var/lib/vimguest/state.json", "/etc/hostname"]
+    (tmp_path / "first").mkdir()
+    with Machine(release, tmp_path / "first", boots=True) as first:
+        first.put("/etc/network/interfaces", INTERFACES)
+        first.put("/etc/hostname", "image\n")
+        first.says(
+            "v1:"
+            + json.dumps(
+                {"hostname": "web-1", "nics": [{"mac": MAC0, "addresses": ["10.0.0.2/24"]}]}
+            )
+        )
+        first.boot("networking")
+        assert first.verified()["verified"]
+        files = {name: first.text(name) for name in kept}
+    (tmp_path / "clone").mkdir()
+    macs = ("00:50:56:00:00:91", "00:50:56:00:00:92")
+    with Machine(release, tmp_path / "clone", macs, boots=True) as clone:
+        clone.put("/etc/network/interfaces", INTERFACES)
+        for name, text in files.items():
+            clone.put(name, text)
+        clone.says(f"{macs[0]};;;;;#")
+        clone.boot("networking")
+        assert clone.addresses("eth0") == []
+        assert not clone.exists(kept[0])
+        assert clone.text("/etc/hostname") == "image\n"
+
+
+def test_the_default_route_leaves_by_the_first_nic_of_the_record(machine: Machine) -> None:
+    """DHCP on the first NIC, a static gateway on the second: every back end agrees."""
+    from .test_apply import DHCPD
+
+    machine.far_end("eth0", "10.5.0.1/24")
+    machine.put("/usr/local/sbin/dhcpd", DHCPD.read_text())
+    machine.daemon("ip", "netns", "exec", "far", "python3", "/usr/local/sbin/dhcpd", "peer0")
+    nics: list[dict[str, Any]] = [
+        {"mac": MAC0, "dhcp4": True},
+        {"mac": MAC1, "addresses": ["10.0.1.2/24"], "gateway4": "10.0.1.1"},
+    ]
+    machine.says("v1:" + json.dumps({"nics": nics}))
+    machine.boot("systemd-networkd", "NetworkManager")
+    for backend in ("networkd", "networkmanager"):
+        machine.helper("--backend", backend)
+        other = {"networkd": "NetworkManager", "networkmanager": "systemd-networkd"}[backend]
+        machine.run("systemctl", "stop", other)
+
+        def leaves(name: str = "eth0") -> bool:
+            return (
+                f"dev {name}" in machine.run("ip", "route", "get", "203.0.113.1", ok=False).stdout
+            )
+
+        eventually(leaves, lambda: (machine.routes(), machine.journal("NetworkManager")))
+        machine.run("systemctl", "start", other)
