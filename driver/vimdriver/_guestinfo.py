@@ -10,7 +10,8 @@ Values in (`GuestConfig`, `NIC`, `Route`), extraConfig keys and texts out; no I/
 ``versioned``
     ``v1:`` and JSON, for values that the others cannot express; ``guest/README.md`` specifies it
 ``cloud-init``
-    ``guestinfo.metadata`` as cloud-init's DataSourceVMware reads it, in place of ``machine.id``
+    ``guestinfo.metadata``, ``.vendordata`` and ``.userdata`` as cloud-init's DataSourceVMware and
+    cloudbase-init's VMwareGuestInfoService read them, in place of ``machine.id``
 
 Values are checked when they are built, so that nothing which a reader could take for a separator,
 a second line or another address ever leaves here.
@@ -20,11 +21,12 @@ from __future__ import annotations
 
 import base64
 import gzip
+import hashlib
 import ipaddress
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from vimlib.errors import UsageError
@@ -39,6 +41,8 @@ __all__ = [
     "left_out",
     "machine_id",
     "metadata",
+    "record_digest",
+    "vendordata",
     "versioned",
 ]
 
@@ -53,6 +57,10 @@ MAX_PLAIN = 2048
 MAX_TEXT = 64 * 1024
 # The limit of the reader in the guest, unpacked.
 MAX_JSON = 256 * 1024
+MAX_USERS = 16
+MAX_KEY = 16 * 1024
+# A router announcement's default route has the metric 1024.
+STATIC_METRIC = 100
 # A second default route stands behind the first, whose metric the kernel sets to 0 or 1024.
 SECOND_GATEWAY_METRIC = 1124
 
@@ -61,6 +69,11 @@ _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _IP = re.compile(r"[0-9A-Fa-f:.]{2,45}")
 _INSTANCE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+_USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+_KEY = re.compile(
+    r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(?:256|384|521)|sk-ssh-ed25519@openssh\.com"
+    r"|sk-ecdsa-sha2-nistp256@openssh\.com) ([A-Za-z0-9+/]+={0,2})(?: [ -~]*)?"
+)
 
 _T = TypeVar("_T")
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -123,9 +136,9 @@ class NIC:
         domains = _each("search", self.search, _domain)
         if self.mtu is not None:
             _number("mtu", self.mtu, 576, 9216)
-        for field, on in (("dhcp4", self.dhcp4), ("dhcp6", self.dhcp6)):
+        for name, on in (("dhcp4", self.dhcp4), ("dhcp6", self.dhcp6)):
             if type(on) is not bool:
-                raise _wrong(field, str(on), "True or False")
+                raise _wrong(name, str(on), "True or False")
         if len(self.routes) > MAX_LIST:
             raise _wrong("routes", f"{len(self.routes)} routes", f"at most {MAX_LIST} routes")
         _set(
@@ -160,15 +173,23 @@ class NIC:
 
 @dataclass(frozen=True)
 class GuestConfig:
-    """The configuration of a guest: its name, its NICs, and the search domains of NICs without own.
+    """The settings of one guest: its name, its NICs, and the search domains of NICs without own.
+
+    ``ssh_keys`` maps names of users to lines of authorized_keys without options; ``ntp`` are
+    addresses or names of time servers. ``user_data`` and ``vendor_data`` go to cloud-init
+    unchanged; a ``vendor_data`` takes the place of the one that `vendordata` makes.
 
     Raises:
-        UsageError: A value is not valid, or two NICs have one address.
+        UsageError: A value is invalid, or two records have one MAC address.
     """
 
     hostname: str | None = None
     nics: Sequence[NIC] = ()
     search: Sequence[str] = ()
+    ssh_keys: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    ntp: Sequence[str] = ()
+    user_data: str | None = None
+    vendor_data: str | None = None
 
     def __post_init__(self) -> None:
         if self.hostname is not None:
@@ -177,15 +198,26 @@ class GuestConfig:
                 raise _wrong(
                     "hostname", self.hostname, "a name of at most 64 characters, not all digits"
                 )
-        _set(self, nics=tuple(self.nics), search=tuple(_each("search", self.search, _domain)))
+        if len(self.ssh_keys) > MAX_USERS:
+            raise _wrong("ssh_keys", f"{len(self.ssh_keys)} users", f"at most {MAX_USERS} users")
+        _set(
+            self,
+            nics=tuple(self.nics),
+            search=tuple(_each("search", self.search, _domain)),
+            ssh_keys={
+                _user(user): tuple(_each("ssh_keys", keys, _key))
+                for user, keys in self.ssh_keys.items()
+            },
+            ntp=tuple(_each("ntp", self.ntp, _server)),
+        )
         _distinct(self.nics)
 
 
 def machine_id(nics: Iterable[NIC], style: Literal["nova", "original"] = "nova") -> str:
     """The text of ``machine.id``, byte for byte as the OpenStack drivers write it.
 
-    Like those it has a NIC's first IPv4 address and first IPv4 name server and nothing of IPv6,
-    DHCP, routes, MTU or search domains; `left_out` names the values that are lost.
+    Like those it has a NIC's first IPv4 address and first name server and nothing else of IPv6,
+    DHCP, routes, MTU or search domains; `left_out` names the rest.
 
     Raises:
         UsageError: The original form with any other number of NICs than one.
@@ -214,6 +246,11 @@ def versioned(config: GuestConfig) -> str:
     if config.search:
         document["search"] = list(config.search)
     document["nics"] = [_nic_document(nic) for nic in config.nics]
+    if config.ssh_keys:
+        document["ssh_keys"] = {user: list(keys) for user, keys in sorted(config.ssh_keys.items())}
+    if config.ntp:
+        document["ntp"] = list(config.ntp)
+    _one_nic_an_address(config.nics)
     text, encoding = _encoded(document)
     return _bounded(f"v1:{text}" if encoding is None else f"v1:{encoding}:{text}")
 
@@ -221,9 +258,11 @@ def versioned(config: GuestConfig) -> str:
 def metadata(config: GuestConfig, instance_id: str) -> dict[str, str]:
     """cloud-init's ``guestinfo.metadata`` and ``guestinfo.metadata.encoding``.
 
-    The network is in it as version 2 of cloud-init's network config, matched by MAC address; the
-    NICs are called eth0, eth1 and so on, as every renderer of cloud-init needs a name. cloud-init
-    runs again in the guest when ``instance_id`` changes.
+    The network is in it as version 2 of cloud-init's network config. NICs are matched by MAC
+    address and keep their names. A default route is a ``gateway4`` or ``gateway6``: every renderer
+    of cloud-init makes a working route of it, while a route of the list needs net-tools on Debian
+    with ifupdown and loses ``on-link`` in the networkd renderer. cloud-init treats another
+    ``instance_id`` as another machine: it makes new SSH host keys, among others.
 
     Raises:
         UsageError: ``instance_id`` is not of letters, digits and ``._:-``, or the text is too long.
@@ -233,11 +272,15 @@ def metadata(config: GuestConfig, instance_id: str) -> dict[str, str]:
     document: dict[str, Any] = {"instance-id": instance_id}
     if config.hostname is not None:
         document["local-hostname"] = config.hostname
-    gateways: dict[int, int] = {}
+    if len(config.ssh_keys) == 1:
+        # cloud-init gives them to its default user, cloudbase-init to the user named here.
+        ((user, keys),) = config.ssh_keys.items()
+        document |= {"public-keys-data": "\n".join(keys), "admin-username": user}
+    metrics = _metrics(config.nics)
     ethernets = {
-        f"id{index}": _ethernet(nic, index, config.search, gateways)
+        f"id{index}": _ethernet(nic, config.search, metrics[index])
         for index, nic in enumerate(config.nics)
-        # A NIC without addresses is left as it is.
+        # A NIC that is left alone is not mentioned.
         if nic.addresses or nic.dhcp4 or nic.dhcp6
     }
     if ethernets:
@@ -247,6 +290,29 @@ def metadata(config: GuestConfig, instance_id: str) -> dict[str, str]:
         # Plain text is allowed, but a layer between here and the guest may not keep it.
         text, encoding = base64.b64encode(text.encode("ascii")).decode("ascii"), "base64"
     return {"guestinfo.metadata": _bounded(text), "guestinfo.metadata.encoding": encoding}
+
+
+def vendordata(config: GuestConfig) -> str:
+    """The cloud-config that goes with `metadata`: JSON behind ``#cloud-config``.
+
+    It has cloud-init apply a changed network at each boot, which it does not do by itself; the
+    keys of named users and the time servers are in it too.
+    """
+    document: dict[str, Any] = {"updates": {"network": {"when": ["boot-new-instance", "boot"]}}}
+    if config.ssh_keys:
+        users = [
+            {"name": user, "ssh_authorized_keys": list(keys)}
+            for user, keys in sorted(config.ssh_keys.items())
+        ]
+        document["users"] = ["default", *users]
+    if config.ntp:
+        document["ntp"] = {"enabled": True, "servers": list(config.ntp)}
+    return "#cloud-config\n" + json.dumps(document, separators=(",", ":")) + "\n"
+
+
+def record_digest(text: str) -> str:
+    """The digest of a record by which a guest's status refers to it (SHA-256, 16 digits)."""
+    return hashlib.sha256(text.strip(" \t\r\n\0").encode()).hexdigest()[:16]
 
 
 def extra_config(
@@ -272,15 +338,25 @@ def extra_config(
                     "the form cloud-init requires an instance id",
                     hint="Give instance_id (--instance-id on the command line).",
                 )
-            return metadata(config, instance_id)
+            vendor = vendordata(config) if config.vendor_data is None else config.vendor_data
+            found = metadata(config, instance_id) | _packed("vendordata", vendor)
+            return (
+                found if config.user_data is None else found | _packed("userdata", config.user_data)
+            )
     raise _wrong("form", str(form), "one of " + ", ".join(FORMS))
 
 
 def left_out(config: GuestConfig, form: Form) -> tuple[str, ...]:
-    """The values of ``config`` that the form cannot express, in words; empty if nothing is lost."""
-    if form in ("versioned", "cloud-init"):
+    """What ``config`` says and that form cannot, in words for people; empty if nothing is lost."""
+    ours = [name for name in ("user_data", "vendor_data") if getattr(config, name) is not None]
+    if form == "cloud-init":
         return ()
-    lost = [f"hostname {config.hostname}"] if config.hostname is not None else []
+    lost = [name.replace("_", "-") for name in ours]
+    if form == "versioned":
+        return tuple(lost)
+    lost += [f"hostname {config.hostname}"] if config.hostname is not None else []
+    lost += [f"SSH keys of {', '.join(config.ssh_keys)}"] if config.ssh_keys else []
+    lost += [f"time servers {', '.join(config.ntp)}"] if config.ntp else []
     lost += [f"search domains {', '.join(config.search)}"] if config.search else []
     for nic in config.nics:
         _, ip, _, _, _, dns = _record(nic)
@@ -309,7 +385,7 @@ def _record(nic: NIC) -> tuple[str, str, str, str, str, str]:
     # prints its None. A reader of nova's records has to know that word.
     wide = first.network.prefixlen < 31
     broadcast = str(first.network.broadcast_address) if wide else "None"
-    dns = next((server for server in nic.dns if ":" not in server), "")
+    dns = nic.dns[0] if nic.dns else ""
     return nic.mac, str(first.ip), str(first.netmask), nic.gateway4 or "", broadcast, dns
 
 
@@ -325,8 +401,8 @@ def _nic_document(nic: NIC) -> dict[str, Any]:
         "dhcp4": nic.dhcp4,
         "dhcp6": nic.dhcp6,
         "addresses": list(nic.addresses),
-        "gateway4": nic.gateway4,
-        "gateway6": nic.gateway6,
+        "gateway4": None if nic.gateway4 in _own(nic) else nic.gateway4,
+        "gateway6": None if nic.gateway6 in _own(nic) else nic.gateway6,
         "routes": routes,
         "mtu": nic.mtu,
         "dns": list(nic.dns),
@@ -335,34 +411,56 @@ def _nic_document(nic: NIC) -> dict[str, Any]:
     return {name: value for name, value in every.items() if value}
 
 
-def _ethernet(
-    nic: NIC, index: int, search: Sequence[str], gateways: dict[int, int]
-) -> dict[str, Any]:
-    """One NIC of cloud-init's network config; ``gateways`` counts default routes by IP version."""
+def _metrics(nics: Sequence[NIC]) -> list[dict[int, int | None]]:
+    """For each NIC the metric of its default route by IP version, None for the system's own.
+
+    The order decides: the first NIC with a gateway or DHCP keeps the lowest metric.
+    """
+    found: list[dict[int, int | None]] = [{} for _ in nics]
+    for version in (4, 6):
+        sources = [
+            (metrics, nic.gateway4 if version == 4 else nic.gateway6)
+            for metrics, nic in zip(found, nics, strict=True)
+            if (nic.gateway4 or nic.dhcp4 if version == 4 else nic.gateway6 or nic.dhcp6)
+        ]
+        for at, (metrics, gateway) in enumerate(sources):
+            first = STATIC_METRIC if version == 6 and gateway and sources[1:] else None
+            metrics[version] = SECOND_GATEWAY_METRIC + 100 * (at - 1) if at else first
+    return found
+
+
+def _ethernet(nic: NIC, search: Sequence[str], metrics: dict[int, int | None]) -> dict[str, Any]:
+    """One NIC of cloud-init's network config."""
     item: dict[str, Any] = {
         "match": {"macaddress": nic.mac.lower()},
-        "set-name": f"eth{index}",
         "dhcp4": nic.dhcp4,
         "dhcp6": nic.dhcp6,
     }
     routes: list[dict[str, Any]] = []
     for version, gateway, everywhere in ((4, nic.gateway4, "0.0.0.0/0"), (6, nic.gateway6, "::/0")):
-        if gateway is None:
+        metric = metrics.get(version)
+        if (nic.dhcp4 if version == 4 else nic.dhcp6) and metric is not None:
+            item[f"dhcp{version}-overrides"] = {"route-metric": metric}
+        if gateway is None or gateway in _own(nic):
+            # A router machine, whose networks have it as their gateway.
             continue
-        behind = gateways.get(version, 0)
-        gateways[version] = behind + 1
-        route: dict[str, Any] = {"to": everywhere, "via": gateway}
-        if behind:
-            route["metric"] = SECOND_GATEWAY_METRIC + 100 * (behind - 1)
-        routes.append(route | _on_link(nic, gateway))
+        onlink = _on_link(nic, gateway)
+        if metric is None:
+            item[f"gateway{version}"] = gateway
+            if onlink:
+                # netplan's gateway4 has no on-link flag: a route to the gateway stands in for it.
+                bits = 32 if version == 4 else 128
+                routes.append({"to": f"{gateway}/{bits}", "scope": "link"})
+        else:
+            routes.append({"to": everywhere, "via": gateway, "metric": metric} | onlink)
     for one in nic.routes:
-        metric = {} if one.metric is None else {"metric": one.metric}
-        routes.append({"to": one.to, "via": one.via} | metric | _on_link(nic, one.via))
+        own = {} if one.metric is None else {"metric": one.metric}
+        routes.append({"to": one.to, "via": one.via} | own | _on_link(nic, one.via))
     servers = {"addresses": list(nic.dns), "search": list(nic.search or search)}
     if nic.dns or nic.search or search:
         item["nameservers"] = {name: value for name, value in servers.items() if value}
-    said = {"addresses": list(nic.addresses), "routes": routes, "mtu": nic.mtu}
-    return item | {name: value for name, value in said.items() if value}
+    rest = {"addresses": list(nic.addresses), "routes": routes, "mtu": nic.mtu}
+    return item | {name: value for name, value in rest.items() if value}
 
 
 def _on_link(nic: NIC, via: str) -> dict[str, bool]:
@@ -384,6 +482,17 @@ def _encoded(document: dict[str, Any]) -> tuple[str, str | None]:
         return text, None
     packed = gzip.compress(text.encode("ascii"), mtime=0)
     return base64.b64encode(packed).decode("ascii"), "gzip+base64"
+
+
+def _packed(name: str, text: str) -> dict[str, str]:
+    """A guestinfo value of any text, in base64, compressed where it is long."""
+    raw = text.encode()
+    if len(raw) > MAX_JSON:
+        raise _wrong(name, f"{len(raw)} bytes", f"at most {MAX_JSON}")
+    long = len(raw) > MAX_PLAIN
+    body = base64.b64encode(gzip.compress(raw, mtime=0) if long else raw).decode("ascii")
+    encoding = "gzip+base64" if long else "base64"
+    return {f"guestinfo.{name}": _bounded(body), f"guestinfo.{name}.encoding": encoding}
 
 
 def _bounded(text: str, limit: int = MAX_TEXT) -> str:
@@ -411,6 +520,10 @@ def _distinct(nics: Sequence[NIC]) -> None:
     macs = [nic.mac.lower() for nic in nics]
     if len(set(macs)) != len(macs):
         raise _wrong("nics", ", ".join(macs), "NICs with different MAC addresses")
+
+
+def _one_nic_an_address(nics: Sequence[NIC]) -> None:
+    """Refuse two NICs with one address, which only isolated networks of nova's may have."""
     addresses = [ipaddress.ip_interface(one).ip for nic in nics for one in nic.addresses]
     # A link-local address is unique to its link only.
     routable = [str(address) for address in addresses if not address.is_link_local]
@@ -435,6 +548,35 @@ def _domain(field: str, text: str) -> str:
     return text
 
 
+def _server(field: str, text: str) -> str:
+    if ":" in text or text.replace(".", "").isdigit():
+        return str(_address(field, text))
+    return _domain(field, text)
+
+
+def _user(text: str) -> str:
+    if not _USER.fullmatch(text):
+        raise _wrong("ssh_keys", text, "the name of a user, as useradd takes it")
+    return text
+
+
+def _key(field: str, text: str) -> str:
+    found = _KEY.fullmatch(text)
+    if found and len(text) <= MAX_KEY:
+        kind = found.group(1).encode("ascii")
+        try:
+            blob = base64.b64decode(found.group(2), validate=True)
+        except ValueError:
+            blob = b""
+        if blob.startswith(len(kind).to_bytes(4, "big") + kind):
+            return text
+    raise _wrong(field, text, "a line of authorized_keys without options")
+
+
+def _own(nic: NIC) -> set[str]:
+    return {str(ipaddress.ip_interface(one).ip) for one in nic.addresses}
+
+
 def _any_address(field: str, text: str) -> _Address:
     # The pattern keeps out IPv6 zones, which ipaddress would take with any text in them.
     try:
@@ -454,6 +596,13 @@ def _address(field: str, text: str) -> _Address:
     return address
 
 
+def _is_end(address: _Address, network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
+    """Whether an IPv4 address is the network or broadcast address of its network."""
+    if network.version != 4 or network.prefixlen >= 31:
+        return False
+    return address in (network.network_address, network.broadcast_address)
+
+
 def _prefix(field: str, text: str, bits: int) -> int:
     if not re.fullmatch(r"[1-9][0-9]{0,2}", text) or int(text) > bits:
         raise _wrong(field, text, f"a prefix length from 1 to {bits}")
@@ -466,8 +615,7 @@ def _interface(field: str, text: str) -> _Interface:
         raise _wrong(field, text, "an address with a prefix length, as 10.0.0.2/24")
     address = _address(field, head)
     made = ipaddress.ip_interface((str(address), _prefix(field, tail, address.max_prefixlen)))
-    ends = (made.network.network_address, made.network.broadcast_address)
-    if made.version == 4 and made.network.prefixlen < 31 and made.ip in ends:
+    if _is_end(made.ip, made.network):
         raise _wrong(field, text, "a host address, not the network or broadcast address")
     return made
 
@@ -494,6 +642,7 @@ def _gateway(
         raise _wrong(field, text, f"an IPv{version} address")
     if not any(interface.version == version for interface in interfaces):
         raise _wrong(field, text, f"given with an IPv{version} address of the NIC")
-    if any(interface.ip == address for interface in interfaces):
-        raise _wrong(field, text, "another address than the NIC's own")
+    if any(_is_end(address, interface.network) for interface in interfaces):
+        # The kernel would take it, and drop the default route.
+        raise _wrong(field, text, "a host address, not the network or broadcast address")
     return str(address)

@@ -16,6 +16,7 @@ from vimdriver import _guestinfo as guestinfo
 from vimdriver._guestinfo import NIC, GuestConfig, Route
 from vimlib.errors import UsageError
 
+KEY = "ssh-ed25519 " + base64.b64encode(b"\0\0\0\x0bssh-ed25519" + bytes(36)).decode()
 MAC = "DE:AD:BE:EF:00:00"
 OTHER = "00:50:56:aa:bb:02"
 FULL = NIC(
@@ -46,12 +47,23 @@ FULL = NIC(
                 "00:50:56:aa:bb:02;10.1.0.2;255.255.0.0;;10.1.255.255;#"
             ),
         ),
-        # The first IPv4 address and the first IPv4 name server only.
+        # The first IPv4 address and the first name server only.
         (
             [FULL],
             "00:50:56:aa:bb:02;10.0.0.2;255.255.255.0;10.0.0.1;10.0.0.255;10.0.0.53#",
         ),
         ([NIC(MAC, ("2001:db8::2/64",), dns=("2001:db8::53",))], "DE:AD:BE:EF:00:00;;;;;#"),
+        # The first name server, whatever its version; a router machine; one address on two networks.
+        (
+            [
+                NIC(MAC, ("10.0.0.1/24",), gateway4="10.0.0.1", dns=("2001:db8::53", "10.0.0.53")),
+                NIC(OTHER, ("10.0.0.1/24",)),
+            ],
+            (
+                "DE:AD:BE:EF:00:00;10.0.0.1;255.255.255.0;10.0.0.1;10.0.0.255;2001:db8::53#"
+                "00:50:56:aa:bb:02;10.0.0.1;255.255.255.0;;10.0.0.255;#"
+            ),
+        ),
         # What netaddr has no broadcast address for, nova prints as None.
         (
             [NIC(MAC, ("10.0.0.2/31",))],
@@ -116,7 +128,8 @@ def test_values_that_no_form_may_carry(field: str, bad: str) -> None:
         lambda: NIC(MAC, "10.0.0.2/24"),
         lambda: NIC(MAC, gateway4="10.0.0.1"),
         lambda: NIC(MAC, ("10.0.0.2/24",), gateway6="2001:db8::1"),
-        lambda: NIC(MAC, ("10.0.0.2/24",), gateway4="10.0.0.2"),
+        lambda: NIC(MAC, ("10.0.0.2/24",), gateway4="10.0.0.0"),
+        lambda: NIC(MAC, ("10.0.0.2/24",), gateway4="10.0.0.255"),
         lambda: NIC(MAC, mtu=9000),
         lambda: NIC(MAC, dhcp4="no"),  # type: ignore[arg-type]
         lambda: NIC(MAC, dhcp6=1),  # type: ignore[arg-type]
@@ -131,7 +144,17 @@ def test_values_that_no_form_may_carry(field: str, bad: str) -> None:
         lambda: GuestConfig("h" * 64 + ".x"),
         lambda: GuestConfig("1.2"),
         lambda: GuestConfig(None, (NIC(MAC), NIC(MAC.lower()))),
-        lambda: GuestConfig(None, (NIC(MAC, ("10.0.0.2/24",)), NIC(OTHER, ("10.0.0.2/8",)))),
+        lambda: guestinfo.versioned(
+            GuestConfig(None, (NIC(MAC, ("10.0.0.2/24",)), NIC(OTHER, ("10.0.0.2/8",))))
+        ),
+        lambda: GuestConfig(ssh_keys={"a b": []}),
+        lambda: GuestConfig(ssh_keys={"debian": ["ssh-ed25519 AAAA"]}),
+        lambda: GuestConfig(ssh_keys={"debian": [KEY + "\n"]}),
+        lambda: GuestConfig(ssh_keys={f"u{at}": [KEY] for at in range(17)}),
+        lambda: GuestConfig(ntp=("a b",)),
+        lambda: guestinfo.extra_config(
+            GuestConfig(user_data="x" * 300_000), "cloud-init", instance_id="i"
+        ),
         lambda: GuestConfig(None, [NIC(f"00:50:56:00:00:{at:02x}") for at in range(33)]),
         lambda: guestinfo.extra_config(GuestConfig(), "cloud-init"),
         lambda: guestinfo.extra_config(GuestConfig(), "cloud-init", instance_id="a\nb"),
@@ -177,17 +200,19 @@ def test_metadata_is_what_cloud_init_reads() -> None:
     assert list(network["ethernets"]) == ["id0", "id2"]
     first, last = network["ethernets"].values()
     assert first["match"] == {"macaddress": OTHER}
-    assert first["set-name"] == "eth0"
+    # A name would rename somebody else's NIC.
+    assert "set-name" not in first
     assert first["addresses"] == list(FULL.addresses)
     assert first["mtu"] == 9000
+    assert (first["gateway4"], first["gateway6"]) == ("10.0.0.1", "fe80::1")
     assert first["routes"] == [
-        {"to": "0.0.0.0/0", "via": "10.0.0.1"},
-        {"to": "::/0", "via": "fe80::1"},
         {"to": "10.9.0.0/16", "via": "10.0.0.254", "metric": 50},
         {"to": "2001:db8:9::/48", "via": "2001:db8::9"},
     ]
     assert first["nameservers"] == {"addresses": list(FULL.dns), "search": list(FULL.search)}
     assert last["dhcp4"] is True
+    # The first NIC keeps the default route.
+    assert last["dhcp4-overrides"] == {"route-metric": 1124}
     assert last["nameservers"] == {"search": ["c.d"]}
 
 
@@ -220,12 +245,10 @@ def test_a_link_local_gateway_is_reached_without_a_word_in_ipv6_alone(
     (ethernet,) = json.loads(base64.b64decode(found["guestinfo.metadata"]))["network"][
         "ethernets"
     ].values()
-    four = {"to": "0.0.0.0/0", "via": "169.254.0.1"}
-    assert ethernet["routes"] == [
-        four | ({"on-link": True} if on_link else {}),
-        {"to": "::/0", "via": "fe80::1"},
-    ]
-    # The helper says the same of it.
+    assert (ethernet["gateway4"], ethernet["gateway6"]) == ("169.254.0.1", "fe80::1")
+    link = [{"to": "169.254.0.1/32", "scope": "link"}]
+    assert ethernet.get("routes", []) == (link if on_link else [])
+    # The helper agrees.
     (read,) = vimguest.parse(guestinfo.versioned(GuestConfig(None, (nic,))))[1].nics
     assert [hop.onlink for hop in vimguest.hops(read, {})] == [on_link, False]
 
@@ -248,8 +271,52 @@ def test_extra_config_keys() -> None:
         "nova": {"machine.id"},
         "original": {"machine.id"},
         "versioned": {"machine.id"},
-        "cloud-init": {"guestinfo.metadata", "guestinfo.metadata.encoding"},
+        "cloud-init": {
+            "guestinfo.metadata",
+            "guestinfo.metadata.encoding",
+            "guestinfo.vendordata",
+            "guestinfo.vendordata.encoding",
+        },
     }
+
+
+def test_vendor_data_has_cloud_init_apply_a_changed_network() -> None:
+    config = GuestConfig(ssh_keys={"debian": [KEY], "ops": [KEY]}, ntp=["10.0.0.7"])
+    found = guestinfo.extra_config(config, "cloud-init", instance_id="i")
+    assert found["guestinfo.vendordata.encoding"] == "base64"
+    head, body = base64.b64decode(found["guestinfo.vendordata"]).decode().split("\n", 1)
+    assert head == "#cloud-config"
+    document = json.loads(body)
+    assert document["updates"] == {"network": {"when": ["boot-new-instance", "boot"]}}
+    assert [user if user == "default" else user["name"] for user in document["users"]] == [
+        "default",
+        "debian",
+        "ops",
+    ]
+    assert document["ntp"]["servers"] == ["10.0.0.7"]
+    # Keys of several users are nobody else's.
+    assert "public-keys-data" not in json.loads(base64.b64decode(found["guestinfo.metadata"]))
+
+
+def test_user_data_and_vendor_data_go_unchanged() -> None:
+    text = "#!/bin/sh\necho \u00e4\n" + "x" * 3000
+    config = GuestConfig(user_data=text, vendor_data="#cloud-config\n{}\n")
+    found = guestinfo.extra_config(config, "cloud-init", instance_id="i")
+    assert found["guestinfo.userdata.encoding"] == "gzip+base64"
+    assert gzip.decompress(base64.b64decode(found["guestinfo.userdata"])).decode() == text
+    assert base64.b64decode(found["guestinfo.vendordata"]) == b"#cloud-config\n{}\n"
+    assert guestinfo.left_out(config, "versioned") == ("user-data", "vendor-data")
+
+
+def test_keys_and_time_servers_reach_the_helper() -> None:
+    config = GuestConfig(ssh_keys={"debian": [KEY]}, ntp=["10.0.0.7", "ntp.example"])
+    read = vimguest.parse(guestinfo.versioned(config))[1]
+    assert read.ssh_keys == (("debian", (KEY,)),)
+    assert read.ntp == ("10.0.0.7", "ntp.example")
+    assert guestinfo.left_out(config, "nova") == (
+        "SSH keys of debian",
+        "time servers 10.0.0.7, ntp.example",
+    )
 
 
 def test_left_out_names_what_is_lost() -> None:
