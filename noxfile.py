@@ -54,7 +54,9 @@ def demo(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """All tests; those whose tool is missing are skipped and listed, or fail where CI is set."""
     session.install("-e", ".[all,test,docs]")
-    session.run("pytest", "--ignore=tests/integration", "-m", "not torture", *session.posargs)
+    session.run(
+        "pytest", "--ignore=tests/integration", "-m", "not torture and not boot", *session.posargs
+    )
     session.run("pytest", "tests/integration", *session.posargs, env=peer_environment())
 
 
@@ -63,7 +65,11 @@ def unit(session: nox.Session) -> None:
     """The fast tests: no service, nothing slow."""
     session.install("-e", ".[all,test]")
     session.run(
-        "pytest", "--ignore=tests/integration", "-m", "not slow and not torture", *session.posargs
+        "pytest",
+        "--ignore=tests/integration",
+        "-m",
+        "not slow and not torture and not boot",
+        *session.posargs,
     )
 
 
@@ -96,6 +102,21 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session
+def guest(session: nox.Session) -> None:
+    """Boot a Debian with the guest helper's units in every kind of network; needs root."""
+    session.install("-e", ".[all,test]")
+    session.run("pytest", "tests/guest", "-m", "boot", *session.posargs, env=peer_environment())
+
+
+@nox.session
+def guest_second(session: nox.Session) -> None:
+    """The same on the Debian release before it."""
+    session.install("-e", ".[all,test]")
+    environment = peer_environment() | {"VIMGUEST_SUITE": "bookworm"}
+    session.run("pytest", "tests/guest", "-m", "boot", *session.posargs, env=environment)
+
+
+@nox.session
 def minimums(session: nox.Session) -> None:
     """The fast tests with the oldest dependencies that pyproject.toml allows, extras included."""
     project = nox.project.load_toml("pyproject.toml")["project"]
@@ -106,7 +127,11 @@ def minimums(session: nox.Session) -> None:
     constraints.write_text("\n".join(oldest))
     session.install("-e", ".[all,test]", "-c", str(constraints))
     session.run(
-        "pytest", "--ignore=tests/integration", "-m", "not slow and not torture", *session.posargs
+        "pytest",
+        "--ignore=tests/integration",
+        "-m",
+        "not slow and not torture and not boot",
+        *session.posargs,
     )
 
 
@@ -115,7 +140,8 @@ def coverage(session: nox.Session) -> None:
     """Branch coverage of the fast tests, with the lines that they miss."""
     session.install("-e", ".[all,test]")
     data = {"COVERAGE_FILE": str(CACHE / "coverage")}
-    pytest = ("pytest", "--ignore=tests/integration", "-m", "not torture", *session.posargs)
+    words = ("--ignore=tests/integration", "-m", "not torture and not boot")
+    pytest = ("pytest", *words, *session.posargs)
     session.run("coverage", "run", "-m", *pytest, env=data)
     session.run("coverage", "report", env=data)
 

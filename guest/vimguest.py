@@ -97,6 +97,8 @@ VERIFY_SECONDS = 20.0
 # At boot a service may wait longer for carrier and leases; nothing waits for us.
 VERIFY_BOOT_SECONDS = 60.0
 VERIFY_PAUSE = 0.25
+# A service writes name servers as soon as it has addresses.
+VERIFY_RESOLVER_SECONDS = 5.0
 # The kernel's default metric is 0 for IPv4 and 1024 for IPv6: the second default
 # route gets a higher metric than either.
 SECOND_GATEWAY_METRIC = 1124
@@ -3082,6 +3084,7 @@ class Run:
         if not self.root.live or not (self.args.verify or service_runs(self.root, backend)):
             return 0
         deadline = time.monotonic() + seconds
+        patience = time.monotonic() + VERIFY_RESOLVER_SECONDS
         while True:
             found = compare(self.root, self.bound, read_kernel())
             names = {one.nic.mac: one for one in self.bound}
@@ -3094,7 +3097,8 @@ class Run:
                 for one in found
             ]
             # Where another file was applied, waiting does not help.
-            settled = blamed and all(one.file not in (None, RESOLV) for one in blamed)
+            known = [None] if time.monotonic() > patience else [None, RESOLV]
+            settled = blamed and all(one.file not in known for one in blamed)
             if not found or settled or time.monotonic() >= deadline:
                 break
             time.sleep(VERIFY_PAUSE)

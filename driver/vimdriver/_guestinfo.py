@@ -449,10 +449,15 @@ def _ethernet(nic: NIC, search: Sequence[str], metrics: dict[int, int | None]) -
             item[f"gateway{version}"] = gateway
             if onlink:
                 # netplan's gateway4 has no on-link flag: a route to the gateway stands in for it.
-                bits = 32 if version == 4 else 128
-                routes.append({"to": f"{gateway}/{bits}", "scope": "link"})
+                # The other renderers need a `via`, of which zero means none.
+                none = str(ipaddress.ip_address(bytes(4 if version == 4 else 16)))
+                to = f"{gateway}/{32 if version == 4 else 128}"
+                routes.append({"to": to, "via": none, "scope": "link"})
         else:
             routes.append({"to": everywhere, "via": gateway, "metric": metric} | onlink)
+    if item.get("gateway4") and item.get("gateway6") and not _on_link(nic, item["gateway4"]):
+        # cloudbase-init ignores gateway4 where there is a gateway6; the others drop a duplicate.
+        routes.append({"to": "0.0.0.0/0", "via": item["gateway4"]})
     for one in nic.routes:
         own = {} if one.metric is None else {"metric": one.metric}
         routes.append({"to": one.to, "via": one.via} | own | _on_link(nic, one.via))

@@ -73,6 +73,9 @@ if [ "$5" = boot ]; then
   mkdir "$2/root/dev/shm" "$2/root/dev/pts"
   mount -t devpts -o newinstance,ptmxmode=0666 devpts "$2/root/dev/pts"
   ln -s pts/ptmx "$2/root/dev/ptmx"
+  # systemd reads this; the variable `container` would keep cloud-init from VMware's tools.
+  mkdir "$2/root/run/host"
+  echo other > "$2/root/run/host/container-manager"
 fi
 # No chroot: in one, systemd's tools do nothing and report success.
 cd "$2/root"
@@ -83,7 +86,15 @@ echo ready
 [ "$5" = boot ] || exec sleep infinity
 # The test writes its files first.
 read -r _
-exec env -i container=other PATH=/usr/sbin:/usr/bin:/sbin:/bin /usr/lib/systemd/systemd
+exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin /usr/lib/systemd/systemd
+"""
+
+DMIDECODE = """#!/bin/sh
+case "$2" in
+system-product-name) echo "VMware Virtual Platform";;
+system-manufacturer) echo "VMware, Inc.";;
+system-uuid) echo 564d0000-0000-0000-0000-000000000001;;
+esac
 """
 
 # Runs in the guest. cloud-init's transport is its other one, environment variables: the one by
@@ -277,6 +288,27 @@ class Machine:
             return self.run("systemctl", "is-system-running", ok=False).stdout.strip()
 
         eventually(lambda: state() in ("running", "degraded"), state, 90)
+
+    def cloud_init_boots(self, settings: Mapping[str, str], renderer: str) -> None:
+        """Have cloud-init configure this machine at boot, from these settings by its datasource."""
+        self.run("rm", "/etc/cloud/cloud-init.disabled")
+        self.put("/etc/cloud/ds-identify.cfg", "policy: enabled\n")
+        self.put(
+            "/etc/cloud/cloud.cfg.d/99-test.cfg",
+            "datasource_list: [VMware, None]\n"
+            f"system_info: {{network: {{renderers: [{renderer}]}}}}\n",
+        )
+        # The hardware's name is VMware's, and a container has none.
+        self.run("sh", "-c", "[ ! -e /sys/class/dmi ] || mount -t tmpfs tmpfs /sys/class/dmi")
+        self.put("/usr/sbin/dmidecode", DMIDECODE, 0o755)
+        self.put("/usr/bin/systemd-detect-virt", "#!/bin/sh\nexit 1\n", 0o755)
+        self.put("/usr/local/bin/vmware-rpctool", TOOL, 0o755)
+        self.guestinfo(settings)
+
+    def guestinfo(self, settings: Mapping[str, str]) -> None:
+        """Set the machine's settings, as its guest reads them by vmware-rpctool."""
+        for key, value in settings.items():
+            self.put(f"/usr/local/bin/vmware-rpctool.{key}", value)
 
     def verified(self) -> dict[str, Any]:
         """Wait for the result that the second unit sends to the host."""

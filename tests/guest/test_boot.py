@@ -14,7 +14,10 @@ from typing import Any
 
 import pytest
 
+from vimdriver._guestinfo import NIC, GuestConfig, extra_config
+
 from .machine import MAC0, MAC1, SUITE, Machine, eventually, make_chroot, missing
+from .test_apply import DHCPD
 
 pytestmark = [
     pytest.mark.integration,
@@ -216,10 +219,14 @@ def test_a_captured_image_has_nothing_of_its_machine(release: Path, tmp_path: Pa
         assert clone.text("/etc/hostname") == "image\n"
 
 
-def test_the_default_route_leaves_by_the_first_nic_of_the_record(machine: Machine) -> None:
+@pytest.mark.parametrize(
+    ("backend", "service"),
+    [("networkd", "systemd-networkd"), ("networkmanager", "NetworkManager")],
+)
+def test_the_default_route_leaves_by_the_first_nic_of_the_record(
+    machine: Machine, backend: str, service: str
+) -> None:
     """DHCP on the first NIC, a static gateway on the second: every back end agrees."""
-    from .test_apply import DHCPD
-
     machine.far_end("eth0", "10.5.0.1/24")
     machine.put("/usr/local/sbin/dhcpd", DHCPD.read_text())
     machine.daemon("ip", "netns", "exec", "far", "python3", "/usr/local/sbin/dhcpd", "peer0")
@@ -228,16 +235,62 @@ def test_the_default_route_leaves_by_the_first_nic_of_the_record(machine: Machin
         {"mac": MAC1, "addresses": ["10.0.1.2/24"], "gateway4": "10.0.1.1"},
     ]
     machine.says("v1:" + json.dumps({"nics": nics}))
-    machine.boot("systemd-networkd", "NetworkManager")
-    for backend in ("networkd", "networkmanager"):
-        machine.helper("--backend", backend)
-        other = {"networkd": "NetworkManager", "networkmanager": "systemd-networkd"}[backend]
-        machine.run("systemctl", "stop", other)
+    machine.boot(service)
+    found = machine.verified()
+    assert (found["verified"], found["backend"]) == (True, backend), found
+    assert machine.routes() == {("default", "10.5.0.1", "eth0"), ("default", "10.0.1.1", "eth1")}
+    assert "dev eth0" in machine.run("ip", "route", "get", "203.0.113.1").stdout
 
-        def leaves(name: str = "eth0") -> bool:
-            return (
-                f"dev {name}" in machine.run("ip", "route", "get", "203.0.113.1", ok=False).stdout
-            )
 
-        eventually(leaves, lambda: (machine.routes(), machine.journal("NetworkManager")))
-        machine.run("systemctl", "start", other)
+# --- cloud-init ---------------------------------------------------------------
+
+CLOUD: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
+    "eni": (("networking",), {"/etc/network/interfaces": INTERFACES}),
+    "netplan": (("systemd-networkd",), {}),
+    "networkd": (("systemd-networkd",), {}),
+    "network-manager": (("NetworkManager",), {}),
+}
+GATEWAYS = {
+    "on the link": (
+        NIC(MAC0, ["10.0.0.2/24", "2001:db8::2/64"], "10.0.0.1", "2001:db8::1", dns=["10.0.0.53"]),
+        {("default", "10.0.0.1", "eth0"), ("default", "2001:db8::1", "eth0")},
+    ),
+    "off the link": (NIC(MAC0, ["10.0.0.2/32"], "10.9.9.1"), {("default", "10.9.9.1", "eth0")}),
+}
+
+
+@pytest.mark.parametrize(("nic", "routes"), GATEWAYS.values(), ids=GATEWAYS.keys())
+@pytest.mark.parametrize("renderer", CLOUD)
+def test_cloud_init_makes_a_working_network_of_the_metadata(
+    machine: Machine, renderer: str, nic: NIC, routes: set[tuple[str, str, str]]
+) -> None:
+    services, files = CLOUD[renderer]
+    for name, text in files.items():
+        machine.put(name, text)
+    # The NIC without a record comes first: nobody may rename it.
+    config = GuestConfig("web-1", [NIC(MAC1), nic])
+    machine.cloud_init_boots(extra_config(config, "cloud-init", instance_id="i-1"), renderer)
+    machine.says(NOVA)
+    machine.boot(*services)
+    assert "stood-aside" in machine.journal("vimguest")
+    expected = sorted(str(one) for one in nic.addresses)
+    eventually(
+        lambda: machine.addresses("eth0") == expected and routes <= machine.routes(),
+        lambda: (
+            machine.addresses("eth0"),
+            machine.routes(),
+            machine.run("sh", "-c", "tail -n 40 /var/log/cloud-init.log", ok=False).stdout,
+        ),
+    )
+    assert machine.run("hostname").stdout == "web-1\n"
+    assert machine.run("cat", "/sys/class/net/eth1/address").stdout == MAC1 + "\n"
+    # The next boot of the same instance applies a changed network.
+    later = GuestConfig("web-1", [NIC(MAC0, ["10.0.0.77/24"])])
+    machine.guestinfo(extra_config(later, "cloud-init", instance_id="i-1"))
+    machine.run("rm", "-rf", "/run/cloud-init")
+    machine.run("cloud-init", "init", "--local")
+    found = machine.run(
+        "grep", "-rl", "10.0.0.77", "/etc/netplan", "/etc/network", "/etc/systemd/network",
+        "/etc/NetworkManager/system-connections", ok=False,
+    ).stdout  # fmt: skip
+    assert found, machine.run("sh", "-c", "tail -n 60 /var/log/cloud-init.log").stdout

@@ -206,6 +206,8 @@ def test_metadata_is_what_cloud_init_reads() -> None:
     assert first["mtu"] == 9000
     assert (first["gateway4"], first["gateway6"]) == ("10.0.0.1", "fe80::1")
     assert first["routes"] == [
+        # For cloudbase-init, which takes one of the two gateways.
+        {"to": "0.0.0.0/0", "via": "10.0.0.1"},
         {"to": "10.9.0.0/16", "via": "10.0.0.254", "metric": 50},
         {"to": "2001:db8:9::/48", "via": "2001:db8::9"},
     ]
@@ -246,8 +248,9 @@ def test_a_link_local_gateway_is_reached_without_a_word_in_ipv6_alone(
         "ethernets"
     ].values()
     assert (ethernet["gateway4"], ethernet["gateway6"]) == ("169.254.0.1", "fe80::1")
-    link = [{"to": "169.254.0.1/32", "scope": "link"}]
-    assert ethernet.get("routes", []) == (link if on_link else [])
+    link = [{"to": "169.254.0.1/32", "via": "0.0.0.0", "scope": "link"}]
+    again = [{"to": "0.0.0.0/0", "via": "169.254.0.1"}]
+    assert ethernet["routes"] == (link if on_link else again)
     # The helper agrees.
     (read,) = vimguest.parse(guestinfo.versioned(GuestConfig(None, (nic,))))[1].nics
     assert [hop.onlink for hop in vimguest.hops(read, {})] == [on_link, False]
