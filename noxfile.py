@@ -117,6 +117,13 @@ def guest_second(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz_guest(session: nox.Session) -> None:
+    """A million mutated records for the guest helper."""
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "tests.fuzz.guest", *session.posargs)
+
+
+@nox.session
 def minimums(session: nox.Session) -> None:
     """The fast tests with the oldest dependencies that pyproject.toml allows, extras included."""
     project = nox.project.load_toml("pyproject.toml")["project"]

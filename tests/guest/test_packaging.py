@@ -200,5 +200,5 @@ def test_the_unit_runs_before_the_network() -> None:
 
 def test_the_unit_runs_where_the_readme_puts_the_helper() -> None:
     unit = HELPER.with_name("vimguest.service").read_text()
-    (program,) = re.findall(r"^ExecStart=(\S+)$", unit, re.MULTILINE)
+    (program,) = re.findall(r"^ExecStart=(\S+) \$VIMGUEST_OPTIONS$", unit, re.MULTILINE)
     assert program in README
