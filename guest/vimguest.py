@@ -2927,12 +2927,9 @@ class Run:
             return self.would_change(changes)
         previous = {change.name: change.old for change in changes} if keep else {}
         if stale is not None:
-            # Another machine's files are nothing to go back to.
-            origin = (stale.origin or {}).get(HOSTNAME)
-            previous = {
-                name: origin if name == HOSTNAME else None if is_owned(name) else file
-                for name, file in previous.items()
-            }
+            # A rollback leads to the image, not to the other machine.
+            image = leftovers(self.root, stale, [])
+            previous = {name: image.get(name, file) for name, file in previous.items()}
         elif keep and state.pending:
             # The files before the killed run, not those that it left half done.
             previous.update(state.previous)

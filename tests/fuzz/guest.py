@@ -80,7 +80,8 @@ def check(rng: random.Random, text: str) -> str:
     try:
         form, config = vimguest.parse(text)
     except vimguest.RefusedError as error:
-        assert str(error).isprintable(), ascii(str(error))
+        if not str(error).isprintable():
+            raise AssertionError(ascii(str(error))) from error
         return type(error).__name__
     assert all(note.isprintable() for note in config.notes)
     nics, _ = vimguest.place_dns(config.nics)
