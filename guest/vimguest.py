@@ -58,10 +58,12 @@ from typing import (
     Iterable,
     Iterator,
     List,
+    Match,
     NamedTuple,
     NoReturn,
     Optional,
     Sequence,
+    Set,
     Tuple,
     Union,
 )
@@ -69,7 +71,7 @@ from typing import (
 __version__ = "2.0"
 
 TOOLS = ("vmtoolsd", "vmware-rpctool", "vmware-guestd")
-BACKENDS = ("netplan", "networkmanager", "networkd", "ifupdown")
+BACKENDS = ("netplan", "networkmanager", "networkd", "ifupdown", "ifupdown-ng")
 # Searched after PATH: the PATH of a plain user lacks sbin.
 SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -1844,11 +1846,44 @@ def hop_options(name: str, hop: Hop) -> List[str]:
     return [" ".join(words + (["onlink"] if hop.onlink else []))]
 
 
+def render_ifupdown_ng(bound: Sequence[Bound]) -> Dict[str, File]:
+    """The same snippet for ifupdown-ng: one stanza for each NIC, and every route a command.
+
+    It gives the default route the metric 1, has no executor for name servers
+    and none that switches router announcements off.
+    """
+    lines: List[str] = []
+    for name, nic, metrics in with_metrics(bound):
+        lines += ["", "auto " + name, "iface " + name]
+        if nic.dhcp4 or nic.dhcp6:
+            lines.append("    use dhcp")
+        lines += ["    address {}".format(interface) for interface in nic.addresses]
+        if nic.mtu is not None:
+            lines.append("    pre-up ip link set dev {} mtu {}".format(name, nic.mtu))
+        if of_version(nic, 6):
+            switch = "/proc/sys/net/ipv6/conf/{}/accept_ra".format(name)
+            lines.append("    pre-up echo {} > {}".format(1 if nic.dhcp6 else 0, switch))
+        for hop in hops(nic, metrics):
+            words = ["up ip", "-{}".format(hop.via.version), "route add", str(hop.to or "default")]
+            words += ["via {} dev {}".format(hop.via, name)]
+            words += [] if hop.metric is None else ["metric {}".format(hop.metric)]
+            lines.append("    " + " ".join(words + ["onlink"] * hop.onlink))
+        settings = ["nameserver {}".format(server) for server in nic.dns]
+        settings += ["search " + " ".join(nic.search)] if nic.search else []
+        if settings:
+            # The words are parsed values: letters, digits and ".:- ".
+            text = "".join(setting + "\\n" for setting in settings)
+            lines.append("    up printf '{}' | resolvconf -a {}".format(text, name))
+            lines.append("    down resolvconf -d {}".format(name))
+    return {IFUPDOWN: lines_file(lines[1:], 0o644)}
+
+
 RENDER: Dict[str, Callable[[Sequence[Bound]], Dict[str, File]]] = {
     "netplan": render_netplan,
     "networkmanager": render_networkmanager,
     "networkd": render_networkd,
     "ifupdown": render_ifupdown,
+    "ifupdown-ng": render_ifupdown_ng,
 }
 
 
@@ -1860,7 +1895,20 @@ def render(root: Root, backend: str, bound: Sequence[Bound]) -> Dict[str, File]:
         first = min(NETWORKD_PREFIXES[0] + bare(one.nic.mac) for one in bound)
         rivals = [name for name, _ in networkd_files(root) if name < first]
         return render_networkd(bound, NETWORKD_PREFIXES[1 if rivals else 0])
-    return RENDER[backend](bound)
+    files = RENDER[backend](bound)
+    if backend == "ifupdown" and "busybox" in ifup_targets(root):
+        # busybox wants address and netmask apart.
+        text = files[IFUPDOWN].data.decode("ascii")
+        text = re.sub(r"(?m)^( +)address (\S+)$", split_address, text)
+        files[IFUPDOWN] = files[IFUPDOWN]._replace(data=text.encode("ascii"))
+    return files
+
+
+def split_address(found: Match[str]) -> str:
+    """An address line with its prefix as a netmask, dotted for IPv4."""
+    interface = ipaddress.ip_interface(found.group(2))
+    mask = interface.netmask if interface.version == 4 else interface.network.prefixlen
+    return "{0}address {1}\n{0}netmask {2}".format(found.group(1), interface.ip, mask)
 
 
 # --- detection ----------------------------------------------------------------
@@ -1888,10 +1936,10 @@ def find_backend(root: Root) -> str:
     if root.live:
         for backend, unit in SERVICES:
             if is_active(unit):
-                return backend
+                return flavor(root, backend)
     for backend, unit in SERVICES:
         if is_enabled(root, unit) and (backend != "ifupdown" or root.exists(INTERFACES)):
-            return backend
+            return flavor(root, backend)
     # No service is enabled (an unfinished image, another init): look for files.
     for backend, evidence in (
         ("netplan", "/etc/netplan"),
@@ -1900,12 +1948,24 @@ def find_backend(root: Root) -> str:
     ):
         masked = any(is_masked(root, unit) for known, unit in SERVICES if known == backend)
         if root.exists(evidence) and not masked:
-            return backend
+            return flavor(root, backend)
     if root.listed("/etc/sysconfig/network-scripts/ifcfg-*"):
         raise NotSupportedError("ifcfg files are not supported: install NetworkManager")
     if root.exists(NETWORKD):
         return "networkd"
     raise RefusedError("no network service found; name one with --backend")
+
+
+def flavor(root: Root, backend: str) -> str:
+    """ifupdown-ng where `ifup` is one of its links, as on Alpine; any other back end unchanged."""
+    found = ifup_targets(root) & {"ifupdown", "ifupdown-ng"}
+    return "ifupdown-ng" if backend == "ifupdown" and found else backend
+
+
+def ifup_targets(root: Root) -> Set[str]:
+    """The names of the programs that `ifup` is a link to."""
+    targets = [root.target(name) for name in ("/sbin/ifup", "/usr/sbin/ifup")]
+    return {os.path.basename(target) for target in targets if target}
 
 
 SERVICES = (
@@ -1918,11 +1978,7 @@ SERVICES = (
 def is_enabled(root: Root, unit: str) -> bool:
     """Whether systemd will start that unit at boot: wanted, installed and not masked."""
     service = unit + ".service"
-    wanted = any(
-        root.exists("{}/multi-user.target.wants/{}".format(folder, service))
-        or root.exists("{}/network-online.target.wants/{}".format(folder, service))
-        for folder in UNIT_FOLDERS
-    )
+    wanted = any(root.listed("{}/*.wants/{}".format(at, service)) for at in UNIT_FOLDERS)
     return wanted and not is_masked(root, unit)
 
 
@@ -2056,11 +2112,13 @@ def ifupdown_rivals(root: Root) -> Iterator[Tuple[str, str]]:
 
 def check_ifupdown(root: Root, bound: Sequence[Bound], notes: List[str]) -> None:
     """Refuse where ifupdown would not read our snippet, or would add others to it."""
-    patterns = sourced(root.text(INTERFACES))
-    if not any(is_match(IFUPDOWN, pattern) for pattern in patterns):
-        what = "{} does not source {}; add the line: source {}/*".format(
-            INTERFACES, IFUPDOWN, os.path.dirname(IFUPDOWN)
-        )
+    text, line = root.text(INTERFACES), "source {}/*".format(os.path.dirname(IFUPDOWN))
+    if "busybox" in ifup_targets(root):
+        # Its `source` takes the name of one file, not a pattern.
+        text = re.sub(r"^\s*source\s.*[*?\[].*$", "", text, flags=re.MULTILINE)
+        line = "source-directory {}".format(os.path.dirname(IFUPDOWN))
+    if not any(is_match(IFUPDOWN, pattern) for pattern in sourced(text)):
+        what = "{} does not source {}; add the line: {}".format(INTERFACES, IFUPDOWN, line)
         if root.live:
             raise RefusedError(what)
         notes.append(what)
@@ -2074,7 +2132,7 @@ def resolver_note(root: Root, backend: str, bound: Sequence[Bound]) -> Optional[
     servers = sorted({str(server) for one in bound for server in one.nic.dns})
     if not servers:
         return None
-    if backend == "ifupdown":
+    if backend in ("ifupdown", "ifupdown-ng"):
         programs, package = ("/sbin/resolvconf", "/usr/sbin/resolvconf"), "resolvconf"
     elif backend == "networkd" or (backend == "netplan" and netplan_renderer(root) == "networkd"):
         programs = ("/usr/lib/systemd/systemd-resolved", "/lib/systemd/systemd-resolved")
@@ -2111,7 +2169,7 @@ def winner(root: Root, backend: Optional[str], name: str, nic: Nic) -> Optional[
             return connection_file(root, key, nic)
         if "managed=false" in lines:
             return next((path for path, one in ifupdown_rivals(root) if one == name), None)
-    if backend == "ifupdown":
+    if backend in ("ifupdown", "ifupdown-ng"):
         return next((path for path, one in ifupdown_rivals(root) if one == name), None)
     return None
 
@@ -2562,7 +2620,9 @@ def ifupdown_commands(
             return [], []
         gone = [["ifdown", name] for name in old if name not in new]
         return gone, [["ifup", name] for name in new]
-    up = [line.split("=")[0] for line in root.text("/run/network/ifstate").split()]
+    # The state of ifupdown, and that of ifupdown-ng and busybox.
+    lines = root.text("/run/network/ifstate") + root.text("/run/ifstate")
+    up = [line.split("=")[0] for line in lines.split("\n") if line]
     names = old + [name for name in new if name not in old]
     # A NIC that came up by half counts as down, and would stay so.
     down = [name for name in names if name in up or (undo and up)]
@@ -2603,7 +2663,8 @@ def service_runs(root: Root, backend: Optional[str]) -> bool:
         return manager_runs()
     if backend == "netplan":
         return is_active("systemd-networkd") or manager_runs()
-    return bool(root.text("/run/network/ifstate").strip()) or is_active("networking")
+    states = root.text("/run/network/ifstate") + root.text("/run/ifstate")
+    return bool(states.strip()) or is_active("networking")
 
 
 class Account(NamedTuple):
@@ -2751,7 +2812,7 @@ class Run:
         if bound:
             backend = self.args.backend or find_backend(self.root)
             self.report["backend"] = backend
-            if backend == "ifupdown":
+            if backend in ("ifupdown", "ifupdown-ng"):
                 check_ifupdown(self.root, bound, self.notes)
             note = resolver_note(self.root, backend, bound)
             if note and self.root.live:

@@ -358,3 +358,67 @@ def test_gateways(machine: Machine, nics: list[dict[str, Any]], backend: str) ->
         return {route for route in machine.routes() if route[0] == "default"}
 
     eventually(lambda: defaults() == expected, lambda: (state(machine), machine.logs))
+
+
+# --- ifupdown-ng and busybox, as on Alpine; ifupdown2 -------------------------
+
+
+def install(machine: Machine, name: str) -> None:
+    """Unpack one of Debian's packages over those of the chroot."""
+    machine.run("sh", "-c", f"dpkg -x /var/archives/{name}_*.deb /")
+
+
+IFUPDOWN = ("--backend", "ifupdown")
+
+
+def alpine(machine: Machine) -> None:
+    """Have `ifup` and its kin be links to ifupdown-ng, as Alpine has them."""
+    install(machine, "ifupdown-ng")
+    machine.run("mkdir", "-p", "/run/network")
+    for name in ("ifup", "ifdown", "ifquery"):
+        machine.run("ln", "-sf", "ifupdown-ng", f"/usr/sbin/{name}")
+
+
+def test_ifupdown_ng_at_boot(machine: Machine) -> None:
+    alpine(machine)
+    source_snippets(machine)
+    machine.says(BOTH.replace("10.0.0.53", "10.0.1.53"))
+    machine.run("sh", "-c", "printf '#!/bin/sh\\ncat >&2\\n' > /usr/sbin/resolvconf")
+    machine.run("chmod", "755", "/usr/sbin/resolvconf")
+    machine.helper("--backend", "ifupdown-ng")
+    machine.run("ifup", "-a")
+    assert_both(machine)
+
+
+def test_ifupdown_ng_running(machine: Machine) -> None:
+    alpine(machine)
+    source_snippets(machine)
+    machine.run("ifup", "-a")
+    machine.says(NOVA)
+    assert machine.helper("--backend", "ifupdown-ng")["verified"]
+    assert_nova(machine)
+    machine.says(LATER)
+    assert machine.helper("--backend", "ifupdown-ng")["verified"]
+    assert_nova(machine, "10.0.0.9/24")
+    machine.helper("--rollback")
+    assert_nova(machine)
+
+
+def test_ifupdown_of_busybox(machine: Machine) -> None:
+    install(machine, "busybox-static")
+    for name in ("ifup", "ifdown"):
+        machine.run("ln", "-sf", "/usr/bin/busybox", f"/usr/sbin/{name}")
+    source_snippets(machine)
+    machine.says(NOVA)
+    # Its `source` takes no pattern.
+    assert "source-directory" in machine.helper(*IFUPDOWN, code=3)["error"]["message"]
+    machine.put(
+        "/etc/network/interfaces",
+        "auto lo\niface lo inet loopback\nsource-directory /etc/network/interfaces.d\n",
+    )
+    machine.helper(*IFUPDOWN)
+    machine.run("mkdir", "-p", "/run/network")
+    # lo is up: busybox would fail to give it its address again.
+    machine.run("ifup", "eth0")
+    machine.run("ifup", "eth1")
+    assert_nova(machine)

@@ -528,6 +528,14 @@ NEARLY = nics_nearly_good()
 IP = r"[0-9a-f:.]+"
 WORDS_OF_DNS = r"[A-Za-z0-9.-]+"
 GRAMMAR = {
+    "ifupdown-ng": (
+        r"|# Written by vimguest .*|auto eth\d|iface eth\d"
+        rf"|    (address {IP}/\d+|use dhcp|pre-up ip link set dev eth\d mtu \d+"
+        r"|pre-up echo [01] > /proc/sys/net/ipv6/conf/eth\d/accept_ra"
+        rf"|up ip -[46] route add (default|{IP}/\d+) via {IP} dev eth\d( metric \d+)?( onlink)?"
+        rf"|up printf '(nameserver {IP}\\n)*(search {WORDS_OF_DNS}( {WORDS_OF_DNS})*\\n)?'"
+        r" \| resolvconf -a eth\d|down resolvconf -d eth\d)"
+    ),
     "networkmanager": (
         r"|# Written by vimguest .*|\[(connection|ethernet|ipv4|ipv6)\]|(id|uuid|type)=[a-z0-9-]+"
         rf"|autoconnect-priority=999|mac-address=[0-9A-F:]{{17}}|mtu=\d+|method=[a-z]+"

@@ -29,6 +29,7 @@ FILES = {
     "networkmanager": {KEYFILE0: 0o600, KEYFILE1: 0o600},
     "networkd": {NETWORK0: 0o644, NETWORK1: 0o644},
     "ifupdown": {SNIPPET: 0o644},
+    "ifupdown-ng": {SNIPPET: 0o644},
 }
 
 
@@ -420,6 +421,34 @@ def test_the_back_end_in_use_is_found(guest: Guest, names: list[str], backend: s
         guest.put(name, "source /etc/network/interfaces.d/*\n")
     guest.says(NOVA)
     assert guest.report()["backend"] == backend
+
+
+@pytest.mark.parametrize(
+    ("target", "backend"),
+    [
+        ("ifupdown", "ifupdown-ng"),
+        ("/usr/sbin/ifupdown-ng", "ifupdown-ng"),
+        ("/bin/busybox", "ifupdown"),
+    ],
+)
+def test_ifupdown_ng_is_found_by_its_link(guest: Guest, target: str, backend: str) -> None:
+    guest.put("etc/network/interfaces", "source /etc/network/interfaces.d/*\n")
+    (guest.root / "sbin").mkdir()
+    (guest.root / "sbin/ifup").symlink_to(target)
+    guest.says(NOVA)
+    assert guest.report()["backend"] == backend
+
+
+@pytest.mark.parametrize("mask", ["link", "empty file"])
+def test_a_masked_service_is_not_chosen(guest: Guest, mask: str) -> None:
+    for unit in ("NetworkManager", "systemd-networkd"):
+        guest.put(f"{WANTS}{unit}.service")
+    path = guest.put("etc/systemd/system/NetworkManager.service")
+    if mask == "link":
+        path.unlink()
+        path.symlink_to("/dev/null")
+    guest.says(NOVA)
+    assert guest.report()["backend"] == "networkd"
 
 
 def test_no_back_end(guest: Guest) -> None:
