@@ -242,6 +242,22 @@ def test_the_default_route_leaves_by_the_first_nic_of_the_record(
     assert "dev eth0" in machine.run("ip", "route", "get", "203.0.113.1").stdout
 
 
+def test_ifupdown2_takes_up_the_record_and_its_changes(machine: Machine) -> None:
+    """It keeps no state file of ifupdown's, and a running NIC is changed by `ifup`."""
+    machine.run("sh", "-c", "dpkg --remove --force-all ifupdown")
+    machine.run("sh", "-c", "dpkg --install --force-all /var/archives/ifupdown2_*.deb", ok=False)
+    machine.put("/etc/network/interfaces", INTERFACES)
+    machine.says(NO_DNS)
+    machine.boot("networking")
+    found = machine.verified()
+    assert (found["verified"], found["backend"]) == (True, "ifupdown"), found
+    assert machine.routes() == BOTH
+    machine.says(NO_DNS.replace(";10.0.0.2;", ";10.0.0.9;"))
+    report = machine.helper()
+    assert (report["status"], report["verified"]) == ("changed", True), report
+    assert machine.addresses("eth0") == ["10.0.0.9/24"]
+
+
 # --- cloud-init ---------------------------------------------------------------
 
 CLOUD: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {

@@ -69,6 +69,7 @@ TOOLS = {
         ),
         Tool("chromium", ("chromium",), "looks at the pages of the documentation"),
         Tool("ip", ("iproute2",), "network namespaces for the guest helper"),
+        Tool("rpmbuild", ("rpm",), "the guest helper's package for RHEL and its kin"),
     )
 }
 
