@@ -230,14 +230,12 @@ def keys_for(guest: Guest, *keys: str, user: str = "debian") -> None:
 def accounts(image: Guest) -> Guest:
     """An image with the user debian."""
     uid, gid = os.geteuid(), os.getegid()
-    image.put(
-        "etc/passwd", f"root:x:0:0::/root:/bin/sh\ndebian:x:{uid}:{gid}::/home/debian:/bin/sh\n"
-    )
-    (image.root / "home/debian").mkdir(parents=True)
+    image.put("etc/passwd", f"debian:x:{uid}:{gid}::/srv/debian:/bin/sh\n")
+    (image.root / "srv/debian").mkdir(parents=True)
     return image
 
 
-AUTHORIZED = "/home/debian/.ssh/authorized_keys"
+AUTHORIZED = "/srv/debian/.ssh/authorized_keys"
 
 
 def test_keys_are_added_to_those_of_the_user(accounts: Guest) -> None:
@@ -263,22 +261,23 @@ def test_a_new_key_file_is_private(accounts: Guest) -> None:
     assert path.parent.stat().st_mode & 0o777 == 0o700
 
 
-@pytest.mark.parametrize(
-    "where", ["home/debian/.ssh", "home/debian/.ssh/authorized_keys", "home/debian"]
-)
+VICTIMS = {
+    "srv/debian/.ssh": "/var/victim",
+    "srv/debian/.ssh/authorized_keys": "/var/victim/authorized_keys",
+    "srv/debian": "/var",
+}
+
+
+@pytest.mark.parametrize("where", VICTIMS)
 def test_links_of_a_user_are_not_followed(accounts: Guest, where: str) -> None:
-    victim = accounts.root / "root/.ssh"
+    victim = accounts.root / "var/victim"
     victim.mkdir(parents=True)
     (victim / "authorized_keys").write_text("roots\n")
     path = accounts.root / where
-    if where == "home/debian":
+    if where == "srv/debian":
         path.rmdir()
     path.parent.mkdir(exist_ok=True)
-    path.symlink_to(
-        {"home/debian": "/root"}.get(
-            where, "/root/.ssh" if where.endswith(".ssh") else "/root/.ssh/authorized_keys"
-        )
-    )
+    path.symlink_to(VICTIMS[where])
     keys_for(accounts, KEY)
     found = accounts.report()
     assert found["code"] == 5
