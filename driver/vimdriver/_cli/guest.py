@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import sys
 from importlib.resources import files
@@ -12,10 +13,13 @@ from vimdriver._cli.connection import CONNECTION, Connection
 from vimdriver._cli.flags import Strings
 from vimdriver._cli.instance import Ref, opened
 from vimdriver._cli.output import OUTPUT, Output
-from vimdriver._guestinfo import Form
+from vimdriver._guestinfo import MAX_JSON, Form
+from vimlib.errors import UsageError
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
+
+    from vimdriver._guestinfo import GuestConfig
 
 __all__ = ["helper", "render", "set_"]
 
@@ -27,6 +31,10 @@ def render(
     nic: Strings = (),
     hostname: str | None = None,
     search: Strings = (),
+    ssh_key: Strings = (),
+    ntp: Strings = (),
+    user_data: Path | None = None,
+    vendor_data: Path | None = None,
     form: Form = "nova",
     instance_id: str | None = None,
     output: Output = OUTPUT,
@@ -40,18 +48,68 @@ def render(
             [,route=NETWORK@GATEWAY][,mtu=9000]; repeatable.
         hostname: Host name of the guest.
         search: DNS search domain; repeatable.
+        ssh_key: USER=FILE with public keys for an existing user of the guest; repeatable.
+        ntp: Address or name of a time server; repeatable.
+        user_data: File of user-data for cloud-init or cloudbase-init.
+        vendor_data: File of vendor-data for cloud-init, in place of the settings that have it apply
+            a changed network.
         form: Format of the settings: `nova` and `original` write machine.id, `versioned` the format of
             the guest helper, `cloud-init` guestinfo.metadata.
         instance_id: Instance id for cloud-init, which runs again when the id changes.
     """
-    from vimdriver._cli.nics import guest_nic
-    from vimdriver._guestinfo import GuestConfig, extra_config, left_out
+    from vimdriver._guestinfo import extra_config, left_out
 
-    config = GuestConfig(hostname=hostname, nics=[guest_nic(one) for one in nic], search=search)
+    config = _config(nic, hostname, search, ssh_key, ntp, user_data, vendor_data)
     settings = extra_config(config, form, instance_id=instance_id)
     for lost in left_out(config, form):
         output.say(f"the form {form} cannot express: {lost}")
     _show(settings, output)
+
+
+def _config(
+    nic: Strings,
+    hostname: str | None,
+    search: Strings,
+    ssh_key: Strings,
+    ntp: Strings,
+    user_data: Path | None,
+    vendor_data: Path | None,
+) -> GuestConfig:
+    """Return the configuration that these options describe; reads their files.
+
+    Raises:
+        UsageError: An option has an invalid value, or names a file that cannot be read.
+    """
+    from vimdriver._cli.nics import guest_nic
+    from vimdriver._guestinfo import GuestConfig
+
+    keys: dict[str, list[str]] = {}
+    for one in ssh_key:
+        user, equals, name = one.partition("=")
+        if not equals:
+            raise UsageError(f"--ssh-key must be USER=FILE, got {one!r}")
+        lines = [line.strip() for line in _text(Path(name)).splitlines()]
+        keys.setdefault(user, []).extend(
+            line for line in lines if line and not line.startswith("#")
+        )
+    return GuestConfig(
+        hostname=hostname,
+        nics=[guest_nic(one) for one in nic],
+        search=search,
+        ssh_keys=keys,
+        ntp=ntp,
+        user_data=None if user_data is None else _text(user_data),
+        vendor_data=None if vendor_data is None else _text(vendor_data),
+    )
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_JSON + 1).decode()
+    except (OSError, UnicodeDecodeError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "not UTF-8"
+        raise UsageError(f"cannot read {path}: {reason}") from None
 
 
 def _show(settings: dict[str, str], output: Output) -> None:
@@ -66,6 +124,10 @@ async def set_(
     nic: Strings = (),
     hostname: str | None = None,
     search: Strings = (),
+    ssh_key: Strings = (),
+    ntp: Strings = (),
+    user_data: Path | None = None,
+    vendor_data: Path | None = None,
     form: Form = "nova",
     connection: Connection = CONNECTION,
     output: Output = OUTPUT,
@@ -80,13 +142,18 @@ async def set_(
             The MAC address must be one of the machine's.
         hostname: Host name of the guest.
         search: DNS search domain; repeatable.
+        ssh_key: USER=FILE with public keys for an existing user of the guest; repeatable.
+        ntp: Address or name of a time server; repeatable.
+        user_data: File of user-data for cloud-init or cloudbase-init.
+        vendor_data: File of vendor-data for cloud-init, in place of the settings that have it apply
+            a changed network.
         form: Format of the settings: `nova` and `original` write machine.id, `versioned` the format of
             the guest helper, `cloud-init` guestinfo.metadata.
     """
-    from vimdriver._cli.nics import guest_nic
-    from vimdriver._guestinfo import GuestConfig, left_out
+    from vimdriver._guestinfo import left_out
 
-    config = GuestConfig(hostname=hostname, nics=[guest_nic(one) for one in nic], search=search)
+    options = (nic, hostname, search, ssh_key, ntp, user_data, vendor_data)
+    config = await asyncio.to_thread(_config, *options)
     async with opened(connection) as driver:
         settings = await driver.set_guest_info(instance, config, form=form)
     for lost in left_out(config, form):

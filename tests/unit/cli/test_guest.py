@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,7 @@ def test_other_forms_are_rendered(vimctl: Vimctl) -> None:
     words = ("guest", "render", "--nic", NIC, "--form", "cloud-init")
     assert set(vimctl.json(*words, "--instance-id", "i-1")) == {
         "guestinfo.metadata", "guestinfo.metadata.encoding",
+        "guestinfo.vendordata", "guestinfo.vendordata.encoding",
     }  # fmt: skip
     assert "--instance-id" in vimctl(*words, code=2).err
     assert vimctl("guest", "render", "--nic", NIC).out.startswith('machine.id = "00:50')
@@ -49,3 +52,31 @@ def test_the_helper_as_json_has_its_hash(vimctl: Vimctl) -> None:
     assert found["file"] == "vimguest.py"
     assert found["sha256"] == hashlib.sha256(found["text"].encode()).hexdigest()
     assert found["text"].encode() == HELPER.read_bytes()
+
+
+def test_keys_time_servers_and_user_data(vimctl: Vimctl, tmp_path: Path) -> None:
+    blob = base64.b64encode(b"\0\0\0\x0bssh-ed25519" + bytes(36)).decode()
+    (tmp_path / "keys").write_text(f"# mine\n\nssh-ed25519 {blob} me\n")
+    (tmp_path / "user").write_text("#cloud-config\n{}\n")
+    words = ("--ssh-key", f"debian={tmp_path / 'keys'}", "--ntp", "10.0.0.7")
+    found = vimctl.json("guest", "render", *words, "--form", "versioned")["machine.id"]
+    document = json.loads(found.removeprefix("v1:"))
+    assert document["ssh_keys"] == {"debian": [f"ssh-ed25519 {blob} me"]}
+    assert document["ntp"] == ["10.0.0.7"]
+    assert "SSH keys of debian" in vimctl("guest", "render", "--nic", NIC, *words).err
+    cloud = ("--form", "cloud-init", "--instance-id", "i", "--user-data", str(tmp_path / "user"))
+    found = vimctl.json("guest", "render", *cloud)
+    assert base64.b64decode(found["guestinfo.userdata"]) == b"#cloud-config\n{}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("--ssh-key", "debian"), "--ssh-key must be USER=FILE, got 'debian'"),
+        (("--ssh-key", "debian=/nonexistent"), "cannot read /nonexistent: No such file"),
+        (("--user-data", "/nonexistent"), "cannot read /nonexistent: No such file"),
+        (("--ntp", "a b"), "ntp"),
+    ],
+)
+def test_options_that_are_refused(vimctl: Vimctl, words: tuple[str, ...], reason: str) -> None:
+    assert reason in vimctl("guest", "render", *words, code=2).err
