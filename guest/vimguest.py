@@ -130,6 +130,14 @@ OWNED = (
     re.escape(IFUPDOWN),
 )
 TIME_FILES = (TIMESYNCD, CHRONY)
+# Where /etc is read-only: the same files for this boot only, by their prefixes.
+VOLATILE = (
+    (NETPLAN, "/run/netplan/90-vimguest.yaml"),
+    (KEYFILES + "/vimguest-", "/run/NetworkManager/system-connections/vimguest-"),
+    (NETWORKD + "/05-vimguest-", "/run/systemd/network/05-vimguest-"),
+    (NETWORKD + "/00-0-vimguest-", "/run/systemd/network/00-0-vimguest-"),
+    (STATE, "/run/vimguest/state.json"),
+)
 # Shared files: only their previous content or marked lines are ours.
 SHARED = (HOSTNAME, HOSTS)
 MARK = "# Written by vimguest from the host's record. Changes are lost."
@@ -1073,6 +1081,23 @@ class Root:
         #: Whether this is the running machine, on which commands may be run.
         self.live = folder is None
         self.folder = os.path.realpath(folder or "/")
+        #: Whether our files go below /run, since /etc is read-only.
+        self.volatile = self.live and is_read_only("/etc")
+
+    def placed(self, name: str) -> str:
+        """The place of a file of ours: /run where /etc is read-only."""
+        for kept, volatile in VOLATILE if self.volatile else ():
+            if name.startswith(kept):
+                return volatile + name[len(kept) :]
+        return name
+
+    @staticmethod
+    def unplaced(name: str) -> str:
+        """The name of a file of ours below /run."""
+        for kept, volatile in VOLATILE:
+            if name.startswith(volatile):
+                return kept + name[len(volatile) :]
+        return name
 
     @contextlib.contextmanager
     def parent(
@@ -1088,6 +1113,7 @@ class Root:
                 leads to a missing folder.
             FileNotFoundError: A folder is missing.
         """
+        name = self.placed(name)
         # The folders from the top down to the present one: ".." pops one.
         opened = [os.open(self.folder, FOLDER_FLAGS)]
         # Components still to resolve, the next one last; whether a link brought it.
@@ -1146,7 +1172,7 @@ class Root:
             if exc.errno in (errno.ENOTDIR, errno.ELOOP):
                 raise RefusedError("{}: {} is not a folder".format(name, shown(part))) from None
             raise
-        mode = 0o700 if name == STATE and part == "vimguest" else 0o755
+        mode = 0o700 if part == "vimguest" else 0o755
         with contextlib.suppress(FileExistsError):
             os.mkdir(part, mode, dir_fd=folder)
         handle = os.open(part, FOLDER_FLAGS, dir_fd=folder)
@@ -1253,6 +1279,14 @@ class Root:
         for folder in sorted({os.path.dirname(name) for name in WRITTEN}):
             for left in self.listed(folder + "/.vimguest.*.tmp"):
                 self.save(left, None)
+
+
+def is_read_only(folder: str) -> bool:
+    """Whether a folder is on a file system that is mounted read-only."""
+    try:
+        return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
 
 
 WRITTEN = (NETPLAN, KEYFILES + "/x", NETWORKD + "/x", IFUPDOWN, HOSTNAME, STATE) + TIME_FILES
@@ -2077,7 +2111,7 @@ def networkd_files(root: Root) -> List[Tuple[str, str]]:
     return [
         (base, name)
         for base, name in sorted(found.items())
-        if not is_owned(name) and root.target(name) != "/dev/null"
+        if not is_owned(root.unplaced(name)) and root.target(name) != "/dev/null"
     ]
 
 
@@ -2157,7 +2191,7 @@ def winner(root: Root, backend: Optional[str], name: str, nic: Nic) -> Optional[
     applied = networkd_applied(root, index)
     if applied is not None and backend in ("networkd", "netplan"):
         ours = "{}/10-netplan-{}.network".format("/run/systemd/network", netplan_id(nic))
-        if applied == ours or is_owned(applied):
+        if applied == ours or is_owned(root.unplaced(applied)):
             return None
         source = netplan_source(root, applied)
         return applied if source is None else "{} ({})".format(source, applied)
@@ -2472,7 +2506,10 @@ def owned_files(root: Root) -> List[str]:
     """The network files of ours that exist."""
     patterns = [NETPLAN, KEYFILES + "/vimguest-*", IFUPDOWN]
     patterns += ["{}/{}*".format(NETWORKD, prefix) for prefix in NETWORKD_PREFIXES]
-    return [name for pattern in patterns for name in root.listed(pattern) if is_owned(name)]
+    found = [name for pattern in patterns for name in root.listed(pattern)]
+    if root.volatile:
+        found += [root.unplaced(name) for _, run in VOLATILE for name in root.listed(run + "*")]
+    return [name for name in found if is_owned(name)]
 
 
 def plan(
@@ -2501,6 +2538,11 @@ def plan(
             goal[HOSTS] = hosts_file(root, hostname)
     if config.ntp:
         goal.update(time_file(root, config.ntp, notes))
+    if root.volatile:
+        shared = sorted(name for name in goal if not is_owned(name))
+        if shared:
+            notes.append("/etc is read-only: {} not written".format(", ".join(shared)))
+        goal = {name: file for name, file in goal.items() if is_owned(name)}
     found = [Change(name, root.load(name), file) for name, file in sorted(goal.items())]
     return [change for change in found if change.old != change.new]
 
@@ -2813,6 +2855,8 @@ class Run:
             backend = self.args.backend or find_backend(self.root)
             self.report["backend"] = backend
             if backend in ("ifupdown", "ifupdown-ng"):
+                if self.root.volatile:
+                    raise RefusedError("/etc is read-only, and ifupdown reads no other folder")
                 check_ifupdown(self.root, bound, self.notes)
             note = resolver_note(self.root, backend, bound)
             if note and self.root.live:

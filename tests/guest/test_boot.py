@@ -190,6 +190,34 @@ def test_a_masked_networkmanager_is_not_chosen(machine: Machine) -> None:
     assert machine.routes() == BOTH
 
 
+READ_ONLY: dict[str, tuple[dict[str, str], str]] = {
+    "netplan": ({"/etc/netplan/00-base.yaml": "network: {version: 2}\n"}, "systemd-networkd"),
+    "networkd": ({}, "systemd-networkd"),
+    "networkmanager": ({}, "NetworkManager"),
+}
+
+
+@pytest.mark.parametrize("backend", READ_ONLY)
+def test_a_read_only_root_is_configured_below_run(machine: Machine, backend: str) -> None:
+    files, service = READ_ONLY[backend]
+    for name, text in files.items():
+        machine.put(name, text, 0o600)
+    machine.says(NO_DNS)
+    machine.put("/etc/machine-id", "0123456789abcdef0123456789abcdef\n")
+    machine.run("systemctl", "enable", service)
+    machine.run("sh", "-c", "mount --bind /etc /etc && mount -o remount,bind,ro /etc")
+    machine.boot()
+    found = machine.verified()
+    assert (found["verified"], found["backend"]) == (True, backend), found
+    assert machine.routes() == BOTH
+    assert not machine.exists("/var/lib/vimguest/state.json")
+    machine.says(NO_DNS.replace(";10.0.0.2;", ";10.0.0.9;"))
+    assert machine.helper("--backend", backend)["verified"]
+    assert machine.addresses("eth0") == ["10.0.0.9/24"]
+    machine.helper("--clean")
+    assert not machine.exists("/run/vimguest/state.json")
+
+
 def test_a_captured_image_has_nothing_of_its_machine(release: Path, tmp_path: Path) -> None:
     """ifupdown names NICs: without the identity, a clone comes up with the old address."""
     kept = ["/etc/network/interfaces.d/vimguest", "/var/lib/vimguest/state.json", "/etc/hostname"]
