@@ -178,7 +178,7 @@ async def test_the_helper_applies_the_settings_of_spawn(
     assert found["nics"] == [("VirtualVmxnet3", MAC0, FLAT), ("VirtualE1000", MAC1, VLAN)]
     assert (await asyncio.to_thread(vlans, host)).items() >= {FLAT: 0, VLAN: 42}.items()
     said = {
-        line.partition("cannot say: ")[2] for line in web.notes.splitlines() if "cannot" in line
+        line.partition("cannot express: ")[2] for line in web.notes.splitlines() if "cannot" in line
     }
     assert said == (LOST if form == "nova" else set())
     guest.says((await web.carries())["machine.id"])
@@ -202,9 +202,12 @@ async def test_a_running_guest_applies_new_settings(
     carried = await web.carries()
     assert carried["machine.id"] == done.document["machine.id"]
     guest.says(carried["machine.id"])
-    assert guest.helper("--backend", "ifupdown")["status"] == "changed"
-    assert_up(guest, ALL)
-    assert guest.helper("--backend", "ifupdown")["status"] == "unchanged"
+    # No resolver runs in this guest, and the helper reports that.
+    for written in (True, False):
+        report = guest.helper("--backend", "ifupdown", code=5)
+        assert {problem["file"] for problem in report["problems"]} == {"/etc/resolv.conf"}
+        assert bool(report["files"]) == written
+        assert_up(guest, ALL)
 
 
 async def test_cloud_init_applies_the_settings_of_spawn(
