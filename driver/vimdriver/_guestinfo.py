@@ -347,7 +347,7 @@ def extra_config(
 
 
 def left_out(config: GuestConfig, form: Form) -> tuple[str, ...]:
-    """What ``config`` says and that form cannot, in words for people; empty if nothing is lost."""
+    """The values of ``config`` that the form cannot express, in words; empty if nothing is lost."""
     ours = [name for name in ("user_data", "vendor_data") if getattr(config, name) is not None]
     if form == "cloud-init":
         return ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from vimdriver import _guestinfo as guestinfo
@@ -15,6 +15,8 @@ from vimlib import vim25
 from vimlib.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from vimdriver._config import DriverConfig
     from vimdriver._images.source import ImageInfo
     from vimdriver._instances.types import InstanceSpec, NICSpec
@@ -24,6 +26,7 @@ __all__ = [
     "check_beginning",
     "guest_config",
     "guest_nic",
+    "guest_settings",
     "not_flat",
     "plan_spawn",
 ]
@@ -56,16 +59,39 @@ class SpawnPlan:
         return self.capacity_kb * _KIB > self.extent_bytes
 
 
-def guest_config(spec: InstanceSpec) -> guestinfo.GuestConfig:
+def guest_config(
+    spec: InstanceSpec, macs: Sequence[str | None] | None = None
+) -> guestinfo.GuestConfig:
     """Return the guest's network configuration.
 
-    A NIC without a MAC is left out: the host chooses it, and the guest finds cards by MAC.
+    `macs` are the addresses of all cards, where the host has chosen some. Without them a NIC
+    without a MAC is left out, since the guest finds cards by MAC.
     """
+    cards = list(spec.nics)
+    if macs is not None:
+        cards = [replace(card, mac=mac) for card, mac in zip(cards, macs, strict=True)]
     return guestinfo.GuestConfig(
         hostname=spec.hostname,
-        nics=[guest_nic(card) for card in spec.nics if card.mac is not None],
+        nics=[guest_nic(card) for card in cards if card.mac is not None],
         search=spec.search,
     )
+
+
+def guest_settings(
+    spec: InstanceSpec, config: DriverConfig, macs: Sequence[str | None] | None = None
+) -> dict[str, str]:
+    """Return the extraConfig keys for the guest; those of `InstanceSpec.extra_config` are the caller's.
+
+    Raises:
+        UsageError: A value is not valid, or the form cannot express the configuration.
+    """
+    guest = guest_config(spec, macs)
+    if not (guest.nics or guest.hostname or guest.search):
+        return {}
+    settings = guestinfo.extra_config(guest, config.guest_form, instance_id=spec.uuid)
+    given = dict(spec.extra_config)
+    # A name alone is nothing in nova's form.
+    return {key: value for key, value in settings.items() if value and key not in given}
 
 
 def guest_nic(card: NICSpec) -> guestinfo.NIC:
@@ -98,13 +124,7 @@ def guest_nic(card: NICSpec) -> guestinfo.NIC:
 def _extra_config(
     spec: InstanceSpec, config: DriverConfig, token: str, making: str
 ) -> list[vim25.OptionValue]:
-    pairs: dict[str, str] = {}
-    guest = guest_config(spec)
-    if guest.nics or guest.hostname or guest.search:
-        settings = guestinfo.extra_config(guest, config.guest_form, instance_id=spec.uuid)
-        # A name alone is nothing in nova's form.
-        pairs |= {key: value for key, value in settings.items() if value}
-    pairs |= dict(spec.extra_config)
+    pairs = guest_settings(spec, config) | dict(spec.extra_config)
     # Last: nothing that a caller gives may stand in for the marks.
     marks = {OWNER_KEY: config.owner, SPAWN_KEY: token, MAKING_KEY: making}
     pairs = {key: value for key, value in pairs.items() if key not in marks}

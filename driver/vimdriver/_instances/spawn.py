@@ -21,7 +21,7 @@ from vimdriver._images.sink import DatastoreSink
 from vimdriver._instances.destroy import remove_half_made
 from vimdriver._instances.devices import root_disk
 from vimdriver._instances.machine import MAKING_KEY, SPAWN_KEY, find_by_uuid, marks_of, read
-from vimdriver._instances.plan import check_beginning, plan_spawn
+from vimdriver._instances.plan import check_beginning, guest_settings, plan_spawn
 from vimdriver._instances.power import power_step
 from vimdriver._instances.types import Instance, InstanceSpec
 from vimdriver._journal import Spawning
@@ -252,6 +252,7 @@ def _plan(
     if machine.grows:
         steps.append(disk.grow())
     steps.append(disk.attach(created))
+    steps += _mac_steps(host, spec, created)
     if spec.power_on:
         steps.append(power_step(lambda run: run[created], vim25.VirtualMachinePowerState.poweredOn))
 
@@ -321,6 +322,63 @@ def _create_step(
         entry=lambda run: entry,
         method="CreateVM_Task",
     )
+
+
+def _mac_steps(
+    host: Host, spec: InstanceSpec, created: Step[vim25.VirtualMachine]
+) -> list[Step[Any]]:
+    """Return the steps that write the guest's settings with the MAC addresses that the host chose.
+
+    Raises:
+        UsageError: A value is not valid; nothing was made.
+    """
+    if not any(card.mac is None and card.for_the_guest for card in spec.nics):
+        return []
+    # Checked before anything is made, with addresses of the range that hosts generate.
+    wanted = guest_settings(
+        spec,
+        host.config,
+        [card.mac or f"00:0c:29:00:00:{at:02x}" for at, card in enumerate(spec.nics)],
+    )
+
+    async def read_macs(run: Run) -> list[str]:
+        row = await run.host.client.get(run[created], "config.hardware.device")
+        cards = [
+            device
+            for device in row.props.get("config.hardware.device") or []
+            if isinstance(device, vim25.VirtualEthernetCard)
+        ]
+        macs = [card.macAddress or "" for card in sorted(cards, key=lambda card: card.key)]
+        if len(macs) != len(spec.nics) or not all(macs):
+            raise HostStateError(
+                f"the host has not chosen the MAC addresses of {spec.name}: {macs}",
+                state="created",
+                hint="Give each NIC its MAC address.",
+            )
+        return macs
+
+    chosen = Step[list[str]](
+        title="read the MAC addresses that the host chose", call=read_macs, idempotent=True
+    )
+
+    def settings(run: Run) -> dict[str, str]:
+        return guest_settings(spec, host.config, run[chosen])
+
+    async def probe(run: Run) -> bool | None:
+        there = marks_of(await run.host.client.get(run[created], "config.extraConfig"))
+        return all(there.get(key) == value for key, value in settings(run).items()) or None
+
+    def write(run: Run) -> Awaitable[Any]:
+        options = [vim25.OptionValue(key=key, value=value) for key, value in settings(run).items()]
+        return run[created].ReconfigVM_Task(vim25.VirtualMachineConfigSpec(extraConfig=options))
+
+    written = Step[Any](
+        title=f"set {', '.join(sorted(wanted))} with them (ReconfigVM_Task)",
+        call=write,
+        probe=probe,
+        of=lambda run: run[created],
+    )
+    return [chosen, written]
 
 
 async def _read_folder(host: Host, vm: vim25.VirtualMachine) -> DatastorePath:

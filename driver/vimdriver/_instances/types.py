@@ -43,7 +43,8 @@ class NICSpec:
     """Name of the port group."""
     model: NICModel = "e1000"
     mac: str | None = None
-    """Lower case with colons; None lets the host choose."""
+    """Lower case with colons; None lets the host choose, and the guest's settings are written with
+    its choice before the machine is powered on."""
     addresses: tuple[str, ...] = ()
     """`10.0.0.2/24`, IPv4 or IPv6."""
     gateway: str | None = None
@@ -74,16 +75,12 @@ class NICSpec:
                 field="mac",
                 hint="Write it as 00:50:56:00:00:01.",
             )
-        if self.mac is None and (said := self._for_the_guest()):
-            raise UsageError(
-                f"the NIC on {self.network!r} has {', '.join(said)} but no MAC address",
-                field="mac",
-                hint="Give its MAC address, by which the guest finds the card.",
-            )
 
-    def _for_the_guest(self) -> list[str]:
+    @property
+    def for_the_guest(self) -> bool:
+        """Whether any field is for the guest."""
         names = "addresses gateway gateway6 dns search dhcp4 dhcp6 routes mtu"
-        return [name for name in names.split() if getattr(self, name)]
+        return any(getattr(self, name) for name in names.split())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -65,9 +65,6 @@ TEXTS = [
      "The first character must be a letter or digit, and '..' is not allowed.")),
     (f"{SPAWN} --mac xx --network n", "invalid MAC address: 'xx'. Write it as 00:50:56:00:00:01."),
     (f"{SPAWN} --mac {NIC[4:]}", "--mac and --ip require --network. Give --network PG too."),
-    (f"{SPAWN} --ip 10.0.0.2/24 --network n",
-     ("the NIC on 'n' has addresses but no MAC address. "
-     "Give its MAC address, by which the guest finds the card.")),
     (f"{SPAWN} --nic network=n,model=ne2000", "model must be one of e1000, e1000e, vmxnet3, pcnet32, got 'ne2000'"),
     (f"{SPAWN} --nic network=n,vlan=4095", "vlan must be 0 (untagged) to 4094, got 4095"),
     (f"{SPAWN} --nic network=n,vlan=x", "vlan must be 0 to 4094, got 'x'"),

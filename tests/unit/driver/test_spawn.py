@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gc
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from guest import vimguest
 from tests.unit.driver.hosted import CONFIG, MAC, Beside, Hosted, glance, hosted, spec, store, until
 from vimdriver._config import DriverConfig
+from vimdriver._guestinfo import Form
 from vimdriver._images.embedded import Fault, made_image
 from vimdriver._images.make import Pattern
 from vimdriver._images.push import push_images
@@ -40,6 +44,7 @@ from vimlib.errors import (
     PinMismatchError,
     TaskQuestionError,
     TransferRejectedError,
+    UsageError,
     VersionError,
     VimlibError,
 )
@@ -120,6 +125,49 @@ async def test_odd_sizes_are_padded_with_zeros(size: int, host: Hosted, tmp_path
         await driver.spawn(spec(path))
     extent = (host.folder / "web/web-flat.vmdk").read_bytes()
     assert extent == (b"\x07" * size).ljust(-(-size // 1024) * 1024, b"\0")
+
+
+@pytest.mark.parametrize("form", ["nova", "versioned", "cloud-init"])
+async def test_a_mac_that_the_host_chose_is_in_the_record_before_power_on(
+    form: Form, host: Hosted, image: Path
+) -> None:
+    nics = (
+        NICSpec(network="VM Network", addresses=("10.0.0.2/24",), gateway="10.0.0.1"),
+        NICSpec(network="VM Network", mac=MAC, addresses=("10.0.1.2/24",)),
+        NICSpec(network="VM Network", dhcp4=True),
+    )
+    config = replace(CONFIG, guest_form=form)
+    async with host.driver(config=config) as driver:
+        plan = await driver.spawn.plan(spec(image, nics=nics))
+        titles = [step.title for step in plan.steps]
+        await driver.spawn(spec(image, nics=nics))
+    macs = [card.macAddress for card in devices(host, "web", vim25.VirtualEthernetCard)]
+    assert macs[1] == MAC
+    assert len(set(macs)) == 3
+    settings = extra(host, "web")
+    if form == "cloud-init":
+        text = base64.b64decode(settings["guestinfo.metadata"]).decode()
+        found = [
+            one["match"]["macaddress"] for one in json.loads(text)["network"]["ethernets"].values()
+        ]
+    else:
+        read = vimguest.parse(settings["machine.id"])[1]
+        found = [str(nic.mac) for nic in read.nics]
+        assert str(read.nics[0].addresses[0]) == "10.0.0.2/24"
+    assert found == macs
+    (written,) = [at for at, title in enumerate(titles) if "with them" in title]
+    assert "read the MAC addresses" in titles[written - 1]
+    assert "PowerOnVM_Task" in titles[written + 1]
+
+
+async def test_settings_that_cannot_be_are_refused_before_anything_is_made(
+    host: Hosted, image: Path
+) -> None:
+    nics = (NICSpec(network="VM Network", addresses=("10.0.0.2/24",), gateway="10.0.0.255"),)
+    async with host.driver() as driver:
+        with pytest.raises(UsageError, match="gateway4"):
+            await driver.spawn(spec(image, nics=nics))
+    assert host.esx.calls("CreateVM_Task") == []
 
 
 async def test_several_cards_each_on_its_own_network(host: Hosted, image: Path) -> None:
