@@ -1,8 +1,8 @@
-"""Commands made from the driver's verbs: ``verbs:power_on`` is `ESXDriver.power_on` as a command.
+"""Commands generated from the driver's verbs: ``verbs:power_on`` is `ESXDriver.power_on` as a command.
 
 Arguments, options and help come from the verb's own signature and docstring, the JSON from its
-result. ``--dry-run`` prints the plan instead. A verb whose command differs from its method has a
-function of its own in another module.
+result. ``--dry-run`` prints the plan instead. A verb whose command differs from its method is
+implemented in another module.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from vimdriver._verbs import Within
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-# A verb's parameter to the command's name and type of it, where they differ.
+# Maps a verb's parameter to its name and type in the command, where they differ.
 _RENAMED: dict[str, tuple[str, Any]] = {"ref": ("instance", Ref)}
 _DryRun = Annotated[Flag, Parameter(help="Print the steps and change nothing.")]
 

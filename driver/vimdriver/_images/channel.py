@@ -184,7 +184,7 @@ class Channel:
             self._wait(select.POLLIN, deadline, allowed)
 
     def read_now(self, view: memoryview) -> int | None:
-        """Read available bytes; None if there are none yet, 0 if the peer closed properly."""
+        """Read available bytes; None if nothing has arrived, 0 if the peer closed properly."""
         assert self._socket is not None
         try:
             return self._socket.recv_into(view)
