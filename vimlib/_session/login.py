@@ -94,6 +94,9 @@ class Login:
         password, stamp = self._credentials.current()
         host, username = self._caller.host, self._credentials.username
         key = LoginKey(host, username, password, stamp)
+        if self.epoch:
+            # The password may have changed since: of all whose sessions have ended, one tries it.
+            self._refusals.doubt(key)
         if not self._refusals.accepted(key):
             gate = _gates.setdefault(
                 (id(asyncio.get_running_loop()), host, username), asyncio.Lock()

@@ -142,6 +142,10 @@ class RefusedLogins:
         """Return whether a host accepted this login, and has not refused it since."""
         return key in self._accepted
 
+    def doubt(self, key: LoginKey) -> None:
+        """Forget that a host accepted this login."""
+        self._accepted.discard(key)
+
     def accept(self, key: LoginKey) -> None:
         """Forget the refusals of this login: the host accepted it."""
         with self._lock:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,23 @@ async def test_fifty_clients_that_start_at_once_send_a_wrong_password_once(esx: 
     errors = await asyncio.gather(*(refused(esx, "wrong") for _ in range(50)))
     assert sorted({error.reason for error in errors}) == ["credentials", "recently_refused"]
     assert logins(esx) == 1
+
+
+async def test_clients_whose_sessions_end_after_a_change_send_the_old_password_once(
+    esx: ESXHost,
+) -> None:
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(client(esx)) for _ in range(8)]
+        before = logins(esx)
+        esx.sessions.password = "changed"
+        esx.expire_sessions()
+        results = await asyncio.gather(
+            *(each.get(each.content.rootFolder, "name") for each in clients),
+            return_exceptions=True,
+        )
+    reasons = [result.reason for result in results if isinstance(result, LoginError)]
+    assert sorted(reasons) == ["credentials", *["recently_refused"] * 7]
+    assert logins(esx) - before == 1
 
 
 async def test_a_changed_password_file_is_read_and_sent(esx: ESXHost, tmp_path: Path) -> None:
