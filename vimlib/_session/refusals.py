@@ -2,7 +2,8 @@
 
 Hosts since 6.5 lock an account for 900 s after five refused logins (advanced settings
 `Security.AccountLockFailures` and `Security.AccountUnlockTime`), for everybody who uses it. After
-one refusal the same password is therefore not sent again for as long.
+one refusal the same password is therefore not sent again for as long. Processes, or event loops of
+several threads, that log in at the same moment do not see each other's refusal in time.
 
 The file holds a random salt and, for each refusal, the time and a salted scrypt hash of host, user
 name, password and password file's timestamp: nothing from which one of them can be read. No
