@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import logging
+from contextlib import asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, Final, Literal
 from weakref import WeakValueDictionary
 
@@ -19,6 +20,8 @@ from vimlib.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from vimlib._session.caller import Caller
     from vimlib._session.credentials import Credentials
     from vimlib._session.refusals import RefusedLogins
@@ -27,6 +30,9 @@ __all__ = ["Login", "closed"]
 
 log = logging.getLogger("vimlib.session")
 
+
+_LOCK_POLL: Final = 0.05
+"""Seconds between two looks at a login that another process is trying."""
 
 # A login of an event loop that the host has not accepted yet is alone on its way: many clients that
 # connect at once with a wrong password would lock the account together.
@@ -103,9 +109,21 @@ class Login:
             )
             async with gate:
                 if not self._refusals.accepted(key):
-                    await self._attempt(key)
+                    async with self._reserved(key):
+                        await self._attempt(key)
                     return
         await self._attempt(key)
+
+    @asynccontextmanager
+    async def _reserved(self, key: LoginKey) -> AsyncIterator[None]:
+        """Hold the login alone among the user's processes, or after `Timeouts.call` as one of many."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._caller.timeouts.call
+        # Another process has no event for us, so the lock is polled.
+        while (held := self._refusals.reserve(key)) is None and loop.time() < until:  # noqa: ASYNC110
+            await asyncio.sleep(_LOCK_POLL)
+        with held or nullcontext():
+            yield
 
     async def _attempt(self, key: LoginKey) -> None:
         left = 0.0 if self._retry else self._refusals.seconds_left(key)

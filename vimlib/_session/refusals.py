@@ -2,8 +2,8 @@
 
 Hosts since 6.5 lock an account for 900 s after five refused logins (advanced settings
 `Security.AccountLockFailures` and `Security.AccountUnlockTime`), for everybody who uses it. After
-one refusal the same password is therefore not sent again for as long. Processes, or event loops of
-several threads, that log in at the same moment do not see each other's refusal in time.
+one refusal the same password is therefore not sent again for as long. Of processes, or event loops
+of several threads, that log in at the same moment, one tries first: see `RefusedLogins.reserve`.
 
 The file holds a random salt and, for each refusal, the time and a salted scrypt hash of host, user
 name, password and password file's timestamp: nothing from which one of them can be read. No
@@ -14,16 +14,19 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 import logging
 import os
 import stat
 import threading
 import time
+import zlib
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +47,8 @@ _LARGEST: Final = 1 << 20
 # scrypt with 8 MiB: some 20 ms for each guess of an attacker who got the file, and for us.
 _COST: Final = 1 << 13
 _SALT: Final = 16
+# Locks of logins: as many as can be tried at once by different users and hosts.
+_SLOTS: Final = 64
 _MOST_ACCEPTED: Final = 1024
 
 
@@ -111,6 +116,39 @@ class RefusedLogins:
         # Logins that a host has accepted since this object was made.
         self._accepted: set[LoginKey] = set()
         self._complained = False
+
+    def reserve(self, key: LoginKey) -> IO[bytes] | None:
+        """Return a file to close once this login has been answered; None while another holds it.
+
+        Of all processes and threads of the user, one tries a login of a user on a host. The lock
+        (flock) ends with the process. Where no lock is possible, the file is an empty one.
+        """
+        if self.path is None or find_spec("fcntl") is None:  # not on Windows
+            return io.BytesIO()
+        import fcntl
+
+        slot = zlib.crc32(f"{key.host} {key.username}".encode()) % _SLOTS
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # Not the file of the refusals, which is replaced when it is written anew.
+            handle = os.open(
+                self.path.with_name(f"login-{slot:02}.lock"),
+                os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK,
+                0o600,
+            )
+        except OSError as error:
+            with self._lock:
+                self._complain(error)
+            return io.BytesIO()
+        file = os.fdopen(handle, "r+b", buffering=0)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            return None
+        except OSError:  # a file system without locks
+            return file
+        return file
 
     def seconds_left(self, key: LoginKey) -> float:
         """Return for how long this login is not to be tried; 0.0 if it may be."""

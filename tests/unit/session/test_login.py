@@ -13,6 +13,7 @@ import pytest
 
 import vimlib
 from vimlib import vim25
+from vimlib._secret import Secret
 from vimlib._session import refusals
 from vimlib.errors import LoginError
 from vimlib.model import MethodFault
@@ -162,3 +163,41 @@ async def test_no_error_shows_the_password(esx: ESXHost) -> None:
     path = refusals.shared_refusals().path
     assert path is not None
     assert "canary" not in path.read_text()
+
+
+def try_in_a_thread(esx: ESXHost, errors: list[LoginError]) -> None:
+    errors.append(asyncio.run(refused(esx, "wrong")))
+
+
+async def test_threads_with_a_loop_each_send_a_wrong_password_once(esx: ESXHost) -> None:
+    errors: list[LoginError] = []
+    await asyncio.gather(*(asyncio.to_thread(try_in_a_thread, esx, errors) for _ in range(6)))
+    assert sorted(error.reason for error in errors) == ["credentials"] + ["recently_refused"] * 5
+    assert logins(esx) == 1
+
+
+async def test_a_login_waits_for_the_one_of_another_process(esx: ESXHost) -> None:
+    # Another process is an object of its own on the same file.
+    shared = refusals.RefusedLogins(refusals.default_path())
+    key = refusals.LoginKey(
+        vimlib_host(esx), esx.credentials.username, Secret(esx.credentials.password)
+    )
+    held = shared.reserve(key)
+    assert held is not None
+    assert shared.reserve(key) is None
+
+    async def connect() -> None:
+        async with client(esx):
+            pass
+
+    waiting = asyncio.create_task(connect())
+    while not esx.call_log:  # noqa: ASYNC110 - a log has no event
+        await asyncio.sleep(0.01)
+    assert logins(esx) == 0
+    held.close()
+    await waiting
+    assert logins(esx) == 1
+
+
+def vimlib_host(esx: ESXHost) -> str:
+    return esx.url.removeprefix("https://").removesuffix("/sdk")
