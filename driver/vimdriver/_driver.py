@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 from vimdriver._config import DriverConfig
 from vimdriver._host import HostInfo, host_info
-from vimdriver._instances import destroy, guest, machine, power, screen, snapshots, spawn
+from vimdriver._instances import destroy, guest, machine, network, power, screen, snapshots, spawn
 from vimdriver._instances.diagnostics import diagnostics
 from vimdriver._instances.events import InstanceEvents
 from vimdriver._journal import FileJournal, MemoryJournal
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vimdriver._images.source import ImageStore
     from vimdriver._images.uploader import BodyUploader
     from vimdriver._instances.diagnostics import Diagnostics
+    from vimdriver._instances.network import GuestNetwork
     from vimdriver._instances.screen import Console
     from vimdriver._instances.snapshots import Snapshot
     from vimdriver._instances.types import Instance
@@ -133,6 +134,25 @@ class ESXDriver:
     async def info(self, ref: str) -> Instance:
         """Return one machine. Cancelling loses nothing. Raises `NotFoundError`."""
         return await machine.read(self.client, await machine.find(self.client, ref))
+
+    async def guest_network(self, ref: str) -> GuestNetwork:
+        """Return the addresses that a machine's guest reports, and its helper's report.
+
+        Cancelling loses nothing. Raises `NotFoundError`.
+        """
+        return await network.guest_network(self.client, ref)
+
+    async def wait_for_network(self, ref: str, *, timeout: float) -> GuestNetwork:
+        """Wait until a machine's guest has verified its network, at most `timeout` seconds.
+
+        See `vimdriver._instances.network.wait_for_network`. Cancelling loses nothing.
+
+        Raises:
+            NotFoundError: The machine does not exist.
+            HostStateError: The guest's network differs from its record.
+            DeadlineError: The guest did not report in time.
+        """
+        return await network.wait_for_network(self.client, ref, timeout=timeout)
 
     async def snapshots(self, ref: str) -> list[Snapshot]:
         """Return a machine's snapshots, each before its children. Cancelling loses nothing."""

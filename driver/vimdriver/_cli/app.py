@@ -41,6 +41,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "image inspect": ("image:inspect", "Check an image and show its format."),
     "instance list": ("instance:list_", "List the machines of the host."),
     "instance show": ("instance:show", "Show one machine."),
+    "instance ip": ("instance:ip", "Show the addresses that a guest reports."),
     "instance spawn": ("instance:spawn", "Create a machine from an image and power it on."),
     "instance destroy": ("instance:destroy", "Remove machines and their files."),
     "instance start": ("verbs:power_on", "Power a machine on."),

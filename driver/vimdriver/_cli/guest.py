@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from vimdriver._cli.connection import CONNECTION, Connection
-from vimdriver._cli.flags import Strings
+from vimdriver._cli.flags import Flag, Strings
 from vimdriver._cli.instance import Ref, opened
 from vimdriver._cli.output import OUTPUT, Output
 from vimdriver._guestinfo import MAX_JSON, Form
@@ -129,6 +129,7 @@ async def set_(
     user_data: Path | None = None,
     vendor_data: Path | None = None,
     form: Form = "nova",
+    new_instance: Flag = False,
     connection: Connection = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
@@ -149,13 +150,17 @@ async def set_(
             a changed network.
         form: Format of the settings: `nova` and `original` write machine.id, `versioned` the format of
             the guest helper, `cloud-init` guestinfo.metadata.
+        new_instance: With cloud-init: give it a new instance id, so that it runs everything again and
+            replaces the SSH host keys.
     """
     from vimdriver._guestinfo import left_out
 
     options = (nic, hostname, search, ssh_key, ntp, user_data, vendor_data)
     config = await asyncio.to_thread(_config, *options)
     async with opened(connection) as driver:
-        settings = await driver.set_guest_info(instance, config, form=form)
+        settings = await driver.set_guest_info(
+            instance, config, form=form, new_instance=new_instance
+        )
     for lost in left_out(config, form):
         output.say(f"the form {form} cannot express: {lost}")
     _show(settings, output)

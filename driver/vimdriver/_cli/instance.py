@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from vimdriver._cli.connection import CONNECTION, Connection
 from vimdriver._cli.each import each
-from vimdriver._cli.flags import Flag, within
+from vimdriver._cli.flags import ABOVE_0, Flag, within
 from vimdriver._cli.machine import Machine
 from vimdriver._cli.output import OUTPUT, Output
 from vimdriver._cli.ownership import OWNERSHIP, Ownership
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "COLUMNS",
     "destroy",
+    "ip",
     "list_",
     "reboot",
     "show",
@@ -74,9 +75,46 @@ async def show(
     show_instance(found, output)
 
 
+_Seconds = Annotated[float | None, ABOVE_0]
+
+
+async def ip(
+    instance: Ref,
+    /,
+    *,
+    wait: _Seconds = None,
+    connection: Connection = CONNECTION,
+    output: Output = OUTPUT,
+) -> None:
+    """Show the addresses that a machine's guest reports.
+
+    They come from the guest helper, cloud-init or VMware Tools. Differences from the guest's
+    record are reported on stderr.
+
+    Args:
+        wait: Wait this many seconds until the guest has verified its network.
+    """
+    async with opened(connection) as driver:
+        if wait is None:
+            found = await driver.guest_network(instance)
+        else:
+            found = await driver.wait_for_network(instance, timeout=wait)
+    document = found.to_json()
+    for problem in document["problems"]:
+        output.say(problem)
+    if not found.addresses:
+        raise NotFoundError(
+            f"the guest of {instance} reports no address",
+            kind="address",
+            hint="Its image needs the guest helper, cloud-init or VMware Tools.",
+        )
+    output.document(document, "\n".join(found.addresses))
+
+
 async def spawn(
     *,
     machine: Machine,
+    wait_network: _Seconds = None,
     sources: Sources = SOURCES,
     ownership: Ownership = OWNERSHIP,
     connection: Connection = CONNECTION,
@@ -86,6 +124,10 @@ async def spawn(
 
     A failure or Ctrl-C removes the machine and its files; if the process is killed, `vimctl sweep`
     removes them. Values that the guest form cannot express are reported on stderr.
+
+    Args:
+        wait_network: Wait this many seconds until the guest has verified its network. The machine
+            stays if it has not.
     """
     from vimdriver._driver import ESXDriver
     from vimdriver._guestinfo import left_out
@@ -104,6 +146,9 @@ async def spawn(
             progress.start(name, (await store.image(machine.image).info()).size)
             found = await driver.spawn(spec, on_progress=lambda n: progress.advance(name, n))
             progress.end(name)
+        if wait_network is not None:
+            network = await driver.wait_for_network(found.uuid, timeout=wait_network)
+            output.say(f"addresses: {', '.join(network.addresses)}")
     show_instance(found, output)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from vimdriver import _guestinfo as guestinfo
 from vimdriver._instances.machine import find, marks_of
@@ -39,7 +40,12 @@ def check_cards(guest: GuestConfig, devices: Iterable[vim25.VirtualDevice], mach
 
 @verb
 async def set_guest_info(
-    host: Host, ref: str, config: GuestConfig, *, form: Form | None = None
+    host: Host,
+    ref: str,
+    config: GuestConfig,
+    *,
+    form: Form | None = None,
+    new_instance: bool = False,
 ) -> Plan[dict[str, str]]:
     """Write a guest's configuration into a machine's extraConfig (`ReconfigVM_Task`), running or not.
 
@@ -51,6 +57,8 @@ async def set_guest_info(
         ref: uuid, name or moref's value.
         config: The guest's configuration.
         form: See `vimdriver._guestinfo`; None takes `DriverConfig.guest_form`.
+        new_instance: Make cloud-init treat the machine as another one: it runs everything again,
+            and replaces the SSH host keys.
 
     Raises:
         NotFoundError: The machine does not exist.
@@ -65,8 +73,10 @@ async def set_guest_info(
         config,
         form,
         # The same for ever: to cloud-init another one is another machine.
-        instance_id=row.props.get("config.instanceUuid"),
+        instance_id=str(uuid4()) if new_instance else row.props.get("config.instanceUuid"),
     )
+    if new_instance and form != "cloud-init":
+        raise UsageError(f"new_instance requires the form cloud-init, got {form}", field="form")
     if config != guestinfo.GuestConfig() and not any(wanted.values()):
         raise UsageError(
             f"the form {form} requires a NIC",

@@ -107,6 +107,15 @@ def guest_nic(card: NICSpec) -> guestinfo.NIC:
             else "the NIC requires a MAC address",
             hint="Give mac=00:50:56:.., by which the guest finds the card.",
         )
+    own = [address.partition("/")[0] for address in card.addresses]
+    for gateway in (card.gateway, card.gateway6):
+        if gateway in own:
+            # nova writes that for a router machine; who writes it by hand has mistyped.
+            raise UsageError(
+                f"the gateway {gateway} is the NIC's own address",
+                field="gateway",
+                hint="Give the address of the router.",
+            )
     return guestinfo.NIC(
         mac=card.mac,
         addresses=card.addresses,

@@ -39,6 +39,8 @@ REQUIRED = {
 RULES = {
     "--timeout": [("0", "must be above 0, got 0"), ("-5", "must be above 0, got -5"),
                   ("nan", "must be a finite number, got nan"), ("inf", "must be a finite number, got inf")],
+    "--wait": [("0", "must be above 0, got 0"), ("-1", "must be above 0, got -1")],
+    "--wait-network": [("0", "must be above 0, got 0"), ("-1", "must be above 0, got -1")],
     "--stall-timeout": [("0", "must be above 0, got 0"), ("-1.5", "must be above 0, got -1.5")],
     "--concurrency": [("0", "must be at least 1, got 0"), ("-4", "must be at least 1, got -4")],
     "--limit": [("-1", "must be at least 0, got -1")],
