@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 
     S = TypeVar("S", bound=Struct)
 
-__all__ = ["Client", "connect"]
-
 M = TypeVar("M", bound="ManagedObject")
 T = TypeVar("T")
 

@@ -10,8 +10,6 @@ from typing import Final
 
 from vimlib.errors import MissingExtraError
 
-__all__ = ["DISTRIBUTION", "install_command", "missing_extra"]
-
 DISTRIBUTION: Final = "vimlib-esx"
 """Name in `pyproject.toml`, to be given to pip."""
 

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from vimlib._collector.context import Context
 
-__all__ = ["Events", "Memory", "check_since", "events"]
-
 PAGE: Final = 1000  # the maximum per call on all hosts
 # Hosts do not write events of the same moment in strict order, and clocks are adjusted. A new
 # cursor starts this much before the last event; events that were already yielded are skipped.

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
     from vimlib._collector.context import Context
 
-__all__ = ["Found", "InventoryPath", "escape", "find", "paths_of", "unescape"]
-
 Key = tuple[str, str]
 
 # Up to this many start objects are listed in the request itself; for more, a ListView holds them,

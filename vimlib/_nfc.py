@@ -47,8 +47,6 @@ if TYPE_CHECKING:
     from vimlib._transport.address import Address
     from vimlib._transport.network import HTTPTransport
 
-__all__ = ["Lease", "LeaseDevice", "open_lease"]
-
 log = logging.getLogger("vimlib.nfc")
 
 STREAM_OPTIMIZED: Final = "application/x-vnd.vmware-streamVmdk"

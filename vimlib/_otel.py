@@ -23,8 +23,6 @@ except ImportError as error:
 if TYPE_CHECKING:
     from vimlib._transport.base import EncodedCall, Exchange, Middleware, Reply
 
-__all__ = ["tracing"]
-
 _SYSTEM: Final = "vim25"
 _SOAP_FAULT: Final = 500
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-__all__ = ["Progress", "TaskProgress"]
-
 Progress: TypeAlias = Callable[[int], object]
 """Called with the number of bytes transferred since the last call, never with a running total.
 Every transfer uses a callback of this type.

@@ -5,8 +5,6 @@ from __future__ import annotations
 import traceback
 from typing import Any, NoReturn
 
-__all__ = ["Secret", "forget_locals", "reveal"]
-
 _MASK = "***"
 
 

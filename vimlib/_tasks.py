@@ -45,8 +45,6 @@ if TYPE_CHECKING:
     from vimlib._collector.multiplexer import Watched
     from vimlib._progress import TaskProgress
 
-__all__ = ["SETTLE_SECONDS", "TaskWaiter"]
-
 T = TypeVar("T")
 F = TypeVar("F")
 

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["TLS", "Pin", "Trust", "blind_trust", "fingerprint", "parse_pin", "read_known_hosts"]
-
 log = logging.getLogger("vimlib.tls")
 
 _ALGORITHMS: Final = {40: "sha1", 64: "sha256", 128: "sha512"}

@@ -11,8 +11,6 @@ from vimlib.errors import UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["DEFAULT_OWNER", "DriverConfig"]
-
 DEFAULT_OWNER: Final = "vimlib"
 _LONGEST_OWNER: Final = 255
 

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from vimdriver._sweep import SweepReport
     from vimlib._client import Client
 
-__all__ = ["ESXDriver"]
-
 
 class ESXDriver:
     """Runs machines on one host.

@@ -31,21 +31,6 @@ from typing import Any, Literal, TypeVar
 
 from vimlib.errors import UsageError
 
-__all__ = [
-    "FORMS",
-    "NIC",
-    "Form",
-    "GuestConfig",
-    "Route",
-    "extra_config",
-    "left_out",
-    "machine_id",
-    "metadata",
-    "record_digest",
-    "vendordata",
-    "versioned",
-]
-
 Form = Literal["nova", "original", "versioned", "cloud-init"]
 FORMS: tuple[Form, ...] = ("nova", "original", "versioned", "cloud-init")
 

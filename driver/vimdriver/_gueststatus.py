@@ -15,15 +15,6 @@ from typing import Any, Final, TypeVar
 from vimdriver._guestinfo import record_digest
 from vimlib.errors import UnexpectedReplyError
 
-__all__ = [
-    "STATUS_KEY",
-    "GuestNIC",
-    "GuestProblem",
-    "GuestStatus",
-    "local_addresses",
-    "parse_status",
-]
-
 STATUS_KEY: Final = "guestinfo.vimguest.status"
 LOCAL_KEYS: Final = ("guestinfo.local-ipv4", "guestinfo.local-ipv6")
 

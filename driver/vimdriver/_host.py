@@ -11,8 +11,6 @@ from vimlib.errors import NotFoundError
 if TYPE_CHECKING:
     from vimlib._client import Client
 
-__all__ = ["DatastoreInfo", "HostInfo", "host_info"]
-
 _MIB: Final = 1 << 20
 
 

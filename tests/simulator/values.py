@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
-__all__ = ["KINDS", "Entry", "Failed", "Kind", "Obj", "Ref", "Server", "new"]
-
 Kind = Literal["here", "vcsim", "vpx"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 

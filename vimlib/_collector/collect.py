@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     S = TypeVar("S", bound=Struct)
 
-__all__ = ["PAGE", "Collection", "collect", "get"]
-
 M = TypeVar("M", bound=vim25.ManagedObject)
 T = TypeVar("T")
 

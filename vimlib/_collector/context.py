@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from vimlib import vim25
     from vimlib.model import Invoker
 
-__all__ = ["Context"]
-
 M = TypeVar("M", bound=ManagedObject)
 T = TypeVar("T")
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from vimlib._collector.context import Context
     from vimlib._collector.update_stream import UpdateStream
 
-__all__ = ["FilterSet", "open_filter_set"]
-
 # References in one ModifyListView: a request of about half a megabyte.
 CHUNK: Final = 5000
 

@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from vimlib._collector.update_stream import UpdateStream
     from vimlib.model import MethodFault
 
-__all__ = ["Multiplexer", "Topic", "Watched"]
-
 Key = tuple[str, str]
 
 # Objects an update set.

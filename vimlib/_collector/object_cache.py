@@ -20,8 +20,6 @@ from vimlib.model import MethodFault
 if TYPE_CHECKING:
     from vimlib._collector.typed import Shape
 
-__all__ = ["Change", "InconsistentError", "ObjectCache"]
-
 T = TypeVar("T")
 
 _UNSET = frozenset({vim25.PropertyChangeOp.remove, vim25.PropertyChangeOp.indirectRemove})

@@ -18,8 +18,6 @@ from vimlib.errors import VimlibError
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-__all__ = ["GoneError", "acquire", "release"]
-
 T = TypeVar("T")
 
 log = logging.getLogger("vimlib.collector")

@@ -12,8 +12,6 @@ from vimlib.model import Field, ManagedObject, parse_fields, parse_version, wire
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["check_kind", "check_path", "properties_of", "split_path"]
-
 # `config.hardware.device[4000].backing`, `config.extraConfig["machine.id"].value`
 _PART = re.compile(r"([A-Za-z_]\w*)(\[[^\]\x00-\x1f]*\])?(?:\.(?=.)|$)", re.ASCII)
 

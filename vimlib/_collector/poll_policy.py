@@ -11,8 +11,6 @@ from vimlib.errors import ConnectionLostError, OutcomeUnknownError, TransportErr
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["PollPolicy", "transient"]
-
 # A poll that came back with nothing is not repeated sooner than this after it began: a host or a
 # proxy that does not hold long polls would otherwise be asked as fast as the wire allows.
 INTERVAL: Final = 1.0

@@ -12,8 +12,6 @@ from vimlib.model import ManagedObject, MethodFault
 if TYPE_CHECKING:
     from vimlib import vim25
 
-__all__ = ["Row", "fault_of"]
-
 M = TypeVar("M", bound=ManagedObject, covariant=True)
 
 

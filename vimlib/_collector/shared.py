@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from vimlib._collector.context import Context
     from vimlib.errors import VimlibError
 
-__all__ = ["SharedCollector", "SharedUpdateStream"]
-
 log = logging.getLogger("vimlib.collector")
 
 # Object updates kept for a consumer that does not come for them. Beyond that they are dropped and

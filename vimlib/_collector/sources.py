@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from vimlib._collector.context import Context
 
-__all__ = ["Source", "filter_spec", "members_of", "opened", "property_spec", "retrieval_spec"]
-
 Source: TypeAlias = vim25.ManagedObject | Walk | Iterable[vim25.ManagedObject] | None
 """None: all of the host's inventory, through a ContainerView. A folder, datacenter or other
 container: all below it. A View: its members. A `Walk`: where it leads. One object of the wanted

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from types import TracebackType
 
-__all__ = ["Pass", "Stream"]
-
 T = TypeVar("T")
 
 

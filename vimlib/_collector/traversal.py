@@ -24,8 +24,6 @@ from vimlib.model import parse_version
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["INVENTORY", "UP", "Hop", "Traversal", "Walk", "via"]
-
 
 class Hop(Struct, frozen=True):
     """From an object of type `kind`, along its property `path`, to the objects that it refers to."""

@@ -26,8 +26,6 @@ from vimlib.model import ManagedObject, MethodFault
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["EVERYTHING", "RowShape", "Shape", "StructShape", "shape_of"]
-
 M = TypeVar("M", bound=ManagedObject)
 S = TypeVar("S", bound=msgspec.Struct)
 T_co = TypeVar("T_co", covariant=True)

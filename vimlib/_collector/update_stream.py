@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from vimlib._collector.context import Context
 
-__all__ = ["OwnUpdateStream", "UpdateStream", "new_update_stream", "open_updates"]
-
 
 class UpdateStream(Protocol):
     """Where update sets come from."""

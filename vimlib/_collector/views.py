@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from vimlib._collector.context import Context
 
-__all__ = ["container_view", "list_view"]
-
 
 def view_manager(context: Context) -> vim25.ViewManager:
     """Return the host's view manager.

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
     S = TypeVar("S", bound=Struct)
 
-__all__ = ["BATCH", "Watch", "wait_for", "watch"]
-
 M = TypeVar("M", bound=vim25.ManagedObject)
 T = TypeVar("T")
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from vimlib._datastore.path import DatastorePath
     from vimlib.errors import Outcome
 
-__all__ = ["Course", "within"]
-
 
 class Course:
     """How far a verb came: told by the verb, read when its deadline passes."""

@@ -13,8 +13,6 @@ from vimlib.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable
 
-__all__ = ["Digest"]
-
 _BATCH: Final = 1 << 20
 
 

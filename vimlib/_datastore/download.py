@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from vimlib._transport.http import HTTPReply
 
-__all__ = ["Download", "content_range"]
-
 # A break costs a new connection, not the bytes that came: as long as some come, go on.
 _FRUITLESS: Final = 3
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from vimlib._tls import Trust
     from vimlib._transport.address import Address
 
-__all__ = ["FileEntry", "PutTarget", "no_such"]
-
 
 @dataclass(frozen=True, slots=True)
 class FileEntry:

@@ -11,8 +11,6 @@ from vimlib.errors import InvalidPathError, printable
 if TYPE_CHECKING:
     from typing import NoReturn
 
-__all__ = ["DatastorePath"]
-
 _PRINTED: Final = re.compile(r"\[([^\[\]]*)\](?: ?(.*))?\Z", re.DOTALL)
 _FORBIDDEN: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 # VMFS and NFS names end at 255 bytes.

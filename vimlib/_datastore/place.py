@@ -13,8 +13,6 @@ from vimlib.errors import NotFoundError, UsageError, printable
 if TYPE_CHECKING:
     from vimlib._collector import Context
 
-__all__ = ["Place", "find_place"]
-
 
 @dataclass(frozen=True, slots=True)
 class Place:

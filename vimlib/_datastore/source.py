@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     Source = bytes | bytearray | memoryview | str | Path | AsyncIterable[bytes]
 
-__all__ = ["CHUNK", "opened"]
-
 CHUNK: Final = 1 << 20
 """Bytes that are read from a file at once: large enough that the hop to a thread does not count."""
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from vimlib._datastore.place import Place
     from vimlib._transport.network import HTTPTransport
 
-__all__ = ["Door", "host_door", "ticket_pins"]
-
 log = logging.getLogger("vimlib.datastore")
 
 _TICKET = "vmware_cgi_ticket"

@@ -8,8 +8,6 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     from vimlib._datastore.path import DatastorePath
 
-__all__ = ["folder_target"]
-
 
 def folder_target(path: DatastorePath, datacenter: str) -> str:
     """Return path and query of a file's URL: `/folder/a/b.vmdk?dcPath=...&dsName=...`.

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from vimlib.model._managed import ManagedObject
     from vimlib.soap import Limits
 
-__all__ = ["Caller"]
-
 T = TypeVar("T")
 
 log = logging.getLogger("vimlib.session")

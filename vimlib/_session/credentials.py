@@ -9,8 +9,6 @@ from typing import Final, TextIO
 from vimlib._secret import Secret
 from vimlib.errors import UsageError, printable
 
-__all__ = ["Credentials", "first_line", "read_password"]
-
 _LONGEST: Final = 4096
 
 

@@ -10,8 +10,6 @@ from typing import Any, Final
 
 from vimlib import vim25
 
-__all__ = ["BOUND", "LISTINGS", "PAGES", "looks_expired", "says_expired"]
-
 LISTINGS: Final = frozenset({"RetrieveProperties", "RetrievePropertiesEx"})
 """Methods that list objects from the beginning."""
 PAGES: Final = frozenset({"ContinueRetrievePropertiesEx"})

@@ -11,8 +11,6 @@ from vimlib.errors import ClosedError, LoginError, VimlibError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-__all__ = ["Keepalive"]
-
 log = logging.getLogger("vimlib.session")
 
 

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from vimlib._session.credentials import Credentials
     from vimlib._session.refusals import RefusedLogins
 
-__all__ = ["Login", "closed"]
-
 log = logging.getLogger("vimlib.session")
 
 

@@ -12,8 +12,6 @@ from vimlib.model import parse_version
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["DOCUMENT", "FIRST", "VersionSource", "choose", "read_versions"]
-
 DOCUMENT: Final = "vimServiceVersions.xml"
 """In the same folder as the service; needs no login (vSphere 4.0 and newer)."""
 FIRST: Final = "4.0"

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
     from vimlib.errors import VimlibError
 
-__all__ = ["Action", "Attempt", "Backoff", "Budget", "Decision", "RetryPolicy", "decide"]
-
 
 class Action(enum.Enum):
     """The next step of the session."""

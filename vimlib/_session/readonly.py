@@ -18,8 +18,6 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["ENDING", "HARMLESS", "READ_ONLY"]
-
 READ_ONLY: Final = frozenset(
     """
     CurrentTime RetrieveServiceContent SessionIsActive

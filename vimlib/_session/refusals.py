@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
     from vimlib._secret import Secret
 
-__all__ = ["LOCK_SECONDS", "LoginKey", "RefusedLogins", "default_path", "shared_refusals"]
-
 log = logging.getLogger("vimlib.session")
 
 LOCK_SECONDS: Final = 900.0

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-__all__ = ["finish"]
-
 T = TypeVar("T")
 
 log = logging.getLogger("vimlib.session")

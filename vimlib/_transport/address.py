@@ -9,8 +9,6 @@ from urllib.parse import urlsplit
 
 from vimlib.errors import UsageError, printable
 
-__all__ = ["Address", "parse_address"]
-
 _HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})\Z")
 _IPV6: Final = re.compile(r"[0-9A-Fa-f:.]{2,45}(?:%[A-Za-z0-9._~-]{1,32})?\Z")
 _PORTS: Final = {"https": 443, "http": 80}

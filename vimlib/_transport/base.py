@@ -18,17 +18,6 @@ from vimlib.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-__all__ = [
-    "COOKIE",
-    "EncodedCall",
-    "Exchange",
-    "Middleware",
-    "Reply",
-    "Timeouts",
-    "Transport",
-    "session_cookie",
-]
-
 COOKIE = "vmware_soap_session"
 """The one cookie that vSphere's SOAP service uses; no other is kept or sent."""
 

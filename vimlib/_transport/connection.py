@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-__all__ = ["Connection", "late", "within"]
-
 # A connection that was idle for longer is polled before use: the peer may have closed it.
 _RESTED: Final = 0.5
 # Bytes that one wake-up takes from the socket: four TLS records.

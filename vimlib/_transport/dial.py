@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from vimlib._transport.http11 import Head
     from vimlib._transport.proxy import Proxy
 
-__all__ = ["TRANSFER_ROOM", "open_connection"]
-
 TRANSFER_ROOM: Final = 1 << 18
 """Bytes that a wake-up of a transfer takes from its socket: sixteen TLS records."""
 # How long an address has before the next one of the same name is tried in parallel (RFC 8305, 8).

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from vimlib._transport.connection import Connection
     from vimlib._transport.http11 import Head
 
-__all__ = ["HTTPReply", "HTTPRequest", "exchange_http"]
-
 # A piece of a body that has the write deadline to itself.
 _PIECE: Final = 1 << 20
 # Received bytes that may wait for the consumer.

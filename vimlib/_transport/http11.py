@@ -17,17 +17,6 @@ from vimlib.errors import ProtocolError, UsageError, printable
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-__all__ = [
-    "LONGEST_HEAD",
-    "Body",
-    "Head",
-    "Receiver",
-    "Response",
-    "length_of",
-    "parse_head",
-    "request_head",
-]
-
 LONGEST_HEAD: Final = 64 << 10
 """Bytes of a head: ten times what vSphere's servers send."""
 _LONGEST_LINE: Final = 8 << 10

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from vimlib.soap import Limits
 
-__all__ = ["Inflater"]
-
 # Output of one step: a bomb is detected before it takes more memory than this.
 _STEP: Final = 1 << 20
 # Below this many bytes the ratio is meaningless: a tiny reply of blanks may compress by 1000.

@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from vimlib._transport.connection import Connection
     from vimlib._transport.http11 import Receiver
 
-__all__ = ["HTTPTransport"]
-
 log = logging.getLogger("vimlib.transport")
 
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from vimlib._transport.connection import Connection
 
-__all__ = ["Pool"]
-
 # hostd closes idle connections after about 30 s; ours go first, so that no call meets one that is
 # just being closed and has to be reported as "outcome unknown".
 IDLE: Final = 12.0

@@ -15,8 +15,6 @@ from vimlib.errors import UsageError
 if TYPE_CHECKING:
     from vimlib._transport.address import Address
 
-__all__ = ["ENVIRONMENT", "Proxy", "find_proxy", "parse_proxy"]
-
 ENVIRONMENT: Final = "environment"
 """What `connect(proxy=...)` takes to use HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY."""
 

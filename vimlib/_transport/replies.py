@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from vimlib._transport.http11 import Head
     from vimlib.soap import Limits
 
-__all__ = ["CallReceiver", "DocumentReceiver", "redirect"]
-
 _EXCERPT: Final = 200
 _XML_TYPES: Final = frozenset({"text/xml", "application/xml", "application/soap+xml", ""})
 _CHARSETS: Final = frozenset({"utf-8", "utf8", "us-ascii", ""})

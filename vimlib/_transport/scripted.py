@@ -18,8 +18,6 @@ if TYPE_CHECKING:
         | Callable[[EncodedCall], "bytes | Exception | Awaitable[bytes | Exception]"]
     )
 
-__all__ = ["ScriptedTransport"]
-
 
 class ScriptedTransport:
     """Answers calls from a script: bytes of a reply, an exception, or a function of the call.

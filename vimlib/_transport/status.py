@@ -10,8 +10,6 @@ from vimlib.errors import HTTPStatusError
 if TYPE_CHECKING:
     from vimlib.errors import Outcome
 
-__all__ = ["LONGEST_WAIT", "retry_after", "status_error"]
-
 LONGEST_WAIT: Final = 60.0
 """Cap of Retry-After in seconds: a peer may not park a caller for days."""
 

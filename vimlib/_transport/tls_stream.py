@@ -11,8 +11,6 @@ import contextlib
 import ssl
 from typing import cast
 
-__all__ = ["TLSStream"]
-
 
 class TLSStream:
     """The TLS state of one connection."""

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from vimlib.codegen._schema import Schema
 
-__all__ = ["check_with_zeep"]
-
 
 def check_with_zeep(schema: Schema, path: Path) -> None:
     """Raise `CodegenError` unless zeep reads the same operations, messages and faults.

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from vimlib.codegen._schema import DataType, Element, Enum, ManagedType, Operation, Schema
 
-__all__ = ["emit_package"]
-
 _PYTHON: Final = {
     "string": "str", "anyURI": "str", "boolean": "bool", "byte": "int", "short": "int", "int": "int", "long": "int",
     "float": "float", "double": "float", "dateTime": "datetime", "base64Binary": "bytes", "anyType": "Any",

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from vimlib.codegen._schema import DataType, Enum, ManagedType, Schema
 
-__all__ = ["bases", "lay_out"]
-
 _ONE_AREA = "_types"
 
 

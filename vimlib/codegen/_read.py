@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
 
-__all__ = ["ANNOTATIONS", "read_wsdl"]
-
 XSD: Final = "{http://www.w3.org/2001/XMLSchema}"
 WSDL: Final = "{http://schemas.xmlsoap.org/wsdl/}"
 SOAP: Final = "{http://schemas.xmlsoap.org/wsdl/soap/}"

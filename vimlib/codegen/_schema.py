@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 
 from vimlib.errors import UsageError
 
-__all__ = ["CodegenError", "DataType", "Element", "Enum", "ManagedType", "Operation", "Schema"]
-
 
 class CodegenError(UsageError):
     """The WSDL has a construct that is not supported; the error names the item and its location."""

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from vimlib.codegen._schema import Schema
 
-__all__ = ["add_service", "add_sidecar"]
-
 
 def _element(facts: dict[str, Any], name: str) -> Element:
     type_ = facts["type"]

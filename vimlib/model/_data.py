@@ -12,8 +12,6 @@ from vimlib.model._wire import Field, parse_fields
 if TYPE_CHECKING:
     from typing import dataclass_transform
 
-__all__ = ["DataObject", "Enumeration", "required", "show", "wire_fields"]
-
 SECRET: Final = "***"  # noqa: S105 - the mask, not what it masks
 _LONGEST: Final = 120
 

@@ -19,8 +19,6 @@ else:
         return lambda cls: cls
 
 
-__all__ = ["MethodFault"]
-
 # Faults that pass by themselves: another task holds the object, or the host is busy. Named, not
 # imported, since the generated classes stand above this module. Subtypes count too.
 TRANSIENT: Final = frozenset(

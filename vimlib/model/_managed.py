@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Mapping
     from typing import Concatenate
 
-__all__ = ["Binding", "Invoker", "ManagedObject", "Method", "invoker_of", "operation", "rebind"]
-
 P = ParamSpec("P")
 R = TypeVar("R")
 

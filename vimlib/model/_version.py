@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-__all__ = ["parse_version"]
-
 
 @lru_cache(maxsize=256)
 def parse_version(text: str) -> tuple[int, ...]:

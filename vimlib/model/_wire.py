@@ -20,8 +20,6 @@ from typing import Final
 
 from msgspec import Struct
 
-__all__ = ["PRIMITIVES", "Field", "attribute_name", "parse_fields"]
-
 PRIMITIVES: Final = frozenset(
     "string boolean byte short int long float double dateTime base64Binary anyURI anyType ref".split()
 )

@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 
     from vimlib.simulator._core.registry import Registry
 
-__all__ = ["PACKAGES", "build", "load_handlers"]
-
 PACKAGES = ("_service", "_properties", "_host", "_storage", "_vm", "_managers")
 """The packages whose modules have handlers."""
 

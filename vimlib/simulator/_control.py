@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from vimlib.simulator._operations import HostOperations
 
-__all__ = ["Control"]
-
 
 class Control:
     """Serves the control endpoint of a host."""

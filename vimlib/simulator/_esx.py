@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
     from vimlib.simulator._core.clock import Clock
 
-__all__ = ["Credentials", "ESXHost", "describe"]
-
 R = TypeVar("R")
 
 

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from vimlib.simulator._core.registry import Registry
     from vimlib.simulator._core.session import Face
 
-__all__ = ["HostOperations"]
-
 
 class HostOperations:
     """The operations of `ESXHost` that need the host's objects alone."""

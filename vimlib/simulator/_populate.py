@@ -24,8 +24,6 @@ from vimlib.simulator._vm.virtual_machine import VirtualMachine
 if TYPE_CHECKING:
     from vimlib.simulator._core.registry import Registry
 
-__all__ = ["make_machines"]
-
 _CAPACITY = 1 << 30
 """Bytes of the disk of a made machine; it is thin, so it takes none."""
 

@@ -12,8 +12,6 @@ from vimlib.simulator._esx import ESXHost, describe
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["in_thread", "serve"]
-
 
 async def serve(ready: Callable[[dict[str, Any]], None], **options: Any) -> None:
     """Start an `ESXHost` with `options`, call `ready` with url, username, password and thumbprint, and run.

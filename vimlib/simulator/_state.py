@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from vimlib.simulator._core.objects import SimObject
     from vimlib.simulator._core.registry import Registry
 
-__all__ = ["StateFile", "certificate_of", "kept_names", "load", "read"]
-
 _FORMAT = 2
 
 

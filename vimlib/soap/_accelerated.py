@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from vimlib.soap._resolve import Scope
     from vimlib.soap._tables import TypeInfo
 
-__all__ = ["AcceleratedDecoder"]
-
 R = TypeVar("R")
 
 # A whole start tag, known to be one: `>` may stand between quotes.

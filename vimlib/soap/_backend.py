@@ -15,8 +15,6 @@ from vimlib.soap._native import REVISION
 if TYPE_CHECKING:
     from vimlib.model import Invoker, Method
 
-__all__ = ["Decoder", "backend", "decode_response"]
-
 P = ParamSpec("P")
 R = TypeVar("R")
 

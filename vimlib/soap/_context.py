@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from vimlib.soap._limits import Limits
     from vimlib.soap._tables import FieldInfo, Tables, TypeInfo
 
-__all__ = ["MessageContext", "over"]
-
 
 def over(limit: str, allowed: int, text: str) -> LimitError:
     """Return the error for more than `allowed` of what `limit` of `Limits` bounds.

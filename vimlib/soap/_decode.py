@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from vimlib.model import Invoker, Method, MethodFault
 
-__all__ = ["BROKEN", "SLICE", "MessageDecoder", "PureDecoder"]
-
 P = ParamSpec("P")
 R = TypeVar("R")
 

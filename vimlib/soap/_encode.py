@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from vimlib.model import Method
 
-__all__ = ["Encoder", "encode_request", "envelope"]
-
 _HEAD: Final = (
     '<?xml version="1.0" encoding="UTF-8"?>\n'
     f'<soapenv:Envelope xmlns:soapenv="{ENVELOPE}" xmlns:xsd="{XSD}" xmlns:xsi="{XSI}">'

@@ -13,8 +13,6 @@ from vimlib.soap._tables import DATA, FieldInfo, TypeInfo
 if TYPE_CHECKING:
     from vimlib.soap._tables import Tables
 
-__all__ = ["fault_from", "fault_item", "fault_shape"]
-
 
 def _items(*fields: Field) -> tuple[FieldInfo, ...]:
     return tuple(FieldInfo(field, index, ()) for index, field in enumerate(fields))

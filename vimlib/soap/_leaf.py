@@ -18,17 +18,6 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = [
-    "DECODE",
-    "ENCODE",
-    "RANGES",
-    "SIGNED",
-    "InvalidValueError",
-    "decode_enum",
-    "encode_string",
-    "escape_attribute",
-]
-
 
 class InvalidValueError(ValueError):
     """A value does not fit its type; the message is the reason, without a path."""

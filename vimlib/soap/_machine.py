@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from vimlib.model import Invoker
     from vimlib.soap._limits import Limits
 
-__all__ = ["PLACE", "Machine", "local_name"]
-
 
 def local_name(tag: str) -> str:
     """Return the local part of a tokenizer's `namespace name`."""

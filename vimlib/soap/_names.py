@@ -4,18 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = [
-    "ARRAY",
-    "ENVELOPE",
-    "REFERENCE",
-    "XSD",
-    "XSI",
-    "XSI_NIL",
-    "XSI_TYPE",
-    "array_name",
-    "item_of_array",
-]
-
 ENVELOPE: Final = "http://schemas.xmlsoap.org/soap/envelope/"
 XSD: Final = "http://www.w3.org/2001/XMLSchema"
 XSI: Final = "http://www.w3.org/2001/XMLSchema-instance"

@@ -14,17 +14,6 @@ from vimlib.soap._parser import make_parser
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = [
-    "REVISION",
-    "Malformed",
-    "known_tag",
-    "moved",
-    "read_error",
-    "read_tag",
-    "read_text",
-    "root_tag",
-]
-
 # Of the interface between `_accel.pyx` and the Python modules; changes with it, in both.
 REVISION: Final = 2
 

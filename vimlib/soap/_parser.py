@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Final
 from xml.parsers import expat
 
-__all__ = ["HELD", "make_parser"]
-
 _SWITCH: Final = hasattr(expat.XMLParserType, "SetReparseDeferralEnabled")
 
 HELD: Final = 2 if expat.version_info >= (2, 6) and not _SWITCH else 1

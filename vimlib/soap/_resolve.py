@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     Scope: TypeAlias = tuple[tuple[str, str], ...]
 
-__all__ = ["CAPTURE", "NIL", "ProxyMaker", "TypeResolver", "unknown_fault"]
-
 # What to do with an element instead of reading a value of an item.
 NIL: Final = FieldInfo(Field("", "", "anyType"), 0, ())
 """The element is nil."""

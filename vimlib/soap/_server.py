@@ -14,8 +14,6 @@ from vimlib.soap._leaf import InvalidValueError, encode_string, escape_attribute
 from vimlib.soap._limits import Limits
 from vimlib.soap._tables import tables_of
 
-__all__ = ["Request", "decode_request", "encode_fault", "encode_response"]
-
 
 class Request:
     """A decoded call."""

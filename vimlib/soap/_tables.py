@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from vimlib.model import Binding, Method
 
-__all__ = ["ANY", "DATA", "LAZY", "LEAF", "REF", "FieldInfo", "Tables", "TypeInfo", "tables_of"]
-
 log = logging.getLogger("vimlib.soap")
 
 # Kinds of items. The decoder's inner loop tests `kind > DATA`, so these are ints in this order.

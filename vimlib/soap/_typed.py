@@ -6,8 +6,6 @@ from typing import Any
 
 from msgspec import Struct
 
-__all__ = ["Typed", "Unknown"]
-
 
 class Typed(Struct, frozen=True):
     """A value for an anyType field with the type that it is sent as.

@@ -5,8 +5,6 @@ from __future__ import annotations
 from vimdriver._cli.connection import CONNECTION, Connection
 from vimdriver._cli.output import OUTPUT, Output
 
-__all__ = ["about"]
-
 
 async def about(*, connection: Connection = CONNECTION, output: Output = OUTPUT) -> None:
     """Show the product, version and build of the host, and the API version in use."""

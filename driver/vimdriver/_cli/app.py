@@ -7,8 +7,6 @@ from typing import Final
 
 from cyclopts import App
 
-__all__ = ["COMMANDS", "app", "resolved"]
-
 # Noun to its help line; "" is the top level.
 _NOUNS: Final = {
     "": "Manage the images, machines, datastores and networks of an ESX host.",

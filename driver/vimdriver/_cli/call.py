@@ -15,8 +15,6 @@ from vimlib.errors import UsageError, printable
 if TYPE_CHECKING:
     from vimlib.model import ManagedObject, Method
 
-__all__ = ["call"]
-
 
 async def call(
     target: str,

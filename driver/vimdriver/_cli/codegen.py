@@ -12,8 +12,6 @@ from vimdriver._cli.flags import Flag
 from vimdriver._cli.output import OUTPUT, Output
 from vimlib.errors import NotFoundError, printable
 
-__all__ = ["codegen"]
-
 
 def codegen(
     wsdl: Path,

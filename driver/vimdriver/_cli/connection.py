@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from vimlib._client import Client
 
-__all__ = ["CONNECTION", "Connection", "Login", "read_login"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Login:

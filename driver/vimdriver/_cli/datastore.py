@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from vimlib._client import Client
     from vimlib._datastore import DatastorePath, FileEntry
 
-__all__ = ["get", "ls", "mv", "put", "rm", "stat", "walk"]
-
 _CLEANUP_SECONDS = 60.0
 _CONFLICT = "Choose another name, or replace the file with --overwrite."
 Store = Annotated[

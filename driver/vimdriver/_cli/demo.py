@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from vimdriver._instances.types import Instance
     from vimlib._client import Client
 
-__all__ = ["demo"]
-
 _DATASTORE: Final = "datastore1"
 _FOLDER: Final = "images"
 _NETWORK: Final = "VM Network"

@@ -11,8 +11,6 @@ from vimdriver._cli.output import OUTPUT, Output, size_text
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["diagnostics"]
-
 # Each of these is printed as a table; `cpu` and `memory` are printed with the fields.
 _TABLES = {
     "disks": ("label", "path", "capacity"),

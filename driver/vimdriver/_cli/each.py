@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from vimdriver._cli.output import Output
 
-__all__ = ["each"]
-
 
 async def each(
     names: Sequence[str],

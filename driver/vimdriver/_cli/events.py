@@ -15,8 +15,6 @@ from vimdriver._cli.output import OUTPUT, Output, to_text
 if TYPE_CHECKING:
     from vimlib import vim25
 
-__all__ = ["events"]
-
 
 async def events(
     instance: str | None = None,

@@ -33,8 +33,6 @@ from vimlib.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["Exit", "combined", "exit_code", "leaves", "primary"]
-
 
 class Exit(enum.IntEnum):
     """The exit codes of `vimctl`."""

@@ -7,8 +7,6 @@ from typing import Annotated, Any, TypeAlias
 
 from cyclopts import Parameter
 
-__all__ = ["ABOVE_0", "DASH", "Flag", "OutOfRange", "Strings", "within"]
-
 Flag: TypeAlias = Annotated[bool, Parameter(negative=(), show_default=False)]
 """An option without a value; False if it is not given."""
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from vimdriver._guestinfo import GuestConfig
 
-__all__ = ["helper", "render", "set_"]
-
 _HELPER: Final = "vimguest.py"
 
 

@@ -6,8 +6,6 @@ from vimdriver._cli.connection import CONNECTION, Connection
 from vimdriver._cli.instance import opened
 from vimdriver._cli.output import OUTPUT, Output, size_text
 
-__all__ = ["show"]
-
 
 async def show(*, connection: Connection = CONNECTION, output: Output = OUTPUT) -> None:
     """Show the hardware, usage and datastores of the host."""

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from vimdriver._cli.progress import Meter
     from vimdriver._images.push import PushEvent, PushResult
 
-__all__ = ["inspect", "push"]
-
 
 async def push(
     *images: str,

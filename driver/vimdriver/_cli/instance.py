@@ -24,17 +24,6 @@ if TYPE_CHECKING:
     from vimdriver._driver import ESXDriver
     from vimdriver._instances.types import Instance
 
-__all__ = [
-    "COLUMNS",
-    "destroy",
-    "ip",
-    "list_",
-    "reboot",
-    "show",
-    "shutdown",
-    "spawn",
-]
-
 COLUMNS = ("uuid", "name", "power_state", "cpus", "memory_mb", "moref")
 Ref = Annotated[str, Parameter(help="UUID, name or reference of the machine.")]
 

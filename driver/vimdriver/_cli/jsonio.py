@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
     from vimlib.model import Binding, Method
 
-__all__ = ["arguments", "from_json", "parse_json", "parse_kind", "parse_reference", "to_json"]
-
 TYPE: Final = "_typeName"
 VALUE: Final = "_value"
 REFERENCE: Final = "ManagedObjectReference"

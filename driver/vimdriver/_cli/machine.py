@@ -13,8 +13,6 @@ from vimdriver._guestinfo import Form
 if TYPE_CHECKING:
     from vimdriver._instances.types import InstanceSpec
 
-__all__ = ["Machine"]
-
 
 @Parameter(name="*", group="Machine")
 @dataclass(frozen=True, kw_only=True)

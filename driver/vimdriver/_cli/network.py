@@ -8,8 +8,6 @@ from vimdriver._cli.output import OUTPUT, Output
 from vimdriver._cli.ownership import OWNERSHIP, Ownership
 from vimlib.errors import printable
 
-__all__ = ["ls", "remove_vlan"]
-
 
 async def ls(*, connection: Connection = CONNECTION, output: Output = OUTPUT) -> None:
     """List the host's port groups."""

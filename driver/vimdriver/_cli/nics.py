@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from vimdriver._guestinfo import NIC
     from vimdriver._instances.types import NICModel
 
-__all__ = ["FORM", "all_nics", "guest_nic", "parse_nic"]
-
 _Parts: TypeAlias = "Mapping[str, str]"
 
 _GUEST_KEYS: Final = {

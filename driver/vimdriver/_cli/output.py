@@ -21,8 +21,6 @@ from vimlib.errors import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["OUTPUT", "Output", "colour", "shown", "size_text", "to_text"]
-
 _LONGEST = 2000
 _SURROGATE = re.compile("[\ud800-\udfff]")
 

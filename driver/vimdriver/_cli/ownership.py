@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from vimdriver._config import DriverConfig
     from vimdriver._journal import Journal
 
-__all__ = ["OWNERSHIP", "Ownership"]
-
 
 @Parameter(name="*", group="Ownership")
 @dataclass(frozen=True, kw_only=True)

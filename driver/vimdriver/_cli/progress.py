@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from vimdriver._cli.output import Output
 
-__all__ = ["Meter", "Silent", "lines", "meter"]
-
 _REDRAW = 0.1
 _LINE_EVERY = 10.0
 

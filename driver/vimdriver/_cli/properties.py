@@ -14,8 +14,6 @@ from vimlib.errors import UsageError
 if TYPE_CHECKING:
     from vimlib._collector import Row
 
-__all__ = ["get", "row_document", "row_text"]
-
 
 async def get(
     target: str,

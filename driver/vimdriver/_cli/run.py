@@ -32,8 +32,6 @@ from vimlib.errors import CertificateError, UsageError, VimlibError, printable
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
-__all__ = ["error_document", "report", "run"]
-
 
 @dataclass(frozen=True, slots=True)
 class _Call:

@@ -11,8 +11,6 @@ from vimdriver._cli.instance import Ref, opened
 from vimdriver._cli.output import OUTPUT, Output
 from vimlib.errors import UsageError, printable
 
-__all__ = ["console", "screenshot"]
-
 
 async def console(
     instance: Ref, /, *, connection: Connection = CONNECTION, output: Output = OUTPUT

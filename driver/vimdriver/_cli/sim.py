@@ -13,8 +13,6 @@ from vimdriver._cli.output import OUTPUT, Output
 from vimdriver.errors import DriverError
 from vimlib.errors import UsageError, printable
 
-__all__ = ["Release", "sim"]
-
 Release: TypeAlias = Literal["4.0", "4.1", "5.5", "6.7", "7.0", "8.0", "9.0"]
 """The API versions that the simulator supports."""
 

@@ -12,8 +12,6 @@ from vimdriver._cli.instance import Ref, opened
 from vimdriver._cli.output import OUTPUT, Output
 from vimlib.errors import printable
 
-__all__ = ["list_", "remove"]
-
 _COLUMNS = ("name", "moref", "created", "power_state", "parent", "current", "description")
 Which = Annotated[str, Parameter(help="Reference or name of the snapshot.")]
 

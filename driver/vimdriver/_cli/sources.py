@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from vimdriver._images.glance import TokenSource
     from vimdriver._images.source import ImageSource, ImageStore
 
-__all__ = ["SOURCES", "Sources", "kind_of"]
-
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 Kind = Literal["url", "file", "glance"]

@@ -12,8 +12,6 @@ from vimdriver._cli.output import OUTPUT, Output
 from vimdriver._cli.ownership import OWNERSHIP, Ownership
 from vimdriver._cli.run import report
 
-__all__ = ["sweep"]
-
 _HOURS = 24.0
 
 

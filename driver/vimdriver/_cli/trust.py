@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from vimlib._tls import TLS
     from vimlib.errors import CertificateError
 
-__all__ = ["TRUST", "Trust", "pin_line", "read_bool"]
-
 
 @Parameter(name="*", group="Trust")
 @dataclass(frozen=True, kw_only=True)

@@ -12,8 +12,6 @@ from vimdriver._cli.output import OUTPUT, Output, to_text
 from vimdriver._cli.properties import row_document
 from vimlib.errors import UsageError
 
-__all__ = ["watch"]
-
 
 async def watch(
     target: str,

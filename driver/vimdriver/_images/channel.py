@@ -19,8 +19,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 if TYPE_CHECKING:
     from vimdriver._images.wire import Wire
 
-__all__ = ["Address", "Channel", "Stalled", "Stop", "Stopped"]
-
 Address: TypeAlias = tuple[int, int, int, str, Any]
 """One row of `getaddrinfo`: the name has been resolved before, since that cannot be called off."""
 

@@ -17,8 +17,6 @@ from vimdriver.errors import (
     ImageUnacceptableError,
 )
 
-__all__ = ["ARCHIVES", "BodyCheck", "BodyReport"]
-
 ARCHIVES: Final = frozenset({"ova", "docker", "compressed"})
 """Glance's container formats in which the bytes are not a disk, whatever `disk_format` claims.
 `ovf` is not among them: plain disks have been registered under it for years.

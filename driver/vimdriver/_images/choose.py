@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from vimlib._client import Client
     from vimlib._progress import Progress
 
-__all__ = ["open_uploader"]
-
 
 class _Chooser:
     """Passes each body to the faster uploader that supports its source (docs/appendix/benchmarks.md)."""

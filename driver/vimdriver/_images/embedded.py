@@ -26,8 +26,6 @@ from vimdriver._images.worker import Worker
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["EmbeddedGlance", "EmbeddedImage", "Fault", "Seen", "demo_images", "made_image"]
-
 _BATCH: Final = 512 << 10
 """Bytes gathered before a write: generators yield 64 KiB at a time."""
 _RANGE: Final = re.compile(r"bytes=(?:(\d{1,19})-(\d{0,19})|-(\d{1,19}))")

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
     from vimdriver._images.wire import Wire
 
-__all__ = ["Glance", "GlanceImage", "TokenSource"]
-
 TokenSource: TypeAlias = Callable[[bool], Awaitable[str]]
 """Returns a token; called with True to get a new one after the last was refused."""
 

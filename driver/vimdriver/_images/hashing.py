@@ -16,8 +16,6 @@ from vimdriver.errors import HashUnknownError, ImageHashError
 if TYPE_CHECKING:
     from vimdriver._images.source import ImageInfo
 
-__all__ = ["DEFAULT_ALGORITHM", "Hasher", "algorithm_name", "new_hasher", "verify"]
-
 DEFAULT_ALGORITHM = "sha512"
 """Computed if the source has no hash, so that the result can be compared later."""
 

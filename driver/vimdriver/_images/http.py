@@ -37,8 +37,6 @@ from vimlib.errors import ClosedError, UsageError, printable
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["HttpBody", "HttpClient", "HttpImage", "HttpImages", "named", "wire_for"]
-
 _READ_BUFFER: Final = 128 << 10
 """Bytes that aiohttp reads ahead per stream; at most twice this."""
 _MAX_DOCUMENT: Final = 1 << 20

@@ -16,8 +16,6 @@ from vimdriver.errors import ImageNotFoundError, SourceReadError
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-__all__ = ["LocalBody", "LocalImage", "LocalImages"]
-
 
 _MISSING: Final = "Check the path. An image in Glance requires --glance URL or OS_CLOUD."
 

@@ -19,8 +19,6 @@ from vimdriver._images.inspect import header
 from vimdriver._images.inspect.header import GD_AT_END, GT_SECTORS, GTES, SECTOR, SparseHeader
 from vimdriver._images.inspect.markers import END_OF_STREAM, FOOTER, GRAIN_DIRECTORY, GRAIN_TABLE
 
-__all__ = ["GRAIN", "Kind", "Pattern", "make", "monolithic_sparse", "raw", "stream_optimized"]
-
 GRAIN: Final = 64 << 10
 """Bytes per grain, the usual size."""
 _GRAIN_SECTORS: Final = GRAIN // SECTOR

@@ -17,8 +17,6 @@ from vimlib.errors import UsageError
 if TYPE_CHECKING:
     from vimdriver._images.glance import TokenSource
 
-__all__ = ["Cloud", "open_cloud"]
-
 SILENCE: Final = 60.0
 """Seconds without a response from Keystone if clouds.yaml has no `api_timeout`: its client has no
 limit."""

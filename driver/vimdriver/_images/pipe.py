@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from vimdriver._images.source import ImageBody
     from vimlib._progress import Progress
 
-__all__ = ["Pipe", "piped"]
-
 _INLINE: Final = 16 << 10
 """Bytes up to which hashing here is faster than the round trip to a thread, about 20 us."""
 

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from vimdriver._images.source import ImageSource
 
-__all__ = ["read_prefix"]
-
 
 async def read_prefix(source: ImageSource, size: int) -> bytes:
     """Return the first `size` bytes of an image, or all if it is shorter. Cancelling closes its

@@ -45,8 +45,6 @@ if TYPE_CHECKING:
     from vimdriver._images.check import BodyCheck
     from vimdriver._images.source import ImageInfo
 
-__all__ = ["FileReader", "Origin", "Pump", "PumpOptions", "Reader", "SocketReader", "SocketWriter"]
-
 _AFTERMATH: Final = 5.0
 """Seconds to wait for the server's response after it stopped accepting our bytes."""
 _EXCERPT: Final = 200

@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from vimlib._client import Client
     from vimlib._datastore import Datastore
 
-__all__ = ["PushEvent", "PushResult", "push_images"]
-
 CLEANUP_SECONDS = 60.0
 EventKind: TypeAlias = Literal["started", "progress", "done", "failed"]
 

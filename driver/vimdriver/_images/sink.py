@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from vimlib._datastore import Datastore, DatastorePath
 
-__all__ = ["DatastoreSink", "is_temporary", "owner_mark", "temporary_name"]
-
 
 def owner_mark(owner: str) -> str:
     """Return the mark of an owner in the names of temporary files: 32 bits of a digest."""

@@ -15,15 +15,6 @@ if TYPE_CHECKING:
 
     from vimdriver._images.wire import Wire
 
-__all__ = [
-    "CHUNK",
-    "ImageBody",
-    "ImageInfo",
-    "ImageSource",
-    "ImageStore",
-    "WireSource",
-]
-
 CHUNK = 1 << 20
 """Bytes of a full chunk: 1 MiB. Larger chunks save no more time, smaller ones cost thread
 switches."""

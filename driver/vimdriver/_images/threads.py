@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from vimdriver._images.uploader import BodySink
     from vimlib._progress import Progress
 
-__all__ = ["ThreadUploader"]
-
 
 class ThreadUploader:
     """Uploads bodies in threads of its own. Use it with `async with`: leaving ends and joins them.

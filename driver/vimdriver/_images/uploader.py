@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from vimdriver._images.wire import Wire
     from vimlib._progress import Progress
 
-__all__ = ["AsyncUploader", "BodySink", "BodyUploader"]
-
 
 class BodySink(Protocol):
     """The target of a body: one HTTP PUT to a path that nothing else writes to."""

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Mapping
 
-__all__ = ["Head", "HeadReader", "Wire", "WireError"]
-
 MAX_HEAD = 64 << 10
 """Maximum bytes of a response head. Servers send less than 4 KiB; nginx and aiohttp allow about 32."""
 

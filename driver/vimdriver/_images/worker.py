@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Generic, Self, TypeVar
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-__all__ = ["Worker"]
-
 T = TypeVar("T")
 
 

@@ -21,8 +21,6 @@ from vimlib import vim25
 from vimlib._datastore import DatastorePath
 from vimlib.errors import NotFoundError, VimlibError
 
-__all__ = ["destroy", "remove_half_made", "remove_remains"]
-
 log = logging.getLogger("vimdriver.instances")
 
 _UNREACHABLE: Final = ("inaccessible", "orphaned", "invalid")

@@ -15,8 +15,6 @@ from vimlib.model import parse_version
 if TYPE_CHECKING:
     from vimdriver._instances.types import NICSpec
 
-__all__ = ["ADAPTERS", "disk_type_adapter", "nic", "root_disk"]
-
 ADAPTERS: Final = ("lsiLogic", "lsiLogicsas", "busLogic", "paraVirtual", "ide")
 """Adapter words, as images carry them in `vmware_adaptertype`."""
 

@@ -19,16 +19,6 @@ if TYPE_CHECKING:
     from vimdriver._instances.types import Instance
     from vimlib._client import Client
 
-__all__ = [
-    "CPUFigures",
-    "Diagnostics",
-    "DiskFigures",
-    "FileSystemFigures",
-    "MemoryFigures",
-    "NICFigures",
-    "diagnostics",
-]
-
 _KIB: Final = 1 << 10
 
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from vimlib._client import Client
 
-__all__ = ["InstanceEvents"]
-
 
 class InstanceEvents(Stream[vim25.Event]):
     """The result of `ESXDriver.events`: ``async for event in driver.events(...)``.

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from vimdriver._guestinfo import Form, GuestConfig
 
-__all__ = ["check_cards", "set_guest_info"]
-
 
 def check_cards(guest: GuestConfig, devices: Iterable[vim25.VirtualDevice], machine: str) -> None:
     """Check that each NIC has a card of its MAC, by which the guest finds it.

@@ -19,23 +19,6 @@ if TYPE_CHECKING:
     from vimlib._collector import Row
     from vimlib._datastore import DatastorePath
 
-__all__ = [
-    "MAKING_KEY",
-    "OWNER_KEY",
-    "PATHS",
-    "SPAWN_KEY",
-    "device_files",
-    "find",
-    "find_by_uuid",
-    "instance_of",
-    "list_instances",
-    "marks_of",
-    "read",
-    "reads",
-    "used_files",
-    "who_uses",
-]
-
 OWNER_KEY: Final = "vimlib.owner"
 """extraConfig key that marks what this driver made; managedBy is younger than API 4.1."""
 SPAWN_KEY: Final = "vimlib.spawn"

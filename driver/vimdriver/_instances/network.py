@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from vimlib._client import Client
     from vimlib._collector import Row
 
-__all__ = ["GuestNetwork", "guest_network", "wait_for_network"]
-
 Origin: TypeAlias = Literal["helper", "guestinfo", "tools", ""]
 
 _PATHS: Final = ("config.extraConfig", "guest.net")

@@ -21,16 +21,6 @@ if TYPE_CHECKING:
     from vimdriver._images.source import ImageInfo
     from vimdriver._instances.types import InstanceSpec, NICSpec
 
-__all__ = [
-    "SpawnPlan",
-    "check_beginning",
-    "guest_config",
-    "guest_nic",
-    "guest_settings",
-    "not_flat",
-    "plan_spawn",
-]
-
 _KIB: Final = 1 << 10
 _GIB: Final = 1 << 30
 

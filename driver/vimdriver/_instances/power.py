@@ -16,8 +16,6 @@ from vimlib.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-__all__ = ["power_off", "power_on", "power_step", "reboot", "resume", "shutdown", "suspend"]
-
 _ON: Final = vim25.VirtualMachinePowerState.poweredOn
 _OFF: Final = vim25.VirtualMachinePowerState.poweredOff
 _SUSPENDED: Final = vim25.VirtualMachinePowerState.suspended

@@ -17,8 +17,6 @@ from vimlib.model import parse_version
 if TYPE_CHECKING:
     from vimlib._client import Client
 
-__all__ = ["Console", "console", "screenshot"]
-
 # A screen of 8K without compression; a longer file cannot be a picture.
 _LARGEST: Final = 128 << 20
 # `VirtualMachineTicketType.webmks` came with API 6.0.

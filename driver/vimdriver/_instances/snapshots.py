@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from vimlib._client import Client
 
-__all__ = ["Snapshot", "list_snapshots", "remove_snapshot", "revert_snapshot", "snapshot"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:

@@ -50,8 +50,6 @@ if TYPE_CHECKING:
     from vimlib._collector import Row
     from vimlib._progress import Progress
 
-__all__ = ["spawn"]
-
 
 @dataclass(frozen=True, slots=True)
 class Placement:

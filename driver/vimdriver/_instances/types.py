@@ -11,17 +11,6 @@ from vimdriver._guestinfo import Route
 from vimdriver._networks.port_groups import check_vlan
 from vimlib.errors import UsageError
 
-__all__ = [
-    "MIB",
-    "NIC_MODELS",
-    "Instance",
-    "InstanceSpec",
-    "NICModel",
-    "NICSpec",
-    "PowerAction",
-    "PowerChange",
-]
-
 MIB: Final = 1 << 20
 NICModel: TypeAlias = Literal["e1000", "e1000e", "vmxnet3", "pcnet32"]
 PowerAction: TypeAlias = Literal["guest_shutdown", "guest_reboot", "power_off", "reset", "none"]

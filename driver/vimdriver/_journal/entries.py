@@ -22,22 +22,6 @@ from typing import Final, TypeAlias
 import msgspec
 from msgspec import Struct, field
 
-__all__ = [
-    "HEADER",
-    "AddingPortGroup",
-    "Destroying",
-    "Entry",
-    "NotAJournalError",
-    "Replay",
-    "Spawning",
-    "Uploading",
-    "begin_line",
-    "done_line",
-    "new_token",
-    "render",
-    "replay",
-]
-
 
 def new_token() -> str:
     """Return a unique name: 64 random bits."""

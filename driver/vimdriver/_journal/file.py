@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from vimdriver._journal.entries import Entry
 
-__all__ = ["FileJournal"]
-
 T = TypeVar("T")
 
 log = logging.getLogger("vimdriver.journal")

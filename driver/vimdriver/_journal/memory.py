@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from vimdriver._journal.entries import Entry
 
-__all__ = ["Journal", "Ledger", "MemoryJournal", "close", "settled", "written"]
-
 log = logging.getLogger("vimdriver.journal")
 
 

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from vimdriver._verbs import Host
     from vimlib._client import Client
 
-__all__ = ["datastores", "make_folder", "new_note", "notes_of", "old_notes", "vlan_of", "write"]
-
 _FOLDER: Final = "vimlib-networks"
 _LONGEST: Final = 4096
 

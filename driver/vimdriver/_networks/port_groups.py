@@ -25,23 +25,6 @@ if TYPE_CHECKING:
     from vimlib._client import Client
     from vimlib._datastore import DatastorePath
 
-__all__ = [
-    "HIGHEST_VLAN",
-    "Network",
-    "PortGroup",
-    "check_port_group",
-    "check_vlan",
-    "ensure_vlan",
-    "find_port_group",
-    "gather_network",
-    "list_port_groups",
-    "port_group_steps",
-    "read_network",
-    "remove_unused",
-    "remove_vlan",
-    "switch_on",
-]
-
 
 HIGHEST_VLAN: Final = 4094
 """IEEE 802.1Q; 4095 would trunk every VLAN into the machine."""

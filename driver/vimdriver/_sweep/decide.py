@@ -16,17 +16,6 @@ if TYPE_CHECKING:
     from vimlib._datastore import DatastorePath
     from vimlib.errors import VimlibError
 
-__all__ = [
-    "Action",
-    "Found",
-    "Kind",
-    "SweepReport",
-    "Swept",
-    "Verdict",
-    "of_age",
-    "of_machine",
-]
-
 Kind: TypeAlias = Literal["machine", "folder", "file", "port group", "note"]
 Action: TypeAlias = Literal["removed", "finished", "kept", "left", "failed"]
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from vimlib._client import Client
 
-__all__ = ["marked_machines", "read_machine", "temporary_files"]
-
 
 async def marked_machines(
     client: Client, owner: str

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from vimdriver._journal import Entry
 
-__all__ = ["DAY", "sweep"]
-
 DAY: Final = 86400.0
 # Tasks of an ended process may still run. Those on files do not appear among a machine's tasks.
 _ON_FILES: Final = (

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from vimdriver._verbs.host import Host
     from vimdriver._verbs.plan import Plan, Step
 
-__all__ = ["Rollback", "execute"]
-
 T = TypeVar("T")
 
 log = logging.getLogger("vimdriver.verbs")

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from vimlib._client import Client
     from vimlib._datastore import Datastore, DatastorePath
 
-__all__ = ["Host", "free_space", "read_stamp", "stamp"]
-
 T = TypeVar("T")
 
 _FORM: Final = "%Y-%m-%dT%H:%M:%SZ"

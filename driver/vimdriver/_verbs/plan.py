@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from vimlib import vim25
     from vimlib.errors import VimlibError
 
-__all__ = ["Plan", "Run", "Step", "returns"]
-
 T = TypeVar("T")
 
 

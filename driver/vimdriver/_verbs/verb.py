@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from vimdriver._verbs.plan import Plan
     from vimlib._client import Client
 
-__all__ = ["Bound", "Verb", "Within", "licensed", "verb"]
-
 P = ParamSpec("P")
 R = TypeVar("R")
 

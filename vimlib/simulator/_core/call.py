@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from vimlib.simulator._core.registry import Registry
     from vimlib.simulator._core.session import Session
 
-__all__ = ["Call", "CallLog", "CallRecord"]
-
 
 @dataclass(slots=True)
 class CallRecord:

@@ -11,8 +11,6 @@ from datetime import UTC, datetime, timedelta
 
 from vimlib._distribution import missing_extra
 
-__all__ = ["Certificate", "make_certificate", "server_context"]
-
 
 @dataclass(frozen=True, repr=False)
 class Certificate:

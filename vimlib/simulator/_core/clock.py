@@ -8,8 +8,6 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-__all__ = ["Clock", "ManualClock", "SystemClock", "wait_for"]
-
 
 class Clock(Protocol):
     """The source of the host's time."""

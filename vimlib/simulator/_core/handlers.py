@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from vimlib.simulator._core.call import Call
     from vimlib.simulator._core.objects import SimObject
 
-__all__ = ["HANDLERS", "Handler", "handles"]
-
 Handler = Callable[[Any, "Call"], Any | Awaitable[Any]]
 
 HANDLERS: dict[str, list[tuple[type[SimObject], Handler]]] = {}

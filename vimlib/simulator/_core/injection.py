@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from vimlib.model import MethodFault
 
-__all__ = ["Faults", "Rule", "What"]
-
 What = Literal[
     "fault", "delay", "drop", "reset", "html", "status", "lose", "empty", "truncate", "hang"
 ]

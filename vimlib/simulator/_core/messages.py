@@ -6,16 +6,6 @@ from typing import Any
 
 from vimlib import vim25
 
-__all__ = [
-    "invalid_argument",
-    "invalid_state",
-    "localized",
-    "not_found",
-    "not_supported",
-    "with_message",
-]
-
-
 # By name, so that no area of the API is loaded for them; `0` is the fault.
 _MESSAGES = {
     "AlreadyExists": "The specified key, name, or identifier '{0.name}' already exists.",

@@ -21,15 +21,6 @@ if TYPE_CHECKING:
     from vimlib.model import Field
     from vimlib.simulator._core.registry import Registry
 
-__all__ = [
-    "Declared",
-    "Entity",
-    "SimObject",
-    "Watcher",
-    "declared",
-    "prop",
-]
-
 
 class Watcher:
     """An observer of objects, such as a filter."""

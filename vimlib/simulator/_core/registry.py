@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from vimlib.simulator._core.certificate import Certificate
 
-__all__ = ["Registry"]
-
 log = logging.getLogger("vimlib.simulator")
 
 

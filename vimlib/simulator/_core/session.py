@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from vimlib.simulator._core.objects import SimObject
 
-__all__ = ["Face", "Session"]
-
 Face = Literal["fault", "empty", "missing"]
 """How a property read shows that its session is gone: a NotAuthenticated fault, an answer
 without a result, NotAuthenticated inside missingSet."""

@@ -6,8 +6,6 @@ from typing import NamedTuple
 
 from vimlib.model import parse_version
 
-__all__ = ["RELEASES", "Release", "find_release", "namespaces"]
-
 
 class Release(NamedTuple):
     """One release of ESX or ESXi."""

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from vimlib.simulator._core.call import Call
     from vimlib.simulator._core.registry import Registry
 
-__all__ = ["Datacenter", "Folder"]
-
 
 class Folder(Entity):
     """A folder. The folders of a host are fixed."""

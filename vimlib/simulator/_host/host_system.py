@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from vimlib.simulator._core.registry import Registry
     from vimlib.simulator._service.tasks import Task
 
-__all__ = ["HostShape", "HostSystem"]
-
 
 _SUPPORTED = frozenset(
     {

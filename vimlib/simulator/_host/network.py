@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from vimlib.simulator._core.registry import Registry
     from vimlib.simulator._host.folders import Folder
 
-__all__ = ["Network", "NetworkSystem", "PortGroup", "Switch"]
-
 _PORTGROUP = "key-vim.host.PortGroup-"
 _SWITCH = "key-vim.host.VirtualSwitch-"
 _PNIC = "key-vim.host.PhysicalNic-"

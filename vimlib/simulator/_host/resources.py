@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from vimlib.simulator._host.folders import Folder
     from vimlib.simulator._host.host_system import HostSystem
 
-__all__ = ["ComputeResource", "ResourcePool", "root_pool"]
-
 
 class ComputeResource(Entity):
     """The compute resource that consists of this host."""

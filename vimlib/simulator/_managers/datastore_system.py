@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from vimlib.simulator._core.call import Call
     from vimlib.simulator._core.registry import Registry
 
-__all__ = ["DatastoreSystem", "local_folder"]
-
 _LONGEST = 42
 """Characters of a datastore's name."""
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from vimlib.simulator._core.call import Call
     from vimlib.simulator._service.tasks import Task
 
-__all__ = ["DiskManager"]
-
 # VirtualDiskType of new disks on VMFS, and whether it is thin.
 _THIN = {
     "thin": True,

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from vimlib.simulator._core.registry import Registry
     from vimlib.simulator._service.tasks import Task
 
-__all__ = ["reboot"]
-
 
 async def reboot(registry: Registry, *, shutdown: bool = False, seconds: float = 0.0) -> None:
     """Take the host down and, unless `shutdown`, up again `seconds` later.

@@ -22,8 +22,6 @@ from vimlib.simulator._vm.virtual_machine import VirtualMachine
 if TYPE_CHECKING:
     from vimlib.simulator._core.call import Call
 
-__all__ = ["PerformanceManager"]
-
 _REAL_TIME: Final = 20
 """Seconds between two samples, as long as they are kept apart: for an hour."""
 _PAST_DAY: Final = 300

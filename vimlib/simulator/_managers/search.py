@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from vimlib.simulator._core.call import Call
 
-__all__ = ["SearchIndex"]
-
 
 class SearchIndex(SimObject):
     """Finds entities by path, UUID, address."""

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from vimlib.simulator._core.registry import Registry
     from vimlib.simulator._core.session import Session
 
-__all__ = ["PropertyCollector", "default_collector"]
-
 _BATCH = 200
 """Objects that are read before others get a turn."""
 

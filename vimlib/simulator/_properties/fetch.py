@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from vimlib.model import Method
     from vimlib.simulator._core.call import Call
 
-__all__ = ["BINDING"]
-
 
 class _Fetching(ManagedObject):
     """Declares the method as if every managed object had it."""

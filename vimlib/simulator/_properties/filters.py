@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from vimlib.simulator._core.registry import Registry
     from vimlib.simulator._core.session import Session
 
-__all__ = ["Filter", "PropertyReader"]
-
 
 class PropertyReader:
     """The property specs of a filter spec, applied to objects."""

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from vimlib.simulator._core.objects import SimObject
     from vimlib.simulator._core.session import Session
 
-__all__ = ["ABSENT", "Step", "fields_of", "known_since", "parse_path", "read_path"]
-
 ABSENT: Final = None
 """The value of an unset property, which replies leave out."""
 

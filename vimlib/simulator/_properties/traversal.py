@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from vimlib.simulator._core.registry import Registry
     from vimlib.simulator._core.session import Session
 
-__all__ = ["Selection", "select", "walk_names"]
-
 
 @dataclass
 class Selection:

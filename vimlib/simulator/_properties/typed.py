@@ -13,8 +13,6 @@ from vimlib.soap._typed import Typed
 if TYPE_CHECKING:
     from vimlib.model import Field
 
-__all__ = ["as_any", "plain"]
-
 # Simple types that the encoder infers.
 _OBVIOUS = frozenset({"string", "boolean", "dateTime", "int", "anyType", "ref"})
 

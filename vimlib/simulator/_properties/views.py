@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from vimlib.simulator._core.registry import Registry
     from vimlib.simulator._core.session import Session
 
-__all__ = ["ContainerView", "ListView", "ViewManager"]
-
 
 class ViewManager(SimObject):
     """Makes views."""

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from vimlib.simulator._core.injection import Rule
     from vimlib.simulator._core.registry import Registry
 
-__all__ = ["close", "page", "refuse", "serve_folder"]
-
 _CHUNK = 1 << 20
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from vimlib.simulator._core.registry import Registry
     from vimlib.simulator._core.session import Face
 
-__all__ = ["Answer", "Incoming", "serve_call"]
-
 log = logging.getLogger("vimlib.simulator")
 
 # A client may send a large spec, but must not exhaust this machine's memory.

@@ -11,8 +11,6 @@ from vimlib.simulator._core.versions import namespaces
 if TYPE_CHECKING:
     from vimlib.simulator._core.versions import Release
 
-__all__ = ["versions_document", "wsdl_document"]
-
 
 def versions_document(release: Release) -> bytes:
     """Return `vimServiceVersions.xml`."""

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from vimlib.simulator._core.registry import Registry
     from vimlib.simulator._vm.nfc import Device
 
-__all__ = ["serve_transfer"]
-
 _BATCH = 1 << 20
 
 

@@ -13,8 +13,6 @@ from vimlib.simulator._vm.virtual_machine import VirtualMachine
 if TYPE_CHECKING:
     from vimlib.simulator._core.registry import Registry
 
-__all__ = ["serve_screen"]
-
 
 async def serve_screen(registry: Registry, request: web.BaseRequest) -> web.StreamResponse:
     """Handle `/screen?id=MOID`: the picture of a running machine."""

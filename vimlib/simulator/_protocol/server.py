@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from vimlib.simulator._core.call import CallRecord
     from vimlib.simulator._core.registry import Registry
 
-__all__ = ["HttpServer"]
-
 _COOKIE = "vmware_soap_session"
 _TICKET = "vmware_cgi_ticket"
 _LARGEST = 32 << 20

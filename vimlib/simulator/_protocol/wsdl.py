@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from vimlib.model import Field, Method
     from vimlib.simulator._core.versions import Release
 
-__all__ = ["document"]
-
 _NS = "urn:vim25"
 _HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
 _DEFINITIONS = (

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from vimlib.simulator._core.call import Call
     from vimlib.simulator._core.registry import Registry
 
-__all__ = ["EventCollector", "EventManager"]
-
 _KEPT = 1000
 """Events that a host remembers."""
 

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from vimlib.simulator._core.registry import Registry
     from vimlib.simulator._core.session import Session
 
-__all__ = ["LIMIT", "HistoryCollector", "concerns", "open_collector"]
-
 LIMIT = 32
 """Collectors of a kind that a session may have."""
 _MOST = 1000

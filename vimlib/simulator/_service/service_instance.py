@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from vimlib.simulator._core.call import Call
     from vimlib.simulator._core.registry import Registry
 
-__all__ = ["ServiceInstance", "about"]
-
 
 def about(registry: Registry) -> Any:
     """Return the host's AboutInfo."""

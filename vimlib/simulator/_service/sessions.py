@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from vimlib.simulator._core.call import Call
     from vimlib.simulator._core.registry import Registry
 
-__all__ = ["SessionManager", "Ticket"]
-
 
 @dataclass
 class Ticket:

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from vimlib.simulator._core.call import Call
     from vimlib.simulator._core.registry import Registry
 
-__all__ = ["AuthorizationManager", "LicenseManager", "OptionManager", "OvfManager", "UserDirectory"]
-
 
 class LicenseManager(SimObject):
     """The licence of the host."""

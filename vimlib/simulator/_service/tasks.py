@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from vimlib.simulator._core.call import Call
     from vimlib.simulator._core.registry import Registry
 
-__all__ = ["Task", "TaskManager", "start_task"]
-
 log = logging.getLogger("vimlib.simulator")
 
 # The method in `descriptionId`: the vmodl name, where it differs from the wire name.

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from vimlib.simulator._core.call import Call
     from vimlib.simulator._service.tasks import Task
 
-__all__ = ["DatastoreBrowser"]
-
 _EXTENTS = ("-flat.vmdk", "-delta.vmdk")
 # File info types of HostDatastoreBrowser by file name extension.
 _KINDS = {

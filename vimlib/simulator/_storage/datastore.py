@@ -19,16 +19,6 @@ if TYPE_CHECKING:
     from vimlib.simulator._core.call import Call
     from vimlib.simulator._core.registry import Registry
 
-__all__ = [
-    "Datastore",
-    "already_exists",
-    "by_name",
-    "find_path",
-    "no_such_file",
-    "split_path",
-    "usage",
-]
-
 R = TypeVar("R")
 
 

@@ -12,8 +12,6 @@ from vimlib.simulator._storage.datastore import already_exists, no_such_file
 if TYPE_CHECKING:
     from vimlib.simulator._storage.datastore import Datastore
 
-__all__ = ["disk_fault", "disk_paths", "disk_uuid", "load_disk"]
-
 
 def disk_fault(error: Exception, shown: str) -> Any:
     """Return the fault for an error with a disk's files."""

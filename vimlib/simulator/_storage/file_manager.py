@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from vimlib.simulator._core.call import Call
     from vimlib.simulator._service.tasks import Task
 
-__all__ = ["FileManager", "delete_tree"]
-
 
 class FileManager(SimObject):
     """Makes, moves, copies and deletes."""

@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from vimlib.simulator._core.registry import Registry
     from vimlib.simulator._storage.datastore import Datastore
 
-__all__ = ["FileSink"]
-
 _BATCH = 1 << 20
 """Bytes that are gathered before a thread writes them: a hop costs more than a copy of a packet."""
 

@@ -17,17 +17,6 @@ from typing import TYPE_CHECKING, BinaryIO
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = [
-    "LARGEST",
-    "SECTOR",
-    "DiskError",
-    "Header",
-    "content",
-    "read_header",
-    "read_kind",
-    "stream",
-]
-
 SECTOR = 512
 LARGEST = 62 << 40
 """Bytes that a disk can have at most."""

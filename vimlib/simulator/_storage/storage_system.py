@@ -12,8 +12,6 @@ from vimlib.simulator._storage.datastore import Datastore
 if TYPE_CHECKING:
     from vimlib.simulator._core.call import Call
 
-__all__ = ["StorageSystem"]
-
 
 class StorageSystem(SimObject):
     """Volumes."""

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from vimlib.simulator._core.call import Call
     from vimlib.simulator._service.tasks import Task
 
-__all__ = ["picture"]
-
 # VirtualMachineTicketType, with the path of those that are web sockets.
 _TYPES = {
     "mks": None,

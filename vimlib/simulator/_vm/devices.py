@@ -16,8 +16,6 @@ from vimlib.simulator._core.messages import with_message
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["DeviceList", "bad_device", "default_devices", "generated_mac", "revised"]
-
 _PCI = 100
 _SCSI_SELF = 7  # the unit of the SCSI controller itself
 _UNITS = {"scsi": 16, "ide": 2, "sata": 30, "nvme": 15}

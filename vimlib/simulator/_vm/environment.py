@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from vimlib.simulator._core.call import Call
 
-__all__ = ["EnvironmentBrowser"]
-
 _LARGEST_DISK = 62 << 30
 """KiB of a disk, 62 TiB."""
 _LARGEST_OLD_DISK = (2 << 30) - 1

@@ -11,8 +11,6 @@ from typing import NamedTuple
 
 from vimlib.model import parse_version
 
-__all__ = ["GuestSystem", "full_name", "guests_of", "is_known"]
-
 
 class GuestSystem(NamedTuple):
     """One guest system."""

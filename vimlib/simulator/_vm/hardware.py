@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from vimlib.simulator._core.versions import Release
 
-__all__ = ["Hardware", "hardware_of"]
-
 
 class Hardware(NamedTuple):
     """One version of the virtual hardware."""

@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from vimlib.simulator._core.registry import Registry
     from vimlib.simulator._service.tasks import Task
 
-__all__ = ["capacities_of", "create_machine", "read_machine", "require_idle", "store_config"]
-
 
 def require_idle(machine: VirtualMachine) -> None:
     """Raise `TaskInProgress` while a task of the machine has not ended."""

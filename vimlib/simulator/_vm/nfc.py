@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from vimlib.simulator._core.registry import Registry
     from vimlib.simulator._storage.datastore import Datastore
 
-__all__ = ["Device", "Lease"]
-
 _TIMEOUT = 300
 """Seconds without a word of progress after which a lease ends."""
 

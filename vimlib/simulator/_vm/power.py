@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from vimlib.simulator._core.call import Call
     from vimlib.simulator._service.tasks import Task
 
-__all__ = ["ask", "power_off", "power_on"]
-
 
 async def power_on(machine: VirtualMachine) -> None:
     """Start a machine. Raises the fault of a host for a missing, broken or locked disk and for wrong or insufficient memory."""

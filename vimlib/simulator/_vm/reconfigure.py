@@ -28,8 +28,6 @@ from vimlib.simulator._vm.virtual_machine import VirtualMachine
 if TYPE_CHECKING:
     from vimlib.simulator._core.registry import Registry
 
-__all__ = ["ConfigChange", "blank_config", "check_name"]
-
 # Fields of the spec that are copied to the configuration.
 _SAME = (
     "guestId alternateGuestName annotation swapPlacement firmware nestedHVEnabled vPMCEnabled managedBy "

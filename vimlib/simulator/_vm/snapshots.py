@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from vimlib.simulator._core.call import Call
     from vimlib.simulator._service.tasks import Task
 
-__all__: list[str] = []
 
 _DEEPEST = 32
 """Snapshots in one chain (VMware's configuration maximums)."""

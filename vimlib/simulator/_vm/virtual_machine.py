@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from vimlib.simulator._host.resources import ResourcePool
     from vimlib.simulator._storage.datastore import Datastore
 
-__all__ = ["Guest", "Snapshot", "VirtualMachine", "capability"]
-
 
 @dataclass
 class Guest:

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from vimlib.simulator._core.registry import Registry
     from vimlib.simulator._storage.datastore import Datastore
 
-__all__ = ["DiskInfo", "VmxError", "parse", "read_config", "render"]
-
 _LINE = re.compile(r'^\s*([^=\s]+)\s*=\s*"(.*)"\s*$')
 _ESCAPED = re.compile(r"\|([0-9A-Fa-f]{2})")
 

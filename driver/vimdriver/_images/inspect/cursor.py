@@ -10,8 +10,6 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-__all__ = ["Check", "Cursor", "Exact", "Skip", "Upto"]
-
 
 @dataclass(frozen=True, slots=True)
 class Exact:

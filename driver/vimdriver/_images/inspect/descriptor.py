@@ -12,8 +12,6 @@ from typing import Final
 
 from vimdriver.errors import ImageUnacceptableError
 
-__all__ = ["Descriptor", "parse"]
-
 _FIRST_LINE: Final = "# Disk DescriptorFile"
 _ASSIGNMENT: Final = re.compile(
     r"""\s*(?P<key>[A-Za-z][A-Za-z0-9_.]*)\s*=\s*(?:"(?P<quoted>[^"]*)"|(?P<bare>[A-Za-z0-9_.-]+))\s*"""

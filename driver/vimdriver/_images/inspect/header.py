@@ -8,8 +8,6 @@ from typing import Final
 
 from vimdriver.errors import ImageUnacceptableError
 
-__all__ = ["GD_AT_END", "GTES", "GT_SECTORS", "SECTOR", "SparseHeader", "pack", "parse", "unpack"]
-
 SECTOR: Final = 512
 GTES: Final = 512
 """Entries per grain table."""

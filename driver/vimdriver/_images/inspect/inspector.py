@@ -12,8 +12,6 @@ from vimdriver._images.inspect.markers import check_stream
 from vimdriver._images.inspect.tables import check_tables
 from vimdriver.errors import ImageUnacceptableError
 
-__all__ = ["DiskFacts", "InspectLimits", "Inspector"]
-
 _FLAT_TYPES: Final = frozenset({"preallocated", "thin", "eagerZeroedThick"})
 """Values of vmware_disktype that mean flat bytes, as nova names them."""
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final, Literal, TypeAlias
 
-__all__ = ["FOREIGN", "PREFIX", "Format", "detect"]
-
 Format: TypeAlias = Literal[
     "raw", "qcow2", "vhd", "vhdx", "vdi", "qed", "iso", "gpt", "vmdk", "cowd", "descriptor"
 ]

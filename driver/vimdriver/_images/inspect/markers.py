@@ -16,8 +16,6 @@ from vimdriver._images.inspect.header import GD_AT_END, GT_SECTORS, SECTOR, Spar
 from vimdriver._images.inspect.tables import check_entries, check_tables
 from vimdriver.errors import ImageUnacceptableError
 
-__all__ = ["check_stream"]
-
 END_OF_STREAM, GRAIN_TABLE, GRAIN_DIRECTORY, FOOTER = range(4)
 
 _GRAIN_HEAD: Final = struct.Struct("<QI")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["RULES"]
-
 RULES: dict[str, str] = {
     "size.empty": "the image must have at least one byte",
     "size.cap": "the image must not exceed the size limit",

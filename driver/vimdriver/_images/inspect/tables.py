@@ -14,8 +14,6 @@ from vimdriver._images.inspect.cursor import Check, Exact, Skip
 from vimdriver._images.inspect.header import FLAG_REDUNDANT, GT_SECTORS, SECTOR, SparseHeader
 from vimdriver.errors import ImageUnacceptableError
 
-__all__ = ["check_entries", "check_tables", "words"]
-
 _PIECE: Final = 4096
 
 
