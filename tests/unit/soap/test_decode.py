@@ -140,7 +140,7 @@ def test_prefixes_are_looked_up_where_they_stand() -> None:
     ]
 
 
-def test_a_type_of_another_namespace_is_not_ours() -> None:
+def test_row_25_a_type_of_another_namespace_is_not_ours() -> None:
     assert value_of('<val xmlns:o="urn:other" xsi:type="o:int">5</val>') == "5"
     assert value_of('<val type="xsd:int">5</val>') == "5"
     assert value_of('<val xsi:type="int">5</val>') == "5"  # of urn:vim25, which has none
@@ -172,6 +172,8 @@ def test_a_subtype_narrows() -> None:
     [
         ('<objects xsi:type="Description"/>', "returnval.objects[0]"),
         ('<objects><obj type="Folder">f</obj></objects><objects xsi:type="VirtualMachinePowerState"/>', "returnval.objects[1]"),
+        ('<objects xsi:type="DynamicData"/>', "returnval.objects[0]"),
+        ('<token xsi:type="Description"/>', "returnval.token"),
         ('<objects xsi:type="xsd:string"/>', "returnval.objects[0]"),
         ('<objects xsi:type="ManagedObjectReference"/>', "returnval.objects[0]"),
         ('<objects><obj xsi:type="xsd:string" type="Folder">f</obj></objects>', "returnval.objects[0].obj"),
@@ -182,9 +184,10 @@ def test_a_subtype_narrows() -> None:
         ('<objects><obj type="Folder">f</obj><propSet><name>a</name><val xsi:type="xsd:int">x</val></propSet></objects>', "returnval.objects[0].propSet[0].val"),
         ('<objects><obj type="Folder">f</obj><propSet><name>a</name><val xsi:type="ArrayOfInt"><int>1</int><int>_</int></val></propSet></objects>', "returnval.objects[0].propSet[0].val[1]"),
         ('<objects><obj type="Folder">f</obj><propSet><name>a</name><val xsi:type="VirtualDisk"><key>1_0</key></val></propSet></objects>', "returnval.objects[0].propSet[0].val.key"),
+        ('<objects><obj type="Folder">f</obj><propSet><name>a</name><val xsi:type="VirtualDisk"><key>1</key><backing xsi:type="VirtualDisk"><key>1</key></backing></val></propSet></objects>', "returnval.objects[0].propSet[0].val.backing"),
     ],
 )  # fmt: skip
-def test_type_confusion_is_refused_with_its_path(returnval: str, path: str) -> None:
+def test_row_25_type_confusion_is_refused_with_its_path(returnval: str, path: str) -> None:
     with pytest.raises(ProtocolError) as caught:
         decode_response(
             CONTENT, reply("RetrievePropertiesEx", f"<returnval>{returnval}</returnval>")
@@ -204,7 +207,7 @@ def test_a_leaf_may_say_the_type_that_it_has() -> None:
     assert result.token == "t"
 
 
-def test_an_unknown_type_leaves_the_declared_one() -> None:
+def test_row_25_an_unknown_type_leaves_the_declared_one() -> None:
     result = decode_response(
         CONTENT,
         reply(
@@ -216,7 +219,7 @@ def test_an_unknown_type_leaves_the_declared_one() -> None:
     assert result.token == "t"
 
 
-def test_unknown_elements_are_skipped() -> None:
+def test_row_27_unknown_elements_are_skipped() -> None:
     result = decode_response(
         CONTENT,
         reply(
@@ -227,6 +230,23 @@ def test_unknown_elements_are_skipped() -> None:
         strict=True,
     )
     assert result == vim25.RetrieveResult(token="t", objects=[])
+
+
+def test_row_27_the_order_of_elements_does_not_matter() -> None:
+    fields = ["<key>1</key>", "<unitNumber>2</unitNumber>", "<capacityInKB>3</capacityInKB>"]
+    one, two = (
+        value_of(f'<val xsi:type="VirtualDisk">{"".join(order)}</val>')
+        for order in (fields, fields[::-1])
+    )
+    assert one == two
+
+
+def test_row_25_an_abstract_type_has_its_own_fields_alone() -> None:
+    found = value_of(
+        '<val xsi:type="VirtualDevice"><key>7</key><capacityInKB>9</capacityInKB></val>'
+    )
+    assert type(found) is vim25.VirtualDevice
+    assert found.key == 7
 
 
 def test_nil_is_absent() -> None:
@@ -246,7 +266,7 @@ def test_any_type_without_a_type() -> None:
     assert value_of("<val><a>1</a></val>") == Unknown("", "", (("a", "1"),))
 
 
-def test_any_type_of_an_unknown_type() -> None:
+def test_row_25_any_type_of_an_unknown_type() -> None:
     assert value_of('<val xsi:type="Future">text</val>') == "text"
     assert value_of('<val xsi:type="Future"><a>1</a><b xsi:type="C"><d/> </b>x</val>') == Unknown(
         "Future", "", (("a", "1"), ("b", Unknown("C", "", (("d", ""),))))
@@ -328,7 +348,7 @@ BAD_LEAVES = [
 
 
 @pytest.mark.parametrize(("type_", "text"), BAD_LEAVES)
-def test_leaves_that_are_none(type_: str, text: str) -> None:
+def test_row_27_leaves_that_are_none(type_: str, text: str) -> None:
     with pytest.raises(ProtocolError) as caught:
         value_of(f'<val xsi:type="xsd:{type_}">{text}</val>')
     assert caught.value.path == "returnval.objects[0].propSet[0].val"
@@ -393,7 +413,7 @@ def test_no_result(body: str) -> None:
 # Tolerance
 
 
-def test_a_required_field_absent(caplog: pytest.LogCaptureFixture) -> None:
+def test_row_27_a_required_field_absent(caplog: pytest.LogCaptureFixture) -> None:
     fresh_tables()
     body = reply("RetrievePropertiesEx", "<returnval><objects/><objects/></returnval>")
     with caplog.at_level(logging.WARNING, "vimlib.soap"):
