@@ -2,45 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.unit.driver.hosted import Beside
 from vimdriver._cli import main
 from vimlib.simulator import ESXHost
 
 
-@dataclass
-class Loop:
-    """An event loop that runs in a thread."""
-
-    loop: asyncio.AbstractEventLoop
-
-    def run(self, work: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
-
-    def call(self, work: Callable[[], Any]) -> Any:
-        async def inside() -> Any:
-            return work()
-
-        return self.run(inside())
-
-
 @pytest.fixture(scope="session")
-def other_loop() -> Iterator[Loop]:
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    yield Loop(loop)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
+def beside() -> Iterator[Beside]:
+    loop = Beside()
+    yield loop
     loop.close()
 
 
@@ -91,7 +70,7 @@ def vimctl(capsys: pytest.CaptureFixture[str], clean_environment: None) -> Vimct
 
 @pytest.fixture
 def esx(
-    other_loop: Loop, vimctl: Vimctl, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    beside: Beside, vimctl: Vimctl, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[ESXHost]:
     """A host with two machines; the environment has its address and login."""
     folder = tmp_path / "datastore1"
@@ -100,7 +79,7 @@ def esx(
     async def start() -> ESXHost:
         return await ESXHost(datastores={"datastore1": folder}, vms=2).__aenter__()
 
-    host: ESXHost = other_loop.run(start())
+    host: ESXHost = beside.run(start())
     for name, value in {
         "URL": host.url,
         "USERNAME": host.credentials.username,
@@ -109,4 +88,4 @@ def esx(
     }.items():
         monkeypatch.setenv(f"VIMLIB_{name}", value)
     yield host
-    other_loop.run(host.aclose())
+    beside.run(host.aclose())

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cli.conftest import Loop, Vimctl
+from tests.unit.cli.conftest import Vimctl
+from tests.unit.driver.hosted import Beside
 from vimdriver._images.embedded import EmbeddedGlance, Fault, demo_images
 from vimlib.simulator import ESXHost
 
@@ -18,13 +19,13 @@ LINE = {"image", "datastore_path", "bytes", "hash", "hash_algo", "verified", "se
 
 
 @pytest.fixture
-def glance(other_loop: Loop) -> Iterator[EmbeddedGlance]:
+def glance(beside: Beside) -> Iterator[EmbeddedGlance]:
     async def start() -> EmbeddedGlance:
         return await EmbeddedGlance(demo_images(1)).__aenter__()
 
-    service: EmbeddedGlance = other_loop.run(start())
+    service: EmbeddedGlance = beside.run(start())
     yield service
-    other_loop.run(service.__aexit__())
+    beside.run(service.__aexit__())
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cli.conftest import Loop, Vimctl
+from tests.unit.cli.conftest import Vimctl
+from tests.unit.driver.hosted import Beside
 from vimlib.simulator import ESXHost
 
 ROW = {"uuid", "name", "power_state", "cpus", "memory_mb", "moref"}
@@ -135,10 +136,10 @@ def test_a_dry_run_prints_the_steps_and_changes_nothing(esx: ESXHost, vimctl: Vi
 )
 def test_the_output_names_the_shutdown_or_reboot_action(
     verb: str, by_guest: str, by_force: str, state: str,
-    esx: ESXHost, vimctl: Vimctl, other_loop: Loop,
+    esx: ESXHost, vimctl: Vimctl, beside: Beside,
 ) -> None:  # fmt: skip
     def tools(*, there: bool) -> None:
-        other_loop.call(lambda: esx.set_guest("vm-0", tools=there))
+        beside.call(lambda: esx.set_guest("vm-0", tools=there))
 
     words = ("instance", verb, "vm-0")
     vimctl("instance", "start", "vm-0")
@@ -164,10 +165,10 @@ def test_the_output_names_the_shutdown_or_reboot_action(
     assert f"action       {by_guest}\n" in vimctl(*words, "--force").out
 
 
-def test_a_shutdown_timeout_has_exit_code_6(esx: ESXHost, vimctl: Vimctl, other_loop: Loop) -> None:
+def test_a_shutdown_timeout_has_exit_code_6(esx: ESXHost, vimctl: Vimctl, beside: Beside) -> None:
     vimctl("instance", "start", "vm-0")
-    other_loop.call(lambda: esx.set_guest("vm-0", tools=True))
-    other_loop.call(lambda: setattr(esx.registry, "guest_seconds", 3600))
+    beside.call(lambda: esx.set_guest("vm-0", tools=True))
+    beside.call(lambda: setattr(esx.registry, "guest_seconds", 3600))
     words = ("instance", "shutdown", "vm-0", "--grace", "0.1")
     assert vimctl.json(*words, code=6)["error"]["type"] == "GuestTimeoutError"
     assert vimctl.json("instance", "show", "vm-0")["power_state"] == "poweredOn"

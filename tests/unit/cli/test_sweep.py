@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cli.conftest import Loop, Vimctl
+from tests.unit.cli.conftest import Vimctl
+from tests.unit.driver.hosted import Beside
 from vimdriver._images.sink import is_temporary, temporary_name
 from vimdriver._journal.entries import Uploading, render, replay
 from vimlib import vim25
@@ -79,16 +80,16 @@ def test_a_removed_datastore_can_be_forgotten(esx: ESXHost, vimctl: Vimctl, tmp_
 
 
 def test_a_partial_failure_is_reported(
-    esx: ESXHost, vimctl: Vimctl, part: Path, other_loop: Loop, tmp_path: Path
+    esx: ESXHost, vimctl: Vimctl, part: Path, beside: Beside, tmp_path: Path
 ) -> None:
     again = part.with_name(temporary_name("disk.img", "vimlib"))
     again.write_bytes(b"x")
     os.utime(again, (time.time() - 90_000,) * 2)
     fault = vim25.FileLocked(file="x")
-    other_loop.call(lambda: esx.faults.fail_task("DeleteDatastoreFile_Task", fault))
+    beside.call(lambda: esx.faults.fail_task("DeleteDatastoreFile_Task", fault))
     done = vimctl("sweep", "--json", code=7)
     assert sorted(item["action"] for item in done.document["items"]) == ["failed", "removed"]
-    other_loop.call(lambda: esx.faults.fail_task("DeleteDatastoreFile_Task", fault))
+    beside.call(lambda: esx.faults.fail_task("DeleteDatastoreFile_Task", fault))
     done = vimctl("sweep", code=1)
     assert "failed" in done.out
     assert "vimctl: " in done.err
@@ -110,14 +111,14 @@ def test_push_and_spawn_keep_a_journal(esx: ESXHost, vimctl: Vimctl, tmp_path: P
 
 
 def test_put_keeps_a_journal_and_its_owners_name(
-    esx: ESXHost, vimctl: Vimctl, other_loop: Loop, tmp_path: Path
+    esx: ESXHost, vimctl: Vimctl, beside: Beside, tmp_path: Path
 ) -> None:
     disk, journal = tmp_path / "disk.img", tmp_path / "journal"
     disk.write_bytes(b"\1" * 1000)
     fault = vim25.FileLocked(file="x")
     # The file can be neither moved nor removed.
-    other_loop.call(lambda: esx.faults.fail_task("MoveDatastoreFile_Task", fault))
-    other_loop.call(lambda: esx.faults.fail_task("DeleteDatastoreFile_Task", fault))
+    beside.call(lambda: esx.faults.fail_task("MoveDatastoreFile_Task", fault))
+    beside.call(lambda: esx.faults.fail_task("DeleteDatastoreFile_Task", fault))
     words = ("--journal", journal, "--owner", "me")
     vimctl("datastore", "put", disk, "[datastore1] b.img", *words, code=1)
     (part,) = esx.datastore_path().glob("*.part")

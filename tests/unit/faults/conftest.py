@@ -1,12 +1,28 @@
-"""The counts that these tests found, at the end of a run."""
+"""A host in a thread, and the counts that these tests found, at the end of a run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.unit.driver.hosted import Beside, Hosted, hosted
+
 _COUNTS: list[str] = []
+
+
+@pytest.fixture(scope="module")
+def beside() -> Iterator[Beside]:
+    loop = Beside()
+    yield loop
+    loop.close()
+
+
+@pytest.fixture
+def esx(beside: Beside, tmp_path: Path) -> Iterator[Hosted]:
+    with hosted(beside, tmp_path / "datastore1") as found:
+        yield found
 
 
 @pytest.fixture

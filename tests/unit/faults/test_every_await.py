@@ -17,7 +17,7 @@ import asyncio
 import itertools
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -47,13 +47,6 @@ OUTAGE = replace(TIMEOUTS, outage=0.3)
 LOST = "login's answer lost"
 UNREACHED = "logout did not reach the host"
 _number = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def beside() -> Iterator[Beside]:
-    loop = Beside()
-    yield loop
-    loop.close()
 
 
 class Work:

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.rig.stage import Conn, stage
-from tests.unit.driver.hosted import CONFIG, Beside, Hosted, glance, hosted
+from tests.unit.driver.hosted import CONFIG, Beside, Hosted, glance
 from vimdriver._images.embedded import EmbeddedGlance, EmbeddedImage, Fault, made_image
 from vimdriver._images.glance import Glance
 from vimdriver._images.http import HttpClient
@@ -33,19 +31,6 @@ from vimlib.errors import VimlibError
 
 MIB = 1 << 20
 UNKNOWN = "5021e9d8-7d2f-4b8c-9f8a-0c5b3d1f2a10"
-
-
-@pytest.fixture(scope="module")
-def beside() -> Iterator[Beside]:
-    loop = Beside()
-    yield loop
-    loop.close()
-
-
-@pytest.fixture
-def esx(beside: Beside, tmp_path: Path) -> Iterator[Hosted]:
-    with hosted(beside, tmp_path / "datastore1") as found:
-        yield found
 
 
 def raw(fault: Fault | None = None, size: int = 2 * MIB, **given: Any) -> EmbeddedImage:

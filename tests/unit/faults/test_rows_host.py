@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -34,19 +34,6 @@ from vimlib.errors import (
 )
 
 VM = vim25.VirtualMachine
-
-
-@pytest.fixture(scope="module")
-def beside() -> Iterator[Beside]:
-    loop = Beside()
-    yield loop
-    loop.close()
-
-
-@pytest.fixture
-def esx(beside: Beside, tmp_path: Path) -> Iterator[Hosted]:
-    with hosted(beside, tmp_path / "datastore1") as found:
-        yield found
 
 
 @pytest.fixture
