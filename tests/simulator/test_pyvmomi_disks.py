@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -225,27 +224,6 @@ def test_a_disk_is_extended_and_deleted(shared: Host) -> None:
         shared.done(manager.DeleteVirtualDisk_Task("[datastore1] wax.vmdk", shared.datacenter))
 
 
-def test_the_uuid_of_a_disk(shared: Host) -> None:
-    new_disk(shared, "named.vmdk")
-    manager = shared.content.virtualDiskManager
-    assert manager.QueryVirtualDiskUuid("[datastore1] named.vmdk", shared.datacenter).startswith(
-        "60 00 C2 9"
-    )
-    manager.SetVirtualDiskUuid(
-        "[datastore1] named.vmdk",
-        shared.datacenter,
-        "60 00 c2 91 00 00 00 00-00 00 00 00 00 00 00 01",
-    )
-    assert manager.QueryVirtualDiskUuid("[datastore1] named.vmdk", shared.datacenter).endswith(
-        "00 01"
-    )
-    assert (
-        manager.QueryVirtualDiskGeometry("[datastore1] named.vmdk", shared.datacenter).head == 255
-    )
-    with pytest.raises(vim.fault.FileNotFound):
-        manager.QueryVirtualDiskUuid("[datastore1] nobody.vmdk", shared.datacenter)
-
-
 def test_inflating_counts_the_whole_disk(shared: Host) -> None:
     new_disk(shared, "balloon.vmdk", kind="thin", kb=4096)
     before = free(shared)
@@ -255,27 +233,6 @@ def test_inflating_counts_the_whole_disk(shared: Host) -> None:
         )
     )
     assert before - free(shared) == pytest.approx(4 * MIB, abs=100)
-
-
-def test_the_thick_disk_dance_of_nova(shared: Host) -> None:
-    """Create, drop the extent, put the bytes in its place, attach, boot (nova's driver of 2011, spawn)."""
-    vm = shared.create("dance")
-    new_disk(shared, "dance/disk.vmdk", kb=1024)
-    shared.done(
-        shared.content.fileManager.DeleteDatastoreFile_Task(
-            "[datastore1] dance/disk-flat.vmdk", shared.datacenter
-        )
-    )
-    folder: Path = shared.esx.datastore_path() / "dance"
-    assert (folder / "disk.vmdk").exists()
-    (folder / "disk-flat.vmdk").write_bytes(CONTENT)
-    from tests.simulator.conftest import disk
-
-    changes = disk(1024, file="[datastore1] dance/disk.vmdk", operation=None)
-    shared.done(vm.ReconfigVM_Task(vim.vm.ConfigSpec(deviceChange=changes)))
-    shared.done(vm.PowerOnVM_Task())
-    assert vm.runtime.powerState == "poweredOn"
-    shared.done(vm.PowerOffVM_Task())
 
 
 def test_a_disk_of_no_size_is_refused(shared: Host) -> None:

@@ -74,11 +74,6 @@ def test_filters_by_type_and_time(shared: Host) -> None:
     assert len(found(shared, spec)) >= 3
 
 
-def test_the_latest_event(shared: Host) -> None:
-    vm = shared.create()
-    assert shared.content.eventManager.latestEvent.vm.vm == vm
-
-
 def test_a_collector_reads_both_ways(shared: Host) -> None:
     vm = shared.create()
     for number in range(5):
@@ -100,15 +95,6 @@ def test_a_collector_reads_both_ways(shared: Host) -> None:
     collector.DestroyCollector()
     with pytest.raises(vmodl.fault.ManagedObjectNotFound):
         collector.ReadNextEvents(1)
-
-
-def test_a_collector_receives_new_events(shared: Host) -> None:
-    vm = shared.create()
-    collector = shared.content.eventManager.CreateCollectorForEvents(about(vm))
-    assert collector.ReadNextEvents(10) == []
-    shared.done(vm.ReconfigVM_Task(vim.vm.ConfigSpec(annotation="new")))
-    assert kinds(collector.ReadNextEvents(10)) == ["VmReconfiguredEvent"]
-    collector.DestroyCollector()
 
 
 def test_a_user_logs_an_event(shared: Host) -> None:

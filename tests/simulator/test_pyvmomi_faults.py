@@ -29,18 +29,6 @@ def machine(host: Host) -> Any:
     return host.datacenter.vmFolder.childEntity[0]
 
 
-def test_the_nth_call_fails(host: Host) -> None:
-    vm = machine(host)
-    host.esx.threadsafe(
-        host.esx.faults.fail, "PowerOnVM_Task", vim25.ResourceInUse(name="it"), nth=2
-    )
-    host.done(vm.PowerOnVM_Task())
-    host.done(vm.PowerOffVM_Task())
-    with pytest.raises(vim.fault.ResourceInUse):
-        vm.PowerOnVM_Task()
-    host.done(vm.PowerOnVM_Task())
-
-
 def test_a_task_fails(host: Host) -> None:
     vm = machine(host)
     host.esx.threadsafe(
@@ -121,18 +109,6 @@ def test_an_ended_session_shows_as_configured(host: Host, face: str) -> None:
     manager.Login("root", host.esx.credentials.password)
     [content] = collector.RetrieveContents([spec])
     assert content.propSet[0].val == "localhost.localdomain"
-
-
-def test_a_full_datastore(host: Host) -> None:
-    host.esx.threadsafe(host.esx.fill, "datastore1", free=100)
-    assert host.datacenter.datastore[0].summary.freeSpace == 100
-    spec = vim.VirtualDiskManager.FileBackedVirtualDiskSpec(
-        diskType="thick", adapterType="lsiLogic", capacityKb=1024
-    )
-    manager = host.content.virtualDiskManager
-    task = manager.CreateVirtualDisk_Task("[datastore1] x.vmdk", host.datacenter, spec)
-    with pytest.raises(vim.fault.NoDiskSpace):
-        host.done(task)
 
 
 def test_a_broken_upload_keeps_the_received_bytes(host: Host) -> None:

@@ -115,22 +115,6 @@ def test_a_power_fault_has_the_state_and_a_boot_its_time(shared: Host) -> None:
     assert vm.runtime.bootTime is None
 
 
-def test_the_guest_is_asked_only_if_tools_run(host: Host) -> None:
-    vm = host.datacenter.vmFolder.childEntity[0]
-    with pytest.raises(vim.fault.InvalidPowerState):
-        vm.ShutdownGuest()
-    host.done(vm.PowerOnVM_Task())
-    for ask in (vm.ShutdownGuest, vm.RebootGuest, vm.StandbyGuest):
-        with pytest.raises(vim.fault.ToolsUnavailable):
-            ask()
-    host.esx.threadsafe(host.esx.set_guest, "vm-0")
-    vm.RebootGuest()
-    until(lambda: vm.guest.toolsRunningStatus == "guestToolsRunning")
-    vm.ShutdownGuest()
-    until(lambda: vm.runtime.powerState == "poweredOff")
-    assert vm.guest.toolsStatus == "toolsNotRunning"
-
-
 def until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
     while not condition():
@@ -169,61 +153,12 @@ def test_reconfigured_fields_are_read_back(shared: Host) -> None:
     assert config.changeVersion != old
 
 
-def test_a_stale_change_version_is_refused(shared: Host) -> None:
-    vm = shared.create()
-    old = vm.config.changeVersion
-    shared.done(vm.ReconfigVM_Task(vim.vm.ConfigSpec(annotation="1", changeVersion=old)))
-    with pytest.raises(vim.fault.ConcurrentAccess):
-        shared.done(vm.ReconfigVM_Task(vim.vm.ConfigSpec(annotation="2", changeVersion=old)))
-    assert vm.config.annotation == "1"
-
-
-def test_extra_options_are_set_and_removed(shared: Host) -> None:
-    vm = shared.create()
-    text = "00:50:56:00:00:01;10.0.0.2;255.255.255.0;10.0.0.1;10.0.0.255;10.0.0.3#"
-
-    def options() -> dict[str, str]:
-        return {option.key: option.value for option in vm.config.extraConfig}
-
-    for value in ("first", text):
-        change = vim.option.OptionValue(key="machine.id", value=value)
-        shared.done(vm.ReconfigVM_Task(vim.vm.ConfigSpec(extraConfig=[change])))
-        assert options()["machine.id"] == value
-    shared.done(
-        vm.ReconfigVM_Task(
-            vim.vm.ConfigSpec(extraConfig=[vim.option.OptionValue(key="machine.id", value="")])
-        )
-    )
-    assert "machine.id" not in options()
-
-
 def test_memory_cannot_change_while_it_runs(shared: Host) -> None:
     vm = shared.create()
     shared.done(vm.PowerOnVM_Task())
     with pytest.raises(vim.fault.InvalidPowerState):
         shared.done(vm.ReconfigVM_Task(vim.vm.ConfigSpec(memoryMB=512)))
     shared.done(vm.PowerOffVM_Task())
-
-
-def test_a_disk_grows_and_does_not_shrink(shared: Host) -> None:
-    vm = shared.create("grow", disk_kb=1024)
-    device = next(d for d in vm.config.hardware.device if d.key == 2000)
-    device.capacityInKB = 4096
-    device.capacityInBytes = None
-    shared.done(
-        vm.ReconfigVM_Task(
-            vim.vm.ConfigSpec(deviceChange=[Change(operation="edit", device=device)])
-        )
-    )
-    assert next(d for d in vm.config.hardware.device if d.key == 2000).capacityInKB == 4096
-    assert shared.files("[datastore1] grow")["grow-flat.vmdk"] == 4 << 20
-    device.capacityInKB = 1024
-    with pytest.raises(vim.fault.InvalidDeviceOperation):
-        shared.done(
-            vm.ReconfigVM_Task(
-                vim.vm.ConfigSpec(deviceChange=[Change(operation="edit", device=device)])
-            )
-        )
 
 
 def test_a_removed_disk_keeps_or_loses_its_file(shared: Host) -> None:
@@ -257,30 +192,6 @@ def test_a_removed_disk_keeps_or_loses_its_file(shared: Host) -> None:
     assert "drop.vmdk" not in shared.files("[datastore1] drop")
 
 
-def test_units_are_given_and_guarded(shared: Host) -> None:
-    vm = shared.create(disk_kb=1024)
-
-    def more(unit: int | None) -> Any:
-        backing = vim.vm.device.VirtualDisk.FlatVer2BackingInfo(
-            fileName="", diskMode="persistent", thinProvisioned=True
-        )
-        device = vim.vm.device.VirtualDisk(
-            key=-1, controllerKey=1000, unitNumber=unit, capacityInKB=1024, backing=backing
-        )
-        return vm.ReconfigVM_Task(
-            vim.vm.ConfigSpec(
-                deviceChange=[Change(operation="add", fileOperation="create", device=device)]
-            )
-        )
-
-    shared.done(more(None))
-    assert {d.unitNumber for d in vm.config.hardware.device if d.controllerKey == 1000} == {0, 1}
-    for taken in (0, 7, 16):
-        with pytest.raises(vim.fault.InvalidDeviceSpec):
-            shared.done(more(taken))
-    assert {d.unitNumber for d in vm.config.hardware.device if d.controllerKey == 1000} == {0, 1}
-
-
 def test_an_adapter_changes_networks(shared: Host) -> None:
     system = shared.system.configManager.networkSystem
     spec = vim.host.PortGroup.Specification(
@@ -303,10 +214,6 @@ def test_an_adapter_changes_networks(shared: Host) -> None:
 def test_a_machine_is_not_renamed_to_nothing(shared: Host) -> None:
     with pytest.raises(vim.fault.InvalidName):
         shared.done(shared.create().Rename_Task(""))
-
-
-def test_a_name_is_escaped_outside_of_the_configuration(shared: Host) -> None:
-    assert shared.create("a/b%c").config.name == "a/b%c"
 
 
 def test_unregistered_and_registered_again(shared: Host) -> None:
@@ -502,16 +409,6 @@ def test_tickets_and_screens(shared: Host) -> None:
     picture = shared.esx.datastore_path() / path.partition("] ")[2]
     assert picture.read_bytes().startswith(b"\x89PNG")
     shared.done(vm.PowerOffVM_Task())
-
-
-def test_maintenance_keeps_machines_off(host: Host) -> None:
-    vm = host.datacenter.vmFolder.childEntity[0]
-    host.done(host.system.EnterMaintenanceMode_Task(5, False))
-    assert host.system.runtime.inMaintenanceMode
-    with pytest.raises(vim.fault.InvalidState):
-        host.done(vm.PowerOnVM_Task())
-    host.done(host.system.ExitMaintenanceMode_Task(5))
-    host.done(vm.PowerOnVM_Task())
 
 
 def test_maintenance_waits_for_machines_and_gives_up(host: Host) -> None:

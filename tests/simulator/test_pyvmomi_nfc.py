@@ -84,16 +84,6 @@ def test_a_lease_is_completed_after_its_uploads(shared: Host) -> None:
     assert (shared.esx.datastore_path() / "hurried" / "hurried-flat.vmdk").read_bytes() == CONTENT
 
 
-def test_an_aborted_import_leaves_nothing(shared: Host, web: requests.Session) -> None:
-    lease = begin(shared, "aborted")
-    info = ready(lease)
-    web.put(url(shared, info), data=stream_optimized(CONTENT))
-    lease.HttpNfcLeaseAbort(None)
-    assert lease.state == "error"
-    assert shared.content.searchIndex.FindByInventoryPath("ha-datacenter/vm/aborted") is None
-    assert "aborted" not in shared.files("[datastore1]")
-
-
 def test_a_lease_without_progress_times_out(shared: Host) -> None:
     lease = begin(shared, "forgotten")
     ready(lease)
@@ -114,16 +104,6 @@ def test_a_lease_without_progress_times_out(shared: Host) -> None:
     with pytest.raises(vim.fault.Timedout):
         lease.HttpNfcLeaseProgress(1)
     assert shared.content.searchIndex.FindByInventoryPath("ha-datacenter/vm/forgotten") is None
-
-
-def test_a_failed_import_has_its_fault_in_the_lease(shared: Host) -> None:
-    shared.create("there already")
-    lease = begin(shared, "there already")
-    deadline = time.monotonic() + 60
-    while lease.state == "initializing":
-        assert time.monotonic() < deadline
-    assert lease.state == "error"
-    assert isinstance(lease.error, vim.fault.DuplicateName)
 
 
 def test_garbage_is_refused(shared: Host, web: requests.Session) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -63,20 +62,6 @@ def test_a_machine_is_not_a_container(shared: Host) -> None:
     vm = shared.datacenter.vmFolder.childEntity[0]
     with pytest.raises(vmodl.fault.InvalidArgument):
         shared.content.viewManager.CreateContainerView(vm, [], True)
-
-
-def test_eight_properties_of_all_machines_in_one_call(shared: Host) -> None:
-    view = shared.content.viewManager.CreateContainerView(
-        shared.datacenter.vmFolder, [vim.VirtualMachine], True
-    )
-    paths = "name runtime.powerState config.hardware.numCPU config.hardware.memoryMB config.uuid network datastore summary".split()
-    found = shared.content.propertyCollector.RetrieveContents(
-        [view_spec(view, vim.VirtualMachine, *paths)]
-    )
-    assert len(found) >= 3
-    for content in found:
-        assert {prop.name for prop in content.propSet} == set(paths)
-    view.Destroy()
 
 
 def test_pages_of_a_read(shared: Host) -> None:
@@ -142,21 +127,6 @@ def test_nothing_selected_is_no_result(shared: Host) -> None:
     assert found is None
 
 
-def test_an_unknown_property_is_refused(shared: Host) -> None:
-    with pytest.raises(vmodl.query.InvalidProperty) as caught:
-        shared.content.propertyCollector.RetrieveContents(
-            [spec_for(shared.system, vim.HostSystem, "nonsense.deep")]
-        )
-    assert caught.value.name == "nonsense.deep"
-
-
-def test_a_missing_object_is_not_found(shared: Host) -> None:
-    ghost = vim.VirtualMachine("no-such", shared.si._stub)
-    with pytest.raises(vmodl.fault.ManagedObjectNotFound) as caught:
-        print(ghost.name)
-    assert caught.value.obj == ghost
-
-
 def test_one_element_of_an_array(shared: Host) -> None:
     vm = shared.create(nic=True)
     found = shared.content.propertyCollector.RetrieveContents(
@@ -184,100 +154,6 @@ def test_all_properties(shared: Host) -> None:
     }
 
 
-def test_a_recursive_traversal_by_name(shared: Host) -> None:
-    select = Collector.SelectionSpec
-    walk = Collector.TraversalSpec
-    folders = walk(
-        name="visitFolders",
-        type=vim.Folder,
-        path="childEntity",
-        selectSet=[
-            select(name="visitFolders"),
-            select(name="vms"),
-            select(name="hosts"),
-            select(name="compute"),
-            select(name="pools"),
-        ],
-    )
-    specs = [
-        folders,
-        walk(
-            name="vms",
-            type=vim.Datacenter,
-            path="vmFolder",
-            selectSet=[select(name="visitFolders")],
-        ),
-        walk(
-            name="hosts",
-            type=vim.Datacenter,
-            path="hostFolder",
-            selectSet=[select(name="visitFolders")],
-        ),
-        walk(name="compute", type=vim.ComputeResource, path="host", selectSet=[]),
-        walk(name="pools", type=vim.ComputeResource, path="resourcePool", selectSet=[]),
-    ]
-    found = shared.content.propertyCollector.RetrieveContents(
-        [
-            spec_for(
-                shared.content.rootFolder, vim.ManagedEntity, "name", selectSet=specs, skip=False
-            )
-        ]
-    )
-    names = [content.propSet[0].val for content in found]
-    assert {
-        "ha-folder-root",
-        "ha-datacenter",
-        "vm",
-        "host",
-        "vm-0",
-        "Resources",
-        "localhost.localdomain",
-    } <= set(names)
-    assert len(found) == len({content.obj for content in found})
-
-
-def test_changes_are_reported_with_versions(host: Host) -> None:
-    vm = host.datacenter.vmFolder.childEntity[0]
-    collector = host.content.propertyCollector.CreatePropertyCollector()
-    mine = collector.CreateFilter(
-        spec_for(vm, vim.VirtualMachine, "name", "runtime.powerState"), False
-    )
-    first = collector.WaitForUpdatesEx("", Collector.WaitOptions(maxWaitSeconds=5))
-    [update] = first.filterSet[0].objectSet
-    assert update.kind == "enter"
-    assert (
-        collector.WaitForUpdatesEx(first.version, Collector.WaitOptions(maxWaitSeconds=0)) is None
-    )
-    host.done(vm.PowerOnVM_Task())
-    second = collector.WaitForUpdatesEx(first.version, Collector.WaitOptions(maxWaitSeconds=5))
-    [update] = second.filterSet[0].objectSet
-    assert update.kind == "modify"
-    assert [(change.name, change.val) for change in update.changeSet] == [
-        ("runtime.powerState", "poweredOn")
-    ]
-    again = collector.WaitForUpdatesEx(first.version, Collector.WaitOptions(maxWaitSeconds=5))
-    assert again.version == second.version
-    mine.DestroyPropertyFilter()
-
-
-def test_a_wait_ends_when_something_happens(host: Host) -> None:
-    vm = host.datacenter.vmFolder.childEntity[0]
-    collector = host.content.propertyCollector.CreatePropertyCollector()
-    collector.CreateFilter(spec_for(vm, vim.VirtualMachine, "config.annotation"), False)
-    first = collector.WaitForUpdatesEx("", Collector.WaitOptions(maxWaitSeconds=5))
-    found = []
-    waiter = threading.Thread(
-        target=lambda: found.append(
-            collector.WaitForUpdatesEx(first.version, Collector.WaitOptions(maxWaitSeconds=20))
-        )
-    )
-    waiter.start()
-    host.done(vm.ReconfigVM_Task(vim.vm.ConfigSpec(annotation="changed")))
-    waiter.join(20)
-    assert found[0].filterSet[0].objectSet[0].changeSet[0].val == "changed"
-    collector.DestroyPropertyCollector()
-
-
 def test_updates_are_cut_into_sets(connect: Callable[..., Host]) -> None:
     host = connect(vms=5)
     view = host.content.viewManager.CreateContainerView(
@@ -297,21 +173,6 @@ def test_updates_are_cut_into_sets(connect: Callable[..., Host]) -> None:
             break
     assert len(seen) == 5
     assert cut == [True, True, False]
-
-
-def test_a_view_reports_created_and_destroyed_machines(host: Host) -> None:
-    view = host.content.viewManager.CreateContainerView(
-        host.datacenter.vmFolder, [vim.VirtualMachine], True
-    )
-    collector = host.content.propertyCollector.CreatePropertyCollector()
-    collector.CreateFilter(view_spec(view, vim.VirtualMachine, "name"), False)
-    version = collector.WaitForUpdatesEx("", Collector.WaitOptions(maxWaitSeconds=5)).version
-    vm = host.create("comer")
-    found = collector.WaitForUpdatesEx(version, Collector.WaitOptions(maxWaitSeconds=5))
-    assert [(update.kind, update.obj) for update in found.filterSet[0].objectSet] == [("enter", vm)]
-    host.done(vm.Destroy_Task())
-    found = collector.WaitForUpdatesEx(found.version, Collector.WaitOptions(maxWaitSeconds=5))
-    assert [(update.kind, update.obj) for update in found.filterSet[0].objectSet] == [("leave", vm)]
 
 
 def test_a_list_view_is_edited(shared: Host) -> None:

@@ -24,39 +24,12 @@ def test_a_wrong_user_is_an_invalid_login(shared: Host) -> None:
         login(shared.esx, user="nobody")
 
 
-def test_a_read_after_logout_is_refused(shared: Host) -> None:
-    si = login(shared.esx)
-    folder = si.content.rootFolder
-    si.content.sessionManager.Logout()
-    with pytest.raises(vim.fault.NotAuthenticated):
-        print(folder.name)
-    si._stub.DropConnections()
-
-
 def test_without_a_session_the_current_one_reads_as_unset(shared: Host) -> None:
     si = login(shared.esx)
     manager = si.content.sessionManager
     manager.Logout()
     assert manager.currentSession is None
     si._stub.DropConnections()
-
-
-def test_a_clone_ticket_is_good_once(shared: Host) -> None:
-    ticket = shared.content.sessionManager.AcquireCloneTicket()
-    si = login(shared.esx)
-    manager = si.content.sessionManager
-    manager.Logout()
-    assert manager.CloneSession(ticket).userName == "root"
-    manager.Logout()
-    with pytest.raises(vim.fault.InvalidLogin):
-        manager.CloneSession(ticket)
-    si._stub.DropConnections()
-
-
-def test_expired_sessions_fault(host: Host) -> None:
-    assert host.esx.threadsafe(host.esx.expire_sessions) == 1
-    with pytest.raises(vim.fault.NotAuthenticated):
-        host.si.CurrentTime()
 
 
 def test_idle_sessions_expire(connect: Callable[..., Host]) -> None:

@@ -46,16 +46,6 @@ def test_a_snapshot_freezes_the_disk_under_a_delta(shared: Host) -> None:
     shared.done(vm.PowerOffVM_Task())
 
 
-def test_revert_restores_configuration_and_disk(shared: Host) -> None:
-    vm = shared.create("back", disk_kb=1024, annotation="before")
-    snapshot = snap(shared, vm, "one")
-    shared.done(vm.ReconfigVM_Task(vim.vm.ConfigSpec(annotation="after", memoryMB=512)))
-    shared.done(snapshot.RevertToSnapshot_Task(None, None))
-    assert (vm.config.annotation, vm.config.hardware.memoryMB) == ("before", 256)
-    assert chain(disk_of(vm).backing)[1:] == ["back.vmdk"]
-    assert vm.snapshot.currentSnapshot == snapshot
-
-
 def test_revert_goes_back_to_a_running_machine(shared: Host) -> None:
     vm = shared.create("running", disk_kb=1024)
     shared.done(vm.PowerOnVM_Task())
@@ -102,15 +92,6 @@ def test_removing_one_merges_its_delta(shared: Host) -> None:
         first.RemoveSnapshot_Task(False, None)
     shared.done(vm.PowerOnVM_Task())
     shared.done(vm.PowerOffVM_Task())
-
-
-def test_removing_with_children(shared: Host) -> None:
-    vm = shared.create("prune", disk_kb=1024)
-    first = snap(shared, vm, "1")
-    snap(shared, vm, "2")
-    shared.done(first.RemoveSnapshot_Task(True, None))
-    assert vm.snapshot is None
-    assert chain(disk_of(vm).backing) == ["prune.vmdk"]
 
 
 def test_removing_all(shared: Host) -> None:
