@@ -19,8 +19,9 @@ Names load on first use, so that importing `vimlib.soap` or `vimlib.vim25` loads
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from vimlib._lazy import lazy
 
 if TYPE_CHECKING:
     from vimlib import codegen, errors, model, simulator, soap, vim25
@@ -92,53 +93,23 @@ __all__ = [
     "vim25",
 ]
 
-_HOMES = {
-    "TLS": "_tls",
-    "Change": "_collector",
-    "Client": "_client",
-    "Collection": "_collector",
-    "DataObject": "model",
-    "Datastore": "_datastore",
-    "DatastorePath": "_datastore",
-    "EncodedCall": "_transport",
-    "Events": "_events",
-    "Exchange": "_transport",
-    "FileEntry": "_datastore",
-    "Found": "_inventory",
-    "HTTPTransport": "_transport",
-    "InventoryPath": "_inventory",
-    "Lease": "_nfc",
-    "LeaseDevice": "_nfc",
-    "Limits": "soap",
-    "ManagedObject": "model",
-    "MethodFault": "model",
-    "Middleware": "_transport",
-    "Progress": "_progress",
-    "Reply": "_transport",
-    "RetryPolicy": "_session.policy",
-    "Row": "_collector",
-    "ScriptedTransport": "_transport",
-    "Timeouts": "_transport",
-    "Transport": "_transport",
-    "Traversal": "_collector",
-    "VimlibError": "errors",
-    "Watch": "_collector",
-    "connect": "_client",
-    "tracing": "_otel",
-    "via": "_collector",
-}
-_MODULES = frozenset({"codegen", "errors", "model", "simulator", "soap", "vim25"})
-
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return import_module(f"vimlib.{name}")
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'vimlib' has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(f"vimlib.{home}"), name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        "_client": "Client connect",
+        "_collector": "Change Collection Row Traversal Watch via",
+        "_datastore": "Datastore DatastorePath FileEntry",
+        "_events": "Events",
+        "_inventory": "Found InventoryPath",
+        "_nfc": "Lease LeaseDevice",
+        "_otel": "tracing",
+        "_progress": "Progress",
+        "_session.policy": "RetryPolicy",
+        "_tls": "TLS",
+        "_transport": "EncodedCall Exchange HTTPTransport Middleware Reply ScriptedTransport Timeouts Transport",
+        "errors": "VimlibError",
+        "model": "DataObject ManagedObject MethodFault",
+        "soap": "Limits",
+    },
+    ("codegen", "errors", "model", "simulator", "soap", "vim25"),
+)

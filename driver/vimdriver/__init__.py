@@ -10,8 +10,9 @@ Stands on `vimlib`, which imports nothing of it. Names load on first use.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from vimlib._lazy import lazy
 
 if TYPE_CHECKING:
     from vimdriver import errors
@@ -73,50 +74,23 @@ __all__ = [
     "remove_vlan",
 ]
 
-_HOMES = {
-    "ESXDriver": "_driver",
-    "DriverConfig": "_config",
-    "InstanceSpec": "_instances.types",
-    "NICSpec": "_instances.types",
-    "Instance": "_instances.types",
-    "PowerChange": "_instances.types",
-    "Console": "_instances.screen",
-    "Diagnostics": "_instances.diagnostics",
-    "Snapshot": "_instances.snapshots",
-    "HostInfo": "_host",
-    "PortGroup": "_networks",
-    "ensure_vlan": "_networks",
-    "list_port_groups": "_networks",
-    "remove_vlan": "_networks",
-    "GuestConfig": "_guestinfo",
-    "NIC": "_guestinfo",
-    "Route": "_guestinfo",
-    "Glance": "_images",
-    "HttpClient": "_images",
-    "HttpImages": "_images",
-    "LocalImages": "_images",
-    "ImageInfo": "_images",
-    "ImageSource": "_images",
-    "ImageStore": "_images",
-    "PushEvent": "_images.push",
-    "PushResult": "_images.push",
-    "push_images": "_images.push",
-    "open_cloud": "_images.openstack",
-    "FileJournal": "_journal",
-    "MemoryJournal": "_journal",
-    "SweepReport": "_sweep",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name == "errors":
-        return import_module("vimdriver.errors")
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'vimdriver' has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(f"vimdriver.{home}"), name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        "_config": "DriverConfig",
+        "_driver": "ESXDriver",
+        "_guestinfo": "GuestConfig NIC Route",
+        "_host": "HostInfo",
+        "_images": "Glance HttpClient HttpImages ImageInfo ImageSource ImageStore LocalImages",
+        "_images.openstack": "open_cloud",
+        "_images.push": "PushEvent PushResult push_images",
+        "_instances.diagnostics": "Diagnostics",
+        "_instances.screen": "Console",
+        "_instances.snapshots": "Snapshot",
+        "_instances.types": "Instance InstanceSpec NICSpec PowerChange",
+        "_journal": "FileJournal MemoryJournal",
+        "_networks": "PortGroup ensure_vlan list_port_groups remove_vlan",
+        "_sweep": "SweepReport",
+    },
+    ("errors",),
+)

@@ -14,10 +14,11 @@ the driver.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vimlib._datastore.path import DatastorePath
 from vimlib._datastore.url import folder_target
+from vimlib._lazy import lazy
 
 if TYPE_CHECKING:
     from vimlib._datastore.download import Download
@@ -26,19 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Datastore", "DatastorePath", "Download", "FileEntry", "PutTarget", "folder_target"]
 
-
-def __getattr__(name: str) -> Any:
-    # Paths are asked for by those who need no session, so the rest loads on first use.
-    if name == "Datastore":
-        from vimlib._datastore.store import Datastore
-
-        return Datastore
-    if name in {"FileEntry", "PutTarget"}:
-        from vimlib._datastore import entry
-
-        return getattr(entry, name)
-    if name == "Download":
-        from vimlib._datastore.download import Download
-
-        return Download
-    raise AttributeError(f"module 'vimlib._datastore' has no attribute {name!r}")
+# Paths are requested by those who need no session, so the rest loads on first use.
+__getattr__, __dir__ = lazy(
+    __name__,
+    {"download": "Download", "entry": "FileEntry PutTarget", "store": "Datastore"},
+)

@@ -6,8 +6,9 @@ may import nothing from the helpers or the client above.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from vimlib._lazy import lazy
 from vimlib._session.policy import Backoff, RetryPolicy
 from vimlib._session.readonly import HARMLESS, READ_ONLY
 from vimlib._session.shield import finish
@@ -17,10 +18,4 @@ if TYPE_CHECKING:
 
 __all__ = ["HARMLESS", "READ_ONLY", "Backoff", "Credentials", "RetryPolicy", "Session", "finish"]
 
-
-def __getattr__(name: str) -> Any:
-    if name in {"Credentials", "Session"}:
-        from vimlib._session import session
-
-        return getattr(session, name)
-    raise AttributeError(f"module 'vimlib._session' has no attribute {name!r}")
+__getattr__, __dir__ = lazy(__name__, {"session": "Credentials Session"})

@@ -19,8 +19,9 @@ pytest run, which must not pay for a host that no test asks for.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from vimlib._lazy import lazy
 
 if TYPE_CHECKING:
     from vimlib.simulator._core.call import CallRecord
@@ -43,28 +44,13 @@ __all__ = [
     "serve",
 ]
 
-_HOMES = {
-    "CallRecord": "_core.call",
-    "Clock": "_core.clock",
-    "Credentials": "_esx",
-    "ESXHost": "_esx",
-    "Faults": "_core.injection",
-    "ManualClock": "_core.clock",
-    "Rule": "_core.injection",
-    "SystemClock": "_core.clock",
-    "describe": "_esx",
-    "in_thread": "_run",
-    "serve": "_run",
-}
-
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(f"{__name__}.{home}"), name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        "_core.call": "CallRecord",
+        "_core.clock": "Clock ManualClock SystemClock",
+        "_core.injection": "Faults Rule",
+        "_esx": "Credentials ESXHost describe",
+        "_run": "in_thread serve",
+    },
+)
