@@ -15,6 +15,7 @@ import vimlib
 from tests.integration.conftest import Host
 from tests.integration.peers.vcsim import VCSim
 from tests.rig.leaks import leakcheck
+from tests.rig.login import connected
 from vimlib import vim25
 from vimlib._client import Client
 from vimlib._secret import reveal
@@ -131,12 +132,7 @@ class Desk:
         if self.esx is None:
             return await exchange(call)
         esx = self.esx
-        async with vimlib.connect(
-            esx.url,
-            esx.credentials.username,
-            esx.credentials.password,
-            tls=vimlib.TLS(pin=esx.thumbprint),
-        ) as host:
+        async with connected(esx) as host:
             assert host.content.sessionManager is not None
             ticket = await host.content.sessionManager.AcquireGenericServiceTicket(spec)
         ticket.hostName = f"127.0.0.1:{esx.port}"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-import vimlib
+from tests.rig.login import connected
 from tests.unit.collector.host import Host
 from tests.unit.collector.virtual import virtual
 from vimlib import vim25
@@ -205,20 +205,9 @@ async def test_row_31_a_view_that_ends_with_its_session_is_made_anew(behind: str
                     esx.expire_sessions()
                 return reply
 
-        async with vimlib.connect(
-            esx.url,
-            esx.credentials.username,
-            esx.credentials.password,
-            tls=vimlib.TLS(pin=esx.thumbprint),
-        ) as client:
+        async with connected(esx) as client:
             machines = [row.obj for row in await client.collect(vim25.VirtualMachine).all()]
-        async with vimlib.connect(
-            esx.url,
-            esx.credentials.username,
-            esx.credentials.password,
-            tls=vimlib.TLS(pin=esx.thumbprint),
-            middleware=[Ending()],
-        ) as client:
+        async with connected(esx, middleware=[Ending()]) as client:
             if behind == "CreateListView":
                 paths = await paths_of(client._context, machines)
             else:

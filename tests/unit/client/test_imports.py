@@ -31,6 +31,7 @@ def test_connect_and_one_object_load_the_types_and_no_network() -> None:
     assert {name for name in loaded if name.split(".")[0] == "vimlib"} == {
         "vimlib",
         "vimlib._client",
+        "vimlib._lazy",
         "vimlib._secret",
         "vimlib.errors",
         "vimlib.model",

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import vimlib
+from tests.rig.login import connected
 from vimlib import vim25
 from vimlib._client import Client
 from vimlib.errors import InvalidPathError, UsageError
@@ -26,9 +27,7 @@ def esx_options() -> dict[str, Any]:
 
 @pytest.fixture
 async def client(esx_host: ESXHost) -> AsyncIterator[Client]:
-    who = esx_host.credentials
-    tls = vimlib.TLS(pin=esx_host.thumbprint)
-    async with vimlib.connect(esx_host.url, who.username, who.password, tls=tls) as client:
+    async with connected(esx_host) as client:
         yield client
     assert not esx_host.sessions.by_cookie, "a session was left"
 
@@ -127,10 +126,9 @@ async def test_run_returns_the_result_and_tells_of_progress(client: Client) -> N
 
 
 async def test_more_watches_than_connections_hold_up_no_call(esx_host: ESXHost) -> None:
-    who, tls = esx_host.credentials, vimlib.TLS(pin=esx_host.thumbprint)
     async with (
         asyncio.timeout(10),  # half of what a long poll lasts
-        vimlib.connect(esx_host.url, who.username, who.password, tls=tls, connections=2) as client,
+        connected(esx_host, connections=2) as client,
         client.watch(VM, "name") as first,
         client.watch(VM, "name") as second,
         client.watch(VM, "name") as third,

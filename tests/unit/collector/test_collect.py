@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 import vimlib
+from tests.rig.login import connected
 from tests.unit.collector.host import Host
 from tests.unit.collector.virtual import settle, virtual
 from vimlib import vim25
@@ -291,13 +292,7 @@ async def test_row_31_a_listing_survives_the_end_of_its_session_and_view(
     version: str, behind: str, face: Face
 ) -> None:
     async with ESXHost(version=version, vms=6) as esx:
-        async with vimlib.connect(
-            esx.url,
-            esx.credentials.username,
-            esx.credentials.password,
-            tls=vimlib.TLS(pin=esx.thumbprint),
-            middleware=[ending := Ending(esx, behind, face)],
-        ) as client:
+        async with connected(esx, middleware=[ending := Ending(esx, behind, face)]) as client:
             rows = await client.collect(vim25.VirtualMachine, "name", page=2).all()
         assert not ending.method, "the session ended"
         assert [row.get("name") for row in rows] == [f"vm-{n}" for n in range(6)]
@@ -318,13 +313,7 @@ async def test_row_31_a_watch_survives_the_end_of_its_view_or_its_filter(
     version: str, behind: str
 ) -> None:
     async with ESXHost(version=version, vms=1) as esx, asyncio.timeout(10):
-        async with vimlib.connect(
-            esx.url,
-            esx.credentials.username,
-            esx.credentials.password,
-            tls=vimlib.TLS(pin=esx.thumbprint),
-            middleware=[ending := Ending(esx, behind, "fault")],
-        ) as client:
+        async with connected(esx, middleware=[ending := Ending(esx, behind, "fault")]) as client:
             assert await first_change(client) == "enter"
         assert not ending.method
 
@@ -334,12 +323,7 @@ async def test_a_callers_own_view_that_is_gone_is_an_error(version: str) -> None
     async with (
         ESXHost(version=version, vms=2) as esx,
         asyncio.timeout(10),
-        vimlib.connect(
-            esx.url,
-            esx.credentials.username,
-            esx.credentials.password,
-            tls=vimlib.TLS(pin=esx.thumbprint),
-        ) as client,
+        connected(esx) as client,
     ):
         async with container_view(client._context, vim25.VirtualMachine) as view:
             assert len(await client.collect(vim25.VirtualMachine, source=view).all()) == 2
@@ -372,12 +356,7 @@ async def test_a_walk_on_the_wire_whose_start_is_gone(version: str) -> None:
     async with (
         ESXHost(version=version, vms=1) as esx,
         asyncio.timeout(10),
-        vimlib.connect(
-            esx.url,
-            esx.credentials.username,
-            esx.credentials.password,
-            tls=vimlib.TLS(pin=esx.thumbprint),
-        ) as client,
+        connected(esx) as client,
     ):
         gone = client.bind(vim25.Folder("gone"))
         with pytest.raises(vim25.ManagedObjectNotFound) as caught:

@@ -18,6 +18,7 @@ import pytest
 import vimlib
 from tests.rig import clock
 from tests.rig.leaks import leakcheck
+from tests.rig.login import connected
 from vimlib import vim25
 from vimlib._session import HARMLESS, READ_ONLY
 from vimlib._session.policy import Backoff, RetryPolicy
@@ -158,13 +159,7 @@ class Runs:
         before, log = left(esx), len(esx.call_log)
         for machine in esx.machines.values():
             machine.config.annotation = ""
-        async with vimlib.connect(
-            esx.url,
-            esx.credentials.username,
-            esx.credentials.password,
-            tls=vimlib.TLS(pin=esx.thumbprint),
-            retries=QUICK,
-        ) as client:
+        async with connected(esx, retries=QUICK) as client:
             rule = esx.faults.add(method, way, times=times) if method else None
             began = asyncio.get_running_loop().time()
             await self.verb(client)

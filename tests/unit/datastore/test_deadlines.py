@@ -13,6 +13,7 @@ import pytest
 import vimlib
 from tests.rig import clock
 from tests.rig.leaks import leakcheck
+from tests.rig.login import connected
 from vimlib import vim25
 from vimlib._datastore import Datastore
 from vimlib.errors import DeadlineError, UsageError
@@ -48,13 +49,7 @@ def hosted(work: Work) -> None:
         async with leakcheck(), ESXHost() as esx:
             loop.others = lambda: len(esx.registry._jobs)
             root(esx).joinpath("x").write_bytes(DATA)
-            async with vimlib.connect(
-                esx.url,
-                esx.credentials.username,
-                esx.credentials.password,
-                tls=vimlib.TLS(pin=esx.thumbprint),
-                timeouts=TIMEOUTS,
-            ) as client:
+            async with connected(esx, timeouts=TIMEOUTS) as client:
                 store = client.datastore("datastore1")
                 await store.place()
                 await work(client, store, esx)

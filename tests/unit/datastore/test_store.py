@@ -15,6 +15,7 @@ import pytest
 import vimlib
 from tests.rig.cancel import cancel_everywhere
 from tests.rig.leaks import leakcheck
+from tests.rig.login import connected
 from tests.rig.proxy import Fault, FaultProxy, fault_proxy
 from vimlib._client import Client
 from vimlib._datastore import Datastore, DatastorePath, Download
@@ -38,12 +39,8 @@ DATA = bytes(range(256)) * 3000
 
 @asynccontextmanager
 async def client_of(esx: ESXHost, url: str | None = None) -> AsyncIterator[Client]:
-    async with vimlib.connect(
-        url or esx.url,
-        esx.credentials.username,
-        esx.credentials.password,
-        tls=vimlib.TLS(pin=esx.thumbprint),
-        timeouts=vimlib.Timeouts(read=1, write=5, logout=2),
+    async with connected(
+        esx, url=url, timeouts=vimlib.Timeouts(read=1, write=5, logout=2)
     ) as client:
         yield client
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import vimlib
+from tests.rig.login import connected
 from vimdriver._config import DriverConfig
 from vimdriver._driver import ESXDriver
 from vimdriver._images.embedded import EmbeddedGlance
@@ -130,12 +131,7 @@ class Hosted:
     async def client(self, **settings: Any) -> AsyncIterator[Client]:
         given: dict[str, Any] = {"retries": QUICK, "keepalive": None} | settings
         given.setdefault("tls", vimlib.TLS(pin=self.esx.thumbprint, legacy=self.legacy))
-        async with vimlib.connect(
-            self.esx.url,
-            self.esx.credentials.username,
-            given.pop("password", self.esx.credentials.password),
-            **given,
-        ) as client:
+        async with connected(self.esx, **given) as client:
             yield client
 
     @property

@@ -28,7 +28,8 @@ import pytest
 import vimlib
 from tests.rig.cancel import cancel_everywhere, fail_everywhere
 from tests.rig.leaks import leakcheck
-from tests.rig.line import Line
+from tests.rig.login import connected
+from tests.rig.proxy import FaultProxy
 from tests.unit.driver.hosted import QUICK, TIMEOUTS, Beside, Hosted, hosted, until
 from vimlib import vim25
 from vimlib._secret import Secret
@@ -52,7 +53,7 @@ _number = itertools.count()
 class Work:
     """A host behind a line, and the verbs."""
 
-    def __init__(self, host: Hosted, line: Line) -> None:
+    def __init__(self, host: Hosted, line: FaultProxy) -> None:
         self.host, self.line = host, line
         self.owned = self._owned()
         self.learnt: set[str] = set()
@@ -78,11 +79,9 @@ class Work:
     @asynccontextmanager
     async def client(self) -> AsyncIterator[vimlib.Client]:
         esx = self.host.esx
-        async with vimlib.connect(
-            f"https://127.0.0.1:{self.line.port}/sdk",
-            esx.credentials.username,
-            esx.credentials.password,
-            tls=vimlib.TLS(pin=esx.thumbprint),
+        async with connected(
+            esx,
+            url=f"https://127.0.0.1:{self.line.port}/sdk",
             retries=QUICK,
             timeouts=OUTAGE,
             keepalive=None,
@@ -192,7 +191,7 @@ async def work(beside: Beside, folder: Path) -> AsyncIterator[Work]:
     async with leakcheck():
         with hosted(beside, folder, vms=3, task_seconds=0.01) as host:
             (folder / "down").write_bytes(DATA)
-            line = Line(host.esx.port)
+            line = FaultProxy("127.0.0.1", host.esx.port)
             beside.run(line.start())
             try:
                 yield Work(host, line)

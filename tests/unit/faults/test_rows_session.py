@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
-import vimlib
 from tests.rig import certs
 from tests.rig.canary import PASSWORD
 from tests.rig.host import USERNAME, Face, RigHost, answer, cut, reset, rig_host
 from tests.rig.leaks import leakcheck
+from tests.rig.login import connected
 from vimlib import vim25
 from vimlib._secret import Secret
 from vimlib._session import RetryPolicy, Session
@@ -234,21 +234,15 @@ async def test_row_36_a_logout_whose_connection_broke_is_asked_for_once_more(
 
 async def test_row_36_a_session_too_many_is_refused_and_harms_nobody() -> None:
     async with leakcheck(), ESXHost(session_limit=1) as esx:
-
-        def client() -> AbstractAsyncContextManager[vimlib.Client]:
-            user, password = esx.credentials.username, esx.credentials.password
-            tls = vimlib.TLS(pin=esx.thumbprint)
-            return vimlib.connect(esx.url, user, password, tls=tls, retries=FAST)
-
-        async with client() as first:
+        async with connected(esx, retries=FAST) as first:
             with pytest.raises(HTTPStatusError) as caught:
-                async with client():
+                async with connected(esx, retries=FAST):
                     raise AssertionError("not reached")
             assert caught.value.status == 503
             assert len(esx.sessions.by_cookie) == 1
             assert await first.collect(vim25.HostSystem, "name").first() is not None
         assert not esx.sessions.by_cookie
-        async with client():
+        async with connected(esx, retries=FAST):
             pass
         assert not esx.sessions.by_cookie
 

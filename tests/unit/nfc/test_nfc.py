@@ -16,6 +16,7 @@ import vimlib
 from tests.rig import clock
 from tests.rig.cancel import cancel_everywhere
 from tests.rig.leaks import leakcheck
+from tests.rig.login import connected
 from vimlib import vim25
 from vimlib._client import Client
 from vimlib._nfc import Lease, _devices, _heartbeat
@@ -36,13 +37,7 @@ CONTENT = os.urandom(1 << 20)
 
 @asynccontextmanager
 async def client_of(esx: ESXHost) -> AsyncIterator[Client]:
-    async with vimlib.connect(
-        esx.url,
-        esx.credentials.username,
-        esx.credentials.password,
-        tls=vimlib.TLS(pin=esx.thumbprint),
-        timeouts=vimlib.Timeouts(logout=2),
-    ) as client:
+    async with connected(esx, timeouts=vimlib.Timeouts(logout=2)) as client:
         yield client
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 
-import vimlib
+from tests.rig.login import connected
 from vimlib import vim25
 from vimlib.simulator import ESXHost
 
@@ -14,10 +14,7 @@ async def test_a_closed_client_is_freed() -> None:
     seen: list[weakref.ref[object]] = []
 
     async def once(esx: ESXHost) -> None:
-        login = esx.credentials
-        async with vimlib.connect(
-            esx.url, login.username, login.password, tls=vimlib.TLS(pin=esx.thumbprint)
-        ) as client:
+        async with connected(esx) as client:
             await client.collect(vim25.VirtualMachine, "name", "config", "parent").all()
             seen.extend((weakref.ref(client), weakref.ref(client._session)))
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import vimlib
+from tests.rig.login import connected
 from vimlib import vim25
 from vimlib._secret import Secret
 from vimlib._session import refusals
@@ -26,21 +26,13 @@ async def esx() -> AsyncIterator[ESXHost]:
         yield host
 
 
-def client(
-    esx: ESXHost, password: str | Path | None = None, **how: Any
-) -> AbstractAsyncContextManager[vimlib.Client]:
-    given = esx.credentials.password if password is None else password
-    tls = vimlib.TLS(pin=esx.thumbprint)
-    return vimlib.connect(esx.url, esx.credentials.username, given, tls=tls, **how)
-
-
 def logins(esx: ESXHost) -> int:
     return sum(entry.method == "Login" for entry in esx.call_log)
 
 
 async def refused(esx: ESXHost, password: str | Path | None = None, **how: Any) -> LoginError:
     with pytest.raises(LoginError) as caught:
-        async with client(esx, password, **how):
+        async with connected(esx, password, **how):
             raise AssertionError("not reached")
     return caught.value
 
@@ -63,7 +55,7 @@ async def test_the_next_process_does_not_send_it_either(esx: ESXHost) -> None:
 
 async def test_another_password_is_sent(esx: ESXHost) -> None:
     await refused(esx, "wrong")
-    async with client(esx):
+    async with connected(esx):
         pass
     assert logins(esx) == 2
 
@@ -84,7 +76,7 @@ async def test_clients_whose_sessions_end_after_a_change_send_the_old_password_o
     esx: ESXHost,
 ) -> None:
     async with AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(client(esx)) for _ in range(8)]
+        clients = [await stack.enter_async_context(connected(esx)) for _ in range(8)]
         before = logins(esx)
         esx.sessions.password = "changed"
         esx.expire_sessions()
@@ -106,7 +98,7 @@ async def test_a_changed_password_file_is_read_and_sent(esx: ESXHost, tmp_path: 
     os.utime(file, ns=(1, 1))
     assert (await refused(esx, file)).reason == "credentials"
     file.write_text(esx.credentials.password + "\n")
-    async with client(esx, file):
+    async with connected(esx, file):
         pass
     assert logins(esx) == 3
 
@@ -116,17 +108,17 @@ async def test_a_session_is_renewed_with_the_password_that_the_file_has_by_then(
 ) -> None:
     file = tmp_path / "password"
     file.write_text(esx.credentials.password)
-    async with client(esx, file) as connected:
+    async with connected(esx, file) as client:
         esx.sessions.password = "changed"
         esx.expire_sessions()
         for _ in range(2):
             with pytest.raises(LoginError):
-                await connected.collect(vim25.HostSystem, "name").all()
+                await client.collect(vim25.HostSystem, "name").all()
         assert logins(esx) == 2
         file.write_text("changed now")
         os.utime(file, ns=(1, 1))
         esx.sessions.password = "changed now"
-        assert await connected.collect(vim25.HostSystem, "name").all()
+        assert await client.collect(vim25.HostSystem, "name").all()
     assert logins(esx) == 3
 
 
@@ -152,7 +144,7 @@ async def test_each_refusal_has_a_reason_that_says_so(
     assert error.reason == reason
     assert words in str(error)
     # These do not count towards locking, so that the next attempt is free.
-    async with client(esx):
+    async with connected(esx):
         pass
 
 
@@ -187,7 +179,7 @@ async def test_a_login_waits_for_the_one_of_another_process(esx: ESXHost) -> Non
     assert shared.reserve(key) is None
 
     async def connect() -> None:
-        async with client(esx):
+        async with connected(esx):
             pass
 
     waiting = asyncio.create_task(connect())
