@@ -22,8 +22,6 @@ from tests.integration.peers import process, tools
 from tests.integration.peers.glance import Glance
 from tests.integration.peers.glance import glance as run_glance
 from tests.integration.peers.images import DiskImage, Kind, make_image
-from tests.integration.peers.nginx import Nginx
-from tests.integration.peers.nginx import nginx as run_nginx
 from tests.integration.peers.tools import MissingToolError, Tool
 from tests.integration.peers.vcsim import VCSim
 from tests.integration.peers.vcsim import vcsim as run_vcsim
@@ -184,13 +182,6 @@ def glance() -> Iterator[Glance]:
 def glance_with_keystone() -> Iterator[Glance]:
     """A Glance that requires tokens, with the Keystone that issues them."""
     with run_glance(with_keystone=True) as peer:
-        yield peer
-
-
-@pytest.fixture(scope="session")
-def nginx() -> Iterator[Nginx]:
-    """An nginx over TLS that serves and stores files of a folder of its own."""
-    with needed_tools(), run_nginx() as peer:
         yield peer
 
 

@@ -74,40 +74,6 @@ async def test_events_that_come_later_are_followed(client: Client, vm: VM) -> No
         assert type(await reader) is vim25.VmPoweredOnEvent
 
 
-@pytest.mark.parametrize("where", ["call", "task"])
-async def test_run_starts_again_what_the_host_refused(
-    esx_host: ESXHost, client: Client, vm: VM, where: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("vimlib._tasks.random.random", lambda: 0.0)  # the least pause
-    taken = vim25.TaskInProgress(task=vim25.Task("haTask-0"))
-    if where == "call":
-        esx_host.faults.fail("PowerOnVM_Task", taken, times=2)
-    else:
-        esx_host.faults.fail_task("PowerOnVM_Task", taken, times=2)
-    await client.run(vm.PowerOnVM_Task)
-    assert len(esx_host.calls("PowerOnVM_Task")) == 3
-    assert esx_host.machine("vm-1").power == "poweredOn"
-
-
-async def test_run_gives_up_and_raises_the_last_refusal(
-    esx_host: ESXHost, client: Client, vm: VM
-) -> None:
-    esx_host.faults.fail("PowerOnVM_Task", vim25.ResourceInUse(), times=None)
-    with pytest.raises(vim25.ResourceInUse):
-        await client.run(vm.PowerOnVM_Task, attempts=1)
-    assert len(esx_host.calls("PowerOnVM_Task")) == 1
-    with pytest.raises(UsageError):
-        await client.run(vm.PowerOnVM_Task, attempts=0)
-
-
-async def test_run_does_not_repeat_any_other_fault(
-    esx_host: ESXHost, client: Client, vm: VM
-) -> None:
-    with pytest.raises(vim25.InvalidPowerState):
-        await client.run(vm.PowerOffVM_Task)
-    assert len(esx_host.calls("PowerOffVM_Task")) == 1
-
-
 async def test_run_returns_the_result_and_tells_of_progress(client: Client) -> None:
     [folder] = await client.find(HOME)
     [pool] = await client.find("/ha-datacenter/host/*/Resources")

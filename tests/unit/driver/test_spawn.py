@@ -45,7 +45,6 @@ from vimlib.errors import (
     TaskQuestionError,
     TransferRejectedError,
     UsageError,
-    VersionError,
     VimlibError,
 )
 from vimlib.simulator._vm.power import ask
@@ -283,16 +282,6 @@ async def test_a_file_that_is_not_flat_is_told_before_the_first_write(
     assert "convert -O raw" in str(caught.value)
     assert not host.esx.calls("CreateVM_Task")
     await host.settled(clean)
-
-
-async def test_old_hosts_know_no_e1000e(beside: Beside, tmp_path: Path, image: Path) -> None:
-    with hosted(beside, tmp_path / "store", "4.1") as host:
-        async with host.driver() as driver:
-            with pytest.raises(VersionError):
-                await driver.spawn(
-                    spec(image, nics=(NICSpec(network="VM Network", model="e1000e"),))
-                )
-        assert not host.esx.calls("CreateVM_Task")
 
 
 async def test_a_host_and_a_datastore_that_are_out_of_service(host: Hosted, image: Path) -> None:

@@ -113,13 +113,6 @@ async def test_row_50_an_image_that_is_not_active(status: str, beside: Beside, e
     assert untouched(esx)
 
 
-async def test_row_50_an_image_that_stops_being_active_meanwhile(
-    beside: Beside, esx: Hosted
-) -> None:
-    with glance(beside, raw(Fault.NO_CONTENT)) as service:
-        await refused(esx, service.url, ImageNotReadyError)
-
-
 class Tokens:
     """A token that is renewed when asked to."""
 

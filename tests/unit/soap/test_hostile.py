@@ -50,7 +50,7 @@ FORBIDDEN = {
 
 
 @pytest.mark.parametrize("body", FORBIDDEN.values(), ids=FORBIDDEN)
-def test_what_soap_forbids(body: bytes) -> None:
+def test_row_22_what_soap_forbids(body: bytes) -> None:
     began = time.process_time()
     with pytest.raises(ForbiddenXMLError):
         decode_response(METHOD, body)
@@ -177,7 +177,7 @@ ENDLESS = {
 
 
 @pytest.mark.parametrize(("piece", "limit"), ENDLESS.values(), ids=ENDLESS)
-def test_endless(piece: bytes, limit: str) -> None:
+def test_row_23_endless(piece: bytes, limit: str) -> None:
     tracemalloc.start()
     try:
         pieces = (
@@ -250,7 +250,7 @@ def test_a_short_limit_on_texts() -> None:
 @pytest.mark.parametrize(
     "element", ["<token {}>a</token>", "<x {}/>", "<x><y {}/></x>", "<objects {}/>"]
 )
-def test_attributes(element: str) -> None:
+def test_row_23_attributes(element: str) -> None:
     for count, fits in ((256, True), (257, False)):
         attributes = " ".join(f"a{i}='{i}'" for i in range(count))
         body = reply("RetrievePropertiesEx", f"<returnval>{element.format(attributes)}</returnval>")

@@ -10,9 +10,7 @@ import json
 import os
 import secrets
 import shutil
-import ssl
 import tempfile
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -57,13 +55,6 @@ class VCSim:
     def datastore(self) -> str:
         """The name of the first datastore."""
         return next(iter(self.datastores))
-
-    def fail_next_call(self, status: int) -> None:
-        """Reply to the next request of `/sdk` with this HTTP status and no body."""
-        context = ssl.create_default_context(cafile=self.ca)
-        address = f"{self.url.removesuffix('/sdk')}/_test/status?code={status}"
-        with urllib.request.urlopen(address, data=b"", timeout=10, context=context):
-            pass
 
 
 def binary() -> Path:

@@ -11,7 +11,6 @@ import (
 	"flag"
 	"fmt"
 	"log"
-	"net/http"
 	"net/url"
 	"os"
 	"os/signal"
@@ -66,7 +65,6 @@ func serve(opt options) error {
 	service.RegisterEndpoints = true
 	login := url.UserPassword(os.Getenv("VCSIM_USERNAME"), os.Getenv("VCSIM_PASSWORD"))
 	service.Listen = &url.URL{Host: opt.listen, User: login}
-	service.HandleFunc("/_test/status", failNext)
 
 	// Caught before the announcement, so that whoever read it can end us.
 	stop := make(chan os.Signal, 1)
@@ -125,14 +123,4 @@ func datastores() map[string]string {
 		}
 	}
 	return folders
-}
-
-// failNext makes the next answer of /sdk the HTTP status ?code=N.
-func failNext(w http.ResponseWriter, r *http.Request) {
-	code, err := strconv.Atoi(r.URL.Query().Get("code"))
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	simulator.StatusSDK = code
 }

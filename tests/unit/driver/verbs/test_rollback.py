@@ -21,28 +21,6 @@ class Step:
         self.log.append(self.name)
 
 
-async def test_steps_are_undone_in_reverse_and_the_error_stays() -> None:
-    log: list[str] = []
-
-    async def work() -> None:
-        async with Rollback(seconds=5) as rollback:
-            rollback.push("a", Step(log, "a"))
-            rollback.push("b", Step(log, "b"))
-            raise ValueError("first")
-
-    with pytest.raises(ValueError, match="first"):
-        await work()
-    assert log == ["b", "a"]
-
-
-async def test_what_went_well_stays() -> None:
-    log: list[str] = []
-    async with Rollback(seconds=5) as rollback:
-        rollback.push("a", Step(log, "a"))
-        rollback.keep()
-    assert log == []
-
-
 async def test_leaving_without_keep_undoes() -> None:
     log: list[str] = []
     async with Rollback(seconds=5) as rollback:
