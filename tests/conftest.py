@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections.abc import AsyncIterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.rig.leaks import leakcheck
 
 # Deterministic where the result decides, wider where somebody looks for trouble.
 settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
@@ -35,3 +38,10 @@ def _clean_environment(
     for name in list(os.environ):
         if name.startswith(SHELL_PREFIXES) and name not in KEPT:
             monkeypatch.delenv(name)
+
+
+@pytest.fixture
+async def no_leaks() -> AsyncIterator[None]:
+    """Fail if the test leaves a socket, a pipe or a task behind."""
+    async with leakcheck():
+        yield

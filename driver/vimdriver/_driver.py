@@ -18,7 +18,6 @@ from vimdriver._verbs.verb import licensed
 if TYPE_CHECKING:
     from collections.abc import Collection
     from datetime import datetime
-    from types import TracebackType
 
     from vimdriver._images.source import ImageStore
     from vimdriver._images.uploader import BodyUploader
@@ -72,12 +71,7 @@ class ESXDriver:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:

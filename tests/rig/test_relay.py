@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from tests.rig import certs
-from tests.rig.leaks import leakcheck
 from tests.rig.relay import (
     HTML,
     XML,
@@ -30,7 +29,7 @@ from tests.rig.relay import (
 )
 from vimlib.simulator import ESXHost
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_leaks")]
 
 CALL = (
     b'<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"><e:Body>'
@@ -38,12 +37,6 @@ CALL = (
     b"</RetrieveServiceContent></e:Body></e:Envelope>"
 )
 METHOD = "RetrieveServiceContent"
-
-
-@pytest.fixture(autouse=True)
-async def _no_leaks() -> AsyncIterator[None]:
-    async with leakcheck():
-        yield
 
 
 @asynccontextmanager

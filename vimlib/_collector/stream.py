@@ -9,7 +9,6 @@ from weakref import WeakSet
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
-    from types import TracebackType
 
 T = TypeVar("T")
 
@@ -93,10 +92,5 @@ class Stream(ABC, Generic[T]):
         self._owned = []
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()

@@ -28,7 +28,6 @@ from vimlib.simulator._vm.virtual_machine import VirtualMachine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
-    from types import TracebackType
 
     from vimlib.simulator._core.clock import Clock
 
@@ -233,12 +232,7 @@ class ESXHost(HostOperations):
         safe = "".join(c if c.isalnum() or c in "._-" else "_" for c in name)
         return Path(self._temporary.name, f"{len(self.datastores)}-{safe}")
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Stop; see `aclose`."""
         await self.aclose()
 

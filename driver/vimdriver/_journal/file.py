@@ -25,7 +25,6 @@ from vimlib._session.shield import finish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from types import TracebackType
 
     from vimdriver._journal.entries import Entry
 
@@ -283,12 +282,7 @@ class FileJournal:
         await finish(self._look(), what="opening the journal")
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     def __repr__(self) -> str:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.integration.vimctl import Done
 from tests.unit.driver.hosted import Beside
 from vimdriver._cli import main
 from vimlib.simulator import ESXHost
@@ -21,30 +19,6 @@ def beside() -> Iterator[Beside]:
     loop = Beside()
     yield loop
     loop.close()
-
-
-@pytest.fixture
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.startswith(("VIMLIB_", "GOVC_", "VMWARE_", "OS_")):
-            monkeypatch.delenv(name)
-
-
-@dataclass
-class Done:
-    """The result of a command."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> Any:
-        return json.loads(self.out)
-
-    @property
-    def lines(self) -> list[Any]:
-        return [json.loads(line) for line in self.out.splitlines()]
 
 
 class Vimctl:
@@ -64,7 +38,7 @@ class Vimctl:
 
 
 @pytest.fixture
-def vimctl(capsys: pytest.CaptureFixture[str], clean_environment: None) -> Vimctl:
+def vimctl(capsys: pytest.CaptureFixture[str]) -> Vimctl:
     return Vimctl(capsys)
 
 

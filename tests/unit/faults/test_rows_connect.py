@@ -15,7 +15,6 @@ import pytest
 
 from tests.rig import certs
 from tests.rig.cancel import cancel_everywhere
-from tests.rig.leaks import leakcheck
 from tests.rig.stage import Conn, stage
 from vimlib._tls import TLS, blind_trust, parse_pin
 from vimlib._transport import EncodedCall, HTTPRequest, HTTPTransport, Timeouts
@@ -36,14 +35,9 @@ from vimlib.errors import (
 QUICK = Timeouts(connect=0.4, handshake=0.4, read=0.4, write=0.4, call=2)
 PATIENT = Timeouts(connect=30, handshake=30, read=30, write=30, call=60)
 """For tests of other things than deadlines: a busy machine keeps them."""
+pytestmark = pytest.mark.usefixtures("no_leaks")
 GOOD = certs.make("good")
 XML = b"<ok/>"
-
-
-@pytest.fixture(autouse=True)
-async def _no_leaks() -> AsyncIterator[None]:
-    async with leakcheck():
-        yield
 
 
 async def serve(conn: Conn) -> None:

@@ -6,14 +6,13 @@ import asyncio
 import email.utils
 import gzip
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from tests.rig import certs, clock
-from tests.rig.leaks import leakcheck
 from tests.rig.stage import Conn, stage
 from vimlib import vim25
 from vimlib._secret import Secret
@@ -34,18 +33,13 @@ from vimlib.errors import (
 )
 from vimlib.soap import Decoder, Limits, encode_response
 
+pytestmark = pytest.mark.usefixtures("no_leaks")
 GOOD = certs.make("good")
 CurrentTime = vim25.ServiceInstance.CurrentTime
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 REPLY = encode_response(CurrentTime, NOW)
 XML = (("Content-Type", "text/xml; charset=utf-8"),)
 SMALL = Limits(wire=1 << 20, inflated=1 << 20, elements=10_000, text=1 << 16)
-
-
-@pytest.fixture(autouse=True)
-async def _no_leaks() -> AsyncIterator[None]:
-    async with leakcheck():
-        yield
 
 
 def sending(

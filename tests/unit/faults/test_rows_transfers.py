@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from tests.rig import certs, clock
-from tests.rig.leaks import leakcheck
 from tests.rig.stage import Conn, stage
 from vimlib._secret import Secret
 from vimlib._tls import TLS
@@ -28,14 +27,9 @@ from vimlib.errors import (
     UsageError,
 )
 
+pytestmark = pytest.mark.usefixtures("no_leaks")
 GOOD = certs.make("good")
 MIB = 1 << 20
-
-
-@pytest.fixture(autouse=True)
-async def _no_leaks() -> AsyncIterator[None]:
-    async with leakcheck():
-        yield
 
 
 class Body:

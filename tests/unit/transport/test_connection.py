@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
 from tests.rig import canary as birds
 from tests.rig import certs, clock
-from tests.rig.leaks import leakcheck
 from tests.rig.stage import Conn, stage
 from vimlib._tls import TLS
 from vimlib._transport import EncodedCall, HTTPTransport
@@ -22,12 +21,6 @@ from vimlib.errors import ConnectionLostError, DeadlineError, ProtocolError, Vim
 GOOD = certs.make("good")
 ENDLESS = b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\n\r\n<ok/>"
 WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n<ok/>"
-
-
-@pytest.fixture
-async def _no_leaks() -> AsyncIterator[None]:
-    async with leakcheck():
-        yield
 
 
 def with_goodbye(conn: Conn) -> None:
@@ -56,13 +49,13 @@ async def call(server: Any) -> bytes:
     return b"".join(got)
 
 
-@pytest.mark.usefixtures("_no_leaks")
+@pytest.mark.usefixtures("no_leaks")
 async def test_a_body_without_a_length_ends_with_the_peers_goodbye() -> None:
     async with stage(endless(with_goodbye), GOOD.server_context()) as server:
         assert await call(server) == b"<ok/>"
 
 
-@pytest.mark.usefixtures("_no_leaks")
+@pytest.mark.usefixtures("no_leaks")
 async def test_a_body_without_a_length_that_is_cut_off_is_not_whole() -> None:
     async with stage(endless(cut_off), GOOD.server_context()) as server:
         with pytest.raises(ConnectionLostError) as caught:
@@ -70,7 +63,7 @@ async def test_a_body_without_a_length_that_is_cut_off_is_not_whole() -> None:
     assert caught.value.outcome == "unknown"
 
 
-@pytest.mark.usefixtures("_no_leaks")
+@pytest.mark.usefixtures("no_leaks")
 async def test_what_comes_before_it_was_asked_for_answers_nothing() -> None:
     async def eager(conn: Conn) -> None:
         await conn.send(WHOLE)
@@ -87,7 +80,7 @@ async def test_what_comes_before_it_was_asked_for_answers_nothing() -> None:
                 await asyncio.sleep(0.001)
 
 
-@pytest.mark.usefixtures("_no_leaks")
+@pytest.mark.usefixtures("no_leaks")
 async def test_a_reply_larger_than_one_wake_up_comes_whole_and_in_order() -> None:
     body = b"".join(b"<n>%d</n>" % number for number in range(60_000))
 

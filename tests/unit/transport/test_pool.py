@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from tests.rig import certs, clock
-from tests.rig.leaks import leakcheck
 from tests.rig.stage import Conn, stage
 from vimlib._tls import TLS
 from vimlib._transport import EncodedCall, HTTPTransport, Timeouts
@@ -276,14 +274,8 @@ def test_a_connection_that_opens_after_the_closing_is_closed() -> None:
     clock.run(main())
 
 
-@pytest.fixture
-async def _no_leaks() -> AsyncIterator[None]:
-    async with leakcheck():
-        yield
-
-
 @pytest.mark.slow
-@pytest.mark.usefixtures("_no_leaks")
+@pytest.mark.usefixtures("no_leaks")
 async def test_calls_wait_for_a_connection_within_their_own_deadline() -> None:
     async def slow(conn: Conn) -> None:
         while True:
@@ -307,7 +299,7 @@ async def test_calls_wait_for_a_connection_within_their_own_deadline() -> None:
         assert len(server.connections) <= 2
 
 
-@pytest.mark.usefixtures("_no_leaks")
+@pytest.mark.usefixtures("no_leaks")
 async def test_closing_the_transport_ends_calls_that_are_under_way() -> None:
     async with stage(Conn.hold, GOOD.server_context()) as server:
         transport = HTTPTransport(server.url, tls=TLS(pin=GOOD.digest()))
