@@ -98,8 +98,9 @@ def parse_pin(text: str) -> Pin:
     algorithm = _ALGORITHMS.get(len(bare))
     if algorithm is None or re.fullmatch(r"[0-9A-Fa-f]+", bare) is None:
         raise UsageError(
-            f"invalid certificate thumbprint: {printable(text, 140)!r}",
-            hint="Give the SHA-256 of the certificate, 64 hex digits with or without colons.",
+            "a pin must be the SHA-256, SHA-512 or SHA-1 of a certificate in hex, "
+            f"got {printable(text, 140)!r}",
+            hint="Give the SHA-256: 64 hex digits, with or without colons.",
         )
     return Pin(algorithm, bytes.fromhex(bare))
 
@@ -207,8 +208,9 @@ class Trust:
             return
         seen = fingerprint(der) if der is not None else ""
         raise PinMismatchError(
-            f"the certificate of {self.host} does not match the pin; its SHA-256 is {seen or 'unknown'}",
-            hint="If the host has a new certificate and you trust it, pin this SHA-256.",
+            f"the certificate of {self.host} does not match the pin",
+            hint="If the host has a new certificate and you trust it, pin "
+            + (f"this SHA-256: {seen}." if seen else "that one."),
             host=self.host,
             sha256=seen,
             reason="pin mismatch",
@@ -238,8 +240,7 @@ class Trust:
         seen = fingerprint(der) if der is not None else ""
         hint = "Give the CA that signed it (ca=), or compare its SHA-256 on the host and pin it"
         return CertificateError(
-            f"the certificate of {self.host} was not accepted: {reason}"
-            + (f"; its SHA-256 is {seen}" if seen else ""),
+            f"the certificate of {self.host} was not accepted: {reason}",
             hint=f"{hint}: TLS(pin={seen!r})." if seen else f"{hint} (pin=).",
             host=self.host,
             sha256=seen,
@@ -295,4 +296,8 @@ def _read(path: str | Path) -> str:
         with open(path, encoding="utf-8") as file:
             return file.read()
     except (OSError, UnicodeDecodeError) as exc:
-        raise UsageError(f"cannot read known hosts from {os.fspath(path)!r}: {exc}") from exc
+        reason = exc.strerror if isinstance(exc, OSError) else "not UTF-8"
+        raise UsageError(
+            f"cannot read known hosts from {os.fspath(path)!r}: {reason}",
+            hint="Check the path and its permissions.",
+        ) from exc

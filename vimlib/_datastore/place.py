@@ -36,11 +36,8 @@ async def find_place(
     wanted = datacenter.obj if isinstance(datacenter, Found) else datacenter
     centers = await collect(context, vim25.Datacenter, "name", "datastore").all()
     stores = {store.moref: store for row in centers for store in row.get("datastore") or ()}
-    named = {
-        row.obj.moref: row
-        for row in await get(context, stores.values(), "summary.name", "browser")
-        if row.get("summary.name") == name
-    }
+    rows = await get(context, stores.values(), "summary.name", "browser")
+    named = {row.obj.moref: row for row in rows if row.get("summary.name") == name}
     holders = [
         (row, store)
         for row in centers
@@ -55,10 +52,11 @@ async def find_place(
         if wanted is None or _selects(wanted, row.obj, path, row["name"]):
             found.append((path, row.obj, named[store.moref]))
     if not found:
+        known = sorted(printable(str(row.get("summary.name")), 60) for row in rows)
         where = f" in {printable(str(datacenter))}" if datacenter else ""
         raise NotFoundError(
             f"datastore not found{where} on {context.invoker.host}: {printable(name)!r}",
-            hint="List them: vimctl ls, or client.collect(vim25.Datastore, 'name').",
+            hint=f"The host has: {', '.join(known) or 'none'}.",
             kind="Datastore",
             name=name,
         )

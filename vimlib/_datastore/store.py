@@ -185,6 +185,7 @@ class Datastore:
     async def _find(self, path: DatastorePath, course: Course) -> FileEntry | None:
         if not path.path:
             return FileEntry(path, 0, None, is_dir=True)
+        await self.place()  # a missing datastore is an error, a missing folder an answer
         # What is special in the pattern matches itself by `?`; equality decides below.
         pattern = "".join("?" if char in "*[]\\" else char for char in path.name)
         try:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 from vimlib._secret import Secret
 from vimlib._transport.http11 import request_head
 from vimlib._transport.replies import redirect
+from vimlib._transport.status import readable
 from vimlib.errors import (
     ConnectionLostError,
     LimitError,
@@ -100,7 +101,7 @@ class HTTPReply:
                     data += chunk
                     if len(data) >= limit:
                         break
-        return printable(data.decode("utf-8", "replace").strip(), limit)
+        return readable(data, limit)
 
     def __repr__(self) -> str:
         return f"<HTTPReply {self.status}, {self.length} bytes>"

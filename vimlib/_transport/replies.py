@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from vimlib._transport.base import session_cookie
 from vimlib._transport.inflate import Inflater
-from vimlib._transport.status import retry_after, status_error
+from vimlib._transport.status import readable, retry_after, status_error
 from vimlib.errors import LimitError, RedirectError, UnexpectedReplyError, printable
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class CallReceiver:
             return
         head = self._failure
         assert head is not None
-        excerpt = printable(self._excerpt.decode("utf-8", "replace").strip(), _EXCERPT)
+        excerpt = readable(self._excerpt, _EXCERPT)
         if head.status in {200, 500}:
             kind, charset = _content_type(head.get("content-type") or "")
             what = kind if kind not in _XML_TYPES else f"charset {charset}"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING, Final
 
-from vimlib.errors import HTTPStatusError
+from vimlib.errors import HTTPStatusError, printable
 
 if TYPE_CHECKING:
     from vimlib.errors import Outcome
@@ -44,6 +45,15 @@ def retry_after(value: str | None, now: float | None = None) -> float | None:
     except (ValueError, TypeError, OverflowError):
         return None
     return min(max(0.0, when - (time.time() if now is None else now)), LONGEST_WAIT)
+
+
+def readable(body: bytes, limit: int) -> str:
+    """Return the beginning of an error's body for a message: without HTML tags, escaped, cut."""
+    text = body.decode("utf-8", "replace").strip()
+    if text.startswith("<"):
+        # The error page of a web server: a style or script is dropped whole, ended or not.
+        text = re.sub(r"(?is)<(style|script)\b.*?(?:</\1>|\Z)|<[^>]*>?", " ", text)
+    return printable(" ".join(text.split()), limit)
 
 
 def status_error(host: str, status: int, excerpt: str, after: float | None) -> HTTPStatusError:

@@ -187,7 +187,7 @@ async def put(
 ) -> None:
     """Upload a local file. The file appears under its name only when it is complete.
 
-    If the process is killed, `vimctl sweep` removes the incomplete file.
+    A missing folder is created, as by `image push`. If the process is killed, `vimctl sweep` removes the incomplete file.
 
     Args:
         local: Local file.
@@ -210,8 +210,14 @@ async def put(
     owner = ownership.config().owner
     async with connection.client() as client, ownership.opened() as journal:
         store = client.datastore(target.datastore)
+        await store.place()
         if not overwrite and await store.exists(target):
             raise FileConflictError(path=str(target), hint=_CONFLICT)
+        try:
+            await store.mkdir(target.parent, parents=True, exist_ok=True)
+        except vim25.FileAlreadyExists:
+            hint = "It is not a folder: choose another one."
+            raise FileConflictError(path=str(target.parent), hint=hint) from None
         part = target.with_name(temporary_name(target.name, owner))
         entry = Uploading(host=client.host, owner=owner, path=str(part))
 

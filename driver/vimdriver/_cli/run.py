@@ -26,11 +26,17 @@ from vimdriver._cli.connection import Connection
 from vimdriver._cli.exitcodes import Exit, exit_code, leaves, primary
 from vimdriver._cli.flags import OutOfRange
 from vimdriver._cli.output import Output
-from vimdriver._cli.trust import pin_line
+from vimdriver._cli.trust import certificate_text
 from vimlib.errors import CertificateError, UsageError, VimlibError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
+
+# The Python in a hint of vimlib, and the option that does the same.
+_OPTIONS = (
+    ("TLS(legacy=True) or --tls-legacy", "--tls-legacy"),
+    ("TLS(verify=False)", "--insecure"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +202,12 @@ def error_document(error: BaseException) -> dict[str, Any]:
 def _message(error: BaseException) -> str:
     if isinstance(error, (KeyboardInterrupt, asyncio.CancelledError)):
         return "interrupted"
-    return str(error) or type(error).__name__
+    if isinstance(error, CertificateError):
+        return certificate_text(error)
+    text = str(error) or type(error).__name__
+    for python, option in _OPTIONS:
+        text = text.replace(python, option)
+    return text
 
 
 def report(error: BaseException, output: Output) -> None:
@@ -219,13 +230,6 @@ def report(error: BaseException, output: Output) -> None:
         print(f"vimctl: {name}{printable(_message(leaf), 2000)}", file=sys.stderr)
         for note in getattr(leaf, "__notes__", ()):
             print(f"  {printable(note, 2000)}", file=sys.stderr)
-        if isinstance(leaf, CertificateError) and pin_line(leaf):
-            print(f"  The host presented a certificate with SHA-256 {leaf.sha256}", file=sys.stderr)
-            print(
-                "  If it matches the SHA-256 that the host itself displays, accept it with:",
-                file=sys.stderr,
-            )
-            print(f"  {pin_line(leaf)}", file=sys.stderr)
         if not known:
             print(
                 "  This is a bug in vimctl. Please report it with the lines above.",

@@ -30,7 +30,7 @@ class Trust:
     """How far to trust the host's certificate."""
 
     pin: str | None = None
-    """SHA-256 of the host's certificate in hex; replaces the verification of its chain. [VIMLIB_PIN]"""
+    """SHA-256 (or SHA-512 or SHA-1) of the host's certificate in hex; replaces the verification of its chain. [VIMLIB_PIN]"""
 
     ca: Annotated[tuple[Path, ...], Parameter(negative=(), show_default=False)] = field(default=())
     """File or directory with CA certificates (PEM) to trust instead of the system's; repeatable. [VIMLIB_CA, GOVC_TLS_CA_CERTS]"""
@@ -72,6 +72,8 @@ class Trust:
         """
         from vimlib._tls import TLS
 
+        if self.insecure and self.ca:
+            raise UsageError("--insecure and --ca are mutually exclusive", hint="Give one of them.")
         return TLS(
             pin=self.pin,
             ca=self.ca or None,
@@ -132,6 +134,12 @@ def read_bool(environ: Mapping[str, str], name: str) -> bool | None:
     raise UsageError(f"{name} must be 1 or 0, got {printable(text, 40)!r}")
 
 
-def pin_line(error: CertificateError) -> str:
-    """Return the option that would accept the presented certificate; "" if none was presented."""
-    return f"--pin {shlex.quote(error.sha256)}" if error.sha256 else ""
+def certificate_text(error: CertificateError) -> str:
+    """Return an error's message with the options that would accept the certificate."""
+    said = error.args[0] if error.args else "the certificate was not accepted"
+    if not error.sha256:
+        return f"{said}. Give the CA that signed it with --ca, or its SHA-256 with --pin."
+    return (
+        f"{said}. If the host itself displays the same SHA-256, accept it with "
+        f"--pin {shlex.quote(error.sha256)}, else give the CA that signed it with --ca."
+    )

@@ -95,9 +95,31 @@ def test_a_file_that_cannot_be_read_back_gets_no_name(
 def test_a_failed_upload_leaves_nothing(esx: ESXHost, vimctl: Vimctl, tmp_path: Path) -> None:
     before = set(esx.datastore_path().rglob("*"))
     vimctl("datastore", "put", tmp_path / "missing", "[datastore1] x", code=4)
-    vimctl("datastore", "put", __file__, "[datastore1] no/such/folder/x", code=1)
-    vimctl("datastore", "put", __file__, "[nosuch] x", code=4)
+    for words in ((), ("--overwrite",)):
+        refused = vimctl("datastore", "put", __file__, "[nosuch] x", *words, code=4)
+        assert refused.err == (
+            f"vimctl: datastore not found on 127.0.0.1:{esx.port}: 'nosuch'."
+            " The host has: datastore1.\n"
+        )
     assert set(esx.datastore_path().rglob("*")) == before
+
+
+def test_a_missing_folder_is_created(esx: ESXHost, vimctl: Vimctl, local: Path) -> None:
+    stored = vimctl.json("datastore", "put", local, "[datastore1] no/such/folder/x")
+    assert stored["path"] == "[datastore1] no/such/folder/x"
+    refused = vimctl("datastore", "put", local, "[datastore1] no/such/folder/x/y", code=1)
+    assert "folder/x already exists. It is not a folder: choose another one." in refused.err
+
+
+@pytest.mark.parametrize(
+    "words", [("ls", "[nosuch]"), ("stat", "[nosuch] x"), ("rm", "[nosuch] x")]
+)
+def test_a_missing_datastore_comes_with_those_there_are(
+    esx: ESXHost, vimctl: Vimctl, words: tuple[str, ...]
+) -> None:
+    refused = vimctl("datastore", *words, code=4)
+    assert "datastore not found on" in refused.err
+    assert "The host has: datastore1." in refused.err
 
 
 def test_a_failed_download_leaves_nothing(esx: ESXHost, vimctl: Vimctl, tmp_path: Path) -> None:

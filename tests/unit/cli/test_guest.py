@@ -9,6 +9,7 @@ import pytest
 
 from tests.unit.cli.conftest import Vimctl
 from vimdriver._cli import main
+from vimlib.simulator import ESXHost
 
 HELPER = Path(__file__).resolve().parents[3] / "guest" / "vimguest.py"
 
@@ -34,6 +35,14 @@ def test_other_forms_are_rendered(vimctl: Vimctl) -> None:
     }  # fmt: skip
     assert "--instance-id" in vimctl(*words, code=2).err
     assert vimctl("guest", "render", "--nic", NIC).out.startswith('machine.id = "00:50')
+
+
+@pytest.mark.parametrize("words", [("render",), ("set", "vm-1")])
+def test_without_a_nic_nothing_is_set(esx: ESXHost, vimctl: Vimctl, words: tuple[str, ...]) -> None:
+    refused = vimctl("guest", *words, "--hostname", "web", code=2)
+    assert refused.err.startswith("vimctl: --nic is required. Give --nic mac=")
+    assert refused.out == ""
+    assert esx.call_log == []
 
 
 def test_a_nic_without_a_mac_is_refused(vimctl: Vimctl) -> None:

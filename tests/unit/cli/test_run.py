@@ -28,6 +28,9 @@ async def fail(*, output: Output = OUTPUT) -> None:
 
 async def hang(*, connection: Connection = CONNECTION, output: Output = OUTPUT) -> None:
     """Wait until cancelled."""
+    if connection.url and connection.url.startswith("http:"):
+        async with connection.client():
+            pass
     if "signal" in RESULT:
         os.kill(os.getpid(), RESULT["signal"])
     try:
@@ -106,11 +109,19 @@ def test_a_refused_certificate_is_reported_with_its_pin_option(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     sha = ":".join(["AB"] * 32)
-    RESULT["error"] = CertificateError("no", sha256=sha)
+    RESULT["error"] = CertificateError("no", sha256=sha, hint=f"Pin it: TLS(pin={sha!r}).")
     assert run("fail") == 5
+    assert capsys.readouterr().err == (
+        "vimctl: no. If the host itself displays the same SHA-256, accept it with "
+        f"--pin {sha}, else give the CA that signed it with --ca.\n"
+    )
+
+
+def test_a_hint_names_the_option_not_the_python(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("hang", "--url", "http://h", "--username", "u", "--password-file", __file__) == 2
     err = capsys.readouterr().err
-    assert f"SHA-256 {sha}" in err
-    assert f"--pin {sha}\n" in err
+    assert "Use https, or --insecure to allow http." in err
+    assert "verify=" not in err
 
 
 def test_an_unexpected_error_shows_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
@@ -221,9 +232,9 @@ def test_help_loads_neither_the_api_nor_http(tokens: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "err"),
     [
-        ("guest render --json >/dev/full", 1, "No space left"),
+        ("guest render --nic mac=00:50:56:00:00:01 --json >/dev/full", 1, "No space left"),
         ("guest render --nonsense --json >/dev/full", 2, "--nonsense"),
-        ("guest render --json >&-", 0, ""),
+        ("guest render --nic mac=00:50:56:00:00:01 --json >&-", 0, ""),
         ("guest render --nonsense 2>&-", 2, ""),
     ],
 )
@@ -241,7 +252,16 @@ def test_closed_streams_cause_no_traceback(words: str, code: int, err: str) -> N
 def test_a_closed_pipe_prints_no_traceback() -> None:
     program = "import sys; from vimdriver._cli import main; sys.exit(main(sys.argv[1:]))"
     with subprocess.Popen(
-        [sys.executable, "-c", program, "guest", "render", "--json"],
+        [
+            sys.executable,
+            "-c",
+            program,
+            "guest",
+            "render",
+            "--nic",
+            "mac=00:50:56:00:00:01",
+            "--json",
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from vimdriver._cli.trust import Trust, pin_line, read_bool
+from vimdriver._cli.trust import Trust, certificate_text, read_bool
 from vimlib.errors import CertificateError, UsageError
 
 PIN = "AB" * 32
@@ -61,6 +61,13 @@ def test_a_variable_is_a_boolean() -> None:
         read_bool({"X": "maybe"}, "X")
 
 
-def test_the_pin_line_is_ready_to_paste() -> None:
-    assert pin_line(CertificateError("x", sha256="AB:CD")) == "--pin AB:CD"
-    assert pin_line(CertificateError("x")) == ""
+def test_the_text_of_an_error_names_the_options_once() -> None:
+    text = certificate_text(CertificateError("x", sha256="AB:CD"))
+    assert text.count("AB:CD") == 1
+    assert "--pin AB:CD" in text
+    assert "--ca" in certificate_text(CertificateError("x"))
+
+
+def test_insecure_and_a_ca_exclude_each_other_by_their_options() -> None:
+    with pytest.raises(UsageError, match="--insecure and --ca are mutually exclusive"):
+        Trust(insecure=True, ca=(Path("c"),)).tls()
