@@ -285,8 +285,10 @@ def _load_ca(context: ssl.SSLContext, path: str | Path) -> None:
         else:
             context.load_verify_locations(cafile=path)
     except (OSError, ssl.SSLError) as exc:
+        # An SSLError is an OSError: its text has the line in OpenSSL's source.
+        reason = "no certificate" if isinstance(exc, ssl.SSLError) else exc.strerror
         raise UsageError(
-            f"cannot read CA certificates from {os.fspath(path)!r}: {exc}",
+            f"cannot read CA certificates from {os.fspath(path)!r}: {reason}",
             hint="Give a file, or a directory of files, with certificates in PEM.",
         ) from exc
 

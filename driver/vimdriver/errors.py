@@ -6,6 +6,7 @@
     └── DriverError
         ├── PlatformUnsupportedError       the operating system lacks a module that a function needs
         ├── JournalError                   the journal cannot be written, so the operation did not start
+        │   ├── JournalFormatError         the file is not a journal
         │   └── JournalLockedError         another process has the journal open
         ├── DatastoreUnusableError (vimlib.errors.HostStateError)
         ├── NoSpaceError                   too little free space on the datastore
@@ -48,6 +49,7 @@ Failures of the target are vimlib's own `TransferRejectedError`, `ConnectError`,
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from vimlib.errors import HostStateError, Outcome, SourceError, VimlibError, printable
@@ -78,6 +80,7 @@ __all__ = [
     "InstanceExistsError",
     "InstanceStateError",
     "JournalError",
+    "JournalFormatError",
     "JournalLockedError",
     "NetworkError",
     "NetworkNotFoundError",
@@ -95,6 +98,18 @@ __all__ = [
     "SourceUnsizedError",
     "SourceUntrustedError",
 ]
+
+
+def size_text(count: float) -> str:
+    """Return a size in binary units: `512 B`, `64.0 MiB`."""
+    if count < 1024:
+        return f"{count:.0f} B"
+    for unit in ("KiB", "MiB", "GiB"):
+        count /= 1024
+        # As it is rounded: 1024.0 GiB is 1.0 TiB.
+        if round(count, 1) < 1024:
+            return f"{count:.1f} {unit}"
+    return f"{count / 1024:.1f} TiB"
 
 
 class DriverError(VimlibError):
@@ -117,6 +132,13 @@ class JournalError(DriverError):
     reason: str = ""
     _template = "cannot use the journal {path!r}: {reason}"
     hint = "Give a file on a local disk with free space, in a folder that exists."
+
+
+class JournalFormatError(JournalError):
+    """The file has other content than a journal, and was left as it is."""
+
+    reason: str = "the file is not a journal"
+    hint = "Give the path of a journal, or of a file that does not exist: it is created."
 
 
 class JournalLockedError(JournalError):
@@ -207,7 +229,13 @@ class SourceUnreachableError(ImageSourceError):
     host: str = ""
     reason: str = ""
     _template = "cannot reach the image source at {host}: {reason}"
-    hint = "Check the address, that the service is running, and its certificate (--glance-ca)."
+    hint = "{_remedy}"
+
+    @property
+    def _remedy(self) -> str:
+        if self.image.lower().startswith("http://"):
+            return "Check the address, and that the service is running."
+        return "Check the address, that the service is running, and its certificate (--glance-ca)."
 
 
 class SourceUntrustedError(SourceUnreachableError):
@@ -311,8 +339,16 @@ class NoSpaceError(DriverError):
     """Bytes."""
     free: int = 0
     """Bytes."""
-    _template = "datastore {datastore!r} needs {needed} bytes free, has {free}"
+    _template = "datastore {datastore!r} needs {_needed} free, has {_free}"
     hint = "Free some space there, or choose another datastore."
+
+    @property
+    def _needed(self) -> str:
+        return size_text(self.needed)
+
+    @property
+    def _free(self) -> str:
+        return size_text(self.free)
 
 
 class FileConflictError(DriverError):
@@ -466,7 +502,19 @@ class InstanceStateError(DriverError):
     state: str = ""
     needed: str = ""
     _template = "machine {name!r} must be {needed}, is {state}"
-    hint = "vimctl instance show prints its state."
+    hint = "{_remedy}"
+
+    @property
+    def _remedy(self) -> str:
+        verb = "resume" if self.state == "suspended" else "start"
+        if "poweredOn" not in self.needed:
+            verb = {"poweredOn": "stop", "poweredOff": "start"}.get(self.state, verb)
+            if self.needed == "suspended":
+                return f"Only a suspended machine can be resumed; this one is {self.state}."
+        said = f"Try: vimctl instance {verb} {shlex.quote(printable(self.name))}"
+        if self.state == "suspended" and "poweredOff" in self.needed:
+            return f"{said}, or cut its power with vimctl instance stop."
+        return f"{said}."
 
 
 class GuestToolsError(DriverError):

@@ -86,5 +86,9 @@ def _text_of(arguments: str | None) -> str | None:
         try:
             return Path(path).read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"cannot read {printable(path)!r}: {error}") from None
+            reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+            raise UsageError(
+                f"cannot read {printable(path)!r}: {reason}",
+                hint="Check the path and its permissions.",
+            ) from None
     return arguments

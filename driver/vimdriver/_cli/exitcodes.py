@@ -3,9 +3,9 @@
 ==== ============================================================
 0    done
 1    failed, in a way that has no number of its own
-2    usage: the command line, a file or a value in it is wrong
+2    usage: the command line is wrong, or a value or a file that an option names
 3    login: the host, or Keystone, refused the credentials or the session
-4    not found: no such object, file or image
+4    not found: no such object or image, or the local file that the command is about
 5    certificate: no channel is trusted
 6    deadline: something took longer than allowed
 7    part of many failed, the others are done
@@ -63,8 +63,15 @@ def _of_ours(error: VimlibError) -> Exit:
     # LookupError is the common base of all "not found" errors of the tree.
     if isinstance(error, LookupError):
         return Exit.NOT_FOUND
-    from vimdriver.errors import SourceLoginError, SourceRefusedError, SourceUntrustedError
+    from vimdriver.errors import (
+        JournalFormatError,
+        SourceLoginError,
+        SourceRefusedError,
+        SourceUntrustedError,
+    )
 
+    if isinstance(error, JournalFormatError):
+        return Exit.USAGE
     if isinstance(error, SourceUntrustedError):
         return Exit.CERTIFICATE
     if isinstance(error, SourceLoginError):

@@ -18,6 +18,7 @@ import json
 import math
 from base64 import b64decode, b64encode
 from datetime import datetime
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import UNSET
@@ -133,9 +134,16 @@ def parse_kind(text: str, binding: Binding) -> type[ManagedObject]:
     """
     cls = binding.find(text)
     if cls is None or not issubclass(cls, ManagedObject):
+        near = [
+            name
+            for name in get_close_matches(text, list(binding.names()), n=6, cutoff=0.8)
+            if issubclass(binding.find(name) or object, ManagedObject)
+        ][:3]
         raise UsageError(
             f"unknown managed type: {printable(text, 80)!r}",
-            hint="Use the name in the API reference: VirtualMachine, HostSystem, Datastore, Network, Folder...",
+            hint=f"Did you mean {' or '.join(near)}?"
+            if near
+            else "Use the name in the API reference: VirtualMachine, HostSystem, Datastore, Network, Folder...",
         )
     return cls
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated, cast
 
 from cyclopts import Parameter
@@ -54,7 +55,9 @@ async def ls(
             f"not found in the inventory: {printable(path, 200)!r}",
             kind=kind,
             name=path,
-            hint="List everything: vimctl ls '/**'",
+            hint="List everything: vimctl ls '/**'."
+            if "/" in path or kind != "ManagedEntity"
+            else f"To find a name at any level, give its type: vimctl ls {shlex.quote(path)} -t VirtualMachine.",
         )
     output.table(
         ("type", "path"),

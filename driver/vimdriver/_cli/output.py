@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 from cyclopts import Parameter
 
 from vimdriver._cli.flags import Flag
+from vimdriver.errors import size_text
 from vimlib.errors import printable
 
 if TYPE_CHECKING:
@@ -133,14 +134,3 @@ def shown(name: str) -> str:
         name = re.sub(r"(?<=://)[^/?#]*@", "", name)
         name = re.sub(r"\?[^#]*", "?...", name)
     return printable(name)
-
-
-def size_text(count: float) -> str:
-    """Return a size in binary units: `512 B`, `64.0 MiB`."""
-    if count < 1024:
-        return f"{count:.0f} B"
-    for unit in ("KiB", "MiB", "GiB"):
-        count /= 1024
-        if count < 1024:
-            return f"{count:.1f} {unit}"
-    return f"{count / 1024:.1f} TiB"

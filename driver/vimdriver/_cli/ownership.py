@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from cyclopts import Parameter
 
+from vimlib.errors import UsageError, printable
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -37,6 +39,11 @@ class Ownership:
             owner = os.environ.get("VIMLIB_OWNER") or DEFAULT_OWNER
         if journal is None and os.environ.get("VIMLIB_JOURNAL"):
             journal = Path(os.environ["VIMLIB_JOURNAL"])
+        if journal is not None and not journal.parent.is_dir():
+            raise UsageError(
+                f"--journal must be in a folder that exists, got {printable(str(journal))!r}",
+                hint="Create the folder first; the file is created if missing.",
+            )
         return DriverConfig(owner=owner, journal=journal)
 
     @asynccontextmanager

@@ -9,9 +9,11 @@ from cyclopts import Parameter
 from vimdriver._cli.connection import CONNECTION, Connection
 from vimdriver._cli.flags import Strings, within
 from vimdriver._cli.output import OUTPUT, Output
-from vimlib.errors import UsageError
+from vimlib.errors import NotFoundError, UsageError, printable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from vimlib._collector import Row
 
 
@@ -37,6 +39,7 @@ async def get(
     from vimdriver._cli.jsonio import parse_kind, parse_reference
     from vimlib import vim25
 
+    refuse_commas(path)
     if ":" in target:
         if not path:
             raise UsageError(
@@ -44,7 +47,15 @@ async def get(
             )
         proxy = parse_reference(target, vim25.BINDING)
         async with connection.client() as client:
-            row = await client.get(client.bind(proxy), *path)
+            try:
+                row = await client.get(client.bind(proxy), *path)
+            except vim25.ManagedObjectNotFound:
+                raise NotFoundError(
+                    f"object not found on {client.host}: {printable(target, 200)}",
+                    kind=proxy.moref[0],
+                    name=proxy.moref[1],
+                    hint=f"List those of its type: vimctl get {proxy.moref[0]}.",
+                ) from None
         document = row_document(row)
         if output.json:
             output.line(document)
@@ -60,6 +71,17 @@ async def get(
             return
         found = await client.collect(kind, *path, limit=limit).all()
     output.table(("object", *path), [row_text(row, path) for row in found])
+
+
+def refuse_commas(paths: Sequence[str]) -> None:
+    """Raise `UsageError` for several paths in one option."""
+    for path in paths:
+        if "," in path:
+            again = " ".join(f"-p {part.strip()}" for part in path.split(","))
+            raise UsageError(
+                f"--path must be one property path, got {printable(path)!r}",
+                hint=f"Repeat the option: {again}.",
+            )
 
 
 def row_document(row: Row[Any]) -> dict[str, Any]:

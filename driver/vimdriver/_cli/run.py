@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
-from cyclopts import CycloptsError, ValidationError
+from cyclopts import CycloptsError, MissingArgumentError, ValidationError
 
 from vimdriver._cli.connection import Connection
 from vimdriver._cli.exitcodes import Exit, exit_code, leaves, primary
@@ -97,9 +97,32 @@ def _usage_error(error: CycloptsError) -> UsageError:
         assert error.argument is not None
         name = error.argument.name
         text = f"{name if name.startswith('-') else name.upper()} {error.exception_message}"
+    if isinstance(error, MissingArgumentError):
+        text = _missing(error)
     if text.endswith("?"):
         return UsageError(f"{text} {hint}")
     return UsageError(text.removesuffix("."), hint=hint)
+
+
+def _missing(error: MissingArgumentError) -> str:
+    """Name every required option that is missing, or the argument."""
+    from vimdriver._cli.app import app
+
+    assert error.argument is not None
+    name, given = error.argument.name, error.root_input_tokens or []
+    if error.keyword:
+        return f"{name} requires a value"
+    if not name.startswith("-"):
+        return f"{name.upper()} is required"
+    command = app.parse_commands(given)[1][-1]
+    written = {token.partition("=")[0] for token in given}
+    names = [
+        one.name
+        for one in command.assemble_argument_collection()
+        if one.required and one.name.startswith("-") and written.isdisjoint(one.names)
+    ]
+    *others, last = names or [name]
+    return f"{', '.join(others)} and {last} are required" if others else f"{last} is required"
 
 
 def _parse(tokens: list[str]) -> _Call:

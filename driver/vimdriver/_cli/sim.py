@@ -58,9 +58,11 @@ async def sim(
         try:
             esx = await stack.enter_async_context(host)
         except OSError as error:
+            hint = "Choose another --port, or 0 for any free port."
+            if error.filename is not None:
+                hint = f"Check --datastore-dir: {printable(str(error.filename))!r}."
             raise DriverError(
-                f"cannot start the simulated host: {error.strerror}",
-                hint="Choose another --port, or 0 for any free port, and check --datastore-dir.",
+                f"cannot start the simulated host: {error.strerror}", hint=hint
             ) from error
         # A signal is the normal way to stop it, so it is neither an error nor a special exit code.
         for number in (signal.SIGINT, signal.SIGTERM):

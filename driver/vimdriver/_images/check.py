@@ -108,6 +108,8 @@ class BodyCheck:
         if not self._inspector.idle:
             with _about(self.info):
                 self._inspector.feed(data)
+                if self._inspector.facts is not None:
+                    _check_name(self.info, self._inspector.facts)
         if self._hasher is not None:
             self._hasher.update(data)
 
@@ -135,6 +137,23 @@ class BodyCheck:
             facts=facts,
         )
         return self.report
+
+
+def _check_name(info: ImageInfo, facts: DiskFacts) -> None:
+    """Refuse an undeclared image whose name ends as that of another format."""
+    name = info.name.lower()
+    # The extent of a flat VMDK is raw, and is called NAME-flat.vmdk.
+    wrong = (
+        (name.endswith(".vmdk") and facts.create_type is None and not name.endswith("-flat.vmdk"))
+        or (name.endswith(".iso") and facts.kind != "iso")
+        or name.endswith(".qcow2")
+    )
+    if wrong and info.disk_format is None:
+        raise ImageUnacceptableError(
+            rule="format.name",
+            detail=f"the name {info.name} must match the format, but the bytes are {facts.kind}",
+            hint="If the bytes are meant, rename the file; raw disks are called NAME.img.",
+        )
 
 
 class _about:  # noqa: N801 - reads as a word at its uses

@@ -105,7 +105,7 @@ async def _gather(host: Host, ref: str, *allowed: str) -> tuple[vim25.VirtualMac
     vm = await find(host.client, ref)
     state = str((await host.client.get(vm, "runtime.powerState"))["runtime.powerState"])
     if state not in allowed:
-        raise InstanceStateError(name=vm.moref[1], state=state, needed=" or ".join(allowed))
+        raise InstanceStateError(name=ref, state=state, needed=" or ".join(allowed))
     return vm, state
 
 

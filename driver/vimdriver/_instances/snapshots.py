@@ -153,7 +153,7 @@ def _chosen(snapshots: list[Snapshot], which: str, ref: str) -> Snapshot:
         f"machine {ref} has {len(found) or 'no'} snapshots named {which!r}",
         kind="VirtualMachineSnapshot",
         name=which,
-        hint=f"It has: {known}.",
+        hint=f"Give the reference of one: {known}." if found else f"It has: {known}.",
     )
 
 

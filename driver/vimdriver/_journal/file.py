@@ -20,7 +20,12 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from vimdriver._journal.entries import NotAJournalError, begin_line, done_line, render, replay
 from vimdriver._journal.memory import Ledger
-from vimdriver.errors import JournalError, JournalLockedError, PlatformUnsupportedError
+from vimdriver.errors import (
+    JournalError,
+    JournalFormatError,
+    JournalLockedError,
+    PlatformUnsupportedError,
+)
 from vimlib._session.shield import finish
 
 if TYPE_CHECKING:
@@ -90,7 +95,7 @@ class _File:
         try:
             found = replay(data)
         except NotAJournalError:
-            raise JournalError(path=str(self.path), reason="the file is not a journal") from None
+            raise JournalFormatError(path=str(self.path)) from None
         if found.damaged:
             copy = self.path.with_name(self.path.name + ".damaged")
             _write_new(copy, data)

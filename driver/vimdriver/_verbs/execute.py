@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from vimdriver._journal import MemoryJournal, close
 from vimdriver._verbs.plan import Run
+from vimdriver.errors import JournalError
 from vimlib import vim25
 from vimlib._session.shield import finish
 from vimlib.errors import VimlibError, printable
@@ -77,7 +78,11 @@ class Rollback:
             JournalError: It could not be written.
         """
         self.push(title, undo, token=entry.token)
-        await self._journal.begin(entry)
+        try:
+            await self._journal.begin(entry)
+        except JournalError:
+            self._stack.pop()  # neither the entry nor its step has begun
+            raise
 
     def keep(self) -> None:
         """Keep the objects that were made. Leaving the block closes its entries of the journal."""

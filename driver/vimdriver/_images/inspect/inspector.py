@@ -82,7 +82,9 @@ class Inspector:
         """Set once `decided` is true."""
         if size <= 0:
             raise ImageUnacceptableError(
-                rule="size.empty", detail=f"{size} bytes", hint="Upload its data again."
+                rule="size.empty",
+                detail=f"{size} bytes",
+                hint="Check that whatever wrote it has ended without an error.",
             )
         if size > self._limits.max_bytes:
             raise ImageUnacceptableError(
@@ -152,7 +154,9 @@ class Inspector:
             hint = f"Set {fact} on the image at its source." if found == "vmdk" else None
             raise ImageUnacceptableError(
                 rule=rule,
-                detail=f"declared as {self._claim or 'no format'}, but the bytes are {found}",
+                detail=f"declared as {self._claim}, but the bytes are {found}"
+                if self._claim
+                else f"no format declared; the bytes are {found}",
                 hint=hint,
             )
         self._judge_flat(found)

@@ -8,6 +8,7 @@ RULES: dict[str, str] = {
     "format.unsupported": "disk_format must be raw, iso or vmdk",
     "format.container": "the bytes must be the disk itself, not an archive that contains it",
     "format.claim": "the bytes must be in the format that the source declares",
+    "format.name": "a name that ends with .vmdk, .iso or .qcow2 must match the bytes if no format is declared",
     "format.disk_type": "the bytes must be of the type that vmware_disktype declares",
     "format.foreign_magic": "flat bytes must not begin with the signature of another disk format",
     "format.descriptor": "a descriptor without its extents is refused: it refers to files on the host",
