@@ -62,7 +62,7 @@ def claims(run: dict[str, Any], rows: Sequence[Row]) -> str:
     judged = [row.met for row in rows if row.met is not None]
     source = (
         f"From one run of {run['began'][:10]}, {run['machine']['cores']} cores;"
-        f" {judged.count(False)} of {len(judged)} wanted figures were missed."
+        f" {judged.count(False)} of {len(judged)} wanted figures {'was' if judged.count(False) == 1 else 'were'} missed."
         " [All rows, their meaning, and the missed figures]"
         "(https://github.com/vimlib/vimlib-esx/blob/main/docs/appendix/benchmarks.md)."
     )

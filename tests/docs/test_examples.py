@@ -143,6 +143,17 @@ def test_blocks_are_found_with_their_marks() -> None:
     assert links(PAGE) == ["docs/a.md"]
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_block_that_is_not_run_has_its_reason_in_a_comment_before_it(page: Path) -> None:
+    lines = page.read_text().splitlines()
+    bare = [
+        block.line
+        for block in blocks(page, page.read_text())
+        if "no-run" in block.info and not lines[block.line - 2].startswith("<!-- not run: ")
+    ]
+    assert bare == []
+
+
 def test_a_block_may_be_the_inside_of_a_program() -> None:
     (block,) = blocks(Path("page.md"), "```python client\nprint(client)\n```\n")
     program = block.program
