@@ -165,6 +165,20 @@ class ManagedObject:
     def __hash__(self) -> int:
         return hash((self._kind, self._id))
 
+    if not TYPE_CHECKING:  # to a type checker an unknown attribute is an error
+
+        def __getattr__(self, name: str) -> Any:
+            hint = (
+                ""
+                if name.startswith("_")
+                else f". Read a property: await client.get(obj, {name!r})"
+            )
+            raise AttributeError(
+                f"{type(self).__name__!r} object has no attribute {name!r}{hint}",
+                name=name,
+                obj=self,
+            )
+
     def __repr__(self) -> str:
         return f"<{printable(str(self._kind), 80)} {printable(str(self._id), 120)}>"
 

@@ -57,22 +57,23 @@ def render(
     """
     from vimdriver._guestinfo import extra_config, left_out
 
-    options = (nic, hostname, search, ssh_key, ntp, user_data, vendor_data)
-    _check_options(form, *options)
-    config = _config(*options)
+    config = _config(nic, hostname, search, ssh_key, ntp, user_data, vendor_data)
+    _refuse_empty(config, form)
     settings = extra_config(config, form, instance_id=instance_id)
     for lost in left_out(config, form):
         output.say(f"the form {form} cannot express: {lost}")
     _show(settings, output)
 
 
-def _check_options(form: Form, nic: Strings, *others: object) -> None:
-    """Refuse a call without settings, which would delete those of the machine.
+def _refuse_empty(config: GuestConfig, form: Form) -> None:
+    """Refuse a configuration without settings, which would delete those of the machine.
 
     Raises:
-        UsageError: It has no NIC, and the form holds NICs only or no other setting is given.
+        UsageError: It has no NIC, and the form holds NICs only or nothing else is given.
     """
-    if not nic and (form in ("nova", "original") or not any(others)):
+    others = (config.hostname, config.search, config.ssh_keys, config.ntp)
+    other = any(others) or config.user_data or config.vendor_data
+    if not config.nics and (form in ("nova", "original") or not other):
         from vimdriver._cli.nics import GUEST_FORM
 
         raise UsageError("--nic is required", hint=f"Give --nic {GUEST_FORM}.")
@@ -168,8 +169,8 @@ async def set_(
     from vimdriver._guestinfo import left_out
 
     options = (nic, hostname, search, ssh_key, ntp, user_data, vendor_data)
-    _check_options(form, *options)
     config = await asyncio.to_thread(_config, *options)
+    _refuse_empty(config, form)
     async with opened(connection) as driver:
         settings = await driver.set_guest_info(
             instance, config, form=form, new_instance=new_instance

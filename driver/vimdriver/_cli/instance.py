@@ -132,8 +132,17 @@ async def spawn(
         ESXDriver(client, store, config) as driver,
     ):
         with meter(output) as progress:
-            progress.start(name, (await store.image(machine.image).info()).size)
-            found = await driver.spawn(spec, on_progress=lambda n: progress.advance(name, n))
+            size = (await store.image(machine.image).info()).size
+            sent = 0
+
+            def advance(count: int) -> None:
+                nonlocal sent
+                if not sent:  # not before: until then everything is still being checked
+                    progress.start(name, size)
+                sent += count
+                progress.advance(name, count)
+
+            found = await driver.spawn(spec, on_progress=advance)
             progress.end(name)
         if wait_network is not None:
             network = await driver.wait_for_network(found.uuid, timeout=wait_network)

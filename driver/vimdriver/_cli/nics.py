@@ -83,6 +83,11 @@ def all_nics(
         raise UsageError("--mac and --ip require --network", hint="Give --network PG too.")
     given = {"network": network, "mac": mac, "ip": ip}
     first = () if network is None else (_spec({k: v for k, v in given.items() if v}),)
+    if ip and "/" not in ip:
+        raise UsageError(
+            f"--ip must be an address with a prefix length, got {printable(ip, 80)!r}",
+            hint=f"Write --ip {printable(ip, 80)}/24 for a network of 24 bits.",
+        )
     return (*first, *map(parse_nic, nics))
 
 

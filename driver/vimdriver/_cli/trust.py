@@ -140,6 +140,6 @@ def certificate_text(error: CertificateError) -> str:
     if not error.sha256:
         return f"{said}. Give the CA that signed it with --ca, or its SHA-256 with --pin."
     return (
-        f"{said}. If the host itself displays the same SHA-256, accept it with "
-        f"--pin {shlex.quote(error.sha256)}, else give the CA that signed it with --ca."
+        f"{said}. Give the CA that signed it with --ca, or, if the host itself displays the same "
+        f"SHA-256, accept it with --pin {shlex.quote(error.sha256)}"
     )

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from vimdriver._cli.connection import CONNECTION, Connection
 from vimdriver._cli.flags import Strings, within
 from vimdriver._cli.output import OUTPUT, Output, to_text
-from vimdriver._cli.properties import row_document
+from vimdriver._cli.properties import refuse_commas, row_document
 from vimlib.errors import UsageError
 
 
@@ -41,6 +41,7 @@ async def watch(
         raise UsageError(
             "at least one --path is required", hint=f"Try: vimctl watch {target} -p name"
         )
+    refuse_commas(path)
     kind: Any
     one: Any = None
     if ":" in target:

@@ -36,6 +36,7 @@ def power_step(
     given: tuple[str, _Call] | None = None,
     *,
     unless: Step[bool] | None = None,
+    name: str = "",
 ) -> Step[Any]:
     """Return the step that brings a machine into a power state. One that is in it already is fine.
 
@@ -56,7 +57,7 @@ def power_step(
             raise fault
         if fault.existingState != state:
             raise InstanceStateError(
-                name=machine(run).moref[1],
+                name=name or machine(run).moref[1],
                 state=str(fault.existingState),
                 needed=str(fault.requestedState),
             ) from None
@@ -80,7 +81,7 @@ async def power_on(host: Host, ref: str) -> Plan[Instance]:
         NotFoundError: The machine does not exist.
     """
     vm = await find(host.client, ref)
-    return Plan(f"power on {ref}", (power_step(lambda run: vm, _ON),), reads(vm))
+    return Plan(f"power on {ref}", (power_step(lambda run: vm, _ON, name=ref),), reads(vm))
 
 
 @verb
@@ -93,7 +94,7 @@ async def power_off(host: Host, ref: str) -> Plan[Instance]:
         NotFoundError: The machine does not exist.
     """
     vm = await find(host.client, ref)
-    return Plan(f"power off {ref}", (power_step(lambda run: vm, _OFF),), reads(vm))
+    return Plan(f"power off {ref}", (power_step(lambda run: vm, _OFF, name=ref),), reads(vm))
 
 
 async def _gather(host: Host, ref: str, *allowed: str) -> tuple[vim25.VirtualMachine, str]:
@@ -120,7 +121,7 @@ async def suspend(host: Host, ref: str) -> Plan[Instance]:
         InstanceStateError: It is off.
     """
     vm, state = await _gather(host, ref, _ON, _SUSPENDED)
-    step = power_step(lambda run: vm, _SUSPENDED)
+    step = power_step(lambda run: vm, _SUSPENDED, name=ref)
     return Plan(f"suspend {ref}", (step,) if state == _ON else (), reads(vm))
 
 
@@ -133,7 +134,7 @@ async def resume(host: Host, ref: str) -> Plan[Instance]:
         InstanceStateError: It is not suspended.
     """
     vm, _ = await _gather(host, ref, _SUSPENDED)
-    return Plan(f"resume {ref}", (power_step(lambda run: vm, _ON),), reads(vm))
+    return Plan(f"resume {ref}", (power_step(lambda run: vm, _ON, name=ref),), reads(vm))
 
 
 @verb
@@ -157,7 +158,7 @@ async def reboot(
         None if force else GuestToolsError(name=ref, action="reboot", instead="reset the machine"),
     )
     # The machine is on before and after a reset, so its state shows nothing.
-    reset = power_step(lambda run: vm, _ON, _RESET, unless=ask if soft else None)
+    reset = power_step(lambda run: vm, _ON, _RESET, unless=ask if soft else None, name=ref)
     steps = ((ask, reset) if force else (ask,)) if soft else (reset,)
     return Plan(f"reboot {ref}", steps, _changed(vm, ask, "guest_reboot", "reset"))
 
@@ -215,7 +216,9 @@ async def shutdown(
     )
     steps: tuple[Step[Any], ...] = () if state == _OFF else (ask, wait) if state == _ON else ()
     if force and state != _OFF:
-        steps += (power_step(lambda run: vm, _OFF, unless=wait if state == _ON else None),)
+        steps += (
+            power_step(lambda run: vm, _OFF, unless=wait if state == _ON else None, name=ref),
+        )
     otherwise: PowerAction = "none" if state == _OFF else "power_off"
     return Plan(f"shut down {ref}", steps, _changed(vm, wait, "guest_shutdown", otherwise))
 

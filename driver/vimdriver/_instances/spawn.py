@@ -39,7 +39,7 @@ from vimdriver.errors import InstanceExistsError, NetworkNotFoundError, NoSpaceE
 from vimlib import vim25
 from vimlib._datastore import DatastorePath
 from vimlib._inventory import unescape
-from vimlib.errors import HostStateError, NotFoundError, UsageError, VimlibError
+from vimlib.errors import HostStateError, NotFoundError, UsageError, VimlibError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -255,6 +255,15 @@ def _plan(
         steps.append(power_step(lambda run: run[created], vim25.VirtualMachinePowerState.poweredOn))
 
     async def explain(host: Host, error: VimlibError) -> VimlibError:
+        argument = str(getattr(error, "invalidProperty", None))
+        if isinstance(error, vim25.InvalidArgument) and argument.endswith("guestId"):
+            return UsageError(
+                "guest_id must be a guestId that the host supports, "
+                f"got {printable(str(machine.config.guestId), 80)!r}",
+                field="guest_id",
+                outcome="refused",
+                hint="Use one of the API's, as otherGuest64 or ubuntu64Guest, or omit it.",
+            )
         if not isinstance(error, vim25.NoDiskSpace):
             return error
         # Somebody else used the space.

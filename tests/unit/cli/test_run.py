@@ -112,8 +112,8 @@ def test_a_refused_certificate_is_reported_with_its_pin_option(
     RESULT["error"] = CertificateError("no", sha256=sha, hint=f"Pin it: TLS(pin={sha!r}).")
     assert run("fail") == 5
     assert capsys.readouterr().err == (
-        "vimctl: no. If the host itself displays the same SHA-256, accept it with "
-        f"--pin {sha}, else give the CA that signed it with --ca.\n"
+        "vimctl: no. Give the CA that signed it with --ca, or, if the host itself displays the same "
+        f"SHA-256, accept it with --pin {sha}\n"
     )
 
 

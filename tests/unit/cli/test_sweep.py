@@ -107,7 +107,7 @@ def test_push_and_spawn_keep_a_journal(esx: ESXHost, vimctl: Vimctl, tmp_path: P
     vimctl("instance", "destroy", "web", "--journal", journal, "--owner", "me")
     assert vimctl.json("sweep", "--journal", journal, "--owner", "me")["items"] == []
     journal.write_bytes(b"something else")
-    vimctl("image", "push", disk, "--to", "b", *words, code=1)
+    vimctl("image", "push", disk, "--to", "b", *words, code=2)
 
 
 def test_put_keeps_a_journal_and_its_owners_name(

@@ -60,7 +60,7 @@ def test_guest_settings_of_several_nics_can_be_replaced(
     assert options["machine.id"] == set_["machine.id"]
     wrong = vimctl("guest", "set", "web", "--nic", "mac=00:50:56:00:00:99", code=2)
     assert MAC in wrong.err
-    vimctl("guest", "set", "nobody", "--hostname", "x", code=4)
+    vimctl("guest", "set", "nobody", "--nic", f"mac={MAC}", code=4)
 
     vimctl("instance", "destroy", "web")
     assert vimctl.json("network", "remove-vlan", "blue") == {"name": "blue", "removed": True}

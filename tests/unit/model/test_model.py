@@ -173,3 +173,10 @@ def test_repr_is_short_and_shows_what_is_set() -> None:
         assert repr(vim25.OptionValue(key="k", value=values)).endswith("value=[1, [1, [...]]])")
     finally:
         circle.selectSet.clear()  # nothing else would free it
+
+
+def test_a_property_is_no_attribute_and_the_error_says_how_to_read_it() -> None:
+    vm: Any = vim25.VirtualMachine("1")
+    with pytest.raises(AttributeError, match=r"await client\.get\(obj, 'name'\)"):
+        vm.name  # noqa: B018 - reading it is the test
+    assert not hasattr(vm, "_nothing")
