@@ -1,4 +1,4 @@
-"""What holds for all tests: hypothesis profiles, and no settings from the developer's shell."""
+"""What holds for all tests: hypothesis profiles, a clean environment, and the leak check."""
 
 from __future__ import annotations
 

@@ -19,17 +19,19 @@ def spec_of(obj: Any, *paths: str) -> Any:
     )
 
 
+async def filtered(call: Any, obj: Any, path: str) -> Any:
+    """Filter a property by the session's own collector; return the first update set."""
+    collector = call.content.propertyCollector
+    spec = spec_of(obj, path)
+    await call(Collector.CreateFilter, collector, spec=spec, partialUpdates=False)
+    return await call(Collector.WaitForUpdatesEx, collector, version="")
+
+
 async def test_a_lost_update_is_repeated(make: Callable[..., Any]) -> None:
     call = await make(vms=1)
     [machine] = call.esx.machines.values()
     collector = call.content.propertyCollector
-    await call(
-        Collector.CreateFilter,
-        collector,
-        spec=spec_of(machine.ref, "config.annotation"),
-        partialUpdates=False,
-    )
-    first = await call(Collector.WaitForUpdatesEx, collector, version="")
+    first = await filtered(call, machine.ref, "config.annotation")
     again = await call(Collector.WaitForUpdatesEx, collector, version="")
     assert again.filterSet[0].objectSet[0].kind == "enter"
     machine.set_config(type(machine.config)(**{**_fields(machine.config), "annotation": "new"}))
@@ -48,13 +50,7 @@ async def test_a_change_and_back_is_no_change(make: Callable[..., Any]) -> None:
     call = await make(vms=1)
     [machine] = call.esx.machines.values()
     collector = call.content.propertyCollector
-    await call(
-        Collector.CreateFilter,
-        collector,
-        spec=spec_of(machine.ref, "runtime.powerState"),
-        partialUpdates=False,
-    )
-    first = await call(Collector.WaitForUpdatesEx, collector, version="")
+    first = await filtered(call, machine.ref, "runtime.powerState")
     machine.set_power("poweredOn")
     machine.set_power("poweredOff")
     options = vim25.WaitOptions(maxWaitSeconds=0)
@@ -68,8 +64,7 @@ async def test_a_wait_ends_by_the_clock(make: Callable[..., Any], clock: ManualC
     call = await make(clock=clock)
     collector = call.content.propertyCollector
     host = vim25.HostSystem("ha-host")
-    await call(Collector.CreateFilter, collector, spec=spec_of(host, "name"), partialUpdates=False)
-    first = await call(Collector.WaitForUpdatesEx, collector, version="")
+    first = await filtered(call, host, "name")
     options = vim25.WaitOptions(maxWaitSeconds=60)
     wait = asyncio.create_task(
         call(Collector.WaitForUpdatesEx, collector, version=first.version, options=options)
@@ -86,8 +81,7 @@ async def test_a_newer_wait_takes_the_place_of_one_that_hangs(make: Callable[...
     call = await make(vms=1)
     collector = call.content.propertyCollector
     host = vim25.HostSystem("ha-host")
-    await call(Collector.CreateFilter, collector, spec=spec_of(host, "name"), partialUpdates=False)
-    first = await call(Collector.WaitForUpdatesEx, collector, version="")
+    first = await filtered(call, host, "name")
     hung = asyncio.create_task(call(Collector.WaitForUpdatesEx, collector, version=first.version))
     await asyncio.sleep(0.01)
     options = vim25.WaitOptions(maxWaitSeconds=0)
