@@ -18,9 +18,10 @@ from cyclopts import Parameter
 from vimdriver._cli.connection import CONNECTION, Connection
 from vimdriver._cli.each import each
 from vimdriver._cli.flags import DASH, Flag
-from vimdriver._cli.output import OUTPUT, Output, size_text
+from vimdriver._cli.output import OUTPUT, Output
 from vimdriver._cli.ownership import OWNERSHIP, Ownership
 from vimdriver._cli.progress import meter
+from vimdriver.errors import size_text
 from vimlib.errors import NotFoundError, SourceError, UsageError, printable
 
 if TYPE_CHECKING:

@@ -13,9 +13,10 @@ from vimdriver._cli.exitcodes import Exit, combined
 from vimdriver._cli.flags import within
 from vimdriver._cli.image import show_results, tell
 from vimdriver._cli.instance import COLUMNS
-from vimdriver._cli.output import OUTPUT, Output, size_text
+from vimdriver._cli.output import OUTPUT, Output
 from vimdriver._cli.progress import meter
 from vimdriver._cli.sim import Release
+from vimdriver.errors import size_text
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

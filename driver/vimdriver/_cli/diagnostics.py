@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from vimdriver._cli.connection import CONNECTION, Connection
 from vimdriver._cli.instance import Ref, opened
-from vimdriver._cli.output import OUTPUT, Output, size_text
+from vimdriver._cli.output import OUTPUT, Output
+from vimdriver.errors import size_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from vimdriver._cli.connection import CONNECTION, Connection
 from vimdriver._cli.instance import opened
-from vimdriver._cli.output import OUTPUT, Output, size_text
+from vimdriver._cli.output import OUTPUT, Output
+from vimdriver.errors import size_text
 
 
 async def show(*, connection: Connection = CONNECTION, output: Output = OUTPUT) -> None:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from vimdriver._cli.connection import CONNECTION, Connection
 from vimdriver._cli.exitcodes import combined
 from vimdriver._cli.flags import Flag, within
-from vimdriver._cli.output import OUTPUT, Output, shown, size_text
+from vimdriver._cli.output import OUTPUT, Output, shown
 from vimdriver._cli.ownership import OWNERSHIP, Ownership
 from vimdriver._cli.progress import meter
 from vimdriver._cli.sources import SOURCES, Sources
+from vimdriver.errors import size_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 from cyclopts import Parameter
 
 from vimdriver._cli.flags import Flag
-from vimdriver.errors import size_text
 from vimlib.errors import printable
 
 if TYPE_CHECKING:

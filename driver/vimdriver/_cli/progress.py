@@ -10,7 +10,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from vimdriver._cli.output import colour, shown, size_text
+from vimdriver._cli.output import colour, shown
+from vimdriver.errors import size_text
 from vimlib.errors import printable
 
 if TYPE_CHECKING:
