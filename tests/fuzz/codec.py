@@ -160,7 +160,8 @@ def known_case(method: Any, body: bytes, rng: random.Random) -> Case:
             end = max(at, before.rfind(b"</", 0, end))
     body = before[:at] + mutator.mutate(before[at:end]) + before[end:]
     if body and rng.random() < 0.1:
-        return Case(method, body + rng.choice(BEHIND), [len(body)], before)
+        whole = body + rng.choice(BEHIND)
+        return Case(method, whole, [rng.randrange(len(body), len(whole))], before)
     return Case(method, body, [], before)
 
 

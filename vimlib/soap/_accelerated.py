@@ -18,7 +18,7 @@ from xml.parsers import expat
 from vimlib.errors import ProtocolError
 from vimlib.soap._accel import Reader
 from vimlib.soap._context import MessageContext
-from vimlib.soap._decode import BROKEN, SLICE, MessageDecoder, PureDecoder
+from vimlib.soap._decode import BLANK, BROKEN, SLICE, MessageDecoder, PureDecoder
 from vimlib.soap._leaf import InvalidValueError
 from vimlib.soap._machine import PLACE
 from vimlib.soap._native import Malformed, moved, read_error, root_tag
@@ -40,7 +40,8 @@ _TAG = re.compile(rb"""<([^\s/>]+)[^>"']*(?:"[^"]*"[^>"']*|'[^']*'[^>"']*)*>""")
 _LONGEST = 1024
 _MOST = 4
 _MOST_METHODS = 2048
-_BLANK = b" \t\r\n"
+# The first byte of a character beyond ASCII is at least this.
+_LEAD = 0xC0
 
 
 @lru_cache(maxsize=64)
@@ -131,17 +132,13 @@ class _Message(MessageDecoder):
             if self._finished:
                 self._behind(bytes(data[at:]), final)
             elif final and self._reader is not None:
-                self._cut_off()
+                self._refuse(Malformed("no end"), final=True)
         except InvalidValueError as reason:
             raise self._misfit(reason) from None
-        except Malformed as reason:
-            raise self._not_xml(reason) from None
-        except expat.ExpatError as error:
-            if self._tail is not None:
-                assert self._reader is not None
-                reached = self._reader.reached()
-                raise self._malformed(moved(error, self._tail_prefix, reached)) from None
-            raise self._not_xml(error) from None
+        except expat.ExpatError as error:  # behind the content
+            assert self._reader is not None
+            reached = self._reader.reached()
+            raise self._malformed(moved(error, self._tail_prefix, reached)) from None
         except ProtocolError as error:
             if not error.path:
                 error.path = self._path()
@@ -214,7 +211,11 @@ class _Message(MessageDecoder):
         """Feed the reader. Return whether the content has ended; expat reads the rest."""
         assert self._reader is not None
         before = self._reader.elements()
-        rest = self._reader.read(data)
+        try:
+            rest = self._reader.read(data)
+        except (Malformed, expat.ExpatError) as reason:
+            self._refuse(reason)
+            rest = None
         self._unended = self._unended + len(data) if self._reader.elements() == before else 0
         if rest is None:
             return False
@@ -233,9 +234,6 @@ class _Message(MessageDecoder):
             if self._read(piece):
                 break
         return at
-
-    def _cut_off(self) -> None:
-        raise self._not_xml(Malformed("no end"), final=True)
 
     # Behind the content there may be end tags alone, so their names are all that matters.
 
@@ -270,20 +268,24 @@ class _Message(MessageDecoder):
         if self._tail_fed - self._tail.CurrentByteIndex > self._limits.text + SLICE:
             self.machine.check_text(self._limits.text + 1)
 
-    def _not_xml(self, reason: Exception, *, final: bool = False) -> ProtocolError:
-        """Return the error for a content that is not XML, with the place that expat names."""
+    def _refuse(self, reason: Exception, *, final: bool = False) -> None:
+        """Raise the error that expat finds in a content that is not XML, with its place.
+
+        Expat waits for the last byte of a character, the reader does not. Without an error the
+        reader has kept the bytes that it refused, and reads them again with the next ones.
+        """
         assert self._reader is not None
-        found = read_error(
-            self._reader.prefix(), self._reader.rest, self._reader.reached(), final=final
-        )
+        rest = self._reader.rest
+        found = read_error(self._reader.prefix(), rest, self._reader.reached(), final=final)
         if found is not None:
-            return self._malformed(found)
-        return ProtocolError(
-            f"the reply is not well-formed XML: {reason}",
-            path=self._path(),
-            excerpt=self._shown(),
-            hint=BROKEN,
-        )
+            raise self._malformed(found) from None
+        if final or max(rest[-3:], default=0) < _LEAD:
+            raise ProtocolError(
+                f"the reply is not well-formed XML: {reason}",
+                path=self._path(),
+                excerpt=self._shown(),
+                hint=BROKEN,
+            ) from None
 
 
 class AcceleratedDecoder(PureDecoder[R]):
@@ -291,7 +293,7 @@ class AcceleratedDecoder(PureDecoder[R]):
 
     def _feed_first(self, data: bytes) -> None:
         for known in self._beginnings():
-            if data.startswith(known.head) and data.rstrip(_BLANK).endswith(known.last):
+            if data.startswith(known.head) and data.rstrip(BLANK).endswith(known.last):
                 if len(data) <= self._limits.inflated and self._read_whole(data, known):
                     return
                 break

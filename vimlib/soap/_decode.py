@@ -33,6 +33,7 @@ R = TypeVar("R")
 
 SLICE = 1 << 16
 BROKEN = "Check for a proxy that changes or truncates replies, and read the host's log."
+BLANK = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
 _EXCERPT = 200
 # Less makes no garbage that is worth to be held up for.
@@ -330,10 +331,14 @@ class MessageDecoder:
             elif self._level == 1:
                 self._header_name = ""
 
-    @property
-    def ended(self) -> bool:
-        """Whether the root's end tag has been read; for the pure loop and for faults."""
-        return self._complete and self._level == 0
+    def ended(self, data: bytes) -> bool:
+        """Whether `data`, fed at once, has the root's end tag and nothing unfinished behind it.
+
+        For the pure loop and for faults.
+        """
+        if not self._complete or self._level:
+            return False
+        return not data[self._parser.CurrentByteIndex :].strip(BLANK)
 
     def complete(self) -> None:
         """Note that the Body's message has ended."""
@@ -408,7 +413,7 @@ class PureDecoder(Generic[R]):
         """
         message = self._begin()
         message.feed(data)
-        if message.ended:
+        if message.ended(data):
             message.finish()
             message.release()
             self._message = None

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.fuzz.codec import difference, disagreement, make_case, outcome, read_fast, seeds
 from tests.fuzz.mutate import TEXTS
-from tests.unit.soap.cases import ANY, CONTENT, any_reply, feed_all, reply
+from tests.unit.soap.cases import ANY, CONTENT, any_reply, fault, feed_all, reply
 from vimlib import vim25
 from vimlib.errors import LimitError
 from vimlib.soap import Limits
@@ -28,6 +28,9 @@ try:
     from vimlib.soap._accelerated import AcceleratedDecoder
 except (ImportError, AttributeError):  # left from another build
     pytest.skip("the compiled decoder is of another revision", allow_module_level=True)
+
+TIME = vim25.ServiceInstance.CurrentTime
+MOMENT = "<returnval>2026-01-02T03:04:05Z</returnval>"
 
 
 def agree(method: Any, body: bytes, cuts: list[int], **options: Any) -> str:
@@ -67,6 +70,39 @@ def test_of_two_things_wrong_in_a_value_the_first_is_told(before: str) -> None:
         body = any_reply(f'<value xsi:type="xsd:string">x{before}y{markup}</value>')
         for cuts in ([], list(range(1, len(body)))):
             assert agree(ANY, body, cuts) == "", markup
+
+
+@pytest.mark.parametrize("lead", [b"\xc3", b"\xe5", b"\xf0"])
+@pytest.mark.parametrize(
+    "flaw", [b"</returnval@>", b"<a @>", b"<a @/>", b"<a b='@'<", b"a@<b/>", b"<token>@</token>", b"<a>@<b/></a>", b"<!@-"]
+)  # fmt: skip
+def test_an_error_waits_for_the_rest_of_a_character(flaw: bytes, lead: bytes) -> None:
+    flaw = flaw.replace(b"@", lead)
+    body = reply("RetrievePropertiesEx", "<returnval>@</returnval>").replace(b"@", flaw)
+    flawed = body.index(flaw)
+    everywhere = list(range(1, len(body)))
+    for cuts in ([], everywhere, *([at] for at in range(flawed, flawed + len(flaw) + 5))):
+        assert agree(CONTENT, body, cuts) == "", cuts
+        kind, error = outcome(AcceleratedDecoder(CONTENT), body, cuts)
+        assert kind == "error"
+        assert re.search(r"line \d+, column \d+", str(error)), cuts
+    for end in range(flawed, flawed + len(flaw) + 5):
+        assert agree(CONTENT, body[:end], list(range(1, end))) == "", end
+
+
+@pytest.mark.parametrize(
+    "body", [reply("CurrentTime", MOMENT), fault("<faultstring>no</faultstring>")]
+)
+@pytest.mark.parametrize(
+    "behind", [b"</a>", b"<!-- > -->", b"<?pi?>", b"<a/>", b"\r\n", b"x", b"<"]
+)
+def test_what_stands_behind_a_reply_may_come_in_pieces(body: bytes, behind: bytes) -> None:
+    whole = body + behind
+    one = outcome(PureDecoder(TIME), whole, [])
+    for cut in range(len(body), len(whole)):
+        assert agree(TIME, whole, [cut]) == "", cut
+        for decoder in (PureDecoder(TIME), AcceleratedDecoder(TIME)):
+            assert disagreement(one, outcome(decoder, whole, [cut])) == "", cut
 
 
 def test_cut_off_anywhere_with_the_same_path() -> None:
@@ -116,10 +152,6 @@ def test_equal_references_of_one_reply_are_one_object_and_of_two_decoders_are_no
     assert first[0].obj is first[1].obj
     assert first[0].obj is not second[0].obj
     assert difference(first, second) == ""
-
-
-TIME = vim25.ServiceInstance.CurrentTime
-MOMENT = "<returnval>2026-01-02T03:04:05Z</returnval>"
 
 
 def beginnings(method: Any, limits: Limits) -> list[Any]:
