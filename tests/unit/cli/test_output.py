@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from vimdriver._cli.output import Output, colour, shown
+from vimdriver._cli.output import Output, colour, shown, to_text
 from vimdriver._cli.progress import Silent, lines, meter
-from vimdriver.errors import size_text, to_text
+from vimdriver.errors import size_text
 
 ROWS: list[dict[str, Any]] = [{"a": "x", "b": 1}, {"a": "\x1b[31m", "b": None}]
 
