@@ -264,19 +264,14 @@ async def silence(conn: Conn, request: Request) -> bool:
 
 
 def answer(
-    status: int,
-    body: bytes = b"",
-    *headers: tuple[str, str],
-    length: int | None = None,
-    then_close: bool = True,
+    status: int, body: bytes = b"", *headers: tuple[str, str], length: int | None = None
 ) -> Hook:
     """Reply with these bytes and close."""
 
     async def hook(conn: Conn, request: Request) -> bool:
         await conn.reply(status, body, headers, length=length)
-        if then_close:
-            conn.close()
-        return then_close
+        conn.close()
+        return True
 
     return hook
 

@@ -200,17 +200,13 @@ async def silence(turn: Turn) -> None:
     turn.conn.close()
 
 
-def answer(
-    status: int, body: bytes, *headers: tuple[str, str], forward: bool = False, close: bool = False
-) -> Act:
+def answer(status: int, body: bytes, *headers: tuple[str, str], forward: bool = False) -> Act:
     """Send this reply instead; with `forward` the server still executes the request."""
 
     async def act(turn: Turn) -> None:
         if forward:
             await turn.forward()
         await turn.conn.send(Reply(status, list(headers or (XML,)), body).raw())
-        if close:
-            turn.conn.close()
 
     return act
 

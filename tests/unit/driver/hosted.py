@@ -211,10 +211,9 @@ async def add_port_group(
     await execute(host, Plan(name, steps, nothing))
 
 
-async def write_note(host: Host, name: str, vlan: int, *, new: bool = True) -> DatastorePath:
-    """Write a note about a port group that is not there; or only return its path."""
+async def write_note(host: Host, name: str, vlan: int) -> DatastorePath:
+    """Write a note about a port group that is not there; return its path."""
     note = notes.new_note(await notes.datastores(host.client), host.config.owner, name)
-    if new:
-        await notes.make_folder(host, note)
-        await notes.write(host, note, name, vlan)
+    await notes.make_folder(host, note)
+    await notes.write(host, note, name, vlan)
     return note

@@ -74,8 +74,6 @@ async def ask(
     *,
     timeouts: Timeouts | None = None,
     limits: Limits | None = None,
-    into: list[Secret] | None = None,
-    cookie: Secret | None = None,
 ) -> Any:
     """Make one call of CurrentTime on a stage and decode its reply."""
     timeouts = timeouts or Timeouts(read=30, call=60)
@@ -87,13 +85,7 @@ async def ask(
     ):
         decoder = Decoder(CurrentTime, limits=limits or Limits())
         await transport.exchange(
-            EncodedCall(
-                method="CurrentTime",
-                body=b"<call/>",
-                receive=decoder.feed,
-                cookie=cookie,
-                on_cookie=into.append if into is not None else None,
-            )
+            EncodedCall(method="CurrentTime", body=b"<call/>", receive=decoder.feed)
         )
         return decoder.close()
 

@@ -90,14 +90,7 @@ def binary() -> Path:
 
 
 @contextmanager
-def vcsim(
-    model: Model = "esx",
-    *,
-    vms: int = 0,
-    delay_ms: int = 0,
-    method_delay_ms: Mapping[str, int] | None = None,
-    trace: bool = False,
-) -> Iterator[VCSim]:
+def vcsim(model: Model = "esx", *, vms: int = 0) -> Iterator[VCSim]:
     """Run vcsim on a free port with its own certificate and login.
 
     `vms` is the number of machines per resource pool; an ESX host has one pool. Its temporary
@@ -114,10 +107,8 @@ def vcsim(
         certificate = make_certificate(folder)
         files = folder / "tmp"
         files.mkdir()
-        delays = ",".join(f"{k}:{v}" for k, v in (method_delay_ms or {}).items())
         argv: list[object] = [program, "-cert", certificate.cert, "-key", certificate.key]
-        argv += ["-vms", str(vms), "-delay", str(delay_ms), "-method-delay", delays]
-        argv += ["-esx"] * (model == "esx") + ["-trace"] * trace
+        argv += ["-vms", str(vms)] + ["-esx"] * (model == "esx")
         env = {"TMPDIR": str(files), "VCSIM_USERNAME": username, "VCSIM_PASSWORD": password}
         log = folder / "vcsim.log"
         with running(f"vcsim {model}", argv, log, env=env, cwd=folder) as process:

@@ -9,26 +9,20 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"flag"
-	"fmt"
 	"log"
 	"net/url"
 	"os"
 	"os/signal"
-	"strconv"
-	"strings"
 	"syscall"
 
 	"github.com/vmware/govmomi/simulator"
 )
 
 type options struct {
-	esx           bool
-	listen        string
-	machines      int
-	cert, key     string
-	delay         int
-	methodDelays  string
-	traceMessages bool
+	esx       bool
+	listen    string
+	machines  int
+	cert, key string
 }
 
 func main() {
@@ -38,9 +32,6 @@ func main() {
 	flag.IntVar(&opt.machines, "vms", 0, "virtual machines in each resource pool")
 	flag.StringVar(&opt.cert, "cert", "", "certificate file, PEM")
 	flag.StringVar(&opt.key, "key", "", "key file, PEM")
-	flag.IntVar(&opt.delay, "delay", 0, "milliseconds before each answer")
-	flag.StringVar(&opt.methodDelays, "method-delay", "", "Method:milliseconds,...")
-	flag.BoolVar(&opt.traceMessages, "trace", false, "log each message to stderr")
 	flag.Parse()
 	if err := serve(opt); err != nil {
 		log.Fatal(err)
@@ -49,7 +40,6 @@ func main() {
 
 // serve makes the inventory, announces it, and returns when a signal has come.
 func serve(opt options) error {
-	simulator.Trace = opt.traceMessages
 	model, err := inventory(opt)
 	if err != nil {
 		return err
@@ -88,29 +78,7 @@ func inventory(opt options) (*simulator.Model, error) {
 		model = simulator.ESX()
 	}
 	model.Machine = opt.machines
-	model.DelayConfig.Delay = opt.delay
-	delays, err := parseDelays(opt.methodDelays)
-	if err != nil {
-		return nil, err
-	}
-	model.DelayConfig.MethodDelay = delays
 	return model, model.Create()
-}
-
-func parseDelays(text string) (map[string]int, error) {
-	delays := make(map[string]int)
-	for _, item := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' }) {
-		i := strings.LastIndexByte(item, ':')
-		if i < 0 {
-			return nil, fmt.Errorf("%q is not Method:milliseconds", item)
-		}
-		ms, err := strconv.Atoi(item[i+1:])
-		if err != nil {
-			return nil, err
-		}
-		delays[item[:i]] = ms
-	}
-	return delays, nil
 }
 
 // datastores tells in which local folder each datastore keeps its files.
