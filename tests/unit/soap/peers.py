@@ -53,8 +53,8 @@ def name_real_things(cls: type[Any], fields: dict[str, Any]) -> None:
         real = {type: "VirtualMachine", VmomiSupport.ManagedMethod: "PowerOnVM_Task"}
         if name in fields and info.type in real:
             fields[name] = real[info.type]
-        elif name in fields and getattr(info.type, "FieldInfo", None) in real:
-            fields[name] = [real[info.type.FieldInfo]]
+        elif name in fields and getattr(info.type, "Item", None) in real:
+            fields[name] = [real[info.type.Item]]
     if cls is vim25.FileQueryFlags:
         # Required by pyVmomi, which sends false for it; older hosts do not have it.
         fields.setdefault("fileOwner", False)
@@ -65,7 +65,7 @@ def name_real_arguments(method: Method[..., Any], args: dict[str, Any]) -> None:
     for info in VmomiSupport.GetWsdlMethod(NAMESPACE, method.name).info.params:
         if info.type is type:
             args[info.name] = "VirtualMachine"
-        elif getattr(info.type, "FieldInfo", None) is type:
+        elif getattr(info.type, "Item", None) is type:
             args[info.name] = ["VirtualMachine"]
 
 
@@ -76,7 +76,7 @@ def to_pyvmomi(value: Any, wanted: Any) -> Any:
     if isinstance(value, list):
         if wanted is object:
             wanted = pyvmomi_type("ArrayOfString" if isinstance(value[0], str) else "ArrayOfInt")
-        return wanted([to_pyvmomi(item, wanted.FieldInfo) for item in value])
+        return wanted([to_pyvmomi(item, wanted.Item) for item in value])
     if isinstance(value, ManagedObject):
         kind, id_ = value.moref
         return pyvmomi_type(kind)(id_, stub())
