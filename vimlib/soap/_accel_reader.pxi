@@ -231,7 +231,8 @@ cdef class Reader(Frames):
             if q == NULL:
                 return False
             raw = PyBytes_FromStringAndSize(self.p, q + 1 - self.p)
-            if read_error(self.prefix(), raw, (1, 0), final=False) is not None:
+            # Expat waits for as many bytes as the first one of a character announces.
+            if read_error(self.prefix(), raw + b"   ", (1, 0), final=False) is not None:
                 raise Malformed("a value with something like a tag")
             raise InvalidValueError("unexpected child element in a value")
         if self.e - q < length + 3:

@@ -18,7 +18,7 @@ from xml.parsers import expat
 from vimlib.errors import ProtocolError
 from vimlib.soap._accel import Reader
 from vimlib.soap._context import MessageContext
-from vimlib.soap._decode import BLANK, BROKEN, SLICE, MessageDecoder, PureDecoder
+from vimlib.soap._decode import BLANK, BROKEN, SLICE, SMALL, MessageDecoder, PureDecoder
 from vimlib.soap._leaf import InvalidValueError
 from vimlib.soap._machine import PLACE
 from vimlib.soap._native import Malformed, moved, read_error, root_tag
@@ -92,7 +92,8 @@ class _Message(MessageDecoder):
         self._tag_line = self._tag_column = 0
         self._tail_fed = 0
         self._finished = False
-        self._rest = b""
+        self._rest: list[bytes] = []
+        self._rest_size = 0
 
     def begin(self, shape: TypeInfo, done: Callable[[Any], None]) -> None:
         """Leave the message that has just begun to the reader."""
@@ -252,20 +253,34 @@ class _Message(MessageDecoder):
         raise ProtocolError("more than one message in the SOAP envelope")
 
     def _behind(self, data: bytes, final: bool) -> None:
-        self._rest += data
-        if not final and len(self._rest) < SLICE:
-            return
-        # What nearly always stands there needs no parser.
+        self._rest.append(data)
         if self._tail is None:
+            self._rest_size += len(data)
+            if not final and self._rest_size < SLICE:
+                return
+            # What nearly always stands there needs no parser.
             names = tuple(self._open_names)
             short = sum(map(len, names)) <= _LONGEST
-            if final and short and _end_tags(names).fullmatch(self._rest):
+            if final and short and _end_tags(names).fullmatch(b"".join(self._rest)):
                 return
             self._tail = self._make_tail()
-        self._tail.Parse(self._rest, final)
-        self._tail_fed += len(self._rest)
-        self._rest = b""
-        if self._tail_fed - self._tail.CurrentByteIndex > self._limits.text + SLICE:
+        # Behind the root expat's errors depend on the pieces; see `feed` for why some wait.
+        waiting = bytearray()
+        for piece in self._rest:
+            waiting += piece
+            if self._unended <= SMALL or len(waiting) >= self._unended:
+                self._parse_tail(self._tail, waiting)
+                waiting.clear()
+        self._rest.clear()
+        self._parse_tail(self._tail, waiting)
+        if final:
+            self._tail.Parse(b"", True)
+
+    def _parse_tail(self, tail: expat.XMLParserType, data: bytearray) -> None:
+        tail.Parse(data, False)
+        self._tail_fed += len(data)
+        self._unended = self._tail_fed - tail.CurrentByteIndex
+        if self._unended > self._limits.text + SLICE:
             self.machine.check_text(self._limits.text + 1)
 
     def _refuse(self, reason: Exception, *, final: bool = False) -> None:

@@ -37,7 +37,7 @@ BLANK = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
 _EXCERPT = 200
 # Less makes no garbage that is worth to be held up for.
-_SMALL = 1 << 12
+SMALL = 1 << 12
 # Bytes kept of a reply that arrived in one piece.
 _LARGEST_WHOLE = 1 << 16
 # Codes of expat's errors (expat.h); pyexpat has names for their messages alone.
@@ -133,9 +133,9 @@ class MessageDecoder:
                     return
                 data, self._head = self._head, b""
                 self._check_head(data)
-            if self._unended > _SMALL:
+            if self._unended > SMALL:
                 data = self._gathered(data)
-            if len(data) < _SMALL:
+            if len(data) < SMALL:
                 self._parse(memoryview(data), False)
                 return
             with _no_gc():
