@@ -108,6 +108,7 @@ SECOND_GATEWAY_METRIC = 1124
 STATIC_METRIC = 100
 
 STATE = "/var/lib/vimguest/state.json"
+VOLATILE_STATE = "/run/vimguest/state.json"
 LOCK = "/run/vimguest/lock"
 HOSTNAME = "/etc/hostname"
 HOSTS = "/etc/hosts"
@@ -136,7 +137,7 @@ VOLATILE = (
     (KEYFILES + "/vimguest-", "/run/NetworkManager/system-connections/vimguest-"),
     (NETWORKD + "/05-vimguest-", "/run/systemd/network/05-vimguest-"),
     (NETWORKD + "/00-0-vimguest-", "/run/systemd/network/00-0-vimguest-"),
-    (STATE, "/run/vimguest/state.json"),
+    (STATE, VOLATILE_STATE),
 )
 # Shared files: only their previous content or marked lines are ours.
 SHARED = (HOSTNAME, HOSTS)
@@ -2784,6 +2785,9 @@ class Run:
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
         self.root = Root(args.root)
+        if args.verify:
+            # The sandbox of its unit mounts /etc read-only too: the last run decided.
+            self.root.volatile = self.root.volatile and os.path.exists(VOLATILE_STATE)
         self.writes = not (args.dry_run or args.check or args.verify)
         #: The host, once it was asked for a record; it gets the result.
         self.host: Optional[Host] = None
