@@ -216,3 +216,17 @@ def test_the_kernel_of_this_machine_is_read() -> None:
     loopback = [one for one in found.addresses if one.interface.ip.is_loopback]
     assert ADDRESS("127.0.0.1/8") in [one.interface for one in loopback]
     assert all(one.link > 0 for one in found.routes)
+
+
+@pytest.mark.parametrize("written", [True, False])
+def test_a_comparison_reads_the_state_where_the_last_run_wrote_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: bool
+) -> None:
+    """Its unit mounts /etc read-only for itself, whatever the machine does."""
+    state = tmp_path / "state.json"
+    if written:
+        state.touch()
+    monkeypatch.setattr(vimguest, "is_read_only", lambda _: True)
+    monkeypatch.setattr(vimguest, "VOLATILE_STATE", str(state))
+    assert vimguest.Run(vimguest.parse_args(["--verify"])).root.volatile is written
+    assert vimguest.Run(vimguest.parse_args([])).root.volatile
