@@ -145,8 +145,6 @@ SERVICES = (
     "systemd-networkd",
     "systemd-networkd-wait-online",
     "systemd-resolved",
-    "cloud-init",
-    "cloud-init-local",
     "cloud-config",
     "cloud-final",
 )
