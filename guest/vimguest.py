@@ -2029,12 +2029,12 @@ def is_masked(root: Root, unit: str) -> bool:
     return False
 
 
-def is_active(unit: str) -> bool:
-    """Whether systemd runs that unit."""
+def is_active(unit: str, *others: bytes) -> bool:
+    """Whether systemd runs that unit, or has it in one of the other states."""
     try:
         ran = run_command(["systemctl", "is-active", unit], 10, 65536)
         # In a chroot it does nothing and ends with 0: only the word counts.
-        return ran.out.strip() == b"active"
+        return ran.out.strip() in (b"active", *others)
     except CommandError:
         return False
 
@@ -2705,7 +2705,9 @@ def service_runs(root: Root, backend: Optional[str]) -> bool:
     if backend == "networkmanager":
         return manager_runs()
     if backend == "netplan":
-        return is_active("systemd-networkd") or manager_runs()
+        # `netplan apply` does not wait until the service has started again.
+        services = ("systemd-networkd", "NetworkManager")
+        return any(is_active(one, b"activating") for one in services)
     states = root.text("/run/network/ifstate") + root.text("/run/ifstate")
     return bool(states.strip()) or is_active("networking")
 
