@@ -1,15 +1,16 @@
 """Reading properties: pages of them, changes of them, and the traversals between objects.
 
-A helper of floor 4: stands on the session. May import nothing from the client or the driver.
+A helper of the client, over the session. May import nothing from the client or the driver.
 
-`context`    what all of this floor needs of a client: `Context`
+`context`    the parts of a client that the helpers need: `Context`
 `collect`    all objects of a type, one, or many, read once
 `watch`      their changes, as they happen; `wait_for` one
 `row`, `typed`, `paths`   results, and the paths that may be requested
 `sources`, `traversal`, `views`   where objects come from
-`updates`, `shared`   a stream of update sets: by a collector of its own, or (before 4.1) shared
+`update_stream`, `shared`   update sets, by a collector of its own, or (before 4.1) a shared one
+`filter_set`, `multiplexer`, `stream`   filters of one collector, shared by many subscribers
 `object_cache` the last known state of watched objects; detects changes
-`owned`, `policy`    temporary objects on the server; patience with one that is away
+`owned`, `poll_policy`   temporary objects on the server; patience with a server that is away
 """
 
 from vimlib._collector.collect import PAGE, Collection, collect, get

@@ -1,6 +1,6 @@
 """Files in datastores: paths, listings, and bodies by the host's `/folder` service.
 
-A helper of floor 4: stands on the session and the transport. May import nothing from the client or
+A helper of the client, over the session and the transport. May import nothing from the client or
 the driver.
 
 `path`      `DatastorePath`, no I/O

@@ -1,4 +1,4 @@
-"""An encoded call out, a reply back; plain HTTP on the same trust. The only floor that does I/O.
+"""An encoded call out, a reply back; plain HTTP on the same trust. The only layer that does I/O.
 
 May stand here: sockets, TLS, proxies, HTTP, limits on bytes. May not: sessions, retries, types of
 the API. `Transport` is the seam; `HTTPTransport` is the real one, `ScriptedTransport` a fake

@@ -29,7 +29,10 @@ _MESSAGES = {
 
 
 def with_message(fault: Any, text: str | None = None) -> Any:
-    """Return `fault` with `text`, or else with the usual message of such a fault."""
+    """Return `fault` with `text`, or else with the usual message of its type.
+
+    `_MESSAGES` has those types; any other needs a `text` (see also `invalid_argument`).
+    """
     fault.localized_message = (
         _MESSAGES[type(fault).__name__].format(fault) if text is None else text
     )
