@@ -126,7 +126,10 @@ def make_chroot(suite: str = SUITE) -> Path:
 
     def build(folder: Path) -> None:
         target = folder / "root"
-        fetch = f'cd "$1/var/archives" && apt-get download {" ".join(ARCHIVES)}'
+        # By the configuration of the chroot's own apt: hooks run without it, and this machine's
+        # would fetch the packages of its own release.
+        apt = 'APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get'
+        fetch = f'cd "$1/var/archives" && {apt} download {" ".join(ARCHIVES)}'
         words = ["--variant=minbase", f"--include={','.join(PACKAGES)}"]
         words += [f'--customize-hook=mkdir "$1/var/archives" && {fetch}', suite, str(target)]
         try:
