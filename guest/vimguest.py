@@ -3204,10 +3204,9 @@ class Run:
                 )
                 for one in found
             ]
-            # Where another file was applied, waiting does not help; but a back end
-            # that has only started may still apply ours.
-            patient = time.monotonic() <= patience
-            settled = not patient and blamed and all(one.file is not None for one in blamed)
+            # Where another file was applied, waiting does not help.
+            known = [None] if time.monotonic() > patience else [None, RESOLV]
+            settled = blamed and all(one.file not in known for one in blamed)
             if not found or settled or time.monotonic() >= deadline:
                 break
             time.sleep(VERIFY_PAUSE)
