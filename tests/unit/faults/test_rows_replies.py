@@ -223,7 +223,7 @@ async def test_row_14_15_a_status_that_is_no_answer(
     assert (error.status, error.outcome, error.retryable) == (status, outcome, retryable)
     assert error.retry_after == 2
     if status != 204:
-        assert error.excerpt == "<b>busy</b>"
+        assert error.excerpt == "busy"  # HTML is shown without its tags
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -264,7 +264,7 @@ async def test_row_18_an_html_page(status: str) -> None:
     page = b"<html><body>Welcome to ESXi\x1b[2J\r\n" + b"x" * 5000
     error = await failing(sending(http(page, "Content-Type: text/html", status=status)))
     assert type(error) is UnexpectedReplyError
-    assert error.excerpt.startswith("<html><body>Welcome to ESXi\\x1b")
+    assert error.excerpt.startswith("Welcome to ESXi\\x1b")
     assert len(error.excerpt) < 250
     assert "\x1b" not in str(error)
     assert status[:3] in str(error)
