@@ -79,7 +79,7 @@ def test_the_plugin_imports_nothing_of_ours() -> None:
 import sys
 import pytest
 pytest.main(["--collect-only", "-q", "-p", "no:cacheprovider", "/nonexistent"])
-ours = {"vimlib", "vimlib.simulator", "vimlib.simulator.pytest_plugin"}
+ours = {"vimlib", "vimlib._lazy", "vimlib.simulator", "vimlib.simulator.pytest_plugin"}
 print("PLUGIN", "vimlib.simulator.pytest_plugin" in sys.modules)
 print("LOADED", sorted(name for name in sys.modules if name.startswith("vimlib") and name not in ours))
 """
