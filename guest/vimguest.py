@@ -99,6 +99,9 @@ VERIFY_SECONDS = 20.0
 # At boot a service may wait longer for carrier and leases; nothing waits for us.
 VERIFY_BOOT_SECONDS = 60.0
 VERIFY_PAUSE = 0.25
+# `netplan apply` returns before the service that it restarts is active again.
+VERIFY_RESTART_SECONDS = 10.0
+NETPLAN_APPLY = ["netplan", "apply"]
 # A service writes name servers as soon as it has addresses.
 VERIFY_RESOLVER_SECONDS = 5.0
 # The kernel's default metric is 0 for IPv4 and 1024 for IPv6: the second default
@@ -2625,7 +2628,7 @@ def commands(
     if NETPLAN in changed and (changed[NETPLAN].new is not None or find_program("netplan")):
         after.append(["netplan", "generate"])
         if is_active("systemd-networkd") or is_active("NetworkManager"):
-            after.append(["netplan", "apply"])
+            after.append(NETPLAN_APPLY)
     keyfiles = [change for change in changes if change.name.startswith(KEYFILES)]
     if keyfiles and manager_runs():
         after.append(["nmcli", "connection", "reload"])
@@ -2705,7 +2708,6 @@ def service_runs(root: Root, backend: Optional[str]) -> bool:
     if backend == "networkmanager":
         return manager_runs()
     if backend == "netplan":
-        # `netplan apply` does not wait until the service has started again.
         services = ("systemd-networkd", "NetworkManager")
         return any(is_active(one, b"activating") for one in services)
     states = root.text("/run/network/ifstate") + root.text("/run/ifstate")
@@ -3182,6 +3184,20 @@ class Run:
         self.report["status"] = "unchanged"
         return self.verify(VERIFY_BOOT_SECONDS)
 
+    def awaits_service(self, backend: Optional[str]) -> bool:
+        """Whether the network service runs, after waiting for one that was restarted.
+
+        `netplan apply` stops the service that runs and starts it again in a job of its own: in
+        between the service is inactive.
+        """
+        restarts = any(row["argv"] == NETPLAN_APPLY for row in self.report["commands"])
+        deadline = time.monotonic() + (VERIFY_RESTART_SECONDS if restarts else 0)
+        while not service_runs(self.root, backend):
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(VERIFY_PAUSE)
+        return True
+
     def verify(self, seconds: float) -> int:
         """Compare the machine with the record until they agree or time is up.
 
@@ -3189,7 +3205,7 @@ class Run:
         run has to compare; 5 where they differ.
         """
         backend = self.report["backend"]
-        if not self.root.live or not (self.args.verify or service_runs(self.root, backend)):
+        if not self.root.live or not (self.args.verify or self.awaits_service(backend)):
             return 0
         deadline = time.monotonic() + seconds
         patience = time.monotonic() + VERIFY_RESOLVER_SECONDS

@@ -205,6 +205,21 @@ def test_verification_needs_a_running_machine(tree: Guest) -> None:
         vimguest.parse_args(["--verify", "--rollback"])
 
 
+@pytest.mark.parametrize("restarted", [True, False])
+def test_a_service_that_was_restarted_is_awaited(
+    monkeypatch: pytest.MonkeyPatch, restarted: bool
+) -> None:
+    """`netplan apply` returns while the service is inactive; one that never ran is not awaited."""
+    states = [False, False, True]
+    monkeypatch.setattr(vimguest, "service_runs", lambda *_: states.pop(0))
+    monkeypatch.setattr(vimguest, "VERIFY_PAUSE", 0)
+    run = vimguest.Run(vimguest.parse_args([]))
+    if restarted:
+        run.report["commands"].append({"argv": ["netplan", "apply"], "code": 0})
+    assert run.awaits_service("netplan") is restarted
+    assert states == ([] if restarted else [False, True])
+
+
 def test_an_image_is_not_reported_to_the_host(tree: Guest) -> None:
     tree.says(NOVA2)
     assert tree.run("--backend", "networkd").returncode == 0

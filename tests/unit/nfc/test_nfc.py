@@ -31,6 +31,7 @@ from vimlib.errors import (
     UsageError,
 )
 from vimlib.simulator import ESXHost
+from vimlib.simulator._vm.nfc import Lease as SimulatedLease
 
 CONTENT = os.urandom(1 << 20)
 
@@ -205,6 +206,18 @@ async def test_an_import_cancelled_at_every_await(
     report = await cancel_everywhere(attempt, check, every=2)
     record_property("suspensions", str(report))
     assert report.suspensions > 30
+
+
+async def test_an_abort_during_the_preparation_stays(esx: ESXHost, client: Client) -> None:
+    """The machine that the host makes after the abort is deleted, and the lease not ready."""
+    await do_import(client)
+    (machine,) = esx.registry.all("VirtualMachine").values()
+    lease = SimulatedLease(esx.registry, "import")
+    await lease.fail(vim25.RequestCanceled())
+    await lease.initialized(machine)
+    assert lease.state == "error"
+    assert await names(client) == []
+    assert not (esx.datastore_path() / "imported").exists()
 
 
 # -- the heartbeat, under a clock that a test can turn ---------------------------------------------

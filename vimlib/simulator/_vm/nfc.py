@@ -139,16 +139,29 @@ class Lease(SimObject):
         """Reset the timeout."""
         self.heard = self.registry.clock.monotonic()
 
+    async def initialized(self, machine: VirtualMachine) -> None:
+        """Offer the disks of a machine, unless the lease was aborted in the meantime."""
+        self.machine = machine
+        if self.state == "initializing":
+            self.devices = _devices(machine)
+            self.to("ready")
+        else:
+            await self._delete_import()
+        await self.registry.persist()
+
     async def fail(self, fault: MethodFault) -> None:
         """Fail; an imported machine is deleted."""
         self.error = fault
-        machine = self.machine
         self.to("error")
         self.still.set()
+        await self._delete_import()
+        await self.registry.persist()
+
+    async def _delete_import(self) -> None:
+        machine = self.machine
         if self.mode == "import" and machine is not None and machine.alive:
             machine.remove()
             await delete_files(machine)
-        await self.registry.persist()
 
     @contextmanager
     def uploading(self) -> Iterator[None]:
@@ -210,16 +223,12 @@ def import_vapp(pool: ResourcePool, call: Call) -> Any:
     lease = Lease(registry, "import")
 
     async def work() -> None:
-
         try:
             machine = await create_machine(registry, config, pool)
         except MethodFault as fault:
             await lease.fail(fault)
-            return
-        lease.machine = machine
-        lease.devices = _devices(machine)
-        lease.to("ready")
-        await registry.persist()
+        else:
+            await lease.initialized(machine)
 
     registry.spawn(work(), f"simulated import {lease.moid}")
     registry.spawn(lease.watch(), f"simulated lease {lease.moid}")
@@ -243,13 +252,7 @@ def export_snapshot(snapshot: Snapshot, call: Call) -> Any:
 
 def _export(machine: VirtualMachine) -> Any:
     lease = Lease(machine.registry, "export")
-
-    async def work() -> None:
-        lease.machine = machine
-        lease.devices = _devices(machine)
-        lease.to("ready")
-
-    machine.registry.spawn(work(), f"simulated export {lease.moid}")
+    machine.registry.spawn(lease.initialized(machine), f"simulated export {lease.moid}")
     machine.registry.spawn(lease.watch(), f"simulated lease {lease.moid}")
     return lease.ref
 
