@@ -13,12 +13,12 @@ from vimlib.errors import EncodeError, VersionError
 from vimlib.model import DataObject, Enumeration, ManagedObject, MethodFault, parse_version
 from vimlib.soap._leaf import ENCODE, RANGES, InvalidValueError, encode_string, escape_attribute
 from vimlib.soap._limits import Limits
-from vimlib.soap._names import ENVELOPE, XSD, XSI, array_name, item_of_array
+from vimlib.soap._names import ENVELOPE, REFERENCE, XSD, XSI, array_name, item_of_array
 from vimlib.soap._tables import DATA, LAZY, LEAF, REF, FieldInfo, Tables, TypeInfo, tables_of
 from vimlib.soap._typed import Typed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from vimlib.model import Method
 
@@ -64,8 +64,10 @@ class Encoder:
         newer: Newer = "refuse",
         limits: Limits,
         check_referents: bool = False,
+        typed_items: bool = False,
         host: str = "",
     ) -> None:
+        """`typed_items` gives each element of an array in anyType its xsi:type, as a server does."""
         self.tables = tables
         self.out: list[str] = []
         self._write = self.out.append
@@ -75,6 +77,7 @@ class Encoder:
         self._drop = newer == "drop"
         self._depth = limits.depth - 3  # Envelope, Body, message
         self._check_referents = check_referents
+        self._typed_items = typed_items
 
     def items(self, shape: TypeInfo, values: Iterable[Any]) -> None:
         """Write the values of a shape's items, given in their order."""
@@ -100,7 +103,10 @@ class Encoder:
                 refusal.at(item.name)
                 raise
 
-    def _array(self, item: FieldInfo, values: Any) -> None:
+    def _array(
+        self, item: FieldInfo, values: Any, write: Callable[[FieldInfo, Any], None] | None = None
+    ) -> None:
+        write = write or self._value
         if isinstance(values, str | bytes) or not hasattr(values, "__iter__"):
             raise Refused(f"must be a list, got {type(values).__name__}").at(item.name)
         index = 0
@@ -108,7 +114,7 @@ class Encoder:
             for value in values:
                 if value is None or value is UNSET:
                     raise Refused("an item of an array must not be None")
-                self._value(item, value)
+                write(item, value)
                 index += 1
         except Refused as refusal:
             # An array as a value of its own has no element's name in its path.
@@ -139,13 +145,13 @@ class Encoder:
 
     # Structures
 
-    def _data(self, item: FieldInfo, value: Any) -> None:
+    def _data(self, item: FieldInfo, value: Any, *, typed: bool = False) -> None:
         declared = item.shape
         assert declared is not None
         assert declared.cls is not None
         cls = type(value)
         if cls is declared.cls:
-            self._structure(item.name, declared, value, "")
+            self._structure(item.name, declared, value, declared.name if typed else "")
             return
         if not isinstance(value, declared.cls):
             raise Refused(f"must be {_article(declared.name)}, got {cls.__name__}")
@@ -155,7 +161,9 @@ class Encoder:
             shape = self._old_enough(shape, declared, item)
             if shape is None:
                 return
-        self._structure(item.name, shape, value, "" if shape is declared else shape.name)
+        self._structure(
+            item.name, shape, value, shape.name if typed or shape is not declared else ""
+        )
 
     def _shape(self, cls: type[Any]) -> TypeInfo:
         try:
@@ -278,9 +286,26 @@ class Encoder:
             assert shape is not None
         self._deeper()
         self._write(f'<{name} xsi:type="{type_}">')
-        self._array(shape.items[0], values)
+        self._array(shape.items[0], values, self._typed_value if self._typed_items else None)
         self._write(f"</{name}>")
         self._depth += 1
+
+    def _typed_value(self, item: FieldInfo, value: Any) -> None:
+        """Write an element of an array in anyType as hosts do; strict clients refuse it without a type.
+
+        Recorded of an ESX 4.1 (`resources/esx-4.1.0-1` of fusioninventory-agent); libvirt's
+        `esxVI_*_CastFromAnyType` needs it.
+        """
+        if item.kind == LAZY:
+            self.tables.settle(item)
+        if item.kind == REF:
+            self._reference(item, value, REFERENCE)
+        elif item.kind == DATA:
+            self._data(item, value, typed=True)
+        elif item.kind == LEAF:
+            self._any(item.name, value, f"{'xsd:' if item.type in ENCODE else ''}{item.type}")
+        else:
+            self._any(item.name, value)
 
     def _any_named(self, name: str, type_: str, value: Any) -> None:
         cls = self.tables.binding.find(type_)
@@ -374,10 +399,13 @@ def _article(name: str) -> str:
 
 def reference(name: str, kind: str, id_: str, guid: str | None, xsi_type: str = "") -> str:
     """Return a reference as an element. Raises `InvalidValueError` for characters that XML cannot carry."""
-    head = f'<{name} xsi:type="{xsi_type}"' if xsi_type else f"<{name}"
+    head = f"<{name}"
     if guid is not None:
         head += f' serverGuid="{escape_attribute(guid)}"'
-    return f'{head} type="{escape_attribute(kind)}">{encode_string(id_)}</{name}>'
+    head += f' type="{escape_attribute(kind)}"'
+    if xsi_type:
+        head += f' xsi:type="{xsi_type}"'
+    return f"{head}>{encode_string(id_)}</{name}>"
 
 
 def envelope(body: list[str], header: Mapping[str, str] | None = None) -> bytes:

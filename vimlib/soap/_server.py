@@ -101,7 +101,7 @@ def encode_response(
     name = f"{method.name}Response"
     if not shape.items and result is not None:
         raise EncodeError(f"{method!r} returns nothing", path="returnval")
-    encoder = Encoder(tables, version=version, newer="drop", limits=Limits())
+    encoder = Encoder(tables, version=version, newer="drop", limits=Limits(), typed_items=True)
     encoder.out.append(f'<{name} xmlns="{escape_attribute(tables.namespace)}">')
     _encoded(lambda: encoder.items(shape, (result,)))
     encoder.out.append(f"</{name}>")
@@ -121,7 +121,7 @@ def encode_fault(
     `binding` is that of the fault's class if not given. Raises `EncodeError` if a field does not fit.
     """
     tables = tables_of(binding or _binding_of(type(fault)))
-    encoder = Encoder(tables, version=version, newer="drop", limits=Limits())
+    encoder = Encoder(tables, version=version, newer="drop", limits=Limits(), typed_items=True)
     try:
         text = encode_string(message or fault.localized_message)
         head = f"<soapenv:Fault><faultcode>{encode_string(code)}</faultcode><faultstring>{text}</faultstring>"

@@ -91,12 +91,12 @@ ANY_VALUES: list[tuple[str, Any, str]] = [
     (
         "reference",
         vim25.VirtualMachine("a&b"),
-        '<value xsi:type="ManagedObjectReference" type="VirtualMachine">a&amp;b</value>',
+        '<value type="VirtualMachine" xsi:type="ManagedObjectReference">a&amp;b</value>',
     ),
     (
         "reference elsewhere",
         vim25.VirtualMachine("vm-1", guid="7A-\"'"),
-        '<value xsi:type="ManagedObjectReference" serverGuid="7A-&quot;\'" type="VirtualMachine">vm-1</value>',
+        '<value serverGuid="7A-&quot;\'" type="VirtualMachine" xsi:type="ManagedObjectReference">vm-1</value>',
     ),
     (
         "ints",

@@ -5,9 +5,17 @@ import pytest
 from tests.unit.soap.cases import HEAD, envelope, reply
 from vimlib import vim25
 from vimlib.errors import EncodeError, ForbiddenXMLError, NotFoundError, ProtocolError
-from vimlib.soap import Limits, decode_request, decode_response, encode_request, encode_response
+from vimlib.soap import (
+    Limits,
+    Typed,
+    decode_request,
+    decode_response,
+    encode_request,
+    encode_response,
+)
 
 BINDING = vim25.BINDING
+RetrieveProperties = vim25.PropertyCollector.RetrieveProperties
 
 
 def test_a_request_as_other_clients_write_it() -> None:
@@ -65,6 +73,58 @@ def test_hostile_requests() -> None:
         decode_request(BINDING, envelope('<Logout xmlns="urn:vim25">' + "<x>" * 300))
     with pytest.raises(ProtocolError):
         decode_request(BINDING, b"x" * 100, limits=Limits(inflated=10))
+
+
+# As an ESX 4.1 was recorded (`resources/esx-4.1.0-1/*.soap` of fusioninventory-agent), and as libvirt's
+# `esxVI_*_CastFromAnyType`, which reads no element without a type, wants it.
+TYPED_ITEMS = [
+    (
+        [vim25.Datastore("ds"), vim25.HostSystem("ha-host")],
+        (
+            '<val xsi:type="ArrayOfManagedObjectReference">'
+            '<ManagedObjectReference type="Datastore" xsi:type="ManagedObjectReference">ds</ManagedObjectReference>'
+            '<ManagedObjectReference type="HostSystem" xsi:type="ManagedObjectReference">ha-host</ManagedObjectReference></val>'
+        ),
+    ),
+    (["a"], '<val xsi:type="ArrayOfString"><string xsi:type="xsd:string">a</string></val>'),
+    ([1], '<val xsi:type="ArrayOfInt"><int xsi:type="xsd:int">1</int></val>'),
+    (
+        Typed("ArrayOfHostSystemPowerState", ["poweredOn"]),
+        (
+            '<val xsi:type="ArrayOfHostSystemPowerState">'
+            '<HostSystemPowerState xsi:type="HostSystemPowerState">poweredOn</HostSystemPowerState></val>'
+        ),
+    ),
+    (
+        [vim25.HostCpuIdInfo(level=1)],
+        '<val xsi:type="ArrayOfHostCpuIdInfo"><HostCpuIdInfo xsi:type="HostCpuIdInfo"><level>1</level></HostCpuIdInfo></val>',
+    ),
+    (
+        Typed("ArrayOfVirtualDevice", [vim25.VirtualFloppy(key=8000)]),
+        '<val xsi:type="ArrayOfVirtualDevice"><VirtualDevice xsi:type="VirtualFloppy"><key>8000</key></VirtualDevice></val>',
+    ),
+    (
+        [vim25.VirtualVmxnet3(key=4000)],
+        '<val xsi:type="ArrayOfVirtualVmxnet"><VirtualVmxnet xsi:type="VirtualVmxnet"><key>4000</key></VirtualVmxnet></val>',
+    ),
+    (
+        [1, "a"],
+        '<val xsi:type="ArrayOfAnyType"><anyType xsi:type="xsd:int">1</anyType><anyType xsi:type="xsd:string">a</anyType></val>',
+    ),
+]
+
+
+@pytest.mark.parametrize(("value", "xml"), TYPED_ITEMS, ids=lambda value: str(value)[:40])
+def test_each_element_of_an_array_in_anytype_has_its_type(value: object, xml: str) -> None:
+    prop = vim25.DynamicProperty(name="p", val=value)
+    content = vim25.ObjectContent(obj=vim25.HostSystem("ha-host"), propSet=[prop])
+    # The release is older than the class VirtualVmxnet3, which goes as its base.
+    body = encode_response(RetrieveProperties, [content], version="2.5")
+    assert xml in body.decode()
+    read = decode_response(RetrieveProperties, body)[0].propSet[0].val
+    wanted = value.value if isinstance(value, Typed) else value
+    if "VirtualVmxnet" not in xml:
+        assert read == wanted
 
 
 def test_repr_masks_secrets() -> None:
