@@ -21,7 +21,7 @@ from vimlib._collector import get
 from vimlib._collector.watch import wait_for
 from vimlib._datastore.source import opened
 from vimlib._secret import Secret
-from vimlib._session.shield import finish
+from vimlib._shield import finish
 from vimlib._tls import Pin, blind_trust, parse_pin
 from vimlib._transport.address import parse_address
 from vimlib._transport.base import COOKIE
@@ -223,18 +223,11 @@ async def _acquire(
 ) -> vim25.HttpNfcLease:
     if isinstance(start, vim25.HttpNfcLease):
         return context.bind(start)
-    made: list[vim25.HttpNfcLease] = []
 
-    async def call() -> None:
-        made.append(context.bind(await start))
+    async def abort(lease: vim25.HttpNfcLease) -> None:
+        await _abort(context.bind(lease), asyncio.CancelledError())
 
-    try:
-        await finish(call(), what="starting a lease")
-    except asyncio.CancelledError as exc:
-        for lease in made:
-            await finish(_abort(lease, exc), what="aborting a lease")
-        raise
-    return made[0]
+    return context.bind(await finish(start, what="starting a lease", undo=abort))
 
 
 async def _ready(

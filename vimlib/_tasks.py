@@ -22,7 +22,7 @@ from vimlib._collector.collect import get
 from vimlib._collector.multiplexer import Multiplexer, Topic
 from vimlib._collector.row import fault_of
 from vimlib._session.policy import Backoff
-from vimlib._session.shield import finish
+from vimlib._shield import finish
 from vimlib.errors import (
     NotFoundError,
     OutcomeUnknownError,

@@ -25,7 +25,7 @@ from vimlib._collector.row import fault_of
 from vimlib._collector.sources import property_spec
 from vimlib._collector.update_stream import open_updates
 from vimlib._collector.watch import poll
-from vimlib._session.shield import finish
+from vimlib._shield import stopped
 from vimlib.errors import ClosedError, VimlibError
 
 if TYPE_CHECKING:
@@ -176,8 +176,7 @@ class Multiplexer:
         self._fail(ClosedError("the client was closed during this wait"))
         runner = self._runner
         if runner is not None:
-            runner.cancel()
-            await finish(_settled([runner]), what="the end of a multiplexer")
+            await stopped(runner)
 
     def _fail(self, error: Exception) -> None:
         for line in self._states.values():
@@ -243,7 +242,7 @@ class Multiplexer:
                     await self._read(self._due())
             finally:
                 pending = [kicked] if polling is None else [kicked, polling]
-                await _settled(pending, cancel=True)
+                await stopped(*pending)
 
     async def _change(self, stack: AsyncExitStack, updates: UpdateStream) -> None:
         """Add and remove objects, in one call."""
@@ -335,11 +334,3 @@ class Multiplexer:
                 item.props = {path: value for path, value in row.props.items() if value is not None}
                 item.missing = row.missing
                 item.wake()
-
-
-async def _settled(futures: list[asyncio.Future[Any]], *, cancel: bool = False) -> None:
-    """Wait until all have ended, whatever they end in."""
-    for future in futures:
-        if cancel:
-            future.cancel()
-    await asyncio.gather(*futures, return_exceptions=True)

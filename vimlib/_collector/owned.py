@@ -12,7 +12,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from vimlib import vim25
-from vimlib._session.shield import finish
+from vimlib._shield import finish
 from vimlib.errors import VimlibError
 
 if TYPE_CHECKING:
@@ -64,15 +64,9 @@ async def acquire(
     Cancelling waits for the creating call to end, destroys the created object by `undo`, and then is
     raised: nothing stays behind.
     """
-    task = asyncio.ensure_future(make)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        if task.cancelled():
-            raise
-
-        async def give_back() -> None:
-            await undo(await task)
-
-        await release(what, give_back())
-        raise
+    return await finish(
+        make,
+        what=f"creation of {what}",
+        grace=RELEASE_SECONDS,
+        undo=lambda made: release(what, undo(made)),
+    )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from vimlib import vim25
 from vimlib._collector.owned import GoneError, acquire, release
+from vimlib._shield import stopped
 from vimlib.errors import OutcomeUnknownError, SessionExpiredError
 
 if TYPE_CHECKING:
@@ -136,9 +137,10 @@ class SharedCollector:
             return await poll
         finally:
             if not poll.done():
-                poll.cancel()
-                await asyncio.wait([poll])
-                await release("a wait for updates", self.wake())
+                try:
+                    await stopped(poll)
+                finally:
+                    await release("a wait for updates", self.wake())
 
     def _hand_out(self, sets: list[vim25.PropertyFilterUpdate]) -> None:
         for item in sets:

@@ -7,6 +7,7 @@ import os
 from stat import S_ISDIR
 from typing import TYPE_CHECKING, Final
 
+from vimlib._shield import finish
 from vimlib.errors import SourceError, UsageError
 
 if TYPE_CHECKING:
@@ -51,24 +52,14 @@ async def _pieces(view: memoryview) -> AsyncIterator[bytes]:
         yield bytes(view[start : start + CHUNK])
 
 
-async def _open(path: str | Path) -> BufferedReader:
-    """Open a file in a thread; one that is opened after its caller was cancelled is closed again."""
-
-    def close(done: asyncio.Future[BufferedReader]) -> None:
-        if not done.cancelled() and done.exception() is None:
-            done.result().close()
-
-    opening = asyncio.ensure_future(asyncio.to_thread(open, path, "rb"))
-    try:
-        return await asyncio.shield(opening)
-    except asyncio.CancelledError:
-        opening.add_done_callback(close)
-        raise
+async def _close(file: BufferedReader) -> None:
+    file.close()
 
 
 async def _file(path: str | Path) -> AsyncIterator[bytes]:
     # In a thread, since disks block; one chunk at a time, so that memory stays flat.
-    file = await _open(path)
+    opening = asyncio.to_thread(open, path, "rb")
+    file = await finish(opening, what=f"opening {os.fspath(path)!r}", undo=_close)
     try:
         while chunk := await asyncio.to_thread(file.read, CHUNK):
             yield chunk

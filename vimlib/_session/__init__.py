@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 from vimlib._lazy import lazy
 from vimlib._session.policy import Backoff, RetryPolicy
 from vimlib._session.readonly import HARMLESS, READ_ONLY
-from vimlib._session.shield import finish
 
 if TYPE_CHECKING:
     from vimlib._session.session import Credentials, Session
 
-__all__ = ["HARMLESS", "READ_ONLY", "Backoff", "Credentials", "RetryPolicy", "Session", "finish"]
+__all__ = ["HARMLESS", "READ_ONLY", "Backoff", "Credentials", "RetryPolicy", "Session"]
 
 __getattr__, __dir__ = lazy(__name__, {"session": "Credentials Session"})

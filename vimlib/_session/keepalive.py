@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+from vimlib._shield import stopped
 from vimlib.errors import ClosedError, LoginError, VimlibError
 
 if TYPE_CHECKING:
@@ -42,8 +43,7 @@ class Keepalive:
         """End it and wait for its end."""
         task, self._task = self._task, None
         if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await stopped(task)
 
     @property
     def running(self) -> bool:

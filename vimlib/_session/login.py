@@ -11,6 +11,7 @@ from weakref import WeakValueDictionary
 
 from vimlib import vim25
 from vimlib._session.refusals import LOCK_SECONDS, LoginKey
+from vimlib._shield import stopped
 from vimlib.errors import (
     ClosedError,
     ConnectionLostError,
@@ -252,8 +253,7 @@ class Login:
         """End a login that is under way, and log out; within `Timeouts.logout` each."""
         if self._flight is not None:
             await asyncio.wait([self._flight], timeout=self._caller.timeouts.logout)
-            self._flight.cancel()
-            await asyncio.gather(self._flight, return_exceptions=True)
+            await stopped(self._flight)
         if not self._may_be_in or self._caller.cookie is None:
             return
         host = self._caller.host

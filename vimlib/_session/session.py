@@ -16,7 +16,7 @@ from vimlib._session.keepalive import Keepalive
 from vimlib._session.login import Login, closed
 from vimlib._session.policy import Action, Attempt, RetryPolicy
 from vimlib._session.refusals import RefusedLogins
-from vimlib._session.shield import finish
+from vimlib._shield import finish
 from vimlib._transport.base import Timeouts
 from vimlib.errors import (
     ClosedError,

@@ -15,6 +15,7 @@ from math import inf
 from typing import TYPE_CHECKING, Final
 
 from vimlib._secret import Secret
+from vimlib._shield import stopped
 from vimlib._transport.http11 import request_head
 from vimlib._transport.replies import redirect
 from vimlib._transport.status import readable
@@ -169,9 +170,7 @@ async def _answer(
             await pump
         return reply
     finally:
-        for task in (pump, head):
-            task.cancel()
-        await asyncio.gather(pump, head, return_exceptions=True)
+        await stopped(pump, head)
 
 
 async def _pump(connection: Connection, request: HTTPRequest, seconds: float) -> None:

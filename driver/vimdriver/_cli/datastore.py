@@ -202,7 +202,7 @@ async def put(
     from vimdriver._verbs import Rollback
     from vimdriver.errors import FileConflictError
     from vimlib import vim25
-    from vimlib._session.shield import finish
+    from vimlib._shield import finish
 
     target = read_path(path, datastore)
     if not target.path or path.endswith("/"):

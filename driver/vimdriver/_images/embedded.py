@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from aiohttp import web
 
 from vimdriver._images.make import Kind, Pattern, make
-from vimdriver._images.worker import Worker
+from vimlib._shield import finish
 
 if TYPE_CHECKING:
     import ssl
@@ -216,9 +216,8 @@ class EmbeddedGlance:
 
     async def add(self, image: EmbeddedImage) -> EmbeddedImage:
         """Serve one more image. If cancelled, the image is not added."""
-        async with Worker[None](self._threads) as worker:
-            worker.start(image.measure)
-            await worker.idle()
+        measuring = asyncio.get_running_loop().run_in_executor(self._threads, image.measure)
+        await finish(measuring, what=f"reading {image.id}")
         self.images[image.id] = image
         return image
 
@@ -341,16 +340,12 @@ class EmbeddedGlance:
         return True
 
     async def _bytes(self, image: EmbeddedImage, skip: int) -> AsyncIterator[bytes]:
-        async with Worker[bytes](self._threads) as worker:
-            chunks = image.chunks()
-            while True:
-                worker.start(_gather, chunks)
-                piece = await worker.result()
-                if not piece:
-                    return
-                if skip < len(piece):
-                    yield piece[skip:] if skip else piece
-                skip = max(0, skip - len(piece))
+        chunks = image.chunks()
+        loop = asyncio.get_running_loop()
+        while piece := await finish(loop.run_in_executor(self._threads, _gather, chunks)):
+            if skip < len(piece):
+                yield piece[skip:] if skip else piece
+            skip = max(0, skip - len(piece))
 
 
 def _gather(chunks: Iterator[bytes]) -> bytes:

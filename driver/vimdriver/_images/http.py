@@ -31,7 +31,7 @@ from vimdriver.errors import (
     SourceUnsizedError,
     SourceUntrustedError,
 )
-from vimlib._session.shield import finish
+from vimlib._shield import finish
 from vimlib.errors import ClosedError, UsageError, printable
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
 from collections.abc import AsyncIterator
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 from vimdriver._images.source import CHUNK, ImageInfo
 from vimdriver._images.worker import Worker
 from vimdriver.errors import ImageNotFoundError, SourceReadError
+from vimlib._shield import finish
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -70,9 +72,9 @@ class LocalImage:
         # The thread itself pushes the file onto the stack, so that it is closed even if we are
         # cancelled after the open and before its result arrives.
         with ExitStack() as stack:
-            async with Worker[BinaryIO](self._executor) as opener:
-                opener.start(_open, self.path, stack)
-                file = await opener.result()
+            loop = asyncio.get_running_loop()
+            opening = loop.run_in_executor(self._executor, _open, self.path, stack)
+            file = await finish(opening, what=f"opening {str(self.path)!r}")
             size = os.fstat(file.fileno()).st_size
             info = ImageInfo(id=self.path.name, name=self.path.name, size=size)
             async with Worker[bytes](self._executor) as worker:

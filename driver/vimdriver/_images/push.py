@@ -25,7 +25,7 @@ from vimdriver._verbs.verb import licensed
 from vimdriver.errors import FileConflictError, NoSpaceError
 from vimlib import vim25
 from vimlib._datastore import DatastorePath
-from vimlib._session.shield import finish
+from vimlib._shield import finish
 from vimlib.errors import NotFoundError, UsageError, VimlibError, printable
 
 if TYPE_CHECKING:

@@ -28,6 +28,7 @@ from vimdriver._images.pump import (
 from vimdriver._images.source import ImageSource, WireSource
 from vimdriver._images.wire import Wire
 from vimdriver.errors import PlatformUnsupportedError, SourceRefusedError, SourceUnreachableError
+from vimlib._shield import settled
 from vimlib.errors import ClosedError, ResolveError, TransferCorruptError, UsageError
 
 if TYPE_CHECKING:
@@ -148,27 +149,14 @@ class ThreadUploader:
             pump = Pump(reader, writer, check, stop, options, on_sent)
             self._pumps.add(pump)
             try:
-                await _join(pump, [loop.run_in_executor(self._executor, j) for j in pump.jobs])
+                # When cancelled, stop the threads and still wait: a few milliseconds.
+                jobs = [loop.run_in_executor(self._executor, job) for job in pump.jobs]
+                await settled(*jobs, on_cancel=pump.call_off)
             finally:
                 self._pumps.discard(pump)
         if pump.error is not None:
             raise pump.error
         await sink.confirm()
-
-
-async def _join(pump: Pump, jobs: Sequence[asyncio.Future[None]]) -> None:
-    """Wait for all threads. When cancelled, stop them and still wait: a few milliseconds."""
-    cancelled: asyncio.CancelledError | None = None
-    waiting: set[asyncio.Future[None]] = set(jobs)
-    while waiting:
-        try:
-            _, waiting = await asyncio.wait(waiting)
-        except asyncio.CancelledError as error:
-            cancelled = error
-            pump.call_off()
-            waiting = {job for job in waiting if not job.done()}
-    if cancelled is not None:
-        raise cancelled
 
 
 async def _resolve(wire: Wire) -> Sequence[Address]:

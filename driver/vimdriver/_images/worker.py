@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
+from vimlib._shield import settled
+
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
@@ -28,11 +30,11 @@ class Worker(Generic[T]):
         self._job = asyncio.get_running_loop().run_in_executor(self._executor, function, *args)
 
     async def result(self) -> T:
-        """Wait for the job; return or raise its outcome. If cancelled, `async with` waits for it."""
+        """Wait for the job; return or raise its outcome. Cancelling is put off until it has ended."""
         assert self._job is not None
-        value = await asyncio.shield(self._job)
-        self._job = None
-        return value
+        job, self._job = self._job, None
+        await settled(job)
+        return job.result()
 
     async def idle(self) -> None:
         """Wait for the running job, if any, and raise its error."""
@@ -43,15 +45,5 @@ class Worker(Generic[T]):
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        if self._job is None:
-            return
-        cancelled: asyncio.CancelledError | None = None
-        while not self._job.done():
-            try:
-                await asyncio.wait([self._job])
-            except asyncio.CancelledError as error:
-                cancelled = error  # raised once the job has ended
-        if not self._job.cancelled():
-            self._job.exception()  # retrieved: the block's own error is raised
-        if cancelled is not None:
-            raise cancelled
+        if self._job is not None:
+            await settled(self._job)

@@ -26,7 +26,7 @@ from vimdriver.errors import (
     JournalLockedError,
     PlatformUnsupportedError,
 )
-from vimlib._session.shield import finish
+from vimlib._shield import finish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -18,7 +18,7 @@ from vimdriver._sweep.decide import Found, Kind, SweepReport, Swept, Verdict, of
 from vimdriver._verbs import Host, Plan, execute, returns
 from vimlib import vim25
 from vimlib._datastore import DatastorePath
-from vimlib._session.shield import finish
+from vimlib._shield import finish
 from vimlib.errors import NotFoundError, UsageError, VimlibError
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from vimdriver._journal import MemoryJournal, close
 from vimdriver._verbs.plan import Run
 from vimdriver.errors import JournalError
 from vimlib import vim25
-from vimlib._session.shield import finish
+from vimlib._shield import finish
 from vimlib.errors import VimlibError, printable
 
 if TYPE_CHECKING:
