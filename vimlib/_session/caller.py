@@ -36,8 +36,17 @@ _POLLS: Final = frozenset({"WaitForUpdates", "WaitForUpdatesEx"})
 _COOKIE_GIVERS: Final = frozenset({"RetrieveServiceContent", "Login"})
 
 
+class Sent:
+    """The session in which a request was written, as `Caller.epoch` counts them."""
+
+    __slots__ = ("epoch",)
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+
 class Caller:
-    """Makes calls on one host, each with the cookie and in the version that hold when it is sent."""
+    """Makes calls on one host, each with the cookie that is valid when its request is written."""
 
     def __init__(
         self,
@@ -58,6 +67,8 @@ class Caller:
         self.version = version
         """The version of the API that is spoken."""
         self.cookie: Secret | None = None
+        self.epoch = 0
+        """Counts logins: a request that was written in an earlier one belongs to a session that ended."""
         self.calls = 0
         """How many were sent, repeats included."""
         self.budget = Budget(policy)
@@ -98,9 +109,22 @@ class Caller:
             attempt = attempt.again()
 
     async def send(
-        self, method: Method[..., Any], this: ManagedObject, args: Mapping[str, Any]
+        self,
+        method: Method[..., Any],
+        this: ManagedObject,
+        args: Mapping[str, Any],
+        sent: Sent | None = None,
     ) -> Any:
-        """Send once, decode. Cancelling closes the connection; the host may have done it."""
+        """Send once, decode. Cancelling closes the connection; the host may have done it.
+
+        `sent` gets the session in which the request is written.
+        """
+
+        def credential() -> Secret | None:
+            if sent is not None:
+                sent.epoch = self.epoch
+            return self.cookie
+
         self.calls += 1
         name = method.name
         operation = f"{self._prefix}-{self.calls:x}"
@@ -121,7 +145,7 @@ class Caller:
             action=f"{method.binding.namespace}/{self.version}",
             operation_id=operation,
             this=this.moref,
-            cookie=self.cookie,
+            cookie=credential,
             on_cookie=self._take_cookie if name in _COOKIE_GIVERS else None,
             read=_patience(name, args, self.timeouts),
             poll=name in _POLLS,

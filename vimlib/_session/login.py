@@ -70,8 +70,6 @@ class Login:
         refusals: RefusedLogins,
         retry: bool = False,
     ) -> None:
-        self.epoch = 0
-        """Counts logins: a call that was sent in an earlier one met the end of that."""
         self._caller = caller
         self._credentials = credentials
         self._manager = manager
@@ -93,13 +91,13 @@ class Login:
         come: to be shielded.
         """
         await self._log_in()
-        self.epoch += 1
+        self._caller.epoch += 1
 
     async def _log_in(self) -> None:
         password, stamp = self._credentials.current()
         host, username = self._caller.host, self._credentials.username
         key = LoginKey(host, username, password, stamp)
-        if self.epoch:
+        if self._caller.epoch:
             # The password may have changed since: of all whose sessions have ended, one tries it.
             self._refusals.doubt(key)
         if not self._refusals.accepted(key):
@@ -212,30 +210,34 @@ class Login:
     async def renew(self, epoch: int) -> bool:
         """Make sure of the session, once for all who ask. Returns whether it is a new one.
 
-        `epoch` is its value when the caller's call was sent: if it has changed since, somebody
-        has logged in since. After the host refused once, raises `LoginError` until the password
-        file, if there is one, has changed.
+        `epoch` is the value of `Caller.epoch` when the caller's request was written: if it has
+        changed since, somebody has logged in since. A check that was under way already proves
+        nothing to this caller, since the host may have answered it before it refused the call; so
+        another one follows it. After the host refused a login, raises `LoginError` until the
+        password file, if there is one, has changed.
         Cancelling leaves the login to the others who wait for it.
         """
-        if epoch != self.epoch:
-            return True
-        if self._refused is not None and self._refused[1] == self._credentials.stamp():
-            raise copy.copy(self._refused[0])
-        if self.closed:
-            raise closed(self._caller.host)
-        if self._flight is None or self._flight.done():
-            self._flight = asyncio.create_task(self._again(), name="vimlib login")
-            self._flight.add_done_callback(_retrieve)
-        flight = self._flight
-        # Nobody's cancellation ends the login of the others.
-        await asyncio.wait([flight])
-        if flight.cancelled():
-            raise closed(self._caller.host)
-        error = flight.exception()
-        if error is not None:
-            # A copy each: one exception raised in many tasks would mix their tracebacks.
-            raise copy.copy(error)
-        return flight.result()
+        earlier = self._flight
+        while epoch == self._caller.epoch:
+            if self._refused is not None and self._refused[1] == self._credentials.stamp():
+                raise copy.copy(self._refused[0])
+            if self.closed:
+                raise closed(self._caller.host)
+            if self._flight is None or self._flight.done():
+                self._flight = asyncio.create_task(self._again(), name="vimlib login")
+                self._flight.add_done_callback(_retrieve)
+            flight = self._flight
+            # Nobody's cancellation ends the login of the others.
+            await asyncio.wait([flight])
+            if flight.cancelled():
+                raise closed(self._caller.host)
+            error = flight.exception()
+            if error is not None:
+                # A copy each: one exception raised in many tasks would mix their tracebacks.
+                raise copy.copy(error)
+            if flight is not earlier:
+                return flight.result()
+        return True
 
     async def _again(self) -> bool:
         if await self.alive():

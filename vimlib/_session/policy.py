@@ -3,8 +3,9 @@
 Rules, in this order:
 
 1. A call that a NotAuthenticated fault (or HTTP 401) answered was not executed: whatever its
-   method, it is sent once more after the one shared login. (The session does not where the call
-   goes on with a listing, whose token has ended too: `SessionExpiredError`, start again.)
+   method, it is sent again after the one shared login, as often as its session really ended, and
+   once where the session turns out to live. (The session does not where the call goes on with a
+   listing, whose token has ended too: `SessionExpiredError`, start again.)
 2. NoPermission may be an expired session in disguise: if the session turns out to be dead, as 1.
 3. What provably did not leave (`outcome == "not_sent"`) may be sent again, whatever its method.
 4. A read-only method may be sent again after any failure that is `retryable`. So may one that
@@ -40,6 +41,7 @@ class Action(enum.Enum):
     DONE = "the error says that it had been done: return None"
     RAISE = "raise the error"
     RAISE_UNKNOWN = "raise OutcomeUnknownError from the error"
+    RAISE_EXPIRED = "raise SessionExpiredError from the error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,9 @@ class Attempt(NamedTuple):
     sends: int = 1
     """How often it was sent, repeats after a login not counted."""
     relogged: bool = False
-    """Whether it was already sent again after making sure of the session."""
+    """Whether it was already sent again although the session was found alive."""
+    logins: int = 0
+    """How often it was sent again in a new session."""
     reads: bool = False
     """Whether it reads by its nature, as the GET of a document does, whatever `method` is."""
 
@@ -132,12 +136,16 @@ class Attempt(NamedTuple):
         """Return it with one more send."""
         return self._replace(sends=self.sends + 1)
 
-    def after_login(self) -> Attempt:
-        """Return it as sent after making sure of the session."""
-        return self._replace(relogged=True)
+    def after_login(self, *, renewed: bool) -> Attempt:
+        """Return it as sent after making sure of the session, which is a new one if `renewed`."""
+        return self._replace(logins=self.logins + 1) if renewed else self._replace(relogged=True)
 
 
 _RAISE: Final = Decision(Action.RAISE)
+
+MOST_LOGINS: Final = 5
+"""Sessions whose end one call may meet. A host that ends more of them has another problem, and
+each login more would burden it."""
 
 
 def decide(
@@ -149,7 +157,10 @@ def decide(
 ) -> Decision:
     """Decide about `error`, which ended an attempt. Takes from `budget` for RESEND."""
     if _expired(error):
-        return _RAISE if attempt.relogged else Decision(Action.RELOGIN)
+        if attempt.relogged:
+            return _RAISE
+        last = attempt.logins >= MOST_LOGINS
+        return Decision(Action.RAISE_EXPIRED if last else Action.RELOGIN)
     if attempt.sends > 1 and attempt.method in ENDING and _gone(error):
         return Decision(Action.DONE)
     reading = attempt.reads or attempt.method in policy.read_only

@@ -242,12 +242,12 @@ class RefusedLogins:
         # One short write at the end: lines of processes that write at once do not mix. The newline
         # in front ends a line that a full disk cut off.
         with self.path.open("ab", buffering=0) as file:
-            file.write(f"\n{hashed} {at:.3f}\n".encode())
+            file.write(f"\n{hashed} {at!r}\n".encode())
         self._unsaved.pop(hashed, None)
 
     def _rewrite(self) -> None:
         assert self.path is not None
-        live = [f"{name} {at:.3f}\n" for name, at in self._live().items()]
+        live = [f"{name} {at!r}\n" for name, at in self._live().items()]
         text = base64.b64encode(self._salt).decode() + "\n" + "".join(live)
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         beside = self.path.with_name(f"{self.path.name}.{os.getpid()}")

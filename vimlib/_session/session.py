@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from vimlib import vim25
 from vimlib._session import negotiate
-from vimlib._session.caller import Caller
+from vimlib._session.caller import Caller, Sent
 from vimlib._session.credentials import Credentials
 from vimlib._session.expired import BOUND, PAGES, looks_expired, says_expired
 from vimlib._session.keepalive import Keepalive
 from vimlib._session.login import Login, closed
-from vimlib._session.policy import Action, Attempt, RetryPolicy
+from vimlib._session.policy import MOST_LOGINS, Action, Attempt, RetryPolicy
 from vimlib._session.refusals import RefusedLogins
 from vimlib._shield import finish
 from vimlib._transport.base import Timeouts
@@ -129,7 +129,7 @@ class Session:
         if self._state == "closed":
             raise closed(self.host)
         login = self._logged_in()
-        await login.renew(login.epoch)
+        await login.renew(self._caller.epoch)
         return self._caller.cookie
 
     def _logged_in(self) -> Login:
@@ -244,28 +244,31 @@ class Session:
         while True:
             if self._state == "closed":
                 raise closed(self.host)
-            epoch = 0 if self._login is None else self._login.epoch
+            sent = Sent(self._caller.epoch)
             try:
-                result = await self._caller.send(method, this, args)
+                result = await self._caller.send(method, this, args, sent)
             except VimlibError as exc:
                 error = exc
             else:
                 if attempt.relogged or not looks_expired(method.name, result):
                     return self._worked(result)
-                if not await self._logged_in().renew(epoch) and not says_expired(result):
+                renewed = await self._logged_in().renew(sent.epoch)
+                if not renewed and not says_expired(result):
                     return self._worked(result)
                 if method.name in PAGES:
                     raise _amid(method.name)
-                attempt = attempt.after_login()
+                if attempt.logins >= MOST_LOGINS:
+                    raise _too_often(self.host, method.name)
+                attempt = attempt.after_login(renewed=renewed)
                 continue
             decision = self._caller.decide(error, attempt)
             if decision.action is Action.RELOGIN:
-                renewed = await self._logged_in().renew(epoch)
+                renewed = await self._logged_in().renew(sent.epoch)
                 if not renewed and type(error) is vim25.NoPermission:
                     raise error
                 if renewed and method.name in BOUND:
                     raise _amid(method.name) from error
-                attempt = attempt.after_login()
+                attempt = attempt.after_login(renewed=renewed)
             elif decision.action is Action.RESEND:
                 log.warning(
                     "%s: %s failed, retry in %.2f s: %s",
@@ -280,6 +283,8 @@ class Session:
                 return self._worked(None)
             elif decision.action is Action.RAISE_UNKNOWN:
                 raise self._unknown(method, this, error) from error
+            elif decision.action is Action.RAISE_EXPIRED:
+                raise _too_often(self.host, method.name) from error
             else:
                 raise error
 
@@ -307,6 +312,13 @@ def _amid(method: str) -> SessionExpiredError:
     what = "a listing" if method in PAGES else "a wait for updates"
     return SessionExpiredError(
         f"the session ended during {what}, which must be restarted", retryable=True
+    )
+
+
+def _too_often(host: str, method: str) -> SessionExpiredError:
+    return SessionExpiredError(
+        f"{host} ended {MOST_LOGINS} sessions before it answered {method}",
+        hint="Check on the host why sessions end, for example a script that terminates them.",
     )
 
 

@@ -77,7 +77,8 @@ class EncodedCall(Struct, frozen=True, kw_only=True):
     operation_id: str = ""
     this: tuple[str, str] = ("", "")
     """Type and id of the object that is called."""
-    cookie: Secret | None = None
+    cookie: Secret | Callable[[], Secret | None] | None = None
+    """The session cookie, or a function that returns it; see `credential`."""
     on_cookie: Callable[[Secret], None] | None = None
     """Takes the session cookie as soon as the head of the reply is there."""
     read: float | None = None
@@ -87,6 +88,13 @@ class EncodedCall(Struct, frozen=True, kw_only=True):
     poll: bool = False
     """Whether it is a long poll, which the server answers late: then it takes none of the capped
     number of connections."""
+
+    def credential(self) -> Secret | None:
+        """Return the session cookie that is valid now; a transport calls it as it writes the request.
+
+        A call may wait for a connection, and the session may be renewed meanwhile.
+        """
+        return self.cookie() if callable(self.cookie) else self.cookie
 
     def __repr__(self) -> str:
         return f"<EncodedCall {self.operation_id} {self.method}, {len(self.body)} bytes>"

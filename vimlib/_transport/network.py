@@ -132,7 +132,8 @@ class HTTPTransport:
         return Reply(receiver.status, receiver.received)
 
     def _encode(self, call: EncodedCall) -> bytes:
-        cookie = "" if call.cookie is None else f"Cookie: {COOKIE}={call.cookie.reveal()}\r\n"
+        given = call.credential()
+        cookie = "" if given is None else f"Cookie: {COOKIE}={given.reveal()}\r\n"
         rest = f'SOAPAction: "{call.action}"\r\nContent-Length: {len(call.body)}\r\n{cookie}\r\n'
         return self._head + rest.encode("latin-1") + call.body
 

@@ -52,6 +52,7 @@ class ScriptedTransport:
         """Answer from the script."""
         self.calls.append(call)
         await asyncio.sleep(0)  # as a real exchange would, let others run
+        call.credential()  # as a real one does when it writes the request
         answer = self._next(call.method)
         if callable(answer):
             made = answer(call)

@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vimlib import vim25
-from vimlib._session.policy import Action, Attempt, Backoff, Budget, RetryPolicy, decide
+from vimlib._session.policy import (
+    MOST_LOGINS,
+    Action,
+    Attempt,
+    Backoff,
+    Budget,
+    RetryPolicy,
+    decide,
+)
 from vimlib._session.readonly import READ_ONLY
 from vimlib.errors import (
     ConnectError,
@@ -103,6 +111,14 @@ def test_a_login_helps_once() -> None:
             error, Attempt(WRITE, relogged=True), POLICY, Budget(POLICY), random.random
         )
         assert decision.action is Action.RAISE
+
+
+def test_a_call_that_met_the_end_of_many_sessions_is_given_up() -> None:
+    for logins, action in ((MOST_LOGINS - 1, Action.RELOGIN), (MOST_LOGINS, Action.RAISE_EXPIRED)):
+        attempt = Attempt(WRITE, logins=logins)
+        error = vim25.NotAuthenticated()
+        made = decide(error, attempt, POLICY, Budget(POLICY), random.random)
+        assert made.action is action
 
 
 def test_sends_end_at_the_policy_s_number() -> None:

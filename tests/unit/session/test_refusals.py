@@ -58,6 +58,18 @@ def test_a_refused_login_waits_for_900_seconds(path: Path, clock: Clock) -> None
     assert refused.seconds_left(KEY) == 0.0
 
 
+@pytest.mark.parametrize("fraction", [0.0004, 0.0005, 0.0006, 0.9999])
+def test_a_refusal_counts_from_the_moment_in_which_it_was_written(
+    path: Path, clock: Clock, fraction: float
+) -> None:
+    # A time that is rounded up lies in the future for half a millisecond, and does not count then.
+    clock.now += fraction
+    refused = RefusedLogins(path, clock=clock)
+    refused.add(KEY)
+    assert refused.seconds_left(KEY) > 0
+    assert RefusedLogins(path, clock=clock).seconds_left(KEY) > 0
+
+
 def test_another_process_knows_of_the_refusal(path: Path, clock: Clock) -> None:
     RefusedLogins(path, clock=clock).add(KEY)
     assert RefusedLogins(path, clock=clock).seconds_left(KEY) > 0
