@@ -345,11 +345,6 @@ DIFFERENT: dict[str, Outcome] = {
         unread={(kind, "oslo"): "ok" for kind in ("vcsim", "vpx")},
         right="here: a reply is an envelope (SOAP 1.1, 4); vcsim's is empty",
     ),
-    "uploads_into_a_missing_folder": Outcome(
-        here="HTTP 404",
-        vcsim="ok",
-        right="not known: the reference has the URL (FileManager) and no word on this; vcsim makes the folder",
-    ),
     "puts_a_new_file": Outcome(
         here=201, vcsim=200, right="here: 201 for a created resource (RFC 9110, 9.3.4)"
     ),
@@ -359,6 +354,11 @@ DIFFERENT: dict[str, Outcome] = {
         here=404,
         vcsim=200,
         right="here: DELETE removes (RFC 9110, 9.3.5); vcsim deletes nothing",
+    ),
+    "asks_for_the_status_of_a_deletion_over_http": Outcome(
+        here=204,
+        vcsim=200,
+        right="here: 204 is what the author of a client took from hosts (ansible-collections/community.vmware, `vsphere_file`)",
     ),
     "puts_a_new_file_by_a_ticket": Outcome(
         here=201, vcsim=200, right="here: 201 for a created resource (RFC 9110, 9.3.4)"

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -90,8 +92,58 @@ def test_ranges_and_heads(web: Web) -> None:
 
 def test_missing_files_and_parameters_are_refused(web: Web) -> None:
     assert web("GET", "/no/such").status_code == 404
-    assert web("PUT", "/no/such", data=b"x").status_code == 404
     assert web("PUT", "/x", query={"dcPath": "ha-datacenter"}, data=b"x").status_code == 400
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "dcPath=ha-datacenter",
+        "dcPath=/ha-datacenter",
+        "dcPath=%2Fha-datacenter",
+        "dcPath=ha%2ddatacenter",
+        "dcPath=ha%252ddatacenter",
+        "dcPath=%252fha%252ddatacenter",
+        "dcPath=/",
+        "",
+    ],
+)
+def test_the_datacenter_is_named_as_clients_and_listings_do(web: Web, query: str) -> None:
+    answer = web("PUT", f"/named.bin?dsName=datastore1&{query}", query={}, data=b"x")
+    assert answer.status_code in (200, 201)
+
+
+def test_links_of_listings_can_be_followed(web: Web) -> None:
+    path, seen = "", []
+    for wanted in ("dcPath=", "dsName=", "vm-0/", "vm-0.vmx"):
+        page = web("GET", path, query={}).text
+        links = [html.unescape(link) for link in re.findall('href="/folder([^"]*)"', page)]
+        path = next(link for link in links if wanted in link)
+        seen.append(path)
+    assert seen[1] == "?dcPath=ha%252ddatacenter&dsName=datastore1"
+    assert "virtualHW.version" in web("GET", path, query={}).text
+
+
+def test_a_put_creates_missing_folders(web: Web) -> None:
+    assert web("PUT", "/made/below/a.bin", data=b"x").status_code == 201
+    assert web("GET", "/made/below/a.bin").content == b"x"
+    assert web("PUT", "/made/below/a.bin/b.bin", data=b"x").status_code == 404
+
+
+def test_a_put_into_a_missing_folder_is_refused_on_order(connect: Callable[..., Host]) -> None:
+    host = connect(put_creates_folders=False)
+    with browsing(host.esx) as session:
+        assert Web(host, session)("PUT", "/no/such", data=b"x").status_code == 404
+    assert not host.esx.datastore_path().joinpath("no").exists()
+
+
+def test_a_file_is_deleted_and_a_folder_is_not(web: Web) -> None:
+    web("PUT", "/doomed/a.bin", data=b"x")
+    assert web("DELETE", "/doomed").status_code == 405
+    assert web("PUT", "/doomed", data=b"x").status_code == 405
+    assert web("DELETE", "/doomed/a.bin").status_code == 204
+    assert web("DELETE", "/doomed/a.bin").status_code == 404
+    assert web("DELETE", "/").status_code == 405
 
 
 def test_paths_do_not_leave_the_datastore(web: Web) -> None:
@@ -103,7 +155,7 @@ def test_listings(web: Web) -> None:
     assert "vm-0/" in web("GET", "/").text
     assert "vm-0.vmx" in web("GET", "/vm-0").text
     assert "dsName=datastore1" in web("GET", "", query={"dcPath": "ha-datacenter"}).text
-    assert "dcPath=ha-datacenter" in web("GET", "", query={}).text
+    assert "dcPath=ha%252ddatacenter" in web("GET", "", query={}).text
 
 
 def test_a_full_datastore_answers_507(connect: Callable[..., Host]) -> None:

@@ -64,6 +64,8 @@ class ESXHost(HostOperations):
         seed: Makes UUIDs and MAC addresses the same in each run.
         state: A file in which the host saves its state, and which it loads at the start if it exists.
             Use it with named datastores, whose folders stay too.
+        put_creates_folders: False has a PUT to `/folder` answer 404 if the folder is missing; reports of
+            hosts differ.
         local_folders: A folder below which CreateLocalDatastore may make datastores of folders; without
             it that call answers NotSupported, since it would open any folder of this machine.
         call_log_limit: Most entries that `call_log` keeps; the oldest go first.
@@ -95,6 +97,7 @@ class ESXHost(HostOperations):
         control: bool = False,
         call_log_limit: int = 100_000,
         local_folders: str | Path | None = None,
+        put_creates_folders: bool = True,
     ) -> None:
         if call_log_limit < 0:
             raise ValueError(f"call_log_limit must be at least 0, got {call_log_limit}")
@@ -122,6 +125,7 @@ class ESXHost(HostOperations):
         self._pending: set[asyncio.Task[None]] = set()
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self.registry.faults.latency = latency
+        self.registry.put_creates_folders = put_creates_folders
         self.registry.address = address
         self.registry.port = port
 

@@ -268,9 +268,21 @@ def deletes_over_http(stage: Stage) -> Any:
 
 
 @scenario("pyvmomi")
+def asks_for_the_status_of_a_deletion_over_http(stage: Stage) -> Any:
+    return stage.client.status("DELETE", uploaded(stage))
+
+
+@scenario("pyvmomi")
 def lists_over_http(stage: Stage) -> Any:
     answer = stage.client.request("GET", f"{filled(stage, 'a.iso')}/")
     return answer.status_code, "a.iso" in answer.text
+
+
+@scenario("pyvmomi")
+def names_the_datacenter_by_its_path_over_http(stage: Stage) -> Any:
+    return stage.client.status(
+        "GET", uploaded(stage), params={"dcPath": f"/{stage.server.datacenter}"}
+    )
 
 
 @scenario("pyvmomi")

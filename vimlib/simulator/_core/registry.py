@@ -62,6 +62,8 @@ class Registry:
         """Seconds that a task takes; file work comes on top."""
         self.guest_seconds = 0.0
         """Seconds that a guest takes to shut down or to reboot."""
+        self.put_creates_folders = True
+        """Whether a PUT to `/folder` creates missing folders."""
         self.max_objects = max_objects
         """Most objects that one RetrievePropertiesEx answers with, unless asked for fewer."""
         self.licensed = licensed

@@ -15,7 +15,6 @@ from aiohttp import hdrs, web
 from vimlib.model import MethodFault
 from vimlib.simulator._host.folders import Datacenter
 from vimlib.simulator._storage.datastore import Datastore, by_name, parts
-from vimlib.simulator._storage.file_manager import delete_tree
 from vimlib.simulator._storage.file_sink import FileSink
 
 if TYPE_CHECKING:
@@ -54,11 +53,12 @@ async def serve_folder(
     center = query.get("dcPath", [""])[0]
     name = query.get("dsName", [""])[0]
     path = unquote(raw_path.removeprefix("/folder")).lstrip("/")
-    if center not in ("", registry.one(Datacenter).name):
+    if not _is_datacenter(registry, center):
         return refuse(404, f"Datacenter {center} not found")
     if not name:
         return _listing_of_datastores(registry, request, center)
-    store = by_name(registry).get(name)
+    stores = by_name(registry)
+    store = stores.get(name) or stores.get(unquote(name))
     if store is None:
         return refuse(404, f"Datastore {name} not found")
     try:
@@ -80,16 +80,39 @@ async def serve_folder(
     return refuse(405, f"Method {method} not allowed", Allow="GET, HEAD, PUT, POST, DELETE")
 
 
+def _is_datacenter(registry: Registry, center: str) -> bool:
+    """Whether a `dcPath` names the datacenter, or nothing, which means it too.
+
+    Accepted are the path that govmomi sends, `/ha-datacenter`, and the name encoded twice, as hosts
+    write it in their listings and clients copy it (vmware/govmomi#2320).
+    """
+    return center.strip("/") == "" or registry.one(Datacenter).name in (
+        center.strip("/"),
+        unquote(center).strip("/"),
+    )
+
+
+def _twice(name: str) -> str:
+    """Encode a name twice, as hosts do in the links of their listings: `ha%252ddatacenter`."""
+    return quote("".join(c if c.isascii() and c.isalnum() else _percent(c) for c in name), safe="")
+
+
+def _percent(char: str) -> str:
+    """Percent-encode a character, whichever it is, with lower-case digits as hosts do."""
+    return "".join(f"%{byte:02x}" for byte in char.encode())
+
+
 def _listing_of_datastores(
     registry: Registry, request: web.BaseRequest, center: str
 ) -> web.Response:
     if request.method not in ("GET", "HEAD"):
         return refuse(400, "dsName is missing")
     if not center:
-        link = f'<a href="/folder?dcPath={quote(registry.one(Datacenter).name)}">{html.escape(registry.one(Datacenter).name)}</a>'
+        name = registry.one(Datacenter).name
+        link = f'<a href="/folder?dcPath={_twice(name)}">{html.escape(name)}</a>'
         return web.Response(text=page("Index of", link), content_type="text/html")
     links = "<br>".join(
-        f'<a href="/folder?dcPath={quote(center)}&amp;dsName={quote(name)}">{html.escape(name)}</a>'
+        f'<a href="/folder?dcPath={_twice(registry.one(Datacenter).name)}&amp;dsName={_twice(name)}">{html.escape(name)}</a>'
         for name in by_name(registry)
     )
     return web.Response(text=page("Index of", links), content_type="text/html")
@@ -165,7 +188,7 @@ async def _listing(registry: Registry, store: Datastore, path: str, place: Path)
     entries = await registry.io(
         lambda: sorted((e.name, e.is_dir(), e.stat().st_size) for e in os.scandir(place))
     )
-    query = f"dcPath={quote(registry.one(Datacenter).name)}&amp;dsName={quote(store.name)}"
+    query = f"dcPath={_twice(registry.one(Datacenter).name)}&amp;dsName={_twice(store.name)}"
     rows = "".join(
         f'<tr><td><a href="/folder/{quote(f"{path}/{name}".lstrip("/"))}{"/" if folder else ""}?{query}">'
         f"{html.escape(name)}{'/' if folder else ''}</a></td><td>{'-' if folder else size}</td></tr>"
@@ -189,8 +212,8 @@ async def _put(
     if held is not None:
         return held
     if not path or await registry.io(place.is_dir):
-        return refuse(400, f"{path or store.name} is a folder")
-    if not await registry.io(place.parent.is_dir):
+        return _refuse_folder(path or store.name)
+    if not await registry.io(place.parent.is_dir) and not registry.put_creates_folders:
         return refuse(404, f"Folder of {path} not found")
     exists = await registry.io(place.exists)
     if exists and request.method == "POST":
@@ -203,6 +226,12 @@ async def _put(
     if "100-continue" in request.headers.get(hdrs.EXPECT, "").lower():
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0
+    try:
+        # A host makes the folder (vmware/govmomi#1332; community.vmware's vsphere_file makes its
+        # folders so and wants 201). Other reports have 404, hence the option.
+        await store.work(lambda: place.parent.mkdir(parents=True, exist_ok=True))
+    except (FileExistsError, NotADirectoryError):
+        return refuse(404, f"Folder of {path} not found")
     sink = FileSink(registry, store, path)
     try:
         await sink.open()
@@ -255,10 +284,16 @@ async def _delete(registry: Registry, store: Datastore, path: str, place: Path) 
     held = _held(store, path)
     if held is not None:
         return held
-    if not path:
-        return refuse(400, "The root of a datastore cannot be deleted")
+    # 204, and 405 for a folder: what community.vmware's vsphere_file takes from hosts.
+    if not path or await registry.io(place.is_dir):
+        return _refuse_folder(path or store.name)
     try:
-        await store.work(delete_tree, place, touched=[path])
+        await store.work(place.unlink, touched=[path])
     except FileNotFoundError:
         return refuse(404, f"File {path} not found")
-    return web.Response(status=200, text="")
+    return web.Response(status=204)
+
+
+def _refuse_folder(name: str) -> web.Response:
+    """Refuse to write or delete a folder (vmware/govmomi#1764, vmware/pyvmomi-community-samples#732)."""
+    return refuse(405, f"{name} is a folder", Allow="GET, HEAD")
