@@ -37,7 +37,7 @@ from vimdriver._images import (
     ThreadUploader,
 )
 from vimdriver._images.http import wire_for
-from vimdriver._images.wire import Wire
+from vimdriver._images.raw_http import RawRequest
 from vimlib._tls import TLS
 from vimlib._transport import HTTPTransport
 from vimlib._transport.http import HTTPRequest
@@ -102,10 +102,12 @@ class PutSink:
             if reply.status not in (201, 204):
                 raise TransferRejectedError(f"HTTP {reply.status}", status=reply.status)
 
-    async def wire(self, size: int) -> Wire:
+    async def wire(self, size: int) -> RawRequest:
         """See `vimdriver._images.BodySink`."""
         wire = wire_for(self._client, self._url, {})
-        return Wire(method="PUT", host=wire.host, port=wire.port, target=wire.target, tls=wire.tls)
+        return RawRequest(
+            method="PUT", host=wire.host, port=wire.port, target=wire.target, tls=wire.tls
+        )
 
     async def confirm(self) -> None:
         """See `vimdriver._images.BodySink`. nginx returned 201; curl checks no more either."""

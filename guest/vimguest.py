@@ -18,7 +18,7 @@ Errors, and the exit code of each::
     +-- RefusedError             3  nothing was written
     |   +-- InvalidRecordError      the record breaks the rules of its form
     |   +-- UnknownVersionError     an unknown form or version
-    |   +-- TransportError          the tools gave no usable answer
+    |   +-- ToolsError              the tools gave no usable answer
     |   +-- NotSupportedError       the feature is missing
     +-- ApplyError               4  writing or applying failed; rolled back
 
@@ -177,7 +177,7 @@ class UnknownVersionError(RefusedError):
     """The record has an unknown form or version."""
 
 
-class TransportError(RefusedError):
+class ToolsError(RefusedError):
     """VMware's tools are installed, but gave no usable answer."""
 
 
@@ -965,7 +965,7 @@ class Host:
         ``reserve`` seconds are left to the next request.
 
         Raises:
-            TransportError: No tool gave a usable answer.
+            ToolsError: No tool gave a usable answer.
         """
         why, pause = "no time left", READ_PAUSE
         while True:
@@ -989,7 +989,7 @@ class Host:
                 return None
             left = self.deadline - reserve - time.monotonic()
             if left <= pause or all(meaning == BARRED for meaning in meanings):
-                raise TransportError("cannot read {} from the host: {}".format(request, why))
+                raise ToolsError("cannot read {} from the host: {}".format(request, why))
             time.sleep(pause)
             pause = min(2 * pause, 3.0)
 
@@ -998,7 +998,7 @@ class Host:
         """One request through one tool: the meaning, and the value or the reason.
 
         Raises:
-            TransportError: The value is not UTF-8.
+            ToolsError: The value is not UTF-8.
         """
         try:
             ran = run_command(list(tool) + [request], seconds, MAX_RECORD)
@@ -1013,7 +1013,7 @@ class Host:
         try:
             return meaning, ran.out.decode("utf-8")
         except UnicodeDecodeError:
-            raise TransportError("the host's record is not UTF-8") from None
+            raise ToolsError("the host's record is not UTF-8") from None
 
     def tell(self, key: str, value: str) -> bool:
         """Set a guestinfo value; whether a tool accepted it."""
@@ -1031,11 +1031,11 @@ def read_record(host: Host, guestinfo: bool, notes: List[str]) -> Optional[Tuple
     No process in the guest can set machine.id; any process can set the other.
 
     Raises:
-        TransportError: No source gave a usable answer.
+        ToolsError: No source gave a usable answer.
     """
     try:
         text = host.ask("machine.id.get", READ_RESERVE if guestinfo else 0.0)
-    except TransportError as exc:
+    except ToolsError as exc:
         if not guestinfo:
             raise
         notes.append(str(exc))
@@ -1604,7 +1604,7 @@ def bind(config: Config, nics: Dict[str, List[str]]) -> Tuple[List[Bound], List[
 # Each is a pure function from NICs to files.
 
 
-class Hop(NamedTuple):
+class WrittenRoute(NamedTuple):
     """A route as every back end writes it; to None is the default route."""
 
     to: Optional[Network]
@@ -1636,15 +1636,16 @@ def default_metrics(nics: Sequence[Nic]) -> List[Metrics]:
     return found
 
 
-def hops(nic: Nic, metrics: Metrics) -> List[Hop]:
+def written_routes(nic: Nic, metrics: Metrics) -> List[WrittenRoute]:
     """The routes of a NIC, the default ones first."""
     found = [
-        Hop(None, gateway, metrics.get(gateway.version), is_onlink(nic, gateway))
+        WrittenRoute(None, gateway, metrics.get(gateway.version), is_onlink(nic, gateway))
         for gateway in (nic.gateway4, nic.gateway6)
         if gateway is not None
     ]
     return found + [
-        Hop(route.to, route.via, route.metric, is_onlink(nic, route.via)) for route in nic.routes
+        WrittenRoute(route.to, route.via, route.metric, is_onlink(nic, route.via))
+        for route in nic.routes
     ]
 
 
@@ -1698,15 +1699,15 @@ def render_netplan(bound: Sequence[Bound], renderer: str = "networkd") -> Dict[s
             if on and metric is not None:
                 item[key] = {"route-metric": metric}
         routes = []
-        for hop in hops(nic, metrics):
+        for route in written_routes(nic, metrics):
             # netplan before 0.103 does not know the word "default".
-            default = "0.0.0.0/0" if hop.via.version == 4 else "::/0"
-            route: Dict[str, Any] = {"to": str(hop.to or default), "via": str(hop.via)}
-            if hop.metric is not None:
-                route["metric"] = hop.metric
-            if hop.onlink:
-                route["on-link"] = True
-            routes.append(route)
+            default = "0.0.0.0/0" if route.via.version == 4 else "::/0"
+            entry: Dict[str, Any] = {"to": str(route.to or default), "via": str(route.via)}
+            if route.metric is not None:
+                entry["metric"] = route.metric
+            if route.onlink:
+                entry["on-link"] = True
+            routes.append(entry)
         if routes:
             item["routes"] = routes
         if nic.mtu is not None:
@@ -1780,15 +1781,15 @@ def keyfile_section(nic: Nic, version: int, metrics: Metrics) -> List[str]:
         method = "disabled" if version == 4 else "auto"
     lines = ["method=" + method]
     lines += ["address{}={}".format(at, one) for at, one in enumerate(addresses, 1)]
-    every = [hop for hop in hops(nic, metrics) if hop.via.version == version]
+    every = [route for route in written_routes(nic, metrics) if route.via.version == version]
     # It adds a route to a gateway outside the networks by itself.
-    lines += ["gateway={}".format(hop.via) for hop in every if hop.to is None]
+    lines += ["gateway={}".format(route.via) for route in every if route.to is None]
     if metrics.get(version) is not None:
         lines.append("route-metric={}".format(metrics[version]))
-    for at, hop in enumerate((hop for hop in every if hop.to is not None), 1):
-        metric = "" if hop.metric is None else ",{}".format(hop.metric)
-        lines.append("route{}={},{}{}".format(at, hop.to, hop.via, metric))
-        if hop.onlink:
+    for at, route in enumerate((route for route in every if route.to is not None), 1):
+        metric = "" if route.metric is None else ",{}".format(route.metric)
+        lines.append("route{}={},{}{}".format(at, route.to, route.via, metric))
+        if route.onlink:
             lines.append("route{}_options=onlink=true".format(at))
     if servers and method != "disabled":
         lines.append("dns={};".format(";".join(servers)))
@@ -1820,13 +1821,13 @@ def render_networkd(bound: Sequence[Bound], prefix: str = NETWORKD_PREFIXES[0]) 
         ):
             if on and metric is not None:
                 lines += ["", "[{}]".format(section), "RouteMetric={}".format(metric)]
-        for hop in hops(nic, metrics):
-            lines += ["", "[Route]", "Gateway={}".format(hop.via)]
-            if hop.to is not None:
-                lines.append("Destination={}".format(hop.to))
-            if hop.metric is not None:
-                lines.append("Metric={}".format(hop.metric))
-            if hop.onlink:
+        for route in written_routes(nic, metrics):
+            lines += ["", "[Route]", "Gateway={}".format(route.via)]
+            if route.to is not None:
+                lines.append("Destination={}".format(route.to))
+            if route.metric is not None:
+                lines.append("Metric={}".format(route.metric))
+            if route.onlink:
                 lines.append("GatewayOnLink=yes")
         name = "{}/{}{}.network".format(NETWORKD, prefix, bare(nic.mac))
         files[name] = lines_file(lines, 0o644)
@@ -1853,7 +1854,7 @@ def stanzas(name: str, nic: Nic, metrics: Metrics) -> List[List[str]]:
     found = []
     mtu = [] if nic.mtu is None else ["pre-up ip link set dev {} mtu {}".format(name, nic.mtu)]
     for version, family, dhcp in ((4, "inet", nic.dhcp4), (6, "inet6", nic.dhcp6)):
-        mine = [hop for hop in hops(nic, metrics) if hop.via.version == version]
+        mine = [route for route in written_routes(nic, metrics) if route.via.version == version]
         if dhcp:
             stanza = ["iface {} {} dhcp".format(name, family)] + mtu
             if version == 4 and metrics.get(4) is not None:
@@ -1870,18 +1871,18 @@ def stanzas(name: str, nic: Nic, metrics: Metrics) -> List[List[str]]:
             found.append(stanza)
         if mine:
             # The last stanza of its family: by then every address is up.
-            found[-1] += [option for hop in mine for option in hop_options(name, hop)]
+            found[-1] += [option for route in mine for option in route_options(name, route)]
     return found
 
 
-def hop_options(name: str, hop: Hop) -> List[str]:
+def route_options(name: str, route: WrittenRoute) -> List[str]:
     """A route in a stanza, as its gateway where possible."""
-    metric = [] if hop.metric is None else ["metric {}".format(hop.metric)]
-    if hop.to is None and not hop.onlink:
-        return ["gateway {}".format(hop.via)] + metric
-    words = ["up ip", "-{}".format(hop.via.version), "route add", str(hop.to or "default")]
-    words += ["via {} dev {}".format(hop.via, name)] + metric
-    return [" ".join(words + (["onlink"] if hop.onlink else []))]
+    metric = [] if route.metric is None else ["metric {}".format(route.metric)]
+    if route.to is None and not route.onlink:
+        return ["gateway {}".format(route.via)] + metric
+    words = ["up ip", "-{}".format(route.via.version), "route add", str(route.to or "default")]
+    words += ["via {} dev {}".format(route.via, name)] + metric
+    return [" ".join(words + (["onlink"] if route.onlink else []))]
 
 
 def render_ifupdown_ng(bound: Sequence[Bound]) -> Dict[str, File]:
@@ -1901,11 +1902,16 @@ def render_ifupdown_ng(bound: Sequence[Bound]) -> Dict[str, File]:
         if of_version(nic, 6):
             switch = "/proc/sys/net/ipv6/conf/{}/accept_ra".format(name)
             lines.append("    pre-up echo {} > {}".format(1 if nic.dhcp6 else 0, switch))
-        for hop in hops(nic, metrics):
-            words = ["up ip", "-{}".format(hop.via.version), "route add", str(hop.to or "default")]
-            words += ["via {} dev {}".format(hop.via, name)]
-            words += [] if hop.metric is None else ["metric {}".format(hop.metric)]
-            lines.append("    " + " ".join(words + ["onlink"] * hop.onlink))
+        for route in written_routes(nic, metrics):
+            words = [
+                "up ip",
+                "-{}".format(route.via.version),
+                "route add",
+                str(route.to or "default"),
+            ]
+            words += ["via {} dev {}".format(route.via, name)]
+            words += [] if route.metric is None else ["metric {}".format(route.metric)]
+            lines.append("    " + " ".join(words + ["onlink"] * route.onlink))
         settings = ["nameserver {}".format(server) for server in nic.dns]
         settings += ["search " + " ".join(nic.search)] if nic.search else []
         if settings:
@@ -2421,14 +2427,14 @@ def compare_nic(nic: Nic, index: int, kernel: Kernel) -> List[Problem]:
         ]
         if on and not leased:
             found.append(Problem(nic.mac, "IPv{} address".format(version), "from DHCP", "", None))
-    for hop in hops(nic, {}):
-        default = ipaddress.ip_network("0.0.0.0/0" if hop.via.version == 4 else "::/0")
-        to = default if hop.to is None else hop.to
+    for route in written_routes(nic, {}):
+        default = ipaddress.ip_network("0.0.0.0/0" if route.via.version == 4 else "::/0")
+        to = default if route.to is None else route.to
         vias = [one.via for one in kernel.routes if one.to == to and one.link == index]
-        if hop.via not in vias:
+        if route.via not in vias:
             others = ", ".join(str(via) for via in vias if via is not None)
-            what = "default route" if hop.to is None else "route to {}".format(hop.to)
-            found.append(Problem(nic.mac, what, "through {}".format(hop.via), others, None))
+            what = "default route" if route.to is None else "route to {}".format(route.to)
+            found.append(Problem(nic.mac, what, "through {}".format(route.via), others, None))
     return found
 
 

@@ -53,7 +53,7 @@ def installed_tables() -> Path:
     return Path(str(distribution.locate_file("pyVmomi")))
 
 
-def read_tables(directory: Path) -> typeinfo.Tables:
+def read_tables(directory: Path) -> typeinfo.VmodlTables:
     """Read the tables in `directory` after checking that they are the pinned ones.
 
     Raises:
@@ -76,7 +76,7 @@ def read_tables(directory: Path) -> typeinfo.Tables:
     return typeinfo.read(directory)
 
 
-def build(tables: typeinfo.Tables, max_since: str | None = None) -> dict[str, str]:
+def build(tables: typeinfo.VmodlTables, max_since: str | None = None) -> dict[str, str]:
     """The three files by name, as release `max_since` (None: the newest) knows the service.
 
     Raises:

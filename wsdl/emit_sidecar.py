@@ -7,7 +7,7 @@ requires it. The text is laid out a line an item, so that a diff names what chan
 import json
 from collections.abc import Mapping
 
-from wsdl.schema import Field, Managed, Method, Service, Struct
+from wsdl.schema import SchemaField, SchemaManaged, SchemaMethod, SchemaStruct, Service
 
 FORMAT = 1
 
@@ -34,7 +34,7 @@ def sidecar(service: Service, header: str, source: Mapping[str, object]) -> str:
     return _layout(document, indent="") + "\n"
 
 
-def _value(field: Field) -> dict[str, object]:
+def _value(field: SchemaField) -> dict[str, object]:
     """The type of a value, wherever it stands."""
     keys: dict[str, object] = {"type": field.type}
     if field.ref:
@@ -47,11 +47,11 @@ def _value(field: Field) -> dict[str, object]:
     return keys
 
 
-def _field(field: Field) -> dict[str, object]:
+def _field(field: SchemaField) -> dict[str, object]:
     return {"name": field.name, **_value(field), "since": field.since}
 
 
-def _method(method: Method) -> dict[str, object]:
+def _method(method: SchemaMethod) -> dict[str, object]:
     return {
         "name": method.name,
         "short": method.short,
@@ -65,7 +65,7 @@ def _method(method: Method) -> dict[str, object]:
     }
 
 
-def _managed(managed: Managed) -> dict[str, object]:
+def _managed(managed: SchemaManaged) -> dict[str, object]:
     return {
         "vmodl": managed.vmodl,
         "base": managed.base,
@@ -75,7 +75,7 @@ def _managed(managed: Managed) -> dict[str, object]:
     }
 
 
-def _struct(struct: Struct) -> dict[str, object]:
+def _struct(struct: SchemaStruct) -> dict[str, object]:
     keys: dict[str, object] = {"vmodl": struct.vmodl}
     refs = {field.name: field.ref for field in struct.fields if field.ref}
     links = {field.name: field.link for field in struct.fields if field.link}

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from wsdl.emit_xsd import NAMESPACE
-from wsdl.schema import Method, Service
+from wsdl.schema import SchemaMethod, Service
 
 # Any operation may raise it; the tables do not list it.
 _RUNTIME_FAULT = "RuntimeFault"
@@ -45,7 +45,7 @@ def wsdl(service: Service, header: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _faults(method: Method) -> list[str]:
+def _faults(method: SchemaMethod) -> list[str]:
     return [fault for fault in method.faults if fault != _RUNTIME_FAULT] + [_RUNTIME_FAULT]
 
 
@@ -54,7 +54,7 @@ def _fault_name(fault: str) -> str:
     return fault if fault == _RUNTIME_FAULT else f"{fault}Fault"
 
 
-def _messages(methods: list[Method]) -> Iterator[str]:
+def _messages(methods: list[SchemaMethod]) -> Iterator[str]:
     for method in methods:
         for message, element in (("Request", ""), ("Response", "Response")):
             yield (
@@ -68,7 +68,7 @@ def _messages(methods: list[Method]) -> Iterator[str]:
         )
 
 
-def _port_type(methods: list[Method]) -> Iterator[str]:
+def _port_type(methods: list[SchemaMethod]) -> Iterator[str]:
     yield ' <portType name="VimPortType">'
     for method in methods:
         yield f'  <operation name="{method.name}">'
@@ -80,7 +80,7 @@ def _port_type(methods: list[Method]) -> Iterator[str]:
     yield " </portType>"
 
 
-def _binding(methods: list[Method], action: str) -> Iterator[str]:
+def _binding(methods: list[SchemaMethod], action: str) -> Iterator[str]:
     yield ' <binding name="VimBinding" type="vim25:VimPortType">'
     yield '  <soap:binding style="document" transport="http://schemas.xmlsoap.org/soap/http"/>'
     for method in methods:

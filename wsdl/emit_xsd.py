@@ -7,7 +7,15 @@ passes over: `v:since`, `v:vmodl`, `v:ref`, `v:link` and `v:secret` (see README.
 from collections.abc import Iterable, Iterator
 from xml.sax.saxutils import quoteattr
 
-from wsdl.schema import MOREF, Enum, Field, Managed, Method, Service, Struct
+from wsdl.schema import (
+    MOREF,
+    SchemaEnum,
+    SchemaField,
+    SchemaManaged,
+    SchemaMethod,
+    SchemaStruct,
+    Service,
+)
 
 NAMESPACE = "urn:vim25"
 ANNOTATIONS = "urn:x-vimlib:annotations"
@@ -59,7 +67,7 @@ def _qname(word: str) -> str:
     return word if word.startswith("xsd:") else f"vim25:{word}"
 
 
-def _element(field: Field) -> str:
+def _element(field: SchemaField) -> str:
     parts = [f"<xsd:element name={quoteattr(field.name)}", f'type="{_qname(field.type)}"']
     if field.optional:
         parts.append('minOccurs="0"')
@@ -90,7 +98,7 @@ def _complex_type(attributes: str, elements: list[str], base: str | None = None)
     yield " </xsd:complexType>"
 
 
-def _enum(enum: Enum) -> Iterator[str]:
+def _enum(enum: SchemaEnum) -> Iterator[str]:
     yield f' <xsd:simpleType name="{enum.name}" v:since="{enum.since}" v:vmodl="{enum.vmodl}">'
     yield '  <xsd:restriction base="xsd:string">'
     for value in enum.values:
@@ -99,19 +107,19 @@ def _enum(enum: Enum) -> Iterator[str]:
     yield " </xsd:simpleType>"
 
 
-def _struct(struct: Struct) -> Iterator[str]:
+def _struct(struct: SchemaStruct) -> Iterator[str]:
     attributes = f'name="{struct.name}" v:since="{struct.since}" v:vmodl="{struct.vmodl}"'
     elements = [f"   {_element(field)}" for field in struct.fields]
     return _complex_type(attributes, elements, struct.base)
 
 
-def _request(owner: Managed, method: Method) -> Iterator[str]:
+def _request(owner: SchemaManaged, method: SchemaMethod) -> Iterator[str]:
     elements = [f'   <xsd:element name="_this" type="vim25:{MOREF}" v:ref="{owner.name}"/>']
     elements += [f"   {_element(param)}" for param in method.params]
     return _complex_type(f'name="{method.request}" v:since="{method.since}"', elements)
 
 
-def _messages(method: Method) -> Iterator[str]:
+def _messages(method: SchemaMethod) -> Iterator[str]:
     yield f' <xsd:element name="{method.name}" type="vim25:{method.request}"/>'
     yield f' <xsd:element name="{method.name}Response">'
     returns = _element(method.returns) if method.returns else ""
@@ -129,7 +137,7 @@ def _arrays(service: Service) -> Iterator[tuple[str, str, str]]:
             yield f"ArrayOf{item[0].upper()}{item[1:]}", item, type_
 
 
-def _all_fields(service: Service) -> Iterable[Field]:
+def _all_fields(service: Service) -> Iterable[SchemaField]:
     for struct in service.structs:
         yield from struct.fields
     for managed in service.managed:

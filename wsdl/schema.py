@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from wsdl import typeinfo
-from wsdl.typeinfo import Flag, Tables, TypeInfoError
+from wsdl.typeinfo import Flag, TypeInfoError, VmodlTables
 from wsdl.versions import Versions
 
 MOREF = "ManagedObjectReference"
@@ -25,24 +25,24 @@ _V0, _V1, _OPT = "vmodl.version.version0", "vmodl.version.version1", Flag.OPTION
 _FAULT_ITSELF = "=MethodFault"  # the one field that holds a fault, not a LocalizedMethodFault
 _METHOD_FAULT = "vmodl.MethodFault"
 _BUILT_IN_DATA = (
-    typeinfo.Data(_METHOD_FAULT, "MethodFault", "vmodl.DataObject", _V0, (
-        typeinfo.Field("dynamicType", "string", _V0, _OPT),
-        typeinfo.Field("dynamicProperty", "vmodl.DynamicProperty[]", _V0, _OPT),
-        typeinfo.Field("faultCause", _METHOD_FAULT, _V1, _OPT),
-        typeinfo.Field("faultMessage", "vmodl.LocalizableMessage[]", _V1, _OPT),
+    typeinfo.VmodlData(_METHOD_FAULT, "MethodFault", "vmodl.DataObject", _V0, (
+        typeinfo.VmodlField("dynamicType", "string", _V0, _OPT),
+        typeinfo.VmodlField("dynamicProperty", "vmodl.DynamicProperty[]", _V0, _OPT),
+        typeinfo.VmodlField("faultCause", _METHOD_FAULT, _V1, _OPT),
+        typeinfo.VmodlField("faultMessage", "vmodl.LocalizableMessage[]", _V1, _OPT),
     )),
-    typeinfo.Data("vmodl.RuntimeFault", "RuntimeFault", _METHOD_FAULT, _V0, ()),
-    typeinfo.Data("vmodl.LocalizedMethodFault", "LocalizedMethodFault", "vmodl.DynamicData", _V0, (
-        typeinfo.Field("fault", _FAULT_ITSELF, _V0, Flag(0)),
-        typeinfo.Field("localizedMessage", "string", _V0, _OPT),
+    typeinfo.VmodlData("vmodl.RuntimeFault", "RuntimeFault", _METHOD_FAULT, _V0, ()),
+    typeinfo.VmodlData("vmodl.LocalizedMethodFault", "LocalizedMethodFault", "vmodl.DynamicData", _V0, (
+        typeinfo.VmodlField("fault", _FAULT_ITSELF, _V0, Flag(0)),
+        typeinfo.VmodlField("localizedMessage", "string", _V0, _OPT),
     )),
 )  # fmt: skip
-_BUILT_IN_MANAGED = typeinfo.Managed("vmodl.ManagedObject", "ManagedObject", "", _V0, (), ())
+_BUILT_IN_MANAGED = typeinfo.VmodlManaged("vmodl.ManagedObject", "ManagedObject", "", _V0, (), ())
 _NO_BASE = "vmodl.DataObject"
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class SchemaField:
     """A field, property, parameter or result as the wire has it.
 
     `type` is `xsd:NAME` or the bare name of a vim25 type. `ref` names the managed type where
@@ -60,7 +60,7 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
-class Enum:
+class SchemaEnum:
     """An enumeration."""
 
     name: str
@@ -70,7 +70,7 @@ class Enum:
 
 
 @dataclass(frozen=True, slots=True)
-class Struct:
+class SchemaStruct:
     """A data type or a fault; own fields only, in wire order."""
 
     name: str
@@ -78,11 +78,11 @@ class Struct:
     base: str | None
     since: str
     fault: bool
-    fields: tuple[Field, ...]
+    fields: tuple[SchemaField, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Method:
+class SchemaMethod:
     """A method, which is an operation of the WSDL. `request` names the type of its request.
 
     A task method `returns` a reference to Task; `task_result` is the type of its result.
@@ -92,24 +92,24 @@ class Method:
     short: str
     request: str
     since: str
-    params: tuple[Field, ...]
-    returns: Field | None
+    params: tuple[SchemaField, ...]
+    returns: SchemaField | None
     task: bool
-    task_result: Field | None
+    task_result: SchemaField | None
     faults: tuple[str, ...]
     privilege: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class Managed:
+class SchemaManaged:
     """A managed type; own properties and methods only, in the tables' order."""
 
     name: str
     vmodl: str
     base: str | None
     since: str
-    properties: tuple[Field, ...]
-    methods: tuple[Method, ...]
+    properties: tuple[SchemaField, ...]
+    methods: tuple[SchemaMethod, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,18 +118,18 @@ class Service:
 
     api: str
     versions: tuple[typeinfo.Version, ...]
-    enums: tuple[Enum, ...]
-    structs: tuple[Struct, ...]
-    managed: tuple[Managed, ...]
+    enums: tuple[SchemaEnum, ...]
+    structs: tuple[SchemaStruct, ...]
+    managed: tuple[SchemaManaged, ...]
 
     @property
-    def methods(self) -> tuple[tuple[Managed, Method], ...]:
+    def methods(self) -> tuple[tuple[SchemaManaged, SchemaMethod], ...]:
         """Every method with its owner, sorted by name on the wire."""
         pairs = [(owner, method) for owner in self.managed for method in owner.methods]
         return tuple(sorted(pairs, key=lambda pair: pair[1].name))
 
 
-def resolve(tables: Tables, release: str | None = None) -> Service:
+def resolve(tables: VmodlTables, release: str | None = None) -> Service:
     """The service as `release` (an id such as "4.1"; None: the newest) knows it.
 
     Raises:
@@ -148,7 +148,7 @@ def resolve(tables: Tables, release: str | None = None) -> Service:
 class _Resolver:
     """The tables with their built-ins, and one method a rule."""
 
-    def __init__(self, tables: Tables, versions: Versions, release: str) -> None:
+    def __init__(self, tables: VmodlTables, versions: Versions, release: str) -> None:
         self.versions = versions
         self.release = release
         self.enums = tables.enums
@@ -208,10 +208,10 @@ class _Resolver:
             return self.data[vmodl].wsdl, None, None
         raise TypeInfoError(f"unknown type {vmodl}")
 
-    def field(self, fact: typeinfo.Field, owner_version: str) -> Field:
+    def field(self, fact: typeinfo.VmodlField, owner_version: str) -> SchemaField:
         """A field that is younger than its owner is optional: older hosts do not send it."""
         word, ref, link = self.word(fact.type.removesuffix("[]"), fact.flags)
-        return Field(
+        return SchemaField(
             name=fact.name,
             type=word,
             array=fact.type.endswith("[]"),
@@ -223,10 +223,10 @@ class _Resolver:
             link=link,
         )
 
-    def fields(self, facts: tuple[typeinfo.Field, ...], owner: str) -> tuple[Field, ...]:
+    def fields(self, facts: tuple[typeinfo.VmodlField, ...], owner: str) -> tuple[SchemaField, ...]:
         return tuple(self.field(fact, owner) for fact in facts if self.known(fact.version))
 
-    def method(self, fact: typeinfo.Method) -> Method:
+    def method(self, fact: typeinfo.VmodlMethod) -> SchemaMethod:
         """A task's flags speak of its result; the reference to the task is always there."""
         task = fact.wire_type != fact.result_type
         if task != fact.wsdl.endswith("_Task") or (task and fact.wire_type != "vim.Task"):
@@ -237,7 +237,7 @@ class _Resolver:
                 f"{fact.wsdl} declares types as faults that are not faults: {sorted(unknown)}"
             )
         result = self._result("result", fact.result_type, fact.result_flags, fact.version)
-        return Method(
+        return SchemaMethod(
             name=fact.wsdl,
             short=fact.name,
             request=_request(fact),
@@ -256,21 +256,21 @@ class _Resolver:
             privilege=fact.privilege,
         )
 
-    def _result(self, name: str, vmodl: str, flags: Flag, version: str) -> Field | None:
+    def _result(self, name: str, vmodl: str, flags: Flag, version: str) -> SchemaField | None:
         if vmodl == "void":
             return None
-        return self.field(typeinfo.Field(name, vmodl, version, flags), version)
+        return self.field(typeinfo.VmodlField(name, vmodl, version, flags), version)
 
     def service(self) -> Service:
         """Everything that the release knows."""
         since = self.versions.since
         enums = [
-            Enum(enum.wsdl, enum.vmodl, since(enum.version), enum.values)
+            SchemaEnum(enum.wsdl, enum.vmodl, since(enum.version), enum.values)
             for enum in self.enums.values()
             if self.known(enum.version)
         ]
         structs = [
-            Struct(
+            SchemaStruct(
                 name=data.wsdl,
                 vmodl=data.vmodl,
                 base=None if data.base == _NO_BASE else self.data[data.base].wsdl,
@@ -282,7 +282,7 @@ class _Resolver:
             if self.known(data.version)
         ]
         managed = [
-            Managed(
+            SchemaManaged(
                 name=item.wsdl,
                 vmodl=item.vmodl,
                 base=self.managed[item.base].wsdl if item.base else None,
@@ -302,7 +302,7 @@ class _Resolver:
         )
 
 
-def _request(fact: typeinfo.Method) -> str:
+def _request(fact: typeinfo.VmodlMethod) -> str:
     return fact.wsdl.removesuffix("_Task") + "RequestType"
 
 

@@ -48,7 +48,7 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class VmodlField:
     """A field of a data object, a property of a managed type, or a parameter. `X[]` is an array."""
 
     name: str
@@ -58,7 +58,7 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
-class Enum:
+class VmodlEnum:
     """An enumeration with its values in the tables' order. Values carry no version."""
 
     vmodl: str
@@ -68,24 +68,24 @@ class Enum:
 
 
 @dataclass(frozen=True, slots=True)
-class Data:
+class VmodlData:
     """A data type (faults are data types below MethodFault); own fields only, in wire order."""
 
     vmodl: str
     wsdl: str
     base: str
     version: str
-    fields: tuple[Field, ...]
+    fields: tuple[VmodlField, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Method:
+class VmodlMethod:
     """A method: `wire_type` is the type of its reply, `result_type` that of a task's result."""
 
     name: str
     wsdl: str
     version: str
-    params: tuple[Field, ...]
+    params: tuple[VmodlField, ...]
     result_flags: Flag
     wire_type: str
     result_type: str
@@ -94,42 +94,42 @@ class Method:
 
 
 @dataclass(frozen=True, slots=True)
-class Managed:
+class VmodlManaged:
     """A managed type; own properties and methods only."""
 
     vmodl: str
     wsdl: str
     base: str
     version: str
-    properties: tuple[Field, ...]
-    methods: tuple[Method, ...]
+    properties: tuple[VmodlField, ...]
+    methods: tuple[VmodlMethod, ...]
 
 
 @dataclass(slots=True)
-class Tables:
+class VmodlTables:
     """The whole content of the tables, by VMODL name and in their order."""
 
     versions: dict[str, Version] = field(default_factory=dict)
     parents: dict[str, set[str]] = field(default_factory=dict)
-    enums: dict[str, Enum] = field(default_factory=dict)
-    data: dict[str, Data] = field(default_factory=dict)
-    managed: dict[str, Managed] = field(default_factory=dict)
+    enums: dict[str, VmodlEnum] = field(default_factory=dict)
+    data: dict[str, VmodlData] = field(default_factory=dict)
+    managed: dict[str, VmodlManaged] = field(default_factory=dict)
 
 
-def read(directory: Path) -> Tables:
+def read(directory: Path) -> VmodlTables:
     """Read the vim25 tables in `directory` (pyVmomi's package folder).
 
     Raises:
         TypeInfoError: A statement has a shape that is not known here.
         OSError: A table cannot be read.
     """
-    tables = Tables()
+    tables = VmodlTables()
     for name in FILES:
         _read_module(tables, (directory / name).read_text(encoding="utf-8"), name)
     return tables
 
 
-def _read_module(tables: Tables, source: str, name: str) -> None:
+def _read_module(tables: VmodlTables, source: str, name: str) -> None:
     for statement in ast.parse(source, name).body:
         where = f"{name}:{statement.lineno}"
         match statement:
@@ -161,7 +161,7 @@ def _literal(node: ast.expr, where: str) -> object:
     raise TypeInfoError(f"{where}: not a literal: {ast.unparse(node)[:120]!r}")
 
 
-def _apply(tables: Tables, function: str, args: list[object], where: str) -> None:
+def _apply(tables: VmodlTables, function: str, args: list[object], where: str) -> None:
     """Take in one call of a table."""
     match function, args:
         case "AddVersion", [str(name), str(namespace), str(id_), int(legacy), str(service)]:
@@ -172,15 +172,17 @@ def _apply(tables: Tables, function: str, args: list[object], where: str) -> Non
         case "AddVersionParent", [str(child), str(parent)]:
             tables.parents.setdefault(child, set()).add(parent)
         case "CreateEnumType", [str(vmodl), str(wsdl), str(version), list(values)]:
-            _add(tables.enums, vmodl, Enum(vmodl, wsdl, version, _strings(values, where)), where)
+            _add(
+                tables.enums, vmodl, VmodlEnum(vmodl, wsdl, version, _strings(values, where)), where
+            )
         case "CreateDataType", [str(vmodl), str(wsdl), str(base), str(version), fields]:
-            data = Data(vmodl, wsdl, base, version, _fields(fields, where))
+            data = VmodlData(vmodl, wsdl, base, version, _fields(fields, where))
             _add(tables.data, vmodl, data, where)
         case "CreateManagedType", [
             str(vmodl), str(wsdl), str(base), str(version), properties, methods
         ]:  # fmt: skip
             own = tuple(_method(item, where) for item in _items(methods, where))
-            managed = Managed(vmodl, wsdl, base, version, _fields(properties, where), own)
+            managed = VmodlManaged(vmodl, wsdl, base, version, _fields(properties, where), own)
             _add(tables.managed, vmodl, managed, where)
         case _:
             raise TypeInfoError(f"{where}: unknown call {function}({str(args)[:120]})")
@@ -214,7 +216,7 @@ def _flags(value: int, where: str) -> Flag:
     return Flag(value)
 
 
-def _fields(value: object, where: str) -> tuple[Field, ...]:
+def _fields(value: object, where: str) -> tuple[VmodlField, ...]:
     fields = []
     for item in _items(value, where):
         match item:
@@ -222,20 +224,20 @@ def _fields(value: object, where: str) -> tuple[Field, ...]:
             case [str(name), str(type_), str(version), int(flags)] | [
                 str(name), str(type_), str(version), int(flags), str() | None
             ]:  # fmt: skip
-                fields.append(Field(name, type_, version, _flags(flags, where)))
+                fields.append(VmodlField(name, type_, version, _flags(flags, where)))
             case _:
                 raise TypeInfoError(f"{where}: unknown field {str(item)[:120]!r}")
     return tuple(fields)
 
 
-def _method(value: object, where: str) -> Method:
+def _method(value: object, where: str) -> VmodlMethod:
     match value:
         case [
             str(name), str(wsdl), str(version), params,
             [int(flags), str(wire_type), str(result_type)],
             str() | None as privilege, faults,
         ]:  # fmt: skip
-            return Method(
+            return VmodlMethod(
                 name, wsdl, version, _fields(params, where),
                 _flags(flags, where), wire_type, result_type,
                 privilege, _strings(_items(faults, where), where),

@@ -3,7 +3,7 @@
 import itertools
 import re
 
-from wsdl.typeinfo import Tables, TypeInfoError, Version
+from wsdl.typeinfo import TypeInfoError, Version, VmodlTables
 
 # Only tags with such an id are releases; 9.1.1.0's tables have one more, "m5CA1EF4D", tagging nothing.
 _RELEASE_ID = re.compile(r"\d+\.\d+[0-9a-z.]*")
@@ -18,7 +18,7 @@ _ROOT = "vmodl.version.version0"
 class Versions:
     """The releases, oldest first, each including all before it."""
 
-    def __init__(self, tables: Tables) -> None:
+    def __init__(self, tables: VmodlTables) -> None:
         """Order the releases of `tables` and place every version tag.
 
         Raises:

@@ -44,7 +44,7 @@ class ESXDriver:
         client: Logged in; stays the caller's.
         images: Where images come from.
         config: Settings.
-        mover: Uploads image bodies; None opens one for each spawn.
+        uploader: Uploads image bodies; None opens one for each spawn.
         journal: To share one with other hosts' drivers; stays the caller's. None opens
             `config.journal`, if one is named.
     """
@@ -55,13 +55,13 @@ class ESXDriver:
         images: ImageStore,
         config: DriverConfig | None = None,
         *,
-        mover: BodyUploader | None = None,
+        uploader: BodyUploader | None = None,
         journal: Journal | None = None,
     ) -> None:
         self.client = client
         self.images = images
         self.config = config or DriverConfig()
-        self._mover = mover
+        self._uploader = uploader
         self._owned: FileJournal | None = None
         if journal is None and self.config.journal is not None:
             # Without I/O: the first step opens it.
@@ -81,7 +81,9 @@ class ESXDriver:
 
     def host(self) -> Host:
         """Return the argument of a verb's function, new for each call: nothing is remembered."""
-        return Host(self.client, self.config, self.journal, images=self.images, mover=self._mover)
+        return Host(
+            self.client, self.config, self.journal, images=self.images, uploader=self._uploader
+        )
 
     # Verbs that write. Each is also a dry run: ``print(await driver.destroy.plan("web"))``.
 

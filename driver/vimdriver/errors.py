@@ -356,18 +356,22 @@ class FileConflictError(DriverError):
 
     outcome: Outcome = "refused"
     path: str = ""
-    twin: str = ""
+    other_image: str = ""
     """The other image as it was given; "" for a file that exists."""
     _template = "{path} {_conflict}"
     hint = "Choose another --to folder{_remedy}."
 
     @property
     def _conflict(self) -> str:
-        return f"is the target of {printable(self.twin)!r} too" if self.twin else "already exists"
+        return (
+            f"is the target of {printable(self.other_image)!r} too"
+            if self.other_image
+            else "already exists"
+        )
 
     @property
     def _remedy(self) -> str:
-        return " for one of them" if self.twin else ", or replace the file with --overwrite"
+        return " for one of them" if self.other_image else ", or replace the file with --overwrite"
 
 
 class HostReadOnlyError(DriverError):

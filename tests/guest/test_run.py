@@ -98,8 +98,8 @@ def test_dry_run_shows_the_difference(guest: Guest) -> None:
         ('v1:{"nics":[{"mac":"' + MAC0 + '"},{}]}', "InvalidRecordError"),
         ("v2:{}", "UnknownVersionError"),
         ('v1:{"ssh_keys":[]}', "InvalidRecordError"),
-        (b"\xff\xfe", "TransportError"),
-        ("v1:{" + " " * 70000 + "}", "TransportError"),
+        (b"\xff\xfe", "ToolsError"),
+        ("v1:{" + " " * 70000 + "}", "ToolsError"),
     ],
 )
 def test_what_is_refused_leaves_no_trace(guest: Guest, text: str | bytes, error: str) -> None:

@@ -97,7 +97,7 @@ def test_no_clear_answer_is_refused(impatient: Guest, script: str) -> None:
     impatient.script(f"#!/bin/sh\n{script}\n")
     found = impatient.report("--backend", "netplan")
     assert found["code"] == 3
-    assert found["error"]["type"] == "TransportError"
+    assert found["error"]["type"] == "ToolsError"
     assert found["error"]["message"].isprintable()
     assert impatient.files() == {}
 

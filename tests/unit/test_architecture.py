@@ -103,6 +103,22 @@ TESTED_WITH = {f"vimlib.simulator.{name}": "vimlib.simulator" for name in SIMULA
 # Folders below tests/unit that belong to a module of vimlib or to a subject, not to a package.
 OTHER_TEST_FOLDERS = {"bench", "client", "faults", "nfc", "tls"}
 
+# Class names that two modules share. The simulator names the same objects of a host as its clients,
+# and the guest helper, which imports nothing of ours, the same parts of a record as the driver.
+SHARED_NAMES = {
+    "simulator": {
+        "Credentials",
+        "Datastore",
+        "Lease",
+        "Network",
+        "PortGroup",
+        "Session",
+        "Snapshot",
+    },
+    "guest": {"Bound", "Change", "Host", "Route", "Run"},
+    "type checkers": {"DataObject"},  # a base for them, and the one at run time
+}
+
 # Generated; and one file on purpose, to be copied into a guest.
 MAY_BE_LONG = ("vimlib.vim25", "guest.vimguest")
 
@@ -376,6 +392,17 @@ def test_cancellation_is_put_off_in_one_place() -> None:
     found = {name for name, path in sources().items()
              if any(word in path.read_bytes() for word in words)}  # fmt: skip
     assert found - others == {"vimlib._shield"}
+
+
+def test_a_class_name_means_one_thing() -> None:
+    seen: dict[str, int] = {}
+    for name, path in sources().items():
+        if not inside(name, ("vimlib.vim25",)):
+            for node in ast.walk(ast.parse(path.read_bytes())):
+                if isinstance(node, ast.ClassDef):
+                    seen[node.name] = seen.get(node.name, 0) + 1
+    twice = {name for name, count in seen.items() if count > 1}
+    assert twice - set().union(*SHARED_NAMES.values()) == set()
 
 
 def test_no_module_is_too_long_to_read() -> None:

@@ -209,7 +209,7 @@ def test_a_hint_given_replaces_the_one_of_the_class_and_is_shown_as_it_is() -> N
             ),
         ),
         (
-            FileConflictError(path="[ds] a.vmdk", twin="b"),
+            FileConflictError(path="[ds] a.vmdk", other_image="b"),
             "[ds] a.vmdk is the target of 'b' too. Choose another --to folder for one of them.",
         ),
         (

@@ -5,7 +5,7 @@ the driver.
 
 `path`      `DatastorePath`, no I/O
 `url`       addresses on `/folder`, pure
-`place`     a datastore's place in the inventory
+`location`  a datastore's objects in the inventory
 `entry`     what is known of a file
 `store`     `Datastore`: what one does with files
 `deadline`  how long a verb may take, and how far it came

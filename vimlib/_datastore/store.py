@@ -11,8 +11,8 @@ from vimlib._datastore.deadline import within
 from vimlib._datastore.digest import Digest
 from vimlib._datastore.download import Download, rejected
 from vimlib._datastore.entry import FileEntry, PutTarget, no_such
+from vimlib._datastore.location import DatastoreLocation, locate
 from vimlib._datastore.path import DatastorePath
-from vimlib._datastore.place import Place, find_place
 from vimlib._datastore.source import opened
 from vimlib._datastore.ticket import Door, host_door
 from vimlib._datastore.url import folder_target
@@ -80,7 +80,7 @@ class Datastore:
         self._tasks = tasks
         self._datacenter = datacenter
         self._settle = settle
-        self._place: Place | None = None
+        self._place: DatastoreLocation | None = None
 
     @property
     def name(self) -> str:
@@ -104,10 +104,10 @@ class Datastore:
     def _below(self, path: str | DatastorePath, what: str) -> DatastorePath:
         return _not_root(self.path(path), what)
 
-    async def place(self) -> Place:
+    async def place(self) -> DatastoreLocation:
         """Return where it is in the inventory. Cancelling leaves nothing behind."""
         if self._place is None:
-            self._place = await find_place(self._context, self.name, self._datacenter)
+            self._place = await locate(self._context, self.name, self._datacenter)
         return self._place
 
     def _within(

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vimlib._collector import Context
+    from vimlib._datastore.location import DatastoreLocation
     from vimlib._datastore.path import DatastorePath
-    from vimlib._datastore.place import Place
     from vimlib._transport.network import HTTPTransport
 
 log = logging.getLogger("vimlib.datastore")
@@ -38,7 +38,11 @@ class Door:
 
 
 async def host_door(
-    context: Context, transport: HTTPTransport, place: Place, file: DatastorePath, method: str
+    context: Context,
+    transport: HTTPTransport,
+    place: DatastoreLocation,
+    file: DatastorePath,
+    method: str,
 ) -> Door | None:
     """Get a ticket for `method` on `file` at a host that mounts the datastore.
 
@@ -101,7 +105,7 @@ def ticket_pins(ticket: vim25.SessionManagerGenericServiceTicket) -> tuple[Pin, 
     return tuple(pin for pin in pins if len(pin.digest) == best)
 
 
-async def _host_name(context: Context, place: Place) -> str | None:
+async def _host_name(context: Context, place: DatastoreLocation) -> str | None:
     """Return the name of a host that is connected, not in maintenance, and mounts the datastore."""
     mounts = (await get(context, place.datastore, "host")).get("host") or []
     hosts = [

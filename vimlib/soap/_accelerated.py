@@ -17,10 +17,10 @@ from xml.parsers import expat
 
 from vimlib.errors import ProtocolError
 from vimlib.soap._accel import Reader
+from vimlib.soap._builder import PLACE
 from vimlib.soap._context import MessageContext
 from vimlib.soap._decode import BLANK, BROKEN, SLICE, SMALL, MessageDecoder, PureDecoder
 from vimlib.soap._leaf import InvalidValueError
-from vimlib.soap._machine import PLACE
 from vimlib.soap._native import Malformed, moved, read_error, root_tag
 from vimlib.soap._parser import make_parser
 

@@ -14,11 +14,11 @@ from vimlib.errors import (
     UsageError,
     printable,
 )
+from vimlib.soap._builder import ObjectBuilder, local_name
 from vimlib.soap._context import over
 from vimlib.soap._fault import fault_from, fault_item, fault_shape
 from vimlib.soap._leaf import InvalidValueError
 from vimlib.soap._limits import Limits
-from vimlib.soap._machine import Machine, local_name
 from vimlib.soap._names import ENVELOPE
 from vimlib.soap._parser import HELD, make_parser
 from vimlib.soap._tables import Tables, TypeInfo, tables_of
@@ -93,7 +93,7 @@ class MessageDecoder:
         # A text that comes in one piece is not measured, so no piece may be over the limit.
         self._slice = max(1, min(SLICE, limits.text))
         self._parser = self._make_parser()
-        self.machine = Machine(self._parser, tables, limits, strict=strict, invoker=invoker)
+        self.machine = ObjectBuilder(self._parser, tables, limits, strict=strict, invoker=invoker)
         self._parser.CharacterDataHandler = self.machine.texts.append
         self._parser.StartNamespaceDeclHandler = self.machine.resolver.declare
         self._parser.EndNamespaceDeclHandler = self.machine.resolver.undeclare

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vimlib.model import Field, MethodFault
-from vimlib.soap._machine import Machine, local_name
+from vimlib.soap._builder import ObjectBuilder, local_name
 from vimlib.soap._names import ENVELOPE, XSI_TYPE
 from vimlib.soap._resolve import unknown_fault
 from vimlib.soap._tables import DATA, FieldInfo, TypeInfo
@@ -45,7 +45,7 @@ def fault_shape() -> TypeInfo:
     return shape
 
 
-def fault_item(machine: Machine, tag: str, attrs: list[str]) -> FieldInfo:
+def fault_item(machine: ObjectBuilder, tag: str, attrs: list[str]) -> FieldInfo:
     """Return how to read a child of the detail: by its `xsi:type`, else by its name.
 
     That is `<NAMEFault>`, or the binding's element name.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from vimdriver._cli.connection import CONNECTION, Connection
+from vimdriver._cli.connection import CONNECTION, ConnectionOptions
 from vimdriver._cli.output import OUTPUT, Output
 
 
-async def about(*, connection: Connection = CONNECTION, output: Output = OUTPUT) -> None:
+async def about(*, connection: ConnectionOptions = CONNECTION, output: Output = OUTPUT) -> None:
     """Show the product, version and build of the host, and the API version in use."""
     from vimdriver._cli.jsonio import to_json
 

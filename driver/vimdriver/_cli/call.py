@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from vimdriver._cli.connection import CONNECTION, Connection
+from vimdriver._cli.connection import CONNECTION, ConnectionOptions
 from vimdriver._cli.flags import DASH, Flag
 from vimdriver._cli.output import OUTPUT, Output
 from vimlib.errors import UsageError, printable
@@ -23,7 +23,7 @@ async def call(
     /,
     *,
     wait: Flag = False,
-    connection: Connection = CONNECTION,
+    connection: ConnectionOptions = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
     """Call an API method and print its result as JSON.

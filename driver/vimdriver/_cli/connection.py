@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from cyclopts import Parameter
 
 from vimdriver._cli.flags import ABOVE_0, DASH
-from vimdriver._cli.trust import Trust
+from vimdriver._cli.trust import TrustOptions
 from vimlib._secret import Secret
 from vimlib.errors import UsageError, printable
 
@@ -29,20 +29,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Login:
+class ConnectArguments:
     """All arguments of `vimlib.connect`."""
 
     url: str
     username: str
     password: Secret | Path
     """The file is read for each login, so that a changed file is used."""
-    trust: Trust
+    trust: TrustOptions
     retry_login: bool = False
 
 
 @Parameter(name="*", group="Connection")
 @dataclass(frozen=True, kw_only=True)
-class Connection:
+class ConnectionOptions:
     """Options that select the host and the login."""
 
     url: str | None = None
@@ -60,12 +60,12 @@ class Connection:
     timeout: Annotated[float | None, ABOVE_0] = None
     """Cancel the command after this many seconds (exit code 6)."""
 
-    trust: Trust = field(default_factory=Trust)
+    trust: TrustOptions = field(default_factory=TrustOptions)
 
     # Set by `prepared`, on its copy only. Not a field: cyclopts would make an option of it.
-    _login: ClassVar[Login | None] = None
+    _login: ClassVar[ConnectArguments | None] = None
 
-    def prepared(self, environ: Mapping[str, str]) -> Connection:
+    def prepared(self, environ: Mapping[str, str]) -> ConnectionOptions:
         """Return a copy that holds the login. Blocking: may read files and prompt.
 
         Raises:
@@ -96,16 +96,16 @@ class Connection:
             yield client
 
 
-CONNECTION = Connection()
+CONNECTION = ConnectionOptions()
 """The default of a command's parameter: all from the environment."""
 
 
 def read_login(
-    options: Connection,
+    options: ConnectionOptions,
     environ: Mapping[str, str],
     *,
     prompt: Callable[[str], str] | None = None,
-) -> Login:
+) -> ConnectArguments:
     """Determine address, user name, password and trust. Blocking: reads files and may prompt.
 
     `prompt` asks for the password; None uses the terminal, if there is one.
@@ -124,7 +124,7 @@ def read_login(
     password = _password(options, environ, inner_password)
     if password is None:
         password = _ask(username, url, prompt)
-    return Login(
+    return ConnectArguments(
         url=url,
         username=username,
         password=password,
@@ -138,7 +138,7 @@ def _first(environ: Mapping[str, str], *names: str) -> str | None:
 
 
 def _address(
-    options: Connection, environ: Mapping[str, str]
+    options: ConnectionOptions, environ: Mapping[str, str]
 ) -> tuple[str, str | None, Secret | None]:
     """Return the URL, and the user name and password embedded in GOVC_URL if that is the URL."""
     url = options.url or environ.get("VIMLIB_URL")
@@ -171,7 +171,7 @@ def _split_userinfo(text: str) -> tuple[str, str | None, Secret | None]:
 
 
 def _password(
-    options: Connection, environ: Mapping[str, str], inner: Secret | None
+    options: ConnectionOptions, environ: Mapping[str, str], inner: Secret | None
 ) -> Secret | Path | None:
     if options.password_file is not None:
         return _file(options.password_file)

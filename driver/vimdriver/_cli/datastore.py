@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 from cyclopts import Parameter
 
-from vimdriver._cli.connection import CONNECTION, Connection
+from vimdriver._cli.connection import CONNECTION, ConnectionOptions
 from vimdriver._cli.each import each
 from vimdriver._cli.flags import DASH, Flag
 from vimdriver._cli.output import OUTPUT, Output
@@ -72,7 +72,7 @@ async def ls(
     *,
     datastore: Store = None,
     recursive: Annotated[Flag, Parameter(name=("--recursive", "-r"))] = False,
-    connection: Connection = CONNECTION,
+    connection: ConnectionOptions = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
     """List a folder, or without a path all datastores.
@@ -110,7 +110,7 @@ async def walk(client: Client, folder: DatastorePath) -> AsyncIterator[FileEntry
                 yield inner
 
 
-async def _list_datastores(connection: Connection, output: Output) -> None:
+async def _list_datastores(connection: ConnectionOptions, output: Output) -> None:
     from vimlib import vim25
 
     # The summary has the name that paths use; the entity's name has a `%` escaped.
@@ -134,7 +134,7 @@ async def stat(
     /,
     *,
     datastore: Store = None,
-    connection: Connection = CONNECTION,
+    connection: ConnectionOptions = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
     """Show the size and type of a file or folder.
@@ -183,7 +183,7 @@ async def put(
     overwrite: Flag = False,
     read_back: Annotated[Flag, Parameter(name=("--read-back", "--verify"))] = False,
     ownership: Ownership = OWNERSHIP,
-    connection: Connection = CONNECTION,
+    connection: ConnectionOptions = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
     """Upload a local file. The file appears under its name only when it is complete.
@@ -253,7 +253,7 @@ async def get(
     *,
     datastore: Store = None,
     overwrite: Flag = False,
-    connection: Connection = CONNECTION,
+    connection: ConnectionOptions = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
     """Download a file. The file appears under its name only when it is complete.
@@ -349,7 +349,7 @@ async def rm(
     datastore: Store = None,
     recursive: Annotated[Flag, Parameter(name=("--recursive", "-r"))] = False,
     missing_ok: Flag = False,
-    connection: Connection = CONNECTION,
+    connection: ConnectionOptions = CONNECTION,
     output: Output = OUTPUT,
 ) -> int:
     """Delete files, and with `--recursive` folders and their contents.
@@ -386,7 +386,7 @@ async def mv(
     *,
     datastore: Store = None,
     overwrite: Flag = False,
-    connection: Connection = CONNECTION,
+    connection: ConnectionOptions = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
     """Rename or move a file on the host.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vimdriver._cli.connection import CONNECTION, Connection
+from vimdriver._cli.connection import CONNECTION, ConnectionOptions
 from vimdriver._cli.instance import Ref, opened
 from vimdriver._cli.output import OUTPUT, Output
 from vimdriver.errors import size_text
@@ -21,7 +21,7 @@ _TABLES = {
 
 
 async def diagnostics(
-    instance: Ref, /, *, connection: Connection = CONNECTION, output: Output = OUTPUT
+    instance: Ref, /, *, connection: ConnectionOptions = CONNECTION, output: Output = OUTPUT
 ) -> None:
     """Show a machine's CPU, memory, disk and NIC usage, and the data from its guest tools."""
     async with opened(connection) as driver:

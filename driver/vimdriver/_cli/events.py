@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from vimdriver._cli.connection import CONNECTION, Connection
+from vimdriver._cli.connection import CONNECTION, ConnectionOptions
 from vimdriver._cli.flags import Flag
 from vimdriver._cli.instance import opened
 from vimdriver._cli.output import OUTPUT, Output, to_text
@@ -22,7 +22,7 @@ async def events(
     *,
     since: datetime | None = None,
     follow: Annotated[Flag, Parameter(name=("--follow", "-f"))] = False,
-    connection: Connection = CONNECTION,
+    connection: ConnectionOptions = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
     """Show the events of the host, oldest first. `--json` prints one API event per line.

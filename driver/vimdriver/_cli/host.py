@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from vimdriver._cli.connection import CONNECTION, Connection
+from vimdriver._cli.connection import CONNECTION, ConnectionOptions
 from vimdriver._cli.instance import opened
 from vimdriver._cli.output import OUTPUT, Output
 from vimdriver.errors import size_text
 
 
-async def show(*, connection: Connection = CONNECTION, output: Output = OUTPUT) -> None:
+async def show(*, connection: ConnectionOptions = CONNECTION, output: Output = OUTPUT) -> None:
     """Show the hardware, usage and datastores of the host."""
     async with opened(connection) as driver:
         found = await driver.host_info()

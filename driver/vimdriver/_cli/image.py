@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Annotated, Any
 
-from vimdriver._cli.connection import CONNECTION, Connection
+from vimdriver._cli.connection import CONNECTION, ConnectionOptions
 from vimdriver._cli.exitcodes import combined
 from vimdriver._cli.flags import Flag, within
 from vimdriver._cli.output import OUTPUT, Output, shown
@@ -30,7 +30,7 @@ async def push(
     read_back: Flag = False,
     sources: Sources = SOURCES,
     ownership: Ownership = OWNERSHIP,
-    connection: Connection = CONNECTION,
+    connection: ConnectionOptions = CONNECTION,
     output: Output = OUTPUT,
 ) -> int:
     """Push images into a datastore in parallel, and check each one during the transfer.

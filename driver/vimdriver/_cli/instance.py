@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from vimdriver._cli.connection import CONNECTION, Connection
+from vimdriver._cli.connection import CONNECTION, ConnectionOptions
 from vimdriver._cli.each import each
 from vimdriver._cli.flags import ABOVE_0, Flag, within
-from vimdriver._cli.machine import Machine
+from vimdriver._cli.machine_options import MachineOptions
 from vimdriver._cli.output import OUTPUT, Output
 from vimdriver._cli.ownership import OWNERSHIP, Ownership
 from vimdriver._cli.progress import meter
@@ -30,7 +30,7 @@ Ref = Annotated[str, Parameter(help="UUID, name or reference of the machine.")]
 
 @asynccontextmanager
 async def opened(
-    connection: Connection, ownership: Ownership = OWNERSHIP
+    connection: ConnectionOptions, ownership: Ownership = OWNERSHIP
 ) -> AsyncIterator[ESXDriver]:
     """Yield a driver for commands that need no image source."""
     from vimdriver._driver import ESXDriver
@@ -48,7 +48,7 @@ def show_instance(found: Instance, output: Output) -> None:
     output.fields(found.to_json())
 
 
-async def list_(*, connection: Connection = CONNECTION, output: Output = OUTPUT) -> None:
+async def list_(*, connection: ConnectionOptions = CONNECTION, output: Output = OUTPUT) -> None:
     """List the machines of the host."""
     async with opened(connection) as driver:
         found = await driver.list_instances()
@@ -56,7 +56,7 @@ async def list_(*, connection: Connection = CONNECTION, output: Output = OUTPUT)
 
 
 async def show(
-    instance: Ref, /, *, connection: Connection = CONNECTION, output: Output = OUTPUT
+    instance: Ref, /, *, connection: ConnectionOptions = CONNECTION, output: Output = OUTPUT
 ) -> None:
     """Show one machine."""
     async with opened(connection) as driver:
@@ -72,7 +72,7 @@ async def ip(
     /,
     *,
     wait: _Seconds = None,
-    connection: Connection = CONNECTION,
+    connection: ConnectionOptions = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
     """Show the addresses that a machine's guest reports.
@@ -102,11 +102,11 @@ async def ip(
 
 async def spawn(
     *,
-    machine: Machine,
+    machine: MachineOptions,
     wait_network: _Seconds = None,
     sources: Sources = SOURCES,
     ownership: Ownership = OWNERSHIP,
-    connection: Connection = CONNECTION,
+    connection: ConnectionOptions = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
     """Create a machine from a flat image (raw, or a preallocated VMDK) and power it on.
@@ -155,7 +155,7 @@ async def destroy(
     foreign: Flag = False,
     missing_ok: Flag = False,
     ownership: Ownership = OWNERSHIP,
-    connection: Connection = CONNECTION,
+    connection: ConnectionOptions = CONNECTION,
     output: Output = OUTPUT,
 ) -> int:
     """Power machines off, and remove them and their files.
@@ -192,7 +192,7 @@ async def destroy(
 
 
 async def _power(
-    connection: Connection,
+    connection: ConnectionOptions,
     output: Output,
     work: Callable[[ESXDriver], Awaitable[Instance]],
 ) -> None:
@@ -207,7 +207,7 @@ async def shutdown(
     *,
     grace: Annotated[float, within(0)] = 60.0,
     force: Flag = False,
-    connection: Connection = CONNECTION,
+    connection: ConnectionOptions = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
     """Shut the guest down. `action` in the output is `guest_shutdown`, `power_off` or `none`.
@@ -229,7 +229,7 @@ async def reboot(
     *,
     hard: Flag = False,
     force: Flag = False,
-    connection: Connection = CONNECTION,
+    connection: ConnectionOptions = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
     """Reboot the guest. `action` in the output is `guest_reboot` or `reset`.

@@ -174,7 +174,7 @@ def arguments(method: Method[..., Any], document: Any) -> dict[str, Any]:
             f"the arguments of {method.name} must be a JSON object, got {_kind(document)}",
             hint='Name each argument: {"force": true}.',
         )
-    return _Reader(method.binding).fields(method.params, document, "", method.name)
+    return _JSONReader(method.binding).fields(method.params, document, "", method.name)
 
 
 def from_json(document: Any, field: Field, binding: Binding) -> Any:
@@ -183,7 +183,7 @@ def from_json(document: Any, field: Field, binding: Binding) -> Any:
     Raises:
         EncodeError: A value does not fit; the error has its path.
     """
-    return _Reader(binding).value(field, document, field.name)
+    return _JSONReader(binding).value(field, document, field.name)
 
 
 def _kind(document: Any) -> str:
@@ -202,7 +202,7 @@ def _refused(path: str, reason: str, hint: str = "") -> EncodeError:
     return EncodeError(f"{path}: {reason}", path=path, hint=hint)
 
 
-class _Reader:
+class _JSONReader:
     """Reads JSON against the schema of one binding."""
 
     def __init__(self, binding: Binding) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, cast
 
 from cyclopts import Parameter
 
-from vimdriver._cli.connection import CONNECTION, Connection
+from vimdriver._cli.connection import CONNECTION, ConnectionOptions
 from vimdriver._cli.flags import Flag
 from vimdriver._cli.output import OUTPUT, Output
 from vimlib.errors import NotFoundError, printable
@@ -19,7 +19,7 @@ async def ls(
     *,
     kind: Annotated[str, Parameter(name=("--type", "-t"))] = "ManagedEntity",
     directory: Annotated[Flag, Parameter(name=("--directory", "-d"))] = False,
-    connection: Connection = CONNECTION,
+    connection: ConnectionOptions = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
     """List the inventory: the contents of a folder, or the objects that match a pattern.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from vimdriver._cli.connection import CONNECTION, Connection
+from vimdriver._cli.connection import CONNECTION, ConnectionOptions
 from vimdriver._cli.instance import opened
 from vimdriver._cli.output import OUTPUT, Output
 from vimdriver._cli.ownership import OWNERSHIP, Ownership
 from vimlib.errors import printable
 
 
-async def ls(*, connection: Connection = CONNECTION, output: Output = OUTPUT) -> None:
+async def ls(*, connection: ConnectionOptions = CONNECTION, output: Output = OUTPUT) -> None:
     """List the host's port groups."""
     from vimdriver._networks import list_port_groups
 
@@ -23,7 +23,7 @@ async def remove_vlan(
     /,
     *,
     ownership: Ownership = OWNERSHIP,
-    connection: Connection = CONNECTION,
+    connection: ConnectionOptions = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
     """Remove an unused port group that vimctl created.

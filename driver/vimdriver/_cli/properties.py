@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from vimdriver._cli.connection import CONNECTION, Connection
+from vimdriver._cli.connection import CONNECTION, ConnectionOptions
 from vimdriver._cli.flags import Strings, within
 from vimdriver._cli.output import OUTPUT, Output
 from vimlib.errors import NotFoundError, UsageError, printable
@@ -23,7 +23,7 @@ async def get(
     *,
     path: Annotated[Strings, Parameter(name=("--path", "-p"))] = (),
     limit: Annotated[int | None, within(0)] = None,
-    connection: Connection = CONNECTION,
+    connection: ConnectionOptions = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
     """Read properties of one object, or of all objects of a type.

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from cyclopts import CycloptsError, MissingArgumentError, ValidationError
 
-from vimdriver._cli.connection import Connection
+from vimdriver._cli.connection import ConnectionOptions
 from vimdriver._cli.exitcodes import Exit, exit_code, leaves, primary
 from vimdriver._cli.flags import OutOfRange
 from vimdriver._cli.output import Output
@@ -134,7 +134,7 @@ def _parse(tokens: list[str]) -> _Call:
     for name, value in bound.arguments.items():
         if isinstance(value, Output):
             output = value
-        elif isinstance(value, Connection):
+        elif isinstance(value, ConnectionOptions):
             # Before the event loop starts: it may prompt, which blocks.
             bound.arguments[name] = value.prepared(os.environ)
             timeout = value.timeout

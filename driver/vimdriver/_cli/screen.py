@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from vimdriver._cli.connection import CONNECTION, Connection
+from vimdriver._cli.connection import CONNECTION, ConnectionOptions
 from vimdriver._cli.flags import Flag
 from vimdriver._cli.instance import Ref, opened
 from vimdriver._cli.output import OUTPUT, Output
@@ -13,7 +13,7 @@ from vimlib.errors import UsageError, printable
 
 
 async def console(
-    instance: Ref, /, *, connection: Connection = CONNECTION, output: Output = OUTPUT
+    instance: Ref, /, *, connection: ConnectionOptions = CONNECTION, output: Output = OUTPUT
 ) -> None:
     """Get a ticket for a running machine's console. The output gives access to the console.
 
@@ -31,7 +31,7 @@ async def screenshot(
     /,
     *,
     overwrite: Flag = False,
-    connection: Connection = CONNECTION,
+    connection: ConnectionOptions = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
     """Save a screenshot (PNG) of a running machine.

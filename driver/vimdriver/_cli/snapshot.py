@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from vimdriver._cli.connection import CONNECTION, Connection
+from vimdriver._cli.connection import CONNECTION, ConnectionOptions
 from vimdriver._cli.flags import Flag
 from vimdriver._cli.instance import Ref, opened
 from vimdriver._cli.output import OUTPUT, Output
@@ -17,7 +17,7 @@ Which = Annotated[str, Parameter(help="Reference or name of the snapshot.")]
 
 
 async def list_(
-    instance: Ref, /, *, connection: Connection = CONNECTION, output: Output = OUTPUT
+    instance: Ref, /, *, connection: ConnectionOptions = CONNECTION, output: Output = OUTPUT
 ) -> None:
     """List a machine's snapshots, parents before children."""
     async with opened(connection) as driver:
@@ -31,7 +31,7 @@ async def remove(
     /,
     *,
     children: Flag = False,
-    connection: Connection = CONNECTION,
+    connection: ConnectionOptions = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
     """Remove a snapshot. The machine's current state does not change.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from vimdriver._cli.connection import CONNECTION, Connection
+from vimdriver._cli.connection import CONNECTION, ConnectionOptions
 from vimdriver._cli.exitcodes import combined
 from vimdriver._cli.flags import Flag, Strings, within
 from vimdriver._cli.instance import opened
@@ -21,7 +21,7 @@ async def sweep(
     dry_run: Flag = False,
     forget: Strings = (),
     ownership: Ownership = OWNERSHIP,
-    connection: Connection = CONNECTION,
+    connection: ConnectionOptions = CONNECTION,
     output: Output = OUTPUT,
 ) -> int:
     """Clean up after processes that were killed: unfinished machines, temporary files, port groups.

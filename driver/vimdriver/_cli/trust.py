@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @Parameter(name="*", group="Trust")
 @dataclass(frozen=True, kw_only=True)
-class Trust:
+class TrustOptions:
     """How far to trust the host's certificate."""
 
     pin: str | None = None
@@ -44,7 +44,7 @@ class Trust:
     tls_legacy: Flag = False
     """Allow TLS 1.0 and weak cryptography for this host, as ESX 4.1 requires."""
 
-    def with_environment(self, environ: Mapping[str, str]) -> Trust:
+    def with_environment(self, environ: Mapping[str, str]) -> TrustOptions:
         """Return the effective options: these if any is set, else those of the first layer with
         one.
 
@@ -54,8 +54,8 @@ class Trust:
         if self.pin or self.ca or self.known_hosts or self.insecure:
             return self
         for layer in (_vimlib(environ), _govc(environ), _ansible(environ)):
-            if layer != Trust():
-                return Trust(
+            if layer != TrustOptions():
+                return TrustOptions(
                     pin=layer.pin,
                     ca=layer.ca,
                     known_hosts=layer.known_hosts,
@@ -83,12 +83,12 @@ class Trust:
         )
 
 
-TRUST = Trust()
+TRUST = TrustOptions()
 """The default of a command's parameter: the system's CAs."""
 
 
-def _vimlib(environ: Mapping[str, str]) -> Trust:
-    return Trust(
+def _vimlib(environ: Mapping[str, str]) -> TrustOptions:
+    return TrustOptions(
         pin=environ.get("VIMLIB_PIN") or None,
         ca=_paths(environ.get("VIMLIB_CA")),
         known_hosts=_path(environ.get("VIMLIB_KNOWN_HOSTS")),
@@ -96,9 +96,9 @@ def _vimlib(environ: Mapping[str, str]) -> Trust:
     )
 
 
-def _govc(environ: Mapping[str, str]) -> Trust:
+def _govc(environ: Mapping[str, str]) -> TrustOptions:
     ca = _paths(environ.get("GOVC_TLS_CA_CERTS"))
-    return Trust(
+    return TrustOptions(
         ca=ca,
         known_hosts=_path(environ.get("GOVC_TLS_KNOWN_HOSTS")),
         # govc accepts both; if they contradict each other, the stricter one applies.
@@ -106,8 +106,8 @@ def _govc(environ: Mapping[str, str]) -> Trust:
     )
 
 
-def _ansible(environ: Mapping[str, str]) -> Trust:
-    return Trust(insecure=read_bool(environ, "VMWARE_VALIDATE_CERTS") is False)
+def _ansible(environ: Mapping[str, str]) -> TrustOptions:
+    return TrustOptions(insecure=read_bool(environ, "VMWARE_VALIDATE_CERTS") is False)
 
 
 def _path(text: str | None) -> Path | None:

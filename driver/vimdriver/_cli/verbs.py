@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 from cyclopts import Parameter
 
-from vimdriver._cli.connection import CONNECTION, Connection
+from vimdriver._cli.connection import CONNECTION, ConnectionOptions
 from vimdriver._cli.flags import Flag, within
 from vimdriver._cli.instance import Ref, opened
 from vimdriver._cli.output import OUTPUT, Output
@@ -65,7 +65,7 @@ def _command(method: str) -> Callable[..., Awaitable[None]]:
         *arguments: Any,
         dry_run: bool,
         ownership: Ownership = OWNERSHIP,
-        connection: Connection = CONNECTION,
+        connection: ConnectionOptions = CONNECTION,
         output: Output = OUTPUT,
         **options: Any,
     ) -> None:
@@ -82,7 +82,7 @@ def _command(method: str) -> Callable[..., Awaitable[None]]:
     for name, kind, default in (
         ("dry_run", _DryRun, False),
         ("ownership", Ownership, OWNERSHIP),
-        ("connection", Connection, CONNECTION),
+        ("connection", ConnectionOptions, CONNECTION),
         ("output", Output, OUTPUT),
     ):
         every.append(

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from vimdriver._cli.connection import CONNECTION, Connection
+from vimdriver._cli.connection import CONNECTION, ConnectionOptions
 from vimdriver._cli.flags import Strings, within
 from vimdriver._cli.output import OUTPUT, Output, to_text
 from vimdriver._cli.properties import refuse_commas, row_document
@@ -19,7 +19,7 @@ async def watch(
     *,
     path: Annotated[Strings, Parameter(name=("--path", "-p"))] = (),
     count: Annotated[int | None, within(1)] = None,
-    connection: Connection = CONNECTION,
+    connection: ConnectionOptions = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
     """Watch properties of one object, or of all objects of a type, until interrupted.

@@ -26,7 +26,7 @@ Read the checked bytes of a source without an uploader::
   endpoint and token of Glance from clouds.yaml
 - `prefix`: reads the first bytes of an image; `check`: checks a body; `inspect/`: disk formats;
   `hashing`: hash algorithms
-- `pipe`, `uploader`, `worker`: transfers on the event loop; `threads`, `pump`, `channel`, `wire`:
+- `pipe`, `uploader`, `worker`: transfers on the event loop; `threads`, `pump`, `channel`, `raw_http`:
   transfers in threads
 - `make`, `embedded`: generated images, and a Glance in this process that serves them
 """
@@ -38,16 +38,16 @@ from vimdriver._images.inspect import DiskFacts, InspectLimits, Inspector
 from vimdriver._images.local import LocalImage, LocalImages
 from vimdriver._images.pipe import Pipe, piped
 from vimdriver._images.pump import PumpOptions
+from vimdriver._images.raw_http import RawRequest
 from vimdriver._images.source import (
     ImageBody,
     ImageInfo,
     ImageSource,
     ImageStore,
-    WireSource,
+    RawSource,
 )
 from vimdriver._images.threads import ThreadUploader
 from vimdriver._images.uploader import AsyncUploader, BodySink, BodyUploader
-from vimdriver._images.wire import Wire
 
 __all__ = [
     "AsyncUploader",
@@ -71,9 +71,9 @@ __all__ = [
     "LocalImages",
     "Pipe",
     "PumpOptions",
+    "RawRequest",
+    "RawSource",
     "ThreadUploader",
     "TokenSource",
-    "Wire",
-    "WireSource",
     "piped",
 ]

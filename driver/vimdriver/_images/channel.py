@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 if TYPE_CHECKING:
-    from vimdriver._images.wire import Wire
+    from vimdriver._images.raw_http import RawRequest
 
 Address: TypeAlias = tuple[int, int, int, str, Any]
 """One row of `getaddrinfo`: the name has been resolved before, since that cannot be called off."""
@@ -72,7 +72,7 @@ class Channel:
         stall_timeout: Maximum seconds of one wait for the peer.
     """
 
-    def __init__(self, wire: Wire, stop: Stop, *, stall_timeout: float) -> None:
+    def __init__(self, wire: RawRequest, stop: Stop, *, stall_timeout: float) -> None:
         self._wire = wire
         self._stop = stop
         self._stall = stall_timeout

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from vimdriver._images.local import LocalImage
 from vimdriver._images.pump import PumpOptions
-from vimdriver._images.source import WireSource
+from vimdriver._images.source import RawSource
 from vimdriver._images.threads import ThreadUploader
 from vimdriver._images.uploader import AsyncUploader
 
@@ -38,7 +38,7 @@ class _Chooser:
         on_progress: Progress | None = None,
     ) -> BodyReport:
         """See `BodyUploader.upload`."""
-        plain = isinstance(source, LocalImage | WireSource)
+        plain = isinstance(source, LocalImage | RawSource)
         uploader: BodyUploader = self._threads if plain else self._general
         return await uploader.upload(source, sink, check, on_progress=on_progress)
 

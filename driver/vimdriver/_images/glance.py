@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from vimdriver._images.wire import Wire
+    from vimdriver._images.raw_http import RawRequest
 
 TokenSource: TypeAlias = Callable[[bool], Awaitable[str]]
 """Returns a token; called with True to get a new one after the last was refused."""
@@ -189,7 +189,7 @@ class Glance:
             raise ImageNotReadyError(image=info.id, status="queued")
         return HttpBody(info, answer, self.stall_timeout)
 
-    async def wire(self, info: ImageInfo, *, fresh: bool = False) -> Wire:
+    async def wire(self, info: ImageInfo, *, fresh: bool = False) -> RawRequest:
         """Return the request for the bytes of `info` as a value."""
         headers = await self.headers(fresh=fresh)
         return wire_for(self._client, self.url(info.id, "file"), headers)
@@ -219,8 +219,8 @@ class GlanceImage:
         async with AsyncExitStack() as stack:
             yield await self._glance.enter_file(info, stack)
 
-    async def wire(self, *, fresh: bool = False) -> Wire:
-        """See `WireSource.wire`."""
+    async def wire(self, *, fresh: bool = False) -> RawRequest:
+        """See `RawSource.wire`."""
         return await self._glance.wire(await self.info(), fresh=fresh)
 
 

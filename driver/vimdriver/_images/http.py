@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Final, Self
 import aiohttp
 from yarl import URL
 
+from vimdriver._images.raw_http import RawHTTPError, RawRequest
 from vimdriver._images.source import CHUNK, ImageInfo
-from vimdriver._images.wire import Wire, WireError
 from vimdriver.errors import (
     ImageError,
     ImageNotFoundError,
@@ -365,8 +365,8 @@ class HttpImage:
                 raise named(error, self._shown) from None
             yield HttpBody(info, answer, self._client.stall_timeout)
 
-    async def wire(self, *, fresh: bool = False) -> Wire:
-        """See `WireSource.wire`; the request has no token that could expire."""
+    async def wire(self, *, fresh: bool = False) -> RawRequest:
+        """See `RawSource.wire`; the request has no token that could expire."""
         del fresh
         return wire_for(self._client, self._address.url, self._address.headers)
 
@@ -386,12 +386,12 @@ class HttpImages:
         return HttpImage(self._client, ref)
 
 
-def wire_for(client: HttpClient, url: URL, headers: Mapping[str, str]) -> Wire:
+def wire_for(client: HttpClient, url: URL, headers: Mapping[str, str]) -> RawRequest:
     """Return a GET of `url` as a value. Raises `UsageError` if the host name has no IDNA form."""
     assert url.raw_host is not None
     assert url.port is not None
     try:
-        return Wire(
+        return RawRequest(
             method="GET",
             host=url.raw_host,  # the ASCII form of an internationalised name
             port=url.port,
@@ -400,7 +400,7 @@ def wire_for(client: HttpClient, url: URL, headers: Mapping[str, str]) -> Wire:
             tls=client.tls if url.scheme == "https" else None,
             stall=client.stall_timeout,
         )
-    except WireError as error:
+    except RawHTTPError as error:
         raise UsageError(f"invalid address: {error}", hint="Check the address.") from None
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, Protocol, TypeAlias
 
 from vimdriver._images.channel import Address, Channel, Stalled, Stop, Stopped
 from vimdriver._images.http import check_answer, named, refusal
-from vimdriver._images.wire import Head, HeadReader, Wire, WireError
+from vimdriver._images.raw_http import HeadReader, RawHTTPError, RawRequest, ResponseHead
 from vimdriver.errors import (
     ImageNotReadyError,
     ImageSizeError,
@@ -76,7 +76,7 @@ class PumpOptions:
 class Origin:
     """A request and the resolved addresses of its host."""
 
-    wire: Wire
+    wire: RawRequest
     addresses: Sequence[Address]
 
 
@@ -151,12 +151,12 @@ class SocketReader:
             head, self._rest = _read_head(self._channel)
         except Stalled as stalled:
             raise SourceStalledError(seconds=stalled.seconds, received=0, image=info.id) from None
-        except (WireError, OSError) as error:
+        except (RawHTTPError, OSError) as error:
             detail = _reason(error) if isinstance(error, OSError) else str(error)
             raise SourceProtocolError(detail=detail, image=info.id) from None
         self._judge(head)
 
-    def _judge(self, head: Head) -> None:
+    def _judge(self, head: ResponseHead) -> None:
         image = self._info.id
         if 300 <= head.status < 400:
             location = head.headers.get("location", "nowhere").partition("?")[0]
@@ -170,7 +170,7 @@ class SocketReader:
         try:
             if head.chunked or head.content_length is None:
                 raise SourceUnsizedError(image=image)
-        except WireError as error:
+        except RawHTTPError as error:
             raise SourceProtocolError(detail=str(error), image=image) from None
         check_answer(self._info, head.status, head.headers)
 
@@ -306,16 +306,16 @@ class SocketWriter:
             host=host,
         )
 
-    def _feed(self, data: bytearray) -> Head | None:
+    def _feed(self, data: bytearray) -> ResponseHead | None:
         try:
             return self._heads.feed(data)
-        except WireError as error:
+        except RawHTTPError as error:
             host = self._origin.wire.origin
             raise ConnectionLostError(
                 f"invalid HTTP response from {host}: {error}", host=host
             ) from None
 
-    def _early(self, head: Head) -> Exception:
+    def _early(self, head: ResponseHead) -> Exception:
         if head.status < 300:
             return TransferCorruptError(
                 "the server reported success before it had the whole file",
@@ -325,7 +325,7 @@ class SocketWriter:
             )
         return self._refusal(head)
 
-    def _refusal(self, head: Head) -> Exception:
+    def _refusal(self, head: ResponseHead) -> Exception:
         excerpt = printable(self._heads.rest[:_EXCERPT].decode(errors="replace"))
         host = self._origin.wire.origin
         if 300 <= head.status < 400:
@@ -543,7 +543,7 @@ def _send_all(channel: Channel, data: bytes) -> None:
             raise ConnectionResetError("the server sent data before the request")
 
 
-def _read_head(channel: Channel) -> tuple[Head, bytes]:
+def _read_head(channel: Channel) -> tuple[ResponseHead, bytes]:
     heads = HeadReader()
     buffer = bytearray(16 << 10)
     while True:

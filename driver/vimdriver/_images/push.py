@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -110,7 +111,7 @@ async def push_images(
     concurrency: int | None = None,
     overwrite: bool = False,
     read_back: bool = False,
-    mover: BodyUploader | None = None,
+    uploader: BodyUploader | None = None,
     events: Callable[[PushEvent], None] | None = None,
     config: DriverConfig | None = None,
     journal: Journal | None = None,
@@ -163,8 +164,8 @@ async def push_images(
         raise NoSpaceError(datastore=datastore, needed=_needed(jobs), free=free)
     if any(job.info is not None for job in jobs):
         await _make_directory(client, folder)
-    async with open_uploader(client, streams) as uploader:
-        await _all(*(job.run(folder, mover or uploader, limit) for job in jobs))
+    async with nullcontext(uploader) if uploader else open_uploader(client, streams) as opened:
+        await _all(*(job.run(folder, opened, limit) for job in jobs))
     return [job.result for job in jobs]
 
 
@@ -216,7 +217,7 @@ def _refuse_duplicates(jobs: Sequence[_Push]) -> None:
             continue
         first = taken.setdefault(job.target, job.ref)
         if first != job.ref:
-            job.fail(FileConflictError(path=job.target, twin=first), time.monotonic())
+            job.fail(FileConflictError(path=job.target, other_image=first), time.monotonic())
 
 
 class _Push:

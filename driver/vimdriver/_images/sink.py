@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING
 
 from vimdriver._config import DEFAULT_OWNER
-from vimdriver._images.wire import Wire
+from vimdriver._images.raw_http import RawRequest
 from vimlib._secret import reveal
 
 if TYPE_CHECKING:
@@ -63,12 +63,12 @@ class DatastoreSink:
         total = -(-size // self._pad) * self._pad
         await self.datastore.upload(self.path, _padded(body, size, total), size=total)
 
-    async def wire(self, size: int) -> Wire:
+    async def wire(self, size: int) -> RawRequest:
         """See `BodySink.wire`. Its cookie or ticket is valid for this one request."""
         self._total = -(-size // self._pad) * self._pad
         target = await self.datastore.put_request(self.path, self._total)
         trust = target.trust
-        return Wire(
+        return RawRequest(
             method="PUT",
             host=target.address.host,
             port=target.address.port,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
-    from vimdriver._images.wire import Wire
+    from vimdriver._images.raw_http import RawRequest
 
 CHUNK = 1 << 20
 """Bytes of a full chunk: 1 MiB. Larger chunks save no more time, smaller ones cost thread
@@ -81,14 +81,14 @@ class ImageSource(Protocol):
 
 
 @runtime_checkable
-class WireSource(Protocol):
+class RawSource(Protocol):
     """A source whose body is the response to one HTTP request, for uploaders that own sockets."""
 
     async def info(self) -> ImageInfo:
         """As `ImageSource.info`."""
         ...
 
-    async def wire(self, *, fresh: bool = False) -> Wire:
+    async def wire(self, *, fresh: bool = False) -> RawRequest:
         """Return the request for the body; `fresh` after a 401, to get a new token.
 
         Raises:

@@ -25,8 +25,8 @@ from vimdriver._images.pump import (
     SocketReader,
     SocketWriter,
 )
-from vimdriver._images.source import ImageSource, WireSource
-from vimdriver._images.wire import Wire
+from vimdriver._images.raw_http import RawRequest
+from vimdriver._images.source import ImageSource, RawSource
 from vimdriver.errors import PlatformUnsupportedError, SourceRefusedError, SourceUnreachableError
 from vimlib._shield import settled
 from vimlib.errors import ClosedError, ResolveError, TransferCorruptError, UsageError
@@ -99,7 +99,7 @@ class ThreadUploader:
             if isinstance(source, LocalImage):
                 body = await stack.enter_async_context(source.open())
                 await self._run(body.file, sink, check, on_progress)
-            elif isinstance(source, WireSource):
+            elif isinstance(source, RawSource):
                 try:
                     await self._run(await source.wire(), sink, check, on_progress)
                 except SourceRefusedError as error:
@@ -119,7 +119,7 @@ class ThreadUploader:
 
     async def _run(
         self,
-        origin: Wire | BinaryIO,
+        origin: RawRequest | BinaryIO,
         sink: BodySink,
         check: BodyCheck,
         on_progress: Progress | None,
@@ -139,7 +139,7 @@ class ThreadUploader:
             stop = Stop()
             stack.callback(stop.close)
             reader: Reader
-            if isinstance(origin, Wire):
+            if isinstance(origin, RawRequest):
                 where = Origin(origin, await _resolve_source(origin, check.info.id))
                 reader = SocketReader(check.info, where, stop, options)
             else:
@@ -159,12 +159,12 @@ class ThreadUploader:
         await sink.confirm()
 
 
-async def _resolve(wire: Wire) -> Sequence[Address]:
+async def _resolve(wire: RawRequest) -> Sequence[Address]:
     loop = asyncio.get_running_loop()
     return await loop.getaddrinfo(wire.host, wire.port, type=socket.SOCK_STREAM)
 
 
-async def _resolve_source(wire: Wire, image: str) -> Sequence[Address]:
+async def _resolve_source(wire: RawRequest, image: str) -> Sequence[Address]:
     try:
         return await _resolve(wire)
     except OSError as error:
@@ -173,7 +173,7 @@ async def _resolve_source(wire: Wire, image: str) -> Sequence[Address]:
         ) from None
 
 
-async def _resolve_target(wire: Wire) -> Sequence[Address]:
+async def _resolve_target(wire: RawRequest) -> Sequence[Address]:
     try:
         return await _resolve(wire)
     except OSError as error:

@@ -15,8 +15,8 @@ from vimlib.errors import TransferCorruptError
 
 if TYPE_CHECKING:
     from vimdriver._images.check import BodyCheck, BodyReport
+    from vimdriver._images.raw_http import RawRequest
     from vimdriver._images.source import ImageSource
-    from vimdriver._images.wire import Wire
     from vimlib._progress import Progress
 
 
@@ -40,7 +40,7 @@ class BodySink(Protocol):
         """
         ...
 
-    async def wire(self, size: int) -> Wire:
+    async def wire(self, size: int) -> RawRequest:
         """Return the same request as a value, with a fresh cookie, for uploaders that own sockets.
 
         Args:

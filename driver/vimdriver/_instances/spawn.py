@@ -448,7 +448,7 @@ class _Disk:
             sink = DatastoreSink(run.host.datastore(extent.datastore), extent, pad=1024)
             # Whatever the source calls it, these bytes become an extent: they must be flat.
             check = BodyCheck(replace(image, disk_format="raw"))
-            given = run.host.mover
+            given = run.host.uploader
             async with (
                 nullcontext(given) if given else open_uploader(run.host.client, 1) as uploader
             ):

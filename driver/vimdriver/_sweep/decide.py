@@ -93,7 +93,7 @@ class Verdict(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class MarkedMachine:
     """A machine with the owner's mark, as last read."""
 
     vm: vim25.VirtualMachine
@@ -119,7 +119,7 @@ def of_age(began: datetime | None, now: datetime, older_than: float) -> Verdict:
 
 
 def of_machine(
-    found: Found,
+    found: MarkedMachine,
     entry: Spawning | None,
     running: Container[str],
     *,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from vimdriver._images.sink import is_temporary, owner_mark
 from vimdriver._instances.machine import MAKING_KEY, OWNER_KEY, SPAWN_KEY, marks_of
-from vimdriver._sweep.decide import Found
+from vimdriver._sweep.decide import MarkedMachine
 from vimlib import vim25
 from vimlib._datastore import DatastorePath
 from vimlib.errors import InvalidPathError
@@ -32,7 +32,9 @@ async def marked_machines(
     return found
 
 
-async def read_machine(client: Client, vm: vim25.VirtualMachine, owner: str) -> Found | None:
+async def read_machine(
+    client: Client, vm: vim25.VirtualMachine, owner: str
+) -> MarkedMachine | None:
     """Return a machine as it is now; None if it is gone, or no longer carries the mark.
 
     Cancelling loses nothing.
@@ -54,7 +56,7 @@ async def read_machine(client: Client, vm: vim25.VirtualMachine, owner: str) -> 
         return None
     vmx = row.props.get("config.files.vmPathName")
     devices = row.props.get("config.hardware.device") or []
-    return Found(
+    return MarkedMachine(
         vm=vm,
         name=str(row.props.get("name") or ""),
         uuid=str(row.props.get("config.instanceUuid") or ""),

@@ -14,7 +14,15 @@ from vimdriver._journal.entries import new_token
 from vimdriver._networks import notes
 from vimdriver._networks.port_groups import find_port_group, gather_network, remove_unused
 from vimdriver._sweep import scan
-from vimdriver._sweep.decide import Found, Kind, SweepReport, Swept, Verdict, of_age, of_machine
+from vimdriver._sweep.decide import (
+    Kind,
+    MarkedMachine,
+    SweepReport,
+    Swept,
+    Verdict,
+    of_age,
+    of_machine,
+)
 from vimdriver._verbs import Host, Plan, execute, returns
 from vimlib import vim25
 from vimlib._datastore import DatastorePath
@@ -209,10 +217,10 @@ class _Sweep:
         if self.items[-1].action == "removed":
             self.gone.add(found.token)
 
-    async def _read(self, vm: vim25.VirtualMachine) -> Found | None:
+    async def _read(self, vm: vim25.VirtualMachine) -> MarkedMachine | None:
         return await scan.read_machine(self.host.client, vm, self.host.config.owner)
 
-    def _verdict(self, found: Found, entry: Spawning | None) -> Verdict:
+    def _verdict(self, found: MarkedMachine, entry: Spawning | None) -> Verdict:
         return of_machine(found, entry, self.running, now=self.now, older_than=self.older_than)
 
     async def _quiet(self, vm: vim25.VirtualMachine) -> None:
@@ -223,7 +231,7 @@ class _Sweep:
         for method in (*more, *_ON_FILES):
             await self.host.idle(method=method)
 
-    async def _remove(self, found: Found) -> bool:
+    async def _remove(self, found: MarkedMachine) -> bool:
         """Remove it; False if it is complete now, and stays."""
         folder = found.folder
         entry = Spawning(

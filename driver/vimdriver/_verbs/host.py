@@ -33,7 +33,7 @@ class Host:
         config: Owner and deadlines.
         journal: Where a step is written before it begins.
         images: Where images come from, for verbs that need one.
-        mover: Uploads image bodies; None opens one for each transfer.
+        uploader: Uploads image bodies; None opens one for each transfer.
     """
 
     def __init__(
@@ -43,13 +43,13 @@ class Host:
         journal: Journal,
         *,
         images: ImageStore | None = None,
-        mover: BodyUploader | None = None,
+        uploader: BodyUploader | None = None,
     ) -> None:
         self.client = client
         self.config = config
         self.journal = journal
         self.images = images
-        self.mover = mover
+        self.uploader = uploader
         self._datastores: dict[str, Datastore] = {}
 
     def datastore(self, name: str) -> Datastore:

@@ -14,7 +14,7 @@ from cyclopts import App
 
 from vimdriver._cli import app as tree
 from vimdriver._cli import main
-from vimdriver._cli.connection import CONNECTION, Connection
+from vimdriver._cli.connection import CONNECTION, ConnectionOptions
 from vimdriver._cli.output import OUTPUT, Output
 from vimlib.errors import CertificateError, LoginError, NotFoundError
 
@@ -26,7 +26,7 @@ async def fail(*, output: Output = OUTPUT) -> None:
     raise RESULT["error"]
 
 
-async def hang(*, connection: Connection = CONNECTION, output: Output = OUTPUT) -> None:
+async def hang(*, connection: ConnectionOptions = CONNECTION, output: Output = OUTPUT) -> None:
     """Wait until cancelled."""
     if connection.url and connection.url.startswith("http:"):
         async with connection.client():

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from vimdriver._cli.trust import Trust, certificate_text, read_bool
+from vimdriver._cli.trust import TrustOptions, certificate_text, read_bool
 from vimlib.errors import CertificateError, UsageError
 
 PIN = "AB" * 32
@@ -13,41 +13,49 @@ PIN = "AB" * 32
 @pytest.mark.parametrize(
     ("options", "environ", "expected"),
     [
-        (Trust(), {}, Trust()),
-        (Trust(), {"VIMLIB_PIN": PIN}, Trust(pin=PIN)),
-        (Trust(), {"VIMLIB_CA": "a:b"}, Trust(ca=(Path("a"), Path("b")))),
-        (Trust(), {"VIMLIB_KNOWN_HOSTS": "k"}, Trust(known_hosts=Path("k"))),
-        (Trust(), {"VIMLIB_INSECURE": "1"}, Trust(insecure=True)),
-        (Trust(), {"VIMLIB_INSECURE": "0"}, Trust()),
-        (Trust(), {"GOVC_INSECURE": "true"}, Trust(insecure=True)),
-        (Trust(), {"GOVC_TLS_KNOWN_HOSTS": "k"}, Trust(known_hosts=Path("k"))),
-        (Trust(), {"VMWARE_VALIDATE_CERTS": "false"}, Trust(insecure=True)),
-        (Trust(), {"VMWARE_VALIDATE_CERTS": "true"}, Trust()),
+        (TrustOptions(), {}, TrustOptions()),
+        (TrustOptions(), {"VIMLIB_PIN": PIN}, TrustOptions(pin=PIN)),
+        (TrustOptions(), {"VIMLIB_CA": "a:b"}, TrustOptions(ca=(Path("a"), Path("b")))),
+        (TrustOptions(), {"VIMLIB_KNOWN_HOSTS": "k"}, TrustOptions(known_hosts=Path("k"))),
+        (TrustOptions(), {"VIMLIB_INSECURE": "1"}, TrustOptions(insecure=True)),
+        (TrustOptions(), {"VIMLIB_INSECURE": "0"}, TrustOptions()),
+        (TrustOptions(), {"GOVC_INSECURE": "true"}, TrustOptions(insecure=True)),
+        (TrustOptions(), {"GOVC_TLS_KNOWN_HOSTS": "k"}, TrustOptions(known_hosts=Path("k"))),
+        (TrustOptions(), {"VMWARE_VALIDATE_CERTS": "false"}, TrustOptions(insecure=True)),
+        (TrustOptions(), {"VMWARE_VALIDATE_CERTS": "true"}, TrustOptions()),
         # The first layer with a setting supplies all of them.
-        (Trust(), {"VIMLIB_PIN": PIN, "GOVC_INSECURE": "1"}, Trust(pin=PIN)),
-        (Trust(ca=(Path("c"),)), {"VIMLIB_INSECURE": "1"}, Trust(ca=(Path("c"),))),
-        (Trust(insecure=True), {"VIMLIB_PIN": PIN}, Trust(insecure=True)),
+        (TrustOptions(), {"VIMLIB_PIN": PIN, "GOVC_INSECURE": "1"}, TrustOptions(pin=PIN)),
+        (TrustOptions(ca=(Path("c"),)), {"VIMLIB_INSECURE": "1"}, TrustOptions(ca=(Path("c"),))),
+        (TrustOptions(insecure=True), {"VIMLIB_PIN": PIN}, TrustOptions(insecure=True)),
         # Of govc's two variables the stricter one applies.
-        (Trust(), {"GOVC_INSECURE": "1", "GOVC_TLS_CA_CERTS": "c"}, Trust(ca=(Path("c"),))),
+        (
+            TrustOptions(),
+            {"GOVC_INSECURE": "1", "GOVC_TLS_CA_CERTS": "c"},
+            TrustOptions(ca=(Path("c"),)),
+        ),
         # Allowing old TLS is independent of the trust settings.
-        (Trust(tls_legacy=True), {"VIMLIB_PIN": PIN}, Trust(pin=PIN, tls_legacy=True)),
+        (
+            TrustOptions(tls_legacy=True),
+            {"VIMLIB_PIN": PIN},
+            TrustOptions(pin=PIN, tls_legacy=True),
+        ),
     ],
 )
 def test_the_first_layer_with_a_setting_applies(
-    options: Trust, environ: dict[str, str], expected: Trust
+    options: TrustOptions, environ: dict[str, str], expected: TrustOptions
 ) -> None:
     assert options.with_environment(environ) == expected
 
 
 def test_the_options_become_a_tls_value() -> None:
-    tls = Trust(pin=PIN, tls_legacy=True).tls()
+    tls = TrustOptions(pin=PIN, tls_legacy=True).tls()
     assert (tls.pin, tls.verify, tls.legacy, tls.ca) == (PIN, True, True, None)
-    assert Trust(insecure=True).tls().verify is False
+    assert TrustOptions(insecure=True).tls().verify is False
 
 
 def test_a_wrong_pin_is_refused_before_anything_is_sent() -> None:
     with pytest.raises(UsageError):
-        Trust(pin="12:34").tls()
+        TrustOptions(pin="12:34").tls()
 
 
 def test_a_variable_is_a_boolean() -> None:
@@ -70,4 +78,4 @@ def test_the_text_of_an_error_names_the_options_once() -> None:
 
 def test_insecure_and_a_ca_exclude_each_other_by_their_options() -> None:
     with pytest.raises(UsageError, match="--insecure and --ca are mutually exclusive"):
-        Trust(insecure=True, ca=(Path("c"),)).tls()
+        TrustOptions(insecure=True, ca=(Path("c"),)).tls()

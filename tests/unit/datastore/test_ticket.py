@@ -10,8 +10,8 @@ import pytest
 
 from tests.unit.collector.host import Host
 from vimlib import vim25
+from vimlib._datastore.location import DatastoreLocation
 from vimlib._datastore.path import DatastorePath
-from vimlib._datastore.place import Place
 from vimlib._datastore.ticket import Door, host_door
 from vimlib._tls import TLS
 from vimlib._transport import HTTPTransport
@@ -41,7 +41,7 @@ async def door(**ticket: Any) -> Door | None:
     context = host.context()
     context.content.about.apiType = "VirtualCenter"
     context.content.sessionManager = vim25.SessionManager("sessions")
-    place = Place(
+    place = DatastoreLocation(
         store, cast("vim25.HostDatastoreBrowser", None), vim25.Datacenter("dc"), "Folder/DC1"
     )
     transport = HTTPTransport("https://vc.test", tls=TLS(pin="ab" * 32))

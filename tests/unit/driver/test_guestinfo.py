@@ -253,7 +253,7 @@ def test_a_link_local_gateway_is_reached_without_a_word_in_ipv6_alone(
     assert ethernet["routes"] == (link if on_link else again)
     # The helper agrees.
     (read,) = vimguest.parse(guestinfo.versioned(GuestConfig(None, (nic,))))[1].nics
-    assert [hop.onlink for hop in vimguest.hops(read, {})] == [on_link, False]
+    assert [hop.onlink for hop in vimguest.written_routes(read, {})] == [on_link, False]
 
 
 def test_no_more_than_the_reader_takes() -> None:

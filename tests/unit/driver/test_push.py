@@ -423,7 +423,7 @@ async def test_two_files_of_one_name(host: Hosted, tmp_path: Path) -> None:
     assert one.error is None
     assert isinstance(two.error, FileConflictError)
     # To replace it is no way out: the first one would be lost.
-    assert two.error.twin == paths[0]
+    assert two.error.other_image == paths[0]
     assert "--overwrite" not in str(two.error)
     assert (host.folder / "images/disk.img").read_bytes() == b"a" * 1000
 

@@ -6,29 +6,33 @@ from typing import Any
 import pytest
 
 from vimlib import vim25
-from vimlib.simulator._properties.paths import Step, parse_path
+from vimlib.simulator._properties.paths import PathStep, parse_path
 
 
 @pytest.mark.parametrize(
     ("path", "steps"),
     [
-        ("name", (Step("name", None),)),
+        ("name", (PathStep("name", None),)),
         (
             "config.hardware.device[4000].backing",
             (
-                Step("config", None),
-                Step("hardware", None),
-                Step("device", "4000"),
-                Step("backing", None),
+                PathStep("config", None),
+                PathStep("hardware", None),
+                PathStep("device", "4000"),
+                PathStep("backing", None),
             ),
         ),
         (
             'config.extraConfig["machine.id"].value',
-            (Step("config", None), Step("extraConfig", "machine.id"), Step("value", None)),
+            (
+                PathStep("config", None),
+                PathStep("extraConfig", "machine.id"),
+                PathStep("value", None),
+            ),
         ),
     ],
 )
-def test_paths_are_parsed(path: str, steps: tuple[Step, ...]) -> None:
+def test_paths_are_parsed(path: str, steps: tuple[PathStep, ...]) -> None:
     assert parse_path(path) == steps
 
 

@@ -11,13 +11,13 @@ from wsdl import build, schema, typeinfo
 
 
 @pytest.fixture(scope="session")
-def tables() -> typeinfo.Tables:
+def tables() -> typeinfo.VmodlTables:
     """The pinned tables. Fails, saying what to install, if another pyVmomi is there."""
     return build.read_tables(build.installed_tables())
 
 
 @pytest.fixture(scope="session")
-def service(tables: typeinfo.Tables) -> schema.Service:
+def service(tables: typeinfo.VmodlTables) -> schema.Service:
     return schema.resolve(tables)
 
 

@@ -12,7 +12,7 @@ from wsdl import build, typeinfo
 
 
 @pytest.mark.slow
-def test_committed_files_are_what_it_writes(tables: typeinfo.Tables, committed: Path) -> None:
+def test_committed_files_are_what_it_writes(tables: typeinfo.VmodlTables, committed: Path) -> None:
     first, second = build.build(tables), build.build(tables)
     assert first == second
     assert {path.name for path in committed.iterdir()} == set(first)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from wsdl import schema, typeinfo
-from wsdl.schema import Field, Method, Service, Struct
-from wsdl.typeinfo import Flag, Tables, TypeInfoError
+from wsdl.schema import SchemaField, SchemaMethod, SchemaStruct, Service
+from wsdl.typeinfo import Flag, TypeInfoError, VmodlTables
 
 
 def counts(service: Service) -> tuple[int, ...]:
@@ -33,24 +33,24 @@ def counts(service: Service) -> tuple[int, ...]:
         (None, (141, 266, 975, 2331, 699, 446, 2088)),
     ],
 )
-def test_counts(tables: Tables, release: str | None, expected: tuple[int, ...]) -> None:
+def test_counts(tables: VmodlTables, release: str | None, expected: tuple[int, ...]) -> None:
     assert counts(schema.resolve(tables, release)) == expected
 
 
-def test_unknown_release(tables: Tables) -> None:
+def test_unknown_release(tables: VmodlTables) -> None:
     with pytest.raises(ValueError):
         schema.resolve(tables, "4.2")
 
 
-def struct(service: Service, name: str) -> Struct:
+def struct(service: Service, name: str) -> SchemaStruct:
     return next(item for item in service.structs if item.name == name)
 
 
-def method(service: Service, name: str) -> Method:
+def method(service: Service, name: str) -> SchemaMethod:
     return next(item for _, item in service.methods if item.name == name)
 
 
-def field(fields: tuple[Field, ...], name: str) -> Field:
+def field(fields: tuple[SchemaField, ...], name: str) -> SchemaField:
     return next(item for item in fields if item.name == name)
 
 
@@ -71,7 +71,9 @@ def test_wire_order_is_the_tables(service: Service) -> None:
     ]  # fmt: skip
 
 
-def test_a_release_is_a_part_of_the_next_with_its_order(tables: Tables, service: Service) -> None:
+def test_a_release_is_a_part_of_the_next_with_its_order(
+    tables: VmodlTables, service: Service
+) -> None:
     old = schema.resolve(tables, "4.1")
     whole = {item.name: item for item in service.structs}
     for item in old.structs:
@@ -97,7 +99,7 @@ def test_younger_than_its_type_is_optional(service: Service) -> None:
 
 
 def test_a_field_required_by_the_tables_but_younger_is_optional(
-    tables: Tables, service: Service
+    tables: VmodlTables, service: Service
 ) -> None:
     """The rule is not idle: the tables' own flag says less."""
     flagged = {
@@ -186,7 +188,7 @@ def test_only_four_types_have_no_base(service: Service) -> None:
     assert [item.name for item in service.managed if item.base is None] == ["ManagedObject"]
 
 
-def doctored(tables: Tables) -> Tables:
+def doctored(tables: VmodlTables) -> VmodlTables:
     return dataclasses.replace(
         tables,
         **{name: dict(getattr(tables, name)) for name in ("data", "enums", "managed")},
@@ -194,67 +196,67 @@ def doctored(tables: Tables) -> Tables:
 
 
 def add_data(
-    tables: Tables, *fields: tuple[str, str, Flag], base: str = "vmodl.DynamicData"
+    tables: VmodlTables, *fields: tuple[str, str, Flag], base: str = "vmodl.DynamicData"
 ) -> None:
     version = "vim.version.version1"
-    tables.data["vim.New"] = typeinfo.Data(
+    tables.data["vim.New"] = typeinfo.VmodlData(
         "vim.New", "New", base, version,
-        tuple(typeinfo.Field(name, type_, version, flags) for name, type_, flags in fields),
+        tuple(typeinfo.VmodlField(name, type_, version, flags) for name, type_, flags in fields),
     )  # fmt: skip
 
 
-def change_method(tables: Tables, **changes: object) -> None:
+def change_method(tables: VmodlTables, **changes: object) -> None:
     folder = tables.managed["vim.Folder"]
     first = dataclasses.replace(folder.methods[0], **changes)  # type: ignore[arg-type]
     tables.managed["vim.Folder"] = dataclasses.replace(folder, methods=(first, *folder.methods[1:]))
 
 
-def unknown_type(tables: Tables) -> None:
+def unknown_type(tables: VmodlTables) -> None:
     add_data(tables, ("x", "vim.Nowhere", Flag(0)))
 
 
-def link_to_a_managed_type(tables: Tables) -> None:
+def link_to_a_managed_type(tables: VmodlTables) -> None:
     add_data(tables, ("x", "vim.VirtualMachine", Flag.LINK))
 
 
-def unknown_base(tables: Tables) -> None:
+def unknown_base(tables: VmodlTables) -> None:
     add_data(tables, base="vim.Nowhere")
 
 
-def circle_of_bases(tables: Tables) -> None:
+def circle_of_bases(tables: VmodlTables) -> None:
     add_data(tables, base="vim.New")
 
 
-def field_of_a_base_again(tables: Tables) -> None:
+def field_of_a_base_again(tables: VmodlTables) -> None:
     add_data(tables, ("dynamicType", "string", Flag(0)))
 
 
-def name_taken(tables: Tables) -> None:
+def name_taken(tables: VmodlTables) -> None:
     add_data(tables)
-    tables.enums["vim.Other"] = typeinfo.Enum("vim.Other", "New", "vim.version.version1", ())
+    tables.enums["vim.Other"] = typeinfo.VmodlEnum("vim.Other", "New", "vim.version.version1", ())
 
 
-def half_a_task(tables: Tables) -> None:
+def half_a_task(tables: VmodlTables) -> None:
     change_method(tables, wire_type="vim.Task", result_type="void")
 
 
-def fault_that_is_none(tables: Tables) -> None:
+def fault_that_is_none(tables: VmodlTables) -> None:
     change_method(tables, faults=("vim.vm.ConfigSpec",))
 
 
-def method_name_taken(tables: Tables) -> None:
+def method_name_taken(tables: VmodlTables) -> None:
     change_method(tables, wsdl="Login")
 
 
-def request_name_taken(tables: Tables) -> None:
+def request_name_taken(tables: VmodlTables) -> None:
     change_method(tables, wsdl="PowerOnVM")
 
 
-def built_in_type_declared(tables: Tables) -> None:
+def built_in_type_declared(tables: VmodlTables) -> None:
     tables.data["vmodl.MethodFault"] = tables.data["vim.vm.ConfigSpec"]
 
 
-def unreleased(tables: Tables) -> None:
+def unreleased(tables: VmodlTables) -> None:
     change_method(tables, version="vim.version.version99")
 
 
@@ -276,7 +278,7 @@ def unreleased(tables: Tables) -> None:
     ],
 )
 def test_a_contradiction_is_refused(
-    tables: Tables, change: Callable[[Tables], None], message: str
+    tables: VmodlTables, change: Callable[[VmodlTables], None], message: str
 ) -> None:
     """Each guards a rule that the conversion rests on; the message names the culprit."""
     changed = doctored(tables)

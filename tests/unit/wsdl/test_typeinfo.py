@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from wsdl import typeinfo
-from wsdl.typeinfo import Field, Flag, TypeInfoError
+from wsdl.typeinfo import Flag, TypeInfoError, VmodlField
 
 
 def write(directory: Path, source: str) -> Path:
@@ -39,14 +39,14 @@ CreateManagedType("vim.Thing", "Thing", "vmodl.ManagedObject", "v1",
     assert tables.parents == {"v1": {"v1"}}
     assert tables.enums["vim.Colour"].values == ("red", "blue")
     assert tables.data["vim.Spec"].fields == (
-        Field("key", "string[]", "v1", Flag.OPTIONAL | Flag.SECRET),
+        VmodlField("key", "string[]", "v1", Flag.OPTIONAL | Flag.SECRET),
     )
     assert tables.data["vim.Empty"].fields == ()
     thing = tables.managed["vim.Thing"]
-    assert thing.properties == (Field("name", "string", "v1", Flag(0)),)
+    assert thing.properties == (VmodlField("name", "string", "v1", Flag(0)),)
     turn, stop = thing.methods
-    assert turn == typeinfo.Method(
-        "turn", "Turn_Task", "v1", (Field("by", "int", "v1", Flag(0)),),
+    assert turn == typeinfo.VmodlMethod(
+        "turn", "Turn_Task", "v1", (VmodlField("by", "int", "v1", Flag(0)),),
         Flag(0), "vim.Task", "void", "Thing.Turn", ("vim.fault.Stuck",),
     )  # fmt: skip
     assert (stop.privilege, stop.faults) == (None, ())

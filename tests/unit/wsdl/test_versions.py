@@ -2,12 +2,12 @@
 
 import pytest
 
-from wsdl.typeinfo import Tables, TypeInfoError, Version
+from wsdl.typeinfo import TypeInfoError, Version, VmodlTables
 from wsdl.versions import Versions
 
 
 @pytest.fixture(scope="module")
-def versions(tables: Tables) -> Versions:
+def versions(tables: VmodlTables) -> Versions:
     return Versions(tables)
 
 
@@ -53,8 +53,8 @@ def test_a_tag_of_no_release_is_refused(versions: Versions) -> None:
         versions.since("vim.version.version99")
 
 
-def small(parents: dict[str, set[str]], ids: dict[str, str]) -> Tables:
-    tables = Tables(parents=parents)
+def small(parents: dict[str, set[str]], ids: dict[str, str]) -> VmodlTables:
+    tables = VmodlTables(parents=parents)
     for name, id_ in ids.items():
         tables.versions[name] = Version(name, "vim25", id_, False, "vim25")
     return tables

@@ -23,7 +23,7 @@ ABSENT: Final = None
 _STEP = re.compile(r'(?P<name>[A-Za-z_]\w*)(?:\[(?:"(?P<text>[^"]*)"|(?P<key>[^\]]*))\])?')
 
 
-class Step(NamedTuple):
+class PathStep(NamedTuple):
     """One part of a path: a name and, for one element of an array, its key."""
 
     name: str
@@ -31,7 +31,7 @@ class Step(NamedTuple):
 
 
 @lru_cache(maxsize=4096)
-def parse_path(path: str) -> tuple[Step, ...]:
+def parse_path(path: str) -> tuple[PathStep, ...]:
     """Parse a path. Raises `InvalidProperty`."""
     steps = []
     rest = path
@@ -40,7 +40,7 @@ def parse_path(path: str) -> tuple[Step, ...]:
         if match is None:
             raise invalid(path)
         key = match["text"] if match["text"] is not None else match["key"]
-        steps.append(Step(match["name"], key))
+        steps.append(PathStep(match["name"], key))
         rest = rest[match.end() :]
         if not rest:
             return tuple(steps)

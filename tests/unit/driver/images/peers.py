@@ -20,7 +20,7 @@ from aioresponses import aioresponses
 
 from vimdriver._images.embedded import EmbeddedImage, Fault
 from vimdriver._images.make import GRAIN, Pattern
-from vimdriver._images.wire import Wire
+from vimdriver._images.raw_http import RawRequest
 from vimlib.errors import TransferRejectedError
 
 AUTHORITY = trustme.CA()
@@ -156,7 +156,7 @@ class Sink:
         self.pad = pad
         self.made = 0
         self.confirmed = 0
-        self._wire = Wire(
+        self._wire = RawRequest(
             method="PUT",
             host="127.0.0.1",
             port=target.port,
@@ -181,7 +181,7 @@ class Sink:
             if answer.status not in (200, 201, 204):
                 raise TransferRejectedError("no", status=answer.status)
 
-    async def wire(self, size: int) -> Wire:
+    async def wire(self, size: int) -> RawRequest:
         self.made += 1
         return self._wire
 

@@ -9,9 +9,9 @@ from contextlib import ExitStack
 import pytest
 
 from vimdriver._images.channel import Address, Channel, Stalled, Stop
-from vimdriver._images.wire import Wire
+from vimdriver._images.raw_http import RawRequest
 
-WIRE = Wire(method="GET", host="127.0.0.1", port=1, target="/")
+WIRE = RawRequest(method="GET", host="127.0.0.1", port=1, target="/")
 
 
 def listening(stack: ExitStack, backlog: int = 5) -> Address:

@@ -21,7 +21,7 @@ from vimdriver._images import (
     HttpImages,
     ImageSource,
     LocalImages,
-    WireSource,
+    RawSource,
 )
 from vimdriver._images.embedded import EmbeddedGlance, EmbeddedImage, Fault
 from vimdriver.errors import (
@@ -82,7 +82,7 @@ async def test_an_image_by_id_and_by_name(client: HttpClient) -> None:
         assert info.virtual_size == 1 << 20
         assert info.properties == {"vmware_adaptertype": "lsiLogic"}
         assert await read(source) == b"".join(image.chunks())
-        assert isinstance(source, WireSource)
+        assert isinstance(source, RawSource)
         wire = await source.wire()
         assert wire.target == f"/v2/images/{image.id}/file"
         assert wire.tls is None

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from vimdriver._journal import Spawning
-from vimdriver._sweep.decide import Found, of_age, of_machine
+from vimdriver._sweep.decide import MarkedMachine, of_age, of_machine
 from vimdriver._verbs.host import read_stamp, stamp
 from vimlib import vim25
 from vimlib._datastore import DatastorePath
@@ -15,8 +15,8 @@ OLD, YOUNG = stamp(NOW - timedelta(hours=2)), stamp(NOW - timedelta(seconds=10))
 ENTRY = Spawning(host="h", owner="o", token="t", uuid="u", name="web", power_on=True)
 
 
-def found(making: str | None, power: str = "poweredOff", disks: int = 0) -> Found:
-    return Found(
+def found(making: str | None, power: str = "poweredOff", disks: int = 0) -> MarkedMachine:
+    return MarkedMachine(
         vm=vim25.VirtualMachine("1"),
         name="web",
         uuid="u",
@@ -53,7 +53,9 @@ def found(making: str | None, power: str = "poweredOff", disks: int = 0) -> Foun
         (found(stamp(NOW + timedelta(days=1))), None, False, "left"),
     ],
 )
-def test_machines(machine: Found, entry: Spawning | None, running: bool, action: str) -> None:
+def test_machines(
+    machine: MarkedMachine, entry: Spawning | None, running: bool, action: str
+) -> None:
     at_work = {"t"} if running else set()
     verdict = of_machine(machine, entry, at_work, now=NOW, older_than=3600)
     assert (verdict.action, bool(verdict.reason)) == (action, True)

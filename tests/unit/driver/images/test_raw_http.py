@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vimdriver._images.wire import MAX_HEAD, HeadReader, Wire, WireError
+from vimdriver._images.raw_http import MAX_HEAD, HeadReader, RawHTTPError, RawRequest
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-A: b\r\nx-a:c\r\n\r\nhello"
 
 
-def wire(**more: object) -> Wire:
+def wire(**more: object) -> RawRequest:
     given = {"method": "GET", "host": "glance.example", "port": 9292, "target": "/v2/images/a?b=c"}
-    return Wire(**{**given, **more})  # type: ignore[arg-type]
+    return RawRequest(**{**given, **more})  # type: ignore[arg-type]
 
 
 def test_a_request_has_the_expected_head() -> None:
@@ -65,7 +65,7 @@ def test_secrets_stay_out_of_repr() -> None:
     ],
 )
 def test_request_smuggling_is_refused(more: dict[str, object]) -> None:
-    with pytest.raises(WireError) as caught:
+    with pytest.raises(RawHTTPError) as caught:
         wire(**more)
     assert "secret" not in str(caught.value)
 
@@ -106,7 +106,7 @@ def test_a_response_head_is_parsed(step: int, before: bytes) -> None:
     ],
 )
 def test_an_invalid_head_is_refused(data: bytes) -> None:
-    with pytest.raises(WireError):
+    with pytest.raises(RawHTTPError):
         HeadReader().feed(data)
 
 
@@ -117,7 +117,7 @@ def test_invalid_lengths_are_refused(values: list[str]) -> None:
     lines = "".join(f"Content-Length: {value}\r\n" for value in values)
     head = HeadReader().feed(f"HTTP/1.1 200 OK\r\n{lines}\r\n".encode())
     assert head is not None
-    with pytest.raises(WireError):
+    with pytest.raises(RawHTTPError):
         _ = head.content_length
 
 
@@ -143,5 +143,5 @@ def test_any_bytes_are_a_head_or_a_wire_error(pieces: list[bytes]) -> None:
             if head is not None:
                 assert 200 <= head.status <= 599
                 return
-    except WireError:
+    except RawHTTPError:
         return

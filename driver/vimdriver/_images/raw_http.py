@@ -24,12 +24,12 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: [\t\x20-\x7e\x80-
 _DIGITS = re.compile(r"[0-9]{1,19}\Z")
 
 
-class WireError(ValueError):
+class RawHTTPError(ValueError):
     """A request or response head that HTTP/1.1 forbids or this module does not support."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wire:
+class RawRequest:
     """An HTTP request, its server's address and trust. `repr` omits headers: they may be secret."""
 
     method: str
@@ -52,15 +52,15 @@ class Wire:
 
     def __post_init__(self) -> None:
         if not _TOKEN.match(self.method):
-            raise WireError("the method must be a token")
+            raise RawHTTPError("the method must be a token")
         if not _TARGET.match(self.target):
-            raise WireError("the request target must be in origin form")
+            raise RawHTTPError("the request target must be in origin form")
         if not re.match(r"[0-9A-Za-z.:_-]+\Z", self.host):
-            raise WireError("invalid characters in the host")
+            raise RawHTTPError("invalid characters in the host")
         for name, value in self.headers.items():
             if not _TOKEN.match(name) or not _FIELD_VALUE.match(value):
                 # The value may be a token, so the message omits it.
-                raise WireError(f"invalid characters in header {name[:40]!r}")
+                raise RawHTTPError(f"invalid characters in header {name[:40]!r}")
 
     @property
     def origin(self) -> str:
@@ -86,7 +86,7 @@ class Wire:
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class ResponseHead:
     """A final response head; interim 1xx heads are skipped."""
 
     status: int
@@ -98,14 +98,14 @@ class Head:
         """Length of the body; None if the head has no Content-Length.
 
         Raises:
-            WireError: It is not a number, or two values differ (RFC 9112, 6.3).
+            RawHTTPError: It is not a number, or two values differ (RFC 9112, 6.3).
         """
         text = self.headers.get("content-length")
         if text is None:
             return None
         values = {part.strip() for part in text.split(",")}
         if len(values) != 1 or not _DIGITS.match(value := values.pop()):
-            raise WireError("invalid Content-Length")
+            raise RawHTTPError("invalid Content-Length")
         return int(value)
 
     @property
@@ -122,20 +122,20 @@ class HeadReader:
         self.rest = b""
         """Body bytes that came with the head."""
 
-    def feed(self, data: bytes | bytearray | memoryview) -> Head | None:
+    def feed(self, data: bytes | bytearray | memoryview) -> ResponseHead | None:
         """Add bytes; return the head once it is complete.
 
         Raises:
-            WireError: The bytes are not an HTTP/1.1 response head, or exceed `MAX_HEAD`.
+            RawHTTPError: The bytes are not an HTTP/1.1 response head, or exceed `MAX_HEAD`.
         """
         self._buffer += data
         while True:
             end = self._buffer.find(b"\r\n\r\n", 0, MAX_HEAD)
             if end < 0:
                 if len(self._buffer) >= MAX_HEAD:
-                    raise WireError("head too long")
+                    raise RawHTTPError("head too long")
                 if not b"HTTP/1."[: len(self._buffer)] == self._buffer[:7]:
-                    raise WireError("not an HTTP/1.x response")
+                    raise RawHTTPError("not an HTTP/1.x response")
                 return None
             head = _parse(bytes(self._buffer[:end]))
             del self._buffer[: end + 4]
@@ -144,21 +144,21 @@ class HeadReader:
                 self._buffer.clear()
                 return head
             if head.status == 101:
-                raise WireError("unrequested switch of protocols")
+                raise RawHTTPError("unrequested switch of protocols")
 
 
-def _parse(raw: bytes) -> Head:
+def _parse(raw: bytes) -> ResponseHead:
     first, *lines = raw.split(b"\r\n")
     match = _STATUS_LINE.match(first)
     if match is None:
-        raise WireError("malformed status line")
+        raise RawHTTPError("malformed status line")
     headers: dict[str, str] = {}
     for line in lines:
         name, colon, value = line.decode("latin-1").partition(":")
         value = value.strip(" \t")
         # No folding and no space before the colon: both allow request smuggling (RFC 9112, 5).
         if not colon or not _TOKEN.match(name) or not _FIELD_VALUE.match(value):
-            raise WireError("malformed header line")
+            raise RawHTTPError("malformed header line")
         key = name.lower()
         headers[key] = f"{headers[key]}, {value}" if key in headers else value
-    return Head(int(match[2]), headers)
+    return ResponseHead(int(match[2]), headers)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @Parameter(name="*", group="Machine")
 @dataclass(frozen=True, kw_only=True)
-class Machine:
+class MachineOptions:
     """The machine to create."""
 
     name: str

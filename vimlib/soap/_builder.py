@@ -1,6 +1,6 @@
 """The stack machine that turns the tokenizer's events into objects.
 
-`Machine.open` starts a message; from then on `start` and `end` of its inner loop are the
+`ObjectBuilder.open` starts a message; from then on `start` and `end` of its inner loop are the
 tokenizer's handlers until the message ends. They are closures over the frame in hand, since they
 run once for every element of a reply: the code for the common element is inlined there,
 and anything else is a method that they call. While an element is skipped or kept as an opaque
@@ -32,7 +32,7 @@ def local_name(tag: str) -> str:
     return tag.rpartition(" ")[2]
 
 
-class Machine(MessageContext):
+class ObjectBuilder(MessageContext):
     """Decodes one message. `parser` is an expat parser whose handlers it sets."""
 
     def __init__(
@@ -120,7 +120,7 @@ class Machine(MessageContext):
 class _Skip:
     """Passes over an element with all that it holds."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: ObjectBuilder) -> None:
         self.machine = machine
         self.level = 0
         self.deepest = machine.limits.depth - machine.depth() - 1
@@ -148,7 +148,7 @@ class _Capture(_Skip):
     """Keeps an element: as its text if it is a leaf, else as an `Unknown` node."""
 
     def __init__(
-        self, machine: Machine, type_: str, deliver: Callable[[str | Unknown], Any]
+        self, machine: ObjectBuilder, type_: str, deliver: Callable[[str | Unknown], Any]
     ) -> None:
         super().__init__(machine)
         self.deliver = deliver
@@ -174,7 +174,7 @@ class _Capture(_Skip):
         self.level -= 1
 
 
-def _inner_loop(machine: Machine) -> None:
+def _inner_loop(machine: ObjectBuilder) -> None:
     """Give `machine` its inner loop: the handlers for elements of known types."""
     limits = machine.limits
     deepest = limits.depth - 2  # Envelope, Body

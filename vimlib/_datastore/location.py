@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class DatastoreLocation:
     """A datastore and what is needed to reach its files."""
 
     datastore: vim25.Datastore
@@ -25,9 +25,9 @@ class Place:
     """Inventory path, as `ha-datacenter` or `Folder/DC1`; what `/folder` calls dcPath."""
 
 
-async def find_place(
+async def locate(
     context: Context, name: str, datacenter: str | Found | vim25.Datacenter | None = None
-) -> Place:
+) -> DatastoreLocation:
     """Find a datastore by name, in a constant number of calls.
 
     Raises `NotFoundError`, and `UsageError` if several datacenters have one of that name and
@@ -67,7 +67,7 @@ async def find_place(
             hint="Choose one: client.datastore(name, datacenter=...).",
         )
     path, center, store_row = found[0]
-    return Place(store_row.obj, store_row["browser"], center, path)
+    return DatastoreLocation(store_row.obj, store_row["browser"], center, path)
 
 
 def _selects(

@@ -7,7 +7,7 @@ import pytest
 from tests.unit.collector.host import Host
 from tests.unit.collector.virtual import virtual
 from vimlib import vim25
-from vimlib._datastore.place import find_place
+from vimlib._datastore.location import locate
 from vimlib._inventory import find, paths_of
 from vimlib.errors import NotFoundError, UsageError
 
@@ -51,7 +51,7 @@ async def test_a_datacenter_is_selected_by_whatever_find_and_paths_return() -> N
     for item in found:
         wanted = item.path.strip("/")
         for given in (item, item.obj, item.path, wanted, wanted.rpartition("/")[2]):
-            place = await find_place(context, "ds", given)
+            place = await locate(context, "ds", given)
             assert (place.datacenter.moref, place.datacenter_path) == (item.obj.moref, wanted)
 
 
@@ -59,6 +59,6 @@ async def test_a_datacenter_is_selected_by_whatever_find_and_paths_return() -> N
 async def test_an_ambiguous_name_and_an_unknown_datacenter_are_refused() -> None:
     context = two_datacenters().context()
     with pytest.raises(UsageError, match="DC1, folder/DC2"):
-        await find_place(context, "ds")
+        await locate(context, "ds")
     with pytest.raises(NotFoundError):
-        await find_place(context, "ds", "/DC9")
+        await locate(context, "ds", "/DC9")
