@@ -110,6 +110,15 @@ def fingerprint(der: bytes) -> str:
     return hashlib.sha256(der).digest().hex(":").upper()
 
 
+def file_stamp(path: str | Path) -> str:
+    """Return a text that changes with a file: of its inode, size and time; `absent` if there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return "absent"
+    return f"{found.st_ino}.{found.st_size}.{found.st_mtime_ns}"
+
+
 def _host_key(text: str) -> str:
     """Return `host:port` of an entry, lower case, port 443 where none is given."""
     text = text.strip().lower()
@@ -148,7 +157,9 @@ class TLS:
     pin: str | None = None
     """Thumbprint of the server's certificate, SHA-1 (a warning is logged), SHA-256 or SHA-512."""
     ca: str | Path | Sequence[str | Path] | None = None
-    """File or directory of CA certificates (PEM), or several; trusted instead of the system's."""
+    """File or directory of CA certificates (PEM), or several; trusted instead of the system's.
+
+    Read again for the next connection after it has changed; so is `known_hosts`."""
     known_hosts: str | Path | None = None
     """File in govc's format; a host that is in it is pinned, any other is checked by its chain."""
     verify: bool = True
@@ -164,6 +175,13 @@ class TLS:
             raise UsageError(
                 "verify=False and ca= are mutually exclusive", hint="Give one of them."
             )
+
+    def stamp(self) -> str:
+        """Return a text that changes with the files that `prepare` reads; "" if there are none."""
+        paths = [] if self.known_hosts is None else [self.known_hosts]
+        if self.ca is not None:
+            paths += [self.ca] if isinstance(self.ca, str | os.PathLike) else self.ca
+        return " ".join(map(file_stamp, paths))
 
     def prepare(self, host: str, port: int = 443) -> Trust:
         """Make the trust in one server. Reads files, so a coroutine calls it in a thread.

@@ -632,7 +632,7 @@ class Datastore:
             self._transport.address,
             folder_target(file, place.datacenter_path),
             _credentials(cookie),
-            self._transport.trust,
+            await self._transport.trusted(),
         )
 
     def __repr__(self) -> str:

@@ -60,7 +60,7 @@ async def host_door(
                 method=method, url=transport.address.origin + target
             )
         )
-        return Door(transport.address, target, _credentials(ticket), transport.trust)
+        return Door(transport.address, target, _credentials(ticket), await transport.trusted())
     name = await _host_name(context, place)
     if name is None:
         return None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from vimlib._secret import Secret
+from vimlib._tls import file_stamp
 from vimlib.errors import UsageError, printable
 
 _LONGEST: Final = 4096
@@ -30,17 +31,15 @@ class Credentials:
         """
         if isinstance(self.password, Secret):
             return self.password, ""
-        return read_password(self.password), self.stamp()
+        # The stamp first: of a file that changes in between, the new content is tried again.
+        stamp = self.stamp()
+        return read_password(self.password), stamp
 
     def stamp(self) -> str:
         """Return the stamp alone, without reading the file's content."""
         if isinstance(self.password, Secret):
             return ""
-        try:
-            found = self.password.stat()
-        except OSError:
-            return "absent"
-        return f"{found.st_ino}.{found.st_size}.{found.st_mtime_ns}"
+        return file_stamp(self.password)
 
 
 def read_password(path: Path) -> Secret:

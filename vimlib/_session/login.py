@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import copy
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, nullcontext
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
 from weakref import WeakValueDictionary
 
 from vimlib import vim25
 from vimlib._session.refusals import LOCK_SECONDS, LoginKey
-from vimlib._shield import stopped
+from vimlib._shield import finish, stopped
 from vimlib.errors import (
     ClosedError,
     ConnectionLostError,
@@ -21,14 +22,15 @@ from vimlib.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from vimlib._session.caller import Caller
     from vimlib._session.credentials import Credentials
     from vimlib._session.refusals import RefusedLogins
 
-log = logging.getLogger("vimlib.session")
+T = TypeVar("T")
 
+log = logging.getLogger("vimlib.session")
 
 _LOCK_POLL: Final = 0.05
 """Seconds between two looks at a login that another process is trying."""
@@ -82,6 +84,7 @@ class Login:
         self._retry = retry
         # The refusal of a new login, and the stamp of the password file that it was about.
         self._refused: tuple[LoginError, str] | None = None
+        self._stamp = ""
         self._may_be_in = False
 
     async def enter(self) -> None:
@@ -94,9 +97,9 @@ class Login:
         self._caller.epoch += 1
 
     async def _log_in(self) -> None:
-        password, stamp = self._credentials.current()
+        password, self._stamp = self._credentials.current()
         host, username = self._caller.host, self._credentials.username
-        key = LoginKey(host, username, password, stamp)
+        key = LoginKey(host, username, password, self._stamp)
         if self._caller.epoch:
             # The password may have changed since: of all whose sessions have ended, one tries it.
             self._refusals.doubt(key)
@@ -123,7 +126,9 @@ class Login:
             yield
 
     async def _attempt(self, key: LoginKey) -> None:
-        left = 0.0 if self._retry else self._refusals.seconds_left(key)
+        refusals, left = self._refusals, 0.0
+        if not self._retry:
+            left = await self._recall(refusals.seconds_left, key, hashes=refusals.hashes())
         self._retry = False
         if left > 0:
             raise LoginError(
@@ -135,7 +140,21 @@ class Login:
                 outcome="not_sent",
             )
         if await self._send(key):
-            self._refusals.accept(key)
+            await self._recall(refusals.accept, key, hashes=refusals.hashes())
+
+    async def _recall(self, work: Callable[[LoginKey], T], key: LoginKey, *, hashes: bool) -> T:
+        """Do `work` of `RefusedLogins`: in a thread if it `hashes`, which takes 20 ms.
+
+        The thread has ended on return. Cancelling waits for it.
+        """
+        if not hashes:
+            return work(key)
+
+        async def job() -> T:
+            return await asyncio.get_running_loop().run_in_executor(thread, work, key)
+
+        with ThreadPoolExecutor(1, thread_name_prefix="vimlib-login") as thread:
+            return await finish(job(), what="the hash of a login")
 
     async def _send(self, key: LoginKey) -> bool:
         """Send the login. Returns whether the host accepted the password; False if it knew us already."""
@@ -171,7 +190,7 @@ class Login:
         else:
             return True
         if reason == "credentials":  # the others do not count towards locking
-            self._refusals.add(key)
+            await self._recall(self._refusals.add, key, hashes=True)
         rule, hint = _REASONS[reason]
         raise LoginError(
             f"{key.host} {rule}: {key.username!r} ({name})",
@@ -247,7 +266,7 @@ class Login:
         try:
             await self.enter()
         except LoginError as exc:
-            self._refused = copy.copy(exc), self._credentials.stamp()
+            self._refused = copy.copy(exc), self._stamp
             raise
         return True
 

@@ -7,7 +7,8 @@ of several threads, that log in at the same moment, one tries first: see `Refuse
 
 The file holds a random salt and, for each refusal, the time and a salted scrypt hash of host, user
 name, password and password file's timestamp: nothing from which one of them can be read. No
-asyncio here; reading and appending to one small local file takes microseconds.
+asyncio here: reading and appending to one small local file takes microseconds. A hash takes 20 ms;
+`hashes` returns whether one is needed, and no lock is held meanwhile.
 """
 
 from __future__ import annotations
@@ -148,32 +149,46 @@ class RefusedLogins:
             return file
         return file
 
+    def hashes(self) -> bool:
+        """Return whether `seconds_left` and `accept` hash now; `add` always does."""
+        with self._lock:
+            self._read()
+            return bool(self._live())
+
     def seconds_left(self, key: LoginKey) -> float:
         """Return for how long this login is not to be tried; 0.0 if it may be."""
         with self._lock:
             self._read()
-            live = self._live()
-            at = live.get(key.hashed(self._salt)) if live else None
-            return 0.0 if at is None else at + LOCK_SECONDS - self._clock()
+            live, salt = self._live(), self._salt
+        at = live.get(key.hashed(salt)) if live else None
+        return 0.0 if at is None else at + LOCK_SECONDS - self._clock()
 
     def add(self, key: LoginKey) -> None:
         """Remember that the host refused this login now."""
-        with self._lock:
-            self._accepted.discard(key)
-            appendable = self._read()
-            if not self._salt:
-                self._salt = os.urandom(_SALT)
-            hashed, now = key.hashed(self._salt), self._clock()
-            self._known[hashed] = self._unsaved[hashed] = now
-            if self.path is None:
-                return
-            try:
-                if appendable and self.path.stat().st_size <= _COMPACT:
-                    self._append(hashed, now)
-                else:
-                    self._rewrite()
-            except OSError as error:
-                self._complain(error)
+        self.doubt(key)
+        hashed, salt = "", b""
+        while True:
+            with self._lock:
+                appendable = self._read()
+                self._salt = self._salt or os.urandom(_SALT)
+                if salt == self._salt:
+                    self._keep(hashed, appendable)
+                    return
+                salt = self._salt  # none yet, or another process made the file meanwhile
+            hashed = key.hashed(salt)
+
+    def _keep(self, hashed: str, appendable: bool) -> None:
+        now = self._clock()
+        self._known[hashed] = self._unsaved[hashed] = now
+        if self.path is None:
+            return
+        try:
+            if appendable and self.path.stat().st_size <= _COMPACT:
+                self._append(hashed, now)
+            else:
+                self._rewrite()
+        except OSError as error:
+            self._complain(error)
 
     def accepted(self, key: LoginKey) -> bool:
         """Return whether a host accepted this login, and has not refused it since."""
@@ -189,17 +204,26 @@ class RefusedLogins:
             if len(self._accepted) >= _MOST_ACCEPTED:
                 self._accepted.clear()
             self._accepted.add(key)
-            self._read()
-            if not self._live():
-                return
-            hashed = key.hashed(self._salt)
-            self._unsaved.pop(hashed, None)
-            if self._known.pop(hashed, None) is None or self.path is None:
-                return
-            try:
-                self._rewrite()
-            except OSError as error:
-                self._complain(error)
+        hashed, salt = "", b""
+        while True:
+            with self._lock:
+                self._read()
+                if not self._live():
+                    return
+                if salt == self._salt:
+                    self._drop(hashed)
+                    return
+                salt = self._salt
+            hashed = key.hashed(salt)
+
+    def _drop(self, hashed: str) -> None:
+        self._unsaved.pop(hashed, None)
+        if self._known.pop(hashed, None) is None or self.path is None:
+            return
+        try:
+            self._rewrite()
+        except OSError as error:
+            self._complain(error)
 
     def _live(self) -> dict[str, float]:
         now = self._clock()

@@ -75,7 +75,9 @@ class HTTPTransport:
                 hint="Use https, or TLS(verify=False) to allow http.",
             )
         self.trust: Trust | None = None
-        """Set by `__aenter__`; None for plain http."""
+        """Set by `__aenter__`, and by `trusted` when its files have changed; None for plain http."""
+        self._stamp = ""
+        self._reading = asyncio.Lock()
         self._connections = connections
         self._pool: Pool | None = None
         common = {"Host": self.address.authority, "User-Agent": user_agent}
@@ -93,16 +95,29 @@ class HTTPTransport:
         return self._pool.connections if self._pool is not None else 0
 
     async def __aenter__(self) -> Self:
-        if self.address.tls:
-            # Certificate files are read: in a thread, since a bundle of CAs takes 20 ms and more.
-            self.trust = await asyncio.to_thread(
-                self.tls.prepare, self.address.host, self.address.port
-            )
+        await self.trusted()
         self._pool = Pool(self._connect, self._connections)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
+
+    async def trusted(self) -> Trust | None:
+        """Return the trust in the server, read again if a file of pins or CAs has changed.
+
+        Raises `UsageError` if it cannot be read: then nobody is trusted until it can.
+        """
+        if not self.address.tls:
+            return None
+        async with self._reading:
+            stamp = self.tls.stamp()
+            if self.trust is None or stamp != self._stamp:
+                # In a thread, since a bundle of CAs takes 20 ms and more.
+                self.trust = await asyncio.to_thread(
+                    self.tls.prepare, self.address.host, self.address.port
+                )
+                self._stamp = stamp
+            return self.trust
 
     async def aclose(self) -> None:
         """Close all connections; calls that are under way raise `ConnectionLostError`."""
@@ -189,7 +204,8 @@ class HTTPTransport:
         raise failure
 
     async def _connect(self) -> Connection:
-        return await open_connection(self.address, self.trust, self.timeouts, self.proxy)
+        trust = await self.trusted()
+        return await open_connection(self.address, trust, self.timeouts, self.proxy)
 
     async def fetch_versions(self) -> bytes | None:
         """Return the document that lists the API versions of the host; None if it has none."""
@@ -213,7 +229,9 @@ class HTTPTransport:
         target = address or self.address
         if target != self.address and target.tls and trust is None:
             raise UsageError(f"no trust settings given for {target.netloc}")
-        chosen = (trust or self.trust) if target.tls else None
+        chosen = None
+        if target.tls:
+            chosen = await self.trusted() if target == self.address else trust
         try:
             connection = await open_connection(
                 target, chosen, self.timeouts, self._proxy_to(target), room=TRANSFER_ROOM
