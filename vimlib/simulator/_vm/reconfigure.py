@@ -64,6 +64,38 @@ def _shares(amount: int) -> Any:
     )
 
 
+def _default_flags() -> Any:
+    """Return the flags of a new machine."""
+    return vim25.VirtualMachineFlagInfo(
+        disableAcceleration=False,
+        enableLogging=True,
+        useToe=False,
+        runWithDebugInfo=False,
+        monitorType="release",
+        htSharing="any",
+        snapshotDisabled=False,
+        snapshotLocked=False,
+        diskUuidEnabled=False,
+        virtualMmuUsage="automatic",
+        virtualExecUsage="hvAuto",
+        snapshotPowerOffBehavior="powerOff",
+        recordReplayEnabled=False,
+    )
+
+
+def _default_power_operations() -> Any:
+    """Return what power verbs without a type do to a new machine."""
+    return vim25.VirtualMachineDefaultPowerOpInfo(
+        powerOffType="soft",
+        suspendType="hard",
+        resetType="soft",
+        defaultPowerOffType="soft",
+        defaultSuspendType="hard",
+        defaultResetType="soft",
+        standbyAction="checkpoint",
+    )
+
+
 def blank_config(registry: Registry, name: str, path: str) -> Any:
     """Return the default configuration of a machine with a name and a path."""
     uuid = "564d" + registry.new_uuid()[4:]
@@ -96,30 +128,8 @@ def blank_config(registry: Registry, name: str, path: str) -> Any:
             toolsUpgradePolicy="manual",
             syncTimeWithHost=False,
         ),
-        flags=vim25.VirtualMachineFlagInfo(
-            disableAcceleration=False,
-            enableLogging=True,
-            useToe=False,
-            runWithDebugInfo=False,
-            monitorType="release",
-            htSharing="any",
-            snapshotDisabled=False,
-            snapshotLocked=False,
-            diskUuidEnabled=False,
-            virtualMmuUsage="automatic",
-            virtualExecUsage="hvAuto",
-            snapshotPowerOffBehavior="powerOff",
-            recordReplayEnabled=False,
-        ),
-        defaultPowerOps=vim25.VirtualMachineDefaultPowerOpInfo(
-            powerOffType="soft",
-            suspendType="hard",
-            resetType="soft",
-            defaultPowerOffType="soft",
-            defaultSuspendType="hard",
-            defaultResetType="soft",
-            standbyAction="checkpoint",
-        ),
+        flags=_default_flags(),
+        defaultPowerOps=_default_power_operations(),
         hardware=vim25.VirtualHardware(
             numCPU=1,
             numCoresPerSocket=1,
