@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from vimdriver._guestinfo import Form
+from vimdriver._owner import LONGEST_OWNER, installation_owner, is_owner
 from vimlib.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-DEFAULT_OWNER: Final = "vimlib"
-_LONGEST_OWNER: Final = 255
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,9 +21,9 @@ class DriverConfig:
         UsageError: `owner` cannot be a mark, or `concurrency` is below 1.
     """
 
-    owner: str = DEFAULT_OWNER
-    """Mark on every object that the driver makes. Two drivers on one host need different ones: a
-    sweep touches only objects with its own."""
+    owner: str | None = None
+    """Mark on every object that the driver makes: a sweep touches only objects with its own. None
+    is this installation's, see `mark`."""
     journal: Path | None = None
     """File to which each step is written before it begins; see `vimdriver._journal`. One for each
     process. None keeps no file: a sweep after a crash then uses the host's marks and an age limit."""
@@ -41,12 +39,22 @@ class DriverConfig:
     """How long the host is probed after an unanswered call before it counts as never executed."""
 
     def __post_init__(self) -> None:
-        if not self.owner or len(self.owner) > _LONGEST_OWNER or not self.owner.isprintable():
+        if self.owner is not None and not is_owner(self.owner):
             raise UsageError(
-                f"owner must be 1 to {_LONGEST_OWNER} printable characters, got {self.owner[:80]!r}",
+                f"owner must be 1 to {LONGEST_OWNER} printable characters, got {self.owner[:80]!r}",
                 field="owner",
             )
         if self.concurrency < 1:
             raise UsageError(
                 f"concurrency must be at least 1, got {self.concurrency}", field="concurrency"
             )
+
+    def mark(self) -> str:
+        """Return `owner`, or else this installation's, which the first call of all makes.
+
+        The file `$XDG_STATE_HOME/vimlib/owner` (`~/.local/state/vimlib/owner`) keeps it.
+
+        Raises:
+            OwnerError: That file cannot be made or read: name an owner.
+        """
+        return installation_owner() if self.owner is None else self.owner

@@ -8,6 +8,7 @@
         ├── JournalError                   the journal cannot be written, so the operation did not start
         │   ├── JournalFormatError         the file is not a journal
         │   └── JournalLockedError         another process has the journal open
+        ├── OwnerError                     this installation's owner cannot be kept, and none was given
         ├── DatastoreUnusableError (vimlib.errors.HostStateError)
         ├── NoSpaceError                   too little free space on the datastore
         ├── FileConflictError              a file of that name exists already
@@ -50,7 +51,7 @@ Failures of the target are vimlib's own `TransferRejectedError`, `ConnectError`,
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from vimlib.errors import HostStateError, Outcome, SourceError, VimlibError, printable
 
@@ -85,6 +86,7 @@ __all__ = [
     "NetworkError",
     "NetworkNotFoundError",
     "NoSpaceError",
+    "OwnerError",
     "PhysicalNICNotFoundError",
     "PlatformUnsupportedError",
     "PortGroupInUseError",
@@ -98,6 +100,9 @@ __all__ = [
     "SourceUnsizedError",
     "SourceUntrustedError",
 ]
+
+# The owner of all that was made without one, until each installation had its own.
+_FORMER_DEFAULT: Final = "vimlib"
 
 
 def size_text(count: float) -> str:
@@ -123,6 +128,15 @@ class PlatformUnsupportedError(DriverError):
     needs: str = ""
     """Module or function of the standard library."""
     _template = "{feature} needs {needs}, which Python does not have on this operating system"
+
+
+class OwnerError(DriverError):
+    """This installation's owner cannot be kept in a file, and none was given; nothing was begun."""
+
+    path: str = ""
+    reason: str = ""
+    _template = "cannot use the owner of this installation in {path!r}: {reason}"
+    hint = "Give an owner: --owner, VIMLIB_OWNER or DriverConfig(owner=...); or a writable XDG_STATE_HOME."
 
 
 class JournalError(DriverError):
@@ -415,11 +429,17 @@ class ForeignInstanceError(DriverError):
     owner: str = ""
     """Its owner mark; "" if it has none."""
     _template = "machine {name!r} was not made by this driver; its owner mark is {_owner}"
-    hint = "To operate on it anyway, give --foreign."
+    hint = "{_try}"
 
     @property
     def _owner(self) -> str:
         return repr(printable(self.owner)) if self.owner else "missing"
+
+    @property
+    def _try(self) -> str:
+        if self.owner == _FORMER_DEFAULT:
+            return "That was everybody's default in earlier versions: give --owner vimlib."
+        return "To operate on it anyway, give --foreign."
 
 
 class DiskSharedError(DriverError):

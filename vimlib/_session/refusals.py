@@ -29,6 +29,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
+from vimlib._session.state import state_folder
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -51,23 +53,10 @@ _SLOTS: Final = 64
 _MOST_ACCEPTED: Final = 1024
 
 
-def default_path() -> Path | None:
-    """Return the file that all processes of this user share: `$XDG_STATE_HOME/vimlib/refused-logins`.
-
-    None where the user has no home directory.
-    """
-    state = Path(os.environ.get("XDG_STATE_HOME", ""))
-    try:
-        # The XDG base directory specification has relative paths ignored.
-        root = state if state.is_absolute() else Path.home() / ".local" / "state"
-    except RuntimeError:
-        return None
-    return root / "vimlib" / "refused-logins"
-
-
 def shared_refusals() -> RefusedLogins:
-    """Return what all clients of this process share."""
-    return _at(default_path())
+    """Return what all clients share: `refused-logins` in the state folder, if there is one."""
+    folder = state_folder()
+    return _at(None if folder is None else folder / "refused-logins")
 
 
 @cache

@@ -208,7 +208,7 @@ async def put(
     if not target.path or path.endswith("/"):
         target = target / local.name
     size = await _size_of(local)
-    owner = ownership.config().owner
+    owner = ownership.config().mark()
     async with connection.client() as client, ownership.opened() as journal:
         store = client.datastore(target.datastore)
         await store.place()

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _DATASTORE: Final = "datastore1"
 _FOLDER: Final = "images"
 _NETWORK: Final = "VM Network"
+_OWNER = "demo"
 
 _REAL_HOST: Final = """
 The same on a real host:
@@ -127,6 +128,7 @@ async def _stage(image_mib: int, api_version: Release, output: Output) -> AsyncI
 
 
 async def _push(stage: _Stage, output: Output) -> list[PushResult]:
+    from vimdriver._config import DriverConfig
     from vimdriver._images.push import push_images
 
     output.say(f"pushing {len(stage.images)} images in parallel into [{_DATASTORE}] {_FOLDER}")
@@ -140,6 +142,7 @@ async def _push(stage: _Stage, output: Output) -> list[PushResult]:
             directory=_FOLDER,
             concurrency=len(stage.images),
             events=tell(progress),
+            config=DriverConfig(owner=_OWNER),
         )
     seconds = time.monotonic() - began
     if not output.json:
@@ -151,10 +154,11 @@ async def _push(stage: _Stage, output: Output) -> list[PushResult]:
 
 async def _machines(stage: _Stage, output: Output) -> list[Instance]:
     """Create three machines at once, list them, remove them."""
+    from vimdriver._config import DriverConfig
     from vimdriver._driver import ESXDriver
     from vimdriver._instances.types import InstanceSpec, NICSpec
 
-    driver = ESXDriver(stage.client, stage.store)
+    driver = ESXDriver(stage.client, stage.store, DriverConfig(owner=_OWNER))
     specs = [
         InstanceSpec(
             name=f"demo-{number + 1}",

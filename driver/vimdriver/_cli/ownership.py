@@ -25,18 +25,18 @@ class Ownership:
     """The owner mark of created objects, and the journal that records operations."""
 
     owner: str | None = None
-    """Owner mark of all created objects; `vimctl sweep` changes only objects with its own mark. The default is `vimlib`. [VIMLIB_OWNER]"""
+    """Owner mark of all created objects; `vimctl sweep` changes only objects with its own mark. The default is made once for each user and computer, and kept in `~/.local/state/vimlib/owner`. [VIMLIB_OWNER]"""
 
     journal: Path | None = None
     """Journal file that records operations before they start, so that `vimctl sweep` need not wait for their age. One process at a time can use it. [VIMLIB_JOURNAL]"""
 
     def config(self) -> DriverConfig:
         """Return the driver's settings; an empty variable counts as unset. Raises `UsageError`."""
-        from vimdriver._config import DEFAULT_OWNER, DriverConfig
+        from vimdriver._config import DriverConfig
 
         owner, journal = self.owner, self.journal
         if owner is None:
-            owner = os.environ.get("VIMLIB_OWNER") or DEFAULT_OWNER
+            owner = os.environ.get("VIMLIB_OWNER") or None
         if journal is None and os.environ.get("VIMLIB_JOURNAL"):
             journal = Path(os.environ["VIMLIB_JOURNAL"])
         if journal is not None and not journal.parent.is_dir():

@@ -242,6 +242,7 @@ class _Push:
         self.read_back = read_back
         self.tell = tell
         self.config = config
+        self.owner = config.mark()
         self.info: ImageInfo | None = None
         """None until the source reported it, and after a failure."""
         self.result = PushResult(image=ref)
@@ -307,7 +308,7 @@ class _Push:
         target = folder / self.target
         if not self.overwrite:
             await self._refuse_existing(target)
-        part = target.with_name(temporary_name(target.name, self.config.owner))
+        part = target.with_name(temporary_name(target.name, self.owner))
 
         async def remove() -> None:
             await datastore.delete(part, missing_ok=True, timeout=self.config.task_seconds)
@@ -315,7 +316,7 @@ class _Push:
             if await datastore.exists(part):
                 await datastore.delete(part, missing_ok=True, timeout=self.config.task_seconds)
 
-        entry = Uploading(host=self.client.host, owner=self.config.owner, path=str(part))
+        entry = Uploading(host=self.client.host, owner=self.owner, path=str(part))
         async with Rollback(seconds=CLEANUP_SECONDS, journal=self.journal) as rollback:
             await rollback.begin(str(part), remove, entry)
             report = await uploader.upload(

@@ -7,7 +7,6 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from vimdriver._config import DEFAULT_OWNER
 from vimdriver._images.raw_http import RawRequest
 from vimlib._secret import reveal
 
@@ -22,7 +21,7 @@ def owner_mark(owner: str) -> str:
     return hashlib.sha256(f"vimlib upload\0{owner}".encode()).hexdigest()[:8]
 
 
-def temporary_name(name: str, owner: str = DEFAULT_OWNER) -> str:
+def temporary_name(name: str, owner: str) -> str:
     """Return a unique temporary name (64 random bits) for `name` that contains the owner's mark.
 
     As `disk.vmdk.6f0c2a51-0123456789abcdef.part`, within the 255 bytes that a name may have. A

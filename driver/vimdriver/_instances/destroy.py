@@ -47,7 +47,7 @@ async def destroy(host: Host, ref: str, *, foreign: bool = False) -> Plan[bool]:
         MethodFault: The host refused.
         OutcomeUnknownError: The host did not answer, and it is still there.
     """
-    client, config = host.client, host.config
+    client = host.client
     title = f"destroy {ref}"
     try:
         vm = await find(client, ref)
@@ -57,7 +57,7 @@ async def destroy(host: Host, ref: str, *, foreign: bool = False) -> Plan[bool]:
     except (NotFoundError, vim25.ManagedObjectNotFound):
         return Plan(title, (), returns(False))
     owner = marks_of(row).get(OWNER_KEY)
-    if owner != config.owner and not foreign:
+    if owner != host.owner and not foreign:
         raise ForeignInstanceError(name=ref, owner=owner or "")
     devices: list[vim25.VirtualDevice] = row.props.get("config.hardware.device") or []
     disks = [device for device in devices if isinstance(device, vim25.VirtualDisk)]
@@ -67,12 +67,12 @@ async def destroy(host: Host, ref: str, *, foreign: bool = False) -> Plan[bool]:
         if path in used:
             raise DiskSharedError(name=ref, path=path, user=used[path])
     vmx = row.props.get("config.files.vmPathName")
-    if owner != config.owner or not vmx:
+    if owner != host.owner or not vmx:
         return Plan(title, removal_steps(vm), returns(True))
     folder = DatastorePath.parse(vmx).parent
     entry = Destroying(
         host=client.host,
-        owner=config.owner,
+        owner=host.owner,
         name=str(row.props.get("name") or ref),
         folder=str(folder),
     )

@@ -125,7 +125,7 @@ def _extra_config(
 ) -> list[vim25.OptionValue]:
     pairs = guest_settings(spec, config) | dict(spec.extra_config)
     # Last: nothing that a caller gives may stand in for the marks.
-    marks = {OWNER_KEY: config.owner, SPAWN_KEY: token, MAKING_KEY: making}
+    marks = {OWNER_KEY: config.mark(), SPAWN_KEY: token, MAKING_KEY: making}
     pairs = {key: value for key, value in pairs.items() if key not in marks}
     pairs |= {key: value for key, value in marks.items() if value}
     return [vim25.OptionValue(key=key, value=value) for key, value in pairs.items()]

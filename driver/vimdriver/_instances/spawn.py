@@ -195,7 +195,7 @@ def _plan(
     """Check the gathered values, then return the steps. Pure."""
     entry = Spawning(
         host=host.client.host,
-        owner=host.config.owner,
+        owner=host.owner,
         uuid=spec.uuid,
         name=spec.name,
         power_on=spec.power_on,

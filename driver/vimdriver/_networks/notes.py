@@ -63,9 +63,7 @@ async def notes_of(host: Host, name: str) -> list[DatastorePath]:
     found = []
     for store in await datastores(host.client):
         try:
-            entries = await host.datastore(store).list(
-                _FOLDER, f"{_stem(host.config.owner, name)}.*"
-            )
+            entries = await host.datastore(store).list(_FOLDER, f"{_stem(host.owner, name)}.*")
         except NotFoundError:
             continue
         found += [entry.path for entry in entries]
@@ -97,7 +95,7 @@ async def write(host: Host, path: DatastorePath, name: str, vlan: int) -> None:
 
     Cancelling may leave the file: shield it.
     """
-    data = f"{host.config.owner}\n{vlan}\n{name}\n".encode()
+    data = f"{host.owner}\n{vlan}\n{name}\n".encode()
     await host.datastore(path.datastore).upload(path, data)
 
 
@@ -138,7 +136,7 @@ async def old_notes(
 
 async def _read(host: Host, note: DatastorePath) -> tuple[str, int] | None:
     """Return name and VLAN id of the port group that a note is about; None if it is not the owner's."""
-    data, owner = b"", host.config.owner
+    data, owner = b"", host.owner
     try:
         async with host.datastore(note.datastore).download(note) as body:
             async for chunk in body:

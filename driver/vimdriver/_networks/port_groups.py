@@ -186,9 +186,9 @@ def port_group_steps(
         return ()
     wanted = PortGroup(name=name, vlan=vlan, vswitch=vswitch)
     system = network.system
-    note = notes.new_note(network.datastores, host.config.owner, name)
+    note = notes.new_note(network.datastores, host.owner, name)
     entry = AddingPortGroup(
-        host=host.client.host, owner=host.config.owner, name=name, note=str(note), spawn=spawn
+        host=host.client.host, owner=host.owner, name=name, note=str(note), spawn=spawn
     )
 
     async def add(run: Run) -> bool:

@@ -78,7 +78,7 @@ async def sweep(
     known = [
         entry
         for entry in await host.journal.abandoned()
-        if (entry.host, entry.owner) == (host.client.host, host.config.owner)
+        if (entry.host, entry.owner) == (host.client.host, host.owner)
     ]
     work = _Sweep(
         host=host, now=await host.time(), older_than=older_than, dry_run=dry_run, forget=forget
@@ -170,7 +170,7 @@ class _Sweep:
                 await self._remains("machine" if not entry.folder else "folder", entry)
 
     async def _marked(self, known: dict[str, Spawning]) -> dict[vim25.VirtualMachine, Any]:
-        found = await scan.marked_machines(self.host.client, self.host.config.owner)
+        found = await scan.marked_machines(self.host.client, self.host.owner)
         # The call may still be on its way to the host, or the host at it.
         awaited = {token for token, entry in known.items() if not entry.folder}
         if awaited.issubset(token for token, _ in found.values()):
@@ -178,7 +178,7 @@ class _Sweep:
 
         async def look() -> bool | None:
             nonlocal found
-            found = await scan.marked_machines(self.host.client, self.host.config.owner)
+            found = await scan.marked_machines(self.host.client, self.host.owner)
             return awaited.issubset(token for token, _ in found.values()) or None
 
         await self.host.settled(look, method="CreateVM_Task")
@@ -218,7 +218,7 @@ class _Sweep:
             self.gone.add(found.token)
 
     async def _read(self, vm: vim25.VirtualMachine) -> MarkedMachine | None:
-        return await scan.read_machine(self.host.client, vm, self.host.config.owner)
+        return await scan.read_machine(self.host.client, vm, self.host.owner)
 
     def _verdict(self, found: MarkedMachine, entry: Spawning | None) -> Verdict:
         return of_machine(found, entry, self.running, now=self.now, older_than=self.older_than)
@@ -237,7 +237,7 @@ class _Sweep:
         entry = Spawning(
             token=found.token or new_token(),
             host=self.host.client.host,
-            owner=self.host.config.owner,
+            owner=self.host.owner,
             uuid=found.uuid,
             name=found.name,
             folder=str(folder or ""),
@@ -281,7 +281,7 @@ class _Sweep:
         done = {entry.path for entry in entries}
         for store in await notes.datastores(self.host.client):
             try:
-                found = await scan.temporary_files(self.host.client, store, self.host.config.owner)
+                found = await scan.temporary_files(self.host.client, store, self.host.owner)
             except VimlibError as error:
                 reason = f"cannot search it: {error}"
                 self._failed("folder", str(DatastorePath(store)), reason, error)
@@ -301,7 +301,7 @@ class _Sweep:
     def _of(self, path: str) -> Callable[[], Coroutine[Any, Any, Verdict | None]]:
         async def work() -> Verdict | None:
             file = DatastorePath.parse(path)
-            if not is_temporary(file.name, self.host.config.owner):
+            if not is_temporary(file.name, self.host.owner):
                 return Verdict("left", "its name does not follow the pattern of this driver")
             await self.host.idle(method="MoveDatastoreFile_Task")
             if not await self._exists(file):
@@ -327,7 +327,7 @@ class _Sweep:
         old = await notes.old_notes(self.host, now=self.now, older_than=self.older_than)
         if not entries and not old:
             return
-        machines = await scan.marked_machines(self.host.client, self.host.config.owner)
+        machines = await scan.marked_machines(self.host.client, self.host.owner)
         whole = {token: not half_made for token, half_made in machines.values()}
         for entry in entries:
             info = (await gather_network(self.host)).info

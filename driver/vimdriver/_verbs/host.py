@@ -52,6 +52,11 @@ class Host:
         self.uploader = uploader
         self._datastores: dict[str, Datastore] = {}
 
+    @property
+    def owner(self) -> str:
+        """See `DriverConfig.mark`."""
+        return self.config.mark()
+
     def datastore(self, name: str) -> Datastore:
         """Return the files of a datastore, whose location is looked up once."""
         if name not in self._datastores:
@@ -102,7 +107,7 @@ class Host:
         )
 
     def __repr__(self) -> str:
-        return f"<Host {self.client.host} of {self.config.owner}>"
+        return f"<Host {self.client.host} of {self.config.owner or 'this installation'}>"
 
 
 def stamp(moment: datetime) -> str:

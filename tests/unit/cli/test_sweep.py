@@ -10,6 +10,7 @@ from tests.unit.cli.conftest import Vimctl
 from tests.unit.driver.hosted import Beside
 from vimdriver._images.sink import is_temporary, temporary_name
 from vimdriver._journal.entries import Uploading, render, replay
+from vimdriver._owner import installation_owner
 from vimlib import vim25
 from vimlib.simulator import ESXHost
 
@@ -17,7 +18,7 @@ from vimlib.simulator import ESXHost
 @pytest.fixture
 def part(esx: ESXHost) -> Path:
     """A file that an upload left yesterday."""
-    path = esx.datastore_path() / "images" / temporary_name("disk.img", "vimlib")
+    path = esx.datastore_path() / "images" / temporary_name("disk.img", installation_owner())
     path.parent.mkdir()
     path.write_bytes(b"x")
     os.utime(path, (time.time() - 90_000,) * 2)
@@ -57,7 +58,9 @@ def test_objects_in_the_journal_are_removed_at_any_age(
 ) -> None:
     os.utime(part)
     host = esx.url.removeprefix("https://").removesuffix("/sdk")
-    entry = Uploading(host=host, owner="vimlib", path=f"[datastore1] images/{part.name}")
+    entry = Uploading(
+        host=host, owner=installation_owner(), path=f"[datastore1] images/{part.name}"
+    )
     journal = tmp_path / "journal"
     journal.write_bytes(render([entry]))
     assert vimctl.json("sweep")["items"][0]["action"] == "left"
@@ -68,9 +71,9 @@ def test_objects_in_the_journal_are_removed_at_any_age(
 
 def test_a_removed_datastore_can_be_forgotten(esx: ESXHost, vimctl: Vimctl, tmp_path: Path) -> None:
     host = esx.url.removeprefix("https://").removesuffix("/sdk")
-    path = f"[lost] images/{temporary_name('disk.img', 'vimlib')}"
+    path = f"[lost] images/{temporary_name('disk.img', installation_owner())}"
     journal = tmp_path / "journal"
-    journal.write_bytes(render([Uploading(host=host, owner="vimlib", path=path)]))
+    journal.write_bytes(render([Uploading(host=host, owner=installation_owner(), path=path)]))
     words = ("sweep", "--journal", journal)
     failed = vimctl.json(*words, code=4)["items"]
     assert [item["action"] for item in failed] == ["failed"]
@@ -82,7 +85,7 @@ def test_a_removed_datastore_can_be_forgotten(esx: ESXHost, vimctl: Vimctl, tmp_
 def test_a_partial_failure_is_reported(
     esx: ESXHost, vimctl: Vimctl, part: Path, beside: Beside, tmp_path: Path
 ) -> None:
-    again = part.with_name(temporary_name("disk.img", "vimlib"))
+    again = part.with_name(temporary_name("disk.img", installation_owner()))
     again.write_bytes(b"x")
     os.utime(again, (time.time() - 90_000,) * 2)
     fault = vim25.FileLocked(file="x")

@@ -34,7 +34,8 @@ from vimlib.simulator._service.tasks import Task
 T = TypeVar("T")
 
 # What the tests wait for is milliseconds away.
-CONFIG = DriverConfig(owner="tests", settle_seconds=0.1, task_seconds=20, cleanup_seconds=20)
+OWNER = "tests"
+CONFIG = DriverConfig(owner=OWNER, settle_seconds=0.1, task_seconds=20, cleanup_seconds=20)
 QUICK = RetryPolicy(backoff=Backoff(first=0.001, longest=0.01))
 MAC = "00:50:56:00:00:01"
 
@@ -213,7 +214,7 @@ async def add_port_group(
 
 async def write_note(host: Host, name: str, vlan: int) -> DatastorePath:
     """Write a note about a port group that is not there; return its path."""
-    note = notes.new_note(await notes.datastores(host.client), host.config.owner, name)
+    note = notes.new_note(await notes.datastores(host.client), host.owner, name)
     await notes.make_folder(host, note)
     await notes.write(host, note, name, vlan)
     return note

@@ -13,7 +13,18 @@ from typing import Any
 import pytest
 
 from guest import vimguest
-from tests.unit.driver.hosted import CONFIG, MAC, Beside, Hosted, glance, hosted, spec, store, until
+from tests.unit.driver.hosted import (
+    CONFIG,
+    MAC,
+    OWNER,
+    Beside,
+    Hosted,
+    glance,
+    hosted,
+    spec,
+    store,
+    until,
+)
 from vimdriver._config import DriverConfig
 from vimdriver._guestinfo import Form
 from vimdriver._images.embedded import Fault, made_image
@@ -108,7 +119,7 @@ async def test_a_datastore_of_an_odd_name(
             made = await driver.spawn(
                 spec(image, datastore=name, nics=(NICSpec(network="vlan-7", vlan=7),))
             )
-            (folder / temporary_name("x", CONFIG.owner)).write_bytes(b"x")
+            (folder / temporary_name("x", OWNER)).write_bytes(b"x")
             assert [item.action for item in (await driver.sweep(older_than=0)).items] == ["removed"]
             assert [store.name for store in (await driver.host_info()).datastores] == [name]
             assert await driver.destroy(made.uuid)

@@ -170,7 +170,7 @@ async def test_threads_with_a_loop_each_send_a_wrong_password_once(esx: ESXHost)
 
 async def test_a_login_waits_for_the_one_of_another_process(esx: ESXHost) -> None:
     # Another process is an object of its own on the same file.
-    shared = refusals.RefusedLogins(refusals.default_path())
+    shared = refusals.RefusedLogins(refusals.shared_refusals().path)
     key = refusals.LoginKey(
         vimlib_host(esx), esx.credentials.username, Secret(esx.credentials.password)
     )

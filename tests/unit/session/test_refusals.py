@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from vimlib._secret import Secret
-from vimlib._session.refusals import LOCK_SECONDS, LoginKey, RefusedLogins, default_path
+from vimlib._session.refusals import LOCK_SECONDS, LoginKey, RefusedLogins, shared_refusals
 
 KEY = LoginKey("esx1:443", "root", Secret("canary-password"))
 
@@ -220,14 +220,14 @@ def test_a_relative_state_directory_is_ignored(
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", "state")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert default_path() == tmp_path / ".local/state/vimlib/refused-logins"
+    assert shared_refusals().path == tmp_path / ".local/state/vimlib/refused-logins"
 
 
 def test_the_shared_file_follows_the_state_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    assert default_path() == tmp_path / "vimlib" / "refused-logins"
+    assert shared_refusals().path == tmp_path / "vimlib" / "refused-logins"
     monkeypatch.delenv("XDG_STATE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert default_path() == tmp_path / ".local" / "state" / "vimlib" / "refused-logins"
+    assert shared_refusals().path == tmp_path / ".local" / "state" / "vimlib" / "refused-logins"

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tests.unit.driver.hosted import CONFIG, Hosted, add_port_group, host_of, write_note
+from tests.unit.driver.hosted import CONFIG, OWNER, Hosted, add_port_group, host_of, write_note
 from vimdriver._images.sink import temporary_name
 from vimdriver._instances.machine import MAKING_KEY, OWNER_KEY, SPAWN_KEY
 from vimlib import vim25
@@ -19,7 +19,7 @@ MACHINES: dict[str, dict[str, str]] = {
     # Half-made, of nobody.
     "other-2": {SPAWN_KEY: "1" * 16, MAKING_KEY: OLD},
     # Ours, and whole.
-    "whole": {OWNER_KEY: CONFIG.owner, SPAWN_KEY: "2" * 16},
+    "whole": {OWNER_KEY: OWNER, SPAWN_KEY: "2" * 16},
     "webs": {},
 }
 FILES = (
@@ -28,7 +28,7 @@ FILES = (
     "web.vmdk",
     "images/disk.img.0123456789abcdef.part",
     f"images/{temporary_name('disk.img', 'others')}",
-    f"images/{temporary_name('disk.img', CONFIG.owner)}.bak",
+    f"images/{temporary_name('disk.img', OWNER)}.bak",
     "images/disk.img.part",
     "vimlib-networks/0123",
 )

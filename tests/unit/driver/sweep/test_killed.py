@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from tests.unit.driver.hosted import CONFIG, Beside, Hosted, State, hosted
+from tests.unit.driver.hosted import CONFIG, OWNER, Beside, Hosted, State, hosted
 from tests.unit.driver.sweep.decoys import Decoys, place
 from vimdriver._sweep import SweepReport
 
@@ -69,7 +69,7 @@ class Rig:
             "job": job,
             "at": at,
             "journal": str(self.journal) if journal else None,
-            "owner": CONFIG.owner,
+            "owner": OWNER,
             "notes": str(notes),
             "url": self.host.esx.url,
             "pin": self.host.esx.thumbprint,

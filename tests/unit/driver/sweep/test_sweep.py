@@ -15,6 +15,7 @@ import pytest
 from tests.rig.cancel import cancel_everywhere
 from tests.unit.driver.hosted import (
     CONFIG,
+    OWNER,
     Beside,
     Hosted,
     add_port_group,
@@ -51,7 +52,7 @@ TOKEN = "00000000000000aa"
 
 async def machine(host: Hosted, client: Client, name: str = "web", **marks: str) -> Any:
     """Make a machine with marks, and a disk in its folder that is not attached."""
-    given = {OWNER_KEY: CONFIG.owner, SPAWN_KEY: TOKEN, MAKING_KEY: OLD} | marks
+    given = {OWNER_KEY: OWNER, SPAWN_KEY: TOKEN, MAKING_KEY: OLD} | marks
     made = vim25.VirtualMachineConfigSpec(
         name=name,
         memoryMB=64,
@@ -83,7 +84,7 @@ async def journalled(*entries: Entry) -> MemoryJournal:
 
 
 def known(client: Client, **more: Any) -> dict[str, Any]:
-    return {"host": client.host, "owner": CONFIG.owner, **more}
+    return {"host": client.host, "owner": OWNER, **more}
 
 
 def told(report: SweepReport) -> list[tuple[str, str, str]]:
@@ -101,9 +102,9 @@ async def test_by_its_mark_alone(version: str, beside: Beside, tmp_path: Path) -
             decoys = await place(host, client)
             clean = host.state()
             await machine(host, client)
-            part = file(host, f"images/{temporary_name('disk.img', CONFIG.owner)}", age=7200)
+            part = file(host, f"images/{temporary_name('disk.img', OWNER)}", age=7200)
             await machine(host, client, "young", **{MAKING_KEY: "2099-01-01T00:00:00Z"})
-            young = file(host, temporary_name("disk.img", CONFIG.owner))
+            young = file(host, temporary_name("disk.img", OWNER))
             report = await driver_of(client).sweep(older_than=3600)
             assert sorted(told(report)) == [
                 ("left", "file", f"[datastore1] {young.name}"),
@@ -138,7 +139,7 @@ async def test_nothing_of_ours_is_nothing_to_do(host: Hosted) -> None:
 async def test_a_dry_run_tells_and_does_nothing(host: Hosted) -> None:
     async with host.client() as client:
         await machine(host, client)
-        part = f"images/{temporary_name('disk.img', CONFIG.owner)}"
+        part = f"images/{temporary_name('disk.img', OWNER)}"
         file(host, part, age=7200)
         journal = await journalled(
             Spawning(**known(client, token="gone", uuid="u", name="gone", folder="[datastore1] x")),
@@ -177,7 +178,7 @@ async def test_two_at_once_are_as_one(host: Hosted) -> None:
         clean = replace(host.state(), sessions=0)
         for number in range(4):
             await machine(host, client, f"web-{number}x", **{SPAWN_KEY: f"{number:016}"})
-            file(host, f"a/{temporary_name(str(number), CONFIG.owner)}", age=7200)
+            file(host, f"a/{temporary_name(str(number), OWNER)}", age=7200)
         reports = await asyncio.gather(
             *(driver_of(one).sweep(older_than=3600) for one in (client, other, client))
         )
@@ -194,7 +195,7 @@ async def test_cancelled_at_every_await(beside: Beside, tmp_path: Path) -> None:
             async with host.client() as client:
                 if not host.state().machines:
                     await machine(host, client)
-                file(host, f"a/{temporary_name('x', CONFIG.owner)}", age=7200)
+                file(host, f"a/{temporary_name('x', OWNER)}", age=7200)
 
         async def attempt() -> None:
             async with host.driver() as driver:
@@ -324,7 +325,7 @@ async def test_entries_of_others_are_not_ours_to_act_on(host: Hosted) -> None:
     async with host.client() as client:
         await machine(host, client, **{MAKING_KEY: "2099-01-01T00:00:00Z"})
         entry: dict[str, Any] = {"token": TOKEN, "uuid": "u", "name": "web"}
-        journal = await journalled(Spawning(host="elsewhere:443", owner=CONFIG.owner, **entry))
+        journal = await journalled(Spawning(host="elsewhere:443", owner=OWNER, **entry))
         assert told(await driver_of(client, journal).sweep()) == [("left", "machine", "web")]
         assert len(await journal.abandoned()) == 1
         journal = await journalled(Spawning(host=client.host, owner="others", **entry))
@@ -371,7 +372,7 @@ async def test_folders(host: Hosted) -> None:
 
 async def test_what_was_on_a_datastore_that_never_comes_back(host: Hosted) -> None:
     async with host.client() as client:
-        part = temporary_name("disk.img", CONFIG.owner)
+        part = temporary_name("disk.img", OWNER)
         file(host, f"images/{part}")
         gone = "[nosuch] vimlib-networks/note"
         journal = await journalled(
@@ -406,7 +407,7 @@ async def test_what_was_on_a_datastore_that_never_comes_back(host: Hosted) -> No
 
 async def test_a_folder_of_an_odd_name_hides_no_other(host: Hosted) -> None:
     async with host.client() as client:
-        part = temporary_name("disk.img", CONFIG.owner)
+        part = temporary_name("disk.img", OWNER)
         theirs = file(host, f"a\tb/{part}", age=7200)
         ours = file(host, f"images/{part}", age=7200)
         report = await driver_of(client).sweep(older_than=3600)
@@ -416,7 +417,7 @@ async def test_a_folder_of_an_odd_name_hides_no_other(host: Hosted) -> None:
 
 async def test_files_that_the_journal_names(host: Hosted) -> None:
     async with host.client() as client:
-        ours = temporary_name("disk.img", CONFIG.owner)
+        ours = temporary_name("disk.img", OWNER)
         file(host, f"images/{ours}")
         theirs = file(host, "images/precious.vmdk")
         paths = [f"[datastore1] images/{name}" for name in (ours, theirs.name, "x" + ours)]
@@ -512,19 +513,19 @@ async def test_a_port_group_that_is_not_as_we_would_have_made_it(host: Hosted) -
 async def test_notes_about_port_groups_that_never_were(host: Hosted) -> None:
     async with host.client() as client:
         written = {}
-        for owner, name in ((CONFIG.owner, "never"), (CONFIG.owner, "young"), ("others", "never")):
+        for owner, name in ((OWNER, "never"), (OWNER, "young"), ("others", "never")):
             by = host_of(client, replace(CONFIG, owner=owner))
             written[owner, name] = await write_note(by, name, 7)
         old = time.time() - 7200
-        for owner, name in ((CONFIG.owner, "never"), ("others", "never")):
+        for owner, name in ((OWNER, "never"), ("others", "never")):
             os.utime(host.folder / written[owner, name].path, (old, old))
         # Says that it is ours, under a name that we would not have given it.
         forged = file(host, "vimlib-networks/forged.0", age=7200)
-        forged.write_text(f"{CONFIG.owner}\n7\nnever\n")
+        forged.write_text(f"{OWNER}\n7\nnever\n")
         os.utime(forged, (old, old))
         file(host, f"vimlib-networks/{'0' * 32}.0", age=7200)
         report = await driver_of(client).sweep(older_than=3600)
-        assert told(report) == [("removed", "note", str(written[CONFIG.owner, "never"]))]
+        assert told(report) == [("removed", "note", str(written[OWNER, "never"]))]
 
 
 # -- what goes wrong ---------------------------------------------------------------------------------
@@ -534,7 +535,7 @@ async def test_one_that_fails_does_not_stop_the_others(host: Hosted) -> None:
     async with host.client() as client:
         for number in range(3):
             await machine(host, client, f"web-{number}", **{SPAWN_KEY: f"{number:016}"})
-        part = file(host, temporary_name("a", CONFIG.owner), age=7200)
+        part = file(host, temporary_name("a", OWNER), age=7200)
         host.esx.faults.fail_task("Destroy_Task", vim25.GenericVmConfigFault(reason="on order"))
         journal = MemoryJournal()
         driver = driver_of(client, journal)
