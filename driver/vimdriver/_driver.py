@@ -10,7 +10,7 @@ from vimdriver._instances import destroy, guest, machine, network, power, screen
 from vimdriver._instances.diagnostics import diagnostics
 from vimdriver._instances.events import InstanceEvents
 from vimdriver._journal import FileJournal, MemoryJournal
-from vimdriver._networks import port_groups
+from vimdriver._networks import making, port_groups
 from vimdriver._sweep import DAY, sweep
 from vimdriver._verbs import Host
 from vimdriver._verbs.verb import licensed
@@ -100,7 +100,7 @@ class ESXDriver:
     remove_snapshot = snapshots.remove_snapshot
     set_guest_info = guest.set_guest_info
     screenshot = screen.screenshot
-    ensure_vlan = port_groups.ensure_vlan
+    ensure_vlan = making.ensure_vlan
     remove_vlan = port_groups.remove_vlan
 
     async def sweep(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from vimdriver._images.raw_http import RawRequest
@@ -21,19 +22,34 @@ def owner_mark(owner: str) -> str:
     return hashlib.sha256(f"vimlib upload\0{owner}".encode()).hexdigest()[:8]
 
 
-def temporary_name(name: str, owner: str) -> str:
-    """Return a unique temporary name (64 random bits) for `name` that contains the owner's mark.
+def temporary_name(name: str, owner: str, *, at: datetime | None = None) -> str:
+    """Return a unique temporary name for `name` that contains the owner's mark and the time.
 
-    As `disk.vmdk.6f0c2a51-0123456789abcdef.part`, within the 255 bytes that a name may have. A
-    killed process cannot remove its file, so a sweep recognises the file by its name alone.
+    As `disk.vmdk.6f0c2a51-6a1c3f00-0123456789abcdef.part`: the owner, the seconds since 1970 by this
+    computer's clock (`at`; None is now) and 64 random bits, within the 255 bytes that a name may
+    have. A killed process cannot remove its file, so a sweep recognises it by its name alone.
     """
     short = name.encode(errors="replace")[:110].decode(errors="ignore")
-    return f"{short}.{owner_mark(owner)}-{os.urandom(8).hex()}.part"
+    seconds = int((at or datetime.now(UTC)).timestamp())
+    return f"{short}.{owner_mark(owner)}-{seconds:08x}-{os.urandom(8).hex()}.part"
 
 
 def is_temporary(name: str, owner: str) -> bool:
-    """Return whether `temporary_name` made this name for `owner`."""
-    return re.fullmatch(rf".*\.{owner_mark(owner)}-[0-9a-f]{{16}}\.part", name, re.S) is not None
+    """Return whether `temporary_name` made this name for `owner`, here or in an earlier version."""
+    return _parts(name, owner) is not None
+
+
+def made_at(name: str, owner: str) -> datetime | None:
+    """Return when `temporary_name` made a name of `owner`; None for one of an earlier version."""
+    found = _parts(name, owner)
+    if found is None or found["at"] is None:
+        return None
+    return datetime.fromtimestamp(int(found["at"], 16), UTC)
+
+
+def _parts(name: str, owner: str) -> re.Match[str] | None:
+    form = rf".*\.{owner_mark(owner)}-((?P<at>[0-9a-f]{{8}})-)?[0-9a-f]{{16}}\.part"
+    return re.fullmatch(form, name, re.S)
 
 
 async def _padded(body: AsyncIterable[bytes], size: int, total: int) -> AsyncIterator[bytes]:

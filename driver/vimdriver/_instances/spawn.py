@@ -25,12 +25,12 @@ from vimdriver._instances.plan import check_beginning, guest_settings, plan_spaw
 from vimdriver._instances.power import power_step
 from vimdriver._instances.types import Instance, InstanceSpec
 from vimdriver._journal import Spawning
+from vimdriver._networks.making import port_group_steps
 from vimdriver._networks.port_groups import (
     Network,
     PortGroup,
     check_port_group,
     gather_network,
-    port_group_steps,
     switch_on,
 )
 from vimdriver._verbs import Host, Plan, Run, Step, verb
@@ -43,10 +43,10 @@ from vimlib.errors import HostStateError, NotFoundError, UsageError, VimlibError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
-    from datetime import datetime
 
     from vimdriver._images.source import ImageInfo, ImageSource
     from vimdriver._instances.plan import SpawnPlan
+    from vimdriver._verbs.host import Moment
     from vimlib._collector import Row
     from vimlib._progress import Progress
 
@@ -69,8 +69,7 @@ class Gathered:
     image: ImageInfo
     head: bytes | None
     """The image's first bytes, where its source does not state its format."""
-    now: datetime
-    """By the host's clock."""
+    now: Moment
     networks: frozenset[str]
     """Names of the host's networks."""
     network: Network | None
@@ -113,7 +112,7 @@ async def _gather(host: Host, spec: InstanceSpec, source: ImageSource) -> Gather
     client = host.client
     image = await source.info()
     vlans = [card.network for card in spec.nics if card.vlan is not None]
-    now = await host.time()
+    now = await host.now()
     uuid_taken = await find_by_uuid(client, spec.uuid) is not None
     # One listing of the inventory, whole: a loop that is left by an error would end it some time later.
     rows = await client.collect(vim25.ManagedEntity, "name", "parent").all()
@@ -239,8 +238,9 @@ def _plan(
     def with_folder(run: Run) -> Spawning:
         return replaced(entry, folder=str(run[located]))
 
+    made, kept = _network_steps(host, spec, found.network, entry.token)
     steps: list[Step[Any]] = [
-        *_network_steps(host, spec, found.network, entry.token),
+        *made,
         created,
         located,
         disk.create(with_folder),
@@ -253,6 +253,7 @@ def _plan(
     steps += _mac_steps(host, spec, created)
     if spec.power_on:
         steps.append(power_step(lambda run: run[created], vim25.VirtualMachinePowerState.poweredOn))
+    steps += kept
 
     async def explain(host: Host, error: VimlibError) -> VimlibError:
         argument = str(getattr(error, "invalidProperty", None))
@@ -278,9 +279,10 @@ def _plan(
 
 def _network_steps(
     host: Host, spec: InstanceSpec, network: Network | None, token: str
-) -> list[Step[Any]]:
-    """Return the steps that make the port groups of VLANs that are missing, each once."""
-    steps: list[Step[Any]] = []
+) -> tuple[list[Step[Any]], list[Step[Any]]]:
+    """Return the steps that make the port groups of VLANs that are missing, each once, and keep them."""
+    made: list[Step[Any]] = []
+    kept: list[Step[Any]] = []
     planned: dict[str, PortGroup] = {}
     for card in spec.nics:
         if card.vlan is None or network is None:
@@ -290,10 +292,12 @@ def _network_steps(
             check_port_group(planned[card.network], vswitch=vswitch, vlan=card.vlan)
             continue
         planned[card.network] = PortGroup(name=card.network, vlan=card.vlan, vswitch=vswitch)
-        steps += port_group_steps(
+        steps = port_group_steps(
             host, network, card.network, card.vlan, interface=card.interface, spawn=token
         )
-    return steps
+        made += steps[:-1]
+        kept += steps[-1:]
+    return made, kept
 
 
 def _create_step(

@@ -1,6 +1,6 @@
 """Networks of the host: flat (the port group must exist) and VLAN (it is made if it is missing).
 
-`port_groups` has the verbs, `notes` the owner marks of port groups. The guest's side is
+`port_groups` lists, reads and removes port groups, `making` makes them, `notes` has their owner marks. The guest's side is
 `vimdriver._guestinfo`.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vimdriver._journal import MemoryJournal
-from vimdriver._networks import port_groups
+from vimdriver._networks import making, port_groups
 from vimdriver._networks.port_groups import PortGroup, list_port_groups
 from vimdriver._verbs import Host
 
@@ -32,7 +32,7 @@ async def ensure_vlan(
 ) -> PortGroup:
     """`ESXDriver.ensure_vlan` without a driver; raises and is cancelled as it."""
     host = Host(client, config, journal or MemoryJournal())
-    return await port_groups.ensure_vlan.run(host, name, vlan, interface=interface)
+    return await making.ensure_vlan.run(host, name, vlan, interface=interface)
 
 
 async def remove_vlan(client: Client, name: str, config: DriverConfig) -> None:

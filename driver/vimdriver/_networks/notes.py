@@ -1,30 +1,75 @@
-"""Notes about the port groups that this driver made.
+"""Notes about the port groups that this driver made, one for each of their users.
 
-A port group cannot carry an owner mark, so a small file in a datastore does: written before the
-port group is made, removed after the port group is. Each attempt writes a file of its own, so that
-of two attempts at the same time the slower one removes only its own. A file without its port group
-does no harm.
+A port group cannot carry an owner mark, so small files in a datastore do. Whoever needs a port group
+that is missing, or that somebody is making, writes a note of their own before the port group is
+made; `vimdriver._networks.making` has the rules by which the last one removes it. The name of the
+file has the user's state, since a rename is atomic on a host. A file without its port group does no
+harm.
+
+====================== =============================================================================
+`STEM.ID.making`       somebody who has not finished uses the port group
+`STEM.ID`              kept: the port group is ours, and stays
+`STEM.ID.leaving`      somebody whose work failed is about to remove it, unless others use it
+`STEM.ID.left`         they left it to the others
+====================== =============================================================================
+
+`STEM` is a digest of owner and name, `ID` the token of the spawn or random.
 """
 
 from __future__ import annotations
 
 import hashlib
-import secrets
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias, get_args
 
+from vimdriver._journal.entries import new_token
+from vimdriver._verbs.host import Moment
 from vimlib import vim25
 from vimlib._datastore import DatastorePath
 from vimlib.errors import NotFoundError, TransferRejectedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from vimdriver._verbs import Host
     from vimlib._client import Client
 
+State: TypeAlias = Literal["making", "kept", "leaving", "left"]
+
 _FOLDER: Final = "vimlib-networks"
 _LONGEST: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A note, as listed."""
+
+    path: DatastorePath
+    """`STEM.ID`, whatever its state."""
+    state: State
+    modified: datetime | None = None
+
+    @property
+    def file(self) -> DatastorePath:
+        """Where it is now."""
+        if self.state == "kept":
+            return self.path
+        return self.path.with_name(f"{self.path.name}.{self.state}")
+
+    @property
+    def id(self) -> str:
+        """Token of the spawn that wrote it, or random."""
+        return self.path.name.partition(".")[2]
+
+
+class Body(NamedTuple):
+    """The content of a note."""
+
+    name: str
+    vlan: int
+    written: datetime | None
+    """By the clock of the computer that wrote it; None in one of an earlier version."""
 
 
 def _stem(owner: str, name: str) -> str:
@@ -55,23 +100,44 @@ def _is_read_only(mounts: list[vim25.DatastoreHostMount]) -> bool:
     return modes == {vim25.HostMountMode.readOnly}
 
 
-async def notes_of(host: Host, name: str) -> list[DatastorePath]:
-    """Return the notes about a port group: on any datastore, since one may have come or gone.
+async def notes_of(host: Host, name: str = "") -> list[Note]:
+    """Return the owner's notes about a port group: on any datastore, since one may have come or gone.
 
-    Cancelling loses nothing.
+    Without a name, all files of the folder that may be notes, of any owner. Cancelling loses nothing.
     """
     found = []
+    pattern = f"{_stem(host.owner, name)}.*" if name else "*"
     for store in await datastores(host.client):
         try:
-            entries = await host.datastore(store).list(_FOLDER, f"{_stem(host.owner, name)}.*")
+            entries = await host.datastore(store).list(_FOLDER, pattern)
         except NotFoundError:
             continue
-        found += [entry.path for entry in entries]
+        for entry in entries:
+            stem, _, rest = entry.name.partition(".")
+            id_, _, state = rest.partition(".")
+            given: State | None = next((s for s in get_args(State) if s == state), None)
+            if not entry.is_dir and id_ and entry.size <= _LONGEST and (given or not state):
+                path = entry.path.with_name(f"{stem}.{id_}")
+                found.append(Note(path, given or "kept", entry.modified))
     return found
 
 
-def new_note(datastores: Sequence[str], owner: str, name: str) -> DatastorePath:
-    """Return the path of a note that is not there yet, on the first of the datastores.
+async def busy_stems(host: Host) -> frozenset[str]:
+    """Return the stems of notes, of any owner, whose users have not finished. Cancelling loses nothing."""
+    return frozenset(
+        note.path.name.partition(".")[0]
+        for note in await notes_of(host)
+        if note.state in ("making", "leaving")
+    )
+
+
+def is_busy(host: Host, name: str, busy: frozenset[str]) -> bool:
+    """Return whether somebody of this owner is making or leaving a port group."""
+    return _stem(host.owner, name) in busy
+
+
+def new_note(datastores: Sequence[str], owner: str, name: str, *, spawn: str = "") -> Note:
+    """Return a note that is not there yet, on the first of the datastores.
 
     Raises:
         NotFoundError: The list is empty.
@@ -82,63 +148,51 @@ def new_note(datastores: Sequence[str], owner: str, name: str) -> DatastorePath:
             kind="Datastore",
             hint="Mount a writable datastore.",
         )
-    return DatastorePath(datastores[0], f"{_FOLDER}/{_stem(owner, name)}.{secrets.token_hex(8)}")
+    file = f"{_FOLDER}/{_stem(owner, name)}.{spawn or new_token()}"
+    return Note(DatastorePath(datastores[0], file), "making")
 
 
-async def make_folder(host: Host, note: DatastorePath) -> None:
+async def make_folder(host: Host, note: Note) -> None:
     """Make the folder of a note, if it is missing. Cancelling leaves it."""
-    await host.datastore(note.datastore).mkdir(note.parent, parents=True, exist_ok=True)
+    await host.datastore(note.path.datastore).mkdir(note.path.parent, parents=True, exist_ok=True)
 
 
-async def write(host: Host, path: DatastorePath, name: str, vlan: int) -> None:
-    """Write at `path`, of `new_note`, that a port group is about to be made by this owner.
+async def write(host: Host, note: Note, name: str, vlan: int) -> None:
+    """Write a note: this owner makes or uses a port group.
 
     Cancelling may leave the file: shield it.
     """
-    data = f"{host.owner}\n{vlan}\n{name}\n".encode()
-    await host.datastore(path.datastore).upload(path, data)
+    data = f"{host.owner}\n{vlan}\n{name}\n{int(host.clock().timestamp())}\n".encode()
+    await host.datastore(note.path.datastore).upload(note.file, data)
 
 
-async def vlan_of(host: Host, note: DatastorePath) -> int | None:
-    """Return the VLAN id in a note of the owner's; None if it is not one, or gone.
+async def find(host: Host, path: DatastorePath, name: str) -> Note | None:
+    """Return a note by its `STEM.ID`, in whatever state; None if it is gone. Cancelling loses nothing."""
+    return next((note for note in await notes_of(host, name) if note.path == path), None)
+
+
+async def turn(host: Host, note: Note, state: State) -> Note:
+    """Change the state of a note, by a rename. Return it as it is then. Cancelling may be too late.
+
+    Raises:
+        NotFoundError: It is gone, or in another state.
+    """
+    if note.state == state:
+        return note
+    turned = replace(note, state=state)
+    await host.datastore(note.path.datastore).move(note.file, turned.file)
+    return turned
+
+
+async def read(host: Host, note: Note) -> Body | None:
+    """Return what a note of the owner's states; None if it is not one, or gone.
 
     A port group of another VLAN id is somebody else's, made under the name of one of ours that they
     removed. Cancelling loses nothing.
     """
-    found = await _read(host, note)
-    return None if found is None else found[1]
-
-
-async def old_notes(
-    host: Host, *, now: datetime, older_than: float
-) -> list[tuple[DatastorePath, str]]:
-    """Return the owner's notes that are at least `older_than` seconds old, with their port groups' names.
-
-    `now` is the host's time, by which the ages of its files are measured. Other files are passed
-    over. Cancelling loses nothing.
-    """
-    found = []
-    for store in await datastores(host.client):
-        try:
-            entries = await host.datastore(store).list(_FOLDER)
-        except NotFoundError:
-            continue
-        for entry in entries:
-            if entry.is_dir or entry.size > _LONGEST:
-                continue
-            if entry.modified is None or (now - entry.modified).total_seconds() < older_than:
-                continue
-            read = await _read(host, entry.path)
-            if read is not None:
-                found.append((entry.path, read[0]))
-    return found
-
-
-async def _read(host: Host, note: DatastorePath) -> tuple[str, int] | None:
-    """Return name and VLAN id of the port group that a note is about; None if it is not the owner's."""
     data, owner = b"", host.owner
     try:
-        async with host.datastore(note.datastore).download(note) as body:
+        async with host.datastore(note.path.datastore).download(note.file) as body:
             async for chunk in body:
                 data += chunk
                 if len(data) > _LONGEST:
@@ -150,10 +204,17 @@ async def _read(host: Host, note: DatastorePath) -> tuple[str, int] | None:
     lines = data.decode(errors="replace").split("\n")
     # The name of the file is a digest of both: this driver did not write what does not match it.
     if (
-        len(lines) < 3
+        len(lines) < 4
         or lines[0] != owner
         or not lines[1].isdecimal()
-        or not note.name.startswith(f"{_stem(owner, lines[2])}.")
+        or not note.path.name.startswith(f"{_stem(owner, lines[2])}.")
     ):
         return None
-    return lines[2], int(lines[1])
+    written = int(lines[3]) if lines[3].isdecimal() and len(lines[3]) <= 10 else None
+    at = None if written is None else datetime.fromtimestamp(written, UTC)
+    return Body(lines[2], int(lines[1]), at)
+
+
+def began(note: Note, body: Body) -> Moment:
+    """Return when a note was written."""
+    return Moment(note.modified, body.written)

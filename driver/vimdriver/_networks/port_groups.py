@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from vimdriver._journal import AddingPortGroup
 from vimdriver._networks import notes
-from vimdriver._verbs import Host, Plan, Run, Step, Within, execute, returns, verb
+from vimdriver._verbs import Host, Plan, Run, Step, execute, returns, verb
 from vimdriver.errors import (
     ForeignPortGroupError,
     NetworkNotFoundError,
@@ -147,6 +146,8 @@ class Network:
     info: vim25.HostNetworkInfo
     datastores: tuple[str, ...] = ()
     """Where notes about port groups can be written; read only where one is to be made."""
+    busy: frozenset[str] = frozenset()
+    """See `notes.busy_stems`; read only where a port group is asked for."""
 
     def names(self) -> list[str]:
         """Return the names of the port groups, sorted."""
@@ -156,137 +157,19 @@ class Network:
 async def gather_network(
     host: Host, *wanted: str, hosts: Iterable[vim25.HostSystem] | None = None
 ) -> Network:
-    """Read the host's network, and if a port group of `wanted` is missing, where a note can go.
+    """Read the host's network, and for the port groups of `wanted` who makes them and where notes can go.
 
     `hosts` are the inventory's hosts where they are known already. Cancelling loses nothing. Raises `NotFoundError`: see `list_port_groups`.
     """
     system = await _network_system(host.client, hosts)
     info = await read_network(host.client, system)
-    missing = any(find_port_group(info, name) is None for name in wanted)
-    stores = await notes.datastores(host.client, writable=True) if missing else ()
-    return Network(system, info, tuple(stores))
-
-
-def port_group_steps(
-    host: Host, network: Network, name: str, vlan: int, *, interface: str, spawn: str = ""
-) -> tuple[Step[Any], ...]:
-    """Return the steps that make a port group; the last one's result is the `PortGroup`.
-
-    None if it is there. `spawn` is the token of the spawn that it is made for.
-
-    Raises:
-        PhysicalNICNotFoundError: The NIC does not exist, or no virtual switch uses it.
-        PortGroupMismatchError: It exists, on another switch or with another VLAN id.
-        NotFoundError: No datastore can hold the note.
-    """
-    vswitch = switch_on(network.info, interface)
-    there = find_port_group(network.info, name)
-    if there is not None:
-        check_port_group(there, vswitch=vswitch, vlan=vlan)
-        return ()
-    wanted = PortGroup(name=name, vlan=vlan, vswitch=vswitch)
-    system = network.system
-    note = notes.new_note(network.datastores, host.owner, name)
-    entry = AddingPortGroup(
-        host=host.client.host, owner=host.owner, name=name, note=str(note), spawn=spawn
-    )
-
-    async def add(run: Run) -> bool:
-        teaming = vim25.HostNicTeamingPolicy(notifySwitches=True)
-        policy = vim25.HostNetworkPolicy(nicTeaming=teaming)
-        await system.AddPortGroup(
-            vim25.HostPortGroupSpec(name=name, vlanId=vlan, vswitchName=vswitch, policy=policy)
-        )
-        return True
-
-    def not_ours(run: Run, fault: vim25.MethodFault) -> bool:
-        if isinstance(fault, vim25.AlreadyExists):
-            return False  # somebody was quicker: it is theirs, and is read and checked below
-        raise fault
-
-    async def is_ours(run: Run) -> bool | None:
-        found = find_port_group(await read_network(run.host.client, system), name)
-        # Another one than was asked for: somebody was quicker, and the lost answer was AlreadyExists.
-        return None if found is None else found == wanted
-
-    async def remove_group(run: Run, ours: bool) -> None:
-        if ours:
-            await remove_unused(run.host, name)
-
-    async def remove_note(run: Run, _: object) -> None:
-        # Where others use our port group by now it stays, and so does the note.
-        stays = run.get(added) and await is_ours(run)
-        if not stays:
-            await run.host.delete(note)
-
-    async def check(run: Run) -> PortGroup:
-        if not run[added]:
-            await run.host.delete(note)
-        now = Network(system, await read_network(run.host.client, system))
-        found = find_port_group(now.info, name)
-        if found is None:
-            raise NetworkNotFoundError(name=name, known=now.names())
-        check_port_group(found, vswitch=vswitch, vlan=vlan)
-        return found
-
-    folder = Step[None](
-        title=f"make folder {note.parent}", call=lambda run: notes.make_folder(run.host, note)
-    )
-    noted = Step[Any](
-        title=f"note in {note} that port group {name!r} is ours",
-        makes=str(note),
-        call=lambda run: notes.write(run.host, note, name, vlan),
-        undo=remove_note,
-        entry=lambda run: entry,
-    )
-    added = Step[bool](
-        title=f"add port group {name!r} for VLAN {vlan} to {vswitch} (AddPortGroup)",
-        makes=f"port group {name}",
-        call=add,
-        probe=is_ours,
-        undo=remove_group,
-        refused=not_ours,
-        method="AddPortGroup",
-    )
-    checked = Step[PortGroup](title=f"read port group {name!r} back", call=check)
-    return (folder, noted, added, checked)
-
-
-@verb
-async def ensure_vlan(
-    host: Host,
-    name: str,
-    vlan: Annotated[int, Within(0, HIGHEST_VLAN)],
-    *,
-    interface: str = "vmnic0",
-) -> Plan[PortGroup]:
-    """Return the port group for a VLAN, made on the switch of `interface` if it is missing.
-
-    Cancelling removes it again.
-
-    Args:
-        host: The host.
-        name: Name of the port group.
-        vlan: VLAN id, 0 (untagged) to 4094.
-        interface: The physical NIC whose virtual switch the port group is on.
-
-    Raises:
-        JournalError: It could not be written down, so it was not made.
-        UsageError: The VLAN id or the name is not valid.
-        PhysicalNICNotFoundError: The NIC does not exist, or no virtual switch uses it.
-        PortGroupMismatchError: It exists, on another switch or with another VLAN id.
-        OutcomeUnknownError: The host did not answer, and it is not there.
-    """
-    check_vlan(name, vlan)
-    network = await gather_network(host, name)
-    steps = port_group_steps(host, network, name, vlan, interface=interface)
-
-    async def result(run: Run) -> PortGroup:
-        there = find_port_group(network.info, name)
-        made: PortGroup = run[steps[-1]] if there is None else there
-        return made
-
-    return Plan(f"ensure VLAN {vlan} on {name!r}", steps, result)
+    if not wanted:
+        return Network(system, info)
+    busy = await notes.busy_stems(host)
+    stores: list[str] = []
+    if any(find_port_group(info, n) is None or notes.is_busy(host, n, busy) for n in wanted):
+        stores = await notes.datastores(host.client, writable=True)
+    return Network(system, info, tuple(stores), busy)
 
 
 def _remove_step(system: vim25.HostNetworkSystem, name: str) -> Step[bool]:
@@ -358,13 +241,14 @@ async def remove_vlan(host: Host, name: str) -> Plan[None]:
     if group is None:
         raise NetworkNotFoundError(name=name, known=network.names())
     found = await notes.notes_of(host, name)
-    if group.vlan not in [await notes.vlan_of(host, note) for note in found]:
+    bodies = [await notes.read(host, note) for note in found]
+    if group.vlan not in [body.vlan for body in bodies if body is not None]:
         raise ForeignPortGroupError(name=name)
     users = await _users(host.client, name, network.info)
     if users:
         raise PortGroupInUseError(name=name, users=sorted(users))
     forget: list[Step[Any]] = [
-        Step[None](title=f"remove the note {note}", call=_deletes(note)) for note in found
+        Step[None](title=f"remove the note {note.file}", call=_deletes(note.file)) for note in found
     ]
     steps = (_remove_step(network.system, name), *forget)
     return Plan(f"remove port group {name!r}", steps, returns(None))

@@ -9,9 +9,9 @@ from vimdriver._verbs.host import read_stamp
 
 if TYPE_CHECKING:
     from collections.abc import Container
-    from datetime import datetime
 
     from vimdriver._journal import Spawning
+    from vimdriver._verbs.host import Moment
     from vimlib import vim25
     from vimlib._datastore import DatastorePath
     from vimlib.errors import VimlibError
@@ -108,13 +108,13 @@ class MarkedMachine:
     folder: DatastorePath | None
 
 
-def of_age(began: datetime | None, now: datetime, older_than: float) -> Verdict:
+def of_age(began: Moment, now: Moment, older_than: float) -> Verdict:
     """Decide by age alone: another process may be working on a young object."""
-    if began is None:
+    age = now.seconds_since(began)
+    if age is None:
         return Verdict("left", "age unknown")
-    age = (now - began).total_seconds()
     if age < older_than:
-        return Verdict("left", f"only {max(age, 0):.0f} s old: another process may be creating it")
+        return Verdict("left", f"only {age:.0f} s old: another process may be creating it")
     return Verdict("removed", f"never finished, {age:.0f} s old")
 
 
@@ -123,7 +123,7 @@ def of_machine(
     entry: Spawning | None,
     running: Container[str],
     *,
-    now: datetime,
+    now: Moment,
     older_than: float,
 ) -> Verdict:
     """Decide about a machine. `entry` is the one in an ended process's journal, if there is one."""

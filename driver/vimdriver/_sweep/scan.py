@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vimdriver._images.sink import is_temporary, owner_mark
+from vimdriver._images.sink import is_temporary, made_at, owner_mark
 from vimdriver._instances.machine import MAKING_KEY, OWNER_KEY, SPAWN_KEY, marks_of
 from vimdriver._sweep.decide import MarkedMachine
+from vimdriver._verbs.host import Moment
 from vimlib import vim25
 from vimlib._datastore import DatastorePath
 from vimlib.errors import InvalidPathError
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from vimlib._client import Client
 
 
@@ -70,8 +69,8 @@ async def read_machine(
 
 async def temporary_files(
     client: Client, store: str, owner: str
-) -> list[tuple[DatastorePath, datetime | None]]:
-    """Return the owner's temporary files anywhere in a datastore, with their times.
+) -> list[tuple[DatastorePath, Moment]]:
+    """Return the owner's temporary files anywhere in a datastore, with their ages.
 
     One task (`SearchDatastoreSubFolders_Task`), that reads every folder of it. Cancelling leaves
     the task to end by itself.
@@ -101,5 +100,5 @@ async def temporary_files(
         for item in result.file or []:
             name = item.path.rpartition("/")[2]
             if not isinstance(item, vim25.FolderFileInfo) and is_temporary(name, owner):
-                found.append((folder / name, item.modification))
+                found.append((folder / name, Moment(item.modification, made_at(name, owner))))
     return found

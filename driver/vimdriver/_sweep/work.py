@@ -3,37 +3,27 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from vimdriver._images.sink import is_temporary
 from vimdriver._instances.destroy import remove_half_made, remove_remains
 from vimdriver._instances.power import power_step
-from vimdriver._journal import AddingPortGroup, Destroying, Spawning, Uploading, close, written
+from vimdriver._journal import AddingPortGroup, Destroying, Spawning, Uploading, written
 from vimdriver._journal.entries import new_token
 from vimdriver._networks import notes
-from vimdriver._networks.port_groups import find_port_group, gather_network, remove_unused
 from vimdriver._sweep import scan
-from vimdriver._sweep.decide import (
-    Kind,
-    MarkedMachine,
-    SweepReport,
-    Swept,
-    Verdict,
-    of_age,
-    of_machine,
-)
+from vimdriver._sweep.decide import Kind, MarkedMachine, SweepReport, Verdict, of_age, of_machine
+from vimdriver._sweep.networks import sweep_port_groups
+from vimdriver._sweep.sweeping import Sweeping
 from vimdriver._verbs import Host, Plan, execute, returns
 from vimlib import vim25
 from vimlib._datastore import DatastorePath
-from vimlib._shield import finish
-from vimlib.errors import NotFoundError, UsageError, VimlibError
+from vimlib.errors import UsageError, VimlibError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine
-    from datetime import datetime
 
-    from vimdriver._journal import Entry
+    from vimdriver._verbs.host import Moment
 
 DAY: Final = 86400.0
 # Tasks of an ended process may still run. Those on files do not appear among a machine's tasks.
@@ -58,9 +48,10 @@ async def sweep(
 
     Args:
         host: The host; its owner's objects are touched, its journal has the entries of ended processes.
-        older_than: Seconds, by the host's clock, that must have passed since something was begun
-            (for files: since they last grew) before it is removed on its mark alone. More than the
-            longest spawn or upload of any other process with this owner; 0 if no other runs.
+        older_than: Seconds that must have passed since something was begun (for files: since they
+            last grew) before it is removed on its mark alone, by the host's clock and by this
+            computer's. More than the longest spawn or upload of any other process with this owner;
+            0 if no other runs.
         dry_run: Change nothing; the report has the actions of a real sweep.
         forget: Names of datastores that will never come back: the journal's entries for one are
             closed if the host does not have it. Those for other missing ones fail and stay open.
@@ -81,79 +72,17 @@ async def sweep(
         if (entry.host, entry.owner) == (host.client.host, host.owner)
     ]
     work = _Sweep(
-        host=host, now=await host.time(), older_than=older_than, dry_run=dry_run, forget=forget
+        host=host, now=await host.now(), older_than=older_than, dry_run=dry_run, forget=forget
     )
     await work.machines([entry for entry in known if isinstance(entry, Spawning)])
     await work.folders([entry for entry in known if isinstance(entry, Destroying)])
     await work.uploads([entry for entry in known if isinstance(entry, Uploading)])
-    await work.port_groups([entry for entry in known if isinstance(entry, AddingPortGroup)])
+    await sweep_port_groups(work, [e for e in known if isinstance(e, AddingPortGroup)])
     return SweepReport(items=tuple(work.items), dry_run=dry_run)
 
 
-class _GoneForGood(Exception):
-    """The object of an entry was on a datastore that will never come back."""
-
-
-@dataclass(kw_only=True)
-class _Sweep:
-    """One sweep under way."""
-
-    host: Host
-    now: datetime
-    older_than: float
-    dry_run: bool
-    forget: Collection[str]
-    items: list[Swept] = field(default_factory=list)
-    gone: set[str] = field(default_factory=set)
-    """Tokens of machines that are removed; in a dry run, that would be."""
-
-    @property
-    def running(self) -> set[str]:
-        """Tokens of the entries that this process works on."""
-        return {entry.token for entry in self.host.journal.running}
-
-    async def _do(
-        self,
-        kind: Kind,
-        name: str,
-        verdict: Verdict,
-        work: Callable[[], Coroutine[Any, Any, Verdict | None]] | None = None,
-        entry: Entry | None = None,
-    ) -> None:
-        """Do `work`, which may return another verdict, to its end; then close the entry.
-
-        The entry stays open if another sweep of this process works on it. In a dry run `work` only
-        reads.
-        """
-        item = Swept(kind=kind, name=name, action=verdict.action, reason=verdict.reason)
-        if work is not None:
-            try:
-                other = await finish(work(), what=f"sweeping {kind} {name}")
-                if other is not None:
-                    item = replace(item, action=other.action, reason=other.reason)
-            except _GoneForGood:
-                item = replace(item, action="kept", reason="its datastore is gone permanently")
-            except VimlibError as error:
-                item = replace(item, action="failed", reason=str(error), error=error)
-        ended = item.action != "failed" and not self.dry_run
-        if entry is not None and ended and entry.token not in self.running:
-            await close(self.host.journal, entry.token)
-        self.items.append(item)
-
-    def _failed(self, kind: Kind, name: str, reason: str, error: VimlibError) -> None:
-        item = Swept(kind=kind, name=name, action="failed", reason=reason, error=error)
-        self.items.append(item)
-
-    async def _exists(self, path: DatastorePath) -> bool:
-        datastore = self.host.datastore(path.datastore)
-        try:
-            # A datastore that is missing today does not show that the file is gone.
-            await datastore.place()
-        except NotFoundError:
-            if path.datastore in self.forget:
-                raise _GoneForGood from None
-            raise
-        return await datastore.exists(path)
+class _Sweep(Sweeping):
+    """The machines, folders and files of a sweep."""
 
     # -- machines ------------------------------------------------------------------------------
 
@@ -213,7 +142,7 @@ class _Sweep:
             return now
 
         does = verdict.action in ("removed", "finished")
-        await self._do("machine", found.name, verdict, work if does else None, entry)
+        await self.do("machine", found.name, verdict, work if does else None, entry)
         if self.items[-1].action == "removed":
             self.gone.add(found.token)
 
@@ -255,7 +184,7 @@ class _Sweep:
 
     async def _remains(self, kind: Kind, entry: Spawning | Destroying) -> None:
         if not entry.folder:
-            await self._do(
+            await self.do(
                 kind, entry.name, Verdict("kept", "never created on the host"), None, entry
             )
             return
@@ -263,13 +192,13 @@ class _Sweep:
         async def work() -> Verdict | None:
             folder = DatastorePath.parse(entry.folder)
             await self._quiet_files("Destroy_Task")
-            if not await self._exists(folder):
+            if not await self.exists(folder):
                 return Verdict("kept", "already gone")
             reason = await remove_remains(self.host, folder, dry_run=self.dry_run)
             return Verdict("left", reason) if reason else None
 
         verdict = Verdict("removed", "files of a machine that is gone")
-        await self._do(kind, entry.folder, verdict, work, entry)
+        await self.do(kind, entry.folder, verdict, work, entry)
 
     # -- files ---------------------------------------------------------------------------------
 
@@ -277,26 +206,26 @@ class _Sweep:
         """Remove temporary files: those that the journal knows, then those of the name."""
         for entry in entries:
             verdict = Verdict("removed", "never finished, and its process has ended")
-            await self._do("file", entry.path, verdict, self._of(entry.path), entry)
+            await self.do("file", entry.path, verdict, self._of(entry.path), entry)
         done = {entry.path for entry in entries}
         for store in await notes.datastores(self.host.client):
             try:
                 found = await scan.temporary_files(self.host.client, store, self.host.owner)
             except VimlibError as error:
                 reason = f"cannot search it: {error}"
-                self._failed("folder", str(DatastorePath(store)), reason, error)
+                self.failed("folder", str(DatastorePath(store)), reason, error)
                 continue
             for path, modified in found:
                 if str(path) not in done:
                     await self._upload(str(path), modified)
 
-    async def _upload(self, path: str, modified: datetime | None) -> None:
+    async def _upload(self, path: str, modified: Moment) -> None:
         if any(isinstance(e, Uploading) and e.path == path for e in self.host.journal.running):
             verdict = Verdict("left", "in use by this process")
         else:
             verdict = of_age(modified, self.now, self.older_than)
         removes = verdict.action == "removed"
-        await self._do("file", path, verdict, self._of(path) if removes else None)
+        await self.do("file", path, verdict, self._of(path) if removes else None)
 
     def _of(self, path: str) -> Callable[[], Coroutine[Any, Any, Verdict | None]]:
         async def work() -> Verdict | None:
@@ -304,84 +233,10 @@ class _Sweep:
             if not is_temporary(file.name, self.host.owner):
                 return Verdict("left", "its name does not follow the pattern of this driver")
             await self.host.idle(method="MoveDatastoreFile_Task")
-            if not await self._exists(file):
+            if not await self.exists(file):
                 return Verdict("kept", "already gone: moved into place or never created")
             if not self.dry_run:
                 await self.host.delete(file)
             return None
 
         return work
-
-    # -- networks ------------------------------------------------------------------------------
-
-    async def port_groups(self, entries: list[AddingPortGroup]) -> None:
-        """Remove port groups of machines that were never finished, and notes about none."""
-        try:
-            await self._port_groups(entries)
-        except VimlibError as error:
-            # The report must still have the machines and files before this.
-            reason = f"cannot read the port groups: {error}"
-            self._failed("port group", self.host.client.host, reason, error)
-
-    async def _port_groups(self, entries: list[AddingPortGroup]) -> None:
-        old = await notes.old_notes(self.host, now=self.now, older_than=self.older_than)
-        if not entries and not old:
-            return
-        machines = await scan.marked_machines(self.host.client, self.host.owner)
-        whole = {token: not half_made for token, half_made in machines.values()}
-        for entry in entries:
-            info = (await gather_network(self.host)).info
-            there = find_port_group(info, entry.name) is not None
-            machine = None if entry.spawn in self.gone else whole.get(entry.spawn)
-            await self._port_group(entry, there=there, whole=machine)
-        busy = {e.note for e in self.host.journal.running if isinstance(e, AddingPortGroup)}
-        done = {entry.note for entry in entries}
-        info = (await gather_network(self.host)).info
-        for note, name in old:
-            if str(note) not in done | busy and find_port_group(info, name) is None:
-                await self._note(str(note), f"port group {name!r} does not exist")
-
-    async def _port_group(self, entry: AddingPortGroup, *, there: bool, whole: bool | None) -> None:
-        """Decide about a port group; `whole` is whether its machine is, None if it has none."""
-        if entry.spawn and entry.spawn in self.running:
-            await self._do("port group", entry.name, Verdict("left", "in use by this process"))
-        elif not there:
-            await self._note(entry.note, f"port group {entry.name!r} was never created", entry)
-        elif whole or not entry.spawn:
-            await self._do("port group", entry.name, Verdict("kept", "complete"), None, entry)
-        elif whole is not None:
-            verdict = Verdict("left", "its machine exists and is not finished")
-            await self._do("port group", entry.name, verdict)
-        else:
-
-            async def work() -> Verdict | None:
-                note = DatastorePath.parse(entry.note)
-                if not await self._exists(note):
-                    return Verdict("kept", "made by another owner")
-                vlan = await notes.vlan_of(self.host, note)
-                info = (await gather_network(self.host)).info
-                group = find_port_group(info, entry.name)
-                if group is not None and group.vlan != vlan:
-                    if not self.dry_run:
-                        await self.host.delete(note)
-                    return Verdict("kept", "made by another owner")
-                if self.dry_run:
-                    return None
-                if not await remove_unused(self.host, entry.name):
-                    return Verdict("kept", "in use")
-                await self.host.delete(note)
-                return None
-
-            verdict = Verdict("removed", "made for a machine that was never finished")
-            await self._do("port group", entry.name, verdict, work, entry)
-
-    async def _note(self, path: str, reason: str, entry: AddingPortGroup | None = None) -> None:
-        async def work() -> Verdict | None:
-            note = DatastorePath.parse(path)
-            if not await self._exists(note):
-                return Verdict("kept", "already gone")
-            if not self.dry_run:
-                await self.host.delete(note)
-            return None
-
-        await self._do("note", path, Verdict("removed", reason), work, entry)

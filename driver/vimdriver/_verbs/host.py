@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from vimdriver.errors import DatastoreUnusableError
 from vimlib import vim25
@@ -25,6 +25,32 @@ T = TypeVar("T")
 _FORM: Final = "%Y-%m-%dT%H:%M:%SZ"
 
 
+class Moment(NamedTuple):
+    """A moment by two clocks: a step of one of them changes no age, see `seconds_since`."""
+
+    host: datetime | None
+    """By the host's clock."""
+    own: datetime | None
+    """By the clock of the computer that the driver runs on; None: made by an earlier version."""
+
+    def seconds_since(self, began: Moment) -> float | None:
+        """Return the age of what began then: the smaller one of the two, at least 0; None if unknown.
+
+        Where somebody sets one of the clocks forward, the other one still shows the true age.
+        """
+        if self.host is None or began.host is None:
+            return None
+        ages = [(self.host - began.host).total_seconds()]
+        if self.own is not None and began.own is not None:
+            ages.append((self.own - began.own).total_seconds())
+        return max(min(ages), 0.0)
+
+
+def own_time() -> datetime:
+    """Return the time by this computer's clock."""
+    return datetime.now(UTC)
+
+
 class Host:
     """One host for the length of one verb.
 
@@ -34,6 +60,7 @@ class Host:
         journal: Where a step is written before it begins.
         images: Where images come from, for verbs that need one.
         uploader: Uploads image bodies; None opens one for each transfer.
+        clock: Returns the time by this computer's clock.
     """
 
     def __init__(
@@ -44,12 +71,14 @@ class Host:
         *,
         images: ImageStore | None = None,
         uploader: BodyUploader | None = None,
+        clock: Callable[[], datetime] = own_time,
     ) -> None:
         self.client = client
         self.config = config
         self.journal = journal
         self.images = images
         self.uploader = uploader
+        self.clock = clock
         self._datastores: dict[str, Datastore] = {}
 
     @property
@@ -79,12 +108,13 @@ class Host:
         store = self.datastore(path.datastore)
         await store.delete(path, missing_ok=True, timeout=self.config.task_seconds)
 
-    async def time(self) -> datetime:
-        """Return the host's time (`ServiceInstance.CurrentTime`). Cancelling loses nothing.
+    async def now(self) -> Moment:
+        """Return the time by the host's clock (`ServiceInstance.CurrentTime`) and by our own.
 
-        The ages of its objects are measured by its own clock alone.
+        Cancelling loses nothing.
         """
-        return await self.client.bind(vim25.ServiceInstance("ServiceInstance")).CurrentTime()
+        service = self.client.bind(vim25.ServiceInstance("ServiceInstance"))
+        return Moment(await service.CurrentTime(), self.clock())
 
     async def idle(self, *, method: str = "", of: vim25.ManagedEntity | None = None) -> None:
         """Wait until no task of `method` runs, or none `of` a machine; see `TaskWaiter.idle`."""
@@ -110,17 +140,22 @@ class Host:
         return f"<Host {self.client.host} of {self.config.owner or 'this installation'}>"
 
 
-def stamp(moment: datetime) -> str:
-    """Return a moment as it is written on the host, in UTC and whole seconds."""
-    return moment.astimezone(UTC).strftime(_FORM)
+def stamp(moment: Moment) -> str:
+    """Return a moment as it is written on the host: both times, in UTC and whole seconds."""
+    return " ".join(when.astimezone(UTC).strftime(_FORM) for when in moment if when is not None)
 
 
-def read_stamp(text: str) -> datetime | None:
-    """Return the moment that `stamp` wrote; None for anything else."""
+def read_stamp(text: str) -> Moment:
+    """Return the moment that `stamp` wrote, or an earlier version by the host's clock; unknown for all else."""
+    host, space, own = text.partition(" ")
     try:
-        return datetime.strptime(text, _FORM).replace(tzinfo=UTC)
+        return Moment(_read(host), _read(own) if space else None)
     except ValueError:
-        return None
+        return Moment(None, None)
+
+
+def _read(text: str) -> datetime:
+    return datetime.strptime(text, _FORM).replace(tzinfo=UTC)
 
 
 async def free_space(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,14 +15,22 @@ from vimdriver._owner import installation_owner
 from vimlib import vim25
 from vimlib.simulator import ESXHost
 
+AGE = 90_000
+
+
+def yesterday() -> str:
+    """Return a temporary name that was made yesterday."""
+    at = datetime.now(UTC) - timedelta(seconds=AGE)
+    return temporary_name("disk.img", installation_owner(), at=at)
+
 
 @pytest.fixture
 def part(esx: ESXHost) -> Path:
     """A file that an upload left yesterday."""
-    path = esx.datastore_path() / "images" / temporary_name("disk.img", installation_owner())
+    path = esx.datastore_path() / "images" / yesterday()
     path.parent.mkdir()
     path.write_bytes(b"x")
-    os.utime(path, (time.time() - 90_000,) * 2)
+    os.utime(path, (time.time() - AGE,) * 2)
     return path
 
 
@@ -85,9 +94,9 @@ def test_a_removed_datastore_can_be_forgotten(esx: ESXHost, vimctl: Vimctl, tmp_
 def test_a_partial_failure_is_reported(
     esx: ESXHost, vimctl: Vimctl, part: Path, beside: Beside, tmp_path: Path
 ) -> None:
-    again = part.with_name(temporary_name("disk.img", installation_owner()))
+    again = part.with_name(yesterday())
     again.write_bytes(b"x")
-    os.utime(again, (time.time() - 90_000,) * 2)
+    os.utime(again, (time.time() - AGE,) * 2)
     fault = vim25.FileLocked(file="x")
     beside.call(lambda: esx.faults.fail_task("DeleteDatastoreFile_Task", fault))
     done = vimctl("sweep", "--json", code=7)

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,10 +23,11 @@ from vimdriver._images.local import LocalImages
 from vimdriver._instances.types import InstanceSpec, NICSpec
 from vimdriver._journal import Journal, MemoryJournal
 from vimdriver._networks import notes
-from vimdriver._networks.port_groups import gather_network, port_group_steps
+from vimdriver._networks.making import port_group_steps
+from vimdriver._networks.port_groups import gather_network
 from vimdriver._verbs import Host, Plan, Run, execute
+from vimdriver._verbs.host import own_time
 from vimlib._client import Client
-from vimlib._datastore import DatastorePath
 from vimlib._session.policy import Backoff, RetryPolicy
 from vimlib._transport.base import Timeouts
 from vimlib.simulator import ESXHost
@@ -194,9 +196,18 @@ TIMEOUTS = Timeouts(connect=5, handshake=5, read=0.6, write=2, call=2, logout=2)
 """For a host that does not answer on purpose."""
 
 
-def host_of(client: Client, config: DriverConfig = CONFIG, journal: Journal | None = None) -> Host:
+LONG_AGO = datetime(2001, 1, 1, tzinfo=UTC)
+"""For what is to be old by this computer's clock."""
+
+
+def host_of(
+    client: Client,
+    config: DriverConfig = CONFIG,
+    journal: Journal | None = None,
+    clock: Callable[[], datetime] = own_time,
+) -> Host:
     """What a driver of these settings gives its verbs."""
-    return Host(client, config, journal or MemoryJournal())
+    return Host(client, config, journal or MemoryJournal(), clock=clock)
 
 
 async def add_port_group(
@@ -212,8 +223,8 @@ async def add_port_group(
     await execute(host, Plan(name, steps, nothing))
 
 
-async def write_note(host: Host, name: str, vlan: int) -> DatastorePath:
-    """Write a note about a port group that is not there; return its path."""
+async def write_note(host: Host, name: str, vlan: int) -> notes.Note:
+    """Write a note about a port group that is not there, and return it."""
     note = notes.new_note(await notes.datastores(host.client), host.owner, name)
     await notes.make_folder(host, note)
     await notes.write(host, note, name, vlan)

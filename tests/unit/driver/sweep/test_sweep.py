@@ -15,6 +15,7 @@ import pytest
 from tests.rig.cancel import cancel_everywhere
 from tests.unit.driver.hosted import (
     CONFIG,
+    LONG_AGO,
     OWNER,
     Beside,
     Hosted,
@@ -74,6 +75,11 @@ def file(host: Hosted, name: str, *, age: float = 0.0) -> Path:
     return path
 
 
+def temporary(name: str) -> str:
+    """Return a temporary name of ours, old by this computer's clock."""
+    return temporary_name(name, OWNER, at=LONG_AGO)
+
+
 async def journalled(*entries: Entry) -> MemoryJournal:
     """Return a journal in which these are open, and nobody is at them."""
     journal = MemoryJournal()
@@ -102,9 +108,9 @@ async def test_by_its_mark_alone(version: str, beside: Beside, tmp_path: Path) -
             decoys = await place(host, client)
             clean = host.state()
             await machine(host, client)
-            part = file(host, f"images/{temporary_name('disk.img', OWNER)}", age=7200)
+            part = file(host, f"images/{temporary('disk.img')}", age=7200)
             await machine(host, client, "young", **{MAKING_KEY: "2099-01-01T00:00:00Z"})
-            young = file(host, temporary_name("disk.img", OWNER))
+            young = file(host, temporary("disk.img"))
             report = await driver_of(client).sweep(older_than=3600)
             assert sorted(told(report)) == [
                 ("left", "file", f"[datastore1] {young.name}"),
@@ -139,7 +145,7 @@ async def test_nothing_of_ours_is_nothing_to_do(host: Hosted) -> None:
 async def test_a_dry_run_tells_and_does_nothing(host: Hosted) -> None:
     async with host.client() as client:
         await machine(host, client)
-        part = f"images/{temporary_name('disk.img', OWNER)}"
+        part = f"images/{temporary('disk.img')}"
         file(host, part, age=7200)
         journal = await journalled(
             Spawning(**known(client, token="gone", uuid="u", name="gone", folder="[datastore1] x")),
@@ -178,7 +184,7 @@ async def test_two_at_once_are_as_one(host: Hosted) -> None:
         clean = replace(host.state(), sessions=0)
         for number in range(4):
             await machine(host, client, f"web-{number}x", **{SPAWN_KEY: f"{number:016}"})
-            file(host, f"a/{temporary_name(str(number), OWNER)}", age=7200)
+            file(host, f"a/{temporary(str(number))}", age=7200)
         reports = await asyncio.gather(
             *(driver_of(one).sweep(older_than=3600) for one in (client, other, client))
         )
@@ -195,7 +201,7 @@ async def test_cancelled_at_every_await(beside: Beside, tmp_path: Path) -> None:
             async with host.client() as client:
                 if not host.state().machines:
                     await machine(host, client)
-                file(host, f"a/{temporary_name('x', OWNER)}", age=7200)
+                file(host, f"a/{temporary('x')}", age=7200)
 
         async def attempt() -> None:
             async with host.driver() as driver:
@@ -372,7 +378,7 @@ async def test_folders(host: Hosted) -> None:
 
 async def test_what_was_on_a_datastore_that_never_comes_back(host: Hosted) -> None:
     async with host.client() as client:
-        part = temporary_name("disk.img", OWNER)
+        part = temporary("disk.img")
         file(host, f"images/{part}")
         gone = "[nosuch] vimlib-networks/note"
         journal = await journalled(
@@ -407,7 +413,7 @@ async def test_what_was_on_a_datastore_that_never_comes_back(host: Hosted) -> No
 
 async def test_a_folder_of_an_odd_name_hides_no_other(host: Hosted) -> None:
     async with host.client() as client:
-        part = temporary_name("disk.img", OWNER)
+        part = temporary("disk.img")
         theirs = file(host, f"a\tb/{part}", age=7200)
         ours = file(host, f"images/{part}", age=7200)
         report = await driver_of(client).sweep(older_than=3600)
@@ -417,7 +423,7 @@ async def test_a_folder_of_an_odd_name_hides_no_other(host: Hosted) -> None:
 
 async def test_files_that_the_journal_names(host: Hosted) -> None:
     async with host.client() as client:
-        ours = temporary_name("disk.img", OWNER)
+        ours = temporary("disk.img")
         file(host, f"images/{ours}")
         theirs = file(host, "images/precious.vmdk")
         paths = [f"[datastore1] images/{name}" for name in (ours, theirs.name, "x" + ours)]
@@ -453,10 +459,10 @@ async def test_port_groups(host: Hosted, image: Path) -> None:
         driver = driver_of(client)
         await driver.spawn(spec(image, name="user", nics=(NICSpec(network="in-use"),)))
         for note in await notes.notes_of(ours, "not-ours"):
-            await ours.delete(note)
+            await ours.delete(note.file)
         never = await write_note(ours, "never", 6)
         await journal.begin(
-            AddingPortGroup(**known(client, token="n", name="never", note=str(never)))
+            AddingPortGroup(**known(client, token="n", name="never", note=str(never.path)))
         )
         journal.abandon("n")
         closing = await journalled(*await journal.abandoned())
@@ -467,7 +473,7 @@ async def test_port_groups(host: Hosted, image: Path) -> None:
             ("kept", "port group", "for-one"),
             ("kept", "port group", "in-use"),
             ("kept", "port group", "not-ours"),
-            ("removed", "note", str(never)),
+            ("removed", "note", str(never.path)),
         ]
         assert "for-none" not in host.state().groups
         assert {"alone", "for-one", "in-use", "not-ours"} <= host.state().groups
@@ -501,12 +507,12 @@ async def test_a_port_group_that_is_not_as_we_would_have_made_it(host: Hosted) -
         theirs = replace(CONFIG, owner="others")
         await add_port_group(host_of(client, theirs), "vlan-3", 42)
         note = await write_note(host_of(client), "vlan-3", 3)
-        entry = AddingPortGroup(**known(client, name="vlan-3", note=str(note), spawn="f" * 16))
+        entry = AddingPortGroup(**known(client, name="vlan-3", note=str(note.path), spawn="f" * 16))
         journal = await journalled(entry)
         report = await driver_of(client, journal).sweep()
         assert told(report) == [("kept", "port group", "vlan-3")]
         assert "vlan-3" in host.state().groups
-        assert not (host.folder / note.path).exists()
+        assert not (host.folder / note.file.path).exists()
         assert await journal.abandoned() == ()
 
 
@@ -514,18 +520,63 @@ async def test_notes_about_port_groups_that_never_were(host: Hosted) -> None:
     async with host.client() as client:
         written = {}
         for owner, name in ((OWNER, "never"), (OWNER, "young"), ("others", "never")):
-            by = host_of(client, replace(CONFIG, owner=owner))
+            by = host_of(client, replace(CONFIG, owner=owner), clock=lambda: LONG_AGO)
             written[owner, name] = await write_note(by, name, 7)
         old = time.time() - 7200
         for owner, name in ((OWNER, "never"), ("others", "never")):
-            os.utime(host.folder / written[owner, name].path, (old, old))
+            os.utime(host.folder / written[owner, name].file.path, (old, old))
         # Says that it is ours, under a name that we would not have given it.
         forged = file(host, "vimlib-networks/forged.0", age=7200)
         forged.write_text(f"{OWNER}\n7\nnever\n")
         os.utime(forged, (old, old))
         file(host, f"vimlib-networks/{'0' * 32}.0", age=7200)
         report = await driver_of(client).sweep(older_than=3600)
-        assert told(report) == [("removed", "note", str(written[OWNER, "never"]))]
+        assert told(report) == [("removed", "note", str(written[OWNER, "never"].file))]
+
+
+@pytest.mark.parametrize(
+    ("making", "action", "stays"),
+    [
+        # No machine: its process was killed before it made one.
+        (None, ("removed", "port group", "vlan-3"), False),
+        # Half-made, and swept itself before.
+        (OLD, ("removed", "port group", "vlan-3"), False),
+        # Whole: the process was killed before it kept the port group.
+        ("", ("kept", "port group", "vlan-3"), True),
+    ],
+)
+async def test_an_unfinished_note_without_a_journal(
+    making: str | None, action: tuple[str, str, str], stays: bool, host: Hosted
+) -> None:
+    async with host.client() as client:
+        if making is not None:
+            await machine(host, client, **{MAKING_KEY: making})
+        by = host_of(client, clock=lambda: LONG_AGO)
+        await add_port_group(by, "vlan-3", 3, spawn=TOKEN)
+        (note,) = await notes.notes_of(by, "vlan-3")
+        note = await notes.turn(by, note, "making")
+        if making == OLD:
+            host.esx.faults.fail_task("Destroy_Task", vim25.GenericVmConfigFault(reason="no"))
+            report = await driver_of(client).sweep(older_than=0)
+            assert told(report)[1] == ("left", "port group", "vlan-3")
+        assert told(await driver_of(client).sweep(older_than=0))[-1] == action
+        assert ("vlan-3" in host.state().groups) is stays
+        assert [n.state for n in await notes.notes_of(by, "vlan-3")] == ["kept"] * stays
+        # Then there is nothing more to do.
+        assert (await driver_of(client).sweep(older_than=0)).items == ()
+
+
+async def test_an_unfinished_note_of_a_port_group_that_others_use(host: Hosted) -> None:
+    async with host.client() as client:
+        by = host_of(client, clock=lambda: LONG_AGO)
+        await add_port_group(by, "vlan-3", 3)
+        await notes.turn(by, await write_note(by, "vlan-3", 3), "leaving")
+        report = await driver_of(client).sweep(older_than=0)
+        assert [(item.action, item.reason) for item in report.items] == [
+            ("kept", "in use by others")
+        ]
+        assert [n.state for n in await notes.notes_of(by, "vlan-3")] == ["kept"]
+        assert "vlan-3" in host.state().groups
 
 
 # -- what goes wrong ---------------------------------------------------------------------------------
@@ -535,7 +586,7 @@ async def test_one_that_fails_does_not_stop_the_others(host: Hosted) -> None:
     async with host.client() as client:
         for number in range(3):
             await machine(host, client, f"web-{number}", **{SPAWN_KEY: f"{number:016}"})
-        part = file(host, temporary_name("a", OWNER), age=7200)
+        part = file(host, temporary("a"), age=7200)
         host.esx.faults.fail_task("Destroy_Task", vim25.GenericVmConfigFault(reason="on order"))
         journal = MemoryJournal()
         driver = driver_of(client, journal)
