@@ -103,7 +103,7 @@ def _write(store: Datastore, made: list[tuple[str, Any]]) -> list[int]:
         folder = os.path.join(store.root, name)
         with contextlib.suppress(FileExistsError):
             os.mkdir(folder)
-        text = vmx.render(config).encode()
+        text = vmx.render(store.registry, config).encode()
         with open(os.path.join(folder, f"{name}.vmx"), "wb") as file:
             file.write(text)
         place = store.local(f"{name}/{name}.vmdk")

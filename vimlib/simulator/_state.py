@@ -26,7 +26,7 @@ from vimlib.simulator._managers.datastore_system import DatastoreSystem, local_f
 from vimlib.simulator._service.sessions import SessionManager
 from vimlib.simulator._storage.datastore import Datastore, by_name
 from vimlib.simulator._vm import vmx
-from vimlib.simulator._vm.lifecycle import capacities_of, hold_files
+from vimlib.simulator._vm.lifecycle import capacities_of, hold_files, read_vmx
 from vimlib.simulator._vm.reconfigure import blank_config
 from vimlib.simulator._vm.virtual_machine import Snapshot, VirtualMachine
 
@@ -137,7 +137,7 @@ def _snapshot(snapshot: Snapshot) -> dict[str, Any]:
         "power": snapshot.power,
         "quiesced": snapshot.quiesced,
         "created": snapshot.created.isoformat(),
-        "vmx": vmx.render(snapshot.config),
+        "vmx": vmx.render(snapshot.registry, snapshot.config),
         "children": [_snapshot(child) for child in snapshot.children],
     }
 
@@ -186,16 +186,15 @@ async def _load_machine(registry: Registry, kept: dict[str, Any]) -> None:
     store = by_name(registry).get(name)
     if store is None:
         return
-    place = store.local(path.strip())
     try:
-        values = vmx.parse(await registry.io(place.read_text, "utf-8"))
+        values = await read_vmx(store, path.strip())
     except (OSError, vmx.VmxError):
         return
     config = vmx.read_config(
         registry,
         blank_config(registry, kept["name"], kept["path"]),
         values,
-        await capacities_of(registry, store, values, path),
+        await capacities_of(registry, values, kept["path"]),
     )
     config.changeVersion = kept["change"]
     machine = VirtualMachine(registry, kept["id"], config, store, root_pool(registry))
@@ -218,7 +217,7 @@ async def _load_snapshot(
     machine: VirtualMachine, kept: dict[str, Any], parent: Snapshot | None
 ) -> Snapshot:
     registry = machine.registry
-    values = vmx.parse(kept["vmx"])
+    values = vmx.parse(kept["vmx"].encode())
     snapshot = Snapshot(
         machine,
         kept["id"],
@@ -229,9 +228,10 @@ async def _load_snapshot(
         parent=parent,
     )
     snapshot.created = datetime.fromisoformat(kept["created"])
-    base = blank_config(registry, machine.name, machine.config.files.vmPathName)
+    shown = machine.config.files.vmPathName
+    base = blank_config(registry, machine.name, shown)
     snapshot.config = vmx.read_config(
-        registry, base, values, await capacities_of(registry, machine.store, values, machine.vmx)
+        registry, base, values, await capacities_of(registry, values, shown)
     )
     for each in kept["children"]:
         snapshot.children.append(await _load_snapshot(machine, each, snapshot))

@@ -60,6 +60,7 @@ TOOLS = {
             folder=GOVMOMI,
         ),
         Tool("qemu-img", ("qemu-utils",), "makes and checks disk images"),
+        Tool("virsh", ("libvirt-clients",), "reads and writes the simulated host's .vmx files"),
         Tool("nginx", ("nginx",), "both ends of the transfer bench"),
         Tool("curl", ("curl",), "the peer of the transfer bench"),
         Tool(

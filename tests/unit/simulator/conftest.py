@@ -32,6 +32,14 @@ class Caller:
     async def __call__(self, method: Any, this: Any, **args: Any) -> Any:
         return decode_response(method, (await self.raw(encode_request(method, this, args))).body)
 
+    async def done(self, method: Any, this: Any, **args: Any) -> Any:
+        """Call a method and return its task's result."""
+        task = self.esx.registry.find(await self(method, this, **args))
+        await task.work
+        if task.error is not None:
+            raise task.error
+        return task.result
+
     async def login(self) -> None:
         instance = vim25.ServiceInstance("ServiceInstance")
         self.content = await self(vim25.ServiceInstance.RetrieveServiceContent, instance)

@@ -15,15 +15,6 @@ CENTER = vim25.Datacenter("ha-datacenter")
 VM = vim25.VirtualMachine
 
 
-async def done(call: Any, method: Any, this: Any, **args: Any) -> Any:
-    """Call a method and return its task's result."""
-    task = call.esx.registry.find(await call(method, this, **args))
-    await task.work
-    if task.error is not None:
-        raise task.error
-    return task.result
-
-
 async def make_local(call: Any, name: str, path: str) -> Any:
     return await call(vim25.HostDatastoreSystem.CreateLocalDatastore, SYSTEM, name=name, path=path)
 
@@ -57,8 +48,7 @@ async def test_a_local_datastore(make: Callable[..., Any], local: Path) -> None:
     assert read["summary"].freeSpace == read["summary"].capacity - 5
     assert ref in (await call.read(CENTER, "datastore"))["datastore"]
     assert ref in (await call.read(SYSTEM, "datastore"))["datastore"]
-    await done(
-        call,
+    await call.done(
         vim25.VirtualDiskManager.CreateVirtualDisk_Task,
         vim25.VirtualDiskManager("ha-vdiskmanager"),
         name="[mine] new.vmdk",
@@ -132,8 +122,7 @@ async def test_a_renamed_datastore_is_shown_so_everywhere(make: Callable[..., An
         controllerKey=200,
         backing=vim25.VirtualCdromIsoBackingInfo(fileName="[datastore1] a.iso"),
     )
-    await done(
-        call,
+    await call.done(
         VM.ReconfigVM_Task,
         machine.ref,
         spec=vim25.VirtualMachineConfigSpec(
@@ -141,32 +130,35 @@ async def test_a_renamed_datastore_is_shown_so_everywhere(make: Callable[..., An
             deviceChange=[vim25.VirtualDeviceConfigSpec(operation="add", device=cd)],
         ),
     )
-    await done(call, VM.CreateSnapshot_Task, machine.ref, name="one", memory=False, quiesce=False)
+    await call.done(VM.CreateSnapshot_Task, machine.ref, name="one", memory=False, quiesce=False)
     store = esx.datastores["datastore1"]
     await call(vim25.Datastore.RenameDatastore, store.ref, newName="new name")
     assert (await call.read(store.ref, "name", "summary"))["summary"].name == "new name"
     assert esx.datastore_path("new name") == store.root
     for each in (machine.config, machine.snapshots[0].config):
-        shown = vmx.render(each) + repr(each.files) + repr([d.backing for d in machine.disks()])
+        shown = (
+            vmx.render(machine.registry, each)
+            + repr(each.files)
+            + repr([d.backing for d in machine.disks()])
+        )
         assert "[datastore1]" not in shown.replace("[datastore1] is its home", "")
     assert machine.config.annotation == "[datastore1] is its home"
     text = (store.root / "vm-0" / "vm-0.vmx").read_text()
-    assert 'fileName = "[new name] a.iso"' in text
+    assert f'fileName = "/vmfs/volumes/{store.uuid}/a.iso"' in text
     # What was made before the new name still works: power, snapshots, a machine to register.
-    await done(call, VM.PowerOnVM_Task, machine.ref)
-    await done(call, VM.PowerOffVM_Task, machine.ref)
-    await done(call, VM.RemoveAllSnapshots_Task, machine.ref)
+    await call.done(VM.PowerOnVM_Task, machine.ref)
+    await call.done(VM.PowerOffVM_Task, machine.ref)
+    await call.done(VM.RemoveAllSnapshots_Task, machine.ref)
     other = esx.machine("vm-1")
     await call(VM.UnregisterVM, other.ref)
-    await done(
-        call,
+    await call.done(
         vim25.Folder.RegisterVM_Task,
         vim25.Folder("ha-folder-vm"),
         path="[new name] vm-1/vm-1.vmx",
         asTemplate=False,
         pool=vim25.ResourcePool("ha-root-pool"),
     )
-    await done(call, VM.PowerOnVM_Task, esx.machine("vm-1").ref)
+    await call.done(VM.PowerOnVM_Task, esx.machine("vm-1").ref)
     await call(vim25.Datastore.RenameDatastore, store.ref, newName="new name")
 
 

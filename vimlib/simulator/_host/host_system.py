@@ -37,6 +37,37 @@ _SUPPORTED = frozenset(
 )
 
 
+# CPUID of a Xeon E5-2600 v3: level, then eax, ebx, ecx, edx. Hosts list these levels for each package
+# (recorded of an ESX 4.1 and an ESXi 8.0.3: resources/esx-4.1.0-1 of fusioninventory-agent,
+# tests/fixtures/test_json_host_explode.yaml of pyVmomi); libvirt connects to no host without them.
+_CPUID = (
+    (0x00000000, 0x0000000F, 0x756E6547, 0x6C65746E, 0x49656E69),
+    (0x00000001, 0x000306F2, 0x00100800, 0x7FFEFBFF, 0xBFEBFBFF),
+    (0x80000000, 0x80000008, 0x00000000, 0x00000000, 0x00000000),
+    (0x80000001, 0x00000000, 0x00000000, 0x00000021, 0x2C100800),
+    (0x80000008, 0x0000302E, 0x00000000, 0x00000000, 0x00000000),
+)
+
+
+def _cpu_features() -> list[Any]:
+    """Return the CPUID levels as hosts show them: a signed level, registers in groups of four bits."""
+
+    def bits(register: int) -> str:
+        text = f"{register:032b}"
+        return ":".join(text[at : at + 4] for at in range(0, 32, 4))
+
+    return [
+        vim25.HostCpuIdInfo(
+            level=level - (1 << 32) if level >> 31 else level,
+            eax=bits(eax),
+            ebx=bits(ebx),
+            ecx=bits(ecx),
+            edx=bits(edx),
+        )
+        for level, eax, ebx, ecx, edx in _CPUID
+    ]
+
+
 @dataclass(frozen=True)
 class HostShape:
     """The size of the host."""
@@ -137,10 +168,12 @@ class HostSystem(Entity):
                     busHz=100_000_000,
                     description="Simulated CPU @ 2.60GHz",
                     threadId=list(range(number * per, (number + 1) * per)),
+                    cpuFeature=_cpu_features(),
                 )
                 for number in range(2)
             ],
             memorySize=shape.memory,
+            cpuFeature=_cpu_features(),
             biosInfo=vim25.HostBIOSInfo(biosVersion="1.0"),
         )
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _PCI = 100
 _SCSI_SELF = 7  # the unit of the SCSI controller itself
 _UNITS = {"scsi": 16, "ide": 2, "sata": 30, "nvme": 15}
+_WIDE_UNITS = 64
+"""Units of a paravirtual SCSI controller from hardware version 14 on."""
+_IDE = 200
 
 
 def default_devices() -> list[Any]:
@@ -77,6 +80,25 @@ def default_devices() -> list[Any]:
     ]
 
 
+# What every machine has one of, with its key: a spec that adds one means this one.
+_FIXED = (
+    (vim25.VirtualPCIController, _PCI),
+    (vim25.VirtualPS2Controller, 300),
+    (vim25.VirtualSIOController, 400),
+    (vim25.VirtualMachineVideoCard, 500),
+    (vim25.VirtualKeyboard, 600),
+    (vim25.VirtualPointingDevice, 700),
+    (vim25.VirtualMachineVMCIDevice, 12000),
+)
+_FIXED_KEYS = frozenset({_IDE, _IDE + 1, *(key for _, key in _FIXED)})
+# The devices on a bus, with their label.
+_DRIVES = (
+    (vim25.VirtualDisk, "Hard disk"),
+    (vim25.VirtualCdrom, "CD/DVD drive"),
+    (vim25.VirtualSCSIPassthrough, "SCSI device"),
+)
+
+
 def bad_device(index: int, prop: str, cls: Any = None, **fields: Any) -> Any:
     """Return the fault for an invalid device change."""
     fault = (cls or vim25.InvalidDeviceSpec)(
@@ -99,10 +121,14 @@ def revised(value: Any, **fields: Any) -> Any:
 
 
 class DeviceList:
-    """The devices of one machine while a spec is applied to them."""
+    """The devices of one machine while a spec is applied to them.
 
-    def __init__(self, devices: Iterable[Any]) -> None:
+    With `wide`, as from hardware version 14 on, a paravirtual SCSI controller has 64 units.
+    """
+
+    def __init__(self, devices: Iterable[Any], *, wide: bool = False) -> None:
         self.devices: dict[int, Any] = {device.key: device for device in devices}
+        self._wide = wide
         self.renamed: dict[int, int] = {}
         """Keys that the spec used for new devices, to those that they got."""
 
@@ -138,16 +164,26 @@ class DeviceList:
             if d.controllerKey == controller and d.unitNumber is not None
         }
 
-    def add(self, device: Any, index: int, mac: Callable[[], str]) -> Any:
-        """Add a device; return it with the key and unit that it got."""
-        if isinstance(device, vim25.VirtualController):
+    def add(
+        self, device: Any, index: int, mac: Callable[[], str], number: int | None = None
+    ) -> Any:
+        """Add a device; return it with the key and unit that it got.
+
+        `number` is that of an adapter or port of a configuration file, `1` of `ethernet1`.
+        """
+        fixed = next((key for cls, key in _FIXED if isinstance(device, cls)), None)
+        if fixed is not None:
+            made = self._merged(device, fixed)
+        elif isinstance(device, vim25.VirtualIDEController):
+            made = self._ide(device, index)
+        elif isinstance(device, vim25.VirtualController):
             made = self._controller(device, index)
         elif isinstance(device, vim25.VirtualEthernetCard):
-            made = self._nic(device, index, mac)
-        elif isinstance(device, (vim25.VirtualDisk, vim25.VirtualCdrom)):
+            made = self._nic(device, index, mac, number)
+        elif isinstance(device, tuple(cls for cls, _ in _DRIVES)):
             made = self._on_bus(device, index)
         else:
-            made = self._other(device, index)
+            made = self._other(device, number)
         self.renamed[device.key] = made.key
         self.devices[made.key] = made
         return made
@@ -165,7 +201,7 @@ class DeviceList:
         for field in ("controllerKey", "unitNumber"):
             if given.get(field) is None:
                 given.pop(field, None)
-        return old, replace(old, **given)
+        return old, self._described(replace(old, **given))
 
     def put(self, device: Any) -> None:
         """Store the result of an edit."""
@@ -174,12 +210,46 @@ class DeviceList:
     def drop(self, key: int, index: int) -> Any:
         """Remove a device and return it."""
         found = self.devices.get(self.renamed.get(key, key))
-        if found is None or found.key in (100, 200, 201, 300, 400, 500, 600, 700, 12000):
+        if found is None or found.key in _FIXED_KEYS:
             raise bad_device(index, ".key")
         if isinstance(found, vim25.VirtualController) and self.units(found.key):
             raise bad_device(index, ".key")
         del self.devices[found.key]
         return found
+
+    def _merged(self, device: Any, key: int) -> Any:
+        """Return the device that every machine has, with the values of a spec's."""
+        own = self.devices[key]
+        given = {
+            field: value
+            for field in own.__struct_fields__
+            if (value := getattr(device, field, None)) not in (None, [])
+            and field
+            not in ("key", "controllerKey", "unitNumber", "busNumber", "deviceInfo", "device")
+        }
+        return revised(own, **given)
+
+    def _ide(self, device: Any, index: int) -> Any:
+        """Return the controller of the same bus: a machine has exactly two, and gets no third.
+
+        Clients of hosts send them all the same (community.vmware's vmware_guest one, libvirt none).
+        """
+        used = set(self.renamed.values())
+        free = [key for key in (_IDE, _IDE + 1) if key not in used]
+        key = _IDE + (device.busNumber or 0)
+        if key not in free:
+            if not free or device.busNumber in (0, 1):
+                raise bad_device(index, ".busNumber")
+            key = free[0]
+        return self.devices[key]
+
+    def _described(self, device: Any) -> Any:
+        """Return a device with the summary of its backing."""
+        info = device.deviceInfo
+        if info is None or isinstance(device, vim25.VirtualEthernetCard | vim25.VirtualController):
+            return device
+        summary = _summary(device) or info.summary
+        return revised(device, deviceInfo=vim25.Description(label=info.label, summary=summary))
 
     def _free_key(self, base: int) -> int:
         while base in self.devices:
@@ -229,11 +299,11 @@ class DeviceList:
             ),
         )
 
-    def _nic(self, device: Any, index: int, mac: Callable[[], str]) -> Any:
+    def _nic(self, device: Any, index: int, mac: Callable[[], str], number: int | None) -> Any:
         nics = [d for d in self.devices.values() if isinstance(d, vim25.VirtualEthernetCard)]
         if len(nics) >= 10:
             raise bad_device(index, "")
-        key = self._free_key(4000)
+        key = self._free_key(4000) if number is None else 4000 + number
         kind = (device.addressType or "generated").lower()
         address = device.macAddress
         if kind == "manual":
@@ -269,11 +339,13 @@ class DeviceList:
             )
         taken = self.units(controller.key)
         unit = device.unitNumber
+        pvscsi = isinstance(controller, vim25.ParaVirtualSCSIController)
+        units = _WIDE_UNITS if self._wide and pvscsi else _UNITS[kind]
         if unit is None or unit < 0:
             unit = next(
                 (
                     n
-                    for n in range(_UNITS[kind])
+                    for n in range(units)
                     if n not in taken and not (kind == "scsi" and n == _SCSI_SELF)
                 ),
                 None,
@@ -281,7 +353,7 @@ class DeviceList:
         if (
             unit is None
             or unit in taken
-            or unit >= _UNITS[kind]
+            or unit >= units
             or (kind == "scsi" and unit == _SCSI_SELF)
         ):
             raise bad_device(index, ".unitNumber")
@@ -292,19 +364,20 @@ class DeviceList:
             "sata": 16000 + 30 * bus,
             "nvme": 32000 + 15 * bus,
         }[kind] + unit
-        disk = isinstance(device, vim25.VirtualDisk)
-        cls: Any = vim25.VirtualDisk if disk else vim25.VirtualCdrom
+        if kind == "scsi" and unit >= _UNITS[kind]:  # the keys from 2016 on are the next bus's
+            key = self._free_key(131_072 + _WIDE_UNITS * bus + unit)
+        cls, label = next((cls, label) for cls, label in _DRIVES if isinstance(device, cls))
         number = sum(isinstance(d, cls) for d in self.devices.values()) + 1
-        label = f"Hard disk {number}" if disk else f"CD/DVD drive {number}"
         return replace(
             device,
             key=key,
             controllerKey=controller.key,
             unitNumber=unit,
-            deviceInfo=vim25.Description(label=label, summary=_summary(device)),
+            connectable=device.connectable if cls is vim25.VirtualDisk else _connectable(device),
+            deviceInfo=vim25.Description(label=f"{label} {number}", summary=_summary(device)),
         )
 
-    def _other(self, device: Any, index: int) -> Any:
+    def _other(self, device: Any, number: int | None) -> Any:
         for cls, base, label, controller in (
             (vim25.VirtualFloppy, 8000, "Floppy drive", 400),
             (vim25.VirtualSerialPort, 9000, "Serial port", 400),
@@ -313,14 +386,19 @@ class DeviceList:
             (vim25.VirtualUSB, 7001, "USB device", 7000),
         ):
             if isinstance(device, cls):
-                key = self._free_key(base)
-                taken = self.units(controller)
+                key = self._free_key(base) if number is None else base + number
+                # Ports have units of their own kind on the SIO controller.
+                taken = self.units(controller) if controller == _PCI else ()
+                unit = next(n for n in range(60) if n not in taken)
                 return revised(
                     device,
                     key=key,
                     controllerKey=controller,
-                    unitNumber=next(n for n in range(60) if n not in taken),
-                    deviceInfo=vim25.Description(label=f"{label} {key - base + 1}", summary=label),
+                    unitNumber=unit if controller == _PCI else key - base,
+                    connectable=_connectable(device),
+                    deviceInfo=vim25.Description(
+                        label=f"{label} {key - base + 1}", summary=_summary(device) or label
+                    ),
                 )
         key = self._free_key(13000)
         label = type(device).__name__.removeprefix("Virtual")
@@ -339,6 +417,13 @@ def _bus(controller: Any) -> str | None:
     return None
 
 
+def _connectable(device: Any) -> Any:
+    """Return how a removable device is connected, which hosts show of each."""
+    return device.connectable or vim25.VirtualDeviceConnectInfo(
+        startConnected=True, allowGuestControl=True, connected=False, status="untried"
+    )
+
+
 _SUMMARIES = {
     "VirtualLsiLogicController": "LSI Logic",
     "VirtualLsiLogicSASController": "LSI Logic SAS",
@@ -350,9 +435,35 @@ _SUMMARIES = {
 
 
 def _summary(device: Any) -> str:
+    """Return the summary of a device, "" if nothing of it makes one.
+
+    "ISO [ds] x.iso" and "Remote" of a floppy are recorded of an ESX 4.1 (`resources/esx-4.1.0-1` of
+    fusioninventory-agent), "Image [ds] x.img", "File [ds] x" and "Remote telnet://:33233" are expected
+    by govc's own tests (`govc/test/device.bats`). The others are our choice.
+    """
+    backing = getattr(device, "backing", None)
     if isinstance(device, vim25.VirtualDisk):
         return f"{device.capacityInKB or 0:,} KB"
-    backing = getattr(device, "backing", None)
     if isinstance(backing, vim25.VirtualCdromIsoBackingInfo):
         return f"ISO {backing.fileName}"
-    return _SUMMARIES.get(type(device).__name__, type(device).__name__)
+    if isinstance(backing, vim25.VirtualFloppyImageBackingInfo):
+        return f"Image {backing.fileName}"
+    if isinstance(backing, vim25.VirtualDeviceFileBackingInfo):
+        return f"File {backing.fileName}"
+    if isinstance(backing, vim25.VirtualDeviceURIBackingInfo):
+        return f"Remote {backing.serviceURI}"
+    if isinstance(backing, vim25.VirtualDevicePipeBackingInfo):
+        return f"Named pipe {backing.pipeName}"
+    if isinstance(backing, vim25.VirtualFloppyRemoteDeviceBackingInfo):
+        return "Remote"
+    if isinstance(backing, vim25.VirtualCdromRemoteAtapiBackingInfo):
+        return "Remote ATAPI"
+    if isinstance(backing, vim25.VirtualDeviceRemoteDeviceBackingInfo):
+        return "Remote device"
+    if isinstance(backing, vim25.VirtualCdromAtapiBackingInfo):
+        return f"ATAPI {backing.deviceName}"
+    if isinstance(device, (vim25.VirtualController, vim25.VirtualSCSIPassthrough)):
+        return _SUMMARIES.get(type(device).__name__, type(device).__name__)
+    if isinstance(backing, vim25.VirtualDeviceDeviceBackingInfo) and not backing.useAutoDetect:
+        return f"Device {backing.deviceName}" if backing.deviceName else ""
+    return ""

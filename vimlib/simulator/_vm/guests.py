@@ -6,6 +6,7 @@ The ids and the API version that brought each are those of the API's enumeration
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import NamedTuple
 
@@ -287,3 +288,42 @@ def full_name(guest_id: str) -> str:
     """Return the name of a guest id; one that is not listed is shown as its id."""
     guest = _guests().get(guest_id)
     return guest.name if guest else guest_id
+
+
+# Names of files that are not their id in lower case: VMware's own older ones.
+_VMX_NAMES = {
+    "windows7server": "windows7srv",
+    "windows8server": "windows8srv",
+    "windows9server": "windows9srv",
+    "winlonghorn": "longhorn",
+    "vmwarephoton": "vmware-photon",
+    "windowshyperv": "winhyperv",
+    "vmkernel": "vmkernel4",
+}
+_WIDE = re.compile(r"_?64$")
+
+
+def vmx_guest(guest_id: str) -> str:
+    """Return the name of a guest id in a `.vmx`: `ubuntu64Guest` is `ubuntu-64`."""
+    bare = "other64" if guest_id == "otherGuest64" else guest_id.removesuffix("Guest")
+    base = _WIDE.sub("", bare)
+    name = base.lower()
+    return _VMX_NAMES.get(name, name) + ("-64" if base != bare else "")
+
+
+@cache
+def _by_vmx_name() -> dict[str, str]:
+    names = {vmx_guest(id_): id_ for id_ in _guests()}
+    ids = {id_.lower(): id_ for id_ in _guests()}
+    return {"linux": "otherLinuxGuest", "linux-64": "otherLinux64Guest", **ids, **names}
+
+
+def guest_of_vmx(name: str, version: tuple[int, ...]) -> str:
+    """Return the id for the `guestOS` of a `.vmx`, which tools also give as the id.
+
+    One that API `version` does not know is another guest of its width.
+    """
+    found = _by_vmx_name().get(name.lower())
+    if found is not None and is_known(found, version):
+        return found
+    return "otherGuest64" if "64" in name else "otherGuest"

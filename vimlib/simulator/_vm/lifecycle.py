@@ -79,7 +79,7 @@ def check_unused(registry: Registry, name: str, *, but: VirtualMachine | None = 
 
 async def store_config(machine: VirtualMachine) -> None:
     """Write the machine's configuration file and measure its files."""
-    text = vmx.render(machine.config)
+    text = vmx.render(machine.registry, machine.config)
     place = machine.store.local(machine.vmx)
     folder = machine.folder
 
@@ -200,26 +200,35 @@ def _create(call: Call, pool: ResourcePool) -> Any:
     return start_task(call, call.registry.one(Datacenter).vm, work)
 
 
+async def read_vmx(store: Datastore, path: str) -> vmx.Values:
+    """Return the values of a configuration file. Raises `OSError` and `vmx.VmxError`."""
+
+    def read() -> bytes:
+        with store.local(path).open("rb") as file:
+            return file.read(vmx.LARGEST + 1)
+
+    return vmx.parse(await store.registry.io(read))
+
+
 async def capacities_of(
-    registry: Registry, store: Datastore, values: dict[str, str], path: str
+    registry: Registry, values: vmx.Values, shown: str
 ) -> dict[str, vmx.DiskInfo]:
-    """Return the descriptor of each disk that a configuration file names, parents too."""
+    """Return the descriptor of each disk that the configuration file `shown` names, parents too."""
     found = {}
+    names = vmx.FileNames(registry, shown)
     for key, value in values.items():
-        if key.endswith(".fileName") and value.endswith(".vmdk"):
-            folder = path.strip().rpartition("/")[0]
-            shown = value if value.startswith("[") else store.shown(f"{folder}/{value}".lstrip("/"))
-            info = await _disk_info(registry, shown)
+        if key.lower().endswith(".filename") and value.lower().endswith(".vmdk"):
+            info = await _disk_info(registry, names.shown(value))
             if info is not None:  # a host registers it, and refuses to power it on
                 found[value] = info
     return found
 
 
 async def _disk_info(registry: Registry, shown: str, depth: int = 0) -> vmx.DiskInfo | None:
-    store, path = find_path(registry, shown)
     try:
+        store, path = find_path(registry, shown)
         disk = await registry.io(vmdk.load, store.local(path))
-    except (OSError, vmdk.DiskError):
+    except (OSError, vmdk.DiskError, vim25.InvalidDatastore, vim25.InvalidDatastorePath):
         return None
     parent = None
     if disk.parent and depth < vmdk.DEEPEST:
@@ -237,14 +246,14 @@ async def read_machine(
     place = store.local(path)
     shown = store.shown(path)
     try:
-        values = vmx.parse(await registry.io(place.read_text, "utf-8"))
+        values = await read_vmx(store, path)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         raise with_message(
             vim25.NotFound(), f"The object or item referred to could not be found: {shown}"
         ) from None
-    except (vmx.VmxError, UnicodeDecodeError):
+    except vmx.VmxError:
         raise with_message(vim25.InvalidVmConfig(property=shown)) from None
-    capacities = await capacities_of(registry, store, values, path)
+    capacities = await capacities_of(registry, values, shown)
     try:
         config = vmx.read_config(
             registry, blank_config(registry, place.stem, shown), values, capacities

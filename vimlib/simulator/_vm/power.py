@@ -13,6 +13,7 @@ from vimlib.simulator._host.host_system import HostSystem
 from vimlib.simulator._service.events import EventManager
 from vimlib.simulator._service.tasks import start_task
 from vimlib.simulator._storage import vmdk
+from vimlib.simulator._storage.datastore import no_such_file
 from vimlib.simulator._storage.disks import disk_fault
 from vimlib.simulator._vm.lifecycle import (
     free_files,
@@ -51,7 +52,12 @@ async def power_on(machine: VirtualMachine) -> None:
             vim25.InsufficientMemoryResourcesFault(unreserved=0, requested=hardware.memoryMB << 20),
             "The host does not have sufficient memory resources to satisfy the reservation.",
         )
-    for store, path in machine.disk_files():
+    files = machine.disk_files()
+    known = {store.shown(path) for store, path in files}
+    for disk in machine.disks():
+        if disk.backing.fileName not in known:  # on a datastore that the host has not got
+            raise no_such_file(disk.backing.fileName)
+    for store, path in files:
         shown = store.shown(path)
         holder = store.locks.get(path)
         if holder is not None and holder != machine.name:

@@ -1,312 +1,291 @@
-"""Configuration files: a machine written as `.vmx`, and read back when it is registered."""
+"""Configuration files: a machine written as `.vmx`, and read back when it is registered.
+
+Keys and forms are those that hosts write (libvirt's `tests/vmx2xmldata/*-in-the-wild-*.vmx`); which
+of them the API shows as fields and which as extra options is recorded of an ESX 4.1
+(`resources/esx-4.1.0-1` of fusioninventory-agent).
+"""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
 from vimlib import vim25
-from vimlib.simulator._host.network import NetworkSystem
-from vimlib.simulator._vm.devices import DeviceList, generated_mac
-from vimlib.simulator._vm.guests import full_name
+from vimlib.simulator._vm.devices import DeviceList
+from vimlib.simulator._vm.guests import full_name, guest_of_vmx, vmx_guest
+from vimlib.simulator._vm.vmx_devices import (
+    DeviceReader,
+    DeviceWriter,
+    read_shares,
+    written_shares,
+)
+from vimlib.simulator._vm.vmx_files import DiskInfo, FileNames
+from vimlib.simulator._vm.vmx_text import (
+    LARGEST,
+    Reader,
+    Values,
+    VmxError,
+    flag,
+    parse,
+    read_uuid,
+    written_uuid,
+)
 
 if TYPE_CHECKING:
     from vimlib.simulator._core.registry import Registry
-    from vimlib.simulator._storage.datastore import Datastore
 
-_LINE = re.compile(r'^\s*([^=\s]+)\s*=\s*"(.*)"\s*$')
-_ESCAPED = re.compile(r"\|([0-9A-Fa-f]{2})")
+__all__ = [
+    "LARGEST",
+    "DiskInfo",
+    "FileNames",
+    "Values",
+    "VmxError",
+    "parse",
+    "read_config",
+    "render",
+]
 
-_SCSI = {
-    "lsilogic": "VirtualLsiLogicController",
-    "lsisas1068": "VirtualLsiLogicSASController",
-    "buslogic": "VirtualBusLogicController",
-    "pvscsi": "ParaVirtualSCSIController",
-}
-_NICS = {
-    "vlance": "VirtualPCNet32",
-    "e1000": "VirtualE1000",
-    "e1000e": "VirtualE1000e",
-    "vmxnet": "VirtualVmxnet",
-    "vmxnet2": "VirtualVmxnet2",
-    "vmxnet3": "VirtualVmxnet3",
-}
-# Keys that the configuration has as fields; all others are extra options.
-_KNOWN = re.compile(
-    r"(\.encoding|config\.version|virtualHW\.version|displayName|guestOS|memSize|numvcpus|cpuid\.coresPerSocket"
-    r"|uuid\.bios|vc\.uuid|annotation|firmware|managedBy\.\w+|tools\.\w+|(scsi|ide|sata|nvme)\d+(:\d+)?\.\w+|ethernet\d+\.\w+)",
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+# Booleans: key, object of the configuration ("": itself), field, and whether hosts always write it.
+_FLAGS = (
+    ("tools.syncTime", "tools", "syncTimeWithHost", True),
+    ("toolScripts.afterPowerOn", "tools", "afterPowerOn", True),
+    ("toolScripts.afterResume", "tools", "afterResume", True),
+    ("toolScripts.beforeSuspend", "tools", "beforeGuestStandby", True),
+    ("toolScripts.beforePowerOff", "tools", "beforeGuestShutdown", True),
+    ("bios.forceSetupOnce", "bootOptions", "enterBIOSSetup", False),
+    ("bios.bootRetry.enabled", "bootOptions", "bootRetryEnabled", False),
+    ("uefi.secureBoot.enabled", "bootOptions", "efiSecureBootEnabled", False),
+    ("disable_acceleration", "flags", "disableAcceleration", False),
+    ("vcpu.hotadd", "", "cpuHotAddEnabled", False),
+    ("vcpu.hotremove", "", "cpuHotRemoveEnabled", False),
+    ("mem.hotadd", "", "memoryHotAddEnabled", False),
+    ("vhv.enable", "", "nestedHVEnabled", False),
+    ("vpmc.enable", "", "vPMCEnabled", False),
+    ("ctkEnabled", "", "changeTrackingEnabled", False),
+    ("sched.mem.pin", "", "memoryReservationLockedToMax", False),
+    ("tools.guest.desktop.autolock", "", "guestAutoLockEnabled", False),
+    ("messageBus.tunnelEnabled", "", "messageBusTunnelEnabled", False),
+)
+# Words: key, object, field, and the file's words with the API's where they differ, those first that
+# hosts write.
+_POWER = {"default": "preset"}
+_EXEC = {"hardware": "hvOn", "software": "hvOff", "automatic": "hvAuto"}
+_WORDS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
+    ("powerType.powerOff", "defaultPowerOps", "powerOffType", _POWER),
+    ("powerType.suspend", "defaultPowerOps", "suspendType", _POWER),
+    ("powerType.reset", "defaultPowerOps", "resetType", _POWER),
+    (
+        "tools.upgrade.policy",
+        "tools",
+        "toolsUpgradePolicy",
+        {"manual": "manual", "useGlobal": "manual"},
+    ),
+    ("monitor.virtual_mmu", "flags", "virtualMmuUsage", {}),
+    ("monitor.virtual_exec", "flags", "virtualExecUsage", _EXEC),
+    ("migrate.encryptionMode", "", "migrateEncryption", {}),
 )
 
 
-@dataclass(frozen=True)
-class DiskInfo:
-    """The values of a disk's descriptor."""
-
-    file: str
-    store: Datastore
-    capacity: int
-    thin: bool
-    uuid: str
-    parent: DiskInfo | None
-
-
-def _backing(info: DiskInfo, mode: str) -> Any:
-    return vim25.VirtualDiskFlatVer2BackingInfo(
-        fileName=info.file,
-        datastore=info.store.ref,
-        diskMode=mode,
-        split=False,
-        writeThrough=False,
-        thinProvisioned=info.thin,
-        uuid=info.uuid,
-        parent=_backing(info.parent, mode) if info.parent else None,
-    )
-
-
-class VmxError(Exception):
-    """A file is not a machine's configuration."""
-
-
-def _escape(text: str) -> str:
-    return "".join(f"|{ord(c):02X}" if c in '"|\n\r' or ord(c) < 32 else c for c in text)
-
-
-def render(config: Any) -> str:
+def render(registry: Registry, config: Any) -> str:
     """Return a configuration as the text of a `.vmx` file."""
-    lines = {
-        ".encoding": "UTF-8",
-        "config.version": "8",
-        "virtualHW.version": str(int(config.version.removeprefix("vmx-"))),
-        "displayName": config.name,
-        "guestOS": config.guestId,
-        "memSize": str(config.hardware.memoryMB),
-        "numvcpus": str(config.hardware.numCPU),
-        "cpuid.coresPerSocket": str(config.hardware.numCoresPerSocket or 1),
-        "uuid.bios": config.uuid,
-        "vc.uuid": config.instanceUuid or "",
-        "annotation": config.annotation or "",
-        "firmware": config.firmware or "bios",
-    }
+    lines = Values()
+    release = registry.release
+    old = release.numbers < (5,)
+    lines[".encoding"] = "UTF-8"
+    lines["config.version"] = "8"
+    lines["virtualHW.version"] = str(int(config.version.removeprefix("vmx-")))
+    lines["displayName"] = config.name
+    lines["guestOS"] = vmx_guest(config.guestId)
+    if config.alternateGuestName:
+        lines["guestOSAltName"] = config.alternateGuestName
+    lines["memsize" if old else "memSize"] = str(config.hardware.memoryMB)
+    if config.hardware.numCPU != 1:
+        lines["numvcpus"] = str(config.hardware.numCPU)
+    if (config.hardware.numCoresPerSocket or 1) != 1:
+        lines["cpuid.coresPerSocket"] = str(config.hardware.numCoresPerSocket)
+    lines["uuid.bios"] = written_uuid(config.uuid)
+    lines["uuid.location"] = written_uuid(config.locationId or config.uuid)
+    if config.instanceUuid:
+        lines["vc.uuid"] = written_uuid(config.instanceUuid)
+    if config.annotation:
+        lines["annotation"] = config.annotation
+    if config.firmware == "efi":  # absent for BIOS
+        lines["firmware"] = "efi"
+    if release.numbers < (6, 7):
+        name = config.files.vmPathName.rpartition("/")[2].rpartition("] ")[2]
+        lines["extendedConfigFile"] = f"{name.removesuffix('.vmx')}.vmxf"
     if config.managedBy is not None:
         lines["managedBy.extensionKey"] = config.managedBy.extensionKey
         lines["managedBy.type"] = config.managedBy.type
-    folder = _folder_of(config.files.vmPathName)
-    _render_devices(config.hardware.device, lines, folder)
-    lines.update({option.key: str(option.value) for option in config.extraConfig})
-    return "".join(f'{key} = "{_escape(value)}"\n' for key, value in lines.items())
+    if config.maxMksConnections not in (None, 40):
+        lines["RemoteDisplay.maxConnections"] = str(config.maxMksConnections)
+    if config.createDate is not None and release.numbers >= (6, 7):
+        lines["vm.createDate"] = str((config.createDate - _EPOCH) // timedelta(microseconds=1))
+    _render_options(lines, config)
+    _render_allocation(lines, "cpu", config.cpuAllocation, config.cpuAffinity)
+    _render_allocation(lines, "mem", config.memoryAllocation, config.memoryAffinity)
+    if config.latencySensitivity is not None:
+        lines["sched.cpu.latencySensitivity"] = config.latencySensitivity.level
+    DeviceWriter(lines, FileNames(registry, config.files.vmPathName)).write(config.hardware.device)
+    for option in config.extraConfig:
+        if option.key not in lines:  # a field's own value is newer
+            lines[option.key] = str(option.value)
+    if config.flags.diskUuidEnabled:
+        lines["disk.EnableUUID"] = "TRUE"
+    return lines.text()
 
 
-def _folder_of(path: str) -> str:
-    """Return the part before a file's own name: `[ds] folder/`, or `[ds] ` at the root."""
-    head, slash, _ = path.rpartition("/")
-    return head + "/" if slash else path.partition("]")[0] + "] "
+def _render_options(lines: Values, config: Any) -> None:
+    for key, owner, field, always in _FLAGS:
+        value = getattr(getattr(config, owner) if owner else config, field, None)
+        if value or (always and value is not None):
+            lines[key] = flag(value)
+    if config.flags.enableLogging is False:
+        lines["logging"] = "FALSE"
+    for key, owner, field, names in _WORDS:
+        value = getattr(getattr(config, owner) if owner else config, field, None)
+        if value is not None:
+            lines[key] = next((word for word, api in names.items() if api == value), value)
+    boot = config.bootOptions
+    if boot is not None and boot.bootDelay:
+        lines["bios.bootDelay"] = str(boot.bootDelay)
+    if boot is not None and boot.bootRetryDelay not in (None, 10000):
+        lines["bios.bootRetry.delay"] = str(boot.bootRetryDelay)
 
 
-def _beside(file: str, folder: str) -> str:
-    """Return a file's name for a configuration in `folder`: without a path if it is in that folder.
+def _render_allocation(lines: Values, kind: str, given: Any, affinity: Any) -> None:
+    if given is None:
+        return
+    if kind == "cpu":
+        lines["sched.cpu.units"] = "mhz"
+    lines[f"sched.{kind}.min"] = str(given.reservation or 0)
+    if kind == "mem":
+        lines["sched.mem.minSize"] = str(given.reservation or 0)
+    if given.limit not in (None, -1):
+        lines[f"sched.{kind}.max"] = str(given.limit)
+    if given.shares is not None:
+        lines[f"sched.{kind}.shares"] = written_shares(given.shares)
+    cores = affinity.affinitySet if affinity is not None else []
+    if cores or kind == "cpu":
+        lines[f"sched.{kind}.affinity"] = ",".join(map(str, cores)) or "all"
 
-    Hosts do so, and the configuration stays valid when its folder is copied or its datastore renamed.
+
+def read_config(registry: Registry, base: Any, values: Values, disks: dict[str, DiskInfo]) -> Any:
+    """Return `base` with the values of a file; `disks` has the descriptor of each disk by its name there.
+
+    Raises `VmxError`, and the fault of a host for a device at a place that none can have.
     """
-    name = file.removeprefix(folder)
-    return file if "/" in name else name
-
-
-def _render_devices(devices: list[Any], lines: dict[str, str], folder: str) -> None:
-    buses = {}
-    scsi = {name: key for key, name in _SCSI.items()}
-    nics = {name: key for key, name in _NICS.items()}
-    number = 0
-    for device in devices:
-        name = type(device).__name__
-        if isinstance(device, vim25.VirtualController):
-            prefix = next(
-                (
-                    text
-                    for cls, text in (
-                        (vim25.VirtualSCSIController, "scsi"),
-                        (vim25.VirtualIDEController, "ide"),
-                        (vim25.VirtualSATAController, "sata"),
-                        (vim25.VirtualNVMEController, "nvme"),
-                    )
-                    if isinstance(device, cls)
-                ),
-                None,
-            )
-            if prefix is None:
-                continue
-            buses[device.key] = f"{prefix}{device.busNumber}"
-            if prefix != "ide":
-                lines[f"{prefix}{device.busNumber}.present"] = "TRUE"
-            if prefix == "scsi":
-                lines[f"scsi{device.busNumber}.virtualDev"] = scsi.get(name, "lsilogic")
-        elif (
-            isinstance(device, (vim25.VirtualDisk, vim25.VirtualCdrom))
-            and device.controllerKey in buses
-        ):
-            slot = f"{buses[device.controllerKey]}:{device.unitNumber}"
-            lines[f"{slot}.present"] = "TRUE"
-            file = getattr(device.backing, "fileName", "") or ""
-            if isinstance(device, vim25.VirtualCdrom):
-                lines[f"{slot}.fileName"] = file
-                lines[f"{slot}.deviceType"] = "cdrom-image"
-            else:
-                lines[f"{slot}.fileName"] = _beside(file, folder)
-                lines[f"{slot}.deviceType"] = "scsi-hardDisk"
-                lines[f"{slot}.mode"] = getattr(device.backing, "diskMode", "persistent")
-        elif isinstance(device, vim25.VirtualEthernetCard):
-            slot = f"ethernet{number}"
-            number += 1
-            lines[f"{slot}.present"] = "TRUE"
-            lines[f"{slot}.virtualDev"] = nics.get(name, "e1000")
-            lines[f"{slot}.networkName"] = getattr(device.backing, "deviceName", "") or ""
-            lines[f"{slot}.addressType"] = device.addressType or "generated"
-            lines[f"{slot}.address"] = device.macAddress or ""
-
-
-def parse(text: str) -> dict[str, str]:
-    """Return the keys and values of a `.vmx` file. Raises `VmxError`."""
-    values = {}
-    # Not `splitlines`, which splits at more characters than the format.
-    for line in text.split("\n"):
-        match = _LINE.match(line)
-        if match is not None:
-            values[match[1]] = _ESCAPED.sub(lambda m: chr(int(m[1], 16)), match[2])
-        elif line.strip() and not line.lstrip().startswith("#"):
-            raise VmxError(f"invalid configuration line: {line[:40]!r}")
-    if "config.version" not in values and "virtualHW.version" not in values:
-        raise VmxError("not a configuration file")
-    return values
-
-
-def read_config(
-    registry: Registry, base: Any, values: dict[str, str], disks: dict[str, DiskInfo]
-) -> Any:
-    """Return `base` with the values of a file; `disks` has the descriptor of each disk."""
-    guest = values.get("guestOS", "otherGuest")
+    reader = Reader(values)
+    for key in (".encoding", "config.version", "extendedConfigFile", "sched.cpu.units"):
+        reader.text(key)  # of the file, not of the machine
+    guest = guest_of_vmx(reader.text("guestOS", "other"), registry.version)
+    version = reader.number("virtualHW.version", 4, least=1)
+    # An absent size is 32 MiB: libvirt's virVMXParseConfig.
+    memory = reader.number("memsize", 32, least=1)
+    cpus = reader.number("numvcpus", 1, least=1)
     hardware = replace(
         base.hardware,
-        numCPU=_number(values, "numvcpus", 1),
-        numCoresPerSocket=_number(values, "cpuid.coresPerSocket", 1),
-        memoryMB=_number(values, "memSize", 32),
+        numCPU=cpus,
+        numCoresPerSocket=reader.number("cpuid.coresPerSocket", 1, least=1),
+        memoryMB=memory,
     )
-    devices = DeviceList(hardware.device)
-    folder = _folder_of(base.files.vmPathName)
-    _read_devices(registry, devices, values, disks, folder)
-    managed = None
-    if "managedBy.extensionKey" in values:
-        managed = vim25.ManagedByInfo(
-            extensionKey=values["managedBy.extensionKey"], type=values.get("managedBy.type", "")
-        )
-    return replace(
+    devices = DeviceList(hardware.device, wide=version >= 14)
+    names = FileNames(registry, base.files.vmPathName)
+    DeviceReader(registry, devices, reader, names, disks).read()
+    firmware = reader.text("firmware", "bios").lower()
+    if firmware not in ("bios", "efi"):
+        raise VmxError(f"firmware must be bios or efi, got {firmware[:40]!r}")
+    bios = read_uuid(reader.text("uuid.bios")) or base.uuid
+    config = replace(
         base,
-        name=values.get("displayName") or base.name,
+        name=reader.text("displayName") or base.name,
         guestId=guest,
         guestFullName=full_name(guest),
-        version=f"vmx-{_number(values, 'virtualHW.version', 7):02d}",
-        uuid=values.get("uuid.bios") or base.uuid,
-        instanceUuid=values.get("vc.uuid") or base.instanceUuid,
-        annotation=values.get("annotation", ""),
-        firmware=values.get("firmware", "bios"),
-        managedBy=managed,
+        alternateGuestName=reader.text("guestOSAltName"),
+        version=f"vmx-{version:02d}",
+        uuid=bios,
+        instanceUuid=read_uuid(reader.text("vc.uuid")) or base.instanceUuid,
+        locationId=read_uuid(reader.text("uuid.location")) or bios,
+        annotation=reader.text("annotation"),
+        firmware=firmware,
+        managedBy=_managed(reader),
+        maxMksConnections=reader.number("RemoteDisplay.maxConnections", 40),
+        createDate=_created(reader) or base.createDate,
         hardware=replace(hardware, device=devices.result()),
-        extraConfig=[
-            vim25.OptionValue(key=key, value=value)
-            for key, value in values.items()
-            if not _KNOWN.fullmatch(key)
-        ],
+        cpuAllocation=_allocation(reader, "cpu", base.cpuAllocation, 1000 * cpus),
+        memoryAllocation=_allocation(reader, "mem", base.memoryAllocation, 10 * memory),
+        cpuAffinity=_affinity(reader, "cpu"),
+        memoryAffinity=_affinity(reader, "mem"),
+        latencySensitivity=_latency(reader),
+    )
+    return replace(
+        _read_options(reader, config),
+        extraConfig=[vim25.OptionValue(key=key, value=value) for key, value in reader.rest()],
     )
 
 
-def _number(values: dict[str, str], key: str, default: int) -> int:
-    try:
-        return int(values.get(key, default))
-    except ValueError:
-        raise VmxError(f"{key} must be a number") from None
+def _read_options(reader: Reader, config: Any) -> Any:
+    """Return the configuration with the values of `_FLAGS` and `_WORDS`."""
+    changes: dict[str, dict[str, Any]] = {"": {}}
+    for key, owner, field, _ in _FLAGS:
+        if reader.given(key) is not None:
+            changes.setdefault(owner, {})[field] = reader.flag(key)
+    flags = changes.setdefault("flags", {})
+    flags["enableLogging"] = reader.flag("logging", True)
+    # A flag, and an option too, as hosts show it.
+    flags["diskUuidEnabled"] = reader.values.get("disk.EnableUUID").lower() == "true"
+    for key, owner, field, names in _WORDS:
+        word = reader.given(key)
+        if word is not None:
+            changes.setdefault(owner, {})[field] = names.get(word, word)
+    boot = changes.setdefault("bootOptions", {})
+    boot["bootDelay"] = reader.number("bios.bootDelay", 0)
+    boot["bootRetryDelay"] = reader.number("bios.bootRetry.delay", 10000)
+    parts = {
+        owner: replace(getattr(config, owner), **given) for owner, given in changes.items() if owner
+    }
+    return replace(config, **parts, **changes[""])
 
 
-def _read_devices(
-    registry: Registry,
-    devices: DeviceList,
-    values: dict[str, str],
-    disks: dict[str, DiskInfo],
-    folder: str,
-) -> None:
-    buses: dict[str, int] = {"ide0": 200, "ide1": 201}
-
-    def mac() -> str:
-        return generated_mac(registry.random.getrandbits(24))
-
-    def present(slot: str) -> bool:
-        return values.get(f"{slot}.present", "").upper() == "TRUE"
-
-    for kind, default in (
-        ("scsi", ""),
-        ("sata", "VirtualAHCIController"),
-        ("nvme", "VirtualNVMEController"),
-    ):
-        for bus in range(4):
-            if present(f"{kind}{bus}"):
-                name = default or _SCSI.get(
-                    values.get(f"{kind}{bus}.virtualDev", "lsilogic"), "VirtualLsiLogicController"
-                )
-                cls = vim25.BINDING.find(name)
-                assert cls is not None
-                given = {"sharedBus": "noSharing"} if kind == "scsi" else {}
-                buses[f"{kind}{bus}"] = devices.add(cls(key=-1, busNumber=bus, **given), 0, mac).key
-    for bus_name, key in buses.items():
-        for unit in range(30):
-            slot = f"{bus_name}:{unit}"
-            if not present(slot):
-                continue
-            file = values.get(f"{slot}.fileName", "")
-            if values.get(f"{slot}.deviceType", "").startswith("cdrom"):
-                device: Any = vim25.VirtualCdrom(
-                    key=-1,
-                    controllerKey=key,
-                    unitNumber=unit,
-                    backing=vim25.VirtualCdromIsoBackingInfo(fileName=file),
-                )
-            else:
-                info = disks.get(file)
-                shown = file if not file or file.startswith("[") else folder + file
-                device = _disk(key, unit, shown, info, values.get(f"{slot}.mode", "persistent"))
-            devices.add(device, 0, mac)
-    for number in range(10):
-        slot = f"ethernet{number}"
-        if present(slot):
-            cls = vim25.BINDING.find(
-                _NICS.get(values.get(f"{slot}.virtualDev", "vlance"), "VirtualPCNet32")
-            )
-            assert cls is not None
-            name = values.get(f"{slot}.networkName", "")
-            network = registry.one(NetworkSystem).networks.get(name)
-            devices.add(
-                cls(
-                    key=-1,
-                    backing=vim25.VirtualEthernetCardNetworkBackingInfo(
-                        deviceName=name, network=network.ref if network else None
-                    ),
-                    addressType=values.get(f"{slot}.addressType", "generated"),
-                    macAddress=values.get(f"{slot}.address") or None,
-                ),
-                0,
-                mac,
-            )
+def _managed(reader: Reader) -> Any:
+    extension, kind = reader.given("managedBy.extensionKey"), reader.text("managedBy.type")
+    return vim25.ManagedByInfo(extensionKey=extension, type=kind) if extension else None
 
 
-def _disk(controller: int, unit: int, file: str, info: DiskInfo | None, mode: str) -> Any:
-    size = info.capacity if info else 0
-    return vim25.VirtualDisk(
-        key=-1,
-        controllerKey=controller,
-        unitNumber=unit,
-        capacityInKB=size // 1024,
-        capacityInBytes=size,
-        shares=vim25.SharesInfo(shares=1000, level="normal"),
-        backing=_backing(info, mode)
-        if info
-        else vim25.VirtualDiskFlatVer2BackingInfo(fileName=file, diskMode=mode),
+def _created(reader: Reader) -> datetime | None:
+    text = reader.text("vm.createDate")
+    if not text.isdecimal() or len(text) > 17:
+        return None
+    return _EPOCH + timedelta(microseconds=int(text))
+
+
+def _limit(reader: Reader, key: str, default: int) -> int:
+    text = reader.text(key)
+    return default if not text.isdecimal() or len(text) > 15 else int(text)
+
+
+def _allocation(reader: Reader, kind: str, base: Any, normal: int) -> Any:
+    smallest = _limit(reader, "sched.mem.minSize", 0) if kind == "mem" else 0
+    return replace(
+        base,
+        reservation=_limit(reader, f"sched.{kind}.min", smallest),
+        limit=_limit(reader, f"sched.{kind}.max", -1),
+        shares=read_shares(reader.text(f"sched.{kind}.shares"), normal),
     )
+
+
+def _affinity(reader: Reader, kind: str) -> Any:
+    text = reader.text(f"sched.{kind}.affinity")
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and len(part) < 5 for part in parts):
+        return None  # absent, or `all`
+    return vim25.VirtualMachineAffinityInfo(affinitySet=[int(part) for part in parts])
+
+
+def _latency(reader: Reader) -> Any:
+    level = reader.given("sched.cpu.latencySensitivity")
+    return vim25.LatencySensitivity(level=level) if level else None
