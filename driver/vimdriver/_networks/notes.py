@@ -63,7 +63,7 @@ class Note:
         return self.path.name.partition(".")[2]
 
 
-class Body(NamedTuple):
+class NoteBody(NamedTuple):
     """The content of a note."""
 
     name: str
@@ -184,7 +184,7 @@ async def turn(host: Host, note: Note, state: State) -> Note:
     return turned
 
 
-async def read(host: Host, note: Note) -> Body | None:
+async def read(host: Host, note: Note) -> NoteBody | None:
     """Return what a note of the owner's states; None if it is not one, or gone.
 
     A port group of another VLAN id is somebody else's, made under the name of one of ours that they
@@ -212,9 +212,9 @@ async def read(host: Host, note: Note) -> Body | None:
         return None
     written = int(lines[3]) if lines[3].isdecimal() and len(lines[3]) <= 10 else None
     at = None if written is None else datetime.fromtimestamp(written, UTC)
-    return Body(lines[2], int(lines[1]), at)
+    return NoteBody(lines[2], int(lines[1]), at)
 
 
-def began(note: Note, body: Body) -> Moment:
+def began(note: Note, body: NoteBody) -> Moment:
     """Return when a note was written."""
     return Moment(note.modified, body.written)

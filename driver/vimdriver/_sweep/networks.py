@@ -15,7 +15,7 @@ from vimlib._datastore import DatastorePath
 from vimlib.errors import VimlibError
 
 if TYPE_CHECKING:
-    from vimdriver._networks.notes import Body, Note
+    from vimdriver._networks.notes import Note, NoteBody
     from vimdriver._sweep.sweeping import Sweeping
 
 _UNFINISHED = Verdict("removed", "made for a machine that was never finished")
@@ -53,7 +53,7 @@ async def _port_groups(work: Sweeping, entries: list[AddingPortGroup]) -> None:
             await _of_note(work, note, body, whole=whole.get(note.id))
 
 
-async def _old_notes(work: Sweeping) -> list[tuple[Note, Body]]:
+async def _old_notes(work: Sweeping) -> list[tuple[Note, NoteBody]]:
     """Return the owner's notes that no other process may be working with, by their age."""
     found = []
     for note in await notes.notes_of(work.host):
@@ -110,7 +110,7 @@ async def _of_entry(
         await work.do("port group", entry.name, _UNFINISHED, remove, entry)
 
 
-async def _of_note(work: Sweeping, note: Note, body: Body, *, whole: bool | None) -> None:
+async def _of_note(work: Sweeping, note: Note, body: NoteBody, *, whole: bool | None) -> None:
     """Decide about the port group of a note that nobody has kept; see `_of_entry`."""
     if whole is False:
         verdict = Verdict("left", "its machine exists and is not finished")
@@ -128,7 +128,7 @@ async def _of_note(work: Sweeping, note: Note, body: Body, *, whole: bool | None
         await work.do("port group", body.name, _UNFINISHED, lambda: _leave(work, note, body))
 
 
-async def _leave(work: Sweeping, note: Note, body: Body) -> Verdict | None:
+async def _leave(work: Sweeping, note: Note, body: NoteBody) -> Verdict | None:
     """Give up a note's use of its port group; return another verdict if the port group stays."""
     if work.dry_run:
         group = find_port_group((await gather_network(work.host)).info, body.name)

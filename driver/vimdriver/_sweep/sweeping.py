@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from vimdriver._journal import close
 from vimdriver._sweep.decide import Kind, Swept, Verdict
-from vimlib._session.shield import finish
+from vimlib._shield import finish
 from vimlib.errors import NotFoundError, VimlibError
 
 if TYPE_CHECKING:
