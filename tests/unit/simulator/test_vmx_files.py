@@ -298,7 +298,8 @@ scsi0:0.present = "TRUE"
 """
     call = await make()
     config = await register(call, text)
-    [disk] = [d for d in config.hardware.device if isinstance(d, vim25.VirtualDisk)]
+    disks: list[Any] = [d for d in config.hardware.device if isinstance(d, vim25.VirtualDisk)]
+    [disk] = disks
     assert disk.backing.fileName == "[] /vmfs/volumes/498076b2-02796c1a-ef5b-000ae484a6a3/a/a.vmdk"
     with pytest.raises(vim25.FileNotFound):
         await call.done(vim25.VirtualMachine.PowerOnVM_Task, call.esx.machine("real").ref)
