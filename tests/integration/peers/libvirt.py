@@ -7,25 +7,18 @@ source package: downloaded, never committed.
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import io
 import os
-import tarfile
-import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.integration.peers import cache, tools
+from tests.integration.peers import source_package, tools
 from tests.integration.peers.process import PeerError
 
 if TYPE_CHECKING:
     from vimlib.simulator import ESXHost
 
-SOURCE = "http://deb.debian.org/debian/pool/main/libv/libvirt/libvirt_9.0.0.orig.tar.xz"
-SHA256 = "deca5cff1b7baac297bca9663907c61f71a47183371dc7ac019c107806d5435a"
 # Folders of the source package, and the names that are kept of them.
 KEPT = (("tests/vmx2xmldata/", ".vmx"), ("tests/xml2vmxdata/", ".xml"))
-DOWNLOAD_SECONDS = 120
 RUN_SECONDS = 120
 _MARK = "=== end of output ==="
 
@@ -34,25 +27,12 @@ def samples() -> Path:
     """Return a folder with libvirt's sample files: `*.vmx` of hosts and tools, `*.xml` of domains.
 
     Raises:
-        PeerError: They cannot be downloaded, or are not the expected ones.
+        PeerError: They cannot be downloaded.
     """
-
-    def build(folder: Path) -> None:
-        try:
-            with urllib.request.urlopen(SOURCE, timeout=DOWNLOAD_SECONDS) as reply:
-                data = reply.read()
-        except OSError as error:
-            raise PeerError(f"{SOURCE} cannot be downloaded: {error}") from None
-        if hashlib.sha256(data).hexdigest() != SHA256:
-            raise PeerError(f"{SOURCE} is not the expected file")
-        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-            for member in archive:
-                _, _, name = member.name.partition("/")
-                wanted = any(name.startswith(head) and name.endswith(end) for head, end in KEPT)
-                if wanted and member.isfile() and (file := archive.extractfile(member)):
-                    (folder / Path(name).name).write_bytes(file.read())
-
-    return cache.built("libvirt-samples", [SOURCE, SHA256], build)
+    return source_package.files_of(
+        "libvirt",
+        lambda name: any(name.startswith(head) and name.endswith(end) for head, end in KEPT),
+    )
 
 
 class Virsh:

@@ -12,7 +12,7 @@ from vimlib.simulator._core.versions import RELEASES
 from vimlib.simulator._vm import vmx
 from vimlib.simulator._vm.guests import guest_of_vmx, guests_of, vmx_guest
 from vimlib.simulator._vm.reconfigure import blank_config
-from vimlib.simulator._vm.vmx_text import Reader, read_uuid, written_uuid
+from vimlib.simulator._vm.vmx_text import VmxReader, read_uuid, written_uuid
 
 # Keys and forms of published files of hosts; see the docstring of `vmx`. Values are made up.
 HOSTS_OWN = """\
@@ -365,7 +365,7 @@ def test_keys_compare_in_any_case_and_the_encoding_is_the_files_own() -> None:
             "cp1252"
         )
     )
-    reader = Reader(values)
+    reader = VmxReader(values)
     assert (reader.text("displayName"), reader.number("CONFIG.version", 0)) == ("Grün", 8)
     assert reader.rest() == [(".ENCODING", "windows-1252"), ("A", "")]
 

@@ -24,9 +24,9 @@ from vimlib.simulator._vm.vmx_devices import (
 from vimlib.simulator._vm.vmx_files import DiskInfo, FileNames
 from vimlib.simulator._vm.vmx_text import (
     LARGEST,
-    Reader,
     Values,
     VmxError,
+    VmxReader,
     flag,
     parse,
     read_uuid,
@@ -179,7 +179,7 @@ def read_config(registry: Registry, base: Any, values: Values, disks: dict[str, 
 
     Raises `VmxError`, and the fault of a host for a device at a place that none can have.
     """
-    reader = Reader(values)
+    reader = VmxReader(values)
     for key in (".encoding", "config.version", "extendedConfigFile", "sched.cpu.units"):
         reader.text(key)  # of the file, not of the machine
     guest = guest_of_vmx(reader.text("guestOS", "other"), registry.version)
@@ -228,7 +228,7 @@ def read_config(registry: Registry, base: Any, values: Values, disks: dict[str, 
     )
 
 
-def _read_options(reader: Reader, config: Any) -> Any:
+def _read_options(reader: VmxReader, config: Any) -> Any:
     """Return the configuration with the values of `_FLAGS` and `_WORDS`."""
     changes: dict[str, dict[str, Any]] = {"": {}}
     for key, owner, field, _ in _FLAGS:
@@ -251,24 +251,24 @@ def _read_options(reader: Reader, config: Any) -> Any:
     return replace(config, **parts, **changes[""])
 
 
-def _managed(reader: Reader) -> Any:
+def _managed(reader: VmxReader) -> Any:
     extension, kind = reader.given("managedBy.extensionKey"), reader.text("managedBy.type")
     return vim25.ManagedByInfo(extensionKey=extension, type=kind) if extension else None
 
 
-def _created(reader: Reader) -> datetime | None:
+def _created(reader: VmxReader) -> datetime | None:
     text = reader.text("vm.createDate")
     if not text.isdecimal() or len(text) > 17:
         return None
     return _EPOCH + timedelta(microseconds=int(text))
 
 
-def _limit(reader: Reader, key: str, default: int) -> int:
+def _limit(reader: VmxReader, key: str, default: int) -> int:
     text = reader.text(key)
     return default if not text.isdecimal() or len(text) > 15 else int(text)
 
 
-def _allocation(reader: Reader, kind: str, base: Any, normal: int) -> Any:
+def _allocation(reader: VmxReader, kind: str, base: Any, normal: int) -> Any:
     smallest = _limit(reader, "sched.mem.minSize", 0) if kind == "mem" else 0
     return replace(
         base,
@@ -278,7 +278,7 @@ def _allocation(reader: Reader, kind: str, base: Any, normal: int) -> Any:
     )
 
 
-def _affinity(reader: Reader, kind: str) -> Any:
+def _affinity(reader: VmxReader, kind: str) -> Any:
     text = reader.text(f"sched.{kind}.affinity")
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() and len(part) < 5 for part in parts):
@@ -286,6 +286,6 @@ def _affinity(reader: Reader, kind: str) -> Any:
     return vim25.VirtualMachineAffinityInfo(affinitySet=[int(part) for part in parts])
 
 
-def _latency(reader: Reader) -> Any:
+def _latency(reader: VmxReader) -> Any:
     level = reader.given("sched.cpu.latencySensitivity")
     return vim25.LatencySensitivity(level=level) if level else None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from vimlib import vim25
 from vimlib.simulator._host.network import NetworkSystem
 from vimlib.simulator._vm.devices import DeviceList, generated_mac
-from vimlib.simulator._vm.vmx_text import Reader, Values, flag
+from vimlib.simulator._vm.vmx_text import Values, VmxReader, flag
 
 if TYPE_CHECKING:
     from vimlib.simulator._core.registry import Registry
@@ -83,7 +83,7 @@ class DeviceReader:
         self,
         registry: Registry,
         devices: DeviceList,
-        reader: Reader,
+        reader: VmxReader,
         names: FileNames,
         disks: dict[str, DiskInfo],
     ) -> None:

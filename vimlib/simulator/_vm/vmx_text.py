@@ -82,7 +82,7 @@ def parse(data: bytes) -> Values:
     return values
 
 
-class Reader:
+class VmxReader:
     """Reads values, and knows those that nobody asked for: the extra options of a machine."""
 
     def __init__(self, values: Values) -> None:
