@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -9,7 +8,7 @@ import pytest
 
 import vimlib
 from tests.rig.login import connected
-from tests.unit.collector.host import Host
+from tests.unit.collector.host import Host, runtime_info
 from tests.unit.collector.virtual import settle, virtual
 from vimlib import vim25
 from vimlib._collector import INVENTORY, Row, collect, container_view, get, list_view, via
@@ -20,14 +19,12 @@ from vimlib.simulator import ESXHost
 from vimlib.simulator._core.session import Face
 
 
-def runtime(state: str) -> SimpleNamespace:
-    return SimpleNamespace(powerState=state, host=None)
-
-
 def host_with(count: int, version: str = "8.0.3.0") -> Host:
     host = Host(version)
     vms = [
-        host.add(vim25.VirtualMachine, f"vm-{n}", name=f"web-{n}", runtime=runtime("poweredOn"))
+        host.add(
+            vim25.VirtualMachine, f"vm-{n}", name=f"web-{n}", runtime=runtime_info("poweredOn")
+        )
         for n in range(count)
     ]
     host.add(vim25.HostSystem, "ha-host", name="esx", vm=vms[:2])
@@ -151,7 +148,7 @@ async def test_a_failing_call_leaves_nothing_behind(method: str) -> None:
     host.hook = fail
     with pytest.raises(vim25.HostCommunication):
         await collect(host.context(), vim25.VirtualMachine, "name", page=2).all()
-    host.tokens.clear()  # the retrieval itself: its token went with the call that failed
+    host.forget_tokens()  # the retrieval itself: its token went with the call that failed
     assert host.leftovers() == []
 
 

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from tests.unit.collector.host import Host, lost
+from tests.rig.host import session_of
+from tests.unit.collector.host import Host, lost, runtime_info
 from tests.unit.collector.virtual import settle, virtual
 from vimlib import vim25
 from vimlib._collector import Change, Row, via, wait_for, watch
@@ -20,12 +20,12 @@ VERSIONS = pytest.mark.parametrize("version", ["4.0", "4.1", "8.0.3.0"])
 def host_with(count: int, version: str = "8.0.3.0") -> Host:
     host = Host(version)
     for n in range(count):
-        host.add(VM, f"vm-{n}", name=f"web-{n}", runtime=SimpleNamespace(powerState="poweredOff"))
+        host.add(VM, f"vm-{n}", name=f"web-{n}", runtime=runtime_info("poweredOff"))
     return host
 
 
 def power(host: Host, n: int, state: str) -> None:
-    host.set(host.ref(VM, f"vm-{n}"), runtime=SimpleNamespace(powerState=state))
+    host.set(host.ref(VM, f"vm-{n}"), runtime=runtime_info(state))
 
 
 def told(change: Change[Row[VM]]) -> tuple[str, str, dict[str, Any]]:
@@ -53,7 +53,7 @@ async def test_tells_what_there_is_and_then_what_happens(version: str) -> None:
         assert await reader == [("modify", "vm-1", {"runtime.powerState": "poweredOn"})]
         host.remove(host.ref(VM, "vm-0"))
         assert await take(changes, 1) == [("leave", "vm-0", {})]
-        host.add(VM, "vm-9", name="late", runtime=SimpleNamespace(powerState="suspended"))
+        host.add(VM, "vm-9", name="late", runtime=runtime_info("suspended"))
         change = await anext(changes)
         assert change.row["name"] == "late"
         assert change.kind == "enter"
@@ -165,7 +165,7 @@ async def test_row_41_when_the_version_is_gone_only_what_differs_is_told(version
         reader = asyncio.create_task(take(changes, 3))
         await settle()
         # All at once: the session ends, and while nobody watched one changed, one left, one came.
-        host.objects["VirtualMachine", "vm-2"]["runtime"] = SimpleNamespace(powerState="poweredOn")
+        host.objects["VirtualMachine", "vm-2"]["runtime"] = runtime_info("poweredOn")
         del host.objects["VirtualMachine", "vm-0"]
         host.objects["VirtualMachine", "vm-8"] = {"name": "new", "runtime": None}
         host.expire()
@@ -251,7 +251,7 @@ async def test_row_42_a_host_that_never_waits_is_asked_once_a_second() -> None:
 @virtual
 async def test_row_31_a_session_that_answers_polls_with_nothing_is_looked_at() -> None:
     host = host_with(1)
-    host.add(vim25.SessionManager, "sessions", currentSession="me")
+    host.add(vim25.SessionManager, "sessions", currentSession=session_of("me"))
     expired = [False]
 
     async def hook(method: str, this: object, args: Mapping[str, Any]) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -27,9 +26,14 @@ async def door(**ticket: Any) -> Door | None:
         vim25.HostSystem,
         "esx",
         name="esx2.test",
-        runtime=SimpleNamespace(connectionState="connected", inMaintenanceMode=False),
+        runtime=vim25.HostRuntimeInfo(
+            connectionState="connected", powerState="poweredOn", inMaintenanceMode=False
+        ),
     )
-    mount = SimpleNamespace(key=esx, mountInfo=SimpleNamespace(accessible=True, mounted=True))
+    mount = vim25.DatastoreHostMount(
+        key=esx,
+        mountInfo=vim25.HostMountInfo(accessMode="readWrite", accessible=True, mounted=True),
+    )
     store = host.add(vim25.Datastore, "ds", host=[mount])
 
     async def hook(method: str, this: object, args: Mapping[str, Any]) -> Any:
