@@ -59,7 +59,8 @@ def test_a_call_with_a_broken_reply_may_have_been_run(host: Host, what: str, don
     assert host.si.CurrentTime()
 
 
-def test_every_call_is_logged(host: Host) -> None:
+def test_every_call_is_logged(connect: Callable[..., Host]) -> None:
+    host = connect(vms=1, refusals="call")
     vm = machine(host)
     with pytest.raises(vim.fault.InvalidPowerState):
         vm.PowerOffVM_Task()

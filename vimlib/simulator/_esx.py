@@ -7,7 +7,7 @@ import secrets
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from vimlib.simulator._assemble import build
 from vimlib.simulator._control import Control
@@ -66,6 +66,8 @@ class ESXHost(HostOperations):
             Use it with named datastores, whose folders stay too.
         put_creates_folders: False has a PUT to `/folder` answer 404 if the folder is missing; reports of
             hosts differ.
+        refusals: How a method that returns a task refuses, for a wrong state or whatever: by a task that
+            fails, as hosts do, or by a SOAP fault of the call.
         local_folders: A folder below which CreateLocalDatastore may make datastores of folders; without
             it that call answers NotSupported, since it would open any folder of this machine.
         call_log_limit: Most entries that `call_log` keeps; the oldest go first.
@@ -98,7 +100,10 @@ class ESXHost(HostOperations):
         call_log_limit: int = 100_000,
         local_folders: str | Path | None = None,
         put_creates_folders: bool = True,
+        refusals: Literal["task", "call"] = "task",
     ) -> None:
+        if refusals not in ("task", "call"):
+            raise ValueError(f'refusals must be "task" or "call", got {refusals!r}')
         if call_log_limit < 0:
             raise ValueError(f"call_log_limit must be at least 0, got {call_log_limit}")
         registry = Registry(
@@ -126,6 +131,7 @@ class ESXHost(HostOperations):
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self.registry.faults.latency = latency
         self.registry.put_creates_folders = put_creates_folders
+        self.registry.refusals = refusals
         self.registry.address = address
         self.registry.port = port
 

@@ -20,9 +20,10 @@ from vimlib import vim25
 from vimlib.errors import NotFoundError, OutcomeUnknownError, UsageError, VimlibError
 
 
-@pytest.fixture
-def host(beside: Beside, tmp_path: Path) -> Iterator[Hosted]:
-    with hosted(beside, tmp_path / "s", vms=1) as found:
+@pytest.fixture(params=["task", "call"])
+def host(request: pytest.FixtureRequest, beside: Beside, tmp_path: Path) -> Iterator[Hosted]:
+    """A host that refuses by a failed task, as real ones do, and one that refuses the call."""
+    with hosted(beside, tmp_path / "s", vms=1, refusals=request.param) as found:
         yield found
 
 

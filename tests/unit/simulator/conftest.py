@@ -35,7 +35,8 @@ class Caller:
     async def done(self, method: Any, this: Any, **args: Any) -> Any:
         """Call a method and return its task's result."""
         task = self.esx.registry.find(await self(method, this, **args))
-        await task.work
+        if task.work is not None:
+            await task.work
         if task.error is not None:
             raise task.error
         return task.result

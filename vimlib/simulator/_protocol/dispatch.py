@@ -19,6 +19,7 @@ from vimlib.simulator._core.objects import SimObject
 from vimlib.simulator._properties.fetch import BINDING
 from vimlib.simulator._properties.paths import fields_of, known_since
 from vimlib.simulator._service.sessions import SessionManager
+from vimlib.simulator._service.tasks import refused
 from vimlib.soap import Limits, Request, decode_request, encode_fault, encode_response
 
 if TYPE_CHECKING:
@@ -238,7 +239,12 @@ async def _run(registry: Registry, request: Request, call: Call, record: CallRec
             return faced[0]
     obj = registry.find(request.this)
     handler = _handler(obj, method)
-    result = handler(obj, call)
+    try:
+        result = handler(obj, call)
+    except MethodFault as fault:
+        if method.returns is None or method.returns.referent != "Task":
+            raise
+        return refused(call, obj, fault)
     if inspect.isawaitable(result):
         if method.name in _WAITS:
             return await result

@@ -231,6 +231,53 @@ def start_task(
     seconds: float | None = None,
 ) -> Any:
     """Start the task of a call and return its reference; `work` runs after the reply."""
+    task = _make(call, entity, cancelable=cancelable)
+    task.held = call.registry.faults.hold_for(call.method)
+    task.work = call.registry.spawn(_run(task, work, seconds), f"simulated task {task.moid}")
+    return task.ref
+
+
+# Faults that a host finds before it makes a task, so that the call itself answers with them.
+# RestrictedVersion: clients print it with the code of a SOAP fault, "ServerFaultCode: Current license
+# or ESXi version prohibits ..." (govc, terraform-provider-esxi). The others: of session, object and
+# request, in vmware/rbvmomi's recorded replies.
+_OF_THE_CALL = (
+    "InvalidRequest",
+    "ManagedObjectNotFound",
+    "NoPermission",
+    "NotAuthenticated",
+    "RestrictedVersion",
+)
+
+
+def refused(call: Call, obj: SimObject, fault: MethodFault) -> Any:
+    """Return the reference of a task that has failed, for a call that a host refuses.
+
+    A host makes a task for every call and then runs it, so the fault is in `info.error`, whatever it is:
+    - PowerOffVM_Task: `haTask-68-vim.VirtualMachine.powerOff-..` failed (vmware/vic#6199, #1049, #2038);
+    - PowerOnVM_Task: govmomi's `object/datacenter.go` waits for the task before it looks at the fault, for
+      hosts only; also vmware/pyvmomi-community-samples#353;
+    - SuspendVM_Task, ResetVM_Task: photon-controller's agent waits, then catches (`vim_client.py`);
+    - Destroy_Task: vmware/vic#6146, on a standalone host;
+    - ReconfigVM_Task, also TaskInProgress and ConcurrentAccess: vmware/vic#3022, #1867, #5647, #6642;
+    - CreateVM_Task: vmware/vic#2244, #4666, #5804, vmware/pyvmomi-community-samples#303;
+    - RegisterVM_Task: NotFound, AlreadyExists, josenk/terraform-provider-esxi#72, apache/vcl (`VIM_SSH.pm`);
+    - CloneVM_Task, RelocateVM_Task, MigrateVM_Task: NotSupported, vmware/govmomi#1469, apcera/libretto#115;
+    - tasks of files and disks: photon-controller's tests have the faults on the task's wait; vmware/vic#4666;
+    - Rename_Task and the tasks of snapshots: no source; by the same rule.
+
+    Raises the fault itself where hosts do, and with `refusals="call"`.
+    """
+    if call.registry.refusals == "call" or type(fault).__name__ in _OF_THE_CALL:
+        raise fault
+    entity = obj if isinstance(obj, Entity) else getattr(obj, "machine", None)
+    task = _make(call, entity, cancelable=False)
+    task.run()
+    task.finish(error=fault)
+    return task.ref
+
+
+def _make(call: Call, entity: SimObject | None, *, cancelable: bool) -> Task:
     registry = call.registry
     number = registry.serial()
     owner = entity.moid if entity is not None else "ha-root"
@@ -243,9 +290,7 @@ def start_task(
         cancelable=cancelable,
     )
     registry.one(TaskManager).add(task)
-    task.held = registry.faults.hold_for(call.method)
-    task.work = registry.spawn(_run(task, work, seconds), f"simulated task {task.moid}")
-    return task.ref
+    return task
 
 
 def _description(method: str, entity: SimObject | None) -> str:
