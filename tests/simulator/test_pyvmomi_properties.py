@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from tests.simulator.conftest import Host
-from tests.simulator.vmomi import vim, vmodl
+from tests.simulator.vmomi import GetWsdlType, vim, vmodl
 
 pytestmark = pytest.mark.slow
 Collector = vmodl.query.PropertyCollector
+LONG = GetWsdlType("http://www.w3.org/2001/XMLSchema", "long")
 
 
 def spec_for(obj: Any, cls: Any, *paths: str, **more: Any) -> Any:
@@ -210,3 +211,15 @@ def test_options(shared: Host) -> None:
     assert option.value == 64
     with pytest.raises(vim.fault.InvalidName):
         settings.QueryOptions("no.such.option")
+
+
+def test_an_option_is_updated_as_its_own_type_alone(host: Host) -> None:
+    options = host.system.configManager.advancedOption
+    [option] = options.QueryOptions("UserVars.DcuiTimeOut")
+    assert type(option.value) is LONG
+    option.value = 300
+    with pytest.raises(vmodl.fault.InvalidArgument):
+        options.UpdateOptions([option])
+    option.value = LONG(300)
+    options.UpdateOptions([option])
+    assert options.QueryOptions("UserVars.DcuiTimeOut")[0].value == 300

@@ -14,6 +14,7 @@ from vimlib._collector.sources import opened, property_spec, retrieval_spec
 from vimlib._collector.stream import Stream
 from vimlib._collector.typed import shape_of
 from vimlib.errors import OutcomeUnknownError, SessionExpiredError, UsageError
+from vimlib.soap._typed import plain
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
@@ -108,7 +109,7 @@ def build(shape: Shape[T], found: vim25.ObjectContent) -> T:
     missing: dict[str, MethodFault] = {}
     if found.missingSet:
         missing = {item.path: fault_of(item.fault) for item in found.missingSet}
-    return shape.make(found.obj, {item.name: item.val for item in found.propSet}, missing)
+    return shape.make(found.obj, {item.name: plain(item.val) for item in found.propSet}, missing)
 
 
 def pages(

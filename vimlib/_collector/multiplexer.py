@@ -27,6 +27,7 @@ from vimlib._collector.update_stream import open_updates
 from vimlib._collector.watch import poll
 from vimlib._shield import stopped
 from vimlib.errors import ClosedError, VimlibError
+from vimlib.soap._typed import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -93,7 +94,7 @@ class Watched:
             if change.val is None:
                 self.props.pop(change.name, None)
             else:
-                self.props[change.name] = change.val
+                self.props[change.name] = plain(change.val)
         for item in update.missingSet:
             self.props.pop(item.path, None)
             self.missing[item.path] = fault_of(item.fault)

@@ -16,6 +16,7 @@ from vimlib import vim25
 from vimlib._collector.row import fault_of
 from vimlib._collector.typed import EVERYTHING
 from vimlib.model import MethodFault
+from vimlib.soap._typed import plain
 
 if TYPE_CHECKING:
     from vimlib._collector.typed import Shape
@@ -131,7 +132,7 @@ class ObjectCache(Generic[T]):
             if change.val is None or change.op in _UNSET:
                 props.pop(name, None)
             else:
-                props[name] = change.val
+                props[name] = plain(change.val)
         for item in update.missingSet:
             props.pop(item.path, None)
             missing[item.path] = fault_of(item.fault)

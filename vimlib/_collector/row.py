@@ -21,7 +21,7 @@ class Row(Struct, Generic[M]):
     obj: M
     """The object, as a proxy to call."""
     props: dict[str, Any]
-    """Property path to value. A path that was asked for and is not set on the object is None."""
+    """Property path to value, without `Typed`. A path that was asked for and is not set is None."""
     missing: dict[str, MethodFault] = field(default_factory=dict)
     """Paths that could not be read, each with the host's reason; they are not in `props`."""
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from vimlib.errors import VimlibError, printable
-from vimlib.model._data import required, show_fields, wire_fields
+from vimlib.model._data import raw_view, required, show_fields, wire_fields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import dataclass_transform
 
     from vimlib.errors import Outcome
+    from vimlib.model._data import Raw
 else:
 
     def dataclass_transform(**_: Any) -> Any:
@@ -50,9 +51,16 @@ class MethodFault(VimlibError):
         """Name of the fault on the wire; differs from the class where the host knows a newer fault."""
         self.localized_message: str = ""
         """The server's message, in its locale. For people; never match on it."""
-        self.raw_fields: Mapping[str, Any] = {}
-        """Fields of an unknown fault that its nearest known ancestor does not have, as text."""
+        self._raw: Raw = ()
         self.retryable = any(base.__name__ in TRANSIENT for base in type(self).__mro__)
+
+    @property
+    def raw_fields(self) -> Mapping[str, Any]:
+        """The elements of an unknown fault that its nearest known ancestor does not have, by name.
+
+        As in `DataObject.raw_fields`. Empty for a known fault.
+        """
+        return raw_view(self._raw)
 
     @property
     def _values(self) -> tuple[Any, ...]:
@@ -65,6 +73,7 @@ class MethodFault(VimlibError):
             type(self) is type(other)
             and self.fault_name == other.fault_name
             and self._values == other._values
+            and self._raw == other._raw
         )
 
     def __hash__(self) -> int:

@@ -24,6 +24,7 @@ PRIMITIVES: Final = frozenset(
     "string boolean byte short int long float double dateTime base64Binary anyURI anyType ref".split()
 )
 
+_CLAIMED: Final = frozenset({"self", "type_name", "raw_fields", "_raw"})
 _NO_WORD = re.compile(r"\W")
 _WORD = re.compile(
     r"(?P<name>[^:\s]+):(?P<type>[^\s(!*~@]+)(?:\((?P<ref>\w+)\))?"
@@ -34,11 +35,11 @@ _WORD = re.compile(
 def attribute_name(wire_name: str) -> str:
     """Return the Python name of a wire name: itself, where Python allows it.
 
-    A word that Python claims gets `_` behind. Of other services' names, what cannot stand in an
+    A word that Python claims, or `DataObject` itself, gets `_` behind. Of other services' names, what cannot stand in an
     identifier becomes `_` (`low-power`: `low_power`), and a digit in front gets one before it.
     """
     if wire_name.isidentifier():
-        claimed = keyword.iskeyword(wire_name) or wire_name == "self"
+        claimed = keyword.iskeyword(wire_name) or wire_name in _CLAIMED
         return wire_name + "_" if claimed else wire_name
     name = _NO_WORD.sub("_", wire_name)
     return name if name.isidentifier() else f"_{name}"

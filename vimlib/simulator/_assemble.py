@@ -36,6 +36,7 @@ from vimlib.simulator._storage.browser import DatastoreBrowser
 from vimlib.simulator._storage.file_manager import FileManager
 from vimlib.simulator._storage.storage_system import StorageSystem
 from vimlib.simulator._vm.environment import EnvironmentBrowser
+from vimlib.soap import Typed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,7 +91,11 @@ def build(
     OptionManager(
         registry,
         "ha-adv-options",
-        {"Config.HostAgent.plugins.hostsvc.esxAdminsGroup": "ESX Admins"},
+        {
+            "Config.HostAgent.plugins.hostsvc.esxAdminsGroup": "ESX Admins",
+            "Security.AccountLockFailures": 5,
+            "UserVars.DcuiTimeOut": Typed("xsd:long", 600),
+        },
     )
     DatastoreSystem(
         registry, given=given_datastores, capacity=capacity, local_folders=local_folders

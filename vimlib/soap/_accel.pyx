@@ -24,7 +24,7 @@ from libc.string cimport memchr, memcmp, memcpy
 
 import datetime as _datetime
 
-from vimlib.soap._leaf import DECODE, RANGES, InvalidValueError, decode_enum
+from vimlib.soap._leaf import DECODE, RANGES, InvalidValueError
 from vimlib.soap._native import (
     Malformed,
     known_tag,
@@ -35,7 +35,7 @@ from vimlib.soap._native import (
 )
 from vimlib.soap._resolve import CAPTURE, NIL, ProxyMaker
 from vimlib.soap._tables import ANY, DATA, LAZY, LEAF, REF
-from vimlib.soap._typed import Unknown
+from vimlib.soap._typed import DECODE_ANY
 
 import_datetime()
 
@@ -47,7 +47,7 @@ cdef extern from "Python.h":
     Py_ssize_t PyUnicode_GET_LENGTH(object o)
     PyObject** PySequence_Fast_ITEMS(object o)
 
-REVISION = 2
+REVISION = 3
 """Changes with the interface to the Python modules, so that a library left from another build is told."""
 
 cdef object UTC = _datetime.timezone.utc

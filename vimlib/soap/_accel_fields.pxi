@@ -2,7 +2,7 @@
 
 # How a leaf is read
 cdef enum:
-    AS_TEXT, AS_BOOL, AS_INT, AS_TIME, AS_ENUM, AS_PROXY, AS_OTHER
+    AS_TEXT, AS_BOOL, AS_INT, AS_TIME, AS_PROXY, AS_OTHER
 
 # What an element of a field is
 cdef enum:
@@ -33,8 +33,10 @@ cdef class Structure:
     cdef object shape
     cdef object make
     cdef bint plain         # `make` takes the values as they are, and nothing but time
-    cdef bint a_list        # it is its only item's list
-    cdef Py_ssize_t size
+    cdef bint a_list        # it is its only item's list, unless that is empty
+    cdef bint keeps         # one more value collects the children that it does not have
+    cdef Py_ssize_t size    # of its fields
+    cdef Py_ssize_t slots   # values of a frame
     cdef list fields
     cdef const char** names
     cdef Py_ssize_t* lengths
@@ -80,12 +82,14 @@ cdef int settle(Field field) except -1:
         return 0
     if decode is None:
         field.how = AS_TEXT
-    elif decode is decode_enum:
-        field.how = AS_ENUM
     elif decode is DECODE["boolean"]:
         field.how = AS_BOOL
     elif decode is DECODE["dateTime"]:
         field.how = AS_TIME
+    elif decode is DECODE_ANY["long"]:
+        # One within the range of xsd:int is a value with a type, which is made elsewhere.
+        field.how = AS_INT
+        field.low, field.high = RANGES["int"][1] + 1, RANGES["long"][1]
     elif type(decode) is ProxyMaker:
         if decode.kind:
             field.how = AS_PROXY
@@ -112,9 +116,11 @@ cdef Structure structure_of(object shape):
     found.shape = shape
     found.make = shape.make
     found.plain = shape.make is shape.cls and not shape.fault
-    found.a_list = shape.cls is None and shape.name.startswith("ArrayOf")
     found.fields = [field_of(item) for item in shape.items]
     found.size = len(found.fields)
+    found.a_list = shape.obvious
+    found.keeps = shape.keeps
+    found.slots = len(shape.blank)
     found.names = <const char**>PyMem_Malloc((found.size + 1) * sizeof(char*))
     found.lengths = <Py_ssize_t*>PyMem_Malloc((found.size + 1) * sizeof(Py_ssize_t))
     found.arrays = <Py_ssize_t*>PyMem_Malloc((found.size + 1) * sizeof(Py_ssize_t))
@@ -131,6 +137,5 @@ cdef Structure structure_of(object shape):
     found.n_needed = len(shape.needed)
     for at in range(found.n_needed):
         found.needed[at] = shape.needed[at]
-    if shape.extras is None:  # else it serves one element
-        shape.native = found
+    shape.native = found
     return found

@@ -47,9 +47,7 @@ cdef class Frames(Tags):
         """Begin a structure for a field."""
         cdef Structure structure = field.structure
         if structure is None:
-            structure = structure_of(field.item.shape)
-            if field.item.shape.extras is None:
-                field.structure = structure
+            structure = field.structure = structure_of(field.item.shape)
         self.open_tag(name, length, declared)
         self.structures.append(self.structure)
         self.frames.append(self.values)
@@ -57,7 +55,7 @@ cdef class Frames(Tags):
         if len(self.fields) > self.deepest:
             raise self.context.too_deep()
         self.structure = structure
-        self.values = [None] * structure.size
+        self.values = [None] * structure.slots
         self.hint = 0
         return 0
 
@@ -78,7 +76,7 @@ cdef class Frames(Tags):
                 self.context.absent(structure.shape.items[index], structure.shape, "required element missing", self.path)
         if structure.plain:
             return PyObject_Vectorcall(structure.make, PySequence_Fast_ITEMS(values), structure.size, NULL)
-        if structure.a_list:
+        if structure.a_list and values[0]:
             return values[0]
         return structure.make(*values)
 

@@ -18,7 +18,7 @@ cdef class Reader(Frames):
     cdef bint finished
     # An element that is skipped or kept
     cdef Py_ssize_t opaque          # open tags outside of it; -1: none
-    cdef list kept                  # [type, local name, pieces of text, children] for each open one
+    cdef list kept                  # (head, name, pieces of text, children) for each open one
     cdef Py_ssize_t counted, loose
     cdef Py_ssize_t most_elements
 
@@ -29,7 +29,7 @@ cdef class Reader(Frames):
         self.namespace = context.tables.namespace
         self.message = message
         self.structure = structure_of(shape)
-        self.values = [None] * self.structure.size
+        self.values = [None] * self.structure.slots
         self.structures = [None]
         self.frames = [[None]]
         self.fields = [field_of(place)]
@@ -145,9 +145,9 @@ cdef class Reader(Frames):
                     continue
                 field = self.find(p + 1, length) if self.ours else None
                 if field is None:
-                    if self.structure.shape.extras is not None or not self.skip_leaf(p + 1, length, q, empty):
+                    if self.structure.keeps or not self.skip_leaf(p + 1, length, q, empty):
                         self.p = q
-                        self.unknown("", self.simple_tag(p + 1, length), [], p + 1, length, [], empty)
+                        self.unknown(self.simple_tag(p + 1, length), [], p + 1, length, [], empty)
                         if self.opaque >= 0:
                             return True
                     continue
@@ -170,7 +170,7 @@ cdef class Reader(Frames):
                             return False
                         continue
                     self.p = q
-                    self.begin(found, p + 1, length, "", [], empty)
+                    self.begin(found, p + 1, length, [], [], empty)
                     if self.opaque >= 0:
                         return True
             elif q[0] == c'/':
@@ -252,7 +252,7 @@ cdef class Reader(Frames):
             text = self.check_text(p, n, seen)
             if n > self.most_text:
                 self.context.check_text(len(text))
-            value = text if field.decode is None else field.decode(text)
+            value = text if field.decode is None else self.decoded(field, text)
             if value is None:
                 self.nothing(field, text)
         else:
@@ -329,17 +329,17 @@ cdef class Reader(Frames):
             field = self.find_name(tag.local)
         if field is None:
             self.p = q
-            self.unknown(self.type_of(tag.attrs), tag.tag, tag.attrs, p + 1, length, tag.declared, empty)
+            self.unknown(tag.tag, tag.attrs, p + 1, length, tag.declared, empty)
             return True
         found = self.refine(field, tag.attrs)
         if found is not None and found.kind == IS_LEAF:
             self.undeclare(len(tag.declared))
             self.remember(tag, found)
             return self.leaf_or_empty(found, p + 1, length, q, empty)
-        if found is not None and found.kind == IS_DATA and found.item.shape.extras is None:
+        if found is not None and found.kind == IS_DATA:
             self.remember(tag, found)
         self.p = q
-        self.begin(found, p + 1, length, self.type_of(tag.attrs), tag.declared, empty)
+        self.begin(found, p + 1, length, tag.attrs, tag.declared, empty)
         return True
 
     cdef int remember(self, Tag tag, Field found) except -1:
@@ -357,14 +357,14 @@ cdef class Reader(Frames):
         self.finished = True
         return True
 
-    cdef int begin(self, Field found, const char* name, Py_ssize_t length, str type_, list declared, bint empty) except -1:
+    cdef int begin(self, Field found, const char* name, Py_ssize_t length, list attrs, list declared, bint empty) except -1:
         """Begin an element whose prefixes are declared."""
         cdef object keep
         if found is None:
             keep = self.capture
             self.capture = None
             self.counted += 1
-            self.begin_opaque(name, length, len(declared), keep, type_, empty)
+            self.begin_opaque(name, length, len(declared), keep, attrs, empty)
             return 0
         self.counted += 1
         self.push(found, name, length, len(declared))
@@ -372,22 +372,21 @@ cdef class Reader(Frames):
             self.pop()
         return 0
 
-    cdef int unknown(self, str type_, str tag, list attrs, const char* name, Py_ssize_t length, list declared, bint empty) except -1:
+    cdef int unknown(self, str tag, list attrs, const char* name, Py_ssize_t length, list declared, bint empty) except -1:
         """Begin an element that the structure in hand does not have; its prefixes are declared."""
-        cdef object extras = self.structure.shape.extras
         cdef object keep = None
         self.counted += 1
-        if extras is not None:
-            keep = (extras, tag.rpartition(" ")[2])
-        self.begin_opaque(name, length, len(declared), keep, type_, empty)
+        if self.structure.keeps:
+            keep = self.context.keep_in(self.values, tag)
+        self.begin_opaque(name, length, len(declared), keep, attrs, empty)
         return 0
 
-    cdef int begin_opaque(self, const char* name, Py_ssize_t length, Py_ssize_t declared, object keep, str type_, bint empty) except -1:
+    cdef int begin_opaque(self, const char* name, Py_ssize_t length, Py_ssize_t declared, object keep, list attrs, bint empty) except -1:
         self.opaque = self.open_tags
         self.capture = keep
         self.open_tag(name, length, declared)
         if keep is not None:
-            self.kept.append((type_, "", [], []))
+            self.kept.append((self.context.head_of(attrs), "", [], []))
         if empty:
             self.end_opaque()
         return 0
@@ -398,10 +397,10 @@ cdef class Reader(Frames):
         cdef object node = None
         self.shut()
         if keep is not None:
-            type_, local, pieces, children = self.kept.pop()
+            head, local, pieces, children = self.kept.pop()
             text = "".join(pieces)
             self.context.check_text(len(text))
-            node = Unknown(type_, "", tuple(children)) if children else text
+            node = self.context.node(head, text, children)
             if self.open_tags > self.opaque:
                 self.kept[len(self.kept) - 1][3].append((local, node))
         if self.open_tags == self.opaque:
@@ -409,9 +408,9 @@ cdef class Reader(Frames):
             self.capture = None
             self.loose = 0
             if type(keep) is Field:
-                self.store(<Field>keep, node)
+                self.store(<Field>keep, self.context.any_of(node))
             elif keep is not None:
-                keep[0].setdefault(keep[1], node)
+                keep(node)
         return 0
 
     cdef bint pass_over(self) except -1:
@@ -462,7 +461,7 @@ cdef class Reader(Frames):
             self.open_tag(p + 1, name_end - p - 1, len(tag.declared))
             if self.capture is not None:
                 del self.kept[len(self.kept) - 1][2][:]  # what stands before a child is no text of its own
-                self.kept.append((self.type_of(tag.attrs), tag.tag.rpartition(" ")[2], [], []))
+                self.kept.append((self.context.head_of(tag.attrs), self.context.name_of(tag.tag), [], []))
             if empty:
                 self.end_opaque()
         return True

@@ -93,9 +93,6 @@ cdef class Tags(Values):
             self.tags[raw] = tag
         return tag
 
-    cdef str type_of(self, list attrs):
-        return self.context.type_of(attrs)
-
     cdef Field find(self, const char* name, Py_ssize_t length):
         """Return the field of that name in the structure in hand, looking from the last one on."""
         cdef Structure structure = self.structure

@@ -51,10 +51,17 @@ cdef class Values(Scanner):
             self.context.check_text(len(text))
         if how == AS_TEXT:
             return text
-        value = field.decode(text)
+        value = self.decoded(field, text)
         if value is None:
             self.nothing(field, text)
         return value
+
+    cdef object decoded(self, Field field, object text):
+        """Return the value of a text by the function of the pure decoder."""
+        try:
+            return field.decode(text)
+        except InvalidValueError as reason:
+            return self.context.unfit(reason, field.item, self.structure.shape)
 
     cdef object text(self, const char* p, Py_ssize_t n, int seen):
         """Return a text as str; a short one that was met before is the same object."""

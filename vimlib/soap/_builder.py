@@ -17,7 +17,6 @@ from vimlib.soap._context import MessageContext
 from vimlib.soap._leaf import InvalidValueError
 from vimlib.soap._resolve import CAPTURE, NIL
 from vimlib.soap._tables import DATA, LEAF, FieldInfo, Tables, TypeInfo
-from vimlib.soap._typed import Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,6 +57,8 @@ class ObjectBuilder(MessageContext):
         """Returns where in the message the element in hand is."""
         self.counted: Callable[[], int]
         """Returns how many elements have begun."""
+        self.frame: Callable[[], list[Any]]
+        """Returns the values of the structure in hand."""
         self.frame_depth: Callable[[], int]
         """Returns how many structures are open, the message's included."""
         self.store: Callable[[FieldInfo, Any], None]
@@ -88,11 +89,10 @@ class ObjectBuilder(MessageContext):
                 self.enter(item)
                 return
         self.check_attributes(attrs)
-        extras = shape.extras
-        if extras is None:
+        if shape.keeps:
+            _Capture(self, attrs, self.keep_in(self.frame(), tag))
+        else:
             _Skip(self)
-            return
-        _Capture(self, self.type_of(attrs), lambda node: extras.setdefault(local_name(tag), node))
 
     def child(self, item: FieldInfo, attrs: list[str]) -> None:
         """Begin an element that is not a bare leaf or structure."""
@@ -103,7 +103,7 @@ class ObjectBuilder(MessageContext):
         if found is NIL:
             _Skip(self)
         elif found is CAPTURE:
-            _Capture(self, self.type_of(attrs), lambda node: self.store(item, node))
+            _Capture(self, attrs, lambda node: self.store(item, self.any_of(node)))
         else:
             self.enter(found)
 
@@ -145,27 +145,27 @@ class _Skip:
 
 
 class _Capture(_Skip):
-    """Keeps an element: as its text if it is a leaf, else as an `Unknown` node."""
+    """Keeps an element as the context's `node`."""
 
     def __init__(
-        self, machine: ObjectBuilder, type_: str, deliver: Callable[[str | Unknown], Any]
+        self, machine: ObjectBuilder, attrs: list[str], deliver: Callable[[Any], Any]
     ) -> None:
         super().__init__(machine)
         self.deliver = deliver
         self.names = [""]
-        self.types = [type_]
-        self.children: list[list[tuple[str, str | Unknown]]] = [[]]
+        self.heads = [machine.head_of(attrs)]
+        self.children: list[list[tuple[str, Any]]] = [[]]
 
     def start(self, tag: str, attrs: list[str]) -> None:
         super().start(tag, attrs)
-        self.names.append(local_name(tag))
-        self.types.append(MessageContext.type_of(attrs))
+        self.names.append(self.machine.name_of(tag))
+        self.heads.append(self.machine.head_of(attrs))
         self.children.append([])
 
     def end(self, tag: str) -> None:
         text = self.machine.joined()
-        name, type_, children = self.names.pop(), self.types.pop(), self.children.pop()
-        node = Unknown(type_, "", tuple(children)) if children else text
+        name, head, children = self.names.pop(), self.heads.pop(), self.children.pop()
+        node = self.machine.node(head, text, children)
         if self.level == 0:
             self.machine.resume()
             self.deliver(node)
@@ -234,7 +234,10 @@ def _inner_loop(machine: ObjectBuilder) -> None:
             except ValueError:
                 text = joined()
             decode = item.decode
-            value = text if decode is None else decode(text)
+            try:
+                value = text if decode is None else decode(text)
+            except InvalidValueError as reason:
+                value = machine.unfit(reason, item, shape)
             leaf = None
             if value is None:
                 if text == "" and item.type != "ref":
@@ -325,6 +328,7 @@ def _inner_loop(machine: ObjectBuilder) -> None:
 
     machine.open, machine.path = open_, path
     machine.store, machine.enter, machine.count_one = store, enter, count_one
+    machine.frame = lambda: values
     machine.frame_depth = lambda: len(stack)
     machine.counted = lambda: count
     machine._inner = (start, end)

@@ -355,8 +355,10 @@ class PureDecoder(Generic[R]):
 
     Memory above the result is constant: no tree is built, and no more than one token is held.
     `strict` refuses a reply that lacks a required field or has an empty enumeration; otherwise
-    None stands for it and a warning is logged, once for a type. Proxies in the result call
-    through `invoker`, if given.
+    None stands for it and a warning is logged, once for a type. It refuses an integer beyond the
+    range of its type, too, which otherwise is kept as read, as `Typed`. A reply that is a fault is
+    read without it, since any fault says more than its refusal. Proxies in the result call through
+    `invoker`, if given.
     """
 
     def __init__(
@@ -454,6 +456,7 @@ class PureDecoder(Generic[R]):
     def _body(self, namespace: str, local: str) -> None:
         if local == "Fault" and namespace == ENVELOPE:
             machine = self._begun.machine
+            machine.faulted, machine.strict = True, False
             machine.on_unknown_child = lambda tag, attrs: fault_item(machine, tag, attrs)
             machine.open(fault_shape(), self._faulted)
         elif local == f"{self._method.name}Response" and namespace in (self._tables.namespace, ""):

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from msgspec import UNSET
 from msgspec.structs import astuple
 
-from vimlib.errors import EncodeError, VersionError
+from vimlib.errors import EncodeError, VersionError, printable
 from vimlib.model import DataObject, Enumeration, ManagedObject, MethodFault, parse_version
-from vimlib.soap._leaf import ENCODE, RANGES, InvalidValueError, encode_string, escape_attribute
+from vimlib.model._data import is_subtype
+from vimlib.soap._leaf import ENCODE, InvalidValueError, encode_string, escape_attribute
 from vimlib.soap._limits import Limits
 from vimlib.soap._names import ENVELOPE, REFERENCE, XSD, XSI, array_name, item_of_array
 from vimlib.soap._tables import DATA, LAZY, LEAF, REF, FieldInfo, Tables, TypeInfo, tables_of
-from vimlib.soap._typed import Typed
+from vimlib.soap._typed import Typed, Unknown, leaf_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from vimlib.model import Method
+    from vimlib.model._data import Raw
 
 _HEAD: Final = (
     '<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -29,7 +30,8 @@ _HEAD: Final = (
 _TAIL: Final = "</soapenv:Body></soapenv:Envelope>"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9._-]*")
 _DROP: Final = 'Omit it, or send with newer="drop" to leave out fields that the host does not know.'
-_INT_LOW, _INT_HIGH = RANGES["int"]
+# Names of elements that came from the wire.
+_XML_NAME = re.compile(r"[^\W\d][\w.-]*")
 
 Newer = Literal["refuse", "drop"]
 
@@ -200,26 +202,68 @@ class Encoder:
 
     def _structure(self, name: str, shape: TypeInfo, value: Any, xsi_type: str) -> None:
         self._deeper()
-        self._write(f'<{name} xsi:type="{xsi_type}">' if xsi_type else f"<{name}>")
-        if shape.fault:
-            self.items(shape, [getattr(value, item.attribute) for item in shape.items])
-        else:
+        if shape.cls is value.__class__ and not shape.fault:
+            self._write(f'<{name} xsi:type="{xsi_type}">' if xsi_type else f"<{name}>")
             self.items(shape, astuple(value))
+        else:
+            unknown = self._unknown_type(shape, value)
+            self._write(f"<{name}{_type_attribute(unknown or xsi_type)}>")
+            self._mixed(shape, value, value._raw if unknown else ())
+        self._write(f"</{name}>")
+        self._depth += 1
+
+    def _unknown_type(self, shape: TypeInfo, value: Any) -> str:
+        """Return the name of the value's type if it is not known and `shape` is its nearest ancestor, else ""."""
+        if shape.fault:
+            name: str = "" if value.fault_name == type(value).__name__ else value.fault_name
+        else:
+            name = value.type_name if is_subtype(type(value)) else ""
+        return name if name and self._shape(type(value)) is shape else ""
+
+    def _mixed(self, shape: TypeInfo, value: Any, raw: Raw) -> None:
+        """Write the fields of an object, and between them the elements that only its type on the wire has."""
+        values = [getattr(value, item.attribute) for item in shape.items]
+        done = 0
+        for place, name, node in raw:
+            self.items(shape.like(items=shape.items[done:place]), values[done:place])
+            self._node(name, node)
+            done = place
+        self.items(shape.like(items=shape.items[done:]) if raw else shape, values[done:])
+
+    def _node(self, name: str, node: Any) -> None:
+        """Write an element of a type that is not known, or whose declaration is not."""
+        if _XML_NAME.fullmatch(name) is None:
+            raise Refused(f"cannot send the element {printable(name, 80)!r}")
+        if isinstance(node, ManagedObject):
+            self._reference(None, node, REFERENCE, name)
+            return
+        if not isinstance(node, str | Unknown):
+            raise Refused(f"must be a str or Unknown, got {type(node).__name__}").at(name)
+        type_ = node.type if isinstance(node, Unknown | Typed) else ""
+        if isinstance(node, str):
+            self._text(name, type_, node)
+            return
+        self._deeper()
+        self._write(f"<{name}{_type_attribute(type_)}>")
+        for child, inner in node.children:
+            self._node(child, inner)
         self._write(f"</{name}>")
         self._depth += 1
 
     def fault(self, value: MethodFault) -> None:
         """Write a fault as the element `<NAMEFault>` in which it stands as a message's detail."""
         shape = self._shape(type(value))
+        unknown = self._unknown_type(shape, value)
         if self._version is not None and shape.since > self._version:
             nearest = self._old_enough(shape, None, None)
             assert nearest is not None
-            shape = nearest
-        name = f"{shape.name}Fault"
-        self._write(
-            f'<{name} xmlns="{escape_attribute(self.tables.namespace)}" xsi:type="{shape.name}">'
-        )
-        self.items(shape, [getattr(value, item.attribute) for item in shape.items])
+            shape, unknown = nearest, ""
+        type_ = unknown or shape.name
+        # An element may have another name than a type, which the attribute gives.
+        name = f"{type_ if _XML_NAME.fullmatch(type_) else shape.name}Fault"
+        namespace = escape_attribute(self.tables.namespace)
+        self._write(f'<{name} xmlns="{namespace}"{_type_attribute(type_)}>')
+        self._mixed(shape, value, value._raw if unknown else ())
         self._write(f"</{name}>")
 
     def _reference(self, item: FieldInfo | None, value: Any, xsi_type: str, name: str = "") -> None:
@@ -246,28 +290,35 @@ class Encoder:
     # anyType
 
     def _any(self, name: str, value: Any, type_: str = "") -> None:
-        if isinstance(value, Typed):
-            type_, value = value.type, value.value
+        if isinstance(value, Unknown):
+            self._node(name, value)
+            return
         if not type_:
-            type_ = self._type_of(value)
+            type_ = value.type if isinstance(value, Typed) else self._type_of(value)
         prefix, _, local = type_.rpartition(":")
-        if prefix == "xsd":
-            self._any_leaf(name, type_, local, value)
-        elif prefix:
-            raise Refused(f"a type must be xsd:NAME or a name of the binding, got {type_!r}")
-        elif local == "ManagedObjectReference":
-            self._reference(None, value, local, name)
-        elif item_of_array(local):
-            self._any_array(name, local, value)
+        if prefix == "xsd" and local in ENCODE:
+            self._any_leaf(name, type_, ENCODE[local], value)
+        elif type_ == REFERENCE:
+            self._reference(None, value, type_, name)
+        elif item_of_array(type_) and isinstance(value, list | tuple):
+            self._any_array(name, type_, value)
+        elif self.tables.binding.find(type_):
+            self._any_named(name, type_, value)
+        elif isinstance(value, str):
+            self._text(name, type_, value)
         else:
-            self._any_named(name, local, value)
+            raise Refused(f"unknown type in {self.tables.binding.package}: {type_}")
 
-    def _any_leaf(self, name: str, type_: str, local: str, value: Any) -> None:
-        convert = ENCODE.get(local)
-        if convert is None:
-            raise Refused(f"unknown type: {type_}")
+    def _any_leaf(self, name: str, type_: str, encode: Callable[[Any], str], value: Any) -> None:
         try:
-            self._write(f'<{name} xsi:type="{type_}">{convert(value)}</{name}>')
+            self._write(f'<{name} xsi:type="{type_}">{encode(value)}</{name}>')
+        except InvalidValueError as reason:
+            raise Refused(str(reason)) from None
+
+    def _text(self, name: str, type_: str, value: str) -> None:
+        """Write a text of a type that is not known here, or of none."""
+        try:
+            self._write(f"<{name}{_type_attribute(type_)}>{encode_string(value)}</{name}>")
         except InvalidValueError as reason:
             raise Refused(str(reason)) from None
 
@@ -309,18 +360,14 @@ class Encoder:
 
     def _any_named(self, name: str, type_: str, value: Any) -> None:
         cls = self.tables.binding.find(type_)
-        if cls is None:
-            raise Refused(f"unknown type in {self.tables.binding.package}: {type_}")
+        assert cls is not None
         if issubclass(cls, Enumeration):
             since = parse_version(cls._since_) if cls._since_ else ()
             if self._version is not None and since > self._version:
                 if not self._drop:
                     raise self._too_young(type_, cls._since_)
                 type_ = "xsd:string"  # which it restricts
-            try:
-                self._write(f'<{name} xsi:type="{type_}">{encode_string(value)}</{name}>')
-            except InvalidValueError as reason:
-                raise Refused(str(reason)) from None
+            self._text(name, type_, value)
             return
         if not isinstance(value, cls) or not isinstance(value, DataObject | MethodFault):
             raise Refused(f"must be {_article(type_)}, got {type(value).__name__}")
@@ -333,28 +380,16 @@ class Encoder:
 
     def _type_of(self, value: Any) -> str:
         """Return the type as which an anyType value is sent."""
-        if isinstance(value, bool):
-            return "xsd:boolean"
-        if isinstance(value, str):
-            return "xsd:string"
-        if isinstance(value, int):
-            return "xsd:int" if _INT_LOW <= value <= _INT_HIGH else "xsd:long"
+        type_ = leaf_type(value)
+        if type_:
+            return type_
         if isinstance(value, DataObject | MethodFault):
             return self._shape(type(value)).name
         if isinstance(value, ManagedObject):
-            return "ManagedObjectReference"
-        if isinstance(value, float):
-            return "xsd:double"
-        if isinstance(value, bytes | bytearray | memoryview):
-            return "xsd:base64Binary"
-        if isinstance(value, datetime):
-            return "xsd:dateTime"
+            return REFERENCE
         if isinstance(value, list | tuple):
             return self._type_of_list(value)
-        raise Refused(
-            f"cannot send a value of type {type(value).__name__}",
-            'Give its type: Typed("xsd:string", ...).',
-        )
+        raise Refused(f"cannot send a value of type {type(value).__name__}")
 
     def _type_of_list(self, values: list[Any] | tuple[Any, ...]) -> str:
         if not values:
@@ -364,7 +399,7 @@ class Encoder:
             )
         if all(isinstance(value, DataObject | MethodFault) for value in values):
             return array_name(self._common_base(values))
-        if any(isinstance(value, list | tuple | Typed) for value in values):
+        if any(isinstance(value, list | tuple | Typed | Unknown) for value in values):
             return "ArrayOfAnyType"
         names = {self._type_of(value) for value in values}
         if names == {"xsd:int", "xsd:long"}:
@@ -391,6 +426,19 @@ def too_young(item: str, needs: str, speaks: str, host: str, hint: str) -> Versi
         needs=needs,
         speaks=speaks,
     )
+
+
+def _type_attribute(type_: str) -> str:
+    """Return the `xsi:type` for a name in the form of `Typed.type`."""
+    try:
+        if type_.startswith("{"):
+            uri, _, local = type_[1:].partition("}")
+            return f' xmlns:t="{escape_attribute(uri)}" xsi:type="t:{escape_attribute(local)}"'
+        if ":" in type_ and not type_.startswith("xsd:"):
+            raise Refused(f"a type must be xsd:NAME or a name of the binding, got {type_!r}")
+        return f' xsi:type="{escape_attribute(type_)}"' if type_ else ""
+    except InvalidValueError as reason:
+        raise Refused(str(reason)) from None
 
 
 def _article(name: str) -> str:
@@ -441,7 +489,8 @@ def encode_request(
     """Encode a call of `method` on `this` (a proxy, or its `(type, id)`).
 
     `args` maps wire names to values; None, UNSET and [] stand for "not given". A value for an
-    anyType field may be `Typed`. With `version`, as `"4.1"`, fields that a host of that API cannot know
+    anyType field may be `Typed`, and is where the decoder read one of a type that does not follow
+    from its value; objects of unknown types are sent as they were read. With `version`, as `"4.1"`, fields that a host of that API cannot know
     is refused, or with `newer="drop"` left out: a field goes missing, an object of a too young
     subtype goes as its nearest base that is old enough; the method itself is refused always.
     `header` becomes elements of the SOAP header, as `{"operationID": "..."}`; `host` is whom a

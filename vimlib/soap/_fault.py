@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from vimlib.model import Field, MethodFault
 from vimlib.soap._builder import ObjectBuilder, local_name
 from vimlib.soap._names import ENVELOPE, XSI_TYPE
-from vimlib.soap._resolve import unknown_fault
+from vimlib.soap._resolve import unknown_subtype
 from vimlib.soap._tables import DATA, FieldInfo, TypeInfo
 
 if TYPE_CHECKING:
@@ -66,10 +66,10 @@ def fault_item(machine: ObjectBuilder, tag: str, attrs: list[str]) -> FieldInfo:
         if cls is not None and issubclass(cls, MethodFault):
             shape = tables.shape(cls)
             if name != wanted:
-                shape = unknown_fault(shape, wanted)
+                shape = unknown_subtype(shape, wanted)
             break
     else:
-        shape = unknown_fault(tables.shape(tables.fault_base), type_ or local)
+        shape = unknown_subtype(tables.shape(tables.fault_base), type_ or local)
     return _DETAIL.items[0].like(kind=DATA, shape=shape)
 
 
@@ -81,6 +81,6 @@ def fault_from(tables: Tables, values: tuple[Any, ...]) -> MethodFault:
     else:
         # No detail: the server failed before it could name the fault.
         fault = tables.fault_base()
-        fault.raw_fields = {"faultcode": code or ""}
+        fault._raw = ((0, "faultcode", code or ""),)
     fault.localized_message = string or fault.localized_message
     return fault

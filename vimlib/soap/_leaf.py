@@ -23,6 +23,15 @@ class InvalidValueError(ValueError):
     """A value does not fit its type; the message is the reason, without a path."""
 
 
+class OutOfRangeError(InvalidValueError):
+    """An integer is beyond the range of its XSD type."""
+
+    def __init__(self, type_: str, value: int) -> None:
+        super().__init__(f"out of range for xsd:{type_}: {_show(str(value))}")
+        self.type = type_
+        self.value = value
+
+
 RANGES: Final = {
     "byte": (-(2**7), 2**7 - 1),
     "short": (-(2**15), 2**15 - 1),
@@ -36,7 +45,8 @@ RANGES: Final = {
     "integer": (-(10**20) + 1, 10**20 - 1),
 }
 SIGNED: Final = ("byte", "short", "int", "long")  # each one restricts the next
-FLOAT32_MAX: Final = 3.4028234663852886e38
+# The largest float that rounds to a number of 32 bits: hosts write the largest of those in short.
+FLOAT32_MAX: Final = 3.4028235677973362e38
 
 # What XML 1.0 cannot carry in any form.
 _ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
@@ -165,7 +175,7 @@ def _show(text: str) -> str:
     return repr(text if len(text) <= 40 else text[:37] + "...")
 
 
-class _Remembering(dict[str, Any]):
+class Remembering(dict[str, Any]):
     """Text to value by `[text]`, a C call where the text is known; `convert` is asked for the rest."""
 
     def __init__(self, convert: Callable[[str], Any]) -> None:
@@ -176,11 +186,11 @@ class _Remembering(dict[str, Any]):
         value = self.convert(text)
         if len(text) <= 64 and len(self) < _REMEMBERED:
             # Here and nowhere else: what Python 3.12 interns it keeps for good.
-            value = self[text] = intern(value) if isinstance(value, str) else value
+            value = self[text] = intern(value) if type(value) is str else value
         return value
 
 
-_INT = re.compile(r"[+-]?[0-9]{1,20}")
+_INT = re.compile(r"[+-]?[0-9]{1,1000}")
 _FLOAT = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _FLOAT_WORDS = {"INF": math.inf, "+INF": math.inf, "-INF": -math.inf, "NaN": math.nan}
 _DATETIME = re.compile(
@@ -202,7 +212,7 @@ def _int_decoder(name: str) -> Callable[[str], int]:
             raise InvalidValueError(f"invalid xsd:{name}: {_show(text)}")
         value = int(found)
         if not low <= value <= high:
-            raise InvalidValueError(f"out of range for xsd:{name}: {value}")
+            raise OutOfRangeError(name, value)
         return value
 
     return decode
@@ -261,16 +271,16 @@ def _decode_enum(text: str) -> str | None:
     return text or None
 
 
-decode_enum: Final = _Remembering(_decode_enum).__getitem__
+decode_enum: Final = Remembering(_decode_enum).__getitem__
 """Text to the one str object of that text, long and countless ones apart; None for an empty text, which no enumeration has."""
 
 DECODE: Final[dict[str, Callable[[str], Any] | None]] = {
     "string": None,  # the text is the value
     "anyURI": None,
-    "boolean": _Remembering(_decode_boolean).__getitem__,
+    "boolean": Remembering(_decode_boolean).__getitem__,
     "float": _float_decoder("float"),
     "double": _float_decoder("double"),
     "dateTime": _decode_datetime,
     "base64Binary": _decode_base64,
-    **{name: _Remembering(_int_decoder(name)).__getitem__ for name in RANGES},
+    **{name: Remembering(_int_decoder(name)).__getitem__ for name in RANGES},
 }

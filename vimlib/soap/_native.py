@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # Of the interface between `_accel.pyx` and the Python modules; changes with it, in both.
-REVISION: Final = 2
+REVISION: Final = 3
 
 
 # One plain comment or section, as may follow each byte of a hostile

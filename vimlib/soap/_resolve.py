@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from vimlib.errors import printable
 from vimlib.model import DataObject, Enumeration, Field, ManagedObject, MethodFault
-from vimlib.soap._leaf import DECODE, SIGNED, InvalidValueError, decode_enum
+from vimlib.model._data import subtype_of
+from vimlib.soap._leaf import DECODE, SIGNED, InvalidValueError
 from vimlib.soap._names import REFERENCE, XSD, XSI_NIL, XSI_TYPE
 from vimlib.soap._tables import ANY, DATA, LAZY, LEAF, REF, FieldInfo, Tables, TypeInfo
+from vimlib.soap._typed import DECODE_ANY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,22 +33,26 @@ CAPTURE: Final = FieldInfo(Field("", "", "anyType"), 0, ())
 
 _REMEMBERED = 4096
 _NOTHING: Mapping[str | None, list[str]] = {}
-_XSD_STRINGS = frozenset(
-    {"normalizedString", "token", "QName", "NCName", "Name", "date", "time", "duration"}
-)
 
 
-def unknown_fault(base: TypeInfo, name: str) -> TypeInfo:
-    """Return a shape for one fault of a type that is not known: `base` is its nearest known ancestor."""
-    extras: dict[str, Any] = {}
+def unknown_subtype(base: TypeInfo, name: str) -> TypeInfo:
+    """Return the shape of a type that is not known: `base` is its nearest known ancestor.
+
+    Its frames have one more place, for the elements that `base` does not have.
+    """
+    assert base.cls is not None
+    cls = base.cls if base.fault else subtype_of(base.cls)  # type: ignore[arg-type]  # a class is hashable
 
     def make(*values: Any) -> Any:
-        fault = base.make(*values)
+        *known, raw = values
+        if not base.fault:
+            return cls(*known, name, tuple(raw or ()))
+        fault = base.make(*known)
         fault.fault_name = name
-        fault.raw_fields = extras
+        fault._raw = tuple(raw or ())
         return fault
 
-    return base.like(make=make, extras=extras)
+    return base.like(make=make, blank=[*base.blank, None], keeps=True)
 
 
 class ProxyMaker:
@@ -173,11 +179,9 @@ class TypeResolver:
         found = self.known.get(key)
         if found is None:
             found = self._look(item, dict(zip(attrs[::2], attrs[1::2], strict=True)))
-            # A shape that collects extras serves one element; other results serve again.
-            if found.shape is None or found.shape.extras is None:
-                if len(self.known) >= _REMEMBERED:
-                    self.known.clear()
-                self.known[key] = found
+            if len(self.known) >= _REMEMBERED:
+                self.known.clear()
+            self.known[key] = found
         return found
 
     def _bare(self, item: FieldInfo) -> FieldInfo:
@@ -197,8 +201,16 @@ class TypeResolver:
             return self.reference(item, attrs.get("type", ""), attrs.get("serverGuid"))
         return CAPTURE if item.kind == ANY else item
 
+    def type_name(self, uri: str, local: str) -> str:
+        """Return the name of a type in the form of `Typed.type`."""
+        if uri == XSD:
+            return f"xsd:{local}"
+        if uri == self.tables.namespace and not local.startswith("{"):
+            return local
+        return f"{{{uri}}}{local}"
+
     def narrow(self, item: FieldInfo, uri: str, local: str) -> FieldInfo:
-        """Return `item` narrowed to a type; itself if the type is not known."""
+        """Return `item` narrowed to a type; that of an unknown subtype if the type is not known."""
         if uri == self.tables.namespace:
             if local == REFERENCE:
                 return self._narrow_to_reference(item)
@@ -206,17 +218,16 @@ class TypeResolver:
             if cls is not None and issubclass(cls, DataObject | MethodFault):
                 return self._narrow_to_data(item, self.tables.shape(cls))
             if cls is not None and issubclass(cls, Enumeration):
-                return self._narrow_to_leaf(item, local, decode_enum)
+                return self._narrow_to_leaf(item, local, self.tables.enumeration(local), True)
             if item.kind == ANY:
                 array = self.tables.array(local)
                 return item if array is None else item.like(kind=DATA, shape=array)
-            if item.kind == DATA and item.shape is not None and item.shape.fault:
-                return item.like(shape=unknown_fault(item.shape, local))
-        elif uri == XSD:
-            if local in DECODE:
-                return self._narrow_to_leaf(item, local, DECODE[local])
-            if local in _XSD_STRINGS:
-                return self._narrow_to_leaf(item, "string", None)
+        elif uri == XSD and local in DECODE_ANY:
+            # Other strings of XSD than these two are read where nothing is declared.
+            type_ = local if local in DECODE else "string"
+            return self._narrow_to_leaf(item, type_, DECODE_ANY[local], False)
+        if item.kind == DATA and item.shape is not None and item.shape.cls is not None:
+            return item.like(shape=unknown_subtype(item.shape, self.type_name(uri, local)))
         return item
 
     def _narrow_to_reference(self, item: FieldInfo) -> FieldInfo:
@@ -241,11 +252,11 @@ class TypeResolver:
         return item.like(shape=shape)
 
     def _narrow_to_leaf(
-        self, item: FieldInfo, type_: str, decode: Callable[[str], Any] | None
+        self, item: FieldInfo, type_: str, decode: Callable[[str], Any] | None, enumeration: bool
     ) -> FieldInfo:
         if item.kind == ANY:
             return item.like(kind=LEAF, type=type_, decode=decode)
-        if item.kind != LEAF or not _derives(type_, item.type, decode is decode_enum):
+        if item.kind != LEAF or not _derives(type_, item.type, enumeration):
             raise InvalidValueError(f"xsi:type must be {item.type}, got {type_}")
         return item
 
@@ -256,14 +267,15 @@ class TypeResolver:
         key = (item, kind)
         found = self._references.get(key) if guid is None else None
         if found is None:
-            found = item.like(kind=LEAF, decode=self._proxy_maker(item.referent, kind, guid))
+            found = item.like(kind=LEAF, decode=self.proxy_maker(item.referent, kind, guid))
             if guid is None:
                 if len(self._references) >= _REMEMBERED:
                     self._references.clear()
                 self._references[key] = found
         return found
 
-    def _proxy_maker(self, referent: str, kind: str, guid: str | None) -> ProxyMaker:
+    def proxy_maker(self, referent: str, kind: str, guid: str | None) -> ProxyMaker:
+        """Return what makes the proxies of a kind; `referent` is the declared one, "" if any."""
         cls = self.tables.binding.find(kind) if kind else None
         if cls is None or not issubclass(cls, ManagedObject):
             cls = self.tables.managed_base

@@ -22,6 +22,7 @@ from vimlib.model import (
 from vimlib.model._wire import PRIMITIVES
 from vimlib.soap._leaf import DECODE, ENCODE, decode_enum, encode_string
 from vimlib.soap._names import REFERENCE, item_of_array
+from vimlib.soap._typed import enumeration_decoder, typed_list
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -127,8 +128,10 @@ class TypeInfo:
         self.since: tuple[int, ...] = ()
         self.since_text = ""
         self.fault = cls is not None and issubclass(cls, MethodFault)
-        self.extras: dict[str, Any] | None = None
-        """Collects children that the type does not have; for an unknown fault."""
+        self.keeps = False
+        """Whether the last value of a frame collects the children that the type does not have."""
+        self.obvious = False
+        """Whether its object is the list that is its only value, unless that is empty."""
         self.native: Any = None
         """Its compiled form."""
         self.open_ended = False
@@ -167,8 +170,8 @@ def _localized_maker(cls: type[Any], items: tuple[FieldInfo, ...]) -> Callable[.
     return make
 
 
-def _list(items: list[Any]) -> list[Any]:
-    return items
+# The encoder finds the type of an array of such items by itself.
+_OBVIOUS: Final = frozenset("string boolean int double dateTime base64Binary".split()) | {REFERENCE}
 
 
 def _tuple(*values: Any) -> tuple[Any, ...]:
@@ -183,6 +186,7 @@ class Tables:
         self.namespace = binding.namespace
         self._shapes: dict[type[Any], TypeInfo] = {}
         self._arrays: dict[str, TypeInfo] = {}
+        self._enumerations: dict[str, Callable[[str], Any]] = {}
         self._messages: dict[tuple[str, str], TypeInfo] = {}
         self._requests: dict[Method[..., Any], TypeInfo] = {}
         self._replies: dict[Method[..., Any], TypeInfo] = {}
@@ -248,10 +252,22 @@ class Tables:
                 return None
             type_ = "ref" if item == REFERENCE else item
             field = Field(item, "", type_, array=True)
-            shape = self._arrays[name] = TypeInfo(
-                name, (self._item(field, 0),), _list, self.namespace, None
-            )
+            obvious = item in _OBVIOUS
+
+            def make(items: list[Any]) -> list[Any]:
+                return items if obvious and items else typed_list(name, items)
+
+            items = (self._item(field, 0),)
+            shape = self._arrays[name] = TypeInfo(name, items, make, self.namespace, None)
+            shape.obvious = obvious
         return shape
+
+    def enumeration(self, name: str) -> Callable[[str], Any]:
+        """Return the decoder of an enumeration of the binding where an anyType field holds it."""
+        decode = self._enumerations.get(name)
+        if decode is None:
+            decode = self._enumerations[name] = enumeration_decoder(name)
+        return decode
 
     def is_value(self, name: str) -> bool:
         """Whether `name` is a data object, fault or enumeration of the binding."""
@@ -322,14 +338,12 @@ class Tables:
 
     # Tolerance
 
-    def tolerate(self, type_name: str, what: str) -> None:
-        """Log once for a type that a peer does not keep to its schema."""
+    def tolerate(self, type_name: str, what: str, instead: str = "decoded as None") -> None:
+        """Log once for a type that a peer does not keep to its schema, and what is returned instead."""
         if type_name not in self._warned:
             self._warned.add(type_name)
             log.warning(
-                "%s: invalid reply, %s; decoded as None (logged once per type)",
-                type_name,
-                what,
+                "%s: invalid reply, %s; %s (logged once per type)", type_name, what, instead
             )
 
 

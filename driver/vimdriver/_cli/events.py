@@ -51,4 +51,6 @@ def event_text(event: vim25.Event) -> str:
     """Return an event as a line: time, type, user, message."""
     when = event.createdTime.astimezone().isoformat(sep=" ", timespec="seconds")
     said = event.fullFormattedMessage or ""
-    return f"{when}  {type(event).__name__:<24}  {to_text(event.userName or '-')}  {to_text(said)}"
+    return (
+        f"{when}  {to_text(event.type_name):<24}  {to_text(event.userName or '-')}  {to_text(said)}"
+    )

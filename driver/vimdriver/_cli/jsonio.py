@@ -45,6 +45,8 @@ def to_json(value: Any) -> Any:
     """Return a value of the API (data object, fault, proxy, leaf, list of them) for `json.dumps`."""
     if value is None or value is UNSET:
         return None
+    if isinstance(value, Typed):
+        return to_json(value.plain())
     if isinstance(value, (bool, str, int)):
         return value
     if isinstance(value, float):
@@ -58,8 +60,6 @@ def to_json(value: Any) -> Any:
     if isinstance(value, ManagedObject):
         kind, ident = value.moref
         return {TYPE: REFERENCE, "type": kind, "value": ident}
-    if isinstance(value, Typed):
-        return {TYPE: value.type.removeprefix("xsd:"), VALUE: to_json(value.value)}
     if isinstance(value, Unknown):
         return _unknown_to_json(value)
     if isinstance(value, (DataObject, MethodFault)):
@@ -72,21 +72,23 @@ def _word(value: float) -> str:
 
 
 def _structure_to_json(value: DataObject | MethodFault) -> dict[str, Any]:
-    name = value.fault_name if isinstance(value, MethodFault) else type(value).__name__
+    name = value.fault_name if isinstance(value, MethodFault) else value.type_name
     document: dict[str, Any] = {TYPE: name}
     for item in wire_fields(type(value)):
         inner = getattr(value, item.attribute)
         if inner is None or inner is UNSET or (item.array and not inner):
             continue
         document[item.name] = _any_to_json(inner) if item.type == "anyType" else to_json(inner)
-    if isinstance(value, MethodFault):
-        for name, text in value.raw_fields.items():
-            document.setdefault(name, to_json(text))
+    for name, raw in value.raw_fields.items():
+        document.setdefault(name, _any_to_json(raw))
     return document
 
 
 def _any_to_json(value: Any) -> Any:
     # A type that JSON lacks is boxed, since the schema does not give the type of the string here.
+    if isinstance(value, Typed) and value.type:
+        inner = _any_to_json(value.plain())
+        return {TYPE: value.type.removeprefix("xsd:"), VALUE: inner}
     if isinstance(value, (list, tuple)):
         return [_any_to_json(item) for item in value]
     for kind, name in ((datetime, "dateTime"), (bytes, "base64Binary")):
@@ -103,7 +105,7 @@ def _unknown_to_json(value: Unknown) -> dict[str, Any]:
         document[VALUE] = value.text
     children: dict[str, list[Any]] = {}
     for name, child in value.children:
-        children.setdefault(name, []).append(child if isinstance(child, str) else to_json(child))
+        children.setdefault(name, []).append(_any_to_json(child))
     document.update(
         {name: found[0] if len(found) == 1 else found for name, found in children.items()}
     )

@@ -239,7 +239,7 @@ def _nic(
     mac = (card.macAddress or "").lower()
     return NICFigures(
         label=_label(card),
-        model=type(card).__name__,
+        model=card.type_name,
         mac=mac,
         network=network,
         connected=bool(card.connectable and card.connectable.connected),

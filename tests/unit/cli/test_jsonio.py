@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.unit.soap.cases import ANY as OPTIONS
+from tests.unit.soap.cases import any_reply
 from vimdriver._cli.jsonio import (
     arguments,
     from_json,
@@ -20,7 +22,7 @@ from vimdriver._cli.jsonio import (
 from vimlib import vim25
 from vimlib.errors import EncodeError, UsageError
 from vimlib.model import Enumeration, Field, wire_fields
-from vimlib.soap import Typed, Unknown, encode_request
+from vimlib.soap import Typed, Unknown, decode_response, encode_request
 
 BINDING = vim25.BINDING
 
@@ -302,6 +304,28 @@ def test_an_unknown_value_is_shown() -> None:
         "a": ["1", "2"],
         "b": {"_typeName": "", "_value": "x"},
     }
+
+
+def test_values_of_any_type_keep_their_type_and_others_are_plain() -> None:
+    option = vim25.OptionValue(key="k", value=Typed("xsd:long", 5))
+    document = {"_typeName": "OptionValue", "key": "k", "value": {"_typeName": "long", "_value": 5}}
+    assert to_json(option) == document
+    again = from_json(document, Field("v", "v", "OptionValue"), BINDING)
+    assert again.value.type == "xsd:long"
+    for value in (Typed("xsd:long", 5), Typed("VirtualMachinePowerState", "on"), Typed("", "t")):
+        assert to_json(value) == value
+        assert type(to_json(value)) in (int, str)
+
+
+def test_an_object_of_an_unknown_type_has_its_name_and_all_fields() -> None:
+    xml = (
+        '<value xsi:type="ArrayOfAction"><Action xsi:type="Dream"><sheep>7</sheep>'
+        "<kind><a>1</a></kind></Action></value>"
+    )
+    value = decode_response(OPTIONS, any_reply(xml))[0].value
+    assert to_json(value) == [
+        {"_typeName": "Dream", "sheep": "7", "kind": {"_typeName": "", "a": "1"}}
+    ]
 
 
 def test_a_fault_keeps_the_name_from_the_host() -> None:

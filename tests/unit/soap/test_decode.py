@@ -23,7 +23,7 @@ from tests.unit.soap.cases import (
 from vimlib import vim25
 from vimlib.errors import ProtocolError, UnexpectedReplyError, UsageError
 from vimlib.model import MethodFault
-from vimlib.soap import Decoder, Limits, Unknown, decode_response
+from vimlib.soap import Decoder, Limits, Typed, Unknown, decode_response, encode_request
 
 FIND = vim25.SearchIndex.FindByUuid
 VOID = vim25.SessionManager.Logout
@@ -49,6 +49,11 @@ def value_of(val: str, declarations: str = "", **options: Any) -> Any:
     return decode_content(content(val, declarations), **options).objects[0].propSet[0].val
 
 
+def plain_class(value: Any) -> type[Any]:
+    """Return the class of a value without its XML type."""
+    return type(value.plain()) if isinstance(value, Typed) else type(value)
+
+
 ROWS = [(row[0], row[2], row[1]) for row in ANY_VALUES] + [
     (row[0].type, row[1], row[2]) for row in TYPED
 ]
@@ -58,9 +63,13 @@ ROWS = [(row[0], row[2], row[1]) for row in ANY_VALUES] + [
 def test_what_the_encoder_writes_is_read_whole_and_byte_by_byte(xml: str, value: Any) -> None:
     body = any_reply(xml)
     for step in (len(body), 1, 7):
-        read = feed_all(Decoder(ANY, strict=True), body, step)[0].value
-        assert read == value
-        assert type(read) is type(value)
+        options = feed_all(Decoder(ANY, strict=True), body, step)
+        assert options[0].value == value
+        assert isinstance(options[0].value, plain_class(value))
+        sent = encode_request(
+            vim25.OptionManager.UpdateOptions, ("OptionManager", "o"), {"changedValue": options}
+        )
+        assert xml.encode() in sent
 
 
 @pytest.mark.parametrize(
@@ -215,7 +224,8 @@ def test_row_25_an_unknown_type_leaves_the_declared_one() -> None:
             '<returnval xsi:type="RetrieveResult2030"><token xsi:type="NewString">t</token></returnval>',
         ),
     )
-    assert type(result) is vim25.RetrieveResult
+    assert isinstance(result, vim25.RetrieveResult)
+    assert result.type_name == "RetrieveResult2030"
     assert result.token == "t"
 
 
@@ -280,7 +290,9 @@ def test_an_array_of_an_unknown_subtype() -> None:
     value = value_of(
         '<val xsi:type="ArrayOfDescription"><Description xsi:type="X"><label>l</label><summary>s</summary></Description><other/></val>'
     )
-    assert value == [vim25.Description(label="l", summary="s")]
+    assert [(type(one).__mro__[1], one.type_name, one.label) for one in value] == [
+        (vim25.Description, "X", "l")
+    ]
 
 
 def test_an_empty_array() -> None:
@@ -326,14 +338,13 @@ LEAVES: list[tuple[str, str, Any]] = [
 def test_leaves(type_: str, text: str, value: Any) -> None:
     read = value_of(f'<val xsi:type="xsd:{type_}">{text}</val>')
     assert read == value
-    assert type(read) is type(value)
+    assert plain_class(read) is type(value)
 
 
 BAD_LEAVES = [
     ("boolean", "True"), ("boolean", "yes"), ("boolean", ""), ("boolean", "2"),
-    ("int", ""), ("int", "2147483648"), ("int", "1_0"), ("int", "1.0"), ("int", "0x1"), ("int", "١"), ("int", "1 2"),
-    ("int", "--1"), ("int", "\u00a01"), ("long", "9" * 19), ("long", "1" * 21), ("long", "1" * 5000),
-    ("byte", "128"), ("short", "-32769"), ("unsignedInt", "-1"),
+    ("int", ""), ("int", "1_0"), ("int", "1.0"), ("int", "0x1"), ("int", "١"), ("int", "1 2"),
+    ("int", "--1"), ("int", "\u00a01"), ("long", "1" * 5000),
     ("double", "inf"), ("double", "nan"), ("double", "infinity"), ("double", "1_0"), ("double", ""), ("double", "0x1p3"),
     ("double", "1e"), ("double", "1" * 600),
     ("dateTime", ""), ("dateTime", "NaN"), ("dateTime", "2026-13-01T00:00:00Z"), ("dateTime", "2026-02-30T00:00:00Z"),

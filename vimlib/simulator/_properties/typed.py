@@ -23,11 +23,6 @@ def as_any(value: Any, field: Field) -> Any:
     return Typed(wanted, value) if wanted else value
 
 
-def plain(value: Any) -> Any:
-    """Return the value that `as_any` wrapped."""
-    return value.value if isinstance(value, Typed) else value
-
-
 @lru_cache(maxsize=4096)
 def _type(field: Field) -> str:
     if field.array:

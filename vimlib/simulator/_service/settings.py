@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from vimlib import vim25
 from vimlib.simulator._core.handlers import handles
-from vimlib.simulator._core.messages import with_message
+from vimlib.simulator._core.messages import invalid_argument, with_message
 from vimlib.simulator._core.objects import SimObject, prop
+from vimlib.soap._typed import type_of
 
 if TYPE_CHECKING:
     from vimlib.simulator._core.call import Call
@@ -108,10 +109,12 @@ def query_options(manager: OptionManager, call: Call) -> list[Any]:
 
 @handles(OptionManager, "UpdateOptions")
 def update_options(manager: OptionManager, call: Call) -> None:
-    """Set existing options."""
+    """Set existing options. A host refuses a value of another type, an int for a long included."""
     for option in call.args["changedValue"]:
         if option.key not in manager.options:
             raise with_message(vim25.InvalidName(name=option.key))
+        if type_of(option.value) != type_of(manager.options[option.key]):
+            raise invalid_argument("changedValue.value")
     for option in call.args["changedValue"]:
         manager.options[option.key] = option.value
     manager.changed("setting")
