@@ -28,7 +28,7 @@
     ├── SessionError                       login or session renewal failed
     │   ├── LoginError                     the host refused the credentials; never retried
     │   └── SessionExpiredError            the session ended and could not be renewed
-    ├── OutcomeUnknownError                sent without a reply: the server may have executed the call
+    ├── OutcomeUnknownError                sent without a usable reply: the server may have executed the call
     ├── NotFoundError (LookupError)        no such object on the host
     ├── TaskError                          waiting for a task failed
     │   ├── TaskTimeoutError (TimeoutError)  the task is still running
@@ -52,7 +52,8 @@ succeed if it is repeated unchanged. ``outcome``: whether the server executed th
 ``applied``
     the server executed the call, a later step failed
 ``unknown``
-    the request was sent and no reply arrived; read the server's state before you act again
+    the request was sent and no reply arrived, or none that can be decoded; read the server's state
+    before you act again
 
 Facts are attributes; ``str(error)`` formats the message and ends with ``hint``: what to try.
 Errors can be pickled and copied.
@@ -367,13 +368,16 @@ class SessionExpiredError(SessionError):
 
 
 class OutcomeUnknownError(VimlibError):
-    """A call that changes the server was sent and no reply arrived.
+    """A call that changes the server was sent and no usable reply arrived.
 
     The call is not repeated automatically: `method` and `this` name the state to read on the server.
+    The error that the call met is the `__cause__`.
     """
 
     method: str = ""
     this: Any = None
+    replied: bool = False
+    """Whether the server, or a proxy before it, answered with a reply that cannot be decoded."""
     outcome: Outcome = "unknown"
 
 

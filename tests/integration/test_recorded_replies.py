@@ -25,7 +25,7 @@ from vimlib.soap import encode_response
 
 FOLDER: Final = "resources/esx-4.1.0-1/"
 SHA256: Final = "8c8258609b22fcaea1c1d7b6c0ae445f3b410d988a6a5ce30d0a62ade30823bf"
-METHODS: Final = {
+METHODS: Final[dict[str, Any]] = {
     "Login": vim25.SessionManager.Login,
     "ServiceInstance": vim25.ServiceInstance.RetrieveServiceContent,
     "RetrieveProperties": vim25.PropertyCollector.RetrieveProperties,

@@ -296,11 +296,14 @@ class Session:
     def _unknown(
         self, method: Method[..., Any], this: ManagedObject, error: VimlibError
     ) -> OutcomeUnknownError:
+        replied = isinstance(error, ProtocolError | HTTPStatusError)
+        what = "the reply cannot be decoded" if replied else "no reply arrived"
         return OutcomeUnknownError(
-            f"{method.name} was sent to {self.host} and no reply arrived: {error}",
+            f"{method.name} was sent to {self.host} and {what}: {error}",
             hint="Read the object's state before you act again; the call is not repeated automatically.",
             method=method.name,
             this=this,
+            replied=replied,
         )
 
     async def _beat(self) -> None:

@@ -15,6 +15,7 @@ from tests.rig.canary import PASSWORD
 from tests.rig.host import USERNAME, Face, RigHost, answer, cut, reset, rig_host
 from tests.rig.leaks import leakcheck
 from tests.rig.login import connected
+from tests.unit.soap.cases import envelope
 from vimlib import vim25
 from vimlib._secret import Secret
 from vimlib._session import RetryPolicy, Session
@@ -264,10 +265,20 @@ async def test_row_36_the_block_s_own_error_survives_the_logout(host: RigHost) -
 
 
 @pytest.mark.parametrize(
-    "hook", [reset, cut, answer(502), answer(503), answer(504), answer(200, b"")]
+    ("hook", "replied"),
+    [
+        (reset, False),
+        (cut, False),
+        (answer(502), True),
+        (answer(503), True),
+        (answer(504), True),
+        (answer(200, b""), True),
+        (answer(200, b"<html>"), True),
+        (answer(200, envelope("<CreateVM_TaskResponse xmlns='urn:vim25'/>")), True),
+    ],
 )
 async def test_row_09_15_a_write_whose_reply_is_lost_is_not_repeated(
-    host: RigHost, hook: Any
+    host: RigHost, hook: Any, replied: bool
 ) -> None:
     async with session_on(host) as session:
         host.after["CreateVM_Task"].append(hook)
@@ -279,6 +290,8 @@ async def test_row_09_15_a_write_whose_reply_is_lost_is_not_repeated(
         assert (caught.value.method, caught.value.this) == ("CreateVM_Task", folder)
         assert caught.value.outcome == "unknown"
         assert isinstance(caught.value.__cause__, VimlibError)
+        assert caught.value.replied is replied
+        assert ("no reply arrived" in str(caught.value)) is not replied
         assert host.machines == ["inst-1"]
 
 
