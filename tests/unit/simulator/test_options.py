@@ -47,8 +47,8 @@ def test_a_guest_is_known_from_its_version_on(guest_id: str, version: str, known
 
 
 def test_names_of_guests() -> None:
-    assert full_name("rhel9_64Guest") == "Red Hat Enterprise Linux 9 (64-bit)"
-    assert full_name("nothing") == "nothing"
+    assert full_name("rhel9_64Guest", (8, 0)) == "Red Hat Enterprise Linux 9 (64-bit)"
+    assert full_name("nothing", (8, 0)) == "nothing"
 
 
 @pytest.mark.parametrize("version", list(RELEASES))

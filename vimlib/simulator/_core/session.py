@@ -28,6 +28,7 @@ class Session:
     locale: str
     ip_address: str
     user_agent: str
+    full_name: str
     used: float
     """Monotonic second of the last call."""
     last_active: datetime
@@ -40,7 +41,7 @@ class Session:
         return vim25.UserSession(
             key=self.key,
             userName=self.user_name,
-            fullName="Administrator",
+            fullName=self.full_name,
             loginTime=self.login_time,
             lastActiveTime=self.last_active,
             locale=self.locale,

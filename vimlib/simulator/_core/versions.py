@@ -34,12 +34,14 @@ class Release(NamedTuple):
         return parse_version(self.api)
 
 
-# Version, build and hardware of each release's general availability: VMware's product pages.
+# Version, build and hardware of each release's general availability: VMware's product pages. The classic
+# 4.1, with a service console, is the one that was recorded (`resources/esx-4.1.0-1` of
+# fusioninventory-agent).
 RELEASES = {
     release.name: release
     for release in (
         Release("4.0", "VMware ESX", "4.0.0", "164009", "4.0", "vmx-07", 3, "4"),
-        Release("4.1", "VMware ESXi", "4.1.0", "260247", "4.1", "vmx-07", 3, "4"),
+        Release("4.1", "VMware ESX", "4.1.0", "260247", "4.1", "vmx-07", 3, "4"),
         Release("5.5", "VMware ESXi", "5.5.0", "1331820", "5.5", "vmx-10", 5, "5"),
         Release("6.7", "VMware ESXi", "6.7.0", "8169922", "6.7", "vmx-14", 6, "6"),
         Release("7.0", "VMware ESXi", "7.0.3", "18644231", "7.0.3.0", "vmx-19", 6, "7"),

@@ -95,6 +95,8 @@ class SessionManager(SimObject):
             locale=locale or "en",
             ip_address=call.peer,
             user_agent=call.user_agent,
+            # Recorded of an ESX 4.1 (`resources/esx-4.1.0-1` of fusioninventory-agent) and of an ESXi 6.7.
+            full_name=user if self.registry.version < (5,) else "Administrator",
             used=now,
         )
         self.by_cookie[session.cookie] = session

@@ -129,6 +129,8 @@ class DeviceList:
     def __init__(self, devices: Iterable[Any], *, wide: bool = False) -> None:
         self.devices: dict[int, Any] = {device.key: device for device in devices}
         self._wide = wide
+        self._given: set[int] = set()
+        """The IDE controllers that the spec has named."""
         self.renamed: dict[int, int] = {}
         """Keys that the spec used for new devices, to those that they got."""
 
@@ -201,11 +203,11 @@ class DeviceList:
         for field in ("controllerKey", "unitNumber"):
             if given.get(field) is None:
                 given.pop(field, None)
-        return old, self._described(replace(old, **given))
+        return old, replace(old, **given)
 
     def put(self, device: Any) -> None:
         """Store the result of an edit."""
-        self.devices[device.key] = device
+        self.devices[device.key] = self._described(device)
 
     def drop(self, key: int, index: int) -> Any:
         """Remove a device and return it."""
@@ -234,13 +236,13 @@ class DeviceList:
 
         Clients of hosts send them all the same (community.vmware's vmware_guest one, libvirt none).
         """
-        used = set(self.renamed.values())
-        free = [key for key in (_IDE, _IDE + 1) if key not in used]
+        free = [key for key in (_IDE, _IDE + 1) if key not in self._given]
         key = _IDE + (device.busNumber or 0)
         if key not in free:
             if not free or device.busNumber in (0, 1):
                 raise bad_device(index, ".busNumber")
             key = free[0]
+        self._given.add(key)
         return self.devices[key]
 
     def _described(self, device: Any) -> Any:

@@ -275,7 +275,11 @@ def _guests() -> dict[str, GuestSystem]:
 
 def guests_of(version: tuple[int, ...]) -> list[GuestSystem]:
     """Return the guest systems that API `version` knows."""
-    return [guest for guest in _guests().values() if parse_version(guest.since) <= version]
+    return [
+        guest._replace(name=full_name(guest.id, version))
+        for guest in _guests().values()
+        if parse_version(guest.since) <= version
+    ]
 
 
 def is_known(guest_id: str, version: tuple[int, ...]) -> bool:
@@ -284,8 +288,17 @@ def is_known(guest_id: str, version: tuple[int, ...]) -> bool:
     return guest is not None and parse_version(guest.since) <= version
 
 
-def full_name(guest_id: str) -> str:
-    """Return the name of a guest id; one that is not listed is shown as its id."""
+# Until Oracle had it: recorded of an ESX 4.1 (`resources/esx-4.1.0-1` of fusioninventory-agent).
+_OLD_NAMES = {
+    "solaris10Guest": "Sun Solaris 10 (32-bit)",
+    "solaris10_64Guest": "Sun Solaris 10 (64-bit)",
+}
+
+
+def full_name(guest_id: str, version: tuple[int, ...]) -> str:
+    """Return the name of a guest id on a host of API `version`; one that is not listed is shown as its id."""
+    if version < (5,) and guest_id in _OLD_NAMES:
+        return _OLD_NAMES[guest_id]
     guest = _guests().get(guest_id)
     return guest.name if guest else guest_id
 

@@ -13,7 +13,7 @@ from vimlib.simulator._host.host_system import HostSystem
 from vimlib.simulator._service.events import EventManager
 from vimlib.simulator._service.tasks import start_task
 from vimlib.simulator._storage import vmdk
-from vimlib.simulator._storage.datastore import no_such_file
+from vimlib.simulator._storage.datastore import by_name, no_such_file
 from vimlib.simulator._storage.disks import disk_fault
 from vimlib.simulator._vm.lifecycle import (
     free_files,
@@ -82,7 +82,7 @@ async def power_on(machine: VirtualMachine) -> None:
     except BaseException:
         free_files(machine)
         raise
-    _connect(machine, True)
+    _connect(machine, True, await _absent_images(machine))
     machine.set_power("poweredOn")
     if machine.guest.tools_installed:
         machine.guest.tools_running = True
@@ -95,19 +95,38 @@ def _boot_files(machine: VirtualMachine) -> None:
         log.write(f"{machine.registry.clock.now().isoformat()} vmx: powered on {machine.name}\n")
 
 
-def _connect(machine: VirtualMachine, on: bool) -> None:
-    """Connect the devices with `startConnected`, or disconnect all devices."""
+async def _absent_images(machine: VirtualMachine) -> frozenset[int]:
+    """Return the keys of CD-ROM drives whose image does not exist; see `ConfigChange`."""
+    found = set()
+    stores = by_name(machine.registry)
+    for drive in machine.devices(vim25.VirtualCdrom):
+        backing = drive.backing
+        if isinstance(backing, vim25.VirtualCdromIsoBackingInfo) and backing.fileName:
+            name, _, path = backing.fileName.removeprefix("[").partition("]")
+            store = stores.get(name)
+            # An image of the host itself, as of VMware Tools, is there.
+            if name and (
+                store is None or not await machine.registry.io(store.local(path.strip()).is_file)
+            ):
+                found.add(drive.key)
+    return frozenset(found)
+
+
+def _connect(machine: VirtualMachine, on: bool, absent: frozenset[int] = frozenset()) -> None:
+    """Connect the devices with `startConnected`, or disconnect all devices.
+
+    Those whose backing is `absent` have an unrecoverable error: VirtualDeviceConnectInfoStatus.
+    """
     devices = []
     for device in machine.config.hardware.device:
         connect = device.connectable
         if connect is not None:
-            wanted = on and connect.startConnected
-            if connect.connected != wanted:
+            failed = on and connect.startConnected and device.key in absent
+            wanted = on and connect.startConnected and not failed
+            if connect.connected != wanted or failed:
+                status = "unrecoverableError" if failed else "ok" if on else "untried"
                 device = replace(
-                    device,
-                    connectable=replace(
-                        connect, connected=wanted, status="ok" if on else "untried"
-                    ),
+                    device, connectable=replace(connect, connected=wanted, status=status)
                 )
         devices.append(device)
     config = machine.config

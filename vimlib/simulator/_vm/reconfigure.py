@@ -125,7 +125,7 @@ def blank_config(registry: Registry, name: str, path: str) -> Any:
         changeVersion="1",
         modified=registry.clock.now(),
         name=name,
-        guestFullName=full_name("otherGuest"),
+        guestFullName=full_name("otherGuest", registry.version),
         version=registry.release.hardware,
         uuid=uuid,
         createDate=registry.clock.now(),
@@ -246,7 +246,7 @@ class ConfigChange:
         if spec.guestId is not None:
             if not is_known(spec.guestId, self.registry.version):
                 raise invalid_argument("configSpec.guestId")
-            given["guestFullName"] = full_name(spec.guestId)
+            given["guestFullName"] = full_name(spec.guestId, self.registry.version)
         if spec.name is not None:
             check_name(spec.name)
             given["name"] = spec.name
@@ -341,8 +341,8 @@ class ConfigChange:
             ):
                 self._cold(True)
             device = await self._disk(change, device, index)
-        if isinstance(device, vim25.VirtualCdrom):
-            await self._cdrom(device, index)
+        else:
+            device = await self._file_backed(device)
         self.devices.add(device, index, lambda: generated_mac(self.registry.random.getrandbits(24)))
 
     async def _edit(self, device: Any, index: int) -> None:
@@ -351,10 +351,10 @@ class ConfigChange:
             backing = self._network(new.backing, index)
             info = vim25.Description(label=old.deviceInfo.label, summary=backing.deviceName)
             new = revised(new, backing=backing, deviceInfo=info)
-        if isinstance(new, vim25.VirtualCdrom):
-            await self._cdrom(new, index)
         if isinstance(new, vim25.VirtualDisk):
             new = await self._grow(old, new, index)
+        else:
+            new = await self._file_backed(new)
         self.devices.put(new)
 
     async def _grow(self, old: Any, new: Any, index: int) -> Any:
@@ -405,11 +405,21 @@ class ConfigChange:
             raise bad_device(index, ".backing.deviceName", vim25.InvalidDeviceBacking)
         return revised(backing, network=network.ref, useAutoDetect=False)
 
-    async def _cdrom(self, device: Any, index: int) -> None:
-        if isinstance(device.backing, vim25.VirtualCdromIsoBackingInfo) and device.backing.fileName:
-            store, path = find_path(self.registry, device.backing.fileName)
-            if not await self.registry.io(store.local(path).is_file):
-                raise with_message(vim25.FileNotFound(file=device.backing.fileName))
+    async def _file_backed(self, device: Any) -> Any:
+        """Return a drive or port with the datastore of its file.
+
+        A machine that is off takes an ISO that is absent, and starts without it: "the CD-ROM will be
+        added but will not connect to the media" (vmware/packer-plugin-vsphere#453).
+        """
+        backing = device.backing
+        if not isinstance(backing, vim25.VirtualDeviceFileBackingInfo) or not backing.fileName:
+            return device
+        store, path = find_path(self.registry, backing.fileName)
+        wanted = device.connectable is None or device.connectable.connected
+        needed = self.running and wanted and isinstance(device, vim25.VirtualCdrom)
+        if needed and not await self.registry.io(store.local(path).is_file):
+            raise with_message(vim25.FileNotFound(file=backing.fileName))
+        return revised(device, backing=revised(backing, datastore=store.ref))
 
     async def _disk(self, change: Any, device: Any, index: int) -> Any:
         backing = device.backing
