@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from vimdriver._cli.connection import CONNECTION, ConnectionOptions
 from vimdriver._cli.each import each
-from vimdriver._cli.flags import ABOVE_0, Flag, within
+from vimdriver._cli.flags import ABOVE_0, Flag
 from vimdriver._cli.machine_options import MachineOptions
 from vimdriver._cli.output import OUTPUT, Output
 from vimdriver._cli.ownership import OWNERSHIP, Ownership
@@ -19,10 +19,9 @@ from vimdriver._cli.sources import SOURCES, Sources
 from vimlib.errors import NotFoundError, UsageError, printable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator
 
     from vimdriver._driver import ESXDriver
-    from vimdriver._instances.types import Instance
 
 COLUMNS = ("uuid", "name", "power_state", "cpus", "memory_mb", "moref")
 Ref = Annotated[str, Parameter(help="UUID, name or reference of the machine.")]
@@ -43,11 +42,6 @@ async def opened(
         yield driver
 
 
-def show_instance(found: Instance, output: Output) -> None:
-    """Print one machine."""
-    output.fields(found.to_json())
-
-
 async def list_(*, connection: ConnectionOptions = CONNECTION, output: Output = OUTPUT) -> None:
     """List the machines of the host."""
     async with opened(connection) as driver:
@@ -61,7 +55,7 @@ async def show(
     """Show one machine."""
     async with opened(connection) as driver:
         found = await driver.info(instance)
-    show_instance(found, output)
+    output.fields(found.to_json())
 
 
 _Seconds = Annotated[float | None, ABOVE_0]
@@ -147,7 +141,7 @@ async def spawn(
         if wait_network is not None:
             network = await driver.wait_for_network(found.uuid, timeout=wait_network)
             output.say(f"addresses: {', '.join(network.addresses)}")
-    show_instance(found, output)
+    output.fields(found.to_json())
 
 
 async def destroy(
@@ -189,57 +183,3 @@ async def destroy(
             done="destroyed",
             output=output,
         )
-
-
-async def _power(
-    connection: ConnectionOptions,
-    output: Output,
-    work: Callable[[ESXDriver], Awaitable[Instance]],
-) -> None:
-    async with opened(connection) as driver:
-        found = await work(driver)
-    show_instance(found, output)
-
-
-async def shutdown(
-    instance: Ref,
-    /,
-    *,
-    grace: Annotated[float, within(0)] = 60.0,
-    force: Flag = False,
-    connection: ConnectionOptions = CONNECTION,
-    output: Output = OUTPUT,
-) -> None:
-    """Shut the guest down. `action` in the output is `guest_shutdown`, `power_off` or `none`.
-
-    Without VMware Tools in the guest, or where it does not shut down in time, the command fails.
-
-    Args:
-        grace: Seconds to wait for the guest.
-        force: Power the machine off where the guest cannot shut down, or does not in time.
-    """
-    await _power(
-        connection, output, lambda driver: driver.shutdown(instance, timeout=grace, force=force)
-    )
-
-
-async def reboot(
-    instance: Ref,
-    /,
-    *,
-    hard: Flag = False,
-    force: Flag = False,
-    connection: ConnectionOptions = CONNECTION,
-    output: Output = OUTPUT,
-) -> None:
-    """Reboot the guest. `action` in the output is `guest_reboot` or `reset`.
-
-    Without VMware Tools in the guest the command fails.
-
-    Args:
-        hard: Reset the machine without a reboot of the guest.
-        force: Reset the machine where the guest cannot reboot.
-    """
-    await _power(
-        connection, output, lambda driver: driver.reboot(instance, soft=not hard, force=force)
-    )

@@ -18,12 +18,23 @@ from vimdriver._cli.instance import Ref, opened
 from vimdriver._cli.output import OUTPUT, Output
 from vimdriver._cli.ownership import OWNERSHIP, Ownership
 from vimdriver._verbs import Within
+from vimlib.errors import printable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 # Maps a verb's parameter to its name and type in the command, where they differ.
-_RENAMED: dict[str, tuple[str, Any]] = {"ref": ("instance", Ref)}
+_RENAMED: dict[str, tuple[str, Any]] = {
+    "ref": ("instance", Ref),
+    # `--timeout` is the deadline of the command.
+    "timeout": (
+        "grace",
+        Annotated[float, within(0), Parameter(help="Seconds to wait for the guest.")],
+    ),
+    "soft": ("hard", Annotated[Flag, Parameter(help="Reset the machine; do not ask the guest.")]),
+}
+# Parameters whose option has the opposite sense.
+_INVERTED = frozenset({"soft"})
 _DryRun = Annotated[Flag, Parameter(help="Print the steps and change nothing.")]
 
 
@@ -39,6 +50,7 @@ def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
         positional = given.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
         found[name] = given.replace(
             name=shown,
+            default=not given.default if name in _INVERTED else given.default,
             annotation=Flag if kind is bool else kind,
             kind=inspect.Parameter.POSITIONAL_ONLY if positional else given.kind,
         )
@@ -69,14 +81,22 @@ def _command(method: str) -> Callable[..., Awaitable[None]]:
         output: Output = OUTPUT,
         **options: Any,
     ) -> None:
+        given = {name: options[one.name] for name, one in parameters.items() if one.name in options}
+        given |= {name: not given[name] for name in _INVERTED & given.keys()}
         async with opened(connection, ownership) as driver:
             verb = getattr(driver, method)
             if dry_run:
-                plan = await verb.plan(*arguments, **options)
+                plan = await verb.plan(*arguments, **given)
                 output.document(plan.to_json(), str(plan))
                 return
-            found = await verb(*arguments, **options)
-        output.fields(found.to_json())
+            found = await verb(*arguments, **given)
+        if found is not None:
+            output.fields(found.to_json())
+            return
+        # A verb without a result removes what its arguments name.
+        names = [one.name for one in parameters.values()]
+        named = dict(zip(names, arguments, strict=False))
+        output.document(named | {"removed": True}, f"{printable(arguments[-1])}: removed")
 
     every: list[inspect.Parameter] = list(parameters.values())
     for name, kind, default in (

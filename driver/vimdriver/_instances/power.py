@@ -146,6 +146,12 @@ async def reboot(
     With `force`, a guest without running tools is reset (`ResetVM_Task`). With `soft` false the
     guest is not asked: it is always a reset. Cancelling waits for the call.
 
+    Args:
+        host: The host.
+        ref: uuid, name or moref's value.
+        soft: Ask the guest.
+        force: Reset the machine where the guest cannot reboot.
+
     Raises:
         NotFoundError: The machine does not exist.
         InstanceStateError: It is not running.
@@ -172,6 +178,12 @@ async def shutdown(
     A machine that is off stays so. With `force`, the power is cut (`PowerOffVM_Task`) where the guest
     has no running tools, where it does not shut down in time, and where the machine is suspended,
     which loses the suspended state. Cancelling leaves the guest shutting down.
+
+    Args:
+        host: The host.
+        ref: uuid, name or moref's value.
+        timeout: Seconds to wait for the guest.
+        force: Power the machine off where the guest cannot shut down, or does not in time.
 
     Raises:
         UsageError: `timeout` is not positive.

@@ -201,6 +201,12 @@ async def remove_snapshot(
 
     The machine keeps its present state. Cancelling waits for the task.
 
+    Args:
+        host: The host.
+        ref: uuid, name or moref's value.
+        snapshot: The snapshot's reference's value, or its name.
+        children: Remove those below it too.
+
     Raises:
         NotFoundError: The machine or snapshot does not exist, or several have the name.
         MethodFault: The host refused.

@@ -231,6 +231,10 @@ async def remove_vlan(host: Host, name: str) -> Plan[None]:
 
     Cancelling lets the call that is under way end.
 
+    Args:
+        host: The host.
+        name: Name of the port group.
+
     Raises:
         NetworkNotFoundError: It does not exist.
         ForeignPortGroupError: This driver did not make it.

@@ -12,6 +12,9 @@ from vimdriver._cli.output import Output
 from vimdriver._driver import ESXDriver
 from vimdriver._verbs.verb import Verb
 
+NAMES = {"ref": "instance", "timeout": "grace", "soft": "hard"}
+"""Options of commands that are called otherwise than the verb's parameters."""
+
 
 def function_of(path: str) -> object:
     module, _, name = COMMANDS[path][0].partition(":")
@@ -47,5 +50,5 @@ def test_a_command_made_from_a_verb_has_its_arguments_and_a_dry_run(path: str) -
     assert isinstance(verb, Verb)
     names = list(inspect.signature(verb.function).parameters)[1:]
     shown = list(inspect.signature(function_of(path)).parameters)  # type: ignore[arg-type]
-    assert shown[: len(names)] == [{"ref": "instance"}.get(name, name) for name in names]
+    assert shown[: len(names)] == [NAMES.get(name, name) for name in names]
     assert shown[len(names)] == "dry_run"

@@ -13,6 +13,6 @@ def test_a_snapshot_is_taken_listed_reverted_to_and_removed(esx: ESXHost, vimctl
     assert vimctl.json("instance", "revert", "vm-0", "one") == one
     assert "two" in vimctl("instance", "revert", "vm-0", "three", code=4).err
     done = vimctl.json("instance", "remove-snapshot", "vm-0", "one", "--children")
-    assert done == {"snapshot": "one", "removed": True}
+    assert done == {"instance": "vm-0", "snapshot": "one", "removed": True}
     assert vimctl.json("instance", "snapshots", "vm-0") == []
     assert len(esx.calls("RemoveSnapshot_Task")) == 1
