@@ -178,70 +178,23 @@ SIZE = 1 << 20
 UP = {"name": "up.bin", "size": SIZE, "give": SIZE}
 NEW = {"name": "inst-1"}
 
-CONTROLS: tuple[Scenario, ...] = tuple(
-    Scenario(
-        f"0{letter}",
-        f"Nothing is broken: {action}",
-        action,
-        judge,
-        args=args,
-        prepare=prepare,
-        trust=trust,
-        servers=servers,
-        deadline=WATCHED,
-        control=True,
-    )
-    for letter, action, judge, args, prepare, trust, servers in (
-        ("a", "now", verdict.works(verdict.a_time), {}, _nothing, "ca", BOTH),
-        ("b", "now", verdict.works(verdict.a_time), {}, _nothing, "pin", SIMULATOR),
-        ("c", "names", verdict.works(verdict.the_names), {}, _nothing, "ca", SIMULATOR),
-        ("d", "create", verdict.works(verdict.one_machine("inst-1")), NEW, _nothing, "ca", BOTH),
-        (
-            "e",
-            "snapshot",
-            verdict.works(verdict.one_snapshot),
-            {"name": "s"},
-            _nothing,
-            "ca",
-            SIMULATOR,
-        ),
-        (
-            "f",
-            "power_on",
-            verdict.works(verdict.sent_once("PowerOnVM_Task")),
-            {},
-            _nothing,
-            "ca",
-            SIMULATOR,
-        ),
-        (
-            "g",
-            "callers",
-            verdict.works(verdict.one_login(3)),
-            {"count": 3},
-            _nothing,
-            "ca",
-            SIMULATOR,
-        ),
-        (
-            "h",
-            "upload",
-            verdict.works(verdict.stored("up.bin", SIZE)),
-            UP,
-            _nothing,
-            "ca",
-            SIMULATOR,
-        ),
-        (
-            "i",
-            "download",
-            verdict.works(verdict.received(SIZE)),
-            {"name": "up.bin"},
-            _file(SIZE),
-            "ca",
-            SIMULATOR,
-        ),
-    )
+
+def _control(letter: str, action: str, judge: Judge, **given: Any) -> Scenario:
+    title = f"Nothing is broken: {action}"
+    judge = verdict.works(judge)
+    return Scenario(f"0{letter}", title, action, judge, deadline=WATCHED, control=True, **given)
+
+
+CONTROLS: tuple[Scenario, ...] = (
+    _control("a", "now", verdict.a_time, servers=BOTH),
+    _control("b", "now", verdict.a_time, trust="pin"),
+    _control("c", "names", verdict.the_names),
+    _control("d", "create", verdict.one_machine("inst-1"), args=NEW, servers=BOTH),
+    _control("e", "snapshot", verdict.one_snapshot, args={"name": "s"}),
+    _control("f", "power_on", verdict.sent_once("PowerOnVM_Task")),
+    _control("g", "callers", verdict.one_login(3), args={"count": 3}),
+    _control("h", "upload", verdict.stored("up.bin", SIZE), args=UP),
+    _control("i", "download", verdict.received(SIZE), args={"name": "up.bin"}, prepare=_file(SIZE)),
 )
 
 SCENARIOS: tuple[Scenario, ...] = (

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import sys
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from cyclopts import Parameter
 
 from vimdriver._cli.connection import CONNECTION, ConnectionOptions
 from vimdriver._cli.flags import Flag, Strings
@@ -17,6 +20,7 @@ from vimdriver._guestinfo import MAX_JSON, Form
 from vimlib.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from importlib.resources.abc import Traversable
 
     from vimdriver._guestinfo import GuestConfig
@@ -24,96 +28,89 @@ if TYPE_CHECKING:
 _HELPER: Final = "vimguest.py"
 
 
+@Parameter(name="*", group="Guest")
+@dataclass(frozen=True, kw_only=True)
+class GuestOptions:
+    """The configuration of a guest."""
+
+    nic: Strings = ()
+    """NIC as mac=..[,ip=10.0.0.2/24+fd00::2/64][,gw=..][,dns=a+b][,search=..][,dhcp=4+6][,route=NETWORK@GATEWAY][,mtu=9000]; repeatable. `set` needs a MAC address of the machine's."""
+
+    hostname: str | None = None
+    """Host name of the guest."""
+
+    search: Strings = ()
+    """DNS search domain; repeatable."""
+
+    ssh_key: Strings = ()
+    """USER=FILE with public keys for an existing user of the guest; repeatable."""
+
+    ntp: Strings = ()
+    """Address or name of a time server; repeatable."""
+
+    user_data: Path | None = None
+    """File of user-data for cloud-init or cloudbase-init."""
+
+    vendor_data: Path | None = None
+    """File of vendor-data for cloud-init, in place of the settings that have it apply a changed network."""
+
+    form: Form = "nova"
+    """Format of the settings: `nova` and `original` write machine.id, `versioned` the format of the guest helper, `cloud-init` guestinfo.metadata."""
+
+    def config(self) -> GuestConfig:
+        """Return the configuration that these options describe; reads their files.
+
+        Raises:
+            UsageError: An option has an invalid value, or names a file that cannot be read; or
+                there are no settings, which would delete those of the machine.
+        """
+        from vimdriver._cli.nics import GUEST_FORM, guest_nic
+        from vimdriver._guestinfo import GuestConfig
+
+        keys: dict[str, list[str]] = {}
+        for one in self.ssh_key:
+            user, equals, name = one.partition("=")
+            if not equals:
+                raise UsageError(f"--ssh-key must be USER=FILE, got {one!r}")
+            lines = [line.strip() for line in _text(Path(name)).splitlines()]
+            keys.setdefault(user, []).extend(
+                line for line in lines if line and not line.startswith("#")
+            )
+        config = GuestConfig(
+            hostname=self.hostname,
+            nics=[guest_nic(one) for one in self.nic],
+            search=self.search,
+            ssh_keys=keys,
+            ntp=self.ntp,
+            user_data=None if self.user_data is None else _text(self.user_data),
+            vendor_data=None if self.vendor_data is None else _text(self.vendor_data),
+        )
+        others = (config.hostname, config.search, config.ssh_keys, config.ntp)
+        other = any(others) or config.user_data or config.vendor_data
+        # The first two forms hold NICs only.
+        if not config.nics and (self.form in ("nova", "original") or not other):
+            raise UsageError("--nic is required", hint=f"Give --nic {GUEST_FORM}.")
+        return config
+
+
+GUEST = GuestOptions()
+
+
 def render(
-    *,
-    nic: Strings = (),
-    hostname: str | None = None,
-    search: Strings = (),
-    ssh_key: Strings = (),
-    ntp: Strings = (),
-    user_data: Path | None = None,
-    vendor_data: Path | None = None,
-    form: Form = "nova",
-    instance_id: str | None = None,
-    output: Output = OUTPUT,
+    *, guest: GuestOptions = GUEST, instance_id: str | None = None, output: Output = OUTPUT
 ) -> None:
     """Print the settings that configure a guest's network, without a host.
 
     Values that the form cannot express are reported on stderr.
 
     Args:
-        nic: NIC as mac=..[,ip=10.0.0.2/24+fd00::2/64][,gw=..][,dns=a+b][,search=..][,dhcp=4+6]
-            [,route=NETWORK@GATEWAY][,mtu=9000]; repeatable.
-        hostname: Host name of the guest.
-        search: DNS search domain; repeatable.
-        ssh_key: USER=FILE with public keys for an existing user of the guest; repeatable.
-        ntp: Address or name of a time server; repeatable.
-        user_data: File of user-data for cloud-init or cloudbase-init.
-        vendor_data: File of vendor-data for cloud-init, in place of the settings that have it apply
-            a changed network.
-        form: Format of the settings: `nova` and `original` write machine.id, `versioned` the format of
-            the guest helper, `cloud-init` guestinfo.metadata.
         instance_id: Instance id for cloud-init, which runs again when the id changes.
     """
-    from vimdriver._guestinfo import extra_config, left_out
+    from vimdriver._guestinfo import extra_config
 
-    config = _config(nic, hostname, search, ssh_key, ntp, user_data, vendor_data)
-    _refuse_empty(config, form)
-    settings = extra_config(config, form, instance_id=instance_id)
-    for lost in left_out(config, form):
-        output.say(f"the form {form} cannot express: {lost}")
-    _show(settings, output)
-
-
-def _refuse_empty(config: GuestConfig, form: Form) -> None:
-    """Refuse a configuration without settings, which would delete those of the machine.
-
-    Raises:
-        UsageError: It has no NIC, and the form holds NICs only or nothing else is given.
-    """
-    others = (config.hostname, config.search, config.ssh_keys, config.ntp)
-    other = any(others) or config.user_data or config.vendor_data
-    if not config.nics and (form in ("nova", "original") or not other):
-        from vimdriver._cli.nics import GUEST_FORM
-
-        raise UsageError("--nic is required", hint=f"Give --nic {GUEST_FORM}.")
-
-
-def _config(
-    nic: Strings,
-    hostname: str | None,
-    search: Strings,
-    ssh_key: Strings,
-    ntp: Strings,
-    user_data: Path | None,
-    vendor_data: Path | None,
-) -> GuestConfig:
-    """Return the configuration that these options describe; reads their files.
-
-    Raises:
-        UsageError: An option has an invalid value, or names a file that cannot be read.
-    """
-    from vimdriver._cli.nics import guest_nic
-    from vimdriver._guestinfo import GuestConfig
-
-    keys: dict[str, list[str]] = {}
-    for one in ssh_key:
-        user, equals, name = one.partition("=")
-        if not equals:
-            raise UsageError(f"--ssh-key must be USER=FILE, got {one!r}")
-        lines = [line.strip() for line in _text(Path(name)).splitlines()]
-        keys.setdefault(user, []).extend(
-            line for line in lines if line and not line.startswith("#")
-        )
-    return GuestConfig(
-        hostname=hostname,
-        nics=[guest_nic(one) for one in nic],
-        search=search,
-        ssh_keys=keys,
-        ntp=ntp,
-        user_data=None if user_data is None else _text(user_data),
-        vendor_data=None if vendor_data is None else _text(vendor_data),
-    )
+    config = guest.config()
+    settings = extra_config(config, guest.form, instance_id=instance_id)
+    _show(settings, config, guest.form, output)
 
 
 def _text(path: Path) -> str:
@@ -125,7 +122,11 @@ def _text(path: Path) -> str:
         raise UsageError(f"cannot read {path}: {reason}") from None
 
 
-def _show(settings: dict[str, str], output: Output) -> None:
+def _show(settings: Mapping[str, str], config: GuestConfig, form: Form, output: Output) -> None:
+    from vimdriver._guestinfo import left_out
+
+    for lost in left_out(config, form):
+        output.say(f"the form {form} cannot express: {lost}")
     text = "\n".join(f'{key} = "{value}"' for key, value in settings.items())
     output.document(settings, text)
 
@@ -134,14 +135,7 @@ async def set_(
     instance: Ref,
     /,
     *,
-    nic: Strings = (),
-    hostname: str | None = None,
-    search: Strings = (),
-    ssh_key: Strings = (),
-    ntp: Strings = (),
-    user_data: Path | None = None,
-    vendor_data: Path | None = None,
-    form: Form = "nova",
+    guest: GuestOptions = GUEST,
     new_instance: Flag = False,
     connection: ConnectionOptions = CONNECTION,
     output: Output = OUTPUT,
@@ -151,33 +145,15 @@ async def set_(
     The guest reads it at its next boot. Values that the form cannot express are reported on stderr.
 
     Args:
-        nic: NIC as mac=..[,ip=10.0.0.2/24+fd00::2/64][,gw=..][,dns=a+b][,search=..][,dhcp=4+6]
-            [,route=NETWORK@GATEWAY][,mtu=9000]; repeatable.
-            The MAC address must be one of the machine's.
-        hostname: Host name of the guest.
-        search: DNS search domain; repeatable.
-        ssh_key: USER=FILE with public keys for an existing user of the guest; repeatable.
-        ntp: Address or name of a time server; repeatable.
-        user_data: File of user-data for cloud-init or cloudbase-init.
-        vendor_data: File of vendor-data for cloud-init, in place of the settings that have it apply
-            a changed network.
-        form: Format of the settings: `nova` and `original` write machine.id, `versioned` the format of
-            the guest helper, `cloud-init` guestinfo.metadata.
         new_instance: With cloud-init: give it a new instance id, so that it runs everything again and
             replaces the SSH host keys.
     """
-    from vimdriver._guestinfo import left_out
-
-    options = (nic, hostname, search, ssh_key, ntp, user_data, vendor_data)
-    config = await asyncio.to_thread(_config, *options)
-    _refuse_empty(config, form)
+    config = await asyncio.to_thread(guest.config)
     async with opened(connection) as driver:
         settings = await driver.set_guest_info(
-            instance, config, form=form, new_instance=new_instance
+            instance, config, form=guest.form, new_instance=new_instance
         )
-    for lost in left_out(config, form):
-        output.say(f"the form {form} cannot express: {lost}")
-    _show(settings, output)
+    _show(settings, config, guest.form, output)
 
 
 def helper(*, output: Output = OUTPUT) -> None:
