@@ -413,6 +413,20 @@ def test_no_module_is_too_long_to_read() -> None:
     assert long == {}
 
 
+def test_no_function_is_too_long_to_read() -> None:
+    long = set()
+    for name, path in sources().items():
+        if inside(name, MAY_BE_LONG):
+            continue
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                body = node.body[1:] if ast.get_docstring(node) else node.body
+                if body and (body[-1].end_lineno or 0) - body[0].lineno >= 80:
+                    long.add(f"{name}.{node.name}")
+    # Closures over one frame, for speed.
+    assert long <= {"vimlib.soap._builder._inner_loop"}
+
+
 @pytest.mark.parametrize("module", ["vimlib", "vimlib.soap", "vimlib.vim25", "vimlib.errors"])
 def test_the_lower_floors_load_no_http_client(module: str) -> None:
     code = f"import sys, {module}; print(*sorted({{m.split('.')[0] for m in sys.modules}}))"

@@ -207,16 +207,7 @@ def _plan(
         token=entry.token,
         making=stamp(found.now),
     )
-    for card in spec.nics:
-        if card.vlan is None and card.network not in found.networks:
-            raise NetworkNotFoundError(name=card.network, known=sorted(found.networks))
-    if found.uuid_taken or spec.name in found.names:
-        raise InstanceExistsError(name=spec.uuid if found.uuid_taken else spec.name)
-    if found.free < machine.needed:
-        raise NoSpaceError(datastore=spec.datastore, needed=machine.needed, free=found.free)
-    if found.head is not None:
-        check_beginning(found.head, spec.image)
-
+    _check(spec, machine, found)
     manager = host.client.content.virtualDiskManager
     if manager is None:
         raise NotFoundError("the host has no VirtualDiskManager", kind="VirtualDiskManager")
@@ -255,6 +246,30 @@ def _plan(
         steps.append(power_step(lambda run: run[created], vim25.VirtualMachinePowerState.poweredOn))
     steps += kept
 
+    async def result(run: Run) -> Instance:
+        return await read(run.host.client, run[created])
+
+    return Plan(f"spawn {spec.name}", tuple(steps), result, explain=_explain(spec, machine))
+
+
+def _check(spec: InstanceSpec, machine: SpawnPlan, found: Gathered) -> None:
+    """Refuse what cannot be made on this host; see `spawn`."""
+    for card in spec.nics:
+        if card.vlan is None and card.network not in found.networks:
+            raise NetworkNotFoundError(name=card.network, known=sorted(found.networks))
+    if found.uuid_taken or spec.name in found.names:
+        raise InstanceExistsError(name=spec.uuid if found.uuid_taken else spec.name)
+    if found.free < machine.needed:
+        raise NoSpaceError(datastore=spec.datastore, needed=machine.needed, free=found.free)
+    if found.head is not None:
+        check_beginning(found.head, spec.image)
+
+
+def _explain(
+    spec: InstanceSpec, machine: SpawnPlan
+) -> Callable[[Host, VimlibError], Awaitable[VimlibError]]:
+    """Return the function that names the argument or the space behind the fault of a step."""
+
     async def explain(host: Host, error: VimlibError) -> VimlibError:
         argument = str(getattr(error, "invalidProperty", None))
         if isinstance(error, vim25.InvalidArgument) and argument.endswith("guestId"):
@@ -271,10 +286,7 @@ def _plan(
         free = await free_space(host.client, spec.datastore)
         return NoSpaceError(datastore=spec.datastore, needed=machine.needed, free=free)
 
-    async def result(run: Run) -> Instance:
-        return await read(run.host.client, run[created])
-
-    return Plan(f"spawn {spec.name}", tuple(steps), result, explain=explain)
+    return explain
 
 
 def _network_steps(

@@ -106,6 +106,43 @@ async def _leavers_gone(host: Host, note: Note, name: str) -> frozenset[Datastor
     return frozenset() if found is None else found
 
 
+def _add_step(system: vim25.HostNetworkSystem, wanted: PortGroup) -> Step[bool]:
+    """Return the step that adds a port group; its result is whether it did, and not somebody else."""
+
+    async def add(run: Run) -> bool:
+        teaming = vim25.HostNicTeamingPolicy(notifySwitches=True)
+        policy = vim25.HostNetworkPolicy(nicTeaming=teaming)
+        await system.AddPortGroup(
+            vim25.HostPortGroupSpec(
+                name=wanted.name, vlanId=wanted.vlan, vswitchName=wanted.vswitch, policy=policy
+            )
+        )
+        return True
+
+    def not_by_us(run: Run, fault: vim25.MethodFault) -> bool:
+        if isinstance(fault, vim25.AlreadyExists):
+            return False  # somebody was quicker; it is read and checked below
+        raise fault
+
+    async def is_ours(run: Run) -> bool | None:
+        found = find_port_group(await read_network(run.host.client, system), wanted.name)
+        # Another one than was asked for: somebody was quicker, and the lost answer was AlreadyExists.
+        return None if found is None else found == wanted
+
+    async def only_learn(run: Run, ours: bool) -> None:
+        """The note's undo decides, once it is known here who made the port group."""
+
+    name, vlan, vswitch = wanted.name, wanted.vlan, wanted.vswitch
+    return Step(
+        title=f"add port group {name!r} for VLAN {vlan} to {vswitch} (AddPortGroup)",
+        call=add,
+        probe=is_ours,
+        undo=only_learn,
+        refused=not_by_us,
+        method="AddPortGroup",
+    )
+
+
 def port_group_steps(
     host: Host, network: Network, name: str, vlan: int, *, interface: str, spawn: str = ""
 ) -> tuple[Step[Any], ...]:
@@ -131,27 +168,6 @@ def port_group_steps(
     entry = AddingPortGroup(
         host=host.client.host, owner=host.owner, name=name, note=str(note.path), spawn=spawn
     )
-
-    async def add(run: Run) -> bool:
-        teaming = vim25.HostNicTeamingPolicy(notifySwitches=True)
-        policy = vim25.HostNetworkPolicy(nicTeaming=teaming)
-        await system.AddPortGroup(
-            vim25.HostPortGroupSpec(name=name, vlanId=vlan, vswitchName=vswitch, policy=policy)
-        )
-        return True
-
-    def not_by_us(run: Run, fault: vim25.MethodFault) -> bool:
-        if isinstance(fault, vim25.AlreadyExists):
-            return False  # somebody was quicker; it is read and checked below
-        raise fault
-
-    async def is_ours(run: Run) -> bool | None:
-        found = find_port_group(await read_network(run.host.client, system), name)
-        # Another one than was asked for: somebody was quicker, and the lost answer was AlreadyExists.
-        return None if found is None else found == wanted
-
-    async def only_learn(run: Run, ours: bool) -> None:
-        """The note's undo decides, once it is known here who made the port group."""
 
     async def undo(run: Run, _: object) -> None:
         there = await notes.find(run.host, note.path, name)
@@ -196,14 +212,7 @@ def port_group_steps(
         title="wait until nobody else is removing it",
         call=lambda run: _leavers_gone(run.host, note, name),
     )
-    added = Step[bool](
-        title=f"add port group {name!r} for VLAN {vlan} to {vswitch} (AddPortGroup)",
-        call=add,
-        probe=is_ours,
-        undo=only_learn,
-        refused=not_by_us,
-        method="AddPortGroup",
-    )
+    added = _add_step(system, wanted)
     claimed = Step[bool](title="forget the note if somebody else made it", call=claim)
     checked = Step[PortGroup](title=f"read port group {name!r} back", call=check)
     kept = Step[None](title=f"keep port group {name!r}: rename the note", call=keep)
