@@ -117,6 +117,13 @@ def guest_second(session: nox.Session) -> None:
 
 
 @nox.session
+def attacks(session: nox.Session) -> None:
+    """Lies, waits without an end, harm to what others own, secrets: 10,000 generated cases of each."""
+    session.install("-e", ".[all,test]")
+    session.run("python", "-m", "tests.attacks", *session.posargs)
+
+
+@nox.session
 def fuzz_guest(session: nox.Session) -> None:
     """A million mutated records for the guest helper."""
     session.install("-e", ".[test]")

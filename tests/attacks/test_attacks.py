@@ -1,0 +1,186 @@
+"""Each kind of attack finds what is planted, and a case is the same each time."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+from tests.attacks import endless, foreign, lies, secrets
+from tests.attacks.core import Case
+from tests.attacks.network import MemoryLoop, Stuck, run
+from tests.attacks.world import world
+from vimlib.errors import TransportError
+
+pytestmark = pytest.mark.slow
+
+ATTACKS = {"lies": lies, "endless": endless, "foreign": foreign, "secrets": secrets}
+
+
+@pytest.mark.parametrize("kind", ATTACKS)
+def test_a_case_is_the_same_each_time(kind: str) -> None:
+    attack = ATTACKS[kind].attack
+    for number in range(5):
+        first, second = (Case(kind, 2, number) for _ in range(2))
+        attack(first)
+        attack(second)
+        assert first.counts == second.counts
+
+
+def test_a_success_that_the_host_lacks_is_found() -> None:
+    case = Case("lies", 0, 0)
+
+    async def lie() -> None:
+        async with world(vms=2) as w:
+            async with w.client() as client:
+                await lies.OPS["upload"].work(client)
+            (w.root / "new.bin").write_bytes(lies.DATA[:-1])
+            lies.judge(case, "upload", lies.OPS["upload"], w, None, None, 0)
+
+    run(lie())
+    assert [each.what for each in case.findings] == [
+        "upload: success, but the host has it not (part)"
+    ]
+
+
+def test_a_refusal_of_what_was_done_is_found() -> None:
+    case = Case("lies", 0, 0)
+
+    async def lie() -> None:
+        async with world(vms=2) as w:
+            async with w.client() as client:
+                await lies.OPS["call PowerOn"].work(client)
+            error = TransportError("nothing happened", outcome="not_sent")
+            lies.judge(case, "call PowerOn", lies.OPS["call PowerOn"], w, None, error, 0)
+
+    run(lie())
+    assert [each.what for each in case.findings] == ["call PowerOn: not_sent, but the host has all"]
+
+
+def test_a_wrong_result_is_found() -> None:
+    case = Case("lies", 0, 0)
+
+    async def lie() -> None:
+        async with world() as w:
+            lies.judge(case, "download", lies.OPS["download"], w, b"<html>", None, 0)
+
+    run(lie())
+    assert [each.what for each in case.findings] == ["download: wrong result as success"]
+
+
+def test_work_without_an_end_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(_: object) -> None:
+        await asyncio.sleep(1e9)
+
+    monkeypatch.setattr(endless, "OPS", {"never": endless.Op(never, 90.0)})
+    monkeypatch.setattr(endless, "CHOICES", ["never"])
+    case = Case("endless", 0, 3)
+    endless.attack(case)
+    assert [each.what for each in case.findings] == ["never: no end"]
+
+
+def test_asking_without_an_end_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def ask(s: Any) -> None:
+        while True:
+            await s.client.get(s.client.content.rootFolder, "name")
+
+    monkeypatch.setattr(endless, "OPS", {"ask": endless.Op(ask, 1e6)})
+    monkeypatch.setattr(endless, "CHOICES", ["ask"])
+    monkeypatch.setattr(endless, "MOST_REQUESTS", 100)
+    monkeypatch.setattr(endless, "arm", lambda *_: None)
+    case = Case("endless", 0, 1)
+    endless.attack(case)
+    assert [each.what for each in case.findings] == ["ask: no end"]
+
+
+def test_what_is_stuck_is_found() -> None:
+    async def stuck() -> None:
+        await asyncio.get_running_loop().create_future()
+
+    with pytest.raises(Stuck):
+        run(stuck())
+
+
+@pytest.mark.parametrize("harm", ["removed", "changed"])
+def test_harm_to_what_others_own_is_found(harm: str) -> None:
+    case = Case("foreign", 0, 0)
+
+    async def harmed() -> None:
+        async with AsyncExitStack() as stack:
+            w = await stack.enter_async_context(world(vms=1))
+            others = await foreign._others(stack, w, case)
+            others.put("web/notes.txt", b"precious")
+            await foreign.their_group(others)
+            if harm == "removed":
+                (w.root / "web" / "notes.txt").unlink()
+                w.esx.networks.groups.pop("v-77")
+                w.esx.machine("vm-0").remove()
+                w.esx.expire_sessions()
+            else:
+                (w.root / "web" / "notes.txt").write_bytes(b"Precious")
+                w.esx.networks.groups["v-77"].vlan = 79
+                w.esx.machine("vm-0").set_power("poweredOn")
+            await others.compare()
+
+    run(harmed())
+    found = {each.what for each in case.findings}
+    common = {f"{harm}: web/notes.txt", f"{harm}: a machine", "removed or changed: a port group"}
+    assert found == common | ({"ended: a session"} if harm == "removed" else set())
+
+
+def _leak(search: secrets.Search, text: object) -> None:
+    try:
+        raise_it(text)
+    except TransportError as error:
+        search.error(error)
+
+
+exec(  # a frame that is not one of the harness, whose own are not searched
+    compile(
+        "def raise_it(text):\n    kept = {'header': [text]}\n    raise Error('no')\n",
+        "/elsewhere/module.py",
+        "exec",
+    ),
+    given := {"Error": TransportError},
+)
+raise_it: Any = given["raise_it"]
+
+
+@pytest.mark.parametrize(
+    "text", [secrets.PASSWORD, base64.b64encode(f"root:{secrets.PASSWORD}".encode())]
+)
+def test_a_secret_in_a_frame_is_found(text: object) -> None:
+    search = secrets.Search()
+    _leak(search, text)
+    assert search.found.keys() == {
+        f"password in a frame: {name} of module.py raise_it" for name in ("text", "kept")
+    }
+
+
+def test_a_secret_in_a_message_a_log_and_a_pickle_is_found() -> None:
+    search = secrets.Search()
+    with secrets.watching(search):
+        logging.getLogger("vimlib.any").debug("said %s", secrets.TOKEN)
+    search.error(TransportError(f"refused {secrets.TOKEN}"))
+    places = ("a log of vimlib.any", "a message", "a field of an error", "a pickle")
+    assert search.found.keys() == {f"token in {place}" for place in places}
+
+
+def test_a_masked_secret_is_not_found() -> None:
+    search = secrets.Search()
+    _leak(search, secrets.secret_class()(secrets.PASSWORD).reveal())
+    _leak(search, secrets.secret_class()(secrets.PASSWORD))
+    assert not search.found
+
+
+def test_time_of_the_loop_jumps_and_threads_run_at_once() -> None:
+    async def hours() -> tuple[float, int]:
+        await asyncio.sleep(7200)
+        return asyncio.get_running_loop().time(), await asyncio.to_thread(sum, [1, 2])
+
+    assert run(hours()) == (7200, 3)
+    assert issubclass(MemoryLoop, asyncio.SelectorEventLoop)

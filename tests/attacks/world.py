@@ -1,0 +1,146 @@
+"""A simulated host behind a proxy, both in memory, and what is on it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import vimlib
+from tests.attacks.network import Inline, MemoryLoop
+from tests.attacks.proxy import Proxy
+from vimlib.simulator import ESXHost
+
+PASSWORD = "a-password-of-the-host"
+TIMEOUTS = vimlib.Timeouts(
+    connect=5, handshake=5, read=10, write=10, call=20, logout=5, listing=20, files=40, outage=15
+)
+DATASTORE = "datastore1"
+
+
+class LoopClock:
+    """The host's time: the loop's, so it takes none; `step` sets it forward or back."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._start = datetime(2026, 1, 1, tzinfo=UTC)
+        self._stepped = 0.0
+
+    def now(self) -> datetime:
+        return self._start + timedelta(seconds=self._loop.time() + self._stepped)
+
+    def monotonic(self) -> float:
+        return self._loop.time()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    def step(self, seconds: float) -> None:
+        """Set the time of day."""
+        self._stepped += seconds
+
+
+def scratch() -> str:
+    """Return a folder for files, in memory where the machine has that."""
+    return tempfile.mkdtemp(
+        prefix="attacks-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    )
+
+
+@dataclass
+class World:
+    """A host, the proxy before it, and folders."""
+
+    esx: ESXHost
+    clock: LoopClock
+    proxy: Proxy
+    folder: Path
+    """For files of the case: journals, images."""
+    password: str = PASSWORD
+
+    @property
+    def root(self) -> Path:
+        """The folder of the datastore."""
+        return self.folder / "ds"
+
+    def client(
+        self, via: Proxy | None = None, password: str | None = None, **how: Any
+    ) -> AbstractAsyncContextManager[vimlib.Client]:
+        """Connect through the proxy."""
+        how.setdefault("timeouts", TIMEOUTS)
+        how.setdefault("tls", vimlib.TLS(verify=False))
+        port = (via or self.proxy).port
+        given = self.password if password is None else password
+        return vimlib.connect(f"http://127.0.0.1:{port}/sdk", "root", given, **how)
+
+    # -- what is on the host -------------------------------------------------------------------
+
+    def files(self) -> dict[str, str]:
+        """Return the files of the datastore with a digest of each; folders end with a slash."""
+        found = {}
+        for place, folders, names in os.walk(self.root):
+            below = os.path.relpath(place, self.root)
+            start = "" if below == "." else below + "/"
+            for name in folders:
+                found[f"{start}{name}/"] = ""
+            for name in names:
+                status = os.stat(path := Path(place, name))
+                # A thin extent that nobody wrote takes no block, and a gigabyte to read.
+                data = path.read_bytes() if status.st_blocks else b""
+                found[f"{start}{name}"] = f"{status.st_size}:{hashlib.sha1(data).hexdigest()[:12]}"
+        return found
+
+    def machines(self) -> dict[str, str]:
+        """Return the names of the machines with their power states."""
+        return {m.name: m.power for m in self.esx.machines.values()}
+
+    def port_groups(self) -> dict[str, tuple[int, str]]:
+        """Return the port groups: VLAN id and switch."""
+        return {
+            group.name: (group.vlan, group.switch) for group in self.esx.networks.groups.values()
+        }
+
+    def snapshots(self, name: str) -> list[str]:
+        """Return the names of a machine's snapshots."""
+        return [s.name for s in self.esx.machine(name).all_snapshots()]
+
+    async def settle(self, seconds: float = 60.0) -> None:
+        """Let the host end what it has begun."""
+        await asyncio.sleep(seconds)
+
+
+@asynccontextmanager
+async def world(*, seed: int = 0, password: str = PASSWORD, **how: Any) -> AsyncIterator[World]:
+    """Run a host and its proxy in memory."""
+    assert isinstance(asyncio.get_running_loop(), MemoryLoop)
+    folder = Path(scratch())
+    clock = LoopClock()
+    try:
+        (folder / "ds").mkdir()
+        esx = ESXHost(
+            datastores={DATASTORE: folder / "ds"},
+            password=password,
+            clock=clock,
+            seed=seed,
+            **how,
+        )
+        # In the caller's thread, so that a case is the same each time.
+        esx.registry._threads = Inline()  # type: ignore[assignment]
+        async with esx, Proxy(esx.port).running() as proxy:
+            yield World(esx, clock, proxy, folder, password)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def shown(value: Any) -> str:
+    """Return a value as text that is the same for equal values."""
+    return json.dumps(value, sort_keys=True, default=repr)
