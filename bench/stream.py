@@ -20,7 +20,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractAsyncContextManager, ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -94,6 +94,10 @@ class PutSink:
         self._client = client
         self._transport = transport
         self._url = URL(url)
+
+    def slot(self) -> AbstractAsyncContextManager[None]:
+        """See `vimdriver._images.BodySink`."""
+        return self._transport.slot()
 
     async def put(self, body: AsyncIterable[bytes], size: int) -> None:
         """See `vimdriver._images.BodySink`."""

@@ -406,14 +406,17 @@ async def connect(
             that a changed file is used when the session has to be renewed.
         tls: Trusted certificates; None means the system's CAs.
         timeouts: Deadlines in seconds.
-        limits: Maximum sizes of a reply; a larger one is refused.
+        limits: Maximum sizes of a reply; a larger one is refused. `Limits.leases` is the number of
+            NFC leases that are held at once.
         newer: How to treat a value that the host is too old for: `refuse` or `drop` it.
         strict: Raise `ProtocolError` for a required field that a reply lacks, instead of None.
         retries: How often a repeatable call is repeated.
         keepalive: Seconds of idleness after which the session is kept alive; None switches it off.
         proxy: `http://[user:password@]host:port`, or `"environment"`.
-        connections: Maximum number of sockets for calls. Transfers have their own; so has each
-            watch, and all task waits together, while the host has no update for it.
+        connections: Maximum number of sockets to the host, at least 3: those of calls, of transfers
+            and of long polls (one for each watch, one for all task waits) together. Whoever waits
+            longest is served first; what destroys or cleans up goes before. With more watches than
+            half of them, watches take turns, and see changes some seconds later.
         locale: Language of the host's messages, as `"en"`.
         retry_login: Send the password even if the host refused it less than 900 s ago. Without it
             no process of this user repeats a refused login within that time, since hosts lock an

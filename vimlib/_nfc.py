@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from collections.abc import Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -20,11 +21,10 @@ from vimlib import vim25
 from vimlib._collector import get
 from vimlib._collector.watch import wait_for
 from vimlib._datastore.source import opened
-from vimlib._secret import Secret
 from vimlib._shield import finish
 from vimlib._tls import Pin, blind_trust, parse_pin
 from vimlib._transport.address import parse_address
-from vimlib._transport.base import COOKIE
+from vimlib._transport.budget import urgent
 from vimlib._transport.http import HTTPRequest
 from vimlib.errors import (
     LeaseError,
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from vimlib._session.session import Session
     from vimlib._tls import Trust
     from vimlib._transport.address import Address
+    from vimlib._transport.http import Header
     from vimlib._transport.network import HTTPTransport
 
 log = logging.getLogger("vimlib.nfc")
@@ -127,8 +128,8 @@ class Lease:
         connection.
         """
         body, length = await opened(source, size)
-        headers: dict[str, str | Secret] = {
-            **await self._credentials(device),
+        headers: dict[str, Header] = {
+            **self._credentials(device),
             "Content-Type": "application/octet-stream" if create else STREAM_OPTIMIZED,
         }
         if create:
@@ -155,9 +156,7 @@ class Lease:
         advance and a broken transfer restarts from the beginning. Raises `TransferRejectedError`,
         `TransportError`.
         """
-        request = HTTPRequest(
-            method="GET", target=device.target, headers=await self._credentials(device)
-        )
+        request = HTTPRequest(method="GET", target=device.target, headers=self._credentials(device))
         async with self._transport.http(
             request, address=device.address, trust=device.trust
         ) as reply:
@@ -166,13 +165,10 @@ class Lease:
             async for chunk in reply.chunks():
                 yield chunk
 
-    async def _credentials(self, device: LeaseDevice) -> dict[str, str | Secret]:
+    def _credentials(self, device: LeaseDevice) -> dict[str, Header]:
         # The cookie is sent to its origin only; other hosts recognise the lease by the secret in
         # the URL.
-        if not device.ours:
-            return {}
-        cookie = await self._session.ensure()
-        return {} if cookie is None else {"Cookie": Secret(f"{COOKIE}={cookie.reveal()}")}
+        return {"Cookie": self._session.cookie_header} if device.ours else {}
 
     def __repr__(self) -> str:
         return f"<Lease {self.lease.moref[1]}, {len(self.devices)} devices, {self.percent} %>"
@@ -189,7 +185,7 @@ async def open_lease(
 ) -> AsyncIterator[Lease]:
     """Hold a lease: ``async with client.lease(pool.ImportVApp(spec)) as lease:``.
 
-    `start` is a lease, or the not yet awaited call that returns one, so that a cancellation cannot
+    At most `Limits.leases` are held at once; the others wait in turn, and `start` with them. `start` is a lease, or the not yet awaited call that returns one, so that a cancellation cannot
     lose the lease. Leaving without an exception completes it; an exception or a cancellation aborts
     it, shielded.
 
@@ -197,12 +193,43 @@ async def open_lease(
         LeaseError: The lease was not ready within `timeout` seconds, failed, or ended early.
         MethodFault: The fault of the call that starts it.
     """
-    handle = await _acquire(context, start)
+    async with _turn(transport, start):
+        handle = await _acquire(context, start)
+        async with _held(context, session, transport, handle, timeout) as lease:
+            yield lease
+
+
+@asynccontextmanager
+async def _turn(
+    transport: HTTPTransport, start: Awaitable[vim25.HttpNfcLease] | vim25.HttpNfcLease
+) -> AsyncIterator[None]:
+    """Hold the right to one more lease. If it is not given, `start` is never awaited."""
+    try:
+        await transport.leases.acquire()
+    except BaseException:
+        if isinstance(start, Coroutine):
+            start.close()
+        raise
+    try:
+        yield
+    finally:
+        transport.leases.release()
+
+
+@asynccontextmanager
+async def _held(
+    context: Context,
+    session: Session,
+    transport: HTTPTransport,
+    handle: vim25.HttpNfcLease,
+    timeout: float,
+) -> AsyncIterator[Lease]:
     completed = False
 
     async def complete() -> None:
         nonlocal completed
-        await _complete(context, handle)
+        with urgent():
+            await _complete(context, handle)
         completed = True
 
     try:
@@ -325,8 +352,9 @@ async def _send_heartbeats(lease: Lease, patience: float) -> None:
     last = loop.time()
     while True:
         try:
-            async with asyncio.timeout(max(pause, 1.0)):
-                await lease.lease.HttpNfcLeaseProgress(max(0, min(100, int(lease.percent))))
+            with urgent():
+                async with asyncio.timeout(max(pause, 1.0)):
+                    await lease.lease.HttpNfcLeaseProgress(max(0, min(100, int(lease.percent))))
             last = loop.time()
         except (vim25.ManagedObjectNotFound, vim25.InvalidState, vim25.Timedout) as exc:
             raise LeaseError(f"the host ended {lease!r}", hint="Start the transfer again.") from exc
@@ -352,8 +380,9 @@ async def _complete(context: Context, lease: vim25.HttpNfcLease) -> None:
 
 async def _abort(lease: vim25.HttpNfcLease, reason: BaseException) -> None:
     try:
-        async with asyncio.timeout(_CLOSE_SECONDS):
-            await lease.HttpNfcLeaseAbort(fault=_as_fault(reason))
+        with urgent():
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await lease.HttpNfcLeaseAbort(fault=_as_fault(reason))
     except vim25.ManagedObjectNotFound:
         log.debug("%r no longer exists", lease)
     except (VimlibError, TimeoutError) as exc:

@@ -26,6 +26,7 @@ from vimlib._collector.sources import property_spec
 from vimlib._collector.update_stream import open_updates
 from vimlib._collector.watch import poll
 from vimlib._shield import stopped
+from vimlib._transport.budget import urgent
 from vimlib.errors import ClosedError, VimlibError
 from vimlib.soap._typed import plain
 
@@ -192,6 +193,10 @@ class Multiplexer:
     # -- the one poll ----------------------------------------------------------------------------
 
     async def _run(self) -> None:
+        with urgent():  # all waits of the client share it
+            await self._run_policy()
+
+    async def _run_policy(self) -> None:
         policy = PollPolicy(self._context.patience, self._context.max_wait)
         clock = asyncio.get_running_loop().time
         try:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from vimlib import vim25
 from vimlib._shield import finish
+from vimlib._transport.budget import urgent
 from vimlib.errors import VimlibError
 
 if TYPE_CHECKING:
@@ -46,8 +47,9 @@ async def release(what: str, work: Coroutine[Any, Any, object]) -> None:
 
     async def bounded() -> None:
         try:
-            async with asyncio.timeout(RELEASE_SECONDS):
-                await work
+            with urgent():
+                async with asyncio.timeout(RELEASE_SECONDS):
+                    await work
         except vim25.ManagedObjectNotFound:
             log.debug("%s no longer exists", what)
         except (VimlibError, TimeoutError) as error:

@@ -16,10 +16,8 @@ from vimlib._datastore.path import DatastorePath
 from vimlib._datastore.source import opened
 from vimlib._datastore.ticket import Door, host_door
 from vimlib._datastore.url import folder_target
-from vimlib._secret import Secret
 from vimlib._tasks import SETTLE_SECONDS
-from vimlib._transport.base import COOKIE
-from vimlib._transport.http import HTTPRequest
+from vimlib._transport.http import HTTPRequest, authorized, renew
 from vimlib.errors import (
     DeadlineError,
     NotFoundError,
@@ -41,7 +39,7 @@ if TYPE_CHECKING:
     from vimlib._progress import Progress
     from vimlib._session.session import Session
     from vimlib._tasks import TaskWaiter
-    from vimlib._transport.http import HTTPReply
+    from vimlib._transport.http import Header, HTTPReply
     from vimlib._transport.network import HTTPTransport
 
     # Within the class `list` is the verb.
@@ -199,9 +197,8 @@ class Datastore:
         return await self._head(path) if path.name.endswith(".vmdk") else None
 
     async def _head(self, path: DatastorePath) -> FileEntry | None:
-        cookie = await self._session.ensure()
         request = HTTPRequest(
-            method="HEAD", target=await self._target(path), headers=_credentials(cookie)
+            method="HEAD", target=await self._target(path), headers=self._credentials
         )
         async with self._transport.http(request) as reply:
             if reply.status == 200:
@@ -545,10 +542,11 @@ class Datastore:
         The session is made sure of first, so that its cookie is fresh.
         """
         door = await self._door(self._below(path, "stored"), "httpPut", direct=direct)
+        await renew(door.headers)
         return PutTarget(
             address=door.address,
             target=door.target,
-            headers={**door.headers, "Content-Type": "application/octet-stream"},
+            headers={**authorized(door.headers), "Content-Type": "application/octet-stream"},
             size=size,
             trust=door.trust,
         )
@@ -585,7 +583,7 @@ class Datastore:
         @asynccontextmanager
         async def request(first: int, end: int | None) -> AsyncIterator[HTTPReply]:
             door = await self._door(file, "httpGet", direct=direct)
-            headers: dict[str, str | Secret] = {**door.headers}
+            headers: dict[str, Header] = {**door.headers}
             if first or end is not None:
                 headers["Range"] = f"bytes={first}-{'' if end is None else end - 1}"
             got = HTTPRequest(method="GET", target=door.target, headers=headers)
@@ -616,7 +614,7 @@ class Datastore:
             )
 
     async def _door(self, file: DatastorePath, method: str, *, direct: bool) -> Door:
-        """Return where a request goes, with fresh credentials."""
+        """Return where a request goes, and as whom."""
         place = await self.place()
         if direct:
             door = await host_door(self._context, self._transport, place, file, method)
@@ -627,13 +625,26 @@ class Datastore:
                 file,
                 self._session.host,
             )
-        cookie = await self._session.ensure()
         return Door(
             self._transport.address,
             folder_target(file, place.datacenter_path),
-            _credentials(cookie),
+            self._credentials,
             await self._transport.trusted(),
         )
+
+    @property
+    def _credentials(self) -> dict[str, Header]:
+        # Looked up when a connection is free: by then the session may have been renewed.
+        return {"Cookie": self._session.cookie_header}
+
+    def slot(self) -> AbstractAsyncContextManager[None]:
+        """Hold one of the client's connections to the host for a transfer, waiting for it in turn.
+
+        The next transfer of the block uses it, or the socket of whoever moves the body of
+        `put_request`. Raises `DeadlineError` if none becomes free for `Timeouts.files`. Cancelling
+        leaves the queue.
+        """
+        return self._transport.slot()
 
     def __repr__(self) -> str:
         return f"<Datastore {self.name} on {self._session.host}>"
@@ -646,7 +657,3 @@ def _not_root(path: DatastorePath, what: str) -> DatastorePath:
             hint="Name a file or folder in it.",
         )
     return path
-
-
-def _credentials(cookie: Secret | None) -> dict[str, str | Secret]:
-    return {} if cookie is None else {"Cookie": Secret(f"{COOKIE}={cookie.reveal()}")}

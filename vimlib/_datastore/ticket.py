@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vimlib._collector import Context
     from vimlib._datastore.location import DatastoreLocation
     from vimlib._datastore.path import DatastorePath
+    from vimlib._transport.http import Header
     from vimlib._transport.network import HTTPTransport
 
 log = logging.getLogger("vimlib.datastore")
@@ -33,7 +34,7 @@ class Door:
 
     address: Address
     target: str
-    headers: Mapping[str, str | Secret] = field(repr=False)
+    headers: Mapping[str, Header] = field(repr=False)
     trust: Trust | None
 
 
@@ -87,7 +88,7 @@ async def host_door(
     return Door(address, target, _credentials(ticket), trust)
 
 
-def _credentials(ticket: vim25.SessionManagerGenericServiceTicket) -> dict[str, str | Secret]:
+def _credentials(ticket: vim25.SessionManagerGenericServiceTicket) -> dict[str, Header]:
     return {"Cookie": Secret(f"{_TICKET}={ticket.id}")}
 
 

@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 from vimlib import vim25
 from vimlib._session.refusals import LOCK_SECONDS, LoginKey
 from vimlib._shield import finish, stopped
+from vimlib._transport.budget import urgent
 from vimlib.errors import (
     ClosedError,
     ConnectionLostError,
@@ -259,6 +260,10 @@ class Login:
         return True
 
     async def _again(self) -> bool:
+        with urgent():  # everybody waits for it
+            return await self._renewed()
+
+    async def _renewed(self) -> bool:
         if await self.alive():
             return False
         log.info("%s: the session has ended, logging in again", self._caller.host)
@@ -279,8 +284,9 @@ class Login:
             return
         host = self._caller.host
         try:
-            async with asyncio.timeout(self._caller.timeouts.logout):
-                await self._log_out()
+            with urgent():
+                async with asyncio.timeout(self._caller.timeouts.logout):
+                    await self._log_out()
         except vim25.NoPermission:
             log.debug("%s: the session has already ended", host)
         except (VimlibError, TimeoutError) as exc:

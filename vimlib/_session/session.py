@@ -8,6 +8,7 @@ import random
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from vimlib import vim25
+from vimlib._secret import Secret
 from vimlib._session import negotiate
 from vimlib._session.caller import Caller, Sent
 from vimlib._session.credentials import Credentials
@@ -17,7 +18,7 @@ from vimlib._session.login import Login, closed
 from vimlib._session.policy import MOST_LOGINS, Action, Attempt, RetryPolicy
 from vimlib._session.refusals import RefusedLogins
 from vimlib._shield import finish
-from vimlib._transport.base import Timeouts
+from vimlib._transport.base import COOKIE, Timeouts
 from vimlib.errors import (
     ClosedError,
     HTTPStatusError,
@@ -34,7 +35,6 @@ from vimlib.soap import Limits
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from vimlib._secret import Secret
     from vimlib._transport.base import Middleware, Transport
     from vimlib.model import Method
 
@@ -131,6 +131,11 @@ class Session:
         login = self._logged_in()
         await login.renew(self._caller.epoch)
         return self._caller.cookie
+
+    @property
+    def cookie_header(self) -> CookieHeader:
+        """The Cookie header of transfers on the same host."""
+        return CookieHeader(self)
 
     def _logged_in(self) -> Login:
         if self._login is None:
@@ -309,6 +314,24 @@ class Session:
     async def _beat(self) -> None:
         root = vim25.ServiceInstance("ServiceInstance", invoker=self)
         await self.invoke(vim25.ServiceInstance.CurrentTime, root, {})
+
+
+class CookieHeader:
+    """A `Credential`: the session's cookie of the moment in which a request is written."""
+
+    __slots__ = ("_session",)
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def renew(self) -> None:
+        """Make sure of the session; see `Session.ensure`."""
+        await self._session.ensure()
+
+    def value(self) -> Secret | None:
+        """Return `vmware_soap_session=...`, None without a cookie."""
+        cookie = self._session.cookie
+        return None if cookie is None else Secret(f"{COOKIE}={cookie.reveal()}")
 
 
 def _amid(method: str) -> SessionExpiredError:

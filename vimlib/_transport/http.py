@@ -12,7 +12,7 @@ import contextlib
 from collections import deque
 from dataclasses import dataclass, field
 from math import inf
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from vimlib._secret import Secret
 from vimlib._shield import stopped
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from vimlib._transport.connection import Connection
     from vimlib._transport.http11 import Head
 
+
 # A piece of a body that has the write deadline to itself.
 _PIECE: Final = 1 << 20
 # Received bytes that may wait for the consumer.
@@ -51,12 +52,43 @@ class HTTPRequest:
     method: str
     target: str
     """Path and query, percent-encoded."""
-    headers: Mapping[str, str | Secret] = field(default_factory=dict, repr=False)
+    headers: Mapping[str, Header] = field(default_factory=dict, repr=False)
     body: AsyncIterable[bytes] | None = field(default=None, repr=False)
     length: int = 0
     """Bytes of the body, exactly."""
     on_sent: Progress | None = field(default=None, repr=False)
     """Called with the body bytes that the kernel has taken, after each piece."""
+
+
+class Credential(Protocol):
+    """A header whose value changes while its request waits for a connection."""
+
+    async def renew(self) -> None:
+        """Make sure that the value is valid; may make calls."""
+        ...
+
+    def value(self) -> Secret | None:
+        """Return the header's value of this moment; None leaves it out."""
+        ...
+
+
+Header: TypeAlias = "str | Secret | Credential"
+
+
+async def renew(headers: Mapping[str, Header]) -> None:
+    """Make sure of the credentials in `headers`."""
+    for value in headers.values():
+        if not isinstance(value, str | Secret):
+            await value.renew()
+
+
+def authorized(headers: Mapping[str, Header]) -> dict[str, str | Secret]:
+    """Return headers with the values that hold now, for a request that is written now."""
+    now = {
+        name: value if isinstance(value, str | Secret) else value.value()
+        for name, value in headers.items()
+    }
+    return {name: value for name, value in now.items() if value is not None}
 
 
 class HTTPReply:
@@ -147,7 +179,10 @@ def _head(request: HTTPRequest, authority: str) -> bytes:
     }
     if request.body is not None:
         headers["Content-Length"] = str(request.length)
-    return request_head(request.method, request.target, {**headers, **request.headers}) + b"\r\n"
+    return (
+        request_head(request.method, request.target, {**headers, **authorized(request.headers)})
+        + b"\r\n"
+    )
 
 
 async def _answer(

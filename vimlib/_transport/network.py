@@ -1,19 +1,24 @@
-"""The transport over real sockets: a pool of connections for calls, one of its own for each transfer."""
+"""The transport over real sockets: a pool of connections for calls, one of its own for each transfer.
+
+All connections to a host are within one budget; see `budget`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
+from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from vimlib._tls import TLS, blind_trust
 from vimlib._transport.address import Address, parse_address
 from vimlib._transport.base import COOKIE, EncodedCall, Reply, Timeouts
+from vimlib._transport.budget import ConnectionBudget
 from vimlib._transport.connection import late
 from vimlib._transport.dial import TRANSFER_ROOM, open_connection
-from vimlib._transport.http import HTTPReply, HTTPRequest, exchange_http
+from vimlib._transport.http import HTTPReply, HTTPRequest, exchange_http, renew
 from vimlib._transport.http11 import request_head
 from vimlib._transport.pool import Pool
 from vimlib._transport.proxy import ENVIRONMENT, Proxy, find_proxy
@@ -33,17 +38,37 @@ if TYPE_CHECKING:
 
     from vimlib._secret import Secret
     from vimlib._tls import Trust
+    from vimlib._transport.budget import Kind
     from vimlib._transport.connection import Connection
     from vimlib._transport.http11 import Receiver
 
 log = logging.getLogger("vimlib.transport")
 
 
+class _Slot:
+    """A connection that is held for a transfer of the same context, which has not begun."""
+
+    def __init__(self, budget: ConnectionBudget) -> None:
+        self._budget = budget
+        self._free = True
+
+    def spend(self, budget: ConnectionBudget) -> bool:
+        """Give it to a transfer; False if it is another host's, or was given away."""
+        if self._budget is not budget or not self._free:
+            return False
+        self._free = False
+        return True
+
+
+_held: ContextVar[_Slot | None] = ContextVar("vimlib slot", default=None)
+
+
 class HTTPTransport:
     """Calls and transfers to one server, over HTTP/1.1. Use it as a context manager.
 
-    `connections` caps the sockets for calls; a call waits for a free one within its own deadline.
-    Long polls have one more each.
+    `connections` (at least 3) caps the sockets to the host, those of calls, transfers and long polls
+    together. A call waits for a free one within its own deadline, a transfer for as long as others
+    get theirs; see `vimlib._transport.budget`. `limits.leases` caps the NFC leases that are held.
     `proxy` is `http://[user:password@]host:port`, or `"environment"` to read HTTPS_PROXY and
     NO_PROXY, which nothing else does.
     """
@@ -67,8 +92,6 @@ class HTTPTransport:
         self.limits = limits or Limits()
         self.proxy: Proxy | None = find_proxy(proxy, self.address)
         self._proxy_by_host = proxy == ENVIRONMENT
-        if connections < 1:
-            raise UsageError(f"connections must be at least 1, got {connections}")
         if not self.address.tls and self.tls.verify:
             raise UsageError(
                 f"the URL must use https, got http://{self.address.netloc}: http sends the password unencrypted",
@@ -78,8 +101,14 @@ class HTTPTransport:
         """Set by `__aenter__`, and by `trusted` when its files have changed; None for plain http."""
         self._stamp = ""
         self._reading = asyncio.Lock()
-        self._connections = connections
+        self._connections = ConnectionBudget(connections).limit
         self._pool: Pool | None = None
+        # Of other hosts, to which a vCenter sends us for a transfer.
+        self._others: dict[str, ConnectionBudget] = {}
+        if self.limits.leases < 1:
+            raise UsageError(f"Limits.leases must be at least 1, got {self.limits.leases}")
+        self.leases = asyncio.Semaphore(self.limits.leases)
+        """Held for the time of an NFC lease; those who wait are served in turn."""
         common = {"Host": self.address.authority, "User-Agent": user_agent}
         self._common: Mapping[str, str | Secret] = common
         # The part of a call's head that is the same for all.
@@ -124,6 +153,9 @@ class HTTPTransport:
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.close()
+            for budget in self._others.values():
+                budget.close()
+            self._others.clear()
             # The transports close in the loop's next round, and the caller may end the loop.
             await asyncio.sleep(0)
 
@@ -191,12 +223,9 @@ class HTTPTransport:
 
     async def _acquire(self, pool: Pool, seconds: float, *, poll: bool) -> Connection:
         """Get a connection within a call's deadline. Nothing has been sent when this fails."""
-        failure: VimlibError
         try:
             async with asyncio.timeout(seconds):
                 return await pool.acquire(poll=poll)
-        except CertificateError as exc:
-            failure = await self._with_certificate(exc)
         except TimeoutError as exc:
             if isinstance(exc, DeadlineError):
                 raise
@@ -205,7 +234,11 @@ class HTTPTransport:
 
     async def _connect(self) -> Connection:
         trust = await self.trusted()
-        return await open_connection(self.address, trust, self.timeouts, self.proxy)
+        try:
+            return await open_connection(self.address, trust, self.timeouts, self.proxy)
+        except CertificateError as exc:
+            failure = exc
+        raise await self._with_certificate(failure)
 
     async def fetch_versions(self) -> bytes | None:
         """Return the document that lists the API versions of the host; None if it has none."""
@@ -221,28 +254,83 @@ class HTTPTransport:
     ) -> AsyncIterator[HTTPReply]:
         """Send a plain HTTP request on a connection of its own and yield the reply.
 
-        `address` and `trust` name another server (an ESX host that a vCenter sends us to); without
-        them it is this one. Credentials are the headers' alone: no cookie is added. Raises
-        `TransportError`, `ProtocolError`, `SourceError`. Cancelling closes the connection.
+        It waits for the connection as `slot` does. `address` and `trust` name another server (an ESX
+        host that a vCenter sends us to); without them it is this one. Credentials are the headers'
+        alone: no cookie is added. Raises `TransportError`, `ProtocolError`, `SourceError`.
+        Cancelling closes the connection.
         """
         self._open()
         target = address or self.address
         if target != self.address and target.tls and trust is None:
             raise UsageError(f"no trust settings given for {target.netloc}")
-        chosen = None
-        if target.tls:
-            chosen = await self.trusted() if target == self.address else trust
-        try:
-            connection = await open_connection(
-                target, chosen, self.timeouts, self._proxy_to(target), room=TRANSFER_ROOM
-            )
-        except TLSError as exc:
-            failure = exc
-        else:
-            async with exchange_http(connection, request, target.authority, self.timeouts) as reply:
-                yield reply
+        # HEAD is over as soon as a call. To hold a connection for calls while making one could
+        # leave none for the login that all wait for.
+        brief = request.method == "HEAD"
+        if brief:
+            await renew(request.headers)
+        async with self._admitted(target, "call" if brief else "transfer"):
+            if not brief:
+                await renew(request.headers)
+            chosen = None
+            if target.tls:
+                chosen = await self.trusted() if target == self.address else trust
+            try:
+                connection = await open_connection(
+                    target, chosen, self.timeouts, self._proxy_to(target), room=TRANSFER_ROOM
+                )
+            except TLSError as exc:
+                failure = exc
+            else:
+                async with exchange_http(
+                    connection, request, target.authority, self.timeouts
+                ) as reply:
+                    yield reply
+                return
+            raise await self._with_certificate(failure, target, chosen)
+
+    @contextlib.asynccontextmanager
+    async def slot(self) -> AsyncIterator[None]:
+        """Hold one of the host's connections for a transfer, waiting for it in turn.
+
+        The next transfer of the block uses it, or a socket of the caller's own. Raises
+        `DeadlineError` (phase `connect`, outcome `not_sent`) if none of the host's connections
+        becomes free for `Timeouts.files`, and `ClosedError`. Cancelling leaves the queue.
+        """
+        async with self._admitted(self.address, "transfer"):
+            token = _held.set(_Slot(self._open().budget))
+            try:
+                yield
+            finally:
+                _held.reset(token)
+
+    @contextlib.asynccontextmanager
+    async def _admitted(self, target: Address, kind: Kind) -> AsyncIterator[None]:
+        pool = self._open()
+        budget = pool.budget
+        if target != self.address:
+            budget = self._others.setdefault(target.netloc, ConnectionBudget(self._connections))
+        held = _held.get()
+        if kind == "transfer" and held is not None and held.spend(budget):
+            yield
             return
-        raise await self._with_certificate(failure, target, chosen)
+        seconds = self.timeouts.files
+        try:
+            await budget.acquire(kind, patience=seconds)
+        except TimeoutError:
+            raise DeadlineError(
+                f"none of the {budget.limit} connections to {target.netloc} became free within {seconds:g} s",
+                hint="Check whether transfers hang, or allow more: connect(connections=...).",
+                host=target.netloc,
+                phase="connect",
+                seconds=seconds,
+                outcome="not_sent",
+            ) from None
+        try:
+            if budget is pool.budget:
+                pool.make_room()
+            yield
+        finally:
+            budget.release(kind)
 
     def _proxy_to(self, target: Address) -> Proxy | None:
         # NO_PROXY may name a host that a vCenter sends us to, and not the vCenter, or the other way.

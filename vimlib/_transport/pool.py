@@ -1,21 +1,20 @@
-"""Connections for calls: kept, handed out in turn, closed when they rest too long.
+"""Connections for calls and long polls: kept, used again, closed when they rest too long.
 
-A long poll keeps its connection until the host has an update, so it does not count towards the cap:
-otherwise that many watches would block all other calls.
+How many there are, those of transfers included, is the matter of `budget`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
+from vimlib._transport.budget import ConnectionBudget
 from vimlib.errors import ClosedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from vimlib._transport.budget import Kind
     from vimlib._transport.connection import Connection
 
 # hostd closes idle connections after about 30 s; ours go first, so that no call meets one that is
@@ -24,19 +23,14 @@ IDLE: Final = 12.0
 
 
 class Pool:
-    """Hands out connections: the one used last if any is idle, a new one up to `limit`, else in turn.
-
-    `poll` is for a long poll: not counted, and never made to wait.
-    """
+    """Hands out connections: the one used last if any is idle, else a new one, within a budget."""
 
     def __init__(self, opener: Callable[[], Any], limit: int) -> None:
+        self.budget = ConnectionBudget(limit)
         self._opener = opener
-        self._limit = limit
         self._idle: list[Connection] = []
-        self._busy: set[Connection] = set()
-        self._polls: set[Connection] = set()  # of the busy ones
-        self._opening = self._opening_polls = 0
-        self._waiting: deque[asyncio.Future[Connection | None]] = deque()
+        self._busy: dict[Connection, Kind] = {}
+        self._opening = 0
         self._reaper: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -45,108 +39,68 @@ class Pool:
         """Connections that are open or being opened."""
         return len(self._idle) + len(self._busy) + self._opening
 
-    @property
-    def _room(self) -> bool:
-        """Whether there may be one more connection for calls."""
-        polls = len(self._polls) + self._opening_polls
-        return len(self._busy) + self._opening - polls < self._limit
+    def ready(self, *, poll: bool = False) -> Connection | None:
+        """Take an idle connection, if there is one and the budget has room for it."""
+        kind: Kind = "poll" if poll else "call"
+        if not self._idle or self._closed or not self.budget.take(kind):
+            return None
+        connection = self._take_idle(kind)
+        if connection is None:
+            self.budget.release(kind)
+        return connection
 
-    def ready(self, *, poll: bool = False, first: bool = False) -> Connection | None:
-        """Take an idle connection, if there is one and it is our turn: nobody waits, or `first`."""
-        while self._idle and (first or not self._waiting) and (poll or self._room):
+    def _take_idle(self, kind: Kind) -> Connection | None:
+        while self._idle:
             connection = self._idle.pop()
             if connection.usable:
-                self._busy.add(connection)
-                if poll:
-                    self._polls.add(connection)
+                self._busy[connection] = kind
                 return connection
             connection.abort()
         return None
 
     async def acquire(self, *, poll: bool = False) -> Connection:
         """Take a connection, opening one or waiting for one. Cancelling loses none."""
-        connection = self.ready(poll=poll)
-        while connection is None:
-            if self._closed:
-                raise ClosedError("the transport is closed")
-            if poll or self._room:
-                return await self._open(poll)
-            turn: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
-            self._waiting.append(turn)
-            try:
-                handed = await turn
-            except asyncio.CancelledError:
-                if turn.done() and not turn.cancelled():
-                    self._pass_on(turn.result())
-                raise
-            finally:
-                with contextlib.suppress(ValueError):
-                    self._waiting.remove(turn)
-            if handed is not None and handed.usable:
-                return handed
-            if handed is not None:
-                self._busy.discard(handed)
-                handed.abort()
-            connection = self.ready(poll=poll, first=True)
+        kind: Kind = "poll" if poll else "call"
+        await self.budget.acquire(kind)
+        connection = self._take_idle(kind)
+        if connection is not None:
+            return connection
+        self._opening += 1
+        try:
+            self.make_room()
+            connection = await self._open(kind)
+        except BaseException:
+            self.budget.release(kind)
+            raise
+        finally:
+            self._opening -= 1
         return connection
 
-    async def _open(self, poll: bool) -> Connection:
-        self._opening += 1
-        self._opening_polls += poll
-        try:
-            connection: Connection = await self._opener()
-        except BaseException:
-            self._opening -= 1
-            self._opening_polls -= poll
-            self._free()
-            raise
-        self._opening -= 1
-        self._opening_polls -= poll
+    def make_room(self) -> None:
+        """Close idle connections that the budget has given to others: the oldest first."""
+        while self._idle and self.budget.total + len(self._idle) > self.budget.limit:
+            self._idle.pop(0).abort()
+
+    async def _open(self, kind: Kind) -> Connection:
+        connection: Connection = await self._opener()
         if self._closed:
             connection.abort()
             raise ClosedError("the transport is closed")
         connection.on_lost = self._lost
-        self._busy.add(connection)
-        if poll:
-            self._polls.add(connection)
+        self._busy[connection] = kind
         return connection
 
     def release(self, connection: Connection, *, reusable: bool) -> None:
         """Give a connection back."""
-        polled = connection in self._polls
-        self._polls.discard(connection)
-        self._busy.discard(connection)
-        if not reusable or self._closed:
+        kind = self._busy.pop(connection)
+        if reusable and not self._closed:
+            connection.idle_since = asyncio.get_running_loop().time()
+            self._idle.append(connection)
+            if self._reaper is None:
+                self._reaper = asyncio.get_running_loop().call_later(IDLE, self._reap)
+        else:
             connection.abort()
-            self._free()
-            return
-        connection.idle_since = asyncio.get_running_loop().time()
-        if polled and not self._room:  # what waits is calls, and there are as many as may be
-            self._rest(connection)
-            return
-        self._busy.add(connection)
-        self._pass_on(connection)
-
-    def _free(self) -> None:
-        """Give the right to open one on, if there is one: the end of a poll makes none."""
-        if self._room:
-            self._pass_on(None)
-
-    def _pass_on(self, connection: Connection | None) -> None:
-        """Hand a connection, or the right to open one, to the longest waiting caller."""
-        while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(connection)
-                return
-        if connection is not None:
-            self._busy.discard(connection)
-            self._rest(connection)
-
-    def _rest(self, connection: Connection) -> None:
-        self._idle.append(connection)
-        if self._reaper is None:
-            self._reaper = asyncio.get_running_loop().call_later(IDLE, self._reap)
+        self.budget.release(kind)
 
     def _lost(self, connection: Connection) -> None:
         if connection in self._idle:
@@ -177,5 +131,4 @@ class Pool:
         for connection in list(self._busy):
             connection.abort()
         self._idle.clear()
-        while self._waiting:
-            self._pass_on(None)
+        self.budget.close()

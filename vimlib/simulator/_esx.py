@@ -264,6 +264,11 @@ class ESXHost(HostOperations):
         return f"https://{self.registry.address}:{self.registry.port}/sdk"
 
     @property
+    def most_connections(self) -> int:
+        """How many connections were open at once, at most, since the service started."""
+        return 0 if self._server is None else self._server.most_connections
+
+    @property
     def thumbprint(self) -> str:
         """SHA-256 of its certificate, upper-case hex with colons."""
         assert self.registry.certificate is not None, "the host is not started"

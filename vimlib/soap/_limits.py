@@ -8,7 +8,7 @@ MIB = 1 << 20
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """Bounds on replies. All are per message; sizes are in bytes."""
+    """Bounds on replies, per message, with sizes in bytes; and on what a client holds on a host."""
 
     wire: int = 256 * MIB
     """Bytes of a body as it travels. The 2,000 machines of a large host are 15 MB in full detail;
@@ -27,3 +27,6 @@ class Limits(Struct, frozen=True, kw_only=True):
     """Attributes of one element. Replies have three; a SOAP envelope declares a dozen prefixes."""
     ratio: int = 200
     """Inflated bytes per wire byte. Gzip makes 20 of vSphere's XML, and 1,000 of a bomb."""
+    leases: int = 8
+    """NFC leases that a client holds at once; more wait in turn. Hosts cap the buffers of NFC at
+    32 MB (5.x) or 48 MB (6.x, 7.0), ESX 4.1 at about 11 connections, and refuse what exceeds that."""

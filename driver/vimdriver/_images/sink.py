@@ -13,6 +13,7 @@ from vimlib._secret import reveal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator
+    from contextlib import AbstractAsyncContextManager
 
     from vimlib._datastore import Datastore, DatastorePath
 
@@ -72,6 +73,10 @@ class DatastoreSink:
     def pad(self) -> int:
         """See `BodySink.pad`."""
         return self._pad
+
+    def slot(self) -> AbstractAsyncContextManager[None]:
+        """See `BodySink.slot`."""
+        return self.datastore.slot()
 
     async def put(self, body: AsyncIterable[bytes], size: int) -> None:
         """See `BodySink.put`. The size is read back from the datastore."""

@@ -95,7 +95,7 @@ class ThreadUploader:
         Raises:
             UsageError: The source is neither one HTTP request nor a local file.
         """
-        async with self._slots, AsyncExitStack() as stack:
+        async with self._slots, sink.slot(), AsyncExitStack() as stack:
             if isinstance(source, LocalImage):
                 body = await stack.enter_async_context(source.open())
                 await self._run(body.file, sink, check, on_progress)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable
 from concurrent.futures import Executor
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Protocol
 
 from vimdriver._images.pipe import piped
@@ -27,6 +28,13 @@ class BodySink(Protocol):
     def pad(self) -> int:
         """The body is padded with zeros to a multiple of this many bytes; 1 means no padding. `put`
         pads by itself; an uploader that uses `wire` pads too.
+        """
+        ...
+
+    def slot(self) -> AbstractAsyncContextManager[None]:
+        """Hold a connection of the server for the one `put` or `wire` of the block.
+
+        Waits in turn for it, so that a source is opened only once its bytes can leave.
         """
         ...
 
@@ -110,6 +118,7 @@ class AsyncUploader:
     ) -> BodyReport:
         """See `BodyUploader.upload`."""
         async with (
+            sink.slot(),
             source.open() as body,
             piped(body, check, executor=self._executor, on_progress=on_progress) as pipe,
         ):

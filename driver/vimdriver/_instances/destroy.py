@@ -15,7 +15,7 @@ from vimdriver._instances.machine import (
     who_uses,
 )
 from vimdriver._journal import Destroying, Entry
-from vimdriver._verbs import Host, Plan, Run, Step, execute, returns, verb
+from vimdriver._verbs import Host, Plan, Run, Step, execute, returns, urgent_verb
 from vimdriver.errors import DiskSharedError, ForeignInstanceError
 from vimlib import vim25
 from vimlib._datastore import DatastorePath
@@ -27,7 +27,7 @@ _UNREACHABLE: Final = ("inaccessible", "orphaned", "invalid")
 _OFF: Final = vim25.VirtualMachinePowerState.poweredOff
 
 
-@verb
+@urgent_verb
 async def destroy(host: Host, ref: str, *, foreign: bool = False) -> Plan[bool]:
     """Power off and remove a machine with all its files; return False if it did not exist.
 

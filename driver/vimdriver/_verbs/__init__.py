@@ -32,6 +32,17 @@ Nothing in here depends on machines or networks.
 from vimdriver._verbs.execute import Rollback, execute
 from vimdriver._verbs.host import Host
 from vimdriver._verbs.plan import Plan, Run, Step, returns
-from vimdriver._verbs.verb import Within, verb
+from vimdriver._verbs.verb import Within, urgent_verb, verb
 
-__all__ = ["Host", "Plan", "Rollback", "Run", "Step", "Within", "execute", "returns", "verb"]
+__all__ = [
+    "Host",
+    "Plan",
+    "Rollback",
+    "Run",
+    "Step",
+    "Within",
+    "execute",
+    "returns",
+    "urgent_verb",
+    "verb",
+]

@@ -12,6 +12,7 @@ from vimdriver._verbs.plan import Run
 from vimdriver.errors import JournalError
 from vimlib import vim25
 from vimlib._shield import finish
+from vimlib._transport.budget import urgent
 from vimlib.errors import VimlibError, printable
 
 if TYPE_CHECKING:
@@ -101,7 +102,8 @@ class Rollback:
         if not self._stack and not self._kept:
             return
         try:
-            await finish(self._unwind(), what="rollback")
+            with urgent():
+                await finish(self._unwind(), what="rollback")
         except asyncio.CancelledError as cancelled:
             self._note(cancelled)
             raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import (
     TYPE_CHECKING,
     Concatenate,
@@ -21,6 +21,7 @@ from vimdriver._verbs.execute import execute
 from vimdriver._verbs.host import Host
 from vimdriver.errors import HostReadOnlyError
 from vimlib import vim25
+from vimlib._transport.budget import urgent
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -60,13 +61,20 @@ class _Driver(Protocol):
 class Verb(Generic[P, R]):
     """A verb as an attribute of the driver's class; ``driver.NAME`` is `Bound`."""
 
-    def __init__(self, function: Callable[Concatenate[Host, P], Awaitable[Plan[R]]]) -> None:
+    def __init__(
+        self,
+        function: Callable[Concatenate[Host, P], Awaitable[Plan[R]]],
+        *,
+        is_urgent: bool = False,
+    ) -> None:
         self.__doc__ = function.__doc__
         self.function = function
+        self.is_urgent = is_urgent
+        """Whether its calls go before those of other verbs where they wait for a connection."""
 
     async def run(self, host: Host, *args: P.args, **given: P.kwargs) -> R:
         """Gather, plan and run. Cancelling lets the call that was sent end, then undoes all steps."""
-        with licensed(host.client):
+        with urgent() if self.is_urgent else nullcontext(), licensed(host.client):
             return await execute(host, await self.function(host, *args, **given))
 
     @overload
@@ -103,3 +111,8 @@ class Bound(Generic[P, R]):
 def verb(function: Callable[Concatenate[Host, P], Awaitable[Plan[R]]]) -> Verb[P, R]:
     """Make a verb of a coroutine function that gathers and returns its plan."""
     return Verb(function)
+
+
+def urgent_verb(function: Callable[Concatenate[Host, P], Awaitable[Plan[R]]]) -> Verb[P, R]:
+    """Make a verb as `verb` does, whose calls go first: it gives back what others wait for."""
+    return Verb(function, is_urgent=True)

@@ -340,3 +340,26 @@ async def test_nothing_is_sent_again_once_the_session_is_closed(host: RigHost) -
         assert caught.value.outcome == "not_sent"
         await asyncio.gather(*closing)
     assert sends == ["PowerOnVM_Task"]
+
+
+async def test_a_call_that_waited_for_a_connection_carries_the_cookie_of_then(
+    host: RigHost,
+) -> None:
+    tls = TLS(pin=certs.make("good").digest())
+    async with (
+        HTTPTransport(host.url, tls=tls, connections=3) as transport,
+        Session(transport, Credentials(USERNAME, Secret(PASSWORD))) as session,
+    ):
+        assert transport._pool is not None
+        budget = transport._pool.budget
+        for _ in range(3):
+            assert budget.take("call")
+        waiting = asyncio.create_task(read(session))
+        while not budget.waiting:  # noqa: ASYNC110 - a queue has no event
+            await asyncio.sleep(0)
+        host.sessions.add("renewed")
+        session._caller.cookie = Secret("renewed")
+        for _ in range(3):
+            budget.release("call")
+        assert (await waiting).objects
+        assert host.cookies[-1] == "renewed"

@@ -354,3 +354,62 @@ def test_another_host_is_known_by_the_digest_that_came_with_it() -> None:
 def test_nobody_sends_us_to_a_host_that_we_cannot_know(url: str, thumbprint: str) -> None:
     with pytest.raises(ProtocolError):
         devices(url, thumbprint)
+
+
+async def test_leases_are_held_within_their_limit_and_in_turn(esx: ESXHost) -> None:
+    started: list[str] = []
+    full = asyncio.Event()
+    held = most = 0
+
+    async def one(client: Client, name: str) -> None:
+        nonlocal held, most
+        pool, spec = await import_spec(client, name)
+
+        async def start() -> vim25.HttpNfcLease:
+            started.append(name)
+            return await pool.ImportVApp(spec)
+
+        async with client.lease(start()) as lease:
+            held += 1
+            most = max(most, held)
+            if held == 3:
+                full.set()
+            await full.wait()
+            (device,) = lease.devices
+            await lease.upload(device, CONTENT)
+            held -= 1
+
+    async with connected(esx, limits=vimlib.Limits(leases=3), connections=4) as client:
+        wanted = [f"imported-{n:02}" for n in range(12)]
+        tasks = []
+        for name in wanted:
+            tasks.append(asyncio.create_task(one(client, name)))
+            while len(esx.calls("ImportVApp")) < min(3, len(tasks)):  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        await asyncio.gather(*tasks)
+        assert sorted(await names(client)) == wanted
+    assert most == 3
+    assert started[:3] == wanted[:3]
+    assert sorted(started) == wanted
+    assert esx.most_connections <= 4
+
+
+async def test_who_stops_waiting_for_a_lease_starts_none(esx: ESXHost) -> None:
+    async with connected(esx, limits=vimlib.Limits(leases=1)) as client:
+        pool, spec = await import_spec(client, "first")
+        async with client.lease(pool.ImportVApp(spec)) as lease:
+            other, second = await import_spec(client, "second")
+            # Never awaited, and closed: a warning would fail this test.
+            waiting = asyncio.create_task(client.lease(other.ImportVApp(second)).__aenter__())
+            await asyncio.sleep(0)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            await lease.upload(lease.devices[0], CONTENT)
+        assert await names(client) == ["first"]
+    assert len(esx.calls("ImportVApp")) == 1
+
+
+def test_at_least_one_lease_may_be_held() -> None:
+    with pytest.raises(UsageError, match=r"Limits.leases must be at least 1, got 0"):
+        HTTPTransport("https://h/sdk", limits=vimlib.Limits(leases=0))

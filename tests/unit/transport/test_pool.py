@@ -50,6 +50,14 @@ class Opener:
         return self.made[-1]
 
 
+def pool_of_one(opener: Opener) -> Pool:
+    """Return a pool that has a transfer and a long poll, and so room for one call."""
+    pool = Pool(opener, 3)
+    assert pool.budget.take("transfer")
+    assert pool.budget.take("poll")
+    return pool
+
+
 def test_a_connection_is_used_again_and_the_cap_holds() -> None:
     async def main() -> None:
         opener = Opener(slow=1)
@@ -74,7 +82,7 @@ def test_a_connection_is_used_again_and_the_cap_holds() -> None:
 
 def test_who_waits_longest_is_served_first() -> None:
     async def main() -> None:
-        pool = Pool(Opener(), 1)
+        pool = pool_of_one(Opener())
         first = await pool.acquire()
         served: list[int] = []
 
@@ -96,72 +104,11 @@ def test_who_waits_longest_is_served_first() -> None:
     clock.run(main())
 
 
-def test_long_polls_hold_up_no_call() -> None:
-    async def main() -> None:
-        opener = Opener()
-        pool = Pool(opener, 2)
-        polls = [await pool.acquire(poll=True) for _ in range(10)]
-        calls = [await asyncio.wait_for(pool.acquire(), 1) for _ in range(2)]
-        waiting = [asyncio.create_task(pool.acquire()) for _ in range(3)]
-        await asyncio.sleep(1)
-        assert not any(task.done() for task in waiting), "calls are capped as before"
-        polls.append(await asyncio.wait_for(pool.acquire(poll=True), 1))
-        for number, connection in enumerate(polls):
-            pool.release(connection, reusable=number % 2 == 0)
-        await asyncio.sleep(1)
-        assert not any(task.done() for task in waiting), (
-            "nor is the end of a poll room for one more"
-        )
-        made = len(opener.made)
-        pool.release(calls[0], reusable=False)
-        assert await asyncio.wait_for(waiting[0], 1) in polls, "what is idle is used first"
-        pool.release(calls[1], reusable=True)
-        assert await asyncio.wait_for(waiting[1], 1) is calls[1]
-        pool.release(waiting[0].result(), reusable=True)
-        await asyncio.wait_for(waiting[2], 1)
-        assert len(opener.made) == made
-        pool.close()
-        assert all(connection.closed for connection in opener.made)
-
-    clock.run(main())
-
-
-def test_a_poll_takes_the_idle_connection_and_leaves_room_for_a_call() -> None:
-    async def main() -> None:
-        opener = Opener()
-        pool = Pool(opener, 1)
-        connection = await pool.acquire()
-        pool.release(connection, reusable=True)
-        assert pool.ready(poll=True) is connection
-        assert await asyncio.wait_for(pool.acquire(), 1) is not connection
-        assert pool.connections == 2
-        pool.close()
-
-    clock.run(main())
-
-
-def test_a_poll_whose_opening_fails_takes_no_room() -> None:
-    async def main() -> None:
-        pool = Pool(Opener(fail=3), 1)
-        for _ in range(3):
-            with pytest.raises(ConnectError):
-                await pool.acquire(poll=True)
-        taken = await pool.acquire()
-        waiting = asyncio.create_task(pool.acquire())
-        await asyncio.sleep(1)
-        assert not waiting.done()
-        pool.release(taken, reusable=True)
-        assert await waiting is taken
-        pool.close()
-
-    clock.run(main())
-
-
 @pytest.mark.parametrize("ticks", range(8))
 def test_cancelling_a_waiter_loses_no_connection(ticks: int) -> None:
     async def main() -> None:
         opener = Opener(slow=0)
-        pool = Pool(opener, 1)
+        pool = pool_of_one(opener)
         connection = await pool.acquire()
         doomed = asyncio.create_task(pool.acquire())
         waiting = asyncio.create_task(pool.acquire())
@@ -184,7 +131,7 @@ def test_cancelling_a_waiter_loses_no_connection(ticks: int) -> None:
 
 def test_opening_that_fails_lets_the_next_one_try() -> None:
     async def main() -> None:
-        pool = Pool(Opener(fail=2, slow=1), 1)
+        pool = pool_of_one(Opener(fail=2, slow=1))
         outcomes = await asyncio.gather(*(pool.acquire() for _ in range(3)), return_exceptions=True)
         assert [type(outcome) for outcome in outcomes] == [
             ConnectError,
@@ -198,7 +145,7 @@ def test_opening_that_fails_lets_the_next_one_try() -> None:
 
 def test_opening_that_is_cancelled_gives_its_place_back() -> None:
     async def main() -> None:
-        pool = Pool(Opener(slow=10), 1)
+        pool = pool_of_one(Opener(slow=10))
         doomed = asyncio.create_task(pool.acquire())
         await asyncio.sleep(1)
         waiting = asyncio.create_task(pool.acquire())
@@ -232,7 +179,7 @@ def test_a_connection_that_rests_is_closed() -> None:
 def test_a_connection_that_has_gone_bad_is_not_handed_out() -> None:
     async def main() -> None:
         opener = Opener()
-        pool = Pool(opener, 1)
+        pool = pool_of_one(opener)
         bad: Any = await pool.acquire()
         pool.release(bad, reusable=True)
         bad.usable = False
@@ -246,7 +193,7 @@ def test_a_connection_that_has_gone_bad_is_not_handed_out() -> None:
 
 def test_closing_wakes_who_waits() -> None:
     async def main() -> None:
-        pool = Pool(Opener(), 1)
+        pool = pool_of_one(Opener())
         connection = await pool.acquire()
         waiting = asyncio.create_task(pool.acquire())
         await asyncio.sleep(1)
@@ -262,7 +209,7 @@ def test_closing_wakes_who_waits() -> None:
 def test_a_connection_that_opens_after_the_closing_is_closed() -> None:
     async def main() -> None:
         opener = Opener(slow=1)
-        pool = Pool(opener, 1)
+        pool = pool_of_one(opener)
         opening = asyncio.create_task(pool.acquire())
         await asyncio.sleep(0.5)
         pool.close()
@@ -286,17 +233,17 @@ async def test_calls_wait_for_a_connection_within_their_own_deadline() -> None:
     async with (
         stage(slow, GOOD.server_context()) as server,
         HTTPTransport(
-            server.url, tls=TLS(pin=GOOD.digest()), connections=1, timeouts=Timeouts(call=0.4)
+            server.url, tls=TLS(pin=GOOD.digest()), connections=3, timeouts=Timeouts(call=0.4)
         ) as transport,
     ):
         call = EncodedCall(method="x", body=b"", receive=lambda _: None)
         outcomes = await asyncio.gather(
-            *(transport.exchange(call) for _ in range(3)), return_exceptions=True
+            *(transport.exchange(call) for _ in range(9)), return_exceptions=True
         )
         late = [outcome for outcome in outcomes if isinstance(outcome, DeadlineError)]
-        assert len(late) == 2
+        assert len(late) == 6
         assert {error.outcome for error in late} == {"unknown", "not_sent"}
-        assert len(server.connections) <= 2
+        assert len(server.connections) <= 6
 
 
 @pytest.mark.usefixtures("no_leaks")

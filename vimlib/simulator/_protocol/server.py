@@ -37,6 +37,8 @@ class HttpServer:
         self.records = records
         self._context = context
         self._runner: web.ServerRunner | None = None
+        self.most_connections = 0
+        """Connections that were open at once, at most: counted when a request comes."""
         self._down = False
         self.control: Any = None
         """Serves the control endpoint, where it is wanted."""
@@ -69,6 +71,9 @@ class HttpServer:
             await runner.cleanup()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if self._runner is not None and self._runner.server is not None:
+            now = len(self._runner.server.connections)
+            self.most_connections = max(self.most_connections, now)
         raw = request.raw_path.partition("?")[0]
         if raw.startswith("http"):  # absolute form
             raw = request.rel_url.raw_path

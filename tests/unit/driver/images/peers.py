@@ -8,7 +8,7 @@ import re
 import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from socket import SO_LINGER, SOL_SOCKET
 from typing import Any, Self
@@ -165,6 +165,9 @@ class Sink:
             tls=tls,
             check_peer=check_peer,
         )
+
+    def slot(self) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
 
     async def put(self, body: object, size: int) -> None:
         scheme = "https" if self._wire.tls else "http"
