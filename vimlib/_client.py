@@ -113,6 +113,7 @@ class Client:
         source: Source = None,
         limit: int | None = None,
         page: int = ...,
+        timeout: float | None = None,
     ) -> Collection[Row[M]]: ...
     @overload
     def collect(
@@ -124,6 +125,7 @@ class Client:
         source: Source = None,
         limit: int | None = None,
         page: int = ...,
+        timeout: float | None = None,
     ) -> Collection[S]: ...
     def collect(self, kind: Any, /, *what: Any, **how: Any) -> Collection[Any]:
         """Read properties of all objects of type `kind`, subtypes included.
@@ -138,10 +140,14 @@ class Client:
                 paths.
             how: `source`: the objects to search: None for the whole inventory, a container, a view,
                 objects, or a traversal. `limit`: maximum number of rows. `page`: objects per reply.
+                `timeout`: seconds for each pass, checked while the host is awaited.
 
         Raises:
             UsageError: A path that the type does not have, a `limit` below 0, a `page` below 1.
             VersionError: The host is older than the type or a path.
+            DeadlineError: While iterating: `timeout` has passed; the rest is cancelled on the host.
+            ProtocolError: While iterating: the host's pages get nowhere, or (`LimitError`) have more
+                than `Limits.objects` objects.
             ManagedObjectNotFound: While iterating: the object of `source` is gone.
         """
         from vimlib._collector import collect
@@ -149,20 +155,28 @@ class Client:
         return collect(self._context, kind, *what, **how)
 
     @overload
-    async def get(self, obj: M, /, *paths: str) -> Row[M]: ...
+    async def get(self, obj: M, /, *paths: str, timeout: float | None = None) -> Row[M]: ...
     @overload
-    async def get(self, obj: ManagedObject, shape: type[S], /) -> S: ...
+    async def get(
+        self, obj: ManagedObject, shape: type[S], /, *, timeout: float | None = None
+    ) -> S: ...
     @overload
-    async def get(self, obj: Iterable[M], /, *paths: str) -> list[Row[M]]: ...
+    async def get(
+        self, obj: Iterable[M], /, *paths: str, timeout: float | None = None
+    ) -> list[Row[M]]: ...
     @overload
-    async def get(self, obj: Iterable[ManagedObject], shape: type[S], /) -> list[S]: ...
-    async def get(self, obj: Any, /, *what: Any) -> Any:
+    async def get(
+        self, obj: Iterable[ManagedObject], shape: type[S], /, *, timeout: float | None = None
+    ) -> list[S]: ...
+    async def get(self, obj: Any, /, *what: Any, timeout: float | None = None) -> Any:
         """Read properties of one object, or of many in one call.
 
         Returns one result for one object, and a list in the same order for an iterable. `what` is as
-        in `collect`. Cancelling leaves nothing behind.
+        in `collect`, `timeout` is in seconds for all of it. Cancelling leaves nothing behind.
 
         Raises:
+            DeadlineError: `timeout` has passed.
+            ProtocolError: The host's pages get nowhere.
             ManagedObjectNotFound: The one object is gone. Of many, one that is gone has this fault
                 at every path of its `missing`.
             UsageError: A path that the type does not have.
@@ -170,7 +184,7 @@ class Client:
         """
         from vimlib._collector import get
 
-        return await get(self._context, obj, *what)
+        return await get(self._context, obj, *what, timeout=timeout)
 
     @overload
     def watch(
@@ -204,7 +218,11 @@ class Client:
         return watch(self._context, kind, *what, **how)
 
     async def find(
-        self, pattern: str, kind: type[vim25.ManagedObject] | None = None
+        self,
+        pattern: str,
+        kind: type[vim25.ManagedObject] | None = None,
+        *,
+        timeout: float | None = None,
     ) -> list[Found]:
         r"""Return the objects whose inventory path matches: an exact `InventoryPath`, or a pattern.
 
@@ -215,23 +233,27 @@ class Client:
         levels below. A `/` in a name is `%2f`. A path that `paths` or `find` returned leads back to
         its own object, also where a name has `*` or `[`.
 
-        Raises `InvalidPathError` for an empty level or an unclosed bracket. Cancelling leaves nothing
-        behind.
+        Raises `InvalidPathError` for an empty level or an unclosed bracket, `DeadlineError` after
+        `timeout` seconds. Cancelling leaves nothing behind.
         """
         from vimlib._inventory import find
 
-        return await find(self._context, pattern, *(() if kind is None else (kind,)))
+        return await find(
+            self._context, pattern, *(() if kind is None else (kind,)), timeout=timeout
+        )
 
-    async def paths(self, objects: Iterable[vim25.ManagedObject]) -> list[InventoryPath | None]:
+    async def paths(
+        self, objects: Iterable[vim25.ManagedObject], *, timeout: float | None = None
+    ) -> list[InventoryPath | None]:
         """Return the inventory path of each object; the number of calls is independent of their
         number.
 
-        The path is None for an object that is gone or not readable. Cancelling leaves nothing
-        behind.
+        The path is None for an object that is gone or not readable. Raises `DeadlineError` after
+        `timeout` seconds. Cancelling leaves nothing behind.
         """
         from vimlib._inventory import paths_of
 
-        return await paths_of(self._context, objects)
+        return await paths_of(self._context, objects, timeout=timeout)
 
     def events(
         self,
@@ -239,6 +261,7 @@ class Client:
         *,
         since: datetime | None = None,
         follow: bool = True,
+        timeout: float | None = None,
     ) -> Events:
         """Iterate over the host's events, oldest first, and then over new ones, each once.
 
@@ -248,15 +271,18 @@ class Client:
             spec: Filter of the events; None selects all.
             since: Events from that time on, by the host's clock, with a time zone.
             follow: Whether to wait for new events.
+            timeout: Seconds for each pass, checked while the host is awaited.
 
         Raises:
             UsageError: `since` has no time zone.
+            DeadlineError: While iterating: `timeout` has passed.
+            ProtocolError: While iterating: the host repeats its events without end.
             NotFoundError: While iterating: the host keeps no events.
             TransportError: While iterating: the host was away for longer than `Timeouts.outage`.
         """
         from vimlib._events import events
 
-        return events(self._context, spec, since=since, follow=follow)
+        return events(self._context, spec, since=since, follow=follow, timeout=timeout)
 
     async def wait_for(
         self,
@@ -472,6 +498,12 @@ async def connect(
                 retry_login=retry_login,
             )
         )
-        context = Context(session, session.content, session.api_version, patience=timeouts.outage)
+        context = Context(
+            session,
+            session.content,
+            session.api_version,
+            patience=timeouts.outage,
+            most_objects=transport.limits.objects,
+        )
         tasks = await stack.enter_async_context(TaskWaiter(context))
         yield Client(session, transport, context, tasks)

@@ -15,13 +15,20 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from vimlib import vim25
+from vimlib._collector.bounds import bounded_items, check_timeout
 from vimlib._collector.owned import GoneError, acquire, release
 from vimlib._collector.poll_policy import PollPolicy
 from vimlib._collector.sources import filter_spec, property_spec
 from vimlib._collector.stream import Stream
 from vimlib._collector.update_stream import open_updates
 from vimlib._collector.watch import poll
-from vimlib.errors import NotFoundError, OutcomeUnknownError, UsageError, VimlibError
+from vimlib.errors import (
+    NotFoundError,
+    OutcomeUnknownError,
+    ProtocolError,
+    UsageError,
+    VimlibError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable
@@ -60,6 +67,10 @@ class Memory:
         self._forget()
         return news
 
+    def __len__(self) -> int:
+        """Return how many events are remembered."""
+        return len(self._seen)
+
     def resume_from(self) -> datetime | None:
         """Return the start time of a new cursor; None if nothing was yielded."""
         if self._newest is None:
@@ -96,15 +107,24 @@ class Events(Stream[vim25.Event]):
     """
 
     def __init__(
-        self, context: Context, spec: vim25.EventFilterSpec, since: datetime | None, follow: bool
+        self,
+        context: Context,
+        spec: vim25.EventFilterSpec,
+        since: datetime | None,
+        follow: bool,
+        timeout: float | None,
     ) -> None:
         super().__init__()
+        self._timeout = timeout
         self._context = context
         self._spec = spec
         self._since = since
         self._follow = follow
 
-    async def _items(self) -> AsyncGenerator[vim25.Event, None]:
+    def _items(self) -> AsyncGenerator[vim25.Event, None]:
+        return bounded_items(self._context, "events", self._timeout, self._told())
+
+    async def _told(self) -> AsyncGenerator[vim25.Event, None]:
         memory, policy = Memory(), PollPolicy(self._context.patience, self._context.max_wait)
         clock = asyncio.get_running_loop().time
         built = False
@@ -143,10 +163,19 @@ class Events(Stream[vim25.Event]):
                 )
             latest: list[vim25.Event] = []
             while True:
+                known = 0
                 while page := await _next(history):
                     policy.fine()
                     policy.progressed()
-                    for event in memory.fresh(page):
+                    fresh = memory.fresh(page)
+                    known = 0 if fresh else known + len(page)
+                    if known > len(memory):
+                        # Each event that is known comes once: it is the overlap with an earlier cursor.
+                        raise ProtocolError(
+                            f"{self._context.invoker.host} repeats its events without end",
+                            hint="Check for a proxy between here and the host.",
+                        )
+                    for event in fresh:
                         yield event
                 # Cursors of some hosts stop at the end of the history that they started with; the
                 # page that woke us has the events after it.
@@ -178,6 +207,7 @@ def events(
     *,
     since: datetime | None = None,
     follow: bool = True,
+    timeout: float | None = None,
 ) -> Events:
     """Iterate over events, oldest first, and then over new ones as they happen.
 
@@ -190,9 +220,12 @@ def events(
         since: Start time, by the host's clock, with a time zone; None selects all that the host
             still has.
         follow: Whether to wait for new events; if not, the iterator ends with the last one.
+        timeout: Seconds for each pass, checked while the host is awaited; None: no limit.
 
     Raises:
         UsageError: `since` has no time zone.
+        DeadlineError: While iterating: `timeout` has passed.
+        ProtocolError: While iterating: the host repeats its events without end.
         NotFoundError: While iterating: the host keeps no events.
         TransportError: While iterating: the host was away for longer than `Context.patience`.
     """
@@ -200,7 +233,8 @@ def events(
     if since is None and spec.time is not None:
         since = spec.time.beginTime
     check_since(since)
-    return Events(context, spec, since, follow)
+    check_timeout(timeout)
+    return Events(context, spec, since, follow, timeout)
 
 
 def check_since(since: object) -> None:

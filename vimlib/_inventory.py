@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from msgspec import Struct
 
 from vimlib import vim25
+from vimlib._collector.bounds import bounded
 from vimlib._collector.collect import PAGE, listing
 from vimlib._collector.sources import filter_spec, members_of, property_spec, retrieval_spec
 from vimlib._collector.traversal import UP, Hop, Traversal
@@ -127,15 +128,21 @@ _ESCAPE: Final = re.compile(r"%(2[fF]|5[cC]|25)")
 
 
 async def paths_of(
-    context: Context, objects: Iterable[vim25.ManagedObject]
+    context: Context, objects: Iterable[vim25.ManagedObject], *, timeout: float | None = None
 ) -> list[InventoryPath | None]:
     """Return the inventory path of each object; the number of calls is independent of their number.
 
     (Before API 4.1 it grows with the number of deleted objects.) The path is None for an object
-    that is gone or has an ancestor that this user may not read. Cancelling leaves nothing behind on
-    the host.
+    that is gone or has an ancestor that this user may not read. Raises `DeadlineError` after `timeout`
+    seconds. Cancelling leaves nothing behind on the host.
     """
-    wanted = list(objects)
+    async with bounded(context, "paths", timeout):
+        return await _paths_of(context, list(objects))
+
+
+async def _paths_of(
+    context: Context, wanted: list[vim25.ManagedObject]
+) -> list[InventoryPath | None]:
     if not wanted:
         return []
     known: dict[Key, vim25.ObjectContent] = {}
@@ -183,7 +190,11 @@ def _part(name: str) -> str:
 
 
 async def find(
-    context: Context, pattern: str, kind: type[vim25.ManagedObject] = vim25.ManagedEntity
+    context: Context,
+    pattern: str,
+    kind: type[vim25.ManagedObject] = vim25.ManagedEntity,
+    *,
+    timeout: float | None = None,
 ) -> list[Found]:
     r"""Return the objects whose inventory path matches `pattern`, in one call per level.
 
@@ -203,7 +214,14 @@ async def find(
 
     Raises:
         InvalidPathError: The pattern has an empty part or an unclosed bracket.
+        DeadlineError: `timeout` seconds have passed.
+        ProtocolError: The host's pages get nowhere.
     """
+    async with bounded(context, "find", timeout):
+        return await _find(context, pattern, kind)
+
+
+async def _find(context: Context, pattern: str, kind: type[vim25.ManagedObject]) -> list[Found]:
     tree = _Tree(context)
     level = [Found(_ROOT, context.content.rootFolder)]
     if isinstance(pattern, InventoryPath):

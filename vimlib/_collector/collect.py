@@ -8,6 +8,7 @@ from contextlib import aclosing, asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from vimlib import vim25
+from vimlib._collector.bounds import PageCheck, bounded, bounded_items, check_timeout
 from vimlib._collector.owned import acquire, release
 from vimlib._collector.row import fault_of
 from vimlib._collector.sources import opened, property_spec, retrieval_spec
@@ -39,6 +40,10 @@ PAGE: Final = 1000
 # Each costs the listing once more; replies that get lost so often do not get through at all.
 RESTARTS: Final = 3
 
+# A page that does not come holds up whoever was cancelled, or whose timeout has passed. What it leaves
+# on the host is the rest of one retrieval, until the session ends.
+FORGET_SECONDS: Final = 2.0
+
 log = logging.getLogger("vimlib.collector")
 
 
@@ -58,6 +63,7 @@ class Collection(Stream[T]):
         source: Source,
         limit: int | None,
         page: int,
+        timeout: float | None,
     ) -> None:
         super().__init__()
         self._context = context
@@ -66,6 +72,7 @@ class Collection(Stream[T]):
         self._source = source
         self._limit = limit
         self._page = page
+        self._timeout = timeout
 
     async def all(self) -> list[T]:
         """Return all results. Cancelling cancels the retrieval on the host."""
@@ -79,7 +86,10 @@ class Collection(Stream[T]):
                 return row
         return None
 
-    async def _items(self) -> AsyncGenerator[T, None]:
+    def _items(self) -> AsyncGenerator[T, None]:
+        return bounded_items(self._context, "collect", self._timeout, self._rows())
+
+    async def _rows(self) -> AsyncGenerator[T, None]:
         shape, left = self._shape, self._limit
         if left == 0:
             return
@@ -113,18 +123,23 @@ def build(shape: Shape[T], found: vim25.ObjectContent) -> T:
 
 
 def pages(
-    context: Context, spec: vim25.PropertyFilterSpec, page: int
+    context: Context, spec: vim25.PropertyFilterSpec, page: int, *, most: int | None = None
 ) -> AsyncGenerator[list[vim25.ObjectContent], None]:
     """Yield the selected objects, as `listing`."""
-    return listing(context, lambda: nullcontext(spec), page)
+    return listing(context, lambda: nullcontext(spec), page, most=most)
 
 
 async def listing(
     context: Context,
     begin: Callable[[], AbstractAsyncContextManager[vim25.PropertyFilterSpec | None]],
     page: int,
+    *,
+    most: int | None = None,
 ) -> AsyncGenerator[list[vim25.ObjectContent], None]:
     """Yield the objects that the filter from `begin` selects, `page` at a time.
+
+    Raises `ProtocolError` for pages that get nowhere, and `LimitError` for more than `most` objects
+    (`Context.most_objects` if None).
 
     Closing it early cancels the rest on the host. A page that got lost cannot be asked for again,
     and a view ends with its session, so the listing restarts, at most `RESTARTS` times, and objects
@@ -139,7 +154,7 @@ async def listing(
                 return
             views = {item.obj.moref for item in spec.objectSet if _lists(item)}
             try:
-                async with aclosing(_pages(context, spec, page)) as contents:
+                async with aclosing(_pages(context, spec, page, most)) as contents:
                     async for content, more in contents:
                         _look_for_views(content, views)
                         if more:
@@ -173,7 +188,7 @@ def _look_for_views(content: list[vim25.ObjectContent], views: set[tuple[str, st
 
 
 async def _pages(
-    context: Context, spec: vim25.PropertyFilterSpec, page: int
+    context: Context, spec: vim25.PropertyFilterSpec, page: int, most: int | None
 ) -> AsyncGenerator[tuple[list[vim25.ObjectContent], bool], None]:
     """Yield pages, each with whether more follow."""
     collector = context.collector
@@ -189,24 +204,27 @@ async def _pages(
                 log.debug("the retrieval has already ended")
 
     options = vim25.RetrieveOptions(maxObjects=page)
-    result = await acquire("a retrieval", collector.RetrievePropertiesEx([spec], options), forget)
+    start = collector.RetrievePropertiesEx([spec], options)
+    result = await acquire("a retrieval", start, forget, seconds=FORGET_SECONDS)
     pending = result
+    check = PageCheck(context.invoker.host, context.most_objects if most is None else most)
     try:
         while result is not None:
+            if result.token:
+                check.page((item.obj.moref for item in result.objects), result.token)
             yield result.objects, bool(result.token)
             if not result.token:
                 pending = None
                 return
             token = result.token
-            result = pending = await acquire(
-                "a retrieval", collector.ContinueRetrievePropertiesEx(token), forget
-            )
+            more = collector.ContinueRetrievePropertiesEx(token)
+            result = pending = await acquire("a retrieval", more, forget, seconds=FORGET_SECONDS)
     except asyncio.CancelledError:
         # Cancelled during a call: its token is used up, and `acquire` has seen to the next one.
         raise
     except BaseException:
         if pending is not None and pending.token:
-            await release("a retrieval", forget(pending))
+            await release("a retrieval", forget(pending), seconds=FORGET_SECONDS)
         raise
 
 
@@ -219,6 +237,7 @@ def collect(
     source: Source = None,
     limit: int | None = None,
     page: int = PAGE,
+    timeout: float | None = None,
 ) -> Collection[Row[M]]: ...
 @overload
 def collect(
@@ -230,6 +249,7 @@ def collect(
     source: Source = None,
     limit: int | None = None,
     page: int = PAGE,
+    timeout: float | None = None,
 ) -> Collection[S]: ...
 def collect(
     context: Context,
@@ -239,6 +259,7 @@ def collect(
     source: Source = None,
     limit: int | None = None,
     page: int = PAGE,
+    timeout: float | None = None,
 ) -> Collection[Any]:
     """Read properties of all objects of type `kind` that `source` leads to.
 
@@ -251,10 +272,15 @@ def collect(
         source: See `Source`; None is the whole inventory.
         limit: At most so many rows. The host receives it: it sends at most one page more.
         page: Objects a reply (API 4.1 and newer).
+        timeout: Seconds for each pass, checked while the host is awaited; None: no limit.
 
     Raises:
-        UsageError: A path that the type does not have, a `limit` below 0, a `page` below 1.
+        UsageError: A path that the type does not have, a `limit` below 0, a `page` below 1, a
+            `timeout` that is not positive.
         VersionError: The host is older than the type or a path.
+        DeadlineError: While iterating: `timeout` has passed; the rest is cancelled on the host.
+        ProtocolError: While iterating: the host's pages get nowhere.
+        LimitError: While iterating: more than `Limits.objects` objects.
         ManagedObjectNotFound: While iterating: the view, the container or a start of the walk that
             `source` is, is gone. Of objects that are named one by one, one that is gone is left out
             (a host before 4.1 refuses them all).
@@ -263,35 +289,50 @@ def collect(
         raise UsageError(f"page must be at least 1, got {page}")
     if limit is not None and limit < 0:
         raise UsageError(f"limit must be at least 0, got {limit}")
-    return Collection(context, kind, shape_of(kind, what, context.api_version), source, limit, page)
+    check_timeout(timeout)
+    shape = shape_of(kind, what, context.api_version)
+    return Collection(context, kind, shape, source, limit, page, timeout)
 
 
 @overload
-async def get(context: Context, obj: M, /, *paths: str) -> Row[M]: ...
-@overload
-async def get(context: Context, obj: vim25.ManagedObject, shape: type[S], /) -> S: ...
-@overload
-async def get(context: Context, obj: Iterable[M], /, *paths: str) -> list[Row[M]]: ...
+async def get(context: Context, obj: M, /, *paths: str, timeout: float | None = None) -> Row[M]: ...
 @overload
 async def get(
-    context: Context, obj: Iterable[vim25.ManagedObject], shape: type[S], /
+    context: Context, obj: vim25.ManagedObject, shape: type[S], /, *, timeout: float | None = None
+) -> S: ...
+@overload
+async def get(
+    context: Context, obj: Iterable[M], /, *paths: str, timeout: float | None = None
+) -> list[Row[M]]: ...
+@overload
+async def get(
+    context: Context,
+    obj: Iterable[vim25.ManagedObject],
+    shape: type[S],
+    /,
+    *,
+    timeout: float | None = None,
 ) -> list[S]: ...
-async def get(context: Context, obj: Any, /, *what: Any) -> Any:
+async def get(context: Context, obj: Any, /, *what: Any, timeout: float | None = None) -> Any:
     """Read properties of one object, or of many in one go.
 
     For one object gives one result, for an iterable a list in the same order. Objects may be of
-    different types; a path must be known to each. Cancelling leaves nothing behind.
+    different types; a path must be known to each. Cancelling leaves nothing behind. `timeout`: seconds
+    for all of it.
 
     Raises:
+        DeadlineError: `timeout` has passed.
+        ProtocolError: The host's pages get nowhere.
+        LimitError: The host sends more objects than were requested, page by page.
         ManagedObjectNotFound: The one object is gone. Of many, one that is gone has this fault
             at every path of its `missing`.
         UsageError: A path that the type does not have.
         VersionError: The host is older than a path.
     """
-    if isinstance(obj, vim25.ManagedObject):
-        rows = await _get_many(context, [obj], what, alone=True)
-        return rows[0]
-    return await _get_many(context, list(obj), what, alone=False)
+    alone = isinstance(obj, vim25.ManagedObject)
+    async with bounded(context, "get", timeout):
+        rows = await _get_many(context, [obj] if alone else list(obj), what, alone=alone)
+    return rows[0] if alone else rows
 
 
 async def _get_many(
@@ -315,7 +356,7 @@ async def _get_many(
         if context.speaks("4.1") and not alone:
             spec.reportMissingObjectsInResults = True
         try:
-            async with aclosing(pages(context, spec, PAGE)) as contents:
+            async with aclosing(pages(context, spec, PAGE, most=len(unique))) as contents:
                 async for content in contents:
                     found.update((item.obj.moref, item) for item in content)
             break

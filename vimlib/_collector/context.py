@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from vimlib.model import parse_version
 from vimlib.model._managed import ManagedObject, rebind
+from vimlib.soap import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +38,7 @@ class Context:
         *,
         max_wait: int = 20,
         patience: float = 60.0,
+        most_objects: int = Limits().objects,
     ) -> None:
         if max_wait < 1:
             raise ValueError(f"max_wait must be at least 1 second, got {max_wait}")
@@ -50,6 +52,8 @@ class Context:
         `invoker`, and below the minute after which proxies and firewalls cut silent connections."""
         self.patience = patience
         """Seconds for which a watch or a wait keeps trying a host that cannot be reached."""
+        self.most_objects = most_objects
+        """Objects that a listing may have; see `Limits.objects`."""
         self._version = parse_version(api_version)
         self._made: dict[Any, Any] = {}
 

@@ -39,16 +39,18 @@ class GoneError(Exception):
         self.fault = fault
 
 
-async def release(what: str, work: Coroutine[Any, Any, object]) -> None:
+async def release(
+    what: str, work: Coroutine[Any, Any, object], *, seconds: float = RELEASE_SECONDS
+) -> None:
     """Give back something on the server, shielded and bounded. Failing is logged, never raised.
 
-    Cancelling is put off until the work has ended or `RELEASE_SECONDS` have passed.
+    Cancelling is put off until the work has ended or `seconds` have passed.
     """
 
     async def bounded() -> None:
         try:
             with urgent():
-                async with asyncio.timeout(RELEASE_SECONDS):
+                async with asyncio.timeout(seconds):
                     await work
         except vim25.ManagedObjectNotFound:
             log.debug("%s no longer exists", what)
@@ -59,16 +61,20 @@ async def release(what: str, work: Coroutine[Any, Any, object]) -> None:
 
 
 async def acquire(
-    what: str, make: Coroutine[Any, Any, T], undo: Callable[[T], Coroutine[Any, Any, object]]
+    what: str,
+    make: Coroutine[Any, Any, T],
+    undo: Callable[[T], Coroutine[Any, Any, object]],
+    *,
+    seconds: float = RELEASE_SECONDS,
 ) -> T:
     """Create something on the server and return it.
 
     Cancelling waits for the creating call to end, destroys the created object by `undo`, and then is
-    raised: nothing stays behind.
+    raised: nothing stays behind, unless one of both takes longer than `seconds`.
     """
     return await finish(
         make,
         what=f"creation of {what}",
-        grace=RELEASE_SECONDS,
-        undo=lambda made: release(what, undo(made)),
+        grace=seconds,
+        undo=lambda made: release(what, undo(made), seconds=seconds),
     )

@@ -166,7 +166,7 @@ class SharedUpdateStream:
         self._pending: list[vim25.PropertyFilterUpdate] = []
         self._backlog = 0
         self._lost: VimlibError | None = None
-        self.woken = False
+        self.woken = self.repeated = False
 
     def deliver(self, sets: list[vim25.PropertyFilterUpdate]) -> None:
         """Keep updates until the consumer polls."""

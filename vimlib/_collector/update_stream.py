@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from vimlib import vim25
 from vimlib._collector.owned import GoneError, acquire, release
 from vimlib._collector.shared import SharedCollector
-from vimlib.errors import OutcomeUnknownError
+from vimlib.errors import OutcomeUnknownError, ProtocolError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -25,6 +25,8 @@ class UpdateStream(Protocol):
 
     woken: bool
     """Whether the last poll ended because `wake` was called, and not for lack of changes."""
+    repeated: bool
+    """Whether the last poll brought the same as the one before."""
 
     async def add(self, spec: vim25.PropertyFilterSpec) -> vim25.PropertyFilter:
         """Create a filter. Raises `GoneError` if the collector is no more."""
@@ -38,7 +40,8 @@ class UpdateStream(Protocol):
         """Wait for changes, of `most` objects at once; None if there were none for `seconds`.
 
         Cancelling loses nothing: the next poll returns the same updates.
-        Raises `GoneError` if the collector or the version is no more.
+        Raises `GoneError` if the collector or the version is no more, and `ProtocolError` for a part
+        of an update set that repeats the part before it.
         """
         ...
 
@@ -58,7 +61,8 @@ class OwnUpdateStream:
         self._context = context
         self._collector = collector
         self._version: str | None = None
-        self.woken = False
+        self._last: vim25.UpdateSet | None = None
+        self.woken = self.repeated = False
 
     async def add(self, spec: vim25.PropertyFilterSpec) -> vim25.PropertyFilter:
         """Create a filter. Raises `GoneError` if the collector is no more, or no more to be used."""
@@ -92,6 +96,13 @@ class OwnUpdateStream:
         if update is None or not update.version:
             return None
         self._version = update.version
+        last, self._last = self._last, update
+        self.repeated = last is not None and last.filterSet == update.filterSet
+        if self.repeated and last is not None and last.truncated and update.truncated:
+            raise ProtocolError(
+                f"{self._context.invoker.host} repeats a part of an update set without end",
+                hint="Check for a proxy between here and the host.",
+            )
         return update
 
     async def wake(self) -> None:

@@ -194,6 +194,9 @@ async def poll(
         if not updates.woken:
             await asyncio.sleep(policy.idle(began, clock()))
         return None
+    if updates.repeated:
+        # Nothing new either: a host that repeats itself is not asked as fast as it answers.
+        await asyncio.sleep(policy.idle(began, clock()))
     if policy.relogin(_logged_out(update)):
         raise GoneError(vim25.NotAuthenticated())
     return update

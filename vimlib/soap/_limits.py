@@ -27,6 +27,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     """Attributes of one element. Replies have three; a SOAP envelope declares a dozen prefixes."""
     ratio: int = 200
     """Inflated bytes per wire byte. Gzip makes 20 of vSphere's XML, and 1,000 of a bomb."""
+    objects: int = 1_000_000
+    """Objects of one listing, over all its pages: twenty times what the largest vCenter manages."""
     leases: int = 8
     """NFC leases that a client holds at once; more wait in turn. Hosts cap the buffers of NFC at
     32 MB (5.x) or 48 MB (6.x, 7.0), ESX 4.1 at about 11 connections, and refuse what exceeds that."""
