@@ -290,6 +290,11 @@ class DeadlineError(TransportError, TimeoutError):
     phase: str = ""
     """`connect`, `handshake`, `read`, `write` or `call`; else the operation, as `move`."""
     seconds: float = 0.0
+    rule: str = ""
+    """Of a transfer, the limit that was exceeded: a field of `Timeouts`, as `rate` or `transfer`, or
+    `timeout`, the argument."""
+    bytes: int | None = None
+    """Of a transfer, the bytes of the body that were transferred by then."""
     task: Any = None
     """The host's task, if one was started and is still running: wait for it again, or cancel it."""
     retryable = True
@@ -427,9 +432,10 @@ class TransferRejectedError(TransferError):
 
 
 class TransferCorruptError(TransferError):
-    """The stored file differs from the bytes that were sent."""
+    """The file on the host and the bytes that were transferred differ."""
 
     expected: Any = None
+    """The size in bytes, or the digest, that the other side has: of a download, the host's listing."""
     actual: Any = None
     outcome: Outcome = "applied"
 

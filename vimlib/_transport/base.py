@@ -26,7 +26,9 @@ _LONGEST_COOKIE = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
-    """Deadlines in seconds. Raises `UsageError` for one that is not positive."""
+    """Deadlines in seconds, and the minimum rate of transfers. Raises `UsageError` for a value that
+    is not positive.
+    """
 
     connect: float = 10.0
     """TCP connect, names resolved included: a host on a WAN answers a SYN well within a second,
@@ -34,14 +36,16 @@ class Timeouts:
     handshake: float = 10.0
     """TLS handshake: three round trips and the slow RSA of an old host."""
     read: float = 90.0
-    """Silence while a reply is awaited or comes in. Longer than the longest long poll
+    """Silence while a reply is awaited or comes in (in a body `rate` may end it earlier). Longer than the longest long poll
     (`WaitForUpdatesEx` is asked for at most 60 s), shorter than what operators wait."""
     write: float = 60.0
     """One piece of a request body that the peer does not take: a datastore on slow disks may stall
     for tens of seconds when it flushes."""
     call: float = 300.0
-    """A whole call, retries excluded: the largest page that a collector asks for takes seconds on a
-    busy vCenter, minutes on a sick one."""
+    """A whole call, and the head of the response to a transfer once the request is sent: the largest
+    page that a collector asks for takes seconds on a busy vCenter, minutes on a sick one; a
+    datastore may flush a whole file before it answers. A call that failed is sent again only within
+    so many seconds of its beginning, whatever Retry-After demands."""
     logout: float = 5.0
     """Logging out when the client closes, so that leaving never hangs on a dead host."""
     listing: float = 120.0
@@ -50,6 +54,15 @@ class Timeouts:
     files: float = 3600.0
     """Making, moving, copying or deleting a file from beginning to end: the host's task copies a
     disk at the datastore's pace, a terabyte an hour or less."""
+    transfer: float = 86400.0
+    """A whole upload or download, looks at the file included: a disk of 4 TB takes a day at 50 MB/s.
+    `timeout=` of the verb overrides it; `math.inf` switches it off."""
+    rate: float = 1024.0
+    """Bytes a second at least while a peer is awaited that sends or takes a body, on average over
+    `window`: the slowest links that carry a disk have a hundred times as much."""
+    window: float = 60.0
+    """Seconds over which `rate` is measured, so that a slow start or a pause does no harm: a
+    datastore that flushes or a disk that spins up pauses for tens of seconds."""
     outage: float = 60.0
     """For how long a watch, or a wait for a task, goes on trying a host that cannot be reached: a
     host that restarts its services is back within a minute."""

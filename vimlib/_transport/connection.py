@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from vimlib._tls import Trust
     from vimlib._transport.http11 import Receiver
+    from vimlib._transport.pace import Pace
 
     T = TypeVar("T")
 
@@ -298,28 +299,42 @@ class Connection(asyncio.BufferedProtocol):
         self._heard, self._read = self._loop.time(), seconds
         self._watch()
 
-    async def send(self, data: bytes | bytearray | memoryview, seconds: float) -> None:
+    async def send(self, data: bytes | bytearray | memoryview, pace: Pace) -> None:
         """Write a piece of a request body; return when the kernel has taken it.
 
-        Raises `ConnectionLostError`, `DeadlineError` (phase `write`). Cancelling leaves part of
-        the piece unsent; abort the connection.
+        Raises `ConnectionLostError`, `DeadlineError` for a limit of `pace`. Cancelling leaves part
+        of the piece unsent; abort the connection.
         """
-        await within(seconds, "write", self.host, self._send(memoryview(data)), sent=True)
-        if self._response is not None:
-            self._response.interim = 0
-
-    async def _send(self, data: memoryview) -> None:
-        for at in range(0, len(data), _SEND):
+        view = memoryview(data)
+        for at in range(0, len(view), _SEND):
             transport = self._transport
             if transport is None or transport.is_closing():
                 raise self._lost(None)
-            self._write(data[at : at + _SEND])
-            if transport.get_write_buffer_size():
-                self._taken = self._loop.create_future()
-                try:
+            piece = view[at : at + _SEND]
+            self._write(piece)
+            await self._drain(transport, len(piece), pace)
+        if self._response is not None:
+            self._response.interim = 0
+
+    async def _drain(self, transport: asyncio.Transport, size: int, pace: Pace) -> None:
+        """Wait until the kernel has taken a written piece of that size, TLS framing apart."""
+        left, began = transport.get_write_buffer_size(), self._loop.time()
+        breach = pace.add(0 if left else size, 0.0, began)
+        while left and breach is None:
+            self._taken = self._loop.create_future()
+            try:
+                async with asyncio.timeout(pace.left(began)):
                     await self._taken
-                finally:
-                    self._taken = None
+            except TimeoutError:
+                pass  # whether a limit is exceeded is decided by the bytes that were taken
+            finally:
+                self._taken = None
+            rest, now = transport.get_write_buffer_size(), self._loop.time()
+            moved = min(left - rest, size) if rest else size
+            breach = pace.add(moved, now - began, now)
+            left, size, began = rest, size - moved, now
+        if breach is not None:
+            raise breach.error("upload", self.host)
 
     def _write(self, data: bytes | memoryview) -> None:
         """Hand all of `data` to asyncio, which passes it to the kernel."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 from vimlib._secret import Secret
 from vimlib._shield import stopped
 from vimlib._transport.http11 import request_head
+from vimlib._transport.pace import NEVER, Breach, Deadline, Pace
 from vimlib._transport.replies import redirect
 from vimlib._transport.status import readable
 from vimlib.errors import (
@@ -58,6 +59,8 @@ class HTTPRequest:
     """Bytes of the body, exactly."""
     on_sent: Progress | None = field(default=None, repr=False)
     """Called with the body bytes that the kernel has taken, after each piece."""
+    end: Deadline = NEVER
+    """When all must be over, by the loop's clock."""
 
 
 class Credential(Protocol):
@@ -146,11 +149,14 @@ async def exchange_http(
 ) -> AsyncIterator[HTTPReply]:
     """Send `request` and yield its reply; the connection is used up by it.
 
+    The head of the reply must be there within `Timeouts.call` once the request is sent; both bodies
+    keep to `Timeouts.rate`, and all of it to `request.end`.
+
     Raises `ConnectionLostError`, `DeadlineError`, `ProtocolError`, `RedirectError`, `SourceError`
     for a source that delivers too little, too much or an error of its own (as `__cause__`).
     Leaving early or being cancelled closes the connection.
     """
-    incoming = _Incoming(connection, timeouts.read)
+    incoming = _Incoming(connection, timeouts, request.end)
     try:
         incoming.begin(request.method, _head(request, authority))
         head = await _answer(connection, incoming, request, timeouts)
@@ -191,8 +197,9 @@ async def _answer(
     """Send the body and await the head of the reply, whichever ends first."""
     if request.body is None:
         return await incoming.final_head()
-    pump = asyncio.create_task(_pump(connection, request, timeouts.write), name="vimlib http body")
-    # The server may be silent while the body is sent: the read deadline starts after that.
+    pace = Pace.writing(timeouts, request.end)
+    pump = asyncio.create_task(_pump(connection, request, pace), name="vimlib http body")
+    # The server may be silent while the body is sent: its deadlines start after that.
     head = asyncio.create_task(incoming.final_head(pump), name="vimlib http head")
     try:
         await asyncio.wait({pump, head}, return_when=asyncio.FIRST_COMPLETED)
@@ -208,7 +215,7 @@ async def _answer(
         await stopped(pump, head)
 
 
-async def _pump(connection: Connection, request: HTTPRequest, seconds: float) -> None:
+async def _pump(connection: Connection, request: HTTPRequest, pace: Pace) -> None:
     assert request.body is not None
     done = 0
     source = aiter(request.body)
@@ -232,10 +239,10 @@ async def _pump(connection: Connection, request: HTTPRequest, seconds: float) ->
                     f"the source must deliver {request.length} bytes, got more",
                     outcome="unknown",
                 )
-            # In pieces: the deadline of a write is one for bytes that do not move, not for a large chunk.
+            # In pieces: progress is reported after each.
             for at in range(0, len(chunk), _PIECE):
                 piece = chunk if len(chunk) <= _PIECE else memoryview(chunk)[at : at + _PIECE]
-                await connection.send(piece, seconds)
+                await connection.send(piece, pace)
                 done += len(piece)
                 if request.on_sent is not None:
                     request.on_sent(len(piece))
@@ -252,11 +259,13 @@ async def _pump(connection: Connection, request: HTTPRequest, seconds: float) ->
 class _Incoming:
     """Receives a reply for a consumer that takes it at its own pace."""
 
-    def __init__(self, connection: Connection, read: float) -> None:
+    def __init__(self, connection: Connection, timeouts: Timeouts, end: Deadline) -> None:
         self.length: int | None = None
         """Bytes of the body as announced."""
+        self._verb = ""
         self._connection = connection
-        self._read = read
+        self._timeouts = timeouts
+        self._end = end
         self._head: Head | None = None
         self._pieces: deque[bytes] = deque()
         self._waiting = 0
@@ -267,6 +276,7 @@ class _Incoming:
 
     def begin(self, method: str, request: bytes) -> None:
         """Write a request, or its head."""
+        self._verb = "upload" if method in {"PUT", "POST"} else "download"
         self._answer = self._connection.begin(method, request, self)
         self._answer.add_done_callback(self._wake)
 
@@ -302,11 +312,17 @@ class _Incoming:
         return self._head is not None
 
     async def final_head(self, pump: asyncio.Task[None] | None = None) -> Head:
-        """Return the final head; while `pump` runs, any silence is allowed."""
+        """Return the final head; while `pump` runs, it may take any time."""
+        clock = asyncio.get_running_loop().time
         if pump is not None:
             pump.add_done_callback(self._wake)
+            while self._head is None and not pump.done():
+                await self._wait(inf)
+        end = self._end.within(self._timeouts.call, "call", clock())
         while self._head is None:
-            await self._wait(self._read if pump is None or pump.done() else inf)
+            # Each byte ends the silence, an interim reply too: the deadline ends them all.
+            if not await self._wait(end.until - clock(), silence=self._timeouts.read):
+                raise Breach(end.rule, end.seconds, 0).error(self._verb, self._connection.host)
         return self._head
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -315,30 +331,48 @@ class _Incoming:
         self._started = True
         answer = self._answer
         assert answer is not None
+        clock = asyncio.get_running_loop().time
+        pace = Pace.reading(self._timeouts, self._end)
+        waited = 0.0
         while True:
-            while self._pieces:
+            breach = None
+            if self._pieces:
                 piece = self._pieces.popleft()
                 self._waiting -= len(piece)
-                yield piece
-            if self._paused:
+                breach = pace.add(len(piece), waited, clock())
+                waited = 0.0
+                if breach is None:
+                    yield piece
+            elif self._paused:
                 self._paused = False
                 self._connection.resume()
             elif answer.done():
                 answer.result()  # raises what ended it early
                 return
             else:
-                await self._wait(self._read)
+                began = clock()
+                heard = await self._wait(pace.left(began))
+                waited = clock() - began
+                if not heard:
+                    breach = pace.add(0, waited, clock())
+                    waited = 0.0
+            if breach is not None:
+                raise breach.error("download", self._connection.host)
 
-    async def _wait(self, silence: float) -> None:
-        """Wait for news; raise what ended the exchange, if it did not end well."""
+    async def _wait(self, seconds: float, *, silence: float = inf) -> bool:
+        """Wait for news; return whether there are any. Raise what ended the exchange early."""
         answer = self._answer
         assert answer is not None
         if answer.done():
             answer.result()
-        self._news = asyncio.get_running_loop().create_future()
+        news = self._news = asyncio.get_running_loop().create_future()
         self._connection.expect(silence)
         try:
-            await self._news
+            async with asyncio.timeout(None if seconds == inf else seconds):
+                await news
+        except TimeoutError:
+            return news.done() and not news.cancelled()
         finally:
             self._news = None
             self._connection.expect(inf)
+        return True

@@ -10,6 +10,7 @@ import contextlib
 import logging
 from contextvars import ContextVar
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Self
 
 from vimlib._tls import TLS, blind_trust
@@ -20,6 +21,7 @@ from vimlib._transport.connection import late
 from vimlib._transport.dial import TRANSFER_ROOM, open_connection
 from vimlib._transport.http import HTTPReply, HTTPRequest, exchange_http, renew
 from vimlib._transport.http11 import request_head
+from vimlib._transport.pace import Breach
 from vimlib._transport.pool import Pool
 from vimlib._transport.proxy import ENVIRONMENT, Proxy, find_proxy
 from vimlib._transport.replies import CallReceiver, DocumentReceiver
@@ -250,40 +252,55 @@ class HTTPTransport:
 
     @contextlib.asynccontextmanager
     async def http(
-        self, request: HTTPRequest, *, address: Address | None = None, trust: Trust | None = None
+        self,
+        request: HTTPRequest,
+        *,
+        address: Address | None = None,
+        trust: Trust | None = None,
+        timeouts: Timeouts | None = None,
     ) -> AsyncIterator[HTTPReply]:
         """Send a plain HTTP request on a connection of its own and yield the reply.
 
         It waits for the connection as `slot` does. `address` and `trust` name another server (an ESX
         host that a vCenter sends us to); without them it is this one. Credentials are the headers'
         alone: no cookie is added. Raises `TransportError`, `ProtocolError`, `SourceError`.
-        Cancelling closes the connection.
+        Cancelling closes the connection. What the deadlines are, `exchange_http` describes.
         """
         self._open()
+        timeouts = timeouts or self.timeouts
         target = address or self.address
         if target != self.address and target.tls and trust is None:
             raise UsageError(f"no trust settings given for {target.netloc}")
         # HEAD is over as soon as a call. To hold a connection for calls while making one could
         # leave none for the login that all wait for.
         brief = request.method == "HEAD"
-        if brief:
-            await renew(request.headers)
-        async with self._admitted(target, "call" if brief else "transfer"):
-            if not brief:
-                await renew(request.headers)
+        async with contextlib.AsyncExitStack() as admitted:
             chosen = None
-            if target.tls:
-                chosen = await self.trusted() if target == self.address else trust
             try:
-                connection = await open_connection(
-                    target, chosen, self.timeouts, self._proxy_to(target), room=TRANSFER_ROOM
-                )
+                async with asyncio.timeout_at(
+                    None if request.end.until == inf else request.end.until
+                ):
+                    if brief:
+                        await renew(request.headers)
+                    kind: Kind = "call" if brief else "transfer"
+                    await admitted.enter_async_context(self._admitted(target, kind))
+                    if not brief:
+                        await renew(request.headers)
+                    if target.tls:
+                        chosen = await self.trusted() if target == self.address else trust
+                    connection = await open_connection(
+                        target, chosen, timeouts, self._proxy_to(target), room=TRANSFER_ROOM
+                    )
             except TLSError as exc:
                 failure = exc
+            except TimeoutError as exc:
+                if isinstance(exc, DeadlineError):
+                    raise
+                verb = "download" if request.body is None else "upload"
+                breach = Breach(request.end.rule, request.end.seconds, 0)
+                raise breach.error(verb, target.netloc, outcome="not_sent") from None
             else:
-                async with exchange_http(
-                    connection, request, target.authority, self.timeouts
-                ) as reply:
+                async with exchange_http(connection, request, target.authority, timeouts) as reply:
                     yield reply
                 return
             raise await self._with_certificate(failure, target, chosen)

@@ -195,6 +195,40 @@ async def test_row_48_the_host_stops_taking_the_body() -> None:
     assert body.closed
 
 
+def test_row_86_the_host_takes_the_body_too_slowly() -> None:
+    clock.run_hosted(_row_86())
+
+
+async def _row_86() -> None:
+    async def sip(conn: Conn) -> None:
+        await conn.head()
+        for _ in range(1000):
+            await conn.reader.read(1 << 14)
+            await asyncio.sleep(1)
+
+    body = Body(64 * MIB)
+    async with (
+        stage(sip, GOOD.server_context()) as server,
+        transport_to(server.url, write=50.0, rate=1 << 20, window=40.0) as transport,
+    ):
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        with pytest.raises(DeadlineError) as caught:
+            await put(transport, body)
+        # What the kernels buffer is taken at once and helps for one window.
+        assert 40 <= loop.time() - began < 82
+    error = caught.value
+    assert (error.rule, error.phase, error.outcome, error.seconds) == (
+        "rate",
+        "upload",
+        "unknown",
+        40,
+    )
+    assert error.bytes is not None
+    assert 0 < error.bytes < body.size
+    assert body.closed
+
+
 @pytest.mark.slow
 async def test_row_48_the_answer_to_a_whole_body_is_late() -> None:
     async def late(conn: Conn) -> None:
