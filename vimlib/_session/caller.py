@@ -81,9 +81,10 @@ class Caller:
         self._jitter = jitter
         self._prefix = f"vimlib-{secrets.token_hex(4)}"
 
-    def decide(self, error: VimlibError, attempt: Attempt) -> Decision:
-        """Decide about an error that ended an attempt; see `policy`."""
-        return decide(error, attempt, self._policy, self.budget, self._jitter)
+    def decide(self, error: VimlibError, attempt: Attempt, began: float) -> Decision:
+        """Decide about an error that ended an attempt of a call that began then; see `policy`."""
+        left = began + self.timeouts.call - asyncio.get_running_loop().time()
+        return decide(error, attempt, self._policy, self.budget, self._jitter, left)
 
     async def read(
         self, method: Method[..., Any], this: ManagedObject, args: Mapping[str, Any]
@@ -98,11 +99,12 @@ class Caller:
         return await self._repeated(Attempt(name, relogged=True, reads=True), fetch)
 
     async def _repeated(self, attempt: Attempt, send: Callable[[], Awaitable[T]]) -> T:
+        began = asyncio.get_running_loop().time()
         while True:
             try:
                 return await send()
             except VimlibError as exc:
-                decision = self.decide(exc, attempt)
+                decision = self.decide(exc, attempt, began)
                 if decision.action is not Action.RESEND:
                     raise
             await asyncio.sleep(decision.delay)

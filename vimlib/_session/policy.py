@@ -14,13 +14,15 @@ Rules, in this order:
 5. Everything else is raised: as `OutcomeUnknownError` if the server may have done it.
 
 Repeats wait with jitter and draw on a budget that successes refill, so that a host in trouble is
-not hammered by everybody at once.
+not hammered by everybody at once. A repeat that would begin later than `Timeouts.call` after the
+call did, as a Retry-After may demand, is not made: the error is raised at once.
 """
 
 from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vimlib import vim25
@@ -154,8 +156,12 @@ def decide(
     policy: RetryPolicy,
     budget: Budget,
     random: Callable[[], float],
+    left: float = inf,
 ) -> Decision:
-    """Decide about `error`, which ended an attempt. Takes from `budget` for RESEND."""
+    """Decide about `error`, which ended an attempt. Takes from `budget` for RESEND.
+
+    `left` is for how many seconds a repeat may be put off.
+    """
     if _expired(error):
         if attempt.relogged:
             return _RAISE
@@ -165,11 +171,12 @@ def decide(
         return Decision(Action.DONE)
     reading = attempt.reads or attempt.method in policy.read_only
     safe = error.outcome == "not_sent" or reading or attempt.method in policy.harmless
-    if safe and _passing(error) and attempt.sends < policy.attempts and budget.take():
+    if safe and _passing(error) and attempt.sends < policy.attempts:
         delay = policy.backoff.delay(attempt.sends, random)
         if isinstance(error, HTTPStatusError) and error.retry_after is not None:
             delay = max(delay, error.retry_after)
-        return Decision(Action.RESEND, delay)
+        if delay < left and budget.take():
+            return Decision(Action.RESEND, delay)
     if error.outcome == "unknown" and not reading:
         return Decision(Action.RAISE_UNKNOWN)
     return _RAISE

@@ -246,6 +246,7 @@ class Session:
         Cancelling closes the connection of the call; whether the host has executed it is unknown.
         """
         attempt = Attempt(method.name)
+        began = asyncio.get_running_loop().time()
         while True:
             if self._state == "closed":
                 raise closed(self.host)
@@ -266,7 +267,7 @@ class Session:
                     raise _too_often(self.host, method.name)
                 attempt = attempt.after_login(renewed=renewed)
                 continue
-            decision = self._caller.decide(error, attempt)
+            decision = self._caller.decide(error, attempt, began)
             if decision.action is Action.RELOGIN:
                 renewed = await self._logged_in().renew(sent.epoch)
                 if not renewed and type(error) is vim25.NoPermission:
