@@ -363,12 +363,14 @@ class Client:
         *,
         datacenter: str | Found | vim25.Datacenter | None = None,
         settle: float = 5.0,
+        timeouts: Timeouts | None = None,
     ) -> Datastore:
         """Return the files of a datastore, without I/O.
 
         `datacenter` selects one if several of a vCenter have a datastore of that name: its
         inventory path (with or without the leading `/`), its name, or a result of `find`. `settle`
-        is how many seconds the host is probed after a change whose reply was lost.
+        is how many seconds the host is probed after a change whose reply was lost. `timeouts` are
+        the deadlines and the minimum rate of its verbs, those of the client if None.
         """
         from vimlib._datastore.store import Datastore
 
@@ -380,6 +382,7 @@ class Client:
             tasks=self._tasks,
             datacenter=datacenter,
             settle=settle,
+            timeouts=timeouts,
         )
 
     def lease(

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
+from vimlib._datastore.completion import announced, begins_as_disk, changed
 from vimlib.errors import (
     ConnectionLostError,
     DeadlineError,
     ProtocolError,
-    TransferCorruptError,
     TransferRejectedError,
     TransportError,
     UsageError,
-    VimlibError,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
 
     from vimlib._transport.http import HTTPReply
+    from vimlib._transport.pace import Pace
 
 # A break costs a new connection, not the bytes that came: as long as some come, go on.
 _FRUITLESS: Final = 3
@@ -39,7 +40,11 @@ def content_range(value: str | None) -> tuple[int, int, int]:
 
 
 class Download:
-    """The bytes of a file or of a range of it; iterate over it once, within its context manager."""
+    """The bytes of a file or of a range of it; iterate over it once, within its context manager.
+
+    Iterating to the end raises `TransferCorruptError` unless the host then still lists the file as it
+    did before the first byte; what has come so far is not to be used before.
+    """
 
     def __init__(
         self,
@@ -47,20 +52,33 @@ class Download:
         request: Callable[[int, int | None], AbstractAsyncContextManager[HTTPReply]],
         start: int,
         stop: int | None,
+        *,
+        size: int,
+        confirm: Callable[[], Awaitable[None]],
+        host: str,
+        pace: Pace,
+        growing: bool = False,
+        disk: bool = False,
     ) -> None:
         self.path = path
         self.start = start
         """Offset of the first byte."""
-        self.stop = stop or 0
-        """Offset behind the last byte; known once it is open."""
-        self.file_size = 0
-        """Size of the whole file, in bytes."""
+        self.stop = size if stop is None else min(size, stop)
+        """Offset behind the last byte."""
+        self.file_size = size
+        """Size of the whole file in bytes, as the host listed it before the first byte."""
         self.received = 0
         """Bytes that were handed out so far."""
         self.resumed = 0
         """How often the connection broke and was taken up again."""
         self._request = request
-        self._asked_stop = stop
+        self._asked_stop = size or None if growing and stop is None else stop
+        self._confirm = confirm
+        self._host = host
+        # Over all connections: one that breaks after each byte must come to an end too.
+        self._pace = pace
+        self._growing = growing
+        self._disk = disk
         self._stack = AsyncExitStack()
         self._reply: HTTPReply | None = None
         self._stamp: str | None = None
@@ -86,53 +104,57 @@ class Download:
         reply = await self._stack.enter_async_context(self._request(start, stop))
         if reply.status == 206:
             first, end, total = content_range(reply.header("content-range"))
+            if reply.length not in {None, end - first}:
+                raise ProtocolError(f"the host sent a part of {self.path} of another length")
         else:
             # A host that ignores Range sends all; what was not asked for is skipped below.
             if reply.length is None:
                 raise ProtocolError(f"the host sent {self.path} without a Content-Length")
             first, end, total = 0, reply.length, reply.length
-        wanted_end = min(total, stop) if stop is not None else total
-        if first > start or end < wanted_end or start > total:
+        announced(self.path, self.file_size, total, growing=self._growing)
+        if first > start or end < self.stop or start > total:
             raise ProtocolError(f"the host sent a different part of {self.path} than requested")
-        if self.file_size and total != self.file_size:
-            raise self._changed(total)
-        self.file_size, self.stop = total, wanted_end
         self._skip = start - first
         self._reply = reply
         return reply
-
-    def _changed(self, total: int) -> TransferCorruptError:
-        return TransferCorruptError(
-            f"{self.path} changed during the download",
-            hint="Download it again when no one writes to it.",
-            path=self.path,
-            expected=self.file_size,
-            actual=total,
-        )
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         if self._iterated or self._reply is None:
             raise UsageError("a download can be read once, while it is open")
         self._iterated = True
         fruitless = 0
+        clock = asyncio.get_running_loop().time
+        began = clock()
         while True:
             before = self.received
             try:
                 async for piece in self._pieces(self._reply):
+                    if self._disk and not self.received and not self.start:
+                        begins_as_disk(self.path, piece)
                     self.received += len(piece)
+                    self._check_pace(len(piece), clock() - began, clock())
                     yield piece
-                return
-            except (ConnectionLostError, DeadlineError):
+                    began = clock()
+                break
+            except (ConnectionLostError, DeadlineError) as error:
                 if self.received == self.size:
-                    return  # all that was announced has come; only the framing's end is lost
+                    break  # all that was announced has come; only the framing's end is lost
                 fruitless = fruitless + 1 if self.received == before else 0
-                if fruitless >= _FRUITLESS:
+                if fruitless >= _FRUITLESS or _too_slow(error):
                     raise
+            self._check_pace(0, clock() - began, began := clock())
             self.resumed += 1
             reply = await self._resume(fruitless)
             stamp = reply.header("etag") or reply.header("last-modified")
-            if stamp != self._stamp:
-                raise self._changed(self.file_size)
+            if stamp != self._stamp and not self._growing:
+                raise changed(self.path, self.file_size, None)
+        await self._stack.aclose()  # the connection, which the host's listing may need
+        await self._confirm()
+
+    def _check_pace(self, count: int, waited: float, now: float) -> None:
+        breach = self._pace.add(count, waited, now)
+        if breach is not None:
+            raise breach.error("download", self._host)
 
     async def _resume(self, fruitless: int, *, patient: bool = True) -> HTTPReply:
         """Ask for what has not come yet, again if the connection breaks, or (`patient`) is silent."""
@@ -142,7 +164,7 @@ class Download:
             except TransportError as error:
                 fruitless += 1
                 late = isinstance(error, DeadlineError) and not patient
-                if fruitless >= _FRUITLESS or late or not error.retryable:
+                if fruitless >= _FRUITLESS or late or not error.retryable or _too_slow(error):
                     raise
 
     async def _pieces(self, reply: HTTPReply) -> AsyncIterator[bytes]:
@@ -170,7 +192,12 @@ class Download:
         return f"<Download of {self.path}, {self.received} of {self.size} bytes>"
 
 
-def rejected(path: str, verb: str, status: int, excerpt: str) -> VimlibError:
+def _too_slow(error: TransportError) -> bool:
+    """Return whether another connection cannot help: the transfer is too slow, or its time is up."""
+    return isinstance(error, DeadlineError) and error.rule in {"rate", "timeout", "transfer"}
+
+
+def rejected(path: str, verb: str, status: int, excerpt: str) -> TransferRejectedError:
     """Return the error for a status with which the host refuses a transfer."""
     hints = {
         401: "The session has ended: start again from the first byte.",
@@ -188,6 +215,7 @@ def rejected(path: str, verb: str, status: int, excerpt: str) -> VimlibError:
         path=path,
         status=status,
         excerpt=excerpt,
-        # 5xx may come after a part was written.
-        outcome="unknown" if status >= 500 and status != 507 else "refused",
+        # 5xx may come from a gateway that passed it on, or after a part was written.
+        outcome="unknown" if status >= 500 else "refused",
+        retryable=status in {401, 429, 502, 503, 504},
     )

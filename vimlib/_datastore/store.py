@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import AsyncIterable
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from vimlib import vim25
-from vimlib._datastore.deadline import within
+from vimlib._datastore import completion
+from vimlib._datastore.deadline import BodyProgress, Course, within
 from vimlib._datastore.digest import Digest
 from vimlib._datastore.download import Download, rejected
 from vimlib._datastore.entry import FileEntry, PutTarget, no_such
@@ -18,12 +23,13 @@ from vimlib._datastore.ticket import Door, host_door
 from vimlib._datastore.url import folder_target
 from vimlib._tasks import SETTLE_SECONDS
 from vimlib._transport.http import HTTPRequest, authorized, renew
+from vimlib._transport.pace import Deadline, Pace
 from vimlib.errors import (
-    DeadlineError,
     NotFoundError,
     OutcomeUnknownError,
     ProtocolError,
     TransferCorruptError,
+    TransferRejectedError,
     UsageError,
 )
 
@@ -33,12 +39,12 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from vimlib._collector import Context
-    from vimlib._datastore.deadline import Course
     from vimlib._datastore.source import Source
     from vimlib._inventory import Found
     from vimlib._progress import Progress
     from vimlib._session.session import Session
     from vimlib._tasks import TaskWaiter
+    from vimlib._transport.base import Timeouts
     from vimlib._transport.http import Header, HTTPReply
     from vimlib._transport.network import HTTPTransport
 
@@ -51,6 +57,8 @@ log = logging.getLogger("vimlib.datastore")
 
 _DONE: Final = frozenset({200, 201, 204})
 _LOOKING: Final = frozenset({"list", "stat"})
+# Pause between two looks at a listing that lags behind.
+_AGAIN: Final = 0.5
 
 
 class Datastore:
@@ -70,7 +78,10 @@ class Datastore:
         tasks: TaskWaiter,
         datacenter: str | Found | vim25.Datacenter | None = None,
         settle: float = SETTLE_SECONDS,
+        timeouts: Timeouts | None = None,
     ) -> None:
+        self.timeouts = timeouts or transport.timeouts
+        """The deadlines and the minimum rate of its verbs."""
         self.root = DatastorePath(name)
         self._context = context
         self._session = session
@@ -111,9 +122,12 @@ class Datastore:
     def _within(
         self, verb: str, path: DatastorePath, timeout: float | None
     ) -> AbstractAsyncContextManager[Course]:
-        timeouts = self._transport.timeouts
-        default = timeouts.listing if verb in _LOOKING else timeouts.files
-        return within(default if timeout is None else timeout, verb, path, self._session.host)
+        rule = "listing" if verb in _LOOKING else "files"
+        return within(self._end(timeout, rule), verb, path, self._session.host)
+
+    def _end(self, timeout: float | None, rule: str) -> Deadline:
+        now = asyncio.get_running_loop().time()
+        return Deadline.of(timeout, getattr(self.timeouts, rule), rule, now)
 
     # -- what is there -------------------------------------------------------------------------
 
@@ -194,16 +208,21 @@ class Datastore:
             if entry.path == path:
                 return entry
         # ESX hides a disk's extent behind its descriptor: ask for the file itself.
-        return await self._head(path) if path.name.endswith(".vmdk") else None
+        return await self._head(path) if path.name.endswith(completion.DISK) else None
 
     async def _head(self, path: DatastorePath) -> FileEntry | None:
+        """Ask a file that the host lists as a disk, or not at all, for its size."""
         request = HTTPRequest(
             method="HEAD", target=await self._target(path), headers=self._credentials
         )
-        async with self._transport.http(request) as reply:
+        async with self._transport.http(request, timeouts=self.timeouts) as reply:
             if reply.status == 200:
-                if reply.length is None:
-                    raise ProtocolError(f"the host returned no Content-Length for {path}")
+                page = (reply.header("content-type") or "").startswith("text/html")
+                if reply.length is None or page:
+                    raise ProtocolError(
+                        f"the host answered HEAD for {path} without a Content-Length or with a page",
+                        hint="Check for a proxy or a login page between here and the host.",
+                    )
                 return FileEntry(path, reply.length, None)
             if reply.status == 404:
                 return None
@@ -408,12 +427,15 @@ class Datastore:
         verify: Literal["size", "hash"] = "size",
         timeout: float | None = None,
     ) -> FileEntry:
-        """Store a file and return what the host says of it then.
+        """Store a file and return how the host lists it then.
 
         The host must have answered 200 or 201, and then list the file with exactly `size` bytes.
-        The body is sent once: nothing is resumed or sent again by itself. A failed upload may leave
-        a partial file, and one that fails to verify leaves the file as the host has it; use a name
-        of your own, delete it on failure, `move` it on success.
+        Nothing is resumed. A PUT that the host refuses because the session has ended is sent once
+        more, from the first byte, unless the source is an iterable. One that is answered by 5xx
+        counts as done if the host then lists the whole file, except with `overwrite`, where that
+        may be the old one: the outcome is then unknown. A failed upload
+        may leave a partial file, and one that fails to verify leaves the file as the host has it;
+        use a name of your own, delete it on failure, `move` it on success.
 
         Args:
             path: The folder must exist.
@@ -426,16 +448,16 @@ class Datastore:
             verify: `"size"` takes the host's word for the bytes. `"hash"` reads the file back and
                 compares its SHA-256 with that of the bytes which left: twice the traffic, and a
                 bit that flipped in storage is found.
-            timeout: Seconds for each look at the host's files, before and after the body;
-                `Timeouts.listing` if None. The body itself has `Timeouts.write` for each piece and
-                `Timeouts.read` for the answer.
+            timeout: Seconds for all of it; `Timeouts.transfer` if None. Within that, each look at
+                the host's listing has `Timeouts.listing`, the answer to the body has
+                `Timeouts.call`, and the body must keep to `Timeouts.rate`.
 
         Raises:
             TransferRejectedError: The host refused, before or amid the body; `status` says how.
             TransferCorruptError: The host has another size, or other bytes, than were sent.
             SourceError: The source delivers less, more, or fails itself (`__cause__`).
-            DeadlineError: The host's search for the name did not end before the body: nothing
-                was sent. One that does not end after it fails nothing: the file is asked itself.
+            DeadlineError: It took too long: `rule` names the limit, `bytes` is how many had left;
+                `outcome` is `not_sent` before the body and `unknown` from then on.
             TransportError: The connection failed.
 
         Cancelling aborts the connection: the host never sees the body whole. When cancelled later,
@@ -446,57 +468,121 @@ class Datastore:
             raise UsageError(f"verify must be 'size' or 'hash', got {verify!r}")
         body, length = await opened(source, size)
         digest = Digest() if verify == "hash" else None
-        if digest is not None:
-            body = digest.passing(body)
-        if not overwrite and await self.exists(file, timeout=timeout):
-            raise rejected(str(file), "store", 409, "the file already exists")
+        end = self._end(timeout, "transfer")
+        async with within(end, "upload", file, self._session.host) as course:
+            if not overwrite and (await self._listed(file, end, course))[0] is not None:
+                raise rejected(str(file), "store", 409, "the file already exists")
+            send = partial(self._send, file, length, BodyProgress(course, progress), direct=direct)
+            failure = None
+            try:
+                await send(body if digest is None else digest.passing(body))
+            except TransferRejectedError as error:
+                if error.status == 401 and not isinstance(source, AsyncIterable):
+                    # The session ended, so nothing was stored. `_door` logs in again.
+                    body, length = await opened(source, length)
+                    digest = Digest() if verify == "hash" else None
+                    await send(body if digest is None else digest.passing(body))
+                elif error.status < 500 or overwrite or course.bytes != length:
+                    raise
+                else:
+                    failure = error
+            entry = await self._settled(file, length, end, course, failure)
+            if digest is not None:
+                await self.compare(file, await digest.hexdigest(), direct=direct)
+        return entry
+
+    async def _send(
+        self,
+        file: DatastorePath,
+        length: int,
+        on_sent: BodyProgress,
+        body: AsyncIterable[bytes],
+        *,
+        direct: bool,
+    ) -> None:
+        """PUT a body."""
         door = await self._door(file, "httpPut", direct=direct)
+        on_sent.begin()
         request = HTTPRequest(
             method="PUT",
             target=door.target,
             headers={**door.headers, "Content-Type": "application/octet-stream"},
             body=body,
             length=length,
-            on_sent=progress,
+            on_sent=on_sent,
         )
-        async with self._transport.http(request, address=door.address, trust=door.trust) as reply:
+        async with self._transport.http(
+            request, address=door.address, trust=door.trust, timeouts=self.timeouts
+        ) as reply:
             if reply.status not in _DONE:
                 raise rejected(str(file), "store", reply.status, await reply.excerpt())
-        entry = await self.confirm(file, length, timeout=timeout)
-        if digest is not None:
-            await self.compare(file, await digest.hexdigest(), direct=direct)
-        return entry
 
     async def confirm(
-        self, path: str | DatastorePath, size: int, *, timeout: float | None = None
+        self,
+        path: str | DatastorePath,
+        size: int,
+        *,
+        after: TransferRejectedError | None = None,
+        timeout: float | None = None,
     ) -> FileEntry:
-        """Read back a stored file's size. Raises `TransferCorruptError` if it is not `size`.
+        """Read back how the host lists a file that was stored under a new name.
 
-        The host is asked to list it; if it has not done so within `timeout` seconds
-        (`Timeouts.listing` if None), the file itself is asked by HEAD, which has the deadlines of
-        a transfer. Cancelling leaves the file as it is.
+        A listing that lags behind is read again for some seconds (`settle` of the datastore). A
+        disk (`.vmdk`), which hosts list with another size or not at all, is asked itself by HEAD.
+
+        Args:
+            path: The file.
+            size: Bytes, exactly.
+            after: The answer 5xx to the PUT of the whole body, of which the outcome is unknown: it
+                is raised unless the host lists the whole file.
+            timeout: Seconds; `Timeouts.listing` if None.
+
+        Raises:
+            TransferCorruptError: The file has another size, or is not there.
+            DeadlineError: The host's search did not end; `outcome` is `unknown`.
+
+        Cancelling leaves the file as it is.
         """
-        file = self.path(path)
-        try:
-            async with self._within("stat", file, timeout) as course:
-                entry = await self._find(file, course)
-        except DeadlineError as error:
-            log.info("%s: cannot list its folder, requesting the file itself: %s", file, error)
-            entry = None
-        if entry is None or entry.size != size:
-            # The list of a folder may lag behind; the file itself does not.
-            entry = await self._head(file)
-        if entry is None or entry.size != size:
-            actual = None if entry is None else entry.size
-            raise TransferCorruptError(
-                f"the host accepted {file} but stored "
-                + ("no file" if actual is None else f"{actual} of {size} bytes"),
-                hint="Delete it and upload it again.",
-                path=str(file),
-                expected=size,
-                actual=actual,
-            )
-        return entry
+        end = self._end(timeout, "listing")
+        course = Course()
+        course.changing()
+        return await self._settled(self.path(path), size, end, course, after)
+
+    async def _settled(
+        self,
+        file: DatastorePath,
+        size: int,
+        end: Deadline,
+        course: Course,
+        answer: TransferRejectedError | None,
+    ) -> FileEntry:
+        """Return the entry of a file that was stored whole, by the host's listing alone."""
+        clock = asyncio.get_running_loop().time
+        settled = clock() + self._settle
+        while True:
+            entry, _ = await self._listed(file, end, course, size)
+            if (entry is not None and entry.size == size) or clock() >= settled:
+                break
+            await asyncio.sleep(min(_AGAIN, settled - clock()))
+        return completion.stored(file, entry, size, answer)
+
+    async def _listed(
+        self, file: DatastorePath, end: Deadline, course: Course, size: int | None = None
+    ) -> tuple[FileEntry | None, bool]:
+        """Return what the host lists, and whether that is a disk of which HEAD returned the size.
+
+        It is where a disk is listed with another size than `size`.
+        """
+        now = asyncio.get_running_loop().time()
+        part = end.within(self.timeouts.listing, "listing", now)
+        async with within(part, "stat", file, self._session.host, course=course):
+            entry = await self._find(file, course)
+            if entry is None or entry.is_dir or not file.name.endswith(completion.DISK):
+                return entry, False
+            itself = None if entry.size == size else await self._head(file)
+            if itself is None or itself.size == entry.size:
+                return entry, False
+            return replace(entry, size=itself.size), True
 
     async def compare(
         self,
@@ -506,6 +592,7 @@ class Datastore:
         *,
         progress: Progress | None = None,
         direct: bool = False,
+        timeout: float | None = None,
     ) -> None:
         """Read a stored file back whole and compare its hash with `digest`, in hexadecimal.
 
@@ -514,11 +601,11 @@ class Datastore:
         with the bytes of each piece (`vimlib.Progress`).
 
         Raises `TransferCorruptError`, with both digests as facts, if they differ: the file is left
-        as it is. Else as `download`. Cancelling closes the connection.
+        as it is. Else as `download`, which has `timeout` too. Cancelling closes the connection.
         """
         file = self.path(path)
         found = Digest(algorithm)
-        async with self.download(file, direct=direct) as body:
+        async with self.download(file, direct=direct, timeout=timeout) as body:
             async for chunk in body:
                 await found.feed(chunk)
                 if progress is not None:
@@ -558,19 +645,36 @@ class Datastore:
         range: tuple[int, int | None] | None = None,  # noqa: A002 - the word that HTTP has for it
         *,
         direct: bool = False,
+        growing: bool = False,
+        timeout: float | None = None,
     ) -> AsyncIterator[Download]:
         """Read a file, or the bytes `start` to `stop` (exclusive; None: the end) of it.
 
         ``async with datastore.download("a.vmdk") as body: async for chunk in body: ...``
 
-        When the connection breaks it is taken up again where it broke, as long as the host says
-        that the file is the same. Leaving or cancelling closes the connection.
+        The host's listing decides: what is sent must have the size that the host lists, and at the
+        end of the iteration the host must still list the file with that size and time. Then only is
+        it complete. A connection that breaks is taken up again where it broke. Leaving or
+        cancelling closes the connection.
+
+        Args:
+            path: The file.
+            range: Offsets in bytes.
+            direct: As of `upload`.
+            growing: Accept a file that others append to, as `vmware.log` of a running machine: the
+                bytes that the host listed when the download began are read, no more.
+            timeout: Seconds for all of it, including what the caller does meanwhile;
+                `Timeouts.transfer` if None. The host must keep to `Timeouts.rate` while it is
+                awaited.
 
         Raises:
             NotFoundError: There is no such file.
             UsageError: It is a folder, or `range` is none.
             TransferRejectedError: The host refused; 416 if the file ends before `start`.
-            TransferCorruptError: The file changed on the way.
+            TransferCorruptError: The host sends another size than it lists, or the file changed on
+                the way.
+            ProtocolError: The host sends no length.
+            DeadlineError: It took too long: `rule` names the limit, `bytes` is how many had come.
             TransportError: The connection failed, and taking it up again did too.
         """
         file = self._below(path, "read")
@@ -579,39 +683,57 @@ class Datastore:
             raise UsageError(
                 f"range must be (start, stop) with 0 <= start < stop, got ({start}, {stop})"
             )
+        end = self._end(timeout, "transfer")
+        listed, is_disk = await self._listed(file, end, Course())
+        if listed is None:
+            raise no_such(file)
+        if listed.is_dir:
+            raise UsageError(
+                f"{file} is a folder",
+                hint=f"List it: vimctl datastore ls '{file}'; then read files.",
+            )
 
-        @asynccontextmanager
-        async def request(first: int, end: int | None) -> AsyncIterator[HTTPReply]:
-            door = await self._door(file, "httpGet", direct=direct)
-            headers: dict[str, Header] = {**door.headers}
-            if first or end is not None:
-                headers["Range"] = f"bytes={first}-{'' if end is None else end - 1}"
-            got = HTTPRequest(method="GET", target=door.target, headers=headers)
-            async with self._transport.http(got, address=door.address, trust=door.trust) as reply:
-                if reply.status == 404:
-                    raise no_such(file)
-                if reply.status not in {200, 206}:
-                    raise rejected(str(file), "send", reply.status, await reply.excerpt())
-                if (reply.header("content-type") or "").startswith("text/html"):
-                    await self._refuse_folder(file)
-                yield reply
+        async def confirm() -> None:
+            after, _ = await self._listed(file, end, Course())
+            completion.unchanged(str(file), listed, after, growing=growing)
 
-        download = Download(str(file), request, start, stop)
+        download = Download(
+            str(file),
+            partial(self._get, file, end, direct),
+            start,
+            stop,
+            size=listed.size,
+            confirm=confirm,
+            host=self._session.host,
+            pace=Pace.steady(self.timeouts, end),
+            growing=growing,
+            disk=is_disk,
+        )
         try:
             await download.open()
             yield download
         finally:
             await download.aclose()
 
-    async def _refuse_folder(self, path: DatastorePath) -> None:
-        """Raise `UsageError` for a folder, which the host sends too: as a page with its list."""
-        async with self._within("stat", path, None) as course:
-            entry = await self._find(path, course)
-        if entry is not None and entry.is_dir:
-            raise UsageError(
-                f"{path} is a folder",
-                hint=f"List it: vimctl datastore ls '{path}'; then read files.",
-            )
+    @asynccontextmanager
+    async def _get(
+        self, file: DatastorePath, end: Deadline, direct: bool, first: int, stop: int | None
+    ) -> AsyncIterator[HTTPReply]:
+        """GET a file from an offset to another one (exclusive)."""
+        async with within(end, "download", file, self._session.host):
+            door = await self._door(file, "httpGet", direct=direct)
+        headers: dict[str, Header] = {**door.headers}
+        if first or stop is not None:
+            headers["Range"] = f"bytes={first}-{'' if stop is None else stop - 1}"
+        got = HTTPRequest(method="GET", target=door.target, headers=headers, end=end)
+        async with self._transport.http(
+            got, address=door.address, trust=door.trust, timeouts=self.timeouts
+        ) as reply:
+            if reply.status == 404:
+                raise no_such(file)
+            if reply.status not in {200, 206}:
+                raise rejected(str(file), "send", reply.status, await reply.excerpt())
+            yield reply
 
     async def _door(self, file: DatastorePath, method: str, *, direct: bool) -> Door:
         """Return where a request goes, and as whom."""

@@ -253,18 +253,22 @@ async def get(
     *,
     datastore: Store = None,
     overwrite: Flag = False,
+    growing: Flag = False,
     connection: ConnectionOptions = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
     """Download a file. The file appears under its name only when it is complete.
 
-    A lost connection is resumed at the last received byte.
+    It is complete when it has as many bytes as the host lists, before and after. A lost connection
+    is resumed at the last received byte.
 
     Args:
         path: File as `[datastore1] folder/file`.
         local: Local file or folder; the default is the current folder and the file's own name.
             `-` writes to stdout and excludes --json.
         overwrite: Replace an existing file.
+        growing: Accept a file that others append to, as `vmware.log` of a running machine: the
+            bytes are those that the host listed at the beginning.
     """
     file = read_path(path, datastore)
     if not file.path:
@@ -283,7 +287,7 @@ async def get(
         target = _local_target(local, file.name, overwrite=overwrite)
     async with (
         connection.client() as client,
-        client.datastore(file.datastore).download(file) as body,
+        client.datastore(file.datastore).download(file, growing=growing) as body,
     ):
         with meter(output) as progress:
             progress.start(file.name, body.size)

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import io
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
+from tests.rig import certs
+from tests.rig.relay import Relay, answer, relay
 from tests.unit.cli.conftest import Vimctl
+from tests.unit.driver.hosted import Beside
 from vimdriver._cli import main
 from vimdriver._cli.datastore import _arriving
 from vimlib.simulator import ESXHost
@@ -212,3 +216,61 @@ def test_a_pattern_selects_files(esx: ESXHost, vimctl: Vimctl) -> None:
 def test_an_invalid_path_is_refused(esx: ESXHost, vimctl: Vimctl, path: str) -> None:
     vimctl("datastore", "stat", path, code=2)
     assert esx.call_log == []
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"<html>please log in</html>", "TransferCorruptError"),
+        (b"", "TransferCorruptError"),
+        (b"0123456789" * 999, "TransferCorruptError"),
+    ],
+)
+def test_row_83_a_get_that_is_not_the_listed_file_leaves_nothing(
+    esx: ESXHost,
+    beside: Beside,
+    vimctl: Vimctl,
+    local: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    body: bytes,
+    kind: str,
+) -> None:
+    """A page, nothing, or 10 bytes less, with status 200: the file that was there stays."""
+    vimctl("datastore", "put", local, "[datastore1] x")
+    folder = tmp_path / "got"
+    folder.mkdir()
+    (folder / "x").write_bytes(b"mine")
+    good = certs.make("good")
+    stack = AsyncExitStack()
+
+    async def start() -> Relay:
+        found = await stack.enter_async_context(
+            relay("127.0.0.1", esx.port, tls=good.server_context())
+        )
+        raw = ("Content-Type", "application/octet-stream")
+        found.on("GET", answer(200, body, raw), nth=2, times=None)  # not the API versions
+        return found
+
+    between = beside.run(start())
+    try:
+        monkeypatch.setenv("VIMLIB_URL", between.stage.url)
+        monkeypatch.setenv("VIMLIB_PIN", good.digest())
+        get = ("datastore", "get", "[datastore1] x", folder, "--overwrite")
+        assert vimctl(*get, "--json", code=1).document["error"]["type"] == kind
+        assert [file.name for file in folder.iterdir()] == ["x"]
+        assert (folder / "x").read_bytes() == b"mine"
+    finally:
+        beside.run(stack.aclose())
+
+
+def test_row_84_a_growing_log_is_read_on_request(
+    esx: ESXHost, vimctl: Vimctl, local: Path, tmp_path: Path
+) -> None:
+    vimctl("datastore", "put", local, "[datastore1] vmware.log")
+    back = tmp_path / "vmware.log"
+    assert (
+        vimctl.json("datastore", "get", "[datastore1] vmware.log", back, "--growing")["size"]
+        == 10_000
+    )
+    assert back.read_bytes() == local.read_bytes()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from tests.rig.leaks import leakcheck
 from tests.rig.login import connected
 from vimlib import vim25
 from vimlib._datastore import Datastore
+from vimlib._transport.pace import Deadline
 from vimlib.errors import DeadlineError, UsageError
 from vimlib.simulator import ESXHost
 
@@ -24,6 +25,7 @@ TIMEOUTS = vimlib.Timeouts(listing=120, files=600)
 Work = Callable[[vimlib.Client, Datastore, ESXHost], Awaitable[None]]
 
 SEARCH = "SearchDatastore_Task"
+LONG = Deadline(math.inf, math.inf, "timeout")
 LOOKING: dict[str, Callable[..., Awaitable[object]]] = {
     "list": lambda store, **how: store.list(**how),
     "stat": lambda store, **how: store.stat("x", **how),
@@ -144,30 +146,29 @@ def test_an_upload_sends_nothing_while_it_is_not_known_whether_the_name_is_taken
         esx.faults.hold_task(SEARCH)
         error, seconds = await took(store.upload("new", DATA, timeout=9))
         assert 9 <= seconds < 10
-        assert (error.outcome, error.phase) == ("not_sent", "stat")
+        assert (error.outcome, error.phase, error.rule) == ("not_sent", "upload", "timeout")
         assert not root(esx).joinpath("new").exists()
 
     hosted(work)
 
 
-@pytest.mark.parametrize("size", [len(DATA), 5])
-def test_an_upload_whose_folder_is_not_listed_asks_the_file_itself(size: int) -> None:
-    """The search that reads the size back stands still: HEAD says it, or that it is another."""
+def test_an_upload_whose_folder_is_not_listed_is_no_success() -> None:
+    """The listing alone decides: the search that reads the size back stands still."""
 
     async def work(client: vimlib.Client, store: Datastore, esx: ESXHost) -> None:
-        esx.faults.hold_task(SEARCH)
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        if size == len(DATA):
-            entry = await store.upload("new", DATA, overwrite=True, timeout=9)
-            assert entry.size == len(DATA)
-        else:
-            esx.lie("datastore1", "new", size)
-            with pytest.raises(vimlib.errors.TransferCorruptError) as caught:
-                await store.upload("new", DATA, overwrite=True, timeout=9)
-            assert caught.value.actual == size
-        assert 9 <= loop.time() - began < 10
-        assert root(esx).joinpath("new").read_bytes() == DATA
+        async def chunks() -> AsyncIterator[bytes]:
+            esx.faults.hold_task(SEARCH)
+            yield DATA
+
+        error, seconds = await took(store.upload("new", chunks(), size=len(DATA)))
+        assert 120 <= seconds < 121
+        assert (error.outcome, error.rule, error.bytes) == ("unknown", "listing", len(DATA))
+        esx.faults.release_task(SEARCH)
+        assert (await store.confirm("new", len(DATA))).size == len(DATA)
+        esx.lie("datastore1", "new", 5)
+        with pytest.raises(vimlib.errors.TransferCorruptError) as caught:
+            await store.confirm("new", len(DATA))
+        assert (caught.value.expected, caught.value.actual) == (len(DATA), 5)
 
     hosted(work)
 
@@ -192,7 +193,7 @@ async def test_a_deadline_does_not_swallow_a_cancellation() -> None:
     from vimlib._datastore.deadline import within
 
     async def work() -> Any:
-        async with within(1000, "list", DatastorePath("d"), "h"):
+        async with within(LONG, "list", DatastorePath("d"), "h"):
             await asyncio.sleep(1000)
 
     task = asyncio.create_task(work())
@@ -208,6 +209,6 @@ async def test_an_error_of_its_own_kind_from_within_stays_itself() -> None:
 
     own = DeadlineError("x", phase="read")
     with pytest.raises(DeadlineError) as caught:
-        async with within(1000, "list", DatastorePath("d"), "h"):
+        async with within(LONG, "list", DatastorePath("d"), "h"):
             raise own
     assert caught.value is own

@@ -9,7 +9,8 @@ from typing import cast
 import pytest
 
 from vimlib._datastore import Download
-from vimlib._transport import HTTPReply
+from vimlib._transport import HTTPReply, Timeouts
+from vimlib._transport.pace import Pace
 from vimlib.errors import ConnectionLostError
 
 DATA = bytes(range(100))
@@ -49,10 +50,26 @@ class Server:
 
 
 async def read(server: Server, start: int, stop: int | None) -> bytes:
-    download = Download("[ds] x", server.request, start, stop)
+    confirmed: list[None] = []
+
+    async def confirm() -> None:
+        confirmed.append(None)
+
+    download = Download(
+        "[ds] x",
+        server.request,
+        start,
+        stop,
+        size=len(DATA),
+        confirm=confirm,
+        host="host",
+        pace=Pace.steady(Timeouts()),
+    )
     await download.open()
     try:
-        return await download.read()
+        data = await download.read()
+        assert len(confirmed) == 1
+        return data
     finally:
         await download.aclose()
 
