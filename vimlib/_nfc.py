@@ -15,6 +15,7 @@ import re
 from collections.abc import Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from math import isinf
 from typing import TYPE_CHECKING, Any, Final
 
 from vimlib import vim25
@@ -26,12 +27,15 @@ from vimlib._tls import Pin, blind_trust, parse_pin
 from vimlib._transport.address import parse_address
 from vimlib._transport.budget import urgent
 from vimlib._transport.http import HTTPRequest
+from vimlib._transport.pace import Breach, Deadline
 from vimlib.errors import (
     LeaseError,
     OutcomeUnknownError,
     ProtocolError,
+    TransferCorruptError,
     TransferRejectedError,
     UsageError,
+    VersionError,
     VimlibError,
     printable,
 )
@@ -119,15 +123,27 @@ class Lease:
         size: int | None = None,
         progress: Progress | None = None,
         create: bool = False,
+        timeout: float | None = None,
     ) -> None:
         """Upload one device: a streamOptimized disk, or with `create` any other file.
 
         `progress` is called after each piece with the bytes just sent (`vimlib.Progress`).
+        `timeout` is in seconds, `Timeouts.transfer` if None; the body must keep to `Timeouts.rate`
+        while the host is awaited, and the answer to it has `Timeouts.call`.
 
-        Raises `TransferRejectedError`, `SourceError`, `TransportError`. Cancelling aborts the
-        connection.
+        Raises `TransferRejectedError`, `SourceError`, `DeadlineError` (`rule` names the limit,
+        `bytes` is how many had left), `TransportError`. Cancelling aborts the connection.
         """
+        end = self._end(timeout)
         body, length = await opened(source, size)
+        sent = 0
+
+        def count(number: int) -> None:
+            nonlocal sent
+            sent += number
+            if progress is not None:
+                progress(number)
+
         headers: dict[str, Header] = {
             **self._credentials(device),
             "Content-Type": "application/octet-stream" if create else STREAM_OPTIMIZED,
@@ -140,30 +156,87 @@ class Lease:
             headers=headers,
             body=body,
             length=length,
-            on_sent=progress,
+            on_sent=count,
+            end=end,
         )
-        async with self._transport.http(
-            request, address=device.address, trust=device.trust
-        ) as reply:
-            if reply.status not in _DONE:
-                raise _rejected("take", device, reply.status, await reply.excerpt())
+        try:
+            async with asyncio.timeout_at(None if isinf(end.until) else end.until):
+                async with self._transport.http(
+                    request, address=device.address, trust=device.trust
+                ) as reply:
+                    if reply.status not in _DONE:
+                        raise _rejected("take", device, reply.status, await reply.excerpt())
+        except TimeoutError as error:
+            if isinstance(error, VimlibError):
+                raise
+            # The source was awaited; the host's part has its own end.
+            raise Breach(end.rule, end.seconds, sent).error(
+                "upload", device.address.netloc
+            ) from None
 
-    async def download(self, device: LeaseDevice) -> AsyncIterator[bytes]:
+    async def download(
+        self, device: LeaseDevice, *, timeout: float | None = None
+    ) -> AsyncIterator[bytes]:
         """Iterate over the bytes of one device, a disk as streamOptimized; close it if you stop
         early.
 
         The host generates the bytes of a disk during the download, so the size is unknown in
-        advance and a broken transfer restarts from the beginning. Raises `TransferRejectedError`,
+        advance and a broken transfer restarts from the beginning. At the end it must be that of
+        the lease's manifest, on hosts that have one (API 4.1 and newer), and of any file but a
+        disk that of the lease. `timeout` is in seconds, `Timeouts.transfer` if None, and includes
+        what the caller does meanwhile.
+
+        Raises `TransferRejectedError`, `TransferCorruptError` for another size, `ProtocolError`
+        for a web page, `DeadlineError` (`rule` names the limit, `bytes` is how many had come),
         `TransportError`.
         """
-        request = HTTPRequest(method="GET", target=device.target, headers=self._credentials(device))
+        request = HTTPRequest(
+            method="GET",
+            target=device.target,
+            headers=self._credentials(device),
+            end=self._end(timeout),
+        )
+        received = 0
         async with self._transport.http(
             request, address=device.address, trust=device.trust
         ) as reply:
             if reply.status != 200:
                 raise _rejected("send", device, reply.status, await reply.excerpt())
+            if (reply.header("content-type") or "").startswith("text/html"):
+                raise ProtocolError(
+                    f"the host sent a page as {device}",
+                    hint="Check for a proxy or a login page between here and the host.",
+                    excerpt=await reply.excerpt(),
+                )
             async for chunk in reply.chunks():
+                received += len(chunk)
                 yield chunk
+        size = await self._size_of(device)
+        if size is not None and size != received:
+            raise TransferCorruptError(
+                f"the host sent {received} bytes of {device}, which has {size}",
+                hint="Start the transfer again.",
+                path=device.key,
+                expected=size,
+                actual=received,
+                outcome="not_sent",
+                retryable=True,
+            )
+
+    async def _size_of(self, device: LeaseDevice) -> int | None:
+        """Return the size of a file that was downloaded, as the host states it; None if it does not."""
+        try:
+            manifest = await self.lease.HttpNfcLeaseGetManifest()
+        except (VersionError, vim25.MethodNotFound, vim25.NotSupported):
+            manifest = []
+        sizes = [entry.size for entry in manifest or () if entry.key == device.key]
+        if sizes:
+            return sizes[0]
+        return None if device.is_disk else device.size
+
+    def _end(self, timeout: float | None) -> Deadline:
+        now = asyncio.get_running_loop().time()
+        return Deadline.of(timeout, self._transport.timeouts.transfer, "transfer", now)
 
     def _credentials(self, device: LeaseDevice) -> dict[str, Header]:
         # The cookie is sent to its origin only; other hosts recognise the lease by the secret in
