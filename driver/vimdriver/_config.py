@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vimdriver._guestinfo import Form
@@ -11,6 +11,8 @@ from vimlib.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from vimlib._transport.base import Timeouts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +34,9 @@ class DriverConfig:
     concurrency: int = 4
     """Images that a push transfers at the same time by default."""
     task_seconds: float = 600.0
-    """How long one task of the host may take. Creating a large thick disk takes minutes."""
+    """How long one task of the host may take. Creating a large thick disk takes minutes. It also caps
+    the deadlines that an image transfer has apart from its total one: `Timeouts.call` for the
+    host's answer, and `Timeouts.window`, over which the transfer must keep to `Timeouts.rate`."""
     cleanup_seconds: float = 120.0
     """How long a rollback may take; an object that is left then is named in a note of the error."""
     settle_seconds: float = 5.0
@@ -58,3 +62,11 @@ class DriverConfig:
             OwnerError: That file cannot be made or read: name an owner.
         """
         return installation_owner() if self.owner is None else self.owner
+
+    def timeouts(self, client: Timeouts) -> Timeouts:
+        """Return the deadlines of image transfers over a client with these deadlines."""
+        return replace(
+            client,
+            call=min(client.call, self.task_seconds),
+            window=min(client.window, self.task_seconds),
+        )

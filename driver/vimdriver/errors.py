@@ -302,14 +302,23 @@ class SourceUnsizedError(SourceProtocolError):
 
 
 class SourceStalledError(ImageSourceError, TimeoutError):
-    """The source sent nothing for too long."""
+    """The source sent nothing, or too little, for too long."""
 
     retryable = True
     seconds: float = 0.0
     received: int = 0
-    """Bytes before the pause."""
-    _template = "the image source sent nothing for {seconds:g} s after {received} bytes"
+    """Bytes until then."""
+    rule: str = "read"
+    """The limit: `read` (silence), `rate` (too slow over `seconds`), `call` (the head of the
+    response), `transfer` (all of it)."""
+    _template = "the image source {_fault} {seconds:g} s, after {received} bytes"
     hint = "Check the image service and the network between here and there."
+
+    @property
+    def _fault(self) -> str:
+        if self.rule == "rate":
+            return "was slower than Timeouts.rate over"
+        return "sent nothing for" if self.rule == "read" else "did not finish within"
 
 
 class SourceReadError(ImageSourceError):

@@ -14,7 +14,10 @@ import ssl
 import struct
 import time
 from collections.abc import Sequence
+from math import inf
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from vimlib._transport.pace import Breach, Pace
 
 if TYPE_CHECKING:
     from vimdriver._images.raw_http import RawRequest
@@ -32,11 +35,12 @@ class Stopped(Exception):
 
 
 class Stalled(Exception):
-    """The peer sent or accepted no byte within the time allowed."""
+    """The peer sent or accepted too few bytes within the time allowed."""
 
-    def __init__(self, seconds: float) -> None:
-        super().__init__(seconds)
-        self.seconds = seconds
+    def __init__(self, breach: Breach) -> None:
+        super().__init__(breach)
+        self.breach = breach
+        self.seconds = breach.seconds
 
 
 class Stop:
@@ -69,13 +73,13 @@ class Channel:
     Args:
         wire: The server's address and how to verify it.
         stop: Cancels all waits of this connection.
-        stall_timeout: Maximum seconds of one wait for the peer.
     """
 
-    def __init__(self, wire: RawRequest, stop: Stop, *, stall_timeout: float) -> None:
+    def __init__(self, wire: RawRequest, stop: Stop) -> None:
         self._wire = wire
         self._stop = stop
-        self._stall = stall_timeout
+        self.pace = Pace(inf, "read")
+        """The limits of what is read or written now."""
         self._socket: socket.socket | None = None
         self._poll = select.poll()
         self._poll.register(stop.fileno(), select.POLLIN)
@@ -117,7 +121,7 @@ class Channel:
         try:
             sock.connect(address)
         except BlockingIOError:
-            self._wait(select.POLLOUT, deadline, timeout)
+            self._connecting(select.POLLOUT, deadline, timeout)
             code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if code:
                 raise OSError(code, os.strerror(code)) from None
@@ -139,9 +143,9 @@ class Channel:
                 secure.do_handshake()
                 break
             except ssl.SSLWantReadError:
-                self._wait(select.POLLIN, deadline, timeout)
+                self._connecting(select.POLLIN, deadline, timeout)
             except ssl.SSLWantWriteError:
-                self._wait(select.POLLOUT, deadline, timeout)
+                self._connecting(select.POLLOUT, deadline, timeout)
         if self._wire.check_peer is not None:
             self._wire.check_peer(secure.getpeercert(binary_form=True) or b"")
 
@@ -149,37 +153,46 @@ class Channel:
         self._socket = sock
         self._poll.register(sock.fileno(), 0)
 
-    def _wait(self, events: int, deadline: float, timeout: float) -> int:
-        """Wait for the socket and return the events that `poll` reports for it."""
+    def _connecting(self, events: int, deadline: float, timeout: float) -> None:
+        """Wait for a step of the connection, which is to be open at `deadline`."""
+        while not self._wait(events, left := deadline - time.monotonic()):
+            if left <= 0:
+                raise Stalled(Breach("connect", timeout, 0))
+
+    def _wait(self, events: int, seconds: float) -> int:
+        """Wait for the socket and return the events that `poll` reports for it; 0 for none."""
         assert self._socket is not None
         number = self._socket.fileno()
         self._poll.modify(number, events)
-        while True:
-            left = deadline - time.monotonic()
-            ready = dict(self._poll.poll(max(0.0, left) * 1000))
-            if self._stop.is_set:
-                raise Stopped
-            if number in ready:
-                return ready[number]
-            if left <= 0:
-                raise Stalled(timeout)
+        ready = dict(self._poll.poll(None if seconds == inf else max(0.0, seconds) * 1000))
+        if self._stop.is_set:
+            raise Stopped
+        return ready.get(number, 0)
 
-    def read_into(self, view: memoryview, *, timeout: float | None = None) -> int:
+    def _moved(self, count: int, began: float | None = None) -> None:
+        """Count bytes that the peer sent or accepted, after a wait since `began`."""
+        now = time.monotonic()
+        breach = self.pace.add(count, 0.0 if began is None else now - began, now)
+        if breach is not None:
+            raise Stalled(breach)
+
+    def read_into(self, view: memoryview) -> int:
         """Read at least one byte into `view`; 0 means that the peer closed the connection properly.
 
         Raises:
             OSError: The connection broke.
-            Stalled: No byte arrived for `timeout` seconds, or for the stall timeout.
+            Stalled: The peer exceeded a limit of `pace`.
             Stopped: The transfer was cancelled.
         """
-        allowed = self._stall if timeout is None else timeout
-        deadline = 0.0
         while True:
             count = self.read_now(view)
             if count is not None:
+                self._moved(count)
                 return count
-            deadline = deadline or time.monotonic() + allowed
-            self._wait(select.POLLIN, deadline, allowed)
+            began = time.monotonic()
+            self._wait(select.POLLIN, self.pace.left(began))
+            # Part of a TLS record is no byte of the body.
+            self._moved(0, began)
 
     def read_now(self, view: memoryview) -> int | None:
         """Read available bytes; None if nothing has arrived, 0 if the peer closed properly."""
@@ -196,24 +209,24 @@ class Channel:
 
         Raises:
             OSError: The connection broke.
-            Stalled: The peer accepted no byte for the stall timeout.
+            Stalled: The peer exceeded a limit of `pace`.
             Stopped: The transfer was cancelled.
         """
         assert self._socket is not None
         send = self._socket.send
         sent, total = 0, len(view)
-        deadline = 0.0
+        counted = 0
         while sent < total:
             try:
                 sent += send(view[sent : sent + _SEND_PIECE])
             except _AGAIN:
-                deadline = deadline or time.monotonic() + self._stall
-                if self._wait(select.POLLIN | select.POLLOUT, deadline, self._stall) & (
-                    select.POLLIN | select.POLLHUP
-                ):
-                    return sent
-            else:
-                deadline = 0.0
+                began = time.monotonic()
+                events = self._wait(select.POLLIN | select.POLLOUT, self.pace.left(began))
+                self._moved(sent - counted, began)
+                counted = sent
+                if events & (select.POLLIN | select.POLLHUP):
+                    break
+        self._moved(sent - counted)
         return sent
 
     def close(self) -> None:

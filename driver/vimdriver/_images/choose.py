@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vimdriver._images.uploader import BodySink, BodyUploader
     from vimlib._client import Client
     from vimlib._progress import Progress
+    from vimlib._transport.base import Timeouts
 
 
 class _Chooser:
@@ -44,8 +45,12 @@ class _Chooser:
 
 
 @asynccontextmanager
-async def open_uploader(client: Client, streams: int) -> AsyncIterator[BodyUploader]:
+async def open_uploader(
+    client: Client, streams: int, timeouts: Timeouts | None = None
+) -> AsyncIterator[BodyUploader]:
     """Yield an uploader for `streams` parallel bodies; its threads have ended on return.
+
+    `timeouts` are its deadlines, those of the client if None.
 
     The threads connect to the host themselves, so behind a proxy, and where threads are not
     supported, all bodies go through the client's transport.
@@ -56,13 +61,7 @@ async def open_uploader(client: Client, streams: int) -> AsyncIterator[BodyUploa
         if client.proxied or not ThreadUploader.supported():
             yield general
         else:
-            limits = client.timeouts
-            options = PumpOptions(
-                connect_timeout=limits.connect,
-                stall_timeout=limits.write,
-                # After the last byte a datastore may have to flush the whole file.
-                answer_timeout=limits.call,
-            )
+            options = PumpOptions.of(timeouts or client.timeouts)
             async with ThreadUploader(streams=max(1, streams), options=options) as threads:
                 yield _Chooser(threads, general)
     finally:

@@ -187,7 +187,7 @@ class Glance:
         answer = await self._authorized(ask, info.id)
         if answer.status == 204:
             raise ImageNotReadyError(image=info.id, status="queued")
-        return HttpBody(info, answer, self.stall_timeout)
+        return HttpBody(info, answer, self._client)
 
     async def wire(self, info: ImageInfo, *, fresh: bool = False) -> RawRequest:
         """Return the request for the bytes of `info` as a value."""

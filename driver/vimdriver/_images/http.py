@@ -10,8 +10,8 @@ import asyncio
 import base64
 import re
 import ssl
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
@@ -32,6 +32,8 @@ from vimdriver.errors import (
     SourceUntrustedError,
 )
 from vimlib._shield import finish
+from vimlib._transport.base import Timeouts
+from vimlib._transport.pace import Breach, Deadline, Pace
 from vimlib.errors import ClosedError, UsageError, printable
 
 if TYPE_CHECKING:
@@ -51,6 +53,8 @@ class HttpClient:
         ca: PEM file to trust instead of the system's authorities.
         connect_timeout: Seconds for name resolution, connection and handshake.
         stall_timeout: Seconds without a byte from the source after which a request fails.
+        timeouts: Other limits: `call` for the head of a response and for a whole document, `rate`
+            over `window` and `transfer` for an image. Retry-After is not followed.
 
     Raises:
         UsageError: On entering, if `ca` cannot be read.
@@ -62,7 +66,9 @@ class HttpClient:
         ca: Path | str | None = None,
         connect_timeout: float = 30.0,
         stall_timeout: float = 60.0,
+        timeouts: Timeouts | None = None,
     ) -> None:
+        self.timeouts = timeouts or Timeouts()
         self._ca = ca
         self.connect_timeout = connect_timeout
         self.stall_timeout = stall_timeout
@@ -128,23 +134,26 @@ class HttpClient:
         if self._session is None:
             raise ClosedError("the image client is not open", hint="Use it with `async with`.")
         ask = {"Accept-Encoding": "identity", **(headers or {})}
-        with self._translated(f"{url.host}:{url.port}", image):
+        host = f"{url.host}:{url.port}"
+        async with self._translated(host, image):
             answer = await self._session.request(method, url, headers=ask, allow_redirects=False)
         # Errors of the block itself pass untranslated: they may be the target's.
         async with answer:
-            with self._translated(f"{url.host}:{url.port}", image):
+            async with self._translated(host, image):
                 await _refuse_failure(answer, image)
             yield answer
 
-    @contextmanager
-    def _translated(self, host: str, image: str) -> Iterator[None]:
-        """Translate aiohttp's errors into ours.
+    @asynccontextmanager
+    async def _translated(self, host: str, image: str) -> AsyncIterator[None]:
+        """Bound the block by `Timeouts.call`, and translate aiohttp's errors into ours.
 
         Their arguments may contain the request with its token, so only the operating system's text
         is kept.
         """
+        limit = asyncio.timeout(self.timeouts.call)
         try:
-            yield
+            async with limit:
+                yield
         except ImageError:
             raise
         except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError) as error:
@@ -154,7 +163,10 @@ class HttpClient:
             reason = f"no connection within {self.connect_timeout:g} s"
             raise SourceUnreachableError(host=host, reason=reason, image=image) from None
         except TimeoutError:
-            raise SourceStalledError(seconds=self.stall_timeout, received=0, image=image) from None
+            seconds, rule = self.stall_timeout, "read"
+            if limit.expired():
+                seconds, rule = self.timeouts.call, "call"
+            raise SourceStalledError(seconds=seconds, received=0, rule=rule, image=image) from None
         except aiohttp.ClientConnectionError as error:
             said = error.strerror if isinstance(error, OSError) else None
             raise SourceUnreachableError(
@@ -178,7 +190,7 @@ class HttpClient:
             if encoding != "identity":
                 raise encoded(encoding, image)
             body = bytearray()
-            with self._translated(f"{url.host}:{url.port}", image):
+            async with self._translated(f"{url.host}:{url.port}", image):
                 async for piece in answer.content.iter_any():
                     body += piece
                     if len(body) > _MAX_DOCUMENT:
@@ -242,27 +254,46 @@ def named(error: SourceRefusedError, image: str) -> ImageError:
 class HttpBody:
     """The body of a 200 response; checks the promised length."""
 
-    def __init__(self, info: ImageInfo, answer: aiohttp.ClientResponse, stall: float) -> None:
+    def __init__(self, info: ImageInfo, answer: aiohttp.ClientResponse, client: HttpClient) -> None:
         check_answer(info, answer.status, answer.headers)
         self.info = info
         self._answer = answer
-        self._stall = stall
+        self._timeouts = client.timeouts
+        self._stall = client.stall_timeout
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """See `ImageBody`."""
-        received = 0
-        info = self.info
-        try:
-            async for chunk in self._answer.content.iter_chunked(CHUNK):
-                received += len(chunk)
+        info, timeouts = self.info, self._timeouts
+        clock = asyncio.get_running_loop().time
+        end = Deadline.of(None, timeouts.transfer, "transfer", clock())
+        pace = Pace(self._stall, "read", rate=timeouts.rate, window=timeouts.window, end=end)
+        while True:
+            began, chunk = clock(), b""
+            limit = asyncio.timeout(pace.left(began))
+            breach: Breach | None = None
+            try:
+                async with limit:
+                    chunk = await self._answer.content.read(CHUNK)
+                    if not chunk:
+                        return
+            except TimeoutError:
+                if not limit.expired():  # aiohttp's own
+                    breach = Breach("read", self._stall, pace.bytes)
+            except aiohttp.ClientError:
+                # The connection ended before the Content-Length was reached, or a chunk is malformed.
+                raise ImageSizeError(
+                    expected=info.size, received=pace.bytes, image=info.id
+                ) from None
+            breach = breach or pace.add(len(chunk), clock() - began, clock())
+            if breach is not None:
+                raise SourceStalledError(
+                    seconds=breach.seconds,
+                    received=breach.bytes,
+                    rule=breach.rule,
+                    image=info.id,
+                )
+            if chunk:
                 yield chunk
-        except TimeoutError:
-            raise SourceStalledError(
-                seconds=self._stall, received=received, image=info.id
-            ) from None
-        except aiohttp.ClientError:
-            # The connection ended before the Content-Length was reached, or a chunk is malformed.
-            raise ImageSizeError(expected=info.size, received=received, image=info.id) from None
 
 
 def check_answer(info: ImageInfo, status: int, headers: Mapping[str, str]) -> None:
@@ -363,7 +394,7 @@ class HttpImage:
                 )
             except SourceRefusedError as error:
                 raise named(error, self._shown) from None
-            yield HttpBody(info, answer, self._client.stall_timeout)
+            yield HttpBody(info, answer, self._client)
 
     async def wire(self, *, fresh: bool = False) -> RawRequest:
         """See `RawSource.wire`; the request has no token that could expire."""

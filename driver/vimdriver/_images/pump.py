@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import ssl
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, BinaryIO, Final, Protocol, TypeAlias
 
@@ -29,6 +31,8 @@ from vimdriver.errors import (
     SourceUnsizedError,
     SourceUntrustedError,
 )
+from vimlib._datastore.download import rejected
+from vimlib._transport.pace import NEVER, Deadline, Pace
 from vimlib.errors import (
     CertificateError,
     ConnectError,
@@ -37,13 +41,13 @@ from vimlib.errors import (
     RedirectError,
     TLSError,
     TransferCorruptError,
-    TransferRejectedError,
     printable,
 )
 
 if TYPE_CHECKING:
     from vimdriver._images.check import BodyCheck
     from vimdriver._images.source import ImageInfo
+    from vimlib._transport.base import Timeouts
 
 _AFTERMATH: Final = 5.0
 """Seconds to wait for the server's response after it stopped accepting our bytes."""
@@ -64,8 +68,38 @@ class PumpOptions:
     connect_timeout: float = 30.0
     stall_timeout: float = 60.0
     answer_timeout: float = 600.0
-    """For the target's response after the last byte: a datastore may have to flush the whole
-    file."""
+    """For the head of a response, all of it, once the request is sent: a datastore may have to flush
+    the whole file."""
+    rate: float = 1024.0
+    """Bytes a second at least on either side, on average over `window`."""
+    window: float = 60.0
+    transfer: float = 86400.0
+    """For a whole body."""
+
+    @classmethod
+    def of(cls, timeouts: Timeouts) -> PumpOptions:
+        """Return the options with the deadlines of a client."""
+        return cls(
+            connect_timeout=timeouts.connect,
+            stall_timeout=timeouts.write,
+            answer_timeout=timeouts.call,
+            rate=timeouts.rate,
+            window=timeouts.window,
+            transfer=timeouts.transfer,
+        )
+
+    def end(self, rule: str, seconds: float) -> Deadline:
+        """Return the end of a part of a transfer that begins now."""
+        return Deadline(time.monotonic() + seconds, seconds, rule)
+
+    def pace(self, rule: str, silence: float, end: Deadline) -> Pace:
+        """Return the limits of a body until `end`."""
+        return Pace(silence, rule, rate=self.rate, window=self.window, end=end)
+
+    def head(self, end: Deadline, silence: float = inf) -> Pace:
+        """Return the limits of the head of a response that is awaited from now on."""
+        part = end.within(self.answer_timeout, "call", time.monotonic())
+        return Pace(silence, "read", end=part)
 
     def __post_init__(self) -> None:
         if (self.buffers - 1) * self.buffer_bytes < 1 << 20:
@@ -123,18 +157,17 @@ class SocketReader:
     def __init__(self, info: ImageInfo, origin: Origin, stop: Stop, options: PumpOptions) -> None:
         self._info = info
         self._origin = origin
-        self._timeout = options.connect_timeout
-        self._channel = Channel(
-            origin.wire, stop, stall_timeout=origin.wire.stall or options.stall_timeout
-        )
+        self._options = options
+        self._channel = Channel(origin.wire, stop)
         self._rest = b""
         self._left = info.size
 
     def open(self) -> None:
         """Connect, send the request, and check the response head."""
-        info, wire = self._info, self._origin.wire
+        info, wire, options = self._info, self._origin.wire, self._options
+        end = options.end("transfer", options.transfer)
         try:
-            self._channel.connect(self._origin.addresses, self._timeout)
+            self._channel.connect(self._origin.addresses, options.connect_timeout)
         except Stalled as stalled:
             reason = f"no connection within {stalled.seconds:g} s"
             raise SourceUnreachableError(host=wire.origin, reason=reason, image=info.id) from None
@@ -146,11 +179,16 @@ class SocketReader:
             raise SourceUnreachableError(
                 host=wire.origin, reason=_reason(error), image=info.id
             ) from None
+        silence = wire.stall or options.stall_timeout
         try:
+            self._channel.pace = options.head(end, silence)
             _send_all(self._channel, wire.head())
             head, self._rest = _read_head(self._channel)
+            self._channel.pace = options.pace("read", silence, end)
         except Stalled as stalled:
-            raise SourceStalledError(seconds=stalled.seconds, received=0, image=info.id) from None
+            raise SourceStalledError(
+                seconds=stalled.seconds, received=0, rule=stalled.breach.rule, image=info.id
+            ) from None
         except (RawHTTPError, OSError) as error:
             detail = _reason(error) if isinstance(error, OSError) else str(error)
             raise SourceProtocolError(detail=detail, image=info.id) from None
@@ -189,7 +227,10 @@ class SocketReader:
         except Stalled as stalled:
             received = info.size - self._left
             raise SourceStalledError(
-                seconds=stalled.seconds, received=received, image=info.id
+                seconds=stalled.seconds,
+                received=received,
+                rule=stalled.breach.rule,
+                image=info.id,
             ) from None
         except OSError:
             if not self._left:
@@ -219,18 +260,20 @@ class SocketWriter:
         self._padding = padding
         self._size = size + padding
         self._options = options
-        self._channel = Channel(
-            origin.wire, stop, stall_timeout=origin.wire.stall or options.stall_timeout
-        )
+        self._channel = Channel(origin.wire, stop)
+        self._end = NEVER
         self._heads = HeadReader()
         self._sent = 0
         self._answered = False
+        self.whole = False
+        """Whether the whole body was sent."""
 
     def open(self) -> None:
         """Connect and send the head."""
-        host = self._origin.wire.origin
+        host, options = self._origin.wire.origin, self._options
+        self._end = options.end("transfer", options.transfer)
         try:
-            self._channel.connect(self._origin.addresses, self._options.connect_timeout)
+            self._channel.connect(self._origin.addresses, options.connect_timeout)
         except Stalled as stalled:
             raise DeadlineError(
                 f"no connection to {host} within {stalled.seconds:g} s",
@@ -251,6 +294,7 @@ class SocketWriter:
             ) from None
         except OSError as error:
             raise ConnectError(f"cannot connect to {host}: {_reason(error)}", host=host) from None
+        self._channel.pace = options.pace("write", options.stall_timeout, self._end)
         self._send(memoryview(self._origin.wire.head(content_length=self._size)))
 
     def write(self, view: memoryview) -> None:
@@ -259,7 +303,7 @@ class SocketWriter:
         Raises:
             TransferRejectedError: The server responded before it had the whole body.
             ConnectionLostError: The server closed the connection without a response.
-            DeadlineError: The server accepted no byte for too long.
+            DeadlineError: The server accepted too few bytes for too long.
         """
         self._send(view)
         self._sent += len(view)
@@ -272,7 +316,7 @@ class SocketWriter:
                 if sent < len(view):
                     self._listen()
             except Stalled as stalled:
-                raise self._deadline("write", stalled.seconds) from None
+                raise self._deadline(stalled) from None
             except OSError as error:
                 raise self._aftermath(error) from None
 
@@ -290,9 +334,10 @@ class SocketWriter:
     def _aftermath(self, error: OSError) -> Exception:
         """Return the error after a failed send: the server may have responded before it closed."""
         buffer = bytearray(4096)
+        self._channel.pace = Pace(inf, "read", end=self._options.end("read", _AFTERMATH))
         try:
             while True:
-                count = self._channel.read_into(memoryview(buffer), timeout=_AFTERMATH)
+                count = self._channel.read_into(memoryview(buffer))
                 if not count:
                     break
                 if (head := self._feed(buffer[:count])) is not None:
@@ -335,29 +380,13 @@ class SocketWriter:
                 host=host,
                 location=location,
             )
-        hints = {
-            401: "The session has ended: try again.",
-            403: "The account or the host's licence does not allow writing to this datastore.",
-            404: "Check that the datastore and the folder exist.",
-            409: "The file exists or is in use.",
-            507: "Free some space on the datastore.",
-        }
-        return TransferRejectedError(
-            f"{host} refused the file with HTTP {head.status}",
-            status=head.status,
-            excerpt=excerpt,
-            retryable=head.status in (401, 429, 502, 503, 504),
-            hint=hints.get(head.status, excerpt),
-        )
+        error = rejected("the file", "store", head.status, excerpt)
+        error.path = ""  # the sink's affair
+        return error
 
-    def _deadline(self, phase: str, seconds: float) -> DeadlineError:
-        host = self._origin.wire.origin
-        return DeadlineError(
-            f"{host} accepted no data for {seconds:g} s after {self._sent} of {self._size} bytes",
-            host=host,
-            phase=phase,
-            seconds=seconds,
-        )
+    def _deadline(self, stalled: Stalled) -> DeadlineError:
+        breach = stalled.breach._replace(bytes=self._sent)
+        return breach.error("upload", self._origin.wire.origin)
 
     def finish(self) -> None:
         """Pad, then wait for the server's response to the whole body.
@@ -368,15 +397,16 @@ class SocketWriter:
             DeadlineError: No response arrived in time.
         """
         self._send(memoryview(bytes(self._padding)))
+        self.whole = True
         buffer = bytearray(4096)
-        timeout = self._options.answer_timeout
+        self._channel.pace = self._options.head(self._end)
         while True:
             try:
-                count = self._channel.read_into(memoryview(buffer), timeout=timeout)
+                count = self._channel.read_into(memoryview(buffer))
                 if not count:
                     raise ConnectionResetError("the server closed the connection")
             except Stalled as stalled:
-                raise self._deadline("read", stalled.seconds) from None
+                raise self._deadline(stalled) from None
             except OSError as error:
                 host = self._origin.wire.origin
                 raise ConnectionLostError(

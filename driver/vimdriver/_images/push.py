@@ -19,6 +19,7 @@ from vimdriver._images.choose import open_uploader
 from vimdriver._images.glance import GlanceImage
 from vimdriver._images.hashing import algorithm_name
 from vimdriver._images.sink import DatastoreSink, temporary_name
+from vimdriver._images.uploader import upload_image
 from vimdriver._journal import MemoryJournal, Uploading
 from vimdriver._verbs import Rollback
 from vimdriver._verbs.host import free_space
@@ -164,7 +165,10 @@ async def push_images(
         raise NoSpaceError(datastore=datastore, needed=_needed(jobs), free=free)
     if any(job.info is not None for job in jobs):
         await _make_directory(client, folder)
-    async with nullcontext(uploader) if uploader else open_uploader(client, streams) as opened:
+    limits = settings.timeouts(client.timeouts)
+    async with (
+        nullcontext(uploader) if uploader else open_uploader(client, streams, limits) as opened
+    ):
         await _all(*(job.run(folder, opened, limit) for job in jobs))
     return [job.result for job in jobs]
 
@@ -296,15 +300,18 @@ class _Push:
             since = time.monotonic()
             self.tell(PushEvent("started", self.ref, self.info.size))
             try:
-                await self._upload(BodyCheck(self.info), folder, uploader, since)
+                await self._upload(self.info, folder, uploader, since)
             except VimlibError as error:
                 self.fail(error, since)
 
     async def _upload(
-        self, check: BodyCheck, folder: DatastorePath, uploader: BodyUploader, since: float
+        self, info: ImageInfo, folder: DatastorePath, uploader: BodyUploader, since: float
     ) -> None:
-        settle = self.config.settle_seconds
-        datastore = self.client.datastore(folder.datastore, settle=settle)
+        datastore = self.client.datastore(
+            folder.datastore,
+            settle=self.config.settle_seconds,
+            timeouts=self.config.timeouts(self.client.timeouts),
+        )
         target = folder / self.target
         if not self.overwrite:
             await self._refuse_existing(target)
@@ -319,13 +326,13 @@ class _Push:
         entry = Uploading(host=self.client.host, owner=self.owner, path=str(part))
         async with Rollback(seconds=CLEANUP_SECONDS, journal=self.journal) as rollback:
             await rollback.begin(str(part), remove, entry)
-            report = await uploader.upload(
+            report = await upload_image(
+                uploader,
                 self.source,
                 DatastoreSink(datastore, part),
-                check,
+                info,
                 on_progress=lambda count: self.tell(PushEvent("progress", self.ref, count)),
             )
-            await datastore.confirm(part, report.bytes)
             if self.read_back:
                 assert report.hash is not None, "every image of a push is hashed"
                 await datastore.compare(part, report.hash, algorithm_name(report.hash_algo))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from vimlib._datastore import Datastore, DatastorePath
+    from vimlib.errors import TransferRejectedError
 
 
 def owner_mark(owner: str) -> str:
@@ -68,6 +69,7 @@ class DatastoreSink:
         self.path = path
         self._pad = pad
         self._total = 0
+        self._begun = False
 
     @property
     def pad(self) -> int:
@@ -80,8 +82,12 @@ class DatastoreSink:
 
     async def put(self, body: AsyncIterable[bytes], size: int) -> None:
         """See `BodySink.put`. The size is read back from the datastore."""
-        total = -(-size // self._pad) * self._pad
-        await self.datastore.upload(self.path, _padded(body, size, total), size=total)
+        self._total = -(-size // self._pad) * self._pad
+        # What a refused attempt may have left is of our own.
+        again, self._begun = self._begun, True
+        await self.datastore.upload(
+            self.path, _padded(body, size, self._total), size=self._total, overwrite=again
+        )
 
     async def wire(self, size: int) -> RawRequest:
         """See `BodySink.wire`. Its cookie or ticket is valid for this one request."""
@@ -98,6 +104,6 @@ class DatastoreSink:
             check_peer=None if trust is None else trust.check,
         )
 
-    async def confirm(self) -> None:
+    async def confirm(self, after: TransferRejectedError | None = None) -> None:
         """See `BodySink.confirm`: the size is read back from the datastore."""
-        await self.datastore.confirm(self.path, self._total)
+        await self.datastore.confirm(self.path, self._total, after=after)

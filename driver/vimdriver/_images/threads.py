@@ -29,7 +29,13 @@ from vimdriver._images.raw_http import RawRequest
 from vimdriver._images.source import ImageSource, RawSource
 from vimdriver.errors import PlatformUnsupportedError, SourceRefusedError, SourceUnreachableError
 from vimlib._shield import settled
-from vimlib.errors import ClosedError, ResolveError, TransferCorruptError, UsageError
+from vimlib.errors import (
+    ClosedError,
+    ResolveError,
+    TransferCorruptError,
+    TransferRejectedError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -154,9 +160,12 @@ class ThreadUploader:
                 await settled(*jobs, on_cancel=pump.call_off)
             finally:
                 self._pumps.discard(pump)
-        if pump.error is not None:
-            raise pump.error
-        await sink.confirm()
+        after = pump.error
+        if after is not None and not (
+            isinstance(after, TransferRejectedError) and after.status >= 500 and writer.whole
+        ):
+            raise after
+        await sink.confirm(after)
 
 
 async def _resolve(wire: RawRequest) -> Sequence[Address]:

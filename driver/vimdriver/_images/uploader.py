@@ -11,13 +11,14 @@ from concurrent.futures import Executor
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Protocol
 
+from vimdriver._images.check import BodyCheck
 from vimdriver._images.pipe import piped
-from vimlib.errors import TransferCorruptError
+from vimlib.errors import TransferCorruptError, TransferRejectedError
 
 if TYPE_CHECKING:
-    from vimdriver._images.check import BodyCheck, BodyReport
+    from vimdriver._images.check import BodyReport
     from vimdriver._images.raw_http import RawRequest
-    from vimdriver._images.source import ImageSource
+    from vimdriver._images.source import ImageInfo, ImageSource
     from vimlib._progress import Progress
 
 
@@ -59,8 +60,11 @@ class BodySink(Protocol):
         """
         ...
 
-    async def confirm(self) -> None:
+    async def confirm(self, after: TransferRejectedError | None = None) -> None:
         """Confirm an upload that was sent by `wire`: read the file's size back from the server.
+
+        `after` is the answer 5xx to the whole body, whose outcome is unknown: it is raised unless
+        the server has the whole file.
 
         Raises:
             TransferCorruptError: The file does not exist or has another size.
@@ -95,6 +99,37 @@ class BodyUploader(Protocol):
             VimlibError: The sink failed.
         """
         ...
+
+
+async def upload_image(
+    uploader: BodyUploader,
+    source: ImageSource,
+    sink: BodySink,
+    info: ImageInfo,
+    *,
+    on_progress: Progress | None = None,
+) -> BodyReport:
+    """Upload an image, again from its first byte if the host's session ends as the PUT begins.
+
+    A PUT that is answered by 401 was not executed; the second one has a new session. Of both,
+    `on_progress` is told of each byte once. Raises and is cancelled as `BodyUploader.upload`.
+    """
+    reported = sent = 0
+
+    def report(count: int) -> None:
+        nonlocal reported, sent
+        sent += count
+        if on_progress is not None and sent > reported:
+            on_progress(sent - reported)
+        reported = max(reported, sent)
+
+    try:
+        return await uploader.upload(source, sink, BodyCheck(info), on_progress=report)
+    except TransferRejectedError as error:
+        if error.status != 401:
+            raise
+    sent = 0
+    return await uploader.upload(source, sink, BodyCheck(info), on_progress=report)
 
 
 class AsyncUploader:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace as replaced
 
-from vimdriver._images.check import BodyCheck
 from vimdriver._images.choose import open_uploader
 from vimdriver._images.inspect.magic import PREFIX
 from vimdriver._images.prefix import read_prefix
 from vimdriver._images.sink import DatastoreSink
+from vimdriver._images.uploader import upload_image
 from vimdriver._instances.destroy import remove_half_made
 from vimdriver._instances.devices import root_disk
 from vimdriver._instances.machine import MAKING_KEY, SPAWN_KEY, find_by_uuid, marks_of, read
@@ -463,12 +463,13 @@ class _Disk:
             extent = self.extent(run)
             sink = DatastoreSink(run.host.datastore(extent.datastore), extent, pad=1024)
             # Whatever the source calls it, these bytes become an extent: they must be flat.
-            check = BodyCheck(replace(image, disk_format="raw"))
-            given = run.host.uploader
+            flat = replace(image, disk_format="raw")
+            given, client = run.host.uploader, run.host.client
+            limits = run.host.config.timeouts(client.timeouts)
             async with (
-                nullcontext(given) if given else open_uploader(run.host.client, 1) as uploader
+                nullcontext(given) if given else open_uploader(client, 1, limits) as uploader
             ):
-                await uploader.upload(source, sink, check, on_progress=on_progress)
+                await upload_image(uploader, source, sink, flat, on_progress=on_progress)
 
         return Step(
             title=f"upload {image.size} bytes as its extent (PUT)",

@@ -89,7 +89,11 @@ class Host:
     def datastore(self, name: str) -> Datastore:
         """Return the files of a datastore, whose location is looked up once."""
         if name not in self._datastores:
-            self._datastores[name] = self.client.datastore(name, settle=self.config.settle_seconds)
+            self._datastores[name] = self.client.datastore(
+                name,
+                settle=self.config.settle_seconds,
+                timeouts=self.config.timeouts(self.client.timeouts),
+            )
         return self._datastores[name]
 
     async def exists(self, path: DatastorePath) -> bool:

@@ -188,8 +188,10 @@ class Sink:
         self.made += 1
         return self._wire
 
-    async def confirm(self) -> None:
+    async def confirm(self, after: TransferRejectedError | None = None) -> None:
         self.confirmed += 1
+        if after is not None:
+            raise after
 
 
 __all__ = [

@@ -42,13 +42,13 @@ def stop() -> Iterator[Stop]:
 
 def test_an_unresponsive_address_leaves_time_for_the_next(swallowing: Address, stop: Stop) -> None:
     with ExitStack() as stack:
-        channel = Channel(WIRE, stop, stall_timeout=1)
+        channel = Channel(WIRE, stop)
         stack.callback(channel.close)
         channel.connect([swallowing, listening(stack)], 0.2)
 
 
 def test_all_addresses_share_one_timeout(swallowing: Address, stop: Stop) -> None:
-    channel = Channel(WIRE, stop, stall_timeout=1)
+    channel = Channel(WIRE, stop)
     with pytest.raises(Stalled) as caught:
         channel.connect([swallowing, swallowing], 0.2)
     assert caught.value.seconds == 0.2
@@ -63,7 +63,7 @@ def received(how: str, stop: Stop) -> int | None:
         server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 10)
         server.bind(("127.0.0.1", 0))
         server.listen()
-        channel = Channel(WIRE, stop, stall_timeout=5)
+        channel = Channel(WIRE, stop)
         channel.connect([(socket.AF_INET, socket.SOCK_STREAM, 0, "", server.getsockname())], 5)
         peer = stack.enter_context(server.accept()[0])
         assert channel.write(memoryview(bytes(256 << 10))) == 256 << 10

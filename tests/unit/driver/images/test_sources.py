@@ -450,3 +450,46 @@ async def test_the_embedded_glance_serves_ranges() -> None:
                 if body is not None:
                     assert await answer.read() == body
                     assert answer.headers["Content-Range"].endswith("/10")
+
+
+@pytest.mark.slow
+async def test_row_86_a_document_that_drips_ends_by_the_deadline_of_a_call() -> None:
+    from tests.unit.driver.images.peers import Target, running
+    from vimlib import Timeouts
+
+    target = Target()
+
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        while not target.released.is_set():
+            writer.write(b" ")
+            await writer.drain()
+            await asyncio.sleep(0.02)
+
+    target.behaviour = drip
+    async with running(target), HttpClient(timeouts=Timeouts(call=0.4)) as client:
+        with pytest.raises(SourceStalledError) as caught:
+            await Glance(client, f"http://127.0.0.1:{target.port}").image(ID).info()
+    assert (caught.value.rule, caught.value.seconds) == ("call", 0.4)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_row_14_a_source_is_not_waited_for_on_its_retry_after(status: int) -> None:
+    from tests.unit.driver.images.peers import Target, running
+
+    target = Target()
+
+    async def busy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 %d X\r\nRetry-After: 999999\r\nContent-Length: 0\r\n\r\n" % status)
+        await writer.drain()
+
+    target.behaviour = busy
+    async with running(target), HttpClient() as client:
+        for image in (
+            Glance(client, f"http://127.0.0.1:{target.port}").image(ID),
+            HttpImages(client).image(f"http://127.0.0.1:{target.port}/x"),
+        ):
+            with pytest.raises(SourceRefusedError) as caught:
+                await image.info()
+            assert (caught.value.status, caught.value.retryable) == (status, True)
+    assert target.connections == 2

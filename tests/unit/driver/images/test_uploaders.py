@@ -359,7 +359,7 @@ async def test_an_early_refusal_is_reported(
     target.behaviour = refuse
     error = await fail(threads, target, tls=client_tls() if tls else None)
     assert isinstance(error, TransferRejectedError)
-    assert (error.status, error.outcome) == (status, "refused")
+    assert (error.status, error.outcome) == (status, "unknown" if status >= 500 else "refused")
     assert not target.whole
 
 
@@ -590,3 +590,86 @@ async def test_a_slow_target_slows_the_source(uploader: BodyUploader) -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
+
+
+# Limits of both sides: a minimum rate over a window, and a deadline for the head of a response.
+
+PACED = PumpOptions(
+    connect_timeout=30, stall_timeout=30, answer_timeout=0.4, rate=float(1 << 30), window=0.3
+)
+
+
+@pytest.mark.slow
+async def test_row_86_a_target_that_takes_the_body_too_slowly_is_a_deadline_error() -> None:
+    target = Target()
+
+    async def sip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(1000):
+            await reader.read(1 << 12)
+            await asyncio.sleep(0.05)
+
+    target.behaviour = sip
+    async with uploader_named("threads", PACED) as threads:
+        error = await fail(threads, target, mib=24)
+    assert isinstance(error, DeadlineError)
+    assert (error.rule, error.phase, error.seconds) == ("rate", "upload", 0.3)
+    assert error.bytes is not None
+
+
+@pytest.mark.slow
+async def test_row_86_a_target_that_drips_its_response_is_a_deadline_error() -> None:
+    target = Target()
+
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await target.take(reader)
+        while not target.released.is_set():
+            for byte in b"HTTP/1.1 100 Continue\r\n\r\n":
+                writer.write(bytes([byte]))
+                await writer.drain()
+                await asyncio.sleep(0.02)
+
+    target.behaviour = drip
+    async with uploader_named("threads", PACED) as threads:
+        error = await fail(threads, target, mib=1)
+    assert isinstance(error, DeadlineError)
+    assert (error.rule, error.phase, error.seconds, error.bytes) == ("call", "call", 0.4, 1 << 20)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["threads", "async"])
+@pytest.mark.parametrize(
+    ("sent", "rule"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1048576\r\n\r\n", "rate"),
+        (b"", "call"),
+    ],
+)
+async def test_row_86_a_source_that_drips_is_an_error(name: str, sent: bytes, rule: str) -> None:
+    from vimdriver._images import HttpImage
+    from vimdriver._images.source import ImageInfo
+    from vimlib import Timeouts
+
+    source, target = Target(), Target()
+
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(sent)
+        while not source.released.is_set():
+            for byte in b"HTTP/1.1 100 Continue\r\n\r\n" if rule == "call" else b"x" * 20:
+                writer.write(bytes([byte]))
+                await writer.drain()
+                await asyncio.sleep(0.02)
+
+    source.behaviour = drip
+    limits = Timeouts(call=0.4, rate=float(1 << 30), window=0.3)
+    async with (
+        running(source),
+        running(target),
+        HttpClient(stall_timeout=30, timeouts=limits) as client,
+        uploader_named(name, PACED) as uploader,
+    ):
+        image = HttpImage(client, f"http://127.0.0.1:{source.port}/x")
+        image._info = info = ImageInfo(id="x", name="x", size=1 << 20)
+        with pytest.raises(SourceStalledError) as caught:
+            await uploader.upload(image, Sink(target), BodyCheck(info))
+    assert caught.value.rule == rule
+    assert not target.whole
