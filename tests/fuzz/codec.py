@@ -3,7 +3,8 @@
     python -m tests.fuzz.codec [--mutations 1000000] [--seed 0] [--sanitize] [--alone] [--json]
 
 Both read the same bytes in the same pieces. They must agree: equal objects of the same types, or an
-error of the same class at the same path, line and column. For half of the cases the compiled decoder
+error of the same class at the same path, line and column. What they read is encoded: both results as
+the same bytes, of which the compiled decoder makes the same result again. For half of the cases the compiled decoder
 has first read another reply with the same beginning, which it caches. `--sanitize` compiles the decoder with the
 address and the undefined-behaviour sanitizer and runs under them; a sanitizer report ends the
 process. A disagreement is printed with its seed, and the exit code is 1.
@@ -32,9 +33,9 @@ from msgspec import Struct
 from tests.fuzz.mutate import Mutator, tokens
 from tests.unit.soap.building import BINDING, Builder, classes
 from vimlib import vim25
-from vimlib.errors import VimlibError
+from vimlib.errors import EncodeError, VimlibError
 from vimlib.model import ManagedObject, MethodFault
-from vimlib.soap import encode_fault, encode_response
+from vimlib.soap import Typed, encode_fault, encode_response
 from vimlib.soap._decode import PureDecoder
 from vimlib.soap._tables import tables_of
 
@@ -102,6 +103,8 @@ def difference(one: Any, other: Any, path: str = "") -> str:
     inside, inside_other = parts(one), parts(other)
     if type(one) is not type(other):
         return f"{path}: {one!r} and {other!r}"
+    if isinstance(one, Typed) and one.type != other.type:
+        return f"{path}: {one.type} and {other.type}"
     if inside is None or inside_other is None:
         same = one == other or (isinstance(one, float) and math.isnan(one) and math.isnan(other))
         return "" if same else f"{path}: {one!r} and {other!r}"
@@ -125,6 +128,25 @@ def disagreement(pure: tuple[str, Any], fast: tuple[str, Any]) -> str:
     if PLACE.findall(str(one)) != PLACE.findall(str(other)):
         return f"places in {one!r} and {other!r}"
     return ""
+
+
+def sent(method: Any, value: Any) -> tuple[str, Any]:
+    """Return a result as it is sent back, or the error."""
+    try:
+        return "result", encode_response(method, value)
+    except EncodeError as error:
+        return "error", error
+
+
+def sent_differently(method: Any, pure: Any, fast: Any, accelerated: type[PureDecoder[Any]]) -> str:
+    """Return how the results of the two decoders differ once they are sent back; "" if they do not."""
+    found = sent(method, fast)
+    differs = "" if pure is fast else disagreement(sent(method, pure), found)
+    if differs or found[0] == "error":
+        return differs and f"encoded: {differs}"
+    again = outcome(accelerated(method), found[1], [])
+    differs = disagreement(("result", fast), again)
+    return differs and f"sent back: {differs}"
 
 
 class Case(Struct, frozen=True):
@@ -225,6 +247,8 @@ def run(
         )
         outcomes[pure[0] if pure[0] != "error" else type(pure[1]).__name__] += 1
         found = disagreement(pure, fast)
+        if not found and fast[0] == "result":
+            found = sent_differently(case.method, pure[1], fast[1], accelerated)
         if found:
             disagreements += 1
             report(f"{seed}:{number}: {found}")

@@ -13,7 +13,8 @@ TYPES: Final = (
     b"xsd:int", b"xsd:string", b"xsd:boolean", b"xsd:dateTime", b"xsd:base64Binary", b"xsd:double", b"xsd:nonesuch",
     b"VirtualDisk", b"VirtualDevice", b"OptionValue", b"ArrayOfInt", b"ArrayOfString", b"ArrayOfVirtualDevice",
     b"ArrayOfAnyType", b"ManagedObjectReference", b"VirtualMachinePowerState", b"NotFound", b"LocalizedMethodFault",
-    b"Future", b"ArrayOfFuture", b"x:int", b"soapenv:Fault", b"", b":", b"a:b:c", b"MethodFault", b"DynamicData",
+    b"xsd:long", b"xsd:short", b"xsd:byte", b"xsd:float", b"xsd:anyURI", b"xsd:token", b"ArrayOfLong",
+    b"ArrayOfVirtualMachinePowerState", b"OptionDef", b"Event", b"Future", b"ArrayOfFuture", b"x:int", b"soapenv:Fault", b"", b":", b"a:b:c", b"MethodFault", b"DynamicData",
 )  # fmt: skip
 TEXTS: Final = (
     b"", b" ", b"0", b"-1", b"2147483648", b"1e5", b"true", b"True", b"1", b"poweredOn", b"2026-01-02T03:04:05Z",

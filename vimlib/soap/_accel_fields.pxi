@@ -44,12 +44,15 @@ cdef class Structure:
     cdef Py_ssize_t n_arrays
     cdef Py_ssize_t* needed
     cdef Py_ssize_t n_needed
+    cdef Structure owner    # of fields and arrays, for an unknown subtype
+    cdef bint borrowed
 
     def __dealloc__(self):
-        PyMem_Free(self.names)
-        PyMem_Free(self.lengths)
-        PyMem_Free(self.arrays)
-        PyMem_Free(self.needed)
+        if not self.borrowed:
+            PyMem_Free(self.names)
+            PyMem_Free(self.lengths)
+            PyMem_Free(self.arrays)
+            PyMem_Free(self.needed)
 
 
 cdef Field field_of(object item):
@@ -106,7 +109,10 @@ cdef int settle(Field field) except -1:
 
 
 cdef Structure structure_of(object shape):
-    """Return the structure of a shape, made on first use."""
+    """Return the structure of a shape: made on first use, and each time for an unknown type.
+
+    A host may name any number of those; they are in no circle with their structures.
+    """
     cdef Structure found = shape.native
     cdef Py_ssize_t at
     cdef Field field
@@ -116,11 +122,14 @@ cdef Structure structure_of(object shape):
     found.shape = shape
     found.make = shape.make
     found.plain = shape.make is shape.cls and not shape.fault
+    found.a_list = shape.obvious
+    found.keeps = shape.known is not None
+    found.slots = len(shape.blank)
+    if found.keeps:
+        borrow(found, structure_of(shape.known))
+        return found
     found.fields = [field_of(item) for item in shape.items]
     found.size = len(found.fields)
-    found.a_list = shape.obvious
-    found.keeps = shape.keeps
-    found.slots = len(shape.blank)
     found.names = <const char**>PyMem_Malloc((found.size + 1) * sizeof(char*))
     found.lengths = <Py_ssize_t*>PyMem_Malloc((found.size + 1) * sizeof(Py_ssize_t))
     found.arrays = <Py_ssize_t*>PyMem_Malloc((found.size + 1) * sizeof(Py_ssize_t))
@@ -139,3 +148,14 @@ cdef Structure structure_of(object shape):
         found.needed[at] = shape.needed[at]
     shape.native = found
     return found
+
+
+cdef int borrow(Structure found, Structure owner) except -1:
+    """Let a structure use the fields of another, which it keeps alive."""
+    found.borrowed = True
+    found.owner = owner
+    found.fields, found.size = owner.fields, owner.size
+    found.names, found.lengths = owner.names, owner.lengths
+    found.arrays, found.n_arrays = owner.arrays, owner.n_arrays
+    found.needed, found.n_needed = owner.needed, owner.n_needed
+    return 0

@@ -89,7 +89,7 @@ class ObjectBuilder(MessageContext):
                 self.enter(item)
                 return
         self.check_attributes(attrs)
-        if shape.keeps:
+        if shape.known is not None:
             _Capture(self, attrs, self.keep_in(self.frame(), tag))
         else:
             _Skip(self)

@@ -122,7 +122,8 @@ class MessageContext:
         for name, value in zip(attrs[::2], attrs[1::2], strict=True):
             if name == XSI_TYPE:
                 try:
-                    type_ = self.resolver.type_name(*self.resolver.resolve(value))
+                    uri, local = self.resolver.resolve(value)
+                    type_ = self.resolver.type_name(uri, local) if local else ""
                 except InvalidValueError:  # an undeclared prefix
                     type_ = value
             elif name == "type" and ":" not in value:  # else an `xsi:type` that lost its prefix

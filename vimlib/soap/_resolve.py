@@ -52,7 +52,7 @@ def unknown_subtype(base: TypeInfo, name: str) -> TypeInfo:
         fault._raw = tuple(raw or ())
         return fault
 
-    return base.like(make=make, blank=[*base.blank, None], keeps=True)
+    return base.like(make=make, blank=[*base.blank, None], known=base)
 
 
 class ProxyMaker:
@@ -196,7 +196,9 @@ class TypeResolver:
             return NIL
         qname = attrs.get(XSI_TYPE)
         if qname is not None:
-            item = self.narrow(item, *self.resolve(qname))
+            uri, local = self.resolve(qname)
+            if local:
+                item = self.narrow(item, uri, local)
         if item.kind == REF:
             return self.reference(item, attrs.get("type", ""), attrs.get("serverGuid"))
         return CAPTURE if item.kind == ANY else item

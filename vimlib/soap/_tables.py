@@ -128,8 +128,9 @@ class TypeInfo:
         self.since: tuple[int, ...] = ()
         self.since_text = ""
         self.fault = cls is not None and issubclass(cls, MethodFault)
-        self.keeps = False
-        """Whether the last value of a frame collects the children that the type does not have."""
+        self.known: TypeInfo | None = None
+        """For an unknown type: its nearest known ancestor. The last value of a frame collects the
+        children that this does not have."""
         self.obvious = False
         """Whether its object is the list that is its only value, unless that is empty."""
         self.native: Any = None

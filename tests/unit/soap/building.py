@@ -11,7 +11,9 @@ from typing import Any, Final
 
 from vimlib import vim25
 from vimlib.model import DataObject, Enumeration, Field, ManagedObject, MethodFault, wire_fields
+from vimlib.soap import Typed
 from vimlib.soap._leaf import RANGES
+from vimlib.soap._names import array_name
 
 BINDING: Final = vim25.BINDING
 ALPHABET: Final = "ab cZ09._-<>&\"'\t\n\r]/:üß世\u2028\U0001f600\ufffd"
@@ -27,6 +29,13 @@ def classes() -> tuple[type[Any], ...]:
     """Every data object and fault class."""
     found = [BINDING.find(name) for name in BINDING.names()]
     return tuple(cls for cls in found if cls is not None and is_value(cls))
+
+
+@cache
+def enumerations() -> tuple[str, ...]:
+    """The name of every enumeration."""
+    found = ((name, BINDING.find(name)) for name in BINDING.names())
+    return tuple(name for name, cls in found if cls is not None and issubclass(cls, Enumeration))
 
 
 @cache
@@ -94,8 +103,26 @@ class Builder:
         cls = self.rng.choice(kinds(referent))
         return cls("moid-" + ("1" if self.portable else self.text()))
 
+    def typed_value(self) -> Any:
+        """Return a value whose type does not follow from it."""
+        rng = self.rng
+        type_ = rng.choice(("byte", "short", "long", "float", "anyURI"))
+        which = rng.randrange(5)
+        if which == 0:
+            return Typed(f"xsd:{type_}", self.leaf(type_))
+        if which == 1:
+            return Typed(array_name(type_), [self.leaf(type_)] * rng.randrange(3))
+        if which == 2:
+            return Typed(rng.choice(("", "xsd:token", "NewState", "{urn:other}t")), self.text())
+        name = rng.choice(enumerations())
+        if which == 3:
+            return Typed(name, self.text())
+        return Typed(array_name(name), [self.text()] * rng.randrange(3))
+
     def any_value(self, depth: int) -> Any:
         rng = self.rng
+        if not self.portable and rng.random() < 0.3:
+            return self.typed_value()
         which = rng.randrange(9 if depth < DEEPEST else 7)
         if which < 6:
             return self.leaf(

@@ -11,6 +11,7 @@ from tests.unit.soap.cases import (
     ANY,
     ANY_VALUES,
     CONTENT,
+    DECODERS,
     HEAD,
     TAIL,
     TYPED,
@@ -554,8 +555,9 @@ def test_a_fault_is_raised() -> None:
     [
         reply("CurrentTime", "<returnval>2026-01-01T00:00:00Z</returnval>"),
         fault("<faultstring>no</faultstring>"),
+        fault('<detail><XFault xmlns="urn:vim25" xsi:type="Future"><a>1</a></XFault></detail>'),
     ],
-    ids=["reply", "fault"],
+    ids=["reply", "fault", "unknown fault"],
 )
 def test_a_decoder_that_is_done_leaves_nothing_to_the_cycle_collector(body: bytes) -> None:
     def read() -> None:
@@ -571,6 +573,23 @@ def test_a_decoder_that_is_done_leaves_nothing_to_the_cycle_collector(body: byte
     gc.disable()
     try:
         read()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_unknown_types_leave_nothing_to_the_cycle_collector(decoder: Any) -> None:
+    def read(name: str) -> None:
+        future = f'<value xsi:type="ArrayOfEvent"><Event xsi:type="{name}"><a>1</a></Event></value>'
+        feed_all(decoder(ANY), any_reply(future))
+
+    read("Before")
+    gc.collect()
+    gc.disable()
+    try:
+        for number in range(3):
+            read(f"Future{number}")
         assert gc.collect() == 0
     finally:
         gc.enable()

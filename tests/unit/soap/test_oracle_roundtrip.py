@@ -1,4 +1,4 @@
-"""`decode(encode(x)) == x` for objects of every generated type."""
+"""`decode(encode(x)) == x` for objects of every generated type, and what is decoded is encoded as it was."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ AREAS = sorted({cls.__module__ for cls in classes()})
 def there_and_back(values: list[Any]) -> list[Any]:
     options = [vim25.OptionValue(key="k", value=value) for value in values]
     body = encode_response(OPTIONS, options)
-    return [option.value for option in decode_response(OPTIONS, body, strict=True)]
+    decoded = decode_response(OPTIONS, body, strict=True)
+    assert encode_response(OPTIONS, decoded) == body
+    return [option.value for option in decoded]
 
 
 @pytest.mark.parametrize("area", AREAS)
@@ -47,7 +49,9 @@ def test_requests(rng: random.Random, name: str) -> None:
     builder = Builder(random.Random(rng.getrandbits(32)))
     args = {field.name: builder.field(field, 1) for field in method.params}
     this = method.owner("moid")
-    request = decode_request(BINDING, encode_request(method, this, args))
+    body = encode_request(method, this, args)
+    request = decode_request(BINDING, body)
     assert request.method is method
     assert request.this == this
     assert request.args == args
+    assert encode_request(method, this, request.args) == body

@@ -12,11 +12,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.unit.soap.building import BINDING, DEEPEST, Builder, classes
+from tests.unit.soap.building import DEEPEST, Builder, classes, enumerations
 from tests.unit.soap.cases import ANY, DECODERS, any_reply, fault, feed_all, reply
 from vimlib import vim25
 from vimlib.errors import EncodeError
-from vimlib.model import Enumeration, MethodFault
+from vimlib.model import MethodFault
 from vimlib.soap import (
     Typed,
     Unknown,
@@ -183,12 +183,16 @@ def test_a_prefix_that_nobody_declares_is_refused(type_: str) -> None:
         encode_response(ANY, [vim25.OptionValue(key="k", value=Typed(type_, "a"))])
 
 
+@pytest.mark.parametrize("name", ["", ":", "t:"])
+def test_an_empty_type_is_none(name: str) -> None:
+    body = any_reply(
+        f'<value xsi:type="ArrayOfAction" xmlns:t="urn:t"><Action xsi:type="{name}"/></value>'
+    )
+    for decoder in DECODERS:
+        assert type(feed_all(decoder(ANY), body)[0].value[0]) is vim25.Action
+
+
 # Every type
-
-
-def enumerations() -> list[str]:
-    found = ((name, BINDING.find(name)) for name in BINDING.names())
-    return [name for name, cls in found if cls is not None and issubclass(cls, Enumeration)]
 
 
 def test_every_enumeration() -> None:
