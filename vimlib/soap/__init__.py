@@ -6,7 +6,7 @@ or aiohttp. Tables come with the method, so no generated package is imported eit
 `encode_request`, `decode_response`, `Decoder`         a client's side
 `decode_request`, `encode_response`, `encode_fault`    a server's side
 `Limits`    how much is read before it is refused
-`Typed`     a value for an anyType field with its type; `Unknown` one that we do not understand
+`Typed`     a value of an anyType field with its type; `Unknown` an element of an unknown type
 `backend`   `"accelerated"` if the compiled decoder is in use, else `"pure"`; the variable
             `VIMLIB_SOAP_BACKEND` forces one
 """

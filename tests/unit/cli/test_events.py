@@ -1,26 +1,20 @@
 from __future__ import annotations
 
-from tests.unit.cli.conftest import Vimctl
-from vimlib.simulator import ESXHost
+from tests.unit.soap.cases import reply
+from vimdriver._cli.events import event_text
+from vimdriver._cli.jsonio import to_json
+from vimlib import vim25
+from vimlib.soap import decode_response
 
 
-def test_the_events_of_one_machine_are_listed(esx: ESXHost, vimctl: Vimctl) -> None:
-    for verb, name in (("start", "vm-0"), ("start", "vm-1"), ("stop", "vm-0")):
-        vimctl("instance", verb, name)
-    found = vimctl("instance", "events", "vm-0", "--json").lines
-    kinds = [event["_typeName"] for event in found]
-    assert kinds.index("VmPoweredOnEvent") < kinds.index("VmPoweredOffEvent")
-    assert {event["vm"]["name"] for event in found} == {"vm-0"}
-    everything = vimctl("instance", "events", "--json").lines
-    assert len(everything) > len(found)
-    assert "VmPoweredOffEvent" in vimctl("instance", "events", "vm-0").out
-
-
-def test_since_limits_the_events(esx: ESXHost, vimctl: Vimctl) -> None:
-    vimctl("instance", "start", "vm-0")
-    assert vimctl("instance", "events", "--since", "2099-01-01T00:00:00", "--json").lines == []
-    vimctl("instance", "events", "nosuch", code=4)
-
-
-def test_follow_continues_until_interrupted(esx: ESXHost, vimctl: Vimctl) -> None:
-    vimctl("instance", "events", "--follow", "--timeout", "0.5", code=6)
+def test_an_event_of_an_unknown_kind_is_shown_under_its_own_name() -> None:
+    body = reply(
+        "ReadNextEvents",
+        '<returnval xsi:type="VmDreamed&#9;Event"><key>1</key><chainId>1</chainId>'
+        "<createdTime>2026-01-02T03:04:05Z</createdTime><userName>root</userName>"
+        "<fullFormattedMessage>of sheep</fullFormattedMessage><sheep>7</sheep></returnval>",
+    )
+    (event,) = decode_response(vim25.EventHistoryCollector.ReadNextEvents, body)
+    assert "  VmDreamed\\tEvent  " in event_text(event)
+    document = to_json(event)
+    assert (document["_typeName"], document["sheep"]) == ("VmDreamed\tEvent", "7")

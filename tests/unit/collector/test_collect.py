@@ -297,6 +297,46 @@ async def test_row_31_a_listing_survives_the_end_of_its_session_and_view(
         assert sum(call.method == "Login" for call in esx.call_log) == 2
 
 
+@virtual
+async def test_rows_are_plain_python_that_msgspec_encodes() -> None:
+    host = host_with(1)
+    device: list[vim25.VirtualDevice] = [vim25.VirtualCdrom(key=1)]
+    config: Any = vim25.VirtualMachineConfigInfo
+    host.add(
+        vim25.VirtualMachine,
+        "typed",
+        name="typed",
+        runtime=runtime_info("poweredOn"),
+        config=config(hardware=vim25.VirtualHardware(numCPU=1, memoryMB=4, device=device)),
+    )
+    host.set(
+        host.ref(vim25.Folder, "root"),
+        childEntity=[host.ref(vim25.VirtualMachine, name) for name in ("vm-0", "typed")],
+    )
+    paths = ("name", "runtime.powerState", "config.hardware.device")
+    (row,) = [
+        row
+        async for row in collect(host.context(), vim25.VirtualMachine, *paths)
+        if row["name"] == "typed"
+    ]
+    assert row.props == dict(zip(paths, ("typed", "poweredOn", device), strict=True))
+    assert [type(row[path]) for path in paths] == [str, str, list]
+    rows = await collect(host.context(), vim25.VirtualMachine, Machine).all()
+    assert [msgspec.json.encode(row.state) for row in rows] == [b'"poweredOn"'] * 2
+
+
+async def test_changes_are_plain_python_too() -> None:
+    async with (
+        ESXHost(vms=1) as esx,
+        asyncio.timeout(10),
+        connected(esx) as client,
+        client.watch(vim25.VirtualMachine, "runtime.powerState") as changes,
+    ):
+        change = await anext(aiter(changes))
+        assert type(change.row["runtime.powerState"]) is str
+        assert type(change.changed["runtime.powerState"]) is str
+
+
 async def first_change(client: vimlib.Client, source: Any = None) -> str | None:
     async with client.watch(vim25.VirtualMachine, "name", source=source) as changes:
         async for change in changes:
