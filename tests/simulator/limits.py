@@ -47,6 +47,7 @@ CANNOT: dict[ClientName, dict[str, str]] = {
         "uploads_files_of_odd_names": "its file handle does not escape a path",
         "sends_a_stale_change_version": _TEXT,
         "registers_a_missing_file": _TEXT,
+        "reverts_without_a_snapshot": _TEXT,
         "clones_a_machine": _EMPTY,
         "creates_a_task_collector": _EMPTY,
         "searches_without_a_pattern": _EMPTY,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,8 +23,9 @@ __all__ = ["KINDS", "Kind", "Server", "serving"]
 def serving(kind: Kind, version: str = "8.0") -> Iterator[Server]:
     """Run a server; `version` is the simulated host's. What vcsim is built from is skipped where it is missing, and wanted where `CI` is set."""
     if kind == "here":
+        password = secrets.token_urlsafe(12)
         with (
-            in_thread(version=version, vms=1, control=True) as esx,
+            in_thread(version=version, vms=1, password=password, control_token=password) as esx,
             tempfile.TemporaryDirectory() as name,
         ):
             pem = Path(name, "host.pem")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import ssl
 from collections.abc import Callable
@@ -217,11 +218,13 @@ def test_state_outlives_the_process(tmp_path: Path) -> None:
 
 
 def test_the_control_endpoint(connect: Callable[..., Host]) -> None:
-    host = connect(vms=1, control=True)
+    host = connect(vms=1, control_token="t0ken")
     base = f"https://127.0.0.1:{host.esx.port}/_ctl"
     with browsing(host.esx) as session:
-        assert session.post(f"{base}/expire", json={}).status_code == 401
-        session.auth = ("root", host.esx.credentials.password)
+        for wrong in ("", "Bearer other", f"Basic {base64.b64encode(b'root:t0ken').decode()}"):
+            session.headers["Authorization"] = wrong
+            assert session.post(f"{base}/expire", json={}).status_code == 401
+        session.headers["Authorization"] = "Bearer t0ken"
         body: Any = {
             "method": "PowerOnVM_Task",
             "what": "fault",
@@ -251,6 +254,6 @@ def test_the_control_endpoint_is_off_by_default(shared: Host) -> None:
     with browsing(shared.esx) as session:
         answer = session.post(
             f"https://127.0.0.1:{shared.esx.port}/_ctl/expire",
-            auth=("root", shared.esx.credentials.password),
+            headers={"Authorization": "Bearer "},
         )
     assert answer.status_code == 404

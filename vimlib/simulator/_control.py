@@ -1,20 +1,18 @@
 """The control endpoint: the operations of `ESXHost` for another process. Off by default.
 
-``POST /_ctl/VERB`` with a JSON object, by the host's own user and password (Basic); the answer
-is a JSON object. Verbs: `expire`, `order`, `clear`, `fill`, `lie`, `restart`, `reboot`, `licence`,
+``POST /_ctl/VERB`` with a JSON object and the header ``Authorization: Bearer TOKEN``; the answer is a
+JSON object, with status 400 and its ``error`` if the request is wrong. Verbs: `expire`, `order`, `clear`, `fill`, `lie`, `restart`, `reboot`, `licence`,
 `calls`, `guest`, `ask`.
 """
 
 from __future__ import annotations
 
 import json
+import secrets
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
-from vimlib import vim25
-from vimlib.model import MethodFault
-from vimlib.simulator._properties.paths import fields_of
 from vimlib.simulator._protocol.datastore_http import refuse
 
 if TYPE_CHECKING:
@@ -24,21 +22,27 @@ if TYPE_CHECKING:
 
 
 class Control:
-    """Serves the control endpoint of a host."""
+    """Serves the control endpoint of a host to those who have its token."""
 
     def __init__(
         self,
         esx: HostOperations,
+        token: str,
         *,
         restart: Callable[[float, bool], None],
         reboot: Callable[[float], None],
     ) -> None:
         self.esx = esx
+        self._token = token
         self._restart = restart
         self._reboot = reboot
 
     async def serve(self, request: web.BaseRequest, raw: str) -> web.StreamResponse:
-        """Handle one request; the server has checked the password."""
+        """Handle one request."""
+        scheme, _, given = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+        right = secrets.compare_digest(given.encode(), self._token.encode())
+        if scheme.lower() != "bearer" or not right:
+            return refuse(401, "Unauthorized", **{hdrs.WWW_AUTHENTICATE: "Bearer"})
         verb = getattr(self, "_do_" + raw.removeprefix("/_ctl/"), None)
         if verb is None or request.method != "POST":
             return refuse(404, "No such verb")
@@ -57,13 +61,7 @@ class Control:
     async def _do_order(
         self, method: str, what: Any, fault: str | None = None, fields: Any = None, **details: Any
     ) -> None:
-        made = _fault(fault, fields) if fault is not None else None
-        if what == "task":
-            if made is None:
-                raise ValueError("the failure of a task requires a fault")
-            self.esx.faults.fail_task(method, made, **details)
-        else:
-            self.esx.faults.add(method, what, fault=made, **details)
+        self.esx.order(method, what, fault=fault, fields=fields, **details)
 
     async def _do_clear(self) -> None:
         self.esx.faults.clear()
@@ -98,29 +96,3 @@ class Control:
 
     async def _do_ask(self, name: str, text: str, choices: dict[str, str]) -> dict[str, Any]:
         return {"id": self.esx.ask(name, text, choices)}
-
-
-def _fault(name: str, fields: Any) -> MethodFault:
-    cls = vim25.BINDING.find(name)
-    if cls is None or not issubclass(cls, MethodFault):
-        raise ValueError(f"unknown fault: {name!r}")
-    known = fields_of(cls)
-    given = {}
-    for key, value in (fields or {}).items():
-        field = known.get(key)
-        if field is not None and field.type == "ref" and isinstance(value, str):
-            kind, _, moid = value.partition(":")
-            managed = vim25.BINDING.find(kind)
-            if managed is None:
-                raise ValueError(f"unknown managed type: {kind!r}; write a reference as TYPE:ID")
-            value = managed(moid)
-        given[field.attribute if field else key] = value
-    absent = [
-        name
-        for name, field in known.items()
-        if field.required and given.get(field.attribute) is None
-    ]
-    if absent:
-        raise ValueError(f"{name} needs {', '.join(absent)}")
-    made: MethodFault = cls(**given)
-    return made

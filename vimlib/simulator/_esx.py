@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 from vimlib.simulator._assemble import build
 from vimlib.simulator._control import Control
 from vimlib.simulator._core.call import CallLog
-from vimlib.simulator._core.certificate import make_certificate, server_context
+from vimlib.simulator._core.certificate import load_certificate, make_certificate, server_context
 from vimlib.simulator._core.registry import Registry
+from vimlib.simulator._core.trace import Trace
 from vimlib.simulator._managers.host_power import reboot
 from vimlib.simulator._operations import HostOperations
 from vimlib.simulator._populate import make_machines
@@ -71,7 +72,11 @@ class ESXHost(HostOperations):
         local_folders: A folder below which CreateLocalDatastore may make datastores of folders; without
             it that call answers NotSupported, since it would open any folder of this machine.
         call_log_limit: Most entries that `call_log` keeps; the oldest go first.
-        control: Serve `/_ctl/`, by which another process injects faults; see `vimlib.simulator._control`.
+        control_token: Serve `/_ctl/`, by which another process that has this token injects faults; see
+            `vimlib.simulator._control`.
+        certificate: A PEM file with the certificate that it serves; by default one is made.
+        key: A PEM file with its key, without a passphrase.
+        trace: A file to which a line of JSON is appended for each call.
         address: Address to listen on. Use loopback only; the password is the only protection.
     """
 
@@ -96,7 +101,10 @@ class ESXHost(HostOperations):
         seed: int | None = None,
         address: str = "127.0.0.1",
         state: str | Path | None = None,
-        control: bool = False,
+        control_token: str | None = None,
+        certificate: str | Path | None = None,
+        key: str | Path | None = None,
+        trace: str | Path | None = None,
         call_log_limit: int = 100_000,
         local_folders: str | Path | None = None,
         put_creates_folders: bool = True,
@@ -104,6 +112,10 @@ class ESXHost(HostOperations):
     ) -> None:
         if refusals not in ("task", "call"):
             raise ValueError(f'refusals must be "task" or "call", got {refusals!r}')
+        if (certificate is None) != (key is None):
+            raise ValueError("certificate and key must be given together")
+        if control_token == "":
+            raise ValueError("control_token must not be empty")
         if call_log_limit < 0:
             raise ValueError(f"call_log_limit must be at least 0, got {call_log_limit}")
         registry = Registry(
@@ -124,7 +136,9 @@ class ESXHost(HostOperations):
         self._session_limit = session_limit
         self._session_timeout = session_timeout
         self._state = Path(state) if state is not None else None
-        self._control = control
+        self._control_token = control_token
+        self._files = (Path(certificate), Path(key)) if certificate and key else None
+        self._trace = Trace(registry, Path(trace)) if trace is not None else None
         self._server: HttpServer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pending: set[asyncio.Task[None]] = set()
@@ -136,7 +150,12 @@ class ESXHost(HostOperations):
         self.registry.port = port
 
     async def __aenter__(self) -> Self:
-        """Start. Raises `OSError` if the port is taken. Cancelling it leaves nothing behind."""
+        """Start. Cancelling it leaves nothing behind.
+
+        Raises:
+            OSError: The port is taken, or a file cannot be used.
+            ValueError: `certificate` and `key` do not fit.
+        """
         try:
             await self._start()
         except BaseException:
@@ -147,11 +166,16 @@ class ESXHost(HostOperations):
     async def _start(self) -> None:
         registry = self.registry
         self._loop = asyncio.get_running_loop()
+        if self._trace is not None:
+            await self._trace.open()
+            registry.trace = self._trace.add
         kept = await registry.io(read_state, self._state) if self._state is not None else None
         if kept is not None:
             self.credentials = Credentials(kept["username"], kept["password"])
             registry.certificate = certificate_of(kept)
-        else:
+        if self._files is not None:
+            registry.certificate = await registry.io(load_certificate, *self._files)
+        elif kept is None:
             # Clients of 4.1 may not support elliptic curves.
             bits = 2048 if self._legacy_tls else 0
             registry.certificate = await registry.io(lambda: make_certificate(bits=bits))
@@ -195,9 +219,9 @@ class ESXHost(HostOperations):
         assert certificate is not None
         context = await registry.io(lambda: server_context(certificate, legacy=self._legacy_tls))
         self._server = HttpServer(registry, self.call_log, context)
-        if self._control:
+        if self._control_token is not None:
             self._server.control = Control(
-                self, restart=self._restart_later, reboot=self._reboot_later
+                self, self._control_token, restart=self._restart_later, reboot=self._reboot_later
             ).serve
         registry.port = await self._server.start(registry.address, registry.port)
 
@@ -253,6 +277,8 @@ class ESXHost(HostOperations):
         if self._server is not None:
             server, self._server = self._server, None
             await server.stop()
+        if self._trace is not None:
+            await self._trace.close()
         await self.registry.aclose()
         if self._temporary is not None:
             temporary, self._temporary = self._temporary, None
@@ -261,7 +287,9 @@ class ESXHost(HostOperations):
     @property
     def url(self) -> str:
         """`https://127.0.0.1:PORT/sdk`."""
-        return f"https://{self.registry.address}:{self.registry.port}/sdk"
+        address = self.registry.address
+        host = f"[{address}]" if ":" in address else address
+        return f"https://{host}:{self.registry.port}/sdk"
 
     @property
     def most_connections(self) -> int:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from vimlib import vim25
+from vimlib.model import MethodFault
+from vimlib.simulator._core.injection import What
 from vimlib.simulator._host.host_system import HostSystem
 from vimlib.simulator._host.network import NetworkSystem
+from vimlib.simulator._properties.paths import fields_of
 from vimlib.simulator._service.sessions import SessionManager
 from vimlib.simulator._storage.datastore import Datastore, by_name
 from vimlib.simulator._vm import power
@@ -64,6 +68,39 @@ class HostOperations:
         """Fault injection."""
         return self.registry.faults
 
+    def order(
+        self,
+        method: str,
+        what: What | Literal["task"],
+        *,
+        fault: str | None = None,
+        fields: Mapping[str, Any] | None = None,
+        **details: Any,
+    ) -> None:
+        """Inject a failure that is given in plain values, as of JSON.
+
+        Args:
+            method: Wire name, `*` for any call, `GET`, `PUT`, `HEAD` or `DELETE` for `/folder`.
+            what: As of `Rule`, or `task`: the next tasks of the method end with `fault`.
+            fault: Name of a fault.
+            fields: Its fields; a reference is written `TYPE:ID`.
+            details: As of `Rule`: `nth`, `times`, `seconds`, `status`, `headers`, `after`.
+
+        Raises:
+            ValueError: The fault is not known, lacks a field, or is needed and not given.
+            TypeError: A detail is not known.
+        """
+        made = _fault(fault, fields or {}) if fault is not None else None
+        if made is None and what in ("task", "fault"):
+            raise ValueError(f"{what!r} requires a fault")
+        if what == "task":
+            assert made is not None
+            self.faults.fail_task(method, made, **details)
+        elif what not in get_args(What):
+            raise ValueError(f"what must be one of {', '.join(get_args(What))}, task, got {what!r}")
+        else:
+            self.faults.add(method, what, fault=made, **details)
+
     def expire_sessions(self, face: Face = "fault") -> int:
         """End all sessions, as idleness does; return how many there were.
 
@@ -115,3 +152,29 @@ class HostOperations:
     def ask(self, name: str, text: str, choices: Mapping[str, str]) -> str:
         """Raise a question of a machine, for which its tasks wait; return the question's id."""
         return power.ask(self.machine(name), text, dict(choices))
+
+
+def _fault(name: str, fields: Mapping[str, Any]) -> MethodFault:
+    cls = vim25.BINDING.find(name)
+    if cls is None or not issubclass(cls, MethodFault):
+        raise ValueError(f"unknown fault: {name!r}")
+    known = fields_of(cls)
+    given = {}
+    for key, value in fields.items():
+        field = known.get(key)
+        if field is not None and field.type == "ref" and isinstance(value, str):
+            kind, _, moid = value.partition(":")
+            managed = vim25.BINDING.find(kind)
+            if managed is None:
+                raise ValueError(f"unknown managed type: {kind!r}; write a reference as TYPE:ID")
+            value = managed(moid)
+        given[field.attribute if field else key] = value
+    absent = [
+        name
+        for name, field in known.items()
+        if field.required and given.get(field.attribute) is None
+    ]
+    if absent:
+        raise ValueError(f"{name} needs {', '.join(absent)}")
+    made: MethodFault = cls(**given)
+    return made

@@ -15,7 +15,7 @@ from vimdriver._cli.image import show_results, tell
 from vimdriver._cli.instance import COLUMNS
 from vimdriver._cli.output import OUTPUT, Output
 from vimdriver._cli.progress import meter
-from vimdriver._cli.sim import Release
+from vimdriver._cli.sim_options import Release
 from vimdriver.errors import size_text
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ scenario on standard output. What oslo.vmware is needed for is imported when it 
 
 from __future__ import annotations
 
-import base64
 import json
 import urllib.request
 from collections.abc import Iterator
@@ -173,11 +172,10 @@ class Oslo(Client):
 
     def control(self, verb: str, **body: Any) -> Any:
         """Send an order to the control endpoint of the simulated host."""
-        user = f"{self.server.username}:{self.server.password}"
         request = urllib.request.Request(
             f"https://127.0.0.1:{self.server.port}/_ctl/{verb}",
             data=json.dumps(body).encode(),
-            headers={"Authorization": f"Basic {base64.b64encode(user.encode()).decode()}"},
+            headers={"Authorization": f"Bearer {self.server.password}"},
             method="POST",
         )
         with urllib.request.urlopen(request, context=self.trust) as answer:

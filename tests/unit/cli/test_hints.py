@@ -104,7 +104,7 @@ def test_plain_http_has_no_certificate() -> None:
 
 def test_a_folder_that_cannot_be_made_is_named(vimctl: Vimctl) -> None:
     refused = vimctl("sim", "--datastore-dir", "/proc/x", code=1).err
-    assert "Check --datastore-dir: '/proc/x'." in refused
+    assert "Check the path '/proc/x'." in refused
     assert "--port" not in refused
 
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import ssl
 import tempfile
 import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from vimlib._distribution import missing_extra
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+_BEGIN, _END = b"-----BEGIN CERTIFICATE-----", b"-----END CERTIFICATE-----"
 
 
 @dataclass(frozen=True, repr=False)
@@ -86,16 +94,42 @@ def make_certificate(name: str = "localhost.localdomain", *, bits: int = 0) -> C
         )
         .sign(key, hashes.SHA256())
     )
-    return Certificate(
-        pem=certificate.public_bytes(serialization.Encoding.PEM),
-        key=key.private_bytes(
+    return _certificate(
+        certificate.public_bytes(serialization.Encoding.PEM),
+        key.private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.PKCS8,
             serialization.NoEncryption(),
         ),
-        sha256=certificate.fingerprint(hashes.SHA256()).hex(":").upper(),
-        sha1=certificate.fingerprint(hashes.SHA1()).hex(":").upper(),
     )
+
+
+def load_certificate(certificate: Path, key: Path) -> Certificate:
+    """Return the certificate of two PEM files; others of its chain may follow it in the first.
+
+    Raises:
+        OSError: A file cannot be read.
+        ValueError: The first has no certificate, or the key is another's.
+        MissingExtraError: cryptography is not installed.
+    """
+    found = _certificate(certificate.read_bytes(), key.read_bytes())
+    try:
+        server_context(found)
+    except ssl.SSLError:
+        raise ValueError(f"{key} must be the unencrypted key of {certificate}") from None
+    return found
+
+
+def _certificate(pem: bytes, key: bytes) -> Certificate:
+    """Return a certificate with its digests. Raises `ValueError`."""
+    der = hashlib.sha256(), hashlib.sha1(usedforsecurity=False)
+    first, end, _ = pem.partition(_END)
+    _, begin, body = first.partition(_BEGIN)
+    if not begin or not end:
+        raise ValueError("a certificate must be in PEM form")
+    for digest in der:
+        digest.update(ssl.PEM_cert_to_DER_cert((begin + body + end).decode("ascii")))
+    return Certificate(pem, key, *(digest.digest().hex(":").upper() for digest in der))
 
 
 def server_context(certificate: Certificate, *, legacy: bool = False) -> ssl.SSLContext:

@@ -62,6 +62,8 @@ class Registry:
         """Seconds that a task takes; file work comes on top."""
         self.guest_seconds = 0.0
         """Seconds that a guest takes to shut down or to reboot."""
+        self.trace: Callable[[Any], None] | None = None
+        """Is given the record of each call that ended."""
         self.refusals = "task"
         """How a method that returns a task refuses: by a failed task, or by a fault of the `call`."""
         self.put_creates_folders = True

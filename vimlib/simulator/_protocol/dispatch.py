@@ -180,6 +180,9 @@ async def serve_call(registry: Registry, incoming: Incoming, records: list[CallR
     except EncodeError as error:
         record.fault = "SystemError"
         answer = _bug(error)
+    finally:
+        if registry.trace is not None:
+            registry.trace(record)
     answer.method = call.method
     if lose is not None:
         answer.rule = lose

@@ -92,10 +92,6 @@ class HttpServer:
         if raw.startswith("/nfc/"):
             return await serve_transfer(self.registry, request, raw)
         if raw.startswith("/_ctl/") and self.control is not None:
-            if not self._has_password(request):
-                return refuse(
-                    401, "Unauthorized", **{hdrs.WWW_AUTHENTICATE: 'Basic realm="control"'}
-                )
             answer: web.StreamResponse = await self.control(request, raw)
             return answer
         if raw == "/":

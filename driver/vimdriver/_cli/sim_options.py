@@ -1,0 +1,128 @@
+"""The options of `vimctl sim`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+from cyclopts import Parameter
+
+from vimdriver._cli.flags import ABOVE_0, Flag, Strings, within
+from vimlib.errors import UsageError, printable
+
+Release: TypeAlias = Literal["4.0", "4.1", "5.5", "6.7", "7.0", "8.0", "9.0"]
+"""The API versions that the simulator supports."""
+
+
+@Parameter(name="*", group="Server")
+@dataclass(frozen=True, kw_only=True)
+class Serving:
+    """Where and to whom the host is served."""
+
+    port: Annotated[int, within(0, 65535)] = 0
+    """Port to listen on; 0 picks a free port."""
+
+    listen: str = "127.0.0.1"
+    """Address to listen on. Beyond loopback, the password is all that protects the host."""
+
+    username: str = "root"
+    """The user that may log in."""
+
+    password_file: Path | None = None
+    """File with the password in its first line; by default it is generated."""
+
+    certificate: Path | None = None
+    """PEM file with the certificate to serve; by default one is made."""
+
+    key: Path | None = None
+    """PEM file with its key, without a passphrase."""
+
+    legacy_tls: Flag = False
+    """Speak TLS 1.0 alone, as ESX 4.1 did."""
+
+    control_token_file: Path | None = None
+    """Serve the control endpoint to who has the token in this file's first line."""
+
+
+SERVING = Serving()
+"""The default of a command's parameter."""
+
+
+@Parameter(name="*", group="Host")
+@dataclass(frozen=True, kw_only=True)
+class Simulated:
+    """What is simulated."""
+
+    api_version: Release = "8.0"
+    """Release of the simulated host."""
+
+    vms: Annotated[int, within(0)] = 0
+    """Number of powered-off machines at the start, named `vm-0`, `vm-1` and so on."""
+
+    datastore_dir: Path | None = None
+    """Root folder of its datastore, `datastore1`; the default is a temporary folder."""
+
+    datastore: Strings = ()
+    """A datastore, as NAME or NAME=FOLDER; may be repeated. Instead of --datastore-dir."""
+
+    capacity_gb: Annotated[int, within(1)] = 1024
+    """GiB that each datastore holds."""
+
+    local_folders: Path | None = None
+    """A folder below which clients may make datastores (CreateLocalDatastore)."""
+
+    state: Path | None = None
+    """A file that keeps the state, the password too, across runs; use it with named folders."""
+
+    seed: Annotated[int | None, within(0)] = None
+    """Makes UUIDs and MAC addresses the same in each run."""
+
+    free_licence: Flag = False
+    """Refuse changes, as the free licence does."""
+
+    latency_ms: Annotated[float, within(0)] = 0.0
+    """Additional latency of each response in milliseconds."""
+
+    task_ms: Annotated[float, within(0)] = 0.0
+    """Duration of each task in milliseconds, file work apart."""
+
+    max_objects: Annotated[int | None, within(1)] = None
+    """Most objects in a page of a property read."""
+
+    session_limit: Annotated[int, within(1)] = 1000
+    """Most sessions at once; a further login gets HTTP 503."""
+
+    session_timeout: Annotated[float, ABOVE_0] = 1800.0
+    """Seconds of silence after which a session ends."""
+
+    refusals: Literal["task", "call"] = "task"
+    """Refuse a method that returns a task by a failed task, as hosts do, or by a fault of the call."""
+
+    refuse_missing_folders: Flag = False
+    """Answer 404 to a PUT into a missing folder instead of creating it."""
+
+    def datastores(self) -> dict[str, Path | None]:
+        """Return the folders of the datastores by name. Raises `UsageError`."""
+        if self.datastore_dir is not None and self.datastore:
+            raise UsageError("--datastore-dir and --datastore must not be given together")
+        found = {} if self.datastore else {"datastore1": self.datastore_dir}
+        for text in self.datastore:
+            name, equals, path = text.partition("=")
+            if not name or (equals and not path) or name in found:
+                raise UsageError(
+                    f"--datastore must be NAME or NAME=FOLDER, each name once, got {printable(text)!r}"
+                )
+            found[name] = Path(path) if path else None
+        for folder in found.values():
+            if folder is not None and folder.is_file():
+                option = "--datastore" if self.datastore else "--datastore-dir"
+                raise UsageError(
+                    f"{option} must be a folder, got {printable(str(folder))!r}",
+                    hint="A missing folder is created.",
+                )
+        return found
+
+
+SIMULATED = Simulated()
+"""The default of a command's parameter."""
