@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.simulator import scenarios as _scenarios  # noqa: F401 - registers them
-from tests.simulator.clients.oslo import Oslo
+from tests.simulator.clients.oslo import logged_in
 from tests.simulator.stage import Stage, play
 from tests.simulator.values import Server
 
@@ -23,7 +23,7 @@ from tests.simulator.values import Server
 def play_part(part: dict[str, Any]) -> None:
     """Play the scenarios of one server in one session."""
     server = Server(**{**part["server"], "ca": Path(part["server"]["ca"])})
-    stage = Stage(Oslo(server))
+    stage = Stage(logged_in(server))
     for name in part["names"]:
         start = time.monotonic()
         try:

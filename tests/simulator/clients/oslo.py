@@ -79,23 +79,10 @@ def plain(value: Any) -> Any:
 class Oslo(Client):
     """A session by oslo.vmware."""
 
-    def __init__(self, server: Server, password: str | None = None) -> None:
-        from oslo_vmware import api
-
+    def __init__(self, server: Server, session: Any) -> None:
         super().__init__(server)
-        with translated():
-            self.session = api.VMwareAPISession(
-                "127.0.0.1",
-                server.username,
-                password or server.password,
-                2,
-                0.02,
-                port=server.port,
-                cacert=str(server.ca),
-                insecure=False,
-                wsdl_loc=server.wsdl,
-            )
-        self.vim = self.session.vim
+        self.session = session
+        self.vim = session.vim
         self.factory = self.vim.client.factory
 
     def native(self, value: Any) -> Any:
@@ -164,7 +151,7 @@ class Oslo(Client):
 
     @contextmanager
     def another(self, password: str | None = None) -> Iterator[Client]:
-        client = Oslo(self.server, password)
+        client = logged_in(self.server, password)
         try:
             yield client
         finally:
@@ -286,3 +273,22 @@ class Oslo(Client):
                 out.close()
             with open(f"{folder}/disk", "rb") as file:
                 return file.read()
+
+
+def logged_in(server: Server, password: str | None = None) -> Oslo:
+    """Log in. Raises `Failed`."""
+    from oslo_vmware import api
+
+    with translated():
+        session = api.VMwareAPISession(
+            "127.0.0.1",
+            server.username,
+            password or server.password,
+            2,
+            0.02,
+            port=server.port,
+            cacert=str(server.ca),
+            insecure=False,
+            wsdl_loc=server.wsdl,
+        )
+        return Oslo(server, session)

@@ -6,7 +6,7 @@ import asyncio
 import concurrent.futures
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from typing import Any, TypeVar
 
 import vimlib
@@ -221,13 +221,20 @@ class Vimlib(base.Client):
 @contextmanager
 def logged_in(server: Server, password: str | None = None) -> Iterator[Vimlib]:
     """Log in; the session ends and its event loop with the context. Raises `Failed`."""
+    trust = vimlib.TLS(pin=server.thumbprint)
+    word = server.password if password is None else password
+    with running(server, vimlib.connect(server.url, server.username, word, tls=trust)) as client:
+        yield client
+
+
+@contextmanager
+def running(server: Server, connection: AbstractAsyncContextManager[Client]) -> Iterator[Vimlib]:
+    """Enter a connection, in a thread with an event loop. Raises `Failed`."""
     ready: concurrent.futures.Future[Vimlib] = concurrent.futures.Future()
     ended = asyncio.Event()
 
     async def main() -> None:
-        trust = vimlib.TLS(pin=server.thumbprint)
-        word = server.password if password is None else password
-        async with vimlib.connect(server.url, server.username, word, tls=trust) as client:
+        async with connection as client:
             ready.set_result(Vimlib(server, client, asyncio.get_running_loop()))
             await ended.wait()
 
