@@ -290,14 +290,13 @@ class Encoder:
     # anyType
 
     def _any(self, name: str, value: Any, type_: str = "") -> None:
-        if isinstance(value, Unknown):
-            self._node(name, value)
-            return
         if not type_:
-            type_ = value.type if isinstance(value, Typed) else self._type_of(value)
-        prefix, _, local = type_.rpartition(":")
-        if prefix == "xsd" and local in ENCODE:
-            self._any_leaf(name, type_, ENCODE[local], value)
+            type_ = value.type if isinstance(value, (Typed, Unknown)) else self._type_of(value)
+        encode = ENCODE.get(type_[4:]) if type_.startswith("xsd:") else None
+        if encode is not None:
+            self._any_leaf(name, type_, encode, value)
+        elif isinstance(value, Unknown):
+            self._node(name, value)
         elif type_ == REFERENCE:
             self._reference(None, value, type_, name)
         elif item_of_array(type_) and isinstance(value, list | tuple):
