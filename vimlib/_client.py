@@ -438,7 +438,8 @@ async def connect(
         limits: Maximum sizes of a reply; a larger one is refused. `Limits.leases` is the number of
             NFC leases that are held at once.
         newer: How to treat a value that the host is too old for: `refuse` or `drop` it.
-        strict: Raise `ProtocolError` for a required field that a reply lacks, instead of None.
+        strict: Raise `ProtocolError` for a required field that a reply lacks, instead of None, and for
+            an integer beyond its range, instead of the integer. Faults are read as without it.
         retries: How often a repeatable call is repeated.
         keepalive: Seconds of idleness after which the session is kept alive; None switches it off.
         proxy: `http://[user:password@]host:port`, or `"environment"`.

@@ -186,8 +186,8 @@ class TaskWaiter:
 
         Raises:
             MethodFault: The host refused, or the task failed.
-            OutcomeUnknownError: No answer came and `probe` found nothing, or the task could not be
-                followed.
+            OutcomeUnknownError: No usable answer came and `probe` found nothing, or the task could not
+                be followed.
             TaskTimeoutError: It did not end in time.
             TaskQuestionError: Its machine waits for an answer.
             UsageError: `attempts` is below 1.
