@@ -1,8 +1,9 @@
 """Resolves the type of an element's value from its attributes, within the schema.
 
 The schema decides; `xsi:type`, a QName whose prefix is looked up where it stands, may only narrow
-the declared type to a known subtype. A type that is not known changes nothing, unless nothing was
-declared (anyType): then the element is kept as an opaque node.
+the declared type to a subtype. An object of a type that is not known is read as the declared one,
+with its own name and its other elements; where nothing is declared (anyType), the element is kept as a
+node.
 """
 
 from __future__ import annotations
