@@ -221,10 +221,16 @@ def test_the_control_endpoint(connect: Callable[..., Host]) -> None:
     host = connect(vms=1, control_token="t0ken")
     base = f"https://127.0.0.1:{host.esx.port}/_ctl"
     with browsing(host.esx) as session:
-        for wrong in ("", "Bearer other", f"Basic {base64.b64encode(b'root:t0ken').decode()}"):
-            session.headers["Authorization"] = wrong
+        headers: Any = session.headers
+        for wrong in (
+            "",
+            "Bearer other",
+            b"Bearer \xff",
+            f"Basic {base64.b64encode(b'root:t0ken').decode()}",
+        ):
+            headers["Authorization"] = wrong
             assert session.post(f"{base}/expire", json={}).status_code == 401
-        session.headers["Authorization"] = "Bearer t0ken"
+        headers["Authorization"] = "Bearer t0ken"
         body: Any = {
             "method": "PowerOnVM_Task",
             "what": "fault",

@@ -40,7 +40,8 @@ class Control:
     async def serve(self, request: web.BaseRequest, raw: str) -> web.StreamResponse:
         """Handle one request."""
         scheme, _, given = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-        right = secrets.compare_digest(given.encode(), self._token.encode())
+        sent = given.encode("utf-8", "surrogateescape")
+        right = secrets.compare_digest(sent, self._token.encode())
         if scheme.lower() != "bearer" or not right:
             return refuse(401, "Unauthorized", **{hdrs.WWW_AUTHENTICATE: "Bearer"})
         verb = getattr(self, "_do_" + raw.removeprefix("/_ctl/"), None)
