@@ -5,6 +5,7 @@
 `relay`   the same per call: loses, cuts, trickles or replaces the reply to one method
 `host`    a small vSphere host on a stage: sessions, a call log, injected faults
 `login`   a client of a simulated host
+`between` a simulated host behind a relay, with a client, on one fake clock
 `certs`   throw-away certificates, good and bad ones
 `cancel`  runs a coroutine that is cancelled, or fails, at each of its awaits
 `clock`   event loops whose clocks advance only when everything is idle

@@ -9,68 +9,27 @@ from typing import Any
 import pytest
 
 import vimlib
-from tests.rig import certs, clock
-from tests.rig.leaks import leakcheck
-from tests.rig.login import connected
-from tests.rig.relay import HTML, Act, Relay, Turn, answer, relay
+from tests.rig.between import LIMITS, drip, drip_body, interim, run_between
+from tests.rig.relay import HTML, Act, Relay, Turn, answer
 from vimlib import vim25
 from vimlib._datastore import Datastore
 from vimlib.errors import DeadlineError, HTTPStatusError, TransferRejectedError
 from vimlib.simulator import ESXHost
 
 DATA = bytes(range(256)) * 4
-GOOD = certs.make("good")
-LIMITS = vimlib.Timeouts(read=9, write=9, call=30, window=20, rate=100, transfer=200)
 Work = Callable[[vimlib.Client, Datastore, Relay], Awaitable[None]]
 
 
 def hosted(work: Work, timeouts: vimlib.Timeouts = LIMITS) -> None:
-    """Run `work` on a host with the file `x` behind a relay, all on one fake clock."""
+    """Run `work` on a host with the file `x`."""
 
-    async def main() -> None:
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, clock.HostedClockLoop)
-        async with leakcheck(), ESXHost(vms=1) as esx:
-            loop.others = lambda: len(esx.registry._jobs)
-            esx.datastore_path().joinpath("x").write_bytes(DATA)
-            async with (
-                relay("127.0.0.1", esx.port, tls=GOOD.server_context()) as between,
-                connected(
-                    esx,
-                    url=between.stage.url,
-                    tls=vimlib.TLS(pin=GOOD.digest()),
-                    timeouts=timeouts,
-                    keepalive=None,
-                ) as client,
-            ):
-                store = client.datastore("datastore1", settle=0.05)
-                await store.place()
-                await work(client, store, between)
-                between.rules.clear()
+    async def inside(client: vimlib.Client, esx: ESXHost, between: Relay) -> None:
+        esx.datastore_path().joinpath("x").write_bytes(DATA)
+        store = client.datastore("datastore1", settle=0.05)
+        await store.place()
+        await work(client, store, between)
 
-    clock.run_hosted(main())
-
-
-def drip(*, head: bool) -> Act:
-    """Send the head of the reply, or its body, one byte a second."""
-
-    async def act(turn: Turn) -> None:
-        raw = (await turn.forward()).raw()
-        at = 0 if head else raw.index(b"\r\n\r\n") + 4
-        await turn.conn.send(raw[:at])
-        for byte in raw[at:]:
-            await turn.conn.send(bytes([byte]))
-            await asyncio.sleep(1)
-
-    return act
-
-
-async def interim(turn: Turn) -> None:
-    """Say 100 for ever, a byte a second, and nothing else."""
-    while True:
-        for byte in b"HTTP/1.1 100 Continue\r\n\r\n":
-            await turn.conn.send(bytes([byte]))
-            await asyncio.sleep(1)
+    run_between(inside, timeouts)
 
 
 async def download(store: Datastore, **how: Any) -> None:
@@ -92,10 +51,10 @@ async def took(work: Awaitable[object]) -> tuple[DeadlineError, float]:
 
 # Verb, HTTP method, how the host behaves, and by which limit that ends by default.
 SLOW: dict[str, tuple[Callable[..., Awaitable[None]], str, Act, str, float]] = {
-    "download, body": (download, "GET", drip(head=False), "rate", 20),
-    "download, head": (download, "GET", drip(head=True), "call", 30),
+    "download, body": (download, "GET", drip_body, "rate", 20),
+    "download, head": (download, "GET", drip, "call", 30),
     "download, interim": (download, "GET", interim, "call", 30),
-    "upload, head": (upload, "PUT", drip(head=True), "call", 30),
+    "upload, head": (upload, "PUT", drip, "call", 30),
     "upload, interim": (upload, "PUT", interim, "call", 30),
 }
 
@@ -132,7 +91,7 @@ def test_row_86_one_byte_a_second_ends_by_the_timeout_of_the_verb(case: str) -> 
 
 def test_row_86_a_total_deadline_ends_what_is_just_fast_enough() -> None:
     async def work(client: vimlib.Client, store: Datastore, between: Relay) -> None:
-        between.on("GET", drip(head=False), times=None)
+        between.on("GET", drip_body, times=None)
         error, seconds = await took(download(store))
         assert 200 <= seconds < 201
         assert (error.rule, error.phase) == ("transfer", "download")
@@ -198,7 +157,7 @@ def test_row_86_a_source_that_never_yields_ends_by_the_total_deadline() -> None:
 # -- calls ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("act", [drip(head=True), drip(head=False), interim])
+@pytest.mark.parametrize("act", [drip, drip_body, interim])
 def test_row_12_49_a_call_whose_reply_drips_ends_by_its_deadline(act: Act) -> None:
     async def work(client: vimlib.Client, store: Datastore, between: Relay) -> None:
         between.on("CurrentTime", act, times=None)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 
 import vimlib
-from tests.rig import certs, clock
-from tests.rig.leaks import leakcheck
-from tests.rig.login import connected
-from tests.rig.relay import HTML, Act, Relay, Reply, Turn, answer, edit, relay
+from tests.rig.between import drip, drip_body, run_between
+from tests.rig.relay import HTML, Act, Relay, Reply, answer, edit
 from tests.unit.nfc.test_nfc import CONTENT, import_spec
 from vimlib import vim25
 from vimlib.errors import (
@@ -23,32 +21,7 @@ from vimlib.errors import (
 )
 from vimlib.simulator import ESXHost
 
-GOOD = certs.make("good")
-LIMITS = vimlib.Timeouts(read=9, write=9, call=30, window=20, rate=100, transfer=200)
 RAW = ("Content-Type", "application/x-vnd.vmware-streamVmdk")
-Work = Callable[[vimlib.Client, ESXHost, Relay], Awaitable[None]]
-
-
-def hosted(work: Work) -> None:
-    async def main() -> None:
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, clock.HostedClockLoop)
-        async with leakcheck(), ESXHost() as esx:
-            loop.others = lambda: len(esx.registry._jobs)
-            async with (
-                relay("127.0.0.1", esx.port, tls=GOOD.server_context()) as between,
-                connected(
-                    esx,
-                    url=between.stage.url,
-                    tls=vimlib.TLS(pin=GOOD.digest()),
-                    timeouts=LIMITS,
-                    keepalive=None,
-                ) as client,
-            ):
-                await work(client, esx, between)
-                between.rules.clear()
-
-    clock.run_hosted(main())
 
 
 async def do_import(client: vimlib.Client, source: object = CONTENT, **how: float) -> None:
@@ -66,21 +39,6 @@ async def do_export(client: vimlib.Client, **how: float) -> bytes:
 
 async def states(esx: ESXHost) -> list[str]:
     return [lease.state for lease in esx.registry.all("HttpNfcLease").values()]
-
-
-async def drip(turn: Turn) -> None:
-    for byte in (await turn.forward()).raw():
-        await turn.conn.send(bytes([byte]))
-        await asyncio.sleep(1)
-
-
-async def drip_body(turn: Turn) -> None:
-    raw = (await turn.forward()).raw()
-    at = raw.index(b"\r\n\r\n") + 4
-    await turn.conn.send(raw[:at])
-    for byte in raw[at:]:
-        await turn.conn.send(bytes([byte]))
-        await asyncio.sleep(1)
 
 
 @pytest.mark.parametrize("timeout", [None, 5])
@@ -104,7 +62,7 @@ def test_row_86_an_export_at_one_byte_a_second_ends(
         assert (caught.value.rule, caught.value.seconds) == (rule, wanted)
         assert await states(esx) == ["done", "error"], "the lease is aborted"
 
-    hosted(work)
+    run_between(work)
 
 
 @pytest.mark.parametrize("timeout", [None, 5])
@@ -121,7 +79,7 @@ def test_row_86_an_import_that_is_answered_slowly_ends(timeout: float | None) ->
         assert (caught.value.rule, caught.value.seconds) == (rule, wanted)
         assert await states(esx) == ["error"]
 
-    hosted(work)
+    run_between(work)
 
 
 def test_row_86_an_import_whose_source_never_yields_ends() -> None:
@@ -135,7 +93,7 @@ def test_row_86_an_import_whose_source_never_yields_ends() -> None:
         assert (caught.value.rule, caught.value.bytes) == ("timeout", 10)
         assert await states(esx) == ["error"]
 
-    hosted(work)
+    run_between(work)
 
 
 def short(reply: Reply) -> Reply:
@@ -166,7 +124,7 @@ def test_row_83_an_export_has_the_size_of_the_leases_manifest(
         assert await states(esx) == ["done", "error"]
         assert (await do_export(client)).startswith(b"KDMV")
 
-    hosted(work)
+    run_between(work)
 
 
 @pytest.mark.parametrize("status", [500, 502])
@@ -179,4 +137,4 @@ def test_row_85_an_import_that_is_answered_by_5xx_is_of_unknown_outcome(status: 
         assert await states(esx) == ["error"], "the host removes what was imported"
         assert not (esx.datastore_path() / "imported").exists()
 
-    hosted(work)
+    run_between(work)
