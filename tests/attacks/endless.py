@@ -398,8 +398,11 @@ def choose(case: Case, op: Op) -> tuple[str, Callable[[Turn], Act | None] | None
         name: (lambda turn, act=act: act)  # type: ignore[misc]
         for name, act in whole.items()
     }
-    for kind in ("same", "empty", "same token", "fresh"):
+    for kind in ("same", "empty", "same token"):
         kinds[f"pages: {kind}"] = Pages(kind)
+    if op.bound <= SHORT + 20:
+        # Objects that are new on each page are progress: only a deadline ends them.
+        kinds["pages: fresh"] = Pages("fresh")
     for kind in ("truncated", "truncated, same version", "nothing", "same version"):
         kinds[f"updates: {kind}"] = Updates(kind)
     name = rng.choice(sorted(kinds))
