@@ -4,11 +4,13 @@
 
     VimlibError
     ├── UsageError (ValueError)            the caller's mistake; nothing was sent
+    │   ├── ArgumentError (TypeError)      an argument is not of the documented type
     │   ├── EncodeError                    a value does not fit the wire; has the path
     │   ├── VersionError                   the host's API is too old for the request
     │   ├── UnboundError                   the called proxy belongs to no client
     │   ├── ClosedError                    the client, lease or view is closed
     │   ├── MissingExtraError (ImportError)  an optional package is not installed
+    │   ├── NoSuchMethodError (AttributeError)  a managed object's type has no such method
     │   └── InvalidPathError               an invalid datastore or inventory path
     ├── TransportError                     the request or its reply was lost
     │   ├── ConnectError                   no connection: nothing was sent
@@ -24,6 +26,7 @@
     ├── ProtocolError                      the reply breaks the schema; has the path
     │   ├── ForbiddenXMLError              a DOCTYPE, an entity, a processing instruction
     │   ├── LimitError                     the reply exceeds a limit on size or depth
+    │   ├── InvalidFieldError              a field is absent, or not of its declared type
     │   └── UnexpectedReplyError           HTML, an empty body, another method's reply
     ├── SessionError                       login or session renewal failed
     │   ├── LoginError                     the host refused the credentials; never retried
@@ -64,6 +67,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 __all__ = [
+    "ArgumentError",
     "CertificateError",
     "ClosedError",
     "ConnectError",
@@ -73,11 +77,13 @@ __all__ = [
     "ForbiddenXMLError",
     "HTTPStatusError",
     "HostStateError",
+    "InvalidFieldError",
     "InvalidPathError",
     "LeaseError",
     "LimitError",
     "LoginError",
     "MissingExtraError",
+    "NoSuchMethodError",
     "NotFoundError",
     "Outcome",
     "OutcomeUnknownError",
@@ -199,6 +205,10 @@ class UsageError(VimlibError, ValueError):
     """The condition that `field` must meet."""
 
 
+class ArgumentError(UsageError, TypeError):
+    """An argument is not of the documented type; `field` is its name."""
+
+
 class EncodeError(UsageError):
     """A value does not fit the wire."""
 
@@ -231,6 +241,13 @@ class MissingExtraError(UsageError, ImportError):
     package: str = ""
     extra: str = ""
     """The extra of this distribution that installs it."""
+
+
+class NoSuchMethodError(UsageError, AttributeError):
+    """A managed object's type has no method of that name; `hasattr` and `getattr` see it as usual.
+
+    After a reply that refers to an object of another kind than the API declares, this ends the work.
+    """
 
 
 class InvalidPathError(UsageError):
@@ -342,6 +359,21 @@ class LimitError(ProtocolError):
     limit: str = ""
     """Name of the limit in `vimlib.soap.Limits`."""
     allowed: int = 0
+
+
+class InvalidFieldError(ProtocolError):
+    """A field that vimlib reads is absent from the reply, or is not of its declared type."""
+
+    type: str = ""
+    """The type that declares the field, or the method for the result of a call."""
+    field: str = ""
+    """Wire name of the field, or the property path."""
+    _template = "invalid reply: {type}.{field} must be {wanted}, got {actual}"
+    hint = "Check the host's version and health, and for a proxy that changes replies."
+    wanted: str = ""
+    """The declared type."""
+    actual: str = ""
+    """What the reply has instead; `nothing` if the field is absent."""
 
 
 class UnexpectedReplyError(ProtocolError):

@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # one that fits decides.
 FLOORS = {
     "vimlib.errors": -2,
+    "vimlib._arguments": -2,
     "vimlib._distribution": -2,
     "vimlib._secret": -2,
     "vimlib._lazy": -2,

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from contextlib import aclosing, asynccontextmanager, nullcontext
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from vimlib import vim25
+from vimlib._arguments import check_argument
 from vimlib._collector.bounds import PageCheck, bounded, bounded_items, check_timeout
+from vimlib._collector.declared import check_contents
 from vimlib._collector.owned import acquire, release
 from vimlib._collector.row import fault_of
 from vimlib._collector.sources import opened, property_spec, retrieval_spec
@@ -18,7 +22,7 @@ from vimlib.errors import OutcomeUnknownError, SessionExpiredError, UsageError
 from vimlib.soap._typed import plain
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
 
     from msgspec import Struct
@@ -193,7 +197,9 @@ async def _pages(
     """Yield pages, each with whether more follow."""
     collector = context.collector
     if not context.speaks("4.1"):
-        yield await collector.RetrieveProperties([spec]), False
+        found = await collector.RetrieveProperties([spec])
+        check_contents(found)
+        yield found, False
         return
 
     async def forget(result: vim25.RetrieveResult | None) -> None:
@@ -212,6 +218,7 @@ async def _pages(
         while result is not None:
             if result.token:
                 check.page((item.obj.moref for item in result.objects), result.token)
+            check_contents(result.objects)
             yield result.objects, bool(result.token)
             if not result.token:
                 pending = None
@@ -285,6 +292,8 @@ def collect(
             `source` is, is gone. Of objects that are named one by one, one that is gone is left out
             (a host before 4.1 refuses them all).
     """
+    check_argument("page", page, (int,), "int")
+    check_argument("limit", limit, (int, NoneType), "int | None")
     if page < 1:
         raise UsageError(f"page must be at least 1, got {page}")
     if limit is not None and limit < 0:
@@ -329,9 +338,13 @@ async def get(context: Context, obj: Any, /, *what: Any, timeout: float | None =
         UsageError: A path that the type does not have.
         VersionError: The host is older than a path.
     """
+    check_argument("obj", obj, (Iterable, vim25.ManagedObject), "a managed object or several")
     alone = isinstance(obj, vim25.ManagedObject)
+    objects = [obj] if alone else list(obj)
+    for item in objects:
+        check_argument("obj", item, (vim25.ManagedObject,), "managed objects only")
     async with bounded(context, "get", timeout):
-        rows = await _get_many(context, [obj] if alone else list(obj), what, alone=alone)
+        rows = await _get_many(context, objects, what, alone=alone)
     return rows[0] if alone else rows
 
 

@@ -64,7 +64,8 @@ def check_kind(kind: type[ManagedObject], version: str) -> None:
     given: object = kind  # what callers without a type checker may hand in
     if not (isinstance(given, type) and issubclass(given, ManagedObject)):
         raise UsageError(
-            f"not a managed type: {kind!r}", hint="Give a managed type, as vim25.VirtualMachine."
+            f"the kind must be a managed type, got {kind!r}",
+            hint="Give a managed type, as vim25.VirtualMachine.",
         )
     _check_since(kind.__name__, kind._since_, version)
 

@@ -88,10 +88,11 @@ async def opened(
             async with container_view(context, kind, root=source) as view:
                 yield [members_of(view)]
     else:
-        yield [vim25.ObjectSpec(obj=obj) for obj in _objects(source)]
+        yield [vim25.ObjectSpec(obj=obj) for obj in objects_of(source)]
 
 
-def _objects(source: object) -> list[vim25.ManagedObject]:
+def objects_of(source: object) -> list[vim25.ManagedObject]:
+    """Return the objects of an iterable. Raises `UsageError` for anything else."""
     objects: list[Any] = list(source) if isinstance(source, Iterable) else [source]
     if not all(isinstance(obj, vim25.ManagedObject) for obj in objects):
         raise UsageError(

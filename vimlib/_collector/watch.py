@@ -7,12 +7,14 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from vimlib import vim25
+from vimlib._arguments import check_argument
 from vimlib._collector.collect import get
+from vimlib._collector.declared import check_updates
 from vimlib._collector.object_cache import Change, InconsistentError, ObjectCache
 from vimlib._collector.owned import GoneError
 from vimlib._collector.poll_policy import PollPolicy
 from vimlib._collector.row import fault_of
-from vimlib._collector.sources import filter_spec, opened, property_spec
+from vimlib._collector.sources import filter_spec, objects_of, opened, property_spec
 from vimlib._collector.stream import Stream
 from vimlib._collector.traversal import Walk
 from vimlib._collector.typed import shape_of
@@ -63,7 +65,7 @@ class Watch(Stream[Change[T]]):
         self._shape = shape
         self._source: Source = source
         if source is not None and not isinstance(source, vim25.ManagedObject | Walk):
-            self._source = list(source)  # it is needed again after each loss of the session
+            self._source = objects_of(source)  # it is needed again after each loss of the session
         self._batch = batch
         self.synced = False
         """Whether all objects have been reported. False again while a lost session
@@ -186,6 +188,8 @@ async def poll(
         update = await updates.poll(batch, policy.longest)
         if update is None and not updates.woken and policy.doubtful(began, clock()):
             await _probe(context)
+        if update is not None:
+            check_updates(update)
     except VimlibError as error:
         await asyncio.sleep(policy.failed(error, began, clock()))
         return None
@@ -260,6 +264,7 @@ def watch(
         ManagedObjectNotFound: While iterating: the view or a start of the walk that `source` is, is
             gone. Views end with the session that made them.
     """
+    check_argument("batch", batch, (int,), "int")
     if batch < 1:
         raise UsageError(f"batch must be at least 1, got {batch}")
     return Watch(context, kind, shape_of(kind, what, context.api_version), source, batch)

@@ -7,6 +7,7 @@ import logging
 import secrets
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from vimlib._session.essential import ESSENTIAL, check_result
 from vimlib._session.policy import Action, Attempt, Budget, Decision, decide
 from vimlib._transport.base import EncodedCall
 from vimlib.errors import VimlibError
@@ -130,7 +131,13 @@ class Caller:
         self.calls += 1
         name = method.name
         operation = f"{self._prefix}-{self.calls:x}"
-        decoder = Decoder(method, limits=self._limits, strict=self._strict, invoker=self._invoker)
+        decoder = Decoder(
+            method,
+            limits=self._limits,
+            strict=self._strict,
+            invoker=self._invoker,
+            essential=ESSENTIAL,
+        )
         call = EncodedCall(
             method=name,
             body=encode_request(
@@ -156,6 +163,7 @@ class Caller:
         try:
             reply = await self._exchange(call)
             result = decoder.close()
+            check_result(method, result)
         except VimlibError as exc:
             exc.add_note(f"operation {operation}: {name} on {this!r} at {self.host}")
             if began is not None:

@@ -18,7 +18,7 @@ from typing import (
     overload,
 )
 
-from vimlib.errors import UnboundError, printable
+from vimlib.errors import NoSuchMethodError, UnboundError, printable
 from vimlib.model._wire import Field, parse_fields
 
 if TYPE_CHECKING:
@@ -168,15 +168,11 @@ class ManagedObject:
     if not TYPE_CHECKING:  # to a type checker an unknown attribute is an error
 
         def __getattr__(self, name: str) -> Any:
-            hint = (
-                ""
-                if name.startswith("_")
-                else f". Read a property: await client.get(obj, {name!r})"
-            )
-            raise AttributeError(
-                f"{type(self).__name__!r} object has no attribute {name!r}{hint}",
-                name=name,
-                obj=self,
+            message = f"{type(self).__name__!r} object has no attribute {name!r}"
+            if name.startswith("_"):
+                raise AttributeError(message, name=name, obj=self)
+            raise NoSuchMethodError(
+                message, hint=f"Read a property: await client.get(obj, {name!r})."
             )
 
     def __repr__(self) -> str:

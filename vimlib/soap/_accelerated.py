@@ -317,7 +317,11 @@ class AcceleratedDecoder(PureDecoder[R]):
     def _read_whole(self, data: bytes, known: _Beginning) -> bool:
         """Read a reply of which all but the content is known. False: something is the matter with it."""
         context = MessageContext(
-            self._tables, self._limits, strict=self._strict, invoker=self._invoker
+            self._tables,
+            self._limits,
+            strict=self._strict,
+            invoker=self._invoker,
+            essential=self._essential,
         )
         context.resolver.borrow(known.prefixes, known.scope)
         shape = self._tables.reply(self._method)
@@ -350,6 +354,7 @@ class AcceleratedDecoder(PureDecoder[R]):
             self._body,
             strict=self._strict,
             invoker=self._invoker,
+            essential=self._essential,
         )
 
     def _open(self, shape: TypeInfo, done: Callable[[Any], None]) -> None:

@@ -19,7 +19,7 @@ from vimlib.soap._resolve import CAPTURE, NIL
 from vimlib.soap._tables import DATA, LEAF, FieldInfo, Tables, TypeInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from xml.parsers.expat import XMLParserType
 
     from vimlib.model import Invoker
@@ -42,8 +42,9 @@ class ObjectBuilder(MessageContext):
         *,
         strict: bool,
         invoker: Invoker | None,
+        essential: Mapping[str, frozenset[str]] | None,
     ) -> None:
-        super().__init__(tables, limits, strict=strict, invoker=invoker)
+        super().__init__(tables, limits, strict=strict, invoker=invoker, essential=essential)
         self.parser = parser
         self.texts: list[str] = []
         """Pieces of the text in hand."""

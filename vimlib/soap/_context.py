@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vimlib.errors import LimitError, ProtocolError
+from vimlib.errors import InvalidFieldError, LimitError, ProtocolError
 from vimlib.soap._leaf import InvalidValueError, OutOfRangeError
 from vimlib.soap._names import XSI_TYPE
 from vimlib.soap._resolve import TypeResolver
 from vimlib.soap._typed import Unknown, typed_int, typed_str
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from vimlib.model import Invoker
     from vimlib.soap._limits import Limits
@@ -48,13 +48,20 @@ class MessageContext:
     """The context of one message. It refers to no loop, so no reference runs back."""
 
     def __init__(
-        self, tables: Tables, limits: Limits, *, strict: bool, invoker: Invoker | None
+        self,
+        tables: Tables,
+        limits: Limits,
+        *,
+        strict: bool,
+        invoker: Invoker | None,
+        essential: Mapping[str, frozenset[str]] | None = None,
     ) -> None:
         self.tables = tables
         self.limits = limits
         self.strict = strict
         self.faulted = False
         """Whether the message is a fault."""
+        self.essential = essential
         self.resolver = TypeResolver(tables, invoker)
 
     def check_elements(self, count: int) -> None:
@@ -82,10 +89,24 @@ class MessageContext:
             raise over("attributes", allowed, text)
 
     def absent(self, item: FieldInfo, shape: TypeInfo, what: str, path: Callable[[], str]) -> None:
-        """Note that a required value is absent. Raises `ProtocolError` in strict mode.
+        """Note that a required value is absent.
 
-        A fault is never refused for that: its type tells more than the field.
+        Raises `ProtocolError` in strict mode, and `InvalidFieldError` for an essential field. A fault
+        is never refused for that: its type tells more than the field.
         """
+        if (
+            self.essential is not None
+            and not self.faulted
+            and _is_essential(self.essential, item, shape)
+        ):
+            around = path()
+            raise InvalidFieldError(
+                type=shape.name,
+                field=item.name,
+                wanted=item.referent or item.type,
+                actual="nothing",
+                path=f"{around}.{item.name}" if around else item.name,
+            )
         if self.strict and not shape.fault:
             around = path()
             where = f"{around}.{item.name}" if around else item.name
@@ -158,3 +179,12 @@ class MessageContext:
             values[-1].append((place, name, node))
 
         return add
+
+
+def _is_essential(
+    essential: Mapping[str, frozenset[str]], item: FieldInfo, shape: TypeInfo
+) -> bool:
+    """Return whether a required field must not be None: of a message each, of a type the listed."""
+    if shape.cls is None:
+        return True
+    return any(item.name in essential.get(base.__name__, ()) for base in shape.cls.__mro__)

@@ -24,7 +24,7 @@ from vimlib.soap._parser import HELD, make_parser
 from vimlib.soap._tables import Tables, TypeInfo, tables_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from vimlib.model import Invoker, Method, MethodFault
 
@@ -73,6 +73,7 @@ class MessageDecoder:
         *,
         strict: bool,
         invoker: Invoker | None,
+        essential: Mapping[str, frozenset[str]] | None = None,
     ) -> None:
         self._limits = limits
         self._body = body
@@ -93,7 +94,9 @@ class MessageDecoder:
         # A text that comes in one piece is not measured, so no piece may be over the limit.
         self._slice = max(1, min(SLICE, limits.text))
         self._parser = self._make_parser()
-        self.machine = ObjectBuilder(self._parser, tables, limits, strict=strict, invoker=invoker)
+        self.machine = ObjectBuilder(
+            self._parser, tables, limits, strict=strict, invoker=invoker, essential=essential
+        )
         self._parser.CharacterDataHandler = self.machine.texts.append
         self._parser.StartNamespaceDeclHandler = self.machine.resolver.declare
         self._parser.EndNamespaceDeclHandler = self.machine.resolver.undeclare
@@ -357,8 +360,9 @@ class PureDecoder(Generic[R]):
     `strict` refuses a reply that lacks a required field or has an empty enumeration; otherwise
     None stands for it and a warning is logged, once for a type. It refuses an integer beyond the
     range of its type, too, which otherwise is kept as read, as `Typed`. A reply that is a fault is
-    read without it, since any fault says more than its refusal. Proxies in the result call through
-    `invoker`, if given.
+    read without it, since any fault says more than its refusal. `essential` has the fields by type
+    that must be there in any case; with it, so must a required result. Proxies in the result call
+    through `invoker`, if given.
     """
 
     def __init__(
@@ -368,12 +372,14 @@ class PureDecoder(Generic[R]):
         limits: Limits = Limits(),
         strict: bool = False,
         invoker: Invoker | None = None,
+        essential: Mapping[str, frozenset[str]] | None = None,
     ) -> None:
         self._method = method
         self._tables = tables_of(method.binding)
         self._limits = limits
         self._strict = strict
         self._invoker = invoker
+        self._essential = essential
         # Made when the reply begins: until then a call that waits for it holds next to nothing.
         self._message: MessageDecoder | None = None
         # A reply that has come whole and was read, until it is certain that no more comes.
@@ -427,7 +433,12 @@ class PureDecoder(Generic[R]):
 
     def _make_message(self) -> MessageDecoder:
         return MessageDecoder(
-            self._tables, self._limits, self._body, strict=self._strict, invoker=self._invoker
+            self._tables,
+            self._limits,
+            self._body,
+            strict=self._strict,
+            invoker=self._invoker,
+            essential=self._essential,
         )
 
     def close(self) -> R:

@@ -1,0 +1,152 @@
+"""Checks that the value of a property has the type that the API declares for it. No I/O.
+
+A property travels as anyType, so the decoder makes what the host says it is. The collectors pass
+each listing and each update through here before anything reads it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from vimlib._collector.paths import properties_of, split_path
+from vimlib.errors import InvalidFieldError, UsageError, printable
+from vimlib.model import DataObject, Enumeration, ManagedObject, wire_fields
+from vimlib.soap import Unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from vimlib import vim25
+    from vimlib.model import Field
+
+_PRIMITIVES: Final[dict[str, tuple[type[Any], ...]]] = {
+    "anyURI": (str,),
+    "base64Binary": (bytes,),
+    "boolean": (bool,),
+    "byte": (int,),
+    "dateTime": (datetime,),
+    "double": (float, int),
+    "float": (float, int),
+    "int": (int,),
+    "long": (int,),
+    "short": (int,),
+    "string": (str,),
+}
+# Paths remembered: they come from callers, and may be made up for each object.
+_REMEMBERED: Final = 4096
+
+
+class _Declared:
+    """The type that a path is declared with, and the classes that have passed."""
+
+    __slots__ = ("accepts", "array", "items", "name", "passed")
+
+    def __init__(self, name: str, array: bool, accepts: tuple[type[Any], ...]) -> None:
+        self.name = name
+        self.array = array
+        self.accepts = accepts
+        """Classes of the value, or of its items; empty if anything goes."""
+        self.passed: set[type[Any]] = set()
+        """Classes of values that were accepted; of an array's items, in `items`."""
+        self.items: set[type[Any]] = set()
+
+    def refuses(self, value: Any) -> bool:
+        """Whether the value is of another type."""
+        if not self.accepts:
+            return False
+        if not self.array:
+            return not self._fits(value, self.passed)
+        return not (isinstance(value, list) and all(self._fits(item, self.items) for item in value))
+
+    def _fits(self, value: Any, passed: set[type[Any]]) -> bool:
+        kind = type(value)
+        if kind in passed:
+            return True
+        fits = isinstance(value, self.accepts) and not (kind is bool and bool not in self.accepts)
+        # A type that a newer host has, of which no more is known.
+        newer = isinstance(value, ManagedObject) and kind.__name__ == "ManagedObject"
+        fits = fits or (newer and issubclass(self.accepts[0], ManagedObject))
+        if fits:
+            passed.add(kind)
+        return fits
+
+
+_ANYTHING: Final = _Declared("anyType", False, ())
+_known: dict[tuple[type[Any], str], _Declared] = {}
+
+
+def check_contents(contents: Iterable[vim25.ObjectContent]) -> None:
+    """Check the properties of a listing.
+
+    Raises:
+        InvalidFieldError: One is not of its declared type.
+    """
+    for content in contents:
+        kind = type(content.obj)
+        for item in content.propSet:
+            declared = _known.get((kind, item.name)) or _declare(kind, item.name)
+            if type(item.val) not in declared.passed:
+                _check(declared, content.obj, item.name, item.val)
+
+
+def check_updates(update: vim25.UpdateSet) -> None:
+    """Check the properties of an update, as `check_contents`."""
+    for part in update.filterSet:
+        for found in part.objectSet:
+            kind = type(found.obj)
+            for change in found.changeSet:
+                declared = _known.get((kind, change.name)) or _declare(kind, change.name)
+                _check(declared, found.obj, change.name, change.val)
+
+
+def _check(declared: _Declared, obj: ManagedObject, path: str, value: Any) -> None:
+    if value is not None and declared.refuses(value):
+        actual = type(value).__name__
+        if isinstance(value, list):
+            actual = f"a list of {', '.join(sorted({type(item).__name__ for item in value})[:5])}"
+        raise InvalidFieldError(
+            type=obj.moref[0],
+            field=path,
+            wanted=f"a list of {declared.name}" if declared.array else declared.name,
+            actual=actual,
+            path=f"{printable(repr(obj))}.{path}",
+        )
+
+
+def _declare(kind: type[ManagedObject], path: str) -> _Declared:
+    if len(_known) >= _REMEMBERED:
+        _known.clear()
+    found = _known[kind, path] = _look_up(kind, path)
+    return found
+
+
+def _look_up(kind: type[ManagedObject], path: str) -> _Declared:
+    """Return the declaration; anything goes where the path leads into a subtype or a key."""
+    try:
+        first, *rest = split_path(path)
+    except UsageError:
+        return _ANYTHING
+    item = properties_of(kind).get(first)
+    for name in rest:
+        cls = None if item is None else kind._binding_.find(item.type)
+        if cls is None or not issubclass(cls, DataObject):
+            return _ANYTHING
+        item = next((field for field in wire_fields(cls) if field.name == name), None)
+    if item is None or "[" in path:
+        return _ANYTHING
+    return _Declared(item.referent or item.type, item.array, _classes(kind, item))
+
+
+def _classes(kind: type[ManagedObject], item: Field) -> tuple[type[Any], ...]:
+    if item.type in _PRIMITIVES:
+        return _PRIMITIVES[item.type]
+    cls = kind._binding_.find(item.referent if item.type == "ref" else item.type)
+    if item.type == "ref":
+        return (cls if cls is not None and issubclass(cls, ManagedObject) else ManagedObject,)
+    if cls is None:
+        return ()
+    if issubclass(cls, Enumeration):
+        return (str,)
+    # An object of a type that only a newer host has is kept as it came.
+    return (cls, Unknown) if issubclass(cls, DataObject) else (cls,)
