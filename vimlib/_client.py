@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
+from vimlib._arguments import typed
 from vimlib._secret import Secret
 from vimlib.errors import UsageError
 
@@ -44,6 +45,7 @@ M = TypeVar("M", bound="ManagedObject")
 T = TypeVar("T")
 
 
+@typed
 class Client:
     """A logged-in host, created by `connect`; after its block every call raises `ClosedError`."""
 
@@ -405,6 +407,7 @@ class Client:
         return f"<Client {self.host} API {self.api_version}>"
 
 
+@typed
 @asynccontextmanager
 async def connect(
     url: str,

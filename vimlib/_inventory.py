@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from msgspec import Struct
 
 from vimlib import vim25
+from vimlib._arguments import typed
 from vimlib._collector.bounds import bounded
 from vimlib._collector.collect import PAGE, listing
 from vimlib._collector.sources import filter_spec, members_of, property_spec, retrieval_spec
@@ -73,6 +74,7 @@ HOMES: Final[tuple[tuple[type[vim25.ManagedObject], str], ...]] = (
 )
 
 
+@typed
 class InventoryPath(str):
     """The exact path of an object, as `Client.paths` and `Client.find` return it.
 

@@ -19,6 +19,7 @@ from math import isinf
 from typing import TYPE_CHECKING, Any, Final
 
 from vimlib import vim25
+from vimlib._arguments import typed
 from vimlib._collector import get
 from vimlib._collector.watch import wait_for
 from vimlib._datastore.source import opened
@@ -86,6 +87,7 @@ class LeaseDevice:
         return f"{self.key} at {self.address.netloc}"
 
 
+@typed
 class Lease:
     """A lease that is ready; valid within `client.lease(...)`."""
 

@@ -14,10 +14,12 @@ import copy
 import logging
 import math
 import random
+from collections.abc import Awaitable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from vimlib import vim25
+from vimlib._arguments import check_argument, typed
 from vimlib._collector.collect import get
 from vimlib._collector.multiplexer import Multiplexer, Topic
 from vimlib._collector.row import fault_of
@@ -38,7 +40,7 @@ from vimlib.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from vimlib._collector.context import Context
     from vimlib._collector.multiplexer import Watched
@@ -85,6 +87,7 @@ OWN_NAMES: Final = {
 }
 
 
+@typed
 class TaskWaiter:
     """Waits for the tasks of one host. A client has one, and closes it when it is left itself."""
 
@@ -203,7 +206,9 @@ class TaskWaiter:
             attempt += 1
             task: Any = None
             try:
-                task = await start()
+                begun = start()
+                check_argument("the result of start", begun, (Awaitable,), "awaitable")
+                task = await begun
                 if not isinstance(task, vim25.Task):
                     return task  # type: ignore[no-any-return]
                 return await self._followed(task, timeout, on_progress, cancel=cancel)

@@ -14,6 +14,7 @@ from vimdriver._networks import making, port_groups
 from vimdriver._sweep import DAY, sweep
 from vimdriver._verbs import Host
 from vimdriver._verbs.verb import licensed
+from vimlib._arguments import typed
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from vimlib._client import Client
 
 
+@typed
 class ESXDriver:
     """Runs machines on one host.
 

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from vimlib._arguments import typed
 from vimlib.errors import InvalidPathError, printable
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ _FORBIDDEN: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _LONGEST_PART: Final = 255
 
 
+@typed
 @dataclass(frozen=True, slots=True, order=True)
 class DatastorePath:
     """A file or folder in a datastore. Prints, and is sent, as `[datastore1] a/b.vmdk`.

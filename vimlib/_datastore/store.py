@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from vimlib import vim25
+from vimlib._arguments import typed
 from vimlib._datastore import completion
 from vimlib._datastore.deadline import BodyProgress, Course, within
 from vimlib._datastore.digest import Digest
@@ -61,6 +62,7 @@ _LOOKING: Final = frozenset({"list", "stat"})
 _AGAIN: Final = 0.5
 
 
+@typed
 class Datastore:
     """One datastore's files. `client.datastore(name)` makes it, without I/O.
 

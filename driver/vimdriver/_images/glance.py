@@ -26,6 +26,7 @@ from vimdriver.errors import (
     SourceProtocolError,
     SourceRefusedError,
 )
+from vimlib._arguments import typed
 from vimlib.errors import UsageError
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class _Page(msgspec.Struct):
     images: list[_Record]
 
 
+@typed
 class Glance:
     """The store of one Glance service.
 
