@@ -44,10 +44,11 @@ _ALIASES: Final = {
     "EventKind": "str",
     "Form": "str",
     "M": "ManagedObject",
+    "Middleware": "Callable",
     "NICModel": "str",
     "Progress": "Callable",
     "TaskProgress": "Callable",
-    **dict.fromkeys(("Answer", "P", "R", "S", "Shape", "Source", "T"), "Any"),
+    **dict.fromkeys(("Answer", "P", "R", "S", "Shape", "Source", "T", "TokenSource"), "Any"),
 }
 _SECRET: Final = frozenset({"password", "token", "cookie", "secret"})
 _FOREIGN: Final = ("builtins", "datetime", "pathlib", "collections")

@@ -18,6 +18,7 @@ from vimlib import vim25
 from vimlib._arguments import typed
 from vimlib._collector.bounds import bounded
 from vimlib._collector.collect import PAGE, listing
+from vimlib._collector.declared import check_contents
 from vimlib._collector.sources import filter_spec, members_of, property_spec, retrieval_spec
 from vimlib._collector.traversal import UP, Hop, Traversal
 from vimlib._collector.views import container_view, list_view
@@ -314,8 +315,10 @@ class _Tree:
                     if item.name == "name":
                         self._names[key] = item.val
                     elif isinstance(item.val, list):
-                        children.extend(item.val)
-                    elif item.val is not None:
+                        children.extend(
+                            obj for obj in item.val if isinstance(obj, vim25.ManagedObject)
+                        )
+                    elif isinstance(item.val, vim25.ManagedObject):
                         children.append(item.val)
                 self._below[key] = children
         return read
@@ -382,6 +385,7 @@ async def _contents(
 
     async with aclosing(listing(context, begin, PAGE)) as found:
         async for page in found:
+            check_contents(page)
             for content in page:
                 yield content
 

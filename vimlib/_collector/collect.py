@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 from vimlib import vim25
 from vimlib._arguments import check_argument
 from vimlib._collector.bounds import PageCheck, bounded, bounded_items, check_timeout
-from vimlib._collector.declared import check_contents
+from vimlib._collector.declared import accepted, check
 from vimlib._collector.owned import acquire, release
 from vimlib._collector.row import fault_of
 from vimlib._collector.sources import opened, property_spec, retrieval_spec
@@ -123,7 +123,15 @@ def build(shape: Shape[T], found: vim25.ObjectContent) -> T:
     missing: dict[str, MethodFault] = {}
     if found.missingSet:
         missing = {item.path: fault_of(item.fault) for item in found.missingSet}
-    return shape.make(found.obj, {item.name: plain(item.val) for item in found.propSet}, missing)
+    passed = accepted(type(found.obj))
+    props = {}
+    for item in found.propSet:
+        name, value = item.name, item.val
+        if type(value) not in passed[name]:
+            value = plain(value)
+            check(found.obj, name, value)
+        props[name] = value
+    return shape.make(found.obj, props, missing)
 
 
 def pages(
@@ -197,9 +205,7 @@ async def _pages(
     """Yield pages, each with whether more follow."""
     collector = context.collector
     if not context.speaks("4.1"):
-        found = await collector.RetrieveProperties([spec])
-        check_contents(found)
-        yield found, False
+        yield await collector.RetrieveProperties([spec]), False
         return
 
     async def forget(result: vim25.RetrieveResult | None) -> None:
@@ -213,12 +219,11 @@ async def _pages(
     start = collector.RetrievePropertiesEx([spec], options)
     result = await acquire("a retrieval", start, forget, seconds=FORGET_SECONDS)
     pending = result
-    check = PageCheck(context.invoker.host, context.most_objects if most is None else most)
+    progress = PageCheck(context.invoker.host, context.most_objects if most is None else most)
     try:
         while result is not None:
             if result.token:
-                check.page((item.obj.moref for item in result.objects), result.token)
-            check_contents(result.objects)
+                progress.page((item.obj.moref for item in result.objects), result.token)
             yield result.objects, bool(result.token)
             if not result.token:
                 pending = None

@@ -1,7 +1,7 @@
 """Checks that the value of a property has the type that the API declares for it. No I/O.
 
-A property travels as anyType, so the decoder makes what the host says it is. The collectors pass
-each listing and each update through here before anything reads it.
+A property travels as anyType, so the decoder makes what the host says it is. Each listing and each
+update passes through here before anything reads it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _PRIMITIVES: Final[dict[str, tuple[type[Any], ...]]] = {
     "short": (int,),
     "string": (str,),
 }
-# Paths remembered: they come from callers, and may be made up for each object.
+# Paths remembered for a type: they come from callers, and may be made up for each object.
 _REMEMBERED: Final = 4096
 
 
@@ -54,6 +54,7 @@ class _Declared:
     def refuses(self, value: Any) -> bool:
         """Whether the value is of another type."""
         if not self.accepts:
+            self.passed.add(type(value))
             return False
         if not self.array:
             return not self._fits(value, self.passed)
@@ -72,53 +73,74 @@ class _Declared:
         return fits
 
 
+class _Passed(dict[str, set[type[Any]]]):
+    """By path, the classes of values that were accepted for one managed type."""
+
+    def __init__(self, kind: type[ManagedObject]) -> None:
+        super().__init__()
+        self.kind = kind
+        self.declared: dict[str, _Declared] = {}
+
+    def __missing__(self, path: str) -> set[type[Any]]:
+        if len(self) >= _REMEMBERED:
+            self.clear()
+            self.declared.clear()
+        found = self.declared[path] = _look_up(self.kind, path)
+        self[path] = found.passed
+        return found.passed
+
+
 _ANYTHING: Final = _Declared("anyType", False, ())
-_known: dict[tuple[type[Any], str], _Declared] = {}
+_passed: dict[type[Any], _Passed] = {}
+
+
+def accepted(kind: type[ManagedObject]) -> _Passed:
+    """Return the classes of values that need no further look, by path.
+
+    A value of another class is to be given to `check`. This and one look-up is all that a row costs.
+    """
+    found = _passed.get(kind)
+    if found is None:
+        found = _passed[kind] = _Passed(kind)
+    return found
+
+
+def check(obj: ManagedObject, path: str, value: Any) -> None:
+    """Check one property.
+
+    Raises:
+        InvalidFieldError: It is not of its declared type.
+    """
+    passed = accepted(type(obj))
+    passed[path]  # looks the declaration up, where it is not known yet
+    declared = passed.declared[path]
+    if value is None or not declared.refuses(value):
+        return
+    actual = type(value).__name__
+    if isinstance(value, list):
+        actual = f"a list of {', '.join(sorted({type(item).__name__ for item in value})[:5])}"
+    raise InvalidFieldError(
+        type=obj.moref[0],
+        field=path,
+        wanted=f"a list of {declared.name}" if declared.array else declared.name,
+        actual=actual,
+        path=f"{printable(repr(obj))}.{path}",
+    )
 
 
 def check_contents(contents: Iterable[vim25.ObjectContent]) -> None:
-    """Check the properties of a listing.
-
-    Raises:
-        InvalidFieldError: One is not of its declared type.
-    """
+    """Check the properties of a listing, as `check`."""
     for content in contents:
-        kind = type(content.obj)
         for item in content.propSet:
-            declared = _known.get((kind, item.name)) or _declare(kind, item.name)
-            if type(item.val) not in declared.passed:
-                _check(declared, content.obj, item.name, item.val)
+            check(content.obj, item.name, item.val)
 
 
 def check_updates(update: vim25.UpdateSet) -> None:
-    """Check the properties of an update, as `check_contents`."""
+    """Check the properties of an update, as `check`."""
     for part in update.filterSet:
         for found in part.objectSet:
-            kind = type(found.obj)
             for change in found.changeSet:
-                declared = _known.get((kind, change.name)) or _declare(kind, change.name)
-                _check(declared, found.obj, change.name, change.val)
-
-
-def _check(declared: _Declared, obj: ManagedObject, path: str, value: Any) -> None:
-    if value is not None and declared.refuses(value):
-        actual = type(value).__name__
-        if isinstance(value, list):
-            actual = f"a list of {', '.join(sorted({type(item).__name__ for item in value})[:5])}"
-        raise InvalidFieldError(
-            type=obj.moref[0],
-            field=path,
-            wanted=f"a list of {declared.name}" if declared.array else declared.name,
-            actual=actual,
-            path=f"{printable(repr(obj))}.{path}",
-        )
-
-
-def _declare(kind: type[ManagedObject], path: str) -> _Declared:
-    if len(_known) >= _REMEMBERED:
-        _known.clear()
-    found = _known[kind, path] = _look_up(kind, path)
-    return found
+                check(found.obj, change.name, change.val)
 
 
 def _look_up(kind: type[ManagedObject], path: str) -> _Declared:

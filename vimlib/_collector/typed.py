@@ -52,12 +52,15 @@ class RowShape(Generic[M]):
 
     def __init__(self, paths: Sequence[str]) -> None:
         self.paths = tuple(dict.fromkeys(paths))
+        self._all = self.paths == (EVERYTHING,)
 
     def make(self, obj: M, props: Mapping[str, Any], missing: dict[str, MethodFault]) -> Row[M]:
         """Build a row in which every asked path is in `props` or in `missing`."""
-        if self.paths == (EVERYTHING,):
+        if self._all:
             return Row(obj, dict(props), missing)
         get = props.get
+        if not missing:
+            return Row(obj, {path: get(path) for path in self.paths}, missing)
         return Row(obj, {path: get(path) for path in self.paths if path not in missing}, missing)
 
 
