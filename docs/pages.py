@@ -39,7 +39,7 @@ MODULES: Final = {
         "vimdriver",
         (
             "What `from vimdriver import ...` offers. Names load on first use."
-            " Functions below `ESXDriver` whose first argument is `host` are its methods, without it."
+            " Functions below `ESXDriver` are its methods."
         ),
     ),
     "driver-errors": ("vimdriver.errors", "The errors that the driver adds to `vimlib.errors`."),

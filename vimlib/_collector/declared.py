@@ -13,6 +13,7 @@ from vimlib._collector.paths import properties_of, split_path
 from vimlib.errors import InvalidFieldError, UsageError, printable
 from vimlib.model import DataObject, Enumeration, ManagedObject, wire_fields
 from vimlib.soap import Unknown
+from vimlib.soap._typed import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -114,7 +115,8 @@ def check(obj: ManagedObject, path: str, value: Any) -> None:
     passed = accepted(type(obj))
     passed[path]  # looks the declaration up, where it is not known yet
     declared = passed.declared[path]
-    if value is None or not declared.refuses(value):
+    # Without the note of its wire type: that class must not pass, or rows would have it.
+    if value is None or not declared.refuses(plain(value)):
         return
     actual = type(value).__name__
     if isinstance(value, list):

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from vimlib.errors import (
     ClosedError,
     LoginError,
+    NoSuchMethodError,
     SessionError,
     TLSError,
     UnboundError,
@@ -101,7 +102,7 @@ _TABLE: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Exit]
     (TLSError, Exit.CERTIFICATE),
     (TimeoutError, Exit.DEADLINE),
     # The command line was valid; the host is too old, or the bug is in this program.
-    ((VersionError, ClosedError, UnboundError), Exit.FAILED),
+    ((VersionError, ClosedError, NoSuchMethodError, UnboundError), Exit.FAILED),
     (UsageError, Exit.USAGE),
 )
 

@@ -28,6 +28,8 @@ from vimdriver._cli.flags import OutOfRange
 from vimdriver._cli.output import Output
 from vimdriver._cli.trust import certificate_text
 from vimlib.errors import CertificateError, UsageError, VimlibError, printable
+from vimlib.model import MethodFault, wire_fields
+from vimlib.model._data import show
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -227,10 +229,34 @@ def _message(error: BaseException) -> str:
         return "interrupted"
     if isinstance(error, CertificateError):
         return certificate_text(error)
-    text = str(error) or type(error).__name__
+    text = (
+        fault_text(error) if isinstance(error, MethodFault) else str(error) or type(error).__name__
+    )
     for python, option in _OPTIONS:
         text = text.replace(python, option)
     return text
+
+
+def fault_text(fault: MethodFault) -> str:
+    """Return a fault of the host as a sentence: its name, the rule and the value, and the host's words."""
+    from vimlib import vim25  # a fault exists, so its module is loaded already
+
+    if isinstance(fault, vim25.InvalidPowerState) and fault.existingState:
+        wanted, is_now = fault.requestedState, fault.existingState
+        must = f"be {wanted}" if wanted and wanted != is_now else "change"
+        rule = f"the power state must {must}, got {is_now}"
+    else:
+        shown = (
+            (item.name, getattr(fault, item.attribute))
+            for item in wire_fields(type(fault))
+            if not item.secret and item.name not in ("faultCause", "faultMessage")
+        )
+        rule = ", ".join(f"{name} is {show(value)}" for name, value in shown if value)
+    words = fault.localized_message
+    told = "; ".join(filter(None, (rule, f"the host says: {words}" if words else "")))
+    name = printable(fault.fault_name, 80)
+    text = f"the host answered with the fault {name}{': ' if told else ''}{told}"
+    return f"{text.rstrip('.')}. {fault.hint}" if fault.hint else text
 
 
 def report(error: BaseException, output: Output) -> None:

@@ -36,9 +36,14 @@ def kind_of(ref: str, *, glance: bool) -> Kind:
     """Determine the source of the image `ref`; `glance`: whether a Glance was given.
 
     Raises:
-        UsageError: It is an image id, and no Glance was given.
+        UsageError: It is an image id, and no Glance was given; or a URL that is not http or https.
     """
-    if re.match(r"https?://", ref, re.IGNORECASE):
+    if scheme := re.match(r"([a-z][a-z0-9+.-]*)://", ref, re.IGNORECASE):
+        if scheme[1].lower() not in ("http", "https"):
+            raise UsageError(
+                f"the URL of an image must begin with http:// or https://, got {scheme[0]}",
+                hint="Download it first, and push the file.",
+            )
         return "url"
     if "/" in ref:
         return "file"

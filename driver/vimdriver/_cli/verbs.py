@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 from cyclopts import Parameter
 
 from vimdriver._cli.connection import CONNECTION, ConnectionOptions
-from vimdriver._cli.flags import Flag, within
+from vimdriver._cli.flags import ABOVE_0, Flag, within
 from vimdriver._cli.instance import Ref, opened
 from vimdriver._cli.output import OUTPUT, Output
 from vimdriver._cli.ownership import OWNERSHIP, Ownership
@@ -29,7 +29,7 @@ _RENAMED: dict[str, tuple[str, Any]] = {
     # `--timeout` is the deadline of the command.
     "timeout": (
         "grace",
-        Annotated[float, within(0), Parameter(help="Seconds to wait for the guest.")],
+        Annotated[float, ABOVE_0, Parameter(help="Seconds to wait for the guest, above 0.")],
     ),
     "soft": ("hard", Annotated[Flag, Parameter(help="Reset the machine; do not ask the guest.")]),
 }

@@ -37,7 +37,6 @@ async def destroy(host: Host, ref: str, *, foreign: bool = False) -> Plan[bool]:
     Cancelling waits until it is removed. Removing it twice at the same time is fine.
 
     Args:
-        host: The host.
         ref: uuid, name or moref's value.
         foreign: Also a machine that this driver did not make; then other files in its folder stay.
 

@@ -51,7 +51,6 @@ async def set_guest_info(
     The keys of other forms stay as they are. Cancelling waits for the task.
 
     Args:
-        host: The host.
         ref: uuid, name or moref's value.
         config: The guest's configuration.
         form: See `vimdriver._guestinfo`; None takes `DriverConfig.guest_form`.

@@ -147,7 +147,6 @@ async def reboot(
     guest is not asked: it is always a reset. Cancelling waits for the call.
 
     Args:
-        host: The host.
         ref: uuid, name or moref's value.
         soft: Ask the guest.
         force: Reset the machine where the guest cannot reboot.
@@ -180,7 +179,6 @@ async def shutdown(
     which loses the suspended state. Cancelling leaves the guest shutting down.
 
     Args:
-        host: The host.
         ref: uuid, name or moref's value.
         timeout: Seconds to wait for the guest.
         force: Power the machine off where the guest cannot shut down, or does not in time.

@@ -100,7 +100,6 @@ async def snapshot(
     Cancelling waits for the task.
 
     Args:
-        host: The host.
         ref: uuid, name or moref's value.
         name: The snapshot's name, 1 to 80 characters.
         description: For people.
@@ -164,7 +163,6 @@ async def revert_snapshot(host: Host, ref: str, snapshot: str) -> Plan[Snapshot]
     Cancelling waits for the task.
 
     Args:
-        host: The host.
         ref: uuid, name or moref's value.
         snapshot: The snapshot's reference's value, or its name.
 
@@ -202,7 +200,6 @@ async def remove_snapshot(
     The machine keeps its present state. Cancelling waits for the task.
 
     Args:
-        host: The host.
         ref: uuid, name or moref's value.
         snapshot: The snapshot's reference's value, or its name.
         children: Remove those below it too.

@@ -232,7 +232,6 @@ async def ensure_vlan(
     Cancelling removes it again, unless another call has made it or uses it by then.
 
     Args:
-        host: The host.
         name: Name of the port group.
         vlan: VLAN id, 0 (untagged) to 4094.
         interface: The physical NIC whose virtual switch the port group is on.

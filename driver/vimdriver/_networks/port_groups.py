@@ -234,7 +234,6 @@ async def remove_vlan(host: Host, name: str) -> Plan[None]:
     Cancelling lets the call that is under way end.
 
     Args:
-        host: The host.
         name: Name of the port group.
 
     Raises:

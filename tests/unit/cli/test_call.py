@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.unit.cli.conftest import Vimctl
+from vimdriver._cli.run import fault_text
+from vimlib import vim25
 from vimlib.simulator import ESXHost
 
 
@@ -55,6 +57,33 @@ def test_arguments_are_read_as_json(
 def test_a_fault_is_reported_by_name(esx: ESXHost, vimctl: Vimctl, machine: str) -> None:
     done = vimctl("call", machine, "PowerOffVM_Task", "--wait", "--json", code=1)
     assert done.document["error"]["type"] == "InvalidPowerState"
+
+
+def test_a_refusal_of_the_host_is_a_sentence(esx: ESXHost, vimctl: Vimctl, machine: str) -> None:
+    done = vimctl("call", machine, "PowerOffVM_Task", "--wait", code=1)
+    assert done.err.splitlines()[-1].startswith(
+        "vimctl: the host answered with the fault InvalidPowerState: the power state must be"
+        " poweredOn, got poweredOff; the host says: The attempted operation"
+    )
+
+
+@pytest.mark.parametrize(
+    ("fault", "text"),
+    [
+        (vim25.InvalidArgument(invalidProperty="spec.x"), ": invalidProperty is 'spec.x'"),
+        (
+            vim25.InvalidPowerState(requestedState="poweredOn", existingState="poweredOn"),
+            ": the power state must change, got poweredOn",
+        ),
+        (vim25.NotSupported(), ""),
+    ],
+)
+def test_any_fault_has_its_name_and_its_fields_in_words(
+    fault: vim25.MethodFault, text: str
+) -> None:
+    assert fault_text(fault) == f"the host answered with the fault {fault.fault_name}{text}"
+    fault.localized_message = "No."
+    assert fault_text(fault).endswith("the host says: No.")
 
 
 @pytest.mark.parametrize(

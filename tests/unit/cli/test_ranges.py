@@ -45,7 +45,7 @@ RULES = {
     "--concurrency": [("0", "must be at least 1, got 0"), ("-4", "must be at least 1, got -4")],
     "--limit": [("-1", "must be at least 0, got -1")],
     "--count": [("0", "must be at least 1, got 0")],
-    "--grace": [("-1", "must be at least 0, got -1"), ("nan", "must be a finite number, got nan")],
+    "--grace": [("0", "must be above 0, got 0"), ("nan", "must be a finite number, got nan")],
     "--older-than": [("-1", "must be at least 0, got -1"), ("nan", "must be a finite number, got nan"),
                      ("inf", "must be a finite number, got inf")],
     "--image-mib": [("0", "must be at least 1, got 0")],

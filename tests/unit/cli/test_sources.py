@@ -50,3 +50,11 @@ async def test_the_environment_names_a_cloud_and_a_token(tmp_path: Path) -> None
         assert isinstance(image, GlanceImage)
         assert "secret" not in repr(image)
         assert await image._glance.headers() == {"X-Auth-Token": "secret"}
+
+
+@pytest.mark.parametrize("glance", [False, True])
+@pytest.mark.parametrize("ref", ["ftp://mirror.test/x.img", "S3://bucket/x", "file:///x.img"])
+def test_a_url_of_another_scheme_is_refused_with_those_that_work(ref: str, glance: bool) -> None:
+    scheme = ref.partition("://")[0]
+    with pytest.raises(UsageError, match=f"must begin with http:// or https://, got {scheme}://"):
+        kind_of(ref, glance=glance)
