@@ -223,9 +223,13 @@ class TaskWaiter:
                 if probe is None or error.outcome != "unknown":
                     raise
                 log.info("probing the result of an unanswered call: %s", error)
-                known = await self.settled(
-                    probe, method=method, of=of, timeout=timeout, settle=settle
-                )
+                try:
+                    known = await self.settled(
+                        probe, method=method, of=of, timeout=timeout, settle=settle
+                    )
+                except VimlibError as unread:
+                    # A refused read refuses nothing that was sent before it.
+                    raise error from unread
                 if known is not None:
                     return known
                 lost += 1

@@ -13,8 +13,9 @@ import pytest
 from tests.attacks import endless, foreign, lies, secrets
 from tests.attacks.core import Case
 from tests.attacks.network import MemoryLoop, Stuck, run
+from tests.attacks.proxy import Act, Turn, response, say
 from tests.attacks.world import world
-from vimlib.errors import TransportError
+from vimlib.errors import TransportError, VimlibError
 
 pytestmark = pytest.mark.slow
 
@@ -70,6 +71,42 @@ def test_a_wrong_result_is_found() -> None:
 
     run(lie())
     assert [each.what for each in case.findings] == ["download: wrong result as success"]
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "refused"),
+    [
+        ("power_on", "PowerOnVM_Task", "RetrievePropertiesEx"),
+        ("power_off", "PowerOffVM_Task", ""),
+        ("delete", "DeleteDatastoreFile_Task", ""),
+        ("upload, hashed", "PUT", "GET"),
+        ("upload, hashed", "PUT", ""),
+        ("call PowerOn", "PowerOnVM_Task", ""),
+    ],
+)
+def test_a_refused_read_refuses_nothing_that_was_done(
+    name: str, change: str, refused: str
+) -> None:
+    op = lies.OPS[name]
+
+    async def refuse() -> VimlibError:
+        async with world(vms=2) as w:
+            assert op.setup is None or await op.setup(w) is None
+            async with w.client() as client:
+
+                def plan(turn: Turn) -> Act | None:
+                    done = change in turn.proxy.seen and turn.verb != change
+                    return say(response(403)) if done and refused in ("", turn.verb) else None
+
+                w.proxy.plan = plan
+                with pytest.raises(VimlibError) as raised:
+                    await op.work(client)
+                w.proxy.plan = None
+            assert op.happened is not None
+            assert op.happened(w) == "yes"
+            return raised.value
+
+    assert run(refuse()).outcome in ("applied", "unknown")
 
 
 def test_work_without_an_end_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,7 @@ from vimlib.errors import (
     TransferCorruptError,
     TransferRejectedError,
     UsageError,
+    VimlibError,
 )
 
 if TYPE_CHECKING:
@@ -488,9 +489,15 @@ class Datastore:
                     raise
                 else:
                     failure = error
-            entry = await self._settled(file, length, end, course, failure)
-            if digest is not None:
-                await self.compare(file, await digest.hexdigest(), direct=direct)
+            try:
+                entry = await self._settled(file, length, end, course, failure)
+                if digest is not None:
+                    await self.compare(file, await digest.hexdigest(), direct=direct)
+            except VimlibError as unread:
+                if unread.outcome in ("not_sent", "refused"):
+                    # A refused read refuses nothing that was done before it.
+                    unread.outcome = "unknown"
+                raise
         return entry
 
     async def _send(

@@ -191,10 +191,21 @@ class _Execution(Generic[T]):
                 log.debug("%s: %s", self.plan.title, step.title)
                 work = self._perform(step)
                 await (work if step.interruptible else finish(work, what=step.title))
-            result = await self.plan.result(self.state)
+            result = await self._result()
             if self.plan.keep:
                 rollback.keep()
         return result
+
+    async def _result(self) -> T:
+        try:
+            return await self.plan.result(self.state)
+        except VimlibError as error:
+            if error.outcome in ("not_sent", "refused") and any(
+                step.undo is None for step in self.plan.steps
+            ):
+                # A refused read refuses nothing that was done before it.
+                error.outcome = "applied"
+            raise
 
     async def _begin(self, step: Step[Any], rollback: Rollback) -> None:
         entry = None if step.entry is None else step.entry(self.state)
