@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
-from tests.integration.peers.tools import MissingToolError
+from tests.integration.conftest import needed_tools
 from tests.integration.peers.vcsim import vcsim
 from tests.simulator.values import KINDS, Kind, Server
 from vimlib.simulator._run import in_thread
@@ -40,16 +37,7 @@ def serving(kind: Kind, version: str = "8.0") -> Iterator[Server]:
                 "datastore1",
             )
         return
-    try:
-        started = vcsim("vpx" if kind == "vpx" else "esx", vms=1)
-        sim = started.__enter__()
-    except MissingToolError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
-    try:
+    with needed_tools(), vcsim("vpx" if kind == "vpx" else "esx", vms=1) as sim:
         yield Server(
             kind, sim.url, sim.username, sim.password, sim.thumbprint, sim.ca, sim.datastore
         )
-    finally:
-        started.__exit__(None, None, None)
