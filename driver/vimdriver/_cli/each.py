@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from vimdriver._cli.exitcodes import combined
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 async def each(
     names: Sequence[str],
-    work: Sequence[Coroutine[Any, Any, bool | None]],
+    work: Sequence[Coroutine[Any, Any, bool | Mapping[str, Sequence[str]] | None]],
     *,
     noun: str,
     done: str,
@@ -25,15 +26,15 @@ async def each(
     """Await `work` in order, print each result, and return the combined exit code.
 
     JSON output has one line each: `{noun: name, done: true}` or `{noun: name, "error": ...}`;
-    `done` is false if the result is False, which means that the object did not exist. With a single
-    object, its error is raised itself. Cancelling stops the running one and starts no other.
+    `done` is false if the result is False, which means that the object did not exist. A mapping has
+    further lists for the line; empty ones are left out. With a single object, its error is raised itself. Cancelling stops the running one and starts no other.
     """
     errors: list[VimlibError | None] = []
     waiting = list(work)
     try:
         for name in names:
             try:
-                did = await waiting.pop(0) is not False
+                result = await waiting.pop(0)
             except VimlibError as error:
                 if len(names) == 1:
                     raise
@@ -44,8 +45,14 @@ async def each(
                     report(error, output)
             else:
                 errors.append(None)
+                did = result is not False
                 said = done if did else "not found"
-                output.document({noun: name, done: did}, f"{printable(name)}: {said}")
+                more = result.items() if isinstance(result, Mapping) else ()
+                lists = {key: list(values) for key, values in more if values}
+                for key, values in lists.items():
+                    said += f"\n  {key}: {', '.join(map(printable, values))}"
+                document = {noun: name, done: did, **lists}
+                output.document(document, f"{printable(name)}: {said}")
     finally:
         for left in waiting:
             left.close()

@@ -19,7 +19,7 @@ from vimdriver._cli.sources import SOURCES, Sources
 from vimlib.errors import NotFoundError, UsageError, printable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from vimdriver._driver import ESXDriver
 
@@ -154,6 +154,8 @@ async def destroy(
 ) -> int:
     """Power machines off, and remove them and their files.
 
+    Files in a machine's folder that are not its own stay; `left` in the output names them.
+
     Args:
         instances: UUIDs, names or references of machines.
         foreign: Remove machines of other owners too.
@@ -164,8 +166,11 @@ async def destroy(
             "at least one machine is required", hint="List machines: vimctl instance list"
         )
 
-    async def remove(driver: ESXDriver, ref: str) -> bool:
-        there = await driver.destroy(ref, foreign=foreign)
+    async def remove(driver: ESXDriver, ref: str) -> bool | Mapping[str, Sequence[str]]:
+        left: list[str] = []
+        there = await driver.destroy(
+            ref, foreign=foreign, on_left=lambda path: left.append(str(path))
+        )
         if not there and not missing_ok:
             raise NotFoundError(
                 f"machine not found on {driver.client.host}: {printable(ref, 80)!r}",
@@ -173,7 +178,7 @@ async def destroy(
                 name=ref,
                 hint="vimctl instance list prints the machines of the host.",
             )
-        return there
+        return there and {"left": left}
 
     async with opened(connection, ownership) as driver:
         return await each(

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Final, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from msgspec.structs import replace as replaced
+
+from vimdriver._instances.folder import Remains, own_files, remove_files
 from vimdriver._instances.machine import (
     MAKING_KEY,
     OWNER_KEY,
@@ -12,14 +16,16 @@ from vimdriver._instances.machine import (
     find,
     marks_of,
     used_files,
-    who_uses,
 )
-from vimdriver._journal import Destroying, Entry
+from vimdriver._journal import Destroying, SeenFile
 from vimdriver._verbs import Host, Plan, Run, Step, execute, returns, urgent_verb
 from vimdriver.errors import DiskSharedError, ForeignInstanceError
 from vimlib import vim25
 from vimlib._datastore import DatastorePath
 from vimlib.errors import NotFoundError, VimlibError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 log = logging.getLogger("vimdriver.instances")
 
@@ -28,17 +34,28 @@ _OFF: Final = vim25.VirtualMachinePowerState.poweredOff
 
 
 @urgent_verb
-async def destroy(host: Host, ref: str, *, foreign: bool = False) -> Plan[bool]:
-    """Power off and remove a machine with all its files; return False if it did not exist.
+async def destroy(
+    host: Host,
+    ref: str,
+    *,
+    foreign: bool = False,
+    on_left: Callable[[DatastorePath], None] | None = None,
+) -> Plan[bool]:
+    """Power off and remove a machine with its files; return whether this call removed it.
 
-    Its folder goes with all in it, unless another machine is in it or uses a file there: then it
-    stays with the files that the host does not remove, and a warning is logged.
+    False: it did not exist, or another call, of this process or another, removed it first. Only if
+    the host's answer gets lost may two calls return True.
 
-    Cancelling waits until it is removed. Removing it twice at the same time is fine.
+    Its files are those that the host lists for it (`layoutEx`) and those that hosts write under its
+    name. Others in its folder stay, with the folder, and are logged as a warning. With another
+    machine in the folder, all stay that the host does not remove itself.
+
+    Cancelling waits until it is removed.
 
     Args:
         ref: uuid, name or moref's value.
-        foreign: Also a machine that this driver did not make; then other files in its folder stay.
+        foreign: Also a machine that this driver did not make; then only the host removes files.
+        on_left: Called with each file or folder that stays in the machine's folder.
 
     Raises:
         ForeignInstanceError: Another made it, and `foreign` is false.
@@ -66,17 +83,46 @@ async def destroy(host: Host, ref: str, *, foreign: bool = False) -> Plan[bool]:
         if path in used:
             raise DiskSharedError(name=ref, path=path, user=used[path])
     vmx = row.props.get("config.files.vmPathName")
-    if owner != host.owner or not vmx:
-        return Plan(title, removal_steps(vm), returns(True))
-    folder = DatastorePath.parse(vmx).parent
-    entry = Destroying(
-        host=client.host,
-        owner=host.owner,
-        name=str(row.props.get("name") or ref),
-        folder=str(folder),
-    )
-    steps = (*removal_steps(vm, entry), _folder_step(folder))
-    return Plan(title, steps, returns(True))
+    place = None if not vmx else _Place(DatastorePath.parse(vmx), ours=owner == host.owner)
+    entry = None
+    if place is not None and place.ours:
+        entry = Destroying(
+            host=client.host,
+            owner=host.owner,
+            name=str(row.props.get("name") or ref),
+            folder=str(place.folder),
+        )
+    removal = _removal(vm, place, entry)
+
+    async def result(run: Run) -> bool:
+        remains = run[removal.cleared]
+        if remains.left and place is not None:
+            log.warning("%s stays: %s", place.folder, remains.reason)
+        if on_left is not None:
+            for path in remains.left:
+                on_left(path)
+        return run[removal.removed] is not False
+
+    return Plan(title, removal.steps, result)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a machine's own files are."""
+
+    vmx: DatastorePath
+    ours: bool = True
+    """Whether files may be removed that the host does not remove with the machine."""
+    disks: bool = True
+    """False: it has none yet, and disks in its folder are somebody else's."""
+
+    @property
+    def folder(self) -> DatastorePath:
+        return self.vmx.parent
+
+    @property
+    def base(self) -> str:
+        return self.vmx.name.removesuffix(".vmx")
 
 
 class _State(NamedTuple):
@@ -84,20 +130,84 @@ class _State(NamedTuple):
 
     reachable: bool
     off: bool
+    files: frozenset[str]
+    """Paths of its files, by `layoutEx`."""
 
 
-def removal_steps(vm: vim25.VirtualMachine, entry: Entry | None = None) -> tuple[Step[Any], ...]:
-    """Return the steps that power a machine off and remove it with its files.
+@dataclass(frozen=True, slots=True)
+class _Removal:
+    """The steps that remove a machine."""
+
+    steps: tuple[Step[Any], ...]
+    removed: Step[bool | None]
+    """False if it was gone; None or True if this removed it."""
+    cleared: Step[Remains]
+
+
+def _removal(
+    vm: vim25.VirtualMachine, place: _Place | None, entry: Destroying | None = None
+) -> _Removal:
+    """Return the steps that power a machine off, remove it, and remove what is left of its files.
 
     It may be off, busy, or gone, or go at any time. One whose files the host cannot reach is taken
-    out of the inventory.
+    out of the inventory, and its files stay.
     """
+    state, off = _off_steps(vm, entry)
+    listed = Step[tuple[SeenFile, ...]](
+        title="list its own files in its folder",
+        call=lambda run: _list(run, place, run[state]),
+        idempotent=True,
+    )
+    removed = _remove_step(
+        vm, state, None if entry is None else lambda run: replaced(entry, files=run[listed])
+    )
 
+    async def clear(run: Run) -> Remains:
+        found = run[state]
+        if place is None or not place.folder.path or run[removed] is False:
+            return Remains()
+        if found is None or not found.reachable:
+            return Remains(left=(place.folder,), reason="the host cannot reach it")
+        files = run[listed]
+        try:
+            return await remove_files(
+                run.host, place.folder, files, emptied=True, dry_run=not place.ours
+            )
+        except VimlibError as error:
+            error.add_note(f"The machine is removed. Left behind: {place.folder}")
+            raise
+
+    cleared = Step[Remains](
+        title=f"remove what is left of its own files in {place.folder if place else 'its folder'}",
+        call=clear,
+        method="DeleteDatastoreFile_Task",
+    )
+    return _Removal((state, off, listed, removed, cleared), removed, cleared)
+
+
+async def _list(run: Run, place: _Place | None, found: _State | None) -> tuple[SeenFile, ...]:
+    if place is None or not place.ours or not place.folder.path or not (found and found.reachable):
+        return ()
+    return await own_files(run.host, place.folder, place.base, found.files, disks=place.disks)
+
+
+def _gone(run: Run, fault: vim25.MethodFault) -> None:
+    if not isinstance(fault, vim25.ManagedObjectNotFound):
+        raise fault
+
+
+def _off_steps(
+    vm: vim25.VirtualMachine, entry: Destroying | None
+) -> tuple[Step[_State | None], Step[None]]:
     async def read(run: Run) -> _State | None:
         client, again = run.host.client, True
         while again:
             row = await client.get(
-                vm, "recentTask", "runtime.connectionState", "runtime.powerState"
+                vm,
+                "recentTask",
+                "runtime.connectionState",
+                "runtime.powerState",
+                "layoutEx.file",
             )
             # What runs already may be powering it on.
             again = await client.tasks.ended(
@@ -106,45 +216,26 @@ def removal_steps(vm: vim25.VirtualMachine, entry: Entry | None = None) -> tuple
         return _State(
             row.props.get("runtime.connectionState") not in _UNREACHABLE,
             row.props.get("runtime.powerState") == _OFF,
+            frozenset(file.name for file in row.props.get("layoutEx.file") or []),
         )
-
-    def gone(run: Run, fault: vim25.MethodFault) -> None:
-        if not isinstance(fault, vim25.ManagedObjectNotFound):
-            raise fault
 
     def off_or_gone(run: Run, fault: vim25.MethodFault) -> None:
         # Somebody was quicker; any state but "off" stays an error.
         if not isinstance(fault, vim25.InvalidPowerState) or fault.existingState != _OFF:
-            gone(run, fault)
+            _gone(run, fault)
 
     async def power_off(run: Run) -> vim25.Task[None] | None:
         found = run[state]
         return await vm.PowerOffVM_Task() if found and found.reachable and not found.off else None
 
-    async def remove(run: Run) -> vim25.Task[None] | None:
-        found = run[state]
-        if found is None:
-            return None
-        if found.reachable:
-            return await vm.Destroy_Task()
-        await vm.UnregisterVM()
-        return None
-
     async def is_off(run: Run) -> Any:
         row = await run.host.client.get(vm, "runtime.powerState")
         return row.props.get("runtime.powerState") == _OFF or None
 
-    async def is_gone(run: Run) -> Any:
-        try:
-            await run.host.client.get(vm, "name")
-        except vim25.ManagedObjectNotFound:
-            return True
-        return None
-
     state = Step[_State | None](
         title="wait until no task runs on it, and read its power state",
         call=read,
-        refused=gone,
+        refused=_gone,
         entry=None if entry is None else lambda run: entry,
     )
     off = Step[None](
@@ -155,54 +246,76 @@ def removal_steps(vm: vim25.VirtualMachine, entry: Entry | None = None) -> tuple
         of=lambda run: vm,
         idempotent=True,
     )
-    removed = Step[None](
+    return state, off
+
+
+def _remove_step(
+    vm: vim25.VirtualMachine,
+    state: Step[_State | None],
+    entry: Callable[[Run], Destroying] | None,
+) -> Step[bool | None]:
+    # Whether an earlier attempt may have removed it, though the host's answer got lost.
+    doubts: set[Run] = set()
+
+    async def remove(run: Run) -> vim25.Task[None] | bool:
+        found = run[state]
+        if found is None:
+            return False
+        try:
+            if found.reachable:
+                return await vm.Destroy_Task()
+            await vm.UnregisterVM()
+        except vim25.MethodFault:
+            raise
+        except VimlibError:
+            doubts.add(run)
+            raise
+        return True
+
+    async def is_gone(run: Run) -> bool | None:
+        try:
+            await run.host.client.get(vm, "name")
+        except vim25.ManagedObjectNotFound:
+            return True
+        return None
+
+    def already_gone(run: Run, fault: vim25.MethodFault) -> bool:
+        _gone(run, fault)
+        return run in doubts
+
+    return Step[bool | None](
         title="remove it with its files (Destroy_Task; UnregisterVM if they cannot be reached)",
         call=remove,
         probe=is_gone,
-        refused=gone,
+        refused=already_gone,
+        entry=entry,
         of=lambda run: vm,
         idempotent=True,
     )
-    return (state, off, removed)
 
 
-def _folder_step(folder: DatastorePath) -> Step[None]:
-    async def remove(run: Run) -> None:
-        try:
-            await _remove_folder(run.host, folder)
-        except VimlibError as error:
-            error.add_note(f"The machine is removed. Left behind: {folder}")
-            raise
+class HalfMade(NamedTuple):
+    """The result of removing a machine that was never finished."""
 
-    return Step(
-        title=f"delete what is left of {folder} (DeleteDatastoreFile_Task)",
-        call=remove,
-        method="DeleteDatastoreFile_Task",
-    )
-
-
-async def _remove_folder(host: Host, folder: DatastorePath) -> None:
-    """Remove a machine's folder, if the host has not. A folder that is gone is not an error.
-
-    Only ever called with a folder that the host named for a machine of ours. It stays if it is the
-    root of a datastore, or a machine uses anything in it.
-    """
-    # Hosts remove it with the machine where nothing else is in it.
-    if not folder.path or not await host.exists(folder):
-        return
-    if reason := who_uses(folder, await used_files(host.client)):
-        log.warning("not deleting %s: %s", folder, reason)
-        return
-    await host.delete(folder)
+    removed: bool
+    """False: it has become whole by now, and stays."""
+    left: tuple[DatastorePath, ...] = ()
+    """Files of others in its folder, which stay with it."""
 
 
 async def remove_half_made(
-    host: Host, vm: vim25.VirtualMachine, folder: DatastorePath | None, *, whole: bool = True
-) -> bool:
-    """Remove a machine that was never finished, and its folder. One that is gone is not an error.
+    host: Host,
+    vm: vim25.VirtualMachine,
+    vmx: DatastorePath | None,
+    disk: DatastorePath | None,
+    *,
+    whole: bool = True,
+) -> HalfMade:
+    """Remove a machine that was never finished, and its files. One that is gone is not an error.
 
-    Without `folder` only the host put files there, which it removes with the machine. With `whole`
-    false, a machine that has become whole by now stays, and False is returned.
+    Without `vmx` only the host put files there, which it removes with the machine. `disk` is what
+    its maker put or was about to put there. With `whole` false, a machine that has become whole by
+    now stays.
 
     The machine, which carries the mark, goes last: as long as `MAKING_KEY` is there, the disk is not attached, so
     it is deleted first. Whatever interrupts this, a sweep finds the rest by the mark. Cancelling
@@ -212,17 +325,35 @@ async def remove_half_made(
     try:
         making = MAKING_KEY in marks_of(await host.client.get(vm, "config.extraConfig"))
     except vim25.ManagedObjectNotFound:
-        pass
-    else:
-        if not making and not whole:
-            return False
-        if making and folder is not None and folder.path:
-            # From here on nobody else can give it its disk.
-            steps += [_delete_step(path) for path in await _own_disks(host, vm, folder)]
-        steps += removal_steps(vm)
-    if folder is not None:
-        steps.append(_folder_step(folder))
-    return await execute(host, Plan("remove a half-made machine", tuple(steps), returns(True)))
+        return HalfMade(True)
+    if not making and not whole:
+        return HalfMade(False)
+    if making and vmx is not None and disk is not None:
+        # From here on nobody else can give it its disk.
+        steps += [_delete_step(path) for path in await _unattached(host, vm, disk)]
+    place = None if vmx is None else _Place(vmx, disks=not making)
+    removal = _removal(vm, place)
+
+    async def result(run: Run) -> HalfMade:
+        return HalfMade(True, run[removal.cleared].left)
+
+    return await execute(host, Plan("remove a half-made machine", (*steps, *removal.steps), result))
+
+
+async def _unattached(
+    host: Host, vm: vim25.VirtualMachine, disk: DatastorePath
+) -> list[DatastorePath]:
+    """Return a disk's files that are there, its extent first, unless another machine uses the disk."""
+    try:
+        found = await host.datastore(disk.datastore).list(disk.parent, "*.vmdk")
+    except NotFoundError:
+        return []
+    extent = disk.with_name(f"{disk.name.removesuffix('.vmdk')}-flat.vmdk")
+    there = {entry.path for entry in found}
+    if not there & {disk, extent} or str(disk) in await used_files(host.client, but=vm):
+        return []
+    # Hosts hide an extent behind its descriptor, so it goes first, unseen.
+    return [extent, disk]
 
 
 def _delete_step(path: DatastorePath) -> Step[None]:
@@ -231,43 +362,3 @@ def _delete_step(path: DatastorePath) -> Step[None]:
         call=lambda run: run.host.delete(path),
         method="DeleteDatastoreFile_Task",
     )
-
-
-async def _own_disks(
-    host: Host, vm: vim25.VirtualMachine, folder: DatastorePath
-) -> list[DatastorePath]:
-    """Return the disks in a folder that no other machine uses, each extent before its descriptor."""
-    used = await used_files(host.client, but=vm)
-    try:
-        found = [
-            entry.path for entry in await host.datastore(folder.datastore).list(folder, "*.vmdk")
-        ]
-    except NotFoundError:
-        return []
-    paths = []
-    for disk in found:
-        if str(disk) not in used:
-            # Hosts hide an extent behind its descriptor, so it goes first, unseen.
-            paths += [disk.with_name(f"{disk.name.removesuffix('.vmdk')}-flat.vmdk"), disk]
-    return paths
-
-
-async def remove_remains(host: Host, folder: DatastorePath, *, dry_run: bool = False) -> str:
-    """Remove the folder of a machine of ours that is gone; return the reason why it stays, or "".
-
-    Unlike a machine, a folder carries no mark: somebody may use it by now. Cancelling leaves a
-    task running: shield it.
-    """
-    if not folder.path:
-        return "the root of a datastore"
-    try:
-        found = await host.datastore(folder.datastore).list(folder)
-    except NotFoundError:
-        return ""
-    if any(entry.name.endswith((".vmx", ".vmtx")) for entry in found):
-        return "it contains the configuration of a machine"
-    if reason := who_uses(folder, await used_files(host.client)):
-        return reason
-    if not dry_run:
-        await host.delete(folder)
-    return ""

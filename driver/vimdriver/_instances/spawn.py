@@ -8,7 +8,7 @@ disk's extent, attach it, power on, read back. The order is the one that hosts s
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace as replaced
@@ -20,6 +20,7 @@ from vimdriver._images.sink import DatastoreSink
 from vimdriver._images.uploader import upload_image
 from vimdriver._instances.destroy import remove_half_made
 from vimdriver._instances.devices import root_disk
+from vimdriver._instances.folder import names_of
 from vimdriver._instances.machine import MAKING_KEY, SPAWN_KEY, find_by_uuid, marks_of, read
 from vimdriver._instances.plan import check_beginning, guest_settings, plan_spawn
 from vimdriver._instances.power import power_step
@@ -211,23 +212,28 @@ def _plan(
     manager = host.client.content.virtualDiskManager
     if manager is None:
         raise NotFoundError("the host has no VirtualDiskManager", kind="VirtualDiskManager")
-    created = _create_step(
-        host, spec, machine, found.placement, lambda run: run.get(located), entry
-    )
+
+    async def undo(run: Run, vm: vim25.VirtualMachine) -> str:
+        vmx = run.get(located)
+        path = None if vmx is None or disk.is_theirs(run) else disk.file(run)
+        removed = await remove_half_made(run.host, vm, vmx, path)
+        return f"{vmx.parent}, with {names_of(removed.left)}" if vmx and removed.left else ""
+
+    created = _create_step(host, spec, machine, found.placement, undo, entry)
     located = Step[DatastorePath](
         title="read which folder the host gave it",
-        call=lambda run: _read_folder(run.host, run[created]),
+        call=lambda run: _read_vmx(run.host, run[created]),
     )
     disk = _Disk(
         machine,
         found.placement.datacenter,
         host.client.bind(manager),
-        lambda run: run[located] / f"{spec.name}.vmdk",
+        lambda run: run[located].parent / f"{spec.name}.vmdk",
     )
 
     # Once the machine is gone, nothing on the host shows that the folder was ours.
     def with_folder(run: Run) -> Spawning:
-        return replaced(entry, folder=str(run[located]))
+        return replaced(entry, folder=str(run[located].parent))
 
     made, kept = _network_steps(host, spec, found.network, entry.token)
     steps: list[Step[Any]] = [
@@ -317,7 +323,7 @@ def _create_step(
     spec: InstanceSpec,
     machine: SpawnPlan,
     placement: Placement,
-    located: Callable[[Run], DatastorePath | None],
+    undo: Callable[[Run, vim25.VirtualMachine], Awaitable[str]],
     entry: Spawning,
 ) -> Step[vim25.VirtualMachine]:
     folder = host.client.bind(placement.folder)
@@ -340,7 +346,7 @@ def _create_step(
         makes=f"machine {spec.name}",
         call=lambda run: folder.CreateVM_Task(machine.config, placement.pool, host=placement.host),
         probe=ours,
-        undo=lambda run, vm: remove_half_made(run.host, vm, located(run)),
+        undo=undo,
         refused=refused,
         entry=lambda run: entry,
         method="CreateVM_Task",
@@ -404,10 +410,10 @@ def _mac_steps(
     return [chosen, written]
 
 
-async def _read_folder(host: Host, vm: vim25.VirtualMachine) -> DatastorePath:
-    """Return a machine's folder: a host chooses another name where a folder is left over."""
+async def _read_vmx(host: Host, vm: vim25.VirtualMachine) -> DatastorePath:
+    """Return a machine's configuration file: a host chooses another folder where one is left over."""
     row = await host.client.get(vm, "config.files.vmPathName")
-    return DatastorePath.parse(row["config.files.vmPathName"]).parent
+    return DatastorePath.parse(row["config.files.vmPathName"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -419,6 +425,12 @@ class _Disk:
     manager: vim25.VirtualDiskManager
     file: Callable[[Run], DatastorePath]
     """Its descriptor, once the machine's folder is known."""
+    refused: set[Run] = field(default_factory=set)
+    """Runs in which somebody else's file had its name."""
+
+    def is_theirs(self, run: Run) -> bool:
+        """Whether somebody else's file has its name."""
+        return run in self.refused
 
     def extent(self, run: Run) -> DatastorePath:
         file = self.file(run)
@@ -436,12 +448,18 @@ class _Disk:
             # The folder is ours alone, so the disk is too.
             return await run.host.exists(self.file(run)) or None
 
+        def taken(run: Run, fault: vim25.MethodFault) -> None:
+            if isinstance(fault, vim25.FileAlreadyExists):
+                self.refused.add(run)
+            raise fault
+
         return Step[Any](
             title=f"create a disk of {self.machine.extent_bytes} bytes (CreateVirtualDisk_Task)",
             call=lambda run: self.manager.CreateVirtualDisk_Task(
                 str(self.file(run)), datacenter=self.datacenter, spec=spec
             ),
             probe=probe,
+            refused=taken,
             entry=entry,
             method="CreateVirtualDisk_Task",
         )

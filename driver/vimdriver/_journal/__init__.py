@@ -13,7 +13,14 @@ to come. A journal on the datastore would cost a confirmed upload for each step,
 reach exactly when the host is.
 """
 
-from vimdriver._journal.entries import AddingPortGroup, Destroying, Entry, Spawning, Uploading
+from vimdriver._journal.entries import (
+    AddingPortGroup,
+    Destroying,
+    Entry,
+    SeenFile,
+    Spawning,
+    Uploading,
+)
 from vimdriver._journal.file import FileJournal
 from vimdriver._journal.memory import Journal, MemoryJournal, close, settled, written
 
@@ -24,6 +31,7 @@ __all__ = [
     "FileJournal",
     "Journal",
     "MemoryJournal",
+    "SeenFile",
     "Spawning",
     "Uploading",
     "close",

@@ -56,11 +56,22 @@ class Spawning(_Begun, frozen=True, kw_only=True, tag="spawn"):
     """Whether it is powered on in the end."""
 
 
+class SeenFile(Struct, frozen=True, kw_only=True):
+    """A file as the host listed it: one with another size or time is another file."""
+
+    name: str
+    size: int
+    modified: datetime | None = None
+
+
 class Destroying(_Begun, frozen=True, kw_only=True, tag="destroy"):
-    """A machine of ours is being removed, then its folder."""
+    """A machine of ours is being removed, then what is left of its files."""
 
     name: str
     folder: str
+    files: tuple[SeenFile, ...] = ()
+    """The machine's own files, as they were right before it was removed; none until then, nor in
+    an entry of an earlier version: then nothing shows what in the folder was the machine's."""
 
 
 class Uploading(_Begun, frozen=True, kw_only=True, tag="upload"):

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from vimdriver._journal import AddingPortGroup
 from vimdriver._networks import notes
+from vimdriver._networks.notes import Note
 from vimdriver._networks.port_groups import (
     HIGHEST_VLAN,
     Network,
@@ -37,7 +38,6 @@ from vimlib import vim25
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from vimdriver._networks.notes import Note
     from vimlib._datastore import DatastorePath
 
 
@@ -85,14 +85,16 @@ async def leave(
     return ""
 
 
-async def _leavers_gone(host: Host, note: Note, name: str) -> frozenset[DatastorePath]:
+async def _leavers_gone(
+    host: Host, note: Note, name: str, stores: notes.Stores | None
+) -> frozenset[DatastorePath]:
     """Wait while others are leaving; return the notes that are kept. Cancelling loses nothing.
 
     A rollback takes at most `DriverConfig.cleanup_seconds`: who is leaving after that was killed.
     """
 
     async def probe() -> frozenset[DatastorePath] | None:
-        found = await notes.notes_of(host, name)
+        found = await notes.notes_of(host, name, stores)
         if any(other.state == "leaving" for other in found if other.path != note.path):
             return None
         return frozenset(other.path for other in found if other.state == "kept")
@@ -164,7 +166,8 @@ def port_group_steps(
             return ()
     wanted = PortGroup(name=name, vlan=vlan, vswitch=vswitch)
     system = network.system
-    note = notes.new_note(network.datastores, host.owner, name, spawn=spawn)
+    stores = network.stores
+    note = notes.new_note(stores.writable if stores else (), host.owner, name, spawn=spawn)
     entry = AddingPortGroup(
         host=host.client.host, owner=host.owner, name=name, note=str(note.path), spawn=spawn
     )
@@ -181,7 +184,7 @@ def port_group_steps(
         if run[added]:
             return True
         # Of the same owner, and its note was written before it: else it is somebody else's.
-        ours = len(await notes.notes_of(run.host, name)) > 1
+        ours = len(await notes.notes_of(run.host, name, stores)) > 1
         if not ours:
             await run.host.delete(note.file)
         return ours
@@ -196,12 +199,12 @@ def port_group_steps(
 
     async def keep(run: Run) -> None:
         if run[claimed]:
-            await notes.turn(run.host, note, "kept")
+            await notes.turn(run.host, run[noted], "kept")
 
     folder = Step[None](
         title=f"make folder {note.path.parent}", call=lambda run: notes.make_folder(run.host, note)
     )
-    noted = Step[Any](
+    noted = Step[Note](
         title=f"note in {note.file} that this driver uses port group {name!r}",
         makes=f"port group {name} and its note {note.path}",
         call=lambda run: notes.write(run.host, note, name, vlan),
@@ -210,7 +213,7 @@ def port_group_steps(
     )
     alone = Step[frozenset["DatastorePath"]](
         title="wait until nobody else is removing it",
-        call=lambda run: _leavers_gone(run.host, note, name),
+        call=lambda run: _leavers_gone(run.host, note, name, stores),
     )
     added = _add_step(system, wanted)
     claimed = Step[bool](title="forget the note if somebody else made it", call=claim)

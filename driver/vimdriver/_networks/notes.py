@@ -49,6 +49,7 @@ class Note:
     """`STEM.ID`, whatever its state."""
     state: State
     modified: datetime | None = None
+    size: int | None = None
 
     @property
     def file(self) -> DatastorePath:
@@ -77,21 +78,27 @@ def _stem(owner: str, name: str) -> str:
     return hashlib.sha256(f"{owner}\0{name}".encode()).hexdigest()[:32]
 
 
-async def datastores(client: Client, *, writable: bool = False) -> list[str]:
-    """Return the names of accessible datastores, sorted, so that all processes agree on the first.
+class Stores(NamedTuple):
+    """Names of the accessible datastores, sorted, so that all processes agree on the first."""
 
-    `writable` leaves out those that the host has mounted read-only, as one for CD images often is.
-    Cancelling loses nothing.
-    """
-    return sorted(
+    every: tuple[str, ...]
+    writable: tuple[str, ...]
+    """Without those that the host has mounted read-only, as one for CD images often is."""
+
+
+async def datastores(client: Client) -> Stores:
+    """Return the datastores that may hold notes. Cancelling loses nothing."""
+    found = sorted(
         [
-            str(row["summary.name"])
+            (str(row["summary.name"]), _is_read_only(row.props.get("host") or []))
             async for row in client.collect(
                 vim25.Datastore, "summary.name", "summary.accessible", "host"
             )
             if row.props.get("summary.accessible", True)
-            and not (writable and _is_read_only(row.props.get("host") or []))
         ]
+    )
+    return Stores(
+        tuple(name for name, _ in found), tuple(name for name, fixed in found if not fixed)
     )
 
 
@@ -100,14 +107,17 @@ def _is_read_only(mounts: list[vim25.DatastoreHostMount]) -> bool:
     return modes == {vim25.HostMountMode.readOnly}
 
 
-async def notes_of(host: Host, name: str = "") -> list[Note]:
+async def notes_of(host: Host, name: str = "", stores: Stores | None = None) -> list[Note]:
     """Return the owner's notes about a port group: on any datastore, since one may have come or gone.
 
-    Without a name, all files of the folder that may be notes, of any owner. Cancelling loses nothing.
+    Without a name, all files of the folder that may be notes, of any owner. `stores` are the
+    datastores where they are known already. Cancelling loses nothing.
     """
     found = []
+    if stores is None:
+        stores = await datastores(host.client)
     pattern = f"{_stem(host.owner, name)}.*" if name else "*"
-    for store in await datastores(host.client):
+    for store in stores.every:
         try:
             entries = await host.datastore(store).list(_FOLDER, pattern)
         except NotFoundError:
@@ -118,15 +128,15 @@ async def notes_of(host: Host, name: str = "") -> list[Note]:
             given: State | None = next((s for s in get_args(State) if s == state), None)
             if not entry.is_dir and id_ and entry.size <= _LONGEST and (given or not state):
                 path = entry.path.with_name(f"{stem}.{id_}")
-                found.append(Note(path, given or "kept", entry.modified))
+                found.append(Note(path, given or "kept", entry.modified, entry.size))
     return found
 
 
-async def busy_stems(host: Host) -> frozenset[str]:
+async def busy_stems(host: Host, stores: Stores) -> frozenset[str]:
     """Return the stems of notes, of any owner, whose users have not finished. Cancelling loses nothing."""
     return frozenset(
         note.path.name.partition(".")[0]
-        for note in await notes_of(host)
+        for note in await notes_of(host, stores=stores)
         if note.state in ("making", "leaving")
     )
 
@@ -157,13 +167,14 @@ async def make_folder(host: Host, note: Note) -> None:
     await host.datastore(note.path.datastore).mkdir(note.path.parent, parents=True, exist_ok=True)
 
 
-async def write(host: Host, note: Note, name: str, vlan: int) -> None:
-    """Write a note: this owner makes or uses a port group.
+async def write(host: Host, note: Note, name: str, vlan: int) -> Note:
+    """Write a note: this owner makes or uses a port group. Return it as it is listed then.
 
     Cancelling may leave the file: shield it.
     """
     data = f"{host.owner}\n{vlan}\n{name}\n{int(host.clock().timestamp())}\n".encode()
-    await host.datastore(note.path.datastore).upload(note.file, data)
+    found = await host.datastore(note.path.datastore).upload(note.file, data)
+    return replace(note, modified=found.modified, size=found.size)
 
 
 async def find(host: Host, path: DatastorePath, name: str) -> Note | None:
@@ -180,7 +191,7 @@ async def turn(host: Host, note: Note, state: State) -> Note:
     if note.state == state:
         return note
     turned = replace(note, state=state)
-    await host.datastore(note.path.datastore).move(note.file, turned.file)
+    await host.datastore(note.path.datastore).move(note.file, turned.file, size=note.size)
     return turned
 
 

@@ -146,8 +146,8 @@ class Network:
 
     system: vim25.HostNetworkSystem
     info: vim25.HostNetworkInfo
-    datastores: tuple[str, ...] = ()
-    """Where notes about port groups can be written; read only where one is to be made."""
+    stores: notes.Stores | None = None
+    """Where notes about port groups are; read only where a port group is asked for."""
     busy: frozenset[str] = frozenset()
     """See `notes.busy_stems`; read only where a port group is asked for."""
 
@@ -167,11 +167,8 @@ async def gather_network(
     info = await read_network(host.client, system)
     if not wanted:
         return Network(system, info)
-    busy = await notes.busy_stems(host)
-    stores: list[str] = []
-    if any(find_port_group(info, n) is None or notes.is_busy(host, n, busy) for n in wanted):
-        stores = await notes.datastores(host.client, writable=True)
-    return Network(system, info, tuple(stores), busy)
+    stores = await notes.datastores(host.client)
+    return Network(system, info, stores, await notes.busy_stems(host, stores))
 
 
 def _remove_step(system: vim25.HostNetworkSystem, name: str) -> Step[bool]:

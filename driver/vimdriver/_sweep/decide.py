@@ -10,6 +10,7 @@ from vimdriver._verbs.host import read_stamp
 if TYPE_CHECKING:
     from collections.abc import Container
 
+    from vimdriver._instances.folder import Remains
     from vimdriver._journal import Spawning
     from vimdriver._verbs.host import Moment
     from vimlib import vim25
@@ -105,7 +106,8 @@ class MarkedMachine:
     """Its `MAKING_KEY`; None for a whole machine."""
     power_state: str
     disks: int
-    folder: DatastorePath | None
+    vmx: DatastorePath | None
+    """Its configuration file."""
 
 
 def of_age(began: Moment, now: Moment, older_than: float) -> Verdict:
@@ -140,3 +142,11 @@ def of_machine(
     if entry is not None:
         return Verdict("removed", "never finished, and its process has ended")
     return of_age(read_stamp(found.making), now, older_than)
+
+
+def of_remains(found: Remains) -> Verdict | None:
+    """Decide about the folder of a machine that is gone; None if it was removed."""
+    if found.left:
+        removed = f"; removed {found.removed} files of the machine" if found.removed else ""
+        return Verdict("left", found.reason + removed)
+    return None if found.removed else Verdict("kept", "nothing of it is left")

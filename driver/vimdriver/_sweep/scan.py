@@ -63,14 +63,16 @@ async def read_machine(
         making=marks.get(MAKING_KEY),
         power_state=str(row.props.get("runtime.powerState") or "unknown"),
         disks=sum(isinstance(device, vim25.VirtualDisk) for device in devices),
-        folder=DatastorePath.parse(vmx).parent if vmx else None,
+        vmx=DatastorePath.parse(vmx) if vmx else None,
     )
 
 
 async def temporary_files(
     client: Client, store: str, owner: str
-) -> list[tuple[DatastorePath, Moment]]:
-    """Return the owner's temporary files anywhere in a datastore, with their ages.
+) -> list[tuple[DatastorePath, Moment, bool]]:
+    """Return the owner's temporary files and folders anywhere in a datastore, with their ages.
+
+    The last part is whether it is a folder.
 
     One task (`SearchDatastoreSubFolders_Task`), that reads every folder of it. Cancelling leaves
     the task to end by itself.
@@ -99,6 +101,7 @@ async def temporary_files(
             continue
         for item in result.file or []:
             name = item.path.rpartition("/")[2]
-            if not isinstance(item, vim25.FolderFileInfo) and is_temporary(name, owner):
-                found.append((folder / name, Moment(item.modification, made_at(name, owner))))
+            if is_temporary(name, owner):
+                began = Moment(item.modification, made_at(name, owner))
+                found.append((folder / name, began, isinstance(item, vim25.FolderFileInfo)))
     return found

@@ -6,18 +6,29 @@ import math
 from typing import TYPE_CHECKING, Any, Final
 
 from vimdriver._images.sink import is_temporary
-from vimdriver._instances.destroy import remove_half_made, remove_remains
+from vimdriver._instances.destroy import remove_half_made
+from vimdriver._instances.folder import names_of, remove_files, settle_folder
 from vimdriver._instances.power import power_step
 from vimdriver._journal import AddingPortGroup, Destroying, Spawning, Uploading, written
 from vimdriver._journal.entries import new_token
 from vimdriver._networks import notes
 from vimdriver._sweep import scan
-from vimdriver._sweep.decide import Kind, MarkedMachine, SweepReport, Verdict, of_age, of_machine
+from vimdriver._sweep.decide import (
+    Kind,
+    MarkedMachine,
+    SweepReport,
+    Swept,
+    Verdict,
+    of_age,
+    of_machine,
+    of_remains,
+)
 from vimdriver._sweep.networks import sweep_port_groups
 from vimdriver._sweep.sweeping import Sweeping
 from vimdriver._verbs import Host, Plan, execute, returns
 from vimlib import vim25
 from vimlib._datastore import DatastorePath
+from vimlib._inventory import unescape
 from vimlib.errors import UsageError, VimlibError
 
 if TYPE_CHECKING:
@@ -162,23 +173,28 @@ class _Sweep(Sweeping):
 
     async def _remove(self, found: MarkedMachine) -> bool:
         """Remove it; False if it is complete now, and stays."""
-        folder = found.folder
+        vmx = found.vmx
         entry = Spawning(
             token=found.token or new_token(),
             host=self.host.client.host,
             owner=self.host.owner,
             uuid=found.uuid,
             name=found.name,
-            folder=str(folder or ""),
+            folder=str(vmx.parent) if vmx is not None else "",
         )
         # A sweep can be killed as well.
         async with written(self.host.journal, entry):
-            return await remove_half_made(self.host, found.vm, folder, whole=False)
+            disk = vmx and vmx.parent / f"{unescape(found.name)}.vmdk"
+            done = await remove_half_made(self.host, found.vm, vmx, disk, whole=False)
+        if done.left:
+            reason = f"it contains {names_of(done.left)}"
+            self.items.append(Swept(kind="folder", name=entry.folder, action="left", reason=reason))
+        return done.removed
 
     # -- folders -------------------------------------------------------------------------------
 
     async def folders(self, entries: list[Destroying]) -> None:
-        """Remove the folders of machines that were being destroyed."""
+        """Remove what is left of machines that were being destroyed."""
         for entry in entries:
             await self._remains("folder", entry)
 
@@ -194,8 +210,10 @@ class _Sweep(Sweeping):
             await self._quiet_files("Destroy_Task")
             if not await self.exists(folder):
                 return Verdict("kept", "already gone")
-            reason = await remove_remains(self.host, folder, dry_run=self.dry_run)
-            return Verdict("left", reason) if reason else None
+            seen = entry.files if isinstance(entry, Destroying) else ()
+            return of_remains(
+                await remove_files(self.host, folder, seen, emptied=False, dry_run=self.dry_run)
+            )
 
         verdict = Verdict("removed", "files of a machine that is gone")
         await self.do(kind, entry.folder, verdict, work, entry)
@@ -208,22 +226,35 @@ class _Sweep(Sweeping):
             verdict = Verdict("removed", "never finished, and its process has ended")
             await self.do("file", entry.path, verdict, self._of(entry.path), entry)
         done = {entry.path for entry in entries}
-        for store in await notes.datastores(self.host.client):
+        for store in (await notes.datastores(self.host.client)).every:
             try:
                 found = await scan.temporary_files(self.host.client, store, self.host.owner)
             except VimlibError as error:
                 reason = f"cannot search it: {error}"
                 self.failed("folder", str(DatastorePath(store)), reason, error)
                 continue
-            for path, modified in found:
-                if str(path) not in done:
-                    await self._upload(str(path), modified)
+            for path, began, is_dir in found:
+                if str(path) in done:
+                    continue
+                await (self._renamed(path, began) if is_dir else self._upload(str(path), began))
 
-    async def _upload(self, path: str, modified: Moment) -> None:
+    async def _renamed(self, path: DatastorePath, began: Moment) -> None:
+        """Remove a folder that was renamed to be removed, or give it its name again."""
+
+        async def work() -> Verdict | None:
+            if self.dry_run:
+                return None
+            left = await settle_folder(self.host, path)
+            return Verdict("left", f"it contains {names_of(left)}") if left else None
+
+        verdict = of_age(began, self.now, self.older_than)
+        await self.do("folder", str(path), verdict, work if verdict.action == "removed" else None)
+
+    async def _upload(self, path: str, began: Moment) -> None:
         if any(isinstance(e, Uploading) and e.path == path for e in self.host.journal.running):
             verdict = Verdict("left", "in use by this process")
         else:
-            verdict = of_age(modified, self.now, self.older_than)
+            verdict = of_age(began, self.now, self.older_than)
         removes = verdict.action == "removed"
         await self.do("file", path, verdict, self._of(path) if removes else None)
 

@@ -65,6 +65,8 @@ class Rollback:
     ) -> None:
         """Add the undo of the step that begins now. It must bear that the step never began.
 
+        A text that it returns names what it left on purpose, and becomes a note like `left_behind`.
+
         With `token`, that entry of the journal is closed once the step is undone or kept. Without
         `undo` the entry is left to a sweep unless the step is kept.
         """
@@ -133,7 +135,7 @@ class Rollback:
                 continue
             try:
                 async with asyncio.timeout_at(deadline):
-                    await item.undo()
+                    stays = await item.undo()
             except (VimlibError, TimeoutError) as failure:
                 # A failing undo must not hide the error that led here.
                 reason = printable(str(failure))
@@ -141,6 +143,8 @@ class Rollback:
                 self.left_behind.append(f"{item.title} ({reason})")
                 self._journal.abandon(item.token)
             else:
+                if isinstance(stays, str) and stays:
+                    self.left_behind.append(stays)
                 await self._close(item)
             self._stack.pop()
         while self._kept:
@@ -244,8 +248,8 @@ class _Execution(Generic[T]):
             state[step] = step.refused(state, fault)
         self.open.discard(step)
 
-    async def _undo(self, step: Step[Any]) -> None:
-        """Undo a step, once the calls of this plan that the host may still be executing have ended."""
+    async def _undo(self, step: Step[Any]) -> Any:
+        """Undo a step and return what that returns, once the calls of this plan that the host may still be executing have ended."""
         for method in sorted({other.method for other in self.open if other.method}):
             await self.host.idle(method=method)
         assert step.undo is not None, "it was pushed with one"
@@ -259,6 +263,7 @@ class _Execution(Generic[T]):
             if found is not None:
                 self.state[step] = found
         if step in self.state:
-            await step.undo(self.state, self.state[step])
-        elif step in self.open and step.probe is None:
-            await step.undo(self.state, None)
+            return await step.undo(self.state, self.state[step])
+        if step in self.open and step.probe is None:
+            return await step.undo(self.state, None)
+        return None

@@ -30,7 +30,7 @@ class Step(Generic[T]):
     """Reads the step's result from the host where the answer got lost; None if it was not executed.
     Only for a step that is a single call. Without it, a lost answer ends the run."""
     undo: Callable[[Run, T], Awaitable[Any]] | None = None
-    """Takes it back, given its result. Without a probe it is also called, with None, when the
+    """Takes it back, given its result; may return what it left on purpose. Without a probe it is also called, with None, when the
     outcome is not known, and must bear that the step was never executed."""
     refused: Callable[[Run, vim25.MethodFault], T] | None = None
     """Given the fault of a refusal: returns the result if it is as good as success, else raises."""

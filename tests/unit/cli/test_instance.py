@@ -216,6 +216,19 @@ def test_a_failed_spawn_leaves_nothing(
     assert len(vimctl.json("instance", "list")) == 2
 
 
+def test_files_that_are_not_the_machines_are_named(esx: ESXHost, vimctl: Vimctl) -> None:
+    theirs = esx.datastore_path() / "vm-0" / "install.iso"
+    theirs.write_bytes(b"iso")
+    left = ["[datastore1] vm-0/install.iso"]
+    assert vimctl.json("instance", "destroy", "vm-0", "--foreign") == {
+        "instance": "vm-0", "destroyed": True, "left": left,
+    }  # fmt: skip
+    (esx.datastore_path() / "vm-1" / "notes.txt").write_bytes(b"notes")
+    done = vimctl("instance", "destroy", "vm-1", "--foreign")
+    assert done.out == "vm-1: destroyed\n  left: [datastore1] vm-1/notes.txt\n"
+    assert theirs.read_bytes() == b"iso"
+
+
 def test_foreign_machines_are_destroyed_only_on_request(esx: ESXHost, vimctl: Vimctl) -> None:
     done = vimctl("instance", "destroy", "vm-0", "--json", code=1)
     assert done.document["error"]["type"] == "ForeignInstanceError"

@@ -21,7 +21,7 @@ from vimdriver._images.glance import Glance
 from vimdriver._images.http import HttpClient
 from vimdriver._images.local import LocalImages
 from vimdriver._instances.types import InstanceSpec, NICSpec
-from vimdriver._journal import Journal, MemoryJournal
+from vimdriver._journal import Journal, MemoryJournal, SeenFile
 from vimdriver._networks import notes
 from vimdriver._networks.making import port_group_steps
 from vimdriver._networks.port_groups import gather_network
@@ -196,6 +196,13 @@ TIMEOUTS = Timeouts(connect=5, handshake=5, read=0.6, write=2, call=2, logout=2)
 """For a host that does not answer on purpose."""
 
 
+def seen_file(path: Path) -> SeenFile:
+    """Return a file as the host lists it."""
+    found = path.stat()
+    modified = datetime.fromtimestamp(int(found.st_mtime), UTC)
+    return SeenFile(name=path.name, size=found.st_size, modified=modified)
+
+
 LONG_AGO = datetime(2001, 1, 1, tzinfo=UTC)
 """For what is to be old by this computer's clock."""
 
@@ -225,7 +232,6 @@ async def add_port_group(
 
 async def write_note(host: Host, name: str, vlan: int) -> notes.Note:
     """Write a note about a port group that is not there, and return it."""
-    note = notes.new_note(await notes.datastores(host.client), host.owner, name)
+    note = notes.new_note((await notes.datastores(host.client)).every, host.owner, name)
     await notes.make_folder(host, note)
-    await notes.write(host, note, name, vlan)
-    return note
+    return await notes.write(host, note, name, vlan)

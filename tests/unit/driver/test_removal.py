@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from tests.unit.driver.hosted import CONFIG, Beside, Hosted, hosted, spec, until
-from vimdriver._instances.destroy import remove_remains
+from tests.unit.driver.hosted import CONFIG, Beside, Hosted, hosted, seen_file, spec, until
 from vimdriver._instances.devices import root_disk
+from vimdriver._instances.folder import remove_files
 from vimdriver.errors import DiskSharedError, ForeignInstanceError, InstanceAmbiguousError
 from vimlib import vim25
 from vimlib._client import Client
 from vimlib._datastore import DatastorePath
+
+DUMP = "vmware-vmx-zdump.000"
+"""A file that a host writes for a machine, and does not remove with it."""
 
 
 @pytest.mark.parametrize("power_on", [True, False])
@@ -23,7 +26,7 @@ async def test_all_of_it_goes(power_on: bool, host: Hosted, image: Path) -> None
     clean = host.state()
     async with host.driver() as driver:
         made = await driver.spawn(spec(image, power_on=power_on))
-        (host.folder / "web" / "core.dump").write_bytes(b"x")
+        (host.folder / "web" / DUMP).write_bytes(b"x")
         assert await driver.destroy(made.uuid) is True
         assert await driver.destroy(made.uuid) is False
         assert await driver.destroy("never was") is False
@@ -110,6 +113,7 @@ async def test_a_disk_in_its_folder_that_another_machine_uses_stays(
         made = await driver.spawn(spec(image))
         await disk_in_folder(driver.client, "[datastore1] web/data.vmdk")
         await lend(driver.client, "[datastore1] web/data.vmdk")
+        seen = [seen_file(path) for path in (host.folder / "web").iterdir()]
         assert await driver.destroy(made.uuid)
         assert "machine 'borrower' uses [datastore1] web/data.vmdk" in caplog.text
         assert {f for f in host.state().files if f.startswith("web/")} == {
@@ -117,8 +121,9 @@ async def test_a_disk_in_its_folder_that_another_machine_uses_stays(
             "web/data-flat.vmdk",
         }
         # A sweep that finds the folder in a journal spares it as well.
-        against = await remove_remains(driver.host(), DatastorePath("datastore1", "web"))
-    assert "borrower" in against
+        folder = DatastorePath("datastore1", "web")
+        against = await remove_files(driver.host(), folder, seen, emptied=True)
+    assert "borrower" in against.reason
     assert "web/data-flat.vmdk" in host.state().files
 
 
@@ -155,13 +160,33 @@ async def root_pool(client: Client) -> vim25.ResourcePool:
     raise AssertionError("no pool")
 
 
-async def test_at_the_same_time_twice(beside: Beside, tmp_path: Path, image: Path) -> None:
-    with hosted(beside, tmp_path / "s", task_seconds=0.1) as host:
+@pytest.mark.parametrize("drivers", [1, 2])
+@pytest.mark.parametrize("task_seconds", [0.0, 0.1])
+async def test_of_several_calls_at_once_exactly_one_removes_it(
+    drivers: int, task_seconds: float, beside: Beside, tmp_path: Path, image: Path
+) -> None:
+    """Two drivers have nothing in common but the host, as in two processes."""
+    with hosted(beside, tmp_path / "s", task_seconds=task_seconds) as host:
         clean = host.state()
         async with host.driver() as one, host.driver() as two:
-            made = await one.spawn(spec(image))
-            await asyncio.gather(one.destroy(made.uuid), two.destroy(made.uuid))
+            for _ in range(3):
+                made = await one.spawn(spec(image))
+                both = (one, one if drivers == 1 else two)
+                results = await asyncio.gather(*(d.destroy(made.uuid) for d in both for _ in "ab"))
+                assert sorted(results) == [False, False, False, True]
         await host.settled(clean)
+
+
+async def test_one_whose_answer_was_lost_removed_it(
+    beside: Beside, tmp_path: Path, image: Path
+) -> None:
+    with hosted(beside, tmp_path / "s") as host:
+        async with host.driver() as driver:
+            for way in ("lose", "reset"):
+                await driver.spawn(spec(image))
+                host.esx.faults.add("Destroy_Task", way)
+                assert await driver.destroy("web") is True
+                assert await driver.destroy("web") is False
 
 
 async def test_one_that_is_busy(beside: Beside, tmp_path: Path, image: Path) -> None:
@@ -185,19 +210,20 @@ async def test_an_answer_that_is_lost(
         clean = host.state()
         async with host.driver() as driver:
             made = await driver.spawn(spec(image))
-            (host.folder / "web" / "core.dump").write_bytes(b"x")
+            (host.folder / "web" / DUMP).write_bytes(b"x")
             calls = len(host.esx.calls(method))
             host.esx.faults.add(method, way)  # type: ignore[arg-type]
             assert await driver.destroy(made.uuid)
-            # What was not done is asked for again, what was done is not.
-            assert len(host.esx.calls(method)) == calls + (1 if way == "lose" else 2)
+            # What was not done is asked for again, what was done is not. The folder goes after the file.
+            folder = method == "DeleteDatastoreFile_Task"
+            assert len(host.esx.calls(method)) == calls + (1 if way == "lose" else 2) + folder
         await host.settled(clean)
 
 
 async def test_what_is_left_is_named(host: Hosted, image: Path) -> None:
     async with host.driver() as driver:
         made = await driver.spawn(spec(image))
-        (host.folder / "web" / "core.dump").write_bytes(b"x")
+        (host.folder / "web" / DUMP).write_bytes(b"x")
         host.esx.faults.fail_task("DeleteDatastoreFile_Task", vim25.FileLocked(file="x"))
         with pytest.raises(vim25.FileLocked) as caught:
             await driver.destroy(made.uuid)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
@@ -435,7 +436,10 @@ def destroy(entity: Entity, call: Call) -> Any:
 
 
 async def delete_files(machine: VirtualMachine) -> None:
-    """Delete the machine's own files: disks, configuration, logs, state; the folder too if it is then empty."""
+    """Delete the machine's own files: disks, configuration, logs, state; the folder too if it is then empty.
+
+    As on a host, a file is the machine's by its whole name, so others in the folder stay.
+    """
     for store, path in dict.fromkeys([*machine.disk_files(), *snapshot_disks(machine)]):
         if any(
             (store, path) in other.disk_files()
@@ -451,20 +455,18 @@ async def delete_files(machine: VirtualMachine) -> None:
             raise disk_fault(error, store.shown(path)) from None
     place = machine.store.local(machine.vmx)
     folder = machine.folder
-    stem = place.name.removesuffix(".vmx")
+    own = re.compile(
+        r"vmware(-\d+)?\.log|"
+        + re.escape(place.name.removesuffix(".vmx"))
+        + r"(-[0-9a-f]{8}|-Snapshot\d+|-\d+)?\.(vmxf|vmsd|vmsn|vmss|vmem|nvram|vswp|png)"
+    )
 
     def sweep() -> None:
         place.unlink(missing_ok=True)
         if not folder:
             return
         for child in place.parent.iterdir() if place.parent.is_dir() else ():
-            ours = child.name.startswith(
-                ("vmware", stem + ".", stem + "-")
-            ) and not child.name.endswith((".vmdk", ".iso"))
-            if child.is_file() and (
-                ours
-                or child.suffix in (".vswp", ".nvram", ".vmsd", ".vmsn", ".vmss", ".vmxf", ".png")
-            ):
+            if child.is_file() and own.fullmatch(child.name):
                 child.unlink()
         _remove_empty(place.parent)
 

@@ -33,7 +33,7 @@ def found(making: str | None, power: str = "poweredOff", disks: int = 0) -> Mark
         making=making,
         power_state=power,
         disks=disks,
-        folder=DatastorePath("ds", "web"),
+        vmx=DatastorePath("ds", "web/web.vmx"),
     )
 
 

@@ -22,6 +22,7 @@ from tests.unit.driver.hosted import (
     add_port_group,
     host_of,
     hosted,
+    seen_file,
     spec,
     until,
     write_note,
@@ -147,11 +148,11 @@ async def test_a_dry_run_tells_and_does_nothing(host: Hosted) -> None:
         await machine(host, client)
         part = f"images/{temporary('disk.img')}"
         file(host, part, age=7200)
+        seen = (seen_file(file(host, "x/web.vmdk")),)
         journal = await journalled(
-            Spawning(**known(client, token="gone", uuid="u", name="gone", folder="[datastore1] x")),
+            Destroying(**known(client, name="gone", folder="[datastore1] x", files=seen)),
             Uploading(**known(client, path=f"[datastore1] {part}")),
         )
-        file(host, "x/web.vmdk")
         before, open_before = host.state(), await journal.abandoned()
         driver = driver_of(client, journal)
         dry = await driver.sweep(older_than=3600, dry_run=True)
@@ -349,8 +350,10 @@ async def test_folders(host: Hosted) -> None:
         file(host, "moved-in/other.vmx")
         before = host.state()
 
+        seen = (seen_file(host.folder / "remains/web.vmdk"),)
+
         def destroying(folder: str) -> Destroying:
-            return Destroying(**known(client, name="x", folder=folder))
+            return Destroying(**known(client, name="x", folder=folder, files=seen))
 
         journal = await journalled(
             *map(

@@ -19,7 +19,7 @@ VLAN = (NICSpec(network="blue", vlan=42),)
 # depends on how quickly the host answers.
 VERBS: dict[str, tuple[list[tuple[Any, ...]], tuple[Any, ...], int]] = {
     "spawn": ([], (), 28),
-    "destroy": ([("spawn",)], ("web",), 20),
+    "destroy": ([("spawn",)], ("web",), 22),
     "power_on": ([("spawn",), ("power_off", "web")], ("web",), 6),
     "power_off": ([("spawn",)], ("web",), 6),
     "reboot": ([("spawn",)], ("web",), 8),
@@ -29,7 +29,7 @@ VERBS: dict[str, tuple[list[tuple[Any, ...]], tuple[Any, ...], int]] = {
     "snapshot": ([("spawn",)], ("web", "one"), 7),
     "revert_snapshot": ([("spawn",), ("snapshot", "web", "one")], ("web", "one"), 7),
     "remove_snapshot": ([("spawn",), ("snapshot", "web", "one")], ("web", "one"), 6),
-    "ensure_vlan": ([], ("blue", 42), 20),
+    "ensure_vlan": ([], ("blue", 42), 28),
     "remove_vlan": ([("ensure_vlan", "blue", 42)], ("blue",), 24),
     "screenshot": ([("spawn",)], ("web",), 13),
 }
