@@ -75,6 +75,15 @@ class Client:
         return self._transport.proxy is not None
 
     @property
+    def session_digest(self) -> str:
+        """SHA-256 in hex that names the session, which a new login replaces; "" if unknown.
+
+        It is made of `UserSession.key`, which some hosts also use as the cookie, so that a session
+        can be written down and found in `SessionManager.sessionList` later.
+        """
+        return self._session.digest
+
+    @property
     def content(self) -> vim25.ServiceContent:
         """The root objects of the host, bound: root folder, managers, property collector."""
         return self._session.content

@@ -13,8 +13,10 @@ from vimdriver._journal import FileJournal, MemoryJournal
 from vimdriver._networks import making, port_groups
 from vimdriver._sweep import DAY, sweep
 from vimdriver._verbs import Host
+from vimdriver._verbs.session import SessionRecord
 from vimdriver._verbs.verb import licensed
 from vimlib._arguments import typed
+from vimlib._shield import finish
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -40,7 +42,8 @@ class ESXDriver:
     result was read from the host for this call.
 
     With `DriverConfig.journal` it holds a file open: use it as ``async with ESXDriver(...) as driver``,
-    or call `aclose`. Without, neither is needed.
+    or call `aclose`. Without, neither is needed. A journal in a file also gets the client's session, which
+    a sweep ends if the process is killed: with a shared journal, in an ``async with`` of the driver.
 
     Args:
         client: Logged in; stays the caller's.
@@ -69,8 +72,11 @@ class ESXDriver:
             # Without I/O: the first step opens it.
             journal = self._owned = FileJournal(self.config.journal)
         self.journal: Journal = journal or MemoryJournal()
+        self._session: SessionRecord | None = None
+        self._entered = self._owned is not None
 
     async def __aenter__(self) -> Self:
+        self._entered = True
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -78,13 +84,25 @@ class ESXDriver:
 
     async def aclose(self) -> None:
         """Close and unlock the journal of `config.journal`. Safe to call twice. Cancelling waits."""
+        await finish(self._close(), what="closing the driver")
+
+    async def _close(self) -> None:
+        if self._session is not None:
+            await self._session.aclose()
         if self._owned is not None:
             await self._owned.aclose()
 
     def host(self) -> Host:
         """Return the argument of a verb's function, new for each call: nothing is remembered."""
+        if self._session is None and self._entered and isinstance(self.journal, FileJournal):
+            self._session = SessionRecord(self.client, self.journal, self.config.mark())
         return Host(
-            self.client, self.config, self.journal, images=self.images, uploader=self._uploader
+            self.client,
+            self.config,
+            self.journal,
+            images=self.images,
+            uploader=self._uploader,
+            session=self._session,
         )
 
     # Verbs that write. Each is also a dry run: ``print(await driver.destroy.plan("web"))``.
@@ -118,8 +136,10 @@ class ESXDriver:
         Raises:
             HostReadOnlyError: The host's licence forbids writes.
         """
+        host = self.host()
+        await host.record_session()
         with licensed(self.client):
-            return await sweep(self.host(), older_than=older_than, dry_run=dry_run, forget=forget)
+            return await sweep(host, older_than=older_than, dry_run=dry_run, forget=forget)
 
     # Verbs that only read.
 

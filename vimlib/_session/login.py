@@ -87,6 +87,8 @@ class Login:
         self._refused: tuple[LoginError, str] | None = None
         self._stamp = ""
         self._may_be_in = False
+        self.key = ""
+        """`UserSession.key` of the last login that the host confirmed; "" if it named none."""
 
     async def enter(self) -> None:
         """Log in. Raises `LoginError` if the host refuses.
@@ -162,7 +164,7 @@ class Login:
         had_cookie = self._caller.cookie is not None
         self._may_be_in = True
         try:
-            await self._caller.read(
+            session = await self._caller.read(
                 vim25.SessionManager.Login,
                 self._manager,
                 {
@@ -189,6 +191,7 @@ class Login:
                 return False
             raise
         else:
+            self.key = session.key or ""
             return True
         if reason == "credentials":  # the others do not count towards locking
             await self._recall(self._refusals.add, key, hashes=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import random
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
@@ -119,6 +120,12 @@ class Session:
     def cookie(self) -> Secret | None:
         """The session's cookie, for transfers on the same host."""
         return self._caller.cookie
+
+    @property
+    def digest(self) -> str:
+        """See `Client.session_digest`."""
+        key = "" if self._login is None else self._login.key
+        return digest_of(key) if key else ""
 
     async def ensure(self) -> Secret | None:
         """Make sure that the session lives, logging in again if it has ended; return its cookie.
@@ -347,6 +354,11 @@ def _too_often(host: str, method: str) -> SessionExpiredError:
         f"{host} ended {MOST_LOGINS} sessions before it answered {method}",
         hint="Check on the host why sessions end, for example a script that terminates them.",
     )
+
+
+def digest_of(key: str) -> str:
+    """Return what a session is recognised by without its key: SHA-256 in hex."""
+    return hashlib.sha256(f"vimlib session\0{key}".encode()).hexdigest()
 
 
 def _not_open(host: str) -> ClosedError:

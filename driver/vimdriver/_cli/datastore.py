@@ -200,6 +200,7 @@ async def put(
     from vimdriver._images.sink import temporary_name
     from vimdriver._journal import Uploading
     from vimdriver._verbs import Rollback
+    from vimdriver._verbs.session import session_recorded
     from vimdriver.errors import FileConflictError
     from vimlib import vim25
     from vimlib._shield import finish
@@ -209,7 +210,11 @@ async def put(
         target = target / local.name
     size = await _size_of(local)
     owner = ownership.config().mark()
-    async with connection.client() as client, ownership.opened() as journal:
+    async with (
+        connection.client() as client,
+        ownership.opened() as journal,
+        session_recorded(client, journal, owner),
+    ):
         store = client.datastore(target.datastore)
         await store.place()
         if not overwrite and await store.exists(target):

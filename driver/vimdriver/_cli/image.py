@@ -48,14 +48,17 @@ async def push(
         read_back: Read each file back from the host and compare hashes before it gets its name.
     """
     from vimdriver._images.push import push_images
+    from vimdriver._verbs.session import session_recorded
     from vimlib._datastore import DatastorePath
 
     if to.startswith(f"[{datastore}]"):
         to = DatastorePath.parse(to).path
+    config = ownership.config()
     async with (
         sources.open(images) as store,
         connection.client() as client,
         ownership.opened() as journal,
+        session_recorded(client, journal, config.mark()),
     ):
         with meter(output) as progress:
             results = await push_images(
@@ -68,7 +71,7 @@ async def push(
                 overwrite=overwrite,
                 read_back=read_back,
                 events=tell(progress, output),
-                config=ownership.config(),
+                config=config,
                 journal=journal,
             )
     show_results(results, output)

@@ -24,10 +24,10 @@ async def sweep(
     connection: ConnectionOptions = CONNECTION,
     output: Output = OUTPUT,
 ) -> int:
-    """Clean up after processes that were killed: unfinished machines, temporary files, port groups.
+    """Clean up after processes that were killed: machines, temporary files, port groups, sessions.
 
-    Only objects with the owner mark, or recorded in the journal, are changed; complete machines are
-    kept. `--json` prints {"dry_run", "items": [{"kind", "name", "action", "reason"}]}.
+    Only objects with the owner mark, or recorded in the journal, are changed; complete machines and
+    files of others are kept. `--json` prints {"dry_run", "items": [{"kind", "name", "action", "reason"}]}.
 
     Args:
         older_than: Age in hours from which unfinished objects are removed. Give more than the longest

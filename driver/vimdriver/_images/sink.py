@@ -24,16 +24,16 @@ def owner_mark(owner: str) -> str:
     return hashlib.sha256(f"vimlib upload\0{owner}".encode()).hexdigest()[:8]
 
 
-def temporary_name(name: str, owner: str, *, at: datetime | None = None) -> str:
+def temporary_name(name: str, owner: str, *, at: datetime | None = None, token: str = "") -> str:
     """Return a unique temporary name for `name` that contains the owner's mark and the time.
 
     As `disk.vmdk.6f0c2a51-6a1c3f00-0123456789abcdef.part`: the owner, the seconds since 1970 by this
-    computer's clock (`at`; None is now) and 64 random bits, within the 255 bytes that a name may
-    have. A killed process cannot remove its file, so a sweep recognises it by its name alone.
+    computer's clock (`at`; None is now) and 64 random bits or `token`, within the 255 bytes that a
+    name may have. A killed process cannot remove its file, so a sweep recognises it by its name alone.
     """
     short = name.encode(errors="replace")[:110].decode(errors="ignore")
     seconds = int((at or datetime.now(UTC)).timestamp())
-    return f"{short}.{owner_mark(owner)}-{seconds:08x}-{os.urandom(8).hex()}.part"
+    return f"{short}.{owner_mark(owner)}-{seconds:08x}-{token or os.urandom(8).hex()}.part"
 
 
 def is_temporary(name: str, owner: str) -> bool:

@@ -92,7 +92,7 @@ async def destroy(
             name=str(row.props.get("name") or ref),
             folder=str(place.folder),
         )
-    removal = _removal(vm, place, entry)
+    removal = _removal(vm, place, entry.token if entry else "", entry)
 
     async def result(run: Run) -> bool:
         remains = run[removal.cleared]
@@ -145,7 +145,7 @@ class _Removal:
 
 
 def _removal(
-    vm: vim25.VirtualMachine, place: _Place | None, entry: Destroying | None = None
+    vm: vim25.VirtualMachine, place: _Place | None, token: str, entry: Destroying | None = None
 ) -> _Removal:
     """Return the steps that power a machine off, remove it, and remove what is left of its files.
 
@@ -171,7 +171,12 @@ def _removal(
         files = run[listed]
         try:
             return await remove_files(
-                run.host, place.folder, files, emptied=True, dry_run=not place.ours
+                run.host,
+                place.folder,
+                files,
+                token=token,
+                emptied=True,
+                dry_run=not place.ours,
             )
         except VimlibError as error:
             error.add_note(f"The machine is removed. Left behind: {place.folder}")
@@ -309,12 +314,13 @@ async def remove_half_made(
     vmx: DatastorePath | None,
     disk: DatastorePath | None,
     *,
+    token: str,
     whole: bool = True,
 ) -> HalfMade:
     """Remove a machine that was never finished, and its files. One that is gone is not an error.
 
     Without `vmx` only the host put files there, which it removes with the machine. `disk` is what
-    its maker put or was about to put there. With `whole` false, a machine that has become whole by
+    its maker put or was about to put there, `token` that of the journal's entry. With `whole` false, a machine that has become whole by
     now stays.
 
     The machine, which carries the mark, goes last: as long as `MAKING_KEY` is there, the disk is not attached, so
@@ -332,7 +338,7 @@ async def remove_half_made(
         # From here on nobody else can give it its disk.
         steps += [_delete_step(path) for path in await _unattached(host, vm, disk)]
     place = None if vmx is None else _Place(vmx, disks=not making)
-    removal = _removal(vm, place)
+    removal = _removal(vm, place, token)
 
     async def result(run: Run) -> HalfMade:
         return HalfMade(True, run[removal.cleared].left)

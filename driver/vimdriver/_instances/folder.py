@@ -17,7 +17,7 @@ import logging
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from vimdriver._images.sink import temporary_name
+from vimdriver._images.sink import is_temporary, temporary_name
 from vimdriver._instances.machine import used_files, who_uses
 from vimdriver._journal import SeenFile
 from vimlib.errors import NotFoundError, VimlibError, printable
@@ -115,6 +115,7 @@ async def remove_files(
     folder: DatastorePath,
     seen: Iterable[SeenFile],
     *,
+    token: str,
     emptied: bool,
     dry_run: bool = False,
 ) -> Remains:
@@ -127,6 +128,7 @@ async def remove_files(
         host: The host.
         folder: The machine's. A missing one is fine.
         seen: The machine's files, as `own_files` returned them. Others stay.
+        token: Of the journal's entry about it, by which `settle_renamed` finds the folder again.
         emptied: Whether the folder is known to be the machine's even if no file is left in it.
         dry_run: Only read.
     """
@@ -150,7 +152,7 @@ async def remove_files(
     others = tuple(entry.path for entry in entries if entry not in own)
     if others:
         return Remains(len(own), others, f"it contains {names_of(others)}")
-    if not dry_run and (own or emptied) and (left := await _remove_empty(host, folder)):
+    if not dry_run and (own or emptied) and (left := await _remove_empty(host, folder, token)):
         return Remains(len(own), left, f"it contains {names_of(left)}")
     return Remains(len(own))
 
@@ -167,20 +169,32 @@ def _with_extents(files: list[FileEntry], shown: set[str]) -> list[DatastorePath
     return found
 
 
-async def _remove_empty(host: Host, folder: DatastorePath) -> tuple[DatastorePath, ...]:
+async def _remove_empty(host: Host, folder: DatastorePath, token: str) -> tuple[DatastorePath, ...]:
     """Remove an empty folder; return the files that somebody has put into it meanwhile.
 
     Hosts delete a folder with all that is in it, whatever that is by then. So it first gets a name
     that nobody else knows.
     """
     if len(folder.name.encode()) > _LONGEST_NAME:
+        log.warning("%s is left empty: its name is too long for a temporary one", folder)
         return ()
-    away = folder.with_name(temporary_name(folder.name, host.owner))
+    away = folder.with_name(temporary_name(folder.name, host.owner, token=token))
     try:
         await host.datastore(folder.datastore).move(folder, away)
     except NotFoundError:
         return ()
     return await settle_folder(host, away)
+
+
+async def settle_renamed(host: Host, folder: DatastorePath, token: str) -> None:
+    """Do for an ended process what it may have begun: `settle_folder`. Cancelling leaves a task running."""
+    try:
+        found = await host.datastore(folder.datastore).list(folder.parent, f"*-{token}.part")
+    except NotFoundError:
+        return
+    for entry in found:
+        if entry.is_dir and is_temporary(entry.name, host.owner):
+            await settle_folder(host, entry.path)
 
 
 async def settle_folder(host: Host, away: DatastorePath) -> tuple[DatastorePath, ...]:

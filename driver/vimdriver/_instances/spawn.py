@@ -216,7 +216,7 @@ def _plan(
     async def undo(run: Run, vm: vim25.VirtualMachine) -> str:
         vmx = run.get(located)
         path = None if vmx is None or disk.is_theirs(run) else disk.file(run)
-        removed = await remove_half_made(run.host, vm, vmx, path)
+        removed = await remove_half_made(run.host, vm, vmx, path, token=entry.token)
         return f"{vmx.parent}, with {names_of(removed.left)}" if vmx and removed.left else ""
 
     created = _create_step(host, spec, machine, found.placement, undo, entry)

@@ -90,7 +90,14 @@ class AddingPortGroup(_Begun, frozen=True, kw_only=True, tag="port group"):
     """Token of the spawn that it is made for and removed with; "" if none."""
 
 
-Entry: TypeAlias = Spawning | Destroying | Uploading | AddingPortGroup
+class LoggedIn(_Begun, frozen=True, kw_only=True, tag="session"):
+    """The process has a session on the host."""
+
+    session: str
+    """`Client.session_digest`."""
+
+
+Entry: TypeAlias = Spawning | Destroying | Uploading | AddingPortGroup | LoggedIn
 
 HEADER: Final = b'{"vimlib_journal": 1}\n'
 _ENCODER: Final = msgspec.json.Encoder()

@@ -1,6 +1,7 @@
 """Finish or remove the leftovers of ended processes on a host.
 
-`scan` reads, `decide` decides and has the report (no I/O), `work` acts, `networks` on port groups.
+`scan` reads, `decide` decides and has the report (no I/O), `work` acts, `networks` on port groups,
+`sessions` on sessions.
 The rules:
 
 - A sweep touches only objects with the owner's mark or an entry in the owner's journal, and reads

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vimlib._datastore import DatastorePath
     from vimlib.errors import VimlibError
 
-Kind: TypeAlias = Literal["machine", "folder", "file", "port group", "note"]
+Kind: TypeAlias = Literal["machine", "folder", "file", "port group", "note", "session"]
 Action: TypeAlias = Literal["removed", "finished", "kept", "left", "failed"]
 
 
@@ -28,7 +28,7 @@ class Swept:
     kind: Kind
     """`note`: the file with the owner of a port group."""
     name: str
-    """A machine's or a port group's name, or a datastore path."""
+    """A machine's or a port group's name, a datastore path, or a session's user and start."""
     action: Action
     """`removed`; `finished`: it was whole and has been powered on; `kept`: nothing to do, and its
     journal entry is closed; `left`: not touched; `failed`: see `error`, the next sweep tries again."""

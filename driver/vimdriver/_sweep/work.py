@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from vimdriver._images.sink import is_temporary
 from vimdriver._instances.destroy import remove_half_made
-from vimdriver._instances.folder import names_of, remove_files, settle_folder
+from vimdriver._instances.folder import names_of, remove_files, settle_folder, settle_renamed
 from vimdriver._instances.power import power_step
-from vimdriver._journal import AddingPortGroup, Destroying, Spawning, Uploading, written
+from vimdriver._journal import AddingPortGroup, Destroying, LoggedIn, Spawning, Uploading, written
 from vimdriver._journal.entries import new_token
 from vimdriver._networks import notes
 from vimdriver._sweep import scan
@@ -24,6 +24,7 @@ from vimdriver._sweep.decide import (
     of_remains,
 )
 from vimdriver._sweep.networks import sweep_port_groups
+from vimdriver._sweep.sessions import sweep_sessions
 from vimdriver._sweep.sweeping import Sweeping
 from vimdriver._verbs import Host, Plan, execute, returns
 from vimlib import vim25
@@ -88,6 +89,7 @@ async def sweep(
     await work.machines([entry for entry in known if isinstance(entry, Spawning)])
     await work.folders([entry for entry in known if isinstance(entry, Destroying)])
     await work.uploads([entry for entry in known if isinstance(entry, Uploading)])
+    await sweep_sessions(work, [entry for entry in known if isinstance(entry, LoggedIn)])
     await sweep_port_groups(work, [e for e in known if isinstance(e, AddingPortGroup)])
     return SweepReport(items=tuple(work.items), dry_run=dry_run)
 
@@ -185,7 +187,9 @@ class _Sweep(Sweeping):
         # A sweep can be killed as well.
         async with written(self.host.journal, entry):
             disk = vmx and vmx.parent / f"{unescape(found.name)}.vmdk"
-            done = await remove_half_made(self.host, found.vm, vmx, disk, whole=False)
+            done = await remove_half_made(
+                self.host, found.vm, vmx, disk, token=entry.token, whole=False
+            )
         if done.left:
             reason = f"it contains {names_of(done.left)}"
             self.items.append(Swept(kind="folder", name=entry.folder, action="left", reason=reason))
@@ -208,11 +212,21 @@ class _Sweep(Sweeping):
         async def work() -> Verdict | None:
             folder = DatastorePath.parse(entry.folder)
             await self._quiet_files("Destroy_Task")
+            await self.reach(folder)
+            if not self.dry_run:
+                await settle_renamed(self.host, folder, entry.token)
             if not await self.exists(folder):
                 return Verdict("kept", "already gone")
             seen = entry.files if isinstance(entry, Destroying) else ()
             return of_remains(
-                await remove_files(self.host, folder, seen, emptied=False, dry_run=self.dry_run)
+                await remove_files(
+                    self.host,
+                    folder,
+                    seen,
+                    token=entry.token,
+                    emptied=False,
+                    dry_run=self.dry_run,
+                )
             )
 
         verdict = Verdict("removed", "files of a machine that is gone")

@@ -218,7 +218,9 @@ class _Execution(Generic[T]):
         if entry is None:
             if undo is not None:
                 rollback.push(made, undo)
-        elif entry.token in self.tokens:
+            return
+        await self.host.record_session()
+        if entry.token in self.tokens:
             # The same entry with more facts.
             await self.host.journal.begin(entry)
         else:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vimdriver._images.source import ImageStore
     from vimdriver._images.uploader import BodyUploader
     from vimdriver._journal import Journal
+    from vimdriver._verbs.session import SessionRecord
     from vimlib._client import Client
     from vimlib._datastore import Datastore, DatastorePath
 
@@ -61,6 +62,7 @@ class Host:
         images: Where images come from, for verbs that need one.
         uploader: Uploads image bodies; None opens one for each transfer.
         clock: Returns the time by this computer's clock.
+        session: Writes the client's session into the journal.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Host:
         images: ImageStore | None = None,
         uploader: BodyUploader | None = None,
         clock: Callable[[], datetime] = own_time,
+        session: SessionRecord | None = None,
     ) -> None:
         self.client = client
         self.config = config
@@ -79,6 +82,7 @@ class Host:
         self.images = images
         self.uploader = uploader
         self.clock = clock
+        self.session = session
         self._datastores: dict[str, Datastore] = {}
 
     @property
@@ -111,6 +115,14 @@ class Host:
         """
         store = self.datastore(path.datastore)
         await store.delete(path, missing_ok=True, timeout=self.config.task_seconds)
+
+    async def record_session(self) -> None:
+        """Write the client's session into the journal, before the first entry of a verb.
+
+        Cancelling waits until it is written. Raises `JournalError`.
+        """
+        if self.session is not None:
+            await self.session.write()
 
     async def now(self) -> Moment:
         """Return the time by the host's clock (`ServiceInstance.CurrentTime`) and by our own.

@@ -122,7 +122,7 @@ async def test_a_disk_in_its_folder_that_another_machine_uses_stays(
         }
         # A sweep that finds the folder in a journal spares it as well.
         folder = DatastorePath("datastore1", "web")
-        against = await remove_files(driver.host(), folder, seen, emptied=True)
+        against = await remove_files(driver.host(), folder, seen, token="0" * 16, emptied=True)
     assert "borrower" in against.reason
     assert "web/data-flat.vmdk" in host.state().files
 

@@ -35,6 +35,7 @@ from vimdriver._images.make import Pattern
 from vimdriver._images.push import push_images
 from vimdriver._instances.types import NICSpec
 from vimlib import vim25
+from vimlib._transport.base import EncodedCall, Exchange, Reply
 from vimlib.errors import VimlibError
 
 UUID = "5021e9d8-7d2f-4b8c-9f8a-0c5b3d1f2a10"
@@ -114,6 +115,52 @@ class Spawn(Job):
         assert replace(self.host.state(), sessions=0) == self.clean
 
 
+class _Beside(Job):
+    """Somebody puts a file into the machine's folder, as soon as it is there."""
+
+    foreign = b"somebody else's"
+
+    def __init__(self, host: Hosted, image: Path, images: EmbeddedGlance) -> None:
+        super().__init__(host, image, images)
+        self.was_put = False
+
+    @property
+    def path(self) -> Path:
+        return self.host.folder / "web" / "customer-db.vmdk"
+
+    async def put(self, call: EncodedCall, exchange: Exchange, /) -> Reply:
+        """Put it there before or after each call, once."""
+        self._put()
+        reply = await exchange(call)
+        self._put()
+        return reply
+
+    def _put(self) -> None:
+        if not self.was_put and self.path.parent.is_dir():
+            self.path.write_bytes(self.foreign)
+            self.was_put = True
+
+    async def attempt(self) -> None:
+        self.was_put = False
+        given = {"middleware": [self.put]}
+        self.settings = {**self.settings, **given}
+        await super().attempt()
+
+    async def check(self, *, finished: bool | None = None) -> None:
+        if self.was_put:
+            await until(lambda: not self.host.state().running)
+            assert self.path.read_bytes() == self.foreign
+            self.path.unlink()
+            if not list(self.path.parent.iterdir()):
+                self.path.parent.rmdir()
+        self.was_put = False
+        await super().check(finished=finished)
+
+
+class SpawnBeside(_Beside, Spawn):
+    """See both."""
+
+
 class Destroy(Job):
     """The end of a running machine."""
 
@@ -137,6 +184,10 @@ class Destroy(Job):
             async with self.host.driver() as driver:
                 await driver.destroy("web")
         assert replace(self.host.state(), sessions=0) == self.clean
+
+
+class DestroyBeside(_Beside, Destroy):
+    """See both."""
 
 
 class Push(Job):
@@ -227,6 +278,8 @@ CHANGES: dict[tuple[str, ...], tuple[tuple[str, ...], ...]] = {
 JOBS: tuple[type[Job], ...] = (
     Spawn,
     Destroy,
+    SpawnBeside,
+    DestroyBeside,
     Push,
     Vlan,
     *(type(call[0], (Change,), {"call": call, "before": b}) for call, b in CHANGES.items()),

@@ -2,7 +2,8 @@
 
 An order is a line of JSON: what to do, on which host, and at which step to end by SIGKILL. A step is
 a call of the API (before it is sent, after its reply), a line of the journal (before, half of it
-written, after) or the first bytes of a body. Each step is noted in a file as it comes, so that the one
+written, after) or the first bytes of a body. With `foreign` somebody puts a file there at that step; with
+`foreign` and without `kill` the process then goes on. Each step is noted in a file as it comes, so that the one
 who sent the order knows where it ended. The answer is a line with the exit status.
 """
 
@@ -28,12 +29,24 @@ from vimlib._transport.base import EncodedCall, Exchange, Reply
 CONFIG: dict[str, Any] = {"settle_seconds": 0.1, "task_seconds": 20, "cleanup_seconds": 20}
 
 
+FOREIGN = b"somebody else's"
+
+
 class Killer:
     """Counts steps by name and ends this process before, amid or after one of them."""
 
-    def __init__(self, at: tuple[str, int, str] | None, notes: int) -> None:
+    def __init__(
+        self,
+        at: tuple[str, int, str] | None,
+        notes: int,
+        *,
+        foreign: str | None = None,
+        kill: bool = True,
+    ) -> None:
         self.at = at
         self.notes = notes
+        self.foreign = foreign
+        self.kill = kill
         self.moved = False
         self.counts: dict[str, int] = {}
 
@@ -48,7 +61,10 @@ class Killer:
 
     def reach(self, step: tuple[str, int], when: str) -> None:
         if self.is_at(step, when):
-            os.kill(os.getpid(), signal.SIGKILL)
+            if self.foreign is not None and Path(self.foreign).parent.is_dir():
+                Path(self.foreign).write_bytes(FOREIGN)
+            if self.kill:
+                os.kill(os.getpid(), signal.SIGKILL)
 
     async def __call__(self, call: EncodedCall, exchange: Exchange, /) -> Reply:
         step = self.begin(call.method)
@@ -123,7 +139,12 @@ def main() -> None:
         notes = os.open(order["notes"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         child = os.fork()
         if not child:
-            killer = Killer(order["at"] and tuple(order["at"]), notes)
+            killer = Killer(
+                order["at"] and tuple(order["at"]),
+                notes,
+                foreign=order.get("foreign"),
+                kill=order.get("kill", True),
+            )
             killer.hook_journal()
             asyncio.run(work(order, killer))
             os._exit(0)

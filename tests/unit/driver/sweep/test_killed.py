@@ -15,6 +15,7 @@ import pytest
 
 from tests.unit.driver.hosted import CONFIG, OWNER, Beside, Hosted, State, hosted
 from tests.unit.driver.sweep.decoys import Decoys, place
+from tests.unit.driver.sweep.spawner import FOREIGN
 from vimdriver._sweep import SweepReport
 
 pytestmark = pytest.mark.slow
@@ -217,6 +218,8 @@ async def test_row_61_killed_at_each_step(
         assert rig.order(job) == 0
         assert job == "destroy" or JOBS[job](rig)
         todo, ended = points(rig.steps, every), {"whole": 0, "nothing": 0}
+        # The first one is about its session, and the last one closes that entry.
+        lines = rig.steps.count("journal")
         await rig.clear()
         for at in todo:
             await prepare()
@@ -225,6 +228,9 @@ async def test_row_61_killed_at_each_step(
             report = await rig.sweep()
             assert not report.failed, f"{where}: {report.items}"
             rig.decoys.check()
+            if 1 < rig.steps.count("journal") < lines:
+                # Its session was written down, and has ended.
+                assert rig.host.state().sessions == 0, where
             if JOBS[job](rig):
                 ended["whole"] += 1
                 assert not [i for i in report.removed if i.kind == "machine"], where
@@ -234,6 +240,7 @@ async def test_row_61_killed_at_each_step(
                 ended["nothing"] += 1
             # Nothing is open any more, and what is whole stays so.
             assert (await rig.sweep()).items == (), where
+            rig.host.beside.call(rig.host.esx.sessions.expire)
             await rig.clear()
     print(f"{job}: killed at {len(todo)} points, {ended}")
     assert min(ended.values()) > 0
@@ -299,3 +306,57 @@ async def test_row_61_a_sweep_is_killed(
             rig.journal.unlink()
     print(f"sweep: killed at {len(todo)} points")
     assert len(todo) > 5
+
+
+DUMP = "vmware-vmx-zdump.000"
+"""A file of the machine that the host does not remove with it, so that the driver has to."""
+
+
+@pytest.mark.parametrize("every", [ALL, SOME])
+@pytest.mark.parametrize("kill", [True, False], ids=["killed", "lives"])
+@pytest.mark.parametrize("job", ["spawn", "destroy"])
+async def test_a_file_that_somebody_puts_into_the_folder_at_each_step_stays(
+    job: str,
+    kill: bool,
+    every: bool,
+    beside: Beside,
+    tmp_path: Path,
+    image: Path,
+    spawner: subprocess.Popen[str],
+) -> None:
+    """Whether the process is killed there or goes on; and a sweep and a destroy follow."""
+    async with rigged(beside, tmp_path, image, spawner) as rig:
+        web = rig.host.folder / "web"
+        theirs = web / "customer-db.vmdk"
+
+        async def prepare() -> None:
+            if job == "destroy":
+                assert rig.order("spawn") == 0
+                rig.journal.unlink()
+                (web / DUMP).write_bytes(b"core")
+
+        await prepare()
+        assert rig.order(job) == 0
+        todo, put = points(rig.steps, every, 2), 0
+        await rig.clear()
+        for at in todo:
+            await prepare()
+            status = rig.order(job, at, foreign=str(theirs), kill=kill)
+            where = f"{job}, a file put there at {at} of {rig.steps}"
+            was_put = theirs.exists()
+            # A host has no folder of that name before the machine, nor after its end.
+            put += was_put
+            assert status in ((-9, 0) if kill else (0,)), where
+            report = await rig.sweep()
+            assert not report.failed, f"{where}: {report.items}"
+            async with rig.host.driver() as driver:
+                await driver.destroy("web")
+            assert theirs.exists() is was_put, where
+            if was_put:
+                assert theirs.read_bytes() == FOREIGN, where
+                assert [path.name for path in web.iterdir()] == [theirs.name], where
+                theirs.unlink()
+                web.rmdir()
+            await rig.clear()
+    print(f"{job}: a file was put there at {put} of {len(todo)} points, and stayed")
+    assert put > len(todo) // 4
