@@ -14,7 +14,7 @@ from pyVmomi import vim
 
 from tests.differential.clients.base import Actions, Channel, Job, attempt, run, show
 from tests.simulator.clients import pyvmomi
-from tests.simulator.values import new
+from tests.simulator.values import Ref, new
 
 
 class PyVmomi(Actions):
@@ -65,10 +65,16 @@ class PyVmomi(Actions):
         si.content.sessionManager.Login(self.job.username, self.job.password)
 
     def listed(self, client: pyvmomi.PyVmomi) -> list[str]:
+        # By attributes to the folder, as in its samples; the first of them logs in again.
+        folder = client.si.content.rootFolder.childEntity[0].vmFolder
+        walk = new("TraversalSpec", type="Folder", path="childEntity", skip=False)
+        start = new("ObjectSpec", obj=Ref("Folder", folder._moId), skip=True, selectSet=[walk])
+        names = new("PropertySpec", type="VirtualMachine", all=False, pathSet=["name"])
+        spec = new("PropertyFilterSpec", objectSet=[start], propSet=[names])
         found = client.call(
             "RetrievePropertiesEx",
             client.content.propertyCollector,
-            specSet=[client.walk_spec()],
+            specSet=[spec],
             options=new("RetrieveOptions"),
         )
         return [item.propSet[0].val for item in found.objects] if found is not None else []

@@ -93,7 +93,7 @@ class Client(ABC):
         finally:
             self.call("DestroyView", view)
 
-    def walk_spec(self) -> Obj:
+    def _walk_spec(self) -> Obj:
         """Return what walks from the root to the machines."""
         down, inside = (new("SelectionSpec", name=name) for name in ("down", "machines"))
         steps = [
@@ -108,14 +108,14 @@ class Client(ABC):
 
     def walk(self) -> list[Ref]:
         """Return the machines, found by a walk from the root folder."""
-        return [item.obj for item in self.retrieve(self.walk_spec())]
+        return [item.obj for item in self.retrieve(self._walk_spec())]
 
     def walk_in_pages(self) -> list[Ref]:
         """Return the machines, read one at a time."""
         collector = self.content.propertyCollector
         options = new("RetrieveOptions", maxObjects=1)
         page = self.call(
-            "RetrievePropertiesEx", collector, specSet=[self.walk_spec()], options=options
+            "RetrievePropertiesEx", collector, specSet=[self._walk_spec()], options=options
         )
         seen = [item.obj for item in page.objects]
         while page.token:
