@@ -84,14 +84,13 @@ def test_a_wrong_result_is_found() -> None:
         ("call PowerOn", "PowerOnVM_Task", ""),
     ],
 )
-def test_a_refused_read_refuses_nothing_that_was_done(
-    name: str, change: str, refused: str
-) -> None:
+def test_a_refused_read_refuses_nothing_that_was_done(name: str, change: str, refused: str) -> None:
     op = lies.OPS[name]
 
     async def refuse() -> VimlibError:
         async with world(vms=2) as w:
-            assert op.setup is None or await op.setup(w) is None
+            if op.setup is not None:
+                await op.setup(w)
             async with w.client() as client:
 
                 def plan(turn: Turn) -> Act | None:
