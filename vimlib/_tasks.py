@@ -354,7 +354,7 @@ class TaskWaiter:
             return True
 
     async def aclose(self) -> None:
-        """Give back what is on the host; waits that are under way raise `ClosedError`.
+        """Release the objects on the host; waits that are under way raise `ClosedError`.
 
         Safe to call twice. Cancelling is put off until all is released.
         """

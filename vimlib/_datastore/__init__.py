@@ -6,8 +6,8 @@ the driver.
 `path`      `DatastorePath`, no I/O
 `url`       addresses on `/folder`, pure
 `location`  a datastore's objects in the inventory
-`entry`     what is known of a file
-`store`     `Datastore`: what one does with files
+`entry`     the properties of a file
+`store`     `Datastore`: the verbs on files
 `deadline`  how long a verb may take, and how far it came
 `source`, `download`, `digest`, `ticket`   bodies up, bodies down, their hash, the direct way to a host
 """

@@ -90,7 +90,7 @@ class Download:
         return self.stop - self.start
 
     async def open(self) -> None:
-        """Ask for the file, again if the connection breaks. Raises what the host answers."""
+        """Ask for the file, again if the connection breaks. Raises the host's refusal."""
         reply = await self._resume(0, patient=False)
         self._stamp = reply.header("etag") or reply.header("last-modified")
 

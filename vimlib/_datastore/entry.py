@@ -1,4 +1,4 @@
-"""What is known of a file, and of a request that would store one. No I/O."""
+"""The properties of a file, and of a request that would store one. No I/O."""
 
 from __future__ import annotations
 

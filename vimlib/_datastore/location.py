@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DatastoreLocation:
-    """A datastore and what is needed to reach its files."""
+    """A datastore, its browser and its datacenter."""
 
     datastore: vim25.Datastore
     browser: vim25.HostDatastoreBrowser

@@ -1,4 +1,4 @@
-"""What an upload reads from: bytes, a file, or anything that delivers chunks."""
+"""The source of an upload: bytes, a file, or anything that delivers chunks."""
 
 from __future__ import annotations
 

@@ -221,7 +221,7 @@ class RefusedLogins:
     # The file: the salt in its first line, then a hash and a time in each.
 
     def _read(self) -> bool:
-        """Take over what the file has. Returns whether it is valid, so that lines may be appended."""
+        """Take over the content of the file. Returns whether it is valid, so that lines may be appended."""
         if self.path is None:
             return False
         try:
@@ -280,7 +280,7 @@ class RefusedLogins:
 
 
 def _content(path: Path) -> bytes:
-    """Return what the file has; nothing of a pipe or device, which could block the event loop."""
+    """Return the content of the file; nothing of a pipe or device, which could block the event loop."""
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     with os.fdopen(handle, "rb", buffering=0, closefd=True) as file:
         return file.read(_LARGEST) if stat.S_ISREG(os.fstat(handle).st_mode) else b""

@@ -196,7 +196,7 @@ async def turn(host: Host, note: Note, state: State) -> Note:
 
 
 async def read(host: Host, note: Note) -> NoteBody | None:
-    """Return what a note of the owner's states; None if it is not one, or gone.
+    """Return the content of a note of the owner's; None if it is not one, or gone.
 
     A port group of another VLAN id is somebody else's, made under the name of one of ours that they
     removed. Cancelling loses nothing.

@@ -57,7 +57,7 @@ class Trace:
             await self._registry.io(_write, self._file, "".join(lines))
 
     async def close(self) -> None:
-        """Write what is left, and close."""
+        """Write the rest, and close."""
         await self._flush()
         file, self._file = self._file, None
         if file is not None:
