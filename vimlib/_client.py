@@ -11,7 +11,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from vimlib._arguments import typed
 from vimlib._secret import Secret
 from vimlib.errors import UsageError
 
@@ -45,7 +44,6 @@ M = TypeVar("M", bound="ManagedObject")
 T = TypeVar("T")
 
 
-@typed
 class Client:
     """A logged-in host, created by `connect`; after its block every call raises `ClosedError`."""
 
@@ -416,7 +414,6 @@ class Client:
         return f"<Client {self.host} API {self.api_version}>"
 
 
-@typed
 @asynccontextmanager
 async def connect(
     url: str,

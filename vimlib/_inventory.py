@@ -8,14 +8,14 @@ is an ordinary `str`; the two types distinguish a machine named `web[1]` from th
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from msgspec import Struct
 
 from vimlib import vim25
-from vimlib._arguments import typed
+from vimlib._arguments import check_argument
 from vimlib._collector.bounds import bounded
 from vimlib._collector.collect import PAGE, listing
 from vimlib._collector.declared import check_contents
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import (
         AsyncGenerator,
         AsyncIterator,
-        Iterable,
         Iterator,
         Sequence,
     )
@@ -75,7 +74,6 @@ HOMES: Final[tuple[tuple[type[vim25.ManagedObject], str], ...]] = (
 )
 
 
-@typed
 class InventoryPath(str):
     """The exact path of an object, as `Client.paths` and `Client.find` return it.
 
@@ -91,6 +89,7 @@ class InventoryPath(str):
 
     def __new__(cls, path: str) -> Self:
         """Validate and return `path`."""
+        check_argument("path", path, str, "an inventory path")
         if not path.startswith("/") or "//" in path or (path != "/" and path.endswith("/")):
             raise InvalidPathError(
                 f"an inventory path begins with / and has no empty part, got {printable(path)!r}",
@@ -139,6 +138,7 @@ async def paths_of(
     that is gone or has an ancestor that this user may not read. Raises `DeadlineError` after `timeout`
     seconds. Cancelling leaves nothing behind on the host.
     """
+    check_argument("objects", objects, Iterable, "an iterable of managed objects")
     async with bounded(context, "paths", timeout):
         return await _paths_of(context, list(objects))
 
@@ -220,6 +220,8 @@ async def find(
         DeadlineError: `timeout` seconds have passed.
         ProtocolError: The host's pages get nowhere.
     """
+    check_argument("pattern", pattern, str, "a pattern or an InventoryPath")
+    check_argument("kind", kind, type, "a managed type, such as vim25.VirtualMachine")
     async with bounded(context, "find", timeout):
         return await _find(context, pattern, kind)
 

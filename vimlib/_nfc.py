@@ -12,14 +12,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from math import isinf
 from typing import TYPE_CHECKING, Any, Final
 
 from vimlib import vim25
-from vimlib._arguments import typed
+from vimlib._arguments import check_argument
 from vimlib._collector import get
 from vimlib._collector.watch import wait_for
 from vimlib._datastore.source import opened
@@ -42,7 +42,7 @@ from vimlib.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable
+    from collections.abc import AsyncIterator
 
     from vimlib._collector import Context
     from vimlib._datastore.source import Source
@@ -87,7 +87,6 @@ class LeaseDevice:
         return f"{self.key} at {self.address.netloc}"
 
 
-@typed
 class Lease:
     """A lease that is ready; valid within `client.lease(...)`."""
 
@@ -325,6 +324,7 @@ async def _acquire(
 ) -> vim25.HttpNfcLease:
     if isinstance(start, vim25.HttpNfcLease):
         return context.bind(start)
+    check_argument("start", start, Awaitable, "a lease, or the call that returns one")
 
     async def abort(lease: vim25.HttpNfcLease) -> None:
         await _abort(context.bind(lease), asyncio.CancelledError())

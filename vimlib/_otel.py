@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from vimlib._arguments import typed
 from vimlib._distribution import missing_extra
 from vimlib.errors import VimlibError
 
@@ -28,7 +27,6 @@ _SYSTEM: Final = "vim25"
 _SOAP_FAULT: Final = 500
 
 
-@typed
 def tracing(tracer: trace.Tracer | None = None) -> Middleware:
     """Return middleware that makes a client span for every exchange, logins included.
 

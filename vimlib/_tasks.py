@@ -14,12 +14,12 @@ import copy
 import logging
 import math
 import random
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from vimlib import vim25
-from vimlib._arguments import check_argument, typed
+from vimlib._arguments import check_argument
 from vimlib._collector.collect import get
 from vimlib._collector.multiplexer import Multiplexer, Topic
 from vimlib._collector.row import fault_of
@@ -40,8 +40,6 @@ from vimlib.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from vimlib._collector.context import Context
     from vimlib._collector.multiplexer import Watched
     from vimlib._progress import TaskProgress
@@ -87,7 +85,6 @@ OWN_NAMES: Final = {
 }
 
 
-@typed
 class TaskWaiter:
     """Waits for the tasks of one host. A client has one, and closes it when it is left itself."""
 
@@ -124,11 +121,8 @@ class TaskWaiter:
             TransportError: The host was away for longer than `Context.patience`.
             ClosedError: The client was closed.
         """
-        if not isinstance(task, vim25.Task):
-            raise UsageError(
-                f"not a task: {task!r}",
-                hint="Methods that return a task have names that end in _Task.",
-            )
+        hint = "Methods that return a task have names that end in _Task."
+        check_argument("task", task, vim25.Task, "a task", hint)
         event = asyncio.Event()
         topic = QUIET if on_progress is None else CHATTY
         limit = asyncio.timeout(timeout)
@@ -197,6 +191,7 @@ class TaskWaiter:
 
         Cancelling leaves the task running, unless `cancel` says otherwise.
         """
+        check_argument("start", start, Callable, "a method, such as vm.PowerOnVM_Task")
         if attempts < 1:
             raise UsageError(f"attempts must be at least 1, got {attempts}")
         if held is None:

@@ -17,7 +17,6 @@ import ssl
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from vimlib._arguments import typed
 from vimlib.errors import CertificateError, PinMismatchError, TLSError, UsageError, printable
 
 if TYPE_CHECKING:
@@ -147,7 +146,6 @@ def read_known_hosts(text: str, host: str) -> tuple[Pin, ...]:
     return tuple(pins)
 
 
-@typed
 @dataclass(frozen=True, kw_only=True)
 class TLS:
     """How far to trust a server.

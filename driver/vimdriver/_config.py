@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from vimdriver._guestinfo import Form
 from vimdriver._owner import LONGEST_OWNER, installation_owner, is_owner
-from vimlib._arguments import typed
 from vimlib.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from vimlib._transport.base import Timeouts
 
 
-@typed
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriverConfig:
     """Settings of an `ESXDriver`, each with a default that works.

@@ -15,7 +15,6 @@ from vimdriver._sweep import DAY, sweep
 from vimdriver._verbs import Host
 from vimdriver._verbs.session import SessionRecord
 from vimdriver._verbs.verb import licensed
-from vimlib._arguments import typed
 from vimlib._shield import finish
 
 if TYPE_CHECKING:
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from vimlib._client import Client
 
 
-@typed
 class ESXDriver:
     """Runs machines on one host.
 

@@ -29,7 +29,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
-from vimlib._arguments import typed
 from vimlib.errors import UsageError
 
 Form = Literal["nova", "original", "versioned", "cloud-init"]
@@ -66,7 +65,6 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _Interface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
 
-@typed
 @dataclass(frozen=True)
 class Route:
     """A route to the network ``to`` (``10.9.0.0/16``) by way of the address ``via``.
@@ -93,7 +91,6 @@ class Route:
         _set(self, to=str(network), via=str(via))
 
 
-@typed
 @dataclass(frozen=True)
 class NIC:
     """The configuration of one NIC of the guest. Without addresses and DHCP the NIC is left as it is.
@@ -159,7 +156,6 @@ class NIC:
                 raise _wrong("routes", route.to, "networks of the NIC's own IP versions")
 
 
-@typed
 @dataclass(frozen=True)
 class GuestConfig:
     """The settings of one guest: its name, its NICs, and the search domains of NICs without own.

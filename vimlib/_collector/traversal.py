@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from vimlib import vim25
-from vimlib._arguments import typed
 from vimlib._collector.paths import properties_of
 from vimlib.errors import UsageError
 from vimlib.model import parse_version
@@ -43,7 +42,6 @@ class Hop(Struct, frozen=True):
         return f"{self.name} -> {', '.join(self.then)}" if self.then else self.name
 
 
-@typed
 class Traversal(Struct, frozen=True):
     """A set of hops. The first step may be any of them whose type fits the start."""
 
@@ -111,7 +109,6 @@ class Walk(Struct, frozen=True):
         return f"from {who}\n{self.traversal}"
 
 
-@typed
 def via(kind: type[vim25.ManagedObject], path: str) -> Traversal:
     """Return the traversal of one hop, as `via(vim25.HostSystem, "vm")`.
 

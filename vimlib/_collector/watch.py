@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
@@ -22,7 +23,7 @@ from vimlib._collector.update_stream import open_updates
 from vimlib.errors import DeadlineError, UsageError, VimlibError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterator
+    from collections.abc import AsyncGenerator, Iterator
 
     from msgspec import Struct
 
@@ -287,6 +288,8 @@ async def wait_for(
         ManagedObjectNotFound: The object is gone.
         MethodFault: The property cannot be read; the host's reason.
     """
+    check_argument("obj", obj, vim25.ManagedObject, "a managed object")
+    check_argument("predicate", predicate, Callable, "a function of the value")
     value: Any = None
     holds = False
     try:

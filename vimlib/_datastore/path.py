@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from vimlib._arguments import typed
+from vimlib._arguments import check_argument
 from vimlib.errors import InvalidPathError, printable
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ _FORBIDDEN: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _LONGEST_PART: Final = 255
 
 
-@typed
 @dataclass(frozen=True, slots=True, order=True)
 class DatastorePath:
     """A file or folder in a datastore. Prints, and is sent, as `[datastore1] a/b.vmdk`.
@@ -33,6 +32,8 @@ class DatastorePath:
 
     def __post_init__(self) -> None:
         name, path = self.datastore, self.path
+        check_argument("datastore", name, str, "the name of a datastore")
+        check_argument("path", path, str, "a path in the datastore")
         if not name or re.search(r"[\[\]/]", name) or _FORBIDDEN.search(name):
             _refuse(
                 f"[{name}] {path}",
@@ -51,6 +52,7 @@ class DatastorePath:
     @classmethod
     def parse(cls, text: str) -> DatastorePath:
         """Read `[datastore1] a/b.vmdk`; one slash at the end is passed over. Raises `InvalidPathError`."""
+        check_argument("text", text, str, "a datastore path")
         match = _PRINTED.match(text)
         if match is None:
             _refuse(text, "it must begin with [datastore]")

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from vimlib import vim25
-from vimlib._arguments import typed
+from vimlib._arguments import check_argument
 from vimlib._datastore import completion
 from vimlib._datastore.deadline import BodyProgress, Course, within
 from vimlib._datastore.digest import Digest
@@ -63,7 +63,6 @@ _LOOKING: Final = frozenset({"list", "stat"})
 _AGAIN: Final = 0.5
 
 
-@typed
 class Datastore:
     """One datastore's files. `client.datastore(name)` makes it, without I/O.
 
@@ -101,6 +100,7 @@ class Datastore:
 
     def path(self, path: str | DatastorePath) -> DatastorePath:
         """Return `path` as one of this datastore: `a/b`, `[name] a/b` or a `DatastorePath`."""
+        check_argument("path", path, (str, DatastorePath), "a path in the datastore")
         if isinstance(path, str):
             path = DatastorePath.parse(path) if path.startswith("[") else self._relative(path)
         if path.datastore != self.name:

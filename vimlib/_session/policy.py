@@ -26,7 +26,6 @@ from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vimlib import vim25
-from vimlib._arguments import typed
 from vimlib._session.readonly import ENDING, HARMLESS, READ_ONLY
 from vimlib.errors import HTTPStatusError, TransportError, UsageError
 
@@ -79,7 +78,6 @@ class Backoff:
         return ceiling * (self.least + (1 - self.least) * random())
 
 
-@typed
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
     """How often calls are repeated, as data."""

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
-from vimlib._arguments import typed
 from vimlib._secret import Secret
 from vimlib.errors import UsageError
 
@@ -25,7 +24,6 @@ COOKIE = "vmware_soap_session"
 _LONGEST_COOKIE = 4096
 
 
-@typed
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
     """Deadlines in seconds, and the minimum rate of transfers. Raises `UsageError` for a value that

@@ -13,7 +13,6 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Self
 
-from vimlib._arguments import typed
 from vimlib._tls import TLS, blind_trust
 from vimlib._transport.address import Address, parse_address
 from vimlib._transport.base import COOKIE, EncodedCall, Reply, Timeouts
@@ -66,7 +65,6 @@ class _Slot:
 _held: ContextVar[_Slot | None] = ContextVar("vimlib slot", default=None)
 
 
-@typed
 class HTTPTransport:
     """Calls and transfers to one server, over HTTP/1.1. Use it as a context manager.
 

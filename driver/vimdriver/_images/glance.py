@@ -26,7 +26,6 @@ from vimdriver.errors import (
     SourceProtocolError,
     SourceRefusedError,
 )
-from vimlib._arguments import typed
 from vimlib.errors import UsageError
 
 if TYPE_CHECKING:
@@ -72,7 +71,6 @@ class _Page(msgspec.Struct):
     images: list[_Record]
 
 
-@typed
 class Glance:
     """The store of one Glance service.
 

@@ -31,7 +31,6 @@ from vimdriver.errors import (
     SourceUnsizedError,
     SourceUntrustedError,
 )
-from vimlib._arguments import typed
 from vimlib._shield import finish
 from vimlib._transport.base import Timeouts
 from vimlib._transport.pace import Breach, Deadline, Pace
@@ -47,7 +46,6 @@ _MAX_DOCUMENT: Final = 1 << 20
 _EXCERPT: Final = 200
 
 
-@typed
 class HttpClient:
     """A connection pool for image sources. Use it with `async with`; leaving closes all sockets.
 
@@ -404,7 +402,6 @@ class HttpImage:
         return wire_for(self._client, self._address.url, self._address.headers)
 
 
-@typed
 class HttpImages:
     """The store of images at URLs."""
 

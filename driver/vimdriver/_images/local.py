@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 from vimdriver._images.source import CHUNK, ImageInfo
 from vimdriver._images.worker import Worker
 from vimdriver.errors import ImageNotFoundError, SourceReadError
-from vimlib._arguments import typed
 from vimlib._shield import finish
 
 if TYPE_CHECKING:
@@ -82,7 +81,6 @@ class LocalImage:
                 yield LocalBody(info, file, worker)
 
 
-@typed
 class LocalImages:
     """The store of local files."""
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from vimdriver.errors import SourceLoginError, SourceUnreachableError, SourceUntrustedError
-from vimlib._arguments import typed
 from vimlib._distribution import missing_extra
 from vimlib.errors import UsageError
 
@@ -36,7 +35,6 @@ class Cloud:
         return f"Cloud({self.glance_url!r})"
 
 
-@typed
 async def open_cloud(name: str) -> Cloud:
     """Log in to the cloud `name` of clouds.yaml and look up its image endpoint.
 

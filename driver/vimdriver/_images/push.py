@@ -26,7 +26,6 @@ from vimdriver._verbs.host import free_space
 from vimdriver._verbs.verb import licensed
 from vimdriver.errors import FileConflictError, NoSpaceError
 from vimlib import vim25
-from vimlib._arguments import typed
 from vimlib._datastore import DatastorePath
 from vimlib._shield import finish
 from vimlib.errors import NotFoundError, UsageError, VimlibError, printable
@@ -103,7 +102,6 @@ def file_name(info: ImageInfo, *, from_glance: bool) -> str:
     return f"{info.id}.{ {'vmdk': 'vmdk', 'iso': 'iso'}.get(info.disk_format or '', 'img') }"
 
 
-@typed
 async def push_images(
     client: Client,
     images: ImageStore,

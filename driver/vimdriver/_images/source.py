@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from vimlib._arguments import typed
-
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
@@ -22,7 +20,6 @@ CHUNK = 1 << 20
 switches."""
 
 
-@typed
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageInfo:
     """The properties that a source reports before it sends the bytes. They are not verified yet."""

@@ -9,7 +9,6 @@ from typing import Final, Literal, TypeAlias
 
 from vimdriver._guestinfo import Route
 from vimdriver._networks.port_groups import check_vlan
-from vimlib._arguments import typed
 from vimlib.errors import UsageError
 
 MIB: Final = 1 << 20
@@ -22,7 +21,6 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,79}")
 _MAC: Final = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}")
 
 
-@typed
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NICSpec:
     """One network card to make.
@@ -74,7 +72,6 @@ class NICSpec:
         return any(getattr(self, name) for name in names.split())
 
 
-@typed
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceSpec:
     """A machine to make from an image."""

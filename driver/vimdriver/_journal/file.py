@@ -26,7 +26,6 @@ from vimdriver.errors import (
     JournalLockedError,
     PlatformUnsupportedError,
 )
-from vimlib._arguments import typed
 from vimlib._shield import finish
 
 if TYPE_CHECKING:
@@ -182,7 +181,6 @@ def _write_new(path: Path, data: bytes, *, keep: bool = False) -> int:
     return fd
 
 
-@typed
 class FileJournal:
     """A `Journal` in a file, which is created if missing; for one process and one event loop.
 

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from vimdriver.errors import JournalError
-from vimlib._arguments import typed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
@@ -134,7 +133,6 @@ class Ledger:
         return self._running.get(token) or self._abandoned.get(token)
 
 
-@typed
 class MemoryJournal:
     """A `Journal` of this process alone."""
 

@@ -12,7 +12,6 @@ from vimdriver._journal import MemoryJournal
 from vimdriver._networks import making, port_groups
 from vimdriver._networks.port_groups import PortGroup, list_port_groups
 from vimdriver._verbs import Host
-from vimlib._arguments import typed
 
 if TYPE_CHECKING:
     from vimdriver._config import DriverConfig
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["PortGroup", "ensure_vlan", "list_port_groups", "remove_vlan"]
 
 
-@typed
 async def ensure_vlan(
     client: Client,
     name: str,
@@ -37,7 +35,6 @@ async def ensure_vlan(
     return await making.ensure_vlan.run(host, name, vlan, interface=interface)
 
 
-@typed
 async def remove_vlan(client: Client, name: str, config: DriverConfig) -> None:
     """`ESXDriver.remove_vlan` without a driver; raises and is cancelled as it."""
     await port_groups.remove_vlan.run(Host(client, config, MemoryJournal()), name)

@@ -15,7 +15,6 @@ from vimdriver.errors import (
     PortGroupMismatchError,
 )
 from vimlib import vim25
-from vimlib._arguments import typed
 from vimlib._inventory import unescape
 from vimlib.errors import NotFoundError, UsageError
 
@@ -90,7 +89,6 @@ async def read_network(client: Client, system: vim25.HostNetworkSystem) -> vim25
     return info
 
 
-@typed
 async def list_port_groups(client: Client) -> list[PortGroup]:
     """Return the host's standard port groups, by name. Cancelling loses nothing."""
     info = await read_network(client, await _network_system(client))

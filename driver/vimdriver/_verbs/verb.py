@@ -21,7 +21,6 @@ from vimdriver._verbs.execute import execute
 from vimdriver._verbs.host import Host
 from vimdriver.errors import HostReadOnlyError
 from vimlib import vim25
-from vimlib._arguments import check_call
 from vimlib._transport.budget import urgent
 
 if TYPE_CHECKING:
@@ -75,7 +74,6 @@ class Verb(Generic[P, R]):
 
     async def run(self, host: Host, *args: P.args, **given: P.kwargs) -> R:
         """Gather, plan and run. Cancelling lets the call that was sent end, then undoes all steps."""
-        check_call(self.function, (host, *args), given)
         with urgent() if self.is_urgent else nullcontext(), licensed(host.client):
             return await execute(host, await self.function(host, *args, **given))
 
@@ -108,7 +106,6 @@ class Bound(Generic[P, R]):
     async def plan(self, *args: P.args, **given: P.kwargs) -> Plan[R]:
         """Gather and plan, and change nothing: ``print(await driver.destroy.plan("web"))``."""
         host = self._driver.host()
-        check_call(self._verb.function, (host, *args), given)
         return await self._verb.function(host, *args, **given)
 
 
