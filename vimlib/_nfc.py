@@ -130,10 +130,12 @@ class Lease:
 
         `progress` is called after each piece with the bytes just sent (`vimlib.Progress`).
         `timeout` is in seconds, `Timeouts.transfer` if None; the body must keep to `Timeouts.rate`
-        while the host is awaited, and the answer to it has `Timeouts.call`.
+        while the host is awaited, and the answer to it has `Timeouts.call`. The lease's manifest
+        must then have the device with as many bytes, on hosts that have one (API 4.1 and newer).
 
-        Raises `TransferRejectedError`, `SourceError`, `DeadlineError` (`rule` names the limit,
-        `bytes` is how many had left), `TransportError`. Cancelling aborts the connection.
+        Raises `TransferRejectedError`, `TransferCorruptError`, `SourceError`, `DeadlineError`
+        (`rule` names the limit, `bytes` is how many had left), `TransportError`. Cancelling aborts
+        the connection.
         """
         end = self._end(timeout)
         body, length = await opened(source, size)
@@ -167,6 +169,7 @@ class Lease:
                 ) as reply:
                     if reply.status not in _DONE:
                         raise _rejected("take", device, reply.status, await reply.excerpt())
+                sizes = await self._sizes()
         except TimeoutError as error:
             if isinstance(error, VimlibError):
                 raise
@@ -174,6 +177,15 @@ class Lease:
             raise Breach(end.rule, end.seconds, sent).error(
                 "upload", device.address.netloc
             ) from None
+        if sizes is not None and sizes.get(device.key) != length:
+            raise TransferCorruptError(
+                f"the host accepted {device} but has {sizes.get(device.key)} of {length} bytes",
+                hint="Start the transfer again.",
+                path=device.key,
+                expected=length,
+                actual=sizes.get(device.key),
+                outcome="unknown",
+            )
 
     async def download(
         self, device: LeaseDevice, *, timeout: float | None = None
@@ -212,8 +224,10 @@ class Lease:
             async for chunk in reply.chunks():
                 received += len(chunk)
                 yield chunk
-        size = await self._size_of(device)
-        if size is not None and size != received:
+        sizes = await self._sizes()
+        # Of files that are no disks the lease itself has the size, and the manifest may not.
+        size = (sizes or {}).get(device.key, None if device.is_disk else device.size)
+        if size != received and (size is not None or (sizes is not None and device.is_disk)):
             raise TransferCorruptError(
                 f"the host sent {received} bytes of {device}, which has {size}",
                 hint="Start the transfer again.",
@@ -224,16 +238,16 @@ class Lease:
                 retryable=True,
             )
 
-    async def _size_of(self, device: LeaseDevice) -> int | None:
-        """Return the size of a file that was downloaded, as the host states it; None if it does not."""
+    async def _sizes(self) -> dict[str, int] | None:
+        """Return the sizes of the files that were transferred, by device key, from the manifest.
+
+        None if the host keeps none: its API is older than 4.1.
+        """
         try:
             manifest = await self.lease.HttpNfcLeaseGetManifest()
         except (VersionError, vim25.MethodNotFound, vim25.NotSupported):
-            manifest = []
-        sizes = [entry.size for entry in manifest or () if entry.key == device.key]
-        if sizes:
-            return sizes[0]
-        return None if device.is_disk else device.size
+            return None
+        return {entry.key: entry.size for entry in manifest or ()}
 
     def _end(self, timeout: float | None) -> Deadline:
         now = asyncio.get_running_loop().time()

@@ -64,12 +64,14 @@ async def _upload(
     target = device.store.local(device.path)
     # Opened and closed here: cancelling a wait for a thread would lose the handle.
     held: Any = _temporary()
+    digest = hashlib.sha1()  # the checksum of a manifest
     size = 0
     try:
         chunks: list[bytes] = []
         waits = 0
         async for data in request.content.iter_any():
             lease.touch()
+            digest.update(data)
             size += len(data)
             chunks.append(data)
             waits += len(data)
@@ -88,7 +90,7 @@ async def _upload(
             return refuse(400, f"Invalid disk: {error}")
     finally:
         held.close()
-    device.size = size
+    device.size, device.sha1 = size, digest.hexdigest()
     return web.Response(status=200, text="")
 
 

@@ -298,7 +298,7 @@ async def lease_abort(lease: Lease, call: Call) -> None:
 
 @handles(Lease, "HttpNfcLeaseGetManifest")
 def lease_manifest(lease: Lease, call: Call) -> list[Any]:
-    """Return sizes and checksums of the disks that were read."""
+    """Return sizes and checksums of the disks that were read or written."""
     if lease.state not in ("ready", "done"):
         raise invalid_state()
     return [
