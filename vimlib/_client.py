@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
+from vimlib._repr import robust
 from vimlib._secret import Secret
 from vimlib.errors import UsageError
 
@@ -410,8 +411,19 @@ class Client:
 
         return open_lease(self._context, self._session, self._transport, start, timeout=timeout)
 
+    @robust
     def __repr__(self) -> str:
         return f"<Client {self.host} API {self.api_version}>"
+
+
+def _given(password: str | Secret | Path) -> Secret | Path:
+    # None would be sent as the text "None", and failed logins lock an account.
+    if not isinstance(password, str | Secret | Path):
+        raise UsageError(
+            f"the password must be str or Secret, got {type(password).__name__}",
+            hint="Check that the variable it comes from is set.",
+        )
+    return password if isinstance(password, Path) else Secret(password)
 
 
 @asynccontextmanager
@@ -477,23 +489,28 @@ async def connect(
     from vimlib._session.refusals import shared_refusals
     from vimlib._session.session import Session
     from vimlib._tasks import TaskWaiter
+    from vimlib._transport.address import parse_address
     from vimlib._transport.base import Timeouts
     from vimlib._transport.network import HTTPTransport
 
-    # None would be sent as the text "None", and failed logins lock an account.
-    if not isinstance(password, str | Secret | Path):
-        raise UsageError(
-            f"the password must be str or Secret, got {type(password).__name__}",
-            hint="Check that the variable it comes from is set.",
-        )
-    secret = password if isinstance(password, Path) else Secret(password)
+    # This frame lasts as long as the client, and tracebacks keep frames.
+    hidden = None if proxy is None else Secret(proxy)
+    try:
+        secret = _given(password)
+        address = parse_address(url)
+    finally:
+        del password, url, proxy
     credentials = Credentials(username, secret, locale)
-    del password
     timeouts = timeouts or Timeouts()
     async with AsyncExitStack() as stack:
         transport = await stack.enter_async_context(
             HTTPTransport(
-                url, tls=tls, timeouts=timeouts, limits=limits, proxy=proxy, connections=connections
+                address,
+                tls=tls,
+                timeouts=timeouts,
+                limits=limits,
+                proxy=hidden,
+                connections=connections,
             )
         )
         session = await stack.enter_async_context(

@@ -22,6 +22,7 @@ from vimlib._collector.sources import filter_spec, property_spec
 from vimlib._collector.stream import Stream
 from vimlib._collector.update_stream import open_updates
 from vimlib._collector.watch import poll
+from vimlib._repr import robust
 from vimlib.errors import (
     NotFoundError,
     OutcomeUnknownError,
@@ -197,6 +198,7 @@ class Events(Stream[vim25.Event]):
                     if isinstance(event, vim25.Event)
                 ]
 
+    @robust
     def __repr__(self) -> str:
         return f"<Events of {self._context.invoker.host}>"
 

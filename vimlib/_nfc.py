@@ -23,6 +23,7 @@ from vimlib._arguments import check_argument
 from vimlib._collector import get
 from vimlib._collector.watch import wait_for
 from vimlib._datastore.source import opened
+from vimlib._repr import robust
 from vimlib._shield import finish
 from vimlib._tls import Pin, blind_trust, parse_pin
 from vimlib._transport.address import parse_address
@@ -258,6 +259,7 @@ class Lease:
         # the URL.
         return {"Cookie": self._session.cookie_header} if device.ours else {}
 
+    @robust
     def __repr__(self) -> str:
         return f"<Lease {self.lease.moref[1]}, {len(self.devices)} devices, {self.percent} %>"
 

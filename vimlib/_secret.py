@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import traceback
-from typing import Any, NoReturn
+from contextlib import contextmanager
+from functools import wraps
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _MASK = "***"
 
@@ -67,12 +75,40 @@ def reveal(value: str | Secret) -> str:
 def forget_locals(error: BaseException) -> None:
     """Clear the local variables of all frames in an error's traceback, and in those of its causes.
 
-    For frames that held unmasked data from the wire. The traceback keeps its lines; frames that are
-    still running are not cleared.
+    For frames that held secrets or unmasked data from the wire. The traceback keeps its lines;
+    frames that are still running are not cleared.
     """
     seen: set[int] = set()
-    at: BaseException | None = error
-    while at is not None and id(at) not in seen:
+    left: list[BaseException | None] = [error]
+    while left:
+        at = left.pop()
+        if at is None or id(at) in seen:
+            continue
         seen.add(id(at))
         traceback.clear_frames(at.__traceback__)
-        at = at.__cause__ or at.__context__
+        left += [at.__cause__, at.__context__]
+        if isinstance(at, BaseExceptionGroup):
+            left += at.exceptions
+
+
+@contextmanager
+def forgetting() -> Iterator[None]:
+    """Forget the local variables of the frames through which an error leaves the block."""
+    try:
+        yield
+    except BaseException as error:
+        forget_locals(error)
+        raise
+
+
+def forgetful(
+    function: Callable[P, Coroutine[Any, Any, R]],
+) -> Callable[P, Coroutine[Any, Any, R]]:
+    """Make a coroutine function forget its local variables, and those of its calls, when it fails."""
+
+    @wraps(function)
+    async def call(*args: P.args, **given: P.kwargs) -> R:
+        with forgetting():
+            return await function(*args, **given)
+
+    return call

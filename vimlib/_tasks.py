@@ -23,6 +23,7 @@ from vimlib._arguments import check_argument
 from vimlib._collector.collect import get
 from vimlib._collector.multiplexer import Multiplexer, Topic
 from vimlib._collector.row import fault_of
+from vimlib._repr import robust
 from vimlib._session.policy import Backoff
 from vimlib._shield import finish
 from vimlib.errors import (
@@ -361,6 +362,7 @@ class TaskWaiter:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
+    @robust
     def __repr__(self) -> str:
         return f"<TaskWaiter of {self._context.invoker.host}: {len(self._multiplexer)} followed>"
 

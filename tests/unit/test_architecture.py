@@ -27,6 +27,7 @@ FLOORS = {
     "vimlib._arguments": -2,
     "vimlib._distribution": -2,
     "vimlib._secret": -2,
+    "vimlib._repr": -2,
     "vimlib._lazy": -2,
     "vimlib._progress": -2,
     "vimlib._shield": -2,
@@ -48,7 +49,7 @@ FLOORS = {
 # Beside the floors: what each may import of ours, and who may import it.
 BESIDE = {
     "vimlib.simulator": {"vimlib.soap", "vimlib.vim25", "vimlib.model", "vimlib.errors",
-                         "vimlib._secret", "vimlib._distribution", "vimlib._lazy"},
+                         "vimlib._secret", "vimlib._repr", "vimlib._distribution", "vimlib._lazy"},
     "vimlib.codegen": {"vimlib.soap", "vimlib.model", "vimlib.errors", "vimlib._distribution"},
     "wsdl": set(),
     "guest": set(),

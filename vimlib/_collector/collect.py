@@ -18,6 +18,7 @@ from vimlib._collector.row import fault_of
 from vimlib._collector.sources import opened, property_spec, retrieval_spec
 from vimlib._collector.stream import Stream
 from vimlib._collector.typed import shape_of
+from vimlib._repr import robust
 from vimlib.errors import OutcomeUnknownError, SessionExpiredError, UsageError
 from vimlib.soap._typed import plain
 
@@ -114,6 +115,7 @@ class Collection(Stream[T]):
         async with opened(self._context, self._kind, self._source) as objects:
             yield retrieval_spec(self._context, properties, objects) if objects else None
 
+    @robust
     def __repr__(self) -> str:
         return f"<Collection of {self._kind.__name__} {', '.join(self._shape.paths)}>"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from vimlib._repr import robust
 from vimlib.model import parse_version
 from vimlib.model._managed import ManagedObject, rebind
 from vimlib.soap import Limits
@@ -77,5 +78,6 @@ class Context:
         made: T = self._made[make]
         return made
 
+    @robust
     def __repr__(self) -> str:
         return f"<Context {self.invoker.host} API {self.api_version}>"

@@ -20,6 +20,7 @@ from vimlib._collector.stream import Stream
 from vimlib._collector.traversal import Walk
 from vimlib._collector.typed import shape_of
 from vimlib._collector.update_stream import open_updates
+from vimlib._repr import robust
 from vimlib.errors import DeadlineError, UsageError, VimlibError
 
 if TYPE_CHECKING:
@@ -144,6 +145,7 @@ class Watch(Stream[Change[T]]):
                 policy.progressed()
                 self.synced = self.synced or not update.truncated
 
+    @robust
     def __repr__(self) -> str:
         return (
             f"<Watch of {self._kind.__name__} {', '.join(self._shape.paths)} synced={self.synced}>"

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
 from vimlib._datastore.completion import announced, begins_as_disk, changed
+from vimlib._repr import robust
 from vimlib.errors import (
     ConnectionLostError,
     DeadlineError,
@@ -188,6 +189,7 @@ class Download:
         """Return all of it; for small files. Cancelling closes the connection."""
         return b"".join([piece async for piece in self])
 
+    @robust
     def __repr__(self) -> str:
         return f"<Download of {self.path}, {self.received} of {self.size} bytes>"
 

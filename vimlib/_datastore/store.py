@@ -22,6 +22,7 @@ from vimlib._datastore.path import DatastorePath
 from vimlib._datastore.source import opened
 from vimlib._datastore.ticket import Door, host_door
 from vimlib._datastore.url import folder_target
+from vimlib._repr import robust
 from vimlib._tasks import SETTLE_SECONDS
 from vimlib._transport.http import HTTPRequest, authorized, renew
 from vimlib._transport.pace import Deadline, Pace
@@ -777,6 +778,7 @@ class Datastore:
         """
         return self._transport.slot()
 
+    @robust
     def __repr__(self) -> str:
         return f"<Datastore {self.name} on {self._session.host}>"
 

@@ -71,6 +71,7 @@ async def host_door(
     ticket = await context.bind(manager).AcquireGenericServiceTicket(
         vim25.SessionManagerHttpServiceRequestSpec(method=method, url=address.origin + target)
     )
+    headers = _credentials(ticket)
     try:
         if ticket.hostName:
             address = parse_address(f"https://{ticket.hostName}", path="/folder")
@@ -85,11 +86,14 @@ async def host_door(
         )
         return None
     trust = blind_trust(address.netloc, pins, legacy=transport.tls.legacy)
-    return Door(address, target, _credentials(ticket), trust)
+    return Door(address, target, headers, trust)
 
 
 def _credentials(ticket: vim25.SessionManagerGenericServiceTicket) -> dict[str, Header]:
-    return {"Cookie": Secret(f"{_TICKET}={ticket.id}")}
+    """Take the secret out of a ticket, which stays in the frames of tracebacks."""
+    cookie = Secret(f"{_TICKET}={ticket.id}")
+    ticket.id = ""
+    return {"Cookie": cookie}
 
 
 def ticket_pins(ticket: vim25.SessionManagerGenericServiceTicket) -> tuple[Pin, ...]:

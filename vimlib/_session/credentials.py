@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TextIO
@@ -53,10 +54,11 @@ def read_password(path: Path) -> Secret:
 
 def first_line(name: str, file: TextIO) -> Secret:
     """Return the password in the first line of an open file. Raises as `read_password`."""
-    try:
+    password = None
+    with contextlib.suppress(UnicodeDecodeError):  # it holds the bytes: it must not be a context
         password = file.readline(_LONGEST).rstrip("\r\n")
-    except UnicodeDecodeError:
-        raise _unreadable(name, "not UTF-8") from None
+    if password is None:
+        raise _unreadable(name, "not UTF-8")
     if not password:
         raise UsageError(f"the first line of {name} must be the password, got an empty line")
     return Secret(password)

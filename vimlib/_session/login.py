@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeVar
 from weakref import WeakValueDictionary
 
 from vimlib import vim25
+from vimlib._secret import forgetting
 from vimlib._session.refusals import LOCK_SECONDS, LoginKey
 from vimlib._shield import finish, stopped
 from vimlib._transport.budget import urgent
@@ -164,15 +165,16 @@ class Login:
         had_cookie = self._caller.cookie is not None
         self._may_be_in = True
         try:
-            session = await self._caller.read(
-                vim25.SessionManager.Login,
-                self._manager,
-                {
-                    "userName": key.username,
-                    "password": key.password.reveal(),
-                    "locale": self._credentials.locale,
-                },
-            )
+            with forgetting():  # arguments and request hold the password
+                session = await self._caller.read(
+                    vim25.SessionManager.Login,
+                    self._manager,
+                    {
+                        "userName": key.username,
+                        "password": key.password.reveal(),
+                        "locale": self._credentials.locale,
+                    },
+                )
         except (  # here, not in a constant: naming a fault loads all of them
             vim25.InvalidLogin,
             vim25.NoPermission,

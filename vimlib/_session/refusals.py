@@ -29,6 +29,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
+from vimlib._repr import robust
 from vimlib._session.state import state_folder
 
 if TYPE_CHECKING:
@@ -275,6 +276,7 @@ class RefusedLogins:
             self._complained = True
             log.warning("cannot keep refused logins in %s: %s", self.path, error.strerror)
 
+    @robust
     def __repr__(self) -> str:
         return f"<RefusedLogins {self.path or 'in memory'}>"
 

@@ -9,6 +9,7 @@ import random
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from vimlib import vim25
+from vimlib._repr import robust
 from vimlib._secret import Secret
 from vimlib._session import negotiate
 from vimlib._session.caller import Caller, Sent
@@ -153,6 +154,7 @@ class Session:
         """Return a proxy of the same object that calls through this session."""
         return rebind(proxy, self)  # type: ignore[return-value]
 
+    @robust
     def __repr__(self) -> str:
         caller = self._caller
         return f"<Session {self.host} API {caller.version}, {self._state}, {caller.calls} calls>"

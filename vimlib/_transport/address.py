@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
+from vimlib._secret import forgetting
 from vimlib.errors import UsageError, printable
 
 _HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})\Z")
@@ -59,6 +60,14 @@ def parse_address(url: str, *, path: str = "/sdk") -> Address:
     https and `path` are the defaults. Raises `UsageError`, also for a URL that carries a user
     name or a password: those are arguments of their own.
     """
+    try:
+        with forgetting():
+            return _parse(url, path)
+    finally:
+        del url  # it may hold a password, and tracebacks keep frames
+
+
+def _parse(url: str, path: str) -> Address:
     text = url.strip()
     if "://" not in text:
         bare_v6 = text.count(":") > 1 and not text.startswith("[")
@@ -66,8 +75,8 @@ def parse_address(url: str, *, path: str = "/sdk") -> Address:
     try:
         parts = urlsplit(text)
         port = parts.port
-    except ValueError as exc:
-        raise _refused(url, "malformed URL") from exc
+    except ValueError:
+        raise _refused(url, "malformed URL") from None
     if parts.scheme not in _PORTS:
         raise _refused(url, "the scheme must be https")
     if "@" in parts.netloc:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
+from vimlib._repr import robust
 from vimlib._secret import Secret
 from vimlib.errors import UsageError
 
@@ -109,6 +110,7 @@ class EncodedCall(Struct, frozen=True, kw_only=True):
         """
         return self.cookie() if callable(self.cookie) else self.cookie
 
+    @robust
     def __repr__(self) -> str:
         return f"<EncodedCall {self.operation_id} {self.method}, {len(self.body)} bytes>"
 

@@ -110,10 +110,16 @@ async def _tunnel(connection: Connection, proxy: Proxy, address: Address) -> Non
     headers: dict[str, str | Secret] = {"Host": address.netloc}
     if proxy.authorization is not None:
         headers["Proxy-Authorization"] = proxy.authorization
-    request = request_head("CONNECT", address.netloc, headers) + b"\r\n"
     reply = _TunnelReply(proxy)
     try:
-        await connection.exchange("CONNECT", request, reply, read=inf, seconds=inf, until=inf)
+        await connection.exchange(
+            "CONNECT",
+            request_head("CONNECT", address.netloc, headers) + b"\r\n",  # no variable holds it
+            reply,
+            read=inf,
+            seconds=inf,
+            until=inf,
+        )
     except ConnectionLostError:
         raise _proxy_failed(proxy, "the proxy closed the connection", 0) from None
     except ProtocolError as exc:

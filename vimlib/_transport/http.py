@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
+from vimlib._repr import robust
 from vimlib._secret import Secret
 from vimlib._shield import stopped
 from vimlib._transport.http11 import request_head
@@ -139,6 +140,7 @@ class HTTPReply:
                         break
         return readable(data, limit)
 
+    @robust
     def __repr__(self) -> str:
         return f"<HTTPReply {self.status}, {self.length} bytes>"
 
@@ -277,7 +279,10 @@ class _Incoming:
     def begin(self, method: str, request: bytes) -> None:
         """Write a request, or its head."""
         self._verb = "upload" if method in {"PUT", "POST"} else "download"
-        self._answer = self._connection.begin(method, request, self)
+        try:
+            self._answer = self._connection.begin(method, request, self)
+        finally:
+            del request  # it holds the cookie
         self._answer.add_done_callback(self._wake)
 
     # -- as the receiver -----------------------------------------------------------------------

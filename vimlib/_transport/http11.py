@@ -11,6 +11,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Protocol
 
+from vimlib._repr import robust
 from vimlib._secret import Secret
 from vimlib.errors import ProtocolError, UsageError, printable
 
@@ -95,6 +96,7 @@ class Head:
         """Return all headers of that lower-case name."""
         return self._values.get(name, [])
 
+    @robust
     def __repr__(self) -> str:
         return f"<Head {self.status}, {', '.join(self._values)}>"
 

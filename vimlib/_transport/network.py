@@ -13,6 +13,8 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Self
 
+from vimlib._repr import robust
+from vimlib._secret import Secret
 from vimlib._tls import TLS, blind_trust
 from vimlib._transport.address import Address, parse_address
 from vimlib._transport.base import COOKIE, EncodedCall, Reply, Timeouts
@@ -38,7 +40,6 @@ from vimlib.soap import Limits
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
-    from vimlib._secret import Secret
     from vimlib._tls import Trust
     from vimlib._transport.budget import Kind
     from vimlib._transport.connection import Connection
@@ -82,18 +83,21 @@ class HTTPTransport:
         tls: TLS | None = None,
         timeouts: Timeouts | None = None,
         limits: Limits | None = None,
-        proxy: str | None = None,
+        proxy: str | Secret | None = None,
         connections: int = 32,
         user_agent: str = "vimlib",
     ) -> None:
-        self.address = parse_address(address) if isinstance(address, str) else address
+        try:
+            self.address = parse_address(address) if isinstance(address, str) else address
+            self.proxy: Proxy | None = find_proxy(proxy, self.address)
+            self._proxy_by_host = proxy in (ENVIRONMENT, Secret(ENVIRONMENT))
+        finally:
+            del address, proxy  # they may hold a password, and tracebacks keep frames
         self.host = self.address.netloc
         """`host:port` of the server."""
         self.tls = tls or TLS()
         self.timeouts = timeouts or Timeouts()
         self.limits = limits or Limits()
-        self.proxy: Proxy | None = find_proxy(proxy, self.address)
-        self._proxy_by_host = proxy == ENVIRONMENT
         if not self.address.tls and self.tls.verify:
             raise UsageError(
                 f"the URL must use https, got http://{self.address.netloc}: http sends the password unencrypted",
@@ -161,6 +165,7 @@ class HTTPTransport:
             # The transports close in the loop's next round, and the caller may end the loop.
             await asyncio.sleep(0)
 
+    @robust
     def __repr__(self) -> str:
         state = "open" if self._pool is not None else "closed"
         return f"<{type(self).__name__} {self.address.origin} {state}>"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
-from vimlib._secret import Secret
+from vimlib._secret import Secret, forgetting
 from vimlib._transport.address import parse_address
 from vimlib.errors import UsageError
 
@@ -38,6 +38,14 @@ class Proxy:
 
 def parse_proxy(url: str) -> Proxy:
     """Read `http://[user:password@]host:port`. Raises `UsageError`, without showing the password."""
+    try:
+        with forgetting():
+            return _parse(url)
+    finally:
+        del url  # tracebacks keep frames
+
+
+def _parse(url: str) -> Proxy:
     text = url.strip() if "://" in url else f"http://{url.strip()}"
     scheme, _, rest = text.partition("://")
     userinfo, at, netloc = rest.rpartition("@")
@@ -55,12 +63,20 @@ def parse_proxy(url: str) -> Proxy:
     return Proxy(parse_address(f"http://{netloc}", path="/"), credentials)
 
 
-def find_proxy(choice: str | None, target: Address) -> Proxy | None:
+def find_proxy(choice: str | Secret | None, target: Address) -> Proxy | None:
     """Return the proxy for `target`: none unless one is given or the environment is asked."""
+    try:
+        with forgetting():
+            return _find(None if choice is None else Secret(choice), target)
+    finally:
+        del choice
+
+
+def _find(choice: Secret | None, target: Address) -> Proxy | None:
     if choice is None:
         return None
-    if choice != ENVIRONMENT:
-        return parse_proxy(choice)
+    if choice.reveal() != ENVIRONMENT:
+        return parse_proxy(choice.reveal())
     import urllib.request  # brings http.client and email; only needed with a proxy
 
     if urllib.request.proxy_bypass(target.netloc):

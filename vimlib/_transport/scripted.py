@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Self
 
+from vimlib._repr import robust
 from vimlib._transport.base import EncodedCall, Reply
 
 if TYPE_CHECKING:
@@ -85,5 +86,6 @@ class ScriptedTransport:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
+    @robust
     def __repr__(self) -> str:
         return f"<ScriptedTransport {self._host}, {len(self.calls)} calls>"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from vimlib._repr import robust
 from vimlib.errors import VimlibError, printable
 from vimlib.model._data import raw_view, required, show_fields, wire_fields
 
@@ -86,6 +87,7 @@ class MethodFault(VimlibError):
         text = f"{head}: {printable(self.localized_message)}" if self.localized_message else head
         return f"{text}. {self.hint}" if self.hint else text
 
+    @robust
     def __repr__(self) -> str:
         return f"{printable(self.fault_name, 80)}({show_fields(self)})"
 

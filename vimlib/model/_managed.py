@@ -18,6 +18,7 @@ from typing import (
     overload,
 )
 
+from vimlib._repr import robust
 from vimlib.errors import NoSuchMethodError, UnboundError, printable
 from vimlib.model._wire import Field, parse_fields
 
@@ -106,6 +107,7 @@ class Binding:
         for names in self._owners.values():
             yield from names.split()
 
+    @robust
     def __repr__(self) -> str:
         return f"<Binding {self.package} of {self.namespace}>"
 
@@ -175,6 +177,7 @@ class ManagedObject:
                 message, hint=f"Read a property: await client.get(obj, {name!r})."
             )
 
+    @robust
     def __repr__(self) -> str:
         return f"<{printable(str(self._kind), 80)} {printable(str(self._id), 120)}>"
 
@@ -327,6 +330,7 @@ class Method(Generic[P, R]):
 
         return call
 
+    @robust
     def __repr__(self) -> str:
         return f"{self.owner.__name__}.{self.name}"
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
+from vimlib._repr import robust
 from vimlib.simulator._assemble import build
 from vimlib.simulator._control import Control
 from vimlib.simulator._core.call import CallLog
@@ -339,6 +340,7 @@ class ESXHost(HostOperations):
         self._pending.add(task)
         task.add_done_callback(self._pending.discard)
 
+    @robust
     def __repr__(self) -> str:
         state = self.url if self._server is not None else "not running"
         return f"<ESXHost {self.registry.release.name} {state}, {len(self.machines)} machines>"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from vimlib._repr import robust
 from vimlib.errors import EncodeError, NotFoundError, ProtocolError, printable
 from vimlib.model import Binding, ManagedObject, Method, MethodFault
 from vimlib.model._data import show
@@ -41,6 +42,7 @@ class Request:
         """The method called."""
         return self._method
 
+    @robust
     def __repr__(self) -> str:
         secret = {item.name for item in self._method.params if item.secret}
         args = (f"{name}={show(value, name in secret)}" for name, value in self.args.items())

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
+from vimlib._repr import robust
 from vimlib.model import (
     DataObject,
     Enumeration,
@@ -99,6 +100,7 @@ class FieldInfo:
         other.native = None
         return other
 
+    @robust
     def __repr__(self) -> str:
         return f"<FieldInfo {self.name}:{self.type}>"
 
@@ -144,6 +146,7 @@ class TypeInfo:
         other.__dict__.update(self.__dict__ | {"native": None} | changes)
         return other
 
+    @robust
     def __repr__(self) -> str:
         return f"<TypeInfo {self.name}>"
 

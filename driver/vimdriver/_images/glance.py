@@ -26,6 +26,8 @@ from vimdriver.errors import (
     SourceProtocolError,
     SourceRefusedError,
 )
+from vimlib._repr import robust
+from vimlib._secret import Secret, forgetful, forgetting
 from vimlib.errors import UsageError
 
 if TYPE_CHECKING:
@@ -89,8 +91,10 @@ class Glance:
     ) -> None:
         self._client = client
         self._base = _base(url)
-        self._token = token
+        self._token = Secret(token) if isinstance(token, str) else token
+        del token
 
+    @robust
     def __repr__(self) -> str:
         return f"Glance({str(self._base)!r})"
 
@@ -107,7 +111,7 @@ class Glance:
         """Return a URL below `/v2/images`, with each part quoted."""
         return self._base.joinpath("images", *parts)
 
-    async def headers(self, *, fresh: bool = False) -> dict[str, str]:
+    async def headers(self, *, fresh: bool = False) -> dict[str, Secret]:
         """Return the headers that authenticate a request.
 
         Raises:
@@ -116,16 +120,20 @@ class Glance:
         """
         if self._token is None:
             return {}
-        token = self._token if isinstance(self._token, str) else await self._token(fresh)
+        if isinstance(self._token, Secret):
+            token = self._token
+        else:
+            with forgetting():  # frames of the source hold a token, or the password it comes from
+                token = Secret(await self._token(fresh))
         # RFC 9110, 5.5: the valid field values, without those that only some servers accept.
-        if not re.fullmatch(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?", token):
+        if not re.fullmatch(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?", token.reveal()):
             raise UsageError(
                 "the token of the image service must be 1 or more printable ASCII characters",
                 hint="Check OS_TOKEN, for example for a trailing line break.",
             )
         return {"X-Auth-Token": token}
 
-    async def _authorized(self, ask: Callable[[dict[str, str]], Awaitable[T]], image: str) -> T:
+    async def _authorized(self, ask: Callable[[dict[str, Secret]], Awaitable[T]], image: str) -> T:
         """Call `ask` with headers; call it again with a new token if Glance refuses the first."""
         try:
             return await ask(await self.headers())
@@ -137,6 +145,7 @@ class Glance:
         except SourceRefusedError as error:
             raise named(error, image) from None
 
+    @forgetful
     async def find(self, ref: str) -> ImageInfo:
         """Look an image up by its id or its unique name. Cancelling leaves nothing behind.
 
@@ -170,6 +179,7 @@ class Glance:
             raise ImageAmbiguousError(image=name, ids=ids)
         return _require_uuid(ids[0], name)
 
+    @forgetful
     async def enter_file(self, info: ImageInfo, stack: AsyncExitStack) -> HttpBody:
         """Open the bytes of an image that `find` returned; `stack` closes them.
 
@@ -179,7 +189,7 @@ class Glance:
         """
         url = self.url(info.id, "file")
 
-        async def ask(headers: dict[str, str]) -> aiohttp.ClientResponse:
+        async def ask(headers: dict[str, Secret]) -> aiohttp.ClientResponse:
             return await stack.enter_async_context(
                 self._client.request("GET", url, image=info.id, headers=headers)
             )
@@ -203,6 +213,7 @@ class GlanceImage:
         self._ref = ref
         self._info: ImageInfo | None = None
 
+    @robust
     def __repr__(self) -> str:
         return f"GlanceImage({self._ref!r})"
 
@@ -216,8 +227,9 @@ class GlanceImage:
     async def open(self) -> AsyncIterator[HttpBody]:
         """See `ImageSource.open`."""
         info = await self.info()
-        async with AsyncExitStack() as stack:
-            yield await self._glance.enter_file(info, stack)
+        with forgetting():
+            async with AsyncExitStack() as stack:
+                yield await self._glance.enter_file(info, stack)
 
     async def wire(self, *, fresh: bool = False) -> RawRequest:
         """See `RawSource.wire`."""

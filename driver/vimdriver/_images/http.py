@@ -31,6 +31,8 @@ from vimdriver.errors import (
     SourceUnsizedError,
     SourceUntrustedError,
 )
+from vimlib._repr import robust
+from vimlib._secret import Secret, forgetful, forgetting, reveal
 from vimlib._shield import finish
 from vimlib._transport.base import Timeouts
 from vimlib._transport.pace import Breach, Deadline, Pace
@@ -119,7 +121,12 @@ class HttpClient:
 
     @asynccontextmanager
     async def request(
-        self, method: str, url: URL, *, image: str, headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        url: URL,
+        *,
+        image: str,
+        headers: Mapping[str, str | Secret] | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send one request without a body and yield the response if its status is below 300.
 
@@ -131,9 +138,19 @@ class HttpClient:
             SourceStalledError: No response in time.
             SourceProtocolError: The response is not valid HTTP.
         """
+        with forgetting():  # tokens and signed URLs, also in the frames of aiohttp
+            async with self._request(method, url, image, headers or {}) as answer:
+                yield answer
+            return
+
+    @asynccontextmanager
+    async def _request(
+        self, method: str, url: URL, image: str, headers: Mapping[str, str | Secret]
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         if self._session is None:
             raise ClosedError("the image client is not open", hint="Use it with `async with`.")
-        ask = {"Accept-Encoding": "identity", **(headers or {})}
+        ask = {"Accept-Encoding": "identity"}
+        ask |= {name: reveal(value) for name, value in headers.items()}
         host = f"{url.host}:{url.port}"
         async with self._translated(host, image):
             answer = await self._session.request(method, url, headers=ask, allow_redirects=False)
@@ -178,13 +195,19 @@ class HttpClient:
             raise SourceProtocolError(detail=type(error).__name__, image=image) from None
 
     async def document(
-        self, url: URL, *, image: str, headers: Mapping[str, str] | None = None
+        self, url: URL, *, image: str, headers: Mapping[str, str | Secret] | None = None
     ) -> bytes:
         """GET a small document. Cancelling leaves nothing behind.
 
         Raises:
             ImageSourceError: As `request`; `SourceProtocolError` if it is larger than 1 MiB.
         """
+        with forgetting():
+            return await self._document(url, image, headers)
+
+    async def _document(
+        self, url: URL, image: str, headers: Mapping[str, str | Secret] | None
+    ) -> bytes:
         async with self.request("GET", url, image=image, headers=headers) as answer:
             encoding = answer.headers.get("Content-Encoding", "identity")
             if encoding != "identity":
@@ -257,7 +280,7 @@ class HttpBody:
     def __init__(self, info: ImageInfo, answer: aiohttp.ClientResponse, client: HttpClient) -> None:
         check_answer(info, answer.status, answer.headers)
         self.info = info
-        self._answer = answer
+        self._content = answer.content  # not the answer, which has its request with the token
         self._timeouts = client.timeouts
         self._stall = client.stall_timeout
 
@@ -273,7 +296,7 @@ class HttpBody:
             breach: Breach | None = None
             try:
                 async with limit:
-                    chunk = await self._answer.content.read(CHUNK)
+                    chunk = await self._content.read(CHUNK)
                     if not chunk:
                         return
             except TimeoutError:
@@ -320,10 +343,16 @@ def _length(headers: Mapping[str, str]) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class _Address:
-    url: URL
-    headers: Mapping[str, str]
+    text: Secret
+    """The URL without userinfo and fragment; its query may be a signature."""
+    headers: Mapping[str, Secret]
     hash_algo: str | None
     hash_value: str | None
+
+    @property
+    def url(self) -> URL:
+        """The URL, for one request: no variable of a frame that lasts may hold it."""
+        return URL(self.text.reveal())
 
 
 class HttpImage:
@@ -335,13 +364,19 @@ class HttpImage:
 
     def __init__(self, client: HttpClient, url: str) -> None:
         self._client = client
-        self._address = _parse(url)
+        try:
+            with forgetting():
+                self._address = _parse(url)
+        finally:
+            del url
         self._info: ImageInfo | None = None
         self._shown = str(self._address.url.with_query(None))
 
+    @robust
     def __repr__(self) -> str:
         return f"HttpImage({self._shown!r})"
 
+    @forgetful
     async def info(self) -> ImageInfo:
         """See `ImageSource.info`: a HEAD, then a GET without its body if HEAD lacks the length."""
         if self._info is None:
@@ -383,6 +418,12 @@ class HttpImage:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[HttpBody]:
         """See `ImageSource.open`."""
+        with forgetting():
+            async with self._open() as body:
+                yield body
+
+    @asynccontextmanager
+    async def _open(self) -> AsyncIterator[HttpBody]:
         info = await self.info()
         address = self._address
         async with AsyncExitStack() as stack:
@@ -399,6 +440,10 @@ class HttpImage:
     async def wire(self, *, fresh: bool = False) -> RawRequest:
         """See `RawSource.wire`; the request has no token that could expire."""
         del fresh
+        with forgetting():
+            return self._raw()
+
+    def _raw(self) -> RawRequest:
         return wire_for(self._client, self._address.url, self._address.headers)
 
 
@@ -414,10 +459,13 @@ class HttpImages:
         Raises:
             UsageError: It is not an http(s) URL.
         """
-        return HttpImage(self._client, ref)
+        try:
+            return HttpImage(self._client, ref)
+        finally:
+            del ref
 
 
-def wire_for(client: HttpClient, url: URL, headers: Mapping[str, str]) -> RawRequest:
+def wire_for(client: HttpClient, url: URL, headers: Mapping[str, str | Secret]) -> RawRequest:
     """Return a GET of `url` as a value. Raises `UsageError` if the host name has no IDNA form."""
     assert url.raw_host is not None
     assert url.port is not None
@@ -426,7 +474,7 @@ def wire_for(client: HttpClient, url: URL, headers: Mapping[str, str]) -> RawReq
             method="GET",
             host=url.raw_host,  # the ASCII form of an internationalised name
             port=url.port,
-            target=url.raw_path_qs or "/",
+            target=Secret(url.raw_path_qs) if url.raw_query_string else url.raw_path or "/",
             headers=headers,
             tls=client.tls if url.scheme == "https" else None,
             stall=client.stall_timeout,
@@ -442,14 +490,15 @@ def _parse(text: str) -> _Address:
         raise UsageError("the image URL is malformed") from None
     if url.scheme not in ("http", "https") or not url.host:
         raise UsageError("an image URL must begin with http:// or https:// and name a host")
-    headers: dict[str, str] = {}
+    headers: dict[str, Secret] = {}
     if url.user is not None:
         secret = base64.b64encode(f"{url.user}:{url.password or ''}".encode()).decode()
-        headers["Authorization"] = f"Basic {secret}"
+        headers["Authorization"] = Secret(f"Basic {secret}")
     algo = value = None
     if url.fragment:
         match = re.fullmatch(r"(?P<algo>[a-z0-9_-]+)=(?P<value>[0-9a-fA-F]+)", url.fragment)
         if match is None:
             raise UsageError("the fragment of an image URL must be its hash, as #sha256=HEX")
         algo, value = match["algo"], match["value"].lower()
-    return _Address(url.with_user(None).with_fragment(None), headers, algo, value)
+    shown = Secret(str(url.with_user(None).with_fragment(None)))
+    return _Address(shown, headers, algo, value)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 from vimdriver._images.source import CHUNK, ImageInfo
 from vimdriver._images.worker import Worker
 from vimdriver.errors import ImageNotFoundError, SourceReadError
+from vimlib._repr import robust
 from vimlib._shield import finish
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class LocalImage:
         self.path = Path(path)
         self._executor = executor
 
+    @robust
     def __repr__(self) -> str:
         return f"LocalImage({str(self.path)!r})"
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from vimdriver.errors import SourceLoginError, SourceUnreachableError, SourceUntrustedError
 from vimlib._distribution import missing_extra
+from vimlib._repr import robust
+from vimlib._secret import forgetting
 from vimlib.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ class Cloud:
     ca: str | None
     """PEM file that clouds.yaml names; None for the system's authorities."""
 
+    @robust
     def __repr__(self) -> str:
         return f"Cloud({self.glance_url!r})"
 
@@ -48,7 +51,8 @@ async def open_cloud(name: str) -> Cloud:
         SourceUnreachableError: Keystone cannot be reached, does not answer, or lists no image
             service.
     """
-    session, url, ca = await asyncio.to_thread(_connect, name)
+    with forgetting():  # sessions and regions hold the password
+        session, url, ca = await asyncio.to_thread(_connect, name)
 
     async def token(fresh: bool) -> str:
         return await asyncio.to_thread(_token, session, url, fresh)

@@ -32,6 +32,7 @@ from vimdriver.errors import (
     SourceUntrustedError,
 )
 from vimlib._datastore.download import rejected
+from vimlib._secret import forget_locals
 from vimlib._transport.pace import NEVER, Deadline, Pace
 from vimlib.errors import (
     CertificateError,
@@ -487,6 +488,7 @@ class Pump:
             try:
                 job()
             except BaseException as error:  # noqa: BLE001 - raised from `error` by the caller
+                forget_locals(error)  # request heads hold tokens and cookies
                 self.call_off(None if isinstance(error, Stopped) else error)
 
         return run

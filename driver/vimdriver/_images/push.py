@@ -8,6 +8,7 @@ hash), rename to the final name. A failed image leaves no file; the others conti
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from vimdriver._verbs.verb import licensed
 from vimdriver.errors import FileConflictError, NoSpaceError
 from vimlib import vim25
 from vimlib._datastore import DatastorePath
+from vimlib._secret import forget_locals, forgetting
 from vimlib._shield import finish
 from vimlib.errors import NotFoundError, UsageError, VimlibError, printable
 
@@ -137,20 +139,55 @@ async def push_images(
         HostReadOnlyError: The host's licence forbids writes; nothing was sent.
         FileConflictError: `directory` is an existing file; nothing was sent.
     """
-    folder = DatastorePath(datastore, directory.removesuffix("/"))
+    try:
+        with forgetting():  # a URL may hold a password or a signature
+            results = await _push_images(
+                client,
+                images,
+                refs,
+                DatastorePath(datastore, directory.removesuffix("/")),
+                concurrency=concurrency,
+                overwrite=overwrite,
+                read_back=read_back,
+                uploader=uploader,
+                tell=events or (lambda event: None),
+                settings=config or DriverConfig(),
+                kept=journal or MemoryJournal(),
+            )
+    finally:
+        del refs
+    for result in results:
+        if result.error is not None:
+            forget_locals(result.error)
+    return results
+
+
+async def _push_images(
+    client: Client,
+    images: ImageStore,
+    refs: Sequence[str],
+    folder: DatastorePath,
+    *,
+    concurrency: int | None,
+    overwrite: bool,
+    read_back: bool,
+    uploader: BodyUploader | None,
+    tell: Callable[[PushEvent], None],
+    settings: DriverConfig,
+    kept: Journal,
+) -> list[PushResult]:
     if not refs:
         raise UsageError(
             "at least one image is required", hint="Give an id, a name, a URL or a file."
         )
-    if duplicates := sorted({printable(ref) for ref in refs if list(refs).count(ref) > 1}):
+    if duplicates := sorted({_shown(ref) for ref in refs if list(refs).count(ref) > 1}):
         raise UsageError(
             f"each image must be given once, got {', '.join(duplicates)} several times"
         )
-    settings, kept = config or DriverConfig(), journal or MemoryJournal()
+    datastore = folder.datastore
     streams = settings.concurrency if concurrency is None else concurrency
     if streams < 1:
         raise UsageError(f"concurrency must be at least 1, got {streams}", field="concurrency")
-    tell = events or (lambda event: None)
     limit = asyncio.Semaphore(streams)
     jobs = [
         _Push(client, images.image(ref), ref, overwrite, read_back, tell, settings, kept)
@@ -171,6 +208,11 @@ async def push_images(
     ):
         await _all(*(job.run(folder, opened, limit) for job in jobs))
     return [job.result for job in jobs]
+
+
+def _shown(ref: str) -> str:
+    """Return a reference without what may be secret in a URL: userinfo and query."""
+    return printable(re.sub(r"(?<=://)[^/@]*@|(?<=.)\?.*", "", ref) if "://" in ref else ref)
 
 
 def _needed(jobs: Sequence[_Push]) -> int:
@@ -221,7 +263,9 @@ def _refuse_duplicates(jobs: Sequence[_Push]) -> None:
             continue
         first = taken.setdefault(job.target, job.ref)
         if first != job.ref:
-            job.fail(FileConflictError(path=job.target, other_image=first), time.monotonic())
+            job.fail(
+                FileConflictError(path=job.target, other_image=_shown(first)), time.monotonic()
+            )
 
 
 class _Push:

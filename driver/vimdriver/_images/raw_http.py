@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from vimlib._secret import Secret, reveal
+
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Mapping
@@ -35,9 +37,9 @@ class RawRequest:
     method: str
     host: str
     port: int
-    target: str
-    """Origin form, percent-encoded: path and query."""
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    target: str | Secret
+    """Origin form, percent-encoded: path and query. A `Secret` where the query may be a signature."""
+    headers: Mapping[str, str | Secret] = field(default_factory=dict, repr=False)
     """Without Host, Connection, Content-Length, Transfer-Encoding and Accept-Encoding."""
     tls: ssl.SSLContext | None = None
     """None: plain HTTP."""
@@ -53,12 +55,12 @@ class RawRequest:
     def __post_init__(self) -> None:
         if not _TOKEN.match(self.method):
             raise RawHTTPError("the method must be a token")
-        if not _TARGET.match(self.target):
+        if not _TARGET.match(reveal(self.target)):
             raise RawHTTPError("the request target must be in origin form")
         if not re.match(r"[0-9A-Za-z.:_-]+\Z", self.host):
             raise RawHTTPError("invalid characters in the host")
         for name, value in self.headers.items():
-            if not _TOKEN.match(name) or not _FIELD_VALUE.match(value):
+            if not _TOKEN.match(name) or not _FIELD_VALUE.match(reveal(value)):
                 # The value may be a token, so the message omits it.
                 raise RawHTTPError(f"invalid characters in header {name[:40]!r}")
 
@@ -73,7 +75,7 @@ class RawRequest:
         host = f"[{self.host}]" if ":" in self.host else self.host
         default_port = 443 if self.tls else 80
         lines = [
-            f"{self.method} {self.target} HTTP/1.1",
+            f"{self.method} {reveal(self.target)} HTTP/1.1",
             f"Host: {host}" if self.port == default_port else f"Host: {host}:{self.port}",
             "Connection: close",
             # A body that a proxy compresses has another length and another hash.
@@ -81,7 +83,7 @@ class RawRequest:
         ]
         if content_length is not None:
             lines.append(f"Content-Length: {content_length}")
-        lines += [f"{name}: {value}" for name, value in self.headers.items()]
+        lines += [f"{name}: {reveal(value)}" for name, value in self.headers.items()]
         return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from vimdriver._images.raw_http import RawRequest
-from vimlib._secret import reveal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator
@@ -99,7 +98,7 @@ class DatastoreSink:
             host=target.address.host,
             port=target.address.port,
             target=target.target,
-            headers={name: reveal(value) for name, value in target.headers.items()},
+            headers=target.headers,
             tls=None if trust is None else trust.context,
             check_peer=None if trust is None else trust.check,
         )

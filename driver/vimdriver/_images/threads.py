@@ -28,6 +28,7 @@ from vimdriver._images.pump import (
 from vimdriver._images.raw_http import RawRequest
 from vimdriver._images.source import ImageSource, RawSource
 from vimdriver.errors import PlatformUnsupportedError, SourceRefusedError, SourceUnreachableError
+from vimlib._secret import forgetful
 from vimlib._shield import settled
 from vimlib.errors import (
     ClosedError,
@@ -88,6 +89,7 @@ class ThreadUploader:
             # All jobs have ended or are cancelled; this waits for their last steps, milliseconds.
             executor.shutdown(wait=True)
 
+    @forgetful
     async def upload(
         self,
         source: ImageSource,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from vimdriver._images.check import BodyCheck
 from vimdriver._images.pipe import piped
+from vimlib._secret import forgetful
 from vimlib.errors import TransferCorruptError, TransferRejectedError
 
 if TYPE_CHECKING:
@@ -143,6 +144,7 @@ class AsyncUploader:
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
 
+    @forgetful
     async def upload(
         self,
         source: ImageSource,

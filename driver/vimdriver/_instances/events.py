@@ -8,6 +8,7 @@ from vimdriver._instances import machine
 from vimlib import vim25
 from vimlib._collector.stream import Stream
 from vimlib._events import check_since
+from vimlib._repr import robust
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -52,5 +53,6 @@ class InstanceEvents(Stream[vim25.Event]):
             async for event in stream:
                 yield event
 
+    @robust
     def __repr__(self) -> str:
         return f"<InstanceEvents of {self._ref or self._client.host}>"

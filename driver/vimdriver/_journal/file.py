@@ -26,6 +26,7 @@ from vimdriver.errors import (
     JournalLockedError,
     PlatformUnsupportedError,
 )
+from vimlib._repr import robust
 from vimlib._shield import finish
 
 if TYPE_CHECKING:
@@ -290,6 +291,7 @@ class FileJournal:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
+    @robust
     def __repr__(self) -> str:
         state = "closed" if self._file is None else f"with {len(self._ledger.open)} open"
         return f"<FileJournal {str(self.path)!r} {state}>"

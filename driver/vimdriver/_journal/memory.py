@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from vimdriver.errors import JournalError
+from vimlib._repr import robust
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
@@ -163,5 +164,6 @@ class MemoryJournal:
     async def aclose(self) -> None:
         """Nothing is held."""
 
+    @robust
     def __repr__(self) -> str:
         return f"<MemoryJournal with {len(self._ledger.open)} open>"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from vimdriver._verbs.host import read_stamp
+from vimlib._repr import robust
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -81,6 +82,7 @@ class SweepReport:
         """Objects that could not be removed or finished."""
         return self.having("failed")
 
+    @robust
     def __repr__(self) -> str:
         counts = (f"{len(self.having(a))} {a}" for a in ("removed", "finished", "left", "failed"))
         return f"<SweepReport{' (dry run)' if self.dry_run else ''}: {', '.join(counts)}>"

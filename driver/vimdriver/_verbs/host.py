@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from vimdriver.errors import DatastoreUnusableError
 from vimlib import vim25
+from vimlib._repr import robust
 from vimlib.errors import NotFoundError
 from vimlib.model import parse_version
 
@@ -152,6 +153,7 @@ class Host:
             settle=self.config.settle_seconds,
         )
 
+    @robust
     def __repr__(self) -> str:
         return f"<Host {self.client.host} of {self.config.owner or 'this installation'}>"
 

@@ -21,6 +21,7 @@ from vimdriver._verbs.execute import execute
 from vimdriver._verbs.host import Host
 from vimdriver.errors import HostReadOnlyError
 from vimlib import vim25
+from vimlib._secret import forgetting
 from vimlib._transport.budget import urgent
 
 if TYPE_CHECKING:
@@ -74,8 +75,12 @@ class Verb(Generic[P, R]):
 
     async def run(self, host: Host, *args: P.args, **given: P.kwargs) -> R:
         """Gather, plan and run. Cancelling lets the call that was sent end, then undoes all steps."""
-        with urgent() if self.is_urgent else nullcontext(), licensed(host.client):
-            return await execute(host, await self.function(host, *args, **given))
+        try:
+            # An image's URL may hold a password or a signature.
+            with forgetting(), urgent() if self.is_urgent else nullcontext(), licensed(host.client):
+                return await execute(host, await self.function(host, *args, **given))
+        finally:
+            del args, given
 
     @overload
     def __get__(self, driver: None, owner: type) -> Self: ...
@@ -101,7 +106,10 @@ class Bound(Generic[P, R]):
 
     async def __call__(self, *args: P.args, **given: P.kwargs) -> R:
         """Gather, plan and run; see `Verb.run`."""
-        return await self._verb.run(self._driver.host(), *args, **given)
+        try:
+            return await self._verb.run(self._driver.host(), *args, **given)
+        finally:
+            del args, given
 
     async def plan(self, *args: P.args, **given: P.kwargs) -> Plan[R]:
         """Gather and plan, and change nothing: ``print(await driver.destroy.plan("web"))``."""

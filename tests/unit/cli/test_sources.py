@@ -8,6 +8,7 @@ from vimdriver._cli.sources import Sources, kind_of
 from vimdriver._images.glance import GlanceImage
 from vimdriver._images.http import HttpImage
 from vimdriver._images.local import LocalImage
+from vimlib._secret import Secret
 from vimlib.errors import UsageError
 
 UUID = "8d9d4a2e-6f0e-5f5c-9a43-6e1d0d5d7c11"
@@ -49,7 +50,7 @@ async def test_the_environment_names_a_cloud_and_a_token(tmp_path: Path) -> None
         image = store.image(UUID)
         assert isinstance(image, GlanceImage)
         assert "secret" not in repr(image)
-        assert await image._glance.headers() == {"X-Auth-Token": "secret"}
+        assert await image._glance.headers() == {"X-Auth-Token": Secret("secret")}
 
 
 @pytest.mark.parametrize("glance", [False, True])

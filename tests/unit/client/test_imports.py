@@ -33,6 +33,7 @@ def test_connect_and_one_object_load_the_types_and_no_network() -> None:
         "vimlib._arguments",
         "vimlib._client",
         "vimlib._lazy",
+        "vimlib._repr",
         "vimlib._secret",
         "vimlib.errors",
         "vimlib.model",

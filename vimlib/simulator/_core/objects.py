@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from msgspec.structs import replace
 
 from vimlib import vim25
+from vimlib._repr import robust
 from vimlib.model import ManagedObject, parse_fields, parse_version
 
 if TYPE_CHECKING:
@@ -154,6 +155,7 @@ class SimObject:
         """Whether the object is still registered."""
         return self.registry.objects.get((self.kind, self.moid)) is self
 
+    @robust
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.moid}>"
 

@@ -1,0 +1,394 @@
+"""No frame of a traceback holds a secret, whatever verb fails in whatever way."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+import vimlib
+from tests.rig.canary import secrets_in_frames
+from tests.rig.login import connected
+from tests.unit.driver.hosted import CONFIG, QUICK, spec
+from vimdriver._driver import ESXDriver
+from vimdriver._images.embedded import EmbeddedGlance, Fault, made_image
+from vimdriver._images.glance import Glance
+from vimdriver._images.http import HttpClient, HttpImages
+from vimdriver._images.make import Pattern
+from vimdriver._images.openstack import open_cloud
+from vimdriver._images.push import push_images
+from vimdriver._images.threads import ThreadUploader
+from vimdriver._images.uploader import AsyncUploader
+from vimlib import vim25
+from vimlib._client import Client
+from vimlib._secret import Secret
+from vimlib._session.credentials import read_password
+from vimlib._transport import HTTPTransport, Timeouts, parse_address
+from vimlib._transport.proxy import find_proxy
+from vimlib.simulator import ESXHost
+
+PASSWORD = "canary-passw0rd-of-the-host"
+TOKEN = "canary-t0ken-of-glance"
+USERINFO = "canary-us3rinfo"
+SIGNATURE = "canary-s1gnature"
+PROXY = "canary-pr0xy-password"
+BASIC = [
+    base64.b64encode(f"{user}:{word}".encode()).decode()
+    for user, word in (("u", USERINFO), ("pu", PROXY))
+]
+STATIC = [PASSWORD, TOKEN, USERINFO, SIGNATURE, PROXY, *BASIC]
+SHORT = Timeouts(connect=2, handshake=2, read=0.5, write=1, call=1, logout=1, outage=0.3)
+
+WAYS = ("fault", "reset", "drop", "html", "status", "lose", "empty", "truncate", "hang")
+METHODS = (
+    "Login", "RetrieveServiceContent", "RetrievePropertiesEx", "RetrieveProperties",
+    "SearchDatastore_Task", "AcquireTicket",
+    "AcquireGenericServiceTicket", "PowerOnVM_Task", "GET", "PUT", "HEAD", "Logout",
+)  # fmt: skip
+
+
+@pytest.fixture
+async def esx() -> AsyncIterator[ESXHost]:
+    async with ESXHost(vms=1, password=PASSWORD) as host:
+        (host.datastore_path() / "there").write_bytes(b"x" * 5000)
+        yield host
+
+
+def all_secrets(esx: ESXHost) -> list[str]:
+    return [*STATIC, *esx.sessions.by_cookie, *esx.sessions.dead, *esx.sessions.tickets]
+
+
+async def failure(work: Callable[[], Awaitable[Any]]) -> BaseException | None:
+    """Return how it failed; None if it did not, as where the call was repeated."""
+    try:
+        await work()
+    except Exception as error:  # noqa: BLE001 - whatever it is, its frames are looked at
+        return error
+    return None
+
+
+def check(error: BaseException | None, secrets: list[str]) -> None:
+    assert error is None or not secrets_in_frames(error, secrets), repr(error)
+
+
+# -- the walker itself ---------------------------------------------------------------------------
+
+
+@dataclass
+class Holder:
+    inner: Any
+
+
+def test_the_walker_finds_what_is_hidden() -> None:
+    name = "_made_by_test.py"
+    places: dict[str, Any] = {}
+    code = compile("def fail(held):\n    raise ValueError('x')\n", name, "exec")
+    exec(code, places)
+    for held in (
+        {"a": [("deep", TOKEN)]},
+        bytearray(b"Cookie: " + TOKEN.encode()),
+        vim25.KeyValue(key="k", value=TOKEN),
+        [{1: {TOKEN}}],
+    ):
+        with pytest.raises(ValueError, match="x") as caught:
+            places["fail"](held)
+        assert secrets_in_frames(caught.value, [TOKEN])
+        wrapped = RuntimeError()
+        wrapped.__context__ = caught.value
+        assert secrets_in_frames(wrapped, [TOKEN])
+    with pytest.raises(ValueError, match="x") as caught:
+        places["fail"](Secret(TOKEN))
+    assert not secrets_in_frames(caught.value, [TOKEN])
+
+
+# -- connect -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "how"),
+    [
+        (f"https://u:{USERINFO}@127.0.0.1:1/sdk", {}),
+        (f"https://u:{USERINFO}@[::bad/sdk", {}),
+        (f"ftp://u:{USERINFO}@h/sdk", {}),
+        (f"http://u:{USERINFO}@h/sdk", {}),
+        ("https://127.0.0.1:1/sdk", {}),
+        ("https://127.0.0.1:1/sdk", {"proxy": f"http://pu:{PROXY}@127.0.0.1:1"}),
+        ("https://127.0.0.1:1/sdk", {"proxy": f"https://pu:{PROXY}@127.0.0.1:1"}),
+        ("https://127.0.0.1:1/sdk", {"proxy": f"http://pu:{PROXY}\x00@127.0.0.1:1"}),
+        ("https://127.0.0.1:1/sdk", {"proxy": f"http://pu:{PROXY}@"}),
+        ("https://127.0.0.1:1/sdk", {"connections": 0}),
+        ("https://127.0.0.1:1/sdk", {"keepalive": -1, "proxy": f"http://pu:{PROXY}@127.0.0.1:1"}),
+    ],
+)
+async def test_connect_shows_neither_userinfo_nor_the_password_of_a_proxy(
+    url: str, how: dict[str, Any]
+) -> None:
+    async def work() -> None:
+        async with vimlib.connect(
+            url, "root", PASSWORD, timeouts=SHORT, retries=vimlib.RetryPolicy(attempts=1), **how
+        ):
+            pass
+
+    error = await failure(work)
+    assert error is not None
+    check(error, STATIC)
+    error = await failure(lambda: _made(url, how))
+    check(error, STATIC)
+
+
+async def _made(url: str, how: dict[str, Any]) -> None:
+    parse_address(url)
+    HTTPTransport(url, proxy=how.get("proxy"))
+
+
+async def test_a_proxy_that_refuses_shows_no_credentials(esx: ESXHost) -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server:
+
+        async def work() -> None:
+            proxy = f"http://pu:{PROXY}@127.0.0.1:{port}"
+            async with connected(esx, proxy=proxy, retries=QUICK, timeouts=SHORT):
+                pass
+
+        error = await failure(work)
+    assert error is not None
+    check(error, all_secrets(esx))
+
+
+def test_a_proxy_of_the_environment_shows_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", f"socks5://pu:{PROXY}@127.0.0.1:1")
+    with pytest.raises(vimlib.errors.UsageError) as caught:
+        find_proxy("environment", parse_address("https://h"))
+    check(caught.value, STATIC)
+
+
+async def test_a_refused_login_shows_no_password(esx: ESXHost) -> None:
+    async def work() -> None:
+        async with connected(esx, PASSWORD + "-wrong"):
+            pass
+
+    for _ in range(2):
+        error = await failure(work)
+        assert isinstance(error, vimlib.errors.LoginError)
+        check(error, all_secrets(esx))
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe" + PASSWORD.encode(), b"\n" + PASSWORD.encode()])
+def test_a_password_file_that_cannot_be_read_shows_nothing_of_it(
+    tmp_path: Path, content: bytes
+) -> None:
+    file = tmp_path / "password"
+    file.write_bytes(content)
+    with pytest.raises(vimlib.errors.UsageError) as caught:
+        read_password(file)
+    check(caught.value, STATIC)
+
+
+# -- every verb of the client, every way to fail ---------------------------------------------------
+
+
+async def use_all(client: Client) -> None:
+    """Call the client's verbs until one fails."""
+    root = client.content.rootFolder
+    await client.get(root, "name")
+    (found,) = await client.collect(vim25.VirtualMachine, "name").all()
+    await client.find("/*/vm/*")
+    store = client.datastore("datastore1")
+    await store.stat("there")
+    await store.exists("absent.vmdk")
+    async with store.download("there") as body:
+        await body.read()
+    async with store.download("there", direct=True) as body:
+        await body.read()
+    await store.upload("new", b"x" * 5000, overwrite=True)
+    await store.upload("direct", b"x" * 5000, overwrite=True, direct=True)
+    await store.put_request("new", 5)
+    await client.wait(await found.obj.PowerOnVM_Task(), timeout=2)
+    driver = ESXDriver(client, None, CONFIG)  # type: ignore[arg-type]
+    await driver.console("vm-0")
+    async with client.watch(vim25.VirtualMachine, "name") as changes:
+        async for _ in changes:
+            break
+
+
+# A watch is rebuilt several times before it gives up.
+SLOW = ("CreateFilter", "WaitForUpdatesEx")
+
+
+@pytest.mark.parametrize(
+    "method", [*METHODS, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
+)
+async def test_no_failure_of_the_client_shows_a_secret(esx: ESXHost, method: str) -> None:
+    failed = 0
+    for way in WAYS:
+        details: dict[str, Any] = {"times": None}
+        if way == "fault":
+            details["fault"] = vim25.NoPermission(privilegeId="System.View")
+        esx.faults.add(method, way, **details)  # type: ignore[arg-type]
+
+        async def work() -> None:
+            async with connected(esx, retries=QUICK, timeouts=SHORT, keepalive=None) as client:
+                await use_all(client)
+
+        error = await failure(work)
+        failed += error is not None
+        check(error, all_secrets(esx))
+        esx.faults.clear()
+        esx.machine("vm-0").power = "poweredOff"
+    assert failed >= (3 if method != "Logout" else 0)
+
+
+# -- images --------------------------------------------------------------------------------------
+
+Uploader = Literal["threads", "asyncio"]
+
+
+@asynccontextmanager
+async def uploader_of(kind: Uploader) -> AsyncIterator[Any]:
+    if kind == "threads":
+        async with ThreadUploader(streams=2) as threads:
+            yield threads
+    else:
+        with ThreadPoolExecutor(1) as executor:
+            yield AsyncUploader(executor)
+
+
+@dataclass
+class Site:
+    esx: ESXHost
+    glance: EmbeddedGlance
+    http: HttpClient
+    client: Client
+    uploader: Any
+
+    async def push(self, store: Any, ref: str) -> None:
+        (result,) = await push_images(
+            self.client, store, [ref], datastore="datastore1", uploader=self.uploader
+        )
+        if result.error is not None:
+            raise result.error
+
+    async def spawn(self, store: Any, ref: str) -> None:
+        driver = ESXDriver(self.client, store, CONFIG, uploader=self.uploader)
+        await driver.spawn(spec(ref, "made", nics=()))
+
+    async def read(self, store: Any, ref: str) -> None:
+        async with store.image(ref).open() as body:
+            async for _ in body:
+                raise RuntimeError("the reader fails itself")
+
+    def check(self, error: BaseException | None) -> None:
+        check(error, all_secrets(self.esx))
+
+
+@pytest.fixture(params=["threads", "asyncio"])
+async def site(esx: ESXHost, request: pytest.FixtureRequest) -> AsyncIterator[Site]:
+    images = [made_image("flat", "raw", Pattern(1, 1 << 20))]
+    async with (
+        EmbeddedGlance(images, token=TOKEN) as glance,
+        HttpClient(stall_timeout=0.3, connect_timeout=2) as http,
+        connected(esx, retries=QUICK, keepalive=None) as client,
+        uploader_of(request.param) as uploader,
+    ):
+        yield Site(esx, glance, http, client, uploader)
+
+
+@pytest.mark.parametrize("fault", [None, *Fault])
+async def test_no_failure_of_glance_shows_a_token(site: Site, fault: Fault | None) -> None:
+    site.glance.named("flat").fault = fault
+    store = Glance(site.http, site.glance.url, token=TOKEN)
+    for verb in (site.push, site.read):
+        error = await failure(lambda verb=verb: verb(store, "flat"))  # type: ignore[misc]
+        assert fault is None or error is not None or fault is Fault.DRIP
+        site.check(error)
+
+
+async def test_refused_and_unusable_tokens_are_not_shown(site: Site) -> None:
+    async def source(fresh: bool) -> str:
+        if fresh:
+            raise vimlib.errors.UsageError("no token")
+        return TOKEN + "-old"
+
+    def stores() -> list[Glance]:
+        url = site.glance.url
+        return [
+            Glance(site.http, url, token=TOKEN + "-wrong"),
+            Glance(site.http, url, token=TOKEN + "\n"),
+            Glance(site.http, url, token=source),
+            Glance(site.http, "http://127.0.0.1:1", token=TOKEN),
+        ]
+
+    for store in stores():
+        for verb in (site.push, site.spawn, site.read):
+            error = await failure(lambda store=store, verb=verb: verb(store, "flat"))  # type: ignore[misc]
+            assert error is not None
+            site.check(error)
+
+
+@pytest.mark.parametrize("way", ["reset", "drop", "html", "status", "lose", "hang"])
+async def test_no_failure_of_the_datastore_shows_a_token_or_cookie(site: Site, way: Any) -> None:
+    if way == "hang":
+        site.esx.faults.add("PUT", "reset", times=None, after=1000)
+    else:
+        site.esx.faults.add("PUT", way, times=None)
+    store = Glance(site.http, site.glance.url, token=TOKEN)
+    for verb in (site.push, site.spawn):
+        error = await failure(lambda verb=verb: verb(store, "flat"))  # type: ignore[misc]
+        site.check(error)
+
+
+@pytest.mark.parametrize(
+    "rest", ["nothing.img", "x.img?sig=" + SIGNATURE, "x.img#zz", "x.img#sha256=00"]
+)
+@pytest.mark.parametrize("where", ["there", "refused", "not http"])
+async def test_no_failure_of_a_url_shows_userinfo_or_signature(
+    site: Site, rest: str, where: str
+) -> None:
+    port = site.glance.url.rsplit(":", 1)[1].split("/")[0]
+    base = {
+        "there": f"http://u:{USERINFO}@127.0.0.1:{port}",
+        "refused": f"http://u:{USERINFO}@127.0.0.1:1",
+        "not http": f"https://u:{USERINFO}@127.0.0.1:{port}",
+    }[where]
+    store = HttpImages(site.http)
+    for verb in (site.push, site.spawn, site.read):
+        error = await failure(lambda verb=verb: verb(store, f"{base}/{rest}"))  # type: ignore[misc]
+        assert error is not None
+        site.check(error)
+
+
+@pytest.mark.parametrize("url", ["http://u:%s@127.0.0.1:99999/x", "ftp://u:%s@h/x", "http://u:%s@"])
+def test_a_malformed_url_is_not_shown(url: str) -> None:
+    store = HttpImages(HttpClient())
+    with pytest.raises(vimlib.errors.UsageError) as caught:
+        store.image(url % USERINFO)
+    check(caught.value, STATIC)
+
+
+async def test_a_cloud_that_cannot_be_reached_shows_no_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clouds = tmp_path / "clouds.yaml"
+    clouds.write_text(
+        "clouds:\n  mine:\n    auth:\n      auth_url: http://127.0.0.1:1/v3\n      username: u\n"
+        f"      password: {PASSWORD}\n      project_name: p\n      user_domain_name: d\n"
+        "      project_domain_name: d\n"
+    )
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(clouds))
+    error = await failure(lambda: open_cloud("mine"))
+    assert error is not None
+    check(error, STATIC)
