@@ -15,6 +15,7 @@ from tests.attacks.core import Case
 from tests.attacks.network import MemoryLoop, Stuck, run
 from tests.attacks.proxy import Act, Turn, response, say
 from tests.attacks.world import world
+from vimlib import vim25
 from vimlib.errors import TransportError, VimlibError
 
 pytestmark = pytest.mark.slow
@@ -106,6 +107,23 @@ def test_a_refused_read_refuses_nothing_that_was_done(name: str, change: str, re
             return raised.value
 
     assert run(refuse()).outcome in ("applied", "unknown")
+
+
+def test_a_refused_removal_of_a_note_refuses_nothing_that_was_done() -> None:
+    op = lies.OPS["remove_vlan"]
+
+    async def refuse() -> VimlibError:
+        async with world(vms=2) as w:
+            assert op.setup is not None
+            await op.setup(w)
+            async with w.client() as client:
+                w.esx.faults.fail_task("DeleteDatastoreFile_Task", vim25.NoPermission())
+                with pytest.raises(VimlibError) as raised:
+                    await op.work(client)
+            assert "ours-9" not in w.port_groups()
+            return raised.value
+
+    assert run(refuse()).outcome == "applied"
 
 
 def test_work_without_an_end_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from vimdriver.errors import (
 )
 from vimlib import vim25
 from vimlib._inventory import unescape
-from vimlib.errors import NotFoundError, UsageError
+from vimlib.errors import NotFoundError, UsageError, VimlibError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -255,4 +255,12 @@ async def remove_vlan(host: Host, name: str) -> Plan[None]:
 
 
 def _deletes(path: DatastorePath) -> Callable[[Run], Awaitable[None]]:
-    return lambda run: run.host.delete(path)
+    async def delete(run: Run) -> None:
+        try:
+            await run.host.delete(path)
+        except VimlibError as error:
+            if error.outcome in ("not_sent", "refused"):
+                error.outcome = "applied"  # the port group is gone
+            raise
+
+    return delete
