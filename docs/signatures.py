@@ -12,5 +12,5 @@ class VerbSignatures(griffe.Extension):
 
     def on_function(self, *, func: griffe.Function, **_: Any) -> None:
         """Take the first parameter away from functions decorated with `verb`."""
-        if any(str(item.value) == "verb" for item in func.decorators):
+        if any(str(item.value) in ("verb", "urgent_verb") for item in func.decorators):
             del func.parameters[0]

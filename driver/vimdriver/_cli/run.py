@@ -242,9 +242,8 @@ def fault_text(fault: MethodFault) -> str:
     from vimlib import vim25  # a fault exists, so its module is loaded already
 
     if isinstance(fault, vim25.InvalidPowerState) and fault.existingState:
-        wanted, is_now = fault.requestedState, fault.existingState
-        must = f"be {wanted}" if wanted and wanted != is_now else "change"
-        rule = f"the power state must {must}, got {is_now}"
+        to = f" to {fault.requestedState}" if fault.requestedState else ""
+        rule = f"the power state must allow a change{to}, got {fault.existingState}"
     else:
         shown = (
             (item.name, getattr(fault, item.attribute))

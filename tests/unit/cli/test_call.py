@@ -62,8 +62,8 @@ def test_a_fault_is_reported_by_name(esx: ESXHost, vimctl: Vimctl, machine: str)
 def test_a_refusal_of_the_host_is_a_sentence(esx: ESXHost, vimctl: Vimctl, machine: str) -> None:
     done = vimctl("call", machine, "PowerOffVM_Task", "--wait", code=1)
     assert done.err.splitlines()[-1].startswith(
-        "vimctl: the host answered with the fault InvalidPowerState: the power state must be"
-        " poweredOn, got poweredOff; the host says: The attempted operation"
+        "vimctl: the host answered with the fault InvalidPowerState: the power state must allow a"
+        " change to poweredOff, got poweredOff; the host says: The attempted operation"
     )
 
 
@@ -73,7 +73,7 @@ def test_a_refusal_of_the_host_is_a_sentence(esx: ESXHost, vimctl: Vimctl, machi
         (vim25.InvalidArgument(invalidProperty="spec.x"), ": invalidProperty is 'spec.x'"),
         (
             vim25.InvalidPowerState(requestedState="poweredOn", existingState="poweredOn"),
-            ": the power state must change, got poweredOn",
+            ": the power state must allow a change to poweredOn, got poweredOn",
         ),
         (vim25.NotSupported(), ""),
     ],
