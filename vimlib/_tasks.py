@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from vimlib import vim25
 from vimlib._arguments import check_argument
 from vimlib._collector.collect import get
+from vimlib._collector.declared import check_task_result
 from vimlib._collector.multiplexer import Multiplexer, Topic
 from vimlib._collector.row import fault_of
 from vimlib._repr import robust
@@ -100,6 +101,7 @@ class TaskWaiter:
         on_progress: TaskProgress | None = None,
         *,
         cancel: bool = False,
+        method: str = "",
     ) -> T:
         """Wait until `task` has ended and return its result.
 
@@ -112,8 +114,10 @@ class TaskWaiter:
             on_progress: Called with the percentage (None where the host gives none) at first and
                 when it has changed. Runs in this coroutine; what it raises ends the wait.
             cancel: Cancel the task on the host when the wait is cancelled or times out.
+            method: Wire name of the method that started it, for the type of its result.
 
         Raises:
+            InvalidFieldError: The result is not of the type that `method` has.
             MethodFault: The task failed: a copy of the fault that it ended in, with `.task`. Also
                 when the host does not let its state be read: then the host's reason.
             TaskTimeoutError: It did not end in time.
@@ -141,6 +145,7 @@ class TaskWaiter:
                     await finish(self._cancel(watched), what=f"cancelling {task!r}")
                 raise
         result: T = _result(watched)
+        check_task_result(method, result, task)
         return result
 
     async def run(
@@ -207,7 +212,9 @@ class TaskWaiter:
                 task = await begun
                 if not isinstance(task, vim25.Task):
                     return task  # type: ignore[no-any-return]
-                return await self._followed(task, timeout, on_progress, cancel=cancel)
+                result: T = await self._followed(task, timeout, on_progress, cancel=cancel)
+                check_task_result(method, result, task)
+                return result
             except held as fault:
                 if attempt >= attempts:
                     raise

@@ -85,7 +85,7 @@ async def host_info(client: Client) -> HostInfo:
             hint="Connect to the ESX host itself.",
         )
     stores = [row async for row in client.collect(vim25.Datastore, "summary")]
-    summary: vim25.HostListSummary = hosts[0]["summary"]
+    summary: vim25.HostListSummary = hosts[0].require("summary")
     hardware, stats, runtime = summary.hardware, summary.quickStats, summary.runtime
     return HostInfo(
         name=str(hosts[0].props.get("name") or ""),

@@ -145,6 +145,29 @@ def check_updates(update: vim25.UpdateSet) -> None:
                 check(found.obj, change.name, change.val)
 
 
+def check_task_result(method: str, result: Any, task: ManagedObject) -> None:
+    """Check what a task of `method` ended with; of an unknown method nothing is known.
+
+    Raises:
+        InvalidFieldError: It is not of the type that the API declares, or nothing where that is a
+            reference: what was made.
+    """
+    found = type(task)._binding_.method(method) if method else None
+    item = None if found is None else found.task_result
+    if found is None or item is None:
+        return
+    declared = _Declared(item.referent or item.type, item.array, _classes(type(task), item))
+    value = plain(result)
+    if item.type == "ref" if value is None else declared.refuses(value):
+        raise InvalidFieldError(
+            type=method,
+            field="info.result",
+            wanted=declared.name,
+            actual="nothing" if value is None else type(value).__name__,
+            path=f"{task!r}.info.result",
+        )
+
+
 def _look_up(kind: type[ManagedObject], path: str) -> _Declared:
     """Return the declaration; anything goes where the path leads into a subtype or a key."""
     try:

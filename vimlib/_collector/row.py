@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from msgspec import Struct, field
 
-from vimlib.errors import printable
+from vimlib.errors import InvalidFieldError, printable
 from vimlib.model import ManagedObject, MethodFault
 
 if TYPE_CHECKING:
@@ -35,6 +35,24 @@ class Row(Struct, Generic[M]):
         if path in self.missing:
             raise self.missing[path].copy()
         return self.props[path]
+
+    def require(self, path: str) -> Any:
+        """Return the value of `path`, which every object of its type has.
+
+        Raises:
+            InvalidFieldError: The host sent none.
+            MethodFault, KeyError: As ``row[path]``.
+        """
+        value = self[path]
+        if value is None:
+            raise InvalidFieldError(
+                type=self.obj.moref[0],
+                field=path,
+                wanted="set",
+                actual="nothing",
+                path=f"{self.obj!r}.{path}",
+            )
+        return value
 
     def get(self, path: str, default: Any = None) -> Any:
         """Return the value of `path`, or `default` if it is not set, not readable or not asked for."""

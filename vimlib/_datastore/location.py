@@ -48,8 +48,8 @@ async def locate(
     paths = await paths_of(context, [row.obj for row, _ in holders])
     found = []
     for (row, store), full in zip(holders, paths, strict=True):
-        path = (full or row["name"]).lstrip("/")
-        if wanted is None or _selects(wanted, row.obj, path, row["name"]):
+        path = (full or row.require("name")).lstrip("/")
+        if wanted is None or _selects(wanted, row.obj, path, row.require("name")):
             found.append((path, row.obj, named[store.moref]))
     if not found:
         known = sorted(printable(str(row.get("summary.name")), 60) for row in rows)
@@ -67,7 +67,7 @@ async def locate(
             hint="Choose one: client.datastore(name, datacenter=...).",
         )
     path, center, store_row = found[0]
-    return DatastoreLocation(store_row.obj, store_row["browser"], center, path)
+    return DatastoreLocation(store_row.obj, store_row.require("browser"), center, path)
 
 
 def _selects(

@@ -168,7 +168,9 @@ class Datastore:
         )
         course.looking(task)
         try:
-            found: vim25.HostDatastoreBrowserSearchResults | None = await self._tasks.wait(task)
+            found: vim25.HostDatastoreBrowserSearchResults | None = await self._tasks.wait(
+                task, method="SearchDatastore_Task"
+            )
         except vim25.FileNotFound:
             raise no_such(folder) from None
         entries = [

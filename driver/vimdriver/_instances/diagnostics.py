@@ -155,7 +155,7 @@ async def diagnostics(client: Client, ref: str) -> Diagnostics:
         async for found in client.collect(vim25.Network, "name")
     }
     # Without the summary no figure is known: the reason why it could not be read is the error.
-    return _of(machine.instance_of(row), row.props | {"summary": row["summary"]}, names)
+    return _of(machine.instance_of(row), row.props | {"summary": row.require("summary")}, names)
 
 
 def _of(

@@ -104,7 +104,7 @@ async def _gather(host: Host, ref: str, *allowed: str) -> tuple[vim25.VirtualMac
         InstanceStateError: The power state is not an allowed one.
     """
     vm = await find(host.client, ref)
-    state = str((await host.client.get(vm, "runtime.powerState"))["runtime.powerState"])
+    state = str((await host.client.get(vm, "runtime.powerState")).require("runtime.powerState"))
     if state not in allowed:
         raise InstanceStateError(name=ref, state=state, needed=" or ".join(allowed))
     return vm, state

@@ -413,7 +413,7 @@ def _mac_steps(
 async def _read_vmx(host: Host, vm: vim25.VirtualMachine) -> DatastorePath:
     """Return a machine's configuration file: a host chooses another folder where one is left over."""
     row = await host.client.get(vm, "config.files.vmPathName")
-    return DatastorePath.parse(row["config.files.vmPathName"])
+    return DatastorePath.parse(row.require("config.files.vmPathName"))
 
 
 @dataclass(frozen=True, slots=True)

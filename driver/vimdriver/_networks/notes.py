@@ -90,7 +90,7 @@ async def datastores(client: Client) -> Stores:
     """Return the datastores that may hold notes. Cancelling loses nothing."""
     found = sorted(
         [
-            (str(row["summary.name"]), _is_read_only(row.props.get("host") or []))
+            (str(row.require("summary.name")), _is_read_only(row.props.get("host") or []))
             async for row in client.collect(
                 vim25.Datastore, "summary.name", "summary.accessible", "host"
             )

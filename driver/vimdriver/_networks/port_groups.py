@@ -85,7 +85,7 @@ async def _network_system(
 async def read_network(client: Client, system: vim25.HostNetworkSystem) -> vim25.HostNetworkInfo:
     """Return `HostNetworkSystem.networkInfo` as it is now."""
     row = await client.get(system, "networkInfo")
-    info: vim25.HostNetworkInfo = row["networkInfo"]
+    info: vim25.HostNetworkInfo = row.require("networkInfo")
     return info
 
 
@@ -196,7 +196,7 @@ async def _users(client: Client, name: str, info: vim25.HostNetworkInfo) -> list
     networks = {
         row.obj
         async for row in client.collect(vim25.Network, "name")
-        if unescape(row.props.get("name", "")) == name
+        if unescape(row.get("name", "")) == name
     }
     users = [nic.device for nic in (*info.vnic, *info.consoleVnic) if nic.portgroup == name]
     async for row in client.collect(vim25.VirtualMachine, "name", "network"):

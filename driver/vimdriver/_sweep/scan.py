@@ -78,7 +78,7 @@ async def temporary_files(
     the task to end by itself.
     """
     browser = (await client.datastore(store).place()).browser
-    results = await client.wait(
+    results = await client.tasks.wait(
         await browser.SearchDatastoreSubFolders_Task(
             str(DatastorePath(store)),
             searchSpec=vim25.HostDatastoreBrowserSearchSpec(
@@ -89,7 +89,8 @@ async def temporary_files(
                 searchCaseInsensitive=False,
                 sortFoldersFirst=False,
             ),
-        )
+        ),
+        method="SearchDatastoreSubFolders_Task",
     )
     found = []
     for result in results or []:

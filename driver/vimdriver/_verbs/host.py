@@ -202,7 +202,7 @@ async def free_space(
         mode = row.props.get("summary.maintenanceMode") or "normal"
         if mode != "normal":
             raise DatastoreUnusableError(datastore=datastore, state=mode)
-        return int(row["summary.freeSpace"])
+        return int(row.require("summary.freeSpace"))
     raise NotFoundError(
         f"datastore not found on {client.host}: {datastore!r}",
         kind="Datastore",

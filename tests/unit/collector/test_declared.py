@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from vimlib import vim25
-from vimlib._collector.declared import check_contents, check_updates
+from vimlib._collector.declared import check_contents, check_task_result, check_updates
 from vimlib.errors import InvalidFieldError
 from vimlib.soap import Unknown
 
@@ -79,3 +79,34 @@ def test_an_update_is_checked_in_the_same_way_and_an_unset_property_passes() -> 
     check_updates(update(None))
     with pytest.raises(InvalidFieldError, match=r"VirtualMachine\.name must be string, got int"):
         check_updates(update(5))
+
+
+@pytest.mark.parametrize(
+    ("method", "result"),
+    [
+        ("CreateSnapshot_Task", None),
+        ("CreateSnapshot_Task", vim25.VirtualMachine("1")),
+        ("CreateSnapshot_Task", "snapshot-1"),
+        ("SearchDatastore_Task", "x"),
+        ("SearchDatastoreSubFolders_Task", vim25.HostDatastoreBrowserSearchResults()),
+    ],
+)
+def test_the_result_of_a_task_is_checked_by_its_method(method: str, result: Any) -> None:
+    with pytest.raises(InvalidFieldError) as caught:
+        check_task_result(method, result, vim25.Task("t"))
+    assert (caught.value.type, caught.value.field) == (method, "info.result")
+
+
+@pytest.mark.parametrize(
+    ("method", "result"),
+    [
+        ("CreateSnapshot_Task", vim25.VirtualMachineSnapshot("s")),
+        ("SearchDatastore_Task", None),
+        ("CreateVirtualDisk_Task", None),
+        ("PowerOnVM_Task", None),
+        ("", 5),
+        ("Unheard_Task", 5),
+    ],
+)
+def test_a_result_of_its_type_or_of_an_unknown_method_passes(method: str, result: Any) -> None:
+    check_task_result(method, result, vim25.Task("t"))
