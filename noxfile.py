@@ -124,6 +124,13 @@ def attacks(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz_client(session: nox.Session) -> None:
+    """A hundred thousand flows of the client and the driver, one reply of each changed."""
+    session.install("-e", ".[all,test]")
+    session.run("python", "-m", "tests.fuzz.client", *session.posargs)
+
+
+@nox.session
 def fuzz_guest(session: nox.Session) -> None:
     """A million mutated records for the guest helper."""
     session.install("-e", ".[test]")

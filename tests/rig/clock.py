@@ -70,7 +70,7 @@ class _Quiet(_Selector):
             return ready
         if timeout is None or self.loop.busy():
             return selectors.DefaultSelector.select(self, 0.05)
-        ready = selectors.DefaultSelector.select(self, _QUIET)
+        ready = selectors.DefaultSelector.select(self, self.loop.quiet)
         if not ready and not self.loop.busy():
             self.loop.advance(timeout)
         return ready
@@ -85,10 +85,15 @@ class HostedClockLoop(FakeClockLoop):
     def __init__(self) -> None:
         self._now = 0.0
         self._threads = 0
+        self.quiet = _QUIET
         self.others: Callable[[], int] = lambda: 0
         selector = _Quiet()
         asyncio.SelectorEventLoop.__init__(self, selector)
         selector.loop = self
+
+    def advance(self, seconds: float) -> None:
+        """Advance the clock, and by a little more: real time never stops just before a timer."""
+        super().advance(seconds + 1e-6)
 
     def busy(self) -> bool:
         """Return whether a thread is working."""
