@@ -30,7 +30,6 @@ def test_connect_and_one_object_load_the_types_and_no_network() -> None:
     loaded = set(found.stdout.split())
     assert {name for name in loaded if name.split(".")[0] == "vimlib"} == {
         "vimlib",
-        "vimlib._arguments",
         "vimlib._client",
         "vimlib._lazy",
         "vimlib._repr",
