@@ -22,7 +22,8 @@ from vimlib._collector.declared import check_contents
 from vimlib._collector.sources import filter_spec, members_of, property_spec, retrieval_spec
 from vimlib._collector.traversal import UP, Hop, Traversal
 from vimlib._collector.views import container_view, list_view
-from vimlib.errors import InvalidPathError, printable
+from vimlib._text import printable
+from vimlib.errors import InvalidPathError
 
 if TYPE_CHECKING:
     from collections.abc import (

@@ -25,6 +25,7 @@ from vimlib._collector.watch import wait_for
 from vimlib._datastore.source import opened
 from vimlib._repr import robust
 from vimlib._shield import finish
+from vimlib._text import printable
 from vimlib._tls import Pin, blind_trust, parse_pin
 from vimlib._transport.address import parse_address
 from vimlib._transport.budget import urgent
@@ -39,7 +40,6 @@ from vimlib.errors import (
     UsageError,
     VersionError,
     VimlibError,
-    printable,
 )
 
 if TYPE_CHECKING:

@@ -27,6 +27,7 @@ from vimlib._collector.row import fault_of
 from vimlib._repr import robust
 from vimlib._session.policy import Backoff
 from vimlib._shield import finish
+from vimlib._text import printable
 from vimlib.errors import (
     NotFoundError,
     OutcomeUnknownError,
@@ -38,7 +39,6 @@ from vimlib.errors import (
     TransportError,
     UsageError,
     VimlibError,
-    printable,
 )
 
 if TYPE_CHECKING:

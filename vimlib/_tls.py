@@ -17,7 +17,8 @@ import ssl
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from vimlib.errors import CertificateError, PinMismatchError, TLSError, UsageError, printable
+from vimlib._text import printable
+from vimlib.errors import CertificateError, PinMismatchError, TLSError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -66,6 +66,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
+from vimlib._text import printable
+
 __all__ = [
     "ArgumentError",
     "CertificateError",
@@ -112,18 +114,6 @@ __all__ = [
 ]
 
 Outcome = Literal["not_sent", "refused", "applied", "unknown"]
-
-
-def printable(text: str, limit: int = 200) -> str:
-    """Return `text` fit for one line of a log: control characters escaped, cut at `limit`.
-
-    Unescaped text from a peer could forge log lines or control a terminal.
-    """
-    cut = text[:limit]
-    safe = "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in cut
-    )
-    return safe + ("..." if len(text) > limit else "")
 
 
 class _Shown:

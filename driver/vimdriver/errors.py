@@ -53,7 +53,8 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Final
 
-from vimlib.errors import HostStateError, Outcome, SourceError, VimlibError, printable
+from vimlib._text import printable
+from vimlib.errors import HostStateError, Outcome, SourceError, VimlibError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

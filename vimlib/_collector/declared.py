@@ -10,7 +10,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from vimlib._collector.paths import properties_of, split_path
-from vimlib.errors import InvalidFieldError, UsageError, printable
+from vimlib._text import printable
+from vimlib.errors import InvalidFieldError, UsageError
 from vimlib.model import DataObject, Enumeration, ManagedObject, wire_fields
 from vimlib.soap import Unknown
 from vimlib.soap._typed import plain

@@ -6,7 +6,8 @@ import difflib
 import re
 from typing import TYPE_CHECKING, Any
 
-from vimlib.errors import UsageError, VersionError, printable
+from vimlib._text import printable
+from vimlib.errors import UsageError, VersionError
 from vimlib.model import Field, ManagedObject, parse_fields, parse_version, wire_fields
 
 if TYPE_CHECKING:

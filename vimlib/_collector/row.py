@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from msgspec import Struct, field
 
-from vimlib.errors import InvalidFieldError, printable
+from vimlib._text import printable
+from vimlib.errors import InvalidFieldError
 from vimlib.model import ManagedObject, MethodFault
 
 if TYPE_CHECKING:

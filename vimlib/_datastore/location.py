@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from vimlib import vim25
 from vimlib._collector import collect, get
 from vimlib._inventory import Found, paths_of
-from vimlib.errors import NotFoundError, UsageError, printable
+from vimlib._text import printable
+from vimlib.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from vimlib._collector import Context

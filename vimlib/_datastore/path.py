@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from vimlib._arguments import check_argument
-from vimlib.errors import InvalidPathError, printable
+from vimlib._text import printable
+from vimlib.errors import InvalidPathError
 
 if TYPE_CHECKING:
     from typing import NoReturn

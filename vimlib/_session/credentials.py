@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from vimlib._secret import Secret
+from vimlib._text import printable
 from vimlib._tls import file_stamp
-from vimlib.errors import UsageError, printable
+from vimlib.errors import UsageError
 
 _LONGEST: Final = 4096
 

@@ -6,7 +6,8 @@ import re
 from typing import TYPE_CHECKING, Final, NoReturn, Protocol, runtime_checkable
 from xml.etree import ElementTree as ET
 
-from vimlib.errors import ForbiddenXMLError, ProtocolError, printable
+from vimlib._text import printable
+from vimlib.errors import ForbiddenXMLError, ProtocolError
 from vimlib.model import parse_version
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from vimlib._secret import forgetting
-from vimlib.errors import UsageError, printable
+from vimlib._text import printable
+from vimlib.errors import UsageError
 
 _HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})\Z")
 _IPV6: Final = re.compile(r"[0-9A-Fa-f:.]{2,45}(?:%[A-Za-z0-9._~-]{1,32})?\Z")

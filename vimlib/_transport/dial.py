@@ -9,16 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 import aiohappyeyeballs
 
+from vimlib._text import printable
 from vimlib._transport.connection import Connection, within
 from vimlib._transport.http11 import request_head
-from vimlib.errors import (
-    ConnectError,
-    ConnectionLostError,
-    ProtocolError,
-    ProxyError,
-    ResolveError,
-    printable,
-)
+from vimlib.errors import ConnectError, ConnectionLostError, ProtocolError, ProxyError, ResolveError
 
 if TYPE_CHECKING:
     from vimlib._secret import Secret

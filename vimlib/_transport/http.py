@@ -17,18 +17,12 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 from vimlib._repr import robust
 from vimlib._secret import Secret
 from vimlib._shield import stopped
+from vimlib._text import printable
 from vimlib._transport.http11 import request_head
 from vimlib._transport.pace import NEVER, Breach, Deadline, Pace
 from vimlib._transport.replies import redirect
 from vimlib._transport.status import readable
-from vimlib.errors import (
-    ConnectionLostError,
-    LimitError,
-    ProtocolError,
-    SourceError,
-    UsageError,
-    printable,
-)
+from vimlib.errors import ConnectionLostError, LimitError, ProtocolError, SourceError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Mapping

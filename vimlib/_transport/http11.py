@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from vimlib._repr import robust
 from vimlib._secret import Secret
-from vimlib.errors import ProtocolError, UsageError, printable
+from vimlib._text import printable
+from vimlib.errors import ProtocolError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -5,7 +5,8 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING, Final
 
-from vimlib.errors import LimitError, ProtocolError, printable
+from vimlib._text import printable
+from vimlib.errors import LimitError, ProtocolError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+from vimlib._text import printable
 from vimlib._transport.base import session_cookie
 from vimlib._transport.inflate import Inflater
 from vimlib._transport.status import readable, retry_after, status_error
-from vimlib.errors import LimitError, RedirectError, UnexpectedReplyError, printable
+from vimlib.errors import LimitError, RedirectError, UnexpectedReplyError
 
 if TYPE_CHECKING:
     from vimlib._transport.base import EncodedCall

@@ -6,7 +6,8 @@ import re
 import time
 from typing import TYPE_CHECKING, Final
 
-from vimlib.errors import HTTPStatusError, printable
+from vimlib._text import printable
+from vimlib.errors import HTTPStatusError
 
 if TYPE_CHECKING:
     from vimlib.errors import Outcome

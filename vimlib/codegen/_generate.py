@@ -6,13 +6,13 @@ import keyword
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vimlib._text import printable
 from vimlib.codegen._check import check_with_zeep
 from vimlib.codegen._emit import emit_package
 from vimlib.codegen._layout import lay_out
 from vimlib.codegen._read import read_wsdl
 from vimlib.codegen._schema import CodegenError
 from vimlib.codegen._sidecar import add_service, add_sidecar
-from vimlib.errors import printable
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from msgspec import UNSET, Struct, defstruct, field
 from msgspec.structs import astuple
 
-from vimlib.errors import printable
+from vimlib._text import printable
 from vimlib.model._wire import Field, parse_fields
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from vimlib._repr import robust
-from vimlib.errors import VimlibError, printable
+from vimlib._text import printable
+from vimlib.errors import VimlibError
 from vimlib.model._data import raw_view, required, show_fields, wire_fields
 
 if TYPE_CHECKING:

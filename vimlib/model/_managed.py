@@ -19,7 +19,8 @@ from typing import (
 )
 
 from vimlib._repr import robust
-from vimlib.errors import NoSuchMethodError, UnboundError, printable
+from vimlib._text import printable
+from vimlib.errors import NoSuchMethodError, UnboundError
 from vimlib.model._wire import Field, parse_fields
 
 if TYPE_CHECKING:

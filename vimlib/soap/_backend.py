@@ -7,7 +7,8 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar
 
-from vimlib.errors import UsageError, printable
+from vimlib._text import printable
+from vimlib.errors import UsageError
 from vimlib.soap._decode import PureDecoder
 from vimlib.soap._limits import Limits
 from vimlib.soap._native import REVISION

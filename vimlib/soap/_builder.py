@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vimlib.errors import printable
+from vimlib._text import printable
 from vimlib.model import Field
 from vimlib.soap._context import MessageContext
 from vimlib.soap._leaf import InvalidValueError

@@ -7,13 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 from xml.parsers import expat
 
-from vimlib.errors import (
-    ForbiddenXMLError,
-    ProtocolError,
-    UnexpectedReplyError,
-    UsageError,
-    printable,
-)
+from vimlib._text import printable
+from vimlib.errors import ForbiddenXMLError, ProtocolError, UnexpectedReplyError, UsageError
 from vimlib.soap._builder import ObjectBuilder, local_name
 from vimlib.soap._context import over
 from vimlib.soap._fault import fault_from, fault_item, fault_shape

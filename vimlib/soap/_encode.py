@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from msgspec import UNSET
 from msgspec.structs import astuple
 
-from vimlib.errors import EncodeError, VersionError, printable
+from vimlib._text import printable
+from vimlib.errors import EncodeError, VersionError
 from vimlib.model import DataObject, Enumeration, ManagedObject, MethodFault, parse_version
 from vimlib.model._data import is_subtype
 from vimlib.soap._leaf import ENCODE, InvalidValueError, encode_string, escape_attribute

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from vimlib.errors import printable
+from vimlib._text import printable
 from vimlib.model import DataObject, Enumeration, Field, ManagedObject, MethodFault
 from vimlib.model._data import subtype_of
 from vimlib.soap._leaf import DECODE, SIGNED, InvalidValueError

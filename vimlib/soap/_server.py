@@ -6,7 +6,8 @@ from importlib import import_module
 from typing import Any
 
 from vimlib._repr import robust
-from vimlib.errors import EncodeError, NotFoundError, ProtocolError, printable
+from vimlib._text import printable
+from vimlib.errors import EncodeError, NotFoundError, ProtocolError
 from vimlib.model import Binding, ManagedObject, Method, MethodFault
 from vimlib.model._data import show
 from vimlib.soap._decode import MessageDecoder

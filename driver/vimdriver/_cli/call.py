@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from vimdriver._cli.connection import CONNECTION, ConnectionOptions
 from vimdriver._cli.flags import DASH, Flag
 from vimdriver._cli.output import OUTPUT, Output
-from vimlib.errors import UsageError, printable
+from vimlib._text import printable
+from vimlib.errors import UsageError
 
 if TYPE_CHECKING:
     from vimlib.model import ManagedObject, Method

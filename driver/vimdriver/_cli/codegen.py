@@ -10,7 +10,8 @@ from cyclopts import Parameter
 from vimdriver._cli.exitcodes import Exit
 from vimdriver._cli.flags import Flag
 from vimdriver._cli.output import OUTPUT, Output
-from vimlib.errors import NotFoundError, printable
+from vimlib._text import printable
+from vimlib.errors import NotFoundError
 
 
 def codegen(

@@ -20,7 +20,8 @@ from cyclopts import Parameter
 from vimdriver._cli.flags import ABOVE_0, DASH
 from vimdriver._cli.trust import TrustOptions
 from vimlib._secret import Secret
-from vimlib.errors import UsageError, printable
+from vimlib._text import printable
+from vimlib.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping

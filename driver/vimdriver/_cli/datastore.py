@@ -22,7 +22,8 @@ from vimdriver._cli.output import OUTPUT, Output
 from vimdriver._cli.ownership import OWNERSHIP, Ownership
 from vimdriver._cli.progress import meter
 from vimdriver.errors import size_text
-from vimlib.errors import NotFoundError, SourceError, UsageError, printable
+from vimlib._text import printable
+from vimlib.errors import NotFoundError, SourceError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from vimdriver._cli.exitcodes import combined
 from vimdriver._cli.run import error_document, report
-from vimlib.errors import VimlibError, printable
+from vimlib._text import printable
+from vimlib.errors import VimlibError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence

@@ -16,7 +16,8 @@ from vimdriver._cli.output import OUTPUT, Output
 from vimdriver._cli.ownership import OWNERSHIP, Ownership
 from vimdriver._cli.progress import meter
 from vimdriver._cli.sources import SOURCES, Sources
-from vimlib.errors import NotFoundError, UsageError, printable
+from vimlib._text import printable
+from vimlib.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence

@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import UNSET
 
-from vimlib.errors import EncodeError, UsageError, printable
+from vimlib._text import printable
+from vimlib.errors import EncodeError, UsageError
 from vimlib.model import DataObject, Enumeration, Field, ManagedObject, MethodFault, wire_fields
 from vimlib.soap import Typed, Unknown
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias, cast
 from vimdriver._guestinfo import Route
 from vimdriver._instances.plan import guest_nic as nic_of
 from vimdriver._instances.types import NICSpec
-from vimlib.errors import UsageError, printable
+from vimlib._text import printable
+from vimlib.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 from cyclopts import Parameter
 
 from vimdriver._cli.flags import Flag
-from vimlib.errors import printable
+from vimlib._text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

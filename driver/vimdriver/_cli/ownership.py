@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from cyclopts import Parameter
 
-from vimlib.errors import UsageError, printable
+from vimlib._text import printable
+from vimlib.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

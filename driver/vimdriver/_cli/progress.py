@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from vimdriver._cli.output import colour, shown
 from vimdriver.errors import size_text
-from vimlib.errors import printable
+from vimlib._text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

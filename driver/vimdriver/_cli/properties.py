@@ -9,7 +9,8 @@ from cyclopts import Parameter
 from vimdriver._cli.connection import CONNECTION, ConnectionOptions
 from vimdriver._cli.flags import Strings, within
 from vimdriver._cli.output import OUTPUT, Output
-from vimlib.errors import NotFoundError, UsageError, printable
+from vimlib._text import printable
+from vimlib.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -27,7 +27,8 @@ from vimdriver._cli.exitcodes import Exit, exit_code, leaves, primary
 from vimdriver._cli.flags import OutOfRange
 from vimdriver._cli.output import Output
 from vimdriver._cli.trust import certificate_text
-from vimlib.errors import CertificateError, UsageError, VimlibError, printable
+from vimlib._text import printable
+from vimlib.errors import CertificateError, UsageError, VimlibError
 from vimlib.model import MethodFault, wire_fields
 from vimlib.model._data import show
 

@@ -9,7 +9,8 @@ from vimdriver._cli.connection import CONNECTION, ConnectionOptions
 from vimdriver._cli.flags import Flag
 from vimdriver._cli.instance import Ref, opened
 from vimdriver._cli.output import OUTPUT, Output
-from vimlib.errors import UsageError, printable
+from vimlib._text import printable
+from vimlib.errors import UsageError
 
 
 async def console(

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from vimdriver._cli.output import OUTPUT, Output
 from vimdriver._cli.sim_options import SERVING, SIMULATED, Serving, Simulated
 from vimdriver.errors import DriverError
-from vimlib.errors import UsageError, printable
+from vimlib._text import printable
+from vimlib.errors import UsageError
 
 if TYPE_CHECKING:
     from vimlib.simulator import ESXHost

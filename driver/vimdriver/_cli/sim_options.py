@@ -9,7 +9,8 @@ from typing import Annotated, Literal, TypeAlias
 from cyclopts import Parameter
 
 from vimdriver._cli.flags import ABOVE_0, Flag, Strings, within
-from vimlib.errors import UsageError, printable
+from vimlib._text import printable
+from vimlib.errors import UsageError
 
 Release: TypeAlias = Literal["4.0", "4.1", "5.5", "6.7", "7.0", "8.0", "9.0"]
 """The API versions that the simulator supports."""

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from vimdriver._cli.flags import Flag
-from vimlib.errors import UsageError, printable
+from vimlib._text import printable
+from vimlib.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -18,7 +18,7 @@ from vimdriver._cli.instance import Ref, opened
 from vimdriver._cli.output import OUTPUT, Output
 from vimdriver._cli.ownership import OWNERSHIP, Ownership
 from vimdriver._verbs import Within
-from vimlib.errors import printable
+from vimlib._text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -34,9 +34,10 @@ from vimdriver.errors import (
 from vimlib._repr import robust
 from vimlib._secret import Secret, forgetful, forgetting, reveal
 from vimlib._shield import finish
+from vimlib._text import printable
 from vimlib._transport.base import Timeouts
 from vimlib._transport.pace import Breach, Deadline, Pace
-from vimlib.errors import ClosedError, UsageError, printable
+from vimlib.errors import ClosedError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path

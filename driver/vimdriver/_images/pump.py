@@ -33,6 +33,7 @@ from vimdriver.errors import (
 )
 from vimlib._datastore.download import rejected
 from vimlib._secret import forget_locals
+from vimlib._text import printable
 from vimlib._transport.pace import NEVER, Deadline, Pace
 from vimlib.errors import (
     CertificateError,
@@ -42,7 +43,6 @@ from vimlib.errors import (
     RedirectError,
     TLSError,
     TransferCorruptError,
-    printable,
 )
 
 if TYPE_CHECKING:

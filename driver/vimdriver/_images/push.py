@@ -30,7 +30,8 @@ from vimlib import vim25
 from vimlib._datastore import DatastorePath
 from vimlib._secret import forget_locals, forgetting
 from vimlib._shield import finish
-from vimlib.errors import NotFoundError, UsageError, VimlibError, printable
+from vimlib._text import printable
+from vimlib.errors import NotFoundError, UsageError, VimlibError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

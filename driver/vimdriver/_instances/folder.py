@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from vimdriver._images.sink import is_temporary, temporary_name
 from vimdriver._instances.machine import used_files, who_uses
 from vimdriver._journal import SeenFile
-from vimlib.errors import NotFoundError, VimlibError, printable
+from vimlib._text import printable
+from vimlib.errors import NotFoundError, VimlibError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence

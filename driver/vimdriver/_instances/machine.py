@@ -9,7 +9,8 @@ from vimdriver._instances.types import Instance
 from vimdriver.errors import InstanceAmbiguousError
 from vimlib import vim25
 from vimlib._inventory import unescape
-from vimlib.errors import NotFoundError, printable
+from vimlib._text import printable
+from vimlib.errors import NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping

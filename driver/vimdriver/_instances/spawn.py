@@ -40,7 +40,8 @@ from vimdriver.errors import InstanceExistsError, NetworkNotFoundError, NoSpaceE
 from vimlib import vim25
 from vimlib._datastore import DatastorePath
 from vimlib._inventory import unescape
-from vimlib.errors import HostStateError, NotFoundError, UsageError, VimlibError, printable
+from vimlib._text import printable
+from vimlib.errors import HostStateError, NotFoundError, UsageError, VimlibError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator

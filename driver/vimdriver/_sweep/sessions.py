@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from vimdriver._sweep.decide import Verdict
 from vimlib import vim25
 from vimlib._session.session import digest_of
-from vimlib.errors import VimlibError, printable
+from vimlib._text import printable
+from vimlib.errors import VimlibError
 
 if TYPE_CHECKING:
     from vimdriver._journal import LoggedIn

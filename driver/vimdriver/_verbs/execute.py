@@ -12,8 +12,9 @@ from vimdriver._verbs.plan import Run
 from vimdriver.errors import JournalError
 from vimlib import vim25
 from vimlib._shield import finish
+from vimlib._text import printable
 from vimlib._transport.budget import urgent
-from vimlib.errors import VimlibError, printable
+from vimlib.errors import VimlibError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

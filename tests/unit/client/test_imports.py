@@ -34,6 +34,7 @@ def test_connect_and_one_object_load_the_types_and_no_network() -> None:
         "vimlib._lazy",
         "vimlib._repr",
         "vimlib._secret",
+        "vimlib._text",
         "vimlib.errors",
         "vimlib.model",
         "vimlib.model._data",

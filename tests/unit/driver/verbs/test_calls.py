@@ -30,8 +30,8 @@ VERBS: dict[str, tuple[list[tuple[Any, ...]], tuple[Any, ...], int]] = {
     "revert_snapshot": ([("spawn",), ("snapshot", "web", "one")], ("web", "one"), 7),
     "remove_snapshot": ([("spawn",), ("snapshot", "web", "one")], ("web", "one"), 6),
     "ensure_vlan": ([], ("blue", 42), 28),
-    "remove_vlan": ([("ensure_vlan", "blue", 42)], ("blue",), 24),
-    "screenshot": ([("spawn",)], ("web",), 13),
+    "remove_vlan": ([("ensure_vlan", "blue", 42)], ("blue",), 28),
+    "screenshot": ([("spawn",)], ("web",), 17),
 }
 
 # Without it they fail: the machine's guest has no tools.
