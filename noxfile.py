@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -143,7 +144,9 @@ def minimums(session: nox.Session) -> None:
     project = nox.project.load_toml("pyproject.toml")["project"]
     extras = project["optional-dependencies"].values()
     needs = [*project["dependencies"], *(need for extra in extras for need in extra)]
-    oldest = sorted({need.replace(">=", "==") for need in needs if ">=" in need})
+    # A constraint must not name extras.
+    plain = {re.sub(r"\[.*?\]", "", need) for need in needs if ">=" in need}
+    oldest = sorted(need.replace(">=", "==") for need in plain)
     constraints = Path(session.create_tmp(), "oldest.txt")
     constraints.write_text("\n".join(oldest))
     session.install("-e", ".[all,test]", "-c", str(constraints))

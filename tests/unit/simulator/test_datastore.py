@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vimlib import vim25
+from vimlib.simulator import ESXHost
+from vimlib.simulator._storage import browser
 from vimlib.simulator._storage.datastore import parts, split_path, usage
 
 
@@ -59,3 +62,17 @@ def test_usage_counts_files_and_allocated_blocks(tmp_path: Path) -> None:
     assert usage(tmp_path / "nobody") == 0
     descriptors = sum((tmp_path / name).stat().st_size for name in ("thick.vmdk", "thin.vmdk"))
     assert usage(tmp_path) == 5 + descriptors + (1 << 20)
+
+
+async def test_a_search_leaves_out_what_is_deleted_or_renamed_meanwhile() -> None:
+    """The rest of the folder is listed, as it would be without that file."""
+    async with ESXHost() as esx:
+        (store,) = esx.registry.all("Datastore").values()
+        place = store.local("")
+        for name in ("a", "b", "c"):
+            (place / name).write_text(name)
+        search = browser._Search(store, None)
+        entries = sorted(os.scandir(place), key=lambda entry: entry.name)
+        (place / "b").rename(place / "d")
+        found = [search._info(entry) for entry in entries]
+    assert [None if info is None else info.path for info in found] == ["a", None, "c"]

@@ -569,7 +569,9 @@ def test_a_decoder_that_is_done_leaves_nothing_to_the_cycle_collector(body: byte
             error.__traceback__ = None
 
     read()  # tables are made by the first
-    gc.collect()
+    # What earlier tests left with finalizers goes in the next round.
+    while gc.collect():
+        pass
     gc.disable()
     try:
         read()

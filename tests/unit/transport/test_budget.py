@@ -78,8 +78,10 @@ def test_the_limit_holds_and_everybody_is_served(
                 # A transfer makes calls before it ends: it must never wait for another transfer.
                 if kind == "transfer":
                     await budget.acquire("call")
-                    await asyncio.sleep(0.5)
-                    budget.release("call")
+                    try:
+                        await asyncio.sleep(0.5)
+                    finally:
+                        budget.release("call")
                 await asyncio.sleep(SECONDS[kind])
                 served += 1
             finally:

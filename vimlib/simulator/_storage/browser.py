@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +96,8 @@ class _Search:
         results = [self.folder(path)]
         for entry in sorted(os.scandir(self.store.local(path)), key=lambda e: e.name):
             if entry.is_dir(follow_symlinks=False):
-                results.extend(self.folders(f"{path}/{entry.name}".lstrip("/")))
+                with suppress(FileNotFoundError):  # deleted or renamed during the search
+                    results.extend(self.folders(f"{path}/{entry.name}".lstrip("/")))
         return results
 
     def _info(self, entry: os.DirEntry[str]) -> Any:
@@ -118,7 +120,10 @@ class _Search:
         cls = vim25.BINDING.find(kind if self.queries or (wants and wants.fileType) else "FileInfo")
         assert cls is not None
         info = cls(path=name)
-        stat = entry.stat(follow_symlinks=False)
+        try:
+            stat = entry.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            return None  # deleted or renamed during the search
         if wants is not None:
             if wants.fileSize and not folder:
                 info.fileSize = self._size(entry, stat.st_size, kind)
