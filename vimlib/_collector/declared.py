@@ -183,7 +183,9 @@ def _look_up(kind: type[ManagedObject], path: str) -> _Declared:
         item = next((field for field in wire_fields(cls) if field.name == name), None)
     if item is None or "[" in path:
         return _ANYTHING
-    return _Declared(item.referent or item.type, item.array, _classes(kind, item))
+    # Servers refer to objects of other types than declared: vcsim's Task.info.entity is a FileManager.
+    classes = (ManagedObject,) if item.type == "ref" else _classes(kind, item)
+    return _Declared(item.referent or item.type, item.array, classes)
 
 
 def _classes(kind: type[ManagedObject], item: Field) -> tuple[type[Any], ...]:

@@ -78,13 +78,16 @@ def _connect(name: str) -> tuple[Any, str, str | None]:
             f"cloud {name!r} must verify certificates, but sets `verify: false`",
             hint="Give its CA as `cacert` instead.",
         )
+    failure: SourceUnreachableError | None = None
     try:
         session = region.get_session()
         if session.timeout is None:
             session.timeout = SILENCE
         url = region.get_session_endpoint("image")
     except failures.ClientException as error:
-        raise _failed(name, error) from None
+        failure = _failed(name, error)
+    if failure is not None:
+        raise failure
     if not url:
         raise SourceUnreachableError(
             host=name, reason="the service catalogue has no image service", retryable=False
@@ -100,13 +103,15 @@ def _token(session: Any, url: str, fresh: bool) -> str:
             session.invalidate()
         return str(session.get_token())
     except failures.ClientException as error:
-        raise _failed(url, error) from None
+        failure = _failed(url, error)
+    raise failure
 
 
 def _failed(where: str, error: Exception) -> SourceUnreachableError:
     """Translate keystoneauth's errors.
 
-    Their text contains URLs and statuses, but not request bodies, which hold the password.
+    Their text contains URLs and statuses, but not request bodies, which hold the password. Those are
+    in their causes, so what is returned is raised where none of them is its context.
     """
     import keystoneauth1.exceptions as failures
 

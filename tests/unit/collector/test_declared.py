@@ -29,6 +29,8 @@ GOOD = [
     ("config.hardware.device[4000]", vim25.VirtualE1000(key=1)),
     ("config.extraConfig", [vim25.OptionValue(key="a", value=1)]),
     ("recentTask", [vim25.Task("t")]),
+    # References of other types occur: vcsim's Task.info.entity is a FileManager.
+    ("recentTask", [VM]),
     ("parent", vim25.ManagedObject("x", kind="FutureEntity")),
     ("summary", vim25.VirtualMachineSummary()),  # type: ignore[call-arg]
     ("summary", Unknown("FutureSummary", "")),
@@ -42,7 +44,6 @@ BAD = [
     ("config.hardware.numCPU", True, "int", "bool"),
     ("config.hardware.device", vim25.VirtualE1000(key=1), "a list of VirtualDevice", "VirtualE1000"),
     ("config.hardware.device", [vim25.VirtualE1000(key=1), 5], "a list of VirtualDevice", "a list of VirtualE1000, int"),
-    ("recentTask", [VM], "a list of Task", "a list of VirtualMachine"),
     ("recentTask", "haTask-1", "a list of Task", "str"),
     ("summary", vim25.OptionValue(key="a", value=1), "VirtualMachineSummary", "OptionValue"),
 ]  # fmt: skip
