@@ -91,7 +91,7 @@ def _passed(
 ) -> DeadlineError:
     reads = course.outcome == "not_sent"
     if reads:
-        hint = "Nothing was changed. Try again, or give a longer timeout."
+        hint = "It changed nothing. Try again, or give a longer timeout."
     elif course.task is None:
         hint = "The host may have executed it: check the file before you act again."
     else:

@@ -18,7 +18,7 @@ from vimdriver._instances.machine import (
     used_files,
 )
 from vimdriver._journal import Destroying, SeenFile
-from vimdriver._verbs import Host, Plan, Run, Step, execute, returns, urgent_verb
+from vimdriver._verbs import Host, Plan, Run, Step, after_change, execute, returns, urgent_verb
 from vimdriver.errors import DiskSharedError, ForeignInstanceError
 from vimlib import vim25
 from vimlib._datastore import DatastorePath
@@ -45,6 +45,9 @@ async def destroy(
 
     False: it did not exist, or another call, of this process or another, removed it first. Only if
     the host's answer gets lost may two calls return True.
+
+    An error after the host has removed it has the outcome `applied`: files may be left, and
+    another call at that time returns False.
 
     Its files are those that the host lists for it (`layoutEx`) and those that hosts write under its
     name. Others in its folder stay, with the folder, and are logged as a warning. With another
@@ -170,14 +173,15 @@ def _removal(
             return Remains(left=(place.folder,), reason="the host cannot reach it")
         files = run[listed]
         try:
-            return await remove_files(
-                run.host,
-                place.folder,
-                files,
-                token=token,
-                emptied=True,
-                dry_run=not place.ours,
-            )
+            with after_change():
+                return await remove_files(
+                    run.host,
+                    place.folder,
+                    files,
+                    token=token,
+                    emptied=True,
+                    dry_run=not place.ours,
+                )
         except VimlibError as error:
             error.add_note(f"The machine is removed. Left behind: {place.folder}")
             raise

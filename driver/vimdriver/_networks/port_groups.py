@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from vimdriver._networks import notes
-from vimdriver._verbs import Host, Plan, Run, Step, execute, returns, verb
+from vimdriver._verbs import Host, Plan, Run, Step, after_change, execute, returns, verb
 from vimdriver.errors import (
     ForeignPortGroupError,
     NetworkNotFoundError,
@@ -16,7 +16,7 @@ from vimdriver.errors import (
 )
 from vimlib import vim25
 from vimlib._inventory import unescape
-from vimlib.errors import NotFoundError, UsageError, VimlibError
+from vimlib.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -256,11 +256,7 @@ async def remove_vlan(host: Host, name: str) -> Plan[None]:
 
 def _deletes(path: DatastorePath) -> Callable[[Run], Awaitable[None]]:
     async def delete(run: Run) -> None:
-        try:
+        with after_change():  # the port group is gone
             await run.host.delete(path)
-        except VimlibError as error:
-            if error.outcome in ("not_sent", "refused"):
-                error.outcome = "applied"  # the port group is gone
-            raise
 
     return delete

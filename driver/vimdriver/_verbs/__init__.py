@@ -29,7 +29,7 @@ a line in the changelog.
 Nothing in here depends on machines or networks.
 """
 
-from vimdriver._verbs.execute import Rollback, execute
+from vimdriver._verbs.execute import Rollback, after_change, execute
 from vimdriver._verbs.host import Host
 from vimdriver._verbs.plan import Plan, Run, Step, returns
 from vimdriver._verbs.verb import Within, urgent_verb, verb
@@ -41,6 +41,7 @@ __all__ = [
     "Run",
     "Step",
     "Within",
+    "after_change",
     "execute",
     "returns",
     "urgent_verb",

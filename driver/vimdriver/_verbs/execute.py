@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
@@ -17,7 +18,7 @@ from vimlib._transport.budget import urgent
 from vimlib.errors import VimlibError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
     from types import TracebackType
 
     from vimdriver._journal import Entry, Journal
@@ -157,6 +158,20 @@ class Rollback:
             await close(self._journal, item.token)
 
 
+@contextmanager
+def after_change() -> Iterator[None]:
+    """Give an error of the block the outcome `applied` where it has `not_sent` or `refused`.
+
+    For what follows a change that stays: a call that fails there does not revoke the change.
+    """
+    try:
+        yield
+    except VimlibError as error:
+        if error.outcome in ("not_sent", "refused"):
+            error.outcome = "applied"
+        raise
+
+
 async def execute(host: Host, plan: Plan[T]) -> T:
     """Run the steps of a plan and return its result.
 
@@ -202,15 +217,9 @@ class _Execution(Generic[T]):
         return result
 
     async def _result(self) -> T:
-        try:
+        stays = any(step.undo is None for step in self.plan.steps)
+        with after_change() if stays else nullcontext():
             return await self.plan.result(self.state)
-        except VimlibError as error:
-            if error.outcome in ("not_sent", "refused") and any(
-                step.undo is None for step in self.plan.steps
-            ):
-                # A refused read refuses nothing that was done before it.
-                error.outcome = "applied"
-            raise
 
     async def _begin(self, step: Step[Any], rollback: Rollback) -> None:
         entry = None if step.entry is None else step.entry(self.state)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import structs
@@ -15,7 +16,8 @@ from vimdriver._instances.folder import remove_files
 from vimdriver.errors import DiskSharedError, ForeignInstanceError, InstanceAmbiguousError
 from vimlib import vim25
 from vimlib._client import Client
-from vimlib._datastore import DatastorePath
+from vimlib._datastore import Datastore, DatastorePath, FileEntry
+from vimlib.errors import DeadlineError
 
 DUMP = "vmware-vmx-zdump.000"
 """A file that a host writes for a machine, and does not remove with it."""
@@ -229,6 +231,45 @@ async def test_what_is_left_is_named(host: Hosted, image: Path) -> None:
             await driver.destroy(made.uuid)
     assert "Left behind: [datastore1] web" in caught.value.__notes__[-1]
     assert host.state().machines == frozenset()
+
+
+def break_listing_after_removal(host: Hosted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no listing of a folder end in time once the host has removed a machine."""
+    listed = Datastore.list
+
+    async def list_(store: Datastore, path: Any, *given: Any, **more: Any) -> list[FileEntry]:
+        if not host.state().machines:
+            raise DeadlineError("no listing in time", outcome="not_sent")
+        return await listed(store, path, *given, **more)
+
+    monkeypatch.setattr(Datastore, "list", list_)
+
+
+async def test_a_listing_that_fails_after_the_removal_does_not_deny_it(
+    host: Hosted, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with host.driver() as driver:
+        made = await driver.spawn(spec(image, power_on=False))
+        break_listing_after_removal(host, monkeypatch)
+        with pytest.raises(DeadlineError) as caught:
+            await driver.destroy(made.uuid)
+    assert host.state().machines == frozenset()
+    assert caught.value.outcome == "applied"
+
+
+async def test_of_two_at_once_the_one_that_removed_it_claims_it_though_it_fails(
+    beside: Beside, tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with hosted(beside, tmp_path / "s", task_seconds=0.1) as host:
+        async with host.driver() as driver:
+            made = await driver.spawn(spec(image, power_on=False))
+            break_listing_after_removal(host, monkeypatch)
+            ends = await asyncio.gather(
+                *(driver.destroy(made.uuid) for _ in "ab"), return_exceptions=True
+            )
+    (failed,) = [end for end in ends if isinstance(end, DeadlineError)]
+    assert failed.outcome == "applied"
+    assert [end for end in ends if end is not failed] == [False]
 
 
 async def test_one_that_was_half_removed_by_hand(host: Hosted, image: Path) -> None:
