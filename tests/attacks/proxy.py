@@ -72,7 +72,10 @@ class Turn:
         self.client = client
         self.head = head
         self.body = b""
+        self.intact = False
+        """Whether the host's own answer was passed to a client that still listened."""
         self._server = server
+        self._answer: bytes | None = None
         first = head.split(b" ", 2)
         self.verb = first[0].decode()
         """The wire name of a call, else the HTTP method."""
@@ -118,10 +121,12 @@ class Turn:
             raise ConnectionResetError("the host closed without a response") from None
         if re.search(rb"(?i)\r\nconnection: *close", head + self.head):
             server.abort()
+        self._answer = answer.raw
         return answer
 
     async def send(self, data: bytes) -> None:
         """Send bytes to the client."""
+        self.intact = data == self._answer and not self.client.gone
         self.client.writer.write(data)
         await self.client.writer.drain()
 
@@ -146,6 +151,12 @@ class Side:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
+
+    @property
+    def gone(self) -> bool:
+        """Whether the peer has closed the connection."""
+        reader = self.reader
+        return self.writer.is_closing() or reader.at_eof() or reader.exception() is not None
 
     def abort(self) -> None:
         self.writer.transport.abort()
@@ -192,6 +203,8 @@ class Proxy:
         """Runs before each request is forwarded."""
         self.seen: list[str] = []
         """Wire names of calls and HTTP methods, in order."""
+        self.lost: set[str] = set()
+        """Those of which an answer of the host did not reach the client as it was."""
         self.cookies: set[bytes] = set()
         """Values of cookies that the host has set."""
         self.on_connect = b""
@@ -239,7 +252,11 @@ class Proxy:
                 if self.on_turn is not None:
                     await self.on_turn(turn)
                 # Where that was the kill, the connections are gone.
-                await (pass_on if act is None else act)(turn)
+                try:
+                    await (pass_on if act is None else act)(turn)
+                finally:
+                    if not turn.intact:
+                        self.lost.add(turn.verb)
                 if writer.is_closing() or re.search(rb"(?i)\r\nconnection: *close", head):
                     return
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):

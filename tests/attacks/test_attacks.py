@@ -13,7 +13,7 @@ import pytest
 from tests.attacks import endless, foreign, lies, secrets
 from tests.attacks.core import Case
 from tests.attacks.network import MemoryLoop, Stuck, run
-from tests.attacks.proxy import Act, Turn, response, say
+from tests.attacks.proxy import HTML, Act, Turn, late, lose, response, say
 from tests.attacks.world import world
 from vimlib import vim25
 from vimlib.errors import TransportError, VimlibError
@@ -83,6 +83,7 @@ def test_a_wrong_result_is_found() -> None:
         ("upload, hashed", "PUT", "GET"),
         ("upload, hashed", "PUT", ""),
         ("call PowerOn", "PowerOnVM_Task", ""),
+        ("destroy", "Destroy_Task", "SearchDatastore_Task"),
     ],
 )
 def test_a_refused_read_refuses_nothing_that_was_done(name: str, change: str, refused: str) -> None:
@@ -124,6 +125,46 @@ def test_a_refused_removal_of_a_note_refuses_nothing_that_was_done() -> None:
             return raised.value
 
     assert run(refuse()).outcome == "applied"
+
+
+@pytest.mark.parametrize(
+    ("method", "act", "lost"),
+    [
+        ("Destroy_Task", lose, True),
+        ("Destroy_Task", say(response(200, HTML)), True),
+        ("Destroy_Task", late(15.0), True),  # longer than the client waits
+        ("Destroy_Task", late(3.0), False),
+        ("SearchDatastore_Task", lose, False),
+    ],
+)
+def test_two_may_have_removed_a_machine_only_if_that_answer_was_lost(
+    method: str, act: Act, lost: bool
+) -> None:
+    case, name = Case("lies", 0, 0), "destroy, twice at once"
+    op = lies.OPS[name]
+
+    async def play() -> None:
+        async with world(vms=2) as w:
+            assert op.setup is not None
+            await op.setup(w)
+            async with w.client() as client:
+                broken: list[str] = []
+
+                def plan(turn: Turn) -> Act | None:
+                    if turn.verb != method or broken:
+                        return None
+                    broken.append(method)
+                    return act
+
+                w.proxy.plan = plan
+                assert True in await op.work(client)
+            await w.settle()
+            assert broken
+            lies.judge(case, name, op, w, [True, True], None, 0)
+
+    run(play())
+    wrong = ["destroy, twice at once: wrong result"]
+    assert [each.what for each in case.findings] == ([] if lost else wrong)
 
 
 def test_work_without_an_end_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
