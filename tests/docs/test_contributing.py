@@ -23,7 +23,7 @@ def add(folder: Path, heading: str, code: str) -> Path:
     text = path.read_text() if path.exists() else ""
     if cls:
         before, start, after = text.partition(f"\nclass {cls}")
-        body, end, rest = after.partition("\n    def __repr__")
+        body, end, rest = after.partition("\n    @robust\n    def __repr__")
         assert start, f"{path} has no class {cls}"
         assert end, f"{cls} has no __repr__, before which the example goes"
         text = f"{before}{start}{body}\n{code}{end}{rest}"
