@@ -110,7 +110,10 @@ class Client:
         executed the call, and `VersionError` if the host is too old for it. Cancelling closes the
         connection of the call; whether the server executed it is then unknown.
         """
-        return await self._session.invoke(method, this, args)
+        try:
+            return await self._session.invoke(method, this, args)
+        finally:
+            del args  # they may hold a password, and tracebacks keep frames
 
     # -- properties ----------------------------------------------------------------------------
 

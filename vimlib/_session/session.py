@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from vimlib import vim25
 from vimlib._repr import robust
-from vimlib._secret import Secret
+from vimlib._secret import Secret, forgetting
 from vimlib._session import negotiate
 from vimlib._session.caller import Caller, Sent
 from vimlib._session.credentials import Credentials
@@ -254,6 +254,17 @@ class Session:
         `TransportError`, `ProtocolError`, `LoginError`, `EncodeError`, `VersionError`.
         Cancelling closes the connection of the call; whether the host has executed it is unknown.
         """
+        if not method.secrets:
+            return await self._invoke(method, this, args)
+        try:
+            with forgetting():
+                return await self._invoke(method, this, args)
+        finally:
+            del args  # tracebacks keep frames
+
+    async def _invoke(
+        self, method: Method[..., Any], this: ManagedObject, args: Mapping[str, Any]
+    ) -> Any:
         attempt = Attempt(method.name)
         began = asyncio.get_running_loop().time()
         while True:

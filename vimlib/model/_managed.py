@@ -6,6 +6,7 @@ to a package, and a package finds methods by name.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from importlib import import_module
 from typing import (
     TYPE_CHECKING,
@@ -19,6 +20,7 @@ from typing import (
 )
 
 from vimlib._repr import robust
+from vimlib._secret import forget_locals
 from vimlib._text import printable
 from vimlib.errors import NoSuchMethodError, UnboundError
 from vimlib.model._wire import Field, parse_fields
@@ -206,6 +208,11 @@ def rebind(proxy: ManagedObject, invoker: Invoker | None) -> ManagedObject:
     return type(proxy)(proxy._id, invoker=invoker, kind=proxy._kind, guid=proxy._guid)
 
 
+@lru_cache(maxsize=8192)
+def _secrets(params: str) -> tuple[str, ...]:
+    return tuple(item.name for item in parse_fields(params) if item.secret)
+
+
 class Method(Generic[P, R]):
     """One operation of the API.
 
@@ -259,6 +266,11 @@ class Method(Generic[P, R]):
     def params(self) -> tuple[Field, ...]:
         """Parameters in wire order, without `_this`."""
         return parse_fields(self._params)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Wire names of the parameters that are secret, as passwords are."""
+        return _secrets(self._params)
 
     @property
     def returns(self) -> Field | None:
@@ -325,9 +337,16 @@ class Method(Generic[P, R]):
             return self
 
         def call(*args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
-            return invoker_of(instance, self.name).invoke(
-                self, instance, self.arguments(args, kwargs)
-            )
+            try:
+                return invoker_of(instance, self.name).invoke(
+                    self, instance, self.arguments(args, kwargs)
+                )
+            except BaseException as error:
+                if self.secrets:
+                    forget_locals(error)
+                raise
+            finally:
+                del args, kwargs  # they may hold a password, and tracebacks keep frames
 
         return call
 

@@ -252,6 +252,24 @@ async def test_no_failure_of_the_client_shows_a_secret(esx: ESXHost, method: str
     assert failed >= (3 if method != "Logout" else 0)
 
 
+# -- calls with secrets, made by hand --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("password", [PASSWORD, PASSWORD + "\x00", PASSWORD + "\ud800"])
+async def test_no_frame_of_a_call_by_hand_holds_its_password(esx: ESXHost, password: str) -> None:
+    async with connected(esx, retries=QUICK, keepalive=None) as client:
+        manager = client.content.sessionManager
+        assert manager is not None
+        # Not the host's own password, so that a host that is logged in refuses it.
+        for given in (password, password + "-wrong"):
+            error = await failure(lambda given=given: manager.Login("somebody", given))  # type: ignore[misc]
+            assert error is not None
+            check(error, [PASSWORD])
+        with pytest.raises(TypeError) as caught:
+            await manager.Login("somebody", password, "surplus")  # type: ignore[call-arg]
+        check(caught.value, [PASSWORD])
+
+
 # -- images --------------------------------------------------------------------------------------
 
 Uploader = Literal["threads", "asyncio"]
