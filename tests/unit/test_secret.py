@@ -5,7 +5,7 @@ import pickle
 
 import pytest
 
-from vimlib._secret import Secret, reveal
+from vimlib._secret import Secret, masked, reveal
 
 
 def test_a_secret_shows_nothing() -> None:
@@ -37,3 +37,22 @@ def test_it_does_not_travel() -> None:
     secret = Secret("x")
     assert copy.copy(secret) is secret
     assert copy.deepcopy({"s": secret})["s"] is secret
+
+
+@pytest.mark.parametrize(
+    ("text", "secret", "shown"),
+    [
+        ("you sent s3cret&word", "s3cret&word", "you sent ***"),
+        ("you sent s3cret&amp;word", "s3cret&word", "you sent ***"),
+        ("you sent s3cret%26word", "s3cret&word", "you sent ***"),
+        ("you sent czNjcmV0JndvcmQ=", "s3cret&word", "you sent ***="),
+        ("you sent s3cret&w", "s3cret&word", "you sent ***"),
+        ("Cookie: a=52aaaaaaaaaa", 'a="52aaaaaaaaaa"', "Cookie: a=***"),
+        ("Basic dXNlcjpwYXNzd29yZA==", "Basic dXNlcjpwYXNzd29yZA==", "***"),
+        ("user:password, password", "Basic dXNlcjpwYXNzd29yZA==", "***, ***"),
+        ("no base64", "Basic x", "no base64"),
+        ("a cat", "a", "a cat"),
+    ],
+)
+def test_each_form_of_a_repeated_secret_is_masked(text: str, secret: str, shown: str) -> None:
+    assert masked(text, [Secret(secret)]) == shown

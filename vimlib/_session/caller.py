@@ -7,6 +7,7 @@ import logging
 import secrets
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from vimlib._secret import Secret, mask_error
 from vimlib._session.essential import ESSENTIAL, check_result
 from vimlib._session.policy import Action, Attempt, Budget, Decision, decide
 from vimlib._transport.base import EncodedCall
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
     from typing import Literal
 
-    from vimlib._secret import Secret
     from vimlib._session.policy import RetryPolicy
     from vimlib._transport.base import Exchange, Middleware, Reply, Timeouts, Transport
     from vimlib.model import Invoker, Method
@@ -122,10 +122,13 @@ class Caller:
 
         `sent` gets the session in which the request is written.
         """
+        shown = [Secret(args[name]) for name in method.secrets if isinstance(args.get(name), str)]
 
         def credential() -> Secret | None:
             if sent is not None:
                 sent.epoch = self.epoch
+            if self.cookie is not None:
+                shown.append(self.cookie)
             return self.cookie
 
         self.calls += 1
@@ -165,10 +168,13 @@ class Caller:
             result = decoder.close()
             check_result(method, result)
         except VimlibError as exc:
+            mask_error(exc, shown)  # peers repeat requests in their error pages
             exc.add_note(f"operation {operation}: {name} on {this!r} at {self.host}")
             if began is not None:
                 log.debug("%s %s failed after %.3f s: %s", operation, name, _since(began), exc)
             raise
+        finally:
+            del decoder, call  # they hold request and reply
         if began is not None:
             took = _since(began)
             log.debug("%s %s took %.3f s, %d bytes", operation, name, took, reply.received)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from vimlib._secret import forgetting
-from vimlib._text import printable
+from vimlib._text import bare_url, printable
 from vimlib.errors import UsageError
 
 _HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})\Z")
@@ -73,11 +73,10 @@ def _parse(url: str, path: str) -> Address:
     if "://" not in text:
         bare_v6 = text.count(":") > 1 and not text.startswith("[")
         text = f"https://[{text}]" if bare_v6 and "/" not in text else f"https://{text}"
-    try:
-        parts = urlsplit(text)
-        port = parts.port
-    except ValueError:
-        raise _refused(url, "malformed URL") from None
+    found = _split(text)
+    if found is None:
+        raise _refused(url, "malformed URL")
+    parts, port = found
     if parts.scheme not in _PORTS:
         raise _refused(url, "the scheme must be https")
     if "@" in parts.netloc:
@@ -99,9 +98,17 @@ def _parse(url: str, path: str) -> Address:
     return Address(parts.scheme, host, port or _PORTS[parts.scheme], way)
 
 
+def _split(text: str) -> tuple[SplitResult, int | None] | None:
+    """Split a URL; None if it is malformed: the errors of the library quote it."""
+    try:
+        parts = urlsplit(text)
+        return parts, parts.port
+    except ValueError:
+        return None
+
+
 def _refused(url: str, why: str) -> UsageError:
-    shown = re.sub(r"//[^/@]*@", "//***@", url)
     return UsageError(
-        f"invalid server address {printable(shown)!r}: {why}",
+        f"invalid server address {printable(bare_url(url))!r}: {why}",
         hint="Write https://HOST/sdk or just HOST.",
     )

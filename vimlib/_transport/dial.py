@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import aiohappyeyeballs
 
+from vimlib._secret import masking
 from vimlib._text import printable
 from vimlib._transport.connection import Connection, within
 from vimlib._transport.http11 import request_head
@@ -50,11 +51,14 @@ async def open_connection(
     try:
         if proxy is not None:
             tunnel = _tunnel(connection, proxy, address)
-            await within(timeouts.connect, "connect", peer.netloc, tunnel, sent=False)
+            sent = [proxy.authorization] if proxy.authorization is not None else []
+            with masking(sent):
+                await within(timeouts.connect, "connect", peer.netloc, tunnel, sent=False)
         if trust is not None:
             await connection.start_tls(trust, address.host, timeouts.handshake)
     except BaseException:
         connection.abort(reset=True)
+        del connection  # its buffer holds what the proxy repeated
         raise
     return connection
 

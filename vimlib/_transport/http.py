@@ -15,7 +15,7 @@ from math import inf
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from vimlib._repr import robust
-from vimlib._secret import Secret
+from vimlib._secret import Secret, mask_error, secrets_of
 from vimlib._shield import stopped
 from vimlib._text import printable
 from vimlib._transport.http11 import request_head
@@ -153,8 +153,9 @@ async def exchange_http(
     Leaving early or being cancelled closes the connection.
     """
     incoming = _Incoming(connection, timeouts, request.end)
+    headers = authorized(request.headers)
     try:
-        incoming.begin(request.method, _head(request, authority))
+        incoming.begin(request.method, _head(request, authority, headers))
         head = await _answer(connection, incoming, request, timeouts)
         if 300 <= head.status < 400 and head.status != 304:
             raise redirect(connection.host, head.get("location"))
@@ -165,7 +166,9 @@ async def exchange_http(
                 f"Content-Encoding must be identity, got {printable(coding, 40)!r}"
             )
         yield HTTPReply(head, incoming)
-    except BaseException:
+    except BaseException as exc:
+        # The caller's errors too, which quote the reply.
+        mask_error(exc, secrets_of(headers))
         connection.abort(reset=True)
         raise
     finally:
@@ -173,7 +176,7 @@ async def exchange_http(
     connection.close()
 
 
-def _head(request: HTTPRequest, authority: str) -> bytes:
+def _head(request: HTTPRequest, authority: str, given: Mapping[str, str | Secret]) -> bytes:
     headers: dict[str, str | Secret] = {
         "Host": authority,
         "Connection": "close",
@@ -181,10 +184,7 @@ def _head(request: HTTPRequest, authority: str) -> bytes:
     }
     if request.body is not None:
         headers["Content-Length"] = str(request.length)
-    return (
-        request_head(request.method, request.target, {**headers, **authorized(request.headers)})
-        + b"\r\n"
-    )
+    return request_head(request.method, request.target, {**headers, **given}) + b"\r\n"
 
 
 async def _answer(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from vimlib._text import printable
+from vimlib._text import bare_url, printable
 from vimlib._transport.base import session_cookie
 from vimlib._transport.inflate import Inflater
 from vimlib._transport.status import readable, retry_after, status_error
@@ -125,8 +125,8 @@ class DocumentReceiver:
 
 
 def redirect(host: str, location: str | None) -> RedirectError:
-    """Return the error for a redirect."""
-    where = printable(location or "", _EXCERPT)
+    """Return the error for a redirect; it shows neither user info nor query of the location."""
+    where = printable(bare_url(location or ""), _EXCERPT)
     return RedirectError(
         f"{host} redirects to {where!r}, which is not followed",
         hint="Connect to the host that serves the API itself.",

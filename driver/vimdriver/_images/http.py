@@ -32,9 +32,9 @@ from vimdriver.errors import (
     SourceUntrustedError,
 )
 from vimlib._repr import robust
-from vimlib._secret import Secret, forgetful, forgetting, reveal
+from vimlib._secret import Secret, forgetful, forgetting, masking, reveal, secrets_of
 from vimlib._shield import finish
-from vimlib._text import printable
+from vimlib._text import bare_url, printable
 from vimlib._transport.base import Timeouts
 from vimlib._transport.pace import Breach, Deadline, Pace
 from vimlib.errors import ClosedError, UsageError
@@ -139,7 +139,9 @@ class HttpClient:
             SourceStalledError: No response in time.
             SourceProtocolError: The response is not valid HTTP.
         """
-        with forgetting():  # tokens and signed URLs, also in the frames of aiohttp
+        sent = secrets_of(headers or {}, url.raw_query_string)
+        # Tokens and signed URLs, also in the frames of aiohttp; servers repeat them in error pages.
+        with forgetting(), masking(sent):
             async with self._request(method, url, image, headers or {}) as answer:
                 yield answer
             return
@@ -229,7 +231,7 @@ async def _refuse_failure(answer: aiohttp.ClientResponse, image: str) -> None:
         return
     if answer.status < 400:
         location = answer.headers.get("Location", "nowhere")
-        raise refusal(answer.status, image, location=location.partition("?")[0])
+        raise refusal(answer.status, image, location=bare_url(location))
     excerpt = await answer.content.read(_EXCERPT)
     raise refusal(answer.status, image, excerpt=excerpt.decode(errors="replace"))
 

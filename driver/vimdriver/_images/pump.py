@@ -33,14 +33,14 @@ from vimdriver.errors import (
 )
 from vimlib._datastore.download import rejected
 from vimlib._secret import forget_locals
-from vimlib._text import printable
+from vimlib._text import bare_url, printable
 from vimlib._transport.pace import NEVER, Deadline, Pace
+from vimlib._transport.replies import redirect
 from vimlib.errors import (
     CertificateError,
     ConnectError,
     ConnectionLostError,
     DeadlineError,
-    RedirectError,
     TLSError,
     TransferCorruptError,
 )
@@ -198,10 +198,10 @@ class SocketReader:
     def _judge(self, head: ResponseHead) -> None:
         image = self._info.id
         if 300 <= head.status < 400:
-            location = head.headers.get("location", "nowhere").partition("?")[0]
+            location = bare_url(head.headers.get("location", "nowhere"))
             raise refusal(head.status, image, location=location)
         if head.status >= 400:
-            excerpt = self._rest[:_EXCERPT].decode(errors="replace")
+            excerpt = self._origin.wire.mask(self._rest[:_EXCERPT].decode(errors="replace"))
             raise named(refusal(head.status, image, excerpt=excerpt), image)
         if head.status == 204:
             # Glance's status for an image without uploaded bytes.
@@ -372,15 +372,11 @@ class SocketWriter:
         return self._refusal(head)
 
     def _refusal(self, head: ResponseHead) -> Exception:
-        excerpt = printable(self._heads.rest[:_EXCERPT].decode(errors="replace"))
+        said = self._heads.rest[:_EXCERPT].decode(errors="replace")
+        excerpt = printable(self._origin.wire.mask(said))
         host = self._origin.wire.origin
         if 300 <= head.status < 400:
-            location = printable(head.headers.get("location", "nowhere"))
-            return RedirectError(
-                f"{host} redirects to {location}, which is not followed",
-                host=host,
-                location=location,
-            )
+            return redirect(host, head.headers.get("location"))
         error = rejected("the file", "store", head.status, excerpt)
         error.path = ""  # the sink's affair
         return error

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from vimlib._secret import Secret, reveal
+from vimlib._secret import Secret, masked, reveal, secrets_of
 
 if TYPE_CHECKING:
     import ssl
@@ -69,6 +69,12 @@ class RawRequest:
         """`https://host:port`, for errors."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'https' if self.tls else 'http'}://{host}:{self.port}"
+
+    def mask(self, text: str) -> str:
+        """Return a text of the peer, which may repeat the request, without its secrets."""
+        target = self.target if isinstance(self.target, Secret) else Secret("")
+        query = target.reveal().partition("?")[2]
+        return masked(text, secrets_of(self.headers, query))
 
     def head(self, *, content_length: int | None = None) -> bytes:
         """Return the request head; the connection is closed after the response."""

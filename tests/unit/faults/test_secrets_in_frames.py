@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import pickle
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -29,9 +30,12 @@ from vimdriver._images.uploader import AsyncUploader
 from vimlib import vim25
 from vimlib._client import Client
 from vimlib._secret import Secret
-from vimlib._session.credentials import read_password
+from vimlib._session.credentials import Credentials, read_password
+from vimlib._session.session import Session
 from vimlib._transport import HTTPTransport, Timeouts, parse_address
+from vimlib._transport.http import HTTPRequest
 from vimlib._transport.proxy import find_proxy
+from vimlib._transport.replies import redirect
 from vimlib.simulator import ESXHost
 
 PASSWORD = "canary-passw0rd-of-the-host"
@@ -252,6 +256,157 @@ async def test_no_failure_of_the_client_shows_a_secret(esx: ESXHost, method: str
     assert failed >= (3 if method != "Logout" else 0)
 
 
+# -- peers that repeat what they were sent ---------------------------------------------------------
+
+
+def shown_by(error: BaseException) -> str:
+    """Return all texts of an error and of its causes: messages, fields, notes, pickles."""
+    texts: list[str] = []
+    left: list[BaseException | None] = [error]
+    while left:
+        at = left.pop()
+        if at is not None:
+            texts += [str(at), repr(at), repr(vars(at)), repr(at.args)]
+            if isinstance(at, vimlib.errors.VimlibError):
+                texts.append(pickle.dumps(at).decode("latin-1"))
+            left += [at.__cause__, at.__context__, *getattr(at, "exceptions", ())]
+    return "\n".join(texts)
+
+
+def check_all(error: BaseException | None, secrets: list[str], log: str = "") -> None:
+    assert error is not None
+    shown = shown_by(error) + log
+    assert not [secret for secret in secrets if secret in shown], shown
+    check(error, secrets)
+
+
+@asynccontextmanager
+async def echo(status: str, kind: str = "text/plain", form: str = "body") -> AsyncIterator[int]:
+    """Serve on a port: each reply repeats its request."""
+
+    async def repeat(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        fields = dict(line.split(b": ", 1) for line in head.split(b"\r\n")[1:-2])
+        body = await reader.readexactly(int(fields.get(b"Content-Length", b"0")))
+        lines = head.split(b"\r\n")
+        secret = [line for line in lines if b"Cookie" in line or b"uth" in line]
+        said = b"; ".join([*secret, lines[0]]) + body
+        if form == "head":
+            writer.write(b"HTTP/1.1 " + said[:500] + b"\r\n\r\n")
+        else:
+            start = f"HTTP/1.1 {status} No\r\nContent-Type: {kind}\r\nContent-Length: {len(said)}\r\n\r\n"
+            writer.write(start.encode() + said)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(repeat, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+COOKIE = '"canary-c00kie-of-a-session"'
+
+
+def session_at(port: int) -> Any:
+    transport = HTTPTransport(
+        f"http://127.0.0.1:{port}", tls=vimlib.TLS(verify=False), timeouts=SHORT
+    )
+    session = Session(
+        transport,
+        Credentials("root", Secret(PASSWORD)),
+        retries=vimlib.RetryPolicy(attempts=1),
+    )
+    session._caller.cookie = Secret(COOKIE)
+    return transport, session
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "form"),
+    [
+        ("403", "text/plain", "body"),
+        ("502", "text/html", "body"),
+        ("200", "text/html", "body"),
+        ("200", "text/xml", "body"),
+        ("403", "text/plain", "head"),
+    ],
+)
+async def test_what_a_peer_repeats_of_a_call_is_masked(
+    caplog: pytest.LogCaptureFixture, status: str, kind: str, form: str
+) -> None:
+    caplog.set_level(0)
+    manager = vim25.SessionManager("sm")
+    login = vim25.SessionManager.Login
+    async with echo(status, kind, form) as port:
+        transport, session = session_at(port)
+        async with transport:
+            error = await failure(
+                lambda: session._caller.read(
+                    login, manager, {"userName": "u", "password": PASSWORD}
+                )
+            )
+    check_all(error, [COOKIE.strip('"')], caplog.text)
+    assert error is not None
+    assert PASSWORD not in shown_by(error) + caplog.text
+
+
+async def test_what_a_peer_repeats_of_a_transfer_is_masked() -> None:
+    async with echo("403") as port:
+        transport, _ = session_at(port)
+        async with transport:
+            headers = {"Cookie": Secret(f"vmware_soap_session={COOKIE}")}
+
+            async def get() -> None:
+                async with transport.http(
+                    HTTPRequest(method="GET", target="/folder", headers=headers)
+                ) as reply:
+                    raise vimlib.errors.TransferRejectedError(
+                        "refused", status=reply.status, excerpt=await reply.excerpt()
+                    )
+
+            error = await failure(get)
+    check_all(error, [COOKIE.strip('"')])
+    assert isinstance(error, vimlib.errors.TransferRejectedError)
+    assert "***" in error.excerpt
+
+
+async def test_what_a_proxy_repeats_of_its_credentials_is_masked(esx: ESXHost) -> None:
+    async with echo("407", form="head") as port:
+
+        async def work() -> None:
+            proxy = f"http://pu:{PROXY}@127.0.0.1:{port}"
+            async with connected(esx, proxy=proxy, retries=QUICK, timeouts=SHORT):
+                pass
+
+        check_all(await failure(work), STATIC)
+
+
+# -- redirects and addresses -----------------------------------------------------------------------
+
+
+def test_a_redirect_shows_neither_user_info_nor_query() -> None:
+    error = redirect("h:443", f"https://u:{USERINFO}@h2:8443/sdk?sig={SIGNATURE}#{SIGNATURE}")
+    check_all(error, STATIC)
+    assert error.location == "https://h2:8443/sdk"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"https://h/sdk?sig={SIGNATURE}",
+        f"https://h/sdk#{SIGNATURE}",
+        f"u:{USERINFO}@h:bad",
+        f"ftp://u:{USERINFO}@h/sdk",
+        f"https://u:{USERINFO}?x@h/sdk",
+        f"https://u:{USERINFO}/x@h/sdk",
+        f"https://u:x@{USERINFO}@h:bad/sdk",
+    ],
+)
+def test_a_refused_server_address_shows_neither_user_info_nor_query(url: str) -> None:
+    with pytest.raises(vimlib.errors.UsageError) as caught:
+        parse_address(url)
+    check_all(caught.value, STATIC)
+
+
 # -- calls with secrets, made by hand --------------------------------------------------------------
 
 
@@ -387,6 +542,20 @@ async def test_no_failure_of_a_url_shows_userinfo_or_signature(
         error = await failure(lambda verb=verb: verb(store, f"{base}/{rest}"))  # type: ignore[misc]
         assert error is not None
         site.check(error)
+
+
+@pytest.mark.parametrize("status", ["403", "500"])
+async def test_what_an_image_server_repeats_is_masked(site: Site, status: str) -> None:
+    async with echo(status) as port:
+        url = f"http://u:{USERINFO}@127.0.0.1:{port}/x.img?a=b&sig={SIGNATURE}"
+        stores = [
+            (HttpImages(site.http), url),
+            (Glance(site.http, f"http://127.0.0.1:{port}", token=TOKEN), "flat"),
+        ]
+        for store, ref in stores:
+            for verb in (site.push, site.read):
+                error = await failure(lambda store=store, ref=ref, verb=verb: verb(store, ref))  # type: ignore[misc]
+                check_all(error, STATIC)
 
 
 @pytest.mark.parametrize("url", ["http://u:%s@127.0.0.1:99999/x", "ftp://u:%s@h/x", "http://u:%s@"])
