@@ -72,32 +72,41 @@ async def wait_for_network(client: Client, ref: str, *, timeout: float) -> Guest
     """
     if not timeout > 0:
         raise UsageError(f"timeout must be greater than 0 s, got {timeout:g}", field="timeout")
-    vm = await find(client, ref)
+    vm: vim25.VirtualMachine | None = None
     found: GuestNetwork | None = None
     try:
-        async with asyncio.timeout(timeout), client.watch(type(vm), *_PATHS, source=vm) as changes:
-            async for change in changes:
-                found = _reported(change.row)
-                if found.status is not None and found.status.verified is False:
-                    raise HostStateError(
-                        f"the network of {ref} differs from its record: "
-                        + ". ".join(found.to_json()["problems"]),
-                        state="overruled",
-                        outcome="applied",
-                        hint="Change the named file in the image.",
-                    )
-                recorded = bool(marks_of(change.row).get("machine.id"))
-                if (found.status is not None and found.status.verified) or (
-                    found.addresses and not recorded
-                ):
-                    return found
+        async with asyncio.timeout(timeout) as limit:
+            # In the timeout too: a host can answer page after page.
+            vm = await find(client, ref)
+            async with client.watch(type(vm), *_PATHS, source=vm) as changes:
+                async for change in changes:
+                    found = _reported(change.row)
+                    if found.status is not None and found.status.verified is False:
+                        raise HostStateError(
+                            f"the network of {ref} differs from its record: "
+                            + ". ".join(found.to_json()["problems"]),
+                            state="overruled",
+                            outcome="applied",
+                            hint="Change the named file in the image.",
+                        )
+                    recorded = bool(marks_of(change.row).get("machine.id"))
+                    if (found.status is not None and found.status.verified) or (
+                        found.addresses and not recorded
+                    ):
+                        return found
     except TimeoutError:
+        # A call's own deadline is another error.
+        if not limit.expired():
+            raise
         reported = ", ".join(found.addresses) if found else ""
+        hint = f"It reports {reported or 'no address'}; the helper must be in its image."
+        if vm is None:
+            hint = "The host did not finish the look-up of the machine: check it, or wait longer."
         raise DeadlineError(
             f"{ref} has not verified its network after {timeout:g} s",
             phase="network",
             seconds=timeout,
-            hint=f"It reports {reported or 'no address'}; the helper must be in its image.",
+            hint=hint,
         ) from None
     raise DeadlineError(f"{ref} is gone", phase="network", seconds=timeout)
 

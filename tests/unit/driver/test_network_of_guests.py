@@ -123,6 +123,31 @@ async def test_waits_that_cannot_be(host: Hosted, image: Path) -> None:
             await driver.guest_network("web")
 
 
+async def test_the_time_to_wait_includes_the_lookup(host: Hosted, image: Path) -> None:
+    async with host.driver() as driver:
+        await driver.spawn(spec(image, nics=(NICSpec(network="VM Network"),)))
+        host.esx.faults.add("RetrievePropertiesEx", "delay", seconds=2.0)
+        with pytest.raises(DeadlineError) as caught:
+            await driver.wait_for_network("web", timeout=0.01)
+        assert (caught.value.phase, caught.value.seconds) == ("network", 0.01)
+        assert "did not finish the look-up" in str(caught.value.hint)
+
+
+async def test_a_call_that_exceeds_its_own_deadline_in_a_wait_is_reported_as_that(
+    host: Hosted, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = DeadlineError("a read took longer than 1 s", phase="read", seconds=1.0)
+
+    async def late(*_: Any) -> Any:
+        raise own
+
+    async with host.driver() as driver:
+        monkeypatch.setattr("vimdriver._instances.network.find", late)
+        with pytest.raises(DeadlineError) as caught:
+            await driver.wait_for_network("web", timeout=60)
+        assert caught.value is own
+
+
 async def test_a_new_instance_is_asked_for(host: Hosted, image: Path) -> None:
     from vimdriver._guestinfo import GuestConfig
 
