@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 State: TypeAlias = Literal["making", "kept", "leaving", "left"]
 
+UNFINISHED: Final[tuple[State, ...]] = ("making", "leaving")
+"""The states of a note whose user works on the port group."""
+
 _FOLDER: Final = "vimlib-networks"
 _LONGEST: Final = 4096
 
@@ -137,7 +140,7 @@ async def busy_stems(host: Host, stores: Stores) -> frozenset[str]:
     return frozenset(
         note.path.name.partition(".")[0]
         for note in await notes_of(host, stores=stores)
-        if note.state in ("making", "leaving")
+        if note.state in UNFINISHED
     )
 
 

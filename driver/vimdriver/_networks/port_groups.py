@@ -16,7 +16,7 @@ from vimdriver.errors import (
 )
 from vimlib import vim25
 from vimlib._inventory import unescape
-from vimlib.errors import NotFoundError, UsageError
+from vimlib.errors import HostStateError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -234,6 +234,7 @@ async def remove_vlan(host: Host, name: str) -> Plan[None]:
     Raises:
         NetworkNotFoundError: It does not exist.
         ForeignPortGroupError: This driver did not make it.
+        HostStateError: A spawn or `ensure_vlan` of this owner is making or leaving it (state `busy`).
         PortGroupInUseError: Machines or adapters of the host use it.
     """
     network = await gather_network(host)
@@ -242,8 +243,20 @@ async def remove_vlan(host: Host, name: str) -> Plan[None]:
         raise NetworkNotFoundError(name=name, known=network.names())
     found = await notes.notes_of(host, name)
     bodies = [await notes.read(host, note) for note in found]
-    if group.vlan not in [body.vlan for body in bodies if body is not None]:
+    ours = [
+        note
+        for note, body in zip(found, bodies, strict=True)
+        if body is not None and body.vlan == group.vlan
+    ]
+    if not ours:
         raise ForeignPortGroupError(name=name)
+    # Whoever wrote these notes reads them again, and nothing uses the port group yet.
+    if any(note.state in notes.UNFINISHED for note in ours):
+        raise HostStateError(
+            f"a port group is removed only when nobody is making it, and {name!r} is being made",
+            state="busy",
+            hint="Wait for the spawn; if its process was killed, run vimctl sweep.",
+        )
     users = await _users(host.client, name, network.info)
     if users:
         raise PortGroupInUseError(name=name, users=sorted(users))

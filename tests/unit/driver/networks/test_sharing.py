@@ -188,6 +188,21 @@ async def test_any_order_of_many(seed: int, beside: Beside, tmp_path: Path) -> N
         assert replace(host.state(), sessions=0) == clean
 
 
+async def test_a_port_group_that_somebody_is_making_is_not_removed_by_hand(host: Hosted) -> None:
+    async with users(host, 2) as (one, two):
+        first = await one.start()
+        before = host.state()
+        with pytest.raises(HostStateError, match="is being made") as caught:
+            await remove_vlan.run(two.host, BLUE)
+        assert (caught.value.state, caught.value.outcome) == ("busy", "refused")
+        assert "vimctl sweep" in str(caught.value.hint)
+        assert host.state() == before
+        await one.finish(first, fails=False)
+        assert BLUE in host.state().groups
+        await remove_vlan.run(two.host, BLUE)
+    assert (BLUE in host.state().groups, host.state().files) == (False, frozenset())
+
+
 async def test_two_spawns_on_one_new_vlan_of_which_one_fails(host: Hosted, image: Path) -> None:
     nics = (NICSpec(network=BLUE, vlan=42),)
     async with host.driver() as one, host.driver() as two:
