@@ -362,11 +362,19 @@ class _Push:
             await self._refuse_existing(target)
         part = target.with_name(temporary_name(target.name, self.owner))
 
+        async def is_there() -> bool:
+            try:
+                # A folder of that name is not ours, and hosts delete one with its contents.
+                return not (await datastore.stat(part)).is_dir
+            except NotFoundError:
+                return False
+
         async def remove() -> None:
-            await datastore.delete(part, missing_ok=True, timeout=self.config.task_seconds)
-            # The host may create it after the connection broke, from bytes that it had received.
-            if await datastore.exists(part):
-                await datastore.delete(part, missing_ok=True, timeout=self.config.task_seconds)
+            # Again, since the host may create it after the connection broke, from bytes that it had
+            # received.
+            for _ in range(2):
+                if await is_there():
+                    await datastore.delete(part, missing_ok=True, timeout=self.config.task_seconds)
 
         entry = Uploading(host=self.client.host, owner=self.owner, path=str(part))
         async with Rollback(seconds=CLEANUP_SECONDS, journal=self.journal) as rollback:

@@ -203,18 +203,29 @@ async def settle_folder(host: Host, away: DatastorePath) -> tuple[DatastorePath,
 
     Return these files. Cancelling leaves a task running: shield it.
     """
-    store = host.datastore(away.datastore)
-    try:
-        found = await store.list(away)
-    except NotFoundError:
-        return ()
+    found = await remove_if_empty(host, away)
     if not found:
-        await host.delete(away)
         return ()
     folder = away.with_name(away.name.rpartition(".part")[0].rpartition(".")[0])
     try:
-        await store.move(away, folder)
+        await host.datastore(away.datastore).move(away, folder)
     except VimlibError as error:
         log.warning("cannot rename %s to %s again: %s", away, folder, error)
-        return tuple(entry.path for entry in found)
-    return tuple(folder / entry.name for entry in found)
+        return found
+    return tuple(folder / path.name for path in found)
+
+
+async def remove_if_empty(
+    host: Host, away: DatastorePath, *, dry_run: bool = False
+) -> tuple[DatastorePath, ...]:
+    """Remove a folder with a temporary name, unless there are files in it; return these.
+
+    A missing one is fine. Cancelling leaves a task running: shield it.
+    """
+    try:
+        found = await host.datastore(away.datastore).list(away)
+    except NotFoundError:
+        return ()
+    if not found and not dry_run:
+        await host.delete(away)
+    return tuple(entry.path for entry in found)

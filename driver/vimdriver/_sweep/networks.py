@@ -140,10 +140,6 @@ async def _leave(work: Sweeping, note: Note, body: NoteBody) -> Verdict | None:
 
 async def _note(work: Sweeping, note: Note, reason: str) -> None:
     async def remove() -> Verdict | None:
-        if not await work.exists(note.file):
-            return Verdict("kept", "already gone")
-        if not work.dry_run:
-            await work.host.delete(note.file)
-        return None
+        return await work.remove_file(note.file, "already gone")
 
     await work.do("note", str(note.file), Verdict("removed", reason), remove)

@@ -87,6 +87,23 @@ class Sweeping:
         await self.reach(path)
         return await self.host.exists(path)
 
+    async def remove_file(self, path: DatastorePath, gone: str) -> Verdict | None:
+        """Remove a file; return another verdict if there is none (for the reason `gone`) or it stays.
+
+        A folder of its name is somebody else's, and hosts delete a folder with its contents.
+        Cancelling leaves a task running: shield it.
+        """
+        await self.reach(path)
+        try:
+            found = await self.host.datastore(path.datastore).stat(path)
+        except NotFoundError:
+            return Verdict("kept", gone)
+        if found.is_dir:
+            return Verdict("left", "it is a folder, which this driver did not make")
+        if not self.dry_run:
+            await self.host.delete(path)
+        return None
+
     def is_old(self, began: Moment) -> bool:
         """Return whether no other process may be working on what began then."""
         age = self.now.seconds_since(began)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from vimdriver._images.sink import is_temporary
 from vimdriver._instances.destroy import remove_half_made
-from vimdriver._instances.folder import names_of, remove_files, settle_folder, settle_renamed
+from vimdriver._instances.folder import names_of, remove_files, remove_if_empty, settle_renamed
 from vimdriver._instances.power import power_step
 from vimdriver._journal import AddingPortGroup, Destroying, LoggedIn, Spawning, Uploading, written
 from vimdriver._journal.entries import new_token
@@ -253,12 +253,14 @@ class _Sweep(Sweeping):
                 await (self._renamed(path, began) if is_dir else self._upload(str(path), began))
 
     async def _renamed(self, path: DatastorePath, began: Moment) -> None:
-        """Remove a folder that was renamed to be removed, or give it its name again."""
+        """Remove an empty folder that was renamed to be removed.
+
+        One with files is left as it is: its name does not show who has put them there. Only the
+        journal's entry about it shows that it was renamed (`settle_renamed`).
+        """
 
         async def work() -> Verdict | None:
-            if self.dry_run:
-                return None
-            left = await settle_folder(self.host, path)
+            left = await remove_if_empty(self.host, path, dry_run=self.dry_run)
             return Verdict("left", f"it contains {names_of(left)}") if left else None
 
         verdict = of_age(began, self.now, self.older_than)
@@ -278,10 +280,6 @@ class _Sweep(Sweeping):
             if not is_temporary(file.name, self.host.owner):
                 return Verdict("left", "its name does not follow the pattern of this driver")
             await self.host.idle(method="MoveDatastoreFile_Task")
-            if not await self.exists(file):
-                return Verdict("kept", "already gone: moved into place or never created")
-            if not self.dry_run:
-                await self.host.delete(file)
-            return None
+            return await self.remove_file(file, "already gone: moved into place or never created")
 
         return work

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from dataclasses import replace
 from pathlib import Path
@@ -9,10 +10,25 @@ from typing import Any
 
 import pytest
 
-from tests.unit.driver.hosted import CONFIG, OWNER, Beside, Hosted, hosted, seen_file, spec
+from tests.unit.driver.hosted import (
+    CONFIG,
+    LONG_AGO,
+    OWNER,
+    Beside,
+    Hosted,
+    host_of,
+    hosted,
+    seen_file,
+    spec,
+    until,
+    write_note,
+)
 from tests.unit.driver.sweep.test_sweep import driver_of, journalled, known, told
+from vimdriver._images.local import LocalImages
+from vimdriver._images.push import push_images
 from vimdriver._images.sink import temporary_name
-from vimdriver._journal import Destroying, Spawning
+from vimdriver._journal import Destroying, Spawning, Uploading
+from vimdriver._sweep.sweeping import Sweeping
 from vimdriver._verbs import execute
 from vimlib import vim25
 from vimlib._datastore import DatastorePath
@@ -179,13 +195,94 @@ async def test_an_empty_folder_of_that_name_stays(host: Hosted) -> None:
 async def test_a_folder_that_was_renamed_by_a_process_that_was_killed(
     files: dict[str, bytes], host: Hosted
 ) -> None:
-    """With files in it, it gets its name again."""
+    """With files in it, it gets its name again: the journal shows that it was renamed."""
     async with host.client() as client:
-        away = temporary_name("web", OWNER)
+        entry = Destroying(**known(client, name="web", folder="[datastore1] web"))
+        away = temporary_name("web", OWNER, token=entry.token)
         put(host.folder / away, files)
-        assert [i.action for i in (await driver_of(client).sweep()).items] == ["left"]
-        report = await driver_of(client).sweep(older_than=0)
-        action = "left" if files else "removed"
-        assert told(report) == [(action, "folder", f"[datastore1] {away}")]
+        report = await driver_of(client, await journalled(entry)).sweep(older_than=0)
+        assert told(report) == [("left" if files else "kept", "folder", "[datastore1] web")]
         check({host.folder / "web" / n: hashlib.sha256(d).hexdigest() for n, d in files.items()})
     assert {path.name for path in host.folder.iterdir()} == ({"web"} if files else set())
+
+
+async def test_without_a_journal_only_an_empty_renamed_folder_is_removed(host: Hosted) -> None:
+    async with host.client() as client:
+        away = temporary_name("web", OWNER)
+        (host.folder / away).mkdir()
+        assert [i.action for i in (await driver_of(client).sweep()).items] == ["left"]
+        report = await driver_of(client).sweep(older_than=0)
+        assert told(report) == [("removed", "folder", f"[datastore1] {away}")]
+    assert not (host.folder / away).exists()
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+async def test_a_folder_with_the_name_of_an_upload_stays_as_it_is(
+    dry_run: bool, host: Hosted
+) -> None:
+    async with host.client() as client:
+        (host.folder / "images").mkdir()
+        away = f"images/{temporary_name('root.img', OWNER, at=LONG_AGO)}"
+        theirs = put(host.folder / away)
+        report = await driver_of(client).sweep(older_than=0, dry_run=dry_run)
+        assert told(report) == [("left", "folder", f"[datastore1] {away}")]
+        assert "customer-db.vmdk" in report.items[0].reason
+        check(theirs)
+
+
+async def test_a_folder_with_the_name_of_an_upload_in_the_journal_stays(host: Hosted) -> None:
+    async with host.client() as client:
+        (host.folder / "images").mkdir()
+        path = f"images/{temporary_name('root.img', OWNER)}"
+        theirs = put(host.folder / path)
+        journal = await journalled(Uploading(**known(client, path=f"[datastore1] {path}")))
+        report = await driver_of(client, journal).sweep(older_than=0)
+        assert told(report) == [("left", "file", f"[datastore1] {path}")]
+        assert "is a folder" in report.items[0].reason
+        assert await journal.abandoned() == ()
+        check(theirs)
+
+
+async def test_a_folder_that_takes_the_name_of_a_note_during_a_sweep_stays(
+    host: Hosted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with host.client() as client:
+        note = await write_note(host_of(client), "vlan-2", 2)
+        path = host.folder / note.file.path
+        theirs: dict[Path, str] = {}
+
+        async def replace_note(_: Sweeping, __: DatastorePath) -> None:
+            path.unlink()
+            theirs.update(put(path))
+
+        monkeypatch.setattr(Sweeping, "reach", replace_note)
+        report = await driver_of(client).sweep(older_than=0)
+        assert told(report) == [("left", "note", str(note.file))]
+        assert theirs
+        check(theirs)
+
+
+async def test_an_upload_that_fails_leaves_a_folder_of_its_temporary_name(
+    host: Hosted, image: Path
+) -> None:
+    """Somebody replaces the partial file by a folder while the host is asked for its size."""
+    theirs: dict[Path, str] = {}
+
+    def replace_part() -> None:
+        (part,) = host.folder.rglob("*.part")
+        part.unlink()
+        theirs.update(put(part))
+
+    async with host.client() as client:
+        looks = len(host.esx.calls("SearchDatastore_Task"))
+        # The first search is for the name, the second one reads the size back.
+        host.esx.faults.add("SearchDatastore_Task", "delay", seconds=1.0, nth=2)
+        pushing = asyncio.create_task(
+            push_images(client, LocalImages(), [str(image)], datastore="datastore1", config=CONFIG)
+        )
+        await until(lambda: len(host.esx.calls("SearchDatastore_Task")) == looks + 2)
+        replace_part()
+        (result,) = await pushing
+    assert result.error is not None
+    assert theirs
+    check(theirs)
