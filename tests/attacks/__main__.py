@@ -8,9 +8,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
-import os
 import sys
-import tempfile
 
 from tests.attacks.core import Attack, many, one
 
@@ -36,21 +34,19 @@ def main() -> int:
     parser.add_argument("--case", type=int, help="run this case alone, and describe it")
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as state:
-        os.environ["XDG_STATE_HOME"] = state
-        found = 0
-        for kind in given.kinds:
-            if given.case is not None:
-                case = one(kind, load(kind), given.seed, given.case)
-                print("\n".join([*case.story, *map(str, case.findings)]))
-                found += len(case.findings)
-                continue
-            numbers = range(given.first, given.first + given.cases)
-            result = many(
-                kind, load(kind), given.seed, numbers, lambda each: print(each, file=sys.stderr)
-            )
-            found += len(result.findings)
-            print(json.dumps(result.to_json(), indent=None if given.json else 2))
+    found = 0
+    for kind in given.kinds:
+        if given.case is not None:
+            case = one(kind, load(kind), given.seed, given.case)
+            print("\n".join([*case.story, *map(str, case.findings)]))
+            found += len(case.findings)
+            continue
+        numbers = range(given.first, given.first + given.cases)
+        result = many(
+            kind, load(kind), given.seed, numbers, lambda each: print(each, file=sys.stderr)
+        )
+        found += len(result.findings)
+        print(json.dumps(result.to_json(), indent=None if given.json else 2))
     return 1 if found else 0
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import gc
 import logging
 import random
+import tempfile
 import time
 import warnings
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
+
+import pytest
 
 from tests.attacks.network import Stuck
 
@@ -110,12 +113,14 @@ Attack = Callable[[Case], None]
 
 
 def one(kind: str, attack: Attack, seed: int, number: int) -> Case:
-    """Run one case."""
+    """Run one case, with a state folder of its own: it keeps refused logins."""
     case = Case(kind, seed, number)
-    try:
-        attack(case)
-    except Stuck as stuck:
-        case.find("stuck", str(stuck))
+    with tempfile.TemporaryDirectory() as state, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", state)
+        try:
+            attack(case)
+        except Stuck as stuck:
+            case.find("stuck", str(stuck))
     return case
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.attacks import endless, foreign, lies, secrets
-from tests.attacks.core import Case
+from tests.attacks.core import Case, many
 from tests.attacks.network import MemoryLoop, Stuck, run
 from tests.attacks.proxy import HTML, Act, Turn, late, lose, response, say
 from tests.attacks.world import world
@@ -21,6 +21,15 @@ from vimlib.errors import TransportError, VimlibError
 pytestmark = pytest.mark.slow
 
 ATTACKS = {"lies": lies, "endless": endless, "foreign": foreign, "secrets": secrets}
+
+
+@pytest.mark.parametrize(
+    ("kind", "cases"), [("lies", 100), ("endless", 100), ("foreign", 40), ("secrets", 100)]
+)
+def test_a_sample_finds_nothing(kind: str, cases: int) -> None:
+    result = many(kind, ATTACKS[kind].attack, seed=1, numbers=range(cases))
+    assert [str(each) for each in result.findings] == []
+    assert result.cases == cases
 
 
 @pytest.mark.parametrize("kind", ATTACKS)

@@ -8,7 +8,6 @@ hash), rename to the final name. A failed image leaves no file; the others conti
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from vimdriver._images.choose import open_uploader
 from vimdriver._images.glance import GlanceImage
 from vimdriver._images.hashing import algorithm_name
 from vimdriver._images.sink import DatastoreSink, temporary_name
+from vimdriver._images.source import shown_reference
 from vimdriver._images.uploader import upload_image
 from vimdriver._journal import MemoryJournal, Uploading
 from vimdriver._verbs import Rollback
@@ -30,7 +30,6 @@ from vimlib import vim25
 from vimlib._datastore import DatastorePath
 from vimlib._secret import forget_locals, forgetting
 from vimlib._shield import finish
-from vimlib._text import printable
 from vimlib.errors import NotFoundError, UsageError, VimlibError
 
 if TYPE_CHECKING:
@@ -181,7 +180,7 @@ async def _push_images(
         raise UsageError(
             "at least one image is required", hint="Give an id, a name, a URL or a file."
         )
-    if duplicates := sorted({_shown(ref) for ref in refs if list(refs).count(ref) > 1}):
+    if duplicates := sorted({shown_reference(ref) for ref in refs if list(refs).count(ref) > 1}):
         raise UsageError(
             f"each image must be given once, got {', '.join(duplicates)} several times"
         )
@@ -209,11 +208,6 @@ async def _push_images(
     ):
         await _all(*(job.run(folder, opened, limit) for job in jobs))
     return [job.result for job in jobs]
-
-
-def _shown(ref: str) -> str:
-    """Return a reference without what may be secret in a URL: userinfo and query."""
-    return printable(re.sub(r"(?<=://)[^/@]*@|(?<=.)\?.*", "", ref) if "://" in ref else ref)
 
 
 def _needed(jobs: Sequence[_Push]) -> int:
@@ -265,7 +259,8 @@ def _refuse_duplicates(jobs: Sequence[_Push]) -> None:
         first = taken.setdefault(job.target, job.ref)
         if first != job.ref:
             job.fail(
-                FileConflictError(path=job.target, other_image=_shown(first)), time.monotonic()
+                FileConflictError(path=job.target, other_image=shown_reference(first)),
+                time.monotonic(),
             )
 
 

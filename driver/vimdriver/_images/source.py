@@ -10,10 +10,18 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from vimlib._text import bare_url, printable
+
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from vimdriver._images.raw_http import RawRequest
+
+
+def shown_reference(ref: str) -> str:
+    """Return what names an image as messages may show it: a URL without user info and query."""
+    return printable(bare_url(ref) if "://" in ref else ref)
+
 
 CHUNK = 1 << 20
 """Bytes of a full chunk: 1 MiB. Larger chunks save no more time, smaller ones cost thread

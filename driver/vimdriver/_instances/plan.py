@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from vimdriver import _guestinfo as guestinfo
 from vimdriver._images.check import ARCHIVES
 from vimdriver._images.inspect.magic import FOREIGN, detect
+from vimdriver._images.source import shown_reference
 from vimdriver._instances.devices import ADAPTERS, disk_type_adapter, nic
 from vimdriver._instances.machine import MAKING_KEY, OWNER_KEY, SPAWN_KEY
 from vimdriver.errors import ImageUnacceptableError
@@ -146,7 +147,7 @@ def not_flat(what: str, image: str) -> ImageUnacceptableError:
     return ImageUnacceptableError(
         rule="spawn.flat",
         detail=f"spawn requires a flat image, got {what}",
-        image=image,
+        image=shown_reference(image),
         hint="Use an image of disk_format raw: qemu-img convert -O raw IN OUT.",
     )
 
@@ -156,7 +157,7 @@ def _check_image(image: ImageInfo, spec: InstanceSpec) -> None:
         raise ImageUnacceptableError(
             rule="spawn.flat",
             detail=f"spawn requires a flat image, got an archive ({image.container_format})",
-            image=spec.image,
+            image=shown_reference(spec.image),
             hint="Unpack it, then convert its disk: qemu-img convert -O raw IN OUT.",
         )
     kind = image.properties.get("vmware_disktype", "preallocated")
@@ -168,13 +169,13 @@ def _check_image(image: ImageInfo, spec: InstanceSpec) -> None:
         raise not_flat(str(word), spec.image)
     if image.size == 0:
         raise ImageUnacceptableError(
-            rule="spawn.empty", detail="the image is empty", image=spec.image
+            rule="spawn.empty", detail="the image is empty", image=shown_reference(spec.image)
         )
     if spec.disk_gb is not None and image.size > spec.disk_gb * _GIB:
         raise ImageUnacceptableError(
             rule="spawn.size",
             detail=f"the image has {image.size} bytes, more than the disk of {spec.disk_gb} GiB",
-            image=spec.image,
+            image=shown_reference(spec.image),
             hint=f"Give --disk-gb {-(-image.size // _GIB)} or more.",
         )
 
