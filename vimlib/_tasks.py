@@ -15,7 +15,7 @@ import logging
 import math
 import random
 from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from vimlib import vim25
@@ -223,6 +223,12 @@ class TaskWaiter:
                 if holder in (None, task) or not await self._end_of(holder, timeout):
                     await _pause(HELD, attempt)
             except UNANSWERED as error:
+                if isinstance(task, vim25.Task):
+                    # How it ended shows who made the change; what a probe finds may be another's work.
+                    with suppress(OutcomeUnknownError, ProtocolError):
+                        result = await self._followed(task, timeout, on_progress, cancel=cancel)
+                        check_task_result(method, result, task)
+                        return result
                 if probe is None or error.outcome != "unknown":
                     raise
                 log.info("probing the result of an unanswered call: %s", error)

@@ -15,6 +15,7 @@ from vimlib._tasks import TaskWaiter
 from vimlib.errors import (
     ClosedError,
     ConnectionLostError,
+    HTTPStatusError,
     TaskError,
     TaskQuestionError,
     TaskTimeoutError,
@@ -418,6 +419,33 @@ async def test_run_does_not_repeat_what_may_have_been_done() -> None:
         assert starts == 1
         with pytest.raises(UsageError):
             await tasks.run(start, attempts=0)
+
+
+@virtual
+async def test_a_task_that_could_not_be_followed_is_read_before_the_probe() -> None:
+    """Of two who remove an object, the one whose task failed did not do it, though it is gone."""
+    host = made()
+    broken = True
+
+    def reply(method: str, result: Any) -> None:
+        nonlocal broken
+        if method == "WaitForUpdatesEx" and broken:
+            broken = False
+            raise HTTPStatusError("HTTP 500", status=500, outcome="unknown")
+
+    async def gone() -> bool:
+        raise AssertionError("the probe was called")
+
+    host.reply = reply
+    async with TaskWaiter(host.context()) as tasks:
+        task = host.task("error", error=fault(vim25.ManagedObjectNotFound(obj=vim25.Task("x"))))
+
+        async def start() -> vim25.Task[bool]:
+            return task
+
+        with pytest.raises(vim25.ManagedObjectNotFound):
+            await tasks.run(start, probe=gone)
+    assert not broken
 
 
 @virtual
