@@ -337,7 +337,7 @@ async def test_a_file_that_somebody_puts_into_the_folder_at_each_step_stays(
 
         await prepare()
         assert rig.order(job) == 0
-        todo, put = points(rig.steps, every, 2), 0
+        todo, put = points(rig.steps, every, 4), 0
         await rig.clear()
         for at in todo:
             await prepare()
