@@ -167,8 +167,9 @@ class TaskWaiter:
 
         While somebody else holds the object (TaskInProgress, ConcurrentAccess, ResourceInUse: the
         host refused and did nothing) it is tried `attempts` times in all, after the other task's
-        end or a pause that grows; then the last of these faults is raised. If the answer gets
-        lost, the result is what `probe` finds. A call that returns no task is done when it returns.
+        end or a pause that grows; then the last of these faults is raised. A task that could not
+        be followed is followed once more. If the answer gets lost, or that fails too, `probe` gives
+        the result. A call that returns no task is done when it returns.
 
         Args:
             start: Makes the one call.
@@ -224,7 +225,7 @@ class TaskWaiter:
                     await _pause(HELD, attempt)
             except UNANSWERED as error:
                 if isinstance(task, vim25.Task):
-                    # How it ended shows who made the change; what a probe finds may be another's work.
+                    # Its end shows who made the change; a probe may find the work of another call.
                     with suppress(OutcomeUnknownError, ProtocolError):
                         result = await self._followed(task, timeout, on_progress, cancel=cancel)
                         check_task_result(method, result, task)

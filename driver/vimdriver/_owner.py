@@ -1,4 +1,4 @@
-"""The owner of an installation: the mark on what a driver makes where its settings name none.
+"""The owner of an installation: the mark on the objects of a driver whose settings name none.
 
 One owner for everybody would let the sweep of one user remove what another is still making. So
 each installation (user and computer) has its own, made on first use and kept in

@@ -473,6 +473,14 @@ def stamp(w: World, known: dict[str, int]) -> None:
                     known[path] = os.stat(path).st_mtime_ns
 
 
+def _judge_end(case: Case, name: str, task: asyncio.Task[Any]) -> None:
+    """Record the error of the workflow; an untyped one is a finding."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        case.tell(f"ends in {type(error).__name__}")
+        if not isinstance(error, VimlibError):
+            case.find(f"{name}: untyped {type(error).__name__}", repr(error)[:300])
+
+
 async def disturbed(case: Case) -> None:
     """One workflow, others meanwhile, perhaps a cancellation, failures or a kill, then a sweep."""
     rng = case.rng
@@ -539,10 +547,7 @@ async def disturbed(case: Case) -> None:
         if not task.done():
             task.cancel()
             await asyncio.wait({task}, timeout=3000)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            case.tell(f"ends in {type(error).__name__}")
-            if not isinstance(error, VimlibError):
-                case.find(f"{name}: untyped {type(error).__name__}", repr(error)[:300])
+        _judge_end(case, name, task)
         w.proxy.on_turn = w.proxy.plan = None
         w.esx.faults.rules.clear()
         stamp(w, times)

@@ -1,4 +1,4 @@
-"""Bounds on what a host may make a client do: pages that get nowhere, and time."""
+"""Bounds of an operation on a host: pages that make no progress, and time."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Checks that the value of a property has the type that the API declares for it. No I/O.
 
-A property travels as anyType, so the decoder makes what the host says it is. Each listing and each
+A property travels as anyType, so the decoder takes the type that the host states. Each listing and each
 update passes through here before anything reads it.
 """
 

@@ -370,7 +370,7 @@ def _too_often(host: str, method: str) -> SessionExpiredError:
 
 
 def digest_of(key: str) -> str:
-    """Return what a session is recognised by without its key: SHA-256 in hex."""
+    """Return the digest that names a session without showing its key: SHA-256 in hex."""
     return hashlib.sha256(f"vimlib session\0{key}".encode()).hexdigest()
 
 

@@ -35,7 +35,7 @@ async def sim(
 
     Args:
         serving: Where and to whom it is served.
-        simulated: What is simulated.
+        simulated: Options of the simulated host.
         faults: JSON file with an array of failures to inject, each as of the control endpoint's `order`.
         trace: A file to which a line of JSON is appended for each call.
     """

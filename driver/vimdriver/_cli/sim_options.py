@@ -53,7 +53,7 @@ SERVING = Serving()
 @Parameter(name="*", group="Host")
 @dataclass(frozen=True, kw_only=True)
 class Simulated:
-    """What is simulated."""
+    """Options of the simulated host."""
 
     api_version: Release = "8.0"
     """Release of the simulated host."""

@@ -110,8 +110,8 @@ def _token(session: Any, url: str, fresh: bool) -> str:
 def _failed(where: str, error: Exception) -> SourceUnreachableError:
     """Translate keystoneauth's errors.
 
-    Their text contains URLs and statuses, but not request bodies, which hold the password. Those are
-    in their causes, so what is returned is raised where none of them is its context.
+    Their text contains URLs and statuses, but not request bodies, which hold the password. The
+    bodies are in their causes, so the caller raises the result outside of its `except`.
     """
     import keystoneauth1.exceptions as failures
 

@@ -188,7 +188,7 @@ async def _remove_empty(host: Host, folder: DatastorePath, token: str) -> tuple[
 
 
 async def settle_renamed(host: Host, folder: DatastorePath, token: str) -> None:
-    """Do for an ended process what it may have begun: `settle_folder`. Cancelling leaves a task running."""
+    """Settle a folder that an ended process may have renamed; see `settle_folder`. Cancelling leaves a task running."""
     try:
         found = await host.datastore(folder.datastore).list(folder.parent, f"*-{token}.part")
     except NotFoundError:

@@ -25,7 +25,7 @@ class _GoneForGood(Exception):
 
 @dataclass(kw_only=True)
 class Sweeping:
-    """A sweep under way: its settings, what it has found so far, and how it acts on one object."""
+    """A sweep under way: its settings, its findings so far, and its action on one object."""
 
     host: Host
     now: Moment

@@ -162,7 +162,7 @@ class Rollback:
 def after_change() -> Iterator[None]:
     """Give an error of the block the outcome `applied` where it has `not_sent` or `refused`.
 
-    For what follows a change that stays: a call that fails there does not revoke the change.
+    For calls after a change that stays: one that fails does not revoke the change.
     """
     try:
         yield
