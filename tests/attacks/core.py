@@ -9,7 +9,8 @@ import tempfile
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -124,6 +125,20 @@ def one(kind: str, attack: Attack, seed: int, number: int) -> Case:
     return case
 
 
+@contextmanager
+def _quiet_logs() -> Iterator[None]:
+    """Keep logs below CRITICAL off for the block, and set the levels back after it."""
+    loggers = [logging.getLogger(name) for name in ("vimlib", "vimdriver", "asyncio", "aiohttp")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
+
+
 def many(
     kind: str,
     attack: Attack,
@@ -134,10 +149,7 @@ def many(
     """Run cases, and pass each finding to `report` as it comes."""
     result = Result(kind, seed)
     began, cpu = time.monotonic(), time.process_time()
-    quiet = [logging.getLogger(name) for name in ("vimlib", "vimdriver", "asyncio", "aiohttp")]
-    for logger in quiet:
-        logger.setLevel(logging.CRITICAL)
-    with warnings.catch_warnings():
+    with _quiet_logs(), warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         for number in numbers:
             case = one(kind, attack, seed, number)
