@@ -31,6 +31,7 @@
             ├── ImageAmbiguousError        several images have that name; has their ids
             ├── ImageNotReadyError         queued, saving, deactivated, killed
             ├── ImageUnacceptableError     the bytes break a rule; has the rule's name
+            │   └── ImageOrderError        the disk is in another order than the file
             ├── ImageHashError             the bytes do not match the source's hash
             ├── HashUnknownError           an unsupported hash algorithm
             └── ImageSourceError (vimlib.errors.SourceError)
@@ -75,6 +76,7 @@ __all__ = [
     "ImageHashError",
     "ImageNotFoundError",
     "ImageNotReadyError",
+    "ImageOrderError",
     "ImageSizeError",
     "ImageSourceError",
     "ImageUnacceptableError",
@@ -208,6 +210,13 @@ class ImageUnacceptableError(ImageError):
     detail: str = ""
     _template = "image refused by rule {rule}: {detail}"
     hint = "Convert it with: qemu-img convert -O vmdk -o subformat=streamOptimized IN OUT.vmdk"
+
+
+class ImageOrderError(ImageUnacceptableError):
+    """The file holds the disk in another order, so it cannot be read from its start to its end.
+
+    It can be read by Range, which `ImageFormat.reader(ranges=True)` does.
+    """
 
 
 class ImageHashError(ImageError):

@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final, Literal, TypeAlias
 
-from vimdriver._images.inspect import header
-from vimdriver._images.inspect.header import GD_AT_END, GT_SECTORS, GTES, SECTOR, SparseHeader
+from vimdriver._images.formats import header
+from vimdriver._images.formats.header import GD_AT_END, GT_SECTORS, GTES, SECTOR, SparseHeader
 from vimdriver._images.inspect.markers import END_OF_STREAM, FOOTER, GRAIN_DIRECTORY, GRAIN_TABLE
 
 GRAIN: Final = 64 << 10

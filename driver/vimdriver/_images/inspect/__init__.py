@@ -6,7 +6,6 @@ rule; rules about the beginning are decided before the first byte is sent. `RULE
 The bytes determine the format; the format that the source claims must agree.
 
 - `magic`: detects the format of a prefix
-- `header`: the 512 bytes at the start of a sparse extent
 - `descriptor`: the text embedded in a sparse extent
 - `cursor`: the requests for bytes that the checks below yield
 - `tables`: grain directories and tables in front of the grains

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from vimdriver._images.inspect import descriptor, header
+from vimdriver._images.formats import header
+from vimdriver._images.inspect import descriptor
 from vimdriver._images.inspect.cursor import Cursor
 from vimdriver._images.inspect.magic import FOREIGN, PREFIX, detect
 from vimdriver._images.inspect.markers import check_stream

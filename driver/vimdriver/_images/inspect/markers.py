@@ -11,8 +11,8 @@ import zlib
 from dataclasses import replace
 from typing import Final
 
+from vimdriver._images.formats.header import GD_AT_END, GT_SECTORS, SECTOR, SparseHeader, unpack
 from vimdriver._images.inspect.cursor import Check, Exact, Skip, Upto
-from vimdriver._images.inspect.header import GD_AT_END, GT_SECTORS, SECTOR, SparseHeader, unpack
 from vimdriver._images.inspect.tables import check_entries, check_tables
 from vimdriver.errors import ImageUnacceptableError
 

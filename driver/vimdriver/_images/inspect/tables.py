@@ -10,8 +10,8 @@ import sys
 from array import array
 from typing import Final
 
+from vimdriver._images.formats.header import FLAG_REDUNDANT, GT_SECTORS, SECTOR, SparseHeader
 from vimdriver._images.inspect.cursor import Check, Exact, Skip
-from vimdriver._images.inspect.header import FLAG_REDUNDANT, GT_SECTORS, SECTOR, SparseHeader
 from vimdriver.errors import ImageUnacceptableError
 
 _PIECE: Final = 4096

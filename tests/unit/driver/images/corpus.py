@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from vimdriver._images.inspect import header
+from vimdriver._images.formats import header
 from vimdriver._images.make import Kind, Pattern, make
 
 SECTOR = 512

@@ -17,7 +17,8 @@ from tests.unit.driver.images.corpus import (
     head,
     text,
 )
-from vimdriver._images.inspect import RULES, DiskFacts, InspectLimits, Inspector, header
+from vimdriver._images.formats import header
+from vimdriver._images.inspect import RULES, DiskFacts, InspectLimits, Inspector
 from vimdriver._images.make import Kind, Pattern, make
 from vimdriver.errors import ImageUnacceptableError
 

@@ -1,0 +1,51 @@
+"""Disk formats as pure stages: bytes of a file in, extents of a disk out, and the reverse.
+
+No I/O, no clocks, no threads; memory is bounded. Convert an image::
+
+    image = open_image(prefix, size=..., claimed=...)       # decides by the bytes, or refuses
+    reader = image.reader()
+    writer = StreamOptimizedWriter(image.capacity)          # or FlatWriter
+    send(writer.start())
+    async for chunk in source:                              # the prefix is fed too
+        for extent in reader.feed(chunk):
+            for piece in writer.write(extent):
+                send(piece)
+    ...                                                     # the same for reader.finish()
+    for piece in writer.finish():
+        send(piece)
+
+- `image`: `open_image`, the one judge of images
+- `extents`: extents, the protocols of readers and writers
+- `flat`: raw disks; `stream_writer`, `descriptor_text`: streamOptimized VMDKs that we write
+- `header`: the 512 bytes at the start of a sparse extent
+"""
+
+from vimdriver._images.formats.extents import (
+    GRAIN,
+    MAX_CAPACITY,
+    Data,
+    DeflatedGrain,
+    DiskReader,
+    DiskWriter,
+    Extent,
+)
+from vimdriver._images.formats.flat import FlatReader, FlatWriter
+from vimdriver._images.formats.image import PREFIX, TAIL, ImageFormat, open_image
+from vimdriver._images.formats.stream_writer import StreamOptimizedWriter
+
+__all__ = [
+    "GRAIN",
+    "MAX_CAPACITY",
+    "PREFIX",
+    "TAIL",
+    "Data",
+    "DeflatedGrain",
+    "DiskReader",
+    "DiskWriter",
+    "Extent",
+    "FlatReader",
+    "FlatWriter",
+    "ImageFormat",
+    "StreamOptimizedWriter",
+    "open_image",
+]
