@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 # Page to the module whose exported names it has, and what stands above them.
 MODULES: Final = {
     "vimlib": ("vimlib", "What `from vimlib import ...` offers. Names load on first use."),
+    "blocking": (
+        "vimlib.blocking",
+        "The bridge from threads to asyncio. [Use it from threads](../client/threads.md) explains its use.",
+    ),
     "errors": (
         "vimlib.errors",
         "Every error of `vimlib`. [Errors and what to do](../client/errors.md) explains their use.",

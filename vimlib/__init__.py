@@ -6,6 +6,7 @@
 `vimlib.errors`     every error that this package raises, as one tree
 `vimlib.soap`       the codec: bytes in, objects out; no I/O
 `vimlib.model`      the bases that generated packages derive from
+`vimlib.blocking`   the bridge from threads to asyncio
 `vimlib.simulator`  an ESX host in a process, for tests
 `vimlib.codegen`    makes a package like `vim25` from a WSDL
 
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING
 from vimlib._lazy import lazy
 
 if TYPE_CHECKING:
-    from vimlib import codegen, errors, model, simulator, soap, vim25
+    from vimlib import blocking, codegen, errors, model, simulator, soap, vim25
     from vimlib._client import Client, connect
     from vimlib._collector import Change, Collection, Row, Traversal, Watch, via
     from vimlib._datastore import Datastore, DatastorePath, FileEntry
@@ -82,6 +83,7 @@ __all__ = [
     "Traversal",
     "VimlibError",
     "Watch",
+    "blocking",
     "codegen",
     "connect",
     "errors",
@@ -111,5 +113,5 @@ __getattr__, __dir__ = lazy(
         "model": "DataObject ManagedObject MethodFault",
         "soap": "Limits",
     },
-    ("codegen", "errors", "model", "simulator", "soap", "vim25"),
+    ("blocking", "codegen", "errors", "model", "simulator", "soap", "vim25"),
 )

@@ -32,6 +32,7 @@ FLOORS = {
     "vimlib._lazy": -2,
     "vimlib._progress": -2,
     "vimlib._shield": -2,
+    "vimlib.blocking": -1,
     "vimlib.model": -1,
     "vimlib.vim25": 0,
     "vimlib.soap": 1,
