@@ -452,9 +452,9 @@ DIFFERENT: dict[str, Outcome] = {
         right="here: QueryPerfCounter is of API 2.0; vcsim's handler panics",
     ),
     "lists_files_in_a_guest": Outcome(
-        here="no such manager",
+        here="GuestOperationsUnavailable",
         vcsim="MethodNotFound",
-        right="neither: a host has guest operations; recorded of one, in vcsim's own esx model, is a ServiceContent.guestOperationsManager",
+        right="here: ListFilesInGuest is of API 5.0; ListFilesInGuest declares GuestOperationsFault, an ancestor of GuestOperationsUnavailable, which the reference has for a machine whose tools do not run",
     ),
     "reboots_the_host": Outcome(
         here="ok", vcsim="MethodNotFound", alone=True, right="here: RebootHost_Task is of API 2.0"

@@ -8,9 +8,10 @@ import the client side: session, transport, driver.
 `serve`         run one until cancelled, for a command
 `ManualClock`   a clock that a test advances
 `Faults`        fault injection (`esx.faults`)
+`ScriptedGuest` the guest of a machine (`esx.guest(name)`); its programs get a `ProgramRun`
 
 Packages, each of which may import only those to its left: `_core`, `_service`, `_properties`, `_host`,
-`_storage`, `_vm`, `_managers`, `_protocol`; above them `_assemble` makes the objects of a fresh
+`_storage`, `_vm`, `_guest`, `_managers`, `_protocol`; above them `_assemble` makes the objects of a fresh
 host, and `_esx` runs it. A module for each noun of the API holds its handlers.
 
 Names are loaded on first use: the pytest plugin lives in this package and is loaded by every
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from vimlib.simulator._core.clock import Clock, ManualClock, SystemClock
     from vimlib.simulator._core.injection import Faults, Rule
     from vimlib.simulator._esx import Credentials, ESXHost, describe
+    from vimlib.simulator._guest.programs import ProgramRun
+    from vimlib.simulator._guest.scripted import ScriptedGuest
     from vimlib.simulator._run import in_thread, serve
 
 __all__ = [
@@ -37,7 +40,9 @@ __all__ = [
     "ESXHost",
     "Faults",
     "ManualClock",
+    "ProgramRun",
     "Rule",
+    "ScriptedGuest",
     "SystemClock",
     "describe",
     "in_thread",
@@ -51,6 +56,8 @@ __getattr__, __dir__ = lazy(
         "_core.clock": "Clock ManualClock SystemClock",
         "_core.injection": "Faults Rule",
         "_esx": "Credentials ESXHost describe",
+        "_guest.programs": "ProgramRun",
+        "_guest.scripted": "ScriptedGuest",
         "_run": "in_thread serve",
     },
 )

@@ -11,6 +11,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
+from vimlib.simulator._guest.operations import make_guest_operations
 from vimlib.simulator._host.folders import Datacenter, Folder
 from vimlib.simulator._host.host_system import HostSystem
 from vimlib.simulator._host.network import NetworkSystem
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
     from vimlib.simulator._core.registry import Registry
 
-PACKAGES = ("_service", "_properties", "_host", "_storage", "_vm", "_managers")
+PACKAGES = ("_service", "_properties", "_host", "_storage", "_vm", "_guest", "_managers")
 """The packages whose modules have handlers."""
 
 
@@ -109,3 +110,4 @@ def build(
     DiskManager(registry, "ha-vdiskmanager")
     FileManager(registry, "ha-nfc-file-manager")
     OvfManager(registry, "ha-ovf-manager")
+    make_guest_operations(registry)

@@ -2,7 +2,7 @@
 
 ``POST /_ctl/VERB`` with a JSON object and the header ``Authorization: Bearer TOKEN``; the answer is a
 JSON object, with status 400 and its ``error`` if the request is wrong. Verbs: `expire`, `order`, `clear`, `fill`, `lie`, `restart`, `reboot`, `licence`,
-`calls`, `guest`, `ask`.
+`calls`, `guest`, `script`, `ask`.
 """
 
 from __future__ import annotations
@@ -94,6 +94,9 @@ class Control:
 
     async def _do_guest(self, name: str, **guest: Any) -> None:
         self.esx.set_guest(name, **guest)
+
+    async def _do_script(self, name: str, path: str, **program: Any) -> None:
+        self.esx.script(name, path, **program)
 
     async def _do_ask(self, name: str, text: str, choices: dict[str, str]) -> dict[str, Any]:
         return {"id": self.esx.ask(name, text, choices)}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from vimlib import vim25
 from vimlib.model import MethodFault
 from vimlib.simulator._core.injection import What
+from vimlib.simulator._guest.scripted import ScriptedGuest, guest_of
 from vimlib.simulator._host.host_system import HostSystem
 from vimlib.simulator._host.network import NetworkSystem
 from vimlib.simulator._properties.paths import fields_of
@@ -124,10 +125,29 @@ class HostOperations:
         """Return the folder of a datastore."""
         return self.datastores[name].root
 
+    def guest(self, name: str) -> ScriptedGuest:
+        """Return the scripted guest of a machine: its accounts, files and programs. Raises `LookupError`."""
+        return guest_of(self.machine(name))
+
+    def script(self, name: str, path: str, **program: Any) -> None:
+        """Install a program in the guest of a machine; see `ScriptedGuest.script`."""
+        self.guest(name).script(path, **program)
+
     def set_guest(
-        self, name: str, *, tools: bool = True, ip: str | None = None, host_name: str | None = None
+        self,
+        name: str,
+        *,
+        tools: bool = True,
+        ip: str | None = None,
+        host_name: str | None = None,
+        accounts: Mapping[str, str] | None = None,
     ) -> None:
-        """Set the guest of a machine: whether its tools are installed (and run while it is on), its address."""
+        """Set the guest of a machine: whether its tools are installed (and run while it is on), its address.
+
+        `accounts` are user names and their passwords, for guest operations.
+        """
+        for user, password in (accounts or {}).items():
+            self.guest(name).add_account(user, password)
         machine = self.machine(name)
         guest = machine.guest
         guest.tools_installed = tools

@@ -14,6 +14,7 @@ from aiohttp import hdrs, web
 from vimlib.simulator._protocol.datastore_http import close, page, refuse, serve_folder
 from vimlib.simulator._protocol.dispatch import Answer, Incoming, Interrupted, serve_call
 from vimlib.simulator._protocol.documents import versions_document, wsdl_document
+from vimlib.simulator._protocol.guest_http import serve_guest_file
 from vimlib.simulator._protocol.nfc_http import serve_transfer
 from vimlib.simulator._protocol.screens import serve_screen
 from vimlib.simulator._service.sessions import SessionManager, redeem
@@ -91,6 +92,8 @@ class HttpServer:
             return await self._guarded(request, raw)
         if raw.startswith("/nfc/"):
             return await serve_transfer(self.registry, request, raw)
+        if raw == "/guestFile":
+            return await serve_guest_file(self.registry, request)
         if raw.startswith("/_ctl/") and self.control is not None:
             answer: web.StreamResponse = await self.control(request, raw)
             return answer

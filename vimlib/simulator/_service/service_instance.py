@@ -84,6 +84,7 @@ _CONTENT = [
     ("fileManager", "FileManager", "ha-nfc-file-manager"),
     ("virtualDiskManager", "VirtualDiskManager", "ha-vdiskmanager"),
     ("ovfManager", "OvfManager", "ha-ovf-manager"),
+    ("guestOperationsManager", "GuestOperationsManager", "ha-guest-operations-manager"),
 ]
 
 

@@ -107,6 +107,8 @@ class VirtualMachine(Entity):
         self.power = "poweredOff"
         self.connection = "connected"
         self.guest = Guest()
+        self.scripted: Any = None
+        """Its files and programs, once something asks for them; see `_guest`."""
         self.question: Any = None
         """The pending question, `VirtualMachineQuestionInfo`."""
         self.answers: list[str] = []

@@ -1,0 +1,1 @@
+"""Scripted guests: files, programs and processes inside machines, and the guest operations of the API."""
