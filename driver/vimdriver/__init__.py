@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     )
     from vimdriver._images.openstack import open_cloud
     from vimdriver._images.push import PushEvent, PushResult, push_images
+    from vimdriver._instances.device_list import DeviceInfo
     from vimdriver._instances.diagnostics import Diagnostics
     from vimdriver._instances.screen import Console
     from vimdriver._instances.snapshots import Snapshot
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 __all__ = [
     "NIC",
     "Console",
+    "DeviceInfo",
     "Diagnostics",
     "DriverConfig",
     "ESXDriver",
@@ -84,6 +86,7 @@ __getattr__, __dir__ = lazy(
         "_images": "Glance HttpClient HttpImages ImageInfo ImageSource ImageStore LocalImages",
         "_images.openstack": "open_cloud",
         "_images.push": "PushEvent PushResult push_images",
+        "_instances.device_list": "DeviceInfo",
         "_instances.diagnostics": "Diagnostics",
         "_instances.screen": "Console",
         "_instances.snapshots": "Snapshot",

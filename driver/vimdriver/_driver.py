@@ -6,7 +6,19 @@ from typing import TYPE_CHECKING, Self
 
 from vimdriver._config import DriverConfig
 from vimdriver._host import HostInfo, host_info
-from vimdriver._instances import destroy, guest, machine, network, power, screen, snapshots, spawn
+from vimdriver._instances import (
+    change,
+    destroy,
+    device_list,
+    guest,
+    machine,
+    network,
+    nics,
+    power,
+    screen,
+    snapshots,
+    spawn,
+)
 from vimdriver._instances.diagnostics import diagnostics
 from vimdriver._instances.events import InstanceEvents
 from vimdriver._journal import FileJournal, MemoryJournal
@@ -23,6 +35,7 @@ if TYPE_CHECKING:
 
     from vimdriver._images.source import ImageStore
     from vimdriver._images.uploader import BodyUploader
+    from vimdriver._instances.device_list import DeviceInfo
     from vimdriver._instances.diagnostics import Diagnostics
     from vimdriver._instances.network import GuestNetwork
     from vimdriver._instances.screen import Console
@@ -116,6 +129,9 @@ class ESXDriver:
     snapshot = snapshots.snapshot
     revert_snapshot = snapshots.revert_snapshot
     remove_snapshot = snapshots.remove_snapshot
+    attach_interface = nics.attach_interface
+    change_interface = nics.change_interface
+    detach_interface = nics.detach_interface
     set_guest_info = guest.set_guest_info
     screenshot = screen.screenshot
     ensure_vlan = making.ensure_vlan
@@ -171,6 +187,16 @@ class ESXDriver:
     async def snapshots(self, ref: str) -> list[Snapshot]:
         """Return a machine's snapshots, each before its children. Cancelling loses nothing."""
         return await snapshots.list_snapshots(self.client, ref)
+
+    async def devices(self, ref: str) -> list[DeviceInfo]:
+        """Return a machine's devices, by key. Cancelling loses nothing.
+
+        Raises:
+            NotFoundError: The machine does not exist.
+            InstanceStateError: The host cannot reach its files.
+        """
+        found = await change.look(self.client, await machine.find(self.client, ref), ref)
+        return [device_list.describe(device, found.devices) for device in found.devices]
 
     async def diagnostics(self, ref: str) -> Diagnostics:
         """Return a machine's state and use of resources, as last measured by the host.

@@ -15,11 +15,13 @@
         ├── HostReadOnlyError              the licence forbids writes
         ├── InstanceExistsError            the uuid or name is in use
         ├── InstanceAmbiguousError (LookupError)  several machines have that name
-        ├── InstanceStateError             the machine's power state does not allow the operation
+        ├── InstanceStateError             the machine's state does not allow the operation
         ├── GuestToolsError                VMware Tools do not run in the guest
         ├── GuestTimeoutError (TimeoutError)  the guest did not shut down in time
         ├── ForeignInstanceError           not made by this driver, so left alone
-        ├── DiskSharedError                another machine uses a disk, so it is not destroyed
+        ├── DiskSharedError                another machine uses a disk, so it is left alone
+        ├── DiskSnapshotError              a snapshot holds the disk, so it is neither grown nor deleted
+        ├── NoSlotError                    all positions for such a device are taken
         ├── NetworkError
         │   ├── NetworkNotFoundError (LookupError)
         │   ├── PhysicalNICNotFoundError (LookupError)
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DatastoreUnusableError",
     "DiskSharedError",
+    "DiskSnapshotError",
     "DriverError",
     "FileConflictError",
     "ForeignInstanceError",
@@ -88,6 +91,7 @@ __all__ = [
     "JournalLockedError",
     "NetworkError",
     "NetworkNotFoundError",
+    "NoSlotError",
     "NoSpaceError",
     "OwnerError",
     "PhysicalNICNotFoundError",
@@ -474,6 +478,29 @@ class DiskSharedError(DriverError):
     hint = "Detach the disk from one of the two first."
 
 
+class DiskSnapshotError(DriverError):
+    """A snapshot of the machine holds the disk, so the disk can be neither grown nor replaced nor deleted."""
+
+    outcome: Outcome = "refused"
+    name: str = ""
+    path: str = ""
+    """The disk's datastore path."""
+    _template = "machine {name!r} has snapshots, which hold its disk {path}"
+    hint = "Remove the snapshots first: vimctl instance snapshots lists them."
+
+
+class NoSlotError(DriverError):
+    """All positions for such a device are taken; nothing was changed."""
+
+    outcome: Outcome = "refused"
+    name: str = ""
+    noun: str = ""
+    bus: str = ""
+    """Type of controller."""
+    _template = "machine {name!r} has no free position for a {noun} on {bus} controllers"
+    hint = "Detach a device first, or choose another adapter."
+
+
 class NetworkError(DriverError):
     """A network of the host is missing, in use, or configured differently."""
 
@@ -538,7 +565,7 @@ class ForeignPortGroupError(NetworkError):
 
 
 class InstanceStateError(DriverError):
-    """The machine's power state does not allow the operation."""
+    """The machine's state does not allow the operation."""
 
     outcome: Outcome = "refused"
     name: str = ""
@@ -549,6 +576,8 @@ class InstanceStateError(DriverError):
 
     @property
     def _remedy(self) -> str:
+        if self.needed == "connected":
+            return "The host cannot read its files: check its datastore."
         verb = "resume" if self.state == "suspended" else "start"
         if "poweredOn" not in self.needed:
             verb = {"poweredOn": "stop", "poweredOff": "start"}.get(self.state, verb)

@@ -6,7 +6,9 @@ Keys below zero are ours for the length of one spec: the host replaces them (API
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from msgspec.structs import replace
 
 from vimlib import vim25
 from vimlib.errors import UsageError, VersionError
@@ -14,6 +16,8 @@ from vimlib.model import parse_version
 
 if TYPE_CHECKING:
     from vimdriver._instances.types import NICSpec
+
+T = TypeVar("T", bound=vim25.DynamicData)
 
 ADAPTERS: Final = ("lsiLogic", "lsiLogicsas", "busLogic", "paraVirtual", "ide")
 """Adapter words, as images carry them in `vmware_adaptertype`."""
@@ -26,9 +30,34 @@ _IDE_KEY: Final = 200
 _E1000E_SINCE: Final = "5.0"
 
 
-def _add(device: vim25.VirtualDevice) -> vim25.VirtualDeviceConfigSpec:
+def revised(value: T, **fields: Any) -> T:
+    """Return a data object with other values for some fields."""
+    given: Any = value  # a Struct at run time, which type checkers do not know
+    made: T = replace(given, **fields)
+    return made
+
+
+def add(device: vim25.VirtualDevice) -> vim25.VirtualDeviceConfigSpec:
+    """Return the spec that adds a device."""
     return vim25.VirtualDeviceConfigSpec(
         operation=vim25.VirtualDeviceConfigSpecOperation.add, device=device
+    )
+
+
+def edit(device: vim25.VirtualDevice) -> vim25.VirtualDeviceConfigSpec:
+    """Return the spec that gives a device these values."""
+    return vim25.VirtualDeviceConfigSpec(
+        operation=vim25.VirtualDeviceConfigSpecOperation.edit, device=device
+    )
+
+
+def remove(device: vim25.VirtualDevice, *, files: bool = False) -> vim25.VirtualDeviceConfigSpec:
+    """Return the spec that removes a device, and with `files` the files of the disk."""
+    destroy = vim25.VirtualDeviceConfigSpecFileOperation.destroy
+    return vim25.VirtualDeviceConfigSpec(
+        operation=vim25.VirtualDeviceConfigSpecOperation.remove,
+        fileOperation=destroy if files else None,
+        device=device,
     )
 
 
@@ -52,7 +81,7 @@ def nic(spec: NICSpec, position: int, *, api_version: str) -> vim25.VirtualDevic
         "vmxnet3": vim25.VirtualVmxnet3,
         "pcnet32": vim25.VirtualPCNet32,
     }[spec.model]
-    return _add(
+    return add(
         card(
             key=_FIRST_NIC_KEY - position,
             backing=vim25.VirtualEthernetCardNetworkBackingInfo(deviceName=spec.network),
@@ -82,9 +111,7 @@ def _controller(adapter: str) -> vim25.VirtualDeviceConfigSpec:
         "busLogic": vim25.VirtualBusLogicController,
         "paraVirtual": vim25.ParaVirtualSCSIController,
     }[adapter]
-    return _add(
-        made(key=_CONTROLLER_KEY, busNumber=0, sharedBus=vim25.VirtualSCSISharing.noSharing)
-    )
+    return add(made(key=_CONTROLLER_KEY, busNumber=0, sharedBus=vim25.VirtualSCSISharing.noSharing))
 
 
 def root_disk(file: str, capacity_kb: int, adapter: str) -> list[vim25.VirtualDeviceConfigSpec]:
@@ -95,7 +122,7 @@ def root_disk(file: str, capacity_kb: int, adapter: str) -> list[vim25.VirtualDe
     disk_type_adapter(adapter)
     changes = [] if adapter == "ide" else [_controller(adapter)]
     changes.append(
-        _add(
+        add(
             vim25.VirtualDisk(
                 key=_DISK_KEY,
                 controllerKey=_IDE_KEY if adapter == "ide" else _CONTROLLER_KEY,

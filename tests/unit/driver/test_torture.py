@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import types
 from collections.abc import AsyncIterator, Generator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -20,6 +21,7 @@ from tests.rig.cancel import cancel_everywhere
 from tests.rig.leaks import leakcheck
 from tests.unit.driver.hosted import (
     CONFIG,
+    MAC,
     TIMEOUTS,
     Beside,
     Hosted,
@@ -246,34 +248,69 @@ class Vlan(Job):
 
 
 class Change(Destroy):
-    """A verb that changes a machine, which stays whatever happens."""
+    """A verb that changes a machine, which stays whatever happens: as it was, or as it was to become."""
 
     fewest = 15
-    before: tuple[tuple[str, ...], ...]
-    call: tuple[str, ...]
+    before: tuple[tuple[Any, ...], ...]
+    call: tuple[Any, ...]
+    shapes: frozenset[Shape] = frozenset()
+    """As it was before and after the call; empty until the first undisturbed one."""
 
     async def prepare(self) -> None:
+        await self._prepare()
+        if not self.shapes:
+            before, settings, self.settings = self.shape(), self.settings, {}
+            await self.attempt()
+            self.settings, self.shapes = settings, frozenset({before, self.shape()})
+            await self._prepare()
+
+    async def _prepare(self) -> None:
         await self.clear()
         await super().prepare()
         async with self.host.driver() as driver:
             for verb, *arguments in self.before:
-                await getattr(driver, verb)("web", *arguments)
+                await getattr(driver, verb)("web", *arguments, **OPTIONS.get(verb, {}))
 
     async def attempt(self) -> None:
         if not self.host.state().machines:
-            await self.prepare()
+            await self._prepare()
         verb, *arguments = self.call
         async with self.host.driver(**self.settings) as driver:
-            await getattr(driver, verb)("web", *arguments)
+            await getattr(driver, verb)("web", *arguments, **OPTIONS.get(verb, {}))
 
+    def is_done(self, state: State) -> bool:
+        return super().is_done(state) and (not self.shapes or self.shape() in self.shapes)
+
+    def shape(self) -> Shape:
+        """Return what the verbs change of the machine, and the host's files, whose names may be random."""
+        return self.host.beside.call(self._shape)
+
+    def _shape(self) -> Shape:
+        config = self.host.esx.machine("web").config
+        devices = tuple(
+            (type(one).__name__, getattr(one.backing, "deviceName", None), one.controllerKey,
+             one.unitNumber, one.connectable and one.connectable.startConnected)
+            for one in config.hardware.device
+        )  # fmt: skip
+        names = (str(p.relative_to(self.host.folder)) for p in self.host.folder.rglob("*"))
+        files = sorted(re.sub(r"[0-9a-f]{16}", "*", name) for name in names)
+        marks = tuple(sorted(option.key for option in config.extraConfig))
+        return (devices, tuple(files), marks, config.hardware.numCPU, config.annotation)
+
+
+Shape: TypeAlias = tuple[Any, ...]
 
 # The verb with its arguments, and those that bring the machine into the state for it.
-CHANGES: dict[tuple[str, ...], tuple[tuple[str, ...], ...]] = {
+CHANGES: dict[tuple[Any, ...], tuple[tuple[Any, ...], ...]] = {
     ("power_on",): (("power_off",),),
     ("suspend",): (),
     ("snapshot", "one"): (),
     ("remove_snapshot", "one"): (("snapshot", "one"),),
+    ("attach_interface", "VM Network"): (),
+    ("change_interface", MAC): (),
+    ("detach_interface", MAC): (),
 }
+OPTIONS: dict[str, dict[str, Any]] = {"change_interface": {"connected": False}}
 
 JOBS: tuple[type[Job], ...] = (
     Spawn,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.driver.hosted import Hosted, spec
+from tests.unit.driver.hosted import MAC, Hosted, spec
 from vimdriver._driver import ESXDriver
 from vimdriver._instances.types import NICSpec
 
@@ -29,13 +29,20 @@ VERBS: dict[str, tuple[list[tuple[Any, ...]], tuple[Any, ...], int]] = {
     "snapshot": ([("spawn",)], ("web", "one"), 7),
     "revert_snapshot": ([("spawn",), ("snapshot", "web", "one")], ("web", "one"), 7),
     "remove_snapshot": ([("spawn",), ("snapshot", "web", "one")], ("web", "one"), 6),
+    "attach_interface": ([("spawn",)], ("web", "VM Network"), 7),
+    "change_interface": ([("spawn",)], ("web", MAC), 7),
+    "detach_interface": ([("spawn",)], ("web", MAC), 6),
     "ensure_vlan": ([], ("blue", 42), 28),
     "remove_vlan": ([("ensure_vlan", "blue", 42)], ("blue",), 28),
     "screenshot": ([("spawn",)], ("web",), 17),
 }
 
 # Without it they fail: the machine's guest has no tools.
-OPTIONS: dict[str, dict[str, Any]] = {"reboot": {"force": True}, "shutdown": {"force": True}}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "reboot": {"force": True},
+    "shutdown": {"force": True},
+    "change_interface": {"connected": False},
+}
 
 
 async def warmed(driver: ESXDriver, image: Path) -> None:
@@ -69,10 +76,12 @@ async def test_a_plan_is_printed_and_nothing_is_changed(
     before, arguments, _ = VERBS[verb]
     async with host.driver() as driver:
         for name, *given in before:
-            await getattr(driver, name)(*(given or (spec(image),)))
+            await getattr(driver, name)(*(given or (spec(image),)), **OPTIONS.get(name, {}))
         state = host.state()
         seen = len(host.esx.call_log)
-        plan = await getattr(driver, verb).plan(*(arguments or (spec(image, nics=VLAN),)))
+        plan = await getattr(driver, verb).plan(
+            *(arguments or (spec(image, nics=VLAN),)), **OPTIONS.get(verb, {})
+        )
         assert str(plan).startswith(f"{plan.title}:\n1. ")
         assert host.state() == state
         writes = {m for m in host.methods()[seen:] if m.endswith(("_Task", "PortGroup"))}

@@ -1,0 +1,214 @@
+"""A machine as read before a change, and the step that reconfigures it.
+
+Every verb that changes a machine gathers one `MachineState`, decides by it, and makes a plan of
+`reconfigure` steps. Probe and undo read the machine again: what another process changed meanwhile
+stays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from vimdriver._instances.machine import OWNER_KEY, find, marks_of
+from vimdriver._verbs import Host, Plan, Run, Step, execute, returns
+from vimdriver.errors import ForeignInstanceError, InstanceStateError
+from vimlib import vim25
+from vimlib._datastore import DatastorePath
+from vimlib._inventory import unescape
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vimdriver._journal import Entry
+    from vimlib._client import Client
+
+ON: Final = str(vim25.VirtualMachinePowerState.poweredOn)
+OFF: Final = str(vim25.VirtualMachinePowerState.poweredOff)
+
+_PATHS: Final = (
+    "name",
+    "snapshot",
+    "runtime.powerState",
+    "runtime.connectionState",
+    "config.annotation",
+    "config.cpuHotAddEnabled",
+    "config.extraConfig",
+    "config.files.vmPathName",
+    "config.hardware",
+    "config.instanceUuid",
+    "config.memoryHotAddEnabled",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineState:
+    """A machine as read at one moment, in one call."""
+
+    vm: vim25.VirtualMachine
+    ref: str
+    """As the caller names it."""
+    name: str
+    uuid: str
+    power_state: str
+    vmx: DatastorePath
+    """Its configuration file."""
+    cpus: int
+    cores_per_socket: int
+    memory_mb: int
+    cpu_hot_add: bool
+    memory_hot_add: bool
+    annotation: str
+    devices: tuple[vim25.VirtualDevice, ...]
+    marks: dict[str, str] = field(repr=False)
+    """Its extraConfig, which may hold secrets of others."""
+    has_snapshots: bool
+
+    @property
+    def owner(self) -> str:
+        """Its owner mark; "" if it has none."""
+        return self.marks.get(OWNER_KEY, "")
+
+    def with_key(self, key: int) -> vim25.VirtualDevice | None:
+        """Return the device of a key; None if it has none."""
+        return next((device for device in self.devices if device.key == key), None)
+
+
+async def look(client: Client, vm: vim25.VirtualMachine, ref: str) -> MachineState:
+    """Return a machine as it is now. One call; cancelling loses nothing.
+
+    Raises:
+        ManagedObjectNotFound: It is gone.
+        InstanceStateError: The host cannot reach its files, so it has no configuration.
+    """
+    row = await client.get(vm, *_PATHS)
+    props = row.props
+    connection = props.get("runtime.connectionState") or "connected"
+    hardware: vim25.VirtualHardware | None = props.get("config.hardware")
+    vmx = props.get("config.files.vmPathName")
+    if connection != "connected" or hardware is None or not vmx:
+        raise InstanceStateError(name=ref, state=str(connection), needed="connected")
+    return MachineState(
+        vm=vm,
+        ref=ref,
+        name=unescape(props.get("name") or ""),
+        uuid=str(props.get("config.instanceUuid") or ""),
+        power_state=str(row.require("runtime.powerState")),
+        vmx=DatastorePath.parse(vmx),
+        cpus=hardware.numCPU,
+        cores_per_socket=hardware.numCoresPerSocket or 1,
+        memory_mb=hardware.memoryMB,
+        cpu_hot_add=bool(props.get("config.cpuHotAddEnabled")),
+        memory_hot_add=bool(props.get("config.memoryHotAddEnabled")),
+        annotation=str(props.get("config.annotation") or ""),
+        devices=tuple(hardware.device),
+        marks=marks_of(row),
+        has_snapshots=props.get("snapshot") is not None,
+    )
+
+
+async def gather(host: Host, ref: str, *allowed: str, foreign: bool = False) -> MachineState:
+    """Return the machine that a verb changes. Cancelling loses nothing.
+
+    Args:
+        host: The host.
+        ref: uuid, name or moref's value.
+        *allowed: Power states in which it may be changed; none stands for all.
+        foreign: Whether it may be another's.
+
+    Raises:
+        NotFoundError: It does not exist.
+        ForeignInstanceError: Another made it, and `foreign` is false.
+        InstanceStateError: Its state does not allow the change.
+    """
+    found = await look(host.client, await find(host.client, ref), ref)
+    if found.owner != host.owner and not foreign:
+        raise ForeignInstanceError(name=ref, owner=found.owner)
+    require(found, *allowed)
+    return found
+
+
+def require(machine: MachineState, *allowed: str) -> None:
+    """Raise `InstanceStateError` unless the machine is in one of the power states; none stands for all."""
+    if allowed and machine.power_state not in allowed:
+        raise InstanceStateError(
+            name=machine.ref, state=machine.power_state, needed=" or ".join(allowed)
+        )
+
+
+def reconfigure(
+    before: MachineState,
+    title: str,
+    spec: Callable[[Run], vim25.VirtualMachineConfigSpec],
+    shows: Callable[[Run, MachineState], bool],
+    *,
+    undo: Callable[[Run, MachineState], vim25.VirtualMachineConfigSpec | None] | None = None,
+    entry: Callable[[Run], Entry] | None = None,
+    makes: str = "",
+    refused: Callable[[Run, vim25.MethodFault], Any] | None = None,
+) -> Step[Any]:
+    """Return the step that changes a machine by one `ReconfigVM_Task`.
+
+    Args:
+        before: The machine.
+        title: What it does, without the method.
+        spec: Returns the change.
+        shows: Whether the machine as read now has the change.
+        undo: Returns the change that takes it back from the machine as read now; None if nothing is
+            left to take back. Without it the step stays done.
+        entry: See `Step.entry`.
+        makes: See `Step.makes`.
+        refused: See `Step.refused`.
+    """
+    vm, ref = before.vm, before.ref
+
+    async def probe(run: Run) -> bool | None:
+        return shows(run, await look(run.host.client, vm, ref)) or None
+
+    async def take_back(run: Run, result: Any) -> None:
+        outer = run
+
+        async def rest() -> vim25.VirtualMachineConfigSpec | None:
+            assert undo is not None, "it is given as the undo only then"
+            try:
+                return undo(outer, await look(outer.host.client, vm, ref))
+            except vim25.ManagedObjectNotFound:
+                return None  # gone, with all that it had
+
+        async def is_back(run: Run) -> bool | None:
+            return await rest() is None or None
+
+        back = await rest()
+        if back is None:
+            return
+        step = Step[Any](
+            title=f"take back: {title} (ReconfigVM_Task)",
+            call=lambda run: vm.ReconfigVM_Task(back),
+            probe=is_back,
+            of=lambda run: vm,
+        )
+        await execute(outer.host, Plan(f"take back a change of {ref}", (step,), returns(None)))
+
+    return Step[Any](
+        title=f"{title} (ReconfigVM_Task)",
+        makes=makes,
+        call=lambda run: vm.ReconfigVM_Task(spec(run)),
+        probe=probe,
+        undo=None if undo is None else take_back,
+        refused=refused,
+        entry=entry,
+        of=lambda run: vm,
+    )
+
+
+def devices_changed(
+    *changes: vim25.VirtualDeviceConfigSpec, **fields: Any
+) -> vim25.VirtualMachineConfigSpec:
+    """Return the spec with these changes of devices, and further fields."""
+    return vim25.VirtualMachineConfigSpec(deviceChange=list(changes), **fields)
+
+
+def added(before: MachineState, now: MachineState) -> list[vim25.VirtualDevice]:
+    """Return the devices that a machine has now and had not before."""
+    keys = {device.key for device in before.devices}
+    return [device for device in now.devices if device.key not in keys]
