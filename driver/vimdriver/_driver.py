@@ -10,6 +10,7 @@ from vimdriver._instances import (
     change,
     destroy,
     device_list,
+    disks,
     guest,
     machine,
     network,
@@ -129,6 +130,9 @@ class ESXDriver:
     snapshot = snapshots.snapshot
     revert_snapshot = snapshots.revert_snapshot
     remove_snapshot = snapshots.remove_snapshot
+    attach_disk = disks.attach_disk
+    detach_disk = disks.detach_disk
+    grow_disk = disks.grow_disk
     attach_interface = nics.attach_interface
     change_interface = nics.change_interface
     detach_interface = nics.detach_interface

@@ -37,10 +37,13 @@ def revised(value: T, **fields: Any) -> T:
     return made
 
 
-def add(device: vim25.VirtualDevice) -> vim25.VirtualDeviceConfigSpec:
-    """Return the spec that adds a device."""
+def add(device: vim25.VirtualDevice, *, new_file: bool = False) -> vim25.VirtualDeviceConfigSpec:
+    """Return the spec that adds a device, and with `new_file` creates the file of the disk."""
+    create = vim25.VirtualDeviceConfigSpecFileOperation.create
     return vim25.VirtualDeviceConfigSpec(
-        operation=vim25.VirtualDeviceConfigSpecOperation.add, device=device
+        operation=vim25.VirtualDeviceConfigSpecOperation.add,
+        fileOperation=create if new_file else None,
+        device=device,
     )
 
 
@@ -121,19 +124,39 @@ def root_disk(file: str, capacity_kb: int, adapter: str) -> list[vim25.VirtualDe
     """
     disk_type_adapter(adapter)
     changes = [] if adapter == "ide" else [_controller(adapter)]
-    changes.append(
-        add(
-            vim25.VirtualDisk(
-                key=_DISK_KEY,
-                controllerKey=_IDE_KEY if adapter == "ide" else _CONTROLLER_KEY,
-                unitNumber=0,
-                capacityInKB=capacity_kb,
-                backing=vim25.VirtualDiskFlatVer2BackingInfo(
-                    fileName=file,
-                    diskMode=vim25.VirtualDiskMode.persistent,
-                    thinProvisioned=False,
-                ),
-            )
-        )
-    )
+    controller = _IDE_KEY if adapter == "ide" else _CONTROLLER_KEY
+    changes.append(add(disk(file, controller=controller, unit=0, capacity_kb=capacity_kb)))
     return changes
+
+
+def disk(
+    file: str,
+    *,
+    controller: int,
+    unit: int,
+    capacity_kb: int,
+    mode: str = "persistent",
+    disk_type: str = "thick",
+) -> vim25.VirtualDisk:
+    """Return a disk to add.
+
+    Args:
+        file: Its descriptor as `[ds] dir/name.vmdk`; `[ds]` lets the host name a new one.
+        controller: Key of its controller.
+        unit: Position on the controller.
+        capacity_kb: KiB; hosts ignore it for a disk that exists.
+        mode: The API's `diskMode`.
+        disk_type: thin, thick or eagerZeroedThick.
+    """
+    return vim25.VirtualDisk(
+        key=_DISK_KEY,
+        controllerKey=controller,
+        unitNumber=unit,
+        capacityInKB=capacity_kb,
+        backing=vim25.VirtualDiskFlatVer2BackingInfo(
+            fileName=file,
+            diskMode=mode,
+            thinProvisioned=disk_type == "thin",
+            eagerlyScrub=True if disk_type == "eagerZeroedThick" else None,
+        ),
+    )

@@ -28,6 +28,8 @@ REQUIRED = {
     "instance snapshot": "vm-0 s",
     "instance revert": "vm-0 s",
     "instance remove-snapshot": "vm-0 s",
+    "instance grow-disk": "vm-0 d",
+    "instance detach-disk": "vm-0 d",
     "instance attach-interface": "vm-0 n",
     "instance change-interface": "vm-0 n",
     "instance detach-interface": "vm-0 n",
@@ -66,6 +68,8 @@ RULES = {
                     ("0", "must be a multiple of 4, at least 4, got 0"),
                     ("513", "must be a multiple of 4, at least 4, got 513")],
     "--disk-gb": [("0", "must be at least 1, got 0")],
+    "--size-gb": [("0", "must be 1 to 63488, got 0"), ("63489", "must be 1 to 63488, got 63489")],
+    "SIZE_GB": [("0", "must be 1 to 63488, got 0"), ("63489", "must be 1 to 63488, got 63489")],
     "VLAN": [("-1", "must be 0 to 4094, got -1"), ("4095", "must be 0 to 4094, got 4095")],
 }  # fmt: skip
 # Values that are not numbers: the command line, and the full message.
@@ -101,6 +105,10 @@ TEXTS = [
     (f"instance snapshot vm-0 {'s' * 81}", "the name of a snapshot must have 1 to 80 characters, got 81"),
     ("instance attach-interface vm-0 n --mac xx", "invalid MAC address: 'xx'. Write it as 00:50:56:00:00:01."),
     ("instance attach-interface vm-0 n --model ne2000", 'Invalid value "ne2000" for --model.'),
+    ("instance attach-disk vm-0", "exactly one of size_gb and path is required. Give the size of a new disk, or the path of an existing one."),
+    ("instance attach-disk vm-0 --path a.vmdk", "invalid datastore path: a.vmdk:"),
+    ("instance attach-disk vm-0 --path [datastore1]a.iso", "--path must name a disk's descriptor (.vmdk), got '[datastore1]a.iso'"),
+    ("instance attach-disk vm-0 --size-gb 1 --mode x", 'Invalid value "x" for --mode.'),
     ("instance change-interface vm-0 n", "a network or a state is required. Give network (--network) or connected."),
     (f"network ensure-vlan {'n' * 81} 5", f"the name of a port group must be 1 to 80 printable characters, got '{'n' * 81}'"),
     ("image push a.img", "--datastore is required. Try: vimctl image push --help"),
@@ -175,6 +183,8 @@ def test_a_number_out_of_range_is_refused(
     ) or path in {"sim", "demo"}:
         required = ""
     if path == "network ensure-vlan" and name != "VLAN":
+        required += " 5"
+    if path == "instance grow-disk" and name != "SIZE_GB":
         required += " 5"
     given = [f"{name}={value}"] if name.startswith("-") else ["--", value]
     done = anywhere(*path.split(), *required.split(), *given, code=2)

@@ -29,6 +29,9 @@ VERBS: dict[str, tuple[list[tuple[Any, ...]], tuple[Any, ...], int]] = {
     "snapshot": ([("spawn",)], ("web", "one"), 7),
     "revert_snapshot": ([("spawn",), ("snapshot", "web", "one")], ("web", "one"), 7),
     "remove_snapshot": ([("spawn",), ("snapshot", "web", "one")], ("web", "one"), 6),
+    "attach_disk": ([("spawn",)], ("web",), 7),
+    "grow_disk": ([("spawn",)], ("web", "Hard disk 1", 1), 7),
+    "detach_disk": ([("spawn",)], ("web", "Hard disk 1"), 6),
     "attach_interface": ([("spawn",)], ("web", "VM Network"), 7),
     "change_interface": ([("spawn",)], ("web", MAC), 7),
     "detach_interface": ([("spawn",)], ("web", MAC), 6),
@@ -41,6 +44,7 @@ VERBS: dict[str, tuple[list[tuple[Any, ...]], tuple[Any, ...], int]] = {
 OPTIONS: dict[str, dict[str, Any]] = {
     "reboot": {"force": True},
     "shutdown": {"force": True},
+    "attach_disk": {"size_gb": 1},
     "change_interface": {"connected": False},
 }
 
