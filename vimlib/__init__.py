@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from vimlib._nfc import Lease, LeaseDevice
     from vimlib._otel import tracing
     from vimlib._progress import Progress
+    from vimlib._session.operation import operation
     from vimlib._session.policy import RetryPolicy
     from vimlib._tls import TLS
     from vimlib._transport import (
@@ -88,6 +89,7 @@ __all__ = [
     "connect",
     "errors",
     "model",
+    "operation",
     "simulator",
     "soap",
     "tracing",
@@ -106,6 +108,7 @@ __getattr__, __dir__ = lazy(
         "_nfc": "Lease LeaseDevice",
         "_otel": "tracing",
         "_progress": "Progress",
+        "_session.operation": "operation",
         "_session.policy": "RetryPolicy",
         "_tls": "TLS",
         "_transport": "EncodedCall Exchange HTTPTransport Middleware Reply ScriptedTransport Timeouts Transport",

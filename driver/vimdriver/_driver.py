@@ -59,7 +59,7 @@ class ESXDriver:
 
     Args:
         client: Logged in; stays the caller's.
-        images: Where images come from.
+        images: Where images come from; None for a driver whose spawns are given their source.
         config: Settings.
         uploader: Uploads image bodies; None opens one for each spawn.
         journal: To share one with other hosts' drivers; stays the caller's. None opens
@@ -69,7 +69,7 @@ class ESXDriver:
     def __init__(
         self,
         client: Client,
-        images: ImageStore,
+        images: ImageStore | None = None,
         config: DriverConfig | None = None,
         *,
         uploader: BodyUploader | None = None,
@@ -161,9 +161,13 @@ class ESXDriver:
 
     # Verbs that only read.
 
-    async def list_instances(self) -> list[Instance]:
-        """Return all machines, by name. Cancelling loses nothing."""
-        return await machine.list_instances(self.client)
+    async def list_instances(self, *, owned: bool = False) -> list[Instance]:
+        """Return all machines, by name, or with `owned` those with this driver's mark.
+
+        One retrieval, with the power states of all. Cancelling loses nothing.
+        """
+        owner = self.config.mark() if owned else None
+        return await machine.list_instances(self.client, owner=owner)
 
     async def info(self, ref: str) -> Instance:
         """Return one machine. Cancelling loses nothing. Raises `NotFoundError`."""

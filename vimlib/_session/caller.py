@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from vimlib._secret import Secret, mask_error
 from vimlib._session.essential import ESSENTIAL, check_result
+from vimlib._session.operation import operation_prefix
 from vimlib._session.policy import Action, Attempt, Budget, Decision, decide
 from vimlib._transport.base import EncodedCall
 from vimlib.errors import VimlibError
@@ -133,7 +134,7 @@ class Caller:
 
         self.calls += 1
         name = method.name
-        operation = f"{self._prefix}-{self.calls:x}"
+        operation = f"{operation_prefix()}{self._prefix}-{self.calls:x}"
         decoder = Decoder(
             method,
             limits=self._limits,

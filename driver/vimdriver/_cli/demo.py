@@ -190,6 +190,7 @@ async def _machines(stage: _Stage, output: Output) -> list[Instance]:
 
 
 async def _spawn(driver: ESXDriver, spec: Any, progress: Meter) -> None:
+    assert driver.images is not None  # the demo's Glance
     source = driver.images.image(spec.image)
     progress.start(spec.name, (await source.info()).size)
     await driver.spawn(spec, on_progress=lambda count: progress.advance(spec.name, count))

@@ -148,6 +148,7 @@ async def spawn(
 async def destroy(
     *instances: str,
     foreign: Flag = False,
+    keep_files: Flag = False,
     missing_ok: Flag = False,
     ownership: Ownership = OWNERSHIP,
     connection: ConnectionOptions = CONNECTION,
@@ -160,6 +161,7 @@ async def destroy(
     Args:
         instances: UUIDs, names or references of machines.
         foreign: Remove machines of other owners too.
+        keep_files: Only power them off and take them out of the inventory.
         missing_ok: Ignore machines that do not exist.
     """
     if not instances:
@@ -170,7 +172,10 @@ async def destroy(
     async def remove(driver: ESXDriver, ref: str) -> bool | Mapping[str, Sequence[str]]:
         left: list[str] = []
         there = await driver.destroy(
-            ref, foreign=foreign, on_left=lambda path: left.append(str(path))
+            ref,
+            foreign=foreign,
+            keep_files=keep_files,
+            on_left=lambda path: left.append(str(path)),
         )
         if not there and not missing_ok:
             raise NotFoundError(

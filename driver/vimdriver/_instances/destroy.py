@@ -39,6 +39,7 @@ async def destroy(
     ref: str,
     *,
     foreign: bool = False,
+    keep_files: bool = False,
     on_left: Callable[[DatastorePath], None] | None = None,
 ) -> Plan[bool]:
     """Power off and remove a machine with its files; return whether this call removed it.
@@ -58,6 +59,8 @@ async def destroy(
     Args:
         ref: uuid, name or moref's value.
         foreign: Also a machine that this driver did not make; then only the host removes files.
+        keep_files: Only power it off and take it out of the inventory (`UnregisterVM`): its folder
+            stays as it is.
         on_left: Called with each file or folder that stays in the machine's folder.
 
     Raises:
@@ -79,14 +82,18 @@ async def destroy(
     if owner != host.owner and not foreign:
         raise ForeignInstanceError(name=ref, owner=owner or "")
     devices: list[vim25.VirtualDevice] = row.props.get("config.hardware.device") or []
-    disks = [device for device in devices if isinstance(device, vim25.VirtualDisk)]
+    disks = [one for one in devices if isinstance(one, vim25.VirtualDisk) and not keep_files]
     # `Destroy_Task` would delete a disk under another machine.
     used = await used_files(client, but=vm) if disks else {}
     for path in device_files(disks):
         if path in used:
             raise DiskSharedError(name=ref, path=path, user=used[path])
     vmx = row.props.get("config.files.vmPathName")
-    place = None if not vmx else _Place(DatastorePath.parse(vmx), ours=owner == host.owner)
+    place = (
+        None
+        if not vmx or keep_files
+        else _Place(DatastorePath.parse(vmx), ours=owner == host.owner)
+    )
     entry = None
     if place is not None and place.ours:
         entry = Destroying(
@@ -95,7 +102,7 @@ async def destroy(
             name=str(row.props.get("name") or ref),
             folder=str(place.folder),
         )
-    removal = _removal(vm, place, entry.token if entry else "", entry)
+    removal = _removal(vm, place, entry.token if entry else "", entry, keep=keep_files)
 
     async def result(run: Run) -> bool:
         remains = run[removal.cleared]
@@ -148,12 +155,17 @@ class _Removal:
 
 
 def _removal(
-    vm: vim25.VirtualMachine, place: _Place | None, token: str, entry: Destroying | None = None
+    vm: vim25.VirtualMachine,
+    place: _Place | None,
+    token: str,
+    entry: Destroying | None = None,
+    *,
+    keep: bool = False,
 ) -> _Removal:
     """Return the steps that power a machine off, remove it, and remove what is left of its files.
 
     It may be off, busy, or gone, or go at any time. One whose files the host cannot reach is taken
-    out of the inventory, and its files stay.
+    out of the inventory, and its files stay; so is any with `keep`.
     """
     state, off = _off_steps(vm, entry)
     listed = Step[tuple[SeenFile, ...]](
@@ -162,7 +174,10 @@ def _removal(
         idempotent=True,
     )
     removed = _remove_step(
-        vm, state, None if entry is None else lambda run: replaced(entry, files=run[listed])
+        vm,
+        state,
+        None if entry is None else lambda run: replaced(entry, files=run[listed]),
+        keep=keep,
     )
 
     async def clear(run: Run) -> Remains:
@@ -262,6 +277,8 @@ def _remove_step(
     vm: vim25.VirtualMachine,
     state: Step[_State | None],
     entry: Callable[[Run], Destroying] | None,
+    *,
+    keep: bool,
 ) -> Step[bool | None]:
     # Whether an earlier attempt may have removed it, though the host's answer got lost.
     doubts: set[Run] = set()
@@ -271,7 +288,7 @@ def _remove_step(
         if found is None:
             return False
         try:
-            if found.reachable:
+            if found.reachable and not keep:
                 return await vm.Destroy_Task()
             await vm.UnregisterVM()
         except vim25.MethodFault:
@@ -293,7 +310,9 @@ def _remove_step(
         return run in doubts
 
     return Step[bool | None](
-        title="remove it with its files (Destroy_Task; UnregisterVM if they cannot be reached)",
+        title="take it out of the inventory (UnregisterVM)"
+        if keep
+        else "remove it with its files (Destroy_Task; UnregisterVM if they cannot be reached)",
         call=remove,
         probe=is_gone,
         refused=already_gone,

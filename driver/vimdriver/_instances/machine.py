@@ -54,9 +54,19 @@ def instance_of(row: Row[vim25.VirtualMachine]) -> Instance:
     )
 
 
-async def list_instances(client: Client) -> list[Instance]:
-    """Return all machines of the host, by name. Cancelling loses nothing."""
-    found = [instance_of(row) async for row in client.collect(vim25.VirtualMachine, *PATHS)]
+async def list_instances(client: Client, *, owner: str | None = None) -> list[Instance]:
+    """Return all machines of the host, by name, or those with one owner's mark.
+
+    The mark is read alone (`config.extraConfig["vimlib.owner"]`), not all of each machine's
+    extraConfig. Cancelling loses nothing.
+    """
+    mark = f'config.extraConfig["{OWNER_KEY}"]'
+    paths = PATHS if owner is None else (*PATHS, mark)
+    found = [
+        instance_of(row)
+        async for row in client.collect(vim25.VirtualMachine, *paths)
+        if owner is None or str(getattr(row.props.get(mark), "value", "")) == owner
+    ]
     return sorted(found, key=lambda i: (i.name, i.moref))
 
 

@@ -86,11 +86,16 @@ class Gathered:
 
 @verb
 async def spawn(
-    host: Host, spec: InstanceSpec, *, on_progress: Progress | None = None
+    host: Host,
+    spec: InstanceSpec,
+    *,
+    source: ImageSource | None = None,
+    on_progress: Progress | None = None,
 ) -> Plan[Instance]:
     """Make a machine from an image, and return it as the host shows it.
 
-    `on_progress` is called with the bytes of the image that have just left. Cancelling undoes all:
+    The image comes from `source`, as with the token of a request; None finds `spec.image` in the
+    driver's store. `on_progress` is called with the bytes of the image that have just left. Cancelling undoes all:
     calls that have been sent run to their end first, then machine and files are removed,
     for at most `DriverConfig.cleanup_seconds`. After a kill, `ESXDriver.sweep` does it.
 
@@ -103,9 +108,13 @@ async def spawn(
         HostReadOnlyError: The host's licence forbids writes.
         VimlibError: A step failed; all was undone, or a note names the objects that are left.
     """
-    if host.images is None:
-        raise UsageError("spawn needs an image store", hint="Use ESXDriver(client, images).")
-    source = host.images.image(spec.image)
+    if source is None:
+        if host.images is None:
+            raise UsageError(
+                "spawn needs an image source or an image store",
+                hint="Give source=, or use ESXDriver(client, images).",
+            )
+        source = host.images.image(spec.image)
     return _plan(host, spec, source, on_progress, await _gather(host, spec, source))
 
 

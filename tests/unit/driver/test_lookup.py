@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.unit.driver.hosted import Beside, Hosted, hosted, spec
+from tests.unit.driver.hosted import CONFIG, Beside, Hosted, hosted, spec
 from vimdriver._images.local import LocalImages
 from vimdriver._instances.machine import find
 from vimlib import vim25
@@ -52,6 +53,22 @@ async def test_one_call_finds_a_uuid(host: Hosted, image: Path) -> None:
         await find(driver.client, made.uuid)
     assert host.methods()[seen : seen + 1] == ["FindByUuid"]
     assert "RetrievePropertiesEx" not in host.methods()[seen : seen + 1]
+
+
+async def test_one_retrieval_lists_the_machines_of_an_owner(
+    beside: Beside, tmp_path: Path, image: Path
+) -> None:
+    with hosted(beside, tmp_path / "s", vms=2) as host:
+        async with host.driver(config=replace(CONFIG, owner="another")) as other:
+            await other.spawn(spec(image, "theirs", power_on=False))
+        async with host.driver() as driver:
+            made = await driver.spawn(spec(image))
+            seen = len(host.esx.call_log)
+            assert await driver.list_instances(owned=True) == [made]
+            read = [
+                entry for entry in host.esx.call_log[seen:] if entry.method.startswith("Retrieve")
+            ]
+        assert len(read) == 1
 
 
 async def test_a_machine_that_the_host_cannot_reach(host: Hosted, image: Path) -> None:

@@ -37,6 +37,18 @@ async def test_all_of_it_goes(power_on: bool, host: Hosted, image: Path) -> None
     assert len(host.esx.calls("PowerOffVM_Task")) == power_on
 
 
+async def test_its_files_can_be_kept(host: Hosted, image: Path) -> None:
+    async with host.driver() as driver:
+        made = await driver.spawn(spec(image))
+        files = sorted(path.name for path in (host.folder / "web").iterdir())
+        assert await driver.destroy(made.uuid, keep_files=True) is True
+        assert await driver.list_instances() == []
+        assert await driver.destroy(made.uuid, keep_files=True) is False
+        await driver.sweep(older_than=0)
+    assert sorted(path.name for path in (host.folder / "web").iterdir()) == files
+    assert host.esx.calls("Destroy_Task") == []
+
+
 async def test_a_suspended_one(host: Hosted, image: Path) -> None:
     clean = host.state()
     async with host.driver() as driver:

@@ -26,8 +26,10 @@ from tests.unit.driver.hosted import (
     until,
 )
 from vimdriver._config import DriverConfig
+from vimdriver._driver import ESXDriver
 from vimdriver._guestinfo import Form
 from vimdriver._images.embedded import Fault, made_image
+from vimdriver._images.local import LocalImages
 from vimdriver._images.make import Pattern
 from vimdriver._images.push import push_images
 from vimdriver._images.sink import temporary_name
@@ -105,6 +107,17 @@ async def test_a_machine_on_each_host(
         assert len(host.esx.calls("CreateVM_Task")) == 1
 
 
+async def test_a_source_of_the_callers_own(host: Hosted, image: Path) -> None:
+    async with host.client() as client:
+        driver = ESXDriver(client, config=CONFIG)
+        wanted = spec("as the caller calls it")
+        with pytest.raises(UsageError, match="an image source or an image store"):
+            await driver.spawn(wanted)
+        made = await driver.spawn(wanted, source=LocalImages().image(str(image)))
+        assert made.power_state == "poweredOn"
+        await driver.destroy(made.uuid)
+
+
 @pytest.mark.parametrize("name", ["100% & <x>", "ds \N{SNOWMAN} (1)", "a%2fb"])
 async def test_a_datastore_of_an_odd_name(
     name: str, beside: Beside, tmp_path: Path, image: Path
@@ -113,7 +126,7 @@ async def test_a_datastore_of_an_odd_name(
     with hosted(beside, folder, datastores={name: folder}) as host:
         async with host.driver() as driver:
             (pushed,) = await push_images(
-                driver.client, driver.images, [str(image)], datastore=name, config=CONFIG
+                driver.client, LocalImages(), [str(image)], datastore=name, config=CONFIG
             )
             assert pushed.datastore_path == f"[{name}] images/disk.img"
             made = await driver.spawn(

@@ -222,7 +222,7 @@ async def use_all(client: Client) -> None:
     await store.upload("direct", b"x" * 5000, overwrite=True, direct=True)
     await store.put_request("new", 5)
     await client.wait(await found.obj.PowerOnVM_Task(), timeout=2)
-    driver = ESXDriver(client, None, CONFIG)  # type: ignore[arg-type]
+    driver = ESXDriver(client, config=CONFIG)
     await driver.console("vm-0")
     async with client.watch(vim25.VirtualMachine, "name") as changes:
         async for _ in changes:
