@@ -41,6 +41,10 @@ BENCH_PEERS = (
     "oslo.service[threading]==4.8.0",  # the backend with which oslo.vmware's calls suit threads
 )
 
+# Other people's clients have a session of their own.
+FOREIGN = "tests/integration/foreign"
+PEERS = ("tests/integration", f"--ignore={FOREIGN}")
+
 GENERATED = ROOT / "vimlib" / "vim25"
 
 
@@ -58,7 +62,7 @@ def tests(session: nox.Session) -> None:
     session.run(
         "pytest", "--ignore=tests/integration", "-m", "not torture and not boot", *session.posargs
     )
-    session.run("pytest", "tests/integration", *session.posargs, env=peer_environment())
+    session.run("pytest", *PEERS, *session.posargs, env=peer_environment())
 
 
 @nox.session
@@ -78,7 +82,26 @@ def unit(session: nox.Session) -> None:
 def integration(session: nox.Session) -> None:
     """The tests against vcsim, Glance, Keystone, nginx, qemu-img and Chromium alone."""
     session.install("-e", ".[all,test,docs]")
-    session.run("pytest", "tests/integration", *session.posargs, env=peer_environment())
+    session.run("pytest", *PEERS, *session.posargs, env=peer_environment())
+
+
+@nox.session
+def foreign(session: nox.Session) -> None:
+    """Other people's clients on the simulated host; `-- --write` writes docs/appendix/clients.md."""
+    session.install("-e", ".[all,test]")
+    if "--write" in session.posargs:
+        page = "tests.integration.foreign.govc_page"
+        session.run("python", "-m", page, *session.posargs, env=peer_environment())
+    else:
+        session.run("pytest", FOREIGN, *session.posargs, env=peer_environment())
+
+
+@nox.session
+def foreign_releases(session: nox.Session) -> None:
+    """The same clients on every release of the host."""
+    session.install("-e", ".[all,test]")
+    environment = peer_environment() | {"VIMLIB_FOREIGN_RELEASES": "4.0 4.1 5.5 6.7 7.0 8.0 9.0"}
+    session.run("pytest", FOREIGN, *session.posargs, env=environment)
 
 
 @nox.session

@@ -6,13 +6,11 @@ source package: downloaded, never committed.
 
 from __future__ import annotations
 
-import asyncio
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.integration.peers import source_package, tools
-from tests.integration.peers.process import PeerError
+from tests.integration.peers.process import PeerError, ended
 
 if TYPE_CHECKING:
     from vimlib.simulator import ESXHost
@@ -57,28 +55,19 @@ class Virsh:
         """Run commands in one connection; return what each printed, errors too.
 
         Raises:
-            PeerError: The program was ended by a signal, or did not connect.
+            PeerError: The program was ended by a signal, did not connect, or took too long.
         """
         text = "; ".join(f"{command}; echo; echo {_MARK!r}" for command in commands)
-        process = await asyncio.create_subprocess_exec(
-            *(self._program, "--quiet", "-c", self._uri, text),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
+        end = await ended(
+            [self._program, "--quiet", "-c", self._uri, text],
             env={
-                **os.environ,
                 "LIBVIRT_AUTH_FILE": str(self._auth),
                 # Fields that are newer than it are warnings.
                 "LIBVIRT_LOG_FILTERS": "4:*",
             },
+            deadline=RUN_SECONDS,
         )
-        try:
-            async with asyncio.timeout(RUN_SECONDS):
-                output, _ = await process.communicate()
-        except BaseException:
-            process.kill()
-            await process.wait()
-            raise
-        parts = output.decode().split(_MARK)
-        if process.returncode is None or process.returncode < 0 or len(parts) <= len(commands):
-            raise PeerError(f"virsh ended with {process.returncode}: {output.decode()[-2000:]}")
+        parts = end.output.split(_MARK)
+        if end.code < 0 or len(parts) <= len(commands):
+            raise PeerError(f"virsh ended with {end.code}: {end.output[-2000:]}")
         return [part.strip() for part in parts[: len(commands)]]

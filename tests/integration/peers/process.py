@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -124,6 +125,50 @@ def run(
         last = "\n".join(said.splitlines()[-40:])
         raise PeerError(f"{name} failed with {done.returncode}\n{last}")
     return said
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The end of a program: its exit code, negative for a signal, and both its outputs in one."""
+
+    code: int
+    output: str
+
+
+async def ended(
+    argv: Sequence[object],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    deadline: float,
+) -> Ended:
+    """Run a program to its end, beside what the event loop serves.
+
+    Cancelling kills it.
+
+    Raises:
+        PeerError: It took more than `deadline` seconds.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *(str(part) for part in argv),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, **(env or {})},
+        cwd=cwd,
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(deadline):
+            output, _ = await process.communicate()
+    except TimeoutError:
+        raise PeerError(f"{argv[0]} took more than {deadline:g} s") from None
+    finally:
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+    assert process.returncode is not None
+    return Ended(process.returncode, output.decode(errors="replace"))
 
 
 def listening_socket() -> socket.socket:

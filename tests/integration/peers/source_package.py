@@ -21,10 +21,11 @@ _TARGETS = (
 )
 
 
-def files_of(package: str, keep: Callable[[str], bool]) -> Path:
+def files_of(package: str, keep: Callable[[str], bool], *, folders: bool = False) -> Path:
     """Return a folder with those files of a package's upstream archive whose path `keep` accepts.
 
-    Paths are relative to the archive's top folder; of each file its last name is kept.
+    Paths are relative to the archive's top folder; of each file its last name is kept, or its whole
+    path with `folders`.
 
     Raises:
         PeerError: apt cannot download the archive, or no file is accepted.
@@ -37,7 +38,9 @@ def files_of(package: str, keep: Callable[[str], bool]) -> Path:
                 for member in members:
                     _, _, name = member.name.partition("/")
                     if member.isfile() and keep(name) and (file := members.extractfile(member)):
-                        (folder / Path(name).name).write_bytes(file.read())
+                        place = folder / (name if folders else Path(name).name)
+                        place.parent.mkdir(parents=True, exist_ok=True)
+                        place.write_bytes(file.read())
         if not any(folder.iterdir()):
             raise PeerError(f"the sources of {package} have none of the wanted files")
 

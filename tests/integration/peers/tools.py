@@ -47,17 +47,24 @@ class MissingToolError(Exception):
         return f"{self.tool.name} is missing ({self.tool.purpose}): {self.tool.apt_line}"
 
 
-GOVMOMI = "/usr/share/gocode/src/github.com/vmware/govmomi/simulator"
+GOCODE = "/usr/share/gocode/src/github.com"
+GOVMOMI = f"{GOCODE}/vmware/govmomi/simulator"
 
 TOOLS = {
     tool.name: tool
     for tool in (
-        Tool("go", ("golang-go",), "compiles vcsim"),
+        Tool("go", ("golang-go",), "compiles vcsim and govc"),
         Tool(
             "govmomi",
             ("golang-github-vmware-govmomi-dev",),
             "vcsim is made of its simulator package",
             folder=GOVMOMI,
+        ),
+        Tool(
+            "kr-pretty",
+            ("golang-github-kr-pretty-dev",),
+            "a library that govc is compiled with",
+            folder=f"{GOCODE}/kr/pretty",
         ),
         Tool("qemu-img", ("qemu-utils",), "makes and checks disk images"),
         Tool("virsh", ("libvirt-clients",), "reads and writes the simulated host's .vmx files"),

@@ -63,6 +63,11 @@ class Pnic:
     mac: str
     speed: int | None = 10_000
 
+    @property
+    def key(self) -> str:
+        """The key by which the API names it."""
+        return _PNIC + self.device
+
 
 class Network(Entity):
     """A port group as an inventory object, to which machines connect."""
@@ -272,7 +277,7 @@ def _merged(base: Any, over: Any) -> Any:
 
 def _pnic(pnic: Pnic) -> Any:
     return vim25.PhysicalNic(
-        key=_PNIC + pnic.device,
+        key=pnic.key,
         device=pnic.device,
         pci=pnic.pci,
         driver="nvmxnet3",
@@ -374,14 +379,18 @@ def _bridge(system: NetworkSystem, name: str, spec: Any) -> list[str]:
     wanted = getattr(bridge, "nicDevice", []) or []
     if isinstance(wanted, str):
         wanted = [wanted]
-    known = {pnic.device for pnic in system.pnics}
-    for device in wanted:
-        if device not in known:
-            raise _config_fault(f"Unable to find physical adapter {device}.")
+    known = {name: pnic.device for pnic in system.pnics for name in (pnic.device, pnic.key)}
+    devices = []
+    for given in wanted:
+        # HostVirtualSwitchBondBridge.nicDevice has keys, which libvirt sends; govc sends names.
+        device = known.get(given)
+        if device is None:
+            raise _config_fault(f"Unable to find physical adapter {given}.")
+        devices.append(device)
         for other in system.switches.values():
             if other.name != name and device in other.pnics:
                 raise with_message(vim25.ResourceInUse(type="PhysicalNic", name=device))
-    return list(wanted)
+    return devices
 
 
 @handles(NetworkSystem, "AddVirtualSwitch")

@@ -6,17 +6,14 @@ The third party of each comparison is libvirt's own test data: files of real hos
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
 
-from tests.integration.conftest import needed_tools
 from tests.integration.peers import libvirt
 from tests.integration.peers.libvirt import Virsh
-from tests.rig.login import connected
 from vimlib import Client, vim25
 from vimlib.simulator import ESXHost
 
@@ -32,24 +29,6 @@ OTHERWISE = {
     "ws-in-the-wild-1": "the same",
     "ws-in-the-wild-2": "the same",
 }
-
-
-@pytest.fixture(params=["4.1", "8.0"])
-async def esx(request: pytest.FixtureRequest) -> AsyncIterator[ESXHost]:
-    async with ESXHost(request.param) as host:
-        yield host
-
-
-@pytest.fixture
-async def client(esx: ESXHost) -> AsyncIterator[Client]:
-    async with connected(esx) as found:
-        yield found
-
-
-@pytest.fixture
-def virsh(esx: ESXHost, tmp_path: Path) -> Virsh:
-    with needed_tools():
-        return Virsh(esx, tmp_path)
 
 
 def comparable(text: str) -> str:

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from tests.unit.simulator.conftest import Caller
+from vimlib import vim25
+
+NETWORK = vim25.HostNetworkSystem("networkSystem")
+
+
+@pytest.mark.parametrize("given", ["vmnic1", "key-vim.host.PhysicalNic-vmnic1"])
+async def test_a_switch_takes_an_adapter_by_its_name_and_by_its_key(
+    make: Callable[..., Awaitable[Caller]], given: str
+) -> None:
+    call = await make(version="8.0")
+    spec = vim25.HostVirtualSwitchSpec(
+        numPorts=64, bridge=vim25.HostVirtualSwitchBondBridge(nicDevice=[given])
+    )
+    await call(vim25.HostNetworkSystem.AddVirtualSwitch, NETWORK, vswitchName="one", spec=spec)
+    info = await call.read(NETWORK, "networkInfo")
+    [made] = [switch for switch in info["networkInfo"].vswitch if switch.name == "one"]
+    assert made.spec.bridge.nicDevice == ["vmnic1"]
+    assert made.pnic == ["key-vim.host.PhysicalNic-vmnic1"]
