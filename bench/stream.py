@@ -18,8 +18,8 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import AsyncIterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,23 +28,14 @@ from yarl import URL
 
 from bench.report import Row, arguments, at_most, beside, emit
 from tests.integration.peers.nginx import nginx
-from vimdriver._images import (
-    AsyncUploader,
-    BodyCheck,
-    BodyUploader,
-    HttpClient,
-    HttpImage,
-    ThreadUploader,
-)
-from vimdriver._images.http import wire_for
-from vimdriver._images.raw_http import RawRequest
+from vimdriver._images import HttpClient, HttpImage, Uploader
 from vimlib._tls import TLS
 from vimlib._transport import HTTPTransport
-from vimlib._transport.http import HTTPRequest
+from vimlib._transport.http import Buffer, HTTPRequest
 from vimlib.errors import TransferRejectedError
 
 MANY = 16
-MEMORY_MIB = 96.0
+MEMORY_MIB = 4.0 * MANY
 """The memory above idle that many parallel transfers may need."""
 
 
@@ -55,6 +46,8 @@ class Sample:
     wall: float
     cpu: float
     grown_mib: float | None = None
+    loop: float | None = None
+    """CPU seconds of the event loop's thread; the rest of `cpu` is that of the others."""
 
 
 @dataclass(frozen=True)
@@ -68,30 +61,49 @@ class Case:
     target: float | None = None
     """The minimum speed, as a multiple of that of `against`."""
     against: str | None = None
+    cpu: float | None = None
+    """The most CPU of ours, as a part of that of `against`."""
 
 
 CASES = [
     Case("curl pipe", "curl", 1, False),
-    Case("threads", "threads", 1, False, 0.9, "curl pipe"),
-    Case("aiohttp", "aiohttp", 1, False, 0.9, "curl pipe"),
+    Case("image", "ours", 1, False, 1.0, "curl pipe", 0.85),
     Case("curl, tee, sha512sum", "curl", 1, True),
-    Case("threads, sha512", "threads", 1, True, 1.2, "curl, tee, sha512sum"),
-    Case("aiohttp, sha512", "aiohttp", 1, True, 1.2, "curl, tee, sha512sum"),
+    Case("image, sha512", "ours", 1, True, 1.6, "curl, tee, sha512sum", 0.95),
+    Case("4 curl pipes", "curl", 4, False),
+    Case("4 images", "ours", 4, False, None, "4 curl pipes"),
+    Case("4 x curl, tee, sha512sum", "curl", 4, True),
+    Case("4 images, sha512", "ours", 4, True, None, "4 x curl, tee, sha512sum"),
     Case(f"{MANY} curl pipes", "curl", MANY, False),
-    Case(f"{MANY} threads", "threads", MANY, False, 0.75, f"{MANY} curl pipes"),
-    Case(f"{MANY} aiohttp", "aiohttp", MANY, False, 0.75, f"{MANY} curl pipes"),
-    Case(f"{MANY} threads, sha512", "threads", MANY, True, None, f"{MANY} curl pipes"),
-    Case(f"{MANY} aiohttp, sha512", "aiohttp", MANY, True, None, f"{MANY} curl pipes"),
+    Case(f"{MANY} images", "ours", MANY, False, None, f"{MANY} curl pipes"),
+    Case(f"{MANY} x curl, tee, sha512sum", "curl", MANY, True),
+    Case(f"{MANY} images, sha512", "ours", MANY, True, 1.3, f"{MANY} x curl, tee, sha512sum", 1.0),
+    Case("image, sha512, inflated", "stage", 1, True, None, "curl, tee, sha512sum"),
+    Case(f"{MANY} images, sha512, inflated", "stage", MANY, True, None, f"{MANY} curl pipes"),
 ]
+
+
+class Inflating:
+    """A stage that inflates: what a compressed image costs beside its transfer."""
+
+    size = None
+
+    def __init__(self) -> None:
+        self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+
+    def feed(self, data: Buffer) -> list[Buffer]:
+        """See `vimdriver._images.Stage`."""
+        return [self._inflater.decompress(data)]
+
+    def finish(self) -> list[Buffer]:
+        """See `vimdriver._images.Stage`."""
+        return [self._inflater.flush()]
 
 
 class PutSink:
     """A plain PUT to a URL by the transport that uploads to datastores use."""
 
-    pad = 1
-
-    def __init__(self, client: HttpClient, transport: HTTPTransport, url: str) -> None:
-        self._client = client
+    def __init__(self, transport: HTTPTransport, url: str) -> None:
         self._transport = transport
         self._url = URL(url)
 
@@ -99,52 +111,41 @@ class PutSink:
         """See `vimdriver._images.BodySink`."""
         return self._transport.slot()
 
-    async def put(self, body: AsyncIterable[bytes], size: int) -> None:
-        """See `vimdriver._images.BodySink`."""
+    async def put(self, body: AsyncIterable[Buffer], size: int | None) -> None:
+        """See `vimdriver._images.BodySink`. nginx answers 201; curl checks no more either."""
         request = HTTPRequest(method="PUT", target=self._url.raw_path, body=body, length=size)
         async with self._transport.http(request) as reply:
             if reply.status not in (201, 204):
                 raise TransferRejectedError(f"HTTP {reply.status}", status=reply.status)
 
-    async def wire(self, size: int) -> RawRequest:
-        """See `vimdriver._images.BodySink`."""
-        wire = wire_for(self._client, self._url, {})
-        return RawRequest(
-            method="PUT", host=wire.host, port=wire.port, target=wire.target, tls=wire.tls
-        )
-
-    async def confirm(self, after: TransferRejectedError | None = None) -> None:
-        """See `vimdriver._images.BodySink`. nginx returned 201; curl checks no more either."""
-        if after is not None:
-            raise after
-
 
 async def ours(tool: str, sources: list[str], sinks: list[str], ca: str, hashing: bool) -> Sample:
     """Transfer all bodies in parallel and measure it."""
-    async with HttpClient(ca=ca) as client:
-        with ThreadPoolExecutor(2) as executor:
-            async with (
-                HTTPTransport(sinks[0], tls=TLS(ca=ca)) as transport,
-                ThreadUploader(streams=len(sources)) as threads,
-            ):
-                uploader: BodyUploader = threads if tool == "threads" else AsyncUploader(executor)
-                idle = _status("VmRSS")
-                _forget_peak()
-                start, cpu = time.perf_counter(), _cpu(resource.RUSAGE_SELF)
+    async with (
+        HttpClient(ca=ca) as client,
+        HTTPTransport(sinks[0], tls=TLS(ca=ca)) as transport,
+        Uploader(streams=len(sources)) as uploader,
+    ):
+        idle = _status("VmRSS")
+        _forget_peak()
+        start, cpu, loop = time.perf_counter(), _cpu(resource.RUSAGE_SELF), time.thread_time()
 
-                async def one(source: str, sink: str) -> None:
-                    image = HttpImage(client, source)
-                    check = BodyCheck(await image.info(), hashing=hashing)
-                    await uploader.upload(image, PutSink(client, transport, sink), check)
+        async def one(source: str, sink: str) -> None:
+            image = HttpImage(client, source)
+            info = await image.info()
+            stage = Inflating if tool == "stage" else None
+            put = PutSink(transport, sink)
+            await uploader.upload(image, put, info, stage=stage, hashing=hashing)
 
-                async with asyncio.TaskGroup() as group:
-                    for source, sink in zip(sources, sinks, strict=True):
-                        group.create_task(one(source, sink))
-                return Sample(
-                    time.perf_counter() - start,
-                    _cpu(resource.RUSAGE_SELF) - cpu,
-                    (_status("VmHWM") - idle) / 1024,
-                )
+        async with asyncio.TaskGroup() as group:
+            for source, sink in zip(sources, sinks, strict=True):
+                group.create_task(one(source, sink))
+        return Sample(
+            time.perf_counter() - start,
+            _cpu(resource.RUSAGE_SELF) - cpu,
+            (_status("VmHWM") - idle) / 1024,
+            time.thread_time() - loop,
+        )
 
 
 def _forget_peak() -> None:
@@ -192,7 +193,7 @@ def curl(sources: list[str], sinks: list[str], ca: str, hashing: bool) -> Sample
 def run(case: Case, source: str, sink: str, ca: str) -> Sample:
     """Run one case once."""
     name = "one" if case.count == 1 else "many"
-    sources = [f"{source}/{name}"] * case.count
+    sources = [f"{source}/{name}{'.deflated' if case.tool == 'stage' else ''}"] * case.count
     sinks = [f"{sink}/{name}-{index}" for index in range(case.count)]
     if case.tool == "curl":
         return curl(sources, sinks, ca, case.hashing)
@@ -219,6 +220,7 @@ def measure(mib: int, many_mib: int, rounds: int, cases: list[Case]) -> dict[str
             with (folder / "source" / name).open("wb") as file:
                 for _ in range(size):
                     file.write(os.urandom(1 << 20))
+            (folder / "source" / f"{name}.deflated").write_bytes(_deflated(size))
         source = stack.enter_context(nginx(folder / "source"))
         sink = stack.enter_context(nginx(folder / "sink"))
         ca = folder / "ca.crt"
@@ -232,6 +234,15 @@ def measure(mib: int, many_mib: int, rounds: int, cases: list[Case]) -> dict[str
                         raise SystemExit(f"{case.name}: {stored.name} has the wrong size")
                     stored.unlink()
     return samples
+
+
+def _deflated(mib: int) -> bytes:
+    """Return a raw deflate stream of so many MiB, of which half is random."""
+    packer = zlib.compressobj(1, wbits=-zlib.MAX_WBITS)
+    block = b"".join(os.urandom(2048) + bytes(2048) for _ in range(256))
+    # A full flush: what follows does not refer back, so that the bytes can be repeated.
+    packed = packer.compress(block) + packer.flush(zlib.Z_FULL_FLUSH)
+    return packed * mib + packer.flush()
 
 
 def summarize(
@@ -254,9 +265,15 @@ def summarize(
             beside(name, ours, "MiB/s", case.against, peer, case.target, more_is_better=True)
         )
         name = f"{case.name}: CPU of the client"
-        table.append(beside(name, cpus[case.name], "s/GiB", case.against, cpus[case.against]))
+        least = None if case.cpu is None else 1 / case.cpu
+        peer_cpu = cpus[case.against]
+        table.append(beside(name, cpus[case.name], "s/GiB", case.against, peer_cpu, least))
+        loops = [s.loop for s in samples[case.name] if s.loop is not None]
+        gib = (mib if case.count == 1 else many_mib * case.count) / 1024
+        name = f"{case.name}: of it in the event loop"
+        table.append(at_most(name, statistics.median(loops) / gib, "s/GiB"))
         grown = [s.grown_mib for s in samples[case.name] if s.grown_mib is not None]
-        most = MEMORY_MIB if case.count > 1 else None
+        most = MEMORY_MIB if case.count == MANY and case.hashing else None
         table.append(at_most(f"{case.name}: memory above idle", max(grown), "MiB", most))
     return table
 

@@ -22,7 +22,7 @@ from vimlib import vim25
 from vimlib._arguments import check_argument
 from vimlib._collector import get
 from vimlib._collector.watch import wait_for
-from vimlib._datastore.source import opened
+from vimlib._datastore.source import opened_any
 from vimlib._repr import robust
 from vimlib._shield import finish
 from vimlib._text import printable
@@ -129,6 +129,7 @@ class Lease:
     ) -> None:
         """Upload one device: a streamOptimized disk, or with `create` any other file.
 
+        An iterable without `size` (bytes) is sent chunked, as for a disk that is compressed on the way.
         `progress` is called after each piece with the bytes just sent (`vimlib.Progress`).
         `timeout` is in seconds, `Timeouts.transfer` if None; the body must keep to `Timeouts.rate`
         while the host is awaited, and the answer to it has `Timeouts.call`. The lease's manifest
@@ -139,7 +140,7 @@ class Lease:
         the connection.
         """
         end = self._end(timeout)
-        body, length = await opened(source, size)
+        body, length = await opened_any(source, size)
         sent = 0
 
         def count(number: int) -> None:
@@ -178,12 +179,12 @@ class Lease:
             raise Breach(end.rule, end.seconds, sent).error(
                 "upload", device.address.netloc
             ) from None
-        if sizes is not None and sizes.get(device.key) != length:
+        if sizes is not None and sizes.get(device.key) != sent:
             raise TransferCorruptError(
-                f"the host accepted {device} but has {sizes.get(device.key)} of {length} bytes",
+                f"the host accepted {device} but has {sizes.get(device.key)} of {sent} bytes",
                 hint="Start the transfer again.",
                 path=device.key,
-                expected=length,
+                expected=sent,
                 actual=sizes.get(device.key),
                 outcome="unknown",
             )

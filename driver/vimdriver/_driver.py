@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from vimdriver._images.source import ImageStore
-    from vimdriver._images.uploader import BodyUploader
+    from vimdriver._images.uploader import Uploader
     from vimdriver._instances.device_list import DeviceInfo
     from vimdriver._instances.diagnostics import Diagnostics
     from vimdriver._instances.network import GuestNetwork
@@ -72,7 +72,7 @@ class ESXDriver:
         images: ImageStore | None = None,
         config: DriverConfig | None = None,
         *,
-        uploader: BodyUploader | None = None,
+        uploader: Uploader | None = None,
         journal: Journal | None = None,
     ) -> None:
         self.client = client

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -17,7 +16,6 @@ from vimdriver import (
     NICSpec,
     list_port_groups,
 )
-from vimdriver._images.uploader import AsyncUploader
 from vimlib import vim25
 
 Flow: TypeAlias = Callable[[vimlib.Client, Path], Awaitable[Any]]
@@ -46,10 +44,9 @@ async def machine(client: vimlib.Client, name: str = "vm-0") -> vim25.VirtualMac
     return found
 
 
-def driver(client: vimlib.Client, executor: ThreadPoolExecutor | None = None) -> ESXDriver:
-    """Return a driver whose bodies travel on the event loop."""
-    uploader = None if executor is None else AsyncUploader(executor)
-    return ESXDriver(client, LocalImages(), CONFIG, uploader=uploader)
+def driver(client: vimlib.Client) -> ESXDriver:
+    """Return a driver of local images."""
+    return ESXDriver(client, LocalImages(), CONFIG)
 
 
 # -- the client ------------------------------------------------------------------------------------
@@ -241,7 +238,6 @@ async def spawn(client: vimlib.Client, folder: Path) -> Any:
         uuid="6f0c2a51-0000-4000-8000-000000000001",
         nics=(NICSpec(network="VM Network", mac=MAC, addresses=("10.0.0.2/24",)),),
     )
-    with ThreadPoolExecutor(1) as executor:
-        made = await driver(client, executor).spawn(spec)
-        await driver(client).destroy(made.uuid)
+    made = await driver(client).spawn(spec)
+    await driver(client).destroy(made.uuid)
     return made

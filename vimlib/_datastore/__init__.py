@@ -22,13 +22,13 @@ from vimlib._lazy import lazy
 
 if TYPE_CHECKING:
     from vimlib._datastore.download import Download
-    from vimlib._datastore.entry import FileEntry, PutTarget
+    from vimlib._datastore.entry import FileEntry
     from vimlib._datastore.store import Datastore
 
-__all__ = ["Datastore", "DatastorePath", "Download", "FileEntry", "PutTarget", "folder_target"]
+__all__ = ["Datastore", "DatastorePath", "Download", "FileEntry", "folder_target"]
 
 # Paths are requested by those who need no session, so the rest loads on first use.
 __getattr__, __dir__ = lazy(
     __name__,
-    {"download": "Download", "entry": "FileEntry PutTarget", "store": "Datastore"},
+    {"download": "Download", "entry": "FileEntry", "store": "Datastore"},
 )

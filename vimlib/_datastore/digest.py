@@ -13,6 +13,8 @@ from vimlib.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable
 
+    from vimlib._transport.http import Buffer
+
 _BATCH: Final = 1 << 20
 
 
@@ -32,7 +34,7 @@ class Digest:
         self._waiting: list[bytes] = []
         self._size = 0
 
-    async def feed(self, chunk: bytes) -> None:
+    async def feed(self, chunk: Buffer) -> None:
         """Take more bytes. Cancelling spoils the hash."""
         self._waiting.append(bytes(chunk))  # a copy of what its maker may fill again
         self._size += len(chunk)
@@ -44,7 +46,7 @@ class Digest:
         await self._work()
         return self._hash.hexdigest()
 
-    async def passing(self, body: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:
+    async def passing(self, body: AsyncIterable[Buffer]) -> AsyncGenerator[Buffer, None]:
         """Yield `body` as it is, each chunk taken before it goes on. Closes it when closed."""
         async with AsyncExitStack() as stack:
             if isinstance(body, AsyncGenerator):

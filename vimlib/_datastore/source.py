@@ -15,16 +15,32 @@ if TYPE_CHECKING:
     from io import BufferedReader
     from pathlib import Path
 
-    Source = bytes | bytearray | memoryview | str | Path | AsyncIterable[bytes]
+    from vimlib._transport.http import Buffer
+
+    Source = Buffer | str | Path | AsyncIterable[Buffer]
 
 CHUNK: Final = 1 << 20
 """Bytes that are read from a file at once: large enough that the hop to a thread does not count."""
 
 
-async def opened(source: Source, size: int | None) -> tuple[AsyncIterable[bytes], int]:
+async def opened(source: Source, size: int | None) -> tuple[AsyncIterable[Buffer], int]:
     """Return `source` as chunks, and its exact size. A `str` is a file's name.
 
     Raises `UsageError` for an iterable without `size`, `SourceError` for a file that cannot be read.
+    """
+    body, length = await opened_any(source, size)
+    if length is None:
+        raise UsageError(
+            "the size of the source is unknown",
+            hint="Give size=: the length is sent before the first byte.",
+        )
+    return body, length
+
+
+async def opened_any(source: Source, size: int | None) -> tuple[AsyncIterable[Buffer], int | None]:
+    """Return `source` as chunks, and its size; None for an iterable without `size`.
+
+    Raises `SourceError` for a file that cannot be read.
     """
     if isinstance(source, bytes | bytearray | memoryview):
         view = memoryview(source).cast("B")
@@ -39,11 +55,6 @@ async def opened(source: Source, size: int | None) -> tuple[AsyncIterable[bytes]
         if S_ISDIR(found.st_mode):
             raise SourceError(f"{os.fspath(source)!r} is a folder", outcome="not_sent")
         return _file(source), found.st_size if size is None else size
-    if size is None:
-        raise UsageError(
-            "the size of the source is unknown",
-            hint="Give size=: the length is sent before the first byte.",
-        )
     return source, size
 
 

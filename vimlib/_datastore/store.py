@@ -16,7 +16,7 @@ from vimlib._datastore import completion
 from vimlib._datastore.deadline import BodyProgress, Course, within
 from vimlib._datastore.digest import Digest
 from vimlib._datastore.download import Download, rejected
-from vimlib._datastore.entry import FileEntry, PutTarget, no_such
+from vimlib._datastore.entry import FileEntry, no_such
 from vimlib._datastore.location import DatastoreLocation, locate
 from vimlib._datastore.path import DatastorePath
 from vimlib._datastore.source import opened
@@ -24,7 +24,7 @@ from vimlib._datastore.ticket import Door, host_door
 from vimlib._datastore.url import folder_target
 from vimlib._repr import robust
 from vimlib._tasks import SETTLE_SECONDS
-from vimlib._transport.http import HTTPRequest, authorized, renew
+from vimlib._transport.http import HTTPRequest
 from vimlib._transport.pace import Deadline, Pace
 from vimlib.errors import (
     NotFoundError,
@@ -48,13 +48,13 @@ if TYPE_CHECKING:
     from vimlib._session.session import Session
     from vimlib._tasks import TaskWaiter
     from vimlib._transport.base import Timeouts
-    from vimlib._transport.http import Header, HTTPReply
+    from vimlib._transport.http import Buffer, Header, HTTPReply
     from vimlib._transport.network import HTTPTransport
 
     # Within the class `list` is the verb.
     _Entries: TypeAlias = list[FileEntry]
 
-__all__ = ["Datastore", "FileEntry", "PutTarget"]
+__all__ = ["Datastore", "FileEntry"]
 
 log = logging.getLogger("vimlib.datastore")
 
@@ -429,6 +429,7 @@ class Datastore:
         size: int | None = None,
         progress: Progress | None = None,
         overwrite: bool = False,
+        fresh: bool = False,
         direct: bool = False,
         verify: Literal["size", "hash"] = "size",
         timeout: float | None = None,
@@ -449,6 +450,8 @@ class Datastore:
             size: Bytes, exactly; must be given for an iterable.
             progress: Called after each piece that has left, with its bytes (`vimlib.Progress`).
             overwrite: Replace a file that is there.
+            fresh: The name is the caller's alone, so it is not looked up first; what a refused
+                attempt left there is replaced.
             direct: On a vCenter, send the bytes straight to an ESX host by a ticket for this one
                 request (API 5.0 and newer), else through the server that is connected.
             verify: `"size"` takes the host's word for the bytes. `"hash"` reads the file back and
@@ -476,7 +479,7 @@ class Datastore:
         digest = Digest() if verify == "hash" else None
         end = self._end(timeout, "transfer")
         async with within(end, "upload", file, self._session.host) as course:
-            if not overwrite and (await self._listed(file, end, course))[0] is not None:
+            if not (overwrite or fresh) and (await self._listed(file, end, course))[0] is not None:
                 raise rejected(str(file), "store", 409, "the file already exists")
             send = partial(self._send, file, length, BodyProgress(course, progress), direct=direct)
             failure = None
@@ -508,7 +511,7 @@ class Datastore:
         file: DatastorePath,
         length: int,
         on_sent: BodyProgress,
-        body: AsyncIterable[bytes],
+        body: AsyncIterable[Buffer],
         *,
         direct: bool,
     ) -> None:
@@ -632,23 +635,6 @@ class Datastore:
                 expected=digest.lower(),
                 actual=actual,
             )
-
-    async def put_request(
-        self, path: str | DatastorePath, size: int, *, direct: bool = False
-    ) -> PutTarget:
-        """Return the PUT that would store a file, for whoever moves the body; then `confirm` it.
-
-        The session is made sure of first, so that its cookie is fresh.
-        """
-        door = await self._door(self._below(path, "stored"), "httpPut", direct=direct)
-        await renew(door.headers)
-        return PutTarget(
-            address=door.address,
-            target=door.target,
-            headers={**authorized(door.headers), "Content-Type": "application/octet-stream"},
-            size=size,
-            trust=door.trust,
-        )
 
     @asynccontextmanager
     async def download(
@@ -774,8 +760,7 @@ class Datastore:
     def slot(self) -> AbstractAsyncContextManager[None]:
         """Hold one of the client's connections to the host for a transfer, waiting for it in turn.
 
-        The next transfer of the block uses it, or the socket of whoever moves the body of
-        `put_request`. Raises `DeadlineError` if none becomes free for `Timeouts.files`. Cancelling
+        The next transfer of the block uses it. Raises `DeadlineError` if none becomes free for `Timeouts.files`. Cancelling
         leaves the queue.
         """
         return self._transport.slot()

@@ -49,9 +49,9 @@ class HTTPRequest:
     target: str
     """Path and query, percent-encoded."""
     headers: Mapping[str, Header] = field(default_factory=dict, repr=False)
-    body: AsyncIterable[bytes] | None = field(default=None, repr=False)
-    length: int = 0
-    """Bytes of the body, exactly."""
+    body: AsyncIterable[Buffer] | None = field(default=None, repr=False)
+    length: int | None = 0
+    """Bytes of the body, exactly; None sends it chunked (RFC 9112, 7.1)."""
     on_sent: Progress | None = field(default=None, repr=False)
     """Called with the body bytes that the kernel has taken, after each piece."""
     end: Deadline = NEVER
@@ -71,6 +71,8 @@ class Credential(Protocol):
 
 
 Header: TypeAlias = "str | Secret | Credential"
+Buffer: TypeAlias = bytes | bytearray | memoryview
+"""A piece of a body. It is not changed before the next one is asked for."""
 
 
 async def renew(headers: Mapping[str, Header]) -> None:
@@ -182,7 +184,9 @@ def _head(request: HTTPRequest, authority: str, given: Mapping[str, str | Secret
         "Connection": "close",
         "Accept-Encoding": "identity",
     }
-    if request.body is not None:
+    if request.body is not None and request.length is None:
+        headers["Transfer-Encoding"] = "chunked"
+    elif request.body is not None:
         headers["Content-Length"] = str(request.length)
     return request_head(request.method, request.target, {**headers, **given}) + b"\r\n"
 
@@ -196,7 +200,7 @@ async def _answer(
     pace = Pace.writing(timeouts, request.end)
     pump = asyncio.create_task(_pump(connection, request, pace), name="vimlib http body")
     # The server may be silent while the body is sent: its deadlines start after that.
-    head = asyncio.create_task(incoming.final_head(pump), name="vimlib http head")
+    head = asyncio.create_task(incoming.final_head(pump, pace), name="vimlib http head")
     try:
         await asyncio.wait({pump, head}, return_when=asyncio.FIRST_COMPLETED)
         # A refusal that arrived before the peer hung up on the body explains that.
@@ -213,6 +217,7 @@ async def _answer(
 
 async def _pump(connection: Connection, request: HTTPRequest, pace: Pace) -> None:
     assert request.body is not None
+    length = inf if request.length is None else request.length
     done = 0
     source = aiter(request.body)
     try:
@@ -226,19 +231,19 @@ async def _pump(connection: Connection, request: HTTPRequest, pace: Pace) -> Non
                 ours = isinstance(exc, asyncio.CancelledError) and task and task.cancelling()
                 if ours or isinstance(exc, SourceError):
                     raise
+                said = f"{done} bytes" if length == inf else f"{done} of {length} bytes"
                 raise SourceError(
-                    f"the source failed after {done} of {request.length} bytes: {type(exc).__name__}",
-                    outcome="unknown",
+                    f"the source failed after {said}: {type(exc).__name__}", outcome="unknown"
                 ) from exc
-            if done + len(chunk) > request.length:
+            if done + len(chunk) > length:
                 raise SourceError(
-                    f"the source must deliver {request.length} bytes, got more",
+                    f"the source must deliver {length} bytes, got more",
                     outcome="unknown",
                 )
             # In pieces: progress is reported after each.
             for at in range(0, len(chunk), _PIECE):
                 piece = chunk if len(chunk) <= _PIECE else memoryview(chunk)[at : at + _PIECE]
-                await connection.send(piece, pace)
+                await connection.send(piece if length < inf else _chunk(piece), pace)
                 done += len(piece)
                 if request.on_sent is not None:
                     request.on_sent(len(piece))
@@ -246,10 +251,14 @@ async def _pump(connection: Connection, request: HTTPRequest, pace: Pace) -> Non
         close = getattr(source, "aclose", None)
         if close is not None:
             await close()
-    if done != request.length:
-        raise SourceError(
-            f"the source ended after {done} of {request.length} bytes", outcome="unknown"
-        )
+    if length == inf:
+        await connection.send(b"0\r\n\r\n", pace)
+    elif done != length:
+        raise SourceError(f"the source ended after {done} of {length} bytes", outcome="unknown")
+
+
+def _chunk(piece: Buffer) -> bytes:
+    return b"".join((b"%x\r\n" % len(piece), piece, b"\r\n"))
 
 
 class _Incoming:
@@ -310,8 +319,10 @@ class _Incoming:
         """Whether the final head is there."""
         return self._head is not None
 
-    async def final_head(self, pump: asyncio.Task[None] | None = None) -> Head:
-        """Return the final head; while `pump` runs, it may take any time."""
+    async def final_head(
+        self, pump: asyncio.Task[None] | None = None, sent: Pace | None = None
+    ) -> Head:
+        """Return the final head; while `pump` runs, it may take any time. `sent` counts the body."""
         clock = asyncio.get_running_loop().time
         if pump is not None:
             pump.add_done_callback(self._wake)
@@ -321,7 +332,8 @@ class _Incoming:
         while self._head is None:
             # Each byte ends the silence, an interim reply too: the deadline ends them all.
             if not await self._wait(end.until - clock(), silence=self._timeouts.read):
-                raise Breach(end.rule, end.seconds, 0).error(self._verb, self._connection.host)
+                count = 0 if sent is None else sent.bytes
+                raise Breach(end.rule, end.seconds, count).error(self._verb, self._connection.host)
         return self._head
 
     async def chunks(self) -> AsyncIterator[bytes]:

@@ -6,28 +6,26 @@ to `vimlib`.
 
 Upload one image::
 
-    async with HttpClient(ca=...) as client, ThreadUploader() as uploader:
+    async with HttpClient(ca=...) as client, Uploader() as uploader:
         source = Glance(client, url, token=...).image("fedora")   # or HttpImages, LocalImages
         info = await source.info()             # id, name, exact size, format, hash, properties
-        check = BodyCheck(info, limits=...)    # checks length, disk format and hash; no I/O
-        report = await uploader.upload(source, sink, check, on_progress=...)
+        done = await uploader.upload(source, sink, info, on_progress=...)
 
-`sink` has `put(body, size)` for the uploader on asyncio (`AsyncUploader`) and `wire()` for the one
-that owns its sockets (`ThreadUploader`). `report` has `bytes`, `hash`, `hash_algo`, `verified` and
-`facts`: kind, capacity, adapter type, `extension`. On any failure the PUT is aborted before its
-last byte; the server may keep a partial file, which the caller deletes.
+`sink` has `put(body, size)`: one HTTP request. `done.source` has `bytes`, `hash`, `hash_algo`,
+`verified` and `facts`: kind, capacity, adapter type, `extension`. A `Stage` between them converts the
+bytes. On any failure the request is aborted before its last byte; the server may keep a partial file,
+which the caller deletes.
 
 Read the checked bytes of a source without an uploader::
 
-    async with source.open() as body, piped(body, check, executor=...) as pipe:
-        async for chunk in pipe: ...
+    async with source.open() as body, piped(body, Passage(BodyCheck(info)), executor=...) as pipe:
+        async for piece in pipe: ...
 
 - `source`: the protocols and `ImageInfo`; `glance`, `http`, `local`: the sources; `openstack`: the
   endpoint and token of Glance from clouds.yaml
 - `prefix`: reads the first bytes of an image; `check`: checks a body; `inspect/`: disk formats;
   `hashing`: hash algorithms
-- `pipe`, `uploader`, `worker`: transfers on the event loop; `threads`, `pump`, `channel`, `raw_http`:
-  transfers in threads
+- `uploader`, `pipe`, `worker`: how a body is moved; `sink`: the datastore as its target
 - `make`, `embedded`: generated images, and a Glance in this process that serves them
 """
 
@@ -36,25 +34,19 @@ from vimdriver._images.glance import Glance, GlanceImage, TokenSource
 from vimdriver._images.http import HttpClient, HttpImage, HttpImages
 from vimdriver._images.inspect import DiskFacts, InspectLimits, Inspector
 from vimdriver._images.local import LocalImage, LocalImages
-from vimdriver._images.pipe import Pipe, piped
-from vimdriver._images.pump import PumpOptions
-from vimdriver._images.raw_http import RawRequest
+from vimdriver._images.pipe import Passage, Pipe, Stage, piped
 from vimdriver._images.source import (
     ImageBody,
     ImageInfo,
     ImageSource,
     ImageStore,
-    RawSource,
 )
-from vimdriver._images.threads import ThreadUploader
-from vimdriver._images.uploader import AsyncUploader, BodySink, BodyUploader
+from vimdriver._images.uploader import BodySink, Uploaded, Uploader
 
 __all__ = [
-    "AsyncUploader",
     "BodyCheck",
     "BodyReport",
     "BodySink",
-    "BodyUploader",
     "DiskFacts",
     "Glance",
     "GlanceImage",
@@ -69,11 +61,11 @@ __all__ = [
     "Inspector",
     "LocalImage",
     "LocalImages",
+    "Passage",
     "Pipe",
-    "PumpOptions",
-    "RawRequest",
-    "RawSource",
-    "ThreadUploader",
+    "Stage",
     "TokenSource",
+    "Uploaded",
+    "Uploader",
     "piped",
 ]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 import msgspec
 from yarl import URL
 
-from vimdriver._images.http import HttpBody, HttpClient, named, wire_for
+from vimdriver._images.http import HttpBody, HttpClient, named
 from vimdriver._images.source import ImageInfo
 from vimdriver.errors import (
     ImageAmbiguousError,
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from vimdriver._images.raw_http import RawRequest
 
 TokenSource: TypeAlias = Callable[[bool], Awaitable[str]]
 """Returns a token; called with True to get a new one after the last was refused."""
@@ -199,11 +198,6 @@ class Glance:
             raise ImageNotReadyError(image=info.id, status="queued")
         return HttpBody(info, answer, self._client)
 
-    async def wire(self, info: ImageInfo, *, fresh: bool = False) -> RawRequest:
-        """Return the request for the bytes of `info` as a value."""
-        headers = await self.headers(fresh=fresh)
-        return wire_for(self._client, self.url(info.id, "file"), headers)
-
 
 class GlanceImage:
     """One image in Glance. Its attributes are read once and cached."""
@@ -230,10 +224,6 @@ class GlanceImage:
         with forgetting():
             async with AsyncExitStack() as stack:
                 yield await self._glance.enter_file(info, stack)
-
-    async def wire(self, *, fresh: bool = False) -> RawRequest:
-        """See `RawSource.wire`."""
-        return await self._glance.wire(await self.info(), fresh=fresh)
 
 
 def _base(url: str) -> URL:

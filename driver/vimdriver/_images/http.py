@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Final, Self
 import aiohttp
 from yarl import URL
 
-from vimdriver._images.raw_http import RawHTTPError, RawRequest
 from vimdriver._images.source import CHUNK, ImageInfo
 from vimdriver.errors import (
     ImageError,
@@ -112,13 +111,6 @@ class HttpClient:
         session, self._session = self._session, None
         if session is not None:
             await finish(session.close(), what="closing of image connections")
-
-    @property
-    def tls(self) -> ssl.SSLContext:
-        """The TLS context of https connections."""
-        if self._tls is None:
-            raise ClosedError("the image client is not open", hint="Use it with `async with`.")
-        return self._tls
 
     @asynccontextmanager
     async def request(
@@ -440,15 +432,6 @@ class HttpImage:
                 raise named(error, self._shown) from None
             yield HttpBody(info, answer, self._client)
 
-    async def wire(self, *, fresh: bool = False) -> RawRequest:
-        """See `RawSource.wire`; the request has no token that could expire."""
-        del fresh
-        with forgetting():
-            return self._raw()
-
-    def _raw(self) -> RawRequest:
-        return wire_for(self._client, self._address.url, self._address.headers)
-
 
 class HttpImages:
     """The store of images at URLs."""
@@ -466,24 +449,6 @@ class HttpImages:
             return HttpImage(self._client, ref)
         finally:
             del ref
-
-
-def wire_for(client: HttpClient, url: URL, headers: Mapping[str, str | Secret]) -> RawRequest:
-    """Return a GET of `url` as a value. Raises `UsageError` if the host name has no IDNA form."""
-    assert url.raw_host is not None
-    assert url.port is not None
-    try:
-        return RawRequest(
-            method="GET",
-            host=url.raw_host,  # the ASCII form of an internationalised name
-            port=url.port,
-            target=Secret(url.raw_path_qs) if url.raw_query_string else url.raw_path or "/",
-            headers=headers,
-            tls=client.tls if url.scheme == "https" else None,
-            stall=client.stall_timeout,
-        )
-    except RawHTTPError as error:
-        raise UsageError(f"invalid address: {error}", hint="Check the address.") from None
 
 
 def _parse(text: str) -> _Address:

@@ -28,14 +28,13 @@ class LocalBody:
 
     def __init__(self, info: ImageInfo, file: BinaryIO, worker: Worker[bytes]) -> None:
         self.info = info
-        self.file = file
-        """For uploaders that read in threads of their own instead of iterating."""
+        self._file = file
         self._worker = worker
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """See `ImageBody`. Reads one byte more than reported, to detect a file that grew."""
         worker = self._worker
-        worker.start(self.file.read, CHUNK)
+        worker.start(self._file.read, CHUNK)
         while True:
             try:
                 chunk = await worker.result()
@@ -43,7 +42,7 @@ class LocalBody:
                 raise SourceReadError(image=self.info.id, reason=error.strerror or "") from error
             if not chunk:
                 return
-            worker.start(self.file.read, CHUNK)
+            worker.start(self._file.read, CHUNK)
             yield chunk
 
 

@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from vimdriver._config import DriverConfig
 from vimdriver._images.check import BodyCheck
-from vimdriver._images.choose import open_uploader
 from vimdriver._images.glance import GlanceImage
 from vimdriver._images.hashing import algorithm_name
 from vimdriver._images.sink import DatastoreSink, temporary_name
 from vimdriver._images.source import shown_reference
-from vimdriver._images.uploader import upload_image
+from vimdriver._images.uploader import Uploader
 from vimdriver._journal import MemoryJournal, Uploading
 from vimdriver._verbs import Rollback
 from vimdriver._verbs.host import free_space
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from vimdriver._images.source import ImageInfo, ImageSource, ImageStore
-    from vimdriver._images.uploader import BodyUploader
     from vimdriver._journal import Journal
     from vimlib._client import Client
     from vimlib._datastore import Datastore
@@ -114,7 +112,7 @@ async def push_images(
     concurrency: int | None = None,
     overwrite: bool = False,
     read_back: bool = False,
-    uploader: BodyUploader | None = None,
+    uploader: Uploader | None = None,
     events: Callable[[PushEvent], None] | None = None,
     config: DriverConfig | None = None,
     journal: Journal | None = None,
@@ -171,7 +169,7 @@ async def _push_images(
     concurrency: int | None,
     overwrite: bool,
     read_back: bool,
-    uploader: BodyUploader | None,
+    uploader: Uploader | None,
     tell: Callable[[PushEvent], None],
     settings: DriverConfig,
     kept: Journal,
@@ -202,10 +200,7 @@ async def _push_images(
         raise NoSpaceError(datastore=datastore, needed=_needed(jobs), free=free)
     if any(job.info is not None for job in jobs):
         await _make_directory(client, folder)
-    limits = settings.timeouts(client.timeouts)
-    async with (
-        nullcontext(uploader) if uploader else open_uploader(client, streams, limits) as opened
-    ):
+    async with nullcontext(uploader) if uploader else Uploader(streams=streams) as opened:
         await _all(*(job.run(folder, opened, limit) for job in jobs))
     return [job.result for job in jobs]
 
@@ -331,7 +326,7 @@ class _Push:
             raise FileConflictError(path=str(target))
 
     async def run(
-        self, folder: DatastorePath, uploader: BodyUploader, limit: asyncio.Semaphore
+        self, folder: DatastorePath, uploader: Uploader, limit: asyncio.Semaphore
     ) -> None:
         """Upload, verify, publish. An error becomes the result."""
         if self.info is None:
@@ -345,7 +340,7 @@ class _Push:
                 self.fail(error, since)
 
     async def _upload(
-        self, info: ImageInfo, folder: DatastorePath, uploader: BodyUploader, since: float
+        self, info: ImageInfo, folder: DatastorePath, uploader: Uploader, since: float
     ) -> None:
         datastore = self.client.datastore(
             folder.datastore,
@@ -374,13 +369,13 @@ class _Push:
         entry = Uploading(host=self.client.host, owner=self.owner, path=str(part))
         async with Rollback(seconds=CLEANUP_SECONDS, journal=self.journal) as rollback:
             await rollback.begin(str(part), remove, entry)
-            report = await upload_image(
-                uploader,
+            done = await uploader.upload(
                 self.source,
                 DatastoreSink(datastore, part),
                 info,
                 on_progress=lambda count: self.tell(PushEvent("progress", self.ref, count)),
             )
+            report = done.source
             if self.read_back:
                 assert report.hash is not None, "every image of a push is hashed"
                 await datastore.compare(part, report.hash, algorithm_name(report.hash_algo))

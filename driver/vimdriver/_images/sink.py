@@ -8,14 +8,14 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from vimdriver._images.raw_http import RawRequest
+from vimlib.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator
     from contextlib import AbstractAsyncContextManager
 
     from vimlib._datastore import Datastore, DatastorePath
-    from vimlib.errors import TransferRejectedError
+    from vimlib._transport.http import Buffer
 
 
 def owner_mark(owner: str) -> str:
@@ -53,7 +53,7 @@ def _parts(name: str, owner: str) -> re.Match[str] | None:
     return re.fullmatch(form, name, re.S)
 
 
-async def _padded(body: AsyncIterable[bytes], size: int, total: int) -> AsyncIterator[bytes]:
+async def _padded(body: AsyncIterable[Buffer], size: int, total: int) -> AsyncIterator[Buffer]:
     async for chunk in body:
         yield chunk
     if total > size:
@@ -61,48 +61,24 @@ async def _padded(body: AsyncIterable[bytes], size: int, total: int) -> AsyncIte
 
 
 class DatastoreSink:
-    """Uploads a body to `path`, padded with zeros to a multiple of `pad` bytes."""
+    """Uploads a body to `path`, where only we write, padded with zeros to a multiple of `pad` bytes."""
 
     def __init__(self, datastore: Datastore, path: DatastorePath, *, pad: int = 1) -> None:
         self.datastore = datastore
         self.path = path
         self._pad = pad
-        self._total = 0
-        self._begun = False
-
-    @property
-    def pad(self) -> int:
-        """See `BodySink.pad`."""
-        return self._pad
 
     def slot(self) -> AbstractAsyncContextManager[None]:
         """See `BodySink.slot`."""
         return self.datastore.slot()
 
-    async def put(self, body: AsyncIterable[bytes], size: int) -> None:
-        """See `BodySink.put`. The size is read back from the datastore."""
-        self._total = -(-size // self._pad) * self._pad
-        # What a refused attempt may have left is of our own.
-        again, self._begun = self._begun, True
-        await self.datastore.upload(
-            self.path, _padded(body, size, self._total), size=self._total, overwrite=again
-        )
+    async def put(self, body: AsyncIterable[Buffer], size: int | None) -> None:
+        """See `BodySink.put`. The size is read back from the datastore, so it must be known.
 
-    async def wire(self, size: int) -> RawRequest:
-        """See `BodySink.wire`. Its cookie or ticket is valid for this one request."""
-        self._total = -(-size // self._pad) * self._pad
-        target = await self.datastore.put_request(self.path, self._total)
-        trust = target.trust
-        return RawRequest(
-            method="PUT",
-            host=target.address.host,
-            port=target.address.port,
-            target=target.target,
-            headers=target.headers,
-            tls=None if trust is None else trust.context,
-            check_peer=None if trust is None else trust.check,
-        )
-
-    async def confirm(self, after: TransferRejectedError | None = None) -> None:
-        """See `BodySink.confirm`: the size is read back from the datastore."""
-        await self.datastore.confirm(self.path, self._total, after=after)
+        Raises:
+            UsageError: `size` is None.
+        """
+        if size is None:
+            raise UsageError(f"the size of {self.path} must be known before it is stored")
+        total = -(-size // self._pad) * self._pad
+        await self.datastore.upload(self.path, _padded(body, size, total), size=total, fresh=True)

@@ -8,14 +8,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol
 
 from vimlib._text import bare_url, printable
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
-
-    from vimdriver._images.raw_http import RawRequest
 
 
 def shown_reference(ref: str) -> str:
@@ -84,23 +82,6 @@ class ImageSource(Protocol):
 
         Raises:
             ImageError: The image does not exist or is not ready, or the source failed.
-        """
-        ...
-
-
-@runtime_checkable
-class RawSource(Protocol):
-    """A source whose body is the response to one HTTP request, for uploaders that own sockets."""
-
-    async def info(self) -> ImageInfo:
-        """As `ImageSource.info`."""
-        ...
-
-    async def wire(self, *, fresh: bool = False) -> RawRequest:
-        """Return the request for the body; `fresh` after a 401, to get a new token.
-
-        Raises:
-            ImageError: The token could not be renewed.
         """
         ...
 

@@ -1,170 +1,180 @@
-"""Uploaders stream a body from a source to a sink. This is the interface that all of them
-implement.
+"""Moves image bodies: source -> check -> stage -> sink. Everything that sends one comes through here.
 
-`AsyncUploader` is here; `vimdriver._images.threads` has the one that owns its sockets.
+The event loop moves the bytes, since it serves every source and every way to the target, proxies
+included; checking, hashing and converting, which release the GIL, run in a few threads
+(docs/appendix/transfers.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable
-from concurrent.futures import Executor
-from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Protocol
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, Self
 
 from vimdriver._images.check import BodyCheck
-from vimdriver._images.pipe import piped
+from vimdriver._images.hashing import DEFAULT_ALGORITHM, new_hasher
+from vimdriver._images.pipe import Passage, piped
 from vimlib._secret import forgetful
-from vimlib.errors import TransferCorruptError, TransferRejectedError
+from vimlib.errors import ClosedError, TransferCorruptError, TransferRejectedError
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Callable
+    from contextlib import AbstractAsyncContextManager
+
     from vimdriver._images.check import BodyReport
-    from vimdriver._images.raw_http import RawRequest
+    from vimdriver._images.pipe import Stage
     from vimdriver._images.source import ImageInfo, ImageSource
     from vimlib._progress import Progress
+    from vimlib._transport.http import Buffer
 
 
 class BodySink(Protocol):
-    """The target of a body: one HTTP PUT to a path that nothing else writes to."""
-
-    @property
-    def pad(self) -> int:
-        """The body is padded with zeros to a multiple of this many bytes; 1 means no padding. `put`
-        pads by itself; an uploader that uses `wire` pads too.
-        """
-        ...
+    """The target of a body: one HTTP request, to where nothing else writes."""
 
     def slot(self) -> AbstractAsyncContextManager[None]:
-        """Hold a connection of the server for the one `put` or `wire` of the block.
+        """Hold a connection of the server for the one `put` of the block.
 
         Waits in turn for it, so that a source is opened only once its bytes can leave.
         """
         ...
 
-    async def put(self, body: AsyncIterable[bytes], size: int) -> None:
+    async def put(self, body: AsyncIterable[Buffer], size: int | None) -> None:
         """Send `body` with Content-Length `size`; return when the server has confirmed it.
 
-        Cancelling aborts the connection: the server never receives the complete body.
+        Without `size` it is sent chunked; a sink that cannot do that raises `UsageError`. A request
+        that failed is sent again only by `Uploader.upload`, which calls `put` once more with a body
+        that begins at its first byte. Cancelling aborts the connection: the server never receives
+        the complete body.
 
         Raises:
             VimlibError: The server refused, closed the connection or stalled.
         """
         ...
 
-    async def wire(self, size: int) -> RawRequest:
-        """Return the same request as a value, with a fresh cookie, for uploaders that own sockets.
 
-        Args:
-            size: Bytes of the body, before padding.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uploaded:
+    """A body that the sink has confirmed."""
 
-        Raises:
-            VimlibError: The session could not be renewed.
-        """
-        ...
-
-    async def confirm(self, after: TransferRejectedError | None = None) -> None:
-        """Confirm an upload that was sent by `wire`: read the file's size back from the server.
-
-        `after` is the answer 5xx to the whole body, whose outcome is unknown: it is raised unless
-        the server has the whole file.
-
-        Raises:
-            TransferCorruptError: The file does not exist or has another size.
-        """
-        ...
+    source: BodyReport
+    """The verified properties of the source's bytes."""
+    bytes: int
+    """Bytes that came out of the stage."""
+    hash_algo: str | None
+    """Of `hash`; None if it was not asked for."""
+    hash: str | None
+    """Of the bytes that came out, in lower-case hex: what the sink must have stored."""
 
 
-class BodyUploader(Protocol):
-    """Streams a body from a source to a sink."""
-
-    async def upload(
-        self,
-        source: ImageSource,
-        sink: BodySink,
-        check: BodyCheck,
-        *,
-        on_progress: Progress | None = None,
-    ) -> BodyReport:
-        """Upload the whole body and check it during the transfer. Back-pressure reaches the source.
-
-        On any failure the request to the sink is aborted before its last byte, so the server keeps
-        at most a partial file. Cancelling does the same and leaves no thread and no socket behind.
-
-        Args:
-            source: The image.
-            sink: The target.
-            check: A new check for `await source.info()`; this call uses it up.
-            on_progress: Called on the event loop with the number of bytes just sent.
-
-        Raises:
-            ImageError: The source failed or the body was refused.
-            VimlibError: The sink failed.
-        """
-        ...
-
-
-async def upload_image(
-    uploader: BodyUploader,
-    source: ImageSource,
-    sink: BodySink,
-    info: ImageInfo,
-    *,
-    on_progress: Progress | None = None,
-) -> BodyReport:
-    """Upload an image, again from its first byte if the host's session ends as the PUT begins.
-
-    A PUT that is answered by 401 was not executed; the second one has a new session. Of both,
-    `on_progress` is told of each byte once. Raises and is cancelled as `BodyUploader.upload`.
-    """
-    reported = sent = 0
-
-    def report(count: int) -> None:
-        nonlocal reported, sent
-        sent += count
-        if on_progress is not None and sent > reported:
-            on_progress(sent - reported)
-        reported = max(reported, sent)
-
-    try:
-        return await uploader.upload(source, sink, BodyCheck(info), on_progress=report)
-    except TransferRejectedError as error:
-        if error.status != 401:
-            raise
-    sent = 0
-    return await uploader.upload(source, sink, BodyCheck(info), on_progress=report)
-
-
-class AsyncUploader:
-    """Streams bodies on the event loop, from one async iterator into another.
+class Uploader:
+    """Sends bodies. Use it with `async with`: leaving ends its threads.
 
     Args:
-        executor: Executor that hashes and inflates chunks; the caller owns it. Each stream uses one
-            of its threads at a time.
+        streams: Number of bodies that will be sent at once, a hint for the number of threads.
+            More than that are sent all the same.
     """
 
-    def __init__(self, executor: Executor) -> None:
-        self._executor = executor
+    def __init__(self, *, streams: int = 16) -> None:
+        # More threads than cores would only take turns.
+        self._threads = max(1, min(streams, os.cpu_count() or 4))
+        self._executor: ThreadPoolExecutor | None = None
+
+    async def __aenter__(self) -> Self:
+        self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="vimlib-image")
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        executor, self._executor = self._executor, None
+        if executor is not None:
+            # Each stream waits for its own job, milliseconds; one that goes on gets `ClosedError`.
+            executor.shutdown(wait=True)
 
     @forgetful
     async def upload(
         self,
         source: ImageSource,
         sink: BodySink,
-        check: BodyCheck,
+        info: ImageInfo,
         *,
+        stage: Callable[[], Stage] | None = None,
+        hashing: bool = True,
+        hash_stored: bool = False,
         on_progress: Progress | None = None,
-    ) -> BodyReport:
-        """See `BodyUploader.upload`."""
+    ) -> Uploaded:
+        """Upload a whole body and check it on the way. Back-pressure reaches the source.
+
+        On any failure the request to the sink is aborted before its last byte, so the server keeps
+        at most a partial file. A request that the host answers by 401 was not executed, since the
+        session had ended: it is sent once more, from the first byte, with a new session.
+        Cancelling aborts the request and leaves no thread and no socket behind.
+
+        Args:
+            source: The image.
+            sink: The target.
+            info: `await source.info()`, or what is to be checked instead of it.
+            stage: Makes the conversion between source and sink; None sends the source's bytes.
+            hashing: False skips the hash of the source's bytes, so that they are not verified.
+            hash_stored: Hash what comes out of the stage; without one it is the source's hash.
+            on_progress: Called on the event loop with the source's bytes that have just been sent,
+                each byte once.
+
+        Raises:
+            ImageError: The source failed or the body was refused.
+            VimlibError: The sink failed.
+        """
+        reported = sent = 0
+
+        def report(count: int) -> None:
+            nonlocal reported, sent
+            sent += count
+            if on_progress is not None and sent > reported:
+                on_progress(sent - reported)
+            reported = max(reported, sent)
+
+        def passage() -> Passage:
+            stored = new_hasher(info.hash_algo, image=info.id) if stage and hash_stored else None
+            return Passage(
+                BodyCheck(info, hashing=hashing), None if stage is None else stage(), stored
+            )
+
+        try:
+            return await self._send(source, sink, passage(), report)
+        except TransferRejectedError as error:
+            if error.status != 401:
+                raise
+        sent = 0
+        return await self._send(source, sink, passage(), report)
+
+    async def _send(
+        self, source: ImageSource, sink: BodySink, passage: Passage, on_progress: Progress
+    ) -> Uploaded:
+        if self._executor is None:
+            raise ClosedError("the uploader is not open", hint="Use it with `async with`.")
+        check = passage.check
         async with (
             sink.slot(),
             source.open() as body,
-            piped(body, check, executor=self._executor, on_progress=on_progress) as pipe,
+            piped(body, passage, executor=self._executor, on_progress=on_progress) as pipe,
         ):
+            await pipe.begin()
             await sink.put(pipe, pipe.size)
-        if check.report is None:
+        report = check.report
+        if report is None:
             raise TransferCorruptError(
                 "the server reported success before it had the whole file",
                 expected=check.info.size,
                 actual=check.received,
                 hint="Check for a proxy between here and the host that may have answered.",
             )
-        return check.report
+        if passage.stage is None:
+            return Uploaded(
+                source=report, bytes=report.bytes, hash_algo=report.hash_algo, hash=report.hash
+            )
+        digest = passage.stored_hash
+        return Uploaded(
+            source=report,
+            bytes=passage.out,
+            hash_algo=None if digest is None else (check.info.hash_algo or DEFAULT_ALGORITHM),
+            hash=digest,
+        )

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from vimlib._shield import settled
+from vimlib.errors import ClosedError
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -25,9 +26,20 @@ class Worker(Generic[T]):
         self._executor = executor
         self._job: asyncio.Future[T] | None = None
 
+    def busy(self) -> bool:
+        """Return whether a job was started whose result nobody has taken."""
+        return self._job is not None
+
     def start(self, function: Callable[..., T], *args: object) -> None:
-        """Start a job; the previous one must have been awaited with `result` or `idle`."""
-        self._job = asyncio.get_running_loop().run_in_executor(self._executor, function, *args)
+        """Start a job; the previous one must have been awaited with `result` or `idle`.
+
+        Raises:
+            ClosedError: The owner of the executor has closed it.
+        """
+        try:
+            self._job = asyncio.get_running_loop().run_in_executor(self._executor, function, *args)
+        except RuntimeError:
+            raise ClosedError("the uploader is closed") from None
 
     async def result(self) -> T:
         """Wait for the job; return or raise its outcome. Cancelling is put off until it has ended."""

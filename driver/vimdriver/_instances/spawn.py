@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace as replaced
 
-from vimdriver._images.choose import open_uploader
 from vimdriver._images.inspect.magic import PREFIX
 from vimdriver._images.prefix import read_prefix
 from vimdriver._images.sink import DatastoreSink
-from vimdriver._images.uploader import upload_image
+from vimdriver._images.uploader import Uploader
 from vimdriver._instances.destroy import remove_half_made
 from vimdriver._instances.devices import root_disk
 from vimdriver._instances.folder import names_of
@@ -492,12 +491,9 @@ class _Disk:
             sink = DatastoreSink(run.host.datastore(extent.datastore), extent, pad=1024)
             # Whatever the source calls it, these bytes become an extent: they must be flat.
             flat = replace(image, disk_format="raw")
-            given, client = run.host.uploader, run.host.client
-            limits = run.host.config.timeouts(client.timeouts)
-            async with (
-                nullcontext(given) if given else open_uploader(client, 1, limits) as uploader
-            ):
-                await upload_image(uploader, source, sink, flat, on_progress=on_progress)
+            given = run.host.uploader
+            async with nullcontext(given) if given else Uploader(streams=1) as uploader:
+                await uploader.upload(source, sink, flat, on_progress=on_progress)
 
         return Step(
             title=f"upload {image.size} bytes as its extent (PUT)",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from vimdriver._config import DriverConfig
     from vimdriver._images.source import ImageStore
-    from vimdriver._images.uploader import BodyUploader
+    from vimdriver._images.uploader import Uploader
     from vimdriver._journal import Journal
     from vimdriver._verbs.session import SessionRecord
     from vimlib._client import Client
@@ -73,7 +73,7 @@ class Host:
         journal: Journal,
         *,
         images: ImageStore | None = None,
-        uploader: BodyUploader | None = None,
+        uploader: Uploader | None = None,
         clock: Callable[[], datetime] = own_time,
         session: SessionRecord | None = None,
     ) -> None:

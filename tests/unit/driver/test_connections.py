@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Literal
 
 import pytest
 
@@ -16,23 +14,14 @@ from tests.unit.driver.hosted import CONFIG, Hosted, spec, until
 from vimdriver._driver import ESXDriver
 from vimdriver._images.local import LocalImages
 from vimdriver._images.push import push_images
-from vimdriver._images.threads import ThreadUploader
-from vimdriver._images.uploader import AsyncUploader
-
-Uploader = Literal["threads", "asyncio", "chosen"]
+from vimdriver._images.uploader import Uploader
 
 
 @asynccontextmanager
-async def driver_of(host: Hosted, uploader: Uploader, connections: int) -> AsyncIterator[ESXDriver]:
-    async with host.client(connections=connections) as client:
-        if uploader == "chosen":
-            yield ESXDriver(client, LocalImages(), CONFIG)
-        elif uploader == "asyncio":
-            with ThreadPoolExecutor(2) as executor:
-                yield ESXDriver(client, LocalImages(), CONFIG, uploader=AsyncUploader(executor))
-        else:
-            async with ThreadUploader(streams=100) as threads:
-                yield ESXDriver(client, LocalImages(), CONFIG, uploader=threads)
+async def driver_of(host: Hosted, shared: bool, connections: int) -> AsyncIterator[ESXDriver]:
+    """Yield a driver with an uploader that its spawns share, or with one for each of them."""
+    async with host.client(connections=connections) as client, Uploader() as uploader:
+        yield ESXDriver(client, LocalImages(), CONFIG, uploader=uploader if shared else None)
 
 
 @pytest.fixture
@@ -42,11 +31,9 @@ def small(tmp_path: Path) -> Path:
     return path
 
 
-async def spawn_many(
-    host: Hosted, small: Path, uploader: Uploader, connections: int, many: int
-) -> None:
+async def spawn_many(host: Hosted, small: Path, shared: bool, connections: int, many: int) -> None:
     host.beside.call(lambda: host.esx.faults.add("PUT", "delay", seconds=0.05, times=None))
-    async with driver_of(host, uploader, connections) as driver:
+    async with driver_of(host, shared, connections) as driver:
         made = await asyncio.gather(
             *(driver.spawn(spec(small, f"web-{n}", nics=())) for n in range(many))
         )
@@ -57,27 +44,24 @@ async def spawn_many(
 
 
 @pytest.mark.parametrize("connections", [3, 6])
-@pytest.mark.parametrize("uploader", ["threads", "asyncio", "chosen"])
+@pytest.mark.parametrize("shared", [False, True])
 async def test_spawns_at_once_stay_within_the_connections(
-    host: Hosted, small: Path, uploader: Uploader, connections: int
+    host: Hosted, small: Path, shared: bool, connections: int
 ) -> None:
-    await spawn_many(host, small, uploader, connections, 8)
+    await spawn_many(host, small, shared, connections, 8)
     assert host.esx.most_connections == connections
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("uploader", ["threads", "asyncio", "chosen"])
+@pytest.mark.parametrize("shared", [False, True])
 async def test_a_hundred_spawns_stay_within_the_connections(
-    host: Hosted, small: Path, uploader: Uploader
+    host: Hosted, small: Path, shared: bool
 ) -> None:
-    await spawn_many(host, small, uploader, 32, 100)
+    await spawn_many(host, small, shared, 32, 100)
 
 
-@pytest.mark.parametrize("uploader", ["threads", "asyncio"])
-async def test_a_destroy_goes_before_spawns_that_wait(
-    host: Hosted, small: Path, uploader: Uploader
-) -> None:
-    async with driver_of(host, uploader, 3) as driver:
+async def test_a_destroy_goes_before_spawns_that_wait(host: Hosted, small: Path) -> None:
+    async with driver_of(host, True, 3) as driver:
         doomed = await driver.spawn(spec(small, "doomed", nics=()))
         # Each of these makes calls, one after the other, over the one or two connections.
         spawns = [

@@ -38,7 +38,7 @@ for module in pkgutil.walk_packages(vimdriver.__path__, "vimdriver."):
 for name in vimdriver.__all__:
     getattr(vimdriver, name)
 """).split()
-    assert {"vimdriver._journal.file", "vimdriver._images.channel", "vimdriver._cli.run"} <= set(
+    assert {"vimdriver._journal.file", "vimdriver._images.uploader", "vimdriver._cli.run"} <= set(
         found
     )
 
@@ -66,18 +66,6 @@ asyncio.run(main())
     assert (feature, needs, outcome) == ("a journal in a file", "fcntl", "not_sent")
     assert "MemoryJournal" in text
     assert not path.exists()
-
-
-def test_threads_of_their_own_sockets_are_refused() -> None:
-    printed = run("""
-from vimdriver._images.threads import ThreadUploader
-from vimdriver.errors import PlatformUnsupportedError
-try:
-    ThreadUploader()
-except PlatformUnsupportedError as error:
-    print(error.needs)
-""")
-    assert printed.strip() == "select.poll"
 
 
 def test_an_idle_connection_is_still_checked_before_use() -> None:

@@ -1,7 +1,7 @@
 """Image transfers of the driver against hosts that drip, refuse for the session's end, or answer 5xx.
 
-With both uploaders. The relay is on the test's loop, the host in another thread; both clocks are
-real, since the threads of an uploader have no other, so the limits here are tenths of seconds.
+The relay is on the test's loop, the host in another thread; both clocks are real, so the limits here
+are tenths of seconds.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +22,6 @@ from vimdriver._config import DriverConfig
 from vimdriver._driver import ESXDriver
 from vimdriver._images.local import LocalImages
 from vimdriver._images.push import PushEvent, PushResult, push_images
-from vimdriver._images.uploader import AsyncUploader, BodyUploader
 from vimlib._client import Client
 from vimlib.errors import DeadlineError, TransferRejectedError
 
@@ -35,12 +32,11 @@ QUICK = DriverConfig(owner="tests", settle_seconds=0.1, task_seconds=1, cleanup_
 
 @dataclass
 class Between:
-    """A host behind a relay, and an uploader; None is the driver's own choice, threads."""
+    """A host behind a relay."""
 
     host: Hosted
     relay: Relay
     client: Client
-    mover: BodyUploader | None
 
     async def push(self, image: Path, config: DriverConfig = CONFIG) -> tuple[PushResult, int]:
         """Push an image; return its result, and of how many bytes was told that they had left."""
@@ -51,32 +47,21 @@ class Between:
             [str(image)],
             datastore="datastore1",
             config=config,
-            uploader=self.mover,
             events=told.append,
         )
         await asyncio.sleep(0)
         return result, sum(event.bytes for event in told if event.kind == "progress")
 
 
-@pytest.fixture(params=["threads", "async"])
-async def between(request: pytest.FixtureRequest, host: Hosted) -> AsyncIterator[Between]:
+@pytest.fixture
+async def between(host: Hosted) -> AsyncIterator[Between]:
     async with (
         relay("127.0.0.1", host.esx.port, tls=GOOD.server_context()) as found,
         host.client(
             url=found.stage.url, tls=vimlib.TLS(pin=GOOD.digest()), timeouts=LIMITS
         ) as client,
-        mover_named(request.param) as mover,
     ):
-        yield Between(host, found, client, mover)
-
-
-@asynccontextmanager
-async def mover_named(name: str) -> AsyncIterator[BodyUploader | None]:
-    if name == "threads":
-        yield None
-    else:
-        with ThreadPoolExecutor(2) as executor:
-            yield AsyncUploader(executor)
+        yield Between(host, found, client)
 
 
 async def drip(turn: Turn) -> None:
@@ -105,7 +90,7 @@ async def test_row_86_a_spawn_whose_upload_is_answered_slowly_ends_by_its_deadli
 ) -> None:
     before = between.host.state()
     between.relay.on("PUT", act, times=None)
-    driver = ESXDriver(between.client, LocalImages(), QUICK, uploader=between.mover)
+    driver = ESXDriver(between.client, LocalImages(), QUICK)
     began = time.monotonic()
     with pytest.raises(DeadlineError) as caught:
         await driver.spawn(spec(image))
@@ -164,7 +149,7 @@ async def test_row_33_a_spawn_that_meets_the_end_of_the_session_sends_the_image_
     between: Between, image: Path
 ) -> None:
     between.host.esx.faults.add("PUT", "status", status=401)
-    driver = ESXDriver(between.client, LocalImages(), CONFIG, uploader=between.mover)
+    driver = ESXDriver(between.client, LocalImages(), CONFIG)
     told: list[int] = []
     machine = await driver.spawn(spec(image), on_progress=told.append)
     assert machine.power_state == "poweredOn"

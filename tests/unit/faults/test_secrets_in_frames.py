@@ -6,11 +6,10 @@ import asyncio
 import base64
 import pickle
 from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 
@@ -25,8 +24,6 @@ from vimdriver._images.http import HttpClient, HttpImages
 from vimdriver._images.make import Pattern
 from vimdriver._images.openstack import open_cloud
 from vimdriver._images.push import push_images
-from vimdriver._images.threads import ThreadUploader
-from vimdriver._images.uploader import AsyncUploader
 from vimlib import vim25
 from vimlib._client import Client
 from vimlib._secret import Secret
@@ -220,7 +217,6 @@ async def use_all(client: Client) -> None:
         await body.read()
     await store.upload("new", b"x" * 5000, overwrite=True)
     await store.upload("direct", b"x" * 5000, overwrite=True, direct=True)
-    await store.put_request("new", 5)
     await client.wait(await found.obj.PowerOnVM_Task(), timeout=2)
     driver = ESXDriver(client, config=CONFIG)
     await driver.console("vm-0")
@@ -428,18 +424,6 @@ async def test_no_frame_of_a_call_by_hand_holds_its_password(esx: ESXHost, passw
 
 # -- images --------------------------------------------------------------------------------------
 
-Uploader = Literal["threads", "asyncio"]
-
-
-@asynccontextmanager
-async def uploader_of(kind: Uploader) -> AsyncIterator[Any]:
-    if kind == "threads":
-        async with ThreadUploader(streams=2) as threads:
-            yield threads
-    else:
-        with ThreadPoolExecutor(1) as executor:
-            yield AsyncUploader(executor)
-
 
 @dataclass
 class Site:
@@ -447,17 +431,14 @@ class Site:
     glance: EmbeddedGlance
     http: HttpClient
     client: Client
-    uploader: Any
 
     async def push(self, store: Any, ref: str) -> None:
-        (result,) = await push_images(
-            self.client, store, [ref], datastore="datastore1", uploader=self.uploader
-        )
+        (result,) = await push_images(self.client, store, [ref], datastore="datastore1")
         if result.error is not None:
             raise result.error
 
     async def spawn(self, store: Any, ref: str) -> None:
-        driver = ESXDriver(self.client, store, CONFIG, uploader=self.uploader)
+        driver = ESXDriver(self.client, store, CONFIG)
         await driver.spawn(spec(ref, "made", nics=()))
 
     async def read(self, store: Any, ref: str) -> None:
@@ -469,16 +450,15 @@ class Site:
         check(error, all_secrets(self.esx))
 
 
-@pytest.fixture(params=["threads", "asyncio"])
-async def site(esx: ESXHost, request: pytest.FixtureRequest) -> AsyncIterator[Site]:
+@pytest.fixture
+async def site(esx: ESXHost) -> AsyncIterator[Site]:
     images = [made_image("flat", "raw", Pattern(1, 1 << 20))]
     async with (
         EmbeddedGlance(images, token=TOKEN) as glance,
         HttpClient(stall_timeout=0.3, connect_timeout=2) as http,
         connected(esx, retries=QUICK, keepalive=None) as client,
-        uploader_of(request.param) as uploader,
     ):
-        yield Site(esx, glance, http, client, uploader)
+        yield Site(esx, glance, http, client)
 
 
 @pytest.mark.parametrize("fault", [None, *Fault])

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,6 @@ from tests.unit.nfc.test_nfc import CONTENT, import_spec
 from vimdriver._config import DriverConfig
 from vimdriver._images.local import LocalImages
 from vimdriver._images.push import push_images
-from vimdriver._images.uploader import AsyncUploader
 from vimlib import vim25
 from vimlib._client import Client
 from vimlib._datastore import Datastore
@@ -161,15 +159,13 @@ async def do_export(place: Place) -> None:
 
 async def push(place: Place) -> None:
     image = place.esx.datastore_path().parent / "image.img"
-    with ThreadPoolExecutor(1) as executor:
-        (result,) = await push_images(
-            place.client,
-            LocalImages(),
-            [str(image)],
-            datastore="datastore1",
-            config=DriverConfig(owner="tests", settle_seconds=0.05, task_seconds=30),
-            uploader=AsyncUploader(executor),
-        )
+    (result,) = await push_images(
+        place.client,
+        LocalImages(),
+        [str(image)],
+        datastore="datastore1",
+        config=DriverConfig(owner="tests", settle_seconds=0.05, task_seconds=30),
+    )
     if result.error is not None:
         raise result.error
 

@@ -7,9 +7,10 @@ import inspect
 import re
 import ssl
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from socket import SO_LINGER, SOL_SOCKET
 from typing import Any, Self
 from unittest.mock import Mock
@@ -20,11 +21,15 @@ from aioresponses import aioresponses
 
 from vimdriver._images.embedded import EmbeddedImage, Fault
 from vimdriver._images.make import GRAIN, Pattern
-from vimdriver._images.raw_http import RawRequest
-from vimlib.errors import TransferRejectedError
+from vimlib._datastore.download import rejected
+from vimlib._secret import Secret
+from vimlib._tls import TLS
+from vimlib._transport import HTTPTransport, Timeouts
+from vimlib._transport.http import Buffer, HTTPRequest
 
 AUTHORITY = trustme.CA()
-OTHER_AUTHORITY = trustme.CA()
+PATIENT = Timeouts(connect=30, handshake=30, read=30, write=30, call=30)
+"""For tests of other things than the deadlines: a busy machine exceeds short ones."""
 
 
 def server_tls() -> ssl.SSLContext:
@@ -33,10 +38,11 @@ def server_tls() -> ssl.SSLContext:
     return context
 
 
-def client_tls(authority: trustme.CA = AUTHORITY) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-    return context
+def client_tls(folder: Path) -> TLS:
+    """Return the trust in `AUTHORITY`, whose certificate is written below `folder`."""
+    path = folder / "authority.pem"
+    path.write_bytes(AUTHORITY.cert_pem.bytes())
+    return TLS(ca=path)
 
 
 def small(name: str = "image", *, mib: int = 4, fault: Fault | None = None) -> EmbeddedImage:
@@ -143,55 +149,35 @@ async def running(target: Target) -> AsyncIterator[Target]:
 
 
 class Sink:
-    """A `BodySink` at a `Target`."""
+    """A `BodySink` at a `Target`, by the transport that uploads to datastores use."""
 
     def __init__(
-        self,
-        target: Target,
-        *,
-        tls: ssl.SSLContext | None = None,
-        pad: int = 1,
-        check_peer: Callable[[bytes], None] | None = None,
+        self, target: Target, *, tls: TLS | None = None, timeouts: Timeouts | None = None
     ) -> None:
-        self.pad = pad
-        self.made = 0
-        self.confirmed = 0
-        self._wire = RawRequest(
-            method="PUT",
-            host="127.0.0.1",
-            port=target.port,
-            target="/folder/a/b.img?dcPath=ha-datacenter&dsName=ds",
-            headers={"Cookie": "vmware_soap_session=canary"},
-            tls=tls,
-            check_peer=check_peer,
-        )
+        self.puts = 0
+        self._path = "/folder/a/b.img?dcPath=ha-datacenter&dsName=ds"
+        self._url = f"http{'s' if tls else ''}://127.0.0.1:{target.port}/sdk"
+        self._tls = tls or TLS(verify=False)
+        self._timeouts = timeouts or PATIENT
 
     def slot(self) -> AbstractAsyncContextManager[None]:
         return nullcontext()
 
-    async def put(self, body: object, size: int) -> None:
-        scheme = "https" if self._wire.tls else "http"
-        url = f"{scheme}://127.0.0.1:{self._wire.port}{self._wire.target}"
+    async def put(self, body: AsyncIterable[Buffer], size: int | None) -> None:
+        self.puts += 1
+        request = HTTPRequest(
+            method="PUT",
+            target=self._path,
+            headers={"Cookie": Secret("vmware_soap_session=canary")},
+            body=body,
+            length=size,
+        )
         async with (
-            aiohttp.ClientSession() as session,
-            session.put(
-                url,
-                data=body,
-                headers={"Content-Length": str(size)},
-                ssl=self._wire.tls or False,
-            ) as answer,
+            HTTPTransport(self._url, tls=self._tls, timeouts=self._timeouts) as transport,
+            transport.http(request) as reply,
         ):
-            if answer.status not in (200, 201, 204):
-                raise TransferRejectedError("no", status=answer.status)
-
-    async def wire(self, size: int) -> RawRequest:
-        self.made += 1
-        return self._wire
-
-    async def confirm(self, after: TransferRejectedError | None = None) -> None:
-        self.confirmed += 1
-        if after is not None:
-            raise after
+            if reply.status not in (200, 201, 204):
+                raise rejected("the file", "store", reply.status, await reply.excerpt())
 
 
 __all__ = [

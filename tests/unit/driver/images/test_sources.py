@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import ssl
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from vimdriver._images import (
     HttpImages,
     ImageSource,
     LocalImages,
-    RawSource,
 )
 from vimdriver._images.embedded import EmbeddedGlance, EmbeddedImage, Fault
 from vimdriver.errors import (
@@ -37,7 +35,6 @@ from vimdriver.errors import (
     SourceUnsizedError,
     SourceUntrustedError,
 )
-from vimlib._secret import reveal
 from vimlib.errors import ClosedError, UsageError
 
 ID = "26727b8b-2044-5e6c-84b9-b7bfe758bac6"
@@ -83,10 +80,6 @@ async def test_an_image_by_id_and_by_name(client: HttpClient) -> None:
         assert info.virtual_size == 1 << 20
         assert info.properties == {"vmware_adaptertype": "lsiLogic"}
         assert await read(source) == b"".join(image.chunks())
-        assert isinstance(source, RawSource)
-        wire = await source.wire()
-        assert wire.target == f"/v2/images/{image.id}/file"
-        assert wire.tls is None
 
 
 async def test_glance_over_tls_with_a_ca(tmp_path: Path) -> None:
@@ -97,7 +90,6 @@ async def test_glance_over_tls_with_a_ca(tmp_path: Path) -> None:
         async with HttpClient(ca=ca) as client:
             source = Glance(client, embedded.url).image(image.id)
             assert await read(source) == b"".join(image.chunks())
-            assert isinstance((await source.wire()).tls, ssl.SSLContext)
         async with HttpClient() as client:
             with pytest.raises(SourceUntrustedError) as caught:
                 await Glance(client, embedded.url).image(image.id).info()
@@ -230,7 +222,7 @@ async def test_a_token_is_sent_to_glance_only(client: HttpClient) -> None:
             await read(source)
         assert all(seen.with_token for seen in embedded.seen)
         assert not [seen for seen in embedded.seen if seen.path == "/elsewhere"]
-        assert "canary" not in repr(source) + repr(await source.wire())
+        assert "canary" not in repr(source)
 
 
 async def test_a_wrong_token_is_sent_once(client: HttpClient) -> None:
@@ -280,7 +272,6 @@ async def test_a_url_is_a_source(client: HttpClient, answers: Answers) -> None:
     assert (info.hash_algo, info.hash_value) == ("sha1", "ab")
     assert await read(source) == DATA
     assert list(answers.requests) == [("HEAD", URL(url)), ("GET", URL(url))]
-    assert reveal((await source.wire()).target) == "/a/disk%201.img?signature=canary"
     assert "canary" not in repr(source)
 
 
@@ -294,17 +285,6 @@ async def test_a_quoted_slash_is_not_a_folder(
     url = f"https://images.example/{path}"
     answers.head(url, headers=SIZED)
     assert (await HttpImages(client).image(url).info()).name == name
-
-
-async def test_a_host_is_connected_by_its_idna_name(client: HttpClient) -> None:
-    wire = (
-        await HttpImages(client)
-        .image("http://b\N{LATIN SMALL LETTER U WITH DIAERESIS}cher.example/x")
-        .wire()
-    )
-    assert wire.host == "xn--bcher-kva.example"
-    with pytest.raises(UsageError):
-        await HttpImages(client).image("http://[fe80::1%25eth0]/x").wire()
 
 
 @pytest.mark.parametrize(
@@ -407,10 +387,12 @@ async def test_leaving_a_file_early_closes_it(tmp_path: Path) -> None:
     path = tmp_path / "disk.img"
     path.write_bytes(DATA * 40)
     source = LocalImages().image(str(path))
+    before = len(os.listdir("/proc/self/fd"))
     async with source.open() as body:
         async for _ in body:
             break
-    assert body.file.closed
+        assert len(os.listdir("/proc/self/fd")) == before + 1
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 async def test_unreadable_files_are_refused(tmp_path: Path) -> None:
