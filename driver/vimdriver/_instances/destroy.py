@@ -354,7 +354,7 @@ async def remove_half_made(
     try:
         making = MAKING_KEY in marks_of(await host.client.get(vm, "config.extraConfig"))
     except vim25.ManagedObjectNotFound:
-        return HalfMade(True)
+        return HalfMade(True, await _orphaned(host, vmx, token) if disk is not None else ())
     if not making and not whole:
         return HalfMade(False)
     if making and vmx is not None and disk is not None:
@@ -367,6 +367,20 @@ async def remove_half_made(
         return HalfMade(True, run[removal.cleared].left)
 
     return await execute(host, Plan("remove a half-made machine", (*steps, *removal.steps), result))
+
+
+async def _orphaned(host: Host, vmx: DatastorePath | None, token: str) -> tuple[DatastorePath, ...]:
+    """Remove the disk that was put where a machine was that somebody else has removed meanwhile.
+
+    Return what stays. Whoever makes another machine in that folder begins with its configuration, by
+    which `remove_files` recognises that it is theirs.
+    """
+    if vmx is None:
+        return ()
+    seen = await own_files(host, vmx.parent, _Place(vmx).base, ())
+    if not seen:
+        return ()
+    return (await remove_files(host, vmx.parent, seen, token=token, emptied=False)).left
 
 
 async def _unattached(
