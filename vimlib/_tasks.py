@@ -1,7 +1,8 @@
 """Running tasks to a known end: any number at once, over one collector and one long poll a client.
 
 Waits share one ListView and one filter; additions and removals are batched, and the host reports
-all of them over one connection. See `vimlib._collector.multiplexer`.
+all of them over one connection. A task is read directly at first, since many end within milliseconds.
+See `vimlib._collector.multiplexer`.
 
 A call whose answer got lost is not sent again: the host is read instead. Tasks of that kind that
 still run are waited for, then a probe of the caller reads whether it was done.
@@ -131,7 +132,7 @@ class TaskWaiter:
         event = asyncio.Event()
         topic = QUIET if on_progress is None else CHATTY
         limit = asyncio.timeout(timeout)
-        with self._multiplexer.subscribe(task, topic, event) as watched:
+        with self._multiplexer.subscribe(task, topic, event, fresh=True) as watched:
             try:
                 async with limit:
                     await self._follow(watched, event, on_progress)

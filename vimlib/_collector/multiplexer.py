@@ -4,12 +4,18 @@ A subscriber gives an event, which is set whenever an update for its object arri
 Objects with the same properties share a topic: one filter over one ListView. Additions and removals
 of the same moment are batched in one call. After a lost session everything is rebuilt, and objects
 that still have subscribers are read once.
+
+A host may report changes at intervals of its own only (250 ms), and much of what is subscribed ends
+within milliseconds. So an object that is subscribed as `fresh` is first read directly a few times,
+together with all that are due then; the filter and the poll are for those that last longer.
 """
 
 from __future__ import annotations
 
 import asyncio
 import copy
+import heapq
+import logging
 from collections import deque
 from contextlib import AsyncExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -31,7 +37,7 @@ from vimlib.errors import ClosedError, VimlibError
 from vimlib.soap._typed import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from vimlib._collector.context import Context
     from vimlib._collector.filter_set import FilterSet
@@ -39,6 +45,8 @@ if TYPE_CHECKING:
     from vimlib.model import MethodFault
 
 Key = tuple[str, str]
+
+log = logging.getLogger("vimlib.collector")
 
 # Objects an update set.
 BATCH: Final = 1000
@@ -51,6 +59,12 @@ CROWD: Final = 50
 GATHER: Final = 0.05
 # The oldest removals are forgotten first; such an object is read `UNSEEN_AFTER` it returns.
 REMEMBER: Final = 10_000
+
+
+# Seconds from each direct read of a fresh object to the one before it, or to its subscription.
+FRESH: Final = (0.005, 0.01, 0.02)
+# With more of one topic, the poll brings them all sooner than reads of that size.
+MOST_FRESH: Final = 250
 
 
 class Topic(Struct, frozen=True):
@@ -106,6 +120,8 @@ class _TopicState:
     """The state of a topic: objects that are subscribed, to be added, to be removed."""
 
     def __init__(self) -> None:
+        # Read directly; not yet followed by the filter.
+        self.fresh: dict[Key, Watched] = {}
         self.watched: dict[Key, Watched] = {}
         self.coming: dict[Key, Watched] = {}
         self.leaving: dict[Key, vim25.ManagedObject] = {}
@@ -131,16 +147,27 @@ class Multiplexer:
         self._unseen: deque[tuple[float, Watched]] = deque()
         self._kick = asyncio.Event()
         self._runner: asyncio.Task[None] | None = None
+        # When to read which fresh object next, and how often it was read; ordered by time and number.
+        self._due_fresh: list[tuple[float, int, int, Watched]] = []
+        self._serial = 0
+        self._reader: asyncio.Task[None] | None = None
         self._closed = False
 
     def __len__(self) -> int:
-        return sum(len(line.watched) for line in self._states.values())
+        return sum(len(line.watched) + len(line.fresh) for line in self._states.values())
 
     @contextmanager
     def subscribe(
-        self, obj: vim25.ManagedObject, topic: Topic, event: asyncio.Event
+        self,
+        obj: vim25.ManagedObject,
+        topic: Topic,
+        event: asyncio.Event,
+        *,
+        fresh: bool = False,
     ) -> Iterator[Watched]:
         """Follow `obj`: `event` is set on every update, and when it cannot be followed.
+
+        `fresh`: it may end within milliseconds, so it is read directly at first.
 
         Raises:
             ClosedError: The multiplexer is closed.
@@ -150,13 +177,13 @@ class Multiplexer:
                 "the client is closed", hint="Wait for tasks before leaving the client's block."
             )
         line = self._states.setdefault(topic, _TopicState())
-        watched = line.watched.get(obj.moref)
+        watched = line.watched.get(obj.moref) or line.fresh.get(obj.moref)
         if watched is None or watched.gone or watched.failure is not None:
             watched = Watched(self._context.bind(obj), topic)
-            line.watched[obj.moref] = line.coming[obj.moref] = watched
-            self._kick.set()
-            if self._runner is None:
-                self._runner = asyncio.create_task(self._run(), name="vimlib multiplexer")
+            if fresh and len(line.watched) + len(line.fresh) < MOST_FRESH:
+                self._read_soon(line, watched)
+            else:
+                self._poll_for(line, [*line.fresh.values(), watched])
         elif watched.seen:
             event.set()
         watched.events.append(event)
@@ -164,7 +191,9 @@ class Multiplexer:
             yield watched
         finally:
             watched.events.remove(event)
-            if not watched.events and line.watched.get(obj.moref) is watched:
+            if not watched.events and line.fresh.get(obj.moref) is watched:
+                del line.fresh[obj.moref]
+            elif not watched.events and line.watched.get(obj.moref) is watched:
                 del line.watched[obj.moref]
                 if line.coming.pop(obj.moref, None) is None:
                     line.leaving[obj.moref] = watched.obj
@@ -176,19 +205,75 @@ class Multiplexer:
         """
         self._closed = True
         self._fail(ClosedError("the client was closed during this wait"))
-        runner = self._runner
-        if runner is not None:
-            await stopped(runner)
+        await stopped(*(work for work in (self._runner, self._reader) if work is not None))
 
     def _fail(self, error: Exception) -> None:
+        self._due_fresh.clear()
         for line in self._states.values():
-            for watched in line.watched.values():
+            for watched in (*line.watched.values(), *line.fresh.values()):
                 # A copy to copy from: a traceback belongs to one who raises it.
                 watched.failure = copy.copy(error)
                 watched.failure.__cause__ = error
                 watched.wake()
+            line.fresh.clear()
             line.watched.clear()
             line.coming.clear()
+
+    # -- direct reads of what may end soon -------------------------------------------------------
+
+    def _read_soon(self, line: _TopicState, watched: Watched, times: int = 0) -> None:
+        """Have a fresh object read directly after it was read so many times; then poll for it."""
+        if times == len(FRESH):
+            self._poll_for(line, [watched])
+            return
+        line.fresh[watched.obj.moref] = watched
+        due = asyncio.get_running_loop().time() + FRESH[times]
+        self._serial += 1
+        heapq.heappush(self._due_fresh, (due, self._serial, times, watched))
+        if self._reader is None:
+            self._reader = asyncio.create_task(self._read_fresh(), name="vimlib fresh reads")
+
+    def _poll_for(self, line: _TopicState, items: Iterable[Watched]) -> None:
+        """Have the filter follow objects, fresh ones or new ones."""
+        for watched in items:
+            key = watched.obj.moref
+            line.fresh.pop(key, None)
+            line.watched[key] = line.coming[key] = watched
+        self._kick.set()
+        if self._runner is None:
+            self._runner = asyncio.create_task(self._run(), name="vimlib multiplexer")
+
+    def _is_fresh(self, watched: Watched) -> bool:
+        return self._states[watched.topic].fresh.get(watched.obj.moref) is watched
+
+    async def _read_fresh(self) -> None:
+        """Read fresh objects when they are due, all that are due together in one call a topic."""
+        clock = asyncio.get_running_loop().time
+        try:
+            with urgent():
+                while self._due_fresh:
+                    await asyncio.sleep(max(0.0, self._due_fresh[0][0] - clock()))
+                    await self._read_due(clock())
+        except Exception as error:  # noqa: BLE001 - subscribers must see it, whatever it is
+            self._fail(error)
+        finally:
+            self._reader = None
+
+    async def _read_due(self, now: float) -> None:
+        due = []
+        while self._due_fresh and self._due_fresh[0][0] <= now:
+            _, _, times, watched = heapq.heappop(self._due_fresh)
+            if self._is_fresh(watched):
+                due.append((times, watched))
+        try:
+            await self._read([watched for _, watched in due], only=self._is_fresh)
+        except (VimlibError, GoneError) as error:
+            log.debug("cannot read fresh objects, polling for them: %s", error)
+            due = [(len(FRESH) - 1, watched) for _, watched in due]
+        await asyncio.sleep(0)  # who waited for this leaves before anything else is sent
+        for times, watched in due:
+            if self._is_fresh(watched):
+                self._read_soon(self._states[watched.topic], watched, times + 1)
 
     # -- the one poll ----------------------------------------------------------------------------
 
@@ -231,7 +316,7 @@ class Multiplexer:
                         self._kick.clear()
                         kicked = asyncio.ensure_future(self._kick.wait())
                     await self._change(stack, updates)
-                    if polling is None and len(self):
+                    if polling is None and any(line.watched for line in self._states.values()):
                         polling = asyncio.ensure_future(poll(self._context, updates, policy, BATCH))
                     pending = [kicked] if polling is None else [kicked, polling]
                     await asyncio.wait(
@@ -267,7 +352,7 @@ class Multiplexer:
             known = [item for key, item in coming.items() if key in line.past]
             news = [item.obj for key, item in coming.items() if key not in back]
             for obj in await line.filter_set.change(news, list(leaving.values())):
-                self._lose(line, obj.moref)
+                _lose(line.watched.get(obj.moref))
             line.past.update(dict.fromkeys(leaving))
             while len(line.past) > REMEMBER:
                 del line.past[next(iter(line.past))]
@@ -294,7 +379,7 @@ class Multiplexer:
             for missing in part.missingSet:
                 if line.filter_set is not None and line.filter_set.stands_on(missing.obj):
                     raise GoneError(fault_of(missing.fault))
-                self._lose(line, missing.obj.moref)
+                _lose(line.watched.get(missing.obj.moref))
         await asyncio.sleep(0)  # who waited for this is on its way before anything else is sent
         await self._read([item for item in doubtful if item.events])
 
@@ -303,12 +388,6 @@ class Multiplexer:
             if line.filter_set is not None and line.filter_set.owns(item):
                 return line
         return None
-
-    def _lose(self, line: _TopicState, key: Key) -> None:
-        watched = line.watched.get(key)
-        if watched is not None:
-            watched.gone = True
-            watched.wake()
 
     def _until_due(self) -> float | None:
         if not self._unseen:
@@ -322,21 +401,31 @@ class Multiplexer:
             due.append(self._unseen.popleft()[1])
         return [item for item in due if item.events and not (item.seen or item.gone)]
 
-    async def _read(self, items: Iterable[Watched]) -> None:
-        """Read objects directly: those that the host does not report."""
+    async def _read(
+        self, items: Iterable[Watched], only: Callable[[Watched], bool] = lambda watched: True
+    ) -> None:
+        """Read objects directly: those that the host does not report; apply it to `only` some."""
         by_topic: dict[Topic, list[Watched]] = {}
         for item in items:
             by_topic.setdefault(item.topic, []).append(item)
         for topic, group in by_topic.items():
             rows = await get(self._context, [item.obj for item in group], *topic.paths)
             for item, row in zip(group, rows, strict=True):
+                if not only(item):
+                    continue
                 if all(
                     isinstance(row.missing.get(path), vim25.ManagedObjectNotFound)
                     for path in topic.paths
                 ):
-                    self._lose(self._states[topic], item.obj.moref)
+                    _lose(item)
                     continue
                 item.seen = True
                 item.props = {path: value for path, value in row.props.items() if value is not None}
                 item.missing = row.missing
                 item.wake()
+
+
+def _lose(watched: Watched | None) -> None:
+    if watched is not None:
+        watched.gone = True
+        watched.wake()

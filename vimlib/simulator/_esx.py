@@ -60,6 +60,8 @@ class ESXHost(HostOperations):
         licensed: False is the free licence, which forbids changes through the API.
         clock: Source of the host's time; see `vimlib.simulator.ManualClock`.
         task_seconds: How long tasks take, file work apart.
+        update_interval: Seconds between the moments at which a call that waits for updates reports
+            changes, as hosts have them; 0 reports each at once.
         max_objects: Most objects in one page of RetrievePropertiesEx.
         session_limit: Most sessions at once; a further login gets HTTP 503.
         session_timeout: Seconds of silence after which a session ends.
@@ -96,6 +98,7 @@ class ESXHost(HostOperations):
         licensed: bool = True,
         clock: Clock | None = None,
         task_seconds: float = 0.0,
+        update_interval: float = 0.0,
         max_objects: int | None = None,
         session_limit: int = 1000,
         session_timeout: float = 1800.0,
@@ -145,6 +148,7 @@ class ESXHost(HostOperations):
         self._pending: set[asyncio.Task[None]] = set()
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self.registry.faults.latency = latency
+        self.registry.update_interval = update_interval
         self.registry.put_creates_folders = put_creates_folders
         self.registry.refusals = refusals
         self.registry.address = address

@@ -48,6 +48,7 @@ async def sim(
             vms=simulated.vms,
             latency=simulated.latency_ms / 1000,
             task_seconds=simulated.task_ms / 1000,
+            update_interval=simulated.update_ms / 1000,
             capacity=simulated.capacity_gb << 30,
             local_folders=simulated.local_folders,
             state=simulated.state,

@@ -88,6 +88,9 @@ class Simulated:
     task_ms: Annotated[float, within(0)] = 0.0
     """Duration of each task in milliseconds, file work apart."""
 
+    update_ms: Annotated[float, within(0)] = 0.0
+    """Report changes to waiting calls at intervals of so many milliseconds; 0: each at once."""
+
     max_objects: Annotated[int | None, within(1)] = None
     """Most objects in a page of a property read."""
 

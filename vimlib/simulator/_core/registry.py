@@ -62,6 +62,8 @@ class Registry:
         """Seconds that a task takes; file work comes on top."""
         self.guest_seconds = 0.0
         """Seconds that a guest takes to shut down or to reboot."""
+        self.update_interval = 0.0
+        """Seconds between the moments at which a waiting WaitForUpdatesEx reports changes; 0: at once."""
         self.trace: Callable[[Any], None] | None = None
         """Is given the record of each call that ended."""
         self.refusals = "task"

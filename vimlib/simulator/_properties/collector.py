@@ -124,10 +124,22 @@ class PropertyCollector(Collector):
                     return None
                 if not await wait_for(clock, self.signal, left) and not waiter.done():
                     return None
+                await self._next_report(waiter)
         finally:
             if self.waiter is waiter:
                 self.waiter = None
             waiter.cancel()
+
+    async def _next_report(self, waiter: asyncio.Future[None]) -> None:
+        """Wait until the host reports changes again, or the wait is ended. Cancelling it is harmless."""
+        clock, interval = self.registry.clock, self.registry.update_interval
+        if interval <= 0 or waiter.done():
+            return
+        sleeper = asyncio.ensure_future(clock.sleep(interval - clock.monotonic() % interval))
+        try:
+            await asyncio.wait({sleeper, waiter}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleeper.cancel()
 
 
 def default_collector(call: Call, target: SimObject) -> PropertyCollector:
