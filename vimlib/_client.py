@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from msgspec import Struct
 
     from vimlib import vim25
-    from vimlib._collector import Collection, Context, Row, Source
+    from vimlib._collector import Collection, Context, Row, Source, Walk
     from vimlib._collector.watch import Watch
     from vimlib._datastore.store import Datastore
     from vimlib._events import Events
@@ -198,6 +198,31 @@ class Client:
         from vimlib._collector import get
 
         return await get(self._context, obj, *what, timeout=timeout)
+
+    async def gather(
+        self,
+        wanted: Mapping[type[vim25.ManagedObject], Sequence[str]],
+        *,
+        source: Walk | None = None,
+        timeout: float | None = None,
+    ) -> dict[type[vim25.ManagedObject], list[Row[Any]]]:
+        """Read properties of objects of several types in one call, without a view on the host.
+
+        ``rows = await client.gather({vim25.HostSystem: ["summary"], vim25.Datastore: ["name"]})``.
+        `wanted` maps types to property paths. `source` is a traversal from somewhere; None leads from
+        the root folder to datacenters, compute resources, hosts, root resource pools, datastores and
+        networks, and not to machines. `timeout` is in seconds for all of it. Cancelling leaves nothing
+        behind.
+
+        Raises:
+            UsageError: A path that a type does not have, or a type that is the base of another.
+            VersionError: The host is older than a type or a path.
+            DeadlineError: `timeout` has passed.
+            ManagedObjectNotFound: The start of the traversal is gone.
+        """
+        from vimlib._collector import gather
+
+        return await gather(self._context, wanted, source=source, timeout=timeout)
 
     @overload
     def watch(

@@ -19,7 +19,13 @@ if TYPE_CHECKING:
     from vimdriver._config import DriverConfig
     from vimdriver._driver import ESXDriver
     from vimdriver._guestinfo import NIC, GuestConfig, Route
-    from vimdriver._host import HostInfo
+    from vimdriver._host import (
+        DatastoreInfo,
+        HostCapacity,
+        HostIdentity,
+        HostInfo,
+        check_identities,
+    )
     from vimdriver._images import (
         Glance,
         HttpClient,
@@ -43,6 +49,7 @@ if TYPE_CHECKING:
 __all__ = [
     "NIC",
     "Console",
+    "DatastoreInfo",
     "DeviceInfo",
     "Diagnostics",
     "DriverConfig",
@@ -50,6 +57,8 @@ __all__ = [
     "FileJournal",
     "Glance",
     "GuestConfig",
+    "HostCapacity",
+    "HostIdentity",
     "HostInfo",
     "HttpClient",
     "HttpImages",
@@ -68,6 +77,7 @@ __all__ = [
     "Route",
     "Snapshot",
     "SweepReport",
+    "check_identities",
     "ensure_vlan",
     "errors",
     "list_port_groups",
@@ -82,7 +92,7 @@ __getattr__, __dir__ = lazy(
         "_config": "DriverConfig",
         "_driver": "ESXDriver",
         "_guestinfo": "GuestConfig NIC Route",
-        "_host": "HostInfo",
+        "_host": "DatastoreInfo HostCapacity HostIdentity HostInfo check_identities",
         "_images": "Glance HttpClient HttpImages ImageInfo ImageSource ImageStore LocalImages",
         "_images.openstack": "open_cloud",
         "_images.push": "PushEvent PushResult push_images",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from vimdriver._config import DriverConfig
-from vimdriver._host import HostInfo, host_info
+from vimdriver._host import capacity, datastores, identity, info
 from vimdriver._instances import (
     change,
     destroy,
@@ -20,7 +20,7 @@ from vimdriver._instances import (
     snapshots,
     spawn,
 )
-from vimdriver._instances.diagnostics import diagnostics
+from vimdriver._instances import diagnostics as figures
 from vimdriver._instances.events import InstanceEvents
 from vimdriver._journal import FileJournal, MemoryJournal
 from vimdriver._networks import making, port_groups
@@ -37,10 +37,8 @@ if TYPE_CHECKING:
     from vimdriver._images.source import ImageStore
     from vimdriver._images.uploader import Uploader
     from vimdriver._instances.device_list import DeviceInfo
-    from vimdriver._instances.diagnostics import Diagnostics
     from vimdriver._instances.network import GuestNetwork
     from vimdriver._instances.screen import Console
-    from vimdriver._instances.snapshots import Snapshot
     from vimdriver._instances.types import Instance
     from vimdriver._journal import Journal
     from vimdriver._sweep import SweepReport
@@ -50,8 +48,10 @@ if TYPE_CHECKING:
 class ESXDriver:
     """Runs machines on one host.
 
-    A machine is named by its instanceUuid, its name, or its moref's value. Nothing is cached: each
-    result was read from the host for this call.
+    A machine is named by its instanceUuid, its name, or its moref's value. Each result was read from
+    the host for this call; only references are remembered, and resolved again when they are stale.
+    Verbs that change one machine go one after another, in the order of their calls; `destroy` goes
+    before those that wait.
 
     With `DriverConfig.journal` it holds a file open: use it as ``async with ESXDriver(...) as driver``,
     or call `aclose`. Without, neither is needed. A journal in a file also gets the client's session, which
@@ -115,6 +115,7 @@ class ESXDriver:
             images=self.images,
             uploader=self._uploader,
             session=self._session,
+            holding=machine.holding,
         )
 
     # Verbs that write. Each is also a dry run: ``print(await driver.destroy.plan("web"))``.
@@ -161,6 +162,13 @@ class ESXDriver:
 
     # Verbs that only read.
 
+    diagnostics = figures.diagnostics
+    snapshots = snapshots.list_snapshots
+    host_info = info.host_info
+    host_identity = identity.host_identity
+    host_capacity = capacity.host_capacity
+    datastores = datastores.datastores
+
     async def list_instances(self, *, owned: bool = False) -> list[Instance]:
         """Return all machines, by name, or with `owned` those with this driver's mark.
 
@@ -171,7 +179,7 @@ class ESXDriver:
 
     async def info(self, ref: str) -> Instance:
         """Return one machine. Cancelling loses nothing. Raises `NotFoundError`."""
-        return await machine.read(self.client, await machine.find(self.client, ref))
+        return machine.instance_of(await machine.look(self.client, ref, *machine.PATHS))
 
     async def guest_network(self, ref: str) -> GuestNetwork:
         """Return the addresses that a machine's guest reports, and its helper's report.
@@ -192,10 +200,6 @@ class ESXDriver:
         """
         return await network.wait_for_network(self.client, ref, timeout=timeout)
 
-    async def snapshots(self, ref: str) -> list[Snapshot]:
-        """Return a machine's snapshots, each before its children. Cancelling loses nothing."""
-        return await snapshots.list_snapshots(self.client, ref)
-
     async def devices(self, ref: str) -> list[DeviceInfo]:
         """Return a machine's devices, by key. Cancelling loses nothing.
 
@@ -205,13 +209,6 @@ class ESXDriver:
         """
         found = await change.look(self.client, await machine.find(self.client, ref), ref)
         return [device_list.describe(device, found.devices) for device in found.devices]
-
-    async def diagnostics(self, ref: str) -> Diagnostics:
-        """Return a machine's state and use of resources, as last measured by the host.
-
-        Cancelling loses nothing. Raises `NotFoundError`.
-        """
-        return await diagnostics(self.client, ref)
 
     def events(
         self, ref: str | None = None, *, since: datetime | None = None, follow: bool = True
@@ -226,7 +223,3 @@ class ESXDriver:
     async def console(self, ref: str) -> Console:
         """Return a ticket to a machine's console; see `vimdriver._instances.screen`."""
         return await screen.console(self.client, ref)
-
-    async def host_info(self) -> HostInfo:
-        """Return the host's hardware, state and datastores. Cancelling loses nothing."""
-        return await host_info(self.client)

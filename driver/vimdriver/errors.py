@@ -13,6 +13,7 @@
         ├── NoSpaceError                   too little free space on the datastore
         ├── FileConflictError              a file of that name exists already
         ├── HostReadOnlyError              the licence forbids writes
+        ├── HostIdentityError              no UUID of its own, or that of another host
         ├── InstanceExistsError            the uuid or name is in use
         ├── InstanceAmbiguousError (LookupError)  several machines have that name
         ├── InstanceStateError             the machine's state does not allow the operation
@@ -73,6 +74,7 @@ __all__ = [
     "GuestTimeoutError",
     "GuestToolsError",
     "HashUnknownError",
+    "HostIdentityError",
     "HostReadOnlyError",
     "ImageAmbiguousError",
     "ImageError",
@@ -418,6 +420,21 @@ class HostReadOnlyError(DriverError):
     host: str = ""
     _template = "the licence of {host} allows read-only API access (RestrictedVersion)"
     hint = "Use a host with a paid or an evaluation licence: the free edition refuses API writes."
+
+
+class HostIdentityError(DriverError):
+    """A host's hardware UUID does not identify it: there is none, a placeholder, or two hosts have it."""
+
+    uuid: str = ""
+    """`none` where the host shows none."""
+    hosts: Sequence[str] = ()
+    """`host:port` of the hosts that have it."""
+    _template = "the hardware UUID must be a host's own, got {uuid} of {_hosts}"
+    hint = "Set the UUID in the host's firmware, or name the host in the configuration."
+
+    @property
+    def _hosts(self) -> str:
+        return " and ".join(self.hosts)
 
 
 class InstanceExistsError(DriverError):

@@ -3,7 +3,7 @@
 A helper of the client, over the session. May import nothing from the client or the driver.
 
 `context`    the parts of a client that the helpers need: `Context`
-`collect`    all objects of a type, one, or many, read once
+`collect`    all objects of a type, one, or many, read once; `gather` objects of several types
 `watch`      their changes, as they happen; `wait_for` one
 `row`, `typed`, `paths`   results, and the paths that may be requested
 `sources`, `traversal`, `views`   where objects come from
@@ -15,10 +15,11 @@ A helper of the client, over the session. May import nothing from the client or 
 
 from vimlib._collector.collect import PAGE, Collection, collect, get
 from vimlib._collector.context import Context
+from vimlib._collector.gather import gather
 from vimlib._collector.object_cache import Change
 from vimlib._collector.row import Row
 from vimlib._collector.sources import Source
-from vimlib._collector.traversal import INVENTORY, UP, Hop, Traversal, Walk, via
+from vimlib._collector.traversal import HOSTING, INVENTORY, UP, Hop, Traversal, Walk, via
 from vimlib._collector.typed import EVERYTHING
 from vimlib._collector.views import container_view, list_view
 from vimlib._collector.watch import BATCH, Watch, wait_for, watch
@@ -26,6 +27,7 @@ from vimlib._collector.watch import BATCH, Watch, wait_for, watch
 __all__ = [
     "BATCH",
     "EVERYTHING",
+    "HOSTING",
     "INVENTORY",
     "PAGE",
     "UP",
@@ -40,6 +42,7 @@ __all__ = [
     "Watch",
     "collect",
     "container_view",
+    "gather",
     "get",
     "list_view",
     "via",

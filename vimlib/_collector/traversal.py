@@ -168,6 +168,30 @@ INVENTORY: Final = _tangle(
 has below it: folders, datacenters, compute resources, hosts, pools, vApps, machines, datastores,
 networks."""
 
+HOSTING: Final = _tangle(
+    (
+        (
+            "Folder",
+            "childEntity",
+            (
+                "Folder.childEntity",
+                "Datacenter.hostFolder",
+                "ComputeResource.host",
+                "ComputeResource.resourcePool",
+                "ComputeResource.datastore",
+                "ComputeResource.network",
+            ),
+        ),
+        ("Datacenter", "hostFolder", ("Folder.childEntity",)),
+        ("ComputeResource", "host", ()),
+        ("ComputeResource", "resourcePool", ()),
+        ("ComputeResource", "datastore", ()),
+        ("ComputeResource", "network", ()),
+    )
+)
+"""Down from the root folder to the objects that machines are put on: datacenters, compute resources, hosts, root
+resource pools, datastores, networks. It does not visit machines, however many there are."""
+
 UP: Final = _tangle(
     (
         ("ManagedEntity", "parent", ("ManagedEntity.parent", "VirtualMachine.parentVApp")),

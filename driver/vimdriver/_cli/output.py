@@ -63,6 +63,28 @@ class Output:
         text = "\n".join(f"{name:<{width}}  {to_text(item)}" for name, item in value.items())
         self.document(value, text)
 
+    def record(self, value: Mapping[str, Any]) -> None:
+        """Print one result as JSON, or as lines with a table for each field that is a list of records.
+
+        A field that is a record of its own is printed as lines too, sizes in binary units.
+        """
+        if self.json:
+            self.line(value)
+            return
+        tables: dict[str, list[Mapping[str, Any]]] = {}
+        lines: dict[str, Any] = {}
+        for name, item in value.items():
+            if isinstance(item, list) and item and isinstance(item[0], dict):
+                tables[name] = item
+            elif isinstance(item, dict):
+                lines |= {f"{name}_{key}": one for key, one in item.items()}
+            else:
+                lines[name] = item
+        self.fields(_readable(lines))
+        for rows in tables.values():
+            print()
+            self.table(list(rows[0]), map(_readable, rows))
+
     def table(self, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
         """Print several results: one JSON array, or a table with `columns`."""
         if self.json:
@@ -112,6 +134,23 @@ def _rich_table(heads: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
 def colour(stream: TextIO) -> bool:
     """Return whether to colour `stream` (no-color.org: a non-empty NO_COLOR disables colours)."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+_SIZES = frozenset({"available", "capacity", "committed", "free", "uncommitted"})
+"""Fields in bytes."""
+
+
+def _readable(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row with sizes in binary units, and lists of words as text."""
+    from vimdriver.errors import size_text
+
+    found = dict(row)
+    for name, value in row.items():
+        if name in _SIZES and isinstance(value, int):
+            found[name] = size_text(value) if value >= 0 else f"-{size_text(-value)}"
+        elif isinstance(value, list) and all(isinstance(item, str) for item in value):
+            found[name] = " ".join(value)
+    return found
 
 
 def to_text(value: Any) -> str:

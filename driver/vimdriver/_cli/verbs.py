@@ -1,23 +1,25 @@
 """Commands generated from the driver's verbs: ``verbs:power_on`` is `ESXDriver.power_on` as a command.
 
 Arguments, options and help come from the verb's own signature and docstring, the JSON from its
-result. ``--dry-run`` prints the plan instead. A verb whose command differs from its method is
-implemented in another module.
+result: an object with `to_json` is a document, a sequence of them a table. ``--dry-run`` prints the plan
+of a verb that writes instead. A verb whose command differs from its method is implemented in another
+module.
 """
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 from cyclopts import Parameter
 
 from vimdriver._cli.connection import CONNECTION, ConnectionOptions
-from vimdriver._cli.flags import ABOVE_0, Flag, within
+from vimdriver._cli.flags import ABOVE_0, Flag, Strings, within
 from vimdriver._cli.instance import Ref, opened
 from vimdriver._cli.output import OUTPUT, Output
 from vimdriver._cli.ownership import OWNERSHIP, Ownership
-from vimdriver._verbs import Within
+from vimdriver._verbs import Verb, Within
 from vimlib._text import printable
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ _RENAMED: dict[str, tuple[str, Any]] = {
     ),
     "soft": ("hard", Annotated[Flag, Parameter(help="Reset the machine; do not ask the guest.")]),
 }
+# Types of parameters to those of options.
+_OPTIONS: dict[Any, Any] = {bool: Flag, tuple[str, ...]: Strings}
 # Parameters whose option has the opposite sense.
 _INVERTED = frozenset({"soft"})
 _DryRun = Annotated[Flag, Parameter(help="Print the steps and change nothing.")]
@@ -51,7 +55,7 @@ def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
         found[name] = given.replace(
             name=shown,
             default=not given.default if name in _INVERTED else given.default,
-            annotation=Flag if kind is bool else kind,
+            annotation=_OPTIONS.get(kind, kind),
             kind=inspect.Parameter.POSITIONAL_ONLY if positional else given.kind,
         )
     return found
@@ -70,12 +74,14 @@ def _help(function: Callable[..., Any], names: list[str]) -> str:
 def _command(method: str) -> Callable[..., Awaitable[None]]:
     from vimdriver._driver import ESXDriver
 
-    function = getattr(ESXDriver, method).function
+    registered = getattr(ESXDriver, method)
+    function = registered.function
+    writes = isinstance(registered, Verb)
     parameters = _parameters(function)
 
     async def command(
         *arguments: Any,
-        dry_run: bool,
+        dry_run: bool = False,
         ownership: Ownership = OWNERSHIP,
         connection: ConnectionOptions = CONNECTION,
         output: Output = OUTPUT,
@@ -91,7 +97,7 @@ def _command(method: str) -> Callable[..., Awaitable[None]]:
                 return
             found = await verb(*arguments, **given)
         if found is not None:
-            output.fields(found.to_json())
+            _show(found, output)
             return
         # A verb without a result removes what its arguments name.
         names = [one.name for one in parameters.values()]
@@ -104,7 +110,7 @@ def _command(method: str) -> Callable[..., Awaitable[None]]:
         ("ownership", Ownership, OWNERSHIP),
         ("connection", ConnectionOptions, CONNECTION),
         ("output", Output, OUTPUT),
-    ):
+    )[0 if writes else 1 :]:
         every.append(
             inspect.Parameter(
                 name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind
@@ -115,6 +121,17 @@ def _command(method: str) -> Callable[..., Awaitable[None]]:
     command.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
     command.__annotations__ = {one.name: one.annotation for one in every}
     return command
+
+
+def _show(found: Any, output: Output) -> None:
+    if isinstance(found, str):
+        output.document(found)
+    elif isinstance(found, Sequence):
+        rows = [one.to_json() for one in found]
+        columns = list(dict.fromkeys(key for row in rows for key in row))
+        output.table(columns, rows)
+    else:
+        output.record(found.to_json())
 
 
 def __getattr__(name: str) -> Callable[..., Awaitable[None]]:

@@ -12,8 +12,9 @@ from vimdriver._instances.folder import Remains, own_files, remove_files
 from vimdriver._instances.machine import (
     MAKING_KEY,
     OWNER_KEY,
+    as_uuid,
     device_files,
-    find,
+    look,
     marks_of,
     used_files,
 )
@@ -65,6 +66,7 @@ async def destroy(
 
     Raises:
         ForeignInstanceError: Another made it, and `foreign` is false.
+        InstanceAmbiguousError: Another machine has that name; nothing was done.
         DiskSharedError: One of its disks is another machine's too; nothing was done.
         MethodFault: The host refused.
         OutcomeUnknownError: The host did not answer, and it is still there.
@@ -72,19 +74,23 @@ async def destroy(
     client = host.client
     title = f"destroy {ref}"
     try:
-        vm = await find(client, ref)
-        row = await client.get(
-            vm, "name", "config.extraConfig", "config.files.vmPathName", "config.hardware.device"
+        row = await look(
+            client, ref, "config.extraConfig", "config.files.vmPathName", "config.hardware.device"
         )
     except (NotFoundError, vim25.ManagedObjectNotFound):
         return Plan(title, (), returns(False))
+    vm = row.obj
     owner = marks_of(row).get(OWNER_KEY)
     if owner != host.owner and not foreign:
         raise ForeignInstanceError(name=ref, owner=owner or "")
     devices: list[vim25.VirtualDevice] = row.props.get("config.hardware.device") or []
     disks = [one for one in devices if isinstance(one, vim25.VirtualDisk) and not keep_files]
-    # `Destroy_Task` would delete a disk under another machine.
-    used = await used_files(client, but=vm) if disks else {}
+    # `Destroy_Task` would delete a disk under another machine. And of two machines of one name, the host
+    # was asked for one.
+    by_name = as_uuid(ref) is None and ref != vm.moref[1]
+    used: dict[str, str] = {}
+    if disks or by_name:
+        used = await used_files(client, but=vm, namesakes_of=ref if by_name else None)
     for path in device_files(disks):
         if path in used:
             raise DiskSharedError(name=ref, path=path, user=used[path])

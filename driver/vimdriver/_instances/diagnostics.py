@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from vimdriver._instances import machine
+from vimdriver._verbs import Host, query
 from vimlib import vim25
 
 if TYPE_CHECKING:
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from vimdriver._instances.types import Instance
-    from vimlib._client import Client
 
 _KIB: Final = 1 << 10
+_PATHS: Final = ("summary", "guest", "config.hardware.device", "network", *machine.PATHS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,18 +142,22 @@ def _plain(value: Any) -> Any:
     return value.isoformat() if hasattr(value, "isoformat") else value
 
 
-async def diagnostics(client: Client, ref: str) -> Diagnostics:
-    """Return a machine's state and use of resources. Cancelling loses nothing.
+@query
+async def diagnostics(host: Host, ref: str) -> Diagnostics:
+    """Show a machine's CPU, memory, disk and NIC usage, and the data from its guest tools.
+
+    Cancelling loses nothing.
 
     Raises:
         NotFoundError: The machine does not exist.
         NoPermission: The role may not read it.
     """
-    vm = await machine.find(client, ref)
-    row = await client.get(vm, "summary", "guest", "config.hardware.device", *machine.PATHS)
+    client = host.client
+    row = await machine.look(client, ref, *_PATHS)
+    networks = row.props.get("network") or []
     names = {
         found.obj: str(found.props.get("name") or "")
-        async for found in client.collect(vim25.Network, "name")
+        for found in (await client.get(networks, "name") if networks else ())
     }
     # Without the summary no figure is known: the reason why it could not be read is the error.
     return _of(machine.instance_of(row), row.props | {"summary": row.require("summary")}, names)

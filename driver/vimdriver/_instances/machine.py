@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import uuid as uuid_
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from vimdriver._instances.references import references
 from vimdriver._instances.types import Instance
 from vimdriver.errors import InstanceAmbiguousError
 from vimlib import vim25
-from vimlib._inventory import unescape
+from vimlib._collector import INVENTORY
+from vimlib._inventory import escape, unescape
 from vimlib._text import printable
 from vimlib.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 
+    from vimdriver._instances.references import HeldMachine
     from vimdriver._verbs import Run
     from vimlib._client import Client
     from vimlib._collector import Row
@@ -29,6 +33,12 @@ MAKING_KEY: Final = "vimlib.making"
 """extraConfig key of a machine without its disk: when it was begun, by the host's clock. The call that
 creates the machine sets it and the one that attaches the disk removes it, so there is never a
 half-made machine without it, nor a whole one with it."""
+
+# The only datacenter of a host, which cannot be renamed.
+_DATACENTER: Final = "ha-datacenter"
+# Where nova's driver for vCenter writes the uuid of an instance.
+_NOVA_PATH: Final = 'config.extraConfig["nvp.vm-uuid"]'
+_IDENTITY: Final = ("name", "config.instanceUuid")
 
 PATHS: Final = (
     "name",
@@ -61,13 +71,18 @@ async def list_instances(client: Client, *, owner: str | None = None) -> list[In
     extraConfig. Cancelling loses nothing.
     """
     mark = f'config.extraConfig["{OWNER_KEY}"]'
-    paths = PATHS if owner is None else (*PATHS, mark)
     found = [
         instance_of(row)
-        async for row in client.collect(vim25.VirtualMachine, *paths)
+        for row in await every(client, *PATHS, *(() if owner is None else (mark,)))
         if owner is None or str(getattr(row.props.get(mark), "value", "")) == owner
     ]
     return sorted(found, key=lambda i: (i.name, i.moref))
+
+
+async def every(client: Client, *paths: str) -> list[Row[vim25.VirtualMachine]]:
+    """Return properties of all machines, in one call. Cancelling loses nothing."""
+    source = INVENTORY.start(client.content.rootFolder)
+    return (await client.gather({vim25.VirtualMachine: paths}, source=source))[vim25.VirtualMachine]
 
 
 async def find_by_uuid(client: Client, uuid: str) -> vim25.VirtualMachine | None:
@@ -79,7 +94,7 @@ async def find_by_uuid(client: Client, uuid: str) -> vim25.VirtualMachine | None
     return found if isinstance(found, vim25.VirtualMachine) else None
 
 
-def _as_uuid(ref: str) -> str | None:
+def as_uuid(ref: str) -> str | None:
     try:
         return str(uuid_.UUID(ref)) if len(ref) >= 32 else None
     except ValueError:
@@ -89,19 +104,84 @@ def _as_uuid(ref: str) -> str | None:
 async def find(client: Client, ref: str) -> vim25.VirtualMachine:
     """Return the machine that `ref` names: its instanceUuid, its name, or its moref's value.
 
-    One look-up for a uuid, one retrieval of names for the rest. A name may be written as it is, or
-    with slash, backslash and `%` escaped as in the API (`ManagedEntity.name`). Cancelling loses
-    nothing.
+    One look-up for a uuid or a name, and none while a verb holds the machine by this reference. A uuid
+    that no machine has as its instanceUuid is also searched in extraConfig, where nova writes it. A name
+    may be written as it is, or with slash, backslash and `%` escaped as in the API
+    (`ManagedEntity.name`). Cancelling loses nothing.
 
     Raises:
         NotFoundError: The machine does not exist.
-        InstanceAmbiguousError: The name fits several.
+        InstanceAmbiguousError: The name fits several machines of a vCenter. A host is asked for one of
+            that name only.
     """
-    uuid = _as_uuid(ref)
-    if uuid is not None and (found := await find_by_uuid(client, uuid)) is not None:
-        return found
+    known = references(client)
+    found = known.held(ref)
+    if found is None:
+        found = await _resolve(client, ref)
+        if found.moref[1] != ref:
+            known.remember(ref, found)
+    return found
+
+
+async def _resolve(client: Client, ref: str) -> vim25.VirtualMachine:
+    uuid = as_uuid(ref)
+    if uuid is not None:
+        found = await find_by_uuid(client, uuid) or await _find_by_extra_config(client, uuid)
+        if found is not None:
+            return found
+    if client.about.apiType != "HostAgent":
+        return await _find_in_listing(client, ref)
+    found = await find_by_name(client, ref) if ref else None
+    if found is None and ref and uuid is None and ref.isascii() and ref.isprintable():
+        found = client.bind(vim25.VirtualMachine(ref))
+        try:
+            await client.get(found, "name")
+        except vim25.ManagedObjectNotFound:
+            found = None
+    if found is None:
+        raise _not_found(client, ref)
+    return found
+
+
+def _not_found(client: Client, ref: str) -> NotFoundError:
+    return NotFoundError(
+        f"machine not found on {client.host}: {ref!r}",
+        kind="VirtualMachine",
+        name=ref,
+        hint="vimctl instance list prints the machines of the host.",
+    )
+
+
+async def find_by_name(client: Client, name: str) -> vim25.VirtualMachine | None:
+    """Return a machine of a host that has that name, or None (`SearchIndex.FindByInventoryPath`)."""
+    index = client.content.searchIndex
+    if index is None:
+        raise NotFoundError("the host has no SearchIndex", kind="SearchIndex")
+    for part in dict.fromkeys((escape(name), name)):
+        if "/" not in part:
+            path = f"{_DATACENTER}/vm/{part}"
+            found = await client.bind(index).FindByInventoryPath(path)
+            if isinstance(found, vim25.VirtualMachine):
+                return found
+        if escape(unescape(name)) != name:
+            break  # it is not in the escaped form
+    return None
+
+
+async def _find_by_extra_config(client: Client, uuid: str) -> vim25.VirtualMachine | None:
+    """Return the machine that nova made under this uuid; reads one value of each machine."""
+    for row in await every(client, _NOVA_PATH):
+        option = row.props.get(_NOVA_PATH)
+        value = getattr(option, "value", option)
+        if value is not None and str(value).lower() == uuid:
+            return row.obj
+    return None
+
+
+async def _find_in_listing(client: Client, ref: str) -> vim25.VirtualMachine:
+    """Return the machine of a vCenter, in whichever folder it is."""
     named, by_id = [], None
-    async for row in client.collect(vim25.VirtualMachine, "name"):
+    for row in await every(client, "name"):
         name = row.props.get("name")
         if name is not None and ref in (name, unescape(name)):
             named.append(row.obj)
@@ -113,12 +193,50 @@ async def find(client: Client, ref: str) -> vim25.VirtualMachine:
         return named[0]
     if by_id is not None:
         return by_id
-    raise NotFoundError(
-        f"machine not found on {client.host}: {ref!r}",
-        kind="VirtualMachine",
-        name=ref,
-        hint="vimctl instance list prints the machines of the host.",
-    )
+    raise _not_found(client, ref)
+
+
+async def look(client: Client, ref: str, *paths: str) -> Row[vim25.VirtualMachine]:
+    """Return properties of the machine that `ref` names, with those of its identity.
+
+    A reference that was resolved before costs one call: it is checked by what is read, and resolved
+    again if it is stale. Cancelling loses nothing. Raises as `find`.
+    """
+    wanted = tuple(dict.fromkeys((*_IDENTITY, *paths)))
+    known = references(client).known(ref)
+    if known is not None:
+        try:
+            row = await client.get(known, *wanted)
+        except vim25.ManagedObjectNotFound:
+            row = None
+        if row is not None and _is_named(row, ref):
+            return row
+        references(client).forget(ref)
+    return await client.get(await find(client, ref), *wanted)
+
+
+def _is_named(row: Row[vim25.VirtualMachine], ref: str) -> bool:
+    uuid = as_uuid(ref)
+    if uuid is not None:
+        return bool(row.props.get("config.instanceUuid") == uuid)
+    name = str(row.props.get("name") or "")
+    return ref in (name, unescape(name))
+
+
+@asynccontextmanager
+async def holding(client: Client, ref: str, *, first: bool) -> AsyncIterator[HeldMachine | None]:
+    """Hold the machine that `ref` names while the block runs; None if there is none of that name."""
+    known = references(client)
+    vm = known.known(ref)
+    resolved = vm is None
+    if vm is None:
+        try:
+            vm = await find(client, ref)
+        except LookupError:
+            yield None
+            return
+    async with known.hold(ref, vm, resolved=resolved, first=first) as turn:
+        yield turn
 
 
 async def read(client: Client, vm: vim25.VirtualMachine) -> Instance:
@@ -154,22 +272,31 @@ def _files(props: Mapping[str, Any]) -> Iterator[str]:
         yield file.name
 
 
-async def used_files(client: Client, *, but: vim25.VirtualMachine | None = None) -> dict[str, str]:
+async def used_files(
+    client: Client,
+    *,
+    but: vim25.VirtualMachine | None = None,
+    namesakes_of: str | None = None,
+) -> dict[str, str]:
     """Return the datastore paths that machines use, each with a machine's name; without those of `but`.
 
     One retrieval for all. Cancelling loses nothing.
+
+    Raises:
+        InstanceAmbiguousError: Another machine than `but` has the name `namesakes_of`.
     """
     found: dict[str, str] = {}
-    async for row in client.collect(
-        vim25.VirtualMachine,
-        "name",
-        "config.files.vmPathName",
-        "config.hardware.device",
-        "layoutEx.file",
+    namesakes = []
+    for row in await every(
+        client, "name", "config.files.vmPathName", "config.hardware.device", "layoutEx.file"
     ):
+        name = str(row.props.get("name") or row.obj.moref[1])
+        if namesakes_of is not None and namesakes_of in (name, unescape(name)):
+            namesakes.append(row.obj.moref[1])
         if row.obj != but:
-            name = str(row.props.get("name") or row.obj.moref[1])
             found |= dict.fromkeys(filter(None, _files(row.props)), name)
+    if namesakes_of is not None and len(namesakes) > 1:
+        raise InstanceAmbiguousError(name=namesakes_of, references=namesakes)
     return found
 
 

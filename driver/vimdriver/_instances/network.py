@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from vimdriver._gueststatus import STATUS_KEY, GuestStatus, local_addresses, parse_status
-from vimdriver._instances.machine import find, marks_of
+from vimdriver._instances.machine import find, look, marks_of
 from vimlib import vim25
 from vimlib.errors import DeadlineError, HostStateError, UnexpectedReplyError, UsageError
 
@@ -55,7 +55,7 @@ async def guest_network(client: Client, ref: str) -> GuestNetwork:
     Raises:
         NotFoundError: The machine does not exist.
     """
-    return _reported(await client.get(await find(client, ref), *_PATHS))
+    return _reported(await look(client, ref, *_PATHS))
 
 
 async def wait_for_network(client: Client, ref: str, *, timeout: float) -> GuestNetwork:

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from vimdriver._instances.machine import find, read, reads
+from vimdriver._instances.machine import find, look, read, reads
 from vimdriver._instances.types import Instance, PowerAction, PowerChange
 from vimdriver._verbs import Host, Plan, Run, Step, verb
 from vimdriver.errors import GuestTimeoutError, GuestToolsError, InstanceStateError
@@ -103,8 +103,8 @@ async def _gather(host: Host, ref: str, *allowed: str) -> tuple[vim25.VirtualMac
     Raises:
         InstanceStateError: The power state is not an allowed one.
     """
-    vm = await find(host.client, ref)
-    state = str((await host.client.get(vm, "runtime.powerState")).require("runtime.powerState"))
+    row = await look(host.client, ref, "runtime.powerState")
+    vm, state = row.obj, str(row.require("runtime.powerState"))
     if state not in allowed:
         raise InstanceStateError(name=ref, state=state, needed=" or ".join(allowed))
     return vm, state
@@ -223,6 +223,7 @@ async def shutdown(
         title=f"wait until it is off, for at most {timeout:g} s",
         call=wait_for_off,
         interruptible=True,
+        waits=True,
     )
     steps: tuple[Step[Any], ...] = () if state == _OFF else (ask, wait) if state == _ON else ()
     if force and state != _OFF:

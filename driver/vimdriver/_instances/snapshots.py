@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vimdriver._instances.machine import find
-from vimdriver._verbs import Host, Plan, Run, Step, returns, verb
+from vimdriver._instances.machine import look
+from vimdriver._verbs import Host, Plan, Run, Step, query, returns, verb
 from vimlib import vim25
 from vimlib.errors import NotFoundError, UsageError
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from vimlib._client import Client
+    from vimlib._collector import Row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +68,10 @@ def flat(
 
 
 async def _read(client: Client, vm: vim25.VirtualMachine) -> list[Snapshot]:
-    row = await client.get(vm, "snapshot")
+    return _listed(await client.get(vm, "snapshot"))
+
+
+def _listed(row: Row[vim25.VirtualMachine]) -> list[Snapshot]:
     info: vim25.VirtualMachineSnapshotInfo | None = row.props.get("snapshot")
     if info is None:
         return []
@@ -76,13 +80,17 @@ async def _read(client: Client, vm: vim25.VirtualMachine) -> list[Snapshot]:
 
 
 async def _gather(host: Host, ref: str) -> tuple[vim25.VirtualMachine, list[Snapshot]]:
-    vm = await find(host.client, ref)
-    return vm, await _read(host.client, vm)
+    row = await look(host.client, ref, "snapshot")
+    return row.obj, _listed(row)
 
 
-async def list_snapshots(client: Client, ref: str) -> list[Snapshot]:
-    """Return a machine's snapshots, each before its children. Cancelling loses nothing."""
-    return await _read(client, await find(client, ref))
+@query
+async def list_snapshots(host: Host, ref: str) -> list[Snapshot]:
+    """List a machine's snapshots, parents before children.
+
+    Cancelling loses nothing. Raises `NotFoundError`.
+    """
+    return _listed(await look(host.client, ref, "snapshot"))
 
 
 @verb

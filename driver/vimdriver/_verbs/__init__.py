@@ -14,7 +14,10 @@ A verb is a coroutine function that gathers and returns its plan::
         machine = await find(host, ref)
         return Plan(f"power on {ref}", (power_step(machine),), reads(machine))
 
-To add one: write it in the module of its noun, below `_instances` or `_networks`; name it in
+One that only reads is a coroutine function with `@query` that returns its result. Verbs that have a
+parameter `ref` take turns at the machine that it names.
+
+To add one: write it in the module of its noun, below `_instances`, `_networks` or `_host`; name it in
 `ESXDriver` (``power_on = power.power_on``), which gives the method and, as
 ``driver.power_on.plan("web")``, its dry run; give it a row in `vimdriver._cli.app`
 (``"instance start": ("verbs:power_on", "Power a machine on.")``), which makes a command of it with
@@ -24,7 +27,8 @@ a line in the changelog.
 `host`     the argument of every verb: client, settings, journal, and files of datastores
 `plan`     `Step`, `Plan`, and `Run`, which holds the results of steps (no I/O)
 `execute`  the executor, and `Rollback`, the undo stack that it and the uploads use
-`verb`     the decorator, which makes a method of a function that returns a plan
+`verb`     the decorators, which make a method of a function that returns a plan, or only reads
+`turns`    verbs that work on one object go one after another
 
 Nothing in here depends on machines or networks.
 """
@@ -32,17 +36,20 @@ Nothing in here depends on machines or networks.
 from vimdriver._verbs.execute import Rollback, after_change, execute
 from vimdriver._verbs.host import Host
 from vimdriver._verbs.plan import Plan, Run, Step, returns
-from vimdriver._verbs.verb import Within, urgent_verb, verb
+from vimdriver._verbs.verb import Query, Verb, Within, query, urgent_verb, verb
 
 __all__ = [
     "Host",
     "Plan",
+    "Query",
     "Rollback",
     "Run",
     "Step",
+    "Verb",
     "Within",
     "after_change",
     "execute",
+    "query",
     "returns",
     "urgent_verb",
     "verb",

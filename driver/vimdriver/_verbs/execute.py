@@ -210,7 +210,8 @@ class _Execution(Generic[T]):
                 await self._begin(step, rollback)
                 log.debug("%s: %s", self.plan.title, step.title)
                 work = self._perform(step)
-                await (work if step.interruptible else finish(work, what=step.title))
+                async with self.host.others_first() if step.waits else nullcontext():
+                    await (work if step.interruptible else finish(work, what=step.title))
             result = await self._result()
             if self.plan.keep:
                 rollback.keep()

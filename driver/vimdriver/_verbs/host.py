@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager, nullcontext
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 
 from vimdriver.errors import DatastoreUnusableError
 from vimlib import vim25
@@ -12,7 +13,8 @@ from vimlib.errors import NotFoundError
 from vimlib.model import parse_version
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+    from contextlib import AbstractAsyncContextManager
 
     from vimdriver._config import DriverConfig
     from vimdriver._images.source import ImageStore
@@ -23,6 +25,23 @@ if TYPE_CHECKING:
     from vimlib._datastore import Datastore, DatastorePath
 
 T = TypeVar("T")
+
+
+class Turn(Protocol):
+    """A turn at a machine."""
+
+    def others_first(self) -> AbstractAsyncContextManager[None]:
+        """Let others work on it while the block runs."""
+
+
+class Holding(Protocol):
+    """Holds the machine that a reference names, for one verb at a time."""
+
+    def __call__(
+        self, client: Client, ref: str, *, first: bool
+    ) -> AbstractAsyncContextManager[Turn | None]:
+        """Hold it while the block runs; None if there is no such machine."""
+
 
 _FORM: Final = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -64,6 +83,7 @@ class Host:
         uploader: Uploads image bodies; None opens one for each transfer.
         clock: Returns the time by this computer's clock.
         session: Writes the client's session into the journal.
+        holding: Holds the machine that a reference names, for one verb at a time.
     """
 
     def __init__(
@@ -76,6 +96,7 @@ class Host:
         uploader: Uploader | None = None,
         clock: Callable[[], datetime] = own_time,
         session: SessionRecord | None = None,
+        holding: Holding | None = None,
     ) -> None:
         self.client = client
         self.config = config
@@ -84,12 +105,30 @@ class Host:
         self.uploader = uploader
         self.clock = clock
         self.session = session
+        self._holding = holding
+        self._turn: Turn | None = None
         self._datastores: dict[str, Datastore] = {}
 
     @property
     def owner(self) -> str:
         """See `DriverConfig.mark`."""
         return self.config.mark()
+
+    @asynccontextmanager
+    async def held(self, ref: str, *, first: bool = False) -> AsyncIterator[None]:
+        """Hold the machine that `ref` names while the block runs: verbs on one machine take turns.
+
+        `first` goes before all that wait. Cancelling gives it up.
+        """
+        if self._holding is None:
+            yield
+            return
+        async with self._holding(self.client, ref, first=first) as self._turn:
+            yield
+
+    def others_first(self) -> AbstractAsyncContextManager[None]:
+        """Let other verbs work on the machine that is held while the block runs."""
+        return nullcontext() if self._turn is None else self._turn.others_first()
 
     def datastore(self, name: str) -> Datastore:
         """Return the files of a datastore, whose location is looked up once."""

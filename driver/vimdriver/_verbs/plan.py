@@ -45,6 +45,8 @@ class Step(Generic[T]):
     interruptible: bool = False
     """A cancellation reaches it at once: it cleans up by itself, or changes nothing. Else it runs
     to its end first."""
+    waits: bool = False
+    """It only waits for the guest or the user: other verbs may work on the machine meanwhile."""
 
     def __str__(self) -> str:
         notes = [

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_REF = "ref"
+"""The parameter of a verb that names its machine."""
+
 
 @contextmanager
 def licensed(client: Client) -> Iterator[None]:
@@ -70,17 +73,33 @@ class Verb(Generic[P, R]):
     ) -> None:
         self.__doc__ = function.__doc__
         self.function = function
+        names = [*inspect.signature(function).parameters][1:]
+        self._ref = names.index(_REF) if _REF in names else None
         self.is_urgent = is_urgent
         """Whether its calls go before those of other verbs where they wait for a connection."""
 
     async def run(self, host: Host, *args: P.args, **given: P.kwargs) -> R:
-        """Gather, plan and run. Cancelling lets the call that was sent end, then undoes all steps."""
+        """Gather, plan and run, after the verbs that hold the same machine.
+
+        Cancelling lets the call that was sent end, then undoes all steps.
+        """
+        ref = self._machine(*args, **given)
         try:
             # An image's URL may hold a password or a signature.
             with forgetting(), urgent() if self.is_urgent else nullcontext(), licensed(host.client):
-                return await execute(host, await self.function(host, *args, **given))
+                if ref is None:
+                    return await execute(host, await self.function(host, *args, **given))
+                async with host.held(ref, first=self.is_urgent):
+                    return await execute(host, await self.function(host, *args, **given))
         finally:
             del args, given
+
+    def _machine(self, *args: P.args, **given: P.kwargs) -> str | None:
+        """Return the argument that names a machine, if the verb has one."""
+        if self._ref is None:
+            return None
+        found = given.get(_REF) if len(args) <= self._ref else args[self._ref]
+        return found if isinstance(found, str) else None
 
     @overload
     def __get__(self, driver: None, owner: type) -> Self: ...
@@ -88,6 +107,11 @@ class Verb(Generic[P, R]):
     def __get__(self, driver: _Driver, owner: type) -> Bound[P, R]: ...
     def __get__(self, driver: _Driver | None, owner: type) -> Self | Bound[P, R]:
         return self if driver is None else Bound(self, driver)
+
+
+def _without_host(function: Callable[..., object]) -> inspect.Signature:
+    found = inspect.signature(function)
+    return found.replace(parameters=[*found.parameters.values()][1:])
 
 
 class Bound(Generic[P, R]):
@@ -101,8 +125,7 @@ class Bound(Generic[P, R]):
     @property
     def __signature__(self) -> inspect.Signature:
         """The verb's parameters, as `inspect.signature` and `help` show them."""
-        found = inspect.signature(self._verb.function)
-        return found.replace(parameters=[*found.parameters.values()][1:])
+        return _without_host(self._verb.function)
 
     async def __call__(self, *args: P.args, **given: P.kwargs) -> R:
         """Gather, plan and run; see `Verb.run`."""
@@ -125,3 +148,45 @@ def verb(function: Callable[Concatenate[Host, P], Awaitable[Plan[R]]]) -> Verb[P
 def urgent_verb(function: Callable[Concatenate[Host, P], Awaitable[Plan[R]]]) -> Verb[P, R]:
     """Make a verb as `verb` does, whose calls go first: it gives back what others wait for."""
     return Verb(function, is_urgent=True)
+
+
+class Query(Generic[P, R]):
+    """A verb that only reads, as an attribute of the driver's class; ``driver.NAME`` is `BoundQuery`."""
+
+    def __init__(self, function: Callable[Concatenate[Host, P], Awaitable[R]]) -> None:
+        self.__doc__ = function.__doc__
+        self.function = function
+
+    @overload
+    def __get__(self, driver: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, driver: _Driver, owner: type) -> BoundQuery[P, R]: ...
+    def __get__(self, driver: _Driver | None, owner: type) -> Self | BoundQuery[P, R]:
+        return self if driver is None else BoundQuery(self, driver)
+
+
+class BoundQuery(Generic[P, R]):
+    """A verb that only reads, of one driver."""
+
+    def __init__(self, query: Query[P, R], driver: _Driver) -> None:
+        self.__doc__ = query.__doc__
+        self._query = query
+        self._driver = driver
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        """The verb's parameters, as `inspect.signature` and `help` show them."""
+        return _without_host(self._query.function)
+
+    async def __call__(self, *args: P.args, **given: P.kwargs) -> R:
+        """Read, and return what was read. Cancelling loses nothing."""
+        try:
+            with forgetting():
+                return await self._query.function(self._driver.host(), *args, **given)
+        finally:
+            del args, given
+
+
+def query(function: Callable[Concatenate[Host, P], Awaitable[R]]) -> Query[P, R]:
+    """Make a verb of a coroutine function that only reads: it has no plan, and takes no turn."""
+    return Query(function)

@@ -10,7 +10,7 @@ from vimdriver._cli import main
 from vimdriver._cli.app import COMMANDS
 from vimdriver._cli.output import Output
 from vimdriver._driver import ESXDriver
-from vimdriver._verbs.verb import Verb
+from vimdriver._verbs.verb import Query, Verb
 
 NAMES = {"ref": "instance", "timeout": "grace", "soft": "hard"}
 """Options of commands that are called otherwise than the verb's parameters."""
@@ -47,8 +47,8 @@ def test_each_commands_help_is_its_docstring(path: str, capsys: pytest.CaptureFi
 )
 def test_a_command_made_from_a_verb_has_its_arguments_and_a_dry_run(path: str) -> None:
     verb = getattr(ESXDriver, COMMANDS[path][0].partition(":")[2])
-    assert isinstance(verb, Verb)
+    assert isinstance(verb, Verb | Query)
     names = list(inspect.signature(verb.function).parameters)[1:]
     shown = list(inspect.signature(function_of(path)).parameters)  # type: ignore[arg-type]
     assert shown[: len(names)] == [NAMES.get(name, name) for name in names]
-    assert shown[len(names)] == "dry_run"
+    assert shown[len(names)] == ("dry_run" if isinstance(verb, Verb) else "connection")

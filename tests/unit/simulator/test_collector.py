@@ -174,3 +174,20 @@ async def test_a_wait_ends_with_its_session(make: Callable[..., Any]) -> None:
             await call(vim25.SessionManager.Logout, call.content.sessionManager)
         with pytest.raises(fault):
             await hung
+
+
+async def test_a_host_may_report_changes_at_intervals(make: Callable[..., Any]) -> None:
+    clock = ManualClock()
+    call = await make(vms=1, clock=clock, update_interval=0.25)
+    [machine] = call.esx.machines.values()
+    collector = call.content.propertyCollector
+    first = await filtered(call, machine.ref, "config.annotation")
+    waiting = asyncio.ensure_future(
+        call(Collector.WaitForUpdatesEx, collector, version=first.version)
+    )
+    await clock.advance(0.1)
+    machine.set_config(type(machine.config)(**{**_fields(machine.config), "annotation": "new"}))
+    await clock.advance(0.14)
+    assert not waiting.done()
+    await clock.advance(0.02)
+    assert (await waiting).filterSet[0].objectSet[0].changeSet[0].val == "new"

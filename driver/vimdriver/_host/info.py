@@ -3,39 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from vimdriver._host.datastores import DatastoreInfo, datastore_of
+from vimdriver._host.identity import only_host
+from vimdriver._verbs import Host, query
 from vimlib import vim25
-from vimlib.errors import NotFoundError
-
-if TYPE_CHECKING:
-    from vimlib._client import Client
 
 _MIB: Final = 1 << 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DatastoreInfo:
-    """A datastore of the host."""
-
-    name: str
-    kind: str
-    """`VMFS`, `NFS`, `vsan`, ..."""
-    capacity: int
-    """Bytes."""
-    free: int
-    """Bytes."""
-    accessible: bool
-
-    def to_json(self) -> dict[str, Any]:
-        """Return its row of `vimctl host show --json`."""
-        return {
-            "name": self.name,
-            "kind": self.kind,
-            "capacity": self.capacity,
-            "free": self.free,
-            "accessible": self.accessible,
-        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,24 +46,24 @@ class HostInfo:
         return plain | {"datastores": [one.to_json() for one in self.datastores]}
 
 
-async def host_info(client: Client) -> HostInfo:
-    """Return the properties of the only host (`HostSystem.summary`). Cancelling loses nothing.
+@query
+async def host_info(host: Host) -> HostInfo:
+    """Show the hardware, usage and datastores of the host (`HostSystem.summary`), in one call.
+
+    Cancelling loses nothing.
 
     Raises:
         NotFoundError: The inventory has no host, or more than one (a vCenter).
     """
-    hosts = [row async for row in client.collect(vim25.HostSystem, "name", "summary")]
-    if len(hosts) != 1:
-        raise NotFoundError(
-            f"exactly one host is required, {client.host} has {len(hosts)}",
-            kind="HostSystem",
-            hint="Connect to the ESX host itself.",
-        )
-    stores = [row async for row in client.collect(vim25.Datastore, "summary")]
-    summary: vim25.HostListSummary = hosts[0].require("summary")
+    client = host.client
+    rows = await client.gather(
+        {vim25.HostSystem: ("name", "summary"), vim25.Datastore: ("summary",)}
+    )
+    row = only_host(client, rows[vim25.HostSystem])
+    summary: vim25.HostListSummary = row.require("summary")
     hardware, stats, runtime = summary.hardware, summary.quickStats, summary.runtime
     return HostInfo(
-        name=str(hosts[0].props.get("name") or ""),
+        name=str(row.props.get("name") or ""),
         product=client.about.fullName,
         api_version=client.api_version,
         model=f"{hardware.vendor} {hardware.model}" if hardware else "",
@@ -103,16 +78,7 @@ async def host_info(client: Client) -> HostInfo:
         connection_state=runtime.connectionState if runtime else "",
         power_state=runtime.powerState if runtime else "",
         maintenance=bool(runtime and runtime.inMaintenanceMode),
-        datastores=tuple(sorted((_store(row.props) for row in stores), key=lambda s: s.name)),
-    )
-
-
-def _store(props: dict[str, Any]) -> DatastoreInfo:
-    summary: vim25.DatastoreSummary | None = props.get("summary")
-    return DatastoreInfo(
-        name=summary.name if summary else "",
-        kind=summary.type if summary else "",
-        capacity=summary.capacity if summary else 0,
-        free=summary.freeSpace if summary else 0,
-        accessible=bool(summary and summary.accessible),
+        datastores=tuple(
+            sorted(map(datastore_of, rows[vim25.Datastore]), key=lambda store: store.name)
+        ),
     )
