@@ -25,6 +25,11 @@ SHELL_PREFIXES = ("VIMLIB_", "GOVC_", "VMWARE_", "OS_")
 KEPT = {"VIMLIB_PEER_CACHE", "VIMLIB_VCSIM", "VIMLIB_SOAP_BACKEND"}
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that writes the measured table of host calls into the documentation."""
+    parser.addoption("--write-calls", action="store_true", help="write docs/driver/calls.md")
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory

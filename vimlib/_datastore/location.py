@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from vimlib import vim25
-from vimlib._collector import collect, get
-from vimlib._inventory import Found, paths_of
+from vimlib._collector import Hop, Traversal, gather
+from vimlib._inventory import Found
 from vimlib._text import printable
 from vimlib.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
-    from vimlib._collector import Context
+    from vimlib._collector import Context, Row
+
+_TO_DATASTORES: Final = Traversal(
+    (
+        Hop("Folder", "childEntity", ("Folder.childEntity", "Datacenter.datastore")),
+        Hop("Datacenter", "datastore"),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,27 +36,33 @@ class DatastoreLocation:
 async def locate(
     context: Context, name: str, datacenter: str | Found | vim25.Datacenter | None = None
 ) -> DatastoreLocation:
-    """Find a datastore by name, in a constant number of calls.
+    """Find a datastore by name, in one call.
 
     Raises `NotFoundError`, and `UsageError` if several datacenters have one of that name and
     `datacenter` (an inventory path, a name, or what `find` returned) does not select one.
     """
     wanted = datacenter.obj if isinstance(datacenter, Found) else datacenter
-    centers = await collect(context, vim25.Datacenter, "name", "datastore").all()
-    stores = {store.moref: store for row in centers for store in row.get("datastore") or ()}
-    rows = await get(context, stores.values(), "summary.name", "browser")
+    found_rows = await gather(
+        context,
+        {
+            vim25.Folder: ("name", "parent"),
+            vim25.Datacenter: ("name", "parent", "datastore"),
+            vim25.Datastore: ("summary.name", "browser"),
+        },
+        source=_TO_DATASTORES.start(context.content.rootFolder),
+    )
+    rows, folders = found_rows[vim25.Datastore], found_rows[vim25.Folder]
     named = {row.obj.moref: row for row in rows if row.get("summary.name") == name}
     holders = [
         (row, store)
-        for row in centers
+        for row in found_rows[vim25.Datacenter]
         for store in row.get("datastore") or ()
         if store.moref in named
     ]
-    # The root folder is no part of a path, and `/folder` wants it without the slash in front.
-    paths = await paths_of(context, [row.obj for row, _ in holders])
+    above = {row.obj.moref: row for row in folders}
     found = []
-    for (row, store), full in zip(holders, paths, strict=True):
-        path = (full or row.require("name")).lstrip("/")
+    for row, store in holders:
+        path = _path(row, above, context.content.rootFolder.moref)
         if wanted is None or _selects(wanted, row.obj, path, row.require("name")):
             found.append((path, row.obj, named[store.moref]))
     if not found:
@@ -69,6 +82,24 @@ async def locate(
         )
     path, center, store_row = found[0]
     return DatastoreLocation(store_row.obj, store_row.require("browser"), center, path)
+
+
+def _path(
+    center: Row[vim25.Datacenter], above: dict[tuple[str, str], Row[Any]], root: tuple[str, str]
+) -> str:
+    """Return the path of a datacenter below the root folder, as `/folder` wants it.
+
+    It is the name alone where a folder above may not be read.
+    """
+    name: str = center.require("name")
+    parts, parent, left = [name], center.get("parent"), dict(above)
+    while parent is not None and parent.moref != root:
+        row = left.pop(parent.moref, None)
+        if row is None or row.get("name") is None:
+            return name
+        parts.append(row["name"])
+        parent = row.get("parent")
+    return "/".join(reversed(parts))
 
 
 def _selects(

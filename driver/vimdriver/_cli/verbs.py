@@ -110,7 +110,7 @@ def _command(method: str) -> Callable[..., Awaitable[None]]:
         ("ownership", Ownership, OWNERSHIP),
         ("connection", ConnectionOptions, CONNECTION),
         ("output", Output, OUTPUT),
-    )[0 if writes else 1 :]:
+    )[0 if writes else 2 :]:
         every.append(
             inspect.Parameter(
                 name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind

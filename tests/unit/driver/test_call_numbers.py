@@ -1,0 +1,141 @@
+"""Each verb makes the number of host calls that the documentation has, and no more.
+
+`pytest tests/unit/driver/test_call_numbers.py --write-calls` writes the table.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.unit.driver.hosted import Beside, Hosted, hosted
+from vimdriver._driver import ESXDriver
+from vimdriver._verbs.verb import Query, Verb
+
+PAGE = Path(__file__).parents[3] / "docs" / "driver" / "calls.md"
+HEAD = "| verb | calls | of which |\n|---|---|---|\n"
+# Longer than a task of the simulator takes: the first read of a task finds it ended.
+LATENCY = 0.01
+TRIES = 3
+
+
+class Case(NamedTuple):
+    """A verb in its usual case: the machine's reference is known already."""
+
+    act: Callable[[ESXDriver, str], Awaitable[Any]]
+    before: Callable[[ESXDriver, str], Awaitable[Any]] | None = None
+
+
+async def on(driver: ESXDriver, ref: str) -> None:
+    await driver.power_on(ref)
+
+
+async def suspended(driver: ESXDriver, ref: str) -> None:
+    await driver.power_on(ref)
+    await driver.suspend(ref)
+
+
+async def shot(driver: ESXDriver, ref: str) -> None:
+    await driver.snapshot(ref, "one")
+
+
+CASES: dict[str, Case] = {
+    "list_instances": Case(lambda d, r: d.list_instances()),
+    "info": Case(lambda d, r: d.info(r)),
+    "power_on": Case(lambda d, r: d.power_on(r)),
+    "power_off": Case(lambda d, r: d.power_off(r), on),
+    "suspend": Case(lambda d, r: d.suspend(r), on),
+    "resume": Case(lambda d, r: d.resume(r), suspended),
+    "reboot": Case(lambda d, r: d.reboot(r, soft=False), on),
+    "snapshot": Case(lambda d, r: d.snapshot(r, "two")),
+    "snapshots": Case(lambda d, r: d.snapshots(r), shot),
+    "revert_snapshot": Case(lambda d, r: d.revert_snapshot(r, "one"), shot),
+    "remove_snapshot": Case(lambda d, r: d.remove_snapshot(r, "one"), shot),
+    "diagnostics": Case(lambda d, r: d.diagnostics(r)),
+    "guest_network": Case(lambda d, r: d.guest_network(r)),
+    "console": Case(lambda d, r: d.console(r), on),
+    "screenshot": Case(lambda d, r: d.screenshot(r), on),
+    "destroy": Case(lambda d, r: d.destroy(r, foreign=True)),
+    "host_info": Case(lambda d, r: d.host_info()),
+    "host_identity": Case(lambda d, r: d.host_identity()),
+    "host_capacity": Case(lambda d, r: d.host_capacity()),
+    "datastores": Case(lambda d, r: d.datastores()),
+}
+# Their numbers depend on images, networks or what is left over, and other tests hold them to it.
+ELSEWHERE = {"spawn", "set_guest_info", "shutdown", "ensure_vlan", "remove_vlan", "sweep",
+             "wait_for_network", "events"}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def host(beside: Beside, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosted]:
+    """A host with a machine for each try of each case."""
+    folder = tmp_path_factory.mktemp("calls")
+    with hosted(beside, folder, vms=TRIES * len(CASES), latency=LATENCY) as found:
+        yield found
+
+
+async def measure(host: Hosted, name: str, case: Case) -> Counter[str]:
+    async with host.driver() as driver:
+        ref = (await driver.info(name)).uuid
+        if case.before is not None:
+            await case.before(driver, ref)
+        await driver.info(ref)
+        seen = len(host.methods())
+        await case.act(driver, ref)
+        return Counter(host.methods()[seen:])
+
+
+def rows() -> dict[str, int]:
+    return {
+        name: int(count)
+        for name, count in re.findall(r"^\| `(\w+)` \| (\d+) \|", PAGE.read_text("utf-8"), re.M)
+    }
+
+
+def row(verb: str, made: Counter[str]) -> str:
+    parts = ", ".join(f"{n} {method}" if n > 1 else method for method, n in sorted(made.items()))
+    return f"| `{verb}` | {made.total()} | {parts} |\n"
+
+
+@pytest.mark.parametrize("verb", CASES)
+async def test_a_verb_makes_no_more_calls_than_documented(
+    verb: str, host: Hosted, request: pytest.FixtureRequest
+) -> None:
+    writes = request.config.getoption("--write-calls")
+    made: Counter[str] = Counter()
+    for number in range(TRIES):
+        machine = f"vm-{TRIES * list(CASES).index(verb) + number}"
+        found = await measure(host, machine, CASES[verb])
+        # On a busy machine a task may outlast its first read.
+        made = found if not made or found.total() < made.total() else made
+        if not writes and made.total() <= rows()[verb]:
+            break
+    if writes:
+        write(row(verb, made))
+    assert made.total() <= rows()[verb], made
+
+
+def write(line: str) -> None:
+    head, _, rest = PAGE.read_text("utf-8").partition(HEAD)
+    lines = rest.splitlines(keepends=True)
+    table = [text for text in lines if text.startswith("| `")]
+    found = {text.split("`")[1]: text for text in (*table, line)}
+    body = "".join(found[name] for name in sorted(found))
+    tail = "".join(text for text in lines if text not in table)
+    PAGE.write_text(head + HEAD + body + tail, "utf-8")
+
+
+def test_every_verb_has_a_number() -> None:
+    verbs = {
+        name
+        for name, value in vars(ESXDriver).items()
+        if isinstance(value, Verb | Query)
+        or (callable(value) and not name.startswith("_") and name not in ("aclose", "host"))
+    }
+    assert verbs - ELSEWHERE == set(CASES)
+    assert rows().keys() >= set(CASES)
