@@ -201,7 +201,7 @@ class Client:
 
     async def gather(
         self,
-        wanted: Mapping[type[vim25.ManagedObject], Sequence[str]],
+        wanted: Mapping[type[M], Sequence[str]],
         *,
         source: Walk | None = None,
         timeout: float | None = None,
@@ -222,7 +222,8 @@ class Client:
         """
         from vimlib._collector import gather
 
-        return await gather(self._context, wanted, source=source, timeout=timeout)
+        given: Mapping[Any, Sequence[str]] = wanted
+        return await gather(self._context, given, source=source, timeout=timeout)
 
     @overload
     def watch(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vimlib import vim25
 from vimlib._collector.bounds import bounded
@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from vimlib._collector.row import Row
     from vimlib._collector.traversal import Walk
 
+M = TypeVar("M", bound=vim25.ManagedObject)
 Kind = type[vim25.ManagedObject]
 
 
 async def gather(
     context: Context,
-    wanted: Mapping[Kind, Sequence[str]],
+    wanted: Mapping[type[M], Sequence[str]],
     *,
     source: Walk | None = None,
     timeout: float | None = None,

@@ -58,6 +58,7 @@ RULES = {
     "--vms": [("-1", "must be at least 0, got -1")],
     "--latency-ms": [("-1", "must be at least 0, got -1")],
     "--task-ms": [("-1", "must be at least 0, got -1"), ("inf", "must be a finite number, got inf")],
+    "--update-ms": [("-1", "must be at least 0, got -1")],
     "--seed": [("-1", "must be at least 0, got -1")],
     "--capacity-gb": [("0", "must be at least 1, got 0")],
     "--max-objects": [("0", "must be at least 1, got 0")],

@@ -126,7 +126,7 @@ async def test_waits_that_cannot_be(host: Hosted, image: Path) -> None:
 async def test_the_time_to_wait_includes_the_lookup(host: Hosted, image: Path) -> None:
     async with host.driver() as driver:
         await driver.spawn(spec(image, nics=(NICSpec(network="VM Network"),)))
-        host.esx.faults.add("RetrievePropertiesEx", "delay", seconds=2.0)
+        host.esx.faults.add("FindByInventoryPath", "delay", seconds=2.0)
         with pytest.raises(DeadlineError) as caught:
             await driver.wait_for_network("web", timeout=0.01)
         assert (caught.value.phase, caught.value.seconds) == ("network", 0.01)
