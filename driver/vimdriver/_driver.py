@@ -16,7 +16,9 @@ from vimdriver._instances import (
     network,
     nics,
     power,
+    rescuing,
     screen,
+    sizing,
     snapshots,
     spawn,
 )
@@ -131,6 +133,13 @@ class ESXDriver:
     snapshot = snapshots.snapshot
     revert_snapshot = snapshots.revert_snapshot
     remove_snapshot = snapshots.remove_snapshot
+    change_hardware = sizing.change_hardware
+    resize = sizing.resize
+    confirm_resize = sizing.confirm_resize
+    revert_resize = sizing.revert_resize
+    rescue = rescuing.rescue
+    unrescue = rescuing.unrescue
+    rebuild = rescuing.rebuild
     attach_disk = disks.attach_disk
     detach_disk = disks.detach_disk
     grow_disk = disks.grow_disk

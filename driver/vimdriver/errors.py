@@ -17,6 +17,7 @@
         ├── InstanceExistsError            the uuid or name is in use
         ├── InstanceAmbiguousError (LookupError)  several machines have that name
         ├── InstanceStateError             the machine's state does not allow the operation
+        ├── PendingChangeError             a resize or rescue is not final, or there is none
         ├── GuestToolsError                VMware Tools do not run in the guest
         ├── GuestTimeoutError (TimeoutError)  the guest did not shut down in time
         ├── ForeignInstanceError           not made by this driver, so left alone
@@ -96,6 +97,7 @@ __all__ = [
     "NoSlotError",
     "NoSpaceError",
     "OwnerError",
+    "PendingChangeError",
     "PhysicalNICNotFoundError",
     "PlatformUnsupportedError",
     "PortGroupInUseError",
@@ -504,6 +506,41 @@ class DiskSnapshotError(DriverError):
     """The disk's datastore path."""
     _template = "machine {name!r} has snapshots, which hold its disk {path}"
     hint = "Remove the snapshots first: vimctl instance snapshots lists them."
+
+
+class PendingChangeError(DriverError):
+    """A change of the machine is not final yet, or the one that is to be ended does not exist."""
+
+    outcome: Outcome = "refused"
+    name: str = ""
+    wanted: str = ""
+    """The change that is to be ended: `resize` or `rescue`; "" if none may be there."""
+    pending: str = ""
+    """The one that is there: `resize`, `rescue` or `rebuild`; "" if none."""
+    phase: str = ""
+    """`begun`: being made, or left behind by a process that ended; `done`; `confirming`."""
+    _template = "machine {name!r} {_problem}"
+    hint = "{_remedy}"
+
+    @property
+    def _problem(self) -> str:
+        if not self.pending:
+            return f"has no {self.wanted} to end"
+        words = {"begun": "under way", "confirming": "being confirmed"}
+        return f"has a {self.pending} that is {words.get(self.phase, 'not final')}"
+
+    @property
+    def _remedy(self) -> str:
+        if not self.pending:
+            return f"Only a machine after `vimctl instance {self.wanted}` has one."
+        if self.phase == "begun":
+            return "Wait for it; vimctl sweep removes what a process that ended has left."
+        if self.pending == "rescue":
+            return "End it first: vimctl instance unrescue."
+        commands = (
+            "confirm-resize" if self.phase == "confirming" else "confirm-resize or revert-resize"
+        )
+        return f"End it first: vimctl instance {commands}."
 
 
 class NoSlotError(DriverError):

@@ -52,3 +52,12 @@ ABOVE_0 = Parameter(validator=_above_0)
 
 DASH = Parameter(allow_leading_hyphen=True, validator=_no_option)
 """For an argument or option that may be `-`, for stdin or stdout; options are refused as values."""
+
+
+def _memory(kind: Any, value: Any) -> None:
+    if value is not None and (value < 4 or value % 4):
+        raise OutOfRange(f"must be a multiple of 4, at least 4, got {value}")
+
+
+MEMORY = Parameter(validator=_memory)
+"""For a size of memory in MiB."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 from cyclopts import Parameter
 
 from vimdriver._cli.connection import CONNECTION, ConnectionOptions
-from vimdriver._cli.flags import ABOVE_0, Flag, Strings, within
+from vimdriver._cli.flags import ABOVE_0, MEMORY, Flag, Strings, within
 from vimdriver._cli.instance import Ref, opened
 from vimdriver._cli.output import OUTPUT, Output
 from vimdriver._cli.ownership import OWNERSHIP, Ownership
@@ -32,6 +32,10 @@ _RENAMED: dict[str, tuple[str, Any]] = {
     "timeout": (
         "grace",
         Annotated[float, ABOVE_0, Parameter(help="Seconds to wait for the guest, above 0.")],
+    ),
+    "memory_mb": (
+        "memory_mb",
+        Annotated[int | None, MEMORY, Parameter(help="Memory in MiB, a multiple of 4.")],
     ),
     "soft": ("hard", Annotated[Flag, Parameter(help="Reset the machine; do not ask the guest.")]),
 }

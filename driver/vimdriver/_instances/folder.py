@@ -48,6 +48,7 @@ _PLAIN: Final = (
     r"vmmcores?(-\d+)?(\.gz)?",
 )
 _DISKS: Final = (
+    r"@-(resize|rescue|rebuild)-[0-9a-f]{16}(-flat)?\.vmdk",  # by this driver: `pending.disk_for`
     r"@(_\d+)?(-\d{6})?(-(flat|delta|sesparse|ctk|rdm|rdmp|s\d{3}))?\.vmdk",
     r"@(_\d+)?(-\d{6})?\.psf",  # state of replication
 )

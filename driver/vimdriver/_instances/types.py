@@ -21,6 +21,20 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,79}")
 _MAC: Final = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}")
 
 
+def check_cpus(cpus: int) -> None:
+    """Raise `UsageError` for a number of CPUs that no host takes."""
+    if cpus < 1:
+        raise UsageError(f"cpus must be at least 1, got {cpus}", field="cpus")
+
+
+def check_memory(memory_mb: int) -> None:
+    """Raise `UsageError` for a size of memory that no host takes."""
+    if memory_mb < 4 or memory_mb % 4:
+        raise UsageError(
+            f"memory_mb must be a multiple of 4, at least 4, got {memory_mb}", field="memory_mb"
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NICSpec:
     """One network card to make.
@@ -105,13 +119,8 @@ class InstanceSpec:
                 field="name",
                 hint="The first character must be a letter or digit, and '..' is not allowed.",
             )
-        if self.cpus < 1:
-            raise UsageError(f"cpus must be at least 1, got {self.cpus}", field="cpus")
-        if self.memory_mb < 4 or self.memory_mb % 4:
-            raise UsageError(
-                f"memory_mb must be a multiple of 4, at least 4, got {self.memory_mb}",
-                field="memory_mb",
-            )
+        check_cpus(self.cpus)
+        check_memory(self.memory_mb)
         if self.disk_gb is not None and self.disk_gb < 1:
             raise UsageError(f"disk_gb must be at least 1, got {self.disk_gb}", field="disk_gb")
         try:

@@ -15,6 +15,7 @@ reach exactly when the host is.
 
 from vimdriver._journal.entries import (
     AddingPortGroup,
+    Changing,
     Destroying,
     Entry,
     LoggedIn,
@@ -27,6 +28,7 @@ from vimdriver._journal.memory import Journal, MemoryJournal, close, settled, wr
 
 __all__ = [
     "AddingPortGroup",
+    "Changing",
     "Destroying",
     "Entry",
     "FileJournal",

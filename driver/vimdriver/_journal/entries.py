@@ -74,6 +74,16 @@ class Destroying(_Begun, frozen=True, kw_only=True, tag="destroy"):
     an entry of an earlier version: then nothing shows what in the folder was the machine's."""
 
 
+class Changing(_Begun, frozen=True, kw_only=True, tag="change"):
+    """A disk of a machine is being replaced; `token` is that of its `vimlib.pending`."""
+
+    name: str
+    machine: str
+    """Value of its reference."""
+    disk: str = ""
+    """Datastore path of the disk that is made for it."""
+
+
 class Uploading(_Begun, frozen=True, kw_only=True, tag="upload"):
     """A file is uploaded to a temporary path, and then moved."""
 
@@ -97,7 +107,7 @@ class LoggedIn(_Begun, frozen=True, kw_only=True, tag="session"):
     """`Client.session_digest`."""
 
 
-Entry: TypeAlias = Spawning | Destroying | Uploading | AddingPortGroup | LoggedIn
+Entry: TypeAlias = Spawning | Destroying | Changing | Uploading | AddingPortGroup | LoggedIn
 
 HEADER: Final = b'{"vimlib_journal": 1}\n'
 _ENCODER: Final = msgspec.json.Encoder()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vimlib._datastore import DatastorePath
     from vimlib.errors import VimlibError
 
-Kind: TypeAlias = Literal["machine", "folder", "file", "port group", "note", "session"]
+Kind: TypeAlias = Literal["machine", "change", "folder", "file", "port group", "note", "session"]
 Action: TypeAlias = Literal["removed", "finished", "kept", "left", "failed"]
 
 
@@ -27,11 +27,11 @@ class Swept:
     """One object that a sweep found."""
 
     kind: Kind
-    """`note`: the file with the owner of a port group."""
+    """`change`: a resize, rescue or rebuild of a machine; `note`: the file with the owner of a port group."""
     name: str
     """A machine's or a port group's name, a datastore path, or a session's user and start."""
     action: Action
-    """`removed`; `finished`: it was whole and has been powered on; `kept`: nothing to do, and its
+    """`removed`; `finished`: it was whole and has been powered on, or confirmed; `kept`: nothing to do, and its
     journal entry is closed; `left`: not touched; `failed`: see `error`, the next sweep tries again."""
     reason: str
     error: VimlibError | None = None

@@ -9,10 +9,19 @@ from vimdriver._images.sink import is_temporary
 from vimdriver._instances.destroy import remove_half_made
 from vimdriver._instances.folder import names_of, remove_files, remove_if_empty, settle_renamed
 from vimdriver._instances.power import power_step
-from vimdriver._journal import AddingPortGroup, Destroying, LoggedIn, Spawning, Uploading, written
+from vimdriver._journal import (
+    AddingPortGroup,
+    Changing,
+    Destroying,
+    LoggedIn,
+    Spawning,
+    Uploading,
+    written,
+)
 from vimdriver._journal.entries import new_token
 from vimdriver._networks import notes
 from vimdriver._sweep import scan
+from vimdriver._sweep.changes import sweep_changes
 from vimdriver._sweep.decide import (
     Kind,
     MarkedMachine,
@@ -87,6 +96,7 @@ async def sweep(
         host=host, now=await host.now(), older_than=older_than, dry_run=dry_run, forget=forget
     )
     await work.machines([entry for entry in known if isinstance(entry, Spawning)])
+    await sweep_changes(work, [entry for entry in known if isinstance(entry, Changing)])
     await work.folders([entry for entry in known if isinstance(entry, Destroying)])
     await work.uploads([entry for entry in known if isinstance(entry, Uploading)])
     await sweep_sessions(work, [entry for entry in known if isinstance(entry, LoggedIn)])

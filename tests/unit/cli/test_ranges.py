@@ -28,6 +28,8 @@ REQUIRED = {
     "instance snapshot": "vm-0 s",
     "instance revert": "vm-0 s",
     "instance remove-snapshot": "vm-0 s",
+    "instance rescue": "vm-0 [datastore1]a.vmdk",
+    "instance rebuild": "vm-0 [datastore1]a.vmdk",
     "instance grow-disk": "vm-0 d",
     "instance detach-disk": "vm-0 d",
     "instance attach-interface": "vm-0 n",

@@ -43,6 +43,7 @@ from vimlib.errors import VimlibError
 
 UUID = "5021e9d8-7d2f-4b8c-9f8a-0c5b3d1f2a10"
 VLAN = "vlan-42"
+ROOT = "[datastore1] web/web.vmdk"
 
 
 class Job:
@@ -311,6 +312,18 @@ class Change(Destroy):
         return (devices, tuple(files), marks, config.hardware.numCPU, config.annotation)
 
 
+class Confirm(Change):
+    """A resize that is made final: what is begun of that is ended by a sweep."""
+
+    async def check(self, *, finished: bool | None = None) -> None:
+        await until(lambda: not self.host.state().running)
+        if self.shape() not in self.shapes:
+            async with self.host.driver() as driver:
+                report = await driver.sweep(older_than=0)
+            assert [(i.kind, i.action) for i in report.items] == [("change", "finished")], report
+        await super().check(finished=finished)
+
+
 Shape: TypeAlias = tuple[Any, ...]
 
 # The verb with its arguments, and those that bring the machine into the state for it.
@@ -319,6 +332,13 @@ CHANGES: dict[tuple[Any, ...], tuple[tuple[Any, ...], ...]] = {
     ("suspend",): (),
     ("snapshot", "one"): (),
     ("remove_snapshot", "one"): (("snapshot", "one"),),
+    ("change_hardware",): (("power_off",),),
+    ("resize",): (("power_off",),),
+    ("confirm_resize",): (("power_off",), ("resize",)),
+    ("revert_resize",): (("power_off",), ("resize",)),
+    ("rescue", ROOT): (("power_off",),),
+    ("unrescue",): (("power_off",), ("rescue", ROOT)),
+    ("rebuild", ROOT): (("power_off",),),
     ("attach_disk",): (),
     ("grow_disk", "Hard disk 1", 1): (),
     ("detach_disk", "Hard disk 1"): (),
@@ -327,6 +347,8 @@ CHANGES: dict[tuple[Any, ...], tuple[tuple[Any, ...], ...]] = {
     ("detach_interface", MAC): (),
 }
 OPTIONS: dict[str, dict[str, Any]] = {
+    "change_hardware": {"cpus": 2},
+    "resize": {"cpus": 2, "disk_gb": 1},
     "attach_disk": {"size_gb": 1, "adapter": "paraVirtual"},
     "change_interface": {"connected": False},
 }
@@ -338,7 +360,22 @@ JOBS: tuple[type[Job], ...] = (
     DestroyBeside,
     Push,
     Vlan,
-    *(type(call[0], (Change,), {"call": call, "before": b}) for call, b in CHANGES.items()),
+    *(
+        type(
+            call[0],
+            (Confirm if call[0].startswith("confirm") else Change,),
+            {"call": call, "before": b},
+        )
+        for call, b in CHANGES.items()
+    ),
+)
+# A run of the tests takes samples of these alone: the changes of devices are alike.
+SAMPLES = tuple(
+    kind
+    for kind in JOBS
+    if not issubclass(kind, Change)
+    or kind.call[0]
+    in ("power_on", "suspend", "snapshot", "remove_snapshot", "attach_disk", "resize")
 )
 
 
@@ -359,8 +396,13 @@ async def job(kind: type[Job], beside: Beside, folder: Path, image: Path) -> Asy
 ALL = pytest.param(1, id="all", marks=[pytest.mark.torture, pytest.mark.timeout(1800)])
 
 
-@pytest.mark.parametrize("kind", JOBS)
-@pytest.mark.parametrize("every", [ALL, pytest.param(47, id="some")])
+@pytest.mark.parametrize(
+    ("kind", "every"),
+    [
+        *(pytest.param(kind, 1, id=f"all-{kind.__name__}", marks=ALL.marks) for kind in JOBS),
+        *(pytest.param(kind, 47, id=f"some-{kind.__name__}") for kind in SAMPLES),
+    ],
+)
 async def test_cancelled_at_every_await(
     kind: type[Job], every: int, beside: Beside, tmp_path: Path, image: Path
 ) -> None:
@@ -466,12 +508,19 @@ async def fail_each(work: Job, way: str, step: int, caplog: pytest.LogCaptureFix
         at += step
 
 
-@pytest.mark.parametrize("kind", JOBS)
 @pytest.mark.parametrize(
-    ("way", "step"),
+    ("kind", "way", "step"),
     [
-        *(pytest.param(way, 1, id=f"all {way}", marks=ALL.marks) for way in WAYS),
-        *(pytest.param(way, 31, id=f"some {way}") for way in SAMPLED),
+        *(
+            pytest.param(kind, way, 1, id=f"all {way}-{kind.__name__}", marks=ALL.marks)
+            for kind in JOBS
+            for way in WAYS
+        ),
+        *(
+            pytest.param(kind, way, 31, id=f"some {way}-{kind.__name__}")
+            for kind in SAMPLES
+            for way in SAMPLED
+        ),
     ],
 )
 async def test_every_call_fails_once(

@@ -126,6 +126,10 @@ async def work(order: dict[str, Any], killer: Killer) -> None:
             assert result.error is None, result.error
         elif order["job"] == "destroy":
             assert await driver.destroy("web")
+        elif order["job"] == "resize":
+            await driver.power_off("web")
+            await driver.resize("web", cpus=2, disk_gb=2)
+            await driver.confirm_resize("web")
         elif order["job"] == "ensure_vlan":
             await driver.ensure_vlan("vlan-43", 43)
         else:

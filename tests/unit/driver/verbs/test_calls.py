@@ -14,6 +14,9 @@ from vimdriver._instances.types import NICSpec
 
 VLAN = (NICSpec(network="blue", vlan=42),)
 
+OFF: list[tuple[Any, ...]] = [("spawn",), ("power_off", "web")]
+ROOT = "[datastore1] web/web.vmdk"
+
 # Verb: the calls that bring the host into the state for it, its own arguments, and how many calls it
 # may make on a client that has waited for a task before. Long polls are left out: their number
 # depends on how quickly the host answers.
@@ -29,6 +32,13 @@ VERBS: dict[str, tuple[list[tuple[Any, ...]], tuple[Any, ...], int]] = {
     "snapshot": ([("spawn",)], ("web", "one"), 7),
     "revert_snapshot": ([("spawn",), ("snapshot", "web", "one")], ("web", "one"), 7),
     "remove_snapshot": ([("spawn",), ("snapshot", "web", "one")], ("web", "one"), 6),
+    "change_hardware": ([*OFF], ("web",), 7),
+    "resize": ([*OFF], ("web",), 14),
+    "confirm_resize": ([*OFF, ("resize", "web")], ("web",), 14),
+    "revert_resize": ([*OFF, ("resize", "web")], ("web",), 14),
+    "rescue": ([*OFF], ("web", ROOT), 12),
+    "unrescue": ([*OFF, ("rescue", "web", ROOT)], ("web",), 7),
+    "rebuild": ([*OFF], ("web", ROOT), 17),
     "attach_disk": ([("spawn",)], ("web",), 7),
     "grow_disk": ([("spawn",)], ("web", "Hard disk 1", 1), 7),
     "detach_disk": ([("spawn",)], ("web", "Hard disk 1"), 6),
@@ -44,6 +54,8 @@ VERBS: dict[str, tuple[list[tuple[Any, ...]], tuple[Any, ...], int]] = {
 OPTIONS: dict[str, dict[str, Any]] = {
     "reboot": {"force": True},
     "shutdown": {"force": True},
+    "change_hardware": {"cpus": 2},
+    "resize": {"cpus": 2, "disk_gb": 1},
     "attach_disk": {"size_gb": 1},
     "change_interface": {"connected": False},
 }

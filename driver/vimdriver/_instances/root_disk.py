@@ -1,0 +1,205 @@
+"""The steps that give a machine another root disk: mark, copy, extend; the swap is the verb's own.
+
+The copy is made by the host (`CopyVirtualDisk_Task`) into the machine's folder, under a name with a
+token that nobody else has. Until the swap, which is one `ReconfigVM_Task`, the machine is as it was.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace as replaced
+
+from vimdriver._instances import devices as builders
+from vimdriver._instances.change import MachineState, reconfigure
+from vimdriver._instances.device_list import BUSES, file_of
+from vimdriver._instances.machine import device_files, used_files
+from vimdriver._instances.pending import (
+    NOTHING_PENDING,
+    PENDING_KEY,
+    Pending,
+    What,
+    disk_for,
+    pending_of,
+)
+from vimdriver._journal import Changing
+from vimdriver._verbs import Host, Run, Step
+from vimdriver._verbs.host import stamp
+from vimdriver.errors import DiskSharedError
+from vimlib import vim25
+from vimlib._datastore import DatastorePath
+from vimlib.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def root_of(machine: MachineState) -> vim25.VirtualDisk:
+    """Return the disk that a machine boots from: the first one, by key. Raises `NotFoundError`."""
+    disks = [one for one in machine.devices if isinstance(one, vim25.VirtualDisk)]
+    if not disks:
+        raise NotFoundError(
+            f"machine {machine.ref} has no disk", kind="VirtualDisk", hint="Attach one first."
+        )
+    return min(disks, key=lambda disk: disk.key)
+
+
+def disk_manager(host: Host) -> vim25.VirtualDiskManager:
+    """Return the host's manager of disks. Raises `NotFoundError`."""
+    manager = host.client.content.virtualDiskManager
+    if manager is None:
+        raise NotFoundError("the host has no VirtualDiskManager", kind="VirtualDiskManager")
+    return host.client.bind(manager)
+
+
+def descriptor_adapter(machine: MachineState, disk: vim25.VirtualDevice) -> str:
+    """Return what a descriptor calls the adapter that a disk hangs on."""
+    controller = machine.with_key(disk.controllerKey or 0)
+    word = next((w for w, bus in BUSES.items() if type(controller) is bus.controller), "lsiLogic")
+    return word if word in ("ide", "busLogic") else "lsiLogic"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRoot:
+    """The disk that is to become a machine's root disk, and the steps that make it."""
+
+    machine: MachineState
+    root: vim25.VirtualDisk
+    """The present one."""
+    pending: Pending
+    entry: Changing
+    file: DatastorePath
+    steps: tuple[Step[Any], ...]
+    """All before the swap."""
+
+    def device(self, capacity_kb: int) -> vim25.VirtualDisk:
+        """Return the new disk in the position of the root disk."""
+        return builders.revised(
+            builders.disk(
+                str(self.file),
+                controller=self.root.controllerKey or 0,
+                unit=self.root.unitNumber or 0,
+                capacity_kb=capacity_kb,
+            ),
+            shares=self.root.shares,
+        )
+
+
+async def new_root(
+    host: Host,
+    machine: MachineState,
+    what: What,
+    source: DatastorePath,
+    *,
+    capacity_kb: int = 0,
+    larger_is_fine: bool = False,
+    **fields: Any,
+) -> NewRoot:
+    """Return the disk of a change and the steps that make it. One call; cancelling loses nothing.
+
+    Args:
+        host: The host.
+        machine: Off, without snapshots and without a change that is not final.
+        what: The change.
+        source: The disk that is copied.
+        capacity_kb: KiB to extend the copy to; 0 leaves it as it is.
+        larger_is_fine: Whether the copy may be larger than that already.
+        **fields: Further fields of `Pending`.
+    """
+    root = root_of(machine)
+    entry = Changing(
+        host=host.client.host,
+        owner=host.owner,
+        name=machine.name,
+        machine=machine.vm.moref[1],
+    )
+    file = disk_for(machine.vmx, what, entry.token)
+    entry = replaced(entry, disk=str(file))
+    pending = Pending(
+        what=what,
+        phase="begun",
+        token=entry.token,
+        began=stamp(await host.now()),
+        disk=str(file),
+        former=file_of(root),
+        **fields,
+    )
+    manager = disk_manager(host)
+    thin = bool(getattr(root.backing, "thinProvisioned", False))
+    spec = vim25.VirtualDiskSpec(
+        adapterType=descriptor_adapter(machine, root), diskType="thin" if thin else "preallocated"
+    )
+
+    async def remove(run: Run, result: Any) -> None:
+        for path in disk_paths(file):
+            await run.host.delete(path)
+
+    def not_larger(run: Run, fault: vim25.MethodFault) -> None:
+        if not larger_is_fine or not isinstance(fault, vim25.InvalidArgument):
+            raise fault
+
+    steps: list[Step[Any]] = [
+        mark_step(machine, pending, entry),
+        Step[Any](
+            title=f"copy {source} to {file.name} (CopyVirtualDisk_Task)",
+            makes=str(file),
+            call=lambda run: manager.CopyVirtualDisk_Task(
+                str(source), destName=str(file), destSpec=spec
+            ),
+            undo=remove,
+            method="CopyVirtualDisk_Task",
+        ),
+    ]
+    if capacity_kb:
+        steps.append(
+            Step[Any](
+                title=f"extend it to {capacity_kb} KiB (ExtendVirtualDisk_Task)",
+                call=lambda run: manager.ExtendVirtualDisk_Task(
+                    str(file), newCapacityKb=capacity_kb
+                ),
+                refused=not_larger,
+                method="ExtendVirtualDisk_Task",
+            )
+        )
+    return NewRoot(
+        machine=machine, root=root, pending=pending, entry=entry, file=file, steps=tuple(steps)
+    )
+
+
+def mark_step(machine: MachineState, pending: Pending, entry: Changing) -> Step[Any]:
+    """Return the step that writes into the machine that a change has begun."""
+
+    def is_ours(now: MachineState) -> bool:
+        there = pending_of(now)
+        return there is not None and there.token == pending.token
+
+    return reconfigure(
+        machine,
+        f"write the {pending.what} into {PENDING_KEY}",
+        lambda run: vim25.VirtualMachineConfigSpec(extraConfig=[pending.option()]),
+        lambda run, now: is_ours(now),
+        undo=lambda run, now: (
+            vim25.VirtualMachineConfigSpec(extraConfig=[NOTHING_PENDING]) if is_ours(now) else None
+        ),
+        entry=lambda run: entry,
+        makes=f"mark {PENDING_KEY} of {machine.ref}",
+    )
+
+
+def shows(pending: Pending | None) -> Callable[[Run, MachineState], bool]:
+    """Return whether a machine has just this change, or none."""
+    return lambda run, now: pending_of(now) == pending
+
+
+def disk_paths(file: DatastorePath) -> tuple[DatastorePath, ...]:
+    """Return the files of a flat disk. Hosts hide an extent behind its descriptor, so it goes first."""
+    return (file.with_name(f"{file.name.removesuffix('.vmdk')}-flat.vmdk"), file)
+
+
+async def check_not_shared(host: Host, machine: MachineState, disk: vim25.VirtualDevice) -> None:
+    """Raise `DiskSharedError` if another machine uses a disk that is to be deleted."""
+    used = await used_files(host.client, but=machine.vm)
+    for path in device_files([disk]):
+        if path in used:
+            raise DiskSharedError(name=machine.ref, path=path, user=used[path])

@@ -1,0 +1,147 @@
+"""Changes of machines that ended half-way: the disk that was being made for one, and its mark."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from vimdriver._instances.machine import OWNER_KEY, marks_of, used_files
+from vimdriver._instances.pending import NOTHING_PENDING, PENDING_KEY, Pending, parse_pending
+from vimdriver._instances.root_disk import disk_paths
+from vimdriver._instances.sizing import delete_disk_step
+from vimdriver._sweep.decide import Verdict, of_age
+from vimdriver._verbs import Plan, Step, execute, returns
+from vimdriver._verbs.host import read_stamp
+from vimlib import vim25
+from vimlib._datastore import DatastorePath
+from vimlib._inventory import unescape
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vimdriver._journal import Changing
+    from vimdriver._sweep.sweeping import Sweeping
+    from vimlib._collector import Row
+
+_ON_DISKS = ("CopyVirtualDisk_Task", "ExtendVirtualDisk_Task", "DeleteVirtualDisk_Task")
+
+
+async def sweep_changes(work: Sweeping, entries: Sequence[Changing]) -> None:
+    """Undo changes that were being made, and finish those that were being confirmed.
+
+    Cancelling waits for the machine that is being worked on.
+    """
+    known = {entry.token: entry for entry in entries}
+    seen = set()
+    rows = [
+        row
+        async for row in work.host.client.collect(
+            vim25.VirtualMachine, "name", "config.extraConfig"
+        )
+    ]
+    for row in rows:
+        pending = _pending(row, work.host.owner)
+        if pending is None:
+            continue
+        seen.add(pending.token)
+        entry = known.get(pending.token)
+        if pending.phase != "done":
+            await _sweep(work, row, pending, entry)
+        elif entry is not None:
+            name = unescape(str(row.props.get("name") or ""))
+            await work.do("change", name, Verdict("kept", "complete"), None, entry)
+    for token, entry in known.items():
+        if token not in seen:
+            await _forgotten(work, entry)
+
+
+def _pending(row: Row[vim25.VirtualMachine], owner: str) -> Pending | None:
+    marks = marks_of(row)
+    return parse_pending(marks.get(PENDING_KEY)) if marks.get(OWNER_KEY) == owner else None
+
+
+async def _sweep(
+    work: Sweeping,
+    row: Row[vim25.VirtualMachine],
+    pending: Pending,
+    entry: Changing | None,
+) -> None:
+    host, vm = work.host, row.obj
+    name = unescape(str(row.props.get("name") or vm.moref[1]))
+    confirming = pending.phase == "confirming"
+    if pending.token in work.running:
+        verdict = Verdict("left", "in use by this process")
+    elif entry is not None:
+        verdict = Verdict("removed", f"{pending.what} never finished, and its process has ended")
+    else:
+        verdict = of_age(read_stamp(pending.began), work.now, work.older_than)
+    if verdict.action == "removed" and confirming:
+        verdict = Verdict("finished", f"{pending.what} was being confirmed")
+
+    async def act() -> Verdict | None:
+        if work.dry_run:
+            return None
+        # A call that was sent before its process ended may change everything.
+        await host.idle(of=vm)
+        for method in _ON_DISKS:
+            await host.idle(method=method)
+        now = await host.client.get(vm, "name", "config.extraConfig")
+        if _pending(now, host.owner) != pending:
+            return Verdict("kept", "already ended")
+        steps: list[Step[Any]] = []
+        if confirming:
+            former = DatastorePath.parse(pending.former)
+            if pending.former in await used_files(host.client):
+                return Verdict("left", f"a machine uses {former}")
+            steps.append(delete_disk_step(host, former))
+        elif pending.disk and (kept := await _remove_disk(work, pending.token, pending.disk)):
+            return kept
+        steps.append(_forget(vm, pending, host.owner))
+        await execute(host, Plan(f"sweep a {pending.what}", tuple(steps), returns(None)))
+        return None
+
+    acts = verdict.action in ("removed", "finished")
+    await work.do("change", name, verdict, act if acts else None, entry)
+
+
+def _forget(vm: vim25.VirtualMachine, pending: Pending, owner: str) -> Step[Any]:
+    spec = vim25.VirtualMachineConfigSpec(extraConfig=[NOTHING_PENDING])
+
+    async def probe(run: Any) -> bool | None:
+        found = await run.host.client.get(vm, "config.extraConfig")
+        return _pending(found, owner) != pending or None
+
+    return Step[Any](
+        title=f"remove {PENDING_KEY} (ReconfigVM_Task)",
+        call=lambda run: vm.ReconfigVM_Task(spec),
+        probe=probe,
+        of=lambda run: vm,
+    )
+
+
+async def _remove_disk(work: Sweeping, token: str, disk: str) -> Verdict | None:
+    """Remove a disk that was made in vain; return why it stays."""
+    made = Pending(what="resize", phase="begun", token=token, began="", disk=disk)
+    if not made.owns_its_disk:
+        return Verdict("left", f"{disk} does not have a name of this driver")
+    if disk in await used_files(work.host.client):
+        return Verdict("left", f"a machine uses {disk}")
+    await work.reach(made.path())
+    for path in disk_paths(made.path()):
+        await work.host.delete(path)
+    return None
+
+
+async def _forgotten(work: Sweeping, entry: Changing) -> None:
+    """Remove the disk of a change that no machine shows: the machine was removed, or it has ended."""
+
+    async def act() -> Verdict | None:
+        for method in _ON_DISKS:
+            await work.host.idle(method=method)
+        path = DatastorePath.parse(entry.disk)
+        there = [one for one in disk_paths(path) if await work.exists(one)]
+        if not there or entry.disk in await used_files(work.host.client):
+            return Verdict("kept", "complete, or never begun")
+        return None if work.dry_run else await _remove_disk(work, entry.token, entry.disk)
+
+    verdict = Verdict("removed", "disk of a machine that is gone")
+    await work.do("change", entry.name, verdict, act, entry)
