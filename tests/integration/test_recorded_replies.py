@@ -7,7 +7,6 @@ type, which is the declared one where the host wrote none, and its value. Left o
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
@@ -17,14 +16,12 @@ from typing import Any, Final
 import pytest
 from lxml import etree
 
-from tests.integration.peers import source_package
+from tests.integration import recordings
 from tests.unit.soap.cases import DECODERS, feed_all
 from vimlib import vim25
 from vimlib.model import Enumeration, Field, wire_fields
 from vimlib.soap import encode_response
 
-FOLDER: Final = "resources/esx-4.1.0-1/"
-SHA256: Final = "8c8258609b22fcaea1c1d7b6c0ae445f3b410d988a6a5ce30d0a62ade30823bf"
 METHODS: Final[dict[str, Any]] = {
     "Login": vim25.SessionManager.Login,
     "ServiceInstance": vim25.ServiceInstance.RetrieveServiceContent,
@@ -48,14 +45,7 @@ Leaf = tuple[str, str, Any]
 @pytest.fixture(scope="module")
 def recorded() -> Path:
     """A folder with the recorded replies, verified."""
-    folder = source_package.files_of(
-        "fusioninventory-agent", lambda name: name.startswith(FOLDER) and name.endswith(".soap")
-    )
-    digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.soap")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    assert digest.hexdigest() == SHA256
-    return folder
+    return recordings.esx_4_1()
 
 
 def leaves(body: bytes, returns: Field) -> list[Leaf]:

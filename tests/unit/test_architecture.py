@@ -96,7 +96,7 @@ OUTSIDE = {
 }
 
 # The simulator's packages from the ground up: each may import those before it.
-SIMULATOR = ("_core", "_service", "_properties", "_host", "_storage", "_vm", "_guest",
+SIMULATOR = ("_core", "_data", "_service", "_properties", "_host", "_storage", "_vm", "_guest",
              "_managers", "_protocol")  # fmt: skip
 
 # Packages whose tests are in the folder of another: the simulator is tested through its calls.

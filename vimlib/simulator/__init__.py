@@ -10,7 +10,7 @@ import the client side: session, transport, driver.
 `Faults`        fault injection (`esx.faults`)
 `ScriptedGuest` the guest of a machine (`esx.guest(name)`); its programs get a `ProgramRun`
 
-Packages, each of which may import only those to its left: `_core`, `_service`, `_properties`, `_host`,
+Packages, each of which may import only those to its left: `_core`, `_data`, `_service`, `_properties`, `_host`,
 `_storage`, `_vm`, `_guest`, `_managers`, `_protocol`; above them `_assemble` makes the objects of a fresh
 host, and `_esx` runs it. A module for each noun of the API holds its handlers.
 

@@ -11,33 +11,42 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
+from vimlib.simulator._data.options import advanced_options, agent_options
 from vimlib.simulator._guest.operations import make_guest_operations
+from vimlib.simulator._host.access import HostAccessManager
+from vimlib.simulator._host.autostart import AutoStartManager
+from vimlib.simulator._host.date_time import DateTimeSystem
 from vimlib.simulator._host.folders import Datacenter, Folder
 from vimlib.simulator._host.host_system import HostSystem
+from vimlib.simulator._host.managers import make_static_managers
 from vimlib.simulator._host.network import NetworkSystem
 from vimlib.simulator._host.resources import ComputeResource, ResourcePool
+from vimlib.simulator._host.services import FirewallSystem, ServiceSystem
+from vimlib.simulator._host.vmkernel import VirtualNicManager, VMotionSystem
 from vimlib.simulator._managers.datastore_system import DatastoreSystem
 from vimlib.simulator._managers.disk_manager import DiskManager
 from vimlib.simulator._managers.performance import PerformanceManager
 from vimlib.simulator._managers.search import SearchIndex
 from vimlib.simulator._properties.collector import DefaultCollector
 from vimlib.simulator._properties.views import ViewManager
+from vimlib.simulator._service.accounts import (
+    AuthorizationManager,
+    LocalAccountManager,
+    UserDirectory,
+)
 from vimlib.simulator._service.events import EventManager
 from vimlib.simulator._service.service_instance import ServiceInstance
 from vimlib.simulator._service.sessions import SessionManager
 from vimlib.simulator._service.settings import (
-    AuthorizationManager,
     LicenseManager,
     OptionManager,
     OvfManager,
-    UserDirectory,
 )
 from vimlib.simulator._service.tasks import TaskManager
 from vimlib.simulator._storage.browser import DatastoreBrowser
 from vimlib.simulator._storage.file_manager import FileManager
 from vimlib.simulator._storage.storage_system import StorageSystem
 from vimlib.simulator._vm.environment import EnvironmentBrowser
-from vimlib.soap import Typed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,25 +93,14 @@ def build(
     NetworkSystem(registry, datacenter.networks)
     SearchIndex(registry, "ha-searchindex")
     LicenseManager(registry, "ha-license-manager")
-    OptionManager(
-        registry,
-        "HostAgentSettings",
-        {"Config.HostAgent.log.level": "info", "vpxd.stats.maxQueryMetrics": 64},
-    )
-    OptionManager(
-        registry,
-        "ha-adv-options",
-        {
-            "Config.HostAgent.plugins.hostsvc.esxAdminsGroup": "ESX Admins",
-            "Security.AccountLockFailures": 5,
-            "UserVars.DcuiTimeOut": Typed("xsd:long", 600),
-        },
-    )
+    OptionManager(registry, "HostAgentSettings", agent_options)
+    OptionManager(registry, "ha-adv-options", lambda: advanced_options(registry.release))
     DatastoreSystem(
         registry, given=given_datastores, capacity=capacity, local_folders=local_folders
     )
     StorageSystem(registry, "storageSystem")
     EnvironmentBrowser(registry, "envbrowser-ha-compute-res")
+    LocalAccountManager(registry)
     UserDirectory(registry, "ha-user-directory")
     AuthorizationManager(registry, "ha-authmgr")
     PerformanceManager(registry, "ha-perfmgr")
@@ -111,3 +109,12 @@ def build(
     FileManager(registry, "ha-nfc-file-manager")
     OvfManager(registry, "ha-ovf-manager")
     make_guest_operations(registry)
+    VirtualNicManager(registry)
+    VMotionSystem(registry)
+    ServiceSystem(registry)
+    FirewallSystem(registry)
+    DateTimeSystem(registry)
+    AutoStartManager(registry)
+    if registry.release.has("6.0"):
+        HostAccessManager(registry)
+    make_static_managers(registry)

@@ -2,7 +2,7 @@
 
 ``POST /_ctl/VERB`` with a JSON object and the header ``Authorization: Bearer TOKEN``; the answer is a
 JSON object, with status 400 and its ``error`` if the request is wrong. Verbs: `expire`, `order`, `clear`, `fill`, `lie`, `restart`, `reboot`, `licence`,
-`calls`, `guest`, `script`, `ask`.
+`calls`, `guest`, `script`, `lockout`, `lockdown`, `ask`.
 """
 
 from __future__ import annotations
@@ -94,6 +94,12 @@ class Control:
 
     async def _do_guest(self, name: str, **guest: Any) -> None:
         self.esx.set_guest(name, **guest)
+
+    async def _do_lockout(self, failures: int, seconds: float = 900.0) -> None:
+        self.esx.lock_out(failures, seconds=seconds)
+
+    async def _do_lockdown(self, mode: str, exceptions: list[str] | None = None) -> None:
+        self.esx.lock_down(mode, exceptions=exceptions or ())
 
     async def _do_script(self, name: str, path: str, **program: Any) -> None:
         self.esx.script(name, path, **program)

@@ -8,6 +8,7 @@ from vimlib import vim25
 from vimlib.model import MethodFault
 from vimlib.simulator._core.injection import What
 from vimlib.simulator._guest.scripted import ScriptedGuest, guest_of
+from vimlib.simulator._host.access import set_lockdown
 from vimlib.simulator._host.host_system import HostSystem
 from vimlib.simulator._host.network import NetworkSystem
 from vimlib.simulator._properties.paths import fields_of
@@ -17,7 +18,7 @@ from vimlib.simulator._vm import power
 from vimlib.simulator._vm.virtual_machine import VirtualMachine
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from vimlib.simulator._core.call import CallLog, CallRecord
@@ -154,6 +155,18 @@ class HostOperations:
         guest.tools_running = tools and machine.power == "poweredOn"
         guest.ip_address, guest.host_name = ip, host_name
         machine.changed("guest", "summary", "guestHeartbeatStatus")
+
+    def lock_out(self, failures: int, *, seconds: float = 900.0) -> None:
+        """Lock an account for `seconds` after so many failed logins in a row; 0 locks none, as at the start."""
+        self.sessions.lockout = (failures, seconds) if failures else None
+
+    def lock_down(self, mode: str, *, exceptions: Iterable[str] = ()) -> None:
+        """Set the lockdown mode (`HostLockdownMode`): logins are refused to all users but `exceptions`.
+
+        Raises `ValueError` for an unknown mode.
+        """
+        set_lockdown(self.registry, mode)
+        self.sessions.exceptions = set(exceptions)
 
     def fill(self, name: str, *, free: int = 0) -> None:
         """Set the free bytes of a datastore, as if other files took the rest."""

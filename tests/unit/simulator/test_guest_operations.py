@@ -222,13 +222,15 @@ async def test_a_user_does_not_touch_the_files_of_others(guest: Guest) -> None:
     ann = vim25.NamePasswordAuthentication(
         interactiveSession=False, username="ann", password="word"
     )
-    guest.guest.write("/root/key", b"k")
+    homes = {name: account.home for name, account in guest.guest.accounts.items()}
+    key = homes["root"] + "/key"
+    guest.guest.write(key, b"k")
     with pytest.raises(vim25.GuestPermissionDenied):
-        await guest.file(FILES.InitiateFileTransferFromGuest, ann, guestFilePath="/root/key")
+        await guest.file(FILES.InitiateFileTransferFromGuest, ann, guestFilePath=key)
     with pytest.raises(vim25.GuestPermissionDenied):
         await guest.file(FILES.MakeDirectoryInGuest, ann, directoryPath="/etc/x",
                          createParentDirectories=False)  # fmt: skip
-    await guest.file(FILES.MakeDirectoryInGuest, ann, directoryPath="/home/ann/x",
+    await guest.file(FILES.MakeDirectoryInGuest, ann, directoryPath=homes["ann"] + "/x",
                      createParentDirectories=False)  # fmt: skip
 
 

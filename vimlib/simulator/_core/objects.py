@@ -191,9 +191,10 @@ class Entity(SimObject):
     def _role(self) -> list[int]:
         return [-1]  # the administrator's role
 
-    @prop("alarmActionsEnabled")
-    def _alarms(self) -> bool:
-        return True
+    @prop("permission", cached=False)
+    def _permission(self) -> list[Any]:
+        granted = self.registry.one("AuthorizationManager").granted
+        return list(granted.get(self.ref.moref, {}).values())
 
     @prop("recentTask")
     def _recent(self) -> list[Any]:

@@ -29,6 +29,15 @@ class Release(NamedTuple):
         return f"{self.product} {self.version} build-{self.build}"
 
     @property
+    def classic(self) -> bool:
+        """Whether it is an ESX with a service console."""
+        return self.product == "VMware ESX"
+
+    def has(self, since: str) -> bool:
+        """Whether it has what API version `since` brought."""
+        return parse_version(since) <= self.numbers
+
+    @property
     def numbers(self) -> tuple[int, ...]:
         """The API version as numbers that compare."""
         return parse_version(self.api)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import posixpath
 import secrets
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -107,7 +108,7 @@ class ScriptedGuest:
     def add_account(self, name: str, password: str) -> GuestAccount:
         """Let a user log in, or change the password; `root` has the id 0, others their own home."""
         uid = 0 if name == "root" else 1000 + len(self.accounts)
-        home = "/root" if uid == 0 else f"/home/{name}"
+        home = "/root" if uid == 0 else posixpath.join("/home", name)
         account = self.accounts[name] = GuestAccount(name, password, uid, home)
         if not self.files.exists(home, ROOT):
             self.files.make_directory(home, ROOT)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from vimlib import vim25
-from vimlib.model import wire_fields
 from vimlib.simulator._core.handlers import handles
 from vimlib.simulator._core.messages import invalid_state, with_message
 from vimlib.simulator._core.objects import Entity, prop
+from vimlib.simulator._data import config, hardware, storage
+from vimlib.simulator._data.hardware import HostShape
+from vimlib.simulator._data.resources import system_resources
+from vimlib.simulator._host.managers import config_manager
 from vimlib.simulator._host.network import NetworkSystem
 from vimlib.simulator._service.service_instance import about
 from vimlib.simulator._service.tasks import start_task
@@ -21,65 +23,6 @@ if TYPE_CHECKING:
     from vimlib.simulator._service.tasks import Task
 
 
-_SUPPORTED = frozenset(
-    {
-        "recursiveResourcePoolsSupported",
-        "cpuMemoryResourceConfigurationSupported",
-        "rebootSupported",
-        "shutdownSupported",
-        "vlanTaggingSupported",
-        "nicTeamingSupported",
-        "highGuestMemSupported",
-        "maintenanceModeSupported",
-        "preAssignedPCIUnitNumbersSupported",
-        "screenshotSupported",
-    }
-)
-
-
-# CPUID of a Xeon E5-2600 v3: level, then eax, ebx, ecx, edx. Hosts list these levels for each package
-# (recorded of an ESX 4.1 and an ESXi 8.0.3: resources/esx-4.1.0-1 of fusioninventory-agent,
-# tests/fixtures/test_json_host_explode.yaml of pyVmomi); libvirt connects to no host without them.
-_CPUID = (
-    (0x00000000, 0x0000000F, 0x756E6547, 0x6C65746E, 0x49656E69),
-    (0x00000001, 0x000306F2, 0x00100800, 0x7FFEFBFF, 0xBFEBFBFF),
-    (0x80000000, 0x80000008, 0x00000000, 0x00000000, 0x00000000),
-    (0x80000001, 0x00000000, 0x00000000, 0x00000021, 0x2C100800),
-    (0x80000008, 0x0000302E, 0x00000000, 0x00000000, 0x00000000),
-)
-
-
-def _cpu_features() -> list[Any]:
-    """Return the CPUID levels as hosts show them: a signed level, registers in groups of four bits."""
-
-    def bits(register: int) -> str:
-        text = f"{register:032b}"
-        return ":".join(text[at : at + 4] for at in range(0, 32, 4))
-
-    return [
-        vim25.HostCpuIdInfo(
-            level=level - (1 << 32) if level >> 31 else level,
-            eax=bits(eax),
-            ebx=bits(ebx),
-            ecx=bits(ecx),
-            edx=bits(edx),
-        )
-        for level, eax, ebx, ecx, edx in _CPUID
-    ]
-
-
-@dataclass(frozen=True)
-class HostShape:
-    """The size of the host."""
-
-    cores: int = 16
-    threads: int = 32
-    mhz: int = 2600
-    memory: int = 128 << 30
-    """Bytes."""
-    model: str = "Simulated Host"
-
-
 class HostSystem(Entity):
     """The host."""
 
@@ -88,6 +31,8 @@ class HostSystem(Entity):
     def __init__(self, registry: Registry, parent: Entity) -> None:
         self.shape = HostShape()
         self.maintenance = False
+        self.lockdown = "lockdownDisabled"
+        """`HostLockdownMode`."""
         self.booted = registry.clock.now() - timedelta(days=1)
         self.uuid = registry.new_uuid()
         super().__init__(registry, "ha-host", "localhost.localdomain", parent)
@@ -100,7 +45,26 @@ class HostSystem(Entity):
             powerState="poweredOn",
             standbyMode="none",
             inMaintenanceMode=self.maintenance,
+            inQuarantineMode=False,
             bootTime=self.booted,
+            healthSystemRuntime=self.registry.one("HostHealthStatusSystem").read("runtime"),
+            vsanRuntimeInfo=vim25.VsanHostRuntimeInfo(accessGenNo=0),
+            networkRuntimeInfo=self._network_runtime(),
+            hostMaxVirtualDiskCapacity=62 << 40,
+            cryptoState="incapable",
+        )
+
+    def _network_runtime(self) -> Any:
+        return vim25.HostRuntimeInfoNetworkRuntimeInfo(
+            netStackInstanceRuntimeInfo=[
+                vim25.HostRuntimeInfoNetStackInstanceRuntimeInfo(
+                    netStackInstanceKey="defaultTcpipStack",
+                    state="active",
+                    vmknicKeys=list(self.registry.one(NetworkSystem).vnics),
+                    maxNumberOfConnections=11_000,
+                    currentIpV6Enabled=True,
+                )
+            ]
         )
 
     @prop("summary", cached=False)
@@ -115,26 +79,28 @@ class HostSystem(Entity):
         return vim25.HostListSummary(
             host=self.ref,
             hardware=vim25.HostHardwareSummary(
-                vendor="VMware, Inc.",
+                vendor=shape.vendor,
                 model=shape.model,
                 uuid=self.uuid,
+                otherIdentifyingInfo=hardware.identifying(self.uuid),
                 memorySize=shape.memory,
-                cpuModel="Simulated CPU @ 2.60GHz",
+                cpuModel=shape.cpu,
                 cpuMhz=shape.mhz,
-                numCpuPkgs=2,
+                numCpuPkgs=shape.packages,
                 numCpuCores=shape.cores,
                 numCpuThreads=shape.threads,
                 numNics=len(self.registry.one(NetworkSystem).pnics),
-                numHBAs=1,
+                numHBAs=2,
             ),
-            runtime=self.runtime(),
+            runtime=self.read("runtime"),
             config=vim25.HostConfigSummary(
                 name=self.name,
-                port=443,
+                port=902,  # so on the host itself, too (F41, and of an ESXi 6.7)
                 sslThumbprint=certificate.sha1 if certificate else None,
                 product=about(self.registry),
                 vmotionEnabled=False,
-                faultToleranceEnabled=False,
+                faultToleranceEnabled=self.registry.release.classic,
+                featureVersion=config.feature_versions(self.registry.release),
             ),
             quickStats=vim25.HostListSummaryQuickStats(
                 overallCpuUsage=50 + 20 * len(running),
@@ -148,77 +114,121 @@ class HostSystem(Entity):
 
     @prop("hardware")
     def _hardware(self) -> Any:
-        shape = self.shape
-        per = shape.threads // 2
-        return vim25.HostHardwareInfo(
-            systemInfo=vim25.HostSystemInfo(
-                vendor="VMware, Inc.", model=shape.model, uuid=self.uuid
-            ),
-            cpuInfo=vim25.HostCpuInfo(
-                numCpuPackages=2,
-                numCpuCores=shape.cores,
-                numCpuThreads=shape.threads,
-                hz=shape.mhz * 1_000_000,
-            ),
-            cpuPkg=[
-                vim25.HostCpuPackage(
-                    index=number,
-                    vendor="intel",
-                    hz=shape.mhz * 1_000_000,
-                    busHz=100_000_000,
-                    description="Simulated CPU @ 2.60GHz",
-                    threadId=list(range(number * per, (number + 1) * per)),
-                    cpuFeature=_cpu_features(),
-                )
-                for number in range(2)
-            ],
-            memorySize=shape.memory,
-            cpuFeature=_cpu_features(),
-            biosInfo=vim25.HostBIOSInfo(biosVersion="1.0"),
+        return hardware.hardware_info(
+            self.registry.release, self.shape, self.uuid, self._nic_places()
+        )
+
+    def _nic_places(self) -> list[str]:
+        """Return the PCI ids of the physical adapters."""
+        return [pnic.pci for pnic in self.registry.one(NetworkSystem).pnics]
+
+    def passthrough(self) -> list[Any]:
+        """Return for each PCI device whether a machine can own it."""
+        return hardware.passthrough(self.registry.release, self._nic_places())
+
+    def diagnostic_partition(self) -> Any:
+        """Return the partition for dumps of the kernel."""
+        return storage.diagnostic_partition(self.registry.release)
+
+    def swap_caches(self) -> list[Any]:
+        """Return how much of each datastore is a cache of swapped memory: nothing."""
+        return [
+            vim25.HostCacheConfigurationInfo(key=store.ref, swapSize=0)
+            for store in self.registry.all("Datastore").values()
+        ]
+
+    @prop("systemResources")
+    def _resources(self) -> Any:
+        return system_resources(self.shape.cores * self.shape.mhz, self.shape.memory >> 20)
+
+    @prop("licensableResource")
+    def _licensable(self) -> Any:
+        packages = vim25.KeyValue(key="numCpuPackages", value=str(self.shape.packages))
+        return vim25.HostLicensableResourceInfo(
+            resource=[vim25.KeyAnyValue(key="numCpuPackages", value=packages)]
         )
 
     @prop("config", cached=False)
     def _config(self) -> Any:
+        """Return the configuration: what other objects show of it is read from them."""
+        registry, release = self.registry, self.registry.release
+
+        def part(kind: str, name: str) -> Any:
+            found = registry.all(kind)
+            return next(iter(found.values())).read(name) if found else None
+
+        options = registry.all("OptionManager")["ha-adv-options"]
         return vim25.HostConfigInfo(
             host=self.ref,
-            product=about(self.registry),
-            network=self.registry.one(NetworkSystem).info(),
-            fileSystemVolume=vim25.HostFileSystemVolumeInfo(
-                volumeTypeList=["VMFS"],
-                mountInfo=[store.mount() for store in self.registry.all("Datastore").values()],
-            ),
-            option=[],
+            product=about(registry),
+            deploymentInfo=vim25.HostDeploymentInfo(bootedFromStatelessCache=False),
+            cpuScheduler=part("HostCpuSchedulerSystem", "cpuSchedulerInfo"),
+            hyperThread=part("HostCpuSchedulerSystem", "hyperthreadInfo"),
+            consoleReservation=part("HostMemorySystem", "consoleReservationInfo"),
+            storageDevice=part("HostStorageSystem", "storageDeviceInfo"),
+            multipathState=part("HostStorageSystem", "multipathStateInfo"),
+            fileSystemVolume=part("HostStorageSystem", "fileSystemVolumeInfo"),
+            systemFile=part("HostStorageSystem", "systemFile"),
+            network=registry.one(NetworkSystem).info(),
+            vmotion=vim25.HostVMotionInfo(netConfig=part("HostVMotionSystem", "netConfig")),
+            virtualNicManagerInfo=part("HostVirtualNicManager", "info"),
+            capabilities=part("HostNetworkSystem", "capabilities"),
+            datastoreCapabilities=part("HostDatastoreSystem", "capabilities"),
+            offloadCapabilities=part("HostNetworkSystem", "offloadCapabilities"),
+            service=part("HostServiceSystem", "serviceInfo"),
+            firewall=part("HostFirewallSystem", "firewallInfo"),
+            autoStart=part("HostAutoStartManager", "config"),
+            activeDiagnosticPartition=part("HostDiagnosticSystem", "activePartition"),
+            option=options.read("setting"),
+            optionDef=options.read("supportedOption"),
+            datastorePrincipal="root" if release.classic else None,
+            systemSwapConfiguration=config.swap_options(),
+            systemResources=None if release.classic else self.read("systemResources"),
+            dateTimeInfo=part("HostDateTimeSystem", "dateTimeInfo"),
+            flags=vim25.HostFlagInfo(),
+            adminDisabled=None if release.classic else self.lockdown != "lockdownDisabled",
+            lockdownMode=self.lockdown,
+            certificate=[] if release.classic else self._certificate(),
+            pciPassthruInfo=part("HostPciPassthruSystem", "pciPassthruInfo"),
+            authenticationManagerInfo=part("HostAuthenticationManager", "info"),
+            featureVersion=config.feature_versions(release),
+            powerSystemCapability=part("HostPowerSystem", "capability"),
+            powerSystemInfo=part("HostPowerSystem", "info"),
+            cacheConfigurationInfo=self.swap_caches(),
+            wakeOnLanCapable=False,
+            featureCapability=config.feature_capabilities(),
+            maskedFeatureCapability=config.feature_capabilities(),
+            vFlashConfigInfo=part("HostVFlashManager", "vFlashConfigInfo"),
+            vsanHostConfig=part("HostVsanSystem", "config"),
+            graphicsConfig=part("HostGraphicsManager", "graphicsConfig"),
+            ioFilterInfo=config.io_filters(),
+            assignableHardwareConfig=part("HostAssignableHardwareManager", "config"),
         )
+
+    def _certificate(self) -> list[int]:
+        """Return the certificate as a host does: PEM, as signed bytes."""
+        certificate = self.registry.certificate
+        return [] if certificate is None else list(certificate.pem)
 
     @prop("capability")
     def _capability(self) -> Any:
-        # The required flags, set for the simulated features. No shared storage, no other host.
-        fields: dict[str, Any] = {
-            field.attribute: field.name in _SUPPORTED
-            for field in wire_fields(vim25.HostCapability)
-            if field.type == "boolean" and field.required
-        }
-        return vim25.HostCapability(
-            **fields,
-            maxSupportedVcpus=self.shape.threads,
-            storageVMotionSupported=False,
-            cloneFromSnapshotSupported=False,
-            recordReplaySupported=False,
-            ftSupported=False,
-            tpmSupported=False,
-            supportedVmfsMajorVersion=[self.registry.release.vmfs],
-        )
+        return config.capability(self.registry.release, self.shape)
 
     @prop("configManager")
     def _managers(self) -> Any:
-        registry = self.registry
-        return vim25.HostConfigManager(
-            networkSystem=registry.one(NetworkSystem).ref,
-            datastoreSystem=registry.one("HostDatastoreSystem").ref,
-            storageSystem=registry.one("HostStorageSystem").ref,
-            advancedOption=registry.all("OptionManager")["ha-adv-options"].ref,
-            licenseManager=registry.one("LicenseManager").ref,
-        )
+        return config_manager(self.registry)
+
+    @prop("disabledMethod")
+    def _disabled(self) -> list[str]:
+        """Return the methods that a host alone never allows, and ExitMaintenanceMode_Task or its opposite."""
+        mode = "Enter" if self.maintenance else "Exit"
+        return [
+            "DisconnectHost_Task",
+            "ReconnectHost_Task",
+            "ReconfigureHostForDAS_Task",
+            "PowerUpHostFromStandBy_Task",
+            f"{mode}MaintenanceMode_Task",
+        ]
 
     @prop("vm", cached=False)
     def _machines(self) -> list[Any]:
@@ -262,7 +272,7 @@ def enter_maintenance(host: HostSystem, call: Call) -> Any:
                 raise with_message(vim25.Timedout(), "Operation timed out.")
             await clock.sleep(0.1)
         host.maintenance = True
-        host.changed("runtime", "summary")
+        host.changed("runtime", "summary", "disabledMethod")
 
     return start_task(call, host, work, cancelable=True)
 
@@ -275,7 +285,7 @@ def exit_maintenance(host: HostSystem, call: Call) -> Any:
         if not host.maintenance:
             raise invalid_state()
         host.maintenance = False
-        host.changed("runtime", "summary")
+        host.changed("runtime", "summary", "disabledMethod")
 
     return start_task(call, host, work)
 

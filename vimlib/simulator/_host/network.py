@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from dataclasses import replace as dataclass_replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import asdict, replace
@@ -12,6 +13,8 @@ from vimlib import vim25
 from vimlib.simulator._core.handlers import handles
 from vimlib.simulator._core.messages import invalid_argument, with_message
 from vimlib.simulator._core.objects import Entity, SimObject, prop
+from vimlib.simulator._data import networking
+from vimlib.simulator._data.hardware import pci_id
 
 if TYPE_CHECKING:
     from vimlib.simulator._core.call import Call
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
 _PORTGROUP = "key-vim.host.PortGroup-"
 _SWITCH = "key-vim.host.VirtualSwitch-"
 _PNIC = "key-vim.host.PhysicalNic-"
+_PORT = "key-vim.host.PortGroup.Port-"
+_FIRST_PORT = 33554436
+"""Number of the first adapter's port, as recorded of an ESXi 6.5 (`simulator/esx` of govmomi)."""
 _LONGEST = 31
 """Characters that a switch's name may have (VMware's maximums)."""
 
@@ -52,6 +58,38 @@ class PortGroup:
     switch: str
     vlan: int = 0
     policy: Any = None
+
+
+@dataclass
+class Vnic:
+    """An adapter of the host itself: of the VMkernel, or `vswif0` of a service console."""
+
+    device: str
+    group: str
+    """Its port group."""
+    mac: str
+    ip: Any
+    """`HostIpConfig`."""
+    mtu: int | None = 1500
+    tso: bool | None = True
+    stack: str | None = "defaultTcpipStack"
+
+    def info(self, number: int, *, console: bool = False) -> Any:
+        """Return it as data; `number` is that of its port."""
+        return vim25.HostVirtualNic(
+            device=self.device,
+            key=f"key-vim.host.VirtualNic-{self.device}",
+            portgroup=self.group,
+            spec=vim25.HostVirtualNicSpec(
+                ip=self.ip,
+                mac=self.mac,
+                portgroup=self.group,
+                mtu=None if console else self.mtu,
+                tsoEnabled=None if console else self.tso,
+                netStackInstanceKey=None if console else self.stack,
+            ),
+            port=_PORT + str(number),
+        )
 
 
 @dataclass(frozen=True)
@@ -116,7 +154,41 @@ class NetworkSystem(SimObject):
         self.groups: dict[str, PortGroup] = {}
         self.networks: dict[str, Network] = {}
         self.add_group(PortGroup("VM Network", "vSwitch0"))
-        self.add_group(PortGroup("Management Network", "vSwitch0"), network=False)
+        # The names of an ESX 4.1 that was recorded (`resources/esx-4.1.0-1` of fusioninventory-agent).
+        classic = registry.release.classic
+        for name in ("VMkernel", "Service Console") if classic else ("Management Network",):
+            self.add_group(PortGroup(name, "vSwitch0"), network=False)
+
+    # Made when they are first asked for: their types would load an area of the API at the start.
+
+    @cached_property
+    def vnics(self) -> dict[str, Vnic]:
+        """Adapters of the VMkernel by device."""
+        group = "VMkernel" if self.registry.release.classic else "Management Network"
+        return {"vmk0": Vnic("vmk0", group, "00:50:56:aa:00:00", _loopback())}
+
+    @cached_property
+    def console(self) -> Vnic | None:
+        """The adapter of the service console, which only a classic ESX has."""
+        if not self.registry.release.classic:
+            return None
+        return Vnic("vswif0", "Service Console", "00:50:56:4e:eb:6f", _loopback())
+
+    @cached_property
+    def dns(self) -> Any:
+        """`HostDnsConfig`."""
+        return vim25.HostDnsConfig(
+            dhcp=False,
+            hostName="localhost",
+            domainName="localdomain",
+            address=["127.0.0.1"],
+            searchDomain=["localdomain"],
+        )
+
+    @cached_property
+    def route(self) -> Any:
+        """`HostIpRouteConfig`."""
+        return vim25.HostIpRouteConfig(defaultGateway="127.0.0.1")
 
     def add_group(self, group: PortGroup, *, network: bool = True) -> None:
         """Add a port group and, unless the VMkernel alone uses it, the network of its name."""
@@ -138,28 +210,81 @@ class NetworkSystem(SimObject):
         return vim25.HostNetworkInfo(
             vswitch=[self._switch(switch) for switch in self.switches.values()],
             portgroup=[self._group(group) for group in self.groups.values()],
-            pnic=[_pnic(pnic) for pnic in self.pnics],
-            vnic=[
-                vim25.HostVirtualNic(
-                    device="vmk0",
-                    key="key-vim.host.VirtualNic-vmk0",
-                    portgroup="Management Network",
-                    spec=vim25.HostVirtualNicSpec(
-                        ip=vim25.HostIpConfig(
-                            dhcp=False, ipAddress="127.0.0.1", subnetMask="255.0.0.0"
-                        ),
-                        mac="00:50:56:aa:00:00",
-                        portgroup="Management Network",
-                        mtu=1500,
-                    ),
-                )
-            ],
-            dnsConfig=vim25.HostDnsConfig(
-                dhcp=False, hostName="localhost", domainName="localdomain"
-            ),
-            ipRouteConfig=vim25.HostIpRouteConfig(defaultGateway="127.0.0.1"),
+            pnic=[self._pnic(pnic) for pnic in self.pnics],
+            vnic=self.vnic_infos(),
+            consoleVnic=[] if self.console is None else [self.console.info(16777219, console=True)],
+            dnsConfig=self.dns,
+            ipRouteConfig=self.route,
+            consoleIpRouteConfig=None if self.console is None else vim25.HostIpRouteConfig(),
+            routeTableInfo=vim25.HostIpRouteTableInfo(ipRoute=self._routes_list()),
             ipV6Enabled=False,
             atBootIpV6Enabled=False,
+            netStackInstance=networking.stacks(self.dns, self.route, self._routes_list()),
+        )
+
+    def vnic_infos(self) -> list[Any]:
+        """Return the adapters of the VMkernel as data."""
+        return [vnic.info(_FIRST_PORT + n) for n, vnic in enumerate(self.vnics.values())]
+
+    def _routes_list(self) -> list[Any]:
+        return [
+            vim25.HostIpRouteEntry(
+                network=network, prefixLength=length, gateway=gateway, deviceName="vmk0"
+            )
+            for network, length, gateway in (
+                ("0.0.0.0", 0, self.route.defaultGateway or "127.0.0.1"),
+                ("127.0.0.0", 8, "0.0.0.0"),
+            )
+        ]
+
+    def _pnic(self, pnic: Pnic) -> Any:
+        pci = pci_id(self.registry.release, pnic.pci.removeprefix("0000:"))
+        return networking.physical_nic(
+            self.registry.release, pnic.device, pnic.key, pci, pnic.mac, pnic.speed
+        )
+
+    @prop("capabilities")
+    def _capabilities(self) -> Any:
+        return networking.net_capabilities(self.registry.release)
+
+    @prop("offloadCapabilities")
+    def _offload(self) -> Any:
+        return networking.offload()
+
+    @prop("consoleIpRouteConfig")
+    def _console_routes(self) -> Any:
+        return self.info().consoleIpRouteConfig
+
+    @prop("networkConfig")
+    def _config(self) -> Any:
+        """Return it as a specification (HostNetworkConfig), for a client to change and send back."""
+        info = self.info()
+        return vim25.HostNetworkConfig(
+            vswitch=[vim25.HostVirtualSwitchConfig(name=s.name, spec=s.spec) for s in info.vswitch],
+            portgroup=[vim25.HostPortGroupConfig(spec=group.spec) for group in info.portgroup],
+            pnic=[vim25.PhysicalNicConfig(device=p.device, spec=p.spec) for p in info.pnic],
+            vnic=[
+                vim25.HostVirtualNicConfig(device=v.device, portgroup=v.portgroup, spec=v.spec)
+                for v in info.vnic
+            ],
+            consoleVnic=[
+                vim25.HostVirtualNicConfig(device=v.device, portgroup=v.portgroup, spec=v.spec)
+                for v in info.consoleVnic
+            ],
+            dnsConfig=info.dnsConfig,
+            ipRouteConfig=info.ipRouteConfig,
+            consoleIpRouteConfig=info.consoleIpRouteConfig,
+            routeTableConfig=vim25.HostIpRouteTableConfig(
+                ipRoute=[
+                    vim25.HostIpRouteOp(changeOperation="ignore", route=route)
+                    for route in info.routeTableInfo.ipRoute
+                ]
+            ),
+            ipV6Enabled=False,
+            netStackSpec=[
+                vim25.HostNetworkConfigNetStackSpec(netStackInstance=stack)
+                for stack in info.netStackInstance
+            ],
         )
 
     @prop("dnsConfig")
@@ -184,6 +309,7 @@ class NetworkSystem(SimObject):
                 numPorts=switch.ports,
                 bridge=vim25.HostVirtualSwitchBondBridge(
                     nicDevice=switch.pnics,
+                    beacon=vim25.HostVirtualSwitchBeaconConfig(interval=1),
                     linkDiscoveryProtocolConfig=vim25.LinkDiscoveryProtocolConfig(
                         protocol="cdp", operation="listen"
                     ),
@@ -196,7 +322,11 @@ class NetworkSystem(SimObject):
         )
 
     def _group(self, group: PortGroup) -> Any:
-        ports: list[Any] = []
+        ports: list[Any] = [
+            vim25.HostPortGroupPort(key=nic.port, mac=[nic.spec.mac], type="host")
+            for nic in self.vnic_infos()
+            if nic.portgroup == group.name
+        ]
         for machine in self.registry.all("VirtualMachine").values():
             if machine.power == "poweredOn":
                 ports.extend(
@@ -217,17 +347,24 @@ class NetworkSystem(SimObject):
                 name=group.name,
                 vlanId=group.vlan,
                 vswitchName=group.switch,
-                policy=group.policy or vim25.HostNetworkPolicy(),
+                policy=group.policy or _inherited(),
             ),
         )
 
     def user_of(self, name: str) -> str | None:
         """Return the user of the port group `name`, a VMkernel adapter or a machine; None if it is unused."""
-        if name == "Management Network":
-            return "vmk0"
+        for vnic in self.vnics.values():
+            if vnic.group == name:
+                return vnic.device
+        if self.console is not None and self.console.group == name:
+            return self.console.device
         network = self.networks.get(name)
         users = network.users() if network else []
         return users[0].name if users else None
+
+
+def _loopback() -> Any:
+    return vim25.HostIpConfig(dhcp=False, ipAddress="127.0.0.1", subnetMask="255.0.0.0")
 
 
 def default_policy(pnics: list[str]) -> Any:
@@ -275,22 +412,13 @@ def _merged(base: Any, over: Any) -> Any:
     return replace(base, **given)
 
 
-def _pnic(pnic: Pnic) -> Any:
-    return vim25.PhysicalNic(
-        key=pnic.key,
-        device=pnic.device,
-        pci=pnic.pci,
-        driver="nvmxnet3",
-        linkSpeed=vim25.PhysicalNicLinkInfo(speedMb=pnic.speed, duplex=True)
-        if pnic.speed
-        else None,
-        spec=vim25.PhysicalNicSpec(
-            linkSpeed=vim25.PhysicalNicLinkInfo(speedMb=pnic.speed, duplex=True)
-            if pnic.speed
-            else None
-        ),
-        wakeOnLanSupported=True,
-        mac=pnic.mac,
+def _inherited() -> Any:
+    """Return the policy of a port group that sets nothing: its parts are there and empty."""
+    return vim25.HostNetworkPolicy(
+        security=vim25.HostNetworkSecurityPolicy(),
+        nicTeaming=vim25.HostNicTeamingPolicy(failureCriteria=vim25.HostNicFailureCriteria()),
+        offloadPolicy=vim25.HostNetOffloadCapabilities(),
+        shapingPolicy=vim25.HostNetworkTrafficShapingPolicy(),
     )
 
 

@@ -59,6 +59,14 @@ class ComputeResource(Entity):
             overallStatus="green",
         )
 
+    @prop("lifecycleManaged")
+    def _lifecycle(self) -> bool:
+        return False
+
+    @prop("configManagerEnabled")
+    def _config_manager(self) -> bool:
+        return False
+
     @prop("configurationEx")
     def _configuration(self) -> Any:
         return vim25.ComputeResourceConfigInfo(vmSwapPlacement="vmDirectory")
@@ -82,6 +90,13 @@ class ResourcePool(Entity):
         self.allocation: Any = None
         """Its configured allocation; None for the root."""
         super().__init__(registry, moid, name, parent)
+
+    @prop("disabledMethod")
+    def _disabled(self) -> list[str]:
+        return [
+            "CreateVApp",
+            "CreateChildVM_Task",
+        ]  # recorded of an ESXi 6.5 (govmomi, `simulator/esx`)
 
     @prop("owner")
     def _owner(self) -> Any:

@@ -38,6 +38,16 @@ class SessionManager(SimObject):
         super().__init__(registry, "ha-sessionmgr")
         self.username = username
         self.password = password
+        self.others: dict[str, str] = {}
+        """Passwords of further users, by name."""
+        self.locked_down = False
+        """Whether lockdown mode refuses logins."""
+        self.exceptions: set[str] = set()
+        """Users that lockdown mode spares."""
+        self.lockout: tuple[int, float] | None = None
+        """Failed logins after which an account is locked, and for how many seconds; None: never."""
+        self.failures: dict[str, tuple[int, float]] = {}
+        """By account: failed logins in a row, and the monotonic second of the last."""
         self.limit = limit
         """Most sessions at once."""
         self.idle = idle
@@ -48,6 +58,31 @@ class SessionManager(SimObject):
         self.tickets: dict[str, Ticket] = {}
         self.clone_tickets: dict[str, tuple[str, float]] = {}
         self.failed_logins = 0
+
+    def password_of(self, user: str) -> str | None:
+        """Return the password of a user that may log in, None for any other."""
+        return self.password if user == self.username else self.others.get(user)
+
+    def locked(self, user: str) -> bool:
+        """Whether an account is locked after too many failed logins."""
+        if self.lockout is None:
+            return False
+        most, seconds = self.lockout
+        count, last = self.failures.get(user, (0, 0.0))
+        return count >= most and self.registry.clock.monotonic() - last < seconds
+
+    def failed(self, user: str, *, again: bool) -> None:
+        """Count a failed login; `again` for one with the right password, which does not prolong a lock."""
+        if again:
+            return
+        self.failed_logins += 1
+        if self.password_of(user) is None or self.locked(user):
+            return
+        count, last = self.failures.get(user, (0, 0.0))
+        now = self.registry.clock.monotonic()
+        if self.lockout is not None and now - last >= self.lockout[1]:
+            count = 0
+        self.failures[user] = (count + 1, now)
 
     def find(self, cookie: str | None) -> Session | None:
         """Return the live session of a cookie and note that it was used."""
@@ -159,16 +194,23 @@ def _known_locale(locale: str | None) -> str | None:
 @handles(SessionManager, "Login")
 def login(manager: SessionManager, call: Call) -> Any:
     """Log in; refused in a live session, as hosts do."""
-    given = (call.args["userName"].encode(), call.args["password"].encode())
-    wanted = (manager.username.encode(), manager.password.encode())
-    # Both comparisons are made, so that the time does not show which one failed.
-    right = secrets.compare_digest(given[0], wanted[0]) & secrets.compare_digest(
-        given[1], wanted[1]
-    )
-    if not right or call.session is not None:
-        manager.failed_logins += not right
+    user = call.args["userName"]
+    known = manager.password_of(user)
+    # A comparison is made for an unknown user too, so that the time does not show which one it was.
+    wanted = secrets.token_hex(8) if known is None else known
+    given = call.args["password"].encode()
+    right = secrets.compare_digest(given, wanted.encode()) and known is not None
+    # A locked account is answered like a wrong password.
+    if not right or manager.locked(user) or call.session is not None:
+        manager.failed(user, again=right)
         raise _refused()
-    return manager.open(call, manager.username, _known_locale(call.get("locale"))).info()
+    if manager.locked_down and user not in manager.exceptions:
+        raise with_message(
+            vim25.NoPermission(object=manager.ref, privilegeId="System.View"),
+            "Permission to perform this operation was denied.",
+        )
+    manager.failures.pop(user, None)
+    return manager.open(call, user, _known_locale(call.get("locale"))).info()
 
 
 @handles(SessionManager, "Logout")

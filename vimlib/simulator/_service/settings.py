@@ -1,18 +1,24 @@
-"""Small managers with few or fixed properties: licences, options, users, roles."""
+"""Small managers with few or fixed properties: licences, options, OVF."""
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from vimlib import vim25
 from vimlib.simulator._core.handlers import handles
 from vimlib.simulator._core.messages import invalid_argument, with_message
 from vimlib.simulator._core.objects import SimObject, prop
+from vimlib.simulator._data import licences
+from vimlib.simulator._data.options import values
 from vimlib.soap._typed import type_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from vimlib.simulator._core.call import Call
     from vimlib.simulator._core.registry import Registry
+    from vimlib.simulator._data.options import OptionSeed
 
 
 class LicenseManager(SimObject):
@@ -34,27 +40,38 @@ class LicenseManager(SimObject):
 
     @prop("licenses")
     def _licences(self) -> list[Any]:
-        free = not self.registry.licensed
-        return [
-            vim25.LicenseManagerLicenseInfo(
-                licenseKey="00000-00000-00000-00000-00000",
-                editionKey="esxBasic" if free else "esx.enterprisePlus.cpuPackage",
-                name="VMware vSphere Hypervisor" if free else "VMware vSphere Enterprise Plus",
-                total=0,
-                used=2,
-                costUnit="cpuPackage",
-            )
-        ]
+        return [licences.licence(self.registry.release, free=not self.registry.licensed)]
+
+    @prop("evaluation")
+    def _evaluation(self) -> Any:
+        release = self.registry.release
+        return vim25.LicenseManagerEvaluationInfo(properties=licences.evaluation(release))
+
+    @prop("featureInfo")
+    def _features(self) -> list[Any]:
+        return licences.feature_infos(free=not self.registry.licensed)
 
 
 class OptionManager(SimObject):
-    """Advanced options."""
+    """Advanced options; `known` returns their names, types and limits when one is first asked for."""
 
     kind = "OptionManager"
 
-    def __init__(self, registry: Registry, moid: str, options: dict[str, Any]) -> None:
-        self.options = options
+    def __init__(
+        self, registry: Registry, moid: str, known: Callable[[], dict[str, OptionSeed]]
+    ) -> None:
+        self._make = known
         super().__init__(registry, moid)
+
+    @cached_property
+    def known(self) -> dict[str, OptionSeed]:
+        """The options by name."""
+        return self._make()
+
+    @cached_property
+    def options(self) -> dict[str, Any]:
+        """The values by name."""
+        return values(self.known.values())
 
     @prop("setting")
     def _setting(self) -> list[Any]:
@@ -62,29 +79,9 @@ class OptionManager(SimObject):
             vim25.OptionValue(key=key, value=value) for key, value in sorted(self.options.items())
         ]
 
-
-class UserDirectory(SimObject):
-    """Users; its methods are not simulated."""
-
-    kind = "UserDirectory"
-
-
-class AuthorizationManager(SimObject):
-    """Roles; every user is the administrator."""
-
-    kind = "AuthorizationManager"
-
-    @prop("roleList")
-    def _roles(self) -> list[Any]:
-        return [
-            vim25.AuthorizationRole(
-                roleId=-1,
-                system=True,
-                name="Admin",
-                info=vim25.Description(label="Administrator", summary="Full access rights"),
-                privilege=["System.Anonymous", "System.Read", "System.View"],
-            )
-        ]
+    @prop("supportedOption")
+    def _supported(self) -> list[Any]:
+        return [option.definition() for _, option in sorted(self.known.items())]
 
 
 class OvfManager(SimObject):
@@ -111,10 +108,12 @@ def query_options(manager: OptionManager, call: Call) -> list[Any]:
 def update_options(manager: OptionManager, call: Call) -> None:
     """Set existing options. A host refuses a value of another type, an int for a long included."""
     for option in call.args["changedValue"]:
-        if option.key not in manager.options:
+        known = manager.known.get(option.key)
+        if known is None:
             raise with_message(vim25.InvalidName(name=option.key))
-        if type_of(option.value) != type_of(manager.options[option.key]):
+        if type_of(option.value) != known.wire_type or not known.allows(option.value):
             raise invalid_argument("changedValue.value")
     for option in call.args["changedValue"]:
         manager.options[option.key] = option.value
     manager.changed("setting")
+    manager.registry.one("HostSystem").changed("config")

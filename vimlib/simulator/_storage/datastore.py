@@ -10,6 +10,7 @@ from vimlib import vim25
 from vimlib.simulator._core.handlers import handles
 from vimlib.simulator._core.messages import with_message
 from vimlib.simulator._core.objects import Entity, prop
+from vimlib.simulator._data.storage import disk_name
 from vimlib.simulator._host.folders import Datacenter
 from vimlib.simulator._host.host_system import HostSystem
 
@@ -51,6 +52,9 @@ class Datastore(Entity):
         """Files that a running machine holds, with its name."""
         self.sizes: dict[str, int] = {}
         """Sizes that are shown instead of the true ones (a fault on order)."""
+        taken = [s.disk for s in registry.all(Datastore).values() if s.disk is not None]
+        self.disk: int | None = max(taken, default=-1) + 1 if local is None else None
+        """Number of the host's disk that it is on; None if it is a folder of another volume."""
         self.uuid = uuid or _volume_uuid(registry.random.getrandbits(96))
         super().__init__(registry, self.uuid, name, registry.one(Datacenter).datastores)
         registry.one(Datacenter).datastores.add(self)
@@ -118,11 +122,17 @@ class Datastore(Entity):
             uuid=self.uuid,
             extent=[
                 vim25.HostScsiDiskPartition(
-                    diskName=f"mpx.vmhba1:C0:T{len(self.name) % 8}:L0", partition=3
+                    diskName=disk_name(self.disk or 0),
+                    partition=5 if self.registry.release.classic else 3,
                 )
             ],
             vmfsUpgradable=False,
+            ssd=True,
             local=True,
+            blockSize=1024,
+            unmapGranularity=1024,
+            unmapPriority="low",
+            scsiDiskType="native512",
         )
 
     def mount(self) -> Any:
@@ -135,6 +145,9 @@ class Datastore(Entity):
                 accessible=self.accessible,
             ),
             volume=self.volume(),
+            vStorageSupport="vStorageUnknown"
+            if self.registry.release.numbers < (5,)
+            else "vStorageUnsupported",
         )
 
     @prop("host")
@@ -159,6 +172,17 @@ class Datastore(Entity):
     def _browser(self) -> Any:
         return self.registry.one("HostDatastoreBrowser").ref
 
+    @prop("iormConfiguration")
+    def _iorm(self) -> Any:
+        return vim25.StorageIORMInfo(
+            enabled=False,
+            congestionThreshold=30,
+            statsCollectionEnabled=False,
+            reservationEnabled=False,
+            statsAggregationDisabled=False,
+            reservableIopsThreshold=0,
+        )
+
     @prop("capability")
     def _capability(self) -> Any:
         return vim25.DatastoreCapability(
@@ -166,6 +190,13 @@ class Datastore(Entity):
             rawDiskMappingsSupported=True,
             perFileThinProvisioningSupported=True,
             topLevelDirectoryCreateSupported=True,
+            storageIORMSupported=True,
+            seSparseSupported=False,
+            vmfsSparseSupported=True,
+            vsanSparseSupported=False,
+            upitSupported=False,
+            vmdkExpandSupported=True,
+            clusteredVmdkSupported=False,
         )
 
     def local(self, path: str) -> Path:

@@ -14,6 +14,7 @@ from vimlib.simulator._host.folders import Datacenter
 from vimlib.simulator._host.host_system import HostSystem
 from vimlib.simulator._host.network import NetworkSystem
 from vimlib.simulator._storage.datastore import by_name
+from vimlib.simulator._vm.shown import disabled_methods, nic_runtime, shown_config
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -158,7 +159,9 @@ class VirtualMachine(Entity):
         self.suspended = now if state == "suspended" else None
         if state != "poweredOn":
             self.guest.tools_running = False
-        self.changed("runtime", "summary", "guest", "guestHeartbeatStatus")
+        self.changed(
+            "runtime", "summary", "guest", "guestHeartbeatStatus", "config", "disabledMethod"
+        )
         self.registry.one(NetworkSystem).changed("networkInfo")
 
     def devices(self, base: Any) -> list[Any]:
@@ -229,12 +232,14 @@ class VirtualMachine(Entity):
 
     @prop("config")
     def _config(self) -> Any:
-        return self.config
+        return shown_config(self.config, self.stores(), running=self.power == "poweredOn")
 
     @prop("runtime")
     def _runtime(self) -> Any:
         hardware = self.config.hardware
+        on = self.power == "poweredOn"
         return vim25.VirtualMachineRuntimeInfo(
+            device=nic_runtime(self.nics()) if on else [],
             host=self.registry.one(HostSystem).ref,
             connectionState=self.connection,
             powerState=self.power,
@@ -252,6 +257,15 @@ class VirtualMachine(Entity):
             cleanPowerOff=True if self.power == "poweredOff" else None,
             onlineStandby=False,
             consolidationNeeded=self.consolidation_needed,
+            vFlashCacheAllocation=0,
+            paused=False,
+            snapshotInBackground=False,
+            quiescedForkParent=False,
+            instantCloneFrozen=False,
+            cryptoState="incapable",
+            suspendedToMemory=False,
+            opNotificationTimeout=0,
+            iommuActive=False,
         )
 
     @prop("guest")
@@ -343,6 +357,22 @@ class VirtualMachine(Entity):
                 guestMemoryUsage=config.hardware.memoryMB // 10 if on else 0,
                 hostMemoryUsage=config.hardware.memoryMB // 4 if on else 0,
                 guestHeartbeatStatus=self.read("guestHeartbeatStatus"),
+                distributedCpuEntitlement=0,
+                distributedMemoryEntitlement=0,
+                staticCpuEntitlement=0,
+                staticMemoryEntitlement=0,
+                grantedMemory=config.hardware.memoryMB if on else 0,
+                privateMemory=config.hardware.memoryMB // 4 if on else 0,
+                sharedMemory=0,
+                swappedMemory=0,
+                balloonedMemory=0,
+                consumedOverheadMemory=30 if on else 0,
+                ftLogBandwidth=-1,
+                ftSecondaryLatency=-1,
+                ftLatencyStatus="gray",
+                compressedMemory=0,
+                ssdSwappedMemory=0,
+                activeMemory=config.hardware.memoryMB // 10 if on else 0,
                 uptimeSeconds=uptime,
             ),
             overallStatus="green",
@@ -425,6 +455,12 @@ class VirtualMachine(Entity):
             file=files, disk=disks, timestamp=self.config.modified
         )
 
+    @prop("disabledMethod")
+    def _disabled(self) -> list[str]:
+        return disabled_methods(
+            self.power, tools=self.guest.tools_running, snapshots=bool(self.snapshots)
+        )
+
     @prop("resourcePool")
     def _pool(self) -> Any:
         return self.pool.ref
@@ -477,10 +513,23 @@ def capability() -> Any:
         "npivWwnOnNonRdmVmSupported",
         "recordReplaySupported",
         "s1AcpiManagementSupported",
+        "vmNpivWwnDisableSupported",
+        "vmNpivWwnUpdateSupported",
+        "nestedHVSupported",
+        "vPMCSupported",
+        "sevSupported",
+        "sevSnpSupported",
+        "tdxSupported",
+        "pmemFailoverSupported",
+        "hostBasedReplicationSupported",
+        "requireSgxAttestationSupported",
+        "suspendToMemorySupported",
+        "virtualMmuUsageIgnored",
+        "virtualExecUsageIgnored",
     }
     fields = {
         field.attribute: field.name not in absent
         for field in wire_fields(vim25.VirtualMachineCapability)
-        if field.type == "boolean" and field.required
+        if field.type == "boolean"
     }
     return vim25.VirtualMachineCapability(**fields)

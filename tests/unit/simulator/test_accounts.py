@@ -1,0 +1,106 @@
+"""Users, roles and permissions of the simulated host, lockout and lockdown mode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.unit.simulator.conftest import Caller
+from vimlib import vim25
+from vimlib.simulator import ManualClock
+
+ACCOUNTS = vim25.HostLocalAccountManager
+ROLES = vim25.AuthorizationManager
+LOGIN = vim25.SessionManager.Login
+
+
+async def add_user(call: Caller, name: str = "ann", password: str = "Secret-1") -> None:
+    spec = vim25.HostAccountSpec(id=name, password=password, description="Ann Other")
+    await call(ACCOUNTS.CreateUser, call.content.accountManager, user=spec)
+
+
+async def login(call: Caller, name: str = "ann", password: str = "Secret-1") -> Caller:
+    """Return a client that is logged in as another user."""
+    other = Caller(call.esx)
+    other.content = call.content
+    await other(LOGIN, call.content.sessionManager, userName=name, password=password)
+    return other
+
+
+async def grant(call: Caller, role: int, entity: Any = None, name: str = "ann") -> None:
+    entity = entity or call.content.rootFolder
+    permission = vim25.Permission(
+        entity=entity, principal=name, group=False, roleId=role, propagate=True
+    )
+    await call(
+        ROLES.SetEntityPermissions,
+        call.content.authorizationManager,
+        entity=entity,
+        permission=[permission],
+    )
+
+
+async def test_users_are_made_found_and_removed(make: Callable[..., Any]) -> None:
+    call = await make()
+    await add_user(call)
+    search = vim25.UserDirectory.RetrieveUserGroups
+
+    async def find(text: str, **more: Any) -> list[str]:
+        args = {"exactMatch": False, "findUsers": True, "findGroups": True} | more
+        found = await call(search, call.content.userDirectory, searchStr=text, **args)
+        return [each.principal for each in found]
+
+    assert await find("") == ["root", "dcui", "ann"]
+    assert await find("other") == ["ann"]
+    assert await find("an", exactMatch=True) == []
+    with pytest.raises(vim25.AlreadyExists):
+        await add_user(call)
+    await call(ACCOUNTS.RemoveUser, call.content.accountManager, userName="ann")
+    assert await find("ann") == []
+    with pytest.raises(vim25.UserNotFound):
+        await call(ACCOUNTS.RemoveUser, call.content.accountManager, userName="ann")
+
+
+async def test_the_roles_are_those_of_a_host(make: Callable[..., Any]) -> None:
+    call = await make()
+    found = (await call.read(call.content.authorizationManager, "roleList"))["roleList"]
+    assert {role.roleId: role.name for role in found} == {
+        -6: "NoCryptoAdmin", -5: "NoAccess", -4: "Anonymous", -3: "View", -2: "ReadOnly", -1: "Admin"}  # fmt: skip
+    shown = (await call.read(call.content.rootFolder, "permission"))["permission"]
+    assert [(p.principal, p.roleId, p.propagate) for p in shown] == [
+        ("root", -1, True), ("dcui", -1, True)]  # fmt: skip
+
+
+async def test_the_last_administrator_stays(make: Callable[..., Any]) -> None:
+    call = await make()
+    with pytest.raises(vim25.AuthMinimumAdminPermission):
+        await grant(call, -2, name="root")
+
+
+async def test_an_account_is_locked_after_failed_logins(make: Callable[..., Any]) -> None:
+    clock = ManualClock()
+    call = await make(clock=clock)
+    await add_user(call)
+    await grant(call, -2)
+    call.esx.lock_out(3, seconds=900)
+    for _ in range(3):
+        with pytest.raises(vim25.InvalidLogin):
+            await login(call, password="wrong")
+    with pytest.raises(vim25.InvalidLogin):
+        await login(call)
+    await clock.advance(901)
+    await login(call)
+
+
+async def test_lockdown_mode_refuses_logins(make: Callable[..., Any]) -> None:
+    call = await make()
+    call.esx.lock_down("lockdownNormal", exceptions=["ann"])
+    await add_user(call)
+    await grant(call, -2)
+    with pytest.raises(vim25.NoPermission):
+        await login(call, call.esx.credentials.username, call.esx.credentials.password)
+    await login(call)
+    found = await call.read(call.esx.host.ref, "config.lockdownMode")
+    assert found == {"config.lockdownMode": "lockdownNormal"}
