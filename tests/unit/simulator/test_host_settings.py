@@ -94,8 +94,9 @@ async def test_time_servers_are_set_and_the_time_too(make: Callable[..., Any]) -
 
 
 def entry(machine: Any, order: int, **more: Any) -> Any:
-    given = {"startDelay": -1, "startAction": "powerOn", "waitForHeartbeat": "systemDefault",
-             "stopDelay": -1, "stopAction": "systemDefault"}  # fmt: skip
+    given: dict[str, Any] = {
+        "startDelay": -1, "startAction": "powerOn", "waitForHeartbeat": "systemDefault",
+        "stopDelay": -1, "stopAction": "systemDefault"}  # fmt: skip
     return vim25.AutoStartPowerInfo(key=machine, startOrder=order, **(given | more))
 
 
