@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from vimdriver._images.push import PushEvent, PushResult, push_images
     from vimdriver._instances.device_list import DeviceInfo
     from vimdriver._instances.diagnostics import Diagnostics
+    from vimdriver._instances.registering import UnregisteredInstance
     from vimdriver._instances.screen import Console
     from vimdriver._instances.snapshots import Snapshot
     from vimdriver._instances.types import Instance, InstanceSpec, NICSpec, PowerChange
@@ -77,6 +78,7 @@ __all__ = [
     "Route",
     "Snapshot",
     "SweepReport",
+    "UnregisteredInstance",
     "check_identities",
     "ensure_vlan",
     "errors",
@@ -98,6 +100,7 @@ __getattr__, __dir__ = lazy(
         "_images.push": "PushEvent PushResult push_images",
         "_instances.device_list": "DeviceInfo",
         "_instances.diagnostics": "Diagnostics",
+        "_instances.registering": "UnregisteredInstance",
         "_instances.screen": "Console",
         "_instances.snapshots": "Snapshot",
         "_instances.types": "Instance InstanceSpec NICSpec PowerChange",

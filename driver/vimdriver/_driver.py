@@ -16,6 +16,7 @@ from vimdriver._instances import (
     network,
     nics,
     power,
+    registering,
     rescuing,
     screen,
     sizing,
@@ -133,6 +134,11 @@ class ESXDriver:
     snapshot = snapshots.snapshot
     revert_snapshot = snapshots.revert_snapshot
     remove_snapshot = snapshots.remove_snapshot
+    register = registering.register
+    unregister = registering.unregister
+    adopt = registering.adopt
+    rename = registering.rename
+    annotate = registering.annotate
     change_hardware = sizing.change_hardware
     resize = sizing.resize
     confirm_resize = sizing.confirm_resize

@@ -52,6 +52,11 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "instance snapshots": ("verbs:snapshots", "List a machine's snapshots."),
     "instance revert": ("verbs:revert_snapshot", "Revert a machine to a snapshot."),
     "instance remove-snapshot": ("verbs:remove_snapshot", "Remove a snapshot."),
+    "instance register": ("verbs:register", "Add a machine by its configuration file."),
+    "instance unregister": ("verbs:unregister", "Take a machine out of the inventory."),
+    "instance adopt": ("verbs:adopt", "Make a machine one of this owner's."),
+    "instance rename": ("verbs:rename", "Give a machine another name."),
+    "instance annotate": ("verbs:annotate", "Write the notes of a machine."),
     "instance change-hardware": ("verbs:change_hardware", "Change CPUs and memory of a machine."),
     "instance resize": (
         "verbs:resize",

@@ -21,6 +21,7 @@ from vimdriver._instances.destroy import remove_half_made
 from vimdriver._instances.devices import root_disk
 from vimdriver._instances.folder import names_of
 from vimdriver._instances.machine import MAKING_KEY, SPAWN_KEY, find_by_uuid, marks_of, read
+from vimdriver._instances.placement import Placement, placement_of
 from vimdriver._instances.plan import check_beginning, guest_settings, plan_spawn
 from vimdriver._instances.power import power_step
 from vimdriver._instances.types import Instance, InstanceSpec
@@ -50,17 +51,6 @@ if TYPE_CHECKING:
     from vimdriver._verbs.host import Moment
     from vimlib._collector import Row
     from vimlib._progress import Progress
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """Where machines go on this host."""
-
-    datacenter: vim25.Datacenter
-    folder: vim25.Folder
-    pool: vim25.ResourcePool
-    host: vim25.HostSystem | None
-    """None on vCenter, where the pool decides."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +125,7 @@ async def _gather(host: Host, spec: InstanceSpec, source: ImageSource) -> Gather
         networks=frozenset(unescape(name) for name in _names(rows, vim25.Network)),
         names=frozenset(_names(rows, vim25.VirtualMachine)),
         uuid_taken=uuid_taken,
-        placement=await _placement(host, rows, hosts),
+        placement=await placement_of(host, rows),
         network=await gather_network(host, *vlans, hosts=hosts) if vlans else None,
         free=await free_space(client, spec.datastore, stores),
         # A file or URL of somebody's may be anything, and allocating its disk takes minutes.
@@ -145,53 +135,6 @@ async def _gather(host: Host, spec: InstanceSpec, source: ImageSource) -> Gather
 
 def _names(rows: list[Row[vim25.ManagedEntity]], kind: type[vim25.ManagedEntity]) -> Iterator[str]:
     return (str(row.props.get("name", "")) for row in rows if isinstance(row.obj, kind))
-
-
-async def _placement(
-    host: Host, rows: list[Row[vim25.ManagedEntity]], hosts: list[vim25.HostSystem]
-) -> Placement:
-    """Return the first datacenter's machine folder and the first root resource pool.
-
-    A standalone host has one of each.
-
-    Raises:
-        HostStateError: The host is in maintenance mode or not connected.
-        NotFoundError: The host shows none.
-    """
-    client = host.client
-    centers = [row.obj for row in rows if isinstance(row.obj, vim25.Datacenter)]
-    pools = [
-        row.obj
-        for row in rows
-        if isinstance(row.obj, vim25.ResourcePool)
-        and not isinstance(row.props.get("parent"), vim25.ResourcePool)
-    ]
-    if not centers or not pools or not hosts:
-        raise NotFoundError(
-            "no datacenter, resource pool or host system is visible",
-            kind="Datacenter",
-            hint="Log in as a user with read access to the inventory.",
-        )
-    center = await client.get(centers[0], "vmFolder")
-    if len(hosts) > 1:
-        return Placement(center.obj, center["vmFolder"], pools[0], None)
-    alone = await client.get(
-        hosts[0], "runtime.inMaintenanceMode", "runtime.connectionState", "name"
-    )
-    if alone.props.get("runtime.inMaintenanceMode"):
-        raise HostStateError(
-            f"{alone.props.get('name')} is in maintenance mode",
-            state="maintenance",
-            hint="Take it out of maintenance mode first.",
-        )
-    state = alone.props.get("runtime.connectionState")
-    if state not in (None, "connected"):
-        raise HostStateError(
-            f"{alone.props.get('name')} is {state}",
-            state=str(state),
-            hint="Check the host and the vCenter that manages it.",
-        )
-    return Placement(center.obj, center["vmFolder"], pools[0], alone.obj)
 
 
 def _plan(

@@ -9,6 +9,7 @@ from typing import Final, Literal, TypeAlias
 
 from vimdriver._guestinfo import Route
 from vimdriver._networks.port_groups import check_vlan
+from vimlib._text import printable
 from vimlib.errors import UsageError
 
 MIB: Final = 1 << 20
@@ -18,7 +19,20 @@ NIC_MODELS: Final = ("e1000", "e1000e", "vmxnet3", "pcnet32")
 
 # Names that we make become folders and files: no separators, no brackets, no leading dot.
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,79}")
+_LONGEST_NAME: Final = (
+    80  # of an entity, where the API has no fault for a longer one but InvalidName
+)
 _MAC: Final = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}")
+
+
+def check_name(name: str) -> None:
+    """Raise `UsageError` for a machine's name that hosts do not take: any Unicode text of one line is fine."""
+    if not 0 < len(name) <= _LONGEST_NAME or not name.isprintable() or name != name.strip():
+        raise UsageError(
+            f"name must be 1 to {_LONGEST_NAME} printable characters without spaces at the ends, "
+            f"got {printable(name, 100)!r}",
+            field="name",
+        )
 
 
 def check_cpus(cpus: int) -> None:

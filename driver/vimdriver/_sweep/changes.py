@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from vimdriver._instances.machine import OWNER_KEY, marks_of, used_files
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from vimdriver._journal import Changing
     from vimdriver._sweep.sweeping import Sweeping
     from vimlib._collector import Row
+
+log = logging.getLogger("vimdriver.sweep")
 
 _ON_DISKS = ("CopyVirtualDisk_Task", "ExtendVirtualDisk_Task", "DeleteVirtualDisk_Task")
 
@@ -51,7 +54,7 @@ async def sweep_changes(work: Sweeping, entries: Sequence[Changing]) -> None:
             await work.do("change", name, Verdict("kept", "complete"), None, entry)
     for token, entry in known.items():
         if token not in seen:
-            await _forgotten(work, entry)
+            await _unseen(work, entry)
 
 
 def _pending(row: Row[vim25.VirtualMachine], owner: str) -> Pending | None:
@@ -129,6 +132,29 @@ async def _remove_disk(work: Sweeping, token: str, disk: str) -> Verdict | None:
     for path in disk_paths(made.path()):
         await work.host.delete(path)
     return None
+
+
+async def _unseen(work: Sweeping, entry: Changing) -> None:
+    """Act on an entry whose mark no machine had: it was never written, or is being written, or removed again."""
+    host = work.host
+    vm = host.client.bind(vim25.VirtualMachine(entry.machine))
+
+    async def marked() -> Row[vim25.VirtualMachine] | None:
+        row = await host.client.get(vm, "name", "config.extraConfig")
+        found = _pending(row, host.owner)
+        return row if found is not None and found.token == entry.token else None
+
+    row = None
+    try:
+        # The call may still be on its way to the host, or the host at it.
+        row = None if work.dry_run else await host.settled(marked, of=vm)
+    except vim25.ManagedObjectNotFound:
+        log.debug("machine %s of an entry is gone", entry.machine)
+    pending = None if row is None else _pending(row, host.owner)
+    if row is not None and pending is not None:
+        await _sweep(work, row, pending, entry)
+    else:
+        await _forgotten(work, entry)
 
 
 async def _forgotten(work: Sweeping, entry: Changing) -> None:
