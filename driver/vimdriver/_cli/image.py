@@ -145,7 +145,7 @@ async def inspect(image: str, /, *, sources: Sources = SOURCES, output: Output =
             "image": image,
             "kind": facts.kind,
             "bytes": report.bytes,
-            "capacity_bytes": facts.capacity_bytes,
+            "capacity_bytes": facts.capacity,
             "create_type": facts.create_type,
             "adapter_type": facts.adapter_type,
             "grain_bytes": facts.grain_bytes,

@@ -23,7 +23,7 @@ Read the checked bytes of a source without an uploader::
 
 - `source`: the protocols and `ImageInfo`; `glance`, `http`, `local`: the sources; `openstack`: the
   endpoint and token of Glance from clouds.yaml
-- `prefix`: reads the first bytes of an image; `check`: checks a body; `inspect/`: disk formats;
+- `prefix`: reads the first bytes of an image; `check`: checks a body; `formats/`: disk formats;
   `hashing`: hash algorithms
 - `uploader`, `pipe`, `worker`: how a body is moved; `sink`: the datastore as its target
 - `make`, `embedded`: generated images, and a Glance in this process that serves them
@@ -32,7 +32,6 @@ Read the checked bytes of a source without an uploader::
 from vimdriver._images.check import BodyCheck, BodyReport
 from vimdriver._images.glance import Glance, GlanceImage, TokenSource
 from vimdriver._images.http import HttpClient, HttpImage, HttpImages
-from vimdriver._images.inspect import DiskFacts, InspectLimits, Inspector
 from vimdriver._images.local import LocalImage, LocalImages
 from vimdriver._images.pipe import Passage, Pipe, Stage, piped
 from vimdriver._images.source import (
@@ -47,7 +46,6 @@ __all__ = [
     "BodyCheck",
     "BodyReport",
     "BodySink",
-    "DiskFacts",
     "Glance",
     "GlanceImage",
     "HttpClient",
@@ -57,8 +55,6 @@ __all__ = [
     "ImageInfo",
     "ImageSource",
     "ImageStore",
-    "InspectLimits",
-    "Inspector",
     "LocalImage",
     "LocalImages",
     "Passage",

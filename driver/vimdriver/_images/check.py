@@ -5,22 +5,21 @@ An uploader may call it from any thread, as long as the chunks come in order, on
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
-from vimdriver._images.hashing import DEFAULT_ALGORITHM, new_hasher, verify
-from vimdriver._images.inspect import DiskFacts, InspectLimits, Inspector
-from vimdriver._images.source import ImageInfo
-from vimdriver.errors import (
-    ImageError,
-    ImageSizeError,
-    ImageUnacceptableError,
+from vimdriver._images.formats import (
+    MAX_CAPACITY,
+    DiskReader,
+    Extent,
+    ImageFormat,
+    check_claims,
+    open_image,
+    prefix_bytes,
 )
-
-ARCHIVES: Final = frozenset({"ova", "docker", "compressed"})
-"""Glance's container formats in which the bytes are not a disk, whatever `disk_format` claims.
-`ovf` is not among them: plain disks have been registered under it for years.
-"""
+from vimdriver._images.hashing import DEFAULT_ALGORITHM, new_hasher, verify
+from vimdriver._images.source import ImageInfo
+from vimdriver.errors import ImageError, ImageSizeError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +33,7 @@ class BodyReport:
     """Lower-case hex; None if hashing was off."""
     verified: bool
     """The source has a hash, and it equals `hash`."""
-    facts: DiskFacts
+    facts: ImageFormat
 
 
 class BodyCheck:
@@ -42,8 +41,10 @@ class BodyCheck:
 
     Args:
         info: The properties that the source reported.
-        limits: Maximum sizes.
         hashing: False skips the hash; the report is then never `verified`.
+        unchanged: The bytes reach a host as they are, so they must keep the strict rules. False if
+            a stage converts them, which reads their format itself.
+        max_capacity: Bytes of the largest disk to accept.
 
     Raises:
         HashUnknownError: The source's algorithm is not usable.
@@ -51,37 +52,32 @@ class BodyCheck:
     """
 
     def __init__(
-        self, info: ImageInfo, *, limits: InspectLimits | None = None, hashing: bool = True
+        self,
+        info: ImageInfo,
+        *,
+        hashing: bool = True,
+        unchanged: bool = True,
+        max_capacity: int = MAX_CAPACITY,
     ) -> None:
         self.info = info
         self.received = 0
         """Bytes fed so far."""
         self.report: BodyReport | None = None
         """Set by `finish`, None until then."""
+        self.facts: ImageFormat | None = None
+        """The detected format; None until `decided`."""
         self._hasher = new_hasher(info.hash_algo, image=info.id) if hashing else None
+        self._unchanged = unchanged
+        self._max_capacity = max_capacity
+        self._head = bytearray()
+        self._reader: DiskReader | None = None
         with _about(info):
-            if info.container_format in ARCHIVES:
-                raise ImageUnacceptableError(
-                    rule="format.container",
-                    detail=f"container_format {info.container_format}",
-                    hint="Unpack it, and upload the disk with container_format bare.",
-                )
-            self._inspector = Inspector(
-                size=info.size,
-                claim=info.disk_format,
-                disk_type=info.properties.get("vmware_disktype"),
-                limits=limits,
-            )
+            check_claims(info.size, info.container_format)
 
     @property
     def decided(self) -> bool:
         """Whether the beginning has passed the check, so that bytes may be sent."""
-        return self._inspector.decided
-
-    @property
-    def facts(self) -> DiskFacts | None:
-        """The detected disk format; None until `decided`."""
-        return self._inspector.facts
+        return self.facts is not None
 
     @property
     def hashing(self) -> bool:
@@ -91,7 +87,8 @@ class BodyCheck:
     @property
     def light(self) -> bool:
         """Whether feeding is so cheap that a thread would cost more than it saves."""
-        return self._hasher is None and self._inspector.idle
+        facts = self.facts
+        return self._hasher is None and facts is not None and facts.header is None
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
         """Check the next chunk.
@@ -105,11 +102,14 @@ class BodyCheck:
             raise ImageSizeError(
                 expected=self.info.size, received=self.received, image=self.info.id
             )
-        if not self._inspector.idle:
-            with _about(self.info):
-                self._inspector.feed(data)
-                if self._inspector.facts is not None:
-                    _check_name(self.info, self._inspector.facts)
+        with _about(self.info):
+            if self._reader is not None:
+                _exhaust(self._reader.feed(data))
+            elif self.facts is None:
+                self._head += data
+                if len(self._head) >= min(prefix_bytes(self._head), self.info.size):
+                    self._judge(bytes(self._head))
+                    self._head.clear()
         if self._hasher is not None:
             self._hasher.update(data)
 
@@ -126,8 +126,12 @@ class BodyCheck:
         info = self.info
         if self.received < info.size:
             raise ImageSizeError(expected=info.size, received=self.received, image=info.id)
-        with _about(info):
-            facts = self._inspector.finish()
+        facts = self.facts
+        assert facts is not None, "the whole body has been fed"
+        if self._reader is not None:
+            with _about(info):
+                _exhaust(self._reader.finish())
+            facts = replace(facts, capacity=self._reader.capacity)
         digest = None if self._hasher is None else self._hasher.hexdigest()
         self.report = BodyReport(
             bytes=self.received,
@@ -138,22 +142,27 @@ class BodyCheck:
         )
         return self.report
 
-
-def _check_name(info: ImageInfo, facts: DiskFacts) -> None:
-    """Refuse an undeclared image whose name ends as that of another format."""
-    name = info.name.lower()
-    # The extent of a flat VMDK is raw, and is called NAME-flat.vmdk.
-    wrong = (
-        (name.endswith(".vmdk") and facts.create_type is None and not name.endswith("-flat.vmdk"))
-        or (name.endswith(".iso") and facts.kind != "iso")
-        or name.endswith(".qcow2")
-    )
-    if wrong and info.disk_format is None:
-        raise ImageUnacceptableError(
-            rule="format.name",
-            detail=f"the name {info.name} must match the format, but the bytes are {facts.kind}",
-            hint="If the bytes are meant, rename the file; raw disks are called NAME.img.",
+    def _judge(self, head: bytes) -> None:
+        info = self.info
+        image = open_image(
+            head,
+            size=info.size,
+            claimed=info.disk_format,
+            disk_type=info.properties.get("vmware_disktype"),
+            container=info.container_format,
+            name=info.name,
+            max_capacity=self._max_capacity,
         )
+        if self._unchanged:
+            self._reader = image.reader(strict=True)
+            _exhaust(self._reader.feed(head))
+        self.facts = image
+
+
+def _exhaust(extents: Iterator[Extent]) -> None:
+    """Read the extents for the sake of their checks."""
+    for _ in extents:
+        pass
 
 
 class _about:  # noqa: N801 - reads as a word at its uses

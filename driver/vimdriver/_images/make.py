@@ -16,13 +16,14 @@ from functools import cached_property
 from typing import Final, Literal, TypeAlias
 
 from vimdriver._images.formats import header
-from vimdriver._images.formats.header import GD_AT_END, GT_SECTORS, GTES, SECTOR, SparseHeader
-from vimdriver._images.inspect.markers import END_OF_STREAM, FOOTER, GRAIN_DIRECTORY, GRAIN_TABLE
+from vimdriver._images.formats.descriptor_text import DESCRIPTOR_SECTORS, descriptor_text
+from vimdriver._images.formats.extents import GRAIN, SECTOR, Extent
+from vimdriver._images.formats.header import GT_SECTORS, GTES, SparseHeader
+from vimdriver._images.formats.stream_writer import StreamOptimizedWriter
 
-GRAIN: Final = 64 << 10
-"""Bytes per grain, the usual size."""
+__all__ = ["GRAIN", "Kind", "Pattern", "make", "monolithic_sparse", "raw", "stream_optimized"]
+
 _GRAIN_SECTORS: Final = GRAIN // SECTOR
-_DESCRIPTOR_SECTORS: Final = 20
 _RANDOM: Final = 48 << 10
 
 Kind: TypeAlias = Literal["raw", "monolithicSparse", "streamOptimized"]
@@ -83,13 +84,29 @@ def raw(pattern: Pattern) -> Iterator[bytes]:
 
 def monolithic_sparse(pattern: Pattern, *, adapter_type: str = "lsilogic") -> Iterator[bytes]:
     """Yield a monolithicSparse VMDK: header, descriptor, both directories with tables, grains."""
-    head = _header(pattern, version=1, flags=header.FLAG_NEWLINES | header.FLAG_REDUNDANT)
-    rgd = 1 + _DESCRIPTOR_SECTORS
+    head = SparseHeader(
+        version=1,
+        flags=header.FLAG_NEWLINES | header.FLAG_REDUNDANT,
+        capacity=pattern.capacity // SECTOR,
+        grain=_GRAIN_SECTORS,
+        descriptor_offset=1,
+        descriptor_size=DESCRIPTOR_SECTORS,
+        gtes=GTES,
+        rgd=0,
+        gd=0,
+        overhead=0,
+        unclean=0,
+        newlines=b"\n \r\n",
+        compression=0,
+    )
+    rgd = 1 + DESCRIPTOR_SECTORS
     gd = rgd + head.directory_sectors + head.tables * GT_SECTORS
     end = gd + head.directory_sectors + head.tables * GT_SECTORS
     head = replace(head, rgd=rgd, gd=gd, overhead=-(-end // _GRAIN_SECTORS) * _GRAIN_SECTORS)
     yield header.pack(head)
-    yield _descriptor("monolithicSparse", pattern, adapter_type)
+    yield descriptor_text(
+        "monolithicSparse", head.capacity, adapter_type=adapter_type, cid=_cid(pattern)
+    )
     entries = list(_grain_sectors(pattern, head.overhead))
     for directory in (rgd, gd):
         first = directory + head.directory_sectors
@@ -105,81 +122,19 @@ def monolithic_sparse(pattern: Pattern, *, adapter_type: str = "lsilogic") -> It
 
 def stream_optimized(pattern: Pattern, *, adapter_type: str = "lsilogic") -> Iterator[bytes]:
     """Yield a streamOptimized VMDK in VMware's layout: directory and footer at the end."""
-    head = _header(
-        pattern,
-        version=3,
-        flags=header.FLAG_NEWLINES | header.FLAG_COMPRESSED | header.FLAG_MARKERS,
+    # Level 1: higher levels do not compress the noise better.
+    writer = StreamOptimizedWriter(
+        pattern.capacity, level=1, adapter_type=adapter_type, cid=_cid(pattern)
     )
-    head = replace(head, gd=GD_AT_END, overhead=_GRAIN_SECTORS, compression=1)
-    yield header.pack(head)
-    yield _descriptor("streamOptimized", pattern, adapter_type)
-    at = 1 + _DESCRIPTOR_SECTORS
-    yield bytes((head.overhead - at) * SECTOR)
-    at = head.overhead
-    directory: list[int] = []
-    for first in range(0, pattern.grains, GTES):
-        table: list[int] = []
-        for index in range(first, min(first + GTES, pattern.grains)):
-            if pattern.hole(index):
-                table.append(0)
-                continue
-            piece = _compressed_grain(index, pattern.grain(index))
-            table.append(at)
-            at += len(piece) // SECTOR
-            yield piece
-        if any(table):
-            directory.append(at + 1)
-            yield _marker(GRAIN_TABLE, GT_SECTORS) + _words(table).ljust(GTES * 4, b"\0")
-            at += 1 + GT_SECTORS
-        else:
-            directory.append(0)
-    yield _marker(GRAIN_DIRECTORY, head.directory_sectors)
-    yield _words(directory).ljust(head.directory_sectors * SECTOR, b"\0")
-    yield _marker(FOOTER, 1) + header.pack(replace(head, gd=at + 1))
-    yield _marker(END_OF_STREAM, 0)
+    yield writer.start()
+    for index in range(pattern.grains):
+        if not pattern.hole(index):
+            yield from map(bytes, writer.write(Extent(index * GRAIN, pattern.grain(index))))
+    yield from map(bytes, writer.finish())
 
 
-def _header(pattern: Pattern, *, version: int, flags: int) -> SparseHeader:
-    return SparseHeader(
-        version=version,
-        flags=flags,
-        capacity=pattern.capacity // SECTOR,
-        grain=_GRAIN_SECTORS,
-        descriptor_offset=1,
-        descriptor_size=_DESCRIPTOR_SECTORS,
-        gtes=GTES,
-        rgd=0,
-        gd=0,
-        overhead=0,
-        unclean=0,
-        newlines=b"\n \r\n",
-        compression=0,
-    )
-
-
-def _descriptor(create_type: str, pattern: Pattern, adapter_type: str) -> bytes:
-    sectors = pattern.capacity // SECTOR
-    cylinders = min(max(sectors // (255 * 63), 1), 65535)
-    text = f"""\
-# Disk DescriptorFile
-version=1
-CID={zlib.crc32(pattern.seed.to_bytes(16, "little", signed=True)) & 0xFFFFFFFD:08x}
-parentCID=ffffffff
-createType="{create_type}"
-
-# Extent description
-RW {sectors} SPARSE "disk.vmdk"
-
-# The Disk Data Base
-#DDB
-
-ddb.virtualHWVersion = "7"
-ddb.geometry.cylinders = "{cylinders}"
-ddb.geometry.heads = "255"
-ddb.geometry.sectors = "63"
-ddb.adapterType = "{adapter_type}"
-"""
-    return text.encode("ascii").ljust(_DESCRIPTOR_SECTORS * SECTOR, b"\0")
+def _cid(pattern: Pattern) -> int:
+    return zlib.crc32(pattern.seed.to_bytes(16, "little", signed=True)) & 0xFFFFFFFD
 
 
 def _grain_sectors(pattern: Pattern, at: int) -> Iterator[int]:
@@ -194,14 +149,3 @@ def _grain_sectors(pattern: Pattern, at: int) -> Iterator[int]:
 def _words(values: Iterable[int]) -> bytes:
     words = array("I", values)
     return struct.pack(f"<{len(words)}I", *words)
-
-
-def _marker(kind: int, sectors: int) -> bytes:
-    return struct.pack("<QII", sectors, 0, kind).ljust(SECTOR, b"\0")
-
-
-def _compressed_grain(index: int, grain: bytes) -> bytes:
-    # Level 1: higher levels do not compress the noise better.
-    data = zlib.compress(grain.ljust(GRAIN, b"\0"), 1)
-    piece = struct.pack("<QI", index * _GRAIN_SECTORS, len(data)) + data
-    return piece.ljust(-(-len(piece) // SECTOR) * SECTOR, b"\0")

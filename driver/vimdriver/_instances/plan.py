@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from vimdriver import _guestinfo as guestinfo
-from vimdriver._images.check import ARCHIVES
-from vimdriver._images.inspect.magic import FOREIGN, detect
+from vimdriver._images.formats import check_claims, open_image
 from vimdriver._images.source import shown_reference
 from vimdriver._instances.devices import ADAPTERS, disk_type_adapter, nic
 from vimdriver._instances.machine import MAKING_KEY, OWNER_KEY, SPAWN_KEY
@@ -133,12 +132,13 @@ def _extra_config(
 
 
 def check_beginning(head: bytes, image: str) -> None:
-    """Check the beginning (`magic.PREFIX` bytes) of an image whose source does not state its format.
+    """Check the first `PREFIX` bytes of an image whose source does not state its format.
 
     Raises:
         ImageUnacceptableError: It is in another format: a guest would see that, not its disk.
     """
-    if (found := detect(head)) in FOREIGN:
+    found = open_image(head, size=None).kind
+    if found != "raw":
         raise not_flat(found, image)
 
 
@@ -153,13 +153,7 @@ def not_flat(what: str, image: str) -> ImageUnacceptableError:
 
 
 def _check_image(image: ImageInfo, spec: InstanceSpec) -> None:
-    if image.container_format in ARCHIVES:
-        raise ImageUnacceptableError(
-            rule="spawn.flat",
-            detail=f"spawn requires a flat image, got an archive ({image.container_format})",
-            image=shown_reference(spec.image),
-            hint="Unpack it, then convert its disk: qemu-img convert -O raw IN OUT.",
-        )
+    check_claims(None, image.container_format)
     kind = image.properties.get("vmware_disktype", "preallocated")
     flat = image.disk_format in (None, "raw") or (
         image.disk_format == "vmdk" and kind in ("preallocated", "thick", "eagerZeroedThick")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace as replaced
 
-from vimdriver._images.inspect.magic import PREFIX
+from vimdriver._images.formats import PREFIX
 from vimdriver._images.prefix import read_prefix
 from vimdriver._images.sink import DatastoreSink
 from vimdriver._images.uploader import Uploader

@@ -14,15 +14,19 @@ No I/O, no clocks, no threads; memory is bounded. Convert an image::
     for piece in writer.finish():
         send(piece)
 
-- `image`: `open_image`, the one judge of images
+- `image`: `open_image`, the one judge of images; `magic`: what an image is by its first bytes
 - `extents`: extents, the protocols of readers and writers
+- `cursor`: the read requests of incremental parsers
 - `flat`: raw disks; `stream_writer`, `descriptor_text`: streamOptimized VMDKs that we write
-- `header`: the 512 bytes at the start of a sparse extent
+- `header`, `descriptor`, `strict_descriptor`, `tables`: the parts of a sparse extent
+- `sparse_reader`, `stream_reader`, `inflate`: monolithicSparse and streamOptimized VMDKs
 """
 
 from vimdriver._images.formats.extents import (
     GRAIN,
     MAX_CAPACITY,
+    PREFIX,
+    TAIL,
     Data,
     DeflatedGrain,
     DiskReader,
@@ -30,7 +34,12 @@ from vimdriver._images.formats.extents import (
     Extent,
 )
 from vimdriver._images.formats.flat import FlatReader, FlatWriter
-from vimdriver._images.formats.image import PREFIX, TAIL, ImageFormat, open_image
+from vimdriver._images.formats.image import (
+    ImageFormat,
+    check_claims,
+    open_image,
+    prefix_bytes,
+)
 from vimdriver._images.formats.stream_writer import StreamOptimizedWriter
 
 __all__ = [
@@ -47,5 +56,7 @@ __all__ = [
     "FlatWriter",
     "ImageFormat",
     "StreamOptimizedWriter",
+    "check_claims",
     "open_image",
+    "prefix_bytes",
 ]

@@ -10,6 +10,10 @@ from vimdriver.errors import ImageUnacceptableError
 SECTOR: Final = 512
 GRAIN: Final = 64 << 10
 """Bytes of the grains that we write, and of the pieces that are checked for zeros."""
+PREFIX: Final = 1 << 20
+"""Bytes from the start of an image that decide its format; all of it, if it is shorter."""
+TAIL: Final = 512
+"""Bytes from the end of an image that show formats with a footer only."""
 MAX_CAPACITY: Final = 62 << 40
 """Bytes of the largest disk that vSphere supports."""
 
@@ -45,16 +49,18 @@ class DeflatedGrain(NamedTuple):
 class DiskReader(Protocol):
     """Reads an image file, incrementally and in bounded memory. It does no I/O.
 
-    The extents of all results ascend and do not overlap; the bytes between them are zero. All
-    methods raise `ImageUnacceptableError`, after which the reader is unusable.
+    The extents of all results ascend and do not overlap; the bytes between them are zero. Iterate
+    over each result to its end before the next call: extents are read when they are asked for, so
+    that a chunk which inflates to much takes little memory. Iterating raises
+    `ImageUnacceptableError`, after which the reader is unusable.
 
     Where `wanted` is None, feed the file from its start to its end, in order, in chunks of any
     size. Otherwise feed the bytes at `wanted`, whole or in parts, until it is None::
 
         while (wanted := reader.wanted) is not None:
             async for chunk in source.read(wanted.start, len(wanted)):
-                extents = reader.feed(chunk)
-        extents = reader.finish()
+                for extent in reader.feed(chunk): ...
+        for extent in reader.finish(): ...
     """
 
     @property
@@ -71,12 +77,12 @@ class DiskReader(Protocol):
         """
         ...
 
-    def feed(self, chunk: Data) -> list[Extent]:
-        """Return the extents that the next bytes complete."""
+    def feed(self, chunk: Data) -> Iterator[Extent]:
+        """Yield the extents that the next bytes complete."""
         ...
 
-    def finish(self) -> list[Extent]:
-        """Return the remaining extents, after the last byte of the file was fed.
+    def finish(self) -> Iterator[Extent]:
+        """Yield the remaining extents, after the last byte of the file was fed.
 
         Raises:
             ImageUnacceptableError: The file ends too early for its format.

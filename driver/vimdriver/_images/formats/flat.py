@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import chain, repeat
 from typing import Final
 
-from vimdriver._images.formats.extents import Data, Extent, ExtentOrder, data_of
+from vimdriver._images.formats.extents import TAIL, Data, Extent, ExtentOrder, data_of
+from vimdriver._images.formats.magic import footer, not_read
 
 _PIECE: Final = bytes(1 << 20)
 
@@ -24,18 +25,26 @@ class FlatReader:
         self.capacity = size
         self.wanted: range | None = None
         self._at = 0
+        self._tail = b""
 
-    def feed(self, chunk: Data) -> list[Extent]:
+    def feed(self, chunk: Data) -> Iterator[Extent]:
         """See `DiskReader`. The extents are views of `chunk`."""
-        extents = list(data_of(self._at, chunk))
+        extents = data_of(self._at, chunk)
         self._at += len(chunk)
+        self._tail = (self._tail + bytes(memoryview(chunk)[-TAIL:]))[-TAIL:]
         return extents
 
-    def finish(self) -> list[Extent]:
-        """See `DiskReader`. The caller checks the length."""
+    def finish(self) -> Iterator[Extent]:
+        """See `DiskReader`. The caller checks the length.
+
+        Raises:
+            ImageUnacceptableError: The last bytes are the footer of another format.
+        """
+        if (found := footer(self._tail)) is not None:
+            raise not_read(found)
         if self.capacity is None:
             self.capacity = self._at
-        return []
+        return iter(())
 
 
 class FlatWriter:

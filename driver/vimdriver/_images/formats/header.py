@@ -6,15 +6,17 @@ import struct
 from dataclasses import astuple, dataclass, fields
 from typing import Final
 
+from vimdriver._images.formats.cursor import COPY_AGAIN
+from vimdriver._images.formats.extents import PREFIX, SECTOR
 from vimdriver.errors import ImageUnacceptableError
 
-SECTOR: Final = 512
+MAGIC: Final = b"KDMV"
 GTES: Final = 512
 """Entries per grain table."""
 GT_SECTORS: Final = GTES * 4 // SECTOR
 GD_AT_END: Final = (1 << 64) - 1
-MAX_DESCRIPTOR: Final = (1 << 20) // SECTOR - 1
-"""Sectors: header and descriptor together fit into 1 MiB, the most that we hold back."""
+MAX_TABLES: Final = 1 << 21
+"""Entries of a grain directory, which is kept in memory: 8 MiB, 64 TiB of disk with usual grains."""
 
 FLAG_NEWLINES: Final = 1 << 0
 FLAG_REDUNDANT: Final = 1 << 1
@@ -23,6 +25,7 @@ FLAG_COMPRESSED: Final = 1 << 16
 FLAG_MARKERS: Final = 1 << 17
 _KNOWN: Final = FLAG_NEWLINES | FLAG_REDUNDANT | FLAG_ZERO_GRAIN | FLAG_COMPRESSED | FLAG_MARKERS
 _NEWLINES: Final = b"\n \r\n"
+_ANY_SECTOR: Final = 1 << 55
 _LAYOUT: Final = struct.Struct("<4sIIQQQQIQQQB4sH")
 
 
@@ -50,6 +53,16 @@ class SparseHeader:
         return bool(self.flags & FLAG_COMPRESSED)
 
     @property
+    def at_end(self) -> bool:
+        """Whether the grain directory is at the end of the file, where a footer points to it."""
+        return self.gd == GD_AT_END
+
+    @property
+    def grain_bytes(self) -> int:
+        """Bytes of one grain."""
+        return self.grain * SECTOR
+
+    @property
     def tables(self) -> int:
         """How many grain tables cover the capacity: the number of directory entries."""
         return -(-self.capacity // (self.grain * GTES))
@@ -60,9 +73,9 @@ class SparseHeader:
         return -(-self.tables * 4 // SECTOR)
 
     @property
-    def head_bytes(self) -> int:
-        """Bytes of header and descriptor."""
-        return (1 + self.descriptor_size) * SECTOR
+    def descriptor_end(self) -> int:
+        """The first sector behind the descriptor."""
+        return self.descriptor_offset + self.descriptor_size
 
 
 def unpack(sector: bytes) -> SparseHeader:
@@ -73,72 +86,91 @@ def unpack(sector: bytes) -> SparseHeader:
 
 def pack(header: SparseHeader) -> bytes:
     """Return the sector that holds `header`."""
-    return _LAYOUT.pack(b"KDMV", *astuple(header)).ljust(SECTOR, b"\0")
+    return _LAYOUT.pack(MAGIC, *astuple(header)).ljust(SECTOR, b"\0")
 
 
-def parse(sector: bytes, *, file_bytes: int, max_capacity: int) -> SparseHeader:
-    """Parse and check the first sector of a file that starts with KDMV.
+def _refuse(rule: str, detail: str, hint: str | None = None) -> ImageUnacceptableError:
+    return ImageUnacceptableError(rule=f"header.{rule}", detail=detail, hint=hint)
+
+
+def check(head: SparseHeader, *, size: int | None, max_capacity: int) -> None:
+    """Check the rules without which the file cannot be read.
+
+    Args:
+        head: The header.
+        size: Bytes of the file; None if they are not known.
+        max_capacity: Bytes of the largest disk to accept.
 
     Raises:
         ImageUnacceptableError: A `header.*` rule is broken.
     """
-    head = unpack(sector)
-    _check_geometry(head, max_capacity)
-    _check_kind(head)
-    _check_places(head, -(-file_bytes // SECTOR))
-    return head
-
-
-def _refuse(rule: str, detail: str) -> ImageUnacceptableError:
-    return ImageUnacceptableError(rule=f"header.{rule}", detail=detail)
-
-
-def _check_geometry(head: SparseHeader, max_capacity: int) -> None:
     if head.version not in (1, 2, 3):
         raise _refuse("version", f"version {head.version}")
-    if head.newlines != _NEWLINES:
-        raise _refuse("newlines", f"bytes {head.newlines.hex()}")
+    if head.flags & FLAG_NEWLINES and head.newlines != _NEWLINES:
+        raise _refuse("newlines", f"bytes {head.newlines.hex()}", COPY_AGAIN)
+    if head.flags & ~_KNOWN:
+        raise _refuse("flags", f"flags {head.flags:#x}")
+    if bool(head.flags & FLAG_MARKERS) != head.compressed:
+        raise _refuse("flags", f"flags {head.flags:#x}: compression and markers go together")
+    if head.compressed and head.compression != 1:
+        raise _refuse("compression", f"algorithm {head.compression}")
     if not 8 <= head.grain <= 2048 or head.grain & (head.grain - 1):
         raise _refuse("grain_size", f"{head.grain} sectors")
     if head.gtes != GTES:
         raise _refuse("gtes", f"{head.gtes} entries")
-    if not 0 < head.capacity <= max_capacity // SECTOR:
+    if not 0 < head.capacity <= max_capacity // SECTOR or head.tables > MAX_TABLES:
         raise _refuse("capacity", f"{head.capacity} sectors, limit {max_capacity // SECTOR}")
     if head.unclean:
         raise _refuse("unclean", "the file was not closed cleanly")
-
-
-def _check_kind(head: SparseHeader) -> None:
-    if head.flags & ~_KNOWN:
-        raise _refuse("flags", f"flags {head.flags:#x}")
-    if bool(head.flags & FLAG_MARKERS) != head.compressed:
-        raise _refuse(
-            "flags", f"flags {head.flags:#x}: compression and markers must be set together"
+    if not head.descriptor_offset or not head.descriptor_size:
+        raise ImageUnacceptableError(
+            rule="format.split",
+            detail="an extent without a descriptor, which is one part of a disk",
+            hint="Convert the disk, whose descriptor names its parts, with: "
+            "qemu-img convert -f vmdk -O vmdk -o subformat=streamOptimized DESCRIPTOR.vmdk OUT.vmdk",
         )
-    if head.compression != int(head.compressed):
-        raise _refuse("compression", f"algorithm {head.compression}, flags {head.flags:#x}")
-
-
-def _check_places(head: SparseHeader, file_sectors: int) -> None:
-    if head.descriptor_offset != 1 or not 0 < head.descriptor_size <= MAX_DESCRIPTOR:
+    if head.descriptor_end > PREFIX // SECTOR:
         raise _refuse(
             "descriptor", f"{head.descriptor_size} sectors at sector {head.descriptor_offset}"
         )
-    end = 1 + head.descriptor_size
-    if not end <= head.overhead <= file_sectors:
-        raise _refuse("overhead", f"{head.overhead} sectors of a file of {file_sectors}")
-    if head.gd == GD_AT_END:
+    if head.compressed and head.overhead < head.descriptor_end:
+        raise _refuse("overhead", f"{head.overhead} sectors")
+    _check_directory(head, size)
+
+
+def _check_directory(head: SparseHeader, size: int | None) -> None:
+    limit = _ANY_SECTOR if size is None else -(-size // SECTOR)
+    if head.at_end:
         if not head.compressed:
             raise _refuse("directory", "only a stream may have its directory at its end")
-        if head.flags & FLAG_REDUNDANT:
+    elif head.gd < head.descriptor_end or head.gd + head.directory_sectors > limit:
+        raise _refuse("directory", f"{head.directory_sectors} sectors at sector {head.gd}")
+
+
+def check_strict(head: SparseHeader, *, size: int | None) -> None:
+    """Check the rules that a file keeps, beside those of `check`, whose bytes a host parses.
+
+    Raises:
+        ImageUnacceptableError: A `header.*` rule is broken.
+    """
+    if head.newlines != _NEWLINES:
+        raise _refuse("newlines", f"bytes {head.newlines.hex()}", COPY_AGAIN)
+    if head.compression != int(head.compressed):
+        raise _refuse("compression", f"algorithm {head.compression}, flags {head.flags:#x}")
+    if head.descriptor_offset != 1:
+        raise _refuse("descriptor", f"at sector {head.descriptor_offset}")
+    end = head.descriptor_end
+    limit = _ANY_SECTOR if size is None else -(-size // SECTOR)
+    if not end <= head.overhead <= limit:
+        raise _refuse("overhead", f"{head.overhead} sectors of a file of {limit}")
+    redundant = bool(head.flags & FLAG_REDUNDANT)
+    if head.at_end:
+        if redundant:
             raise _refuse("directory", "a stream must not have a redundant directory")
         return
-    places = [head.gd]
-    if head.flags & FLAG_REDUNDANT:
-        places.append(head.rgd)
-    size = head.directory_sectors
+    places = [head.gd, head.rgd] if redundant else [head.gd]
     for place in places:
-        if place < end or place + size > head.overhead:
-            raise _refuse("directory", f"{size} sectors at sector {place}")
-    if len(places) == 2 and abs(places[0] - places[1]) < size:
+        if place < end or place + head.directory_sectors > head.overhead:
+            raise _refuse("directory", f"{head.directory_sectors} sectors at sector {place}")
+    if redundant and abs(head.gd - head.rgd) < head.directory_sectors:
         raise _refuse("directory", "the two directories overlap")

@@ -5,14 +5,42 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from vimdriver._images.formats.extents import MAX_CAPACITY, DiskReader
+from vimdriver._images.formats import header
+from vimdriver._images.formats.cursor import COPY_AGAIN, ParsedFile
+from vimdriver._images.formats.descriptor import read_descriptor
+from vimdriver._images.formats.extents import (
+    MAX_CAPACITY,
+    PREFIX,
+    SECTOR,
+    Data,
+    DeflatedGrain,
+    DiskReader,
+)
 from vimdriver._images.formats.flat import FlatReader
+from vimdriver._images.formats.header import SparseHeader
+from vimdriver._images.formats.magic import foreign, is_iso, not_read
+from vimdriver._images.formats.sparse_reader import sparse_reader
+from vimdriver._images.formats.stream_reader import grain_reader, stream_reader
+from vimdriver._images.formats.strict_descriptor import check_strict_descriptor
 from vimdriver.errors import ImageUnacceptableError
 
-PREFIX: Final = 1 << 20
-"""Bytes from the start of an image that `open_image` needs; all of it, if it is shorter."""
-TAIL: Final = 512
-"""Bytes from the end of an image that show formats with a footer only."""
+FLAT_TYPES: Final = frozenset({"preallocated", "thin", "thick", "eagerzeroedthick"})
+"""Values of `vmware_disktype`, in lower case, that mean flat bytes."""
+_KINDS_OF_TYPE: Final = {
+    "sparse": "monolithicSparse",
+    "monolithicsparse": "monolithicSparse",
+    "streamoptimized": "streamOptimized",
+}
+_CONTAINERS: Final = {
+    "ova": "Unpack it with: tar -xf IN; then upload its disk with --container-format bare.",
+    "compressed": "Unpack it, then upload the disk with --container-format bare.",
+    "docker": "Upload a disk with --container-format bare: an image of a container has none.",
+}
+_DETECTED: Final = 64 << 10
+"""Bytes that decide the format; the descriptor of a sparse VMDK may end later."""
+_SUFFIXES: Final = (
+    ".qcow2", ".vhd", ".vhdx", ".vdi", ".ova", ".ovf", ".zip", ".gz", ".xz", ".zst", ".bz2",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,25 +55,115 @@ class ImageFormat:
     """Bytes of the disk; None if they are known at its end only (raw bytes of unknown length)."""
     adapter_type: str | None = None
     """`ddb.adapterType` of the descriptor, in lower case; None if it has none that is known."""
-    grain_bytes: int | None = None
+    header: SparseHeader | None = None
     """None without grains."""
     refusal: ImageUnacceptableError | None = None
-    """Why the file must not reach a host unchanged, as its beginning shows; None if it may. Raise it
-    for `--as-is` and for an import without conversion."""
+    """Why the file must not reach a host unchanged, as its beginning shows; None if it may."""
 
-    def reader(self, *, ranges: bool = False) -> DiskReader:
+    @property
+    def grain_bytes(self) -> int | None:
+        """Bytes of a grain; None without grains."""
+        return None if self.header is None else self.header.grain_bytes
+
+    @property
+    def create_type(self) -> str | None:
+        """`createType` of the descriptor; None without one."""
+        return None if self.header is None else self.kind
+
+    @property
+    def extension(self) -> str:
+        """The file name extension on a datastore, without the dot."""
+        return {"raw": "img", "iso": "iso"}.get(self.kind, "vmdk")
+
+    @property
+    def importable(self) -> bool:
+        """Whether a host imports the file unchanged, as its beginning shows.
+
+        Feed a strict reader with it all the same: the end of the file can break a rule too.
+        """
+        return (
+            self.header is not None
+            and self.header.compressed
+            and self.header.version == 3
+            and self.refusal is None
+        )
+
+    def reader(self, *, ranges: bool = False, strict: bool = False) -> DiskReader:
         """Return a reader of the disk.
 
         Args:
-            ranges: True if the caller can read the file at any offset, at some cost: the reader then
-                states in `DiskReader.wanted` what to read, in the order of the disk. False reads the
-                file once, in its own order. Prefer False, where the bytes can also be hashed, and
-                start again with True after an `ImageOrderError`.
+            ranges: The caller reads the file by Range: the reader states in `DiskReader.wanted` what
+                to read, in the order of the disk. False reads the file once, in its own order.
+                Prefer False, where the bytes can also be hashed, and start again with True after an
+                `ImageOrderError`.
+            strict: The file reaches a host unchanged: refuse whatever the host's parser may not
+                expect. Not with `ranges`.
 
         Raises:
-            ImageUnacceptableError: The length of the file is needed and not known.
+            ImageUnacceptableError: `strict`, and the file has a `refusal`; or `ranges`, and the
+                length of the file is not known.
         """
-        return FlatReader(self.size)
+        if strict and self.refusal is not None:
+            raise self.refusal
+        if ranges and self.size is None:
+            raise ImageUnacceptableError(
+                rule="size.unknown",
+                detail="a file that is read by Range must have a length",
+                hint="Serve it with a Content-Length, or download it and give the local path.",
+            )
+        if self.header is None:
+            return FlatReader(self.size)
+        read = stream_reader if self.header.compressed else sparse_reader
+        return read(self.header, self.size, ranges=ranges, strict=strict)
+
+    def grain_reader(self, *, verify: bool = True) -> ParsedFile[DeflatedGrain]:
+        """Return a reader of the deflated grains of a streamOptimized file, in its own order.
+
+        Write them with `StreamOptimizedWriter(capacity, grain_bytes=image.grain_bytes)`.
+
+        Args:
+            verify: Inflate each grain, to check it. Without, damaged grains pass.
+
+        Raises:
+            ValueError: The file is not streamOptimized.
+        """
+        if self.header is None or not self.header.compressed:
+            raise ValueError(f"only streamOptimized has deflated grains, got {self.kind}")
+        return grain_reader(self.header, self.size, verify=verify)
+
+
+def prefix_bytes(beginning: Data) -> int:
+    """Return how many bytes from its start decide the image, at most `PREFIX`.
+
+    Args:
+        beginning: Its first bytes, any number.
+    """
+    if len(beginning) < SECTOR or bytes(beginning[:4]) != header.MAGIC:
+        return _DETECTED
+    head = header.unpack(bytes(beginning[:SECTOR]))
+    return min(max(_DETECTED, head.descriptor_end * SECTOR), PREFIX)
+
+
+def check_claims(size: int | None, container: str | None) -> None:
+    """Refuse an image before a byte of it is read, if its properties suffice for that.
+
+    Args:
+        size: Bytes of the image; None if they are not known.
+        container: Glance's `container_format`.
+
+    Raises:
+        ImageUnacceptableError: It is empty, or an archive.
+    """
+    if size == 0:
+        raise ImageUnacceptableError(
+            rule="size.empty",
+            detail="0 bytes",
+            hint="Check that the program that wrote it ended without an error.",
+        )
+    if (hint := _CONTAINERS.get(container or "")) is not None:
+        raise ImageUnacceptableError(
+            rule="format.container", detail=f"container_format {container}", hint=hint
+        )
 
 
 def open_image(
@@ -75,13 +193,111 @@ def open_image(
         ImageUnacceptableError: The image is in a format that is not read, breaks a rule of its
             format, or is not what the source claims. The hint has a command that converts it.
     """
-    if size == 0 or not prefix:
+    if not prefix:
+        check_claims(0, None)
+    if (found := foreign(prefix, tail)) is not None:
+        raise not_read(found)
+    if prefix.startswith(header.MAGIC):
+        image = _open_sparse(prefix, size, max_capacity)
+    else:
+        if size is not None and size > max_capacity:
+            raise ImageUnacceptableError(
+                rule="size.capacity",
+                detail=f"{size} bytes, limit {max_capacity}",
+                hint="Raise the limit.",
+            )
+        image = ImageFormat(kind="iso" if is_iso(prefix) else "raw", size=size, capacity=size)
+    check_claims(size, container)
+    if claimed is not None:
+        _check_claim(image.kind, claimed, disk_type)
+    elif name is not None:
+        _check_name(image.kind, name)
+    return image
+
+
+def _open_sparse(prefix: bytes, size: int | None, max_capacity: int) -> ImageFormat:
+    if len(prefix) < SECTOR:
         raise ImageUnacceptableError(
-            rule="size.empty",
-            detail="0 bytes",
-            hint="Check that the program that wrote it ended without an error.",
+            rule="header.short", detail=f"the file has {len(prefix)} bytes", hint=COPY_AGAIN
         )
-    if prefix.startswith(b"KDMV"):
-        raise ImageUnacceptableError(rule="format.unsupported", detail="a sparse VMDK")
-    kind = "iso" if prefix.startswith(b"CD001", 0x8001) else "raw"
-    return ImageFormat(kind=kind, size=size, capacity=size)
+    head = header.unpack(prefix[:SECTOR])
+    header.check(head, size=size, max_capacity=max_capacity)
+    if len(prefix) < head.descriptor_end * SECTOR:
+        raise ImageUnacceptableError(
+            rule="header.short", detail="the file ends in its descriptor", hint=COPY_AGAIN
+        )
+    raw = prefix[head.descriptor_offset * SECTOR : head.descriptor_end * SECTOR]
+    adapter = read_descriptor(raw, capacity=head.capacity, grain=head.grain)
+    refusal = None
+    try:
+        header.check_strict(head, size=size)
+        check_strict_descriptor(raw, compressed=head.compressed, capacity=head.capacity)
+    except ImageUnacceptableError as error:
+        refusal = error.with_traceback(None)
+    return ImageFormat(
+        kind="streamOptimized" if head.compressed else "monolithicSparse",
+        size=size,
+        capacity=head.capacity * SECTOR,
+        adapter_type=adapter,
+        header=head,
+        refusal=refusal,
+    )
+
+
+def _check_claim(kind: str, claimed: str, disk_type: str | None) -> None:
+    if claimed == "vmdk":
+        _check_disk_type(kind, disk_type)
+    elif claimed != kind:
+        raise _claim(f"declared as {claimed}, but the bytes are {kind}", kind)
+
+
+def _check_disk_type(kind: str, disk_type: str | None) -> None:
+    """Check `vmware_disktype` of an image that is declared as vmdk."""
+    if kind == "iso":
+        raise _claim("declared as vmdk, but the bytes are iso", kind)
+    if disk_type is None:
+        # Flat images have been stored as vmdk without the property since 2011.
+        return
+    lower = disk_type.lower()
+    if lower in FLAT_TYPES if kind == "raw" else _KINDS_OF_TYPE.get(lower) == kind:
+        return
+    fits = {"raw": "preallocated", "monolithicSparse": "sparse"}.get(kind, kind)
+    raise ImageUnacceptableError(
+        rule="format.disk_type",
+        detail=f"vmware_disktype {disk_type}, but the bytes are {kind}",
+        hint=f"Correct it with: openstack image set --property vmware_disktype={fits} IMAGE",
+    )
+
+
+def _claim(detail: str, kind: str) -> ImageUnacceptableError:
+    return ImageUnacceptableError(rule="format.claim", detail=detail, hint=_upload_again(kind))
+
+
+def _upload_again(kind: str) -> str:
+    """Return the command that declares an image rightly: Glance keeps the formats of an image."""
+    form = kind if kind in ("raw", "iso") else "vmdk"
+    disk_type = {
+        "monolithicSparse": " --property vmware_disktype=sparse",
+        "streamOptimized": " --property vmware_disktype=streamOptimized",
+    }.get(kind, "")
+    return (
+        f"Upload it again with: openstack image create --disk-format {form} "
+        f"--container-format bare{disk_type} --file FILE NAME"
+    )
+
+
+def _check_name(kind: str, name: str) -> None:
+    """Refuse an undeclared image whose name ends as that of another format."""
+    lower = name.lower()
+    # The extent of a flat VMDK is raw, and is called NAME-flat.vmdk.
+    flat = kind == "raw" and not lower.endswith("-flat.vmdk")
+    if (
+        (lower.endswith(".vmdk") and (flat or kind == "iso"))
+        or (lower.endswith(".iso") and kind != "iso")
+        or lower.endswith(_SUFFIXES)
+    ):
+        raise ImageUnacceptableError(
+            rule="format.name",
+            detail=f"the name {name} must match the format, but the bytes are {kind}",
+            hint="If the bytes are meant, rename the file; raw disks are called NAME.img.",
+        )

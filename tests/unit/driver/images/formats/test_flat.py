@@ -17,7 +17,7 @@ def test_a_disk_is_the_same_after_reading_and_writing(step: int) -> None:
     for at in range(0, len(DISK), step):
         for extent in reader.feed(DISK[at : at + step]):
             written += map(bytes, writer.write(extent))
-    assert reader.finish() == []
+    assert list(reader.finish()) == []
     assert b"".join([*written, *map(bytes, writer.finish())]) == DISK
 
 
@@ -40,7 +40,7 @@ def test_extents_are_views_of_the_chunk() -> None:
 def test_the_capacity_is_known_at_the_end_if_the_size_is_not_known() -> None:
     reader = FlatReader(None)
     known = [reader.capacity]
-    assert reader.feed(bytes(700)) == []
+    assert list(reader.feed(bytes(700))) == []
     known.append(reader.capacity)
     reader.finish()
     assert [*known, reader.capacity] == [None, None, 700]

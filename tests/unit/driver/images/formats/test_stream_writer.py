@@ -3,26 +3,22 @@ tests/integration/test_disk_formats.py)."""
 
 from __future__ import annotations
 
-import random
 import struct
 import zlib
 
 import pytest
 
-from vimdriver._images.formats import GRAIN, Extent, FlatReader, StreamOptimizedWriter, header
-from vimdriver._images.inspect import Inspector
+from tests.unit.driver.images.foreign import disk
+from tests.unit.driver.images.formats.reading import read_disk
+from vimdriver._images.formats import (
+    GRAIN,
+    PREFIX,
+    Extent,
+    FlatReader,
+    StreamOptimizedWriter,
+    open_image,
+)
 from vimdriver.errors import ImageUnacceptableError
-
-
-def disk(capacity: int, *, seed: int = 1) -> bytes:
-    """Return a disk with holes, and data at odd places."""
-    chance = random.Random(seed)
-    data = bytearray(capacity)
-    for _ in range(capacity // GRAIN // 3 + 2):
-        at = chance.randrange(capacity)
-        piece = chance.randbytes(chance.randrange(1, 3 * GRAIN))[: capacity - at]
-        data[at : at + len(piece)] = piece
-    return bytes(data)
 
 
 def convert(data: bytes, *, step: int = 1 << 20, level: int = 1) -> bytes:
@@ -46,12 +42,10 @@ def test_the_size_of_chunks_changes_nothing(capacity: int, step: int) -> None:
 
 
 def test_the_file_keeps_the_strict_rules() -> None:
-    image = convert(disk(33 << 20))
-    inspector = Inspector(size=len(image), claim="vmdk")
-    inspector.feed(image)
-    facts = inspector.finish()
-    assert (facts.kind, facts.capacity_bytes) == ("streamOptimized", 33 << 20)
-    assert header.unpack(image).version == 3
+    data = disk(33 << 20)
+    image = convert(data)
+    assert open_image(image[:PREFIX], size=len(image)).importable
+    assert read_disk(image, strict=True) == data
 
 
 def test_zeros_are_not_written() -> None:

@@ -1,4 +1,5 @@
-"""The text descriptor inside a sparse extent: a strict grammar and an allow-list.
+"""The text descriptor inside a sparse extent that reaches a host unchanged: a strict grammar and an
+allow-list.
 
 The host's own parser is unknown, so every ambiguity is refused: two assignments of one key, keys
 that differ in case, text after the first NUL.
@@ -7,9 +8,9 @@ that differ in case, text after the first NUL.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
+from vimdriver._images.formats.descriptor import ADAPTERS
 from vimdriver.errors import ImageUnacceptableError
 
 _FIRST_LINE: Final = "# Disk DescriptorFile"
@@ -55,24 +56,14 @@ _DDB: Final = frozenset(
         "uuid.parentmodification",
     )
 )
-_ADAPTERS: Final = frozenset({"ide", "buslogic", "lsilogic", "legacyesx", "pvscsi", "lsisas1068"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Descriptor:
-    """The fields of the descriptor that a driver needs."""
-
-    create_type: str
-    adapter_type: str | None
-    extent_name: str
 
 
 def _refuse(rule: str, detail: str) -> ImageUnacceptableError:
     return ImageUnacceptableError(rule=rule, detail=detail)
 
 
-def parse(raw: bytes, *, compressed: bool, capacity: int) -> Descriptor:
-    """Parse and check the descriptor; `compressed` and `capacity` (sectors) come from the header.
+def check_strict_descriptor(raw: bytes, *, compressed: bool, capacity: int) -> None:
+    """Check the descriptor; `compressed` and `capacity` (sectors) come from the header.
 
     Raises:
         ImageUnacceptableError: A `descriptor.*` or `extent.*` rule is broken.
@@ -86,11 +77,8 @@ def parse(raw: bytes, *, compressed: bool, capacity: int) -> Descriptor:
             _assign(keys, match)
         else:
             raise _refuse("descriptor.grammar", line)
-    create_type = _check_keys(keys, compressed=compressed)
-    name = _check_extents(extents, compressed=compressed, capacity=capacity)
-    return Descriptor(
-        create_type=create_type, adapter_type=keys.get("ddb.adaptertype"), extent_name=name
-    )
+    _check_keys(keys, compressed=compressed)
+    _check_extents(extents, compressed=compressed, capacity=capacity)
 
 
 def _lines(raw: bytes) -> list[str]:
@@ -135,7 +123,7 @@ def _assign(keys: dict[str, str], match: re.Match[str]) -> None:
     keys[key] = value
 
 
-def _check_keys(keys: dict[str, str], *, compressed: bool) -> str:
+def _check_keys(keys: dict[str, str], *, compressed: bool) -> None:
     if keys.get("version") not in ("1", "2", "3"):
         raise _refuse("descriptor.version", f"version {keys.get('version')}")
     if not _CID.fullmatch(keys.get("cid", "")):
@@ -150,12 +138,11 @@ def _check_keys(keys: dict[str, str], *, compressed: bool) -> str:
             "descriptor.create_type",
             f"must be {wanted} as in the header, got {keys.get('createtype')}",
         )
-    if keys.get("ddb.adaptertype", "ide").lower() not in _ADAPTERS:
+    if keys.get("ddb.adaptertype", "ide").lower() not in ADAPTERS:
         raise _refuse("descriptor.ddb", f"adapterType {keys['ddb.adaptertype']}")
-    return wanted
 
 
-def _check_extents(extents: list[str], *, compressed: bool, capacity: int) -> str:
+def _check_extents(extents: list[str], *, compressed: bool, capacity: int) -> None:
     if len(extents) != 1:
         raise _refuse("extent.count", f"{len(extents)} extents")
     match = _EXTENT.fullmatch(extents[0].strip())
@@ -173,4 +160,3 @@ def _check_extents(extents: list[str], *, compressed: bool, capacity: int) -> st
         raise _refuse(
             "extent.sectors", f"must be {capacity} sectors as in the header, got {match['sectors']}"
         )
-    return name
