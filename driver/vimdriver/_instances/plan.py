@@ -137,7 +137,11 @@ def check_beginning(head: bytes, image: str) -> None:
     Raises:
         ImageUnacceptableError: It is in another format: a guest would see that, not its disk.
     """
-    found = open_image(head, size=None).kind
+    try:
+        found = open_image(head, size=None).kind
+    except ImageUnacceptableError as error:
+        error.image = shown_reference(image)
+        raise
     if found != "raw":
         raise not_flat(found, image)
 

@@ -158,7 +158,7 @@ def check_claims(size: int | None, container: str | None) -> None:
         raise ImageUnacceptableError(
             rule="size.empty",
             detail="0 bytes",
-            hint="Check that the program that wrote it ended without an error.",
+            hint="Check that whatever wrote it has ended without an error.",
         )
     if (hint := _CONTAINERS.get(container or "")) is not None:
         raise ImageUnacceptableError(
