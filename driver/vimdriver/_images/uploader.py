@@ -135,7 +135,9 @@ class Uploader:
         def passage() -> Passage:
             stored = new_hasher(info.hash_algo, image=info.id) if stage and hash_stored else None
             return Passage(
-                BodyCheck(info, hashing=hashing), None if stage is None else stage(), stored
+                BodyCheck(info, hashing=hashing, unchanged=stage is None),
+                None if stage is None else stage(),
+                stored,
             )
 
         try:
