@@ -12,7 +12,7 @@
 
 Modules whose names begin with an underscore are private. From top to bottom, each imports only
 from those below it: `_client` (what `connect` yields); the helpers `_collector`, `_tasks`,
-`_datastore`, `_nfc`, `_inventory` and `_events`; `_session`; `_transport` and `_tls`; `soap`;
+`_datastore`, `_nfc`, `_guest`, `_inventory` and `_events`; `_session`; `_transport` and `_tls`; `soap`;
 `vim25`; `model`; `errors`.
 
 Names load on first use, so that importing `vimlib.soap` or `vimlib.vim25` loads no HTTP client.
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from vimlib._collector import Change, Collection, Row, Traversal, Watch, via
     from vimlib._datastore import Datastore, DatastorePath, FileEntry
     from vimlib._events import Events
+    from vimlib._guest import Guest
     from vimlib._inventory import Found, InventoryPath
     from vimlib._nfc import Lease, LeaseDevice
     from vimlib._otel import tracing
@@ -66,6 +67,7 @@ __all__ = [
     "Exchange",
     "FileEntry",
     "Found",
+    "Guest",
     "HTTPTransport",
     "InventoryPath",
     "Lease",
@@ -104,6 +106,7 @@ __getattr__, __dir__ = lazy(
         "_collector": "Change Collection Row Traversal Watch via",
         "_datastore": "Datastore DatastorePath FileEntry",
         "_events": "Events",
+        "_guest": "Guest",
         "_inventory": "Found InventoryPath",
         "_nfc": "Lease LeaseDevice",
         "_otel": "tracing",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from vimlib._collector.watch import Watch
     from vimlib._datastore.store import Datastore
     from vimlib._events import Events
+    from vimlib._guest import Guest
     from vimlib._inventory import Found, InventoryPath
     from vimlib._nfc import Lease
     from vimlib._progress import TaskProgress
@@ -439,6 +440,18 @@ class Client:
         from vimlib._nfc import open_lease
 
         return open_lease(self._context, self._session, self._transport, start, timeout=timeout)
+
+    # -- guests --------------------------------------------------------------------------------
+
+    def guest(self, vm: vim25.VirtualMachine, username: str, password: str | Secret) -> Guest:
+        """Return a machine's guest as one of its users, without I/O: its programs and files.
+
+        ``await client.guest(vm, "root", password).upload("/etc/motd", b"hello")``. VMware Tools must
+        run in the guest (API 5.0).
+        """
+        from vimlib._guest import Guest
+
+        return Guest(self._context, self._transport, vm, username, password)
 
     @robust
     def __repr__(self) -> str:

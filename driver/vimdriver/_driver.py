@@ -12,10 +12,13 @@ from vimdriver._instances import (
     device_list,
     disks,
     guest,
+    keys,
     machine,
     network,
     nics,
     power,
+    programs,
+    questions,
     registering,
     rescuing,
     screen,
@@ -41,7 +44,6 @@ if TYPE_CHECKING:
     from vimdriver._images.uploader import Uploader
     from vimdriver._instances.device_list import DeviceInfo
     from vimdriver._instances.network import GuestNetwork
-    from vimdriver._instances.screen import Console
     from vimdriver._instances.types import Instance
     from vimdriver._journal import Journal
     from vimdriver._sweep import SweepReport
@@ -154,6 +156,10 @@ class ESXDriver:
     detach_interface = nics.detach_interface
     set_guest_info = guest.set_guest_info
     screenshot = screen.screenshot
+    send_keys = keys.send_keys
+    answer = questions.answer
+    guest_exec = programs.guest_exec
+    guest_upload = programs.guest_upload
     ensure_vlan = making.ensure_vlan
     remove_vlan = port_groups.remove_vlan
 
@@ -178,6 +184,10 @@ class ESXDriver:
     # Verbs that only read.
 
     diagnostics = figures.diagnostics
+    console = screen.console
+    question = questions.question
+    guest_ps = programs.guest_ps
+    guest_download = programs.guest_download
     snapshots = snapshots.list_snapshots
     host_info = info.host_info
     host_identity = identity.host_identity
@@ -234,7 +244,3 @@ class ESXDriver:
         `vimlib._events`. Leaving the loop or being cancelled releases its objects on the host.
         """
         return InstanceEvents(self.client, ref, since, follow=follow)
-
-    async def console(self, ref: str) -> Console:
-        """Return a ticket to a machine's console; see `vimdriver._instances.screen`."""
-        return await screen.console(self.client, ref)

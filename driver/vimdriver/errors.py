@@ -20,6 +20,7 @@
         ├── PendingChangeError             a resize or rescue is not final, or there is none
         ├── GuestToolsError                VMware Tools do not run in the guest
         ├── GuestTimeoutError (TimeoutError)  the guest did not shut down in time
+        ├── GuestProgramTimeoutError (TimeoutError)  a program in the guest did not end in time
         ├── ForeignInstanceError           not made by this driver, so left alone
         ├── DiskSharedError                another machine uses a disk, so it is left alone
         ├── DiskSnapshotError              a snapshot holds the disk, so it is neither grown nor deleted
@@ -72,6 +73,7 @@ __all__ = [
     "FileConflictError",
     "ForeignInstanceError",
     "ForeignPortGroupError",
+    "GuestProgramTimeoutError",
     "GuestTimeoutError",
     "GuestToolsError",
     "HashUnknownError",
@@ -652,11 +654,22 @@ class GuestToolsError(DriverError):
     outcome: Outcome = "refused"
     name: str = ""
     action: str = ""
-    """The request to the guest: `shut down` or `reboot`."""
+    """The request to the guest, such as `shut down` or `reboot`."""
     instead: str = ""
     """The alternative that `force` takes."""
     _template = "machine {name!r} cannot {action}: VMware Tools are not running in the guest"
     hint = "Install or start VMware Tools in the guest, or {instead} with force (--force)."
+
+
+class GuestProgramTimeoutError(DriverError, TimeoutError):
+    """A program in the guest did not end in time, and was killed."""
+
+    outcome: Outcome = "applied"
+    name: str = ""
+    program: str = ""
+    seconds: float = 0.0
+    _template = "{program!r} did not end within {seconds:g} s in the guest of machine {name!r}"
+    hint = "Allow it more time (--grace)."
 
 
 class GuestTimeoutError(DriverError, TimeoutError):

@@ -124,7 +124,8 @@ def read_login(
     trust = options.trust.with_environment(environ)
     password = _password(options, environ, inner_password)
     if password is None:
-        password = _ask(username, url, prompt)
+        who = f"{printable(username, 80)} at {printable(url, 200)}"
+        password = ask(who, "Set VIMLIB_PASSWORD, or give --password-file FILE.", prompt)
     return ConnectArguments(
         url=url,
         username=username,
@@ -200,18 +201,15 @@ def _file(path: Path) -> Secret | Path:
     return path
 
 
-def _ask(username: str, url: str, prompt: Callable[[str], str] | None) -> Secret:
+def ask(who: str, hint: str, prompt: Callable[[str], str] | None = None) -> Secret:
+    """Ask for a password on the terminal. Blocking. Raises `UsageError` with `hint` without one."""
     if prompt is None:
         if not sys.stdin.isatty():
             raise UsageError(
-                "a password is required, and there is no terminal for a prompt",
-                hint="Set VIMLIB_PASSWORD, or give --password-file FILE.",
+                "a password is required, and there is no terminal for a prompt", hint=hint
             )
         prompt = getpass.getpass
-    password = prompt(f"Password of {printable(username, 80)} at {printable(url, 200)}: ")
+    password = prompt(f"Password of {who}: ")
     if not password:
-        raise UsageError(
-            "the password must not be empty",
-            hint="Set VIMLIB_PASSWORD, or give --password-file FILE.",
-        )
+        raise UsageError("the password must not be empty", hint=hint)
     return Secret(password)

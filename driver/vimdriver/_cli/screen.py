@@ -1,4 +1,4 @@
-"""`vimctl instance console` and `screenshot`: access to a machine's screen."""
+"""`vimctl instance screenshot`."""
 
 from __future__ import annotations
 
@@ -11,19 +11,6 @@ from vimdriver._cli.instance import Ref, opened
 from vimdriver._cli.output import OUTPUT, Output
 from vimlib._text import printable
 from vimlib.errors import UsageError
-
-
-async def console(
-    instance: Ref, /, *, connection: ConnectionOptions = CONNECTION, output: Output = OUTPUT
-) -> None:
-    """Get a ticket for a running machine's console. The output gives access to the console.
-
-    A host with API 6.0 or newer returns the URL of a web socket, an older one the host, port and
-    ticket of VMware's own protocol.
-    """
-    async with opened(connection) as driver:
-        found = await driver.console(instance)
-    output.fields(found.to_json())
 
 
 async def screenshot(

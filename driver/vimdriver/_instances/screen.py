@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from vimdriver._instances.machine import find
-from vimdriver._verbs import Host, Plan, Run, Step, verb
+from vimdriver._instances.machine import find, look
+from vimdriver._verbs import Host, Plan, Run, Step, query, verb
 from vimdriver.errors import InstanceStateError
 from vimlib import vim25
 from vimlib._datastore import DatastorePath
 from vimlib._secret import Secret
-from vimlib.errors import LimitError, VimlibError
+from vimlib.errors import LimitError, NotFoundError, VersionError, VimlibError
 from vimlib.model import parse_version
 
 if TYPE_CHECKING:
@@ -21,14 +23,19 @@ if TYPE_CHECKING:
 _LARGEST: Final = 128 << 20
 # `VirtualMachineTicketType.webmks` came with API 6.0.
 _WEB_SINCE: Final = "6.0"
+_ON: Final = "poweredOn"
+
+Kind: TypeAlias = Literal["mks", "webmks", "vmrc"]
+"""Protocols of a console."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Console:
     """A ticket to a machine's console, valid for one connection within the host's few minutes."""
 
-    kind: str
-    """`webmks`: a web socket at `url`; `mks`: VMware's own protocol at `host` and `port`."""
+    kind: Kind
+    """`webmks`: a web socket at `url`; `mks`: VMware's own protocol at `host` and `port`; `vmrc`: the plug-in
+    of ESX 4.1, which takes the ticket as it is."""
     host: str
     port: int
     ticket: Secret
@@ -50,37 +57,74 @@ class Console:
         }
 
 
-async def console(client: Client, ref: str) -> Console:
-    """Return a ticket to a running machine's console (`VirtualMachine.AcquireTicket`).
+@query
+async def console(host: Host, ref: str, *, kind: Kind | None = None) -> Console:
+    """Get a ticket for a running machine's console. The output gives access to the console.
+
+    `webmks` is a web socket (API 6.0), `mks` VMware's own protocol at a host and port; None is the
+    newer one that the host has. `vmrc` is the form that the plug-in of ESX 4.1 takes: base64 of a JSON
+    document with `vm_id`, `username` and `password`, where both of the latter are a ticket for one
+    session (`AcquireCloneTicket`) and not the host's password.
 
     Cancelling may leave a ticket that nobody has; it ends by itself.
 
     Raises:
         NotFoundError: The machine does not exist.
         InstanceStateError: It does not run.
+        VersionError: The host is too old for `webmks`.
     """
-    vm = await find(client, ref)
+    client = host.client
     web = parse_version(client.api_version) >= parse_version(_WEB_SINCE)
-    kind = "webmks" if web else "mks"
+    if kind == "vmrc":
+        return await _vmrc(client, ref)
+    if kind == "webmks" and not web:
+        raise VersionError(
+            f"webmks needs API {_WEB_SINCE}, {client.host} has {client.api_version}",
+            hint="Use the kind mks.",
+            item="webmks",
+            needs=_WEB_SINCE,
+            speaks=client.api_version,
+        )
+    web = web and kind != "mks"
+    vm = await find(client, ref)
     try:
-        found = await vm.AcquireTicket(kind)
+        found = await vm.AcquireTicket("webmks" if web else "mks")
     except vim25.InvalidPowerState as fault:
         raise _not_running(ref, fault) from None
     ours, _, our_port = client.host.rpartition(":")
-    host, port = found.host or ours, found.port or int(our_port)
+    name, port = found.host or ours, found.port or int(our_port)
     url = found.url
     if web and url is None:
         # Before API 7.0 the ticket names no address; it is served at this one.
-        netloc = f"[{host}]" if ":" in host and "[" not in host else host
+        netloc = f"[{name}]" if ":" in name and "[" not in name else name
         url = f"wss://{netloc}:{port}/ticket/{found.ticket}"
     return Console(
-        kind=kind,
-        host=host,
+        kind="webmks" if web else "mks",
+        host=name,
         port=port,
         ticket=Secret(found.ticket),
         url=None if url is None else Secret(url),
         thumbprint=found.sslThumbprint or "",
     )
+
+
+async def _vmrc(client: Client, ref: str) -> Console:
+    row = await look(client, ref, "runtime.powerState")
+    state = str(row.props.get("runtime.powerState"))
+    if state != _ON:
+        raise InstanceStateError(name=ref, state=state, needed=_ON)
+    manager = client.content.sessionManager
+    if manager is None:
+        raise NotFoundError("the host has no SessionManager", kind="SessionManager")
+    ticket = Secret(await client.bind(manager).AcquireCloneTicket())
+    document = {
+        "vm_id": row.obj.moref[1],
+        "username": ticket.reveal(),
+        "password": ticket.reveal(),
+    }
+    blob = base64.b64encode(json.dumps(document).encode()).decode()
+    name, _, port = client.host.rpartition(":")
+    return Console(kind="vmrc", host=name, port=int(port), ticket=Secret(blob))
 
 
 @verb

@@ -36,7 +36,7 @@ Nothing in here depends on machines or networks.
 from vimdriver._verbs.execute import Rollback, after_change, execute
 from vimdriver._verbs.host import Host
 from vimdriver._verbs.plan import Plan, Run, Step, returns
-from vimdriver._verbs.verb import Query, Verb, Within, query, urgent_verb, verb
+from vimdriver._verbs.verb import Query, Verb, Within, query, unblocking_verb, urgent_verb, verb
 
 __all__ = [
     "Host",
@@ -51,6 +51,7 @@ __all__ = [
     "execute",
     "query",
     "returns",
+    "unblocking_verb",
     "urgent_verb",
     "verb",
 ]

@@ -70,11 +70,12 @@ class Verb(Generic[P, R]):
         function: Callable[Concatenate[Host, P], Awaitable[Plan[R]]],
         *,
         is_urgent: bool = False,
+        takes_turn: bool = True,
     ) -> None:
         self.__doc__ = function.__doc__
         self.function = function
         names = [*inspect.signature(function).parameters][1:]
-        self._ref = names.index(_REF) if _REF in names else None
+        self._ref = names.index(_REF) if takes_turn and _REF in names else None
         self.is_urgent = is_urgent
         """Whether its calls go before those of other verbs where they wait for a connection."""
 
@@ -148,6 +149,11 @@ def verb(function: Callable[Concatenate[Host, P], Awaitable[Plan[R]]]) -> Verb[P
 def urgent_verb(function: Callable[Concatenate[Host, P], Awaitable[Plan[R]]]) -> Verb[P, R]:
     """Make a verb as `verb` does, whose calls go first: it gives back what others wait for."""
     return Verb(function, is_urgent=True)
+
+
+def unblocking_verb(function: Callable[Concatenate[Host, P], Awaitable[Plan[R]]]) -> Verb[P, R]:
+    """Make an urgent verb that takes no turn at its machine: those that have one may wait for it."""
+    return Verb(function, is_urgent=True, takes_turn=False)
 
 
 class Query(Generic[P, R]):

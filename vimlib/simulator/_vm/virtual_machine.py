@@ -110,6 +110,8 @@ class VirtualMachine(Entity):
         self.guest = Guest()
         self.scripted: Any = None
         """Its files and programs, once something asks for them; see `_guest`."""
+        self.typed: list[Any] = []
+        """Key events that PutUsbScanCodes took."""
         self.question: Any = None
         """The pending question, `VirtualMachineQuestionInfo`."""
         self.answers: list[str] = []

@@ -1,0 +1,284 @@
+"""Programs and files inside a machine's guest, by its VMware Tools: `instance exec`, `ps` and `cp`."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from vimdriver._instances.machine import look
+from vimdriver._verbs import Host, query
+from vimdriver.errors import GuestProgramTimeoutError, GuestToolsError, InstanceStateError
+from vimlib import vim25
+from vimlib._secret import Secret
+from vimlib._session.policy import Backoff
+from vimlib._shield import finish
+from vimlib.errors import LimitError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Mapping
+    from contextlib import AbstractAsyncContextManager
+    from datetime import datetime
+    from pathlib import Path
+
+    from vimlib import Guest
+
+MOST_OUTPUT: Final = 16 << 20
+"""Bytes of a program's output, and of its errors, that are read."""
+# Between two looks at a program that runs.
+_PAUSES: Final = Backoff(first=0.05, factor=1.5, longest=2.0, least=0.8)
+_CLEANUP_SECONDS: Final = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class GuestLogin:
+    """A user of a guest."""
+
+    username: str
+    password: Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuestResult:
+    """A program that has ended in a guest."""
+
+    pid: int
+    exit_code: int
+    stdout: bytes
+    stderr: bytes
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `vimctl instance exec --json` prints; bytes that are no UTF-8 are replaced."""
+        return {
+            "pid": self.pid,
+            "exit_code": self.exit_code,
+            "stdout": self.stdout.decode("utf-8", "replace"),
+            "stderr": self.stderr.decode("utf-8", "replace"),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuestProcess:
+    """A process of a guest."""
+
+    pid: int
+    name: str
+    owner: str
+    command: str
+    started: datetime | None
+    exit_code: int | None
+    """None while it runs."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return its row of `vimctl instance ps --json`."""
+        return {
+            "pid": self.pid,
+            "owner": self.owner,
+            "started": None if self.started is None else self.started.isoformat(),
+            "exit_code": self.exit_code,
+            "name": self.name,
+            "command": self.command,
+        }
+
+
+@contextmanager
+def _translated(ref: str, action: str) -> Iterator[None]:
+    """Translate the faults of a machine that is off, and of a guest whose tools do not answer."""
+    try:
+        yield
+    except vim25.InvalidPowerState as fault:
+        raise InstanceStateError(
+            name=ref, state=str(fault.existingState), needed="poweredOn"
+        ) from None
+    except vim25.GuestOperationsUnavailable as fault:
+        raise GuestToolsError(name=ref, action=action, instead="use its console") from fault
+
+
+async def _guest(host: Host, ref: str, login: GuestLogin) -> tuple[Guest, bool]:
+    """Return a machine's guest, and whether it is Windows."""
+    row = await look(host.client, ref, "guest.guestFamily", "config.guestId")
+    family = str(row.props.get("guest.guestFamily") or "")
+    windows = family == "windowsGuest" or str(row.props.get("config.guestId")).startswith("win")
+    return host.client.guest(row.obj, login.username, login.password), windows
+
+
+@query
+async def guest_exec(
+    host: Host,
+    ref: str,
+    login: GuestLogin,
+    program: str,
+    *arguments: str,
+    cwd: str | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout: float = 60.0,
+) -> GuestResult:
+    """Run a program in a guest and return its exit code and output.
+
+    Its output goes to files in a temporary folder of the guest, which is removed. The program is
+    started once; if the answer to that is lost, it is not known whether it runs.
+
+    Args:
+        host: The host.
+        ref: uuid, name or moref's value.
+        login: A user of the guest.
+        program: Absolute path in the guest.
+        arguments: Passed as they are.
+        cwd: Working directory; None is the Tools' default, the user's home.
+        env: Further variables.
+        timeout: Seconds for the program; then it is killed.
+
+    Raises:
+        UsageError: `timeout` is not positive.
+        NotFoundError: The machine does not exist.
+        InstanceStateError: It is not running.
+        GuestToolsError: VMware Tools do not run in the guest.
+        InvalidGuestLogin: The guest refuses user or password.
+        GuestProgramTimeoutError: It did not end in time, and was killed.
+        LimitError: It wrote more than 16 MiB.
+        OutcomeUnknownError: The answer to the start was lost.
+
+    Cancelling kills the program and removes the folder.
+    """
+    if not timeout > 0:
+        raise UsageError(f"timeout must be greater than 0 s, got {timeout:g}", field="timeout")
+    guest, windows = await _guest(host, ref, login)
+    with _translated(ref, f"run {program}"):
+        folder = await guest.make_temporary_folder()
+        started: list[int] = []
+        try:
+            path, line = _command(program, arguments, folder, windows=windows)
+            started.append(await guest.start(path, line, cwd=cwd, env=env))
+            info = await _ended(guest, started[0], ref, program, timeout)
+            separator = "\\" if windows else "/"
+            return GuestResult(
+                pid=started.pop(),
+                exit_code=info.exitCode or 0,
+                stdout=await read_all(guest.download(f"{folder}{separator}out")),
+                stderr=await read_all(guest.download(f"{folder}{separator}err")),
+            )
+        finally:
+            await finish(_clean(guest, folder, started), what="removing a program's files")
+
+
+def _command(
+    program: str, arguments: tuple[str, ...], folder: str, *, windows: bool
+) -> tuple[str, str]:
+    """Return program and argument text whose output goes to files. No I/O."""
+    if windows:
+        quoted = " ".join(f'"{text}"' if not text or " " in text else text for text in arguments)
+        line = f'""{program}" {quoted} > "{folder}\\out" 2> "{folder}\\err""'
+        return r"C:\Windows\System32\cmd.exe", f"/s /c {line}"
+    out = f"> {shlex.quote(folder)}/out 2> {shlex.quote(folder)}/err"
+    return program, " ".join((*map(shlex.quote, arguments), out))
+
+
+async def _ended(
+    guest: Guest, pid: int, ref: str, program: str, timeout: float
+) -> vim25.GuestProcessInfo:
+    clock = asyncio.get_running_loop().time
+    end, tries = clock() + timeout, 0
+    while True:
+        found = await guest.processes([pid])
+        if found and found[0].endTime is not None:
+            return found[0]
+        left = end - clock()
+        if left <= 0:
+            raise GuestProgramTimeoutError(name=ref, program=program, seconds=timeout)
+        tries += 1
+        await asyncio.sleep(min(left, _PAUSES.delay(tries, lambda: 1.0)))
+
+
+async def _clean(guest: Guest, folder: str, started: list[int]) -> None:
+    async with asyncio.timeout(_CLEANUP_SECONDS):
+        for pid in started:
+            await guest.kill(pid)
+        await guest.remove_folder(folder)
+
+
+async def read_all(
+    download: AbstractAsyncContextManager[AsyncIterator[bytes]], most: int = MOST_OUTPUT
+) -> bytes:
+    """Return the bytes of a file of a guest. Raises `LimitError` for more than `most`."""
+    data = bytearray()
+    async with download as chunks:
+        async for chunk in chunks:
+            data += chunk
+            if len(data) > most:
+                raise LimitError(f"the output must have at most {most} bytes", allowed=most)
+    return bytes(data)
+
+
+@query
+async def guest_ps(host: Host, ref: str, login: GuestLogin) -> list[GuestProcess]:
+    """Return the processes of a guest, by id. Cancelling loses nothing.
+
+    Raises:
+        NotFoundError: The machine does not exist.
+        InstanceStateError: It is not running.
+        GuestToolsError: VMware Tools do not run in the guest.
+        InvalidGuestLogin: The guest refuses user or password.
+    """
+    guest, _ = await _guest(host, ref, login)
+    with _translated(ref, "list its processes"):
+        found = await guest.processes()
+    return [
+        GuestProcess(
+            pid=one.pid,
+            name=one.name,
+            owner=one.owner or "",
+            command=one.cmdLine or "",
+            started=one.startTime,
+            exit_code=one.exitCode if one.endTime is not None else None,
+        )
+        for one in sorted(found, key=lambda one: one.pid)
+    ]
+
+
+@query
+async def guest_upload(
+    host: Host,
+    ref: str,
+    login: GuestLogin,
+    source: Path | bytes,
+    path: str,
+    *,
+    overwrite: bool = False,
+    mode: int | None = None,
+) -> int:
+    """Copy a local file, or bytes, to a file of a guest; return its size.
+
+    `mode` are permissions on Linux. Cancelling may leave an incomplete file.
+
+    Raises:
+        NotFoundError: The machine does not exist.
+        InstanceStateError: It is not running.
+        GuestToolsError: VMware Tools do not run in the guest.
+        InvalidGuestLogin, FileAlreadyExists, GuestPermissionDenied: The guest's refusal.
+        TransferRejectedError, TransferCorruptError, TransportError: The transfer failed.
+        SourceError: The local file cannot be read.
+    """
+    guest, _ = await _guest(host, ref, login)
+    with _translated(ref, "take a file"):
+        return await guest.upload(path, source, overwrite=overwrite, mode=mode)
+
+
+@query
+async def guest_download(host: Host, ref: str, login: GuestLogin, path: str) -> bytes:
+    """Return a file of a guest, of at most 16 MiB. Cancelling loses nothing.
+
+    A larger one is read by `client.guest(...).download`.
+
+    Raises:
+        NotFoundError: The machine does not exist.
+        InstanceStateError: It is not running.
+        GuestToolsError: VMware Tools do not run in the guest.
+        InvalidGuestLogin, FileNotFound, GuestPermissionDenied: The guest's refusal.
+        LimitError: The file is larger.
+        TransferRejectedError, TransportError: The transfer failed.
+    """
+    guest, _ = await _guest(host, ref, login)
+    with _translated(ref, "send a file"):
+        return await read_all(guest.download(path))
