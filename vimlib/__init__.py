@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from vimlib._collector import Change, Collection, Row, Traversal, Watch, via
     from vimlib._datastore import Datastore, DatastorePath, FileEntry
     from vimlib._events import Events
-    from vimlib._guest import Guest
+    from vimlib._guest import GuestSession
     from vimlib._inventory import Found, InventoryPath
     from vimlib._nfc import Lease, LeaseDevice
     from vimlib._otel import tracing
@@ -67,7 +67,7 @@ __all__ = [
     "Exchange",
     "FileEntry",
     "Found",
-    "Guest",
+    "GuestSession",
     "HTTPTransport",
     "InventoryPath",
     "Lease",
@@ -106,7 +106,7 @@ __getattr__, __dir__ = lazy(
         "_collector": "Change Collection Row Traversal Watch via",
         "_datastore": "Datastore DatastorePath FileEntry",
         "_events": "Events",
-        "_guest": "Guest",
+        "_guest": "GuestSession",
         "_inventory": "Found InventoryPath",
         "_nfc": "Lease LeaseDevice",
         "_otel": "tracing",

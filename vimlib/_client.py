@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from vimlib._collector.watch import Watch
     from vimlib._datastore.store import Datastore
     from vimlib._events import Events
-    from vimlib._guest import Guest
+    from vimlib._guest import GuestSession
     from vimlib._inventory import Found, InventoryPath
     from vimlib._nfc import Lease
     from vimlib._progress import TaskProgress
@@ -443,15 +443,17 @@ class Client:
 
     # -- guests --------------------------------------------------------------------------------
 
-    def guest(self, vm: vim25.VirtualMachine, username: str, password: str | Secret) -> Guest:
+    def guest(
+        self, vm: vim25.VirtualMachine, username: str, password: str | Secret
+    ) -> GuestSession:
         """Return a machine's guest as one of its users, without I/O: its programs and files.
 
         ``await client.guest(vm, "root", password).upload("/etc/motd", b"hello")``. VMware Tools must
         run in the guest (API 5.0).
         """
-        from vimlib._guest import Guest
+        from vimlib._guest import GuestSession
 
-        return Guest(self._context, self._transport, vm, username, password)
+        return GuestSession(self._context, self._transport, vm, username, password)
 
     @robust
     def __repr__(self) -> str:

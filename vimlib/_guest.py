@@ -76,7 +76,7 @@ class GuestManagers:
         return self._found
 
 
-class Guest:
+class GuestSession:
     """The guest of one machine, as one of its users."""
 
     def __init__(
@@ -351,7 +351,7 @@ class Guest:
 
     @robust
     def __repr__(self) -> str:
-        return f"<Guest of {self.vm.moref[1]} as {self.username}>"
+        return f"<GuestSession of {self.vm.moref[1]} as {self.username}>"
 
 
 def _rejected(verb: str, path: str, status: int, excerpt: str) -> TransferRejectedError:

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from vimdriver._images.push import PushEvent, PushResult, push_images
     from vimdriver._instances.device_list import DeviceInfo
     from vimdriver._instances.diagnostics import Diagnostics
+    from vimdriver._instances.programs import GuestLogin, GuestProgram, GuestResult
+    from vimdriver._instances.questions import Question
     from vimdriver._instances.registering import UnregisteredInstance
     from vimdriver._instances.screen import Console
     from vimdriver._instances.snapshots import Snapshot
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from vimdriver._journal import FileJournal, MemoryJournal
     from vimdriver._networks import PortGroup, ensure_vlan, list_port_groups, remove_vlan
     from vimdriver._sweep import SweepReport
+    from vimdriver._verbs.many import for_each
 
 __all__ = [
     "NIC",
@@ -58,6 +61,9 @@ __all__ = [
     "FileJournal",
     "Glance",
     "GuestConfig",
+    "GuestLogin",
+    "GuestProgram",
+    "GuestResult",
     "HostCapacity",
     "HostIdentity",
     "HostInfo",
@@ -75,6 +81,7 @@ __all__ = [
     "PowerChange",
     "PushEvent",
     "PushResult",
+    "Question",
     "Route",
     "Snapshot",
     "SweepReport",
@@ -82,6 +89,7 @@ __all__ = [
     "check_identities",
     "ensure_vlan",
     "errors",
+    "for_each",
     "list_port_groups",
     "open_cloud",
     "push_images",
@@ -101,12 +109,15 @@ __getattr__, __dir__ = lazy(
         "_instances.device_list": "DeviceInfo",
         "_instances.diagnostics": "Diagnostics",
         "_instances.registering": "UnregisteredInstance",
+        "_instances.programs": "GuestLogin GuestProgram GuestResult",
+        "_instances.questions": "Question",
         "_instances.screen": "Console",
         "_instances.snapshots": "Snapshot",
         "_instances.types": "Instance InstanceSpec NICSpec PowerChange",
         "_journal": "FileJournal MemoryJournal",
         "_networks": "PortGroup ensure_vlan list_port_groups remove_vlan",
         "_sweep": "SweepReport",
+        "_verbs.many": "for_each",
     },
     ("errors",),
 )

@@ -9,6 +9,7 @@ import asyncio
 import secrets
 import sys
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from stat import S_ISREG
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
@@ -373,7 +374,10 @@ async def rm(
         raise UsageError("at least one path is required", hint="List paths: vimctl datastore ls")
     files = [read_path(path, datastore) for path in paths]
 
-    async def remove(client: Client, file: DatastorePath) -> None:
+    by_name = {str(file): file for file in files}
+
+    async def remove(client: Client, path: str) -> None:
+        file = by_name[path]
         store = client.datastore(file.datastore)
         if not recursive and await store.exists(file) and (await store.stat(file)).is_dir:
             raise UsageError(f"not a file but a folder: {file}", hint="Delete it with --recursive.")
@@ -382,7 +386,7 @@ async def rm(
     async with connection.client() as client:
         return await each(
             [str(file) for file in files],
-            [remove(client, file) for file in files],
+            partial(remove, client),
             noun="path",
             done="deleted",
             output=output,

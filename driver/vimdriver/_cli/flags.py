@@ -61,3 +61,6 @@ def _memory(kind: Any, value: Any) -> None:
 
 MEMORY = Parameter(validator=_memory)
 """For a size of memory in MiB."""
+
+Parallel: TypeAlias = Annotated[int, within(1), Parameter(help="Objects at the same time.")]
+"""How many of the objects that a command names are worked on at once."""

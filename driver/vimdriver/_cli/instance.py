@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from vimdriver._cli.connection import CONNECTION, ConnectionOptions
 from vimdriver._cli.each import each
-from vimdriver._cli.flags import ABOVE_0, Flag
+from vimdriver._cli.flags import ABOVE_0, Flag, Parallel
 from vimdriver._cli.machine_options import MachineOptions
 from vimdriver._cli.output import OUTPUT, Output
 from vimdriver._cli.ownership import OWNERSHIP, Ownership
@@ -150,6 +151,7 @@ async def destroy(
     foreign: Flag = False,
     keep_files: Flag = False,
     missing_ok: Flag = False,
+    parallel: Parallel = 1,
     ownership: Ownership = OWNERSHIP,
     connection: ConnectionOptions = CONNECTION,
     output: Output = OUTPUT,
@@ -163,6 +165,7 @@ async def destroy(
         foreign: Remove machines of other owners too.
         keep_files: Only power them off and take them out of the inventory.
         missing_ok: Ignore machines that do not exist.
+        parallel: Machines at the same time.
     """
     if not instances:
         raise UsageError(
@@ -189,8 +192,9 @@ async def destroy(
     async with opened(connection, ownership) as driver:
         return await each(
             instances,
-            [remove(driver, ref) for ref in instances],
+            partial(remove, driver),
             noun="instance",
             done="destroyed",
             output=output,
+            parallel=parallel,
         )

@@ -62,7 +62,7 @@ async def exec_(
     instance: Ref,
     program: str,
     /,
-    *arguments: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    *arguments: str,
     guest: GuestUser = GUEST_USER,
     cwd: str | None = None,
     grace: Annotated[float, ABOVE_0] = 60.0,

@@ -9,18 +9,20 @@ module.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 from cyclopts import Parameter
 
 from vimdriver._cli.connection import CONNECTION, ConnectionOptions
-from vimdriver._cli.flags import ABOVE_0, MEMORY, Flag, Strings, within
+from vimdriver._cli.each import each
+from vimdriver._cli.flags import ABOVE_0, MEMORY, Flag, Parallel, Strings, within
 from vimdriver._cli.instance import Ref, opened
 from vimdriver._cli.output import OUTPUT, Output
 from vimdriver._cli.ownership import OWNERSHIP, Ownership
 from vimdriver._verbs import Verb, Within
 from vimlib._text import printable
+from vimlib.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -75,40 +77,66 @@ def _help(function: Callable[..., Any], names: list[str]) -> str:
     return "\n".join([summary, "", "Args:", *told]) if told else summary
 
 
-def _command(method: str) -> Callable[..., Awaitable[None]]:
+def _command(method: str) -> Callable[..., Awaitable[int]]:
     from vimdriver._driver import ESXDriver
 
     registered = getattr(ESXDriver, method)
     function = registered.function
     writes = isinstance(registered, Verb)
     parameters = _parameters(function)
+    places = [n for n, one in parameters.items() if one.kind is inspect.Parameter.POSITIONAL_ONLY]
+    # A verb whose only place names its machine takes any number of them.
+    many = writes and places == ["ref"]
 
     async def command(
         *arguments: Any,
         dry_run: bool = False,
+        parallel: int = 1,
         ownership: Ownership = OWNERSHIP,
         connection: ConnectionOptions = CONNECTION,
         output: Output = OUTPUT,
         **options: Any,
-    ) -> None:
+    ) -> int:
         given = {name: options[one.name] for name, one in parameters.items() if one.name in options}
         given |= {name: not given[name] for name in _INVERTED & given.keys()}
         async with opened(connection, ownership) as driver:
             verb = getattr(driver, method)
+            if many and not arguments:
+                raise UsageError(
+                    "at least one machine is required", hint="List machines: vimctl instance list"
+                )
             if dry_run:
-                plan = await verb.plan(*arguments, **given)
-                output.document(plan.to_json(), str(plan))
-                return
+                for refs in [(ref,) for ref in arguments] if many else [arguments]:
+                    plan = await verb.plan(*refs, **given)
+                    output.document(plan.to_json(), str(plan))
+                return 0
+            if many and len(arguments) > 1:
+
+                async def act(ref: str) -> Mapping[str, Any]:
+                    result = await verb(ref, **given)
+                    return {} if result is None else dict(result.to_json())
+
+                return await each(
+                    arguments, act, noun="instance", done="done", output=output, parallel=parallel
+                )
             found = await verb(*arguments, **given)
         if found is not None:
             _show(found, output)
-            return
+            return 0
         # A verb without a result removes what its arguments name.
         names = [one.name for one in parameters.values()]
         named = dict(zip(names, arguments, strict=False))
         output.document(named | {"removed": True}, f"{printable(arguments[-1])}: removed")
+        return 0
 
     every: list[inspect.Parameter] = list(parameters.values())
+    if many:
+        every[0] = every[0].replace(name="instances", kind=inspect.Parameter.VAR_POSITIONAL)
+        every.append(
+            inspect.Parameter(
+                "parallel", inspect.Parameter.KEYWORD_ONLY, default=1, annotation=Parallel
+            )
+        )
     for name, kind, default in (
         ("dry_run", _DryRun, False),
         ("ownership", Ownership, OWNERSHIP),
@@ -138,7 +166,7 @@ def _show(found: Any, output: Output) -> None:
         output.record(found.to_json())
 
 
-def __getattr__(name: str) -> Callable[..., Awaitable[None]]:
+def __getattr__(name: str) -> Callable[..., Awaitable[int]]:
     if name.startswith("_"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = globals()[name] = _command(name)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from vimlib import Guest
+    from vimlib import GuestSession
 
 MOST_OUTPUT: Final = 16 << 20
 """Bytes of a program's output, and of its errors, that are read."""
@@ -60,7 +60,7 @@ class GuestResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GuestProcess:
+class GuestProgram:
     """A process of a guest."""
 
     pid: int
@@ -96,7 +96,7 @@ def _translated(ref: str, action: str) -> Iterator[None]:
         raise GuestToolsError(name=ref, action=action, instead="use its console") from fault
 
 
-async def _guest(host: Host, ref: str, login: GuestLogin) -> tuple[Guest, bool]:
+async def _guest(host: Host, ref: str, login: GuestLogin) -> tuple[GuestSession, bool]:
     """Return a machine's guest, and whether it is Windows."""
     row = await look(host.client, ref, "guest.guestFamily", "config.guestId")
     family = str(row.props.get("guest.guestFamily") or "")
@@ -176,7 +176,7 @@ def _command(
 
 
 async def _ended(
-    guest: Guest, pid: int, ref: str, program: str, timeout: float
+    guest: GuestSession, pid: int, ref: str, program: str, timeout: float
 ) -> vim25.GuestProcessInfo:
     clock = asyncio.get_running_loop().time
     end, tries = clock() + timeout, 0
@@ -191,7 +191,7 @@ async def _ended(
         await asyncio.sleep(min(left, _PAUSES.delay(tries, lambda: 1.0)))
 
 
-async def _clean(guest: Guest, folder: str, started: list[int]) -> None:
+async def _clean(guest: GuestSession, folder: str, started: list[int]) -> None:
     async with asyncio.timeout(_CLEANUP_SECONDS):
         for pid in started:
             await guest.kill(pid)
@@ -212,7 +212,7 @@ async def read_all(
 
 
 @query
-async def guest_ps(host: Host, ref: str, login: GuestLogin) -> list[GuestProcess]:
+async def guest_ps(host: Host, ref: str, login: GuestLogin) -> list[GuestProgram]:
     """Return the processes of a guest, by id. Cancelling loses nothing.
 
     Raises:
@@ -225,7 +225,7 @@ async def guest_ps(host: Host, ref: str, login: GuestLogin) -> list[GuestProcess
     with _translated(ref, "list its processes"):
         found = await guest.processes()
     return [
-        GuestProcess(
+        GuestProgram(
             pid=one.pid,
             name=one.name,
             owner=one.owner or "",

@@ -240,3 +240,17 @@ def test_foreign_machines_are_destroyed_only_on_request(esx: ESXHost, vimctl: Vi
     assert vimctl.json(*words) == {"instance": "nosuch", "destroyed": False}
     assert vimctl(*words).out == "nosuch: not found\n"
     vimctl("instance", "destroy", code=2)
+
+
+def test_power_verbs_take_many_machines(esx: ESXHost, vimctl: Vimctl) -> None:
+    rows = vimctl(
+        "instance", "start", "vm-0", "vm-1", "nosuch", "--parallel", "2", "--json", code=7
+    ).lines
+    assert [row.get("power_state") for row in rows[:2]] == ["poweredOn", "poweredOn"]
+    assert [row["instance"] for row in rows] == ["vm-0", "vm-1", "nosuch"]
+    assert rows[2]["error"]["type"] == "NotFoundError"
+    assert "vm-1: done" in vimctl("instance", "stop", "vm-0", "vm-1").out
+    plans = vimctl("instance", "start", "vm-0", "vm-1", "--dry-run").out
+    assert plans.count("PowerOnVM_Task") == 2
+    assert {machine.power for machine in esx.machines.values()} == {"poweredOff"}
+    vimctl("instance", "start", code=2)

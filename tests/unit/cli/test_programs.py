@@ -12,9 +12,7 @@ from vimlib.simulator import ESXHost
 
 
 @pytest.fixture
-def guest(
-    esx: ESXHost, vimctl: Vimctl, beside: Beside, monkeypatch: pytest.MonkeyPatch
-) -> ESXHost:
+def guest(esx: ESXHost, vimctl: Vimctl, beside: Beside, monkeypatch: pytest.MonkeyPatch) -> ESXHost:
     beside.call(lambda: esx.set_guest("vm-0", tools=True, accounts={"root": "secret"}))
     vimctl("instance", "start", "vm-0")
     monkeypatch.setenv("VIMLIB_GUEST_USERNAME", "root")

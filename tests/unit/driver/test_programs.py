@@ -13,7 +13,7 @@ from vimdriver._driver import ESXDriver
 from vimdriver._instances.programs import GuestLogin, _command
 from vimdriver.errors import GuestProgramTimeoutError, GuestToolsError, InstanceStateError
 from vimlib import vim25
-from vimlib._guest import Guest
+from vimlib._guest import GuestSession
 from vimlib._secret import Secret
 from vimlib.errors import (
     LimitError,
@@ -151,7 +151,7 @@ async def test_a_url_of_another_host_is_refused(url: str, driver: ESXDriver) -> 
     guest = driver.client.guest(vim25.VirtualMachine("1"), "root", "secret")
     with pytest.raises(ProtocolError):
         guest._target(url)
-    assert isinstance(guest, Guest)
+    assert isinstance(guest, GuestSession)
     assert "secret" not in repr(guest)
 
 
