@@ -70,10 +70,12 @@ PATIENCE = 60.0
 
 
 async def until(
-    holds: Callable[[], bool], otherwise: Callable[[], str] = lambda: "it never came about"
+    holds: Callable[[], bool],
+    otherwise: Callable[[], str] = lambda: "it never came about",
+    patience: float = PATIENCE,
 ) -> None:
     """Look until it holds: what happens in the other thread tells nobody."""
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + patience
     while not holds():
         assert time.monotonic() < end, otherwise()
         await asyncio.sleep(0.01)
