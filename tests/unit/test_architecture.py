@@ -46,6 +46,8 @@ FLOORS = {
     "vimlib": 5,
     "vimdriver": 6,
     "vimdriver._cli": 7,
+    "vimdriver.nova": 8,
+    "vimdriver.neutron": 8,
 }
 
 # Beside the floors: what each may import of ours, and who may import it.
@@ -93,6 +95,9 @@ OUTSIDE = {
     "openstack": ("vimdriver",),
     "zeep": ("vimlib.codegen",),
     "opentelemetry": ("vimlib", "vimdriver"),
+    "nova": ("vimdriver.nova",),
+    "oslo_config": ("vimdriver.nova", "vimdriver.neutron"),
+    "neutron_lib": ("vimdriver.neutron",),
 }
 
 # The simulator's packages from the ground up: each may import those before it.

@@ -26,8 +26,8 @@ START_SECONDS = 90  # 1.5 s
 GUNICORN = "gunicorn==27.0.1"
 
 
-def environment(name: str, requirement: str, constraints: Path) -> Path:
-    """Return a virtual environment with the requirement; create it if it is not cached.
+def environment(name: str, constraints: Path, *requirements: str) -> Path:
+    """Return a virtual environment with the requirements; create it if it is not cached.
 
     Raises:
         PeerError: It could not be installed.
@@ -37,10 +37,10 @@ def environment(name: str, requirement: str, constraints: Path) -> Path:
     def install(folder: Path) -> None:
         run("venv", [sys.executable, "-m", "venv", folder], deadline=INSTALL_SECONDS)
         pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet"]
-        argv = [*pip, "--constraint", constraints, requirement, GUNICORN]
-        run(f"pip install {requirement}", argv, deadline=INSTALL_SECONDS)
+        argv = [*pip, "--constraint", constraints, *requirements, GUNICORN]
+        run(f"pip install {requirements[0]}", argv, deadline=INSTALL_SECONDS)
 
-    inputs: list[str | bytes] = [python, requirement, GUNICORN, constraints.read_bytes()]
+    inputs: list[str | bytes] = [python, *requirements, GUNICORN, constraints.read_bytes()]
     return cache.built(f"{name}-py{python}", inputs, install)
 
 

@@ -135,7 +135,7 @@ def glance(
     Raises:
         PeerError: It could not be installed, or is not ready within its deadline.
     """
-    venv = environment("glance", REQUIREMENT, CONSTRAINTS)
+    venv = environment("glance", CONSTRAINTS, REQUIREMENT)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="glance-")))
         sock = stack.enter_context(listening_socket())

@@ -80,7 +80,7 @@ def keystone(image_url: str, *, token_seconds: int = 3600) -> Iterator[Keystone]
     Raises:
         PeerError: It could not be installed, or is not ready within its deadline.
     """
-    venv = environment("keystone", REQUIREMENT, CONSTRAINTS)
+    venv = environment("keystone", CONSTRAINTS, REQUIREMENT)
     admin_password = secrets.token_urlsafe(12)
     with tempfile.TemporaryDirectory(prefix="keystone-") as name, listening_socket() as sock:
         folder = Path(name)

@@ -1,0 +1,28 @@
+"""Nova's compute driver: `nova-compute` runs machines on standalone ESX hosts.
+
+`ESXNovaDriver` is what `compute_driver = esx.ESXNovaDriver` loads. The command
+`vimdriver-nova-compute` runs nova's own service with it; ``vimctl nova install-shim`` writes the
+file that `nova-compute` itself needs. Extra `nova`; `import vimdriver` never imports nova.
+
+`_driver`     nova's methods, a line of intent each
+`_hosts`      from the configuration to clients, connected on first use
+`_map`        nova's objects to ours, the meaning of our errors; no I/O, nothing of nova
+`_faults`     nova's errors in place of ours
+`_resources`  inventory, traits and the host's figures; no I/O
+`_events`     changes on the hosts to nova's lifecycle events, and whether a host is away
+`_options`    the group `[esx]`
+`_loading`    the command, and the module's name below `nova.virt`
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vimlib._lazy import lazy
+
+if TYPE_CHECKING:
+    from vimdriver.nova._driver import ESXNovaDriver
+
+__all__ = ["ESXNovaDriver"]
+
+__getattr__, __dir__ = lazy(__name__, {"_driver": "ESXNovaDriver"})

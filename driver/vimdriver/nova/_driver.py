@@ -1,0 +1,627 @@
+"""Nova's `ComputeDriver` over `ESXDriver`. Each method states what it does; how is elsewhere.
+
+Methods that are not here raise nova's own `NotImplementedError`, which its manager and API know.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+
+import nova.conf
+from nova import context as nova_context
+from nova import exception, objects
+from nova.console import type as console_type
+from nova.image import glance
+from nova.objects import diagnostics as nova_diagnostics
+from nova.objects import fields
+from nova.virt import configdrive, driver, event, hardware
+from nova.virt import node as local_node
+
+from vimdriver._config import DriverConfig
+from vimdriver.errors import InstanceStateError
+from vimdriver.nova import _map as mapped
+from vimdriver.nova import _options as options
+from vimdriver.nova import _resources as resources
+from vimdriver.nova._events import HostAway, HostBack, PowerMoved, Report
+from vimdriver.nova._faults import state_number, translated, translated_build
+from vimdriver.nova._hosts import Hosts, Node, configured
+from vimlib import vim25
+from vimlib.errors import NotFoundError, UsageError, VimlibError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from vimdriver._driver import ESXDriver
+    from vimdriver._instances.types import Instance
+
+T = TypeVar("T")
+
+CONF = nova.conf.CONF
+log = logging.getLogger("vimdriver.nova")
+
+# Nova's own prefix: a service that an operator has disabled, with another reason, stays disabled.
+_AUTO: Final = "AUTO: "
+_KINDS: Final = ("raw", "vmdk")
+
+
+class ESXNovaDriver(driver.ComputeDriver):  # type: ignore[misc]  # nova has no annotations
+    """Runs nova's machines on standalone ESX hosts."""
+
+    capabilities: Final = {
+        **driver.ComputeDriver.capabilities,
+        "supports_evacuate": True,
+        **{f"supports_image_type_{kind}": True for kind in _KINDS},
+    }
+
+    def __init__(self, virtapi: Any) -> None:
+        super().__init__(virtapi)
+        self._options = options.register(CONF)
+        self._hosts: Hosts | None = None
+        # Nova's reactions to reports call the conductor, which the loop must not wait for.
+        self._reports: ThreadPoolExecutor | None = None
+
+    # -- the service ---------------------------------------------------------------------------
+
+    def init_host(self, host: str) -> None:
+        """Read the configuration, and begin to connect. A host that is away does not end the service.
+
+        Raises:
+            InvalidConfiguration: An option is missing or wrong, or a host has no identity.
+        """
+        if self._hosts is not None:
+            return
+        try:
+            settings = configured(self._options, host)
+            resources.datastore_pattern(self._options.datastore_regex)
+            config = DriverConfig(
+                owner=self._options.owner or f"nova-{host}",
+                concurrency=self._options.concurrency,
+            )
+        except UsageError as error:
+            raise exception.InvalidConfiguration(mapped.reason(error)) from error
+        self._reports = ThreadPoolExecutor(1, thread_name_prefix="esx-reports")
+        self._hosts = Hosts(
+            settings,
+            config,
+            Path(CONF.state_path),
+            report=self._reported,
+            glance_ca=CONF.glance.cafile,
+        )
+        self._hosts.start()
+        for node in self._hosts.nodes.values():
+            self._identify(node)
+
+    def cleanup_host(self, host: str) -> None:
+        """Log out of the hosts, and end all threads."""
+        if self._hosts is not None:
+            self._hosts.close()
+        if self._reports is not None:
+            self._reports.shutdown(wait=True)
+        self._hosts = self._reports = None
+
+    def get_available_nodes(self, refresh: bool = False) -> list[str]:
+        """Return the names of the hosts, those that are away too."""
+        return list(self._all().nodes)
+
+    def get_nodenames_by_uuid(self, refresh: bool = False) -> dict[str, str]:
+        """Return the hosts by UUID: that of `compute_id` for one host, by hardware for several."""
+        nodes = self._all().nodes
+        if len(nodes) == 1:
+            if local_node.LOCAL_NODE_UUID is None and local_node.read_local_node_uuid() is None:
+                raise exception.VirtDriverNotReady
+            return {local_node.get_local_node_uuid(): next(iter(nodes))}
+        found = {}
+        for node in nodes.values():
+            with suppress(VimlibError):
+                found[self._all().wait(node.uuid())] = node.name
+        if not found:
+            raise exception.VirtDriverNotReady
+        return found
+
+    def is_node_deleted(self, nodename: str) -> bool:
+        """Return whether a host is no longer configured; one that is away stays."""
+        return nodename not in self._all().nodes
+
+    def get_available_resource(self, nodename: str) -> dict[str, Any]:
+        """Return what the host has, in nova's terms."""
+        node = self._node(nodename)
+        info = self._run(node, lambda esx: esx.host_info())
+        uuid = self._all().wait(node.uuid()) if len(self._all().nodes) > 1 else None
+        return resources.available(
+            info, resources.usable(info.datastores, self._pattern), nodename=node.name, uuid=uuid
+        )
+
+    def update_provider_tree(
+        self, provider_tree: Any, nodename: str, allocations: Any = None
+    ) -> None:
+        """Write inventory and traits of the host into placement's tree."""
+        info = self._run(self._node(nodename), lambda esx: esx.host_info())
+        ratios = self._get_allocation_ratios(provider_tree.data(nodename).inventory)
+        inventory = resources.inventory(
+            info,
+            resources.usable(info.datastores, self._pattern),
+            ratios=ratios,
+            reserved=resources.Reserved(
+                cpus=CONF.reserved_host_cpus,
+                memory_mb=CONF.reserved_host_memory_mb,
+                disk_gb=-(-CONF.reserved_host_disk_mb // 1024),
+            ),
+        )
+        provider_tree.update_inventory(nodename, inventory)
+        provider_tree.add_traits(nodename, *resources.TRAITS)
+
+    def get_host_ip_addr(self) -> str:
+        """Return the address of the host's management network."""
+        return self._run(self._node(None), _management_address)
+
+    def get_host_uptime(self) -> str:
+        """Return how long the host has been up."""
+        info = self._run(self._node(None), lambda esx: esx.host_info())
+        days, rest = divmod(info.uptime, 86400)
+        return f"up {days} days, {rest // 3600:02}:{rest % 3600 // 60:02}"
+
+    def set_host_enabled(self, enabled: bool) -> str:
+        """Enable or disable this service for the scheduler."""
+        self._set_service(enabled, "disabled by set_host_enabled")
+        return "enabled" if enabled else "disabled"
+
+    # -- machines ------------------------------------------------------------------------------
+
+    def list_instances(self) -> list[str]:
+        """Return the names of our machines; those of others are not nova's."""
+        return [one.name for one in self._instances()]
+
+    def list_instance_uuids(self) -> list[str]:
+        """Return the UUIDs of our machines."""
+        return [one.uuid for one in self._instances()]
+
+    def get_num_instances(self) -> int:
+        """Return the number of our machines."""
+        return len(self._instances())
+
+    def instance_exists(self, instance: Any) -> bool:
+        """Return whether the host has the machine."""
+        try:
+            self.get_info(instance, use_cache=False)
+        except exception.InstanceNotFound:
+            return False
+        return True
+
+    def get_info(self, instance: Any, use_cache: bool = True) -> Any:
+        """Return a machine's power state; with `use_cache` as the watch of the host has it."""
+        node = self._node(instance.node)
+        if use_cache and (known := node.states.state(instance.uuid)) is not None:
+            return _info(mapped.state_name(known))
+        found = self._on(instance, lambda esx: esx.info(instance.uuid))
+        return _info(mapped.state_of(found))
+
+    def spawn(
+        self,
+        context: Any,
+        instance: Any,
+        image_meta: Any,
+        injected_files: Any,
+        admin_password: Any,
+        allocations: Any,
+        network_info: Any = None,
+        block_device_info: Any = None,
+        power_on: bool = True,
+        accel_info: Any = None,
+    ) -> None:
+        """Make a machine from its image, which is read with the request's own token."""
+        image = image_meta.id if image_meta.obj_attr_is_set("id") else instance.image_ref
+        with translated_build(instance, image):
+            _refuse_extras(instance, block_device_info)
+            node = self._node(instance.node)
+            info = self._run(node, lambda esx: esx.host_info(), context)
+            stores = resources.usable(info.datastores, self._pattern)
+            if not stores:
+                raise NotFoundError(
+                    "no accessible datastore matches datastore_regex "
+                    f"{self._options.datastore_regex or '.*'!r}",
+                    kind="Datastore",
+                    hint=f"The host has: {', '.join(one.name for one in info.datastores) or 'none'}.",
+                )
+            spec = mapped.spec_of(
+                instance,
+                image_meta.properties,
+                image=image,
+                datastore=stores[0].name,
+                nics=mapped.nics_of(
+                    network_info, self._rules, mapped.nic_model(image_meta.properties)
+                ),
+                power_on=power_on,
+            )
+            source = self._all().image(
+                next(glance.get_api_servers(context)), context.auth_token, image
+            )
+
+            async def make(esx: ESXDriver) -> Instance:
+                async with node.transfers:
+                    return await esx.spawn(spec, source=source)
+
+            self._run(node, make, context)
+
+    def destroy(
+        self,
+        context: Any,
+        instance: Any,
+        network_info: Any,
+        block_device_info: Any = None,
+        destroy_disks: bool = True,
+        destroy_secrets: bool = True,
+    ) -> None:
+        """Remove a machine, with its files unless they are kept. One that is gone is no error."""
+        self._on(
+            instance,
+            lambda esx: esx.destroy(instance.uuid, keep_files=not destroy_disks),
+            context,
+        )
+
+    def cleanup(
+        self,
+        context: Any,
+        instance: Any,
+        network_info: Any,
+        block_device_info: Any = None,
+        destroy_disks: bool = True,
+        migrate_data: Any = None,
+        destroy_vifs: bool = True,
+        destroy_secrets: bool = True,
+    ) -> None:
+        """Remove what a failed build has left: its machine, if one is there."""
+        self.destroy(context, instance, network_info, block_device_info, destroy_disks)
+
+    def power_on(
+        self,
+        context: Any,
+        instance: Any,
+        network_info: Any,
+        block_device_info: Any = None,
+        accel_info: Any = None,
+        share_info: Any = None,
+    ) -> None:
+        """Power a machine on; a running one stays as it is."""
+        self._on(instance, lambda esx: esx.power_on(instance.uuid), context)
+
+    def power_off(self, instance: Any, timeout: int = 0, retry_interval: int = 0) -> None:
+        """Power a machine off: by its guest within `timeout` seconds, else at once."""
+
+        async def off(esx: ESXDriver) -> None:
+            if timeout > 0:
+                await esx.shutdown(instance.uuid, timeout=timeout, force=True)
+            else:
+                await esx.power_off(instance.uuid)
+
+        self._on(instance, off)
+
+    def soft_delete(self, instance: Any) -> None:
+        """Power a machine off and keep it."""
+        self.power_off(instance)
+
+    def restore(self, instance: Any) -> None:
+        """Power a soft-deleted machine on again."""
+        self.power_on(None, instance, None)
+
+    def reboot(
+        self,
+        context: Any,
+        instance: Any,
+        network_info: Any,
+        reboot_type: str,
+        block_device_info: Any = None,
+        bad_volumes_callback: Any = None,
+        accel_info: Any = None,
+        share_info: Any = None,
+    ) -> None:
+        """Reboot by the guest for SOFT where its tools run, else by a reset; power on if it is off."""
+
+        async def again(esx: ESXDriver) -> None:
+            try:
+                await esx.reboot(instance.uuid, soft=reboot_type == "SOFT", force=True)
+            except InstanceStateError:
+                if reboot_type == "SOFT":
+                    raise
+                await esx.power_on(instance.uuid)
+
+        self._on(instance, again, context, states=exception.InstanceRebootFailure)
+
+    def suspend(self, context: Any, instance: Any) -> None:
+        """Suspend a machine to disk."""
+        self._on(
+            instance,
+            lambda esx: esx.suspend(instance.uuid),
+            context,
+            states=exception.InstanceSuspendFailure,
+        )
+
+    def resume(
+        self,
+        context: Any,
+        instance: Any,
+        network_info: Any,
+        block_device_info: Any = None,
+        share_info: Any = None,
+    ) -> None:
+        """Resume a suspended machine; a running one stays as it is."""
+        self._on(
+            instance,
+            lambda esx: esx.power_on(instance.uuid),
+            context,
+            states=exception.InstanceResumeFailure,
+        )
+
+    def resume_state_on_host_boot(
+        self,
+        context: Any,
+        instance: Any,
+        network_info: Any,
+        share_info: Any,
+        block_device_info: Any = None,
+    ) -> None:
+        """Power a machine on after its host has booted, unless it runs or is suspended."""
+
+        async def again(esx: ESXDriver) -> None:
+            if (await esx.info(instance.uuid)).power_state == "poweredOff":
+                await esx.power_on(instance.uuid)
+
+        self._on(instance, again, context)
+
+    def poll_rebooting_instances(self, timeout: int, instances: Any) -> None:
+        """Do nothing: a reboot of ours ends when the host has accepted it."""
+
+    # -- looking at machines -------------------------------------------------------------------
+
+    def get_mks_console(self, context: Any, instance: Any) -> Any:
+        """Return a ticket for one connection to a running machine's console."""
+        found = self._on(
+            instance,
+            lambda esx: esx.console(instance.uuid),
+            context,
+            states=lambda **_: exception.InstanceNotReady(instance_id=instance.uuid),
+        )
+        access = {
+            "ticket": found.ticket.reveal(),
+            "cfgFile": "",
+            "thumbprint": found.thumbprint.replace(":", "").lower(),
+            "kind": found.kind,
+        }
+        return console_type.ConsoleMKS(found.host, found.port, json.dumps(access))
+
+    def get_diagnostics(self, instance: Any) -> dict[str, Any]:
+        """Return all figures of a machine, as the host last measured them."""
+        return self._on(instance, lambda esx: esx.diagnostics(instance.uuid)).to_json()
+
+    def get_instance_diagnostics(self, instance: Any) -> Any:
+        """Return a machine's figures in nova's form."""
+        found = self._on(instance, lambda esx: esx.diagnostics(instance.uuid))
+        shown = nova_diagnostics.Diagnostics(
+            state=mapped.state_name(found.power_state),
+            driver=fields.HypervisorDriver.VMWAREAPI,
+            hypervisor="esxi",
+            hypervisor_os="esxi",
+            uptime=found.uptime,
+            config_drive=configdrive.required_by(instance),
+        )
+        for number in range(found.cpu.count):
+            shown.add_cpu(id=number)
+        for card in found.nics:
+            shown.add_nic(mac_address=card.mac)
+        for _ in found.disks:
+            shown.add_disk()
+        shown.memory_details = nova_diagnostics.MemoryDiagnostics(
+            maximum=found.memory.size_mb, used=found.memory.active_mb or 0
+        )
+        return shown
+
+    def get_instance_disk_info(self, instance: Any, block_device_info: Any = None) -> str:
+        """Return a machine's disks, as JSON."""
+        found = self._on(instance, lambda esx: esx.diagnostics(instance.uuid))
+        return json.dumps(
+            [
+                {
+                    "type": "vmdk",
+                    "path": disk.path,
+                    "virt_disk_size": disk.capacity,
+                    "backing_file": "",
+                    "disk_size": disk.capacity,
+                    "over_committed_disk_size": 0,
+                }
+                for disk in found.disks
+            ]
+        )
+
+    def get_device_name_for_instance(
+        self, instance: Any, bdms: Any, block_device_obj: Any
+    ) -> NoReturn:
+        """Leave the name to nova: the host gives its disks none."""
+        raise NotImplementedError("the host gives its disks no device names")
+
+    # -- what a standalone host, or this driver, does not have -----------------------------------
+
+    def pause(self, instance: Any) -> NoReturn:
+        """Refuse: the API of the host has no such operation."""
+        raise NotImplementedError("ESX hosts cannot pause a machine; suspend it instead")
+
+    def unpause(self, instance: Any) -> NoReturn:
+        """Refuse; see `pause`."""
+        raise NotImplementedError("ESX hosts cannot pause a machine; suspend it instead")
+
+    def trigger_crash_dump(self, instance: Any) -> NoReturn:
+        """Refuse: a non-maskable interrupt is not in the API of the host."""
+        raise NotImplementedError("crash dumps are not supported by the ESX driver")
+
+    def live_migration(self, *args: Any, **given: Any) -> NoReturn:
+        """Refuse: it needs a vCenter."""
+        raise NotImplementedError("live migration needs a vCenter; the ESX driver has none")
+
+    def live_migration_force_complete(self, instance: Any) -> NoReturn:
+        """Refuse; see `live_migration`."""
+        raise NotImplementedError("live migration needs a vCenter; the ESX driver has none")
+
+    def live_migration_abort(self, instance: Any) -> NoReturn:
+        """Refuse; see `live_migration`."""
+        raise NotImplementedError("live migration needs a vCenter; the ESX driver has none")
+
+    def get_volume_connector(self, instance: Any) -> NoReturn:
+        """Refuse: volumes follow later."""
+        raise NotImplementedError("volumes are not supported by the ESX driver yet")
+
+    def attach_volume(self, *args: Any, **given: Any) -> NoReturn:
+        """Refuse: volumes follow later."""
+        raise NotImplementedError("volumes are not supported by the ESX driver yet")
+
+    def detach_volume(self, *args: Any, **given: Any) -> NoReturn:
+        """Refuse: volumes follow later."""
+        raise NotImplementedError("volumes are not supported by the ESX driver yet")
+
+    def swap_volume(self, *args: Any, **given: Any) -> NoReturn:
+        """Refuse: volumes follow later."""
+        raise NotImplementedError("volumes are not supported by the ESX driver yet")
+
+    def get_spice_console(self, context: Any, instance: Any) -> NoReturn:
+        """Refuse: the host serves MKS and WebMKS only."""
+        raise NotImplementedError("ESX hosts have no SPICE console; use the MKS console")
+
+    def get_serial_console(self, context: Any, instance: Any) -> NoReturn:
+        """Refuse: there is no proxy for it."""
+        raise NotImplementedError("the ESX driver has no serial console proxy")
+
+    # -- inside --------------------------------------------------------------------------------
+
+    @property
+    def _pattern(self) -> Any:
+        return resources.datastore_pattern(self._options.datastore_regex)
+
+    @property
+    def _rules(self) -> mapped.NetworkRules:
+        values = self._options
+        return mapped.NetworkRules(
+            values.port_groups, values.uplinks, values.vlan_interface, values.allow_unfiltered
+        )
+
+    def _all(self) -> Hosts:
+        if self._hosts is None:
+            # Nova's tests, and its tools, use a driver without `init_host`.
+            self.init_host(CONF.host)
+        assert self._hosts is not None
+        return self._hosts
+
+    def _node(self, name: str | None) -> Node:
+        return self._all().node(name)
+
+    def _run(self, node: Node, work: Callable[[ESXDriver], Awaitable[T]], context: Any = None) -> T:
+        request = getattr(context, "request_id", None) or ""
+        return self._all().run(node, work, request=request)
+
+    def _on(
+        self,
+        instance: Any,
+        work: Callable[[ESXDriver], Awaitable[T]],
+        context: Any = None,
+        *,
+        states: Callable[..., Exception] | None = None,
+    ) -> T:
+        with translated(instance, states=states):
+            return self._run(self._node(instance.node), work, context)
+
+    def _instances(self) -> list[Instance]:
+        found: list[Instance] = []
+        for node in self._all().nodes.values():
+            found += self._run(node, lambda esx: esx.list_instances(owned=True))
+        return found
+
+    def _identify(self, node: Node) -> None:
+        """Give a new service the identity of its host, and refuse one that cannot have any."""
+        several = len(self._all().nodes) > 1
+        known = local_node.read_local_node_uuid()
+        if known is not None and not several:
+            return
+        try:
+            uuid = self._all().wait(node.uuid())
+        except VimlibError as error:
+            if isinstance(error, UsageError) or mapped.verdict(error).kind == "identity":
+                self.cleanup_host(CONF.host)
+                raise exception.InvalidConfiguration(f"{node.name}: {error}") from error
+            log.warning("host %s is away: %s", node.name, mapped.reason(error))
+            return
+        if known is None:
+            local_node.write_local_node_uuid(uuid)
+
+    def _reported(self, report: Report) -> None:
+        """Hand a report to the thread that may wait for nova. In the loop."""
+        if self._reports is not None:
+            self._reports.submit(self._react, report).add_done_callback(_logged)
+
+    def _react(self, report: Report) -> None:
+        match report:
+            case PowerMoved(uuid, transition):
+                number = getattr(event, f"EVENT_LIFECYCLE_{transition}")
+                self.emit_event(event.LifecycleEvent(uuid, number))
+            case HostAway(node, why):
+                log.warning("host %s is away: %s", node, why)
+                self._set_node(node, False, why)
+            case HostBack(node):
+                log.info("host %s answers", node)
+                self._set_node(node, True, "")
+
+    def _set_node(self, node: str, enabled: bool, why: str) -> None:
+        """Tell the scheduler about a host: by the service, or of several by its provider alone."""
+        if self._hosts is not None and len(self._hosts.nodes) == 1:
+            self._set_service(enabled, why)
+            return
+        admin = nova_context.get_admin_context()
+        with suppress(exception.ComputeHostNotFound):
+            found = objects.ComputeNode.get_by_host_and_nodename(admin, CONF.host, node)
+            self.virtapi.update_compute_provider_status(admin, found.uuid, enabled=enabled)
+
+    def _set_service(self, enabled: bool, why: str) -> None:
+        """Set and clear `service.disabled`; what an operator has disabled stays so."""
+        admin = nova_context.get_admin_context()
+        try:
+            service = objects.Service.get_by_compute_host(admin, CONF.host)
+        except exception.ComputeHostNotFound:
+            return  # the first start: nova registers the service later
+        ours = (service.disabled_reason or "").startswith(_AUTO)
+        if service.disabled is not enabled or (service.disabled and not ours):
+            return
+        service.disabled = not enabled
+        service.disabled_reason = None if enabled else f"{_AUTO}{why}"[:255]
+        service.save()
+        with suppress(exception.ComputeHostNotFound):
+            for found in objects.ComputeNodeList.get_all_by_host(admin, CONF.host):
+                self.virtapi.update_compute_provider_status(admin, found.uuid, enabled=enabled)
+
+
+def _info(name: str) -> Any:
+    return hardware.InstanceInfo(state=state_number(name))
+
+
+def _refuse_extras(instance: Any, block_device_info: Any) -> None:
+    """Raise `NotImplementedError` for what a machine would silently lack."""
+    mapped.refuse_volumes(block_device_info)
+    for size, what in ((instance.flavor.ephemeral_gb, "ephemeral"), (instance.flavor.swap, "swap")):
+        if size:
+            raise NotImplementedError(f"{what} disks are not supported by the ESX driver yet")
+    if configdrive.required_by(instance):
+        raise NotImplementedError("config drives are not supported by the ESX driver yet")
+
+
+def _logged(done: Future[None]) -> None:
+    if (error := done.exception()) is not None:
+        log.error("nova failed to handle a report of a host", exc_info=error)
+
+
+async def _management_address(esx: ESXDriver) -> str:
+    rows = await esx.client.collect(vim25.HostSystem, "config.network.vnic").all()
+    for row in rows:
+        for card in row.props.get("config.network.vnic") or ():
+            address = card.spec.ip.ipAddress if card.spec.ip else None
+            if address:
+                return str(address)
+    return esx.client.host.rpartition(":")[0].strip("[]")

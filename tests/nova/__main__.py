@@ -1,0 +1,130 @@
+"""Run nova's own tests over our driver, print what was exercised, and fail below the bar."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import vimlib
+from tests.integration.peers.glance import Glance, glance
+from tests.integration.peers.nova import nova_environment
+from tests.integration.peers.process import running
+from vimlib import vim25
+
+ROOT = Path(__file__).resolve().parents[2]
+MIB = 1 << 20
+# The port groups that nova's fixtures name as bridges.
+BRIDGES = ("br0", "br100", "br-int")
+# Images of nova's fixtures.
+IMAGES = {
+    "cedef40a-ed67-4d10-800e-17455edce175": "raw",
+    "155d900f-4e14-4e4c-a73d-069cbf4541e6": "raw",
+    "a2459075-d96c-40d5-893e-577ff92e721c": "raw",
+    "76fa36fc-c930-4bf3-8c8a-ea2a2420deb6": "raw",
+    "70a599e0-31e7-49b7-b260-868f441e862b": "raw",
+    "c905cedb-7281-47e4-8a62-f26bc5fc4c77": "raw",
+}
+# Level to its program, and how many tests must be exercised with a call on the host and pass.
+LEVELS = {"virt_driver": 26, "functional": 0}
+
+
+def main(names: list[str]) -> int:
+    """Run the levels that are named (all without a name); return the exit code."""
+    levels = [name for name in names if name in LEVELS] or list(LEVELS)
+    patterns = [name for name in names if name not in LEVELS]
+    good = True
+    with stage() as given:
+        for level in levels:
+            good = run(level, given, patterns) and good
+    return 0 if good else 1
+
+
+@contextmanager
+def stage() -> Iterator[dict[str, Any]]:
+    """Start the simulated host and Glance, with what nova's fixtures expect there."""
+    with tempfile.TemporaryDirectory(prefix="nova-") as name, glance() as images:
+        folder = Path(name)
+        trace = folder / "trace.jsonl"
+        trace.touch()
+        vimctl = [Path(sys.executable).with_name("vimctl"), "sim", "--trace", trace]
+        log = folder / "sim.log"
+        with running("sim", vimctl, log) as sim:
+            sim.wait_until(lambda: "thumbprint" in log.read_text(), 60)
+            host = json.loads(log.read_text().splitlines()[0])
+            password = folder / "password"
+            password.write_text(host["password"])
+            asyncio.run(prepare(host))
+            fill(images, folder)
+            (folder / "state").mkdir()
+            yield {
+                "url": host["url"],
+                "username": host["username"],
+                "password_file": str(password),
+                "pin": host["thumbprint"],
+                "trace": str(trace),
+                "glance": images.url,
+                "results": str(folder / "results.json"),
+                "state": str(folder / "state"),
+            }
+
+
+async def prepare(host: dict[str, str]) -> None:
+    """Make the port groups."""
+    tls = vimlib.TLS(pin=host["thumbprint"])
+    async with vimlib.connect(host["url"], host["username"], host["password"], tls=tls) as client:
+        rows = await client.collect(vim25.HostSystem, "configManager.networkSystem").all()
+        system = client.bind(rows[0].require("configManager.networkSystem"))
+        for bridge in BRIDGES:
+            await system.AddPortGroup(
+                vim25.HostPortGroupSpec(
+                    name=bridge,
+                    vlanId=0,
+                    vswitchName="vSwitch0",
+                    policy=vim25.HostNetworkPolicy(),
+                )
+            )
+
+
+def fill(images: Glance, folder: Path) -> None:
+    """Put the images of nova's fixtures into a real Glance, one MiB each."""
+    disk = folder / "disk.raw"
+    disk.write_bytes(bytes(MIB))
+    for image, kind in IMAGES.items():
+        images.upload(disk, kind, id=image)
+
+
+def run(level: str, given: dict[str, Any], patterns: list[str]) -> bool:
+    """Run one level; print its table; return whether it reaches its bar."""
+    environment = os.environ | {
+        "VIMLIB_NOVA_STAGE": json.dumps(given),
+        "PYTHONPATH": f"{ROOT}:{ROOT / 'driver'}",
+        "PYTHONWARNINGS": "ignore",
+    }
+    python = nova_environment() / "bin" / "python"
+    program = [python, "-m", f"tests.nova.{level}", *patterns]
+    subprocess.run(program, env=environment, cwd=ROOT, timeout=900)
+    rows = json.loads(Path(given["results"]).read_text())
+    for row in rows:
+        why = row["why"].strip().splitlines()[-1] if row["why"] else ""
+        print(
+            f"{row['name']:50} {row['outcome']:16} {row['calls']:4} calls {row['seconds']:5.1f} s  {why[:100]}"
+        )
+    passed = [row for row in rows if row["outcome"] == "passed"]
+    exercised = [row for row in passed if row["calls"]]
+    counts = {kind: sum(row["outcome"] == kind for row in rows)
+              for kind in ("passed", "not implemented", "skipped", "failed")}  # fmt: skip
+    print(f"{level}: {len(rows)} tests, {counts}; passed with a call on the host: {len(exercised)}")
+    print("passed without a call on the host:", *(r["name"] for r in passed if not r["calls"]))
+    return bool(patterns) or len(exercised) >= LEVELS[level]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,131 @@
+"""What nova's tests need inside nova's environment. Import it before anything of nova.
+
+The host is a process of its own, shared by all tests: nova's tests patch `os.unlink` and other things
+that a simulator needs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import unittest
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+os.environ["OS_NOVA_DISABLE_EVENTLET_PATCHING"] = "true"
+
+from nova import monkey_patch
+
+monkey_patch.patch(backend="threading")
+
+# Calls that any connection makes, whatever a test does.
+BACKGROUND = frozenset(
+    {
+        "RetrieveServiceContent",
+        "Login",
+        "Logout",
+        "CreateCollector",
+        "CreatePropertyCollector",
+        "DestroyPropertyCollector",
+        "CreateFilter",
+        "DestroyPropertyFilter",
+        "CancelWaitForUpdates",
+        "WaitForUpdates",
+        "WaitForUpdatesEx",
+        "CreateContainerView",
+        "CreateListView",
+        "DestroyView",
+        "CurrentTime",
+        "SessionIsActive",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The peers of a run, as `__main__` passes them."""
+
+    url: str
+    username: str
+    password_file: str
+    pin: str
+    trace: str
+    glance: str
+    results: str
+    state: str
+
+    @classmethod
+    def read(cls) -> Stage:
+        return cls(**json.loads(os.environ["VIMLIB_NOVA_STAGE"]))
+
+    def options(self) -> dict[str, Any]:
+        """Return the group `[esx]`."""
+        return {
+            "url": self.url,
+            "username": self.username,
+            "password_file": self.password_file,
+            "pin": self.pin,
+        }
+
+    def calls(self) -> int:
+        """Return how many calls the host has seen, without those of any connection."""
+        lines = Path(self.trace).read_text().splitlines()
+        return sum(json.loads(line)["method"] not in BACKGROUND for line in lines)
+
+
+@dataclass
+class Row:
+    """One test."""
+
+    name: str
+    outcome: str = "passed"
+    why: str = ""
+    calls: int = 0
+    seconds: float = 0.0
+
+
+@dataclass
+class Table:
+    """The tests of a run."""
+
+    rows: list[Row] = field(default_factory=list)
+
+    def write(self, path: str) -> None:
+        Path(path).write_text(json.dumps([asdict(row) for row in self.rows]))
+
+
+class Result(unittest.TextTestResult):
+    """Collects rows; a test may set `row` fields while it runs."""
+
+    def __init__(self, *args: Any, **given: Any) -> None:
+        super().__init__(*args, **given)
+        self.table = Table()
+        self._began = 0.0
+
+    def startTest(self, test: Any) -> None:  # noqa: N802
+        self._began = time.monotonic()
+        super().startTest(test)
+
+    def stopTest(self, test: Any) -> None:  # noqa: N802
+        super().stopTest(test)
+        row = Row(test.id().rpartition(".")[2], calls=getattr(test, "_host_calls", 0))
+        row.seconds = time.monotonic() - self._began
+        wrong = [text for case, text in (*self.failures, *self.errors) if case is test]
+        skipped = [text for case, text in self.skipped if case is test]
+        if wrong:
+            row.outcome, row.why = "failed", wrong[-1]
+        elif skipped:
+            row.outcome, row.why = "skipped", skipped[-1]
+        elif getattr(test, "_not_implemented", ""):
+            row.outcome, row.why = "not implemented", test._not_implemented
+        self.table.rows.append(row)
+
+
+def run(suite: unittest.TestSuite) -> None:
+    """Run tests and write their table."""
+    result = unittest.TextTestRunner(sys.stderr, resultclass=Result, verbosity=2).run(suite)
+    assert isinstance(result, Result)
+    result.table.write(Stage.read().results)

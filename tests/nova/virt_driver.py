@@ -1,0 +1,69 @@
+"""Level 1: nova's tests of a virt driver over ours. A program for nova's environment."""
+
+from __future__ import annotations
+
+import sys
+import unittest
+from typing import Any
+from unittest import mock
+
+from tests.nova.inside import Stage, run  # first: it readies nova for threads
+
+from nova import test
+from nova.tests.unit import utils
+from nova.tests.unit.virt import test_virt_drivers
+
+STAGE = Stage.read()
+
+
+class ESXConnectionTestCase(test_virt_drivers._VirtDriverTestCase, test.TestCase):  # type: ignore[misc]
+    """Nova's cases; what is added counts the calls that reach the host."""
+
+    _host_calls = 0
+    _not_implemented = ""
+
+    def setUp(self) -> None:
+        self.driver_module = "vimdriver.nova.ESXNovaDriver"
+        super().setUp()
+        # Nova's own flavor, without the ephemeral and the swap disk.
+        utils.get_test_flavor(self.ctxt, {"ephemeral_gb": 0, "swap": 0})
+        self.flags(group="esx", **STAGE.options())
+        self.flags(state_path=STAGE.state)
+        self.flags(api_servers=[STAGE.glance], group="glance")
+        self.addCleanup(self._leave_nothing)
+        self.useFixture(
+            test.fixtures.MonkeyPatch(
+                "nova.tests.unit.virt.test_virt_drivers.LOG.error", self._note
+            )
+        )
+        if self._testMethodName != "test_init_host":
+            self.connection.list_instances()  # what connecting costs is not the test's
+        self._before = STAGE.calls()
+        self.addCleanup(self._count)
+
+    def _note(self, text: str, facts: Any) -> None:
+        self._not_implemented = facts["method"]
+
+    def _count(self) -> None:
+        self._host_calls = STAGE.calls() - self._before
+
+    def _leave_nothing(self) -> None:
+        for instance in self.connection._instances():
+            self.connection.destroy(self.ctxt, mock.Mock(uuid=instance.uuid, node=None), None)
+        self.connection.cleanup_host("myhostname")
+
+    def test_live_migration(self) -> None:
+        """As nova's own case for drivers without it."""
+        self.skipTest("live migration needs a vCenter")
+
+    def test_live_migration_force_complete(self) -> None:
+        """Nova's case puts an entry into an attribute of libvirt's driver first."""
+        self.skipTest("live migration needs a vCenter")
+
+
+if __name__ == "__main__":
+    names = sys.argv[1:]
+    loader = unittest.TestLoader()
+    if names:
+        loader.testNamePatterns = [f"*{name}*" for name in names]
+    run(loader.loadTestsFromTestCase(ESXConnectionTestCase))
