@@ -112,6 +112,13 @@ def torture(session: nox.Session) -> None:
 
 
 @nox.session
+def nova_ci(session: nox.Session) -> None:
+    """Nova's and Neutron's own tests over vimdriver.nova and vimdriver.neutron; `-- LEVEL... PATTERN...`."""
+    session.install("-e", ".[cli,simulator]", "trustme")
+    session.run("python", "-m", "tests.nova", *session.posargs, env=peer_environment())
+
+
+@nox.session
 def install(session: nox.Session) -> None:
     """Build sdist and wheel, install both with and without a C compiler, and use what is there."""
     session.install("build", "cibuildwheel", "pip", "pytest", "twine")

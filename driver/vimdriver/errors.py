@@ -143,6 +143,15 @@ class PlatformUnsupportedError(DriverError):
     _template = "{feature} needs {needs}, which Python does not have on this operating system"
 
 
+class MissingNovaError(DriverError):
+    """The environment of this command has no nova."""
+
+    python: str = ""
+    """Its interpreter."""
+    _template = "nova is not installed for {python}"
+    hint = "Install vimlib-esx[nova] into the environment of nova-compute, and use its vimctl."
+
+
 class OwnerError(DriverError):
     """This installation's owner cannot be kept in a file, and none was given; nothing was begun."""
 

@@ -1,4 +1,4 @@
-"""What nova's tests need inside nova's environment. Import it before anything of nova.
+"""What the programs for nova's environment share.
 
 The host is a process of its own, shared by all tests: nova's tests patch `os.unlink` and other things
 that a simulator needs.
@@ -10,17 +10,13 @@ import json
 import os
 import sys
 import time
+import tomllib
 import unittest
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-os.environ["OS_NOVA_DISABLE_EVENTLET_PATCHING"] = "true"
-
-from nova import monkey_patch
-
-monkey_patch.patch(backend="threading")
-
+ROOT = Path(__file__).resolve().parents[2]
 # Calls that any connection makes, whatever a test does.
 BACKGROUND = frozenset(
     {
@@ -122,6 +118,22 @@ class Result(unittest.TextTestResult):
         elif getattr(test, "_not_implemented", ""):
             row.outcome, row.why = "not implemented", test._not_implemented
         self.table.rows.append(row)
+
+
+def entry_points(folder: Path) -> None:
+    """Make the entry points of pyproject.toml known, as an installation would."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    info = folder / f"vimlib_esx-{project['version']}.dist-info"
+    info.mkdir(exist_ok=True)
+    (info / "METADATA").write_text(f"Name: vimlib-esx\nVersion: {project['version']}\n")
+    lines = [
+        line
+        for group, points in project["entry-points"].items()
+        if group.startswith(("neutron", "oslo"))
+        for line in (f"[{group}]", *(f"{name} = {target}" for name, target in points.items()))
+    ]
+    (info / "entry_points.txt").write_text("\n".join(lines))
+    sys.path.append(str(folder))
 
 
 def run(suite: unittest.TestSuite) -> None:

@@ -1,5 +1,7 @@
 """Level 1: nova's tests of a virt driver over ours. A program for nova's environment."""
 
+# ruff: noqa: I001
+
 from __future__ import annotations
 
 import sys
@@ -7,11 +9,12 @@ import unittest
 from typing import Any
 from unittest import mock
 
-from tests.nova.inside import Stage, run  # first: it readies nova for threads
+import tests.nova.threads  # noqa: F401  # first
 
 from nova import test
 from nova.tests.unit import utils
 from nova.tests.unit.virt import test_virt_drivers
+from tests.nova.inside import Stage, run
 
 STAGE = Stage.read()
 

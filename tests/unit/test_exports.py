@@ -17,7 +17,7 @@ from tests.docs.blocks import blocks
 ROOT = Path(__file__).resolve().parents[2]
 PUBLIC = (
     "vimlib", "vimlib.vim25", "vimlib.soap", "vimlib.model", "vimlib.codegen", "vimlib.simulator",
-    "vimlib.simulator.pytest_plugin", "vimlib.errors", "vimlib.blocking", "vimdriver", "vimdriver.errors", "vimdriver.nova",
+    "vimlib.simulator.pytest_plugin", "vimlib.errors", "vimlib.blocking", "vimdriver", "vimdriver.errors", "vimdriver.nova", "vimdriver.neutron",
 )  # fmt: skip
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 

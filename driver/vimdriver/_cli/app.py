@@ -15,6 +15,7 @@ _NOUNS: Final = {
     "instance": "Create, run, inspect and remove machines.",
     "host": "Inspect and manage the host.",
     "network": "Manage port groups.",
+    "nova": "Prepare OpenStack Nova's compute service.",
     "guest": "Render and set the guest configuration of machines.",
 }
 
@@ -93,6 +94,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "guest render": ("guest:render", "Print the guest configuration without a host."),
     "guest set": ("guest:set_", "Set the guest configuration of a machine."),
     "guest helper": ("guest:helper", "Print the guest helper, a program for Linux guests."),
+    "nova install-shim": ("nova:install_shim", "Let nova-compute load the ESX driver."),
     "codegen": ("codegen:codegen", "Generate a typed Python package from a WSDL."),
 }
 

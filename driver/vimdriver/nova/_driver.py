@@ -54,6 +54,7 @@ class ESXNovaDriver(driver.ComputeDriver):  # type: ignore[misc]  # nova has no 
 
     capabilities: Final = {
         **driver.ComputeDriver.capabilities,
+        "supports_attach_interface": True,
         "supports_evacuate": True,
         **{f"supports_image_type_{kind}": True for kind in _KINDS},
     }
@@ -375,6 +376,33 @@ class ESXNovaDriver(driver.ComputeDriver):  # type: ignore[misc]  # nova has no 
     def poll_rebooting_instances(self, timeout: int, instances: Any) -> None:
         """Do nothing: a reboot of ours ends when the host has accepted it."""
 
+    def attach_interface(self, context: Any, instance: Any, image_meta: Any, vif: Any) -> None:
+        """Add a network card to a machine; nova then calls `inject_network_info`."""
+
+        async def attach(esx: ESXDriver) -> None:
+            card = mapped.nic_of(vif, self._rules, mapped.nic_model(image_meta.properties))
+            if card.vlan is not None:
+                await esx.ensure_vlan(card.network, card.vlan, interface=card.interface)
+            await esx.attach_interface(instance.uuid, card.network, model=card.model, mac=card.mac)
+
+        self._on(instance, attach, context)
+
+    def detach_interface(self, context: Any, instance: Any, vif: Any) -> None:
+        """Remove a network card from a machine."""
+        mac = str(vif["address"]).lower()
+        self._on(instance, lambda esx: esx.detach_interface(instance.uuid, mac), context)
+
+    def inject_network_info(self, instance: Any, nw_info: Any) -> None:
+        """Write the addresses of all of a machine's ports for the guest's helper."""
+
+        async def write(esx: ESXDriver) -> None:
+            cards = mapped.nics_of(nw_info, self._rules, "e1000")
+            config = mapped.guest_config_of(instance, cards)
+            if config is not None:
+                await esx.set_guest_info(instance.uuid, config)
+
+        self._on(instance, write)
+
     # -- looking at machines -------------------------------------------------------------------
 
     def get_mks_console(self, context: Any, instance: Any) -> Any:
@@ -545,7 +573,7 @@ class ESXNovaDriver(driver.ComputeDriver):  # type: ignore[misc]  # nova has no 
         try:
             uuid = self._all().wait(node.uuid())
         except VimlibError as error:
-            if isinstance(error, UsageError) or mapped.verdict(error).kind == "identity":
+            if isinstance(error, UsageError) or mapped.meaning(error).kind == "identity":
                 self.cleanup_host(CONF.host)
                 raise exception.InvalidConfiguration(f"{node.name}: {error}") from error
             log.warning("host %s is away: %s", node.name, mapped.reason(error))

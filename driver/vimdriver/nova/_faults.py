@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nova import exception
 from nova.compute import power_state
 
-from vimdriver.nova._map import verdict
+from vimdriver.nova._map import meaning
 from vimlib.errors import VimlibError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def translated(instance: Any, *, states: Callable[..., Exception] | None = None)
     try:
         yield
     except VimlibError as error:
-        found = verdict(error)
+        found = meaning(error)
         if found.kind == "missing":
             raise exception.InstanceNotFound(instance_id=instance.uuid) from error
         if found.kind == "state" and states is not None:
@@ -54,7 +54,7 @@ def translated_build(instance: Any, image: str) -> Iterator[None]:
     try:
         yield
     except VimlibError as error:
-        found = verdict(error)
+        found = meaning(error)
         if found.kind == "image":
             raise exception.ImageNotFound(image_id=image) from error
         if found.kind == "host":

@@ -10,7 +10,8 @@ import ipaddress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
 
-from vimdriver._guestinfo import Route
+from vimdriver._guestinfo import GuestConfig, Route
+from vimdriver._instances.plan import guest_nic
 from vimdriver._instances.types import InstanceSpec, NICSpec
 from vimdriver.errors import (
     DatastoreUnusableError,
@@ -233,12 +234,18 @@ def spec_of(
     )
 
 
+def guest_config_of(instance: Any, nics: tuple[NICSpec, ...]) -> GuestConfig | None:
+    """Return the guest's network configuration; None where there is nothing to tell it."""
+    cards = [guest_nic(card) for card in nics if card.for_the_guest]
+    return GuestConfig(hostname=instance.hostname or None, nics=cards) if cards else None
+
+
 def reason(error: VimlibError) -> str:
     """Return an error's rule and value, then its advice, on one line."""
     return printable(str(error).replace("\n", " "), 1000)
 
 
-class Verdict(NamedTuple):
+class Meaning(NamedTuple):
     """What an error of ours means to nova."""
 
     kind: Literal["missing", "image", "state", "identity", "host", "other"]
@@ -248,19 +255,19 @@ class Verdict(NamedTuple):
     reason: str
 
 
-def verdict(error: VimlibError) -> Verdict:
+def meaning(error: VimlibError) -> Meaning:
     """Return what an error means."""
     text = reason(error)
     if isinstance(error, vim25.ManagedObjectNotFound):
-        return Verdict("missing", text)
+        return Meaning("missing", text)
     if isinstance(error, NotFoundError) and error.kind == "VirtualMachine":
-        return Verdict("missing", text)
+        return Meaning("missing", text)
     if isinstance(error, ImageNotFoundError):
-        return Verdict("image", text)
+        return Meaning("image", text)
     if isinstance(error, InstanceStateError):
-        return Verdict("state", text)
+        return Meaning("state", text)
     if isinstance(error, HostStateError) and error.state == "unidentified":
-        return Verdict("identity", text)
+        return Meaning("identity", text)
     if isinstance(error, _OF_THIS_HOST) or error.retryable:
-        return Verdict("host", text)
-    return Verdict("other", text)
+        return Meaning("host", text)
+    return Meaning("other", text)

@@ -1,7 +1,6 @@
 """Nova 34 and Neutron 29 from PyPI, with their own tests: both wheels ship them.
 
-SQLAlchemy stays below 2.1: with it a deprecation becomes an error in nova's fixtures. Nova's fixtures
-look for `etc/nova` beside its package, and the wheel puts it into the environment's root.
+SQLAlchemy stays below 2.1: with it a deprecation becomes an error in nova's fixtures.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ REQUIREMENTS = (
     "neutron==29.0.0",
     "openstack-placement==16.0.0",
     "oslotest",
-    "wsgi-intercept",
+    *("wsgi-intercept", "webtest"),
     # Ours, without the package itself: the tests run it from the sources.
     *("aiohttp", "aiohappyeyeballs", "lxml", "msgspec"),
 )
@@ -28,9 +27,4 @@ def nova_environment() -> Path:
     Raises:
         PeerError: It could not be installed.
     """
-    venv = environment("nova", CONSTRAINTS, *REQUIREMENTS)
-    for packages in venv.glob("lib/python*/site-packages"):
-        link = packages / "etc"
-        if not link.exists():
-            link.symlink_to(venv / "etc")
-    return venv
+    return environment("nova", CONSTRAINTS, *REQUIREMENTS)
