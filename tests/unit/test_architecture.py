@@ -96,6 +96,7 @@ OUTSIDE = {
     "zeep": ("vimlib.codegen",),
     "opentelemetry": ("vimlib", "vimdriver"),
     "nova": ("vimdriver.nova",),
+    "os_traits": ("vimdriver.nova",),
     "oslo_config": ("vimdriver.nova", "vimdriver.neutron"),
     "neutron_lib": ("vimdriver.neutron",),
 }

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import nova.conf
+import os_traits
 from nova import context as nova_context
 from nova import exception, objects
+from nova.compute import task_states
 from nova.console import type as console_type
 from nova.image import glance
 from nova.objects import diagnostics as nova_diagnostics
@@ -56,6 +58,7 @@ class ESXNovaDriver(driver.ComputeDriver):  # type: ignore[misc]  # nova has no 
         **driver.ComputeDriver.capabilities,
         "supports_attach_interface": True,
         "supports_evacuate": True,
+        "supports_migrate_to_same_host": True,
         **{f"supports_image_type_{kind}": True for kind in _KINDS},
     }
 
@@ -119,7 +122,7 @@ class ESXNovaDriver(driver.ComputeDriver):  # type: ignore[misc]  # nova has no 
         found = {}
         for node in nodes.values():
             with suppress(VimlibError):
-                found[self._all().wait(node.uuid())] = node.name
+                found[self._all().wait(node.identity()).uuid] = node.name
         if not found:
             raise exception.VirtDriverNotReady
         return found
@@ -131,21 +134,20 @@ class ESXNovaDriver(driver.ComputeDriver):  # type: ignore[misc]  # nova has no 
     def get_available_resource(self, nodename: str) -> dict[str, Any]:
         """Return what the host has, in nova's terms."""
         node = self._node(nodename)
-        info = self._run(node, lambda esx: esx.host_info())
-        uuid = self._all().wait(node.uuid()) if len(self._all().nodes) > 1 else None
-        return resources.available(
-            info, resources.usable(info.datastores, self._pattern), nodename=node.name, uuid=uuid
-        )
+        found = self._run(node, lambda esx: esx.host_capacity())
+        uuid = found.identity.uuid if len(self._all().nodes) > 1 else None
+        stores = resources.usable(found.datastores, self._pattern)
+        return resources.available(found, stores, nodename=node.name, uuid=uuid)
 
     def update_provider_tree(
         self, provider_tree: Any, nodename: str, allocations: Any = None
     ) -> None:
         """Write inventory and traits of the host into placement's tree."""
-        info = self._run(self._node(nodename), lambda esx: esx.host_info())
+        found = self._run(self._node(nodename), lambda esx: esx.host_capacity())
         ratios = self._get_allocation_ratios(provider_tree.data(nodename).inventory)
         inventory = resources.inventory(
-            info,
-            resources.usable(info.datastores, self._pattern),
+            found,
+            resources.usable(found.datastores, self._pattern),
             ratios=ratios,
             reserved=resources.Reserved(
                 cpus=CONF.reserved_host_cpus,
@@ -154,7 +156,8 @@ class ESXNovaDriver(driver.ComputeDriver):  # type: ignore[misc]  # nova has no 
             ),
         )
         provider_tree.update_inventory(nodename, inventory)
-        provider_tree.add_traits(nodename, *resources.TRAITS)
+        known = os_traits.get_traits("HW_CPU_X86_")
+        provider_tree.add_traits(nodename, *resources.traits(found.cpu.features, known))
 
     def get_host_ip_addr(self) -> str:
         """Return the address of the host's management network."""
@@ -219,14 +222,14 @@ class ESXNovaDriver(driver.ComputeDriver):  # type: ignore[misc]  # nova has no 
         with translated_build(instance, image):
             _refuse_extras(instance, block_device_info)
             node = self._node(instance.node)
-            info = self._run(node, lambda esx: esx.host_info(), context)
-            stores = resources.usable(info.datastores, self._pattern)
+            every = self._run(node, lambda esx: esx.datastores(), context)
+            stores = resources.usable(every, self._pattern)
             if not stores:
                 raise NotFoundError(
                     "no accessible datastore matches datastore_regex "
                     f"{self._options.datastore_regex or '.*'!r}",
                     kind="Datastore",
-                    hint=f"The host has: {', '.join(one.name for one in info.datastores) or 'none'}.",
+                    hint=f"The host has: {', '.join(one.name for one in every) or 'none'}.",
                 )
             spec = mapped.spec_of(
                 instance,
@@ -258,6 +261,9 @@ class ESXNovaDriver(driver.ComputeDriver):  # type: ignore[misc]  # nova has no 
         destroy_secrets: bool = True,
     ) -> None:
         """Remove a machine, with its files unless they are kept. One that is gone is no error."""
+        if getattr(instance, "task_state", None) == task_states.RESIZE_REVERTING:
+            # Nova removes the resized machine before it reverts to the former; ours is one machine.
+            return
         self._on(
             instance,
             lambda esx: esx.destroy(instance.uuid, keep_files=not destroy_disks),
@@ -292,14 +298,7 @@ class ESXNovaDriver(driver.ComputeDriver):  # type: ignore[misc]  # nova has no 
 
     def power_off(self, instance: Any, timeout: int = 0, retry_interval: int = 0) -> None:
         """Power a machine off: by its guest within `timeout` seconds, else at once."""
-
-        async def off(esx: ESXDriver) -> None:
-            if timeout > 0:
-                await esx.shutdown(instance.uuid, timeout=timeout, force=True)
-            else:
-                await esx.power_off(instance.uuid)
-
-        self._on(instance, off)
+        self._on(instance, lambda esx: _off(esx, instance.uuid, timeout))
 
     def soft_delete(self, instance: Any) -> None:
         """Power a machine off and keep it."""
@@ -402,6 +401,90 @@ class ESXNovaDriver(driver.ComputeDriver):  # type: ignore[misc]  # nova has no 
                 await esx.set_guest_info(instance.uuid, config)
 
         self._on(instance, write)
+
+    # -- other sizes ---------------------------------------------------------------------------
+
+    def migrate_disk_and_power_off(
+        self,
+        context: Any,
+        instance: Any,
+        dest: str,
+        flavor: Any,
+        network_info: Any,
+        block_device_info: Any = None,
+        timeout: int = 0,
+        retry_interval: int = 0,
+    ) -> str:
+        """Resize a machine on this host; its former root disk is kept until nova confirms.
+
+        Raises:
+            InstanceFaultRollback: The disk would shrink, or another value is not valid.
+        """
+        if dest != self.get_host_ip_addr():
+            raise NotImplementedError("cold migration is not supported by the ESX driver yet")
+        mapped.refuse_volumes(block_device_info)
+        before = instance.flavor
+        disk = flavor.root_gb if flavor.root_gb != before.root_gb else None
+
+        async def resize(esx: ESXDriver) -> None:
+            if disk == 0:
+                raise UsageError("the root disk must not shrink, got a flavor with a disk of 0 GiB")
+            await _off(esx, instance.uuid, timeout)
+            await esx.resize(
+                instance.uuid, cpus=flavor.vcpus, memory_mb=flavor.memory_mb, disk_gb=disk
+            )
+
+        try:
+            self._on(instance, resize, context)
+        except exception.NovaException as error:
+            raise exception.InstanceFaultRollback(
+                exception.ResizeError(reason=error.format_message())
+            ) from error
+        return ""
+
+    def finish_migration(
+        self,
+        context: Any,
+        migration: Any,
+        instance: Any,
+        disk_info: Any,
+        network_info: Any,
+        image_meta: Any,
+        resize_instance: bool,
+        allocations: Any,
+        block_device_info: Any = None,
+        power_on: bool = True,
+        share_info: Any = None,
+    ) -> None:
+        """Power a resized machine on."""
+        if power_on:
+            self.power_on(context, instance, network_info)
+
+    def confirm_migration(
+        self, context: Any, migration: Any, instance: Any, network_info: Any
+    ) -> None:
+        """Delete the former root disk of a resized machine."""
+        self._on(instance, lambda esx: esx.confirm_resize(instance.uuid), context)
+
+    def finish_revert_migration(
+        self,
+        context: Any,
+        instance: Any,
+        network_info: Any,
+        migration: Any,
+        block_device_info: Any = None,
+        power_on: bool = True,
+        share_info: Any = None,
+    ) -> None:
+        """Give a machine its former size and root disk again."""
+
+        async def revert(esx: ESXDriver) -> None:
+            await esx.power_off(instance.uuid)
+            await esx.revert_resize(instance.uuid)
+            if power_on:
+                await esx.power_on(instance.uuid)
+
+        self._on(instance, revert, context)
 
     # -- looking at machines -------------------------------------------------------------------
 
@@ -571,7 +654,7 @@ class ESXNovaDriver(driver.ComputeDriver):  # type: ignore[misc]  # nova has no 
         if known is not None and not several:
             return
         try:
-            uuid = self._all().wait(node.uuid())
+            uuid = self._all().wait(node.identity()).uuid
         except VimlibError as error:
             if isinstance(error, UsageError) or mapped.meaning(error).kind == "identity":
                 self.cleanup_host(CONF.host)
@@ -643,6 +726,13 @@ def _refuse_extras(instance: Any, block_device_info: Any) -> None:
 def _logged(done: Future[None]) -> None:
     if (error := done.exception()) is not None:
         log.error("nova failed to handle a report of a host", exc_info=error)
+
+
+async def _off(esx: ESXDriver, uuid: str, timeout: float) -> None:
+    if timeout > 0:
+        await esx.shutdown(uuid, timeout=timeout, force=True)
+    else:
+        await esx.power_off(uuid)
 
 
 async def _management_address(esx: ESXDriver) -> str:

@@ -15,16 +15,16 @@ from vimdriver._driver import ESXDriver
 from vimdriver._images import Glance, HttpClient
 from vimdriver.nova._events import HostAway, HostBack, PowerStates, Report, pause_until
 from vimdriver.nova._map import reason
-from vimlib import vim25
 from vimlib._session.operation import operation
 from vimlib._shield import stopped
 from vimlib.blocking import LoopThread
-from vimlib.errors import HostStateError, UsageError, VimlibError
+from vimlib.errors import LoginError, UsageError, VimlibError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from vimdriver._config import DriverConfig
+    from vimdriver._host import HostIdentity
     from vimdriver._images.source import ImageSource
 
 T = TypeVar("T")
@@ -35,15 +35,6 @@ log = logging.getLogger("vimdriver.nova")
 _FIRST_PAUSE: Final = 5.0
 _LONGEST_PAUSE: Final = 60.0
 _FIELDS: Final = ("name", "url", "username", "password_file", "pin", "ca")
-# UUIDs that boards without a serial number have, many of them the same.
-_NOBODYS: Final = frozenset(
-    {
-        "00000000-0000-0000-0000-000000000000",
-        "ffffffff-ffff-ffff-ffff-ffffffffffff",
-        "03000200-0400-0500-0006-000700080009",
-        "00020003-0004-0005-0006-000700080009",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,23 +108,6 @@ def _host(row: Mapping[str, Any], name: str | None, where: str) -> HostSettings:
     )
 
 
-def own_uuid(text: object) -> str:
-    """Return a host's hardware UUID as it is, if it can name the host.
-
-    Raises:
-        HostStateError: It has none, or one that many boards have.
-    """
-    found = str(text or "").lower()
-    if not found or found in _NOBODYS:
-        raise HostStateError(
-            f"the hardware UUID of the host must be its own, got {found or 'none'}",
-            state="unidentified",
-            hint="Set the UUID in the firmware; or write a UUID of your choice into the file "
-            "compute_id below [DEFAULT] state_path.",
-        )
-    return found
-
-
 class Node:
     """One host: its connection, which is opened in the background and again after a failure.
 
@@ -159,7 +133,7 @@ class Node:
         self._report = report
         self._wanted = asyncio.Event()
         self._outcome: asyncio.Future[ESXDriver] | None = None
-        self._uuid: str | None = None
+        self._identity: HostIdentity | None = None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -183,20 +157,15 @@ class Node:
         await asyncio.wait([outcome])
         return outcome.result()
 
-    async def uuid(self) -> str:
-        """Return the host's hardware UUID (`HostSystem.hardware.systemInfo.uuid`).
-
-        Cancelling loses nothing.
+    async def identity(self) -> HostIdentity:
+        """Return which host this is, read once. Cancelling loses nothing.
 
         Raises:
-            HostStateError: It is none that could name the host.
+            VimlibError: The host cannot be reached.
         """
-        if self._uuid is None:
-            client = (await self.driver()).client
-            path = "hardware.systemInfo.uuid"
-            rows = await client.collect(vim25.HostSystem, path).all()
-            self._uuid = own_uuid(rows[0].props.get(path) if rows else None)
-        return self._uuid
+        if self._identity is None:
+            self._identity = await (await self.driver()).host_identity()
+        return self._identity
 
     async def _serve(self) -> None:
         delay = _FIRST_PAUSE
@@ -240,11 +209,11 @@ class Node:
         delay = _FIRST_PAUSE
         while True:
             try:
-                await driver.host_info()
+                await driver.host_identity()
                 self._report(HostBack(self.name))
                 delay = _FIRST_PAUSE
                 await self.states.follow(driver)
-            except vimlib.errors.LoginError:
+            except LoginError:
                 raise
             except VimlibError as error:
                 self._report(HostAway(self.name, reason(error)))

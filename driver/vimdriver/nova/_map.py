@@ -15,13 +15,14 @@ from vimdriver._instances.plan import guest_nic
 from vimdriver._instances.types import InstanceSpec, NICSpec
 from vimdriver.errors import (
     DatastoreUnusableError,
+    HostIdentityError,
     ImageNotFoundError,
     InstanceStateError,
     NoSpaceError,
 )
 from vimlib import vim25
 from vimlib._text import printable
-from vimlib.errors import HostStateError, NotFoundError, TransportError, UsageError, VimlibError
+from vimlib.errors import NotFoundError, TransportError, UsageError, VimlibError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -266,7 +267,7 @@ def meaning(error: VimlibError) -> Meaning:
         return Meaning("image", text)
     if isinstance(error, InstanceStateError):
         return Meaning("state", text)
-    if isinstance(error, HostStateError) and error.state == "unidentified":
+    if isinstance(error, HostIdentityError):
         return Meaning("identity", text)
     if isinstance(error, _OF_THIS_HOST) or error.retryable:
         return Meaning("host", text)

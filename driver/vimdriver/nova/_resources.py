@@ -12,7 +12,7 @@ from vimlib.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from vimdriver._host import DatastoreInfo, HostInfo
+    from vimdriver._host import DatastoreInfo, HostCapacity
 
 _GIB: Final = 1 << 30
 VCPU, MEMORY, DISK = "VCPU", "MEMORY_MB", "DISK_GB"
@@ -47,8 +47,8 @@ def datastore_pattern(text: str | None) -> re.Pattern[str]:
 
 def usable(stores: Iterable[DatastoreInfo], pattern: re.Pattern[str]) -> list[DatastoreInfo]:
     """Return the datastores that take machines, the one with the most free space first."""
-    found = [one for one in stores if one.accessible and pattern.fullmatch(one.name)]
-    return sorted(found, key=lambda one: (-one.free, one.name))
+    found = [one for one in stores if one.usable and pattern.fullmatch(one.name)]
+    return sorted(found, key=lambda one: (-one.available, one.name))
 
 
 def version_number(text: str) -> int:
@@ -60,28 +60,39 @@ def version_number(text: str) -> int:
     return number
 
 
+def traits(features: Iterable[str], known: Iterable[str]) -> list[str]:
+    """Return the traits of a host by its processor's features; `known` are those of os-traits."""
+    names = [name.upper() for name in features]
+    wanted = {f"HW_CPU_X86_{form}" for name in names for form in (name, name.replace("_", ""))}
+    return [*TRAITS, *sorted(wanted & frozenset(known))]
+
+
 def available(
-    info: HostInfo, stores: Sequence[DatastoreInfo], *, nodename: str, uuid: str | None
+    host: HostCapacity, stores: Sequence[DatastoreInfo], *, nodename: str, uuid: str | None
 ) -> dict[str, Any]:
     """Return what `get_available_resource` reports. `stores` are the usable datastores."""
     capacity = sum(store.capacity for store in stores)
     free = sum(store.free for store in stores)
+    cpu = host.cpu
+    topology = {"sockets": cpu.sockets, "cores": cpu.cores, "threads": cpu.threads}
     found: dict[str, Any] = {
-        "vcpus": info.cpu_threads or info.cpu_cores,
-        "memory_mb": info.memory_mb,
+        "vcpus": cpu.threads or cpu.cores,
+        "memory_mb": host.memory.total_mb,
         "local_gb": capacity // _GIB,
         # Nova adds its own; of the rest only memory and disk are known.
         "vcpus_used": 0,
-        "memory_mb_used": info.memory_used_mb,
+        "memory_mb_used": host.memory.used_mb,
         "local_gb_used": (capacity - free) // _GIB,
-        "disk_available_least": max((store.free for store in stores), default=0) // _GIB,
+        "disk_available_least": max((store.available for store in stores), default=0) // _GIB,
         "hypervisor_type": "VMware ESXi",
-        "hypervisor_version": version_number(info.api_version),
+        "hypervisor_version": version_number(host.version),
         "hypervisor_hostname": nodename,
         "cpu_info": json.dumps(
             {
-                "model": info.cpu_model,
-                "topology": {"cores": info.cpu_cores, "threads": info.cpu_threads},
+                "model": cpu.model,
+                "vendor": cpu.vendor,
+                "topology": topology,
+                "features": list(cpu.features),
             }
         ),
         "supported_instances": [("x86_64", "vmware", "hvm"), ("i686", "vmware", "hvm")],
@@ -93,7 +104,7 @@ def available(
 
 
 def inventory(
-    info: HostInfo,
+    host: HostCapacity,
     stores: Sequence[DatastoreInfo],
     *,
     ratios: Mapping[str, float],
@@ -102,16 +113,16 @@ def inventory(
     """Return the inventory of a host's resource provider.
 
     A machine has one datastore for its disks, so `max_unit` of the disk is the largest free space.
-    Without a usable datastore there is no disk to offer.
+    Without a usable datastore there is no disk to offer, and none at all in maintenance mode.
     """
-    cpus = info.cpu_threads or info.cpu_cores
+    cpus, memory = host.cpu.threads or host.cpu.cores, host.memory.total_mb
     found = {
-        VCPU: _class(cpus, cpus, reserved.cpus, ratios[VCPU]),
-        MEMORY: _class(info.memory_mb, info.memory_mb, reserved.memory_mb, ratios[MEMORY]),
+        VCPU: _class(cpus, min(cpus, host.most_cpus or cpus), reserved.cpus, ratios[VCPU]),
+        MEMORY: _class(memory, memory, reserved.memory_mb, ratios[MEMORY]),
     }
-    capacity = sum(store.capacity for store in stores) // _GIB
+    capacity = 0 if host.maintenance else sum(store.capacity for store in stores) // _GIB
     if capacity:
-        largest = max(store.free for store in stores) // _GIB
+        largest = max(store.available for store in stores) // _GIB
         found[DISK] = _class(capacity, largest, reserved.disk_gb, ratios[DISK])
     return found
 

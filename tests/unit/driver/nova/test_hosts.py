@@ -11,8 +11,8 @@ import pytest
 from tests.unit.driver.hosted import CONFIG, Hosted, spec, until
 from vimdriver._images.local import LocalImages
 from vimdriver.nova._events import HostAway, HostBack, PowerMoved, Report, transition
-from vimdriver.nova._hosts import HostSettings, Node, configured, own_uuid
-from vimlib.errors import ConnectError, HostStateError, UsageError, VimlibError
+from vimdriver.nova._hosts import HostSettings, Node, configured
+from vimlib.errors import ConnectError, UsageError, VimlibError
 
 ONE = {"url": "https://esx1/sdk", "username": "root", "password_file": "/etc/nova/esx"}
 
@@ -89,20 +89,6 @@ def test_a_file_that_is_missing_or_beside_a_url(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
-    [None, "", "00000000-0000-0000-0000-000000000000", "03000200-0400-0500-0006-000700080009"],
-)
-def test_a_uuid_that_many_boards_have_is_refused(text: str | None) -> None:
-    with pytest.raises(HostStateError, match="must be its own") as caught:
-        own_uuid(text)
-    assert caught.value.state == "unidentified"
-
-
-def test_a_uuid_of_its_own_is_lower_case() -> None:
-    assert own_uuid("AB" * 16) == "ab" * 16
-
-
-@pytest.mark.parametrize(
     ("before", "after", "expected"),
     [
         (None, "poweredOn", None),
@@ -145,7 +131,7 @@ async def test_changes_of_our_machines_are_reported(
         assert one.states.state(made.uuid) == "poweredOff"
         await driver.destroy(made.uuid)
         await until(lambda: one.states.state(made.uuid) is None)
-        assert len(await one.uuid()) == 36
+        assert len((await one.identity()).uuid) == 36
     assert reports[0] == HostBack("n")
     assert host.state().sessions == 0
 

@@ -9,6 +9,7 @@ import pytest
 
 from vimdriver._instances.types import Instance
 from vimdriver.errors import (
+    HostIdentityError,
     ImageNotFoundError,
     ImageUnacceptableError,
     InstanceStateError,
@@ -185,7 +186,7 @@ def test_power_states() -> None:
         (ImageNotFoundError(image="i"), "image"),
         (ImageUnacceptableError(rule="r", detail="d", image="i"), "other"),
         (InstanceStateError(name="n", state="poweredOff", needed="poweredOn"), "state"),
-        (HostStateError("no UUID", state="unidentified"), "identity"),
+        (HostIdentityError(uuid="none", hosts=("esx1",)), "identity"),
         (HostStateError("in maintenance", state="maintenance"), "other"),
         (NetworkNotFoundError(name="n", known=[]), "other"),
         (NoSpaceError(datastore="ds", needed=2, free=1), "host"),
