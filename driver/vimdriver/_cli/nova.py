@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from vimdriver._cli.flags import Flag
 from vimdriver._cli.output import OUTPUT, Output
 from vimdriver.errors import DriverError, MissingNovaError
 from vimlib._text import printable
@@ -18,7 +19,7 @@ from vimdriver.nova import ESXNovaDriver  # noqa: F401
 """
 
 
-async def install_shim(*, remove: bool = False, output: Output = OUTPUT) -> None:
+async def install_shim(*, remove: Flag = False, output: Output = OUTPUT) -> None:
     """Write `nova/virt/esx.py`, which `compute_driver = esx.ESXNovaDriver` of nova.conf names.
 
     Only for those who start nova-compute themselves: `vimdriver-nova-compute` needs no file. The
