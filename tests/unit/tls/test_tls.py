@@ -31,7 +31,9 @@ def test_a_pin_reads_in_all_its_spellings(algorithm: str, case: object, colon: s
 
 
 @pytest.mark.parametrize(
-    "text", ["", "ab", "zz" * 32, "ab" * 16, SHA256 + "00", "ab" * 64 + "c", "é" * 64]
+    "text",
+    ["", "ab", "zz" * 32, "ab" * 16, SHA256 + "00", "ab" * 64 + "c", "é" * 64],
+    ids=["empty", "short", "no-hex", "md5", "33-bytes", "half-a-byte", "not-ascii"],
 )
 def test_what_is_no_pin_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
@@ -65,6 +67,7 @@ def test_the_arguments_are_checked_when_given() -> None:
         (f"  esx.test   {SHA1}  ", "esx.test:443", True),
         ("other not-a-pin", "esx.test:443", False),
     ],
+    ids=range(13),
 )
 def test_known_hosts_in_govc_s_format(line: str, host: str, found: bool) -> None:
     pins = read_known_hosts(f"\nfirst 00\n{line}\n".replace("first 00", f"first {SHA1}"), host)
