@@ -46,6 +46,14 @@ def _clean_environment(
 
 
 @pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Resume broken bodies of images without the pauses between attempts."""
+    from vimdriver._images import body
+
+    monkeypatch.setattr(body, "PAUSES", [0.0, 0.0, 0.0])
+
+
+@pytest.fixture
 async def no_leaks() -> AsyncIterator[None]:
     """Fail if the test leaves a socket, a pipe or a task behind."""
     async with leakcheck():

@@ -299,7 +299,8 @@ class SourceLoginError(SourceUnreachableError):
 class SourceRefusedError(ImageSourceError):
     """The source answered with an HTTP status that is not a success.
 
-    Redirects are not followed: a token would go with them.
+    Redirects of Glance are not followed; those of a plain URL are, within the rules of
+    docs/driver/images.md.
     """
 
     status: int = 0

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
     from vimdriver._images.glance import TokenSource
+    from vimdriver._images.http import HttpClient
     from vimdriver._images.source import ImageSource, ImageStore
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -74,6 +75,22 @@ class Sources:
     stall_timeout: Annotated[float, ABOVE_0] = 60.0
     """Seconds without data after which a source counts as stalled."""
 
+    source_proxy: str | None = None
+    """Proxy to image sources: `http://HOST:PORT`, or `environment` for HTTP_PROXY, HTTPS_PROXY and NO_PROXY."""
+
+    private_redirects: bool = False
+    """Follow redirects of an image's URL to hosts with private addresses too."""
+
+    def _client(self, ca: Path | str | None) -> HttpClient:
+        from vimdriver._images.http import HttpClient
+
+        return HttpClient(
+            ca=ca,
+            stall_timeout=self.stall_timeout,
+            proxy=self.source_proxy,
+            private_redirects=self.private_redirects,
+        )
+
     @asynccontextmanager
     async def open(
         self, refs: Sequence[str], environ: Mapping[str, str] = os.environ
@@ -98,9 +115,9 @@ class Sources:
 
                 stores["file"] = LocalImages()
             if "url" in wanted:
-                from vimdriver._images.http import HttpClient, HttpImages
+                from vimdriver._images.http import HttpImages
 
-                client = HttpClient(ca=self.glance_ca, stall_timeout=self.stall_timeout)
+                client = self._client(self.glance_ca)
                 stores["url"] = HttpImages(await stack.enter_async_context(client))
             if "glance" in wanted:
                 stores["glance"] = await self._glance(cloud, environ, stack)
@@ -110,7 +127,6 @@ class Sources:
         self, cloud: str | None, environ: Mapping[str, str], stack: AsyncExitStack
     ) -> ImageStore:
         from vimdriver._images.glance import Glance
-        from vimdriver._images.http import HttpClient
 
         ca: Path | str | None = self.glance_ca
         token: str | TokenSource | None
@@ -122,8 +138,7 @@ class Sources:
         else:
             assert self.glance is not None
             url, token = self.glance, environ.get("OS_TOKEN") or None
-        client = HttpClient(ca=ca, stall_timeout=self.stall_timeout)
-        return Glance(await stack.enter_async_context(client), url, token=token)
+        return Glance(await stack.enter_async_context(self._client(ca)), url, token=token)
 
 
 SOURCES = Sources()

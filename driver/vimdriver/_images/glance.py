@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 import msgspec
 from yarl import URL
 
-from vimdriver._images.http import HttpBody, HttpClient, named
+from vimdriver._images.http import HttpClient, named
 from vimdriver._images.source import ImageInfo
 from vimdriver.errors import (
     ImageAmbiguousError,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
+    from vimdriver._images.body import HttpBody
 
 TokenSource: TypeAlias = Callable[[bool], Awaitable[str]]
 """Returns a token; called with True to get a new one after the last was refused."""
@@ -188,15 +189,18 @@ class Glance:
         """
         url = self.url(info.id, "file")
 
-        async def ask(headers: dict[str, Secret]) -> aiohttp.ClientResponse:
-            return await stack.enter_async_context(
-                self._client.request("GET", url, image=info.id, headers=headers)
-            )
+        async def ask(stack: AsyncExitStack, more: Mapping[str, str]) -> aiohttp.ClientResponse:
+            async def authorized(headers: dict[str, Secret]) -> aiohttp.ClientResponse:
+                return await stack.enter_async_context(
+                    self._client.request("GET", url, image=info.id, headers={**headers, **more})
+                )
 
-        answer = await self._authorized(ask, info.id)
-        if answer.status == 204:
+            return await self._authorized(authorized, info.id)
+
+        body = self._client.body(info, ask, stack)
+        if await body.open() == 204:
             raise ImageNotReadyError(image=info.id, status="queued")
-        return HttpBody(info, answer, self._client)
+        return body
 
 
 class GlanceImage:

@@ -1,7 +1,7 @@
 """Images at plain http(s) URLs. The only module that translates aiohttp's errors into the driver's.
 
-It follows no redirects, stores no cookies, reads no proxy or netrc from the environment and
-decompresses no bodies.
+It stores no cookies, reads no netrc, decompresses no bodies, and follows redirects and takes proxies of the
+environment only where it is told to.
 """
 
 from __future__ import annotations
@@ -9,20 +9,23 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
+import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from vimdriver._images.source import CHUNK, ImageInfo
+from vimdriver._images.body import HttpBody, announced, check_coding
+from vimdriver._images.redirects import Redirects, is_public, private
+from vimdriver._images.source import ImageInfo
 from vimdriver.errors import (
     ImageError,
     ImageNotFoundError,
-    ImageSizeError,
     SourceProtocolError,
     SourceRefusedError,
     SourceStalledError,
@@ -34,14 +37,18 @@ from vimlib._repr import robust
 from vimlib._secret import Secret, forgetful, forgetting, masking, reveal, secrets_of
 from vimlib._shield import finish
 from vimlib._text import bare_url, printable
+from vimlib._transport.address import Address
 from vimlib._transport.base import Timeouts
-from vimlib._transport.pace import Breach, Deadline, Pace
+from vimlib._transport.proxy import ENVIRONMENT, find_proxy, parse_proxy
 from vimlib.errors import ClosedError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_READ_BUFFER: Final = 128 << 10
+    from vimdriver._images.body import Ask
+    from vimlib._transport.proxy import Proxy
+
+_READ_BUFFER: Final = 64 << 10
 """Bytes that aiohttp reads ahead per stream; at most twice this."""
 _MAX_DOCUMENT: Final = 1 << 20
 """Maximum bytes of a JSON response. A page of Glance's list is below 100 KiB."""
@@ -57,9 +64,13 @@ class HttpClient:
         stall_timeout: Seconds without a byte from the source after which a request fails.
         timeouts: Other limits: `call` for the head of a response and for a whole document, `rate`
             over `window` and `transfer` for an image. Retry-After is not followed.
+        proxy: `http://[user:password@]host:port`, or `"environment"` to read HTTP_PROXY, HTTPS_PROXY
+            and NO_PROXY; None asks all sources directly.
+        private_redirects: Follow redirects of an image's URL to hosts with private addresses too.
+            Behind a proxy, which resolves the names itself, they are only checked where they are numbers.
 
     Raises:
-        UsageError: On entering, if `ca` cannot be read.
+        UsageError: `proxy` is malformed; on entering, if `ca` cannot be read.
     """
 
     def __init__(
@@ -69,18 +80,28 @@ class HttpClient:
         connect_timeout: float = 30.0,
         stall_timeout: float = 60.0,
         timeouts: Timeouts | None = None,
+        proxy: str | Secret | None = None,
+        private_redirects: bool = False,
     ) -> None:
+        try:
+            self._proxy = None if proxy is None else Secret(proxy)
+            if self._proxy not in (None, Secret(ENVIRONMENT)):
+                parse_proxy(self._proxy.reveal())
+        finally:
+            del proxy
+        self.private_redirects = private_redirects
         self.timeouts = timeouts or Timeouts()
         self._ca = ca
         self.connect_timeout = connect_timeout
         self.stall_timeout = stall_timeout
         self._session: aiohttp.ClientSession | None = None
-        self._tls: ssl.SSLContext | None = None
+        self._guarded: aiohttp.ClientSession | None = None
+        """Connects to public addresses only."""
 
     async def __aenter__(self) -> Self:
         try:
             # blocking: reads files
-            self._tls = await asyncio.to_thread(ssl.create_default_context, cafile=self._ca)
+            tls = await asyncio.to_thread(ssl.create_default_context, cafile=self._ca)
         except OSError as error:  # ssl.SSLError is an OSError
             reason = (
                 "it contains no PEM certificate"
@@ -91,8 +112,14 @@ class HttpClient:
                 f"cannot read CA certificates from {printable(str(self._ca))!r}: {reason}",
                 hint="Give a PEM file with --glance-ca.",
             ) from None
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=self._tls, limit=0),
+        self._session = self._open(aiohttp.TCPConnector(ssl=tls, limit=0))
+        resolver = _PublicResolver()
+        self._guarded = self._open(aiohttp.TCPConnector(ssl=tls, limit=0, resolver=resolver))
+        return self
+
+    def _open(self, connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
@@ -105,12 +132,13 @@ class HttpClient:
                 sock_read=self.stall_timeout,
             ),
         )
-        return self
 
     async def __aexit__(self, *exc: object) -> None:
-        session, self._session = self._session, None
-        if session is not None:
-            await finish(session.close(), what="closing of image connections")
+        sessions = [self._session, self._guarded]
+        self._session = self._guarded = None
+        for session in sessions:
+            if session is not None:
+                await finish(session.close(), what="closing of image connections")
 
     @asynccontextmanager
     async def request(
@@ -120,10 +148,18 @@ class HttpClient:
         *,
         image: str,
         headers: Mapping[str, str | Secret] | None = None,
+        redirects: Redirects | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send one request without a body and yield the response if its status is below 300.
 
         Cancelling closes the connection.
+
+        Args:
+            method: GET or HEAD.
+            url: Where to.
+            image: The image, for errors.
+            headers: A `Secret` is sent to the origin of the first URL alone.
+            redirects: The redirects to follow; None refuses them.
 
         Raises:
             SourceUnreachableError: No connection; `SourceUntrustedError` if TLS failed.
@@ -131,29 +167,62 @@ class HttpClient:
             SourceStalledError: No response in time.
             SourceProtocolError: The response is not valid HTTP.
         """
-        sent = secrets_of(headers or {}, url.raw_query_string)
+        headers = headers or {}
+        sent = secrets_of(headers, url.raw_query_string)
         # Tokens and signed URLs, also in the frames of aiohttp; servers repeat them in error pages.
         with forgetting(), masking(sent):
-            async with self._request(method, url, image, headers or {}) as answer:
+            async with self._request(method, url, image, headers, redirects) as answer:
+                further = None
+                if redirects is not None:
+                    location = answer.headers.get("Location")
+                    further = redirects.after(url, answer.status, location, image)
+                if further is None:
+                    async with self._translated(f"{url.host}:{url.port}", image):
+                        await _refuse_failure(answer, image)
+                    yield answer
+                    return
+            async with self.request(
+                method, further[0], image=image, headers=headers, redirects=further[1]
+            ) as answer:
                 yield answer
-            return
 
     @asynccontextmanager
     async def _request(
-        self, method: str, url: URL, image: str, headers: Mapping[str, str | Secret]
+        self,
+        method: str,
+        url: URL,
+        image: str,
+        headers: Mapping[str, str | Secret],
+        redirects: Redirects | None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        if self._session is None:
+        guarded = redirects is not None and redirects.guards(url)
+        session = self._guarded if guarded else self._session
+        if session is None:
             raise ClosedError("the image client is not open", hint="Use it with `async with`.")
+        if redirects is not None:
+            headers = redirects.headers(url, headers)
         ask = {"Accept-Encoding": "identity"}
         ask |= {name: reveal(value) for name, value in headers.items()}
-        host = f"{url.host}:{url.port}"
-        async with self._translated(host, image):
-            answer = await self._session.request(method, url, headers=ask, allow_redirects=False)
+        through: dict[str, Any] = {}
+        if (proxy := self._proxy_to(url)) is not None:
+            through["proxy"] = URL(proxy.address.origin)
+            if proxy.authorization is not None:
+                # A tunnel has a head of its own; without one the proxy reads the request's.
+                login = {"Proxy-Authorization": proxy.authorization.reveal()}
+                if url.scheme == "https":
+                    through["proxy_headers"] = login
+                else:
+                    ask |= login
+        async with self._translated(f"{url.host}:{url.port}", image):
+            answer = await session.request(
+                method, url, headers=ask, allow_redirects=False, **through
+            )
         # Errors of the block itself pass untranslated: they may be the target's.
         async with answer:
-            async with self._translated(host, image):
-                await _refuse_failure(answer, image)
             yield answer
+
+    def _proxy_to(self, url: URL) -> Proxy | None:
+        return find_proxy(self._proxy, Address(url.scheme, url.host or "", url.port or 0))
 
     @asynccontextmanager
     async def _translated(self, host: str, image: str) -> AsyncIterator[None]:
@@ -179,7 +248,12 @@ class HttpClient:
             if limit.expired():
                 seconds, rule = self.timeouts.call, "call"
             raise SourceStalledError(seconds=seconds, received=0, rule=rule, image=image) from None
+        except aiohttp.ClientHttpProxyError as error:
+            reason = f"the proxy answered {error.status}"
+            raise SourceUnreachableError(host=host, reason=reason, image=image) from None
         except aiohttp.ClientConnectionError as error:
+            if isinstance(getattr(error, "os_error", None), _PrivateAddressError):
+                raise private(host, image) from None
             said = error.strerror if isinstance(error, OSError) else None
             raise SourceUnreachableError(
                 host=host, reason=said or "the connection was closed", image=image
@@ -188,6 +262,10 @@ class HttpClient:
             raise UsageError("the URL is malformed") from None
         except aiohttp.ClientError as error:
             raise SourceProtocolError(detail=type(error).__name__, image=image) from None
+
+    def body(self, info: ImageInfo, ask: Ask, stack: AsyncExitStack) -> HttpBody:
+        """Return the body of an image, with the limits of this client; `open` it."""
+        return HttpBody(info, ask, stack, stall=self.stall_timeout, timeouts=self.timeouts)
 
     async def document(
         self, url: URL, *, image: str, headers: Mapping[str, str | Secret] | None = None
@@ -204,9 +282,7 @@ class HttpClient:
         self, url: URL, image: str, headers: Mapping[str, str | Secret] | None
     ) -> bytes:
         async with self.request("GET", url, image=image, headers=headers) as answer:
-            encoding = answer.headers.get("Content-Encoding", "identity")
-            if encoding != "identity":
-                raise encoded(encoding, image)
+            check_coding(answer.headers, image)
             body = bytearray()
             async with self._translated(f"{url.host}:{url.port}", image):
                 async for piece in answer.content.iter_any():
@@ -216,6 +292,29 @@ class HttpClient:
                             detail="the document must have at most 1 MiB", image=image
                         )
             return bytes(body)
+
+
+class _PrivateAddressError(OSError):
+    """A name whose addresses are all private."""
+
+
+class _PublicResolver(AbstractResolver):
+    """Resolves names to public addresses: nobody asked to go where a redirect leads."""
+
+    def __init__(self) -> None:
+        self._resolver = aiohttp.ThreadedResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found = await self._resolver.resolve(host, port, family)
+        public = [each for each in found if is_public(each["host"])]
+        if not public:
+            raise _PrivateAddressError("private address")
+        return public
+
+    async def close(self) -> None:
+        await self._resolver.close()
 
 
 async def _refuse_failure(answer: aiohttp.ClientResponse, image: str) -> None:
@@ -252,88 +351,12 @@ def refusal(
     )
 
 
-def encoded(encoding: str, image: str) -> SourceProtocolError:
-    """Return the error for a body with a Content-Encoding, which no request accepts."""
-    return SourceProtocolError(
-        detail=f"Content-Encoding must be identity, got {encoding!r}",
-        image=image,
-        hint="Bypass the proxy that compresses, between here and the source.",
-    )
-
-
 def named(error: SourceRefusedError, image: str) -> ImageError:
     """Return the error of a refused image request: 404 and 410 mean that it does not exist."""
     if error.status not in (404, 410):
         return error
     hint = "Check the address." if "://" in image else None
     return ImageNotFoundError(image=image, hint=hint)
-
-
-class HttpBody:
-    """The body of a 200 response; checks the promised length."""
-
-    def __init__(self, info: ImageInfo, answer: aiohttp.ClientResponse, client: HttpClient) -> None:
-        check_answer(info, answer.status, answer.headers)
-        self.info = info
-        self._content = answer.content  # not the answer, which has its request with the token
-        self._timeouts = client.timeouts
-        self._stall = client.stall_timeout
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        """See `ImageBody`."""
-        info, timeouts = self.info, self._timeouts
-        clock = asyncio.get_running_loop().time
-        end = Deadline.of(None, timeouts.transfer, "transfer", clock())
-        pace = Pace(self._stall, "read", rate=timeouts.rate, window=timeouts.window, end=end)
-        while True:
-            began, chunk = clock(), b""
-            limit = asyncio.timeout(pace.left(began))
-            breach: Breach | None = None
-            try:
-                async with limit:
-                    chunk = await self._content.read(CHUNK)
-                    if not chunk:
-                        return
-            except TimeoutError:
-                if not limit.expired():  # aiohttp's own
-                    breach = Breach("read", self._stall, pace.bytes)
-            except aiohttp.ClientError:
-                # The connection ended before the Content-Length was reached, or a chunk is malformed.
-                raise ImageSizeError(
-                    expected=info.size, received=pace.bytes, image=info.id
-                ) from None
-            breach = breach or pace.add(len(chunk), clock() - began, clock())
-            if breach is not None:
-                raise SourceStalledError(
-                    seconds=breach.seconds,
-                    received=breach.bytes,
-                    rule=breach.rule,
-                    image=info.id,
-                )
-            if chunk:
-                yield chunk
-
-
-def check_answer(info: ImageInfo, status: int, headers: Mapping[str, str]) -> None:
-    """Refuse a response whose head shows that its body is not the image. Header names in any case.
-
-    Raises:
-        ImageSourceError: The body is encoded or has another length, or the status is not 200.
-    """
-    if status != 200:
-        raise SourceProtocolError(detail=f"the status must be 200, got {status}", image=info.id)
-    encoding = headers.get("Content-Encoding", headers.get("content-encoding", "identity"))
-    if encoding.lower() != "identity":
-        raise encoded(encoding, info.id)
-    length = _length(headers)
-    if length is None or length == info.size:
-        return
-    raise ImageSizeError(expected=info.size, received=length, image=info.id)
-
-
-def _length(headers: Mapping[str, str]) -> int | None:
-    text = headers.get("Content-Length", headers.get("content-length"))
-    return int(text) if text is not None and re.fullmatch(r"[0-9]{1,19}", text) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,12 +411,14 @@ class HttpImage:
         address = self._address
         try:
             async with self._client.request(
-                method, address.url, image=self._shown, headers=address.headers
+                method,
+                address.url,
+                image=self._shown,
+                headers=address.headers,
+                redirects=self._redirects(),
             ) as answer:
-                encoding = answer.headers.get("Content-Encoding", "identity")
-                if encoding.lower() != "identity":
-                    raise encoded(encoding, self._shown)
-                size = _length(answer.headers)
+                check_coding(answer.headers, self._shown)
+                size = announced(answer.headers)
                 if method == "GET":
                     answer.close()
         except SourceRefusedError as error:
@@ -412,7 +437,7 @@ class HttpImage:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[HttpBody]:
-        """See `ImageSource.open`."""
+        """See `ImageSource.open`. Redirects are followed; see `redirects`."""
         with forgetting():
             async with self._open() as body:
                 yield body
@@ -420,17 +445,31 @@ class HttpImage:
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[HttpBody]:
         info = await self.info()
-        address = self._address
         async with AsyncExitStack() as stack:
-            try:
-                answer = await stack.enter_async_context(
-                    self._client.request(
-                        "GET", address.url, image=self._shown, headers=address.headers
-                    )
+            body = self._client.body(info, self._get, stack)
+            if await body.open() == 204:
+                raise SourceProtocolError(
+                    detail="the status must be 200, got 204", image=self._shown
                 )
-            except SourceRefusedError as error:
-                raise named(error, self._shown) from None
-            yield HttpBody(info, answer, self._client)
+            yield body
+
+    async def _get(self, stack: AsyncExitStack, more: Mapping[str, str]) -> aiohttp.ClientResponse:
+        address = self._address
+        try:
+            return await stack.enter_async_context(
+                self._client.request(
+                    "GET",
+                    address.url,
+                    image=self._shown,
+                    headers={**address.headers, **more},
+                    redirects=self._redirects(),
+                )
+            )
+        except SourceRefusedError as error:
+            raise named(error, self._shown) from None
+
+    def _redirects(self) -> Redirects:
+        return Redirects(self._address.url.origin(), self._client.private_redirects)
 
 
 class HttpImages:

@@ -182,7 +182,8 @@ def test_an_interrupted_push_leaves_no_file(
 def test_a_stalled_source_is_a_deadline_error(
     esx: ESXHost, vimctl: Vimctl, glance: EmbeddedGlance
 ) -> None:
-    glance.named("demo-raw-1").fault = Fault.STALLED
+    image = glance.named("demo-raw-1")
+    image.fault, image.hashed = Fault.STALLED, False
     words = (*push("demo-raw-1"), "--glance", glance.url, "--stall-timeout", "0.2", "--json")
     (line,) = vimctl(*words, code=6).lines
     assert line["error"]["type"] == "SourceStalledError"

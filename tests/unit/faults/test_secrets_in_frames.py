@@ -35,6 +35,8 @@ from vimlib._transport.proxy import find_proxy
 from vimlib._transport.replies import redirect
 from vimlib.simulator import ESXHost
 
+pytestmark = pytest.mark.usefixtures("hurried")
+
 PASSWORD = "canary-passw0rd-of-the-host"
 TOKEN = "canary-t0ken-of-glance"
 USERINFO = "canary-us3rinfo"

@@ -342,7 +342,8 @@ async def test_userinfo_is_basic_authentication(client: HttpClient, answers: Ans
         ({"status": 404}, ImageNotFoundError),
         ({"status": 410}, ImageNotFoundError),
         ({"status": 500}, SourceRefusedError),
-        ({"status": 302, "headers": {"Location": "/y?canary"}}, SourceRefusedError),
+        ({"status": 302, "headers": {"Location": "http://x/y?canary"}}, SourceRefusedError),
+        ({"status": 302, "headers": {"Location": "https://10.0.0.1/"}}, SourceUnreachableError),
         ({"headers": SIZED | {"Content-Encoding": "gzip"}}, SourceProtocolError),
     ],
 )
@@ -352,6 +353,91 @@ async def test_failed_urls_raise_typed_errors(
     answers.head(IMAGE, **answer)
     with pytest.raises(error) as caught:
         await HttpImages(client).image(IMAGE).info()
+    assert "canary" not in str(caught.value)
+
+
+async def test_redirects_of_a_url_are_followed_without_its_credentials(
+    client: HttpClient, answers: Answers
+) -> None:
+    mirror = "https://mirror.example/y?signature=canary"
+    for method in (answers.head, answers.get):
+        method(IMAGE, status=302, headers={"Location": mirror})
+        method(mirror, headers=SIZED, body=DATA)
+    source = HttpImages(client).image(IMAGE.replace("//", "//bob:canary@"))
+    assert (await source.info()).name == "x"
+    assert await read(source) == DATA
+    sent = {
+        (method, str(url)): "Authorization" in call.kwargs["headers"]
+        for (method, url), calls in answers.requests.items()
+        for call in calls
+    }
+    assert sent == {
+        ("HEAD", IMAGE): True,
+        ("HEAD", mirror): False,
+        ("GET", IMAGE): True,
+        ("GET", mirror): False,
+    }
+
+
+async def test_a_redirect_to_a_name_with_private_addresses_is_followed_only_when_asked() -> None:
+    served = Target()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if b"GET /x" in served.head or b"HEAD /x" in served.head:
+            where = f"http://localhost:{served.port}/y".encode()
+            writer.write(b"HTTP/1.1 302 X\r\nContent-Length: 0\r\nLocation: " + where + b"\r\n\r\n")
+        else:
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\n")
+            if served.head.startswith(b"GET"):
+                writer.write(b"disk")
+        await writer.drain()
+
+    served.behaviour = answer
+    async with running(served):
+        url = f"http://127.0.0.1:{served.port}/x"
+        async with HttpClient() as client:
+            with pytest.raises(SourceUnreachableError, match="private") as caught:
+                await HttpImages(client).image(url).info()
+            assert not caught.value.retryable
+        async with HttpClient(private_redirects=True) as client:
+            assert await read(HttpImages(client).image(url)) == b"disk"
+
+
+async def test_a_source_is_asked_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy = Target()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if proxy.head.startswith(b"CONNECT"):
+            writer.write(b"HTTP/1.1 407 X\r\nContent-Length: 0\r\n\r\n")
+        else:
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\n")
+            if proxy.head.startswith(b"GET"):
+                writer.write(b"disk")
+        await writer.drain()
+
+    proxy.behaviour = answer
+    async with running(proxy):
+        address = f"http://bob:canary@127.0.0.1:{proxy.port}"
+        monkeypatch.setenv("http_proxy", address)
+        for given in (address, "environment"):
+            async with HttpClient(proxy=given) as client:
+                assert await read(HttpImages(client).image("http://images.example/x")) == b"disk"
+                assert proxy.head.startswith(b"GET http://images.example/x HTTP/1.1\r\n")
+                assert b"Proxy-Authorization: Basic Ym9iOmNhbmFyeQ==\r\n" in proxy.head
+        async with HttpClient(proxy=address) as client:
+            with pytest.raises(SourceUnreachableError, match="the proxy answered 407") as caught:
+                await HttpImages(client).image("https://images.example/x").info()
+            assert b"Proxy-Authorization: Basic Ym9iOmNhbmFyeQ==\r\n" in proxy.head
+        assert "canary" not in repr(caught.value)
+        async with HttpClient() as client:
+            with pytest.raises(SourceUnreachableError):
+                await HttpImages(client).image("http://127.0.0.1:1/x").info()
+
+
+@pytest.mark.parametrize("proxy", ["https://proxy", "socks5://proxy", "http://u:canary@"])
+def test_a_malformed_proxy_is_refused(proxy: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        HttpClient(proxy=proxy)
     assert "canary" not in str(caught.value)
 
 
