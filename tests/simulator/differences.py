@@ -247,9 +247,9 @@ DIFFERENT: dict[str, Outcome] = {
         right="neither: QueryChangedDiskAreas is of API 4.0, and the reference has InvalidArgument for a disk whose changes are not tracked",
     ),
     "mounts_the_tools": Outcome(
-        here="NotImplemented",
+        here="InvalidState",
         vcsim="MethodNotFound",
-        right="neither: MountToolsInstaller declares InvalidState, which the reference has for a machine that does not run",
+        right="here: MountToolsInstaller declares InvalidState, which the reference has for a machine that does not run",
     ),
     "removes_the_current_root_that_has_a_child": Outcome(
         here=[["two"]],

@@ -49,6 +49,7 @@ from vimlib.simulator._storage.storage_system import StorageSystem
 from vimlib.simulator._vm.environment import EnvironmentBrowser
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from vimlib.simulator._core.registry import Registry
@@ -76,6 +77,7 @@ def build(
     given_datastores: tuple[str, ...],
     capacity: int,
     local_folders: Path | None,
+    exports: Mapping[str, Path],
 ) -> None:
     """Make the objects of a fresh host, except datastores and machines."""
     load_handlers()
@@ -96,7 +98,11 @@ def build(
     OptionManager(registry, "HostAgentSettings", agent_options)
     OptionManager(registry, "ha-adv-options", lambda: advanced_options(registry.release))
     DatastoreSystem(
-        registry, given=given_datastores, capacity=capacity, local_folders=local_folders
+        registry,
+        given=given_datastores,
+        capacity=capacity,
+        local_folders=local_folders,
+        exports=exports,
     )
     StorageSystem(registry, "storageSystem")
     EnvironmentBrowser(registry, "envbrowser-ha-compute-res")

@@ -72,6 +72,8 @@ class ESXHost(HostOperations):
             hosts differ.
         refusals: How a method that returns a task refuses, for a wrong state or whatever: by a task that
             fails, as hosts do, or by a SOAP fault of the call.
+        exports: Folders of NFS servers that the host can reach, by `server:/path`, for CreateNasDatastore;
+            None makes one that is deleted at the end. Any other is refused by PlatformConfigFault.
         local_folders: A folder below which CreateLocalDatastore may make datastores of folders; without
             it that call answers NotSupported, since it would open any folder of this machine.
         call_log_limit: Most entries that `call_log` keeps; the oldest go first.
@@ -111,6 +113,7 @@ class ESXHost(HostOperations):
         trace: str | Path | None = None,
         call_log_limit: int = 100_000,
         local_folders: str | Path | None = None,
+        exports: Mapping[str, str | Path | None] | None = None,
         put_creates_folders: bool = True,
         refusals: Literal["task", "call"] = "task",
     ) -> None:
@@ -134,6 +137,7 @@ class ESXHost(HostOperations):
         self.credentials = Credentials(username, password or secrets.token_urlsafe(12))
         self._folders = dict(datastores) if datastores is not None else {"datastore1": None}
         self._capacity = capacity
+        self._exports = dict(exports or {})
         self._local_folders = Path(local_folders) if local_folders is not None else None
         self._vms = vms
         self._legacy_tls = legacy_tls
@@ -184,6 +188,10 @@ class ESXHost(HostOperations):
             # Clients of 4.1 may not support elliptic curves.
             bits = 2048 if self._legacy_tls else 0
             registry.certificate = await registry.io(lambda: make_certificate(bits=bits))
+        exports = {}
+        for number, (place, folder) in enumerate(self._exports.items()):
+            root = Path(folder) if folder is not None else self._make_folder(f"nas{number}")
+            exports[place], _ = await registry.io(_open_root, root)
         build(
             registry,
             username=self.credentials.username,
@@ -193,6 +201,7 @@ class ESXHost(HostOperations):
             given_datastores=tuple(self._folders),
             capacity=self._capacity,
             local_folders=self._local_folders,
+            exports=exports,
         )
         await self._mount({} if kept is None else kept_names(kept))
         if kept is not None:

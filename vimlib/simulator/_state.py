@@ -88,7 +88,13 @@ def _host(registry: Registry) -> dict[str, Any]:
             "maintenance": registry.one(HostSystem).maintenance,
         },
         "datastores": [
-            {"given": s.given, "name": s.name, "uuid": s.uuid, "local": s.local_path}
+            {
+                "given": s.given,
+                "name": s.name,
+                "uuid": s.uuid,
+                "local": s.local_path,
+                "remote": s.remote,
+            }
             for s in registry.all(Datastore).values()
         ],
         "removed": sorted(
@@ -167,7 +173,16 @@ async def _load_local(registry: Registry, state: dict[str, Any]) -> None:
     """Load the datastores that calls made, if their folders still exist and are allowed."""
     system = registry.one(DatastoreSystem)
     for kept in state["datastores"]:
-        if kept["given"] is None and system.local_folders is not None:
+        if kept.get("remote"):
+            server, path = kept["remote"]
+            folder = system.exports.get(f"{server}:{path}")
+            if folder is not None:
+                mounted = Datastore(
+                    registry, kept["name"], folder, system.capacity, uuid=kept["uuid"],
+                    remote=(server, path),
+                )  # fmt: skip
+                await mounted.recount()
+        elif kept["given"] is None and system.local_folders is not None:
             place = await registry.io(local_folder, system.local_folders, kept["local"])
             if place is not None:
                 store = Datastore(

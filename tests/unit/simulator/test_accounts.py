@@ -10,6 +10,8 @@ import pytest
 from tests.unit.simulator.conftest import Caller
 from vimlib import vim25
 from vimlib.simulator import ManualClock
+from vimlib.simulator._data import roles
+from vimlib.simulator._service import permissions
 
 ACCOUNTS = vim25.HostLocalAccountManager
 ROLES = vim25.AuthorizationManager
@@ -104,3 +106,80 @@ async def test_lockdown_mode_refuses_logins(make: Callable[..., Any]) -> None:
     await login(call)
     found = await call.read(call.esx.host.ref, "config.lockdownMode")
     assert found == {"config.lockdownMode": "lockdownNormal"}
+
+
+async def test_a_read_only_user_changes_nothing(make: Callable[..., Any]) -> None:
+    call = await make(vms=1)
+    await add_user(call)
+    await grant(call, -2)
+    ann = await login(call)
+    machine = call.esx.machine("vm-0").ref
+    assert await ann.read(machine, "name") == {"name": "vm-0"}
+    network = (await ann.read(call.esx.host.ref, "configManager"))["configManager"].networkSystem
+    spec = vim25.HostPortGroupSpec(
+        name="x", vlanId=0, vswitchName="vSwitch0", policy=vim25.HostNetworkPolicy()
+    )
+    refused = [
+        (vim25.VirtualMachine.PowerOnVM_Task, machine, {}, "VirtualMachine.Interact.PowerOn"),
+        (vim25.VirtualMachine.Destroy_Task, machine, {}, "VirtualMachine.Inventory.Delete"),
+        (vim25.HostNetworkSystem.AddPortGroup, network, {"portgrp": spec}, "Host.Config.Network"),
+        (
+            vim25.VirtualMachine.ReconfigVM_Task,
+            machine,
+            {"spec": vim25.VirtualMachineConfigSpec(annotation="x")},
+            "VirtualMachine.Config.Settings",
+        ),
+        (ROLES.AddAuthorizationRole, call.content.authorizationManager, {"name": "x"},
+         "Authorization.ModifyRoles"),
+    ]  # fmt: skip
+    for method, this, args, privilege in refused:
+        with pytest.raises(vim25.NoPermission) as caught:
+            await ann(method, this, **args)
+        assert caught.value.privilegeId == privilege
+    assert call.esx.machine("vm-0").power == "poweredOff"
+
+
+async def test_a_role_on_one_machine_is_for_that_machine(make: Callable[..., Any]) -> None:
+    call = await make(vms=2)
+    await add_user(call)
+    await grant(call, -2)
+    one, two = (machine.ref for machine in call.esx.machines.values())
+    operator = await call(
+        ROLES.AddAuthorizationRole,
+        call.content.authorizationManager,
+        name="operator",
+        privIds=["VirtualMachine.Interact.PowerOn"],
+    )
+    await grant(call, operator, one)
+    ann = await login(call)
+    await ann.done(vim25.VirtualMachine.PowerOnVM_Task, one)
+    with pytest.raises(vim25.NoPermission):
+        await ann(vim25.VirtualMachine.PowerOnVM_Task, two)
+    with pytest.raises(vim25.NoPermission):
+        await ann(vim25.VirtualMachine.PowerOffVM_Task, one)
+
+
+async def test_a_user_without_a_role_does_not_log_in(make: Callable[..., Any]) -> None:
+    call = await make()
+    await add_user(call)
+    with pytest.raises(vim25.NoPermission):
+        await login(call)
+
+
+async def test_a_password_is_changed_by_its_owner(make: Callable[..., Any]) -> None:
+    call = await make()
+    await add_user(call)
+    await grant(call, -2)
+    ann = await login(call)
+    change = {"user": "ann", "oldPassword": "Secret-1", "newPassword": "Secret-2"}
+    await ann(ACCOUNTS.ChangePassword, call.content.accountManager, **change)
+    with pytest.raises(vim25.InvalidLogin):
+        await login(call)
+    await login(call, password="Secret-2")
+
+
+def test_every_privilege_that_a_method_needs_exists() -> None:
+    methods = set(vim25.BINDING.method_names())
+    assert set(permissions.privilege_table()) <= methods
+    needed = {permissions.privilege_of(name) for name in methods}
+    assert needed <= set(roles.privileges())

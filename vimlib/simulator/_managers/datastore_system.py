@@ -21,6 +21,8 @@ from vimlib.simulator._vm.lifecycle import require_idle, store_config
 from vimlib.simulator._vm.virtual_machine import VirtualMachine
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from vimlib.simulator._core.call import Call
     from vimlib.simulator._core.registry import Registry
 
@@ -40,7 +42,10 @@ class DatastoreSystem(SimObject):
         given: tuple[str, ...] = (),
         capacity: int = 1 << 40,
         local_folders: Path | None = None,
+        exports: Mapping[str, Path] | None = None,
     ) -> None:
+        self.exports = dict(exports or {})
+        """Folders of NFS servers by `server:/path`, which calls may mount."""
         self.given = given
         """Names of the datastores that the host was started with."""
         self.capacity = capacity
@@ -57,7 +62,7 @@ class DatastoreSystem(SimObject):
     def _capabilities(self) -> Any:
         return vim25.HostDatastoreSystemCapabilities(
             nfsMountCreationRequired=True,
-            nfsMountCreationSupported=False,
+            nfsMountCreationSupported=True,
             localDatastoreSupported=self.local_folders is not None,
             vmfsExtentExpansionSupported=False,
         )
@@ -116,6 +121,35 @@ async def create_local(system: DatastoreSystem, call: Call) -> Any:
         if other.root == place:
             raise _taken(other, name)
     store = Datastore(registry, name, place, system.capacity, local=path)
+    _notify(registry)
+    await store.recount()
+    return store.ref
+
+
+@handles(DatastoreSystem, "CreateNasDatastore")
+async def create_nas(system: DatastoreSystem, call: Call) -> Any:
+    """Mount a folder of an NFS server that the host can reach; see `ESXHost(exports=...)`."""
+    registry = system.registry
+    registry.require_licence()
+    spec = call.args["spec"]
+    name = spec.localPath
+    _check_name(registry, name)
+    if (spec.type or "NFS").upper() not in ("NFS", "NFS41"):
+        raise with_message(
+            vim25.HostConfigFault(), f"A volume of the type {spec.type} cannot be mounted."
+        )
+    server = spec.remoteHost or next(iter(spec.remoteHostNames), "")
+    place = f"{server}:{spec.remotePath}"
+    if ("Datastore", place) in registry.objects:
+        raise with_message(vim25.AlreadyExists(name=name))
+    folder = system.exports.get(place)
+    if folder is None:
+        raise with_message(
+            vim25.PlatformConfigFault(text=f"Unable to connect to NAS volume {name}"),
+            "An error occurred during host configuration: Operation failed, diagnostics report: "
+            f"Unable to get Volume State for {place}",
+        )
+    store = Datastore(registry, name, folder, system.capacity, remote=(server, spec.remotePath))
     _notify(registry)
     await store.recount()
     return store.ref

@@ -18,6 +18,7 @@ from vimlib.simulator._core.messages import localized, with_message
 from vimlib.simulator._core.objects import SimObject
 from vimlib.simulator._properties.fetch import BINDING
 from vimlib.simulator._properties.paths import fields_of, known_since
+from vimlib.simulator._service.permissions import require_privilege
 from vimlib.simulator._service.sessions import SessionManager
 from vimlib.simulator._service.tasks import refused
 from vimlib.soap import Limits, Request, decode_request, encode_fault, encode_response
@@ -242,6 +243,7 @@ async def _run(registry: Registry, request: Request, call: Call, record: CallRec
             return faced[0]
     obj = registry.find(request.this)
     handler = _handler(obj, method)
+    require_privilege(call, obj)
     try:
         result = handler(obj, call)
     except MethodFault as fault:

@@ -17,6 +17,7 @@ from vimlib.simulator._protocol.documents import versions_document, wsdl_documen
 from vimlib.simulator._protocol.guest_http import serve_guest_file
 from vimlib.simulator._protocol.nfc_http import serve_transfer
 from vimlib.simulator._protocol.screens import serve_screen
+from vimlib.simulator._service.permissions import may_write_files
 from vimlib.simulator._service.sessions import SessionManager, redeem
 
 if TYPE_CHECKING:
@@ -165,6 +166,10 @@ class HttpServer:
             )
         if raw == "/screen":
             return await serve_screen(registry, request)
+        session = registry.one(SessionManager).find(cookie_of(request, _COOKIE))
+        reads = request.method in ("GET", "HEAD")
+        if session is not None and not reads and not may_write_files(registry, session.user_name):
+            return refuse(403, "Permission to perform this operation was denied.")
         amid = []
         for rule in registry.faults.matching(request.method):
             if rule.after:

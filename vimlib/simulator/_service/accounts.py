@@ -102,6 +102,11 @@ class AuthorizationManager(SimObject):
             }
         }
 
+    @property
+    def changed_by_calls(self) -> bool:
+        """Whether users or permissions may differ from those of a fresh host."""
+        return "granted" in self.__dict__ or bool(self.registry.one(SessionManager).others)
+
     @cached_property
     def roles(self) -> dict[int, Any]:
         """`AuthorizationRole` by id."""
@@ -147,6 +152,11 @@ class AuthorizationManager(SimObject):
     def allows(self, user: str, entity: Entity, privilege: str) -> bool:
         """Whether a user has a privilege on an entity."""
         return privilege in self.roles[self.role_of(user, entity)].privilege
+
+    def may_log_in(self, user: str) -> bool:
+        """Whether a user has a role that sees anything, on any entity."""
+        given = [each[user].roleId for each in self.granted.values() if user in each]
+        return any("System.View" in self.roles[role].privilege for role in given)
 
     def role(self, id_: int) -> Any:
         """Return a role. Raises `NotFound`."""

@@ -210,6 +210,13 @@ def login(manager: SessionManager, call: Call) -> Any:
             "Permission to perform this operation was denied.",
         )
     manager.failures.pop(user, None)
+    if user != manager.username and not manager.registry.one("AuthorizationManager").may_log_in(
+        user
+    ):
+        raise with_message(
+            vim25.NoPermission(object=manager.ref, privilegeId="System.View"),
+            "Permission to perform this operation was denied.",
+        )
     return manager.open(call, user, _known_locale(call.get("locale"))).info()
 
 

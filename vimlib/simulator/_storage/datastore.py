@@ -38,12 +38,15 @@ class Datastore(Entity):
         uuid: str | None = None,
         given: str | None = None,
         local: str | None = None,
+        remote: tuple[str, str] | None = None,
     ) -> None:
         self.root = root
         self.given = given
         """The name under which the host was started with it; None if a call made it."""
         self.local_path = local
         """The path on the host that a call made it of; None for a volume of its own."""
+        self.remote = remote
+        """Server and path of an NFS volume; None for any other."""
         self.capacity = capacity
         self.used = 0
         """Bytes that count against the capacity; see `usage`."""
@@ -53,10 +56,13 @@ class Datastore(Entity):
         self.sizes: dict[str, int] = {}
         """Sizes that are shown instead of the true ones (a fault on order)."""
         taken = [s.disk for s in registry.all(Datastore).values() if s.disk is not None]
-        self.disk: int | None = max(taken, default=-1) + 1 if local is None else None
+        own = local is None and remote is None
+        self.disk: int | None = max(taken, default=-1) + 1 if own else None
         """Number of the host's disk that it is on; None if it is a folder of another volume."""
         self.uuid = uuid or _volume_uuid(registry.random.getrandbits(96))
-        super().__init__(registry, self.uuid, name, registry.one(Datacenter).datastores)
+        # Hosts name an NFS volume by its place (apache/vcl has what `vim-cmd` prints of them).
+        moid = ":".join(remote) if remote is not None else self.uuid
+        super().__init__(registry, moid, name, registry.one(Datacenter).datastores)
         registry.one(Datacenter).datastores.add(self)
 
     @property
@@ -69,6 +75,13 @@ class Datastore(Entity):
         """Where the host mounts it."""
         return f"ds:///vmfs/volumes/{self.uuid}/"
 
+    @property
+    def type(self) -> str:
+        """`VMFS`, `NFS`, or `OTHER` for a folder of the host."""
+        if self.remote is not None:
+            return "NFS"
+        return "VMFS" if self.local_path is None else "OTHER"
+
     @prop("summary")
     def _summary(self) -> Any:
         return vim25.DatastoreSummary(
@@ -80,7 +93,7 @@ class Datastore(Entity):
             uncommitted=0,
             accessible=self.accessible,
             multipleHostAccess=False,
-            type="VMFS" if self.local_path is None else "OTHER",
+            type=self.type,
             maintenanceMode="normal",
         )
 
@@ -94,6 +107,15 @@ class Datastore(Entity):
                 maxFileSize=64 << 40,
                 timestamp=self.registry.clock.now(),
                 path=self.local_path,
+            )
+        if self.remote is not None:
+            return vim25.NasDatastoreInfo(
+                name=self.name,
+                url=self.url,
+                freeSpace=self.free,
+                maxFileSize=64 << 40,
+                timestamp=self.registry.clock.now(),
+                nas=self.volume(),
             )
         return vim25.VmfsDatastoreInfo(
             name=self.name,
@@ -109,6 +131,18 @@ class Datastore(Entity):
         if self.local_path is not None:
             return vim25.HostLocalFileSystemVolume(
                 type="OTHER", name=self.name, capacity=self.capacity, device=self.local_path
+            )
+        if self.remote is not None:
+            server, path = self.remote
+            return vim25.HostNasVolume(
+                type="NFS",
+                name=self.name,
+                capacity=self.capacity,
+                remoteHost=server,
+                remotePath=path,
+                remoteHostNames=[server],
+                securityType="AUTH_SYS",
+                protocolEndpoint=False,
             )
         major = self.registry.release.vmfs
         return vim25.HostVmfsVolume(

@@ -90,18 +90,6 @@ def acquire_mks_ticket(machine: VirtualMachine, call: Call) -> Any:
     return vim25.VirtualMachineMksTicket(**_ticket_fields(machine))
 
 
-@handles(VirtualMachine, "PutUsbScanCodes")
-def put_scan_codes(machine: VirtualMachine, call: Call) -> int:
-    """Take key events; return their number. `typed` keeps them for tests."""
-    _require_running(machine)
-    events = call.args["spec"].keyEvents
-    # HID usage page 7 is the keyboard.
-    if any(event.usbHidCode & 0xFFFF != 7 for event in events):
-        raise invalid_argument("spec.keyEvents.usbHidCode")
-    machine.typed.extend(events)
-    return len(events)
-
-
 @handles(VirtualMachine, "CreateScreenshot_Task")
 def create_screenshot(machine: VirtualMachine, call: Call) -> Any:
     """Write a picture of the screen to the machine's folder; the result is its path."""

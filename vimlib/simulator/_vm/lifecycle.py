@@ -32,6 +32,7 @@ from vimlib.simulator._storage.datastore import (
 )
 from vimlib.simulator._storage.disks import disk_fault, disk_paths
 from vimlib.simulator._vm import vmx
+from vimlib.simulator._vm.pools import destroy_pool
 from vimlib.simulator._vm.reconfigure import ConfigChange, blank_config, check_name, plain_uuid
 from vimlib.simulator._vm.virtual_machine import VirtualMachine
 
@@ -414,7 +415,7 @@ def destroy(entity: Entity, call: Call) -> Any:
     registry = call.registry
     registry.require_licence()
     if isinstance(entity, ResourcePool) and entity is not root_pool(registry):
-        return _destroy_pool(entity, call)
+        return destroy_pool(entity, call)
     if not isinstance(entity, VirtualMachine):
         raise not_supported()
     require_idle(entity)
@@ -486,38 +487,6 @@ def snapshot_disks(machine: VirtualMachine) -> list[tuple[Datastore, str]]:
             if name:
                 found.append(find_path(machine.registry, name))
     return found
-
-
-def _destroy_pool(pool: ResourcePool, call: Call) -> Any:
-    async def work(task: Task) -> None:
-        parent = pool.parent
-        assert isinstance(parent, ResourcePool)
-        for machine in tuple(pool.machines):
-            machine.pool = parent
-            parent.machines[machine] = None
-            machine.changed("resourcePool")
-        parent.pools.pop(pool, None)
-        pool.remove()
-        parent.changed("resourcePool", "vm")
-
-    return start_task(call, pool, work)
-
-
-@handles(ResourcePool, "CreateResourcePool")
-def create_pool(pool: ResourcePool, call: Call) -> Any:
-    """Make a resource pool."""
-    registry = call.registry
-    registry.require_licence()
-    name = unescape_name(call.args["name"])
-    check_name(name)
-    for other in pool.pools:
-        if other.name == name:
-            raise with_message(vim25.DuplicateName(name=name, object=other.ref))
-    made = ResourcePool(registry, f"pool{registry.serial()}", name, pool, pool.owner)
-    made.allocation = call.args["spec"]
-    pool.pools[made] = None
-    pool.changed("resourcePool")
-    return made.ref
 
 
 @handles(

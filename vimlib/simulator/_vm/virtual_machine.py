@@ -110,8 +110,10 @@ class VirtualMachine(Entity):
         self.guest = Guest()
         self.scripted: Any = None
         """Its files and programs, once something asks for them; see `_guest`."""
+        self.tools_mounted = False
+        """Whether the installer of VMware Tools is in the CD-ROM drive."""
         self.typed: list[Any] = []
-        """Key events that PutUsbScanCodes took."""
+        """Keys that were typed on its console, `UsbScanCodeSpecKeyEvent`, oldest first."""
         self.question: Any = None
         """The pending question, `VirtualMachineQuestionInfo`."""
         self.answers: list[str] = []
@@ -160,7 +162,7 @@ class VirtualMachine(Entity):
         self.booted = (self.booted or now) if state == "poweredOn" else None
         self.suspended = now if state == "suspended" else None
         if state != "poweredOn":
-            self.guest.tools_running = False
+            self.guest.tools_running = self.tools_mounted = False
         self.changed(
             "runtime", "summary", "guest", "guestHeartbeatStatus", "config", "disabledMethod"
         )
@@ -246,7 +248,7 @@ class VirtualMachine(Entity):
             connectionState=self.connection,
             powerState=self.power,
             faultToleranceState="notConfigured",
-            toolsInstallerMounted=False,
+            toolsInstallerMounted=self.tools_mounted,
             suspendTime=self.suspended,
             bootTime=self.booted,
             suspendInterval=0,
