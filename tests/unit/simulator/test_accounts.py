@@ -119,7 +119,7 @@ async def test_a_read_only_user_changes_nothing(make: Callable[..., Any]) -> Non
     spec = vim25.HostPortGroupSpec(
         name="x", vlanId=0, vswitchName="vSwitch0", policy=vim25.HostNetworkPolicy()
     )
-    refused = [
+    refused: list[tuple[Any, Any, dict[str, Any], str]] = [
         (vim25.VirtualMachine.PowerOnVM_Task, machine, {}, "VirtualMachine.Interact.PowerOn"),
         (vim25.VirtualMachine.Destroy_Task, machine, {}, "VirtualMachine.Inventory.Delete"),
         (vim25.HostNetworkSystem.AddPortGroup, network, {"portgrp": spec}, "Host.Config.Network"),

@@ -11,7 +11,7 @@ from vimlib.simulator import ManualClock
 
 MANAGER = vim25.PerformanceManager("ha-perfmgr")
 HOST = vim25.HostSystem("ha-host")
-USAGE_MHZ, READY, CONSUMED, UPTIME = 5, 11, 65611, 262144
+USAGE_MHZ, READY, CONSUMED, UPTIME, HEARTBEAT = 5, 11, 65611, 262144, 262145
 
 
 @pytest.fixture
@@ -77,7 +77,8 @@ async def test_who_has_statistics(call: Any) -> None:
     assert [name for key, name in await available(on) if key == READY] == ["", "0", "1"]
     assert await available(off) == []
     assert len([name for key, name in await available(HOST) if key == USAGE_MHZ]) == 33
-    assert READY not in {key for key, _ in await available(HOST)}
+    assert READY in {key for key, _ in await available(HOST)}
+    assert HEARTBEAT not in {key for key, _ in await available(HOST)}
 
 
 async def test_samples_swing_around_what_quick_stats_say(call: Any) -> None:
@@ -112,7 +113,11 @@ async def test_instances(call: Any) -> None:
     whole, first = (await query(call, machine, (12, ""), (12, "0"))).value
     assert all(abs(a / 2 - b) <= 1 for a, b in zip(whole.value, first.value, strict=True))
     everything = await query(call, machine)
-    assert len(everything.value) == 16 + 3 * 2
+    instances = {(s.id.counterId, s.id.instance) for s in everything.value}
+    disk = call.esx.datastores["datastore1"]
+    assert {(196609, "4000"), (589826, "scsi0:0"), (655362, disk.uuid)} <= instances
+    assert (131073, "mpx.vmhba0:C0:T0:L0") in instances
+    assert (589826, "") not in instances
     with pytest.raises(vim25.InvalidArgument):
         await names((999, ""))
 
@@ -161,3 +166,24 @@ async def test_as_csv(call: Any) -> None:
 async def test_invalid_queries_are_refused(call: Any, entity: Any, fields: dict[str, Any]) -> None:
     with pytest.raises(vim25.InvalidArgument):
         await query(call, entity, **fields)
+
+
+# What vmware_exporter asks of a host and of a machine; a missing one is an error there.
+EXPORTED = {
+    "HostSystem": """cpu.costop cpu.demand cpu.idle cpu.ready cpu.swapwait cpu.usage cpu.usagemhz cpu.used
+        disk.read disk.write mem.active mem.latency mem.swapin mem.swapinRate mem.swapout mem.swapoutRate
+        mem.vmmemctl net.bytesRx net.bytesTx net.droppedRx net.droppedTx net.errorsRx net.errorsTx net.usage""",
+    "VirtualMachine": """cpu.demand cpu.latency cpu.maxlimited cpu.ready cpu.usage mem.usage mem.consumed
+        mem.swapped disk.maxTotalLatency disk.usage net.received net.transmitted net.multicastRx
+        net.multicastTx net.broadcastRx net.broadcastTx""",
+}
+
+
+async def test_exporters_find_the_counters_that_they_ask_for(call: Any) -> None:
+    known = (await call.read(MANAGER, "perfCounter"))["perfCounter"]
+    assert len(known) > 60
+    names = {c.key: f"{c.groupInfo.key}.{c.nameInfo.key}" for c in known}
+    for entity in (HOST, call.esx.machine("vm-0").ref):
+        method = vim25.PerformanceManager.QueryAvailablePerfMetric
+        have = {names[m.counterId] for m in await call(method, MANAGER, entity=entity)}
+        assert set(EXPORTED[entity.moref[0]].split()) <= have

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import zlib
 from datetime import UTC, datetime, timedelta
-from functools import cache
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from vimlib import vim25
 from vimlib.simulator._core.handlers import handles
 from vimlib.simulator._core.messages import invalid_argument
 from vimlib.simulator._core.objects import Entity, SimObject, prop
+from vimlib.simulator._data.counters import Counter, counters, element
+from vimlib.simulator._data.storage import disk_name
 from vimlib.simulator._host.host_system import HostSystem
+from vimlib.simulator._host.network import NetworkSystem
+from vimlib.simulator._storage.datastore import Datastore
 from vimlib.simulator._vm.virtual_machine import VirtualMachine
 
 if TYPE_CHECKING:
@@ -29,78 +32,18 @@ _PAST_DAY: Final = 300
 _KEPT: Final = {_REAL_TIME: 3600, _PAST_DAY: 129_600}
 
 
-class Counter(NamedTuple):
-    """One counter."""
-
-    key: int
-    group: str
-    name: str
-    rollup: str
-    stats: str
-    unit: str
-    level: int
-    label: str
-
-
-# Key, group, name, rollup, kind, unit, level, label: some of those of an ESXi 6.5 host.
-_TABLE = """\
-1 cpu usage average rate percent 1 Usage
-5 cpu usagemhz average rate megaHertz 1 Usage in MHz
-11 cpu ready summation delta millisecond 1 Ready
-12 cpu used summation delta millisecond 3 Used
-65537 mem usage average absolute percent 1 Usage
-65541 mem granted average absolute kiloBytes 2 Granted
-65545 mem active average absolute kiloBytes 2 Active
-65586 mem overhead average absolute kiloBytes 1 Overhead consumed
-65611 mem consumed average absolute kiloBytes 1 Consumed
-131073 disk usage average rate kiloBytesPerSecond 1 Usage
-131078 disk read average rate kiloBytesPerSecond 2 Read rate
-131079 disk write average rate kiloBytesPerSecond 2 Write rate
-196609 net usage average rate kiloBytesPerSecond 1 Usage
-196614 net received average rate kiloBytesPerSecond 2 Data receive rate
-196615 net transmitted average rate kiloBytesPerSecond 2 Data transmit rate
-262144 sys uptime latest absolute second 1 Uptime
-"""
-_GROUPS = {"cpu": "CPU", "mem": "Memory", "disk": "Disk", "net": "Network", "sys": "System"}
-_UNITS = {
-    "percent": "%",
-    "megaHertz": "MHz",
-    "millisecond": "ms",
-    "kiloBytes": "KB",
-    "kiloBytesPerSecond": "KBps",
-    "second": "s",
-}
-_UPTIME: Final = 262144
-_PER_CPU: Final = frozenset({5, 11, 12})
+_UPTIMES: Final = frozenset({262144, 262170})
+"""Counters of the seconds since the start, of a machine or host and of its guest."""
+_PER_CPU: Final = frozenset({1, 5, 9, 10, 11, 12, 13, 14, 27, 28, 29, 30})
 """Counters with a series for each CPU, besides the total."""
-_STEADY: Final = frozenset({65541, 65586, _UPTIME})
+_STEADY: Final = frozenset({23, 65541, 65580, 65586, 65625, 720897, *_UPTIMES})
 """Counters that do not vary."""
-
-
-@cache
-def _counters() -> dict[int, Counter]:
-    found = {}
-    for line in _TABLE.splitlines():
-        key, group, name, rollup, stats, unit, level, label = line.split(" ", 7)
-        found[int(key)] = Counter(int(key), group, name, rollup, stats, unit, int(level), label)
-    return found
-
-
-def _element(key: str, label: str) -> Any:
-    return vim25.ElementDescription(label=label, summary=label, key=key)
-
-
-def _info(counter: Counter) -> Any:
-    return vim25.PerfCounterInfo(
-        key=counter.key,
-        nameInfo=_element(counter.name, counter.label),
-        groupInfo=_element(counter.group, _GROUPS[counter.group]),
-        unitInfo=_element(counter.unit, _UNITS[counter.unit]),
-        rollupType=counter.rollup,
-        statsType=counter.stats,
-        level=counter.level,
-        perDeviceLevel=min(counter.level + 2, 4),
-    )
+_MEANS: Final = frozenset(
+    {24, 32, 65628, *range(131083, 131090), 131095, 589828, 589829, 655364, 655365}
+)
+"""Counters of latency, of which the host has the largest and not the sum."""
+_OF_HOST: Final = frozenset({23, 65561, 65580, 65625})
+_OF_MACHINE: Final = frozenset({28, 29, 30, 65591, 262145, 262170})
 
 
 class PerformanceManager(SimObject):
@@ -111,7 +54,7 @@ class PerformanceManager(SimObject):
     @prop("perfCounter")
     def counters(self) -> list[Any]:
         """Return the counters."""
-        return [_info(counter) for counter in _counters().values()]
+        return [counter.info() for counter in counters().values()]
 
     @prop("historicalInterval")
     def _intervals(self) -> list[Any]:
@@ -128,8 +71,8 @@ class PerformanceManager(SimObject):
     @prop("description")
     def _description(self) -> Any:
         return vim25.PerformanceDescription(
-            counterType=[_element(word, word) for word in vim25.PerfSummaryType.__values__()],
-            statsType=[_element(word, word) for word in vim25.PerfStatsType.__values__()],
+            counterType=[element(word, word) for word in vim25.PerfSummaryType.__values__()],
+            statsType=[element(word, word) for word in vim25.PerfStatsType.__values__()],
         )
 
     def provider(self, ref: Any) -> Entity | None:
@@ -139,33 +82,74 @@ class PerformanceManager(SimObject):
 
 
 def _machine_levels(machine: VirtualMachine) -> dict[int, float]:
-    """Return the level of each counter that a running machine has."""
+    """Return the level of each counter that a running machine has; all others are 0."""
     hardware = machine.config.hardware
     stats = machine.read("summary").quickStats
     busy = stats.overallCpuUsage / (hardware.numCPU * machine.registry.one(HostSystem).shape.mhz)
+    spent = 20_000 * hardware.numCPU  # milliseconds of processors in a sample
     disks, nics = len(machine.disks()), len(machine.nics())
-    return {
+    return _io_levels(disks, nics) | {
         1: 10_000 * busy,
         5: stats.overallCpuUsage,
+        9: 0.001 * spent,
+        10: spent * (1 - busy),
         11: 400 * busy * hardware.numCPU,
-        12: 20_000 * busy * hardware.numCPU,
+        12: spent * busy,
+        13: spent * (1 - busy),
+        24: 40,
+        26: stats.overallCpuDemand,
+        29: 0.0005 * spent,
+        30: spent * busy,
+        32: 200 * busy,
         65537: 10_000 * stats.guestMemoryUsage / hardware.memoryMB,
         65541: hardware.memoryMB << 10,
         65545: stats.guestMemoryUsage << 10,
+        65553: hardware.memoryMB << 6,
         65586: machine.read("runtime").memoryOverhead >> 10,
         65611: stats.hostMemoryUsage << 10,
-        131073: 48 * disks,
-        131078: 16 * disks,
-        131079: 32 * disks,
-        196609: 30 * nics,
-        196614: 20 * nics,
-        196615: 10 * nics,
-        _UPTIME: 0,
+        262145: 20,
     }
 
 
+def _io_levels(disks: int, nics: int) -> dict[int, float]:
+    """Return the levels of so many disks, 16 KB read and 32 KB written a second each, and adapters."""
+    reads, writes = disks * 1.0, disks * 2.0
+    levels: dict[int, float] = {
+        131073: 48 * disks,
+        131076: 20 * reads,
+        131077: 20 * writes,
+        131078: 16 * disks,
+        131079: 32 * disks,
+        131080: 20 * (reads + writes),
+        131083: 2,
+        131085: 3,
+        131087: 3,
+        131089: 4,
+        131095: 6,
+        131097: reads,
+        131098: writes,
+        131099: reads + writes,
+        196609: 30 * nics,
+        196612: 400 * nics,
+        196613: 200 * nics,
+        196614: 20 * nics,
+        196615: 10 * nics,
+        196618: 20 * nics,
+        196619: 10 * nics,
+        196620: 4 * nics,
+        196621: 1 * nics,
+        196622: 2 * nics,
+        196623: 1 * nics,
+    }
+    for base in (589824, 655360):
+        levels |= {base: reads, base + 1: writes, base + 2: 16 * disks, base + 3: 32 * disks,
+                   base + 4: 3, base + 5: 4}  # fmt: skip
+    adapter = {0: reads + writes, 1: reads, 2: writes, 3: 16 * disks, 4: 32 * disks}
+    return levels | {458752 + number: level for number, level in adapter.items()}
+
+
 def _host_levels(host: HostSystem) -> dict[int, float]:
-    """Return the level of each counter that the host has."""
+    """Return the level of each counter that the host has; all others are 0."""
     shape = host.shape
     stats = host.read("summary").quickStats
     running = [
@@ -173,16 +157,22 @@ def _host_levels(host: HostSystem) -> dict[int, float]:
         for m in host.registry.all(VirtualMachine).values()
         if m.power == "poweredOn"
     ]
-    levels: dict[int, float] = {
-        key: sum(each[key] for each in running)
-        for key in _counters()
-        if key not in (11, 12)  # of machines alone
-    }
+    levels: dict[int, float] = {}
+    for key in counters():
+        found = [each.get(key, 0) for each in running]
+        levels[key] = max(found, default=0) if key in _MEANS else sum(found)
+    busy = stats.overallCpuUsage / (shape.cores * shape.mhz)
     return levels | {
-        1: 10_000 * stats.overallCpuUsage / (shape.cores * shape.mhz),
+        1: 10_000 * busy,
         5: stats.overallCpuUsage,
+        12: 20_000 * shape.threads * busy,
+        13: 20_000 * shape.threads * (1 - busy),
+        23: shape.cores * shape.mhz,
         65537: 10_000 * stats.overallMemoryUsage / (shape.memory >> 20),
         65611: stats.overallMemoryUsage << 10,
+        65625: shape.memory >> 20,
+        720896: 180,
+        720898: 20 * 180,
     }
 
 
@@ -201,6 +191,47 @@ def _cpus(entity: Entity) -> int:
     return count
 
 
+def _devices(entity: Entity) -> dict[str, list[str]]:
+    """Return the instances that an entity has besides the total, by group (G65 has their forms)."""
+    registry = entity.registry
+    if isinstance(entity, HostSystem):
+        stores = list(registry.all(Datastore).values())
+        disks = [disk_name(store.disk) for store in stores if store.disk is not None]
+        found = {
+            "net": [pnic.device for pnic in registry.one(NetworkSystem).pnics],
+            "storageAdapter": ["vmhba0"],
+        }
+    else:
+        assert isinstance(entity, VirtualMachine)
+        stores = entity.stores()
+        disks = [disk_name(store.disk) for store in stores if store.disk is not None]
+        found = {
+            "net": [str(nic.key) for nic in entity.nics()],
+            "virtualDisk": [_place(entity, disk) for disk in entity.disks()],
+        }
+    return found | {
+        "cpu": [str(number) for number in range(_cpus(entity))],
+        "disk": disks,
+        "datastore": [store.uuid for store in stores],
+    }
+
+
+_BUSES: Final = {
+    "VirtualIDEController": "ide",
+    "VirtualAHCIController": "sata",
+    "VirtualNVMEController": "nvme",
+}
+
+
+def _place(machine: VirtualMachine, disk: Any) -> str:
+    """Return where a disk is: `scsi0:1`."""
+    controller: Any = next(
+        (d for d in machine.config.hardware.device if d.key == disk.controllerKey), None
+    )
+    bus = _BUSES.get(type(controller).__name__, "scsi")
+    return f"{bus}{getattr(controller, 'busNumber', 0)}:{disk.unitNumber}"
+
+
 def _booted(entity: Entity) -> datetime | None:
     """Return the time of the first sample; None for a machine that is off."""
     assert isinstance(entity, (HostSystem, VirtualMachine))
@@ -209,13 +240,24 @@ def _booted(entity: Entity) -> datetime | None:
     return entity.booted
 
 
+def _has(entity: Entity, counter: Counter) -> bool:
+    """Whether an entity has a counter."""
+    if isinstance(entity, HostSystem):
+        return counter.key not in _OF_MACHINE and counter.group != "virtualDisk"
+    return counter.key not in _OF_HOST and counter.group not in ("storageAdapter", "power")
+
+
 def _metrics(entity: Entity) -> list[tuple[int, str]]:
     """Return counter and instance of each series that an entity has."""
+    devices = _devices(entity)
     found = []
-    for key in _levels(entity):
-        found.append((key, ""))
-        if key in _PER_CPU:
-            found.extend((key, str(number)) for number in range(_cpus(entity)))
+    for key, counter in counters().items():
+        if not _has(entity, counter):
+            continue
+        if counter.group not in ("virtualDisk", "datastore", "storageAdapter"):
+            found.append((key, ""))
+        if counter.group != "cpu" or key in _PER_CPU:
+            found.extend((key, name) for name in devices.get(counter.group, ()))
     return found
 
 
@@ -239,13 +281,12 @@ def _ticks(entity: Entity, spec: Any, interval: int) -> list[int]:
     return ticks
 
 
-def _series(entity: Entity, key: int, instance: str, ticks: list[int], level: float) -> list[int]:
-    """Return the samples of one series."""
-    if key == _UPTIME:
+def _series(entity: Entity, key: int, parts: int, ticks: list[int], level: float) -> list[int]:
+    """Return the samples of one series, a share of `parts` equal ones of the level."""
+    if key in _UPTIMES:
         since = _booted(entity)
         assert since is not None
         return [tick - int(since.timestamp()) for tick in ticks]
-    parts = _cpus(entity) if instance else 1
     if key in _STEADY:
         return [round(level / parts)] * len(ticks)
     seed = zlib.crc32(f"{entity.moid}/{key}".encode())
@@ -263,7 +304,7 @@ def _wanted(entity: Entity, spec: Any) -> list[tuple[int, str]]:
         return have
     found: dict[tuple[int, str], None] = {}
     for metric in spec.metricId:
-        if metric.counterId not in _counters():
+        if metric.counterId not in counters():
             raise invalid_argument("querySpec.metricId")
         for key, instance in have:
             if key == metric.counterId and metric.instance in (instance, "*"):
@@ -282,14 +323,14 @@ def _entity_metric(manager: PerformanceManager, spec: Any) -> Any:
     # An unknown interval is replaced by the best available one (PerfQuerySpec).
     interval = _PAST_DAY if spec.intervalId == _PAST_DAY else _REAL_TIME
     ticks = _ticks(entity, spec, interval)
-    levels = _levels(entity)
-    series = [
-        (
-            vim25.PerfMetricId(counterId=key, instance=instance),
-            _series(entity, key, instance, ticks, levels[key]),
-        )
-        for key, instance in (_wanted(entity, spec) if ticks else ())
-    ]
+    levels = _levels(entity) if ticks else {}
+    devices = _devices(entity) if ticks else {}
+    series = []
+    for key, instance in _wanted(entity, spec) if ticks else ():
+        shared = instance and key != 1 and key not in _MEANS
+        parts = len(devices[counters()[key].group]) if shared else 1
+        values = _series(entity, key, parts, ticks, levels.get(key, 0))
+        series.append((vim25.PerfMetricId(counterId=key, instance=instance), values))
     times = [datetime.fromtimestamp(tick, UTC) for tick in ticks]
     if spec.format == "csv":
         return vim25.PerfEntityMetricCSV(
@@ -337,10 +378,10 @@ def query_provider(manager: PerformanceManager, call: Call) -> Any:
 @handles(PerformanceManager, "QueryPerfCounter")
 def query_counter(manager: PerformanceManager, call: Call) -> list[Any]:
     """Return counters by key."""
-    known = _counters()
+    known = counters()
     if any(key not in known for key in call.args["counterId"]):
         raise invalid_argument("counterId")
-    return [_info(known[key]) for key in call.args["counterId"]]
+    return [known[key].info() for key in call.args["counterId"]]
 
 
 @handles(PerformanceManager, "QueryPerfCounterByLevel")
@@ -349,4 +390,4 @@ def query_counter_by_level(manager: PerformanceManager, call: Call) -> list[Any]
     level = call.args["level"]
     if not 1 <= level <= 4:
         raise invalid_argument("level")
-    return [_info(counter) for counter in _counters().values() if counter.level <= level]
+    return [counter.info() for counter in counters().values() if counter.level <= level]

@@ -52,8 +52,9 @@ def _checked(pool: ResourcePool, spec: Any, old: Any) -> Any:
         shares = fields["shares"]
         if shares is not None and shares.level in _SHARES:
             fields["shares"] = vim25.SharesInfo(level=shares.level, shares=_SHARES[shares.level])
-        if (fields["reservation"] or 0) > whole:
-            raise _insufficient(part, whole, fields["reservation"])
+        wanted = fields["reservation"] or 0
+        if wanted > whole:
+            raise _insufficient(part, whole, wanted)
         if fields["limit"] is not None and fields["limit"] < -1:
             raise invalid_argument(f"spec.{part}.limit", str(fields["limit"]))
         found[part] = vim25.ResourceAllocationInfo(**fields)
