@@ -16,7 +16,8 @@ def test_the_service_content_names_what_a_host_has(shared: Host) -> None:
     assert content.about.apiVersion == "8.0.3.0"
     assert content.rootFolder._moId == "ha-folder-root"
     assert content.extensionManager is None
-    assert content.dvSwitchManager is None
+    assert content.dvSwitchManager._moId == "ha-dvsmanager"
+    assert content.customFieldsManager is None
 
 
 def test_a_wrong_user_is_an_invalid_login(shared: Host) -> None:
