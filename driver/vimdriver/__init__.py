@@ -37,12 +37,16 @@ if TYPE_CHECKING:
     )
     from vimdriver._images.openstack import open_cloud
     from vimdriver._images.push import PushEvent, PushResult, push_images
+    from vimdriver._instances.config_drive import ConfigDrive
     from vimdriver._instances.device_list import DeviceInfo
     from vimdriver._instances.diagnostics import Diagnostics
+    from vimdriver._instances.disk_spec import DiskSpec
+    from vimdriver._instances.hardware import Allocation, HardwareSpec
     from vimdriver._instances.programs import GuestLogin, GuestProgram, GuestResult
     from vimdriver._instances.questions import Question
     from vimdriver._instances.registering import UnregisteredInstance
     from vimdriver._instances.screen import Console
+    from vimdriver._instances.serial import ConsoleLog
     from vimdriver._instances.snapshots import Snapshot
     from vimdriver._instances.types import Instance, InstanceSpec, NICSpec, PowerChange
     from vimdriver._journal import FileJournal, MemoryJournal
@@ -52,10 +56,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NIC",
+    "Allocation",
+    "ConfigDrive",
     "Console",
+    "ConsoleLog",
     "DatastoreInfo",
     "DeviceInfo",
     "Diagnostics",
+    "DiskSpec",
     "DriverConfig",
     "ESXDriver",
     "FileJournal",
@@ -64,6 +72,7 @@ __all__ = [
     "GuestLogin",
     "GuestProgram",
     "GuestResult",
+    "HardwareSpec",
     "HostCapacity",
     "HostIdentity",
     "HostInfo",
@@ -106,12 +115,16 @@ __getattr__, __dir__ = lazy(
         "_images": "Glance HttpClient HttpImages ImageInfo ImageSource ImageStore LocalImages",
         "_images.openstack": "open_cloud",
         "_images.push": "PushEvent PushResult push_images",
+        "_instances.config_drive": "ConfigDrive",
         "_instances.device_list": "DeviceInfo",
         "_instances.diagnostics": "Diagnostics",
+        "_instances.disk_spec": "DiskSpec",
+        "_instances.hardware": "Allocation HardwareSpec",
         "_instances.registering": "UnregisteredInstance",
         "_instances.programs": "GuestLogin GuestProgram GuestResult",
         "_instances.questions": "Question",
         "_instances.screen": "Console",
+        "_instances.serial": "ConsoleLog",
         "_instances.snapshots": "Snapshot",
         "_instances.types": "Instance InstanceSpec NICSpec PowerChange",
         "_journal": "FileJournal MemoryJournal",

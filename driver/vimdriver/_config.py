@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vimdriver._guestinfo import Form
+from vimdriver._instances.extra_config import EXTRA_CONFIG
 from vimdriver._owner import LONGEST_OWNER, installation_owner, is_owner
 from vimlib.errors import UsageError
 
@@ -39,6 +40,8 @@ class DriverConfig:
     host's answer, and `Timeouts.window`, over which the transfer must keep to `Timeouts.rate`."""
     cleanup_seconds: float = 120.0
     """How long a rollback may take; an object that is left then is named in a note of the error."""
+    extra_config: tuple[str, ...] = EXTRA_CONFIG
+    """Keys that `InstanceSpec.extra_config` may have, as patterns with `*`, without regard to case."""
     settle_seconds: float = 5.0
     """How long the host is probed after an unanswered call before it counts as never executed."""
 

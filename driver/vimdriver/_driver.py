@@ -22,6 +22,7 @@ from vimdriver._instances import (
     registering,
     rescuing,
     screen,
+    serial,
     sizing,
     snapshots,
     spawn,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from vimdriver._images.uploader import Uploader
     from vimdriver._instances.device_list import DeviceInfo
     from vimdriver._instances.network import GuestNetwork
+    from vimdriver._instances.serial import ConsoleLog
     from vimdriver._instances.types import Instance
     from vimdriver._journal import Journal
     from vimdriver._sweep import SweepReport
@@ -244,3 +246,14 @@ class ESXDriver:
         `vimlib._events`. Leaving the loop or being cancelled releases its objects on the host.
         """
         return InstanceEvents(self.client, ref, since, follow=follow)
+
+    async def console_log(self, ref: str, *, tail: int = serial.TAIL) -> ConsoleLog:
+        """Return the last `tail` bytes that a machine wrote to its serial port; see `InstanceSpec.serial_log`.
+
+        Cancelling loses nothing.
+
+        Raises:
+            NotFoundError: The machine does not exist, or has no serial port that writes to a file.
+            UsageError: `tail` is below 1.
+        """
+        return await serial.console_log(self.host(), ref, tail=tail)

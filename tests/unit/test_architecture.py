@@ -91,6 +91,7 @@ OUTSIDE = {
     "cryptography": ("vimlib.simulator",),
     "pytest": ("vimlib.simulator.pytest_plugin",),
     "pytest_asyncio": ("vimlib.simulator.pytest_plugin",),
+    "pycdlib": ("vimdriver",),
     "keystoneauth1": ("vimdriver",),
     "openstack": ("vimdriver",),
     "zeep": ("vimlib.codegen",),

@@ -42,7 +42,14 @@ def test_every_extra_that_is_named_exists_and_has_the_package() -> None:
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "missing_extra":
                 words = {word.arg: ast.literal_eval(word.value) for word in node.keywords}
                 named[words["package"]] = words["extra"]
-    assert set(named.values()) == {"cli", "simulator", "openstack", "codegen", "otel"}
+    assert set(named.values()) == {
+        "cli",
+        "simulator",
+        "openstack",
+        "codegen",
+        "otel",
+        "configdrive",
+    }
     for package, extra in named.items():
         needs = PROJECT["optional-dependencies"][extra]
         assert any(need.startswith(f"{package}>=") for need in needs), (package, extra)

@@ -76,6 +76,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "instance change-interface": ("verbs:change_interface", "Connect, disconnect or move a NIC."),
     "instance detach-interface": ("verbs:detach_interface", "Remove a NIC from a machine."),
     "instance console": ("verbs:console", "Get a ticket for a machine's console."),
+    "instance console-log": ("screen:console_log", "Show the log of a machine's serial console."),
     "instance keys": ("verbs:send_keys", "Type into a machine's console."),
     "instance question": ("questions:question", "Show or answer a machine's question."),
     "instance exec": ("programs:exec_", "Run a program in a machine's guest."),

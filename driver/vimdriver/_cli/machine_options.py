@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from vimdriver._cli.flags import Strings, within
+from vimdriver._cli.flags import Flag, Strings, within
 from vimdriver._guestinfo import Form
+from vimdriver._instances.config_drive import LARGEST, Layout
+from vimdriver._instances.hardware import Firmware
+from vimlib._text import printable
+from vimlib.errors import UsageError
 
 if TYPE_CHECKING:
+    from vimdriver._instances.config_drive import ConfigDrive
     from vimdriver._instances.types import InstanceSpec
 
 
@@ -70,11 +76,56 @@ class MachineOptions:
     power_on: bool = True
     """Power the machine on after its creation."""
 
+    disk: Strings = ()
+    """Further blank disk as size=GIB[,adapter=lsiLogic][,mode=persistent][,type=thin]; repeatable."""
+
+    cores_per_socket: Annotated[int | None, within(1)] = None
+    """Cores of a virtual socket; the number of CPUs must be a multiple of it."""
+
+    hardware_version: str | None = None
+    """Hardware version, for example vmx-13; the default is chosen by the host."""
+
+    firmware: Firmware | None = None
+    """bios or efi; the default is chosen by the host."""
+
+    secure_boot: Flag = False
+    """Boot signed software only; requires --firmware efi."""
+
+    video_ram_mb: Annotated[int | None, within(1, 128)] = None
+    """Video memory in MiB."""
+
+    nested: Flag = False
+    """Let the guest run machines itself."""
+
+    allocation: Strings = ()
+    """Share of a resource as cpu|memory|network[,reservation=N][,limit=N][,shares=low|normal|high|N], in MHz, MiB or Mbit/s; repeatable."""
+
+    annotation: str = ""
+    """Notes for people."""
+
+    metadata: Strings = ()
+    """NAME=VALUE for the annotation and the config drive; repeatable."""
+
+    extra_config: Strings = ()
+    """Setting of the machine as KEY=VALUE, for example guestinfo.role=db; repeatable. Only keys that cannot take files or devices of the host are allowed."""
+
+    serial_log: Flag = False
+    """Write what the guest prints on its serial port to a file, for `instance console-log`."""
+
+    config_drive: Layout | None = None
+    """Attach a config drive, of the layout openstack or cidata."""
+
+    user_data: Path | None = None
+    """File with the user data of the config drive."""
+
     def spec(self) -> InstanceSpec:
         """Return the driver's spec. Raises `UsageError`."""
+        from vimdriver._cli.hardware import pairs, parse_allocations, parse_disk
         from vimdriver._cli.nics import all_nics
+        from vimdriver._instances.hardware import HardwareSpec
         from vimdriver._instances.types import InstanceSpec
 
+        metadata = pairs("--metadata", self.metadata)
         spec = InstanceSpec(
             name=self.name,
             image=self.image,
@@ -88,5 +139,40 @@ class MachineOptions:
             hostname=self.hostname,
             search=self.search,
             power_on=self.power_on,
+            hardware=HardwareSpec(
+                cores_per_socket=self.cores_per_socket,
+                version=self.hardware_version,
+                firmware=self.firmware,
+                secure_boot=self.secure_boot,
+                video_ram_mb=self.video_ram_mb,
+                nested=self.nested,
+                **parse_allocations(self.allocation),
+            ),
+            disks=tuple(parse_disk(text) for text in self.disk),
+            annotation=self.annotation,
+            metadata=metadata,
+            extra_config=pairs("--extra-config", self.extra_config),
+            serial_log=self.serial_log,
+            config_drive=self._drive(metadata),
         )
         return spec if self.uuid is None else replace(spec, uuid=self.uuid)
+
+    def _drive(self, metadata: tuple[tuple[str, str], ...]) -> ConfigDrive | None:
+        from vimdriver._instances.config_drive import ConfigDrive
+
+        if self.config_drive is None:
+            if self.user_data is not None:
+                raise UsageError(
+                    "--user-data requires --config-drive", hint="Give --config-drive openstack too."
+                )
+            return None
+        data = None
+        if self.user_data is not None:
+            try:
+                with self.user_data.open("rb") as file:
+                    data = file.read(LARGEST + 1)
+            except OSError as error:
+                raise UsageError(
+                    f"cannot read --user-data {printable(str(self.user_data))!r}: {error.strerror}"
+                ) from error
+        return ConfigDrive(layout=self.config_drive, user_data=data, metadata=metadata)

@@ -1,16 +1,39 @@
-"""`vimctl instance screenshot`."""
+"""`vimctl instance console-log` and `screenshot`."""
 
 from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Annotated
 
 from vimdriver._cli.connection import CONNECTION, ConnectionOptions
-from vimdriver._cli.flags import Flag
+from vimdriver._cli.flags import Flag, within
 from vimdriver._cli.instance import Ref, opened
 from vimdriver._cli.output import OUTPUT, Output
+from vimdriver._instances.serial import TAIL
 from vimlib._text import printable
 from vimlib.errors import UsageError
+
+
+async def console_log(
+    instance: Ref,
+    /,
+    *,
+    tail: Annotated[int, within(1)] = TAIL,
+    connection: ConnectionOptions = CONNECTION,
+    output: Output = OUTPUT,
+) -> None:
+    """Show what a machine's guest printed on its serial port.
+
+    The machine must have been created with `--serial-log`. Control characters are escaped.
+
+    Args:
+        tail: Show this many bytes from the end, at least 1.
+    """
+    async with opened(connection) as driver:
+        found = await driver.console_log(instance, tail=tail)
+    lines = (printable(line, tail) for line in found.text.splitlines())
+    output.document(found.to_json(), "\n".join(lines))
 
 
 async def screenshot(

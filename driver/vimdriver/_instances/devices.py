@@ -15,6 +15,7 @@ from vimlib.errors import UsageError, VersionError
 from vimlib.model import parse_version
 
 if TYPE_CHECKING:
+    from vimdriver._instances.hardware import Allocation
     from vimdriver._instances.types import NICSpec
 
 T = TypeVar("T", bound=vim25.DynamicData)
@@ -25,6 +26,7 @@ ADAPTERS: Final = ("lsiLogic", "lsiLogicsas", "busLogic", "paraVirtual", "ide")
 _CONTROLLER_KEY: Final = -101
 _DISK_KEY: Final = -100
 _FIRST_NIC_KEY: Final = -47
+_VIDEO_KEY: Final = -160
 # Each machine has two IDE controllers from birth; the first has this key.
 _IDE_KEY: Final = 200
 _E1000E_SINCE: Final = "5.0"
@@ -64,7 +66,9 @@ def remove(device: vim25.VirtualDevice, *, files: bool = False) -> vim25.Virtual
     )
 
 
-def nic(spec: NICSpec, position: int, *, api_version: str) -> vim25.VirtualDeviceConfigSpec:
+def nic(
+    spec: NICSpec, position: int, *, api_version: str, limits: Allocation | None = None
+) -> vim25.VirtualDeviceConfigSpec:
     """Return the spec that adds one network card on a standard port group.
 
     Raises:
@@ -94,8 +98,14 @@ def nic(spec: NICSpec, position: int, *, api_version: str) -> vim25.VirtualDevic
             addressType="generated" if spec.mac is None else "manual",
             macAddress=spec.mac,
             wakeOnLanEnabled=True,
+            resourceAllocation=None if limits is None else limits.of_card(),
         )
     )
+
+
+def video_card(memory_mb: int) -> vim25.VirtualDeviceConfigSpec:
+    """Return the spec that gives the video card, which each machine has from birth, so many MiB."""
+    return add(vim25.VirtualMachineVideoCard(key=_VIDEO_KEY, videoRamSizeInKB=memory_mb * 1024))
 
 
 def disk_type_adapter(adapter: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Annotated
 
 from vimdriver._instances import devices as builders
 from vimdriver._instances.change import (
@@ -25,6 +25,15 @@ from vimdriver._instances.device_list import (
     free_slot,
     on_ide,
 )
+from vimdriver._instances.disk_spec import (
+    GIB_KB,
+    LARGEST_GB,
+    Adapter,
+    DiskMode,
+    DiskType,
+    check_choice,
+    check_size,
+)
 from vimdriver._instances.machine import device_files, used_files
 from vimdriver._verbs import Host, Plan, Run, Within, returns, verb
 from vimdriver._verbs.host import free_space
@@ -38,37 +47,13 @@ if TYPE_CHECKING:
 
     from vimlib.errors import VimlibError
 
-DiskMode: TypeAlias = Literal["persistent", "independent_persistent", "independent_nonpersistent"]
-DiskType: TypeAlias = Literal["thin", "thick", "eagerZeroedThick"]
-Adapter: TypeAlias = Literal[
-    "lsiLogic", "lsiLogicsas", "busLogic", "paraVirtual", "ide", "sata", "nvme"
-]
-GIB_KB: Final = 1 << 20
-"""KiB of a GiB."""
-_LARGEST_GB: Final = 62 << 10  # 62 TiB (VMware's configuration maximums)
-Size: TypeAlias = Annotated[int | None, Within(1, _LARGEST_GB)]
-
-
-def check_choice(field: str, value: str, kind: Any) -> None:
-    """Raise `UsageError` unless a value is one of the literals."""
-    if value not in get_args(kind):
-        raise UsageError(
-            f"{field} must be one of {', '.join(get_args(kind))}, got {value!r}", field=field
-        )
-
-
-def check_size(field: str, value: int | None) -> None:
-    """Raise `UsageError` unless a size in GiB is one that hosts take."""
-    if value is not None and not 1 <= value <= _LARGEST_GB:
-        raise UsageError(f"{field} must be 1 to {_LARGEST_GB}, got {value}", field=field)
-
 
 @verb
 async def attach_disk(
     host: Host,
     ref: str,
     *,
-    size_gb: Size = None,
+    size_gb: Annotated[int | None, Within(1, LARGEST_GB)] = None,
     path: str | None = None,
     adapter: Adapter | None = None,
     mode: DiskMode = "persistent",
@@ -283,7 +268,7 @@ async def grow_disk(
     host: Host,
     ref: str,
     disk: str,
-    size_gb: Annotated[int, Within(1, _LARGEST_GB)],
+    size_gb: Annotated[int, Within(1, LARGEST_GB)],
     *,
     foreign: bool = False,
 ) -> Plan[DeviceInfo]:

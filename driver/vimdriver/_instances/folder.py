@@ -42,6 +42,8 @@ _PLAIN: Final = (
     r"@(-[0-9a-f]{8})?\.(vmss|vmem|std)",  # suspended
     r"@-Snapshot\d+\.(vmsn|vmem|vmsd)",
     r"@-aux\.xml",  # snapshots, up to 5.0
+    r"@-serial\.log",  # by this driver: `further.serial_log`
+    r"@-config\.iso",  # and `further.config_image`
     r"@-\d+\.png",  # screenshots, by CreateScreenshot_Task
     r"vmware-vmx-zdump\.\d+",  # core dumps
     r"vmware(64)?-core\d*(\.gz)?",

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Final
 from vimdriver import _guestinfo as guestinfo
 from vimdriver._images.formats import check_claims, open_image
 from vimdriver._images.source import shown_reference
-from vimdriver._instances.devices import ADAPTERS, disk_type_adapter, nic
+from vimdriver._instances.devices import ADAPTERS, disk_type_adapter, nic, video_card
+from vimdriver._instances.extra_config import check_extra_config
 from vimdriver._instances.machine import MAKING_KEY, OWNER_KEY, SPAWN_KEY
 from vimdriver.errors import ImageUnacceptableError
 from vimlib import vim25
+from vimlib._inventory import escape
 from vimlib.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,11 +39,13 @@ class SpawnPlan:
     """Length of the extent that is made first: the image's, rounded up to whole KiB."""
     capacity_kb: int
     """KiB of the finished root disk, at least `extent_bytes`."""
+    further_bytes: int = 0
+    """Free space that the further disks need."""
 
     @property
     def needed(self) -> int:
         """Bytes of free space that the datastore must have."""
-        return self.capacity_kb * _KIB
+        return self.capacity_kb * _KIB + self.further_bytes
 
     @property
     def grows(self) -> bool:
@@ -126,6 +130,9 @@ def _extra_config(
     pairs = guest_settings(spec, config) | dict(spec.extra_config)
     # Last: nothing that a caller gives may stand in for the marks.
     marks = {OWNER_KEY: config.mark(), SPAWN_KEY: token, MAKING_KEY: making}
+    check_extra_config(
+        (key for key, _ in spec.extra_config if key not in marks), config.extra_config
+    )
     pairs = {key: value for key, value in pairs.items() if key not in marks}
     pairs |= {key: value for key, value in marks.items() if value}
     return [vim25.OptionValue(key=key, value=value) for key, value in pairs.items()]
@@ -200,10 +207,16 @@ def plan_spawn(
     adapter = spec.adapter or image.properties.get("vmware_adaptertype") or "lsiLogic"
     adapter = next((a for a in ADAPTERS if a.lower() == adapter.lower()), adapter)
     extent_kb = -(-image.size // _KIB)
-    changes = [nic(card, i, api_version=api_version) for i, card in enumerate(spec.nics)]
+    limits = spec.hardware.network
+    changes = [
+        nic(card, i, api_version=api_version, limits=limits) for i, card in enumerate(spec.nics)
+    ]
+    if spec.hardware.video_ram_mb is not None:
+        changes.append(video_card(spec.hardware.video_ram_mb))
     return SpawnPlan(
         config=vim25.VirtualMachineConfigSpec(
-            name=spec.name,
+            name=escape(spec.name),
+            annotation=spec.notes or None,
             instanceUuid=spec.uuid,
             guestId=spec.guest_id or image.properties.get("vmware_ostype") or "otherGuest",
             files=vim25.VirtualMachineFileInfo(vmPathName=f"[{spec.datastore}]"),
@@ -218,9 +231,11 @@ def plan_spawn(
             ),
             deviceChange=changes,
             extraConfig=_extra_config(spec, config, token, making),
+            **spec.hardware.fields(),
         ),
         adapter=adapter,
         disk_adapter=disk_type_adapter(adapter),
         extent_bytes=extent_kb * _KIB,
+        further_bytes=sum(disk.needed for disk in spec.disks),
         capacity_kb=extent_kb if spec.disk_gb is None else spec.disk_gb * (_GIB // _KIB),
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from vimdriver._instances.change import OFF, MachineState, gather, look, reconfigure
 from vimdriver._instances.machine import MAKING_KEY, OWNER_KEY, find, read, reads
 from vimdriver._instances.placement import gather_placement
-from vimdriver._instances.types import Instance, check_name
+from vimdriver._instances.types import Instance, check_name, check_text
 from vimdriver._verbs import Host, Plan, Run, Step, returns, verb
 from vimdriver.errors import ForeignInstanceError, InstanceExistsError
 from vimlib import vim25
@@ -278,11 +278,3 @@ async def annotate(host: Host, ref: str, text: str, *, foreign: bool = False) ->
     )
     steps = (step,) if text != machine.annotation else ()
     return Plan(f"annotate {ref}", steps, reads(machine.vm))
-
-
-def check_text(field: str, text: str) -> None:
-    """Raise `UsageError` for a text of several lines that no reply could carry back."""
-    if not all(line.isprintable() for line in text.replace("\t", " ").split("\n")):
-        raise UsageError(
-            f"{field} must not have control characters, got {printable(text, 100)!r}", field=field
-        )

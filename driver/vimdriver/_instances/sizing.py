@@ -17,14 +17,8 @@ from vimdriver._instances.change import (
     require,
 )
 from vimdriver._instances.device_list import capacity_kb, file_of
-from vimdriver._instances.disks import (
-    GIB_KB,
-    check_growth,
-    check_no_snapshots,
-    check_size,
-    disk_of,
-    explain_file,
-)
+from vimdriver._instances.disk_spec import GIB_KB, check_size
+from vimdriver._instances.disks import check_growth, check_no_snapshots, disk_of, explain_file
 from vimdriver._instances.machine import reads, used_files
 from vimdriver._instances.pending import (
     NOTHING_PENDING,

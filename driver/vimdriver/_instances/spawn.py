@@ -20,6 +20,7 @@ from vimdriver._images.uploader import Uploader
 from vimdriver._instances.destroy import remove_half_made
 from vimdriver._instances.devices import root_disk
 from vimdriver._instances.folder import names_of
+from vimdriver._instances.further import further_steps
 from vimdriver._instances.machine import MAKING_KEY, SPAWN_KEY, find_by_uuid, marks_of, read
 from vimdriver._instances.placement import Placement, placement_of
 from vimdriver._instances.plan import check_beginning, guest_settings, plan_spawn
@@ -123,7 +124,7 @@ async def _gather(host: Host, spec: InstanceSpec, source: ImageSource) -> Gather
         now=now,
         # An entity's name has `/`, `\` and `%` escaped; those of port groups and of cards have not.
         networks=frozenset(unescape(name) for name in _names(rows, vim25.Network)),
-        names=frozenset(_names(rows, vim25.VirtualMachine)),
+        names=frozenset(unescape(name) for name in _names(rows, vim25.VirtualMachine)),
         uuid_taken=uuid_taken,
         placement=await placement_of(host, rows),
         network=await gather_network(host, *vlans, hosts=hosts) if vlans else None,
@@ -180,7 +181,7 @@ def _plan(
         machine,
         found.placement.datacenter,
         host.client.bind(manager),
-        lambda run: run[located].parent / f"{spec.name}.vmdk",
+        lambda run: run[located].with_name(f"{run[located].name.removesuffix('.vmx')}.vmdk"),
     )
 
     # Once the machine is gone, nothing on the host shows that the folder was ours.
@@ -192,6 +193,7 @@ def _plan(
         *made,
         created,
         located,
+        *further_steps(spec, created, lambda run: run[located]),
         disk.create(with_folder),
         disk.delete_extent(),
         disk.fill(source, found.image, on_progress),

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 from vimdriver._guestinfo import Route
+from vimdriver._instances.config_drive import ConfigDrive
+from vimdriver._instances.disk_spec import DiskSpec
+from vimdriver._instances.hardware import HardwareSpec
 from vimdriver._networks.port_groups import check_vlan
 from vimlib._text import printable
 from vimlib.errors import UsageError
@@ -17,8 +20,6 @@ NICModel: TypeAlias = Literal["e1000", "e1000e", "vmxnet3", "pcnet32"]
 PowerAction: TypeAlias = Literal["guest_shutdown", "guest_reboot", "power_off", "reset", "none"]
 NIC_MODELS: Final = ("e1000", "e1000e", "vmxnet3", "pcnet32")
 
-# Names that we make become folders and files: no separators, no brackets, no leading dot.
-_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,79}")
 _LONGEST_NAME: Final = (
     80  # of an entity, where the API has no fault for a longer one but InvalidName
 )
@@ -27,11 +28,22 @@ _MAC: Final = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}")
 
 def check_name(name: str) -> None:
     """Raise `UsageError` for a machine's name that hosts do not take: any Unicode text of one line is fine."""
-    if not 0 < len(name) <= _LONGEST_NAME or not name.isprintable() or name != name.strip():
+    fits = 0 < len(name) <= _LONGEST_NAME and name.isprintable() and name == name.strip()
+    # Hosts make folders of names.
+    if not fits or name.startswith("."):
         raise UsageError(
             f"name must be 1 to {_LONGEST_NAME} printable characters without spaces at the ends, "
             f"got {printable(name, 100)!r}",
             field="name",
+            hint="The first character must not be a dot.",
+        )
+
+
+def check_text(field: str, text: str) -> None:
+    """Raise `UsageError` for a text of several lines that no reply could carry back."""
+    if not all(line.isprintable() for line in text.replace("\t", " ").split("\n")):
+        raise UsageError(
+            f"{field} must not have control characters, got {printable(text, 100)!r}", field=field
         )
 
 
@@ -125,16 +137,29 @@ class InstanceSpec:
     search: tuple[str, ...] = ()
     """DNS domains of the NICs that have none of their own."""
     power_on: bool = True
+    hardware: HardwareSpec = HardwareSpec()  # noqa: RUF009 - it is frozen
+    disks: tuple[DiskSpec, ...] = ()
+    """Further disks, blank: swap, ephemeral, data. The root disk is the image's."""
+    serial_log: bool = False
+    """Whether a serial port writes to a file in the machine's folder, which `console_log` reads."""
+    config_drive: ConfigDrive | None = None
+    annotation: str = ""
+    """Notes for people."""
+    metadata: tuple[tuple[str, str], ...] = ()
+    """Names and values, which become lines `name:value` of the annotation."""
+
+    @property
+    def notes(self) -> str:
+        """The annotation with the metadata."""
+        lines = [self.annotation] if self.annotation else []
+        return "\n".join(lines + [f"{name}:{value}" for name, value in self.metadata])
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name) or ".." in self.name:
-            raise UsageError(
-                f"name must be 1 to 80 letters, digits, '.', '_' and '-', got {self.name!r}",
-                field="name",
-                hint="The first character must be a letter or digit, and '..' is not allowed.",
-            )
+        check_name(self.name)
         check_cpus(self.cpus)
         check_memory(self.memory_mb)
+        self.hardware.check(self.cpus, self.memory_mb)
+        check_text("annotation", self.notes)
         if self.disk_gb is not None and self.disk_gb < 1:
             raise UsageError(f"disk_gb must be at least 1, got {self.disk_gb}", field="disk_gb")
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vimdriver._images.sink import is_temporary, made_at, owner_mark
+from vimdriver._instances.further import DISKS_KEY
 from vimdriver._instances.machine import MAKING_KEY, OWNER_KEY, SPAWN_KEY, marks_of
 from vimdriver._sweep.decide import MarkedMachine
 from vimdriver._verbs.host import Moment
@@ -62,9 +63,15 @@ async def read_machine(
         token=marks.get(SPAWN_KEY, ""),
         making=marks.get(MAKING_KEY),
         power_state=str(row.props.get("runtime.powerState") or "unknown"),
-        disks=sum(isinstance(device, vim25.VirtualDisk) for device in devices),
+        disks=sum(isinstance(device, vim25.VirtualDisk) for device in devices)
+        - _own_disks(marks.get(DISKS_KEY, "")),
         vmx=DatastorePath.parse(vmx) if vmx else None,
     )
+
+
+def _own_disks(text: str) -> int:
+    """Return how many disks the spawn of a half-made machine has added."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 4 else 0
 
 
 async def temporary_files(

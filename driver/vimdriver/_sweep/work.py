@@ -38,7 +38,6 @@ from vimdriver._sweep.sweeping import Sweeping
 from vimdriver._verbs import Host, Plan, execute, returns
 from vimlib import vim25
 from vimlib._datastore import DatastorePath
-from vimlib._inventory import unescape
 from vimlib.errors import UsageError, VimlibError
 
 if TYPE_CHECKING:
@@ -196,7 +195,7 @@ class _Sweep(Sweeping):
         )
         # A sweep can be killed as well.
         async with written(self.host.journal, entry):
-            disk = vmx and vmx.parent / f"{unescape(found.name)}.vmdk"
+            disk = vmx and vmx.with_name(f"{vmx.name.removesuffix('.vmx')}.vmdk")
             done = await remove_half_made(
                 self.host, found.vm, vmx, disk, token=entry.token, whole=False
             )

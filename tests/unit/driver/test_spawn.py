@@ -247,11 +247,11 @@ async def test_a_leftover_folder_stays_as_it_is(host: Hosted, image: Path) -> No
 
 
 async def test_marks_cannot_be_given(host: Hosted, image: Path) -> None:
-    given = ((OWNER_KEY, "somebody"), (SPAWN_KEY, "x"), ("mine", "1"))
+    given = ((OWNER_KEY, "somebody"), (SPAWN_KEY, "x"), ("guestinfo.mine", "1"))
     async with host.driver() as driver:
         await driver.spawn(spec(image, extra_config=given))
     found = extra(host, "web")
-    assert (found[OWNER_KEY], found["mine"]) == ("tests", "1")
+    assert (found[OWNER_KEY], found["guestinfo.mine"]) == ("tests", "1")
     assert found[SPAWN_KEY] != "x"
 
 

@@ -1,0 +1,194 @@
+"""Devices of a machine to come that are made in its folder: further disks, serial log, config drive.
+
+They are added before the root disk is attached, as long as the machine carries the mark of a
+half-made one: whatever undoes or sweeps it removes them with it. `DISKS_KEY` shows how many of its
+disks are the driver's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+from vimdriver._instances import devices as builders
+from vimdriver._instances.config_drive import iso_library
+from vimdriver._instances.device_list import BUSES, Bus
+from vimdriver._instances.disk_spec import GIB_KB
+from vimdriver._verbs import Run, Step
+from vimlib import vim25
+from vimlib.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from vimdriver._instances.disk_spec import DiskSpec
+    from vimdriver._instances.types import InstanceSpec
+    from vimlib._datastore import DatastorePath
+
+DISKS_KEY: Final = "vimlib.disks"
+"""extraConfig key of a half-made machine: the number of disks that its spawn has added."""
+_SERIAL_KEY: Final = -170
+_CDROM_KEY: Final = -180
+# The root disk's controller is the first one of its bus.
+_FIRST_BUS: Final = 1
+_MOST_BUSES: Final = 4
+_SECOND_IDE: Final = 201
+
+
+def serial_log(vmx: DatastorePath) -> DatastorePath:
+    """Return the file that a machine's serial port writes to."""
+    return vmx.with_name(f"{vmx.name.removesuffix('.vmx')}-serial.log")
+
+
+def config_image(vmx: DatastorePath) -> DatastorePath:
+    """Return the ISO image of a machine's config drive."""
+    return vmx.with_name(f"{vmx.name.removesuffix('.vmx')}-config.iso")
+
+
+def disk_changes(
+    disks: Sequence[DiskSpec], vmx: DatastorePath
+) -> list[vim25.VirtualDeviceConfigSpec]:
+    """Return the specs that create disks, with their controllers, beside the root disk's.
+
+    Raises:
+        UsageError: There are more disks than the controllers take.
+    """
+    found: list[vim25.VirtualDeviceConfigSpec] = []
+    base = vmx.name.removesuffix(".vmx")
+    next_bus: dict[type, int] = {}
+    open_at: dict[str, tuple[int, list[int]]] = {}
+    for number, disk in enumerate(disks, 1):
+        bus = BUSES[disk.adapter]
+        if disk.adapter not in open_at or not open_at[disk.adapter][1]:
+            family = _family(bus)
+            at = next_bus.get(family, _FIRST_BUS)
+            if at >= _MOST_BUSES:
+                raise UsageError(
+                    f"disks must be at most what the controllers take, got {len(disks)}",
+                    field="disks",
+                )
+            next_bus[family] = at + 1
+            key = -200 - len(found)
+            given: dict[str, Any] = {"key": key, "busNumber": at}
+            if family is vim25.VirtualSCSIController:
+                given["sharedBus"] = vim25.VirtualSCSISharing.noSharing
+            found.append(builders.add(bus.controller(**given)))
+            scsi = family is vim25.VirtualSCSIController
+            open_at[disk.adapter] = (key, [n for n in range(bus.units) if not scsi or n != 7])
+        key, units = open_at[disk.adapter]
+        device = builders.disk(
+            str(vmx.with_name(f"{base}_{number}.vmdk")),
+            controller=key,
+            unit=units.pop(0),
+            capacity_kb=disk.size_gb * GIB_KB,
+            mode=disk.mode,
+            disk_type=disk.disk_type,
+        )
+        found.append(builders.add(builders.revised(device, key=-300 - number), new_file=True))
+    return found
+
+
+def _family(bus: Bus) -> type:
+    """Return the type of which a machine has at most four controllers."""
+    for family in (vim25.VirtualSCSIController, vim25.VirtualSATAController):
+        if issubclass(bus.controller, family):
+            return family
+    return bus.controller
+
+
+def changes(spec: InstanceSpec, vmx: DatastorePath) -> list[vim25.VirtualDeviceConfigSpec]:
+    """Return the specs of all further devices of a machine."""
+    found = disk_changes(spec.disks, vmx)
+    if spec.serial_log:
+        found.append(
+            builders.add(
+                vim25.VirtualSerialPort(
+                    key=_SERIAL_KEY,
+                    yieldOnPoll=True,
+                    backing=vim25.VirtualSerialPortFileBackingInfo(fileName=str(serial_log(vmx))),
+                    connectable=_connected(),
+                )
+            )
+        )
+    if spec.config_drive is not None:
+        found.append(
+            builders.add(
+                vim25.VirtualCdrom(
+                    key=_CDROM_KEY,
+                    controllerKey=_SECOND_IDE,
+                    unitNumber=0,
+                    backing=vim25.VirtualCdromIsoBackingInfo(fileName=str(config_image(vmx))),
+                    connectable=_connected(),
+                )
+            )
+        )
+    return found
+
+
+def _connected() -> vim25.VirtualDeviceConnectInfo:
+    return vim25.VirtualDeviceConnectInfo(
+        startConnected=True, allowGuestControl=True, connected=True
+    )
+
+
+def further_steps(
+    spec: InstanceSpec,
+    created: Step[vim25.VirtualMachine],
+    vmx: Callable[[Run], DatastorePath],
+) -> list[Step[Any]]:
+    """Return the steps that add a machine's further devices; none without any.
+
+    Raises:
+        MissingExtraError: A config drive needs `pycdlib`, which is not installed.
+        UsageError: There are more disks than the controllers take.
+    """
+    steps: list[Step[Any]] = []
+    drive = spec.config_drive
+    if drive is not None:
+        iso_library()  # before anything is made
+
+        async def store(run: Run) -> None:
+            # It is made of the caller's text, however much that is.
+            data = await asyncio.to_thread(
+                drive.image, spec.uuid, spec.name, spec.hostname or spec.name
+            )
+            file = config_image(vmx(run))
+            await run.host.datastore(file.datastore).upload(file, data, fresh=True)
+
+        steps.append(
+            Step[Any](title=f"upload the config drive of layout {drive.layout} (PUT)", call=store)
+        )
+    if not (spec.disks or spec.serial_log or drive is not None):
+        return steps
+
+    async def probe(run: Run) -> bool | None:
+        row = await run.host.client.get(run[created], "config.hardware.device")
+        there = {
+            getattr(device.backing, "fileName", None)
+            for device in row.props.get("config.hardware.device") or []
+        }
+        wanted = {
+            getattr(change.device.backing, "fileName", None)
+            for change in changes(spec, vmx(run))
+            if change.device.backing is not None
+        }
+        return wanted <= there or None
+
+    count = vim25.OptionValue(key=DISKS_KEY, value=str(len(spec.disks)))
+    words = [f"{len(spec.disks)} further disks"] if spec.disks else []
+    words += ["a serial port"] if spec.serial_log else []
+    words += ["the config drive"] if drive is not None else []
+    steps.append(
+        Step[Any](
+            title=f"add {', '.join(words)} (ReconfigVM_Task)",
+            call=lambda run: run[created].ReconfigVM_Task(
+                vim25.VirtualMachineConfigSpec(
+                    deviceChange=changes(spec, vmx(run)),
+                    extraConfig=[count] if spec.disks else [],
+                )
+            ),
+            probe=probe,
+            of=lambda run: run[created],
+        )
+    )
+    return steps
