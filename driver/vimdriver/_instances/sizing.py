@@ -29,6 +29,7 @@ from vimdriver._instances.pending import (
 )
 from vimdriver._instances.root_disk import disk_manager, new_root, root_of, shows
 from vimdriver._instances.types import Instance, check_cpus, check_memory
+from vimdriver._journal import Changing
 from vimdriver._journal.entries import new_token
 from vimdriver._verbs import Host, Plan, Run, Step, Within, verb
 from vimdriver._verbs.host import stamp
@@ -338,6 +339,13 @@ async def confirm_resize(host: Host, ref: str, *, foreign: bool = False) -> Plan
         if pending.former in used:
             raise DiskSharedError(name=ref, path=pending.former, user=used[pending.former])
         confirming = replaced(pending, phase="confirming")
+        entry = Changing(
+            host=host.client.host,
+            owner=host.owner,
+            name=machine.name,
+            machine=machine.vm.moref[1],
+            token=pending.token,
+        )
         if pending != confirming:
             # From here on it is not reverted: the former disk may be gone.
             steps.append(
@@ -346,9 +354,10 @@ async def confirm_resize(host: Host, ref: str, *, foreign: bool = False) -> Plan
                     "write that it is being confirmed",
                     lambda run: vim25.VirtualMachineConfigSpec(extraConfig=[confirming.option()]),
                     shows(confirming),
+                    entry=lambda run: entry,
                 )
             )
-        steps.append(delete_disk_step(host, DatastorePath.parse(pending.former)))
+        steps.append(delete_disk_step(host, DatastorePath.parse(pending.former), entry))
     steps.append(
         reconfigure(
             machine,
@@ -360,7 +369,7 @@ async def confirm_resize(host: Host, ref: str, *, foreign: bool = False) -> Plan
     return Plan(f"confirm the resize of {ref}", tuple(steps), reads(machine.vm))
 
 
-def delete_disk_step(host: Host, disk: DatastorePath) -> Step[Any]:
+def delete_disk_step(host: Host, disk: DatastorePath, entry: Changing | None = None) -> Step[Any]:
     """Return the step that deletes a disk with its extents. A missing one is not an error."""
     manager = disk_manager(host)
 
@@ -376,6 +385,7 @@ def delete_disk_step(host: Host, disk: DatastorePath) -> Step[Any]:
         call=lambda run: manager.DeleteVirtualDisk_Task(str(disk)),
         probe=is_gone,
         refused=gone,
+        entry=None if entry is None else lambda run: entry,
         method="DeleteVirtualDisk_Task",
         idempotent=True,
     )

@@ -35,6 +35,10 @@ async def sweep_changes(work: Sweeping, entries: Sequence[Changing]) -> None:
     """
     known = {entry.token: entry for entry in entries}
     seen = set()
+    if not work.dry_run:
+        for machine in dict.fromkeys(entry.machine for entry in entries):
+            # A call that was sent before its process ended may change the mark.
+            await work.host.idle(of=vim25.VirtualMachine(machine))
     rows = [
         row
         async for row in work.host.client.collect(
@@ -161,6 +165,8 @@ async def _forgotten(work: Sweeping, entry: Changing) -> None:
     """Remove the disk of a change that no machine shows: the machine was removed, or it has ended."""
 
     async def act() -> Verdict | None:
+        if not entry.disk:
+            return Verdict("kept", "complete")
         for method in _ON_DISKS:
             await work.host.idle(method=method)
         path = DatastorePath.parse(entry.disk)
