@@ -75,7 +75,7 @@ GOOD: list[tuple[str, str, list[Any]]] = [
         [(MAC0, [], None, [])],
     ),
     (
-        "v1:gzip+base64:" + base64.b64encode(gzip.compress(FULL[3:].encode())).decode(),
+        "v1:gzip+base64:" + base64.b64encode(gzip.compress(FULL[3:].encode(), mtime=0)).decode(),
         "v1",
         [
             (MAC0, ["10.0.0.2/24", "2001:db8::2/64"], "10.0.0.1", ["10.0.0.53", "2001:db8::53"]),
@@ -356,7 +356,7 @@ def packed(data: bytes) -> str:
     return "v1:gzip+base64:" + base64.b64encode(data).decode()
 
 
-WHOLE = gzip.compress(b'{"nics":[]}')
+WHOLE = gzip.compress(b'{"nics":[]}', mtime=0)
 BAD_BYTES = [
     "v1:{",
     "v1:{}x",
@@ -377,8 +377,8 @@ BAD_BYTES = [
     packed(WHOLE + b"x"),
     packed(WHOLE + WHOLE),
     packed(zlib.compress(b"{}")),
-    packed(gzip.compress(b" " * 300_000 + b"{}")),
-    packed(gzip.compress(b"0" * 40_000_000)),
+    packed(gzip.compress(b" " * 300_000 + b"{}", mtime=0)),
+    packed(gzip.compress(b"0" * 40_000_000, mtime=0)),
 ]
 
 
