@@ -23,7 +23,7 @@ from vimdriver._images.formats import (
     open_image,
 )
 from vimdriver._images.make import Kind, Pattern, make
-from vimdriver.errors import ImageUnacceptableError
+from vimdriver.errors import ImageOrderError, ImageUnacceptableError
 
 # Around the ends of a sector, a grain, a table and the next piece of a directory.
 CAPACITIES = [512, GRAIN, GRAIN + 512, (1 << 20) - 512, 32 << 20, (32 << 20) + 1536, 70 << 20]
@@ -96,9 +96,9 @@ def test_an_image_that_a_machine_wrote_to_is_read(tmp_path: Path) -> None:
     assert read_disk(image) == read_disk(image, ranges=True) == expected
 
 
-def with_io(path: Path, commands: list[str]) -> None:
+def with_io(path: Path, commands: list[str], *, form: str = "vmdk") -> None:
     arguments = [word for command in commands for word in ("-c", command)]
-    subprocess.run(["qemu-io", "-f", "vmdk", *arguments, path], check=True, capture_output=True)
+    subprocess.run(["qemu-io", "-f", form, *arguments, path], check=True, capture_output=True)
 
 
 def written(disk: bytes, **options: Any) -> bytes:
@@ -188,8 +188,6 @@ def test_qemu_img_reads_our_images(
 @pytest.mark.parametrize(
     ("form", "options"),
     [
-        ("qcow2", "compat=1.1"),
-        ("qcow2", "compat=0.10"),
         ("qcow", "encryption=off"),
         ("vhdx", "subformat=dynamic"),
         ("vhdx", "subformat=fixed"),
@@ -240,6 +238,74 @@ def test_a_child_is_converted_with_its_parent(tmp_path: Path) -> None:
     convert(caught.value.hint or "", child)
     made = (tmp_path / "OUT.vmdk").read_bytes()
     assert read_disk(made)[1 << 20 : (1 << 20) + 65536] == b"\7" * 65536
+
+
+QCOW2 = [
+    [],
+    ["-o", "compat=0.10"],
+    ["-c"],
+    ["-c", "-o", "compression_type=zstd"],
+    ["-c", "-o", "cluster_size=4096"],
+    ["-c", "-o", "cluster_size=2M"],
+    ["-o", "cluster_size=512"],
+    ["-o", "cluster_size=2M,lazy_refcounts=on"],
+    ["-o", "preallocation=metadata"],
+    ["-o", "preallocation=full"],
+]
+
+
+@pytest.mark.parametrize("options", QCOW2, ids=" ".join)
+@pytest.mark.parametrize("ranges", [False, True])
+def test_qcow2_images_of_qemu_img_are_read(
+    disk: Path, tmp_path: Path, options: list[str], ranges: bool
+) -> None:
+    path = tmp_path / "disk.qcow2"
+    qemu_img("convert", "-O", "qcow2", *options, disk, path)
+    image = path.read_bytes()
+    opened = open_image(image[:PREFIX], size=len(image), claimed="qcow2", name=path.name)
+    assert opened.capacity == disk.stat().st_size
+    assert read_disk(image, ranges=ranges, step=1_000_003) == disk.read_bytes()
+
+
+def test_a_qcow2_that_a_machine_wrote_to_is_read_by_range(tmp_path: Path) -> None:
+    path = tmp_path / "used.qcow2"
+    qemu_img("create", "-f", "qcow2", path, "64M")
+    places = random.Random(4).sample(range(1024), 300)
+    writes = [f"write -P {place % 255 + 1} {place * 64}k 64k" for place in places]
+    with_io(path, [*writes[:150], "discard 1M 1M", "write -z 8M 2M"], form="qcow2")
+    qemu_img("snapshot", "-c", "before", path)
+    with_io(path, writes[150:], form="qcow2")
+    qemu_img("resize", path, "200M")
+    image = path.read_bytes()
+    with pytest.raises(ImageOrderError) as caught:
+        read_disk(image[: 64 << 20])
+    seen = read_disk(image, ranges=True)
+    assert seen == by_qemu_img(path)
+    subprocess.run(
+        shlex.split((caught.value.hint or "").partition("with: ")[2].replace("IN", path.name)),
+        cwd=tmp_path,
+        check=True,
+    )
+    assert read_disk((tmp_path / "OUT.qcow2").read_bytes()) == seen
+
+
+@pytest.mark.parametrize("options", ["extended_l2=on", "data_file=OTHER", "backing"])
+def test_the_hint_for_a_qcow2_that_is_refused_makes_one_that_is_read(
+    tmp_path: Path, options: str
+) -> None:
+    image = tmp_path / "IN"
+    if options == "backing":
+        qemu_img("create", "-f", "qcow2", tmp_path / "base", "8M")
+        qemu_img("create", "-f", "qcow2", "-b", tmp_path / "base", "-F", "qcow2", image)
+    else:
+        options = options.replace("OTHER", str(tmp_path / "other"))
+        qemu_img("create", "-f", "qcow2", "-o", options, image, "8M")
+    with_io(image, ["write -P 7 1M 64k"], form="qcow2")
+    with pytest.raises(ImageUnacceptableError, match=r"qcow2\.") as caught:
+        read_disk(image.read_bytes())
+    convert(caught.value.hint or "", image)
+    made = read_disk((tmp_path / "OUT.qcow2").read_bytes())
+    assert made[1 << 20 : (1 << 20) + 65536] == b"\7" * 65536
 
 
 def test_a_luks_disk_is_decrypted_by_its_hint(tmp_path: Path) -> None:

@@ -95,6 +95,9 @@ OUTSIDE = {
     "keystoneauth1": ("vimdriver",),
     "openstack": ("vimdriver",),
     "zeep": ("vimlib.codegen",),
+    "isal": ("vimdriver._images.formats",),
+    "compression": ("vimdriver._images.formats",),  # of Python 3.14
+    "backports": ("vimdriver._images.formats",),  # Zstandard
     "opentelemetry": ("vimlib", "vimdriver"),
     "nova": ("vimdriver.nova",),
     "os_traits": ("vimdriver.nova",),

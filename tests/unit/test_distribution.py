@@ -48,6 +48,7 @@ def test_every_extra_that_is_named_exists_and_has_the_package() -> None:
         "openstack",
         "codegen",
         "otel",
+        "zstd",
         "configdrive",
     }
     for package, extra in named.items():

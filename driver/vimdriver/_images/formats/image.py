@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from vimdriver._images.formats import header
+from vimdriver._images.formats import header, qcow2
 from vimdriver._images.formats.cursor import COPY_AGAIN, ParsedFile
 from vimdriver._images.formats.descriptor import read_descriptor
 from vimdriver._images.formats.extents import (
@@ -18,7 +18,8 @@ from vimdriver._images.formats.extents import (
 )
 from vimdriver._images.formats.flat import FlatReader
 from vimdriver._images.formats.header import SparseHeader
-from vimdriver._images.formats.magic import foreign, is_iso, not_read
+from vimdriver._images.formats.magic import QCOW2, foreign, is_iso, not_read
+from vimdriver._images.formats.qcow2 import Qcow2Header, qcow2_reader
 from vimdriver._images.formats.sparse_reader import sparse_reader
 from vimdriver._images.formats.stream_reader import grain_reader, stream_reader
 from vimdriver._images.formats.strict_descriptor import check_strict_descriptor
@@ -39,7 +40,7 @@ _CONTAINERS: Final = {
 _DETECTED: Final = 64 << 10
 """Bytes that decide the format; the descriptor of a sparse VMDK may end later."""
 _SUFFIXES: Final = (
-    ".qcow2", ".vhd", ".vhdx", ".vdi", ".ova", ".ovf", ".zip", ".gz", ".xz", ".zst", ".bz2",
+    ".vhd", ".vhdx", ".vdi", ".ova", ".ovf", ".zip", ".gz", ".xz", ".zst", ".bz2",
 )  # fmt: skip
 
 
@@ -48,7 +49,7 @@ class ImageFormat:
     """The detected format of an image, and its properties as its beginning states them."""
 
     kind: str
-    """`raw`, `iso`, `monolithicSparse` or `streamOptimized`."""
+    """`raw`, `iso`, `monolithicSparse`, `streamOptimized` or `qcow2`."""
     size: int | None
     """Bytes of the file; None if they are not known."""
     capacity: int | None
@@ -57,6 +58,8 @@ class ImageFormat:
     """`ddb.adapterType` of the descriptor, in lower case; None if it has none that is known."""
     header: SparseHeader | None = None
     """None without grains."""
+    qcow2: Qcow2Header | None = None
+    """None unless it is a qcow2."""
     refusal: ImageUnacceptableError | None = None
     """Why the file must not reach a host unchanged, as its beginning shows; None if it may."""
 
@@ -73,7 +76,7 @@ class ImageFormat:
     @property
     def extension(self) -> str:
         """The file name extension on a datastore, without the dot."""
-        return {"raw": "img", "iso": "iso"}.get(self.kind, "vmdk")
+        return {"raw": "img", "iso": "iso", "qcow2": "qcow2"}.get(self.kind, "vmdk")
 
     @property
     def importable(self) -> bool:
@@ -111,6 +114,8 @@ class ImageFormat:
                 detail="a file that is read by Range must have a length",
                 hint="Serve it with a Content-Length, or download it and give the local path.",
             )
+        if self.qcow2 is not None:
+            return qcow2_reader(self.qcow2, self.size, ranges=ranges)
         if self.header is None:
             return FlatReader(self.size)
         read = stream_reader if self.header.compressed else sparse_reader
@@ -199,6 +204,11 @@ def open_image(
         raise not_read(found)
     if prefix.startswith(header.MAGIC):
         image = _open_sparse(prefix, size, max_capacity)
+    elif prefix.startswith(qcow2.MAGIC):
+        head = qcow2.read_header(prefix, size=size, max_capacity=max_capacity)
+        image = ImageFormat(
+            kind="qcow2", size=size, capacity=head.capacity, qcow2=head, refusal=not_read(QCOW2)
+        )
     else:
         if size is not None and size > max_capacity:
             raise ImageUnacceptableError(
@@ -253,8 +263,8 @@ def _check_claim(kind: str, claimed: str, disk_type: str | None) -> None:
 
 def _check_disk_type(kind: str, disk_type: str | None) -> None:
     """Check `vmware_disktype` of an image that is declared as vmdk."""
-    if kind == "iso":
-        raise _claim("declared as vmdk, but the bytes are iso", kind)
+    if kind in ("iso", "qcow2"):
+        raise _claim(f"declared as vmdk, but the bytes are {kind}", kind)
     if disk_type is None:
         # Flat images have been stored as vmdk without the property since 2011.
         return
@@ -275,7 +285,7 @@ def _claim(detail: str, kind: str) -> ImageUnacceptableError:
 
 def _upload_again(kind: str) -> str:
     """Return the command that declares an image rightly: Glance keeps the formats of an image."""
-    form = kind if kind in ("raw", "iso") else "vmdk"
+    form = kind if kind in ("raw", "iso", "qcow2") else "vmdk"
     disk_type = {
         "monolithicSparse": " --property vmware_disktype=sparse",
         "streamOptimized": " --property vmware_disktype=streamOptimized",
@@ -292,7 +302,8 @@ def _check_name(kind: str, name: str) -> None:
     # The extent of a flat VMDK is raw, and is called NAME-flat.vmdk.
     flat = kind == "raw" and not lower.endswith("-flat.vmdk")
     if (
-        (lower.endswith(".vmdk") and (flat or kind == "iso"))
+        (lower.endswith(".vmdk") and (flat or kind in ("iso", "qcow2")))
+        or (lower.endswith(".qcow2") and kind != "qcow2")
         or (lower.endswith(".iso") and kind != "iso")
         or lower.endswith(_SUFFIXES)
     ):

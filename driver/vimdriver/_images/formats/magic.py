@@ -35,6 +35,8 @@ def _unpack(command: str) -> str:
     return f"Unpack it with: {command}"
 
 
+QCOW2: Final = Foreign("qcow2", _convert("qcow2"))
+"""Read, and refused where the bytes reach a host unchanged."""
 _OVA: Final = Foreign(
     "OVA", _unpack("tar -xf IN; then use the disk that it contained"), archive=True
 )
@@ -48,7 +50,6 @@ _TEXT: Final = Foreign(
 
 _MAGIC: Final[tuple[tuple[int, bytes, Foreign], ...]] = (
     (0, b"QFI\xfb\0\0\0\x01", Foreign("qcow", _convert("qcow"))),
-    (0, b"QFI\xfb", Foreign("qcow2", _convert("qcow2"))),
     (0, b"QED\0", Foreign("QED", _convert("qed"))),
     (0, b"conectix", Foreign("VHD", _convert("vpc"))),  # dynamic disks start with their footer
     (0, b"vhdxfile", Foreign("VHDX", _convert("vhdx"))),

@@ -21,6 +21,7 @@ from vimdriver._images.formats.cursor import (
     Parser,
     Skip,
 )
+from vimdriver._images.formats.deflate import inflate
 from vimdriver._images.formats.extents import (
     SECTOR,
     DeflatedGrain,
@@ -28,7 +29,6 @@ from vimdriver._images.formats.extents import (
     is_zero,
 )
 from vimdriver._images.formats.header import GTES, MAGIC, SparseHeader, unpack
-from vimdriver._images.formats.inflate import inflate
 from vimdriver._images.formats.stream_writer import (
     END_OF_STREAM,
     FOOTER,

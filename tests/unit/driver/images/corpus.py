@@ -442,8 +442,6 @@ ISO = bytes(0x8001) + b"CD001" + bytes(60 << 10)
 LINES = b"# Disk DescriptorFile\nversion=1\n"
 UNREAD: dict[str, bytes] = {
     "qcow": b"QFI\xfb\0\0\0\1",
-    "qcow2": b"QFI\xfb\0\0\0\2",
-    "qcow2 v3": b"QFI\xfb\0\0\0\3",
     "qed": b"QED\0",
     "vhd": b"conectix",
     "vhdx": b"vhdxfile",

@@ -201,3 +201,76 @@ def stream(
     add(marker(0, 0))
     head = (beginning(gd) + text).ljust(overhead * SECTOR, b"\0")
     return b"".join([head, *body])
+
+
+def qcow2(
+    data: bytes,
+    *,
+    version: int = 3,
+    bits: int = 12,
+    compress: Callable[[bytes], bytes] | None = None,
+    tables_first: bool = False,
+    shuffle: Shuffle = list,
+    zeroed: bool = False,
+    **fields: int,
+) -> bytes:
+    """Return a qcow2 image without reference counts, which no reader needs.
+
+    Args:
+        data: The disk.
+        version: 2 or 3.
+        bits: Of the size of a cluster.
+        compress: Compresses each cluster; else they are stored.
+        tables_first: Put all tables in front of the clusters.
+        shuffle: Orders the clusters of each table in the file.
+        zeroed: Mark holes as clusters of zeros.
+        fields: Of the header, instead of the right ones.
+    """
+    cluster = 1 << bits
+    per_table = cluster // 8
+    stored = {i: p.ljust(cluster, b"\0") for i, p in grains_of(data, cluster).items()}
+    count = -(-len(data) // (cluster * per_table))
+    l1_clusters = -(-count * 8 // cluster)
+    blocks: dict[int, bytes] = {}
+    at = (1 + l1_clusters) * cluster
+    l1 = [0] * count
+    entries = {index: [1 if zeroed else 0] * per_table for index in range(count)}
+    tables = range(count) if tables_first else []
+    for index in tables:
+        l1[index], at = at, at + cluster
+    for index in range(count):
+        mine = [i for i in sorted(stored) if i // per_table == index]
+        if not l1[index] and (mine or zeroed):
+            at = -(-at // cluster) * cluster
+            l1[index], at = at, at + cluster
+        for i in shuffle(mine):
+            piece = stored[i] if compress is None else compress(stored[i])
+            if compress is None or len(piece) >= cluster:
+                at = -(-at // cluster) * cluster
+                entries[index][i % per_table] = at | 1 << 63
+                blocks[at], at = stored[i], at + cluster
+            else:
+                sectors = (at + len(piece) - 1) // SECTOR - at // SECTOR
+                entries[index][i % per_table] = 1 << 62 | sectors << (70 - bits) | at
+                blocks[at], at = piece, at + len(piece)
+    values = {
+        "backing": 0, "name": 0, "bits": bits, "size": len(data), "crypt": 0, "l1_size": count,
+        "l1": cluster, "refcounts": 0, "clusters": 0, "snapshots": 0, "at": 0, "incompatible": 0,
+        "compatible": 0, "autoclear": 0, "order": 4, "length": 112, "compression": 0,
+    } | fields  # fmt: skip
+    head = struct.pack(">4sIQIIQIIQQIIQQQQIIB7x", b"QFI\xfb", version, *values.values())
+    for index, place in enumerate(l1):
+        if place:
+            blocks[place] = struct.pack(f">{per_table}Q", *entries[index])
+    blocks[cluster] = struct.pack(f">{count}Q", *(place and place | 1 << 63 for place in l1))
+    image = bytearray(max(place + len(block) for place, block in blocks.items()))
+    image[: len(head)] = head
+    for place, block in blocks.items():
+        image[place : place + len(block)] = block
+    return bytes(image.ljust(-(-len(image) // SECTOR) * SECTOR, b"\0"))
+
+
+def raw_deflate(data: bytes) -> bytes:
+    """Compress a cluster as QEMU does."""
+    packer = zlib.compressobj(6, zlib.DEFLATED, -12)
+    return packer.compress(data) + packer.flush()

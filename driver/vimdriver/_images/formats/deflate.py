@@ -1,12 +1,36 @@
-"""Inflate one grain, bounded."""
+"""Deflate and inflate grains: by ISA-L where the extra `fast` is installed, else by zlib.
+
+Measured on program files, CPU seconds per GiB: inflating 1.6 by ISA-L and 3.4 by zlib; deflating at
+level 1 3.2 and 12.9, into the same number of bytes (0.2 % more). zlib's level 6 takes 35 and makes 8 %
+less.
+"""
 
 from __future__ import annotations
 
 import zlib
+from typing import Any
 
 from vimdriver._images.formats.cursor import COPY_AGAIN
 from vimdriver._images.formats.extents import Data
 from vimdriver.errors import ImageUnacceptableError
+
+_isal: Any
+try:
+    from isal import isal_zlib as _isal
+except ImportError:
+    _isal = None
+_ERRORS = (zlib.error,) if _isal is None else (zlib.error, _isal.error)
+
+_FAST_LEVEL = 1
+_ISAL_LEVEL = 3
+"""ISA-L's level that makes as much as zlib's `_FAST_LEVEL`."""
+
+
+def deflate(data: Data, level: int) -> bytes:
+    """Return a zlib stream (RFC 1950) of `data`, at a level of zlib."""
+    if _isal is not None and level == _FAST_LEVEL:
+        return bytes(_isal.compress(data, _ISAL_LEVEL))
+    return zlib.compress(data, level)
 
 
 def inflate(data: Data, limit: int, *, at: int, least: int, strict: bool = False) -> bytes:
@@ -22,13 +46,13 @@ def inflate(data: Data, limit: int, *, at: int, least: int, strict: bool = False
     Raises:
         ImageUnacceptableError: It is damaged, or has another length.
     """
-    inflater = zlib.decompressobj()
+    inflater = (zlib if _isal is None else _isal).decompressobj()
     try:
-        plain = inflater.decompress(data, limit + 1)
+        plain: bytes = inflater.decompress(data, limit + 1)
         # The checksum may be unread when the limit is reached exactly.
         if not inflater.eof and len(plain) <= limit:
             plain += inflater.decompress(inflater.unconsumed_tail, limit + 1 - len(plain))
-    except zlib.error as error:
+    except _ERRORS as error:
         raise ImageUnacceptableError(
             rule="stream.inflate", detail=f"grain at {at}: {error}", hint=COPY_AGAIN
         ) from None
