@@ -40,13 +40,13 @@ from vimlib.simulator._service.sessions import SessionManager
 from vimlib.simulator._service.settings import (
     LicenseManager,
     OptionManager,
-    OvfManager,
 )
 from vimlib.simulator._service.tasks import TaskManager
 from vimlib.simulator._storage.browser import DatastoreBrowser
 from vimlib.simulator._storage.file_manager import FileManager
 from vimlib.simulator._storage.storage_system import StorageSystem
 from vimlib.simulator._vm.environment import EnvironmentBrowser
+from vimlib.simulator._vm.ovf import OvfManager
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Small managers with few or fixed properties: licences, options, OVF."""
+"""Small managers with few or fixed properties: licences and options."""
 
 from __future__ import annotations
 
@@ -82,12 +82,6 @@ class OptionManager(SimObject):
     @prop("supportedOption")
     def _supported(self) -> list[Any]:
         return [option.definition() for _, option in sorted(self.known.items())]
-
-
-class OvfManager(SimObject):
-    """OVF descriptors; its methods are not simulated."""
-
-    kind = "OvfManager"
 
 
 @handles(OptionManager, "QueryOptions")
