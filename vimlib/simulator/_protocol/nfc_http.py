@@ -31,7 +31,7 @@ async def serve_transfer(
 
     Cancelling it (the client went away) leaves the disk as it was.
     """
-    _, _, rest = raw.partition("/nfc/")
+    rest = raw.partition("nfc/")[2]
     number, _, name = rest.partition("/")
     lease = next((each for each in registry.all(Lease).values() if each.id == number), None)
     if lease is None or lease.state != "ready":
@@ -64,7 +64,7 @@ async def _upload(
     target = device.store.local(device.path)
     # Opened and closed here: cancelling a wait for a thread would lose the handle.
     held: Any = _temporary()
-    digest = hashlib.sha1()  # the checksum of a manifest
+    digest, chosen = _checksums(device)
     size = 0
     try:
         chunks: list[bytes] = []
@@ -72,6 +72,8 @@ async def _upload(
         async for data in request.content.iter_any():
             lease.touch()
             digest.update(data)
+            if chosen is not digest:
+                chosen.update(data)
             size += len(data)
             chunks.append(data)
             waits += len(data)
@@ -83,14 +85,15 @@ async def _upload(
             return refuse(400, "The body ended early")
         await registry.io(held.flush)
         try:
-            await device.store.work(
+            device.populated = await device.store.work(
                 vmdk.pour, Path(held.name), target, touched=disk_paths(device.store, device.path)
             )
         except vmdk.DiskError as error:
-            return refuse(400, f"Invalid disk: {error}")
+            # So a host refuses a stream (vmware/pyvmomi-community-samples#398).
+            return refuse(500, f"Invalid disk: {error}")
     finally:
         held.close()
-    device.size, device.sha1 = size, digest.hexdigest()
+    device.size, device.sha1, device.checksum = size, digest.hexdigest(), chosen.hexdigest()
     return web.Response(status=200, text="")
 
 
@@ -107,7 +110,7 @@ async def _download(
         await response.write_eof()
         return response
     pieces = vmdk.export(device.store.local(device.path))
-    digest = hashlib.sha1()  # the checksum of a manifest
+    digest, chosen = _checksums(device)
     size = 0
     while True:
         data = await registry.io(_gather, pieces)
@@ -115,12 +118,20 @@ async def _download(
             break
         lease.touch()
         digest.update(data)
+        if chosen is not digest:
+            chosen.update(data)
         size += len(data)
         await response.write(data)
         await asyncio.sleep(0)
     await response.write_eof()
-    device.size, device.sha1 = size, digest.hexdigest()
+    device.size, device.sha1, device.checksum = size, digest.hexdigest(), chosen.hexdigest()
     return response
+
+
+def _checksums(device: Device) -> tuple[Any, Any]:
+    """Return the SHA-1 that a manifest always has, and the checksum that the lease was asked for."""
+    digest = hashlib.sha1()
+    return digest, hashlib.sha256() if device.checksum_type == "sha256" else digest
 
 
 def _gather(pieces: Iterator[bytes]) -> bytes:

@@ -91,7 +91,7 @@ class HttpServer:
             return await self._guarded(request, raw)
         if raw == "/screen":
             return await self._guarded(request, raw)
-        if raw.startswith("/nfc/"):
+        if raw.startswith(("/nfc/", "/ha-nfc/")):
             return await serve_transfer(self.registry, request, raw)
         if raw == "/guestFile":
             return await serve_guest_file(self.registry, request)

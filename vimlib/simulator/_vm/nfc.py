@@ -57,7 +57,12 @@ class Device:
     capacity: int
     size: int = 0
     """Bytes that went over the wire."""
+    populated: int = 0
+    """Bytes of the disk that they hold."""
     sha1: str = ""
+    checksum: str = ""
+    """The checksum of the type that was asked for."""
+    checksum_type: str = "sha1"
 
 
 class Lease(SimObject):
@@ -117,7 +122,7 @@ class Lease(SimObject):
                     key=device.key,
                     importKey=device.import_key,
                     # A host writes `*` for its own address.
-                    url=f"https://*/nfc/{self.id}/{device.name}",
+                    url=f"https://*/{self.root}/{self.id}/{device.name}",
                     sslThumbprint=certificate.sha1 if certificate else "",
                     disk=True,
                     targetId=device.name,
@@ -128,6 +133,11 @@ class Lease(SimObject):
             totalDiskCapacityInKB=sum(device.capacity for device in self.devices) // 1024,
             leaseTimeout=_TIMEOUT,
         )
+
+    @property
+    def root(self) -> str:
+        """First part of the path of its URLs: a published lease of a 4.x has another one."""
+        return "nfc" if self.registry.version >= (5,) else "ha-nfc"
 
     def to(self, state: str) -> None:
         """Go to another state."""
@@ -303,8 +313,26 @@ def lease_manifest(lease: Lease, call: Call) -> list[Any]:
         raise invalid_state()
     return [
         vim25.HttpNfcLeaseManifestEntry(
-            key=device.key, sha1=device.sha1, size=device.size, disk=True, capacity=device.capacity
+            key=device.key,
+            sha1=device.sha1,
+            checksum=device.checksum,
+            checksumType=device.checksum_type,
+            size=device.size,
+            disk=True,
+            capacity=device.capacity,
+            populatedSize=device.populated,
         )
         for device in lease.devices
         if device.sha1
     ]
+
+
+@handles(Lease, "HttpNfcLeaseSetManifestChecksumType")
+def set_checksum_type(lease: Lease, call: Call) -> None:
+    """Choose the checksum of devices' entries in the manifest, before they are transferred."""
+    _require_live(lease)
+    by_key = {device.key: device for device in lease.devices}
+    for pair in call.get("deviceUrlsToChecksumTypes") or ():
+        if pair.key not in by_key or pair.value not in ("sha1", "sha256"):
+            raise invalid_argument("deviceUrlsToChecksumTypes", pair.key)
+        by_key[pair.key].checksum_type = pair.value
