@@ -36,6 +36,7 @@ def esxi_6_5() -> Path:
     return source_package.files_of(
         "golang-github-vmware-govmomi",
         lambda name: name.startswith("simulator/esx/") and name.endswith(".go"),
+        label="esx",
     )
 
 

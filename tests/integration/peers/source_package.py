@@ -21,11 +21,13 @@ _TARGETS = (
 )
 
 
-def files_of(package: str, keep: Callable[[str], bool], *, folders: bool = False) -> Path:
+def files_of(
+    package: str, keep: Callable[[str], bool], *, folders: bool = False, label: str = "files"
+) -> Path:
     """Return a folder with those files of a package's upstream archive whose path `keep` accepts.
 
     Paths are relative to the archive's top folder; of each file its last name is kept, or its whole
-    path with `folders`.
+    path with `folders`. Calls that keep other files of the same package give another `label`.
 
     Raises:
         PeerError: apt cannot download the archive, or no file is accepted.
@@ -44,7 +46,7 @@ def files_of(package: str, keep: Callable[[str], bool], *, folders: bool = False
         if not any(folder.iterdir()):
             raise PeerError(f"the sources of {package} have none of the wanted files")
 
-    return cache.built(f"{package}-files", [package, Path(__file__).read_bytes()], build)
+    return cache.built(f"{package}-{label}", [package, Path(__file__).read_bytes()], build)
 
 
 def _download(package: str, folder: Path) -> Path:

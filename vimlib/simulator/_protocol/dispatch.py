@@ -17,6 +17,7 @@ from vimlib.simulator._core.handlers import HANDLERS, Handler
 from vimlib.simulator._core.messages import localized, with_message
 from vimlib.simulator._core.objects import SimObject
 from vimlib.simulator._properties.fetch import BINDING
+from vimlib.simulator._properties.internal_api import INTERNAL
 from vimlib.simulator._properties.paths import fields_of, known_since
 from vimlib.simulator._service.permissions import require_privilege
 from vimlib.simulator._service.sessions import SessionManager
@@ -130,7 +131,7 @@ async def serve_call(registry: Registry, incoming: Incoming, records: list[CallR
     """
     version = _version(registry, incoming.action)
     try:
-        request = decode_request(BINDING, _with_prefix(incoming.body), limits=_LIMITS)
+        request = _decode(_with_prefix(incoming.body))
     except NotFoundError as error:
         records.append(
             CallRecord(error.name, ("", ""), registry.clock.monotonic(), "InvalidRequest")
@@ -189,6 +190,16 @@ async def serve_call(registry: Registry, incoming: Incoming, records: list[CallR
         answer.rule = lose
         record.fault = record.fault or f"({lose.what})"
     return answer
+
+
+def _decode(body: bytes) -> Request:
+    """Decode a request: of the public methods, or else of those that only hosts know of."""
+    try:
+        return decode_request(BINDING, body, limits=_LIMITS)
+    except NotFoundError as error:
+        if INTERNAL.method(error.name) is None:
+            raise
+        return decode_request(INTERNAL, body, limits=_LIMITS)
 
 
 def _refusal(fault: MethodFault, version: str, set_cookie: str | None) -> Answer:

@@ -1,0 +1,158 @@
+"""esxcli by calls: the executer, the commands and the types that describe them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from lxml import etree
+
+from vimlib import vim25
+from vimlib.errors import ProtocolError
+from vimlib.simulator._managers.esxcli_commands import COMMANDS
+from vimlib.simulator._properties.internal_api import (
+    METHODS,
+    ReflectManagedMethodExecuterSoapArgument,
+)
+from vimlib.soap import decode_response, encode_request
+
+XSI_TYPE = "{http://www.w3.org/2001/XMLSchema-instance}type"
+
+
+class Shell:
+    """Runs commands of a host."""
+
+    def __init__(self, call: Any) -> None:
+        self.call = call
+
+    async def soap(self, moid: str, method: str, **arguments: str) -> Any:
+        host = self.call.esx.host.ref
+        executer = await self.call(METHODS["RetrieveManagedMethodExecuter"], host)
+        given = [
+            ReflectManagedMethodExecuterSoapArgument(name=name, val=f"<{name}>{value}</{name}>")
+            for name, value in arguments.items()
+        ]
+        args = {"moid": moid, "version": "urn:vim25/5.0", "method": method, "argument": given}
+        run = METHODS["ExecuteSoap"]
+        return decode_response(run, (await self.call.raw(encode_request(run, executer, args))).body)
+
+    async def __call__(self, name: str, **arguments: str) -> Any:
+        """Run a command; return its rows, its one row, its text, or its error as an exception's text."""
+        moid = "ha-cli-handler-" + name.rpartition(".")[0].replace(".", "-")
+        found = await self.soap(moid, f"vim.EsxCLI.{name}", **arguments)
+        if found.fault is not None:
+            raise ValueError(found.fault.faultMsg)
+        root = etree.fromstring(found.response)
+        if root.get(XSI_TYPE) == "ArrayOfDataObject":
+            return [row(item) for item in root]
+        return row(root) if len(root) else root.text
+
+
+def row(element: Any) -> dict[str, str]:
+    return {etree.QName(child).localname: child.text or "" for child in element}
+
+
+@pytest.fixture
+async def shell(make: Callable[..., Any]) -> Shell:
+    return Shell(await make(vms=1))
+
+
+async def test_commands_show_the_host(shell: Shell) -> None:
+    version = await shell("system.version.get")
+    assert (version["Product"], version["Version"]) == ("VMware ESXi", "8.0.3")
+    assert (await shell("system.hostname.get"))["HostName"] == "localhost"
+    assert await shell("system.uuid.get") == shell.call.esx.host.uuid
+    assert (await shell("network.firewall.get"))["DefaultAction"] == "DROP"
+    names = {each["Name"] for each in await shell("network.vswitch.standard.portgroup.list")}
+    assert names == {"VM Network", "Management Network"}
+    [store] = await shell("storage.filesystem.list")
+    assert (store["VolumeName"], store["Type"]) == ("datastore1", "VMFS-6")
+    assert len(await shell("network.nic.list")) == 3
+
+
+@pytest.mark.parametrize("name", [n for n, c in COMMANDS.items() if not any(p.needed for p in c.parameters)])  # fmt: skip
+async def test_every_command_without_arguments_answers(shell: Shell, name: str) -> None:
+    found = await shell(name)
+    assert found is not None
+    for each in found if isinstance(found, list) else []:
+        assert set(COMMANDS[name].columns) <= set(each)
+
+
+async def test_the_commands_have_more_than_a_dozen_name_spaces() -> None:
+    assert len({command.space for command in COMMANDS.values()}) > 12
+
+
+async def test_a_running_machine_is_listed_and_killed(shell: Shell) -> None:
+    assert await shell("vm.process.list") == []
+    machine = shell.call.esx.machine("vm-0")
+    await shell.call.done(vim25.VirtualMachine.PowerOnVM_Task, machine.ref)
+    [process] = await shell("vm.process.list")
+    uuid = process["UUID"].replace(" ", "").replace("-", "")
+    assert uuid == machine.config.uuid.replace("-", "")
+    await shell("vm.process.kill", type="soft", worldid=process["WorldID"])
+    assert machine.power == "poweredOff"
+    with pytest.raises(ValueError, match="world ID 7"):
+        await shell("vm.process.kill", type="soft", worldid="7")
+
+
+async def test_an_option_that_is_set_is_that_of_the_option_manager(shell: Shell) -> None:
+    await shell("system.settings.advanced.set", option="/NFS/MaxVolumes", intvalue="64")
+    [shown] = await shell("system.settings.advanced.list", option="/NFS/MaxVolumes")
+    assert (shown["IntValue"], shown["DefaultIntValue"]) == ("64", "32")
+    options = vim25.OptionManager("ha-adv-options")
+    [found] = await shell.call(vim25.OptionManager.QueryOptions, options, name="NFS.MaxVolumes")
+    assert found.value == 64
+    for arguments, words in (
+        ({"option": "/NFS/MaxVolumes", "intvalue": "9999"}, "out of range"),
+        ({"option": "/No/Such", "intvalue": "1"}, "Unable to find option Such"),
+        ({"intvalue": "1"}, "Missing required parameter"),
+        ({"option": "/NFS/MaxVolumes", "shade": "blue"}, "Invalid option --shade"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            await shell("system.settings.advanced.set", **arguments)
+
+
+async def test_a_ruleset_is_disabled(shell: Shell) -> None:
+    await shell("network.firewall.ruleset.set", rulesetid="snmp", enabled="false")
+    [found] = await shell("network.firewall.ruleset.list", rulesetid="snmp")
+    assert found["Enabled"] == "false"
+
+
+async def test_what_is_not_there_is_an_error_of_the_result(shell: Shell) -> None:
+    with pytest.raises(ValueError, match=r"Unknown command or namespace no\.such\.list"):
+        await shell("no.such.list")
+    with pytest.raises(vim25.ManagedObjectNotFound):
+        await shell.soap("ha-elsewhere", "vim.EsxCLI.system.version.get")
+    bad = await shell.soap("ha-cli-handler-system-version", "vim.EsxCLI.system.version.get", x="<")
+    assert bad.fault.faultMsg.startswith("EsxCLI.CLIFault.summary: Invalid argument")
+
+
+async def test_commands_are_described(shell: Shell) -> None:
+    found = await shell.soap(
+        "ha-dynamic-type-manager-local-cli-cliinfo",
+        "vim.CLIInfo.FetchCLIInfo",
+        typeName="vim.EsxCLI.system.settings.advanced",
+    )
+    root = etree.fromstring(found.response)
+    methods = root.findall("{*}method")
+    assert [m.findtext("{*}name") for m in methods] == ["list", "set"]
+    aliases = [p.findtext("{*}aliases") for p in methods[1].findall("{*}param")]
+    assert aliases == ["-d", "-i", "-o", "-s"]
+
+
+async def test_types_of_commands_are_listed(shell: Shell) -> None:
+    manager = await shell.call(METHODS["RetrieveDynamicTypeManager"], shell.call.esx.host.ref)
+    objects = await shell.call(METHODS["DynamicTypeMgrQueryMoInstances"], manager)
+    assert ("ha-cli-handler-vm-process", "vim.EsxCLI.vm.process") in {
+        (each.id, each.moType) for each in objects
+    }
+    types = await shell.call(METHODS["DynamicTypeMgrQueryTypeInfo"], manager)
+    [process] = [t for t in types.managedTypeInfo if t.name == "vim.EsxCLI.vm.process"]
+    assert [method.name for method in process.method] == ["list", "kill"]
+
+
+async def test_an_old_host_has_no_executer(make: Callable[..., Any]) -> None:
+    call = await make(version="4.1")
+    with pytest.raises((vim25.InvalidRequest, ProtocolError)):
+        await call(METHODS["RetrieveManagedMethodExecuter"], call.esx.host.ref)

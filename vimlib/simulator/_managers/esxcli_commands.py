@@ -1,0 +1,518 @@
+"""The commands of esxcli that a simulated host has: functions from the host's objects to rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from vimlib.simulator._host.date_time import DateTimeSystem
+from vimlib.simulator._host.host_system import HostSystem
+from vimlib.simulator._host.network import NetworkSystem
+from vimlib.simulator._host.services import FirewallSystem
+from vimlib.simulator._storage.datastore import Datastore
+from vimlib.simulator._storage.storage_system import StorageSystem
+from vimlib.simulator._vm.power import power_off
+from vimlib.simulator._vm.virtual_machine import VirtualMachine
+
+if TYPE_CHECKING:
+    from vimlib.simulator._core.registry import Registry
+
+Arguments = dict[str, list[str]]
+
+
+class CliError(Exception):
+    """A command failed; its text is what the command prints."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of a command."""
+
+    name: str
+    short: str
+    flag: bool = False
+    needed: bool = False
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command."""
+
+    name: str
+    """As `network.ip.interface.list`."""
+    run: Callable[[Registry, Arguments], Any]
+    """Returns rows, one row, a text or a truth value. Raises `CliError`."""
+    columns: tuple[str, ...]
+    """Fields of a table, in the order in which clients show them; empty for lists of fields."""
+    parameters: tuple[Parameter, ...]
+    help: str
+
+    @property
+    def space(self) -> str:
+        """Its name space."""
+        return self.name.rpartition(".")[0]
+
+    @property
+    def formatter(self) -> str:
+        """How a client is to show what it returns."""
+        return "table" if self.columns else "simple"
+
+    def check(self, arguments: Arguments) -> None:
+        """Raise `CliError` for an argument that is unknown or missing."""
+        known = {parameter.name.replace("-", ""): parameter for parameter in self.parameters}
+        for name in arguments:
+            if name not in known:
+                raise CliError(f"Invalid option --{name}")
+        for name, parameter in known.items():
+            if parameter.needed and name not in arguments:
+                raise CliError(f"Missing required parameter -{parameter.short}|--{parameter.name}")
+
+
+COMMANDS: dict[str, Command] = {}
+
+
+def _command(
+    name: str, *parameters: Parameter, columns: str = ""
+) -> Callable[[Callable[[Registry, Arguments], Any]], Callable[[Registry, Arguments], Any]]:
+    def enter(run: Callable[[Registry, Arguments], Any]) -> Callable[[Registry, Arguments], Any]:
+        text = (run.__doc__ or "").strip()
+        COMMANDS[name] = Command(name, run, tuple(columns.split()), parameters, text)
+        return run
+
+    return enter
+
+
+def _first(arguments: Arguments, name: str) -> str | None:
+    found = arguments.get(name)
+    return found[0] if found else None
+
+
+@_command("system.version.get")
+def _version(registry: Registry, arguments: Arguments) -> Any:
+    """Show the version of the host."""
+    release = registry.release
+    return {
+        "Build": f"Releasebuild-{release.build}",
+        "Product": release.product,
+        "Update": "0",
+        "Version": release.version,
+    }
+
+
+@_command("system.hostname.get")
+def _hostname(registry: Registry, arguments: Arguments) -> Any:
+    """Show the host's name."""
+    dns = registry.one(NetworkSystem).dns
+    return {
+        "DomainName": dns.domainName,
+        "FullyQualifiedDomainName": f"{dns.hostName}.{dns.domainName}".rstrip("."),
+        "HostName": dns.hostName,
+    }
+
+
+@_command("system.uuid.get")
+def _uuid(registry: Registry, arguments: Arguments) -> Any:
+    """Show the host's UUID."""
+    return registry.one(HostSystem).uuid
+
+
+@_command("system.time.get")
+def _time(registry: Registry, arguments: Arguments) -> Any:
+    """Show the host's time."""
+    return f"{registry.one(DateTimeSystem).now():%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _option_name(path: str) -> str:
+    return path.strip("/").replace("/", ".")
+
+
+@_command(
+    "system.settings.advanced.list",
+    Parameter("option", "o"),
+    Parameter("tree", "t"),
+)
+def _options(registry: Registry, arguments: Arguments) -> Any:
+    """List advanced options, one or those below a path."""
+    manager = registry.all("OptionManager")["ha-adv-options"]
+    option, tree = _first(arguments, "option"), _first(arguments, "tree")
+    rows = []
+    for key, known in sorted(manager.known.items()):
+        if option is not None and key != _option_name(option):
+            continue
+        if tree is not None and not key.startswith(_option_name(tree) + "."):
+            continue
+        number = known.kind in ("long", "int", "bool")
+        rows.append(
+            {
+                "DefaultIntValue": int(known.default) if number else 0,
+                "DefaultStringValue": "" if number else known.default,
+                "Description": key.rpartition(".")[2],
+                "IntValue": int(manager.options[key]) if number else 0,
+                "MaxValue": known.most,
+                "MinValue": known.least,
+                "Path": "/" + key.replace(".", "/"),
+                "StringValue": "" if number else manager.options[key],
+                "Type": "integer" if number else "string",
+                "ValidCharacters": "",
+            }
+        )
+    if option is not None and not rows:
+        raise CliError(f"Unable to find option {option.rpartition('/')[2]}")
+    return rows
+
+
+@_command(
+    "system.settings.advanced.set",
+    Parameter("default", "d", flag=True),
+    Parameter("int-value", "i"),
+    Parameter("option", "o", needed=True),
+    Parameter("string-value", "s"),
+)
+def _set_option(registry: Registry, arguments: Arguments) -> Any:
+    """Set an advanced option."""
+    manager = registry.all("OptionManager")["ha-adv-options"]
+    path = _first(arguments, "option") or ""
+    known = manager.known.get(_option_name(path))
+    if known is None:
+        raise CliError(f"Unable to find option {path.rpartition('/')[2]}")
+    number, text = _first(arguments, "intvalue"), _first(arguments, "stringvalue")
+    if _first(arguments, "default") == "true":
+        value = known.default
+    elif known.kind == "string":
+        if text is None:
+            raise CliError("Missing required parameter when setting a string option")
+        value = text
+    else:
+        if number is None or not number.lstrip("-").isdigit():
+            raise CliError("Missing required parameter when setting an integer option")
+        value = bool(int(number)) if known.kind == "bool" else int(number)
+        if not known.allows(value):
+            raise CliError(f"Value {value} is out of range: {known.least} - {known.most}")
+    manager.options[known.key] = known.typed(value)
+    manager.changed("setting")
+    registry.one(HostSystem).changed("config")
+    return True
+
+
+@_command("hardware.cpu.global.get")
+def _cpu(registry: Registry, arguments: Arguments) -> Any:
+    """Show the number of processors."""
+    shape = registry.one(HostSystem).shape
+    several = shape.threads > shape.cores
+    return {
+        "CPUCores": shape.cores,
+        "CPUPackages": shape.packages,
+        "CPUThreads": shape.threads,
+        "HVReplayCapable": False,
+        "HVSupport": 3,
+        "HyperthreadingActive": several,
+        "HyperthreadingEnabled": True,
+        "HyperthreadingSupported": several,
+    }
+
+
+@_command("hardware.memory.get")
+def _memory(registry: Registry, arguments: Arguments) -> Any:
+    """Show the memory of the host."""
+    shape = registry.one(HostSystem).shape
+    return {
+        "NUMANodeCount": shape.packages,
+        "PhysicalMemory": shape.memory,
+        "ReliableMemory": 0,
+    }
+
+
+@_command("hardware.platform.get")
+def _platform(registry: Registry, arguments: Arguments) -> Any:
+    """Show the machine."""
+    host = registry.one(HostSystem)
+    return {
+        "EnclosureSerialNumber": "None",
+        "IPMISupported": False,
+        "ProductName": host.shape.model,
+        "SerialNumber": f"SIM-{host.uuid[:8]}",
+        "UUID": " ".join(f"0x{host.uuid.replace('-', '')[at : at + 2]}" for at in range(0, 32, 2)),
+        "VendorName": host.shape.vendor,
+    }
+
+
+@_command(
+    "hardware.pci.list",
+)
+def _pci(registry: Registry, arguments: Arguments) -> Any:
+    """List the PCI devices."""
+    return [
+        {
+            "Address": device.id,
+            "DeviceClass": f"0x{device.classId & 0xFFFF:04x}",
+            "DeviceID": f"0x{device.deviceId & 0xFFFF:04x}",
+            "DeviceName": device.deviceName,
+            "VendorID": f"0x{device.vendorId & 0xFFFF:04x}",
+            "VendorName": device.vendorName,
+        }
+        for device in registry.one(HostSystem).read("hardware").pciDevice
+    ]
+
+
+@_command("network.nic.list", columns="Name PCIDevice Driver AdminStatus LinkStatus Speed Duplex MACAddress MTU Description")  # fmt: skip
+def _nics(registry: Registry, arguments: Arguments) -> Any:
+    """List the physical adapters."""
+    return [
+        {
+            "AdminStatus": "Up",
+            "Description": "vmxnet3 Virtual Ethernet Controller",
+            "Driver": "nvmxnet3",
+            "Duplex": "Full" if pnic.speed else "Half",
+            "LinkStatus": "Up" if pnic.speed else "Down",
+            "MACAddress": pnic.mac,
+            "MTU": 1500,
+            "Name": pnic.device,
+            "PCIDevice": pnic.pci,
+            "Speed": pnic.speed or 0,
+        }
+        for pnic in registry.one(NetworkSystem).pnics
+    ]
+
+
+@_command("network.ip.interface.list")
+def _interfaces(registry: Registry, arguments: Arguments) -> Any:
+    """List the adapters of the VMkernel."""
+    system = registry.one(NetworkSystem)
+    return [
+        {
+            "Enabled": True,
+            "MACAddress": vnic.mac,
+            "MTU": vnic.mtu,
+            "Name": vnic.device,
+            "NetstackInstance": vnic.stack,
+            "Portgroup": vnic.group,
+            "Portset": system.groups[vnic.group].switch if vnic.group in system.groups else "",
+            "TSOMSS": 65535,
+        }
+        for vnic in system.vnics.values()
+    ]
+
+
+@_command(
+    "network.ip.interface.ipv4.get",
+    Parameter("interface-name", "i"),
+    columns="Name IPv4Address IPv4Netmask IPv4Broadcast AddressType DHCPDNS",
+)
+def _ipv4(registry: Registry, arguments: Arguments) -> Any:
+    """Show the addresses of the adapters of the VMkernel."""
+    wanted = _first(arguments, "interfacename")
+    vnics = registry.one(NetworkSystem).vnics
+    if wanted is not None and wanted not in vnics:
+        raise CliError(f"Invalid interface name: {wanted}")
+    return [
+        {
+            "AddressType": "DHCP" if vnic.ip.dhcp else "STATIC",
+            "DHCPDNS": False,
+            "IPv4Address": vnic.ip.ipAddress or "0.0.0.0",
+            "IPv4Broadcast": vnic.ip.ipAddress or "0.0.0.0",
+            "IPv4Netmask": vnic.ip.subnetMask or "0.0.0.0",
+            "Name": vnic.device,
+        }
+        for vnic in vnics.values()
+        if wanted in (None, vnic.device)
+    ]
+
+
+@_command("network.ip.dns.server.list")
+def _dns(registry: Registry, arguments: Arguments) -> Any:
+    """List the name servers."""
+    return {"DNSServers": list(registry.one(NetworkSystem).dns.address)}
+
+
+@_command("network.vswitch.standard.list")
+def _switches(registry: Registry, arguments: Arguments) -> Any:
+    """List the virtual switches."""
+    return [
+        {
+            "BeaconEnabled": False,
+            "CDPStatus": "listen",
+            "ConfiguredPorts": switch.spec.numPorts,
+            "MTU": switch.mtu or 1500,
+            "Name": switch.name,
+            "NumPorts": switch.numPorts,
+            "Portgroups": [name.rpartition("PortGroup-")[2] for name in switch.portgroup],
+            "Uplinks": [name.rpartition("-")[2] for name in switch.pnic],
+            "UsedPorts": switch.numPorts - switch.numPortsAvailable,
+        }
+        for switch in registry.one(NetworkSystem).info().vswitch
+    ]
+
+
+@_command(
+    "network.vswitch.standard.portgroup.list", columns="Name VirtualSwitch ActiveClients VLANID"
+)
+def _groups(registry: Registry, arguments: Arguments) -> Any:
+    """List the port groups."""
+    return [
+        {
+            "ActiveClients": len(group.port),
+            "Name": group.spec.name,
+            "VLANID": group.spec.vlanId,
+            "VirtualSwitch": group.spec.vswitchName,
+        }
+        for group in registry.one(NetworkSystem).info().portgroup
+    ]
+
+
+@_command("network.firewall.get")
+def _firewall(registry: Registry, arguments: Arguments) -> Any:
+    """Show the state of the firewall."""
+    blocked = registry.one(FirewallSystem).read("firewallInfo").defaultPolicy.incomingBlocked
+    return {"DefaultAction": "DROP" if blocked else "PASS", "Enabled": True, "Loaded": True}
+
+
+@_command("network.firewall.ruleset.list", Parameter("ruleset-id", "r"), columns="Name Enabled")
+def _rulesets(registry: Registry, arguments: Arguments) -> Any:
+    """List the rulesets."""
+    wanted = _first(arguments, "rulesetid")
+    return [
+        {"Enabled": ruleset.enabled, "Name": ruleset.key}
+        for ruleset in registry.one(FirewallSystem).read("firewallInfo").ruleset
+        if wanted in (None, ruleset.key)
+    ]
+
+
+@_command(
+    "network.firewall.ruleset.set",
+    Parameter("allowed-all", "a"),
+    Parameter("enabled", "e"),
+    Parameter("ruleset-id", "r", needed=True),
+)
+def _set_ruleset(registry: Registry, arguments: Arguments) -> Any:
+    """Enable or disable a ruleset."""
+    system = registry.one(FirewallSystem)
+    name, enabled = _first(arguments, "rulesetid"), _first(arguments, "enabled")
+    found = next((r for r in system.read("firewallInfo").ruleset if r.key == name), None)
+    if found is None:
+        raise CliError(f"Invalid ruleset id: {name}")
+    if found.required:
+        raise CliError("Can not change enabled status for required ruleset.")
+    if enabled is not None:
+        system.enable(found.key, enabled=enabled in ("true", "1"))
+    return True
+
+
+@_command("storage.core.adapter.list", columns="HBAName Driver LinkState UID Description")
+def _adapters(registry: Registry, arguments: Arguments) -> Any:
+    """List the storage adapters."""
+    return [
+        {
+            "Description": f"({adapter.pci}) {adapter.model}",
+            "Driver": adapter.driver,
+            "HBAName": adapter.device,
+            "LinkState": "link-n/a",
+            "UID": f"pscsi.{adapter.device}",
+        }
+        for adapter in registry.one(StorageSystem).read("storageDeviceInfo").hostBusAdapter
+    ]
+
+
+@_command("storage.core.device.list", Parameter("device", "d"))
+def _devices(registry: Registry, arguments: Arguments) -> Any:
+    """List the storage devices."""
+    wanted = _first(arguments, "device")
+    rows = [
+        {
+            "Device": lun.canonicalName,
+            "DeviceType": "Direct-Access" if lun.lunType == "disk" else "CD-ROM",
+            "DevfsPath": lun.deviceName,
+            "DisplayName": lun.displayName,
+            "IsLocal": True,
+            "IsOffline": False,
+            "IsSSD": bool(getattr(lun, "ssd", False)),
+            "Model": lun.model,
+            "Revision": lun.revision,
+            "Size": (lun.capacity.block * lun.capacity.blockSize) >> 20
+            if lun.lunType == "disk"
+            else 0,
+            "Status": "on",
+            "Vendor": lun.vendor,
+        }
+        for lun in registry.one(StorageSystem).read("storageDeviceInfo").scsiLun
+        if wanted in (None, lun.canonicalName)
+    ]
+    if wanted is not None and not rows:
+        raise CliError(f"Unable to find device with name {wanted}")
+    return rows
+
+
+@_command("storage.filesystem.list", columns="MountPoint VolumeName UUID Mounted Type Size Free")
+def _filesystems(registry: Registry, arguments: Arguments) -> Any:
+    """List the volumes."""
+    return [
+        {
+            "Free": store.free,
+            "MountPoint": f"/vmfs/volumes/{store.uuid}",
+            "Mounted": True,
+            "Size": store.capacity,
+            "Type": f"VMFS-{registry.release.vmfs}" if store.type == "VMFS" else store.type,
+            "UUID": store.uuid,
+            "VolumeName": store.name,
+        }
+        for store in registry.all(Datastore).values()
+    ]
+
+
+def _world(machine: VirtualMachine) -> int:
+    return 30_000 + int("".join(c for c in machine.moid if c.isdigit()) or 0)
+
+
+@_command("vm.process.list")
+def _processes(registry: Registry, arguments: Arguments) -> Any:
+    """List the running machines."""
+    rows = []
+    for machine in registry.all(VirtualMachine).values():
+        if machine.power != "poweredOn":
+            continue
+        digits = machine.config.uuid.replace("-", "")
+        pairs = [digits[at : at + 2] for at in range(0, 32, 2)]
+        rows.append(
+            {
+                "ConfigFile": f"/vmfs/volumes/{machine.store.uuid}/{machine.vmx}",
+                "DisplayName": machine.name,
+                "ProcessID": 0,
+                "UUID": f"{' '.join(pairs[:8])}-{' '.join(pairs[8:])}",
+                "VMXCartelID": _world(machine) + 1,
+                "WorldID": _world(machine),
+            }
+        )
+    return rows
+
+
+@_command(
+    "vm.process.kill",
+    Parameter("type", "t", needed=True),
+    Parameter("world-id", "w", needed=True),
+)
+def _kill(registry: Registry, arguments: Arguments) -> Any:
+    """End a running machine."""
+    kind, world = _first(arguments, "type"), _first(arguments, "worldid")
+    if kind not in ("soft", "hard", "force"):
+        raise CliError(f"Invalid kill type: {kind}")
+    for machine in registry.all(VirtualMachine).values():
+        if machine.power == "poweredOn" and str(_world(machine)) == world:
+            power_off(machine)
+            return True
+    raise CliError(f"Unable to find a virtual machine with the world ID {world}")
+
+
+@_command("software.vib.list", columns="Name Version Vendor AcceptanceLevel InstallDate")
+def _vibs(registry: Registry, arguments: Arguments) -> Any:
+    """List the installed packages: a few."""
+    release = registry.release
+    return [
+        {
+            "AcceptanceLevel": "VMwareCertified",
+            "InstallDate": f"{registry.one(HostSystem).booted:%Y-%m-%d}",
+            "Name": name,
+            "Vendor": "VMware",
+            "Version": f"{release.version}-0.0.{release.build}",
+        }
+        for name in ("esx-base", "esx-xserver", "nvmxnet3", "pvscsi", "tools-light")
+    ]

@@ -1,0 +1,209 @@
+"""Methods that hosts have and the public interface description has not: esxcli's.
+
+Their types are declared here by hand, from what clients send and take (govmomi, `internal/types.go`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from vimlib import vim25
+from vimlib.model import Binding, ManagedObject, operation
+from vimlib.model import required as _required
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vimlib.model import Method
+
+
+class ReflectManagedMethodExecuterSoapArgument(vim25.DynamicData):
+    """An argument: its name, and its value as XML in a text."""
+
+    _wire_ = "name:string! val:string!"
+    _since_ = "5.0"
+    name: str = _required()
+    val: str = _required()
+
+
+class ReflectManagedMethodExecuterSoapFault(vim25.DynamicData):
+    """An error of a command, which is a value and no fault of the call."""
+
+    _wire_ = "faultMsg:string! faultDetail:string"
+    _since_ = "5.0"
+    faultMsg: str = _required()
+    faultDetail: str | None = None
+
+
+class ReflectManagedMethodExecuterSoapResult(vim25.DynamicData):
+    """What a command returned: XML in a text, or an error."""
+
+    _wire_ = "response:string fault:ReflectManagedMethodExecuterSoapFault"
+    _since_ = "5.0"
+    response: str | None = None
+    fault: ReflectManagedMethodExecuterSoapFault | None = None
+
+
+class DynamicTypeMgrFilterSpec(vim25.DynamicData):
+    """Which types or objects to list."""
+
+    _wire_ = ""
+    _since_ = "5.0"
+
+
+class DynamicTypeMgrTypeFilterSpec(DynamicTypeMgrFilterSpec):
+    """Types whose name has a text in it."""
+
+    _wire_ = "typeSubstr:string"
+    _since_ = "5.0"
+    typeSubstr: str | None = None
+
+
+class DynamicTypeMgrMoFilterSpec(DynamicTypeMgrFilterSpec):
+    """Objects of an id, or of types whose name has a text in it."""
+
+    _wire_ = "id:string typeSubstr:string"
+    _since_ = "5.0"
+    id: str | None = None
+    typeSubstr: str | None = None
+
+
+class DynamicTypeMgrMoInstance(vim25.DynamicData):
+    """An object: its id and type."""
+
+    _wire_ = "id:string! moType:string!"
+    _since_ = "5.0"
+    id: str = _required()
+    moType: str = _required()
+
+
+class DynamicTypeMgrParamTypeInfo(vim25.DynamicData):
+    """A parameter of a method."""
+
+    _wire_ = "name:string! version:string! type:string!"
+    _since_ = "5.0"
+    name: str = _required()
+    version: str = _required()
+    type: str = _required()
+
+
+class DynamicTypeMgrMethodTypeInfo(vim25.DynamicData):
+    """A method."""
+
+    _wire_ = (
+        "name:string! wsdlName:string! version:string! paramTypeInfo:DynamicTypeMgrParamTypeInfo*"
+    )
+    _since_ = "5.0"
+    name: str = _required()
+    wsdlName: str = _required()
+    version: str = _required()
+    paramTypeInfo: list[DynamicTypeMgrParamTypeInfo] = []
+
+
+class DynamicTypeMgrManagedTypeInfo(vim25.DynamicData):
+    """A type with its methods."""
+
+    _wire_ = "name:string! wsdlName:string! version:string! method:DynamicTypeMgrMethodTypeInfo*"
+    _since_ = "5.0"
+    name: str = _required()
+    wsdlName: str = _required()
+    version: str = _required()
+    method: list[DynamicTypeMgrMethodTypeInfo] = []
+
+
+class DynamicTypeMgrAllTypeInfo(vim25.DynamicData):
+    """All types."""
+
+    _wire_ = "managedTypeInfo:DynamicTypeMgrManagedTypeInfo*"
+    _since_ = "5.0"
+    managedTypeInfo: list[DynamicTypeMgrManagedTypeInfo] = []
+
+
+_TYPES: dict[str, type[Any]] = {
+    cls.__name__: cls
+    for cls in (
+        ReflectManagedMethodExecuterSoapArgument,
+        ReflectManagedMethodExecuterSoapFault,
+        ReflectManagedMethodExecuterSoapResult,
+        DynamicTypeMgrFilterSpec,
+        DynamicTypeMgrTypeFilterSpec,
+        DynamicTypeMgrMoFilterSpec,
+        DynamicTypeMgrMoInstance,
+        DynamicTypeMgrParamTypeInfo,
+        DynamicTypeMgrMethodTypeInfo,
+        DynamicTypeMgrManagedTypeInfo,
+        DynamicTypeMgrAllTypeInfo,
+    )
+}
+
+
+class _InternalBinding(Binding):
+    """The types and methods of this module, and all of `vim25`."""
+
+    def __init__(self) -> None:
+        super().__init__(__name__, vim25.BINDING.namespace, areas={}, methods={})
+
+    @property
+    def where(self) -> dict[str, str]:
+        """Type name to module."""
+        return vim25.BINDING.where
+
+    def find(self, name: str) -> type[Any] | None:
+        """Return the class of that name."""
+        return _TYPES.get(name) or vim25.BINDING.find(name)
+
+    def method(self, name: str) -> Method[..., Any] | None:
+        """Return the method of that wire name."""
+        return METHODS.get(name)
+
+    def names(self) -> Iterator[str]:
+        """Yield the names of all types."""
+        yield from _TYPES
+        yield from vim25.BINDING.names()
+
+
+INTERNAL = _InternalBinding()
+
+
+class _Internal(ManagedObject):
+    """Declares the methods; each is of one kind of object."""
+
+    __slots__ = ()
+    _binding_ = INTERNAL
+    _since_ = "5.0"
+
+    @operation(returns="ref", since="5.0")
+    async def RetrieveManagedMethodExecuter(self) -> Any:
+        """Return the object that runs commands."""
+
+    @operation(returns="ref", since="5.0")
+    async def RetrieveDynamicTypeManager(self) -> Any:
+        """Return the object that knows the commands."""
+
+    @operation(
+        "moid:string! version:string! method:string! argument:ReflectManagedMethodExecuterSoapArgument*",
+        "ReflectManagedMethodExecuterSoapResult",
+        since="5.0",
+    )
+    async def ExecuteSoap(self, moid: str, version: str, method: str, *, argument: Any = ()) -> Any:
+        """Run a command."""
+
+    @operation("filterSpec:DynamicTypeMgrFilterSpec", "DynamicTypeMgrMoInstance*", since="5.0")
+    async def DynamicTypeMgrQueryMoInstances(self, *, filterSpec: Any = None) -> Any:
+        """Return the objects of commands."""
+
+    @operation("filterSpec:DynamicTypeMgrFilterSpec", "DynamicTypeMgrAllTypeInfo", since="5.0")
+    async def DynamicTypeMgrQueryTypeInfo(self, *, filterSpec: Any = None) -> Any:
+        """Return the types of commands."""
+
+
+METHODS: dict[str, Method[..., Any]] = {
+    method.name: method
+    for method in (
+        _Internal.RetrieveManagedMethodExecuter,
+        _Internal.RetrieveDynamicTypeManager,
+        _Internal.ExecuteSoap,
+        _Internal.DynamicTypeMgrQueryMoInstances,
+        _Internal.DynamicTypeMgrQueryTypeInfo,
+    )
+}
