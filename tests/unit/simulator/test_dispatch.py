@@ -12,6 +12,7 @@ from vimlib.simulator._assemble import load_handlers
 from vimlib.simulator._core.handlers import HANDLERS
 from vimlib.simulator._core.objects import SimObject, declared
 from vimlib.simulator._protocol.dispatch import Interrupted
+from vimlib.simulator._properties.internal_api import METHODS
 from vimlib.soap import decode_response, encode_request
 
 
@@ -23,7 +24,7 @@ def test_every_handled_method_is_one_of_its_type() -> None:
     load_handlers()
     assert len(HANDLERS) > 140
     for name, handlers in HANDLERS.items():
-        if name == "Fetch":
+        if name == "Fetch" or name in METHODS:  # not in the public interface description
             continue
         method = vim25.BINDING.method(name)
         assert method is not None, name
