@@ -11,8 +11,8 @@ from vimlib import vim25
 from vimlib.simulator._assemble import load_handlers
 from vimlib.simulator._core.handlers import HANDLERS
 from vimlib.simulator._core.objects import SimObject, declared
-from vimlib.simulator._protocol.dispatch import Interrupted
 from vimlib.simulator._properties.internal_api import METHODS
+from vimlib.simulator._protocol.dispatch import Interrupted
 from vimlib.soap import decode_response, encode_request
 
 
