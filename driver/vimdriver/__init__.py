@@ -17,6 +17,7 @@ from vimlib._lazy import lazy
 if TYPE_CHECKING:
     from vimdriver import errors
     from vimdriver._config import DriverConfig
+    from vimdriver._disks.cache import CacheEntry
     from vimdriver._driver import ESXDriver
     from vimdriver._guestinfo import NIC, GuestConfig, Route
     from vimdriver._host import (
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
 __all__ = [
     "NIC",
     "Allocation",
+    "CacheEntry",
     "ConfigDrive",
     "Console",
     "ConsoleLog",
@@ -109,6 +111,7 @@ __getattr__, __dir__ = lazy(
     __name__,
     {
         "_config": "DriverConfig",
+        "_disks.cache": "CacheEntry",
         "_driver": "ESXDriver",
         "_guestinfo": "GuestConfig NIC Route",
         "_host": "DatastoreInfo HostCapacity HostIdentity HostInfo check_identities",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from vimdriver._config import DriverConfig
+from vimdriver._disks import cache
 from vimdriver._host import capacity, datastores, identity, info
 from vimdriver._instances import (
     change,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from datetime import datetime
 
+    from vimdriver._disks.cache import CacheEntry
     from vimdriver._images.source import ImageStore
     from vimdriver._images.uploader import Uploader
     from vimdriver._instances.device_list import DeviceInfo
@@ -183,7 +185,29 @@ class ESXDriver:
         with licensed(self.client):
             return await sweep(host, older_than=older_than, dry_run=dry_run, forget=forget)
 
+    async def prune_cache(
+        self,
+        datastore: str,
+        *,
+        older_than: float = cache.WEEK,
+        keys: Collection[str] | None = None,
+        dry_run: bool = False,
+    ) -> list[CacheEntry]:
+        """Remove images from a datastore's cache that nobody used for `older_than` seconds; return them.
+
+        See `vimdriver._disks.cache.prune_cache`. Cancelling ends after the entry that is being removed.
+        """
+        host = self.host()
+        with licensed(self.client):
+            return await cache.prune_cache(
+                host, datastore, older_than=older_than, keys=keys, dry_run=dry_run
+            )
+
     # Verbs that only read.
+
+    async def list_cache(self, datastore: str) -> list[CacheEntry]:
+        """Return the images in a datastore's cache. Cancelling loses nothing. Raises `NotFoundError`."""
+        return await cache.list_cache(self.host(), datastore)
 
     diagnostics = figures.diagnostics
     console = screen.console

@@ -141,7 +141,7 @@ async def _collect_with_deadline(s: Setting) -> None:
 
 async def _push_from_source(s: Setting, ref: str, store: Any) -> None:
     results = await push_images(
-        s.client, store, [ref], datastore=DATASTORE, config=CONFIG, overwrite=True
+        s.client, store, [ref], datastore=DATASTORE, config=CONFIG, overwrite=True, as_is=True
     )
     for result in results:
         if result.error is not None:

@@ -163,7 +163,12 @@ def temporary(owner: str) -> str:
 
             w.proxy.on_turn = note
             await push_images(
-                client, Images(root=IMAGE), ["root"], datastore=DATASTORE, config=config(owner)
+                client,
+                Images(root=IMAGE),
+                ["root"],
+                datastore=DATASTORE,
+                as_is=True,
+                config=config(owner),
             )
             found = re.search(r"/(root\.img\.[^/?]+\.part)\?", seen[0])
             assert found is not None, seen
@@ -418,6 +423,7 @@ async def _push(p: Ours, case: Case) -> Any:
         Images(root=IMAGE),
         ["root"],
         datastore=DATASTORE,
+        as_is=True,
         config=p.driver.config,
         journal=p.driver.journal,
     )

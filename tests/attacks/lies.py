@@ -179,7 +179,7 @@ def spawned(w: World) -> Happened:
 
 async def push(client: vimlib.Client, **how: Any) -> Any:
     (result,) = await push_images(
-        client, Images(root=IMAGE), ["root"], datastore=DATASTORE, config=CONFIG, **how
+        client, Images(root=IMAGE), ["root"], datastore=DATASTORE, as_is=True, config=CONFIG, **how
     )
     if result.error is not None:
         raise result.error

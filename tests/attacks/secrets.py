@@ -242,7 +242,7 @@ async def _push_url(s: Setting) -> Any:
 
 async def _push(s: Setting, ref: str, store: Any) -> Any:
     (result,) = await push_images(
-        s.client, store, [ref], datastore=DATASTORE, config=s.config, overwrite=True
+        s.client, store, [ref], datastore=DATASTORE, config=s.config, overwrite=True, as_is=True
     )
     # `image` is the reference as the caller gave it, by contract.
     given = dataclasses.replace(result, image="")

@@ -43,7 +43,7 @@ async def test_four_parallel_images_arrive_with_glances_hashes(
     before = stored(host)
     done = await vimctl(
         host, "image", "push", *stocked, "--datastore", host.datastore, "--concurrency", "4",
-        "--glance", glance.url, "--json",
+        "--as-is", "--glance", glance.url, "--json",
     )  # fmt: skip
     assert done.code == 0, done.err
     lines = {line["image"]: line for line in done.lines}
@@ -51,7 +51,8 @@ async def test_four_parallel_images_arrive_with_glances_hashes(
     for identity, image in stocked.items():
         said, line = glance.show(identity), lines[identity]
         assert set(line) == {
-            "image", "datastore_path", "bytes", "hash", "hash_algo", "verified", "seconds",
+            "image", "datastore_path", "bytes", "hash", "hash_algo", "stored_hash",
+            "stored_hash_algo", "verified", "already_there", "seconds",
         }  # fmt: skip
         name = f"{identity}.{'img' if image.kind == 'raw' else 'vmdk'}"
         assert line["datastore_path"] == f"[{host.datastore}] images/{name}"
@@ -71,7 +72,7 @@ async def test_a_failed_image_leaves_no_file_and_the_others_continue(
     missing = "00000000-0000-4000-8000-000000000000"
     done = await vimctl(
         host, "image", "push", good, queued, missing, "--datastore", host.datastore, "--to", "a/b",
-        "--glance", glance.url, "--json",
+        "--as-is", "--glance", glance.url, "--json",
     )  # fmt: skip
     glance.delete(queued)
     assert done.code == 7, done.err
@@ -82,12 +83,12 @@ async def test_a_failed_image_leaves_no_file_and_the_others_continue(
     assert {p for p in stored(host) if p.startswith("a/")} == {f"a/b/{good}.img"}
 
 
-async def test_a_second_push_of_a_file_needs_overwrite(
+async def test_a_second_push_of_other_bytes_needs_overwrite(
     host: Host, disk_image: Callable[..., DiskImage], tmp_path: Path
 ) -> None:
     path = tmp_path / "small.img"
     path.write_bytes(b"\x01" * 3_000_000)
-    words = ("image", "push", str(path), "--datastore", host.datastore, "--json")
+    words = ("image", "push", str(path), "--datastore", host.datastore, "--as-is", "--json")
     first = await vimctl(host, *words)
     assert first.code == 0, first.err
     (line,) = first.lines
@@ -95,6 +96,10 @@ async def test_a_second_push_of_a_file_needs_overwrite(
     assert line["datastore_path"] == f"[{host.datastore}] images/small.img"
     assert line["verified"] is False  # a file has no hash of its own
     assert line["hash"] == hashlib.new(line["hash_algo"], path.read_bytes()).hexdigest()
+    second = await vimctl(host, *words)
+    assert second.code == 0
+    assert second.lines[0]["already_there"] is True
+    path.write_bytes(b"\x02" * 3_000_000)
     second = await vimctl(host, *words)
     assert second.code == 1
     assert second.lines[0]["error"]["type"] == "FileConflictError"

@@ -11,7 +11,8 @@ from cyclopts import App
 _NOUNS: Final = {
     "": "Manage the images, machines, datastores and networks of an ESX host.",
     "datastore": "Manage files in datastores.",
-    "image": "Push images into datastores, and inspect them.",
+    "image": "Push images into datastores, inspect them, and manage those that are cached.",
+    "image cache": "The cache of a datastore: images that machines are copied from.",
     "instance": "Create, run, inspect and remove machines.",
     "host": "Inspect and manage the host.",
     "network": "Manage port groups.",
@@ -37,6 +38,9 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "datastore mv": ("datastore:mv", "Rename or move a file on the host."),
     "datastore stat": ("datastore:stat", "Show the size and type of a file."),
     "image push": ("image:push", "Push images into a datastore, in parallel."),
+    "image cache ls": ("cache:ls", "List the images in the cache of a datastore."),
+    "image cache rm": ("cache:rm", "Remove images from the cache of a datastore."),
+    "image cache prune": ("cache:prune", "Remove images that nobody used for long from the cache."),
     "image inspect": ("image:inspect", "Check an image and show its format."),
     "instance list": ("instance:list_", "List the machines of the host."),
     "instance show": ("instance:show", "Show one machine."),
@@ -117,8 +121,9 @@ def _build() -> App:
     for path, (target, text) in COMMANDS.items():
         noun, _, verb = path.rpartition(" ")
         if noun not in nouns:
-            nouns[noun] = App(name=noun, help=_NOUNS[noun], version_flags=())
-            top.command(nouns[noun])
+            above, _, name = noun.rpartition(" ")
+            nouns[noun] = App(name=name, help=_NOUNS[noun], version_flags=())
+            nouns[above].command(nouns[noun])
         nouns[noun].command(f"vimdriver._cli.{target}", name=verb, help=text, version_flags=())
     return top
 

@@ -6,7 +6,7 @@ import asyncio
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from vimdriver._cli.datastore import walk
 from vimdriver._cli.exitcodes import Exit, combined
@@ -21,8 +21,6 @@ from vimdriver.errors import size_text
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from vimdriver._cli.progress import Meter
-    from vimdriver._driver import ESXDriver
     from vimdriver._images.push import PushResult
     from vimdriver._images.source import ImageStore
     from vimdriver._instances.types import Instance
@@ -51,8 +49,6 @@ class _Stage:
     store: ImageStore
     images: Sequence[str]
     """Names of all images."""
-    flat: Sequence[str]
-    """Names of the images that machines are created from."""
 
 
 async def demo(
@@ -61,7 +57,7 @@ async def demo(
     api_version: Release = "8.0",
     output: Output = OUTPUT,
 ) -> int:
-    """Push four images into a simulated host, run three machines from them, remove everything.
+    """Push four images into a simulated host, run a machine from each, remove everything.
 
     The host and the image service run in this process, on the loopback interface. `--json` prints
     one document: {"images": [...], "instances": [...], "leftovers": []}; the leftovers are read
@@ -76,7 +72,7 @@ async def demo(
         code = combined(result.error for result in results)
         instances: list[Instance] = []
         if code is Exit.OK:
-            instances = await _machines(stage, output)
+            instances = await _machines(stage, results, output)
         await stage.client.datastore(_DATASTORE).delete(_FOLDER, missing_ok=True)
         leftovers = await _leftovers(stage.client)
     if output.json:
@@ -123,7 +119,6 @@ async def _stage(image_mib: int, api_version: Release, output: Output) -> AsyncI
             client,
             Glance(http, service.url),
             [image.name for image in images],
-            [image.name for image in images if image.disk_format == "raw"],
         )
 
 
@@ -152,8 +147,8 @@ async def _push(stage: _Stage, output: Output) -> list[PushResult]:
     return results
 
 
-async def _machines(stage: _Stage, output: Output) -> list[Instance]:
-    """Create three machines at once, list them, remove them."""
+async def _machines(stage: _Stage, pushed: list[PushResult], output: Output) -> list[Instance]:
+    """Create a machine from each disk that was pushed, all at once; list them, remove them."""
     from vimdriver._config import DriverConfig
     from vimdriver._driver import ESXDriver
     from vimdriver._instances.types import InstanceSpec, NICSpec
@@ -162,7 +157,7 @@ async def _machines(stage: _Stage, output: Output) -> list[Instance]:
     specs = [
         InstanceSpec(
             name=f"demo-{number + 1}",
-            image=stage.flat[number % len(stage.flat)],
+            image=result.datastore_path,
             datastore=_DATASTORE,
             nics=(
                 NICSpec(
@@ -173,13 +168,12 @@ async def _machines(stage: _Stage, output: Output) -> list[Instance]:
                 ),
             ),
         )
-        for number in range(3)
+        for number, result in enumerate(pushed)
     ]
-    output.say(f"spawning {len(specs)} machines from the raw images")
-    with meter(output) as progress:
-        async with asyncio.TaskGroup() as group:
-            for spec in specs:
-                group.create_task(_spawn(driver, spec, progress))
+    output.say(f"spawning {len(specs)} machines, each from a copy of a disk")
+    async with asyncio.TaskGroup() as group:
+        for spec in specs:
+            group.create_task(driver.spawn(spec))
     instances = await driver.list_instances()
     if not output.json:
         output.table(COLUMNS, [instance.to_json() for instance in instances])
@@ -187,14 +181,6 @@ async def _machines(stage: _Stage, output: Output) -> list[Instance]:
     for instance in instances:
         await driver.destroy(instance.uuid)
     return instances
-
-
-async def _spawn(driver: ESXDriver, spec: Any, progress: Meter) -> None:
-    assert driver.images is not None  # the demo's Glance
-    source = driver.images.image(spec.image)
-    progress.start(spec.name, (await source.info()).size)
-    await driver.spawn(spec, on_progress=lambda count: progress.advance(spec.name, count))
-    progress.end(spec.name)
 
 
 async def _leftovers(client: Client) -> list[str]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated, Any
+import shlex
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
 
 from vimdriver._cli.connection import CONNECTION, ConnectionOptions
 from vimdriver._cli.exitcodes import combined
@@ -28,6 +31,9 @@ async def push(
     concurrency: Annotated[int, within(1)] = 4,
     overwrite: Flag = False,
     read_back: Flag = False,
+    as_is: Flag = False,
+    as_: Annotated[str | None, Parameter(name="--as")] = None,
+    transfer: Literal["nfc", "put"] | None = None,
     sources: Sources = SOURCES,
     ownership: Ownership = OWNERSHIP,
     connection: ConnectionOptions = CONNECTION,
@@ -35,8 +41,11 @@ async def push(
 ) -> int:
     """Push images into a datastore in parallel, and check each one during the transfer.
 
-    Images are streamed, not stored on the local disk. A failed image leaves no file, and the others
-    continue; the exit code is then 7, or that of the failure if all images failed.
+    Each becomes a disk, NAME.vmdk with its extent, from which `instance spawn` makes machines; an ISO
+    becomes NAME.iso. NAME is the id in Glance, or the name of the file without its ending. Images are
+    streamed, not stored on the local disk. A failed image leaves no file, and the others continue; the
+    exit code is then 7, or that of the failure if all images failed. An image that is there already
+    is not sent again.
 
     Args:
         images: Ids or names in Glance, http(s) URLs, or paths of local files. With Glance, write a
@@ -44,8 +53,11 @@ async def push(
         datastore: Name of the datastore.
         to: Folder in the datastore, created if missing; `[datastore1] folder` is accepted too.
         concurrency: Number of parallel transfers.
-        overwrite: Replace existing files.
-        read_back: Read each file back from the host and compare hashes before it gets its name.
+        overwrite: Replace what was made from other bytes.
+        read_back: Read each disk back from the host and compare hashes before it gets its name.
+        as_is: Store the bytes unchanged, as a file.
+        as_: NAME for the one image.
+        transfer: `nfc` imports the disk, without its holes; `put` uploads all of it. The default is chosen for each image.
     """
     from vimdriver._images.push import push_images
     from vimdriver._verbs.session import session_recorded
@@ -70,6 +82,9 @@ async def push(
                 concurrency=concurrency,
                 overwrite=overwrite,
                 read_back=read_back,
+                as_is=as_is,
+                name=as_,
+                transfer=transfer,
                 events=tell(progress, output),
                 config=config,
                 journal=journal,
@@ -100,6 +115,8 @@ def tell(progress: Meter, output: Output | None = None) -> Callable[[PushEvent],
 
 def show_results(results: Sequence[PushResult], output: Output) -> None:
     """Print the results as a table; JSON lines and errors were printed during the push."""
+    from vimlib._datastore import DatastorePath
+
     if output.json:
         return
     rows: list[dict[str, Any]] = []
@@ -117,6 +134,13 @@ def show_results(results: Sequence[PushResult], output: Output) -> None:
             }
         rows.append(row)
     output.table(("image", "datastore_path", "size", "verified", "hash", "seconds"), rows)
+    for result in results:
+        if result.error is None and result.datastore_path.endswith((".vmdk", ".iso")):
+            path = shlex.quote(result.datastore_path)
+            store = shlex.quote(DatastorePath.parse(result.datastore_path).datastore)
+            output.say(
+                f"To spawn from it: vimctl instance spawn --name NAME --image {path} --datastore {store}"
+            )
 
 
 async def inspect(image: str, /, *, sources: Sources = SOURCES, output: Output = OUTPUT) -> None:

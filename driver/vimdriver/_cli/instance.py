@@ -105,7 +105,10 @@ async def spawn(
     connection: ConnectionOptions = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
-    """Create a machine from a flat image (raw, or a preallocated VMDK) and power it on.
+    """Create a machine from an image, a disk or an ISO image on the host, or none, and power it on.
+
+    Images are raw, or VMDKs that are preallocated, sparse or streamOptimized. One whose source states its
+    hash is fetched once into the datastore's cache. An ISO image is put into the CD-ROM drive.
 
     A failure or Ctrl-C removes the machine and its files; if the process is killed, `vimctl sweep`
     removes them. Values that the guest form cannot express are reported on stderr.
@@ -122,23 +125,27 @@ async def spawn(
     for lost in left_out(guest_config(spec), machine.guest_form):
         output.say(f"the form {machine.guest_form} cannot express: {lost}")
     config = replace(ownership.config(), guest_form=machine.guest_form)
+    fetched = [] if machine.image is None or machine.image.startswith("[") else [machine.image]
     async with (
-        sources.open([machine.image]) as store,
+        sources.open(fetched) as store,
         connection.client() as client,
         ESXDriver(client, store, config) as driver,
     ):
         with meter(output) as progress:
-            size = (await store.image(machine.image).info()).size
+            sizes = [(await store.image(image).info()).size for image in fetched]
             sent = 0
 
             def advance(count: int) -> None:
                 nonlocal sent
                 if not sent:  # not before: until then everything is still being checked
-                    progress.start(name, size)
+                    progress.start(name, *sizes)
                 sent += count
                 progress.advance(name, count)
 
-            found = await driver.spawn(spec, on_progress=advance)
+            def ignored(text: str) -> None:
+                output.say(f"the image's property has no effect: {text}")
+
+            found = await driver.spawn(spec, on_progress=advance, on_ignored=ignored)
             progress.end(name)
         if wait_network is not None:
             network = await driver.wait_for_network(found.uuid, timeout=wait_network)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -28,8 +28,8 @@ class MachineOptions:
     name: str
     """Name of the machine."""
 
-    image: str
-    """Id or name in Glance, http(s) URL, or path of a file."""
+    image: str | None = None
+    """Id or name in Glance, http(s) URL, path of a file, or a disk or ISO image on the host as `[datastore1] images/a.vmdk`. Without it, the machine has a blank disk of --disk-gb or none."""
 
     datastore: str
     """Datastore of its disk."""
@@ -54,6 +54,12 @@ class MachineOptions:
 
     disk_gb: Annotated[int | None, within(1)] = None
     """Size of the disk in GiB; the default is the size of the image."""
+
+    clone: Literal["copy", "linked", "none"] | None = None
+    """How the disk comes from an image that the host has or caches: a copy, a disk that is linked to it, or `none`: fetched for this machine alone, or a disk on the host as it is. The default is copy."""
+
+    transfer: Literal["nfc", "put"] | None = None
+    """`nfc` imports the image, without its holes; `put` uploads all of it. The default is chosen by the image."""
 
     uuid: str | None = None
     """UUID of the machine; a second spawn with the same UUID fails. The default is random."""
@@ -134,6 +140,8 @@ class MachineOptions:
             cpus=self.cpus,
             memory_mb=self.memory_mb,
             disk_gb=self.disk_gb,
+            clone=self.clone,
+            transfer=self.transfer,
             guest_id=self.guest_id,
             adapter=self.adapter,
             hostname=self.hostname,

@@ -70,6 +70,8 @@ class EmbeddedImage:
     disk_format: str = "raw"
     container_format: str = "bare"
     properties: Mapping[str, str] = field(default_factory=dict)
+    min_disk: int = 0
+    min_ram: int = 0
     id: str = ""
     """A UUID; derived from the name if empty."""
     status: str = "active"
@@ -112,8 +114,8 @@ class EmbeddedImage:
             "os_hash_algo": "sha512" if known else None,
             "os_hash_value": self.sha512 if known else None,
             "visibility": "public",
-            "min_disk": 0,
-            "min_ram": 0,
+            "min_disk": self.min_disk,
+            "min_ram": self.min_ram,
             "protected": False,
             "tags": [],
             "file": f"/v2/images/{self.id}/file",

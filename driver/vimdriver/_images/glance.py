@@ -67,6 +67,8 @@ class _Record(msgspec.Struct):
     os_hash_algo: str | None = None
     os_hash_value: str | None = None
     virtual_size: int | None = None
+    min_disk: int | None = None
+    min_ram: int | None = None
 
 
 class _Page(msgspec.Struct):
@@ -289,6 +291,8 @@ def _info(fields: Mapping[str, Any], ref: str) -> ImageInfo:
         hash_algo=algo.lower() if algo else None,
         hash_value=value.lower() if value else None,
         virtual_size=record.virtual_size,
+        min_disk=max(record.min_disk or 0, 0),
+        min_ram=max(record.min_ram or 0, 0),
         properties=MappingProxyType(
             {
                 key: value

@@ -1,8 +1,8 @@
-"""Push images from a source into a datastore, in parallel, never on local disk or whole in memory.
+"""Push images from a source into a datastore as disks, in parallel, never on local disk or whole in memory.
 
-For each image: read its properties, check the free space for all, upload under a temporary name
-while verifying length, format and hash, read the size back (optionally the whole file, for its
-hash), rename to the final name. A failed image leaves no file; the others continue.
+For each image: read its properties, check the free space for all, then make its disk (`ensure_disk`).
+An ISO, and any image with `as_is`, is stored as it is: uploaded under a temporary name while length,
+format and hash are checked, then renamed. A failed image leaves nothing; the others continue.
 """
 
 from __future__ import annotations
@@ -14,32 +14,32 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from vimdriver._config import DriverConfig
+from vimdriver._disks.ensure import DiskWish, ensure_disk, judge
+from vimdriver._disks.files import ensure_file
 from vimdriver._images.check import BodyCheck
+from vimdriver._images.formats import PREFIX
 from vimdriver._images.glance import GlanceImage
-from vimdriver._images.hashing import algorithm_name
-from vimdriver._images.sink import DatastoreSink, temporary_name
+from vimdriver._images.prefix import read_prefix
 from vimdriver._images.source import shown_reference
 from vimdriver._images.uploader import Uploader
-from vimdriver._journal import MemoryJournal, Uploading
-from vimdriver._verbs import Rollback
+from vimdriver._journal import MemoryJournal
+from vimdriver._verbs import Host
 from vimdriver._verbs.host import free_space
 from vimdriver._verbs.verb import licensed
 from vimdriver.errors import FileConflictError, NoSpaceError
 from vimlib import vim25
 from vimlib._datastore import DatastorePath
 from vimlib._secret import forget_locals, forgetting
-from vimlib._shield import finish
 from vimlib.errors import NotFoundError, UsageError, VimlibError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from vimdriver._disks.transfer import Transfer
     from vimdriver._images.source import ImageInfo, ImageSource, ImageStore
     from vimdriver._journal import Journal
     from vimlib._client import Client
-    from vimlib._datastore import Datastore
 
-CLEANUP_SECONDS = 60.0
 EventKind: TypeAlias = Literal["started", "progress", "done", "failed"]
 
 
@@ -66,7 +66,12 @@ class PushResult:
     hash: str | None = None
     hash_algo: str | None = None
     verified: bool = False
-    """The source has a hash, and the stored bytes matched it."""
+    """The source has a hash, and its bytes matched it."""
+    stored_hash: str | None = None
+    """Of the bytes on the datastore, as read back from there; None if they were not read back."""
+    stored_hash_algo: str | None = None
+    already_there: bool = False
+    """The datastore had it, made from the same bytes; nothing was sent."""
     seconds: float = 0.0
     error: VimlibError | None = None
 
@@ -80,7 +85,10 @@ class PushResult:
             "bytes": self.bytes,
             "hash": self.hash,
             "hash_algo": self.hash_algo,
+            "stored_hash": self.stored_hash,
+            "stored_hash_algo": self.stored_hash_algo,
             "verified": self.verified,
+            "already_there": self.already_there,
             "seconds": round(self.seconds, 3),
         }
 
@@ -90,16 +98,34 @@ def error_json(error: VimlibError) -> dict[str, Any]:
     return {
         "type": type(error).__name__,
         "message": str(error),
+        "rule": getattr(error, "rule", "") or None,
         "retryable": error.retryable,
         "outcome": error.outcome,
     }
 
 
-def file_name(info: ImageInfo, *, from_glance: bool) -> str:
-    """Return the datastore file name: `<image id>.<vmdk|img|iso>` for Glance, else the base name."""
-    if not from_glance:
+# Endings of image files, which are no part of an image's name.
+_ENDINGS = (".vmdk", ".img", ".raw", ".iso", ".bin", ".dd", ".qcow2", ".ova")
+
+
+def base_name(info: ImageInfo, *, from_glance: bool, given: str | None = None) -> str:
+    """Return the name of an image on a datastore: its id for Glance, else that of its file."""
+    if given is not None or from_glance:
+        return given or info.id
+    ending = next((end for end in _ENDINGS if info.name.lower().endswith(end)), "")
+    stem = info.name[: len(info.name) - len(ending)] or info.name
+    return stem.removesuffix("-flat") or stem
+
+
+def unchanged_name(info: ImageInfo, *, from_glance: bool, given: str | None = None) -> str:
+    """Return the name of the file that has an image's bytes unchanged, `NAME.<vmdk|img|iso>`."""
+    if not from_glance and given is None:
         return info.name
-    return f"{info.id}.{ {'vmdk': 'vmdk', 'iso': 'iso'}.get(info.disk_format or '', 'img') }"
+    kinds = {"vmdk": "vmdk", "iso": "iso"}
+    ending = kinds.get(info.disk_format or "")
+    if ending is None:
+        ending = next((k for k in kinds if info.name.lower().endswith(f".{k}")), "img")
+    return f"{base_name(info, from_glance=from_glance, given=given)}.{ending}"
 
 
 async def push_images(
@@ -112,6 +138,9 @@ async def push_images(
     concurrency: int | None = None,
     overwrite: bool = False,
     read_back: bool = False,
+    as_is: bool = False,
+    name: str | None = None,
+    transfer: Transfer | None = None,
     uploader: Uploader | None = None,
     events: Callable[[PushEvent], None] | None = None,
     config: DriverConfig | None = None,
@@ -119,19 +148,34 @@ async def push_images(
 ) -> list[PushResult]:
     """Push `refs` into `[datastore] directory`; return the results in the same order.
 
-    At most `concurrency` images are transferred at a time; None means the value of `config`.
+    Each image becomes a disk, `NAME.vmdk` with its extent, from which machines are spawned; an ISO is
+    stored as `NAME.iso`. NAME is the id in Glance, the name of the file without its ending elsewhere.
 
-    A failed image is a result with `error`; its partial file is removed and the others continue.
-    Cancelling stops all streams and removes all partial files; an image that is already verified
-    and just being renamed to its final name stays.
+    A failed image is a result with `error`; all of it is removed and the others continue.
+    Cancelling stops all streams and removes what they made; an image that is already verified
+    and just being moved to its final name stays.
 
-    `read_back` reads each file from the host again before the rename and compares its hash with
-    that of the bytes sent: it doubles the traffic and detects corruption in storage
-    (`TransferCorruptError`).
+    Args:
+        client: Logged in; stays the caller's.
+        images: Finds the images.
+        refs: As `images` takes them.
+        datastore: Name of the datastore.
+        directory: Folder there, made if missing.
+        concurrency: Images that are transferred at a time; None means the value of `config`.
+        overwrite: Replace what was made from other bytes. The same bytes are already there.
+        read_back: Read each disk from the host again before it gets its name, and compare hashes:
+            it doubles the traffic and detects corruption in storage (`TransferCorruptError`).
+        as_is: Store the bytes of each image unchanged, as a file.
+        name: NAME for the one image.
+        transfer: `nfc` imports the disk, without its holes; `put` uploads it whole. None chooses.
+        uploader: Uploads bodies; None opens one.
+        events: Called with the events of each image.
+        config: Settings.
+        journal: Where each step is written before it begins.
 
     Raises:
-        UsageError: `refs` is empty or has duplicates, `concurrency` is below 1, or `directory` is
-            not a valid folder path.
+        UsageError: `refs` is empty or has duplicates, `concurrency` is below 1, `name` is given for
+            several images, or `directory` is not a valid folder path.
         NotFoundError: The datastore does not exist.
         NoSpaceError: The datastore lacks free space for all images together; nothing was sent.
         HostReadOnlyError: The host's licence forbids writes; nothing was sent.
@@ -145,8 +189,7 @@ async def push_images(
                 refs,
                 DatastorePath(datastore, directory.removesuffix("/")),
                 concurrency=concurrency,
-                overwrite=overwrite,
-                read_back=read_back,
+                how=_How(overwrite, read_back, as_is, name, transfer),
                 uploader=uploader,
                 tell=events or (lambda event: None),
                 settings=config or DriverConfig(),
@@ -160,6 +203,17 @@ async def push_images(
     return results
 
 
+@dataclass(frozen=True, slots=True)
+class _How:
+    """How images are stored; see `push_images`."""
+
+    overwrite: bool
+    read_back: bool
+    as_is: bool
+    name: str | None
+    transfer: Transfer | None
+
+
 async def _push_images(
     client: Client,
     images: ImageStore,
@@ -167,8 +221,7 @@ async def _push_images(
     folder: DatastorePath,
     *,
     concurrency: int | None,
-    overwrite: bool,
-    read_back: bool,
+    how: _How,
     uploader: Uploader | None,
     tell: Callable[[PushEvent], None],
     settings: DriverConfig,
@@ -186,15 +239,18 @@ async def _push_images(
     streams = settings.concurrency if concurrency is None else concurrency
     if streams < 1:
         raise UsageError(f"concurrency must be at least 1, got {streams}", field="concurrency")
+    if how.name is not None and len(refs) > 1:
+        raise UsageError(
+            f"a name must be given for one image, got {len(refs)}",
+            field="name",
+            hint="Push them one after the other.",
+        )
     limit = asyncio.Semaphore(streams)
-    jobs = [
-        _Push(client, images.image(ref), ref, overwrite, read_back, tell, settings, kept)
-        for ref in refs
-    ]
+    jobs = [_Push(client, images.image(ref), ref, how, tell, settings, kept) for ref in refs]
     free, *_ = await _all(free_space(client, datastore), *(job.read_info(limit) for job in jobs))
     _refuse_duplicates(jobs)
-    if _needed(jobs) > free and not overwrite:
-        # Images that already exist are refused, not sent, so they need no space.
+    if _needed(jobs) > free and not how.overwrite:
+        # Images that already exist are not sent, so they need no space.
         await _all(*(job.probe(folder, limit) for job in jobs))
     if _needed(jobs) > free:
         raise NoSpaceError(datastore=datastore, needed=_needed(jobs), free=free)
@@ -206,8 +262,8 @@ async def _push_images(
 
 
 def _needed(jobs: Sequence[_Push]) -> int:
-    """Return the total bytes of the images that have not failed."""
-    return sum(job.info.size for job in jobs if job.info is not None)
+    """Return the total bytes of the images that have not failed and are not there."""
+    return sum(job.info.size for job in jobs if job.info is not None and not job.present)
 
 
 async def _all(*work: Any) -> list[Any]:
@@ -267,8 +323,7 @@ class _Push:
         client: Client,
         source: ImageSource,
         ref: str,
-        overwrite: bool,
-        read_back: bool,
+        how: _How,
         tell: Callable[[PushEvent], None],
         config: DriverConfig,
         journal: Journal,
@@ -277,11 +332,13 @@ class _Push:
         self.journal = journal
         self.source = source
         self.ref = ref
-        self.overwrite = overwrite
-        self.read_back = read_back
+        self.how = how
+        self.is_file = how.as_is
+        """Whether its bytes are stored unchanged."""
+        self.present = False
+        """Whether something has its name on the datastore."""
         self.tell = tell
         self.config = config
-        self.owner = config.mark()
         self.info: ImageInfo | None = None
         """None until the source reported it, and after a failure."""
         self.result = PushResult(image=ref)
@@ -290,7 +347,11 @@ class _Push:
     def target(self) -> str:
         """The file name; available once the source reported the image's properties."""
         assert self.info is not None, "read_info comes first"
-        return file_name(self.info, from_glance=isinstance(self.source, GlanceImage))
+        from_glance, name = isinstance(self.source, GlanceImage), self.how.name
+        if self.is_file and self.how.as_is:
+            return unchanged_name(self.info, from_glance=from_glance, given=name)
+        base = base_name(self.info, from_glance=from_glance, given=name)
+        return f"{base}.iso" if self.is_file else f"{base}.vmdk"
 
     def fail(self, error: VimlibError, since: float) -> None:
         self.info = None
@@ -304,26 +365,29 @@ class _Push:
         try:
             async with limit:
                 info = await self.source.info()
-            # An image that cannot be pushed fails here, before it counts towards the needed space.
-            BodyCheck(info)
+                # An image that cannot be pushed fails here, before it counts towards the space.
+                if self.how.as_is:
+                    BodyCheck(info)
+                elif info.disk_format is None:
+                    head = await read_prefix(self.source, PREFIX)
+                    self.is_file = judge(info, head).kind == "iso"
+                else:
+                    self.is_file = info.disk_format == "iso"
             self.info = info
         except VimlibError as error:
             self.fail(error, since)
 
     async def probe(self, folder: DatastorePath, limit: asyncio.Semaphore) -> None:
-        """Fail if the file already exists. An error becomes the result."""
+        """Read whether something has its name. An error becomes the result."""
         if self.info is None:
             return
         since = time.monotonic()
         try:
             async with limit:
-                await self._refuse_existing(folder / self.target)
+                target = folder / self.target
+                self.present = await self.client.datastore(target.datastore).exists(target)
         except VimlibError as error:
             self.fail(error, since)
-
-    async def _refuse_existing(self, target: DatastorePath) -> None:
-        if await self.client.datastore(target.datastore).exists(target):
-            raise FileConflictError(path=str(target))
 
     async def run(
         self, folder: DatastorePath, uploader: Uploader, limit: asyncio.Semaphore
@@ -335,76 +399,52 @@ class _Push:
             since = time.monotonic()
             self.tell(PushEvent("started", self.ref, self.info.size))
             try:
-                await self._upload(self.info, folder, uploader, since)
+                await self._store(self.info, folder, uploader, since)
             except VimlibError as error:
                 self.fail(error, since)
 
-    async def _upload(
+    def _done(self, result: PushResult) -> None:
+        self.result = result
+        self.tell(PushEvent("done", self.ref, result.bytes, result))
+
+    async def _store(
         self, info: ImageInfo, folder: DatastorePath, uploader: Uploader, since: float
     ) -> None:
-        datastore = self.client.datastore(
-            folder.datastore,
-            settle=self.config.settle_seconds,
-            timeouts=self.config.timeouts(self.client.timeouts),
-        )
-        target = folder / self.target
-        if not self.overwrite:
-            await self._refuse_existing(target)
-        part = target.with_name(temporary_name(target.name, self.owner))
+        host = Host(self.client, self.config, self.journal, uploader=uploader)
+        how, target = self.how, folder / self.target
 
-        async def is_there() -> bool:
-            try:
-                # A folder of that name is not ours, and hosts delete one with its contents.
-                return not (await datastore.stat(part)).is_dir
-            except NotFoundError:
-                return False
+        def progress(count: int) -> None:
+            self.tell(PushEvent("progress", self.ref, count))
 
-        async def remove() -> None:
-            # Again, since the host may create it after the connection broke, from bytes that it had
-            # received.
-            for _ in range(2):
-                if await is_there():
-                    await datastore.delete(part, missing_ok=True, timeout=self.config.task_seconds)
-
-        entry = Uploading(host=self.client.host, owner=self.owner, path=str(part))
-        async with Rollback(seconds=CLEANUP_SECONDS, journal=self.journal) as rollback:
-            await rollback.begin(str(part), remove, entry)
-            done = await uploader.upload(
+        if self.is_file:
+            disk = await ensure_file(
+                host,
                 self.source,
-                DatastoreSink(datastore, part),
                 info,
-                on_progress=lambda count: self.tell(PushEvent("progress", self.ref, count)),
-            )
-            report = done.source
-            if self.read_back:
-                assert report.hash is not None, "every image of a push is hashed"
-                await datastore.compare(part, report.hash, algorithm_name(report.hash_algo))
-            await finish(
-                self._publish(datastore, part, target, report.bytes), what=f"move to {target}"
-            )
-            rollback.keep()
-        self.result = PushResult(
-            image=self.ref,
-            datastore_path=str(target),
-            bytes=report.bytes,
-            hash=report.hash,
-            hash_algo=report.hash_algo,
-            verified=report.verified,
-            seconds=time.monotonic() - since,
-        )
-        self.tell(PushEvent("done", self.ref, report.bytes, self.result))
-
-    async def _publish(
-        self, datastore: Datastore, part: DatastorePath, target: DatastorePath, size: int
-    ) -> None:
-        """Rename the complete file to its final name; no later step can fail."""
-        try:
-            await datastore.move(
-                part,
                 target,
-                size=size,
-                overwrite=self.overwrite,
-                timeout=self.config.task_seconds,
+                overwrite=how.overwrite,
+                read_back=how.read_back,
+                on_progress=progress,
             )
-        except vim25.FileAlreadyExists:
-            raise FileConflictError(path=str(target)) from None
+        else:
+            wish = DiskWish(
+                target=target,
+                transfer=how.transfer,
+                overwrite=how.overwrite,
+                read_back=how.read_back,
+            )
+            disk = await ensure_disk(host, self.source, wish, on_progress=progress)
+        self._done(
+            PushResult(
+                image=self.ref,
+                datastore_path=str(disk.path),
+                bytes=disk.bytes,
+                hash=disk.hash,
+                hash_algo=disk.hash_algo,
+                verified=disk.verified,
+                stored_hash=disk.stored_hash,
+                stored_hash_algo=disk.stored_hash_algo,
+                already_there=disk.already_there,
+                seconds=time.monotonic() - since,
+            )
+        )

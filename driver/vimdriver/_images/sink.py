@@ -49,7 +49,11 @@ def made_at(name: str, owner: str) -> datetime | None:
 
 
 def _parts(name: str, owner: str) -> re.Match[str] | None:
-    form = rf".*\.{owner_mark(owner)}-((?P<at>[0-9a-f]{{8}})-)?[0-9a-f]{{16}}\.part"
+    # A disk's descriptor must end with .vmdk, and hosts name its extent after it.
+    form = (
+        rf".*\.{owner_mark(owner)}-((?P<at>[0-9a-f]{{8}})-)?[0-9a-f]{{16}}"
+        r"\.part(\.vmdk|-flat\.vmdk)?"
+    )
     return re.fullmatch(form, name, re.S)
 
 

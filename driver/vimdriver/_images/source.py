@@ -44,6 +44,10 @@ class ImageInfo:
     """Lower-case hex; None exactly when `hash_algo` is."""
     virtual_size: int | None = None
     """Capacity of the disk in bytes, if the source knows it."""
+    min_disk: int = 0
+    """GiB that a machine's disk must have."""
+    min_ram: int = 0
+    """MiB of memory that a machine must have."""
     properties: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Other text properties, as `vmware_adaptertype`."""
 

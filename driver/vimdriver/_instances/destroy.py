@@ -26,7 +26,7 @@ from vimlib._datastore import DatastorePath
 from vimlib.errors import NotFoundError, VimlibError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 log = logging.getLogger("vimdriver.instances")
 
@@ -91,15 +91,16 @@ async def destroy(
     used: dict[str, str] = {}
     if disks or by_name:
         used = await used_files(client, but=vm, namesakes_of=ref if by_name else None)
-    for path in device_files(disks):
-        if path in used:
-            raise DiskSharedError(name=ref, path=path, user=used[path])
     vmx = row.props.get("config.files.vmPathName")
     place = (
         None
         if not vmx or keep_files
         else _Place(DatastorePath.parse(vmx), ours=owner == host.owner)
     )
+    for path in device_files(disks):
+        # One elsewhere stays: see `_Place.shares`.
+        if path in used and not (place is not None and place.ours and place.is_elsewhere(path)):
+            raise DiskSharedError(name=ref, path=path, user=used[path])
     entry = None
     if place is not None and place.ours:
         entry = Destroying(
@@ -140,6 +141,20 @@ class _Place:
     def base(self) -> str:
         return self.vmx.name.removesuffix(".vmx")
 
+    def is_elsewhere(self, path: str) -> bool:
+        """Return whether a file is in no folder of the machine, on whatever datastore."""
+        found = DatastorePath.parse(path)
+        return found.parent.parts != self.folder.parts
+
+    def shares(self, devices: Iterable[vim25.VirtualDevice]) -> bool:
+        """Return whether a disk of the machine, or one that it grew from, is elsewhere: it stays.
+
+        Hosts have deleted the shared base with a linked disk, so such a machine is not destroyed by
+        the host: it is taken out of the inventory, and its own files are removed by their names.
+        """
+        disks = [device for device in devices if isinstance(device, vim25.VirtualDisk)]
+        return self.ours and any(map(self.is_elsewhere, device_files(disks)))
+
 
 class _State(NamedTuple):
     """A machine right before it is removed."""
@@ -148,6 +163,8 @@ class _State(NamedTuple):
     off: bool
     files: frozenset[str]
     """Paths of its files, by `layoutEx`."""
+    shares: bool
+    """See `_Place.shares`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +190,7 @@ def _removal(
     It may be off, busy, or gone, or go at any time. One whose files the host cannot reach is taken
     out of the inventory, and its files stay; so is any with `keep`.
     """
-    state, off = _off_steps(vm, entry)
+    state, off = _off_steps(vm, place, entry)
     listed = Step[tuple[SeenFile, ...]](
         title="list its own files in its folder",
         call=lambda run: _list(run, place, run[state]),
@@ -227,7 +244,7 @@ def _gone(run: Run, fault: vim25.MethodFault) -> None:
 
 
 def _off_steps(
-    vm: vim25.VirtualMachine, entry: Destroying | None
+    vm: vim25.VirtualMachine, place: _Place | None, entry: Destroying | None
 ) -> tuple[Step[_State | None], Step[None]]:
     async def read(run: Run) -> _State | None:
         client, again = run.host.client, True
@@ -238,6 +255,7 @@ def _off_steps(
                 "runtime.connectionState",
                 "runtime.powerState",
                 "layoutEx.file",
+                "config.hardware.device",
             )
             # What runs already may be powering it on.
             again = await client.tasks.ended(
@@ -247,6 +265,7 @@ def _off_steps(
             row.props.get("runtime.connectionState") not in _UNREACHABLE,
             row.props.get("runtime.powerState") == _OFF,
             frozenset(file.name for file in row.props.get("layoutEx.file") or []),
+            place is not None and place.shares(row.props.get("config.hardware.device") or ()),
         )
 
     def off_or_gone(run: Run, fault: vim25.MethodFault) -> None:
@@ -294,7 +313,7 @@ def _remove_step(
         if found is None:
             return False
         try:
-            if found.reachable and not keep:
+            if found.reachable and not keep and not found.shares:
                 return await vm.Destroy_Task()
             await vm.UnregisterVM()
         except vim25.MethodFault:
@@ -318,7 +337,7 @@ def _remove_step(
     return Step[bool | None](
         title="take it out of the inventory (UnregisterVM)"
         if keep
-        else "remove it with its files (Destroy_Task; UnregisterVM if they cannot be reached)",
+        else "remove it with its files (Destroy_Task; UnregisterVM if they cannot be reached or are shared)",
         call=remove,
         probe=is_gone,
         refused=already_gone,

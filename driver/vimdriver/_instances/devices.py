@@ -25,10 +25,12 @@ ADAPTERS: Final = ("lsiLogic", "lsiLogicsas", "busLogic", "paraVirtual", "ide")
 
 _CONTROLLER_KEY: Final = -101
 _DISK_KEY: Final = -100
+_CDROM_KEY: Final = -99
 _FIRST_NIC_KEY: Final = -47
 _VIDEO_KEY: Final = -160
 # Each machine has two IDE controllers from birth; the first has this key.
 _IDE_KEY: Final = 200
+_NIC_MODEL: Final = "e1000"
 _E1000E_SINCE: Final = "5.0"
 
 
@@ -87,7 +89,7 @@ def nic(
         "e1000e": vim25.VirtualE1000e,
         "vmxnet3": vim25.VirtualVmxnet3,
         "pcnet32": vim25.VirtualPCNet32,
-    }[spec.model]
+    }[spec.model or _NIC_MODEL]
     return add(
         card(
             key=_FIRST_NIC_KEY - position,
@@ -169,4 +171,57 @@ def disk(
             thinProvisioned=disk_type == "thin",
             eagerlyScrub=True if disk_type == "eagerZeroedThick" else None,
         ),
+    )
+
+
+def new_disk(
+    capacity_kb: int, adapter: str, *, disk_type: str = "thin"
+) -> list[vim25.VirtualDeviceConfigSpec]:
+    """Return the specs that make an empty disk in the machine's folder, with its controller.
+
+    `capacity_kb` is in KiB, `disk_type` as of `disk`.
+    """
+    disk_type_adapter(adapter)
+    changes = [] if adapter == "ide" else [_controller(adapter)]
+    controller = _IDE_KEY if adapter == "ide" else _CONTROLLER_KEY
+    made = add(
+        disk("", controller=controller, unit=0, capacity_kb=capacity_kb, disk_type=disk_type)
+    )
+    made.fileOperation = vim25.VirtualDeviceConfigSpecFileOperation.create
+    return [*changes, made]
+
+
+def linked_disk(file: str, base: str, adapter: str) -> list[vim25.VirtualDeviceConfigSpec]:
+    """Return the specs that make a disk on top of `base`, which only takes the writes of its machine.
+
+    Both are descriptors as `[ds] dir/name.vmdk`. The capacity is that of the base.
+    """
+    changes = root_disk(file, 0, adapter)
+    made = changes[-1]
+    made.fileOperation = vim25.VirtualDeviceConfigSpecFileOperation.create
+    assert made.device is not None, "it was added"
+    backing = made.device.backing
+    assert isinstance(backing, vim25.VirtualDiskFlatVer2BackingInfo), "disk() makes no other"
+    backing.thinProvisioned = True
+    backing.parent = vim25.VirtualDiskFlatVer2BackingInfo(
+        fileName=base, diskMode=vim25.VirtualDiskMode.persistent
+    )
+    return changes
+
+
+def cdrom(file: str) -> vim25.VirtualDeviceConfigSpec:
+    """Return the spec that adds a CD-ROM drive with an ISO image, `[ds] dir/name.iso`.
+
+    It is the second drive of the first IDE controller: a root disk may be the first.
+    """
+    return add(
+        vim25.VirtualCdrom(
+            key=_CDROM_KEY,
+            controllerKey=_IDE_KEY,
+            unitNumber=1,
+            backing=vim25.VirtualCdromIsoBackingInfo(fileName=file),
+            connectable=vim25.VirtualDeviceConnectInfo(
+                startConnected=True, allowGuestControl=True, connected=True
+            ),
+        )
     )

@@ -144,12 +144,12 @@ async def remove_files(
     except NotFoundError:
         return Remains()
     everything = tuple(entry.path for entry in entries)
-    if any(entry.name.endswith(_CONFIGURATIONS) for entry in entries):
+    known = {file.name: (file.size, file.modified) for file in seen}
+    own = [e for e in entries if not e.is_dir and known.get(e.name) == (e.size, e.modified)]
+    if any(entry.name.endswith(_CONFIGURATIONS) for entry in entries if entry not in own):
         return Remains(left=everything, reason="it contains the configuration of a machine")
     if reason := who_uses(folder, await used_files(host.client)):
         return Remains(left=everything, reason=reason)
-    known = {file.name: (file.size, file.modified) for file in seen}
-    own = [e for e in entries if not e.is_dir and known.get(e.name) == (e.size, e.modified)]
     if not dry_run:
         for path in _with_extents(own, {entry.name for entry in entries}):
             await host.delete(path)

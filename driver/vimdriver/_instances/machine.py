@@ -33,6 +33,9 @@ MAKING_KEY: Final = "vimlib.making"
 """extraConfig key of a machine without its disk: when it was begun, by the host's clock. The call that
 creates the machine sets it and the one that attaches the disk removes it, so there is never a
 half-made machine without it, nor a whole one with it."""
+IMPORT_KEY: Final = "vimlib.import"
+"""extraConfig key of a machine that is imported for its disk and removed after that: its disk is ours,
+unlike one of any other half-made machine."""
 
 # The only datacenter of a host, which cannot be renamed.
 _DATACENTER: Final = "ha-datacenter"

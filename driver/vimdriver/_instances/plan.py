@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from vimdriver import _guestinfo as guestinfo
-from vimdriver._images.formats import check_claims, open_image
-from vimdriver._images.source import shown_reference
 from vimdriver._instances.devices import ADAPTERS, disk_type_adapter, nic, video_card
 from vimdriver._instances.extra_config import check_extra_config
 from vimdriver._instances.machine import MAKING_KEY, OWNER_KEY, SPAWN_KEY
-from vimdriver.errors import ImageUnacceptableError
 from vimlib import vim25
 from vimlib._inventory import escape
 from vimlib.errors import UsageError
@@ -20,37 +17,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vimdriver._config import DriverConfig
-    from vimdriver._images.source import ImageInfo
+    from vimdriver._instances.image_properties import ImageDefaults
     from vimdriver._instances.types import InstanceSpec, NICSpec
-
-_KIB: Final = 1 << 10
-_GIB: Final = 1 << 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpawnPlan:
-    """The machine and its disk."""
+    """The machine, without its disk."""
 
     config: vim25.VirtualMachineConfigSpec
     adapter: str
     disk_adapter: str
     """The adapter as a disk's descriptor calls it."""
-    extent_bytes: int
-    """Length of the extent that is made first: the image's, rounded up to whole KiB."""
-    capacity_kb: int
-    """KiB of the finished root disk, at least `extent_bytes`."""
-    further_bytes: int = 0
-    """Free space that the further disks need."""
-
-    @property
-    def needed(self) -> int:
-        """Bytes of free space that the datastore must have."""
-        return self.capacity_kb * _KIB + self.further_bytes
-
-    @property
-    def grows(self) -> bool:
-        """Whether the disk is extended after the image is in place."""
-        return self.capacity_kb * _KIB > self.extent_bytes
 
 
 def guest_config(
@@ -138,56 +116,9 @@ def _extra_config(
     return [vim25.OptionValue(key=key, value=value) for key, value in pairs.items()]
 
 
-def check_beginning(head: bytes, image: str) -> None:
-    """Check the first `PREFIX` bytes of an image whose source does not state its format.
-
-    Raises:
-        ImageUnacceptableError: It is in another format: a guest would see that, not its disk.
-    """
-    try:
-        found = open_image(head, size=None).kind
-    except ImageUnacceptableError as error:
-        error.image = shown_reference(image)
-        raise
-    if found != "raw":
-        raise not_flat(found, image)
-
-
-def not_flat(what: str, image: str) -> ImageUnacceptableError:
-    """Return the error for an image that is `what`."""
-    return ImageUnacceptableError(
-        rule="spawn.flat",
-        detail=f"spawn requires a flat image, got {what}",
-        image=shown_reference(image),
-        hint="Use an image of disk_format raw: qemu-img convert -O raw IN OUT.",
-    )
-
-
-def _check_image(image: ImageInfo, spec: InstanceSpec) -> None:
-    check_claims(None, image.container_format)
-    kind = image.properties.get("vmware_disktype", "preallocated")
-    flat = image.disk_format in (None, "raw") or (
-        image.disk_format == "vmdk" and kind in ("preallocated", "thick", "eagerZeroedThick")
-    )
-    if not flat:
-        word = image.disk_format if image.disk_format != "vmdk" else f"vmdk of type {kind}"
-        raise not_flat(str(word), spec.image)
-    if image.size == 0:
-        raise ImageUnacceptableError(
-            rule="spawn.empty", detail="the image is empty", image=shown_reference(spec.image)
-        )
-    if spec.disk_gb is not None and image.size > spec.disk_gb * _GIB:
-        raise ImageUnacceptableError(
-            rule="spawn.size",
-            detail=f"the image has {image.size} bytes, more than the disk of {spec.disk_gb} GiB",
-            image=shown_reference(spec.image),
-            hint=f"Give --disk-gb {-(-image.size // _GIB)} or more.",
-        )
-
-
 def plan_spawn(
     spec: InstanceSpec,
-    image: ImageInfo,
+    defaults: ImageDefaults,
     config: DriverConfig,
     *,
     api_version: str,
@@ -196,20 +127,19 @@ def plan_spawn(
 ) -> SpawnPlan:
     """Return the machine to spawn.
 
-    `token` and `making` become the machine's `SPAWN_KEY` and `MAKING_KEY`.
+    `defaults` are the image's, for all that the spec leaves open. `token` and `making` become the
+    machine's `SPAWN_KEY` and `MAKING_KEY`.
 
     Raises:
-        ImageUnacceptableError: The image is not flat, is empty, or larger than the disk.
         UsageError: The adapter does not exist.
         VersionError: The host is too old for a NIC model.
     """
-    _check_image(image, spec)
-    adapter = spec.adapter or image.properties.get("vmware_adaptertype") or "lsiLogic"
+    adapter = spec.adapter or defaults.adapter or "lsiLogic"
     adapter = next((a for a in ADAPTERS if a.lower() == adapter.lower()), adapter)
-    extent_kb = -(-image.size // _KIB)
     limits = spec.hardware.network
+    cards = [replace(card, model=card.model or defaults.nic_model) for card in spec.nics]
     changes = [
-        nic(card, i, api_version=api_version, limits=limits) for i, card in enumerate(spec.nics)
+        nic(card, i, api_version=api_version, limits=limits) for i, card in enumerate(cards)
     ]
     if spec.hardware.video_ram_mb is not None:
         changes.append(video_card(spec.hardware.video_ram_mb))
@@ -218,7 +148,7 @@ def plan_spawn(
             name=escape(spec.name),
             annotation=spec.notes or None,
             instanceUuid=spec.uuid,
-            guestId=spec.guest_id or image.properties.get("vmware_ostype") or "otherGuest",
+            guestId=spec.guest_id or defaults.guest_id or "otherGuest",
             files=vim25.VirtualMachineFileInfo(vmPathName=f"[{spec.datastore}]"),
             numCPUs=spec.cpus,
             memoryMB=spec.memory_mb,
@@ -231,11 +161,8 @@ def plan_spawn(
             ),
             deviceChange=changes,
             extraConfig=_extra_config(spec, config, token, making),
-            **spec.hardware.fields(),
+            **{"firmware": defaults.firmware} | spec.hardware.fields(),
         ),
         adapter=adapter,
         disk_adapter=disk_type_adapter(adapter),
-        extent_bytes=extent_kb * _KIB,
-        further_bytes=sum(disk.needed for disk in spec.disks),
-        capacity_kb=extent_kb if spec.disk_gb is None else spec.disk_gb * (_GIB // _KIB),
     )

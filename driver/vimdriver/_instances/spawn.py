@@ -1,30 +1,37 @@
-"""Make a machine from a flat image.
+"""Make a machine from an image, from a disk on the host, or empty.
 
-Check everything that can be checked, create the machine, make its disk, stream the image into the
-disk's extent, attach it, power on, read back. The order is the one that hosts since ESX 4.1 accept
-(docs/driver/machines.md); unlike in the original, every step can be undone.
+Check everything that can be checked, bring the image onto the host if it is to be cached, create the
+machine, make its disk (`vimdriver._instances.root` has the ways), attach it, power on, read back. The
+order is the one that hosts since ESX 4.1 accept (docs/driver/machines.md); unlike in the original, every
+step can be undone.
 """
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace as replaced
 
+from vimdriver._disks import cache
+from vimdriver._disks.ensure import judge
+from vimdriver._disks.files import hashed
+from vimdriver._disks.load import Load
+from vimdriver._disks.lookup import stored_disk
+from vimdriver._disks.transfer import choose
 from vimdriver._images.formats import PREFIX
 from vimdriver._images.prefix import read_prefix
-from vimdriver._images.sink import DatastoreSink
-from vimdriver._images.uploader import Uploader
+from vimdriver._instances import root as roots
 from vimdriver._instances.destroy import remove_half_made
-from vimdriver._instances.devices import root_disk
 from vimdriver._instances.folder import names_of
 from vimdriver._instances.further import further_steps
-from vimdriver._instances.machine import MAKING_KEY, SPAWN_KEY, find_by_uuid, marks_of, read
-from vimdriver._instances.placement import Placement, placement_of
-from vimdriver._instances.plan import check_beginning, guest_settings, plan_spawn
+from vimdriver._instances.image_properties import ImageDefaults, check_least, image_defaults
+from vimdriver._instances.machine import SPAWN_KEY, find_by_uuid, marks_of, read
+from vimdriver._instances.placement import placement_of
+from vimdriver._instances.plan import guest_settings, plan_spawn
 from vimdriver._instances.power import power_step
+from vimdriver._instances.root import Base, Place, RootDisk
 from vimdriver._instances.types import Instance, InstanceSpec
 from vimdriver._journal import Spawning
 from vimdriver._networks.making import port_group_steps
@@ -42,25 +49,47 @@ from vimlib import vim25
 from vimlib._datastore import DatastorePath
 from vimlib._inventory import unescape
 from vimlib._text import printable
-from vimlib.errors import HostStateError, NotFoundError, UsageError, VimlibError
+from vimlib.errors import HostStateError, UsageError, VimlibError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
+    from vimdriver._disks.cache import CacheEntry
+    from vimdriver._images.formats import ImageFormat
     from vimdriver._images.source import ImageInfo, ImageSource
+    from vimdriver._instances.placement import Placement
     from vimdriver._instances.plan import SpawnPlan
+    from vimdriver._instances.types import Clone
     from vimdriver._verbs.host import Moment
     from vimlib._collector import Row
     from vimlib._progress import Progress
+
+log = logging.getLogger("vimdriver.instances")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundImage:
+    """The image of a spawn, as far as it is known before anything is made."""
+
+    source: ImageSource | None = None
+    """None for a disk on the host, and without an image."""
+    info: ImageInfo | None = None
+    format: ImageFormat | None = None
+    """Where the machine alone gets it; else it is judged when it is fetched into the cache."""
+    base: Base | None = None
+    """A disk or ISO image on the host that it is, or is cached as."""
+    cached: CacheEntry | None = None
+    key: str | None = None
+    """Its name in the cache; None if it is not cached."""
+    is_iso: bool = False
+    clone: Clone = "copy"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gathered:
     """All that a spawn reads before it makes anything."""
 
-    image: ImageInfo
-    head: bytes | None
-    """The image's first bytes, where its source does not state its format."""
+    image: FoundImage
     now: Moment
     networks: frozenset[str]
     """Names of the host's networks."""
@@ -81,37 +110,42 @@ async def spawn(
     *,
     source: ImageSource | None = None,
     on_progress: Progress | None = None,
+    on_ignored: Callable[[str], None] | None = None,
 ) -> Plan[Instance]:
-    """Make a machine from an image, and return it as the host shows it.
+    """Make a machine, and return it as the host shows it.
 
     The image comes from `source`, as with the token of a request; None finds `spec.image` in the
-    driver's store. `on_progress` is called with the bytes of the image that have just left. Cancelling undoes all:
+    driver's store, or on the host. `on_progress` is called with the bytes of the image that have just
+    left, `on_ignored` with each property of the image that has no effect here, as `hw_rng_model=virtio`;
+    without it they are logged. Cancelling undoes all but an image that is in the cache by then:
     calls that have been sent run to their end first, then machine and files are removed,
     for at most `DriverConfig.cleanup_seconds`. After a kill, `ESXDriver.sweep` does it.
 
     Raises:
         JournalError: The first step could not be written down; nothing was made.
         ImageError: The image cannot be used; nothing was made.
+        NotFoundError: A disk on the host does not exist; nothing was made.
         NetworkNotFoundError: A port group does not exist; nothing was made.
         InstanceExistsError: A machine with that uuid or name exists; nothing was made.
         NoSpaceError: The datastore has too little free space; nothing was made.
         HostReadOnlyError: The host's licence forbids writes.
         VimlibError: A step failed; all was undone, or a note names the objects that are left.
     """
-    if source is None:
+    if source is None and spec.image is not None and not spec.image.startswith("["):
         if host.images is None:
             raise UsageError(
                 "spawn needs an image source or an image store",
                 hint="Give source=, or use ESXDriver(client, images).",
             )
         source = host.images.image(spec.image)
-    return _plan(host, spec, source, on_progress, await _gather(host, spec, source))
+    found = await _gather(host, spec, source)
+    return _plan(host, spec, found, on_progress, on_ignored)
 
 
-async def _gather(host: Host, spec: InstanceSpec, source: ImageSource) -> Gathered:
+async def _gather(host: Host, spec: InstanceSpec, source: ImageSource | None) -> Gathered:
     """Read all that the plan needs. Makes nothing; cancelling loses nothing."""
     client = host.client
-    image = await source.info()
+    info = await source.info() if source is not None else None
     vlans = [card.network for card in spec.nics if card.vlan is not None]
     now = await host.now()
     uuid_taken = await find_by_uuid(client, spec.uuid) is not None
@@ -119,18 +153,64 @@ async def _gather(host: Host, spec: InstanceSpec, source: ImageSource) -> Gather
     rows = await client.collect(vim25.ManagedEntity, "name", "parent").all()
     hosts = [row.obj for row in rows if isinstance(row.obj, vim25.HostSystem)]
     stores = [row.obj for row in rows if isinstance(row.obj, vim25.Datastore)]
+    placement = await placement_of(host, rows)
     return Gathered(
-        image=image,
         now=now,
-        # An entity's name has `/`, `\` and `%` escaped; those of port groups and of cards have not.
+        # An entity's name has `/`, `\\` and `%` escaped; those of port groups and of cards have not.
         networks=frozenset(unescape(name) for name in _names(rows, vim25.Network)),
         names=frozenset(unescape(name) for name in _names(rows, vim25.VirtualMachine)),
         uuid_taken=uuid_taken,
-        placement=await placement_of(host, rows),
+        placement=placement,
         network=await gather_network(host, *vlans, hosts=hosts) if vlans else None,
         free=await free_space(client, spec.datastore, stores),
+        image=await _image(host, spec, source, info),
+    )
+
+
+async def _image(
+    host: Host, spec: InstanceSpec, source: ImageSource | None, info: ImageInfo | None
+) -> FoundImage:
+    """Return what is known of the image. Cancelling closes its body.
+
+    Raises:
+        ImageError: The image is refused, or its source failed.
+        NotFoundError: The disk on the host does not exist.
+    """
+    if spec.image is not None and source is None:
+        path = DatastorePath.parse(spec.image)
+        if path.suffix.lower() not in (".vmdk", ".iso"):
+            raise UsageError(
+                f"an image on the host must be a .vmdk or an .iso, got {path}", field="image"
+            )
+        there = await stored_disk(host, path)
+        base = Base(path=path, capacity=there.capacity)
+        return FoundImage(base=base, is_iso=base.is_iso, clone=spec.clone or "copy")
+    if source is None or info is None:
+        return FoundImage()
+    wished = image_defaults(info, api_version=host.client.api_version).linked
+    clone: Clone = spec.clone or ("linked" if wished else "copy")
+    key = cache.cache_key(info) if clone != "none" else None
+    image: ImageFormat | None = None
+    if key is None or info.disk_format is None:
         # A file or URL of somebody's may be anything, and allocating its disk takes minutes.
-        head=await read_prefix(source, PREFIX) if image.disk_format is None else None,
+        image = judge(info, await read_prefix(source, PREFIX))
+    is_iso = info.disk_format == "iso"
+    if image is not None and info.disk_format is None:
+        is_iso = image.kind == "iso"
+    if is_iso and key is None:
+        # Machines share it, and it outlives them, so that it needs a name of its own.
+        info = await hashed(source, info)
+        key = cache.cache_key(info)
+    cached = None if key is None else await cache.look_up(host, spec.datastore, key)
+    return FoundImage(
+        source=source,
+        info=info,
+        format=image,
+        base=None if cached is None else Base(path=cached.path, capacity=cached.capacity),
+        cached=cached,
+        key=key,
+        is_iso=is_iso,
+        clone=clone,
     )
 
 
@@ -141,11 +221,15 @@ def _names(rows: list[Row[vim25.ManagedEntity]], kind: type[vim25.ManagedEntity]
 def _plan(
     host: Host,
     spec: InstanceSpec,
-    source: ImageSource,
-    on_progress: Progress | None,
     found: Gathered,
+    on_progress: Progress | None,
+    on_ignored: Callable[[str], None] | None,
 ) -> Plan[Instance]:
-    """Check the gathered values, then return the steps. Pure."""
+    """Check the gathered values, then return the steps. Pure, but for the words about what is ignored."""
+    info, defaults = found.image.info, ImageDefaults()
+    if info is not None:
+        defaults = image_defaults(info, api_version=host.client.api_version)
+        check_least(info, spec, spec.shown)
     entry = Spawning(
         host=host.client.host,
         owner=host.owner,
@@ -153,22 +237,34 @@ def _plan(
         name=spec.name,
         power_on=spec.power_on,
     )
-    machine = plan_spawn(
-        spec,
-        found.image,
-        host.config,
-        api_version=host.client.api_version,
-        token=entry.token,
-        making=stamp(found.now),
-    )
-    _check(spec, machine, found)
-    manager = host.client.content.virtualDiskManager
-    if manager is None:
-        raise NotFoundError("the host has no VirtualDiskManager", kind="VirtualDiskManager")
+
+    def planned(making: str) -> SpawnPlan:
+        return plan_spawn(
+            spec,
+            defaults,
+            host.config,
+            api_version=host.client.api_version,
+            token=entry.token,
+            making=making,
+        )
+
+    root = _root(host, spec, planned(""), found, on_progress)
+    if not root.half_made and (spec.disks or spec.serial_log or spec.config_drive is not None):
+        root = roots.attached_later(root)
+    root.needed += sum(disk.needed for disk in spec.disks)
+    machine = planned(stamp(found.now) if root.half_made else "")
+    machine.config.deviceChange = [*(machine.config.deviceChange or ()), *root.devices]
+    _check(spec, root, found)
+    for ignored in defaults.ignored:
+        text = printable(ignored, 200)
+        if on_ignored is not None:
+            on_ignored(text)
+        else:
+            log.warning("%s: the image's property %s has no effect", spec.name, text)
 
     async def undo(run: Run, vm: vim25.VirtualMachine) -> str:
         vmx = run.get(located)
-        path = None if vmx is None or disk.is_theirs(run) else disk.file(run)
+        path = None if vmx is None or run in root.theirs else place.file(run)
         removed = await remove_half_made(run.host, vm, vmx, path, token=entry.token)
         return f"{vmx.parent}, with {names_of(removed.left)}" if vmx and removed.left else ""
 
@@ -177,30 +273,17 @@ def _plan(
         title="read which folder the host gave it",
         call=lambda run: _read_vmx(run.host, run[created]),
     )
-    disk = _Disk(
-        machine,
-        found.placement.datacenter,
-        host.client.bind(manager),
-        lambda run: run[located].with_name(f"{run[located].name.removesuffix('.vmx')}.vmdk"),
+    place = Place(
+        created=created,
+        file=lambda run: run[located].with_name(f"{run[located].name.removesuffix('.vmx')}.vmdk"),
+        # Once the machine is gone, nothing on the host shows that the folder was ours.
+        entry=lambda run: replaced(entry, folder=str(run[located].parent)),
     )
-
-    # Once the machine is gone, nothing on the host shows that the folder was ours.
-    def with_folder(run: Run) -> Spawning:
-        return replaced(entry, folder=str(run[located].parent))
-
     made, kept = _network_steps(host, spec, found.network, entry.token)
-    steps: list[Step[Any]] = [
-        *made,
-        created,
-        located,
-        *further_steps(spec, created, lambda run: run[located]),
-        disk.create(with_folder),
-        disk.delete_extent(),
-        disk.fill(source, found.image, on_progress),
-    ]
-    if machine.grows:
-        steps.append(disk.grow())
-    steps.append(disk.attach(created))
+    further = further_steps(spec, created, lambda run: run[located])
+    steps: list[Step[Any]] = [*made, *root.before, created]
+    if root.half_made:
+        steps += [located, *further, *root.after(place)]
     steps += _mac_steps(host, spec, created)
     if spec.power_on:
         steps.append(power_step(lambda run: run[created], vim25.VirtualMachinePowerState.poweredOn))
@@ -209,24 +292,88 @@ def _plan(
     async def result(run: Run) -> Instance:
         return await read(run.host.client, run[created])
 
-    return Plan(f"spawn {spec.name}", tuple(steps), result, explain=_explain(spec, machine))
+    return Plan(f"spawn {spec.name}", tuple(steps), result, explain=_explain(spec, root, machine))
 
 
-def _check(spec: InstanceSpec, machine: SpawnPlan, found: Gathered) -> None:
+def _root(
+    host: Host,
+    spec: InstanceSpec,
+    machine: SpawnPlan,
+    found: Gathered,
+    on_progress: Progress | None,
+) -> RootDisk:
+    """Return how the machine gets its disk. Pure.
+
+    Raises:
+        ImageUnacceptableError: The image is larger than the disk.
+        UsageError: The options do not fit the image.
+    """
+    image = found.image
+    before: list[Step[Any]] = []
+    base, fetch = image.base, None
+    if image.cached is not None:
+        before.append(roots.used_step(image.cached, found.now.host))
+    elif image.key is not None:
+        assert image.source is not None, "only an image from a source is cached"
+        assert image.info is not None, "it has told its properties"
+        base, fetch = roots.fetched(
+            host,
+            spec,
+            image.source,
+            image.info,
+            image.key,
+            is_iso=image.is_iso,
+            on_progress=on_progress,
+        )
+        before.append(fetch)
+    if base is None:
+        if image.source is None:
+            return roots.blank(spec, machine)
+        return _own_root(host, spec, machine, found, on_progress)
+    if image.is_iso:
+        root = roots.from_iso(spec, machine, base.path)
+    elif image.clone == "linked":
+        root = roots.linked(spec, machine, base)
+    elif image.clone == "none":
+        root = roots.existing(spec, machine, base)
+    else:
+        root = roots.copied(host, spec, machine, found.placement, base, image.info, fetch)
+    root.before = before
+    return root
+
+
+def _own_root(
+    host: Host,
+    spec: InstanceSpec,
+    machine: SpawnPlan,
+    found: Gathered,
+    on_progress: Progress | None,
+) -> RootDisk:
+    """Return the root that an image is brought into for this machine alone."""
+    image = found.image
+    assert image.source is not None, "it comes from a source"
+    assert image.info is not None, "which has told its properties"
+    assert image.format is not None, "and was judged"
+    load = Load(source=image.source, info=image.info, image=image.format, on_progress=on_progress)
+    way = choose(image.format, spec.transfer)
+    if way.transfer == "put":
+        return roots.uploaded(host, spec, machine, found.placement, load, way)
+    return roots.imported(host, spec, machine, found.placement, load, way, found.now)
+
+
+def _check(spec: InstanceSpec, root: RootDisk, found: Gathered) -> None:
     """Refuse what cannot be made on this host; see `spawn`."""
     for card in spec.nics:
         if card.vlan is None and card.network not in found.networks:
             raise NetworkNotFoundError(name=card.network, known=sorted(found.networks))
     if found.uuid_taken or spec.name in found.names:
         raise InstanceExistsError(name=spec.uuid if found.uuid_taken else spec.name)
-    if found.free < machine.needed:
-        raise NoSpaceError(datastore=spec.datastore, needed=machine.needed, free=found.free)
-    if found.head is not None:
-        check_beginning(found.head, spec.image)
+    if found.free < root.needed:
+        raise NoSpaceError(datastore=spec.datastore, needed=root.needed, free=found.free)
 
 
 def _explain(
-    spec: InstanceSpec, machine: SpawnPlan
+    spec: InstanceSpec, root: RootDisk, machine: SpawnPlan
 ) -> Callable[[Host, VimlibError], Awaitable[VimlibError]]:
     """Return the function that names the argument or the space behind the fault of a step."""
 
@@ -244,7 +391,7 @@ def _explain(
             return error
         # Somebody else used the space.
         free = await free_space(host.client, spec.datastore)
-        return NoSpaceError(datastore=spec.datastore, needed=machine.needed, free=free)
+        return NoSpaceError(datastore=spec.datastore, needed=root.needed, free=free)
 
     return explain
 
@@ -368,124 +515,3 @@ async def _read_vmx(host: Host, vm: vim25.VirtualMachine) -> DatastorePath:
     """Return a machine's configuration file: a host chooses another folder where one is left over."""
     row = await host.client.get(vm, "config.files.vmPathName")
     return DatastorePath.parse(row.require("config.files.vmPathName"))
-
-
-@dataclass(frozen=True, slots=True)
-class _Disk:
-    """The root disk of a machine to come, and the steps that make it."""
-
-    machine: SpawnPlan
-    datacenter: vim25.Datacenter
-    manager: vim25.VirtualDiskManager
-    file: Callable[[Run], DatastorePath]
-    """Its descriptor, once the machine's folder is known."""
-    refused: set[Run] = field(default_factory=set)
-    """Runs in which somebody else's file had its name."""
-
-    def is_theirs(self, run: Run) -> bool:
-        """Whether somebody else's file has its name."""
-        return run in self.refused
-
-    def extent(self, run: Run) -> DatastorePath:
-        file = self.file(run)
-        return file.with_name(f"{file.name.removesuffix('.vmdk')}-flat.vmdk")
-
-    def create(self, entry: Callable[[Run], Spawning]) -> Step[Any]:
-        """A thick disk of the image's size, whose extent the image then replaces."""
-        spec = vim25.FileBackedVirtualDiskSpec(
-            adapterType=self.machine.disk_adapter,
-            diskType=vim25.VirtualDiskType.thick,
-            capacityKb=self.machine.extent_bytes // 1024,
-        )
-
-        async def probe(run: Run) -> bool | None:
-            # The folder is ours alone, so the disk is too.
-            return await run.host.exists(self.file(run)) or None
-
-        def taken(run: Run, fault: vim25.MethodFault) -> None:
-            if isinstance(fault, vim25.FileAlreadyExists):
-                self.refused.add(run)
-            raise fault
-
-        return Step[Any](
-            title=f"create a disk of {self.machine.extent_bytes} bytes (CreateVirtualDisk_Task)",
-            call=lambda run: self.manager.CreateVirtualDisk_Task(
-                str(self.file(run)), datacenter=self.datacenter, spec=spec
-            ),
-            probe=probe,
-            refused=taken,
-            entry=entry,
-            method="CreateVirtualDisk_Task",
-        )
-
-    def delete_extent(self) -> Step[None]:
-        """Hosts keep the descriptor, which names the extent, and take a new file of that name."""
-        return Step(
-            title="delete its extent (DeleteDatastoreFile_Task)",
-            call=lambda run: run.host.delete(self.extent(run)),
-            method="DeleteDatastoreFile_Task",
-        )
-
-    def fill(
-        self, source: ImageSource, image: ImageInfo, on_progress: Progress | None
-    ) -> Step[None]:
-        """Stream the image into the extent, whole and checked."""
-
-        async def transfer(run: Run) -> None:
-            extent = self.extent(run)
-            sink = DatastoreSink(run.host.datastore(extent.datastore), extent, pad=1024)
-            # Whatever the source calls it, these bytes become an extent: they must be flat.
-            flat = replace(image, disk_format="raw")
-            given = run.host.uploader
-            async with nullcontext(given) if given else Uploader(streams=1) as uploader:
-                await uploader.upload(source, sink, flat, on_progress=on_progress)
-
-        return Step(
-            title=f"upload {image.size} bytes as its extent (PUT)",
-            call=transfer,
-            interruptible=True,
-        )
-
-    def grow(self) -> Step[Any]:
-        """Extend the disk to the size that was asked for."""
-        capacity = self.machine.capacity_kb
-
-        async def probe(run: Run) -> bool | None:
-            extent = self.extent(run)
-            found = await run.host.datastore(extent.datastore).stat(extent)
-            return found.size == capacity * 1024 or None
-
-        return Step[Any](
-            title=f"extend the disk to {capacity} KiB (ExtendVirtualDisk_Task)",
-            call=lambda run: self.manager.ExtendVirtualDisk_Task(
-                str(self.file(run)), datacenter=self.datacenter, newCapacityKb=capacity
-            ),
-            probe=probe,
-            method="ExtendVirtualDisk_Task",
-        )
-
-    def attach(self, created: Step[vim25.VirtualMachine]) -> Step[Any]:
-        """Add controller and disk, and remove the mark of a half-made machine, in one call."""
-
-        async def probe(run: Run) -> bool | None:
-            row = await run.host.client.get(run[created], "config.hardware.device")
-            files = [
-                getattr(device.backing, "fileName", None)
-                for device in row.props.get("config.hardware.device") or []
-                if isinstance(device, vim25.VirtualDisk)
-            ]
-            return str(self.file(run)) in files or None
-
-        def call(run: Run) -> Awaitable[Any]:
-            disk = root_disk(str(self.file(run)), self.machine.capacity_kb, self.machine.adapter)
-            unmark = vim25.OptionValue(key=MAKING_KEY, value="")
-            return run[created].ReconfigVM_Task(
-                vim25.VirtualMachineConfigSpec(deviceChange=disk, extraConfig=[unmark])
-            )
-
-        return Step[Any](
-            title="attach the disk (ReconfigVM_Task)",
-            call=call,
-            probe=probe,
-            of=lambda run: run[created],
-        )

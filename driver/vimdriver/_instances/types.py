@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import uuid as uuid_
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
+from vimdriver._disks.transfer import TRANSFERS, Transfer
 from vimdriver._guestinfo import Route
+from vimdriver._images.source import shown_reference
 from vimdriver._instances.config_drive import ConfigDrive
 from vimdriver._instances.disk_spec import DiskSpec
 from vimdriver._instances.hardware import HardwareSpec
@@ -17,6 +19,8 @@ from vimlib.errors import UsageError
 
 MIB: Final = 1 << 20
 NICModel: TypeAlias = Literal["e1000", "e1000e", "vmxnet3", "pcnet32"]
+Clone: TypeAlias = Literal["copy", "linked", "none"]
+CLONES: Final[tuple[Clone, ...]] = get_args(Clone)
 PowerAction: TypeAlias = Literal["guest_shutdown", "guest_reboot", "power_off", "reset", "none"]
 NIC_MODELS: Final = ("e1000", "e1000e", "vmxnet3", "pcnet32")
 
@@ -70,7 +74,8 @@ class NICSpec:
 
     network: str
     """Name of the port group."""
-    model: NICModel = "e1000"
+    model: NICModel | None = None
+    """None takes the image's `hw_vif_model`, else e1000."""
     mac: str | None = None
     """Lower case with colons; None lets the host choose, and the guest's settings are written with
     its choice before the machine is powered on."""
@@ -94,7 +99,7 @@ class NICSpec:
     def __post_init__(self) -> None:
         if self.vlan is not None:
             check_vlan(self.network, self.vlan)
-        if self.model not in NIC_MODELS:
+        if self.model is not None and self.model not in NIC_MODELS:
             raise UsageError(
                 f"model must be one of {', '.join(NIC_MODELS)}, got {self.model!r}", field="model"
             )
@@ -117,8 +122,9 @@ class InstanceSpec:
     """A machine to make from an image."""
 
     name: str
-    image: str
-    """As the image store takes it: an id, a name, a path or a URL."""
+    image: str | None = None
+    """As the image store takes it: an id, a name, a path or a URL; or `[ds] dir/disk.vmdk` or `.iso` on
+    the host. None makes a machine without an image, with a blank disk of `disk_gb` or none."""
     datastore: str
     nics: tuple[NICSpec, ...] = ()
     cpus: int = 1
@@ -148,11 +154,23 @@ class InstanceSpec:
     metadata: tuple[tuple[str, str], ...] = ()
     """Names and values, which become lines `name:value` of the annotation."""
 
+    clone: Clone | None = None
+    """How the disk comes from an image that the host has, or whose source states its hash: `copy` and
+    `linked` from the datastore's cache, which fetches it once; `none` fetches it for this machine alone,
+    and takes a disk on the host as it is. None is the image's `vmware_linked_clone`, else copy."""
+    transfer: Transfer | None = None
+    """`nfc` imports the image, without its holes; `put` uploads all of it; None chooses by rule."""
+
     @property
     def notes(self) -> str:
         """The annotation with the metadata."""
         lines = [self.annotation] if self.annotation else []
         return "\n".join(lines + [f"{name}:{value}" for name, value in self.metadata])
+
+    @property
+    def shown(self) -> str:
+        """The image as messages may show it."""
+        return shown_reference(self.image or "")
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -160,6 +178,15 @@ class InstanceSpec:
         check_memory(self.memory_mb)
         self.hardware.check(self.cpus, self.memory_mb)
         check_text("annotation", self.notes)
+        if self.clone not in (None, *CLONES):
+            raise UsageError(
+                f"clone must be one of {', '.join(CLONES)}, got {self.clone!r}", field="clone"
+            )
+        if self.transfer not in (None, *TRANSFERS):
+            raise UsageError(
+                f"transfer must be one of {', '.join(TRANSFERS)}, got {self.transfer!r}",
+                field="transfer",
+            )
         if self.disk_gb is not None and self.disk_gb < 1:
             raise UsageError(f"disk_gb must be at least 1, got {self.disk_gb}", field="disk_gb")
         try:

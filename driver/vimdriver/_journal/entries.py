@@ -85,9 +85,18 @@ class Changing(_Begun, frozen=True, kw_only=True, tag="change"):
 
 
 class Uploading(_Begun, frozen=True, kw_only=True, tag="upload"):
-    """A file is uploaded to a temporary path, and then moved."""
+    """A file, or a disk with its extent, is uploaded to a temporary path, and then moved."""
 
     path: str
+
+
+class Recording(_Begun, frozen=True, kw_only=True, tag="record"):
+    """The record of a disk is written, before the disk gets its name; see `vimdriver._disks.record`."""
+
+    path: str
+    """Of the record."""
+    disk: str
+    """Path of the disk to come."""
 
 
 class AddingPortGroup(_Begun, frozen=True, kw_only=True, tag="port group"):
@@ -107,7 +116,9 @@ class LoggedIn(_Begun, frozen=True, kw_only=True, tag="session"):
     """`Client.session_digest`."""
 
 
-Entry: TypeAlias = Spawning | Destroying | Changing | Uploading | AddingPortGroup | LoggedIn
+Entry: TypeAlias = (
+    Spawning | Destroying | Changing | Uploading | Recording | AddingPortGroup | LoggedIn
+)
 
 HEADER: Final = b'{"vimlib_journal": 1}\n'
 _ENCODER: Final = msgspec.json.Encoder()

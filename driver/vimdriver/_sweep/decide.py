@@ -110,6 +110,8 @@ class MarkedMachine:
     disks: int
     vmx: DatastorePath | None
     """Its configuration file."""
+    imported: bool = False
+    """Whether it is there for its disk alone, by `IMPORT_KEY`."""
 
 
 def of_age(began: Moment, now: Moment, older_than: float) -> Verdict:
@@ -139,7 +141,7 @@ def of_machine(
         return Verdict("kept", "complete")
     if found.power_state != "poweredOff":
         return Verdict("left", f"never finished but {found.power_state}, not by this driver")
-    if found.disks:
+    if found.disks and not found.imported:
         return Verdict("left", "never finished but has a disk, not from this driver")
     if entry is not None:
         return Verdict("removed", "never finished, and its process has ended")

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 from vimdriver._images.sink import is_temporary, made_at, owner_mark
 from vimdriver._instances.further import DISKS_KEY
-from vimdriver._instances.machine import MAKING_KEY, OWNER_KEY, SPAWN_KEY, marks_of
+from vimdriver._instances.machine import (
+    IMPORT_KEY,
+    MAKING_KEY,
+    OWNER_KEY,
+    SPAWN_KEY,
+    marks_of,
+)
 from vimdriver._sweep.decide import MarkedMachine
 from vimdriver._verbs.host import Moment
 from vimlib import vim25
@@ -15,6 +21,9 @@ from vimlib.errors import InvalidPathError
 
 if TYPE_CHECKING:
     from vimlib._client import Client
+
+# Of a file, and of a disk's descriptor and extent.
+_ENDINGS = ("", ".vmdk", "-flat.vmdk")
 
 
 async def marked_machines(
@@ -63,6 +72,7 @@ async def read_machine(
         token=marks.get(SPAWN_KEY, ""),
         making=marks.get(MAKING_KEY),
         power_state=str(row.props.get("runtime.powerState") or "unknown"),
+        imported=IMPORT_KEY in marks,
         disks=sum(isinstance(device, vim25.VirtualDisk) for device in devices)
         - _own_disks(marks.get(DISKS_KEY, "")),
         vmx=DatastorePath.parse(vmx) if vmx else None,
@@ -89,7 +99,7 @@ async def temporary_files(
         await browser.SearchDatastoreSubFolders_Task(
             str(DatastorePath(store)),
             searchSpec=vim25.HostDatastoreBrowserSearchSpec(
-                matchPattern=[f"*.{owner_mark(owner)}-*.part"],
+                matchPattern=[f"*.{owner_mark(owner)}-*.part{end}" for end in _ENDINGS],
                 details=vim25.FileQueryFlags(
                     fileType=True, fileSize=True, modification=True, fileOwner=False
                 ),

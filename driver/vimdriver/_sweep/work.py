@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Final
 
+from vimdriver._disks.manager import disk_uuid, extent_of
+from vimdriver._disks.record import record_path
 from vimdriver._images.sink import is_temporary
 from vimdriver._instances.destroy import remove_half_made
 from vimdriver._instances.folder import names_of, remove_files, remove_if_empty, settle_renamed
@@ -14,6 +16,7 @@ from vimdriver._journal import (
     Changing,
     Destroying,
     LoggedIn,
+    Recording,
     Spawning,
     Uploading,
     written,
@@ -52,6 +55,7 @@ _ON_FILES: Final = (
     "ExtendVirtualDisk_Task",
     "DeleteDatastoreFile_Task",
     "MoveDatastoreFile_Task",
+    "MoveVirtualDisk_Task",
 )
 
 
@@ -98,6 +102,7 @@ async def sweep(
     await sweep_changes(work, [entry for entry in known if isinstance(entry, Changing)])
     await work.folders([entry for entry in known if isinstance(entry, Destroying)])
     await work.uploads([entry for entry in known if isinstance(entry, Uploading)])
+    await work.records([entry for entry in known if isinstance(entry, Recording)])
     await sweep_sessions(work, [entry for entry in known if isinstance(entry, LoggedIn)])
     await sweep_port_groups(work, [e for e in known if isinstance(e, AddingPortGroup)])
     return SweepReport(items=tuple(work.items), dry_run=dry_run)
@@ -288,7 +293,28 @@ class _Sweep(Sweeping):
             file = DatastorePath.parse(path)
             if not is_temporary(file.name, self.host.owner):
                 return Verdict("left", "its name does not follow the pattern of this driver")
-            await self.host.idle(method="MoveDatastoreFile_Task")
+            for method in ("MoveDatastoreFile_Task", "MoveVirtualDisk_Task"):
+                await self.host.idle(method=method)
+            if file.name.endswith(".part.vmdk") and not self.dry_run:
+                # Hosts hide an extent behind its descriptor, so it goes first, unseen.
+                await self.reach(file)
+                await self.host.delete(extent_of(file))
             return await self.remove_file(file, "already gone: moved into place or never created")
+
+        return work
+
+    async def records(self, entries: list[Recording]) -> None:
+        """Remove records of disks that never got their name."""
+        for entry in entries:
+            verdict = Verdict("removed", "its disk was never finished, and its process has ended")
+            await self.do("file", entry.path, verdict, self._of_record(entry), entry)
+
+    def _of_record(self, entry: Recording) -> Callable[[], Coroutine[Any, Any, Verdict | None]]:
+        async def work() -> Verdict | None:
+            path, disk = DatastorePath.parse(entry.path), DatastorePath.parse(entry.disk)
+            await self.reach(path)
+            if path == record_path(disk, await disk_uuid(self.host, disk)):
+                return Verdict("kept", "its disk is complete")
+            return await self.remove_file(path, "never created")
 
         return work

@@ -382,7 +382,9 @@ class ESXNovaDriver(driver.ComputeDriver):  # type: ignore[misc]  # nova has no 
             card = mapped.nic_of(vif, self._rules, mapped.nic_model(image_meta.properties))
             if card.vlan is not None:
                 await esx.ensure_vlan(card.network, card.vlan, interface=card.interface)
-            await esx.attach_interface(instance.uuid, card.network, model=card.model, mac=card.mac)
+            await esx.attach_interface(
+                instance.uuid, card.network, model=card.model or "e1000", mac=card.mac
+            )
 
         self._on(instance, attach, context)
 

@@ -14,7 +14,7 @@ def test_the_demo_pushes_spawns_and_cleans_up(vimctl: Vimctl, version: str) -> N
     assert len(found["images"]) == 4
     assert len({line["hash"] for line in found["images"]}) == 4
     assert all(line["verified"] and line["bytes"] >= 2 << 20 for line in found["images"])
-    assert [row["name"] for row in found["instances"]] == ["demo-1", "demo-2", "demo-3"]
+    assert [row["name"] for row in found["instances"]] == [f"demo-{n}" for n in (1, 2, 3, 4)]
     assert {row["power_state"] for row in found["instances"]} == {"poweredOn"}
     assert found["leftovers"] == []
     assert "VIMLIB_URL" in done.err
@@ -24,5 +24,5 @@ def test_the_demo_pushes_spawns_and_cleans_up(vimctl: Vimctl, version: str) -> N
 def test_the_demo_prints_text_without_json(vimctl: Vimctl) -> None:
     done = vimctl("demo", "--image-mib", "1")
     assert "demo-stream" in done.out
-    assert "demo-3" in done.out
+    assert "demo-4" in done.out
     assert "the host is empty again" in done.err

@@ -15,7 +15,11 @@ from tests.unit.driver.hosted import Beside
 from vimdriver._images.embedded import EmbeddedGlance, Fault, demo_images
 from vimlib.simulator import ESXHost
 
-LINE = {"image", "datastore_path", "bytes", "hash", "hash_algo", "verified", "seconds"}
+LINE = {
+    "image", "datastore_path", "bytes", "hash", "hash_algo", "stored_hash", "stored_hash_algo",
+    "verified", "already_there", "seconds",
+}  # fmt: skip
+ERROR = {"type", "message", "rule", "retryable", "outcome"}
 
 
 @pytest.fixture
@@ -49,12 +53,35 @@ def test_several_images_from_glance_are_pushed(
     for identity, image in glance.images.items():
         line = lines[identity]
         assert set(line) == LINE
-        ending = "img" if image.disk_format == "raw" else "vmdk"
-        assert line["datastore_path"] == f"[datastore1] images/{identity}.{ending}"
+        assert line["datastore_path"] == f"[datastore1] images/{identity}.vmdk"
+        assert (line["stored_hash"], line["already_there"]) == (None, False)
         assert (line["hash_algo"], line["hash"]) == ("sha512", image.sha512)
         assert line["verified"] is True
-        stored = esx.datastore_path() / "images" / f"{identity}.{ending}"
+        assert (esx.datastore_path() / "images" / f"{identity}-flat.vmdk").is_file()
+    again = vimctl(*push(*glance.images), "--glance", glance.url, "--json").lines
+    assert all(line["already_there"] for line in again)
+
+
+def test_bytes_are_stored_unchanged_where_that_is_asked_for(
+    esx: ESXHost, vimctl: Vimctl, glance: EmbeddedGlance
+) -> None:
+    done = vimctl(*push(*glance.images), "--as-is", "--glance", glance.url, "--json")
+    for line in done.lines:
+        image = glance.images[line["image"]]
+        ending = "img" if image.disk_format == "raw" else "vmdk"
+        assert line["datastore_path"] == f"[datastore1] images/{image.id}.{ending}"
+        stored = esx.datastore_path() / "images" / f"{image.id}.{ending}"
         assert hashlib.sha512(stored.read_bytes()).hexdigest() == image.sha512
+
+
+def test_a_disk_gets_a_name_of_choice_and_the_command_that_spawns_from_it(
+    esx: ESXHost, vimctl: Vimctl, disk: Path
+) -> None:
+    done = vimctl(*push(disk), "--as", "golden")
+    assert "[datastore1] images/golden.vmdk" in done.out
+    assert "vimctl instance spawn --name NAME --image '[datastore1] images/golden.vmdk'" in done.err
+    error = vimctl(*push(disk, disk.parent), "--as", "golden", code=2)
+    assert "a name must be given for one image, got 2" in error.err
 
 
 def test_an_image_is_found_by_name_and_printed_as_text(
@@ -68,9 +95,12 @@ def test_an_image_is_found_by_name_and_printed_as_text(
 
 def test_a_local_file_is_not_verified(esx: ESXHost, vimctl: Vimctl, disk: Path) -> None:
     (line,) = vimctl(*push(disk), "--to", "a/b", "--json").lines
-    assert line["datastore_path"] == "[datastore1] a/b/disk.img"
+    assert line["datastore_path"] == "[datastore1] a/b/disk.vmdk"
     assert line["verified"] is False
     assert line["hash"] == hashlib.new(line["hash_algo"], disk.read_bytes()).hexdigest()
+    (again,) = vimctl(*push(disk), "--to", "a/b", "--json").lines
+    assert again["already_there"] is True
+    disk.write_bytes(b"\x02" * 1_000_000)
     (again,) = vimctl(*push(disk), "--to", "a/b", "--json", code=1).lines
     assert again["error"]["type"] == "FileConflictError"
     vimctl(*push(disk), "--to", "a/b", "--overwrite")
@@ -83,7 +113,7 @@ def test_the_target_may_be_a_datastore_path(esx: ESXHost, vimctl: Vimctl, disk: 
         ("[other] c", "[other] c/"),
     ):
         (line,) = vimctl(*push(disk), "--to", to, "--json").lines
-        assert line["datastore_path"] == f"[datastore1] {folder}disk.img"
+        assert line["datastore_path"] == f"[datastore1] {folder}disk.vmdk"
 
 
 def test_a_file_that_cannot_be_read_back_gets_no_name(
@@ -92,9 +122,10 @@ def test_a_file_that_cannot_be_read_back_gets_no_name(
     esx.faults.add("GET", "status", status=500)
     (line,) = vimctl(*push(disk), "--read-back", "--json", code=1).lines
     assert line["error"]["type"] == "TransferRejectedError"
-    assert not list(esx.datastore_path().rglob("*.img*"))
+    assert not list(esx.datastore_path().glob("images/*"))
     (line,) = vimctl(*push(disk), "--read-back", "--json").lines
-    assert line["datastore_path"] == "[datastore1] images/disk.img"
+    assert line["datastore_path"] == "[datastore1] images/disk.vmdk"
+    assert line["stored_hash"] == line["hash"]
 
 
 def test_a_partial_failure_has_its_own_code(
@@ -106,11 +137,14 @@ def test_a_partial_failure_has_its_own_code(
     images = ("demo-raw-1", "demo-raw-2", "nosuch", f"./{disk.relative_to(disk.anchor)}")
     done = vimctl(*push(*images), "--glance", glance.url, "--json", code=7)
     lines = {line["image"]: line for line in done.lines}
-    assert set(lines["demo-raw-1"]["error"]) == {"type", "message", "retryable", "outcome"}
+    assert set(lines["demo-raw-1"]["error"]) == ERROR
     assert lines["demo-raw-2"]["verified"] is True
     assert lines["nosuch"]["error"]["type"] == "ImageNotFoundError"
     stored = {path for path in esx.datastore_path().rglob("*") if path.is_file()} - before
-    assert [path.name for path in stored] == [f"{glance.named('demo-raw-2').id}.img"]
+    assert {path.name.partition(".")[0] for path in stored if path.suffix == ".vmdk"} == {
+        glance.named("demo-raw-2").id,
+        f"{glance.named('demo-raw-2').id}-flat",
+    }
     text = vimctl(*push("demo-raw-1", "demo-stream"), "--glance", glance.url, code=7)
     assert "demo-raw-1: failed: " in text.err
 

@@ -187,11 +187,11 @@ async def store(service: EmbeddedGlance, **settings: Any) -> AsyncIterator[Glanc
         yield Glance(http, service.url)
 
 
-def spec(image: Path | str, name: str = "web", **given: Any) -> InstanceSpec:
+def spec(image: Path | str | None, name: str = "web", **given: Any) -> InstanceSpec:
     given.setdefault("nics", (NICSpec(network="VM Network", mac=MAC, addresses=("10.0.0.2/24",)),))
     given.setdefault("datastore", "datastore1")
     given.setdefault("memory_mb", 64)
-    return InstanceSpec(name=name, image=str(image), **given)
+    return InstanceSpec(name=name, image=None if image is None else str(image), **given)
 
 
 TIMEOUTS = Timeouts(connect=5, handshake=5, read=0.6, write=2, call=2, logout=2)

@@ -278,7 +278,14 @@ async def test_an_upload_that_fails_leaves_a_folder_of_its_temporary_name(
         # The first search is for the name, the second one reads the size back.
         host.esx.faults.add("SearchDatastore_Task", "delay", seconds=1.0, nth=2)
         pushing = asyncio.create_task(
-            push_images(client, LocalImages(), [str(image)], datastore="datastore1", config=CONFIG)
+            push_images(
+                client,
+                LocalImages(),
+                [str(image)],
+                datastore="datastore1",
+                as_is=True,
+                config=CONFIG,
+            )
         )
         await until(lambda: len(host.esx.calls("SearchDatastore_Task")) == looks + 2)
         replace_part()

@@ -1,4 +1,4 @@
-"""Images into a datastore: whole and verified, or not at all."""
+"""Images into a datastore as files: whole and verified, or not at all. `disks/` has those that become disks."""
 
 from __future__ import annotations
 
@@ -77,6 +77,7 @@ async def push(host: Hosted, service: Any, *refs: str, **how: Any) -> list[PushR
     ):
         how.setdefault("datastore", "datastore1")
         how.setdefault("config", CONFIG)
+        how.setdefault("as_is", True)
         return await push_images(client, images, refs, **how)
 
 
@@ -228,7 +229,12 @@ async def test_the_image_service_is_killed_in_mid_stream(host: Hosted) -> None:
         async with HttpClient(stall_timeout=60) as http, host.client() as client:
             async with asyncio.timeout(60):
                 (result,) = await push_images(
-                    client, Glance(http, url), ["raw"], datastore="datastore1", events=watch
+                    client,
+                    Glance(http, url),
+                    ["raw"],
+                    datastore="datastore1",
+                    as_is=True,
+                    events=watch,
                 )
     assert killed
     assert isinstance(result.error, ImageSourceError)
@@ -313,9 +319,16 @@ async def test_what_is_there_already(beside: Beside, host: Hosted) -> None:
         (first,) = await push(host, service, "raw", directory="")
         assert first.datastore_path == f"[datastore1] {service.named('raw').id}.img"
         (second,) = await push(host, service, "raw", directory="")
-        assert isinstance(second.error, FileConflictError)
-        (third,) = await push(host, service, "raw", directory="", overwrite=True)
-        assert third.error is None
+        assert second.already_there
+        assert (second.hash, second.verified) == (first.hash, True)
+        there = host.folder / f"{service.named('raw').id}.img"
+        for other in (b"x" * there.stat().st_size, b"x"):
+            there.write_bytes(other)
+            (second,) = await push(host, service, "raw", directory="")
+            assert isinstance(second.error, FileConflictError)
+            (third,) = await push(host, service, "raw", directory="", overwrite=True)
+            assert third.error is None
+            assert not third.already_there
         # Somebody is quicker by the last moment.
         host.esx.faults.fail_task("MoveDatastoreFile_Task", vim25.FileAlreadyExists(file="x"))
         (fourth,) = await push(host, service, "stream")
@@ -332,7 +345,7 @@ async def test_what_is_there_takes_no_room_from_the_others(beside: Beside, tmp_p
         assert first.error is None
         # The rest of a push that was broken off: together with what is there it would not fit.
         again, rest = await push(host, service, "raw", "stream")
-        assert isinstance(again.error, FileConflictError)
+        assert again.already_there
         assert rest.error is None
         with pytest.raises(NoSpaceError):
             await push(host, service, "raw", "stream", overwrite=True)
@@ -402,11 +415,17 @@ async def test_files_of_odd_names(name: str, host: Hosted, tmp_path: Path) -> No
     path = tmp_path / name
     path.write_bytes(b"\1" * 1000)
     async with host.client() as client:
-        for expected in (None, FileConflictError):
+        for there in (False, True):
             (result,) = await push_images(
-                client, LocalImages(), [str(path)], datastore="datastore1", config=CONFIG
+                client,
+                LocalImages(),
+                [str(path)],
+                datastore="datastore1",
+                as_is=True,
+                config=CONFIG,
             )
-            assert type(result.error) is (expected or type(None))
+            assert result.error is None
+            assert result.already_there is there
         assert host.state().files == {f"images/{name}"}
 
 
@@ -419,7 +438,7 @@ async def test_two_files_of_one_name(host: Hosted, tmp_path: Path) -> None:
         paths.append(str(path))
     async with host.client() as client:
         one, two = await push_images(
-            client, LocalImages(), paths, datastore="datastore1", overwrite=True
+            client, LocalImages(), paths, datastore="datastore1", as_is=True, overwrite=True
         )
     assert one.error is None
     assert isinstance(two.error, FileConflictError)
@@ -468,7 +487,11 @@ async def test_what_cannot_be(beside: Beside, host: Hosted) -> None:
 async def test_a_url_whose_server_is_not_there(host: Hosted) -> None:
     async with HttpClient() as http, host.client() as client:
         (result,) = await push_images(
-            client, HttpImages(http), ["http://127.0.0.1:9/x.img"], datastore="datastore1"
+            client,
+            HttpImages(http),
+            ["http://127.0.0.1:9/x.img"],
+            datastore="datastore1",
+            as_is=True,
         )
     assert isinstance(result.error, ImageSourceError)
 

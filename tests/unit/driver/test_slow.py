@@ -46,6 +46,7 @@ class Between:
             LocalImages(),
             [str(image)],
             datastore="datastore1",
+            as_is=True,
             config=config,
             events=told.append,
         )

@@ -199,7 +199,7 @@ class DestroyBeside(_Beside, Destroy):
 
 
 class Push(Job):
-    """Two images at once."""
+    """Two images at once, as files."""
 
     published: set[str] | None = None
 
@@ -207,7 +207,7 @@ class Push(Job):
         self.published: set[str] | None = None
         async with self.host.client(**self.settings) as client, store(self.images) as found:
             results = await push_images(
-                client, found, ["raw", "stream"], datastore="datastore1", config=CONFIG
+                client, found, ["raw", "stream"], datastore="datastore1", as_is=True, config=CONFIG
             )
         self.published = {r.datastore_path.partition(" ")[2] for r in results if r.error is None}
         errors = [r.error for r in results if r.error is not None]

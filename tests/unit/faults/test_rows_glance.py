@@ -52,6 +52,7 @@ async def push(
         HttpClient(stall_timeout=stall) as http,
     ):
         images = Glance(http, url, token=token)
+        how.setdefault("as_is", True)
         return await push_images(
             client, images, refs or ["raw"], datastore="datastore1", config=CONFIG, **how
         )

@@ -13,6 +13,7 @@ from vimlib.simulator._core.objects import Entity, prop
 from vimlib.simulator._data.storage import disk_name
 from vimlib.simulator._host.folders import Datacenter
 from vimlib.simulator._host.host_system import HostSystem
+from vimlib.simulator._storage import vmdk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -41,6 +42,7 @@ class Datastore(Entity):
         remote: tuple[str, str] | None = None,
     ) -> None:
         self.root = root
+        vmdk.ROOTS.add(root)
         self.given = given
         """The name under which the host was started with it; None if a call made it."""
         self.local_path = local
@@ -236,6 +238,10 @@ class Datastore(Entity):
     def local(self, path: str) -> Path:
         """Return the local path of a path of the datastore."""
         return self.root.joinpath(*parts(path))
+
+    def relative(self, place: Path) -> str:
+        """Return the path on the datastore of a file in its folder."""
+        return place.relative_to(self.root).as_posix()
 
     def shown(self, path: str) -> str:
         """Return a path as the API writes it."""

@@ -35,6 +35,9 @@ __all__ = [
 ]
 
 _CHUNK = 4 << 20
+ROOTS: set[Path] = set()
+"""The folders of datastores: a parent elsewhere must be within the one of its disk."""
+_ELSEWHERE = re.compile(r"\.\./[^/\\]+/[^/\\]+")
 _EXTENT = re.compile(r'^(RW|RDONLY|NOACCESS)\s+(\d{1,18})\s+(\w+)(?:\s+"([^"]*)")?', re.MULTILINE)
 
 
@@ -54,7 +57,7 @@ class Disk:
     uuid: str = ""
     cid: int = 0xFFFFFFFE
     parent: str = ""
-    """File name of the parent, for a delta disk."""
+    """The parent, for a delta disk: `NAME` in the same folder, or `../FOLDER/NAME` on the datastore."""
     hardware: int = 7
     extras: dict[str, str] = field(default_factory=dict)
 
@@ -136,6 +139,7 @@ def _parse(path: Path, raw: bytes) -> Disk:
     _, sectors, kind, name = extents[0]
     cid = values.get("CID", "").lower()
     parent = values.get("parentFileNameHint", "")
+    parent = parent if _ELSEWHERE.fullmatch(parent) else Path(parent).name
     for each in (name, Path(parent).name if parent else name):
         # The extents must be in the descriptor's folder.
         if "/" in each or "\\" in each or each in ("", ".", "..") or not each.isprintable():
@@ -151,7 +155,7 @@ def _parse(path: Path, raw: bytes) -> Disk:
         thin=values.get("ddb.thinProvisioned") == "1",
         uuid=values.get("ddb.uuid", ""),
         cid=int(cid, 16) if re.fullmatch("[0-9a-f]{1,8}", cid) else 0xFFFFFFFE,
-        parent=Path(parent).name if parent else "",
+        parent=parent,
         extras={"kind": kind},
     )
 
@@ -175,6 +179,15 @@ def files_of(disk: Disk) -> list[Path]:
     return [disk.path, disk.extent]
 
 
+def parent_of(disk: Disk) -> Path:
+    """Return the path of a delta disk's parent. Raises `DiskError` for one off the datastore."""
+    place = Path(os.path.normpath(disk.path.parent / disk.parent))
+    inside = any(place.is_relative_to(root) and disk.path.is_relative_to(root) for root in ROOTS)
+    if place.parent != disk.path.parent and not inside:
+        raise DiskError(f"the parent of {disk.path.name} is not on its datastore")
+    return place
+
+
 DEEPEST = 64
 """Most disks in a chain: twice those that a host makes; ends a loop of parents."""
 
@@ -192,7 +205,7 @@ def verify(path: Path, depth: int = 0) -> Disk:
     if disk.parent:
         if depth >= DEEPEST:
             raise DiskError(f"the chain of parents of {path.name} is too long")
-        parent = verify(path.with_name(disk.parent), depth + 1)
+        parent = verify(parent_of(disk), depth + 1)
         if parent.capacity != disk.capacity:
             raise DiskError(f"{path.name} and its parent differ in size")
     elif size != disk.capacity:
@@ -222,7 +235,7 @@ def create_delta(path: Path, parent: Disk, uuid: str) -> Disk:
         parent,
         path=path,
         create_type="vmfsSparse",
-        parent=parent.path.name,
+        parent=os.path.relpath(parent.path, path.parent),
         uuid=uuid,
         thin=False,
         extent=None,
@@ -332,7 +345,7 @@ def _base(disk: Disk) -> Disk:
     for _ in range(DEEPEST):
         if not disk.parent:
             return disk
-        disk = load(disk.path.with_name(disk.parent))
+        disk = load(parent_of(disk))
     raise DiskError(f"the chain of parents of {disk.path.name} is too long")
 
 

@@ -234,10 +234,11 @@ async def _disk_info(registry: Registry, shown: str, depth: int = 0) -> vmx.Disk
         return None
     parent = None
     if disk.parent and depth < vmdk.DEEPEST:
-        folder = path.rpartition("/")[0]
-        parent = await _disk_info(
-            registry, store.shown(f"{folder}/{disk.parent}".lstrip("/")), depth + 1
-        )
+        try:
+            above = store.relative(vmdk.parent_of(disk))
+        except vmdk.DiskError:
+            return None
+        parent = await _disk_info(registry, store.shown(above), depth + 1)
     return vmx.DiskInfo(shown, store, disk.capacity, disk.thin, plain_uuid(disk.uuid), parent)
 
 
@@ -354,6 +355,11 @@ def free_files(machine: VirtualMachine) -> None:
     for store in machine.registry.all(Datastore).values():
         for path in [path for path, holder in store.locks.items() if holder == machine.name]:
             del store.locks[path]
+    for other in machine.registry.all(VirtualMachine).values():
+        if other is not machine and other.power == "poweredOn":
+            for store, path in other.disk_files():  # a parent that it shares
+                for each in disk_paths(store, path):
+                    store.locks.setdefault(each, other.name)
 
 
 @handles(Entity, "Rename_Task")

@@ -57,10 +57,14 @@ async def power_on(machine: VirtualMachine) -> None:
     for disk in machine.disks():
         if disk.backing.fileName not in known:  # on a datastore that the host has not got
             raise no_such_file(disk.backing.fileName)
+    # Machines share a parent, unless one of them writes to it.
+    everyone = registry.all(VirtualMachine).values()
+    running = [m for m in everyone if m is not machine and m.power == "poweredOn"]
+    held = {file for m in running for file in m.written_files()}
+    held |= {file for m in running for file in m.disk_files()} & set(machine.written_files())
     for store, path in files:
         shown = store.shown(path)
-        holder = store.locks.get(path)
-        if holder is not None and holder != machine.name:
+        if (store, path) in held:
             raise with_message(vim25.FileLocked(file=shown))
         try:
             disk = await registry.io(vmdk.verify, store.local(path))

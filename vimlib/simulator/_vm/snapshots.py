@@ -60,10 +60,9 @@ async def backing_of(
     disk = await machine.registry.io(vmdk.load, store.local(path))
     parent = None
     if disk.parent:
-        folder = path.rpartition("/")[0]
         if depth >= vmdk.DEEPEST:
             raise vmdk.DiskError(f"{disk.path.name} has too long a chain of parents")
-        above = f"{folder}/{disk.parent}".lstrip("/")
+        above = store.relative(vmdk.parent_of(disk))
         parent = await backing_of(machine, store, above, like, depth + 1)
     return revised(
         like,

@@ -201,6 +201,11 @@ class VirtualMachine(Entity):
                 backing = getattr(backing, "parent", None)
         return found
 
+    def written_files(self) -> list[tuple[Datastore, str]]:
+        """Return datastore and path of the disks that it writes to: parents are only read."""
+        tops = {disk.backing.fileName for disk in self.disks()}
+        return [(store, path) for store, path in self.disk_files() if store.shown(path) in tops]
+
     def stores(self) -> list[Datastore]:
         """Return the datastores that it has files on."""
         found = {self.store: None}

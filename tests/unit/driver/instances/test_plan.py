@@ -10,6 +10,7 @@ from vimdriver._config import DriverConfig
 from vimdriver._guestinfo import Route
 from vimdriver._images.source import ImageInfo
 from vimdriver._instances.devices import ADAPTERS, disk_type_adapter, root_disk
+from vimdriver._instances.image_properties import ImageDefaults, image_defaults, root_bytes
 from vimdriver._instances.machine import OWNER_KEY
 from vimdriver._instances.plan import plan_spawn
 from vimdriver._instances.types import Instance, InstanceSpec, NICSpec
@@ -31,7 +32,8 @@ def info(**given: Any) -> ImageInfo:
 
 
 def plan(of: InstanceSpec, image: ImageInfo | None = None, api: str = "8.0") -> Any:
-    return plan_spawn(of, image or info(), CONFIG, api_version=api)
+    defaults = image_defaults(image or info(), api_version=api)
+    return plan_spawn(of, defaults, CONFIG, api_version=api)
 
 
 def test_the_machine_is_what_the_spec_says() -> None:
@@ -68,7 +70,7 @@ FULL = NICSpec(
 def test_the_guest_is_told_all_that_its_form_can_say() -> None:
     of = spec(nics=(FULL, NICSpec(network="b")), hostname="web-1", search=("b.example",))
     config = DriverConfig(owner="test", guest_form="versioned")
-    made = plan_spawn(of, info(), config, api_version="8.0").config
+    made = plan_spawn(of, ImageDefaults(), config, api_version="8.0").config
     said = {o.key: o.value for o in made.extraConfig or ()}["machine.id"]
     assert json.loads(said.removeprefix("v1:")) == {
         "hostname": "web-1",
@@ -92,7 +94,7 @@ def test_the_guest_is_told_all_that_its_form_can_say() -> None:
 def test_cloud_init_gets_the_machine_s_uuid_as_its_instance() -> None:
     of = spec(nics=(FULL,))
     config = DriverConfig(owner="test", guest_form="cloud-init")
-    made = plan_spawn(of, info(), config, api_version="8.0").config
+    made = plan_spawn(of, ImageDefaults(), config, api_version="8.0").config
     said = {o.key: o.value for o in made.extraConfig or ()}
     assert json.loads(base64.b64decode(said["guestinfo.metadata"]))["instance-id"] == of.uuid
     assert "machine.id" not in said
@@ -102,7 +104,7 @@ def test_a_form_that_cannot_hold_two_nics_refuses_them() -> None:
     two = (FULL, NICSpec(network="b", mac="00:50:56:00:00:02"))
     config = DriverConfig(guest_form="original")
     with pytest.raises(UsageError):
-        plan_spawn(spec(nics=two), info(), config, api_version="8.0")
+        plan_spawn(spec(nics=two), ImageDefaults(), config, api_version="8.0")
 
 
 def test_nova_s_form_of_a_name_alone_is_no_key() -> None:
@@ -110,47 +112,58 @@ def test_nova_s_form_of_a_name_alone_is_no_key() -> None:
     assert [o.key for o in made.extraConfig] == [OWNER_KEY]
 
 
+GIB = 1 << 30
+
+
 @pytest.mark.parametrize(
-    ("size", "disk_gb", "extent", "capacity_kb", "grows"),
+    ("capacity", "disk_gb", "min_disk", "size"),
     [
-        (3 << 20, None, 3 << 20, 3 << 10, False),
-        ((3 << 20) + 1, None, (3 << 20) + 1024, (3 << 10) + 1, False),  # rounded up to whole KiB
-        (3 << 20, 1, 3 << 20, 1 << 20, True),
-        (1 << 30, 1, 1 << 30, 1 << 20, False),
+        (3 << 20, None, 0, 3 << 20),
+        ((3 << 20) + 1, None, 0, (3 << 20) + 1024),  # rounded up to whole KiB
+        (3 << 20, 1, 0, GIB),
+        (GIB, 1, 0, GIB),
+        (3 << 20, None, 2, 2 * GIB),
+        (3 * GIB, None, 2, 3 * GIB),
     ],
 )
 def test_the_disk_holds_the_image_and_what_was_asked(
-    size: int, disk_gb: int | None, extent: int, capacity_kb: int, grows: bool
+    capacity: int, disk_gb: int | None, min_disk: int, size: int
 ) -> None:
-    made = plan(spec(disk_gb=disk_gb), info(size=size))
-    assert (made.extent_bytes, made.capacity_kb, made.grows) == (extent, capacity_kb, grows)
+    assert root_bytes(capacity, spec(disk_gb=disk_gb), info(min_disk=min_disk), "i") == size
+
+
+def test_an_image_that_is_larger_than_its_disk() -> None:
+    with pytest.raises(ImageUnacceptableError) as caught:
+        root_bytes(GIB + 1, spec(disk_gb=1), info(), "i")
+    assert caught.value.rule == "spawn.size"
+    assert "--disk-gb 2" in caught.value.hint
 
 
 @pytest.mark.parametrize(
-    ("image", "rule"),
+    ("given", "found"),
     [
-        ({"disk_format": "qcow2"}, "spawn.flat"),
-        (
-            {"disk_format": "vmdk", "properties": {"vmware_disktype": "streamOptimized"}},
-            "spawn.flat",
-        ),
-        ({"disk_format": "vmdk", "properties": {"vmware_disktype": "sparse"}}, "spawn.flat"),
-        ({"disk_format": "vmdk", "container_format": "ova"}, "format.container"),
-        ({"disk_format": "raw", "container_format": "compressed"}, "format.container"),
-        ({"size": 0}, "spawn.empty"),
-        ({"size": (1 << 30) + 1}, "spawn.size"),
+        ({"hw_disk_bus": "ide"}, {"adapter": "ide"}),
+        ({"hw_disk_bus": "scsi", "hw_scsi_model": "lsisas1068"}, {"adapter": "lsiLogicsas"}),
+        ({"hw_disk_bus": "virtio"}, {"ignored": ("hw_disk_bus=virtio",)}),
+        ({"hw_vif_model": "virtio"}, {"ignored": ("hw_vif_model=virtio",)}),
+        ({"hw_cdrom_bus": "ide"}, {}),
+        ({"hw_cdrom_bus": "sata"}, {"ignored": ("hw_cdrom_bus=sata",)}),
+        ({"os_distro": "debian"}, {"guest_id": "debian5_64Guest"}),
+        ({"os_distro": "plan9", "os_type": "linux"},
+         {"guest_id": "otherLinux64Guest", "ignored": ("os_distro=plan9",)}),
+        ({"vmware_linked_clone": "true"}, {"linked": True}),
+        ({"vmware_disktype": "sparse", "architecture": "x86_64"}, {}),
+        ({"vmware_hw_version": "vmx-13"}, {"ignored": ("vmware_hw_version=vmx-13",)}),
     ],
-)
-def test_images_that_no_machine_is_made_from(image: dict[str, Any], rule: str) -> None:
-    with pytest.raises(ImageUnacceptableError) as caught:
-        plan(spec(disk_gb=1), info(**image))
-    assert caught.value.rule == rule
-    assert caught.value.hint
+)  # fmt: skip
+def test_properties_are_honoured_or_named(given: dict[str, str], found: dict[str, Any]) -> None:
+    assert image_defaults(info(properties=given), api_version="8.0") == ImageDefaults(**found)
 
 
-@pytest.mark.parametrize("image", [{"disk_format": None}, {"disk_format": "vmdk"}, {"disk_format": "vmdk", "properties": {"vmware_disktype": "preallocated"}}])  # fmt: skip
-def test_flat_images_are_taken(image: dict[str, Any]) -> None:
-    assert plan(spec(), info(**image)).extent_bytes == 3 << 20
+def test_a_host_without_efi_names_what_it_ignores() -> None:
+    image = info(properties={"hw_firmware_type": "uefi"})
+    assert image_defaults(image, api_version="5.0").firmware == "efi"
+    assert image_defaults(image, api_version="4.1").ignored == ("hw_firmware_type=uefi",)
 
 
 def test_image_properties_choose_adapter_and_guest() -> None:

@@ -1,0 +1,172 @@
+"""An image on its way into a disk of the host."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from vimdriver._disks.stage import DiskStage, GrainStage
+from vimdriver._images.formats import FlatWriter, StreamOptimizedWriter
+from vimdriver._images.hashing import new_hasher
+from vimdriver._images.sink import DatastoreSink
+from vimdriver._images.uploader import Uploader
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from vimdriver._images.formats import DiskWriter, ImageFormat
+    from vimdriver._images.source import ImageInfo, ImageSource
+    from vimdriver._images.uploader import BodySink
+    from vimdriver._verbs import Host
+    from vimlib._datastore import Datastore, DatastorePath
+    from vimlib._nfc import Lease, LeaseDevice
+    from vimlib._progress import Progress
+    from vimlib._transport.http import Buffer
+
+KIB: Final = 1 << 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """An image that is on the host whole, its own bytes checked."""
+
+    bytes: int
+    """Of the source."""
+    hash: str
+    """Of the source's bytes, lower-case hex."""
+    hash_algo: str
+    verified: bool
+    """The source has a hash, and it equals `hash`."""
+    content_hash: str | None = None
+    """Of the disk's bytes, holes as zeros, by the same algorithm; None where it was not wanted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """An image that was judged, to be brought onto a host."""
+
+    source: ImageSource
+    info: ImageInfo
+    image: ImageFormat
+    on_progress: Progress | None = None
+    """Called with the bytes of the source that have just been sent."""
+    content_hash: bool = False
+    """Whether to compute `Loaded.content_hash`."""
+
+    @property
+    def capacity(self) -> int:
+        """Bytes of the disk, in whole KiB: hosts make no others."""
+        assert self.image.capacity is not None, "the size of every source is known"
+        return -(-self.image.capacity // KIB) * KIB
+
+    async def put(self, host: Host, extent: DatastorePath) -> Loaded:
+        """Upload the disk as a flat extent, holes as zeros; its size is read back.
+
+        Cancelling aborts the connection: the host never has the whole extent.
+
+        Raises:
+            ImageError: The source failed, or its bytes are not what it stated.
+            VimlibError: The host failed.
+        """
+        sink = DatastoreSink(host.datastore(extent.datastore), extent, pad=KIB)
+        whole = self.capacity == self.info.size or not self.content_hash
+        if self.image.kind == "raw" and whole:
+            return await self._load(host, sink, None)
+        size = self.capacity
+        return await self._load(host, sink, lambda: self._stage(FlatWriter(size), size))
+
+    async def send(self, host: Host, store: str, lease: Lease, device: LeaseDevice) -> Loaded:
+        """Upload the disk to a lease as streamOptimized, without its holes.
+
+        Cancelling aborts the connection. Raises as `put`.
+        """
+        adapter = self.image.adapter_type or "lsilogic"
+        sink = _LeaseSink(host.datastore(store), lease, device)
+        sent = 0
+
+        def progress(count: int) -> None:
+            nonlocal sent
+            sent += count
+            lease.percent = min(99, sent * 100 // max(1, self.info.size))
+            if self.on_progress is not None:
+                self.on_progress(count)
+
+        def stage() -> DiskStage | GrainStage:
+            grain = self.image.grain_bytes
+            if self.image.kind != "streamOptimized" or self.content_hash or grain is None:
+                return self._stage(StreamOptimizedWriter(self.capacity, adapter_type=adapter))
+            # Its grains are deflated already.
+            writer = StreamOptimizedWriter(self.capacity, grain_bytes=grain, adapter_type=adapter)
+            return GrainStage(self.image.grain_reader(), writer)
+
+        return await self._load(host, sink, stage, progress)
+
+    def _stage(self, writer: DiskWriter, size: int | None = None) -> DiskStage:
+        content = None
+        if self.content_hash:
+            content = new_hasher(self.info.hash_algo, image=self.info.id)
+        return DiskStage(
+            self.image.reader(), writer, size=size, content=content, capacity=self.capacity
+        )
+
+    async def _load(
+        self,
+        host: Host,
+        sink: BodySink,
+        stage: Callable[[], DiskStage | GrainStage] | None,
+        progress: Progress | None = None,
+    ) -> Loaded:
+        made: list[DiskStage | GrainStage] = []
+
+        def staged() -> DiskStage | GrainStage:
+            assert stage is not None, "it is asked for only where there is one"
+            made.append(stage())
+            return made[-1]
+
+        info = self.info
+        if self.image.kind == "raw":
+            # Whatever the source calls it, these bytes become an extent: they must be flat.
+            info = replace(info, disk_format="raw", container_format=None)
+        given = host.uploader
+        async with nullcontext(given) if given else Uploader(streams=1) as uploader:
+            done = await uploader.upload(
+                self.source,
+                sink,
+                info,
+                stage=None if stage is None else staged,
+                on_progress=progress or self.on_progress,
+            )
+        report = done.source
+        assert report.hash is not None, "every image is hashed"
+        assert report.hash_algo is not None, "it has a hash"
+        content_hash = None
+        if self.content_hash:
+            last = made[-1] if made else None
+            content = last.content if isinstance(last, DiskStage) else None
+            content_hash = report.hash if content is None else content.hexdigest()
+        return Loaded(
+            bytes=report.bytes,
+            hash=report.hash,
+            hash_algo=report.hash_algo,
+            verified=report.verified,
+            content_hash=content_hash,
+        )
+
+
+class _LeaseSink:
+    """A disk of a lease as the target of a body. See `BodySink`."""
+
+    def __init__(self, store: Datastore, lease: Lease, device: LeaseDevice) -> None:
+        self._store = store
+        self._lease = lease
+        self._device = device
+
+    def slot(self) -> AbstractAsyncContextManager[None]:
+        """See `BodySink.slot`."""
+        return self._store.slot()
+
+    async def put(self, body: AsyncIterable[Buffer], size: int | None) -> None:
+        """See `BodySink.put`. The lease's manifest must have as many bytes."""
+        await self._lease.upload(self._device, body, size=size)

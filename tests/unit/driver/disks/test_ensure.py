@@ -1,0 +1,233 @@
+"""An image becomes a disk, by an import or by a PUT, once, however many ask for it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.unit.driver.hosted import Beside, Hosted, glance, host_of, hosted, store
+from vimdriver._disks.ensure import DiskWish, EnsuredDisk, ensure_disk
+from vimdriver._images.embedded import EmbeddedImage
+from vimdriver._images.local import LocalImages
+from vimdriver.errors import FileConflictError, ImageHashError, ImageUnacceptableError
+from vimlib._datastore import DatastorePath
+from vimlib._progress import Progress
+
+TARGET = DatastorePath("datastore1", "images/fedora.vmdk")
+WAYS = ["nfc", "put"]
+
+
+@pytest.fixture
+def holed(tmp_path: Path) -> Path:
+    """A raw image of data, holes and data, and of no whole number of KiB."""
+    path = tmp_path / "disk.img"
+    data = os.urandom(200_000)
+    path.write_bytes(data + bytes(1 << 20) + data[:100_001])
+    return path
+
+
+async def ensured(
+    host: Hosted, image: Path, on_progress: Progress | None = None, **wish: object
+) -> EnsuredDisk:
+    async with host.client() as client:
+        return await ensure_disk(
+            host_of(client),
+            LocalImages().image(str(image)),
+            DiskWish(**{"target": TARGET, **wish}),  # type: ignore[arg-type]
+            on_progress=on_progress,
+        )
+
+
+def stored(host: Hosted, name: str = "images/fedora") -> bytes:
+    return (host.folder / f"{name}-flat.vmdk").read_bytes()
+
+
+def padded(image: Path) -> bytes:
+    data = image.read_bytes()
+    return data.ljust(-(-len(data) // 1024) * 1024, b"\0")
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_an_image_becomes_a_disk_with_a_record(host: Hosted, holed: Path, way: str) -> None:
+    progress: list[int] = []
+    disk = await ensured(host, holed, progress.append, transfer=way)
+    size, digest = holed.stat().st_size, hashlib.sha512(holed.read_bytes()).hexdigest()
+    assert stored(host) == padded(holed)
+    assert (disk.path, disk.bytes, disk.hash, disk.hash_algo) == (TARGET, size, digest, "sha512")
+    assert (disk.already_there, disk.verified, disk.stored_hash) == (False, False, None)
+    assert sum(progress) == size
+    (record,) = (host.folder / "images").glob("fedora.*.json")
+    assert json.loads(record.read_bytes()) == {
+        "algorithm": "sha512",
+        "hash": digest,
+        "bytes": size,
+        "capacity": len(stored(host)),
+        "vimlib_disk": 1,
+    }
+    # Nothing else is left: no machine, no temporary file.
+    state = host.state()
+    assert not state.machines
+    assert state.files == {
+        "images/fedora.vmdk",
+        "images/fedora-flat.vmdk",
+        f"images/{record.name}",
+    }
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_the_same_bytes_are_already_there(host: Hosted, holed: Path, way: str) -> None:
+    first = await ensured(host, holed, transfer=way)
+    before = host.state()
+    again = await ensured(host, holed, transfer=way)
+    assert again.already_there
+    assert (again.hash, again.bytes, again.capacity) == (first.hash, first.bytes, first.capacity)
+    assert host.state() == before
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_other_bytes_are_refused_unless_overwritten(
+    host: Hosted, holed: Path, way: str
+) -> None:
+    await ensured(host, holed, transfer=way)
+    before = host.state()
+    other = holed.with_name("other.img")
+    other.write_bytes(os.urandom(300_000))
+    with pytest.raises(FileConflictError):
+        await ensured(host, other, transfer=way)
+    assert host.state() == before
+    disk = await ensured(host, other, transfer=way, overwrite=True)
+    assert not disk.already_there
+    assert stored(host) == padded(other)
+    assert len(host.state().files) == len(before.files)
+    assert (await ensured(host, other)).already_there
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_what_is_stored_is_read_back_where_that_is_asked_for(
+    host: Hosted, holed: Path, way: str
+) -> None:
+    disk = await ensured(host, holed, transfer=way, read_back=True)
+    assert disk.stored_hash == hashlib.sha512(stored(host)).hexdigest()
+    assert disk.stored_hash_algo == "sha512"
+
+
+async def test_an_import_of_a_thin_disk_sends_no_holes(host: Hosted, holed: Path) -> None:
+    await ensured(host, holed, transfer="nfc")
+    assert 'ddb.thinProvisioned = "1"' in (host.folder / "images/fedora.vmdk").read_text()
+    await ensured(host, holed, transfer="nfc", thin=False, overwrite=True)
+
+
+async def test_a_host_that_refuses_imports_gets_the_extent(host: Hosted, holed: Path) -> None:
+    from vimlib import vim25
+
+    host.esx.faults.add("ImportVApp", "fault", fault=vim25.NotSupported())
+    sparse = holed
+    with pytest.raises(vim25.NotSupported):
+        await ensured(host, sparse, transfer="nfc")
+    assert not host.state().files
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_many_at_once_fetch_it_once(
+    beside: Beside, host: Hosted, holed: Path, way: str
+) -> None:
+    data = holed.read_bytes()
+    image = EmbeddedImage(name="many", chunks=lambda: iter([data]), disk_format="raw")
+    with glance(beside, image) as service:
+        async with host.client() as client, store(service) as images:
+            disks = await asyncio.gather(
+                *(
+                    ensure_disk(
+                        host_of(client),
+                        images.image("many"),
+                        DiskWish(target=TARGET, transfer=way),  # type: ignore[arg-type]
+                    )
+                    for _ in range(6)
+                )
+            )
+        assert sum(seen.path.endswith("/file") for seen in service.seen) == 1
+    assert [disk.already_there for disk in disks] == [False] + [True] * 5
+    assert all(disk.verified for disk in disks)
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_two_processes_end_with_one_disk(host: Hosted, holed: Path, way: str) -> None:
+    from vimdriver._disks import ensure
+    from vimdriver._disks.turns import turn
+
+    # Two clients of one process that do not know of each other's turns.
+    async def one(image: Path) -> EnsuredDisk:
+        async with host.client() as client:
+            source = LocalImages().image(str(image))
+            wish = DiskWish(target=TARGET, transfer=way)  # type: ignore[arg-type]
+            info = await source.info()
+            place = await ensure._look(host_of(client), wish, source, info)
+            assert not isinstance(place, EnsuredDisk)
+            both.release()
+            await ready.wait()
+            try:
+                return await ensure._make(host_of(client), source, info, wish, place, None)
+            except FileConflictError:
+                found = await ensure._look(host_of(client), wish, source, info)
+                assert isinstance(found, EnsuredDisk)
+                return found
+
+    both, ready = asyncio.Semaphore(0), asyncio.Event()
+    work = [asyncio.create_task(one(holed)) for _ in range(2)]
+    for _ in work:
+        await both.acquire()
+    ready.set()
+    disks = await asyncio.gather(*work)
+    assert sorted(disk.already_there for disk in disks) == [False, True]
+    assert stored(host) == padded(holed)
+    assert len(host.state().files) == 3
+    assert not host.state().machines
+    async with turn("host", "path"):
+        pass
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_damaged_image_leaves_nothing(
+    beside: Beside, host: Hosted, holed: Path, way: str
+) -> None:
+    from vimdriver._images.embedded import Fault
+
+    data = holed.read_bytes()
+    image = EmbeddedImage(
+        name="bad", chunks=lambda: iter([data]), disk_format="raw", fault=Fault.FLIPPED
+    )
+    with glance(beside, image) as service:
+        async with host.client() as client, store(service) as images:
+            with pytest.raises(ImageHashError):
+                await ensure_disk(
+                    host_of(client),
+                    images.image("bad"),
+                    DiskWish(target=TARGET, transfer=way),  # type: ignore[arg-type]
+                )
+    assert not host.state().files
+    assert not host.state().machines
+
+
+@pytest.mark.parametrize("version", ["4.0", "4.1", "9.0"])
+@pytest.mark.parametrize("way", WAYS)
+async def test_each_host_takes_both_ways(
+    beside: Beside, tmp_path: Path, holed: Path, way: str, version: str
+) -> None:
+    with hosted(beside, tmp_path / "store", version) as host:
+        await ensured(host, holed, transfer=way)
+        assert stored(host) == padded(holed)
+
+
+async def test_an_image_is_judged_before_anything_is_made(host: Hosted, tmp_path: Path) -> None:
+    path = tmp_path / "x.img"
+    path.write_bytes(b"QFI\xfb" + bytes(100_000))
+    calls = len(host.methods())
+    with pytest.raises(ImageUnacceptableError):
+        await ensured(host, path)
+    changes = {"CreateVirtualDisk_Task", "ImportVApp", "MakeDirectory"}
+    assert not changes & set(host.methods()[calls:])
