@@ -138,9 +138,7 @@ def plan_spawn(
     adapter = next((a for a in ADAPTERS if a.lower() == adapter.lower()), adapter)
     limits = spec.hardware.network
     cards = [replace(card, model=card.model or defaults.nic_model) for card in spec.nics]
-    changes = [
-        nic(card, i, api_version=api_version, limits=limits) for i, card in enumerate(cards)
-    ]
+    changes = [nic(card, i, api_version=api_version, limits=limits) for i, card in enumerate(cards)]
     if spec.hardware.video_ram_mb is not None:
         changes.append(video_card(spec.hardware.video_ram_mb))
     return SpawnPlan(
