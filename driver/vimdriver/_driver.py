@@ -6,8 +6,21 @@ from typing import TYPE_CHECKING, Self
 
 from vimdriver._config import DriverConfig
 from vimdriver._disks import cache
-from vimdriver._host import capacity, datastores, identity, info
+from vimdriver._host import (
+    capacity,
+    clock,
+    datastores,
+    firewall,
+    identity,
+    info,
+    maintenance,
+    services,
+    settings,
+    storage,
+)
+from vimdriver._host import tasks as recent
 from vimdriver._instances import (
+    autostart,
     change,
     destroy,
     device_list,
@@ -15,6 +28,7 @@ from vimdriver._instances import (
     guest,
     keys,
     machine,
+    metrics,
     network,
     nics,
     power,
@@ -32,6 +46,7 @@ from vimdriver._instances import diagnostics as figures
 from vimdriver._instances.events import InstanceEvents
 from vimdriver._journal import FileJournal, MemoryJournal
 from vimdriver._networks import making, port_groups
+from vimdriver._networks import switches as vswitches
 from vimdriver._sweep import DAY, sweep
 from vimdriver._verbs import Host
 from vimdriver._verbs.session import SessionRecord
@@ -166,6 +181,23 @@ class ESXDriver:
     guest_upload = programs.guest_upload
     ensure_vlan = making.ensure_vlan
     remove_vlan = port_groups.remove_vlan
+    create_switch = vswitches.create_switch
+    remove_switch = vswitches.remove_switch
+    set_mtu = vswitches.set_mtu
+    set_port_group = vswitches.set_port_group
+    set_autostart = autostart.set_autostart
+    enter_maintenance = maintenance.enter_maintenance
+    exit_maintenance = maintenance.exit_maintenance
+    reboot_host = maintenance.reboot_host
+    shutdown_host = maintenance.shutdown_host
+    control_service = services.control_service
+    set_service_policy = services.set_service_policy
+    set_ruleset = firewall.set_ruleset
+    set_time_servers = clock.set_time_servers
+    set_host_option = settings.set_host_option
+    rescan = storage.rescan
+    mount_nfs = storage.mount_nfs
+    unmount_nfs = storage.unmount_nfs
 
     async def sweep(
         self, *, older_than: float = DAY, dry_run: bool = False, forget: Collection[str] = ()
@@ -219,6 +251,17 @@ class ESXDriver:
     host_identity = identity.host_identity
     host_capacity = capacity.host_capacity
     datastores = datastores.datastores
+    services = services.services
+    firewall = firewall.firewall
+    host_time = clock.host_time
+    host_options = settings.host_options
+    tasks = recent.tasks
+    logs = recent.logs
+    metrics = metrics.metrics
+    autostarts = autostart.autostarts
+    switches = vswitches.switches
+    port_group_policies = vswitches.port_group_policies
+    vmkernel = vswitches.vmkernel
 
     async def list_instances(self, *, owned: bool = False) -> list[Instance]:
         """Return all machines, by name, or with `owned` those with this driver's mark.
