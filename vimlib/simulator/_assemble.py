@@ -35,6 +35,7 @@ from vimlib.simulator._service.accounts import (
     UserDirectory,
 )
 from vimlib.simulator._service.events import EventManager
+from vimlib.simulator._service.logs import DiagnosticManager
 from vimlib.simulator._service.service_instance import ServiceInstance
 from vimlib.simulator._service.sessions import SessionManager
 from vimlib.simulator._service.settings import (
@@ -114,6 +115,7 @@ def build(
     DiskManager(registry, "ha-vdiskmanager")
     FileManager(registry, "ha-nfc-file-manager")
     OvfManager(registry, "ha-ovf-manager")
+    DiagnosticManager(registry, "ha-diagnosticmgr")
     make_guest_operations(registry)
     VirtualNicManager(registry)
     VMotionSystem(registry)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
 from cyclopts import Parameter
 
@@ -121,7 +121,7 @@ def _command(method: str) -> Callable[..., Awaitable[int]]:
                 )
             found = await verb(*arguments, **given)
         if found is not None:
-            _show(found, output)
+            _show(found, function, output)
             return 0
         # A verb without a result removes what its arguments name.
         names = [one.name for one in parameters.values()]
@@ -155,12 +155,17 @@ def _command(method: str) -> Callable[..., Awaitable[int]]:
     return command
 
 
-def _show(found: Any, output: Output) -> None:
+def _columns(function: Callable[..., Any]) -> list[str]:
+    """Return the fields of the class of which a function returns a list."""
+    return [name for one in get_args(get_type_hints(function)["return"]) for name in one.__slots__]
+
+
+def _show(found: Any, function: Callable[..., Any], output: Output) -> None:
     if isinstance(found, str):
         output.document(found)
     elif isinstance(found, Sequence):
         rows = [one.to_json() for one in found]
-        columns = list(dict.fromkeys(key for row in rows for key in row))
+        columns = list(dict.fromkeys(key for row in rows for key in row)) or _columns(function)
         output.table(columns, rows)
     else:
         output.record(found.to_json())

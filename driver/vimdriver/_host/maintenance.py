@@ -10,7 +10,13 @@ from vimdriver._verbs import Host, Plan, Run, Step, Within, verb
 from vimlib import vim25
 from vimlib._collector import INVENTORY
 from vimlib._text import printable
-from vimlib.errors import HostStateError, TaskVanishedError, TransportError, UsageError
+from vimlib.errors import (
+    HostStateError,
+    TaskTimeoutError,
+    TaskVanishedError,
+    TransportError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -89,33 +95,33 @@ def _result(found: _Found) -> Callable[[Run], Awaitable[HostMode]]:
 
 
 @verb
-async def enter_maintenance(host: Host, *, wait: Annotated[int, Within(0)] = 0) -> Plan[HostMode]:
+async def enter_maintenance(host: Host, *, drain: Annotated[int, Within(0)] = 0) -> Plan[HostMode]:
     """Put the host into maintenance mode, in which no machine runs (`EnterMaintenanceMode_Task`).
 
     Cancelling leaves the host's task, which ends by itself.
 
     Args:
         host: The host.
-        wait: Seconds to wait until no machine runs; 0 refuses while one does.
+        drain: Seconds to wait until no machine runs; 0 refuses while one does.
 
     Raises:
-        UsageError: `wait` is negative.
-        HostStateError: Machines run, and `wait` is 0.
-        Timedout: They still run after `wait` seconds.
+        UsageError: `drain` is negative.
+        HostStateError: Machines run, and `drain` is 0.
+        Timedout: They still run after `drain` seconds.
     """
-    if wait < 0:
-        raise UsageError(f"wait must be at least 0 s, got {wait}", field="wait")
+    if drain < 0:
+        raise UsageError(f"drain must be at least 0 s, got {drain}", field="drain")
     found = await _gather(host)
-    if found.running and not wait and not found.maintenance:
+    if found.running and not drain and not found.maintenance:
         raise HostStateError(
             f"no machine may run, {len(found.running)} run: {printable(', '.join(found.running), 200)}",
             state="busy",
-            hint="Stop them first, or wait for them (--wait SECONDS).",
+            hint="Stop them first, or wait for them (--drain SECONDS).",
         )
     step = _mode_step(
         found,
         "EnterMaintenanceMode_Task",
-        lambda: found.system.EnterMaintenanceMode_Task(max(wait, 1)),
+        lambda: found.system.EnterMaintenanceMode_Task(max(drain, 1)),
         True,
     )
     steps = () if found.maintenance else (step,)
@@ -158,9 +164,9 @@ async def _take_down(host: Host, action: str, confirm: str, force: bool) -> Plan
             system.RebootHost_Task(force) if action == "reboot" else system.ShutdownHost_Task(force)
         )
         try:
-            await run.host.client.wait(task, run.host.config.task_seconds)
-        except (TransportError, TaskVanishedError):
-            # It took the request, and went down before the task's end was read.
+            await run.host.client.wait(task, run.host.config.settle_seconds)
+        except (TransportError, TaskVanishedError, TaskTimeoutError):
+            # It took the request, and went down before the task's end was read. A refusal comes at once.
             return
 
     async def result(run: Run) -> HostMode:

@@ -14,6 +14,7 @@ from vimdriver.errors import NetworkNotFoundError, PhysicalNICNotFoundError
 from vimlib import vim25
 from vimlib._text import printable
 from vimlib.errors import HostStateError, UsageError
+from vimlib.model import DataObject
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 MTU: Final = (1280, 9000)
 """What hosts take: `HostVirtualSwitchSpec.mtu`."""
 
-D = TypeVar("D", bound=vim25.DataObject)
+D = TypeVar("D", bound=DataObject)
 
 Allow: TypeAlias = Literal["accept", "reject", "inherit"]
 """A security policy; `inherit` takes that of the switch."""

@@ -40,6 +40,23 @@ REQUIRED = {
     "instance detach-interface": "vm-0 n",
     "instance screenshot": "vm-0 shot.png",
     "instance exec": "vm-0 /bin/true",
+    "instance autostarts": "",
+    "network switches": "",
+    "network policies": "",
+    "network vmkernel": "",
+    "host service": "TSM-SSH start",
+    "host service-policy": "TSM-SSH on",
+    "host ruleset": "sshServer open",
+    "host time-servers": "--servers ntp1",
+    "host set-option": "UserVars.A 1",
+    "host mount": "nas filer /a",
+    "host unmount": "nas",
+    "host reboot": "esx1",
+    "host shutdown": "esx1",
+    "network create-switch": "lab",
+    "network remove-switch": "lab",
+    "network set-mtu": "vSwitch0",
+    "network set": "lab",
     "instance cp": "./a vm-0:/tmp/a",
     "datastore put": "./a [datastore1]",
     "datastore mv": "[datastore1] [datastore1]",
@@ -65,6 +82,15 @@ RULES = {
     "--vms": [("-1", "must be at least 0, got -1")],
     "--latency-ms": [("-1", "must be at least 0, got -1")],
     "--task-ms": [("-1", "must be at least 0, got -1"), ("inf", "must be a finite number, got inf")],
+    "--lines": [("0", "must be at least 1, got 0")],
+    "--samples": [("0", "must be 1 to 180, got 0"), ("181", "must be 1 to 180, got 181")],
+    "--drain": [("-1", "must be at least 0, got -1")],
+    "--order": [("-2", "must be at least -1, got -2")],
+    "--start-delay": [("-2", "must be at least -1, got -2")],
+    "--stop-delay": [("-2", "must be at least -1, got -2")],
+    "--mtu": [("1279", "must be 1280 to 9000, got 1279"), ("9001", "must be 1280 to 9000, got 9001")],
+    "MTU": [("1279", "must be 1280 to 9000, got 1279"), ("9001", "must be 1280 to 9000, got 9001")],
+    "--vlan": [("-1", "must be 0 to 4094, got -1"), ("4095", "must be 0 to 4094, got 4095")],
     "--parallel": [("0", "must be at least 1, got 0")],
     "--update-ms": [("-1", "must be at least 0, got -1")],
     "--seed": [("-1", "must be at least 0, got -1")],
@@ -207,10 +233,15 @@ def test_a_number_out_of_range_is_refused(
     anywhere: Vimctl, path: str, name: str, value: str, rule: str
 ) -> None:
     required = REQUIRED.get(path, "vm-0" if path.startswith("instance ") else "[datastore1]")
-    if path.startswith(
-        ("instance list", "instance events", "host", "network ls", "about", "sweep")
-    ) or path in {"sim", "demo"}:
+    if path not in REQUIRED and (
+        path.startswith(
+            ("instance list", "instance events", "host", "network ls", "about", "sweep")
+        )
+        or path in {"sim", "demo"}
+    ):
         required = ""
+    if path == "network set-mtu" and name != "MTU":
+        required += " 1500"
     if path == "network ensure-vlan" and name != "VLAN":
         required += " 5"
     if path == "instance grow-disk" and name != "SIZE_GB":
