@@ -1,4 +1,4 @@
-"""esxcli by calls: the executer, the commands and the types that describe them."""
+"""Calls that are not in the public description: esxcli with its types, and the type of a disk."""
 
 from __future__ import annotations
 
@@ -152,7 +152,44 @@ async def test_types_of_commands_are_listed(shell: Shell) -> None:
     assert [method.name for method in process.method] == ["list", "kill"]
 
 
+async def test_the_type_of_a_disk_is_told_with_its_parents(make: Callable[..., Any]) -> None:
+    call = await make(vms=1)
+    machine = call.esx.machine("vm-0")
+    snapshot = {"name": "s", "memory": False, "quiesce": False}
+    await call.done(vim25.VirtualMachine.CreateSnapshot_Task, machine.ref, **snapshot)
+    name = machine.disks()[0].backing.fileName
+    query, manager = METHODS["QueryVirtualDiskInfo_Task"], call.content.virtualDiskManager
+
+    async def info(*, parents: bool) -> list[tuple[str, str, str | None]]:
+        args = {"name": name, "includeParents": parents}
+        ref = decode_response(query, (await call.raw(encode_request(query, manager, args))).body)
+        task = call.esx.registry.find(ref)
+        await task.work
+        # The types are not in the public description, so a client keeps them as they are.
+        shown = (await call.read(ref, "info.result"))["info.result"]
+        assert shown.type == "ArrayOfVirtualDiskInfo"
+        rows = [dict(each.children) for _, each in shown.children]
+        return [
+            (dict(each["unit"].children)["name"], each["diskType"], each.get("parent"))
+            for each in rows
+        ]
+
+    assert await info(parents=False) == [(name, "delta", "[datastore1] vm-0/vm-0.vmdk")]
+    assert [row[1] for row in await info(parents=True)] == ["delta", "thin"]
+
+
 async def test_an_old_host_has_no_executer(make: Callable[..., Any]) -> None:
     call = await make(version="4.1")
     with pytest.raises((vim25.InvalidRequest, ProtocolError)):
         await call(METHODS["RetrieveManagedMethodExecuter"], call.esx.host.ref)
+
+
+async def test_a_request_may_have_the_internal_namespace(make: Callable[..., Any]) -> None:
+    call = await make(vms=1)
+    query = METHODS["QueryVirtualDiskInfo_Task"]
+    args = {"name": "[datastore1] vm-0/vm-0.vmdk", "includeParents": False}
+    body = encode_request(query, call.content.virtualDiskManager, args)
+    assert body.count(b'"urn:vim25"') == 1
+    body = body.replace(b'"urn:vim25"', b'"urn:internalvim25"')
+    ref = decode_response(query, (await call.raw(body)).body)
+    assert ref.moref[0] == "Task"

@@ -174,7 +174,6 @@ def make_static_managers(registry: Registry) -> None:
     rows += [
         ("HostLocalAuthentication", "ha-local-auth-store", "4.1"),
         ("HostActiveDirectoryAuthentication", "ha-ad-auth-store", "4.1"),
-        ("DiagnosticManager", "ha-diagnosticmgr", "2.0"),
         ("DistributedVirtualSwitchManager", "ha-dvsmanager", "4.0"),
         ("StorageResourceManager", "ha-storage-resource-manager", "4.1"),
         ("LocalizationManager", "ha-l10n-manager", "5.0"),

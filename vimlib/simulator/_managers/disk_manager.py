@@ -10,6 +10,7 @@ from vimlib import vim25
 from vimlib.simulator._core.handlers import handles
 from vimlib.simulator._core.messages import invalid_argument
 from vimlib.simulator._core.objects import SimObject
+from vimlib.simulator._properties.internal_api import disk_infos
 from vimlib.simulator._service.tasks import start_task
 from vimlib.simulator._storage import vmdk
 from vimlib.simulator._storage.datastore import Datastore, already_exists, find_path
@@ -250,6 +251,36 @@ def inflate_disk(manager: DiskManager, call: Call) -> Any:
         await store.work(vmdk.save, disk, touched=disk_paths(store, path))
 
     return start_task(call, None, work)
+
+
+@handles(DiskManager, "QueryVirtualDiskInfo_Task")
+def query_info(manager: DiskManager, call: Call) -> Any:
+    """Return the type of a disk and, if asked for, of the disks that it is a delta of, nearest first."""
+    store, path = find_path(manager.registry, call.args["name"])
+
+    async def work(task: Task) -> Any:
+        found: list[tuple[str, str, str | None]] = []
+        at = path
+        for _ in range(vmdk.DEEPEST):
+            disk = await load_disk(store, at)
+            above = f"{at.rpartition('/')[0]}/{disk.parent}".lstrip("/") if disk.parent else ""
+            parent = store.shown(above) if above else None
+            found.append((store.shown(at), _disk_type(disk), parent))
+            if not above or not call.args["includeParents"]:
+                break
+            at = above
+        return disk_infos(found)
+
+    return start_task(call, None, work)
+
+
+def _disk_type(disk: vmdk.Disk) -> str:
+    """Return the `VirtualDiskType` of a disk."""
+    if disk.parent:
+        return "delta"
+    if disk.sparse:
+        return "sparseMonolithic" if disk.create_type == "monolithicSparse" else "sparse2Gb"
+    return "thin" if disk.thin else "preallocated"
 
 
 @handles(DiskManager, "QueryVirtualDiskUuid")

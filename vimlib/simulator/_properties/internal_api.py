@@ -1,6 +1,6 @@
-"""Methods that hosts have and the public interface description has not: esxcli's.
+"""Methods that hosts have and the public interface description has not: esxcli's, and one of disks.
 
-Their types are declared here by hand, from what clients send and take (govmomi, `internal/types.go`).
+Their types are declared here by hand, from what clients send and take (govmomi, `internal/types.go` and `object/virtual_disk_manager_internal.go`).
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from vimlib import vim25
 from vimlib.model import Binding, ManagedObject, operation
 from vimlib.model import required as _required
+from vimlib.soap._typed import Unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from vimlib.model import Method
 
@@ -119,6 +120,22 @@ class DynamicTypeMgrAllTypeInfo(vim25.DynamicData):
     managedTypeInfo: list[DynamicTypeMgrManagedTypeInfo] = []
 
 
+def disk_infos(rows: Sequence[tuple[str, str, str | None]]) -> Any:
+    """Return name, type and parent of disks as `VirtualDiskInfo`.
+
+    They are the result of a task, which is encoded by the public types: so they are objects of a type
+    that those do not have.
+    """
+    found = []
+    for name, kind, parent in rows:
+        children: list[tuple[str, Any]] = [("unit", Unknown("", "", (("name", name),)))]
+        children.append(("diskType", kind))
+        if parent is not None:
+            children.append(("parent", parent))
+        found.append(("VirtualDiskInfo", Unknown("VirtualDiskInfo", "", tuple(children))))
+    return Unknown("ArrayOfVirtualDiskInfo", "", tuple(found))
+
+
 _TYPES: dict[str, type[Any]] = {
     cls.__name__: cls
     for cls in (
@@ -197,6 +214,25 @@ class _Internal(ManagedObject):
         """Return the types of commands."""
 
 
+class _InternalDisks(ManagedObject):
+    """Declares what a VirtualDiskManager has besides."""
+
+    __slots__ = ()
+    _binding_ = INTERNAL
+    _since_ = "2.5"
+
+    @operation(
+        "name:string! datacenter:ref includeParents:boolean!",
+        "ref(Task)",
+        task="anyType",
+        since="2.5",
+    )
+    async def QueryVirtualDiskInfo_Task(
+        self, name: str, *, datacenter: Any = None, includeParents: bool = False
+    ) -> Any:
+        """Return the type of a disk, and the disks that it is a delta of."""
+
+
 METHODS: dict[str, Method[..., Any]] = {
     method.name: method
     for method in (
@@ -205,5 +241,6 @@ METHODS: dict[str, Method[..., Any]] = {
         _Internal.ExecuteSoap,
         _Internal.DynamicTypeMgrQueryMoInstances,
         _Internal.DynamicTypeMgrQueryTypeInfo,
+        _InternalDisks.QueryVirtualDiskInfo_Task,
     )
 }

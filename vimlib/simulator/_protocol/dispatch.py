@@ -148,6 +148,7 @@ async def serve_call(registry: Registry, incoming: Incoming, records: list[CallR
         )
     record = _record(registry, request)
     records.append(record)
+    registry.note_call(record.method, record.this)
     call = Call(
         registry,
         request.method.name,
@@ -199,6 +200,8 @@ def _decode(body: bytes) -> Request:
     except NotFoundError as error:
         if INTERNAL.method(error.name) is None:
             raise
+        # Some of them have a namespace of their own in requests (govmomi).
+        body = body.replace(b'"urn:internalvim25"', b'"urn:vim25"')
         return decode_request(INTERNAL, body, limits=_LIMITS)
 
 

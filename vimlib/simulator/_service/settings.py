@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from vimlib.simulator._core.call import Call
     from vimlib.simulator._core.registry import Registry
     from vimlib.simulator._data.options import OptionSeed
+
+
+_LICENCE_KEY = re.compile(r"[0-9A-Z]{5}(-[0-9A-Z]{5}){4}")
 
 
 class LicenseManager(SimObject):
@@ -50,6 +54,25 @@ class LicenseManager(SimObject):
     @prop("featureInfo")
     def _features(self) -> list[Any]:
         return licences.feature_infos(free=not self.registry.licensed)
+
+
+@handles(LicenseManager, "DecodeLicense")
+def decode_licence(manager: LicenseManager, call: Call) -> Any:
+    """Return what a key stands for; one that is not the host's is for no product."""
+    key = call.args["licenseKey"]
+    if not _LICENCE_KEY.fullmatch(key):
+        raise invalid_argument("licenseKey", key)
+    mine = licences.licence(manager.registry.release, free=not manager.registry.licensed)
+    if key == mine.licenseKey:
+        return mine
+    return vim25.LicenseManagerLicenseInfo(
+        licenseKey=key,
+        editionKey="",
+        name="",
+        total=0,
+        costUnit="",
+        properties=[vim25.KeyAnyValue(key="lc_operations", value="invalid")],
+    )
 
 
 class OptionManager(SimObject):
