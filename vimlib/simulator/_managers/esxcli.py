@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from lxml import etree
-
 from vimlib.model import ManagedObject
 from vimlib.simulator._core.handlers import handles
 from vimlib.simulator._core.messages import not_found
@@ -125,6 +123,8 @@ def _escaped(text: str) -> str:
 
 def _values(text: str) -> list[str]:
     """Return the values of an argument: `<name>value</name>`, repeated for a list."""
+    from lxml import etree  # on first use, so that a host starts without it
+
     parser = etree.XMLParser(resolve_entities=False, no_network=True)
     try:
         root = etree.fromstring(f"<a>{text}</a>".encode(), parser)
@@ -134,19 +134,29 @@ def _values(text: str) -> list[str]:
 
 
 def _root(type_: str) -> Any:
+    from lxml import etree  # on first use, so that a host starts without it
+
     root = etree.Element("obj", nsmap={None: "urn:vim25", "xsd": _XSD, "xsi": _XSI})
     root.set(f"{{{_XSI}}}type", type_)
     return root
 
 
 def _text(root: Any) -> str:
+    from lxml import etree  # on first use, so that a host starts without it
+
     found: str = etree.tostring(root, encoding="unicode")
     return found
 
 
+def _child(parent: Any, name: str) -> Any:
+    element = parent.makeelement(name)
+    parent.append(element)
+    return element
+
+
 def _add(parent: Any, name: str, value: Any) -> None:
     for each in value if isinstance(value, list) else [value]:
-        element = etree.SubElement(parent, name)
+        element = _child(parent, name)
         element.text = ("true" if each else "false") if isinstance(each, bool) else str(each)
 
 
@@ -164,7 +174,7 @@ def _render(command: Command, found: Any) -> str:
     if isinstance(found, list):
         root = _root("ArrayOfDataObject")
         for row in found:
-            item = etree.SubElement(root, "DataObject")
+            item = _child(root, "DataObject")
             item.set(f"{{{_XSI}}}type", kind)
             _fill(item, row)
         return _text(root)
@@ -187,11 +197,11 @@ def _describe(type_name: str) -> str:
     root = _root("VimCLIInfoCommandInfo")
     _fill(root, {"name": type_name, "displayName": space.rpartition(".")[2], "help": space})
     for command in commands:
-        method = etree.SubElement(root, "method")
+        method = _child(root, "method")
         name = command.name.rpartition(".")[2]
         _fill(method, {"name": name, "displayName": name, "help": command.help})
         for parameter in command.parameters:
-            item = etree.SubElement(method, "param")
+            item = _child(method, "param")
             aliases = [f"-{parameter.short}", f"--{parameter.name}"]
             _fill(
                 item,
@@ -207,7 +217,7 @@ def _describe(type_name: str) -> str:
         if command.columns:
             hints[f"fields:{command.name}"] = ",".join(command.columns)
         for key, value in hints.items():
-            _fill(etree.SubElement(method, "hints"), {"key": key, "value": value})
+            _fill(_child(method, "hints"), {"key": key, "value": value})
     return _text(root)
 
 

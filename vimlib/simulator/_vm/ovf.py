@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from lxml import etree
-
 from vimlib import vim25
 from vimlib.simulator._core.handlers import handles
 from vimlib.simulator._core.messages import invalid_argument, localized, with_message
@@ -501,7 +499,8 @@ _NAMES: Final = {
 
 def _add(parent: Any, name: str, text: str | None = None, **attributes: str) -> Any:
     prefix, _, local = name.rpartition(":")
-    element = etree.SubElement(parent, f"{{{_NAMES[prefix or 'ovf']}}}{local}")
+    element = parent.makeelement(f"{{{_NAMES[prefix or 'ovf']}}}{local}")
+    parent.append(element)
     element.text = text
     for key, value in attributes.items():
         owner, _, bare = key.partition("_")
@@ -519,6 +518,8 @@ def _item(hardware: Any, number: int, kind: int, name: str, **values: str) -> No
 
 def _render(machine: VirtualMachine, name: str, description: str, files: dict[str, Any]) -> str:
     """Return the descriptor of a machine; `files` by the place of their disk."""
+    from lxml import etree  # on first use, so that a host starts without it
+
     config = machine.config
     devices = config.hardware.device
     root = etree.Element(f"{{{_NAMES['ovf']}}}Envelope", nsmap=_NAMES)

@@ -10,8 +10,6 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from lxml import etree
-
 from vimlib import vim25
 from vimlib.simulator._core.messages import with_message
 
@@ -124,7 +122,7 @@ def missing(name: str, line: int) -> Any:
 
 
 def _local(element: Any) -> str:
-    return etree.QName(element).localname if isinstance(element.tag, str) else ""
+    return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
 
 
 def _get(element: Any, name: str) -> str | None:
@@ -162,6 +160,8 @@ def _bytes(element: Any, attribute: str, units: str) -> int | None:
 
 def parse_descriptor(text: str, option: str = "") -> OvfPackage:
     """Parse a descriptor; `option` is the deployment option, "" for the default. Raises `OvfError`."""
+    from lxml import etree  # on first use, so that a host starts without it
+
     if len(text) > _LARGEST:
         raise OvfError(_malformed(f"more than {_LARGEST} characters", 0))
     parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False)
