@@ -24,7 +24,6 @@ from vimlib.simulator._host.resources import ComputeResource, ResourcePool
 from vimlib.simulator._host.services import FirewallSystem, ServiceSystem
 from vimlib.simulator._host.vmkernel import VirtualNicManager, VMotionSystem
 from vimlib.simulator._managers.datastore_system import DatastoreSystem
-from vimlib.simulator._managers.diagnostics import DiagnosticManager
 from vimlib.simulator._managers.disk_manager import DiskManager
 from vimlib.simulator._managers.performance import PerformanceManager
 from vimlib.simulator._managers.search import SearchIndex
@@ -126,5 +125,4 @@ def build(
     AutoStartManager(registry)
     if registry.release.has("6.0"):
         HostAccessManager(registry)
-    DiagnosticManager(registry)
     make_static_managers(registry)

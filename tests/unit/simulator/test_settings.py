@@ -39,3 +39,13 @@ async def test_a_value_of_another_type_is_refused(
     )
     await call(vim25.OptionManager.UpdateOptions, OPTIONS, changedValue=[option])
     assert await call(vim25.OptionManager.QueryOptions, OPTIONS, name=key) == [option]
+
+
+async def test_a_licence_key_is_decoded(make: Callable[..., Any]) -> None:
+    call = await make()
+    decode, manager = vim25.LicenseManager.DecodeLicense, call.content.licenseManager
+    mine = await call(decode, manager, licenseKey="00000-00000-00000-00000-00000")
+    assert mine.name == "VMware vSphere 8 Enterprise Plus"
+    assert (await call(decode, manager, licenseKey="A0000-00000-00000-00000-00000")).name == ""
+    with pytest.raises(vim25.InvalidArgument):
+        await call(decode, manager, licenseKey="abc")

@@ -11,7 +11,6 @@ import itertools
 import logging
 import random
 import uuid
-from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, overload
 
@@ -23,7 +22,6 @@ from vimlib.simulator._core.versions import find_release
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
-    from datetime import datetime
 
     from vimlib.simulator._core.certificate import Certificate
 
@@ -89,10 +87,6 @@ class Registry:
         """Stops the service for some seconds; set by `ESXHost`."""
         self.address = "127.0.0.1"
         self.port = 0
-        self.invoked: deque[tuple[datetime, str, tuple[str, str]]] = deque(maxlen=2000)
-        """The latest calls, for the host agent's log: time, method and object."""
-        self.invoked_before = 0
-        """Calls that are no longer in it."""
         self._serial = itertools.count(1)
         self._background: set[asyncio.Task[Any]] = set()
         self._threads: ThreadPoolExecutor | None = None
@@ -208,11 +202,6 @@ class Registry:
             for job in tuple(self._jobs):
                 await asyncio.wait([asyncio.wrap_future(job)])
             threads.shutdown(wait=True)  # all are idle by now
-
-    def note_call(self, method: str, this: tuple[str, str]) -> None:
-        """Note a call for the host agent's log."""
-        self.invoked_before += len(self.invoked) == self.invoked.maxlen
-        self.invoked.append((self.clock.now(), method, this))
 
     def require_licence(self) -> None:
         """Raise `RestrictedVersion` if the licence forbids changes."""

@@ -148,7 +148,6 @@ async def serve_call(registry: Registry, incoming: Incoming, records: list[CallR
         )
     record = _record(registry, request)
     records.append(record)
-    registry.note_call(record.method, record.this)
     call = Call(
         registry,
         request.method.name,
