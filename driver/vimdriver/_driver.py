@@ -22,6 +22,7 @@ from vimdriver._host import tasks as recent
 from vimdriver._instances import (
     autostart,
     change,
+    clone,
     destroy,
     device_list,
     disks,
@@ -155,6 +156,7 @@ class ESXDriver:
     snapshot = snapshots.snapshot
     revert_snapshot = snapshots.revert_snapshot
     remove_snapshot = snapshots.remove_snapshot
+    clone = clone.clone
     register = registering.register
     unregister = registering.unregister
     adopt = registering.adopt

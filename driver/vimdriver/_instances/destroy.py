@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from msgspec.structs import replace as replaced
 
 from vimdriver._instances.folder import Remains, own_files, remove_files
+from vimdriver._instances.further import numbered_disks, own_disks
 from vimdriver._instances.machine import (
     MAKING_KEY,
     OWNER_KEY,
@@ -377,14 +378,19 @@ async def remove_half_made(
     """
     steps: list[Step[Any]] = []
     try:
-        making = MAKING_KEY in marks_of(await host.client.get(vm, "config.extraConfig"))
+        row = await host.client.get(vm, "config.extraConfig", "config.hardware.device")
     except vim25.ManagedObjectNotFound:
-        return HalfMade(True, await _orphaned(host, vmx, token) if disk is not None else ())
+        return HalfMade(True)
+    marks = marks_of(row)
+    making = MAKING_KEY in marks
     if not making and not whole:
         return HalfMade(False)
     if making and vmx is not None and disk is not None:
-        # From here on nobody else can give it its disk.
-        steps += [_delete_step(path) for path in await _unattached(host, vm, disk)]
+        attached = set(device_files(row.props.get("config.hardware.device") or []))
+        # From here on nobody else can give it its disks.
+        for path in (disk, *numbered_disks(disk, own_disks(marks))):
+            if str(path) not in attached:
+                steps += [_delete_step(each) for each in await _unattached(host, vm, path)]
     place = None if vmx is None else _Place(vmx, disks=not making)
     removal = _removal(vm, place, token)
 

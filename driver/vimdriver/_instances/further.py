@@ -19,7 +19,7 @@ from vimlib import vim25
 from vimlib.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from vimdriver._instances.disk_spec import DiskSpec
     from vimdriver._instances.types import InstanceSpec
@@ -32,7 +32,20 @@ _CDROM_KEY: Final = -180
 # The root disk's controller is the first one of its bus.
 _FIRST_BUS: Final = 1
 _MOST_BUSES: Final = 4
+_MOST_DISKS: Final = 256
 _SECOND_IDE: Final = 201
+
+
+def own_disks(marks: Mapping[str, str]) -> int:
+    """Return how many further disks the maker of a half-made machine adds to it."""
+    text = marks.get(DISKS_KEY, "")
+    return int(text) if text.isascii() and text.isdigit() and int(text) <= _MOST_DISKS else 0
+
+
+def numbered_disks(first: DatastorePath, count: int) -> list[DatastorePath]:
+    """Return the paths of a machine's further disks, by that of the first one."""
+    stem = first.name.removesuffix(".vmdk")
+    return [first.with_name(f"{stem}_{number}.vmdk") for number in range(1, count + 1)]
 
 
 def serial_log(vmx: DatastorePath) -> DatastorePath:
@@ -54,10 +67,10 @@ def disk_changes(
         UsageError: There are more disks than the controllers take.
     """
     found: list[vim25.VirtualDeviceConfigSpec] = []
-    base = vmx.name.removesuffix(".vmx")
+    paths = numbered_disks(vmx.with_name(f"{vmx.name.removesuffix('.vmx')}.vmdk"), len(disks))
     next_bus: dict[type, int] = {}
     open_at: dict[str, tuple[int, list[int]]] = {}
-    for number, disk in enumerate(disks, 1):
+    for number, (disk, path) in enumerate(zip(disks, paths, strict=True), 1):
         bus = BUSES[disk.adapter]
         if disk.adapter not in open_at or not open_at[disk.adapter][1]:
             family = _family(bus)
@@ -77,7 +90,7 @@ def disk_changes(
             open_at[disk.adapter] = (key, [n for n in range(bus.units) if not scsi or n != 7])
         key, units = open_at[disk.adapter]
         device = builders.disk(
-            str(vmx.with_name(f"{base}_{number}.vmdk")),
+            str(path),
             controller=key,
             unit=units.pop(0),
             capacity_kb=disk.size_gb * GIB_KB,

@@ -23,11 +23,12 @@ from vimdriver._disks.transfer import choose
 from vimdriver._images.formats import PREFIX
 from vimdriver._images.prefix import read_prefix
 from vimdriver._instances import root as roots
+from vimdriver._instances.creating import create_step, read_vmx
 from vimdriver._instances.destroy import remove_half_made
 from vimdriver._instances.folder import names_of
 from vimdriver._instances.further import further_steps
 from vimdriver._instances.image_properties import ImageDefaults, check_least, image_defaults
-from vimdriver._instances.machine import SPAWN_KEY, find_by_uuid, marks_of, read
+from vimdriver._instances.machine import find_by_uuid, marks_of, read
 from vimdriver._instances.placement import placement_of
 from vimdriver._instances.plan import guest_settings, plan_spawn
 from vimdriver._instances.power import power_step
@@ -268,10 +269,10 @@ def _plan(
         removed = await remove_half_made(run.host, vm, vmx, path, token=entry.token)
         return f"{vmx.parent}, with {names_of(removed.left)}" if vmx and removed.left else ""
 
-    created = _create_step(host, spec, machine, found.placement, undo, entry)
+    created = create_step(host, machine.config, found.placement, undo, entry)
     located = Step[DatastorePath](
         title="read which folder the host gave it",
-        call=lambda run: _read_vmx(run.host, run[created]),
+        call=lambda run: read_vmx(run.host, run[created]),
     )
     place = Place(
         created=created,
@@ -419,41 +420,6 @@ def _network_steps(
     return made, kept
 
 
-def _create_step(
-    host: Host,
-    spec: InstanceSpec,
-    machine: SpawnPlan,
-    placement: Placement,
-    undo: Callable[[Run, vim25.VirtualMachine], Awaitable[str]],
-    entry: Spawning,
-) -> Step[vim25.VirtualMachine]:
-    folder = host.client.bind(placement.folder)
-
-    async def ours(run: Run) -> vim25.VirtualMachine | None:
-        """Find the machine of our uuid that this very spawn made."""
-        vm = await find_by_uuid(run.host.client, spec.uuid)
-        if vm is None:
-            return None
-        marks = marks_of(await run.host.client.get(vm, "config.extraConfig"))
-        return vm if marks.get(SPAWN_KEY) == entry.token else None
-
-    def refused(run: Run, fault: vim25.MethodFault) -> vim25.VirtualMachine:
-        if isinstance(fault, vim25.DuplicateName | vim25.AlreadyExists):
-            raise InstanceExistsError(name=spec.name) from fault
-        raise fault
-
-    return Step(
-        title=f"create machine {spec.name} (CreateVM_Task)",
-        makes=f"machine {spec.name}",
-        call=lambda run: folder.CreateVM_Task(machine.config, placement.pool, host=placement.host),
-        probe=ours,
-        undo=undo,
-        refused=refused,
-        entry=lambda run: entry,
-        method="CreateVM_Task",
-    )
-
-
 def _mac_steps(
     host: Host, spec: InstanceSpec, created: Step[vim25.VirtualMachine]
 ) -> list[Step[Any]]:
@@ -509,9 +475,3 @@ def _mac_steps(
         of=lambda run: run[created],
     )
     return [chosen, written]
-
-
-async def _read_vmx(host: Host, vm: vim25.VirtualMachine) -> DatastorePath:
-    """Return a machine's configuration file: a host chooses another folder where one is left over."""
-    row = await host.client.get(vm, "config.files.vmPathName")
-    return DatastorePath.parse(row.require("config.files.vmPathName"))

@@ -108,6 +108,7 @@ class MarkedMachine:
     """Its `MAKING_KEY`; None for a whole machine."""
     power_state: str
     disks: int
+    """How many it has that its maker did not say it would add."""
     vmx: DatastorePath | None
     """Its configuration file."""
     imported: bool = False

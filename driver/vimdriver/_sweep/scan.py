@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vimdriver._images.sink import is_temporary, made_at, owner_mark
-from vimdriver._instances.further import DISKS_KEY
+from vimdriver._instances.further import own_disks
 from vimdriver._instances.machine import (
     IMPORT_KEY,
     MAKING_KEY,
@@ -73,15 +73,11 @@ async def read_machine(
         making=marks.get(MAKING_KEY),
         power_state=str(row.props.get("runtime.powerState") or "unknown"),
         imported=IMPORT_KEY in marks,
-        disks=sum(isinstance(device, vim25.VirtualDisk) for device in devices)
-        - _own_disks(marks.get(DISKS_KEY, "")),
+        disks=max(
+            sum(isinstance(device, vim25.VirtualDisk) for device in devices) - own_disks(marks), 0
+        ),
         vmx=DatastorePath.parse(vmx) if vmx else None,
     )
-
-
-def _own_disks(text: str) -> int:
-    """Return how many disks the spawn of a half-made machine has added."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 4 else 0
 
 
 async def temporary_files(

@@ -312,6 +312,36 @@ class Change(Destroy):
         return (devices, tuple(files), marks, config.hardware.numCPU, config.annotation)
 
 
+class Clone(Destroy):
+    """A machine like another one, with its disk."""
+
+    async def prepare(self) -> None:
+        await self.clear()
+        await super().prepare()
+        async with self.host.driver() as driver:
+            await driver.power_off("web")
+        self.before = replace(self.host.state(), sessions=0)
+
+    async def attempt(self) -> None:
+        if not self.host.state().machines:
+            await self.prepare()
+        async with self.host.driver(**self.settings) as driver:
+            await driver.clone("web", "db", power_on=True)
+
+    def is_done(self, state: State) -> bool:
+        return replace(state, sessions=0) == self.before or (
+            state.machines == {"web", "db"}
+            and {"db/db.vmx", "db/db.vmdk", "db/db-flat.vmdk", "db/vmware.log"} <= state.files
+        )
+
+    async def clear(self) -> None:
+        self.host.esx.faults.clear()
+        if "db" in self.host.state().machines:
+            async with self.host.driver() as driver:
+                await driver.destroy("db")
+        await super().clear()
+
+
 class Confirm(Change):
     """A resize that is made final: what is begun of that is ended by a sweep."""
 
@@ -363,6 +393,7 @@ JOBS: tuple[type[Job], ...] = (
     DestroyBeside,
     Push,
     Vlan,
+    Clone,
     *(
         type(
             call[0],
@@ -376,7 +407,7 @@ JOBS: tuple[type[Job], ...] = (
 SAMPLES = tuple(
     kind
     for kind in JOBS
-    if not issubclass(kind, Change)
+    if not issubclass(kind, (Change, Clone))
     or kind.call[0]
     in ("power_on", "suspend", "snapshot", "remove_snapshot", "attach_disk", "resize")
 )

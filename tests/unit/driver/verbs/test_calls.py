@@ -32,6 +32,7 @@ VERBS: dict[str, tuple[list[tuple[Any, ...]], tuple[Any, ...], int]] = {
     "snapshot": ([("spawn",)], ("web", "one"), 7),
     "revert_snapshot": ([("spawn",), ("snapshot", "web", "one")], ("web", "one"), 7),
     "remove_snapshot": ([("spawn",), ("snapshot", "web", "one")], ("web", "one"), 6),
+    "clone": ([*OFF], ("web", "db"), 18),
     "unregister": ([*OFF], ("web",), 5),
     "rename": ([("spawn",)], ("web", "db"), 7),
     "annotate": ([("spawn",)], ("web", "text"), 7),

@@ -1,0 +1,367 @@
+"""Clone a machine on one host, by copies of its disks: no vCenter is needed."""
+
+from __future__ import annotations
+
+import uuid as uuid_
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from vimdriver._instances import devices as builders
+from vimdriver._instances.change import OFF, MachineState, look, require
+from vimdriver._instances.creating import create_step, read_vmx
+from vimdriver._instances.destroy import remove_half_made
+from vimdriver._instances.device_list import capacity_kb, file_of
+from vimdriver._instances.disks import explain_file
+from vimdriver._instances.folder import names_of
+from vimdriver._instances.further import DISKS_KEY, numbered_disks
+from vimdriver._instances.machine import (
+    MAKING_KEY,
+    OWNER_KEY,
+    SPAWN_KEY,
+    device_files,
+    find,
+    find_by_uuid,
+    read,
+)
+from vimdriver._instances.placement import Placement, placement_of
+from vimdriver._instances.power import power_step
+from vimdriver._instances.root_disk import descriptor_adapter, disk_manager, disk_paths
+from vimdriver._instances.types import Instance, check_name
+from vimdriver._journal import Spawning
+from vimdriver._verbs import Host, Plan, Run, Step, verb
+from vimdriver._verbs.host import free_space, stamp
+from vimdriver.errors import InstanceExistsError, NoSpaceError
+from vimlib import vim25
+from vimlib._datastore import DatastorePath
+from vimlib._inventory import escape, unescape
+from vimlib.errors import HostStateError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_CONFIG: Final = (
+    "config.version",
+    "config.guestId",
+    "config.firmware",
+    "config.nestedHVEnabled",
+    "config.tools",
+    "config.bootOptions",
+    "config.cpuAllocation",
+    "config.memoryAllocation",
+)
+_SINCE: Final = {"config.firmware": (5,), "config.nestedHVEnabled": (5, 1)}
+# Disk controllers; the IDE ones are in each machine from birth.
+_CONTROLLERS: Final = (
+    vim25.VirtualSCSIController,
+    vim25.VirtualSATAController,
+    vim25.VirtualNVMEController,
+)
+_FIRST_KEY: Final = -400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Source:
+    """The machine that is cloned."""
+
+    machine: MachineState
+    config: dict[str, Any]
+    """Fields of its configuration, by name without `config.`."""
+    disks: tuple[vim25.VirtualDisk, ...]
+    """By key."""
+
+
+@verb
+async def clone(
+    host: Host,
+    ref: str,
+    name: str,
+    *,
+    datastore: str | None = None,
+    uuid: str | None = None,
+    power_on: bool = False,
+) -> Plan[Instance]:
+    """Make a machine like another one that is off, with copies of its disks.
+
+    The host copies the disks (`CopyVirtualDisk_Task`), with all snapshots in one. The clone has its own
+    uuid and MAC addresses, and the hardware, disks, port groups, limits and annotation of the other; its
+    snapshots, drives, ports and extraConfig are not copied, so the guest's addresses are not either.
+    Cancelling lets the task that is under way end, then removes the clone. After a kill,
+    `ESXDriver.sweep` does it.
+
+    Args:
+        ref: uuid, name or moref's value of the machine that is cloned; it may be another owner's.
+        name: Name of the clone, 1 to 80 characters of any script.
+        datastore: Datastore of the clone; the default is that of the other.
+        uuid: UUID of the clone; a second clone with the same UUID fails. The default is random.
+        power_on: Power the clone on.
+
+    Raises:
+        NotFoundError: The machine or the datastore does not exist.
+        UsageError: The name or the uuid is not valid.
+        InstanceExistsError: A machine with that uuid or name exists; nothing was made.
+        InstanceStateError: The machine is not off.
+        HostStateError: A disk of the machine has no file that can be copied.
+        NoSpaceError: The datastore has too little free space; nothing was made.
+        VimlibError: A step failed; all was undone, or a note names the objects that are left.
+    """
+    check_name(name)
+    try:
+        made_uuid = str(uuid_.uuid4() if uuid is None else uuid_.UUID(uuid))
+    except ValueError:
+        raise UsageError(
+            f"invalid UUID: {uuid!r}", field="uuid", hint="Omit it to generate one."
+        ) from None
+    if uuid is not None and await find_by_uuid(host.client, made_uuid) is not None:
+        raise InstanceExistsError(name=made_uuid)
+    source = await _gather(host, ref)
+    target = datastore or source.machine.vmx.datastore
+    placement = await _place(host, source, name, target)
+    entry = Spawning(
+        host=host.client.host, owner=host.owner, uuid=made_uuid, name=name, power_on=power_on
+    )
+    return _plan(host, source, placement, entry, target, stamp(await host.now()))
+
+
+async def _gather(host: Host, ref: str) -> _Source:
+    machine = await look(host.client, await find(host.client, ref), ref)
+    require(machine, OFF)
+    speaks = tuple(int(part) for part in host.client.api_version.split(".")[:2])
+    paths = [path for path in _CONFIG if speaks >= _SINCE.get(path, ())]
+    row = await host.client.get(machine.vm, *paths)
+    disks = [one for one in machine.devices if isinstance(one, vim25.VirtualDisk)]
+    for disk in disks:
+        backing = disk.backing
+        if not isinstance(backing, vim25.VirtualDiskFlatVer2BackingInfo) or not file_of(disk):
+            raise HostStateError(
+                f"disk {disk.key} of machine {ref!r} has no file that can be copied",
+                state="disk",
+                hint="Detach it first, as a device of the host's.",
+            )
+    return _Source(
+        machine=machine,
+        config={path.partition(".")[2]: row.props.get(path) for path in paths},
+        disks=tuple(sorted(disks, key=lambda disk: disk.key)),
+    )
+
+
+async def _place(host: Host, source: _Source, name: str, datastore: str) -> Placement:
+    """Check name and space, and return where machines go."""
+    rows = await host.client.collect(vim25.ManagedEntity, "name", "parent").all()
+    names = {
+        unescape(str(row.props.get("name", "")))
+        for row in rows
+        if isinstance(row.obj, vim25.VirtualMachine)
+    }
+    if name in names:
+        raise InstanceExistsError(name=name)
+    stores = [row.obj for row in rows if isinstance(row.obj, vim25.Datastore)]
+    free = await free_space(host.client, datastore, stores)
+    needed = sum(capacity_kb(disk) * 1024 for disk in source.disks if not _is_thin(disk))
+    if free < needed:
+        raise NoSpaceError(datastore=datastore, needed=needed, free=free)
+    return await placement_of(host, rows)
+
+
+def _is_thin(disk: vim25.VirtualDevice) -> bool:
+    return bool(getattr(disk.backing, "thinProvisioned", False))
+
+
+def _config_of(
+    source: _Source, entry: Spawning, datastore: str, making: str
+) -> vim25.VirtualMachineConfigSpec:
+    """Return the machine to create, without disks. Pure."""
+    machine, config = source.machine, source.config
+    cards = [one for one in machine.devices if isinstance(one, vim25.VirtualEthernetCard)]
+    marks = {OWNER_KEY: entry.owner, SPAWN_KEY: entry.token, MAKING_KEY: making}
+    if len(source.disks) > 1:
+        marks[DISKS_KEY] = str(len(source.disks) - 1)
+    return vim25.VirtualMachineConfigSpec(
+        name=escape(entry.name),
+        instanceUuid=entry.uuid,
+        version=config["version"],
+        guestId=config["guestId"],
+        files=vim25.VirtualMachineFileInfo(vmPathName=f"[{datastore}]"),
+        numCPUs=machine.cpus,
+        numCoresPerSocket=machine.cores_per_socket if machine.cores_per_socket > 1 else None,
+        memoryMB=machine.memory_mb,
+        annotation=machine.annotation or None,
+        firmware=config.get("firmware"),
+        nestedHVEnabled=config.get("nestedHVEnabled") or None,
+        tools=_tools(config["tools"]),
+        bootOptions=_boot_options(config["bootOptions"]),
+        cpuAllocation=config["cpuAllocation"],
+        memoryAllocation=config["memoryAllocation"],
+        deviceChange=[_card(card, n) for n, card in enumerate(cards)],
+        extraConfig=[vim25.OptionValue(key=key, value=value) for key, value in marks.items()],
+    )
+
+
+def _tools(tools: Any) -> vim25.ToolsConfigInfo | None:
+    """Return the settings of VMware Tools without what the host reports of them."""
+    names = (
+        "afterPowerOn afterResume beforeGuestStandby beforeGuestShutdown beforeGuestReboot "
+        "toolsUpgradePolicy syncTimeWithHost"
+    )
+    if tools is None:
+        return None
+    return vim25.ToolsConfigInfo(**{name: getattr(tools, name) for name in names.split()})
+
+
+def _boot_options(options: Any) -> vim25.VirtualMachineBootOptions | None:
+    """Return boot options without the order, which names devices by their keys."""
+    if options is None:
+        return None
+    found: vim25.VirtualMachineBootOptions = builders.revised(options, bootOrder=[])
+    return found
+
+
+def _card(card: vim25.VirtualEthernetCard, number: int) -> vim25.VirtualDeviceConfigSpec:
+    """Return the spec that adds a card like another one, with a MAC address that the host chooses."""
+    network = str(getattr(card.backing, "deviceName", "") or "")
+    return builders.add(
+        type(card)(
+            key=_FIRST_KEY - 100 - number,
+            backing=vim25.VirtualEthernetCardNetworkBackingInfo(deviceName=network),
+            connectable=vim25.VirtualDeviceConnectInfo(
+                startConnected=True, allowGuestControl=True, connected=True
+            ),
+            addressType="generated",
+            wakeOnLanEnabled=card.wakeOnLanEnabled,
+        )
+    )
+
+
+def _attaching(source: _Source, files: list[DatastorePath]) -> list[vim25.VirtualDeviceConfigSpec]:
+    """Return the specs that attach the copies in the positions of the originals. Pure."""
+    keys: dict[int, int] = {}
+    changes = []
+    for device in source.machine.devices:
+        if isinstance(device, _CONTROLLERS) and any(
+            disk.controllerKey == device.key for disk in source.disks
+        ):
+            keys[device.key] = _FIRST_KEY - len(keys)
+            given: dict[str, Any] = {"key": keys[device.key], "busNumber": device.busNumber}
+            if isinstance(device, vim25.VirtualSCSIController):
+                given["sharedBus"] = vim25.VirtualSCSISharing.noSharing
+            changes.append(builders.add(type(device)(**given)))
+    for number, (disk, file) in enumerate(zip(source.disks, files, strict=True)):
+        copy = builders.disk(
+            str(file),
+            controller=keys.get(disk.controllerKey or 0, disk.controllerKey or 0),
+            unit=disk.unitNumber or 0,
+            capacity_kb=capacity_kb(disk),
+            mode=str(getattr(disk.backing, "diskMode", "") or "persistent"),
+            disk_type="thin" if _is_thin(disk) else "thick",
+        )
+        changes.append(builders.add(builders.revised(copy, key=-300 - number, shares=disk.shares)))
+    return changes
+
+
+def _plan(
+    host: Host,
+    source: _Source,
+    placement: Placement,
+    entry: Spawning,
+    datastore: str,
+    making: str,
+) -> Plan[Instance]:
+    name, machine = entry.name, source.machine
+
+    async def undo(run: Run, vm: vim25.VirtualMachine) -> str:
+        vmx = run.get(located)
+        first = None if vmx is None else files(run)[0] if source.disks else None
+        removed = await remove_half_made(run.host, vm, vmx, first, token=entry.token)
+        return f"{vmx.parent}, with {names_of(removed.left)}" if vmx and removed.left else ""
+
+    def files(run: Run) -> list[DatastorePath]:
+        vmx = run[located]
+        first = vmx.with_name(f"{vmx.name.removesuffix('.vmx')}.vmdk")
+        return [first, *numbered_disks(first, len(source.disks) - 1)]
+
+    config = _config_of(source, entry, datastore, making)
+    created = create_step(host, config, placement, undo, entry)
+    located = Step[DatastorePath](
+        title="read which folder the host gave it",
+        call=lambda run: read_vmx(run.host, run[created]),
+    )
+    steps: list[Step[Any]] = [created, located]
+    steps += [
+        _copy_step(host, machine, n, disk, created, files) for n, disk in enumerate(source.disks)
+    ]
+    steps.append(_attach_step(source, created, files))
+    if entry.power_on:
+        steps.append(power_step(lambda run: run[created], vim25.VirtualMachinePowerState.poweredOn))
+
+    async def result(run: Run) -> Instance:
+        return await read(run.host.client, run[created])
+
+    needed = sum(capacity_kb(disk) * 1024 for disk in source.disks)
+    return Plan(
+        f"clone {machine.ref} as {name}",
+        tuple(steps),
+        result,
+        explain=explain_file(datastore, needed),
+    )
+
+
+def _copy_step(
+    host: Host,
+    machine: MachineState,
+    number: int,
+    disk: vim25.VirtualDisk,
+    created: Step[vim25.VirtualMachine],
+    files: Callable[[Run], list[DatastorePath]],
+) -> Step[Any]:
+    manager = disk_manager(host)
+    spec = vim25.VirtualDiskSpec(
+        adapterType=descriptor_adapter(machine, disk),
+        diskType="thin" if _is_thin(disk) else "preallocated",
+    )
+
+    async def remove(run: Run, result: Any) -> None:
+        try:
+            row = await run.host.client.get(run[created], "config.hardware.device")
+        except vim25.ManagedObjectNotFound:
+            attached = set[str]()
+        else:
+            attached = set(device_files(row.props.get("config.hardware.device") or []))
+        file = files(run)[number]
+        # What is attached is removed with the machine.
+        for path in () if str(file) in attached else disk_paths(file):
+            await run.host.delete(path)
+
+    return Step[Any](
+        title=f"copy {file_of(disk)} (CopyVirtualDisk_Task)",
+        call=lambda run: manager.CopyVirtualDisk_Task(
+            file_of(disk), destName=str(files(run)[number]), destSpec=spec
+        ),
+        # Whether a copy is whole shows in no reading: a lost answer ends the clone.
+        undo=remove,
+        method="CopyVirtualDisk_Task",
+    )
+
+
+def _attach_step(
+    source: _Source,
+    created: Step[vim25.VirtualMachine],
+    files: Callable[[Run], list[DatastorePath]],
+) -> Step[Any]:
+    """Return the step that attaches all disks and removes the mark of a half-made machine."""
+    unmark = [vim25.OptionValue(key=key, value="") for key in (MAKING_KEY, DISKS_KEY)]
+
+    async def probe(run: Run) -> bool | None:
+        row = await run.host.client.get(run[created], "config.extraConfig")
+        keys = {option.key for option in row.props.get("config.extraConfig") or []}
+        return MAKING_KEY not in keys or None
+
+    return Step[Any](
+        title=f"attach {len(source.disks)} disks (ReconfigVM_Task)",
+        call=lambda run: run[created].ReconfigVM_Task(
+            vim25.VirtualMachineConfigSpec(
+                deviceChange=_attaching(source, files(run) if source.disks else []),
+                extraConfig=unmark,
+            )
+        ),
+        probe=probe,
+        of=lambda run: run[created],
+    )

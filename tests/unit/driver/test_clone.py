@@ -1,0 +1,184 @@
+"""Clones of machines on one host."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.driver.hosted import CONFIG, MAC, Beside, Hosted, hosted, spec
+from tests.unit.driver.sweep.test_sweep import driver_of, told
+from tests.unit.driver.test_disks import disks
+from tests.unit.driver.test_hardware import config
+from tests.unit.driver.test_sizing import marks
+from vimdriver._driver import ESXDriver
+from vimdriver._instances.device_list import DeviceInfo
+from vimdriver._instances.disk_spec import DiskSpec
+from vimdriver._instances.hardware import Allocation, HardwareSpec
+from vimdriver._instances.machine import OWNER_KEY
+from vimdriver._verbs import Plan, execute, returns
+from vimdriver.errors import InstanceExistsError, InstanceStateError, NoSpaceError
+from vimlib import vim25
+from vimlib.errors import NotFoundError, OutcomeUnknownError, UsageError
+
+UUID = "5021e9d8-7d2f-4b8c-9f8a-0c5b3d1f2a11"
+FURTHER = (DiskSpec(size_gb=1), DiskSpec(size_gb=1, adapter="nvme", mode="independent_persistent"))
+
+
+def shape(disk: DeviceInfo) -> tuple[Any, ...]:
+    return (disk.model, disk.unit, disk.mode, disk.thin, disk.capacity)
+
+
+async def web(driver: ESXDriver, image: Path, **given: Any) -> None:
+    await driver.spawn(spec(image, power_on=False, **given))
+
+
+@pytest.mark.parametrize("version", ["4.1", "8.0"])
+async def test_a_clone_is_like_the_machine(
+    version: str, beside: Beside, tmp_path: Path, image: Path
+) -> None:
+    with hosted(beside, tmp_path / "s", version, legacy_tls=version == "4.1") as host:
+        async with host.driver() as driver:
+            limits = Allocation(limit=1000, shares="low")
+            await web(driver, image, cpus=2, annotation="notes", hardware=HardwareSpec(cpu=limits))
+            clean = host.state()
+            made = await driver.clone("web", "web 2", uuid=UUID, power_on=True)
+            assert (made.name, made.uuid, made.power_state) == ("web 2", UUID, "poweredOn")
+            assert (made.cpus, made.memory_mb) == (2, 64)
+            (disk,) = await disks(driver, "web 2")
+            content = (host.folder / disk.path[13:].replace(".vmdk", "-flat.vmdk")).read_bytes()
+            assert content[: image.stat().st_size] == image.read_bytes()
+            theirs, ours = config(host), config(host, "web 2")
+            assert ours.annotation == "notes"
+            assert (ours.cpuAllocation.limit, ours.cpuAllocation.shares.level) == (1000, "low")
+            (card,) = (one for one in await driver.devices("web 2") if one.kind == "nic")
+            assert card.network == "VM Network"
+            assert card.mac != MAC
+            found = marks(host, "web 2")
+            assert found[OWNER_KEY] == "tests"
+            assert "machine.id" not in found
+            assert "vimlib.making" not in found
+            assert theirs.instanceUuid != ours.instanceUuid
+            await driver.destroy("web 2")
+            await host.settled(clean)
+
+
+async def test_all_disks_are_copied_to_their_positions(host: Hosted, image: Path) -> None:
+    async with host.driver() as driver:
+        await web(driver, image, disks=FURTHER)
+        clean = host.state()
+        await driver.clone("web", "db")
+        ours = await disks(driver, "db")
+        assert sorted(map(shape, ours)) == sorted(map(shape, await disks(driver)))
+        assert sorted(d.path for d in ours) == [
+            "[datastore1] db/db.vmdk", "[datastore1] db/db_1.vmdk", "[datastore1] db/db_2.vmdk"
+        ]  # fmt: skip
+        assert "vimlib.disks" not in marks(host, "db")
+        await driver.destroy("db")
+        await host.settled(clean)
+
+
+async def test_a_machine_without_a_disk_and_one_with_snapshots(host: Hosted, image: Path) -> None:
+    async with host.driver() as driver:
+        await web(driver, image)
+        await driver.snapshot("web", "one")
+        await driver.clone("web", "db")
+        (disk,) = await disks(driver, "db")
+        assert disk.path == "[datastore1] db/db.vmdk"
+        assert await driver.snapshots("db") == []
+        await driver.detach_disk("db", disk.path, delete=True)
+        await driver.clone("db", "empty")
+        assert await disks(driver, "empty") == []
+
+
+async def test_a_machine_of_another_owner_is_cloned_and_not_changed(
+    host: Hosted, image: Path
+) -> None:
+    async with host.driver(config=replace(CONFIG, owner="another")) as other:
+        await web(other, image)
+    before = config(host)
+    async with host.driver() as driver:
+        await driver.clone("web", "mine")
+        assert marks(host, "mine")[OWNER_KEY] == "tests"
+        assert config(host) == before
+        assert await driver.destroy("mine")
+
+
+async def test_refusals_state_the_rule_and_make_nothing(host: Hosted, image: Path) -> None:
+    call: Awaitable[Any]
+    async with host.driver() as driver:
+        await web(driver, image)
+        taken = (await driver.info("web")).uuid
+        state = host.state()
+        for call, rule in (
+            (driver.clone("web", ""), "name must be 1 to 80 printable characters"),
+            (driver.clone("web", "db", uuid="zz"), "invalid UUID: 'zz'"),
+        ):
+            with pytest.raises(UsageError, match=rule):
+                await call
+        for call in (driver.clone("web", "web"), driver.clone("web", "db", uuid=taken)):
+            with pytest.raises(InstanceExistsError):
+                await call
+        for call in (driver.clone("nobody", "db"), driver.clone("web", "db", datastore="none")):
+            with pytest.raises(NotFoundError):
+                await call
+        await driver.power_on("web")
+        with pytest.raises(InstanceStateError, match="must be poweredOff, is poweredOn"):
+            await driver.clone("web", "db")
+        assert host.state().machines == state.machines
+        assert host.state().files - {"web/vmware.log"} == state.files
+
+
+async def test_a_full_datastore(beside: Beside, tmp_path: Path, image: Path) -> None:
+    with hosted(beside, tmp_path / "s", capacity=(1 << 30) + (100 << 20)) as host:
+        async with host.driver() as driver:
+            await web(driver, image, disk_gb=1)
+            state = host.state()
+            with pytest.raises(NoSpaceError, match=r"needs 1\.0 GiB free"):
+                await driver.clone("web", "db")
+            assert host.state() == state
+
+
+@pytest.mark.parametrize("method", ["CopyVirtualDisk_Task", "ReconfigVM_Task", "PowerOnVM_Task"])
+async def test_a_clone_that_fails_leaves_nothing(method: str, host: Hosted, image: Path) -> None:
+    async with host.driver() as driver:
+        await web(driver, image, disks=FURTHER)
+        state = host.state()
+        host.esx.faults.fail_task(method, vim25.SystemError(reason="on order"))
+        with pytest.raises(vim25.SystemError) as caught:
+            await driver.clone("web", "db", power_on=True)
+        assert getattr(caught.value, "__notes__", []) == []
+        assert host.state() == state
+
+
+async def test_answers_that_are_lost(beside: Beside, tmp_path: Path, image: Path) -> None:
+    with hosted(beside, tmp_path / "s", task_seconds=0.05) as host:
+        async with host.driver() as driver:
+            await web(driver, image)
+            state = host.state()
+            host.esx.faults.add("CopyVirtualDisk_Task", "lose")
+            with pytest.raises(OutcomeUnknownError):
+                await driver.clone("web", "db")
+            assert host.state() == state
+            for method in ("CreateVM_Task", "ReconfigVM_Task", "PowerOnVM_Task"):
+                host.esx.faults.add(method, "lose")
+            assert (await driver.clone("web", "db", power_on=True)).power_state == "poweredOn"
+            assert len(host.esx.calls("CreateVM_Task")) == 3
+
+
+async def test_a_sweep_removes_a_clone_that_was_being_made(host: Hosted, image: Path) -> None:
+    async with host.client() as client:
+        driver = driver_of(client)
+        await web(driver, image, disks=FURTHER)
+        state = host.state()
+        plan = await driver.clone.plan("web", "db")
+        assert len(plan.steps) == 6
+        for steps in range(1, 6):
+            await execute(driver.host(), Plan(plan.title, plan.steps[:steps], returns(None)))
+            assert told(await driver.sweep(older_than=0)) == [("removed", "machine", "db")]
+            await host.settled(state)
+        await driver.clone("web", "db")
+        assert (await driver.sweep(older_than=0)).items == ()
