@@ -303,7 +303,7 @@ class ESXDriver:
             NotFoundError: The machine does not exist.
             InstanceStateError: The host cannot reach its files.
         """
-        found = await change.look(self.client, await machine.find(self.client, ref), ref)
+        found = await change.find_state(self.client, ref)
         return [device_list.describe(device, found.devices) for device in found.devices]
 
     def events(

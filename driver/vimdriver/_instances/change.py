@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from vimdriver._instances.machine import OWNER_KEY, find, marks_of
+from vimdriver._instances import machine
+from vimdriver._instances.machine import OWNER_KEY, marks_of
 from vimdriver._verbs import Host, Plan, Run, Step, execute, returns
 from vimdriver.errors import ForeignInstanceError, InstanceStateError
 from vimlib import vim25
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from vimdriver._journal import Entry
     from vimlib._client import Client
+    from vimlib._collector import Row
 
 ON: Final = str(vim25.VirtualMachinePowerState.poweredOn)
 OFF: Final = str(vim25.VirtualMachinePowerState.poweredOff)
@@ -81,7 +83,10 @@ async def look(client: Client, vm: vim25.VirtualMachine, ref: str) -> MachineSta
         ManagedObjectNotFound: It is gone.
         InstanceStateError: The host cannot reach its files, so it has no configuration.
     """
-    row = await client.get(vm, *_PATHS)
+    return _state(await client.get(vm, *_PATHS), ref)
+
+
+def _state(row: Row[vim25.VirtualMachine], ref: str) -> MachineState:
     props = row.props
     connection = props.get("runtime.connectionState") or "connected"
     hardware: vim25.VirtualHardware | None = props.get("config.hardware")
@@ -89,7 +94,7 @@ async def look(client: Client, vm: vim25.VirtualMachine, ref: str) -> MachineSta
     if connection != "connected" or hardware is None or not vmx:
         raise InstanceStateError(name=ref, state=str(connection), needed="connected")
     return MachineState(
-        vm=vm,
+        vm=row.obj,
         ref=ref,
         name=unescape(props.get("name") or ""),
         uuid=str(props.get("config.instanceUuid") or ""),
@@ -107,6 +112,14 @@ async def look(client: Client, vm: vim25.VirtualMachine, ref: str) -> MachineSta
     )
 
 
+async def find_state(client: Client, ref: str) -> MachineState:
+    """Return the machine that `ref` names, as it is now: one call once its reference is known.
+
+    Cancelling loses nothing. Raises as `machine.find`, and `InstanceStateError` as `look`.
+    """
+    return _state(await machine.look(client, ref, *_PATHS), ref)
+
+
 async def gather(host: Host, ref: str, *allowed: str, foreign: bool = False) -> MachineState:
     """Return the machine that a verb changes. Cancelling loses nothing.
 
@@ -121,18 +134,18 @@ async def gather(host: Host, ref: str, *allowed: str, foreign: bool = False) -> 
         ForeignInstanceError: Another made it, and `foreign` is false.
         InstanceStateError: Its state does not allow the change.
     """
-    found = await look(host.client, await find(host.client, ref), ref)
+    found = await find_state(host.client, ref)
     if found.owner != host.owner and not foreign:
         raise ForeignInstanceError(name=ref, owner=found.owner)
     require(found, *allowed)
     return found
 
 
-def require(machine: MachineState, *allowed: str) -> None:
+def require(found: MachineState, *allowed: str) -> None:
     """Raise `InstanceStateError` unless the machine is in one of the power states; none stands for all."""
-    if allowed and machine.power_state not in allowed:
+    if allowed and found.power_state not in allowed:
         raise InstanceStateError(
-            name=machine.ref, state=machine.power_state, needed=" or ".join(allowed)
+            name=found.ref, state=found.power_state, needed=" or ".join(allowed)
         )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from vimdriver._instances import devices as builders
-from vimdriver._instances.change import OFF, MachineState, look, require
+from vimdriver._instances.change import OFF, MachineState, find_state, require
 from vimdriver._instances.creating import create_step, read_vmx
 from vimdriver._instances.destroy import remove_half_made
 from vimdriver._instances.device_list import capacity_kb, file_of
@@ -19,7 +19,6 @@ from vimdriver._instances.machine import (
     OWNER_KEY,
     SPAWN_KEY,
     device_files,
-    find,
     find_by_uuid,
     read,
 )
@@ -123,7 +122,7 @@ async def clone(
 
 
 async def _gather(host: Host, ref: str) -> _Source:
-    machine = await look(host.client, await find(host.client, ref), ref)
+    machine = await find_state(host.client, ref)
     require(machine, OFF)
     speaks = tuple(int(part) for part in host.client.api_version.split(".")[:2])
     paths = [path for path in _CONFIG if speaks >= _SINCE.get(path, ())]

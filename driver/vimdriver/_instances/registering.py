@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from vimdriver._instances.change import OFF, MachineState, gather, look, reconfigure
-from vimdriver._instances.machine import MAKING_KEY, OWNER_KEY, find, read, reads
+from vimdriver._instances.change import OFF, MachineState, find_state, gather, reconfigure
+from vimdriver._instances.machine import MAKING_KEY, OWNER_KEY, read, reads
 from vimdriver._instances.placement import gather_placement
 from vimdriver._instances.types import Instance, check_name, check_text
 from vimdriver._verbs import Host, Plan, Run, Step, returns, verb
@@ -168,7 +168,7 @@ async def adopt(host: Host, ref: str, *, foreign: bool = False) -> Plan[Instance
         HostStateError: A spawn is making it, or has left it half-made.
         InstanceStateError: The host cannot reach its files.
     """
-    machine = await look(host.client, await find(host.client, ref), ref)
+    machine = await find_state(host.client, ref)
     if machine.owner and machine.owner != host.owner and not foreign:
         raise ForeignInstanceError(name=ref, owner=machine.owner)
     if MAKING_KEY in machine.marks:

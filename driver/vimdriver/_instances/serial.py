@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from vimdriver._instances.change import look
+from vimdriver._instances.change import find_state
 from vimdriver._instances.device_list import file_of
-from vimdriver._instances.machine import find
 from vimlib import vim25
 from vimlib._datastore import DatastorePath
 from vimlib.errors import NotFoundError, UsageError
@@ -49,7 +48,7 @@ async def console_log(host: Host, ref: str, *, tail: int = TAIL) -> ConsoleLog:
     """
     if tail < 1:
         raise UsageError(f"tail must be at least 1, got {tail}", field="tail")
-    machine = await look(host.client, await find(host.client, ref), ref)
+    machine = await find_state(host.client, ref)
     ports = [one for one in machine.devices if isinstance(one, vim25.VirtualSerialPort)]
     path = next(filter(None, map(file_of, ports)), "")
     if not path:

@@ -44,7 +44,46 @@ async def shot(driver: ESXDriver, ref: str) -> None:
     await driver.snapshot(ref, "one")
 
 
+async def resized(driver: ESXDriver, ref: str) -> None:
+    await driver.resize(ref, cpus=2, disk_gb=9, foreign=True)
+
+
+async def root(driver: ESXDriver, ref: str) -> str:
+    return next(one.path for one in await driver.devices(ref) if one.kind == "disk")
+
+
+async def in_rescue(driver: ESXDriver, ref: str) -> None:
+    await driver.rescue(ref, await root(driver, ref), foreign=True)
+
+
+async def with_disk(driver: ESXDriver, ref: str) -> None:
+    await driver.attach_disk(ref, size_gb=1, foreign=True)
+
+
+CARD, DISK = "Network adapter 1", "Hard disk 2"
+RESCUE = "[datastore1] vm-0/vm-0.vmdk"
 CASES: dict[str, Case] = {
+    "devices": Case(lambda d, r: d.devices(r)),
+    "adopt": Case(lambda d, r: d.adopt(r)),
+    "annotate": Case(lambda d, r: d.annotate(r, "text", foreign=True)),
+    "rename": Case(lambda d, r: d.rename(r, f"renamed {r}", foreign=True)),
+    "unregister": Case(lambda d, r: d.unregister(r, foreign=True)),
+    "change_hardware": Case(lambda d, r: d.change_hardware(r, cpus=2, foreign=True)),
+    "resize": Case(lambda d, r: d.resize(r, cpus=2, disk_gb=9, foreign=True)),
+    "confirm_resize": Case(lambda d, r: d.confirm_resize(r, foreign=True), resized),
+    "revert_resize": Case(lambda d, r: d.revert_resize(r, foreign=True), resized),
+    "rescue": Case(lambda d, r: d.rescue(r, RESCUE, foreign=True)),
+    "unrescue": Case(lambda d, r: d.unrescue(r, foreign=True), in_rescue),
+    "rebuild": Case(lambda d, r: d.rebuild(r, RESCUE, foreign=True)),
+    "attach_disk": Case(lambda d, r: d.attach_disk(r, size_gb=1, foreign=True)),
+    "grow_disk": Case(lambda d, r: d.grow_disk(r, DISK, 2, foreign=True), with_disk),
+    "detach_disk": Case(lambda d, r: d.detach_disk(r, DISK, foreign=True), with_disk),
+    "attach_interface": Case(lambda d, r: d.attach_interface(r, "VM Network", foreign=True)),
+    "change_interface": Case(
+        lambda d, r: d.change_interface(r, CARD, connected=False, foreign=True)
+    ),
+    "detach_interface": Case(lambda d, r: d.detach_interface(r, CARD, foreign=True)),
+    "clone": Case(lambda d, r: d.clone(r, f"clone {r}")),
     "list_instances": Case(lambda d, r: d.list_instances()),
     "info": Case(lambda d, r: d.info(r)),
     "power_on": Case(lambda d, r: d.power_on(r)),
@@ -68,7 +107,7 @@ CASES: dict[str, Case] = {
 }
 # Their numbers depend on images, networks or what is left over, and other tests hold them to it.
 ELSEWHERE = {"spawn", "set_guest_info", "shutdown", "ensure_vlan", "remove_vlan", "sweep",
-             "wait_for_network", "events"}  # fmt: skip
+             "wait_for_network", "events", "register"}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
