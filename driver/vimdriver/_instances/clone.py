@@ -6,6 +6,7 @@ import uuid as uuid_
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from vimdriver._disks.manager import disk_manager
 from vimdriver._instances import devices as builders
 from vimdriver._instances.change import OFF, MachineState, find_state, require
 from vimdriver._instances.creating import create_step, read_vmx
@@ -24,7 +25,7 @@ from vimdriver._instances.machine import (
 )
 from vimdriver._instances.placement import Placement, placement_of
 from vimdriver._instances.power import power_step
-from vimdriver._instances.root_disk import descriptor_adapter, disk_manager, disk_paths
+from vimdriver._instances.root_disk import descriptor_adapter, disk_paths
 from vimdriver._instances.types import Instance, check_name
 from vimdriver._journal import Spawning
 from vimdriver._verbs import Host, Plan, Run, Step, verb

@@ -129,7 +129,8 @@ def changes(spec: InstanceSpec, vmx: DatastorePath) -> list[vim25.VirtualDeviceC
                 vim25.VirtualCdrom(
                     key=_CDROM_KEY,
                     controllerKey=_SECOND_IDE,
-                    unitNumber=0,
+                    # Unit 0 has the ISO image that the machine boots from, if any.
+                    unitNumber=1,
                     backing=vim25.VirtualCdromIsoBackingInfo(fileName=str(config_image(vmx))),
                     connectable=_connected(),
                 )

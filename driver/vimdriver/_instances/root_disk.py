@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace as replaced
 
+from vimdriver._disks.manager import disk_manager, extent_of
 from vimdriver._instances import devices as builders
 from vimdriver._instances.change import MachineState, reconfigure
 from vimdriver._instances.device_list import BUSES, file_of
@@ -43,14 +44,6 @@ def root_of(machine: MachineState) -> vim25.VirtualDisk:
             f"machine {machine.ref} has no disk", kind="VirtualDisk", hint="Attach one first."
         )
     return min(disks, key=lambda disk: disk.key)
-
-
-def disk_manager(host: Host) -> vim25.VirtualDiskManager:
-    """Return the host's manager of disks. Raises `NotFoundError`."""
-    manager = host.client.content.virtualDiskManager
-    if manager is None:
-        raise NotFoundError("the host has no VirtualDiskManager", kind="VirtualDiskManager")
-    return host.client.bind(manager)
 
 
 def descriptor_adapter(machine: MachineState, disk: vim25.VirtualDevice) -> str:
@@ -194,7 +187,7 @@ def shows(pending: Pending | None) -> Callable[[Run, MachineState], bool]:
 
 def disk_paths(file: DatastorePath) -> tuple[DatastorePath, ...]:
     """Return the files of a flat disk. Hosts hide an extent behind its descriptor, so it goes first."""
-    return (file.with_name(f"{file.name.removesuffix('.vmdk')}-flat.vmdk"), file)
+    return (extent_of(file), file)
 
 
 async def check_not_shared(host: Host, machine: MachineState, disk: vim25.VirtualDevice) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec.structs import replace as replaced
 
+from vimdriver._disks.manager import disk_manager
 from vimdriver._instances import devices as builders
 from vimdriver._instances.change import (
     OFF,
@@ -27,7 +28,7 @@ from vimdriver._instances.pending import (
     require_nothing_pending,
     require_pending,
 )
-from vimdriver._instances.root_disk import disk_manager, new_root, root_of, shows
+from vimdriver._instances.root_disk import new_root, root_of, shows
 from vimdriver._instances.types import Instance, check_cpus, check_memory
 from vimdriver._journal import Changing
 from vimdriver._journal.entries import new_token
