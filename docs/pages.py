@@ -11,7 +11,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
-from vimdriver._verbs.verb import Verb
+from vimdriver._verbs.verb import Query, Verb
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -84,7 +84,7 @@ def verbs(value: object) -> list[str]:
     """Return a section for each verb of the driver: its methods are made from functions elsewhere."""
     if not isinstance(value, type):
         return []
-    made = [v.function for v in vars(value).values() if isinstance(v, Verb)]
+    made = [v.function for v in vars(value).values() if isinstance(v, Verb | Query)]
     return [
         f"::: {function.__module__}.{function.__name__}\n    options: {{heading_level: 3}}"
         for function in made

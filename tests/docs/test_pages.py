@@ -11,7 +11,7 @@ import pytest
 
 from vimdriver import ESXDriver
 from vimdriver._cli.app import COMMANDS
-from vimdriver._verbs.verb import Verb
+from vimdriver._verbs.verb import Query, Verb
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -41,7 +41,7 @@ def test_every_exported_name_has_a_section(page: str) -> None:
 
 def test_every_verb_of_the_driver_has_a_section() -> None:
     made = PAGES.names(*PAGES.MODULES["vimdriver"])
-    verbs = [value for value in vars(ESXDriver).values() if isinstance(value, Verb)]
+    verbs = [value for value in vars(ESXDriver).values() if isinstance(value, Verb | Query)]
     assert verbs
     for verb in verbs:
         assert f"\n::: {verb.function.__module__}.{verb.function.__name__}\n" in made
