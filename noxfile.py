@@ -162,6 +162,13 @@ def fuzz_client(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz_images(session: nox.Session) -> None:
+    """A million mutated disk images through the stages, compared with qemu-img where they are read."""
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "tests.fuzz.images", *session.posargs)
+
+
+@nox.session
 def fuzz_guest(session: nox.Session) -> None:
     """A million mutated records for the guest helper."""
     session.install("-e", ".[test]")
