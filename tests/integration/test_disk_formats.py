@@ -322,11 +322,29 @@ def test_a_luks_disk_is_decrypted_by_its_hint(tmp_path: Path) -> None:
 
 
 ARCHIVES = {
-    "gzip": "gzip -c disk.img > IN",
-    "xz": "xz -c disk.img > IN",
-    "zstd": "zstd -qc disk.img > IN",
     "bzip2": "bzip2 -c disk.img > IN",
 }
+
+
+@pytest.mark.parametrize(
+    "pack", ["gzip -c", "gzip -9c", "xz -c", "xz -T2 -c", "zstd -qc", "zstd -q19c"]
+)
+@pytest.mark.parametrize("form", ["raw", "qcow2", "vmdk"])
+def test_compressed_images_are_read(tmp_path: Path, pack: str, form: str) -> None:
+    data = foreign.disk((2 << 20) + 512)
+    (tmp_path / "disk.img").write_bytes(data)
+    qemu_img("convert", "-f", "raw", "-O", form, tmp_path / "disk.img", tmp_path / "disk")
+    done = subprocess.run(
+        ["sh", "-c", f"{pack} disk"], cwd=tmp_path, check=True, capture_output=True
+    )
+    assert read_disk(done.stdout, step=4099) == data
+    twice = subprocess.run(
+        ["sh", "-c", f"head -c 70000 disk | {pack}; tail -c +70001 disk | {pack}"],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+    )
+    assert read_disk(twice.stdout) == data
 
 
 @pytest.mark.parametrize("pack", ARCHIVES.values(), ids=ARCHIVES)

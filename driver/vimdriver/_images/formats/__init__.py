@@ -19,6 +19,7 @@ No I/O, no clocks, no threads; memory is bounded. Convert an image::
 - `cursor`: the read requests of incremental parsers
 - `flat`: raw disks; `stream_writer`, `descriptor_text`: streamOptimized VMDKs that we write
 - `header`, `descriptor`, `strict_descriptor`, `tables`: the parts of a sparse extent
+- `compressed`: gzip, xz and Zstandard files with an image inside
 - `qcow2`, `zstd`: qcow2 images
 - `sparse_reader`, `stream_reader`, `deflate`: monolithicSparse and streamOptimized VMDKs
 """

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from vimdriver._images.formats import header, qcow2
+from vimdriver._images.formats.compressed import (
+    CompressedReader,
+    Compression,
+    beginning,
+    compression_of,
+)
 from vimdriver._images.formats.cursor import COPY_AGAIN, ParsedFile
 from vimdriver._images.formats.descriptor import read_descriptor
 from vimdriver._images.formats.extents import (
@@ -18,7 +24,7 @@ from vimdriver._images.formats.extents import (
 )
 from vimdriver._images.formats.flat import FlatReader
 from vimdriver._images.formats.header import SparseHeader
-from vimdriver._images.formats.magic import QCOW2, foreign, is_iso, not_read
+from vimdriver._images.formats.magic import QCOW2, compressed, foreign, is_iso, not_read
 from vimdriver._images.formats.qcow2 import Qcow2Header, qcow2_reader
 from vimdriver._images.formats.sparse_reader import sparse_reader
 from vimdriver._images.formats.stream_reader import grain_reader, stream_reader
@@ -34,7 +40,6 @@ _KINDS_OF_TYPE: Final = {
 }
 _CONTAINERS: Final = {
     "ova": "Unpack it with: tar -xf IN; then upload its disk with --container-format bare.",
-    "compressed": "Unpack it, then upload the disk with --container-format bare.",
     "docker": "Upload a disk with --container-format bare: an image of a container has none.",
 }
 _DETECTED: Final = 64 << 10
@@ -60,6 +65,8 @@ class ImageFormat:
     """None without grains."""
     qcow2: Qcow2Header | None = None
     """None unless it is a qcow2."""
+    compression: Compression | None = None
+    """How the file is compressed that the image is in; None if it is not."""
     refusal: ImageUnacceptableError | None = None
     """Why the file must not reach a host unchanged, as its beginning shows; None if it may."""
 
@@ -108,12 +115,21 @@ class ImageFormat:
         """
         if strict and self.refusal is not None:
             raise self.refusal
-        if ranges and self.size is None:
+        if ranges and self.size is None and self.compression is None:
             raise ImageUnacceptableError(
                 rule="size.unknown",
                 detail="a file that is read by Range must have a length",
                 hint="Serve it with a Content-Length, or download it and give the local path.",
             )
+        if self.compression is not None:
+            if ranges:
+                raise ImageUnacceptableError(
+                    rule="compressed.order",
+                    detail=f"a {self.compression.name} file is read only in its own order",
+                    hint=f"Unpack it with: {self.compression.unpack} IN > OUT",
+                )
+            inner = replace(self, compression=None, size=None)
+            return CompressedReader(self.compression, inner.reader())
         if self.qcow2 is not None:
             return qcow2_reader(self.qcow2, self.size, ranges=ranges)
         if self.header is None:
@@ -200,6 +216,34 @@ def open_image(
     """
     if not prefix:
         check_claims(0, None)
+    compression = compression_of(prefix)
+    if compression is not None:
+        if claimed is not None and container != "compressed":
+            raise _claim(f"the bytes are {compression.name}", claimed, container="compressed")
+        image = _open_plain(beginning(compression, prefix), None, None, max_capacity)
+        refusal = not_read(compressed(compression.name, compression.unpack))
+        image = replace(image, size=size, compression=compression, refusal=refusal)
+        name = name and name.removesuffix(compression.suffix)
+    else:
+        image = _open_plain(prefix, size, tail, max_capacity)
+        if container == "compressed":
+            raise _claim("the bytes are not compressed", image.kind)
+    check_claims(size, container)
+    if claimed is not None:
+        _check_claim(image.kind, claimed, disk_type)
+    elif name is not None:
+        _check_name(image.kind, name)
+    return image
+
+
+def _open_plain(
+    prefix: bytes, size: int | None, tail: bytes | None, max_capacity: int
+) -> ImageFormat:
+    """Decide the format of an image that is not compressed."""
+    if not prefix:
+        check_claims(0, None)
+    if (again := compression_of(prefix)) is not None:
+        raise not_read(compressed(again.name, again.unpack))
     if (found := foreign(prefix, tail)) is not None:
         raise not_read(found)
     if prefix.startswith(header.MAGIC):
@@ -217,11 +261,6 @@ def open_image(
                 hint="Raise the limit.",
             )
         image = ImageFormat(kind="iso" if is_iso(prefix) else "raw", size=size, capacity=size)
-    check_claims(size, container)
-    if claimed is not None:
-        _check_claim(image.kind, claimed, disk_type)
-    elif name is not None:
-        _check_name(image.kind, name)
     return image
 
 
@@ -279,11 +318,13 @@ def _check_disk_type(kind: str, disk_type: str | None) -> None:
     )
 
 
-def _claim(detail: str, kind: str) -> ImageUnacceptableError:
-    return ImageUnacceptableError(rule="format.claim", detail=detail, hint=_upload_again(kind))
+def _claim(detail: str, kind: str, *, container: str = "bare") -> ImageUnacceptableError:
+    return ImageUnacceptableError(
+        rule="format.claim", detail=detail, hint=_upload_again(kind, container)
+    )
 
 
-def _upload_again(kind: str) -> str:
+def _upload_again(kind: str, container: str) -> str:
     """Return the command that declares an image rightly: Glance keeps the formats of an image."""
     form = kind if kind in ("raw", "iso", "qcow2") else "vmdk"
     disk_type = {
@@ -292,7 +333,7 @@ def _upload_again(kind: str) -> str:
     }.get(kind, "")
     return (
         f"Upload it again with: openstack image create --disk-format {form} "
-        f"--container-format bare{disk_type} --file FILE NAME"
+        f"--container-format {container}{disk_type} --file FILE NAME"
     )
 
 

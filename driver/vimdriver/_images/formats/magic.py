@@ -69,9 +69,6 @@ _MAGIC: Final[tuple[tuple[int, bytes, Foreign], ...]] = (
             "-O vmdk -o subformat=streamOptimized OUT.vmdk",
         ),
     ),
-    (0, b"\x1f\x8b\x08", Foreign("gzip", _unpack("gzip -dc IN > OUT"), archive=True)),
-    (0, b"\xfd7zXZ\0", Foreign("xz", _unpack("xz -dc IN > OUT"), archive=True)),
-    (0, b"\x28\xb5\x2f\xfd", Foreign("zstd", _unpack("zstd -dc IN > OUT"), archive=True)),
     (4, b"1AY&SY", Foreign("bzip2", _unpack("bzip2 -dc IN > OUT"), archive=True)),
     (0, b"\x04\x22\x4d\x18", Foreign("lz4", _unpack("lz4 -dc IN > OUT"), archive=True)),
     (0, b"LZIP", Foreign("lzip", _unpack("lzip -dc IN > OUT"), archive=True)),
@@ -113,6 +110,11 @@ def foreign(prefix: bytes, tail: bytes | None = None) -> Foreign | None:
 def footer(tail: bytes) -> Foreign | None:
     """Return the format that the last bytes of an image show."""
     return next((found for magic, found in _TAIL_MAGIC if tail[-512:].startswith(magic)), None)
+
+
+def compressed(name: str, unpack: str) -> Foreign:
+    """Return the form of a compressed file, for where its bytes would reach a host unchanged."""
+    return Foreign(name, _unpack(f"{unpack} IN > OUT"), archive=True)
 
 
 def not_read(found: Foreign) -> ImageUnacceptableError:

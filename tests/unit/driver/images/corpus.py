@@ -462,10 +462,7 @@ UNREAD: dict[str, bytes] = {
     "encrypted descriptor": LINES + b'encryption.keySafe = "vmware:key/list/(pair)"\n',
 }
 ARCHIVES: dict[str, bytes] = {
-    "gzip": gzip.compress(b"x" * 9000),
-    "xz": lzma.compress(b"x" * 9000),
     "bzip2": bz2.compress(b"x" * 9000),
-    "zstd": b"\x28\xb5\x2f\xfd" + bytes(100),
     "lz4": b"\x04\x22\x4d\x18" + bytes(100),
     "lzip": b"LZIP\1" + bytes(100),
     "7z": b"7z\xbc\xaf\x27\x1c" + bytes(100),
@@ -484,7 +481,36 @@ def formats() -> list[Case]:
         case("format.claim", "claims qcow2", lambda: RAW, claim="qcow2"),
         case("format.claim", "claims ami", lambda: RAW, claim="ami"),
         case("format.container", "claims ova", lambda: RAW, container="ova"),
-        case("format.container", "claims compressed", lambda: RAW, container="compressed"),
+        case("format.claim", "claims compressed", lambda: RAW, container="compressed"),
+        case("~format.archive", "gzip", lambda: gzip.compress(SPARSE), claim=None),
+        case("~format.archive", "gzip of a raw disk", lambda: gzip.compress(RAW), claim=None),
+        case("~format.archive", "xz", lambda: lzma.compress(STREAM), claim=None),
+        case("format.claim", "gzip under raw", lambda: gzip.compress(RAW), claim="raw"),
+        case("format.claim", "xz under vmdk", lambda: lzma.compress(SPARSE)),
+        case(
+            "format.archive/compressed.damaged",
+            "gzip, cut",
+            lambda: gzip.compress(RAW)[:-9],
+            claim=None,
+        ),
+        case(
+            "format.archive/compressed.damaged",
+            "gzip, wrong checksum",
+            lambda: gzip.compress(RAW)[:-8] + bytes(8),
+            claim=None,
+        ),
+        case(
+            "format.archive/compressed.damaged",
+            "gzip, bytes behind",
+            lambda: gzip.compress(RAW) + b"more",
+            claim=None,
+        ),
+        case(
+            "format.archive", "gzip in gzip", lambda: gzip.compress(gzip.compress(RAW)), claim=None
+        ),
+        case("format.archive", "OVA in xz", lambda: lzma.compress(tarred("web.ovf")), claim=None),
+        case("format.unsupported", "VHDX in gzip", lambda: gzip.compress(b"vhdxfile"), claim=None),
+        case("size.empty", "nothing in gzip", lambda: gzip.compress(b""), claim=None),
         case("format.container", "claims docker", lambda: SPARSE, container="docker"),
         case("format.claim", "no iso", lambda: RAW, claim="iso"),
         case("format.claim", "sparse under iso", lambda: SPARSE, claim="iso"),

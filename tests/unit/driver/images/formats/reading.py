@@ -13,9 +13,10 @@ def read_disk(
 ) -> bytes:
     """Return the disk that an image holds."""
     image = open_image(data[:PREFIX], size=len(data), **claims)
-    extents = read_extents(image.reader(ranges=ranges, strict=strict), data, step=step)
-    assert image.capacity is not None
-    writer = FlatWriter(image.capacity)
+    reader = image.reader(ranges=ranges, strict=strict)
+    extents = read_extents(reader, data, step=step)
+    assert reader.capacity is not None
+    writer = FlatWriter(reader.capacity)
     written = [bytes(piece) for extent in extents for piece in writer.write(extent)]
     return b"".join([*written, *map(bytes, writer.finish())])
 
