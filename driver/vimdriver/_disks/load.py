@@ -11,6 +11,7 @@ from vimdriver._images.formats import FlatWriter, StreamOptimizedWriter
 from vimdriver._images.hashing import new_hasher
 from vimdriver._images.sink import DatastoreSink
 from vimdriver._images.uploader import Uploader
+from vimdriver.errors import ImageUnacceptableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable
@@ -57,8 +58,18 @@ class Load:
 
     @property
     def capacity(self) -> int:
-        """Bytes of the disk, in whole KiB: hosts make no others."""
-        assert self.image.capacity is not None, "the size of every source is known"
+        """Bytes of the disk, in whole KiB: hosts make no others.
+
+        Raises:
+            ImageUnacceptableError: It is known only at the end, of a raw disk that is compressed.
+        """
+        if self.image.capacity is None:
+            raise ImageUnacceptableError(
+                rule="compressed.capacity",
+                detail="the size of a raw disk must be known before its bytes come",
+                image=self.info.id,
+                hint="Unpack it, or compress it as a qcow2: qemu-img convert -c -O qcow2 RAW OUT.qcow2",
+            )
         return -(-self.image.capacity // KIB) * KIB
 
     async def put(self, host: Host, extent: DatastorePath) -> Loaded:
@@ -72,7 +83,7 @@ class Load:
         """
         sink = DatastoreSink(host.datastore(extent.datastore), extent, pad=KIB)
         whole = self.capacity == self.info.size or not self.content_hash
-        if self.image.kind == "raw" and whole:
+        if self.image.kind == "raw" and self.image.compression is None and whole:
             return await self._load(host, sink, None)
         size = self.capacity
         return await self._load(host, sink, lambda: self._stage(FlatWriter(size), size))
@@ -126,7 +137,7 @@ class Load:
             return made[-1]
 
         info = self.info
-        if self.image.kind == "raw":
+        if self.image.kind == "raw" and self.image.compression is None:
             # Whatever the source calls it, these bytes become an extent: they must be flat.
             info = replace(info, disk_format="raw", container_format=None)
         given = host.uploader

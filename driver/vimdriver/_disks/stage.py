@@ -15,9 +15,9 @@ if TYPE_CHECKING:
         DiskReader,
         DiskWriter,
         Extent,
+        GrainReader,
         StreamOptimizedWriter,
     )
-    from vimdriver._images.formats.cursor import ParsedFile
     from vimdriver._images.hashing import Hasher
     from vimlib._transport.http import Buffer
 
@@ -32,7 +32,7 @@ class GrainStage:
 
     size = None
 
-    def __init__(self, reader: ParsedFile[DeflatedGrain], writer: StreamOptimizedWriter) -> None:
+    def __init__(self, reader: GrainReader, writer: StreamOptimizedWriter) -> None:
         self._reader = reader
         self._writer = writer
         self._begun = False

@@ -34,6 +34,7 @@ from vimdriver._images.formats.extents import (
     DiskReader,
     DiskWriter,
     Extent,
+    GrainReader,
 )
 from vimdriver._images.formats.flat import FlatReader, FlatWriter
 from vimdriver._images.formats.image import (
@@ -56,6 +57,7 @@ __all__ = [
     "Extent",
     "FlatReader",
     "FlatWriter",
+    "GrainReader",
     "ImageFormat",
     "StreamOptimizedWriter",
     "check_claims",

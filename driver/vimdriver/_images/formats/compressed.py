@@ -6,12 +6,14 @@ import lzma
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from vimdriver._images.formats.cursor import COPY_AGAIN
-from vimdriver._images.formats.extents import PREFIX, Data, DiskReader, Extent, is_zero
+from vimdriver._images.formats.extents import PREFIX, Data, is_zero
 from vimdriver._images.formats.zstd import ZSTD_ERRORS, zstd_decompressor
 from vimdriver.errors import ImageUnacceptableError
+
+Item = TypeVar("Item", covariant=True)
 
 _PIECE: Final = 256 << 10
 """Bytes that are decompressed at a time."""
@@ -155,15 +157,24 @@ def beginning(compression: Compression, prefix: Data) -> bytes:
     return bytes(found[:PREFIX])
 
 
-class CompressedReader:
-    """A `DiskReader` of a compressed file. It reads in the order of the file.
+class _Inside(Protocol[Item]):
+    @property
+    def capacity(self) -> int | None: ...
+
+    def feed(self, chunk: Data) -> Iterator[Item]: ...
+
+    def finish(self) -> Iterator[Item]: ...
+
+
+class CompressedReader(Generic[Item]):
+    """A `DiskReader` or `GrainReader` of a compressed file, in its order.
 
     Args:
         compression: Of the file.
         reader: Of the image inside.
     """
 
-    def __init__(self, compression: Compression, reader: DiskReader) -> None:
+    def __init__(self, compression: Compression, reader: _Inside[Item]) -> None:
         self._decompressor = Decompressor(compression)
         self._reader = reader
         self.wanted: range | None = None
@@ -173,12 +184,12 @@ class CompressedReader:
         """See `DiskReader`."""
         return self._reader.capacity
 
-    def feed(self, chunk: Data) -> Iterator[Extent]:
+    def feed(self, chunk: Data) -> Iterator[Item]:
         """See `DiskReader`."""
         for piece in self._decompressor.feed(chunk):
             yield from self._reader.feed(piece)
 
-    def finish(self) -> Iterator[Extent]:
+    def finish(self) -> Iterator[Item]:
         """See `DiskReader`."""
         self._decompressor.finish()
         yield from self._reader.finish()

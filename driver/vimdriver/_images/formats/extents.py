@@ -90,6 +90,27 @@ class DiskReader(Protocol):
         ...
 
 
+class GrainReader(Protocol):
+    """Reads the grains of a streamOptimized file, as they are stored. As `DiskReader`, in its order."""
+
+    @property
+    def capacity(self) -> int | None:
+        """Bytes of the disk."""
+        ...
+
+    def feed(self, chunk: Data) -> Iterator[DeflatedGrain]:
+        """Yield the grains that the next bytes complete."""
+        ...
+
+    def finish(self) -> Iterator[DeflatedGrain]:
+        """Yield the remaining grains.
+
+        Raises:
+            ImageUnacceptableError: The file ends too early for its format.
+        """
+        ...
+
+
 class DiskWriter(Protocol):
     """Writes a disk in one format, incrementally and in bounded memory. It does no I/O.
 

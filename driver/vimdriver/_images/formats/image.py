@@ -12,15 +12,15 @@ from vimdriver._images.formats.compressed import (
     beginning,
     compression_of,
 )
-from vimdriver._images.formats.cursor import COPY_AGAIN, ParsedFile
+from vimdriver._images.formats.cursor import COPY_AGAIN
 from vimdriver._images.formats.descriptor import read_descriptor
 from vimdriver._images.formats.extents import (
     MAX_CAPACITY,
     PREFIX,
     SECTOR,
     Data,
-    DeflatedGrain,
     DiskReader,
+    GrainReader,
 )
 from vimdriver._images.formats.flat import FlatReader
 from vimdriver._images.formats.header import SparseHeader
@@ -137,7 +137,7 @@ class ImageFormat:
         read = stream_reader if self.header.compressed else sparse_reader
         return read(self.header, self.size, ranges=ranges, strict=strict)
 
-    def grain_reader(self, *, verify: bool = True) -> ParsedFile[DeflatedGrain]:
+    def grain_reader(self, *, verify: bool = True) -> GrainReader:
         """Return a reader of the deflated grains of a streamOptimized file, in its own order.
 
         Write them with `StreamOptimizedWriter(capacity, grain_bytes=image.grain_bytes)`.
@@ -150,6 +150,10 @@ class ImageFormat:
         """
         if self.header is None or not self.header.compressed:
             raise ValueError(f"only streamOptimized has deflated grains, got {self.kind}")
+        if self.compression is not None:
+            return CompressedReader(
+                self.compression, grain_reader(self.header, None, verify=verify)
+            )
         return grain_reader(self.header, self.size, verify=verify)
 
 

@@ -53,9 +53,7 @@ FLATTEN: Final = (
 )
 
 
-_SORT: Final = (
-    "Give it as a local file, or convert it with: qemu-img convert -f qcow2 -O qcow2 IN OUT.qcow2"
-)
+_SORT: Final = "Convert it with: qemu-img convert -f qcow2 -O qcow2 IN OUT.qcow2"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import hashlib
 import json
+import lzma
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.unit.driver.hosted import Beside, Hosted, glance, host_of, hosted, store
+from tests.unit.driver.images import foreign
 from vimdriver._disks.ensure import DiskWish, EnsuredDisk, ensure_disk
 from vimdriver._images.embedded import EmbeddedImage
 from vimdriver._images.local import LocalImages
@@ -231,3 +236,37 @@ async def test_an_image_is_judged_before_anything_is_made(host: Hosted, tmp_path
         await ensured(host, path)
     changes = {"CreateVirtualDisk_Task", "ImportVApp", "MakeDirectory"}
     assert not changes & set(host.methods()[calls:])
+
+
+DISK = foreign.disk((1 << 20) + 512)
+FORMS: dict[str, Callable[[bytes], bytes]] = {
+    "sparse": foreign.sparse,
+    "stream": foreign.stream,
+    "stream, small grains": partial(foreign.stream, grain=16, front=True),
+    "qcow2": foreign.qcow2,
+    "qcow2, deflated": partial(foreign.qcow2, compress=foreign.raw_deflate),
+    "stream in gzip": lambda disk: gzip.compress(foreign.stream(disk)),
+    "qcow2 in xz": lambda disk: lzma.compress(foreign.qcow2(disk)),
+}
+
+
+@pytest.mark.parametrize("build", FORMS.values(), ids=FORMS)
+@pytest.mark.parametrize("way", WAYS)
+async def test_images_of_all_formats_become_the_same_disk(
+    host: Hosted, tmp_path: Path, build: Callable[[bytes], bytes], way: str
+) -> None:
+    path = tmp_path / "image"
+    path.write_bytes(build(DISK))
+    disk = await ensured(host, path, transfer=way)
+    assert stored(host) == DISK.ljust(-(-len(DISK) // 1024) * 1024, b"\0")
+    assert disk.hash == hashlib.sha512(path.read_bytes()).hexdigest()
+
+
+async def test_a_compressed_raw_disk_is_refused_before_anything_is_made(
+    host: Hosted, tmp_path: Path
+) -> None:
+    path = tmp_path / "image.gz"
+    path.write_bytes(gzip.compress(DISK))
+    with pytest.raises(ImageUnacceptableError, match=r"compressed\.capacity.*qemu-img convert"):
+        await ensured(host, path)
+    assert not host.state().files
