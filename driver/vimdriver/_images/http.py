@@ -134,11 +134,15 @@ class HttpClient:
         )
 
     async def __aexit__(self, *exc: object) -> None:
+        # One piece of work: a cancellation during the first one must not keep the other open.
+        await finish(self._close(), what="closing of image connections")
+
+    async def _close(self) -> None:
         sessions = [self._session, self._guarded]
         self._session = self._guarded = None
         for session in sessions:
             if session is not None:
-                await finish(session.close(), what="closing of image connections")
+                await session.close()
 
     @asynccontextmanager
     async def request(

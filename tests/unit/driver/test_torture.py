@@ -33,6 +33,7 @@ from tests.unit.driver.hosted import (
     store,
     until,
 )
+from vimdriver._disks.transfer import Transfer
 from vimdriver._images.embedded import EmbeddedGlance, made_image
 from vimdriver._images.make import Pattern
 from vimdriver._images.push import push_images
@@ -232,6 +233,87 @@ class Push(Job):
         assert replace(self.host.state(), sessions=0) == self.clean
 
 
+class PushDisks(Push):
+    """An image, as a disk."""
+
+    transfer: Transfer = "put"
+
+    async def attempt(self) -> None:
+        async with self.host.client(**self.settings) as client, store(self.images) as found:
+            results = await push_images(
+                client,
+                found,
+                ["stream"],
+                datastore="datastore1",
+                transfer=self.transfer,
+                config=CONFIG,
+            )
+        errors = [r.error for r in results if r.error is not None]
+        if errors:
+            raise errors[0]
+
+    def is_done(self, state: State) -> bool:
+        """Each one is whole under its own name, with its record, or not there."""
+        files = {Path(file) for file in state.files}
+        disks = {p for p in files if p.suffix == ".vmdk" and not p.stem.endswith("-flat")}
+        extents = {p.with_name(f"{p.stem}-flat.vmdk") for p in disks}
+        records = files - disks - extents
+        known = {image.id for image in self.images.images.values()}
+        return (
+            not state.machines
+            and {p.stem for p in disks} <= known
+            and extents <= files
+            and all(p.suffix == ".json" for p in records)
+            and sorted(p.name.partition(".")[0] for p in records) == sorted(p.stem for p in disks)
+        )
+
+
+class ImportDisks(PushDisks):
+    """An image, as a disk, by an import."""
+
+    transfer = "nfc"
+
+
+class SpawnCached(Job):
+    """A machine from an image that is fetched into the cache."""
+
+    transfer: Transfer = "put"
+
+    async def attempt(self) -> None:
+        async with (
+            store(self.images) as found,
+            self.host.driver(found, **self.settings) as driver,
+        ):
+            await driver.spawn(spec("stream", uuid=UUID, nics=(), transfer=self.transfer))
+
+    def is_done(self, state: State) -> bool:
+        """The machine is whole, or what is left is the image in the cache."""
+        cached = {file for file in state.files if file.startswith("vimlib-cache/")}
+        if cached and not (len(cached) == 2 and all(file.endswith(".vmdk") for file in cached)):
+            return False
+        rest = state.files - cached
+        if not state.machines:
+            return not rest
+        return bool(cached) and {"web/web.vmx", "web/web.vmdk", "web/web-flat.vmdk"} <= rest
+
+    async def clear(self) -> None:
+        self.host.esx.faults.clear()
+        async with self.host.driver() as driver:
+            await driver.destroy("web")
+            await driver.prune_cache("datastore1", older_than=0)
+        assert replace(self.host.state(), sessions=0) == self.clean
+
+
+class SpawnImported(SpawnCached):
+    """A machine from an image that is imported into the cache."""
+
+    transfer = "nfc"
+
+    def most(self, method: str, error: BaseException | None) -> int:
+        # One takes the disk out of the machine that brought it, one attaches its copy.
+        return 2 if method == "ReconfigVM_Task" else 1
+
+
 class Vlan(Job):
     """A port group of its own."""
 
@@ -392,6 +474,10 @@ JOBS: tuple[type[Job], ...] = (
     SpawnBeside,
     DestroyBeside,
     Push,
+    PushDisks,
+    ImportDisks,
+    SpawnCached,
+    SpawnImported,
     Vlan,
     Clone,
     *(
