@@ -72,6 +72,7 @@ class EmbeddedImage:
     properties: Mapping[str, str] = field(default_factory=dict)
     min_disk: int = 0
     min_ram: int = 0
+    hidden: bool = False
     id: str = ""
     """A UUID; derived from the name if empty."""
     status: str = "active"
@@ -114,6 +115,7 @@ class EmbeddedImage:
             "os_hash_algo": "sha512" if known else None,
             "os_hash_value": self.sha512 if known else None,
             "visibility": "public",
+            "os_hidden": self.hidden,
             "min_disk": self.min_disk,
             "min_ram": self.min_ram,
             "protected": False,
@@ -245,9 +247,18 @@ class EmbeddedGlance:
 
     async def _list(self, request: web.Request) -> web.Response:
         self._admit(request)
-        name = request.query.get("name")
-        shown = [i.document() for i in self.images.values() if name in (None, i.name)]
-        return web.json_response({"images": shown, "first": "/v2/images"})
+        query = request.query
+        name, hidden = query.get("name"), query.get("os_hidden") == "true"
+        found = [i for i in self.images.values() if name in (None, i.name) and i.hidden is hidden]
+        start = next((n for n, i in enumerate(found, 1) if i.id == query.get("marker")), 0)
+        shown = found[start : start + int(query.get("limit", "25"))]
+        document: dict[str, Any] = {
+            "images": [image.document() for image in shown],
+            "first": "/v2/images",
+        }
+        if shown and start + len(shown) < len(found):
+            document["next"] = f"/v2/images?marker={shown[-1].id}"
+        return web.json_response(document)
 
     async def _show(self, request: web.Request) -> web.Response:
         return web.json_response(self._find(request).document())

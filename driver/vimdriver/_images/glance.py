@@ -11,6 +11,7 @@ import re
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
@@ -43,6 +44,10 @@ TokenSource: TypeAlias = Callable[[bool], Awaitable[str]]
 T = TypeVar("T")
 
 _PAGE: Final = 50
+_COMING: Final = frozenset({"queued", "saving", "uploading", "importing"})
+"""Statuses after which an image becomes active by itself, or by its upload."""
+_MOST: Final = 1000
+"""Images of one name that are counted; more than one is an error anyway."""
 _NOT_PROPERTIES: Final = frozenset(
     {
         # Attributes of every v2 image; every other text attribute is a property.
@@ -73,6 +78,8 @@ class _Record(msgspec.Struct):
 
 class _Page(msgspec.Struct):
     images: list[_Record]
+    next: str | None = None
+    """Where the next page is; None on the last one."""
 
 
 class Glance:
@@ -158,7 +165,16 @@ class Glance:
             ImageSourceError: Glance failed.
         """
         if (found := _uuid(ref)) is None:
-            found = await self._find_name(ref)
+            return await self._show(await self._find_name(ref), ref)
+        try:
+            return await self._show(found, ref)
+        except ImageNotFoundError:
+            # A name may look like an id.
+            if not (ids := await self._named(ref)):
+                raise
+            return await self._show(_only(ids, ref), ref)
+
+    async def _show(self, found: str, ref: str) -> ImageInfo:
         url = self.url(found)
         raw = await self._authorized(
             lambda headers: self._client.document(url, image=ref, headers=headers), ref
@@ -167,19 +183,29 @@ class Glance:
         return _info(fields, ref)
 
     async def _find_name(self, name: str) -> str:
+        # Lists leave out hidden images, unless they are asked for.
+        for more in ({}, {"os_hidden": "true"}):
+            if ids := await self._named(name, **more):
+                return _require_uuid(_only(ids, name), name)
+        raise ImageNotFoundError(image=name)
+
+    async def _named(self, name: str, **more: str) -> list[str]:
+        """Return the ids of all images of a name, at most `_MOST`."""
         # Glance reads a leading `in:` as the start of a list of names; quoted, it is a list of one.
         quoted = 'in:"{}"'.format(name.replace('"', '\\"')) if name.startswith("in:") else name
-        url = self.url().with_query(name=quoted, limit=str(_PAGE))
-        raw = await self._authorized(
-            lambda headers: self._client.document(url, image=name, headers=headers), name
-        )
-        page = _decode(raw, _Page, name)
-        ids = [record.id for record in page.images if record.name == name]
-        if not ids:
-            raise ImageNotFoundError(image=name)
-        if len(ids) > 1:
-            raise ImageAmbiguousError(image=name, ids=ids)
-        return _require_uuid(ids[0], name)
+        ids: list[str] = []
+        query = {"name": quoted, "limit": str(_PAGE), **more}
+        while True:
+            url = self.url().with_query(query)
+            raw = await self._authorized(partial(self._listed, url, name), name)
+            page = _decode(raw, _Page, name)
+            ids += [record.id for record in page.images if record.name == name]
+            if page.next is None or not page.images or len(ids) >= _MOST:
+                return ids
+            query["marker"] = page.images[-1].id
+
+    async def _listed(self, url: URL, name: str, headers: dict[str, Secret]) -> bytes:
+        return await self._client.document(url, image=name, headers=headers)
 
     @forgetful
     async def enter_file(self, info: ImageInfo, stack: AsyncExitStack) -> HttpBody:
@@ -246,6 +272,12 @@ def _base(url: str) -> URL:
     return base.with_path(path if path.endswith("/v2") else f"{path}/v2")
 
 
+def _only(ids: list[str], name: str) -> str:
+    if len(ids) > 1:
+        raise ImageAmbiguousError(image=name, ids=ids)
+    return ids[0]
+
+
 def _uuid(text: str) -> str | None:
     try:
         return str(uuid.UUID(text))
@@ -276,7 +308,9 @@ def _info(fields: Mapping[str, Any], ref: str) -> ImageInfo:
         raise SourceProtocolError(detail=f"the JSON is not an image: {error}", image=ref) from None
     found = _require_uuid(record.id, ref)
     if record.status != "active":
-        raise ImageNotReadyError(image=ref, status=record.status)
+        unready = ImageNotReadyError(image=ref, status=record.status)
+        unready.retryable = record.status in _COMING
+        raise unready
     if record.size is None or record.size < 0:
         raise SourceProtocolError(detail="the active image has no size", image=ref)
     algo, value = record.os_hash_algo, record.os_hash_value

@@ -155,6 +155,46 @@ async def test_status_204_is_not_an_empty_image(client: HttpClient) -> None:
             await read(Glance(client, embedded.url).image("image"))
 
 
+async def test_a_hidden_image_is_found_by_its_name(client: HttpClient) -> None:
+    hidden, seen = small("one", mib=1), small("two", mib=1)
+    hidden.hidden = True
+    async with EmbeddedGlance([hidden, seen]) as embedded:
+        glance = Glance(client, embedded.url)
+        assert (await glance.image("one").info()).id == hidden.id
+        hidden.name = "two"
+        assert (await glance.image("two").info()).id == seen.id
+
+
+async def test_a_name_that_looks_like_an_id_is_looked_up(client: HttpClient) -> None:
+    image = small(ID, mib=1)
+    async with EmbeddedGlance([image]) as embedded:
+        assert (await Glance(client, embedded.url).image(ID).info()).id == image.id
+
+
+async def test_all_images_of_a_name_are_counted(client: HttpClient) -> None:
+    images = [EmbeddedImage(name=f"image-{n}", chunks=lambda: iter([b"x"])) for n in range(130)]
+    for image in images:
+        image.name = "same"
+    async with EmbeddedGlance(images) as embedded:
+        with pytest.raises(ImageAmbiguousError, match="130 images") as caught:
+            await Glance(client, embedded.url).image("same").info()
+    assert len(set(caught.value.ids)) == 130
+
+
+@pytest.mark.parametrize(
+    ("status", "retryable"), [("queued", True), ("saving", True), ("deactivated", False)]
+)
+async def test_only_an_image_that_becomes_active_is_worth_a_retry(
+    status: str, retryable: bool, client: HttpClient
+) -> None:
+    image = small("one", mib=1)
+    image.status = status
+    async with EmbeddedGlance([image]) as embedded:
+        with pytest.raises(ImageNotReadyError) as caught:
+            await Glance(client, embedded.url).image("one").info()
+    assert caught.value.retryable is retryable
+
+
 async def test_names_are_looked_up_exactly(client: HttpClient) -> None:
     one, two, listed = small("one", mib=1), small("two", mib=1), small('in:a,"b"', mib=1)
     two.name = "one"
