@@ -21,6 +21,7 @@ from vimdriver._host import (
 from vimdriver._host import tasks as recent
 from vimdriver._instances import (
     autostart,
+    capture,
     change,
     clone,
     destroy,
@@ -153,6 +154,7 @@ class ESXDriver:
     reboot = power.reboot
     suspend = power.suspend
     resume = power.resume
+    capture = capture.capture
     snapshot = snapshots.snapshot
     revert_snapshot = snapshots.revert_snapshot
     remove_snapshot = snapshots.remove_snapshot

@@ -41,6 +41,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "image cache ls": ("cache:ls", "List the images in the cache of a datastore."),
     "image cache rm": ("cache:rm", "Remove images from the cache of a datastore."),
     "image cache prune": ("cache:prune", "Remove images that nobody used for long from the cache."),
+    "image capture": ("image:capture", "Capture a machine's root disk into Glance."),
     "image inspect": ("image:inspect", "Check an image and show its format."),
     "instance list": ("instance:list_", "List the machines of the host."),
     "instance show": ("instance:show", "Show one machine."),

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from vimdriver._cli.connection import CONNECTION, ConnectionOptions
 from vimdriver._cli.exitcodes import combined
-from vimdriver._cli.flags import Flag, within
+from vimdriver._cli.flags import Flag, Strings, within
 from vimdriver._cli.output import OUTPUT, Output, shown
 from vimdriver._cli.ownership import OWNERSHIP, Ownership
 from vimdriver._cli.progress import meter
@@ -141,6 +141,54 @@ def show_results(results: Sequence[PushResult], output: Output) -> None:
             output.say(
                 f"To spawn from it: vimctl instance spawn --name NAME --image {path} --datastore {store}"
             )
+
+
+async def capture(
+    instance: Annotated[str, Parameter(help="UUID, name or reference of the machine.")],
+    /,
+    *,
+    name: str,
+    properties: Annotated[Strings, Parameter(name="--property")] = (),
+    public: Flag = False,
+    quiesce: Flag = False,
+    sources: Sources = SOURCES,
+    ownership: Ownership = OWNERSHIP,
+    connection: ConnectionOptions = CONNECTION,
+    output: Output = OUTPUT,
+) -> None:
+    """Capture a machine's root disk into Glance, running or not, and print the image.
+
+    The image is a streamOptimized VMDK without the disk's holes, and private. A failure or Ctrl-C
+    removes it, and the snapshot that the disk is read from.
+
+    Args:
+        name: Name of the image.
+        properties: Property of the image as NAME=VALUE; repeatable.
+        public: Let all projects see the image.
+        quiesce: Have the guest's tools quiesce its file systems first.
+    """
+    from vimdriver._cli.hardware import pairs
+    from vimdriver._driver import ESXDriver
+
+    given = dict(pairs("--property", properties))
+    async with (
+        sources.opened_glance() as store,
+        connection.client() as client,
+        ESXDriver(client, config=ownership.config()) as driver,
+    ):
+        with meter(output) as progress:
+            progress.start(name, 0)
+            image = await driver.capture(
+                instance,
+                name,
+                target=store,
+                properties=given,
+                visibility="public" if public else "private",
+                quiesce=quiesce,
+                on_progress=lambda count: progress.advance(name, count),
+            )
+            progress.end(name)
+    output.fields(image.to_json())
 
 
 async def inspect(image: str, /, *, sources: Sources = SOURCES, output: Output = OUTPUT) -> None:

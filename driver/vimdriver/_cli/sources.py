@@ -24,7 +24,7 @@ from vimlib.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
-    from vimdriver._images.glance import TokenSource
+    from vimdriver._images.glance import Glance, TokenSource
     from vimdriver._images.http import HttpClient
     from vimdriver._images.source import ImageSource, ImageStore
 
@@ -101,11 +101,7 @@ class Sources:
             UsageError: A reference is invalid, or two Glances were given.
             DriverError: The cloud cannot be reached.
         """
-        if self.glance and self.os_cloud:
-            raise UsageError(
-                "--glance and --os-cloud are mutually exclusive", hint="Give one of them."
-            )
-        cloud = None if self.glance else self.os_cloud or environ.get("OS_CLOUD")
+        cloud = self._cloud(environ)
         kinds = {ref: kind_of(ref, glance=bool(self.glance or cloud)) for ref in refs}
         async with AsyncExitStack() as stack:
             stores: dict[Kind, ImageStore] = {}
@@ -123,9 +119,32 @@ class Sources:
                 stores["glance"] = await self._glance(cloud, environ, stack)
             yield _Stores(kinds, stores)
 
+    @asynccontextmanager
+    async def opened_glance(self, environ: Mapping[str, str] = os.environ) -> AsyncIterator[Glance]:
+        """Yield the Glance that was given; leaving closes its connections.
+
+        Raises:
+            UsageError: None was given, or two were.
+            DriverError: The cloud cannot be reached.
+        """
+        cloud = self._cloud(environ)
+        if not (self.glance or cloud):
+            raise UsageError(
+                "an image service is required", hint="Give --glance URL, or set OS_CLOUD."
+            )
+        async with AsyncExitStack() as stack:
+            yield await self._glance(cloud, environ, stack)
+
+    def _cloud(self, environ: Mapping[str, str]) -> str | None:
+        if self.glance and self.os_cloud:
+            raise UsageError(
+                "--glance and --os-cloud are mutually exclusive", hint="Give one of them."
+            )
+        return None if self.glance else self.os_cloud or environ.get("OS_CLOUD")
+
     async def _glance(
         self, cloud: str | None, environ: Mapping[str, str], stack: AsyncExitStack
-    ) -> ImageStore:
+    ) -> Glance:
         from vimdriver._images.glance import Glance
 
         ca: Path | str | None = self.glance_ca

@@ -73,6 +73,7 @@ class EmbeddedImage:
     min_disk: int = 0
     min_ram: int = 0
     hidden: bool = False
+    visibility: str = "public"
     id: str = ""
     """A UUID; derived from the name if empty."""
     status: str = "active"
@@ -114,7 +115,7 @@ class EmbeddedImage:
             "checksum": self.md5 if known else None,
             "os_hash_algo": "sha512" if known else None,
             "os_hash_value": self.sha512 if known else None,
-            "visibility": "public",
+            "visibility": self.visibility,
             "os_hidden": self.hidden,
             "min_disk": self.min_disk,
             "min_ram": self.min_ram,
@@ -200,8 +201,11 @@ class EmbeddedGlance:
             self._threads = stack.enter_context(ThreadPoolExecutor(2, "embedded-glance"))
             for image in self._given:
                 await self.add(image)
-            app = web.Application()
+            app = web.Application(client_max_size=1 << 30)
             app.router.add_get("/v2/images", self._list)
+            app.router.add_post("/v2/images", self._create)
+            app.router.add_put("/v2/images/{id}/file", self._take)
+            app.router.add_delete("/v2/images/{id}", self._remove)
             app.router.add_get("/v2/images/{id}", self._show)
             app.router.add_get("/v2/images/{id}/file", self._file, allow_head=False)
             runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
@@ -244,6 +248,39 @@ class EmbeddedGlance:
         if image is None:
             raise web.HTTPNotFound(text="No image found")
         return image
+
+    async def _create(self, request: web.Request) -> web.Response:
+        self._admit(request)
+        given = await request.json()
+        image = EmbeddedImage(
+            id=str(uuid.uuid4()),
+            name=given.pop("name"),
+            chunks=lambda: iter(()),
+            disk_format=given.pop("disk_format"),
+            container_format=given.pop("container_format"),
+            visibility=given.pop("visibility", "shared"),
+            properties=given,
+            status="queued",
+        )
+        self.images[image.id] = image
+        return web.json_response(image.document(), status=201)
+
+    async def _take(self, request: web.Request) -> web.Response:
+        image = self._find(request)
+        if image.status != "queued":
+            raise web.HTTPConflict(text="the image is not queued")
+        data = await request.read()
+        if image.fault in _STATUS:
+            return web.Response(status=_STATUS[image.fault], text="refused")
+        image.chunks = lambda: iter([data])
+        image.measure()
+        image.status = "active"
+        return web.Response(status=204)
+
+    async def _remove(self, request: web.Request) -> web.Response:
+        image = self._find(request)
+        del self.images[image.id]
+        return web.Response(status=204)
 
     async def _list(self, request: web.Request) -> web.Response:
         self._admit(request)

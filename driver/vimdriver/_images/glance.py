@@ -7,9 +7,10 @@ never followed.
 
 from __future__ import annotations
 
+import logging
 import re
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from types import MappingProxyType
@@ -29,14 +30,17 @@ from vimdriver.errors import (
 )
 from vimlib._repr import robust
 from vimlib._secret import Secret, forgetful, forgetting
-from vimlib.errors import UsageError
+from vimlib._shield import finish
+from vimlib.errors import UsageError, VimlibError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterable
 
     import aiohttp
 
     from vimdriver._images.body import HttpBody
+
+log = logging.getLogger("vimdriver.images")
 
 TokenSource: TypeAlias = Callable[[bool], Awaitable[str]]
 """Returns a token; called with True to get a new one after the last was refused."""
@@ -206,6 +210,72 @@ class Glance:
 
     async def _listed(self, url: URL, name: str, headers: dict[str, Secret]) -> bytes:
         return await self._client.document(url, image=name, headers=headers)
+
+    @asynccontextmanager
+    async def new_image(
+        self, name: str, *, properties: Mapping[str, str], visibility: str = "private"
+    ) -> AsyncIterator[str]:
+        """Make an image of disk format vmdk without bytes, and yield its id.
+
+        It stays if the block succeeds; any exception or cancellation deletes it, shielded.
+
+        Raises:
+            ImageSourceError: Glance failed or refused.
+        """
+        document = {
+            **properties,
+            "name": name,
+            "disk_format": "vmdk",
+            "container_format": "bare",
+            "visibility": visibility,
+        }
+        made = await finish(self._create(document, name), what="making an image", undo=self._delete)
+        try:
+            yield made
+        except BaseException:
+            await finish(self._delete(made), what=f"deleting image {made}")
+            raise
+
+    async def _create(self, document: Mapping[str, str], name: str) -> str:
+        data = msgspec.json.encode(document)
+
+        async def ask(headers: dict[str, Secret]) -> bytes:
+            return await self._client.send(
+                "POST",
+                self.url(),
+                image=name,
+                headers={**headers, "Content-Type": "application/json"},
+                body=data,
+            )
+
+        record = _decode(await self._authorized(ask, name), _Record, name)
+        return _require_uuid(record.id, name)
+
+    async def _delete(self, image: str) -> None:
+        async def ask(headers: dict[str, Secret]) -> bytes:
+            return await self._client.send("DELETE", self.url(image), image=image, headers=headers)
+
+        try:
+            await self._authorized(ask, image)
+        except ImageNotFoundError:
+            return
+        except VimlibError as error:
+            log.warning("cannot delete the image %s: %s", image, error)
+
+    @forgetful
+    async def fill(self, image: str, body: AsyncIterable[bytes]) -> None:
+        """Upload the bytes of an image that `new_image` made, chunked.
+
+        Cancelling closes the connection, after which Glance has none of them. Raises `ImageSourceError`.
+        """
+        headers = await self.headers()
+        await self._client.send(
+            "PUT",
+            self.url(image, "file"),
+            image=image,
+            headers={**headers, "Content-Type": "application/octet-stream"},
+            body=body,
+        )
 
     @forgetful
     async def enter_file(self, info: ImageInfo, stack: AsyncExitStack) -> HttpBody:

@@ -11,7 +11,7 @@ import base64
 import re
 import socket
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -190,6 +190,29 @@ class HttpClient:
             ) as answer:
                 yield answer
 
+    async def send(
+        self,
+        method: str,
+        url: URL,
+        *,
+        image: str,
+        headers: Mapping[str, str | Secret],
+        body: bytes | AsyncIterable[bytes] = b"",
+    ) -> bytes:
+        """Send one request with a body and return the response's, at most 1 MiB, if its status is below 300.
+
+        An iterable is sent chunked, for as long as it takes. Cancelling closes the connection. Raises as
+        `request`.
+        """
+        # Tokens, also in the frames of aiohttp; servers repeat them in error pages.
+        with forgetting(), masking(secrets_of(headers, url.raw_query_string)):
+            async with (
+                self._request(method, url, image, headers, None, body) as answer,
+                self._translated(f"{url.host}:{url.port}", image),
+            ):
+                await _refuse_failure(answer, image)
+                return await answer.content.read(1 << 20)
+
     @asynccontextmanager
     async def _request(
         self,
@@ -198,6 +221,7 @@ class HttpClient:
         image: str,
         headers: Mapping[str, str | Secret],
         redirects: Redirects | None,
+        body: bytes | AsyncIterable[bytes] | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         guarded = redirects is not None and redirects.guards(url)
         session = self._guarded if guarded else self._session
@@ -217,7 +241,11 @@ class HttpClient:
                     through["proxy_headers"] = login
                 else:
                     ask |= login
-        async with self._translated(f"{url.host}:{url.port}", image):
+        if body is not None:
+            through["data"] = body
+        # A body takes as long as it takes; the answer to it has the stall timeout.
+        patient = body is not None and not isinstance(body, bytes)
+        async with self._translated(f"{url.host}:{url.port}", image, patient=patient):
             answer = await session.request(
                 method, url, headers=ask, allow_redirects=False, **through
             )
@@ -229,13 +257,15 @@ class HttpClient:
         return find_proxy(self._proxy, Address(url.scheme, url.host or "", url.port or 0))
 
     @asynccontextmanager
-    async def _translated(self, host: str, image: str) -> AsyncIterator[None]:
-        """Bound the block by `Timeouts.call`, and translate aiohttp's errors into ours.
+    async def _translated(
+        self, host: str, image: str, *, patient: bool = False
+    ) -> AsyncIterator[None]:
+        """Bound the block by `Timeouts.call`, unless it is `patient`, and translate aiohttp's errors into ours.
 
         Their arguments may contain the request with its token, so only the operating system's text
         is kept.
         """
-        limit = asyncio.timeout(self.timeouts.call)
+        limit = asyncio.timeout(None if patient else self.timeouts.call)
         try:
             async with limit:
                 yield

@@ -5,7 +5,7 @@ A source is one image. A store finds sources by user input: an id, a name, a pat
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
@@ -95,4 +95,22 @@ class ImageStore(Protocol):
 
     def image(self, ref: str) -> ImageSource:
         """Return the source of `ref`. Does no I/O; an invalid `ref` fails on first use."""
+        ...
+
+
+class ImageTarget(Protocol):
+    """Takes new images."""
+
+    def new_image(
+        self, name: str, *, properties: Mapping[str, str], visibility: str = "private"
+    ) -> AbstractAsyncContextManager[str]:
+        """Make an image without bytes and hold it: any exception of the block deletes it. Yields its id."""
+        ...
+
+    async def fill(self, image: str, body: AsyncIterable[bytes]) -> None:
+        """Upload the bytes of a new image. Raises `ImageSourceError`."""
+        ...
+
+    async def find(self, ref: str) -> ImageInfo:
+        """Return the properties of an image that is active. Raises `ImageError`."""
         ...

@@ -67,7 +67,8 @@ def flat(
         yield from flat(tree.childSnapshotList, current, moref)
 
 
-async def _read(client: Client, vm: vim25.VirtualMachine) -> list[Snapshot]:
+async def snapshots_of(client: Client, vm: vim25.VirtualMachine) -> list[Snapshot]:
+    """Return a machine's snapshots, parents before children. Cancelling loses nothing."""
     return _listed(await client.get(vm, "snapshot"))
 
 
@@ -130,7 +131,7 @@ async def snapshot(
         # Only ours has the name and was not there before, unless two are taken at once.
         new = [
             one
-            for one in await _read(run.host.client, vm)
+            for one in await snapshots_of(run.host.client, vm)
             if one.name == name and one.moref not in before
         ]
         return vim25.VirtualMachineSnapshot(new[0].moref) if len(new) == 1 else None
@@ -145,7 +146,7 @@ async def snapshot(
     )
 
     async def result(run: Run) -> Snapshot:
-        return _chosen(await _read(run.host.client, vm), run[step].moref[1], ref)
+        return _chosen(await snapshots_of(run.host.client, vm), run[step].moref[1], ref)
 
     return Plan(f"snapshot of {ref}", (step,), result)
 
@@ -194,7 +195,7 @@ async def revert_snapshot(host: Host, ref: str, snapshot: str) -> Plan[Snapshot]
     )
 
     async def result(run: Run) -> Snapshot:
-        return _chosen(await _read(run.host.client, vm), chosen.moref, ref)
+        return _chosen(await snapshots_of(run.host.client, vm), chosen.moref, ref)
 
     return Plan(f"revert {ref}", (step,), result)
 
@@ -221,7 +222,9 @@ async def remove_snapshot(
     bound = host.client.bind(vim25.VirtualMachineSnapshot(chosen.moref))
 
     async def probe(run: Run) -> bool | None:
-        return chosen.moref not in {s.moref for s in await _read(run.host.client, vm)} or None
+        return (
+            chosen.moref not in {s.moref for s in await snapshots_of(run.host.client, vm)} or None
+        )
 
     def refused(run: Run, fault: vim25.MethodFault) -> bool:
         if isinstance(fault, vim25.ManagedObjectNotFound):

@@ -15,6 +15,7 @@ reach exactly when the host is.
 
 from vimdriver._journal.entries import (
     AddingPortGroup,
+    Capturing,
     Changing,
     Destroying,
     Entry,
@@ -29,6 +30,7 @@ from vimdriver._journal.memory import Journal, MemoryJournal, close, settled, wr
 
 __all__ = [
     "AddingPortGroup",
+    "Capturing",
     "Changing",
     "Destroying",
     "Entry",

@@ -99,6 +99,15 @@ class Recording(_Begun, frozen=True, kw_only=True, tag="record"):
     """Path of the disk to come."""
 
 
+class Capturing(_Begun, frozen=True, kw_only=True, tag="capture"):
+    """A machine is captured: it has a snapshot for as long as that takes."""
+
+    uuid: str
+    """The machine's instanceUuid."""
+    snapshot: str
+    """Name of the snapshot."""
+
+
 class AddingPortGroup(_Begun, frozen=True, kw_only=True, tag="port group"):
     """A port group is being made."""
 
@@ -117,7 +126,14 @@ class LoggedIn(_Begun, frozen=True, kw_only=True, tag="session"):
 
 
 Entry: TypeAlias = (
-    Spawning | Destroying | Changing | Uploading | Recording | AddingPortGroup | LoggedIn
+    Spawning
+    | Destroying
+    | Changing
+    | Uploading
+    | Recording
+    | Capturing
+    | AddingPortGroup
+    | LoggedIn
 )
 
 HEADER: Final = b'{"vimlib_journal": 1}\n'

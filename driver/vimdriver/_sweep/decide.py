@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from vimlib._datastore import DatastorePath
     from vimlib.errors import VimlibError
 
-Kind: TypeAlias = Literal["machine", "change", "folder", "file", "port group", "note", "session"]
+Kind: TypeAlias = Literal[
+    "machine", "change", "folder", "file", "port group", "note", "session", "snapshot"
+]
 Action: TypeAlias = Literal["removed", "finished", "kept", "left", "failed"]
 
 

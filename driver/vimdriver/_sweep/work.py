@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any, Final
 from vimdriver._disks.manager import disk_uuid, extent_of
 from vimdriver._disks.record import record_path
 from vimdriver._images.sink import is_temporary
+from vimdriver._instances.capture import drop_snapshot, find_snapshot
 from vimdriver._instances.destroy import remove_half_made
 from vimdriver._instances.folder import names_of, remove_files, remove_if_empty, settle_renamed
+from vimdriver._instances.machine import find_by_uuid
 from vimdriver._instances.power import power_step
 from vimdriver._journal import (
     AddingPortGroup,
+    Capturing,
     Changing,
     Destroying,
     LoggedIn,
@@ -103,6 +106,7 @@ async def sweep(
     await work.folders([entry for entry in known if isinstance(entry, Destroying)])
     await work.uploads([entry for entry in known if isinstance(entry, Uploading)])
     await work.records([entry for entry in known if isinstance(entry, Recording)])
+    await work.snapshots([entry for entry in known if isinstance(entry, Capturing)])
     await sweep_sessions(work, [entry for entry in known if isinstance(entry, LoggedIn)])
     await sweep_port_groups(work, [e for e in known if isinstance(e, AddingPortGroup)])
     return SweepReport(items=tuple(work.items), dry_run=dry_run)
@@ -308,6 +312,28 @@ class _Sweep(Sweeping):
         for entry in entries:
             verdict = Verdict("removed", "its disk was never finished, and its process has ended")
             await self.do("file", entry.path, verdict, self._of_record(entry), entry)
+
+    async def snapshots(self, entries: list[Capturing]) -> None:
+        """Remove the snapshots of captures that never ended."""
+        for entry in entries:
+            verdict = Verdict("removed", "its capture never ended, and its process has ended")
+            await self.do("snapshot", entry.snapshot, verdict, self._of_capture(entry), entry)
+
+    def _of_capture(self, entry: Capturing) -> Callable[[], Coroutine[Any, Any, Verdict | None]]:
+        async def work() -> Verdict | None:
+            vm = await find_by_uuid(self.host.client, entry.uuid)
+            if vm is None:
+                return Verdict("kept", "its machine is gone")
+            vm = self.host.client.bind(vm)
+            await self.host.idle(of=vm)
+            found = await find_snapshot(self.host, vm, entry.snapshot)
+            if found is None:
+                return Verdict("kept", "never created")
+            if not self.dry_run:
+                await drop_snapshot(self.host, found)
+            return None
+
+        return work
 
     def _of_record(self, entry: Recording) -> Callable[[], Coroutine[Any, Any, Verdict | None]]:
         async def work() -> Verdict | None:

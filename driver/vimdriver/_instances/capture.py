@@ -1,0 +1,342 @@
+"""Capture a machine's root disk as an image, while it runs or not.
+
+A snapshot freezes the disk for as long as it is read: by ExportSnapshot (API 5.5), which sends it without
+its holes, else by a copy of the frozen disk on the host, whose extent is read and deflated here. The
+image is streamOptimized, private unless asked, and there only if all of it arrived; snapshot, lease and
+copy are removed on every way out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from vimdriver._disks.flat import FlatDisk
+from vimdriver._disks.manager import datacenter_of, disk_manager, extent_of
+from vimdriver._disks.stage import DiskStage
+from vimdriver._images.formats import FlatReader, StreamOptimizedWriter
+from vimdriver._images.hashing import DEFAULT_ALGORITHM, algorithm_name, new_hasher
+from vimdriver._images.sink import temporary_name
+from vimdriver._instances.machine import look
+from vimdriver._instances.snapshots import snapshots_of
+from vimdriver._journal import Capturing, Uploading
+from vimdriver._journal.entries import new_token
+from vimdriver._verbs import Host, Plan, Run, Step, verb
+from vimdriver.errors import ImageHashError, ImageSizeError
+from vimlib import vim25
+from vimlib._datastore import DatastorePath
+from vimlib.errors import NotFoundError, UsageError
+from vimlib.model import parse_version
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+
+    from vimdriver._images.source import ImageTarget
+    from vimlib._progress import Progress
+
+_EXPORT_SINCE: Final = (5, 5)
+_SNAPSHOT: Final = "vimlib-capture-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapturedImage:
+    """An image that was made of a machine's disk."""
+
+    id: str
+    name: str
+    bytes: int
+    """Of the image, which has the disk's data without its holes."""
+    capacity: int
+    """Bytes of the disk."""
+    hash: str
+    """Of the image's bytes, lower-case hex."""
+    hash_algo: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the document that `vimctl image capture --json` prints."""
+        return {
+            "id": self.id,
+            "name": self.name,
+            "bytes": self.bytes,
+            "capacity": self.capacity,
+            "hash": self.hash,
+            "hash_algo": self.hash_algo,
+        }
+
+
+class _Frozen(NamedTuple):
+    """A machine's root disk, and the image's properties that follow from it."""
+
+    vm: vim25.VirtualMachine
+    vmx: DatastorePath
+    capacity: int
+    adapter: str
+    """As descriptors write it."""
+    properties: dict[str, str]
+
+
+@verb
+async def capture(
+    host: Host,
+    ref: str,
+    name: str,
+    *,
+    target: ImageTarget | None = None,
+    properties: Mapping[str, str] | None = None,
+    visibility: str = "private",
+    quiesce: bool = False,
+    on_progress: Progress | None = None,
+) -> Plan[CapturedImage]:
+    """Make an image of a machine's root disk, and return it once the service has confirmed it.
+
+    The image has the machine's guest id and disk adapter as `vmware_ostype` and `vmware_adaptertype`.
+    Cancelling removes all that was made, the image too.
+
+    Args:
+        ref: uuid, name or moref's value.
+        name: The image's name.
+        target: Takes the image; None is the driver's store of images, if it can.
+        properties: Further properties of the image.
+        visibility: Glance's word: private, shared, community or public.
+        quiesce: Have the guest's tools quiesce its file systems first.
+        on_progress: Called with the bytes of the image that have just been sent.
+
+    Raises:
+        NotFoundError: The machine does not exist, or has no disk.
+        UsageError: Nothing takes the image.
+        ImageSourceError: The image service failed.
+        ImageHashError: The image service has other bytes than were sent; they were deleted.
+        MethodFault: The host refused.
+    """
+    to: Any = target if target is not None else host.images
+    if not hasattr(to, "new_image"):
+        raise UsageError(
+            "a capture needs an image service", hint="Give --glance URL, or set OS_CLOUD."
+        )
+    row = await look(
+        host.client,
+        ref,
+        "config.instanceUuid",
+        "config.files.vmPathName",
+        "config.hardware.device",
+        "config.guestId",
+    )
+    found = _root_disk(row.obj, row.props, ref)
+    wanted = found.properties | dict(properties or {})
+    snapshot = _snapshot_step(host, found, str(row.props.get("config.instanceUuid")), quiesce)
+    steps: list[Step[Any]] = [snapshot]
+    if parse_version(host.client.api_version) >= _EXPORT_SINCE:
+
+        def exported(run: Run) -> AsyncGenerator[bytes, None]:
+            return _exported(run, run[snapshot])
+
+        read = exported
+    else:
+        copy = _copy_steps(host, found, snapshot)
+        steps += copy.steps
+
+        def deflated(run: Run) -> AsyncGenerator[bytes, None]:
+            return _deflated(run, copy.file, found)
+
+        read = deflated
+
+    async def send(run: Run) -> CapturedImage:
+        async with to.new_image(name, properties=wanted, visibility=visibility) as image:
+            hasher, sent = new_hasher(DEFAULT_ALGORITHM), 0
+
+            async def body() -> AsyncIterator[bytes]:
+                nonlocal sent
+                async with aclosing(read(run)) as pieces:
+                    async for piece in pieces:
+                        await asyncio.to_thread(hasher.update, piece)
+                        sent += len(piece)
+                        yield piece
+                        if on_progress is not None:
+                            on_progress(len(piece))
+
+            await to.fill(image, body())
+            info = await to.find(image)
+            digest = hasher.hexdigest()
+            if info.size != sent:
+                raise ImageSizeError(expected=sent, received=info.size, image=image)
+            same = algorithm_name(info.hash_algo) == DEFAULT_ALGORITHM
+            if same and info.hash_value not in (None, digest):
+                raise ImageHashError(
+                    image=image,
+                    algorithm=DEFAULT_ALGORITHM,
+                    expected=digest,
+                    actual=info.hash_value or "",
+                )
+        return CapturedImage(
+            id=image,
+            name=name,
+            bytes=sent,
+            capacity=found.capacity,
+            hash=digest,
+            hash_algo=DEFAULT_ALGORITHM,
+        )
+
+    sending = Step[CapturedImage](
+        title=f"send the disk to image {name!r}", call=send, interruptible=True
+    )
+    steps.append(sending)
+
+    async def result(run: Run) -> CapturedImage:
+        return run[sending]
+
+    return Plan(f"capture {ref}", tuple(steps), result, keep=False)
+
+
+def _root_disk(vm: vim25.VirtualMachine, props: Mapping[str, Any], ref: str) -> _Frozen:
+    """Return the first disk of a machine. Pure. Raises `NotFoundError`."""
+    devices: list[vim25.VirtualDevice] = props.get("config.hardware.device") or []
+    disks = sorted(
+        (device for device in devices if isinstance(device, vim25.VirtualDisk)),
+        key=lambda disk: disk.key,
+    )
+    if not disks:
+        raise NotFoundError(f"machine {ref} has no disk", kind="VirtualDisk", name=ref)
+    controller = next((d for d in devices if d.key == disks[0].controllerKey), None)
+    adapter, written = {
+        vim25.VirtualIDEController: ("ide", "ide"),
+        vim25.VirtualBusLogicController: ("busLogic", "buslogic"),
+        vim25.VirtualLsiLogicSASController: ("lsiLogicsas", "lsilogic"),
+        vim25.ParaVirtualSCSIController: ("paraVirtual", "lsilogic"),
+    }.get(type(controller), ("lsiLogic", "lsilogic"))  # type: ignore[arg-type]
+    return _Frozen(
+        vm=vm,
+        vmx=DatastorePath.parse(str(props["config.files.vmPathName"])),
+        capacity=disks[0].capacityInKB * 1024,
+        adapter=written,
+        properties={
+            "vmware_disktype": "streamOptimized",
+            "vmware_adaptertype": adapter,
+            "vmware_ostype": str(props.get("config.guestId") or "otherGuest"),
+        },
+    )
+
+
+def _snapshot_step(
+    host: Host, found: _Frozen, uuid: str, quiesce: bool
+) -> Step[vim25.VirtualMachineSnapshot]:
+    vm = found.vm
+    entry = Capturing(
+        host=host.client.host, owner=host.owner, uuid=uuid, snapshot=_SNAPSHOT + new_token()
+    )
+
+    async def probe(run: Run) -> vim25.VirtualMachineSnapshot | None:
+        return await find_snapshot(run.host, vm, entry.snapshot)
+
+    async def undo(run: Run, made: vim25.VirtualMachineSnapshot) -> None:
+        await drop_snapshot(run.host, made)
+
+    return Step(
+        title=f"take snapshot {entry.snapshot} (CreateSnapshot_Task)",
+        makes=f"snapshot {entry.snapshot}",
+        call=lambda run: vm.CreateSnapshot_Task(entry.snapshot, memory=False, quiesce=quiesce),
+        probe=probe,
+        undo=undo,
+        entry=lambda run: entry,
+        of=lambda run: vm,
+    )
+
+
+async def find_snapshot(
+    host: Host, vm: vim25.VirtualMachine, name: str
+) -> vim25.VirtualMachineSnapshot | None:
+    """Return the snapshot of that name, None if there is none. Cancelling loses nothing."""
+    for one in await snapshots_of(host.client, vm):
+        if one.name == name:
+            return host.client.bind(vim25.VirtualMachineSnapshot(one.moref))
+    return None
+
+
+async def drop_snapshot(host: Host, snapshot: vim25.VirtualMachineSnapshot) -> None:
+    """Remove a snapshot; one that is gone is fine. Cancelling leaves the task running: shield it."""
+    try:
+        task = await host.client.bind(snapshot).RemoveSnapshot_Task(removeChildren=False)
+        await host.client.tasks.wait(task, host.config.task_seconds)
+    except vim25.ManagedObjectNotFound:
+        return
+
+
+async def _exported(
+    run: Run, snapshot: vim25.VirtualMachineSnapshot
+) -> AsyncGenerator[bytes, None]:
+    """Yield the snapshot's root disk as the host sends it; its size is that of the lease's manifest."""
+    client = run.host.client
+    async with client.lease(client.bind(snapshot).ExportSnapshot()) as lease:
+        device = next(one for one in lease.devices if one.is_disk)
+        async with aclosing(lease.download(device)) as body:
+            async for chunk in body:
+                yield chunk
+
+
+class _Copy(NamedTuple):
+    """A copy of the frozen disk on the host."""
+
+    file: DatastorePath
+    steps: list[Step[Any]]
+
+
+def _copy_steps(host: Host, found: _Frozen, snapshot: Step[vim25.VirtualMachineSnapshot]) -> _Copy:
+    """Return the step that copies the disk that the snapshot has frozen."""
+    file = found.vmx.with_name(temporary_name("capture.vmdk", host.owner) + ".vmdk")
+    entry = Uploading(host=host.client.host, owner=host.owner, path=str(file))
+    spec = vim25.VirtualDiskSpec(
+        adapterType=vim25.VirtualDiskAdapterType.lsiLogic, diskType=vim25.VirtualDiskType.thin
+    )
+
+    async def call(run: Run) -> Any:
+        client = run.host.client
+        row = await client.get(client.bind(run[snapshot]), "config.hardware.device")
+        disks = [
+            device
+            for device in row.props.get("config.hardware.device") or []
+            if isinstance(device, vim25.VirtualDisk)
+        ]
+        first = min(disks, key=lambda disk: disk.key)
+        source = DatastorePath.parse(str(getattr(first.backing, "fileName", "")))
+        return await disk_manager(run.host).CopyVirtualDisk_Task(
+            str(source),
+            sourceDatacenter=await datacenter_of(run.host, source),
+            destName=str(file),
+            destDatacenter=await datacenter_of(run.host, file),
+            destSpec=spec,
+        )
+
+    async def undo(run: Run, made: Any) -> None:
+        center = await datacenter_of(run.host, file)
+        await FlatDisk(run.host, center, lambda run: file, "lsiLogic").remove(run)
+
+    step = Step[Any](
+        title="copy the disk that it freezes (CopyVirtualDisk_Task)",
+        makes=str(file),
+        call=call,
+        undo=undo,
+        entry=lambda run: entry,
+        method="CopyVirtualDisk_Task",
+    )
+    return _Copy(file, [step])
+
+
+async def _deflated(run: Run, file: DatastorePath, found: _Frozen) -> AsyncGenerator[bytes, None]:
+    """Yield a flat disk of the host as streamOptimized."""
+    stage = DiskStage(
+        FlatReader(found.capacity),
+        StreamOptimizedWriter(found.capacity, adapter_type=found.adapter),
+    )
+    store = run.host.datastore(file.datastore)
+    async with store.download(extent_of(file)) as body:
+        async for chunk in body:
+            pieces = await asyncio.to_thread(_joined, stage.feed(chunk))
+            if pieces:
+                yield pieces
+    rest = await asyncio.to_thread(_joined, stage.finish())
+    yield rest
+
+
+def _joined(pieces: Any) -> bytes:
+    return b"".join(pieces)
