@@ -204,7 +204,7 @@ def _root_disk(vm: vim25.VirtualMachine, props: Mapping[str, Any], ref: str) -> 
         vim25.VirtualBusLogicController: ("busLogic", "buslogic"),
         vim25.VirtualLsiLogicSASController: ("lsiLogicsas", "lsilogic"),
         vim25.ParaVirtualSCSIController: ("paraVirtual", "lsilogic"),
-    }.get(type(controller), ("lsiLogic", "lsilogic"))  # type: ignore[arg-type]
+    }.get(type(controller), ("lsiLogic", "lsilogic"))
     return _Frozen(
         vm=vm,
         vmx=DatastorePath.parse(str(props["config.files.vmPathName"])),
@@ -269,7 +269,8 @@ async def _exported(
     client = run.host.client
     async with client.lease(client.bind(snapshot).ExportSnapshot()) as lease:
         device = next(one for one in lease.devices if one.is_disk)
-        async with aclosing(lease.download(device)) as body:
+        chunks: Any = lease.download(device)  # a generator
+        async with aclosing(chunks) as body:
             async for chunk in body:
                 yield chunk
 
