@@ -119,6 +119,13 @@ def nova_ci(session: nox.Session) -> None:
 
 
 @nox.session
+def nova(session: nox.Session) -> None:
+    """A whole OpenStack of real processes, with servers on a simulated host; `-- KILLS BOOTS`."""
+    session.install("-e", ".[cli,simulator]", "trustme")
+    session.run("python", "-m", "tests.nova.life", *session.posargs, env=peer_environment())
+
+
+@nox.session
 def install(session: nox.Session) -> None:
     """Build sdist and wheel, install both with and without a C compiler, and use what is there."""
     session.install("build", "cibuildwheel", "pip", "pytest", "twine")

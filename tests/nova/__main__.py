@@ -9,14 +9,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import vimlib
 from tests.integration.peers.glance import Glance, glance
 from tests.integration.peers.nova import nova_environment
-from tests.integration.peers.process import running
+from tests.integration.peers.process import Process, running
 from vimlib import vim25
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,37 +49,48 @@ def main(names: list[str]) -> int:
 
 @contextmanager
 def stage() -> Iterator[dict[str, Any]]:
-    """Start the simulated host and Glance, with what nova's fixtures expect there."""
-    with tempfile.TemporaryDirectory(prefix="nova-") as name, glance() as images:
-        folder = Path(name)
-        trace = folder / "trace.jsonl"
-        trace.touch()
-        vimctl = [Path(sys.executable).with_name("vimctl"), "sim", "--trace", trace]
-        log = folder / "sim.log"
-        with running("sim", vimctl, log) as sim:
-            sim.wait_until(lambda: "thumbprint" in log.read_text(), 60)
-            host = json.loads(log.read_text().splitlines()[0])
-            password = folder / "password"
-            password.write_text(host["password"])
-            asyncio.run(prepare(host))
-            fill(images, folder)
-            (folder / "state").mkdir()
-            yield {
-                "url": host["url"],
-                "username": host["username"],
-                "password_file": str(password),
-                "pin": host["thumbprint"],
-                "trace": str(trace),
-                "glance": images.url,
-                "results": str(folder / "results.json"),
-                "state": str(folder / "state"),
-            }
+    """Start two simulated hosts and Glance, with what nova's fixtures expect there."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nova-")))
+        images = stack.enter_context(glance())
+        first, _ = stack.enter_context(host(folder, "first"))
+        second, _ = stack.enter_context(host(folder, "second"))
+        fill(images, folder)
+        (folder / "state").mkdir()
+        yield {
+            **first,
+            "second": second,
+            "glance": images.url,
+            "results": str(folder / "results.json"),
+            "state": str(folder / "state"),
+        }
 
 
-async def prepare(host: dict[str, str]) -> None:
+@contextmanager
+def host(folder: Path, name: str) -> Iterator[tuple[dict[str, str], Process]]:
+    """Run a simulated host; yield its options with the file of its calls, and its process."""
+    trace, log, password = (folder / f"{name}.{kind}" for kind in ("trace", "log", "password"))
+    trace.touch()
+    program = [Path(sys.executable).with_name("vimctl"), "sim", "--trace", trace]
+    with running(name, program, log) as sim:
+        sim.wait_until(lambda: "thumbprint" in log.read_text(), 60)
+        said = json.loads(log.read_text().splitlines()[0])
+        password.write_text(said["password"])
+        asyncio.run(prepare(said))
+        options = {
+            "url": said["url"],
+            "username": said["username"],
+            "password_file": str(password),
+            "pin": said["thumbprint"],
+            "trace": str(trace),
+        }
+        yield options, sim
+
+
+async def prepare(said: dict[str, str]) -> None:
     """Make the port groups."""
-    tls = vimlib.TLS(pin=host["thumbprint"])
-    async with vimlib.connect(host["url"], host["username"], host["password"], tls=tls) as client:
+    tls = vimlib.TLS(pin=said["thumbprint"])
+    async with vimlib.connect(said["url"], said["username"], said["password"], tls=tls) as client:
         rows = await client.collect(vim25.HostSystem, "configManager.networkSystem").all()
         system = client.bind(rows[0].require("configManager.networkSystem"))
         for bridge in BRIDGES:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 import unittest
 from typing import Any
 from unittest import mock
@@ -12,15 +13,13 @@ from unittest import mock
 import tests.nova.threads  # noqa: F401  # first
 
 import fixtures
-import nova.virt
 import vimdriver.nova
 from nova.tests.functional import test_instance_actions, test_servers
 from nova.virt import fake
 from tests.nova.inside import Stage, run
+from vimdriver.nova._loading import name_module
 
-# As `vimdriver-nova-compute` does.
-sys.modules["nova.virt.esx"] = vimdriver.nova
-nova.virt.esx = vimdriver.nova
+name_module()
 
 STAGE = Stage.read()
 _FAKE = "nova.virt.fake.FakeDriver."
@@ -47,6 +46,13 @@ class WithESX:
         self.addCleanup(self._finish, STAGE.calls())
         super()._setup_services()  # type: ignore[misc]
 
+    def _start_compute(self: Any, host: str, *args: Any, **given: Any) -> Any:
+        """Give a second service an ESX host, and an identity, of its own."""
+        if host == "host2":
+            self.flags(group="esx", **STAGE.options(second=True))
+            self.flags(state_path=self.useFixture(fixtures.TempDir()).path)
+        return super()._start_compute(host, *args, **given)  # type: ignore[misc]
+
     def stub_out(self: Any, old: str, new: Any) -> None:
         """Replace a method of our driver where nova's test names that of nova's own fake."""
         if old.startswith(_FAKE):
@@ -55,11 +61,15 @@ class WithESX:
 
     def _finish(self: Any, before: int) -> None:
         self._host_calls = STAGE.calls() - before
-        driver = vimdriver.nova.ESXNovaDriver(fake.FakeVirtAPI())
-        driver.init_host("compute")
-        for instance in driver._instances():
-            driver.destroy(None, mock.Mock(uuid=instance.uuid, node=None), None)
-        driver.cleanup_host("compute")
+        for host, second in (("compute", False), ("host2", True)):
+            self.flags(group="esx", **STAGE.options(second=second))
+            with tempfile.TemporaryDirectory() as state:
+                self.flags(state_path=state)
+                driver = vimdriver.nova.ESXNovaDriver(fake.FakeVirtAPI())
+                driver.init_host(host)
+                for instance in driver._instances():
+                    driver.destroy(None, mock.Mock(uuid=instance.uuid, node=None), None)
+                driver.cleanup_host(host)
 
 
 class ESXServersTest(WithESX, test_servers.ServersTest):  # type: ignore[misc]

@@ -49,6 +49,7 @@ class Stage:
     password_file: str
     pin: str
     trace: str
+    second: dict[str, str]
     glance: str
     results: str
     state: str
@@ -57,14 +58,10 @@ class Stage:
     def read(cls) -> Stage:
         return cls(**json.loads(os.environ["VIMLIB_NOVA_STAGE"]))
 
-    def options(self) -> dict[str, Any]:
-        """Return the group `[esx]`."""
-        return {
-            "url": self.url,
-            "username": self.username,
-            "password_file": self.password_file,
-            "pin": self.pin,
-        }
+    def options(self, *, second: bool = False) -> dict[str, Any]:
+        """Return the group `[esx]` for the first host or the second."""
+        values = self.second if second else asdict(self)
+        return {name: values[name] for name in ("url", "username", "password_file", "pin")}
 
     def calls(self) -> int:
         """Return how many calls the host has seen, without those of any connection."""

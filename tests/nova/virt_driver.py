@@ -14,6 +14,8 @@ import tests.nova.threads  # noqa: F401  # first
 from nova import test
 from nova.tests.unit import utils
 from nova.tests.unit.virt import test_virt_drivers
+from nova.virt import driver, fake
+from vimdriver.nova._loading import name_module
 from tests.nova.inside import Stage, run
 
 STAGE = Stage.read()
@@ -54,6 +56,12 @@ class ESXConnectionTestCase(test_virt_drivers._VirtDriverTestCase, test.TestCase
         for instance in self.connection._instances():
             self.connection.destroy(self.ctxt, mock.Mock(uuid=instance.uuid, node=None), None)
         self.connection.cleanup_host("myhostname")
+
+    def test_nova_loads_the_driver_by_the_name_in_its_configuration(self) -> None:
+        """What `vimdriver-nova-compute` does before it runs nova's own `main`."""
+        name_module()
+        loaded = driver.load_compute_driver(fake.FakeVirtAPI(), "esx.ESXNovaDriver")
+        assert type(loaded) is type(self.connection)
 
     def test_live_migration(self) -> None:
         """As nova's own case for drivers without it."""

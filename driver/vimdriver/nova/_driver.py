@@ -30,7 +30,7 @@ from vimdriver.nova import _map as mapped
 from vimdriver.nova import _options as options
 from vimdriver.nova import _resources as resources
 from vimdriver.nova._events import HostAway, HostBack, PowerMoved, Report
-from vimdriver.nova._faults import state_number, translated, translated_build
+from vimdriver.nova._faults import state_number, translated, translated_build, translated_host
 from vimdriver.nova._hosts import Hosts, Node, configured
 from vimlib import vim25
 from vimlib.errors import NotFoundError, UsageError, VimlibError
@@ -66,6 +66,7 @@ class ESXNovaDriver(driver.ComputeDriver):  # type: ignore[misc]  # nova has no 
         super().__init__(virtapi)
         self._options = options.register(CONF)
         self._hosts: Hosts | None = None
+        self._compute_id: str | None = None
         # Nova's reactions to reports call the conductor, which the loop must not wait for.
         self._reports: ThreadPoolExecutor | None = None
 
@@ -116,9 +117,11 @@ class ESXNovaDriver(driver.ComputeDriver):  # type: ignore[misc]  # nova has no 
         """Return the hosts by UUID: that of `compute_id` for one host, by hardware for several."""
         nodes = self._all().nodes
         if len(nodes) == 1:
-            if local_node.LOCAL_NODE_UUID is None and local_node.read_local_node_uuid() is None:
+            if self._compute_id is None:
+                self._identify(next(iter(nodes.values())))
+            if self._compute_id is None:
                 raise exception.VirtDriverNotReady
-            return {local_node.get_local_node_uuid(): next(iter(nodes))}
+            return {self._compute_id: next(iter(nodes))}
         found = {}
         for node in nodes.values():
             with suppress(VimlibError):
@@ -134,8 +137,8 @@ class ESXNovaDriver(driver.ComputeDriver):  # type: ignore[misc]  # nova has no 
     def get_available_resource(self, nodename: str) -> dict[str, Any]:
         """Return what the host has, in nova's terms."""
         node = self._node(nodename)
-        found = self._run(node, lambda esx: esx.host_capacity())
-        uuid = found.identity.uuid if len(self._all().nodes) > 1 else None
+        found = self._ask(node, lambda esx: esx.host_capacity())
+        uuid = found.identity.uuid if len(self._all().nodes) > 1 else self._compute_id
         stores = resources.usable(found.datastores, self._pattern)
         return resources.available(found, stores, nodename=node.name, uuid=uuid)
 
@@ -143,7 +146,7 @@ class ESXNovaDriver(driver.ComputeDriver):  # type: ignore[misc]  # nova has no 
         self, provider_tree: Any, nodename: str, allocations: Any = None
     ) -> None:
         """Write inventory and traits of the host into placement's tree."""
-        found = self._run(self._node(nodename), lambda esx: esx.host_capacity())
+        found = self._ask(self._node(nodename), lambda esx: esx.host_capacity())
         ratios = self._get_allocation_ratios(provider_tree.data(nodename).inventory)
         inventory = resources.inventory(
             found,
@@ -161,11 +164,11 @@ class ESXNovaDriver(driver.ComputeDriver):  # type: ignore[misc]  # nova has no 
 
     def get_host_ip_addr(self) -> str:
         """Return the address of the host's management network."""
-        return self._run(self._node(None), _management_address)
+        return self._ask(self._node(None), _management_address)
 
     def get_host_uptime(self) -> str:
         """Return how long the host has been up."""
-        info = self._run(self._node(None), lambda esx: esx.host_info())
+        info = self._ask(self._node(None), lambda esx: esx.host_info())
         days, rest = divmod(info.uptime, 86400)
         return f"up {days} days, {rest // 3600:02}:{rest % 3600 // 60:02}"
 
@@ -632,6 +635,10 @@ class ESXNovaDriver(driver.ComputeDriver):  # type: ignore[misc]  # nova has no 
         request = getattr(context, "request_id", None) or ""
         return self._all().run(node, work, request=request)
 
+    def _ask(self, node: Node, work: Callable[[ESXDriver], Awaitable[T]]) -> T:
+        with translated_host():
+            return self._run(node, work)
+
     def _on(
         self,
         instance: Any,
@@ -646,14 +653,13 @@ class ESXNovaDriver(driver.ComputeDriver):  # type: ignore[misc]  # nova has no 
     def _instances(self) -> list[Instance]:
         found: list[Instance] = []
         for node in self._all().nodes.values():
-            found += self._run(node, lambda esx: esx.list_instances(owned=True))
+            found += self._ask(node, lambda esx: esx.list_instances(owned=True))
         return found
 
     def _identify(self, node: Node) -> None:
         """Give a new service the identity of its host, and refuse one that cannot have any."""
-        several = len(self._all().nodes) > 1
-        known = local_node.read_local_node_uuid()
-        if known is not None and not several:
+        self._compute_id = local_node.read_local_node_uuid()
+        if self._compute_id is not None and len(self._all().nodes) == 1:
             return
         try:
             uuid = self._all().wait(node.identity()).uuid
@@ -663,8 +669,9 @@ class ESXNovaDriver(driver.ComputeDriver):  # type: ignore[misc]  # nova has no 
                 raise exception.InvalidConfiguration(f"{node.name}: {error}") from error
             log.warning("host %s is away: %s", node.name, mapped.reason(error))
             return
-        if known is None:
+        if self._compute_id is None:
             local_node.write_local_node_uuid(uuid)
+            self._compute_id = uuid
 
     def _reported(self, report: Report) -> None:
         """Hand a report to the thread that may wait for nova. In the loop."""

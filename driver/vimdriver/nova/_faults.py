@@ -43,6 +43,22 @@ def translated(instance: Any, *, states: Callable[..., Exception] | None = None)
 
 
 @contextmanager
+def translated_host() -> Iterator[None]:
+    """Raise nova's errors in place of ours, for what concerns a host and no machine.
+
+    Raises:
+        VirtDriverNotReady: The host is away: nova's periodic tasks try again.
+        NovaException: Anything else of ours.
+    """
+    try:
+        yield
+    except VimlibError as error:
+        found = meaning(error)
+        kind = exception.VirtDriverNotReady if found.kind == "host" else exception.NovaException
+        raise kind(found.reason) from error
+
+
+@contextmanager
 def translated_build(instance: Any, image: str) -> Iterator[None]:
     """Raise nova's errors in place of ours, for a build.
 

@@ -181,6 +181,8 @@ class Node:
                 ):
                     # What a killed process left is finished or removed first.
                     await one.sweep()
+                    self._identity = await one.host_identity()
+                    self._report(HostBack(self.name))
                     outcome.set_result(one)
                     delay = _FIRST_PAUSE
                     await self._follow(one)
@@ -206,17 +208,20 @@ class Node:
 
     async def _follow(self, driver: ESXDriver) -> None:
         """Report until the session is lost for good; a host that is away is waited for."""
-        delay = _FIRST_PAUSE
+        delay, away = _FIRST_PAUSE, False
         while True:
             try:
-                await driver.host_identity()
-                self._report(HostBack(self.name))
-                delay = _FIRST_PAUSE
+                if away:
+                    await driver.host_identity()
+                    self._report(HostBack(self.name))
+                    delay, away = _FIRST_PAUSE, False
                 await self.states.follow(driver)
             except LoginError:
                 raise
             except VimlibError as error:
+                away = True
                 self._report(HostAway(self.name, reason(error)))
+            self._wanted.clear()
             await pause_until(self._wanted, delay)
             delay = min(2 * delay, _LONGEST_PAUSE)
 

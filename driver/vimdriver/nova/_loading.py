@@ -10,14 +10,20 @@ from __future__ import annotations
 import sys
 
 
-def main() -> None:
-    """Run `nova-compute` with ``esx.ESXNovaDriver`` known to it; the arguments are nova's."""
-    # Before anything else of nova: it chooses threads or eventlet, and asyncio needs threads.
+def name_module() -> None:
+    """Give this package the name `nova.virt.esx`."""
     import nova.virt
-    from nova.cmd import compute
 
     import vimdriver.nova
 
     sys.modules["nova.virt.esx"] = vimdriver.nova
     nova.virt.esx = vimdriver.nova
+
+
+def main() -> None:
+    """Run `nova-compute` with ``esx.ESXNovaDriver`` known to it; the arguments are nova's."""
+    # Before anything else of nova: it chooses threads or eventlet, and asyncio needs threads.
+    from nova.cmd import compute
+
+    name_module()
     compute.main()

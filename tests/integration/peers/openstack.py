@@ -101,14 +101,23 @@ def _status(port: int, path: str) -> int | None:
 
 
 def call(
-    method: str, url: str, body: Any = None, *, token: str | None = None
+    method: str,
+    url: str,
+    body: Any = None,
+    *,
+    token: str | None = None,
+    version: str | None = None,
 ) -> tuple[http.client.HTTPMessage, Any]:
     """Send JSON; return the response's headers and its JSON (None without a body).
+
+    `version` is a microversion of nova's API.
 
     Raises:
         urllib.error.HTTPError: The status is 400 or above.
     """
     headers = {"Content-Type": "application/json"} | ({"X-Auth-Token": token} if token else {})
+    if version is not None:
+        headers["OpenStack-API-Version"] = f"compute {version}"
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, headers, method=method)
     with urllib.request.urlopen(request, timeout=60) as answer:

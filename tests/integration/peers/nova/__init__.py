@@ -16,6 +16,7 @@ REQUIREMENTS = (
     "openstack-placement==16.0.0",
     "oslotest",
     *("wsgi-intercept", "webtest"),
+    "pymysql",
     # Ours, without the package itself: the tests run it from the sources.
     *("aiohttp", "aiohappyeyeballs", "lxml", "msgspec"),
 )
