@@ -186,7 +186,6 @@ def faults(cloud: Cloud) -> None:
             {"flavorRef": cloud.flavors["odd"]},
             "memory_mb must be a multiple of 4, at least 4, got 65",
         ),
-        ("config drive", {"config_drive": True}, "config drives are not supported"),
     ):
         with step(f"fault: {name}"):
             server = cloud.boot(f"fault-{name.replace(' ', '-')}", **given)

@@ -89,6 +89,8 @@ vif_plugging_timeout = 0
 resume_guests_state_on_host_boot = false
 state_path = {state}
 log_file = {folder}/{name}.log
+[mks]
+enabled = true
 [esx]
 url = {url}
 username = {username}

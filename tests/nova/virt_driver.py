@@ -12,7 +12,6 @@ from unittest import mock
 import tests.nova.threads  # noqa: F401  # first
 
 from nova import test
-from nova.tests.unit import utils
 from nova.tests.unit.virt import test_virt_drivers
 from nova.virt import driver, fake
 from vimdriver.nova._loading import name_module
@@ -30,9 +29,8 @@ class ESXConnectionTestCase(test_virt_drivers._VirtDriverTestCase, test.TestCase
     def setUp(self) -> None:
         self.driver_module = "vimdriver.nova.ESXNovaDriver"
         super().setUp()
-        # Nova's own flavor, without the ephemeral and the swap disk.
-        utils.get_test_flavor(self.ctxt, {"ephemeral_gb": 0, "swap": 0})
-        self.flags(group="esx", **STAGE.options())
+        # The instances of these cases lack what nova's metadata of a guest is made of.
+        self.flags(group="esx", config_drive=False, **STAGE.options())
         self.flags(state_path=STAGE.state)
         self.flags(api_servers=[STAGE.glance], group="glance")
         self.addCleanup(self._leave_nothing)

@@ -16,6 +16,7 @@ import nova.conf
 import os_traits
 from nova import context as nova_context
 from nova import exception, objects
+from nova.api.metadata import base as instance_metadata
 from nova.compute import task_states
 from nova.console import type as console_type
 from nova.image import glance
@@ -25,6 +26,7 @@ from nova.virt import configdrive, driver, event, hardware
 from nova.virt import node as local_node
 
 from vimdriver._config import DriverConfig
+from vimdriver._instances.config_drive import ConfigDrive
 from vimdriver.errors import InstanceStateError
 from vimdriver.nova import _map as mapped
 from vimdriver.nova import _options as options
@@ -223,7 +225,7 @@ class ESXNovaDriver(driver.ComputeDriver):  # type: ignore[misc]  # nova has no 
         """Make a machine from its image, which is read with the request's own token."""
         image = image_meta.id if image_meta.obj_attr_is_set("id") else instance.image_ref
         with translated_build(instance, image):
-            _refuse_extras(instance, block_device_info)
+            mapped.refuse_volumes(block_device_info)
             node = self._node(instance.node)
             every = self._run(node, lambda esx: esx.datastores(), context)
             stores = resources.usable(every, self._pattern)
@@ -242,6 +244,8 @@ class ESXNovaDriver(driver.ComputeDriver):  # type: ignore[misc]  # nova has no 
                 nics=mapped.nics_of(
                     network_info, self._rules, mapped.nic_model(image_meta.properties)
                 ),
+                disks=mapped.further_disks(instance, block_device_info),
+                config_drive=self._drive(instance, injected_files, admin_password, network_info),
                 power_on=power_on,
             )
             source = self._all().image(
@@ -509,6 +513,10 @@ class ESXNovaDriver(driver.ComputeDriver):  # type: ignore[misc]  # nova has no 
         }
         return console_type.ConsoleMKS(found.host, found.port, json.dumps(access))
 
+    def get_console_output(self, context: Any, instance: Any) -> str:
+        """Return the end of what a machine wrote to its serial port."""
+        return self._on(instance, lambda esx: esx.console_log(instance.uuid), context).text
+
     def get_diagnostics(self, instance: Any) -> dict[str, Any]:
         """Return all figures of a machine, as the host last measured them."""
         return self._on(instance, lambda esx: esx.diagnostics(instance.uuid)).to_json()
@@ -621,6 +629,25 @@ class ESXNovaDriver(driver.ComputeDriver):  # type: ignore[misc]  # nova has no 
             values.port_groups, values.uplinks, values.vlan_interface, values.allow_unfiltered
         )
 
+    def _drive(
+        self, instance: Any, files: Any, password: Any, network_info: Any
+    ) -> ConfigDrive | None:
+        """Return what a guest reads at its first boot; there is no metadata service on a host."""
+        if not (self._options.config_drive or configdrive.required_by(instance)):
+            return None
+        metadata = instance_metadata.InstanceMetadata(
+            instance,
+            content=files,
+            extra_md={"admin_pass": password} if password else {},
+            network_info=network_info,
+        )
+        return ConfigDrive(
+            files=tuple(
+                (path, data if isinstance(data, bytes) else data.encode())
+                for path, data in metadata.metadata_for_config_drive()
+            )
+        )
+
     def _all(self) -> Hosts:
         if self._hosts is None:
             # Nova's tests, and its tools, use a driver without `init_host`.
@@ -720,16 +747,6 @@ class ESXNovaDriver(driver.ComputeDriver):  # type: ignore[misc]  # nova has no 
 
 def _info(name: str) -> Any:
     return hardware.InstanceInfo(state=state_number(name))
-
-
-def _refuse_extras(instance: Any, block_device_info: Any) -> None:
-    """Raise `NotImplementedError` for what a machine would silently lack."""
-    mapped.refuse_volumes(block_device_info)
-    for size, what in ((instance.flavor.ephemeral_gb, "ephemeral"), (instance.flavor.swap, "swap")):
-        if size:
-            raise NotImplementedError(f"{what} disks are not supported by the ESX driver yet")
-    if configdrive.required_by(instance):
-        raise NotImplementedError("config drives are not supported by the ESX driver yet")
 
 
 def _logged(done: Future[None]) -> None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
 
 from vimdriver._guestinfo import GuestConfig, Route
+from vimdriver._instances.disk_spec import DiskSpec
+from vimdriver._instances.hardware import HardwareSpec
 from vimdriver._instances.plan import guest_nic
 from vimdriver._instances.types import InstanceSpec, NICSpec
 from vimdriver.errors import (
@@ -27,6 +29,7 @@ from vimlib.errors import NotFoundError, TransportError, UsageError, VimlibError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from vimdriver._instances.config_drive import ConfigDrive
     from vimdriver._instances.types import Instance, NICModel
 
 # Nova's word for a NIC, an image's `hw_vif_model`, to ours.
@@ -204,6 +207,32 @@ def refuse_volumes(block_device_info: Mapping[str, Any] | None) -> None:
         raise NotImplementedError("volumes are not supported by the ESX driver yet")
 
 
+def further_disks(
+    instance: Any, block_device_info: Mapping[str, Any] | None
+) -> tuple[DiskSpec, ...]:
+    """Return the ephemeral disks and the swap disk, which is rounded up to whole GiB."""
+    info, flavor = block_device_info or {}, instance.flavor
+    sizes = [one["size"] for one in info.get("ephemerals") or ()]
+    if not sizes and flavor.ephemeral_gb:
+        sizes = [flavor.ephemeral_gb]
+    swap = (info.get("swap") or {}).get("swap_size") or flavor.swap
+    return tuple(DiskSpec(size_gb=size) for size in (*sizes, -(-swap // 1024)) if size)
+
+
+def hardware_of(properties: Any) -> HardwareSpec:
+    """Return the hardware that an image's properties ask for.
+
+    Raises:
+        UsageError: `hw_firmware_type` is neither bios nor uefi.
+    """
+    kind = properties.get("hw_firmware_type")
+    if kind not in (None, "bios", "uefi"):
+        raise UsageError(
+            f"hw_firmware_type must be bios or uefi, got {kind!r}", field="hw_firmware_type"
+        )
+    return HardwareSpec(firmware=None if kind is None else "efi" if kind == "uefi" else "bios")
+
+
 def spec_of(
     instance: Any,
     properties: Any,
@@ -211,9 +240,11 @@ def spec_of(
     image: str,
     datastore: str,
     nics: tuple[NICSpec, ...],
+    disks: tuple[DiskSpec, ...] = (),
+    config_drive: ConfigDrive | None = None,
     power_on: bool = True,
 ) -> InstanceSpec:
-    """Return the machine for an instance and its flavor.
+    """Return the machine for an instance and its flavor; its serial port writes into a log.
 
     Raises:
         UsageError: The flavor or a property of the image has a value that no host accepts.
@@ -231,6 +262,10 @@ def spec_of(
         disk_gb=flavor.root_gb or None,
         adapter=disk_adapter(properties),
         hostname=instance.hostname or None,
+        hardware=hardware_of(properties),
+        disks=disks,
+        config_drive=config_drive,
+        serial_log=True,
         power_on=power_on,
     )
 

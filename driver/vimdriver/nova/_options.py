@@ -64,6 +64,12 @@ OPTIONS: Final = (
         deprecated_opts=[cfg.DeprecatedOpt("vmwareapi_vlan_interface", group="DEFAULT")],
         help="The physical NIC of networks that uplinks does not name.",
     ),
+    cfg.BoolOpt(
+        "config_drive",
+        default=True,
+        help="Give each machine a config drive: there is no metadata service on a host. False: only "
+        "where a server or its image asks for one.",
+    ),
     cfg.StrOpt(
         "hosts_file",
         help="TOML file with several hosts, each a node of this service: [[host]] with name, url, "

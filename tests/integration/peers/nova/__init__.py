@@ -18,7 +18,7 @@ REQUIREMENTS = (
     *("wsgi-intercept", "webtest"),
     "pymysql",
     # Ours, without the package itself: the tests run it from the sources.
-    *("aiohttp", "aiohappyeyeballs", "lxml", "msgspec"),
+    *("aiohttp", "aiohappyeyeballs", "lxml", "msgspec", "pycdlib"),
 )
 
 

@@ -19,7 +19,9 @@ from vimdriver.errors import (
 from vimdriver.nova._map import (
     NetworkRules,
     disk_adapter,
+    further_disks,
     guest_config_of,
+    hardware_of,
     meaning,
     nic_model,
     nic_of,
@@ -130,7 +132,7 @@ def test_properties_of_the_image() -> None:
 
 
 def instance(**flavor: int) -> Any:
-    given = {"vcpus": 2, "memory_mb": 512, "root_gb": 1} | flavor
+    given = {"vcpus": 2, "memory_mb": 512, "root_gb": 1, "ephemeral_gb": 0, "swap": 0} | flavor
     return SimpleNamespace(name="instance-00000001", uuid=UUID, hostname="web",
                            flavor=SimpleNamespace(**given))  # fmt: skip
 
@@ -148,6 +150,28 @@ def test_a_root_disk_of_0_is_as_large_as_the_image() -> None:
 def test_memory_that_no_host_accepts() -> None:
     with pytest.raises(UsageError, match="memory_mb must be a multiple of 4"):
         spec_of(instance(memory_mb=511), {}, image="i", datastore="ds", nics=())
+
+
+@pytest.mark.parametrize(
+    ("flavor", "info", "sizes"),
+    [
+        ({}, None, []),
+        ({"ephemeral_gb": 20, "swap": 512}, None, [20, 1]),
+        ({"ephemeral_gb": 20, "swap": 1025}, {"ephemerals": [{"size": 5}, {"size": 6}]}, [5, 6, 2]),
+        ({"swap": 512}, {"swap": {"swap_size": 4096}}, [4]),
+    ],
+)
+def test_ephemeral_and_swap_disks(
+    flavor: dict[str, int], info: dict[str, Any] | None, sizes: list[int]
+) -> None:
+    assert [disk.size_gb for disk in further_disks(instance(**flavor), info)] == sizes
+
+
+def test_firmware() -> None:
+    assert hardware_of({}).firmware is None
+    assert hardware_of({"hw_firmware_type": "uefi"}).firmware == "efi"
+    with pytest.raises(UsageError, match="hw_firmware_type must be bios or uefi, got 'x'"):
+        hardware_of({"hw_firmware_type": "x"})
 
 
 def test_volumes_are_refused() -> None:
