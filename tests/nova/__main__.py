@@ -32,8 +32,18 @@ IMAGES = {
     "70a599e0-31e7-49b7-b260-868f441e862b": "raw",
     "c905cedb-7281-47e4-8a62-f26bc5fc4c77": "raw",
 }
+# Cases about nova's own code: what the host sees meanwhile is the watch of its machines.
+WITHOUT_HOST = {
+    "test_emit_unicode_event",
+    "test_event_bad_callback",
+    "test_event_bad_object",
+    "test_events",
+    "test_get_allocation_ratio",
+    "test_network_binding_host_id",
+    "test_nova_loads_the_driver_by_the_name_in_its_configuration",
+}
 # Level to its program, and how many tests must be exercised with a call on the host and pass.
-LEVELS = {"virt_driver": 26, "functional": 0, "mechanism": 0}
+LEVELS = {"virt_driver": 30, "functional": 28, "mechanism": 0}
 
 
 def main(names: list[str]) -> int:
@@ -129,6 +139,8 @@ def run(level: str, given: dict[str, Any], patterns: list[str]) -> bool:
             f"{row['name']:50} {row['outcome']:16} {row['calls']:4} calls {row['seconds']:5.1f} s  {why[:100]}"
         )
     passed = [row for row in rows if row["outcome"] == "passed"]
+    for row in rows:
+        row["calls"] *= row["name"] not in WITHOUT_HOST
     exercised = [row for row in passed if row["calls"]]
     counts = {kind: sum(row["outcome"] == kind for row in rows)
               for kind in ("passed", "not implemented", "skipped", "failed")}  # fmt: skip

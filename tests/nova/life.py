@@ -131,7 +131,7 @@ def step(name: str) -> Iterator[None]:
 
 
 def left(esx: dict[str, str]) -> tuple[set[str], set[str]]:
-    """Return the names of the host's machines, and of the files in its datastore."""
+    """Return the names of the host's machines, and of the files in its datastore, but the cache."""
 
     async def read() -> tuple[set[str], set[str]]:
         tls = vimlib.TLS(pin=esx["pin"])
@@ -139,7 +139,7 @@ def left(esx: dict[str, str]) -> tuple[set[str], set[str]]:
         async with vimlib.connect(esx["url"], esx["username"], password, tls=tls) as client:
             names = {row["name"] async for row in client.collect(vim25.VirtualMachine, "name")}
             files = {str(entry.path) for entry in await client.datastore("datastore1").list()}
-            return names, files
+            return names, files - {"[datastore1] vimlib-cache"}
 
     return asyncio.run(read())
 
@@ -161,6 +161,8 @@ def life(cloud: Cloud) -> None:
         ("resize", {"flavorRef": cloud.flavors["m"]}, "VERIFY_RESIZE"),
         ("confirmResize", None, "ACTIVE"),
         ("rebuild", {"imageRef": cloud.image}, "ACTIVE"),
+        ("rescue", None, "RESCUE"),
+        ("unrescue", None, "ACTIVE"),
     ):
         with step(f"{action} {value or ''}"):
             cloud.act(server, action, value)

@@ -26,11 +26,13 @@ from nova.virt import configdrive, driver, event, hardware
 from nova.virt import node as local_node
 
 from vimdriver._config import DriverConfig
+from vimdriver._disks.cache import prune_cache
 from vimdriver._instances.config_drive import ConfigDrive
-from vimdriver.errors import InstanceStateError
+from vimdriver.errors import InstanceStateError, PendingChangeError
 from vimdriver.nova import _map as mapped
 from vimdriver.nova import _options as options
 from vimdriver.nova import _resources as resources
+from vimdriver.nova._disks import cached_disk
 from vimdriver.nova._events import HostAway, HostBack, PowerMoved, Report
 from vimdriver.nova._faults import state_number, translated, translated_build, translated_host
 from vimdriver.nova._hosts import Hosts, Node, configured
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from vimdriver._driver import ESXDriver
+    from vimdriver._images.source import ImageSource
     from vimdriver._instances.types import Instance
 
 T = TypeVar("T")
@@ -58,6 +61,7 @@ class ESXNovaDriver(driver.ComputeDriver):  # type: ignore[misc]  # nova has no 
 
     capabilities: Final = {
         **driver.ComputeDriver.capabilities,
+        "has_imagecache": True,
         "supports_attach_interface": True,
         "supports_evacuate": True,
         "supports_migrate_to_same_host": True,
@@ -174,6 +178,27 @@ class ESXNovaDriver(driver.ComputeDriver):  # type: ignore[misc]  # nova has no 
         days, rest = divmod(info.uptime, 86400)
         return f"up {days} days, {rest // 3600:02}:{rest % 3600 // 60:02}"
 
+    def manage_image_cache(self, context: Any, all_instances: Any) -> None:
+        """Remove images that no machine was made from for as long as nova keeps unused ones."""
+        if not CONF.image_cache.remove_unused_base_images:
+            return
+        age = CONF.image_cache.remove_unused_original_minimum_age_seconds
+
+        async def prune(esx: ESXDriver) -> None:
+            for store in resources.usable(await esx.datastores(), self._pattern):
+                await prune_cache(esx.host(), store.name, older_than=age)
+
+        for node in self._all().nodes.values():
+            self._ask(node, prune)
+
+    def host_maintenance_mode(self, host: str, mode: bool) -> str:
+        """Put the host into maintenance mode, which no running machine may be in the way of, or out."""
+        if mode:
+            self._ask(self._node(None), lambda esx: esx.enter_maintenance())
+            return "on_maintenance"
+        self._ask(self._node(None), lambda esx: esx.exit_maintenance())
+        return "off_maintenance"
+
     def set_host_enabled(self, enabled: bool) -> str:
         """Enable or disable this service for the scheduler."""
         self._set_service(enabled, "disabled by set_host_enabled")
@@ -227,20 +252,12 @@ class ESXNovaDriver(driver.ComputeDriver):  # type: ignore[misc]  # nova has no 
         with translated_build(instance, image):
             mapped.refuse_volumes(block_device_info)
             node = self._node(instance.node)
-            every = self._run(node, lambda esx: esx.datastores(), context)
-            stores = resources.usable(every, self._pattern)
-            if not stores:
-                raise NotFoundError(
-                    "no accessible datastore matches datastore_regex "
-                    f"{self._options.datastore_regex or '.*'!r}",
-                    kind="Datastore",
-                    hint=f"The host has: {', '.join(one.name for one in every) or 'none'}.",
-                )
+            store = self._run(node, self._datastore, context)
             spec = mapped.spec_of(
                 instance,
                 image_meta.properties,
                 image=image,
-                datastore=stores[0].name,
+                datastore=store,
                 nics=mapped.nics_of(
                     network_info, self._rules, mapped.nic_model(image_meta.properties)
                 ),
@@ -248,9 +265,7 @@ class ESXNovaDriver(driver.ComputeDriver):  # type: ignore[misc]  # nova has no 
                 config_drive=self._drive(instance, injected_files, admin_password, network_info),
                 power_on=power_on,
             )
-            source = self._all().image(
-                next(glance.get_api_servers(context)), context.auth_token, image
-            )
+            source = self._image(context, image)
 
             async def make(esx: ESXDriver) -> Instance:
                 async with node.transfers:
@@ -495,6 +510,44 @@ class ESXNovaDriver(driver.ComputeDriver):  # type: ignore[misc]  # nova has no 
 
         self._on(instance, revert, context)
 
+    # -- rescue --------------------------------------------------------------------------------
+
+    def rescue(
+        self,
+        context: Any,
+        instance: Any,
+        network_info: Any,
+        image_meta: Any,
+        rescue_password: str,
+        block_device_info: Any,
+        share_info: Any,
+    ) -> None:
+        """Boot a machine from a copy of an image, which the cache has; its own disk stays beside it."""
+        image = image_meta.id if image_meta.obj_attr_is_set("id") else instance.image_ref
+        source = self._image(context, image)
+
+        async def rescue(esx: ESXDriver) -> None:
+            disk = await cached_disk(esx, source, await self._datastore(esx))
+            await esx.power_off(instance.uuid)
+            await esx.rescue(instance.uuid, disk)
+            await esx.power_on(instance.uuid)
+
+        self._on(instance, rescue, context)
+
+    def unrescue(self, context: Any, instance: Any) -> None:
+        """Boot a machine from its own disk again; one that is not in rescue is only powered on."""
+
+        async def unrescue(esx: ESXDriver) -> None:
+            await esx.power_off(instance.uuid)
+            try:
+                await esx.unrescue(instance.uuid)
+            except PendingChangeError as error:
+                if error.pending:
+                    raise
+            await esx.power_on(instance.uuid)
+
+        self._on(instance, unrescue, context)
+
     # -- looking at machines -------------------------------------------------------------------
 
     def get_mks_console(self, context: Any, instance: Any) -> Any:
@@ -628,6 +681,23 @@ class ESXNovaDriver(driver.ComputeDriver):  # type: ignore[misc]  # nova has no 
         return mapped.NetworkRules(
             values.port_groups, values.uplinks, values.vlan_interface, values.allow_unfiltered
         )
+
+    async def _datastore(self, esx: ESXDriver) -> str:
+        """Return the datastore that takes the next machine."""
+        every = await esx.datastores()
+        stores = resources.usable(every, self._pattern)
+        if not stores:
+            raise NotFoundError(
+                "no accessible datastore matches datastore_regex "
+                f"{self._options.datastore_regex or '.*'!r}",
+                kind="Datastore",
+                hint=f"The host has: {', '.join(one.name for one in every) or 'none'}.",
+            )
+        return stores[0].name
+
+    def _image(self, context: Any, image: str) -> ImageSource:
+        url = next(glance.get_api_servers(context))
+        return self._all().image(url, context.auth_token, image)
 
     def _drive(
         self, instance: Any, files: Any, password: Any, network_info: Any
