@@ -6,6 +6,7 @@ file that `nova-compute` itself needs. Extra `nova`; `import vimdriver` never im
 
 `_driver`     nova's methods, a line of intent each
 `_disks`      an image as a disk in a datastore's cache
+`_refusals`   what is not supported, and why
 `_hosts`      from the configuration to clients, connected on first use
 `_map`        nova's objects to ours, the meaning of our errors; no I/O, nothing of nova
 `_faults`     nova's errors in place of ours

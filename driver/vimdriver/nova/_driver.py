@@ -10,7 +10,7 @@ import logging
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import nova.conf
 import os_traits
@@ -22,7 +22,7 @@ from nova.console import type as console_type
 from nova.image import glance
 from nova.objects import diagnostics as nova_diagnostics
 from nova.objects import fields
-from nova.virt import configdrive, driver, event, hardware
+from nova.virt import configdrive, event, hardware
 from nova.virt import node as local_node
 
 from vimdriver._config import DriverConfig
@@ -36,6 +36,7 @@ from vimdriver.nova._disks import cached_disk
 from vimdriver.nova._events import HostAway, HostBack, PowerMoved, Report
 from vimdriver.nova._faults import state_number, translated, translated_build, translated_host
 from vimdriver.nova._hosts import Hosts, Node, configured
+from vimdriver.nova._refusals import Refusals
 from vimlib import vim25
 from vimlib.errors import NotFoundError, UsageError, VimlibError
 
@@ -56,11 +57,11 @@ _AUTO: Final = "AUTO: "
 _KINDS: Final = ("raw", "vmdk")
 
 
-class ESXNovaDriver(driver.ComputeDriver):  # type: ignore[misc]  # nova has no annotations
+class ESXNovaDriver(Refusals):
     """Runs nova's machines on standalone ESX hosts."""
 
     capabilities: Final = {
-        **driver.ComputeDriver.capabilities,
+        **Refusals.capabilities,
         "has_imagecache": True,
         "supports_attach_interface": True,
         "supports_evacuate": True,
@@ -612,62 +613,6 @@ class ESXNovaDriver(driver.ComputeDriver):  # type: ignore[misc]  # nova has no 
                 for disk in found.disks
             ]
         )
-
-    def get_device_name_for_instance(
-        self, instance: Any, bdms: Any, block_device_obj: Any
-    ) -> NoReturn:
-        """Leave the name to nova: the host gives its disks none."""
-        raise NotImplementedError("the host gives its disks no device names")
-
-    # -- what a standalone host, or this driver, does not have -----------------------------------
-
-    def pause(self, instance: Any) -> NoReturn:
-        """Refuse: the API of the host has no such operation."""
-        raise NotImplementedError("ESX hosts cannot pause a machine; suspend it instead")
-
-    def unpause(self, instance: Any) -> NoReturn:
-        """Refuse; see `pause`."""
-        raise NotImplementedError("ESX hosts cannot pause a machine; suspend it instead")
-
-    def trigger_crash_dump(self, instance: Any) -> NoReturn:
-        """Refuse: a non-maskable interrupt is not in the API of the host."""
-        raise NotImplementedError("crash dumps are not supported by the ESX driver")
-
-    def live_migration(self, *args: Any, **given: Any) -> NoReturn:
-        """Refuse: it needs a vCenter."""
-        raise NotImplementedError("live migration needs a vCenter; the ESX driver has none")
-
-    def live_migration_force_complete(self, instance: Any) -> NoReturn:
-        """Refuse; see `live_migration`."""
-        raise NotImplementedError("live migration needs a vCenter; the ESX driver has none")
-
-    def live_migration_abort(self, instance: Any) -> NoReturn:
-        """Refuse; see `live_migration`."""
-        raise NotImplementedError("live migration needs a vCenter; the ESX driver has none")
-
-    def get_volume_connector(self, instance: Any) -> NoReturn:
-        """Refuse: volumes follow later."""
-        raise NotImplementedError("volumes are not supported by the ESX driver yet")
-
-    def attach_volume(self, *args: Any, **given: Any) -> NoReturn:
-        """Refuse: volumes follow later."""
-        raise NotImplementedError("volumes are not supported by the ESX driver yet")
-
-    def detach_volume(self, *args: Any, **given: Any) -> NoReturn:
-        """Refuse: volumes follow later."""
-        raise NotImplementedError("volumes are not supported by the ESX driver yet")
-
-    def swap_volume(self, *args: Any, **given: Any) -> NoReturn:
-        """Refuse: volumes follow later."""
-        raise NotImplementedError("volumes are not supported by the ESX driver yet")
-
-    def get_spice_console(self, context: Any, instance: Any) -> NoReturn:
-        """Refuse: the host serves MKS and WebMKS only."""
-        raise NotImplementedError("ESX hosts have no SPICE console; use the MKS console")
-
-    def get_serial_console(self, context: Any, instance: Any) -> NoReturn:
-        """Refuse: there is no proxy for it."""
-        raise NotImplementedError("the ESX driver has no serial console proxy")
 
     # -- inside --------------------------------------------------------------------------------
 

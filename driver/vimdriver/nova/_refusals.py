@@ -1,0 +1,65 @@
+"""What a standalone host, or this driver, does not have: `NotImplementedError` with a sentence."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from nova.virt import driver
+
+
+class Refusals(driver.ComputeDriver):  # type: ignore[misc]  # nova has no annotations
+    """Nova's base of a driver, whose refusals say why."""
+
+    def pause(self, instance: Any) -> NoReturn:
+        """Refuse: the API of the host has no such operation."""
+        raise NotImplementedError("ESX hosts cannot pause a machine; suspend it instead")
+
+    def unpause(self, instance: Any) -> NoReturn:
+        """Refuse; see `pause`."""
+        raise NotImplementedError("ESX hosts cannot pause a machine; suspend it instead")
+
+    def trigger_crash_dump(self, instance: Any) -> NoReturn:
+        """Refuse: a non-maskable interrupt is not in the API of the host."""
+        raise NotImplementedError("crash dumps are not supported by the ESX driver")
+
+    def live_migration(self, *args: Any, **given: Any) -> NoReturn:
+        """Refuse: it needs a vCenter."""
+        raise NotImplementedError("live migration needs a vCenter; the ESX driver has none")
+
+    def live_migration_force_complete(self, instance: Any) -> NoReturn:
+        """Refuse; see `live_migration`."""
+        raise NotImplementedError("live migration needs a vCenter; the ESX driver has none")
+
+    def live_migration_abort(self, instance: Any) -> NoReturn:
+        """Refuse; see `live_migration`."""
+        raise NotImplementedError("live migration needs a vCenter; the ESX driver has none")
+
+    def get_volume_connector(self, instance: Any) -> NoReturn:
+        """Refuse: volumes follow later."""
+        raise NotImplementedError("volumes are not supported by the ESX driver yet")
+
+    def attach_volume(self, *args: Any, **given: Any) -> NoReturn:
+        """Refuse: volumes follow later."""
+        raise NotImplementedError("volumes are not supported by the ESX driver yet")
+
+    def detach_volume(self, *args: Any, **given: Any) -> NoReturn:
+        """Refuse: volumes follow later."""
+        raise NotImplementedError("volumes are not supported by the ESX driver yet")
+
+    def swap_volume(self, *args: Any, **given: Any) -> NoReturn:
+        """Refuse: volumes follow later."""
+        raise NotImplementedError("volumes are not supported by the ESX driver yet")
+
+    def get_spice_console(self, context: Any, instance: Any) -> NoReturn:
+        """Refuse: the host serves MKS and WebMKS only."""
+        raise NotImplementedError("ESX hosts have no SPICE console; use the MKS console")
+
+    def get_serial_console(self, context: Any, instance: Any) -> NoReturn:
+        """Refuse: there is no proxy for it."""
+        raise NotImplementedError("the ESX driver has no serial console proxy")
+
+    def get_device_name_for_instance(
+        self, instance: Any, bdms: Any, block_device_obj: Any
+    ) -> NoReturn:
+        """Leave the name to nova: the host gives its disks none."""
+        raise NotImplementedError("the host gives its disks no device names")
