@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from typing import Any
 
 from vimlib._distribution import missing_extra
 
 _zstd: Any
 try:
-    if sys.version_info >= (3, 14):
-        from compression import zstd as _zstd
-    else:
-        from backports import zstd as _zstd
+    _zstd = import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
 except ImportError:
     _zstd = None
 
