@@ -176,6 +176,13 @@ def fuzz_images(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz_requests(session: nox.Session) -> None:
+    """A hundred thousand requests that no client means, to the simulated host."""
+    session.install("-e", ".[all,test]")
+    session.run("python", "-m", "tests.fuzz.requests", *session.posargs)
+
+
+@nox.session
 def fuzz_guest(session: nox.Session) -> None:
     """A million mutated records for the guest helper."""
     session.install("-e", ".[test]")

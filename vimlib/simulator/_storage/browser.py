@@ -15,7 +15,7 @@ from vimlib.simulator._core.objects import SimObject, prop
 from vimlib.simulator._service.tasks import start_task
 from vimlib.simulator._storage import vmdk
 from vimlib.simulator._storage.datastore import Datastore, find_path, no_such_file, usage
-from vimlib.simulator._storage.file_manager import delete_tree
+from vimlib.simulator._storage.file_manager import delete
 from vimlib.soap import Typed
 
 if TYPE_CHECKING:
@@ -214,8 +214,4 @@ async def delete_file(browser: DatastoreBrowser, call: Call) -> None:
     """Delete a file (an old call; FileManager replaced it)."""
     browser.registry.require_licence()
     store, path = find_path(browser.registry, call.args["datastorePath"])
-    store.require_unlocked(path)
-    try:
-        await store.work(delete_tree, store.local(path), touched=[path])
-    except FileNotFoundError:
-        raise no_such_file(store.shown(path)) from None
+    await delete(store, path)

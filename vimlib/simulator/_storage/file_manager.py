@@ -31,7 +31,7 @@ class FileManager(SimObject):
     kind = "FileManager"
 
 
-def delete_tree(place: Path) -> None:
+def _delete_tree(place: Path) -> None:
     """Delete a file or a folder with all in it. Raises `FileNotFoundError`."""
     if place.is_dir() and not place.is_symlink():
         shutil.rmtree(place)
@@ -64,18 +64,26 @@ def delete_file(manager: FileManager, call: Call) -> Any:
     store, path = find_path(manager.registry, call.args["name"])
 
     async def work(task: Task) -> None:
-        if not path:
-            raise with_message(
-                vim25.CannotDeleteFile(file=store.shown(path)),
-                f"Cannot delete file {store.shown(path)}",
-            )
-        store.require_unlocked(path)
-        try:
-            await store.work(delete_tree, store.local(path), touched=[path])
-        except FileNotFoundError:
-            raise no_such_file(store.shown(path)) from None
+        await delete(store, path)
 
     return start_task(call, None, work)
+
+
+async def delete(store: Datastore, path: str) -> None:
+    """Delete a file or a folder with all in it, never the root of a datastore.
+
+    Raises `CannotDeleteFile`, `FileLocked` or `FileNotFound`.
+    """
+    if not path:
+        raise with_message(
+            vim25.CannotDeleteFile(file=store.shown(path)),
+            f"Cannot delete file {store.shown(path)}",
+        )
+    store.require_unlocked(path)
+    try:
+        await store.work(_delete_tree, store.local(path), touched=[path])
+    except FileNotFoundError:
+        raise no_such_file(store.shown(path)) from None
 
 
 def _pair(call: Call) -> tuple[Datastore, str, Datastore, str]:
