@@ -7,14 +7,13 @@ import ipaddress
 import json
 import random
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from guest import vimguest
-from tests.integration.peers.cache import built
+from tests.integration.peers.environment import environment
 from vimdriver import _guestinfo as guestinfo
 from vimdriver._guestinfo import NIC, GuestConfig, Route
 
@@ -29,18 +28,6 @@ pytestmark = [
 
 RECORDS = 600
 CONFIGS = 250
-
-
-def environment(name: str, *requirements: str) -> Path:
-    """The Python of a virtual environment with these packages, made where the cache has none."""
-    python = f"{sys.version_info.major}.{sys.version_info.minor}"
-
-    def install(folder: Path) -> None:
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        pip = [str(folder / "bin/python"), "-m", "pip", "install", "--quiet", *requirements]
-        subprocess.run(pip, check=True, timeout=800, capture_output=True)
-
-    return built(f"{name}-py{python}", [python, *requirements], install) / "bin/python"
 
 
 def ask(python: Path, script: str, question: Any, folder: Path) -> Any:
@@ -132,7 +119,7 @@ def driver_nic(nic: dict[str, Any]) -> NIC:
 
 @pytest.fixture(scope="module")
 def nova() -> Path:
-    return environment("guest-nova", "nova==34.0.0", "oslo.vmware==4.10.1")
+    return environment("guest-nova", "nova==34.0.0", "oslo.vmware==4.10.1") / "bin/python"
 
 
 def test_nova_driver_and_helper_agree_on_each_record(nova: Path, tmp_path: Path) -> None:
@@ -233,7 +220,7 @@ def random_config(rng: random.Random) -> GuestConfig:
 
 @pytest.fixture(scope="module")
 def cloudbase() -> Path:
-    return environment("guest-cloudbase-init", "cloudbase-init==1.1.9")
+    return environment("guest-cloudbase-init", "cloudbase-init==1.1.9") / "bin/python"
 
 
 def test_cloudbase_init_reads_what_the_driver_writes(cloudbase: Path, tmp_path: Path) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.integration.peers import cache
+from tests.integration.peers.environment import environment
+from tests.integration.peers.process import PeerError
 from tests.simulator.limits import asked_of
 from tests.simulator.outcomes import OUTCOMES
 from tests.simulator.playing import Results, plain, play_all
@@ -27,17 +26,9 @@ ASKED = [(client, kind, name) for client in CLIENTS for kind, name in asked_of(c
 def oslo_interpreter() -> Path:
     """Return a Python with oslo.vmware in an environment of its own, made once."""
 
-    def build(folder: Path) -> None:
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        subprocess.run(
-            [folder / "bin" / "python", "-m", "pip", "install", "--quiet", *REQUIREMENTS],
-            check=True,
-        )
-
-    python = f"{sys.version_info.major}.{sys.version_info.minor}"
     try:
-        folder = cache.built(f"oslo-vmware-py{python}", [*REQUIREMENTS, python], build)
-    except subprocess.CalledProcessError as error:
+        folder = environment("oslo-vmware", *REQUIREMENTS)
+    except PeerError as error:
         if os.environ.get("CI"):
             raise
         pytest.skip(f"oslo.vmware cannot be installed: {error}")

@@ -1,7 +1,6 @@
-"""The common parts of Glance and Keystone: a virtual environment each, and gunicorn as server.
+"""The common parts of Glance and Keystone: gunicorn as server.
 
-They need dozens of pinned packages that conflict with ours, so each has an environment in the
-cache, installed once. gunicorn runs one process with a thread per request: it streams uploads and
+Each has an environment of its own, with dozens of pinned packages. gunicorn runs one process with a thread per request: it streams uploads and
 downloads, which other servers spool or hold in memory.
 """
 
@@ -10,7 +9,6 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -18,30 +16,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.integration.peers import cache
-from tests.integration.peers.process import Process, run, running
+from tests.integration.peers.process import Process, running
 
-INSTALL_SECONDS = 900  # 20 s on an idle machine
 START_SECONDS = 90  # 1.5 s
 GUNICORN = "gunicorn==27.0.1"
-
-
-def environment(name: str, constraints: Path, *requirements: str) -> Path:
-    """Return a virtual environment with the requirements; create it if it is not cached.
-
-    Raises:
-        PeerError: It could not be installed.
-    """
-    python = f"{sys.version_info.major}.{sys.version_info.minor}"
-
-    def install(folder: Path) -> None:
-        run("venv", [sys.executable, "-m", "venv", folder], deadline=INSTALL_SECONDS)
-        pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet"]
-        argv = [*pip, "--constraint", constraints, *requirements, GUNICORN]
-        run(f"pip install {requirements[0]}", argv, deadline=INSTALL_SECONDS)
-
-    inputs: list[str | bytes] = [python, *requirements, GUNICORN, constraints.read_bytes()]
-    return cache.built(f"{name}-py{python}", inputs, install)
 
 
 @contextmanager

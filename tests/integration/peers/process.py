@@ -140,9 +140,10 @@ async def ended(
     *,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
+    given: str = "",
     deadline: float,
 ) -> Ended:
-    """Run a program to its end, beside what the event loop serves.
+    """Run a program to its end, beside what the event loop serves; `given` is its standard input.
 
     Cancelling kills it.
 
@@ -151,7 +152,7 @@ async def ended(
     """
     process = await asyncio.create_subprocess_exec(
         *(str(part) for part in argv),
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env={**os.environ, **(env or {})},
@@ -160,7 +161,7 @@ async def ended(
     )
     try:
         async with asyncio.timeout(deadline):
-            output, _ = await process.communicate()
+            output, _ = await process.communicate(given.encode())
     except TimeoutError:
         raise PeerError(f"{argv[0]} took more than {deadline:g} s") from None
     finally:

@@ -68,6 +68,10 @@ TOOLS = {
         ),
         Tool("qemu-img", ("qemu-utils",), "makes and checks disk images"),
         Tool("virsh", ("libvirt-clients",), "reads and writes the simulated host's .vmx files"),
+        Tool("ruby", ("ruby-rbvmomi",), "runs rbvmomi, a client of the API"),
+        Tool("fence_vmware_soap", ("fence-agents",), "powers machines off, as a cluster does"),
+        Tool("nbdkit", ("nbdkit",), "reads disks of a datastore over HTTP"),
+        Tool("nbdcopy", ("libnbd-bin",), "copies them"),
         Tool("nginx", ("nginx",), "both ends of the transfer bench"),
         Tool("curl", ("curl",), "the peer of the transfer bench"),
         Tool(

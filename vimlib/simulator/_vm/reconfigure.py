@@ -149,6 +149,8 @@ def blank_config(registry: Registry, name: str, path: str) -> Any:
             beforeGuestShutdown=True,
             toolsUpgradePolicy="manual",
             syncTimeWithHost=False,
+            # Hosts since 5.0 have it before tools were ever installed; community.vmware reads it so.
+            lastInstallInfo=vim25.ToolsConfigInfoToolsLastInstallInfo(counter=0),
         ),
         flags=_default_flags(),
         defaultPowerOps=_default_power_operations(),

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from tests.integration.peers.environment import environment
 from tests.integration.peers.keystone import Keystone, keystone
-from tests.integration.peers.openstack import call, environment, served
+from tests.integration.peers.openstack import GUNICORN, call, served
 from tests.integration.peers.process import PeerError, Process, listening_socket, run
 
 CONSTRAINTS = Path(__file__).with_name("constraints.txt")
@@ -135,7 +136,7 @@ def glance(
     Raises:
         PeerError: It could not be installed, or is not ready within its deadline.
     """
-    venv = environment("glance", CONSTRAINTS, REQUIREMENT)
+    venv = environment("glance", REQUIREMENT, GUNICORN, constraints=CONSTRAINTS)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="glance-")))
         sock = stack.enter_context(listening_socket())

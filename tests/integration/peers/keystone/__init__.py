@@ -17,7 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.integration.peers.openstack import call, environment, served
+from tests.integration.peers.environment import environment
+from tests.integration.peers.openstack import GUNICORN, call, served
 from tests.integration.peers.process import Process, listening_socket, run
 
 CONSTRAINTS = Path(__file__).with_name("constraints.txt")
@@ -80,7 +81,7 @@ def keystone(image_url: str, *, token_seconds: int = 3600) -> Iterator[Keystone]
     Raises:
         PeerError: It could not be installed, or is not ready within its deadline.
     """
-    venv = environment("keystone", CONSTRAINTS, REQUIREMENT)
+    venv = environment("keystone", REQUIREMENT, GUNICORN, constraints=CONSTRAINTS)
     admin_password = secrets.token_urlsafe(12)
     with tempfile.TemporaryDirectory(prefix="keystone-") as name, listening_socket() as sock:
         folder = Path(name)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.integration.peers.openstack import environment
+from tests.integration.peers.environment import environment
 
 CONSTRAINTS = Path(__file__).with_name("constraints.txt")
 REQUIREMENTS = (
@@ -28,4 +28,4 @@ def nova_environment() -> Path:
     Raises:
         PeerError: It could not be installed.
     """
-    return environment("nova", CONSTRAINTS, *REQUIREMENTS)
+    return environment("nova", *REQUIREMENTS, constraints=CONSTRAINTS)

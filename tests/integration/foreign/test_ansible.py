@@ -1,0 +1,138 @@
+"""Ansible's community.vmware describes the simulated host as it is, and changes it once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.foreign.govc_page import newer
+from tests.integration.peers import ansible
+from tests.integration.peers.ansible import Task
+from vimlib import Client, vim25
+from vimlib.simulator import ESXHost
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
+
+PLAYBOOK = Path(__file__).with_name("playbook.yml")
+# What the first run changes; all else asks, or finds the host as it is wanted.
+CHANGING = {
+    *("a switch", "a port group", "a resource pool", "a folder of files", "a machine"),
+    *("an adapter", "a usb controller", "a serial port", "boot order", "video memory"),
+    *("a snapshot", "another machine", "it runs"),
+}
+
+
+def checked(tasks: list[Task], at_least: int) -> dict[str, Any]:
+    """Check that no task failed; return the result of each."""
+    failed = [(task.name, task.result.get("msg")) for task in tasks if task.failed]
+    assert not failed
+    found = {task.name: task.result for task in tasks}
+    assert len(found) == len(tasks) >= at_least
+    assert not [name for name, result in found.items() if "exception" in result]
+    return found
+
+
+async def test_tasks_change_the_host_once_and_describe_it(
+    esx: ESXHost, client: Client, release: str, tmp_path: Path
+) -> None:
+    old = newer("5.0", release)
+    variables = {"guest_id": "debian5_64Guest", "usb": "usb2" if old else "usb3"}
+    skip = ["missing", *(["newer"] if old else [])]
+    tasks = await ansible.play(PLAYBOOK, esx, tmp_path, variables, skip=skip)
+    found = checked(tasks, 43)
+    assert {task.name for task in tasks if task.changed} == CHANGING
+    check_host(esx, usb=vim25.VirtualUSBController if old else vim25.VirtualUSBXHCIController)
+    await check_answers(found, esx, client)
+    again = await ansible.play(PLAYBOOK, esx, tmp_path, variables, skip=skip)
+    checked(again, 43)
+    assert [task.name for task in again if task.changed] == []
+
+
+def check_host(esx: ESXHost, *, usb: type[Any]) -> None:
+    """Check that the host holds what the tasks are to make."""
+    switch = esx.networks.switches["sw1"]
+    assert (switch.pnics, switch.mtu, switch.ports) == (["vmnic1"], 9000, 64)
+    group = esx.networks.groups["pg1"]
+    assert (group.switch, group.vlan, group.policy.security.allowPromiscuous) == ("sw1", 20, True)
+    assert (esx.datastore_path() / "isos/a.iso").read_bytes() == PLAYBOOK.read_bytes()
+    machine = esx.machine("web")
+    config = machine.config
+    assert (config.hardware.memoryMB, config.hardware.numCPU) == (256, 2)
+    assert (config.guestId, config.annotation) == ("debian5_64Guest", "made by ansible")
+    assert config.cpuHotAddEnabled is True
+    assert ("guestinfo.role", "web") in {(each.key, each.value) for each in config.extraConfig}
+    assert [disk.capacityInKB for disk in machine.disks()] == [16 << 10]
+    assert [(type(nic), machine.network_of(nic)) for nic in machine.nics()] == [
+        (vim25.VirtualVmxnet3, "VM Network"),
+        (vim25.VirtualE1000, "pg1"),
+    ]
+    assert machine.nics()[1].macAddress == "00:50:56:11:22:33"
+    assert [drive.backing.fileName for drive in machine.devices(vim25.VirtualCdrom)] == [
+        "[datastore1] isos/a.iso"
+    ]
+    assert len(machine.devices(vim25.ParaVirtualSCSIController)) == 1
+    assert len(machine.devices(usb)) == 1
+    [port] = machine.devices(vim25.VirtualSerialPort)
+    assert (port.backing.serviceURI, port.yieldOnPoll) == ("telnet://:9001", True)
+    assert config.bootOptions.bootDelay == 1000
+    [video] = machine.devices(vim25.VirtualMachineVideoCard)
+    assert video.videoRamSizeInKB == 8 << 10
+    assert [(each.name, each.description) for each in machine.all_snapshots()] == [
+        ("first", "before all")
+    ]
+    spare = esx.machine("spare")
+    assert spare.power == "poweredOn"
+    assert [disk.capacityInKB for disk in spare.disks()] == [4 << 10, 8 << 10]
+
+
+async def check_answers(found: dict[str, Any], esx: ESXHost, client: Client) -> None:
+    """Check that the modules which ask say what the host holds."""
+    about = found["about"]["about_info"]
+    assert (about["product_full_name"], about["api_version"]) == (
+        client.about.fullName,
+        client.about.apiVersion,
+    )
+    [store] = found["datastores"]["datastores"]
+    assert (store["name"], store["capacity"]) == (
+        "datastore1",
+        esx.datastores["datastore1"].capacity,
+    )
+    row = await client.get(esx.host.ref, "hardware")
+    facts = found["facts of the host"]["ansible_facts"]
+    assert facts["ansible_memtotal_mb"] == row["hardware"].memorySize >> 20
+    assert facts["ansible_processor_vcpus"] == row["hardware"].cpuInfo.numCpuThreads
+    assert facts["ansible_product_name"] == row["hardware"].systemInfo.model
+    properties = found["facts of the host by properties"]["ansible_facts"]
+    assert properties["hardware"]["memorySize"] == row["hardware"].memorySize
+    [groups] = found["port groups"]["hosts_portgroup_info"].values()
+    assert {group["portgroup"]: group["vlan_id"] for group in groups} == {
+        name: group.vlan for name, group in esx.networks.groups.items()
+    }
+    [switches] = found["switches"]["hosts_vswitch_info"].values()
+    assert {name: switch["mtu"] for name, switch in switches.items()} == {
+        "vSwitch0": 1500,
+        "sw1": 9000,
+    }
+    web, spare = esx.machine("web"), esx.machine("spare")
+    told = found["the machine"]["instance"]
+    assert (told["hw_product_uuid"], told["hw_memtotal_mb"]) == (web.config.uuid, 256)
+    assert told["hw_interfaces"] == ["eth0", "eth1"]
+    assert told["hw_files"][0] == web.config.files.vmPathName
+    assert told["current_snapshot"]["name"] == "first"
+    chosen = found["the machine by properties"]["instance"]
+    assert chosen["config"]["hardware"]["memoryMB"] == 256
+    listed = {each["guest_name"]: each for each in found["machines"]["virtual_machines"]}
+    assert {name: each["uuid"] for name, each in listed.items()} == {"web": web.config.uuid}
+    [disk] = found["disks"]["guest_disk_info"].values()
+    # Asked for before the snapshot, since which the machine writes to another file.
+    assert (disk["backing_filename"], disk["capacity_in_kb"]) == (
+        "[datastore1] web/web.vmdk",
+        16 << 10,
+    )
+    assert found["where it is"]["folders"] == ["/ha-datacenter/vm"]
+    assert found["boot options"]["vm_boot_info"]["current_boot_delay"] == 1000
+    picture = found["its screen"]["screenshot_info"]["screenshot_file"]
+    assert (esx.datastore_path() / picture.partition("] ")[2]).read_bytes()[:4] == b"\x89PNG"
+    assert spare.moid in picture or "spare" in picture
