@@ -13,7 +13,6 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from tests.integration.peers.libvirt import Virsh
-from tests.integration.peers.process import PeerError
 from vimlib import Client, vim25
 from vimlib.simulator import ESXHost
 
@@ -154,7 +153,6 @@ async def test_a_machine_is_given_processors_and_shares(
     assert (root.findtext("vcpu"), root.findtext("cputune/shares")) == ("2", "3000")
 
 
-@pytest.mark.xfail(raises=PeerError, reason="HostAutoStartManager is missing, and virsh crashes")
 async def test_a_machine_starts_with_the_host(virsh: Virsh, client: Client, esx: ESXHost) -> None:
     await create(client, "one")
     said = done(await virsh.run("dominfo one", "autostart one", "dominfo one"))
