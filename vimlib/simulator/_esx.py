@@ -16,6 +16,7 @@ from vimlib.simulator._core.call import CallLog
 from vimlib.simulator._core.certificate import load_certificate, make_certificate, server_context
 from vimlib.simulator._core.registry import Registry
 from vimlib.simulator._core.trace import Trace
+from vimlib.simulator._load import read_saved, take_over
 from vimlib.simulator._managers.host_power import reboot
 from vimlib.simulator._operations import HostOperations
 from vimlib.simulator._populate import make_machines
@@ -68,6 +69,8 @@ class ESXHost(HostOperations):
         seed: Makes UUIDs and MAC addresses the same in each run.
         state: A file in which the host saves its state, and which it loads at the start if it exists.
             Use it with named datastores, whose folders stay too.
+        load: A folder that `govc object.save` wrote of a host: its datastores, networks and machines are
+            made; the release stays `version`'s. Not together with a state file that exists.
         put_creates_folders: False has a PUT to `/folder` answer 404 if the folder is missing; reports of
             hosts differ.
         refusals: How a method that returns a task refuses, for a wrong state or whatever: by a task that
@@ -107,6 +110,7 @@ class ESXHost(HostOperations):
         seed: int | None = None,
         address: str = "127.0.0.1",
         state: str | Path | None = None,
+        load: str | Path | None = None,
         control_token: str | None = None,
         certificate: str | Path | None = None,
         key: str | Path | None = None,
@@ -136,6 +140,8 @@ class ESXHost(HostOperations):
         super().__init__(registry, CallLog(call_log_limit))
         self.credentials = Credentials(username, password or secrets.token_urlsafe(12))
         self._folders = dict(datastores) if datastores is not None else {"datastore1": None}
+        self._load = Path(load) if load is not None else None
+        self._given = datastores is not None
         self._capacity = capacity
         self._exports = dict(exports or {})
         self._local_folders = Path(local_folders) if local_folders is not None else None
@@ -163,7 +169,7 @@ class ESXHost(HostOperations):
 
         Raises:
             OSError: The port is taken, or a file cannot be used.
-            ValueError: `certificate` and `key` do not fit.
+            ValueError: `certificate` and `key` do not fit, or `load` has no inventory of a host.
         """
         try:
             await self._start()
@@ -188,6 +194,11 @@ class ESXHost(HostOperations):
             # Clients of 4.1 may not support elliptic curves.
             bits = 2048 if self._legacy_tls else 0
             registry.certificate = await registry.io(lambda: make_certificate(bits=bits))
+        saved = None
+        if self._load is not None and kept is None:
+            saved = await registry.io(read_saved, self._load)
+            if not self._given and saved.datastores:
+                self._folders = dict.fromkeys(saved.datastores)
         exports = {}
         for number, (place, folder) in enumerate(self._exports.items()):
             root = Path(folder) if folder is not None else self._make_folder(f"nas{number}")
@@ -203,9 +214,12 @@ class ESXHost(HostOperations):
             local_folders=self._local_folders,
             exports=exports,
         )
-        await self._mount({} if kept is None else kept_names(kept))
+        known = {} if saved is None else {n: (n, uuid) for n, uuid in saved.datastores.items()}
+        await self._mount(known if kept is None else kept_names(kept))
         if kept is not None:
             await load_state(registry, kept)
+        elif saved is not None:
+            await take_over(registry, saved)
         if self._state is not None:
             registry.save = StateFile(registry, self._state).save
         if self._vms:

@@ -52,6 +52,7 @@ async def sim(
             capacity=simulated.capacity_gb << 30,
             local_folders=simulated.local_folders,
             state=simulated.state,
+            load=simulated.load,
             seed=simulated.seed,
             licensed=not simulated.free_licence,
             max_objects=simulated.max_objects,
@@ -102,7 +103,7 @@ async def _started(host: ESXHost, stack: AsyncExitStack) -> ESXHost:
     except UsageError:
         raise
     except ValueError as error:
-        raise UsageError(str(error), hint="Check --certificate and --key.") from None
+        raise UsageError(str(error), hint="Check --certificate and --key, and --load.") from None
     except OSError as error:
         hint = "Choose another --port, or 0 for any free port, and an address of this machine."
         if error.filename is not None:

@@ -76,6 +76,9 @@ class Simulated:
     state: Path | None = None
     """A file that keeps the state, the password too, across runs; use it with named folders."""
 
+    load: Path | None = None
+    """A folder that `govc object.save` wrote of a host: its datastores, networks and machines."""
+
     seed: Annotated[int | None, within(0)] = None
     """Makes UUIDs and MAC addresses the same in each run."""
 
@@ -106,10 +109,12 @@ class Simulated:
     refuse_missing_folders: Flag = False
     """Answer 404 to a PUT into a missing folder instead of creating it."""
 
-    def datastores(self) -> dict[str, Path | None]:
-        """Return the folders of the datastores by name. Raises `UsageError`."""
+    def datastores(self) -> dict[str, Path | None] | None:
+        """Return the folders of the datastores by name, None for those of --load. Raises `UsageError`."""
         if self.datastore_dir is not None and self.datastore:
             raise UsageError("--datastore-dir and --datastore must not be given together")
+        if self.load is not None and self.datastore_dir is None and not self.datastore:
+            return None
         found = {} if self.datastore else {"datastore1": self.datastore_dir}
         for text in self.datastore:
             name, equals, path = text.partition("=")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,8 +13,11 @@ from tests.integration.conftest import needed_tools
 from tests.integration.foreign import govc_page
 from tests.integration.foreign.govc_commands import COMMANDS
 from tests.integration.foreign.govc_page import newer
-from tests.integration.foreign.govc_player import play_simulator, play_vcsim
-from tests.integration.peers import govc
+from tests.integration.foreign.govc_player import SECONDS, play_simulator, play_vcsim
+from tests.integration.peers import cache, govc, tools
+from tests.integration.peers.cache import REPOSITORY
+from tests.integration.peers.govc import BUILD_SECONDS
+from tests.integration.peers.process import ended
 from tests.integration.peers.vcsim import vcsim
 from vimlib.simulator import ESXHost
 
@@ -47,6 +53,59 @@ async def test_commands_succeed_and_the_host_holds_what_they_say(
     assert not marked
     if release in govc_page.SERVERS:
         assert govc_page.column(release) == govc_page.cells(release, outcomes)
+
+
+async def test_a_host_is_loaded_from_an_inventory_that_govc_saved(
+    esx: ESXHost, release: str, tmp_path: Path
+) -> None:
+    with needed_tools():
+        program = govc.binary()
+    user = esx.credentials
+    env = govc.environment(esx.url, user.username, user.password, "datastore1", release)
+    folder = tmp_path / "saved"
+    for words in (
+        "vm.create -firmware= -m 64 -disk 10M -on=true one",
+        "vm.create -firmware= -m 32 -disk 10M -on=false two",
+        "host.portgroup.add -vswitch vSwitch0 -vlan 9 pg9",
+        f"object.save -d {folder}",
+    ):
+        end = await ended([program, *words.split()], env=env, deadline=SECONDS)
+        assert end.code == 0, end.output
+    async with ESXHost(release, load=folder) as loaded:
+        assert loaded.networks.groups["pg9"].vlan == 9
+        for name in ("one", "two"):
+            old, new = esx.machine(name), loaded.machine(name)
+            assert (new.moid, new.power, new.config.uuid) == (old.moid, old.power, old.config.uuid)
+            assert [disk.capacityInKB for disk in new.disks()] == [10240]
+        env = govc.environment(
+            loaded.url,
+            loaded.credentials.username,
+            loaded.credentials.password,
+            "datastore1",
+            release,
+        )
+        end = await ended([program, "vm.power", "-on", "two"], env=env, deadline=SECONDS)
+        assert end.code == 0, end.output
+        assert loaded.machine("two").power == "poweredOn"
+
+
+async def test_the_go_test_of_the_page_passes(tmp_path: Path) -> None:
+    with needed_tools():
+        go, library = tools.find("go"), tools.find("govmomi")
+    page = (REPOSITORY / "docs" / "other-clients.md").read_text(encoding="utf-8")
+    [block] = re.findall(r"```go\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "host_test.go").write_text(block)
+    programs = Path(sys.executable).parent
+    env = {
+        "GO111MODULE": "off",
+        "GOPATH": str(library).split("/src/", 1)[0],
+        "GOCACHE": str(cache.root() / "go-build"),
+        "GOFLAGS": "",
+        "PATH": f"{programs}:{os.environ['PATH']}",
+    }
+    end = await ended([go, "test", "-v", "."], env=env, cwd=tmp_path, deadline=BUILD_SECONDS)
+    assert end.code == 0, end.output
+    assert "--- PASS: TestMachineIsPoweredOn" in end.output
 
 
 async def test_the_page_has_the_outcomes_of_vcsim(tmp_path: Path) -> None:

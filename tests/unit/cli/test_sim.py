@@ -200,3 +200,29 @@ def test_a_missing_extra_is_named(
     done = vimctl(command, "--json", code=2)
     assert done.document["error"]["type"] == "MissingExtraError"
     assert "vimlib-esx[simulator]" in done.err
+
+
+@pytest.mark.slow
+def test_the_container_serves_a_host(tmp_path: Path) -> None:
+    recipe = Path(__file__).parents[3] / "Containerfile"
+    [entry] = [
+        line.removeprefix("ENTRYPOINT ")
+        for line in recipe.read_text().splitlines()
+        if line.startswith("ENTRYPOINT ")
+    ]
+    program, *words = json.loads(entry)
+    assert program == "vimctl"
+    words[words.index("--port") + 1] = "0"
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, *words], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        said = json.loads(process.stdout.readline())
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    assert said["url"].startswith("https://0.0.0.0:")
+
+
+def test_a_folder_that_is_no_inventory_is_refused(vimctl: Vimctl, tmp_path: Path) -> None:
+    done = vimctl("sim", "--load", tmp_path, code=2)
+    assert "must be a folder that `govc object.save` wrote" in done.err
