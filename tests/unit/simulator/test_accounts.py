@@ -183,3 +183,26 @@ def test_every_privilege_that_a_method_needs_exists() -> None:
     assert set(permissions.privilege_table()) <= methods
     needed = {permissions.privilege_of(name) for name in methods}
     assert needed <= set(roles.privileges())
+
+
+async def test_an_unknown_lockdown_mode_is_refused(make: Callable[..., Any]) -> None:
+    call = await make()
+    manager = (await call.read(call.esx.host.ref, "configManager"))["configManager"]
+    change = vim25.HostAccessManager.ChangeLockdownMode
+    with pytest.raises(vim25.InvalidArgument):
+        await call(change, manager.hostAccessManager, mode="nonsense")
+    found = await call.read(call.esx.host.ref, "config.lockdownMode")
+    assert found == {"config.lockdownMode": "lockdownDisabled"}
+
+
+async def test_users_have_the_id_of_an_account(make: Callable[..., Any]) -> None:
+    call = await make()
+    [root] = await call(
+        vim25.UserDirectory.RetrieveUserGroups,
+        call.content.userDirectory,
+        searchStr="root",
+        exactMatch=True,
+        findUsers=True,
+        findGroups=False,
+    )
+    assert (type(root), root.id) == (vim25.PosixUserSearchResult, 0)

@@ -209,3 +209,25 @@ async def test_an_option_has_a_type_and_limits(make: Callable[..., Any]) -> None
     found.value = type(found.value).like(found.value, 1000)
     with pytest.raises(vim25.InvalidArgument):
         await call(vim25.OptionManager.UpdateOptions, options, changedValue=[found])
+
+
+async def test_a_host_without_vsan_has_a_status_of_it(make: Callable[..., Any]) -> None:
+    call = await make(version="8.0")
+    system = vim25.HostVsanSystem("vsanSystem")
+    status = await call(vim25.HostVsanSystem.QueryHostStatus, system)
+    assert (status.uuid, status.health, status.memberUuid) == (None, "unknown", [])
+
+
+@pytest.mark.parametrize(("version", "known"), [("6.7", False), ("7.0", True)])
+async def test_backups_are_a_kind_of_traffic_since_7_0(
+    make: Callable[..., Any], version: str, known: bool
+) -> None:
+    call = await make(version=version)
+    manager = (await call.read(call.esx.host.ref, "configManager"))["configManager"]
+    query = vim25.HostVirtualNicManager.QueryNetConfig
+    if known:
+        found = await call(query, manager.virtualNicManager, nicType="vSphereBackupNFC")
+        assert found.selectedVnic == []
+    else:
+        with pytest.raises(vim25.InvalidArgument):
+            await call(query, manager.virtualNicManager, nicType="vSphereBackupNFC")

@@ -23,3 +23,16 @@ async def test_a_switch_takes_an_adapter_by_its_name_and_by_its_key(
     [made] = [switch for switch in info["networkInfo"].vswitch if switch.name == "one"]
     assert made.spec.bridge.nicDevice == ["vmnic1"]
     assert made.pnic == ["key-vim.host.PhysicalNic-vmnic1"]
+
+
+async def test_adapters_have_heard_nothing_of_their_network(
+    make: Callable[..., Awaitable[Caller]],
+) -> None:
+    call = await make(version="8.0")
+    query = vim25.HostNetworkSystem.QueryNetworkHint
+    assert [hint.device for hint in await call(query, NETWORK)][:2] == ["vmnic0", "vmnic1"]
+    assert await call(query, NETWORK, device=["vmnic1"]) == [
+        vim25.PhysicalNicHintInfo(device="vmnic1")
+    ]
+    with pytest.raises(vim25.NotFound):
+        await call(query, NETWORK, device=["vmnic99"])

@@ -23,6 +23,7 @@ _KINDS: Final = (
     ("vSphereProvisioning", True, (6,)),
     ("vsan", True, (5, 5)),
     ("vsanWitness", True, (6, 5)),
+    ("vSphereBackupNFC", True, (7,)),  # community.vmware asks each host since 7.0 for it
 )
 _STACKS: Final = ("vSphereProvisioning", "vmotion")
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from vimlib import vim25
 from vimlib.simulator._core.handlers import handles
-from vimlib.simulator._core.messages import invalid_state
+from vimlib.simulator._core.messages import invalid_argument, invalid_state
 from vimlib.simulator._core.objects import SimObject, prop
 from vimlib.simulator._host.host_system import HostSystem
 from vimlib.simulator._service.accounts import AuthorizationManager, LocalAccountManager
@@ -56,7 +56,10 @@ def enter_lockdown(host: HostSystem, call: Call) -> None:
 @handles(HostAccessManager, "ChangeLockdownMode")
 def change_lockdown(manager: HostAccessManager, call: Call) -> None:
     """Set the lockdown mode."""
-    set_lockdown(manager.registry, call.args["mode"])
+    mode = call.args["mode"]
+    if mode not in _MODES:
+        raise invalid_argument("mode", mode)
+    set_lockdown(manager.registry, mode)
 
 
 @handles(HostAccessManager, "QueryLockdownExceptions")

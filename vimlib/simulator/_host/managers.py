@@ -132,6 +132,26 @@ class CacheConfigurationManager(SimObject):
         return self.registry.one("HostSystem").swap_caches()
 
 
+class VsanSystem(SimObject):
+    """vSAN, which the host is no member of."""
+
+    kind = "HostVsanSystem"
+
+    def __init__(self, registry: Registry) -> None:
+        super().__init__(registry, "vsanSystem")
+
+    @prop("config", cached=False)
+    def _config(self) -> Any:
+        return config.vsan(self.registry.one("HostSystem").ref)
+
+
+@handles(VsanSystem, "QueryHostStatus")
+def query_host_status(system: VsanSystem, call: Call) -> Any:
+    """Return the status of a host without a cluster; community.vmware asks each host for it."""
+    state = vim25.VsanHostClusterStatusState(state="error")
+    return vim25.VsanHostClusterStatus(health="unknown", nodeState=state)
+
+
 def make_static_managers(registry: Registry) -> None:
     """Make the managers of the host's release that no module of their own makes."""
     release = registry.release
@@ -159,7 +179,6 @@ def make_static_managers(registry: Registry) -> None:
             "info": lambda: config.authentication(release).authConfig[1]
         },
         "HostVFlashManager": {"vFlashConfigInfo": _flash_cache},
-        "HostVsanSystem": {"config": lambda: config.vsan(host.ref)},
         "HostGraphicsManager": {"graphicsConfig": config.graphics},
         "HostSnmpSystem": {"configuration": _snmp, "limits": _snmp_limits},
         "HostCertificateManager": {"certificateInfo": _certificate},
@@ -185,6 +204,8 @@ def make_static_managers(registry: Registry) -> None:
         PowerSystem(registry)
     if release.has("5.0"):
         CacheConfigurationManager(registry)
+    if release.has("5.5"):
+        VsanSystem(registry)
     for kind, moid, since in rows:
         if (kind, moid) not in registry.objects and release.has(since):
             StaticManager(registry, kind, moid, shown.get(kind, {}))

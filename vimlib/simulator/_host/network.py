@@ -574,6 +574,17 @@ def remove_virtual_switch(system: NetworkSystem, call: Call) -> None:
     system.notify()
 
 
+@handles(NetworkSystem, "QueryNetworkHint")
+def query_network_hint(system: NetworkSystem, call: Call) -> list[Any]:
+    """Return what each adapter has heard of its network: nothing, on a network of nobody else."""
+    known = [pnic.device for pnic in system.pnics]
+    wanted = call.get("device") or known
+    for device in wanted:
+        if device not in known:
+            raise _not_found(device)
+    return [vim25.PhysicalNicHintInfo(device=device) for device in wanted]
+
+
 @handles(NetworkSystem, "RefreshNetworkSystem")
 def refresh(system: NetworkSystem, call: Call) -> None:
     """Do nothing: nothing is stale."""

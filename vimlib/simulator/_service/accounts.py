@@ -262,8 +262,13 @@ def retrieve_user_groups(directory: UserDirectory, call: Call) -> list[Any]:
         name = account.name.lower()
         if wanted == name if exact else wanted in name or wanted in account.full_name.lower():
             found.append(
-                vim25.UserSearchResult(
-                    principal=account.name, fullName=account.full_name, group=False
+                # Hosts say PosixUserSearchResult: community.vmware reads the id of each.
+                vim25.PosixUserSearchResult(
+                    principal=account.name,
+                    fullName=account.full_name,
+                    group=False,
+                    id=account.uid,
+                    shellAccess=True,
                 )
             )
     return found
