@@ -18,6 +18,15 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 PLAYBOOK = Path(__file__).with_name("playbook.yml")
 # What the first run changes; all else asks, or finds the host as it is wanted.
 CHANGING = {
+    *(
+        "an option of the host",
+        "ssh runs",
+        "a rule set is on",
+        "time servers are",
+        "a user",
+        "a role",
+    ),
+    *("machines start with the host", "a permission"),
     *("a switch", "a port group", "a resource pool", "a folder of files", "a machine"),
     *("an adapter", "a usb controller", "a serial port", "boot order", "video memory"),
     *("a snapshot", "another machine", "it runs"),
@@ -41,13 +50,39 @@ async def test_tasks_change_the_host_once_and_describe_it(
     variables = {"guest_id": "debian5_64Guest", "usb": "usb2" if old else "usb3"}
     skip = ["missing", *(["newer"] if old else [])]
     tasks = await ansible.play(PLAYBOOK, esx, tmp_path, variables, skip=skip)
-    found = checked(tasks, 43)
-    assert {task.name for task in tasks if task.changed} == CHANGING
+    found = checked(tasks, 60)
+    changing = CHANGING - ({"ssh runs", "a rule set is on"} if old else set())
+    assert {task.name for task in tasks if task.changed} == changing
+    await check_settings(esx, client, old=old)
     check_host(esx, usb=vim25.VirtualUSBController if old else vim25.VirtualUSBXHCIController)
     await check_answers(found, esx, client)
     again = await ansible.play(PLAYBOOK, esx, tmp_path, variables, skip=skip)
-    checked(again, 43)
+    checked(again, 60)
     assert [task.name for task in again if task.changed] == []
+
+
+async def check_settings(esx: ESXHost, client: Client, *, old: bool) -> None:
+    """Check the settings of the host itself."""
+    paths = ("config.dateTimeInfo", "config.autoStart", "config.service", "config.firewall")
+    row = await client.get(esx.host.ref, *paths, "config.option")
+    assert row["config.dateTimeInfo"].ntpConfig.server == ["0.pool.ntp.org"]
+    defaults = row["config.autoStart"].defaults
+    assert (defaults.enabled, defaults.startDelay) == (True, 100)
+    assert ("Disk.MaxLUN", 128) in {(each.key, each.value) for each in row["config.option"]}
+    if not old:
+        services = {each.key: each.policy for each in row["config.service"].service}
+        assert services["TSM-SSH"] == "on"
+        rules = {each.key: each.enabled for each in row["config.firewall"].ruleset}
+        assert rules["ntpClient"] is True
+    manager = client.content.authorizationManager
+    assert manager is not None
+    roles = (await client.get(manager, "roleList"))["roleList"]
+    assert "System.View" in next(role.privilege for role in roles if role.name == "ops")
+    row = await client.get(vim25.Datacenter("ha-datacenter"), "permission")
+    assert [(each.principal, each.roleId) for each in row["permission"]] == [("ops", -2)]
+    row = await client.get(vim25.ResourcePool("ha-root-pool"), "resourcePool")
+    [pool] = row["resourcePool"]
+    assert (await client.get(pool, "name"))["name"] == "p1"
 
 
 def check_host(esx: ESXHost, *, usb: type[Any]) -> None:

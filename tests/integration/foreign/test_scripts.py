@@ -15,6 +15,7 @@ import pytest
 from tests.integration.conftest import needed_tools
 from tests.integration.foreign.govc_page import newer
 from tests.integration.peers import soap_clients, tools
+from tests.integration.peers.cache import REPOSITORY
 from tests.integration.peers.process import Ended, ended, free_port, running
 from tests.rig.login import connected
 from vimlib import vim25
@@ -40,15 +41,17 @@ async def create(esx: ESXHost) -> None:
         await client.wait(await client.bind(folder).CreateVM_Task(MACHINE, pool))
 
 
-async def script(esx: ESXHost, program: Path, name: str) -> dict[str, Any]:
-    """Run a script; return the document that it prints."""
+async def script(esx: ESXHost, program: Path, name: str, **more: int) -> dict[str, Any]:
+    """Run a script with the login and `more` as its input; return the document that it prints."""
     login = {
+        **more,
         "port": esx.port,
         "username": esx.credentials.username,
         "password": esx.credentials.password,
     }
     words = [program, SCRIPTS / name]
-    end = await ended(words, given=json.dumps(login), deadline=SECONDS)
+    env = {"PYTHONPATH": str(REPOSITORY)}
+    end = await ended(words, env=env, given=json.dumps(login), deadline=SECONDS)
     assert end.code == 0, end.output[-3000:]
     found: dict[str, Any] = json.loads(end.output.strip().splitlines()[-1])
     return found

@@ -3,54 +3,20 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import Any
 
-import requests
-import urllib3
-from zeep import Client, Settings
 from zeep.exceptions import Fault
-from zeep.transports import Transport
 
-urllib3.disable_warnings()
-login = json.loads(sys.stdin.read())
-session = requests.Session()
-session.trust_env = session.verify = False
-base = f"https://127.0.0.1:{login['port']}/sdk"
-client = Client(
-    f"{base}/vimService.wsdl",
-    transport=Transport(session=session),
-    settings=Settings(strict=True, xml_huge_tree=True),
+from tests.integration.foreign.scripts.zeep_session import (
+    content,
+    login,
+    read,
+    ref,
+    service,
+    vim,
+    wait,
 )
-service = client.bind("VimService", "VimPort")
-# The document has the address `localhost`, without the port.
-service._binding_options["address"] = base
-vim = client.type_factory("urn:vim25")
 
-
-def ref(kind: str, moid: str) -> Any:
-    made = vim.ManagedObjectReference(moid)
-    made.type = kind
-    return made
-
-
-def read(obj: Any, *paths: str) -> dict[str, Any]:
-    spec = vim.PropertyFilterSpec(
-        propSet=[vim.PropertySpec(type=obj.type, pathSet=list(paths))],
-        objectSet=[vim.ObjectSpec(obj=obj)],
-    )
-    [found] = service.RetrieveProperties(content.propertyCollector, [spec])
-    return {prop.name: prop.val for prop in found.propSet}
-
-
-def wait(task: Any) -> Any:
-    while True:
-        info = read(task, "info")["info"]
-        if info.state not in ("queued", "running"):
-            return info
-
-
-content = service.RetrieveServiceContent(ref("ServiceInstance", "ServiceInstance"))
 told: dict[str, Any] = {"full": content.about.fullName, "api": content.about.apiVersion}
 try:
     service.Login(content.sessionManager, login["username"], "wrong")
