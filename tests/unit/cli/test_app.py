@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import inspect
 from importlib import import_module
+from pathlib import Path
 from typing import get_type_hints
 
 import pytest
@@ -57,3 +58,21 @@ def test_a_command_made_from_a_verb_has_its_arguments_and_a_dry_run(path: str) -
         shown.remove("parallel")
     assert shown[: len(names)] == [NAMES.get(name, name) for name in names]
     assert shown[len(names)] == ("dry_run" if isinstance(verb, Verb) else "connection")
+
+
+def test_every_verb_of_the_driver_has_a_command() -> None:
+    generated = {
+        target.partition(":")[2] for target, _ in COMMANDS.values() if target.startswith("verbs:")
+    }
+    modules = {target.partition(":")[0] for target, _ in COMMANDS.values()}
+    texts = [
+        Path(inspect.getfile(import_module(f"vimdriver._cli.{module}"))).read_text("utf-8")
+        for module in modules
+    ]
+    verbs = {name for name, value in vars(ESXDriver).items() if isinstance(value, Verb | Query)}
+    assert generated <= verbs
+    # A command of another shape calls its verb itself.
+    missing = {
+        name for name in verbs - generated if not any(f"driver.{name}(" in text for text in texts)
+    }
+    assert missing == set()
