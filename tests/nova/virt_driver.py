@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import sys
 import unittest
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import tests.nova.threads  # noqa: F401  # first
 
-from nova import test
+import fixtures
+from nova import exception, test
 from nova.tests.unit.virt import test_virt_drivers
 from nova.virt import driver, fake
 from vimdriver.nova._loading import name_module
@@ -60,6 +62,18 @@ class ESXConnectionTestCase(test_virt_drivers._VirtDriverTestCase, test.TestCase
         name_module()
         loaded = driver.load_compute_driver(fake.FakeVirtAPI(), "esx.ESXNovaDriver")
         assert type(loaded) is type(self.connection)
+
+    def test_two_hosts_with_one_uuid_are_refused(self) -> None:
+        """Nova could not tell the nodes apart."""
+        row = "".join(f'{name} = "{value}"\n' for name, value in STAGE.options().items())
+        hosts = Path(self.useFixture(fixtures.TempDir()).path, "hosts.toml")
+        hosts.write_text("".join(f'[[host]]\nname = "{name}"\n{row}' for name in "ab"))
+        self.flags(group="esx", url=None, hosts_file=str(hosts))
+        self.flags(state_path=str(hosts.parent))
+        several = type(self.connection)(fake.FakeVirtAPI())
+        with self.assertRaises(exception.InvalidConfiguration) as caught:  # noqa: PT027
+            several.init_host("service")
+        assert "UUID" in str(caught.exception)
 
     def test_live_migration(self) -> None:
         """As nova's own case for drivers without it."""

@@ -27,6 +27,7 @@ from nova.virt import node as local_node
 
 from vimdriver._config import DriverConfig
 from vimdriver._disks.cache import prune_cache
+from vimdriver._host import check_identities
 from vimdriver._instances.config_drive import ConfigDrive
 from vimdriver.errors import InstanceStateError, PendingChangeError
 from vimdriver.nova import _map as mapped
@@ -105,8 +106,15 @@ class ESXNovaDriver(Refusals):
             glance_ca=CONF.glance.cafile,
         )
         self._hosts.start()
-        for node in self._hosts.nodes.values():
+        nodes = self._hosts.nodes.values()
+        for node in nodes:
             self._identify(node)
+        try:
+            check_identities(node.known for node in nodes if node.known is not None)
+        except VimlibError as error:
+            if len(nodes) > 1:
+                self.cleanup_host(host)
+                raise exception.InvalidConfiguration(mapped.reason(error)) from error
 
     def cleanup_host(self, host: str) -> None:
         """Log out of the hosts, and end all threads."""

@@ -157,6 +157,11 @@ class Node:
         await asyncio.wait([outcome])
         return outcome.result()
 
+    @property
+    def known(self) -> HostIdentity | None:
+        """Which host this is; None while it was never reached."""
+        return self._identity
+
     async def identity(self) -> HostIdentity:
         """Return which host this is, read once. Cancelling loses nothing.
 
