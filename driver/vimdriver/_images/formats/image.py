@@ -163,6 +163,8 @@ def prefix_bytes(beginning: Data) -> int:
     Args:
         beginning: Its first bytes, any number.
     """
+    if compression_of(beginning) is not None:
+        return PREFIX  # a block of Zstandard has 128 KiB, and nothing comes out of a part of it
     if len(beginning) < SECTOR or bytes(beginning[:4]) != header.MAGIC:
         return _DETECTED
     head = header.unpack(bytes(beginning[:SECTOR]))
