@@ -5,6 +5,7 @@
     VimlibError                            vimlib.errors
     └── DriverError
         ├── PlatformUnsupportedError       the operating system lacks a module that a function needs
+        ├── MissingNovaError               the environment of a command has no nova
         ├── JournalError                   the journal cannot be written, so the operation did not start
         │   ├── JournalFormatError         the file is not a journal
         │   └── JournalLockedError         another process has the journal open
@@ -94,6 +95,7 @@ __all__ = [
     "JournalError",
     "JournalFormatError",
     "JournalLockedError",
+    "MissingNovaError",
     "NetworkError",
     "NetworkNotFoundError",
     "NoSlotError",
