@@ -13,7 +13,7 @@ from msgspec.structs import replace as replaced
 
 from vimdriver._disks.manager import disk_manager, extent_of
 from vimdriver._instances import devices as builders
-from vimdriver._instances.change import MachineState, reconfigure
+from vimdriver._instances.change import MachineState, look, reconfigure
 from vimdriver._instances.device_list import BUSES, file_of
 from vimdriver._instances.machine import device_files, used_files
 from vimdriver._instances.pending import (
@@ -125,7 +125,14 @@ async def new_root(
     )
 
     async def remove(run: Run, result: Any) -> None:
-        for path in disk_paths(file):
+        try:
+            now = await look(run.host.client, machine.vm, machine.ref)
+        except vim25.ManagedObjectNotFound:
+            attached = False
+        else:
+            # The swap was done, and could not be, or is not to be, taken back.
+            attached = str(file) in set(device_files(now.devices))
+        for path in () if attached else disk_paths(file):
             await run.host.delete(path)
 
     def not_larger(run: Run, fault: vim25.MethodFault) -> None:

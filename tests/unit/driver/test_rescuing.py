@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from vimdriver._images.embedded import made_image
 from vimdriver._images.make import Pattern
 from vimdriver._images.push import push_images
 from vimdriver._instances.pending import PENDING_KEY
+from vimdriver._verbs import execute
 from vimdriver.errors import (
     DiskSnapshotError,
     ForeignInstanceError,
@@ -194,3 +196,23 @@ async def test_a_machine_of_another_owner_is_changed_on_demand_only(
         await driver.rescue("web", RESCUE, foreign=True)
         await driver.unrescue("web", foreign=True)
         assert await paths(driver) == [ROOT]
+
+
+async def test_a_rebuild_that_is_cancelled_amid_the_swap_keeps_the_new_disk(
+    host: Hosted, image: Path
+) -> None:
+    """The root disk is gone by then, so the copy must not be undone."""
+    async with host.driver() as driver:
+        bootable(host)
+        await driver.spawn(spec(image, power_on=False))
+        plan = await driver.rebuild.plan("web", RESCUE)
+
+        async def cancelled(run: Any) -> Any:
+            raise asyncio.CancelledError
+
+        with pytest.raises(asyncio.CancelledError):
+            await execute(driver.host(), replace(plan, result=cancelled))
+        (disk,) = await disks(driver)
+        assert content(host, disk.path).startswith(b"rescue")
+        assert PENDING_KEY not in marks(host)
+        await driver.power_on("web")
