@@ -33,6 +33,8 @@ def test_every_module_of_the_driver_is_imported() -> None:
     found = run("""
 import importlib, pkgutil, vimdriver
 for module in pkgutil.walk_packages(vimdriver.__path__, "vimdriver."):
+    if module.name.startswith(("vimdriver.nova.", "vimdriver.neutron.")):
+        continue  # these need nova and neutron
     importlib.import_module(module.name)
     print(module.name)
 for name in vimdriver.__all__:
