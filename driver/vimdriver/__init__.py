@@ -36,8 +36,10 @@ if TYPE_CHECKING:
         ImageStore,
         LocalImages,
     )
+    from vimdriver._images.fan import FanLimits
     from vimdriver._images.openstack import open_cloud
     from vimdriver._images.push import PushEvent, PushResult, push_images
+    from vimdriver._images.push_to_hosts import push_to_hosts
     from vimdriver._instances.config_drive import ConfigDrive
     from vimdriver._instances.device_list import DeviceInfo
     from vimdriver._instances.diagnostics import Diagnostics
@@ -68,6 +70,7 @@ __all__ = [
     "DiskSpec",
     "DriverConfig",
     "ESXDriver",
+    "FanLimits",
     "FileJournal",
     "Glance",
     "GuestConfig",
@@ -104,6 +107,7 @@ __all__ = [
     "list_port_groups",
     "open_cloud",
     "push_images",
+    "push_to_hosts",
     "remove_vlan",
 ]
 
@@ -116,8 +120,10 @@ __getattr__, __dir__ = lazy(
         "_guestinfo": "GuestConfig NIC Route",
         "_host": "DatastoreInfo HostCapacity HostIdentity HostInfo check_identities",
         "_images": "Glance HttpClient HttpImages ImageInfo ImageSource ImageStore LocalImages",
+        "_images.fan": "FanLimits",
         "_images.openstack": "open_cloud",
         "_images.push": "PushEvent PushResult push_images",
+        "_images.push_to_hosts": "push_to_hosts",
         "_instances.config_drive": "ConfigDrive",
         "_instances.device_list": "DeviceInfo",
         "_instances.diagnostics": "Diagnostics",

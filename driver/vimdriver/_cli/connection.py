@@ -10,7 +10,7 @@ import copy
 import getpass
 import sys
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -75,6 +75,25 @@ class ConnectionOptions:
         ready = copy.copy(self)
         object.__setattr__(ready, "_login", read_login(self, environ))
         return ready
+
+    @property
+    def address(self) -> str:
+        """URL of the host."""
+        assert self._login is not None, "run() prepares a command's connection"
+        return self._login.url
+
+    def to(self, url: str, pin: str | None) -> ConnectionOptions:
+        """Return a copy for another host, with the same user and password.
+
+        Args:
+            url: URL of the host.
+            pin: Of its certificate; None trusts it as the first host, whose pin does not count.
+        """
+        assert self._login is not None, "run() prepares a command's connection"
+        trust = replace(self._login.trust, pin=pin)
+        other = copy.copy(self)
+        object.__setattr__(other, "_login", replace(self._login, url=url, trust=trust))
+        return other
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[Client]:

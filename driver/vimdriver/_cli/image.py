@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from cyclopts import Parameter
 
 from vimdriver._cli.connection import CONNECTION, ConnectionOptions
 from vimdriver._cli.exitcodes import combined
-from vimdriver._cli.flags import Flag, Strings, within
+from vimdriver._cli.flags import ABOVE_0, Flag, Strings, within
 from vimdriver._cli.output import OUTPUT, Output, shown
 from vimdriver._cli.ownership import OWNERSHIP, Ownership
 from vimdriver._cli.progress import meter
 from vimdriver._cli.sources import SOURCES, Sources
 from vimdriver.errors import size_text
+from vimlib.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from vimdriver._cli.progress import Meter
     from vimdriver._images.push import PushEvent, PushResult
+    from vimdriver._journal import Journal
+    from vimlib._client import Client
+
+MIB: Final = 1 << 20
 
 
 async def push(
@@ -34,6 +42,9 @@ async def push(
     as_is: Flag = False,
     as_: Annotated[str | None, Parameter(name="--as")] = None,
     transfer: Literal["nfc", "put"] | None = None,
+    host_file: Path | None = None,
+    bandwidth: Annotated[float | None, ABOVE_0] = None,
+    host_bandwidth: Annotated[float | None, ABOVE_0] = None,
     sources: Sources = SOURCES,
     ownership: Ownership = OWNERSHIP,
     connection: ConnectionOptions = CONNECTION,
@@ -58,25 +69,37 @@ async def push(
         as_is: Store the bytes unchanged, as a file.
         as_: NAME for the one image.
         transfer: `nfc` imports the disk, without its holes; `put` uploads all of it. The default is chosen for each image.
+        host_file: File with more hosts that get the images too, a line `URL [PIN]` each, with the same user
+            and password. Each image is read once for all; a slow or failing host does not stop the others.
+        bandwidth: MiB a second to all hosts of --host-file together.
+        host_bandwidth: MiB a second to each host of --host-file.
     """
     from vimdriver._images.push import push_images
+    from vimdriver._images.push_to_hosts import push_to_hosts
     from vimdriver._verbs.session import session_recorded
     from vimlib._datastore import DatastorePath
 
     if to.startswith(f"[{datastore}]"):
         to = DatastorePath.parse(to).path
     config = ownership.config()
-    async with (
-        sources.open(images) as store,
-        connection.client() as client,
-        ownership.opened() as journal,
-        session_recorded(client, journal, config.mark()),
-    ):
+    if host_file is None and (bandwidth or host_bandwidth):
+        raise UsageError(
+            "--bandwidth and --host-bandwidth need --host-file",
+            hint="Give a file of hosts; it may be empty.",
+        )
+    more = None if host_file is None else await asyncio.to_thread(read_hosts, host_file)
+
+    @asynccontextmanager
+    async def opened(host: ConnectionOptions, journal: Journal) -> AsyncIterator[Client]:
+        async with host.client() as client, session_recorded(client, journal, config.mark()):
+            yield client
+
+    async with sources.open(images) as store, ownership.opened() as journal:
         with meter(output) as progress:
-            results = await push_images(
-                client,
-                store,
-                images,
+            push_all = partial(
+                push_images if more is None else push_to_hosts,
+                images=store,
+                refs=images,
                 datastore=datastore,
                 directory=to,
                 concurrency=concurrency,
@@ -89,8 +112,44 @@ async def push(
                 config=config,
                 journal=journal,
             )
+            if more is None:
+                async with opened(connection, journal) as client:
+                    results = await push_all(client)
+            else:
+                hosts = {connection.address: connection}
+                hosts |= {url: connection.to(url, pin) for url, pin in more.items()}
+                results = await push_all(
+                    {url: opened(host, journal) for url, host in hosts.items()},
+                    bandwidth=bandwidth and bandwidth * MIB,
+                    host_bandwidth=host_bandwidth and host_bandwidth * MIB,
+                )
     show_results(results, output)
     return combined(result.error for result in results)
+
+
+def read_hosts(path: Path) -> dict[str, str | None]:
+    """Read the pins of hosts by their URLs, a line `URL [PIN]` each. Blocking.
+
+    Raises:
+        UsageError: The file cannot be read, or a line is something else.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise UsageError(f"cannot read hosts from {str(path)!r}: {reason}") from None
+    found: dict[str, str | None] = {}
+    for number, line in enumerate(lines, 1):
+        words = line.partition("#")[0].split()
+        if not words:
+            continue
+        if len(words) > 2 or words[0] in found:
+            raise UsageError(
+                f"line {number} of {str(path)!r} must be URL [PIN], and no URL twice",
+                hint="Write https://HOST/sdk, and the SHA-256 of its certificate behind it.",
+            )
+        found[words[0]] = words[1] if len(words) > 1 else None
+    return found
 
 
 def tell(progress: Meter, output: Output | None = None) -> Callable[[PushEvent], None]:
@@ -100,13 +159,14 @@ def tell(progress: Meter, output: Output | None = None) -> Callable[[PushEvent],
     """
 
     def on_event(event: PushEvent) -> None:
+        name = f"{event.image} to {event.host}" if event.host else event.image
         if event.kind == "started":
-            progress.start(event.image, event.bytes)
+            progress.start(name, event.bytes)
         elif event.kind == "progress":
-            progress.advance(event.image, event.bytes)
+            progress.advance(name, event.bytes)
         else:
             assert event.result is not None, "the event of an end must have its result"
-            progress.end(event.image, event.result.error)
+            progress.end(name, event.result.error)
             if output is not None and output.json:
                 output.line(event.result.to_json())
 
@@ -130,10 +190,13 @@ def show_results(results: Sequence[PushResult], output: Output) -> None:
             # The full message was printed when the image failed; here it would widen the table.
             row = {
                 "image": shown(result.image),
+                "host": result.host,
                 "datastore_path": f"failed: {type(result.error).__name__}",
             }
         rows.append(row)
-    output.table(("image", "datastore_path", "size", "verified", "hash", "seconds"), rows)
+    where = ("host",) if any(result.host for result in results) else ()
+    columns = ("image", *where, "datastore_path", "size", "verified", "hash", "seconds")
+    output.table(columns, rows)
     for result in results:
         if result.error is None and result.datastore_path.endswith((".vmdk", ".iso")):
             path = shlex.quote(result.datastore_path)

@@ -388,6 +388,7 @@ def _info(fields: Mapping[str, Any], ref: str) -> ImageInfo:
         algo, value = ("md5", record.checksum) if record.checksum else (None, None)
     return ImageInfo(
         id=found,
+        in_glance=True,
         name=record.name or found,
         size=record.size,
         disk_format=record.disk_format,

@@ -18,7 +18,6 @@ from vimdriver._disks.ensure import DiskWish, ensure_disk, judge
 from vimdriver._disks.files import ensure_file
 from vimdriver._images.check import BodyCheck
 from vimdriver._images.formats import PREFIX
-from vimdriver._images.glance import GlanceImage
 from vimdriver._images.prefix import read_prefix
 from vimdriver._images.source import shown_reference
 from vimdriver._images.uploader import Uploader
@@ -53,6 +52,8 @@ class PushEvent:
     """`started`: the image's size; `progress`: the bytes just sent; `done`: all bytes."""
     result: PushResult | None = None
     """`done` and `failed`: the result of the image."""
+    host: str = ""
+    """The host's name, if the push is to several."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +62,8 @@ class PushResult:
 
     image: str
     """The reference as it was passed."""
+    host: str = ""
+    """The host's name, if the push is to several."""
     datastore_path: str = ""
     bytes: int = 0
     hash: str | None = None
@@ -77,10 +80,10 @@ class PushResult:
 
     def to_json(self) -> dict[str, Any]:
         """Return the line that `vimctl image push --json` prints."""
+        where = {"image": self.image} | ({"host": self.host} if self.host else {})
         if self.error is not None:
-            return {"image": self.image, "error": error_json(self.error)}
-        return {
-            "image": self.image,
+            return where | {"error": error_json(self.error)}
+        return where | {
             "datastore_path": self.datastore_path,
             "bytes": self.bytes,
             "hash": self.hash,
@@ -347,7 +350,7 @@ class _Push:
     def target(self) -> str:
         """The file name; available once the source reported the image's properties."""
         assert self.info is not None, "read_info comes first"
-        from_glance, name = isinstance(self.source, GlanceImage), self.how.name
+        from_glance, name = self.info.in_glance, self.how.name
         if self.is_file and self.how.as_is:
             return unchanged_name(self.info, from_glance=from_glance, given=name)
         base = base_name(self.info, from_glance=from_glance, given=name)

@@ -33,6 +33,8 @@ class ImageInfo:
     id: str
     """Glance's id, else the base name of path or URL."""
     name: str
+    in_glance: bool = False
+    """Whether `id` is Glance's."""
     size: int
     """Exact length of the body in bytes."""
     disk_format: str | None = None

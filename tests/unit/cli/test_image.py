@@ -93,6 +93,50 @@ def test_an_image_is_found_by_name_and_printed_as_text(
     assert "demo-raw-1: done" in done.err
 
 
+def test_hosts_of_a_file_get_the_images_too(
+    esx: ESXHost, vimctl: Vimctl, glance: EmbeddedGlance, beside: Beside, tmp_path: Path
+) -> None:
+    folder, file = tmp_path / "second", tmp_path / "hosts"
+    folder.mkdir()
+
+    async def start() -> ESXHost:
+        login = esx.credentials
+        return await ESXHost(
+            datastores={"datastore1": folder}, username=login.username, password=login.password
+        ).__aenter__()
+
+    second: ESXHost = beside.run(start())
+    try:
+        file.write_text(
+            f"# the second\n{second.url} {second.thumbprint}\nhttps://127.0.0.1:1/sdk # down\n"
+        )
+        words = (*push("demo-raw-1"), "--glance", glance.url, "--host-file", file)
+        done = vimctl(*words, "--host-bandwidth", "500", "--bandwidth", "900", "--json", code=7)
+    finally:
+        beside.run(second.aclose())
+    lines = {line["host"]: line for line in done.lines}
+    assert set(lines) == {esx.url, second.url, "https://127.0.0.1:1/sdk"}
+    assert lines["https://127.0.0.1:1/sdk"]["error"]["type"] == "ConnectError"
+    stored = [next(host.rglob("images/*.*")) for host in (esx.datastore_path(), folder)]
+    assert stored[0].read_bytes() == stored[1].read_bytes()
+    assert len([seen for seen in glance.seen if seen.path.endswith("/file")]) == 1
+
+
+@pytest.mark.parametrize("text", [None, "https://a/sdk pin more", "https://a/sdk\nhttps://a/sdk"])
+def test_an_invalid_file_of_hosts_is_refused(
+    esx: ESXHost, vimctl: Vimctl, disk: Path, tmp_path: Path, text: str | None
+) -> None:
+    file = tmp_path / "hosts"
+    if text is not None:
+        file.write_text(text)
+    assert "hosts" in vimctl(*push(disk), "--host-file", file, code=2).err
+    assert not esx.calls("Login")
+
+
+def test_bandwidth_needs_a_file_of_hosts(esx: ESXHost, vimctl: Vimctl, disk: Path) -> None:
+    assert "--host-file" in vimctl(*push(disk), "--bandwidth", "5", code=2).err
+
+
 def test_a_local_file_is_not_verified(esx: ESXHost, vimctl: Vimctl, disk: Path) -> None:
     (line,) = vimctl(*push(disk), "--to", "a/b", "--json").lines
     assert line["datastore_path"] == "[datastore1] a/b/disk.vmdk"

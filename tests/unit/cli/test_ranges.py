@@ -76,6 +76,8 @@ RULES = {
     "--wait": [("0", "must be above 0, got 0"), ("-1", "must be above 0, got -1")],
     "--wait-network": [("0", "must be above 0, got 0"), ("-1", "must be above 0, got -1")],
     "--stall-timeout": [("0", "must be above 0, got 0"), ("-1.5", "must be above 0, got -1.5")],
+    "--bandwidth": [("0", "must be above 0, got 0"), ("-1", "must be above 0, got -1")],
+    "--host-bandwidth": [("0", "must be above 0, got 0"), ("-1", "must be above 0, got -1")],
     "--concurrency": [("0", "must be at least 1, got 0"), ("-4", "must be at least 1, got -4")],
     "--limit": [("-1", "must be at least 0, got -1")],
     "--count": [("0", "must be at least 1, got 0")],
