@@ -11,7 +11,7 @@ import re
 import types
 from collections import Counter
 from collections.abc import AsyncIterator, Generator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -37,10 +37,12 @@ from vimdriver._disks.transfer import Transfer
 from vimdriver._images.embedded import EmbeddedGlance, made_image
 from vimdriver._images.make import Pattern
 from vimdriver._images.push import push_images
+from vimdriver._images.push_to_hosts import push_to_hosts
 from vimdriver._instances.types import NICSpec
 from vimlib import vim25
+from vimlib._client import Client
 from vimlib._transport.base import EncodedCall, Exchange, Reply
-from vimlib.errors import VimlibError
+from vimlib.errors import ConnectError, VimlibError
 
 UUID = "5021e9d8-7d2f-4b8c-9f8a-0c5b3d1f2a10"
 VLAN = "vlan-42"
@@ -314,6 +316,34 @@ class SpawnImported(SpawnCached):
         return 2 if method == "ReconfigVM_Task" else 1
 
 
+class PushToHosts(Push):
+    """The same to a host beside one that cannot be reached."""
+
+    async def attempt(self) -> None:
+        self.published = None
+        hosts = {"here": self.host.client(**self.settings), "away": Away()}
+        async with store(self.images) as found:
+            results = await push_to_hosts(
+                hosts, found, ["raw", "stream"], datastore="datastore1", config=CONFIG
+            )
+        here = [result for result in results if result.host == "here"]
+        self.published = {r.datastore_path.partition(" ")[2] for r in here if r.error is None}
+        errors = [r.error for r in here if r.error is not None]
+        if errors:
+            raise errors[0]
+
+
+class Away(AbstractAsyncContextManager[Client]):
+    """The login to a host that cannot be reached."""
+
+    async def __aenter__(self) -> Client:
+        await asyncio.sleep(0)
+        raise ConnectError("cannot connect", host="away")
+
+    async def __aexit__(self, *exc: object) -> None:
+        raise AssertionError("nobody was logged in")
+
+
 class Vlan(Job):
     """A port group of its own."""
 
@@ -478,6 +508,7 @@ JOBS: tuple[type[Job], ...] = (
     ImportDisks,
     SpawnCached,
     SpawnImported,
+    PushToHosts,
     Vlan,
     Clone,
     *(
