@@ -70,11 +70,6 @@ class Client:
         return self._transport.timeouts
 
     @property
-    def proxied(self) -> bool:
-        """Whether connections to the host go through a proxy."""
-        return self._transport.proxy is not None
-
-    @property
     def session_digest(self) -> str:
         """SHA-256 in hex that names the session, which a new login replaces; "" if unknown.
 

@@ -31,7 +31,7 @@ class Worker(Generic[T]):
         return self._job is not None
 
     def start(self, function: Callable[..., T], *args: object) -> None:
-        """Start a job; the previous one must have been awaited with `result` or `idle`.
+        """Start a job; the previous one must have been awaited with `result`.
 
         Raises:
             ClosedError: The owner of the executor has closed it.
@@ -47,11 +47,6 @@ class Worker(Generic[T]):
         job, self._job = self._job, None
         await settled(job)
         return job.result()
-
-    async def idle(self) -> None:
-        """Wait for the running job, if any, and raise its error."""
-        if self._job is not None:
-            await self.result()
 
     async def __aenter__(self) -> Self:
         return self

@@ -147,7 +147,7 @@ async def test_a_worker_waits_for_its_job_on_every_exit(executor: ThreadPoolExec
     async def use() -> None:
         async with Worker[None](executor) as worker:
             worker.start(job)
-            await worker.idle()
+            await worker.result()
 
     task = asyncio.create_task(use())
     await asyncio.sleep(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import threading
 from collections.abc import AsyncIterable, AsyncIterator
@@ -178,6 +179,65 @@ async def test_a_body_is_padded_for_the_datastore(uploader: Uploader, tmp_path: 
     sink = DatastoreSink(Store(), "x", pad=512)  # type: ignore[arg-type]
     await uploader.upload(source, sink, await source.info())
     assert stored == [(b"x" * 1000).ljust(1024, b"\0")]
+
+
+async def test_a_source_of_the_callers_own_arrives(uploader: Uploader) -> None:
+    info = ImageInfo(id="own", name="own", size=3 << 16)
+
+    class Body:
+        info = ImageInfo(id="own", name="own", size=3 << 16)
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            for number in range(3):
+                await asyncio.sleep(0)
+                yield bytes([number]) * (1 << 16)
+
+    class Own:
+        async def info(self) -> ImageInfo:
+            return info
+
+        @asynccontextmanager
+        async def open(self) -> AsyncIterator[Body]:
+            yield Body()
+
+    target = Target()
+    async with running(target):
+        await uploader.upload(Own(), Sink(target), info)
+    assert bytes(target.body) == b"".join(bytes([number]) * (1 << 16) for number in range(3))
+
+
+async def test_a_body_of_unknown_size_is_sent_chunked(uploader: Uploader, tmp_path: Path) -> None:
+    class Growing:
+        size = None
+
+        def feed(self, data: Buffer) -> list[Buffer]:
+            return [data, b"more"]
+
+        def finish(self) -> list[Buffer]:
+            return [b"end"]
+
+    target = Target()
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while (size := int((await reader.readuntil(b"\r\n")).strip(), 16)) > 0:
+            target.body += await reader.readexactly(size)
+            assert await reader.readexactly(2) == b"\r\n"
+        assert await reader.readexactly(2) == b"\r\n"
+        writer.write(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+
+    target.behaviour = take
+    (tmp_path / "x").write_bytes(b"x" * 1000)
+    source = LocalImage(tmp_path / "x")
+    async with running(target):
+        done = await uploader.upload(
+            source, Sink(target), await source.info(), stage=Growing, hash_stored=True
+        )
+    assert b"Transfer-Encoding: chunked\r\n" in target.head
+    assert b"Content-Length" not in target.head
+    sent = b"x" * 1000 + b"moreend"
+    assert (bytes(target.body), done.bytes) == (sent, len(sent))
+    assert (done.hash_algo, done.hash) == ("sha512", hashlib.sha512(sent).hexdigest())
 
 
 async def test_many_bodies_arrive_in_parallel(uploader: Uploader) -> None:
