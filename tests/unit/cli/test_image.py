@@ -117,7 +117,7 @@ def test_hosts_of_a_file_get_the_images_too(
     lines = {line["host"]: line for line in done.lines}
     assert set(lines) == {esx.url, second.url, "https://127.0.0.1:1/sdk"}
     assert lines["https://127.0.0.1:1/sdk"]["error"]["type"] == "ConnectError"
-    stored = [next(host.rglob("images/*.*")) for host in (esx.datastore_path(), folder)]
+    stored = [next(host.rglob("images/*-flat.vmdk")) for host in (esx.datastore_path(), folder)]
     assert stored[0].read_bytes() == stored[1].read_bytes()
     assert len([seen for seen in glance.seen if seen.path.endswith("/file")]) == 1
 

@@ -58,7 +58,7 @@ def reads(service: EmbeddedGlance) -> int:
 
 
 def stored(host: Hosted, image: EmbeddedImage) -> bytes | None:
-    found = list(host.folder.rglob(f"*{image.id}*"))
+    found = list(host.folder.rglob(f"{image.id}-flat.vmdk"))
     return found[0].read_bytes() if found else None
 
 
