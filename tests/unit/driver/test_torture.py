@@ -324,7 +324,12 @@ class PushToHosts(Push):
         hosts = {"here": self.host.client(**self.settings), "away": Away()}
         async with store(self.images) as found:
             results = await push_to_hosts(
-                hosts, found, ["raw", "stream"], datastore="datastore1", config=CONFIG
+                hosts,
+                found,
+                ["raw", "stream"],
+                datastore="datastore1",
+                as_is=True,
+                config=CONFIG,
             )
         here = [result for result in results if result.host == "here"]
         self.published = {r.datastore_path.partition(" ")[2] for r in here if r.error is None}
