@@ -64,8 +64,14 @@ class Stage:
         return {name: values[name] for name in ("url", "username", "password_file", "pin")}
 
     def calls(self) -> int:
-        """Return how many calls the host has seen, without those of any connection."""
-        lines = Path(self.trace).read_text().splitlines()
+        """Return how many calls the host has seen, without those of any connection.
+
+        The host answers a call before it writes its line, so this waits until no line is added.
+        """
+        trace, size = Path(self.trace), -1
+        while size != (size := trace.stat().st_size):
+            time.sleep(0.1)
+        lines = trace.read_text().splitlines()
         return sum(json.loads(line)["method"] not in BACKGROUND for line in lines)
 
 
