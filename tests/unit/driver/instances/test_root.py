@@ -284,4 +284,4 @@ async def test_the_calls_of_a_machine_from_a_cached_image(beside: Beside, host: 
             await driver.spawn(spec("img", "two", nics=()))
             calls = Counter(host.methods()[before:])
     # Numbers wanted: 12; see docs/driver/operations.md for those of each verb.
-    assert sum(calls.values()) <= 24, calls
+    assert sum(calls.values()) <= 21, calls
