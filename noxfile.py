@@ -50,7 +50,7 @@ GENERATED = ROOT / "vimlib" / "vim25"
 
 @nox.session
 def demo(session: nox.Session) -> None:
-    """Simulated host and image service, four images pushed at once, three machines spawned."""
+    """Simulated host and image service, four images pushed at once, four machines spawned."""
     session.install("-e", ".[cli,simulator]")
     session.run("vimctl", "demo", *session.posargs)
 

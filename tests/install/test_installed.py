@@ -80,5 +80,5 @@ def test_the_command_prints_the_guest_helper_byte_for_byte(installed: Installati
 def test_the_demo_pushes_spawns_and_leaves_nothing(installed: Installation) -> None:
     document = json.loads(installed.vimctl("demo", "--json").stdout)
     assert [image["verified"] for image in document["images"]] == [True] * 4
-    assert len(document["instances"]) == 3
+    assert len(document["instances"]) == 4
     assert document["leftovers"] == []
