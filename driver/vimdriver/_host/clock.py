@@ -64,7 +64,6 @@ async def set_time_servers(host: Host, *, servers: tuple[str, ...]) -> Plan[Host
     Cancelling waits for the call.
 
     Args:
-        host: The host.
         servers: Names or addresses, in place of all others.
 
     Raises:

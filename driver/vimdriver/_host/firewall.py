@@ -91,7 +91,6 @@ async def set_ruleset(host: Host, ruleset: str, state: State) -> Plan[FirewallRu
     Cancelling waits for the call.
 
     Args:
-        host: The host.
         ruleset: Key, as sshServer.
         state: open or closed.
 

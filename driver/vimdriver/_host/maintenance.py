@@ -101,7 +101,6 @@ async def enter_maintenance(host: Host, *, drain: Annotated[int, Within(0)] = 0)
     Cancelling leaves the host's task, which ends by itself.
 
     Args:
-        host: The host.
         drain: Seconds to wait until no machine runs; 0 refuses while one does.
 
     Raises:
@@ -183,7 +182,6 @@ async def reboot_host(host: Host, confirm: str, *, force: bool = False) -> Plan[
     Returns when the host took the request, before it is down. Cancelling waits for that.
 
     Args:
-        host: The host.
         confirm: The host's name, as `vimctl host show` prints it.
         force: Also outside of maintenance mode.
 
@@ -201,7 +199,6 @@ async def shutdown_host(host: Host, confirm: str, *, force: bool = False) -> Pla
     Returns when the host took the request, before it is down. Cancelling waits for that.
 
     Args:
-        host: The host.
         confirm: The host's name, as `vimctl host show` prints it.
         force: Also outside of maintenance mode.
 

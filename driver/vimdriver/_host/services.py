@@ -80,7 +80,6 @@ async def control_service(host: Host, service: str, action: Action) -> Plan[Host
     One that is in that state already stays so. Cancelling waits for the call.
 
     Args:
-        host: The host.
         service: Key or label, as TSM-SSH or SSH.
         action: start, stop or restart.
 
@@ -127,7 +126,6 @@ async def set_service_policy(host: Host, service: str, policy: Policy) -> Plan[H
     """Choose when a service starts (`UpdateServicePolicy`). Cancelling waits for the call.
 
     Args:
-        host: The host.
         service: Key or label, as TSM-SSH or SSH.
         policy: on with the host, off, or automatic while its ports are open.
 

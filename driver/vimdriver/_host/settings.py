@@ -75,7 +75,6 @@ async def set_host_option(host: Host, key: str, value: str) -> Plan[HostOption]:
     """Set an advanced option (`UpdateOptions`), with the type that it has now. Cancelling waits for the call.
 
     Args:
-        host: The host.
         key: As UserVars.SuppressShellWarning.
         value: As text: a number, true or false, or any text, as the option's type is.
 

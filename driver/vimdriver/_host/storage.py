@@ -60,7 +60,6 @@ async def mount_nfs(
     """Mount a folder of an NFS server as a datastore (`CreateNasDatastore`). Cancelling waits for the call.
 
     Args:
-        host: The host.
         name: Of the datastore.
         server: Name or address of the server; for NFS41 several, separated by commas.
         path: Exported folder.

@@ -81,7 +81,6 @@ async def set_autostart(
     Cancelling waits for the call.
 
     Args:
-        host: The host.
         ref: uuid, name or moref's value.
         order: Place from 1, at most one after the last; others move. -1: after those with a place.
         start_delay: Seconds before the next machine starts; -1 is the host's default.

@@ -96,7 +96,6 @@ async def send_keys(
     typed. Cancelling waits for the call.
 
     Args:
-        host: The host.
         ref: uuid, name or moref's value.
         text: Characters of a US keyboard; a line feed is Enter.
         keys: Names such as enter, f2 or ctrl+alt+delete; may be repeated.

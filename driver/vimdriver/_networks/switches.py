@@ -242,7 +242,6 @@ async def create_switch(
     """Create a standard switch (`AddVirtualSwitch`). Cancelling waits for the call, then removes it.
 
     Args:
-        host: The host.
         name: 1 to 31 printable characters.
         uplinks: Physical NICs that no other switch uses; none makes an internal switch.
         mtu: Bytes, 1280 to 9000.
@@ -332,7 +331,6 @@ async def set_mtu(
     """Set the MTU of a standard switch (`UpdateVirtualSwitch`). Cancelling waits for the call.
 
     Args:
-        host: The host.
         switch: Name.
         mtu: Bytes, 1280 to 9000.
 
@@ -381,7 +379,6 @@ async def set_port_group(
     Cancelling waits for the call.
 
     Args:
-        host: The host.
         name: Of the port group.
         vlan: VLAN id; 0 is untagged.
         active: Physical NICs in use, in their order, in place of the switch's.
