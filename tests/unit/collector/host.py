@@ -27,6 +27,7 @@ from vimlib.simulator._core.registry import Registry
 from vimlib.simulator._properties.collector import DefaultCollector, PropertyCollector
 from vimlib.simulator._properties.views import View, ViewManager
 from vimlib.simulator._protocol.dispatch import Incoming, serve_call
+from vimlib.simulator._service.accounts import AuthorizationManager
 from vimlib.simulator._service.events import EventManager
 from vimlib.simulator._service.sessions import SessionManager
 from vimlib.soap import encode_request
@@ -144,6 +145,7 @@ class Host:
         self.registry = Registry(version, clock=LoopClock())
         DefaultCollector(self.registry)
         ViewManager(self.registry)
+        AuthorizationManager(self.registry, "ha-authmgr")
         self.sessions = SessionManager(self.registry, "root", "", limit=100, idle=1e9)
         self.log = EventManager(self.registry, None, None)  # type: ignore[arg-type]
         self.log.events = deque()
