@@ -120,7 +120,7 @@ def _spec(parts: _Parts) -> NICSpec:
         raise UsageError("interface requires vlan", hint="Give vlan=ID too.")
     return NICSpec(
         network=parts["network"],
-        model=cast("NICModel", parts.get("model", "e1000")),
+        model=cast("NICModel | None", parts.get("model")),
         mac=mac.lower().replace("-", ":") if mac else None,
         addresses=_several(parts, "ip"),
         gateway=gateway,
