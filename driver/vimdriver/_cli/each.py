@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from vimdriver._cli.exitcodes import combined
 from vimdriver._cli.run import error_document, report
-from vimdriver._verbs.many import completed
 from vimlib._text import printable
 from vimlib.errors import VimlibError
 
@@ -34,6 +33,9 @@ async def each(
     further fields for the line; empty ones are left out. With a single object, its error is raised
     itself. Cancelling stops the running ones and starts no other.
     """
+    # Loads the API, which the help of a command does not need.
+    from vimdriver._verbs.many import completed
+
     errors: list[VimlibError | None] = []
     async with aclosing(completed(act, names, parallel=parallel)) as results:
         async for name, result in results:

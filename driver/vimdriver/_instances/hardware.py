@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
-from vimlib import vim25
+import vimlib
 from vimlib._text import printable
 from vimlib.errors import UsageError
 
@@ -56,27 +56,30 @@ class Allocation:
                 f"shares must be 0 to {_MOST_SHARES}, got {self.shares}", field="shares"
             )
 
-    def weight(self) -> vim25.SharesInfo | None:
+    def weight(self) -> vimlib.vim25.SharesInfo | None:
         """Return the API's weight; None for the default."""
         if self.shares is None:
             return None
         if isinstance(self.shares, int):
-            return vim25.SharesInfo(shares=self.shares, level=vim25.SharesLevel.custom)
+            return vimlib.vim25.SharesInfo(
+                shares=self.shares, level=vimlib.vim25.SharesLevel.custom
+            )
         # The number is ignored for a level (API reference, `SharesInfo`).
-        return vim25.SharesInfo(shares=0, level=self.shares)
+        return vimlib.vim25.SharesInfo(shares=0, level=self.shares)
 
-    def info(self) -> vim25.ResourceAllocationInfo:
+    def info(self) -> vimlib.vim25.ResourceAllocationInfo:
         """Return the API's allocation of CPU or memory."""
-        return vim25.ResourceAllocationInfo(
+        return vimlib.vim25.ResourceAllocationInfo(
             reservation=self.reservation, limit=self.limit, shares=self.weight()
         )
 
-    def of_card(self) -> vim25.VirtualEthernetCardResourceAllocation:
+    def of_card(self) -> vimlib.vim25.VirtualEthernetCardResourceAllocation:
         """Return the API's allocation of a network card."""
-        return vim25.VirtualEthernetCardResourceAllocation(
+        return vimlib.vim25.VirtualEthernetCardResourceAllocation(
             reservation=self.reservation,
             limit=self.limit,
-            share=self.weight() or vim25.SharesInfo(shares=0, level=vim25.SharesLevel.normal),
+            share=self.weight()
+            or vimlib.vim25.SharesInfo(shares=0, level=vimlib.vim25.SharesLevel.normal),
         )
 
 
@@ -162,5 +165,5 @@ class HardwareSpec:
             "memoryAllocation": None if self.memory is None else self.memory.info(),
         }
         if self.secure_boot:
-            found["bootOptions"] = vim25.VirtualMachineBootOptions(efiSecureBootEnabled=True)
+            found["bootOptions"] = vimlib.vim25.VirtualMachineBootOptions(efiSecureBootEnabled=True)
         return {name: value for name, value in found.items() if value is not None}
