@@ -16,7 +16,7 @@ import fixtures
 import vimdriver.nova
 from nova.tests.functional import test_instance_actions, test_servers
 from nova.virt import fake
-from tests.nova.inside import Stage, run
+from tests.nova.inside import Stage, keep_in_glance, run
 from vimdriver.nova._loading import name_module
 
 name_module()
@@ -29,6 +29,10 @@ class WithESX:
     """Nova's fixtures with our driver; counts the calls that reach the host."""
 
     _host_calls = 0
+
+    def setUp(self: Any) -> None:
+        keep_in_glance(self, STAGE.glance)
+        super().setUp()  # type: ignore[misc]
 
     def _setup_services(self: Any) -> None:
         vimdriver.nova.ESXNovaDriver(fake.FakeVirtAPI())  # registers the options

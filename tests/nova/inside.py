@@ -15,6 +15,9 @@ import unittest
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+
+from tests.integration.peers.openstack import call
 
 ROOT = Path(__file__).resolve().parents[2]
 # Calls that any connection makes, whatever a test does.
@@ -73,6 +76,39 @@ class Stage:
             time.sleep(0.1)
         lines = trace.read_text().splitlines()
         return sum(json.loads(line)["method"] not in BACKGROUND for line in lines)
+
+
+def keep_in_glance(test: Any, url: str) -> list[str]:
+    """Have the images that nova makes for snapshots in a Glance too; return their ids, which grow.
+
+    Nova's fixture keeps records in memory, with ids of its own. Those of its own images are there already.
+    """
+    from nova.tests.fixtures import GlanceFixture
+
+    made: list[str] = []
+    create, delete = GlanceFixture.create, GlanceFixture.delete
+
+    def created(fixture: Any, context: Any, metadata: Any, data: Any = None) -> Any:
+        ours = "status" not in metadata
+        record = create(fixture, context, metadata, data)
+        if ours:
+            fields = {"id": record["id"], "name": record["name"]}
+            call("POST", f"{url}/v2/images", fields)
+            made.append(record["id"])
+        return record
+
+    def deleted(fixture: Any, context: Any, image: str) -> None:
+        delete(fixture, context, image)
+        if image in made:
+            try:
+                call("DELETE", f"{url}/v2/images/{image}")
+            except HTTPError as error:
+                if error.code != 404:  # the driver may have deleted it
+                    raise
+
+    test.stub_out("nova.tests.fixtures.GlanceFixture.create", created)
+    test.stub_out("nova.tests.fixtures.GlanceFixture.delete", deleted)
+    return made
 
 
 @dataclass

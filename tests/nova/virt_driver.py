@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 import sys
+import time
 import unittest
 from pathlib import Path
 from typing import Any
 from unittest import mock
+from urllib.error import HTTPError
 
 import tests.nova.threads  # noqa: F401  # first
 
@@ -17,7 +19,8 @@ from nova import exception, test
 from nova.tests.unit.virt import test_virt_drivers
 from nova.virt import driver, fake
 from vimdriver.nova._loading import name_module
-from tests.nova.inside import Stage, run
+from tests.integration.peers.openstack import call
+from tests.nova.inside import Stage, keep_in_glance, run
 
 STAGE = Stage.read()
 
@@ -30,6 +33,7 @@ class ESXConnectionTestCase(test_virt_drivers._VirtDriverTestCase, test.TestCase
 
     def setUp(self) -> None:
         self.driver_module = "vimdriver.nova.ESXNovaDriver"
+        self._images = keep_in_glance(self, STAGE.glance)
         super().setUp()
         # The instances of these cases lack what nova's metadata of a guest is made of.
         self.flags(group="esx", config_drive=False, **STAGE.options())
@@ -74,6 +78,71 @@ class ESXConnectionTestCase(test_virt_drivers._VirtDriverTestCase, test.TestCase
         with self.assertRaises(exception.InvalidConfiguration) as caught:  # noqa: PT027
             several.init_host("service")
         assert "UUID" in str(caught.exception)
+
+    def test_snapshot_running(self) -> None:
+        """Nova's case, and what Glance then has; nothing of it stays on the host."""
+        super().test_snapshot_running()
+        (image,) = self._images
+        _, shown = call("GET", f"{STAGE.glance}/v2/images/{image}")
+        expected = {
+            "name": "snap-1",
+            "status": "active",
+            "disk_format": "vmdk",
+            "container_format": "bare",
+            "vmware_disktype": "streamOptimized",
+            "vmware_adaptertype": "lsiLogic",
+            "img_hv_type": "vmware",
+        }
+        assert {name: shown[name] for name in expected} == expected, shown
+        (machine,) = self.connection.list_instance_uuids()
+        node = self.connection._node(None)
+        assert not self.connection._run(node, lambda esx: esx.snapshots(machine))
+
+    def test_a_snapshot_that_fails_leaves_nothing(self) -> None:
+        """Nova's database refuses the state: the server is deleted meanwhile."""
+        image = self.image_service.create(self.ctxt, {"name": "snap-1"})["id"]
+        instance, _ = self._get_running_instance()
+
+        def update(task_state: str, expected_state: str = "") -> None:
+            if task_state == "image_uploading":
+                raise exception.UnexpectedDeletingTaskStateError(
+                    instance_uuid=instance.uuid, expected={}, actual={}
+                )
+
+        with self.assertRaises(exception.UnexpectedDeletingTaskStateError):  # noqa: PT027
+            self.connection.snapshot(self.ctxt, instance, image, update)
+        with self.assertRaises(HTTPError) as caught:  # noqa: PT027
+            call("GET", f"{STAGE.glance}/v2/images/{image}")
+        assert caught.exception.code == 404
+        node = self.connection._node(None)
+        assert not self.connection._run(node, lambda esx: esx.snapshots(instance.uuid))
+
+    def test_a_snapshot_into_no_image(self) -> None:
+        """Nova's manager has a case for it."""
+        instance, _ = self._get_running_instance()
+        with self.assertRaises(exception.ImageNotFound):  # noqa: PT027
+            self.connection.snapshot(self.ctxt, instance, instance.uuid, lambda **_: None)
+
+    def test_host_power_action_reboot(self) -> None:
+        """Nova's case, in maintenance mode; the host then answers again."""
+        self.connection.host_maintenance_mode("myhostname", True)
+        super().test_host_power_action_reboot()
+        assert '"RebootHost_Task"' in Path(STAGE.trace).read_text()
+        end = time.monotonic() + 60
+        while True:
+            try:
+                self.connection.host_maintenance_mode("myhostname", False)
+                return
+            except exception.NovaException:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.1)
+
+    def test_host_power_action_shutdown(self) -> None:
+        """Refused: nova's case does not put the host into maintenance mode. The others need the host."""
+        with self.assertRaises(exception.NovaException) as caught:  # noqa: PT027
+            self.connection.host_power_action("shutdown")
+        assert "maintenance mode" in str(caught.exception)
 
     def test_live_migration(self) -> None:
         """As nova's own case for drivers without it."""

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _BATCH: Final = 512 << 10
 """Bytes gathered before a write: generators yield 64 KiB at a time."""
 _RANGE: Final = re.compile(r"bytes=(?:(\d{1,19})-(\d{0,19})|-(\d{1,19}))")
+_FORMATS: Final = ("disk_format", "container_format")
 _NAMESPACE: Final = uuid.UUID("8d9d4a2e-6f0e-5f5c-9a43-6e1d0d5d7c11")
 
 
@@ -205,6 +206,7 @@ class EmbeddedGlance:
             app.router.add_get("/v2/images", self._list)
             app.router.add_post("/v2/images", self._create)
             app.router.add_put("/v2/images/{id}/file", self._take)
+            app.router.add_patch("/v2/images/{id}", self._change)
             app.router.add_delete("/v2/images/{id}", self._remove)
             app.router.add_get("/v2/images/{id}", self._show)
             app.router.add_get("/v2/images/{id}/file", self._file, allow_head=False)
@@ -276,6 +278,19 @@ class EmbeddedGlance:
         image.measure()
         image.status = "active"
         return web.Response(status=204)
+
+    async def _change(self, request: web.Request) -> web.Response:
+        image = self._find(request)
+        if request.content_type != "application/openstack-images-v2.1-json-patch":
+            raise web.HTTPUnsupportedMediaType
+        changes = {one["path"].removeprefix("/"): one["value"] for one in await request.json()}
+        formats = {name: changes.pop(name) for name in _FORMATS if name in changes}
+        if formats and image.status != "queued":
+            raise web.HTTPForbidden(text="disk_format can be only replaced for a queued image")
+        for name, value in formats.items():
+            setattr(image, name, value)
+        image.properties = {**image.properties, **changes}
+        return web.json_response(image.document())
 
     async def _remove(self, request: web.Request) -> web.Response:
         image = self._find(request)

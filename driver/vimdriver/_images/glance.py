@@ -48,6 +48,9 @@ TokenSource: TypeAlias = Callable[[bool], Awaitable[str]]
 T = TypeVar("T")
 
 _PAGE: Final = 50
+_PATCH: Final = "application/openstack-images-v2.1-json-patch"
+"""Glance's form of JSON Patch, in which `add` also replaces."""
+_FORMATS: Final = {"disk_format": "vmdk", "container_format": "bare"}
 _COMING: Final = frozenset({"queued", "saving", "uploading", "importing"})
 """Statuses after which an image becomes active by itself, or by its upload."""
 _MOST: Final = 1000
@@ -222,19 +225,59 @@ class Glance:
         Raises:
             ImageSourceError: Glance failed or refused.
         """
-        document = {
-            **properties,
-            "name": name,
-            "disk_format": "vmdk",
-            "container_format": "bare",
-            "visibility": visibility,
-        }
+        document = {**properties, **_FORMATS, "name": name, "visibility": visibility}
         made = await finish(self._create(document, name), what="making an image", undo=self._delete)
-        try:
+        async with self._held(made):
             yield made
+
+    @asynccontextmanager
+    async def queued_image(
+        self, image: str, *, properties: Mapping[str, str]
+    ) -> AsyncIterator[None]:
+        """Make a queued image one of disk format vmdk with further properties, for the block to fill.
+
+        It stays if the block succeeds; any exception or cancellation deletes it, shielded. One that
+        already has bytes is refused, and stays as it is.
+
+        Raises:
+            ImageNotFoundError: There is no such image, or our project may not see it.
+            ImageSourceError: Glance failed or refused.
+        """
+        await self._describe(image, {**properties, **_FORMATS})
+        async with self._held(image):
+            yield
+
+    @asynccontextmanager
+    async def _held(self, image: str) -> AsyncIterator[None]:
+        try:
+            yield
         except BaseException:
-            await finish(self._delete(made), what=f"deleting image {made}")
+            await finish(self._delete(image), what=f"deleting image {image}")
             raise
+
+    async def _describe(self, image: str, fields: Mapping[str, str]) -> None:
+        """Set attributes. Glance allows another disk format for an image without bytes only."""
+        changes = [
+            # RFC 6901, 3: how a name is written in a path.
+            {
+                "op": "add",
+                "path": "/" + key.replace("~", "~0").replace("/", "~1"),
+                "value": value,
+            }
+            for key, value in fields.items()
+        ]
+        data = msgspec.json.encode(changes)
+
+        async def ask(headers: dict[str, Secret]) -> bytes:
+            return await self._client.send(
+                "PATCH",
+                self.url(image),
+                image=image,
+                headers={**headers, "Content-Type": _PATCH},
+                body=data,
+            )
+
+        await self._authorized(ask, image)
 
     async def _create(self, document: Mapping[str, str], name: str) -> str:
         data = msgspec.json.encode(document)
@@ -264,7 +307,7 @@ class Glance:
 
     @forgetful
     async def fill(self, image: str, body: AsyncIterable[bytes]) -> None:
-        """Upload the bytes of an image that `new_image` made, chunked.
+        """Upload the bytes of an image that `new_image` or `queued_image` holds, chunked.
 
         Cancelling closes the connection, after which Glance has none of them. Raises `ImageSourceError`.
         """

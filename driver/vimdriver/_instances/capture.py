@@ -171,7 +171,7 @@ async def capture(
                 )
         return CapturedImage(
             id=image,
-            name=name,
+            name=info.name,
             bytes=sent,
             capacity=found.capacity,
             hash=digest,

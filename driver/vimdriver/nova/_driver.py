@@ -9,6 +9,7 @@ import json
 import logging
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -20,8 +21,6 @@ from nova.api.metadata import base as instance_metadata
 from nova.compute import task_states
 from nova.console import type as console_type
 from nova.image import glance
-from nova.objects import diagnostics as nova_diagnostics
-from nova.objects import fields
 from nova.virt import configdrive, event, hardware
 from nova.virt import node as local_node
 
@@ -30,22 +29,23 @@ from vimdriver._disks.cache import prune_cache
 from vimdriver._host import check_identities
 from vimdriver._instances.config_drive import ConfigDrive
 from vimdriver.errors import InstanceStateError, PendingChangeError
+from vimdriver.nova import _diagnostics as diagnostics
 from vimdriver.nova import _map as mapped
 from vimdriver.nova import _options as options
 from vimdriver.nova import _resources as resources
 from vimdriver.nova._disks import cached_disk
 from vimdriver.nova._events import HostAway, HostBack, PowerMoved, Report
 from vimdriver.nova._faults import state_number, translated, translated_build, translated_host
-from vimdriver.nova._hosts import Hosts, Node, configured
+from vimdriver.nova._hosts import Hosts, Node, configured, management_address
 from vimdriver.nova._refusals import Refusals
-from vimlib import vim25
+from vimdriver.nova._snapshots import SnapshotImage
 from vimlib.errors import NotFoundError, UsageError, VimlibError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from vimdriver._driver import ESXDriver
-    from vimdriver._images.source import ImageSource
+    from vimdriver._images import Glance
     from vimdriver._instances.types import Instance
 
 T = TypeVar("T")
@@ -179,7 +179,7 @@ class ESXNovaDriver(Refusals):
 
     def get_host_ip_addr(self) -> str:
         """Return the address of the host's management network."""
-        return self._ask(self._node(None), _management_address)
+        return self._ask(self._node(None), management_address)
 
     def get_host_uptime(self) -> str:
         """Return how long the host has been up."""
@@ -207,6 +207,17 @@ class ESXNovaDriver(Refusals):
             return "on_maintenance"
         self._ask(self._node(None), lambda esx: esx.exit_maintenance())
         return "off_maintenance"
+
+    def host_power_action(self, action: str) -> str:
+        """Reboot the host, or shut it down; it must be in maintenance mode."""
+        if action not in ("reboot", "shutdown"):
+            raise NotImplementedError("an ESX host that is off cannot be started by its own API")
+
+        async def act(esx: ESXDriver) -> str:
+            take_down = esx.reboot_host if action == "reboot" else esx.shutdown_host
+            return (await take_down((await esx.host_info()).name)).requested
+
+        return self._ask(self._node(None), act)
 
     def set_host_enabled(self, enabled: bool) -> str:
         """Enable or disable this service for the scheduler."""
@@ -274,7 +285,7 @@ class ESXNovaDriver(Refusals):
                 config_drive=self._drive(instance, injected_files, admin_password, network_info),
                 power_on=power_on,
             )
-            source = self._image(context, image)
+            source = self._glance(context).image(image)
 
             async def make(esx: ESXDriver) -> Instance:
                 async with node.transfers:
@@ -533,7 +544,7 @@ class ESXNovaDriver(Refusals):
     ) -> None:
         """Boot a machine from a copy of an image, which the cache has; its own disk stays beside it."""
         image = image_meta.id if image_meta.obj_attr_is_set("id") else instance.image_ref
-        source = self._image(context, image)
+        source = self._glance(context).image(image)
 
         async def rescue(esx: ESXDriver) -> None:
             disk = await cached_disk(esx, source, await self._datastore(esx))
@@ -556,6 +567,39 @@ class ESXNovaDriver(Refusals):
             await esx.power_on(instance.uuid)
 
         self._on(instance, unrescue, context)
+
+    # -- images of machines --------------------------------------------------------------------
+
+    def snapshot(
+        self, context: Any, instance: Any, image_id: str, update_task_state: Callable[..., None]
+    ) -> None:
+        """Fill the image that nova has made with a machine's root disk, running or not.
+
+        The image is deleted if that fails. Nova cannot cancel it.
+
+        Raises:
+            InstanceNotRunning: The machine does not exist.
+            ImageNotFound: The image does not exist.
+        """
+        update_task_state(task_state=task_states.IMAGE_PENDING_UPLOAD)
+        node = self._node(instance.node)
+
+        begin = partial(
+            update_task_state,
+            task_state=task_states.IMAGE_UPLOADING,
+            expected_state=task_states.IMAGE_PENDING_UPLOAD,
+        )
+        target = SnapshotImage(self._glance(context), image_id, begin)
+        properties = mapped.snapshot_properties(instance)
+
+        async def capture(esx: ESXDriver) -> None:
+            async with node.transfers:
+                await esx.capture(instance.uuid, image_id, target=target, properties=properties)
+
+        try:
+            self._on(instance, capture, context)
+        except exception.InstanceNotFound as error:
+            raise exception.InstanceNotRunning(instance_id=instance.uuid) from error
 
     # -- looking at machines -------------------------------------------------------------------
 
@@ -586,41 +630,12 @@ class ESXNovaDriver(Refusals):
     def get_instance_diagnostics(self, instance: Any) -> Any:
         """Return a machine's figures in nova's form."""
         found = self._on(instance, lambda esx: esx.diagnostics(instance.uuid))
-        shown = nova_diagnostics.Diagnostics(
-            state=mapped.state_name(found.power_state),
-            driver=fields.HypervisorDriver.VMWAREAPI,
-            hypervisor="esxi",
-            hypervisor_os="esxi",
-            uptime=found.uptime,
-            config_drive=configdrive.required_by(instance),
-        )
-        for number in range(found.cpu.count):
-            shown.add_cpu(id=number)
-        for card in found.nics:
-            shown.add_nic(mac_address=card.mac)
-        for _ in found.disks:
-            shown.add_disk()
-        shown.memory_details = nova_diagnostics.MemoryDiagnostics(
-            maximum=found.memory.size_mb, used=found.memory.active_mb or 0
-        )
-        return shown
+        return diagnostics.shown(found, config_drive=configdrive.required_by(instance))
 
     def get_instance_disk_info(self, instance: Any, block_device_info: Any = None) -> str:
         """Return a machine's disks, as JSON."""
         found = self._on(instance, lambda esx: esx.diagnostics(instance.uuid))
-        return json.dumps(
-            [
-                {
-                    "type": "vmdk",
-                    "path": disk.path,
-                    "virt_disk_size": disk.capacity,
-                    "backing_file": "",
-                    "disk_size": disk.capacity,
-                    "over_committed_disk_size": 0,
-                }
-                for disk in found.disks
-            ]
-        )
+        return json.dumps(diagnostics.disks(found))
 
     # -- inside --------------------------------------------------------------------------------
 
@@ -648,9 +663,8 @@ class ESXNovaDriver(Refusals):
             )
         return stores[0].name
 
-    def _image(self, context: Any, image: str) -> ImageSource:
-        url = next(glance.get_api_servers(context))
-        return self._all().image(url, context.auth_token, image)
+    def _glance(self, context: Any) -> Glance:
+        return self._all().glance(next(glance.get_api_servers(context)), context.auth_token)
 
     def _drive(
         self, instance: Any, files: Any, password: Any, network_info: Any
@@ -782,13 +796,3 @@ async def _off(esx: ESXDriver, uuid: str, timeout: float) -> None:
         await esx.shutdown(uuid, timeout=timeout, force=True)
     else:
         await esx.power_off(uuid)
-
-
-async def _management_address(esx: ESXDriver) -> str:
-    rows = await esx.client.collect(vim25.HostSystem, "config.network.vnic").all()
-    for row in rows:
-        for card in row.props.get("config.network.vnic") or ():
-            address = card.spec.ip.ipAddress if card.spec.ip else None
-            if address:
-                return str(address)
-    return esx.client.host.rpartition(":")[0].strip("[]")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nova import exception
 from nova.compute import power_state
 
+from vimdriver.errors import ImageNotFoundError
 from vimdriver.nova._map import meaning
 from vimlib.errors import VimlibError
 
@@ -29,6 +30,7 @@ def translated(instance: Any, *, states: Callable[..., Exception] | None = None)
 
     Raises:
         InstanceNotFound: The machine does not exist.
+        ImageNotFound: The image does not exist, or the request's token may not see it.
         NovaException: Anything else of ours.
     """
     try:
@@ -37,6 +39,8 @@ def translated(instance: Any, *, states: Callable[..., Exception] | None = None)
         found = meaning(error)
         if found.kind == "missing":
             raise exception.InstanceNotFound(instance_id=instance.uuid) from error
+        if isinstance(error, ImageNotFoundError):
+            raise exception.ImageNotFound(image_id=error.image) from error
         if found.kind == "state" and states is not None:
             raise states(reason=found.reason) from error
         raise exception.NovaException(found.reason) from error

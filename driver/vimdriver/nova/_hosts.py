@@ -15,6 +15,7 @@ from vimdriver._driver import ESXDriver
 from vimdriver._images import Glance, HttpClient
 from vimdriver.nova._events import HostAway, HostBack, PowerStates, Report, pause_until
 from vimdriver.nova._map import reason
+from vimlib import vim25
 from vimlib._session.operation import operation
 from vimlib._shield import stopped
 from vimlib.blocking import LoopThread
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from vimdriver._config import DriverConfig
     from vimdriver._host import HostIdentity
-    from vimdriver._images.source import ImageSource
 
 T = TypeVar("T")
 
@@ -297,6 +297,17 @@ class Hosts:
         """Run a coroutine of a node."""
         return self._loop.run(work)
 
-    def image(self, url: str, token: str | None, image: str) -> ImageSource:
-        """Return an image in Glance, read with a request's own token."""
-        return Glance(self._http, url, token=token).image(image)
+    def glance(self, url: str, token: str | None) -> Glance:
+        """Return Glance as a request's own token sees it."""
+        return Glance(self._http, url, token=token)
+
+
+async def management_address(esx: ESXDriver) -> str:
+    """Return the address of the host's management network. Cancelling loses nothing."""
+    rows = await esx.client.collect(vim25.HostSystem, "config.network.vnic").all()
+    for row in rows:
+        for card in row.props.get("config.network.vnic") or ():
+            address = card.spec.ip.ipAddress if card.spec.ip else None
+            if address:
+                return str(address)
+    return esx.client.host.rpartition(":")[0].strip("[]")

@@ -270,6 +270,15 @@ def spec_of(
     )
 
 
+def snapshot_properties(instance: Any) -> dict[str, str]:
+    """Return what nova's own driver for VMware adds to the image of a snapshot, and its hypervisor."""
+    return {
+        "vmware_image_version": "1",
+        "owner_id": str(instance.project_id),
+        "img_hv_type": "vmware",
+    }
+
+
 def guest_config_of(instance: Any, nics: tuple[NICSpec, ...]) -> GuestConfig | None:
     """Return the guest's network configuration; None where there is nothing to tell it."""
     cards = [guest_nic(card) for card in nics if card.for_the_guest]
