@@ -76,7 +76,10 @@ OPTIONS: Final = (
         "username, password_file, and pin or ca.",
     ),
     cfg.IntOpt(
-        "concurrency", default=4, min=1, help="Images that are transferred to a host at once."
+        "concurrency",
+        default=4,
+        min=1,
+        help="Images that are transferred to or from a host at once.",
     ),
     cfg.BoolOpt(
         "allow_unfiltered",
