@@ -91,5 +91,5 @@ sys.exit(main(["demo", "--json", "--image-mib", "1"]))
 """)
     document = json.loads(printed)
     assert [image["verified"] for image in document["images"]] == [True] * 4
-    assert len(document["instances"]) == 3
+    assert len(document["instances"]) == 4
     assert document["leftovers"] == []
