@@ -226,10 +226,10 @@ VERBS: dict[str, Verb] = {
     "import": Verb(("POST", "HttpNfcLeaseComplete"), do_import, imported, nothing_imported),
     "export": Verb(("GET", "HttpNfcLeaseGetManifest"), do_export, lambda p: True, lambda p: True),
     "push": Verb(
-        ("PUT", "MoveDatastoreFile_Task"),
+        ("PUT", "MoveVirtualDisk_Task"),
         push,
-        lambda place: place.data("images/image.img") == DATA,
-        lambda place: place.data("images/image.img") is None,
+        lambda place: place.data("images/image-flat.vmdk") == DATA,
+        lambda place: place.data("images/image-flat.vmdk") is None,
     ),
 }
 CASES = [(name, request) for name, verb in VERBS.items() for request in verb.requests]

@@ -9,6 +9,6 @@ from tests.fuzz.requests import run
 async def test_requests_that_no_client_means_get_a_fault_of_the_api() -> None:
     report = await run(500, seed=1)
     assert report.findings == []
-    assert report.requests > 450
+    assert report.requests > 300  # a locked account ends a batch
     assert report.outcomes["result"] > 50
     assert len(report.outcomes) > 10
