@@ -82,11 +82,12 @@ class LoopThread:
             UsageError: This is the loop's own thread, which would wait for itself.
         """
         done: Future[T] = Future()
-        task = self._submit(_Work(_within(work, timeout), done, inner=work))
+        submitted = _Work(_within(work, timeout), done, inner=work)
         try:
+            self._submit(submitted)
             return _result(done)
         except BaseException:
-            self._interrupted(task, done)
+            self._interrupted(submitted, done)
             raise
 
     @contextmanager
@@ -106,11 +107,12 @@ class LoopThread:
         leaving = _Leaving()
         # Whatever ends the task before the context is entered is the outcome of entering.
         left.add_done_callback(lambda ended: _pass_on(ended, entered))
-        task = self._submit(_Work(_hold(manager, entered, leaving), left), held=True)
+        submitted = _Work(_hold(manager, entered, leaving), left)
         try:
+            self._submit(submitted, held=True)
             value = _result(entered)
         except BaseException:
-            self._interrupted(task, left)
+            self._interrupted(submitted, left)
             raise
         try:
             yield value
@@ -155,16 +157,18 @@ class LoopThread:
         if self._thread is not None:
             self._thread.join()
 
-    def _submit(self, work: _Work, *, held: bool = False) -> _Work:
-        """Start work in the loop. Work is started in the order of the calls."""
+    def _submit(self, work: _Work, *, held: bool = False) -> None:
+        """Start work in the loop. Work is started in the order of the calls.
+
+        An interrupt may come after it was passed to the loop: the caller cancels it then.
+        """
         context = contextvars.copy_context()
         try:
             self._refuse_own_thread()
             self._call(self._start, work, held, context=context)
-        except BaseException:
-            work.discard()
+        except Exception as error:
+            work.refuse(error)
             raise
-        return work
 
     def _start(self, work: _Work, held: bool) -> None:
         task = work.start()
@@ -237,9 +241,16 @@ class _Work:
         return self._task
 
     def cancel(self) -> None:
-        """Cancel it. In the loop."""
+        """Cancel it, begun or not. In the loop."""
         if self._task is not None:
             self._task.cancel()
+        elif not self._done.done():
+            self.refuse(asyncio.CancelledError())
+
+    def refuse(self, error: BaseException) -> None:
+        """End work that has not begun."""
+        self.discard()
+        self._done.set_exception(error)
 
     def discard(self) -> None:
         """Close coroutines that may never have begun; one that has ended stays as it is."""
