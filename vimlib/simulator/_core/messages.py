@@ -56,6 +56,21 @@ def not_found(ref: Any) -> Any:
     )
 
 
+def no_such_item(name: str) -> Any:
+    """Return the fault `NotFound` for a name that the host does not have."""
+    return with_message(
+        vim25.NotFound(), f"The object or item referred to could not be found: {name}"
+    )
+
+
+def no_permission(ref: Any, privilege: str) -> Any:
+    """Return the fault for a user without a privilege on an object."""
+    return with_message(
+        vim25.NoPermission(object=ref, privilegeId=privilege),
+        "Permission to perform this operation was denied.",
+    )
+
+
 def invalid_argument(name: str, value: str | None = None) -> Any:
     """Return the fault for a wrong argument; the message quotes `value` if it is given."""
     text = f"A specified parameter was not correct: {name}"

@@ -11,7 +11,7 @@ from msgspec.structs import asdict, replace
 
 from vimlib import vim25
 from vimlib.simulator._core.handlers import handles
-from vimlib.simulator._core.messages import invalid_argument, with_message
+from vimlib.simulator._core.messages import invalid_argument, no_such_item, with_message
 from vimlib.simulator._core.objects import Entity, SimObject, prop
 from vimlib.simulator._data import networking
 from vimlib.simulator._data.hardware import pci_id
@@ -426,12 +426,6 @@ def _config_fault(text: str) -> Any:
     return with_message(vim25.HostConfigFault(), text)
 
 
-def _not_found(what: str) -> Any:
-    return with_message(
-        vim25.NotFound(), f"The object or item referred to could not be found: {what}"
-    )
-
-
 def _check_vlan(vlan: int) -> None:
     # 4095 passes all tags to the guest.
     if not 0 <= vlan <= 4095:
@@ -449,7 +443,7 @@ def add_port_group(system: NetworkSystem, call: Call) -> None:
     if spec.name in system.groups:
         raise with_message(vim25.AlreadyExists(name=spec.name))
     if spec.vswitchName not in system.switches:
-        raise _not_found(spec.vswitchName)
+        raise no_such_item(spec.vswitchName)
     system.add_group(PortGroup(spec.name, spec.vswitchName, spec.vlanId, spec.policy))
 
 
@@ -460,10 +454,10 @@ def update_port_group(system: NetworkSystem, call: Call) -> None:
     name, spec = call.args["pgName"], call.args["portgrp"]
     group = system.groups.get(name)
     if group is None:
-        raise _not_found(name)
+        raise no_such_item(name)
     _check_vlan(spec.vlanId)
     if spec.vswitchName not in system.switches:
-        raise _not_found(spec.vswitchName)
+        raise no_such_item(spec.vswitchName)
     if spec.name != name:
         if spec.name in system.groups:
             raise with_message(vim25.AlreadyExists(name=spec.name))
@@ -482,7 +476,7 @@ def remove_port_group(system: NetworkSystem, call: Call) -> None:
     system.registry.require_licence()
     name = call.args["pgName"]
     if name not in system.groups:
-        raise _not_found(name)
+        raise no_such_item(name)
     _refuse_in_use(system, name)
     del system.groups[name]
     _drop_network(system, name)
@@ -548,7 +542,7 @@ def update_virtual_switch(system: NetworkSystem, call: Call) -> None:
     name, spec = call.args["vswitchName"], call.args["spec"]
     switch = system.switches.get(name)
     if switch is None:
-        raise _not_found(name)
+        raise no_such_item(name)
     switch.pnics = _bridge(system, name, spec)
     switch.ports = spec.numPorts
     switch.mtu = spec.mtu or switch.mtu
@@ -562,7 +556,7 @@ def remove_virtual_switch(system: NetworkSystem, call: Call) -> None:
     system.registry.require_licence()
     name = call.args["vswitchName"]
     if name not in system.switches:
-        raise _not_found(name)
+        raise no_such_item(name)
     groups = [group.name for group in system.groups.values() if group.switch == name]
     for group in groups:
         if system.user_of(group) is not None:
@@ -581,7 +575,7 @@ def query_network_hint(system: NetworkSystem, call: Call) -> list[Any]:
     wanted = call.get("device") or known
     for device in wanted:
         if device not in known:
-            raise _not_found(device)
+            raise no_such_item(device)
     return [vim25.PhysicalNicHintInfo(device=device) for device in wanted]
 
 

@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from vimlib import vim25
 from vimlib.simulator._core.handlers import handles
-from vimlib.simulator._core.messages import invalid_argument, invalid_state, with_message
+from vimlib.simulator._core.messages import (
+    invalid_argument,
+    invalid_state,
+    no_such_item,
+    with_message,
+)
 from vimlib.simulator._core.objects import SimObject, prop
 from vimlib.simulator._data import services as seeds
 
@@ -15,12 +20,6 @@ if TYPE_CHECKING:
     from vimlib.simulator._core.registry import Registry
 
 _POLICIES = ("on", "off", "automatic")
-
-
-def _missing(what: str) -> Any:
-    return with_message(
-        vim25.NotFound(), f"The object or item referred to could not be found: {what}"
-    )
 
 
 class ServiceSystem(SimObject):
@@ -52,7 +51,7 @@ class ServiceSystem(SimObject):
         """Return a service as data. Raises `NotFound`."""
         found = next((s for s in self.read("serviceInfo").service if s.key == key), None)
         if found is None:
-            raise _missing(key)
+            raise no_such_item(key)
         return found
 
     def run(self, key: str, *, running: bool) -> None:
@@ -101,7 +100,7 @@ class FirewallSystem(SimObject):
         """Return a ruleset as data. Raises `NotFound`."""
         found = next((r for r in self.read("firewallInfo").ruleset if r.key == key), None)
         if found is None:
-            raise _missing(key)
+            raise no_such_item(key)
         return found
 
     def enable(self, key: str, *, enabled: bool) -> None:

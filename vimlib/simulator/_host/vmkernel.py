@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from vimlib import vim25
 from vimlib.simulator._core.handlers import handles
-from vimlib.simulator._core.messages import invalid_argument, with_message
+from vimlib.simulator._core.messages import invalid_argument, no_such_item, with_message
 from vimlib.simulator._core.objects import SimObject, prop
 from vimlib.simulator._data import networking
 from vimlib.simulator._host.network import NetworkSystem, Vnic
@@ -107,9 +107,7 @@ def deselect_vmotion(system: VMotionSystem, call: Call) -> None:
 def _vnic(system: NetworkSystem, device: str) -> Vnic:
     vnic = system.vnics.get(device)
     if vnic is None:
-        raise with_message(
-            vim25.NotFound(), f"The object or item referred to could not be found: {device}"
-        )
+        raise no_such_item(device)
     return vnic
 
 

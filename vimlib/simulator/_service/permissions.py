@@ -9,8 +9,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from vimlib import vim25
-from vimlib.simulator._core.messages import with_message
+from vimlib.simulator._core.messages import no_permission
 from vimlib.simulator._core.objects import Entity
 from vimlib.simulator._service.accounts import AuthorizationManager
 
@@ -115,10 +114,7 @@ def require_privilege(call: Call, obj: Any) -> None:
         return  # everybody who can log in administers the host
     entity, privilege = _entity(registry, obj, call), privilege_of(call.method)
     if not manager.allows(call.session.user_name, entity, privilege):
-        raise with_message(
-            vim25.NoPermission(object=entity.ref, privilegeId=privilege),
-            "Permission to perform this operation was denied.",
-        )
+        raise no_permission(entity.ref, privilege)
 
 
 def may_write_files(registry: Registry, user: str) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from vimlib import vim25
 from vimlib.simulator._core.handlers import handles
-from vimlib.simulator._core.messages import invalid_argument, with_message
+from vimlib.simulator._core.messages import invalid_argument, no_permission, with_message
 from vimlib.simulator._core.objects import SimObject, prop
 from vimlib.simulator._core.session import Face, Session
 
@@ -205,18 +205,11 @@ def login(manager: SessionManager, call: Call) -> Any:
         manager.failed(user, again=right)
         raise _refused()
     if manager.locked_down and user not in manager.exceptions:
-        raise with_message(
-            vim25.NoPermission(object=manager.ref, privilegeId="System.View"),
-            "Permission to perform this operation was denied.",
-        )
+        raise no_permission(manager.ref, "System.View")
     manager.failures.pop(user, None)
-    if user != manager.username and not manager.registry.one("AuthorizationManager").may_log_in(
-        user
-    ):
-        raise with_message(
-            vim25.NoPermission(object=manager.ref, privilegeId="System.View"),
-            "Permission to perform this operation was denied.",
-        )
+    users = manager.registry.one("AuthorizationManager")
+    if user != manager.username and not users.may_log_in(user):
+        raise no_permission(manager.ref, "System.View")
     return manager.open(call, user, _known_locale(call.get("locale"))).info()
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from vimlib import vim25
 from vimlib.simulator._core.handlers import handles
-from vimlib.simulator._core.messages import with_message
+from vimlib.simulator._core.messages import no_such_item
 from vimlib.simulator._core.objects import SimObject, prop
 from vimlib.simulator._data import storage
 from vimlib.simulator._storage.datastore import Datastore
@@ -63,12 +63,6 @@ class StorageSystem(SimObject):
         self.registry.one("HostSystem").changed("config")
 
 
-def _not_found(what: str) -> Any:
-    return with_message(
-        vim25.NotFound(), f"The object or item referred to could not be found: {what}"
-    )
-
-
 @handles(StorageSystem, "RefreshStorageSystem", "RescanVmfs", "RescanAllHba", "RescanVffs")
 def rescan(system: StorageSystem, call: Call) -> None:
     """Do nothing: nothing is stale."""
@@ -80,7 +74,7 @@ def rescan_adapter(system: StorageSystem, call: Call) -> None:
     wanted = call.args["hbaDevice"]
     adapters = system.read("storageDeviceInfo").hostBusAdapter
     if all(wanted not in (adapter.device, adapter.key) for adapter in adapters):
-        raise _not_found(wanted)
+        raise no_such_item(wanted)
 
 
 @handles(StorageSystem, "UpdateSoftwareInternetScsiEnabled")

@@ -12,6 +12,7 @@ from vimlib.simulator._core.handlers import handles
 from vimlib.simulator._core.messages import (
     invalid_argument,
     invalid_state,
+    no_such_item,
     not_supported,
     with_message,
 )
@@ -251,9 +252,7 @@ async def read_machine(
     try:
         values = await read_vmx(store, path)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        raise with_message(
-            vim25.NotFound(), f"The object or item referred to could not be found: {shown}"
-        ) from None
+        raise no_such_item(shown) from None
     except vmx.VmxError:
         raise with_message(vim25.InvalidVmConfig(property=shown)) from None
     capacities = await capacities_of(registry, values, shown)
