@@ -138,6 +138,8 @@ async def test_a_program_that_is_missing_is_not_started(guest: Guest) -> None:
         ("test -d /tmp && [ -f /etc ] || echo no", (0, "no\n", "")),
         ('echo "$(date)"', (2, "", "sh: Syntax error: no command substitution in a scripted guest\n")),
         ("echo ok |", (2, "", "sh: Syntax error: end of file unexpected\n")),
+        ("exit \u00b2", (2, "", "")),
+        (f"exit {'9' * 5000}", (2, "", "")),
         ("mkdir -p /a/b && touch /a/b/c && ls /a/b && rm -rf /a && ls /a",
          (2, "c\n", "ls: /a: File /a was not found\n")),
     ],
@@ -153,6 +155,20 @@ async def test_an_uploaded_script_runs(guest: Guest) -> None:
     guest.guest.files.find("/tmp/run.sh", guest.guest.accounts["root"]).mode = 0o755
     assert (await guest.info(await guest.start("/tmp/run.sh", "'x y'"))).exitCode == 4
     assert guest.guest.read("/tmp/got") == b"x y\n"
+
+
+async def test_a_script_without_an_interpreter_is_not_run(guest: Guest) -> None:
+    for content in (b"", b"#!", b"#!\n", b"#! \nexit 4\n", b"#!/bin/perl\n"):
+        guest.guest.write("/tmp/run", content)
+        guest.guest.files.find("/tmp/run", guest.guest.accounts["root"]).mode = 0o755
+        assert (await guest.info(await guest.start("/tmp/run"))).exitCode == 126
+
+
+async def test_a_new_password_leaves_an_account_its_id(guest: Guest) -> None:
+    before = guest.guest.accounts["ann"]
+    after = guest.guest.add_account("ann", "other")
+    assert (after.uid, after.home) == (before.uid, before.home)
+    assert guest.guest.add_account("bob", "word").uid not in (0, after.uid)
 
 
 async def test_a_guest_reads_and_writes_guestinfo(guest: Guest) -> None:
@@ -216,6 +232,14 @@ async def test_files_are_made_listed_moved_and_deleted(guest: Guest) -> None:
     temporary = await guest.file(FILES.CreateTemporaryFileInGuest, prefix="x", suffix=".sh")
     assert temporary.startswith("/tmp/x")
     assert guest.guest.read(temporary) == b""
+
+
+async def test_a_path_may_be_deep_but_not_longer_than_on_linux(guest: Guest) -> None:
+    make = {"createParentDirectories": True}
+    await guest.file(FILES.MakeDirectoryInGuest, directoryPath="/d" * 1100, **make)
+    await guest.file(FILES.DeleteDirectoryInGuest, directoryPath="/d", recursive=True)
+    with pytest.raises(vim25.FileFault, match="File name too long"):
+        await guest.file(FILES.MakeDirectoryInGuest, directoryPath="/" + "d" * 4095, **make)
 
 
 async def test_a_user_does_not_touch_the_files_of_others(guest: Guest) -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 MOST_BYTES: Final = 64 << 20
 """Bytes of all files of a guest, which are in this process's memory."""
 _MOST_NODES: Final = 100_000
+_LONGEST: Final = 4095
+"""Characters of a path, as of Linux."""
 _MOST_LINKS: Final = 40
 """Symbolic links that a path may pass, as of Linux."""
 READ, WRITE, SEARCH = 4, 2, 1
@@ -156,9 +158,13 @@ class GuestTree:
 
     def make_directory(self, path: str, account: GuestAccount, *, parents: bool = False) -> None:
         """Make a directory; `parents` makes those above it too."""
+        missing = []
         above = posixpath.dirname(_normal(path))
-        if parents and not self.exists(above, account):
-            self.make_directory(above, account, parents=True)
+        while parents and not self.exists(above, account):
+            missing.append(above)
+            above = posixpath.dirname(above)
+        for each in reversed(missing):
+            self.make_directory(each, account)
         entries, name = self._entry(path, account)
         if name in entries:
             raise with_message(vim25.FileAlreadyExists(file=path))
@@ -214,10 +220,12 @@ class GuestTree:
         self._nodes += nodes
 
     def _drop(self, node: GuestNode) -> None:
-        self._bytes -= len(node.content)
-        self._nodes -= 1
-        for child in (node.children or {}).values():
-            self._drop(child)
+        dropped = [node]
+        while dropped:
+            each = dropped.pop()
+            self._bytes -= len(each.content)
+            self._nodes -= 1
+            dropped.extend((each.children or {}).values())
 
 
 def _names(path: str) -> list[str]:
@@ -227,6 +235,8 @@ def _names(path: str) -> list[str]:
 def _normal(path: str) -> str:
     if not path.startswith("/") or "\0" in path:
         raise no_such_guest_file(path)
+    if len(path) > _LONGEST:
+        raise _fault(vim25.FileFault, path, "File name too long")
     return "/" + posixpath.normpath(path).lstrip("/")
 
 

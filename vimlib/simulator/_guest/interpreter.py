@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import posixpath
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _PATH: Final = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin")
 _DEEPEST: Final = 16
 """Shells within shells, of `sh -c` and of scripts."""
+_NUMBER: Final = re.compile("[0-9]{1,9}")
 _NOT_FOUND, _NOT_EXECUTABLE, _SYNTAX = 127, 126, 2
 
 
@@ -137,7 +139,7 @@ class Shell:
             case ["exit"]:
                 raise _Exit(int(self.variables.get("?", "0")))
             case ["exit", code]:
-                raise _Exit(int(code) & 255 if code.isdigit() else _SYNTAX)
+                raise _Exit(int(code) & 255 if _NUMBER.fullmatch(code) else _SYNTAX)
             case ["cd", *rest]:
                 path = posixpath.join(self.directory, rest[0] if rest else self.account.home)
                 node = self.guest.files.find(path, self.account)
@@ -180,7 +182,8 @@ class Shell:
             return _NOT_EXECUTABLE, b"", f"sh: {path}: Permission denied\n".encode()
         content = self.guest.files.read(path, self.account)
         first = content.partition(b"\n")[0].decode("utf-8", "replace")
-        if not first.startswith("#!") or first[2:].split()[:1][0] not in SHELLS:
+        words = first[2:].split() if first.startswith("#!") else []
+        if not words or words[0] not in SHELLS:
             return _NOT_EXECUTABLE, b"", f"sh: {path}: cannot execute binary file\n".encode()
         self._parameters(args)
         return await self.run(_lines(content), stdin)

@@ -107,7 +107,9 @@ class ScriptedGuest:
 
     def add_account(self, name: str, password: str) -> GuestAccount:
         """Let a user log in, or change the password; `root` has the id 0, others their own home."""
-        uid = 0 if name == "root" else 1000 + len(self.accounts)
+        known = self.accounts.get(name)
+        fresh = 0 if name == "root" else 1000 + len(self.accounts)
+        uid = fresh if known is None else known.uid
         home = "/root" if uid == 0 else posixpath.join("/home", name)
         account = self.accounts[name] = GuestAccount(name, password, uid, home)
         if not self.files.exists(home, ROOT):
