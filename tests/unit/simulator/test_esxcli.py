@@ -108,6 +108,10 @@ async def test_an_option_that_is_set_is_that_of_the_option_manager(shell: Shell)
         ({"option": "/No/Such", "intvalue": "1"}, "Unable to find option Such"),
         ({"intvalue": "1"}, "Missing required parameter"),
         ({"option": "/NFS/MaxVolumes", "shade": "blue"}, "Invalid option --shade"),
+        ({"option": "/NFS/MaxVolumes", "intvalue": "--5"}, "Missing required parameter"),
+        ({"option": "/NFS/MaxVolumes", "intvalue": "\u00b2"}, "Missing required parameter"),
+        ({"option": "/NFS/MaxVolumes", "intvalue": "9" * 5000}, "Missing required parameter"),
+        ({"option": "/NFS/MaxVolumes", "default": "maybe"}, "Invalid value of --default: maybe"),
     ):
         with pytest.raises(ValueError, match=words):
             await shell("system.settings.advanced.set", **arguments)
@@ -117,6 +121,20 @@ async def test_a_ruleset_is_disabled(shell: Shell) -> None:
     await shell("network.firewall.ruleset.set", rulesetid="snmp", enabled="false")
     [found] = await shell("network.firewall.ruleset.list", rulesetid="snmp")
     assert found["Enabled"] == "false"
+
+
+async def test_a_ruleset_is_limited_to_its_addresses(shell: Shell) -> None:
+    firewall = shell.call.esx.registry.one("HostFirewallSystem")
+    for text, allowed in (("false", False), ("true", True)):
+        await shell("network.firewall.ruleset.set", rulesetid="sshServer", allowedall=text)
+        assert firewall.find("sshServer").allowedHosts.allIp is allowed
+    for arguments, words in (
+        ({"rulesetid": "sshServer", "enabled": "false"}, "required ruleset"),
+        ({"rulesetid": "snmp", "enabled": "maybe"}, "Invalid value of --enabled: maybe"),
+        ({"rulesetid": "nonesuch", "enabled": "true"}, "Invalid ruleset id: nonesuch"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            await shell("network.firewall.ruleset.set", **arguments)
 
 
 async def test_what_is_not_there_is_an_error_of_the_result(shell: Shell) -> None:

@@ -8,6 +8,7 @@ elements and commands are those of an ESXi, as govmomi's code and tests and publ
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
+from xml.sax.saxutils import escape
 
 from vimlib.model import ManagedObject
 from vimlib.simulator._core.handlers import handles
@@ -105,7 +106,7 @@ def execute(executer: MethodExecuter, call: Call) -> Any:
         command.check(arguments)
         found = command.run(executer.registry, arguments)
     except CliError as error:
-        detail = f'<obj xmlns="urn:vim25"><errMsg>{_escaped(str(error))}</errMsg></obj>'
+        detail = f'<obj xmlns="urn:vim25"><errMsg>{escape(str(error))}</errMsg></obj>'
         fault = internal_api.ReflectManagedMethodExecuterSoapFault(
             faultMsg=f"EsxCLI.CLIFault.summary: {error}", faultDetail=detail
         )
@@ -115,10 +116,6 @@ def execute(executer: MethodExecuter, call: Call) -> Any:
 
 def _result(text: str) -> Any:
     return internal_api.ReflectManagedMethodExecuterSoapResult(response=text)
-
-
-def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _values(text: str) -> list[str]:
@@ -170,15 +167,14 @@ def _render(command: Command, found: Any) -> str:
         root = _root("xsd:string")
         root.text = found
         return _text(root)
-    kind = "VimEsxCLI" + "".join(part for part in command.name.split("."))
     if isinstance(found, list):
         root = _root("ArrayOfDataObject")
         for row in found:
             item = _child(root, "DataObject")
-            item.set(f"{{{_XSI}}}type", kind)
+            item.set(f"{{{_XSI}}}type", command.type)
             _fill(item, row)
         return _text(root)
-    root = _root(kind)
+    root = _root(command.type)
     _fill(root, found)
     return _text(root)
 
@@ -206,7 +202,7 @@ def _describe(type_name: str) -> str:
             _fill(
                 item,
                 {
-                    "name": parameter.name.replace("-", ""),
+                    "name": parameter.key,
                     "displayName": parameter.name,
                     "help": parameter.name,
                     "aliases": aliases,
@@ -257,11 +253,11 @@ def _method_info(command: Command) -> Any:
     name = command.name.rpartition(".")[2]
     return internal_api.DynamicTypeMgrMethodTypeInfo(
         name=name,
-        wsdlName="VimEsxCLI" + command.name.replace(".", ""),
+        wsdlName=command.type,
         version=_VERSION,
         paramTypeInfo=[
             internal_api.DynamicTypeMgrParamTypeInfo(
-                name=parameter.name.replace("-", ""),
+                name=parameter.key,
                 version=_VERSION,
                 type="boolean" if parameter.flag else "string",
             )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec.structs import replace
 
 from vimlib.simulator._host.date_time import DateTimeSystem
 from vimlib.simulator._host.host_system import HostSystem
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from vimlib.simulator._core.registry import Registry
 
 Arguments = dict[str, list[str]]
+_INTEGER: Final = re.compile("-?[0-9]{1,18}")
 
 
 class CliError(Exception):
@@ -33,6 +37,11 @@ class Parameter:
     short: str
     flag: bool = False
     needed: bool = False
+
+    @property
+    def key(self) -> str:
+        """The name by which calls give it."""
+        return self.name.replace("-", "")
 
 
 @dataclass(frozen=True)
@@ -54,13 +63,18 @@ class Command:
         return self.name.rpartition(".")[0]
 
     @property
+    def type(self) -> str:
+        """The type of its rows in XML."""
+        return "VimEsxCLI" + self.name.replace(".", "")
+
+    @property
     def formatter(self) -> str:
         """How a client is to show what it returns."""
         return "table" if self.columns else "simple"
 
     def check(self, arguments: Arguments) -> None:
         """Raise `CliError` for an argument that is unknown or missing."""
-        known = {parameter.name.replace("-", ""): parameter for parameter in self.parameters}
+        known = {parameter.key: parameter for parameter in self.parameters}
         for name in arguments:
             if name not in known:
                 raise CliError(f"Invalid option --{name}")
@@ -86,6 +100,14 @@ def _command(
 def _first(arguments: Arguments, name: str) -> str | None:
     found = arguments.get(name)
     return found[0] if found else None
+
+
+def _truth(arguments: Arguments, name: str) -> bool | None:
+    """Return a truth value, None for one that is not given. Raises `CliError` for any other text."""
+    text = _first(arguments, name)
+    if text not in (None, "true", "1", "false", "0"):
+        raise CliError(f"Invalid value of --{name}: {text}")
+    return None if text is None else text in ("true", "1")
 
 
 @_command("system.version.get")
@@ -177,21 +199,19 @@ def _set_option(registry: Registry, arguments: Arguments) -> Any:
     if known is None:
         raise CliError(f"Unable to find option {path.rpartition('/')[2]}")
     number, text = _first(arguments, "intvalue"), _first(arguments, "stringvalue")
-    if _first(arguments, "default") == "true":
+    if _truth(arguments, "default"):
         value = known.default
     elif known.kind == "string":
         if text is None:
             raise CliError("Missing required parameter when setting a string option")
         value = text
     else:
-        if number is None or not number.lstrip("-").isdigit():
+        if number is None or not _INTEGER.fullmatch(number):
             raise CliError("Missing required parameter when setting an integer option")
         value = bool(int(number)) if known.kind == "bool" else int(number)
         if not known.allows(value):
             raise CliError(f"Value {value} is out of range: {known.least} - {known.most}")
-    manager.options[known.key] = known.typed(value)
-    manager.changed("setting")
-    registry.one(HostSystem).changed("config")
+    manager.set({known.key: known.typed(value)})
     return True
 
 
@@ -385,16 +405,19 @@ def _rulesets(registry: Registry, arguments: Arguments) -> Any:
     Parameter("ruleset-id", "r", needed=True),
 )
 def _set_ruleset(registry: Registry, arguments: Arguments) -> Any:
-    """Enable or disable a ruleset."""
+    """Enable or disable a ruleset, and set whether any address may use its ports."""
     system = registry.one(FirewallSystem)
-    name, enabled = _first(arguments, "rulesetid"), _first(arguments, "enabled")
+    name = _first(arguments, "rulesetid")
+    enabled, everyone = _truth(arguments, "enabled"), _truth(arguments, "allowedall")
     found = next((r for r in system.read("firewallInfo").ruleset if r.key == name), None)
     if found is None:
         raise CliError(f"Invalid ruleset id: {name}")
-    if found.required:
+    if found.required and enabled is not None:
         raise CliError("Can not change enabled status for required ruleset.")
     if enabled is not None:
-        system.enable(found.key, enabled=enabled in ("true", "1"))
+        system.enable(found.key, enabled=enabled)
+    if everyone is not None:
+        system.allow(found.key, replace(found.allowedHosts, allIp=everyone))
     return True
 
 

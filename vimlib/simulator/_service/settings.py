@@ -15,7 +15,7 @@ from vimlib.simulator._data.options import values
 from vimlib.soap._typed import type_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from vimlib.simulator._core.call import Call
     from vimlib.simulator._core.registry import Registry
@@ -96,6 +96,12 @@ class OptionManager(SimObject):
         """The values by name."""
         return values(self.known.values())
 
+    def set(self, changed: Mapping[str, Any]) -> None:
+        """Set options by name, to values of the right type, and notify watchers."""
+        self.options.update(changed)
+        self.changed("setting")
+        self.registry.one("HostSystem").changed("config")
+
     @prop("setting")
     def _setting(self) -> list[Any]:
         return [
@@ -130,7 +136,4 @@ def update_options(manager: OptionManager, call: Call) -> None:
             raise with_message(vim25.InvalidName(name=option.key))
         if type_of(option.value) != known.wire_type or not known.allows(option.value):
             raise invalid_argument("changedValue.value")
-    for option in call.args["changedValue"]:
-        manager.options[option.key] = option.value
-    manager.changed("setting")
-    manager.registry.one("HostSystem").changed("config")
+    manager.set({option.key: option.value for option in call.args["changedValue"]})
