@@ -12,6 +12,7 @@ from vimlib import vim25
 from vimlib.simulator import ManualClock
 from vimlib.simulator._data import roles
 from vimlib.simulator._service import permissions
+from vimlib.soap import decode_response, encode_request
 
 ACCOUNTS = vim25.HostLocalAccountManager
 ROLES = vim25.AuthorizationManager
@@ -206,3 +207,38 @@ async def test_users_have_the_id_of_an_account(make: Callable[..., Any]) -> None
         findGroups=False,
     )
     assert (type(root), root.id) == (vim25.PosixUserSearchResult, 0)
+
+
+async def test_no_two_users_have_an_id(make: Callable[..., Any]) -> None:
+    call = await make()
+    for name in ("ann", "bob"):
+        await add_user(call, name)
+    await call(ACCOUNTS.RemoveUser, call.content.accountManager, userName="ann")
+    await add_user(call, "cyd")
+    args = {"searchStr": "", "exactMatch": False, "findUsers": True, "findGroups": False}
+    retrieve = vim25.UserDirectory.RetrieveUserGroups
+    ids = [user.id for user in await call(retrieve, call.content.userDirectory, **args)]
+    assert (len(ids), len(set(ids))) == (4, 4)
+
+
+async def test_privileges_are_those_on_an_entity(make: Callable[..., Any]) -> None:
+    call = await make(vms=1)
+    session = await call.read(call.content.sessionManager, "currentSession")
+    machine = call.esx.machine("vm-0").ref
+    checks: list[tuple[Any, dict[str, Any]]] = [
+        (
+            ROLES.HasPrivilegeOnEntities,
+            {"entity": [machine], "sessionId": session["currentSession"].key, "privId": ["X.Y"]},
+        ),
+        (ROLES.FetchUserPrivilegeOnEntities, {"entities": [machine], "userName": "root"}),
+    ]
+    for method, args in checks:
+        [found] = await call(method, call.content.authorizationManager, **args)
+        assert found.entity.moref == machine.moref
+        body = encode_request(method, call.content.authorizationManager, args)
+        other = body.replace(
+            b'"VirtualMachine">' + machine.moref[1].encode(), b'"TaskManager">ha-taskmgr'
+        )
+        assert other != body
+        with pytest.raises(vim25.InvalidArgument):
+            decode_response(method, (await call.raw(other)).body)

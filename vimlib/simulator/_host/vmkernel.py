@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from vimlib import vim25
@@ -132,7 +133,7 @@ def add_virtual_nic(system: NetworkSystem, call: Call) -> str:
     system.registry.require_licence()
     group, spec = call.args["portgroup"], call.args["nic"]
     _check(system, group, spec, None)
-    number = next(n for n in range(1000) if f"vmk{n}" not in system.vnics)
+    number = next(n for n in count() if f"vmk{n}" not in system.vnics)
     device = f"vmk{number}"
     mac = spec.mac or f"00:50:56:6a:00:{number & 255:02x}"
     ip = spec.ip or vim25.HostIpConfig(dhcp=True)

@@ -204,9 +204,8 @@ def create_user(manager: LocalAccountManager, call: Call) -> None:
     spec = call.args["user"]
     if spec.id in manager.accounts:
         raise with_message(vim25.AlreadyExists(name=spec.id))
-    account = LocalAccount(
-        _checked_name(spec.id), spec.description or "", 1000 + len(manager.accounts)
-    )
+    free = max(999, *(account.uid for account in manager.accounts.values())) + 1
+    account = LocalAccount(_checked_name(spec.id), spec.description or "", free)
     manager.set_password(account, _checked_password(spec.password))
     manager.accounts[spec.id] = account
 
@@ -333,8 +332,8 @@ def remove_role(manager: AuthorizationManager, call: Call) -> None:
     manager.changed("roleList")
 
 
-def _entity(manager: AuthorizationManager, call: Call) -> Entity:
-    entity = manager.registry.find(call.args["entity"])
+def _entity(manager: AuthorizationManager, ref: Any) -> Entity:
+    entity = manager.registry.find(ref)
     if not isinstance(entity, Entity):
         raise invalid_argument("entity")
     return entity
@@ -343,7 +342,7 @@ def _entity(manager: AuthorizationManager, call: Call) -> Entity:
 @handles(AuthorizationManager, "RetrieveEntityPermissions")
 def entity_permissions(manager: AuthorizationManager, call: Call) -> list[Any]:
     """Return the permissions of an entity, or all that hold on it."""
-    entity = _entity(manager, call)
+    entity = _entity(manager, call.args["entity"])
     if call.args["inherited"]:
         return manager.inherited(entity)
     return list(manager.granted.get(entity.ref.moref, {}).values())
@@ -365,7 +364,7 @@ def role_permissions(manager: AuthorizationManager, call: Call) -> list[Any]:
 @handles(AuthorizationManager, "SetEntityPermissions", "ResetEntityPermissions")
 def set_permissions(manager: AuthorizationManager, call: Call) -> None:
     """Give users roles on an entity; `Reset...` takes those of all others there away."""
-    entity = _entity(manager, call)
+    entity = _entity(manager, call.args["entity"])
     accounts = manager.registry.one(LocalAccountManager)
     for permission in call.args["permission"]:
         manager.role(permission.roleId)
@@ -383,7 +382,7 @@ def set_permissions(manager: AuthorizationManager, call: Call) -> None:
 @handles(AuthorizationManager, "RemoveEntityPermission")
 def remove_permission(manager: AuthorizationManager, call: Call) -> None:
     """Take a user's role on an entity away."""
-    entity, user = _entity(manager, call), call.args["user"]
+    entity, user = _entity(manager, call.args["entity"]), call.args["user"]
     if user not in manager.granted.get(entity.ref.moref, {}):
         raise with_message(vim25.NotFound(), f"No permission of {user!r} was found.")
     manager.check_admins(entity, user)
@@ -401,7 +400,7 @@ def _user_of(manager: AuthorizationManager, call: Call) -> str:
 @handles(AuthorizationManager, "HasPrivilegeOnEntity")
 def has_privilege(manager: AuthorizationManager, call: Call) -> list[bool]:
     """Return for each privilege whether a session's user has it on an entity."""
-    entity, user = _entity(manager, call), _user_of(manager, call)
+    entity, user = _entity(manager, call.args["entity"]), _user_of(manager, call)
     return [manager.allows(user, entity, each) for each in call.args["privId"]]
 
 
@@ -411,7 +410,7 @@ def has_privileges(manager: AuthorizationManager, call: Call) -> list[Any]:
     user = _user_of(manager, call)
     found = []
     for ref in call.args["entity"]:
-        entity = manager.registry.find(ref)
+        entity = _entity(manager, ref)
         found.append(
             vim25.EntityPrivilege(
                 entity=ref,
@@ -433,7 +432,7 @@ def fetch_privileges(manager: AuthorizationManager, call: Call) -> list[Any]:
         vim25.UserPrivilegeResult(
             entity=ref,
             privileges=manager.roles[
-                manager.role_of(call.args["userName"], manager.registry.find(ref))
+                manager.role_of(call.args["userName"], _entity(manager, ref))
             ].privilege,
         )
         for ref in call.args["entities"]

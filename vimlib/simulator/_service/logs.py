@@ -55,8 +55,8 @@ def browse_log(manager: DiagnosticManager, call: Call) -> Any:
     if call.args["key"] != "hostd":
         raise invalid_argument("key")
     lines = manager.lines()
-    start, wanted = call.get("start") or 1, call.get("lines")
-    part = lines[max(start, 1) - 1 :][: _MOST if wanted is None else min(wanted, _MOST)]
+    start, wanted = max(call.get("start") or 1, 1), call.get("lines")
+    part = lines[start - 1 :][: _MOST if wanted is None else max(0, min(wanted, _MOST))]
     first = start if part else len(lines)
     return vim25.DiagnosticManagerLogHeader(
         lineStart=first, lineEnd=start + len(part) - 1 if part else len(lines), lineText=part
