@@ -127,6 +127,50 @@ async def test_what_a_host_does_not_take_is_an_error_of_the_result(
 
 
 @pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('ovf:capacity="2"', 'ovf:capacity="\u00b2"'),
+        ('ovf:capacity="2"', f'ovf:capacity="{"9" * 5000}"'),
+        ("byte * 2^20", f"byte * 2^{'9' * 5000}"),
+        ("byte * 2^20", "hours"),
+        (">4</rasd:VirtualQuantity>", ">99999999999999999999</rasd:VirtualQuantity>"),
+        (">256</rasd:VirtualQuantity>", ">99999999999999999999</rasd:VirtualQuantity>"),
+        (">256</rasd:VirtualQuantity>", ">-7</rasd:VirtualQuantity>"),
+        (">17</rasd:ResourceType>", ">1_7</rasd:ResourceType>"),
+    ],
+)
+async def test_a_number_out_of_bounds_is_an_error_of_the_result(
+    make: Callable[..., Any], old: str, new: str
+) -> None:
+    call = await make()
+    assert old in descriptor()
+    found = await spec_of(call, descriptor().replace(old, new))
+    assert [type(error.fault) for error in found.error] == [vim25.OvfInvalidValue]
+
+
+@pytest.mark.parametrize(
+    ("units", "quantity", "megabytes"),
+    [
+        ("byte * 2^20", "256", 256),
+        ("byte * 2^30", "2", 2048),
+        ("byte", "268435456", 256),
+        ("byte * 2^10", "262144", 256),
+        ("MegaByte", "300", 300),
+        ("GigaBytes", "1", 1024),
+    ],
+)
+async def test_memory_is_counted_in_the_units_of_its_item(
+    make: Callable[..., Any], units: str, quantity: str, megabytes: int
+) -> None:
+    call = await make()
+    item = "<rasd:AllocationUnits>{}</rasd:AllocationUnits>"
+    text = descriptor().replace(item.format("byte * 2^20"), item.format(units))
+    text = text.replace(">256<", f">{quantity}<")
+    found = await spec_of(call, text)
+    assert found.importSpec.configSpec.memoryMB == megabytes
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "",

@@ -287,9 +287,7 @@ def _devices(work: _Import, package: OvfPackage) -> tuple[int, int]:
         if kind == CPU:
             cpus = item.number("VirtualQuantity", 1)
         elif kind == MEMORY:
-            units = item.values.get("AllocationUnits", "byte * 2^20").lower()
-            shift = 10 if "30" in units or "giga" in units else 0
-            memory = item.number("VirtualQuantity", 512) << shift
+            memory = item.megabytes(default=512)
         elif kind in order:
             _controller(work, item)
         elif kind == DISK:

@@ -21,8 +21,12 @@ _VMW: Final = "{http://www.vmware.com/schema/ovf}"
 _LARGEST: Final = 4 << 20
 """Characters of a descriptor."""
 _MOST_BYTES: Final = 1 << 62
-_UNITS: Final = re.compile(r"\s*byte\s*(?:\*\s*(\d+)\s*(?:\^\s*(\d+))?)?\s*", re.IGNORECASE)
-_WORDS: Final = {"kilobytes": 1 << 10, "megabytes": 1 << 20, "gigabytes": 1 << 30}
+_UNITS: Final = re.compile(
+    r"\s*byte\s*(?:\*\s*([0-9]{1,12})\s*(?:\^\s*([0-9]{1,3}))?)?\s*", re.IGNORECASE
+)
+_WORDS: Final = {"kilobyte": 1 << 10, "megabyte": 1 << 20, "gigabyte": 1 << 30}
+_DIGITS: Final = re.compile("[0-9]{1,20}")
+_LARGEST_NUMBER: Final = (1 << 31) - 1
 
 
 class OvfError(Exception):
@@ -71,10 +75,19 @@ class OvfItem:
         text = self.values.get(name)
         if text is None and default is not None:
             return default
-        try:
-            return int(text or "")
-        except ValueError:
-            raise OvfError(_invalid("Item", name, text or "", self.line)) from None
+        number = _number(text or "", _LARGEST_NUMBER)
+        if number is None:
+            raise OvfError(_invalid("Item", name, text or "", self.line))
+        return number
+
+    def megabytes(self, default: int) -> int:
+        """Return the size of memory. Raises `OvfError`."""
+        text = self.values.get("VirtualQuantity")
+        if text is None:
+            return default
+        names = ("Item", "VirtualQuantity", "AllocationUnits")
+        units = self.values.get("AllocationUnits") or "byte * 2^20"
+        return _scaled(text, units, names, self.line) >> 20
 
 
 @dataclass
@@ -144,18 +157,39 @@ def _bytes(element: Any, attribute: str, units: str) -> int | None:
     text = _get(element, attribute)
     if text is None:
         return None
-    given = _get(element, units) or "byte"
-    match = _UNITS.fullmatch(given)
-    if match is not None:
-        base, power = int(match[1] or 1), int(match[2] or 1)
-        factor = base**power if power <= 60 and base <= 1 << 40 else 0
-    else:
-        factor = _WORDS.get(given.lower(), 0)
+    names = (_local(element), attribute, units)
+    return _scaled(text, _get(element, units) or "byte", names, element.sourceline or 0)
+
+
+def _scaled(text: str, units: str, names: tuple[str, str, str], line: int) -> int:
+    """Return a size in bytes; `names` are those of the element, the number and the units.
+
+    Raises `OvfError`.
+    """
+    element, attribute, of_units = names
+    factor = _factor(units)
     if not factor:
-        raise OvfError(_invalid(_local(element), units, given, element.sourceline or 0))
-    if not text.isdigit() or len(text) > 20 or int(text) * factor > _MOST_BYTES:
-        raise OvfError(_invalid(_local(element), attribute, text, element.sourceline or 0))
-    return int(text) * factor
+        raise OvfError(_invalid(element, of_units, units, line))
+    number = _number(text, _MOST_BYTES // factor)
+    if number is None:
+        raise OvfError(_invalid(element, attribute, text, line))
+    return number * factor
+
+
+def _factor(units: str) -> int:
+    """Return the bytes of a unit; 0 for an unknown one."""
+    match = _UNITS.fullmatch(units)
+    if match is None:
+        return _WORDS.get(units.strip().lower().removesuffix("s"), 0)
+    base, power = int(match[1] or 1), int(match[2] or 1)
+    return base**power if power <= 60 else 0
+
+
+def _number(text: str, most: int) -> int | None:
+    """Return a number from 0 to `most`, None for any other text."""
+    if not _DIGITS.fullmatch(text) or int(text) > most:
+        return None
+    return int(text)
 
 
 def parse_descriptor(text: str, option: str = "") -> OvfPackage:
