@@ -224,6 +224,17 @@ async def test_a_descriptor_is_read_for_its_user(make: Callable[..., Any]) -> No
     assert found.productInfo.vendor == "V"
 
 
+async def test_sizes_beyond_a_reply_are_the_largest_of_one(make: Callable[..., Any]) -> None:
+    call = await make()
+    disk = '<Disk ovf:capacity="4611686018427387904" ovf:diskId="{}"/>'
+    more = "".join(disk.format(f"x{number}") for number in range(3))
+    text = descriptor().replace("</DiskSection>", more + "</DiskSection>")
+    params = vim25.OvfParseDescriptorParams(locale="", deploymentOption="")
+    parse, manager = MANAGER.ParseDescriptor, call.content.ovfManager
+    found = await call(parse, manager, ovfDescriptor=text, pdp=params)
+    assert found.approximateFlatDeploymentSize == (1 << 63) - 1
+
+
 async def transfer(call: Caller, url: str, body: bytes | None) -> bytes:
     """Read or write the disk of a lease."""
     trust = ssl.create_default_context(cadata=call.esx.certificate_pem.decode())

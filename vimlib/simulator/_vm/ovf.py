@@ -25,6 +25,8 @@ from vimlib.simulator._vm.ovf_descriptor import (
 from vimlib.simulator._vm.virtual_machine import VirtualMachine
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from vimlib.simulator._core.call import Call
     from vimlib.simulator._core.registry import Registry
 
@@ -399,9 +401,14 @@ def create_import_spec(manager: OvfManager, call: Call) -> Any:
     )
 
 
+def _total(sizes: Iterable[int]) -> int:
+    """Return the sum of sizes, or the largest number that a reply can have."""
+    return min(sum(sizes), (1 << 63) - 1)
+
+
 @handles(OvfManager, "ParseDescriptor")
 def parse(manager: OvfManager, call: Call) -> Any:
-    """Return what a descriptor says, for a client to ask its user about."""
+    """Return the content of a descriptor, for a client to ask its user about."""
     try:
         package = _parse(call, call.args["pdp"].deploymentOption)
     except OvfError as error:
@@ -442,9 +449,9 @@ def parse(manager: OvfManager, call: Call) -> Any:
         if product
         else None,
         annotation=package.annotation,
-        approximateDownloadSize=sum(f.size or 0 for f in package.files.values()),
-        approximateFlatDeploymentSize=sum(d.capacity for d in package.disks.values()),
-        approximateSparseDeploymentSize=sum(
+        approximateDownloadSize=_total(f.size or 0 for f in package.files.values()),
+        approximateFlatDeploymentSize=_total(d.capacity for d in package.disks.values()),
+        approximateSparseDeploymentSize=_total(
             d.populated or (d.file.size if d.file else 0) or 0 for d in package.disks.values()
         ),
         defaultEntityName=package.name,
@@ -466,8 +473,8 @@ def validate_host(manager: OvfManager, call: Call) -> Any:
     except OvfError as error:
         return vim25.OvfValidateHostResult(error=[localized(error.fault)])
     return vim25.OvfValidateHostResult(
-        downloadSize=sum(f.size or 0 for f in package.files.values()),
-        flatDeploymentSize=sum(d.capacity for d in package.disks.values()),
+        downloadSize=_total(f.size or 0 for f in package.files.values()),
+        flatDeploymentSize=_total(d.capacity for d in package.disks.values()),
         supportedDiskProvisioning=["thin", "thick", "eagerZeroedThick", "sparse", "flat"],
     )
 

@@ -1,6 +1,6 @@
-"""OVF descriptors: XML in, plain values out (DMTF DSP0243), and a machine as a descriptor.
+"""OVF descriptors: XML in, plain values out (DMTF DSP0243).
 
-Written from the standard and from what hosts refuse; shares nothing with code that reads OVF on a client's
+Written from the standard and from refusals of hosts; shares nothing with code that reads OVF on a client's
 side. A DOCTYPE is refused, and no entity or file outside of the text is ever read.
 """
 
@@ -30,7 +30,7 @@ _LARGEST_NUMBER: Final = (1 << 31) - 1
 
 
 class OvfError(Exception):
-    """The descriptor is refused; `fault` says why."""
+    """The descriptor is refused; `fault` is that of the API."""
 
     def __init__(self, fault: Any) -> None:
         super().__init__(fault.localized_message)
