@@ -1,4 +1,4 @@
-"""The simulated host beside recordings of hosts: it shows what they show.
+"""The simulated host beside recordings of hosts: it shows the elements that they show.
 
 Compared are the paths of all elements, without places in lists. What is missing is listed with its reason;
 95 % is the least.
@@ -14,6 +14,7 @@ import pytest
 from tests.integration import recordings
 from tests.unit.simulator.conftest import Caller, make  # noqa: F401 - a fixture
 from vimlib import vim25
+from vimlib.soap import encode_request
 
 pytestmark = [pytest.mark.slow, pytest.mark.integration]
 
@@ -33,8 +34,6 @@ async def shown(call: Caller, kind: str, ref: Any) -> set[str]:
     spec = vim25.PropertyFilterSpec(
         propSet=[vim25.PropertySpec(type=kind, all=True)], objectSet=[vim25.ObjectSpec(obj=ref)]
     )
-    from vimlib.soap import encode_request
-
     method = vim25.PropertyCollector.RetrieveProperties
     body = encode_request(method, call.content.propertyCollector, {"specSet": [spec]})
     return recordings.property_paths((await call.raw(body)).body, kind)

@@ -185,7 +185,10 @@ def _disk(work: _Import, package: OvfPackage, item: OvfItem) -> None:
 
 
 def _check_file(work: _Import, disk: OvfDisk) -> None:
-    """Refuse a format that hosts refuse (ilbers/isar#106) and compression (ECS-CommunityEdition#329)."""
+    """Refuse a format that hosts refuse (ilbers/isar#106) and compression (EMCECS/ECS-CommunityEdition#329).
+
+    The type of the fault is our choice; the reports have its text only.
+    """
     assert disk.file is not None
     if not disk.format.endswith(("#streamOptimized", "#sparse", "#compressed")):
         work.faults.append(
