@@ -107,9 +107,6 @@ async def test_every_property_of_every_object_fits_the_wire(make: Callable[..., 
             assert required - {prop.name for prop in found.propSet} == set(), kind
 
 
-# What these have is left out on purpose; see docs/appendix/simulator.md.
-
-
 VCENTER = "a vCenter sets it"
 CONSOLE = "only a host with a service console has it"
 # Optional properties without a value, by managed type, and the reason.

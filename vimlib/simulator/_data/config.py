@@ -1,4 +1,4 @@
-"""Small parts of a host's configuration that do not change while it runs (F41, G65, P80)."""
+"""Small parts of a host's configuration that do not change while it runs (ESX 4.1, ESXi 6.5 and 8.0)."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def io_filters() -> list[Any]:
 
 
 def feature_capabilities() -> list[Any]:
-    """Return what virtual hardware may use of the processor; a few of some hundred (P80)."""
+    """Return what virtual hardware may use of the processor; a few of some hundred (ESXi 8.0)."""
     names = "aes avx avx2 cmpxchg16b f16c fma mwait nx pclmulqdq popcnt rdrand sse3 sse41 sse42 ssse3 xsave"
     return [
         vim25.HostFeatureCapability(key=f"cpuid.{name}", featureName=f"cpuid.{name}", value="1")
@@ -169,7 +169,7 @@ def feature_capabilities() -> list[Any]:
 
 
 def swap_options() -> Any:
-    """Return where the host's own programs may be swapped to (P80)."""
+    """Return where the host's own programs may be swapped to (ESXi 8.0)."""
     return vim25.HostSystemSwapConfiguration(
         option=[
             vim25.HostSystemSwapConfigurationHostCacheOption(key=0),

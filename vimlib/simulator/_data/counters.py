@@ -1,4 +1,4 @@
-"""Performance counters: ids, units and kinds are those of an ESXi 6.5 (G65), 88 of its 340.
+"""Performance counters: ids, units and kinds are those of ESXi 6.5, 88 of its 340.
 
 The id of a counter on a host is that of its group, a multiple of 65536, and a number within it. A host
 shows no levels; those here are of ours, for QueryPerfCounterByLevel.

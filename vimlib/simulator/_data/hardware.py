@@ -1,7 +1,7 @@
 """Hardware: the machine, its processors, memory nodes and PCI devices.
 
-Forms are those of F41 and G65; the machine itself is ours, so that nothing depends on one that was
-recorded. Its PCI devices are those of a virtual machine, as G65's are.
+Forms are those of ESX 4.1 and ESXi 6.5; the machine itself is ours, so that nothing depends on one that was
+recorded. Its PCI devices are those of a virtual machine, as those of ESXi 6.5 are.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class HostShape:
 
 
 # CPUID of a Xeon E5-2600 v3: level, then eax, ebx, ecx, edx. Hosts list these levels for each package
-# (F41, P80); libvirt connects to no host without them.
+# (ESX 4.1, ESXi 8.0); libvirt connects to no host without them.
 _CPUID: Final = (
     (0x00000000, 0x0000000F, 0x756E6547, 0x6C65746E, 0x49656E69),
     (0x00000001, 0x000306F2, 0x00100800, 0x7FFEFBFF, 0xBFEBFBFF),
@@ -78,13 +78,13 @@ def cpu_features() -> list[Any]:
 
 
 def _signed(text: str) -> int:
-    """Return the 16 bits of a PCI id as the API's `short`, which is signed (G65: -32634 is 8086)."""
+    """Return the 16 bits of a PCI id as the API's `short`, which is signed (ESXi 6.5: -32634 is 8086)."""
     value = int(text, 16)
     return value - (1 << 16) if value >> 15 else value
 
 
 def pci_id(release: Release, short: str) -> str:
-    """Return a PCI id as a host of `release` writes it: with its domain from 6.0 on (F41, G65)."""
+    """Return a PCI id as a host of `release` writes it: with its domain from 6.0 on (ESX 4.1, ESXi 6.5)."""
     return short if release.numbers < (6,) else f"0000:{short}"
 
 
@@ -131,7 +131,7 @@ def passthrough(release: Release, nics: Sequence[str]) -> list[Any]:
 
 
 def identifying(uuid: str) -> list[Any]:
-    """Return the tags of the machine (F41, G65)."""
+    """Return the tags of the machine (ESX 4.1, ESXi 6.5)."""
     tags = {
         "AssetTag": (" No Asset Tag", "Asset Tag", "Asset tag of the system"),
         "ServiceTag": (f"SIM-{uuid[:8]}", "Service tag", "Service tag of the system"),

@@ -1,4 +1,4 @@
-"""Sensors and the state of hardware (F41, whose 398 sensors are mostly installed packages)."""
+"""Sensors and the state of hardware (ESX 4.1, whose 398 sensors are mostly installed packages)."""
 
 from __future__ import annotations
 

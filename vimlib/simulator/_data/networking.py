@@ -1,4 +1,7 @@
-"""Networking that does not change: capabilities, kinds of VMkernel adapters, TCP/IP stacks (F41, G65)."""
+"""Networking that does not change: capabilities, kinds of VMkernel adapters, TCP/IP stacks.
+
+Recorded of ESX 4.1 and ESXi 6.5.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +65,7 @@ def offload() -> Any:
 def kinds_of_traffic(release: Release) -> list[str]:
     """Return the kinds of traffic that a VMkernel adapter can carry."""
     names = [name for name, _, since in _KINDS if release.numbers >= since]
-    # F41 has two; a service console does the management there.
+    # The recorded ESX 4.1 has two; a service console does the management there.
     return [name for name in names if not (release.classic and name == "management")]
 
 

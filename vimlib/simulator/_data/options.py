@@ -1,4 +1,4 @@
-"""Advanced options: names, types, limits and defaults (F41; of later releases, P80).
+"""Advanced options: names, types, limits and defaults (ESX 4.1; of later releases, ESXi 8.0).
 
 A host has several hundred; these are the ones that clients read or set, and some of each kind. Most
 numbers are `long`, a few `int`; a value of another type is refused.

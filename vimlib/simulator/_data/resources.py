@@ -1,6 +1,6 @@
-"""The resource groups of a host's own programs: the tree of `HostSystem.systemResources` (F41).
+"""The resource groups of a host's own programs: the tree of `HostSystem.systemResources` (ESX 4.1).
 
-Per-process groups and most of the kernel's slabs are left out; the rest is what that tree has.
+Per-process groups and most of the kernel's slabs are left out; the rest is that tree.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Services and the rulesets of the firewall, of a classic ESX (F41) and of an ESXi (G65).
+"""Services and the rulesets of the firewall, of ESX 4.1 and of ESXi 6.5.
 
-Every ESXi has the lists of G65, whatever its release.
+Every ESXi has the lists of 6.5, whatever its release.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Storage devices: adapters, disks, paths and the plug-ins that claim them.
 
 A host has a disk for each VMFS datastore, on one SCSI adapter, and an empty CD-ROM drive on an IDE
-adapter. Names and keys are those of F41 and G65: a device without an identifier of its own is
+adapter. Names and keys are those of ESX 4.1 and ESXi 6.5: a device without an identifier of its own is
 `mpx.vmhba0:C0:T0:L0`, its uuid has that name's path in hexadecimal.
 """
 
@@ -66,7 +66,7 @@ class Lun(NamedTuple):
         return vim25.HostBlockAdapterTargetTransport()
 
     def path(self, release: Release) -> str:
-        """Return the name of its one path: longer before 5.0 (F41, G65)."""
+        """Return the name of its one path: longer before 5.0 (ESX 4.1, ESXi 6.5)."""
         short = f"{self.hba}:C0:T{self.target}:L0"
         if release.numbers >= (5,):
             return short
@@ -305,7 +305,7 @@ def multipath_state(release: Release, sizes: Mapping[int, int]) -> Any:
 
 
 def diagnostic_partition(release: Release) -> Any:
-    """Return the partition for a dump of the kernel: the number of F41 and of G65."""
+    """Return the partition for a dump of the kernel: the number of ESX 4.1 and of ESXi 6.5."""
     old = release.numbers < (5,)
     return vim25.HostDiagnosticPartition(
         storageType="directAttached",

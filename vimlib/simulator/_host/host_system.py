@@ -95,7 +95,7 @@ class HostSystem(Entity):
             runtime=self.read("runtime"),
             config=vim25.HostConfigSummary(
                 name=self.name,
-                port=902,  # so on the host itself, too (F41, and of an ESXi 6.7)
+                port=902,  # so on the host itself, too (recorded of an ESX 4.1 and an ESXi 6.7)
                 sslThumbprint=certificate.sha1 if certificate else None,
                 product=about(self.registry),
                 vmotionEnabled=False,

@@ -192,7 +192,7 @@ def _cpus(entity: Entity) -> int:
 
 
 def _devices(entity: Entity) -> dict[str, list[str]]:
-    """Return the instances that an entity has besides the total, by group (G65 has their forms)."""
+    """Return the instances that an entity has besides the total, by group, in the forms of an ESXi 6.5."""
     registry = entity.registry
     if isinstance(entity, HostSystem):
         stores = list(registry.all(Datastore).values())

@@ -1,4 +1,6 @@
-"""The configuration of a machine as a host shows it: with what follows from elsewhere (F41, of its 4 machines).
+"""The configuration of a machine as a host shows it, with values that follow from others.
+
+Its forms are those of the 4 machines of a recorded ESX 4.1 (`resources/esx-4.1.0-1` of fusioninventory-agent).
 
 A machine keeps what its `.vmx` has. The URL of its datastore, the id of a disk's content and the limits of
 memory that can be added to a running machine follow from other things and are added when it is read.
@@ -86,8 +88,8 @@ def nic_runtime(nics: Sequence[Any]) -> list[Any]:
     ]
 
 
-# What a host announces that a machine does not take (F41, G65, and an ESXi 6.7): always, while it is off,
-# while it is on, without its tools and without snapshots.
+# The methods that a host lists as disabled (recorded of an ESX 4.1, an ESXi 6.5 and an ESXi 6.7): always,
+# while a machine is off, while it is on, without its tools and without snapshots.
 _NEVER = """setCustomValue AddTag RemoveTag RetrieveBackupAgent CustomizeVM_Task CheckCustomizationSpec
 MigrateVM_Task RelocateVM_Task CloneVM_Task MarkAsTemplate MarkAsVirtualMachine PromoteDisks_Task
 CreateSecondaryVM_Task TurnOffFaultToleranceForVM_Task MakePrimaryVM_Task TerminateFaultTolerantVM_Task
