@@ -142,6 +142,11 @@ class SimObject:
         for watcher in tuple(self.watchers):
             watcher.object_changed(self, names)
 
+    def changed_in_host(self, *names: str) -> None:
+        """Do as `changed` for properties that the host's `config` shows too."""
+        self.changed(*names)
+        self.registry.one("HostSystem").changed("config")
+
     def interrupt(self, fault: Exception) -> None:
         """Fail the call that waits on the object, if there is one."""
 

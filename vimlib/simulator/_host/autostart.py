@@ -98,5 +98,4 @@ def reconfigure_autostart(manager: AutoStartManager, call: Call) -> None:
     for entry in spec.powerInfo:
         _check(manager, entry)
         manager.place(entry)
-    manager.changed("config")
-    manager.registry.one("HostSystem").changed("config")
+    manager.changed_in_host("config")

@@ -53,11 +53,6 @@ class DateTimeSystem(SimObject):
         """Set the time that the host shows; its tasks and sessions go on by the clock."""
         self._offset = time - self.registry.clock.now()
 
-    def notify(self) -> None:
-        """Notify watchers of a change."""
-        self.changed("dateTimeInfo")
-        self.registry.one("HostSystem").changed("config")
-
 
 @handles(DateTimeSystem, "UpdateDateTimeConfig")
 def update_date_time_config(system: DateTimeSystem, call: Call) -> None:
@@ -72,7 +67,7 @@ def update_date_time_config(system: DateTimeSystem, call: Call) -> None:
     if config.ntpConfig is not None:
         system.servers = list(config.ntpConfig.server)
         system.files = list(getattr(config.ntpConfig, "configFile", None) or [])
-    system.notify()
+    system.changed_in_host("dateTimeInfo")
 
 
 def _zones(system: DateTimeSystem) -> list[str]:

@@ -115,8 +115,7 @@ def configure_power_policy(system: PowerSystem, call: Call) -> None:
     if all(policy.key != key for policy in system.capability().availablePolicy):
         raise invalid_argument("key", str(key))
     system.chosen = key
-    system.changed("info")
-    system.registry.one("HostSystem").changed("config")
+    system.changed_in_host("info")
 
 
 class CacheConfigurationManager(SimObject):

@@ -57,16 +57,12 @@ class ServiceSystem(SimObject):
     def run(self, key: str, *, running: bool) -> None:
         """Start or stop a service."""
         self._running[key] = running
-        self._notify()
+        self.changed_in_host("serviceInfo")
 
     def set_policy(self, key: str, policy: str) -> None:
         """Set when a service starts."""
         self._policies[key] = policy
-        self._notify()
-
-    def _notify(self) -> None:
-        self.changed("serviceInfo")
-        self.registry.one("HostSystem").changed("config")
+        self.changed_in_host("serviceInfo")
 
 
 class FirewallSystem(SimObject):
@@ -106,21 +102,17 @@ class FirewallSystem(SimObject):
     def enable(self, key: str, *, enabled: bool) -> None:
         """Open or close the ports of a ruleset."""
         self._enabled[key] = enabled
-        self._notify()
+        self.changed_in_host("firewallInfo")
 
     def allow(self, key: str, addresses: Any) -> None:
         """Set the addresses that may use the ports of a ruleset."""
         self._allowed[key] = addresses
-        self._notify()
+        self.changed_in_host("firewallInfo")
 
     def set_policy(self, policy: Any) -> None:
         """Set what happens to traffic that no ruleset covers."""
         self._policy = policy
-        self._notify()
-
-    def _notify(self) -> None:
-        self.changed("firewallInfo")
-        self.registry.one("HostSystem").changed("config")
+        self.changed_in_host("firewallInfo")
 
 
 @handles(ServiceSystem, "StartService", "StopService", "RestartService")

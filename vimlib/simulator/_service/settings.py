@@ -99,8 +99,7 @@ class OptionManager(SimObject):
     def set(self, changed: Mapping[str, Any]) -> None:
         """Set options by name, to values of the right type, and notify watchers."""
         self.options.update(changed)
-        self.changed("setting")
-        self.registry.one("HostSystem").changed("config")
+        self.changed_in_host("setting")
 
     @prop("setting")
     def _setting(self) -> list[Any]:

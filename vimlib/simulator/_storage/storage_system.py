@@ -57,11 +57,6 @@ class StorageSystem(SimObject):
             return []
         return [stores[0].shown(f"esxconsole-{stores[0].uuid}/esxconsole.vmdk")]
 
-    def notify(self) -> None:
-        """Notify watchers of a change."""
-        self.changed()
-        self.registry.one("HostSystem").changed("config")
-
 
 @handles(StorageSystem, "RefreshStorageSystem", "RescanVmfs", "RescanAllHba", "RescanVffs")
 def rescan(system: StorageSystem, call: Call) -> None:
@@ -81,7 +76,7 @@ def rescan_adapter(system: StorageSystem, call: Call) -> None:
 def enable_iscsi(system: StorageSystem, call: Call) -> None:
     """Switch the software initiator of iSCSI on or off."""
     system.iscsi = call.args["enabled"]
-    system.notify()
+    system.changed_in_host("storageDeviceInfo")
 
 
 @handles(StorageSystem, "QueryPathSelectionPolicyOptions")
