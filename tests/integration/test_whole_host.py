@@ -1,4 +1,4 @@
-"""The simulated host beside recordings of hosts: it shows the elements that they show.
+"""The simulated host shows the elements that recorded hosts show.
 
 Compared are the paths of all elements, without places in lists. What is missing is listed with its reason;
 95 % is the least.

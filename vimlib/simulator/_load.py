@@ -56,7 +56,7 @@ class Saved:
 
     @property
     def datastores(self) -> dict[str, str | None]:
-        """The id of each datastore by its name, None where it is no id of a host."""
+        """The id of each datastore by its name, None for one that a host does not give."""
         return {
             props["name"]: moid if _VOLUME.fullmatch(moid) else None
             for moid, props in self.of("Datastore").items()
@@ -69,7 +69,7 @@ def read_saved(folder: Path) -> Saved:
 
     Raises:
         OSError: It cannot be read.
-        ValueError: It is no inventory, or that of a vCenter.
+        ValueError: It does not have the inventory of a host.
     """
     saved = Saved()
     for file in sorted(folder.glob("*.xml")):
@@ -90,12 +90,12 @@ def read_saved(folder: Path) -> Saved:
 def _content(name: str, data: bytes) -> Any:
     match = _ROOT.match(data)
     if match is None:
-        raise ValueError(f"{name} is no ObjectContent")
+        raise ValueError(f"{name} must have an ObjectContent at its root")
     method: Any = vim25.PropertyCollector.RetrieveProperties
     try:
         [found] = decode_response(method, _ENVELOPE % match.groups())
     except (ProtocolError, MethodFault, ValueError) as error:
-        raise ValueError(f"{name} is no ObjectContent: {error}") from None
+        raise ValueError(f"{name} must have an ObjectContent at its root: {error}") from None
     return found
 
 

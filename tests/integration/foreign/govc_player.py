@@ -28,12 +28,16 @@ class Outcome:
     output: str
 
 
+def simulator_environment(esx: ESXHost, release: str) -> Mapping[str, str]:
+    """Return the variables by which govc finds a simulated host."""
+    user = esx.credentials
+    return govc.environment(esx.url, user.username, user.password, "datastore1", release)
+
+
 async def play_simulator(esx: ESXHost, release: str, folder: Path) -> list[Outcome]:
     """Play them on the simulator and look at its state after each that succeeds."""
-    user = esx.credentials
-    env = govc.environment(esx.url, user.username, user.password, "datastore1", release)
     found = []
-    async for outcome in _play(env, "datastore1", folder):
+    async for outcome in _play(simulator_environment(esx, release), "datastore1", folder):
         holds = outcome.command.holds
         if outcome.word == "ok" and holds is not None and not _true(holds, esx):
             outcome = Outcome(outcome.command, "wrong state", outcome.output)

@@ -13,7 +13,12 @@ from tests.integration.conftest import needed_tools
 from tests.integration.foreign import govc_page
 from tests.integration.foreign.govc_commands import COMMANDS
 from tests.integration.foreign.govc_page import newer
-from tests.integration.foreign.govc_player import SECONDS, play_simulator, play_vcsim
+from tests.integration.foreign.govc_player import (
+    SECONDS,
+    play_simulator,
+    play_vcsim,
+    simulator_environment,
+)
 from tests.integration.peers import cache, govc, tools
 from tests.integration.peers.cache import REPOSITORY
 from tests.integration.peers.govc import BUILD_SECONDS
@@ -60,8 +65,7 @@ async def test_a_host_is_loaded_from_an_inventory_that_govc_saved(
 ) -> None:
     with needed_tools():
         program = govc.binary()
-    user = esx.credentials
-    env = govc.environment(esx.url, user.username, user.password, "datastore1", release)
+    env = simulator_environment(esx, release)
     folder = tmp_path / "saved"
     for words in (
         "vm.create -firmware= -m 64 -disk 10M -on=true one",
@@ -77,13 +81,7 @@ async def test_a_host_is_loaded_from_an_inventory_that_govc_saved(
             old, new = esx.machine(name), loaded.machine(name)
             assert (new.moid, new.power, new.config.uuid) == (old.moid, old.power, old.config.uuid)
             assert [disk.capacityInKB for disk in new.disks()] == [10240]
-        env = govc.environment(
-            loaded.url,
-            loaded.credentials.username,
-            loaded.credentials.password,
-            "datastore1",
-            release,
-        )
+        env = simulator_environment(loaded, release)
         end = await ended([program, "vm.power", "-on", "two"], env=env, deadline=SECONDS)
         assert end.code == 0, end.output
         assert loaded.machine("two").power == "poweredOn"

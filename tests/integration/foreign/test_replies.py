@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.integration.conftest import needed_tools
+from tests.integration.foreign.govc_player import simulator_environment
 from tests.integration.foreign.test_scripts import SECONDS, create, script
 from tests.integration.peers import govc, soap_clients, tools
 from tests.integration.peers.libvirt import Virsh
@@ -95,8 +96,7 @@ async def test_govc_reports_faults_and_broken_replies(
     with needed_tools():
         program = govc.binary()
     await create(esx)
-    user = esx.credentials
-    env = govc.environment(esx.url, user.username, user.password, "datastore1", release)
+    env = simulator_environment(esx, release)
 
     async def power_on() -> tuple[int, str]:
         end = await ended([program, "vm.power", "-on", "one"], env=env, deadline=SECONDS)

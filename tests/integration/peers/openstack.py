@@ -1,7 +1,7 @@
 """The common parts of Glance and Keystone: gunicorn as server.
 
-Each has an environment of its own, with dozens of pinned packages. gunicorn runs one process with a thread per request: it streams uploads and
-downloads, which other servers spool or hold in memory.
+Each has an environment of its own, with dozens of pinned packages. gunicorn runs one process with a thread
+per request: it streams uploads and downloads, which other servers spool or hold in memory.
 """
 
 from __future__ import annotations

@@ -143,7 +143,7 @@ async def ended(
     given: str = "",
     deadline: float,
 ) -> Ended:
-    """Run a program to its end, beside what the event loop serves; `given` is its standard input.
+    """Run a program to its end while the event loop serves others; `given` is its standard input.
 
     Cancelling kills it.
 

@@ -77,12 +77,12 @@ async def test_a_host_is_made_of_a_saved_inventory(
     ("text", "message"),
     [
         (None, "must be a folder that `govc object.save` wrote"),
-        ("<Other/>", "is no ObjectContent"),
+        ("<Other/>", "must have an ObjectContent at its root"),
         (
             "<ObjectContent><obj>x</obj><propSet>1</propSet></ObjectContent>",
-            "is no ObjectContent",
+            "must have an ObjectContent at its root",
         ),
-        ("<!DOCTYPE a><ObjectContent></ObjectContent>", "is no ObjectContent"),
+        ("<!DOCTYPE a><ObjectContent></ObjectContent>", "must have an ObjectContent at its root"),
     ],
 )
 async def test_another_folder_is_refused(tmp_path: Path, text: str | None, message: str) -> None:

@@ -1,4 +1,4 @@
-"""Privileges and roles of a host, and who has them (ESXi 6.5: the names, ids and privileges are recorded)."""
+"""Privileges and roles of a host: names, ids and privileges as recorded of ESXi 6.5."""
 
 from __future__ import annotations
 

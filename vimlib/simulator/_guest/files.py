@@ -48,7 +48,7 @@ class GuestNode:
     modified: datetime
     content: bytes = b""
     children: dict[str, GuestNode] | None = None
-    """By name; None for what is no directory."""
+    """By name; None for a file or a link."""
     target: str | None = None
     """Where a symbolic link leads."""
 
@@ -66,7 +66,7 @@ class GuestNode:
 
 
 class GuestTree:
-    """All files of a guest. Paths are absolute; `account` is who acts."""
+    """All files of a guest. Paths are absolute; `account` acts."""
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now

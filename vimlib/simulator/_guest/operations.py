@@ -98,7 +98,7 @@ def make_guest_operations(registry: Registry) -> None:
 
 
 def _guest(call: Call) -> tuple[ScriptedGuest, GuestAccount]:
-    """Return the guest that a call is for, and who acts in it."""
+    """Return the guest that a call is for, and the account that acts in it."""
     machine = call.registry.find(call.args["vm"])
     if not isinstance(machine, VirtualMachine):
         raise invalid_argument("vm")

@@ -1,4 +1,4 @@
-"""Lockdown mode: who may still log in to a host that takes its orders from a vCenter."""
+"""Lockdown mode: a host that takes its orders from a vCenter refuses all logins but a few."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def system_users(manager: HostAccessManager, call: Call) -> list[str]:
 
 @handles(HostAccessManager, "RetrieveHostAccessControlEntries")
 def access_entries(manager: HostAccessManager, call: Call) -> list[Any]:
-    """Return who has access to the host as a whole."""
+    """Return the accounts that have access to the host as a whole."""
     modes = {-1: "accessAdmin", -2: "accessReadOnly", -5: "accessNone"}
     root = manager.registry.all("Folder")["ha-folder-root"]
     return [

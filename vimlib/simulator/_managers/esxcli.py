@@ -34,7 +34,7 @@ _VERSION: Final = "vim.version.version5"
 
 
 class _Unlisted(SimObject):
-    """An object of a type that the public interface description has not."""
+    """An object of a type that is not in the public interface description."""
 
     @property
     def fields(self) -> dict[str, Field]:

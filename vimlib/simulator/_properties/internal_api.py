@@ -1,4 +1,4 @@
-"""Methods that hosts have and the public interface description has not: esxcli's, and one of disks.
+"""Methods of hosts that are not in the public interface description: esxcli's, and one of disks.
 
 Their types are declared here by hand, from what clients send and take (govmomi, `internal/types.go` and `object/virtual_disk_manager_internal.go`).
 """
@@ -215,7 +215,7 @@ class _Internal(ManagedObject):
 
 
 class _InternalDisks(ManagedObject):
-    """Declares what a VirtualDiskManager has besides."""
+    """Declares the method of a VirtualDiskManager."""
 
     __slots__ = ()
     _binding_ = INTERNAL

@@ -79,7 +79,7 @@ class UserDirectory(SimObject):
 
 
 class AuthorizationManager(SimObject):
-    """Roles, and who has which on which entity."""
+    """Roles, and the users that have them on each entity."""
 
     kind = "AuthorizationManager"
 

@@ -75,7 +75,7 @@ Resource.DeletePool DestroyChildren
 """
 _SETTINGS: Final = "Host.Config.AdvancedConfig"
 _OWN: Final = frozenset({"ChangePassword"})
-"""Methods that anyone may call, who then proves more by its arguments."""
+"""Methods that any user may call: their arguments prove the right to it."""
 
 
 @cache
