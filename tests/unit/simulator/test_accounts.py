@@ -82,6 +82,36 @@ async def test_the_last_administrator_stays(make: Callable[..., Any]) -> None:
         await grant(call, -2, name="root")
 
 
+async def test_permissions_that_leave_no_administrator_are_not_set(
+    make: Callable[..., Any],
+) -> None:
+    call = await make()
+    await add_user(call)
+    await grant(call, -1)
+    root, manager = call.content.rootFolder, call.content.authorizationManager
+
+    def readers(*names: str) -> list[Any]:
+        return [
+            vim25.Permission(entity=root, principal=name, group=False, roleId=-2, propagate=True)
+            for name in names
+        ]
+
+    before = await call.read(root, "permission")
+    for method, names in (
+        (ROLES.SetEntityPermissions, ("root", "ann")),
+        (ROLES.ResetEntityPermissions, ("ann",)),
+    ):
+        with pytest.raises(vim25.AuthMinimumAdminPermission):
+            await call(method, manager, entity=root, permission=readers(*names))
+        assert await call.read(root, "permission") == before
+    for name in ("ann", "dcui"):
+        await call(ROLES.RemoveEntityPermission, manager, entity=root, user=name, isGroup=False)
+    with pytest.raises(vim25.AuthMinimumAdminPermission):
+        await call(ROLES.RemoveEntityPermission, manager, entity=root, user="root", isGroup=False)
+    shown = (await call.read(root, "permission"))["permission"]
+    assert [(each.principal, each.roleId) for each in shown] == [("root", -1)]
+
+
 async def test_an_account_is_locked_after_failed_logins(make: Callable[..., Any]) -> None:
     clock = ManualClock()
     call = await make(clock=clock)

@@ -146,6 +146,7 @@ async def test_a_resource_pool_is_made_changed_filled_and_emptied(make: Callable
         cpuAllocation=allocation(reservation=10**9, limit=-1), memoryAllocation=allocation()
     )
     with pytest.raises(vim25.InsufficientCpuResourcesFault):
-        await call(POOL.UpdateConfig, pool, config=wrong)
+        await call(POOL.UpdateConfig, pool, name="red", config=wrong)
+    assert await call.read(pool, "name") == {"name": "green"}
     await call(POOL.DestroyChildren, root)
     assert await call.read(root, "resourcePool", "vm") == {"resourcePool": [], "vm": [machine]}

@@ -124,13 +124,6 @@ class AuthorizationManager(SimObject):
     def _description(self) -> Any:
         return roles.description()
 
-    def grant(self, entity: Entity, user: str, role: int, *, propagate: bool) -> None:
-        """Give a user a role on an entity, in place of the one that it had there."""
-        self.granted.setdefault(entity.ref.moref, {})[user] = vim25.Permission(
-            entity=entity.ref, principal=user, group=False, roleId=role, propagate=propagate
-        )
-        entity.changed("permission")
-
     def inherited(self, entity: Entity) -> list[Any]:
         """Return the permissions that hold on an entity: for each user the one nearest to it."""
         found: dict[str, Any] = {}
@@ -164,21 +157,23 @@ class AuthorizationManager(SimObject):
             raise with_message(vim25.NotFound(), f"The role {id_} was not found.")
         return self.roles[id_]
 
-    def check_admins(self, entity: Entity, user: str) -> None:
-        """Raise the fault for a change after which nobody administers the host."""
-        others = [
-            p
-            for each in self.granted.values()
-            for name, p in each.items()
-            if (each is not self.granted.get(entity.ref.moref) or name != user)
-            and p.roleId == roles.ADMIN
-            and name != "dcui"
-        ]
-        if not others:
+    def set_permissions(self, entity: Entity, after: dict[str, Any]) -> None:
+        """Set all permissions of an entity, by user.
+
+        Raises the fault for a change after which nobody administers the host.
+        """
+        changed = self.granted | {entity.ref.moref: after}
+        if not any(
+            permission.roleId == roles.ADMIN and user != "dcui"
+            for each in changed.values()
+            for user, permission in each.items()
+        ):
             raise with_message(
                 vim25.AuthMinimumAdminPermission(),
                 "The change would leave nobody to administer the host.",
             )
+        self.granted[entity.ref.moref] = after
+        entity.changed("permission")
 
 
 def _checked_name(name: str) -> str:
@@ -366,17 +361,21 @@ def set_permissions(manager: AuthorizationManager, call: Call) -> None:
     """Give users roles on an entity; `Reset...` takes those of all others there away."""
     entity = _entity(manager, call.args["entity"])
     accounts = manager.registry.one(LocalAccountManager)
+    given = {}
     for permission in call.args["permission"]:
-        manager.role(permission.roleId)
-        accounts.account(permission.principal)
-        if permission.roleId != roles.ADMIN:
-            manager.check_admins(entity, permission.principal)
-    if call.method == "ResetEntityPermissions":
-        manager.granted.pop(entity.ref.moref, None)
-    for permission in call.args["permission"]:
-        manager.grant(
-            entity, permission.principal, permission.roleId, propagate=permission.propagate
+        user, role = permission.principal, permission.roleId
+        manager.role(role)
+        accounts.account(user)
+        given[user] = vim25.Permission(
+            entity=entity.ref,
+            principal=user,
+            group=False,
+            roleId=role,
+            propagate=permission.propagate,
         )
+    reset = call.method == "ResetEntityPermissions"
+    before = {} if reset else manager.granted.get(entity.ref.moref, {})
+    manager.set_permissions(entity, before | given)
 
 
 @handles(AuthorizationManager, "RemoveEntityPermission")
@@ -385,9 +384,8 @@ def remove_permission(manager: AuthorizationManager, call: Call) -> None:
     entity, user = _entity(manager, call.args["entity"]), call.args["user"]
     if user not in manager.granted.get(entity.ref.moref, {}):
         raise with_message(vim25.NotFound(), f"No permission of {user!r} was found.")
-    manager.check_admins(entity, user)
-    del manager.granted[entity.ref.moref][user]
-    entity.changed("permission")
+    left = {name: each for name, each in manager.granted[entity.ref.moref].items() if name != user}
+    manager.set_permissions(entity, left)
 
 
 def _user_of(manager: AuthorizationManager, call: Call) -> str:

@@ -94,10 +94,10 @@ def update_pool(pool: ResourcePool, call: Call) -> None:
     parent = pool.parent
     if not isinstance(parent, ResourcePool):
         raise with_message(vim25.NotSupported())  # the root of a host is fixed
-    if call.get("name"):
-        pool.name = _check_free(parent, call.args["name"], but=pool)
+    name = _check_free(parent, call.args["name"], but=pool) if call.get("name") else pool.name
     if call.get("config") is not None:
         pool.allocation = _checked(pool, call.args["config"], pool.allocation)
+    pool.name = name
     pool.changed("name", "config", "summary")
 
 
