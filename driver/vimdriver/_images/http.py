@@ -199,10 +199,10 @@ class HttpClient:
         headers: Mapping[str, str | Secret],
         body: bytes | AsyncIterable[bytes] = b"",
     ) -> bytes:
-        """Send one request with a body and return the response's, at most 1 MiB, if its status is below 300.
+        """Send one request with a body and return the response's, if its status is below 300.
 
         An iterable is sent chunked, for as long as it takes. Cancelling closes the connection. Raises as
-        `request`.
+        `document`.
         """
         # Tokens, also in the frames of aiohttp; servers repeat them in error pages.
         with forgetting(), masking(secrets_of(headers, url.raw_query_string)):
@@ -211,7 +211,7 @@ class HttpClient:
                 self._translated(f"{url.host}:{url.port}", image),
             ):
                 await _refuse_failure(answer, image)
-                return await answer.content.read(1 << 20)
+                return await _whole(answer, image)
 
     @asynccontextmanager
     async def _request(
@@ -317,15 +317,8 @@ class HttpClient:
     ) -> bytes:
         async with self.request("GET", url, image=image, headers=headers) as answer:
             check_coding(answer.headers, image)
-            body = bytearray()
             async with self._translated(f"{url.host}:{url.port}", image):
-                async for piece in answer.content.iter_any():
-                    body += piece
-                    if len(body) > _MAX_DOCUMENT:
-                        raise SourceProtocolError(
-                            detail="the document must have at most 1 MiB", image=image
-                        )
-            return bytes(body)
+                return await _whole(answer, image)
 
 
 class _PrivateAddressError(OSError):
@@ -349,6 +342,16 @@ class _PublicResolver(AbstractResolver):
 
     async def close(self) -> None:
         await self._resolver.close()
+
+
+async def _whole(answer: aiohttp.ClientResponse, image: str) -> bytes:
+    """Return the body of a small response. Raises `SourceProtocolError` if it is larger than 1 MiB."""
+    body = bytearray()
+    async for piece in answer.content.iter_any():
+        body += piece
+        if len(body) > _MAX_DOCUMENT:
+            raise SourceProtocolError(detail="the document must have at most 1 MiB", image=image)
+    return bytes(body)
 
 
 async def _refuse_failure(answer: aiohttp.ClientResponse, image: str) -> None:

@@ -246,6 +246,27 @@ async def test_a_document_above_one_mebibyte_is_refused(client: HttpClient) -> N
             await glance.image(ID).info()
 
 
+@pytest.mark.parametrize("mib", [1, 2])
+async def test_the_answer_to_a_change_is_read_whole_up_to_one_mebibyte(
+    client: HttpClient, mib: int
+) -> None:
+    # More than is read ahead, so that one read returns a part of it.
+    said = b" " * ((mib << 20) - 2) + b"{}"
+
+    async def write(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 201 Created\r\nContent-Length: %d\r\n\r\n" % len(said) + said)
+        await writer.drain()
+
+    async with running(Target(behaviour=write)) as target:
+        url = URL(f"http://127.0.0.1:{target.port}")
+        asked = client.send("POST", url, image="x", headers={})
+        if mib == 1:
+            assert await asked == said
+        else:
+            with pytest.raises(SourceProtocolError, match="1 MiB"):
+                await asked
+
+
 @pytest.mark.parametrize("url", ["glance", "ftp://glance/", "http://", "http://u:p@glance/", "//x"])
 async def test_invalid_urls_are_refused(client: HttpClient, url: str) -> None:
     with pytest.raises(UsageError):
