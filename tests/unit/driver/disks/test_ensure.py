@@ -20,6 +20,7 @@ from vimdriver._disks.ensure import DiskWish, EnsuredDisk, ensure_disk
 from vimdriver._images.embedded import EmbeddedImage
 from vimdriver._images.local import LocalImages
 from vimdriver.errors import FileConflictError, ImageHashError, ImageUnacceptableError
+from vimlib import vim25
 from vimlib._datastore import DatastorePath
 from vimlib._progress import Progress
 
@@ -121,19 +122,29 @@ async def test_what_is_stored_is_read_back_where_that_is_asked_for(
     assert disk.stored_hash_algo == "sha512"
 
 
-async def test_an_import_of_a_thin_disk_sends_no_holes(host: Hosted, holed: Path) -> None:
-    await ensured(host, holed, transfer="nfc")
-    assert 'ddb.thinProvisioned = "1"' in (host.folder / "images/fedora.vmdk").read_text()
-    await ensured(host, holed, transfer="nfc", thin=False, overwrite=True)
+@pytest.mark.parametrize("thin", [True, False])
+async def test_an_imported_disk_is_thin_as_wished(host: Hosted, holed: Path, thin: bool) -> None:
+    await ensured(host, holed, transfer="nfc", thin=thin)
+    assert stored(host) == padded(holed)
+    descriptor = (host.folder / "images/fedora.vmdk").read_text()
+    assert ('ddb.thinProvisioned = "1"' in descriptor) is thin
 
 
-async def test_a_host_that_refuses_imports_gets_the_extent(host: Hosted, holed: Path) -> None:
-    from vimlib import vim25
-
+async def test_a_host_that_refuses_imports_gets_the_extent(host: Hosted, tmp_path: Path) -> None:
+    image = tmp_path / "image.vmdk"
+    image.write_bytes(foreign.sparse(DISK))
     host.esx.faults.add("ImportVApp", "fault", fault=vim25.NotSupported())
-    sparse = holed
+    disk = await ensured(host, image)
+    assert disk.way is not None
+    assert disk.way.transfer == "put"
+    assert stored(host) == DISK.ljust(-(-len(DISK) // 1024) * 1024, b"\0")
+    assert not host.state().machines
+
+
+async def test_an_import_that_was_asked_for_is_not_replaced(host: Hosted, holed: Path) -> None:
+    host.esx.faults.add("ImportVApp", "fault", fault=vim25.NotSupported())
     with pytest.raises(vim25.NotSupported):
-        await ensured(host, sparse, transfer="nfc")
+        await ensured(host, holed, transfer="nfc")
     assert not host.state().files
 
 
