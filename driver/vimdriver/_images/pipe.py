@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from vimdriver._images.check import BodyCheck
-    from vimdriver._images.hashing import Hasher
     from vimdriver._images.source import ImageBody
     from vimlib._progress import Progress
 
@@ -73,35 +72,26 @@ class Batch(NamedTuple):
 
 
 class Passage:
-    """What is done to each chunk in a thread: check it, put it through the stage, hash what comes out.
+    """What is done to each chunk in a thread: check it, put it through the stage.
 
     Args:
         check: The check of the source's bytes.
         stage: The conversion; None sends the bytes as they are.
-        stored: Hashes what comes out; None does not.
     """
 
-    def __init__(
-        self, check: BodyCheck, stage: Stage | None = None, stored: Hasher | None = None
-    ) -> None:
+    def __init__(self, check: BodyCheck, stage: Stage | None = None) -> None:
         self.check = check
         self.stage = stage
         self.more = False
         """Whether `take` has more of the last chunk."""
         self.out = 0
         """Bytes that came out of the stage so far."""
-        self._stored = stored
         self._rest: Iterator[Buffer] = iter(())
 
     @property
     def size(self) -> int | None:
         """Bytes that come out in all; None if that is unknown."""
         return self.check.info.size if self.stage is None else self.stage.size
-
-    @property
-    def stored_hash(self) -> str | None:
-        """The hash of what came out so far, in lower-case hex; None if it is not hashed."""
-        return None if self._stored is None else self._stored.hexdigest()
 
     @property
     def light(self) -> bool:
@@ -131,8 +121,6 @@ class Passage:
         size = 0
         self.more = False
         for piece in self._rest:
-            if self._stored is not None:
-                self._stored.update(piece)
             size += len(piece)
             if len(piece) < _JOINED:
                 small.append(piece)

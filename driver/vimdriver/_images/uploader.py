@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self
 
 from vimdriver._images.check import BodyCheck
-from vimdriver._images.hashing import DEFAULT_ALGORITHM, new_hasher
 from vimdriver._images.pipe import Passage, piped
 from vimlib._secret import forgetful
 from vimlib.errors import ClosedError, TransferCorruptError, TransferRejectedError
@@ -60,11 +59,7 @@ class Uploaded:
     source: BodyReport
     """The verified properties of the source's bytes."""
     bytes: int
-    """Bytes that came out of the stage."""
-    hash_algo: str | None
-    """Of `hash`; None if it was not asked for."""
-    hash: str | None
-    """Of the bytes that came out, in lower-case hex: what the sink must have stored."""
+    """Bytes that came out of the stage; without one the source's."""
 
 
 class Uploader:
@@ -99,7 +94,6 @@ class Uploader:
         *,
         stage: Callable[[], Stage] | None = None,
         hashing: bool = True,
-        hash_stored: bool = False,
         on_progress: Progress | None = None,
     ) -> Uploaded:
         """Upload a whole body and check it on the way. Back-pressure reaches the source.
@@ -115,7 +109,6 @@ class Uploader:
             info: `await source.info()`, or what is to be checked instead of it.
             stage: Makes the conversion between source and sink; None sends the source's bytes.
             hashing: False skips the hash of the source's bytes, so that they are not verified.
-            hash_stored: Hash what comes out of the stage; without one it is the source's hash.
             on_progress: Called on the event loop with the source's bytes that have just been sent,
                 each byte once.
 
@@ -133,11 +126,9 @@ class Uploader:
             reported = max(reported, sent)
 
         def passage() -> Passage:
-            stored = new_hasher(info.hash_algo, image=info.id) if stage and hash_stored else None
             return Passage(
                 BodyCheck(info, hashing=hashing, unchanged=stage is None),
                 None if stage is None else stage(),
-                stored,
             )
 
         try:
@@ -169,14 +160,5 @@ class Uploader:
                 actual=check.received,
                 hint="Check for a proxy between here and the host that may have answered.",
             )
-        if passage.stage is None:
-            return Uploaded(
-                source=report, bytes=report.bytes, hash_algo=report.hash_algo, hash=report.hash
-            )
-        digest = passage.stored_hash
-        return Uploaded(
-            source=report,
-            bytes=passage.out,
-            hash_algo=None if digest is None else (check.info.hash_algo or DEFAULT_ALGORITHM),
-            hash=digest,
-        )
+        sent = report.bytes if passage.stage is None else passage.out
+        return Uploaded(source=report, bytes=sent)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +9,6 @@ import pytest
 
 from tests.unit.driver.images.corpus import SPARSE
 from vimdriver._images import BodyCheck, ImageInfo, Passage, Pipe, piped
-from vimdriver._images.hashing import new_hasher
 from vimdriver._images.worker import Worker
 from vimdriver.errors import ImageHashError, ImageSizeError, ImageUnacceptableError
 from vimlib._transport.http import Buffer
@@ -190,7 +188,7 @@ class Doubling:
 
 
 async def through(stage: Doubling, executor: ThreadPoolExecutor, body: Body) -> bytes:
-    passage = Passage(BodyCheck(body.info), stage, new_hasher("sha256"))
+    passage = Passage(BodyCheck(body.info), stage)
     counted: list[int] = []
     async with piped(body, passage, executor=executor, on_progress=counted.append) as pipe:
         await pipe.begin()
@@ -198,7 +196,6 @@ async def through(stage: Doubling, executor: ThreadPoolExecutor, body: Body) -> 
         out = b"".join([bytes(piece) async for piece in pipe])
     assert sum(counted) == body.info.size
     assert passage.out == len(out)
-    assert passage.stored_hash == hashlib.sha256(out).hexdigest()
     return out
 
 
