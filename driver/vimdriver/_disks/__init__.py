@@ -4,7 +4,7 @@ An image is judged by its first bytes before anything is made on the host. Then 
 a name that nobody else uses, and published by a move, which is atomic: of two processes that make the
 same disk, one publishes it, and the other finds it there.
 
-`peek`      the first bytes of a source, whose body then continues
+`peek`      the first bytes of a source, whose body then continues, and its hash
 `stage`     an image's bytes into those of its disk (no I/O); `load` sends them
 `transfer`  the way onto the host, chosen by rule (no I/O)
 `flat`      the steps of the PUT of a flat extent

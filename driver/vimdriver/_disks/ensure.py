@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -12,12 +11,12 @@ from vimdriver._disks.flat import FlatDisk
 from vimdriver._disks.imported import ImportedDisk, move_step
 from vimdriver._disks.load import Load, Loaded
 from vimdriver._disks.manager import datacenter_of, disk_uuid, extent_of
-from vimdriver._disks.peek import peeked
+from vimdriver._disks.peek import peeked, read_hash
 from vimdriver._disks.record import DiskRecord
 from vimdriver._disks.transfer import Way, choose
 from vimdriver._disks.turns import turn
 from vimdriver._images.formats import PREFIX, open_image
-from vimdriver._images.hashing import algorithm_name, new_hasher
+from vimdriver._images.hashing import algorithm_name
 from vimdriver._images.sink import temporary_name
 from vimdriver._images.source import shown_reference
 from vimdriver._instances.devices import disk_type_adapter
@@ -170,11 +169,7 @@ async def _is_of(record: DiskRecord, source: ImageSource, info: ImageInfo) -> bo
     same = record.is_of(info)
     if same is not None:
         return same
-    hasher = new_hasher(record.algorithm, image=info.id)
-    async with source.open() as body:
-        async for chunk in body:
-            await asyncio.to_thread(hasher.update, chunk)
-    return hasher.hexdigest() == record.hash
+    return await read_hash(source, info, record.algorithm) == record.hash
 
 
 async def _make(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from vimdriver._disks.ensure import EnsuredDisk
+from vimdriver._disks.peek import read_hash
 from vimdriver._disks.turns import turn
-from vimdriver._images.hashing import DEFAULT_ALGORITHM, algorithm_name, new_hasher
+from vimdriver._images.hashing import DEFAULT_ALGORITHM, algorithm_name
 from vimdriver._images.sink import DatastoreSink, temporary_name
 from vimdriver._images.uploader import Uploader
 from vimdriver._journal import Uploading
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from vimdriver._verbs import Host
     from vimlib._datastore import DatastorePath
     from vimlib._progress import Progress
-
-CLEANUP_SECONDS = 60.0
 
 
 async def ensure_file(
@@ -76,7 +74,7 @@ async def _look(
     if by_content:
         same = True
     elif same := not found.is_dir and found.size == info.size:
-        digest = digest or await _hash(source, info)
+        digest = digest or await read_hash(source, info, DEFAULT_ALGORITHM)
         try:
             await store.compare(target, digest, algorithm_name(info.hash_algo))
         except TransferCorruptError:
@@ -93,23 +91,6 @@ async def _look(
     if overwrite:
         return None
     raise FileConflictError(path=str(target))
-
-
-async def _hash(source: ImageSource, info: ImageInfo) -> str:
-    hasher = new_hasher(None, image=info.id)
-    async with source.open() as body:
-        async for chunk in body:
-            await asyncio.to_thread(hasher.update, chunk)
-    return hasher.hexdigest()
-
-
-async def hashed(source: ImageSource, info: ImageInfo) -> ImageInfo:
-    """Return the properties of an image with a hash that stands for its content, reading it if needed."""
-    from dataclasses import replace
-
-    if info.hash_value is not None and algorithm_name(info.hash_algo) not in ("md5", "sha1"):
-        return info
-    return replace(info, hash_algo=DEFAULT_ALGORITHM, hash_value=await _hash(source, info))
 
 
 async def _upload(
@@ -139,7 +120,7 @@ async def _upload(
                 await host.delete(part)
 
     entry = Uploading(host=host.client.host, owner=host.owner, path=str(part))
-    async with Rollback(seconds=CLEANUP_SECONDS, journal=host.journal) as rollback:
+    async with Rollback(seconds=host.config.cleanup_seconds, journal=host.journal) as rollback:
         await host.record_session()
         await rollback.begin(str(part), remove, entry)
         given = host.uploader

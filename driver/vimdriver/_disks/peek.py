@@ -1,10 +1,13 @@
-"""Read the first bytes of a source, and leave its body open behind them: one request for both."""
+"""Read a source for its first bytes, behind which its body may stay open, or for its hash."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import TYPE_CHECKING
+
+from vimdriver._images.hashing import new_hasher
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -80,3 +83,26 @@ async def peeked(source: ImageSource, info: ImageInfo, size: int) -> AsyncIterat
             length += len(chunk)
         found.keep(_PeekedBody(body.info, chunks, rest), b"".join(chunks)[:size])
         yield found
+
+
+async def read_prefix(source: ImageSource, info: ImageInfo, size: int) -> bytes:
+    """Return the first `size` bytes of an image, or all if it is shorter. Cancelling closes its body.
+
+    Raises:
+        ImageError: The source failed.
+    """
+    async with peeked(source, info, size) as found:
+        return found.head
+
+
+async def read_hash(source: ImageSource, info: ImageInfo, algorithm: str) -> str:
+    """Return the hash of an image in lower-case hex; it is read whole. Cancelling closes its body.
+
+    Raises:
+        ImageError: The source failed.
+    """
+    hasher = new_hasher(algorithm, image=info.id)
+    async with source.open() as body:
+        async for chunk in body:
+            await asyncio.to_thread(hasher.update, chunk)
+    return hasher.hexdigest()

@@ -23,8 +23,7 @@ Read the checked bytes of a source without an uploader::
 
 - `source`: the protocols and `ImageInfo`; `glance`, `http`, `local`: the sources; `openstack`: the
   endpoint and token of Glance from clouds.yaml
-- `prefix`: reads the first bytes of an image; `check`: checks a body; `formats/`: disk formats;
-  `hashing`: hash algorithms
+- `check`: checks a body; `formats/`: disk formats; `hashing`: hash algorithms
 - `uploader`, `pipe`, `worker`: how a body is moved; `sink`: the datastore as its target
 - `make`, `embedded`: generated images, and a Glance in this process that serves them
 """

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from vimdriver._config import DriverConfig
 from vimdriver._disks.ensure import DiskWish, ensure_disk, judge
 from vimdriver._disks.files import ensure_file
+from vimdriver._disks.peek import read_prefix
 from vimdriver._images.check import BodyCheck
 from vimdriver._images.formats import PREFIX
-from vimdriver._images.prefix import read_prefix
 from vimdriver._images.source import shown_reference
 from vimdriver._images.uploader import Uploader
 from vimdriver._journal import MemoryJournal
@@ -372,7 +372,7 @@ class _Push:
                 if self.how.as_is:
                     BodyCheck(info)
                 elif info.disk_format is None:
-                    head = await read_prefix(self.source, PREFIX)
+                    head = await read_prefix(self.source, info, PREFIX)
                     self.is_file = judge(info, head).kind == "iso"
                 else:
                     self.is_file = info.disk_format == "iso"

@@ -9,19 +9,19 @@ step can be undone.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace as replaced
 
 from vimdriver._disks import cache
 from vimdriver._disks.ensure import judge
-from vimdriver._disks.files import hashed
 from vimdriver._disks.load import Load
 from vimdriver._disks.lookup import stored_disk
+from vimdriver._disks.peek import read_hash, read_prefix
 from vimdriver._disks.transfer import choose
 from vimdriver._images.formats import PREFIX
-from vimdriver._images.prefix import read_prefix
+from vimdriver._images.hashing import DEFAULT_ALGORITHM
 from vimdriver._instances import root as roots
 from vimdriver._instances.creating import create_step, read_vmx
 from vimdriver._instances.destroy import remove_half_made
@@ -194,13 +194,15 @@ async def _image(
     image: ImageFormat | None = None
     if key is None or info.disk_format is None:
         # A file or URL of somebody's may be anything, and allocating its disk takes minutes.
-        image = judge(info, await read_prefix(source, PREFIX))
+        image = judge(info, await read_prefix(source, info, PREFIX))
     is_iso = info.disk_format == "iso"
     if image is not None and info.disk_format is None:
         is_iso = image.kind == "iso"
     if is_iso and key is None:
         # Machines share it, and it outlives them, so that it needs a name of its own.
-        info = await hashed(source, info)
+        if cache.cache_key(info) is None:
+            digest = await read_hash(source, info, DEFAULT_ALGORITHM)
+            info = replace(info, hash_algo=DEFAULT_ALGORITHM, hash_value=digest)
         key = cache.cache_key(info)
     cached = None if key is None else await cache.look_up(host, spec.datastore, key)
     return FoundImage(
