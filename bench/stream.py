@@ -84,7 +84,7 @@ CASES = [
 
 
 class Inflating:
-    """A stage that inflates: what a compressed image costs beside its transfer."""
+    """A stage that inflates: the cost of a compressed image besides its transfer."""
 
     size = None
 

@@ -9,7 +9,7 @@ same disk, one publishes it, and the other finds it there.
 `transfer`  the way onto the host, chosen by rule (no I/O)
 `flat`      the steps of the PUT of a flat extent
 `imported`  the steps of an NFC import, by a machine that lives as long as it takes
-`record`    the small file beside a disk: which bytes it was made from
+`record`    the small file next to a disk: the hash of its image
 `manager`   calls to the host's VirtualDiskManager
 `ensure`    `ensure_disk`: gather, plan, run
 """

@@ -1,8 +1,8 @@
 """The cache of a datastore: images that became disks, under names that stand for their content.
 
 `[ds] vimlib-cache/sha512-<hash>.vmdk` is the disk of the image with that hash, `.iso` an ISO image.
-A file `.used` beside it is written again by whoever uses it an hour or more after the last use; entries
-that nobody used for long are removed (`vimctl image cache prune`). A disk is only ever copied, or the
+A file `.used` next to it is written again with each use that comes an hour or more after the last one;
+entries that nobody used for long are removed (`vimctl image cache prune`). A disk is only ever copied, or the
 base of linked disks; machines write to neither.
 """
 
@@ -48,7 +48,7 @@ class CacheEntry:
     path: DatastorePath
     """Of the disk, or the ISO image."""
     capacity: int | None
-    """Bytes of the disk; None for an ISO image, and where the host does not tell."""
+    """Bytes of the disk; None for an ISO image, and where the host does not report it."""
     size: int
     """Bytes that it takes on the datastore."""
     used: datetime | None

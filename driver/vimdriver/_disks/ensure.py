@@ -63,8 +63,8 @@ class DiskWish:
     read_back: bool = False
     """Whether to read the disk from the host again, and compare hashes, before it gets its name."""
     by_content: bool = False
-    """Whether the name stands for the content, so that a disk of that name is the one; else a record
-    beside it shows what it was made from."""
+    """Whether the name stands for the content, so that a disk of that name is the one; else its
+    record shows its image."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +73,7 @@ class EnsuredDisk:
 
     path: DatastorePath
     capacity: int | None = None
-    """Bytes; None where it was there, and its record does not tell."""
+    """Bytes; None where it was there, and has no record."""
     bytes: int = 0
     """Of the image."""
     hash: str | None = None
@@ -415,7 +415,7 @@ def _record_step(
 
     token = Recording(host="", owner="", path="", disk="").token
     return Step(
-        title="write its record beside it (PUT)",
+        title="write its record (PUT)",
         makes="the disk's record",
         call=write,
         undo=undo,

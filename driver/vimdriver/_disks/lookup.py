@@ -19,7 +19,7 @@ class StoredDisk(NamedTuple):
 
     path: DatastorePath
     capacity: int | None
-    """Bytes of a disk; None for all else, and where the host does not tell."""
+    """Bytes of a disk; None for all else, and where the host does not report it."""
     size: int
     """Bytes that it takes on the datastore."""
     modified: datetime | None

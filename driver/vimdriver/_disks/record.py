@@ -1,4 +1,4 @@
-"""The record of a disk: a small file beside it with the hash of the image that it was made from.
+"""The record of a disk: a small file next to it with the hash of the image that it was made from.
 
 `images/fedora.vmdk` has `images/fedora.6000c29f....json`, where the hex digits are the disk's UUID
 (`ddb.uuid`), which stays the disk's when it is moved. So a record is written before the disk gets its

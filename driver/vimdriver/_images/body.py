@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("vimdriver.images")
 
 _CHUNK: Final = 256 << 10
-"""Bytes of a chunk. Larger ones save no CPU and take their size three times."""
+"""Bytes of a chunk at most. A body holds three: one being sent, one in a thread, one just read."""
 PAUSES: Final = [0.0, 0.5, 2.0]
 """Seconds before each attempt to resume. A body ends by an error after so many attempts in a row that
 brought less than `_FRUITFUL`."""

@@ -198,7 +198,7 @@ class SharedBody:
             await limit.take(count)
 
     async def _rest(self, body: ImageBody) -> AsyncGenerator[bytes]:
-        """Yield what has not been taken of a body that begins anew."""
+        """Yield what has not been taken of a body that begins again."""
         skip, checksum = self.taken, 0
         async for chunk in body:
             known = min(skip, len(chunk))

@@ -59,7 +59,7 @@ _DISTROS: Final = {
     "windows": "windows7Server64Guest",
 }
 _EFI_SINCE: Final = "5.0"
-# They describe the image itself, and are read elsewhere or say nothing about the machine.
+# They describe the image itself, and are read elsewhere or do not concern the machine.
 _KNOWN: Final = frozenset(
     {"vmware_disktype", "vmware_image_version", "vmware_ostype", "vmware_adaptertype"}
 )
@@ -68,7 +68,7 @@ _PREFIXES: Final = ("hw_", "vmware_", "os_distro", "os_type")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageDefaults:
-    """What an image says about its machine, where the spec says nothing."""
+    """The settings of a machine that an image states, used where the spec has none."""
 
     guest_id: str | None = None
     adapter: str | None = None
@@ -83,7 +83,7 @@ class ImageDefaults:
 
 
 def image_defaults(image: ImageInfo, *, api_version: str) -> ImageDefaults:
-    """Return what the image says about its machine. Pure."""
+    """Return the settings of its machine that an image states. Pure."""
     given = image.properties
     used = set(_KNOWN)
 

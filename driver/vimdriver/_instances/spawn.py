@@ -318,7 +318,7 @@ def _root(
         before.append(roots.used_step(image.cached, found.now.host))
     elif image.key is not None:
         assert image.source is not None, "only an image from a source is cached"
-        assert image.info is not None, "it has told its properties"
+        assert image.info is not None, "its properties were read"
         base, fetch = roots.fetched(
             host,
             spec,
@@ -355,7 +355,7 @@ def _own_root(
     """Return the root that an image is brought into for this machine alone."""
     image = found.image
     assert image.source is not None, "it comes from a source"
-    assert image.info is not None, "which has told its properties"
+    assert image.info is not None, "its properties were read"
     assert image.format is not None, "and was judged"
     load = Load(source=image.source, info=image.info, image=image.format, on_progress=on_progress)
     way = choose(image.format, spec.transfer)

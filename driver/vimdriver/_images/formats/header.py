@@ -148,7 +148,7 @@ def _check_directory(head: SparseHeader, size: int | None) -> None:
 
 
 def check_strict(head: SparseHeader, *, size: int | None) -> None:
-    """Check the rules that a file keeps, beside those of `check`, whose bytes a host parses.
+    """Check the rules that a file keeps, besides those of `check`, whose bytes a host parses.
 
     Raises:
         ImageUnacceptableError: A `header.*` rule is broken.
