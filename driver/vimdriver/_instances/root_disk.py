@@ -33,17 +33,22 @@ from vimlib._datastore import DatastorePath
 from vimlib.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+
+
+def first_disk(devices: Iterable[vim25.VirtualDevice], ref: str) -> vim25.VirtualDisk:
+    """Return the disk that machine `ref` boots from: the first one, by key. Raises `NotFoundError`."""
+    disks = [one for one in devices if isinstance(one, vim25.VirtualDisk)]
+    if not disks:
+        raise NotFoundError(
+            f"machine {ref} has no disk", kind="VirtualDisk", name=ref, hint="Attach one first."
+        )
+    return min(disks, key=lambda disk: disk.key)
 
 
 def root_of(machine: MachineState) -> vim25.VirtualDisk:
-    """Return the disk that a machine boots from: the first one, by key. Raises `NotFoundError`."""
-    disks = [one for one in machine.devices if isinstance(one, vim25.VirtualDisk)]
-    if not disks:
-        raise NotFoundError(
-            f"machine {machine.ref} has no disk", kind="VirtualDisk", hint="Attach one first."
-        )
-    return min(disks, key=lambda disk: disk.key)
+    """Return the disk that a machine boots from. Raises `NotFoundError`."""
+    return first_disk(machine.devices, machine.ref)
 
 
 def descriptor_adapter(machine: MachineState, disk: vim25.VirtualDevice) -> str:
@@ -118,6 +123,21 @@ async def new_root(
         former=file_of(root),
         **fields,
     )
+    steps = [mark_step(machine, pending, entry), _copy_step(host, machine, root, source, file)]
+    if capacity_kb:
+        steps.append(_extend_step(host, file, capacity_kb, larger_is_fine=larger_is_fine))
+    return NewRoot(
+        machine=machine, root=root, pending=pending, entry=entry, file=file, steps=tuple(steps)
+    )
+
+
+def _copy_step(
+    host: Host,
+    machine: MachineState,
+    root: vim25.VirtualDisk,
+    source: DatastorePath,
+    file: DatastorePath,
+) -> Step[Any]:
     manager = disk_manager(host)
     thin = bool(getattr(root.backing, "thinProvisioned", False))
     spec = vim25.VirtualDiskSpec(
@@ -135,35 +155,31 @@ async def new_root(
         for path in () if attached else disk_paths(file):
             await run.host.delete(path)
 
+    return Step[Any](
+        title=f"copy {source} to {file.name} (CopyVirtualDisk_Task)",
+        makes=str(file),
+        call=lambda run: manager.CopyVirtualDisk_Task(
+            str(source), destName=str(file), destSpec=spec
+        ),
+        undo=remove,
+        method="CopyVirtualDisk_Task",
+    )
+
+
+def _extend_step(
+    host: Host, file: DatastorePath, capacity_kb: int, *, larger_is_fine: bool
+) -> Step[Any]:
+    manager = disk_manager(host)
+
     def not_larger(run: Run, fault: vim25.MethodFault) -> None:
         if not larger_is_fine or not isinstance(fault, vim25.InvalidArgument):
             raise fault
 
-    steps: list[Step[Any]] = [
-        mark_step(machine, pending, entry),
-        Step[Any](
-            title=f"copy {source} to {file.name} (CopyVirtualDisk_Task)",
-            makes=str(file),
-            call=lambda run: manager.CopyVirtualDisk_Task(
-                str(source), destName=str(file), destSpec=spec
-            ),
-            undo=remove,
-            method="CopyVirtualDisk_Task",
-        ),
-    ]
-    if capacity_kb:
-        steps.append(
-            Step[Any](
-                title=f"extend it to {capacity_kb} KiB (ExtendVirtualDisk_Task)",
-                call=lambda run: manager.ExtendVirtualDisk_Task(
-                    str(file), newCapacityKb=capacity_kb
-                ),
-                refused=not_larger,
-                method="ExtendVirtualDisk_Task",
-            )
-        )
-    return NewRoot(
-        machine=machine, root=root, pending=pending, entry=entry, file=file, steps=tuple(steps)
+    return Step[Any](
+        title=f"extend it to {capacity_kb} KiB (ExtendVirtualDisk_Task)",
+        call=lambda run: manager.ExtendVirtualDisk_Task(str(file), newCapacityKb=capacity_kb),
+        refused=not_larger,
+        method="ExtendVirtualDisk_Task",
     )
 
 
