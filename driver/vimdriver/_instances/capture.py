@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from vimdriver._disks.flat import FlatDisk
 from vimdriver._disks.manager import datacenter_of, disk_manager, extent_of
@@ -19,7 +19,9 @@ from vimdriver._disks.stage import DiskStage
 from vimdriver._images.formats import FlatReader, StreamOptimizedWriter
 from vimdriver._images.hashing import DEFAULT_ALGORITHM, algorithm_name, new_hasher
 from vimdriver._images.sink import temporary_name
+from vimdriver._instances.device_list import file_of
 from vimdriver._instances.machine import look
+from vimdriver._instances.root_disk import first_disk
 from vimdriver._instances.snapshots import snapshots_of
 from vimdriver._journal import Capturing, Uploading
 from vimdriver._journal.entries import new_token
@@ -27,13 +29,14 @@ from vimdriver._verbs import Host, Plan, Run, Step, verb
 from vimdriver.errors import ImageHashError, ImageSizeError
 from vimlib import vim25
 from vimlib._datastore import DatastorePath
-from vimlib.errors import NotFoundError, UsageError
+from vimlib.errors import NotFoundError, TransferCorruptError, UsageError
 from vimlib.model import parse_version
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator, Mapping
 
-    from vimdriver._images.source import ImageTarget
+    from vimdriver._images.source import ImageInfo, ImageTarget
+    from vimlib._collector import Row
     from vimlib._progress import Progress
 
 _EXPORT_SINCE: Final = (5, 5)
@@ -123,60 +126,26 @@ async def capture(
         "config.hardware.device",
         "config.guestId",
     )
-    found = _root_disk(row.obj, row.props, ref)
+    found = _root_disk(row, ref)
     wanted = found.properties | dict(properties or {})
     snapshot = _snapshot_step(host, found, str(row.props.get("config.instanceUuid")), quiesce)
     steps: list[Step[Any]] = [snapshot]
     if parse_version(host.client.api_version) >= _EXPORT_SINCE:
 
-        def exported(run: Run) -> AsyncGenerator[bytes, None]:
-            return _exported(run, run[snapshot])
-
-        read = exported
+        def read(run: Run) -> AsyncGenerator[bytes, None]:
+            return _exported(run, run[snapshot], ref)
     else:
-        copy = _copy_steps(host, found, snapshot)
-        steps += copy.steps
+        copy = _copy_step(host, found, snapshot, ref)
+        steps.append(copy.step)
 
-        def deflated(run: Run) -> AsyncGenerator[bytes, None]:
+        def read(run: Run) -> AsyncGenerator[bytes, None]:
             return _deflated(run, copy.file, found)
-
-        read = deflated
 
     async def send(run: Run) -> CapturedImage:
         async with to.new_image(name, properties=wanted, visibility=visibility) as image:
-            hasher, sent = new_hasher(DEFAULT_ALGORITHM), 0
-
-            async def body() -> AsyncIterator[bytes]:
-                nonlocal sent
-                async with aclosing(read(run)) as pieces:
-                    async for piece in pieces:
-                        await asyncio.to_thread(hasher.update, piece)
-                        sent += len(piece)
-                        yield piece
-                        if on_progress is not None:
-                            on_progress(len(piece))
-
-            await to.fill(image, body())
-            info = await to.find(image)
-            digest = hasher.hexdigest()
-            if info.size != sent:
-                raise ImageSizeError(expected=sent, received=info.size, image=image)
-            same = algorithm_name(info.hash_algo) == DEFAULT_ALGORITHM
-            if same and info.hash_value not in (None, digest):
-                raise ImageHashError(
-                    image=image,
-                    algorithm=DEFAULT_ALGORITHM,
-                    expected=digest,
-                    actual=info.hash_value or "",
-                )
-        return CapturedImage(
-            id=image,
-            name=info.name,
-            bytes=sent,
-            capacity=found.capacity,
-            hash=digest,
-            hash_algo=DEFAULT_ALGORITHM,
-        )
+            async with aclosing(_Body(read(run), on_progress)) as body:
+                await to.fill(image, body)
+            return _confirmed(await to.find(image), image, body, found.capacity)
 
     sending = Step[CapturedImage](
         title=f"send the disk to image {name!r}", call=send, interruptible=True
@@ -189,16 +158,81 @@ async def capture(
     return Plan(f"capture {ref}", tuple(steps), result, keep=False)
 
 
-def _root_disk(vm: vim25.VirtualMachine, props: Mapping[str, Any], ref: str) -> _Frozen:
-    """Return the first disk of a machine. Pure. Raises `NotFoundError`."""
-    devices: list[vim25.VirtualDevice] = props.get("config.hardware.device") or []
-    disks = sorted(
-        (device for device in devices if isinstance(device, vim25.VirtualDisk)),
-        key=lambda disk: disk.key,
+class _Body:
+    """The bytes of an image on their way into the image service, which are hashed.
+
+    An HTTP client iterates in a task of its own, which may still be running when its request has failed:
+    closing waits for it, so that the lease ends before the snapshot is removed.
+    """
+
+    def __init__(self, pieces: AsyncGenerator[bytes, None], on_progress: Progress | None) -> None:
+        self.sent = 0
+        """Bytes so far."""
+        self._pieces = pieces
+        self._hasher = new_hasher(DEFAULT_ALGORITHM)
+        self._on_progress = on_progress
+        self._last = 0
+        self._turn = asyncio.Lock()
+
+    @property
+    def hash(self) -> str:
+        """Of the bytes so far, lower-case hex."""
+        return self._hasher.hexdigest()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """Return the next piece; the call also means that the previous one was sent."""
+        async with self._turn:
+            if self._last and self._on_progress is not None:
+                self._on_progress(self._last)
+            self._last = 0
+            piece = await anext(self._pieces)
+            await asyncio.to_thread(self._hasher.update, piece)
+            self._last = len(piece)
+            self.sent += self._last
+            return piece
+
+    async def aclose(self) -> None:
+        """Stop, and release whatever the bytes come from."""
+        async with self._turn:
+            await self._pieces.aclose()
+
+
+def _confirmed(info: ImageInfo, image: str, body: _Body, capacity: int) -> CapturedImage:
+    """Return the image if the service has the bytes that were sent. Pure.
+
+    Raises:
+        ImageSizeError: It has another number of bytes.
+        ImageHashError: It has other bytes.
+    """
+    digest = body.hash
+    if info.size != body.sent:
+        raise ImageSizeError(expected=body.sent, received=info.size, image=image)
+    same = algorithm_name(info.hash_algo) == DEFAULT_ALGORITHM
+    if same and info.hash_value not in (None, digest):
+        raise ImageHashError(
+            image=image,
+            algorithm=DEFAULT_ALGORITHM,
+            expected=digest,
+            actual=info.hash_value or "",
+        )
+    return CapturedImage(
+        id=image,
+        name=info.name,
+        bytes=body.sent,
+        capacity=capacity,
+        hash=digest,
+        hash_algo=DEFAULT_ALGORITHM,
     )
-    if not disks:
-        raise NotFoundError(f"machine {ref} has no disk", kind="VirtualDisk", name=ref)
-    controller = next((d for d in devices if d.key == disks[0].controllerKey), None)
+
+
+def _root_disk(row: Row[vim25.VirtualMachine], ref: str) -> _Frozen:
+    """Return the disk that a machine boots from. Pure. Raises `NotFoundError`."""
+    devices: list[vim25.VirtualDevice] = row.props.get("config.hardware.device") or []
+    disk = first_disk(devices, ref)
+    controller = next((d for d in devices if d.key == disk.controllerKey), None)
     adapter, written = {
         vim25.VirtualIDEController: ("ide", "ide"),
         vim25.VirtualBusLogicController: ("busLogic", "buslogic"),
@@ -206,14 +240,14 @@ def _root_disk(vm: vim25.VirtualMachine, props: Mapping[str, Any], ref: str) -> 
         vim25.ParaVirtualSCSIController: ("paraVirtual", "lsilogic"),
     }.get(type(controller), ("lsiLogic", "lsilogic"))
     return _Frozen(
-        vm=vm,
-        vmx=DatastorePath.parse(str(props["config.files.vmPathName"])),
-        capacity=disks[0].capacityInKB * 1024,
+        vm=row.obj,
+        vmx=DatastorePath.parse(row.require("config.files.vmPathName")),
+        capacity=disk.capacityInKB * 1024,
         adapter=written,
         properties={
             "vmware_disktype": "streamOptimized",
             "vmware_adaptertype": adapter,
-            "vmware_ostype": str(props.get("config.guestId") or "otherGuest"),
+            "vmware_ostype": str(row.props.get("config.guestId") or "otherGuest"),
         },
     )
 
@@ -263,12 +297,19 @@ async def drop_snapshot(host: Host, snapshot: vim25.VirtualMachineSnapshot) -> N
 
 
 async def _exported(
-    run: Run, snapshot: vim25.VirtualMachineSnapshot
+    run: Run, snapshot: vim25.VirtualMachineSnapshot, ref: str
 ) -> AsyncGenerator[bytes, None]:
-    """Yield the snapshot's root disk as the host sends it; its size is that of the lease's manifest."""
+    """Yield the snapshot's root disk as the host sends it; its size is that of the lease's manifest.
+
+    Raises `NotFoundError` if the host exports no disk.
+    """
     client = run.host.client
     async with client.lease(client.bind(snapshot).ExportSnapshot()) as lease:
-        device = next(one for one in lease.devices if one.is_disk)
+        device = next((one for one in lease.devices if one.is_disk), None)
+        if device is None:
+            raise NotFoundError(
+                f"the host exports no disk of machine {ref}", kind="VirtualDisk", name=ref
+            )
         chunks: Any = lease.download(device)  # a generator
         async with aclosing(chunks) as body:
             async for chunk in body:
@@ -279,10 +320,12 @@ class _Copy(NamedTuple):
     """A copy of the frozen disk on the host."""
 
     file: DatastorePath
-    steps: list[Step[Any]]
+    step: Step[Any]
 
 
-def _copy_steps(host: Host, found: _Frozen, snapshot: Step[vim25.VirtualMachineSnapshot]) -> _Copy:
+def _copy_step(
+    host: Host, found: _Frozen, snapshot: Step[vim25.VirtualMachineSnapshot], ref: str
+) -> _Copy:
     """Return the step that copies the disk that the snapshot has frozen."""
     file = found.vmx.with_name(temporary_name("capture.vmdk", host.owner) + ".vmdk")
     entry = Uploading(host=host.client.host, owner=host.owner, path=str(file))
@@ -293,13 +336,8 @@ def _copy_steps(host: Host, found: _Frozen, snapshot: Step[vim25.VirtualMachineS
     async def call(run: Run) -> Any:
         client = run.host.client
         row = await client.get(client.bind(run[snapshot]), "config.hardware.device")
-        disks = [
-            device
-            for device in row.props.get("config.hardware.device") or []
-            if isinstance(device, vim25.VirtualDisk)
-        ]
-        first = min(disks, key=lambda disk: disk.key)
-        source = DatastorePath.parse(str(getattr(first.backing, "fileName", "")))
+        disk = first_disk(row.props.get("config.hardware.device") or [], ref)
+        source = DatastorePath.parse(file_of(disk))
         return await disk_manager(run.host).CopyVirtualDisk_Task(
             str(source),
             sourceDatacenter=await datacenter_of(run.host, source),
@@ -320,17 +358,28 @@ def _copy_steps(host: Host, found: _Frozen, snapshot: Step[vim25.VirtualMachineS
         entry=lambda run: entry,
         method="CopyVirtualDisk_Task",
     )
-    return _Copy(file, [step])
+    return _Copy(file, step)
 
 
 async def _deflated(run: Run, file: DatastorePath, found: _Frozen) -> AsyncGenerator[bytes, None]:
-    """Yield a flat disk of the host as streamOptimized."""
+    """Yield a flat disk of the host as streamOptimized.
+
+    Raises `TransferCorruptError` if the copy has another size than the disk.
+    """
     stage = DiskStage(
         FlatReader(found.capacity),
         StreamOptimizedWriter(found.capacity, adapter_type=found.adapter),
     )
     store = run.host.datastore(file.datastore)
     async with store.download(extent_of(file)) as body:
+        if body.size != found.capacity:
+            raise TransferCorruptError(
+                f"the copy of the disk must have {found.capacity} bytes, got {body.size}",
+                hint="Try again, and have the datastore checked.",
+                path=str(file),
+                expected=found.capacity,
+                actual=body.size,
+            )
         async for chunk in body:
             pieces = await asyncio.to_thread(_joined, stage.feed(chunk))
             if pieces:

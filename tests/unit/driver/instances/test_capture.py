@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tests.rig.cancel import cancel_everywhere
-from tests.unit.driver.hosted import CONFIG, Beside, Hosted, glance, hosted, spec, store
+from tests.unit.driver.hosted import CONFIG, Beside, Hosted, glance, host_of, hosted, spec, store
 from vimdriver._driver import ESXDriver
 from vimdriver._images.embedded import EmbeddedGlance
+from vimdriver._images.source import ImageInfo
+from vimdriver._instances import capture
 from vimdriver._instances.capture import CapturedImage
 from vimdriver._journal import Capturing, MemoryJournal
 from vimdriver.errors import SourceRefusedError
-from vimlib.errors import NotFoundError, UsageError
+from vimlib import vim25
+from vimlib._datastore import DatastorePath
+from vimlib.errors import NotFoundError, TransferCorruptError, UsageError
 
 
 @pytest.fixture
@@ -78,6 +85,51 @@ async def test_a_service_that_refuses_leaves_nothing(
             await captured(host, service, holed)
         assert not service.images
     assert not host.esx.machine("web").all_snapshots()
+
+
+async def test_the_export_ends_before_its_snapshot_is_removed(host: Hosted, holed: Path) -> None:
+    class Refusing:
+        """A service that refuses in the middle; its client keeps the body that it has not read."""
+
+        body: AsyncIterator[bytes]
+
+        @asynccontextmanager
+        async def new_image(self, name: str, **how: Any) -> AsyncIterator[str]:
+            yield name
+
+        async def fill(self, image: str, body: AsyncIterable[bytes]) -> None:
+            self.body = aiter(body)
+            assert await anext(self.body)
+            raise SourceRefusedError(status=413, image=image)
+
+        async def find(self, ref: str) -> ImageInfo:
+            raise NotImplementedError
+
+    target = Refusing()
+    async with host.driver() as driver:
+        await driver.spawn(spec(holed), source=_local(holed))
+        with pytest.raises(SourceRefusedError):
+            await driver.capture("web", "golden", target=target)
+    ends = [name for name in host.methods() if name in ("HttpNfcLeaseAbort", "RemoveSnapshot_Task")]
+    assert ends == ["HttpNfcLeaseAbort", "RemoveSnapshot_Task"]
+    assert not host.esx.machine("web").all_snapshots()
+
+
+@pytest.mark.parametrize("size", [3072, 5120])
+async def test_a_copy_of_another_size_is_refused(host: Hosted, size: int) -> None:
+    (host.folder / "copy-flat.vmdk").write_bytes(bytes(size))
+    file = DatastorePath("datastore1", "copy.vmdk")
+    found = capture._Frozen(
+        vm=vim25.VirtualMachine("1"),
+        vmx=file,
+        capacity=4096,
+        adapter="lsilogic",
+        properties={},
+    )
+    async with host.client() as client:
+        run: Any = SimpleNamespace(host=host_of(client))
+        with pytest.raises(TransferCorruptError, match=f"4096 bytes, got {size}"):
+            [piece async for piece in capture._deflated(run, file, found)]
 
 
 async def test_what_cannot_be_captured(beside: Beside, host: Hosted) -> None:
