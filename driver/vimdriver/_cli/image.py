@@ -22,14 +22,14 @@ from vimdriver.errors import size_text
 from vimlib.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from vimdriver._cli.progress import Meter
     from vimdriver._images.push import PushEvent, PushResult
     from vimdriver._journal import Journal
     from vimlib._client import Client
 
-MIB: Final = 1 << 20
+_MIB: Final = 1 << 20
 
 
 async def push(
@@ -76,24 +76,12 @@ async def push(
     """
     from vimdriver._images.push import push_images
     from vimdriver._images.push_to_hosts import push_to_hosts
-    from vimdriver._verbs.session import session_recorded
     from vimlib._datastore import DatastorePath
 
-    if to.startswith(f"[{datastore}]"):
-        to = DatastorePath.parse(to).path
+    to = DatastorePath.parse(to).path if to.startswith(f"[{datastore}]") else to
     config = ownership.config()
-    if host_file is None and (bandwidth or host_bandwidth):
-        raise UsageError(
-            "--bandwidth and --host-bandwidth need --host-file",
-            hint="Give a file of hosts; it may be empty.",
-        )
-    more = None if host_file is None else await asyncio.to_thread(read_hosts, host_file)
-
-    @asynccontextmanager
-    async def opened(host: ConnectionOptions, journal: Journal) -> AsyncIterator[Client]:
-        async with host.client() as client, session_recorded(client, journal, config.mark()):
-            yield client
-
+    limits = {"bandwidth": bandwidth, "host_bandwidth": host_bandwidth}
+    more = await _more_hosts(connection, host_file, limits)
     async with sources.open(images) as store, ownership.opened() as journal:
         with meter(output) as progress:
             push_all = partial(
@@ -112,19 +100,46 @@ async def push(
                 config=config,
                 journal=journal,
             )
+            opened = partial(_opened, journal=journal, mark=config.mark())
             if more is None:
-                async with opened(connection, journal) as client:
+                async with opened(connection) as client:
                     results = await push_all(client)
             else:
-                hosts = {connection.address: connection}
-                hosts |= {url: connection.to(url, pin) for url, pin in more.items()}
+                hosts = {connection.address: connection} | more
                 results = await push_all(
-                    {url: opened(host, journal) for url, host in hosts.items()},
-                    bandwidth=bandwidth and bandwidth * MIB,
-                    host_bandwidth=host_bandwidth and host_bandwidth * MIB,
+                    {url: opened(host) for url, host in hosts.items()},
+                    **{name: mib and mib * _MIB for name, mib in limits.items()},
                 )
     show_results(results, output)
     return combined(result.error for result in results)
+
+
+async def _more_hosts(
+    first: ConnectionOptions, file: Path | None, limits: Mapping[str, float | None]
+) -> dict[str, ConnectionOptions] | None:
+    """Return the hosts of --host-file by their URLs, with the login of the first; None without the file.
+
+    Raises:
+        UsageError: The file is invalid, or a limit was given without it.
+    """
+    if file is not None:
+        pins = await asyncio.to_thread(read_hosts, file)
+        return {url: first.to(url, pin) for url, pin in pins.items()}
+    if any(limits.values()):
+        raise UsageError(
+            "--bandwidth and --host-bandwidth need --host-file",
+            hint="Give a file of hosts; it may be empty.",
+        )
+    return None
+
+
+@asynccontextmanager
+async def _opened(host: ConnectionOptions, *, journal: Journal, mark: str) -> AsyncIterator[Client]:
+    """Log in to a host for a push; the journal records the session."""
+    from vimdriver._verbs.session import session_recorded
+
+    async with host.client() as client, session_recorded(client, journal, mark):
+        yield client
 
 
 def read_hosts(path: Path) -> dict[str, str | None]:
