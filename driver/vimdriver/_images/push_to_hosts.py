@@ -65,7 +65,7 @@ async def push_to_hosts(
     )
     if not hosts or len(hosts) != len(clients):
         raise UsageError(
-            f"hosts must be several different ones, got {len(clients)}, of which {len(hosts)} differ"
+            f"there must be at least one host, and none twice, got {len(clients)}, of which {len(hosts)} differ"
         )
     total = None if bandwidth is None else Bandwidth(bandwidth)
     each = [None if host_bandwidth is None else Bandwidth(host_bandwidth) for _ in hosts]
