@@ -179,13 +179,20 @@ async def prune_cache(
     now = (await host.now()).host
     removed = []
     for entry in wanted:
-        idle = now is not None and entry.used is not None
-        old = idle and (now - entry.used).total_seconds() >= older_than  # type: ignore[operator]
-        if entry.users or not old:
+        if entry.users or not _is_old(entry, now, older_than):
             continue
         if dry_run or await finish(_remove(host, entry), what=f"removing {entry.path}"):
             removed.append(entry)
     return removed
+
+
+def _is_old(entry: CacheEntry, now: datetime | None, older_than: float) -> bool:
+    """Return whether nobody used an entry for so many seconds; one of unknown age is not old. Pure."""
+    if older_than == 0:
+        return True  # whatever the clocks: that of the datastore may be ahead of the host's
+    if now is None or entry.used is None:
+        return False
+    return (now - entry.used).total_seconds() >= older_than
 
 
 def _named(entries: list[CacheEntry], key: str, datastore: str) -> CacheEntry:
@@ -227,7 +234,7 @@ async def _remove(host: Host, entry: CacheEntry) -> bool:
             await move(path, away)
         except (vim25.FileNotFound, NotFoundError):
             return False
-        used = {**await used_files(host.client)}
+        used = await used_files(host.client)
         again = await look_up(host, path.datastore, entry.key)
         marks = [
             file.modified

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,17 @@ async def test_an_entry_in_use_stays(beside: Beside, host: Hosted) -> None:
     async with host.driver() as driver:
         await driver.destroy("a")
     assert len(await pruned(host, older_than=0)) == 1
+
+
+async def test_an_entry_of_a_clock_that_is_ahead_is_removed_where_all_are(
+    beside: Beside, host: Hosted
+) -> None:
+    key = await filled(beside, host, {"name": "a"})
+    ahead = time.time() + 7200
+    for path in (host.folder / FOLDER).iterdir():
+        os.utime(path, (ahead, ahead))
+    assert not await pruned(host, older_than=1)
+    assert [entry.key for entry in await pruned(host, older_than=0)] == [key]
 
 
 async def test_a_use_is_written_down_once_an_hour(beside: Beside, host: Hosted) -> None:
