@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shlex
+import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from vimdriver._instances.machine import look
-from vimdriver._verbs import Host, query
+from vimdriver._verbs import Host, Rollback, query
 from vimdriver.errors import GuestProgramTimeoutError, GuestToolsError, InstanceStateError
 from vimlib import vim25
 from vimlib._secret import Secret
@@ -18,18 +20,22 @@ from vimlib._shield import finish
 from vimlib.errors import LimitError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime
     from pathlib import Path
 
     from vimlib import GuestSession
 
+T = TypeVar("T")
+
 MOST_OUTPUT: Final = 16 << 20
 """Bytes of a program's output, and of its errors, that are read."""
 # Between two looks at a program that runs.
 _PAUSES: Final = Backoff(first=0.05, factor=1.5, longest=2.0, least=0.8)
 _CLEANUP_SECONDS: Final = 15.0
+# Characters that cmd.exe interprets; a caret before each takes that away.
+_CMD_SPECIAL: Final = re.compile(r'[()%!^"<>&|]')
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,27 +146,34 @@ async def guest_exec(
         LimitError: It wrote more than 16 MiB.
         OutcomeUnknownError: The answer to the start was lost.
 
-    Cancelling kills the program and removes the folder.
+    Cancelling kills the program and removes the folder. A note on the error, or a warning in the log, names
+    one of them that is left.
     """
     if not timeout > 0:
         raise UsageError(f"timeout must be greater than 0 s, got {timeout:g}", field="timeout")
     guest, windows = await _guest(host, ref, login)
     with _translated(ref, f"run {program}"):
-        folder = await guest.make_temporary_folder()
-        started: list[int] = []
-        try:
-            path, line = _command(program, arguments, folder, windows=windows)
-            started.append(await guest.start(path, line, cwd=cwd, env=env))
-            info = await _ended(guest, started[0], ref, program, timeout)
-            separator = "\\" if windows else "/"
+        folders: list[str] = []
+        running: list[int] = []
+
+        async def start() -> None:
+            folders.append(await guest.make_temporary_folder())
+            path, line = _command(program, arguments, folders[0], windows=windows)
+            running.append(await guest.start(path, line, cwd=cwd, env=env))
+
+        async with Rollback(seconds=_CLEANUP_SECONDS) as rollback:
+            rollback.push("the folder of its output", lambda: _each(guest.remove_folder, folders))
+            rollback.push("the program", lambda: _each(guest.kill, running))
+            # To its end, so that a cancellation knows them.
+            await finish(start(), what="starting a program in a guest")
+            info = await _ended(guest, running[0], ref, program, timeout)
+            folder, separator = folders[0], "\\" if windows else "/"
             return GuestResult(
-                pid=started.pop(),
+                pid=running.pop(),
                 exit_code=info.exitCode or 0,
                 stdout=await read_all(guest.download(f"{folder}{separator}out")),
                 stderr=await read_all(guest.download(f"{folder}{separator}err")),
             )
-        finally:
-            await finish(_clean(guest, folder, started), what="removing a program's files")
 
 
 def _command(
@@ -168,7 +181,8 @@ def _command(
 ) -> tuple[str, str]:
     """Return program and argument text whose output goes to files. No I/O."""
     if windows:
-        quoted = " ".join(f'"{text}"' if not text or " " in text else text for text in arguments)
+        # The program reads its command line by the rules of list2cmdline, and cmd.exe reads it before.
+        quoted = _CMD_SPECIAL.sub(r"^\g<0>", subprocess.list2cmdline(arguments))
         line = f'""{program}" {quoted} > "{folder}\\out" 2> "{folder}\\err""'
         return r"C:\Windows\System32\cmd.exe", f"/s /c {line}"
     out = f"> {shlex.quote(folder)}/out 2> {shlex.quote(folder)}/err"
@@ -191,11 +205,9 @@ async def _ended(
         await asyncio.sleep(min(left, _PAUSES.delay(tries, lambda: 1.0)))
 
 
-async def _clean(guest: GuestSession, folder: str, started: list[int]) -> None:
-    async with asyncio.timeout(_CLEANUP_SECONDS):
-        for pid in started:
-            await guest.kill(pid)
-        await guest.remove_folder(folder)
+async def _each(undo: Callable[[T], Awaitable[None]], items: list[T]) -> None:
+    for item in items:
+        await undo(item)
 
 
 async def read_all(

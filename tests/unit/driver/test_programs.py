@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -87,6 +89,39 @@ async def test_cancelling_kills_the_program(host: Hosted, driver: ESXDriver) -> 
         await work
     assert "TerminateProcessInGuest" in host.methods()
     assert temporary(host) == before
+
+
+async def test_cancelling_while_it_is_started_kills_it_too(host: Hosted, driver: ESXDriver) -> None:
+    before = temporary(host)
+    host.esx.guest("vm-0").script("/opt/job", seconds=3600)
+    host.esx.faults.add("StartProgramInGuest", "delay", seconds=0.05)
+    work = asyncio.create_task(driver.guest_exec("vm-0", ROOT, "/opt/job"))
+    await until(lambda: "StartProgramInGuest" in host.methods())
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    assert "TerminateProcessInGuest" in host.methods()
+    assert temporary(host) == before
+
+
+async def test_a_failing_clean_up_hides_neither_error_nor_cancellation(
+    host: Hosted, driver: ESXDriver
+) -> None:
+    host.esx.guest("vm-0").script("/opt/job", seconds=3600)
+    refusal = vim25.GuestPermissionDenied()
+    for method in ("TerminateProcessInGuest", "DeleteDirectoryInGuest"):
+        host.esx.faults.add(method, "fault", fault=refusal, times=None)
+    with pytest.raises(GuestProgramTimeoutError) as caught:
+        await driver.guest_exec("vm-0", ROOT, "/opt/job", timeout=0.01)
+    (note,) = caught.value.__notes__
+    assert note.startswith("Left behind: the program (")
+    assert "; the folder of its output (" in note
+    polls = host.methods().count("ListProcessesInGuest")
+    work = asyncio.create_task(driver.guest_exec("vm-0", ROOT, "/opt/job"))
+    await until(lambda: host.methods().count("ListProcessesInGuest") > polls)
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
 
 
 async def test_processes_are_listed(host: Hosted, driver: ESXDriver) -> None:
@@ -182,4 +217,16 @@ async def test_more_output_than_fits_is_refused(driver: ESXDriver) -> None:
 def test_windows_gets_a_command_line() -> None:
     path, line = _command(r"C:\a b\x.exe", ("one two", "3"), r"C:\Temp\v", windows=True)
     assert path.endswith("cmd.exe")
-    assert line == (r'/s /c ""C:\a b\x.exe" "one two" 3 > "C:\Temp\v\out" 2> "C:\Temp\v\err""')
+    assert line == (
+        r'''/s /c ""C:\a b\x.exe" ^"one two^" 3 > "C:\Temp\v\out" 2> "C:\Temp\v\err""'''
+    )
+
+
+@pytest.mark.parametrize("word", ["a&b", 'a"&calc&"', "%PATH%", ">x", "a|b", "(a)", "a^b", "!a!"])
+def test_nothing_in_an_argument_is_a_command_of_windows(word: str) -> None:
+    _, line = _command("x.exe", (word, "end"), r"C:\Temp\v", windows=True)
+    given = line.partition('x.exe" ')[2].partition(" end > ")[0]
+    # A caret makes the next character a plain one; what has none must be harmless to cmd.exe.
+    plain = re.sub(r"\^(.)", "", given)
+    assert not set(plain) & set('()%!^"<>&|')
+    assert re.sub(r"\^(.)", r"\1", given) == subprocess.list2cmdline([word])
