@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
+from cyclopts import Parameter
+
 from vimdriver._cli.connection import CONNECTION, ConnectionOptions
 from vimdriver._cli.flags import Flag, Strings, within
 from vimdriver._cli.instance import Ref, opened
@@ -14,7 +16,11 @@ if TYPE_CHECKING:
 
     from vimdriver._instances.metrics import Series
 
-_Samples = Annotated[int, within(1, 180)]
+Counters = Annotated[Strings, Parameter(help="Name, as cpu.usage.average; may be repeated.")]
+Samples = Annotated[
+    int, within(1, 180), Parameter(help="At most so many of each, 20 seconds apart.")
+]
+Plot = Annotated[Flag, Parameter(help="Draw a bar for each sample, from 0 to the largest one.")]
 _BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -22,37 +28,25 @@ async def instance_metrics(
     instance: Ref,
     /,
     *,
-    counter: Strings = (),
-    samples: _Samples = 15,
-    plot: Flag = False,
+    counter: Counters = (),
+    samples: Samples = 15,
+    plot: Plot = False,
     connection: ConnectionOptions = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
-    """Show the last samples of counters of a machine; one that does not run has none.
-
-    Args:
-        counter: Name, as cpu.usage.average; may be repeated.
-        samples: At most so many of each, 20 seconds apart.
-        plot: Draw a bar for each sample, from 0 to the largest one.
-    """
+    """Show the last samples of counters of a machine; one that does not run has none."""
     await _show(instance, counter, samples, plot, connection, output)
 
 
 async def host_metrics(
     *,
-    counter: Strings = (),
-    samples: _Samples = 15,
-    plot: Flag = False,
+    counter: Counters = (),
+    samples: Samples = 15,
+    plot: Plot = False,
     connection: ConnectionOptions = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
-    """Show the last samples of counters of the host.
-
-    Args:
-        counter: Name, as cpu.usage.average; may be repeated.
-        samples: At most so many of each, 20 seconds apart.
-        plot: Draw a bar for each sample, from 0 to the largest one.
-    """
+    """Show the last samples of counters of the host."""
     await _show(None, counter, samples, plot, connection, output)
 
 
