@@ -23,7 +23,7 @@ from vimdriver._instances.machine import (
     find_by_uuid,
     read,
 )
-from vimdriver._instances.placement import Placement, placement_of
+from vimdriver._instances.placement import Placement, entities, placement_of
 from vimdriver._instances.power import power_step
 from vimdriver._instances.root_disk import descriptor_adapter, disk_paths
 from vimdriver._instances.types import Instance, check_name
@@ -146,7 +146,7 @@ async def _gather(host: Host, ref: str) -> _Source:
 
 async def _place(host: Host, source: _Source, name: str, datastore: str) -> Placement:
     """Check name and space, and return where machines go."""
-    rows = await host.client.collect(vim25.ManagedEntity, "name", "parent").all()
+    rows = await entities(host.client)
     names = {
         unescape(str(row.props.get("name", "")))
         for row in rows

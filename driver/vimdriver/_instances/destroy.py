@@ -15,6 +15,7 @@ from vimdriver._instances.machine import (
     OWNER_KEY,
     as_uuid,
     device_files,
+    is_gone,
     look,
     marks_of,
     used_files,
@@ -324,13 +325,6 @@ def _remove_step(
             raise
         return True
 
-    async def is_gone(run: Run) -> bool | None:
-        try:
-            await run.host.client.get(vm, "name")
-        except vim25.ManagedObjectNotFound:
-            return True
-        return None
-
     def already_gone(run: Run, fault: vim25.MethodFault) -> bool:
         _gone(run, fault)
         return run in doubts
@@ -340,7 +334,7 @@ def _remove_step(
         if keep
         else "remove it with its files (Destroy_Task; UnregisterVM if they cannot be reached or are shared)",
         call=remove,
-        probe=is_gone,
+        probe=is_gone(vm),
         refused=already_gone,
         entry=entry,
         of=lambda run: vm,

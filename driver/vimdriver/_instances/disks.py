@@ -94,7 +94,7 @@ async def attach_disk(
     check_size("size_gb", size_gb)
     check_choice("mode", mode, DiskMode)
     check_choice("disk_type", disk_type, DiskType)
-    existing = None if path is None else _descriptor(path)
+    existing = None if path is None else descriptor_path("path", path)
     machine = await gather(host, ref, ON, OFF, foreign=foreign)
     slot = free_slot(machine.devices, adapter, api_version=host.client.api_version, machine=ref)
     if adapter == "ide":
@@ -160,10 +160,13 @@ async def attach_disk(
     )
 
 
-def _descriptor(path: str) -> DatastorePath:
+def descriptor_path(field: str, path: str) -> DatastorePath:
+    """Return the path of a disk's descriptor. Raises `UsageError` for any other."""
     found = DatastorePath.parse(path)
     if found.suffix != ".vmdk":
-        raise UsageError(f"path must name a disk's descriptor (.vmdk), got {path!r}", field="path")
+        raise UsageError(
+            f"{field} must name a disk's descriptor (.vmdk), got {path!r}", field=field
+        )
     return found
 
 

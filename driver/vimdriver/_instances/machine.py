@@ -252,6 +252,19 @@ def reads(vm: vim25.VirtualMachine) -> Callable[[Run], Awaitable[Instance]]:
     return lambda run: read(run.host.client, vm)
 
 
+def is_gone(vm: vim25.VirtualMachine) -> Callable[[Run], Awaitable[bool | None]]:
+    """Return the probe of a step that removes a machine: True once the host has none of that reference."""
+
+    async def probe(run: Run) -> bool | None:
+        try:
+            await run.host.client.get(vm, "name")
+        except vim25.ManagedObjectNotFound:
+            return True
+        return None
+
+    return probe
+
+
 def marks_of(row: Row[vim25.VirtualMachine]) -> dict[str, str]:
     """Return the extraConfig of a machine by key; {} where the row has none."""
     return {o.key: str(o.value) for o in row.props.get("config.extraConfig") or []}

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vimlib import vim25
+from vimlib._collector import INVENTORY
 from vimlib.errors import HostStateError, NotFoundError
 
 if TYPE_CHECKING:
     from vimdriver._verbs import Host
+    from vimlib._client import Client
     from vimlib._collector import Row
 
 
@@ -29,8 +31,14 @@ async def gather_placement(host: Host) -> Placement:
 
     Raises as `placement_of`.
     """
-    rows = await host.client.collect(vim25.ManagedEntity, "name", "parent").all()
-    return await placement_of(host, rows)
+    return await placement_of(host, await entities(host.client))
+
+
+async def entities(client: Client) -> list[Row[vim25.ManagedEntity]]:
+    """Return name and parent of all in the inventory, in one call. Cancelling loses nothing."""
+    wanted = {vim25.ManagedEntity: ("name", "parent")}
+    source = INVENTORY.start(client.content.rootFolder)
+    return (await client.gather(wanted, source=source))[vim25.ManagedEntity]
 
 
 async def placement_of(host: Host, rows: list[Row[vim25.ManagedEntity]]) -> Placement:

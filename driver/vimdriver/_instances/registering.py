@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from vimdriver._instances.change import OFF, MachineState, find_state, gather, reconfigure
-from vimdriver._instances.machine import MAKING_KEY, OWNER_KEY, read, reads
+from vimdriver._instances.machine import MAKING_KEY, OWNER_KEY, every, is_gone, read, reads
 from vimdriver._instances.placement import gather_placement
 from vimdriver._instances.types import Instance, check_name, check_text
 from vimdriver._verbs import Host, Plan, Run, Step, returns, verb
@@ -37,8 +37,8 @@ class UnregisteredInstance:
 
 async def _by_file(client: Client) -> dict[str, vim25.VirtualMachine]:
     """Return the host's machines by the paths of their configuration files."""
-    rows = client.collect(vim25.VirtualMachine, "config.files.vmPathName")
-    return {str(row.props.get("config.files.vmPathName")): row.obj async for row in rows}
+    rows = await every(client, "config.files.vmPathName")
+    return {str(row.props.get("config.files.vmPathName")): row.obj for row in rows}
 
 
 @verb
@@ -128,13 +128,6 @@ async def unregister(host: Host, ref: str, *, foreign: bool = False) -> Plan[Unr
         await vm.UnregisterVM()
         return True
 
-    async def is_gone(run: Run) -> bool | None:
-        try:
-            await run.host.client.get(vm, "name")
-        except vim25.ManagedObjectNotFound:
-            return True
-        return None
-
     def gone(run: Run, fault: vim25.MethodFault) -> bool:
         if isinstance(fault, vim25.ManagedObjectNotFound):
             return True
@@ -143,7 +136,7 @@ async def unregister(host: Host, ref: str, *, foreign: bool = False) -> Plan[Unr
     step = Step[bool](
         title="take it out of the inventory (UnregisterVM)",
         call=call,
-        probe=is_gone,
+        probe=is_gone(vm),
         refused=gone,
         of=lambda run: vm,
         idempotent=True,

@@ -14,7 +14,7 @@ from vimdriver._instances.change import (
     require,
 )
 from vimdriver._instances.device_list import capacity_kb, file_of, free_slot
-from vimdriver._instances.disks import check_no_snapshots, disk_of, explain_file
+from vimdriver._instances.disks import check_no_snapshots, descriptor_path, disk_of, explain_file
 from vimdriver._instances.machine import reads
 from vimdriver._instances.pending import (
     NOTHING_PENDING,
@@ -26,15 +26,6 @@ from vimdriver._instances.root_disk import check_not_shared, new_root, root_of, 
 from vimdriver._instances.types import Instance
 from vimdriver._verbs import Host, Plan, Run, verb
 from vimlib import vim25
-from vimlib._datastore import DatastorePath
-from vimlib.errors import UsageError
-
-
-def _source(disk: str) -> DatastorePath:
-    found = DatastorePath.parse(disk)
-    if found.suffix != ".vmdk":
-        raise UsageError(f"disk must name a disk's descriptor (.vmdk), got {disk!r}", field="disk")
-    return found
 
 
 @verb
@@ -61,7 +52,7 @@ async def rescue(host: Host, ref: str, disk: str, *, foreign: bool = False) -> P
         InstanceStateError: The machine is not off.
         VimlibError: A step failed; all was undone, or a note names the objects that are left.
     """
-    source = _source(disk)
+    source = descriptor_path("disk", disk)
     machine = await gather(host, ref, OFF, foreign=foreign)
     require_nothing_pending(machine)
     root = root_of(machine)
@@ -169,7 +160,7 @@ async def rebuild(host: Host, ref: str, disk: str, *, foreign: bool = False) -> 
         InstanceStateError: The machine is not off.
         VimlibError: A step failed; all was undone, or a note names the objects that are left.
     """
-    source = _source(disk)
+    source = descriptor_path("disk", disk)
     machine = await gather(host, ref, OFF, foreign=foreign)
     require_nothing_pending(machine)
     root = root_of(machine)
