@@ -65,6 +65,21 @@ async def autostarts(host: Host) -> list[Autostart]:
     return sorted(found, key=lambda one: (one.order < 1, one.order, one.moref))
 
 
+def _check(order: int, **delays: int) -> None:
+    if order != -1 and order < 1:
+        raise UsageError(f"order must be -1 or at least 1, got {order}", field="order")
+    for name, seconds in delays.items():
+        if seconds < -1:
+            raise UsageError(f"{name} must be at least 0 s, or -1, got {seconds}", field=name)
+
+
+def _took(now: Autostart | None, wanted: vim25.AutoStartPowerInfo) -> bool:
+    """Return whether the host does with a machine what is wanted. It may forget one that it no longer starts."""
+    if wanted.startAction == "none":
+        return now is None or not now.start
+    return now is not None and now.start and now.order == wanted.startOrder
+
+
 @verb
 async def set_autostart(
     host: Host,
@@ -93,13 +108,7 @@ async def set_autostart(
         NotFoundError: The machine does not exist.
         HostStateError: The host has another setting afterwards.
     """
-    if order != -1 and order < 1:
-        raise UsageError(f"order must be -1 or at least 1, got {order}", field="order")
-    if min(start_delay, stop_delay) < -1:
-        raise UsageError(
-            f"delays must be at least 0 s, or -1, got {min(start_delay, stop_delay)}",
-            field="start_delay",
-        )
+    _check(order, start_delay=start_delay, stop_delay=stop_delay)
     vm = await find(host.client, ref)
     system, config = await _read(host)
     placed = [e for e in config.powerInfo or [] if e.startOrder > 0 and e.key != vm]
@@ -126,8 +135,7 @@ async def set_autostart(
         return next((one for one in found if one.moref == vm.moref[1]), None)
 
     async def probe(run: Run) -> bool | None:
-        one = await now(run)
-        return (one is not None and one.start != off and one.order == entry.startOrder) or None
+        return _took(await now(run), entry) or None
 
     step = Step[Any](
         title="set its autostart (ReconfigureAutostart)",

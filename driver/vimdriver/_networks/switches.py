@@ -19,8 +19,8 @@ from vimlib.model import DataObject
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-MTU: Final = (1280, 9000)
-"""What hosts take: `HostVirtualSwitchSpec.mtu`."""
+MTU: Final = Within(1280, 9000)
+"""Bytes that hosts take: `HostVirtualSwitchSpec.mtu`."""
 
 D = TypeVar("D", bound=DataObject)
 
@@ -176,9 +176,8 @@ def _check_nics(info: vim25.HostNetworkInfo, names: Iterable[str]) -> None:
 
 
 def _check_mtu(mtu: int) -> None:
-    least, most = MTU
-    if not least <= mtu <= most:
-        raise UsageError(f"mtu must be {least} to {most}, got {mtu}", field="mtu")
+    if not MTU.least <= mtu <= MTU.most:
+        raise UsageError(f"mtu must be {MTU.least:g} to {MTU.most:g}, got {mtu}", field="mtu")
 
 
 @query
@@ -237,7 +236,7 @@ async def create_switch(
     name: str,
     *,
     uplinks: tuple[str, ...] = (),
-    mtu: Annotated[int, Within(1280, 9000)] = 1500,
+    mtu: Annotated[int, MTU] = 1500,
 ) -> Plan[VirtualSwitch]:
     """Create a standard switch (`AddVirtualSwitch`). Cancelling waits for the call, then removes it.
 
@@ -325,9 +324,7 @@ async def remove_switch(host: Host, name: str) -> Plan[None]:
 
 
 @verb
-async def set_mtu(
-    host: Host, switch: str, mtu: Annotated[int, Within(1280, 9000)]
-) -> Plan[VirtualSwitch]:
+async def set_mtu(host: Host, switch: str, mtu: Annotated[int, MTU]) -> Plan[VirtualSwitch]:
     """Set the MTU of a standard switch (`UpdateVirtualSwitch`). Cancelling waits for the call.
 
     Args:
@@ -381,7 +378,8 @@ async def set_port_group(
     Args:
         name: Of the port group.
         vlan: VLAN id; 0 is untagged.
-        active: Physical NICs in use, in their order, in place of the switch's.
+        active: Physical NICs in use, in their order. If only one of the two is given, the other one
+            keeps its NICs, those of the switch where it inherits them, without those given.
         standby: Physical NICs that take over.
         promiscuous: Whether NICs see the frames of others.
         mac_changes: Whether guests may change their address.
@@ -403,14 +401,15 @@ async def set_port_group(
         check_vlan(name, vlan)
     system, info = await _read(host)
     found = _find_group(info, name)
-    uplinks = _switch(info, _find_switch(info, found.spec.vswitchName)).uplinks
+    switch = _find_switch(info, found.spec.vswitchName)
+    uplinks = _switch(info, switch).uplinks
     for nic in (*active, *standby):
         if nic not in uplinks:
             raise PhysicalNICNotFoundError(name=nic, known=sorted(uplinks))
     spec = _with(
         found.spec,
         vlanId=found.spec.vlanId if vlan is None else vlan,
-        policy=_changed(found.spec.policy, active, standby, security),
+        policy=_changed(found.spec.policy, switch.spec.policy, active, standby, security),
     )
 
     async def probe(run: Run) -> bool | None:
@@ -435,6 +434,7 @@ async def set_port_group(
 
 def _changed(
     old: vim25.HostNetworkPolicy | None,
+    inherited: vim25.HostNetworkPolicy | None,
     active: tuple[str, ...],
     standby: tuple[str, ...],
     security: dict[str, Allow | None],
@@ -443,7 +443,13 @@ def _changed(
     policy = old or vim25.HostNetworkPolicy()
     if active or standby:
         teaming = policy.nicTeaming or vim25.HostNicTeamingPolicy()
-        order = vim25.HostNicOrderPolicy(activeNic=list(active), standbyNic=list(standby))
+        of_switch = inherited.nicTeaming if inherited else None
+        order = teaming.nicOrder or (of_switch.nicOrder if of_switch else None)
+        order = order or vim25.HostNicOrderPolicy()
+        order = vim25.HostNicOrderPolicy(
+            activeNic=list(active) or _without(order.activeNic, standby),
+            standbyNic=list(standby) or _without(order.standbyNic, active),
+        )
         policy = _with(policy, nicTeaming=_with(teaming, nicOrder=order))
     words: dict[str, bool | None] = {"accept": True, "reject": False, "inherit": None}
     changes: dict[str, Any] = {
@@ -453,3 +459,7 @@ def _changed(
         before = policy.security or vim25.HostNetworkSecurityPolicy()
         policy = _with(policy, security=_with(before, **changes))
     return policy
+
+
+def _without(names: Iterable[str] | None, taken: Iterable[str]) -> list[str]:
+    return [name for name in names or () if name not in taken]

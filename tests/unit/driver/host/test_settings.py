@@ -11,6 +11,8 @@ import pytest
 
 from tests.unit.driver.hosted import Beside, Hosted, hosted
 from vimdriver._driver import ESXDriver
+from vimdriver._instances.autostart import _took
+from vimdriver._networks.switches import _changed, _policy
 from vimlib import vim25
 from vimlib.errors import HostStateError, NotFoundError, UsageError
 
@@ -147,6 +149,9 @@ REFUSED: dict[str, tuple[Act, type[Exception], str]] = {
     "switch twice": (lambda d: d.create_switch("vSwitch0"), HostStateError, "already exists"),
     "uplink": (lambda d: d.create_switch("x", uplinks=("vmnic0",)), HostStateError, "be free"),
     "full switch": (lambda d: d.remove_switch("vSwitch0"), HostStateError, "VM Network"),
+    "stop delay": (
+        lambda d: d.set_autostart("vm-0", stop_delay=-2), UsageError, "stop_delay must be at least 0 s",
+    ),
     "nothing": (lambda d: d.set_port_group("VM Network"), UsageError, "at least one change"),
     "group": (lambda d: d.set_port_group("none", vlan=1), NotFoundError, "VM Network"),
     "vlan": (lambda d: d.set_port_group("VM Network", vlan=4095), UsageError, "got 4095"),
@@ -272,6 +277,38 @@ async def test_autostart_is_listed_in_its_order_and_switched_off(
             assert [one.name for one in await driver.autostarts()] == ["vm-0", "vm-2", "vm-1"]
             assert not (await driver.set_autostart("vm-0", off=True)).start
             assert [o.name for o in await driver.autostarts() if o.start] == ["vm-2", "vm-1"]
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_the_nics_that_are_not_given_stay(own: bool) -> None:
+    order = vim25.HostNicOrderPolicy(activeNic=["vmnic0", "vmnic1"], standbyNic=["vmnic2"])
+    there = vim25.HostNetworkPolicy(nicTeaming=vim25.HostNicTeamingPolicy(nicOrder=order))
+    group, switch = (there, None) if own else (None, there)
+    one, two, three = ("vmnic0",), ("vmnic1",), ("vmnic2",)
+    for active, standby, wanted in (
+        (three, (), (three, ())),
+        (two, (), (two, three)),
+        ((), two, (one, two)),
+        (three, one, (three, one)),
+    ):
+        found = _policy(_changed(group, switch, active, standby, {}))
+        assert (found.active, found.standby) == wanted
+
+
+def test_a_host_may_forget_a_machine_that_it_no_longer_starts() -> None:
+    def wanted(action: str) -> vim25.AutoStartPowerInfo:
+        return vim25.AutoStartPowerInfo(
+            key=vim25.VirtualMachine("1"),
+            startOrder=-1,
+            startDelay=-1,
+            waitForHeartbeat="systemDefault",
+            startAction=action,
+            stopDelay=-1,
+            stopAction="systemDefault",
+        )
+
+    assert _took(None, wanted("none"))
+    assert not _took(None, wanted("powerOn"))
 
 
 async def test_switches_and_their_policies(host: Hosted, driver: ESXDriver) -> None:
