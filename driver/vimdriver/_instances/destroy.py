@@ -15,6 +15,7 @@ from vimdriver._instances.machine import (
     OWNER_KEY,
     as_uuid,
     device_files,
+    is_elsewhere,
     is_gone,
     look,
     marks_of,
@@ -101,7 +102,9 @@ async def destroy(
     )
     for path in device_files(disks):
         # One elsewhere stays: see `_Place.shares`.
-        if path in used and not (place is not None and place.ours and place.is_elsewhere(path)):
+        if path in used and not (
+            place is not None and place.ours and is_elsewhere(path, place.folder)
+        ):
             raise DiskSharedError(name=ref, path=path, user=used[path])
     entry = None
     if place is not None and place.ours:
@@ -143,11 +146,6 @@ class _Place:
     def base(self) -> str:
         return self.vmx.name.removesuffix(".vmx")
 
-    def is_elsewhere(self, path: str) -> bool:
-        """Return whether a file is in no folder of the machine, on whatever datastore."""
-        found = DatastorePath.parse(path)
-        return found.parent.parts != self.folder.parts
-
     def shares(self, devices: Iterable[vim25.VirtualDevice]) -> bool:
         """Return whether a disk of the machine, or one that it grew from, is elsewhere: it stays.
 
@@ -155,7 +153,7 @@ class _Place:
         the host: it is taken out of the inventory, and its own files are removed by their names.
         """
         disks = [device for device in devices if isinstance(device, vim25.VirtualDisk)]
-        return self.ours and any(map(self.is_elsewhere, device_files(disks)))
+        return self.ours and any(is_elsewhere(path, self.folder) for path in device_files(disks))
 
 
 class _State(NamedTuple):

@@ -34,7 +34,7 @@ from vimdriver._instances.disk_spec import (
     check_choice,
     check_size,
 )
-from vimdriver._instances.machine import device_files, used_files
+from vimdriver._instances.machine import device_files, is_elsewhere, used_files
 from vimdriver._verbs import Host, Plan, Run, Within, returns, verb
 from vimdriver._verbs.host import free_space
 from vimdriver.errors import DiskSharedError, DiskSnapshotError, NoSpaceError
@@ -264,6 +264,14 @@ def check_no_snapshots(machine: MachineState, disk: vim25.VirtualDevice) -> None
     """Raise `DiskSnapshotError` if the machine has snapshots, which hold its disks."""
     if machine.has_snapshots:
         raise DiskSnapshotError(name=machine.ref, path=file_of(disk))
+
+
+def stands_elsewhere(machine: MachineState, disk: vim25.VirtualDevice) -> bool:
+    """Return whether a disk, or one that it grew from, is in no folder of its machine.
+
+    Such a disk is an image of the host, or linked to one: it stays when its machine gets another one.
+    """
+    return any(is_elsewhere(path, machine.vmx.parent) for path in device_files([disk]))
 
 
 @verb

@@ -11,6 +11,7 @@ from vimdriver._instances.types import Instance
 from vimdriver.errors import InstanceAmbiguousError
 from vimlib import vim25
 from vimlib._collector import INVENTORY
+from vimlib._datastore import DatastorePath
 from vimlib._inventory import escape, unescape
 from vimlib._text import printable
 from vimlib.errors import NotFoundError
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from vimdriver._verbs import Run
     from vimlib._client import Client
     from vimlib._collector import Row
-    from vimlib._datastore import DatastorePath
 
 OWNER_KEY: Final = "vimlib.owner"
 """extraConfig key that marks what this driver made; managedBy is younger than API 4.1."""
@@ -278,6 +278,11 @@ def device_files(devices: Iterable[vim25.VirtualDevice]) -> Iterator[str]:
             if name := getattr(backing, "fileName", None):
                 yield name
             backing = getattr(backing, "parent", None)
+
+
+def is_elsewhere(path: str, folder: DatastorePath) -> bool:
+    """Return whether a file is in no folder of a machine, on whatever datastore, given one of them."""
+    return DatastorePath.parse(path).parent.parts != folder.parts
 
 
 def _files(props: Mapping[str, Any]) -> Iterator[str]:

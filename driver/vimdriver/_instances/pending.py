@@ -42,6 +42,8 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True):
     """Datastore path of the disk that was made for it; "" if none."""
     former: str = ""
     """Datastore path of the root disk before."""
+    keeps_former: bool = False
+    """Whether the former root disk stays: it is an image of the host, or linked to one."""
     cpus: int = 0
     """Before a resize."""
     memory_mb: int = 0

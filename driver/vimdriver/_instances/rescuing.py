@@ -14,7 +14,13 @@ from vimdriver._instances.change import (
     require,
 )
 from vimdriver._instances.device_list import capacity_kb, file_of, free_slot
-from vimdriver._instances.disks import check_no_snapshots, descriptor_path, disk_of, explain_file
+from vimdriver._instances.disks import (
+    check_no_snapshots,
+    descriptor_path,
+    disk_of,
+    explain_file,
+    stands_elsewhere,
+)
 from vimdriver._instances.machine import reads
 from vimdriver._instances.pending import (
     NOTHING_PENDING,
@@ -140,8 +146,8 @@ async def unrescue(host: Host, ref: str, *, foreign: bool = False) -> Plan[Insta
 async def rebuild(host: Host, ref: str, disk: str, *, foreign: bool = False) -> Plan[Instance]:
     """Replace the root disk of a machine that is off by a copy of another disk. Its contents are lost.
 
-    The copy (`CopyVirtualDisk_Task`) is extended to the size of the root disk, which is then deleted.
-    Name, uuid, NICs, other disks and settings stay, and the machine stays off. Cancelling before the
+    The copy (`CopyVirtualDisk_Task`) is extended to the size of the root disk, which is then deleted,
+    unless it is an image of the host, in another folder, or linked to one: then it stays. Name, uuid, NICs, other disks and settings stay, and the machine stays off. Cancelling before the
     disks are swapped undoes all. After a kill, `ESXDriver.sweep` does it.
 
     Args:
@@ -166,13 +172,13 @@ async def rebuild(host: Host, ref: str, disk: str, *, foreign: bool = False) -> 
     root = root_of(machine)
     check_no_snapshots(machine, root)
     await check_not_shared(host, machine, root)
-    size = capacity_kb(root)
+    size, stays = capacity_kb(root), stands_elsewhere(machine, root)
     new = await new_root(host, machine, "rebuild", source, capacity_kb=size, larger_is_fine=True)
     swap = reconfigure(
         machine,
-        "put the copy in the place of the root disk, and delete that",
+        "put the copy in the place of the root disk" + ("" if stays else ", and delete that"),
         lambda run: devices_changed(
-            builders.remove(root, files=True),
+            builders.remove(root, files=not stays),
             builders.add(new.device(size)),
             extraConfig=[NOTHING_PENDING],
         ),

@@ -43,7 +43,7 @@ class Console:
     url: Secret | None = None
     """Holds the ticket."""
     thumbprint: str = ""
-    """SHA-1 of the certificate that the console's host will show; "" if it says none."""
+    """SHA-1 of the certificate that the console's host will show; "" if the host gives none."""
 
     def to_json(self) -> dict[str, Any]:
         """Return what `vimctl instance console --json` prints, the ticket with it."""

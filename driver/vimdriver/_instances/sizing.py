@@ -19,7 +19,13 @@ from vimdriver._instances.change import (
 )
 from vimdriver._instances.device_list import capacity_kb, file_of
 from vimdriver._instances.disk_spec import GIB_KB, check_size
-from vimdriver._instances.disks import check_growth, check_no_snapshots, disk_of, explain_file
+from vimdriver._instances.disks import (
+    check_growth,
+    check_no_snapshots,
+    disk_of,
+    explain_file,
+    stands_elsewhere,
+)
 from vimdriver._instances.machine import reads, used_files
 from vimdriver._instances.pending import (
     NOTHING_PENDING,
@@ -226,7 +232,7 @@ async def resize(
             cpus=machine.cpus,
             memory_mb=machine.memory_mb,
         )
-        done = replaced(new.pending, phase="done")
+        done = replaced(new.pending, phase="done", keeps_former=stands_elsewhere(machine, root))
         steps = new.steps
         changes = (builders.remove(root), builders.add(new.device(disk_gb * GIB_KB)))
 
@@ -320,7 +326,7 @@ async def revert_resize(host: Host, ref: str, *, foreign: bool = False) -> Plan[
 async def confirm_resize(host: Host, ref: str, *, foreign: bool = False) -> Plan[Instance]:
     """Make a machine's resize final, running or not, and delete the former root disk.
 
-    Cancelling lets the call that is under way end; another call then ends it, or a sweep.
+    A former disk that is an image of the host, in another folder, or linked to one, stays. Cancelling lets the call that is under way end; another call then ends it, or a sweep.
 
     Args:
         ref: uuid, name or moref's value.
@@ -335,7 +341,7 @@ async def confirm_resize(host: Host, ref: str, *, foreign: bool = False) -> Plan
     machine = await gather(host, ref, foreign=foreign)
     pending = require_pending(machine, "resize", "done", "confirming")
     steps: list[Step[Any]] = []
-    if pending.disk:
+    if pending.disk and not pending.keeps_former:
         used = await used_files(host.client)
         if pending.former in used:
             raise DiskSharedError(name=ref, path=pending.former, user=used[pending.former])

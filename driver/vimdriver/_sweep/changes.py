@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from vimdriver._instances.machine import OWNER_KEY, marks_of, used_files
+from vimdriver._instances.machine import OWNER_KEY, every, marks_of, used_files
 from vimdriver._instances.pending import NOTHING_PENDING, PENDING_KEY, Pending, parse_pending
 from vimdriver._instances.root_disk import disk_paths
 from vimdriver._instances.sizing import delete_disk_step
@@ -39,13 +39,7 @@ async def sweep_changes(work: Sweeping, entries: Sequence[Changing]) -> None:
         for machine in dict.fromkeys(entry.machine for entry in entries):
             # A call that was sent before its process ended may change the mark.
             await work.host.idle(of=vim25.VirtualMachine(machine))
-    rows = [
-        row
-        async for row in work.host.client.collect(
-            vim25.VirtualMachine, "name", "config.extraConfig"
-        )
-    ]
-    for row in rows:
+    for row in await every(work.host.client, "name", "config.extraConfig"):
         pending = _pending(row, work.host.owner)
         if pending is None:
             continue

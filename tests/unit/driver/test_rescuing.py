@@ -88,6 +88,30 @@ async def test_the_root_disk_is_replaced_by_a_larger_copy(host: Hosted, image: P
         assert host.state().files == clean
 
 
+@pytest.mark.parametrize("clone", ["none", "linked"])
+async def test_an_image_of_the_host_stays_when_its_machine_gets_another_disk(
+    clone: Any, host: Hosted
+) -> None:
+    async with host.driver() as driver:
+        bootable(host)
+        image = {name for name in host.state().files if name.startswith("tools/")}
+        await driver.spawn(spec(RESCUE, clone=clone, power_on=False))
+        (root,) = await disks(driver)
+        await driver.rebuild("web", RESCUE)
+        assert image < host.state().files
+        await driver.destroy("web")
+        assert host.state().files == image
+
+        await driver.spawn(spec(RESCUE, clone=clone, power_on=False))
+        await driver.resize("web", disk_gb=1)
+        await driver.confirm_resize("web")
+        assert PENDING_KEY not in marks(host)
+        assert [one.path for one in await disks(driver)] != [root.path]
+        assert image < host.state().files
+        await driver.destroy("web")
+        assert host.state().files == image
+
+
 async def test_new_contents_may_be_larger_than_the_disk(host: Hosted, image: Path) -> None:
     async with host.driver() as driver:
         bootable(host, b"x" * (4 << 20))
