@@ -26,7 +26,7 @@ from vimdriver._instances.disks import (
     explain_file,
     stands_elsewhere,
 )
-from vimdriver._instances.machine import reads, used_files
+from vimdriver._instances.machine import is_elsewhere, reads, used_files
 from vimdriver._instances.pending import (
     NOTHING_PENDING,
     Pending,
@@ -341,7 +341,11 @@ async def confirm_resize(host: Host, ref: str, *, foreign: bool = False) -> Plan
     machine = await gather(host, ref, foreign=foreign)
     pending = require_pending(machine, "resize", "done", "confirming")
     steps: list[Step[Any]] = []
-    if pending.disk and not pending.keeps_former:
+    if (
+        pending.disk
+        and not pending.keeps_former
+        and not is_elsewhere(pending.former, machine.vmx.parent)
+    ):
         used = await used_files(host.client)
         if pending.former in used:
             raise DiskSharedError(name=ref, path=pending.former, user=used[pending.former])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from vimdriver._instances.machine import OWNER_KEY, every, marks_of, used_files
+from vimdriver._instances.machine import OWNER_KEY, every, is_elsewhere, marks_of, used_files
 from vimdriver._instances.pending import NOTHING_PENDING, PENDING_KEY, Pending, parse_pending
 from vimdriver._instances.root_disk import disk_paths
 from vimdriver._instances.sizing import delete_disk_step
@@ -40,8 +40,10 @@ async def sweep_changes(work: Sweeping, entries: Sequence[Changing]) -> None:
             # A call that was sent before its process ended may change the mark.
             await work.host.idle(of=vim25.VirtualMachine(machine))
     for row in await every(work.host.client, "name", "config.extraConfig"):
-        pending = _pending(row, work.host.owner)
-        if pending is None:
+        pending = _pending(row)
+        ours = marks_of(row).get(OWNER_KEY) == work.host.owner
+        # A machine of another owner is changed with `foreign`: only the journal shows whose change it is.
+        if pending is None or not (ours or pending.token in known):
             continue
         seen.add(pending.token)
         entry = known.get(pending.token)
@@ -55,9 +57,8 @@ async def sweep_changes(work: Sweeping, entries: Sequence[Changing]) -> None:
             await _unseen(work, entry)
 
 
-def _pending(row: Row[vim25.VirtualMachine], owner: str) -> Pending | None:
-    marks = marks_of(row)
-    return parse_pending(marks.get(PENDING_KEY)) if marks.get(OWNER_KEY) == owner else None
+def _pending(row: Row[vim25.VirtualMachine]) -> Pending | None:
+    return parse_pending(marks_of(row).get(PENDING_KEY))
 
 
 async def _sweep(
@@ -85,18 +86,21 @@ async def _sweep(
         await host.idle(of=vm)
         for method in _ON_DISKS:
             await host.idle(method=method)
-        now = await host.client.get(vm, "name", "config.extraConfig")
-        if _pending(now, host.owner) != pending:
+        now = await host.client.get(vm, "name", "config.extraConfig", "config.files.vmPathName")
+        if _pending(now) != pending:
             return Verdict("kept", "already ended")
         steps: list[Step[Any]] = []
         if confirming:
             former = DatastorePath.parse(pending.former)
+            vmx = DatastorePath.parse(now.require("config.files.vmPathName"))
+            if is_elsewhere(pending.former, vmx.parent):
+                return Verdict("left", f"{former} is in no folder of its machine")
             if pending.former in await used_files(host.client):
                 return Verdict("left", f"a machine uses {former}")
             steps.append(delete_disk_step(host, former))
         elif pending.disk and (kept := await _remove_disk(work, pending.token, pending.disk)):
             return kept
-        steps.append(_forget(vm, pending, host.owner))
+        steps.append(_forget(vm, pending))
         await execute(host, Plan(f"sweep a {pending.what}", tuple(steps), returns(None)))
         return None
 
@@ -104,12 +108,12 @@ async def _sweep(
     await work.do("change", name, verdict, act if acts else None, entry)
 
 
-def _forget(vm: vim25.VirtualMachine, pending: Pending, owner: str) -> Step[Any]:
+def _forget(vm: vim25.VirtualMachine, pending: Pending) -> Step[Any]:
     spec = vim25.VirtualMachineConfigSpec(extraConfig=[NOTHING_PENDING])
 
     async def probe(run: Any) -> bool | None:
         found = await run.host.client.get(vm, "config.extraConfig")
-        return _pending(found, owner) != pending or None
+        return _pending(found) != pending or None
 
     return Step[Any](
         title=f"remove {PENDING_KEY} (ReconfigVM_Task)",
@@ -139,7 +143,7 @@ async def _unseen(work: Sweeping, entry: Changing) -> None:
 
     async def marked() -> Row[vim25.VirtualMachine] | None:
         row = await host.client.get(vm, "name", "config.extraConfig")
-        found = _pending(row, host.owner)
+        found = _pending(row)
         return row if found is not None and found.token == entry.token else None
 
     row = None
@@ -148,7 +152,7 @@ async def _unseen(work: Sweeping, entry: Changing) -> None:
         row = None if work.dry_run else await host.settled(marked, of=vm)
     except vim25.ManagedObjectNotFound:
         log.debug("machine %s of an entry is gone", entry.machine)
-    pending = None if row is None else _pending(row, host.owner)
+    pending = None if row is None else _pending(row)
     if row is not None and pending is not None:
         await _sweep(work, row, pending, entry)
     else:

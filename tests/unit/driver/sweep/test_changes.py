@@ -8,12 +8,15 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace as revised
 
-from tests.unit.driver.hosted import Hosted, spec
+from tests.unit.driver.hosted import CONFIG, Hosted, spec
 from tests.unit.driver.sweep.test_sweep import driver_of, journalled, known, told
 from tests.unit.driver.test_disks import paths
+from tests.unit.driver.test_rescuing import RESCUE, bootable
 from tests.unit.driver.test_sizing import marks, sizes
 from vimdriver._driver import ESXDriver
+from vimdriver._images.local import LocalImages
 from vimdriver._instances.pending import PENDING_KEY, Pending
 from vimdriver._journal import Changing
 from vimdriver._verbs import Plan, execute, returns
@@ -130,6 +133,46 @@ async def test_a_resize_that_was_being_confirmed_is_confirmed(host: Hosted, imag
         assert "web/web.vmdk" not in host.state().files
         assert PENDING_KEY not in marks(host)
         assert (await sizes(driver))[0] == 2
+
+
+async def test_a_change_of_a_machine_of_another_owner_is_known_by_the_journal(
+    host: Hosted, image: Path
+) -> None:
+    async with host.client() as client:
+        await ESXDriver(client, LocalImages(), replace(CONFIG, owner="another")).spawn(
+            spec(image, power_on=False)
+        )
+        clean = host.state()
+        plan = await driver_of(client).resize.plan("web", cpus=2, disk_gb=1, foreign=True)
+        await execute(driver_of(client).host(), Plan(plan.title, plan.steps[:2], returns(None)))
+        found = pending(host)
+        assert (await driver_of(client).sweep(older_than=0)).items == ()
+        entry = Changing(
+            **known(client, name="web", machine="1", token=found.token, disk=found.disk)
+        )
+        report = await driver_of(client, await journalled(entry)).sweep()
+        assert told(report) == [("removed", "change", "web")]
+        assert PENDING_KEY not in marks(host)
+        assert host.state() == clean
+
+
+async def test_a_mark_that_names_a_disk_elsewhere_as_the_former_one_deletes_nothing(
+    host: Hosted, image: Path
+) -> None:
+    async with host.client() as client:
+        driver = driver_of(client)
+        await driver.spawn(spec(image, power_on=False))
+        await driver.resize("web", cpus=2, disk_gb=1)
+        bootable(host)
+        state = host.state()
+        forged = revised(pending(host), phase="confirming", former=RESCUE)
+        vm = client.bind(vim25.VirtualMachine(host.esx.machine("web").moid))
+        change = vim25.VirtualMachineConfigSpec(extraConfig=[forged.option()])
+        await client.wait(await vm.ReconfigVM_Task(change))
+        assert told(await driver.sweep(older_than=0)) == [("left", "change", "web")]
+        await driver.confirm_resize("web")
+        assert host.state().files == state.files
+        assert PENDING_KEY not in marks(host)
 
 
 @pytest.mark.parametrize(
