@@ -181,8 +181,10 @@ class ESXDriver:
     screenshot = screen.screenshot
     send_keys = keys.send_keys
     answer = questions.answer
+    # These act in the guest only, where nothing is undone: they have no plan, and take no turn.
     guest_exec = programs.guest_exec
     guest_upload = programs.guest_upload
+
     ensure_vlan = making.ensure_vlan
     remove_vlan = port_groups.remove_vlan
     create_switch = vswitches.create_switch

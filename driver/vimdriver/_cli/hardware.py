@@ -52,7 +52,7 @@ def parse_allocations(texts: Sequence[str]) -> dict[str, Allocation]:
         given = _parts("--allocation", parts, ("reservation", "limit", "shares"), ALLOCATION_FORM)
         shares = given.pop("shares", None)
         numbers = {key: _number(key, value) for key, value in given.items()}
-        is_number = shares is not None and shares.lstrip("-").isdecimal()
+        is_number = shares is not None and shares.removeprefix("-").isdecimal()
         weight = _number("shares", shares) if is_number and shares else cast("Level | None", shares)
         found[resource] = Allocation(shares=weight, **numbers)
     return found
@@ -71,6 +71,6 @@ def _parts(option: str, parts: Sequence[str], known: Sequence[str], form: str) -
 
 
 def _number(key: str, text: str) -> int:
-    if not (text.isascii() and text.lstrip("-").isdecimal() and len(text) < 16):
+    if not (text.isascii() and text.removeprefix("-").isdecimal() and len(text) < 16):
         raise UsageError(f"{key} must be a whole number, got {printable(text, 80)!r}")
     return int(text)

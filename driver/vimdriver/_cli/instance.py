@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -121,7 +122,8 @@ async def spawn(
     from vimdriver._guestinfo import left_out
     from vimdriver._instances.plan import guest_config
 
-    spec, name = machine.spec(), machine.name
+    # It reads the file of --user-data.
+    spec, name = await asyncio.to_thread(machine.spec), machine.name
     for lost in left_out(guest_config(spec), machine.guest_form):
         output.say(f"the form {machine.guest_form} cannot express: {lost}")
     config = replace(ownership.config(), guest_form=machine.guest_form)

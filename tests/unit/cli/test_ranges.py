@@ -126,6 +126,7 @@ TEXTS = [
       "The first character must not be a dot.")),
     (f"{SPAWN} --disk size=0", "size_gb must be 1 to 63488, got 0"),
     (f"{SPAWN} --disk size=x", "size must be a whole number, got 'x'"),
+    (f"{SPAWN} --disk size=--5", "size must be a whole number, got '--5'"),
     (f"{SPAWN} --disk adapter=nvme", "a disk requires size=GIB. Write --disk size=GIB"),
     (f"{SPAWN} --disk size=1,speed=2", "invalid part of --disk: 'speed=2'. Write --disk size=GIB"),
     (f"{SPAWN} --disk size=1,type=fat", "disk_type must be one of thin, thick, eagerZeroedThick, got 'fat'"),
