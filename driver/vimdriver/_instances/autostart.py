@@ -80,6 +80,19 @@ def _took(now: Autostart | None, wanted: vim25.AutoStartPowerInfo) -> bool:
     return now is not None and now.start and now.order == wanted.startOrder
 
 
+def _absent(vm: vim25.VirtualMachine, name: str) -> Autostart:
+    """Return the setting of a machine that the host does not have in its list."""
+    return Autostart(
+        moref=vm.moref[1],
+        name=name,
+        order=-1,
+        start=False,
+        start_delay=-1,
+        stop_action="none",
+        stop_delay=-1,
+    )
+
+
 @verb
 async def set_autostart(
     host: Host,
@@ -148,15 +161,7 @@ async def set_autostart(
     async def result(run: Run) -> Autostart:
         one = await now(run)
         if one is None and off:
-            return Autostart(
-                moref=vm.moref[1],
-                name=ref,
-                order=-1,
-                start=False,
-                start_delay=-1,
-                stop_action="none",
-                stop_delay=-1,
-            )
+            return _absent(vm, ref)
         if one is None or one.start == off:
             raise HostStateError(
                 f"the host did not take the autostart of {ref}",

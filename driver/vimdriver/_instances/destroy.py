@@ -29,7 +29,7 @@ from vimlib._datastore import DatastorePath
 from vimlib.errors import NotFoundError, VimlibError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
 log = logging.getLogger("vimdriver.instances")
 
@@ -100,12 +100,7 @@ async def destroy(
         if not vmx or keep_files
         else _Place(DatastorePath.parse(vmx), ours=owner == host.owner)
     )
-    for path in device_files(disks):
-        # One elsewhere stays: see `_Place.shares`.
-        if path in used and not (
-            place is not None and place.ours and is_elsewhere(path, place.folder)
-        ):
-            raise DiskSharedError(name=ref, path=path, user=used[path])
+    _check_not_shared(ref, disks, used, place)
     entry = None
     if place is not None and place.ours:
         entry = Destroying(
@@ -126,6 +121,17 @@ async def destroy(
         return run[removal.removed] is not False
 
     return Plan(title, removal.steps, result)
+
+
+def _check_not_shared(
+    ref: str, disks: Iterable[vim25.VirtualDisk], used: Mapping[str, str], place: _Place | None
+) -> None:
+    """Raise `DiskSharedError` for a disk that would be removed and that another machine uses."""
+    for path in device_files(disks):
+        # One elsewhere stays: see `_Place.shares`.
+        stays = place is not None and place.ours and is_elsewhere(path, place.folder)
+        if path in used and not stays:
+            raise DiskSharedError(name=ref, path=path, user=used[path])
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from vimdriver._instances import devices as builders
 from vimdriver._instances.change import (
@@ -18,6 +18,7 @@ from vimdriver._instances.change import (
 )
 from vimdriver._instances.device_list import (
     DeviceInfo,
+    Slot,
     capacity_kb,
     choose,
     describe,
@@ -35,7 +36,7 @@ from vimdriver._instances.disk_spec import (
     check_size,
 )
 from vimdriver._instances.machine import device_files, is_elsewhere, used_files
-from vimdriver._verbs import Host, Plan, Run, Within, returns, verb
+from vimdriver._verbs import Host, Plan, Run, Step, Within, returns, verb
 from vimdriver._verbs.host import free_space
 from vimdriver.errors import DiskSharedError, DiskSnapshotError, NoSpaceError
 from vimlib import vim25
@@ -110,43 +111,12 @@ async def attach_disk(
         mode=mode,
         disk_type=disk_type,
     )
-    change = builders.add(disk, new_file=existing is None)
-
-    def found(now: MachineState) -> vim25.VirtualDevice | None:
-        """Return the disk that was added."""
-        return next(
-            (
-                device
-                for device in added(machine, now)
-                if isinstance(device, vim25.VirtualDisk)
-                and (existing is None or file_of(device) == str(existing))
-            ),
-            None,
-        )
-
-    def back(run: Run, now: MachineState) -> vim25.VirtualMachineConfigSpec | None:
-        device = found(now)
-        if device is None:
-            return None
-        # The controller stays if another disk got onto it meanwhile.
-        return devices_changed(
-            builders.remove(device, files=existing is None),
-            *(builders.remove(one) for one in _new_controllers(machine, now, device)),
-        )
-
     what = f"a new disk of {size_gb} GiB" if existing is None else f"disk {existing}"
-    step = reconfigure(
-        machine,
-        f"add {what}" + (", and a controller for it" if slot.add else ""),
-        lambda run: devices_changed(*slot.add, change),
-        lambda run, now: found(now) is not None,
-        undo=back,
-        makes=what,
-    )
+    step = _attach_step(machine, slot, disk, existing, what)
 
     async def result(run: Run) -> DeviceInfo:
         now = await look(run.host.client, machine.vm, ref)
-        device = found(now)
+        device = _attached(machine, now, existing)
         if device is None:
             raise NotFoundError(f"the new disk of {ref} is gone", kind="VirtualDisk", name=what)
         return describe(device, now.devices)
@@ -157,6 +127,47 @@ async def attach_disk(
         (step,),
         result,
         explain=explain_file((existing or machine.vmx).datastore, needed, existing),
+    )
+
+
+def _attached(
+    before: MachineState, now: MachineState, existing: DatastorePath | None
+) -> vim25.VirtualDisk | None:
+    """Return the disk that was added."""
+    for device in added(before, now):
+        if isinstance(device, vim25.VirtualDisk) and (
+            existing is None or file_of(device) == str(existing)
+        ):
+            return device
+    return None
+
+
+def _attach_step(
+    machine: MachineState,
+    slot: Slot,
+    disk: vim25.VirtualDisk,
+    existing: DatastorePath | None,
+    what: str,
+) -> Step[Any]:
+    change = builders.add(disk, new_file=existing is None)
+
+    def back(run: Run, now: MachineState) -> vim25.VirtualMachineConfigSpec | None:
+        device = _attached(machine, now, existing)
+        if device is None:
+            return None
+        # The controller stays if another disk got onto it meanwhile.
+        return devices_changed(
+            builders.remove(device, files=existing is None),
+            *(builders.remove(one) for one in _new_controllers(machine, now, device)),
+        )
+
+    return reconfigure(
+        machine,
+        f"add {what}" + (", and a controller for it" if slot.add else ""),
+        lambda run: devices_changed(*slot.add, change),
+        lambda run, now: _attached(machine, now, existing) is not None,
+        undo=back,
+        makes=what,
     )
 
 

@@ -191,19 +191,8 @@ async def change_interface(
         )
     machine = await gather(host, ref, ON, OFF, foreign=foreign)
     card = _card(machine, nic)
-    wanted: dict[str, Any] = {}
-    if network is not None and getattr(card.backing, "deviceName", None) != network:
-        wanted["backing"] = vim25.VirtualEthernetCardNetworkBackingInfo(deviceName=network)
-    before = card.connectable or vim25.VirtualDeviceConnectInfo(
-        startConnected=False, allowGuestControl=True, connected=False
-    )
     live = machine.power_state == ON
-    if connected is not None and (
-        before.startConnected != connected or (live and before.connected != connected)
-    ):
-        wanted["connectable"] = builders.revised(
-            before, startConnected=connected, connected=connected
-        )
+    wanted = _wanted(card, network, connected, live=live)
 
     def differs(now: MachineState) -> bool:
         found: Any = now.with_key(card.key)
@@ -243,6 +232,25 @@ async def change_interface(
         result,
         explain=None if network is None else _explain(network),
     )
+
+
+def _wanted(
+    card: vim25.VirtualEthernetCard, network: str | None, connected: bool | None, *, live: bool
+) -> dict[str, Any]:
+    """Return the fields of a card that are to change, with their new values."""
+    wanted: dict[str, Any] = {}
+    if network is not None and getattr(card.backing, "deviceName", None) != network:
+        wanted["backing"] = vim25.VirtualEthernetCardNetworkBackingInfo(deviceName=network)
+    before = card.connectable or vim25.VirtualDeviceConnectInfo(
+        startConnected=False, allowGuestControl=True, connected=False
+    )
+    if connected is not None and (
+        before.startConnected != connected or (live and before.connected != connected)
+    ):
+        wanted["connectable"] = builders.revised(
+            before, startConnected=connected, connected=connected
+        )
+    return wanted
 
 
 def _with(
