@@ -15,7 +15,7 @@ K = TypeVar("K", bound="Hashable")
 class Turns(Generic[K]):
     """A queue for each key; keys that nobody works on take no memory.
 
-    First come, first served, except that whoever comes as `first` goes before all that wait.
+    First come, first served, except that a caller with `first` goes before all that wait.
     """
 
     def __init__(self) -> None:
@@ -39,10 +39,10 @@ class Turns(Generic[K]):
         try:
             await mine
         except asyncio.CancelledError:
-            if mine.cancelled():
-                queue.remove(mine)
-            else:  # it was given in the same moment
+            if not mine.cancelled():  # it was given in the same moment
                 self.give(key)
+            elif mine in queue:  # `give` may have passed it over already
+                queue.remove(mine)
             raise
         return True
 

@@ -58,3 +58,17 @@ async def test_a_cancelled_wait_gives_its_turn_up_at_any_moment(rounds: int) -> 
     await asyncio.gather(*tasks, return_exceptions=True)
     assert [name for name in began(log) if name != "b"] == ["a", "c"]
     assert len(turns) == 0
+
+
+async def test_a_wait_that_is_cancelled_right_before_the_turn_ends_is_passed_over() -> None:
+    turns: Turns[str] = Turns()
+    await turns.take("vm")
+    cancelled, following = (asyncio.create_task(turns.take("vm")) for _ in range(2))
+    await asyncio.sleep(0)
+    cancelled.cancel()
+    turns.give("vm")
+    with pytest.raises(asyncio.CancelledError):
+        await cancelled
+    assert await following
+    turns.give("vm")
+    assert len(turns) == 0
