@@ -107,6 +107,7 @@ async def enter_maintenance(host: Host, *, drain: Annotated[int, Within(0)] = 0)
         UsageError: `drain` is negative.
         HostStateError: Machines run, and `drain` is 0.
         Timedout: They still run after `drain` seconds.
+        TaskTimeoutError: They still run after `DriverConfig.task_seconds`; the host goes on waiting.
     """
     if drain < 0:
         raise UsageError(f"drain must be at least 0 s, got {drain}", field="drain")

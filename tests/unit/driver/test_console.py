@@ -96,9 +96,7 @@ async def test_a_host_before_6_5_takes_no_keys(beside: Beside, tmp_path: Path) -
                 await driver.send_keys("vm-0", "x")
 
 
-async def test_keys_that_the_host_did_not_take(
-    host: Hosted, driver: ESXDriver, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_keys_that_the_host_did_not_take(driver: ESXDriver) -> None:
     await driver.power_on("vm-0")
     plan = await driver.send_keys.plan("vm-0", "abc")
     (step,) = plan.steps

@@ -55,7 +55,8 @@ async def test_a_cancelled_wait_gives_its_turn_up_at_any_moment(rounds: int) -> 
     for _ in range(rounds):
         await asyncio.sleep(0)
     tasks[1].cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    ended = await asyncio.gather(*tasks, return_exceptions=True)
+    assert {type(one) for one in ended} <= {type(None), asyncio.CancelledError}
     assert [name for name in began(log) if name != "b"] == ["a", "c"]
     assert len(turns) == 0
 
