@@ -21,7 +21,7 @@ from vimdriver._verbs import Host, Plan, Run, returns, verb
 from vimdriver.errors import NetworkNotFoundError
 from vimlib import vim25
 from vimlib._inventory import unescape
-from vimlib.errors import UsageError
+from vimlib.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -89,7 +89,13 @@ async def attach_interface(
     async def result(run: Run) -> DeviceInfo:
         now = await look(run.host.client, machine.vm, ref)
         found = card(now)
-        assert found is not None, "the host confirmed it"
+        if found is None:
+            raise NotFoundError(
+                f"the new network card of {ref} is gone, or another was added at the same time",
+                kind="VirtualEthernetCard",
+                hint="vimctl instance devices lists the cards.",
+                outcome="applied",
+            )
         return describe(found, now.devices)
 
     return Plan(f"attach a card to {ref}", (step,), result, explain=_explain(network))

@@ -117,6 +117,24 @@ async def test_a_result_that_cannot_be_read_takes_the_card_away_again(
         assert await macs(driver) == [MAC]
 
 
+async def test_a_card_that_somebody_removes_at_once_is_a_typed_error(
+    host: Hosted, image: Path
+) -> None:
+    async with host.driver() as driver:
+        await driver.spawn(spec(image))
+        plan = await driver.attach_interface.plan("web", "VM Network")
+
+        async def meanwhile(run: Run) -> DeviceInfo:
+            (card,) = [mac for mac in await macs(driver) if mac != MAC]
+            async with host.driver() as other:
+                await other.detach_interface("web", card)
+            return await plan.result(run)
+
+        with pytest.raises(NotFoundError, match="the new network card of web is gone"):
+            await execute(driver.host(), replace(plan, result=meanwhile))
+        assert await macs(driver) == [MAC]
+
+
 async def test_refusals_state_the_rule_and_change_nothing(host: Hosted, image: Path) -> None:
     async with host.driver() as driver:
         await driver.spawn(spec(image))
