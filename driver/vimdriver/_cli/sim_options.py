@@ -43,7 +43,7 @@ class Serving:
     """Speak TLS 1.0 alone, as ESX 4.1 did."""
 
     control_token_file: Path | None = None
-    """Serve the control endpoint to who has the token in this file's first line."""
+    """Serve the control endpoint to clients with the token in this file's first line."""
 
 
 SERVING = Serving()

@@ -25,7 +25,7 @@ class FirewallRuleset:
     service: str
     """Key of the service whose ports these are; "" for none."""
     addresses: tuple[str, ...]
-    """Who may use the ports; `all` without a limit."""
+    """Addresses and networks that may use the ports; `all` without a limit."""
     ports: tuple[str, ...]
     """As `inbound tcp 22`."""
 

@@ -401,7 +401,7 @@ async def remove_half_made(
 async def _orphaned(host: Host, vmx: DatastorePath | None, token: str) -> tuple[DatastorePath, ...]:
     """Remove the disk that was put where a machine was that somebody else has removed meanwhile.
 
-    Return what stays. Whoever makes another machine in that folder begins with its configuration, by
+    Return what stays. A verb that makes another machine in that folder begins with its configuration, by
     which `remove_files` recognises that it is theirs.
     """
     if vmx is None:

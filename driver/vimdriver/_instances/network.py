@@ -22,7 +22,7 @@ _PATHS: Final = ("config.extraConfig", "guest.net")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuestNetwork:
-    """The addresses of a guest, and who reported them. A guest may report anything."""
+    """The addresses of a guest, and their origin. A guest may report anything."""
 
     addresses: tuple[str, ...]
     """Without prefix length, the helper's order; link-local ones are left out."""

@@ -61,7 +61,7 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True):
     def owns_its_disk(self) -> bool:
         """Whether the disk has the name that this change gives it, so that nobody else made it.
 
-        Whoever may change the machine may write any path there.
+        Any user with the right to change the machine can write any path there.
         """
         match = _NAME.fullmatch(self.disk)
         try:

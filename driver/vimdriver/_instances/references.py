@@ -62,7 +62,7 @@ class References:
         """
         turn = HeldMachine(self._turns, vm.moref[1])
         waited = await turn.take(first=first)
-        # Whoever held it before may have renamed or removed it.
+        # The verb that held it before may have renamed or removed it.
         known = resolved and not waited
         if known:
             self._held.setdefault(ref, []).append(vm)

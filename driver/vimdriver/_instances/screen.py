@@ -39,7 +39,7 @@ class Console:
     host: str
     port: int
     ticket: Secret
-    """Whoever has it has the console."""
+    """Gives access to the console."""
     url: Secret | None = None
     """Holds the ticket."""
     thumbprint: str = ""

@@ -3,13 +3,13 @@
 Processes on several computers may need the same missing port group at the same time, and some may
 fail. Only the host is common to them, so each writes a note (`vimdriver._networks.notes`) and:
 
-- who needs the port group writes `making`, then waits while anybody is `leaving`, then makes it;
-- who fails turns the note into `leaving`, then removes the port group unless another note is
+- a process that needs the port group writes `making`, then waits while anybody is `leaving`, then makes it;
+- one that fails turns the note into `leaving`, then removes the port group unless another note is
   `making` or `kept`;
-- who succeeds turns the note into `kept`, once the machine is whole and so uses the port group.
+- one that succeeds turns the note into `kept`, once the machine is whole and so uses the port group.
 
-Both write before they read, so of one who comes and one who goes at least one sees the other.
-Whoever goes and sees another leaves `left`: the port group is ours, and the last one removes it.
+Both write before they read, so of one that comes and one that goes at least one sees the other.
+One that goes and sees another leaves `left`: the port group is ours, and the last one removes it.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ async def _leavers_gone(
 ) -> frozenset[DatastorePath]:
     """Wait while others are leaving; return the notes that are kept. Cancelling loses nothing.
 
-    A rollback takes at most `DriverConfig.cleanup_seconds`: who is leaving after that was killed.
+    A rollback takes at most `DriverConfig.cleanup_seconds`: one that is leaving after that was killed.
     """
 
     async def probe() -> frozenset[DatastorePath] | None:

@@ -1,8 +1,7 @@
 """Notes about the port groups that this driver made, one for each of their users.
 
-A port group cannot carry an owner mark, so small files in a datastore do. Whoever needs a port group
-that is missing, or that somebody is making, writes a note of their own before the port group is
-made; `vimdriver._networks.making` has the rules by which the last one removes it. The name of the
+A port group cannot carry an owner mark, so small files in a datastore do. A process that needs a
+port group that is missing or being made writes a note of its own before the port group is made; `vimdriver._networks.making` has the rules by which the last one removes it. The name of the
 file has the user's state, since a rename is atomic on a host. A file without its port group does no
 harm.
 

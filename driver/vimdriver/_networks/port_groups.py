@@ -250,7 +250,7 @@ async def remove_vlan(host: Host, name: str) -> Plan[None]:
     ]
     if not ours:
         raise ForeignPortGroupError(name=name)
-    # Whoever wrote these notes reads them again, and nothing uses the port group yet.
+    # The process that wrote these notes reads them again, and nothing uses the port group yet.
     if any(note.state in notes.UNFINISHED for note in ours):
         raise HostStateError(
             f"a port group is removed only when nobody is making it, and {name!r} is being made",
