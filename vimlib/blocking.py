@@ -111,19 +111,19 @@ class LoopThread:
         try:
             self._submit(submitted, held=True)
             value = _result(entered)
+            try:
+                yield value
+            except BaseException as error:
+                with suppress(ClosedError):  # it is left already
+                    self._call(leaving.leave, error)
+                    if _result(left):
+                        return
+                raise
+            self._call(leaving.leave, None)
+            _result(left)
         except BaseException:
             self._interrupted(submitted, left)
             raise
-        try:
-            yield value
-        except BaseException as error:
-            with suppress(ClosedError):  # it is left already
-                self._call(leaving.leave, error)
-                if _result(left):
-                    return
-            raise
-        self._call(leaving.leave, None)
-        _result(left)
 
     def iterate(self, source: AsyncIterable[T]) -> Iterator[T]:
         """Iterate over an asynchronous iterable. One item is requested at a time.
@@ -154,8 +154,7 @@ class LoopThread:
             if not self._closed and self._loop is not None:
                 self._loop.call_soon_threadsafe(self._stop.set)
             self._closed = True
-        if self._thread is not None:
-            self._thread.join()
+        self._join()
 
     def _submit(self, work: _Work, *, held: bool = False) -> None:
         """Start work in the loop. Work is started in the order of the calls.
@@ -181,10 +180,17 @@ class LoopThread:
 
     def _interrupted(self, work: _Work, done: Future[Any]) -> None:
         """Cancel work whose thread was interrupted, and wait for its end; it may have ended."""
-        if not done.done():
-            with suppress(Exception):
-                self._call(work.cancel)
-                _result(done)
+        if done.done():
+            return
+        try:
+            self._call(work.cancel)
+        except ClosedError:
+            # The end of the loop cancels what has begun.
+            self._join()
+            if not done.done():
+                work.refuse(ClosedError(f"the loop thread {self.name!r} is closed"))
+        with suppress(Exception):
+            _result(done)
 
     def _call(
         self,
@@ -196,18 +202,37 @@ class LoopThread:
             if self._closed:
                 raise ClosedError(f"the loop thread {self.name!r} is closed")
             if self._loop is None:
-                runner = asyncio.Runner(loop_factory=self._loop_factory)
-                self._loop = runner.get_loop()
-                # A program that ends without `close` does not wait for it.
-                self._thread = threading.Thread(
-                    target=self._serve, args=(runner,), name=self.name, daemon=True
-                )
-                self._thread.start()
+                self._loop, self._thread = self._started()
             self._loop.call_soon_threadsafe(function, *args, context=context)
+
+    def _started(self) -> tuple[asyncio.AbstractEventLoop, threading.Thread]:
+        """Start the loop in its thread."""
+        runner = asyncio.Runner(loop_factory=self._loop_factory)
+        # A program that ends without `close` does not wait for it.
+        thread = threading.Thread(target=self._serve, args=(runner,), name=self.name, daemon=True)
+        loop = runner.get_loop()
+        try:
+            thread.start()
+        except RuntimeError:  # the system has no thread left
+            runner.close()
+            raise
+        return loop, thread
+
+    def _join(self) -> None:
+        if self._thread is not None:
+            self._thread.join()
 
     def _serve(self, runner: asyncio.Runner) -> None:
         with runner:  # cancels what clients left behind, and joins the threads of its executor
-            runner.run(self._until_stopped())
+            with self._lock:
+                if self._loop is not runner.get_loop():
+                    return  # the caller was interrupted as it started this thread
+            try:
+                runner.run(self._until_stopped())
+            finally:
+                # A task of a client may have ended the loop, by SystemExit.
+                with self._lock:
+                    self._closed = True
 
     async def _until_stopped(self) -> None:
         await self._stop.wait()
@@ -233,12 +258,20 @@ class _Work:
         self._done = done
         self._inner = inner
         self._task: asyncio.Task[Any] | None = None
+        self._exit: BaseException | None = None
 
     def start(self) -> asyncio.Task[Any]:
         """Begin. In the loop."""
-        self._task = asyncio.ensure_future(self._work)
+        self._task = asyncio.create_task(self._guarded())
         self._task.add_done_callback(self._ended)
         return self._task
+
+    async def _guarded(self) -> Any:
+        try:
+            return await self._work
+        except (KeyboardInterrupt, SystemExit) as error:
+            # A task that raises them ends the loop, with the work of all other threads.
+            self._exit = error
 
     def cancel(self) -> None:
         """Cancel it, begun or not. In the loop."""
@@ -262,7 +295,7 @@ class _Work:
         self.discard()
         if task.cancelled():
             self._done.set_exception(asyncio.CancelledError())
-        elif (error := task.exception()) is not None:
+        elif (error := self._exit or task.exception()) is not None:
             self._done.set_exception(error)
         else:
             self._done.set_result(task.result())

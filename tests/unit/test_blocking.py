@@ -128,6 +128,61 @@ def test_an_interrupt_of_the_waiting_thread_cancels_the_work(loop: LoopThread) -
     assert stalled.cancelled
 
 
+def test_an_interrupt_before_the_work_is_handed_over_leaves_no_coroutine_unawaited() -> None:
+    attempts = []
+
+    def make() -> asyncio.AbstractEventLoop:
+        attempts.append(True)
+        if len(attempts) == 1:
+            raise KeyboardInterrupt
+        return asyncio.new_event_loop()
+
+    with LoopThread(loop_factory=make) as loop:
+        with pytest.raises(KeyboardInterrupt):
+            loop.run(value())
+        assert loop.run(value()) == 7
+
+
+def test_a_thread_that_cannot_start_is_tried_again(
+    loop: LoopThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            loop.run(value())
+    assert loop.run(value()) == 7
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+def test_work_that_ends_the_program_ends_only_its_own_call(
+    loop: LoopThread, error: type[BaseException]
+) -> None:
+    async def leave() -> None:
+        raise error
+
+    with pytest.raises(error):
+        loop.run(leave())
+    assert loop.run(value()) == 7
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_loop_ended_by_a_task_of_the_work_is_closed() -> None:
+    async def leave() -> None:
+        raise SystemExit
+
+    async def begin() -> None:
+        await asyncio.create_task(leave())
+
+    with LoopThread() as loop:
+        with pytest.raises(ClosedError):
+            loop.run(begin())
+        with pytest.raises(ClosedError):
+            loop.run(value())
+
+
 def test_closing_ends_work_that_another_thread_waits_for() -> None:
     stalled = Stalled()
     loop = LoopThread()
@@ -198,6 +253,35 @@ def test_a_context_gets_the_blocks_exception(loop: LoopThread) -> None:
     with pytest.raises(ZeroDivisionError), loop.context(context.of("a")):
         _ = 1 / 0
     assert context.seen == ["enter a", ZeroDivisionError, "leave a"]
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+def test_contexts_get_what_ends_the_program(loop: LoopThread, error: type[BaseException]) -> None:
+    context = Context()
+    with pytest.raises(error), loop.context(context.of("a")), loop.context(context.of("b")):
+        raise error
+    assert context.seen == ["enter a", "enter b", error, "leave b", error, "leave a"]
+    assert loop.run(value()) == 7
+
+
+def test_an_interrupt_while_a_context_is_left_waits_for_its_end(loop: LoopThread) -> None:
+    main = threading.main_thread().ident
+    assert main is not None
+    ended = []
+
+    @asynccontextmanager
+    async def slow() -> AsyncIterator[None]:
+        yield
+        signal.pthread_kill(main, signal.SIGINT)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            ended.append(True)
+
+    with pytest.raises(KeyboardInterrupt), loop.context(slow()):
+        pass
+    assert ended == [True]
 
 
 def test_a_context_may_swallow_the_blocks_exception(loop: LoopThread) -> None:
