@@ -193,7 +193,9 @@ class Node:
                     await self._follow(one)
             except VimlibError as error:
                 self._report(HostAway(self.name, reason(error)))
-                if not outcome.done():
+                if outcome.done():
+                    self._outcome = None  # the driver of the lost session
+                else:
                     outcome.set_exception(error)
                     outcome.exception()  # nobody may wait for it
             finally:

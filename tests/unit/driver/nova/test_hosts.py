@@ -12,7 +12,7 @@ from tests.unit.driver.hosted import CONFIG, Hosted, spec, until
 from vimdriver._images.local import LocalImages
 from vimdriver.nova._events import HostAway, HostBack, PowerMoved, Report, transition
 from vimdriver.nova._hosts import HostSettings, Node, configured
-from vimlib.errors import ConnectError, UsageError, VimlibError
+from vimlib.errors import ConnectError, LoginError, UsageError, VimlibError
 
 ONE = {"url": "https://esx1/sdk", "username": "root", "password_file": "/etc/nova/esx"}
 
@@ -154,6 +154,22 @@ async def test_a_host_that_is_away_is_reported_and_tried_again(
     assert isinstance(reports[0], HostAway)
     assert reports[0].node == "n"
     assert reports[-1] == HostBack("n")
+
+
+async def test_a_login_that_is_refused_later_is_tried_again(host: Hosted, tmp_path: Path) -> None:
+    reports: list[Report] = []
+    one = node(host, tmp_path, reports)
+    async with one.running():
+        first = await one.driver()
+        (tmp_path / "password").write_text("changed on the host")
+        host.beside.call(host.esx.expire_sessions)
+        await until(lambda: isinstance(reports[-1], HostAway))
+        with pytest.raises(LoginError):
+            await one.driver()
+        (tmp_path / "password").write_text(host.esx.credentials.password)
+        again = await one.driver()
+        assert again is not first
+        assert (await again.host_identity()).uuid
 
 
 async def test_a_wrong_pin_names_the_right_one(host: Hosted, tmp_path: Path) -> None:
