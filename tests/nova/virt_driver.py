@@ -15,14 +15,17 @@ from urllib.error import HTTPError
 import tests.nova.threads  # noqa: F401  # first
 
 import fixtures
-from nova import exception, test
+import nova.conf
+from nova import exception, objects, test
 from nova.tests.unit.virt import test_virt_drivers
 from nova.virt import driver, fake
+from vimdriver.nova._events import HostAway, HostBack
 from vimdriver.nova._loading import name_module
 from tests.integration.peers.openstack import call
 from tests.nova.inside import Stage, keep_in_glance, run
 
 STAGE = Stage.read()
+CONF = nova.conf.CONF
 
 
 class ESXConnectionTestCase(test_virt_drivers._VirtDriverTestCase, test.TestCase):  # type: ignore[misc]
@@ -67,14 +70,55 @@ class ESXConnectionTestCase(test_virt_drivers._VirtDriverTestCase, test.TestCase
         loaded = driver.load_compute_driver(fake.FakeVirtAPI(), "esx.ESXNovaDriver")
         assert type(loaded) is type(self.connection)
 
+    def _several(self, *hosts: dict[str, Any]) -> Any:
+        """Return a driver of several hosts, which has not begun."""
+        rows = [
+            "".join(f'{name} = "{value}"\n' for name, value in {"name": f"n{at}", **host}.items())
+            for at, host in enumerate(hosts)
+        ]
+        file = Path(self.useFixture(fixtures.TempDir()).path, "hosts.toml")
+        file.write_text("".join(f"[[host]]\n{row}" for row in rows))
+        self.flags(group="esx", url=None, hosts_file=str(file))
+        self.flags(state_path=str(file.parent))
+        return type(self.connection)(fake.FakeVirtAPI())
+
+    def test_a_service_of_several_hosts_has_no_operations_on_the_host(self) -> None:
+        """Nova names no node for them."""
+        several = self._several(STAGE.options(), STAGE.options(second=True))
+        several.init_host("service")
+        self.addCleanup(several.cleanup_host, "service")
+        assert several.get_available_nodes() == ["n0", "n1"]
+        for ask in (
+            several.get_host_ip_addr,
+            several.get_host_uptime,
+            lambda: several.host_maintenance_mode("service", True),
+            lambda: several.host_power_action("reboot"),
+        ):
+            with self.assertRaises(NotImplementedError) as caught:  # noqa: PT027
+                ask()
+            assert "must have one ESX host for this, got 2" in str(caught.exception)
+
+    def test_a_service_that_an_operator_has_disabled_stays_so(self) -> None:
+        """A host that answers again ends only what its absence began."""
+
+        def state() -> tuple[bool, str | None]:
+            found = objects.Service.get_by_compute_host(self.ctxt, CONF.host)
+            return found.disabled, found.disabled_reason
+
+        objects.Service(self.ctxt, host=CONF.host, binary="nova-compute", topic="compute").create()
+        self.connection.set_host_enabled(False)
+        self.connection._react(HostBack("n"))
+        assert state() == (True, "disabled by set_host_enabled")
+        self.connection.set_host_enabled(True)
+        assert state() == (False, None)
+        self.connection._react(HostAway("n", "no route"))
+        assert state() == (True, "AUTO: no route")
+        self.connection._react(HostBack("n"))
+        assert state() == (False, None)
+
     def test_two_hosts_with_one_uuid_are_refused(self) -> None:
         """Nova could not tell the nodes apart."""
-        row = "".join(f'{name} = "{value}"\n' for name, value in STAGE.options().items())
-        hosts = Path(self.useFixture(fixtures.TempDir()).path, "hosts.toml")
-        hosts.write_text("".join(f'[[host]]\nname = "{name}"\n{row}' for name in "ab"))
-        self.flags(group="esx", url=None, hosts_file=str(hosts))
-        self.flags(state_path=str(hosts.parent))
-        several = type(self.connection)(fake.FakeVirtAPI())
+        several = self._several(STAGE.options(), STAGE.options())
         with self.assertRaises(exception.InvalidConfiguration) as caught:  # noqa: PT027
             several.init_host("service")
         assert "UUID" in str(caught.exception)

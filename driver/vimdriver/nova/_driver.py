@@ -39,7 +39,7 @@ from vimdriver.nova._faults import state_number, translated, translated_build, t
 from vimdriver.nova._hosts import Hosts, Node, configured, management_address
 from vimdriver.nova._refusals import Refusals
 from vimdriver.nova._snapshots import SnapshotImage
-from vimlib.errors import NotFoundError, UsageError, VimlibError
+from vimlib.errors import UsageError, VimlibError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -150,7 +150,7 @@ class ESXNovaDriver(Refusals):
         return nodename not in self._all().nodes
 
     def get_available_resource(self, nodename: str) -> dict[str, Any]:
-        """Return what the host has, in nova's terms."""
+        """Return the resources of the host, in nova's terms."""
         node = self._node(nodename)
         found = self._ask(node, lambda esx: esx.host_capacity())
         uuid = found.identity.uuid if len(self._all().nodes) > 1 else self._compute_id
@@ -179,11 +179,11 @@ class ESXNovaDriver(Refusals):
 
     def get_host_ip_addr(self) -> str:
         """Return the address of the host's management network."""
-        return self._ask(self._node(None), management_address)
+        return self._ask(self._only(), management_address)
 
     def get_host_uptime(self) -> str:
         """Return how long the host has been up."""
-        info = self._ask(self._node(None), lambda esx: esx.host_info())
+        info = self._ask(self._only(), lambda esx: esx.host_info())
         days, rest = divmod(info.uptime, 86400)
         return f"up {days} days, {rest // 3600:02}:{rest % 3600 // 60:02}"
 
@@ -201,11 +201,11 @@ class ESXNovaDriver(Refusals):
             self._ask(node, prune)
 
     def host_maintenance_mode(self, host: str, mode: bool) -> str:
-        """Put the host into maintenance mode, which no running machine may be in the way of, or out."""
+        """Put the host into maintenance mode, while no machine runs on it, or out of it."""
         if mode:
-            self._ask(self._node(None), lambda esx: esx.enter_maintenance())
+            self._ask(self._only(), lambda esx: esx.enter_maintenance())
             return "on_maintenance"
-        self._ask(self._node(None), lambda esx: esx.exit_maintenance())
+        self._ask(self._only(), lambda esx: esx.exit_maintenance())
         return "off_maintenance"
 
     def host_power_action(self, action: str) -> str:
@@ -217,11 +217,11 @@ class ESXNovaDriver(Refusals):
             take_down = esx.reboot_host if action == "reboot" else esx.shutdown_host
             return (await take_down((await esx.host_info()).name)).requested
 
-        return self._ask(self._node(None), act)
+        return self._ask(self._only(), act)
 
     def set_host_enabled(self, enabled: bool) -> str:
-        """Enable or disable this service for the scheduler."""
-        self._set_service(enabled, "disabled by set_host_enabled")
+        """Enable or disable this service for the scheduler, as an operator asks."""
+        self._set_service(enabled, "disabled by set_host_enabled", operator=True)
         return "enabled" if enabled else "disabled"
 
     # -- machines ------------------------------------------------------------------------------
@@ -323,7 +323,7 @@ class ESXNovaDriver(Refusals):
         destroy_vifs: bool = True,
         destroy_secrets: bool = True,
     ) -> None:
-        """Remove what a failed build has left: its machine, if one is there."""
+        """Remove the machine that a failed build has left, if there is one."""
         self.destroy(context, instance, network_info, block_device_info, destroy_disks)
 
     def power_on(
@@ -583,7 +583,6 @@ class ESXNovaDriver(Refusals):
         """
         update_task_state(task_state=task_states.IMAGE_PENDING_UPLOAD)
         node = self._node(instance.node)
-
         begin = partial(
             update_task_state,
             task_state=task_states.IMAGE_UPLOADING,
@@ -620,7 +619,7 @@ class ESXNovaDriver(Refusals):
         return console_type.ConsoleMKS(found.host, found.port, json.dumps(access))
 
     def get_console_output(self, context: Any, instance: Any) -> str:
-        """Return the end of what a machine wrote to its serial port."""
+        """Return the end of the log of a machine's serial port."""
         return self._on(instance, lambda esx: esx.console_log(instance.uuid), context).text
 
     def get_diagnostics(self, instance: Any) -> dict[str, Any]:
@@ -652,16 +651,7 @@ class ESXNovaDriver(Refusals):
 
     async def _datastore(self, esx: ESXDriver) -> str:
         """Return the datastore that takes the next machine."""
-        every = await esx.datastores()
-        stores = resources.usable(every, self._pattern)
-        if not stores:
-            raise NotFoundError(
-                "no accessible datastore matches datastore_regex "
-                f"{self._options.datastore_regex or '.*'!r}",
-                kind="Datastore",
-                hint=f"The host has: {', '.join(one.name for one in every) or 'none'}.",
-            )
-        return stores[0].name
+        return resources.emptiest(await esx.datastores(), self._pattern).name
 
     def _glance(self, context: Any) -> Glance:
         return self._all().glance(next(glance.get_api_servers(context)), context.auth_token)
@@ -669,7 +659,7 @@ class ESXNovaDriver(Refusals):
     def _drive(
         self, instance: Any, files: Any, password: Any, network_info: Any
     ) -> ConfigDrive | None:
-        """Return what a guest reads at its first boot; there is no metadata service on a host."""
+        """Return the config drive of a machine: there is no metadata service on a host."""
         if not (self._options.config_drive or configdrive.required_by(instance)):
             return None
         metadata = instance_metadata.InstanceMetadata(
@@ -694,6 +684,18 @@ class ESXNovaDriver(Refusals):
 
     def _node(self, name: str | None) -> Node:
         return self._all().node(name)
+
+    def _only(self) -> Node:
+        """Return the host of a service that has one: nova names none for these operations.
+
+        Raises:
+            NotImplementedError: The service has several hosts.
+        """
+        if (count := len(self._all().nodes)) > 1:
+            raise NotImplementedError(
+                f"the service must have one ESX host for this, got {count} in hosts_file"
+            )
+        return self._node(None)
 
     def _run(self, node: Node, work: Callable[[ESXDriver], Awaitable[T]], context: Any = None) -> T:
         request = getattr(context, "request_id", None) or ""
@@ -749,13 +751,13 @@ class ESXNovaDriver(Refusals):
                 self.emit_event(event.LifecycleEvent(uuid, number))
             case HostAway(node, why):
                 log.warning("host %s is away: %s", node, why)
-                self._set_node(node, False, why)
+                self._set_node(node, False, f"{_AUTO}{why}")
             case HostBack(node):
                 log.info("host %s answers", node)
                 self._set_node(node, True, "")
 
     def _set_node(self, node: str, enabled: bool, why: str) -> None:
-        """Tell the scheduler about a host: by the service, or of several by its provider alone."""
+        """Enable or disable a host: by the service, or one of several by its resource provider."""
         if self._hosts is not None and len(self._hosts.nodes) == 1:
             self._set_service(enabled, why)
             return
@@ -764,18 +766,18 @@ class ESXNovaDriver(Refusals):
             found = objects.ComputeNode.get_by_host_and_nodename(admin, CONF.host, node)
             self.virtapi.update_compute_provider_status(admin, found.uuid, enabled=enabled)
 
-    def _set_service(self, enabled: bool, why: str) -> None:
-        """Set and clear `service.disabled`; what an operator has disabled stays so."""
+    def _set_service(self, enabled: bool, why: str, *, operator: bool = False) -> None:
+        """Set or clear `service.disabled`; only an operator clears it for another reason than ours."""
         admin = nova_context.get_admin_context()
         try:
             service = objects.Service.get_by_compute_host(admin, CONF.host)
         except exception.ComputeHostNotFound:
             return  # the first start: nova registers the service later
-        ours = (service.disabled_reason or "").startswith(_AUTO)
+        ours = operator or (service.disabled_reason or "").startswith(_AUTO)
         if service.disabled is not enabled or (service.disabled and not ours):
             return
         service.disabled = not enabled
-        service.disabled_reason = None if enabled else f"{_AUTO}{why}"[:255]
+        service.disabled_reason = None if enabled else why[:255]
         service.save()
         with suppress(exception.ComputeHostNotFound):
             for found in objects.ComputeNodeList.get_all_by_host(admin, CONF.host):

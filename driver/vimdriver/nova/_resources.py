@@ -1,4 +1,4 @@
-"""What a host offers, as nova and placement count it. Pure: values in, dictionaries out."""
+"""The resources of a host, as nova and placement count them. Pure: values in, dictionaries out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from vimlib.errors import UsageError
+from vimlib.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ _LEAST: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class Reserved:
-    """What the operator keeps back: `[DEFAULT] reserved_host_*`."""
+    """Resources that the operator keeps back: `[DEFAULT] reserved_host_*`."""
 
     cpus: int = 0
     memory_mb: int = 0
@@ -51,6 +51,22 @@ def usable(stores: Iterable[DatastoreInfo], pattern: re.Pattern[str]) -> list[Da
     return sorted(found, key=lambda one: (-one.available, one.name))
 
 
+def emptiest(stores: Iterable[DatastoreInfo], pattern: re.Pattern[str]) -> DatastoreInfo:
+    """Return the usable datastore with the most free space, which takes the next machine.
+
+    Raises:
+        NotFoundError: No datastore is usable.
+    """
+    every = tuple(stores)
+    for store in usable(every, pattern):
+        return store
+    raise NotFoundError(
+        f"no accessible datastore matches datastore_regex {pattern.pattern!r}",
+        kind="Datastore",
+        hint=f"The host has: {', '.join(one.name for one in every) or 'none'}.",
+    )
+
+
 def version_number(text: str) -> int:
     """Return a version as nova counts: `8.0.3.0` is 8000003."""
     number = 0
@@ -70,7 +86,7 @@ def traits(features: Iterable[str], known: Iterable[str]) -> list[str]:
 def available(
     host: HostCapacity, stores: Sequence[DatastoreInfo], *, nodename: str, uuid: str | None
 ) -> dict[str, Any]:
-    """Return what `get_available_resource` reports. `stores` are the usable datastores."""
+    """Return the result of `get_available_resource`. `stores` are the usable datastores."""
     capacity = sum(store.capacity for store in stores)
     free = sum(store.free for store in stores)
     cpu = host.cpu

@@ -1,4 +1,4 @@
-"""What a host offers, as nova and placement count it."""
+"""The resources of a host, as nova and placement count them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from vimdriver.nova._resources import (
     Reserved,
     available,
     datastore_pattern,
+    emptiest,
     inventory,
     traits,
     usable,
     version_number,
 )
-from vimlib.errors import UsageError
+from vimlib.errors import NotFoundError, UsageError
 
 GIB = 1 << 30
 RATIOS = {"VCPU": 4.0, "MEMORY_MB": 1.0, "DISK_GB": 1.0}
@@ -57,6 +58,12 @@ def test_datastores_by_pattern_the_emptiest_first() -> None:
     assert [s.name for s in usable(STORES, datastore_pattern("ds."))] == ["ds2", "ds1"]
     assert [s.name for s in usable(STORES, datastore_pattern(None))] == ["iso", "ds2", "ds1"]
     assert usable(STORES, datastore_pattern("ds")) == []
+
+
+def test_the_emptiest_datastore_takes_the_next_machine() -> None:
+    assert emptiest(STORES, datastore_pattern(None)).name == "iso"
+    with pytest.raises(NotFoundError, match="no accessible datastore matches datastore_regex 'ds'"):
+        emptiest(STORES, datastore_pattern("ds"))
 
 
 def test_a_pattern_must_be_one() -> None:
