@@ -1,14 +1,14 @@
 """Nova's compute driver: `nova-compute` runs machines on standalone ESX hosts.
 
-`ESXNovaDriver` is what `compute_driver = esx.ESXNovaDriver` loads. The command
+`compute_driver = esx.ESXNovaDriver` loads `ESXNovaDriver`. The command
 `vimdriver-nova-compute` runs nova's own service with it; ``vimctl nova install-shim`` writes the
 file that `nova-compute` itself needs. Extra `nova`; `import vimdriver` never imports nova.
 
 `_driver`       nova's methods, a line of intent each
 `_disks`        an image as a disk in a datastore's cache
 `_snapshots`    the image that nova has made for a snapshot
-`_refusals`     what is not supported, and why
-`_hosts`        from the configuration to clients, connected on first use
+`_refusals`     operations that are not supported, and why
+`_hosts`        from the configuration to clients, connected in the background
 `_map`          nova's objects to ours, the meaning of our errors; no I/O, nothing of nova
 `_faults`       nova's errors in place of ours
 `_resources`    inventory, traits and the host's figures; no I/O

@@ -54,9 +54,9 @@ Report: TypeAlias = HostAway | HostBack | PowerMoved
 
 
 def transition(before: str | None, after: str | None) -> Transition | None:
-    """Return nova's name for a change of power state; None for one that nova is not told.
+    """Return nova's name for a change of power state; None for one that is not reported.
 
-    A machine that appears or disappears is nova's own doing, or not nova's.
+    Machines that appear or disappear are not: nova makes and removes them, or they are not nova's.
     """
     if before is None or after is None or before == after:
         return None

@@ -1,4 +1,4 @@
-"""From the configuration to the hosts: which there are, and a client of each, connected on first use."""
+"""From the configuration to the hosts, and a client of each, connected in the background."""
 
 from __future__ import annotations
 
@@ -159,11 +159,11 @@ class Node:
 
     @property
     def known(self) -> HostIdentity | None:
-        """Which host this is; None while it was never reached."""
+        """The identity of the host; None while it was never reached."""
         return self._identity
 
     async def identity(self) -> HostIdentity:
-        """Return which host this is, read once. Cancelling loses nothing.
+        """Return the identity of the host, read once. Cancelling loses nothing.
 
         Raises:
             VimlibError: The host cannot be reached.

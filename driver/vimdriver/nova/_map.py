@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from vimdriver._instances.config_drive import ConfigDrive
     from vimdriver._instances.types import Instance, NICModel
 
+NO_VOLUMES: Final = "volumes are not supported by the ESX driver yet"
 # Nova's word for a NIC, an image's `hw_vif_model`, to ours.
 _MODELS: Final = {
     "e1000": "e1000",
@@ -66,7 +67,7 @@ _OF_THIS_HOST: Final = (TransportError, NoSpaceError, DatastoreUnusableError)
 
 @dataclass(frozen=True, slots=True)
 class NetworkRules:
-    """What the configuration says about networks."""
+    """The network options of the configuration."""
 
     port_groups: Mapping[str, str] = field(default_factory=dict)
     uplinks: Mapping[str, str] = field(default_factory=dict)
@@ -204,7 +205,7 @@ def _port_group(vif: Mapping[str, Any], rules: NetworkRules) -> tuple[str, int |
 def refuse_volumes(block_device_info: Mapping[str, Any] | None) -> None:
     """Raise `NotImplementedError` where a machine has volumes."""
     if (block_device_info or {}).get("block_device_mapping"):
-        raise NotImplementedError("volumes are not supported by the ESX driver yet")
+        raise NotImplementedError(NO_VOLUMES)
 
 
 def further_disks(
@@ -280,7 +281,7 @@ def snapshot_properties(instance: Any) -> dict[str, str]:
 
 
 def guest_config_of(instance: Any, nics: tuple[NICSpec, ...]) -> GuestConfig | None:
-    """Return the guest's network configuration; None where there is nothing to tell it."""
+    """Return the guest's network configuration; None if no NIC has any."""
     cards = [guest_nic(card) for card in nics if card.for_the_guest]
     return GuestConfig(hostname=instance.hostname or None, nics=cards) if cards else None
 
@@ -291,17 +292,17 @@ def reason(error: VimlibError) -> str:
 
 
 class Meaning(NamedTuple):
-    """What an error of ours means to nova."""
+    """The meaning of an error of ours to nova."""
 
     kind: Literal["missing", "image", "state", "identity", "host", "other"]
     """`missing`: the machine does not exist; `image`: the image does not; `state`: the machine's
-    power state is in the way; `identity`: the host cannot be told from others; `host`: another
+    power state is in the way; `identity`: the host has no UUID of its own; `host`: another
     host may do better; `other`: none would."""
     reason: str
 
 
 def meaning(error: VimlibError) -> Meaning:
-    """Return what an error means."""
+    """Return the meaning of an error."""
     text = reason(error)
     if isinstance(error, vim25.ManagedObjectNotFound):
         return Meaning("missing", text)

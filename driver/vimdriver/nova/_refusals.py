@@ -1,10 +1,15 @@
-"""What a standalone host, or this driver, does not have: `NotImplementedError` with a sentence."""
+"""Operations that a standalone host, or this driver, does not have: each raises `NotImplementedError`."""
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from nova.virt import driver
+
+from vimdriver.nova._map import NO_VOLUMES
+
+_NO_PAUSE: Final = "ESX hosts cannot pause a machine; suspend it instead"
+_NO_LIVE_MIGRATION: Final = "live migration needs a vCenter; the ESX driver has none"
 
 
 class Refusals(driver.ComputeDriver):  # type: ignore[misc]  # nova has no annotations
@@ -12,11 +17,11 @@ class Refusals(driver.ComputeDriver):  # type: ignore[misc]  # nova has no annot
 
     def pause(self, instance: Any) -> NoReturn:
         """Refuse: the API of the host has no such operation."""
-        raise NotImplementedError("ESX hosts cannot pause a machine; suspend it instead")
+        raise NotImplementedError(_NO_PAUSE)
 
     def unpause(self, instance: Any) -> NoReturn:
         """Refuse; see `pause`."""
-        raise NotImplementedError("ESX hosts cannot pause a machine; suspend it instead")
+        raise NotImplementedError(_NO_PAUSE)
 
     def trigger_crash_dump(self, instance: Any) -> NoReturn:
         """Refuse: a non-maskable interrupt is not in the API of the host."""
@@ -24,31 +29,31 @@ class Refusals(driver.ComputeDriver):  # type: ignore[misc]  # nova has no annot
 
     def live_migration(self, *args: Any, **given: Any) -> NoReturn:
         """Refuse: it needs a vCenter."""
-        raise NotImplementedError("live migration needs a vCenter; the ESX driver has none")
+        raise NotImplementedError(_NO_LIVE_MIGRATION)
 
     def live_migration_force_complete(self, instance: Any) -> NoReturn:
         """Refuse; see `live_migration`."""
-        raise NotImplementedError("live migration needs a vCenter; the ESX driver has none")
+        raise NotImplementedError(_NO_LIVE_MIGRATION)
 
     def live_migration_abort(self, instance: Any) -> NoReturn:
         """Refuse; see `live_migration`."""
-        raise NotImplementedError("live migration needs a vCenter; the ESX driver has none")
+        raise NotImplementedError(_NO_LIVE_MIGRATION)
 
     def get_volume_connector(self, instance: Any) -> NoReturn:
         """Refuse: volumes follow later."""
-        raise NotImplementedError("volumes are not supported by the ESX driver yet")
+        raise NotImplementedError(NO_VOLUMES)
 
     def attach_volume(self, *args: Any, **given: Any) -> NoReturn:
         """Refuse: volumes follow later."""
-        raise NotImplementedError("volumes are not supported by the ESX driver yet")
+        raise NotImplementedError(NO_VOLUMES)
 
     def detach_volume(self, *args: Any, **given: Any) -> NoReturn:
         """Refuse: volumes follow later."""
-        raise NotImplementedError("volumes are not supported by the ESX driver yet")
+        raise NotImplementedError(NO_VOLUMES)
 
     def swap_volume(self, *args: Any, **given: Any) -> NoReturn:
         """Refuse: volumes follow later."""
-        raise NotImplementedError("volumes are not supported by the ESX driver yet")
+        raise NotImplementedError(NO_VOLUMES)
 
     def get_spice_console(self, context: Any, instance: Any) -> NoReturn:
         """Refuse: the host serves MKS and WebMKS only."""
