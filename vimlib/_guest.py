@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from vimlib import vim25
 from vimlib._arguments import check_argument
 from vimlib._collector import get
+from vimlib._collector.bounds import PageCheck
 from vimlib._datastore.source import opened
 from vimlib._repr import robust
 from vimlib._secret import Secret, forgetful
@@ -178,9 +179,16 @@ class GuestSession:
 
     @forgetful
     async def stat(self, path: str) -> list[vim25.GuestFileInfo]:
-        """Return a file, or the entries of a folder. Raises `FileNotFound`. Cancelling loses nothing."""
+        """Return a file, or the entries of a folder. Cancelling loses nothing.
+
+        Raises:
+            FileNotFound, GuestPermissionDenied, ...: The guest's refusal.
+            ProtocolError: A page of the listing has no file that earlier ones lack.
+            LimitError: The listing has more than `Limits.objects` files.
+        """
         manager = await self._files()
         found: list[vim25.GuestFileInfo] = []
+        pages = PageCheck(self._context.invoker.host, self._context.most_objects)
         while True:
             part = await manager.ListFilesInGuest(
                 self.vm, self._auth(), filePath=path, index=len(found), maxResults=_LISTED
@@ -188,6 +196,7 @@ class GuestSession:
             found += part.files or []
             if not part.remaining or not part.files:
                 return found
+            pages.page((("file", one.path) for one in part.files), str(len(found)))
 
     @forgetful
     async def upload(
@@ -250,7 +259,7 @@ class GuestSession:
         async with self._within(end, "upload"), self._transport.http(request) as reply:
             if reply.status not in (200, 201):
                 raise _rejected("take", path, reply.status, await reply.excerpt())
-        (found,) = await self.stat(path) or (None,)
+        found = next(iter(await self.stat(path)), None)
         actual = getattr(found, "size", None)
         if actual != length:
             raise TransferCorruptError(
