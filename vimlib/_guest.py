@@ -18,6 +18,7 @@ from vimlib import vim25
 from vimlib._arguments import check_argument
 from vimlib._collector import get
 from vimlib._collector.bounds import PageCheck
+from vimlib._collector.owned import acquire, release
 from vimlib._datastore.source import opened
 from vimlib._repr import robust
 from vimlib._secret import Secret, forgetful
@@ -285,16 +286,26 @@ class GuestSession:
             if "\\" in path and "/" not in path
             else posixpath.dirname(path)
         )
-        made = await manager.CreateTemporaryFileInGuest(
+        create = manager.CreateTemporaryFileInGuest(
             self.vm, self._auth(), prefix="vimlib-", suffix="", directoryPath=folder or "/"
         )
-        await manager.MoveFileInGuest(
-            self.vm, self._auth(), srcFilePath=made, dstFilePath=path, overwrite=overwrite
-        )
+        made = await acquire("a temporary file", create, self._remove_file)
+        try:
+            await manager.MoveFileInGuest(
+                self.vm, self._auth(), srcFilePath=made, dstFilePath=path, overwrite=overwrite
+            )
+        except BaseException:
+            await release("a temporary file", self._remove_file(made))
+            raise
         if isinstance(attributes, vim25.GuestPosixFileAttributes):
             await manager.ChangeFileAttributesInGuest(
                 self.vm, self._auth(), guestFilePath=path, fileAttributes=attributes
             )
+
+    @forgetful
+    async def _remove_file(self, path: str) -> None:
+        manager = await self._files()
+        await manager.DeleteFileInGuest(self.vm, self._auth(), filePath=path)
 
     @asynccontextmanager
     async def download(

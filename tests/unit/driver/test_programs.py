@@ -153,6 +153,17 @@ async def test_an_empty_file_takes_no_transfer(host: Hosted, driver: ESXDriver) 
     assert await driver.guest_download("vm-0", ROOT, "/tmp/empty") == b""
 
 
+async def test_an_empty_file_that_is_refused_leaves_nothing(
+    host: Hosted, driver: ESXDriver
+) -> None:
+    await driver.guest_upload("vm-0", ROOT, b"mine", "/tmp/there")
+    before = temporary(host)
+    with pytest.raises(vim25.FileAlreadyExists):
+        await driver.guest_upload("vm-0", ROOT, b"", "/tmp/there")
+    assert temporary(host) == before
+    assert host.esx.guest("vm-0").read("/tmp/there") == b"mine"
+
+
 async def test_refusals_are_typed(host: Hosted, driver: ESXDriver) -> None:
     with pytest.raises(vim25.InvalidGuestLogin):
         await driver.guest_ps("vm-0", GuestLogin("root", Secret("wrong")))
