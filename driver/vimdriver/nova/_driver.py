@@ -547,7 +547,8 @@ class ESXNovaDriver(Refusals):
         source = self._glance(context).image(image)
 
         async def rescue(esx: ESXDriver) -> None:
-            disk = await cached_disk(esx, source, await self._datastore(esx))
+            async with self._node(instance.node).transfers:
+                disk = await cached_disk(esx, source, await self._datastore(esx))
             await esx.power_off(instance.uuid)
             await esx.rescue(instance.uuid, disk)
             await esx.power_on(instance.uuid)
@@ -582,7 +583,6 @@ class ESXNovaDriver(Refusals):
             ImageNotFound: The image does not exist.
         """
         update_task_state(task_state=task_states.IMAGE_PENDING_UPLOAD)
-        node = self._node(instance.node)
         begin = partial(
             update_task_state,
             task_state=task_states.IMAGE_UPLOADING,
@@ -592,7 +592,7 @@ class ESXNovaDriver(Refusals):
         properties = mapped.snapshot_properties(instance)
 
         async def capture(esx: ESXDriver) -> None:
-            async with node.transfers:
+            async with self._node(instance.node).transfers:
                 await esx.capture(instance.uuid, image_id, target=target, properties=properties)
 
         try:
