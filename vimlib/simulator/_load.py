@@ -46,7 +46,7 @@ _VOLUME: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 @dataclass
 class Saved:
-    """What was saved, by type: the properties of each object by its id."""
+    """Saved objects, by type: the properties of each by its id."""
 
     objects: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from vimlib.simulator._core.versions import Release
     from vimlib.simulator._data.hardware import HostShape
 
-# Flags of HostCapability for what the simulated host does. No shared storage, no other host.
+# Flags of HostCapability that are true of the simulated host. No shared storage, no other host.
 _SUPPORTED: Final = frozenset(
     {
         "recursiveResourcePoolsSupported",

@@ -32,7 +32,7 @@ _STACKS: Final = ("vSphereProvisioning", "vmotion")
 
 
 def net_capabilities(release: Release) -> Any:
-    """Return what the networking of a host can do."""
+    """Return the capabilities of a host's networking."""
     return vim25.HostNetCapabilities(
         canSetPhysicalNicLinkSpeed=True,
         supportsNicTeaming=True,

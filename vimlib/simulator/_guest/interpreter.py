@@ -72,7 +72,7 @@ class Shell:
         return code, bytes(out), bytes(err)
 
     async def _command(self, command: SimpleCommand, stdin: bytes) -> tuple[int, bytes, bytes]:
-        """Run one command; return its exit code and what is left of its output and errors."""
+        """Run one command; return its exit code and the output and errors that are not redirected."""
         assignments, words = split_assignments(command.words)
         given = {}
         for each in assignments:

@@ -56,7 +56,7 @@ class DateTimeSystem(SimObject):
 
 @handles(DateTimeSystem, "UpdateDateTimeConfig")
 def update_date_time_config(system: DateTimeSystem, call: Call) -> None:
-    """Set the zone or the servers; what is not given stays."""
+    """Set the zone or the servers; values not given stay."""
     config = call.args["config"]
     if config.timeZone is not None:
         if config.timeZone not in _zones(system):

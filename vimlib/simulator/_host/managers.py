@@ -132,7 +132,7 @@ class CacheConfigurationManager(SimObject):
 
 
 class VsanSystem(SimObject):
-    """vSAN, which the host is no member of."""
+    """vSAN, which the host has not joined."""
 
     kind = "HostVsanSystem"
 

@@ -152,7 +152,7 @@ def add_virtual_nic(system: NetworkSystem, call: Call) -> str:
 
 @handles(NetworkSystem, "UpdateVirtualNic")
 def update_virtual_nic(system: NetworkSystem, call: Call) -> None:
-    """Change an adapter of the VMkernel; what is not given stays."""
+    """Change an adapter of the VMkernel; values not given stay."""
     system.registry.require_licence()
     vnic, spec = _vnic(system, call.args["device"]), call.args["nic"]
     _check(system, spec.portgroup or vnic.group, spec, vnic.device)

@@ -185,7 +185,7 @@ def _fill(element: Any, row: Mapping[str, Any]) -> None:
 
 
 def _describe(type_name: str) -> str:
-    """Return the commands of a name space with their parameters and how to show what they return."""
+    """Return the commands of a name space with their parameters and the forms of their output."""
     space = type_name.removeprefix(_PREFIX)
     commands = _spaces().get(space)
     if not type_name.startswith(_PREFIX) or commands is None:

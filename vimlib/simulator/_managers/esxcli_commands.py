@@ -26,7 +26,7 @@ _INTEGER: Final = re.compile("-?[0-9]{1,18}")
 
 
 class CliError(Exception):
-    """A command failed; its text is what the command prints."""
+    """A command failed; its text is the command's output."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Command:
 
     @property
     def formatter(self) -> str:
-        """How a client is to show what it returns."""
+        """The form in which a client is to show its result."""
         return "table" if self.columns else "simple"
 
     def check(self, arguments: Arguments) -> None:

@@ -37,7 +37,7 @@ class ReflectManagedMethodExecuterSoapFault(vim25.DynamicData):
 
 
 class ReflectManagedMethodExecuterSoapResult(vim25.DynamicData):
-    """What a command returned: XML in a text, or an error."""
+    """The result of a command: XML in a text, or an error."""
 
     _wire_ = "response:string fault:ReflectManagedMethodExecuterSoapFault"
     _since_ = "5.0"

@@ -58,7 +58,7 @@ class LicenseManager(SimObject):
 
 @handles(LicenseManager, "DecodeLicense")
 def decode_licence(manager: LicenseManager, call: Call) -> Any:
-    """Return what a key stands for; one that is not the host's is for no product."""
+    """Return the licence of a key; the key of another host is for no product."""
     key = call.args["licenseKey"]
     if not _LICENCE_KEY.fullmatch(key):
         raise invalid_argument("licenseKey", key)

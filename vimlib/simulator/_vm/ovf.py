@@ -67,7 +67,7 @@ class OvfManager(SimObject):
 
 @dataclass
 class _Import:
-    """What becomes of a descriptor: devices, files and what was wrong with it."""
+    """The result of a descriptor: devices, files and what was wrong with it."""
 
     registry: Registry
     name: str
@@ -484,7 +484,7 @@ def validate_host(manager: OvfManager, call: Call) -> Any:
 
 @handles(OvfManager, "CreateDescriptor")
 def create_descriptor(manager: OvfManager, call: Call) -> Any:
-    """Return the descriptor of a machine; `ovfFiles` are what a client downloaded of an export."""
+    """Return the descriptor of a machine; `ovfFiles` are the files that a client downloaded of an export."""
     machine = manager.registry.find(call.args["obj"])
     if not isinstance(machine, VirtualMachine):
         raise invalid_argument("obj")

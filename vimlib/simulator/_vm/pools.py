@@ -34,7 +34,7 @@ def _check_free(parent: ResourcePool, name: str, *, but: ResourcePool | None = N
 
 
 def _checked(pool: ResourcePool, spec: Any, old: Any) -> Any:
-    """Return an allocation with what it leaves out, within what the host has."""
+    """Return an allocation, completed by the old one, within the host's resources."""
     shape = pool.owner.host.shape
     found = {}
     for part, whole in (
@@ -89,7 +89,7 @@ def create_pool(pool: ResourcePool, call: Call) -> Any:
 
 @handles(ResourcePool, "UpdateConfig")
 def update_pool(pool: ResourcePool, call: Call) -> None:
-    """Rename a pool or change its allocation; what is not given stays."""
+    """Rename a pool or change its allocation; values not given stay."""
     pool.registry.require_licence()
     parent = pool.parent
     if not isinstance(parent, ResourcePool):
@@ -157,7 +157,7 @@ def move_into(pool: ResourcePool, call: Call) -> None:
 
 
 def dissolve(pool: ResourcePool) -> None:
-    """Remove a pool; what is in it goes to the pool above."""
+    """Remove a pool; its contents go to the pool above."""
     parent = pool.parent
     assert isinstance(parent, ResourcePool)
     for machine in tuple(pool.machines):
