@@ -1078,7 +1078,7 @@ class Root:
 
     Names are absolute as the guest sees them. Symbolic links are resolved one
     component at a time as the guest would resolve them, on open directories, so
-    nothing outside the tree is read or written, even if links change meanwhile.
+    nothing outside the tree is read or written, even if links change during it.
     """
 
     def __init__(self, folder: Optional[str]) -> None:

@@ -504,8 +504,8 @@ async def connect(
         keepalive: Seconds of idleness after which the session is kept alive; None switches it off.
         proxy: `http://[user:password@]host:port`, or `"environment"`.
         connections: Maximum number of sockets to the host, at least 3: those of calls, of transfers
-            and of long polls (one for each watch, one for all task waits) together. Whoever waits
-            longest is served first; what destroys or cleans up goes before. With more watches than
+            and of long polls (one for each watch, one for all task waits) together. The longest
+            wait is served first; what destroys or cleans up goes before. With more watches than
             half of them, watches take turns, and see changes some seconds later.
         locale: Language of the host's messages, as `"en"`.
         retry_login: Send the password even if the host refused it less than 900 s ago. Without it

@@ -150,7 +150,7 @@ class GuestSession:
 
     @forgetful
     async def kill(self, pid: int) -> None:
-        """Kill a process; one that has ended is no error (`TerminateProcessInGuest`)."""
+        """Kill a process; one that has ended is not an error (`TerminateProcessInGuest`)."""
         manager = await self._processes()
         try:
             await manager.TerminateProcessInGuest(self.vm, self._auth(), pid=pid)
@@ -169,7 +169,7 @@ class GuestSession:
 
     @forgetful
     async def remove_folder(self, path: str) -> None:
-        """Remove a folder with its contents; a missing one is no error."""
+        """Remove a folder with its contents; a missing one is not an error."""
         manager = await self._files()
         try:
             await manager.DeleteDirectoryInGuest(

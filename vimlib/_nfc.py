@@ -199,7 +199,7 @@ class Lease:
         advance and a broken transfer restarts from the beginning. At the end it must be that of
         the lease's manifest, on hosts that have one (API 4.1 and newer), and of any file but a
         disk that of the lease. `timeout` is in seconds, `Timeouts.transfer` if None, and includes
-        what the caller does meanwhile.
+        the caller's own work in the block.
 
         Raises `TransferRejectedError`, `TransferCorruptError` for another size, `ProtocolError`
         for a web page, `DeadlineError` (`rule` names the limit, `bytes` is how many had come),

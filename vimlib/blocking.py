@@ -334,7 +334,7 @@ async def _hold(
 def _pass_on(ended: Future[bool], entered: Future[Any]) -> None:
     if not entered.done():
         error = ended.exception()
-        assert error is not None  # what was not entered has not ended well
+        assert error is not None  # a block that was not entered has failed
         entered.set_exception(error)
 
 

@@ -45,8 +45,8 @@ PAGE: Final = 1000
 # Each costs the listing once more; replies that get lost so often do not get through at all.
 RESTARTS: Final = 3
 
-# A page that does not come holds up whoever was cancelled, or whose timeout has passed. What it leaves
-# on the host is the rest of one retrieval, until the session ends.
+# A page that does not come holds up a caller that was cancelled, or whose timeout has passed. It leaves
+# on the host the rest of one retrieval, until the session ends.
 FORGET_SECONDS: Final = 2.0
 
 log = logging.getLogger("vimlib.collector")

@@ -5,7 +5,7 @@ Objects with the same properties share a topic: one filter over one ListView. Ad
 of the same moment are batched in one call. After a lost session everything is rebuilt, and objects
 that still have subscribers are read once.
 
-A host may report changes at intervals of its own only (250 ms), and much of what is subscribed ends
+A host may report changes at intervals of its own only (250 ms), and many subscribed objects end
 within milliseconds. So an object that is subscribed as `fresh` is first read directly a few times,
 together with all that are due then; the filter and the poll are for those that last longer.
 """

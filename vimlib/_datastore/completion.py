@@ -1,7 +1,7 @@
 """When a transfer is complete, in both directions. Pure.
 
 The host's own listing decides: a file was transferred when the listing has it with as many bytes
-as were transferred, and, of a download, has not changed meanwhile. A status of 200 and a
+as were transferred, and, of a download, has not changed since. A status of 200 and a
 Content-Length prove nothing: a proxy's login page has both.
 """
 
@@ -31,7 +31,7 @@ def stored(
     """Return the entry of a file that was uploaded.
 
     Raises `TransferCorruptError`, or `answer`, the 5xx that the PUT of its whole body got: a
-    gateway that loses the host's answer sends 502, so it is no proof of a failure.
+    gateway that loses the host's answer sends 502, so it does not prove a failure.
     """
     if entry is not None and entry.size == size and not entry.is_dir:
         return entry

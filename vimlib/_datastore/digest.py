@@ -19,7 +19,7 @@ _BATCH: Final = 1 << 20
 
 
 class Digest:
-    """The hash of all bytes that were fed. Raises `UsageError` for an algorithm that is none."""
+    """The hash of all bytes that were fed. Raises `UsageError` for an unknown algorithm."""
 
     def __init__(self, algorithm: str = "sha256") -> None:
         try:

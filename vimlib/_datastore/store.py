@@ -450,8 +450,8 @@ class Datastore:
             size: Bytes, exactly; must be given for an iterable.
             progress: Called after each piece that has left, with its bytes (`vimlib.Progress`).
             overwrite: Replace a file that is there.
-            fresh: The name is the caller's alone, so it is not looked up first; what a refused
-                attempt left there is replaced.
+            fresh: The name is the caller's alone, so it is not looked up first; the rest of a
+                refused attempt is replaced.
             direct: On a vCenter, send the bytes straight to an ESX host by a ticket for this one
                 request (API 5.0 and newer), else through the server that is connected.
             verify: `"size"` takes the host's word for the bytes. `"hash"` reads the file back and
@@ -462,7 +462,7 @@ class Datastore:
                 `Timeouts.call`, and the body must keep to `Timeouts.rate`.
 
         Raises:
-            TransferRejectedError: The host refused, before or amid the body; `status` says how.
+            TransferRejectedError: The host refused, before or during the body; `status` says how.
             TransferCorruptError: The host has another size, or other bytes, than were sent.
             SourceError: The source delivers less, more, or fails itself (`__cause__`).
             DeadlineError: It took too long: `rule` names the limit, `bytes` is how many had left;
@@ -661,7 +661,7 @@ class Datastore:
             direct: As of `upload`.
             growing: Accept a file that others append to, as `vmware.log` of a running machine: the
                 bytes that the host listed when the download began are read, no more.
-            timeout: Seconds for all of it, including what the caller does meanwhile;
+            timeout: Seconds for all of it, including the caller's own work in the block;
                 `Timeouts.transfer` if None. The host must keep to `Timeouts.rate` while it is
                 awaited.
 

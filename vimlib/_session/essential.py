@@ -1,8 +1,8 @@
-"""What a reply must have whoever made the call. No I/O.
+"""The fields that every reply must have, for any caller. No I/O.
 
 A host may leave out a field that the API requires, and None then stands for it. That will not do for
 what the code here reads: where one of these is absent, the reply is refused with
-`InvalidFieldError`, whoever made the call. The same holds for the result of a method that has one.
+`InvalidFieldError`, for any caller. The same holds for the result of a method that has one.
 A field counts for subtypes too. `tests/fuzz/client.py` drops every element of every reply in turn,
 and so finds the field that is missing from this list.
 """

@@ -8,7 +8,7 @@ of several threads, that log in at the same moment, one tries first: see `Refuse
 The file holds a random salt and, for each refusal, the time and a salted scrypt hash of host, user
 name, password and password file's timestamp: nothing from which one of them can be read. No
 asyncio here: reading and appending to one small local file takes microseconds. A hash takes 20 ms;
-`hashes` returns whether one is needed, and no lock is held meanwhile.
+`hashes` returns whether one is needed, and no lock is held for that time.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class RefusedLogins:
         slot = zlib.crc32(f"{key.host} {key.username}".encode()) % _SLOTS
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # Not the file of the refusals, which is replaced when it is written anew.
+            # Not the file of the refusals, which is replaced when it is rewritten.
             handle = os.open(
                 self.path.with_name(f"login-{slot:02}.lock"),
                 os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK,
@@ -164,7 +164,7 @@ class RefusedLogins:
                 if salt == self._salt:
                     self._keep(hashed, appendable)
                     return
-                salt = self._salt  # none yet, or another process made the file meanwhile
+                salt = self._salt  # none yet, or another process made the file in between
             hashed = key.hashed(salt)
 
     def _keep(self, hashed: str, appendable: bool) -> None:

@@ -106,7 +106,7 @@ class EncodedCall(Struct, frozen=True, kw_only=True):
     def credential(self) -> Secret | None:
         """Return the session cookie that is valid now; a transport calls it as it writes the request.
 
-        A call may wait for a connection, and the session may be renewed meanwhile.
+        A call may wait for a connection, and the session may be renewed while it waits.
         """
         return self.cookie() if callable(self.cookie) else self.cookie
 

@@ -1,7 +1,7 @@
 """The connections to one host, shared by calls, transfers and long polls. Decides; opens nothing.
 
-Whoever waits longest is served first, whatever it waits for, except that each kind leaves the others
-a share: a transfer may last for hours and needs calls meanwhile (a login, the heartbeat of an NFC
+The longest wait is served first, whatever its kind, except that each kind leaves the others
+a share: a transfer may last for hours and needs calls (a login, the heartbeat of an NFC
 lease), so transfers and polls together never take the last connections, and neither takes all that
 is left. Calls need no other connection to end, so they may take all that are free.
 """
@@ -91,7 +91,7 @@ class ConnectionBudget:
         )
 
     def take(self, kind: Kind) -> bool:
-        """Take a connection if there is one; whoever waits has had its turn by then."""
+        """Take a connection if there is one; those that wait have had their turn by then."""
         if self._closed:
             raise ClosedError("the transport is closed")
         if not self._allows(kind):
@@ -150,7 +150,7 @@ class ConnectionBudget:
         return kind, queue
 
     def close(self) -> None:
-        """Refuse who waits and who comes."""
+        """Refuse those that wait and those that come later."""
         self._closed = True
         for (_, kind), queue in self._queues.items():
             while queue:
