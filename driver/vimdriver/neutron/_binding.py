@@ -18,7 +18,7 @@ class PortBinding(NamedTuple):
 
 
 def bind(segments: Iterable[Mapping[str, Any]]) -> PortBinding | None:
-    """Return the binding to the first flat or VLAN segment; None if there is none."""
+    """Return the binding to the first flat or VLAN segment; None without one."""
     for segment in segments:
         kind, physical = segment["network_type"], segment.get("physical_network")
         if kind not in KINDS or not physical:

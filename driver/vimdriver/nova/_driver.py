@@ -1,4 +1,4 @@
-"""Nova's `ComputeDriver` over `ESXDriver`. Each method states what it does; how is elsewhere.
+"""Nova's `ComputeDriver` over `ESXDriver`. A method names its steps; other modules do them.
 
 Methods that are not here raise nova's own `NotImplementedError`, which its manager and API know.
 """
@@ -302,7 +302,7 @@ class ESXNovaDriver(Refusals):
         destroy_disks: bool = True,
         destroy_secrets: bool = True,
     ) -> None:
-        """Remove a machine, with its files unless they are kept. One that is gone is no error."""
+        """Remove a machine, with its files unless they are kept. A missing one is not an error."""
         if getattr(instance, "task_state", None) == task_states.RESIZE_REVERTING:
             # Nova removes the resized machine before it reverts to the former; ours is one machine.
             return
@@ -542,7 +542,7 @@ class ESXNovaDriver(Refusals):
         block_device_info: Any,
         share_info: Any,
     ) -> None:
-        """Boot a machine from a copy of an image, which the cache has; its own disk stays beside it."""
+        """Boot a machine from a copy of an image, which the cache has; its own disk stays attached."""
         image = image_meta.id if image_meta.obj_attr_is_set("id") else instance.image_ref
         source = self._glance(context).image(image)
 

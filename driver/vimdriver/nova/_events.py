@@ -43,7 +43,7 @@ class HostBack:
 
 @dataclass(frozen=True, slots=True)
 class PowerMoved:
-    """The power state of one of our machines has changed, whoever changed it."""
+    """The power state of one of our machines has changed, whatever the cause."""
 
     uuid: str
     transition: Transition

@@ -184,7 +184,7 @@ class Node:
                     self._connected() as client,
                     ESXDriver(client, config=self._config) as one,
                 ):
-                    # What a killed process left is finished or removed first.
+                    # The unfinished work of a killed process is finished or removed first.
                     await one.sweep()
                     self._identity = await one.host_identity()
                     self._report(HostBack(self.name))
@@ -273,7 +273,7 @@ class Hosts:
         """Return a node; the only one for any name.
 
         Raises:
-            UsageError: There is none of that name.
+            UsageError: No node has that name.
         """
         if len(self.nodes) == 1:
             return next(iter(self.nodes.values()))

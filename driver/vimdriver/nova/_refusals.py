@@ -60,7 +60,7 @@ class Refusals(driver.ComputeDriver):  # type: ignore[misc]  # nova has no annot
         raise NotImplementedError("ESX hosts have no SPICE console; use the MKS console")
 
     def get_serial_console(self, context: Any, instance: Any) -> NoReturn:
-        """Refuse: there is no proxy for it."""
+        """Refuse: it needs a proxy, which the driver lacks."""
         raise NotImplementedError("the ESX driver has no serial console proxy")
 
     def get_device_name_for_instance(
