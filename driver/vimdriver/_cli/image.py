@@ -64,7 +64,7 @@ async def push(
         datastore: Name of the datastore.
         to: Folder in the datastore, created if missing; `[datastore1] folder` is accepted too.
         concurrency: Number of parallel transfers.
-        overwrite: Replace what was made from other bytes.
+        overwrite: Replace a disk or file that was made from other bytes.
         read_back: Read each disk back from the host and compare hashes before it gets its name.
         as_is: Store the bytes unchanged, as a file.
         as_: NAME for the one image.

@@ -208,7 +208,7 @@ def _named(entries: list[CacheEntry], key: str, datastore: str) -> CacheEntry:
 
 
 async def _remove(host: Host, entry: CacheEntry) -> bool:
-    """Remove an entry; False if somebody has used it meanwhile.
+    """Remove an entry; False if somebody used it in between.
 
     It first gets a name that nobody looks for; then what began to use it before that shows.
     """

@@ -185,7 +185,7 @@ async def _make(
         if image.kind == "iso":
             raise ImageUnacceptableError(
                 rule="format.iso",
-                detail="an ISO image is no disk",
+                detail="an ISO image is not a disk",
                 image=info.id,
                 hint="Spawn from it: it is put into the CD-ROM drive of the machine.",
             )
@@ -212,7 +212,7 @@ def judge(info: ImageInfo, head: bytes) -> ImageFormat:
     """Return the format of an image, by its first `PREFIX` bytes.
 
     Raises:
-        ImageUnacceptableError: It is none that becomes a disk.
+        ImageUnacceptableError: It cannot become a disk.
     """
     try:
         image = open_image(

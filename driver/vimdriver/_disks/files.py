@@ -38,7 +38,7 @@ async def ensure_file(
 ) -> EnsuredDisk:
     """Make sure that an image is there as a file with its bytes unchanged, and return it.
 
-    What is there already is read back and compared, unless its name stands for its content
+    A file that is there already is read back and compared, unless its name stands for its content
     (`by_content`). The folder must exist. Cancelling undoes all; a file that is just being renamed to
     its name stays. Raises as `ensure_disk`.
     """

@@ -78,7 +78,7 @@ class Load:
         Cancelling aborts the connection: the host never has the whole extent.
 
         Raises:
-            ImageError: The source failed, or its bytes are not what it stated.
+            ImageError: The source failed, or its bytes are not those that it stated.
             VimlibError: The host failed.
         """
         sink = DatastoreSink(host.datastore(extent.datastore), extent, pad=KIB)

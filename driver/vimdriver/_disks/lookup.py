@@ -26,7 +26,7 @@ class StoredDisk(NamedTuple):
 
 
 async def stored_disks(host: Host, folder: DatastorePath, pattern: str = "*") -> list[StoredDisk]:
-    """Return what is in a folder; [] if there is none. One search; cancelling leaves it to end.
+    """Return the disks and ISO images in a folder, which may be missing. One search; cancelling leaves it to end.
 
     Raises `NotFoundError` for a missing datastore.
     """
@@ -74,7 +74,7 @@ async def stored_disks(host: Host, folder: DatastorePath, pattern: str = "*") ->
 
 async def stored_disk(host: Host, path: DatastorePath) -> StoredDisk:
     """Return one disk or ISO image. Raises `NotFoundError`; cancelling leaves the search to end."""
-    # What is special in the pattern matches itself by `?`; equality decides below.
+    # `?` stands for each special character of a pattern; equality decides below.
     pattern = "".join("?" if char in "*[]\\" else char for char in path.name)
     for disk in await stored_disks(host, path.parent, pattern):
         if disk.path == path:

@@ -26,7 +26,7 @@ _NAME: Final = re.compile(r"[0-9a-f]{32}\.json")
 
 
 class DiskRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What a disk was made from."""
+    """The hash and sizes of the image that a disk was made from."""
 
     algorithm: str
     hash: str
@@ -55,7 +55,7 @@ def encode(record: DiskRecord) -> bytes:
 
 
 def decode(data: bytes) -> DiskRecord | None:
-    """Return the record; None for bytes that are none, or of another version."""
+    """Return the record; None for other bytes, or another version."""
     try:
         found = _DECODER.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError):

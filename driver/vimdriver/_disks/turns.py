@@ -1,4 +1,4 @@
-"""One at a time within a process: who wants a disk that is being made waits for it."""
+"""One at a time within a process: a caller that wants a disk that is being made waits for it."""
 
 from __future__ import annotations
 

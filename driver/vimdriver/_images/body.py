@@ -1,6 +1,6 @@
 """The body of an image over HTTP, resumed by Range where the connection breaks.
 
-The request to the target stays open meanwhile. A body is resumed only if something proves that both
+The request to the target stays open. A body is resumed only if something proves that both
 parts are of the same bytes: a strong ETag (RFC 9110, 8.8.3), or the hash of the whole, which is checked
 before the target gets the last byte.
 """
@@ -132,7 +132,7 @@ class HttpBody:
         return ImageSizeError(expected=self.info.size, received=self.received, image=self.info.id)
 
     def _unskipped(self, chunk: bytes) -> bytes:
-        """Return what is new of a chunk, after a source ignored the Range of a request."""
+        """Return the new bytes of a chunk, after a source ignored the Range of a request."""
         skipped = min(self._skip, len(chunk))
         self._skip -= skipped
         return chunk[skipped:]

@@ -1,8 +1,7 @@
 """One read of an image for several targets: each body goes to all members that open it, in step.
 
-What was read waits in a window until all members have it. A member that holds up the others for too
-long is cut loose: it reads the image again by itself, from its beginning, and passes on what it lacks;
-so a slow or failing target costs the others seconds at most, and finishes or fails alone.
+Bytes that were read wait in a window until all members have them. A member that holds up the others for
+too long gets a read of its own, from the image's beginning, and passes on the bytes that it lacks; so a slow or failing target costs the others seconds at most, and finishes or fails alone.
 """
 
 from __future__ import annotations
@@ -101,7 +100,7 @@ class Fan:
         return Member(self, number, bandwidth)
 
     def shared(self, ref: str) -> _Shared:
-        """Return what the members share of an image."""
+        """Return the shared state of an image."""
         if ref not in self._shared:
             self._shared[ref] = _Shared(self, self._images.image(ref))
         return self._shared[ref]
@@ -216,7 +215,7 @@ class SharedBody:
 
 
 class _Shared:
-    """What the members share of one image."""
+    """One image's source, information and reads, which the members share."""
 
     def __init__(self, fan: Fan, source: ImageSource) -> None:
         self.source = source
@@ -303,7 +302,7 @@ class _Reading:
         return None
 
     def look(self) -> None:
-        """Wake whoever waits."""
+        """Wake those that wait."""
         self._news.set()
         self._news = asyncio.Event()
 

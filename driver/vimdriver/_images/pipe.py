@@ -36,9 +36,9 @@ _JOINED: Final = 64 << 10
 class Stage(Protocol):
     """A pure conversion of a body: bytes in, bytes out. It does no I/O and keeps little.
 
-    It runs in a thread, one call at a time, and what it returns is consumed there before the next
-    call: a list, or a generator where much comes out of little. It may pass on parts of what it was
-    given without copying them.
+    It runs in a thread, one call at a time, and its result is consumed there before the next call: a
+    list, or a generator where much comes out of little. It may pass on parts of its input without
+    copying them.
     """
 
     @property
@@ -47,7 +47,7 @@ class Stage(Protocol):
         ...
 
     def feed(self, data: Buffer) -> Iterable[Buffer]:
-        """Take the next bytes of the source and return what is ready.
+        """Take the next bytes of the source and return the output that is ready.
 
         Raises:
             ImageError: The bytes break a rule.
@@ -64,7 +64,7 @@ class Stage(Protocol):
 
 
 class Batch(NamedTuple):
-    """What came out of a chunk, or a part of it."""
+    """The output of a chunk, or a part of it."""
 
     pieces: list[Buffer]
     taken: int
@@ -99,7 +99,7 @@ class Passage:
         return self.stage is None and self.check.light
 
     def feed(self, chunk: Buffer) -> list[Buffer]:
-        """Take a chunk and return what comes out first; `take` returns the rest."""
+        """Take a chunk and return its first output; `take` returns the rest."""
         self.check.feed(chunk)
         if self.stage is None:
             return [chunk]
@@ -107,7 +107,7 @@ class Passage:
         return self.take()
 
     def finish(self) -> list[Buffer]:
-        """Check the whole body and return the first of what comes out last."""
+        """Check the whole body and return the first of the last output."""
         self.check.finish()
         if self.stage is None:
             return []
@@ -237,7 +237,7 @@ class Pipe:
             yield last
 
     async def _passed(self) -> AsyncGenerator[Batch]:
-        """Yield what comes out of each chunk, while the next one is in the thread."""
+        """Yield the output of each chunk, while the next one is in the thread."""
         passage = self._passage
         async with Worker[list[Buffer]](self._executor) as worker, AsyncExitStack() as stack:
             chunks = aiter(self._body)
@@ -263,7 +263,7 @@ class Pipe:
                 yield await self._next(worker, 0)
 
     async def _next(self, worker: Worker[list[Buffer]], inside: int) -> Batch:
-        """Return what comes out next of the chunk in the thread, which has `inside` bytes."""
+        """Return the next output of the chunk in the thread, which has `inside` bytes."""
         pieces = await worker.result()
         if not self._passage.more:
             return Batch(pieces, inside)

@@ -107,7 +107,7 @@ def error_json(error: VimlibError) -> dict[str, Any]:
     }
 
 
-# Endings of image files, which are no part of an image's name.
+# Endings of image files, which do not belong to an image's name.
 _ENDINGS = (".vmdk", ".img", ".raw", ".iso", ".bin", ".dd", ".qcow2", ".ova")
 
 
@@ -155,7 +155,7 @@ async def push_images(
     stored as `NAME.iso`. NAME is the id in Glance, the name of the file without its ending elsewhere.
 
     A failed image is a result with `error`; all of it is removed and the others continue.
-    Cancelling stops all streams and removes what they made; an image that is already verified
+    Cancelling stops all streams and removes their files; an image that is already verified
     and just being moved to its final name stays.
 
     Args:
@@ -165,7 +165,7 @@ async def push_images(
         datastore: Name of the datastore.
         directory: Folder there, made if missing.
         concurrency: Images that are transferred at a time; None means the value of `config`.
-        overwrite: Replace what was made from other bytes. The same bytes are already there.
+        overwrite: Replace a disk that was made from other bytes. The same bytes are already there.
         read_back: Read each disk from the host again before it gets its name, and compare hashes:
             it doubles the traffic and detects corruption in storage (`TransferCorruptError`).
         as_is: Store the bytes of each image unchanged, as a file.

@@ -1,7 +1,7 @@
 """Where redirects of an image's URL may lead. No I/O.
 
-Credentials stay with the origin that they were given for, encryption is never given up, and nobody is
-led into a private network who did not ask to go there: whoever serves the first URL chooses the next.
+Credentials stay with the origin that they were given for, encryption is never given up, and a
+redirect leads into a private network only if the caller allowed it: the server chooses the next URL.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Redirects:
     def after(
         self, url: URL, status: int, location: str | None, image: str
     ) -> tuple[URL, Redirects] | None:
-        """Return where a response leads; None if it is no redirect.
+        """Return where a response leads; None if it is not a redirect.
 
         Raises:
             SourceRefusedError: It must not be followed.

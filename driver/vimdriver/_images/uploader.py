@@ -106,7 +106,7 @@ class Uploader:
         Args:
             source: The image.
             sink: The target.
-            info: `await source.info()`, or what is to be checked instead of it.
+            info: `await source.info()`, or the facts to check the body against instead.
             stage: Makes the conversion between source and sink; None sends the source's bytes.
             hashing: False skips the hash of the source's bytes, so that they are not verified.
             on_progress: Called on the event loop with the source's bytes that have just been sent,

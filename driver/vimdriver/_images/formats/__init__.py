@@ -14,7 +14,7 @@ No I/O, no clocks, no threads; memory is bounded. Convert an image::
     for piece in writer.finish():
         send(piece)
 
-- `image`: `open_image`, the one judge of images; `magic`: what an image is by its first bytes
+- `image`: `open_image`, the one judge of images; `magic`: the kind of a file by its first bytes
 - `extents`: extents, the protocols of readers and writers
 - `cursor`: the read requests of incremental parsers
 - `flat`: raw disks; `stream_writer`, `descriptor_text`: streamOptimized VMDKs that we write

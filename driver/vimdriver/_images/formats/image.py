@@ -204,7 +204,7 @@ def open_image(
     tail: bytes | None = None,
     max_capacity: int = MAX_CAPACITY,
 ) -> ImageFormat:
-    """Decide the format of an image by its bytes. What the source claims may only agree.
+    """Decide the format of an image by its bytes, which the source's claims must not contradict.
 
     Args:
         prefix: The first `PREFIX` bytes; the whole image if it is shorter.
@@ -218,7 +218,7 @@ def open_image(
 
     Raises:
         ImageUnacceptableError: The image is in a format that is not read, breaks a rule of its
-            format, or is not what the source claims. The hint has a command that converts it.
+            format, or contradicts the source's claims. The hint has a command that converts it.
     """
     if not prefix:
         check_claims(0, None)

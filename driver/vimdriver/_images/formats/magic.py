@@ -1,4 +1,4 @@
-"""Detect what an image is by its first and last bytes."""
+"""Detect the kind of an image by its first and last bytes."""
 
 from __future__ import annotations
 

@@ -200,7 +200,7 @@ class _Qcow2Parser:
                 yield _Item(self.place(entry & _OFFSET), _TABLE, index * span, cluster)
 
     def items(self, start: int, table: array[int]) -> Iterator[_Item]:
-        """Yield what a table lists, in the order of the disk, from the offset `start` on."""
+        """Yield the items that a table lists, in the order of the disk, from the offset `start` on."""
         head = self.head
         if not any(table):
             return

@@ -326,7 +326,7 @@ class _StreamParser:
         self.sector += sectors
 
     def end(self, value: int) -> Parser:
-        """Read what follows the end of the stream: of qemu's files less than a grain of zeros."""
+        """Read the bytes after the end of the stream: in qemu's files less than a grain of zeros."""
         if value or (self.head.at_end and not self.footer):
             raise _refuse("marker", "the stream ends without a footer", COPY_AGAIN)
         left = 0 if self.head.at_end else self.head.grain_bytes
