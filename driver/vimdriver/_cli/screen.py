@@ -23,7 +23,7 @@ async def console_log(
     connection: ConnectionOptions = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
-    """Show what a machine's guest printed on its serial port.
+    """Show the output of a machine's guest on its serial port.
 
     The machine must have been created with `--serial-log`. Control characters are escaped.
 

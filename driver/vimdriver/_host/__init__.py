@@ -1,4 +1,4 @@
-"""The host itself: its identity and capacity, its settings and services, and what can be done with it.
+"""The host itself: its identity and capacity, its settings, services and actions.
 
 `identity`   the hardware's UUID, and whether it identifies anything
 `capacity`   processors, memory, datastores, and what machines were promised of them; `cpuid` feature names

@@ -1,4 +1,4 @@
-"""What a host has, what of it is used, and what machines were promised, for a scheduler."""
+"""The resources of a host, their use, and those promised to machines, for a scheduler."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class NUMANode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineTotals:
-    """What the machines of a host are configured for, together."""
+    """The sums of the resources that a host's machines are configured with."""
 
     machines: int
     running: int
@@ -141,7 +141,7 @@ _WANTED: Final[dict[type[vim25.ManagedObject], tuple[str, ...]]] = {
 
 @query
 async def host_capacity(host: Host) -> HostCapacity:
-    """Return what the host has, what is used of it and what machines were promised, in one call.
+    """Return the host's resources, their use and those promised to machines, in one call.
 
     One call reads host, resource pools, datastores and three values of each machine; a scheduler may
     call it every minute. Cancelling loses nothing.

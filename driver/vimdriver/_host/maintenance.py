@@ -36,7 +36,7 @@ class HostMode:
     """`reboot` or `shutdown`: the host took the request and may be gone any moment."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return what the command prints with `--json`."""
+        """Return the output of the command with `--json`."""
         return {"host": self.host, "maintenance": self.maintenance, "requested": self.requested}
 
 

@@ -1,4 +1,4 @@
-"""Machines that the host starts when it boots, in which order, and what it does when it goes down."""
+"""Machines that the host starts when it boots, their order, and its action when it goes down."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ StopAction: TypeAlias = Literal["systemDefault", "none", "suspend", "powerOff", 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Autostart:
-    """What the host does with a machine at boot and at shutdown."""
+    """The host's actions on a machine at boot and at shutdown."""
 
     moref: str
     name: str
@@ -112,7 +112,7 @@ async def set_autostart(
         ref: uuid, name or moref's value.
         order: Place from 1, at most one after the last; others move. -1: after those with a place.
         start_delay: Seconds before the next machine starts; -1 is the host's default.
-        stop_action: What the host does with it when it goes down.
+        stop_action: The host's action on it when the host goes down.
         stop_delay: Seconds that it has then; -1 is the host's default.
         off: No longer start it.
 

@@ -1,8 +1,7 @@
 """A machine as read before a change, and the step that reconfigures it.
 
 Every verb that changes a machine gathers one `MachineState`, decides by it, and makes a plan of
-`reconfigure` steps. Probe and undo read the machine again: what another process changed meanwhile
-stays.
+`reconfigure` steps. Probe and undo read the machine again: changes of another process stay.
 """
 
 from __future__ import annotations
@@ -164,7 +163,7 @@ def reconfigure(
 
     Args:
         before: The machine.
-        title: What it does, without the method.
+        title: Its effect, without the method.
         spec: Returns the change.
         shows: Whether the machine as read now has the change.
         undo: Returns the change that takes it back from the machine as read now; None if nothing is

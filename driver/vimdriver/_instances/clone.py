@@ -197,7 +197,7 @@ def _config_of(
 
 
 def _tools(tools: Any) -> vim25.ToolsConfigInfo | None:
-    """Return the settings of VMware Tools without what the host reports of them."""
+    """Return the settings of VMware Tools without the state that the host reports."""
     names = (
         "afterPowerOn afterResume beforeGuestStandby beforeGuestShutdown beforeGuestReboot "
         "toolsUpgradePolicy syncTimeWithHost"
@@ -326,7 +326,7 @@ def _copy_step(
         else:
             attached = set(device_files(row.props.get("config.hardware.device") or []))
         file = files(run)[number]
-        # What is attached is removed with the machine.
+        # An attached file is removed with the machine.
         for path in () if str(file) in attached else disk_paths(file):
             await run.host.delete(path)
 

@@ -399,7 +399,7 @@ async def remove_half_made(
 
 
 async def _orphaned(host: Host, vmx: DatastorePath | None, token: str) -> tuple[DatastorePath, ...]:
-    """Remove the disk that was put where a machine was that somebody else has removed meanwhile.
+    """Remove the disk that was put into the folder of a machine that somebody else then removed.
 
     Return what stays. A verb that makes another machine in that folder begins with its configuration, by
     which `remove_files` recognises that it is theirs.

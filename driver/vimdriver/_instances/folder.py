@@ -174,7 +174,7 @@ def _with_extents(files: list[FileEntry], shown: set[str]) -> list[DatastorePath
 
 
 async def _remove_empty(host: Host, folder: DatastorePath, token: str) -> tuple[DatastorePath, ...]:
-    """Remove an empty folder; return the files that somebody has put into it meanwhile.
+    """Remove an empty folder; return the files that somebody has put into it by then.
 
     Hosts delete a folder with all that is in it, whatever that is by then. So it first gets a name
     that nobody else knows.

@@ -61,7 +61,7 @@ def config_image(vmx: DatastorePath) -> DatastorePath:
 def disk_changes(
     disks: Sequence[DiskSpec], vmx: DatastorePath
 ) -> list[vim25.VirtualDeviceConfigSpec]:
-    """Return the specs that create disks, with their controllers, beside the root disk's.
+    """Return the specs that create disks, with controllers other than the root disk's.
 
     Raises:
         UsageError: There are more disks than the controllers take.

@@ -1,4 +1,4 @@
-"""Options of a machine's hardware: what a caller may ask for, and the API's fields for it. Pure."""
+"""Options of a machine's hardware: those that a caller may set, and the API's fields for them. Pure."""
 
 from __future__ import annotations
 

@@ -202,8 +202,8 @@ async def _find_in_listing(client: Client, ref: str) -> vim25.VirtualMachine:
 async def look(client: Client, ref: str, *paths: str) -> Row[vim25.VirtualMachine]:
     """Return properties of the machine that `ref` names, with those of its identity.
 
-    A reference that was resolved before costs one call: it is checked by what is read, and resolved
-    again if it is stale. Cancelling loses nothing. Raises as `find`.
+    A reference that was resolved before costs one call: the properties read check it, and it is
+    resolved again if it is stale. Cancelling loses nothing. Raises as `find`.
     """
     wanted = tuple(dict.fromkeys((*_IDENTITY, *paths)))
     known = references(client).known(ref)
@@ -228,7 +228,7 @@ def _is_named(row: Row[vim25.VirtualMachine], ref: str) -> bool:
 
 @asynccontextmanager
 async def holding(client: Client, ref: str, *, first: bool) -> AsyncIterator[HeldMachine | None]:
-    """Hold the machine that `ref` names while the block runs; None if there is none of that name."""
+    """Hold the machine that `ref` names while the block runs; None if it does not exist."""
     known = references(client)
     vm = known.known(ref)
     resolved = vm is None

@@ -80,7 +80,7 @@ def disk_for(vmx: DatastorePath, what: What, token: str) -> DatastorePath:
 
 
 def parse_pending(text: str | None) -> Pending | None:
-    """Return what an extraConfig holds; None for nothing, and for what this driver did not write."""
+    """Return the change in an extraConfig; None for no text, and for text that this driver did not write."""
     if not text:
         return None
     try:
@@ -102,7 +102,7 @@ def require_nothing_pending(machine: MachineState) -> None:
 
 
 def require_pending(machine: MachineState, what: What, *phases: Phase) -> Pending:
-    """Return the change that is to be ended. Raises `PendingChangeError` if there is no such one."""
+    """Return the change that is to be ended. Raises `PendingChangeError` if there is not."""
     found = pending_of(machine)
     if found is None or found.what != what or found.phase not in phases:
         raise PendingChangeError(

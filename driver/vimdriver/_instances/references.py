@@ -1,6 +1,6 @@
 """References of machines: which were resolved before, and which a running verb holds.
 
-A reference that was resolved before is used at once and checked by what is read with it. A verb
+A reference that was resolved before is used at once and checked by the properties read with it. A verb
 holds its machine while it works: verbs on one machine go one after another, and all of the verb's
 look-ups give the machine that it holds.
 """
@@ -32,11 +32,11 @@ class References:
         self._turns: Turns[str] = Turns()
 
     def known(self, ref: str) -> vim25.VirtualMachine | None:
-        """Return what a uuid or name was resolved to; it may be stale."""
+        """Return the machine that a uuid or name was resolved to; it may be stale."""
         return self._known.get(ref)
 
     def remember(self, ref: str, vm: vim25.VirtualMachine) -> None:
-        """Note what a uuid or name was resolved to."""
+        """Remember the machine that a uuid or name was resolved to."""
         self._known.pop(ref, None)
         self._known[ref] = vm
         while len(self._known) > _REMEMBERED:

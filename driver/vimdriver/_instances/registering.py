@@ -218,7 +218,7 @@ def _rename_step(machine: MachineState, name: str) -> Step[Any]:
         return unescape(row.props.get("name") or "") == name or None
 
     async def undo(run: Run, result: Any) -> None:
-        # Somebody may have given it a third name meanwhile.
+        # Somebody may have given it a third name since.
         if await is_named(run):
             task = await vm.Rename_Task(escape(machine.name))
             await run.host.client.wait(task, timeout=run.host.config.task_seconds)

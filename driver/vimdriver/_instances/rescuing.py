@@ -36,7 +36,7 @@ from vimlib import vim25
 
 @verb
 async def rescue(host: Host, ref: str, disk: str, *, foreign: bool = False) -> Plan[Instance]:
-    """Let a machine that is off boot from a copy of another disk, with its own root disk beside it.
+    """Let a machine that is off boot from a copy of another disk, with its own root disk attached too.
 
     The copy (`CopyVirtualDisk_Task`) takes the place of the root disk, which moves to the next free
     position. The machine stays off: power it on, mend it, power it off, then `unrescue`. Cancelling
@@ -75,7 +75,7 @@ async def rescue(host: Host, ref: str, disk: str, *, foreign: bool = False) -> P
 
     swap = reconfigure(
         machine,
-        "put the copy in the place of the root disk, and that beside it",
+        "put the copy in the place of the root disk, which stays attached",
         lambda run: devices_changed(
             *slot.add,
             builders.remove(root),

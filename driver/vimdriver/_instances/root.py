@@ -237,7 +237,7 @@ def copied(
 
 
 def linked(spec: InstanceSpec, machine: SpawnPlan, base: Base) -> RootDisk:
-    """Return the root that holds what the machine writes, on top of a shared disk."""
+    """Return the root that holds the machine's writes, on top of a shared disk."""
     if spec.disk_gb is not None:
         raise UsageError(
             f"a linked disk has the size of its base, got disk_gb {spec.disk_gb}",

@@ -52,7 +52,7 @@ def root_of(machine: MachineState) -> vim25.VirtualDisk:
 
 
 def descriptor_adapter(machine: MachineState, disk: vim25.VirtualDevice) -> str:
-    """Return what a descriptor calls the adapter that a disk hangs on."""
+    """Return a descriptor's name for the adapter of a disk."""
     controller = machine.with_key(disk.controllerKey or 0)
     word = next((w for w, bus in BUSES.items() if type(controller) is bus.controller), "lsiLogic")
     return word if word in ("ide", "busLogic") else "lsiLogic"

@@ -20,7 +20,7 @@ TAIL: Final = 100 << 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsoleLog:
-    """The end of what a machine wrote to its serial port."""
+    """The end of a machine's output to its serial port."""
 
     path: str
     """Datastore path of the file."""

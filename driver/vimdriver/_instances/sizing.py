@@ -101,7 +101,7 @@ async def change_hardware(
         f"change it to {_words(cpus, memory_mb)}",
         lambda run: vim25.VirtualMachineConfigSpec(numCPUs=cpus, memoryMB=memory_mb),
         lambda run, now: _has(now, cpus, memory_mb),
-        # What was added to a running machine stays: nothing is removed from one.
+        # Additions to a running machine stay: nothing is removed from one.
         undo=back if machine.power_state == OFF else None,
     )
     return Plan(

@@ -171,7 +171,7 @@ async def _gather(host: Host, spec: InstanceSpec, source: ImageSource | None) ->
 async def _image(
     host: Host, spec: InstanceSpec, source: ImageSource | None, info: ImageInfo | None
 ) -> FoundImage:
-    """Return what is known of the image. Cancelling closes its body.
+    """Return the gathered facts of the image. Cancelling closes its body.
 
     Raises:
         ImageError: The image is refused, or its source failed.
@@ -228,7 +228,7 @@ def _plan(
     on_progress: Progress | None,
     on_ignored: Callable[[str], None] | None,
 ) -> Plan[Instance]:
-    """Check the gathered values, then return the steps. Pure, but for the words about what is ignored."""
+    """Check the gathered values, then return the steps. Pure, except that `on_ignored` is called."""
     info, defaults = found.image.info, ImageDefaults()
     if info is not None:
         defaults = image_defaults(info, api_version=host.client.api_version)

@@ -371,7 +371,7 @@ async def set_port_group(
     mac_changes: Allow | None = None,
     forged: Allow | None = None,
 ) -> Plan[PortGroupPolicy]:
-    """Change a port group's VLAN, teaming and security policy (`UpdatePortGroup`); what is not given stays.
+    """Change a port group's VLAN, teaming and security policy (`UpdatePortGroup`); values not given stay.
 
     Cancelling waits for the call.
 

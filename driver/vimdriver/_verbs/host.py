@@ -40,7 +40,7 @@ class Holding(Protocol):
     def __call__(
         self, client: Client, ref: str, *, first: bool
     ) -> AbstractAsyncContextManager[Turn | None]:
-        """Hold it while the block runs; None if there is no such machine."""
+        """Hold it while the block runs; None if the machine does not exist."""
 
 
 _FORM: Final = "%Y-%m-%dT%H:%M:%SZ"

@@ -52,7 +52,7 @@ async def for_each(
     """Call a verb for each of many machines, and return the result or error of each.
 
     ``await for_each(driver.power_on, ["web-1", "web-2"], parallel=8)``. Cancelling cancels the verbs
-    that are at work, waits until they have undone what they began, and begins no other.
+    that are at work, waits until they have undone their steps, and begins no other.
 
     Raises:
         UsageError: `parallel` is below 1.

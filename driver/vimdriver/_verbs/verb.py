@@ -185,7 +185,7 @@ class BoundQuery(Generic[P, R]):
         return _without_host(self._query.function)
 
     async def __call__(self, *args: P.args, **given: P.kwargs) -> R:
-        """Read, and return what was read. Cancelling loses nothing."""
+        """Read, and return the result. Cancelling loses nothing."""
         try:
             with forgetting():
                 return await self._query.function(self._driver.host(), *args, **given)
