@@ -148,7 +148,7 @@ async def test_a_failed_step_is_rolled_back(
 @pytest.mark.simulator_only("vcsim keeps no bytes of an imported disk")
 @pytest.mark.parametrize("transfer", ["nfc", "put"])
 @pytest.mark.parametrize("kind", ["monolithicSparse", "streamOptimized"])
-async def test_a_machine_boots_from_what_qemu_img_wrote(
+async def test_a_machine_boots_from_an_image_of_qemu_img(
     kind: Kind, transfer: str, host: Host, disk_image: Callable[..., DiskImage]
 ) -> None:
     image = disk_image(kind, mib=8)

@@ -1,6 +1,6 @@
 """The simulated host shows the elements that recorded hosts show.
 
-Compared are the paths of all elements, without places in lists. What is missing is listed with its reason;
+Compared are the paths of all elements, without places in lists. Missing ones are listed with the reason;
 95 % is the least.
 """
 
@@ -52,7 +52,7 @@ async def classic(make: Any) -> Any:  # noqa: F811 - the fixture
     return call
 
 
-async def test_a_classic_host_shows_what_a_recorded_one_shows(classic: Caller) -> None:
+async def test_a_classic_host_shows_the_paths_of_a_recorded_one(classic: Caller) -> None:
     reply = (recordings.esx_4_1() / "RetrieveProperties.soap").read_bytes()
     recorded = recordings.property_paths(reply, "HostSystem")
     assert len(recorded) > 800
@@ -61,7 +61,9 @@ async def test_a_classic_host_shows_what_a_recorded_one_shows(classic: Caller) -
     assert recorded - ours <= set(ELSEWHERE)
 
 
-async def test_a_machine_of_a_classic_host_shows_what_a_recorded_one_shows(classic: Caller) -> None:
+async def test_a_machine_of_a_classic_host_shows_the_paths_of_a_recorded_one(
+    classic: Caller,
+) -> None:
     folder = recordings.esx_4_1()
     reply = (folder / "RetrieveProperties-VM-16.soap").read_bytes()
     recorded = recordings.property_paths(reply, "VirtualMachine")
@@ -91,7 +93,7 @@ def recorded_6_5() -> Iterator[tuple[str, Any]]:
     yield "hardware", known["HostHardwareInfo"]
 
 
-async def test_a_later_host_shows_what_a_recorded_one_shows(make: Any) -> None:  # noqa: F811
+async def test_a_later_host_shows_the_paths_of_a_recorded_one(make: Any) -> None:  # noqa: F811
     recorded: set[str] = set()
     for path, value in recorded_6_5():
         recorded |= recordings.go_paths(value, path)

@@ -44,7 +44,7 @@ class WithESX:
             vif_plugging_timeout=0,
         )
         self.flags(api_servers=[STAGE.glance], group="glance")
-        # The wheel puts it into the environment's root; nova's fixture looks beside the package.
+        # The wheel puts it into the environment's root; nova's fixture looks next to the package.
         self.flags(api_paste_config=f"{sys.prefix}/etc/nova/api-paste.ini", group="wsgi")
         # Runs when the services have stopped and before the options are reset.
         self.addCleanup(self._finish, STAGE.calls())

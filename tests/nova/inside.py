@@ -1,4 +1,4 @@
-"""What the programs for nova's environment share.
+"""Parts that the programs for nova's environment share.
 
 The host is a process of its own, shared by all tests: nova's tests patch `os.unlink` and other things
 that a simulator needs.

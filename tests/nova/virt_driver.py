@@ -143,7 +143,7 @@ class ESXConnectionTestCase(test_virt_drivers._VirtDriverTestCase, test.TestCase
         assert not self.connection._run(node, lambda esx: esx.snapshots(machine))
 
     def test_a_snapshot_that_fails_leaves_nothing(self) -> None:
-        """Nova's database refuses the state: the server is deleted meanwhile."""
+        """Nova's database refuses the state: the server is being deleted."""
         image = self.image_service.create(self.ctxt, {"name": "snap-1"})["id"]
         instance, _ = self._get_running_instance()
 

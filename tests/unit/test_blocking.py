@@ -109,7 +109,7 @@ def test_a_deadline_cancels_the_work_and_waits_for_its_end() -> None:
     assert caught.value.seconds == 3600
 
 
-def test_a_timeout_of_the_work_itself_stays_what_it_is(loop: LoopThread) -> None:
+def test_a_timeout_of_the_work_itself_is_raised_unchanged(loop: LoopThread) -> None:
     async def slow() -> None:
         raise TimeoutError("the work's own")
 

@@ -88,7 +88,7 @@ async def check_settings(esx: ESXHost, client: Client, *, old: bool) -> None:
 
 
 def check_host(esx: ESXHost, *, usb: type[Any]) -> None:
-    """Check that the host holds what the tasks are to make."""
+    """Check that the host has the objects that the tasks make."""
     switch = esx.networks.switches["sw1"]
     assert (switch.pnics, switch.mtu, switch.ports) == (["vmnic1"], 9000, 64)
     group = esx.networks.groups["pg1"]
@@ -126,7 +126,7 @@ def check_host(esx: ESXHost, *, usb: type[Any]) -> None:
 
 
 async def check_answers(found: dict[str, Any], esx: ESXHost, client: Client) -> None:
-    """Check that the modules which ask say what the host holds."""
+    """Check that the modules that read return the state of the host."""
     about = found["about"]["about_info"]
     assert (about["product_full_name"], about["api_version"]) == (
         client.about.fullName,

@@ -34,7 +34,7 @@ def test_the_list_has_commands_of_every_kind() -> None:
     assert len({command.line.split()[0] for command in COMMANDS}) >= 90
 
 
-async def test_commands_succeed_and_the_host_holds_what_they_say(
+async def test_commands_succeed_and_change_the_host(
     esx: ESXHost, release: str, tmp_path: Path
 ) -> None:
     with needed_tools():

@@ -1,4 +1,4 @@
-"""One script for each of the other clients: what it did to the simulated host, and what it saw of it."""
+"""One script for each of the other clients: its changes of the simulated host, and the values that it read."""
 
 from __future__ import annotations
 

@@ -223,6 +223,6 @@ def test_the_container_serves_a_host(tmp_path: Path) -> None:
     assert said["url"].startswith("https://0.0.0.0:")
 
 
-def test_a_folder_that_is_no_inventory_is_refused(vimctl: Vimctl, tmp_path: Path) -> None:
+def test_a_folder_without_an_inventory_is_refused(vimctl: Vimctl, tmp_path: Path) -> None:
     done = vimctl("sim", "--load", tmp_path, code=2)
     assert "must be a folder that `govc object.save` wrote" in done.err

@@ -37,7 +37,7 @@ async def test_one_call_reads_all_that_machines_are_put_on(version: str) -> None
     }
 
 
-async def test_a_walk_from_a_machine_reads_it_with_what_it_stands_on() -> None:
+async def test_a_walk_from_a_machine_reads_it_and_its_networks() -> None:
     async with ESXHost(vms=2) as esx, connected(esx) as client:
         vm = (await client.find("vm-0", vim25.VirtualMachine))[0].obj
         source = via(vim25.VirtualMachine, "network").start(vm, include=True)

@@ -76,7 +76,7 @@ async def test_a_disk_moves_from_one_machine_to_another(host: Hosted, image: Pat
 @pytest.mark.parametrize(
     ("adapter", "unit"), [("paraVirtual", 0), ("sata", 0), ("nvme", 0), ("lsiLogic", 1)]
 )
-async def test_a_controller_is_added_where_none_has_room(
+async def test_a_controller_is_added_where_the_others_are_full(
     adapter: Any, unit: int, host: Hosted, image: Path
 ) -> None:
     async with host.driver() as driver:

@@ -242,7 +242,7 @@ def test_values_that_no_host_takes() -> None:
             work()
 
 
-async def test_what_the_host_cannot_do_is_refused_before_anything_is_made(
+async def test_hardware_that_the_host_lacks_is_refused_before_anything_is_made(
     beside: Beside, tmp_path: Path, image: Path
 ) -> None:
     with hosted(beside, tmp_path / "s", "4.1", legacy_tls=True) as host:

@@ -152,7 +152,7 @@ async def test_answers_that_are_lost(beside: Beside, tmp_path: Path, image: Path
             assert len(host.esx.calls("RegisterVM_Task")) == 1
 
 
-async def test_what_was_done_in_vain_is_taken_back(host: Hosted, image: Path) -> None:
+async def test_a_failed_plan_is_rolled_back(host: Hosted, image: Path) -> None:
     async with host.driver() as driver:
         await driver.spawn(spec(image, power_on=False))
         gone = await driver.unregister("web")

@@ -222,7 +222,7 @@ async def test_a_machine_of_another_owner_is_changed_on_demand_only(
         assert await paths(driver) == [ROOT]
 
 
-async def test_a_rebuild_that_is_cancelled_amid_the_swap_keeps_the_new_disk(
+async def test_a_rebuild_that_is_cancelled_during_the_swap_keeps_the_new_disk(
     host: Hosted, image: Path
 ) -> None:
     """The root disk is gone by then, so the copy must not be undone."""

@@ -294,7 +294,7 @@ async def test_what_cannot_be_is_told_before_the_first_write(
     ("begin", "rule"),
     [(b"KDMV", "header."), (b"QFI\xfb", "qcow2."), (b"# Disk DescriptorFile", "format.")],
 )
-async def test_a_file_that_is_no_disk_is_told_before_the_first_write(
+async def test_a_file_that_is_not_a_disk_is_refused_before_the_first_write(
     begin: bytes, rule: str, host: Hosted, tmp_path: Path
 ) -> None:
     path = tmp_path / "disk.img"

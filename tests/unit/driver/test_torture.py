@@ -289,7 +289,7 @@ class SpawnCached(Job):
             await driver.spawn(spec("stream", uuid=UUID, nics=(), transfer=self.transfer))
 
     def is_done(self, state: State) -> bool:
-        """The machine is whole, or what is left is the image in the cache."""
+        """The machine is whole, or only the image in the cache is left."""
         cached = {file for file in state.files if file.startswith("vimlib-cache/")}
         if cached and not (len(cached) == 2 and all(file.endswith(".vmdk") for file in cached)):
             return False
@@ -317,7 +317,7 @@ class SpawnImported(SpawnCached):
 
 
 class PushToHosts(Push):
-    """The same to a host beside one that cannot be reached."""
+    """The same to two hosts, one of which cannot be reached."""
 
     async def attempt(self) -> None:
         self.published = None

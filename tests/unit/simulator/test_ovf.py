@@ -117,7 +117,7 @@ async def test_a_descriptor_becomes_a_specification(make: Callable[..., Any]) ->
          vim25.OvfInvalidValue),
     ],
 )  # fmt: skip
-async def test_what_a_host_does_not_take_is_an_error_of_the_result(
+async def test_an_unsupported_descriptor_is_an_error_of_the_result(
     make: Callable[..., Any], given: dict[str, str], fault: Any
 ) -> None:
     call = await make()
@@ -179,7 +179,7 @@ async def test_memory_is_counted_in_the_units_of_its_item(
         "x" * ((4 << 20) + 1),
     ],
 )
-async def test_a_text_that_is_no_descriptor_is_an_error_of_the_result(
+async def test_a_text_that_is_not_a_descriptor_is_an_error_of_the_result(
     make: Callable[..., Any], text: str
 ) -> None:
     call = await make()
@@ -187,7 +187,7 @@ async def test_a_text_that_is_no_descriptor_is_an_error_of_the_result(
     assert [type(error.fault) for error in found.error] == [vim25.OvfXmlFormat]
 
 
-async def test_what_is_not_required_is_a_warning(make: Callable[..., Any]) -> None:
+async def test_an_unknown_item_that_is_not_required_is_a_warning(make: Callable[..., Any]) -> None:
     call = await make()
     item = '<Item ovf:required="false"><rasd:InstanceID>9</rasd:InstanceID><rasd:ResourceType>99</rasd:ResourceType></Item>'
     section = '<CustomSection ovf:required="false"/>'

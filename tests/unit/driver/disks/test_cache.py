@@ -45,7 +45,7 @@ async def pruned(host: Hosted, **how: Any) -> list[CacheEntry]:
         return await prune_cache(host_of(client), "datastore1", **how)
 
 
-async def test_what_is_cached_is_listed_with_its_users(beside: Beside, host: Hosted) -> None:
+async def test_cached_images_are_listed_with_their_users(beside: Beside, host: Hosted) -> None:
     key = await filled(beside, host, {"name": "a"}, {"name": "b", "clone": "linked"})
     async with host.client() as client:
         (entry,) = await list_cache(host_of(client), "datastore1")
@@ -103,7 +103,7 @@ async def test_a_use_is_written_down_once_an_hour(beside: Beside, host: Hosted) 
         assert mark.exists()
 
 
-async def test_an_entry_that_is_used_meanwhile_gets_its_name_again(
+async def test_an_entry_used_during_its_removal_gets_its_name_again(
     beside: Beside, host: Hosted
 ) -> None:
     key = await filled(beside, host, {"name": "a"})

@@ -114,9 +114,7 @@ async def test_other_bytes_are_refused_unless_overwritten(
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_what_is_stored_is_read_back_where_that_is_asked_for(
-    host: Hosted, holed: Path, way: str
-) -> None:
+async def test_a_stored_disk_is_read_back_on_request(host: Hosted, holed: Path, way: str) -> None:
     disk = await ensured(host, holed, transfer=way, read_back=True)
     assert disk.stored_hash == hashlib.sha512(stored(host)).hexdigest()
     assert disk.stored_hash_algo == "sha512"

@@ -1,4 +1,4 @@
-"""What a host has, and what machines were promised of it."""
+"""The resources of a host, and those promised to machines."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ async def test_datastores_by_pattern_type_and_state(beside: Beside, tmp_path: Pa
                 await names("fast-(")
 
 
-def test_available_is_free_less_what_was_promised() -> None:
+def test_available_is_free_less_promised_space() -> None:
     from vimdriver._host.datastores import DatastoreInfo
 
     store = DatastoreInfo(

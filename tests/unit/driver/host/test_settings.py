@@ -236,7 +236,7 @@ async def test_storage_is_rescanned(host: Hosted, driver: ESXDriver) -> None:
     assert [m for m in host.methods() if m.startswith("Rescan")] == ["RescanAllHba", "RescanVmfs"]
 
 
-async def test_tasks_and_the_log_show_what_was_done(host: Hosted, driver: ESXDriver) -> None:
+async def test_tasks_and_the_log_show_earlier_calls(host: Hosted, driver: ESXDriver) -> None:
     await driver.power_on("vm-0")
     await driver.suspend("vm-0")
     seen = len(host.methods())

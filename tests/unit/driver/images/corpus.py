@@ -1,4 +1,4 @@
-"""Images that each stretch or break one rule, with the rule beside it.
+"""Images that each stretch or break one rule, with that rule.
 
 `CASES` are refused where their bytes reach a host unchanged, by `rule`; those with `converted` None
 are accepted where they are converted. `GOOD` are accepted either way unless `unchanged` is a rule.

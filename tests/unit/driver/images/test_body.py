@@ -67,7 +67,7 @@ def part(first: int, data: bytes = DATA, **more: Any) -> Answer:
 
 
 class Source:
-    """Answers each request by the next script, and records what it was asked."""
+    """Answers each request by the next script, and records the requests."""
 
     def __init__(self, *answers: Answer | Exception) -> None:
         self.answers = list(answers)
@@ -191,7 +191,7 @@ async def test_a_source_that_ignores_the_range_is_read_from_its_start() -> None:
     ],
     ids=["changed", "changed part", "no etag", "other part", "other size", "encoded", "short"],
 )
-async def test_what_is_not_the_rest_of_the_image_is_refused(rest: Answer) -> None:
+async def test_a_body_other_than_the_rest_of_the_image_is_refused(rest: Answer) -> None:
     source = Source(Answer(DATA[:HALF], ETAG, end=RESET), rest)
     with pytest.raises((SourceProtocolError, ImageSizeError)):
         await source.read()

@@ -49,7 +49,7 @@ def test_a_sparse_image_under_another_format_is_refused_with_advice(
 
 
 @pytest.mark.parametrize("unchanged", [True, False])
-def test_only_what_reaches_a_host_unchanged_keeps_the_strict_rules(unchanged: bool) -> None:
+def test_strict_rules_apply_only_to_unchanged_bytes(unchanged: bool) -> None:
     case = next(case for case in CASES if "disk#1" in case.name)
     data = case.build()
     info = ImageInfo(id="7", name="web", size=len(data), disk_format="vmdk")

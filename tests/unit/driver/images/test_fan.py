@@ -99,7 +99,7 @@ async def test_a_member_that_left_is_not_waited_for() -> None:
         assert await first == DATA
 
 
-async def test_what_is_read_ahead_of_the_slowest_is_bounded() -> None:
+async def test_bytes_read_ahead_of_the_slowest_member_are_bounded() -> None:
     source = Source()
     async with Fan(source, 2, limits=PATIENT) as fan:
         quick = asyncio.create_task(take(fan.member(0)))

@@ -210,7 +210,7 @@ async def test_a_stage_converts_the_body_in_a_thread(
     assert threading.get_ident() not in stage.threads
 
 
-async def test_what_completes_a_converted_body_waits_for_the_verdict(
+async def test_the_last_bytes_of_a_converted_body_wait_for_the_verdict(
     executor: ThreadPoolExecutor,
 ) -> None:
     """A stage may have nothing to add when the source ends."""

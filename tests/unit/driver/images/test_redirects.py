@@ -34,12 +34,12 @@ def test_a_redirect_leads_to_its_location(location: str, leads_to: str) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 206, 300, 304, 404])
-def test_another_status_is_no_redirect(status: int) -> None:
+def test_another_status_is_not_a_redirect(status: int) -> None:
     assert FROM.after(START, status, "https://mirror.example/", "x") is None
 
 
 @pytest.mark.parametrize("location", [None, ""])
-def test_a_redirect_without_a_location_is_none(location: str | None) -> None:
+def test_a_response_without_a_location_is_not_a_redirect(location: str | None) -> None:
     assert FROM.after(START, 302, location, "x") is None
 
 

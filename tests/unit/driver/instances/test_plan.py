@@ -160,7 +160,7 @@ def test_properties_are_honoured_or_named(given: dict[str, str], found: dict[str
     assert image_defaults(info(properties=given), api_version="8.0") == ImageDefaults(**found)
 
 
-def test_a_host_without_efi_names_what_it_ignores() -> None:
+def test_a_host_without_efi_reports_the_ignored_property() -> None:
     image = info(properties={"hw_firmware_type": "uefi"})
     assert image_defaults(image, api_version="5.0").firmware == "efi"
     assert image_defaults(image, api_version="4.1").ignored == ("hw_firmware_type=uefi",)

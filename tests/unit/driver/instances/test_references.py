@@ -33,7 +33,7 @@ def calls(host: Hosted, since: int) -> list[str]:
 
 
 @pytest.mark.parametrize("by", ["uuid", "name"])
-async def test_a_reference_is_resolved_once_and_checked_by_what_is_read(
+async def test_a_reference_is_resolved_once_and_checked_by_each_read(
     by: str, host: Hosted, driver: ESXDriver
 ) -> None:
     ref = getattr((await driver.list_instances())[0], by)

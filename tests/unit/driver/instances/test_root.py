@@ -104,7 +104,7 @@ async def test_without_the_cache_the_image_is_the_machines_alone(
     assert stored(host, "web/web-flat.vmdk") == DATA
 
 
-async def test_a_hash_that_two_images_may_have_is_no_name(beside: Beside, host: Hosted) -> None:
+async def test_a_weak_hash_does_not_name_a_cache_entry(beside: Beside, host: Hosted) -> None:
     old = image(hashed=False)
     with glance(beside, old) as service:
         async with store(service) as images, host.driver(images) as driver:
@@ -218,7 +218,9 @@ async def test_an_empty_machine(disk_gb: int | None, host: Hosted) -> None:
     assert not host.state().files
 
 
-async def test_what_an_image_says_about_its_machine(beside: Beside, host: Hosted) -> None:
+async def test_image_properties_set_the_hardware_of_the_machine(
+    beside: Beside, host: Hosted
+) -> None:
     from vimdriver._instances.types import NICSpec
 
     said = {

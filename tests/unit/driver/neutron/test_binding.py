@@ -52,7 +52,7 @@ def test_tunnels_are_not_bound(kind: str) -> None:
         ({"security_groups": []}, "c1", [], False, None),
     ],
 )
-def test_what_is_in_the_way(
+def test_a_port_that_cannot_be_bound_has_a_reason(
     port: dict[str, Any], host: str, hosts: list[str], allowed: bool, why: str | None
 ) -> None:
     found = obstacle(port, host, hosts=hosts, allow_unfiltered=allowed)

@@ -36,7 +36,7 @@ def test_one_host_is_named_as_the_service() -> None:
 
 
 @pytest.mark.parametrize("missing", sorted(ONE))
-def test_what_a_host_needs(missing: str) -> None:
+def test_a_missing_option_of_a_host_is_refused(missing: str) -> None:
     with pytest.raises(UsageError, match=f"{missing} is required"):
         configured(Values({**ONE, missing: None}), "c")
 
@@ -81,7 +81,7 @@ def test_a_file_that_is_wrong(text: str, message: str, tmp_path: Path) -> None:
         configured(Values(hosts_file=str(file)), "c")
 
 
-def test_a_file_that_is_missing_or_beside_a_url(tmp_path: Path) -> None:
+def test_a_missing_hosts_file_or_one_with_a_url_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="hosts_file cannot be read"):
         configured(Values(hosts_file=str(tmp_path / "none")), "c")
     with pytest.raises(UsageError, match="either url or hosts_file, got both"):
@@ -101,7 +101,9 @@ def test_a_file_that_is_missing_or_beside_a_url(tmp_path: Path) -> None:
         ("poweredOn", "suspended", "SUSPENDED"),
     ],
 )
-def test_what_nova_is_told(before: str | None, after: str | None, expected: str | None) -> None:
+def test_changes_of_power_state_map_to_lifecycle_events(
+    before: str | None, after: str | None, expected: str | None
+) -> None:
     assert transition(before, after) == expected
 
 

@@ -181,7 +181,7 @@ def test_volumes_are_refused() -> None:
         refuse_volumes({"block_device_mapping": [{"mount_device": "vda"}]})
 
 
-def test_a_guest_is_told_what_there_is_to_tell() -> None:
+def test_a_guest_configuration_has_the_nics_with_addresses() -> None:
     card = nic_of(vif("ovs", subnet("10.0.0.0/24", "10.0.0.5")), NetworkRules(), "e1000")
     config = guest_config_of(instance(), (card,))
     assert config is not None
@@ -218,7 +218,7 @@ def test_power_states() -> None:
         (UsageError("memory_mb must be a multiple of 4, got 511"), "other"),
     ],
 )
-def test_what_an_error_means(error: VimlibError, kind: str) -> None:
+def test_each_error_has_a_meaning(error: VimlibError, kind: str) -> None:
     assert meaning(error).kind == kind
 
 

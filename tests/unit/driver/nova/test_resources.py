@@ -79,7 +79,7 @@ def test_versions_as_nova_counts(text: str, number: int) -> None:
     assert version_number(text) == number
 
 
-def test_what_get_available_resource_reports() -> None:
+def test_available_resources_are_reported() -> None:
     found = available(HOST, usable(STORES, datastore_pattern("ds.")), nodename="n", uuid=None)
     assert (found["vcpus"], found["memory_mb"], found["local_gb"]) == (16, 65536, 150)
     assert (found["local_gb_used"], found["disk_available_least"]) == (100, 40)

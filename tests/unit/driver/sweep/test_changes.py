@@ -1,4 +1,4 @@
-"""A sweep after a process that ended amid a resize, a rescue or a rebuild."""
+"""A sweep after a process that ended during a resize, a rescue or a rebuild."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ async def test_the_disk_of_a_machine_that_is_gone(host: Hosted, image: Path) -> 
         assert left == {"web.vmx", "web.vmdk", "web-flat.vmdk"}
 
 
-async def test_what_is_complete_is_kept(host: Hosted, image: Path) -> None:
+async def test_a_complete_change_is_kept(host: Hosted, image: Path) -> None:
     async with host.client() as client:
         driver = driver_of(client)
         await driver.spawn(spec(image, power_on=False))
@@ -182,7 +182,7 @@ async def test_a_mark_that_names_a_disk_elsewhere_as_the_former_one_deletes_noth
 async def test_a_mark_that_names_somebodys_file_deletes_nothing(
     disk: str, host: Hosted, image: Path
 ) -> None:
-    """Whoever may change the machine may write any path into its settings."""
+    """Every user who may change the machine may write any path into its settings."""
     async with host.client() as client:
         driver = driver_of(client)
         await driver.spawn(spec(image, power_on=False))

@@ -155,7 +155,7 @@ def is_spawned(rig: Rig) -> bool:
 
 
 def is_pushed(rig: Rig) -> bool:
-    """Whether the disk is whole; the record beside it comes after it."""
+    """Whether the disk is whole; its record is written after it."""
     disk = {name for name in new(rig) if not name.endswith(".json")}
     flat = rig.host.folder / "images/disk-flat.vmdk"
     return (

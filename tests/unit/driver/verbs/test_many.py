@@ -36,7 +36,7 @@ class Worked:
 
 
 @pytest.mark.parametrize("parallel", [1, 2, 5])
-async def test_as_many_at_once_as_allowed_and_an_error_stops_none(parallel: int) -> None:
+async def test_parallel_bounds_the_verbs_at_once_and_an_error_stops_no_other(parallel: int) -> None:
     worked = Worked()
     worked.go.set()
     found = await for_each(worked.act, ["a", "bad", "b"], parallel=parallel)

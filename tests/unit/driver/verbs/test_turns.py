@@ -38,7 +38,7 @@ async def test_different_objects_are_worked_on_at_the_same_time() -> None:
     assert log == ["a begins", "b begins", "a ends", "b ends"]
 
 
-async def test_what_goes_first_waits_for_the_running_one_alone() -> None:
+async def test_a_first_turn_waits_for_the_running_one_alone() -> None:
     turns: Turns[str] = Turns()
     log: list[str] = []
     tasks = [asyncio.create_task(work(turns, "vm", name, log)) for name in "abc"]

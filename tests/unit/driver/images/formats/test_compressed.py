@@ -63,7 +63,7 @@ def test_the_ratio_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         read_disk(gzip.compress(bytes(2 << 20)))
 
 
-def test_glance_declares_what_is_inside() -> None:
+def test_glance_declares_the_format_inside() -> None:
     data = gzip.compress(sparse(DISK))
     image = open_image(data, size=len(data), claimed="vmdk", container="compressed")
     assert (image.kind, image.size, image.capacity) == ("monolithicSparse", len(data), len(DISK))

@@ -62,7 +62,7 @@ def test_good_images_are_read(good: Good, strict: bool) -> None:
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.converted is None],
                          ids=lambda case: f"{case.rule}-{case.name}"[:60])  # fmt: skip
-def test_what_is_accepted_only_converted_is_read(case: Case) -> None:
+def test_images_accepted_only_when_converted_are_read(case: Case) -> None:
     data = case.build()
     assert read_disk(data, step=999, **claims(case)) == RAW
     if case.rule.startswith(("header.", "descriptor.", "extent.")):

@@ -48,7 +48,7 @@ def test_the_disk_is_read(grain: int, size: int, ranges: bool) -> None:
 )
 @pytest.mark.parametrize("ranges", [False, True])
 @pytest.mark.parametrize("step", [511, 70_000])
-def test_what_writers_vary_changes_nothing(
+def test_variations_of_writers_do_not_change_the_disk(
     options: dict[str, Any], ranges: bool, step: int
 ) -> None:
     assert read_disk(sparse(DISK, **options), ranges=ranges, step=step) == DISK

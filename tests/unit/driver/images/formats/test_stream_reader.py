@@ -54,7 +54,7 @@ WRITERS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("options", WRITERS.values(), ids=WRITERS)
 @pytest.mark.parametrize("ranges", [False, True])
 @pytest.mark.parametrize("step", [511, 70_000])
-def test_what_writers_vary_changes_nothing(
+def test_variations_of_writers_do_not_change_the_disk(
     options: dict[str, Any], ranges: bool, step: int
 ) -> None:
     data = DISK[: (2 << 20) + 512]
