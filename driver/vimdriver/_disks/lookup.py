@@ -26,9 +26,9 @@ class StoredDisk(NamedTuple):
 
 
 async def stored_disks(host: Host, folder: DatastorePath, pattern: str = "*") -> list[StoredDisk]:
-    """Return the disks and ISO images in a folder, which may be missing. One search; cancelling leaves it to end.
+    """Return the disks and other files in a folder; [] if it is missing.
 
-    Raises `NotFoundError` for a missing datastore.
+    One search; cancelling leaves it to end. Raises `NotFoundError` for a missing datastore.
     """
     browser = (await host.datastore(folder.datastore).place()).browser
     spec = vim25.HostDatastoreBrowserSearchSpec(

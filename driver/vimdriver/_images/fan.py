@@ -1,7 +1,8 @@
 """One read of an image for several targets: each body goes to all members that open it, in step.
 
 Bytes that were read wait in a window until all members have them. A member that holds up the others for
-too long gets a read of its own, from the image's beginning, and passes on the bytes that it lacks; so a slow or failing target costs the others seconds at most, and finishes or fails alone.
+too long gets a read of its own, from the image's beginning, and passes on the bytes that it lacks; so a
+slow or failing target costs the others seconds at most, and finishes or fails alone.
 """
 
 from __future__ import annotations
