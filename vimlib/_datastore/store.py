@@ -537,7 +537,6 @@ class Datastore:
         path: str | DatastorePath,
         size: int,
         *,
-        after: TransferRejectedError | None = None,
         timeout: float | None = None,
     ) -> FileEntry:
         """Read back how the host lists a file that was stored under a new name.
@@ -548,8 +547,6 @@ class Datastore:
         Args:
             path: The file.
             size: Bytes, exactly.
-            after: The answer 5xx to the PUT of the whole body, of which the outcome is unknown: it
-                is raised unless the host lists the whole file.
             timeout: Seconds; `Timeouts.listing` if None.
 
         Raises:
@@ -561,7 +558,7 @@ class Datastore:
         end = self._end(timeout, "listing")
         course = Course()
         course.changing()
-        return await self._settled(self.path(path), size, end, course, after)
+        return await self._settled(self.path(path), size, end, course, None)
 
     async def _settled(
         self,

@@ -10,7 +10,8 @@ import struct
 import sys
 import zlib
 from array import array
-from collections.abc import Generator, Iterator
+from collections import Counter
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from itertools import islice
@@ -179,6 +180,35 @@ class _Item(NamedTuple):
 _TABLE, _DATA, _PACKED = range(3)
 
 
+class _Missing:
+    """The offsets of the disk of which the tables or clusters have not been read, some of them twice."""
+
+    def __init__(self, offsets: Iterable[int]) -> None:
+        self._heap = list(offsets)
+        heapify(self._heap)
+        self._read: Counter[int] = Counter()
+        """How often each is removed that is in the heap still: to search the heap takes too long."""
+
+    @property
+    def first(self) -> int | None:
+        """The lowest one; None if there is none."""
+        heap, read = self._heap, self._read
+        while heap and heap[0] in read:
+            offset = heappop(heap)
+            read[offset] -= 1
+            if not read[offset]:
+                del read[offset]
+        return heap[0] if heap else None
+
+    def add(self, offset: int) -> None:
+        """Add an offset."""
+        heappush(self._heap, offset)
+
+    def remove(self, offset: int) -> None:
+        """Remove an offset, once."""
+        self._read[offset] += 1
+
+
 class _Qcow2Parser:
     def __init__(self, head: Qcow2Header, size: int | None, extents: list[Extent]) -> None:
         self.head = head
@@ -311,8 +341,7 @@ class _Qcow2Parser:
         ahead = list(islice(self.tables(l1), _MAX_ITEMS + 1))
         del l1
         heapify(ahead)
-        missing = [item.offset for item in ahead]  # a heap of offsets of the disk
-        heapify(missing)
+        missing = _Missing(item.offset for item in ahead)
         held: list[tuple[int, _Item, list[Extent] | bytes]] = []
         size = 0
         while ahead:
@@ -323,19 +352,19 @@ class _Qcow2Parser:
                 table = _words((yield from self.read(item)))
                 for found in self.items(item.offset, table):
                     heappush(ahead, found)
-                    heappush(missing, found.offset)
-                self._found(missing, item.offset)
-            elif missing[0] == item.offset:
+                    missing.add(found.offset)
+                missing.remove(item.offset)
+            elif missing.first == item.offset:
                 if item.kind == _PACKED:
                     self.add(item, (yield from self.read(item)))
                 else:
                     yield from self.data(item, self.extents, copied=False)
-                heappop(missing)
+                missing.remove(item.offset)
             else:
                 size += item.length
                 if size > WINDOW:
                     raise _disordered(
-                        f"{size} bytes are stored before the cluster of offset {missing[0]}, "
+                        f"{size} bytes are stored before the cluster of offset {missing.first}, "
                         "which precedes them on the disk"
                     )
                 if item.kind == _PACKED:
@@ -344,8 +373,8 @@ class _Qcow2Parser:
                     pieces: list[Extent] = []
                     yield from self.data(item, pieces, copied=True)
                     heappush(held, (item.offset, item, pieces))
-                self._found(missing, item.offset)
-            while held and (not missing or held[0][0] < missing[0]):
+                missing.remove(item.offset)
+            while held and (missing.first is None or held[0][0] < missing.first):
                 _, item, content = heappop(held)
                 size -= item.length
                 if isinstance(content, bytes):
@@ -354,11 +383,6 @@ class _Qcow2Parser:
                     self.extents += content
                 yield Skip(0)
         yield Skip(TO_THE_END)
-
-    @staticmethod
-    def _found(missing: list[int], offset: int) -> None:
-        missing.remove(offset)
-        heapify(missing)
 
     def data(self, item: _Item, extents: list[Extent], *, copied: bool) -> Parser:
         """Read clusters with data."""

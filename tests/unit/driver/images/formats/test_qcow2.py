@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+import struct
 from typing import Any
 
 import pytest
 
 from tests.unit.driver.images.foreign import disk, qcow2, raw_deflate
-from tests.unit.driver.images.formats.reading import read_disk
+from tests.unit.driver.images.formats.reading import read_disk, read_extents
 from vimdriver._images.formats import open_image
 from vimdriver._images.formats import qcow2 as module
 from vimdriver._images.formats import zstd as zstd_module
@@ -162,3 +163,22 @@ def test_zstandard_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     image = qcow2(DISK, **(ZSTD | {"compress": raw_deflate}))
     with pytest.raises(MissingExtraError, match="pip install"):
         open_image(image, size=len(image)).reader()
+
+
+@pytest.mark.parametrize("ranges", [False, True])
+def test_the_tables_of_a_large_disk_may_be_in_any_order(ranges: bool) -> None:
+    # Clusters of 512 bytes, so that a table lists 64: 8,192 tables, the last one of the disk first.
+    size, count = 512, 8192
+    first = size + 8 * count
+    tables = range(first + (count - 1) * size, first - size, -size)
+    header = struct.pack(
+        ">4sIQIIQIIQQIIQ", b"QFI\xfb", 2, 0, 0, 9, count * 64 * size, 0, count, size, 0, 0, 0, 0
+    )
+    image = bytearray(header.ljust(size, b"\0") + struct.pack(f">{count}Q", *tables))
+    image += bytes(count * size)
+    # The last cluster of the disk, behind all tables.
+    image[first + 63 * 8 : first + size] = struct.pack(">Q", len(image))
+    image += b"\7" * size
+    reader = open_image(bytes(image[: 1 << 20]), size=len(image)).reader(ranges=ranges)
+    (extent,) = read_extents(reader, bytes(image))
+    assert (extent.end, bytes(extent.data)) == (count * 64 * size, b"\7" * size)
