@@ -116,6 +116,13 @@ async def test_an_option_that_is_set_is_that_of_the_option_manager(shell: Shell)
             await shell("system.settings.advanced.set", **arguments)
 
 
+async def test_comments_in_an_argument_are_skipped(shell: Shell) -> None:
+    name = "vim.EsxCLI.network.firewall.ruleset.list"
+    value = "snmp</rulesetid><!-- a --><?b?><rulesetid>"
+    found = await shell.soap("ha-cli-handler-network-firewall-ruleset", name, rulesetid=value)
+    assert etree.fromstring(found.response).findtext(".//{*}Name") == "snmp"
+
+
 async def test_a_ruleset_is_disabled(shell: Shell) -> None:
     await shell("network.firewall.ruleset.set", rulesetid="snmp", enabled="false")
     [found] = await shell("network.firewall.ruleset.list", rulesetid="snmp")

@@ -139,6 +139,7 @@ async def test_a_program_that_is_missing_is_not_started(guest: Guest) -> None:
         ('echo "$(date)"', (2, "", "sh: Syntax error: no command substitution in a scripted guest\n")),
         ("echo ok |", (2, "", "sh: Syntax error: end of file unexpected\n")),
         ("exit \u00b2", (2, "", "")),
+        ("exec && exec echo a", (0, "a\n", "")),
         (f"exit {'9' * 5000}", (2, "", "")),
         ("mkdir -p /a/b && touch /a/b/c && ls /a/b && rm -rf /a && ls /a",
          (2, "c\n", "ls: /a: File /a was not found\n")),
@@ -162,6 +163,13 @@ async def test_a_script_without_an_interpreter_is_not_run(guest: Guest) -> None:
         guest.guest.write("/tmp/run", content)
         guest.guest.files.find("/tmp/run", guest.guest.accounts["root"]).mode = 0o755
         assert (await guest.info(await guest.start("/tmp/run"))).exitCode == 126
+
+
+async def test_a_script_that_is_not_utf_8_ends(guest: Guest) -> None:
+    guest.guest.write("/tmp/run", b"\xff; echo \xff; cd /\xff\n")
+    pid = await guest.start("/bin/sh", "/tmp/run > /tmp/out 2> /tmp/err")
+    assert (await guest.info(pid)).exitCode == 1
+    assert guest.guest.read("/tmp/out") == b"\xef\xbf\xbd\n"
 
 
 async def test_a_new_password_leaves_an_account_its_id(guest: Guest) -> None:

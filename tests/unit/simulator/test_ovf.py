@@ -199,6 +199,13 @@ async def test_an_unknown_item_that_is_not_required_is_a_warning(make: Callable[
     ]
 
 
+async def test_comments_in_a_descriptor_are_skipped(make: Callable[..., Any]) -> None:
+    call = await make()
+    text = descriptor(section="<!-- note --><?note?>").replace("<Item>", "<Item><!-- a --><?b?>")
+    found = await spec_of(call, text)
+    assert (found.error, found.warning) == ([], [])
+
+
 async def test_a_mapped_network_is_used(make: Callable[..., Any]) -> None:
     call = await make()
     [network] = call.esx.networks.networks.values()

@@ -116,6 +116,8 @@ class Shell:
             return own
         if args[0] == "exec":
             args = args[1:]
+            if not args:
+                return 0, b"", b""
         path = self._path(args[0])
         if path is None:
             return _NOT_FOUND, b"", f"sh: {args[0]}: not found\n".encode()
@@ -200,6 +202,6 @@ class Shell:
 
 
 def _lines(content: bytes) -> str:
-    """Return the lines of a script without its comments."""
-    text = content.decode("utf-8", "surrogateescape")
+    """Return the lines of a script without its comments; what is not UTF-8 is replaced."""
+    text = content.decode("utf-8", "replace")
     return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))

@@ -60,12 +60,12 @@ class ProgramRun:
 
     def say(self, text: str) -> None:
         """Write a line to the standard output."""
-        self.stdout += text.encode("utf-8", "surrogateescape") + b"\n"
+        self.stdout += text.encode() + b"\n"
 
     def fail(self, text: str, code: int = 1) -> int:
         """Write a line to the standard error and return an exit code."""
         words = f"{posixpath.basename(self.args[0])}: {text}\n"
-        self.stderr += words.encode("utf-8", "surrogateescape")
+        self.stderr += words.encode()
         return code
 
 
@@ -102,7 +102,7 @@ def _echo(run: ProgramRun) -> int:
     words = run.args[1:]
     newline = words[:1] != ["-n"]
     text = " ".join(words if newline else words[1:])
-    run.stdout += text.encode("utf-8", "surrogateescape") + b"\n" * newline
+    run.stdout += text.encode() + b"\n" * newline
     return 0
 
 
@@ -112,7 +112,7 @@ def _printf(run: ProgramRun) -> int:
     text = run.args[1].replace("\\n", "\n").replace("\\t", "\t")
     for word in run.args[2:]:
         text = text.replace("%s", word, 1)
-    run.stdout += text.encode("utf-8", "surrogateescape")
+    run.stdout += text.encode()
     return 0
 
 

@@ -122,7 +122,9 @@ def _values(text: str) -> list[str]:
     """Return the values of an argument: `<name>value</name>`, repeated for a list."""
     from lxml import etree  # on first use, so that a host starts without it
 
-    parser = etree.XMLParser(resolve_entities=False, no_network=True)
+    parser = etree.XMLParser(
+        resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True
+    )
     try:
         root = etree.fromstring(f"<a>{text}</a>".encode(), parser)
     except etree.XMLSyntaxError as error:

@@ -198,7 +198,13 @@ def parse_descriptor(text: str, option: str = "") -> OvfPackage:
 
     if len(text) > _LARGEST:
         raise OvfError(_malformed(f"more than {_LARGEST} characters", 0))
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False)
+    parser = etree.XMLParser(
+        resolve_entities=False,
+        no_network=True,
+        huge_tree=False,
+        remove_comments=True,
+        remove_pis=True,
+    )
     try:
         root = etree.fromstring(text.encode("utf-8", "replace"), parser)
     except (etree.XMLSyntaxError, ValueError) as error:
