@@ -58,7 +58,9 @@ told["user"] = service.Login(content.sessionManager, login["username"], login["p
 machine = service.FindByInventoryPath(content.searchIndex, "ha-datacenter/vm/one")
 told["name"] = read(machine, "name")
 told["power"] = [read(machine, "runtime.powerState")]
-service.PowerOnVM_Task(machine)
+task = service.PowerOnVM_Task(machine)
+while read(task, "info.state") in ("queued", "running"):
+    pass
 told["power"].append(read(machine, "runtime.powerState"))
 service.Logout(content.sessionManager)
 print(json.dumps(told))
