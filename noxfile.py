@@ -59,9 +59,10 @@ def demo(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """All tests; those whose tool is missing are skipped and listed, or fail where CI is set."""
     session.install("-e", ".[all,test,docs]")
-    session.run(
-        "pytest", "--ignore=tests/integration", "-m", "not torture and not boot", *session.posargs
-    )
+    # A file stays in one process, since its tests may share what is dear to make.
+    parallel = ("-n", "auto", "--dist", "loadfile")
+    chosen = ("--ignore=tests/integration", "-m", "not torture and not boot")
+    session.run("pytest", *parallel, *chosen, *session.posargs)
     session.run("pytest", *PEERS, *session.posargs, env=peer_environment())
 
 
