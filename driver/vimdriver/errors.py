@@ -46,7 +46,8 @@
                 │   └── SourceLoginError   Keystone refuses user or password
                 ├── SourceRefusedError     an HTTP status that is not a success; has the status
                 ├── SourceProtocolError    an invalid or unsupported response
-                │   └── SourceUnsizedError no Content-Length
+                │   ├── SourceUnsizedError no Content-Length
+                │   └── SourceRangeError   no parts of an image, where they are needed
                 ├── SourceStalledError (TimeoutError)  no data within the timeout
                 ├── SourceReadError        a local file cannot be read
                 └── ImageSizeError         fewer or more bytes than announced
@@ -108,6 +109,7 @@ __all__ = [
     "PortGroupMismatchError",
     "SourceLoginError",
     "SourceProtocolError",
+    "SourceRangeError",
     "SourceReadError",
     "SourceRefusedError",
     "SourceStalledError",
@@ -331,6 +333,14 @@ class SourceUnsizedError(SourceProtocolError):
 
     detail: str = "no size and no Content-Length"
     hint = "Serve the file with a Content-Length, or download it and give the local path."
+
+
+class SourceRangeError(SourceProtocolError):
+    """The source sends no parts of an image (RFC 9110, 14), where the order of the disk needs them."""
+
+    reason: str = ""
+    _template = "the source cannot be read by Range: {reason}"
+    hint = "Download the image and give its path."
 
 
 class SourceStalledError(ImageSourceError, TimeoutError):

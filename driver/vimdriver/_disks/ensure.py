@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from vimdriver._disks import record as records
@@ -17,6 +17,7 @@ from vimdriver._disks.transfer import Way, choose
 from vimdriver._disks.turns import turn
 from vimdriver._images.formats import PREFIX, open_image
 from vimdriver._images.hashing import algorithm_name
+from vimdriver._images.ranges import needs_ranges
 from vimdriver._images.sink import temporary_name
 from vimdriver._images.source import shown_reference
 from vimdriver._instances.devices import disk_type_adapter
@@ -196,16 +197,22 @@ async def _make(
             on_progress=on_progress,
             content_hash=wish.read_back,
         )
-        way = choose(image, wish.transfer)
-        try:
-            return await execute(host, await _plan(host, load, wish, place, way))
-        except (*_REFUSED, LeaseError) as fault:
-            cause = fault.__cause__ if isinstance(fault, LeaseError) else fault
-            if way.transfer != "nfc" or wish.transfer or not isinstance(cause, _REFUSED):
-                raise
-            log.info("%s: the host refuses an import (%s): uploading it", wish.target, cause)
-        way = Way("put", "the host refuses an import")
+        if not await needs_ranges(source, image, body.head):
+            return await _bring(host, load, wish, place)
+    return await _bring(host, replace(load, source=source, by_range=True), wish, place)
+
+
+async def _bring(host: Host, load: Load, wish: DiskWish, place: _Target) -> EnsuredDisk:
+    way = choose(load.image, wish.transfer)
+    try:
         return await execute(host, await _plan(host, load, wish, place, way))
+    except (*_REFUSED, LeaseError) as fault:
+        cause = fault.__cause__ if isinstance(fault, LeaseError) else fault
+        if way.transfer != "nfc" or wish.transfer or not isinstance(cause, _REFUSED):
+            raise
+        log.info("%s: the host refuses an import (%s): uploading it", wish.target, cause)
+    way = Way("put", "the host refuses an import")
+    return await execute(host, await _plan(host, load, wish, place, way))
 
 
 def judge(info: ImageInfo, head: bytes) -> ImageFormat:

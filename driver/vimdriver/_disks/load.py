@@ -53,6 +53,8 @@ class Load:
     image: ImageFormat
     on_progress: Progress | None = None
     """Called with the bytes of the source that have just been sent."""
+    by_range: bool = False
+    """Whether the source, a `RangedSource`, is read in the order of the disk; see `needs_ranges`."""
     content_hash: bool = False
     """Whether to compute `Loaded.content_hash`."""
 
@@ -106,7 +108,8 @@ class Load:
 
         def stage() -> DiskStage | GrainStage:
             grain = self.image.grain_bytes
-            if self.image.kind != "streamOptimized" or self.content_hash or grain is None:
+            decoded = self.image.kind != "streamOptimized" or self.by_range or self.content_hash
+            if decoded or grain is None:
                 return self._stage(StreamOptimizedWriter(self.capacity, adapter_type=adapter))
             # Its grains are deflated already.
             writer = StreamOptimizedWriter(self.capacity, grain_bytes=grain, adapter_type=adapter)
@@ -119,7 +122,11 @@ class Load:
         if self.content_hash:
             content = new_hasher(self.info.hash_algo, image=self.info.id)
         return DiskStage(
-            self.image.reader(), writer, size=size, content=content, capacity=self.capacity
+            self.image.reader(ranges=self.by_range),
+            writer,
+            size=size,
+            content=content,
+            capacity=self.capacity,
         )
 
     async def _load(
@@ -136,6 +143,11 @@ class Load:
             made.append(stage())
             return made[-1]
 
+        def ranged() -> DiskStage:
+            made_last = staged()
+            assert isinstance(made_last, DiskStage), "grains are not copied by Range"
+            return made_last
+
         info = self.info
         if self.image.kind == "raw" and self.image.compression is None:
             # Whatever the source calls it, these bytes become an extent: they must be flat.
@@ -146,7 +158,8 @@ class Load:
                 self.source,
                 sink,
                 info,
-                stage=None if stage is None else staged,
+                stage=None if stage is None or self.by_range else staged,
+                by_range=ranged if self.by_range else None,
                 on_progress=progress or self.on_progress,
             )
         report = done.source

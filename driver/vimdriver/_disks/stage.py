@@ -81,6 +81,11 @@ class DiskStage:
         self._flat = None if content is None else FlatWriter(capacity)
         self._begun = False
 
+    @property
+    def wanted(self) -> range | None:
+        """See `RangedStage.wanted`."""
+        return self._reader.wanted
+
     def feed(self, data: Buffer) -> Iterator[Buffer]:
         """See `Stage.feed`."""
         return self._written(self._reader.feed(data))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from contextlib import AsyncExitStack, aclosing
 from math import inf
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,7 @@ from vimdriver.errors import (
     ImageSizeError,
     ImageSourceError,
     SourceProtocolError,
+    SourceRangeError,
     SourceStalledError,
 )
 from vimlib._datastore.download import content_range
@@ -27,8 +29,7 @@ from vimlib._transport.pace import Breach, Deadline, Pace
 from vimlib.errors import ProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-    from contextlib import AsyncExitStack
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
     from typing import TypeAlias
 
     from vimdriver._images.source import ImageInfo
@@ -50,7 +51,17 @@ _FRUITFUL: Final = 1 << 20
 
 
 class HttpBody:
-    """An open body; create it with `open`."""
+    """An open body; create it with `open`.
+
+    Args:
+        info: The properties of the image.
+        ask: Sends its request.
+        stack: Closes the response.
+        stall: Seconds without a byte after which it fails.
+        timeouts: Other limits.
+        part: The offsets to read; None reads all.
+        etag: The ETag that all parts must have; None for the first one.
+    """
 
     def __init__(
         self,
@@ -60,17 +71,22 @@ class HttpBody:
         *,
         stall: float,
         timeouts: Timeouts,
+        part: range | None = None,
+        etag: str | None = None,
     ) -> None:
         self.info = info
         self.resumed = 0
         """How often the connection broke and the body went on."""
-        self.received = 0
-        """Bytes so far."""
+        self.received = 0 if part is None else part.start
+        """The offset of the next byte."""
+        self.etag = etag
+        """The strong ETag of the bytes; None if they have none."""
+        self._part = part
+        self._stop = info.size if part is None else part.stop
         self._ask = ask
         self._stack = stack
         self._stall = stall
         self._timeouts = timeouts
-        self._etag: str | None = None
         self._content: aiohttp.StreamReader | None = None
         self._skip = 0
 
@@ -78,17 +94,32 @@ class HttpBody:
         """Send the request and check the head of the response; return its status if it has no body.
 
         Raises:
+            SourceRangeError: A part is wanted, and the source sends none.
             ImageSourceError: The source failed, or the response is not the image.
         """
+        if self._part is not None:
+            return await self._open_part()
         answer = await self._ask(self._stack, {})
         if answer.status == 204:
             return 204
         check_answer(self.info, answer.status, answer.headers)
-        self._etag = strong(answer.headers.get("ETag"))
+        self.etag = strong(answer.headers.get("ETag"))
         self._content = answer.content  # not the answer, which has its request with the token
         return answer.status
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    async def _open_part(self) -> int:
+        try:
+            answer = await self._ask(self._stack, self._range())
+        except ImageSourceError as error:
+            if not error.retryable:
+                raise
+            await self._resume(error, 0)
+            return 206
+        self._skip = self._continued(answer.status, answer.headers)
+        self._content = answer.content
+        return answer.status
+
+    async def __aiter__(self) -> AsyncGenerator[bytes]:
         """See `ImageBody`."""
         clock = asyncio.get_running_loop().time
         end = Deadline.of(None, self._timeouts.transfer, "transfer", clock())
@@ -109,7 +140,7 @@ class HttpBody:
                 self.received += len(chunk)
                 yield chunk
                 continue
-            if self.received >= self.info.size:
+            if self.received >= self._stop:
                 return  # at most the end of its framing is lost
             broken = broken or self._short()
             if self.received - mark >= _FRUITFUL:
@@ -129,7 +160,7 @@ class HttpBody:
         )
 
     def _short(self) -> ImageSizeError:
-        return ImageSizeError(expected=self.info.size, received=self.received, image=self.info.id)
+        return ImageSizeError(expected=self._stop, received=self.received, image=self.info.id)
 
     def _unskipped(self, chunk: bytes) -> bytes:
         """Return the new bytes of a chunk, after a source ignored the Range of a request."""
@@ -165,11 +196,9 @@ class HttpBody:
             ImageSourceError: `broken`, or what shows that no attempt can help.
         """
         info = self.info
-        if self._etag is None and info.hash_value is None:
+        if self.etag is None and info.hash_value is None:
             raise broken
-        asked = {"Range": f"bytes={self.received}-"}
-        if self._etag is not None:
-            asked["If-Range"] = self._etag
+        asked = self._range()
         while attempts < len(PAUSES):
             pause = PAUSES[attempts]
             attempts += 1
@@ -191,15 +220,27 @@ class HttpBody:
             return attempts
         raise broken
 
+    def _range(self) -> dict[str, str]:
+        """Return the headers that ask for the bytes from the one reached on."""
+        last = "" if self._part is None else str(self._stop - 1)
+        asked = {"Range": f"bytes={self.received}-{last}"}
+        return asked if self.etag is None else {**asked, "If-Range": self.etag}
+
     def _continued(self, status: int, headers: Mapping[str, str]) -> int:
         """Check that a response is the rest; return how many of its bytes have come before."""
         info = self.info
-        if self._etag is not None and strong(headers.get("ETag")) != self._etag:
+        if self.etag is not None and strong(headers.get("ETag")) != self.etag:
             raise SourceProtocolError(
                 detail="the image changed while it was read: it has another ETag",
                 image=info.id,
                 hint="Try again.",
             )
+        if self._part is not None:
+            self.etag = self.etag or strong(headers.get("ETag"))
+            if status != 206 and len(self._part) < info.size:
+                raise SourceRangeError(
+                    image=info.id, reason=f"the status must be 206, got {status}"
+                )
         if status != 206:
             check_answer(info, status, headers)
             return self.received
@@ -208,12 +249,56 @@ class HttpBody:
             part = content_range(headers.get("Content-Range"))
         except ProtocolError:
             part = None
-        if part != (self.received, info.size, info.size):
+        if part != (self.received, self._stop, info.size):
             raise SourceProtocolError(
                 detail="the source sent a different part of the image than requested",
                 image=info.id,
             )
         return 0
+
+
+class HttpParts:
+    """The bytes of an image, each part by a request of its own. See `ImageParts`.
+
+    Args:
+        info: The properties of the image.
+        ask: Sends its request.
+        stall: Seconds without a byte after which a part fails.
+        timeouts: Other limits.
+        fixed: Whether the bytes of an image never change there, so that parts need no ETag.
+    """
+
+    def __init__(
+        self, info: ImageInfo, ask: Ask, *, stall: float, timeouts: Timeouts, fixed: bool
+    ) -> None:
+        self.info = info
+        self._ask = ask
+        self._stall = stall
+        self._timeouts = timeouts
+        self._fixed = fixed
+        self._etag: str | None = None
+
+    async def read(self, start: int, stop: int) -> AsyncGenerator[bytes]:
+        """See `ImageParts.read`. A request that fails before its first byte is sent again."""
+        async with AsyncExitStack() as stack:
+            body = HttpBody(
+                self.info,
+                self._ask,
+                stack,
+                stall=self._stall,
+                timeouts=self._timeouts,
+                part=range(start, stop),
+                etag=self._etag,
+            )
+            await body.open()
+            if body.etag is None and not self._fixed:
+                raise SourceRangeError(
+                    image=self.info.id, reason="no ETag proves that they are of the same bytes"
+                )
+            self._etag = body.etag
+            async with aclosing(aiter(body)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
 
 
 def strong(etag: str | None) -> str | None:

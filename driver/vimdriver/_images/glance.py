@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from vimdriver._images.body import HttpBody
+    from vimdriver._images.body import Ask, HttpBody, HttpParts
 
 log = logging.getLogger("vimdriver.images")
 
@@ -328,6 +328,17 @@ class Glance:
             ImageNotReadyError: Glance has no bytes for it: 204.
             ImageSourceError: Glance failed, or the response head does not match `info`.
         """
+        body = self._client.body(info, self._asks(info), stack)
+        if await body.open() == 204:
+            raise ImageNotReadyError(image=info.id, status="queued")
+        return body
+
+    def parts(self, info: ImageInfo) -> HttpParts:
+        """Return the parts of an image that `find` returned: Glance sends no ETag, and changes no image."""
+        return self._client.parts(info, self._asks(info), fixed=True)
+
+    def _asks(self, info: ImageInfo) -> Ask:
+        """Return the function that sends a request for the bytes of an image."""
         url = self.url(info.id, "file")
 
         async def ask(stack: AsyncExitStack, more: Mapping[str, str]) -> aiohttp.ClientResponse:
@@ -338,10 +349,7 @@ class Glance:
 
             return await self._authorized(authorized, info.id)
 
-        body = self._client.body(info, ask, stack)
-        if await body.open() == 204:
-            raise ImageNotReadyError(image=info.id, status="queued")
-        return body
+        return ask
 
 
 class GlanceImage:
@@ -369,6 +377,13 @@ class GlanceImage:
         with forgetting():
             async with AsyncExitStack() as stack:
                 yield await self._glance.enter_file(info, stack)
+
+    @asynccontextmanager
+    async def parts(self) -> AsyncIterator[HttpParts]:
+        """See `RangedSource.parts`. Some of Glance's stores send no parts."""
+        info = await self.info()
+        with forgetting():
+            yield self._glance.parts(info)
 
 
 def _base(url: str) -> URL:

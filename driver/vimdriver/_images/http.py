@@ -20,7 +20,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from vimdriver._images.body import HttpBody, announced, check_coding
+from vimdriver._images.body import HttpBody, HttpParts, announced, check_coding
 from vimdriver._images.redirects import Redirects, is_public, private
 from vimdriver._images.source import ImageInfo
 from vimdriver.errors import (
@@ -301,6 +301,10 @@ class HttpClient:
         """Return the body of an image, with the limits of this client; `open` it."""
         return HttpBody(info, ask, stack, stall=self.stall_timeout, timeouts=self.timeouts)
 
+    def parts(self, info: ImageInfo, ask: Ask, *, fixed: bool) -> HttpParts:
+        """Return the parts of an image, with the limits of this client; see `HttpParts`."""
+        return HttpParts(info, ask, stall=self.stall_timeout, timeouts=self.timeouts, fixed=fixed)
+
     async def document(
         self, url: URL, *, image: str, headers: Mapping[str, str | Secret] | None = None
     ) -> bytes:
@@ -489,6 +493,13 @@ class HttpImage:
                     detail="the status must be 200, got 204", image=self._shown
                 )
             yield body
+
+    @asynccontextmanager
+    async def parts(self) -> AsyncIterator[HttpParts]:
+        """See `RangedSource.parts`. The server must send strong ETags and honour Range."""
+        info = await self.info()
+        with forgetting():
+            yield self._client.parts(info, self._get, fixed=False)
 
     async def _get(self, stack: AsyncExitStack, more: Mapping[str, str]) -> aiohttp.ClientResponse:
         address = self._address

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
@@ -46,6 +46,35 @@ class LocalBody:
             yield chunk
 
 
+class LocalParts:
+    """An open file, read from any offset. See `ImageParts`."""
+
+    def __init__(self, info: ImageInfo, file: BinaryIO, worker: Worker[bytes]) -> None:
+        self.info = info
+        self._file = file
+        self._worker = worker
+        self._known = _stamp(file)
+
+    async def read(self, start: int, stop: int) -> AsyncGenerator[bytes]:
+        """See `ImageParts.read`."""
+        while start < stop:
+            self._worker.start(os.pread, self._file.fileno(), min(CHUNK, stop - start), start)
+            try:
+                chunk = await self._worker.result()
+            except OSError as error:
+                raise SourceReadError(image=self.info.id, reason=error.strerror or "") from error
+            if not chunk or _stamp(self._file) != self._known:
+                raise SourceReadError(image=self.info.id, reason="it changed while it was read")
+            start += len(chunk)
+            yield chunk
+
+
+def _stamp(file: BinaryIO) -> tuple[int, int]:
+    """Return what changes when somebody writes to a file. It takes no disk, so it needs no thread."""
+    status = os.fstat(file.fileno())
+    return status.st_size, status.st_mtime_ns
+
+
 class LocalImage:
     """One regular file.
 
@@ -70,6 +99,17 @@ class LocalImage:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[LocalBody]:
         """See `ImageSource.open`."""
+        async with self._opened() as (info, file), Worker[bytes](self._executor) as worker:
+            yield LocalBody(info, file, worker)
+
+    @asynccontextmanager
+    async def parts(self) -> AsyncIterator[LocalParts]:
+        """See `RangedSource.parts`. A file that is written to meanwhile is refused."""
+        async with self._opened() as (info, file), Worker[bytes](self._executor) as worker:
+            yield LocalParts(info, file, worker)
+
+    @asynccontextmanager
+    async def _opened(self) -> AsyncIterator[tuple[ImageInfo, BinaryIO]]:
         # The thread itself pushes the file onto the stack, so that it is closed even if we are
         # cancelled after the open and before its result arrives.
         with ExitStack() as stack:
@@ -77,9 +117,7 @@ class LocalImage:
             opening = loop.run_in_executor(self._executor, _open, self.path, stack)
             file = await finish(opening, what=f"opening {str(self.path)!r}")
             size = os.fstat(file.fileno()).st_size
-            info = ImageInfo(id=self.path.name, name=self.path.name, size=size)
-            async with Worker[bytes](self._executor) as worker:
-                yield LocalBody(info, file, worker)
+            yield ImageInfo(id=self.path.name, name=self.path.name, size=size), file
 
 
 class LocalImages:

@@ -77,11 +77,15 @@ class Passage:
     Args:
         check: The check of the source's bytes.
         stage: The conversion; None sends the bytes as they are.
+        by_range: The chunks come in the order of the disk, from a source that passed the check.
     """
 
-    def __init__(self, check: BodyCheck, stage: Stage | None = None) -> None:
+    def __init__(
+        self, check: BodyCheck, stage: Stage | None = None, *, by_range: bool = False
+    ) -> None:
         self.check = check
         self.stage = stage
+        self.by_range = by_range
         self.more = False
         """Whether `take` has more of the last chunk."""
         self.out = 0
@@ -100,7 +104,8 @@ class Passage:
 
     def feed(self, chunk: Buffer) -> list[Buffer]:
         """Take a chunk and return its first output; `take` returns the rest."""
-        self.check.feed(chunk)
+        if not self.by_range:
+            self.check.feed(chunk)
         if self.stage is None:
             return [chunk]
         self._rest = self._sliced(self.stage, memoryview(chunk))
@@ -256,6 +261,10 @@ class Pipe:
                     worker.start(passage.feed, chunk)
                 for each in before:
                     yield each
+                # What is wanted next is known once this chunk has been read.
+                while passage.by_range and worker.busy():
+                    yield await self._next(worker, inside)
+                    inside = 0 if not worker.busy() else inside
             while worker.busy():
                 yield await self._next(worker, inside)
             worker.start(passage.finish)

@@ -5,10 +5,10 @@ A source is one image. A store finds sources by user input: an id, a name, a pat
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from vimlib._text import bare_url, printable
 
@@ -85,6 +85,39 @@ class ImageSource(Protocol):
 
     def open(self) -> AbstractAsyncContextManager[ImageBody]:
         """Open the body. Leaving the context in any way closes the connection or file.
+
+        Raises:
+            ImageError: The image does not exist or is not ready, or the source failed.
+        """
+        ...
+
+
+class ImageParts(Protocol):
+    """An open image that is read from any offset. All its parts are of the same bytes."""
+
+    @property
+    def info(self) -> ImageInfo:
+        """The properties that the source reported."""
+        ...
+
+    def read(self, start: int, stop: int) -> AsyncGenerator[bytes]:
+        """Yield the bytes from `start` up to `stop`, in chunks of at most `CHUNK` bytes.
+
+        Closing the generator releases its connection.
+
+        Raises:
+            SourceRangeError: The source sends no parts, or proves not that they are of the same bytes.
+            ImageSourceError: The source failed, or the image changed.
+        """
+        ...
+
+
+@runtime_checkable
+class RangedSource(ImageSource, Protocol):
+    """A source that can be read from any offset: a file, a URL, Glance, a datastore."""
+
+    def parts(self) -> AbstractAsyncContextManager[ImageParts]:
+        """Open the image. Leaving the context in any way closes connections and files.
 
         Raises:
             ImageError: The image does not exist or is not ready, or the source failed.

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from vimdriver._images.check import BodyCheck
 from vimdriver._images.pipe import Passage, piped
+from vimdriver._images.ranges import RangedBody, check_whole
+from vimdriver._images.source import RangedSource
 from vimlib._secret import forgetful
 from vimlib.errors import ClosedError, TransferCorruptError, TransferRejectedError
 
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
 
     from vimdriver._images.check import BodyReport
     from vimdriver._images.pipe import Stage
-    from vimdriver._images.source import ImageInfo, ImageSource
+    from vimdriver._images.ranges import RangedStage
+    from vimdriver._images.source import ImageBody, ImageInfo, ImageSource
     from vimlib._progress import Progress
     from vimlib._transport.http import Buffer
 
@@ -93,6 +96,7 @@ class Uploader:
         info: ImageInfo,
         *,
         stage: Callable[[], Stage] | None = None,
+        by_range: Callable[[], RangedStage] | None = None,
         hashing: bool = True,
         on_progress: Progress | None = None,
     ) -> Uploaded:
@@ -108,6 +112,8 @@ class Uploader:
             sink: The target.
             info: `await source.info()`, or the facts to check the body against instead.
             stage: Makes the conversion between source and sink; None sends the source's bytes.
+            by_range: Makes the conversion instead, which a `RangedSource` feeds what it wants, after
+                the whole has been read once and passed the check; see `ranges`.
             hashing: False skips the hash of the source's bytes, so that they are not verified.
             on_progress: Called on the event loop with the source's bytes that have just been sent,
                 each byte once.
@@ -131,25 +137,50 @@ class Uploader:
                 None if stage is None else stage(),
             )
 
-        try:
+        async def send() -> Uploaded:
+            if by_range is not None:
+                return await self._send_parts(source, sink, info, by_range(), report)
             return await self._send(source, sink, passage(), report)
+
+        try:
+            return await send()
         except TransferRejectedError as error:
             if error.status != 401:
                 raise
         sent = 0
-        return await self._send(source, sink, passage(), report)
+        return await send()
 
     async def _send(
         self, source: ImageSource, sink: BodySink, passage: Passage, on_progress: Progress
     ) -> Uploaded:
+        async with sink.slot(), source.open() as body:
+            return await self._pipe(body, sink, passage, on_progress)
+
+    async def _send_parts(
+        self,
+        source: ImageSource,
+        sink: BodySink,
+        info: ImageInfo,
+        stage: RangedStage,
+        on_progress: Progress,
+    ) -> Uploaded:
+        assert isinstance(source, RangedSource), "the caller checks that"
+        check = BodyCheck(info, unchanged=False)
+        async with sink.slot(), source.parts() as parts:
+            await check_whole(parts, check, self._opened())
+            passage = Passage(check, stage, by_range=True)
+            return await self._pipe(RangedBody(parts, stage), sink, passage, on_progress)
+
+    def _opened(self) -> ThreadPoolExecutor:
         if self._executor is None:
             raise ClosedError("the uploader is not open", hint="Use it with `async with`.")
+        return self._executor
+
+    async def _pipe(
+        self, body: ImageBody, sink: BodySink, passage: Passage, on_progress: Progress
+    ) -> Uploaded:
         check = passage.check
-        async with (
-            sink.slot(),
-            source.open() as body,
-            piped(body, passage, executor=self._executor, on_progress=on_progress) as pipe,
-        ):
+        async with piped(body, passage, executor=self._opened(), on_progress=on_progress) as pipe:
             await pipe.begin()
             await sink.put(pipe, pipe.size)
         report = check.report

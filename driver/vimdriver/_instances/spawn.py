@@ -22,6 +22,7 @@ from vimdriver._disks.peek import read_hash, read_prefix
 from vimdriver._disks.transfer import choose
 from vimdriver._images.formats import PREFIX
 from vimdriver._images.hashing import DEFAULT_ALGORITHM
+from vimdriver._images.ranges import needs_ranges
 from vimdriver._instances import root as roots
 from vimdriver._instances.creating import create_step, read_vmx
 from vimdriver._instances.destroy import remove_half_made
@@ -77,6 +78,8 @@ class FoundImage:
     info: ImageInfo | None = None
     format: ImageFormat | None = None
     """Where the machine alone gets it; else it is judged when it is fetched into the cache."""
+    by_range: bool = False
+    """Whether it is read by Range then."""
     base: Base | None = None
     """A disk or ISO image on the host that it is, or is cached as."""
     cached: CacheEntry | None = None
@@ -192,9 +195,12 @@ async def _image(
     clone: Clone = spec.clone or ("linked" if wished else "copy")
     key = cache.cache_key(info) if clone != "none" else None
     image: ImageFormat | None = None
+    by_range = False
     if key is None or info.disk_format is None:
         # A file or URL of somebody's may be anything, and allocating its disk takes minutes.
-        image = judge(info, await read_prefix(source, info, PREFIX))
+        head = await read_prefix(source, info, PREFIX)
+        image = judge(info, head)
+        by_range = key is None and await needs_ranges(source, image, head)
     is_iso = info.disk_format == "iso"
     if image is not None and info.disk_format is None:
         is_iso = image.kind == "iso"
@@ -209,6 +215,7 @@ async def _image(
         source=source,
         info=info,
         format=image,
+        by_range=by_range,
         base=None if cached is None else Base(path=cached.path, capacity=cached.capacity),
         cached=cached,
         key=key,
@@ -357,7 +364,13 @@ def _own_root(
     assert image.source is not None, "it comes from a source"
     assert image.info is not None, "its properties were read"
     assert image.format is not None, "and was judged"
-    load = Load(source=image.source, info=image.info, image=image.format, on_progress=on_progress)
+    load = Load(
+        source=image.source,
+        info=image.info,
+        image=image.format,
+        by_range=image.by_range,
+        on_progress=on_progress,
+    )
     way = choose(image.format, spec.transfer)
     if way.transfer == "put":
         return roots.uploaded(host, spec, machine, found.placement, load, way)

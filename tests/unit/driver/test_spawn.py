@@ -25,6 +25,7 @@ from tests.unit.driver.hosted import (
     store,
     until,
 )
+from tests.unit.driver.images import foreign
 from vimdriver._config import DriverConfig
 from vimdriver._driver import ESXDriver
 from vimdriver._guestinfo import Form
@@ -337,6 +338,18 @@ async def test_a_machine_boots_from_a_sparse_image(
     assert made.power_state == "poweredOn"
     extent = (host.folder / "web/web-flat.vmdk").read_bytes()
     assert extent == b"".join(raw(pattern)).ljust((1 << 20) + 1024, b"\0")
+
+
+@pytest.mark.parametrize("transfer", ["nfc", "put"])
+async def test_a_machine_boots_from_an_image_that_is_read_by_range(
+    transfer: Any, host: Hosted, tmp_path: Path
+) -> None:
+    disk = foreign.disk(1 << 20)
+    path = tmp_path / "image"
+    path.write_bytes(foreign.sparse(disk, tables_last=True))
+    async with host.driver() as driver:
+        await driver.spawn(spec(path, transfer=transfer))
+    assert (host.folder / "web/web-flat.vmdk").read_bytes() == disk
 
 
 async def test_a_rich_image_that_calls_itself_raw(beside: Beside, host: Hosted) -> None:

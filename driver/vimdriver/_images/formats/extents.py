@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
-from vimdriver.errors import ImageUnacceptableError
+from vimdriver.errors import ImageOrderError, ImageUnacceptableError
 
 SECTOR: Final = 512
 GRAIN: Final = 64 << 10
@@ -88,6 +88,30 @@ class DiskReader(Protocol):
             ImageUnacceptableError: The file ends too early for its format.
         """
         ...
+
+
+class FileOrder:
+    """Checks that the parts of a disk, in its order, can be read in one pass over the file.
+
+    Args:
+        window: Bytes of the file that may be held back, since parts of lower offsets follow them.
+    """
+
+    def __init__(self, window: int) -> None:
+        self._window = window
+        self._furthest = 0
+
+    def note(self, at: int) -> None:
+        """Note the offset in the file of the next part of the disk.
+
+        Raises:
+            ImageOrderError: It is too far in front of an earlier part.
+        """
+        if self._furthest - at > self._window:
+            raise ImageOrderError(
+                rule="order", detail=f"byte {at} of the file is needed after byte {self._furthest}"
+            )
+        self._furthest = max(self._furthest, at)
 
 
 class GrainReader(Protocol):

@@ -25,9 +25,9 @@ from vimdriver._images.formats.extents import (
 from vimdriver._images.formats.flat import FlatReader
 from vimdriver._images.formats.header import SparseHeader
 from vimdriver._images.formats.magic import QCOW2, compressed, foreign, is_iso, not_read
-from vimdriver._images.formats.qcow2 import Qcow2Header, qcow2_reader
-from vimdriver._images.formats.sparse_reader import sparse_reader
-from vimdriver._images.formats.stream_reader import grain_reader, stream_reader
+from vimdriver._images.formats.qcow2 import Qcow2Header, qcow2_reader, qcow2_survey
+from vimdriver._images.formats.sparse_reader import sparse_reader, sparse_survey
+from vimdriver._images.formats.stream_reader import grain_reader, stream_reader, stream_survey
 from vimdriver._images.formats.strict_descriptor import check_strict_descriptor
 from vimdriver.errors import ImageUnacceptableError
 
@@ -104,8 +104,8 @@ class ImageFormat:
         Args:
             ranges: The caller reads the file by Range: the reader states in `DiskReader.wanted` what
                 to read, in the order of the disk. False reads the file once, in its own order.
-                Prefer False, where the bytes can also be hashed, and start again with True after an
-                `ImageOrderError`.
+                Prefer False, where the bytes can also be hashed, unless `survey` or the reader
+                raises `ImageOrderError`.
             strict: The file reaches a host unchanged: refuse whatever the host's parser may not
                 expect. Not with `ranges`.
 
@@ -136,6 +136,21 @@ class ImageFormat:
             return FlatReader(self.size)
         read = stream_reader if self.header.compressed else sparse_reader
         return read(self.header, self.size, ranges=ranges, strict=strict)
+
+    def survey(self) -> DiskReader | None:
+        """Return a reader of the file's tables alone, by Range; it returns no extents.
+
+        It raises `ImageOrderError` where the disk lies in the file in an order that only
+        `reader(ranges=True)` reads. None if there is nothing to find out.
+        """
+        if self.size is None or self.compression is not None:
+            return None
+        if self.qcow2 is not None:
+            return qcow2_survey(self.qcow2, self.size)
+        if self.header is None:
+            return None
+        survey = stream_survey if self.header.compressed else sparse_survey
+        return survey(self.header, self.size)
 
     def grain_reader(self, *, verify: bool = True) -> GrainReader:
         """Return a reader of the deflated grains of a streamOptimized file, in its own order.

@@ -27,7 +27,7 @@ from vimdriver._images.formats.cursor import (
     Skip,
     Upto,
 )
-from vimdriver._images.formats.extents import SECTOR, Extent, data_of, is_zero
+from vimdriver._images.formats.extents import SECTOR, Extent, FileOrder, data_of, is_zero
 from vimdriver._images.formats.zstd import ZSTD_ERRORS, zstd_decompressor
 from vimdriver.errors import ImageOrderError, ImageUnacceptableError
 
@@ -165,6 +165,15 @@ def qcow2_reader(head: Qcow2Header, size: int | None, *, ranges: bool) -> Parsed
     return ParsedFile(head.capacity, parse, "qcow2.end", size)
 
 
+def qcow2_survey(head: Qcow2Header, size: int) -> ParsedFile[Extent]:
+    """Return the reader of `ImageFormat.survey`."""
+
+    def parse(extents: list[Extent]) -> Parser:
+        return _Qcow2Parser(head, size, extents).survey()
+
+    return ParsedFile(head.capacity, parse, "qcow2.end", size)
+
+
 class _Item(NamedTuple):
     """A table, clusters with data that follow each other in file and disk, or a compressed cluster."""
 
@@ -288,14 +297,29 @@ class _Qcow2Parser:
             left = self.head.capacity - item.offset
             self.extents.append(Extent(item.offset, memoryview(plain)[:left]))
 
+    def first_table(self) -> Generator[Request, memoryview, array[int]]:
+        """Read the first table by Range."""
+        l1 = array("Q")
+        end = self.head.l1_offset + 8 * self.head.l1_entries
+        for at in range(self.head.l1_offset, end, _PIECE):
+            l1 += _words((yield Exact(min(_PIECE, end - at), at)))
+        return l1
+
+    def survey(self) -> Parser:
+        """Read the tables by Range; raise `ImageOrderError` unless `in_file_order` reads the file."""
+        head, order = self.head, FileOrder(WINDOW)
+        first_end = head.l1_offset + 8 * head.l1_entries
+        for table in self.tables((yield from self.first_table())):
+            known = max(table.at, first_end)
+            for item in self.items(table.offset, _words((yield Exact(head.cluster, table.at)))):
+                order.note(item.at)
+                if item.at < known - (self.kept if item.kind == _PACKED else 0):
+                    raise _disordered(f"the cluster at {item.at} precedes its table at {known}")
+
     def by_range(self) -> Parser:
         """Read in the order of the disk."""
         head = self.head
-        l1 = array("Q")
-        end = head.l1_offset + 8 * head.l1_entries
-        for at in range(head.l1_offset, end, _PIECE):
-            l1 += _words((yield Exact(min(_PIECE, end - at), at)))
-        for table in self.tables(l1):
+        for table in self.tables((yield from self.first_table())):
             packed: list[_Item] = []
             for item in self.items(table.offset, _words((yield Exact(head.cluster, table.at)))):
                 if packed and (

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from vimdriver._images.formats.cursor import TO_THE_END, ParsedFile, Parser, Skip, Upto
-from vimdriver._images.formats.extents import SECTOR, Extent, data_of
-from vimdriver._images.formats.header import FLAG_REDUNDANT, SparseHeader
+from vimdriver._images.formats.extents import SECTOR, Extent, FileOrder, data_of
+from vimdriver._images.formats.header import FLAG_REDUNDANT, GT_SECTORS, SparseHeader
 from vimdriver._images.formats.tables import (
     Entries,
     Run,
@@ -38,6 +38,15 @@ def sparse_reader(
     def parse(extents: list[Extent]) -> Parser:
         parser = _SparseParser(head, Entries(head, size, strict=strict), extents)
         return parser.by_range() if ranges else parser.in_file_order(strict=strict)
+
+    return ParsedFile(head.capacity * SECTOR, parse, "tables.end", size)
+
+
+def sparse_survey(head: SparseHeader, size: int) -> ParsedFile[Extent]:
+    """Return the reader of `ImageFormat.survey`."""
+
+    def parse(extents: list[Extent]) -> Parser:
+        return _SparseParser(head, Entries(head, size), extents).survey()
 
     return ParsedFile(head.capacity * SECTOR, parse, "tables.end", size)
 
@@ -82,6 +91,27 @@ class _SparseParser:
                     piece = yield Upto(left, at)
                     self.extents += data_of(offset, piece)
                     offset, at, left = offset + len(piece), at + len(piece), left - len(piece)
+
+    def survey(self) -> Parser:
+        """Read the tables by Range; raise `ImageOrderError` unless `in_file_order` reads the file."""
+        head, order, end, first = self.head, FileOrder(WINDOW), 0, TO_THE_END
+        directory = yield from read_directory(head, self.rules, head.gd)
+        for index, sector, count in batches(directory):
+            runs = Runs(head)
+            for place, table in enumerate((yield from read_batch(sector, count)), index):
+                runs.add_table(place, self.rules.grains(table))
+            if sector < end:
+                raise ImageOrderError(
+                    rule="tables.directory", detail=f"table {index} at sector {sector}, after {end}"
+                )
+            end = sector + count * GT_SECTORS
+            for run in runs:
+                order.note(run.sector * SECTOR)
+                first = min(first, run.sector)
+        if first < end:
+            raise ImageOrderError(
+                rule="tables.order", detail=f"a grain at {first}, tables to {end}"
+            )
 
     def place(self, run: Run) -> tuple[int, int]:
         """Return the run's offset on the disk and its bytes up to the disk's end."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from heapq import heappop, heappush
 from typing import Final, TypeVar
@@ -19,6 +19,7 @@ from vimdriver._images.formats.cursor import (
     Exact,
     ParsedFile,
     Parser,
+    Request,
     Skip,
 )
 from vimdriver._images.formats.deflate import inflate
@@ -26,6 +27,7 @@ from vimdriver._images.formats.extents import (
     SECTOR,
     DeflatedGrain,
     Extent,
+    FileOrder,
     is_zero,
 )
 from vimdriver._images.formats.header import GTES, MAGIC, SparseHeader, unpack
@@ -348,10 +350,24 @@ def _footer(head: SparseHeader, sector: memoryview) -> SparseHeader:
     return footer
 
 
-def _by_range(
-    head: SparseHeader, rules: Entries, size: int, emit: Callable[[int, memoryview | bytes], None]
-) -> Parser:
-    """Follow the tables of a stream that is read by Range."""
+def stream_survey(head: SparseHeader, size: int) -> ParsedFile[Extent]:
+    """Return the reader of `ImageFormat.survey`."""
+
+    def parse(extents: list[Extent]) -> Parser:
+        order, rules = FileOrder(WINDOW), Entries(head, size)
+        directory = yield from _directory_by_range(head, rules, size)
+        for _, sector, count in batches(directory):
+            for table in (yield from read_batch(sector, count)):
+                for entry in filter(None, rules.grains(table)):
+                    order.note(entry * SECTOR)
+
+    return ParsedFile(head.capacity * SECTOR, parse, "stream.end", size)
+
+
+def _directory_by_range(
+    head: SparseHeader, rules: Entries, size: int
+) -> Generator[Request, memoryview, array[int]]:
+    """Read the directory of a stream that is read by Range."""
     gd = head.gd
     if head.at_end:
         if size < head.overhead * SECTOR + _END:
@@ -362,7 +378,14 @@ def _by_range(
         gd = _footer(head, end[SECTOR : 2 * SECTOR]).gd
         if not head.overhead <= gd <= size // SECTOR - head.directory_sectors:
             raise _refuse("footer", f"the footer places the directory at {gd}")
-    directory = yield from read_directory(head, rules, gd)
+    return (yield from read_directory(head, rules, gd))
+
+
+def _by_range(
+    head: SparseHeader, rules: Entries, size: int, emit: Callable[[int, memoryview | bytes], None]
+) -> Parser:
+    """Follow the tables of a stream that is read by Range."""
+    directory = yield from _directory_by_range(head, rules, size)
     for index, sector, count in batches(directory):
         for table, piece in enumerate((yield from read_batch(sector, count)), index):
             yield from _grains_by_range(head, size, table * GTES, rules.grains(piece), emit)

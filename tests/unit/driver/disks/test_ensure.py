@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -19,7 +20,12 @@ from tests.unit.driver.images import foreign
 from vimdriver._disks.ensure import DiskWish, EnsuredDisk, ensure_disk
 from vimdriver._images.embedded import EmbeddedImage
 from vimdriver._images.local import LocalImages
-from vimdriver.errors import FileConflictError, ImageHashError, ImageUnacceptableError
+from vimdriver.errors import (
+    FileConflictError,
+    ImageHashError,
+    ImageOrderError,
+    ImageUnacceptableError,
+)
 from vimlib import vim25
 from vimlib._datastore import DatastorePath
 from vimlib._progress import Progress
@@ -279,3 +285,32 @@ async def test_a_compressed_raw_disk_is_refused_before_anything_is_made(
     with pytest.raises(ImageUnacceptableError, match=r"compressed\.capacity.*qemu-img convert"):
         await ensured(host, path)
     assert not host.state().files
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("read_back", [False, True])
+async def test_a_disk_in_another_order_than_its_file_is_read_by_range(
+    host: Hosted, tmp_path: Path, way: str, read_back: bool
+) -> None:
+    path = tmp_path / "image"
+    path.write_bytes(foreign.sparse(DISK, tables_last=True))
+    progress: list[int] = []
+    disk = await ensured(host, path, progress.append, transfer=way, read_back=read_back)
+    assert stored(host) == DISK.ljust(-(-len(DISK) // 1024) * 1024, b"\0")
+    assert disk.hash == hashlib.sha512(path.read_bytes()).hexdigest()
+    assert 0 < sum(progress) <= path.stat().st_size
+    assert (await ensured(host, path, transfer=way)).already_there
+
+
+async def test_such_a_disk_of_a_source_without_ranges_is_refused_before_anything_is_made(
+    host: Hosted, tmp_path: Path
+) -> None:
+    path = tmp_path / "image"
+    path.write_bytes(foreign.sparse(DISK, tables_last=True))
+    calls = len(host.methods())
+    source = LocalImages().image(str(path))
+    passing = SimpleNamespace(info=source.info, open=source.open)
+    async with host.client() as client:
+        with pytest.raises(ImageOrderError):
+            await ensure_disk(host_of(client), passing, DiskWish(target=TARGET))
+    assert not {"CreateVirtualDisk_Task", "ImportVApp"} & set(host.methods()[calls:])

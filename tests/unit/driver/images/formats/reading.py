@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from vimdriver._images.formats import PREFIX, DiskReader, Extent, FlatWriter, open_image
+from vimdriver.errors import ImageOrderError
 
 
 def read_disk(
@@ -34,3 +35,14 @@ def read_extents(reader: DiskReader, data: bytes, *, step: int = 1 << 20) -> lis
     assert all(extent.data for extent in extents)
     assert all(a.end <= b.offset for a, b in pairwise(extents))
     return extents
+
+
+def is_surveyed(data: bytes) -> bool:
+    """Return whether the tables of an image show that one pass over it reads its disk."""
+    survey = open_image(data[:PREFIX], size=len(data)).survey()
+    assert survey is not None
+    try:
+        assert not read_extents(survey, data)
+    except ImageOrderError:
+        return False
+    return True
