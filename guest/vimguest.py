@@ -84,6 +84,12 @@ MAX_USERS = 16
 MAX_KEY = 16 * 1024
 # Configuration files of a guest are far smaller; an image may hold anything.
 MAX_FILE = 1024 * 1024
+# The state holds such files in base64.
+MAX_STATE = 8 * MAX_FILE
+# Names that one glob pattern may match: `/*/*/*` with links to / would match without end.
+MAX_NAMES = 4096
+# Comparing two texts takes time that grows with the square of their lines.
+MAX_DIFF = 64 * 1024
 MAX_STATUS = 4096
 # One RPC to the host takes milliseconds. A boot must not wait for a stuck tool.
 READ_SECONDS = 10.0
@@ -236,15 +242,18 @@ class Nic(NamedTuple):
 
 
 class Config(NamedTuple):
-    """One whole record; ``notes`` name the values that were ignored."""
+    """One whole record; ``notes`` name the values that were ignored.
+
+    None stands for what the record's form cannot express.
+    """
 
     hostname: Optional[str]
     nics: Tuple[Nic, ...]
     notes: Tuple[str, ...] = ()
     #: Authorized keys by user name.
-    ssh_keys: Tuple[Tuple[str, Tuple[str, ...]], ...] = ()
+    ssh_keys: Optional[Tuple[Tuple[str, Tuple[str, ...]], ...]] = None
     #: Addresses or names of time servers.
-    ntp: Tuple[str, ...] = ()
+    ntp: Optional[Tuple[str, ...]] = None
 
 
 def parse_mac(text: str) -> str:
@@ -427,6 +436,8 @@ def check_nic(nic: Nic) -> Nic:
         ends = any(is_end(route.via, interface.network) for interface in nic.addresses)
         if route.via in own or ends:
             raise InvalidRecordError("{} cannot be the gateway of a route".format(route.via))
+    if len({(route.to, route.metric) for route in nic.routes}) != len(nic.routes):
+        raise InvalidRecordError("NIC {} has two routes to one network".format(nic.mac))
     if nic.mtu is not None and nic.mtu < 1280 and has_family(nic, 6):
         raise InvalidRecordError("IPv6 needs an MTU of 1280 or more, got {}".format(nic.mtu))
     return nic
@@ -476,6 +487,8 @@ def place_dns(nics: Sequence[Nic]) -> Tuple[List[Nic], List[str]]:
                         server, server.version
                     )
                 )
+            elif server not in moved[home] and len(moved[home]) == MAX_LIST:
+                notes.append("name server {} ignored: {} are the limit".format(server, MAX_LIST))
             elif server not in moved[home]:
                 moved[home].append(server)
     return [nic._replace(dns=tuple(dns)) for nic, dns in zip(nics, moved)], notes
@@ -1070,7 +1083,7 @@ def open_flags(*names: str) -> int:
 FOLDER_FLAGS = open_flags("O_RDONLY", "O_DIRECTORY", "O_NOFOLLOW", "O_CLOEXEC")
 READ_FLAGS = open_flags("O_RDONLY", "O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC")
 WRITE_FLAGS = open_flags("O_WRONLY", "O_CREAT", "O_EXCL", "O_NOFOLLOW", "O_CLOEXEC")
-MISSING = (errno.ENOENT, errno.ENOTDIR)
+MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 
 
 class Root:
@@ -1113,11 +1126,13 @@ class Root:
         too, ``links`` False refuses symbolic links.
 
         Raises:
-            RefusedError: A component is neither folder nor link, or a link
-                leads to a missing folder.
+            RefusedError: A component is neither folder nor link, a link leads
+                to a missing folder, or no file can have that name.
             FileNotFoundError: A folder is missing.
         """
         name = self.placed(name)
+        if "\0" in name or not is_encodable(name):
+            raise RefusedError("no file can have the name {}".format(shown(name)))
         # The folders from the top down to the present one: ".." pops one.
         opened = [os.open(self.folder, FOLDER_FLAGS)]
         # Components still to resolve, the next one last; whether a link brought it.
@@ -1217,18 +1232,27 @@ class Root:
             return []
 
     def listed(self, pattern: str) -> List[str]:
-        """The names that match a glob pattern, sorted."""
+        """The names that match a glob pattern, sorted.
+
+        Raises:
+            RefusedError: More than MAX_NAMES match.
+        """
         found = [""]
         for part in pattern.strip("/").split("/"):
-            if any(character in part for character in "*?["):
-                found = [
+            if not any(character in part for character in "*?["):
+                found = ["{}/{}".format(base, part) for base in found]
+                continue
+            bases, found = found, []
+            for base in bases:
+                found += [
                     "{}/{}".format(base, name)
-                    for base in found
                     for name in self.names(base)
                     if fnmatch.fnmatchcase(name, part) and (part[0] == "." or name[0] != ".")
                 ]
-            else:
-                found = ["{}/{}".format(base, part) for base in found]
+                if len(found) > MAX_NAMES:
+                    raise RefusedError(
+                        "{} matches more than {} names".format(shown(pattern), MAX_NAMES)
+                    )
         return sorted(name for name in found if self.exists(name))
 
     def text(self, name: str) -> str:
@@ -1240,16 +1264,21 @@ class Root:
             return ""
         return file.data.decode("utf-8", "replace")
 
+    def lines(self, name: str) -> List[str]:
+        """The lines of a file of the guest; str.splitlines() knows other ends than a newline."""
+        return self.text(name).split("\n")
+
     def load(self, name: str) -> Optional[File]:
         """A file that this program writes, None where it is missing.
 
         Raises:
             RefusedError: The name belongs to something other than a plain
-                file, or to a file larger than MAX_FILE.
+                file, or to a file larger than MAX_FILE (MAX_STATE for the state).
         """
+        limit = MAX_STATE if name == STATE else MAX_FILE
         try:
             with self.parent(name) as (folder, last):
-                return read_file(folder, last, MAX_FILE, cut=False)
+                return read_file(folder, last, limit)
         except FileNotFoundError:
             return None
         except NotPlainError:
@@ -1281,8 +1310,10 @@ class Root:
     def sweep(self) -> None:
         """Remove the half-written files of a killed run."""
         for folder in sorted({os.path.dirname(name) for name in WRITTEN}):
-            for left in self.listed(folder + "/.vimguest.*.tmp"):
-                self.save(left, None)
+            for left in self.listed(folder + TEMPORARY.format("*")):
+                status = self.status(left)
+                if status is not None and stat.S_ISREG(status.st_mode):
+                    self.save(left, None)
 
 
 def is_read_only(folder: str) -> bool:
@@ -1296,16 +1327,34 @@ def is_read_only(folder: str) -> bool:
 WRITTEN = (NETPLAN, KEYFILES + "/x", NETWORKD + "/x", IFUPDOWN, HOSTNAME, STATE) + TIME_FILES
 
 
+# Hidden, and with a suffix that no network service reads.
+TEMPORARY = "/.vimguest.{}.tmp"
+
+
 class NotPlainError(RefusedError):
     """The name belongs to something other than a plain file."""
 
 
-def read_file(folder: int, name: str, limit: int, cut: bool) -> File:
+def is_encodable(name: str) -> bool:
+    """Whether the locale has all characters of a name; Python 3.6 has ASCII alone at boot."""
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def read_file(
+    folder: int, name: str, limit: int, cut: bool = False, owner: Optional[int] = None
+) -> File:
     """Read a plain file in an open folder; ``cut`` reads only the start of a long one.
+
+    In a folder of the user ``owner`` it must be the user's or root's, and have no
+    second name: a hard link may lead to a file that only root can read.
 
     Raises:
         NotPlainError: A link, FIFO, device or folder.
-        RefusedError: The file is longer than the limit.
+        RefusedError: The file is longer than the limit, or somebody else's.
     """
     try:
         # A FIFO without a writer opens at once with O_NONBLOCK; fstat refuses it.
@@ -1314,22 +1363,26 @@ def read_file(folder: int, name: str, limit: int, cut: bool) -> File:
         if exc.errno in (errno.ELOOP, errno.ENXIO):
             raise NotPlainError("{} is not a plain file".format(shown(name))) from None
         raise
-    with open(handle, "rb") as file:
+    try:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             raise NotPlainError("{} is not a plain file".format(shown(name)))
         if status.st_size > limit and not cut:
             raise RefusedError("{} is larger than {} bytes".format(shown(name), limit))
-        # Files of /proc have a size of 0.
-        return File(file.read(limit), stat.S_IMODE(status.st_mode))
+        if owner is not None and (status.st_nlink > 1 or status.st_uid not in (0, owner)):
+            raise RefusedError("{} belongs to somebody else".format(shown(name)))
+        with open(handle, "rb", closefd=False) as file:
+            # Files of /proc have a size of 0.
+            return File(file.read(limit), stat.S_IMODE(status.st_mode))
+    finally:
+        os.close(handle)
 
 
 def replace_file(
     folder: int, name: str, file: File, owner: Optional[Tuple[int, int]] = None
 ) -> None:
     """Put a file into an open folder: temporary file, label, mode, fsync, rename, fsync."""
-    # Hidden, and with a suffix that no network service reads.
-    temporary = ".vimguest.{}.tmp".format(uuid.uuid4().hex[:8])
+    temporary = TEMPORARY.format(uuid.uuid4().hex[:8])[1:]
     handle = os.open(temporary, WRITE_FLAGS, 0o600, dir_fd=folder)
     try:
         try:
@@ -1433,7 +1486,11 @@ class State(NamedTuple):
     backend: Optional[str] = None
 
     def pack(self) -> File:
-        """The state as a file."""
+        """The state as a file.
+
+        Raises:
+            RefusedError: It would be longer than the next run reads.
+        """
         document = {
             "version": 2,
             "nics": [to_document(nic) for nic in self.nics],
@@ -1447,7 +1504,10 @@ class State(NamedTuple):
             "users": list(self.users),
             "backend": self.backend,
         }
-        return File(json.dumps(document, indent=1, sort_keys=True).encode("ascii") + b"\n", 0o600)
+        data = json.dumps(document, indent=1, sort_keys=True).encode("ascii") + b"\n"
+        if len(data) > MAX_STATE:
+            raise RefusedError("the files to replace are too large to be kept for --rollback")
+        return File(data, 0o600)
 
     @staticmethod
     def unpack(data: bytes) -> "State":
@@ -1476,7 +1536,9 @@ class State(NamedTuple):
                 backend if backend in BACKENDS else None,
             )
             known = document["version"] in (1, 2)
-        except (ValueError, TypeError, KeyError, AttributeError, VimguestError, RecursionError):
+        except (LookupError, ValueError, TypeError, AttributeError, OverflowError):
+            raise RefusedError("{} is damaged; remove it".format(STATE)) from None
+        except (RecursionError, RefusedError):
             raise RefusedError("{} is damaged; remove it".format(STATE)) from None
         names = list(found.previous) + list(found.origin or {})
         if not known or not all(is_owned(name) or name in SHARED + TIME_FILES for name in names):
@@ -1506,7 +1568,7 @@ def unpack_files(document: Dict[str, Any]) -> Dict[str, Optional[File]]:
     return {
         name: None
         if kept is None
-        else File(base64.b64decode(kept["data"], validate=True), int(kept["mode"]) & 0o7777)
+        else File(base64.b64decode(kept["data"], validate=True), int(kept["mode"]) & 0o777)
         for name, kept in document.items()
     }
 
@@ -1554,7 +1616,7 @@ def is_plain(root: Root, entry: str) -> bool:
         return False
     if any(name.startswith("lower_") for name in names):
         return False
-    lines = root.text(entry + "/uevent").splitlines()
+    lines = root.lines(entry + "/uevent")
     return not any(line.startswith("DEVTYPE=") for line in lines)
 
 
@@ -2083,7 +2145,8 @@ def cloud_init_reason(root: Root) -> Optional[str]:
 def disables_network(text: str) -> bool:
     """Whether a settings file of cloud-init has ``network: {config: disabled}``."""
     lines = [line.split(" #")[0] for line in text.splitlines() if not line.startswith("#")]
-    pattern = r"^network:\s*\{?\s*['\"]?config['\"]?:\s*['\"]?disabled"
+    # No two runs of blanks side by side: that takes quadratic time.
+    pattern = r"^network:\s*(?:\{\s*)?['\"]?config['\"]?:\s*['\"]?disabled"
     return re.search(pattern, "\n".join(lines), re.MULTILINE) is not None
 
 
@@ -2091,12 +2154,16 @@ def disables_network(text: str) -> bool:
 # Each network service has its own rule about which file wins.
 
 
+# A file in a later folder replaces one of the same name in an earlier one.
+NETPLAN_FOLDERS = ("/usr/lib/netplan", "/lib/netplan", "/etc/netplan", "/run/netplan")
+
+
 def netplan_renderer(root: Root) -> str:
     """The service that netplan's files are for; the last file that names one counts."""
     found = "networkd"
     names = {
         os.path.basename(name): name
-        for folder in ("/usr/lib/netplan", "/etc/netplan", "/run/netplan")
+        for folder in NETPLAN_FOLDERS
         for name in root.listed(folder + "/*.yaml")
     }
     for _, name in sorted(names.items()):
@@ -2125,17 +2192,20 @@ def networkd_files(root: Root) -> List[Tuple[str, str]]:
     ]
 
 
-def sourced(text: str) -> List[str]:
-    """The glob patterns of the files that a file of ifupdown includes."""
-    found = []
-    for words in (line.split() for line in text.splitlines()):
+def sourced(text: str) -> List[Tuple[str, bool]]:
+    """The glob patterns of the files that a file of ifupdown includes.
+
+    Each with whether it is a folder's, of which Debian's ifupdown reads plain names only.
+    """
+    found: List[Tuple[str, bool]] = []
+    for words in (line.split() for line in text.split("\n")):
         # A relative one starts at the folder of the file that names it.
         paths = [os.path.join(os.path.dirname(INTERFACES), word) for word in words[1:]]
         if words[:1] == ["source"]:
-            found += paths
+            found += [(os.path.normpath(path), False) for path in paths]
         elif words[:1] == ["source-directory"]:
-            found += [os.path.join(path, "*") for path in paths]
-    return [os.path.normpath(pattern) for pattern in found]
+            found += [(os.path.normpath(os.path.join(path, "*")), True) for path in paths]
+    return found
 
 
 def is_match(name: str, pattern: str) -> bool:
@@ -2146,10 +2216,16 @@ def is_match(name: str, pattern: str) -> bool:
 
 def ifupdown_rivals(root: Root) -> Iterator[Tuple[str, str]]:
     """The other files of ifupdown that configure NICs: path and name of the NIC."""
-    patterns = sourced(root.text(INTERFACES))
-    others = {other for pattern in patterns for other in root.listed(pattern)}
+    # The others have `ifup` as a link to their program.
+    plain_only = not ifup_targets(root)
+    others = {
+        other
+        for pattern, folder in sourced(root.text(INTERFACES))
+        for other in root.listed(pattern)
+        if not (folder and plain_only) or re.fullmatch(r"[A-Za-z0-9_-]+", os.path.basename(other))
+    }
     for name in [INTERFACES] + sorted(others - {IFUPDOWN}):
-        for words in (line.split() for line in root.text(name).splitlines()):
+        for words in (line.split() for line in root.lines(name)):
             if words[:1] == ["iface"] and "manual" not in words[3:4]:
                 yield name, "".join(words[1:2])
 
@@ -2159,9 +2235,9 @@ def check_ifupdown(root: Root, bound: Sequence[Bound], notes: List[str]) -> None
     text, line = root.text(INTERFACES), "source {}/*".format(os.path.dirname(IFUPDOWN))
     if "busybox" in ifup_targets(root):
         # Its `source` takes the name of one file, not a pattern.
-        text = re.sub(r"^\s*source\s.*[*?\[].*$", "", text, flags=re.MULTILINE)
+        text = re.sub(r"^[ \t]*source[ \t].*[*?\[].*$", "", text, flags=re.MULTILINE)
         line = "source-directory {}".format(os.path.dirname(IFUPDOWN))
-    if not any(is_match(IFUPDOWN, pattern) for pattern in sourced(text)):
+    if not any(is_match(IFUPDOWN, pattern) for pattern, _ in sourced(text)):
         what = "{} does not source {}; add the line: {}".format(INTERFACES, IFUPDOWN, line)
         if root.live:
             raise RefusedError(what)
@@ -2206,21 +2282,35 @@ def winner(root: Root, backend: Optional[str], name: str, nic: Nic) -> Optional[
         source = netplan_source(root, applied)
         return applied if source is None else "{} ({})".format(source, applied)
     if backend in ("networkmanager", "netplan"):
-        lines = root.text("/run/NetworkManager/devices/" + index).splitlines()
+        lines = root.lines("/run/NetworkManager/devices/" + index)
         key = "".join(line[16:] for line in lines if line.startswith("connection-uuid="))
         labels = [connection_label(nic)]
         if key and key not in [connection_uuid(label) for label in labels]:
             return connection_file(root, key, nic)
         if "managed=false" in lines:
-            return next((path for path, one in ifupdown_rivals(root) if one == name), None)
+            rivals = [path for path, one in ifupdown_rivals(root) if one == name]
+            return next(iter(rivals + unmanaging(root)), None)
     if backend in ("ifupdown", "ifupdown-ng"):
         return next((path for path, one in ifupdown_rivals(root) if one == name), None)
     return None
 
 
+def unmanaging(root: Root) -> List[str]:
+    """The files that keep NetworkManager off some NICs, the one that counts first."""
+    folders = ("/usr/lib", "/run", "/etc")
+    names = ["/etc/NetworkManager/NetworkManager.conf"]
+    names += [n for at in folders for n in root.listed(at + "/NetworkManager/conf.d/*.conf")]
+    keys = ("unmanaged-devices", "managed")
+    return [
+        name
+        for name in reversed(names)
+        if any(line.partition("=")[0].strip(" \t+") in keys for line in root.lines(name))
+    ]
+
+
 def networkd_applied(root: Root, index: str) -> Optional[str]:
     """The file that networkd applied to the NIC of that index."""
-    for line in root.text("/run/systemd/netif/links/" + index).splitlines():
+    for line in root.lines("/run/systemd/netif/links/" + index):
         if line.startswith("NETWORK_FILE="):
             return line.partition("=")[2]
     return None
@@ -2231,18 +2321,16 @@ def netplan_source(root: Root, applied: str) -> Optional[str]:
     found = re.match(r"/run/systemd/network/10-netplan-(.+)\.network", applied)
     if not found:
         return None
-    pattern = r"^\s*[\"']?{}[\"']?\s*:".format(re.escape(found.group(1)))
-    for name in root.listed("/etc/netplan/*.yaml"):
-        if re.search(pattern, root.text(name), re.MULTILINE):
-            return name
-    return None
+    pattern = r"^[ \t]*[\"']?{}[\"']?[ \t]*:".format(re.escape(found.group(1)))
+    names = [name for folder in NETPLAN_FOLDERS for name in root.listed(folder + "/*.yaml")]
+    return next((one for one in names if re.search(pattern, root.text(one), re.MULTILINE)), None)
 
 
 def connection_file(root: Root, key: str, nic: Nic) -> Optional[str]:
     """The keyfile of that UUID; None where it is netplan's of our definition."""
     for folder in (KEYFILES, "/run/NetworkManager/system-connections"):
         for name in root.listed(folder + "/*"):
-            if "uuid=" + key in root.text(name).splitlines():
+            if "uuid=" + key in root.lines(name):
                 return None if netplan_id(nic) in name else name
     return "NetworkManager's connection {}".format(shown(key))
 
@@ -2490,7 +2578,7 @@ def resolver(root: Root) -> Tuple[List[Address], List[str]]:
     servers: List[Address] = []
     domains: List[str] = []
     for name in (RESOLV, "/run/systemd/resolve/resolv.conf", "/run/NetworkManager/resolv.conf"):
-        for words in (line.split() for line in root.text(name).splitlines()):
+        for words in (line.split() for line in root.lines(name)):
             if words[:1] == ["nameserver"]:
                 with contextlib.suppress(ValueError):
                     servers.append(ipaddress.ip_address(words[1].partition("%")[0]))
@@ -2548,6 +2636,8 @@ def plan(
             goal[HOSTS] = hosts_file(root, hostname)
     if config.ntp:
         goal.update(time_file(root, config.ntp, notes))
+    elif config.ntp is not None:
+        goal.update((name, None) for name in TIME_FILES if is_ours(root, name))
     if root.volatile:
         shared = sorted(name for name in goal if not is_owned(name))
         if shared:
@@ -2581,10 +2671,20 @@ def is_ours(root: Root, name: str) -> bool:
     return root.text(name).startswith(MARK)
 
 
+def lines_of(data: bytes) -> List[str]:
+    """The lines of a file of any encoding, byte by byte.
+
+    Only a newline ends one: str.splitlines() would split UTF-8 within a letter,
+    and bring the rest of a comment into effect.
+    """
+    lines = data.decode("latin-1").split("\n")
+    return lines if lines[-1] else lines[:-1]
+
+
 def hosts_file(root: Root, hostname: Optional[str]) -> Optional[File]:
     """/etc/hosts with one line of ours for the host name, without it for None."""
     old = root.load(HOSTS)
-    lines = [] if old is None else old.data.decode("latin-1").splitlines()
+    lines = [] if old is None else lines_of(old.data)
     if hostname is None and not any(line.endswith(LINE_MARK) for line in lines):
         return old
     lines = [line for line in lines if not line.endswith(LINE_MARK)]
@@ -2638,9 +2738,11 @@ def commands(
     keyfiles = [change for change in changes if change.name.startswith(KEYFILES)]
     if keyfiles and manager_runs():
         after.append(["nmcli", "connection", "reload"])
+        down = [connection_label(Nic(mac)) for mac in without_carrier(root)]
         for change in keyfiles:
-            if change.new is not None:
-                label = os.path.basename(change.name)[: -len(".nmconnection")]
+            label = os.path.basename(change.name)[: -len(".nmconnection")]
+            # NetworkManager activates that one as soon as its cable is plugged in.
+            if change.new is not None and label not in down:
                 key = connection_uuid(label)
                 after.append(["nmcli", "--wait", "60", "connection", "up", "uuid", key])
     networks = [change.name for change in changes if change.name.startswith(NETWORKD)]
@@ -2659,6 +2761,15 @@ def commands(
     if CHRONY in changed and (is_active("chrony") or is_active("chronyd")):
         after.append(["chronyc", "reload", "sources"])
     return before, after
+
+
+def without_carrier(root: Root) -> List[str]:
+    """The MAC addresses of the NICs that are up, but not connected."""
+    return [
+        mac
+        for mac, names in find_nics(root).items()
+        if any(first_line(root, "{}/{}/carrier".format(SYSFS, name)) == "0" for name in names)
+    ]
 
 
 def ifupdown_commands(
@@ -2734,30 +2845,36 @@ def find_account(root: Root, user: str) -> Account:
     Raises:
         RefusedError: The guest has no such user, or one without a home.
     """
-    for line in root.text("/etc/passwd").splitlines():
-        fields = line.split(":")
-        if fields[0] == user and len(fields) == 7 and fields[5].startswith("/"):
-            return Account(user, (int(fields[2]), int(fields[3])), fields[5])
+    pattern = user + r":[^:]*:([0-9]{1,10}):([0-9]{1,10}):[^:]*:(/[^:]*):[^:]*"
+    for line in root.lines("/etc/passwd"):
+        found = re.fullmatch(pattern, line)
+        # The highest number stands for "unchanged" in chown(2).
+        if found and max(int(found.group(1)), int(found.group(2))) < 2**32 - 1:
+            return Account(user, (int(found.group(1)), int(found.group(2))), found.group(3))
     raise RefusedError("no user {} with a home in /etc/passwd".format(user))
 
 
-def with_keys(text: str, keys: Sequence[str]) -> str:
+def with_keys(lines: Sequence[str], keys: Sequence[str]) -> List[str]:
     """authorized_keys with one block of ours that holds these keys, without it for none."""
     kept: List[str] = []
-    ours = False
-    for line in text.splitlines():
-        ours = ours or line == KEYS_BEGIN
-        if not ours:
+    # Lines since the beginning of a block. Without an end of it they are the user's.
+    block: List[str] = []
+    for line in lines:
+        if line == KEYS_BEGIN:
+            kept += block
+            block = [line]
+        elif not block:
             kept.append(line)
-        ours = ours and line != KEYS_END
-    block = [KEYS_BEGIN] + list(keys) + [KEYS_END] if keys else []
-    return "".join(line + "\n" for line in kept + block)
+        else:
+            block.append(line)
+            block = [] if line == KEYS_END else block
+    return kept + block + ([KEYS_BEGIN] + list(keys) + [KEYS_END] if keys else [])
 
 
 def save_keys(root: Root, user: str, keys: Sequence[str], write: bool) -> bool:
     """Put the keys into the user's authorized_keys; whether that changes it.
 
-    The user may have put symbolic links there to have root write elsewhere:
+    The user may have put links there to have root read or write elsewhere:
     links are refused, and the file goes to the user.
 
     Raises:
@@ -2768,25 +2885,38 @@ def save_keys(root: Root, user: str, keys: Sequence[str], write: bool) -> bool:
     name = folder + "/authorized_keys"
     try:
         with root.parent(name, links=False) as (handle, last):
-            old: Optional[File] = read_file(handle, last, MAX_FILE, cut=False)
+            old: Optional[File] = read_file(handle, last, MAX_FILE, owner=account.owner[0])
     except FileNotFoundError:
         old = None
-    text = "" if old is None else old.data.decode("latin-1")
-    new = with_keys(text, keys)
-    if new == text or (old is None and not keys):
+    before = [] if old is None else lines_of(old.data)
+    after = with_keys(before, keys)
+    if before == after:
         return False
     if not write:
         return True
     with root.parent(folder, links=False) as (handle, last):
-        try:
-            os.mkdir(last, 0o700, dir_fd=handle)
-            os.chown(last, account.owner[0], account.owner[1], dir_fd=handle, follow_symlinks=False)
-        except FileExistsError:
-            pass
+        make_folder(handle, last, account.owner)
     with root.parent(name, links=False) as (handle, last):
+        text = "".join(line + "\n" for line in after)
         mode = 0o600 if old is None else old.mode
-        replace_file(handle, last, File(new.encode("latin-1"), mode), account.owner)
+        replace_file(handle, last, File(text.encode("latin-1"), mode), account.owner)
     return True
+
+
+def make_folder(parent: int, name: str, owner: Tuple[int, int]) -> None:
+    """Make a private folder in a user's folder, unless something has that name."""
+    try:
+        os.mkdir(name, 0o700, dir_fd=parent)
+    except FileExistsError:
+        return
+    # By its descriptor: the user may move a file of root's into its place. One that is
+    # not root's is another one than ours.
+    handle = os.open(name, FOLDER_FLAGS, dir_fd=parent)
+    try:
+        if os.fstat(handle).st_uid == os.geteuid():
+            os.fchown(handle, owner[0], owner[1])
+    finally:
+        os.close(handle)
 
 
 class Run:
@@ -2884,10 +3014,10 @@ class Run:
             nics=tuple(one.nic for one in bound) or state.nics,
             identity=owner,
             backend=self.report["backend"] or state.backend,
-            users=tuple(sorted(set(state.users) | {user for user, _ in config.ssh_keys})),
+            users=tuple(sorted(set(state.users) | {user for user, _ in config.ssh_keys or ()})),
         )
         code = self.finish(changes, state, after, "unchanged" if wanted else "nothing", stale)
-        code = max(code, self.grant(config, stale))
+        code = max(code, self.grant(config, state, stale))
         return self.verify(VERIFY_SECONDS) if code == 0 and self.writes and bound else code
 
     def identify(self, state: State) -> Tuple[Identity, Optional[State]]:
@@ -2955,12 +3085,14 @@ class Run:
             one._replace(nic=last.get(one.nic.mac, one.nic)) if one.nic.silent else one
             for one in bound
         ]
-        kept = [one for one, new in zip(found, bound) if new.nic.silent and not one.nic.silent]
-        found = [one for one in found if not one.nic.silent]
-        if kept:
-            # The record may give an address to another NIC that a kept one has.
-            check_config(Config(None, tuple(one.nic for one in found)))
-        return found
+        kept = [one.nic for one, new in zip(found, bound) if new.nic.silent]
+        named = [one.nic for one in bound]
+        # The record may give an address to another NIC that a kept one has.
+        if set(shared_addresses(kept + named)) - set(
+            shared_addresses(kept) + shared_addresses(named)
+        ):
+            raise InvalidRecordError("two NICs with one address")
+        return [one for one in found if not one.nic.silent]
 
     def load_state(self) -> State:
         """The state of the last run."""
@@ -3137,14 +3269,22 @@ class Run:
             text = (ran.err or ran.out).decode("ascii", "replace").strip()
             raise CommandError("{} failed: {}".format(" ".join(argv), shown(text[-70:])))
 
-    def grant(self, config: Config, stale: Optional[State]) -> int:
-        """Write the SSH keys of the record; returns the exit code."""
-        gone = self.revoke(stale.users) if stale is not None else []
+    def grant(self, config: Config, state: State, stale: Optional[State]) -> int:
+        """Write the SSH keys of the record; returns the exit code.
+
+        Only our own JSON form can have keys: there, a user whom the record no
+        longer names loses those of the last one.
+        """
+        keys = dict(config.ssh_keys or ())
+        last = state.users if stale is None else stale.users
+        if config.ssh_keys is None and stale is None:
+            last = ()
+        gone = self.revoke([user for user in last if user not in keys])
         rows: List[Dict[str, str]] = []
         code = 0
-        for user, keys in config.ssh_keys:
+        for user, lines in keys.items():
             try:
-                if save_keys(self.root, user, keys, self.writes):
+                if save_keys(self.root, user, lines, self.writes):
                     rows.append({"path": "authorized_keys of " + user, "action": "write"})
             except (RefusedError, OSError) as exc:  # noqa: PERF203
                 self.problem(Problem(None, "SSH keys of " + user, "written", str(exc), None))
@@ -3175,7 +3315,16 @@ class Run:
 
     def verify_last(self) -> int:
         """Compare the machine with the last record that was applied."""
-        state = self.load_state()
+        while True:
+            kept = self.root.load(STATE)
+            code = self.verify_state(State((), {}) if kept is None else State.unpack(kept.data))
+            if self.root.load(STATE) == kept:
+                return code
+            # Another run has applied a record since: the host shall have the result of that.
+            self.report.update(problems=[], verified=None, notes=[])
+
+    def verify_state(self, state: State) -> int:
+        """Compare the machine with the record of a state."""
         config = self.read()
         self.report["backend"] = state.backend
         nics = find_nics(self.root)
@@ -3299,13 +3448,15 @@ def status_text(report: Dict[str, Any], run: Run, code: int) -> str:
         "nics": nics,
         "problems": [
             {key: None if value is None else shorten(value) for key, value in row.items()}
-            for row in report["problems"]
+            for row in report["problems"][:MAX_LIST]
         ],
-        "notes": [shorten(note) for note in report["notes"]],
+        "notes": [shorten(note) for note in report["notes"][:MAX_LIST]],
         "error": None
         if report["error"] is None
         else {key: shorten(value) for key, value in report["error"].items()},
     }
+    if max(len(report["problems"]), len(report["notes"])) > MAX_LIST:
+        document["cut"] = True
     while True:
         text = json.dumps(document, separators=(",", ":"))
         if len(text) <= MAX_STATUS:
@@ -3322,7 +3473,10 @@ def shorten(text: str) -> str:
 
 
 def diff(change: Change) -> str:
-    """A unified diff of a change."""
+    """A unified diff of a change; of long files only their lengths."""
+    sizes = [len(file.data) if file else 0 for file in (change.old, change.new)]
+    if max(sizes) > MAX_DIFF:
+        return "{}: {} bytes become {}\n".format(change.name, sizes[0], sizes[1])
     sides = [
         escaped(file.data).splitlines(True) if file else [] for file in (change.old, change.new)
     ]

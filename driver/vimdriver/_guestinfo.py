@@ -152,6 +152,8 @@ class NIC:
         for route in self.routes:
             if route.via in own:
                 raise _wrong("via", route.via, "another address than the NIC's own")
+            if sum((one.to, one.metric) == (route.to, route.metric) for one in self.routes) > 1:
+                raise _wrong("routes", route.to, "one route to a network with one metric")
             if _address("via", route.via).version not in versions:
                 raise _wrong("routes", route.to, "networks of the NIC's own IP versions")
 

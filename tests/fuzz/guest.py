@@ -22,6 +22,8 @@ from tests.guest.test_records import BAD_DOCUMENTS, GRAMMAR, record, words_of
 from tests.guest.tree import FULL, NOVA2
 
 GOOD = "00:50:56:00:00:99;172.16.0.2;255.255.255.0;172.16.0.1;172.16.0.255;172.16.0.53#"
+# For a record without a MAC address.
+SOLE = "00:50:56:aa:bb:01"
 TOKENS = [
     *";#&=:,/%\n\0\x1b {}[]\"'$`|\\",
     *"00:50:56:aa:bb:01 10.0.0.2 10.0.0.255 10.0.0.0 255.255.255.0 0.0.0.0 None ::1 fe80::1".split(),
@@ -85,8 +87,11 @@ def check(rng: random.Random, text: str) -> str:
         return type(error).__name__
     assert all(note.isprintable() for note in config.notes)
     nics, _ = vimguest.place_dns(config.nics)
+    kept = vimguest.State(tuple(nic._replace(mac=nic.mac or SOLE) for nic in nics), {})
+    # The next run reads it back.
+    assert vimguest.State.unpack(kept.pack().data).nics == kept.nics
     bound = [
-        vimguest.Bound(f"eth{at}", nic._replace(mac=nic.mac or "00:50:56:aa:bb:01"))
+        vimguest.Bound(f"eth{at}", nic._replace(mac=nic.mac or SOLE))
         for at, nic in enumerate(nics)
         if not nic.silent
     ]

@@ -15,7 +15,7 @@ import pytest
 from guest import vimguest
 
 from .test_records import KEY
-from .tree import HELPER, MAC0, NOVA, Guest
+from .tree import HELPER, MAC0, MAC1, NOVA, Guest
 
 STATE = "/var/lib/vimguest/state.json"
 SNIPPET = "/etc/network/interfaces.d/vimguest"
@@ -288,6 +288,218 @@ def test_links_of_a_user_are_not_followed(accounts: Guest, where: str) -> None:
 def test_a_user_who_is_missing_is_a_problem(accounts: Guest) -> None:
     keys_for(accounts, KEY, user="nobody-here")
     assert accounts.report()["code"] == 5
+
+
+def test_a_second_name_of_another_file_is_not_read(accounts: Guest) -> None:
+    """A user may link a file of root's into ~/.ssh where the kernel does not forbid it."""
+    secret = accounts.put("etc/shadow", "root:secret\n")
+    path = accounts.root / AUTHORIZED[1:]
+    path.parent.mkdir()
+    path.hardlink_to(secret)
+    keys_for(accounts, KEY)
+    found = accounts.report()
+    assert (found["code"], path.read_text()) == (5, "root:secret\n")
+    assert "belongs to somebody else" in found["problems"][0]["found"]
+
+
+def test_a_file_moved_into_the_place_of_a_new_folder_keeps_its_owner(
+    accounts: Guest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = accounts.put("etc/shadow", "root:secret\n")
+    accounts.put("etc/passwd", "debian:x:4242:4242::/srv/debian:/bin/sh\n")
+    keys_for(accounts, KEY)
+    real = os.mkdir
+
+    def swap(name: str, *rest: int, **kwargs: int) -> None:
+        real(name, *rest, **kwargs)
+        if name == ".ssh":
+            (accounts.root / "srv/debian/.ssh").rmdir()
+            (accounts.root / "srv/debian/.ssh").hardlink_to(secret)
+
+    monkeypatch.setattr(os, "mkdir", swap)
+    owner = secret.stat().st_uid
+    assert accounts.report()["code"] == 5
+    assert secret.stat().st_uid == owner
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "debian:x:zero:0::/srv/debian:/bin/sh",
+        "debian:x:4294967295:0::/srv/debian:/bin/sh",
+        "debian:x:99999999999999999999:0::/srv/debian:/bin/sh",
+        "debian:x:-1:0::/srv/debian:/bin/sh",
+        "debian:x:0:0::srv/debian:/bin/sh",
+        "debian:x:0:0::/srv/\0debian:/bin/sh",
+        f"debian:x:0:0::/{'x' * 300}:/bin/sh",
+        "# \x0cdebian:x:0:0::/srv/debian:/bin/sh",
+    ],
+)
+def test_odd_accounts_are_a_problem(accounts: Guest, row: str) -> None:
+    accounts.put("etc/passwd", row + "\n")
+    keys_for(accounts, KEY)
+    found = accounts.report()
+    assert (found["code"], found["problems"][0]["what"]) == (5, "SSH keys of debian")
+
+
+def test_keys_in_any_encoding_stay_as_they_are(accounts: Guest) -> None:
+    """The second byte of some letters is a line break to str.splitlines()."""
+    theirs = f"# \u00c5sa's, revoked\x0c {KEY}\n# \u2028{KEY}\n".encode() + b"# \x85" + b"\xff\r\n"
+    path = accounts.put(AUTHORIZED)
+    path.write_bytes(theirs)
+    keys_for(accounts, KEY)
+    accounts.run()
+    assert path.read_bytes().startswith(theirs + vimguest.KEYS_BEGIN.encode())
+    accounts.run("--clean")
+    assert path.read_bytes() == theirs
+
+
+def test_a_block_without_an_end_belongs_to_the_user(accounts: Guest) -> None:
+    theirs = f"{vimguest.KEYS_BEGIN}\nssh-rsa theirs\n"
+    accounts.put(AUTHORIZED, theirs)
+    keys_for(accounts, KEY)
+    accounts.run()
+    assert accounts.text(AUTHORIZED).startswith(theirs)
+    assert accounts.text(AUTHORIZED).count(KEY) == 1
+    accounts.run("--clean")
+    assert accounts.text(AUTHORIZED) == theirs
+
+
+def test_a_user_whom_the_record_no_longer_names_loses_its_keys(accounts: Guest) -> None:
+    keys_for(accounts, KEY)
+    accounts.run()
+    # This form cannot have keys.
+    accounts.says(NOVA)
+    accounts.run("--backend", "networkd")
+    assert KEY in accounts.text(AUTHORIZED)
+    accounts.says('v1:{"hostname":"web-1"}')
+    assert accounts.run("--check").returncode == 1
+    accounts.run()
+    assert accounts.text(AUTHORIZED) == ""
+
+
+# --- what takes too long ------------------------------------------------------
+
+BLANKS = "\n" * 150_000
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "backend"),
+    [
+        ("etc/cloud/cloud.cfg.d/a.cfg", f"network:{BLANKS}x\n", "netplan"),
+        ("etc/network/interfaces", f"{BLANKS}source-directory interfaces.d\n", "ifupdown"),
+        ("etc/netplan/a.yaml", f"network:{BLANKS}x\n", "netplan"),
+        ("etc/hosts", "127.0.0.1 localhost\n" + "\n".join(f"x{at % 150}" for at in range(200_000)), "netplan"),
+    ],
+)  # fmt: skip
+def test_long_files_are_read_in_linear_time(
+    image: Guest, name: str, text: str, backend: str
+) -> None:
+    image.put("sbin/ifup").unlink()
+    (image.root / "sbin/ifup").symlink_to("/bin/busybox")
+    image.put("etc/cloud/cloud-init.disabled")
+    image.put(name, text)
+    image.says("v1:" + json.dumps({"hostname": "web-1", "nics": [{"mac": MAC0, "addresses": ["10.0.0.2/24"]}]}))  # fmt: skip
+    ran = run_apart(image, "--backend", backend, "--dry-run")
+    assert ran.returncode == 0, ran
+
+
+def test_a_pattern_that_matches_without_end_is_refused(image: Guest) -> None:
+    for at in range(9):
+        (image.root / f"l{at}").symlink_to("/")
+    image.put("etc/network/interfaces", f"source {'/*' * 30}\n")
+    ran = run_apart(image, "--backend", "ifupdown")
+    assert ran.returncode == 3
+    assert "matches more than" in json.loads(ran.stdout)["error"]["message"]
+
+
+# --- what is kept between runs ------------------------------------------------
+
+
+def test_a_long_hosts_file_does_not_lock_out_the_next_run(image: Guest) -> None:
+    """The state keeps it in base64: that is longer than a file may be."""
+    hosts = "127.0.0.1 localhost\n" + "0.0.0.0 ads.example\n" * 47_000
+    image.put("etc/hosts", hosts)
+    image.says('v1:{"hostname":"web-1"}')
+    assert image.run().returncode == 0
+    assert image.report()["status"] == "nothing"
+    assert image.run("--clean").returncode == 0
+    assert image.text("/etc/hosts") == hosts
+
+
+def test_hosts_in_any_encoding_stay_as_they_are(image: Guest) -> None:
+    theirs = "# \u00c5lesund 10.9.9.9 evil\x0b\n10.0.0.7 x \u2028\n".encode() + b"\xff\x85\n"
+    path = image.put("etc/hosts")
+    path.write_bytes(theirs)
+    image.says('v1:{"hostname":"web-1"}')
+    image.run()
+    assert path.read_bytes().startswith(theirs + b"127.0.1.1\tweb-1")
+    image.run("--clean")
+    assert path.read_bytes() == theirs
+
+
+def test_name_servers_that_meet_on_one_nic_can_be_read_back(image: Guest) -> None:
+    image.nic("eth1", MAC1)
+    servers = [[f"10.{net}.0.{at}" for at in range(1, 65)] for net in (1, 2)]
+    nics = [
+        {"mac": MAC0, "addresses": ["10.0.0.2/24"], "dns": servers[0]},
+        {"mac": MAC1, "addresses": ["2001:db8::2/64"], "dns": servers[1]},
+    ]
+    image.says("v1:" + json.dumps({"nics": nics}))
+    found = image.report("--backend", "networkd")
+    assert len(found["notes"]) == 64
+    assert image.report("--backend", "networkd")["status"] == "unchanged"
+
+
+@pytest.mark.parametrize("mode", ["1e999", "-1", '"x"', "null", "9" * 5000])
+def test_a_state_with_odd_numbers_is_refused(image: Guest, mode: str) -> None:
+    image.says(NOVA)
+    image.run("--backend", "networkd")
+    row = f'"previous": {{"/etc/hosts": {{"data": "", "mode": {mode}}}}}, "x": {{'
+    image.put(STATE, image.text(STATE).replace('"previous": {', row))
+    ran = image.run("--rollback")
+    # A number out of range is cut to the bits of a mode.
+    assert ran.returncode == (0 if mode == "-1" else 3), ran
+    assert "Traceback" not in ran.stderr
+
+
+def test_a_folder_with_the_name_of_a_file_is_named(image: Guest) -> None:
+    image.says(NOVA)
+    (image.root / "etc/netplan/90-vimguest.yaml").mkdir(parents=True)
+    (image.root / "etc/netplan/.vimguest.x.tmp").mkdir()
+    before = len(os.listdir("/proc/self/fd"))
+    found = image.report("--backend", "netplan")
+    assert found["code"] == 3
+    assert "/etc/netplan/90-vimguest.yaml is not a plain file" in found["error"]["message"]
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+# --- files of the image -------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "source /etc/network/\0x",
+        f"source {'x' * 300}",
+        "source \u00e4\ud7ff*",
+        "# \x0c iface eth0 inet dhcp",
+        "# \u2028iface eth0 inet dhcp",
+    ],
+)
+def test_odd_lines_of_ifupdown_cost_nothing(image: Guest, line: str) -> None:
+    image.put("etc/network/interfaces", f"{line}\nsource /etc/network/interfaces.d/*\n")
+    found = image.report("--backend", "ifupdown")
+    assert (found["code"], found["notes"]) == (0, [])
+
+
+def test_ifupdown_reads_plain_names_of_a_folder_only(image: Guest) -> None:
+    image.put("etc/network/interfaces", "source-directory /etc/network/interfaces.d\n")
+    image.put("etc/network/interfaces.d/eth0.dpkg-old", "iface eth0 inet dhcp\n")
+    assert image.report("--backend", "ifupdown")["code"] == 0
+    # busybox reads them all.
+    image.put("sbin/x").with_name("ifup").symlink_to("/bin/busybox")
+    assert "eth0.dpkg-old" in image.report("--backend", "ifupdown")["error"]["message"]
 
 
 # --- a bug of ours ------------------------------------------------------------

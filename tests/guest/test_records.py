@@ -341,6 +341,7 @@ BAD_DOCUMENTS: list[Any] = [
     nic(routes=[{"to": "10.9.0.0/16", "via": "10.0.0.1", "metric": 0}]),
     nic(routes=[{"to": "10.9.0.0/16", "via": "10.0.0.1", "dev": "eth0"}]),
     nic(routes=[{"to": "10.9.0.0/16", "via": "10.0.0.1"}] * 65),
+    nic(routes=[{"to": "10.9.0.0/16", "via": f"10.0.0.{at}"} for at in (1, 3)]),
     {"nics": [{"mac": MAC0}, {"mac": MAC0.upper()}]},
     {"nics": [{"mac": f"00:50:56:00:00:{at:02x}"} for at in range(33)]},
 ]

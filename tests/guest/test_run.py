@@ -163,6 +163,30 @@ def test_what_a_nic_keeps_cannot_be_given_to_another(guest: Guest) -> None:
     assert guest.files() == before
 
 
+def test_two_isolated_networks_may_number_alike_beside_a_nic_that_is_left_alone(
+    guest: Guest,
+) -> None:
+    guest.nic("eth2", "00:50:56:aa:bb:03")
+    guest.says("00:50:56:aa:bb:03;10.0.3.2;255.255.255.0;;;#")
+    guest.run("--backend", "networkd")
+    alike = NOVA + NOVA.replace(MAC0, MAC1)
+    guest.says(alike + "00:50:56:aa:bb:03;;;;;#")
+    found = guest.report("--backend", "networkd")
+    assert (found["code"], found["status"]) == (0, "changed")
+
+
+def test_time_servers_that_the_record_no_longer_names_are_removed(guest: Guest) -> None:
+    guest.put("etc/chrony/sources.d/theirs.sources", "server 10.0.0.1\n")
+    guest.says('v1:{"ntp":["10.0.0.7"]}')
+    guest.run()
+    assert "10.0.0.7" in guest.text("/etc/chrony/sources.d/vimguest.sources")
+    guest.says('v1:{"hostname":"web-1"}')
+    guest.run()
+    assert [name for name in guest.files() if "chrony" in name] == [
+        "/etc/chrony/sources.d/theirs.sources"
+    ]
+
+
 def test_what_the_record_no_longer_names_is_removed(guest: Guest) -> None:
     guest.says(NOVA2)
     guest.run("--backend", "networkd")
@@ -700,6 +724,19 @@ def test_an_old_networkd_is_restarted(tools: Path, says: str, command: list[str]
     put_tool(tools, "networkctl", f"echo '{says}'")
     changes = [vimguest.Change(NETWORK0, None, FILE)]
     assert vimguest.commands(vimguest.Root(None), changes) == ([], [command])
+
+
+def test_a_nic_without_carrier_is_left_to_networkmanager(
+    tools: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`nmcli connection up` would fail, and cost the other NICs their settings."""
+    put_tool(tools, "nmcli", "echo running")
+    monkeypatch.setattr(vimguest, "without_carrier", lambda _: [MAC1])
+    names = [f"{vimguest.KEYFILES}/vimguest-{vimguest.bare(mac)}.nmconnection" for mac in (MAC0, MAC1)]  # fmt: skip
+    changes = [vimguest.Change(name, None, FILE) for name in names]
+    _, after = vimguest.commands(vimguest.Root(None), changes)
+    key = vimguest.connection_uuid(vimguest.connection_label(vimguest.Nic(MAC0)))
+    assert [argv[-1] for argv in after] == ["reload", key]
 
 
 def test_what_a_killed_run_may_not_have_applied_is_applied_again() -> None:

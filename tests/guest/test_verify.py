@@ -178,6 +178,20 @@ def test_the_connection_that_networkmanager_chose_is_named(tree: Guest) -> None:
     assert vimguest.winner(root, "networkmanager", "eth0", nic) == "/etc/network/interfaces"
 
 
+def test_the_file_that_keeps_networkmanager_off_is_named(tree: Guest) -> None:
+    root = vimguest.Root(str(tree.root))
+    nic = bound()[0].nic
+    tree.put("run/NetworkManager/devices/2", "[device]\nmanaged=false\n")
+    assert vimguest.winner(root, "networkmanager", "eth0", nic) is None
+    tree.put("etc/NetworkManager/NetworkManager.conf", "[ifupdown]\nmanaged=false\n")
+    tree.put("usr/lib/NetworkManager/conf.d/1.conf", "[keyfile]\n# unmanaged-devices=*\n")
+    found = vimguest.winner(root, "networkmanager", "eth0", nic)
+    assert found == "/etc/NetworkManager/NetworkManager.conf"
+    name = "/etc/NetworkManager/conf.d/2.conf"
+    tree.put(name, "[keyfile]\nunmanaged-devices+=interface-name:eth0\n")
+    assert vimguest.winner(root, "networkmanager", "eth0", nic) == name
+
+
 # --- the report to the host ---------------------------------------------------
 
 
@@ -245,3 +259,33 @@ def test_a_comparison_reads_the_state_where_the_last_run_wrote_it(
     monkeypatch.setattr(vimguest, "VOLATILE_STATE", str(state))
     assert vimguest.Run(vimguest.parse_args(["--verify"])).root.volatile is written
     assert vimguest.Run(vimguest.parse_args([])).root.volatile
+
+
+def test_a_comparison_begins_again_where_another_run_has_applied_a_record(
+    tree: Guest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the host would get the result of the former record last."""
+    tree.says(NOVA2)
+    run = vimguest.Run(vimguest.parse_args(["--verify"]))
+    run.root = vimguest.Root(str(tree.root))
+    seen: list[int] = []
+
+    def verify(state: vimguest.State) -> int:
+        seen.append(len(state.nics))
+        assert run.report["problems"] == []
+        if len(seen) == 1:
+            assert tree.run("--backend", "networkd").returncode == 0
+            run.problem(vimguest.Problem(MAC0, "address", "a", "b", None))
+            return 5
+        return 0
+
+    monkeypatch.setattr(run, "verify_state", verify)
+    assert run.verify_last() == 0
+    assert seen == [0, 2]
+
+
+def test_a_status_of_many_notes_says_that_some_are_missing(tree: Guest) -> None:
+    run = vimguest.Run(vimguest.parse_args(["--root", str(tree.root)]))
+    run.report["notes"] = ["x"] * 2000
+    document = json.loads(vimguest.status_text(run.report, run, 0))
+    assert (len(document["notes"]), document["cut"]) == (vimguest.MAX_LIST, True)

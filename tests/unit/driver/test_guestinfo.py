@@ -138,6 +138,11 @@ def test_values_that_no_form_may_carry(field: str, bad: str) -> None:
         lambda: NIC(MAC, ("2001:db8::2/64",), mtu=1000),
         lambda: NIC(MAC, ("10.0.0.2/24",), routes=(Route("2001:db8::/32", "fe80::1"),)),
         lambda: NIC(MAC, ("10.0.0.2/24",), routes=(Route("10.9.0.0/16", "10.0.0.2"),)),
+        lambda: NIC(
+            MAC,
+            ("10.0.0.2/24",),
+            routes=(Route("10.9.0.0/16", "10.0.0.3"), Route("10.9.0.0/16", "10.0.0.4")),
+        ),
         lambda: Route("10.9.0.1/16", "10.0.0.1"),
         lambda: Route("10.9.0.0/16", "2001:db8::1"),
         lambda: Route("10.9.0.0/16", "10.0.0.1", 0),
