@@ -87,7 +87,7 @@ async def ours(w: World) -> None:
 
 async def a_snapshot(w: World) -> None:
     async with w.client() as client:
-        await ESXDriver(client, Images(), CONFIG).snapshot("vm-0", "before")
+        await ESXDriver(client, Images(), CONFIG).snapshot("vm-0", "before", foreign=True)
 
 
 async def a_group(w: World) -> None:
@@ -228,20 +228,20 @@ OPS: dict[str, Op] = {
         lambda s: _with_http(s, lambda store: _spawn_from_url(s, store)), VERB, sends=True, source=True, focus="PUT"
     ),
     "destroy": Op(lambda s: s.driver.destroy("web"), VERB, (ours,)),
-    "power_on": Op(lambda s: s.driver.power_on("vm-0"), VERB),
-    "power_off": Op(lambda s: s.driver.power_off("vm-0"), VERB, (power_on_state,)),
+    "power_on": Op(lambda s: s.driver.power_on("vm-0", foreign=True), VERB),
+    "power_off": Op(lambda s: s.driver.power_off("vm-0", foreign=True), VERB, (power_on_state,)),
     "shutdown": Op(
-        lambda s: s.driver.shutdown("vm-0", force=True), VERB, (power_on_state,)
+        lambda s: s.driver.shutdown("vm-0", force=True, foreign=True), VERB, (power_on_state,)
     ),
-    "reboot": Op(lambda s: s.driver.reboot("vm-0", force=True), VERB, (power_on_state,)),
-    "suspend": Op(lambda s: s.driver.suspend("vm-0"), VERB, (power_on_state,)),
-    "snapshot": Op(lambda s: s.driver.snapshot("vm-0", "s"), VERB),
-    "revert_snapshot": Op(lambda s: s.driver.revert_snapshot("vm-0", "before"), VERB, (a_snapshot,)),
-    "remove_snapshot": Op(lambda s: s.driver.remove_snapshot("vm-0", "before"), VERB, (a_snapshot,)),
+    "reboot": Op(lambda s: s.driver.reboot("vm-0", force=True, foreign=True), VERB, (power_on_state,)),
+    "suspend": Op(lambda s: s.driver.suspend("vm-0", foreign=True), VERB, (power_on_state,)),
+    "snapshot": Op(lambda s: s.driver.snapshot("vm-0", "s", foreign=True), VERB),
+    "revert_snapshot": Op(lambda s: s.driver.revert_snapshot("vm-0", "before", foreign=True), VERB, (a_snapshot,)),
+    "remove_snapshot": Op(lambda s: s.driver.remove_snapshot("vm-0", "before", foreign=True), VERB, (a_snapshot,)),
     "ensure_vlan": Op(lambda s: s.driver.ensure_vlan("made-8", 8), VERB, sends=True),
     "remove_vlan": Op(lambda s: s.driver.remove_vlan("ours-9"), VERB, (a_group,)),
     "sweep": Op(lambda s: s.driver.sweep(older_than=0), VERB, (ours, a_group)),
-    "screenshot": Op(lambda s: s.driver.screenshot("vm-0"), VERB, (power_on_state,)),
+    "screenshot": Op(lambda s: s.driver.screenshot("vm-0", foreign=True), VERB, (power_on_state,)),
     "info": Op(lambda s: s.driver.info("vm-0"), CALLS),
     "diagnostics": Op(lambda s: s.driver.diagnostics("vm-0"), CALLS),
     "host_info": Op(lambda s: s.driver.host_info(), CALLS),

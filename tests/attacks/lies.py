@@ -153,7 +153,7 @@ async def a_group(w: World) -> None:
 
 async def a_snapshot(w: World) -> None:
     async with w.client() as client:
-        await driver(client).snapshot("vm-0", "before")
+        await driver(client).snapshot("vm-0", "before", foreign=True)
 
 
 async def a_machine(w: World) -> None:
@@ -319,22 +319,22 @@ OPS: dict[str, Op] = {
         add_group, lambda w: yes("made" in w.port_groups()), once=("AddPortGroup",)
     ),
     # -- the driver
-    "power_on": Op(lambda c: driver(c).power_on("vm-0"), is_power("poweredOn")),
+    "power_on": Op(lambda c: driver(c).power_on("vm-0", foreign=True), is_power("poweredOn")),
     "power_off": Op(
-        lambda c: driver(c).power_off("vm-0"), is_power("poweredOff"), setup=power("poweredOn")
+        lambda c: driver(c).power_off("vm-0", foreign=True), is_power("poweredOff"), setup=power("poweredOn")
     ),
-    "suspend": Op(lambda c: driver(c).suspend("vm-0"), is_power("suspended"), setup=power("poweredOn")),
-    "resume": Op(lambda c: driver(c).resume("vm-0"), is_power("poweredOn"), setup=power("suspended")),
+    "suspend": Op(lambda c: driver(c).suspend("vm-0", foreign=True), is_power("suspended"), setup=power("poweredOn")),
+    "resume": Op(lambda c: driver(c).resume("vm-0", foreign=True), is_power("poweredOn"), setup=power("suspended")),
     "shutdown": Op(
-        lambda c: driver(c).shutdown("vm-0", force=True), is_power("poweredOff"), setup=power("poweredOn")
+        lambda c: driver(c).shutdown("vm-0", force=True, foreign=True), is_power("poweredOff"), setup=power("poweredOn")
     ),
     "snapshot": Op(
-        lambda c: driver(c).snapshot("vm-0", "s1"),
+        lambda c: driver(c).snapshot("vm-0", "s1", foreign=True),
         lambda w: yes(w.snapshots("vm-0") == ["s1"]),
         once=("CreateSnapshot_Task", "CreateSnapshotEx_Task"),
     ),
     "remove_snapshot": Op(
-        lambda c: driver(c).remove_snapshot("vm-0", "before"),
+        lambda c: driver(c).remove_snapshot("vm-0", "before", foreign=True),
         lambda w: yes(not w.snapshots("vm-0")),
         setup=a_snapshot,
     ),

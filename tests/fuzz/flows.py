@@ -190,24 +190,24 @@ async def instance_events(client: vimlib.Client, folder: Path) -> Any:
 async def power(client: vimlib.Client, folder: Path) -> Any:
     """Through all power states."""
     it = driver(client)
-    await it.power_on("vm-0")
-    await it.suspend("vm-0")
-    await it.resume("vm-0")
+    await it.power_on("vm-0", foreign=True)
+    await it.suspend("vm-0", foreign=True)
+    await it.resume("vm-0", foreign=True)
     console = await it.console("vm-0")
-    await it.reboot("vm-0", soft=False)
-    shot = await it.screenshot("vm-0")
-    await it.shutdown("vm-0", timeout=5, force=True)
-    return repr(console), len(shot), await it.power_off("vm-0")
+    await it.reboot("vm-0", soft=False, foreign=True)
+    shot = await it.screenshot("vm-0", foreign=True)
+    await it.shutdown("vm-0", timeout=5, force=True, foreign=True)
+    return repr(console), len(shot), await it.power_off("vm-0", foreign=True)
 
 
 @flow
 async def snapshots(client: vimlib.Client, folder: Path) -> Any:
     """Make, list, revert to and remove a snapshot."""
     it = driver(client)
-    made = await it.snapshot("vm-0", "one")
+    made = await it.snapshot("vm-0", "one", foreign=True)
     tree = await it.snapshots("vm-0")
-    await it.revert_snapshot("vm-0", "one")
-    await it.remove_snapshot("vm-0", "one")
+    await it.revert_snapshot("vm-0", "one", foreign=True)
+    await it.remove_snapshot("vm-0", "one", foreign=True)
     return made, tree
 
 

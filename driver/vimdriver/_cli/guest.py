@@ -16,6 +16,7 @@ from vimdriver._cli.connection import CONNECTION, ConnectionOptions
 from vimdriver._cli.flags import Flag, Strings
 from vimdriver._cli.instance import Ref, opened
 from vimdriver._cli.output import OUTPUT, Output
+from vimdriver._cli.ownership import OWNERSHIP, Ownership
 from vimdriver._guestinfo import MAX_JSON, Form
 from vimlib.errors import UsageError
 
@@ -137,6 +138,8 @@ async def set_(
     *,
     guest: GuestOptions = GUEST,
     new_instance: Flag = False,
+    foreign: Flag = False,
+    ownership: Ownership = OWNERSHIP,
     connection: ConnectionOptions = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
@@ -147,11 +150,12 @@ async def set_(
     Args:
         new_instance: With cloud-init: give it a new instance id, so that it runs everything again and
             replaces the SSH host keys.
+        foreign: Change a machine of another owner too.
     """
     config = await asyncio.to_thread(guest.config)
-    async with opened(connection) as driver:
+    async with opened(connection, ownership) as driver:
         settings = await driver.set_guest_info(
-            instance, config, form=guest.form, new_instance=new_instance
+            instance, config, form=guest.form, new_instance=new_instance, foreign=foreign
         )
     _show(settings, config, guest.form, output)
 

@@ -229,6 +229,7 @@ async def capture(
     properties: Annotated[Strings, Parameter(name="--property")] = (),
     public: Flag = False,
     quiesce: Flag = False,
+    foreign: Flag = False,
     sources: Sources = SOURCES,
     ownership: Ownership = OWNERSHIP,
     connection: ConnectionOptions = CONNECTION,
@@ -244,6 +245,7 @@ async def capture(
         properties: Property of the image as NAME=VALUE; repeatable.
         public: Let all projects see the image.
         quiesce: Have the guest's tools quiesce its file systems first.
+        foreign: Capture a machine of another owner too.
     """
     from vimdriver._cli.hardware import pairs
     from vimdriver._driver import ESXDriver
@@ -263,6 +265,7 @@ async def capture(
                 properties=given,
                 visibility="public" if public else "private",
                 quiesce=quiesce,
+                foreign=foreign,
                 on_progress=lambda count: progress.advance(name, count),
             )
             progress.end(name)

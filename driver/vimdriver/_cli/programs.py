@@ -15,6 +15,7 @@ from vimdriver._cli.connection import CONNECTION, ConnectionOptions, ask
 from vimdriver._cli.flags import ABOVE_0, Flag
 from vimdriver._cli.instance import Ref, opened
 from vimdriver._cli.output import OUTPUT, Output
+from vimdriver._cli.ownership import OWNERSHIP, Ownership
 from vimlib._secret import Secret
 from vimlib._text import printable
 from vimlib.errors import UsageError
@@ -66,6 +67,8 @@ async def exec_(
     guest: GuestUser = GUEST_USER,
     cwd: str | None = None,
     grace: Annotated[float, ABOVE_0] = 60.0,
+    foreign: Flag = False,
+    ownership: Ownership = OWNERSHIP,
     connection: ConnectionOptions = CONNECTION,
     output: Output = OUTPUT,
 ) -> int:
@@ -78,11 +81,12 @@ async def exec_(
         arguments: Its arguments; write `--` before the first one that begins with a hyphen.
         cwd: Working directory in the guest.
         grace: Seconds for the program; then it is killed.
+        foreign: Act on a machine of another owner too.
     """
     login = await asyncio.to_thread(guest.login)
-    async with opened(connection) as driver:
+    async with opened(connection, ownership) as driver:
         found = await driver.guest_exec(
-            instance, login, program, *arguments, cwd=cwd, timeout=grace
+            instance, login, program, *arguments, cwd=cwd, timeout=grace, foreign=foreign
         )
     if output.json:
         output.document(found.to_json())
@@ -118,6 +122,8 @@ async def cp(
     *,
     guest: GuestUser = GUEST_USER,
     overwrite: Flag = False,
+    foreign: Flag = False,
+    ownership: Ownership = OWNERSHIP,
     connection: ConnectionOptions = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
@@ -129,6 +135,7 @@ async def cp(
         source: Local file, or INSTANCE:PATH.
         target: INSTANCE:PATH, or local file.
         overwrite: Replace an existing file.
+        foreign: Copy into a machine of another owner too.
     """
     inward, outward = _remote(target), _remote(source)
     if (inward is None) == (outward is None):
@@ -137,10 +144,12 @@ async def cp(
             hint="vimctl instance cp motd web-1:/etc/motd",
         )
     login = await asyncio.to_thread(guest.login)
-    async with opened(connection) as driver:
+    async with opened(connection, ownership) as driver:
         if inward is not None:
             ref, path = inward
-            size = await driver.guest_upload(ref, login, Path(source), path, overwrite=overwrite)
+            size = await driver.guest_upload(
+                ref, login, Path(source), path, overwrite=overwrite, foreign=foreign
+            )
         else:
             assert outward is not None, "one of them is"
             ref, path = outward

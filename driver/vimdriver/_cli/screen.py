@@ -10,6 +10,7 @@ from vimdriver._cli.connection import CONNECTION, ConnectionOptions
 from vimdriver._cli.flags import Flag, within
 from vimdriver._cli.instance import Ref, opened
 from vimdriver._cli.output import OUTPUT, Output
+from vimdriver._cli.ownership import OWNERSHIP, Ownership
 from vimdriver._instances.serial import TAIL
 from vimlib._text import printable
 from vimlib.errors import UsageError
@@ -42,6 +43,8 @@ async def screenshot(
     /,
     *,
     overwrite: Flag = False,
+    foreign: Flag = False,
+    ownership: Ownership = OWNERSHIP,
     connection: ConnectionOptions = CONNECTION,
     output: Output = OUTPUT,
 ) -> None:
@@ -50,6 +53,7 @@ async def screenshot(
     Args:
         file: Local file for the screenshot.
         overwrite: Replace an existing file.
+        foreign: Also of a machine of another owner: the host writes the picture into its folder.
     """
     if not overwrite and await asyncio.to_thread(file.exists):
         raise UsageError(
@@ -60,8 +64,8 @@ async def screenshot(
         raise UsageError(
             f"local folder not found: {printable(str(file.parent))!r}", hint="Create it first."
         )
-    async with opened(connection) as driver:
-        picture = await driver.screenshot(instance)
+    async with opened(connection, ownership) as driver:
+        picture = await driver.screenshot(instance, foreign=foreign)
     await asyncio.to_thread(file.write_bytes, picture)
     output.document(
         {"file": str(file), "bytes": len(picture)},

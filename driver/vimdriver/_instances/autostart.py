@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias
 
 from vimdriver._host.managers import read_manager
-from vimdriver._instances.machine import find
+from vimdriver._instances.machine import claim
 from vimdriver._verbs import Host, Plan, Run, Step, Within, query, verb
 from vimlib import vim25
 from vimlib.errors import HostStateError, UsageError
@@ -103,6 +103,7 @@ async def set_autostart(
     stop_action: StopAction = "systemDefault",
     stop_delay: Annotated[int, Within(-1)] = -1,
     off: bool = False,
+    foreign: bool = False,
 ) -> Plan[Autostart]:
     """Have the host start a machine when it boots (`ReconfigureAutostart`); this also enables autostart itself.
 
@@ -115,14 +116,16 @@ async def set_autostart(
         stop_action: The host's action on it when the host goes down.
         stop_delay: Seconds that it has then; -1 is the host's default.
         off: No longer start it.
+        foreign: Act on a machine of another owner too.
 
     Raises:
         UsageError: A number is out of range.
         NotFoundError: The machine does not exist.
+        ForeignInstanceError: Another made the machine, and `foreign` is false.
         HostStateError: The host has another setting afterwards.
     """
     _check(order, start_delay=start_delay, stop_delay=stop_delay)
-    vm = await find(host.client, ref)
+    vm = (await claim(host, ref, foreign=foreign)).obj
     system, config = await _read(host)
     placed = [e for e in config.powerInfo or [] if e.startOrder > 0 and e.key != vm]
     if order > len(placed) + 1:

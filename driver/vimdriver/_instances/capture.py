@@ -20,7 +20,7 @@ from vimdriver._images.formats import FlatReader, StreamOptimizedWriter
 from vimdriver._images.hashing import DEFAULT_ALGORITHM, algorithm_name, new_hasher
 from vimdriver._images.sink import temporary_name
 from vimdriver._instances.device_list import file_of
-from vimdriver._instances.machine import look
+from vimdriver._instances.machine import claim
 from vimdriver._instances.root_disk import first_disk
 from vimdriver._instances.snapshots import snapshots_of
 from vimdriver._journal import Capturing, Uploading
@@ -90,6 +90,7 @@ async def capture(
     properties: Mapping[str, str] | None = None,
     visibility: str = "private",
     quiesce: bool = False,
+    foreign: bool = False,
     on_progress: Progress | None = None,
 ) -> Plan[CapturedImage]:
     """Make an image of a machine's root disk, and return it once the service has confirmed it.
@@ -104,10 +105,12 @@ async def capture(
         properties: Further properties of the image.
         visibility: Glance's word: private, shared, community or public.
         quiesce: Have the guest's tools quiesce its file systems first.
+        foreign: Take a machine of another owner too: a snapshot of it is made and removed.
         on_progress: Called with the bytes of the image that have just been sent.
 
     Raises:
         NotFoundError: The machine does not exist, or has no disk.
+        ForeignInstanceError: Another made the machine, and `foreign` is false.
         UsageError: Nothing takes the image.
         ImageSourceError: The image service failed.
         ImageHashError: The image service has other bytes than were sent; they were deleted.
@@ -118,13 +121,14 @@ async def capture(
         raise UsageError(
             "a capture needs an image service", hint="Give --glance URL, or set OS_CLOUD."
         )
-    row = await look(
-        host.client,
+    row = await claim(
+        host,
         ref,
         "config.instanceUuid",
         "config.files.vmPathName",
         "config.hardware.device",
         "config.guestId",
+        foreign=foreign,
     )
     found = _root_disk(row, ref)
     wanted = found.properties | dict(properties or {})

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from vimdriver._instances import machine
-from vimdriver._instances.machine import OWNER_KEY, marks_of
+from vimdriver._instances.machine import OWNER_KEY, claim, marks_of
 from vimdriver._verbs import Host, Plan, Run, Step, execute, returns
-from vimdriver.errors import ForeignInstanceError, InstanceStateError
+from vimdriver.errors import InstanceStateError
 from vimlib import vim25
 from vimlib._datastore import DatastorePath
 from vimlib._inventory import unescape
@@ -128,14 +128,10 @@ async def gather(host: Host, ref: str, *allowed: str, foreign: bool = False) -> 
         *allowed: Power states in which it may be changed; none stands for all.
         foreign: Whether it may be another's.
 
-    Raises:
-        NotFoundError: It does not exist.
-        ForeignInstanceError: Another made it, and `foreign` is false.
+    Raises as `machine.claim`, and:
         InstanceStateError: Its state does not allow the change.
     """
-    found = await find_state(host.client, ref)
-    if found.owner != host.owner and not foreign:
-        raise ForeignInstanceError(name=ref, owner=found.owner)
+    found = _state(await claim(host, ref, *_PATHS, foreign=foreign), ref)
     require(found, *allowed)
     return found
 

@@ -13,17 +13,16 @@ from vimdriver._instances.further import numbered_disks, own_disks
 from vimdriver._instances.machine import (
     MAKING_KEY,
     OWNER_KEY,
-    as_uuid,
+    claim,
     device_files,
     is_elsewhere,
     is_gone,
-    look,
     marks_of,
     used_files,
 )
 from vimdriver._journal import Destroying, SeenFile
 from vimdriver._verbs import Host, Plan, Run, Step, after_change, execute, returns, urgent_verb
-from vimdriver.errors import DiskSharedError, ForeignInstanceError
+from vimdriver.errors import DiskSharedError
 from vimlib import vim25
 from vimlib._datastore import DatastorePath
 from vimlib.errors import NotFoundError, VimlibError
@@ -77,28 +76,21 @@ async def destroy(
     client = host.client
     title = f"destroy {ref}"
     try:
-        row = await look(
-            client, ref, "config.extraConfig", "config.files.vmPathName", "config.hardware.device"
+        row = await claim(
+            host, ref, "config.files.vmPathName", "config.hardware.device", foreign=foreign
         )
     except (NotFoundError, vim25.ManagedObjectNotFound):
         return Plan(title, (), returns(False))
     vm = row.obj
-    owner = marks_of(row).get(OWNER_KEY)
-    if owner != host.owner and not foreign:
-        raise ForeignInstanceError(name=ref, owner=owner or "")
     devices: list[vim25.VirtualDevice] = row.props.get("config.hardware.device") or []
     disks = [one for one in devices if isinstance(one, vim25.VirtualDisk) and not keep_files]
-    # `Destroy_Task` would delete a disk under another machine. And of two machines of one name, the host
-    # was asked for one.
-    by_name = as_uuid(ref) is None and ref != vm.moref[1]
-    used: dict[str, str] = {}
-    if disks or by_name:
-        used = await used_files(client, but=vm, namesakes_of=ref if by_name else None)
+    # `Destroy_Task` would delete a disk under another machine.
+    used = await used_files(client, but=vm) if disks else {}
     vmx = row.props.get("config.files.vmPathName")
     place = (
         None
         if not vmx or keep_files
-        else _Place(DatastorePath.parse(vmx), ours=owner == host.owner)
+        else _Place(DatastorePath.parse(vmx), ours=marks_of(row).get(OWNER_KEY) == host.owner)
     )
     _check_not_shared(ref, disks, used, place)
     entry = None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from vimdriver import _guestinfo as guestinfo
-from vimdriver._instances.machine import find, marks_of
+from vimdriver._instances.machine import claim, marks_of
 from vimdriver._verbs import Host, Plan, Run, Step, returns, verb
 from vimlib import vim25
 from vimlib.errors import UsageError
@@ -44,6 +44,7 @@ async def set_guest_info(
     *,
     form: Form | None = None,
     new_instance: bool = False,
+    foreign: bool = False,
 ) -> Plan[dict[str, str]]:
     """Write a guest's configuration into a machine's extraConfig (`ReconfigVM_Task`), running or not.
 
@@ -56,15 +57,17 @@ async def set_guest_info(
         form: See `vimdriver._guestinfo`; None takes `DriverConfig.guest_form`.
         new_instance: Make cloud-init treat the machine as another one: it runs everything again,
             and replaces the SSH host keys.
+        foreign: Act on a machine of another owner too.
 
     Raises:
         NotFoundError: The machine does not exist.
+        ForeignInstanceError: Another made the machine, and `foreign` is false.
         UsageError: The machine has no card of a NIC's MAC, or the form cannot express the
             configuration, or any of it, so that it would only remove the guest's present one.
     """
     form = form or host.config.guest_form
-    vm = await find(host.client, ref)
-    row = await host.client.get(vm, "config.instanceUuid", "config.hardware.device")
+    row = await claim(host, ref, "config.hardware.device", foreign=foreign)
+    vm = row.obj
     check_cards(config, row.props.get("config.hardware.device") or [], ref)
     wanted = guestinfo.extra_config(
         config,

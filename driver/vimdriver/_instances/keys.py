@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from vimdriver._instances.machine import find
+from vimdriver._instances.machine import claim
 from vimdriver._verbs import Host, Plan, Run, Step, verb
 from vimdriver.errors import InstanceStateError
 from vimlib import vim25
@@ -88,7 +88,7 @@ class KeysSent(int):
 
 @verb
 async def send_keys(
-    host: Host, ref: str, text: str = "", *, keys: tuple[str, ...] = ()
+    host: Host, ref: str, text: str = "", *, keys: tuple[str, ...] = (), foreign: bool = False
 ) -> Plan[KeysSent]:
     """Type a text into a machine's console, then press keys (`PutUsbScanCodes`).
 
@@ -99,11 +99,13 @@ async def send_keys(
         ref: uuid, name or moref's value.
         text: Characters of a US keyboard; a line feed is Enter.
         keys: Names such as enter, f2 or ctrl+alt+delete; may be repeated.
+        foreign: Act on a machine of another owner too.
 
     Raises:
         UsageError: Neither text nor keys, or one that the keyboard does not have.
         VersionError: The host is older than API 6.5.
         NotFoundError: The machine does not exist.
+        ForeignInstanceError: Another made the machine, and `foreign` is false.
         InstanceStateError: It is not running.
         HostStateError: The host took only a part of them.
     """
@@ -118,7 +120,7 @@ async def send_keys(
             needs=_SINCE,
             speaks=host.client.api_version,
         )
-    vm = await find(host.client, ref)
+    vm = (await claim(host, ref, foreign=foreign)).obj
 
     def refused(run: Run, fault: vim25.MethodFault) -> int:
         if not isinstance(fault, vim25.InvalidPowerState):

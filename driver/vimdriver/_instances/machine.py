@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from vimdriver._instances.references import references
 from vimdriver._instances.types import Instance
-from vimdriver.errors import InstanceAmbiguousError
+from vimdriver.errors import ForeignInstanceError, InstanceAmbiguousError
 from vimlib import vim25
 from vimlib._collector import INVENTORY
 from vimlib._datastore import DatastorePath
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 
     from vimdriver._instances.references import HeldMachine
-    from vimdriver._verbs import Run
+    from vimdriver._verbs import Host, Run
     from vimlib._client import Client
     from vimlib._collector import Row
 
@@ -218,6 +218,39 @@ async def look(client: Client, ref: str, *paths: str) -> Row[vim25.VirtualMachin
     return await client.get(await find(client, ref), *wanted)
 
 
+async def claim(
+    host: Host, ref: str, *paths: str, foreign: bool = False
+) -> Row[vim25.VirtualMachine]:
+    """Return properties of the machine that a verb changes, with its extraConfig.
+
+    Every verb that changes a machine, or acts in its guest, finds it by this function. A machine that
+    is named by its name costs one call more, which reads the names of all machines: a host asked for a
+    name returns one machine of several. Cancelling loses nothing.
+
+    Args:
+        host: The host.
+        ref: uuid, name or moref's value.
+        *paths: Further properties.
+        foreign: Whether it may be another owner's.
+
+    Raises:
+        NotFoundError: It does not exist.
+        InstanceAmbiguousError: Several machines have that name.
+        ForeignInstanceError: It lacks this owner's mark, and `foreign` is false.
+    """
+    row = await look(host.client, ref, "config.extraConfig", *paths)
+    if as_uuid(ref) is None and ref != row.obj.moref[1]:
+        named = [
+            one.obj.moref[1] for one in await every(host.client, "name") if _is_named(one, ref)
+        ]
+        if len(named) > 1:
+            raise InstanceAmbiguousError(name=ref, references=named)
+    owner = marks_of(row).get(OWNER_KEY, "")
+    if owner != host.owner and not foreign:
+        raise ForeignInstanceError(name=ref, owner=owner)
+    return row
+
+
 def _is_named(row: Row[vim25.VirtualMachine], ref: str) -> bool:
     uuid = as_uuid(ref)
     if uuid is not None:
@@ -293,31 +326,18 @@ def _files(props: Mapping[str, Any]) -> Iterator[str]:
         yield file.name
 
 
-async def used_files(
-    client: Client,
-    *,
-    but: vim25.VirtualMachine | None = None,
-    namesakes_of: str | None = None,
-) -> dict[str, str]:
+async def used_files(client: Client, *, but: vim25.VirtualMachine | None = None) -> dict[str, str]:
     """Return the datastore paths that machines use, each with a machine's name; without those of `but`.
 
     One retrieval for all. Cancelling loses nothing.
-
-    Raises:
-        InstanceAmbiguousError: Another machine than `but` has the name `namesakes_of`.
     """
     found: dict[str, str] = {}
-    namesakes = []
     for row in await every(
         client, "name", "config.files.vmPathName", "config.hardware.device", "layoutEx.file"
     ):
-        name = str(row.props.get("name") or row.obj.moref[1])
-        if namesakes_of is not None and namesakes_of in (name, unescape(name)):
-            namesakes.append(row.obj.moref[1])
         if row.obj != but:
+            name = str(row.props.get("name") or row.obj.moref[1])
             found |= dict.fromkeys(filter(None, _files(row.props)), name)
-    if namesakes_of is not None and len(namesakes) > 1:
-        raise InstanceAmbiguousError(name=namesakes_of, references=namesakes)
     return found
 
 

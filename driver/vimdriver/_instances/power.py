@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from vimdriver._instances.machine import find, look, read, reads
+from vimdriver._instances.machine import claim, read, reads
 from vimdriver._instances.types import Instance, PowerAction, PowerChange
 from vimdriver._verbs import Host, Plan, Run, Step, verb
 from vimdriver.errors import GuestTimeoutError, GuestToolsError, InstanceStateError
@@ -72,38 +72,50 @@ def power_step(
 
 
 @verb
-async def power_on(host: Host, ref: str) -> Plan[Instance]:
+async def power_on(host: Host, ref: str, *, foreign: bool = False) -> Plan[Instance]:
     """Power a machine on (`PowerOnVM_Task`); a running machine stays as it is.
 
     Cancelling waits for the task.
 
+    Args:
+        ref: uuid, name or moref's value.
+        foreign: Act on a machine of another owner too.
+
     Raises:
         NotFoundError: The machine does not exist.
+        ForeignInstanceError: Another made the machine, and `foreign` is false.
     """
-    vm = await find(host.client, ref)
+    vm = (await claim(host, ref, foreign=foreign)).obj
     return Plan(f"power on {ref}", (power_step(lambda run: vm, _ON, name=ref),), reads(vm))
 
 
 @verb
-async def power_off(host: Host, ref: str) -> Plan[Instance]:
+async def power_off(host: Host, ref: str, *, foreign: bool = False) -> Plan[Instance]:
     """Cut a machine's power (`PowerOffVM_Task`); one that is off stays so.
 
     Cancelling waits for the task.
 
+    Args:
+        ref: uuid, name or moref's value.
+        foreign: Act on a machine of another owner too.
+
     Raises:
         NotFoundError: The machine does not exist.
+        ForeignInstanceError: Another made the machine, and `foreign` is false.
     """
-    vm = await find(host.client, ref)
+    vm = (await claim(host, ref, foreign=foreign)).obj
     return Plan(f"power off {ref}", (power_step(lambda run: vm, _OFF, name=ref),), reads(vm))
 
 
-async def _gather(host: Host, ref: str, *allowed: str) -> tuple[vim25.VirtualMachine, str]:
+async def _gather(
+    host: Host, ref: str, *allowed: str, foreign: bool
+) -> tuple[vim25.VirtualMachine, str]:
     """Return a machine and its power state.
 
-    Raises:
+    Raises as `machine.claim`, and:
         InstanceStateError: The power state is not an allowed one.
     """
-    row = await look(host.client, ref, "runtime.powerState")
+    row = await claim(host, ref, "runtime.powerState", foreign=foreign)
     vm, state = row.obj, str(row.require("runtime.powerState"))
     if state not in allowed:
         raise InstanceStateError(name=ref, state=state, needed=" or ".join(allowed))
@@ -111,35 +123,45 @@ async def _gather(host: Host, ref: str, *allowed: str) -> tuple[vim25.VirtualMac
 
 
 @verb
-async def suspend(host: Host, ref: str) -> Plan[Instance]:
+async def suspend(host: Host, ref: str, *, foreign: bool = False) -> Plan[Instance]:
     """Suspend a machine to disk (`SuspendVM_Task`); a suspended one stays so.
 
     Cancelling waits for the task.
 
+    Args:
+        ref: uuid, name or moref's value.
+        foreign: Act on a machine of another owner too.
+
     Raises:
         NotFoundError: The machine does not exist.
+        ForeignInstanceError: Another made the machine, and `foreign` is false.
         InstanceStateError: It is off.
     """
-    vm, state = await _gather(host, ref, _ON, _SUSPENDED)
+    vm, state = await _gather(host, ref, _ON, _SUSPENDED, foreign=foreign)
     step = power_step(lambda run: vm, _SUSPENDED, name=ref)
     return Plan(f"suspend {ref}", (step,) if state == _ON else (), reads(vm))
 
 
 @verb
-async def resume(host: Host, ref: str) -> Plan[Instance]:
+async def resume(host: Host, ref: str, *, foreign: bool = False) -> Plan[Instance]:
     """Resume a suspended machine (`PowerOnVM_Task`). Cancelling waits for the task.
+
+    Args:
+        ref: uuid, name or moref's value.
+        foreign: Act on a machine of another owner too.
 
     Raises:
         NotFoundError: The machine does not exist.
+        ForeignInstanceError: Another made the machine, and `foreign` is false.
         InstanceStateError: It is not suspended.
     """
-    vm, _ = await _gather(host, ref, _SUSPENDED)
+    vm, _ = await _gather(host, ref, _SUSPENDED, foreign=foreign)
     return Plan(f"resume {ref}", (power_step(lambda run: vm, _ON, name=ref),), reads(vm))
 
 
 @verb
 async def reboot(
-    host: Host, ref: str, *, soft: bool = True, force: bool = False
+    host: Host, ref: str, *, soft: bool = True, force: bool = False, foreign: bool = False
 ) -> Plan[PowerChange]:
     """Ask the guest to reboot (`RebootGuest`). Returns when it was asked, before it has rebooted.
 
@@ -150,13 +172,15 @@ async def reboot(
         ref: uuid, name or moref's value.
         soft: Ask the guest.
         force: Reset the machine where the guest cannot reboot.
+        foreign: Act on a machine of another owner too.
 
     Raises:
         NotFoundError: The machine does not exist.
+        ForeignInstanceError: Another made the machine, and `foreign` is false.
         InstanceStateError: It is not running.
         GuestToolsError: VMware Tools do not run in the guest. The machine is as it was.
     """
-    vm, _ = await _gather(host, ref, _ON)
+    vm, _ = await _gather(host, ref, _ON, foreign=foreign)
     ask = _ask_step(
         "ask the guest to reboot (RebootGuest)",
         vm.RebootGuest,
@@ -170,7 +194,7 @@ async def reboot(
 
 @verb
 async def shutdown(
-    host: Host, ref: str, *, timeout: float = 60.0, force: bool = False
+    host: Host, ref: str, *, timeout: float = 60.0, force: bool = False, foreign: bool = False
 ) -> Plan[PowerChange]:
     """Ask the guest to shut down (`ShutdownGuest`) and wait up to `timeout` seconds until it is off.
 
@@ -182,10 +206,12 @@ async def shutdown(
         ref: uuid, name or moref's value.
         timeout: Seconds to wait for the guest.
         force: Power the machine off where the guest cannot shut down, or does not in time.
+        foreign: Act on a machine of another owner too.
 
     Raises:
         UsageError: `timeout` is not positive.
         NotFoundError: The machine does not exist.
+        ForeignInstanceError: Another made the machine, and `foreign` is false.
         InstanceStateError: It is suspended. The machine is as it was.
         GuestToolsError: VMware Tools do not run in the guest. The machine is as it was.
         GuestTimeoutError: It was asked and is still on; it may shut down later.
@@ -196,7 +222,9 @@ async def shutdown(
             hint="To cut the power at once, use power_off (vimctl instance stop).",
         )
     # A guest that does not run cannot be asked.
-    vm, state = await _gather(host, ref, _ON, _OFF, *((_SUSPENDED,) if force else ()))
+    vm, state = await _gather(
+        host, ref, _ON, _OFF, *((_SUSPENDED,) if force else ()), foreign=foreign
+    )
     ask = _ask_step(
         "ask the guest to shut down (ShutdownGuest)",
         vm.ShutdownGuest,

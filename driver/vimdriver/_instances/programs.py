@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from vimdriver._instances.machine import look
+from vimdriver._instances.machine import claim, look
 from vimdriver._verbs import Host, Rollback, query
 from vimdriver.errors import GuestProgramTimeoutError, GuestToolsError, InstanceStateError
 from vimlib import vim25
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vimlib import GuestSession
+    from vimlib._collector import Row
 
 T = TypeVar("T")
 
@@ -102,9 +103,13 @@ def _translated(ref: str, action: str) -> Iterator[None]:
         raise GuestToolsError(name=ref, action=action, instead="use its console") from fault
 
 
-async def _guest(host: Host, ref: str, login: GuestLogin) -> tuple[GuestSession, bool]:
-    """Return a machine's guest, and whether it is Windows."""
-    row = await look(host.client, ref, "guest.guestFamily", "config.guestId")
+_PATHS: Final = ("guest.guestFamily", "config.guestId")
+
+
+def _guest(
+    host: Host, row: Row[vim25.VirtualMachine], login: GuestLogin
+) -> tuple[GuestSession, bool]:
+    """Return the guest of a machine, given its `_PATHS`, and whether it is Windows."""
     family = str(row.props.get("guest.guestFamily") or "")
     windows = family == "windowsGuest" or str(row.props.get("config.guestId")).startswith("win")
     return host.client.guest(row.obj, login.username, login.password), windows
@@ -120,6 +125,7 @@ async def guest_exec(
     cwd: str | None = None,
     env: Mapping[str, str] | None = None,
     timeout: float = 60.0,
+    foreign: bool = False,
 ) -> GuestResult:
     """Run a program in a guest and return its exit code and output.
 
@@ -135,10 +141,12 @@ async def guest_exec(
         cwd: Working directory; None is the Tools' default, the user's home.
         env: Further variables.
         timeout: Seconds for the program; then it is killed.
+        foreign: Act on a machine of another owner too.
 
     Raises:
         UsageError: `timeout` is not positive.
         NotFoundError: The machine does not exist.
+        ForeignInstanceError: Another made the machine, and `foreign` is false.
         InstanceStateError: It is not running.
         GuestToolsError: VMware Tools do not run in the guest.
         InvalidGuestLogin: The guest refuses user or password.
@@ -151,7 +159,7 @@ async def guest_exec(
     """
     if not timeout > 0:
         raise UsageError(f"timeout must be greater than 0 s, got {timeout:g}", field="timeout")
-    guest, windows = await _guest(host, ref, login)
+    guest, windows = _guest(host, await claim(host, ref, *_PATHS, foreign=foreign), login)
     with _translated(ref, f"run {program}"):
         folders: list[str] = []
         running: list[int] = []
@@ -233,7 +241,7 @@ async def guest_ps(host: Host, ref: str, login: GuestLogin) -> list[GuestProgram
         GuestToolsError: VMware Tools do not run in the guest.
         InvalidGuestLogin: The guest refuses user or password.
     """
-    guest, _ = await _guest(host, ref, login)
+    guest, _ = _guest(host, await look(host.client, ref, *_PATHS), login)
     with _translated(ref, "list its processes"):
         found = await guest.processes()
     return [
@@ -259,20 +267,23 @@ async def guest_upload(
     *,
     overwrite: bool = False,
     mode: int | None = None,
+    foreign: bool = False,
 ) -> int:
     """Copy a local file, or bytes, to a file of a guest; return its size.
 
-    `mode` are permissions on Linux. Cancelling may leave an incomplete file.
+    `mode` are permissions on Linux; `foreign` also writes into the guest of a machine of another owner.
+    Cancelling may leave an incomplete file.
 
     Raises:
         NotFoundError: The machine does not exist.
+        ForeignInstanceError: Another made the machine, and `foreign` is false.
         InstanceStateError: It is not running.
         GuestToolsError: VMware Tools do not run in the guest.
         InvalidGuestLogin, FileAlreadyExists, GuestPermissionDenied: The guest's refusal.
         TransferRejectedError, TransferCorruptError, TransportError: The transfer failed.
         SourceError: The local file cannot be read.
     """
-    guest, _ = await _guest(host, ref, login)
+    guest, _ = _guest(host, await claim(host, ref, *_PATHS, foreign=foreign), login)
     with _translated(ref, "take a file"):
         return await guest.upload(path, source, overwrite=overwrite, mode=mode)
 
@@ -291,6 +302,6 @@ async def guest_download(host: Host, ref: str, login: GuestLogin, path: str) -> 
         LimitError: The file is larger.
         TransferRejectedError, TransportError: The transfer failed.
     """
-    guest, _ = await _guest(host, ref, login)
+    guest, _ = _guest(host, await look(host.client, ref, *_PATHS), login)
     with _translated(ref, "send a file"):
         return await read_all(guest.download(path))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vimdriver._instances.machine import look
+from vimdriver._instances.machine import claim, look
 from vimdriver._verbs import Host, Plan, Run, Step, query, returns, unblocking_verb
 from vimdriver.errors import InstanceStateError
 from vimlib._text import printable
@@ -13,6 +13,7 @@ from vimlib.errors import UsageError
 
 if TYPE_CHECKING:
     from vimlib import vim25
+    from vimlib._collector import Row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,10 +44,9 @@ def _question(info: vim25.VirtualMachineQuestionInfo) -> Question:
     )
 
 
-async def _pending(host: Host, ref: str) -> tuple[vim25.VirtualMachine, Question | None]:
-    row = await look(host.client, ref, "runtime.question")
+def _pending(row: Row[vim25.VirtualMachine]) -> Question | None:
     info = row.props.get("runtime.question")
-    return row.obj, None if info is None else _question(info)
+    return None if info is None else _question(info)
 
 
 @query
@@ -55,11 +55,11 @@ async def question(host: Host, ref: str) -> Question | None:
 
     Raises `NotFoundError`.
     """
-    return (await _pending(host, ref))[1]
+    return _pending(await look(host.client, ref, "runtime.question"))
 
 
 @unblocking_verb
-async def answer(host: Host, ref: str, choice: str) -> Plan[None]:
+async def answer(host: Host, ref: str, choice: str, *, foreign: bool = False) -> Plan[None]:
     """Answer the pending question of a machine (`AnswerVM`).
 
     Cancelling waits for the call.
@@ -68,13 +68,16 @@ async def answer(host: Host, ref: str, choice: str) -> Plan[None]:
         host: The host.
         ref: uuid, name or moref's value.
         choice: Key or label of a choice.
+        foreign: Act on a machine of another owner too.
 
     Raises:
         NotFoundError: The machine does not exist.
+        ForeignInstanceError: Another made the machine, and `foreign` is false.
         InstanceStateError: It asks nothing.
         UsageError: It offers no such choice; names those that it offers.
     """
-    vm, asked = await _pending(host, ref)
+    row = await claim(host, ref, "runtime.question", foreign=foreign)
+    vm, asked = row.obj, _pending(row)
     if asked is None:
         raise InstanceStateError(name=ref, state="without a question", needed="a pending question")
     by_label = {label.casefold(): key for key, label in asked.choices.items()}

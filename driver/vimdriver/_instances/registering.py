@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from vimdriver._instances.change import OFF, MachineState, find_state, gather, reconfigure
+from vimdriver._instances.change import OFF, MachineState, gather, reconfigure
 from vimdriver._instances.machine import MAKING_KEY, OWNER_KEY, every, is_gone, read, reads
 from vimdriver._instances.placement import gather_placement
 from vimdriver._instances.types import Instance, check_name, check_text
@@ -161,7 +161,7 @@ async def adopt(host: Host, ref: str, *, foreign: bool = False) -> Plan[Instance
         HostStateError: A spawn is making it, or has left it half-made.
         InstanceStateError: The host cannot reach its files.
     """
-    machine = await find_state(host.client, ref)
+    machine = await gather(host, ref, foreign=True)
     if machine.owner and machine.owner != host.owner and not foreign:
         raise ForeignInstanceError(name=ref, owner=machine.owner)
     if MAKING_KEY in machine.marks:

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from vimdriver._instances.machine import find, look
+from vimdriver._instances.machine import claim, find, look
 from vimdriver._verbs import Host, Plan, Run, Step, query, verb
 from vimdriver.errors import InstanceStateError
 from vimlib import vim25
@@ -128,18 +128,23 @@ async def _vmrc(client: Client, ref: str) -> Console:
 
 
 @verb
-async def screenshot(host: Host, ref: str) -> Plan[bytes]:
+async def screenshot(host: Host, ref: str, *, foreign: bool = False) -> Plan[bytes]:
     """Return a picture (PNG) of a running machine's screen.
 
     The host writes it into the machine's folder (`CreateScreenshot_Task`); it is downloaded and deleted
     there, also when this is cancelled.
 
+    Args:
+        ref: uuid, name or moref's value.
+        foreign: Write into the folder of a machine of another owner too.
+
     Raises:
         NotFoundError: The machine does not exist.
+        ForeignInstanceError: Another made the machine, and `foreign` is false.
         InstanceStateError: It is not running.
         LimitError: The file is too large for a picture.
     """
-    vm = await find(host.client, ref)
+    vm = (await claim(host, ref, foreign=foreign)).obj
 
     def refused(run: Run, fault: vim25.MethodFault) -> str:
         raise _not_running(ref, fault) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vimdriver._instances.machine import look
+from vimdriver._instances.machine import claim, look
 from vimdriver._verbs import Host, Plan, Run, Step, query, returns, verb
 from vimlib import vim25
 from vimlib.errors import NotFoundError, UsageError
@@ -80,8 +80,10 @@ def _listed(row: Row[vim25.VirtualMachine]) -> list[Snapshot]:
     return list(flat(info.rootSnapshotList, current))
 
 
-async def _gather(host: Host, ref: str) -> tuple[vim25.VirtualMachine, list[Snapshot]]:
-    row = await look(host.client, ref, "snapshot")
+async def _gather(
+    host: Host, ref: str, *, foreign: bool
+) -> tuple[vim25.VirtualMachine, list[Snapshot]]:
+    row = await claim(host, ref, "snapshot", foreign=foreign)
     return row.obj, _listed(row)
 
 
@@ -103,6 +105,7 @@ async def snapshot(
     description: str = "",
     memory: bool = False,
     quiesce: bool = False,
+    foreign: bool = False,
 ) -> Plan[Snapshot]:
     """Take a snapshot of a machine (`CreateSnapshot_Task`).
 
@@ -114,9 +117,11 @@ async def snapshot(
         description: For people.
         memory: Include the memory of a running machine.
         quiesce: Have the guest's tools quiesce its file systems first.
+        foreign: Act on a machine of another owner too.
 
     Raises:
         NotFoundError: The machine does not exist.
+        ForeignInstanceError: Another made the machine, and `foreign` is false.
         UsageError: The name is empty or too long.
         MethodFault: The host refused.
     """
@@ -124,7 +129,7 @@ async def snapshot(
         raise UsageError(
             f"the name of a snapshot must have 1 to 80 characters, got {len(name)}", field="name"
         )
-    vm, there = await _gather(host, ref)
+    vm, there = await _gather(host, ref, foreign=foreign)
     before = {one.moref for one in there}
 
     async def probe(run: Run) -> vim25.VirtualMachineSnapshot | None:
@@ -166,7 +171,9 @@ def _chosen(snapshots: list[Snapshot], which: str, ref: str) -> Snapshot:
 
 
 @verb
-async def revert_snapshot(host: Host, ref: str, snapshot: str) -> Plan[Snapshot]:
+async def revert_snapshot(
+    host: Host, ref: str, snapshot: str, *, foreign: bool = False
+) -> Plan[Snapshot]:
     """Revert a machine to a snapshot (`RevertToSnapshot_Task`). Its present state is lost.
 
     Cancelling waits for the task.
@@ -174,12 +181,14 @@ async def revert_snapshot(host: Host, ref: str, snapshot: str) -> Plan[Snapshot]
     Args:
         ref: uuid, name or moref's value.
         snapshot: The snapshot's reference's value, or its name.
+        foreign: Act on a machine of another owner too.
 
     Raises:
         NotFoundError: The machine or snapshot does not exist, or several have the name.
+        ForeignInstanceError: Another made the machine, and `foreign` is false.
         MethodFault: The host refused.
     """
-    vm, there = await _gather(host, ref)
+    vm, there = await _gather(host, ref, foreign=foreign)
     chosen = _chosen(there, snapshot, ref)
     bound = host.client.bind(vim25.VirtualMachineSnapshot(chosen.moref))
 
@@ -202,7 +211,7 @@ async def revert_snapshot(host: Host, ref: str, snapshot: str) -> Plan[Snapshot]
 
 @verb
 async def remove_snapshot(
-    host: Host, ref: str, snapshot: str, *, children: bool = False
+    host: Host, ref: str, snapshot: str, *, children: bool = False, foreign: bool = False
 ) -> Plan[None]:
     """Remove a snapshot (`RemoveSnapshot_Task`), and with `children` those taken after it.
 
@@ -212,12 +221,14 @@ async def remove_snapshot(
         ref: uuid, name or moref's value.
         snapshot: The snapshot's reference's value, or its name.
         children: Remove those below it too.
+        foreign: Act on a machine of another owner too.
 
     Raises:
         NotFoundError: The machine or snapshot does not exist, or several have the name.
+        ForeignInstanceError: Another made the machine, and `foreign` is false.
         MethodFault: The host refused.
     """
-    vm, there = await _gather(host, ref)
+    vm, there = await _gather(host, ref, foreign=foreign)
     chosen = _chosen(there, snapshot, ref)
     bound = host.client.bind(vim25.VirtualMachineSnapshot(chosen.moref))
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from tests.integration.vimctl import Done
-from tests.unit.driver.hosted import Beside
+from tests.unit.driver.hosted import Beside, own
 from vimdriver._cli import main
+from vimdriver._owner import installation_owner
 from vimlib.simulator import ESXHost
 
 
@@ -46,7 +47,7 @@ def vimctl(capsys: pytest.CaptureFixture[str]) -> Vimctl:
 def esx(
     beside: Beside, vimctl: Vimctl, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[ESXHost]:
-    """A host with two machines; the environment has its address and login."""
+    """A host with two machines of ours; the environment has its address and login."""
     folder = tmp_path / "datastore1"
     folder.mkdir()
 
@@ -54,6 +55,8 @@ def esx(
         return await ESXHost(datastores={"datastore1": folder}, vms=2).__aenter__()
 
     host: ESXHost = beside.run(start())
+    owner = installation_owner()
+    beside.call(lambda: own(host, owner))
     for name, value in {
         "URL": host.url,
         "USERNAME": host.credentials.username,

@@ -229,7 +229,10 @@ def test_files_that_are_not_the_machines_are_named(esx: ESXHost, vimctl: Vimctl)
     assert theirs.read_bytes() == b"iso"
 
 
-def test_foreign_machines_are_destroyed_only_on_request(esx: ESXHost, vimctl: Vimctl) -> None:
+def test_foreign_machines_are_destroyed_only_on_request(
+    esx: ESXHost, vimctl: Vimctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIMLIB_OWNER", "another")
     done = vimctl("instance", "destroy", "vm-0", "--json", code=1)
     assert done.document["error"]["type"] == "ForeignInstanceError"
     done = vimctl("instance", "destroy", "vm-0", "nosuch", "vm-1", "--foreign", "--json", code=7)

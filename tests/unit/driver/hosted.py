@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from msgspec.structs import replace
+
 import vimlib
 from tests.rig.login import connected
 from vimdriver._config import DriverConfig
@@ -20,6 +22,7 @@ from vimdriver._images.embedded import EmbeddedGlance
 from vimdriver._images.glance import Glance
 from vimdriver._images.http import HttpClient
 from vimdriver._images.local import LocalImages
+from vimdriver._instances.machine import OWNER_KEY
 from vimdriver._instances.types import InstanceSpec, NICSpec
 from vimdriver._journal import Journal, MemoryJournal, SeenFile
 from vimdriver._networks import notes
@@ -27,6 +30,7 @@ from vimdriver._networks.making import port_group_steps
 from vimdriver._networks.port_groups import gather_network
 from vimdriver._verbs import Host, Plan, Run, execute
 from vimdriver._verbs.host import own_time
+from vimlib import vim25
 from vimlib._client import Client
 from vimlib._session.policy import Backoff, RetryPolicy
 from vimlib._transport.base import Timeouts
@@ -151,9 +155,19 @@ class Hosted:
             yield ESXDriver(client, images or LocalImages(), config)
 
 
+def own(esx: ESXHost, owner: str = OWNER) -> None:
+    """Give all machines of a host the mark of an owner."""
+    for machine in esx.machines.values():
+        kept = [one for one in machine.config.extraConfig if one.key != OWNER_KEY]
+        mark = vim25.OptionValue(key=OWNER_KEY, value=owner)
+        machine.set_config(replace(machine.config, extraConfig=[*kept, mark]))
+
+
 @contextmanager
-def hosted(beside: Beside, folder: Path, version: str = "8.0", **given: Any) -> Iterator[Hosted]:
-    """Run a host whose datastore is `folder`."""
+def hosted(
+    beside: Beside, folder: Path, version: str = "8.0", *, owned: bool = False, **given: Any
+) -> Iterator[Hosted]:
+    """Run a host whose datastore is `folder`; with `owned` its first machines have the mark of `OWNER`."""
     folder.mkdir(exist_ok=True)
     given.setdefault("datastores", {"datastore1": folder})
 
@@ -161,6 +175,8 @@ def hosted(beside: Beside, folder: Path, version: str = "8.0", **given: Any) -> 
         return await ESXHost(version, **given).__aenter__()
 
     esx = beside.run(start())
+    if owned:
+        beside.call(lambda: own(esx))
     try:
         yield Hosted(esx, beside, folder)
     finally:

@@ -32,16 +32,16 @@ class Case(NamedTuple):
 
 
 async def on(driver: ESXDriver, ref: str) -> None:
-    await driver.power_on(ref)
+    await driver.power_on(ref, foreign=True)
 
 
 async def suspended(driver: ESXDriver, ref: str) -> None:
-    await driver.power_on(ref)
-    await driver.suspend(ref)
+    await driver.power_on(ref, foreign=True)
+    await driver.suspend(ref, foreign=True)
 
 
 async def shot(driver: ESXDriver, ref: str) -> None:
-    await driver.snapshot(ref, "one")
+    await driver.snapshot(ref, "one", foreign=True)
 
 
 async def resized(driver: ESXDriver, ref: str) -> None:
@@ -86,19 +86,19 @@ CASES: dict[str, Case] = {
     "clone": Case(lambda d, r: d.clone(r, f"clone {r}")),
     "list_instances": Case(lambda d, r: d.list_instances()),
     "info": Case(lambda d, r: d.info(r)),
-    "power_on": Case(lambda d, r: d.power_on(r)),
-    "power_off": Case(lambda d, r: d.power_off(r), on),
-    "suspend": Case(lambda d, r: d.suspend(r), on),
-    "resume": Case(lambda d, r: d.resume(r), suspended),
-    "reboot": Case(lambda d, r: d.reboot(r, soft=False), on),
-    "snapshot": Case(lambda d, r: d.snapshot(r, "two")),
+    "power_on": Case(lambda d, r: d.power_on(r, foreign=True)),
+    "power_off": Case(lambda d, r: d.power_off(r, foreign=True), on),
+    "suspend": Case(lambda d, r: d.suspend(r, foreign=True), on),
+    "resume": Case(lambda d, r: d.resume(r, foreign=True), suspended),
+    "reboot": Case(lambda d, r: d.reboot(r, soft=False, foreign=True), on),
+    "snapshot": Case(lambda d, r: d.snapshot(r, "two", foreign=True)),
     "snapshots": Case(lambda d, r: d.snapshots(r), shot),
-    "revert_snapshot": Case(lambda d, r: d.revert_snapshot(r, "one"), shot),
-    "remove_snapshot": Case(lambda d, r: d.remove_snapshot(r, "one"), shot),
+    "revert_snapshot": Case(lambda d, r: d.revert_snapshot(r, "one", foreign=True), shot),
+    "remove_snapshot": Case(lambda d, r: d.remove_snapshot(r, "one", foreign=True), shot),
     "diagnostics": Case(lambda d, r: d.diagnostics(r)),
     "guest_network": Case(lambda d, r: d.guest_network(r)),
     "console": Case(lambda d, r: d.console(r), on),
-    "screenshot": Case(lambda d, r: d.screenshot(r), on),
+    "screenshot": Case(lambda d, r: d.screenshot(r, foreign=True), on),
     "destroy": Case(lambda d, r: d.destroy(r, foreign=True)),
     "host_info": Case(lambda d, r: d.host_info()),
     "host_identity": Case(lambda d, r: d.host_identity()),
@@ -151,7 +151,7 @@ HOST: dict[str, Case] = {
     "logs": Case(lambda d, r: d.logs(lines=10), on),
     "metrics": Case(lambda d, r: d.metrics(r), on),
     "autostarts": Case(lambda d, r: d.autostarts()),
-    "set_autostart": Case(lambda d, r: d.set_autostart(r)),
+    "set_autostart": Case(lambda d, r: d.set_autostart(r, foreign=True)),
     "switches": Case(lambda d, r: d.switches()),
     "port_group_policies": Case(lambda d, r: d.port_group_policies()),
     "vmkernel": Case(lambda d, r: d.vmkernel()),
@@ -160,7 +160,7 @@ HOST: dict[str, Case] = {
     "set_mtu": Case(lambda d, r: d.set_mtu("vSwitch0", 9000)),
     "set_port_group": Case(lambda d, r: d.set_port_group("VM Network", vlan=5)),
     "question": Case(lambda d, r: d.question(r)),
-    "send_keys": Case(lambda d, r: d.send_keys(r, "x"), on),
+    "send_keys": Case(lambda d, r: d.send_keys(r, "x", foreign=True), on),
 }
 
 

@@ -20,7 +20,7 @@ from vimlib.errors import HostStateError, TaskQuestionError, UsageError, Version
 
 @pytest.fixture
 def host(beside: Beside, tmp_path: Path) -> Iterator[Hosted]:
-    with hosted(beside, tmp_path / "s", vms=1) as found:
+    with hosted(beside, tmp_path / "s", owned=True, vms=1) as found:
         yield found
 
 
@@ -43,7 +43,7 @@ async def test_each_kind_of_ticket(host: Hosted, driver: ESXDriver) -> None:
 async def test_the_plug_in_of_4_1_gets_a_session_ticket_and_no_password(
     beside: Beside, tmp_path: Path
 ) -> None:
-    with hosted(beside, tmp_path / "t", "4.1", vms=1) as host:
+    with hosted(beside, tmp_path / "t", "4.1", owned=True, vms=1) as host:
         async with host.driver() as driver:
             await driver.power_on("vm-0")
             found = await driver.console("vm-0", kind="vmrc")
@@ -90,7 +90,7 @@ async def test_text_that_no_us_keyboard_has(driver: ESXDriver) -> None:
 
 
 async def test_a_host_before_6_5_takes_no_keys(beside: Beside, tmp_path: Path) -> None:
-    with hosted(beside, tmp_path / "t", "5.5", vms=1) as host:
+    with hosted(beside, tmp_path / "t", "5.5", owned=True, vms=1) as host:
         async with host.driver() as driver:
             with pytest.raises(VersionError, match=r"need API 6\.5"):
                 await driver.send_keys("vm-0", "x")

@@ -23,7 +23,7 @@ from vimlib.errors import NotFoundError, OutcomeUnknownError, UsageError, Vimlib
 @pytest.fixture(params=["task", "call"])
 def host(request: pytest.FixtureRequest, beside: Beside, tmp_path: Path) -> Iterator[Hosted]:
     """A host that refuses by a failed task, as real ones do, and one that refuses the call."""
-    with hosted(beside, tmp_path / "s", vms=1, refusals=request.param) as found:
+    with hosted(beside, tmp_path / "s", owned=True, vms=1, refusals=request.param) as found:
         yield found
 
 
@@ -244,7 +244,7 @@ async def test_a_licence_that_allows_reading_only_lets_no_guest_be_asked(
 
 
 async def test_a_licence_that_allows_reading_only(beside: Beside, tmp_path: Path) -> None:
-    with hosted(beside, tmp_path / "t", vms=1) as host:
+    with hosted(beside, tmp_path / "t", owned=True, vms=1) as host:
         host.esx.registry.licensed = False
         async with host.driver() as driver:
             for verb in ("power_on", "power_off"):

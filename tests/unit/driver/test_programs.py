@@ -31,7 +31,7 @@ ROOT = GuestLogin("root", Secret("secret"))
 
 @pytest.fixture
 def host(beside: Beside, tmp_path: Path) -> Iterator[Hosted]:
-    with hosted(beside, tmp_path / "s", vms=2) as found:
+    with hosted(beside, tmp_path / "s", owned=True, vms=2) as found:
         beside.call(
             lambda: found.esx.set_guest("vm-0", tools=True, accounts={"root": "secret", "joe": "x"})
         )
@@ -208,7 +208,7 @@ async def test_the_host_itself_may_be_named(host: Hosted, driver: ESXDriver) -> 
 
 
 async def test_a_host_without_guest_operations(beside: Beside, tmp_path: Path) -> None:
-    with hosted(beside, tmp_path / "t", "4.1", vms=1) as host:
+    with hosted(beside, tmp_path / "t", "4.1", owned=True, vms=1) as host:
         async with host.driver() as driver:
             await driver.power_on("vm-0")
             with pytest.raises(VersionError, match="no guest operations"):

@@ -17,7 +17,7 @@ from vimlib.errors import NotFoundError, VimlibError
 
 @pytest.fixture
 def host(beside: Beside, tmp_path: Path) -> Iterator[Hosted]:
-    with hosted(beside, tmp_path / "s", vms=1) as found:
+    with hosted(beside, tmp_path / "s", owned=True, vms=1) as found:
         yield found
 
 
@@ -27,7 +27,7 @@ def host(beside: Beside, tmp_path: Path) -> Iterator[Hosted]:
 async def test_a_console_as_the_host_knows_it(
     version: str, kind: str, beside: Beside, tmp_path: Path
 ) -> None:
-    with hosted(beside, tmp_path / "t", version, vms=1) as host:
+    with hosted(beside, tmp_path / "t", version, owned=True, vms=1) as host:
         async with host.driver() as driver:
             with pytest.raises(InstanceStateError):
                 await driver.console("vm-0")

@@ -17,7 +17,7 @@ from vimlib.errors import UsageError
 async def test_one_call_reads_capacity_and_promises(
     version: str, beside: Beside, tmp_path: Path
 ) -> None:
-    with hosted(beside, tmp_path / "s", version, vms=3) as host:
+    with hosted(beside, tmp_path / "s", version, owned=True, vms=3) as host:
         async with host.driver() as driver:
             await driver.power_on("vm-1")
             before = len(host.methods())

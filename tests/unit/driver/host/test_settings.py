@@ -22,7 +22,7 @@ NAME = "localhost.localdomain"
 
 @pytest.fixture
 def host(beside: Beside, tmp_path: Path) -> Iterator[Hosted]:
-    with hosted(beside, tmp_path / "s", vms=1, exports={NFS: None}) as found:
+    with hosted(beside, tmp_path / "s", owned=True, vms=1, exports={NFS: None}) as found:
         yield found
 
 
@@ -215,7 +215,7 @@ async def test_maintenance_is_refused_while_a_machine_runs(host: Hosted, driver:
 async def test_the_host_goes_down_when_its_name_confirms_it(
     verb: str, beside: Beside, tmp_path: Path
 ) -> None:
-    with hosted(beside, tmp_path / "t", vms=1) as host:
+    with hosted(beside, tmp_path / "t", owned=True, vms=1) as host:
         async with host.driver() as driver:
             await driver.enter_maintenance()
             found = await getattr(driver, verb)(NAME)
@@ -269,7 +269,7 @@ async def test_counters_of_a_machine_and_of_the_host(host: Hosted, driver: ESXDr
 async def test_autostart_is_listed_in_its_order_and_switched_off(
     beside: Beside, tmp_path: Path
 ) -> None:
-    with hosted(beside, tmp_path / "t", vms=3) as host:
+    with hosted(beside, tmp_path / "t", owned=True, vms=3) as host:
         async with host.driver() as driver:
             await driver.set_autostart("vm-2", order=1)
             await driver.set_autostart("vm-0", order=1, stop_action="guestShutdown")

@@ -18,7 +18,7 @@ from vimlib.errors import NotFoundError
 
 @pytest.fixture
 def host(beside: Beside, tmp_path: Path) -> Iterator[Hosted]:
-    with hosted(beside, tmp_path / "s", vms=3) as found:
+    with hosted(beside, tmp_path / "s", owned=True, vms=3) as found:
         yield found
 
 
