@@ -85,7 +85,7 @@ OUTSIDE = {
     "aiohttp": ("vimlib", "vimdriver"),
     "yarl": ("vimlib", "vimdriver"),  # aiohttp's URLs
     # Hostile XML is read in few places.
-    "lxml": ("vimlib.simulator", "vimlib.codegen"),
+    "lxml": ("vimlib.simulator", "vimlib.codegen", "vimdriver._images.ovf"),
     "cyclopts": ("vimdriver._cli",),
     "rich": ("vimdriver._cli",),
     "cryptography": ("vimlib.simulator",),

@@ -15,6 +15,7 @@ from vimdriver._disks.peek import peeked, read_hash
 from vimdriver._disks.record import DiskRecord
 from vimdriver._disks.transfer import Way, choose
 from vimdriver._disks.turns import turn
+from vimdriver._images.archive import contents_of
 from vimdriver._images.formats import PREFIX, open_image
 from vimdriver._images.hashing import algorithm_name
 from vimdriver._images.ranges import needs_ranges
@@ -63,6 +64,8 @@ class DiskWish:
     """Whether to replace a disk that was made from other bytes."""
     read_back: bool = False
     """Whether to read the disk from the host again, and compare hashes, before it gets its name."""
+    disk: int = 0
+    """The disk of an OVA, in the order of `Contents.disks`."""
     by_content: bool = False
     """Whether the name stands for the content, so that a disk of that name is the one; else its
     record shows its image."""
@@ -86,6 +89,9 @@ class EnsuredDisk:
     """Of the disk's bytes as read back from the host; None unless that was asked for."""
     stored_hash_algo: str | None = None
     already_there: bool = False
+    manifest: bool | None = None
+    """Whether an OVA has a manifest, with which its files agree; None for other images, and where the
+    disk was there."""
     way: Way | None = None
     """How it came there; None where it was there."""
 
@@ -183,6 +189,9 @@ async def _make(
 ) -> EnsuredDisk:
     async with peeked(source, info, PREFIX) as body:
         image = judge(info, body.head)
+        if image.kind == "ova":
+            contents = await contents_of(source, info, image, body.head)
+            image = image.with_disk(contents.disks[wish.disk].inside)
         if image.kind == "iso":
             raise ImageUnacceptableError(
                 rule="format.iso",
@@ -271,6 +280,7 @@ async def _plan(
             verified=done.verified,
             stored_hash=done.content_hash,
             stored_hash_algo=done.hash_algo if done.content_hash else None,
+            manifest=done.manifest,
             way=way,
         )
 

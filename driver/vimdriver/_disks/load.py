@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
@@ -12,6 +13,7 @@ from vimdriver._images.hashing import new_hasher
 from vimdriver._images.sink import DatastoreSink
 from vimdriver._images.uploader import Uploader
 from vimdriver.errors import ImageUnacceptableError
+from vimlib._text import printable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from vimlib._nfc import Lease, LeaseDevice
     from vimlib._progress import Progress
     from vimlib._transport.http import Buffer
+
+log = logging.getLogger("vimdriver.disks")
 
 KIB: Final = 1 << 10
 
@@ -42,6 +46,8 @@ class Loaded:
     """The source has a hash, and it equals `hash`."""
     content_hash: str | None = None
     """Of the disk's bytes, holes as zeros, by the same algorithm; None where it was not wanted."""
+    manifest: bool | None = None
+    """Whether an OVA has a manifest, with which its files agree; None if the image is no OVA."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +91,7 @@ class Load:
         """
         sink = DatastoreSink(host.datastore(extent.datastore), extent, pad=KIB)
         whole = self.capacity == self.info.size or not self.content_hash
-        if self.image.kind == "raw" and self.image.compression is None and whole:
+        if self.image.flat and whole:
             return await self._load(host, sink, None)
         size = self.capacity
         return await self._load(host, sink, lambda: self._stage(FlatWriter(size), size))
@@ -149,7 +155,7 @@ class Load:
             return made_last
 
         info = self.info
-        if self.image.kind == "raw" and self.image.compression is None:
+        if self.image.flat:
             # Whatever the source calls it, these bytes become an extent: they must be flat.
             info = replace(info, disk_format="raw", container_format=None)
         given = host.uploader
@@ -176,7 +182,19 @@ class Load:
             hash_algo=report.hash_algo,
             verified=report.verified,
             content_hash=content_hash,
+            manifest=self._manifest(),
         )
+
+    def _manifest(self) -> bool | None:
+        archive = self.image.archive
+        if archive is None:
+            return None
+        if not archive.check.manifest:
+            log.warning(
+                "%s has no manifest: its files were not compared with digests of their maker",
+                printable(self.info.id),
+            )
+        return archive.check.manifest
 
 
 class _LeaseSink:

@@ -21,6 +21,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from vimdriver._images.body import HttpBody, HttpParts, announced, check_coding
+from vimdriver._images.ovf_set import OVFSet, is_descriptor
 from vimdriver._images.redirects import Redirects, is_public, private
 from vimdriver._images.source import ImageInfo
 from vimdriver.errors import (
@@ -431,6 +432,11 @@ class HttpImage:
         self._info: ImageInfo | None = None
         self._shown = str(self._address.url.with_query(None))
 
+    @property
+    def url(self) -> URL:
+        """The URL without user and hash."""
+        return self._address.url
+
     @robust
     def __repr__(self) -> str:
         return f"HttpImage({self._shown!r})"
@@ -526,16 +532,34 @@ class HttpImages:
     def __init__(self, client: HttpClient) -> None:
         self._client = client
 
-    def image(self, ref: str) -> HttpImage:
-        """Return the source at the URL `ref`.
+    def image(self, ref: str) -> HttpImage | OVFSet:
+        """Return the source at the URL `ref`; that of an OVF descriptor has the files beside it too.
 
         Raises:
             UsageError: It is not an http(s) URL.
         """
         try:
-            return HttpImage(self._client, ref)
+            first = HttpImage(self._client, ref)
+            name = first.url.name
+            if not is_descriptor(name):
+                return first
+            given = Secret(ref)
         finally:
             del ref
+        return OVFSet(
+            name,
+            lambda file: (
+                first if file == name else HttpImage(self._client, _beside(given.reveal(), file))
+            ),
+        )
+
+
+def _beside(ref: str, file: str) -> str:
+    """Return the URL of a file beside another one, with its user and without its query."""
+    try:
+        return str(URL(ref).with_query(None).with_fragment(None).parent.joinpath(*file.split("/")))
+    finally:
+        del ref
 
 
 def _parse(text: str) -> _Address:

@@ -10,6 +10,7 @@ from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
+from vimdriver._images.ovf_set import OVFSet, is_descriptor
 from vimdriver._images.source import CHUNK, ImageInfo
 from vimdriver._images.worker import Worker
 from vimdriver.errors import ImageNotFoundError, SourceReadError
@@ -126,8 +127,13 @@ class LocalImages:
     def __init__(self, *, executor: Executor | None = None) -> None:
         self._executor = executor
 
-    def image(self, ref: str) -> LocalImage:
-        """Return the source at the path `ref`."""
+    def image(self, ref: str) -> LocalImage | OVFSet:
+        """Return the source at the path `ref`; that of an OVF descriptor has the files beside it too."""
+        path = Path(ref)
+        if is_descriptor(path.name):
+            return OVFSet(
+                path.name, lambda name: LocalImage(path.parent / name, executor=self._executor)
+            )
         return LocalImage(ref, executor=self._executor)
 
 

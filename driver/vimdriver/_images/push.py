@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from vimdriver._config import DriverConfig
 from vimdriver._disks.ensure import DiskWish, ensure_disk, judge
 from vimdriver._disks.files import ensure_file
 from vimdriver._disks.peek import read_prefix
+from vimdriver._images.archive import contents_of
 from vimdriver._images.check import BodyCheck
 from vimdriver._images.formats import PREFIX
 from vimdriver._images.source import shown_reference
@@ -75,6 +76,11 @@ class PushResult:
     stored_hash_algo: str | None = None
     already_there: bool = False
     """The datastore had it, made from the same bytes; nothing was sent."""
+    further: tuple[str, ...] = ()
+    """Paths of the further disks of an OVA."""
+    manifest: bool | None = None
+    """Whether an OVA has a manifest, with which its files agree; None for other images, and where the
+    disk was there."""
     seconds: float = 0.0
     error: VimlibError | None = None
 
@@ -93,6 +99,8 @@ class PushResult:
             "verified": self.verified,
             "already_there": self.already_there,
             "seconds": round(self.seconds, 3),
+            **({"further": list(self.further)} if self.further else {}),
+            **({} if self.manifest is None else {"manifest": self.manifest}),
         }
 
 
@@ -338,6 +346,8 @@ class _Push:
         self.how = how
         self.is_file = how.as_is
         """Whether its bytes are stored unchanged."""
+        self.disks = 1
+        """Disks of the image: an OVA may have several."""
         self.present = False
         """Whether something has its name on the datastore."""
         self.tell = tell
@@ -371,9 +381,13 @@ class _Push:
                 # An image that cannot be pushed fails here, before it counts towards the space.
                 if self.how.as_is:
                     BodyCheck(info)
-                elif info.disk_format is None:
+                elif info.disk_format is None or info.container_format in ("ova", "compressed"):
                     head = await read_prefix(self.source, info, PREFIX)
-                    self.is_file = judge(info, head).kind == "iso"
+                    image = judge(info, head)
+                    self.is_file = image.kind == "iso"
+                    if image.kind == "ova":
+                        contents = await contents_of(self.source, info, image, head)
+                        self.disks = len(contents.disks)
                 else:
                     self.is_file = info.disk_format == "iso"
             self.info = info
@@ -400,7 +414,7 @@ class _Push:
             return
         async with limit:
             since = time.monotonic()
-            self.tell(PushEvent("started", self.ref, self.info.size))
+            self.tell(PushEvent("started", self.ref, self.info.size * self.disks))
             try:
                 await self._store(self.info, folder, uploader, since)
             except VimlibError as error:
@@ -419,6 +433,7 @@ class _Push:
         def progress(count: int) -> None:
             self.tell(PushEvent("progress", self.ref, count))
 
+        further: list[str] = []
         if self.is_file:
             disk = await ensure_file(
                 host,
@@ -437,6 +452,13 @@ class _Push:
                 read_back=how.read_back,
             )
             disk = await ensure_disk(host, self.source, wish, on_progress=progress)
+            for number in range(1, self.disks):
+                stem = target.name.removesuffix(".vmdk")
+                more = replace(
+                    wish, target=target.with_name(f"{stem}-{number + 1}.vmdk"), disk=number
+                )
+                found = await ensure_disk(host, self.source, more, on_progress=progress)
+                further.append(str(found.path))
         self._done(
             PushResult(
                 image=self.ref,
@@ -448,6 +470,8 @@ class _Push:
                 stored_hash=disk.stored_hash,
                 stored_hash_algo=disk.stored_hash_algo,
                 already_there=disk.already_there,
+                further=tuple(further),
+                manifest=disk.manifest,
                 seconds=time.monotonic() - since,
             )
         )

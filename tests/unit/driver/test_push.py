@@ -363,7 +363,7 @@ async def test_a_push_makes_its_folder_before_the_put(beside: Beside, tmp_path: 
 
 async def test_an_archive_ends_before_anything_is_made(beside: Beside, host: Hosted) -> None:
     archive = made_image("archive", "raw", Pattern(9, 64 * MIB))
-    archive.container_format = "ova"
+    archive.container_format = "docker"
     with glance(beside, archive) as service:
         (result,) = await push(host, service, "archive")
     assert isinstance(result.error, ImageUnacceptableError)

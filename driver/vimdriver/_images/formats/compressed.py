@@ -6,10 +6,10 @@ import lzma
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from vimdriver._images.formats.cursor import COPY_AGAIN
-from vimdriver._images.formats.extents import PREFIX, Data, is_zero
+from vimdriver._images.formats.extents import PREFIX, Data, Inner, is_zero
 from vimdriver._images.formats.zstd import ZSTD_ERRORS, zstd_decompressor
 from vimdriver.errors import ImageUnacceptableError
 
@@ -157,15 +157,6 @@ def beginning(compression: Compression, prefix: Data) -> bytes:
     return bytes(found[:PREFIX])
 
 
-class _Inside(Protocol[Item]):
-    @property
-    def capacity(self) -> int | None: ...
-
-    def feed(self, chunk: Data) -> Iterator[Item]: ...
-
-    def finish(self) -> Iterator[Item]: ...
-
-
 class CompressedReader(Generic[Item]):
     """A `DiskReader` or `GrainReader` of a compressed file, in its order.
 
@@ -174,7 +165,7 @@ class CompressedReader(Generic[Item]):
         reader: Of the image inside.
     """
 
-    def __init__(self, compression: Compression, reader: _Inside[Item]) -> None:
+    def __init__(self, compression: Compression, reader: Inner[Item]) -> None:
         self._decompressor = Decompressor(compression)
         self._reader = reader
         self.wanted: range | None = None

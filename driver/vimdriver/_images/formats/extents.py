@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from vimdriver.errors import ImageOrderError, ImageUnacceptableError
+
+Item = TypeVar("Item", covariant=True)
 
 SECTOR: Final = 512
 GRAIN: Final = 64 << 10
@@ -133,6 +135,17 @@ class GrainReader(Protocol):
             ImageUnacceptableError: The file ends too early for its format.
         """
         ...
+
+
+class Inner(Protocol[Item]):
+    """A `DiskReader` or `GrainReader` inside of another one, which reads a file in its order."""
+
+    @property
+    def capacity(self) -> int | None: ...
+
+    def feed(self, chunk: Data) -> Iterator[Item]: ...
+
+    def finish(self) -> Iterator[Item]: ...
 
 
 class DiskWriter(Protocol):

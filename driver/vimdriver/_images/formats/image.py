@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import Final, TypeVar
 
 from vimdriver._images.formats import header, qcow2
 from vimdriver._images.formats.compressed import (
@@ -21,15 +21,20 @@ from vimdriver._images.formats.extents import (
     Data,
     DiskReader,
     GrainReader,
+    Inner,
 )
 from vimdriver._images.formats.flat import FlatReader
 from vimdriver._images.formats.header import SparseHeader
-from vimdriver._images.formats.magic import QCOW2, compressed, foreign, is_iso, not_read
+from vimdriver._images.formats.magic import OVA, QCOW2, compressed, foreign, is_iso, not_read
+from vimdriver._images.formats.ova import ArchiveCheck, OVAReader
 from vimdriver._images.formats.qcow2 import Qcow2Header, qcow2_reader, qcow2_survey
 from vimdriver._images.formats.sparse_reader import sparse_reader, sparse_survey
 from vimdriver._images.formats.stream_reader import grain_reader, stream_reader, stream_survey
 from vimdriver._images.formats.strict_descriptor import check_strict_descriptor
+from vimdriver._images.formats.tar import TarMember
 from vimdriver.errors import ImageUnacceptableError
+
+Item = TypeVar("Item")
 
 FLAT_TYPES: Final = frozenset({"preallocated", "thin", "thick", "eagerzeroedthick"})
 """Values of `vmware_disktype`, in lower case, that mean flat bytes."""
@@ -39,13 +44,12 @@ _KINDS_OF_TYPE: Final = {
     "streamoptimized": "streamOptimized",
 }
 _CONTAINERS: Final = {
-    "ova": "Unpack it with: tar -xf IN; then upload its disk with --container-format bare.",
     "docker": "Upload a disk with --container-format bare: an image of a container has none.",
 }
 _DETECTED: Final = 64 << 10
 """Bytes that decide the format; the descriptor of a sparse VMDK may end later."""
 _SUFFIXES: Final = (
-    ".vhd", ".vhdx", ".vdi", ".ova", ".ovf", ".zip", ".gz", ".xz", ".zst", ".bz2",
+    ".vhd", ".vhdx", ".vdi", ".ovf", ".zip", ".gz", ".xz", ".zst", ".bz2",
 )  # fmt: skip
 
 
@@ -54,7 +58,8 @@ class ImageFormat:
     """The detected format of an image, and its properties as its beginning states them."""
 
     kind: str
-    """`raw`, `iso`, `monolithicSparse`, `streamOptimized` or `qcow2`."""
+    """`raw`, `iso`, `monolithicSparse`, `streamOptimized`, `qcow2`, or `ova` for an archive whose disk
+    was not chosen: see `with_disk`."""
     size: int | None
     """Bytes of the file; None if they are not known."""
     capacity: int | None
@@ -67,6 +72,8 @@ class ImageFormat:
     """None unless it is a qcow2."""
     compression: Compression | None = None
     """How the file is compressed that the image is in; None if it is not."""
+    archive: Inside | None = None
+    """The disk of an OVA that the image is; None if the file is no OVA."""
     refusal: ImageUnacceptableError | None = None
     """Why the file must not reach a host unchanged, as its beginning shows; None if it may."""
 
@@ -84,6 +91,21 @@ class ImageFormat:
     def extension(self) -> str:
         """The file name extension on a datastore, without the dot."""
         return {"raw": "img", "iso": "iso", "qcow2": "qcow2"}.get(self.kind, "vmdk")
+
+    @property
+    def flat(self) -> bool:
+        """Whether the bytes of the file are those of a disk."""
+        return self.kind == "raw" and self.compression is None and self.archive is None
+
+    def with_disk(self, inside: Inside) -> ImageFormat:
+        """Return one disk of an OVA, of which this is the format."""
+        return replace(
+            inside.image,
+            size=self.size,
+            compression=self.compression,
+            archive=inside,
+            refusal=self.refusal,
+        )
 
     @property
     def importable(self) -> bool:
@@ -130,6 +152,16 @@ class ImageFormat:
                 )
             inner = replace(self, compression=None, size=None)
             return CompressedReader(self.compression, inner.reader())
+        if self.archive is not None:
+            if ranges:
+                raise ImageUnacceptableError(
+                    rule="ova.order",
+                    detail="an OVA is read only in its own order",
+                    hint="Unpack it with: tar -xf IN; then use the disk that it contained.",
+                )
+            return self.archive.reader(self.archive.image.reader(), self.size)
+        if self.kind == "ova":
+            raise ValueError("one of the disks of an OVA must be chosen")
         if self.qcow2 is not None:
             return qcow2_reader(self.qcow2, self.size, ranges=ranges)
         if self.header is None:
@@ -143,7 +175,7 @@ class ImageFormat:
         It raises `ImageOrderError` where the disk lies in the file in an order that only
         `reader(ranges=True)` reads. None if there is nothing to find out.
         """
-        if self.size is None or self.compression is not None:
+        if self.size is None or self.compression is not None or self.archive is not None:
             return None
         if self.qcow2 is not None:
             return qcow2_survey(self.qcow2, self.size)
@@ -166,10 +198,27 @@ class ImageFormat:
         if self.header is None or not self.header.compressed:
             raise ValueError(f"only streamOptimized has deflated grains, got {self.kind}")
         if self.compression is not None:
-            return CompressedReader(
-                self.compression, grain_reader(self.header, None, verify=verify)
-            )
+            inner = replace(self, compression=None, size=None)
+            return CompressedReader(self.compression, inner.grain_reader(verify=verify))
+        if self.archive is not None:
+            inside = self.archive.image.grain_reader(verify=verify)
+            return self.archive.reader(inside, self.size)
         return grain_reader(self.header, self.size, verify=verify)
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """A disk of an OVA."""
+
+    member: TarMember
+    image: ImageFormat
+    """The format of the member."""
+    check: ArchiveCheck = field(default_factory=ArchiveCheck, compare=False)
+    """Set by the last reader that has read the archive whole."""
+
+    def reader(self, reader: Inner[Item], size: int | None) -> OVAReader[Item]:
+        """Return a reader of the archive, of `size` bytes if that is known, by a reader of the member."""
+        return OVAReader(self.member, reader, self.image.capacity, self.check, size)
 
 
 def prefix_bytes(beginning: Data) -> int:
@@ -251,7 +300,9 @@ def open_image(
             raise _claim("the bytes are not compressed", image.kind)
     check_claims(size, container)
     if claimed is not None:
-        _check_claim(image.kind, claimed, disk_type)
+        if (image.kind == "ova") != (container == "ova") and container != "compressed":
+            raise _claim(f"declared as {container}, but the bytes are {image.kind}", image.kind)
+        check_claim(image.kind, claimed, disk_type)
     elif name is not None:
         _check_name(image.kind, name)
     return image
@@ -265,7 +316,10 @@ def _open_plain(
         check_claims(0, None)
     if (again := compression_of(prefix)) is not None:
         raise not_read(compressed(again.name, again.unpack))
-    if (found := foreign(prefix, tail)) is not None:
+    found = foreign(prefix, tail)
+    if found is OVA:
+        return ImageFormat(kind="ova", size=size, capacity=None, refusal=not_read(OVA))
+    if found is not None:
         raise not_read(found)
     if prefix.startswith(header.MAGIC):
         image = _open_sparse(prefix, size, max_capacity)
@@ -314,7 +368,14 @@ def _open_sparse(prefix: bytes, size: int | None, max_capacity: int) -> ImageFor
     )
 
 
-def _check_claim(kind: str, claimed: str, disk_type: str | None) -> None:
+def check_claim(kind: str, claimed: str, disk_type: str | None) -> None:
+    """Compare an image with what its source claims: `disk_format` and `vmware_disktype`.
+
+    Raises:
+        ImageUnacceptableError: They differ. An OVA is claimed to be that of its disks.
+    """
+    if kind == "ova":
+        return
     if claimed == "vmdk":
         _check_disk_type(kind, disk_type)
     elif claimed != kind:
@@ -348,6 +409,7 @@ def _claim(detail: str, kind: str, *, container: str = "bare") -> ImageUnaccepta
 def _upload_again(kind: str, container: str) -> str:
     """Return the command that declares an image rightly: Glance keeps the formats of an image."""
     form = kind if kind in ("raw", "iso", "qcow2") else "vmdk"
+    container = "ova" if kind == "ova" else container
     disk_type = {
         "monolithicSparse": " --property vmware_disktype=sparse",
         "streamOptimized": " --property vmware_disktype=streamOptimized",
@@ -367,6 +429,7 @@ def _check_name(kind: str, name: str) -> None:
         (lower.endswith(".vmdk") and (flat or kind in ("iso", "qcow2")))
         or (lower.endswith(".qcow2") and kind != "qcow2")
         or (lower.endswith(".iso") and kind != "iso")
+        or (lower.endswith(".ova") and kind != "ova")
         or lower.endswith(_SUFFIXES)
     ):
         raise ImageUnacceptableError(

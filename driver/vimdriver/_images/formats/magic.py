@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from vimdriver._images.formats.descriptor import DECRYPT, FLATTEN
+from vimdriver._images.formats.tar import first_name
 from vimdriver.errors import ImageUnacceptableError
 
 ISO_MAGIC: Final = (0x8001, b"CD001")
@@ -37,9 +38,10 @@ def _unpack(command: str) -> str:
 
 QCOW2: Final = Foreign("qcow2", _convert("qcow2"))
 """Read, and refused where the bytes reach a host unchanged."""
-_OVA: Final = Foreign(
+OVA: Final = Foreign(
     "OVA", _unpack("tar -xf IN; then use the disk that it contained"), archive=True
 )
+"""Read, and refused where the bytes reach a host unchanged."""
 _TAR: Final = Foreign(
     "tar", _unpack("tar -xf IN; then use the disk that it contained"), archive=True
 )
@@ -102,8 +104,8 @@ def foreign(prefix: bytes, tail: bytes | None = None) -> Foreign | None:
         if prefix.startswith(magic, offset):
             return found
     if is_tar(prefix):
-        name = prefix[:100].partition(b"\0")[0].lower()
-        return _OVA if name.endswith((b".ovf", b".mf", b".cert", b".vmdk")) else _TAR
+        name = first_name(prefix) or ""
+        return OVA if name.lower().endswith((".ovf", ".mf", ".cert", ".vmdk")) else _TAR
     return footer(tail) if tail else None
 
 

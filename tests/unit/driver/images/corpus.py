@@ -468,8 +468,6 @@ ARCHIVES: dict[str, bytes] = {
     "7z": b"7z\xbc\xaf\x27\x1c" + bytes(100),
     "rar": b"Rar!\x1a\x07\x01\0" + bytes(100),
     "zip": zipped(),
-    "OVA": tarred("web.ovf"),
-    "OVA, disk first": tarred("web-disk1.vmdk"),
     "tar": tarred("etc/passwd"),
 }
 
@@ -480,7 +478,9 @@ def formats() -> list[Case]:
         case("size.empty", "nothing", lambda: b""),
         case("format.claim", "claims qcow2", lambda: RAW, claim="qcow2"),
         case("format.claim", "claims ami", lambda: RAW, claim="ami"),
-        case("format.container", "claims ova", lambda: RAW, container="ova"),
+        case("format.claim", "claims ova", lambda: RAW, container="ova"),
+        case("format.claim", "OVA under raw", lambda: tarred("web.ovf"), claim="raw"),
+        case("format.claim", "OVA under vmdk", lambda: tarred("web-disk1.vmdk")),
         case("format.claim", "claims compressed", lambda: RAW, container="compressed"),
         case("~format.archive", "gzip", lambda: gzip.compress(SPARSE), claim=None),
         case("~format.archive", "gzip of a raw disk", lambda: gzip.compress(RAW), claim=None),
@@ -508,7 +508,6 @@ def formats() -> list[Case]:
         case(
             "format.archive", "gzip in gzip", lambda: gzip.compress(gzip.compress(RAW)), claim=None
         ),
-        case("format.archive", "OVA in xz", lambda: lzma.compress(tarred("web.ovf")), claim=None),
         case("format.unsupported", "VHDX in gzip", lambda: gzip.compress(b"vhdxfile"), claim=None),
         case("size.empty", "nothing in gzip", lambda: gzip.compress(b""), claim=None),
         case("format.container", "claims docker", lambda: SPARSE, container="docker"),

@@ -10,7 +10,7 @@ from vimdriver._images.source import ImageInfo
 from vimdriver.errors import ImageUnacceptableError
 
 
-@pytest.mark.parametrize("container", ["ova", "docker"])
+@pytest.mark.parametrize("container", ["docker"])
 def test_an_archive_is_not_a_disk(container: str) -> None:
     info = ImageInfo(id="7", name="web", size=10240, disk_format="vmdk", container_format=container)
     with pytest.raises(ImageUnacceptableError) as caught:
