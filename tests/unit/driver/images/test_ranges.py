@@ -17,7 +17,7 @@ from aiohttp import web
 from tests.unit.driver.hosted import Beside, glance, store
 from tests.unit.driver.images import foreign
 from vimdriver._disks.stage import DiskStage
-from vimdriver._images import HttpClient, HttpImages, ImageSource, LocalImage, Uploader
+from vimdriver._images import HttpClient, HttpImage, HttpImages, ImageSource, LocalImage, Uploader
 from vimdriver._images.embedded import EmbeddedImage, Fault
 from vimdriver._images.formats import (
     PREFIX,
@@ -268,7 +268,7 @@ async def test_a_file_that_changes_between_the_passes_is_refused(path: Path) -> 
 async def test_a_url_that_changes_between_the_passes_is_refused(beside: Beside) -> None:
     data = BUILD["sparse"](DISK)
     with Served(beside, data) as served:
-        async with HttpClient() as client, HttpImages(client).image(served.url).parts() as parts:
+        async with HttpClient() as client, HttpImage(client, served.url).parts() as parts:
             assert await whole(parts.read(5, 10)) == data[5:10]
             served.web.etag = '"v2"'
             with pytest.raises(Exception, match="another ETag"):
@@ -277,7 +277,7 @@ async def test_a_url_that_changes_between_the_passes_is_refused(beside: Beside) 
 
 async def test_a_part_that_fails_for_good_raises_its_error(beside: Beside) -> None:
     with Served(beside, bytes(4096)) as served:
-        async with HttpClient() as client, HttpImages(client).image(served.url).parts() as parts:
+        async with HttpClient() as client, HttpImage(client, served.url).parts() as parts:
             await whole(parts.read(0, 1))
             served.web.failures = 99
             with pytest.raises(SourceRefusedError):
