@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from vimdriver._images.openstack import open_cloud
     from vimdriver._images.push import PushEvent, PushResult, push_images
     from vimdriver._images.push_to_hosts import push_to_hosts
+    from vimdriver._images.stored import DatastoreImages
     from vimdriver._instances.config_drive import ConfigDrive
     from vimdriver._instances.device_list import DeviceInfo
     from vimdriver._instances.diagnostics import Diagnostics
@@ -64,6 +65,7 @@ __all__ = [
     "ConfigDrive",
     "Console",
     "ConsoleLog",
+    "DatastoreImages",
     "DatastoreInfo",
     "DeviceInfo",
     "Diagnostics",
@@ -121,6 +123,7 @@ __getattr__, __dir__ = lazy(
         "_host": "DatastoreInfo HostCapacity HostIdentity HostInfo check_identities",
         "_images": "Glance HttpClient HttpImages ImageInfo ImageSource ImageStore LocalImages",
         "_images.fan": "FanLimits",
+        "_images.stored": "DatastoreImages",
         "_images.openstack": "open_cloud",
         "_images.push": "PushEvent PushResult push_images",
         "_images.push_to_hosts": "push_to_hosts",

@@ -49,7 +49,7 @@
                 │   ├── SourceUnsizedError no Content-Length
                 │   └── SourceRangeError   no parts of an image, where they are needed
                 ├── SourceStalledError (TimeoutError)  no data within the timeout
-                ├── SourceReadError        a local file cannot be read
+                ├── SourceReadError        a file cannot be read
                 └── ImageSizeError         fewer or more bytes than announced
 
 Failures of the target are vimlib's own `TransferRejectedError`, `ConnectError`,
@@ -364,7 +364,7 @@ class SourceStalledError(ImageSourceError, TimeoutError):
 
 
 class SourceReadError(ImageSourceError):
-    """A local image file cannot be read."""
+    """An image in a file, of this computer or a datastore, cannot be read."""
 
     reason: str = ""
     _template = "cannot read {image!r}: {reason}"

@@ -19,7 +19,7 @@ from vimlib.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
 
     from vimlib._transport.http import HTTPReply
@@ -119,7 +119,7 @@ class Download:
         self._reply = reply
         return reply
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    async def __aiter__(self) -> AsyncGenerator[bytes]:
         if self._iterated or self._reply is None:
             raise UsageError("a download can be read once, while it is open")
         self._iterated = True

@@ -59,8 +59,8 @@ async def push(
     is not sent again.
 
     Args:
-        images: Ids or names in Glance, http(s) URLs, or paths of local files. With Glance, write a
-            file of the current folder as ./NAME.
+        images: Ids or names in Glance, http(s) URLs, paths of local files, or files of a host as
+            `[datastore1] folder/file`. With Glance, write a file of the current folder as ./NAME.
         datastore: Name of the datastore.
         to: Folder in the datastore, created if missing; `[datastore1] folder` is accepted too.
         concurrency: Number of parallel transfers.
@@ -82,7 +82,7 @@ async def push(
     config = ownership.config()
     limits = {"bandwidth": bandwidth, "host_bandwidth": host_bandwidth}
     more = await _more_hosts(connection, host_file, limits)
-    async with sources.open(images) as store, ownership.opened() as journal:
+    async with sources.open(images, connection=connection) as store, ownership.opened() as journal:
         with meter(output) as progress:
             push_all = partial(
                 push_images if more is None else push_to_hosts,
@@ -279,6 +279,7 @@ async def inspect(image: str, /, *, sources: Sources = SOURCES, output: Output =
         image: Path of a local file, http(s) URL, or id or name in Glance.
     """
     from vimdriver._images.check import BodyCheck
+    from vimdriver._images.source import masked_reference
 
     async with sources.open([image]) as store:
         source = store.image(image)
@@ -295,7 +296,7 @@ async def inspect(image: str, /, *, sources: Sources = SOURCES, output: Output =
     facts = report.facts
     output.fields(
         {
-            "image": image,
+            "image": masked_reference(image),
             "kind": facts.kind,
             "bytes": report.bytes,
             "capacity_bytes": facts.capacity,

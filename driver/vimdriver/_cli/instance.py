@@ -17,7 +17,7 @@ from vimdriver._cli.machine_options import MachineOptions
 from vimdriver._cli.output import OUTPUT, Output
 from vimdriver._cli.ownership import OWNERSHIP, Ownership
 from vimdriver._cli.progress import meter
-from vimdriver._cli.sources import SOURCES, Sources
+from vimdriver._cli.sources import SOURCES, Sources, on_host
 from vimlib._text import printable
 from vimlib.errors import NotFoundError, UsageError
 
@@ -127,14 +127,16 @@ async def spawn(
     for lost in left_out(guest_config(spec), machine.guest_form):
         output.say(f"the form {machine.guest_form} cannot express: {lost}")
     config = replace(ownership.config(), guest_form=machine.guest_form)
-    fetched = [] if machine.image is None or machine.image.startswith("[") else [machine.image]
+    here = machine.image is None or (on_host(machine.image) and sources.source_host is None)
+    fetched = [] if machine.image is None or here else [machine.image]
     async with (
-        sources.open(fetched) as store,
+        sources.open(fetched, connection=connection) as store,
         connection.client() as client,
         ESXDriver(client, store, config) as driver,
     ):
         with meter(output) as progress:
-            sizes = [(await store.image(image).info()).size for image in fetched]
+            images = [store.image(image) for image in fetched]
+            sizes = [(await image.info()).size for image in images]
             sent = 0
 
             def advance(count: int) -> None:
@@ -147,7 +149,12 @@ async def spawn(
             def ignored(text: str) -> None:
                 output.say(f"the image's property has no effect: {text}")
 
-            found = await driver.spawn(spec, on_progress=advance, on_ignored=ignored)
+            found = await driver.spawn(
+                spec,
+                source=images[0] if images else None,
+                on_progress=advance,
+                on_ignored=ignored,
+            )
             progress.end(name)
         if wait_network is not None:
             network = await driver.wait_for_network(found.uuid, timeout=wait_network)

@@ -168,7 +168,6 @@ def to_text(value: Any) -> str:
 
 def shown(name: str) -> str:
     """Return the display name of a transfer: of a URL, without password and signature."""
-    if re.match(r"https?://", name, re.IGNORECASE):
-        name = re.sub(r"(?<=://)[^/?#]*@", "", name)
-        name = re.sub(r"\?[^#]*", "?...", name)
-    return printable(name)
+    from vimdriver._images.source import masked_reference
+
+    return printable(masked_reference(name))

@@ -1,7 +1,8 @@
-"""Image sources: Glance, an http(s) URL, or a local file, chosen by the form of the reference.
+"""Image sources: Glance, a URL, a file here or on a host, chosen by the form of the reference.
 
 ================================  =======================================
 `http://...`, `https://...`       that URL
+`[datastore1] folder/file`        that file on a host
 has a `/`, or no Glance is given  a local file
 everything else                   Glance: an id or a name
 ================================  =======================================
@@ -24,13 +25,14 @@ from vimlib.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
+    from vimdriver._cli.connection import ConnectionOptions
     from vimdriver._images.glance import Glance, TokenSource
     from vimdriver._images.http import HttpClient
     from vimdriver._images.source import ImageSource, ImageStore
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
-Kind = Literal["url", "file", "glance"]
+Kind = Literal["url", "datastore", "file", "glance"]
 
 
 def kind_of(ref: str, *, glance: bool) -> Kind:
@@ -46,6 +48,8 @@ def kind_of(ref: str, *, glance: bool) -> Kind:
                 hint="Download it first, and push the file.",
             )
         return "url"
+    if on_host(ref):
+        return "datastore"
     if "/" in ref:
         return "file"
     if glance:
@@ -56,6 +60,11 @@ def kind_of(ref: str, *, glance: bool) -> Kind:
             hint="Give --glance URL, or set OS_CLOUD.",
         )
     return "file"
+
+
+def on_host(ref: str) -> bool:
+    """Return whether `ref` is a path on a datastore."""
+    return ref.startswith("[")
 
 
 @Parameter(name="*", group="Image sources")
@@ -81,6 +90,12 @@ class Sources:
     private_redirects: bool = False
     """Follow redirects of an image's URL to hosts with private addresses too."""
 
+    source_host: str | None = None
+    """URL of the host whose datastores `[datastore] path` names; the default is the target. It gets the same user and password."""
+
+    source_pin: str | None = None
+    """Pin of the certificate of --source-host."""
+
     def _client(self, ca: Path | str | None) -> HttpClient:
         from vimdriver._images.http import HttpClient
 
@@ -93,13 +108,23 @@ class Sources:
 
     @asynccontextmanager
     async def open(
-        self, refs: Sequence[str], environ: Mapping[str, str] = os.environ
+        self,
+        refs: Sequence[str],
+        environ: Mapping[str, str] = os.environ,
+        *,
+        connection: ConnectionOptions | None = None,
     ) -> AsyncIterator[ImageStore]:
-        """Yield a store that finds `refs`; leaving closes its connections.
+        """Yield a store that finds `refs`; leaving closes its connections, and logs out of `source_host`.
+
+        Args:
+            refs: What the user wrote.
+            environ: Variables.
+            connection: Of the target; None for a command that has none.
 
         Raises:
             UsageError: A reference is invalid, or two Glances were given.
             DriverError: The cloud cannot be reached.
+            VimlibError: The login to the source's host failed.
         """
         cloud = self._cloud(environ)
         kinds = {ref: kind_of(ref, glance=bool(self.glance or cloud)) for ref in refs}
@@ -115,6 +140,18 @@ class Sources:
 
                 client = self._client(self.glance_ca)
                 stores["url"] = HttpImages(await stack.enter_async_context(client))
+            if "datastore" in wanted:
+                from vimdriver._images.stored import DatastoreImages
+
+                if connection is None:
+                    raise UsageError(
+                        "the image must be a local file, a URL or in Glance, got a path on a datastore",
+                        hint="Get it with: vimctl datastore get.",
+                    )
+                if self.source_host is not None:
+                    connection = connection.to(self.source_host, self.source_pin)
+                images = DatastoreImages(connection.client())
+                stores["datastore"] = await stack.enter_async_context(images)
             if "glance" in wanted:
                 stores["glance"] = await self._glance(cloud, environ, stack)
             yield _Stores(kinds, stores)

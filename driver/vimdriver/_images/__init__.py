@@ -1,8 +1,8 @@
 """The image pipeline: source, inspect, verify, upload. Nothing is stored on disk or held whole in
 memory.
 
-This package may know HTTP, files and disk formats, but not SOAP; only `push` and `sink` connect it
-to `vimlib`.
+This package may know HTTP, files and disk formats, but not SOAP; only `push`, `sink` and `stored`
+connect it to `vimlib`.
 
 Upload one image::
 
@@ -21,10 +21,10 @@ Read the checked bytes of a source without an uploader::
     async with source.open() as body, piped(body, Passage(BodyCheck(info)), executor=...) as pipe:
         async for piece in pipe: ...
 
-- `source`: the protocols and `ImageInfo`; `glance`, `http`, `local`: the sources; `openstack`: the
-  endpoint and token of Glance from clouds.yaml
+- `source`: the protocols and `ImageInfo`; `glance`, `http`, `local`, `stored`: the sources; `openstack`:
+  the endpoint and token of Glance from clouds.yaml
 - `check`: checks a body; `formats/`: disk formats; `hashing`: hash algorithms
-- `uploader`, `pipe`, `worker`: how a body is moved; `sink`: the datastore as its target
+- `uploader`, `pipe`, `ranges`, `worker`: how a body is moved; `sink`: the datastore as its target
 - `make`, `embedded`: generated images, and a Glance in this process that serves them
 """
 

@@ -20,7 +20,7 @@ from vimdriver._disks.peek import read_prefix
 from vimdriver._images.archive import contents_of
 from vimdriver._images.check import BodyCheck
 from vimdriver._images.formats import PREFIX
-from vimdriver._images.source import shown_reference
+from vimdriver._images.source import masked_reference, shown_reference
 from vimdriver._images.uploader import Uploader
 from vimdriver._journal import MemoryJournal
 from vimdriver._verbs import Host
@@ -86,7 +86,9 @@ class PushResult:
 
     def to_json(self) -> dict[str, Any]:
         """Return the line that `vimctl image push --json` prints."""
-        where = {"image": self.image} | ({"host": self.host} if self.host else {})
+        # Of a URL, neither password nor signature.
+        where = {"image": masked_reference(self.image)}
+        where |= {"host": masked_reference(self.host)} if self.host else {}
         if self.error is not None:
             return where | {"error": error_json(self.error)}
         return where | {

@@ -21,6 +21,14 @@ def shown_reference(ref: str) -> str:
     return printable(bare_url(ref) if "://" in ref else ref)
 
 
+def masked_reference(ref: str) -> str:
+    """Return what names an image in results: a URL without user info, and with `?...` for its query."""
+    if "://" not in ref:
+        return ref
+    before, mark, fragment = ref.partition("#")
+    return bare_url(ref) + ("?..." if "?" in before else "") + mark + fragment
+
+
 CHUNK = 1 << 20
 """Bytes of a full chunk: 1 MiB. Larger chunks save no more time, smaller ones cost thread
 switches."""

@@ -285,3 +285,32 @@ def test_inspect_refuses_the_same_images_as_push(vimctl: Vimctl, tmp_path: Path)
     bad.write_bytes(b"QFI\xfb" + bytes(1020))
     done = vimctl("image", "inspect", bad, "--json", code=1)
     assert done.document["error"]["type"] == "ImageUnacceptableError"
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_file_on_a_host_is_pushed(esx: ESXHost, vimctl: Vimctl, elsewhere: bool) -> None:
+    (esx.datastore_path() / "up.img").write_bytes(b"\1" * 4096)
+    more = ("--source-host", esx.url, "--source-pin", esx.thumbprint) if elsewhere else ()
+    (line,) = vimctl(*push("[datastore1] up.img"), *more, "--json").lines
+    assert line["datastore_path"] == "[datastore1] images/up.vmdk"
+    assert (esx.datastore_path() / "images/up-flat.vmdk").read_bytes() == b"\1" * 4096
+
+
+def test_inspect_reads_no_file_of_a_host(vimctl: Vimctl) -> None:
+    done = vimctl("image", "inspect", "[datastore1] up.img", code=2)
+    assert "vimctl datastore get" in done.err
+
+
+def test_json_has_no_secret_of_a_url(esx: ESXHost, vimctl: Vimctl, glance: EmbeddedGlance) -> None:
+    image = glance.named("demo-raw-1")
+    where = glance.url.removeprefix("http://")
+    url = f"http://bob:canary@{where}/v2/images/{image.id}/file?sig=canary#sha512={image.sha512}"
+    bad = url.replace("/file?", "/none?")
+    done = vimctl(*push(url, bad), "--json", code=7)
+    assert "canary" not in done.out + done.err
+    assert {line["image"] for line in done.lines} == {
+        f"http://{where}/v2/images/{image.id}/{name}?...#sha512={image.sha512}"
+        for name in ("file", "none")
+    }
+    found = vimctl("image", "inspect", url, "--json")
+    assert "canary" not in found.out + found.err
