@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,8 @@ class AutoStartManager(SimObject):
     def __init__(self, registry: Registry) -> None:
         self.entries: dict[Any, Any] = {}
         """`AutoStartPowerInfo` by the machine's reference."""
+        self.sequence: asyncio.Task[None] | None = None
+        """The start or stop of machines that was begun last."""
         super().__init__(registry, "ha-autostart-mgr")
 
     @cached_property
@@ -62,12 +65,14 @@ class AutoStartManager(SimObject):
                 self.entries[other.key] = replace(other, startOrder=order)
                 order += 1
 
-    def order_of(self, action: str) -> list[Any]:
-        """Return the machines to start (`"start"`) in their order, or to stop in the reverse one."""
-        entries = self.config().powerInfo
-        if action == "start":
-            return [e for e in entries if e.startAction.lower() == "poweron"]
-        return [e for e in reversed(entries) if e.stopAction.lower() != "none"]
+    def to_start(self) -> list[Any]:
+        """Return the entries of the machines to start, in their order."""
+        return [e for e in self.config().powerInfo if e.startAction.lower() == "poweron"]
+
+    def to_stop(self) -> list[Any]:
+        """Return the entries of the machines to stop: in reverse order, those without an order last again."""
+        entries = sorted(self.config().powerInfo, key=lambda e: (e.startOrder < 0, -e.startOrder))
+        return [e for e in entries if e.stopAction.lower() != "none"]
 
 
 def _check(manager: AutoStartManager, entry: Any) -> None:

@@ -147,6 +147,19 @@ def power_off(machine: VirtualMachine) -> None:
     machine.changed("config")
 
 
+async def suspend(machine: VirtualMachine) -> None:
+    """Suspend a running machine."""
+    require_power(machine, "poweredOn", requested="suspended")
+    folder = machine.store.local(machine.folder)
+    name = machine.vmx.rpartition("/")[2].removesuffix(".vmx") + ".vmss"
+    await machine.store.work(
+        lambda: folder.joinpath(name).write_bytes(b"suspended\n"),
+        touched=[f"{machine.folder}/{name}".lstrip("/")],
+    )
+    free_files(machine)
+    machine.set_power("suspended")
+
+
 @handles(VirtualMachine, "PowerOnVM_Task")
 def power_on_vm(machine: VirtualMachine, call: Call) -> Any:
     """Power on, or resume."""
@@ -198,15 +211,7 @@ def suspend_vm(machine: VirtualMachine, call: Call) -> Any:
     require_power(machine, "poweredOn", requested="suspended")
 
     async def work(task: Task) -> None:
-        require_power(machine, "poweredOn", requested="suspended")
-        folder = machine.store.local(machine.folder)
-        name = machine.vmx.rpartition("/")[2].removesuffix(".vmx") + ".vmss"
-        await machine.store.work(
-            lambda: folder.joinpath(name).write_bytes(b"suspended\n"),
-            touched=[f"{machine.folder}/{name}".lstrip("/")],
-        )
-        free_files(machine)
-        machine.set_power("suspended")
+        await suspend(machine)
         _event(machine, call, task, "VmSuspendedEvent", "is suspended")
 
     return start_task(call, machine, work)
@@ -253,16 +258,20 @@ def _require_tools(machine: VirtualMachine) -> None:
 def shutdown_guest(machine: VirtualMachine, call: Call) -> None:
     """Ask the guest to shut down or to sleep, which it does a little later."""
     machine.registry.require_licence()
+    end_guest(machine, standby=call.method == "StandbyGuest", user=call.user)
+
+
+def end_guest(machine: VirtualMachine, *, standby: bool = False, user: str = "") -> None:
+    """Have the guest shut down or sleep later. Raises the fault for a machine that is off, busy or without tools."""
     require_idle(machine)
     _require_tools(machine)
     registry = machine.registry
-    standby = call.method == "StandbyGuest"
     name = "VmGuestStandbyEvent" if standby else "VmGuestShutdownEvent"
     registry.one(EventManager).post(
         name,
         f"Guest OS shut down for {machine.name} on {registry.one(HostSystem).name}",
         machine=machine,
-        user=call.user,
+        user=user,
     )
 
     async def later() -> None:
