@@ -71,7 +71,7 @@ def test_a_lease_is_completed_after_its_uploads(shared: Host) -> None:
     connection.putheader("Content-Length", str(len(image)))
     connection.endheaders(image[:1000])
     [leased] = [each for each in shared.esx.registry.all(Lease).values() if each.state == "ready"]
-    while not leased.uploads:
+    while not leased.transfers:
         time.sleep(0.001)
     ending = threading.Thread(target=lease.HttpNfcLeaseComplete)
     ending.start()

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import json
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import hdrs, web
 
+from vimlib.simulator._protocol.bodies import whole
 from vimlib.simulator._protocol.datastore_http import refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from vimlib.simulator._operations import HostOperations
+
+_LARGEST: Final = 1 << 20
 
 
 class Control:
@@ -48,9 +51,12 @@ class Control:
         if verb is None or request.method != "POST":
             return refuse(404, "No such verb")
         try:
-            given = json.loads(await request.read() or b"{}")
+            body = await whole(request, self.esx.registry.request_seconds, _LARGEST)
+            if body is None:
+                return refuse(413, "Request too large", Connection="close")
+            given = json.loads(body or b"{}")
             answer = await verb(**given)
-        except (TypeError, ValueError, LookupError) as error:
+        except (TypeError, ValueError, LookupError, RecursionError) as error:
             return web.json_response({"error": str(error)}, status=400)
         return web.json_response(answer or {})
 

@@ -17,6 +17,7 @@ from tests.rig import clock
 from tests.rig.cancel import cancel_everywhere
 from tests.rig.leaks import leakcheck
 from tests.rig.login import connected
+from tests.simulator.images import stream_optimized
 from vimlib import vim25
 from vimlib._client import Client
 from vimlib._nfc import Lease, _devices, _heartbeat
@@ -34,6 +35,7 @@ from vimlib.simulator import ESXHost
 from vimlib.simulator._vm.nfc import Lease as SimulatedLease
 
 CONTENT = os.urandom(1 << 20)
+IMAGE = stream_optimized(CONTENT)
 
 
 @asynccontextmanager
@@ -90,7 +92,7 @@ async def do_import(client: Client, name: str = "imported") -> None:
     async with client.lease(pool.ImportVApp(spec)) as lease:
         (device,) = lease.devices
         lease.percent = 50
-        await lease.upload(device, CONTENT)
+        await lease.upload(device, IMAGE)
         lease.percent = 100
 
 
@@ -119,7 +121,7 @@ async def test_any_exception_aborts(esx: ESXHost, client: Client, error: BaseExc
     pool, spec = await import_spec(client, "doomed")
     with pytest.raises(type(error)) as caught:  # noqa: PT012
         async with client.lease(pool.ImportVApp(spec)) as lease:
-            await lease.upload(lease.devices[0], CONTENT)
+            await lease.upload(lease.devices[0], IMAGE)
             raise error
     assert caught.value is error
     assert len(esx.calls("HttpNfcLeaseAbort")) == 1
@@ -132,11 +134,11 @@ async def test_a_source_that_fails_aborts(esx: ESXHost, client: Client) -> None:
     pool, spec = await import_spec(client, "doomed")
 
     async def short() -> AsyncIterator[bytes]:
-        yield CONTENT[:1000]
+        yield IMAGE[:1000]
 
     with pytest.raises(SourceError):
         async with client.lease(pool.ImportVApp(spec)) as lease:
-            await lease.upload(lease.devices[0], short(), size=len(CONTENT))
+            await lease.upload(lease.devices[0], short(), size=len(IMAGE))
     assert await names(client) == []
 
 
@@ -145,7 +147,7 @@ async def test_a_refusal_is_told(esx: ESXHost, client: Client) -> None:
     esx.faults.add("NFC POST", "status", status=507)
     with pytest.raises(TransferRejectedError) as caught:
         async with client.lease(pool.ImportVApp(spec)) as lease:
-            await lease.upload(lease.devices[0], CONTENT)
+            await lease.upload(lease.devices[0], IMAGE)
     assert caught.value.status == 507
     assert await names(client) == []
 
@@ -378,7 +380,7 @@ async def test_leases_are_held_within_their_limit_and_in_turn(esx: ESXHost) -> N
                 full.set()
             await full.wait()
             (device,) = lease.devices
-            await lease.upload(device, CONTENT)
+            await lease.upload(device, IMAGE)
             held -= 1
 
     async with connected(esx, limits=vimlib.Limits(leases=3), connections=4) as client:
@@ -407,7 +409,7 @@ async def test_who_stops_waiting_for_a_lease_starts_none(esx: ESXHost) -> None:
             waiting.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await waiting
-            await lease.upload(lease.devices[0], CONTENT)
+            await lease.upload(lease.devices[0], IMAGE)
         assert await names(client) == ["first"]
     assert len(esx.calls("ImportVApp")) == 1
 

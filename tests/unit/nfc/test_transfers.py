@@ -10,7 +10,7 @@ import pytest
 import vimlib
 from tests.rig.between import drip, drip_body, run_between
 from tests.rig.relay import HTML, Act, Relay, Reply, answer, edit
-from tests.unit.nfc.test_nfc import CONTENT, import_spec
+from tests.unit.nfc.test_nfc import IMAGE, import_spec
 from vimlib import vim25
 from vimlib.errors import (
     DeadlineError,
@@ -24,10 +24,10 @@ from vimlib.simulator import ESXHost
 RAW = ("Content-Type", "application/x-vnd.vmware-streamVmdk")
 
 
-async def do_import(client: vimlib.Client, source: object = CONTENT, **how: float) -> None:
+async def do_import(client: vimlib.Client, source: object = IMAGE, **how: float) -> None:
     pool, spec = await import_spec(client, "imported")
     async with client.lease(pool.ImportVApp(spec)) as lease:
-        await lease.upload(lease.devices[0], source, size=len(CONTENT), **how)  # type: ignore[arg-type]
+        await lease.upload(lease.devices[0], source, size=len(IMAGE), **how)  # type: ignore[arg-type]
 
 
 async def do_export(client: vimlib.Client, **how: float) -> bytes:
@@ -84,7 +84,7 @@ def test_row_86_an_import_that_is_answered_slowly_ends(timeout: float | None) ->
 
 def test_row_86_an_import_whose_source_never_yields_ends() -> None:
     async def never() -> AsyncIterator[bytes]:
-        yield CONTENT[:10]
+        yield IMAGE[:10]
         await asyncio.Event().wait()
 
     async def work(client: vimlib.Client, esx: ESXHost, between: Relay) -> None:
@@ -137,7 +137,7 @@ def test_row_83_an_import_is_in_the_leases_manifest(kind: tuple[str, str], body:
         between.on("POST", answer(200, body, kind))
         with pytest.raises(TransferCorruptError) as caught:
             await do_import(client)
-        assert (caught.value.expected, caught.value.actual) == (len(CONTENT), None)
+        assert (caught.value.expected, caught.value.actual) == (len(IMAGE), None)
         assert await states(esx) == ["error"]
         assert not (esx.datastore_path() / "imported").exists()
 

@@ -62,6 +62,10 @@ class Registry:
         """Seconds that a task takes; file work comes on top."""
         self.guest_seconds = 0.0
         """Seconds that a guest takes to shut down or to reboot."""
+        self.request_seconds = 60.0
+        """Seconds in which a call must have arrived, and longest pause of the body of an upload."""
+        self.idle_seconds = 300.0
+        """Seconds after which an idle connection is closed: long polls are silent for minutes."""
         self.update_interval = 0.0
         """Seconds between the moments at which a waiting WaitForUpdatesEx reports changes; 0: at once."""
         self.trace: Callable[[Any], None] | None = None

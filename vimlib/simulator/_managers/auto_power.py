@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vimlib import vim25
 from vimlib.model import MethodFault
 from vimlib.simulator._core.handlers import handles
 from vimlib.simulator._core.messages import localized
@@ -55,14 +54,16 @@ async def start_machines(registry: Registry) -> None:
         try:
             await power.power_on(machine)
         except MethodFault as fault:
-            _report(machine, "VmFailedToPowerOnEvent", "failed to power on", reason=localized(fault))
+            _report(
+                machine, "VmFailedToPowerOnEvent", "failed to power on", reason=localized(fault)
+            )
             continue
         _report(machine, "VmPoweredOnEvent", "is powered on")
         beats = entry.waitForHeartbeat.lower() == "yes" or (
             entry.waitForHeartbeat.lower() == "systemdefault" and manager.defaults.waitForHeartbeat
         )
         delay = entry.startDelay if entry.startDelay >= 0 else manager.defaults.startDelay
-        await _wait(machine, delay, lambda vm: beats and vm.guest.tools_running)
+        await _wait(machine, delay, _beats if beats else _never)
 
 
 async def stop_machines(registry: Registry) -> None:
@@ -89,7 +90,7 @@ async def stop_machines(registry: Registry) -> None:
             )
             continue
         delay = entry.stopDelay if entry.stopDelay >= 0 else manager.defaults.stopDelay
-        await _wait(machine, delay, lambda vm: vm.power != "poweredOn")
+        await _wait(machine, delay, _stopped)
 
 
 async def _stop(machine: VirtualMachine, action: str) -> None:
@@ -101,6 +102,18 @@ async def _stop(machine: VirtualMachine, action: str) -> None:
     elif action == "poweroff":
         power.power_off(machine)
         _report(machine, "VmPoweredOffEvent", "is powered off")
+
+
+def _beats(machine: VirtualMachine) -> bool:
+    return machine.guest.tools_running
+
+
+def _never(machine: VirtualMachine) -> bool:
+    return False
+
+
+def _stopped(machine: VirtualMachine) -> bool:
+    return machine.power != "poweredOn"
 
 
 async def _wait(

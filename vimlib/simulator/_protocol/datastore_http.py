@@ -14,6 +14,7 @@ from aiohttp import hdrs, web
 
 from vimlib.model import MethodFault
 from vimlib.simulator._host.folders import Datacenter
+from vimlib.simulator._protocol.bodies import pieces
 from vimlib.simulator._storage.datastore import Datastore, by_name, parts
 from vimlib.simulator._storage.file_sink import FileSink
 
@@ -235,7 +236,7 @@ async def _put(
     sink = FileSink(registry, store, path)
     try:
         await sink.open()
-        async for data in request.content.iter_any():
+        async for data in pieces(request, registry.request_seconds):
             await sink.write(data)
             for rule in rules:
                 if sink.size >= rule.after:

@@ -9,6 +9,7 @@ from aiohttp import hdrs, web
 
 from vimlib.model import MethodFault
 from vimlib.simulator._guest.scripted import guest_of
+from vimlib.simulator._protocol.bodies import pieces
 from vimlib.simulator._protocol.datastore_http import refuse
 from vimlib.simulator._vm.virtual_machine import VirtualMachine
 
@@ -34,7 +35,7 @@ async def serve_guest_file(registry: Registry, request: web.BaseRequest) -> web.
     try:
         if transfer.size is None:
             return _get(transfer)
-        return await _put(request, transfer, transfer.size)
+        return await _put(registry, request, transfer, transfer.size)
     except MethodFault as fault:
         return refuse(500, fault.localized_message or fault.fault_name)
 
@@ -56,7 +57,9 @@ def _get(transfer: GuestTransfer) -> web.StreamResponse:
     return web.Response(body=content, content_type="application/octet-stream")
 
 
-async def _put(request: web.BaseRequest, transfer: GuestTransfer, size: int) -> web.StreamResponse:
+async def _put(
+    registry: Registry, request: web.BaseRequest, transfer: GuestTransfer, size: int
+) -> web.StreamResponse:
     if request.content_length is None:
         return refuse(411, "Content-Length is missing")
     # Clients of hosts saw 500 for an empty file: vmware/govmomi#1618.
@@ -66,7 +69,7 @@ async def _put(request: web.BaseRequest, transfer: GuestTransfer, size: int) -> 
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0
     body = bytearray()
-    async for data in request.content.iter_any():
+    async for data in pieces(request, registry.request_seconds):
         body += data
     if len(body) != size:
         return refuse(400, "The body ended early")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import hdrs, web
 
+from vimlib.simulator._protocol.bodies import pieces
 from vimlib.simulator._protocol.datastore_http import refuse
 from vimlib.simulator._storage import vmdk
 from vimlib.simulator._storage.disks import disk_paths
@@ -42,11 +43,16 @@ async def serve_transfer(
     for rule in registry.faults.matching(f"NFC {request.method}"):
         if rule.what == "status":
             return refuse(rule.status, "on order", **rule.headers)
-    if request.method in ("PUT", "POST") and lease.mode == "import":
-        with lease.uploading():
-            return await _upload(registry, request, lease, device)
-    if request.method in ("GET", "HEAD") and lease.mode == "export":
-        return await _download(registry, request, lease, device)
+    moves = ("PUT", "POST") if lease.mode == "import" else ("GET", "HEAD")
+    if request.method in moves:
+        transfers = sum(each.transfers for each in registry.all(Lease).values())
+        if transfers >= registry.release.nfc_connections:
+            # The status that clients report (vmware/govmomi#1990); which limit it was, none of them says.
+            return refuse(503, "Too many NFC connections")
+        with lease.transferring():
+            if lease.mode == "import":
+                return await _upload(registry, request, lease, device)
+            return await _download(registry, request, lease, device)
     return refuse(
         405,
         f"Method {request.method} not allowed",
@@ -69,7 +75,7 @@ async def _upload(
     try:
         chunks: list[bytes] = []
         waits = 0
-        async for data in request.content.iter_any():
+        async for data in pieces(request, registry.request_seconds):
             lease.touch()
             digest.update(data)
             if chosen is not digest:
@@ -77,6 +83,8 @@ async def _upload(
             size += len(data)
             chunks.append(data)
             waits += len(data)
+            if size > _most(device):
+                return refuse(500, "The stream exceeds the disk", Connection="close")
             if waits >= _BATCH:
                 await registry.io(held.writelines, chunks)
                 chunks, waits = [], 0
@@ -90,7 +98,7 @@ async def _upload(
             )
         except vmdk.DiskError as error:
             # So a host refuses a stream (vmware/pyvmomi-community-samples#398).
-            return refuse(500, f"Invalid disk: {error}")
+            return refuse(500, str(error))
     finally:
         held.close()
     device.size, device.sha1, device.checksum = size, digest.hexdigest(), chosen.hexdigest()
@@ -126,6 +134,11 @@ async def _download(
     await response.write_eof()
     device.size, device.sha1, device.checksum = size, digest.hexdigest(), chosen.hexdigest()
     return response
+
+
+def _most(device: Device) -> int:
+    """Return the most bytes of a stream for a disk: its grains, if none of them shrinks, and their markers."""
+    return device.capacity + device.capacity // 32 + (16 << 20)
 
 
 def _checksums(device: Device) -> tuple[Any, Any]:

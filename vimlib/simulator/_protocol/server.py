@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import hdrs, web
 
+from vimlib.simulator._protocol.bodies import SilentClient, whole
 from vimlib.simulator._protocol.datastore_http import close, page, refuse, serve_folder
 from vimlib.simulator._protocol.dispatch import Answer, Incoming, Interrupted, serve_call
 from vimlib.simulator._protocol.documents import versions_document, wsdl_document
@@ -53,8 +54,11 @@ class HttpServer:
                 self._handle,
                 handler_cancellation=True,
                 access_log=None,
-                # Long polls are silent for minutes; a host closes idle connections after a few.
-                keepalive_timeout=300,
+                # Also ends a connection whose first request does not come.
+                keepalive_timeout=self.registry.idle_seconds,
+                lingering_time=min(self.registry.request_seconds, 10),
+                # No host is known to unpack requests; a small one could fill the memory.
+                auto_decompress=False,
                 max_line_size=32 << 10,
                 max_field_size=64 << 10,
             ),
@@ -76,6 +80,12 @@ class HttpServer:
         if self._runner is not None and self._runner.server is not None:
             now = len(self._runner.server.connections)
             self.most_connections = max(self.most_connections, now)
+        try:
+            return await self._route(request)
+        except SilentClient as error:
+            return refuse(408, str(error), Connection="close")
+
+    async def _route(self, request: web.BaseRequest) -> web.StreamResponse:
         raw = request.raw_path.partition("?")[0]
         if raw.startswith("http"):  # absolute form
             raw = request.rel_url.raw_path
@@ -108,15 +118,13 @@ class HttpServer:
     async def _sdk(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.method != "POST":
             return refuse(405, "Method not allowed", Allow="POST")
-        body = bytearray()
-        async for data in request.content.iter_any():
-            body += data
-            if len(body) > _LARGEST:
-                return refuse(413, "Request too large")
+        body = await whole(request, self.registry.request_seconds, _LARGEST)
+        if body is None:
+            return refuse(413, "Request too large", Connection="close")
         if self.registry.one(SessionManager).full and b"Login" in body:
             return refuse(503, "Too many sessions")
         incoming = Incoming(
-            bytes(body),
+            body,
             cookie_of(request, _COOKIE),
             request.remote or "127.0.0.1",
             request.headers.get(hdrs.USER_AGENT, ""),

@@ -35,6 +35,7 @@ class DiskError(Exception):
 class Header:
     """A hosted sparse extent's header."""
 
+    version: int
     flags: int
     capacity: int
     grain: int
@@ -70,7 +71,7 @@ def read_header(raw: bytes) -> Header:
         or tables != 512
     ):
         raise DiskError("invalid values in the sparse header")
-    return Header(flags, capacity, grain, at, size, tables, directory, overhead)
+    return Header(version, flags, capacity, grain, at, size, tables, directory, overhead)
 
 
 def _seek(file: BinaryIO, sector: int) -> None:

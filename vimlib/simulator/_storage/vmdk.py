@@ -313,16 +313,24 @@ def clone(
 
 
 def pour(source: Path, target: Path) -> int:
-    """Write the content of a sparse or flat file over an existing flat disk; return bytes written.
+    """Write the content of a streamOptimized file over an existing flat disk; return bytes written.
 
-    Raises `DiskError` if the source is not a disk or larger than the target.
+    A host takes nothing else through a lease: it reads the file as it arrives, so grains must come with
+    their places. Of another it logs "Not a supported disk format", with the reasons below
+    (vmware/pyvmomi-community-samples#398, glennmatthews/cot#65; qemu writes version 3 since 2.5.1).
+
+    Raises `DiskError` if the source is none, or larger than the target.
     """
     disk = load(target)
     disk = _base(disk)
     assert disk.extent is not None
     with source.open("rb") as file:
-        sparse = file.read(4) == b"KDMV"
-    other = load(source) if sparse else Disk(source, "vmfs", source.stat().st_size, source)
+        head = file.read(SECTOR)
+    if head[:4] != b"KDMV" or not sparse.read_header(head).compressed:
+        raise DiskError("Not a supported disk format (invalid sparse VMDK header)")
+    if sparse.read_header(head).version < 3:
+        raise DiskError("Not a supported disk format (sparse VMDK version too old)")
+    other = load(source)
     if other.capacity > disk.capacity:
         raise DiskError(f"{other.capacity} bytes exceed the disk's capacity of {disk.capacity}")
     written = 0

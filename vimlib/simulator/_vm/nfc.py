@@ -79,7 +79,7 @@ class Lease(SimObject):
         self.error: MethodFault | None = None
         self.progress = 0
         self.heard = registry.clock.monotonic()
-        self.uploads = 0
+        self.transfers = 0
         self.still = asyncio.Event()
         self.still.set()
         super().__init__(registry, f"session[{self.id[:8]}]{registry.new_uuid()}")
@@ -174,15 +174,16 @@ class Lease(SimObject):
             await delete_files(machine)
 
     @contextmanager
-    def uploading(self) -> Iterator[None]:
-        """Mark an upload in progress, for which the completion of the lease waits."""
-        self.uploads += 1
-        self.still.clear()
+    def transferring(self) -> Iterator[None]:
+        """Count a transfer in progress; the completion of the lease waits for the end of an upload."""
+        self.transfers += 1
+        if self.mode == "import":
+            self.still.clear()
         try:
             yield
         finally:
-            self.uploads -= 1
-            if not self.uploads:
+            self.transfers -= 1
+            if not self.transfers:
                 self.still.set()
 
     async def watch(self) -> None:
