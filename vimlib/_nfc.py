@@ -352,16 +352,21 @@ async def _acquire(
 async def _ready(
     context: Context, lease: vim25.HttpNfcLease, seconds: float
 ) -> vim25.HttpNfcLeaseInfo:
-    try:
-        state = await wait_for(
-            context, lease, "state", lambda value: value in {"ready", "error", "done"}, seconds
-        )
-    except TimeoutError as exc:
-        raise LeaseError(
-            f"{lease!r} did not become ready within {seconds:g} s",
-            hint="The host is busy: try again later.",
-        ) from exc
-    row = await get(context, lease, "info", "error")
+    def over(state: Any) -> bool:
+        return state in {"ready", "error", "done"}
+
+    # Most are ready within the first round trip, and following one takes five.
+    row = await get(context, lease, "state", "info", "error")
+    state = row.get("state")
+    if not over(state):
+        try:
+            state = await wait_for(context, lease, "state", over, seconds)
+        except TimeoutError as exc:
+            raise LeaseError(
+                f"{lease!r} did not become ready within {seconds:g} s",
+                hint="The host is busy: try again later.",
+            ) from exc
+        row = await get(context, lease, "info", "error")
     if state != "ready":
         failed = row.get("error")
         cause = failed.fault.copy() if failed is not None else None

@@ -130,8 +130,11 @@ class ESXDriver:
         if self._owned is not None:
             await self._owned.aclose()
 
-    def host(self) -> Host:
-        """Return the argument of a verb's function, new for each call: nothing is remembered."""
+    def host(self, *, dry: bool = False) -> Host:
+        """Return the argument of a verb's function, new for each call: nothing is remembered.
+
+        `dry`: the verb only plans.
+        """
         if self._session is None and self._entered and isinstance(self.journal, FileJournal):
             self._session = SessionRecord(self.client, self.journal, self.config.mark())
         return Host(
@@ -142,6 +145,7 @@ class ESXDriver:
             uploader=self._uploader,
             session=self._session,
             holding=machine.holding,
+            dry=dry,
         )
 
     # Verbs that write. Each is also a dry run: ``print(await driver.destroy.plan("web"))``.

@@ -123,6 +123,10 @@ class Datastore:
             self._place = await locate(self._context, self.name, self._datacenter)
         return self._place
 
+    def is_at(self, place: DatastoreLocation) -> None:
+        """Take its place as known, which saves the look-up."""
+        self._place = place
+
     def _within(
         self, verb: str, path: DatastorePath, timeout: float | None
     ) -> AbstractAsyncContextManager[Course]:

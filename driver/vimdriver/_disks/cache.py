@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
 
 from vimdriver._disks.lookup import stored_disks
 from vimdriver._disks.manager import datacenter_of, disk_manager
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from vimdriver._disks.lookup import StoredDisk
     from vimdriver._images.source import ImageInfo
     from vimdriver._verbs import Host
+    from vimlib._client import Client
 
 FOLDER: Final = "vimlib-cache"
 FRESH: Final = 3600.0
@@ -113,10 +115,44 @@ def _entries(files: list[StoredDisk]) -> list[CacheEntry]:
     return sorted(found, key=lambda entry: entry.path)
 
 
+# By client: the entries that were used within the hour, by datastore and key. Nobody prunes those.
+_KNOWN: WeakKeyDictionary[Client, dict[tuple[str, str], CacheEntry]] = WeakKeyDictionary()
+
+
+def known(host: Host, datastore: str, key: str, now: datetime | None) -> CacheEntry | None:
+    """Return an entry that was looked up before and used within the hour, without a call.
+
+    It may have been removed by name since: then the host finds no file, and the caller has to
+    `forget` it.
+    """
+    entry = _KNOWN.get(host.client, {}).get((datastore, key))
+    return entry if entry is not None and _is_fresh(entry, now) else None
+
+
+def remember(host: Host, entry: CacheEntry) -> None:
+    """Remember an entry that is there now."""
+    _KNOWN.setdefault(host.client, {})[entry.path.datastore, entry.key] = entry
+
+
+def forget(host: Host, datastore: str, key: str) -> None:
+    """Drop an entry that was looked up before."""
+    _KNOWN.get(host.client, {}).pop((datastore, key), None)
+
+
 async def look_up(host: Host, datastore: str, key: str) -> CacheEntry | None:
     """Return the entry of an image; None if it is not cached. One search; see `stored_disks`."""
+    forget(host, datastore, key)
     found = _entries(await stored_disks(host, cache_folder(datastore), f"{key}.*"))
-    return next(iter(found), None)
+    entry = next(iter(found), None)
+    if entry is not None:
+        remember(host, entry)
+    return entry
+
+
+def _is_fresh(entry: CacheEntry, now: datetime | None) -> bool:
+    """Return whether an entry was used within the hour. Pure."""
+    last = entry.used
+    return now is not None and last is not None and (now - last).total_seconds() < FRESH
 
 
 async def use(host: Host, entry: CacheEntry, now: datetime | None) -> None:
@@ -124,8 +160,7 @@ async def use(host: Host, entry: CacheEntry, now: datetime | None) -> None:
 
     Cancelling may leave it written.
     """
-    last = entry.used
-    if now is not None and last is not None and (now - last).total_seconds() < FRESH:
+    if _is_fresh(entry, now):
         return
     mark = entry.path.with_name(f"{entry.key}.used")
     await host.datastore(mark.datastore).upload(mark, b"", overwrite=True)
@@ -213,6 +248,7 @@ async def _remove(host: Host, entry: CacheEntry) -> bool:
     It first gets a name that nobody looks for; then what began to use it before that shows.
     """
     path = entry.path
+    forget(host, path.datastore, entry.key)
     store = host.datastore(path.datastore)
     away = path.with_name(temporary_name(path.name, host.owner) + path.suffix)
     await host.idle(method="CopyVirtualDisk_Task")

@@ -321,7 +321,7 @@ async def _nfc_steps(
     disk = ImportedDisk.of(
         host, placement, wish.target.datastore, load, wish.adapter, thin=wish.thin
     )
-    brought = disk.bring(await host.now(), way.why)
+    brought = disk.bring(await host.about_now(), way.why)
     steps: list[Step[Any]] = [brought]
     if wish.read_back:
         steps.append(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 ON: Final = str(vim25.VirtualMachinePowerState.poweredOn)
 OFF: Final = str(vim25.VirtualMachinePowerState.poweredOff)
 
-_PATHS: Final = (
+STATE_PATHS: Final = (
     "name",
     "snapshot",
     "runtime.powerState",
@@ -82,10 +82,11 @@ async def look(client: Client, vm: vim25.VirtualMachine, ref: str) -> MachineSta
         ManagedObjectNotFound: It is gone.
         InstanceStateError: The host cannot reach its files, so it has no configuration.
     """
-    return _state(await client.get(vm, *_PATHS), ref)
+    return state_of(await client.get(vm, *STATE_PATHS), ref)
 
 
-def _state(row: Row[vim25.VirtualMachine], ref: str) -> MachineState:
+def state_of(row: Row[vim25.VirtualMachine], ref: str) -> MachineState:
+    """Return a row of `STATE_PATHS`. Raises `InstanceStateError`: see `look`."""
     props = row.props
     connection = props.get("runtime.connectionState") or "connected"
     hardware: vim25.VirtualHardware | None = props.get("config.hardware")
@@ -116,7 +117,7 @@ async def find_state(client: Client, ref: str) -> MachineState:
 
     Cancelling loses nothing. Raises as `machine.find`, and `InstanceStateError` as `look`.
     """
-    return _state(await machine.look(client, ref, *_PATHS), ref)
+    return state_of(await machine.look(client, ref, *STATE_PATHS), ref)
 
 
 async def gather(host: Host, ref: str, *allowed: str, foreign: bool = False) -> MachineState:

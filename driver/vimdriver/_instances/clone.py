@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from vimdriver._disks.manager import disk_manager
 from vimdriver._instances import devices as builders
-from vimdriver._instances.change import OFF, MachineState, find_state, require
+from vimdriver._instances.change import OFF, STATE_PATHS, MachineState, require, state_of
 from vimdriver._instances.creating import create_step, read_vmx
 from vimdriver._instances.destroy import remove_half_made
 from vimdriver._instances.device_list import capacity_kb, file_of
@@ -20,20 +20,22 @@ from vimdriver._instances.machine import (
     OWNER_KEY,
     SPAWN_KEY,
     device_files,
+    find_by_name,
     find_by_uuid,
+    look,
     read,
 )
-from vimdriver._instances.placement import Placement, entities, placement_of
+from vimdriver._instances.placement import Placement, gather_site
 from vimdriver._instances.power import power_step
 from vimdriver._instances.root_disk import descriptor_adapter, disk_paths
 from vimdriver._instances.types import Instance, check_name
 from vimdriver._journal import Spawning
 from vimdriver._verbs import Host, Plan, Run, Step, verb
-from vimdriver._verbs.host import free_space, stamp
+from vimdriver._verbs.host import stamp
 from vimdriver.errors import InstanceExistsError, NoSpaceError
 from vimlib import vim25
 from vimlib._datastore import DatastorePath
-from vimlib._inventory import escape, unescape
+from vimlib._inventory import escape
 from vimlib.errors import HostStateError, UsageError
 
 if TYPE_CHECKING:
@@ -119,15 +121,15 @@ async def clone(
     entry = Spawning(
         host=host.client.host, owner=host.owner, uuid=made_uuid, name=name, power_on=power_on
     )
-    return _plan(host, source, placement, entry, target, stamp(await host.now()))
+    return _plan(host, source, placement, entry, target, stamp(await host.about_now()))
 
 
 async def _gather(host: Host, ref: str) -> _Source:
-    machine = await find_state(host.client, ref)
-    require(machine, OFF)
     speaks = tuple(int(part) for part in host.client.api_version.split(".")[:2])
     paths = [path for path in _CONFIG if speaks >= _SINCE.get(path, ())]
-    row = await host.client.get(machine.vm, *paths)
+    row = await look(host.client, ref, *STATE_PATHS, *paths)
+    machine = state_of(row, ref)
+    require(machine, OFF)
     disks = [one for one in machine.devices if isinstance(one, vim25.VirtualDisk)]
     for disk in disks:
         backing = disk.backing
@@ -145,21 +147,14 @@ async def _gather(host: Host, ref: str) -> _Source:
 
 
 async def _place(host: Host, source: _Source, name: str, datastore: str) -> Placement:
-    """Check name and space, and return where machines go."""
-    rows = await entities(host.client)
-    names = {
-        unescape(str(row.props.get("name", "")))
-        for row in rows
-        if isinstance(row.obj, vim25.VirtualMachine)
-    }
-    if name in names:
+    """Check the space, and return where machines go; the call that makes the clone checks its name."""
+    if host.dry and await find_by_name(host.client, name) is not None:
         raise InstanceExistsError(name=name)
-    stores = [row.obj for row in rows if isinstance(row.obj, vim25.Datastore)]
-    free = await free_space(host.client, datastore, stores)
+    site = await gather_site(host, datastore)
     needed = sum(capacity_kb(disk) * 1024 for disk in source.disks if not _is_thin(disk))
-    if free < needed:
-        raise NoSpaceError(datastore=datastore, needed=needed, free=free)
-    return await placement_of(host, rows)
+    if site.free < needed:
+        raise NoSpaceError(datastore=datastore, needed=needed, free=site.free)
+    return site.placement
 
 
 def _is_thin(disk: vim25.VirtualDevice) -> bool:

@@ -111,8 +111,8 @@ def _explain(network: str) -> Callable[[Host, VimlibError], Awaitable[VimlibErro
     async def explain(host: Host, error: VimlibError) -> VimlibError:
         if not isinstance(error, vim25.InvalidVmConfig | vim25.InvalidArgument | vim25.NotFound):
             return error
-        rows = await host.client.collect(vim25.Network, "name").all()
-        known = {unescape(str(row.props.get("name", ""))) for row in rows}
+        rows = await host.client.gather({vim25.Network: ("name",)})
+        known = {unescape(str(row.props.get("name", ""))) for row in rows[vim25.Network]}
         return (
             error if network in known else NetworkNotFoundError(name=network, known=sorted(known))
         )

@@ -1,17 +1,18 @@
-"""Where machines go on a host: its datacenter's machine folder and its root resource pool."""
+"""Where machines go on a host: its machine folder, its root resource pool, its datastores and networks."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from vimdriver._verbs.host import datastore_paths, free_among
 from vimlib import vim25
-from vimlib._collector import INVENTORY
+from vimlib._datastore.location import DatastoreLocation
+from vimlib._inventory import unescape
 from vimlib.errors import HostStateError, NotFoundError
 
 if TYPE_CHECKING:
     from vimdriver._verbs import Host
-    from vimlib._client import Client
     from vimlib._collector import Row
 
 
@@ -26,38 +27,75 @@ class Placement:
     """None on vCenter, where the pool decides."""
 
 
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What a host has for machines to come."""
+
+    placement: Placement
+    networks: frozenset[str]
+    """Names of the networks."""
+    free: int
+    """Bytes that the datastore has free."""
+
+
 async def gather_placement(host: Host) -> Placement:
-    """Read the inventory, and return where machines go. Cancelling loses nothing.
-
-    Raises as `placement_of`.
-    """
-    return await placement_of(host, await entities(host.client))
-
-
-async def entities(client: Client) -> list[Row[vim25.ManagedEntity]]:
-    """Return name and parent of all in the inventory, in one call. Cancelling loses nothing."""
-    wanted = {vim25.ManagedEntity: ("name", "parent")}
-    source = INVENTORY.start(client.content.rootFolder)
-    return (await client.gather(wanted, source=source))[vim25.ManagedEntity]
-
-
-async def placement_of(host: Host, rows: list[Row[vim25.ManagedEntity]]) -> Placement:
-    """Return the first datacenter's machine folder and the first root resource pool.
-
-    A standalone host has one of each. `rows` are all entities, with their `parent`.
+    """Read where machines go, in one call. Cancelling loses nothing.
 
     Raises:
         HostStateError: The host is in maintenance mode or not connected.
         NotFoundError: The host shows none.
     """
+    return _placement(await host.client.gather(_PLACES))
+
+
+async def gather_site(host: Host, datastore: str) -> Site:
+    """Read where machines go, the networks, and the space of a datastore, in one call.
+
+    No machine is read, however many there are. Cancelling loses nothing.
+
+    Raises:
+        HostStateError: The host is in maintenance mode or not connected.
+        NotFoundError: The host shows none, or has no such datastore.
+        DatastoreUnusableError: The datastore is not accessible or in maintenance.
+    """
     client = host.client
-    hosts = [row.obj for row in rows if isinstance(row.obj, vim25.HostSystem)]
-    centers = [row.obj for row in rows if isinstance(row.obj, vim25.Datacenter)]
+    stores = (*datastore_paths(client), "browser")
+    rows = await client.gather(_PLACES | {vim25.Network: ("name",), vim25.Datastore: stores})
+    placement = _placement(rows)
+    free = free_among(client, datastore, rows[vim25.Datastore])
+    if len(rows[vim25.Datacenter]) == 1:
+        (center,) = rows[vim25.Datacenter]
+        for row in rows[vim25.Datastore]:
+            if row.get("summary.name") == datastore and row.get("browser") is not None:
+                place = DatastoreLocation(
+                    row.obj, row["browser"], center.obj, center.require("name")
+                )
+                host.datastore(datastore).is_at(place)
+    return Site(
+        placement,
+        # An entity's name has `/`, `\\` and `%` escaped; those of port groups and of cards have not.
+        frozenset(unescape(str(row.get("name", ""))) for row in rows[vim25.Network]),
+        free,
+    )
+
+
+_PLACES: dict[type[vim25.ManagedObject], tuple[str, ...]] = {
+    vim25.Datacenter: ("name", "parent", "vmFolder"),
+    vim25.ResourcePool: ("parent",),
+    vim25.HostSystem: ("name", "runtime.inMaintenanceMode", "runtime.connectionState"),
+}
+
+
+def _placement(rows: dict[type[vim25.ManagedObject], list[Row[Any]]]) -> Placement:
+    """Return the first datacenter's machine folder and the first root resource pool.
+
+    A standalone host has one of each.
+    """
+    hosts, centers = rows[vim25.HostSystem], rows[vim25.Datacenter]
     pools = [
         row.obj
-        for row in rows
-        if isinstance(row.obj, vim25.ResourcePool)
-        and not isinstance(row.props.get("parent"), vim25.ResourcePool)
+        for row in rows[vim25.ResourcePool]
+        if not isinstance(row.props.get("parent"), vim25.ResourcePool)
     ]
     if not centers or not pools or not hosts:
         raise NotFoundError(
@@ -65,12 +103,10 @@ async def placement_of(host: Host, rows: list[Row[vim25.ManagedEntity]]) -> Plac
             kind="Datacenter",
             hint="Log in as a user with read access to the inventory.",
         )
-    center = await client.get(centers[0], "vmFolder")
+    center = centers[0]
     if len(hosts) > 1:
-        return Placement(center.obj, center["vmFolder"], pools[0], None)
-    alone = await client.get(
-        hosts[0], "runtime.inMaintenanceMode", "runtime.connectionState", "name"
-    )
+        return Placement(center.obj, center.require("vmFolder"), pools[0], None)
+    alone = hosts[0]
     if alone.props.get("runtime.inMaintenanceMode"):
         raise HostStateError(
             f"{alone.props.get('name')} is in maintenance mode",
@@ -84,4 +120,4 @@ async def placement_of(host: Host, rows: list[Row[vim25.ManagedEntity]]) -> Plac
             state=str(state),
             hint="Check the host and the vCenter that manages it.",
         )
-    return Placement(center.obj, center["vmFolder"], pools[0], alone.obj)
+    return Placement(center.obj, center.require("vmFolder"), pools[0], alone.obj)

@@ -66,7 +66,8 @@ async def register(host: Host, path: str, *, name: str | None = None) -> Plan[In
         )
     if name is not None:
         check_name(name)
-    if str(file) in await _by_file(host.client):
+    # The call refuses it otherwise, and needs no reading of all machines.
+    if host.dry and str(file) in await _by_file(host.client):
         raise InstanceExistsError(name=str(file))
     place = await gather_placement(host)
     folder = host.client.bind(place.folder)
@@ -80,8 +81,10 @@ async def register(host: Host, path: str, *, name: str | None = None) -> Plan[In
     def refused(run: Run, fault: vim25.MethodFault) -> vim25.VirtualMachine:
         if isinstance(fault, vim25.NotFound | vim25.FileNotFound):
             raise NotFoundError(f"file not found: {file}", kind="file", name=str(file)) from fault
-        if isinstance(fault, vim25.AlreadyExists | vim25.DuplicateName):
-            raise InstanceExistsError(name=str(getattr(fault, "name", "") or file)) from fault
+        if isinstance(fault, vim25.AlreadyExists):
+            raise InstanceExistsError(name=str(file)) from fault
+        if isinstance(fault, vim25.DuplicateName):
+            raise InstanceExistsError(name=fault.name or str(file)) from fault
         raise fault
 
     step = Step[vim25.VirtualMachine](

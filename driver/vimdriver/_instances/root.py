@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from vimdriver._disks.cache import cache_folder, use
+from vimdriver._disks.cache import CacheEntry, cache_folder, remember, use
 from vimdriver._disks.ensure import DiskWish, ensure_disk
 from vimdriver._disks.files import ensure_file
 from vimdriver._disks.flat import FlatDisk
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
     from datetime import datetime
 
-    from vimdriver._disks.cache import CacheEntry
     from vimdriver._disks.transfer import Way
     from vimdriver._images.source import ImageInfo, ImageSource
     from vimdriver._instances.placement import Placement
@@ -183,6 +182,9 @@ def fetched(
             return Base(path=path, capacity=None)
         wish = DiskWish(target=path, transfer=spec.transfer, by_content=True)
         disk = await ensure_disk(run.host, source, wish, on_progress=on_progress)
+        if not disk.already_there:
+            used = (await run.host.about_now()).host
+            remember(run.host, CacheEntry(path=path, capacity=disk.capacity, size=0, used=used))
         capacity = disk.capacity
         if capacity is None:
             capacity = (await stored_disk(run.host, path)).capacity

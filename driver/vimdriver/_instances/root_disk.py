@@ -118,7 +118,7 @@ async def new_root(
         what=what,
         phase="begun",
         token=entry.token,
-        began=stamp(await host.now()),
+        began=stamp(await host.about_now()),
         disk=str(file),
         former=file_of(root),
         **fields,

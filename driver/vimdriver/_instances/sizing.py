@@ -216,7 +216,7 @@ async def resize(
     sizes: dict[str, Any] = {"numCPUs": cpus, "memoryMB": memory_mb}
     if root is None or disk_gb is None:
         done = Pending(
-            what="resize", phase="done", token=new_token(), began=stamp(await host.now()),
+            what="resize", phase="done", token=new_token(), began=stamp(await host.about_now()),
             cpus=machine.cpus, memory_mb=machine.memory_mb,
         )  # fmt: skip
         steps: tuple[Step[Any], ...] = ()

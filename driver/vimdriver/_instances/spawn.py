@@ -29,8 +29,8 @@ from vimdriver._instances.destroy import remove_half_made
 from vimdriver._instances.folder import names_of
 from vimdriver._instances.further import further_steps
 from vimdriver._instances.image_properties import ImageDefaults, check_least, image_defaults
-from vimdriver._instances.machine import find_by_uuid, marks_of, read
-from vimdriver._instances.placement import placement_of
+from vimdriver._instances.machine import find_by_name, find_by_uuid, marks_of, read
+from vimdriver._instances.placement import gather_site
 from vimdriver._instances.plan import guest_settings, plan_spawn
 from vimdriver._instances.power import power_step
 from vimdriver._instances.root import Base, Place, RootDisk
@@ -49,21 +49,19 @@ from vimdriver._verbs.host import free_space, stamp
 from vimdriver.errors import InstanceExistsError, NetworkNotFoundError, NoSpaceError
 from vimlib import vim25
 from vimlib._datastore import DatastorePath
-from vimlib._inventory import unescape
 from vimlib._text import printable
 from vimlib.errors import HostStateError, UsageError, VimlibError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
 
     from vimdriver._disks.cache import CacheEntry
     from vimdriver._images.formats import ImageFormat
     from vimdriver._images.source import ImageInfo, ImageSource
-    from vimdriver._instances.placement import Placement
+    from vimdriver._instances.placement import Placement, Site
     from vimdriver._instances.plan import SpawnPlan
     from vimdriver._instances.types import Clone
     from vimdriver._verbs.host import Moment
-    from vimlib._collector import Row
     from vimlib._progress import Progress
 
 log = logging.getLogger("vimdriver.instances")
@@ -83,10 +81,17 @@ class FoundImage:
     base: Base | None = None
     """A disk or ISO image on the host that it is, or is cached as."""
     cached: CacheEntry | None = None
+    recalled: bool = False
+    """Whether it was cached by an earlier look, and not looked up again."""
     key: str | None = None
     """Its name in the cache; None if it is not cached."""
     is_iso: bool = False
     clone: Clone = "copy"
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether nothing is brought onto the host before the machine is created."""
+        return self.source is None or self.base is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,16 +100,16 @@ class Gathered:
 
     image: FoundImage
     now: Moment
-    networks: frozenset[str]
-    """Names of the host's networks."""
+    site: Site
     network: Network | None
     """Only read where a NIC has a VLAN."""
-    names: frozenset[str]
-    """Names of the host's machines."""
-    uuid_taken: bool
-    placement: Placement
-    free: int
-    """Bytes that the datastore has free."""
+    taken: str | None
+    """The uuid or the name, if a machine has it."""
+
+    @property
+    def placement(self) -> Placement:
+        """See `Site.placement`."""
+        return self.site.placement
 
 
 @verb
@@ -148,31 +153,25 @@ async def spawn(
 
 async def _gather(host: Host, spec: InstanceSpec, source: ImageSource | None) -> Gathered:
     """Read all that the plan needs. Makes nothing; cancelling loses nothing."""
-    client = host.client
     info = await source.info() if source is not None else None
     vlans = [card.network for card in spec.nics if card.vlan is not None]
-    now = await host.now()
-    uuid_taken = await find_by_uuid(client, spec.uuid) is not None
-    # One listing of the inventory, whole: a loop that is left by an error would end it some time later.
-    rows = await client.collect(vim25.ManagedEntity, "name", "parent").all()
-    hosts = [row.obj for row in rows if isinstance(row.obj, vim25.HostSystem)]
-    stores = [row.obj for row in rows if isinstance(row.obj, vim25.Datastore)]
-    placement = await placement_of(host, rows)
-    return Gathered(
-        now=now,
-        # An entity's name has `/`, `\\` and `%` escaped; those of port groups and of cards have not.
-        networks=frozenset(unescape(name) for name in _names(rows, vim25.Network)),
-        names=frozenset(unescape(name) for name in _names(rows, vim25.VirtualMachine)),
-        uuid_taken=uuid_taken,
-        placement=placement,
-        network=await gather_network(host, *vlans, hosts=hosts) if vlans else None,
-        free=await free_space(client, spec.datastore, stores),
-        image=await _image(host, spec, source, info),
-    )
+    now = await host.about_now()
+    site = await gather_site(host, spec.datastore)
+    taken = spec.uuid if await find_by_uuid(host.client, spec.uuid) is not None else None
+    network = await gather_network(host, *vlans) if vlans else None
+    image = await _image(host, spec, source, info, now)
+    # Where the machine is made first, the call that makes it refuses a name that is taken.
+    if taken is None and (host.dry or vlans or not image.is_ready):
+        taken = spec.name if await find_by_name(host.client, spec.name) is not None else None
+    return Gathered(now=now, site=site, network=network, taken=taken, image=image)
 
 
 async def _image(
-    host: Host, spec: InstanceSpec, source: ImageSource | None, info: ImageInfo | None
+    host: Host,
+    spec: InstanceSpec,
+    source: ImageSource | None,
+    info: ImageInfo | None,
+    now: Moment,
 ) -> FoundImage:
     """Return the gathered facts of the image. Cancelling closes its body.
 
@@ -210,7 +209,11 @@ async def _image(
             digest = await read_hash(source, info, DEFAULT_ALGORITHM)
             info = replace(info, hash_algo=DEFAULT_ALGORITHM, hash_value=digest)
         key = cache.cache_key(info)
-    cached = None if key is None else await cache.look_up(host, spec.datastore, key)
+    cached, recalled = None, False
+    if key is not None:
+        cached = cache.known(host, spec.datastore, key, now.host)
+        recalled = cached is not None
+        cached = cached or await cache.look_up(host, spec.datastore, key)
     return FoundImage(
         source=source,
         info=info,
@@ -218,14 +221,11 @@ async def _image(
         by_range=by_range,
         base=None if cached is None else Base(path=cached.path, capacity=cached.capacity),
         cached=cached,
+        recalled=recalled,
         key=key,
         is_iso=is_iso,
         clone=clone,
     )
-
-
-def _names(rows: list[Row[vim25.ManagedEntity]], kind: type[vim25.ManagedEntity]) -> Iterator[str]:
-    return (str(row.props.get("name", "")) for row in rows if isinstance(row.obj, kind))
 
 
 def _plan(
@@ -302,7 +302,14 @@ def _plan(
     async def result(run: Run) -> Instance:
         return await read(run.host.client, run[created])
 
-    return Plan(f"spawn {spec.name}", tuple(steps), result, explain=_explain(spec, root, machine))
+    def stale(error: VimlibError) -> bool:
+        if not found.image.recalled or not isinstance(error, vim25.FileNotFound):
+            return False
+        cache.forget(host, spec.datastore, found.image.key or "")
+        return True
+
+    explain = _explain(spec, root, machine)
+    return Plan(f"spawn {spec.name}", tuple(steps), result, explain=explain, stale=stale)
 
 
 def _root(
@@ -380,12 +387,13 @@ def _own_root(
 def _check(spec: InstanceSpec, root: RootDisk, found: Gathered) -> None:
     """Refuse what cannot be made on this host; see `spawn`."""
     for card in spec.nics:
-        if card.vlan is None and card.network not in found.networks:
-            raise NetworkNotFoundError(name=card.network, known=sorted(found.networks))
-    if found.uuid_taken or spec.name in found.names:
-        raise InstanceExistsError(name=spec.uuid if found.uuid_taken else spec.name)
-    if found.free < root.needed:
-        raise NoSpaceError(datastore=spec.datastore, needed=root.needed, free=found.free)
+        if card.vlan is None and card.network not in found.site.networks:
+            raise NetworkNotFoundError(name=card.network, known=sorted(found.site.networks))
+    if found.taken is not None:
+        raise InstanceExistsError(name=found.taken)
+    free = found.site.free
+    if free < root.needed:
+        raise NoSpaceError(datastore=spec.datastore, needed=root.needed, free=free)
 
 
 def _explain(

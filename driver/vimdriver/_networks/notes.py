@@ -90,14 +90,11 @@ class Stores(NamedTuple):
 
 async def datastores(client: Client) -> Stores:
     """Return the datastores that may hold notes. Cancelling loses nothing."""
+    rows = await client.gather({vim25.Datastore: ("summary.name", "summary.accessible", "host")})
     found = sorted(
-        [
-            (str(row.require("summary.name")), _is_read_only(row.props.get("host") or []))
-            async for row in client.collect(
-                vim25.Datastore, "summary.name", "summary.accessible", "host"
-            )
-            if row.props.get("summary.accessible", True)
-        ]
+        (str(row.require("summary.name")), _is_read_only(row.props.get("host") or []))
+        for row in rows[vim25.Datastore]
+        if row.props.get("summary.accessible", True)
     )
     return Stores(
         tuple(name for name, _ in found), tuple(name for name, fixed in found if not fixed)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from vimdriver._host.managers import read_manager
 from vimdriver._networks import notes
 from vimdriver._verbs import Host, Plan, Run, Step, after_change, execute, returns, verb
 from vimdriver.errors import (
@@ -15,11 +16,12 @@ from vimdriver.errors import (
     PortGroupMismatchError,
 )
 from vimlib import vim25
+from vimlib._collector import INVENTORY
 from vimlib._inventory import unescape
-from vimlib.errors import HostStateError, NotFoundError, UsageError
+from vimlib.errors import HostStateError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable
 
     from vimlib._client import Client
     from vimlib._datastore import DatastorePath
@@ -58,30 +60,6 @@ class PortGroup:
         return {"name": self.name, "vlan": self.vlan, "vswitch": self.vswitch}
 
 
-async def _network_system(
-    client: Client, hosts: Iterable[vim25.HostSystem] | None = None
-) -> vim25.HostNetworkSystem:
-    """Return the network system of the only host (`HostSystem.configManager.networkSystem`).
-
-    Raises:
-        NotFoundError: The host has none, or there is more than one host (a vCenter: choose the host itself).
-    """
-    found = [
-        row.props.get("configManager.networkSystem")
-        async for row in client.collect(
-            vim25.HostSystem, "configManager.networkSystem", source=hosts
-        )
-    ]
-    if len(found) != 1 or found[0] is None:
-        raise NotFoundError(
-            f"port groups require exactly one host, {client.host} has {len(found)}",
-            kind="HostNetworkSystem",
-            hint="Connect to the ESX host itself.",
-        )
-    system: vim25.HostNetworkSystem = found[0]
-    return system
-
-
 async def read_network(client: Client, system: vim25.HostNetworkSystem) -> vim25.HostNetworkInfo:
     """Return `HostNetworkSystem.networkInfo` as it is now."""
     row = await client.get(system, "networkInfo")
@@ -90,8 +68,12 @@ async def read_network(client: Client, system: vim25.HostNetworkSystem) -> vim25
 
 
 async def list_port_groups(client: Client) -> list[PortGroup]:
-    """Return the host's standard port groups, by name. Cancelling loses nothing."""
-    info = await read_network(client, await _network_system(client))
+    """Return the host's standard port groups, by name, in one call. Cancelling loses nothing.
+
+    Raises:
+        NotFoundError: The host has no networks, or there is more than one host (a vCenter).
+    """
+    info = (await _read_system(client)).info
     groups = [
         PortGroup(name=g.spec.name, vlan=g.spec.vlanId, vswitch=g.spec.vswitchName)
         for g in info.portgroup
@@ -154,19 +136,21 @@ class Network:
         return sorted(group.spec.name for group in self.info.portgroup)
 
 
-async def gather_network(
-    host: Host, *wanted: str, hosts: Iterable[vim25.HostSystem] | None = None
-) -> Network:
+async def _read_system(client: Client) -> Network:
+    row = await read_manager(client, vim25.HostNetworkSystem, "networkSystem", "networkInfo")
+    return Network(row.obj, row.require("networkInfo"))
+
+
+async def gather_network(host: Host, *wanted: str) -> Network:
     """Read the host's network, and for the port groups of `wanted` who makes them and where notes can go.
 
-    `hosts` are the inventory's hosts where they are known already. Cancelling loses nothing. Raises `NotFoundError`: see `list_port_groups`.
+    Cancelling loses nothing. Raises `NotFoundError`: see `list_port_groups`.
     """
-    system = await _network_system(host.client, hosts)
-    info = await read_network(host.client, system)
+    found = await _read_system(host.client)
     if not wanted:
-        return Network(system, info)
+        return found
     stores = await notes.datastores(host.client)
-    return Network(system, info, stores, await notes.busy_stems(host, stores))
+    return replace(found, stores=stores, busy=await notes.busy_stems(host, stores))
 
 
 def _remove_step(system: vim25.HostNetworkSystem, name: str) -> Step[bool]:
@@ -193,13 +177,13 @@ def _remove_step(system: vim25.HostNetworkSystem, name: str) -> Step[bool]:
 
 async def _users(client: Client, name: str, info: vim25.HostNetworkInfo) -> list[str]:
     """Return names of machines and host adapters on a port group."""
-    networks = {
-        row.obj
-        async for row in client.collect(vim25.Network, "name")
-        if unescape(row.get("name", "")) == name
-    }
+    rows = await client.gather(
+        {vim25.Network: ("name",), vim25.VirtualMachine: ("name", "network")},
+        source=INVENTORY.start(client.content.rootFolder),
+    )
+    networks = {row.obj for row in rows[vim25.Network] if unescape(row.get("name", "")) == name}
     users = [nic.device for nic in (*info.vnic, *info.consoleVnic) if nic.portgroup == name]
-    async for row in client.collect(vim25.VirtualMachine, "name", "network"):
+    for row in rows[vim25.VirtualMachine]:
         if networks.intersection(row.props.get("network") or ()):
             users.append(str(row.props.get("name")))
     return users

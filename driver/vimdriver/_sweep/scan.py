@@ -11,6 +11,7 @@ from vimdriver._instances.machine import (
     MAKING_KEY,
     OWNER_KEY,
     SPAWN_KEY,
+    every,
     marks_of,
 )
 from vimdriver._sweep.decide import MarkedMachine
@@ -34,7 +35,7 @@ async def marked_machines(
     One retrieval for all. Cancelling loses nothing.
     """
     found = {}
-    async for row in client.collect(vim25.VirtualMachine, "config.extraConfig"):
+    for row in await every(client, "config.extraConfig"):
         marks = marks_of(row)
         if marks.get(OWNER_KEY) == owner:
             found[row.obj] = (marks.get(SPAWN_KEY, ""), MAKING_KEY in marks)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager, nullcontext
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
+from weakref import WeakKeyDictionary
 
 from vimdriver.errors import DatastoreUnusableError
 from vimlib import vim25
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from vimdriver._journal import Journal
     from vimdriver._verbs.session import SessionRecord
     from vimlib._client import Client
+    from vimlib._collector import Row
     from vimlib._datastore import Datastore, DatastorePath
 
 T = TypeVar("T")
@@ -44,6 +47,8 @@ class Holding(Protocol):
 
 
 _FORM: Final = "%Y-%m-%dT%H:%M:%SZ"
+# Seconds for which a reading of the host's clock is used.
+_RECENT: Final = 600.0
 
 
 class Moment(NamedTuple):
@@ -67,6 +72,10 @@ class Moment(NamedTuple):
         return max(min(ages), 0.0)
 
 
+# By client: a reading of the clocks, and the event loop's time of it.
+_READ: WeakKeyDictionary[Client, tuple[Moment, float]] = WeakKeyDictionary()
+
+
 def own_time() -> datetime:
     """Return the time by this computer's clock."""
     return datetime.now(UTC)
@@ -84,6 +93,7 @@ class Host:
         clock: Returns the time by this computer's clock.
         session: Writes the client's session into the journal.
         holding: Holds the machine that a reference names, for one verb at a time.
+        dry: Whether the verb only plans.
     """
 
     def __init__(
@@ -97,6 +107,7 @@ class Host:
         clock: Callable[[], datetime] = own_time,
         session: SessionRecord | None = None,
         holding: Holding | None = None,
+        dry: bool = False,
     ) -> None:
         self.client = client
         self.config = config
@@ -105,6 +116,7 @@ class Host:
         self.uploader = uploader
         self.clock = clock
         self.session = session
+        self.dry = dry
         self._holding = holding
         self._turn: Turn | None = None
         self._datastores: dict[str, Datastore] = {}
@@ -172,6 +184,19 @@ class Host:
         service = self.client.bind(vim25.ServiceInstance("ServiceInstance"))
         return Moment(await service.CurrentTime(), self.clock())
 
+    async def about_now(self) -> Moment:
+        """Return the time as `now`, by the host's clock as it was read within the last ten minutes.
+
+        For the moment that something is begun at: if somebody sets the host's clock in between, our
+        own clock still shows its age. Cancelling loses nothing.
+        """
+        clock = asyncio.get_running_loop().time
+        read = _READ.get(self.client)
+        if read is None or clock() - read[1] > _RECENT or read[0].host is None:
+            read = _READ[self.client] = (await self.now(), clock())
+        since = timedelta(seconds=clock() - read[1])
+        return Moment(None if read[0].host is None else read[0].host + since, self.clock())
+
     async def idle(self, *, method: str = "", of: vim25.ManagedEntity | None = None) -> None:
         """Wait until no task of `method` runs, or none `of` a machine; see `TaskWaiter.idle`."""
         await self.client.tasks.idle(method=method, of=of, timeout=self.config.task_seconds)
@@ -215,24 +240,33 @@ def _read(text: str) -> datetime:
     return datetime.strptime(text, _FORM).replace(tzinfo=UTC)
 
 
-async def free_space(
-    client: Client, datastore: str, among: Iterable[vim25.Datastore] | None = None
-) -> int:
-    """Return the free bytes of a datastore that can take files now.
+async def free_space(client: Client, datastore: str) -> int:
+    """Return the free bytes of a datastore that can take files now, in one call.
 
-    `among` are the host's datastores where they are known already.
+    Raises as `free_among`.
+    """
+    rows = await client.gather({vim25.Datastore: datastore_paths(client)})
+    return free_among(client, datastore, rows[vim25.Datastore])
+
+
+def datastore_paths(client: Client) -> tuple[str, ...]:
+    """Return the properties of datastores that `free_among` needs."""
+    # The summary's name is the one in paths; the entity's has a `%` escaped.
+    paths = ("summary.name", "summary.accessible", "summary.freeSpace")
+    # Datastores have no such mode before 5.0.
+    new = parse_version(client.api_version) >= (5,)
+    return (*paths, "summary.maintenanceMode") if new else paths
+
+
+def free_among(client: Client, datastore: str, rows: Iterable[Row[vim25.Datastore]]) -> int:
+    """Return the free bytes of a datastore among all that were read.
 
     Raises:
         NotFoundError: It does not exist; names the others.
         DatastoreUnusableError: It is not accessible or in maintenance.
     """
     names = []
-    # The summary's name is the one in paths; the entity's has a `%` escaped.
-    paths = ["summary.name", "summary.accessible", "summary.freeSpace"]
-    if parse_version(client.api_version) >= (5,):
-        paths.append("summary.maintenanceMode")  # datastores have no such mode before 5.0
-    # All at once: a loop that is left early would end its retrieval some time later.
-    for row in await client.collect(vim25.Datastore, *paths, source=among).all():
+    for row in rows:
         names.append(str(row.props.get("summary.name")))
         if names[-1] != datastore:
             continue

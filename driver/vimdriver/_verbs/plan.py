@@ -92,6 +92,9 @@ class Plan(Generic[T]):
     """False: the objects that the steps make are temporary, and are undone on success too."""
     explain: Callable[[Host, VimlibError], Awaitable[VimlibError]] | None = None
     """Returns the error to raise for the one that ended the run, once all is undone."""
+    stale: Callable[[VimlibError], bool] | None = None
+    """Whether the run ended since something that was remembered is so no more, and is forgotten now:
+    then the verb gathers and runs once more."""
 
     def __str__(self) -> str:
         lines = [f"{number}. {step}" for number, step in enumerate(self.steps, 1)]

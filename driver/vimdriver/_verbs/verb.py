@@ -23,6 +23,7 @@ from vimdriver.errors import HostReadOnlyError
 from vimlib import vim25
 from vimlib._secret import forgetting
 from vimlib._transport.budget import urgent
+from vimlib.errors import VimlibError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -58,7 +59,7 @@ class Within(NamedTuple):
 
 
 class _Driver(Protocol):
-    def host(self) -> Host:
+    def host(self, *, dry: bool = False) -> Host:
         """Return the argument of a verb's function, new for each call."""
 
 
@@ -89,9 +90,22 @@ class Verb(Generic[P, R]):
             # An image's URL may hold a password or a signature.
             with forgetting(), urgent() if self.is_urgent else nullcontext(), licensed(host.client):
                 if ref is None:
-                    return await execute(host, await self.function(host, *args, **given))
+                    return await self._run(host, *args, **given)
                 async with host.held(ref, first=self.is_urgent):
-                    return await execute(host, await self.function(host, *args, **given))
+                    return await self._run(host, *args, **given)
+        finally:
+            del args, given
+
+    async def _run(self, host: Host, *args: P.args, **given: P.kwargs) -> R:
+        try:
+            plan = await self.function(host, *args, **given)
+            try:
+                return await execute(host, plan)
+            except VimlibError as error:
+                left = getattr(error, "__notes__", ())  # what could not be undone
+                if left or plan.stale is None or not plan.stale(error):
+                    raise
+            return await execute(host, await self.function(host, *args, **given))
         finally:
             del args, given
 
@@ -137,8 +151,7 @@ class Bound(Generic[P, R]):
 
     async def plan(self, *args: P.args, **given: P.kwargs) -> Plan[R]:
         """Gather and plan, and change nothing: ``print(await driver.destroy.plan("web"))``."""
-        host = self._driver.host()
-        return await self._verb.function(host, *args, **given)
+        return await self._verb.function(self._driver.host(dry=True), *args, **given)
 
 
 def verb(function: Callable[Concatenate[Host, P], Awaitable[Plan[R]]]) -> Verb[P, R]:

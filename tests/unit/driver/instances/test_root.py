@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import pytest
 from tests.unit.driver.hosted import Beside, Hosted, glance, hosted, spec, store
 from vimdriver._disks.cache import FOLDER
 from vimdriver._images.embedded import EmbeddedImage
-from vimdriver.errors import ImageHashError, ImageUnacceptableError
+from vimdriver.errors import ImageHashError, ImageUnacceptableError, InstanceExistsError
 from vimlib import vim25
 from vimlib.errors import NotFoundError, UsageError
 
@@ -278,12 +277,29 @@ async def test_each_host_copies_from_its_cache(
         assert stored(host, "two/two-flat.vmdk") == DATA
 
 
-async def test_the_calls_of_a_machine_from_a_cached_image(beside: Beside, host: Hosted) -> None:
+async def test_a_cached_image_that_was_removed_by_name_is_fetched_once_more(
+    beside: Beside, host: Hosted
+) -> None:
     with glance(beside, image()) as service:
         async with store(service) as images, host.driver(images) as driver:
-            await driver.spawn(spec("img", "one", nics=()))
-            before = len(host.methods())
-            await driver.spawn(spec("img", "two", nics=()))
-            calls = Counter(host.methods()[before:])
-    # Numbers wanted: 12; see docs/driver/operations.md for those of each verb.
-    assert sum(calls.values()) <= 21, calls
+            await driver.spawn(spec("img", "one"))
+            async with host.driver() as other:
+                assert await other.prune_cache("datastore1", older_than=0)
+            await driver.spawn(spec("img", "two"))
+            assert {one.name for one in await driver.list_instances()} == {"one", "two"}
+    assert stored(host, "two/two-flat.vmdk") == DATA
+
+
+async def test_a_name_that_is_taken_is_refused_by_the_call_that_makes_the_machine(
+    beside: Beside, host: Hosted
+) -> None:
+    with glance(beside, image()) as service:
+        async with store(service) as images, host.driver(images) as driver:
+            await driver.spawn(spec("img", "one"))
+            state = host.state()
+            with pytest.raises(InstanceExistsError) as caught:
+                await driver.spawn(spec("img", "one"))
+            assert caught.value.name == "one"
+            with pytest.raises(InstanceExistsError):
+                await driver.spawn.plan(spec("img", "one"))
+            assert host.state() == state
