@@ -132,7 +132,7 @@ async def gather(host: Host, ref: str, *allowed: str, foreign: bool = False) -> 
     Raises as `machine.claim`, and:
         InstanceStateError: Its state does not allow the change.
     """
-    found = _state(await claim(host, ref, *_PATHS, foreign=foreign), ref)
+    found = state_of(await claim(host, ref, *STATE_PATHS, foreign=foreign), ref)
     require(found, *allowed)
     return found
 
