@@ -370,7 +370,7 @@ async def remove_half_made(
     try:
         row = await host.client.get(vm, "config.extraConfig", "config.hardware.device")
     except vim25.ManagedObjectNotFound:
-        return HalfMade(True)
+        return HalfMade(True, await _orphaned(host, vmx, token) if disk is not None else ())
     marks = marks_of(row)
     making = MAKING_KEY in marks
     if not making and not whole:
