@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 import tomllib
@@ -77,6 +78,14 @@ class Stage:
         lines = trace.read_text().splitlines()
         return sum(json.loads(line)["method"] not in BACKGROUND for line in lines)
 
+    def last_fault(self, since: int) -> str:
+        """Return the last call that the host refused after so many bytes of its trace, and the fault."""
+        with Path(self.trace).open("rb") as file:
+            file.seek(since)
+            calls = [json.loads(line) for line in file.read().splitlines()]
+        refused = [f"{one['method']}: {one['fault']}" for one in calls if one["fault"]]
+        return refused[-1] if refused else "none"
+
 
 def keep_in_glance(test: Any, url: str) -> list[str]:
     """Have the images that nova makes for snapshots in a Glance too; return their ids, which grow.
@@ -118,6 +127,7 @@ class Row:
     name: str
     outcome: str = "passed"
     why: str = ""
+    """One line."""
     calls: int = 0
     seconds: float = 0.0
 
@@ -132,6 +142,20 @@ class Table:
         Path(path).write_text(json.dumps([asdict(row) for row in self.rows]))
 
 
+def cause(text: str) -> str:
+    """Return the reason for a failure: nova's fault of the server if there is one, else the exception."""
+    faults = re.findall(r"'fault': \{.*?'message': (['\"])(.*?)\1", text)
+    if faults:
+        # A fault may be that of the last retry, and the log has the first cause.
+        found = re.search(r"Instance failed to spawn(.*?)\n(?:\d{4}-|\}\}\})", text, re.DOTALL)
+        return found[1].strip().splitlines()[-1] if found else str(faults[-1][1])
+    raised = re.findall(
+        r"^[\w.]+(?:Error|Exception|Exit|Fault|Mismatch\w*|Timeout)\b.*", text, re.M
+    )
+    lines = raised or text.strip().splitlines() or ["no reason"]
+    return str(lines[-1])
+
+
 class Result(unittest.TextTestResult):
     """Collects rows; a test may set `row` fields while it runs."""
 
@@ -139,9 +163,12 @@ class Result(unittest.TextTestResult):
         super().__init__(*args, **given)
         self.table = Table()
         self._began = 0.0
+        self._stage = Stage.read()
+        self._traced = 0
 
     def startTest(self, test: Any) -> None:  # noqa: N802
         self._began = time.monotonic()
+        self._traced = Path(self._stage.trace).stat().st_size
         super().startTest(test)
 
     def stopTest(self, test: Any) -> None:  # noqa: N802
@@ -151,12 +178,20 @@ class Result(unittest.TextTestResult):
         wrong = [text for case, text in (*self.failures, *self.errors) if case is test]
         skipped = [text for case, text in self.skipped if case is test]
         if wrong:
-            row.outcome, row.why = "failed", wrong[-1]
+            fault = self._stage.last_fault(self._traced)
+            row.outcome, row.why = "failed", f"{cause(wrong[-1])[:160]}; last fault: {fault}"
         elif skipped:
             row.outcome, row.why = "skipped", skipped[-1]
         elif getattr(test, "_not_implemented", ""):
             row.outcome, row.why = "not implemented", test._not_implemented
         self.table.rows.append(row)
+
+    def printErrorList(self, flavour: str, errors: Any) -> None:  # noqa: N802
+        """Print the end of each: the log of a case is long, and a log of CI is cut."""
+        short = ["\n".join(line[:200] for line in text.splitlines()[-40:]) for _, text in errors]
+        super().printErrorList(
+            flavour, [(e[0], text) for e, text in zip(errors, short, strict=True)]
+        )
 
 
 def entry_points(folder: Path) -> None:

@@ -116,6 +116,15 @@ class ESXConnectionTestCase(test_virt_drivers._VirtDriverTestCase, test.TestCase
         self.connection._react(HostBack("n"))
         assert state() == (False, None)
 
+    def test_a_service_that_has_ended_opens_no_connection(self) -> None:
+        """Nova ends the driver while builds still run, and they go on."""
+        self.connection.cleanup_host("myhostname")
+        logins = Path(STAGE.trace).read_text().count('"Login"')
+        with self.assertRaises(exception.VirtDriverNotReady):  # noqa: PT027
+            self.connection.list_instances()
+        assert Path(STAGE.trace).read_text().count('"Login"') == logins
+        self.connection.init_host("myhostname")
+
     def test_two_hosts_with_one_uuid_are_refused(self) -> None:
         """Nova could not tell the nodes apart."""
         several = self._several(STAGE.options(), STAGE.options())

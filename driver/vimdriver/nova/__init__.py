@@ -5,6 +5,7 @@
 file that `nova-compute` itself needs. Extra `nova`; `import vimdriver` never imports nova.
 
 `_driver`       nova's methods, a line of intent each
+`_access`       the hosts of a service for nova's threads
 `_disks`        an image as a disk in a datastore's cache
 `_snapshots`    the image that nova has made for a snapshot
 `_refusals`     operations that are not supported, and why

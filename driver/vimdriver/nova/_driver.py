@@ -31,18 +31,17 @@ from vimdriver._instances.config_drive import ConfigDrive
 from vimdriver.errors import InstanceStateError, PendingChangeError
 from vimdriver.nova import _diagnostics as diagnostics
 from vimdriver.nova import _map as mapped
-from vimdriver.nova import _options as options
 from vimdriver.nova import _resources as resources
+from vimdriver.nova._access import HostAccess
 from vimdriver.nova._disks import cached_disk
 from vimdriver.nova._events import HostAway, HostBack, PowerMoved, Report
-from vimdriver.nova._faults import state_number, translated, translated_build, translated_host
+from vimdriver.nova._faults import state_number, translated_build
 from vimdriver.nova._hosts import Hosts, Node, configured, management_address
-from vimdriver.nova._refusals import Refusals
 from vimdriver.nova._snapshots import SnapshotImage
 from vimlib.errors import UsageError, VimlibError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from vimdriver._driver import ESXDriver
     from vimdriver._images import Glance
@@ -58,11 +57,11 @@ _AUTO: Final = "AUTO: "
 _KINDS: Final = ("raw", "vmdk")
 
 
-class ESXNovaDriver(Refusals):
+class ESXNovaDriver(HostAccess):
     """Runs nova's machines on standalone ESX hosts."""
 
     capabilities: Final = {
-        **Refusals.capabilities,
+        **HostAccess.capabilities,
         "has_imagecache": True,
         "supports_attach_interface": True,
         "supports_evacuate": True,
@@ -72,8 +71,6 @@ class ESXNovaDriver(Refusals):
 
     def __init__(self, virtapi: Any) -> None:
         super().__init__(virtapi)
-        self._options = options.register(CONF)
-        self._hosts: Hosts | None = None
         self._compute_id: str | None = None
         # Nova's reactions to reports call the conductor, which the loop must not wait for.
         self._reports: ThreadPoolExecutor | None = None
@@ -88,6 +85,7 @@ class ESXNovaDriver(Refusals):
         """
         if self._hosts is not None:
             return
+        self._closed = False
         try:
             settings = configured(self._options, host)
             resources.datastore_pattern(self._options.datastore_regex)
@@ -117,7 +115,11 @@ class ESXNovaDriver(Refusals):
                 raise exception.InvalidConfiguration(mapped.reason(error)) from error
 
     def cleanup_host(self, host: str) -> None:
-        """Log out of the hosts, and end all threads."""
+        """Log out of the hosts, and end all threads. A build that still runs is undone first.
+
+        Nova may go on with such a build: the driver then raises `VirtDriverNotReady`.
+        """
+        self._closed = True
         if self._hosts is not None:
             self._hosts.close()
         if self._reports is not None:
@@ -674,53 +676,6 @@ class ESXNovaDriver(Refusals):
                 for path, data in metadata.metadata_for_config_drive()
             )
         )
-
-    def _all(self) -> Hosts:
-        if self._hosts is None:
-            # Nova's tests, and its tools, use a driver without `init_host`.
-            self.init_host(CONF.host)
-        assert self._hosts is not None
-        return self._hosts
-
-    def _node(self, name: str | None) -> Node:
-        return self._all().node(name)
-
-    def _only(self) -> Node:
-        """Return the host of a service that has one: nova names none for these operations.
-
-        Raises:
-            NotImplementedError: The service has several hosts.
-        """
-        if (count := len(self._all().nodes)) > 1:
-            raise NotImplementedError(
-                f"the service must have one ESX host for this, got {count} in hosts_file"
-            )
-        return self._node(None)
-
-    def _run(self, node: Node, work: Callable[[ESXDriver], Awaitable[T]], context: Any = None) -> T:
-        request = getattr(context, "request_id", None) or ""
-        return self._all().run(node, work, request=request)
-
-    def _ask(self, node: Node, work: Callable[[ESXDriver], Awaitable[T]]) -> T:
-        with translated_host():
-            return self._run(node, work)
-
-    def _on(
-        self,
-        instance: Any,
-        work: Callable[[ESXDriver], Awaitable[T]],
-        context: Any = None,
-        *,
-        states: Callable[..., Exception] | None = None,
-    ) -> T:
-        with translated(instance, states=states):
-            return self._run(self._node(instance.node), work, context)
-
-    def _instances(self) -> list[Instance]:
-        found: list[Instance] = []
-        for node in self._all().nodes.values():
-            found += self._ask(node, lambda esx: esx.list_instances(owned=True))
-        return found
 
     def _identify(self, node: Node) -> None:
         """Give a new service the identity of its host, and refuse one that cannot have any."""
