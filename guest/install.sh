@@ -57,7 +57,9 @@ install)
     put 0644 README.md "$prefix/share/doc/vimguest/README.md"
     if [ -e "$root/sbin/openrc-run" ]; then
         put 0755 vimguest.initd /etc/init.d/vimguest
+        put 0755 vimguest-verify.initd /etc/init.d/vimguest-verify
         link /etc/init.d/vimguest /etc/runlevels/boot/vimguest
+        link /etc/init.d/vimguest-verify /etc/runlevels/default/vimguest-verify
     else
         put 0644 vimguest.service "$units/vimguest.service"
         put 0644 vimguest-verify.service "$units/vimguest-verify.service"
@@ -74,6 +76,7 @@ uninstall)
         "$root$wants/multi-user.target.wants/vimguest-verify.service" \
         "$root$units/vimguest.service" "$root$units/vimguest-verify.service" \
         "$root/etc/runlevels/boot/vimguest" "$root/etc/init.d/vimguest" \
+        "$root/etc/runlevels/default/vimguest-verify" "$root/etc/init.d/vimguest-verify" \
         "$root$prefix/share/doc/vimguest/README.md" "$root$prefix/sbin/vimguest"
     rmdir "$root$prefix/share/doc/vimguest" 2>/dev/null || true
     ;;

@@ -2082,7 +2082,9 @@ SERVICES = (
 
 
 def is_enabled(root: Root, unit: str) -> bool:
-    """Whether systemd will start that unit at boot: wanted, installed and not masked."""
+    """Whether systemd will start that unit at boot (wanted, installed and not masked), or OpenRC."""
+    if root.exists("/sbin/openrc-run") and not root.exists("/run/systemd/system"):
+        return bool(root.listed("/etc/runlevels/*/" + unit.lower()))
     service = unit + ".service"
     wanted = any(root.listed("{}/*.wants/{}".format(at, service)) for at in UNIT_FOLDERS)
     return wanted and not is_masked(root, unit)
@@ -2287,7 +2289,7 @@ def winner(root: Root, backend: Optional[str], name: str, nic: Nic) -> Optional[
         labels = [connection_label(nic)]
         if key and key not in [connection_uuid(label) for label in labels]:
             return connection_file(root, key, nic)
-        if "managed=false" in lines:
+        if "managed=false" in lines or (root.live and is_unmanaged(name)):
             rivals = [path for path, one in ifupdown_rivals(root) if one == name]
             return next(iter(rivals + unmanaging(root)), None)
     if backend in ("ifupdown", "ifupdown-ng"):
@@ -2300,12 +2302,22 @@ def unmanaging(root: Root) -> List[str]:
     folders = ("/usr/lib", "/run", "/etc")
     names = ["/etc/NetworkManager/NetworkManager.conf"]
     names += [n for at in folders for n in root.listed(at + "/NetworkManager/conf.d/*.conf")]
-    keys = ("unmanaged-devices", "managed")
     return [
         name
         for name in reversed(names)
-        if any(line.partition("=")[0].strip(" \t+") in keys for line in root.lines(name))
+        if any(line.lstrip().startswith("unmanaged-devices") for line in root.lines(name))
     ]
+
+
+def is_unmanaged(name: str) -> bool:
+    """Whether NetworkManager has started and leaves a NIC alone."""
+    try:
+        started = run_command(["nmcli", "--terse", "--fields", "STARTUP", "general"], 10, 65536)
+        rows = run_command(["nmcli", "--terse", "--fields", "DEVICE,STATE", "device"], 10, 65536)
+    except CommandError:
+        return False
+    state = "{}:unmanaged".format(name).encode("ascii")
+    return started.out.strip() == b"started" and state in rows.out.splitlines()
 
 
 def networkd_applied(root: Root, index: str) -> Optional[str]:

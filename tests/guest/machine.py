@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import time
@@ -39,7 +40,11 @@ PACKAGES = (
     "udev",
 )
 # They conflict with the others: tests unpack them into a machine of their own.
-ARCHIVES = ("busybox-static", "ifupdown-ng", "ifupdown2", "openresolv")
+ARCHIVES = (
+    *("busybox-static", "ifupdown-ng", "ifupdown2", "openresolv", "openrc", "libeinfo1"),
+    # The library of openrc: virtual packages have the name that the other release gave it.
+    "?and(?name(^librc1),?not(?virtual))",
+)
 TOOLS = ("mmdebstrap", "unshare", "nsenter", "ip", "mount", "pivot_root")
 APT_LINE = (
     "apt-get install --no-install-recommends "
@@ -129,7 +134,7 @@ def make_chroot(suite: str = SUITE) -> Path:
         # By the configuration of the chroot's own apt: hooks run without it, and this machine's
         # would fetch the packages of its own release.
         apt = 'APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get'
-        fetch = f'cd "$1/var/archives" && {apt} download {" ".join(ARCHIVES)}'
+        fetch = f'cd "$1/var/archives" && {apt} download {shlex.join(ARCHIVES)}'
         words = ["--variant=minbase", f"--include={','.join(PACKAGES)}"]
         words += [f'--customize-hook=mkdir "$1/var/archives" && {fetch}', suite, str(target)]
         try:
@@ -241,6 +246,16 @@ class Machine:
         if self.boots:
             self.prepare_boot()
         return self
+
+    def unpack(self, *names: str) -> None:
+        """Unpack Debian's packages over those of the chroot."""
+        for name in names:
+            self.run("sh", "-c", f"dpkg -x /var/archives/{name}_*.deb /")
+
+    def copy(self, path: Path, name: str) -> None:
+        """Copy a file of this machine into the guest."""
+        argv = self.argv("sh", "-c", 'mkdir -p "${1%/*}" && cat > "$1"', "sh", name)
+        subprocess.run(argv, input=path.read_bytes(), check=True, timeout=100)
 
     def __exit__(self, *_: object) -> None:
         # --kill-child: the first process inside dies with it, and all others with that.

@@ -251,6 +251,20 @@ def test_networkmanager_that_fails_is_rolled_back(machine: Machine) -> None:
     assert machine.helper("--check", "--backend", "networkmanager", code=1)["status"]
 
 
+def test_networkmanager_with_a_nic_without_carrier(machine: Machine) -> None:
+    machine.networkmanager()
+    machine.run("ip", "link", "set", "peer1", "down")
+    carrier = "/sys/class/net/eth1/carrier"
+    eventually(lambda: machine.run("cat", carrier, ok=False).stdout == "0\n", lambda: machine.logs)
+    machine.says(NOVA)
+    found = machine.helper("--backend", "networkmanager", code=5)
+    problems = {(one["mac"], one["found"]) for one in found["problems"]}
+    assert problems == {(MAC1, "without carrier")}
+    assert machine.addresses("eth0") == ["10.0.0.2/24"]
+    machine.run("ip", "link", "set", "peer1", "up")
+    assert_nova(machine)
+
+
 def test_networkmanager_after_a_run_that_was_killed(machine: Machine) -> None:
     machine.networkmanager()
     machine.says(NOVA)
@@ -363,17 +377,12 @@ def test_gateways(machine: Machine, nics: list[dict[str, Any]], backend: str) ->
 # --- ifupdown-ng and busybox, as on Alpine; ifupdown2 -------------------------
 
 
-def install(machine: Machine, name: str) -> None:
-    """Unpack one of Debian's packages over those of the chroot."""
-    machine.run("sh", "-c", f"dpkg -x /var/archives/{name}_*.deb /")
-
-
 IFUPDOWN = ("--backend", "ifupdown")
 
 
 def alpine(machine: Machine) -> None:
     """Have `ifup` and its kin be links to ifupdown-ng, as Alpine has them."""
-    install(machine, "ifupdown-ng")
+    machine.unpack("ifupdown-ng")
     machine.run("mkdir", "-p", "/run/network")
     for name in ("ifup", "ifdown", "ifquery"):
         machine.run("ln", "-sf", "ifupdown-ng", f"/usr/sbin/{name}")
@@ -405,7 +414,7 @@ def test_ifupdown_ng_running(machine: Machine) -> None:
 
 
 def test_ifupdown_of_busybox(machine: Machine) -> None:
-    install(machine, "busybox-static")
+    machine.unpack("busybox-static")
     for name in ("ifup", "ifdown"):
         machine.run("ln", "-sf", "/usr/bin/busybox", f"/usr/sbin/{name}")
     source_snippets(machine)

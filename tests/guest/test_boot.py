@@ -169,6 +169,14 @@ OVERRULED: dict[str, tuple[dict[str, str], tuple[str, ...], str, str]] = {
         NOVA,
         "/etc/resolv.conf",
     ),
+    "NetworkManager kept off the NICs by a file of the image": (
+        {
+            "/etc/NetworkManager/conf.d/theirs.conf": "[keyfile]\nunmanaged-devices=interface-name:peer*;interface-name:eth*\n"
+        },
+        ("NetworkManager", RESOLVED),
+        NO_DNS,
+        "/etc/NetworkManager/conf.d/theirs.conf",
+    ),
     "ifupdown without resolvconf": (
         {"/etc/network/interfaces": INTERFACES},
         ("networking",),

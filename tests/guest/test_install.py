@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -82,9 +85,10 @@ def test_alpine_gets_the_init_script(image: Guest) -> None:
     found = image.files()
     assert found["/etc/init.d/vimguest"][0] == 0o755
     assert found["/etc/runlevels/boot/vimguest"][1] == b"/etc/init.d/vimguest"
+    assert found["/etc/runlevels/default/vimguest-verify"][1] == b"/etc/init.d/vimguest-verify"
     assert not [name for name in found if "systemd" in name]
     assert install(image, "--uninstall").returncode == 0
-    assert "/etc/init.d/vimguest" not in image.files()
+    assert not [name for name in image.files() if "vimguest" in name]
 
 
 def test_the_init_script_runs_the_helper_before_the_network(tmp_path: Path) -> None:
@@ -156,9 +160,8 @@ def test_packages_hold_the_helper_and_its_units(packages: Path, tmp_path: Path) 
 def test_the_deb_is_installed_and_removed(machine: Machine, packages: Path) -> None:
     (deb,) = packages.glob("*.deb")
     machine.run("rm", "/usr/local/sbin/vimguest")
-    argv = machine.argv("sh", "-c", f"cat > /{deb.name}")
-    subprocess.run(argv, input=deb.read_bytes(), check=True, timeout=60)
-    machine.run("dpkg", "--install", f"/{deb.name}")
+    machine.copy(deb, f"/tmp/{deb.name}")
+    machine.run("dpkg", "--install", f"/tmp/{deb.name}")
     link = "/etc/systemd/system/sysinit.target.wants/vimguest.service"
     assert machine.run("readlink", link).stdout == "/usr/lib/systemd/system/vimguest.service\n"
     machine.says(NOVA)
@@ -167,6 +170,39 @@ def test_the_deb_is_installed_and_removed(machine: Machine, packages: Path) -> N
     assert not machine.exists(link)
     assert not machine.exists("/var/lib/vimguest/state.json")
     assert "vimguest" not in machine.run("ls", "/etc/systemd/network").stdout
+
+
+PAGE = Path(__file__).parents[2] / "docs/driver/guest.md"
+
+
+def recipe(tool: str) -> str:
+    """The command line with which that tool would install the helper in an image, from the docs."""
+    text = PAGE.read_text()
+    if tool == "virt-customize":
+        (words,) = [line for line in text.splitlines() if line.startswith(tool)]
+        options = shlex.split(words)
+        assert options[options.index("--copy-in") + 1] == "guest:/tmp"
+        return options[options.index("--run-command") + 1]
+    (inline,) = re.findall(r"^  inline = (\[.*\])$", text, re.MULTILINE)
+    # packer runs them as one script.
+    return "\n".join(json.loads(inline))
+
+
+@pytest.mark.slow
+@pytest.mark.integration
+@pytest.mark.needs_chroot
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("tool", ["virt-customize", "packer"])
+def test_the_recipes_install_the_helper(machine: Machine, tool: str) -> None:
+    machine.run("rm", "/usr/local/sbin/vimguest")
+    machine.put("/usr/local/bin/sudo", '#!/bin/sh\nexec "$@"\n', 0o755)
+    for path in HELPER.parent.iterdir():
+        if path.is_file():
+            machine.copy(path, f"/tmp/guest/{path.name}")
+    machine.run("sh", "-ec", recipe(tool))
+    assert machine.run("vimguest", "--version").stdout == vimguest.__version__ + "\n"
+    assert machine.exists("/etc/systemd/system/sysinit.target.wants/vimguest.service")
+    assert not machine.exists("/tmp/guest")
 
 
 @pytest.mark.slow

@@ -463,6 +463,19 @@ def test_ifupdown_ng_is_found_by_its_link(guest: Guest, target: str, backend: st
     assert guest.report()["backend"] == backend
 
 
+def test_the_services_of_openrc_count(guest: Guest) -> None:
+    guest.put("etc/network/interfaces", "source /etc/network/interfaces.d/*\n")
+    (guest.root / "etc/NetworkManager/system-connections").mkdir(parents=True)
+    guest.put("sbin/openrc-run")
+    (guest.root / "etc/runlevels/boot").mkdir(parents=True)
+    (guest.root / "etc/runlevels/boot/networking").symlink_to("/etc/init.d/networking")
+    guest.says(NOVA)
+    assert guest.report()["backend"] == "ifupdown"
+    (guest.root / "etc/runlevels/default").mkdir()
+    (guest.root / "etc/runlevels/default/networkmanager").symlink_to("/etc/init.d/networkmanager")
+    assert guest.report()["backend"] == "networkmanager"
+
+
 @pytest.mark.parametrize("mask", ["link", "empty file"])
 def test_a_masked_service_is_not_chosen(guest: Guest, mask: str) -> None:
     for unit in ("NetworkManager", "systemd-networkd"):

@@ -183,7 +183,7 @@ def test_the_file_that_keeps_networkmanager_off_is_named(tree: Guest) -> None:
     nic = bound()[0].nic
     tree.put("run/NetworkManager/devices/2", "[device]\nmanaged=false\n")
     assert vimguest.winner(root, "networkmanager", "eth0", nic) is None
-    tree.put("etc/NetworkManager/NetworkManager.conf", "[ifupdown]\nmanaged=false\n")
+    tree.put("etc/NetworkManager/NetworkManager.conf", "[keyfile]\n unmanaged-devices=*\n")
     tree.put("usr/lib/NetworkManager/conf.d/1.conf", "[keyfile]\n# unmanaged-devices=*\n")
     found = vimguest.winner(root, "networkmanager", "eth0", nic)
     assert found == "/etc/NetworkManager/NetworkManager.conf"
