@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from tests.attacks.network import Stuck
+from tests.rig.memory import Stuck
 
 T = TypeVar("T")
 

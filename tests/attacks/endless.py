@@ -22,9 +22,9 @@ from tests.attacks.core import Case
 from tests.attacks.images import Images
 from tests.attacks.lies import DATA, FAULTS, TASKS, machine, network_system, put_files, spec
 from tests.attacks.lies import names as machine_names
-from tests.attacks.network import MemoryLoop, run
 from tests.attacks.proxy import Act, Proxy, Turn, response
 from tests.attacks.world import DATASTORE, World, world
+from tests.rig.memory import MemoryLoop, run
 from vimdriver import DriverConfig, ESXDriver, HttpClient, HttpImages, push_images
 from vimlib import vim25
 from vimlib.errors import VimlibError

@@ -25,9 +25,9 @@ import vimlib
 from tests.attacks.core import Case
 from tests.attacks.images import Images
 from tests.attacks.lies import FAULTS, IMAGE, TASKS, faults
-from tests.attacks.network import run
 from tests.attacks.proxy import Act, Turn
 from tests.attacks.world import DATASTORE, World, world
+from tests.rig.memory import run
 from vimdriver import DriverConfig, ESXDriver, InstanceSpec, NICSpec, push_images
 from vimlib import vim25
 from vimlib.errors import VimlibError

@@ -33,9 +33,9 @@ from tests.attacks import lies
 from tests.attacks import proxy as acts
 from tests.attacks.core import Case
 from tests.attacks.images import Images
-from tests.attacks.network import MemoryLoop, run
 from tests.attacks.proxy import HTML, Act, Proxy, Turn, response
-from tests.attacks.world import DATASTORE, TIMEOUTS, World, scratch, world
+from tests.attacks.world import DATASTORE, TIMEOUTS, World, world
+from tests.rig.memory import MemoryLoop, in_memory_folder, run
 from vimdriver import (
     DriverConfig,
     ESXDriver,
@@ -589,12 +589,11 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
 )  # fmt: skip
 
 
-def command(case: Case, search: Search) -> None:
+def command(case: Case, search: Search, folder: Path) -> None:
     """One call of `vimctl` at a port where nothing listens, or with options that are wrong."""
     from vimdriver._cli import main
 
     rng = case.rng
-    folder = Path(scratch())
     (folder / "password").write_text(PASSWORD + "\n")
     url = f"http://user:{USERINFO}@127.0.0.1:1/x.img?X-Signature={SIGNATURE}"
     words = [url if word == "URL" else word for word in rng.choice(COMMANDS)]
@@ -643,7 +642,8 @@ def attack(case: Case) -> None:
     sort = case.rng.random()
     with watching(search):
         if sort < 0.03:
-            command(case, search)
+            with in_memory_folder() as folder:
+                command(case, search, folder)
         elif sort < 0.15:
             run(fail_to_connect(case, search))
         else:

@@ -12,9 +12,9 @@ import pytest
 
 from tests.attacks import endless, foreign, lies, secrets
 from tests.attacks.core import Case, many
-from tests.attacks.network import MemoryLoop, Stuck, run
 from tests.attacks.proxy import HTML, Act, Turn, late, lose, response, say
 from tests.attacks.world import world
+from tests.rig.memory import MemoryLoop, Stuck, run
 from vimlib import vim25
 from vimlib.errors import TransportError, VimlibError
 

@@ -6,18 +6,15 @@ import asyncio
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import vimlib
-from tests.attacks.network import Inline, MemoryLoop
 from tests.attacks.proxy import Proxy
+from tests.rig.memory import Inline, LoopClock, MemoryLoop, in_memory_folder
 from vimlib.simulator import ESXHost
 
 PASSWORD = "a-password-of-the-host"
@@ -25,35 +22,6 @@ TIMEOUTS = vimlib.Timeouts(
     connect=5, handshake=5, read=10, write=10, call=20, logout=5, listing=20, files=40, outage=15
 )
 DATASTORE = "datastore1"
-
-
-class LoopClock:
-    """The host's time: the loop's, so it takes none; `step` sets it forward or back."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._start = datetime(2026, 1, 1, tzinfo=UTC)
-        self._stepped = 0.0
-
-    def now(self) -> datetime:
-        return self._start + timedelta(seconds=self._loop.time() + self._stepped)
-
-    def monotonic(self) -> float:
-        return self._loop.time()
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-
-    def step(self, seconds: float) -> None:
-        """Set the time of day."""
-        self._stepped += seconds
-
-
-def scratch() -> str:
-    """Return a folder for files, in memory where the machine has that."""
-    return tempfile.mkdtemp(
-        prefix="attacks-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    )
 
 
 @dataclass
@@ -122,9 +90,8 @@ class World:
 async def world(*, seed: int = 0, password: str = PASSWORD, **how: Any) -> AsyncIterator[World]:
     """Run a host and its proxy in memory."""
     assert isinstance(asyncio.get_running_loop(), MemoryLoop)
-    folder = Path(scratch())
     clock = LoopClock()
-    try:
+    with in_memory_folder() as folder:
         (folder / "ds").mkdir()
         esx = ESXHost(
             datastores={DATASTORE: folder / "ds"},
@@ -137,8 +104,6 @@ async def world(*, seed: int = 0, password: str = PASSWORD, **how: Any) -> Async
         esx.registry._threads = Inline()  # type: ignore[assignment]
         async with esx, Proxy(esx.port).running() as proxy:
             yield World(esx, clock, proxy, folder, password)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def shown(value: Any) -> str:

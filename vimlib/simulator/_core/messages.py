@@ -41,8 +41,10 @@ def with_message(fault: Any, text: str | None = None) -> Any:
 
 def localized(fault: Any) -> Any:
     """Return a fault as data."""
+    # A copy has no traceback. The frames of one may hold this value, which the cycle collector does
+    # not visit, so that they and the whole host would never be freed.
     return vim25.LocalizedMethodFault(
-        fault=fault, localizedMessage=fault.localized_message or type(fault).__name__
+        fault=fault.copy(), localizedMessage=fault.localized_message or type(fault).__name__
     )
 
 

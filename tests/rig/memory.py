@@ -11,8 +11,12 @@ import asyncio
 import concurrent.futures
 import contextlib
 import itertools
+import os
 import socket
-from collections.abc import Callable, Coroutine
+import tempfile
+from collections.abc import Callable, Coroutine, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 from tests.rig.clock import FakeClockLoop
@@ -253,7 +257,7 @@ class MemoryLoop(FakeClockLoop):
         # which rounding says that a microsecond is missing would wait for ever.
         self._now += 1e-6
         if not self._ready and not self._scheduled and not self._stopping:  # type: ignore[attr-defined]
-            raise Stuck
+            raise Stuck(" | ".join(sorted(map(_waits_in, asyncio.all_tasks(self)))))
         super()._run_once()  # type: ignore[misc]
 
     # -- threads -------------------------------------------------------------------------------
@@ -374,3 +378,33 @@ class Inline(concurrent.futures.Executor):
         except BaseException as error:  # noqa: BLE001 - the future's
             future.set_exception(error)
         return future
+
+
+class LoopClock:
+    """The host's time: the loop's, so it takes none; `step` sets it forward or back."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._start = datetime(2026, 1, 1, tzinfo=UTC)
+        self._stepped = 0.0
+
+    def now(self) -> datetime:
+        return self._start + timedelta(seconds=self._loop.time() + self._stepped)
+
+    def monotonic(self) -> float:
+        return self._loop.time()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    def step(self, seconds: float) -> None:
+        """Set the time of day."""
+        self._stepped += seconds
+
+
+@contextlib.contextmanager
+def in_memory_folder() -> Iterator[Path]:
+    """Make a folder for files, in memory where the machine has that, for the block."""
+    where = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="vimlib-", dir=where, ignore_cleanup_errors=True) as at:
+        yield Path(at)
