@@ -42,7 +42,7 @@ from lxml import etree
 from msgspec import Struct
 
 import vimlib
-from tests.fuzz.flows import CONFIG, FLOWS, STORE
+from tests.fuzz.flows import CONFIG, EXPORT, FLOWS, FRESH, GUEST, STORE
 from tests.fuzz.mutate import Mutator
 from tests.rig.leaks import descriptors
 from tests.rig.memory import Inline, LoopClock, MemoryLoop, in_memory_folder
@@ -392,9 +392,16 @@ async def world(folder: Path) -> AsyncIterator[World]:
     (folder / STORE).mkdir(parents=True)
     (folder / STORE / "seed.txt").write_bytes(b"seed")
     (folder / "disk.img").write_bytes(bytes(range(256)) * 1000)
-    esx = ESXHost(vms=1, datastores={STORE: folder / STORE}, seed=1, clock=LoopClock())
+    esx = ESXHost(
+        vms=1,
+        datastores={STORE: folder / STORE},
+        exports={":".join(EXPORT): None},
+        seed=1,
+        clock=LoopClock(),
+    )
     esx.registry._threads = Inline()  # type: ignore[assignment]
     async with esx:
+        esx.set_guest("vm-0", tools=True, accounts={GUEST.username: GUEST.password.reveal()})
         relay = DirectRelay(esx)
         async with stage(relay.play) as shown:
             relay.stage = shown
@@ -589,7 +596,7 @@ async def _leftovers(on: World, result: Result, files: int) -> None:
         if not on.running():
             break
         await asyncio.sleep(1)
-    if on.running() and result.method != "ExportVm":
+    if on.running() and result.method not in ("ExportVm", "ExportSnapshot"):
         result.findings.append(f"running: {on.running()}")
     if on.state() != on.begun:
         relay.at = -1
@@ -673,7 +680,7 @@ async def run(
                 report.take(case, result)
                 if verbose:
                     print(result.outcome, result.did, on.relay.calls, result.trace, sep="\n")
-                if on.state() != on.begun or result.findings or on.running():
+                if case.flow in FRESH or result.findings or on.state() != on.begun or on.running():
                     break
                 on.esx.call_log.clear()
         if number % 20 == 0:  # a host ends as a cycle of its objects

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import hashlib
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -11,12 +13,15 @@ import vimlib
 from vimdriver import (
     DriverConfig,
     ESXDriver,
+    GuestLogin,
+    ImageInfo,
     InstanceSpec,
     LocalImages,
     NICSpec,
     list_port_groups,
 )
 from vimlib import vim25
+from vimlib._secret import Secret
 
 Flow: TypeAlias = Callable[[vimlib.Client, Path], Awaitable[Any]]
 
@@ -26,10 +31,14 @@ CONFIG: Final = DriverConfig(
 )
 DATA: Final = bytes(range(256)) * 8
 MAC: Final = "00:50:56:00:00:01"
+GUEST: Final = GuestLogin("root", Secret("of-the-guest"))
+EXPORT: Final = ("filer", "/a")
 WATCHED: Final = 40.0
 """Seconds for which a watch is read whose next change may never come."""
 
 FLOWS: dict[str, Flow] = {}
+FRESH: Final = frozenset({"guest", "hardware", "host_settings", "resize", "shares", "switches"})
+"""Flows that change more of a host than its state shows: the next case begins with another."""
 
 
 def flow(function: Flow) -> Flow:
@@ -47,6 +56,30 @@ async def machine(client: vimlib.Client, name: str = "vm-0") -> vim25.VirtualMac
 def driver(client: vimlib.Client) -> ESXDriver:
     """Return a driver of local images."""
     return ESXDriver(client, LocalImages(), CONFIG)
+
+
+class Taken:
+    """Takes the bytes of a captured image."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    @asynccontextmanager
+    async def new_image(self, name: str, **how: Any) -> AsyncIterator[str]:
+        """Make an image."""
+        yield name
+
+    async def fill(self, image: str, body: AsyncIterable[bytes]) -> None:
+        """Take the bytes."""
+        async for piece in body:
+            self.data += piece
+
+    async def find(self, ref: str) -> ImageInfo:
+        """Return what the bytes are."""
+        digest = hashlib.sha512(self.data).hexdigest()
+        return ImageInfo(
+            id=ref, name=ref, size=len(self.data), hash_algo="sha512", hash_value=digest
+        )
 
 
 # -- the client ------------------------------------------------------------------------------------
@@ -240,4 +273,145 @@ async def spawn(client: vimlib.Client, folder: Path) -> Any:
     )
     made = await driver(client).spawn(spec)
     await driver(client).destroy(made.uuid)
+    return made
+
+
+# -- machines --------------------------------------------------------------------------------------
+
+
+@flow
+async def hardware(client: vimlib.Client, folder: Path) -> Any:
+    """Change the size of a machine and back, its note, name, keys and what its guest is told."""
+    it = driver(client)
+    await it.change_hardware("vm-0", cpus=2, memory_mb=256, foreign=True)
+    await it.annotate("vm-0", "a note", foreign=True)
+    await it.rename("vm-0", "vm-9", foreign=True)
+    await it.rename("vm-9", "vm-0", foreign=True)
+    await it.set_autostart("vm-0", order=1)
+    found = await it.autostarts()
+    await it.set_autostart("vm-0", off=True)
+    return found, await it.devices("vm-0"), await it.question("vm-0")
+
+
+@flow
+async def disks(client: vimlib.Client, folder: Path) -> Any:
+    """Attach a new disk, grow it, and detach it with its file."""
+    it = driver(client)
+    made = await it.attach_disk("vm-0", size_gb=1, disk_type="thin", foreign=True)
+    await it.grow_disk("vm-0", made.label, 2, foreign=True)
+    await it.detach_disk("vm-0", made.label, delete=True, foreign=True)
+    return made
+
+
+@flow
+async def interfaces(client: vimlib.Client, folder: Path) -> Any:
+    """Attach a network card, disconnect it, and detach it."""
+    it = driver(client)
+    made = await it.attach_interface("vm-0", "VM Network", mac=MAC, foreign=True)
+    changed = await it.change_interface("vm-0", made.label, connected=False, foreign=True)
+    await it.detach_interface("vm-0", made.label, foreign=True)
+    return made, changed
+
+
+@flow
+async def resize(client: vimlib.Client, folder: Path) -> Any:
+    """Resize a machine, revert it, and once more for good."""
+    it = driver(client)
+    await it.adopt("vm-0", foreign=True)
+    await it.resize("vm-0", cpus=2)
+    await it.revert_resize("vm-0")
+    await it.resize("vm-0", memory_mb=256)
+    return await it.confirm_resize("vm-0")
+
+
+@flow
+async def clone(client: vimlib.Client, folder: Path) -> Any:
+    """Copy a machine; unregister, register and destroy the copy."""
+    it = driver(client)
+    made = await it.clone("vm-0", "copy")
+    left = await it.unregister("copy")
+    again = await it.register(str(left.path))
+    return made, again, await it.destroy("copy", foreign=True)
+
+
+@flow
+async def capture(client: vimlib.Client, folder: Path) -> Any:
+    """Read the disk of a machine into an image."""
+    taken = Taken()
+    found = await driver(client).capture("vm-0", "taken", target=taken)
+    return found, len(taken.data)
+
+
+@flow
+async def guest(client: vimlib.Client, folder: Path) -> Any:
+    """Run a program in a guest, and copy files."""
+    it = driver(client)
+    await it.power_on("vm-0")
+    await it.send_keys("vm-0", "text", keys=("enter",))
+    ran = await it.guest_exec("vm-0", GUEST, "/bin/echo", "word", env={"A": "b"}, timeout=30)
+    running = await it.guest_ps("vm-0", GUEST)
+    await it.guest_upload("vm-0", GUEST, DATA, "/tmp/up.bin", overwrite=True)
+    found = await it.guest_download("vm-0", GUEST, "/tmp/up.bin")
+    await it.power_off("vm-0")
+    return ran, running, found
+
+
+# -- the host --------------------------------------------------------------------------------------
+
+
+@flow
+async def host_reads(client: vimlib.Client, folder: Path) -> Any:
+    """All verbs that read the host."""
+    it = driver(client)
+    return (
+        await it.host_capacity(),
+        await it.host_identity(),
+        await it.host_time(),
+        await it.host_options("UserVars."),
+        await it.services(),
+        await it.firewall(),
+        await it.datastores(),
+        await it.tasks(),
+        await it.vmkernel(),
+        await it.switches(),
+        await it.port_group_policies(),
+        await it.logs(lines=5),
+        await it.metrics("vm-0", samples=2),
+        await it.list_cache(STORE),
+        await it.prune_cache(STORE, older_than=0),
+    )
+
+
+@flow
+async def host_settings(client: vimlib.Client, folder: Path) -> Any:
+    """Change settings of the host, services and rules."""
+    it = driver(client)
+    await it.set_time_servers(servers=("10.0.0.1",))
+    service = await it.control_service("TSM-SSH", "start")
+    await it.control_service("TSM-SSH", "stop")
+    await it.set_service_policy("TSM-SSH", "off")
+    ruleset = await it.set_ruleset("CIMSLP", "closed")
+    option = await it.set_host_option("UserVars.DcuiTimeOut", "300")
+    await it.rescan()
+    await it.enter_maintenance()
+    return service, ruleset, option, await it.exit_maintenance()
+
+
+@flow
+async def switches(client: vimlib.Client, folder: Path) -> Any:
+    """Make a switch, change and remove it."""
+    it = driver(client)
+    made = await it.create_switch("vSwitch7")
+    changed = await it.set_mtu("vSwitch7", 9000)
+    await it.set_port_group("VM Network", promiscuous="reject")
+    await it.remove_switch("vSwitch7")
+    return made, changed
+
+
+@flow
+async def shares(client: vimlib.Client, folder: Path) -> Any:
+    """Mount an NFS share and unmount it."""
+    it = driver(client)
+    made = await it.mount_nfs("share", *EXPORT)
+    await it.unmount_nfs("share")
     return made

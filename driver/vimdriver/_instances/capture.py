@@ -272,6 +272,7 @@ def _snapshot_step(
 
     return Step(
         title=f"take snapshot {entry.snapshot} (CreateSnapshot_Task)",
+        method="CreateSnapshot_Task",
         makes=f"snapshot {entry.snapshot}",
         call=lambda run: vm.CreateSnapshot_Task(entry.snapshot, memory=False, quiesce=quiesce),
         probe=probe,
