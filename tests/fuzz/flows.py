@@ -287,9 +287,9 @@ async def hardware(client: vimlib.Client, folder: Path) -> Any:
     await it.annotate("vm-0", "a note", foreign=True)
     await it.rename("vm-0", "vm-9", foreign=True)
     await it.rename("vm-9", "vm-0", foreign=True)
-    await it.set_autostart("vm-0", order=1)
+    await it.set_autostart("vm-0", order=1, foreign=True)
     found = await it.autostarts()
-    await it.set_autostart("vm-0", off=True)
+    await it.set_autostart("vm-0", off=True, foreign=True)
     return found, await it.devices("vm-0"), await it.question("vm-0")
 
 
@@ -318,10 +318,10 @@ async def resize(client: vimlib.Client, folder: Path) -> Any:
     """Resize a machine, revert it, and once more for good."""
     it = driver(client)
     await it.adopt("vm-0", foreign=True)
-    await it.resize("vm-0", cpus=2)
-    await it.revert_resize("vm-0")
-    await it.resize("vm-0", memory_mb=256)
-    return await it.confirm_resize("vm-0")
+    await it.resize("vm-0", cpus=2, foreign=True)
+    await it.revert_resize("vm-0", foreign=True)
+    await it.resize("vm-0", memory_mb=256, foreign=True)
+    return await it.confirm_resize("vm-0", foreign=True)
 
 
 @flow
@@ -329,7 +329,7 @@ async def clone(client: vimlib.Client, folder: Path) -> Any:
     """Copy a machine; unregister, register and destroy the copy."""
     it = driver(client)
     made = await it.clone("vm-0", "copy")
-    left = await it.unregister("copy")
+    left = await it.unregister("copy", foreign=True)
     again = await it.register(str(left.path))
     return made, again, await it.destroy("copy", foreign=True)
 
@@ -338,7 +338,7 @@ async def clone(client: vimlib.Client, folder: Path) -> Any:
 async def capture(client: vimlib.Client, folder: Path) -> Any:
     """Read the disk of a machine into an image."""
     taken = Taken()
-    found = await driver(client).capture("vm-0", "taken", target=taken)
+    found = await driver(client).capture("vm-0", "taken", target=taken, foreign=True)
     return found, len(taken.data)
 
 
@@ -346,13 +346,15 @@ async def capture(client: vimlib.Client, folder: Path) -> Any:
 async def guest(client: vimlib.Client, folder: Path) -> Any:
     """Run a program in a guest, and copy files."""
     it = driver(client)
-    await it.power_on("vm-0")
-    await it.send_keys("vm-0", "text", keys=("enter",))
-    ran = await it.guest_exec("vm-0", GUEST, "/bin/echo", "word", env={"A": "b"}, timeout=30)
+    await it.power_on("vm-0", foreign=True)
+    await it.send_keys("vm-0", "text", keys=("enter",), foreign=True)
+    ran = await it.guest_exec(
+        "vm-0", GUEST, "/bin/echo", "word", env={"A": "b"}, timeout=30, foreign=True
+    )
     running = await it.guest_ps("vm-0", GUEST)
-    await it.guest_upload("vm-0", GUEST, DATA, "/tmp/up.bin", overwrite=True)
+    await it.guest_upload("vm-0", GUEST, DATA, "/tmp/up.bin", overwrite=True, foreign=True)
     found = await it.guest_download("vm-0", GUEST, "/tmp/up.bin")
-    await it.power_off("vm-0")
+    await it.power_off("vm-0", foreign=True)
     return ran, running, found
 
 

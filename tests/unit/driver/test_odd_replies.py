@@ -43,7 +43,9 @@ def test_a_snapshot_task_without_result_is_resolved_by_name() -> None:
         hide(relay, "info.result")
         config = DriverConfig(settle_seconds=1)
         taken = Taken()
-        await ESXDriver(client, LocalImages(), config).capture("vm-0", "image", target=taken)
+        await ESXDriver(client, LocalImages(), config).capture(
+            "vm-0", "image", target=taken, foreign=True
+        )
         assert taken.data
         assert not esx.machine("vm-0").snapshots
 
