@@ -1635,10 +1635,13 @@ class Bound(NamedTuple):
 def bind(config: Config, nics: Dict[str, List[str]]) -> Tuple[List[Bound], List[Dict[str, Any]]]:
     """Match the record's NICs with the machine's; a report row for each.
 
+    A record that matches more than one NIC costs the others nothing.
+
     Raises:
-        RefusedError: A record matches more than one NIC.
+        RefusedError: Such a record is the only one that matches.
     """
     bound, rows = [], []
+    ambiguous = None
     for nic in config.nics:
         mac = nic.mac
         if mac is None:
@@ -1652,13 +1655,17 @@ def bind(config: Config, nics: Dict[str, List[str]]) -> Tuple[List[Bound], List[
             mac = next(iter(nics), None)
         names = nics.get(mac, []) if mac else []
         if len(names) > 1:
-            raise RefusedError("NICs {} all have the address {}".format(", ".join(names), mac))
+            ambiguous = "NICs {} all have the address {}".format(", ".join(names), mac)
+            rows.append({"mac": mac, "interface": None, "action": "ambiguous"})
+            continue
         if not names or mac is None:
             rows.append({"mac": mac, "interface": None, "action": "no-nic"})
             continue
         bound.append(Bound(names[0], nic._replace(mac=mac)))
         action = "left-alone" if nic.silent else "configured"
         rows.append({"mac": mac, "interface": names[0], "action": action})
+    if ambiguous and not bound:
+        raise RefusedError(ambiguous)
     return bound, rows
 
 
@@ -2593,7 +2600,7 @@ def resolver(root: Root) -> Tuple[List[Address], List[str]]:
         for words in (line.split() for line in root.lines(name)):
             if words[:1] == ["nameserver"]:
                 with contextlib.suppress(ValueError):
-                    servers.append(ipaddress.ip_address(words[1].partition("%")[0]))
+                    servers.append(ipaddress.ip_address("".join(words[1:2]).partition("%")[0]))
             elif words[:1] in (["search"], ["domain"]):
                 domains += [word.rstrip(".").lower() for word in words[1:]]
         if any(not server.is_loopback for server in servers):
@@ -3088,6 +3095,8 @@ class Run:
         self.report["nics"] = rows
         for row in missing:
             self.notes.append("no NIC has the address {}; its record is skipped".format(row["mac"]))
+        for mac in (row["mac"] for row in rows if row["action"] == "ambiguous"):
+            self.notes.append("several NICs have the address {}; it is skipped".format(mac))
         if all(one.nic.silent for one in bound):
             # Not even our own files are touched.
             return []

@@ -402,8 +402,10 @@ class Machine:
         found: dict[str, Any] = json.loads(ran.stdout)
         return found
 
-    def cloud_init(self, settings: Mapping[str, str]) -> dict[str, Any]:
-        """Let cloud-init read the machine's settings and write networkd's files; its metadata."""
+    def cloud_init(
+        self, settings: Mapping[str, str], renderer: str = "networkd", distro: str = "debian"
+    ) -> dict[str, Any]:
+        """Let cloud-init read the machine's settings and write network files; its metadata."""
         text, encoding = (settings[f"guestinfo.metadata{key}"] for key in ("", ".encoding"))
         words = ["env", "VMX_GUESTINFO=1", f"VMX_GUESTINFO_METADATA={text}"]
         words.append(f"VMX_GUESTINFO_METADATA_ENCODING={encoding}")
@@ -412,7 +414,7 @@ class Machine:
         macs = [word for n, mac in enumerate(self.macs) for word in ("--mac", f"eth{n},{mac}")]
         self.run(
             *["cloud-init", "devel", "net-convert", "--network-data", "/run/network.json"],
-            *["--kind", "yaml", "--output-kind", "networkd", "--distro", "debian"],
+            *["--kind", "yaml", "--output-kind", renderer, "--distro", distro],
             *["--directory", "/", *macs],
         )
         found: dict[str, Any] = metadata

@@ -287,6 +287,16 @@ def test_two_records_of_one_mac_on_two_nics(guest: Guest) -> None:
     assert "eth0, eth9" in found["error"]["message"]
 
 
+def test_a_mac_of_two_nics_costs_the_others_nothing(guest: Guest) -> None:
+    guest.nic("eth9", MAC0)
+    guest.says(NOVA2)
+    found = guest.report("--backend", "networkd")
+    assert (found["code"], found["status"]) == (0, "changed")
+    assert [nic["action"] for nic in found["nics"]] == ["ambiguous", "configured"]
+    assert any(MAC0 in note for note in found["notes"])
+    assert NETWORK0 not in guest.files()
+
+
 def test_what_is_stacked_on_a_nic_is_not_the_nic(guest: Guest) -> None:
     guest.nic("eth0.5", MAC0, uevent="DEVTYPE=vlan\nINTERFACE=eth0.5")
     guest.nic("bond0", MAC0, bonding="")

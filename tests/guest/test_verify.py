@@ -112,6 +112,13 @@ def test_name_servers_are_read_through_a_stub(tree: Guest) -> None:
     assert differences(tree, GOOD)[0] == missing.replace("missing", "9.9.9.9")
 
 
+@pytest.mark.parametrize("line", ["nameserver", "search", "nameserver x", "nameserver %", "\0"])
+def test_odd_lines_of_the_resolver_are_skipped(tree: Guest, line: str) -> None:
+    text = tree.text("etc/resolv.conf")
+    tree.put("etc/resolv.conf", f"{line}\n{text}")
+    assert differences(tree, GOOD) == []
+
+
 def test_three_name_servers_are_all_that_some_services_write(tree: Guest) -> None:
     nics = bound()
     many = tuple(ipaddress.ip_address(f"10.0.0.{at}") for at in range(53, 58))
