@@ -943,10 +943,18 @@ DISABLED = re.compile(rb"unknown command|disabled", re.IGNORECASE)
 VALUE, NOTHING, SILENT, BARRED, FAILED = "value", "nothing", "silent", "disabled", "failed"
 
 
+def value_of(out: bytes) -> bytes:
+    """A tool's answer without the lines of its log, as ``[ warning] [vmsvc] ...``, before it.
+
+    No form of a record begins with a bracket.
+    """
+    return re.sub(rb"\A(?:\[[^\n]*\n)+", b"", out).strip(b" \t\r\n\0")
+
+
 def classify(ran: Ran) -> str:
     """The meaning of one answer of a tool."""
     if ran.code == 0:
-        out = ran.out.strip(b" \t\r\n\0")
+        out = value_of(ran.out)
         return NOTHING if not out or NO_VALUE.fullmatch(out) else VALUE
     if ran.code < 0:
         # A signal ended it, perhaps in the middle of its output.
@@ -1024,7 +1032,7 @@ class Host:
             text = (ran.err or ran.out).decode("ascii", "replace").strip()
             return meaning, "exit code {}: {}".format(ran.code, shown(text))
         try:
-            return meaning, ran.out.decode("utf-8")
+            return meaning, value_of(ran.out).decode("utf-8")
         except UnicodeDecodeError:
             raise ToolsError("the host's record is not UTF-8") from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
@@ -49,7 +50,8 @@ def test_cloud_init_writes_ifcfg_files_of_the_metadata(machine: Machine) -> None
     machine.run("rm", "-f", "/etc/resolv.conf")
     machine.cloud_init(guestinfo.metadata(config, "i-1"), "sysconfig", "rhel")
     script = "set -a; . /etc/sysconfig/network-scripts/ifcfg-$0; env"
-    for name, row in (("eth0", FIRST), ("eth1", SECOND)):
+    rows: dict[str, dict[str, Any]] = {"eth0": dict(FIRST), "eth1": dict(SECOND)}
+    for name, row in rows.items():
         lines = machine.run("env", "-i", "sh", "-c", script, name).stdout.splitlines()
         found = dict(line.split("=", 1) for line in lines)
         four = [one for key, one in found.items() if re.fullmatch("IPADDR[0-9]*", key)]

@@ -23,6 +23,8 @@ NOTHING = {
     "no virtual machine": "echo 'vmware-rpctool must be run inside a virtual machine.' >&2; exit 1",
     "a bare 1, as very old tools": "echo 1 >&2; exit 1",
     "a warning beside it": "echo 'cannot open the log' >&2; echo 'No value found' >&2; exit 1",
+    "its log before it": "echo '[ warning] [vmsvc] error 97'; echo 'No value found'",
+    "its log alone": "echo '[ warning] [vmsvc] error 97'",
     "empty": "exit 0",
     "a newline": "echo",
 }
@@ -34,6 +36,13 @@ def test_nothing_found_is_no_error(guest: Guest, script: str) -> None:
     found = guest.report("--backend", "netplan")
     assert (found["code"], found["status"]) == (0, "nothing")
     assert guest.files() == {}
+
+
+def test_the_log_of_a_tool_is_no_part_of_the_value(guest: Guest) -> None:
+    log = "[ warning] [vmsvc] SOCKET failed to create socket, error 97: x;y#z"
+    guest.says(f"{log}\n{log}\n{NOVA}\n")
+    found = guest.report("--backend", "netplan")
+    assert (found["status"], found["notes"]) == ("changed", [])
 
 
 def test_no_tool_is_no_error(guest: Guest) -> None:

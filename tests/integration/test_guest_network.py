@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyVim.task import WaitForTask
+from pyVmomi import vim
 
 from tests.guest.machine import Machine, eventually
 from tests.guest.test_apply import source_snippets
@@ -208,6 +210,41 @@ async def test_a_running_guest_applies_new_settings(
         assert {problem["file"] for problem in report["problems"]} == {"/etc/resolv.conf"}
         assert bool(report["files"]) == written
         assert_up(guest, ALL)
+
+
+def sent_to_the_host(host: Host, guest: Machine) -> None:
+    """Do what `info-set` does on a real host, for all that the helper has sent."""
+    keys = ("vimguest.status", "local-ipv4", "local-ipv6")
+    found = {f"guestinfo.{key}": guest.text(f"/usr/local/bin/vmtoolsd.guestinfo.{key}") for key in keys}  # fmt: skip
+    with pyvmomi(host) as content:
+        (vm,) = [one for one in content.rootFolder.childEntity[0].vmFolder.childEntity if one.name == "web-1"]  # fmt: skip
+        made: Any = vim
+        options = [made.option.OptionValue(key=key, value=value) for key, value in found.items()]
+        WaitForTask(vm.ReconfigVM_Task(made.vm.ConfigSpec(extraConfig=options)))
+
+
+async def test_the_result_of_the_helper_reaches_the_command(
+    guest: Machine, host: Host, spawn: Callable[[str], Any]
+) -> None:
+    web: Web = await spawn("nova")
+    guest.says((await web.carries())["machine.id"])
+    boot(guest, "networkd")
+    assert_up(guest, NOVA)
+    guest.run("rm", "-f", "/etc/resolv.conf")
+    for server, code in (("9.9.9.9", 5), ("10.0.0.53", 0)):
+        guest.put("/etc/resolv.conf", f"nameserver {server}\n")
+        guest.helper("--verify", code=code)
+        await asyncio.to_thread(sent_to_the_host, host, guest)
+        done = await vimctl(host, "instance", "ip", "web-1", "--wait", "60", "--json")
+        if code:
+            assert done.code == 1
+            assert "/etc/resolv.conf won" in done.err
+    assert done.document == {
+        "addresses": ["10.0.0.2", "10.0.1.2"],
+        "origin": "helper",
+        "verified": True,
+        "problems": [],
+    }
 
 
 async def test_cloud_init_applies_the_settings_of_spawn(

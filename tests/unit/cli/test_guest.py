@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.cli.conftest import Vimctl
+from tests.unit.driver.hosted import Beside
 from vimdriver._cli import main
 from vimlib.simulator import ESXHost
 
@@ -76,6 +77,27 @@ def test_keys_time_servers_and_user_data(vimctl: Vimctl, tmp_path: Path) -> None
     cloud = ("--form", "cloud-init", "--instance-id", "i", "--user-data", str(tmp_path / "user"))
     found = vimctl.json("guest", "render", *cloud)
     assert base64.b64decode(found["guestinfo.userdata"]) == b"#cloud-config\n{}\n"
+
+
+def test_the_addresses_of_a_guest_are_shown(beside: Beside, esx: ESXHost, vimctl: Vimctl) -> None:
+    vimctl("instance", "start", "vm-0")
+    refused = vimctl("instance", "ip", "vm-0", code=4)
+    assert "the guest of vm-0 reports no address" in refused.err
+    beside.call(lambda: esx.set_guest("vm-0", tools=True, ip="10.9.9.9"))
+    assert vimctl("instance", "ip", "vm-0").out == "10.9.9.9\n"
+    assert vimctl.json("instance", "ip", "vm-0", "--wait", "60")["origin"] == "tools"
+
+
+def test_a_spawned_machine_stays_where_its_guest_does_not_report(
+    esx: ESXHost, vimctl: Vimctl, tmp_path: Path
+) -> None:
+    image = tmp_path / "a.img"
+    image.write_bytes(bytes(1024))
+    words = ("--name", "web", "--image", image, "--datastore", "datastore1")
+    nic = "network=VM Network,mac=00:50:56:00:00:01,ip=10.0.0.2/24"
+    done = vimctl("instance", "spawn", *words, "--nic", nic, "--wait-network", "0.01", code=6)
+    assert "has not verified its network after 0.01 s" in done.err
+    assert vimctl.json("instance", "show", "web")["power_state"] == "poweredOn"
 
 
 @pytest.mark.parametrize(
