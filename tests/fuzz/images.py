@@ -4,7 +4,7 @@
 
 A mutant is refused by `ImageUnacceptableError` or read; whatever else happens is a finding. A mutant that is
 read in the order of its file and by Range must be the same disk; every n-th of those is compared with
-qemu-img, where that reads it too.
+qemu-img, where that reads it too. The survey of its tables must end too.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import tempfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -149,6 +150,14 @@ def _read(data: bytes, tally: Tally, *, ranges: bool, step: int) -> dict[int, by
     return None
 
 
+def _survey(data: bytes, step: int) -> None:
+    """Read the tables of a mutant as they are before a transfer."""
+    with suppress(ImageUnacceptableError):
+        survey = open_image(data[:PREFIX], size=len(data)).survey()
+        if survey is not None:
+            assert not list(_extents(survey, data, step)), "a survey with extents"
+
+
 def _by_qemu_img(data: bytes, kind: str, folder: Path) -> dict[int, bytes] | None:
     """Return the sectors that qemu-img sees; None if it refuses the image."""
     image, raw = folder / "image", folder / "raw"
@@ -184,6 +193,7 @@ def run(count: int, *, seed: int = 1, oracle_every: int = 0) -> Tally:
                 other = _read(data, tally, ranges=True, step=step)
                 if disk is not None and other is not None and disk != other:
                     tally.findings.append(f"{where}: two disks")
+                _survey(data, step)
                 seen = other if disk is None else disk
                 if seen is None:
                     continue

@@ -12,7 +12,13 @@ from typing import Any
 
 import pytest
 
-from tests.integration.peers.disk_readers import by_dissect, by_libvmdk, by_qemu_img, qemu_img
+from tests.integration.peers.disk_readers import (
+    by_dissect,
+    by_libvmdk,
+    by_qemu_img,
+    qemu_img,
+    with_io,
+)
 from tests.unit.driver.images import foreign
 from tests.unit.driver.images.formats.reading import read_disk
 from vimdriver._images.formats import (
@@ -94,11 +100,6 @@ def test_an_image_that_a_machine_wrote_to_is_read(tmp_path: Path) -> None:
     image = path.read_bytes()
     expected = by_qemu_img(path)
     assert read_disk(image) == read_disk(image, ranges=True) == expected
-
-
-def with_io(path: Path, commands: list[str], *, form: str = "vmdk") -> None:
-    arguments = [word for command in commands for word in ("-c", command)]
-    subprocess.run(["qemu-io", "-f", form, *arguments, path], check=True, capture_output=True)
 
 
 def written(disk: bytes, **options: Any) -> bytes:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from vimdriver._images.pipe import Stage
 from vimdriver._images.source import RangedSource, shown_reference
 from vimdriver._images.worker import Worker
-from vimdriver.errors import ImageOrderError, SourceRangeError
+from vimdriver.errors import ImageOrderError, ImageUnacceptableError, SourceRangeError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -86,7 +86,6 @@ async def needs_ranges(source: ImageSource, image: ImageFormat, head: bytes) -> 
         head: Its first bytes; tables behind them are read by Range where the source can.
 
     Raises:
-        ImageUnacceptableError: The tables break a rule.
         ImageOrderError: It must, and the source cannot be read by Range.
         ImageSourceError: The source failed.
     """
@@ -107,6 +106,8 @@ async def needs_ranges(source: ImageSource, image: ImageFormat, head: bytes) -> 
                 error.image = shown_reference(info.id)
                 raise error from None
             return True
+        except ImageUnacceptableError:
+            return False  # one pass refuses it too, unless it can do without what is damaged
     return False
 
 

@@ -22,6 +22,12 @@ def qemu_img(*args: object) -> str:
     return done.stdout
 
 
+def with_io(path: Path, commands: list[str], *, form: str = "vmdk") -> None:
+    """Let `qemu-io` run commands on an image, as a machine that writes to it."""
+    arguments = [word for command in commands for word in ("-c", command)]
+    subprocess.run(["qemu-io", "-f", form, *arguments, path], check=True, capture_output=True)
+
+
 def by_qemu_img(image: Path) -> bytes:
     """Return the disk that qemu-img sees in a file."""
     raw = image.with_name(f"{image.name}.raw")
