@@ -89,8 +89,7 @@ async def needs_ranges(source: ImageSource, image: ImageFormat, head: bytes) -> 
         ImageOrderError: It must, and the source cannot be read by Range.
         ImageSourceError: The source failed.
     """
-    survey = image.survey()
-    if survey is None:
+    if image.header is None and image.qcow2 is None:
         return False
     info = await source.info()
     async with AsyncExitStack() as stack:
@@ -98,6 +97,9 @@ async def needs_ranges(source: ImageSource, image: ImageFormat, head: bytes) -> 
         if isinstance(source, RangedSource):
             parts = await stack.enter_async_context(source.parts())
         try:
+            # Its first step may refuse the file already.
+            if (survey := image.survey()) is None:
+                return False
             await _feed(survey, head, parts)
         except SourceRangeError:
             return False  # one pass may do; if not, it raises
