@@ -25,6 +25,7 @@ from vimlib.simulator._host.services import FirewallSystem, ServiceSystem
 from vimlib.simulator._host.vmkernel import VirtualNicManager, VMotionSystem
 from vimlib.simulator._managers.datastore_system import DatastoreSystem
 from vimlib.simulator._managers.disk_manager import DiskManager
+from vimlib.simulator._managers.esxcli_types import make_esxcli
 from vimlib.simulator._managers.performance import PerformanceManager
 from vimlib.simulator._managers.search import SearchIndex
 from vimlib.simulator._properties.collector import DefaultCollector
@@ -126,3 +127,4 @@ def build(
     if registry.release.has("6.0"):
         HostAccessManager(registry)
     make_static_managers(registry)
+    make_esxcli(registry)

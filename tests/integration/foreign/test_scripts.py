@@ -20,6 +20,7 @@ from tests.integration.peers.process import Ended, ended, free_port, running
 from tests.rig.login import connected
 from vimlib import vim25
 from vimlib.simulator import ESXHost
+from vimlib.simulator._managers.esxcli_commands import commands_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -41,7 +42,7 @@ async def create(esx: ESXHost) -> None:
         await client.wait(await client.bind(folder).CreateVM_Task(MACHINE, pool))
 
 
-async def script(esx: ESXHost, program: Path, name: str, **more: int) -> dict[str, Any]:
+async def script(esx: ESXHost, program: Path, name: str, **more: object) -> dict[str, Any]:
     """Run a script with the login and `more` as its input; return the document that it prints."""
     login = {
         **more,
@@ -76,6 +77,51 @@ async def test_rbvmomi(esx: ESXHost) -> None:
     assert told["snapshots"] == [["s", "d"]]
     assert (told["view"], told["found"]) == (["made by ruby"], True)
     assert machine.power == "poweredOn"
+
+
+async def test_rbvmomi_runs_esxcli(esx: ESXHost, release: str) -> None:
+    with needed_tools():
+        ruby = tools.find("ruby")
+    await create(esx)
+    machine = esx.machine("one")
+    machine.set_power("poweredOn")
+    old = newer("5.0", release)
+    told = await script(esx, ruby, "rbvmomi_esxcli.rb", processes="vms.vm" if old else "vm.process")
+    if newer("4.1", release):
+        assert told == {"refused": "esxcli not supported before 4.1.0"}
+        return
+    answers = told["answers"]
+    assert set(told["needed"]) == set(commands_of(esx.registry.release)) == set(told["helps"])
+    [process] = answers["vms.vm.list" if old else "vm.process.list"]
+    uuid = process["UUID"].replace(" ", "").replace("-", "")
+    assert (process["DisplayName"], uuid) == ("one", machine.config.uuid.replace("-", ""))
+    kind, _, lines = told["fault"]
+    assert (kind, lines) == (
+        "VimEsxCLICLIFault",
+        ["Unable to find a virtual machine with the world ID 7"],
+    )
+    assert machine.power == "poweredOn"
+    if old:
+        return
+    async with connected(esx) as client:
+        about = client.about
+    version = answers["system.version.get"]
+    assert (version["Version"], version["Build"]) == (about.version, f"Releasebuild-{about.build}")
+    assert answers["system.uuid.get"] == esx.host.uuid
+    nics = {each["Name"]: each["MACAddress"] for each in answers["network.nic.list"]}
+    assert nics == {nic.device: nic.mac for nic in esx.networks.pnics}
+    [volume] = answers["storage.filesystem.list"]
+    store = esx.datastores["datastore1"]
+    assert (volume["VolumeName"], volume["Size"], volume["Mounted"]) == (
+        "datastore1",
+        store.capacity,
+        True,
+    )
+    switches = {
+        each["Name"]: each["Portgroups"] for each in answers["network.vswitch.standard.list"]
+    }
+    assert set(switches) == set(esx.networks.switches)
+    assert set(switches["vSwitch0"]) == set(esx.networks.groups)
 
 
 async def fence(esx: ESXHost, program: Path, action: str, name: str | None = None) -> Ended:

@@ -9,10 +9,12 @@ import pytest
 from lxml import etree
 
 from vimlib import vim25
+from vimlib.model import ManagedObject
 from vimlib.simulator._managers.esxcli_commands import COMMANDS
 from vimlib.simulator._properties.internal_api import (
     METHODS,
     ReflectManagedMethodExecuterSoapArgument,
+    VimEsxCLICLIFault,
 )
 from vimlib.soap import decode_response, encode_request
 
@@ -75,7 +77,9 @@ async def test_every_command_without_arguments_answers(shell: Shell, name: str) 
     found = await shell(name)
     assert found is not None
     for each in found if isinstance(found, list) else []:
-        assert set(COMMANDS[name].columns) <= set(each)
+        assert set(COMMANDS[name].columns) <= set(each) == set(COMMANDS[name].fields)
+    if isinstance(found, dict):
+        assert set(found) == set(COMMANDS[name].fields)
 
 
 async def test_the_commands_have_more_than_a_dozen_name_spaces() -> None:
@@ -204,8 +208,35 @@ async def test_a_disk_has_a_type_and_parents(make: Callable[..., Any]) -> None:
 
 async def test_an_old_host_has_no_executer(make: Callable[..., Any]) -> None:
     call = await make(version="4.1")
-    with pytest.raises(vim25.InvalidRequest):
-        await call(METHODS["RetrieveManagedMethodExecuter"], call.esx.host.ref)
+    for name in ("RetrieveManagedMethodExecuter", "RetrieveDynamicTypeManager"):
+        with pytest.raises(vim25.MethodNotFound):
+            await call(METHODS[name], call.esx.host.ref)
+
+
+async def test_commands_are_methods_of_their_name_space_on_4_1(make: Callable[..., Any]) -> None:
+    call = await make(version="4.1", vms=1)
+    machine = call.esx.machine("vm-0")
+    machine.set_power("poweredOn")
+    manager = ManagedObject("ha-dynamic-type-manager", kind="InternalDynamicTypeManager")
+    types = await call(METHODS["DynamicTypeMgrQueryTypeInfo"], manager)
+    assert [each.name for each in types.managedTypeInfo] == ["vim.EsxCLI.vms.vm", "vim.CLIInfo"]
+    space = ManagedObject("ha-cli-handler-vms-vm", kind="VimEsxCLIvmsvm")
+    [row] = await call(METHODS["VimEsxCLIvmsvmlist"], space)
+    fields = dict(row.children)
+    assert (row.type, fields["DisplayName"]) == ("VimEsxCLIvmsvmlist", "vm-0")
+    kill = METHODS["VimEsxCLIvmsvmkill"]
+    with pytest.raises(VimEsxCLICLIFault) as caught:
+        await call(kill, space, type="soft")
+    assert caught.value.errMsg == ["Missing required parameter -w|--world-id"]
+    assert await call(kill, space, type="soft", worldid=fields["WorldID"]) is True
+    assert machine.power == "poweredOff"
+
+
+async def test_a_host_before_4_1_has_no_commands(make: Callable[..., Any]) -> None:
+    call = await make(version="4.0")
+    manager = ManagedObject("ha-dynamic-type-manager", kind="InternalDynamicTypeManager")
+    with pytest.raises(vim25.MethodFault):
+        await call(METHODS["DynamicTypeMgrQueryTypeInfo"], manager)
 
 
 async def test_a_request_may_have_the_internal_namespace(make: Callable[..., Any]) -> None:

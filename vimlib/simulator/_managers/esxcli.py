@@ -13,81 +13,46 @@ from xml.sax.saxutils import escape
 from vimlib.model import ManagedObject
 from vimlib.simulator._core.handlers import handles
 from vimlib.simulator._core.messages import not_found
-from vimlib.simulator._core.objects import SimObject
 from vimlib.simulator._host.host_system import HostSystem
 from vimlib.simulator._managers.esxcli_commands import COMMANDS, CliError, Command
+from vimlib.simulator._managers.esxcli_types import (
+    HANDLER,
+    INFO,
+    PREFIX,
+    DynamicTypeManager,
+    Unlisted,
+    describe,
+    text_of,
+)
 from vimlib.simulator._properties import internal_api
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from vimlib.model import Field
     from vimlib.simulator._core.call import Call
-    from vimlib.simulator._core.registry import Registry
 
-_INFO: Final = "ha-dynamic-type-manager-local-cli-cliinfo"
-_HANDLER: Final = "ha-cli-handler-"
-_PREFIX: Final = "vim.EsxCLI."
 _XSI: Final = "http://www.w3.org/2001/XMLSchema-instance"
 _XSD: Final = "http://www.w3.org/2001/XMLSchema"
-_VERSION: Final = "vim.version.version5"
 
 
-class _Unlisted(SimObject):
-    """An object of a type that is not in the public interface description."""
-
-    @property
-    def fields(self) -> dict[str, Field]:
-        """No properties."""
-        return {}
-
-    @property
-    def kinds(self) -> frozenset[str]:
-        """The type alone."""
-        return frozenset({self.kind, "ManagedObject"})
-
-    @property
-    def ref(self) -> Any:
-        """The reference of the object."""
-        return ManagedObject(self.moid, kind=self.kind)
-
-
-class MethodExecuter(_Unlisted):
+class MethodExecuter(Unlisted):
     """Calls methods of the objects of commands."""
 
     kind = "ReflectManagedMethodExecuter"
 
 
-class DynamicTypeManager(_Unlisted):
-    """Knows the objects and types of commands."""
-
-    kind = "InternalDynamicTypeManager"
-
-
-def _one(registry: Registry, cls: type[_Unlisted], moid: str) -> Any:
-    """Return the one object of a class, made when it is first asked for."""
-    found = registry.all(cls)
-    return next(iter(found.values()), None) or cls(registry, moid)
-
-
 @handles(HostSystem, "RetrieveManagedMethodExecuter")
 def retrieve_executer(host: HostSystem, call: Call) -> Any:
     """Return the object that runs commands."""
-    return _one(host.registry, MethodExecuter, "ha-managed-method-executer").ref
+    found = host.registry.all(MethodExecuter).values()
+    executer = next(iter(found), None)
+    return (executer or MethodExecuter(host.registry, "ha-managed-method-executer")).ref
 
 
 @handles(HostSystem, "RetrieveDynamicTypeManager")
 def retrieve_type_manager(host: HostSystem, call: Call) -> Any:
     """Return the object that knows the commands."""
-    return _one(host.registry, DynamicTypeManager, "ha-dynamic-type-manager").ref
-
-
-def _spaces() -> dict[str, list[Command]]:
-    """Return the commands by name space."""
-    found: dict[str, list[Command]] = {}
-    for command in COMMANDS.values():
-        found.setdefault(command.space, []).append(command)
-    return found
+    return host.registry.one(DynamicTypeManager).ref
 
 
 @handles(MethodExecuter, "ExecuteSoap")
@@ -96,13 +61,14 @@ def execute(executer: MethodExecuter, call: Call) -> Any:
     moid, method = call.args["moid"], call.args["method"]
     try:
         arguments = {each.name: _values(each.val) for each in call.args["argument"]}
-        if moid == _INFO and method == "vim.CLIInfo.FetchCLIInfo":
-            return _result(_describe("".join(arguments.get("typeName", []))))
-        if not moid.startswith(_HANDLER):
+        if moid == INFO and method == "vim.CLIInfo.FetchCLIInfo":
+            found = describe(executer.registry.release, "".join(arguments.get("typeName", [])))
+            return _result(_text(_filled(_root("VimCLIInfoCommandInfo"), found)))
+        if not moid.startswith(HANDLER):
             raise not_found(ManagedObject(moid, kind="ManagedObject"))
-        command = COMMANDS.get(method.removeprefix(_PREFIX))
-        if command is None or moid != _HANDLER + command.space.replace(".", "-"):
-            raise CliError(f"Unknown command or namespace {method.removeprefix(_PREFIX)}")
+        command = COMMANDS.get(method.removeprefix(PREFIX))
+        if command is None or moid != HANDLER + command.space.replace(".", "-"):
+            raise CliError(f"Unknown command or namespace {method.removeprefix(PREFIX)}")
         command.check(arguments)
         found = command.run(executer.registry, arguments)
     except CliError as error:
@@ -153,12 +119,6 @@ def _child(parent: Any, name: str) -> Any:
     return element
 
 
-def _add(parent: Any, name: str, value: Any) -> None:
-    for each in value if isinstance(value, list) else [value]:
-        element = _child(parent, name)
-        element.text = ("true" if each else "false") if isinstance(each, bool) else str(each)
-
-
 def _render(command: Command, found: Any) -> str:
     """Return a result as hosts write it."""
     if isinstance(found, bool):
@@ -174,95 +134,18 @@ def _render(command: Command, found: Any) -> str:
         for row in found:
             item = _child(root, "DataObject")
             item.set(f"{{{_XSI}}}type", command.type)
-            _fill(item, row)
+            _filled(item, row)
         return _text(root)
-    root = _root(command.type)
-    _fill(root, found)
-    return _text(root)
+    return _text(_filled(_root(command.type), found))
 
 
-def _fill(element: Any, row: Mapping[str, Any]) -> None:
+def _filled(element: Any, row: Mapping[str, Any]) -> Any:
+    """Return an element with the fields of a row as its children."""
     for name, value in row.items():
-        _add(element, name, value)
-
-
-def _describe(type_name: str) -> str:
-    """Return the commands of a name space with their parameters and the forms of their output."""
-    space = type_name.removeprefix(_PREFIX)
-    commands = _spaces().get(space)
-    if not type_name.startswith(_PREFIX) or commands is None:
-        raise CliError(f"Unknown command or namespace {space}")
-    root = _root("VimCLIInfoCommandInfo")
-    _fill(root, {"name": type_name, "displayName": space.rpartition(".")[2], "help": space})
-    for command in commands:
-        method = _child(root, "method")
-        name = command.name.rpartition(".")[2]
-        _fill(method, {"name": name, "displayName": name, "help": command.help})
-        for parameter in command.parameters:
-            item = _child(method, "param")
-            aliases = [f"-{parameter.short}", f"--{parameter.name}"]
-            _fill(
-                item,
-                {
-                    "name": parameter.key,
-                    "displayName": parameter.name,
-                    "help": parameter.name,
-                    "aliases": aliases,
-                    "flag": parameter.flag,
-                },
-            )
-        hints = {"formatter": command.formatter}
-        if command.columns:
-            hints[f"fields:{command.name}"] = ",".join(command.columns)
-        for key, value in hints.items():
-            _fill(_child(method, "hints"), {"key": key, "value": value})
-    return _text(root)
-
-
-@handles(DynamicTypeManager, "DynamicTypeMgrQueryMoInstances")
-def query_instances(manager: DynamicTypeManager, call: Call) -> list[Any]:
-    """Return the objects of commands."""
-    spec = call.get("filterSpec")
-    wanted, part = getattr(spec, "id", None), getattr(spec, "typeSubstr", None) or ""
-    rows = [(_INFO, "vim.CLIInfo")]
-    rows += [(_HANDLER + space.replace(".", "-"), _PREFIX + space) for space in _spaces()]
-    return [
-        internal_api.DynamicTypeMgrMoInstance(id=moid, moType=kind)
-        for moid, kind in rows
-        if wanted in (None, moid) and part in kind
-    ]
-
-
-@handles(DynamicTypeManager, "DynamicTypeMgrQueryTypeInfo")
-def query_types(manager: DynamicTypeManager, call: Call) -> Any:
-    """Return the types of commands with their methods."""
-    part = getattr(call.get("filterSpec"), "typeSubstr", None) or ""
-    return internal_api.DynamicTypeMgrAllTypeInfo(
-        managedTypeInfo=[
-            internal_api.DynamicTypeMgrManagedTypeInfo(
-                name=_PREFIX + space,
-                wsdlName="VimEsxCLI" + space.replace(".", ""),
-                version=_VERSION,
-                method=[_method_info(command) for command in commands],
-            )
-            for space, commands in _spaces().items()
-            if part in _PREFIX + space
-        ]
-    )
-
-
-def _method_info(command: Command) -> Any:
-    name = command.name.rpartition(".")[2]
-    return internal_api.DynamicTypeMgrMethodTypeInfo(
-        name=name,
-        wsdlName=command.type,
-        version=_VERSION,
-        paramTypeInfo=[
-            internal_api.DynamicTypeMgrParamTypeInfo(
-                name=parameter.key,
-                version=_VERSION,
-                type="boolean" if parameter.flag else "string",
-            )
-            for parameter in command.parameters
-        ],
-    )
+        for each in value if isinstance(value, list) else [value]:
+            child = _child(element, name)
+            if isinstance(each, dict):
+                _filled(child, each)
+            else:
+                child.text = text_of(each)
+    return element

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from dataclasses import replace as dataclass_replace
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import replace
@@ -20,6 +21,7 @@ from vimlib.simulator._vm.virtual_machine import VirtualMachine
 
 if TYPE_CHECKING:
     from vimlib.simulator._core.registry import Registry
+    from vimlib.simulator._core.versions import Release
 
 Arguments = dict[str, list[str]]
 _INTEGER: Final = re.compile("-?[0-9]{1,18}")
@@ -56,6 +58,10 @@ class Command:
     """Fields of a table, in the order in which clients show them; empty for lists of fields."""
     parameters: tuple[Parameter, ...]
     help: str
+    returns: str
+    """`string`, `boolean`, `{FIELD TYPE}` of a row with fields or `[..]` of rows: a field is `NAME` or `NAME:TYPE`."""
+    classic: str = ""
+    """Its name on 4.1, "" if that has not got it."""
 
     @property
     def space(self) -> str:
@@ -66,6 +72,14 @@ class Command:
     def type(self) -> str:
         """The type of its rows in XML."""
         return "VimEsxCLI" + self.name.replace(".", "")
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """The fields of its rows, with the types of an XML schema; `string[]` is a list."""
+        if self.returns[0] not in "[{":
+            return {}
+        parts = (field.partition(":") for field in self.returns[1:-1].split())
+        return {name: kind or "string" for name, _, kind in parts}
 
     @property
     def formatter(self) -> str:
@@ -84,14 +98,29 @@ class Command:
 
 
 COMMANDS: dict[str, Command] = {}
+"""By name, as from 5.0 on."""
+
+
+def commands_of(release: Release) -> dict[str, Command]:
+    """Return the commands of a release by name.
+
+    4.1 had other name spaces (`esxcli vms vm list`: VMware KB 1014165), and 4.0 answered no calls for
+    commands (rbvmomi, `HostSystem.rb`).
+    """
+    if release.has("5.0"):
+        return COMMANDS
+    known = [command for command in COMMANDS.values() if command.classic and release.has("4.1")]
+    return {command.classic: dataclass_replace(command, name=command.classic) for command in known}
 
 
 def _command(
-    name: str, *parameters: Parameter, columns: str = ""
+    name: str, *parameters: Parameter, returns: str, columns: str = "", classic: str = ""
 ) -> Callable[[Callable[[Registry, Arguments], Any]], Callable[[Registry, Arguments], Any]]:
     def enter(run: Callable[[Registry, Arguments], Any]) -> Callable[[Registry, Arguments], Any]:
         text = (run.__doc__ or "").strip()
-        COMMANDS[name] = Command(name, run, tuple(columns.split()), parameters, text)
+        COMMANDS[name] = Command(
+            name, run, tuple(columns.split()), parameters, text, returns, classic
+        )
         return run
 
     return enter
@@ -110,7 +139,7 @@ def _truth(arguments: Arguments, name: str) -> bool | None:
     return None if text is None else text in ("true", "1")
 
 
-@_command("system.version.get")
+@_command("system.version.get", returns="{Build Product Update Version}")
 def _version(registry: Registry, arguments: Arguments) -> Any:
     """Show the version of the host."""
     release = registry.release
@@ -122,7 +151,7 @@ def _version(registry: Registry, arguments: Arguments) -> Any:
     }
 
 
-@_command("system.hostname.get")
+@_command("system.hostname.get", returns="{DomainName FullyQualifiedDomainName HostName}")
 def _hostname(registry: Registry, arguments: Arguments) -> Any:
     """Show the host's name."""
     dns = registry.one(NetworkSystem).dns
@@ -133,13 +162,13 @@ def _hostname(registry: Registry, arguments: Arguments) -> Any:
     }
 
 
-@_command("system.uuid.get")
+@_command("system.uuid.get", returns="string")
 def _uuid(registry: Registry, arguments: Arguments) -> Any:
     """Show the host's UUID."""
     return registry.one(HostSystem).uuid
 
 
-@_command("system.time.get")
+@_command("system.time.get", returns="string")
 def _time(registry: Registry, arguments: Arguments) -> Any:
     """Show the host's time."""
     return f"{registry.one(DateTimeSystem).now():%Y-%m-%dT%H:%M:%SZ}"
@@ -153,6 +182,7 @@ def _option_name(path: str) -> str:
     "system.settings.advanced.list",
     Parameter("option", "o"),
     Parameter("tree", "t"),
+    returns="[DefaultIntValue:long DefaultStringValue Description IntValue:long MaxValue:long MinValue:long Path StringValue Type ValidCharacters]",
 )
 def _options(registry: Registry, arguments: Arguments) -> Any:
     """List advanced options, one or those below a path."""
@@ -190,6 +220,7 @@ def _options(registry: Registry, arguments: Arguments) -> Any:
     Parameter("int-value", "i"),
     Parameter("option", "o", needed=True),
     Parameter("string-value", "s"),
+    returns="boolean",
 )
 def _set_option(registry: Registry, arguments: Arguments) -> Any:
     """Set an advanced option."""
@@ -215,7 +246,10 @@ def _set_option(registry: Registry, arguments: Arguments) -> Any:
     return True
 
 
-@_command("hardware.cpu.global.get")
+@_command(
+    "hardware.cpu.global.get",
+    returns="{CPUCores:int CPUPackages:int CPUThreads:int HVReplayCapable:boolean HVSupport:int HyperthreadingActive:boolean HyperthreadingEnabled:boolean HyperthreadingSupported:boolean}",
+)
 def _cpu(registry: Registry, arguments: Arguments) -> Any:
     """Show the number of processors."""
     shape = registry.one(HostSystem).shape
@@ -232,7 +266,9 @@ def _cpu(registry: Registry, arguments: Arguments) -> Any:
     }
 
 
-@_command("hardware.memory.get")
+@_command(
+    "hardware.memory.get", returns="{NUMANodeCount:int PhysicalMemory:long ReliableMemory:long}"
+)
 def _memory(registry: Registry, arguments: Arguments) -> Any:
     """Show the memory of the host."""
     shape = registry.one(HostSystem).shape
@@ -243,7 +279,10 @@ def _memory(registry: Registry, arguments: Arguments) -> Any:
     }
 
 
-@_command("hardware.platform.get")
+@_command(
+    "hardware.platform.get",
+    returns="{EnclosureSerialNumber IPMISupported:boolean ProductName SerialNumber UUID VendorName}",
+)
 def _platform(registry: Registry, arguments: Arguments) -> Any:
     """Show the machine."""
     host = registry.one(HostSystem)
@@ -258,7 +297,7 @@ def _platform(registry: Registry, arguments: Arguments) -> Any:
 
 
 @_command(
-    "hardware.pci.list",
+    "hardware.pci.list", returns="[Address DeviceClass DeviceID DeviceName VendorID VendorName]"
 )
 def _pci(registry: Registry, arguments: Arguments) -> Any:
     """List the PCI devices."""
@@ -275,7 +314,11 @@ def _pci(registry: Registry, arguments: Arguments) -> Any:
     ]
 
 
-@_command("network.nic.list", columns="Name PCIDevice Driver AdminStatus LinkStatus Speed Duplex MACAddress MTU Description")  # fmt: skip
+@_command(
+    "network.nic.list",
+    columns="Name PCIDevice Driver AdminStatus LinkStatus Speed Duplex MACAddress MTU Description",
+    returns="[AdminStatus Description Driver Duplex LinkStatus MACAddress MTU:int Name PCIDevice Speed:int]",
+)
 def _nics(registry: Registry, arguments: Arguments) -> Any:
     """List the physical adapters."""
     return [
@@ -295,7 +338,10 @@ def _nics(registry: Registry, arguments: Arguments) -> Any:
     ]
 
 
-@_command("network.ip.interface.list")
+@_command(
+    "network.ip.interface.list",
+    returns="[Enabled:boolean MACAddress MTU:int Name NetstackInstance Portgroup Portset TSOMSS:int]",
+)
 def _interfaces(registry: Registry, arguments: Arguments) -> Any:
     """List the adapters of the VMkernel."""
     system = registry.one(NetworkSystem)
@@ -318,6 +364,7 @@ def _interfaces(registry: Registry, arguments: Arguments) -> Any:
     "network.ip.interface.ipv4.get",
     Parameter("interface-name", "i"),
     columns="Name IPv4Address IPv4Netmask IPv4Broadcast AddressType DHCPDNS",
+    returns="[AddressType DHCPDNS:boolean IPv4Address IPv4Broadcast IPv4Netmask Name]",
 )
 def _ipv4(registry: Registry, arguments: Arguments) -> Any:
     """Show the addresses of the adapters of the VMkernel."""
@@ -339,13 +386,16 @@ def _ipv4(registry: Registry, arguments: Arguments) -> Any:
     ]
 
 
-@_command("network.ip.dns.server.list")
+@_command("network.ip.dns.server.list", returns="{DNSServers:string[]}")
 def _dns(registry: Registry, arguments: Arguments) -> Any:
     """List the name servers."""
     return {"DNSServers": list(registry.one(NetworkSystem).dns.address)}
 
 
-@_command("network.vswitch.standard.list")
+@_command(
+    "network.vswitch.standard.list",
+    returns="[BeaconEnabled:boolean CDPStatus ConfiguredPorts:int MTU:int Name NumPorts:int Portgroups:string[] Uplinks:string[] UsedPorts:int]",
+)
 def _switches(registry: Registry, arguments: Arguments) -> Any:
     """List the virtual switches."""
     return [
@@ -365,7 +415,9 @@ def _switches(registry: Registry, arguments: Arguments) -> Any:
 
 
 @_command(
-    "network.vswitch.standard.portgroup.list", columns="Name VirtualSwitch ActiveClients VLANID"
+    "network.vswitch.standard.portgroup.list",
+    columns="Name VirtualSwitch ActiveClients VLANID",
+    returns="[ActiveClients:int Name VLANID:int VirtualSwitch]",
 )
 def _groups(registry: Registry, arguments: Arguments) -> Any:
     """List the port groups."""
@@ -380,14 +432,19 @@ def _groups(registry: Registry, arguments: Arguments) -> Any:
     ]
 
 
-@_command("network.firewall.get")
+@_command("network.firewall.get", returns="{DefaultAction Enabled:boolean Loaded:boolean}")
 def _firewall(registry: Registry, arguments: Arguments) -> Any:
     """Show the state of the firewall."""
     blocked = registry.one(FirewallSystem).read("firewallInfo").defaultPolicy.incomingBlocked
     return {"DefaultAction": "DROP" if blocked else "PASS", "Enabled": True, "Loaded": True}
 
 
-@_command("network.firewall.ruleset.list", Parameter("ruleset-id", "r"), columns="Name Enabled")
+@_command(
+    "network.firewall.ruleset.list",
+    Parameter("ruleset-id", "r"),
+    columns="Name Enabled",
+    returns="[Enabled:boolean Name]",
+)
 def _rulesets(registry: Registry, arguments: Arguments) -> Any:
     """List the rulesets."""
     wanted = _first(arguments, "rulesetid")
@@ -403,6 +460,7 @@ def _rulesets(registry: Registry, arguments: Arguments) -> Any:
     Parameter("allowed-all", "a"),
     Parameter("enabled", "e"),
     Parameter("ruleset-id", "r", needed=True),
+    returns="boolean",
 )
 def _set_ruleset(registry: Registry, arguments: Arguments) -> Any:
     """Enable or disable a ruleset, and set whether any address may use its ports."""
@@ -421,7 +479,11 @@ def _set_ruleset(registry: Registry, arguments: Arguments) -> Any:
     return True
 
 
-@_command("storage.core.adapter.list", columns="HBAName Driver LinkState UID Description")
+@_command(
+    "storage.core.adapter.list",
+    columns="HBAName Driver LinkState UID Description",
+    returns="[Description Driver HBAName LinkState UID]",
+)
 def _adapters(registry: Registry, arguments: Arguments) -> Any:
     """List the storage adapters."""
     return [
@@ -436,7 +498,11 @@ def _adapters(registry: Registry, arguments: Arguments) -> Any:
     ]
 
 
-@_command("storage.core.device.list", Parameter("device", "d"))
+@_command(
+    "storage.core.device.list",
+    Parameter("device", "d"),
+    returns="[Device DeviceType DevfsPath DisplayName IsLocal:boolean IsOffline:boolean IsSSD:boolean Model Revision Size:long Status Vendor]",
+)
 def _devices(registry: Registry, arguments: Arguments) -> Any:
     """List the storage devices."""
     wanted = _first(arguments, "device")
@@ -465,7 +531,11 @@ def _devices(registry: Registry, arguments: Arguments) -> Any:
     return rows
 
 
-@_command("storage.filesystem.list", columns="MountPoint VolumeName UUID Mounted Type Size Free")
+@_command(
+    "storage.filesystem.list",
+    columns="MountPoint VolumeName UUID Mounted Type Size Free",
+    returns="[Free:long MountPoint Mounted:boolean Size:long Type UUID VolumeName]",
+)
 def _filesystems(registry: Registry, arguments: Arguments) -> Any:
     """List the volumes."""
     return [
@@ -486,7 +556,11 @@ def _world(machine: VirtualMachine) -> int:
     return 30_000 + int("".join(c for c in machine.moid if c.isdigit()) or 0)
 
 
-@_command("vm.process.list")
+@_command(
+    "vm.process.list",
+    returns="[ConfigFile DisplayName ProcessID:int UUID VMXCartelID:int WorldID:int]",
+    classic="vms.vm.list",
+)
 def _processes(registry: Registry, arguments: Arguments) -> Any:
     """List the running machines."""
     rows = []
@@ -512,6 +586,8 @@ def _processes(registry: Registry, arguments: Arguments) -> Any:
     "vm.process.kill",
     Parameter("type", "t", needed=True),
     Parameter("world-id", "w", needed=True),
+    returns="boolean",
+    classic="vms.vm.kill",
 )
 def _kill(registry: Registry, arguments: Arguments) -> Any:
     """End a running machine."""
@@ -525,7 +601,11 @@ def _kill(registry: Registry, arguments: Arguments) -> Any:
     raise CliError(f"Unable to find a virtual machine with the world ID {world}")
 
 
-@_command("software.vib.list", columns="Name Version Vendor AcceptanceLevel InstallDate")
+@_command(
+    "software.vib.list",
+    columns="Name Version Vendor AcceptanceLevel InstallDate",
+    returns="[AcceptanceLevel InstallDate Name Vendor Version]",
+)
 def _vibs(registry: Registry, arguments: Arguments) -> Any:
     """List the installed packages: a few."""
     release = registry.release

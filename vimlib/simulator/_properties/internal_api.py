@@ -49,14 +49,14 @@ class DynamicTypeMgrFilterSpec(vim25.DynamicData):
     """Which types or objects to list."""
 
     _wire_ = ""
-    _since_ = "5.0"
+    _since_ = "4.1"
 
 
 class DynamicTypeMgrTypeFilterSpec(DynamicTypeMgrFilterSpec):
     """Types whose name has a text in it."""
 
     _wire_ = "typeSubstr:string"
-    _since_ = "5.0"
+    _since_ = "4.1"
     typeSubstr: str | None = None
 
 
@@ -64,7 +64,7 @@ class DynamicTypeMgrMoFilterSpec(DynamicTypeMgrFilterSpec):
     """Objects of an id, or of types whose name has a text in it."""
 
     _wire_ = "id:string typeSubstr:string"
-    _since_ = "5.0"
+    _since_ = "4.1"
     id: str | None = None
     typeSubstr: str | None = None
 
@@ -73,51 +73,106 @@ class DynamicTypeMgrMoInstance(vim25.DynamicData):
     """An object: its id and type."""
 
     _wire_ = "id:string! moType:string!"
-    _since_ = "5.0"
+    _since_ = "4.1"
     id: str = _required()
     moType: str = _required()
 
 
-class DynamicTypeMgrParamTypeInfo(vim25.DynamicData):
-    """A parameter of a method."""
+class DynamicTypeMgrAnnotation(vim25.DynamicData):
+    """A mark, such as `optional`."""
 
-    _wire_ = "name:string! version:string! type:string!"
-    _since_ = "5.0"
+    _wire_ = "name:string! parameter:string*"
+    _since_ = "4.1"
+    name: str = _required()
+    parameter: list[str] = []
+
+
+class DynamicTypeMgrParamTypeInfo(vim25.DynamicData):
+    """A parameter of a method, or its result."""
+
+    _wire_ = "name:string! version:string! type:string! annotation:DynamicTypeMgrAnnotation*"
+    _since_ = "4.1"
     name: str = _required()
     version: str = _required()
     type: str = _required()
+    annotation: list[DynamicTypeMgrAnnotation] = []
+
+
+class DynamicTypeMgrPropertyTypeInfo(vim25.DynamicData):
+    """A field of a data object."""
+
+    _wire_ = "name:string! version:string! type:string! annotation:DynamicTypeMgrAnnotation*"
+    _since_ = "4.1"
+    name: str = _required()
+    version: str = _required()
+    type: str = _required()
+    annotation: list[DynamicTypeMgrAnnotation] = []
 
 
 class DynamicTypeMgrMethodTypeInfo(vim25.DynamicData):
     """A method."""
 
     _wire_ = (
-        "name:string! wsdlName:string! version:string! paramTypeInfo:DynamicTypeMgrParamTypeInfo*"
+        "name:string! wsdlName:string! version:string! paramTypeInfo:DynamicTypeMgrParamTypeInfo* "
+        "returnTypeInfo:DynamicTypeMgrParamTypeInfo fault:string*"
     )
-    _since_ = "5.0"
+    _since_ = "4.1"
     name: str = _required()
     wsdlName: str = _required()
     version: str = _required()
     paramTypeInfo: list[DynamicTypeMgrParamTypeInfo] = []
+    returnTypeInfo: DynamicTypeMgrParamTypeInfo | None = None
+    fault: list[str] = []
 
 
 class DynamicTypeMgrManagedTypeInfo(vim25.DynamicData):
     """A type with its methods."""
 
-    _wire_ = "name:string! wsdlName:string! version:string! method:DynamicTypeMgrMethodTypeInfo*"
-    _since_ = "5.0"
+    _wire_ = (
+        "name:string! wsdlName:string! version:string! base:string* "
+        "property:DynamicTypeMgrPropertyTypeInfo* method:DynamicTypeMgrMethodTypeInfo*"
+    )
+    _since_ = "4.1"
     name: str = _required()
     wsdlName: str = _required()
     version: str = _required()
+    base: list[str] = []
+    property: list[DynamicTypeMgrPropertyTypeInfo] = []
     method: list[DynamicTypeMgrMethodTypeInfo] = []
+
+
+class DynamicTypeMgrDataTypeInfo(vim25.DynamicData):
+    """A type of data objects."""
+
+    _wire_ = (
+        "name:string! wsdlName:string! version:string! base:string* "
+        "property:DynamicTypeMgrPropertyTypeInfo*"
+    )
+    _since_ = "4.1"
+    name: str = _required()
+    wsdlName: str = _required()
+    version: str = _required()
+    base: list[str] = []
+    property: list[DynamicTypeMgrPropertyTypeInfo] = []
 
 
 class DynamicTypeMgrAllTypeInfo(vim25.DynamicData):
     """All types."""
 
-    _wire_ = "managedTypeInfo:DynamicTypeMgrManagedTypeInfo*"
-    _since_ = "5.0"
+    _wire_ = (
+        "managedTypeInfo:DynamicTypeMgrManagedTypeInfo* dataTypeInfo:DynamicTypeMgrDataTypeInfo*"
+    )
+    _since_ = "4.1"
     managedTypeInfo: list[DynamicTypeMgrManagedTypeInfo] = []
+    dataTypeInfo: list[DynamicTypeMgrDataTypeInfo] = []
+
+
+class VimEsxCLICLIFault(vim25.MethodFault):
+    """A command that is called directly failed."""
+
+    _wire_ = "errMsg:string*"
+    _since_ = "4.1"
+    errMsg: list[str] = []
 
 
 def disk_infos(rows: Sequence[tuple[str, str, str | None]]) -> Any:
@@ -146,10 +201,14 @@ _TYPES: dict[str, type[Any]] = {
         DynamicTypeMgrTypeFilterSpec,
         DynamicTypeMgrMoFilterSpec,
         DynamicTypeMgrMoInstance,
+        DynamicTypeMgrAnnotation,
         DynamicTypeMgrParamTypeInfo,
+        DynamicTypeMgrPropertyTypeInfo,
         DynamicTypeMgrMethodTypeInfo,
         DynamicTypeMgrManagedTypeInfo,
+        DynamicTypeMgrDataTypeInfo,
         DynamicTypeMgrAllTypeInfo,
+        VimEsxCLICLIFault,
     )
 }
 
@@ -205,11 +264,11 @@ class _Internal(ManagedObject):
     async def ExecuteSoap(self, moid: str, version: str, method: str, *, argument: Any = ()) -> Any:
         """Run a command."""
 
-    @operation("filterSpec:DynamicTypeMgrFilterSpec", "DynamicTypeMgrMoInstance*", since="5.0")
+    @operation("filterSpec:DynamicTypeMgrFilterSpec", "DynamicTypeMgrMoInstance*", since="4.1")
     async def DynamicTypeMgrQueryMoInstances(self, *, filterSpec: Any = None) -> Any:
         """Return the objects of commands."""
 
-    @operation("filterSpec:DynamicTypeMgrFilterSpec", "DynamicTypeMgrAllTypeInfo", since="5.0")
+    @operation("filterSpec:DynamicTypeMgrFilterSpec", "DynamicTypeMgrAllTypeInfo", since="4.1")
     async def DynamicTypeMgrQueryTypeInfo(self, *, filterSpec: Any = None) -> Any:
         """Return the types of commands."""
 
@@ -244,3 +303,13 @@ METHODS: dict[str, Method[..., Any]] = {
         _InternalDisks.QueryVirtualDiskInfo_Task,
     )
 }
+
+
+def declare(owner: str, method: str, params: str, returns: str) -> None:
+    """Declare a method of a type that only the host names: of a name space of commands."""
+
+    async def call(self: Any) -> Any:
+        """Run a command."""
+
+    members = {"__slots__": (), method: operation(params, returns, since="4.1")(call)}
+    METHODS[method] = getattr(type(owner, (_Internal,), members), method)

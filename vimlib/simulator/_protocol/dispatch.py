@@ -206,7 +206,7 @@ def _decode(body: bytes) -> Request:
 
 def _refusal(fault: MethodFault, version: str, set_cookie: str | None) -> Answer:
     try:
-        return Answer(encode_fault(fault, version=version, binding=vim25.BINDING), 500, set_cookie)
+        return Answer(encode_fault(fault, version=version, binding=INTERNAL), 500, set_cookie)
     except EncodeError as error:
         return _bug(error)
 
@@ -240,10 +240,13 @@ def _record(registry: Registry, request: Request) -> CallRecord:
 async def _run(registry: Registry, request: Request, call: Call, record: CallRecord) -> Any:
     method = request.method
     if not known_since(method.since or method.owner._since_, registry.version):
-        raise with_message(
-            vim25.InvalidRequest(),
-            f"Unable to resolve WSDL method name {method.name} in namespace urn:vim25",
-        )
+        text = f"Unable to resolve WSDL method name {method.name} in namespace urn:vim25"
+        if method.binding is INTERNAL:
+            # What rbvmomi expects of a 4.1 that it asks for the DynamicTypeManager.
+            raise with_message(
+                vim25.MethodNotFound(receiver=request.this, method=method.name), text
+            )
+        raise with_message(vim25.InvalidRequest(), text)
     _refuse_young(request.args.values(), registry.version)
     call.session = registry.one(SessionManager).find(call.cookie)
     if call.session is not None:
