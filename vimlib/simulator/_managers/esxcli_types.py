@@ -181,7 +181,7 @@ def fetch_info(info: CommandInfo, call: Call) -> Any:
     return _node(found, "VimCLIInfoCommandInfo")
 
 
-def _failed(error: CliError) -> internal_api.VimEsxCLICLIFault:
+def _failed(error: CliError) -> Any:
     fault = internal_api.VimEsxCLICLIFault(errMsg=[str(error)])
     return with_message(fault, f"EsxCLI.CLIFault.summary: {error}")
 

@@ -243,9 +243,8 @@ async def _run(registry: Registry, request: Request, call: Call, record: CallRec
         text = f"Unable to resolve WSDL method name {method.name} in namespace urn:vim25"
         if method.binding is INTERNAL:
             # What rbvmomi expects of a 4.1 that it asks for the DynamicTypeManager.
-            raise with_message(
-                vim25.MethodNotFound(receiver=request.this, method=method.name), text
-            )
+            this: Any = request.this
+            raise with_message(vim25.MethodNotFound(receiver=this, method=method.name), text)
         raise with_message(vim25.InvalidRequest(), text)
     _refuse_young(request.args.values(), registry.version)
     call.session = registry.one(SessionManager).find(call.cookie)
