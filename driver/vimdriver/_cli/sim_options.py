@@ -73,6 +73,9 @@ class Simulated:
     local_folders: Path | None = None
     """A folder below which clients may make datastores (CreateLocalDatastore)."""
 
+    export: Strings = ()
+    """An NFS volume that the host can reach, as SERVER:/PATH or SERVER:/PATH=FOLDER; may be repeated."""
+
     state: Path | None = None
     """A file that keeps the state, the password too, across runs; use it with named folders."""
 
@@ -103,6 +106,9 @@ class Simulated:
     session_timeout: Annotated[float, ABOVE_0] = 1800.0
     """Seconds of silence after which a session ends."""
 
+    call_log_limit: Annotated[int, within(0)] = 100_000
+    """Most calls that the control endpoint's `calls` returns; the oldest are forgotten."""
+
     refusals: Literal["task", "call"] = "task"
     """Refuse a method that returns a task by a failed task, as hosts do, or by a fault of the call."""
 
@@ -115,22 +121,44 @@ class Simulated:
             raise UsageError("--datastore-dir and --datastore must not be given together")
         if self.load is not None and self.datastore_dir is None and not self.datastore:
             return None
-        found = {} if self.datastore else {"datastore1": self.datastore_dir}
-        for text in self.datastore:
-            name, equals, path = text.partition("=")
-            if not name or (equals and not path) or name in found:
-                raise UsageError(
-                    f"--datastore must be NAME or NAME=FOLDER, each name once, got {printable(text)!r}"
-                )
-            found[name] = Path(path) if path else None
-        for folder in found.values():
-            if folder is not None and folder.is_file():
-                option = "--datastore" if self.datastore else "--datastore-dir"
-                raise UsageError(
-                    f"{option} must be a folder, got {printable(str(folder))!r}",
-                    hint="A missing folder is created.",
-                )
+        found = _folders("--datastore", "NAME", self.datastore)
+        if not self.datastore:
+            found = {"datastore1": self.datastore_dir}
+        _check_folders("--datastore" if self.datastore else "--datastore-dir", found)
         return found
+
+    def exports(self) -> dict[str, Path | None]:
+        """Return the folders of the NFS volumes by `SERVER:/PATH`. Raises `UsageError`."""
+        found = _folders("--export", "SERVER:/PATH", self.export)
+        for place in found:
+            server, colon, path = place.partition(":")
+            if not server or not colon or not path.startswith("/"):
+                raise UsageError(f"--export must be SERVER:/PATH, got {printable(place)!r}")
+        _check_folders("--export", found)
+        return found
+
+
+def _folders(option: str, name: str, texts: Strings) -> dict[str, Path | None]:
+    """Return the folder of each name, None for those without one. Raises `UsageError`."""
+    found: dict[str, Path | None] = {}
+    for text in texts:
+        key, equals, path = text.partition("=")
+        if not key or (equals and not path) or key in found:
+            raise UsageError(
+                f"{option} must be {name} or {name}=FOLDER, each name once, got {printable(text)!r}"
+            )
+        found[key] = Path(path) if path else None
+    return found
+
+
+def _check_folders(option: str, found: dict[str, Path | None]) -> None:
+    """Raise `UsageError` for a folder that is a file."""
+    for folder in found.values():
+        if folder is not None and folder.is_file():
+            raise UsageError(
+                f"{option} must be a folder, got {printable(str(folder))!r}",
+                hint="A missing folder is created.",
+            )
 
 
 SIMULATED = Simulated()

@@ -105,6 +105,7 @@ RULES = {
     "--capacity-gb": [("0", "must be at least 1, got 0")],
     "--max-objects": [("0", "must be at least 1, got 0")],
     "--session-limit": [("0", "must be at least 1, got 0")],
+    "--call-log-limit": [("-1", "must be at least 0, got -1")],
     "--session-timeout": [("0", "must be above 0, got 0"), ("nan", "must be a finite number, got nan")],
     "--cpus": [("0", "must be at least 1, got 0")],
     "--memory-mb": [("3", "must be a multiple of 4, at least 4, got 3"),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import signal
 import socket
@@ -15,7 +17,9 @@ from typing import get_args
 import pytest
 
 from tests.unit.cli.conftest import Vimctl
+from vimdriver._cli import sim
 from vimdriver._cli.sim_options import Release
+from vimlib.simulator import ESXHost
 from vimlib.simulator._core.certificate import make_certificate
 from vimlib.simulator._core.versions import RELEASES
 
@@ -24,6 +28,20 @@ PROGRAM = "import sys; from vimdriver._cli import main; sys.exit(main(sys.argv[1
 
 def test_all_simulator_releases_are_offered() -> None:
     assert list(get_args(Release)) == list(RELEASES)
+
+
+def test_every_option_of_the_host_has_a_flag() -> None:
+    tree = ast.parse(Path(sim.__file__).read_text(encoding="utf-8"))
+    [made] = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "ESXHost"
+    ]
+    given = {word.arg for word in made.keywords} | {"version"}
+    # A clock is an object of Python, for tests in the same process.
+    assert given == set(inspect.signature(ESXHost).parameters) - {"clock"}
 
 
 @pytest.mark.slow
@@ -109,6 +127,8 @@ def test_each_option_reaches_the_host(
         "faults": tmp_path / "faults.json",
         "trace": tmp_path / "trace.jsonl",
         "local-folders": tmp_path,
+        "export": f"10.0.0.9:/exports/a={tmp_path / 'nas'}",
+        "call-log-limit": 1000,
     }
     words = [word for name, value in options.items() for word in (f"--{name}", value)]
     monkeypatch.setenv("VIMLIB_PASSWORD", "s3cret pass")
@@ -120,6 +140,8 @@ def test_each_option_reaches_the_host(
         store = f"Datastore:{stores[0]['obj']['value']}"
         summary = vimctl.json("get", store, "-p", "summary.capacity", *login(said))
         assert summary["props"]["summary.capacity"] == 3 << 30
+        vimctl("host", "mount", "nas", "10.0.0.9", "/exports/a", *login(said))
+        assert (tmp_path / "nas").is_dir()
         machine = vimctl.json("instance", "list", *login(said))[0]["moref"]
         for method, fault in (
             ("SuspendVM_Task", "InvalidState"),
@@ -162,6 +184,8 @@ def test_options_that_do_not_fit_are_refused(vimctl: Vimctl, tmp_path: Path) -> 
         (("--datastore", "a=", "--vms", "1"), "NAME or NAME=FOLDER"),
         (("--datastore", "a", "--datastore", "a"), "each name once"),
         (("--datastore", "a", "--datastore-dir", tmp_path), "must not be given together"),
+        (("--export", "a"), "--export must be SERVER:/PATH"),
+        (("--export", "a:/b", "--export", "a:/b"), "each name once"),
         (("--certificate", tmp_path / "c.pem"), "must be given together"),
         (
             ("--certificate", tmp_path / "c.pem", "--key", tmp_path / "k.pem"),
