@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from vimdriver._instances.hardware import Level
 
 DISK_FORM: Final = "size=GIB[,adapter=lsiLogic][,mode=persistent][,type=thin]"
-ALLOCATION_FORM: Final = "cpu|memory|network[,reservation=N][,limit=N][,shares=low|normal|high|N]"
+ALLOCATION_FORM: Final = (
+    "cpu|memory|network|disk[,reservation=N][,limit=N][,shares=low|normal|high|N]"
+)
 _DISK_KEYS: Final = {"adapter": "adapter", "mode": "mode", "type": "disk_type"}
-_RESOURCES: Final = ("cpu", "memory", "network")
+_RESOURCES: Final = ("cpu", "memory", "network", "disk")
 
 
 def pairs(option: str, texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
@@ -46,7 +48,7 @@ def parse_allocations(texts: Sequence[str]) -> dict[str, Allocation]:
         resource, *parts = text.split(",")
         if resource not in _RESOURCES or resource in found or not parts:
             raise UsageError(
-                f"--allocation must begin with cpu, memory or network, each once, got {printable(text, 80)!r}",
+                f"--allocation must begin with cpu, memory, network or disk, each once, got {printable(text, 80)!r}",
                 hint=f"Write --allocation {ALLOCATION_FORM}.",
             )
         given = _parts("--allocation", parts, ("reservation", "limit", "shares"), ALLOCATION_FORM)

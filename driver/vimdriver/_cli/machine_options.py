@@ -104,7 +104,7 @@ class MachineOptions:
     """Let the guest run machines itself."""
 
     allocation: Strings = ()
-    """Share of a resource as cpu|memory|network[,reservation=N][,limit=N][,shares=low|normal|high|N], in MHz, MiB or Mbit/s; repeatable."""
+    """Share of a resource as cpu|memory|network|disk[,reservation=N][,limit=N][,shares=low|normal|high|N], in MHz, MiB, Mbit/s or I/O operations per second; repeatable."""
 
     annotation: str = ""
     """Notes for people."""

@@ -248,7 +248,16 @@ def _attaching(source: _Source, files: list[DatastorePath]) -> list[vim25.Virtua
             mode=str(getattr(disk.backing, "diskMode", "") or "persistent"),
             disk_type="thin" if _is_thin(disk) else "thick",
         )
-        changes.append(builders.add(builders.revised(copy, key=-300 - number, shares=disk.shares)))
+        changes.append(
+            builders.add(
+                builders.revised(
+                    copy,
+                    key=-300 - number,
+                    shares=disk.shares,
+                    storageIOAllocation=disk.storageIOAllocation,
+                )
+            )
+        )
     return changes
 
 

@@ -174,6 +174,21 @@ def disk(
     )
 
 
+def limited(
+    changes: list[vim25.VirtualDeviceConfigSpec], limits: Allocation | None
+) -> list[vim25.VirtualDeviceConfigSpec]:
+    """Return the specs with this allocation for each disk that they add."""
+    if limits is None:
+        return changes
+    allocation = limits.of_disk()
+    return [
+        revised(change, device=revised(change.device, storageIOAllocation=allocation))
+        if isinstance(change.device, vim25.VirtualDisk)
+        else change
+        for change in changes
+    ]
+
+
 def new_disk(
     capacity_kb: int, adapter: str, *, disk_type: str = "thin"
 ) -> list[vim25.VirtualDeviceConfigSpec]:

@@ -111,7 +111,7 @@ def _family(bus: Bus) -> type:
 
 def changes(spec: InstanceSpec, vmx: DatastorePath) -> list[vim25.VirtualDeviceConfigSpec]:
     """Return the specs of all further devices of a machine."""
-    found = disk_changes(spec.disks, vmx)
+    found = builders.limited(disk_changes(spec.disks, vmx), spec.hardware.disk)
     if spec.serial_log:
         found.append(
             builders.add(

@@ -8,7 +8,8 @@ from typing import Any, Final, Literal, TypeAlias
 
 import vimlib
 from vimlib._text import printable
-from vimlib.errors import UsageError
+from vimlib.errors import UsageError, VersionError
+from vimlib.model import parse_version
 
 Firmware: TypeAlias = Literal["bios", "efi"]
 Level: TypeAlias = Literal["low", "normal", "high"]
@@ -26,7 +27,7 @@ class Allocation:
     """
 
     reservation: int | None = None
-    """What it always gets: MHz, MiB or Mbit/s."""
+    """What it always gets: MHz, MiB, Mbit/s or I/O operations per second."""
     limit: int | None = None
     """What it gets at most; -1 for no limit."""
     shares: Level | int | None = None
@@ -82,6 +83,12 @@ class Allocation:
             or vimlib.vim25.SharesInfo(shares=0, level=vimlib.vim25.SharesLevel.normal),
         )
 
+    def of_disk(self) -> vimlib.vim25.StorageIOAllocationInfo:
+        """Return the API's allocation of a disk."""
+        return vimlib.vim25.StorageIOAllocationInfo(
+            reservation=self.reservation, limit=self.limit, shares=self.weight()
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HardwareSpec:
@@ -111,6 +118,8 @@ class HardwareSpec:
     """Reservation and limit in MiB."""
     network: Allocation | None = None
     """Of each NIC: reservation and limit in Mbit/s (API 6.0)."""
+    disk: Allocation | None = None
+    """Of each disk: limit in I/O operations per second (API 4.1), and a reservation (API 5.5)."""
 
     def __post_init__(self) -> None:
         if self.cores_per_socket is not None and self.cores_per_socket < 1:
@@ -152,6 +161,24 @@ class HardwareSpec:
                 f"the reservation of memory must be at most {memory_mb} MiB, the memory, "
                 f"got {self.memory.reservation}",
                 field="reservation",
+            )
+
+    def check_version(self, api_version: str) -> None:
+        """Raise `VersionError` if the host is too old for the allocation of disks.
+
+        They are added once the machine is there; all other fields are refused when it is created.
+        """
+        if self.disk is None:
+            return
+        since = "4.1" if self.disk.reservation is None else "5.5"
+        if parse_version(api_version) < parse_version(since):
+            what = "a reservation" if self.disk.reservation is not None else "a limit or shares"
+            raise VersionError(
+                f"{what} of disks needs API {since}, the host has API {api_version}",
+                item="StorageIOAllocationInfo",
+                needs=since,
+                speaks=api_version,
+                hint="Omit the allocation of disks.",
             )
 
     def fields(self) -> dict[str, Any]:

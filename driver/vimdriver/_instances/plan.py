@@ -132,8 +132,9 @@ def plan_spawn(
 
     Raises:
         UsageError: The adapter does not exist.
-        VersionError: The host is too old for a NIC model.
+        VersionError: The host is too old for a NIC model, or for the allocation of disks.
     """
+    spec.hardware.check_version(api_version)
     adapter = spec.adapter or defaults.adapter or "lsiLogic"
     adapter = next((a for a in ADAPTERS if a.lower() == adapter.lower()), adapter)
     limits = spec.hardware.network

@@ -14,7 +14,7 @@ from vimdriver._disks.imported import ImportedDisk, move_step
 from vimdriver._disks.load import Load
 from vimdriver._disks.lookup import stored_disk
 from vimdriver._disks.manager import datacenter_of, disk_manager
-from vimdriver._instances.devices import cdrom, linked_disk, new_disk, root_disk
+from vimdriver._instances.devices import cdrom, limited, linked_disk, new_disk, root_disk
 from vimdriver._instances.image_properties import root_bytes
 from vimdriver._instances.machine import MAKING_KEY, marks_of
 from vimdriver._verbs import Step
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from vimdriver._disks.transfer import Way
     from vimdriver._images.source import ImageInfo, ImageSource
+    from vimdriver._instances.hardware import Allocation
     from vimdriver._instances.placement import Placement
     from vimdriver._instances.plan import SpawnPlan
     from vimdriver._instances.types import InstanceSpec
@@ -67,6 +68,8 @@ class Place:
     """The disk's descriptor, in the machine's folder."""
     entry: Callable[[Run], Spawning]
     """The journal's entry, with the folder."""
+    limits: Allocation | None = None
+    """Of each disk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -373,7 +376,9 @@ def _attach(
     def call(run: Run) -> Awaitable[Any]:
         unmark = vim25.OptionValue(key=MAKING_KEY, value="")
         return run[place.created].ReconfigVM_Task(
-            vim25.VirtualMachineConfigSpec(deviceChange=devices(run), extraConfig=[unmark])
+            vim25.VirtualMachineConfigSpec(
+                deviceChange=limited(devices(run), place.limits), extraConfig=[unmark]
+            )
         )
 
     return Step[Any](

@@ -81,6 +81,7 @@ class NewRoot:
                 capacity_kb=capacity_kb,
             ),
             shares=self.root.shares,
+            storageIOAllocation=self.root.storageIOAllocation,
         )
 
 

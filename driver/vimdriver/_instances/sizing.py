@@ -267,12 +267,16 @@ def _reverting(
     changes: list[vim25.VirtualDeviceConfigSpec] = []
     if pending.disk:
         new = disk_of(now, pending.disk)
-        old = former or builders.disk(
-            pending.former,
-            controller=new.controllerKey or 0,
-            unit=new.unitNumber or 0,
-            capacity_kb=0,
-            mode=str(getattr(new.backing, "diskMode", "") or "persistent"),
+        old = former or builders.revised(
+            builders.disk(
+                pending.former,
+                controller=new.controllerKey or 0,
+                unit=new.unitNumber or 0,
+                capacity_kb=0,
+                mode=str(getattr(new.backing, "diskMode", "") or "persistent"),
+            ),
+            shares=new.shares,
+            storageIOAllocation=new.storageIOAllocation,
         )
         changes = [builders.remove(new, files=files), builders.add(old)]
     return devices_changed(

@@ -26,6 +26,7 @@ from vimdriver._images.ranges import needs_ranges
 from vimdriver._instances import root as roots
 from vimdriver._instances.creating import create_step, read_vmx
 from vimdriver._instances.destroy import remove_half_made
+from vimdriver._instances.devices import limited
 from vimdriver._instances.folder import names_of
 from vimdriver._instances.further import further_steps
 from vimdriver._instances.image_properties import ImageDefaults, check_least, image_defaults
@@ -261,9 +262,13 @@ def _plan(
     root = _root(host, spec, planned(""), found, on_progress)
     if not root.half_made and (spec.disks or spec.serial_log or spec.config_drive is not None):
         root = roots.attached_later(root)
+    limits = spec.hardware.disk
     root.needed += sum(disk.needed for disk in spec.disks)
     machine = planned(stamp(found.now) if root.half_made else "")
-    machine.config.deviceChange = [*(machine.config.deviceChange or ()), *root.devices]
+    machine.config.deviceChange = [
+        *(machine.config.deviceChange or ()),
+        *limited(root.devices, limits),
+    ]
     _check(spec, root, found)
     for ignored in defaults.ignored:
         text = printable(ignored, 200)
@@ -288,6 +293,7 @@ def _plan(
         file=lambda run: run[located].with_name(f"{run[located].name.removesuffix('.vmx')}.vmdk"),
         # Once the machine is gone, nothing on the host shows that the folder was ours.
         entry=lambda run: replaced(entry, folder=str(run[located].parent)),
+        limits=limits,
     )
     made, kept = _network_steps(host, spec, found.network, entry.token)
     further = further_steps(spec, created, lambda run: run[located])

@@ -131,7 +131,7 @@ TEXTS = [
     (f"{SPAWN} --disk adapter=nvme", "a disk requires size=GIB. Write --disk size=GIB"),
     (f"{SPAWN} --disk size=1,speed=2", "invalid part of --disk: 'speed=2'. Write --disk size=GIB"),
     (f"{SPAWN} --disk size=1,type=fat", "disk_type must be one of thin, thick, eagerZeroedThick, got 'fat'"),
-    (f"{SPAWN} --allocation disk,limit=1", "--allocation must begin with cpu, memory or network, each once, got 'disk,limit=1'."),
+    (f"{SPAWN} --allocation gpu,limit=1", "--allocation must begin with cpu, memory, network or disk, each once, got 'gpu,limit=1'."),
     (f"{SPAWN} --allocation cpu,limit=0", "limit must be at least 1, or -1 for none, got 0"),
     (f"{SPAWN} --allocation cpu,shares=much", "shares must be low, normal, high or a number, got 'much'"),
     (f"{SPAWN} --metadata a", "--metadata must be NAME=VALUE, got 'a'"),

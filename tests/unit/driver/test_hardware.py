@@ -14,6 +14,9 @@ import pytest
 from tests.unit.driver.hosted import CONFIG, Beside, Hosted, hosted, spec
 from tests.unit.driver.sweep.test_sweep import driver_of, told
 from tests.unit.driver.test_disks import disks
+from vimdriver._driver import ESXDriver
+from vimdriver._images.local import LocalImages
+from vimdriver._images.push import push_images
 from vimdriver._instances.config_drive import ConfigDrive, iso_image
 from vimdriver._instances.disk_spec import DiskSpec
 from vimdriver._instances.hardware import Allocation, HardwareSpec
@@ -63,7 +66,9 @@ async def test_all_of_it_is_in_the_machine(host: Hosted, image: Path) -> None:
                     cpu=shares,
                     memory=Allocation(reservation=32, limit=-1, shares=500),
                     network=Allocation(limit=100),
+                    disk=Allocation(reservation=50, limit=500, shares="high"),
                 ),
+                disks=(DiskSpec(size_gb=1),),
                 annotation="Größe",
                 metadata=(("owner", "me"), ("project", "x")),
             )
@@ -84,6 +89,72 @@ async def test_all_of_it_is_in_the_machine(host: Hosted, image: Path) -> None:
         by_type = {type(one): one for one in found.hardware.device}
         assert by_type[vim25.VirtualMachineVideoCard].videoRamSizeInKB == 16 << 10
         assert by_type[vim25.VirtualE1000].resourceAllocation.limit == 100
+        root, further = await allocations(host, driver)
+        assert root == further == (50, 500, "high", 2000)
+        # A clone has the same.
+        await driver.power_off("web")
+        await driver.clone("web", "copy")
+        assert await allocations(host, driver, "copy") == [root, further]
+
+
+async def allocations(host: Hosted, driver: ESXDriver, name: str = "web") -> list[tuple[Any, ...]]:
+    """Return reservation, limit and shares of a machine's disks, as the host shows them."""
+    vm = driver.client.bind(vim25.VirtualMachine(host.esx.machine(name).moid))
+    row = await driver.client.get(vm, "config.hardware.device")
+    disks = [
+        one for one in row.props["config.hardware.device"] if isinstance(one, vim25.VirtualDisk)
+    ]
+    found: list[Any] = [disk.storageIOAllocation for disk in disks]
+    return [(o.reservation, o.limit, o.shares.level, o.shares.shares) for o in found]
+
+
+ROOTS: dict[str, dict[str, Any]] = {
+    "blank": {"image": None, "disk_gb": 1},
+    "uploaded": {"transfer": "put"},
+    "imported": {"transfer": "nfc"},
+    "copied": {"image": "[datastore1] images/base.vmdk"},
+    "linked": {"image": "[datastore1] images/base.vmdk", "clone": "linked"},
+    "as it is": {"image": "[datastore1] images/base.vmdk", "clone": "none"},
+    "with drives": {"image": None, "disk_gb": 1, "serial_log": True},
+}
+
+
+@pytest.mark.parametrize("root", ROOTS)
+async def test_the_limit_of_disks_holds_for_a_root_disk_of_any_origin(
+    root: str, host: Hosted, image: Path
+) -> None:
+    async with host.driver() as driver:
+        await push_images(
+            driver.client,
+            LocalImages(),
+            [str(image)],
+            datastore="datastore1",
+            name="base",
+            config=CONFIG,
+        )
+        given = {"image": image} | ROOTS[root]
+        await driver.spawn(
+            spec(given.pop("image"), hardware=HardwareSpec(disk=Allocation(limit=500)), **given)
+        )
+        assert await allocations(host, driver) == [(0, 500, "normal", 1000)]
+
+
+@pytest.mark.parametrize(
+    ("version", "limits", "needs"),
+    [
+        ("4.0", Allocation(limit=500), "a limit or shares of disks needs API 4.1"),
+        ("4.1", Allocation(reservation=5), "a reservation of disks needs API 5.5"),
+    ],
+)
+async def test_a_host_that_is_too_old_for_an_allocation_of_disks_is_refused_first(
+    version: str, limits: Allocation, needs: str, beside: Beside, tmp_path: Path, image: Path
+) -> None:
+    with hosted(beside, tmp_path / "s", version, legacy_tls=True) as host:
+        clean = host.state()
+        async with host.driver() as driver:
+            with pytest.raises(VersionError, match=needs):
+                await driver.spawn(spec(image, hardware=HardwareSpec(disk=limits)))
+        await host.settled(clean)
 
 
 async def test_further_disks_on_their_own_controllers(host: Hosted, image: Path) -> None:

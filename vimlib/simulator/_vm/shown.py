@@ -15,6 +15,9 @@ from msgspec.structs import replace
 
 from vimlib import vim25
 
+_SHARES = {"low": 500, "normal": 1000, "high": 2000}
+"""Shares of a disk by level (SharesInfo)."""
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -67,11 +70,17 @@ def _disk(disk: Any) -> Any:
         # A host reads the id from the descriptor and changes it with the content; this one stays.
         digest = hashlib.sha256(name.encode()).hexdigest()[:24] + "fffffffe"
         disk = replace(disk, backing=replace(disk.backing, contentId=digest))
-    shares = disk.shares or vim25.SharesInfo(shares=1000, level="normal")
-    allocation = disk.storageIOAllocation or vim25.StorageIOAllocationInfo(
-        limit=-1, shares=shares, reservation=0
+    given = disk.storageIOAllocation or vim25.StorageIOAllocationInfo()
+    # `shares` is the older place of the same value.
+    shares = given.shares or disk.shares or vim25.SharesInfo(shares=1000, level="normal")
+    if shares.level in _SHARES:
+        shares = vim25.SharesInfo(level=shares.level, shares=_SHARES[shares.level])
+    allocation = vim25.StorageIOAllocationInfo(
+        limit=-1 if given.limit is None else given.limit,
+        shares=shares,
+        reservation=given.reservation or 0,
     )
-    return replace(disk, storageIOAllocation=allocation)
+    return replace(disk, shares=shares, storageIOAllocation=allocation)
 
 
 def nic_runtime(nics: Sequence[Any]) -> list[Any]:

@@ -460,10 +460,12 @@ class DeviceWriter:
                 lines[f"{slot}.mode"] = mode.replace("_", "-")
             if getattr(backing, "writeThrough", False):
                 lines[f"{slot}.writeThrough"] = "TRUE"
-            if device.shares is not None:
-                lines[f"sched.{slot}.shares"] = written_shares(device.shares)
+            # `shares` is the older place of the same value.
+            given = getattr(device.storageIOAllocation, "shares", None) or device.shares
+            if given is not None:
+                lines[f"sched.{slot}.shares"] = written_shares(given)
             limit = device.storageIOAllocation.limit if device.storageIOAllocation else -1
-            if device.shares is not None:
+            if given is not None:
                 lines[f"sched.{slot}.throughputCap"] = "off" if limit in (None, -1) else str(limit)
         self._present(slot, device)
 
