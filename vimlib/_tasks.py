@@ -294,6 +294,21 @@ class TaskWaiter:
             return
         await self.ended(row.props.get("recentTask") or [], method=method, timeout=timeout)
 
+    async def recent(self, method: str) -> list[str]:
+        """Return the states of the host's recent tasks of a method (`TaskManager.recentTask`).
+
+        Hosts keep tasks that have ended for some minutes. Cancelling loses nothing.
+        """
+        manager = self._context.content.taskManager
+        if manager is None:
+            raise NotFoundError("the host has no TaskManager", kind="TaskManager")
+        row = await get(self._context, self._context.bind(manager), "recentTask")
+        tasks = row.props.get("recentTask") or []
+        if not tasks:
+            return []
+        rows = await get(self._context, tasks, "info.state", "info.name", "info.descriptionId")
+        return [str(one.props.get("info.state")) for one in rows if _is_of(one.props, method)]
+
     async def ended(
         self, tasks: list[vim25.Task[Any]], *, method: str = "", timeout: float | None = None
     ) -> bool:

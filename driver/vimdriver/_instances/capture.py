@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from vimdriver._disks.flat import FlatDisk
-from vimdriver._disks.manager import datacenter_of, disk_manager, extent_of
+from vimdriver._disks.manager import copy_disk, datacenter_of, extent_of
 from vimdriver._disks.stage import DiskStage
 from vimdriver._images.formats import FlatReader, StreamOptimizedWriter
 from vimdriver._images.hashing import DEFAULT_ALGORITHM, algorithm_name, new_hasher
@@ -22,8 +22,8 @@ from vimdriver._images.sink import temporary_name
 from vimdriver._instances.device_list import file_of
 from vimdriver._instances.machine import claim
 from vimdriver._instances.root_disk import first_disk
-from vimdriver._instances.snapshots import snapshots_of
-from vimdriver._journal import Capturing, Uploading
+from vimdriver._instances.snapshots import temporary_snapshot
+from vimdriver._journal import Uploading
 from vimdriver._journal.entries import new_token
 from vimdriver._verbs import Host, Plan, Run, Step, verb
 from vimdriver.errors import ImageHashError, ImageSizeError
@@ -132,7 +132,8 @@ async def capture(
     )
     found = _root_disk(row, ref)
     wanted = found.properties | dict(properties or {})
-    snapshot = _snapshot_step(host, found, str(row.props.get("config.instanceUuid")), quiesce)
+    uuid = str(row.props.get("config.instanceUuid"))
+    snapshot = temporary_snapshot(host, row.obj, uuid, _SNAPSHOT + new_token(), quiesce=quiesce)
     steps: list[Step[Any]] = [snapshot]
     if parse_version(host.client.api_version) >= _EXPORT_SINCE:
 
@@ -256,51 +257,6 @@ def _root_disk(row: Row[vim25.VirtualMachine], ref: str) -> _Frozen:
     )
 
 
-def _snapshot_step(
-    host: Host, found: _Frozen, uuid: str, quiesce: bool
-) -> Step[vim25.VirtualMachineSnapshot]:
-    vm = found.vm
-    entry = Capturing(
-        host=host.client.host, owner=host.owner, uuid=uuid, snapshot=_SNAPSHOT + new_token()
-    )
-
-    async def probe(run: Run) -> vim25.VirtualMachineSnapshot | None:
-        return await find_snapshot(run.host, vm, entry.snapshot)
-
-    async def undo(run: Run, made: vim25.VirtualMachineSnapshot) -> None:
-        await drop_snapshot(run.host, made)
-
-    return Step(
-        title=f"take snapshot {entry.snapshot} (CreateSnapshot_Task)",
-        method="CreateSnapshot_Task",
-        makes=f"snapshot {entry.snapshot}",
-        call=lambda run: vm.CreateSnapshot_Task(entry.snapshot, memory=False, quiesce=quiesce),
-        probe=probe,
-        undo=undo,
-        entry=lambda run: entry,
-        of=lambda run: vm,
-    )
-
-
-async def find_snapshot(
-    host: Host, vm: vim25.VirtualMachine, name: str
-) -> vim25.VirtualMachineSnapshot | None:
-    """Return the snapshot of that name, None if there is none. Cancelling loses nothing."""
-    for one in await snapshots_of(host.client, vm):
-        if one.name == name:
-            return host.client.bind(vim25.VirtualMachineSnapshot(one.moref))
-    return None
-
-
-async def drop_snapshot(host: Host, snapshot: vim25.VirtualMachineSnapshot) -> None:
-    """Remove a snapshot; one that is gone is fine. Cancelling leaves the task running: shield it."""
-    try:
-        task = await host.client.bind(snapshot).RemoveSnapshot_Task(removeChildren=False)
-        await host.client.tasks.wait(task, host.config.task_seconds)
-    except vim25.ManagedObjectNotFound:
-        return
-
-
 async def _exported(
     run: Run, snapshot: vim25.VirtualMachineSnapshot, ref: str
 ) -> AsyncGenerator[bytes, None]:
@@ -343,13 +299,8 @@ def _copy_step(
         row = await client.get(client.bind(run[snapshot]), "config.hardware.device")
         disk = first_disk(row.props.get("config.hardware.device") or [], ref)
         source = DatastorePath.parse(file_of(disk))
-        return await disk_manager(run.host).CopyVirtualDisk_Task(
-            str(source),
-            sourceDatacenter=await datacenter_of(run.host, source),
-            destName=str(file),
-            destDatacenter=await datacenter_of(run.host, file),
-            destSpec=spec,
-        )
+        centers = (await datacenter_of(run.host, source), await datacenter_of(run.host, file))
+        await copy_disk(run.host, str(source), file, spec, centers=centers)
 
     async def undo(run: Run, made: Any) -> None:
         center = await datacenter_of(run.host, file)

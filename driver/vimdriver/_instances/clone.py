@@ -1,12 +1,12 @@
-"""Clone a machine on one host, by copies of its disks: no vCenter is needed."""
+"""Clone a machine on one host, by copies of its disks or disks that are linked to them: no vCenter is needed."""
 
 from __future__ import annotations
 
 import uuid as uuid_
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from vimdriver._disks.manager import disk_manager
+from vimdriver._disks.manager import copy_disk
 from vimdriver._instances import devices as builders
 from vimdriver._instances.change import OFF, STATE_PATHS, MachineState, require, state_of
 from vimdriver._instances.creating import create_step, read_vmx
@@ -19,6 +19,7 @@ from vimdriver._instances.machine import (
     MAKING_KEY,
     OWNER_KEY,
     SPAWN_KEY,
+    claim,
     device_files,
     find_by_name,
     find_by_uuid,
@@ -28,8 +29,10 @@ from vimdriver._instances.machine import (
 from vimdriver._instances.placement import Placement, gather_site
 from vimdriver._instances.power import power_step
 from vimdriver._instances.root_disk import descriptor_adapter, disk_paths
+from vimdriver._instances.snapshots import Snapshot, chosen_snapshot, listed, temporary_snapshot
 from vimdriver._instances.types import Instance, check_name
 from vimdriver._journal import Spawning
+from vimdriver._journal.entries import new_token
 from vimdriver._verbs import Host, Plan, Run, Step, verb
 from vimdriver._verbs.host import stamp
 from vimdriver.errors import InstanceExistsError, NoSpaceError
@@ -59,6 +62,7 @@ _CONTROLLERS: Final = (
     vim25.VirtualNVMEController,
 )
 _FIRST_KEY: Final = -400
+_SNAPSHOT: Final = "vimlib-clone-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +74,10 @@ class _Source:
     """Fields of its configuration, by name without `config.`."""
     disks: tuple[vim25.VirtualDisk, ...]
     """By key."""
+    linked: bool
+    """Whether the clone's disks stand on them."""
+    snapshot: str
+    """Name of the snapshot to take of it for that; "" if none."""
 
 
 @verb
@@ -81,10 +89,15 @@ async def clone(
     datastore: str | None = None,
     uuid: str | None = None,
     power_on: bool = False,
+    linked: bool = False,
+    snapshot: str | None = None,
+    foreign: bool = False,
 ) -> Plan[Instance]:
-    """Make a machine like another one that is off, with copies of its disks.
+    """Make a machine like another one, with copies of its disks or disks that are linked to them.
 
-    The host copies the disks (`CopyVirtualDisk_Task`), with all snapshots in one. The clone has its own
+    The host copies the disks (`CopyVirtualDisk_Task`), with all snapshots in one. With `linked` it makes
+    disks that hold the writes of the clone only, on top of those that a snapshot of the other machine has
+    frozen. That snapshot stays, and is not removed as long as a machine is linked to it. The clone has its own
     uuid and MAC addresses, and the hardware, disks, port groups, limits and annotation of the other; its
     snapshots, drives, ports and extraConfig are not copied, so the guest's addresses are not either.
     Cancelling lets the task that is under way end, then removes the clone. After a kill,
@@ -96,13 +109,18 @@ async def clone(
         datastore: Datastore of the clone; the default is that of the other.
         uuid: UUID of the clone; a second clone with the same UUID fails. The default is random.
         power_on: Power the clone on.
+        linked: Link its disks to those of a snapshot instead of copying them.
+        snapshot: With `linked`: name or reference of a snapshot of the machine, which may run then. The
+            default is a new one.
+        foreign: With `linked`: take the snapshot of a machine of another owner too.
 
     Raises:
+        ForeignInstanceError: Another made the machine of which a snapshot would be taken.
         NotFoundError: The machine or the datastore does not exist.
         UsageError: The name or the uuid is not valid.
         InstanceExistsError: A machine with that uuid or name exists; nothing was made.
         InstanceStateError: The machine is not off.
-        HostStateError: A disk of the machine has no file that can be copied.
+        HostStateError: A disk of the machine has no file that can be copied or linked to.
         NoSpaceError: The datastore has too little free space; nothing was made.
         VimlibError: A step failed; all was undone, or a note names the objects that are left.
     """
@@ -115,8 +133,17 @@ async def clone(
         ) from None
     if uuid is not None and await find_by_uuid(host.client, made_uuid) is not None:
         raise InstanceExistsError(name=made_uuid)
-    source = await _gather(host, ref)
+    if snapshot is not None and not linked:
+        raise UsageError("snapshot requires linked", field="snapshot", hint="Give --linked too.")
+    source = await _gather(host, ref, linked=linked, snapshot=snapshot, foreign=foreign)
     target = datastore or source.machine.vmx.datastore
+    if linked and target != source.machine.vmx.datastore:
+        raise UsageError(
+            f"a linked clone must be on the datastore of the other, "
+            f"{source.machine.vmx.datastore}, got {target}",
+            field="datastore",
+            hint="Omit the datastore, or make a copy.",
+        )
     placement = await _place(host, source, name, target)
     entry = Spawning(
         host=host.client.host, owner=host.owner, uuid=made_uuid, name=name, power_on=power_on
@@ -124,25 +151,62 @@ async def clone(
     return _plan(host, source, placement, entry, target, stamp(await host.about_now()))
 
 
-async def _gather(host: Host, ref: str) -> _Source:
+async def _gather(
+    host: Host, ref: str, *, linked: bool, snapshot: str | None, foreign: bool
+) -> _Source:
+    """Return the machine that is cloned.
+
+    Raises as `machine.claim` if a snapshot of it is to be taken, as `machine.look` else, and:
+        InstanceStateError: It is not off, and no snapshot is named.
+        HostStateError: A disk cannot be copied, or linked to.
+    """
     speaks = tuple(int(part) for part in host.client.api_version.split(".")[:2])
     paths = [path for path in _CONFIG if speaks >= _SINCE.get(path, ())]
-    row = await look(host.client, ref, *STATE_PATHS, *paths)
+    takes = linked and snapshot is None
+    if takes:
+        row = await claim(host, ref, *STATE_PATHS, *paths, foreign=foreign)
+    else:
+        row = await look(host.client, ref, *STATE_PATHS, *paths)
     machine = state_of(row, ref)
-    require(machine, OFF)
+    if snapshot is None:
+        require(machine, OFF)
+    else:
+        machine = await _frozen(host, machine, chosen_snapshot(listed(row), snapshot, ref))
     disks = [one for one in machine.devices if isinstance(one, vim25.VirtualDisk)]
     for disk in disks:
         backing = disk.backing
         if not isinstance(backing, vim25.VirtualDiskFlatVer2BackingInfo) or not file_of(disk):
             raise HostStateError(
-                f"disk {disk.key} of machine {ref!r} has no file that can be copied",
+                f"disk {disk.key} of machine {machine.ref!r} has no file that can be copied",
                 state="disk",
                 hint="Detach it first, as a device of the host's.",
+            )
+        if linked and str(backing.diskMode).startswith("independent"):
+            raise HostStateError(
+                f"disk {disk.key} of machine {machine.ref!r} is in no snapshot: it is independent",
+                state="disk",
+                hint="Make a copy, or detach it first.",
             )
     return _Source(
         machine=machine,
         config={path.partition(".")[2]: row.props.get(path) for path in paths},
         disks=tuple(sorted(disks, key=lambda disk: disk.key)),
+        linked=linked,
+        snapshot=_SNAPSHOT + new_token() if takes else "",
+    )
+
+
+async def _frozen(host: Host, machine: MachineState, snapshot: Snapshot) -> MachineState:
+    """Return a machine with the hardware that a snapshot has frozen. One call."""
+    bound = host.client.bind(vim25.VirtualMachineSnapshot(snapshot.moref))
+    row = await host.client.get(bound, "config.hardware")
+    hardware: vim25.VirtualHardware = row.require("config.hardware")
+    return replace(
+        machine,
+        cpus=hardware.numCPU,
+        cores_per_socket=hardware.numCoresPerSocket or 1,
+        memory_mb=hardware.memoryMB,
+        devices=tuple(hardware.device),
     )
 
 
@@ -151,7 +215,8 @@ async def _place(host: Host, source: _Source, name: str, datastore: str) -> Plac
     if host.dry and await find_by_name(host.client, name) is not None:
         raise InstanceExistsError(name=name)
     site = await gather_site(host, datastore)
-    needed = sum(capacity_kb(disk) * 1024 for disk in source.disks if not _is_thin(disk))
+    copied = () if source.linked else source.disks
+    needed = sum(capacity_kb(disk) * 1024 for disk in copied if not _is_thin(disk))
     if site.free < needed:
         raise NoSpaceError(datastore=datastore, needed=needed, free=site.free)
     return site.placement
@@ -227,7 +292,7 @@ def _card(card: vim25.VirtualEthernetCard, number: int) -> vim25.VirtualDeviceCo
 
 
 def _attaching(source: _Source, files: list[DatastorePath]) -> list[vim25.VirtualDeviceConfigSpec]:
-    """Return the specs that attach the copies in the positions of the originals. Pure."""
+    """Return the specs that attach the copies in the positions of the originals, or make linked disks. Pure."""
     keys: dict[int, int] = {}
     changes = []
     for device in source.machine.devices:
@@ -248,16 +313,15 @@ def _attaching(source: _Source, files: list[DatastorePath]) -> list[vim25.Virtua
             mode=str(getattr(disk.backing, "diskMode", "") or "persistent"),
             disk_type="thin" if _is_thin(disk) else "thick",
         )
-        changes.append(
-            builders.add(
-                builders.revised(
-                    copy,
-                    key=-300 - number,
-                    shares=disk.shares,
-                    storageIOAllocation=disk.storageIOAllocation,
-                )
-            )
+        if source.linked:
+            copy = builders.linked(copy, file_of(disk))
+        device = builders.revised(
+            copy,
+            key=-300 - number,
+            shares=disk.shares,
+            storageIOAllocation=disk.storageIOAllocation,
         )
+        changes.append(builders.add(device, new_file=source.linked))
     return changes
 
 
@@ -288,10 +352,17 @@ def _plan(
         title="read which folder the host gave it",
         call=lambda run: read_vmx(run.host, run[created]),
     )
-    steps: list[Step[Any]] = [created, located]
-    steps += [
-        _copy_step(host, machine, n, disk, created, files) for n, disk in enumerate(source.disks)
-    ]
+    steps: list[Step[Any]] = []
+    if source.snapshot:
+        about = f"The machine {name} ({entry.uuid}) is linked to it."
+        steps.append(
+            temporary_snapshot(host, machine.vm, machine.uuid, source.snapshot, description=about)
+        )
+    steps += [created, located]
+    if not source.linked:
+        steps += [
+            _copy_step(machine, n, disk, created, files) for n, disk in enumerate(source.disks)
+        ]
     steps.append(_attach_step(source, created, files))
     if entry.power_on:
         steps.append(power_step(lambda run: run[created], vim25.VirtualMachinePowerState.poweredOn))
@@ -299,7 +370,8 @@ def _plan(
     async def result(run: Run) -> Instance:
         return await read(run.host.client, run[created])
 
-    needed = sum(capacity_kb(disk) * 1024 for disk in source.disks)
+    copied = () if source.linked else source.disks
+    needed = sum(capacity_kb(disk) * 1024 for disk in copied)
     return Plan(
         f"clone {machine.ref} as {name}",
         tuple(steps),
@@ -309,14 +381,12 @@ def _plan(
 
 
 def _copy_step(
-    host: Host,
     machine: MachineState,
     number: int,
     disk: vim25.VirtualDisk,
     created: Step[vim25.VirtualMachine],
     files: Callable[[Run], list[DatastorePath]],
 ) -> Step[Any]:
-    manager = disk_manager(host)
     spec = vim25.VirtualDiskSpec(
         adapterType=descriptor_adapter(machine, disk),
         diskType="thin" if _is_thin(disk) else "preallocated",
@@ -336,10 +406,7 @@ def _copy_step(
 
     return Step[Any](
         title=f"copy {file_of(disk)} (CopyVirtualDisk_Task)",
-        call=lambda run: manager.CopyVirtualDisk_Task(
-            file_of(disk), destName=str(files(run)[number]), destSpec=spec
-        ),
-        # Whether a copy is whole shows in no reading: a lost answer ends the clone.
+        call=lambda run: copy_disk(run.host, file_of(disk), files(run)[number], spec),
         undo=remove,
         method="CopyVirtualDisk_Task",
     )
@@ -359,7 +426,8 @@ def _attach_step(
         return MAKING_KEY not in keys or None
 
     return Step[Any](
-        title=f"attach {len(source.disks)} disks (ReconfigVM_Task)",
+        title=f"{'make and ' if source.linked else ''}attach {len(source.disks)} "
+        f"{'linked ' if source.linked else ''}disks (ReconfigVM_Task)",
         call=lambda run: run[created].ReconfigVM_Task(
             vim25.VirtualMachineConfigSpec(
                 deviceChange=_attaching(source, files(run) if source.disks else []),

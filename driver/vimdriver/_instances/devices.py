@@ -212,16 +212,19 @@ def linked_disk(file: str, base: str, adapter: str) -> list[vim25.VirtualDeviceC
     Both are descriptors as `[ds] dir/name.vmdk`. The capacity is that of the base.
     """
     changes = root_disk(file, 0, adapter)
-    made = changes[-1]
-    made.fileOperation = vim25.VirtualDeviceConfigSpecFileOperation.create
-    assert made.device is not None, "it was added"
-    backing = made.device.backing
-    assert isinstance(backing, vim25.VirtualDiskFlatVer2BackingInfo), "disk() makes no other"
-    backing.thinProvisioned = True
-    backing.parent = vim25.VirtualDiskFlatVer2BackingInfo(
+    device = changes[-1].device
+    assert isinstance(device, vim25.VirtualDisk), "it was added"
+    return [*changes[:-1], add(linked(device, base), new_file=True)]
+
+
+def linked(device: vim25.VirtualDisk, base: str) -> vim25.VirtualDisk:
+    """Return a disk of `disk` on top of `base`, of whose capacity it is."""
+    assert isinstance(device.backing, vim25.VirtualDiskFlatVer2BackingInfo), "disk() makes no other"
+    parent = vim25.VirtualDiskFlatVer2BackingInfo(
         fileName=base, diskMode=vim25.VirtualDiskMode.persistent
     )
-    return changes
+    backing = revised(device.backing, thinProvisioned=True, eagerlyScrub=None, parent=parent)
+    return revised(device, capacityInKB=0, backing=backing)
 
 
 def cdrom(file: str) -> vim25.VirtualDeviceConfigSpec:

@@ -13,7 +13,7 @@ from vimdriver._disks.flat import FlatDisk
 from vimdriver._disks.imported import ImportedDisk, move_step
 from vimdriver._disks.load import Load
 from vimdriver._disks.lookup import stored_disk
-from vimdriver._disks.manager import datacenter_of, disk_manager
+from vimdriver._disks.manager import copy_disk, datacenter_of, disk_manager
 from vimdriver._instances.devices import cdrom, limited, linked_disk, new_disk, root_disk
 from vimdriver._instances.image_properties import root_bytes
 from vimdriver._instances.machine import MAKING_KEY, marks_of
@@ -298,17 +298,8 @@ def _copy_step(
     given = None if host.client.about.apiType == "VirtualCenter" else spec
 
     async def call(run: Run) -> Any:
-        return await disk_manager(run.host).CopyVirtualDisk_Task(
-            str(base.path),
-            sourceDatacenter=await datacenter_of(run.host, base.path),
-            destName=str(place.file(run)),
-            destDatacenter=center,
-            destSpec=given,
-        )
-
-    async def probe(run: Run) -> bool | None:
-        # The folder is ours alone, so the disk is too.
-        return await run.host.exists(place.file(run)) or None
+        centers = (await datacenter_of(run.host, base.path), center)
+        await copy_disk(run.host, str(base.path), place.file(run), given, centers=centers)
 
     def taken(run: Run, fault: vim25.MethodFault) -> None:
         if isinstance(fault, vim25.FileAlreadyExists):
@@ -319,7 +310,6 @@ def _copy_step(
     return Step[Any](
         title=f"copy {base.path} on the host (CopyVirtualDisk_Task)",
         call=call,
-        probe=probe,
         refused=taken,
         entry=place.entry,
         method="CopyVirtualDisk_Task",

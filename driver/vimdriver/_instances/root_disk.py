@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace as replaced
 
-from vimdriver._disks.manager import disk_manager, extent_of
+from vimdriver._disks.lookup import stored_disk
+from vimdriver._disks.manager import copy_disk, disk_manager, extent_of
 from vimdriver._instances import devices as builders
 from vimdriver._instances.change import MachineState, look, reconfigure
 from vimdriver._instances.device_list import BUSES, file_of
@@ -124,7 +125,7 @@ async def new_root(
         former=file_of(root),
         **fields,
     )
-    steps = [mark_step(machine, pending, entry), _copy_step(host, machine, root, source, file)]
+    steps = [mark_step(machine, pending, entry), _copy_step(machine, root, source, file)]
     if capacity_kb:
         steps.append(_extend_step(host, file, capacity_kb, larger_is_fine=larger_is_fine))
     return NewRoot(
@@ -133,13 +134,11 @@ async def new_root(
 
 
 def _copy_step(
-    host: Host,
     machine: MachineState,
     root: vim25.VirtualDisk,
     source: DatastorePath,
     file: DatastorePath,
 ) -> Step[Any]:
-    manager = disk_manager(host)
     thin = bool(getattr(root.backing, "thinProvisioned", False))
     spec = vim25.VirtualDiskSpec(
         adapterType=descriptor_adapter(machine, root), diskType="thin" if thin else "preallocated"
@@ -159,9 +158,7 @@ def _copy_step(
     return Step[Any](
         title=f"copy {source} to {file.name} (CopyVirtualDisk_Task)",
         makes=str(file),
-        call=lambda run: manager.CopyVirtualDisk_Task(
-            str(source), destName=str(file), destSpec=spec
-        ),
+        call=lambda run: copy_disk(run.host, str(source), file, spec),
         undo=remove,
         method="CopyVirtualDisk_Task",
     )
@@ -172,6 +169,10 @@ def _extend_step(
 ) -> Step[Any]:
     manager = disk_manager(host)
 
+    async def is_extended(run: Run) -> bool | None:
+        found = await stored_disk(run.host, file)
+        return (found.capacity or 0) >= capacity_kb * 1024 or None
+
     def not_larger(run: Run, fault: vim25.MethodFault) -> None:
         if not larger_is_fine or not isinstance(fault, vim25.InvalidArgument):
             raise fault
@@ -179,6 +180,7 @@ def _extend_step(
     return Step[Any](
         title=f"extend it to {capacity_kb} KiB (ExtendVirtualDisk_Task)",
         call=lambda run: manager.ExtendVirtualDisk_Task(str(file), newCapacityKb=capacity_kb),
+        probe=is_extended,
         refused=not_larger,
         method="ExtendVirtualDisk_Task",
     )

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from vimdriver._instances.machine import claim, look
+from vimdriver._instances.device_list import file_of
+from vimdriver._instances.machine import claim, look, used_files
+from vimdriver._journal import Capturing
 from vimdriver._verbs import Host, Plan, Run, Step, query, returns, verb
+from vimdriver.errors import DiskSharedError
 from vimlib import vim25
 from vimlib.errors import NotFoundError, UsageError
 
@@ -69,10 +72,11 @@ def flat(
 
 async def snapshots_of(client: Client, vm: vim25.VirtualMachine) -> list[Snapshot]:
     """Return a machine's snapshots, parents before children. Cancelling loses nothing."""
-    return _listed(await client.get(vm, "snapshot"))
+    return listed(await client.get(vm, "snapshot"))
 
 
-def _listed(row: Row[vim25.VirtualMachine]) -> list[Snapshot]:
+def listed(row: Row[vim25.VirtualMachine]) -> list[Snapshot]:
+    """Return the snapshots in a row with `snapshot`, parents before children. Pure."""
     info: vim25.VirtualMachineSnapshotInfo | None = row.props.get("snapshot")
     if info is None:
         return []
@@ -84,7 +88,113 @@ async def _gather(
     host: Host, ref: str, *, foreign: bool
 ) -> tuple[vim25.VirtualMachine, list[Snapshot]]:
     row = await claim(host, ref, "snapshot", foreign=foreign)
-    return row.obj, _listed(row)
+    return row.obj, listed(row)
+
+
+def temporary_snapshot(
+    host: Host,
+    vm: vim25.VirtualMachine,
+    uuid: str,
+    name: str,
+    *,
+    description: str = "",
+    quiesce: bool = False,
+) -> Step[vim25.VirtualMachineSnapshot]:
+    """Return the step that takes a snapshot without memory for another verb, in whose undo it is removed.
+
+    `uuid` is the machine's instanceUuid, by which a sweep finds it; the name must be nobody else's.
+    """
+    entry = Capturing(host=host.client.host, owner=host.owner, uuid=uuid, snapshot=name)
+
+    async def probe(run: Run) -> vim25.VirtualMachineSnapshot | None:
+        return await find_snapshot(run.host, vm, name)
+
+    async def undo(run: Run, made: vim25.VirtualMachineSnapshot) -> None:
+        await drop_snapshot(run.host, made)
+
+    return Step(
+        title=f"take snapshot {name} (CreateSnapshot_Task)",
+        method="CreateSnapshot_Task",
+        makes=f"snapshot {name}",
+        call=lambda run: vm.CreateSnapshot_Task(
+            name, description=description or None, memory=False, quiesce=quiesce
+        ),
+        probe=probe,
+        undo=undo,
+        entry=lambda run: entry,
+        of=lambda run: vm,
+    )
+
+
+async def find_snapshot(
+    host: Host, vm: vim25.VirtualMachine, name: str
+) -> vim25.VirtualMachineSnapshot | None:
+    """Return the snapshot of that name, None if there is none. Cancelling loses nothing."""
+    for one in await snapshots_of(host.client, vm):
+        if one.name == name:
+            return host.client.bind(vim25.VirtualMachineSnapshot(one.moref))
+    return None
+
+
+async def drop_snapshot(host: Host, snapshot: vim25.VirtualMachineSnapshot) -> None:
+    """Remove a snapshot; one that is gone is fine. Cancelling leaves the task running: shield it."""
+    try:
+        task = await host.client.bind(snapshot).RemoveSnapshot_Task(removeChildren=False)
+        await host.client.tasks.wait(task, host.config.task_seconds)
+    except vim25.ManagedObjectNotFound:
+        return
+
+
+SHARING: Final = ("snapshot", "layoutEx.file")
+"""The properties that `check_unshared` needs."""
+
+
+async def check_unshared(
+    client: Client, row: Row[vim25.VirtualMachine], which: Iterable[str], ref: str
+) -> None:
+    """Check that no other machine's disks stand on those of snapshots that are to be removed.
+
+    Removing a snapshot merges the disk of the next one into its own, so both are changed or deleted. A
+    standalone host does not know of the linked machines. One call, two where files are shared at all.
+    Cancelling loses nothing.
+
+    Args:
+        client: The client.
+        row: The machine, with `SHARING`.
+        which: References of the snapshots.
+        ref: The machine as the caller names it.
+
+    Raises:
+        DiskSharedError: Another machine uses such a disk.
+    """
+    used = await used_files(client, but=row.obj)
+    if not any(file.name in used for file in row.props.get("layoutEx.file") or []):
+        return
+    doomed = set(which)
+    touched = [
+        client.bind(vim25.VirtualMachineSnapshot(one.moref))
+        for one in listed(row)
+        if one.moref in doomed or one.parent in doomed
+    ]
+    path = "config.hardware.device"
+    for found in await client.collect(vim25.VirtualMachineSnapshot, path, source=touched).all():
+        for disk in found.props.get(path) or []:
+            if isinstance(disk, vim25.VirtualDisk) and file_of(disk) in used:
+                raise DiskSharedError(name=ref, path=file_of(disk), user=used[file_of(disk)])
+
+
+def chosen_snapshot(snapshots: list[Snapshot], which: str, ref: str) -> Snapshot:
+    """Return the snapshot of that reference, else the only one of that name. Raises `NotFoundError`."""
+    found = [s for s in snapshots if s.moref == which] or [s for s in snapshots if s.name == which]
+    if len(found) == 1:
+        return found[0]
+    known = ", ".join(f"{s.name} ({s.moref})" for s in snapshots) or "none"
+    raise NotFoundError(
+        f"machine {ref} has {len(found) or 'no'} snapshots named {which!r}",
+        kind="VirtualMachineSnapshot",
+        name=which,
+        hint=f"Give the reference of one: {known}." if found else f"It has: {known}.",
+    )
 
 
 @query
@@ -93,7 +203,7 @@ async def list_snapshots(host: Host, ref: str) -> list[Snapshot]:
 
     Cancelling loses nothing. Raises `NotFoundError`.
     """
-    return _listed(await look(host.client, ref, "snapshot"))
+    return listed(await look(host.client, ref, "snapshot"))
 
 
 @verb
@@ -151,23 +261,9 @@ async def snapshot(
     )
 
     async def result(run: Run) -> Snapshot:
-        return _chosen(await snapshots_of(run.host.client, vm), run[step].moref[1], ref)
+        return chosen_snapshot(await snapshots_of(run.host.client, vm), run[step].moref[1], ref)
 
     return Plan(f"snapshot of {ref}", (step,), result)
-
-
-def _chosen(snapshots: list[Snapshot], which: str, ref: str) -> Snapshot:
-    """Return the snapshot of that reference, else the only one of that name."""
-    found = [s for s in snapshots if s.moref == which] or [s for s in snapshots if s.name == which]
-    if len(found) == 1:
-        return found[0]
-    known = ", ".join(f"{s.name} ({s.moref})" for s in snapshots) or "none"
-    raise NotFoundError(
-        f"machine {ref} has {len(found) or 'no'} snapshots named {which!r}",
-        kind="VirtualMachineSnapshot",
-        name=which,
-        hint=f"Give the reference of one: {known}." if found else f"It has: {known}.",
-    )
 
 
 @verb
@@ -189,7 +285,7 @@ async def revert_snapshot(
         MethodFault: The host refused.
     """
     vm, there = await _gather(host, ref, foreign=foreign)
-    chosen = _chosen(there, snapshot, ref)
+    chosen = chosen_snapshot(there, snapshot, ref)
     bound = host.client.bind(vim25.VirtualMachineSnapshot(chosen.moref))
 
     async def probe(run: Run) -> None:
@@ -204,7 +300,7 @@ async def revert_snapshot(
     )
 
     async def result(run: Run) -> Snapshot:
-        return _chosen(await snapshots_of(run.host.client, vm), chosen.moref, ref)
+        return chosen_snapshot(await snapshots_of(run.host.client, vm), chosen.moref, ref)
 
     return Plan(f"revert {ref}", (step,), result)
 
@@ -224,12 +320,19 @@ async def remove_snapshot(
         foreign: Act on a machine of another owner too.
 
     Raises:
+        DiskSharedError: A linked machine stands on a disk that would be merged or deleted.
         NotFoundError: The machine or snapshot does not exist, or several have the name.
         ForeignInstanceError: Another made the machine, and `foreign` is false.
         MethodFault: The host refused.
     """
-    vm, there = await _gather(host, ref, foreign=foreign)
-    chosen = _chosen(there, snapshot, ref)
+    row = await claim(host, ref, *SHARING, foreign=foreign)
+    vm, there = row.obj, listed(row)
+    chosen = chosen_snapshot(there, snapshot, ref)
+    doomed = [chosen.moref]
+    for one in there if children else ():  # parents come before their children
+        if one.parent in doomed:
+            doomed.append(one.moref)
+    await check_unshared(host.client, row, doomed, ref)
     bound = host.client.bind(vim25.VirtualMachineSnapshot(chosen.moref))
 
     async def probe(run: Run) -> bool | None:

@@ -100,7 +100,7 @@ class Recording(_Begun, frozen=True, kw_only=True, tag="record"):
 
 
 class Capturing(_Begun, frozen=True, kw_only=True, tag="capture"):
-    """A machine is captured: it has a snapshot for as long as that takes."""
+    """A machine has a snapshot for as long as it is captured, or until the machine linked to it is made."""
 
     uuid: str
     """The machine's instanceUuid."""

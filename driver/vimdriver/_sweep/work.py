@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 from vimdriver._disks.manager import disk_uuid, extent_of
 from vimdriver._disks.record import record_path
 from vimdriver._images.sink import is_temporary
-from vimdriver._instances.capture import drop_snapshot, find_snapshot
 from vimdriver._instances.destroy import remove_half_made
 from vimdriver._instances.folder import names_of, remove_files, remove_if_empty, settle_renamed
 from vimdriver._instances.machine import find_by_uuid
 from vimdriver._instances.power import power_step
+from vimdriver._instances.snapshots import SHARING, check_unshared, drop_snapshot, find_snapshot
 from vimdriver._journal import (
     AddingPortGroup,
     Capturing,
@@ -42,8 +42,10 @@ from vimdriver._sweep.networks import sweep_port_groups
 from vimdriver._sweep.sessions import sweep_sessions
 from vimdriver._sweep.sweeping import Sweeping
 from vimdriver._verbs import Host, Plan, execute, returns
+from vimdriver.errors import DiskSharedError
 from vimlib import vim25
 from vimlib._datastore import DatastorePath
+from vimlib._text import printable
 from vimlib.errors import UsageError, VimlibError
 
 if TYPE_CHECKING:
@@ -314,9 +316,9 @@ class _Sweep(Sweeping):
             await self.do("file", entry.path, verdict, self._of_record(entry), entry)
 
     async def snapshots(self, entries: list[Capturing]) -> None:
-        """Remove the snapshots of captures that never ended."""
+        """Remove the snapshots of captures and linked clones that never ended."""
         for entry in entries:
-            verdict = Verdict("removed", "its capture never ended, and its process has ended")
+            verdict = Verdict("removed", "its verb never ended, and its process has ended")
             await self.do("snapshot", entry.snapshot, verdict, self._of_capture(entry), entry)
 
     def _of_capture(self, entry: Capturing) -> Callable[[], Coroutine[Any, Any, Verdict | None]]:
@@ -329,6 +331,11 @@ class _Sweep(Sweeping):
             found = await find_snapshot(self.host, vm, entry.snapshot)
             if found is None:
                 return Verdict("kept", "never created")
+            try:
+                row = await self.host.client.get(vm, *SHARING)
+                await check_unshared(self.host.client, row, [found.moref[1]], entry.uuid)
+            except DiskSharedError as error:
+                return Verdict("kept", f"machine {printable(error.user, 80)!r} is linked to it")
             if not self.dry_run:
                 await drop_snapshot(self.host, found)
             return None

@@ -257,3 +257,16 @@ def test_power_verbs_take_many_machines(esx: ESXHost, vimctl: Vimctl) -> None:
     assert plans.count("PowerOnVM_Task") == 2
     assert {machine.power for machine in esx.machines.values()} == {"poweredOff"}
     vimctl("instance", "start", code=2)
+
+
+def test_a_linked_clone_and_its_base(esx: ESXHost, vimctl: Vimctl) -> None:
+    made = vimctl.json("instance", "clone", "vm-0", "linked", "--linked")
+    assert made["name"] == "linked"
+    (base,) = vimctl.json("instance", "snapshots", "vm-0")
+    done = vimctl("instance", "remove-snapshot", "vm-0", base["moref"], "--json", code=1)
+    assert done.document["error"]["type"] == "DiskSharedError"
+    vimctl("instance", "clone", "vm-0", "second", "--linked", "--snapshot", base["name"])
+    assert len(vimctl.json("instance", "snapshots", "vm-0")) == 1
+    plan = vimctl("instance", "clone", "vm-0", "third", "--linked", "--dry-run").out
+    assert "take snapshot vimlib-clone-" in plan
+    assert "make and attach 1 linked disks" in plan

@@ -197,12 +197,14 @@ async def test_an_answer_that_is_lost(beside: Beside, tmp_path: Path, image: Pat
         async with host.driver() as driver:
             await driver.spawn(spec(image, power_on=False))
             state = host.state()
-            # Whether a copy is whole shows in no reading.
-            host.esx.faults.add("CopyVirtualDisk_Task", "lose")
+            # A copy that the host never began.
+            host.esx.faults.add("CopyVirtualDisk_Task", "drop")
             with pytest.raises(OutcomeUnknownError):
                 await driver.resize("web", disk_gb=1)
             assert host.state() == state
             assert PENDING_KEY not in marks(host)
+            host.esx.faults.add("CopyVirtualDisk_Task", "lose")
+            host.esx.faults.add("ExtendVirtualDisk_Task", "lose")
             host.esx.faults.add("ReconfigVM_Task", "lose", nth=2)
             await driver.resize("web", cpus=2, disk_gb=1)
             host.esx.faults.add("DeleteVirtualDisk_Task", "lose")

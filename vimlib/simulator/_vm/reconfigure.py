@@ -445,7 +445,7 @@ class ConfigChange:
             raise disk_fault(error, store.shown(path)) from None
         return replace(
             device,
-            backing=self._flat(backing, store, path, thin=disk.thin, uuid=disk.uuid),
+            backing=await self._flat(backing, store, path, thin=disk.thin, uuid=disk.uuid),
             capacityInKB=disk.capacity // 1024,
             capacityInBytes=disk.capacity,
             shares=device.shares or vim25.SharesInfo(shares=1000, level="normal"),
@@ -494,7 +494,7 @@ class ConfigChange:
         self.made.append((store, path))
         return replace(
             device,
-            backing=self._flat(backing, store, path, thin=thin, uuid=uuid),
+            backing=await self._flat(backing, store, path, thin=thin, uuid=uuid),
             capacityInKB=disk.capacity // 1024,
             capacityInBytes=disk.capacity,
             shares=device.shares or vim25.SharesInfo(shares=1000, level="normal"),
@@ -518,7 +518,9 @@ class ConfigChange:
                 return store, path
             number += 1
 
-    def _flat(self, backing: Any, store: Datastore, path: str, *, thin: bool, uuid: str) -> Any:
+    async def _flat(
+        self, backing: Any, store: Datastore, path: str, *, thin: bool, uuid: str
+    ) -> Any:
         given = backing if isinstance(backing, vim25.VirtualDiskFlatVer2BackingInfo) else None
         return vim25.VirtualDiskFlatVer2BackingInfo(
             fileName=store.shown(path),
@@ -530,10 +532,39 @@ class ConfigChange:
             eagerlyScrub=given.eagerlyScrub if given else None,
             uuid=plain_uuid(uuid),
             contentId=self.registry.new_uuid().replace("-", ""),
-            parent=given.parent if given else None,
+            parent=await self._parent(store, path),
             digestEnabled=False,
             sharing="sharingNone",
         )
+
+    async def _parent(self, store: Datastore, path: str) -> Any:
+        """Return the chain of disks that a disk stands on, as its descriptor has it."""
+        like = vim25.VirtualDiskFlatVer2BackingInfo(fileName="", diskMode="persistent")
+        try:
+            return (await backing_of(self.registry, store, path, like)).parent
+        except (OSError, vmdk.DiskError):
+            return None
+
+
+async def backing_of(
+    registry: Registry, store: Datastore, path: str, like: Any, depth: int = 0
+) -> Any:
+    """Return the backing of a disk with its chain of parents, from its descriptors."""
+    disk = await registry.io(vmdk.load, store.local(path))
+    parent = None
+    if disk.parent:
+        if depth >= vmdk.DEEPEST:
+            raise vmdk.DiskError(f"{disk.path.name} has too long a chain of parents")
+        above = store.relative(vmdk.parent_of(disk))
+        parent = await backing_of(registry, store, above, like, depth + 1)
+    return revised(
+        like,
+        fileName=store.shown(path),
+        datastore=store.ref,
+        uuid=plain_uuid(disk.uuid),
+        thinProvisioned=disk.thin,
+        parent=parent,
+    )
 
 
 def _file_of(device: Any) -> str:

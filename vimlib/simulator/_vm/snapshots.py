@@ -24,7 +24,7 @@ from vimlib.simulator._vm.lifecycle import (
     store_config,
 )
 from vimlib.simulator._vm.power import power_off, power_on
-from vimlib.simulator._vm.reconfigure import check_name, plain_uuid
+from vimlib.simulator._vm.reconfigure import backing_of, check_name
 from vimlib.simulator._vm.virtual_machine import Snapshot, VirtualMachine
 
 if TYPE_CHECKING:
@@ -53,27 +53,6 @@ def _swap_disks(config: Any, change: Callable[[Any], Any]) -> Any:
     return revised(config, hardware=revised(hardware, device=devices))
 
 
-async def backing_of(
-    machine: VirtualMachine, store: Datastore, path: str, like: Any, depth: int = 0
-) -> Any:
-    """Return the backing of a disk with its chain of parents, from its descriptors."""
-    disk = await machine.registry.io(vmdk.load, store.local(path))
-    parent = None
-    if disk.parent:
-        if depth >= vmdk.DEEPEST:
-            raise vmdk.DiskError(f"{disk.path.name} has too long a chain of parents")
-        above = store.relative(vmdk.parent_of(disk))
-        parent = await backing_of(machine, store, above, like, depth + 1)
-    return revised(
-        like,
-        fileName=store.shown(path),
-        datastore=store.ref,
-        uuid=plain_uuid(disk.uuid),
-        thinProvisioned=disk.thin,
-        parent=parent,
-    )
-
-
 async def _branch(machine: VirtualMachine, config: Any) -> Any:
     """Return `config` on new delta disks over its own. Raises the fault of a host."""
     deltas: dict[int, Any] = {}
@@ -85,7 +64,7 @@ async def _branch(machine: VirtualMachine, config: Any) -> Any:
             store, path = find_path(machine.registry, _file_of(disk))
             target = await _delta(machine, store, path)
             made.append((store, target))
-            deltas[disk.key] = await backing_of(machine, store, target, disk.backing)
+            deltas[disk.key] = await backing_of(machine.registry, store, target, disk.backing)
     except (OSError, vmdk.DiskError) as error:
         for store, path in made:
             await store.work(vmdk.delete, store.local(path), touched=disk_paths(store, path))
@@ -150,7 +129,7 @@ async def _reread(machine: VirtualMachine) -> None:
         for key, shown in _disks(config).items():
             store, path = find_path(machine.registry, shown)
             disk = next(d for d in config.hardware.device if d.key == key)
-            found[key] = await backing_of(machine, store, path, disk.backing)
+            found[key] = await backing_of(machine.registry, store, path, disk.backing)
         return _swap_disks(config, lambda d: revised(d, backing=found.get(d.key, d.backing)))
 
     for snapshot in machine.all_snapshots():
@@ -305,6 +284,26 @@ def _reparent(store: Datastore, old: str, new: str) -> None:
             vmdk.save(disk)
 
 
+def _require_unlocked(doomed: list[Snapshot]) -> None:
+    """Refuse a removal that would merge disks on which a running machine stands: it has locked them.
+
+    A host knows of no other machine that stands on them.
+    """
+    touched = {
+        shown
+        for snapshot in doomed
+        for each in (snapshot, *snapshot.children)
+        for shown in _disks(each.config).values()
+    }
+    machine = doomed[0].machine
+    for other in machine.registry.all(VirtualMachine).values():
+        if other is machine or other.power != "poweredOn":
+            continue
+        for store, path in other.disk_files():
+            if store.shown(path) in touched:
+                raise with_message(vim25.FileLocked(file=store.shown(path)))
+
+
 @handles(Snapshot, "RemoveSnapshot_Task")
 def remove_snapshot(snapshot: Snapshot, call: Call) -> Any:
     """Remove a snapshot, with its children if asked."""
@@ -321,6 +320,7 @@ def remove_snapshot(snapshot: Snapshot, call: Call) -> Any:
                 each = todo.pop()
                 doomed.append(each)
                 todo.extend(each.children)
+        _require_unlocked(doomed)
         for each in reversed(doomed):
             await _remove_one(each)
         await _after(machine)
