@@ -175,8 +175,8 @@ class GuestConfig:
     search: Sequence[str] = ()
     ssh_keys: Mapping[str, Sequence[str]] = field(default_factory=dict)
     ntp: Sequence[str] = ()
-    user_data: str | None = None
-    vendor_data: str | None = None
+    user_data: str | None = field(default=None, repr=False)
+    vendor_data: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.hostname is not None:

@@ -37,15 +37,20 @@ from tests.attacks.proxy import HTML, Act, Proxy, Turn, response
 from tests.attacks.world import DATASTORE, TIMEOUTS, World, world
 from tests.rig.memory import MemoryLoop, in_memory_folder, run
 from vimdriver import (
+    ConfigDrive,
     DriverConfig,
     ESXDriver,
     Glance,
+    GuestConfig,
+    GuestLogin,
     HttpClient,
     HttpImages,
     InstanceSpec,
     push_images,
+    push_to_hosts,
 )
 from vimlib import vim25
+from vimlib._secret import Secret
 from vimlib.errors import VimlibError
 
 IMAGE_ID = "11111111-2222-3333-4444-555555555555"
@@ -55,8 +60,8 @@ def _canary(what: str) -> str:
     return f"canary-{what}-Zq9x7"
 
 
-PASSWORD, PROXY, USERINFO, TOKEN, SIGNATURE, OTHER = map(
-    _canary, ("password", "proxy", "userinfo", "token", "signature", "argument")
+PASSWORD, PROXY, USERINFO, TOKEN, SIGNATURE, OTHER, GUEST = map(
+    _canary, ("password", "proxy", "userinfo", "token", "signature", "argument", "guest")
 )
 
 
@@ -71,6 +76,7 @@ class Search:
             "token": TOKEN,
             "signed query": SIGNATURE,
             "argument of a call": OTHER,
+            "password of a guest": GUEST,
         }
         self._known: dict[str, list[str]] = {}
         self.found: dict[str, str] = {}
@@ -312,16 +318,9 @@ async def _console(s: Setting) -> None:
     s.world.esx.machine("vm-0").set_power("poweredOn")
     found = await s.driver().console("vm-0")
     ticket = getattr(found, "ticket", None)
-    text = ticket.reveal() if isinstance(ticket, secret_class()) else str(ticket or "")
+    text = ticket.reveal() if isinstance(ticket, Secret) else str(ticket or "")
     s.search.learn("ticket", text)
     s.search.look("a repr", f"{found!r}")
-
-
-def secret_class() -> Any:
-    """Return the class of a secret, whose module is private."""
-    from vimlib._secret import Secret
-
-    return Secret
 
 
 async def _login_call(s: Setting) -> None:
@@ -346,7 +345,68 @@ async def _lease(s: Setting) -> None:
                 pass
 
 
+async def _guest(s: Setting, name: str) -> None:
+    """Act in a guest that takes the password, or another one."""
+    w, driver = s.world, s.driver()
+    right = GUEST if name.startswith("right") else "another-password"
+    w.esx.set_guest("vm-0", tools=True, accounts={"root": right})
+    await driver.power_on("vm-0", foreign=True)
+    login = GuestLogin("root", Secret(GUEST))
+    s.search.look("a repr", repr(login))
+    env = {"PASSWORD": OTHER}
+    await driver.guest_exec("vm-0", login, "/bin/true", OTHER, env=env, timeout=30, foreign=True)
+    await driver.guest_upload(
+        "vm-0", login, OTHER.encode(), "/tmp/up", overwrite=True, foreign=True
+    )
+    if (found := await driver.guest_download("vm-0", login, "/tmp/up")) != OTHER.encode():
+        raise AssertionError(found)
+
+
+async def _tell_guest(s: Setting) -> None:
+    config = GuestConfig(hostname="web", user_data=f"#cloud-config\npassword: {OTHER}\n")
+    await s.driver().set_guest_info("vm-0", config, form="versioned", foreign=True)
+
+
+async def _spawn_with_secrets(s: Setting) -> None:
+    drive = ConfigDrive(user_data=OTHER.encode(), files=(("etc/secret", OTHER.encode()),))
+    spec = dataclasses.replace(_spec("root"), config_drive=drive)
+    s.search.look("a repr", repr(spec))
+    del s.search.secrets["argument of a call"]  # the drive is a file of the machine
+    await s.driver().spawn(spec)
+
+
+async def _keys(s: Setting) -> None:
+    s.world.esx.machine("vm-0").set_power("poweredOn")
+    await s.driver().send_keys("vm-0", OTHER, foreign=True)
+
+
+async def _fan(s: Setting) -> None:
+    """Push to one host by two names, with a token that an image service refuses or takes."""
+    async with HttpClient(connect_timeout=5, stall_timeout=10) as http:
+        images = _glance(s, http, callable_token=False)
+        results = await push_to_hosts(
+            [s.client], images, [IMAGE_ID], datastore=DATASTORE, config=s.config, as_is=True
+        )
+    for result in results:
+        s.search.look("a result", f"{result!r} {json.dumps(result.to_json(), default=repr)}")
+        if result.error is not None:
+            raise result.error
+
+
+async def _capture(s: Setting) -> None:
+    async with HttpClient(connect_timeout=5, stall_timeout=10) as http:
+        store = _glance(s, http, callable_token=False)
+        await s.driver(store).capture("vm-0", "taken", target=store, foreign=True)
+
+
 OPS: dict[str, Callable[[Setting], Awaitable[Any]]] = {
+    "guest, right password": lambda s: _guest(s, "right"),
+    "guest, wrong password": lambda s: _guest(s, "wrong"),
+    "set_guest_info": _tell_guest,
+    "spawn with user data": _spawn_with_secrets,
+    "send_keys": _keys,
+    "glance: push to hosts": _fan,
+    "glance: capture": _capture,
     "push from a URL": _push_url,
     "read a URL": _read_url,
     "spawn from a URL": _spawn_url,
@@ -380,7 +440,8 @@ async def image_server() -> tuple[web.ServerRunner, int]:
         path = request.rel_url.path
         if path.endswith(("/file", ".img")):
             return web.Response(body=lies.IMAGE, content_type="application/octet-stream")
-        found: Any = {"images": [record]} if path.endswith("/images") else record
+        lists = path.endswith("/images") and request.method == "GET"
+        found: Any = {"images": [record]} if lists else record
         return web.json_response(found)
 
     runner = web.ServerRunner(web.Server(serve))

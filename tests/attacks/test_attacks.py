@@ -16,6 +16,7 @@ from tests.attacks.proxy import HTML, Act, Turn, late, lose, response, say
 from tests.attacks.world import world
 from tests.rig.memory import MemoryLoop, Stuck, run
 from vimlib import vim25
+from vimlib._secret import Secret
 from vimlib.errors import TransportError, VimlibError
 
 pytestmark = pytest.mark.slow
@@ -276,8 +277,8 @@ def test_a_secret_in_a_message_a_log_and_a_pickle_is_found() -> None:
 
 def test_a_masked_secret_is_not_found() -> None:
     search = secrets.Search()
-    _leak(search, secrets.secret_class()(secrets.PASSWORD).reveal())
-    _leak(search, secrets.secret_class()(secrets.PASSWORD))
+    _leak(search, Secret(secrets.PASSWORD).reveal())
+    _leak(search, Secret(secrets.PASSWORD))
     assert not search.found
 
 

@@ -62,8 +62,8 @@ DEADLINE: Final = 3600.0
 """Seconds of the fake clock that a flow may take: the longest own deadline is far below."""
 CALLS: Final = 3000
 """Requests of one flow; more of them are a loop."""
-REAL: Final = 30
-"""Seconds of the real clock for one case: a loop without a request or a timer."""
+BUSY: Final = 30
+"""Seconds of CPU time for one case: a loop without a request or a timer."""
 LOGS: Final = ("vimlib", "vimdriver", "asyncio")
 
 
@@ -476,7 +476,7 @@ def watched(result: Result) -> Iterator[None]:
 
 
 class _Alarm:
-    """Ends a case that uses up its real time: cancels it, or if that does not help, the process."""
+    """Ends a case that uses up its CPU time: cancels it, or if that does not help, the process."""
 
     def __init__(self) -> None:
         self.case: Case | None = None
@@ -490,24 +490,24 @@ class _Alarm:
             traceback.print_stack(frame)
             os._exit(3)
         self.rang = True
-        signal.alarm(REAL)
+        signal.setitimer(signal.ITIMER_PROF, BUSY)
         self.task.cancel()
 
     @contextmanager
     def over(self, case: Case, result: Result) -> Iterator[None]:
         """Watch over the current task."""
         self.case, self.task, self.rang = case, asyncio.current_task(), False
-        signal.alarm(REAL)
+        signal.setitimer(signal.ITIMER_PROF, BUSY)
         try:
             yield
         except asyncio.CancelledError:
             if not self.rang:
                 raise
             asyncio.current_task().uncancel()  # type: ignore[union-attr]
-            result.findings.append(f"endless: no end after {REAL} real seconds")
+            result.findings.append(f"endless: no end after {BUSY} s of CPU time")
             result.trace = traceback.format_exc()
         finally:
-            signal.alarm(0)
+            signal.setitimer(signal.ITIMER_PROF, 0)
             self.task = None
 
 
@@ -709,7 +709,7 @@ def main() -> int:
     parser.add_argument("--show")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    signal.signal(signal.SIGALRM, ALARM)
+    signal.signal(signal.SIGPROF, ALARM)
     logging.getLogger("vimlib").setLevel(logging.DEBUG if given.show else logging.WARNING)
     report = Report()
     began = time.monotonic()

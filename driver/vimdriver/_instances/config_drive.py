@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from vimlib._distribution import missing_extra
@@ -29,12 +29,12 @@ class ConfigDrive:
     """The contents of a config drive. Raises `UsageError` if it is none."""
 
     layout: Layout = "openstack"
-    user_data: bytes | None = None
-    metadata: tuple[tuple[str, str], ...] = ()
+    user_data: bytes | None = field(default=None, repr=False)
+    metadata: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """Further metadata: `meta` of the layout `openstack`."""
     public_keys: tuple[str, ...] = ()
     """SSH keys, one line each."""
-    files: tuple[tuple[str, bytes], ...] = ()
+    files: tuple[tuple[str, bytes], ...] = field(default=(), repr=False)
     """Further files by path, as `openstack/latest/network_data.json`; one of the same path replaces
     that of the layout."""
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 import uuid as uuid_
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Final, Literal, TypeAlias, get_args
 
 from vimdriver._disks.transfer import TRANSFERS, Transfer
 from vimdriver._guestinfo import Route
-from vimdriver._images.source import shown_reference
+from vimdriver._images.source import masked_reference, shown_reference
 from vimdriver._instances.config_drive import ConfigDrive
 from vimdriver._instances.disk_spec import DiskSpec
 from vimdriver._instances.hardware import HardwareSpec
 from vimdriver._networks.port_groups import check_vlan
+from vimlib._repr import robust
 from vimlib._text import printable
 from vimlib.errors import UsageError
+from vimlib.model._data import SECRET
 
 MIB: Final = 1 << 20
 NICModel: TypeAlias = Literal["e1000", "e1000e", "vmxnet3", "pcnet32"]
@@ -171,6 +173,15 @@ class InstanceSpec:
     def shown(self) -> str:
         """The image as messages may show it."""
         return shown_reference(self.image or "")
+
+    @robust
+    def __repr__(self) -> str:
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        # A URL may have a password or be signed; extraConfig and metadata may hold what a guest logs in with.
+        values["image"] = None if self.image is None else masked_reference(self.image)
+        for name in ("extra_config", "metadata"):
+            values[name] = tuple((key, SECRET) for key, _ in values[name])
+        return f"InstanceSpec({', '.join(f'{name}={value!r}' for name, value in values.items())})"
 
     def __post_init__(self) -> None:
         check_name(self.name)
