@@ -260,8 +260,7 @@ class GuestSession:
         async with self._within(end, "upload"), self._transport.http(request) as reply:
             if reply.status not in (200, 201):
                 raise _rejected("take", path, reply.status, await reply.excerpt())
-        found = next(iter(await self.stat(path)), None)
-        actual = getattr(found, "size", None)
+        actual = await self._size(path)
         if actual != length:
             raise TransferCorruptError(
                 f"the guest accepted {printable(path)} but has {actual} of {length} bytes",
@@ -272,6 +271,12 @@ class GuestSession:
                 outcome="unknown",
             )
         return length
+
+    async def _size(self, path: str) -> int | None:
+        """Return the size of a file; None where the listing does not have it."""
+        found = next(iter(await self.stat(path)), None)
+        size: int | None = getattr(found, "size", None)
+        return size
 
     async def _make_empty(
         self,
@@ -313,20 +318,42 @@ class GuestSession:
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """Read a file: ``async with guest.download(path) as chunks``.
 
-        The size that the Tools state may be wrong (vmware/open-vm-tools#558), so that of the
-        HTTP reply counts. Cancelling closes the connection.
+        The size that the Tools state for a transfer may be wrong, with as few bytes sent
+        (vmware/open-vm-tools#558), so the guest's listings before and after it count. A file may grow
+        between them. Cancelling closes the connection.
 
         Raises:
             FileNotFound, GuestPermissionDenied, ...: The guest's refusal.
             TransferRejectedError: The host refused the transfer.
+            TransferCorruptError: Other than the listed number of bytes came; raised at their end.
             DeadlineError, TransportError: The transfer failed or ended early.
         """
         end = self._end(timeout)
+        listed = await self._size(path)
         request = HTTPRequest(method="GET", target=self._target(await self._source(path)), end=end)
         async with self._within(end, "download"), self._transport.http(request) as reply:
             if reply.status != 200:
                 raise _rejected("send", path, reply.status, await reply.excerpt())
-            yield reply.chunks()
+            yield self._confirmed(reply.chunks(), path, listed)
+
+    async def _confirmed(
+        self, chunks: AsyncIterator[bytes], path: str, before: int | None
+    ) -> AsyncIterator[bytes]:
+        received = 0
+        async for chunk in chunks:
+            received += len(chunk)
+            yield chunk
+        after = await self._size(path)
+        least, most = before or 0, after or 0
+        if not min(least, most) <= received <= most:
+            raise TransferCorruptError(
+                f"the guest has {printable(path)} with {most} bytes, {received} came",
+                hint="Start the transfer again.",
+                path=path,
+                expected=most,
+                actual=received,
+                outcome="refused",
+            )
 
     @forgetful
     async def _source(self, path: str) -> str:

@@ -24,7 +24,8 @@ from typing import Any
 import vimlib
 from tests.attacks.core import Case
 from tests.attacks.images import Images
-from tests.attacks.lies import FAULTS, IMAGE, TASKS, faults
+from tests.attacks.lies import FAULTS, TASKS, faults
+from tests.attacks.ops import IMAGE
 from tests.attacks.proxy import Act, Turn
 from tests.attacks.world import DATASTORE, World, world
 from tests.rig.memory import run

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, TypeAlias
 
@@ -19,46 +18,20 @@ import vimlib
 from tests.attacks import proxy as acts
 from tests.attacks.core import Case
 from tests.attacks.images import Images
+from tests.attacks.ops import CONFIG, IMAGE, Happened, Op, driver, yes
 from tests.attacks.proxy import HTML, Act, Turn, response
+from tests.attacks.verbs import VERBS
 from tests.attacks.world import DATASTORE, World, world
 from tests.rig.memory import run
-from vimdriver import DriverConfig, ESXDriver, InstanceSpec, NICSpec, push_images
+from vimdriver import InstanceSpec, NICSpec, push_images
 from vimlib import vim25
 from vimlib.errors import VimlibError
 
-Happened: TypeAlias = Literal["yes", "no", "part"]
 Face: TypeAlias = Literal["fault", "empty", "missing"]
 FACES: tuple[Face, ...] = ("fault", "empty", "missing")
 
 DATA = bytes(range(256)) * 160  # 40 KiB
 OLD = b"what was there before" * 100
-IMAGE = hashlib.shake_128(b"image").digest(64 << 10)
-CONFIG = DriverConfig(
-    owner="attacks", task_seconds=20, cleanup_seconds=40, settle_seconds=2, concurrency=2
-)
-
-
-@dataclass(frozen=True)
-class Op:
-    """An operation, and how to see its work on the host."""
-
-    work: Callable[[vimlib.Client], Awaitable[Any]]
-    happened: Callable[[World], Happened] | None = None
-    """None: it only reads."""
-    expected: Any = None
-    """Its result, where that says more than that it was done."""
-    if_lost: tuple[str, Any] | None = None
-    """A call, and the other result that is right once the host's answer to it was lost."""
-    setup: Callable[[World], Awaitable[None]] | None = None
-    once: tuple[str, ...] = ()
-    """Calls that must not be executed twice."""
-    undoes: bool = False
-    """Whether a failure is undone by the operation itself."""
-    weight: int = 4
-
-
-def driver(client: vimlib.Client) -> ESXDriver:
-    return ESXDriver(client, Images(root=IMAGE), CONFIG)
 
 
 def digest(data: bytes) -> str:
@@ -75,10 +48,6 @@ def file_is(path: str, new: bytes, old: bytes | None = None) -> Callable[[World]
         return "no" if found == (None if old is None else digest(old)) else "part"
 
     return look
-
-
-def yes(holds: bool) -> Happened:
-    return "yes" if holds else "no"
 
 
 async def put_files(w: World) -> None:
@@ -375,6 +344,7 @@ OPS: dict[str, Op] = {
         weight=3,
     ),
     "push": Op(push, file_is("images/root.img", IMAGE), undoes=True, weight=8),
+    **VERBS,
     "push, read back": Op(
         lambda c: push(c, read_back=True), file_is("images/root.img", IMAGE), undoes=True
     ),

@@ -33,6 +33,7 @@ from tests.attacks import lies
 from tests.attacks import proxy as acts
 from tests.attacks.core import Case
 from tests.attacks.images import Images
+from tests.attacks.ops import CONFIG, IMAGE
 from tests.attacks.proxy import HTML, Act, Proxy, Turn, response
 from tests.attacks.world import DATASTORE, TIMEOUTS, World, world
 from tests.rig.memory import MemoryLoop, in_memory_folder, run
@@ -231,7 +232,7 @@ class Setting:
     config: DriverConfig
 
     def driver(self, store: Any = None) -> ESXDriver:
-        return ESXDriver(self.client, store or Images(root=lies.IMAGE), self.config)
+        return ESXDriver(self.client, store or Images(root=IMAGE), self.config)
 
     @property
     def url(self) -> str:
@@ -431,7 +432,7 @@ async def image_server() -> tuple[web.ServerRunner, int]:
         "id": IMAGE_ID,
         "name": "root",
         "status": "active",
-        "size": len(lies.IMAGE),
+        "size": len(IMAGE),
         "disk_format": "raw",
         "container_format": "bare",
     }
@@ -439,7 +440,7 @@ async def image_server() -> tuple[web.ServerRunner, int]:
     async def serve(request: web.BaseRequest) -> web.Response:
         path = request.rel_url.path
         if path.endswith(("/file", ".img")):
-            return web.Response(body=lies.IMAGE, content_type="application/octet-stream")
+            return web.Response(body=IMAGE, content_type="application/octet-stream")
         lists = path.endswith("/images") and request.method == "GET"
         found: Any = {"images": [record]} if lists else record
         return web.json_response(found)
@@ -531,7 +532,7 @@ async def operate(case: Case, search: Search) -> None:
         if name in IMAGE_OPS or case.chance(0.3):
             how["proxy"] = f"http://proxyuser:{PROXY}@127.0.0.1:{w.proxy.port}"
         journal = w.folder / "journal" if case.chance(0.3) else None
-        config = dataclasses.replace(lies.CONFIG, journal=journal)
+        config = dataclasses.replace(CONFIG, journal=journal)
         early = case.chance(0.15)
         target = images if name in IMAGE_OPS and case.chance(0.7) else w.proxy
         turns = 8 if early else 4 if target is images else 24

@@ -1,4 +1,4 @@
-"""Replies that lack a property which the API requires; `nox -s fuzz_client` found these."""
+"""Replies that `nox -s fuzz_client` and `nox -s attacks` gave, and that were taken for good."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import re
 
 import pytest
 
-from tests.fuzz.flows import Taken
+from tests.fuzz.flows import GUEST, Taken
 from tests.rig.between import run_between
-from tests.rig.relay import Relay, Reply, edit
+from tests.rig.relay import HTML, Relay, Reply, Turn, answer, edit
 from vimdriver import DriverConfig, ESXDriver, LocalImages
 from vimlib._client import Client
-from vimlib.errors import InvalidFieldError
+from vimlib.errors import InvalidFieldError, TransferCorruptError
 from vimlib.simulator import ESXHost
 
 pytestmark = pytest.mark.slow
@@ -50,3 +50,37 @@ def test_a_snapshot_task_without_result_is_resolved_by_name() -> None:
         assert not esx.machine("vm-0").snapshots
 
     run_between(capture, vms=1)
+
+
+@pytest.mark.parametrize("body", [b"", b"some", b"<html>Log in.</html>", b"the file and more"])
+def test_another_body_than_the_guests_file_is_no_success(body: bytes) -> None:
+    async def download(client: Client, esx: ESXHost, relay: Relay) -> None:
+        esx.set_guest("vm-0", tools=True, accounts={GUEST.username: GUEST.password.reveal()})
+        driver = ESXDriver(client, LocalImages())
+        await driver.power_on("vm-0", foreign=True)
+        await driver.guest_upload("vm-0", GUEST, b"the file", "/tmp/file", foreign=True)
+        relay.on("GET", answer(200, body, HTML))
+        with pytest.raises(TransferCorruptError) as caught:
+            await driver.guest_download("vm-0", GUEST, "/tmp/file")
+        assert (caught.value.expected, caught.value.actual) == (8, len(body))
+        assert await driver.guest_download("vm-0", GUEST, "/tmp/file") == b"the file"
+
+    run_between(download, vms=1)
+
+
+def test_a_file_of_a_guest_may_grow_while_it_is_read() -> None:
+    async def download(client: Client, esx: ESXHost, relay: Relay) -> None:
+        esx.set_guest("vm-0", tools=True, accounts={GUEST.username: GUEST.password.reveal()})
+        driver = ESXDriver(client, LocalImages())
+        await driver.power_on("vm-0", foreign=True)
+        await driver.guest_upload("vm-0", GUEST, b"a log", "/tmp/log", foreign=True)
+
+        async def grow(turn: Turn) -> None:
+            reply = await turn.forward()
+            esx.guest("vm-0").write("/tmp/log", b"a log that grew")
+            await turn.conn.send(reply.raw())
+
+        relay.on("GET", grow)
+        assert await driver.guest_download("vm-0", GUEST, "/tmp/log") == b"a log"
+
+    run_between(download, vms=1)
