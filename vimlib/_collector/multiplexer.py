@@ -62,7 +62,7 @@ REMEMBER: Final = 10_000
 
 
 # Seconds from each direct read of a fresh object to the one before it, or to its subscription.
-FRESH: Final = (0.005, 0.01, 0.02)
+FRESH: Final = (0.003, 0.01, 0.02)
 # With more of one topic, the poll brings them all sooner than reads of that size.
 MOST_FRESH: Final = 250
 
