@@ -24,7 +24,17 @@ from bench import machine, page
 from bench.report import Row, end_in_order, text
 
 ROOT = Path(__file__).resolve().parents[1]
-NAMES = ("imports", "codec", "formats", "calls", "tasks", "stream", "transfer", "spawns", "simulator")
+NAMES = (
+    "imports",
+    "codec",
+    "formats",
+    "calls",
+    "tasks",
+    "stream",
+    "transfer",
+    "spawns",
+    "simulator",
+)
 """Short ones first: long ones heat the machine."""
 EXTRA = {"codec": ["--curve"]}
 """Arguments of a bench in a run that is published."""

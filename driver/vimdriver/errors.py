@@ -586,12 +586,14 @@ class NetworkError(DriverError):
 
 
 class NetworkNotFoundError(NetworkError, LookupError):
-    """The host has no port group of that name."""
+    """The host has no port group or switch of that name."""
 
     name: str = ""
     known: Sequence[str] = ()
-    """Port groups of the host."""
-    _template = "port group not found: {name!r}"
+    """Those that the host has."""
+    kind: str = "port group"
+    """Or `switch`."""
+    _template = "{kind} not found: {name!r}"
     hint = "The host has: {known}."
 
 

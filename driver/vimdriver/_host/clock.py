@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from vimdriver._host.managers import read_manager
 from vimdriver._verbs import Host, Plan, Run, Step, query, verb
 from vimlib import vim25
+from vimlib._text import printable
 from vimlib.errors import UsageError
 
 if TYPE_CHECKING:
@@ -69,8 +70,12 @@ async def set_time_servers(host: Host, *, servers: tuple[str, ...]) -> Plan[Host
     Raises:
         UsageError: No server, or one that is empty.
     """
-    if not servers or not all(server.strip() for server in servers):
-        raise UsageError("servers must be at least one name or address", field="servers")
+    # A name or address has no space, and is more than one.
+    if not servers or not all(len(server.split()) == 1 for server in servers):
+        raise UsageError(
+            f"servers must be at least one name or address each, got {printable(str(servers), 80)}",
+            field="servers",
+        )
     system, info = await _read(host)
     old = list((info.ntpConfig.server if info.ntpConfig else None) or [])
     config = vim25.HostDateTimeConfig(ntpConfig=vim25.HostNtpConfig(server=list(servers)))

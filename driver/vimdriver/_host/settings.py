@@ -80,8 +80,7 @@ async def set_host_option(host: Host, key: str, value: str) -> Plan[HostOption]:
 
     Raises:
         NotFoundError: The host has no such option.
-        UsageError: The value is not of the option's type.
-        MethodFault: The host refuses the value.
+        UsageError: The value is not of the option's type, or the host refuses it.
     """
     manager = await _manager(host)
     old = await _one(manager, key, host)
@@ -91,10 +90,20 @@ async def set_host_option(host: Host, key: str, value: str) -> Plan[HostOption]:
         now = await _one(manager, key, run.host)
         return (str(now.value) == str(typed)) or None
 
+    def refused(run: Run, fault: vim25.MethodFault) -> None:
+        if isinstance(fault, vim25.InvalidArgument):
+            raise UsageError(
+                f"value must be one that {key} takes, got {printable(value, 80)!r}",
+                field="value",
+                outcome="refused",
+            ) from fault
+        raise fault
+
     step = Step[Any](
         title=f"set {key} to {printable(value, 80)} (UpdateOptions)",
         call=lambda run: manager.UpdateOptions([vim25.OptionValue(key=key, value=typed)]),
         probe=probe,
+        refused=refused,
         idempotent=True,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from vimdriver._host.datastores import DatastoreInfo, datastore_of
 from vimdriver._host.managers import read_manager
@@ -11,6 +11,8 @@ from vimlib import vim25
 from vimlib._text import printable
 from vimlib.errors import HostStateError, NotFoundError, UsageError
 
+# Of a datastore's name (`HostNasVolumeSpec.localPath`).
+_LONGEST: Final = 80
 NFSKind: TypeAlias = Literal["NFS", "NFS41"]
 
 
@@ -72,8 +74,16 @@ async def mount_nfs(
         MethodFault: The host refuses, for instance since it cannot reach the server.
     """
     servers = [one.strip() for one in server.split(",")]
-    if not name or not name.isprintable() or not all(servers):
-        raise UsageError("name and server must not be empty", field="name")
+    if not 1 <= len(name) <= _LONGEST or not name.isprintable() or set(name) & set("/\\%"):
+        raise UsageError(
+            f"name must be 1 to {_LONGEST} printable characters without / \\ and %, "
+            f"got {printable(name, 80)!r}",
+            field="name",
+        )
+    if not all(len(one.split()) == 1 for one in servers):
+        raise UsageError(
+            f"server must be a name or an address, got {printable(server, 80)!r}", field="server"
+        )
     if not path.startswith("/"):
         raise UsageError(f"path must begin with /, got {printable(path, 80)!r}", field="path")
     if await _find(host, name) is not None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Self, TypeAlias
 
 from vimdriver._disks.flat import FlatDisk
 from vimdriver._disks.manager import copy_disk, datacenter_of, extent_of
@@ -29,6 +29,7 @@ from vimdriver._verbs import Host, Plan, Run, Step, verb
 from vimdriver.errors import ImageHashError, ImageSizeError
 from vimlib import vim25
 from vimlib._datastore import DatastorePath
+from vimlib._text import printable
 from vimlib.errors import NotFoundError, TransferCorruptError, UsageError
 from vimlib.model import parse_version
 
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
 
 _EXPORT_SINCE: Final = (5, 5)
 _SNAPSHOT: Final = "vimlib-capture-"
+# Of an image's name in Glance.
+_LONGEST_NAME: Final = 255
+Visibility: TypeAlias = Literal["private", "shared", "community", "public"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +92,7 @@ async def capture(
     *,
     target: ImageTarget | None = None,
     properties: Mapping[str, str] | None = None,
-    visibility: str = "private",
+    visibility: Visibility = "private",
     quiesce: bool = False,
     foreign: bool = False,
     on_progress: Progress | None = None,
@@ -111,7 +115,7 @@ async def capture(
     Raises:
         NotFoundError: The machine does not exist, or has no disk.
         ForeignInstanceError: Another made the machine, and `foreign` is false.
-        UsageError: Nothing takes the image.
+        UsageError: Nothing takes the image, or an argument is out of range.
         ImageSourceError: The image service failed.
         ImageHashError: The image service has other bytes than were sent; they were deleted.
         MethodFault: The host refused.
@@ -120,6 +124,11 @@ async def capture(
     if not hasattr(to, "new_image"):
         raise UsageError(
             "a capture needs an image service", hint="Give --glance URL, or set OS_CLOUD."
+        )
+    if not 1 <= len(name) <= _LONGEST_NAME or not name.isprintable():
+        raise UsageError(
+            f"name must be 1 to {_LONGEST_NAME} printable characters, got {printable(name, 80)!r}",
+            field="name",
         )
     row = await claim(
         host,

@@ -136,7 +136,7 @@ async def clone(
     if snapshot is not None and not linked:
         raise UsageError("snapshot requires linked", field="snapshot", hint="Give --linked too.")
     source = await _gather(host, ref, linked=linked, snapshot=snapshot, foreign=foreign)
-    target = datastore or source.machine.vmx.datastore
+    target = source.machine.vmx.datastore if datastore is None else datastore
     if linked and target != source.machine.vmx.datastore:
         raise UsageError(
             f"a linked clone must be on the datastore of the other, "

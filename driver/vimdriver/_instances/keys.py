@@ -111,7 +111,7 @@ async def send_keys(
     """
     events = [*text_events(text), *map(key_event, keys)]
     if not events:
-        raise UsageError("text or keys must be given", field="text")
+        raise UsageError("text or keys must be given, got neither", field="text")
     if parse_version(host.client.api_version) < parse_version(_SINCE):
         raise VersionError(
             f"keystrokes need API {_SINCE}, {host.client.host} has {host.client.api_version}",

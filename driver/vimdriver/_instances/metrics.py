@@ -84,6 +84,8 @@ async def metrics(
     """
     if not 1 <= samples <= _MOST:
         raise UsageError(f"samples must be 1 to {_MOST}, got {samples}", field="samples")
+    if not counters:
+        raise UsageError("counters must be at least one name, got none", field="counters")
     client = host.client
     manager = client.content.perfManager
     if manager is None:

@@ -11,7 +11,7 @@ from vimdriver._instances.types import Instance, PowerAction, PowerChange
 from vimdriver._verbs import Host, Plan, Run, Step, verb
 from vimdriver.errors import GuestTimeoutError, GuestToolsError, InstanceStateError
 from vimlib import vim25
-from vimlib.errors import UsageError
+from vimlib.errors import HostStateError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -53,11 +53,18 @@ def power_step(
         return (given is None and row.props.get("runtime.powerState") == state) or None
 
     def refused(run: Run, fault: vim25.MethodFault) -> None:
+        shown = name or machine(run).moref[1]
+        if type(fault) is vim25.InvalidState:
+            raise HostStateError(
+                f"the host refuses to bring {shown} into the state {state}",
+                state="refused",
+                hint="It may be in maintenance mode: vimctl host capacity.",
+            ) from fault
         if not isinstance(fault, vim25.InvalidPowerState):
             raise fault
         if fault.existingState != state:
             raise InstanceStateError(
-                name=name or machine(run).moref[1],
+                name=shown,
                 state=str(fault.existingState),
                 needed=str(fault.requestedState),
             ) from None

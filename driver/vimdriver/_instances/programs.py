@@ -17,6 +17,7 @@ from vimlib import vim25
 from vimlib._secret import Secret
 from vimlib._session.policy import Backoff
 from vimlib._shield import finish
+from vimlib._text import printable
 from vimlib.errors import LimitError, UsageError
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ MOST_OUTPUT: Final = 16 << 20
 # Between two looks at a program that runs.
 _PAUSES: Final = Backoff(first=0.05, factor=1.5, longest=2.0, least=0.8)
 _CLEANUP_SECONDS: Final = 15.0
+_MOST_MODE: Final = 0o7777
 # Characters that cmd.exe interprets; a caret before each takes that away.
 _CMD_SPECIAL: Final = re.compile(r'[()%!^"<>&|]')
 
@@ -106,6 +108,13 @@ def _translated(ref: str, action: str) -> Iterator[None]:
 _PATHS: Final = ("guest.guestFamily", "config.guestId")
 
 
+def _check_path(name: str, path: str) -> None:
+    if not path or not path.isprintable():
+        raise UsageError(
+            f"{name} must be a path in the guest, got {printable(path, 80)!r}", field=name
+        )
+
+
 def _guest(
     host: Host, row: Row[vim25.VirtualMachine], login: GuestLogin
 ) -> tuple[GuestSession, bool]:
@@ -144,7 +153,7 @@ async def guest_exec(
         foreign: Act on a machine of another owner too.
 
     Raises:
-        UsageError: `timeout` is not positive.
+        UsageError: `timeout` is not positive, or `program` is no path.
         NotFoundError: The machine does not exist.
         ForeignInstanceError: Another made the machine, and `foreign` is false.
         InstanceStateError: It is not running.
@@ -159,6 +168,7 @@ async def guest_exec(
     """
     if not timeout > 0:
         raise UsageError(f"timeout must be greater than 0 s, got {timeout:g}", field="timeout")
+    _check_path("program", program)
     guest, windows = _guest(host, await claim(host, ref, *_PATHS, foreign=foreign), login)
     with _translated(ref, f"run {program}"):
         folders: list[str] = []
@@ -275,6 +285,7 @@ async def guest_upload(
     Cancelling may leave an incomplete file.
 
     Raises:
+        UsageError: `path` is empty, or `mode` is out of range.
         NotFoundError: The machine does not exist.
         ForeignInstanceError: Another made the machine, and `foreign` is false.
         InstanceStateError: It is not running.
@@ -283,6 +294,9 @@ async def guest_upload(
         TransferRejectedError, TransferCorruptError, TransportError: The transfer failed.
         SourceError: The local file cannot be read.
     """
+    _check_path("path", path)
+    if mode is not None and not 0 <= mode <= _MOST_MODE:
+        raise UsageError(f"mode must be 0 to 0o7777, got {mode:#o}", field="mode")
     guest, _ = _guest(host, await claim(host, ref, *_PATHS, foreign=foreign), login)
     with _translated(ref, "take a file"):
         return await guest.upload(path, source, overwrite=overwrite, mode=mode)
@@ -295,6 +309,7 @@ async def guest_download(host: Host, ref: str, login: GuestLogin, path: str) -> 
     A larger one is read by `client.guest(...).download`.
 
     Raises:
+        UsageError: `path` is empty.
         NotFoundError: The machine does not exist.
         InstanceStateError: It is not running.
         GuestToolsError: VMware Tools do not run in the guest.
@@ -302,6 +317,7 @@ async def guest_download(host: Host, ref: str, login: GuestLogin, path: str) -> 
         LimitError: The file is larger.
         TransferRejectedError, TransportError: The transfer failed.
     """
+    _check_path("path", path)
     guest, _ = _guest(host, await look(host.client, ref, *_PATHS), login)
     with _translated(ref, "send a file"):
         return await read_all(guest.download(path))

@@ -156,7 +156,9 @@ def _find_switch(info: vim25.HostNetworkInfo, name: str) -> vim25.HostVirtualSwi
     for one in info.vswitch or []:
         if one.name == name:
             return one
-    raise NetworkNotFoundError(name=name, known=sorted(one.name for one in info.vswitch or []))
+    raise NetworkNotFoundError(
+        name=name, known=sorted(one.name for one in info.vswitch or []), kind="switch"
+    )
 
 
 def _find_group(info: vim25.HostNetworkInfo, name: str) -> vim25.HostPortGroup:

@@ -5,15 +5,21 @@ from __future__ import annotations
 import inspect
 import math
 from contextlib import contextmanager, nullcontext
+from functools import cache
+from types import SimpleNamespace
 from typing import (
     TYPE_CHECKING,
     Concatenate,
     Generic,
+    Literal,
     NamedTuple,
     ParamSpec,
     Protocol,
     Self,
     TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
     overload,
 )
 
@@ -22,8 +28,9 @@ from vimdriver._verbs.host import Host
 from vimdriver.errors import HostReadOnlyError
 from vimlib import vim25
 from vimlib._secret import forgetting
+from vimlib._text import printable
 from vimlib._transport.budget import urgent
-from vimlib.errors import VimlibError
+from vimlib.errors import UsageError, VimlibError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -49,6 +56,41 @@ def licensed(client: Client) -> Iterator[None]:
         yield
     except vim25.RestrictedVersion as fault:
         raise HostReadOnlyError(host=client.host) from fault
+
+
+@cache
+def _words(function: Callable[..., object]) -> dict[str, tuple[str, ...]]:
+    """Return the words of each parameter of a verb that takes one of a few (`Literal`)."""
+    found = {}
+    for name, text in function.__annotations__.items():
+        try:
+            holder = SimpleNamespace(__annotations__={name: text})
+            hint = get_type_hints(holder, function.__globals__)[name]
+        except NameError:
+            continue  # known to type checkers only, so it is a class
+        for one in (hint, *get_args(hint)):
+            if get_origin(one) is Literal:
+                found[name] = get_args(one)
+    return found
+
+
+def check_words(function: Callable[..., object], *args: object, **given: object) -> None:
+    """Check the arguments of a verb that takes some of a few words.
+
+    Raises:
+        UsageError: One is another word.
+    """
+    words = _words(function)
+    if not words:
+        return
+    bound = inspect.signature(function).bind_partial(None, *args, **given).arguments
+    for name, known in words.items():
+        value = bound.get(name)
+        if value is not None and value not in known:
+            raise UsageError(
+                f"{name} must be one of {', '.join(known)}, got {printable(str(value), 80)!r}",
+                field=name,
+            )
 
 
 class Within(NamedTuple):
@@ -87,6 +129,7 @@ class Verb(Generic[P, R]):
         """
         ref = self._machine(*args, **given)
         try:
+            self.check(*args, **given)
             # An image's URL may hold a password or a signature.
             with forgetting(), urgent() if self.is_urgent else nullcontext(), licensed(host.client):
                 if ref is None:
@@ -108,6 +151,10 @@ class Verb(Generic[P, R]):
             return await execute(host, await self.function(host, *args, **given))
         finally:
             del args, given
+
+    def check(self, *args: P.args, **given: P.kwargs) -> None:
+        """Raise `UsageError` for an argument that is not one of the words that it may be."""
+        check_words(self.function, *args, **given)
 
     def _machine(self, *args: P.args, **given: P.kwargs) -> str | None:
         """Return the argument that names a machine, if the verb has one."""
@@ -151,6 +198,7 @@ class Bound(Generic[P, R]):
 
     async def plan(self, *args: P.args, **given: P.kwargs) -> Plan[R]:
         """Gather and plan, and change nothing: ``print(await driver.destroy.plan("web"))``."""
+        self._verb.check(*args, **given)
         return await self._verb.function(self._driver.host(dry=True), *args, **given)
 
 
@@ -200,6 +248,7 @@ class BoundQuery(Generic[P, R]):
     async def __call__(self, *args: P.args, **given: P.kwargs) -> R:
         """Read, and return the result. Cancelling loses nothing."""
         try:
+            check_words(self._query.function, *args, **given)
             with forgetting():
                 return await self._query.function(self._driver.host(), *args, **given)
         finally:

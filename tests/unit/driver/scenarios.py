@@ -270,6 +270,23 @@ class Stage:
         ):
             yield found
 
+    def kept(self) -> object:
+        """Return what verbs may change: files, machines with their hardware and settings, port groups."""
+        return self.host.state(), self.host.beside.call(self._machines)
+
+    def _machines(self) -> list[Any]:
+        return sorted(
+            (
+                one.name,
+                one.power,
+                repr(one.config.hardware),
+                str(one.config.annotation),
+                sorted((option.key, str(option.value)) for option in one.config.extraConfig),
+                [shot.name for shot in one.snapshots],
+            )
+            for one in self.host.esx.machines.values()
+        )
+
     async def prepare(self, driver: ESXDriver) -> None:
         """Bring the host into the state for it."""
         scenario = self.scenario
