@@ -5,6 +5,7 @@ A new verb gets its row in `SCENARIOS`, or these tests fail.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -286,6 +287,17 @@ class Stage:
             )
             for one in self.host.esx.machines.values()
         )
+
+    def shape(self) -> object:
+        """Return the same, without the names and values that are random."""
+        state, machines = self.host.state(), self.host.beside.call(self._machines)
+        files = sorted(re.sub(r"[0-9a-f]{16,}", "*", name) for name in state.files)
+        shapes = [
+            (name, power, re.sub(r"[0-9a-f]{16,}|([0-9a-f]{2,8}[-: ]){5,}[0-9a-f]+", "*", hardware), note,
+             [key for key, _ in extra], shots)
+            for name, power, hardware, note, extra, shots in machines
+        ]  # fmt: skip
+        return files, sorted(state.groups), shapes
 
     async def prepare(self, driver: ESXDriver) -> None:
         """Bring the host into the state for it."""

@@ -58,8 +58,8 @@ class ByUuid:
 async def measure(scenario: Scenario, beside: Beside, folder: Path) -> Counter[str]:
     with staged(scenario, beside, folder, latency=LATENCY) as stage:
         async with stage.driver() as driver:
+            named: Any = ByUuid(driver, (await driver.info(VM)).uuid)
             await stage.prepare(driver)
-            named: Any = ByUuid(driver, stage.host.esx.machine(VM).config.instanceUuid)
             with suppress(NotFoundError):
                 await named.info(VM)
             await driver.host().about_now()
