@@ -121,7 +121,7 @@ def nova_ci(session: nox.Session) -> None:
 
 @nox.session
 def nova(session: nox.Session) -> None:
-    """A whole OpenStack of real processes, with servers on a simulated host; `-- KILLS BOOTS`."""
+    """A whole OpenStack of real processes, with servers on a simulated host; `-- KILLS BOOTS MEASURED`."""
     session.install("-e", ".[cli,simulator]", "trustme")
     session.run("python", "-m", "tests.nova.life", *session.posargs, env=peer_environment())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import urllib.error
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.peers.glance import Glance
+from tests.integration.peers.glance import glance as run_glance
 from tests.integration.peers.images import DiskImage
 from vimdriver._images import BodyCheck, HttpClient
 from vimdriver._images import Glance as GlanceStore
@@ -110,6 +112,45 @@ async def test_tokens_are_renewed_and_refused(
 
 
 pytestmark = pytest.mark.filterwarnings("ignore:Support for InfluxDB")
+
+
+@pytest.mark.slow
+async def test_reads_go_on_with_an_expired_token_and_one_of_a_service_user(
+    disk_image: Callable[..., DiskImage],
+) -> None:
+    made = disk_image("raw", mib=1)
+    with run_glance(with_keystone=True, token_seconds=4) as peer:
+        keystone = peer.keystone
+        assert keystone is not None
+
+        async def service(fresh: bool) -> str:
+            return await asyncio.to_thread(keystone.token, "glance", project="service")
+
+        token = keystone.token("demo")
+        ref = peer.upload(made.path, "raw", token=token)["id"]
+        async with HttpClient() as client:
+            alone = GlanceStore(client, peer.url, token=token)
+            both = GlanceStore(client, peer.url, token=token, service=service)
+            source = both.image(ref)
+            info = await source.info()
+            async with source.parts() as parts:
+                async with asyncio.timeout(60):
+                    refused = await refusal(alone, ref)
+                assert refused.status == 401
+                # Each part is a request of its own, as the rest of a broken read is.
+                read = b"".join([part async for part in parts.read(0, info.size)])
+            assert hashlib.sha512(read).hexdigest() == made.sha512
+            assert await digest(both, ref) == (made.sha512, made.size)
+
+
+async def refusal(store: GlanceStore, ref: str) -> SourceRefusedError:
+    """Ask until the image service refuses the token."""
+    while True:
+        try:
+            await store.image(ref).info()
+        except SourceRefusedError as error:
+            return error
+        await asyncio.sleep(0.2)
 
 
 def write_clouds(folder: Path, monkeypatch: pytest.MonkeyPatch, url: str, password: str) -> None:

@@ -1,12 +1,14 @@
 """Level 3: the life of servers under real services; `nox -s nova`, not part of `.ci/run`.
 
-Each step prints its duration. At the end the hosts have what they had before, and nothing else.
+Each step prints its duration; one that fails is counted, and the others still run. At the end the hosts
+have what they had before, and nothing else.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sys
 import tempfile
@@ -19,8 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import vimlib
+from tests.integration.peers.images import Kind, make_image
 from tests.integration.peers.openstack import call
-from tests.integration.peers.process import Process
+from tests.integration.peers.process import PeerError, Process
 from tests.nova.__main__ import host
 from tests.nova.stack import Stack, stack
 from vimlib import vim25
@@ -29,6 +32,13 @@ PATIENCE = 300
 # Images for the next machines, and the notes about port groups of VLANs, which stay too.
 KEPT = {"[datastore1] vimlib-cache", "[datastore1] vimlib-networks"}
 MIB = 1 << 20
+FAILED: list[str] = []
+# Formats of qemu-img, with the property by which Glance's users name them.
+FORMATS: tuple[tuple[Kind, dict[str, str]], ...] = (
+    ("raw", {}),
+    ("monolithicSparse", {"vmware_disktype": "sparse"}),
+    ("streamOptimized", {"vmware_disktype": "streamOptimized"}),
+)
 
 
 class Cloud:
@@ -126,10 +136,15 @@ def until(holds: Callable[[], Any], what: str) -> Any:
 
 @contextmanager
 def step(name: str) -> Iterator[None]:
-    """Print a step and its duration."""
+    """Print a step and its duration, or the reason why it failed."""
     began = time.monotonic()
-    yield
-    print(f"{name:60} {time.monotonic() - began:6.1f} s", flush=True)
+    result = ""
+    try:
+        yield
+    except (AssertionError, PeerError, OSError) as error:
+        FAILED.append(name)
+        result = f"  FAILED: {str(error)[:300]}"
+    print(f"{name:60} {time.monotonic() - began:6.1f} s{result}", flush=True)
 
 
 def left(esx: dict[str, str]) -> tuple[set[str], set[str]]:
@@ -182,20 +197,138 @@ def life(cloud: Cloud) -> None:
         cloud.delete(server)
 
 
+def images(cloud: Cloud) -> None:
+    """A server from each format, and from the snapshot of another server."""
+    folder, token = cloud.services.folder, cloud.services.token
+    for seed, (kind, properties) in enumerate(FORMATS, 1):
+        with step(f"boot from {kind}"):
+            disk = make_image(folder, kind, mib=4, seed=seed)
+            image = cloud.services.images.upload(
+                disk.path, disk.disk_format, token=token(), visibility="public", **properties
+            )
+            server = cloud.boot(kind, imageRef=image["id"])
+            cloud.wait(server, "ACTIVE")
+            cloud.delete(server)
+    with step("snapshot, delete, boot from the snapshot"):
+        server = cloud.boot("origin")
+        cloud.wait(server, "ACTIVE")
+        made = cloud.act(server, "createImage", {"name": "snapshot"})["image_id"]
+        path = f"{cloud.services.images.url}/v2/images/{made}"
+        until(lambda: call("GET", path, token=token())[1]["status"] == "active", "snapshot active")
+        cloud.wait(server, "ACTIVE")
+        cloud.delete(server)
+        again = cloud.boot("again", imageRef=made)
+        cloud.wait(again, "ACTIVE")
+        cloud.delete(again)
+
+
 def faults(cloud: Cloud) -> None:
     """Wrong requests: one readable fault each, and nothing left."""
+    token = cloud.services.token()
+    wrong = cloud.services.folder / "wrong.vmdk"
+    wrong.write_bytes(b"not a disk " * 4096)
+    image = cloud.services.images.upload(wrong, "vmdk", token=token, visibility="public")["id"]
+    base = f"{cloud.services.network}/v2.0"
+    flat = {"name": "flat", "port_security_enabled": False, "provider:network_type": "flat",
+            "provider:physical_network": "physnet1"}  # fmt: skip
+    network = call("POST", f"{base}/networks", {"network": flat}, token=token)[1]["network"]["id"]
+    subnet = {"network_id": network, "ip_version": 4, "cidr": "10.1.0.0/24"}
+    call("POST", f"{base}/subnets", {"subnet": subnet}, token=token)
     for name, given, text in (
         (
             "flavor",
             {"flavorRef": cloud.flavors["odd"]},
             "memory_mb must be a multiple of 4, at least 4, got 65",
         ),
+        ("image", {"imageRef": image}, "vmdk"),
+        ("network", {"networks": [{"uuid": network}]}, "physnet1"),
     ):
         with step(f"fault: {name}"):
-            server = cloud.boot(f"fault-{name.replace(' ', '-')}", **given)
-            fault = cloud.wait(server, "ERROR")["fault"]["message"]
-            assert text in fault, fault
-            cloud.delete(server)
+            refused(cloud, name, text, **given)
+
+
+def refused(cloud: Cloud, name: str, text: str, **given: Any) -> None:
+    """Boot a server that cannot be; its fault has a text."""
+    server = cloud.boot(f"fault-{name.replace(' ', '-')}", **given)
+    fault = cloud.wait(server, "ERROR")["fault"]["message"]
+    print("   ", fault)
+    cloud.delete(server)
+    assert text in fault, fault
+
+
+def wrong_hosts(cloud: Cloud, services: Stack, esx: dict[str, str]) -> None:
+    """A service with a wrong configuration has one readable reason."""
+
+    def reason(text: str = "") -> str:
+        found = str((cloud.service("esx1") or {}).get("disabled_reason") or "")
+        return found if text in found else ""
+
+    for name, options, text in (
+        ("unreachable host", {"url": "https://127.0.0.1:9/sdk"}, "127.0.0.1"),
+        ("pin", {"pin": ":".join(["00"] * 32)}, "pin"),
+    ):
+        with step(f"fault: {name} at start"), services.compute("esx1", {**esx, **options}):
+            found = until(partial(reason, text), f"disabled for {text}")
+            print("   ", found)
+    with step("the right configuration again"), services.compute("esx1", esx):
+        until(lambda: not reason(), "enabled")
+    with (
+        host(services.folder, "esx3") as (third, _),
+        step("fault: datastore pattern"),
+        services.compute("esx3", third, datastores="other.*"),
+    ):
+        until(lambda: cloud.service("esx3"), "registered")
+        refused(cloud, "datastore", "", availability_zone="nova:esx3")
+
+
+def cost(cloud: Cloud, services: Stack, esx: dict[str, str], boots: int) -> None:
+    """The CPU time of a compute for many boots, with our driver and with nova's own fake."""
+    spent = {}
+    for name, driver in (("fake", "fake.FakeDriver"), ("esx1", "esx.ESXNovaDriver")):
+        with (
+            step(f"{boots} boots by {driver}"),
+            services.compute(name, esx, driver=driver) as compute,
+        ):
+            up(cloud, name)
+            before = cpu_seconds(compute)
+            servers = [
+                cloud.boot(f"{name}-{at}", availability_zone=f"nova:{name}") for at in range(boots)
+            ]
+            for server in servers:
+                cloud.wait(server, "ACTIVE")
+            spent[name] = cpu_seconds(compute) - before
+            cloud.delete(*servers)
+    if len(spent) == 2:
+        print("    CPU seconds:", spent, f"ratio {spent['esx1'] / spent['fake']:.2f}")
+
+
+def cpu_seconds(process: Process) -> float:
+    """Return the CPU time that a process has used."""
+    fields = Path(f"/proc/{process.popen.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def two(cloud: Cloud, services: Stack) -> None:
+    """Two computes, a host each: a server on each of them, and the broker restarted meanwhile."""
+    with (
+        host(services.folder, "esx2") as (second, _),
+        step("two computes, and a restart of RabbitMQ"),
+    ):
+        clean = left(second)
+        with services.compute("esx2", second):
+            until(lambda: cloud.service("esx2"), "registered")
+            hosts = "/os-hypervisors"
+            until(lambda: len(cloud.nova("GET", hosts)["hypervisors"]) == 2, "discovered")
+            places = ("nova:esx1", "nova:esx2")
+            servers = [cloud.boot(f"at-{place[5:]}", availability_zone=place) for place in places]
+            for server in servers:
+                cloud.wait(server, "ACTIVE")
+            services.broker.restart()
+            for server in servers:
+                cloud.act(server, "os-stop")
+                cloud.wait(server, "SHUTOFF")
+            cloud.delete(*servers)
+            until(lambda: left(second) == clean, f"nothing left, {left(second)}")
 
 
 def killed(cloud: Cloud, services: Stack, esx: dict[str, str], points: int) -> None:
@@ -256,7 +389,7 @@ def away(cloud: Cloud, esx: Process) -> None:
         until(lambda: status() == ("enabled", "None"), "enabled")
 
 
-def main(points: int = 4, boots: int = 5) -> None:
+def main(points: int = 4, boots: int = 5, measured: int = 16) -> None:
     """Start everything, run all steps, tear everything down."""
     with tempfile.TemporaryDirectory(prefix="nova-") as name:
         folder = Path(name)
@@ -271,7 +404,9 @@ def main(points: int = 4, boots: int = 5) -> None:
                     until(lambda: cloud.service("esx1"), "registered")
                     hosts = "/os-hypervisors"
                     until(lambda: cloud.nova("GET", hosts)["hypervisors"], "discovered")
-                life(cloud)
+                with step("the life of a server"):
+                    life(cloud)
+                images(cloud)
                 faults(cloud)
                 with step(f"{boots} boots at once, deleted at once"):
                     servers = [cloud.boot(f"many-{at}") for at in range(boots)]
@@ -279,11 +414,16 @@ def main(points: int = 4, boots: int = 5) -> None:
                         cloud.wait(server, "ACTIVE")
                     cloud.delete(*servers)
                 away(cloud, process)
+                two(cloud, services)
+            wrong_hosts(cloud, services, esx)
             killed(cloud, services, esx, points)
+            cost(cloud, services, esx, measured)
             machines, files = left(esx)
             assert machines == clean[0], machines
             assert files == clean[1], files
             print("nothing is left on the host")
+    if FAILED:
+        sys.exit(f"failed: {', '.join(FAILED)}")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tests.integration.peers.glance import Glance, glance
 from tests.integration.peers.keystone import Keystone
@@ -26,7 +26,8 @@ from tests.nova.inside import ROOT, entry_points
 PACKAGES = "rabbitmq-server mariadb-server-core mariadb-client-core"
 RABBIT = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 DATABASES = ("placement", "neutron", "nova_api", "nova_cell0", "nova_cell1")
-START_SECONDS = 120
+# On a machine that others use too.
+START_SECONDS = 600
 # The user that Glance's Keystone has for services: administrator of the project `service`.
 SERVICE = "glance"
 
@@ -83,7 +84,7 @@ connection = {database}/nova_cell1
 COMPUTE = """\
 [DEFAULT]
 host = {name}
-compute_driver = esx.ESXNovaDriver
+compute_driver = {driver}
 vif_plugging_is_fatal = false
 vif_plugging_timeout = 0
 resume_guests_state_on_host_boot = false
@@ -96,6 +97,7 @@ url = {url}
 username = {username}
 password_file = {password_file}
 pin = {pin}
+datastore_regex = {datastores}
 """
 PLACEMENT = """\
 [api]
@@ -144,6 +146,7 @@ class Stack:
     images: Glance
     nova: str
     network: str
+    broker: Broker
     python: Path
     environment: Mapping[str, str]
     values: dict[str, Any] = field(repr=False)
@@ -153,12 +156,28 @@ class Stack:
         return self.keystone.token(user, project="service" if user == SERVICE else user)
 
     @contextmanager
-    def compute(self, name: str, host: Mapping[str, str]) -> Iterator[Process]:
+    def compute(
+        self,
+        name: str,
+        host: Mapping[str, str],
+        *,
+        datastores: str = ".*",
+        driver: str = "esx.ESXNovaDriver",
+    ) -> Iterator[Process]:
         """Run a compute service for an ESX host; its state stays for the next one of that name."""
         state = self.folder / f"{name}.state"
         state.mkdir(exist_ok=True)
         own = self.folder / f"{name}.conf"
-        own.write_text(COMPUTE.format(name=name, state=state, folder=self.folder, **host))
+        own.write_text(
+            COMPUTE.format(
+                name=name,
+                state=state,
+                folder=self.folder,
+                datastores=datastores,
+                driver=driver,
+                **host,
+            )
+        )
         common = self.folder / "etc" / "compute.conf"
         program = "from vimdriver.nova._loading import main; main()"
         argv = [self.python, "-c", program, "--config-file", common, "--config-file", own]
@@ -187,13 +206,13 @@ def stack(folder: Path) -> Iterator[Stack]:
         "HOME": str(folder),
     }
     with ExitStack() as stack:
-        rabbit = stack.enter_context(rabbitmq(folder))
+        broker = stack.enter_context(Broker(folder))
         database = stack.enter_context(mariadb(folder))
         images = stack.enter_context(glance(with_keystone=True, token_seconds=3600))
         assert images.keystone is not None
         values = {
             "folder": folder,
-            "rabbit": rabbit,
+            "rabbit": broker.url,
             "database": database,
             "keystone": images.keystone.url,
             "glance": images.url,
@@ -222,37 +241,55 @@ def stack(folder: Path) -> Iterator[Stack]:
             log = folder / f"nova-{name}.out"
             stack.enter_context(running(f"nova-{name}", argv, log, env=environment))
         yield Stack(
-            folder, images.keystone, images, urls["nova"], urls["neutron"], python,
+            folder, images.keystone, images, urls["nova"], urls["neutron"], broker, python,
             environment, values,
         )  # fmt: skip
 
 
-@contextmanager
-def rabbitmq(folder: Path) -> Iterator[str]:
-    """Run Debian's RabbitMQ without its wrapper, which needs root; yield its transport URL."""
-    home = folder / "rabbit"
-    home.mkdir()
-    port, cluster, epmd = free_port(), free_port(), free_port()
-    config = home / "rabbitmq.conf"
-    config.write_text(
-        f"listeners.tcp.1 = 127.0.0.1:{port}\n"
-        f"distribution.listener.port_range.min = {cluster}\n"
-        f"distribution.listener.port_range.max = {cluster}\n"
-    )
-    (home / "plugins").write_text("[].")
-    env = {
-        "RABBITMQ_NODENAME": "nova@localhost",
-        "RABBITMQ_CONFIG_FILE": str(config),
-        "RABBITMQ_MNESIA_BASE": str(home / "mnesia"),
-        "RABBITMQ_LOG_BASE": str(home / "log"),
-        "RABBITMQ_ENABLED_PLUGINS_FILE": str(home / "plugins"),
-        "ERL_EPMD_ADDRESS": "127.0.0.1",
-        "ERL_EPMD_PORT": str(epmd),
-        "HOME": str(home),
-    }
-    with running("rabbitmq", [RABBIT], home / "out", env=env, cwd=home) as process:
-        process.wait_until(lambda: answers(port), START_SECONDS)
-        yield f"rabbit://guest:guest@127.0.0.1:{port}/"
+class Broker:
+    """Debian's RabbitMQ, without its wrapper, which needs root; runs within a `with` block."""
+
+    def __init__(self, folder: Path) -> None:
+        self._home = folder / "rabbit"
+        self._home.mkdir()
+        self._port, cluster, epmd = free_port(), free_port(), free_port()
+        config = self._home / "rabbitmq.conf"
+        config.write_text(
+            f"listeners.tcp.1 = 127.0.0.1:{self._port}\n"
+            f"distribution.listener.port_range.min = {cluster}\n"
+            f"distribution.listener.port_range.max = {cluster}\n"
+        )
+        (self._home / "plugins").write_text("[].")
+        self._environment = {
+            "RABBITMQ_NODENAME": "nova@localhost",
+            "RABBITMQ_CONFIG_FILE": str(config),
+            "RABBITMQ_MNESIA_BASE": str(self._home / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(self._home / "log"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(self._home / "plugins"),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "ERL_EPMD_PORT": str(epmd),
+            "HOME": str(self._home),
+        }
+        self._running = ExitStack()
+        self.url = f"rabbit://guest:guest@127.0.0.1:{self._port}/"
+
+    def __enter__(self) -> Self:
+        self._start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._running.close()
+
+    def restart(self) -> None:
+        """End it and start it again; its queues stay."""
+        self._running.close()
+        self._start()
+
+    def _start(self) -> None:
+        process = self._running.enter_context(
+            running("rabbitmq", [RABBIT], self._home / "out", env=self._environment, cwd=self._home)
+        )
+        process.wait_until(lambda: answers(self._port), START_SECONDS)
 
 
 @contextmanager

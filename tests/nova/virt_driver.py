@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 import unittest
@@ -19,8 +20,13 @@ import nova.conf
 from nova import exception, objects, test
 from nova.tests.unit.virt import test_virt_drivers
 from nova.virt import driver, fake
+from vimdriver._driver import ESXDriver
+from vimdriver._guestinfo import record_digest
+from vimdriver._gueststatus import STATUS_KEY
+from vimdriver._instances.machine import find, look, marks_of
 from vimdriver.nova._events import HostAway, HostBack
 from vimdriver.nova._loading import name_module
+from vimlib import vim25
 from tests.integration.peers.openstack import call
 from tests.nova.inside import Stage, keep_in_glance, run
 
@@ -175,6 +181,35 @@ class ESXConnectionTestCase(test_virt_drivers._VirtDriverTestCase, test.TestCase
         instance, _ = self._get_running_instance()
         with self.assertRaises(exception.ImageNotFound):  # noqa: PT027
             self.connection.snapshot(self.ctxt, instance, instance.uuid, lambda **_: None)
+
+    def test_diagnostics_have_what_the_guest_reports_of_its_network(self) -> None:
+        """The helper in the guest writes its report where any process of the guest may write."""
+        instance, _ = self._get_running_instance()
+        report = {
+            "version": 1,
+            "status": "applied",
+            "verified": True,
+            "nics": [
+                {"mac": "00:50:56:00:00:01", "interface": "eth0", "addresses": ["10.0.0.9/24"]}
+            ],
+        }
+
+        async def write(esx: ESXDriver) -> None:
+            machine = await find(esx.client, instance.uuid)
+            marks = marks_of(await look(esx.client, instance.uuid, "config.extraConfig"))
+            report["record"] = record_digest(marks.get("machine.id", ""))
+            value = vim25.OptionValue(key=STATUS_KEY, value=json.dumps(report))
+            spec = vim25.VirtualMachineConfigSpec(extraConfig=[value])
+            await esx.client.run(lambda: machine.ReconfigVM_Task(spec))
+
+        self.connection._run(self.connection._node(None), write)
+        shown = self.connection.get_diagnostics(instance)
+        assert shown["guest"] == {
+            "addresses": ["10.0.0.9"],
+            "origin": "helper",
+            "verified": True,
+            "problems": [],
+        }
 
     def test_host_power_action_reboot(self) -> None:
         """Nova's case, in maintenance mode; the host then answers again."""

@@ -97,17 +97,26 @@ class Glance:
         url: The endpoint, with or without `/v2`.
         token: A token, a function that returns tokens, or None for a Glance without auth. It is
             sent to the origin of `url` only.
+        service: A function that returns tokens of a service user, which are sent along
+            (`X-Service-Token`): with them Glance accepts a `token` that has expired meanwhile, as
+            keystonemiddleware documents for long operations.
 
     Raises:
         UsageError: `url` is not an http(s) URL.
     """
 
     def __init__(
-        self, client: HttpClient, url: str, *, token: str | TokenSource | None = None
+        self,
+        client: HttpClient,
+        url: str,
+        *,
+        token: str | TokenSource | None = None,
+        service: TokenSource | None = None,
     ) -> None:
         self._client = client
         self._base = _base(url)
         self._token = Secret(token) if isinstance(token, str) else token
+        self._service = service
         del token
 
     @robust
@@ -136,25 +145,17 @@ class Glance:
         """
         if self._token is None:
             return {}
-        if isinstance(self._token, Secret):
-            token = self._token
-        else:
-            with forgetting():  # frames of the source hold a token, or the password it comes from
-                token = Secret(await self._token(fresh))
-        # RFC 9110, 5.5: the valid field values, without those that only some servers accept.
-        if not re.fullmatch(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?", token.reveal()):
-            raise UsageError(
-                "the token of the image service must be 1 or more printable ASCII characters",
-                hint="Check OS_TOKEN, for example for a trailing line break.",
-            )
-        return {"X-Auth-Token": token}
+        found = {"X-Auth-Token": await _ready(self._token, fresh)}
+        if self._service is not None:
+            found["X-Service-Token"] = await _ready(self._service, fresh)
+        return found
 
     async def _authorized(self, ask: Callable[[dict[str, Secret]], Awaitable[T]], image: str) -> T:
         """Call `ask` with headers; call it again with a new token if Glance refuses the first."""
         try:
             return await ask(await self.headers())
         except SourceRefusedError as error:
-            if error.status != 401 or not callable(self._token):
+            if error.status != 401 or not (callable(self._token) or self._service):
                 raise named(error, image) from None
         try:
             return await ask(await self.headers(fresh=True))
@@ -398,6 +399,22 @@ def _base(url: str) -> URL:
         )
     path = base.path.rstrip("/")
     return base.with_path(path if path.endswith("/v2") else f"{path}/v2")
+
+
+async def _ready(source: Secret | TokenSource, fresh: bool) -> Secret:
+    """Return a token as a header may have it; see `Glance.headers`."""
+    if isinstance(source, Secret):
+        token = source
+    else:
+        with forgetting():  # frames of the source hold a token, or the password it comes from
+            token = Secret(await source(fresh))
+    # RFC 9110, 5.5: the valid field values, without those that only some servers accept.
+    if not re.fullmatch(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?", token.reveal()):
+        raise UsageError(
+            "the token of the image service must be 1 or more printable ASCII characters",
+            hint="Check OS_TOKEN, for example for a trailing line break.",
+        )
+    return token
 
 
 def _only(ids: list[str], name: str) -> str:

@@ -53,11 +53,18 @@ async def open_cloud(name: str) -> Cloud:
     """
     with forgetting():  # sessions and regions hold the password
         session, url, ca = await asyncio.to_thread(_connect, name)
+    return Cloud(url, tokens_of(session, url), ca)
+
+
+def tokens_of(session: Any, url: str) -> TokenSource:
+    """Return the source of the tokens of a session of keystoneauth1, which has a user; `url` is
+    where its errors say it failed.
+    """
 
     async def token(fresh: bool) -> str:
         return await asyncio.to_thread(_token, session, url, fresh)
 
-    return Cloud(url, token, ca)
+    return token
 
 
 def _connect(name: str) -> tuple[Any, str, str | None]:

@@ -7,6 +7,7 @@ file that `nova-compute` itself needs. Extra `nova`; `import vimdriver` never im
 `_driver`       nova's methods, a line of intent each
 `_access`       the hosts of a service for nova's threads
 `_disks`        an image as a disk in a datastore's cache
+`_service_user` the tokens of nova's service user
 `_snapshots`    the image that nova has made for a snapshot
 `_refusals`     operations that are not supported, and why
 `_hosts`        from the configuration to clients, connected in the background

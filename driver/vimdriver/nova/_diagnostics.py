@@ -10,6 +10,14 @@ from vimdriver.nova._map import state_name
 
 if TYPE_CHECKING:
     from vimdriver._instances.diagnostics import Diagnostics
+    from vimdriver._instances.network import GuestNetwork
+
+
+def all_of(found: Diagnostics, guest: GuestNetwork) -> dict[str, Any]:
+    """Return nova's older form, which takes any fields: all figures, and under `guest` the addresses
+    that the guest reports, who reports them, and whether they are those that nova gave it.
+    """
+    return {**found.to_json(), "guest": guest.to_json()}
 
 
 def shown(found: Diagnostics, *, config_drive: bool) -> Any:

@@ -37,6 +37,7 @@ from vimdriver.nova._disks import cached_disk
 from vimdriver.nova._events import HostAway, HostBack, PowerMoved, Report
 from vimdriver.nova._faults import state_number, translated_build
 from vimdriver.nova._hosts import Hosts, Node, configured, management_address
+from vimdriver.nova._service_user import service_tokens
 from vimdriver.nova._snapshots import SnapshotImage
 from vimlib.errors import UsageError, VimlibError
 
@@ -625,8 +626,14 @@ class ESXNovaDriver(HostAccess):
         return self._on(instance, lambda esx: esx.console_log(instance.uuid), context).text
 
     def get_diagnostics(self, instance: Any) -> dict[str, Any]:
-        """Return all figures of a machine, as the host last measured them."""
-        return self._on(instance, lambda esx: esx.diagnostics(instance.uuid)).to_json()
+        """Return all figures of a machine as last measured, and what its guest reports of its network."""
+
+        async def read(esx: ESXDriver) -> dict[str, Any]:
+            figures = await esx.diagnostics(instance.uuid)
+            guest = await esx.guest_network(instance.uuid)
+            return diagnostics.all_of(figures, guest)
+
+        return self._on(instance, read)
 
     def get_instance_diagnostics(self, instance: Any) -> Any:
         """Return a machine's figures in nova's form."""
@@ -656,7 +663,8 @@ class ESXNovaDriver(HostAccess):
         return resources.emptiest(await esx.datastores(), self._pattern).name
 
     def _glance(self, context: Any) -> Glance:
-        return self._all().glance(next(glance.get_api_servers(context)), context.auth_token)
+        url = next(glance.get_api_servers(context))
+        return self._all().glance(url, context.auth_token, service_tokens(url))
 
     def _drive(
         self, instance: Any, files: Any, password: Any, network_info: Any

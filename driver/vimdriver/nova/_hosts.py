@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from vimdriver._config import DriverConfig
     from vimdriver._host import HostIdentity
+    from vimdriver._images.glance import TokenSource
 
 T = TypeVar("T")
 
@@ -299,9 +300,9 @@ class Hosts:
         """Run a coroutine of a node."""
         return self._loop.run(work)
 
-    def glance(self, url: str, token: str | None) -> Glance:
-        """Return Glance as a request's own token sees it."""
-        return Glance(self._http, url, token=token)
+    def glance(self, url: str, token: str | None, service: TokenSource | None) -> Glance:
+        """Return Glance as a request's own token sees it, also after it has expired with `service`."""
+        return Glance(self._http, url, token=token, service=service)
 
 
 async def management_address(esx: ESXDriver) -> str:

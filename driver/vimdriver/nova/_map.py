@@ -21,6 +21,7 @@ from vimdriver.errors import (
     ImageNotFoundError,
     InstanceStateError,
     NoSpaceError,
+    SourceRefusedError,
 )
 from vimlib import vim25
 from vimlib._text import printable
@@ -61,6 +62,10 @@ _STATES: Final = {
     vim25.VirtualMachinePowerState.poweredOff: "shutdown",
     vim25.VirtualMachinePowerState.suspended: "suspended",
 }
+_EXPIRED: Final = (
+    "The token of the request has expired or is not valid; "
+    "[service_user] send_service_user_token = true lets long requests go on."
+)
 # Another host may succeed where this one fails by one of these.
 _OF_THIS_HOST: Final = (TransportError, NoSpaceError, DatastoreUnusableError)
 
@@ -310,6 +315,8 @@ def meaning(error: VimlibError) -> Meaning:
         return Meaning("missing", text)
     if isinstance(error, ImageNotFoundError):
         return Meaning("image", text)
+    if isinstance(error, SourceRefusedError) and error.status == 401:
+        return Meaning("other", f"{text} {_EXPIRED}")
     if isinstance(error, InstanceStateError):
         return Meaning("state", text)
     if isinstance(error, HostIdentityError):

@@ -63,6 +63,24 @@ class Refusals(driver.ComputeDriver):  # type: ignore[misc]  # nova has no annot
         """Refuse: it needs a proxy, which the driver lacks."""
         raise NotImplementedError("the ESX driver has no serial console proxy")
 
+    def get_vnc_console(self, context: Any, instance: Any) -> NoReturn:
+        """Refuse: hosts since ESX 7.0 have no VNC server, and nova's proxy sends no VNC password."""
+        raise NotImplementedError("ESX hosts have no safe VNC console; use the MKS console")
+
+    def set_admin_password(self, instance: Any, new_pass: str) -> NoReturn:
+        """Refuse: the driver has no account in the guest."""
+        raise NotImplementedError(
+            "a running guest's password cannot be set; the config drive has it for the first boot"
+        )
+
+    def block_stats(self, instance: Any, disk_id: str) -> NoReturn:
+        """Refuse: the host keeps rates of the last hour, nova asks for totals."""
+        raise NotImplementedError("the host counts no requests of a disk since its start")
+
+    def get_host_cpu_stats(self) -> NoReturn:
+        """Refuse: the host keeps rates of the last hour, nova asks for totals."""
+        raise NotImplementedError("the host counts no CPU time since its start")
+
     def get_device_name_for_instance(
         self, instance: Any, bdms: Any, block_device_obj: Any
     ) -> NoReturn:

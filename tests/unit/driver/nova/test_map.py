@@ -15,6 +15,7 @@ from vimdriver.errors import (
     InstanceStateError,
     NetworkNotFoundError,
     NoSpaceError,
+    SourceRefusedError,
 )
 from vimdriver.nova._map import (
     NetworkRules,
@@ -220,6 +221,12 @@ def test_power_states() -> None:
 )
 def test_each_error_has_a_meaning(error: VimlibError, kind: str) -> None:
     assert meaning(error).kind == kind
+
+
+def test_a_token_that_expired_names_the_option_that_helps() -> None:
+    found = meaning(SourceRefusedError(status=401, image="i"))
+    assert found.reason.startswith("the image source answered with HTTP 401")
+    assert "[service_user] send_service_user_token" in found.reason
 
 
 def test_a_reason_begins_with_the_rule_and_is_one_line() -> None:
