@@ -46,11 +46,11 @@ class MachineOptions:
     nic: Strings = ()
     """Further NIC as network=PG[,model=vmxnet3][,mac=..][,ip=10.0.0.2/24+fd00::2/64][,gw=..][,dns=a+b][,search=..][,dhcp=4+6][,route=NETWORK@GATEWAY][,mtu=9000]; repeatable. vlan=42[,interface=vmnic0] creates the port group if it is missing."""
 
-    cpus: Annotated[int, within(1)] = 1
-    """Number of virtual CPUs."""
+    cpus: Annotated[int | None, within(1)] = None
+    """Number of virtual CPUs; the default is that of the OVA, else 1."""
 
-    memory_mb: int = 512
-    """Memory in MiB, a multiple of 4."""
+    memory_mb: int | None = None
+    """Memory in MiB, a multiple of 4; the default is that of the OVA, else 512."""
 
     disk_gb: Annotated[int | None, within(1)] = None
     """Size of the disk in GiB; the default is the size of the image."""

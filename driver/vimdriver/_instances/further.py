@@ -13,16 +13,14 @@ from typing import TYPE_CHECKING, Any, Final
 from vimdriver._instances import devices as builders
 from vimdriver._instances.config_drive import iso_library
 from vimdriver._instances.device_list import BUSES, Bus
-from vimdriver._instances.disk_spec import GIB_KB
 from vimdriver._verbs import Run, Step
 from vimlib import vim25
 from vimlib.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from vimdriver._instances.disk_spec import DiskSpec
-    from vimdriver._instances.types import InstanceSpec
+    from vimdriver._instances.types import FurtherDisk, InstanceSpec
     from vimlib._datastore import DatastorePath
 
 DISKS_KEY: Final = "vimlib.disks"
@@ -59,9 +57,9 @@ def config_image(vmx: DatastorePath) -> DatastorePath:
 
 
 def disk_changes(
-    disks: Sequence[DiskSpec], vmx: DatastorePath
+    disks: Sequence[FurtherDisk], vmx: DatastorePath
 ) -> list[vim25.VirtualDeviceConfigSpec]:
-    """Return the specs that create disks, with controllers other than the root disk's.
+    """Return the specs that create blank disks and attach the others, with controllers other than the root disk's.
 
     Raises:
         UsageError: There are more disks than the controllers take.
@@ -93,11 +91,13 @@ def disk_changes(
             str(path),
             controller=key,
             unit=units.pop(0),
-            capacity_kb=disk.size_gb * GIB_KB,
+            capacity_kb=disk.capacity_kb,
             mode=disk.mode,
             disk_type=disk.disk_type,
         )
-        found.append(builders.add(builders.revised(device, key=-300 - number), new_file=True))
+        found.append(
+            builders.add(builders.revised(device, key=-300 - number), new_file=disk.number is None)
+        )
     return found
 
 
@@ -109,9 +109,11 @@ def _family(bus: Bus) -> type:
     return bus.controller
 
 
-def changes(spec: InstanceSpec, vmx: DatastorePath) -> list[vim25.VirtualDeviceConfigSpec]:
+def changes(
+    spec: InstanceSpec, disks: Sequence[FurtherDisk], vmx: DatastorePath
+) -> list[vim25.VirtualDeviceConfigSpec]:
     """Return the specs of all further devices of a machine."""
-    found = builders.limited(disk_changes(spec.disks, vmx), spec.hardware.disk)
+    found = builders.limited(disk_changes(disks, vmx), spec.hardware.disk)
     if spec.serial_log:
         found.append(
             builders.add(
@@ -145,12 +147,39 @@ def _connected() -> vim25.VirtualDeviceConnectInfo:
     )
 
 
+def count_option(disks: Sequence[FurtherDisk]) -> vim25.OptionValue:
+    """Return the setting that shows whoever removes a half-made machine how many disks are its own."""
+    return vim25.OptionValue(key=DISKS_KEY, value=str(len(disks)))
+
+
+def _bring_step(
+    disk: FurtherDisk,
+    at: int,
+    count: int,
+    vmx: Callable[[Run], DatastorePath],
+    bring: Callable[[Run, DatastorePath, FurtherDisk], Awaitable[Any]],
+) -> Step[Any]:
+    def path(run: Run) -> DatastorePath:
+        file = vmx(run)
+        return numbered_disks(file.with_name(f"{file.name.removesuffix('.vmx')}.vmdk"), count)[at]
+
+    return Step[Any](
+        title=f"make disk {(disk.number or 0) + 1} of the OVA in its folder",
+        call=lambda run: bring(run, path(run), disk),
+        interruptible=True,
+    )
+
+
 def further_steps(
     spec: InstanceSpec,
+    disks: Sequence[FurtherDisk],
     created: Step[vim25.VirtualMachine],
     vmx: Callable[[Run], DatastorePath],
+    bring: Callable[[Run, DatastorePath, FurtherDisk], Awaitable[Any]],
 ) -> list[Step[Any]]:
     """Return the steps that add a machine's further devices; none without any.
+
+    `bring` makes a disk of an OVA, whose machine has `DISKS_KEY` from its creation.
 
     Raises:
         MissingExtraError: A config drive needs `pycdlib`, which is not installed.
@@ -172,7 +201,10 @@ def further_steps(
         steps.append(
             Step[Any](title=f"upload the config drive of layout {drive.layout} (PUT)", call=store)
         )
-    if not (spec.disks or spec.serial_log or drive is not None):
+    for at, disk in enumerate(disks):
+        if disk.number is not None:
+            steps.append(_bring_step(disk, at, len(disks), vmx, bring))
+    if not (disks or spec.serial_log or drive is not None):
         return steps
 
     async def probe(run: Run) -> bool | None:
@@ -183,13 +215,12 @@ def further_steps(
         }
         wanted = {
             getattr(change.device.backing, "fileName", None)
-            for change in changes(spec, vmx(run))
+            for change in changes(spec, disks, vmx(run))
             if change.device.backing is not None
         }
         return wanted <= there or None
 
-    count = vim25.OptionValue(key=DISKS_KEY, value=str(len(spec.disks)))
-    words = [f"{len(spec.disks)} further disks"] if spec.disks else []
+    words = [f"{len(disks)} further disks"] if disks else []
     words += ["a serial port"] if spec.serial_log else []
     words += ["the config drive"] if drive is not None else []
     steps.append(
@@ -197,8 +228,8 @@ def further_steps(
             title=f"add {', '.join(words)} (ReconfigVM_Task)",
             call=lambda run: run[created].ReconfigVM_Task(
                 vim25.VirtualMachineConfigSpec(
-                    deviceChange=changes(spec, vmx(run)),
-                    extraConfig=[count] if spec.disks else [],
+                    deviceChange=changes(spec, disks, vmx(run)),
+                    extraConfig=[count_option(disks)] if disks else [],
                 )
             ),
             probe=probe,

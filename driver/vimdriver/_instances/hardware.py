@@ -148,18 +148,19 @@ class HardwareSpec:
                 field="video_ram_mb",
             )
 
-    def check(self, cpus: int, memory_mb: int) -> None:
-        """Raise `UsageError` for what does not go together with a number of CPUs or memory."""
+    def check(self, cpus: int | None, memory_mb: int | None) -> None:
+        """Raise `UsageError` for what does not go together with CPUs and memory, as far as they are known."""
         cores = self.cores_per_socket or 1
-        if cpus % cores:
+        if cpus is not None and cpus % cores:
             raise UsageError(
                 f"cpus must be a multiple of {cores}, the cores per socket, got {cpus}",
                 field="cpus",
             )
-        if self.memory is not None and (self.memory.reservation or 0) > memory_mb:
+        reserved = 0 if self.memory is None else self.memory.reservation or 0
+        if memory_mb is not None and reserved > memory_mb:
             raise UsageError(
                 f"the reservation of memory must be at most {memory_mb} MiB, the memory, "
-                f"got {self.memory.reservation}",
+                f"got {reserved}",
                 field="reservation",
             )
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vimdriver._images.source import ImageInfo
-    from vimdriver._instances.types import InstanceSpec, NICModel
+    from vimdriver._instances.types import FurtherDisk, InstanceSpec, NICModel, NICSpec
 
 _GIB: Final = 1 << 30
 
@@ -58,7 +58,7 @@ _DISTROS: Final = {
     "gentoo": "otherLinux64Guest",
     "windows": "windows7Server64Guest",
 }
-_EFI_SINCE: Final = "5.0"
+EFI_SINCE: Final = "5.0"
 # They describe the image itself, and are read elsewhere or do not concern the machine.
 _KNOWN: Final = frozenset(
     {"vmware_disktype", "vmware_image_version", "vmware_ostype", "vmware_adaptertype"}
@@ -78,6 +78,12 @@ class ImageDefaults:
     linked: bool | None = None
     """`vmware_linked_clone`."""
     min_disk_gb: int = 0
+    cpus: int | None = None
+    memory_mb: int | None = None
+    """MiB."""
+    nics: tuple[NICSpec, ...] = ()
+    disks: tuple[FurtherDisk, ...] = ()
+    """Those of an OVA besides the first one."""
     ignored: tuple[str, ...] = ()
     """`name=value` of each property about the machine that has no effect here."""
 
@@ -99,7 +105,7 @@ def image_defaults(image: ImageInfo, *, api_version: str) -> ImageDefaults:
     if adapter is None:
         adapter = "ide" if bus == "ide" else scsi
     adapter = next((a for a in ADAPTERS if a.lower() == (adapter or "").lower()), adapter)
-    efi = parse_version(api_version) >= parse_version(_EFI_SINCE)
+    efi = parse_version(api_version) >= parse_version(EFI_SINCE)
     firmware = take("hw_firmware_type", {"bios": "bios", **({"uefi": "efi"} if efi else {})})
     take("hw_cdrom_bus", {"ide": "ide"})
     linked = take("vmware_linked_clone", {"true": "yes", "false": ""})
@@ -134,7 +140,7 @@ def check_least(image: ImageInfo, spec: InstanceSpec, shown: str) -> None:
     Raises:
         ImageUnacceptableError: The machine is smaller than the image needs.
     """
-    if spec.memory_mb < image.min_ram:
+    if spec.memory_mb is not None and spec.memory_mb < image.min_ram:
         raise ImageUnacceptableError(
             rule="spawn.min_ram",
             detail=f"the image needs {image.min_ram} MiB of memory, the machine has {spec.memory_mb}",

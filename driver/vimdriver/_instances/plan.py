@@ -9,6 +9,7 @@ from vimdriver import _guestinfo as guestinfo
 from vimdriver._instances.devices import ADAPTERS, disk_type_adapter, nic, video_card
 from vimdriver._instances.extra_config import check_extra_config
 from vimdriver._instances.machine import MAKING_KEY, OWNER_KEY, SPAWN_KEY
+from vimdriver._instances.package_defaults import CPUS, MEMORY_MB
 from vimlib import vim25
 from vimlib._inventory import escape
 from vimlib.errors import UsageError
@@ -149,8 +150,8 @@ def plan_spawn(
             instanceUuid=spec.uuid,
             guestId=spec.guest_id or defaults.guest_id or "otherGuest",
             files=vim25.VirtualMachineFileInfo(vmPathName=f"[{spec.datastore}]"),
-            numCPUs=spec.cpus,
-            memoryMB=spec.memory_mb,
+            numCPUs=spec.cpus or CPUS,
+            memoryMB=spec.memory_mb or MEMORY_MB,
             tools=vim25.ToolsConfigInfo(
                 afterPowerOn=True,
                 afterResume=True,

@@ -15,27 +15,29 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace as replaced
 
 from vimdriver._disks import cache
-from vimdriver._disks.ensure import judge
+from vimdriver._disks.ensure import DiskWish, ensure_disk, judge
 from vimdriver._disks.load import Load
 from vimdriver._disks.lookup import stored_disk
 from vimdriver._disks.peek import read_hash, read_prefix
 from vimdriver._disks.transfer import choose
+from vimdriver._images.archive import contents_of
 from vimdriver._images.formats import PREFIX
 from vimdriver._images.hashing import DEFAULT_ALGORITHM
 from vimdriver._images.ranges import needs_ranges
 from vimdriver._instances import root as roots
 from vimdriver._instances.creating import create_step, read_vmx
 from vimdriver._instances.destroy import remove_half_made
-from vimdriver._instances.devices import limited
+from vimdriver._instances.devices import ADAPTERS, limited
 from vimdriver._instances.folder import names_of
-from vimdriver._instances.further import further_steps
+from vimdriver._instances.further import count_option, further_steps
 from vimdriver._instances.image_properties import ImageDefaults, check_least, image_defaults
 from vimdriver._instances.machine import find_by_name, find_by_uuid, marks_of, read
+from vimdriver._instances.package_defaults import filled, package_defaults
 from vimdriver._instances.placement import gather_site
 from vimdriver._instances.plan import guest_settings, plan_spawn
 from vimdriver._instances.power import power_step
 from vimdriver._instances.root import Base, Place, RootDisk
-from vimdriver._instances.types import Instance, InstanceSpec
+from vimdriver._instances.types import FurtherDisk, Instance, InstanceSpec
 from vimdriver._journal import Spawning
 from vimdriver._networks.making import port_group_steps
 from vimdriver._networks.port_groups import (
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
 
     from vimdriver._disks.cache import CacheEntry
     from vimdriver._images.formats import ImageFormat
+    from vimdriver._images.formats.survey import Contents
     from vimdriver._images.source import ImageInfo, ImageSource
     from vimdriver._instances.placement import Placement, Site
     from vimdriver._instances.plan import SpawnPlan
@@ -86,6 +89,8 @@ class FoundImage:
     """Whether it was cached by an earlier look, and not looked up again."""
     key: str | None = None
     """Its name in the cache; None if it is not cached."""
+    package: Contents | None = None
+    """Of an OVA."""
     is_iso: bool = False
     clone: Clone = "copy"
 
@@ -196,10 +201,15 @@ async def _image(
     key = cache.cache_key(info) if clone != "none" else None
     image: ImageFormat | None = None
     by_range = False
-    if key is None or info.disk_format is None:
+    package: Contents | None = None
+    packed = info.container_format in ("ova", "compressed")
+    if key is None or info.disk_format is None or packed:
         # A file or URL of somebody's may be anything, and allocating its disk takes minutes.
         head = await read_prefix(source, info, PREFIX)
         image = judge(info, head)
+        if image.kind == "ova":
+            package = await contents_of(source, info, image, head)
+            image = image.with_disk(package.disks[0].inside)
         by_range = key is None and await needs_ranges(source, image, head)
     is_iso = info.disk_format == "iso"
     if image is not None and info.disk_format is None:
@@ -224,6 +234,7 @@ async def _image(
         cached=cached,
         recalled=recalled,
         key=key,
+        package=package,
         is_iso=is_iso,
         clone=clone,
     )
@@ -237,10 +248,11 @@ def _plan(
     on_ignored: Callable[[str], None] | None,
 ) -> Plan[Instance]:
     """Check the gathered values, then return the steps. Pure, except that `on_ignored` is called."""
-    info, defaults = found.image.info, ImageDefaults()
-    if info is not None:
-        defaults = image_defaults(info, api_version=host.client.api_version)
-        check_least(info, spec, spec.shown)
+    defaults = _defaults(host, found)
+    spec = filled(spec, defaults)
+    if found.image.info is not None:
+        check_least(found.image.info, spec, spec.shown)
+    disks = (*map(FurtherDisk.of, spec.disks), *defaults.disks)
     entry = Spawning(
         host=host.client.host,
         owner=host.owner,
@@ -260,22 +272,19 @@ def _plan(
         )
 
     root = _root(host, spec, planned(""), found, on_progress)
-    if not root.half_made and (spec.disks or spec.serial_log or spec.config_drive is not None):
+    if not root.half_made and (disks or spec.serial_log or spec.config_drive is not None):
         root = roots.attached_later(root)
     limits = spec.hardware.disk
     root.needed += sum(disk.needed for disk in spec.disks)
     machine = planned(stamp(found.now) if root.half_made else "")
+    if defaults.disks:
+        machine.config.extraConfig = [*(machine.config.extraConfig or ()), count_option(disks)]
     machine.config.deviceChange = [
         *(machine.config.deviceChange or ()),
         *limited(root.devices, limits),
     ]
     _check(spec, root, found)
-    for ignored in defaults.ignored:
-        text = printable(ignored, 200)
-        if on_ignored is not None:
-            on_ignored(text)
-        else:
-            log.warning("%s: the image's property %s has no effect", spec.name, text)
+    _report(spec, defaults, on_ignored)
 
     async def undo(run: Run, vm: vim25.VirtualMachine) -> str:
         vmx = run.get(located)
@@ -296,7 +305,9 @@ def _plan(
         limits=limits,
     )
     made, kept = _network_steps(host, spec, found.network, entry.token)
-    further = further_steps(spec, created, lambda run: run[located])
+    further = further_steps(
+        spec, disks, created, lambda run: run[located], _brought(spec, found.image)
+    )
     steps: list[Step[Any]] = [*made, *root.before, created]
     if root.half_made:
         steps += [located, *further, *root.after(place)]
@@ -316,6 +327,46 @@ def _plan(
 
     explain = _explain(spec, root, machine)
     return Plan(f"spawn {spec.name}", tuple(steps), result, explain=explain, stale=stale)
+
+
+def _defaults(host: Host, found: Gathered) -> ImageDefaults:
+    """Return what the image states about its machine. Pure."""
+    info, version = found.image.info, host.client.api_version
+    defaults = ImageDefaults() if info is None else image_defaults(info, api_version=version)
+    package = found.image.package
+    if package is None:
+        return defaults
+    return package_defaults(defaults, package, found.networks, api_version=version)
+
+
+def _report(
+    spec: InstanceSpec, defaults: ImageDefaults, on_ignored: Callable[[str], None] | None
+) -> None:
+    for ignored in defaults.ignored:
+        text = printable(ignored, 200)
+        if on_ignored is not None:
+            on_ignored(text)
+        else:
+            log.warning("%s: the image's property %s has no effect", spec.name, text)
+
+
+def _brought(
+    spec: InstanceSpec, image: FoundImage
+) -> Callable[[Run, DatastorePath, FurtherDisk], Awaitable[Any]]:
+    """Return the function that makes a disk of an OVA at a path where only its machine has files."""
+
+    async def bring(run: Run, path: DatastorePath, disk: FurtherDisk) -> None:
+        assert image.source is not None, "an OVA comes from a source"
+        wish = DiskWish(
+            target=path,
+            disk=disk.number or 0,
+            transfer=spec.transfer,
+            by_content=True,
+            adapter=disk.adapter if disk.adapter in ADAPTERS else "lsiLogic",
+        )
+        await ensure_disk(run.host, image.source, wish)
+
+    return bring
 
 
 def _root(

@@ -11,7 +11,7 @@ from vimdriver._disks.transfer import TRANSFERS, Transfer
 from vimdriver._guestinfo import Route
 from vimdriver._images.source import masked_reference, shown_reference
 from vimdriver._instances.config_drive import ConfigDrive
-from vimdriver._instances.disk_spec import DiskSpec
+from vimdriver._instances.disk_spec import GIB_KB, Adapter, DiskMode, DiskSpec, DiskType
 from vimdriver._instances.hardware import HardwareSpec
 from vimdriver._networks.port_groups import check_vlan
 from vimlib._repr import robust
@@ -120,6 +120,29 @@ class NICSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FurtherDisk:
+    """A disk of a machine to come besides its root disk."""
+
+    capacity_kb: int
+    """KiB."""
+    adapter: Adapter = "lsiLogic"
+    mode: DiskMode = "persistent"
+    disk_type: DiskType = "thin"
+    number: int | None = None
+    """Which disk of an OVA it gets; None for a blank one."""
+
+    @classmethod
+    def of(cls, disk: DiskSpec) -> FurtherDisk:
+        """Return a blank disk as a caller asks for it."""
+        return cls(
+            capacity_kb=disk.size_gb * GIB_KB,
+            adapter=disk.adapter,
+            mode=disk.mode,
+            disk_type=disk.disk_type,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceSpec:
     """A machine to make from an image."""
 
@@ -129,9 +152,11 @@ class InstanceSpec:
     the host. None makes a machine without an image, with a blank disk of `disk_gb` or none."""
     datastore: str
     nics: tuple[NICSpec, ...] = ()
-    cpus: int = 1
-    memory_mb: int = 512
-    """MiB; a multiple of 4, as the host demands."""
+    """Without any, those of the OVF descriptor whose network the host has."""
+    cpus: int | None = None
+    """None takes the OVF descriptor's, else 1."""
+    memory_mb: int | None = None
+    """MiB; a multiple of 4, as the host demands. None takes the OVF descriptor's, else 512."""
     disk_gb: int | None = None
     """GiB of the root disk; None takes the image's size."""
     uuid: str = field(default_factory=lambda: str(uuid_.uuid4()))
@@ -185,8 +210,10 @@ class InstanceSpec:
 
     def __post_init__(self) -> None:
         check_name(self.name)
-        check_cpus(self.cpus)
-        check_memory(self.memory_mb)
+        if self.cpus is not None:
+            check_cpus(self.cpus)
+        if self.memory_mb is not None:
+            check_memory(self.memory_mb)
         self.hardware.check(self.cpus, self.memory_mb)
         check_text("annotation", self.notes)
         if self.clone not in (None, *CLONES):
