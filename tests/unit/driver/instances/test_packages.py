@@ -37,11 +37,16 @@ TWO = ovf(
 
 
 def wanted(**given: Any) -> InstanceSpec:
-    return InstanceSpec(**{"name": "web", "datastore": "datastore1", "power_on": False} | given)
+    settings: dict[str, Any] = {"name": "web", "datastore": "datastore1", "power_on": False}
+    return InstanceSpec(**settings | given)
+
+
+def config_of(host: Hosted, name: str = "web") -> Any:
+    return host.esx.machine(name).config
 
 
 def devices(host: Hosted, kind: type[Any], name: str = "web") -> list[Any]:
-    return [d for d in host.esx.machine(name).config.hardware.device if isinstance(d, kind)]
+    return [d for d in config_of(host, name).hardware.device if isinstance(d, kind)]
 
 
 @pytest.fixture
@@ -64,10 +69,9 @@ async def test_the_machine_is_that_of_the_descriptor(
         async with host.driver(LocalImages()) as driver:
             made = await driver.spawn(wanted(image=str(package)), on_ignored=ignored.append)
         assert (made.cpus, made.memory_mb) == (2, 1024)
-        config = host.esx.machine("web").config
+        config = config_of(host)
         assert (config.guestId, config.firmware) == ("ubuntu64Guest", "efi")
-        (card,) = devices(host, vim25.VirtualEthernetCard)
-        assert isinstance(card, vim25.VirtualVmxnet3)
+        (card,) = devices(host, vim25.VirtualVmxnet3)
         assert card.backing.deviceName == "VM Network"
         disks = devices(host, vim25.VirtualDisk)
         assert [disk.capacityInKB for disk in disks] == [2048, 3072, 2048]
@@ -93,7 +97,7 @@ async def test_what_the_caller_gives_comes_first(host: Hosted, package: Path) ->
             )
         )
     assert (made.cpus, made.memory_mb) == (1, 64)
-    assert host.esx.machine("web").config.guestId == "otherGuest"
+    assert config_of(host).guestId == "otherGuest"
     assert isinstance(devices(host, vim25.VirtualEthernetCard)[0], vim25.VirtualE1000)
 
 
@@ -130,7 +134,7 @@ async def test_an_ova_of_glance_is_cached_and_described(beside: Beside, host: Ho
                 assert (made.cpus, made.memory_mb) == (2, 1024)
                 assert stored(host, f"{name}/{name}-flat.vmdk") == RAW
     # Glance's property is its owner's word.
-    assert host.esx.machine("web").config.guestId == "debian10_64Guest"
+    assert config_of(host).guestId == "debian10_64Guest"
     assert host.methods().count("ImportVApp") == 1
 
 
