@@ -27,6 +27,7 @@ from vimdriver._instances import (
     destroy,
     device_list,
     disks,
+    exporting,
     guest,
     keys,
     machine,
@@ -159,6 +160,8 @@ class ESXDriver:
     suspend = power.suspend
     resume = power.resume
     capture = capture.capture
+    export = exporting.export
+    import_instance = exporting.import_instance
     snapshot = snapshots.snapshot
     revert_snapshot = snapshots.revert_snapshot
     remove_snapshot = snapshots.remove_snapshot

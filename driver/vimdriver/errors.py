@@ -9,6 +9,7 @@
         ├── JournalError                   the journal cannot be written, so the operation did not start
         │   ├── JournalFormatError         the file is not a journal
         │   └── JournalLockedError         another process has the journal open
+        ├── LocalFileError                 a file of this computer cannot be written
         ├── OwnerError                     this installation's owner cannot be kept, and none was given
         ├── DatastoreUnusableError (vimlib.errors.HostStateError)
         ├── NoSpaceError                   too little free space on the datastore
@@ -96,6 +97,7 @@ __all__ = [
     "JournalError",
     "JournalFormatError",
     "JournalLockedError",
+    "LocalFileError",
     "MissingNovaError",
     "NetworkError",
     "NetworkNotFoundError",
@@ -163,6 +165,15 @@ class OwnerError(DriverError):
     reason: str = ""
     _template = "cannot use the owner of this installation in {path!r}: {reason}"
     hint = "Give an owner: --owner, VIMLIB_OWNER or DriverConfig(owner=...); or a writable XDG_STATE_HOME."
+
+
+class LocalFileError(DriverError):
+    """A file of this computer cannot be written; nothing of it is left."""
+
+    path: str = ""
+    reason: str = ""
+    _template = "cannot write {path!r}: {reason}"
+    hint = "Give a path in a folder that exists, with free space, where no file of that name is."
 
 
 class JournalError(DriverError):

@@ -59,6 +59,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "instance revert": ("verbs:revert_snapshot", "Revert a machine to a snapshot."),
     "instance remove-snapshot": ("verbs:remove_snapshot", "Remove a snapshot."),
     "instance clone": ("verbs:clone", "Make a machine like another one."),
+    "instance export": ("exporting:export", "Write a machine's disks into local files."),
+    "instance import": ("exporting:import_", "Make a machine from a local file."),
     "instance register": ("verbs:register", "Add a machine by its configuration file."),
     "instance unregister": ("verbs:unregister", "Take a machine out of the inventory."),
     "instance adopt": ("verbs:adopt", "Make a machine one of this owner's."),

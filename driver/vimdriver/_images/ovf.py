@@ -480,7 +480,7 @@ def _write_hardware(system: Any, machine: OVFMachine) -> None:
     for number, card in enumerate(machine.nics):
         item(
             AddressOnParent=str(7 + number), AutomaticAllocation="true", Connection=card.network,
-            ElementName=f"ethernet{number}", ResourceSubType=_NIC_SUBTYPES[card.model or "e1000"],
+            ElementName=f"ethernet{number}", ResourceSubType=_NIC_SUBTYPES.get(card.model or "", "E1000"),
             ResourceType=str(_NIC),
         )  # fmt: skip
     settings = {"firmware": machine.firmware} if machine.firmware else {}

@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from vimlib._collector import Row
     from vimlib._progress import Progress
 
-_EXPORT_SINCE: Final = (5, 5)
+EXPORT_SINCE: Final = (5, 5)
+"""The API version that brought ExportSnapshot."""
 _SNAPSHOT: Final = "vimlib-capture-"
 # Of an image's name in Glance.
 _LONGEST_NAME: Final = 255
@@ -73,11 +74,13 @@ class CapturedImage:
         }
 
 
-class _Frozen(NamedTuple):
-    """A machine's root disk, and the image's properties that follow from it."""
+class FrozenDisk(NamedTuple):
+    """A machine's disk, and the image's properties that follow from it."""
 
     vm: vim25.VirtualMachine
     vmx: DatastorePath
+    key: int
+    """The disk's, among the machine's devices."""
     capacity: int
     adapter: str
     """As descriptors write it."""
@@ -144,16 +147,16 @@ async def capture(
     uuid = str(row.props.get("config.instanceUuid"))
     snapshot = temporary_snapshot(host, row.obj, uuid, _SNAPSHOT + new_token(), quiesce=quiesce)
     steps: list[Step[Any]] = [snapshot]
-    if parse_version(host.client.api_version) >= _EXPORT_SINCE:
+    if parse_version(host.client.api_version) >= EXPORT_SINCE:
 
         def read(run: Run) -> AsyncGenerator[bytes, None]:
             return _exported(run, run[snapshot], ref)
     else:
-        copy = _copy_step(host, found, snapshot, ref)
+        copy = copy_step(host, found, snapshot, ref)
         steps.append(copy.step)
 
         def read(run: Run) -> AsyncGenerator[bytes, None]:
-            return _deflated(run, copy.file, found)
+            return deflated(run, copy.file, found)
 
     async def send(run: Run) -> CapturedImage:
         async with to.new_image(name, properties=wanted, visibility=visibility) as image:
@@ -242,7 +245,7 @@ def _confirmed(info: ImageInfo, image: str, body: _Body, capacity: int) -> Captu
     )
 
 
-def _root_disk(row: Row[vim25.VirtualMachine], ref: str) -> _Frozen:
+def _root_disk(row: Row[vim25.VirtualMachine], ref: str) -> FrozenDisk:
     """Return the disk that a machine boots from. Pure. Raises `NotFoundError`."""
     devices: list[vim25.VirtualDevice] = row.props.get("config.hardware.device") or []
     disk = first_disk(devices, ref)
@@ -253,9 +256,10 @@ def _root_disk(row: Row[vim25.VirtualMachine], ref: str) -> _Frozen:
         vim25.VirtualLsiLogicSASController: ("lsiLogicsas", "lsilogic"),
         vim25.ParaVirtualSCSIController: ("paraVirtual", "lsilogic"),
     }.get(type(controller), ("lsiLogic", "lsilogic"))
-    return _Frozen(
+    return FrozenDisk(
         vm=row.obj,
         vmx=DatastorePath.parse(row.require("config.files.vmPathName")),
+        key=disk.key,
         capacity=disk.capacityInKB * 1024,
         adapter=written,
         properties={
@@ -286,16 +290,16 @@ async def _exported(
                 yield chunk
 
 
-class _Copy(NamedTuple):
+class DiskCopy(NamedTuple):
     """A copy of the frozen disk on the host."""
 
     file: DatastorePath
     step: Step[Any]
 
 
-def _copy_step(
-    host: Host, found: _Frozen, snapshot: Step[vim25.VirtualMachineSnapshot], ref: str
-) -> _Copy:
+def copy_step(
+    host: Host, found: FrozenDisk, snapshot: Step[vim25.VirtualMachineSnapshot], ref: str
+) -> DiskCopy:
     """Return the step that copies the disk that the snapshot has frozen."""
     file = found.vmx.with_name(temporary_name("capture.vmdk", host.owner) + ".vmdk")
     entry = Uploading(host=host.client.host, owner=host.owner, path=str(file))
@@ -306,7 +310,8 @@ def _copy_step(
     async def call(run: Run) -> Any:
         client = run.host.client
         row = await client.get(client.bind(run[snapshot]), "config.hardware.device")
-        disk = first_disk(row.props.get("config.hardware.device") or [], ref)
+        disks = row.props.get("config.hardware.device") or []
+        disk = first_disk([one for one in disks if one.key == found.key], ref)
         source = DatastorePath.parse(file_of(disk))
         centers = (await datacenter_of(run.host, source), await datacenter_of(run.host, file))
         await copy_disk(run.host, str(source), file, spec, centers=centers)
@@ -323,10 +328,10 @@ def _copy_step(
         entry=lambda run: entry,
         method="CopyVirtualDisk_Task",
     )
-    return _Copy(file, step)
+    return DiskCopy(file, step)
 
 
-async def _deflated(run: Run, file: DatastorePath, found: _Frozen) -> AsyncGenerator[bytes, None]:
+async def deflated(run: Run, file: DatastorePath, found: FrozenDisk) -> AsyncGenerator[bytes, None]:
     """Yield a flat disk of the host as streamOptimized.
 
     Raises `TransferCorruptError` if the copy has another size than the disk.

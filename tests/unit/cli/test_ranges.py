@@ -33,6 +33,8 @@ REQUIRED = {
     "instance revert": "vm-0 s",
     "instance remove-snapshot": "vm-0 s",
     "instance clone": "vm-0 n",
+    "instance export": "vm-0 a.raw",
+    "instance import": "a.raw --datastore datastore1",
     "instance register": "[datastore1]a.vmx",
     "instance rename": "vm-0 n",
     "instance annotate": "vm-0 n",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,6 +42,7 @@ WRITES: dict[str, Act] = {
     "suspend": lambda d, r, **f: d.suspend(r, **f),
     "resume": lambda d, r, **f: d.resume(r, **f),
     "capture": lambda d, r, **f: d.capture(r, "image", target=Target(), **f),
+    "export": lambda d, r, **f: d.export(r, Path("/dev/null/a.raw"), **f),
     "snapshot": lambda d, r, **f: d.snapshot(r, "one", **f),
     "revert_snapshot": lambda d, r, **f: d.revert_snapshot(r, "one", **f),
     "remove_snapshot": lambda d, r, **f: d.remove_snapshot(r, "one", **f),

@@ -21,6 +21,8 @@ No I/O, no clocks, no threads; memory is bounded. Convert an image::
 - `header`, `descriptor`, `strict_descriptor`, `tables`: the parts of a sparse extent
 - `compressed`: gzip, xz and Zstandard files with an image inside
 - `qcow2`, `zstd`: qcow2 images
+- `placed`: files of this computer that are written out of order: raw with holes, qcow2
+- `tar`, `manifest`, `ova`, `survey`: OVA files, and the disks inside
 - `sparse_reader`, `stream_reader`, `deflate`: monolithicSparse and streamOptimized VMDKs
 """
 

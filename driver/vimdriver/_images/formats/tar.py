@@ -330,10 +330,13 @@ def _name(text: str) -> str:
 
 
 def tar_header(name: str, size: int) -> bytes:
-    """Return the headers of a regular file: the same bytes for the same name and size."""
+    """Return the headers of a regular file: the same bytes for the same name and size.
+
+    Their length depends on the name alone: GNU's form has one field for sizes of any length.
+    """
     info = tarfile.TarInfo(name)
     info.size = size
-    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+    return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
 
 
 def members_size(files: Iterator[tuple[str, int]]) -> int:

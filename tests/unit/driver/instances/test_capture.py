@@ -119,7 +119,8 @@ async def test_the_export_ends_before_its_snapshot_is_removed(host: Hosted, hole
 async def test_a_copy_of_another_size_is_refused(host: Hosted, size: int) -> None:
     (host.folder / "copy-flat.vmdk").write_bytes(bytes(size))
     file = DatastorePath("datastore1", "copy.vmdk")
-    found = capture._Frozen(
+    found = capture.FrozenDisk(
+        key=2000,
         vm=vim25.VirtualMachine("1"),
         vmx=file,
         capacity=4096,
@@ -129,7 +130,7 @@ async def test_a_copy_of_another_size_is_refused(host: Hosted, size: int) -> Non
     async with host.client() as client:
         run: Any = SimpleNamespace(host=host_of(client))
         with pytest.raises(TransferCorruptError, match=f"4096 bytes, got {size}"):
-            [piece async for piece in capture._deflated(run, file, found)]
+            [piece async for piece in capture.deflated(run, file, found)]
 
 
 async def test_what_cannot_be_captured(beside: Beside, host: Hosted) -> None:
