@@ -148,4 +148,4 @@ class NewFile:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
-        self._part.unlink(missing_ok=True)
+            self._part.unlink(missing_ok=True)

@@ -336,7 +336,7 @@ def _defaults(host: Host, found: Gathered) -> ImageDefaults:
     package = found.image.package
     if package is None:
         return defaults
-    return package_defaults(defaults, package, found.networks, api_version=version)
+    return package_defaults(defaults, package, found.site.networks, api_version=version)
 
 
 def _report(

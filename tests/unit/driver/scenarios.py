@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from tests.unit.driver.hosted import CONFIG, Beside, Hosted, glance, hosted, spec, store
@@ -136,6 +137,18 @@ def machine(act: Act, before: Act | None = None, **given: Any) -> Scenario:
     return Scenario(act=act, before=before, **given)
 
 
+async def export(driver: ESXDriver) -> None:
+    with TemporaryDirectory() as folder:
+        await driver.export(VM, Path(folder) / "web.ova")
+
+
+async def import_raw(driver: ESXDriver) -> None:
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "web.img"
+        file.write_bytes(bytes(MIB))
+        await driver.import_instance(file, datastore="datastore1")
+
+
 NFS: dict[str, Any] = {"given": {"exports": {"filer:/a": None}}}
 
 
@@ -154,6 +167,8 @@ SCENARIOS: dict[str, Scenario] = {
     "rename": machine(lambda d: d.rename(VM, "renamed")),
     "annotate": machine(lambda d: d.annotate(VM, "text")),
     "capture": machine(lambda d: d.capture(VM, "golden")),
+    "export": machine(export),
+    "import_instance": machine(import_raw),
     "power_on": machine(lambda d: d.power_on(VM)),
     "power_off": machine(lambda d: d.power_off(VM), on),
     "shutdown": machine(lambda d: d.shutdown(VM, force=True), on),
