@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -43,7 +44,8 @@ BENCH_PEERS = (
 
 # Other people's clients have a session of their own.
 FOREIGN = "tests/integration/foreign"
-PEERS = ("tests/integration", f"--ignore={FOREIGN}")
+OLD_GLANCE = "tests/integration/old_glance"
+PEERS = ("tests/integration", f"--ignore={FOREIGN}", f"--ignore={OLD_GLANCE}")
 
 GENERATED = ROOT / "vimlib" / "vim25"
 
@@ -103,6 +105,18 @@ def foreign_releases(session: nox.Session) -> None:
     session.install("-e", ".[all,test]")
     environment = peer_environment() | {"VIMLIB_FOREIGN_RELEASES": "4.0 4.1 5.5 6.7 7.0 8.0 9.0"}
     session.run("pytest", FOREIGN, *session.posargs, env=environment)
+
+
+@nox.session
+def glance_v1(session: nox.Session) -> None:
+    """The v1 source against a real Glance 15; skipped without Python 3.6, on which that runs."""
+    pyenv = sorted(Path.home().glob(".pyenv/versions/3.6.*/bin/python3.6"))
+    python = shutil.which("python3.6") or next(map(str, pyenv), None)
+    if python is None:
+        session.skip("Glance 15 needs Python 3.6: pyenv install 3.6.15")
+    session.install("-e", ".[all,test]")
+    environment = peer_environment() | {"VIMLIB_PYTHON36": python}
+    session.run("pytest", OLD_GLANCE, *session.posargs, env=environment)
 
 
 @nox.session

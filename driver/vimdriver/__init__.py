@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     )
     from vimdriver._images import (
         Glance,
+        GlanceV1,
         HttpClient,
         HttpImages,
         ImageInfo,
@@ -75,6 +76,7 @@ __all__ = [
     "FanLimits",
     "FileJournal",
     "Glance",
+    "GlanceV1",
     "GuestConfig",
     "GuestLogin",
     "GuestProgram",
@@ -121,7 +123,7 @@ __getattr__, __dir__ = lazy(
         "_driver": "ESXDriver",
         "_guestinfo": "GuestConfig NIC Route",
         "_host": "DatastoreInfo HostCapacity HostIdentity HostInfo check_identities",
-        "_images": "Glance HttpClient HttpImages ImageInfo ImageSource ImageStore LocalImages",
+        "_images": "Glance GlanceV1 HttpClient HttpImages ImageInfo ImageSource ImageStore LocalImages",
         "_images.fan": "FanLimits",
         "_images.stored": "DatastoreImages",
         "_images.openstack": "open_cloud",

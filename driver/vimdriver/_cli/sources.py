@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
     from vimdriver._cli.connection import ConnectionOptions
-    from vimdriver._images.glance import Glance, TokenSource
+    from vimdriver._images.glance import Glance
+    from vimdriver._images.glance_v1 import GlanceV1
     from vimdriver._images.http import HttpClient
     from vimdriver._images.source import ImageSource, ImageStore
+    from vimdriver._images.tokens import TokenSource
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
@@ -74,6 +76,9 @@ class Sources:
 
     glance: str | None = None
     """URL of Glance; its token is read from OS_TOKEN."""
+
+    glance_api: Literal["2", "1", "bexar"] = "2"
+    """Version of Glance's API; `bexar` is version 1 before May 2011, without /v1 in its paths. Version 1 only reads."""
 
     glance_ca: Path | None = None
     """File with CA certificates (PEM) for Glance and https URLs."""
@@ -164,13 +169,21 @@ class Sources:
             UsageError: None was given, or two were.
             DriverError: The cloud cannot be reached.
         """
+        from vimdriver._images.glance import Glance
+
         cloud = self._cloud(environ)
         if not (self.glance or cloud):
             raise UsageError(
                 "an image service is required", hint="Give --glance URL, or set OS_CLOUD."
             )
         async with AsyncExitStack() as stack:
-            yield await self._glance(cloud, environ, stack)
+            found = await self._glance(cloud, environ, stack)
+            if not isinstance(found, Glance):
+                raise UsageError(
+                    f"--glance-api must be 2 to write images, got {self.glance_api}",
+                    hint="Omit it, or upload the image by other means.",
+                )
+            yield found
 
     def _cloud(self, environ: Mapping[str, str]) -> str | None:
         if self.glance and self.os_cloud:
@@ -181,8 +194,9 @@ class Sources:
 
     async def _glance(
         self, cloud: str | None, environ: Mapping[str, str], stack: AsyncExitStack
-    ) -> Glance:
+    ) -> Glance | GlanceV1:
         from vimdriver._images.glance import Glance
+        from vimdriver._images.glance_v1 import GlanceV1
 
         ca: Path | str | None = self.glance_ca
         token: str | TokenSource | None
@@ -194,7 +208,10 @@ class Sources:
         else:
             assert self.glance is not None
             url, token = self.glance, environ.get("OS_TOKEN") or None
-        return Glance(await stack.enter_async_context(self._client(ca)), url, token=token)
+        client = await stack.enter_async_context(self._client(ca))
+        if self.glance_api == "2":
+            return Glance(client, url, token=token)
+        return GlanceV1(client, url, token=token, api=self.glance_api)
 
 
 SOURCES = Sources()

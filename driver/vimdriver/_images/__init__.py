@@ -21,7 +21,7 @@ Read the checked bytes of a source without an uploader::
     async with source.open() as body, piped(body, Passage(BodyCheck(info)), executor=...) as pipe:
         async for piece in pipe: ...
 
-- `source`: the protocols and `ImageInfo`; `glance`, `http`, `local`, `stored`: the sources; `openstack`:
+- `source`: the protocols and `ImageInfo`; `glance`, `glance_v1`, `http`, `local`, `stored`: the sources; `openstack`:
   the endpoint and token of Glance from clouds.yaml
 - `check`: checks a body; `formats/`: disk formats; `hashing`: hash algorithms
 - `uploader`, `pipe`, `ranges`, `worker`: how a body is moved; `sink`: the datastore as its target
@@ -31,7 +31,8 @@ Read the checked bytes of a source without an uploader::
 """
 
 from vimdriver._images.check import BodyCheck, BodyReport
-from vimdriver._images.glance import Glance, GlanceImage, TokenSource
+from vimdriver._images.glance import Glance, GlanceImage
+from vimdriver._images.glance_v1 import GlanceV1
 from vimdriver._images.http import HttpClient, HttpImage, HttpImages
 from vimdriver._images.local import LocalImage, LocalImages
 from vimdriver._images.pipe import Passage, Pipe, Stage, piped
@@ -41,6 +42,7 @@ from vimdriver._images.source import (
     ImageSource,
     ImageStore,
 )
+from vimdriver._images.tokens import TokenSource
 from vimdriver._images.uploader import BodySink, Uploaded, Uploader
 
 __all__ = [
@@ -49,6 +51,7 @@ __all__ = [
     "BodySink",
     "Glance",
     "GlanceImage",
+    "GlanceV1",
     "HttpClient",
     "HttpImage",
     "HttpImages",

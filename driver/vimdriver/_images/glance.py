@@ -8,25 +8,24 @@ never followed.
 from __future__ import annotations
 
 import logging
-import re
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 from yarl import URL
 
-from vimdriver._images.http import HttpClient, named
+from vimdriver._images.http import HttpClient
 from vimdriver._images.source import ImageInfo
+from vimdriver._images.tokens import Tokens
 from vimdriver.errors import (
     ImageAmbiguousError,
     ImageNotFoundError,
     ImageNotReadyError,
     SourceProtocolError,
-    SourceRefusedError,
 )
 from vimlib._repr import robust
 from vimlib._secret import Secret, forgetful, forgetting
@@ -39,11 +38,9 @@ if TYPE_CHECKING:
     import aiohttp
 
     from vimdriver._images.body import Ask, HttpBody, HttpParts
+    from vimdriver._images.tokens import TokenSource
 
 log = logging.getLogger("vimdriver.images")
-
-TokenSource: TypeAlias = Callable[[bool], Awaitable[str]]
-"""Returns a token; called with True to get a new one after the last was refused."""
 
 T = TypeVar("T")
 
@@ -115,8 +112,7 @@ class Glance:
     ) -> None:
         self._client = client
         self._base = _base(url)
-        self._token = Secret(token) if isinstance(token, str) else token
-        self._service = service
+        self._tokens = Tokens(token, service)
         del token
 
     @robust
@@ -135,32 +131,6 @@ class Glance:
     def url(self, *parts: str) -> URL:
         """Return a URL below `/v2/images`, with each part quoted."""
         return self._base.joinpath("images", *parts)
-
-    async def headers(self, *, fresh: bool = False) -> dict[str, Secret]:
-        """Return the headers that authenticate a request.
-
-        Raises:
-            DriverError: No token could be obtained.
-            UsageError: The token contains characters that HTTP does not allow.
-        """
-        if self._token is None:
-            return {}
-        found = {"X-Auth-Token": await _ready(self._token, fresh)}
-        if self._service is not None:
-            found["X-Service-Token"] = await _ready(self._service, fresh)
-        return found
-
-    async def _authorized(self, ask: Callable[[dict[str, Secret]], Awaitable[T]], image: str) -> T:
-        """Call `ask` with headers; call it again with a new token if Glance refuses the first."""
-        try:
-            return await ask(await self.headers())
-        except SourceRefusedError as error:
-            if error.status != 401 or not (callable(self._token) or self._service):
-                raise named(error, image) from None
-        try:
-            return await ask(await self.headers(fresh=True))
-        except SourceRefusedError as error:
-            raise named(error, image) from None
 
     @forgetful
     async def find(self, ref: str) -> ImageInfo:
@@ -184,7 +154,7 @@ class Glance:
 
     async def _show(self, found: str, ref: str) -> ImageInfo:
         url = self.url(found)
-        raw = await self._authorized(
+        raw = await self._tokens.authorized(
             lambda headers: self._client.document(url, image=ref, headers=headers), ref
         )
         fields = _decode(raw, dict[str, Any], ref)
@@ -205,7 +175,7 @@ class Glance:
         query = {"name": quoted, "limit": str(_PAGE), **more}
         while True:
             url = self.url().with_query(query)
-            raw = await self._authorized(partial(self._listed, url, name), name)
+            raw = await self._tokens.authorized(partial(self._listed, url, name), name)
             page = _decode(raw, _Page, name)
             ids += [record.id for record in page.images if record.name == name]
             if page.next is None or not page.images or len(ids) >= _MOST:
@@ -278,7 +248,7 @@ class Glance:
                 body=data,
             )
 
-        await self._authorized(ask, image)
+        await self._tokens.authorized(ask, image)
 
     async def _create(self, document: Mapping[str, str], name: str) -> str:
         data = msgspec.json.encode(document)
@@ -292,7 +262,7 @@ class Glance:
                 body=data,
             )
 
-        record = _decode(await self._authorized(ask, name), _Record, name)
+        record = _decode(await self._tokens.authorized(ask, name), _Record, name)
         return _require_uuid(record.id, name)
 
     async def _delete(self, image: str) -> None:
@@ -300,7 +270,7 @@ class Glance:
             return await self._client.send("DELETE", self.url(image), image=image, headers=headers)
 
         try:
-            await self._authorized(ask, image)
+            await self._tokens.authorized(ask, image)
         except ImageNotFoundError:
             return
         except VimlibError as error:
@@ -312,7 +282,7 @@ class Glance:
 
         Cancelling closes the connection, after which Glance has none of them. Raises `ImageSourceError`.
         """
-        headers = await self.headers()
+        headers = await self._tokens.headers()
         await self._client.send(
             "PUT",
             self.url(image, "file"),
@@ -348,7 +318,7 @@ class Glance:
                     self._client.request("GET", url, image=info.id, headers={**headers, **more})
                 )
 
-            return await self._authorized(authorized, info.id)
+            return await self._tokens.authorized(authorized, info.id)
 
         return ask
 
@@ -387,34 +357,23 @@ class GlanceImage:
             yield self._glance.parts(info)
 
 
-def _base(url: str) -> URL:
+def service_url(text: str) -> URL:
+    """Return the URL of an image service, without a slash at its end. Raises `UsageError`."""
     try:
-        base = URL(url)
+        url = URL(text)
     except ValueError:
         raise UsageError("the Glance URL is malformed") from None
-    if base.scheme not in ("http", "https") or not base.host or base.user is not None:
+    if url.scheme not in ("http", "https") or not url.host or url.user is not None:
         raise UsageError(
             "the Glance URL must begin with http:// or https:// and name a host",
             hint="Give the token with OS_CLOUD or OS_TOKEN, not in the URL.",
         )
-    path = base.path.rstrip("/")
-    return base.with_path(path if path.endswith("/v2") else f"{path}/v2")
+    return url.with_path(url.path.rstrip("/"))
 
 
-async def _ready(source: Secret | TokenSource, fresh: bool) -> Secret:
-    """Return a token as a header may have it; see `Glance.headers`."""
-    if isinstance(source, Secret):
-        token = source
-    else:
-        with forgetting():  # frames of the source hold a token, or the password it comes from
-            token = Secret(await source(fresh))
-    # RFC 9110, 5.5: the valid field values, without those that only some servers accept.
-    if not re.fullmatch(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?", token.reveal()):
-        raise UsageError(
-            "the token of the image service must be 1 or more printable ASCII characters",
-            hint="Check OS_TOKEN, for example for a trailing line break.",
-        )
-    return token
+def _base(text: str) -> URL:
+    url = service_url(text)
+    return url if url.path.endswith("/v2") else url.with_path(f"{url.path.rstrip('/')}/v2")
 
 
 def _only(ids: list[str], name: str) -> str:

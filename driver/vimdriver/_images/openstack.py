@@ -17,7 +17,7 @@ from vimlib._secret import forgetting
 from vimlib.errors import UsageError
 
 if TYPE_CHECKING:
-    from vimdriver._images.glance import TokenSource
+    from vimdriver._images.tokens import TokenSource
 
 SILENCE: Final = 60.0
 """Seconds without a response from Keystone if clouds.yaml has no `api_timeout`: its client has no

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,7 +51,18 @@ async def test_the_environment_names_a_cloud_and_a_token(tmp_path: Path) -> None
         image = store.image(UUID)
         assert isinstance(image, GlanceImage)
         assert "secret" not in repr(image)
-        assert await image._glance.headers() == {"X-Auth-Token": Secret("secret")}
+        assert await image._glance._tokens.headers() == {"X-Auth-Token": Secret("secret")}
+
+
+@pytest.mark.parametrize(("api", "path"), [("1", "/v1/images"), ("bexar", "/images"), ("2", "/v2")])
+async def test_the_version_of_glance_selects_its_source(api: Any, path: str) -> None:
+    sources = Sources(glance="http://127.0.0.1:1", glance_api=api)
+    async with sources.open([UUID], {}) as store:
+        assert f"127.0.0.1:1{path}'" in repr(store.image(UUID)._glance)  # type: ignore[attr-defined]
+    if api != "2":
+        with pytest.raises(UsageError, match="--glance-api must be 2 to write"):
+            async with sources.opened_glance({}):
+                pass
 
 
 @pytest.mark.parametrize("glance", [False, True])
