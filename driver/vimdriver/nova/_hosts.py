@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from vimdriver._config import DriverConfig
     from vimdriver._host import HostIdentity
-    from vimdriver._images.glance import TokenSource
+    from vimdriver._images.tokens import TokenSource
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ from nova.conf.service_token import SERVICE_USER_GROUP
 from vimdriver._images.openstack import tokens_of
 
 if TYPE_CHECKING:
-    from vimdriver._images.glance import TokenSource
+    from vimdriver._images.tokens import TokenSource
 
 CONF = nova.conf.CONF
 
