@@ -81,6 +81,8 @@ MAX_JSON = 256 * 1024
 MAX_NICS = 32
 MAX_LIST = 64
 MAX_USERS = 16
+# Users of all the records before, of which the state keeps track.
+MAX_KEPT_USERS = 256
 MAX_KEY = 16 * 1024
 # Configuration files of a guest are far smaller; an image may hold anything.
 MAX_FILE = 1024 * 1024
@@ -308,12 +310,14 @@ def parse_prefix(text: str, bits: int) -> int:
     return int(text)
 
 
+NETMASKS = {str(ipaddress.IPv4Network((0, bits)).netmask): bits for bits in range(1, 33)}
+
+
 def parse_netmask(text: str) -> int:
     """The prefix length of a dotted netmask; ipaddress would accept a hostmask too."""
-    for bits in range(1, 33):
-        if text == str(ipaddress.IPv4Network((0, bits)).netmask):
-            return bits
-    raise InvalidRecordError("{} is not a netmask".format(shown(text)))
+    if text not in NETMASKS:
+        raise InvalidRecordError("{} is not a netmask".format(shown(text)))
+    return NETMASKS[text]
 
 
 def is_end(address: Address, network: Network) -> bool:
@@ -1089,6 +1093,7 @@ def open_flags(*names: str) -> int:
 
 
 FOLDER_FLAGS = open_flags("O_RDONLY", "O_DIRECTORY", "O_NOFOLLOW", "O_CLOEXEC")
+LOOK_FLAGS = open_flags("O_PATH", "O_NOFOLLOW", "O_CLOEXEC")
 READ_FLAGS = open_flags("O_RDONLY", "O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC")
 WRITE_FLAGS = open_flags("O_WRONLY", "O_CREAT", "O_EXCL", "O_NOFOLLOW", "O_CLOEXEC")
 MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
@@ -1364,8 +1369,15 @@ def read_file(
         NotPlainError: A link, FIFO, device or folder.
         RefusedError: The file is longer than the limit, or somebody else's.
     """
+    # First without access to it: a device of an image acts on the machine that opens it.
+    handle = os.open(name, LOOK_FLAGS, dir_fd=folder)
     try:
-        # A FIFO without a writer opens at once with O_NONBLOCK; fstat refuses it.
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise NotPlainError("{} is not a plain file".format(shown(name)))
+    finally:
+        os.close(handle)
+    try:
+        # A FIFO that comes in between opens at once with O_NONBLOCK; fstat refuses it.
         handle = os.open(name, READ_FLAGS, dir_fd=folder)
     except OSError as exc:
         if exc.errno in (errno.ELOOP, errno.ENXIO):
@@ -1548,6 +1560,7 @@ class State(NamedTuple):
             raise RefusedError("{} is damaged; remove it".format(STATE)) from None
         except (RecursionError, RefusedError):
             raise RefusedError("{} is damaged; remove it".format(STATE)) from None
+        known = known and len(found.users) <= MAX_KEPT_USERS
         names = list(found.previous) + list(found.origin or {})
         if not known or not all(is_owned(name) or name in SHARED + TIME_FILES for name in names):
             raise RefusedError("{} is not of this version; remove it".format(STATE))
@@ -1559,6 +1572,12 @@ class State(NamedTuple):
         if self.identity is None and self.nics:
             return Identity(None, tuple(str(nic.mac) for nic in self.nics))
         return self.identity
+
+
+def merged(new: Sequence[str], old: Sequence[str]) -> Tuple[str, ...]:
+    """The users to keep track of, sorted; the new ones come first where there are too many."""
+    rest = [user for user in old if user not in new]
+    return tuple(sorted((list(new) + rest)[:MAX_KEPT_USERS]))
 
 
 def pack_files(files: Dict[str, Optional[File]]) -> Dict[str, Any]:
@@ -3041,7 +3060,7 @@ class Run:
             nics=tuple(one.nic for one in bound) or state.nics,
             identity=owner,
             backend=self.report["backend"] or state.backend,
-            users=tuple(sorted(set(state.users) | {user for user, _ in config.ssh_keys or ()})),
+            users=merged([user for user, _ in config.ssh_keys or ()], state.users),
         )
         code = self.finish(changes, state, after, "unchanged" if wanted else "nothing", stale)
         code = max(code, self.grant(config, state, stale))

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import socket
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -75,6 +76,26 @@ def test_a_socket_or_folder_is_not_read(image: Guest, name: str) -> None:
     path.unlink()
     path.mkdir()
     assert image.run().returncode in (0, 3)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes devices")
+def test_a_device_is_not_even_opened(image: Guest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To open a watchdog starts it."""
+    (image.root / "etc").mkdir()
+    os.mknod(image.root / "etc/hosts", 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+    opened: list[object] = []
+    real = os.open
+
+    def record(name: str, flags: int, *rest: int, **kwargs: int) -> int:
+        opened.extend([] if flags & os.O_PATH else [name])
+        return real(name, flags, *rest, **kwargs)
+
+    monkeypatch.setattr(os, "open", record)
+    image.says('v1:{"hostname":"web-1"}')
+    found = image.report()
+    assert (found["code"], found["status"]) == (0, "changed")
+    assert "/etc/hosts is not a plain file" in found["notes"][0]
+    assert "hosts" not in opened
 
 
 def test_a_huge_file_is_refused(image: Guest) -> None:
@@ -461,6 +482,20 @@ def test_a_state_with_odd_numbers_is_refused(image: Guest, mode: str) -> None:
     # A number out of range is cut to the bits of a mode.
     assert ran.returncode == (0 if mode == "-1" else 3), ran
     assert "Traceback" not in ran.stderr
+
+
+def test_users_of_former_records_are_bounded(accounts: Guest) -> None:
+    keys_for(accounts, KEY)
+    accounts.run()
+    state = json.loads(accounts.text(STATE))
+    former = [f"a{at}" for at in range(vimguest.MAX_KEPT_USERS)]
+    accounts.put(STATE, json.dumps(state | {"users": former}))
+    accounts.run()
+    users = json.loads(accounts.text(STATE))["users"]
+    assert len(users) == vimguest.MAX_KEPT_USERS
+    assert "debian" in users
+    accounts.put(STATE, json.dumps(state | {"users": [*former, "debian"]}))
+    assert accounts.report()["code"] == 3
 
 
 def test_a_folder_with_the_name_of_a_file_is_named(image: Guest) -> None:
