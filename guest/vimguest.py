@@ -162,6 +162,11 @@ IPv6 = ipaddress.IPv6Address
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 Interface = Union[ipaddress.IPv4Interface, ipaddress.IPv6Interface]
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
+# The destination of a default route, by IP version.
+EVERYWHERE: Dict[int, Network] = {
+    4: ipaddress.IPv4Network("0.0.0.0/0"),
+    6: ipaddress.IPv6Network("::/0"),
+}
 
 
 # --- errors -------------------------------------------------------------------
@@ -922,6 +927,14 @@ def collect(
     except subprocess.TimeoutExpired:
         raise CommandError("{} did not end in time".format(name)) from None
     return b"".join(chunks[0]), b"".join(chunks[1])
+
+
+def output_of(*argv: str) -> bytes:
+    """The output of a short command, empty where it does not run."""
+    try:
+        return run_command(argv, 10, 65536).out.strip()
+    except CommandError:
+        return b""
 
 
 def search_path() -> str:
@@ -1976,9 +1989,15 @@ def route_options(name: str, route: WrittenRoute) -> List[str]:
     metric = [] if route.metric is None else ["metric {}".format(route.metric)]
     if route.to is None and not route.onlink:
         return ["gateway {}".format(route.via)] + metric
-    words = ["up ip", "-{}".format(route.via.version), "route add", str(route.to or "default")]
-    words += ["via {} dev {}".format(route.via, name)] + metric
-    return [" ".join(words + (["onlink"] if route.onlink else []))]
+    return [route_command(name, route)]
+
+
+def route_command(name: str, route: WrittenRoute) -> str:
+    """An option that adds a route by ip(8)."""
+    words = ["up ip -{} route add".format(route.via.version), str(route.to or "default")]
+    words += ["via {} dev {}".format(route.via, name)]
+    words += [] if route.metric is None else ["metric {}".format(route.metric)]
+    return " ".join(words + ["onlink"] * route.onlink)
 
 
 def render_ifupdown_ng(bound: Sequence[Bound]) -> Dict[str, File]:
@@ -1998,16 +2017,8 @@ def render_ifupdown_ng(bound: Sequence[Bound]) -> Dict[str, File]:
         if of_version(nic, 6):
             switch = "/proc/sys/net/ipv6/conf/{}/accept_ra".format(name)
             lines.append("    pre-up echo {} > {}".format(1 if nic.dhcp6 else 0, switch))
-        for route in written_routes(nic, metrics):
-            words = [
-                "up ip",
-                "-{}".format(route.via.version),
-                "route add",
-                str(route.to or "default"),
-            ]
-            words += ["via {} dev {}".format(route.via, name)]
-            words += [] if route.metric is None else ["metric {}".format(route.metric)]
-            lines.append("    " + " ".join(words + ["onlink"] * route.onlink))
+        routes = written_routes(nic, metrics)
+        lines += ["    " + route_command(name, route) for route in routes]
         settings = ["nameserver {}".format(server) for server in nic.dns]
         settings += ["search " + " ".join(nic.search)] if nic.search else []
         if settings:
@@ -2138,12 +2149,8 @@ def is_masked(root: Root, unit: str) -> bool:
 
 def is_active(unit: str, *others: bytes) -> bool:
     """Whether systemd runs that unit, or has it in one of the other states."""
-    try:
-        ran = run_command(["systemctl", "is-active", unit], 10, 65536)
-        # In a chroot it does nothing and ends with 0: only the word counts.
-        return ran.out.strip() in (b"active", *others)
-    except CommandError:
-        return False
+    # In a chroot it does nothing and ends with 0: only the word counts.
+    return output_of("systemctl", "is-active", unit) in (b"active", *others)
 
 
 def cloud_init_reason(root: Root) -> Optional[str]:
@@ -2345,13 +2352,10 @@ def unmanaging(root: Root) -> List[str]:
 
 def is_unmanaged(name: str) -> bool:
     """Whether NetworkManager has started and leaves a NIC alone."""
-    try:
-        started = run_command(["nmcli", "--terse", "--fields", "STARTUP", "general"], 10, 65536)
-        rows = run_command(["nmcli", "--terse", "--fields", "DEVICE,STATE", "device"], 10, 65536)
-    except CommandError:
+    if output_of("nmcli", "--terse", "--fields", "STARTUP", "general") != b"started":
         return False
-    state = "{}:unmanaged".format(name).encode("ascii")
-    return started.out.strip() == b"started" and state in rows.out.splitlines()
+    rows = output_of("nmcli", "--terse", "--fields", "DEVICE,STATE", "device").split(b"\n")
+    return "{}:unmanaged".format(name).encode("ascii") in rows
 
 
 def networkd_applied(root: Root, index: str) -> Optional[str]:
@@ -2562,8 +2566,7 @@ def compare_nic(nic: Nic, index: int, kernel: Kernel) -> List[Problem]:
         if on and not leased:
             found.append(Problem(nic.mac, "IPv{} address".format(version), "from DHCP", "", None))
     for route in written_routes(nic, {}):
-        default = ipaddress.ip_network("0.0.0.0/0" if route.via.version == 4 else "::/0")
-        to = default if route.to is None else route.to
+        to = EVERYWHERE[route.via.version] if route.to is None else route.to
         vias = [one.via for one in kernel.routes if one.to == to and one.link == index]
         if route.via not in vias:
             others = ", ".join(str(via) for via in vias if via is not None)
@@ -2577,12 +2580,12 @@ def compare_defaults(
 ) -> List[Problem]:
     """Whether the best default route is the one of the first NIC that has a gateway."""
     found = []
-    for version, everywhere in ((4, "0.0.0.0/0"), (6, "::/0")):
+    for version, everywhere in EVERYWHERE.items():
         sources = [nic for nic in nics if default_metrics([nic])[0].keys() & {version}]
         if not sources:
             continue
         gateway = sources[0].gateway4 if version == 4 else sources[0].gateway6
-        routes = [one for one in kernel.routes if one.to == ipaddress.ip_network(everywhere)]
+        routes = [one for one in kernel.routes if one.to == everywhere]
         mine = [(gateway, indexes.get(sources[0].mac))]
         if gateway is None or (mine[0] not in [(one.via, one.link) for one in routes]):
             # DHCP decides, or compare_nic has found it missing.
@@ -2841,11 +2844,7 @@ def ifupdown_commands(
 
 def can_reload() -> bool:
     """Whether networkctl has ``reload`` and ``reconfigure``: since systemd 244."""
-    try:
-        ran = run_command(["networkctl", "--version"], 10, 65536)
-    except CommandError:
-        return True
-    version = re.match(rb"systemd ([0-9]{1,4})\b", ran.out)
+    version = re.match(rb"systemd ([0-9]{1,4})\b", output_of("networkctl", "--version"))
     return version is None or int(version.group(1)) >= 244
 
 
@@ -2857,11 +2856,7 @@ def autos(file: Optional[File]) -> List[str]:
 
 def manager_runs() -> bool:
     """Whether NetworkManager runs and accepts commands."""
-    try:
-        ran = run_command(["nmcli", "--terse", "--fields", "RUNNING", "general"], 10, 65536)
-    except CommandError:
-        return False
-    return ran.code == 0 and ran.out.strip() == b"running"
+    return output_of("nmcli", "--terse", "--fields", "RUNNING", "general") == b"running"
 
 
 def service_runs(root: Root, backend: Optional[str]) -> bool:
@@ -3452,8 +3447,8 @@ class Run:
 def local_addresses(kernel: Kernel) -> List[Optional[Address]]:
     """An IPv4 and an IPv6 address of the NIC with the best default route, as cloud-init has them."""
     found: List[Optional[Address]] = []
-    for version, everywhere in ((4, "0.0.0.0/0"), (6, "::/0")):
-        routes = [one for one in kernel.routes if one.to == ipaddress.ip_network(everywhere)]
+    for version, everywhere in EVERYWHERE.items():
+        routes = [one for one in kernel.routes if one.to == everywhere]
         best = min(routes, key=lambda one: one.metric) if routes else None
         own = [
             one.interface.ip
