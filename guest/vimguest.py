@@ -2330,7 +2330,7 @@ def winner(root: Root, backend: Optional[str], name: str, nic: Nic) -> Optional[
         labels = [connection_label(nic)]
         if key and key not in [connection_uuid(label) for label in labels]:
             return connection_file(root, key, nic)
-        if "managed=false" in lines or (root.live and is_unmanaged(name)):
+        if "managed=false" in lines or is_unmanaged(root, name):
             rivals = [path for path, one in ifupdown_rivals(root) if one == name]
             return next(iter(rivals + unmanaging(root)), None)
     if backend in ("ifupdown", "ifupdown-ng"):
@@ -2350,8 +2350,10 @@ def unmanaging(root: Root) -> List[str]:
     ]
 
 
-def is_unmanaged(name: str) -> bool:
+def is_unmanaged(root: Root, name: str) -> bool:
     """Whether NetworkManager has started and leaves a NIC alone."""
+    if not (root.live and root.exists("/run/NetworkManager")):
+        return False
     if output_of("nmcli", "--terse", "--fields", "STARTUP", "general") != b"started":
         return False
     rows = output_of("nmcli", "--terse", "--fields", "DEVICE,STATE", "device").split(b"\n")
