@@ -3361,12 +3361,19 @@ class Run:
     def verify_last(self) -> int:
         """Compare the machine with the last record that was applied."""
         while True:
-            kept = self.root.load(STATE)
-            code = self.verify_state(State((), {}) if kept is None else State.unpack(kept.data))
-            if self.root.load(STATE) == kept:
+            self.kept = self.root.load(STATE)
+            code = self.verify_state(self.load_state())
+            if not self.outdated():
                 return code
-            # Another run has applied a record since: the host shall have the result of that.
+            # The host shall have the result of the newer record.
             self.report.update(problems=[], verified=None, notes=[])
+
+    #: The state that --verify compares with.
+    kept: Optional[File] = None
+
+    def outdated(self) -> bool:
+        """Whether another run has applied a record since --verify has read the state."""
+        return self.args.verify and self.root.load(STATE) != self.kept
 
     def verify_state(self, state: State) -> int:
         """Compare the machine with the record of a state."""
@@ -3423,7 +3430,7 @@ class Run:
             # Where another file was applied, waiting does not help.
             known = [None] if time.monotonic() > patience else [None, RESOLV]
             settled = blamed and all(one.file not in known for one in blamed)
-            if not found or settled or time.monotonic() >= deadline:
+            if not found or settled or time.monotonic() >= deadline or self.outdated():
                 break
             time.sleep(VERIFY_PAUSE)
         for one in blamed:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from vimdriver._guestinfo import NIC, GuestConfig, extra_config
+from vimdriver._guestinfo import NIC, GuestConfig, extra_config, record_digest
 
 from .machine import MAC0, MAC1, SUITE, Machine, eventually, make_chroot, missing
 from .test_apply import DHCPD
@@ -151,6 +151,21 @@ def test_a_restarted_unit_applies_a_changed_record(machine: Machine, case: str) 
     found = json.loads(machine.text("/usr/local/bin/vmtoolsd.guestinfo.vimguest.status"))
     assert (found["status"], found["verified"]) == ("changed", True), found
     assert machine.addresses("eth0") == ["10.0.0.9/24"]
+
+
+def test_a_comparison_that_another_run_overtakes_reports_the_newer_record(machine: Machine) -> None:
+    machine.says(NO_DNS)
+    machine.boot("systemd-networkd")
+    assert machine.verified()["verified"]
+    # It waits for an address that is gone.
+    machine.run("ip", "addr", "flush", "dev", "eth0", "scope", "global")
+    machine.daemon("vimguest", "--verify")
+    newer = NO_DNS.replace(";10.0.0.2;", ";10.0.0.9;")
+    machine.says(newer)
+    assert machine.helper()["verified"]
+    assert machine.daemons[-1].wait(timeout=60) == 0, machine.logs
+    found = json.loads(machine.text("/usr/local/bin/vmtoolsd.guestinfo.vimguest.status"))
+    assert (found["verified"], found["record"]) == (True, record_digest(newer))
 
 
 # The file that wins against the helper's, and must be named.
