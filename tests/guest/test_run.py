@@ -770,6 +770,24 @@ def test_what_a_killed_run_may_not_have_applied_is_applied_again() -> None:
     assert vimguest.again([one], {}) == [one]
 
 
+@pytest.mark.parametrize("enforced", [True, False])
+def test_a_new_file_gets_the_label_of_the_policy(
+    tools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, enforced: bool
+) -> None:
+    """A replaced file keeps its label; a new one has that of its folder."""
+    put_tool(tools, "restorecon", f'echo "$1" >> {tmp_path}/labelled')
+    monkeypatch.setattr(vimguest, "commands", lambda *_: ([], []))
+    guest = Guest(tmp_path / "guest")
+    if enforced:
+        guest.put("sys/fs/selinux/enforce", "1")
+    run = vimguest.Run(vimguest.parse_args(["--root", str(guest.root)]))
+    run.root.live = True
+    run.write([vimguest.Change(NETWORK0, None, FILE), vimguest.Change(NETWORK1, FILE, FILE)])
+    labelled = tmp_path / "labelled"
+    assert labelled.exists() is enforced
+    assert not enforced or labelled.read_text() == NETWORK0 + "\n"
+
+
 def test_undoing_goes_on_where_a_command_fails(
     tools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
