@@ -3096,10 +3096,13 @@ class Run:
         self.report["source"], text = record
         self.digest = hashlib.sha256(text.strip(" \t\r\n\0").encode("utf-8")).hexdigest()[:16]
         self.report["form"], config = parse(text)
-        if config.ssh_keys and self.report["source"] != "machine.id":
-            raise RefusedError(
-                "ssh_keys are accepted from machine.id only: no guest process sets it"
-            )
+        if self.report["source"] != "machine.id":
+            if config.ssh_keys:
+                raise RefusedError(
+                    "ssh_keys are accepted from machine.id only: no guest process sets it"
+                )
+            # Nor may a guest process remove those that machine.id brought.
+            config = config._replace(ssh_keys=None)
         nics, notes = place_dns(config.nics)
         self.notes.extend(list(config.notes) + notes)
         return config._replace(nics=tuple(nics))

@@ -399,6 +399,16 @@ def test_a_user_whom_the_record_no_longer_names_loses_its_keys(accounts: Guest) 
     assert accounts.text(AUTHORIZED) == ""
 
 
+def test_a_guest_process_cannot_remove_the_keys_of_the_record(accounts: Guest) -> None:
+    keys_for(accounts, KEY)
+    accounts.run()
+    accounts.says(None)
+    accounts.says('v1:{"ssh_keys":{},"hostname":"web-1"}', "guestinfo.vimguest")
+    found = accounts.report("--allow-guestinfo")
+    assert (found["code"], found["source"]) == (0, "guestinfo.vimguest")
+    assert KEY in accounts.text(AUTHORIZED)
+
+
 # --- what takes too long ------------------------------------------------------
 
 BLANKS = "\n" * 150_000
