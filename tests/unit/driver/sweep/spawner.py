@@ -20,6 +20,8 @@ from typing import Any
 import vimlib
 from vimdriver._config import DriverConfig
 from vimdriver._driver import ESXDriver
+from vimdriver._images.glance import Glance
+from vimdriver._images.http import HttpClient
 from vimdriver._images.local import LocalImages
 from vimdriver._images.push import PushEvent, push_images
 from vimdriver._instances.types import InstanceSpec, NICSpec
@@ -112,16 +114,30 @@ async def work(order: dict[str, Any], killer: Killer) -> None:
                     name="web",
                     image=order["image"],
                     datastore="datastore1",
+                    transfer=order["transfer"],
                     memory_mb=64,
                     disk_gb=1,
                     nics=(NICSpec(network="VM Network"), NICSpec(network="vlan-42", vlan=42)),
                 ),
                 on_progress=killer.progress,
             )
+        elif order["job"] == "cached":
+            async with HttpClient() as http:
+                await driver.spawn(
+                    InstanceSpec(
+                        name=order["name"],
+                        image="shared",
+                        datastore="datastore1",
+                        transfer=order["transfer"],
+                        memory_mb=64,
+                    ),
+                    source=Glance(http, order["images"]).image("shared"),
+                    on_progress=killer.progress,
+                )
         elif order["job"] == "push":
             (result,) = await push_images(
                 client, LocalImages(), [order["image"]], datastore="datastore1", config=config,
-                journal=driver.journal, events=killer.on_event,
+                transfer=order["transfer"], journal=driver.journal, events=killer.on_event,
             )  # fmt: skip
             assert result.error is None, result.error
         elif order["job"] == "destroy":
